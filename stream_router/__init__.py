@@ -1,0 +1,1 @@
+"""NICE CXone webhooks to Amazon EventBridge through Kinesis, with nothing lost."""

@@ -1,0 +1,264 @@
+"""Signed AWS calls over libcurl: a multi handle, connections kept, many calls in flight, no thread.
+
+`Transport` is pumped by its owner (the child, between the stages); `LoopTransport` hangs on an asyncio loop (the
+receiver). Neither retries: the caller owns every attempt. A call always ends in exactly one `Answer`.
+"""
+
+import asyncio
+import contextlib
+import email.utils
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pycurl
+
+from stream_router.aws.credentials import Credentials
+from stream_router.aws.endpoints import Target
+
+CONNECT_TIMEOUT_MS = 3_000
+SKEW_NOTICED_S = 30.0
+"""A clock further off than this is corrected; AWS refuses a signature that is 5 minutes off (15 for SQS)."""
+
+
+class Answer(NamedTuple):
+    """What came back: `status` is the HTTP status, 0 where no whole answer came and `error` says why (no payload).
+
+    A status of 0 is indeterminate: the service may or may not have acted. Header names are lower case.
+    """
+
+    status: int
+    body: bytes
+    headers: dict[str, str]
+    error: str
+    elapsed_s: float
+
+    @property
+    def retry_after_s(self) -> float:
+        """The answer's Retry-After in seconds, 0.0 where there is none that can be read."""
+        value = self.headers.get("retry-after", "")
+        if value.isdigit():
+            return float(value)
+        date = _epoch(value)
+        return max(0.0, date - time.time()) if date else 0.0
+
+
+Done = Callable[[Answer], None]
+
+
+class _Easy:
+    """A pooled easy handle and what its current call has collected."""
+
+    __slots__ = ("body", "credentials", "curl", "done", "header_lines", "skewed", "started", "target")
+
+    def __init__(self, curl: pycurl.Curl, target: Target) -> None:
+        self.curl = curl
+        self.target = target
+        self.credentials: Credentials | None = None
+        self.skewed = False
+        self.body: list[bytes] = []
+        self.header_lines: list[bytes] = []
+        self.done: Done | None = None
+        self.started = 0.0
+
+
+class Transport:
+    """Sends signed calls without blocking; the owner calls `pump` for progress. Not thread-safe."""
+
+    def __init__(
+        self, credentials: Callable[[], Credentials], region: str, ca_bundle: str, max_connections: int = 64
+    ) -> None:
+        self._credentials = credentials
+        self._region = region
+        self._ca_bundle = ca_bundle
+        self._idle: dict[Target, list[_Easy]] = {}
+        self._busy: dict[pycurl.Curl, _Easy] = {}
+        self.skew_s = 0.0
+        """What is added to the local clock when signing, learned from an answer's Date."""
+        self._multi = pycurl.CurlMulti()
+        self._multi.setopt(pycurl.M_MAXCONNECTS, max_connections)
+        self._multi.setopt(pycurl.M_PIPELINING, pycurl.PIPE_NOTHING)
+
+    @property
+    def in_flight(self) -> int:
+        """Calls started and not yet answered."""
+        return len(self._busy)
+
+    def start(self, target: Target, body: bytes, timeout_s: float, done: Done) -> None:
+        """Begin one call; `done` is called with its answer from a later `pump`, at the latest after `timeout_s`."""
+        pool = self._idle.get(target)
+        easy = pool.pop() if pool else self._new(target)
+        curl = easy.curl
+        self._sign(easy)
+        curl.setopt(pycurl.POSTFIELDS, body)
+        curl.setopt(pycurl.TIMEOUT_MS, max(1, int(timeout_s * 1000)))
+        easy.body, easy.header_lines = [], []
+        curl.setopt(pycurl.WRITEFUNCTION, easy.body.append)
+        curl.setopt(pycurl.HEADERFUNCTION, easy.header_lines.append)
+        easy.done, easy.started = done, time.monotonic()
+        self._busy[curl] = easy
+        self._multi.add_handle(curl)
+
+    def pump(self, wait_s: float = 0.0) -> int:
+        """Move every call on and deliver what is answered; the number of answers delivered.
+
+        Waits up to `wait_s` where nothing is answered yet; returns at once where nothing is in flight.
+        """
+        self._multi.perform()
+        delivered = self._deliver()
+        if not delivered and wait_s > 0 and self._busy:
+            self._multi.select(wait_s)
+            self._multi.perform()
+            delivered = self._deliver()
+        return delivered
+
+    def close(self) -> None:
+        """Drop every connection. Calls in flight are abandoned: their `done` is never called."""
+        for curl in list(self._busy):
+            self._multi.remove_handle(curl)
+            curl.close()
+        for pool in self._idle.values():
+            for easy in pool:
+                easy.curl.close()
+        self._busy.clear()
+        self._idle.clear()
+        self._multi.close()
+
+    def _new(self, target: Target) -> _Easy:
+        curl = pycurl.Curl()
+        curl.setopt(pycurl.URL, target.url)
+        curl.setopt(pycurl.POST, 1)
+        curl.setopt(pycurl.NOSIGNAL, 1)
+        curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
+        curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
+        curl.setopt(pycurl.CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS)
+        curl.setopt(pycurl.TCP_KEEPALIVE, 1)
+        curl.setopt(pycurl.CAINFO, self._ca_bundle)
+        curl.setopt(pycurl.AWS_SIGV4, f"aws:amz:{self._region}:{target.service}")
+        return _Easy(curl, target)
+
+    def _sign(self, easy: _Easy) -> None:
+        """Set what the signature depends on, where that changed since the handle's last call."""
+        credentials = self._credentials()
+        skewed = self.skew_s != 0.0
+        if credentials is easy.credentials and not skewed and not easy.skewed:
+            return
+        easy.credentials, easy.skewed = credentials, skewed
+        easy.curl.setopt(pycurl.USERNAME, credentials.access_key)
+        easy.curl.setopt(pycurl.PASSWORD, credentials.secret_key)
+        headers = [*easy.target.headers, "Expect:"]
+        if credentials.token:
+            headers.append(f"X-Amz-Security-Token: {credentials.token}")
+        if skewed:
+            now = time.gmtime(time.time() + self.skew_s)
+            headers.append(f"X-Amz-Date: {time.strftime('%Y%m%dT%H%M%SZ', now)}")
+        easy.curl.setopt(pycurl.HTTPHEADER, headers)
+
+    def _deliver(self) -> int:
+        delivered = 0
+        while True:
+            queued, finished, failed = self._multi.info_read()
+            for curl in finished:
+                self._end(curl, "")
+            for curl, code, text in failed:
+                self._end(curl, f"curl {code}: {text or 'failed'}")
+            delivered += len(finished) + len(failed)
+            if not queued:
+                return delivered
+
+    def _end(self, curl: pycurl.Curl, error: str) -> None:
+        self._multi.remove_handle(curl)
+        easy = self._busy.pop(curl)
+        done, easy.done = easy.done, None
+        status = 0 if error else int(curl.getinfo(pycurl.RESPONSE_CODE))
+        headers = _headers(easy.header_lines) if status != 200 else {}
+        if status in (400, 403):
+            self._learn_skew(headers)
+        answer = Answer(status, b"".join(easy.body), headers, error, time.monotonic() - easy.started)
+        self._idle.setdefault(easy.target, []).append(easy)
+        if done is not None:
+            done(answer)
+
+    def _learn_skew(self, headers: dict[str, str]) -> None:
+        """A refusal may come from a wrong local clock: from then on sign with the service's."""
+        if served := _epoch(headers.get("date", "")):
+            skew = served - time.time()
+            self.skew_s = skew if abs(skew) > SKEW_NOTICED_S else 0.0
+
+
+def _headers(lines: list[bytes]) -> dict[str, str]:
+    pairs = (line.decode("latin-1").partition(":") for line in lines)
+    return {name.strip().lower(): value.strip() for name, colon, value in pairs if colon}
+
+
+def _epoch(http_date: str) -> float:
+    """An HTTP date as epoch seconds, 0.0 where it is none."""
+    try:
+        return email.utils.parsedate_to_datetime(http_date).timestamp()
+    except ValueError:
+        return 0.0
+
+
+class LoopTransport(Transport):
+    """The same calls on an asyncio event loop: the loop watches the sockets, nobody pumps."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        credentials: Callable[[], Credentials],
+        region: str,
+        ca_bundle: str,
+        max_connections: int = 64,
+    ) -> None:
+        super().__init__(credentials, region, ca_bundle, max_connections)
+        self._loop = loop
+        self._timer: asyncio.TimerHandle | None = None
+        self._watched: dict[int, int] = {}
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
+        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._schedule)
+
+    async def call(self, target: Target, body: bytes, timeout_s: float) -> Answer:
+        """One call, awaited. Cancelling the wait leaves the call to end by itself, its answer unread."""
+        future: asyncio.Future[Answer] = self._loop.create_future()
+
+        def done(answer: Answer) -> None:
+            if not future.done():
+                future.set_result(answer)
+
+        self.start(target, body, timeout_s, done)
+        return await future
+
+    def close(self) -> None:
+        """Drop every connection and every watch on the loop."""
+        if self._timer:
+            self._timer.cancel()
+        for fd in list(self._watched):
+            self._unwatch(fd)
+        super().close()
+
+    def _watch(self, what: int, fd: int, _multi: Any, _data: Any) -> None:
+        self._unwatch(fd)
+        if what == pycurl.POLL_REMOVE:
+            return
+        self._watched[fd] = what
+        if what in (pycurl.POLL_IN, pycurl.POLL_INOUT):
+            self._loop.add_reader(fd, self._act, fd, pycurl.CSELECT_IN)
+        if what in (pycurl.POLL_OUT, pycurl.POLL_INOUT):
+            self._loop.add_writer(fd, self._act, fd, pycurl.CSELECT_OUT)
+
+    def _unwatch(self, fd: int) -> None:
+        if self._watched.pop(fd, None) is not None:
+            with contextlib.suppress(OSError):
+                self._loop.remove_reader(fd)
+                self._loop.remove_writer(fd)
+
+    def _schedule(self, timeout_ms: int) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        if timeout_ms >= 0:
+            self._timer = self._loop.call_later(timeout_ms / 1000, self._act, pycurl.SOCKET_TIMEOUT, 0)
+
+    def _act(self, fd: int, events: int) -> None:
+        self._multi.socket_action(fd, events)
+        self._deliver()

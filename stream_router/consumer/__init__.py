@@ -1,0 +1,1 @@
+"""The KCL side: supervises the daemon, adapts one shard to the pipeline."""

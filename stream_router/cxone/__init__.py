@@ -1,0 +1,1 @@
+"""NICE CXone itself: credentials and event sources."""

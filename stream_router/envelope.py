@@ -1,0 +1,149 @@
+"""The wire contract between the two programs: `seal` on the receiver's side, `open_record` on the consumer's.
+
+A Kinesis record holds one or more envelopes, one a line, separated by LF:
+`{"v":1,"id":…,"idFrom":"delivery"|"content","receivedAt":epoch ms,"body":<the sender's JSON>}`.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+
+import orjson
+
+from stream_router.errors import Reason
+from stream_router.records import DeadLetter, Event, Record
+
+VERSION = 1
+_STREAM_SCHEME = "stream"
+_IDENTITY = re.compile(r"[0-9a-f]{32}")
+_SCANNER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
+_BETWEEN = re.compile(r"[ \t\r\n,]*")
+_BREAKS_TO_SPACES = bytes.maketrans(b"\r\n", b"  ")
+
+
+def event_id(scheme: str, delivery_id: str | None, index: int, body: bytes) -> str:
+    """The identity of an event: 32 hex digits, the same for every copy of one delivery (CONTRACT, "Identity").
+
+    `index` is the event's place in an array body (0 for a single object), `body` the request's whole body as sent.
+    """
+    text = b"\0".join((scheme.encode(), (delivery_id or "").encode(), str(index).encode(), body))
+    return hashlib.sha256(text).hexdigest()[:32]
+
+
+def correlation_id(identity: str) -> str:
+    """The event id's 128 bits written as a UUID."""
+    return f"{identity[:8]}-{identity[8:12]}-{identity[12:16]}-{identity[16:20]}-{identity[20:]}"
+
+
+def seal(identity: str, id_from: str, received_at_ms: int, body: bytes) -> bytes:
+    """One envelope, without a line break: the body's own bytes, line breaks between its tokens made spaces.
+
+    `body` is valid JSON (a JSON string holds no raw line break, so no value changes).
+    """
+    if b"\n" in body or b"\r" in body:
+        body = body.translate(_BREAKS_TO_SPACES)
+    head = f'{{"v":{VERSION},"id":"{identity}","idFrom":"{id_from}","receivedAt":{received_at_ms},"body":'
+    return head.encode() + body + b"}"
+
+
+def split_array(body: bytes) -> list[bytes]:
+    """The elements of a JSON array, each as its own bytes, unchanged. `body` is known to be a valid array.
+
+    Raises RecursionError where elements nest deeper than the standard library's parser follows.
+    """
+    text = body.decode()
+    at, elements = text.index("[") + 1, []
+    while text[at := _end_of(_BETWEEN, text, at)] != "]":
+        _, end = _SCANNER.raw_decode(text, at)
+        elements.append(text[at:end].encode())
+        at = end
+    return elements
+
+
+def _end_of(pattern: re.Pattern[str], text: str, at: int) -> int:
+    match = pattern.match(text, at)
+    return match.end() if match else at
+
+
+def open_record(record: Record) -> list[Event | DeadLetter]:
+    """Every event of a Kinesis record, in order; what cannot be read is a dead letter of its own line.
+
+    Opens the record's books for exactly as many events as it returns. A record that is one JSON document is one event
+    (or an array of them); otherwise each non-empty line is. Never raises for what the record holds.
+    """
+    found = _open_lines(record, record.data)
+    record.expect(len(found))
+    return found
+
+
+def _open_lines(record: Record, data: bytes) -> list[Event | DeadLetter]:
+    found: list[Event | DeadLetter] = []
+    for line in data.split(b"\n"):
+        if not line or line.isspace():
+            continue
+        try:
+            value = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            # A document that someone else pretty-printed breaks at its first line; an envelope never does.
+            if not found and (whole := _parse(data)) is not _BROKEN:
+                return _from_value(record, 0, data, whole)
+            found.append(_unreadable(record, len(found), line))
+        else:
+            found.extend(_from_value(record, len(found), line, value))
+    return found or [_unreadable(record, 0, data)]
+
+
+_BROKEN = object()
+
+
+def _parse(data: bytes) -> object:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return _BROKEN
+
+
+def _from_value(record: Record, line: int, raw: bytes, value: object) -> list[Event | DeadLetter]:
+    if type(value) is dict:
+        if "v" in value and "body" in value and "id" in value:
+            return [_from_envelope(record, line, raw, value)]
+        return [_foreign(record, line, raw, value, 0)]
+    if type(value) is list and value:
+        try:
+            parts = split_array(raw)
+        except RecursionError:
+            return [_unreadable(record, line, raw)]
+        return [_foreign(record, line + i, parts[i], item, i) for i, item in enumerate(value)]
+    return [_foreign(record, line, raw, value, 0)]
+
+
+def _from_envelope(record: Record, line: int, raw: bytes, value: dict[str, object]) -> Event | DeadLetter:
+    identity, received_at = value["id"], value.get("receivedAt")
+    if value["v"] != VERSION:
+        event = _foreign(record, line, raw, None, 0)
+        return DeadLetter(event, Reason.UNSUPPORTED_VERSION, "UnsupportedVersion", "the envelope's version is unknown")
+    if not _is_identity(identity) or type(received_at) is not int or value.get("idFrom") not in ("delivery", "content"):
+        event = _foreign(record, line, raw, None, 0)
+        return DeadLetter(event, Reason.MALFORMED_JSON, "MalformedEnvelope", "an envelope's field has a wrong form")
+    return Event(record, line, raw, str(identity), str(value["idFrom"]), received_at, value["body"])
+
+
+def _is_identity(value: object) -> bool:
+    return type(value) is str and _IDENTITY.fullmatch(value) is not None
+
+
+def _foreign(record: Record, line: int, raw: bytes, body: object, index: int) -> Event:
+    """An event that no receiver of ours sealed: identified by its content, received when Kinesis got it."""
+    identity = event_id(_STREAM_SCHEME, None, index, raw)
+    return Event(record, line, raw, identity, "content", record.arrived_at_ms, body)
+
+
+def _unreadable(record: Record, line: int, raw: bytes) -> DeadLetter:
+    event = _foreign(record, line, raw, None, 0)
+    return DeadLetter(event, Reason.MALFORMED_JSON, "MalformedJson", "the line is not valid JSON")
+
+
+def lines(envelopes: Iterable[bytes]) -> bytes:
+    """Several envelopes as one Kinesis record's data."""
+    return b"\n".join(envelopes)

@@ -1,0 +1,125 @@
+"""What an AWS error code means, and why an event is buried: the one table for every data-plane call."""
+
+import enum
+
+
+class Disposition(enum.Enum):
+    """What to do with an entry or a call that AWS did not accept."""
+
+    DEAD_LETTER = "dead_letter"
+    """The data is wrong: no retry can help, bury it at once."""
+    RETRY = "retry"
+    """This entry alone is in trouble: retry it, within a budget."""
+    HOLD = "hold"
+    """The world is down or misconfigured: retry without end, bury nothing."""
+    BISECT = "bisect"
+    """A call refused whole for its content: halve it until the poison entry stands alone."""
+
+
+class Reason(enum.StrEnum):
+    """Why an event is a dead letter (CONTRACT, "A dead letter"): bounded, fit for a metric's label."""
+
+    MALFORMED_JSON = "malformed_json"
+    SCHEMA_MISMATCH = "schema_mismatch"
+    UNSUPPORTED_VERSION = "unsupported_version"
+    UNROUTABLE = "unroutable"
+    OVERSIZE = "oversize"
+    MASKING_FAILED = "masking_failed"
+    REFUSED = "refused"
+    RETRIES_EXHAUSTED = "retries_exhausted"
+    OUTAGE = "outage"
+    INTERNAL_ERROR = "internal_error"
+    CRASHED = "crashed"
+
+
+# Sources: botocore models `events`, `eventbridgev2`, `kinesis`, `sqs` (1.43/1.44) and the CONTRACT's table.
+# What is not listed is unknown: on a single entry it is RETRY (and exhausts), on a whole call HOLD.
+_DATA = (
+    "MalformedDetail",
+    "InvalidArgument",
+    "RedactionFailure",
+    "NotAuthorizedForDetailType",
+    "NotAuthorizedForDetailTypeException",
+    "InvalidMessageContents",
+)
+_ENTRY = ("InternalFailure", "InternalError", "InternalException", "InternalServerException")
+_SYSTEMIC = (
+    "ThrottlingException",
+    "Throttling",
+    "ThrottledException",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "TooManyRequestsException",
+    "RequestLimitExceeded",
+    "ProvisionedThroughputExceededException",
+    "LimitExceededException",
+    "OverLimit",
+    "KMSThrottlingException",
+    "KmsThrottled",
+    "ServiceUnavailable",
+    "ServiceUnavailableException",
+    "AccessDenied",
+    "AccessDeniedException",
+    "InvalidAccountIdException",
+    "NotAuthorizedForSource",
+    "NotAuthorizedForSourceException",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "UnrecognizedClientException",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "IncompleteSignature",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
+    "SignatureDoesNotMatch",
+    "RequestExpired",
+    "RequestTimeTooSkewed",
+    "ResourceNotFoundException",
+    "ResourceInUseException",
+    "QueueDoesNotExist",
+    "AWS.SimpleQueueService.NonExistentQueue",
+    "KMSDisabledException",
+    "KMSInvalidStateException",
+    "KMSAccessDeniedException",
+    "KMSNotFoundException",
+    "KMSOptInRequired",
+    "KmsAccessDenied",
+    "KmsDisabled",
+    "KmsNotFound",
+    "InvalidStateException",
+)
+_CONTENT = ("ValidationException", "ValidationError", "SerializationException", "BatchRequestTooLong")
+
+CODES: dict[str, Disposition] = {
+    **dict.fromkeys(_DATA, Disposition.DEAD_LETTER),
+    **dict.fromkeys(_ENTRY, Disposition.RETRY),
+    **dict.fromkeys(_SYSTEMIC, Disposition.HOLD),
+    **dict.fromkeys(_CONTENT, Disposition.BISECT),
+}
+
+CLOCK_SKEW_CODES = frozenset(
+    {"InvalidSignatureException", "RequestExpired", "RequestTimeTooSkewed", "SignatureDoesNotMatch"}
+)
+"""Codes that a wrong local clock causes; the transport then corrects its signing time from the answer's Date."""
+
+
+def short_code(raw: str) -> str:
+    """Strip the namespace and the URL that AWS may put around an error code (`ns#Code:http://…` is `Code`)."""
+    return raw.rsplit("#", 1)[-1].split(":", 1)[0].strip()
+
+
+def of_entry(code: str) -> Disposition:
+    """What a per-entry error code means; a code not in the table is entry trouble."""
+    return CODES.get(code, Disposition.RETRY)
+
+
+def of_call(code: str, status: int) -> Disposition:
+    """What a whole call's refusal means: only a refusal for its content is not systemic.
+
+    `status` is the HTTP status; 5xx is systemic whatever code comes with it.
+    """
+    if status < 500 and CODES.get(code) is Disposition.BISECT:
+        return Disposition.BISECT
+    if status == 413:
+        return Disposition.BISECT
+    return Disposition.HOLD

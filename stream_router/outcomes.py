@@ -1,0 +1,132 @@
+"""Reads what AWS answered, entry by entry and by position: one way for PutEvents, PutRecords and SendMessageBatch.
+
+A 200 can hold failures, so every entry is read. An answer that does not fit its request (another length, unreadable)
+says nothing about any entry: the whole call is indeterminate and is sent again, never settled.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+
+from stream_router import errors
+from stream_router.aws.transport import Answer
+from stream_router.errors import Disposition
+
+
+class Outcome(NamedTuple):
+    """What became of one entry: accepted where `disposition` is None, else what to do with it and AWS's code."""
+
+    disposition: Disposition | None
+    code: str = ""
+    message: str = ""
+
+
+ACCEPTED = Outcome(None)
+
+
+class Refusal(NamedTuple):
+    """A call that says nothing of its single entries. `indeterminate`: the service may have acted on it."""
+
+    disposition: Disposition
+    code: str
+    indeterminate: bool
+    retry_after_s: float
+    message: str = ""
+
+
+class _UnreadableError(Exception):
+    """The answer does not fit its request."""
+
+
+def of_put_events(answer: Answer, sent: int) -> list[Outcome] | Refusal:
+    """The outcome of each of `sent` entries of a classic PutEvents call, by position."""
+    return _settle(answer, lambda body: _by_position(body["Entries"], sent, "EventId"))
+
+
+def of_put_records(answer: Answer, sent: int) -> list[Outcome] | Refusal:
+    """The outcome of each of `sent` records of a PutRecords call, by position."""
+    return _settle(answer, lambda body: _by_position(body["Records"], sent, "SequenceNumber"))
+
+
+def of_send_message_batch(answer: Answer, body_md5s: Sequence[str]) -> list[Outcome] | Refusal:
+    """The outcome of each message of a SendMessageBatch call, whose ids are "0", "1", … in the order of `body_md5s`.
+
+    A message is accepted only with a MessageId and the MD5 of the body that was sent.
+    """
+    return _settle(answer, lambda body: _by_id(body, body_md5s))
+
+
+def _settle(answer: Answer, read: Callable[[dict[str, Any]], list[Outcome]]) -> list[Outcome] | Refusal:
+    if answer.status != 200:
+        return refusal(answer)
+    try:
+        return read(orjson.loads(answer.body))
+    except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError, ValueError, _UnreadableError):
+        return Refusal(Disposition.HOLD, "UnreadableAnswer", indeterminate=True, retry_after_s=0.0)
+
+
+def refusal(answer: Answer) -> Refusal:
+    """What an answer without a 200 means for the whole call."""
+    if answer.status == 0:
+        return Refusal(Disposition.HOLD, "NoAnswer", indeterminate=True, retry_after_s=0.0, message=answer.error)
+    code, message = _code(answer)
+    disposition = errors.of_call(code, answer.status)
+    return Refusal(disposition, code, answer.status >= 500, answer.retry_after_s, message)
+
+
+def _code(answer: Answer) -> tuple[str, str]:
+    """AWS's error code and message, or `Http<status>` where the body says none (a proxy's page, for example)."""
+    code = answer.headers.get("x-amzn-errortype") or ""
+    message = ""
+    try:
+        body = orjson.loads(answer.body)
+        code = code or str(body.get("__type") or body.get("code") or "")
+        message = str(body.get("message") or body.get("Message") or "")
+    except (orjson.JSONDecodeError, AttributeError):
+        pass
+    return errors.short_code(code) or f"Http{answer.status}", message
+
+
+def _by_position(results: list[dict[str, Any]], sent: int, proof: str) -> list[Outcome]:
+    if len(results) != sent:
+        raise _UnreadableError
+    return [_one(result, proof) for result in results]
+
+
+def _one(result: dict[str, Any], proof: str) -> Outcome:
+    code = result.get("ErrorCode")
+    if code:
+        return Outcome(errors.of_entry(code), code, result.get("ErrorMessage") or "")
+    if not result.get(proof):
+        raise _UnreadableError
+    return ACCEPTED
+
+
+def _by_id(body: dict[str, Any], body_md5s: Sequence[str]) -> list[Outcome]:
+    outcomes: list[Outcome | None] = [None] * len(body_md5s)
+    for result in body.get("Successful") or []:
+        at = _place(result, outcomes)
+        proven = result.get("MessageId") and result.get("MD5OfMessageBody") == body_md5s[at]
+        outcomes[at] = ACCEPTED if proven else Outcome(Disposition.RETRY, "Md5Mismatch")
+    for result in body.get("Failed") or []:
+        at = _place(result, outcomes)
+        outcomes[at] = _failed_message(result)
+    if any(outcome is None for outcome in outcomes):
+        raise _UnreadableError
+    return [outcome for outcome in outcomes if outcome is not None]
+
+
+def _place(result: dict[str, Any], outcomes: list[Outcome | None]) -> int:
+    at = int(result["Id"])
+    if not 0 <= at < len(outcomes) or outcomes[at] is not None:
+        raise _UnreadableError
+    return at
+
+
+def _failed_message(result: dict[str, Any]) -> Outcome:
+    """A message that SQS blames on its sender can never be accepted as it is, unless the table knows better."""
+    code = errors.short_code(str(result.get("Code") or "Unknown"))
+    known = errors.CODES.get(code)
+    blamed = Disposition.DEAD_LETTER if result.get("SenderFault") else Disposition.RETRY
+    return Outcome(known if known is not None and known is not Disposition.BISECT else blamed, code)

@@ -1,0 +1,1 @@
+"""The functional core: records in, PutEvents calls and dead letters out. Read `route` first."""

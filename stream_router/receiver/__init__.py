@@ -1,0 +1,1 @@
+"""The thin HTTP receiver: CXone webhooks in, Kinesis records out."""

@@ -1,0 +1,79 @@
+"""The data that stages hand each other. Slotted and, but for a record's books, immutable."""
+
+from typing import NamedTuple
+
+from stream_router.errors import Reason
+
+
+class Record:
+    """One Kinesis user record and the books on its events.
+
+    `sequence_number` and `sub_sequence_number` are integers, compared as such; `arrived_at_ms` is Kinesis's own
+    arrival time (epoch ms). `unsettled` is a bit mask: bit n is set while the event of line n is not settled.
+    """
+
+    __slots__ = ("arrived_at_ms", "data", "sequence_number", "sub_sequence_number", "unsettled")
+
+    def __init__(self, data: bytes, sequence_number: int, sub_sequence_number: int = 0, arrived_at_ms: int = 0) -> None:
+        self.data = data
+        self.sequence_number = sequence_number
+        self.sub_sequence_number = sub_sequence_number
+        self.arrived_at_ms = arrived_at_ms
+        self.unsettled = 0
+
+    def expect(self, events: int) -> None:
+        """Open the books for `events` events: lines 0 … events-1 are unsettled from now on."""
+        self.unsettled = (1 << events) - 1
+
+    def settle(self, line: int) -> None:
+        """Close one line's books. Raises AssertionError where it was settled before: the accounts are broken."""
+        bit = 1 << line
+        if not self.unsettled & bit:
+            raise AssertionError(f"line {line} of record {self.sequence_number} settled twice")
+        self.unsettled ^= bit
+
+
+class Event(NamedTuple):
+    """One event as found in the stream: where it was, who it is, what it says.
+
+    `raw` is this event's own line (a dead letter carries it unchanged). `body` is the sender's JSON, parsed; None
+    where the line could not be read. `id_from` is "delivery" or "content"; times are epoch ms.
+    """
+
+    record: Record
+    line: int
+    raw: bytes
+    event_id: str
+    id_from: str
+    received_at_ms: int
+    body: object
+
+    def settle(self) -> None:
+        """Say that this event is settled: accepted by the bus, or stored as a dead letter."""
+        self.record.settle(self.line)
+
+
+class Entry(NamedTuple):
+    """One PutEvents entry, ready to send. `size_bytes` is by AWS's formula; `time_s` is epoch seconds (UTC).
+
+    `detail` is the UTF-8 JSON object; `order_key` the conversation ("" where there is none).
+    """
+
+    event: Event
+    detail_type: str
+    detail: bytes
+    time_s: float
+    size_bytes: int
+    order_key: str
+
+
+class DeadLetter(NamedTuple):
+    """An event that cannot be delivered, and why. `message` never quotes the payload."""
+
+    event: Event
+    reason: Reason
+    code: str
+    message: str
+    attempts: int = 0
+    entry: Entry | None = None
+    event_type: str = ""

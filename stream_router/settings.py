@@ -1,0 +1,217 @@
+"""The only reader of the environment: every setting once, checked before anything starts.
+
+Names and defaults are the CONTRACT's. A bad value raises `SettingsError`, whose text is one line: the variable, what is
+wrong with its value, the cure. Values are never quoted, since some are secrets.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from stream_router import limits
+
+EX_CONFIG = 78
+"""Exit status of a program that was configured wrongly (sysexits.h)."""
+
+PREFIX = "STREAM_ROUTER_"
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; its text is the one line that the operator sees."""
+
+
+def _host_port(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdigit() or not 0 <= int(port) <= 65535:
+        raise ValueError("is not HOST:PORT")
+    return value
+
+
+HostPort = Annotated[str, AfterValidator(_host_port)]
+
+
+def split_host_port(value: str) -> tuple[str, int]:
+    """`HOST:PORT` (an IPv6 host in brackets) as host and port."""
+    host, _, port = value.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+class Common(BaseSettings):
+    """What every program needs: where the stream and the bus are."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="ignore", hide_input_in_errors=True, populate_by_name=True, env_ignore_empty=True
+    )
+
+    aws_region: str = Field("", validation_alias="AWS_REGION", description="set AWS_REGION, for example us-east-1")
+    stream: str = Field("cxone-events", pattern=r"^[a-zA-Z0-9_.-]{1,128}$", description="name a Kinesis stream")
+    application: str = Field(
+        "cxone-event-router", pattern=r"^[a-zA-Z0-9_.-]{3,255}$", description="3 to 255 of A-Z a-z 0-9 _ . -"
+    )
+    event_bus: str = Field("default", min_length=1, max_length=1600, description="a bus's name or ARN")
+    rule: str = Field(
+        "cxone-webhook-router",
+        pattern=rf"^[\.\-_A-Za-z0-9]{{1,{limits.RULE_NAME_MAX_CHARS}}}$",
+        description="1 to 64 of A-Z a-z 0-9 . - _",
+    )
+    event_types: str = Field(
+        "interaction.created,conversation.updated,agent.status.changed",
+        description="a comma-separated list of event types",
+    )
+    config: Path | None = Field(None, description="path of a TOML file")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+
+    @model_validator(mode="after")
+    def _fill_region(self) -> Self:
+        if not self.aws_region:
+            self.aws_region = os.environ.get("AWS_DEFAULT_REGION", "") or _profile_region()
+        if not self.aws_region:
+            raise ValueError("AWS_REGION: is not set; set AWS_REGION, for example us-east-1")
+        return self
+
+    @property
+    def event_type_list(self) -> tuple[str, ...]:
+        """The event types that the rule lets through, in order."""
+        return tuple(t.strip() for t in self.event_types.split(",") if t.strip())
+
+
+def _profile_region() -> str:
+    from botocore.session import Session
+
+    return str(Session().get_config_variable("region") or "")
+
+
+class Consumer(Common):
+    """What `consume` and its children need."""
+
+    sqs_dlq_url: str = Field(
+        validation_alias="SQS_DLQ_URL",
+        pattern=r"^https?://\S+$",
+        description="set the dead-letter queue's URL; `stream-router setup` makes one and prints the line",
+    )
+    unroutable: Literal["dead-letter", "publish", "drop"] = Field(
+        "dead-letter", description="dead-letter, publish or drop"
+    )
+    max_entries: int = Field(25, ge=1, le=limits.V2_MAX_ENTRIES, description="entries a PutEvents call, 1 to 100")
+    max_request_bytes: int | None = Field(None, ge=1024, description="bytes of one PutEvents call, at least 1024")
+    max_in_flight: int = Field(16, ge=1, le=256, description="PutEvents calls of one child at once, 1 to 256")
+    max_retries: int = Field(4, ge=0, le=100, description="retries of an entry that fails on its own, 0 to 100")
+    checkpoint_s: float = Field(5.0, ge=0.1, le=600, description="seconds between checkpoints, 0.1 to 600")
+    on_outage: Literal["hold", "dead-letter"] = Field("hold", description="hold or dead-letter")
+    ordering: Literal["none", "conversation"] = Field("none", description="none or conversation")
+    masking: str = Field("off", min_length=1, description="off, default, or the path of a policy file")
+    offload_bucket: str | None = Field(None, description="an S3 bucket's name")
+    admin_listen: HostPort = Field("127.0.0.1:9464", description="HOST:PORT")
+    audit_dir: Path | None = Field(None, description="a writable folder")
+    audit_key: SecretStr | None = Field(None, description="the key of the audit chain's HMAC")
+    state_dir: Path | None = Field(
+        None,
+        description="a writable folder for crash markers and rendered properties (default: a private temporary one)",
+    )
+    properties: Path | None = Field(None, description="path of the KCL properties file to start from")
+
+    @property
+    def entries_per_call(self) -> int:
+        """Entries of one call: what was asked for, or the bus's own ceiling where that is lower."""
+        return min(self.max_entries, limits.bus_ceiling(self.event_bus))
+
+    @property
+    def bytes_per_call(self) -> int:
+        """Bytes of one call: what was asked for, or the region's limit where that is lower."""
+        limit = limits.request_bytes(self.aws_region)
+        return min(self.max_request_bytes or limit, limit)
+
+
+class Receiver(Common):
+    """What `receive` needs."""
+
+    listen: HostPort = Field("127.0.0.1:8080", description="HOST:PORT")
+    receiver_admin_listen: HostPort = Field("127.0.0.1:9465", description="HOST:PORT")
+    tls_cert: Path | None = Field(None, description="path of a PEM file")
+    tls_key: Path | None = Field(None, description="path of a PEM file")
+    tls_client_ca: Path | None = Field(None, description="path of a PEM file")
+    webhook_scheme: Literal["expert", "standard-webhooks", "hmac", "bearer", "basic", "none"] = Field(
+        description="expert, standard-webhooks, hmac, bearer, basic, or none (loopback only)"
+    )
+    webhook_secrets: SecretStr = Field(SecretStr(""), description="comma-separated secrets, or file:PATH")
+    hmac_header: str = Field("x-signature", min_length=1, description="a header's name")
+    hmac_algorithm: Literal["sha1", "sha256", "sha384", "sha512"] = Field("sha256", description="sha256, for example")
+    hmac_encoding: Literal["hex", "base64"] = Field("hex", description="hex or base64")
+    hmac_prefix: str = Field("", description="what stands before the signature, for example sha256=")
+    hmac_template: str = Field("{body}", description="a text of {id}, {timestamp}, {body}")
+    hmac_timestamp_header: str | None = Field(None, description="a header's name")
+    hmac_id_header: str | None = Field(None, description="a header's name")
+    replay_window_s: int = Field(300, ge=1, le=86400, description="seconds, 1 to 86400")
+    max_body_bytes: int = Field(716_800, ge=1, le=10 * 1024 * 1024, description="bytes, 1 to 10485760")
+    buckets: int = Field(16, ge=1, le=4096, description="ordering buckets, 1 to 4096")
+    linger_ms: float = Field(5.0, ge=0, le=500, description="milliseconds, 0 to 500")
+    partition_path: str = Field(
+        "conversationId,interactionId", description="comma-separated dotted paths into the event, first found wins"
+    )
+    spill_dir: Path | None = Field(None, description="a writable folder")
+    spill_max_bytes: int = Field(1024**3, ge=1024 * 1024, description="bytes, at least 1048576")
+
+
+class Setup(Common):
+    """What `setup` needs."""
+
+    sqs_dlq_url: str | None = Field(None, validation_alias="SQS_DLQ_URL", description="the dead-letter queue's URL")
+    target_arn: str | None = Field(
+        None,
+        validation_alias="EVENTBRIDGE_TARGET_ARN",
+        pattern=r"^arn:\S+$",
+        description="the ARN of the rule's target",
+    )
+    target_dlq_arn: str | None = Field(None, pattern=r"^arn:\S+$", description="the ARN of an SQS queue")
+    shards: int = Field(2, ge=1, le=10_000, description="shards of a new stream, 1 to 10000")
+
+
+class Cxone(BaseSettings):
+    """What the CXone client needs."""
+
+    model_config = SettingsConfigDict(extra="ignore", hide_input_in_errors=True, env_ignore_empty=True)
+
+    client_id: str = Field(validation_alias="CXONE_CLIENT_ID", description="the CXone client's id")
+    client_secret: SecretStr = Field(validation_alias="CXONE_CLIENT_SECRET", description="the CXone client's secret")
+    auth_url: str | None = Field(None, validation_alias="CXONE_AUTH_URL", description="the token endpoint's URL")
+
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+def load(kind: type[S]) -> S:
+    """Read and check the environment for one program. Raises SettingsError with the line to show, and exit 78."""
+    try:
+        return kind()
+    except ValidationError as error:
+        raise SettingsError(_one_line(kind, error)) from None
+
+
+def _one_line(kind: type[BaseSettings], error: ValidationError) -> str:
+    """The first thing wrong, as `VARIABLE: problem; cure`."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    if not first["loc"]:
+        return first["msg"].removeprefix("Value error, ")
+    name = str(first["loc"][0])
+    problem = "is not set" if first["type"] == "missing" else first["msg"].removeprefix("Value error, ")
+    return f"{variable(kind, name)}: {problem}; {_cure(kind, name)}"
+
+
+def variable(kind: type[BaseSettings], name: str) -> str:
+    """The environment variable of a field (given by its own name or its alias)."""
+    field = kind.model_fields.get(name)
+    if field is None:
+        return name.upper()
+    return str(field.validation_alias) if field.validation_alias else PREFIX + name.upper()
+
+
+def _cure(kind: type[BaseSettings], name: str) -> str:
+    fields: Mapping[str, Any] = kind.model_fields
+    for key, field in fields.items():
+        if name in (key, field.validation_alias):
+            return str(field.description)
+    return "see the configuration reference"
