@@ -88,7 +88,13 @@ _SYSTEMIC = (
     "KmsNotFound",
     "InvalidStateException",
 )
-_CONTENT = ("ValidationException", "ValidationError", "SerializationException", "BatchRequestTooLong", "InvalidInputException")
+_CONTENT = (
+    "ValidationException",
+    "ValidationError",
+    "SerializationException",
+    "BatchRequestTooLong",
+    "InvalidInputException",
+)
 
 CODES: dict[str, Disposition] = {
     **dict.fromkeys(_DATA, Disposition.DEAD_LETTER),

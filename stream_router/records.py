@@ -77,3 +77,10 @@ class DeadLetter(NamedTuple):
     attempts: int = 0
     entry: Entry | None = None
     event_type: str = ""
+
+
+class Dropped(NamedTuple):
+    """An event that a setting says to drop (`STREAM_ROUTER_UNROUTABLE=drop`): settled, counted, sent nowhere."""
+
+    event: Event
+    event_type: str
