@@ -4,14 +4,45 @@ A 200 can hold failures, so every entry is read. An answer that does not fit its
 says nothing about any entry: the whole call is indeterminate and is sent again, never settled.
 """
 
+import email.utils
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import orjson
 
 from stream_router import errors
-from stream_router.aws.transport import Answer
 from stream_router.errors import Disposition
+
+
+class Answer(NamedTuple):
+    """What came back: `status` is the HTTP status, 0 where no whole answer came and `error` says why (no payload).
+
+    A status of 0 is indeterminate: the service may or may not have acted. Header names are lower case.
+    """
+
+    status: int
+    body: bytes
+    headers: dict[str, str]
+    error: str
+    elapsed_s: float
+
+    @property
+    def retry_after_s(self) -> float:
+        """The answer's Retry-After in seconds, 0.0 where there is none that can be read."""
+        value = self.headers.get("retry-after", "")
+        if value.isdecimal():
+            return float(value)
+        date = epoch_of(value)
+        return max(0.0, date - time.time()) if date else 0.0
+
+
+def epoch_of(http_date: str) -> float:
+    """An HTTP date as epoch seconds, 0.0 where it is none."""
+    try:
+        return email.utils.parsedate_to_datetime(http_date).timestamp()
+    except ValueError:
+        return 0.0
 
 
 class Outcome(NamedTuple):

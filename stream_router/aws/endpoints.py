@@ -1,10 +1,14 @@
 """Where each data-plane call goes: resolved as boto3 does it, the `AWS_ENDPOINT_URL*` variables included."""
 
-from typing import NamedTuple
+import contextlib
+from typing import Any, NamedTuple
 
+from botocore.awsrequest import AWSPreparedRequest
 from botocore.config import Config
 from botocore.httpsession import get_cert_path
 from botocore.session import Session
+
+from stream_router import limits
 
 
 class Target(NamedTuple):
@@ -13,6 +17,7 @@ class Target(NamedTuple):
     url: str
     service: str
     headers: tuple[str, ...]
+    method: str = "POST"
 
 
 def session(region: str) -> Session:
@@ -47,6 +52,49 @@ def put_records(session: Session) -> Target:
 def send_message_batch(session: Session) -> Target:
     """SendMessageBatch to an SQS queue."""
     return json_target(endpoint_url(session, "sqs"), "sqs", "AmazonSQS.SendMessageBatch", "1.0")
+
+
+def put_events_v2(session: Session, bus_arn: str) -> Target:
+    """PutEvents on a v2 bus: rpc-v2-cbor, at the host that botocore derives from the bus's ARN."""
+    return _v2_target(session, bus_arn, "PutEvents")
+
+
+def describe_event_bus(session: Session, bus: str) -> Target:
+    """DescribeEventBus of a classic or a v2 bus."""
+    if limits.is_v2_bus(bus):
+        return _v2_target(session, bus, "DescribeEventBus")
+    return json_target(endpoint_url(session, "events"), "events", "AWSEvents.DescribeEventBus", "1.1")
+
+
+def put_object(session: Session, bucket: str) -> Target:
+    """PutObject into an S3 bucket, path style; the key is the call's path."""
+    url = endpoint_url(session, "s3").rstrip("/")
+    return Target(f"{url}/{bucket}/", "s3", ("Content-Type: application/octet-stream",), "PUT")
+
+
+_V2_HEADERS = ("Content-Type: application/cbor", "Accept: application/cbor", "smithy-protocol: rpc-v2-cbor")
+
+
+class _CapturedError(Exception):
+    """Ends botocore's call once its request is known: nothing is sent."""
+
+
+def _v2_target(session: Session, bus_arn: str, operation: str) -> Target:
+    """The URL that botocore itself would send to: it derives host and path from the bus's ARN."""
+    urls: list[str] = []
+
+    def capture(request: AWSPreparedRequest, **_: object) -> None:
+        urls.append(str(request.url))
+        raise _CapturedError
+
+    client: Any = session.create_client("eventbridgev2")
+    client.meta.events.register("before-send", capture)
+    with contextlib.suppress(_CapturedError):
+        if operation == "PutEvents":
+            client.put_events(EventBusArn=bus_arn, Entries=[{"Source": "x", "DetailType": "x"}])
+        else:
+            client.describe_event_bus(EventBusArn=bus_arn)
+    return Target(urls[0], "events", _V2_HEADERS)
 
 
 def ca_bundle(session: Session) -> str:

@@ -6,41 +6,21 @@ receiver). Neither retries: the caller owns every attempt. A call always ends in
 
 import asyncio
 import contextlib
-import email.utils
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import pycurl
 
 from stream_router.aws.credentials import Credentials
 from stream_router.aws.endpoints import Target
+from stream_router.outcomes import Answer, epoch_of
+
+__all__ = ["Answer", "Done", "LoopTransport", "Transport"]
 
 CONNECT_TIMEOUT_MS = 3_000
 SKEW_NOTICED_S = 30.0
 """A clock further off than this is corrected; AWS refuses a signature that is 5 minutes off (15 for SQS)."""
-
-
-class Answer(NamedTuple):
-    """What came back: `status` is the HTTP status, 0 where no whole answer came and `error` says why (no payload).
-
-    A status of 0 is indeterminate: the service may or may not have acted. Header names are lower case.
-    """
-
-    status: int
-    body: bytes
-    headers: dict[str, str]
-    error: str
-    elapsed_s: float
-
-    @property
-    def retry_after_s(self) -> float:
-        """The answer's Retry-After in seconds, 0.0 where there is none that can be read."""
-        value = self.headers.get("retry-after", "")
-        if value.isdigit():
-            return float(value)
-        date = _epoch(value)
-        return max(0.0, date - time.time()) if date else 0.0
 
 
 Done = Callable[[Answer], None]
@@ -84,12 +64,17 @@ class Transport:
         """Calls started and not yet answered."""
         return len(self._busy)
 
-    def start(self, target: Target, body: bytes, timeout_s: float, done: Done) -> None:
-        """Begin one call; `done` is called with its answer from a later `pump`, at the latest after `timeout_s`."""
+    def start(self, target: Target, body: bytes, timeout_s: float, done: Done, path: str = "") -> None:
+        """Begin one call; `done` is called with its answer from a later `pump`, at the latest after `timeout_s`.
+
+        `path` is appended to the target's URL (an object's key, for example).
+        """
         pool = self._idle.get(target)
         easy = pool.pop() if pool else self._new(target)
         curl = easy.curl
         self._sign(easy)
+        if path:
+            curl.setopt(pycurl.URL, target.url + path)
         curl.setopt(pycurl.POSTFIELDS, body)
         curl.setopt(pycurl.TIMEOUT_MS, max(1, int(timeout_s * 1000)))
         easy.body, easy.header_lines = [], []
@@ -128,6 +113,7 @@ class Transport:
         curl = pycurl.Curl()
         curl.setopt(pycurl.URL, target.url)
         curl.setopt(pycurl.POST, 1)
+        curl.setopt(pycurl.CUSTOMREQUEST, target.method)
         curl.setopt(pycurl.NOSIGNAL, 1)
         curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
         curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
@@ -181,7 +167,7 @@ class Transport:
 
     def _learn_skew(self, headers: dict[str, str]) -> None:
         """A refusal may come from a wrong local clock: from then on sign with the service's."""
-        if served := _epoch(headers.get("date", "")):
+        if served := epoch_of(headers.get("date", "")):
             skew = served - time.time()
             self.skew_s = skew if abs(skew) > SKEW_NOTICED_S else 0.0
 
@@ -189,14 +175,6 @@ class Transport:
 def _headers(lines: list[bytes]) -> dict[str, str]:
     pairs = (line.decode("latin-1").partition(":") for line in lines)
     return {name.strip().lower(): value.strip() for name, colon, value in pairs if colon}
-
-
-def _epoch(http_date: str) -> float:
-    """An HTTP date as epoch seconds, 0.0 where it is none."""
-    try:
-        return email.utils.parsedate_to_datetime(http_date).timestamp()
-    except ValueError:
-        return 0.0
 
 
 class LoopTransport(Transport):
