@@ -1,0 +1,44 @@
+# Two commands for a fresh machine with Python 3.11+ and make: `make demo` and `make test`. `make help` lists all.
+VENV ?= .venv
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := $(abspath $(VENV))/bin
+STAMP := $(VENV)/.made
+PYTEST := $(BIN)/python -m pytest
+CODE := stream_router tests benchmarks tools
+
+.PHONY: demo test setup check lint unit bench fault help
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  VENV=dir says where the environment goes (default .venv)"
+
+demo: setup ## the whole pipeline on this machine: 10,000 events in, what became of each one out
+	@$(BIN)/stream-router demo $(DEMO)
+
+test: setup lint ## every gate, then all tests but the long lane
+	@$(PYTEST) -m "not long"
+
+check: test ## all gates: lint, types, tests
+
+lint: setup ## ruff and mypy --strict over package, tests and benchmarks
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/python -m mypy $(CODE)
+
+unit: setup ## the quick tests only
+	@$(PYTEST) tests/unit tests/property tests/contract
+
+bench: setup ## the benchmarks, one after the other
+	@$(BIN)/python -m benchmarks
+
+fault: setup ## the long lane: faults, kills, soaks
+	@$(PYTEST) -m long
+
+setup: $(STAMP) ## only makes the environment
+
+$(STAMP): setup.cfg pyproject.toml constraints.txt tools/make_env.py
+	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer found; install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) tools/make_env.py $(VENV)
+	@touch $@
