@@ -1,0 +1,197 @@
+"""The `stream-router` command. No logic: reads the settings, calls the part that does the work, ends with its status.
+
+Everything is imported where it is used, so `--help` is quick and no command needs what only another one needs.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+from pydantic_settings import BaseSettings
+
+from stream_router.settings import EX_CONFIG, SettingsError
+
+S = TypeVar("S", bound=BaseSettings)
+
+app = typer.Typer(
+    name="stream-router",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help="Carries NICE CXone webhooks to Amazon EventBridge, through Kinesis and the KCL, and loses none.\n\n"
+    "Settings come from the environment (docs/configuration.md lists them). Start with `stream-router demo`, which "
+    "runs everything on this machine. On AWS: `setup` once, then `receive` where CXone can reach it, and `consume` on "
+    "one host or several.",
+)
+cxone = typer.Typer(
+    no_args_is_help=True, help="Tries out the CXone credentials (CXONE_CLIENT_ID, CXONE_CLIENT_SECRET)."
+)
+audit = typer.Typer(
+    no_args_is_help=True, help="Works on the audit files that `consume` writes (STREAM_ROUTER_AUDIT_DIR)."
+)
+app.add_typer(cxone, name="cxone")
+app.add_typer(audit, name="audit")
+
+_debug = False
+
+
+def main() -> None:
+    """The console script: one line for an operator where something is wrong (exit 78 for settings, else 1)."""
+    try:
+        app()
+    except SettingsError as error:
+        _complain(error, EX_CONFIG)
+    except Exception as error:  # noqa: BLE001  # the last line of defence between an operator and a traceback
+        _complain(error, 1)
+
+
+def _complain(error: Exception, status: int) -> None:
+    if _debug:
+        raise error
+    text = " ".join(str(error).split()) or type(error).__name__
+    kind = "" if isinstance(error, SettingsError) else f"{type(error).__name__}: "
+    hint = "" if isinstance(error, SettingsError) else " (--debug shows where)"
+    sys.stderr.write(f"stream-router: {kind}{text}{hint}\n")
+    sys.exit(status)
+
+
+def _settings(kind: type[S]) -> S:
+    from stream_router import settings
+
+    return settings.load(kind)
+
+
+def _end(status: int | None) -> None:
+    raise typer.Exit(status or 0)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"stream-router {version('stream_router')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback where something fails.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    global _debug  # noqa: PLW0603  # one process, one command line
+    _debug = debug
+    del version
+
+
+@app.command()
+def receive(
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes that share the port.")] = 1,
+) -> None:
+    """Serve the webhook receiver until SIGTERM, then answer what is in, flush, and end.
+
+    Takes events at POST /v1/events (STREAM_ROUTER_LISTEN), checks who sends them (STREAM_ROUTER_WEBHOOK_SCHEME), and
+    answers 202 only once the Kinesis stream has them.
+    """
+    from stream_router.receiver import __main__ as receiver
+    from stream_router.settings import Receiver
+
+    _end(receiver.run(_settings(Receiver), workers))
+
+
+@app.command()
+def consume() -> None:
+    """Run the consumer until SIGTERM: the KCL daemon, and one process for each shard that it holds.
+
+    Publishes every event of the stream to EventBridge; what can never be delivered goes to the dead-letter queue
+    (SQS_DLQ_URL). Start it on as many hosts as you like: they share the shards.
+    """
+    from stream_router.consumer import daemon
+    from stream_router.settings import Consumer
+
+    _end(daemon.run(_settings(Consumer)))
+
+
+@app.command()
+def setup(
+    plan: Annotated[bool, typer.Option("--plan", help="Only show what would be done; change nothing.")] = False,
+) -> None:
+    """Create or verify what runs in AWS: stream, event bus, rule, target, queues. Repeatable.
+
+    Set EVENTBRIDGE_TARGET_ARN to attach a target to the rule. Proves that an event as we emit it matches the rule, and
+    prints the SQS_DLQ_URL line that `consume` needs.
+    """
+    from stream_router.control import setup as control
+    from stream_router.settings import Setup
+
+    _end(control.run(_settings(Setup), plan=plan))
+
+
+@app.command()
+def mask(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A sample: one event as JSON.")],
+    policy: Annotated[str, typer.Option("--policy", help="`default`, or the path of a policy file.")],
+) -> None:
+    """Show what a masking policy does to a sample event, side by side."""
+    from stream_router.control import mask_report
+
+    _end(mask_report.run(policy, file))
+
+
+@audit.command()
+def verify(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="An audit file of one shard.")],
+) -> None:
+    """Check the chain of an audit file: that no line was changed, added or taken out (STREAM_ROUTER_AUDIT_KEY)."""
+    from stream_router.control import audit_verify
+
+    _end(audit_verify.run(file))
+
+
+@cxone.command()
+def token() -> None:
+    """Get a token with the CXone credentials, and say for whom it is and how long it lasts."""
+    from stream_router.cxone import commands
+
+    _end(commands.token())
+
+
+@cxone.command()
+def sources() -> None:
+    """Check the event sources that are configured in CXone."""
+    from stream_router.cxone import commands
+
+    _end(commands.sources())
+
+
+@app.command()
+def local() -> None:
+    """Serve the embedded stack (Kinesis, DynamoDB, EventBridge, SQS, CloudWatch on loopback) until SIGTERM.
+
+    For development. Prints the settings that point the other commands at it.
+    """
+    from stream_router.local import stack
+
+    _end(stack.run())
+
+
+@app.command()
+def demo(
+    events: Annotated[
+        int, typer.Option(min=1, max=10_000_000, help="How many events to send, poison included.")
+    ] = 10_000,
+    rate: Annotated[float, typer.Option(min=0, help="Events a second; 0 sends as fast as it can.")] = 0.0,
+    poison: Annotated[float, typer.Option(min=0, max=100, help="Percent of the events that are garbage.")] = 1.0,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+) -> None:
+    """Run the whole pipeline on this machine, on an embedded stack, and account for every event.
+
+    Half of the poison is broken JSON posted to the receiver, half is garbage put straight on the stream. Ends with 0
+    only if nothing was lost.
+    """
+    from stream_router.local import demo as show
+
+    _end(show.run(events=events, rate=rate, poison_percent=poison, as_json=json))
