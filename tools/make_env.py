@@ -13,8 +13,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 CONSTRAINTS = ROOT / "constraints.txt"
 BUILD_TOOLS = ("pip", "setuptools", "wheel")
-JARS_MIN = 60
-"""The daemon's class path has 79 jars in amazon_kclpy 3.1.3; far fewer means that a download failed."""
 
 
 def main() -> None:
@@ -28,7 +26,7 @@ def main() -> None:
     say(f"installing the pinned packages into {target} (a few minutes the first time)")
     pip(python, "install", "--upgrade", *BUILD_TOOLS)
     pip(python, "install", "--no-build-isolation", "-e", f"{ROOT}[local,dev]")
-    prove_jars(python)
+    prove_daemon(python)
     say("the environment is ready")
 
 
@@ -45,18 +43,19 @@ def make_venv(target: Path) -> None:
 
 def pip(python: Path, *arguments: str) -> None:
     """Run pip with every version pinned."""
-    command = [str(python), "-m", "pip", arguments[0], "--quiet", "--disable-pip-version-check", "-c", str(CONSTRAINTS)]
+    command = [str(python), "-m", "pip", arguments[0], "-qq", "--disable-pip-version-check", "-c", str(CONSTRAINTS)]
     if subprocess.run([*command, *arguments[1:]], check=False).returncode:
         fail("pip failed (above); PyPI and Maven Central must be within reach, then run the same command again")
 
 
-def prove_jars(python: Path) -> None:
-    """See that every jar came and that Java loads the daemon's class; a broken download is repeated once.
+def prove_daemon(python: Path) -> None:
+    """See that Java loads the KCL daemon's class from whole jars; a broken download is repeated once.
 
-    amazon_kclpy's installer ends well although jars are missing or empty, and pip caches what it built.
+    amazon_kclpy's installer ends well although jars are missing or empty, and pip keeps what it built.
     """
-    if missing(python):
-        say("some jars of the KCL did not arrive; fetching them once more")
+    found = proof(python)
+    if found.returncode and "KCL daemon" in found.stderr:
+        say("some jars of the KCL did not arrive whole; fetching them once more")
         pip(
             python,
             "install",
@@ -66,30 +65,16 @@ def prove_jars(python: Path) -> None:
             "--no-deps",
             "amazon_kclpy",
         )
-    if problem := missing(python):
-        fail(
-            f"{problem}; is Maven Central within reach? KCL_MVN_REPO_SEARCH_URL names another mirror; then run it again"
-        )
-    loaded = subprocess.run([python, "-m", "stream_router.consumer.java"], check=False, capture_output=True, text=True)
-    if loaded.returncode:
-        last = (loaded.stderr.strip() or loaded.stdout.strip()).splitlines()[-1:]
-        fail(
-            f"the KCL daemon's class does not load: {' '.join(last)}; set JAVA_HOME to a Java 17 or newer, or unset it"
-        )
-    say(loaded.stdout.strip())
-
-
-def missing(python: Path) -> str:
-    """What is wrong with the jars, or nothing."""
-    find = "import amazon_kclpy, pathlib; print(pathlib.Path(amazon_kclpy.__file__).parent / 'jars')"
-    found = subprocess.run([python, "-c", find], check=False, capture_output=True, text=True)
+        found = proof(python)
     if found.returncode:
-        return "amazon_kclpy is not installed"
-    jars = list(Path(found.stdout.strip()).glob("*.jar"))
-    empty = [jar.name for jar in jars if not jar.stat().st_size]
-    if empty:
-        return f"{len(empty)} jars are empty ({empty[0]}, …)"
-    return "" if len(jars) >= JARS_MIN else f"only {len(jars)} of the KCL's jars are there"
+        fail(found.stderr.strip().splitlines()[-1] if found.stderr.strip() else "the proof of the KCL daemon failed")
+    say(found.stdout.strip())
+
+
+def proof(python: Path) -> subprocess.CompletedProcess[str]:
+    """The consumer's own check of Java and jars."""
+    command = [str(python), "-m", "stream_router.consumer.java"]
+    return subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
 
 
 def say(text: str) -> None:

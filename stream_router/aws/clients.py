@@ -1,0 +1,79 @@
+"""boto3 clients of the control plane, made when asked for, with standard retries and time-outs. No event goes here."""
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_kinesis import KinesisClient
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sts import STSClient
+
+CONFIG = Config(
+    retries={"mode": "standard", "max_attempts": 5},
+    connect_timeout=5,
+    read_timeout=20,
+    user_agent_extra="stream-router",
+)
+
+
+class Clients:
+    """The control plane in one region. Endpoints and credentials are read as boto3 reads them.
+
+    `endpoint_url` overrides every endpoint (the embedded stack); without it the `AWS_ENDPOINT_URL*` variables hold.
+    """
+
+    def __init__(self, region: str, endpoint_url: str | None = None, session: boto3.Session | None = None) -> None:
+        self.region = region
+        self._endpoint_url = endpoint_url
+        self._session = session or boto3.Session(region_name=region)
+
+    @property
+    def partition(self) -> str:
+        """The partition of the region: aws, aws-cn, aws-us-gov."""
+        return str(self._session.get_partition_for_region(self.region))
+
+    def _make(self, service: str) -> Any:
+        # boto3's own overloads want a literal; the properties below give each client its type.
+        make: Any = self._session.client
+        return make(service, config=CONFIG, endpoint_url=self._endpoint_url)
+
+    @functools.cached_property
+    def kinesis(self) -> "KinesisClient":
+        """Kinesis Data Streams."""
+        return self._make("kinesis")  # type: ignore[no-any-return]
+
+    @functools.cached_property
+    def events(self) -> "EventBridgeClient":
+        """EventBridge, classic."""
+        return self._make("events")  # type: ignore[no-any-return]
+
+    @functools.cached_property
+    def events_v2(self) -> Any:
+        """EventBridge, v2 (no type stubs exist for it yet)."""
+        return self._make("eventbridgev2")
+
+    @functools.cached_property
+    def sqs(self) -> "SQSClient":
+        """SQS."""
+        return self._make("sqs")  # type: ignore[no-any-return]
+
+    @functools.cached_property
+    def dynamodb(self) -> "DynamoDBClient":
+        """DynamoDB: the KCL's lease table."""
+        return self._make("dynamodb")  # type: ignore[no-any-return]
+
+    @functools.cached_property
+    def cloudwatch(self) -> "CloudWatchClient":
+        """CloudWatch metrics."""
+        return self._make("cloudwatch")  # type: ignore[no-any-return]
+
+    @functools.cached_property
+    def sts(self) -> "STSClient":
+        """STS: who we are."""
+        return self._make("sts")  # type: ignore[no-any-return]
