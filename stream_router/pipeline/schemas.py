@@ -1,0 +1,155 @@
+"""The shapes in which events come, as data: what an event of a shape looks like, and where our five fields are in it.
+
+To add a shape with code, write a `Shape` here and put it into `PRESETS`; without code, see docs/events.md.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
+from types import MappingProxyType
+from typing import Annotated, Any
+
+from pydantic import InstanceOf, StringConstraints, TypeAdapter, with_config
+from typing_extensions import TypedDict  # the one that pydantic takes on Python 3.11
+
+from stream_router import limits
+
+Id = Annotated[str, StringConstraints(min_length=1, max_length=512)] | int
+EventType = Annotated[str, StringConstraints(min_length=1, max_length=limits.DETAIL_TYPE_MAX_CHARS)]
+Path = tuple[str | int, ...]
+"""Steps from the event's root: keys, and places in arrays. Empty: the whole event."""
+
+MISSING: Any = object()
+_strict = with_config(strict=True, extra="ignore", hide_input_in_errors=True)
+
+
+@_strict
+class Fields(TypedDict):
+    """The contract's default shape, and what every other shape is mapped to."""
+
+    interactionId: Id
+    conversationId: Id | None
+    eventType: EventType
+    timestamp: Any  # read, and so checked, by `timestamps.to_utc`
+    payload: InstanceOf[dict[str, Any]]  # not `dict`, which would be copied
+
+
+@_strict
+class Digital(TypedDict):
+    """A digital event, as NICE's own mobile SDK declares it."""
+
+    eventId: Id
+    eventObject: str
+    eventType: str
+    createdAt: Any
+    data: InstanceOf[dict[str, Any]]
+
+
+@_strict
+class StreamRecord(TypedDict):
+    """A record of CXone Data Streams (IVR log)."""
+
+    eventTime: Any
+    contactId: Id
+
+
+FIELDS: TypeAdapter[Any] = TypeAdapter(Fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where one of our fields comes from: the first of `paths` that leads to something, else `default`."""
+
+    paths: tuple[Path, ...] = ()
+    default: Any = MISSING
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """One form of event. It fits an event in which every one of `when` leads to something.
+
+    `schema` checks the event as it came, before mapping. `fields` is None where the event has our fields already.
+    `event_types` renames types; `zone` holds for timestamps without an offset.
+    """
+
+    name: str
+    when: tuple[Path, ...]
+    schema: TypeAdapter[Any] | None = None
+    fields: Mapping[str, Source] | None = None
+    event_types: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    zone: tzinfo = UTC
+    keys: frozenset[str] = field(init=False)  # of `when`, what is looked for in the event itself; `deeper` is the rest
+    deeper: tuple[Path, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "keys", frozenset(str(path[0]) for path in self.when if len(path) == 1))
+        object.__setattr__(self, "deeper", tuple(path for path in self.when if len(path) != 1))
+
+
+def source(*paths: str, default: Any = MISSING) -> Source:
+    """A `Source` of dotted paths."""
+    return Source(tuple(parse_path(p) for p in paths), default)
+
+
+def parse_path(text: str) -> Path:
+    """`data.case.id` or `messages.0.text` as steps; `$` is the whole event. Raises ValueError for an empty step."""
+    if text == "$":
+        return ()
+    steps = text.split(".")
+    if not all(steps):
+        raise ValueError("a path has an empty step")
+    return tuple(int(step) if step.isdecimal() else step for step in steps)
+
+
+def find(value: Any, path: Path) -> Any:
+    """What `path` leads to from `value`, or MISSING. A number is a place in an array, and a key in an object."""
+    for step in path:
+        if type(value) is dict:
+            value = value.get(str(step), MISSING)
+        elif type(value) is list and type(step) is int and step < len(value):
+            value = value[step]
+        else:
+            return MISSING
+    return value
+
+
+_DIGITAL_TYPES = {
+    "CaseCreated": "interaction.created",
+    "CaseStatusChanged": "conversation.updated",
+    "CaseInboxAssigneeChanged": "conversation.updated",
+    "MessageCreated": "conversation.updated",
+    "MessageReadChanged": "conversation.updated",
+    "ThreadRecovered": "conversation.updated",
+}
+
+DEFAULT = Shape("default", tuple((name,) for name in ("interactionId", "eventType", "timestamp")))
+
+CXONE_DIGITAL = Shape(
+    "cxone-digital",
+    tuple((name,) for name in ("eventId", "eventType", "createdAt", "data")),
+    TypeAdapter(Digital),
+    {
+        "interactionId": source("eventId"),
+        "conversationId": source("data.case.id", "data.thread.id", default=None),
+        "eventType": source("eventType"),
+        "timestamp": source("createdAt"),
+        "payload": source("$"),
+    },
+    MappingProxyType(_DIGITAL_TYPES),
+)
+
+CXONE_DATA_STREAM = Shape(
+    "cxone-data-stream",
+    (("eventTime",), ("contactId",)),
+    TypeAdapter(StreamRecord),
+    {
+        "interactionId": source("contactId"),
+        "conversationId": source("masterContactId", "contactId"),
+        "eventType": source(default="conversation.updated"),
+        "timestamp": source("eventTime"),
+        "payload": source("$"),
+    },
+)
+
+PRESETS = (DEFAULT, CXONE_DIGITAL, CXONE_DATA_STREAM)
+"""In the order in which they are tried."""

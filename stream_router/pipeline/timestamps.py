@@ -1,0 +1,97 @@
+"""Timestamps of every form met, to UTC ISO 8601 with `Z` and milliseconds, and to epoch seconds."""
+
+import re
+import time
+from datetime import UTC, datetime, tzinfo
+from email.utils import parsedate_to_datetime
+
+LATEST_S = 253_402_300_800
+"""Epoch seconds of the year 10000, which ISO 8601 cannot write in four digits."""
+
+_MILLISECONDS_FROM = 100_000_000_000
+"""A number from here on counts milliseconds: as seconds it would be the year 5138, as milliseconds it is 1973."""
+
+_NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,9})?")
+_DATE_AND_TIME = re.compile(r"\d{4}-?(?:W\d\d-?\d|\d\d-?\d\d)[Tt ]\d\d\S*(?: ?(?:Z|z|UTC|GMT|[+-]\d\d:?(?:\d\d)?))?")
+_RFC_2822 = re.compile(
+    r"(?:[A-Za-z]{3},\s*)?\d{1,2}\s+[A-Za-z]{3}\s+\d{4}\s+\d\d:\d\d(?::\d\d)?"
+    r"\s+(?:[+-]\d{4}|UT|UTC|GMT|Z|[ECMP][SD]T)"
+)
+
+
+def to_utc(value: object, zone: tzinfo) -> tuple[str, float]:
+    """A timestamp as (`2026-11-24T09:30:00.123Z`, epoch seconds). Finer than milliseconds is cut off.
+
+    Takes ISO 8601 with any offset or none (then `zone` holds; of an hour that comes twice the first is meant), with and
+    without fraction; epoch seconds and milliseconds as number or text; RFC 2822. Raises ValueError, whose text quotes
+    nothing, for anything else and for times before 1970 or after 9999.
+    """
+    if type(value) is str:
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            return _from_unusual(value, zone)
+        if moment.tzinfo is UTC and len(value) == 24 and value[10] == "T" and value[19] == "." and value[5] != "W":
+            time_s = moment.timestamp()
+            if time_s >= 0:
+                return value, time_s
+        if len(value) < 13:
+            return _from_unusual(value, zone)  # a date alone is no time; eight digits are read as a date
+        return _from_moment(moment, zone)
+    if type(value) is int or type(value) is float:
+        return _from_number(value)
+    raise ValueError("is neither text nor a number")
+
+
+def _from_unusual(value: str, zone: tzinfo) -> tuple[str, float]:
+    """What `fromisoformat` does not read."""
+    text = value.strip()
+    if _NUMBER.fullmatch(text):
+        return _from_number(float(text))
+    if _RFC_2822.fullmatch(text):
+        return _from_moment(parsedate_to_datetime(text), UTC)
+    if _DATE_AND_TIME.fullmatch(text):
+        text = re.sub(r" ?(?:z|Z|UTC|GMT)$", "+00:00", text).replace(" +", "+").replace(" -", "-")
+        return _from_moment(datetime.fromisoformat(text.upper()), zone)
+    raise ValueError("is no known form of a timestamp")
+
+
+def _from_moment(moment: datetime, zone: tzinfo) -> tuple[str, float]:
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=zone)
+    return _from_number(moment.timestamp(), milliseconds_from=LATEST_S)
+
+
+def _from_number(number: float, milliseconds_from: int = _MILLISECONDS_FROM) -> tuple[str, float]:
+    time_s = number / 1000 if number >= milliseconds_from else number
+    if not 0 <= time_s < LATEST_S:
+        raise ValueError("is before 1970 or after 9999")
+    return iso_ms(int(time_s * 1000 + 0.0005)), time_s
+
+
+def iso_ms(epoch_ms: int) -> str:
+    """Epoch milliseconds as `2026-11-24T09:30:00.123Z`. Raises ValueError before 1970 and after 9999."""
+    second, milli = divmod(epoch_ms, 1000)
+    if not 0 <= second < LATEST_S:
+        raise ValueError("is before 1970 or after 9999")
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(second))}.{milli:03d}Z"
+
+
+class IsoMs:
+    """`iso_ms`, at a fraction of its cost where many of one second or of one millisecond follow each other."""
+
+    __slots__ = ("_epoch_ms", "_prefix", "_second", "_text")
+
+    def __init__(self) -> None:
+        self._second = self._epoch_ms = -1
+        self._prefix = self._text = ""
+
+    def __call__(self, epoch_ms: int) -> str:
+        if epoch_ms == self._epoch_ms:
+            return self._text
+        second, milli = divmod(epoch_ms, 1000)
+        if second != self._second:
+            self._prefix = iso_ms(epoch_ms)[:20]
+            self._second = second
+        self._epoch_ms, self._text = epoch_ms, f"{self._prefix}{milli:03d}Z"
+        return self._text

@@ -1,0 +1,99 @@
+"""Chooses an event's shape, checks the event against it, and finds our five fields in it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from stream_router.pipeline import exact, timestamps
+from stream_router.pipeline.rejection import mismatch
+from stream_router.pipeline.schemas import FIELDS, MISSING, Path, Shape, find
+from stream_router.records import Event
+
+Valid = tuple[str, str | None, str, str, float, dict[str, Any], dict[str, Any] | None]
+"""What an event says, checked: interaction id, conversation id, event type, timestamp (UTC with milliseconds), the same
+as epoch seconds, payload, what stood beside the default shape's five fields. A plain tuple: one is made per event."""
+
+
+class Validator:
+    """Callable: an `Event` to what it says. `shapes` are tried in order."""
+
+    def __init__(self, shapes: Sequence[Shape]) -> None:
+        self._shapes = tuple(shapes)
+
+    def __call__(self, event: Event) -> Valid:
+        """Raises Rejected with a reason that quotes nothing of the event."""
+        body = event.body
+        if type(body) is not dict:
+            raise mismatch("NotAnObject", "the event is not a JSON object")
+        exact.check(event)
+        shape = self.shape_of(body)
+        fields = _fields(shape, body)
+        interaction_id, conversation_id = fields["interactionId"], fields["conversationId"]
+        event_type = fields["eventType"]
+        if not event_type.isprintable():
+            raise mismatch("BadEventType", f"{shape.name}: eventType holds a control character")
+        try:
+            timestamp, time_s = timestamps.to_utc(fields["timestamp"], shape.zone)
+        except (ValueError, OverflowError) as error:
+            raise mismatch("BadTimestamp", f"{shape.name}: timestamp {_why(error)}") from None
+        return (
+            interaction_id if type(interaction_id) is str else str(interaction_id),
+            str(conversation_id) if type(conversation_id) is int else conversation_id,
+            shape.event_types.get(event_type, event_type),
+            timestamp,
+            time_s,
+            fields["payload"],
+            _extensions(body, fields) if shape.fields is None and len(body) > len(fields) else None,
+        )
+
+    def shape_of(self, body: dict[str, Any]) -> Shape:
+        """The first shape that fits. Raises Rejected, naming what the nearest shape misses, where none does."""
+        for shape in self._shapes:
+            if shape.keys <= body.keys() and (not shape.deeper or _leads_all(body, shape.deeper)):
+                return shape
+        nearest = min(self._shapes, key=lambda shape: len(_missing(shape, body)) / len(shape.when))
+        missing = ", ".join(_missing(nearest, body))
+        raise mismatch("UnknownShape", f"the event fits no shape; nearest is {nearest.name}, without {missing}")
+
+
+def _leads_all(body: dict[str, Any], paths: tuple[Path, ...]) -> bool:
+    return all(find(body, path) is not MISSING for path in paths)
+
+
+def _missing(shape: Shape, body: dict[str, Any]) -> list[str]:
+    return [".".join(map(str, path)) for path in shape.when if find(body, path) is MISSING]
+
+
+def _why(error: Exception) -> str:
+    return str(error) if type(error) is ValueError and str(error).startswith("is ") else "is unreadable"
+
+
+def _fields(shape: Shape, body: dict[str, Any]) -> dict[str, Any]:
+    try:
+        if shape.fields is None:
+            return FIELDS.validate_python(body)  # type: ignore[no-any-return]
+        if shape.schema is not None:
+            shape.schema.validate_python(body)
+        return FIELDS.validate_python(_mapped(shape, body))  # type: ignore[no-any-return]
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        name, kind = first["loc"][0], first["type"]
+        code = "MissingField" if kind == "missing" else "WrongType"
+        raise mismatch(
+            code, f"{shape.name}: {name} is {'missing' if kind == 'missing' else 'wrong'} ({kind})"
+        ) from None
+
+
+def _mapped(shape: Shape, body: dict[str, Any]) -> dict[str, Any]:
+    mapped = {}
+    for name, source in (shape.fields or {}).items():
+        value = next((v for path in source.paths if (v := find(body, path)) is not MISSING), source.default)
+        if value is not MISSING:
+            mapped[name] = value
+    return mapped
+
+
+def _extensions(body: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
+    """What stands beside the default shape's five fields, so that nothing of an event is dropped unseen."""
+    return {key: value for key, value in body.items() if key not in fields}

@@ -1,0 +1,93 @@
+"""The transform: one event to one entry, or to the reason why it cannot be one."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from stream_router.envelope import open_record, seal
+from stream_router.errors import Reason
+from stream_router.pipeline.transform import SOURCE, Transform
+from stream_router.records import DeadLetter, Dropped, Entry, Event, Record
+from stream_router.settings import Consumer
+
+IDENTITY = "0123456789abcdef0123456789abcdef"
+RECEIVED_MS = 1_795_512_601_007
+NOW_MS = 1_795_512_602_999.4
+BODY: dict[str, Any] = {
+    "interactionId": "int-1",
+    "conversationId": "conv-1",
+    "eventType": "conversation.updated",
+    "timestamp": "2026-11-24T10:30:00.123+01:00",
+    "payload": {"queue": "München", "n": 9_007_199_254_740_993},
+}
+
+
+def consumer(**changes: Any) -> Consumer:
+    """Settings without the environment."""
+    given = {"AWS_REGION": "eu-central-1", "SQS_DLQ_URL": "https://sqs.invalid/q", **changes}
+    return Consumer.model_validate(given)
+
+
+def event(body: object) -> Event:
+    """The event of a sealed body; bytes are taken as they are."""
+    text = body if isinstance(body, bytes) else orjson.dumps(body)
+    (found,) = open_record(Record(seal(IDENTITY, "delivery", RECEIVED_MS, text), 1))
+    assert isinstance(found, Event)
+    return found
+
+
+def transform(body: object, **changes: Any) -> Entry | DeadLetter | Dropped:
+    return Transform(consumer(**changes), lambda: NOW_MS)(event(body))
+
+
+def test_entry_is_the_contracts() -> None:
+    """Every field of the Detail, the entry's time, its size by AWS's formula and its order key are as promised."""
+    entry = transform(BODY)
+    assert isinstance(entry, Entry)
+    assert orjson.loads(entry.detail) == {
+        "correlationId": "01234567-89ab-cdef-0123-456789abcdef",
+        "eventId": IDENTITY,
+        "eventSource": "cxone.webhook",
+        "eventType": "conversation.updated",
+        "originalEventId": "int-1",
+        "conversationId": "conv-1",
+        "eventTimestamp": "2026-11-24T09:30:00.123Z",
+        "receivedAt": "2026-11-24T09:30:01.007Z",
+        "processedAt": "2026-11-24T09:30:02.999Z",
+        "sourceSystem": "nice.cxone",
+        "routingVersion": "1.0",
+        "payload": BODY["payload"],
+        "metadata": {
+            "enrichmentPipeline": "cxone-event-router-v1",
+            "complianceTag": "unmasked",
+            "region": "eu-central-1",
+        },
+    }
+    assert entry.detail_type == "conversation.updated"
+    assert entry.time_s == pytest.approx(1_795_512_600.123, abs=1e-6)
+    assert entry.order_key == "conv-1"
+    assert entry.size_bytes == 14 + len(SOURCE) + len("conversation.updated") + len(entry.detail)
+
+
+@pytest.mark.parametrize(("unroutable", "kind"), [("dead-letter", DeadLetter), ("publish", Entry), ("drop", Dropped)])
+def test_unroutable_type_is_handled_as_set(unroutable: str, kind: type) -> None:
+    """An event type that the rule lets not through is dead-lettered, published or dropped, as the setting says."""
+    result = transform({**BODY, "eventType": "chat.ended"}, unroutable=unroutable)
+    assert type(result) is kind
+    if isinstance(result, DeadLetter):
+        assert (result.reason, result.event_type) == (Reason.UNROUTABLE, "chat.ended")
+    elif isinstance(result, Dropped):
+        assert result.event_type == "chat.ended"
+
+
+def test_unforeseen_exception_is_a_dead_letter_without_its_text() -> None:
+    """Whatever breaks inside is this event's dead letter, named by its class; its text could quote the payload."""
+
+    def broken() -> float:
+        raise LookupError("secret payload")
+
+    result = Transform(consumer(), broken)(event(BODY))
+    assert isinstance(result, DeadLetter)
+    assert (result.reason, result.code) == (Reason.INTERNAL_ERROR, "LookupError")
+    assert "secret" not in result.message
