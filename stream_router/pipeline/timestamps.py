@@ -66,10 +66,10 @@ def _from_number(number: float, milliseconds_from: int = _MILLISECONDS_FROM) -> 
     time_s = number / 1000 if number >= milliseconds_from else number
     if not 0 <= time_s < LATEST_S:
         raise ValueError("is before 1970 or after 9999")
-    return iso_ms(int(time_s * 1000 + 0.0005)), time_s
+    return iso(int(time_s * 1000 + 0.0005)), time_s
 
 
-def iso_ms(epoch_ms: int) -> str:
+def iso(epoch_ms: int) -> str:
     """Epoch milliseconds as `2026-11-24T09:30:00.123Z`. Raises ValueError before 1970 and after 9999."""
     second, milli = divmod(epoch_ms, 1000)
     if not 0 <= second < LATEST_S:
@@ -78,7 +78,7 @@ def iso_ms(epoch_ms: int) -> str:
 
 
 class IsoMs:
-    """`iso_ms`, at a fraction of its cost where many of one second or of one millisecond follow each other."""
+    """`iso`, at a fraction of its cost where many of one second or of one millisecond follow each other."""
 
     __slots__ = ("_epoch_ms", "_prefix", "_second", "_text")
 
@@ -91,7 +91,7 @@ class IsoMs:
             return self._text
         second, milli = divmod(epoch_ms, 1000)
         if second != self._second:
-            self._prefix = iso_ms(epoch_ms)[:20]
+            self._prefix = iso(epoch_ms)[:20]
             self._second = second
         self._epoch_ms, self._text = epoch_ms, f"{self._prefix}{milli:03d}Z"
         return self._text
