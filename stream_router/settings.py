@@ -113,6 +113,8 @@ class Consumer(Common):
         description="a writable folder for crash markers and rendered properties (default: a private temporary one)",
     )
     properties: Path | None = Field(None, description="path of the KCL properties file to start from")
+    jvm_options: str = Field("", description="options of the daemon's JVM, for example -Xmx1g")
+    metrics_s: float = Field(60.0, ge=0.1, le=3600, description="seconds between metrics, 0.1 to 3600")
 
     @property
     def entries_per_call(self) -> int:
@@ -167,6 +169,9 @@ class Setup(Common):
         description="the ARN of the rule's target",
     )
     target_dlq_arn: str | None = Field(None, pattern=r"^arn:\S+$", description="the ARN of an SQS queue")
+    target_role_arn: str | None = Field(
+        None, pattern=r"^arn:\S+$", description="the ARN of the role with which EventBridge reaches the target"
+    )
     shards: int = Field(2, ge=1, le=10_000, description="shards of a new stream, 1 to 10000")
 
 
@@ -183,10 +188,13 @@ class Cxone(BaseSettings):
 S = TypeVar("S", bound=BaseSettings)
 
 
-def load(kind: type[S]) -> S:
-    """Read and check the environment for one program. Raises SettingsError with the line to show, and exit 78."""
+def load(kind: type[S], **given: Any) -> S:
+    """Read and check the environment for one program; `given` wins over it (by field name).
+
+    Raises SettingsError with the line to show, and exit 78.
+    """
     try:
-        return kind()
+        return kind(**given)
     except ValidationError as error:
         raise SettingsError(_one_line(kind, error)) from None
 
