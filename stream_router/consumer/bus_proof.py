@@ -1,0 +1,134 @@
+"""Proves every few seconds that the event bus exists: PutEvents to a bus that is gone answers success.
+
+The proof is the file `bus-proof` in the state folder. Its text is the `time.monotonic()` (seconds, one clock for all
+processes of a host) of the moment before a question that the bus answered was sent. A child settles only what was
+accepted before that moment.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from enum import Enum
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+from stream_router import limits
+from stream_router.consumer.state import BUS_PROOF, StateDir
+from stream_router.settings import Consumer, SettingsError
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 10.0
+FIRST_RETRY_S = 1.0
+LOG_EVERY_S = 60.0
+
+_GONE = frozenset({"ResourceNotFoundException"})
+_FORBIDDEN = frozenset({"AccessDenied", "AccessDeniedException"})
+_WRONG_NAME = frozenset({"ValidationException", "InvalidInputException"})
+
+
+class Proof(Enum):
+    """What the prover reports: the first proof, or that there will be none (its text is in `BusProver.refusal`)."""
+
+    FIRST = "first"
+    REFUSED = "refused"
+
+
+def describer(settings: Consumer) -> Callable[[], None]:
+    """A question to the bus, which raises unless it exists: DescribeEventBus of a classic or of a v2 bus.
+
+    One attempt, at most 8 s. Raises SettingsError where there are no credentials at all.
+    """
+    session = boto3.Session(region_name=settings.aws_region)
+    if session.get_credentials() is None:
+        raise SettingsError("AWS credentials: none found; set AWS_PROFILE or AWS_ACCESS_KEY_ID, or give a role")
+    config = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1})
+    bus = settings.event_bus
+    if limits.is_v2_bus(bus):
+        v2 = session.client("eventbridgev2", config=config)
+        return lambda: v2.describe_event_bus(EventBusArn=bus) and None
+    classic = session.client("events", config=config)
+    return lambda: classic.describe_event_bus(Name=bus) and None
+
+
+class BusProver:
+    """Asks in a thread of its own until closed, and keeps the proof fresh.
+
+    `report` is called once with FIRST when the bus has answered, or with REFUSED where, before that, it is said to be
+    gone or forbidden. Later on a bus that is gone leaves the last proof as it is: the children then hold.
+    """
+
+    def __init__(
+        self,
+        state: StateDir,
+        bus: str,
+        describe: Callable[[], None],
+        report: Callable[[Proof], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._state = state
+        self._bus = bus
+        self._describe = describe
+        self._report = report
+        self._clock = clock
+        self._stop = threading.Event()
+        self._proven = False
+        self._logged = -LOG_EVERY_S
+        self.refusal = ""
+        self._thread = threading.Thread(target=self._run, name="bus-proof", daemon=True)
+
+    def start(self) -> None:
+        """Begin asking."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop asking; a question that is under way is not waited for."""
+        self._stop.set()
+
+    def _run(self) -> None:
+        pause = FIRST_RETRY_S
+        while not self._stop.is_set():
+            self.prove_once()
+            if self.refusal:
+                return
+            pause = EVERY_S if self._proven else min(pause * 2, EVERY_S)
+            self._stop.wait(pause)
+
+    def prove_once(self) -> None:
+        """Ask once, and write the proof or log the trouble."""
+        asked = self._clock()
+        try:
+            self._describe()
+            self._state.write(BUS_PROOF, f"{asked!r}\n")
+        except (ClientError, BotoCoreError, OSError) as error:
+            self._failed(error)
+            return
+        if not self._proven:
+            self._proven = True
+            self._report(Proof.FIRST)
+
+    def _failed(self, error: Exception) -> None:
+        code = error.response["Error"].get("Code", "") if isinstance(error, ClientError) else type(error).__name__
+        if not self._proven and (refusal := self._refusal(code, error)):
+            self.refusal = refusal
+            self._report(Proof.REFUSED)
+            return
+        now = self._clock()
+        if now - self._logged >= LOG_EVERY_S:
+            self._logged = now
+            log.error("the event bus is not proven: %s; events are held until it is", code, extra={"bus": self._bus})
+
+    def _refusal(self, code: str, error: Exception) -> str:
+        """The line to end with, where waiting cannot help before the first record is read."""
+        if isinstance(error, NoCredentialsError):
+            return "AWS credentials: none found; set AWS_PROFILE or AWS_ACCESS_KEY_ID, or give a role"
+        if code in _GONE:
+            return "STREAM_ROUTER_EVENT_BUS: no such event bus; run `stream-router setup`, or name one that exists"
+        if code in _FORBIDDEN:
+            return "STREAM_ROUTER_EVENT_BUS: not allowed to look at it; allow events:DescribeEventBus to this role"
+        if code in _WRONG_NAME:
+            return "STREAM_ROUTER_EVENT_BUS: is no bus name or ARN; name one that exists"
+        return ""

@@ -1,0 +1,208 @@
+"""`stream-router consume`: runs the KCL daemon, starts it again when it dies, and ends it without leaving anything.
+
+The daemon (a JVM) leases shards and starts one child for each. A child that dies takes the JVM with it, and so every
+shard of this host; so the supervisor never gives up, and waits longer each time that it happens soon again.
+"""
+
+import logging
+import os
+import queue
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from stream_router import logs
+from stream_router.aws.endpoints import session as botocore_session
+from stream_router.consumer import die_with_parent, java, processes, properties
+from stream_router.consumer.bus_proof import BusProver, Proof, describer
+from stream_router.consumer.state import FATAL, StateDir
+from stream_router.settings import EX_CONFIG, Consumer, SettingsError
+
+log = logging.getLogger(__name__)
+
+FIRST_BACKOFF_S = 0.5
+LONGEST_BACKOFF_S = 30.0
+STABLE_S = 60.0
+"""A daemon that ran this long was well: the next restart does not wait for what came before."""
+
+BEYOND_GRACE_S = 5.0
+"""How long after the daemon's own grace it is killed."""
+
+ORPHAN_PATIENCE_S = 2.0
+"""How long children may outlive their JVM: they notice by themselves, and send nothing more."""
+
+
+@dataclass(frozen=True)
+class Exited:
+    """The JVM ended, with this status (negative: the signal that killed it)."""
+
+    status: int
+
+
+Happening = signal.Signals | Exited | Proof
+
+
+def run(settings: Consumer) -> int:
+    """Run until SIGTERM or SIGINT, then drain. 0, or 78 with one line on stderr where the settings cannot work.
+
+    A second signal ends it at once. Whatever happens to this process, the JVM and its children do not outlive it.
+    """
+    logs.start(settings.log_level)
+    try:
+        with StateDir(settings.state_dir) as state:
+            return _run(settings, state)
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return EX_CONFIG
+
+
+def _run(settings: Consumer, state: StateDir) -> int:
+    jvm = java.find_java()
+    java.prove(jvm)
+    found = properties.endpoints(botocore_session(settings.aws_region))
+    rendered = properties.render(settings, found, state.worker_id())
+    state.write("daemon.properties", rendered.text())
+    happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
+    prover = BusProver(state, settings.event_bus, describer(settings), happenings.put)
+    supervisor = Supervisor(
+        command=command(jvm, rendered, state.path / "daemon.properties"),
+        environment=child_environment(settings, state.path),
+        state=state,
+        prover=prover,
+        happenings=happenings,
+        grace_s=int(rendered.properties.get("shutdownGraceMillis", 5000)) / 1000,
+    )
+    log.info("starting the KCL daemon", extra={"properties": str(rendered.source), "state": str(state.path)})
+    return supervisor.run()
+
+
+def command(jvm: Path, rendered: properties.Rendered, daemon_properties: Path) -> list[str]:
+    """What starts the JVM: it dies with this process, logs by our logback.xml, reads the rendered properties."""
+    return [
+        *(sys.executable, "-S", die_with_parent.__file__, str(os.getpid())),
+        *(str(jvm), *rendered.jvm_options, "-cp", java.class_path(), java.DAEMON_CLASS),
+        *("--log-configuration", str(properties.shipped("logback.xml"))),
+        *("--properties-file", str(daemon_properties)),
+    ]
+
+
+def child_environment(settings: Consumer, state: Path) -> dict[str, str]:
+    """The environment of the JVM, which hands it down: ours, the state folder, the region, UTF-8."""
+    return {
+        **os.environ,
+        "AWS_REGION": settings.aws_region,
+        "STREAM_ROUTER_STATE_DIR": str(state),
+        properties.CHILD_VARIABLE: sys.executable,
+        "PYTHONUTF8": "1",
+    }
+
+
+class Supervisor:
+    """Starts the JVM and keeps it running, from `run` until a signal. Everything happens on the caller's thread."""
+
+    def __init__(
+        self,
+        *,
+        command: list[str],
+        environment: dict[str, str],
+        state: StateDir,
+        prover: BusProver,
+        happenings: "queue.SimpleQueue[Happening]",
+        grace_s: float,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._command = command
+        self._environment = environment
+        self._state = state
+        self._prover = prover
+        self._happenings = happenings
+        self._grace_s = grace_s
+        self._jitter = jitter
+        self._backoff_s = FIRST_BACKOFF_S
+
+    def run(self) -> int:
+        """The exit status: 0 after a signal, 78 where a child or the bus says that the settings cannot work."""
+        processes.adopt_orphans()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda received, _: self._happenings.put(signal.Signals(received)))
+        self._prover.start()
+        try:
+            return self._supervise()
+        finally:
+            self._prover.close()
+            processes.end_orphans(ORPHAN_PATIENCE_S)
+
+    def _supervise(self) -> int:
+        if isinstance(happened := self._happenings.get(), signal.Signals):
+            return 0
+        if happened is Proof.REFUSED:
+            raise SettingsError(self._prover.refusal)
+        while True:
+            started = time.monotonic()
+            ended = self._run_jvm()
+            if ended is None:
+                return 0
+            if killed := processes.end_orphans(ORPHAN_PATIENCE_S):
+                log.warning("children that outlived the daemon were killed", extra={"children": killed})
+            if line := self._state.read(FATAL).strip():
+                raise SettingsError(line)
+            if not self._wait_to_restart(ended, time.monotonic() - started):
+                return 0
+
+    def _run_jvm(self) -> Exited | None:
+        """Start the JVM and wait for its end; None where a signal asked for it."""
+        jvm = subprocess.Popen(
+            self._command,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr.fileno(),
+            start_new_session=True,  # so that Ctrl-C reaches this process alone, which knows how to drain
+        )
+        threading.Thread(target=lambda: self._happenings.put(Exited(jvm.wait())), daemon=True).start()
+        happened = self._happenings.get()
+        if isinstance(happened, Exited):
+            return happened
+        self._drain(jvm.pid)
+        return None
+
+    def _drain(self, jvm: int) -> None:
+        """Let the children and the daemon finish what they have; kill the daemon when its grace is over."""
+        # A child that holds is inside processRecords, where the daemon cannot reach it: it hears it from here.
+        processes.send(processes.children(jvm), signal.SIGTERM)
+        processes.send([jvm], signal.SIGTERM)
+        log.info("draining", extra={"graceS": self._grace_s})
+        try:
+            happened = self._happenings.get(timeout=self._grace_s + BEYOND_GRACE_S)
+        except queue.Empty:
+            log.warning("the daemon did not end within its grace and is killed; its last records will come again")
+        else:
+            if isinstance(happened, Exited):
+                log.info("drained")
+                return
+            log.warning("a second signal: the daemon is killed; its last records will come again")
+        processes.send([jvm], signal.SIGKILL)
+        while not isinstance(self._happenings.get(), Exited):
+            pass
+
+    def _wait_to_restart(self, ended: Exited, ran_s: float) -> bool:
+        """Wait as long as the restarts before demand, with jitter; False where a signal came meanwhile."""
+        if ran_s >= STABLE_S:
+            self._backoff_s = FIRST_BACKOFF_S
+        wait_s = self._backoff_s * (0.5 + self._jitter() / 2)
+        self._backoff_s = min(self._backoff_s * 2, LONGEST_BACKOFF_S)
+        log.error(
+            "the KCL daemon ended: %s; it is started again",
+            f"killed by {signal.Signals(-ended.status).name}" if ended.status < 0 else f"exit status {ended.status}",
+            extra={"ranS": round(ran_s, 1), "waitS": round(wait_s, 2)},
+        )
+        try:
+            self._happenings.get(timeout=wait_s)
+        except queue.Empty:
+            return True
+        return False

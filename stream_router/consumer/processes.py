@@ -1,0 +1,69 @@
+"""Processes of this host as the kernel shows them: who is whose child, and how to leave none behind (Linux)."""
+
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import time
+from pathlib import Path
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def adopt_orphans() -> None:
+    """From now on, a descendant whose parent dies becomes this process's child, so that it can be seen and ended."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def children(parent: int) -> list[int]:
+    """The process ids of the direct children of `parent`; zombies left out."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            # The name, in brackets, may hold anything, brackets and spaces too.
+            state, parent_of = stat.read_text("utf-8", "replace").rpartition(")")[2].split()[:2]
+            if int(parent_of) == parent and state != "Z":
+                found.append(int(stat.parent.name))
+    return found
+
+
+def send(pids: list[int], signal_number: signal.Signals) -> None:
+    """Send a signal to each process that is still there."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal_number)
+
+
+def end_orphans(patience_s: float) -> int:
+    """Wait until the adopted children are gone, and kill those that are not after `patience_s`; how many were killed.
+
+    To be called when every child that this process started itself has been waited for.
+    """
+    await_end(children(os.getpid()), patience_s)
+    killed = 0
+    while stubborn := children(os.getpid()):
+        send(stubborn, signal.SIGKILL)
+        killed += len(stubborn)
+        await_end(stubborn, patience_s)
+        _reap()
+    _reap()
+    return killed
+
+
+def await_end(pids: list[int], patience_s: float) -> None:
+    """Return when every one of the processes has ended, at the latest after `patience_s`."""
+    deadline = time.monotonic() + patience_s
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            fd = os.pidfd_open(pid)
+            try:
+                select.select([fd], [], [], max(0.0, deadline - time.monotonic()))
+            finally:
+                os.close(fd)
+
+
+def _reap() -> None:
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass

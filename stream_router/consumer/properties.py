@@ -1,0 +1,151 @@
+"""Renders what the KCL daemon is started with: a file of `properties/`, plus what the settings say."""
+
+import ipaddress
+import re
+import shlex
+import sys
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, files
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from botocore.config import Config
+from botocore.session import Session
+
+from stream_router.settings import Consumer, SettingsError
+
+CHILD_VARIABLE = "STREAM_ROUTER_CHILD"
+"""Holds the Python that runs the children, since the daemon splits its command at every space."""
+
+CHILD_COMMAND = f'/bin/sh -c exec\t"${{{CHILD_VARIABLE}}}"\t-m\tstream_router.consumer'
+"""What the daemon starts for each shard. It splits at spaces and knows no quotes, so the shell's words are parted by
+tabs and the interpreter's path comes from the environment. `exec`: the child itself is the JVM's child."""
+
+
+_OWN_ENDPOINTS = Config(ignore_configured_endpoint_urls=True)  # type: ignore[call-arg] # unknown to the stubs
+"""Has botocore leave out what the environment and the profile set."""
+
+
+class Rendered(NamedTuple):
+    """The daemon's properties, and the JVM's options that go with them."""
+
+    source: Path
+    properties: dict[str, str]
+    jvm_options: list[str]
+
+    def text(self) -> str:
+        """The properties as Java reads them: ISO 8859-1, everything else escaped."""
+        return "".join(f"{key} = {_escape(value)}\n" for key, value in self.properties.items())
+
+
+class Endpoints(NamedTuple):
+    """Endpoints that the environment or the profile sets; "" where it is AWS's own."""
+
+    kinesis: str
+    dynamodb: str
+
+    @property
+    def is_local(self) -> bool:
+        """Whether Kinesis is on this machine, so that it can only be an emulator."""
+        return _is_loopback(self.kinesis)
+
+
+def endpoints(session: Session) -> Endpoints:
+    """The endpoints that boto3 would take from `AWS_ENDPOINT_URL*` or from the profile."""
+    return Endpoints(_configured_endpoint(session, "kinesis"), _configured_endpoint(session, "dynamodb"))
+
+
+def _configured_endpoint(session: Session, service: str) -> str:
+    url = str(session.create_client(service).meta.endpoint_url)
+    own = session.create_client(service, config=_OWN_ENDPOINTS).meta.endpoint_url
+    return "" if url == own else url
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def shipped(name: str) -> Path:
+    """A file of `properties/`, where this package was checked out or installed. Raises SettingsError if it is gone."""
+    beside = Path(__file__).resolve().parents[2]
+    if (beside / "setup.cfg").is_file() and (beside / "properties" / name).is_file():
+        return beside / "properties" / name
+    try:
+        installed = files("stream_router") or []
+    except PackageNotFoundError:
+        installed = []
+    for file in installed:
+        if file.name == name and file.parent.name == "stream_router":
+            return Path(str(file.locate())).resolve()
+    raise SettingsError(f"STREAM_ROUTER_PROPERTIES: {name} was not installed; reinstall, or name a file of your own")
+
+
+def render(settings: Consumer, found: Endpoints, worker_id: str) -> Rendered:
+    """Everything that the daemon is told. `worker_id` names this host's worker in the lease table.
+
+    Starts from `STREAM_ROUTER_PROPERTIES`; without it from consumer.properties, or, where Kinesis is an emulator on
+    this machine, from local.properties. A key that the settings decide cannot be set in the file.
+    """
+    source = settings.properties or shipped("local.properties" if found.is_local else "consumer.properties")
+    try:
+        given = parse(source.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError):
+        raise SettingsError(f"STREAM_ROUTER_PROPERTIES: {source} cannot be read; name a properties file") from None
+    decided = _from_settings(settings, found, worker_id)
+    if clash := sorted(set(given) & set(decided)):
+        raise SettingsError(f"STREAM_ROUTER_PROPERTIES: {source} sets {clash[0]}; leave it out, the settings decide it")
+    daemon = {key: value for key, value in given.items() if not key.startswith("jvm.")}
+    return Rendered(source, {**daemon, **decided}, [*_jvm_options(given), *shlex.split(settings.jvm_options)])
+
+
+def _from_settings(settings: Consumer, found: Endpoints, worker_id: str) -> dict[str, str]:
+    properties = {
+        "executableName": CHILD_COMMAND,
+        "processingLanguage": f"python/{sys.version_info.major}.{sys.version_info.minor}",
+        "streamName": settings.stream,
+        "applicationName": settings.application,
+        "regionName": settings.aws_region,
+        "workerId": worker_id,
+    }
+    if found.kinesis:
+        properties["kinesisEndpoint"] = found.kinesis
+    if found.dynamodb:
+        properties["dynamoDBEndpoint"] = found.dynamodb
+    return properties
+
+
+def _jvm_options(given: Mapping[str, str]) -> list[str]:
+    """`jvm.options` as words, `jvm.system.NAME` as -DNAME; logs and pipes in UTF-8 whatever the locale says."""
+    system = [f"-D{key[11:]}={value}" for key, value in given.items() if key.startswith("jvm.system.")]
+    utf8 = ["-Dfile.encoding=UTF-8", "-Dstdout.encoding=UTF-8", "-Dstderr.encoding=UTF-8"]
+    return [*utf8, *system, *shlex.split(given.get("jvm.options", ""))]
+
+
+def parse(text: str) -> dict[str, str]:
+    """The `key = value` lines of a properties file; comments and empty lines left out. No continuation lines."""
+    pairs: dict[str, str] = {}
+    for line in text.splitlines():
+        if not line.strip() or line.lstrip()[0] in "#!":
+            continue
+        key, separator, value = (part.strip() for part in line.partition("="))
+        if not separator or not key:
+            raise SettingsError("STREAM_ROUTER_PROPERTIES: a line is no `key = value`; mend the file")
+        pairs[key] = value
+    return pairs
+
+
+def _escape(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace("\t", "\\t")
+    return re.sub(r"[^\x20-\x7e]", _java_unicode, escaped)
+
+
+def _java_unicode(found: re.Match[str]) -> str:
+    units = found[0].encode("utf-16-be")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))

@@ -1,0 +1,91 @@
+"""The folder that the supervisor and its children share: proofs, markers, rendered properties. One supervisor each."""
+
+import contextlib
+import fcntl
+import os
+import secrets
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+from typing import IO, Self
+
+from stream_router.settings import SettingsError
+
+BUS_PROOF = "bus-proof"
+FATAL = "fatal"
+WORKER_ID = "worker-id"
+
+
+class StateDir:
+    """The state folder, held for this process alone.
+
+    Given by `STREAM_ROUTER_STATE_DIR`, else a private temporary one that `close` removes. Raises SettingsError where
+    it cannot be written or another supervisor holds it.
+    """
+
+    def __init__(self, wanted: Path | None) -> None:
+        self._temporary = wanted is None
+        try:
+            self.path = Path(tempfile.mkdtemp(prefix="stream-router-")) if wanted is None else wanted.resolve()
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock: IO[str] = (self.path / "lock").open("w")
+        except OSError as error:
+            raise SettingsError(
+                f"STREAM_ROUTER_STATE_DIR: cannot be written ({error.strerror}); name a writable folder"
+            ) from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.close()
+            raise SettingsError(
+                "STREAM_ROUTER_STATE_DIR: another `consume` is using it; give each its own folder"
+            ) from None
+        # A proof of an earlier life says nothing: after a reboot the monotonic clock begins anew.
+        self.discard(BUS_PROOF)
+        self.discard(FATAL)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the folder; a temporary one is removed."""
+        self._lock.close()
+        if self._temporary:
+            shutil.rmtree(self.path, ignore_errors=True)
+
+    def write(self, name: str, text: str) -> Path:
+        """Replace a file as a whole, so that a reader sees the old text or the new one, and return its path."""
+        return write_whole(self.path / name, text)
+
+    def read(self, name: str) -> str:
+        """A file's text, "" where it does not exist."""
+        with contextlib.suppress(FileNotFoundError):
+            return (self.path / name).read_text("utf-8")
+        return ""
+
+    def discard(self, name: str) -> None:
+        """Remove a file if it is there."""
+        (self.path / name).unlink(missing_ok=True)
+
+    def worker_id(self) -> str:
+        """The name of this host's worker in the lease table: the same for every JVM that works from this folder.
+
+        A restarted worker with the same name takes its leases up again at once; one with a new name would wait until
+        they expire (and, in KCL 3, until the dead leader's lock does, which is minutes).
+        """
+        known = self.read(WORKER_ID).strip()
+        if not known:
+            known = f"{socket.gethostname()}-{secrets.token_hex(8)}"
+            self.write(WORKER_ID, known)
+        return known
+
+
+def write_whole(path: Path, text: str) -> Path:
+    """Write a file by way of a neighbour and a rename; a reader never sees half of it."""
+    neighbour = path.with_name(f".{path.name}.{os.getpid()}")
+    neighbour.write_text(text, "utf-8")
+    return neighbour.replace(path)
