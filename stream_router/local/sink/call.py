@@ -1,5 +1,7 @@
 """What one call to the sink is made of: its items (entries, records, messages), and why it was refused, if it was."""
 
+import itertools
+import uuid
 from typing import Any, NamedTuple
 
 ACCEPTED = "accepted"
@@ -9,6 +11,15 @@ DROPPED = "accepted_then_dropped"
 DEDUPLICATED = "deduplicated"
 VOID = "void"
 """Answered as accepted, but the bus does not exist: the event is gone, as on a real classic bus."""
+
+
+_numbers = itertools.count(1)
+_PREFIX = str(uuid.uuid4())[:24]
+
+
+def new_id() -> str:
+    """An id of a UUID's form that no other answer of this process has."""
+    return f"{_PREFIX}{next(_numbers):012x}"
 
 
 class Refusal(NamedTuple):

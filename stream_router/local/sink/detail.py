@@ -10,7 +10,7 @@ MAX_DEPTH = 1000
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 """Source: botocore model `events`, Detail: JSON nested at most 1,000 levels; integers within 64 bits."""
 
-_LONG_DIGITS = re.compile(r"\d{19}")
+_LONG_NUMBER = re.compile(r"[:,\[]\s*-?\d{19}")
 
 
 class Found(NamedTuple):
@@ -41,7 +41,7 @@ def _trouble(text: str) -> str:
     """Depth and integers, looked at closely only where they could be wrong."""
     if text.count("{") + text.count("[") > MAX_DEPTH and depth(text) > MAX_DEPTH:
         return "nested too deeply"
-    if _LONG_DIGITS.search(text):
+    if _LONG_NUMBER.search(text):
         wrong: list[int] = []
 
         def note(digits: str) -> int:

@@ -3,12 +3,11 @@
 Sources: botocore model `events`; EventBridge user guide, "Calculating PutEvents event entry size".
 """
 
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
 from stream_router.local.sink import detail, model
-from stream_router.local.sink.call import ACCEPTED, VOID, Call, Item, Refusal
+from stream_router.local.sink.call import ACCEPTED, VOID, Call, Item, Refusal, new_id
 
 REQUEST_BYTES = 1_048_576
 """Largest total entry size that a classic bus was measured to accept (field test 2026-03); the model says 1MB."""
@@ -21,9 +20,11 @@ TOO_BIG = "Total size of the entries in the request is over the limit."
 
 def entry_size(entry: dict[str, Any]) -> int:
     """An entry's size by the user guide's formula: 14 for Time, and the UTF-8 bytes of four members."""
-    texts = [entry.get("Source"), entry.get("DetailType"), entry.get("Detail"), *(entry.get("Resources") or [])]
-    size = sum(len(text.encode()) for text in texts if isinstance(text, str))
-    return size + (TIME_BYTES if entry.get("Time") is not None else 0)
+    size = TIME_BYTES if entry.get("Time") is not None else 0
+    for text in (entry.get("Source"), entry.get("DetailType"), entry.get("Detail"), *(entry.get("Resources") or ())):
+        if isinstance(text, str):
+            size += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+    return size
 
 
 def read_classic(document: dict[str, Any], settings: dict[str, Any]) -> Call:
@@ -86,12 +87,18 @@ def _invalid(text: str) -> Refusal:
     return Refusal("ValidationException", f"1 validation error detected: {text}")
 
 
+_TEXTS = frozenset({str, type(None)})
+_TIMES = frozenset({int, float, type(None)})
+
+
 def _typed(entry: dict[str, Any]) -> bool:
-    texts = all(entry.get(name) is None or isinstance(entry[name], str) for name in ("Source", "DetailType", "Detail"))
-    time = entry.get("Time")
-    resources = entry.get("Resources") or []
-    timed = time is None or (isinstance(time, int | float) and not isinstance(time, bool))
-    return texts and timed and all(isinstance(resource, str) for resource in resources)
+    kinds = type(entry.get("Source")), type(entry.get("DetailType")), type(entry.get("Detail"))
+    resources = entry.get("Resources") or ()
+    return (
+        _TEXTS.issuperset(kinds)
+        and type(entry.get("Time")) in _TIMES
+        and all(isinstance(resource, str) for resource in resources)
+    )
 
 
 def _missing(entry: dict[str, Any]) -> str:
@@ -116,10 +123,11 @@ def _check_entry(item: Item) -> None:
 
 def accept_classic(call: Call, settings: dict[str, Any]) -> None:
     """Give every entry that is not refused its EventId; a bus that does not exist swallows events, as on AWS."""
+    missing = settings.get("missing")
     for item in call.items:
         if item.verdict == ACCEPTED:
-            item.result = {"EventId": str(uuid.uuid4())}
-            if str(item.raw.get("EventBusName") or "default").rsplit("/", 1)[-1] in settings.get("missing", ()):
+            item.result = {"EventId": new_id()}
+            if missing and str(item.raw.get("EventBusName") or "default").rsplit("/", 1)[-1] in missing:
                 item.verdict = VOID
 
 

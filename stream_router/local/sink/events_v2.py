@@ -1,12 +1,11 @@
 """PutEvents on a v2 bus: its model's limits, deduplication and groups. Source: botocore model `eventbridgev2`."""
 
 import datetime as dt
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
 from stream_router.local.sink import model
-from stream_router.local.sink.call import ACCEPTED, DEDUPLICATED, Call, Item, Refusal
+from stream_router.local.sink.call import ACCEPTED, DEDUPLICATED, Call, Item, Refusal, new_id
 from stream_router.local.sink.dedup import Deduplicator
 from stream_router.local.sink.events import REQUEST_BYTES, TOO_BIG, items_of
 
@@ -69,7 +68,7 @@ def accept(call: Call, seen: Deduplicator) -> None:
             continue
         token = item.id or (str(item.content) if by_content else "")
         first = seen.first(call.target, token) if token else None
-        event_id = first or str(uuid.uuid4())
+        event_id = first or new_id()
         if token and not first:
             seen.remember(call.target, token, event_id)
         item.verdict = DEDUPLICATED if first else ACCEPTED

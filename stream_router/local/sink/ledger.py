@@ -10,6 +10,16 @@ import orjson
 
 from stream_router.local.sink.call import Call, Item
 
+_OPTIONAL = (
+    ("code", "code"),
+    ("detailType", "detail_type"),
+    ("conversationId", "conversation_id"),
+    ("partitionKey", "key"),
+    ("id", "id"),
+    ("note", "note"),
+)
+"""What a line says where the item has it: the line's name and the item's."""
+
 
 class Ledger:
     """Writes the lines and keeps the counts. `path` None keeps counts only; `payloads` adds each item's content."""
@@ -59,17 +69,14 @@ class Ledger:
     def _line(self, head: dict[str, Any], call: Call, index: int, item: Item) -> bytes:
         line = {**head, "index": index, "verdict": item.verdict, "size": item.size, "target": call.target}
         ids = item.event_ids
-        more = {
-            "code": item.code,
-            "detailType": item.detail_type,
-            "eventId": ids[0] if ids else "",
-            "eventIds": ids if len(ids) > 1 else None,
-            "conversationId": item.conversation_id,
-            "partitionKey": item.key,
-            "id": item.id,
-            "note": item.note,
-        }
-        line.update((name, value) for name, value in more.items() if value)
+        if ids:
+            line["eventId"] = ids[0]
+        if len(ids) > 1:
+            line["eventIds"] = ids
+        for name, attribute in _OPTIONAL:
+            value = getattr(item, attribute)
+            if value:
+                line[name] = value
         if self._payloads:
             content = item.content
             line["payload"] = content if isinstance(content, str) else content.decode("utf-8", "replace")

@@ -9,12 +9,11 @@ import binascii
 import hashlib
 import re
 import struct
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
 from stream_router.local.sink import detail
-from stream_router.local.sink.call import ACCEPTED, Call, Item, Refusal
+from stream_router.local.sink.call import ACCEPTED, Call, Item, Refusal, new_id
 
 MESSAGE_BYTES = 1_048_576
 """A message's largest size, attributes included, and a batch's. Source: model `sqs` (MaximumMessageSize)."""
@@ -122,7 +121,7 @@ def accept(call: Call) -> None:
         if item.verdict == ACCEPTED:
             item.result = {
                 "Id": item.id,
-                "MessageId": str(uuid.uuid4()),
+                "MessageId": new_id(),
                 "MD5OfMessageBody": hashlib.md5(str(item.content).encode(), usedforsecurity=False).hexdigest(),
             }
             if item.raw.get("MessageAttributes"):

@@ -1,14 +1,13 @@
 """The three wire forms of an answer: awsJson 1.0 and 1.1, rpc-v2-cbor, and S3's XML. Success and refusal alike."""
 
 import enum
-import uuid
 from typing import Any
 from xml.sax.saxutils import escape
 
 import cbor2
 import orjson
 
-from stream_router.local.sink.call import Refusal
+from stream_router.local.sink.call import Refusal, new_id
 from stream_router.local.sink.http import Reply
 
 
@@ -102,7 +101,7 @@ def page(status: int) -> Reply:
 
 
 def _headers(wire: Wire) -> tuple[tuple[str, str], ...]:
-    headers = (("Content-Type", wire.value), ("x-amzn-RequestId", str(uuid.uuid4())))
+    headers = (("Content-Type", wire.value), ("x-amzn-RequestId", new_id()))
     return (*headers, ("smithy-protocol", "rpc-v2-cbor")) if wire is Wire.CBOR else headers
 
 
