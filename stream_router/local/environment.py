@@ -1,0 +1,41 @@
+"""The environment of the embedded stack: none of the operator's AWS or product settings gets into it."""
+
+import os
+import socket
+
+REGION = "us-east-1"
+ACCOUNT = "000000000000"
+"""What ministack says of itself."""
+
+MARK = "STREAM_ROUTER_DEMO"
+"""Set in every process of one stack, inherited by all that they start: so whatever is left behind can be found."""
+
+_DROPPED = ("AWS_", "STREAM_ROUTER_", "CXONE_", "EVENTBRIDGE_", "SQS_")
+
+
+def clean(endpoint: str, mark: str) -> dict[str, str]:
+    """Our own environment without any AWS or product setting, pointed at the stack at `endpoint`."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(_DROPPED) and not _is_proxy(key)}
+    return {
+        **kept,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        MARK: mark,
+    }
+
+
+def _is_proxy(key: str) -> bool:
+    return key.lower() in ("http_proxy", "https_proxy", "all_proxy")
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,134 @@
+"""Posts signed webhooks at a rate, or as fast as they are answered, the way a patient sender does."""
+
+import hashlib
+import hmac
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import pycurl
+
+CONNECTIONS = 48
+TRY_AGAIN_S = 0.5
+GIVE_UP_S = 120.0
+"""How long a webhook that is answered 503, or not at all, is sent again: always with the same delivery id."""
+
+
+class Webhook(NamedTuple):
+    """One delivery: its id, its body."""
+
+    delivery_id: str
+    body: bytes
+
+
+class Answered(NamedTuple):
+    """How a delivery ended: the last status (0: no answer), the answer's body, milliseconds of the last attempt."""
+
+    webhook: Webhook
+    status: int
+    body: bytes
+    took_ms: float
+
+
+class _Attempt:
+    """A connection's easy handle and the delivery that is on it."""
+
+    def __init__(self, url: str) -> None:
+        self.curl = pycurl.Curl()
+        self.curl.setopt(pycurl.URL, url)
+        self.curl.setopt(pycurl.POST, 1)
+        self.curl.setopt(pycurl.NOSIGNAL, 1)
+        self.curl.setopt(pycurl.TIMEOUT_MS, 5_000)
+        self.webhook = Webhook("", b"")
+        self.chunks: list[bytes] = []
+        self.first_s = 0.0
+        self.started_s = 0.0
+
+
+class Poster:
+    """Sends deliveries to a receiver of scheme `hmac` and hands each one's end to `done`, from `run`'s thread."""
+
+    def __init__(self, url: str, secret: str, done: Callable[[Answered], None]) -> None:
+        self._url = url
+        self._secret = secret.encode()
+        self._done = done
+        self._multi = pycurl.CurlMulti()
+        self._multi.setopt(pycurl.M_MAXCONNECTS, CONNECTIONS)
+        self._idle = [_Attempt(url) for _ in range(CONNECTIONS)]
+        self._busy: dict[pycurl.Curl, _Attempt] = {}
+        self._again: list[tuple[float, Webhook, float]] = []
+
+    def run(self, webhooks: Iterator[Webhook], rate: float, go_on: Callable[[], bool]) -> None:
+        """Send them all (`rate` a second, 0: as fast as they are answered) and return when each has ended.
+
+        Stops early, with what is under way unanswered, as soon as `go_on` says no.
+        """
+        begun_s, sent, exhausted = time.monotonic(), 0, False
+        while go_on() and not (exhausted and not self._busy and not self._again):
+            while self._idle and not exhausted and (not rate or sent <= (time.monotonic() - begun_s) * rate):
+                webhook = next(webhooks, None)
+                if webhook is None:
+                    exhausted = True
+                else:
+                    self._send(webhook, time.monotonic())
+                    sent += 1
+            self._send_again()
+            self._multi.perform()
+            self._collect()
+            self._multi.select(0.005 if rate else 0.05)
+
+    def _send_again(self) -> None:
+        now_s = time.monotonic()
+        while self._idle and self._again and self._again[0][0] <= now_s:
+            _, webhook, first_s = self._again.pop(0)
+            self._send(webhook, first_s)
+
+    def _send(self, webhook: Webhook, first_s: float) -> None:
+        attempt = self._idle.pop()
+        stamp = str(int(time.time()))
+        signature = hmac.new(self._secret, f"{stamp}.".encode() + webhook.body, hashlib.sha256).hexdigest()
+        attempt.curl.setopt(
+            pycurl.HTTPHEADER,
+            [
+                "Content-Type: application/json",
+                "Expect:",
+                f"X-Delivery-Id: {webhook.delivery_id}",
+                f"X-Timestamp: {stamp}",
+                f"X-Signature: {signature}",
+            ],
+        )
+        attempt.curl.setopt(pycurl.POSTFIELDS, webhook.body)
+        attempt.chunks = []
+        attempt.curl.setopt(pycurl.WRITEFUNCTION, attempt.chunks.append)
+        attempt.webhook, attempt.first_s, attempt.started_s = webhook, first_s, time.monotonic()
+        self._busy[attempt.curl] = attempt
+        self._multi.add_handle(attempt.curl)
+
+    def _collect(self) -> None:
+        queued = 1
+        while queued:
+            queued, finished, failed = self._multi.info_read()
+            for curl in finished:
+                self._end(curl, int(curl.getinfo(pycurl.RESPONSE_CODE)))
+            for curl, _, _ in failed:
+                self._end(curl, 0)
+
+    def _end(self, curl: pycurl.Curl, status: int) -> None:
+        self._multi.remove_handle(curl)
+        attempt = self._busy.pop(curl)
+        self._idle.append(attempt)
+        now_s = time.monotonic()
+        if (status == 0 or status >= 500) and now_s - attempt.first_s < GIVE_UP_S:
+            self._again.append((now_s + TRY_AGAIN_S, attempt.webhook, attempt.first_s))
+            return
+        took_ms = (now_s - attempt.started_s) * 1000
+        self._done(Answered(attempt.webhook, status, b"".join(attempt.chunks), took_ms))
+
+
+HEADERS = {
+    "STREAM_ROUTER_WEBHOOK_SCHEME": "hmac",
+    "STREAM_ROUTER_HMAC_TEMPLATE": "{timestamp}.{body}",
+    "STREAM_ROUTER_HMAC_TIMESTAMP_HEADER": "x-timestamp",
+    "STREAM_ROUTER_HMAC_ID_HEADER": "x-delivery-id",
+}
+"""The receiver's settings that fit what `Poster` sends, but for the secret."""
