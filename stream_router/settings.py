@@ -149,6 +149,15 @@ class Receiver(Common):
     hmac_id_header: str | None = Field(None, description="a header's name")
     replay_window_s: int = Field(300, ge=1, le=86400, description="seconds, 1 to 86400")
     max_body_bytes: int = Field(716_800, ge=1, le=10 * 1024 * 1024, description="bytes, 1 to 10485760")
+    max_held_bytes: int = Field(
+        64 * 1024 * 1024, ge=1024 * 1024, description="bytes of accepted events that wait, at least 1048576"
+    )
+    max_header_bytes: int = Field(16_384, ge=8_192, le=1024 * 1024, description="bytes, 8192 to 1048576")
+    max_connections: int = Field(8_192, ge=1, le=1_000_000, description="connections of one worker, 1 to 1000000")
+    header_timeout_s: float = Field(
+        10.0, ge=0.1, le=3600, description="seconds for a request's headers (and of an idle connection), 0.1 to 3600"
+    )
+    body_timeout_s: float = Field(10.0, ge=0.1, le=3600, description="seconds for a request's body, 0.1 to 3600")
     buckets: int = Field(16, ge=1, le=4096, description="ordering buckets, 1 to 4096")
     linger_ms: float = Field(5.0, ge=0, le=500, description="milliseconds, 0 to 500")
     partition_path: str = Field(

@@ -1,0 +1,87 @@
+"""Reads a request's body: never more than allowed, never longer than allowed, never buffered without account."""
+
+import asyncio
+from typing import Any, Protocol
+
+from granian.rsgi import ProtocolError  # type: ignore[attr-defined]
+
+from stream_router.receiver import answers
+from stream_router.receiver.answers import Response
+
+WHOLE_UP_TO_BYTES = 16 * 1024
+"""A body announced to be this small is read in one step. A larger one is counted as it comes, so that many senders who
+announce much and send little hold no memory that others need."""
+MAX_READING_BYTES = 48 * 1024 * 1024
+"""Bytes of all larger bodies that are half read; who comes on top of it is told to come again."""
+
+
+class Http(Protocol):
+    """The part of granian's request that is used here."""
+
+    def __call__(self) -> Any: ...
+    def __aiter__(self) -> Any: ...
+
+
+class NoBodyError(Exception):
+    """The body cannot be had; `answer` says why."""
+
+    def __init__(self, answer: Response) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
+
+
+class BodyReader:
+    """Reads bodies of at most `max_bytes`, each within `timeout_s` seconds."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, max_bytes: int, timeout_s: float) -> None:
+        self._loop = loop
+        self._max_bytes = max_bytes
+        self._timeout_s = timeout_s
+        self._reading_bytes = 0
+
+    async def read(self, http: Http, length: str | None) -> bytes:
+        """The whole body; `length` is the Content-Length header. Raises NoBodyError."""
+        size = _size(length)
+        if size is not None and size > self._max_bytes:
+            raise NoBodyError(answers.TOO_LARGE)
+        try:
+            if size is not None and size <= WHOLE_UP_TO_BYTES:
+                return await self._whole(http)
+            async with asyncio.timeout(self._timeout_s):
+                return await self._counted(http)
+        except TimeoutError:
+            raise NoBodyError(answers.CUT) from None
+        except ProtocolError:
+            raise NoBodyError(answers.BROKEN_OFF) from None
+
+    async def _whole(self, http: Http) -> bytes:
+        """Hyper holds the sender to its Content-Length, so this cannot grow."""
+        arriving = http()
+        timer = self._loop.call_later(self._timeout_s, arriving.cancel)
+        try:
+            return bytes(await arriving)
+        except asyncio.CancelledError:
+            raise TimeoutError from None
+        finally:
+            timer.cancel()
+
+    async def _counted(self, http: Http) -> bytes:
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            async for chunk in http:
+                size += len(chunk)
+                self._reading_bytes += len(chunk)
+                if size > self._max_bytes:
+                    raise NoBodyError(answers.TOO_LARGE)
+                if self._reading_bytes > MAX_READING_BYTES:
+                    raise NoBodyError(answers.BUSY)
+                chunks.append(chunk)
+        finally:
+            self._reading_bytes -= size
+        return b"".join(chunks)
+
+
+def _size(length: str | None) -> int | None:
+    """Content-Length as a number; None where there is none (hyper refuses one that is malformed)."""
+    return int(length) if length is not None and length.isascii() and length.isdigit() else None
