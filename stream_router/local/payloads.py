@@ -1,4 +1,4 @@
-"""Webhooks as CXone might send them: three types, several hundred bytes each, names and texts from several countries."""
+"""Webhooks as CXone might send them: three types, several hundred bytes each, names and texts of several countries."""
 
 import random
 import uuid
@@ -39,7 +39,7 @@ def _created(rng: random.Random) -> Payload:
         "contact": {"firstName": first, "surname": last, "language": language, "idOnExternalPlatform": phone},
         "skill": {"id": rng.randrange(1000, 9999), "name": queue},
         "ivr": {"path": ["welcome", "language", "menu-2", "queue"], "seconds": round(rng.uniform(4, 90), 1)},
-        "customFields": [{"ident": "tier", "value": rng.choice(("gold", "silver", "–"))}],
+        "customFields": [{"ident": "tier", "value": rng.choice(("gold", "silver", "keine"))}],
         "priority": rng.randrange(1, 11),
     }
 

@@ -1,6 +1,5 @@
-"""Garbage of several kinds: what the receiver must refuse, and what, once in the stream, must be buried with a reason."""
+"""Garbage of several kinds: what the receiver must refuse, and what, once in the stream, must be buried, and why."""
 
-import base64
 import random
 from collections.abc import Callable
 from typing import NamedTuple
@@ -72,12 +71,3 @@ KINDS = (_cut_short, _binary, _other_schema, _future_version, _unknown_type, _ba
 def garbage(serial: int, good: bytes, rng: random.Random) -> Garbage:
     """Record number `serial` of the garbage, each kind in turn; `good` is a body to spoil."""
     return KINDS[serial % len(KINDS)](serial, good, rng)
-
-
-def put_records_body(stream: str, items: list[Garbage]) -> bytes:
-    """A PutRecords call that stores the garbage, spread over the shards."""
-    records = [
-        {"Data": base64.b64encode(item.data).decode(), "PartitionKey": f"garbage-{n}-{hash(item.data) & 0xFFFF}"}
-        for n, item in enumerate(items)
-    ]
-    return orjson.dumps({"StreamName": stream, "Records": records})

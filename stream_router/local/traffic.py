@@ -125,7 +125,7 @@ class Poster:
         self._done(Answered(attempt.webhook, status, b"".join(attempt.chunks), took_ms))
 
 
-HEADERS = {
+RECEIVER_SETTINGS = {
     "STREAM_ROUTER_WEBHOOK_SCHEME": "hmac",
     "STREAM_ROUTER_HMAC_TEMPLATE": "{timestamp}.{body}",
     "STREAM_ROUTER_HMAC_TIMESTAMP_HEADER": "x-timestamp",

@@ -1,0 +1,107 @@
+"""The whole pipeline on this machine: ministack, what `setup` makes in it, and the two programs as they really run."""
+
+import secrets
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import NamedTuple
+
+from stream_router import settings
+from stream_router.aws.clients import Clients
+from stream_router.control import setup
+from stream_router.control.steps import Say
+from stream_router.local import stack, traffic, watchdog
+from stream_router.local.environment import ACCOUNT, MARK, REGION, free_port
+from stream_router.local.programs import Program, Programs
+
+TARGET_QUEUE = "demo-target"
+SHARDS = 2
+RECEIVER_START_S = 30.0
+CONSUMER_START_S = 90.0
+CONSUMER_STOP_S = 40.0
+_CHILD = ["-m", "stream_router.consumer"]
+
+
+class Pipeline(NamedTuple):
+    """A running pipeline and where its ends are."""
+
+    endpoint: str
+    clients: Clients
+    receiver: Program
+    consumer: Program
+    events_url: str
+    secret: str
+    target_queue_url: str
+    dead_letters_url: str
+    stream: str
+    state_dir: Path
+
+
+def start(programs: Programs, say: Say) -> Pipeline:
+    """Start everything and return when events can flow. Raises ProgramError or SettingsError with one line."""
+    _, endpoint = stack.start(programs)
+    say(f"the embedded stack serves at {endpoint}")
+    clients = Clients(REGION, endpoint)
+    target = clients.sqs.create_queue(QueueName=TARGET_QUEUE)["QueueUrl"]
+    wanted = settings.load(settings.Setup, target_arn=f"arn:aws:sqs:{REGION}:{ACCOUNT}:{TARGET_QUEUE}", shards=SHARDS)
+    made = setup.ensure(wanted, clients, lambda line: say(f"  {line}"), plan=False)
+    assert made.dead_letters_url is not None, "only a plan makes nothing"
+    state_dir = programs.folder / "state"
+    consumer = _start_consumer(programs, endpoint, made.dead_letters_url, state_dir)
+    receiver, url, secret = _start_receiver(programs, endpoint)
+    say(f"the receiver serves at {url}")
+    consumer.wait_ready(lambda: _children(programs.mark) >= SHARDS, CONSUMER_START_S)
+    say(f"the KCL daemon runs {SHARDS} children, one a shard")
+    return Pipeline(
+        endpoint, clients, receiver, consumer, url, secret, target, made.dead_letters_url, wanted.stream, state_dir
+    )
+
+
+def _command(*arguments: str) -> list[str]:
+    """The console script of this environment."""
+    return [str(Path(sys.executable).parent / "stream-router"), *arguments]
+
+
+def _start_consumer(programs: Programs, endpoint: str, dead_letters_url: str, state_dir: Path) -> Program:
+    variables = {
+        "SQS_DLQ_URL": dead_letters_url,
+        "STREAM_ROUTER_STATE_DIR": str(state_dir),
+        "STREAM_ROUTER_AUDIT_DIR": str(programs.folder / "audit"),
+        "STREAM_ROUTER_ADMIN_LISTEN": f"127.0.0.1:{free_port()}",
+        "STREAM_ROUTER_METRICS_S": "2",
+    }
+    return programs.start("consume", _command("consume"), endpoint, variables, CONSUMER_STOP_S)
+
+
+def _start_receiver(programs: Programs, endpoint: str) -> tuple[Program, str, str]:
+    address, secret = f"127.0.0.1:{free_port()}", secrets.token_hex(32)
+    variables = {
+        **traffic.RECEIVER_SETTINGS,
+        "STREAM_ROUTER_WEBHOOK_SECRETS": secret,
+        "STREAM_ROUTER_LISTEN": address,
+        "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN": f"127.0.0.1:{free_port()}",
+    }
+    receiver = programs.start("receive", _command("receive"), endpoint, variables)
+    receiver.wait_ready(lambda: _ready(f"http://{address}/readyz"), RECEIVER_START_S)
+    return receiver, f"http://{address}/v1/events", secret
+
+
+def _ready(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1.0) as answer:  # noqa: S310  # our own loopback URL
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _children(mark: str) -> int:
+    """How many of the daemon's children run."""
+    found = 0
+    for pid in watchdog.carrying(f"{MARK}={mark}".encode()):
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+        except OSError:
+            continue
+        found += words[1:3] == _CHILD
+    return found
