@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
+from typing import TypeGuard
 
 import orjson
 
@@ -15,6 +16,7 @@ from stream_router.errors import Reason
 from stream_router.records import DeadLetter, Event, Record
 
 VERSION = 1
+_YEAR_10000_MS = 253_402_300_800_000
 _STREAM_SCHEME = "stream"
 _IDENTITY = re.compile(r"[0-9a-f]{32}")
 _SCANNER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
@@ -123,7 +125,7 @@ def _from_envelope(record: Record, line: int, raw: bytes, value: dict[str, objec
     if value["v"] != VERSION:
         event = _foreign(record, line, raw, None, 0)
         return DeadLetter(event, Reason.UNSUPPORTED_VERSION, "UnsupportedVersion", "the envelope's version is unknown")
-    if not _is_identity(identity) or type(received_at) is not int or value.get("idFrom") not in ("delivery", "content"):
+    if not _is_identity(identity) or not _is_time(received_at) or value.get("idFrom") not in ("delivery", "content"):
         event = _foreign(record, line, raw, None, 0)
         return DeadLetter(event, Reason.MALFORMED_JSON, "MalformedEnvelope", "an envelope's field has a wrong form")
     return Event(record, line, raw, str(identity), str(value["idFrom"]), received_at, value["body"])
@@ -133,10 +135,20 @@ def _is_identity(value: object) -> bool:
     return type(value) is str and _IDENTITY.fullmatch(value) is not None
 
 
+def _is_time(value: object) -> TypeGuard[int]:
+    """Epoch milliseconds of a year that ISO 8601 can write."""
+    return type(value) is int and 0 <= value < _YEAR_10000_MS
+
+
 def _foreign(record: Record, line: int, raw: bytes, body: object, index: int) -> Event:
     """An event that no receiver of ours sealed: identified by its content, received when Kinesis got it."""
     identity = event_id(_STREAM_SCHEME, None, index, raw)
     return Event(record, line, raw, identity, "content", record.arrived_at_ms, body)
+
+
+def unread(record: Record, line: int, raw: bytes) -> Event:
+    """An event known by its bytes alone, which nobody has parsed."""
+    return _foreign(record, line, raw, None, 0)
 
 
 def _unreadable(record: Record, line: int, raw: bytes) -> DeadLetter:

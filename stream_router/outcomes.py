@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import cbor2
 import orjson
 
 from stream_router import errors
@@ -75,6 +76,11 @@ def of_put_events(answer: Answer, sent: int) -> list[Outcome] | Refusal:
     return _settle(answer, lambda body: _by_position(body["Entries"], sent, "EventId"))
 
 
+def of_put_events_v2(answer: Answer, sent: int) -> list[Outcome] | Refusal:
+    """The outcome of each of `sent` entries of a v2 PutEvents call (CBOR); DEDUPLICATED is accepted."""
+    return _settle(answer, lambda body: _by_position(body["Entries"], sent, "EventId", "SuccessCode"), cbor2.loads)
+
+
 def of_put_records(answer: Answer, sent: int) -> list[Outcome] | Refusal:
     """The outcome of each of `sent` records of a PutRecords call, by position."""
     return _settle(answer, lambda body: _by_position(body["Records"], sent, "SequenceNumber"))
@@ -88,12 +94,24 @@ def of_send_message_batch(answer: Answer, body_md5s: Sequence[str]) -> list[Outc
     return _settle(answer, lambda body: _by_id(body, body_md5s))
 
 
-def _settle(answer: Answer, read: Callable[[dict[str, Any]], list[Outcome]]) -> list[Outcome] | Refusal:
+def _settle(
+    answer: Answer,
+    read: Callable[[dict[str, Any]], list[Outcome]],
+    parse: Callable[[bytes], Any] = orjson.loads,
+) -> list[Outcome] | Refusal:
     if answer.status != 200:
         return refusal(answer)
     try:
-        return read(orjson.loads(answer.body))
-    except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError, ValueError, _UnreadableError):
+        return read(parse(answer.body))
+    except (
+        orjson.JSONDecodeError,
+        cbor2.CBORDecodeError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ValueError,
+        _UnreadableError,
+    ):
         return Refusal(Disposition.HOLD, "UnreadableAnswer", indeterminate=True, retry_after_s=0.0)
 
 
@@ -111,25 +129,27 @@ def _code(answer: Answer) -> tuple[str, str]:
     code = answer.headers.get("x-amzn-errortype") or ""
     message = ""
     try:
-        body = orjson.loads(answer.body)
+        body = (
+            cbor2.loads(answer.body) if "cbor" in answer.headers.get("content-type", "") else orjson.loads(answer.body)
+        )
         code = code or str(body.get("__type") or body.get("code") or "")
         message = str(body.get("message") or body.get("Message") or "")
-    except (orjson.JSONDecodeError, AttributeError):
+    except (orjson.JSONDecodeError, cbor2.CBORDecodeError, AttributeError):
         pass
     return errors.short_code(code) or f"Http{answer.status}", message
 
 
-def _by_position(results: list[dict[str, Any]], sent: int, proof: str) -> list[Outcome]:
+def _by_position(results: list[dict[str, Any]], sent: int, *proofs: str) -> list[Outcome]:
     if len(results) != sent:
         raise _UnreadableError
-    return [_one(result, proof) for result in results]
+    return [_one(result, proofs) for result in results]
 
 
-def _one(result: dict[str, Any], proof: str) -> Outcome:
+def _one(result: dict[str, Any], proofs: tuple[str, ...]) -> Outcome:
     code = result.get("ErrorCode")
     if code:
         return Outcome(errors.of_entry(code), code, result.get("ErrorMessage") or "")
-    if not result.get(proof):
+    if not any(result.get(proof) for proof in proofs):
         raise _UnreadableError
     return ACCEPTED
 

@@ -1,0 +1,96 @@
+"""`stream-router-shard`: the child that the KCL daemon starts for each shard. Settings from the environment only."""
+
+import faulthandler
+import logging
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import IO, NoReturn
+
+from stream_router import logs, settings
+from stream_router.consumer import protocol
+
+log = logging.getLogger("stream_router.shard")
+
+EX_SOFTWARE = 70
+STUCK_AFTER_S = 120.0
+"""A main loop that shows no life for so long is hung (the daemon's own time-out stays unset, DESIGN 3.8)."""
+
+
+def main() -> NoReturn:
+    """Serve the daemon until it closes the channel. Whatever goes wrong ends the process: the records come again."""
+    sink = protocol.private_output()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logs.start(os.environ.get("STREAM_ROUTER_LOG_LEVEL", "INFO"))
+    try:
+        configured = settings.load(settings.Consumer)
+        code = _serve(configured, sys.stdin.buffer, sink)
+    except settings.SettingsError as error:
+        code = _refuse(error)
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else EX_SOFTWARE
+    except BaseException:
+        log.exception("the child ends: this must not happen")
+        code = EX_SOFTWARE
+    logging.shutdown()
+    os._exit(code)
+
+
+def _serve(configured: settings.Consumer, source: IO[bytes], sink: IO[bytes]) -> int:
+    from stream_router.consumer.child import build
+
+    processor = build(configured, Watchdog())
+    signal.signal(signal.SIGTERM, lambda *_: processor.told_to_leave())
+    parent = os.getppid()
+    threading.Thread(target=_die_with, args=(parent, processor.ended_well), name="parent-watch", daemon=True).start()
+    protocol.Process(processor, protocol.Channel(source, sink)).run()
+    processor.ended_well()
+    return 0
+
+
+def _refuse(error: settings.SettingsError) -> int:
+    """Bad settings: one line, for the operator here and for the supervisor, which then stops instead of retrying."""
+    sys.stderr.write(f"{error}\n")
+    if state := os.environ.get("STREAM_ROUTER_STATE_DIR"):
+        Path(state, "fatal").write_text(f"{error}\n", "utf-8")
+    return settings.EX_CONFIG
+
+
+def _die_with(parent: int, ended_well: object) -> None:
+    """Leave at once when the daemon dies: an orphan must send nothing more, another worker may own the shard."""
+    try:
+        handle = os.pidfd_open(parent)
+    except ProcessLookupError:
+        pass
+    else:
+        select.select([handle], [], [])
+    if callable(ended_well):
+        ended_well()
+    os._exit(os.EX_TEMPFAIL)
+
+
+class Watchdog:
+    """Ends the process, with every thread's stack on stderr, where the main loop shows no life for too long."""
+
+    def __init__(self) -> None:
+        self._armed_at = 0.0
+
+    def __call__(self) -> None:
+        """A sign of life."""
+        now = time.monotonic()
+        if now - self._armed_at > 1.0:
+            self._armed_at = now
+            faulthandler.dump_traceback_later(STUCK_AFTER_S, exit=True, file=sys.stderr)
+
+    def rest(self) -> None:
+        """The main loop waits for the daemon now, which may take any time."""
+        self._armed_at = 0.0
+        faulthandler.cancel_dump_traceback_later()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+"""The books of one shard: what became of its events, for metrics and audit. Told a call at a time, never an event."""
+
+from collections.abc import Sequence
+
+from stream_router.records import DeadLetter, Dropped, Entry, Record
+
+
+class ChildBooks:
+    """Counts what the pipeline reports."""
+
+    def __init__(self, *_: object) -> None:
+        self.delivered = 0
+
+    def accepted(self, entries: Sequence[Entry]) -> None:
+        self.delivered += len(entries)
+
+    def retried(self, count: int) -> None: ...
+    def buried(self, letter: DeadLetter) -> None: ...
+    def dropped(self, dropped: list[Dropped]) -> None: ...
+    def opened(self, records: Sequence[Record]) -> None: ...
+    def batch_done(self, records: int) -> None: ...
+    def tick(self) -> None: ...
+    def close(self) -> None: ...

@@ -1,0 +1,35 @@
+"""One child's parts, put together."""
+
+import tempfile
+import time
+from pathlib import Path
+
+from stream_router.consumer.books import ChildBooks
+from stream_router.consumer.crash import CrashGuard
+from stream_router.consumer.proof import BusProof
+from stream_router.consumer.shard import Books, Heartbeat, ShardProcessor
+from stream_router.consumer.wiring import Wiring
+from stream_router.pipeline.route import Router
+from stream_router.pipeline.transform import Transform
+from stream_router.settings import Consumer
+
+
+def build(settings: Consumer, heartbeat: Heartbeat) -> ShardProcessor:
+    """The record processor, ready for `initialize`. Raises SettingsError where settings or credentials are missing."""
+    wiring = Wiring(settings)
+    transform = Transform(settings, lambda: time.time() * 1000)
+    proof = BusProof(settings.state_dir, wiring.ask_for_bus)
+    lives = (settings.state_dir or Path(tempfile.mkdtemp(prefix="stream-router-shard-"))) / "shards"
+
+    def make_router(shard_id: str) -> tuple[Router, Books]:
+        books = ChildBooks(shard_id, settings, transform, wiring.transport, wiring.session)
+        return wiring.router(shard_id, transform, books), books
+
+    return ShardProcessor(
+        make_router,
+        wiring.transport.pump,
+        proof,
+        lambda shard_id, start: CrashGuard(lives, shard_id, start),
+        settings.checkpoint_s,
+        heartbeat,
+    )

@@ -1,0 +1,91 @@
+"""Crash isolation: a record that kills its process is found by a marker on disk and buried, alone.
+
+A child that dies takes the JVM and so every shard of the host with it, and the record comes again. A shard whose child
+died three times at one checkpoint is handled carefully: one event at a time, each noted on disk while it is at work.
+The one that was at work at the next death is the culprit.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import BaseModel, ValidationError
+
+from stream_router.records import Record
+
+CAREFUL_AFTER = 3
+WHOLE_RECORD = -1
+"""The line of a marker that was set while a record was opened, before its events were known."""
+
+
+class Place(NamedTuple):
+    """An event in its shard: sequence and sub-sequence number, line (or WHOLE_RECORD)."""
+
+    sequence_number: int
+    sub_sequence_number: int
+    line: int
+
+
+class Life(BaseModel):
+    """What a shard's file says: at which checkpoint its child started, how often it died there, what was at work."""
+
+    checkpoint: str
+    deaths: int = 0
+    alive: bool = True
+    at_work: Place | None = None
+    culprits: list[Place] = []
+
+
+class CrashGuard:
+    """Keeps one shard's life on disk, in `folder`. Created as the child takes the shard up at `checkpoint`."""
+
+    def __init__(self, folder: Path, shard_id: str, checkpoint: str) -> None:
+        self._path = folder / f"{shard_id}.json"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._life = self._born(checkpoint)
+        self._save()
+
+    @property
+    def careful(self) -> bool:
+        """Whether records are to be handled one event at a time."""
+        return self._life.deaths >= CAREFUL_AFTER
+
+    def is_culprit(self, record: Record, line: int) -> bool:
+        """Whether this event (or, with WHOLE_RECORD, opening this record) killed a process before."""
+        return Place(record.sequence_number, record.sub_sequence_number, line) in self._life.culprits
+
+    def begin(self, record: Record, line: int) -> None:
+        """Note on disk what is at work from now on. The file outlives the process, which is all that is needed."""
+        self._life.at_work = Place(record.sequence_number, record.sub_sequence_number, line)
+        self._save()
+
+    def progressed(self, checkpoint: str) -> None:
+        """The shard is checkpointed past the trouble: forget it."""
+        if self._life.deaths or self._life.checkpoint != checkpoint:
+            self._life = Life(checkpoint=checkpoint)
+            self._save()
+
+    def ended_well(self) -> None:
+        """The child ends by its own will, or because its JVM did: this end is no death."""
+        self._life.alive = False
+        self._life.at_work = None
+        self._save()
+
+    def _born(self, checkpoint: str) -> Life:
+        before = self._read()
+        if before is None or before.checkpoint != checkpoint:
+            return Life(checkpoint=checkpoint)
+        if not before.alive:
+            return before.model_copy(update={"alive": True})
+        culprits = [*before.culprits, before.at_work] if before.at_work else before.culprits
+        return Life(checkpoint=checkpoint, deaths=before.deaths + 1, culprits=culprits)
+
+    def _read(self) -> Life | None:
+        try:
+            return Life.model_validate_json(self._path.read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return None
+
+    def _save(self) -> None:
+        partial = self._path.with_suffix(".tmp")
+        partial.write_text(self._life.model_dump_json())
+        partial.replace(self._path)

@@ -1,0 +1,59 @@
+"""The MultiLang protocol on a private file descriptor: kclpy's dispatch, orjson's speed, no swallowed exception.
+
+Stock kclpy catches whatever a record processor raises and still tells the daemon "done" (FACTS 7): the records would be
+lost. Here an exception leaves `run`, and the program ends. Its standard output is the control channel, on which a stray
+`print` could forge a checkpoint: `private_output` moves the channel away first.
+"""
+
+import os
+import sys
+from typing import IO, Any
+
+import orjson
+from amazon_kclpy import dispatch, kcl, messages
+
+
+def private_output() -> IO[bytes]:
+    """The channel to the daemon, moved off fd 1; whatever writes to fd 1 from now on lands on stderr.
+
+    To be called first of all.
+    """
+    channel = os.fdopen(os.dup(1), "wb")
+    os.set_inheritable(channel.fileno(), False)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return channel
+
+
+class Channel(kcl._IOHandler):  # type: ignore[misc] # noqa: SLF001 - kclpy offers no public seam
+    """Reads the daemon's lines and writes ours. Records stay plain dicts: kclpy's objects cost more than the rest."""
+
+    def __init__(self, source: IO[bytes], sink: IO[bytes]) -> None:
+        super().__init__(source, sink, sys.stderr)
+
+    def read_line(self) -> bytes:
+        return self.input_file.readline()  # type: ignore[no-any-return]
+
+    def load_action(self, line: bytes) -> Any:
+        message = orjson.loads(line)
+        if type(message) is dict and message.get("action") == "processRecords":
+            return messages.ProcessRecordsInput(message)
+        if type(message) is not dict:
+            raise dispatch.MalformedAction("the daemon's line is no JSON object")
+        return dispatch.message_decode(message)
+
+    def write_line(self, line: str) -> None:
+        self.output_file.write(b"\n" + line.encode() + b"\n")
+        self.output_file.flush()
+
+
+class Process(kcl.KCLProcess):  # type: ignore[misc]
+    """kclpy's main loop over a `Channel`; what a record processor raises is raised from `run`."""
+
+    def __init__(self, processor: object, channel: Channel) -> None:
+        super().__init__(processor, channel.input_file, channel.output_file, channel.error_file)
+        self.io_handler = channel
+        self.checkpointer = kcl.Checkpointer(channel)
+
+    def _perform_action(self, action: Any) -> None:
+        action.dispatch(self.checkpointer, self.processor)

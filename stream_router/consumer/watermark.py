@@ -1,0 +1,58 @@
+"""The settled watermark: how far a shard may be checkpointed. Never past an unsettled record, never past a proof."""
+
+from collections import deque
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from stream_router.records import Record
+
+SAMPLE_EVERY_S = 0.1
+"""How finely it is remembered when a position was reached: a proof frees positions to within this."""
+
+
+class Position(NamedTuple):
+    """A checkpoint: sequence number, then sub-sequence number, both compared as integers."""
+
+    sequence_number: int
+    sub_sequence_number: int
+
+
+class Watermark:
+    """Follows the records of one shard in order. Times are monotonic seconds, the clock of the bus proof."""
+
+    def __init__(self) -> None:
+        self._unsettled: deque[Record] = deque()
+        self._reached: deque[tuple[float, Position]] = deque()
+        self._proven: Position | None = None
+
+    def expect(self, records: Iterable[Record]) -> None:
+        """These records come next; each has its books opened by the pipeline before `advance` is called again."""
+        self._unsettled.extend(records)
+
+    def advance(self, now: float) -> None:
+        """Move over every record that is settled with all before it."""
+        position = None
+        while self._unsettled and not self._unsettled[0].unsettled:
+            record = self._unsettled.popleft()
+            position = Position(record.sequence_number, record.sub_sequence_number)
+        if position is None:
+            return
+        if self._reached and now - self._reached[-1][0] < SAMPLE_EVERY_S:
+            self._reached.pop()
+        self._reached.append((now, position))
+
+    def proven(self, proof_s: float) -> Position | None:
+        """The furthest position that was reached before the bus was asked, at `proof_s`, and found there."""
+        while self._reached and self._reached[0][0] < proof_s:
+            self._proven = self._reached.popleft()[1]
+        return self._proven
+
+    @property
+    def settled(self) -> bool:
+        """Whether every record that came is settled."""
+        return not self._unsettled
+
+    @property
+    def unproven(self) -> bool:
+        """Whether settled positions wait for a proof."""
+        return bool(self._reached)

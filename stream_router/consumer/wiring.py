@@ -1,0 +1,129 @@
+"""Puts one shard's pipeline together: the pure core on one side, the signed calls on the other."""
+
+import random
+import time
+from collections.abc import Callable, Sequence
+
+from botocore.session import Session
+
+from stream_router import limits
+from stream_router.aws import endpoints
+from stream_router.aws.credentials import CredentialSource
+from stream_router.aws.transport import Transport
+from stream_router.consumer.books import ChildBooks
+from stream_router.outcomes import Answer, Outcome, Refusal, of_put_events, of_put_events_v2
+from stream_router.pipeline import wire
+from stream_router.pipeline.dead_letter import DeadLetters
+from stream_router.pipeline.dispatch import Policy
+from stream_router.pipeline.letter import LetterWriter
+from stream_router.pipeline.offload import Offload
+from stream_router.pipeline.ordering import Lanes
+from stream_router.pipeline.pack import CallLimits
+from stream_router.pipeline.publish import Publisher
+from stream_router.pipeline.route import Router
+from stream_router.pipeline.transform import Transform
+from stream_router.records import Entry
+from stream_router.settings import Consumer
+
+CALL_TIMEOUT_S = 5.0
+"""A PutEvents or SendMessageBatch call that takes longer is indeterminate and is sent again."""
+
+UPLOAD_TIMEOUT_S = 30.0
+BYTES_IN_FLIGHT = 16 * 1024 * 1024
+
+Done = Callable[[Answer], None]
+
+
+class ClassicBus:
+    """PutEvents on a classic bus."""
+
+    def __init__(self, transport: Transport, session: Session, bus: str) -> None:
+        self._transport = transport
+        self._target = endpoints.put_events(session)
+        self._bus = bus
+
+    def send(self, entries: Sequence[Entry], done: Done) -> None:
+        self._transport.start(self._target, wire.put_events(self._bus, entries), CALL_TIMEOUT_S, done)
+
+    def read(self, answer: Answer, sent: int) -> list[Outcome] | Refusal:
+        return of_put_events(answer, sent)
+
+
+class V2Bus:
+    """PutEvents on a v2 bus, which removes copies by itself."""
+
+    def __init__(self, transport: Transport, session: Session, encoder: wire.V2Encoder, bus_arn: str) -> None:
+        self._transport = transport
+        self._target = endpoints.put_events_v2(session, bus_arn)
+        self._encoder = encoder
+
+    def send(self, entries: Sequence[Entry], done: Done) -> None:
+        self._transport.start(self._target, self._encoder.put_events(entries), CALL_TIMEOUT_S, done)
+
+    def read(self, answer: Answer, sent: int) -> list[Outcome] | Refusal:
+        return of_put_events_v2(answer, sent)
+
+
+class Wiring:
+    """One child's calls to AWS. Raises SettingsError where the environment gives no credentials."""
+
+    def __init__(self, settings: Consumer) -> None:
+        self.settings = settings
+        self.session = endpoints.session(settings.aws_region)
+        self.transport = Transport(
+            CredentialSource(self.session), settings.aws_region, endpoints.ca_bundle(self.session)
+        )
+        self._sqs = endpoints.send_message_batch(self.session)
+        self._describe = endpoints.describe_event_bus(self.session, settings.event_bus)
+
+    def ask_for_bus(self, done: Done) -> None:
+        """One DescribeEventBus."""
+        body = wire.describe_event_bus(self.settings.event_bus)
+        self.transport.start(self._describe, body, CALL_TIMEOUT_S, done)
+
+    def router(self, shard_id: str, transform: Transform, books: ChildBooks) -> Router:
+        """The pipeline of one shard."""
+        settings, clock = self.settings, time.monotonic
+        ordered = settings.ordering == "conversation"
+        offload = self._offload(clock)
+        writer = LetterWriter(settings.stream, shard_id, transform.dead_letter_raw, _now_ms, ordered=ordered)
+        dead_letters = DeadLetters(self._send_letters, settings.sqs_dlq_url, writer, offload, books, clock, _random)
+        publisher = Publisher(
+            self._bus(shard_id, grouped=ordered),
+            CallLimits(settings.entries_per_call, settings.bytes_per_call),
+            Lanes(enabled=ordered),
+            Policy(settings.max_in_flight, BYTES_IN_FLIGHT, settings.max_retries, settings.on_outage == "dead-letter"),
+            books,
+            lambda entry, why: router.unpublished(entry, why),  # noqa: PLW0108 - the router is made from this
+            clock,
+            _random,
+        )
+        router = Router(transform, publisher, dead_letters, offload, books.dropped)
+        return router
+
+    def _bus(self, shard_id: str, *, grouped: bool) -> ClassicBus | V2Bus:
+        bus = self.settings.event_bus
+        if limits.is_v2_bus(bus):
+            return V2Bus(self.transport, self.session, wire.V2Encoder(bus, shard_id, grouped=grouped), bus)
+        return ClassicBus(self.transport, self.session, bus)
+
+    def _send_letters(self, body: bytes, done: Done) -> None:
+        self.transport.start(self._sqs, body, CALL_TIMEOUT_S, done)
+
+    def _offload(self, clock: Callable[[], float]) -> Offload | None:
+        bucket = self.settings.offload_bucket
+        if not bucket:
+            return None
+        target = endpoints.put_object(self.session, bucket)
+
+        def send(key: str, data: bytes, done: Done) -> None:
+            self.transport.start(target, data, UPLOAD_TIMEOUT_S, done, path=key)
+
+        return Offload(send, bucket, clock, _random)
+
+
+_random = random.Random().random  # noqa: S311 - jitter
+
+
+def _now_ms() -> float:
+    return time.time() * 1000

@@ -1,0 +1,292 @@
+"""Sends items in calls and sees each to its end: accepted or given up. The one engine for PutEvents, SQS and S3.
+
+Many calls are in flight at once. What fails with its whole call is sent again without end (the destination is down);
+what fails by itself has a budget; a call refused for its content is halved until the culprit stands alone. An item is
+in exactly one place: ready, in flight, waiting for its retry, or suspected.
+"""
+
+import heapq
+import itertools
+import logging
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+from stream_router.errors import Disposition, Reason
+from stream_router.outcomes import Answer, Outcome, Refusal
+from stream_router.pipeline.gate import Gate
+from stream_router.pipeline.suspects import FEW, Suspects
+from stream_router.pipeline.tries import SPREAD_S, Tries
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+REMIND_EVERY_S = 60.0
+OTHERS_SUCCEED_S = 60.0
+"""An item is given up only where another was accepted within this time: else the destination is at fault."""
+
+
+# Our own words: AWS's message may quote the payload.
+_WHY = {
+    Reason.REFUSED: "refuses it for its content",
+    Reason.RETRIES_EXHAUSTED: "failed on it through every retry",
+    Reason.OVERSIZE: "refuses it for its size",
+    Reason.OUTAGE: "accepted nothing for too long",
+}
+
+
+class GivenUp(NamedTuple):
+    """Why an item will not be tried again. `message` never quotes a payload."""
+
+    reason: Reason
+    code: str
+    message: str
+    attempts: int
+
+
+class Destination(Protocol[T]):
+    """What the engine needs to know of where it sends to."""
+
+    name: str
+
+    def take(self, ready: deque[T]) -> list[T]:
+        """Remove the next call's items from the front of `ready`."""
+
+    def is_full(self, items: Sequence[T]) -> bool:
+        """Whether a call of `items` is worth sending though more may come."""
+
+    def size_bytes(self, item: T) -> int:
+        """What an item counts against the bytes in flight."""
+
+    def key(self, item: T) -> Hashable:
+        """An item's identity in the engine's books."""
+
+    def send(self, items: Sequence[T], done: Callable[[Answer], None]) -> None:
+        """Start one call; `done` gets its answer exactly once, later."""
+
+    def read(self, answer: Answer, items: Sequence[T]) -> list[Outcome] | Refusal:
+        """What the answer says of each item, or of the whole call."""
+
+    def too_large(self, items: Sequence[T], refusal: Refusal) -> bool:
+        """Whether a refusal is for the call's size; the destination then remembers a smaller limit."""
+
+    def accepted(self, items: Sequence[T]) -> None:
+        """`items` are through: each was accepted."""
+
+    def given_up(self, item: T, why: GivenUp) -> None:
+        """The engine does not try `item` again: it is the destination's to bury."""
+
+    def retried(self, count: int) -> None:
+        """So many items are to be sent again (for the books)."""
+
+
+class Policy(NamedTuple):
+    """How far the engine goes: calls and bytes in flight, retries of an item's own trouble, what an outage means."""
+
+    max_in_flight: int
+    max_in_flight_bytes: int
+    max_retries: int
+    outage_gives_up: bool = False
+
+
+class Dispatcher(Generic[T]):
+    """Owns every item handed to it until the destination has accepted it or it is given up. Single-threaded."""
+
+    def __init__(
+        self, to: Destination[T], policy: Policy, clock: Callable[[], float], random: Callable[[], float]
+    ) -> None:
+        self._to = to
+        self._policy = policy
+        self._clock = clock
+        self._random = random
+        self.gate = Gate(policy.max_in_flight, random)
+        self._ready: deque[T] = deque()
+        self._later: list[tuple[float, int, T]] = []
+        self._order = itertools.count()
+        self._suspects: Suspects[T] = Suspects(to.key)
+        self._tries: dict[Hashable, Tries] = {}
+        self._calls = 0
+        self._items_in_flight = 0
+        self._bytes_in_flight = 0
+        self._last_accepted_at = -OTHERS_SUCCEED_S
+        self._reminded_at = -REMIND_EVERY_S
+        self._failing = ""
+
+    @property
+    def backlog(self) -> int:
+        """Items not yet accepted or given up."""
+        return len(self._ready) + len(self._later) + len(self._suspects) + self._items_in_flight
+
+    @property
+    def in_flight(self) -> int:
+        """Calls on the wire."""
+        return self._calls
+
+    def submit(self, items: Iterable[T]) -> None:
+        """Take charge of `items`; full calls start at once where the gate allows."""
+        self._ready.extend(items)
+        self.advance(flush=False)
+
+    def advance(self, *, flush: bool) -> None:
+        """Start what may be started now; with `flush` also calls that are not full."""
+        now = self._clock()
+        due = []
+        while self._later and self._later[0][0] <= now:
+            due.append(heapq.heappop(self._later)[2])
+        self._ready.extendleft(reversed(due))
+        while self._may_start(now) and (items := self._next_call(flush=flush)):
+            self._start(items)
+        if self.gate.holding:
+            self._hold(now)
+
+    def wait_s(self, longest: float) -> float:
+        """Seconds, at most `longest`, until time alone lets something happen."""
+        now = self._clock()
+        wait = longest
+        if self._ready or self._suspects:
+            wait = min(wait, self.gate.wait_s(now) or longest)
+        if self._later:
+            wait = min(wait, max(self._later[0][0] - now, self.gate.wait_s(now), 0.0))
+        return wait
+
+    def _may_start(self, now: float) -> bool:
+        roomy = self._bytes_in_flight < self._policy.max_in_flight_bytes
+        return roomy and self.gate.may_start(self._calls, now)
+
+    def _next_call(self, *, flush: bool) -> list[T]:
+        if group := self._suspects.next_group():
+            return group
+        if not self._ready:
+            return []
+        items = self._to.take(self._ready)
+        if flush or self._ready or self._to.is_full(items):
+            return items
+        self._ready.extendleft(reversed(items))
+        return []
+
+    def _start(self, items: list[T]) -> None:
+        size = sum(map(self._to.size_bytes, items))
+        self._calls += 1
+        self._items_in_flight += len(items)
+        self._bytes_in_flight += size
+        self._to.send(items, lambda answer: self._answered(items, size, answer))
+
+    def _answered(self, items: list[T], size: int, answer: Answer) -> None:
+        self._calls -= 1
+        self._items_in_flight -= len(items)
+        self._bytes_in_flight -= size
+        result = self._to.read(answer, items)
+        if isinstance(result, Refusal):
+            self._call_refused(items, result)
+        elif all(outcome.disposition is None for outcome in result):
+            self._accept(items)
+        else:
+            self._partly(items, result)
+
+    def _accept(self, items: Sequence[T]) -> None:
+        self._last_accepted_at = self._clock()
+        if self.gate.holding:
+            log.info("%s is back", self._to.name, extra={"held_s": round(self._clock() - self.gate.held_since, 1)})
+        self.gate.succeeded()
+        self._suspects.cleared(items)
+        if self._tries:
+            for item in items:
+                self._tries.pop(self._to.key(item), None)
+        self._to.accepted(items)
+
+    def _partly(self, items: Sequence[T], outcomes: Sequence[Outcome]) -> None:
+        """Some failed: each by what its own code says."""
+        pairs = list(zip(items, outcomes, strict=True))
+        if through := [item for item, outcome in pairs if outcome.disposition is None]:
+            self._accept(through)
+        failed = [(item, outcome) for item, outcome in pairs if outcome.disposition is not None]
+        systemic = [outcome for _, outcome in failed if outcome.disposition is Disposition.HOLD]
+        if not through and not any(outcome.disposition is Disposition.DEAD_LETTER for _, outcome in failed):
+            self._failing = failed[0][1].code
+            self.gate.failed(self._clock())
+        elif systemic:
+            self.gate.throttled()
+        for item, outcome in failed:
+            self._item_failed(item, outcome)
+
+    def _item_failed(self, item: T, outcome: Outcome) -> None:
+        now, tries = self._clock(), self._tried(item)
+        if outcome.disposition is Disposition.DEAD_LETTER:
+            tries.failed_itself(now)
+            self._give_up(item, Reason.REFUSED, outcome.code)
+        elif outcome.disposition is Disposition.HOLD:
+            tries.failed_with_all()
+            self._again(item, tries.next_systemic_at(now, self._random))
+        else:
+            tries.failed_itself(now)
+            if tries.exhausted(now, self._policy.max_retries) and self._others_succeed(now):
+                self._give_up(item, Reason.RETRIES_EXHAUSTED, outcome.code)
+            else:
+                self._again(item, tries.next_own_at(now, self._policy.max_retries, self._random))
+
+    def _call_refused(self, items: list[T], refusal: Refusal) -> None:
+        now = self._clock()
+        self._failing = refusal.code
+        for item in items:
+            self._tried(item).failed_with_all()
+        if refusal.disposition is Disposition.BISECT:
+            self._halve(items, refusal, now)
+            return
+        self.gate.failed(now, refusal.retry_after_s)
+        if self._suspects.returned(items):
+            return
+        at = self._tried(items[0]).next_systemic_at(now, self._random)
+        for item in items:
+            self._again(item, at)
+
+    def _halve(self, items: list[T], refusal: Refusal, now: float) -> None:
+        """A call refused for its content: halved; the one that stands alone is the culprit if others succeed."""
+        alone = len(items) == 1
+        if self._to.too_large(items, refusal):
+            if alone:
+                self._give_up(items[0], Reason.OVERSIZE, refusal.code)
+            else:
+                self._ready.extendleft(reversed(items))
+        elif alone and self._is_culprit(items[0], now):
+            self._give_up(items[0], Reason.REFUSED, refusal.code)
+        else:
+            self.gate.failed(now)
+            self._suspects.split(items, now)
+
+    def _is_culprit(self, item: T, now: float) -> bool:
+        if self._last_accepted_at > self._suspects.since(item, now):
+            return True
+        only_suspects_left = self.backlog == len(self._suspects) < FEW
+        return only_suspects_left and self._others_succeed(now)
+
+    def _others_succeed(self, now: float) -> bool:
+        return now - self._last_accepted_at <= OTHERS_SUCCEED_S
+
+    def _hold(self, now: float) -> None:
+        """While the breaker is open: one line a minute, and, where a setting says so, give up after the budget."""
+        if now - self._reminded_at >= REMIND_EVERY_S:
+            self._reminded_at = now
+            log.warning(
+                "%s does not accept anything: holding",
+                self._to.name,
+                extra={"code": self._failing, "waiting": self.backlog, "held_s": round(now - self.gate.held_since, 1)},
+            )
+        spent = now - self.gate.held_since >= SPREAD_S and self.gate.failures > self._policy.max_retries
+        if self._policy.outage_gives_up and spent:
+            waiting = [*self._suspects.drain(), *(item for _, _, item in sorted(self._later)), *self._ready]
+            self._later.clear()
+            self._ready.clear()
+            for item in waiting:
+                self._give_up(item, Reason.OUTAGE, self._failing)
+
+    def _tried(self, item: T) -> Tries:
+        return self._tries.setdefault(self._to.key(item), Tries())
+
+    def _again(self, item: T, at: float) -> None:
+        self._to.retried(1)
+        heapq.heappush(self._later, (at, next(self._order), item))
+
+    def _give_up(self, item: T, reason: Reason, code: str) -> None:
+        tries = self._tries.pop(self._to.key(item), None)
+        self._suspects.cleared([item])
+        self._to.given_up(item, GivenUp(reason, code, f"{self._to.name} {_WHY[reason]}", tries.all if tries else 0))

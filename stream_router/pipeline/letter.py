@@ -1,0 +1,145 @@
+"""What a dead letter looks like as SQS messages: always fits, the original bytes exact (CONTRACT, "A dead letter")."""
+
+import base64
+import gzip
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+from stream_router import limits
+from stream_router.pipeline.timestamps import iso
+from stream_router.pipeline.transform import SOURCE
+from stream_router.records import DeadLetter, Entry, Event
+
+SCHEMA = "stream-router.dead-letter/1"
+MINIMAL_BYTES = 200 * 1024
+"""A minimal letter's message: fits a queue that was left at the former limit of 256 KiB."""
+
+_OUTSIDE_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What SQS refuses in a value (model `sqs`, SendMessage)."""
+_ATTRIBUTE_CHARS = 256
+_FRAME_BYTES = 64
+
+
+class Message(NamedTuple):
+    """One SQS message of a dead letter. `size_bytes` counts as SQS does: body and attributes."""
+
+    letter: DeadLetter
+    body: str
+    attributes: dict[str, str]
+    size_bytes: int
+    body_md5: str
+    minimal: bool
+
+
+class LetterWriter:
+    """Writes dead letters for one shard. `raw_of` gives the bytes to keep of an event; `now_ms` is epoch ms."""
+
+    def __init__(
+        self,
+        stream: str,
+        shard_id: str,
+        raw_of: Callable[[Event], bytes],
+        now_ms: Callable[[], float],
+        *,
+        ordered: bool,
+    ) -> None:
+        self._stream = stream
+        self._shard_id = shard_id
+        self._raw_of = raw_of
+        self._now_ms = now_ms
+        self._ordered = ordered
+
+    def raw(self, letter: DeadLetter) -> bytes:
+        """The original bytes that the letter keeps."""
+        return self._raw_of(letter.event)
+
+    def write(self, letter: DeadLetter) -> list[Message]:
+        """The letter in one message, with as much as fits; empty where even gzip alone does not fit one."""
+        raw = self.raw(letter)
+        plain = {"encoding": "base64", "data": base64.b64encode(raw).decode()}
+        for entry, record in ((letter.entry, plain), (None, plain), (None, None)):
+            message = self._message(letter, self._content(letter, entry, record or _gzipped(raw)))
+            if message.size_bytes <= limits.SQS_MESSAGE_BYTES:
+                return [message]
+        return []
+
+    def write_reference(self, letter: DeadLetter, location: str) -> list[Message]:
+        """The letter in one message, its original bytes being at `location` (an s3:// URL)."""
+        return [self._message(letter, self._content(letter, None, {"encoding": "s3", "data": location}))]
+
+    def write_parts(self, letter: DeadLetter, *, minimal: bool = False) -> list[Message]:
+        """The letter over several messages: their `record.data`, joined in order of `part.n`, is the whole.
+
+        With `minimal` in the form that no queue refuses: no attributes, ASCII, at most 200 KiB each.
+        """
+        record = _gzipped(self.raw(letter))
+        room = (MINIMAL_BYTES if minimal else limits.SQS_MESSAGE_BYTES) - self._frame_bytes(letter)
+        data = record["data"]
+        pieces = [data[at : at + room] for at in range(0, len(data), room)] or [""]
+        messages = []
+        for number, piece in enumerate(pieces, 1):
+            content = self._content(letter, None, {"encoding": record["encoding"], "data": piece})
+            content["part"] = {"n": number, "of": len(pieces)} if len(pieces) > 1 else None
+            messages.append(self._message(letter, content, minimal=minimal))
+        return messages
+
+    def _frame_bytes(self, letter: DeadLetter) -> int:
+        """What a message holds besides its piece of the data."""
+        return (
+            self._message(letter, self._content(letter, None, {"encoding": "", "data": ""})).size_bytes + _FRAME_BYTES
+        )
+
+    def _content(self, letter: DeadLetter, entry: Entry | None, record: dict[str, str]) -> dict[str, object]:
+        event = letter.event
+        content: dict[str, object] = {
+            "schema": SCHEMA,
+            "reason": letter.reason.value,
+            "error": {"code": letter.code, "message": letter.message},
+            "attempts": letter.attempts,
+            "failedAt": iso(int(self._now_ms())),
+            "origin": {
+                "stream": self._stream,
+                "shardId": self._shard_id,
+                "sequenceNumber": str(event.record.sequence_number),
+                "subSequenceNumber": event.record.sub_sequence_number,
+                "line": event.line,
+                "receivedAt": iso(event.received_at_ms),
+                "eventId": event.event_id,
+                "idFrom": event.id_from,
+            },
+            "entry": _entry(entry) if entry else None,
+            "record": record,
+            "part": None,
+        }
+        if self._ordered and letter.entry and letter.entry.order_key:
+            content["ordering"] = {"conversationId": letter.entry.order_key, "gap": True}
+        return content
+
+    def _message(self, letter: DeadLetter, content: dict[str, object], *, minimal: bool = False) -> Message:
+        body = json.dumps(content, ensure_ascii=True, separators=(",", ":"))
+        attributes = {} if minimal else _attributes(letter)
+        size = len(body) + sum(len(name) + len("String") + len(value.encode()) for name, value in attributes.items())
+        md5 = hashlib.md5(body.encode(), usedforsecurity=False).hexdigest()
+        return Message(letter, body, attributes, size, md5, minimal)
+
+
+def _attributes(letter: DeadLetter) -> dict[str, str]:
+    known = {"reason": letter.reason.value, "eventType": letter.event_type, "eventId": letter.event.event_id}
+    clean = {name: _OUTSIDE_XML.sub("\ufffd", value)[:_ATTRIBUTE_CHARS] for name, value in known.items()}
+    return {name: value for name, value in clean.items() if value}
+
+
+def _entry(entry: Entry) -> dict[str, object]:
+    return {
+        "Source": SOURCE,
+        "DetailType": entry.detail_type,
+        "Time": iso(int(entry.time_s * 1000 + 0.0005)),
+        "Detail": entry.detail.decode(),
+    }
+
+
+def _gzipped(raw: bytes) -> dict[str, str]:
+    return {"encoding": "base64+gzip", "data": base64.b64encode(gzip.compress(raw, 6, mtime=0)).decode()}

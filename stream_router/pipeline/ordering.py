@@ -1,0 +1,50 @@
+"""Keeps a conversation's entries in order of acceptance: at most one of them unsettled beyond this point."""
+
+from collections import deque
+from collections.abc import Iterable
+
+from stream_router.records import Entry
+
+
+class Lanes:
+    """One lane a conversation; only the head of a lane is let through. Entries without a conversation pass freely.
+
+    With `enabled` False everything passes, in order.
+    """
+
+    def __init__(self, *, enabled: bool) -> None:
+        self._enabled = enabled
+        self._waiting: dict[str, deque[Entry]] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    def enter(self, entries: Iterable[Entry]) -> list[Entry]:
+        """Those of `entries` that may be sent now, in order; the rest waits for `leave`."""
+        if not self._enabled:
+            return list(entries)
+        through = []
+        for entry in entries:
+            if not entry.order_key:
+                through.append(entry)
+            elif (lane := self._waiting.get(entry.order_key)) is None:
+                self._waiting[entry.order_key] = deque()
+                through.append(entry)
+            else:
+                lane.append(entry)
+        return through
+
+    def leave(self, entries: Iterable[Entry]) -> list[Entry]:
+        """Those that may be sent now because `entries`, let through before, are accepted or given up."""
+        if not self._enabled:
+            return []
+        freed = []
+        for entry in entries:
+            if not entry.order_key:
+                continue
+            lane = self._waiting[entry.order_key]
+            if lane:
+                freed.append(lane.popleft())
+            else:
+                del self._waiting[entry.order_key]
+        return freed

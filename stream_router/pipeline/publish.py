@@ -1,0 +1,119 @@
+"""Publishes entries: full PutEvents calls, many in flight; each entry ends accepted by the bus or given up."""
+
+import logging
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from stream_router.outcomes import Answer, Outcome, Refusal
+from stream_router.pipeline.dispatch import Dispatcher, GivenUp, Policy
+from stream_router.pipeline.ordering import Lanes
+from stream_router.pipeline.pack import CallLimits, take
+from stream_router.records import Entry
+
+log = logging.getLogger(__name__)
+
+_ABOUT_SIZE = re.compile(r"size|too (large|long)|exceed", re.IGNORECASE)
+"""EventBridge: "Total size of the entries in the request is over the limit." (FACTS 1)."""
+
+
+class Bus(Protocol):
+    """The wire to one event bus."""
+
+    def send(self, entries: Sequence[Entry], done: Callable[[Answer], None]) -> None:
+        """Start one PutEvents call."""
+
+    def read(self, answer: Answer, sent: int) -> list[Outcome] | Refusal:
+        """Its outcome, by position."""
+
+
+class Books(Protocol):
+    """Who is told what became of entries."""
+
+    def accepted(self, entries: Sequence[Entry]) -> None:
+        """One call's entries are accepted by the bus."""
+
+    def retried(self, count: int) -> None:
+        """So many entries are to be sent again."""
+
+
+class Publisher:
+    """Takes charge of entries until each is settled. `unpublished` gets what is given up."""
+
+    name = "EventBridge"
+
+    def __init__(
+        self,
+        bus: Bus,
+        limits: CallLimits,
+        lanes: Lanes,
+        policy: Policy,
+        books: Books,
+        unpublished: Callable[[Entry, GivenUp], None],
+        clock: Callable[[], float],
+        random: Callable[[], float],
+    ) -> None:
+        self._bus = bus
+        self.limits = limits
+        self._lanes = lanes
+        self._books = books
+        self._unpublished = unpublished
+        self.engine: Dispatcher[Entry] = Dispatcher(self, policy, clock, random)
+
+    @property
+    def backlog(self) -> int:
+        """Entries not yet settled nor handed on."""
+        return self.engine.backlog + len(self._lanes)
+
+    def submit(self, entries: Iterable[Entry]) -> None:
+        """Take charge of `entries`; full calls start at once where the gate allows."""
+        self.engine.submit(self._lanes.enter(entries))
+
+    # What the engine asks (`dispatch.Destination`).
+
+    def take(self, ready: deque[Entry]) -> list[Entry]:
+        return take(ready, self.limits)
+
+    def is_full(self, items: Sequence[Entry]) -> bool:
+        return len(items) >= self.limits.entries
+
+    def size_bytes(self, item: Entry) -> int:
+        return item.size_bytes
+
+    def key(self, item: Entry) -> tuple[int, int, int]:
+        record = item.event.record
+        return record.sequence_number, record.sub_sequence_number, item.event.line
+
+    def send(self, items: Sequence[Entry], done: Callable[[Answer], None]) -> None:
+        self._bus.send(items, done)
+
+    def read(self, answer: Answer, items: Sequence[Entry]) -> list[Outcome] | Refusal:
+        return self._bus.read(answer, len(items))
+
+    def too_large(self, items: Sequence[Entry], refusal: Refusal) -> bool:
+        """Whether the bus refused the call for its size; then calls are smaller from now on."""
+        if not _ABOUT_SIZE.search(refusal.message) and refusal.code != "Http413":
+            return False
+        half = sum(item.size_bytes for item in items) // 2
+        if half < self.limits.bytes:
+            log.warning("the bus takes smaller calls than documented", extra={"limit_bytes": half})
+            self.limits = self.limits._replace(bytes=max(1, half))
+        return True
+
+    def accepted(self, items: Sequence[Entry]) -> None:
+        for item in items:
+            item.event.settle()
+        self._books.accepted(items)
+        self._next_in_lanes(items)
+
+    def given_up(self, item: Entry, why: GivenUp) -> None:
+        self._unpublished(item, why)
+        self._next_in_lanes((item,))
+
+    def retried(self, count: int) -> None:
+        self._books.retried(count)
+
+    def _next_in_lanes(self, left: Iterable[Entry]) -> None:
+        if freed := self._lanes.leave(left):
+            self.engine.submit(freed)

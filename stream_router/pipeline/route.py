@@ -1,0 +1,108 @@
+"""Read this first: what becomes of every record. Ten lines, called once a micro-batch."""
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from stream_router.envelope import open_record
+from stream_router.errors import Reason
+from stream_router.pipeline.dead_letter import DeadLetters
+from stream_router.pipeline.dispatch import GivenUp
+from stream_router.pipeline.offload import Offload
+from stream_router.pipeline.pack import fits
+from stream_router.pipeline.publish import Publisher
+from stream_router.records import DeadLetter, Dropped, Entry, Event, Record
+
+T = TypeVar("T")
+TOO_LARGE = GivenUp(Reason.OVERSIZE, "EntryTooLarge", "no PutEvents call can carry this entry", 0)
+
+
+class Router:
+    """The whole pipeline of one shard. Every event of every record ends in exactly one of delivered, dead, dropped."""
+
+    def __init__(
+        self,
+        transform: Callable[[Event], Entry | DeadLetter | Dropped],
+        publisher: Publisher,
+        dead_letters: DeadLetters,
+        offload: Offload | None,
+        dropped: Callable[[list[Dropped]], None],
+    ) -> None:
+        self.transform = transform
+        self.publisher = publisher
+        self.dead_letters = dead_letters
+        self.offload = offload
+        self._dropped = dropped
+
+    def route(self, records: Iterable[Record]) -> None:
+        """Take charge of every event of `records`; each settles in its record's books once it is through."""
+        self.route_found(found for record in records for found in open_record(record))
+
+    def route_found(self, found: Iterable[Event | DeadLetter]) -> None:
+        """Take charge of what was found in records whose books are open."""
+        events, malformed, _ = split(found)
+        entries, rejected, dropped = split(self.transform(event) for event in events)
+        fitting, oversize = fits(entries, self.publisher.limits)
+        self.dead_letters.submit([*malformed, *rejected])
+        for entry in oversize:
+            self.unpublished(entry, TOO_LARGE)
+        self.drop(dropped)
+        self.publisher.submit(fitting)
+
+    def unpublished(self, entry: Entry, why: GivenUp) -> None:
+        """What no call can carry goes by claim check where there is a bucket; the rest is a dead letter."""
+        if self.offload and why.reason is Reason.OVERSIZE and b'"payloadRef":' not in entry.detail:
+            self.offload.entry(entry, self._slimmed)
+        else:
+            self.dead_letters.submit([DeadLetter(entry.event, *why, entry=entry, event_type=entry.detail_type)])
+
+    def _slimmed(self, entry: Entry) -> None:
+        """An entry whose payload is in S3 now; what is too large even without it can only be buried."""
+        if entry.size_bytes <= self.publisher.limits.bytes:
+            self.publisher.submit([entry])
+        else:
+            self.unpublished(entry, TOO_LARGE)
+
+    def drop(self, dropped: list[Dropped]) -> None:
+        """Settle what a setting says to drop, and count it."""
+        for one in dropped:
+            one.event.settle()
+        if dropped:
+            self._dropped(dropped)
+
+    @property
+    def backlog(self) -> int:
+        """Events, messages and objects not yet through."""
+        return self.publisher.backlog + self.dead_letters.backlog + (self.offload.backlog if self.offload else 0)
+
+    @property
+    def holding(self) -> bool:
+        """Whether some destination accepts nothing at present."""
+        parts = (self.publisher, self.dead_letters, self.offload)
+        return any(part.engine.gate.holding for part in parts if part)
+
+    def advance(self, *, flush: bool) -> None:
+        """Start what may be started now; with `flush` also calls that are not full."""
+        self.publisher.engine.advance(flush=flush)
+        self.dead_letters.engine.advance(flush=flush)
+        if self.offload:
+            self.offload.engine.advance(flush=True)
+
+    def wait_s(self, longest: float) -> float:
+        """Seconds, at most `longest`, until time alone lets something happen."""
+        parts = (self.publisher, self.dead_letters, self.offload)
+        return min(part.engine.wait_s(longest) for part in parts if part)
+
+
+def split(found: Iterable[T | DeadLetter | Dropped]) -> tuple[list[T], list[DeadLetter], list[Dropped]]:
+    """Values, rejections and drops, each in order."""
+    values: list[T] = []
+    rejected: list[DeadLetter] = []
+    dropped: list[Dropped] = []
+    for one in found:
+        if type(one) is DeadLetter:
+            rejected.append(one)
+        elif type(one) is Dropped:
+            dropped.append(one)
+        else:
+            values.append(one)  # type: ignore[arg-type]
+    return values, rejected, dropped

@@ -1,0 +1,60 @@
+"""The items of calls that were refused whole for their content, in groups that are halved until one stands alone."""
+
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+FEW = 3
+"""So many refused items, with nothing else under way, may be culprits though nothing was accepted since."""
+
+
+class Suspects(Generic[T]):
+    """Groups of items to be sent as calls of their own, and since when (monotonic seconds) each is suspected."""
+
+    def __init__(self, key: Callable[[T], Hashable]) -> None:
+        self._key = key
+        self._groups: deque[list[T]] = deque()
+        self._since: dict[Hashable, float] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._groups))
+
+    def next_group(self) -> list[T]:
+        """Remove the group whose turn it is; empty where none waits."""
+        return self._groups.popleft() if self._groups else []
+
+    def split(self, items: list[T], now: float) -> None:
+        """Suspect `items`, from `now` on where they were not before: two halves next, a single one again last."""
+        for item in items:
+            self._since.setdefault(self._key(item), now)
+        if len(items) == 1:
+            self._groups.append(items)
+            return
+        middle = len(items) // 2
+        self._groups.extendleft((items[middle:], items[:middle]))
+
+    def returned(self, items: list[T]) -> bool:
+        """Take a group back whose call failed for another reason; False where it is none of ours."""
+        if self._key(items[0]) not in self._since:
+            return False
+        self._groups.appendleft(items)
+        return True
+
+    def cleared(self, items: Sequence[T]) -> None:
+        """These are judged, or went through: forget the suspicion."""
+        if self._since:
+            for item in items:
+                self._since.pop(self._key(item), None)
+
+    def since(self, item: T, now: float) -> float:
+        """When the item was first suspected; `now` where it never was."""
+        return self._since.get(self._key(item), now)
+
+    def drain(self) -> list[T]:
+        """Remove every waiting suspect."""
+        items = [item for group in self._groups for item in group]
+        self._groups.clear()
+        self.cleared(items)
+        return items
