@@ -115,7 +115,7 @@ def ensure_target(
 def _targets(events: "EventBridgeClient", bus: str, rule: str) -> list[dict[str, Any]]:
     try:
         pages = events.get_paginator("list_targets_by_rule").paginate(Rule=rule, EventBusName=bus)
-        return [cast("dict[str, Any]", target) for page in pages for target in page["Targets"]]
+        return [cast("dict[str, Any]", target) for page in pages for target in page.get("Targets", [])]
     except events.exceptions.ResourceNotFoundException:
         return []
 

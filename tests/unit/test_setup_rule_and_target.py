@@ -1,0 +1,223 @@
+"""What `setup` asks of EventBridge, call by call, and what it refuses before it asks."""
+
+import json
+from typing import Any
+
+import pytest
+
+from stream_router.control import proof, rules
+from stream_router.control.arns import Home, parse
+from stream_router.control.steps import SetupError, Steps
+from stream_router.control.targets import Kind, kind_of
+from tests.scripted import ACCOUNT, REGION, Script
+
+HOME = Home("aws", REGION, ACCOUNT)
+TYPES = ("interaction.created", "conversation.updated", "agent.status.changed")
+PATTERN = rules.pattern_text(TYPES)
+TARGET = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f"
+DLQ = f"arn:aws:sqs:{REGION}:{ACCOUNT}:events-undelivered"
+WANTED = {"Arn": TARGET, "RetryPolicy": rules.RETRY_POLICY, "DeadLetterConfig": {"Arn": DLQ}}
+LAMBDA = kind_of(TARGET, None)
+OF_RULE = {"Rule": "r", "EventBusName": "default"}
+
+
+@pytest.fixture(autouse=True)
+def _region(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", REGION)
+
+
+@pytest.fixture
+def script() -> Script:
+    return Script()
+
+
+@pytest.fixture
+def steps() -> Steps:
+    return Steps(lambda _: None, apply=True)
+
+
+def test_the_pattern_is_the_contracts() -> None:
+    """Source, the types, and a prefix on the detail's own source."""
+    assert json.loads(PATTERN) == {
+        "source": ["nice.cxone.webhook"],
+        "detail-type": list(TYPES),
+        "detail": {"eventSource": [{"prefix": "cxone"}]},
+    }
+
+
+def test_a_pattern_that_eventbridge_cannot_take_is_refused_here() -> None:
+    """4,096 characters is the model's maximum."""
+    with pytest.raises(SetupError, match="STREAM_ROUTER_EVENT_TYPES"):
+        rules.pattern_text([f"type.number.{n}" for n in range(400)])
+
+
+def test_a_new_rule_is_enabled_with_our_pattern(script: Script, steps: Steps) -> None:
+    """Made on the bus that was asked for."""
+    at = {"Name": "r", "EventBusName": "cx"}
+    script.refuse("events", "describe_rule", at, "ResourceNotFoundException")
+    description = "CXone events, routed by stream_router"
+    wanted = {**at, "EventPattern": PATTERN, "State": "ENABLED", "Description": description}
+    script.expect("events", "put_rule", wanted, {"RuleArn": HOME.rule("cx", "r")})
+    rules.ensure_rule(script.clients.events, "cx", "r", PATTERN, steps)
+    script.done()
+
+
+def test_changing_a_rules_pattern_keeps_what_else_it_has(script: Script, steps: Steps) -> None:
+    """PutRule replaces everything: what is not sent again would be gone."""
+    has = {
+        "Name": "r",
+        "EventPattern": '{"source":["x"]}',
+        "State": "DISABLED",
+        "Description": "mine",
+        "RoleArn": "arn:r",
+    }
+    at = {"Name": "r", "EventBusName": "default"}
+    script.expect("events", "describe_rule", at, has)
+    wanted = {**at, "EventPattern": PATTERN, "State": "DISABLED", "Description": "mine", "RoleArn": "arn:r"}
+    script.expect("events", "put_rule", wanted, {"RuleArn": HOME.rule("default", "r")})
+    rules.ensure_rule(script.clients.events, "default", "r", PATTERN, steps)
+    script.done()
+    assert steps.problems == 1, "a disabled rule delivers nothing, and the operator must hear it"
+
+
+def test_the_same_pattern_in_another_order_is_right(script: Script, steps: Steps) -> None:
+    """Compared as data, not as text."""
+    same = json.dumps(dict(reversed(json.loads(PATTERN).items())), indent=2)
+    script.expect(
+        "events", "describe_rule", {"Name": "r", "EventBusName": "default"}, {"EventPattern": same, "State": "ENABLED"}
+    )
+    rules.ensure_rule(script.clients.events, "default", "r", PATTERN, steps)
+    assert steps.changes == 0
+
+
+def test_a_target_has_its_retry_policy_and_its_own_dead_letter_queue(script: Script, steps: Steps) -> None:
+    """As the contract says: 3 attempts within an hour."""
+    script.expect("events", "list_targets_by_rule", OF_RULE, {})
+    target = {
+        "Id": "stream-router",
+        "Arn": TARGET,
+        "RetryPolicy": {"MaximumRetryAttempts": 3, "MaximumEventAgeInSeconds": 3600},
+        "DeadLetterConfig": {"Arn": DLQ},
+    }
+    script.expect(
+        "events", "put_targets", {**OF_RULE, "Targets": [target]}, {"FailedEntryCount": 0, "FailedEntries": []}
+    )
+    rules.ensure_target(script.clients.events, "default", "r", WANTED, LAMBDA, steps)
+    script.done()
+
+
+def test_a_target_that_is_there_under_another_id_is_not_attached_twice(script: Script, steps: Steps) -> None:
+    """Two targets with one ARN would deliver every event twice; its other fields stay."""
+    there = {"Id": "theirs", "Arn": TARGET, "Input": "{}"}
+    script.expect("events", "list_targets_by_rule", OF_RULE, {"Targets": [there]})
+    script.expect(
+        "events",
+        "put_targets",
+        {**OF_RULE, "Targets": [{**there, **WANTED}]},
+        {"FailedEntryCount": 0, "FailedEntries": []},
+    )
+    rules.ensure_target(script.clients.events, "default", "r", WANTED, LAMBDA, steps)
+    script.done()
+
+
+def test_a_target_that_is_right_is_left_alone(script: Script, steps: Steps) -> None:
+    """No PutTargets at all."""
+    script.expect("events", "list_targets_by_rule", OF_RULE, {"Targets": [{"Id": "x", **WANTED}]})
+    rules.ensure_target(script.clients.events, "default", "r", WANTED, LAMBDA, steps)
+    script.done()
+    assert steps.changes == 0
+
+
+def test_a_target_that_eventbridge_did_not_attach_is_an_error(script: Script, steps: Steps) -> None:
+    """PutTargets answers 200 with the failures inside."""
+    script.expect("events", "list_targets_by_rule", OF_RULE, {})
+    failed = {"TargetId": "stream-router", "ErrorCode": "ConcurrentModificationException", "ErrorMessage": "again"}
+    script.expect(
+        "events",
+        "put_targets",
+        {**OF_RULE, "Targets": [{"Id": "stream-router", **WANTED}]},
+        {"FailedEntryCount": 1, "FailedEntries": [failed]},
+    )
+    with pytest.raises(SetupError, match="ConcurrentModificationException"):
+        rules.ensure_target(script.clients.events, "default", "r", WANTED, LAMBDA, steps)
+
+
+def test_http_parameters_on_a_lambda_are_refused(script: Script, steps: Steps) -> None:
+    """They are for API Gateway and API destinations; AWS takes and ignores them elsewhere."""
+    there = {"Id": "theirs", "Arn": TARGET, "HttpParameters": {"HeaderParameters": {"a": "b"}}}
+    script.expect("events", "list_targets_by_rule", OF_RULE, {"Targets": [there]})
+    with pytest.raises(SetupError, match="HttpParameters"):
+        rules.ensure_target(script.clients.events, "default", "r", WANTED, LAMBDA, steps)
+
+
+def test_a_bus_that_is_missing_is_made(script: Script, steps: Steps) -> None:
+    """A custom bus by its name."""
+    script.refuse("events", "describe_event_bus", {"Name": "cx"}, "ResourceNotFoundException")
+    script.expect("events", "create_event_bus", {"Name": "cx"}, {"EventBusArn": "arn"})
+    rules.ensure_bus(script.clients.events, "cx", steps)
+    script.done()
+
+
+@pytest.mark.parametrize(
+    ("arn", "problem"),
+    [
+        ("not-an-arn", "no ARN"),
+        ("arn:aws:dynamodb:eu-west-1:123456789012:table/t", "no target"),
+        ("arn:aws:sqs:eu-west-1:123456789012:q.fifo", "FIFO"),
+        ("arn:aws:states:eu-west-1:123456789012:stateMachine:s", "STREAM_ROUTER_TARGET_ROLE_ARN"),
+        ("arn:aws:events:eu-west-1:123456789012:api-destination/a/1", "STREAM_ROUTER_TARGET_ROLE_ARN"),
+    ],
+)
+def test_what_cannot_be_a_target_is_refused_with_the_cure(arn: str, problem: str) -> None:
+    """Before AWS is asked for anything."""
+    with pytest.raises(SetupError, match=problem):
+        kind_of(arn, None)
+
+
+def test_only_apis_take_http_parameters() -> None:
+    """API Gateway and API destinations."""
+    api = kind_of("arn:aws:execute-api:eu-west-1:123456789012:abc/prod/POST/x", "arn:role")
+    assert api.http
+    assert isinstance(LAMBDA, Kind)
+    assert not LAMBDA.http
+
+
+def test_the_arn_of_a_rule_on_the_default_bus_has_no_bus_in_it() -> None:
+    """So the queue policy's condition names exactly the rule that EventBridge will name."""
+    assert HOME.rule("default", "r").endswith(":rule/r")
+    assert HOME.rule("cx", "r").endswith(":rule/cx/r")
+    assert HOME.owns(parse(DLQ))
+
+
+def _matching(event: dict[str, Any]) -> bool:
+    """An independent reading of the contract's rule."""
+    return (
+        event["source"] == "nice.cxone.webhook"
+        and event["detail-type"] in TYPES
+        and event["detail"]["eventSource"].startswith("cxone")
+    )
+
+
+def test_the_proof_asks_about_a_real_event_of_each_type(script: Script) -> None:
+    """With every field that TestEventPattern wants, made by the pipeline's own transform."""
+    asked: list[dict[str, Any]] = []
+
+    def test_event_pattern(**call: Any) -> dict[str, bool]:
+        asked.append(json.loads(call["Event"]))
+        return {"Result": call["EventPattern"] == PATTERN and _matching(asked[-1])}
+
+    script.clients.events.test_event_pattern = test_event_pattern  # type: ignore[method-assign,assignment]
+    assert proof.prove(script.clients, HOME, "default", PATTERN, TYPES, may_send=False) == "TestEventPattern"
+    assert [event["detail-type"] for event in asked] == list(TYPES)
+    needed = {"id", "account", "source", "time", "region", "resources", "detail-type", "detail"}
+    assert all(needed <= event.keys() for event in asked)
+
+
+def test_a_rule_that_would_not_match_our_events_is_never_written(script: Script) -> None:
+    """What the script that this replaces did: it wrote a rule that none of its own events could match."""
+    for entry in proof.sample_entries(TYPES, 0):
+        event = json.dumps(proof.as_delivered(entry, HOME))
+        assert event
+    script.clients.events.test_event_pattern = lambda **_: {"Result": False}  # type: ignore[method-assign,assignment]
+    with pytest.raises(SetupError, match="would not match"):
+        proof.prove(script.clients, HOME, "default", PATTERN, TYPES, may_send=True)

@@ -1,0 +1,152 @@
+"""What `setup` asks of Kinesis and SQS, call by call."""
+
+import json
+from typing import Any
+
+import pytest
+
+from stream_router.control import queues
+from stream_router.control.steps import Steps
+from stream_router.control.streams import ensure_stream
+from tests.scripted import Script
+
+NAME = {"StreamName": "events"}
+FOURTEEN_DAYS = str(14 * 24 * 3600)
+URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/q"
+RULE = "arn:aws:events:eu-west-1:123456789012:rule/r"
+QUEUE = "arn:aws:sqs:eu-west-1:123456789012:q"
+
+
+def _summary(hours: int = 168, encryption: str = "KMS", shards: int = 2) -> dict[str, Any]:
+    return {
+        "StreamDescriptionSummary": {
+            "StreamName": "events",
+            "StreamARN": "arn:aws:kinesis:eu-west-1:123456789012:stream/events",
+            "StreamStatus": "ACTIVE",
+            "RetentionPeriodHours": hours,
+            "StreamCreationTimestamp": 0,
+            "EnhancedMonitoring": [],
+            "EncryptionType": encryption,
+            "OpenShardCount": shards,
+        }
+    }
+
+
+def _active() -> dict[str, Any]:
+    return {
+        "StreamDescription": {
+            **_summary()["StreamDescriptionSummary"],
+            "Shards": [],
+            "HasMoreShards": False,
+        }
+    }
+
+
+@pytest.fixture
+def script() -> Script:
+    return Script()
+
+
+def _describe_active(script: Script) -> None:
+    active = {key: value for key, value in _active()["StreamDescription"].items() if key != "OpenShardCount"}
+    script.expect("kinesis", "describe_stream", NAME, {"StreamDescription": active})
+
+
+def test_a_new_stream_keeps_a_week_and_is_encrypted(script: Script) -> None:
+    """Create, then 168 hours, then KMS, each after the stream is active again."""
+    said: list[str] = []
+    script.refuse("kinesis", "describe_stream_summary", NAME, "ResourceNotFoundException")
+    script.expect(
+        "kinesis", "create_stream", {**NAME, "ShardCount": 4, "StreamModeDetails": {"StreamMode": "PROVISIONED"}}
+    )
+    _describe_active(script)
+    script.expect("kinesis", "describe_stream_summary", NAME, _summary(24, "NONE", 4))
+    script.expect("kinesis", "increase_stream_retention_period", {**NAME, "RetentionPeriodHours": 168})
+    _describe_active(script)
+    script.expect("kinesis", "start_stream_encryption", {**NAME, "EncryptionType": "KMS", "KeyId": "alias/aws/kinesis"})
+    _describe_active(script)
+    steps = Steps(said.append, apply=True)
+    ensure_stream(script.clients.kinesis, "events", 4, steps)
+    script.done()
+    assert steps.changes == 3
+    assert all(line.startswith("done") for line in said)
+
+
+def test_a_stream_that_is_right_is_left_alone(script: Script) -> None:
+    """A longer retention and another key of the owner's count as right."""
+    script.expect("kinesis", "describe_stream_summary", NAME, _summary(8760))
+    steps = Steps(lambda _: None, apply=True)
+    ensure_stream(script.clients.kinesis, "events", 4, steps)
+    script.done()
+    assert steps.changes == 0
+
+
+def test_a_plan_changes_nothing(script: Script) -> None:
+    """--plan only reads, and says what it would do."""
+    said: list[str] = []
+    script.refuse("kinesis", "describe_stream_summary", NAME, "ResourceNotFoundException")
+    script.refuse("kinesis", "describe_stream_summary", NAME, "ResourceNotFoundException")
+    ensure_stream(script.clients.kinesis, "events", 4, Steps(said.append, apply=False))
+    script.done()
+    assert [line.split()[0] for line in said] == ["would", "would", "would"]
+
+
+def test_a_new_dead_letter_queue_keeps_14_days_encrypted(script: Script) -> None:
+    """The default of 4 days would lose dead letters over a long weekend."""
+    script.refuse("sqs", "get_queue_url", {"QueueName": "q"}, "QueueDoesNotExist")
+    attributes = {
+        "MessageRetentionPeriod": FOURTEEN_DAYS,
+        "MaximumMessageSize": "1048576",
+        "SqsManagedSseEnabled": "true",
+    }
+    script.expect("sqs", "create_queue", {"QueueName": "q", "Attributes": attributes}, {"QueueUrl": URL})
+    assert queues.ensure_queue(script.clients.sqs, "q", None, Steps(lambda _: None, apply=True)) == URL
+    script.done()
+
+
+def test_an_older_queue_gets_what_it_lacks_and_no_more(script: Script) -> None:
+    """A queue left at 256 KiB and 4 days is raised; its own KMS key stays."""
+    has = {"MessageRetentionPeriod": "345600", "MaximumMessageSize": "262144", "KmsMasterKeyId": "alias/mine"}
+    script.expect("sqs", "get_queue_url", {"QueueName": "q"}, {"QueueUrl": URL})
+    script.expect("sqs", "get_queue_attributes", {"QueueUrl": URL, "AttributeNames": ["All"]}, {"Attributes": has})
+    wanted = {"MessageRetentionPeriod": FOURTEEN_DAYS, "MaximumMessageSize": "1048576"}
+    script.expect("sqs", "set_queue_attributes", {"QueueUrl": URL, "Attributes": wanted})
+    queues.ensure_queue(script.clients.sqs, "q", None, Steps(lambda _: None, apply=True))
+    script.done()
+
+
+def test_the_policy_names_eventbridge_and_this_rule_only() -> None:
+    """Nobody else's rule can fill the queue."""
+    (statement,) = queues.eventbridge_policy(QUEUE, RULE)["Statement"]
+    assert statement["Principal"] == {"Service": "events.amazonaws.com"}
+    assert statement["Action"] == "sqs:SendMessage"
+    assert statement["Resource"] == QUEUE
+    assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": RULE}}
+
+
+def test_other_statements_of_a_policy_stay() -> None:
+    """Ours is added beside theirs, or takes the place of an older one of ours; a second time changes nothing."""
+    theirs = {"Sid": "theirs", "Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Resource": QUEUE}
+    current = {"Version": "2012-10-17", "Id": "x", "Statement": [theirs]}
+    ours = queues.eventbridge_policy(QUEUE, RULE)
+    merged = queues.merge(current, ours)
+    assert merged["Statement"] == [theirs, *ours["Statement"]]
+    assert merged["Id"] == "x"
+    assert queues.merge(merged, ours) == merged
+    assert queues.merge({}, ours) == ours
+
+
+def test_a_policy_of_one_bare_statement_is_understood() -> None:
+    """IAM allows a single statement without a list around it."""
+    theirs = {"Sid": "theirs", "Effect": "Allow"}
+    merged = queues.merge({"Version": "2012-10-17", "Statement": theirs}, queues.eventbridge_policy(QUEUE, RULE))
+    assert merged["Statement"][0] == theirs
+
+
+def test_the_policy_is_written_as_json(script: Script) -> None:
+    """What goes to SQS is the policy's text."""
+    policy = queues.eventbridge_policy(QUEUE, RULE)
+    script.expect("sqs", "get_queue_attributes", {"QueueUrl": URL, "AttributeNames": ["All"]}, {"Attributes": {}})
+    script.expect("sqs", "set_queue_attributes", {"QueueUrl": URL, "Attributes": {"Policy": json.dumps(policy)}})
+    queues.ensure_policy(script.clients.sqs, URL, "q", policy, Steps(lambda _: None, apply=True))
+    script.done()
