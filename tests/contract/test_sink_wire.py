@@ -1,4 +1,4 @@
-"""The sink against botocore's own serializer and parser: what boto3 sends it understands, what it answers boto3 reads."""
+"""The sink against botocore's serializer and parser: what boto3 sends it understands, what it answers boto3 reads."""
 
 import datetime as dt
 import hashlib
