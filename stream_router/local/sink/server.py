@@ -109,7 +109,7 @@ class Sink:
         if call.refusal is not None:
             after = str(rule.parameters.get("retry_after", "")) if rule else ""
             reply = wire.refused(operation.wire, call.refusal, operation.namespace, after)
-            return _ended(reply, rule) if rule and rule.fault in ("reset", "stall") else reply
+            return _ended(reply, rule, operation) if rule else reply
         body = operation.answer(call)
         if rule and rule.fault in ("short", "shuffle"):
             self._garble(body, rule.fault)
@@ -121,7 +121,7 @@ class Sink:
         for item in call.items:
             if item.verdict in (ACCEPTED, DEDUPLICATED):
                 item.verdict = DROPPED
-        return reply if rule.fault == "short" else _ended(reply, rule)
+        return _ended(reply, rule, operation)
 
     def _garble(self, body: dict[str, Any], fault: str) -> None:
         for name in ("Entries", "Records", "Successful"):
@@ -147,24 +147,28 @@ def _injected(rule: Rule, form: wire.Wire) -> Refusal | None:
     carried_out = given.get("accept", rule.fault != "call_error" and int(given.get("status", 200)) == 200)
     if carried_out:
         return None
-    code = str(given.get("code", "InternalFailure"))
-    if rule.fault in ("reset", "stall", "html"):
-        code = rule.fault
-    return Refusal(code, str(given.get("message", "Injected by the plan.")), _status(rule, code, form))
+    return _given(rule, form)
 
 
-def _status(rule: Rule, code: str, form: wire.Wire) -> int:
-    return int(rule.parameters.get("status") or wire.status_of(code, form))
+def _given(rule: Rule, form: wire.Wire) -> Refusal:
+    """The refusal that a rule describes; the faults that leave no readable answer are codes of their own."""
+    given = rule.parameters
+    code = str(given.get("code", "InternalFailure")) if rule.fault == "call_error" else rule.fault
+    status = int(given.get("status") or wire.status_of(code, form))
+    return Refusal(code, str(given.get("message", "Injected by the plan.")), status)
 
 
-def _ended(reply: Reply, rule: Rule) -> Reply:
+def _ended(reply: Reply, rule: Rule, operation: Operation) -> Reply:
+    """How the exchange ends under a rule, whether the call was carried out or not."""
     if rule.fault == "reset":
         return reply._replace(ending=Ending.RESET)
     if rule.fault == "stall":
         return reply._replace(ending=Ending.STALL, stall_s=float(rule.parameters.get("stall_s", 30.0)))
     if rule.fault == "html":
         return wire.page(int(rule.parameters.get("status", 200)))
-    return wire.page(int(rule.parameters.get("status", 500)))
+    if rule.fault == "call_error" and reply.status == 200:
+        return wire.refused(operation.wire, _given(rule, operation.wire), operation.namespace)
+    return reply
 
 
 __all__ = ["PlanError", "Sink", "admin"]

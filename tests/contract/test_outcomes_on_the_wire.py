@@ -1,0 +1,214 @@
+"""What `outcomes` makes of real answers: the sink's faults one by one, and ministack's plain ones."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import cbor2
+import certifi
+import pytest
+
+from stream_router import outcomes
+from stream_router.aws.credentials import Credentials
+from stream_router.aws.endpoints import Target, json_target
+from stream_router.aws.transport import Transport
+from stream_router.errors import Disposition
+from stream_router.local.sink.process import SinkProcess
+from stream_router.outcomes import ACCEPTED, Answer, Refusal
+from tests.contract.conftest import Client
+from tests.contract.test_sink_wire import V2_BUS
+
+Send = Callable[[Target, bytes], Answer]
+ENTRY = {"Source": "nice.cxone.webhook", "DetailType": "interaction.created", "Detail": '{"eventId":"outcome"}'}
+
+
+@pytest.fixture
+def send() -> Iterator[Send]:
+    credentials = Credentials("AKIDEXAMPLE", "secret", None)
+    transport = Transport(lambda: credentials, "us-east-1", certifi.where())
+
+    def call(target: Target, body: bytes) -> Answer:
+        answers: list[Answer] = []
+        transport.start(target, body, 2.0, answers.append)
+        deadline = time.monotonic() + 10
+        while not answers and time.monotonic() < deadline:
+            transport.pump(0.05)
+        return answers[0]
+
+    yield call
+    transport.close()
+
+
+def events(url: str) -> Target:
+    return json_target(url, "events", "AWSEvents.PutEvents", "1.1")
+
+
+def kinesis(url: str) -> Target:
+    return json_target(url, "kinesis", "Kinesis_20131202.PutRecords", "1.1")
+
+
+def sqs(url: str) -> Target:
+    return json_target(url, "sqs", "AmazonSQS.SendMessageBatch", "1.0")
+
+
+def v2(url: str) -> Target:
+    headers = ("Content-Type: application/cbor", "Accept: application/cbor", "smithy-protocol: rpc-v2-cbor")
+    return Target(f"{url}/service/AWSEventsV2/operation/PutEvents", "events", headers)
+
+
+def put_events(send: Send, url: str, count: int = 3) -> list[outcomes.Outcome] | Refusal:
+    return outcomes.of_put_events(send(events(url), json.dumps({"Entries": [ENTRY] * count}).encode()), count)
+
+
+def put_records(send: Send, url: str, stream: str = "s") -> list[outcomes.Outcome] | Refusal:
+    body = {"StreamName": stream, "Records": [{"Data": "eHg=", "PartitionKey": "p"}] * 3}
+    return outcomes.of_put_records(send(kinesis(url), json.dumps(body).encode()), 3)
+
+
+def send_messages(send: Send, url: str, queue: str, *bodies: str) -> list[outcomes.Outcome] | Refusal:
+    entries = [{"Id": str(at), "MessageBody": body} for at, body in enumerate(bodies)]
+    answer = send(sqs(url), json.dumps({"QueueUrl": queue, "Entries": entries}).encode())
+    return outcomes.of_send_message_batch(answer, [hashlib.md5(body.encode()).hexdigest() for body in bodies])
+
+
+def dispositions(found: list[outcomes.Outcome] | Refusal) -> list[tuple[Disposition | None, str]]:
+    assert isinstance(found, list), found
+    return [(outcome.disposition, outcome.code) for outcome in found]
+
+
+def rule(fault: str, **more: Any) -> dict[str, Any]:
+    return {"rules": [{"fault": fault, **more}]}
+
+
+def test_entries_struck_alone_are_read_by_position(send: Send, sink: SinkProcess) -> None:
+    """A failed entry among accepted ones is found at its own place, for PutEvents, v2, PutRecords and SQS."""
+    struck = rule("entry_error", code="ThrottlingException", after=1, next=1)
+    hold = [(None, ""), (Disposition.HOLD, "ThrottlingException"), (None, "")]
+    sink.plan(struck)
+    assert dispositions(put_events(send, sink.url)) == hold
+    sink.plan(struck)
+    answer = send(v2(sink.url), cbor2.dumps({"EventBusArn": V2_BUS, "Entries": [ENTRY] * 3}))
+    assert dispositions(outcomes.of_put_events_v2(answer, 3)) == hold
+    sink.plan(struck)
+    assert dispositions(put_records(send, sink.url)) == hold
+    sink.plan(struck)
+    assert dispositions(send_messages(send, sink.url, "q", "a", "b", "c")) == hold
+
+
+def test_messages_struck_by_fault_and_by_md5(send: Send, sink: SinkProcess) -> None:
+    """A sender's fault is a dead end, a wrong MD5 is no proof."""
+    sink.plan(
+        {
+            "rules": [
+                {"fault": "sender_fault", "code": "InvalidParameterValue", "where": "bad"},
+                {"fault": "wrong_md5", "where": "bent"},
+            ]
+        }
+    )
+    found = dispositions(send_messages(send, sink.url, "q", "good", "bad", "bent"))
+    assert found == [
+        (None, ""),
+        (Disposition.DEAD_LETTER, "InvalidParameterValue"),
+        (Disposition.RETRY, "Md5Mismatch"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("plan", "disposition", "code", "indeterminate", "verdict"),
+    [
+        (rule("call_error", code="ThrottlingException"), Disposition.HOLD, "ThrottlingException", False, "refused"),
+        (rule("call_error", code="InternalException"), Disposition.HOLD, "InternalException", True, "refused"),
+        (rule("call_error", code="ExpiredTokenException"), Disposition.HOLD, "ExpiredTokenException", False, "refused"),
+        (rule("call_error", code="AccessDenied"), Disposition.HOLD, "AccessDenied", False, "refused"),
+        (rule("call_error", code="ValidationException"), Disposition.BISECT, "ValidationException", False, "refused"),
+        (rule("call_error", code="X", status=500, accept=True), Disposition.HOLD, "X", True, "dropped"),
+        (rule("outage"), Disposition.HOLD, "ServiceUnavailableException", True, "refused"),
+        (rule("reset"), Disposition.HOLD, "NoAnswer", True, "dropped"),
+        (rule("reset", accept=False), Disposition.HOLD, "NoAnswer", True, "refused"),
+        (rule("stall", stall_s=3), Disposition.HOLD, "NoAnswer", True, "dropped"),
+        (rule("html"), Disposition.HOLD, "UnreadableAnswer", True, "dropped"),
+        (rule("html", status=502), Disposition.HOLD, "Http502", True, "refused"),
+        (rule("short"), Disposition.HOLD, "UnreadableAnswer", True, "dropped"),
+    ],
+)
+def test_what_spoils_a_whole_call(
+    send: Send,
+    sink: SinkProcess,
+    plan: dict[str, Any],
+    disposition: Disposition,
+    code: str,
+    indeterminate: bool,
+    verdict: str,
+) -> None:
+    """Each fault of a whole call is a refusal of its kind, and the ledger says what became of the entries."""
+    sink.plan(plan)
+    found = put_events(send, sink.url)
+    assert isinstance(found, Refusal)
+    assert (found.disposition, found.code, found.indeterminate) == (disposition, code, indeterminate)
+    expected = {"refused": "refused", "dropped": "accepted_then_dropped"}[verdict]
+    assert [line["verdict"] for line in sink.lines("PutEvents")[-3:]] == [expected] * 3
+
+
+def test_shuffled_answers_still_account_for_every_entry(send: Send, sink: SinkProcess) -> None:
+    """A shuffled answer of accepted entries cannot be told from a good one; SQS's has ids and is read right."""
+    sink.plan({"rules": [{"fault": "shuffle"}, {"fault": "sender_fault", "code": "Bad", "where": "bad"}]})
+    assert put_events(send, sink.url) == [ACCEPTED] * 3
+    codes = [code for _, code in dispositions(send_messages(send, sink.url, "q", "a", "bad", "b"))]
+    assert codes == ["", "Bad", ""]
+
+
+def test_refused_connections_are_no_answer_and_end(send: Send, sink: SinkProcess) -> None:
+    """While nothing listens a call has no answer; when the window is over the same port answers again."""
+    sink.plan(rule("outage", how="refuse", from_s=0, to_s=0.6))
+    deadline = time.monotonic() + 5
+    found = put_events(send, sink.url)
+    assert isinstance(found, Refusal)
+    assert found.code == "NoAnswer"
+    while isinstance(put_events(send, sink.url), Refusal):
+        assert time.monotonic() < deadline, "the sink did not come back"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("given", "least_s", "most_s"), [("3", 3.0, 3.0), ("Wed, 21 Oct 2099 07:28:00 GMT", 1e9, 1e10)]
+)
+def test_retry_after_comes_through(send: Send, sink: SinkProcess, given: str, least_s: float, most_s: float) -> None:
+    """A refusal's Retry-After is read as seconds and as a date."""
+    sink.plan(rule("call_error", code="ThrottlingException", status=429, retry_after=given))
+    found = put_events(send, sink.url)
+    assert isinstance(found, Refusal)
+    assert least_s <= found.retry_after_s <= most_s
+
+
+def test_an_unsigned_call_is_refused(sink: SinkProcess, send: Send) -> None:
+    """Without a SigV4 header nothing is accepted."""
+    found = outcomes.refusal(send(events(sink.url)._replace(headers=("Authorization: none",)), b"{}"))
+    assert found.disposition is Disposition.HOLD
+
+
+def test_ministacks_put_events_is_read(send: Send, ministack_url: str) -> None:
+    """ministack accepts three entries and refuses eleven, in a form that we read."""
+    assert put_events(send, ministack_url) == [ACCEPTED] * 3
+    refused = put_events(send, ministack_url, 11)
+    assert isinstance(refused, Refusal)
+    assert refused.disposition is Disposition.BISECT
+
+
+def test_ministacks_put_records_is_read(send: Send, ministack_url: str, ministack_client: Client) -> None:
+    """Records put on ministack's stream are accepted by sequence number; a missing stream is systemic."""
+    ministack_client("kinesis").create_stream(StreamName="contract", ShardCount=1)
+    assert put_records(send, ministack_url, "contract") == [ACCEPTED] * 3
+    missing = put_records(send, ministack_url, "no-such-stream")
+    assert isinstance(missing, Refusal)
+    assert (missing.disposition, missing.code) == (Disposition.HOLD, "ResourceNotFoundException")
+
+
+def test_ministacks_send_message_batch_is_read(send: Send, ministack_url: str, ministack_client: Client) -> None:
+    """Messages are accepted with their MD5; a missing queue is systemic."""
+    queue = ministack_client("sqs").create_queue(QueueName="contract")["QueueUrl"]
+    assert send_messages(send, ministack_url, queue, "a", "ü") == [ACCEPTED] * 2
+    missing = send_messages(send, ministack_url, queue + "-gone", "a")
+    assert isinstance(missing, Refusal)
+    assert missing.disposition is Disposition.HOLD
