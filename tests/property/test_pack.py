@@ -1,0 +1,78 @@
+"""The packer against an oracle of its own: AWS's formula applied to what would go over the wire."""
+
+from collections import deque
+
+import orjson
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream_router.pipeline import wire
+from stream_router.pipeline.pack import CallLimits, fits, take
+from stream_router.records import Entry
+from tests.fakes import event
+
+TEXT = st.text(st.characters(codec="utf-8"), max_size=40)
+LIMIT_BYTES = 2000
+
+
+def aws_size(wire_entry: dict[str, object]) -> int:
+    """The EventBridge user guide's formula, on the entry as sent."""
+    size = 14 if "Time" in wire_entry else 0
+    for field in ("Source", "DetailType", "Detail"):
+        size += len(str(wire_entry[field]).encode("utf-8"))
+    return size
+
+
+@st.composite
+def entries(draw: st.DrawFn) -> list[Entry]:
+    made = []
+    for number in range(draw(st.integers(0, 40))):
+        detail_type = draw(TEXT)
+        filler = draw(TEXT) * draw(st.integers(0, 30))
+        detail = orjson.dumps({"f": filler})
+        size = 14 + len(b"nice.cxone.webhook") + len(detail_type.encode()) + len(detail)
+        made.append(Entry(event(number), detail_type, detail, 1.0, size, ""))
+    return made
+
+
+@settings(max_examples=2000, deadline=None)
+@given(entries(), st.integers(1, 25))
+def test_calls_are_valid_full_and_in_order(made: list[Entry], most: int) -> None:
+    """Every call is within both limits by AWS's own formula, could not have taken the next entry, and order is kept."""
+    limits = CallLimits(most, LIMIT_BYTES)
+    fitting, oversize = fits(made, limits)
+    ready = deque(fitting)
+    calls = []
+    while ready:
+        calls.append(take(ready, limits))
+    assert [one for call in calls for one in call] == [one for one in made if one not in oversize]
+    sizes = [[aws_size(sent) for sent in orjson.loads(wire.put_events("b", call))["Entries"]] for call in calls]
+    for number, call_sizes in enumerate(sizes):
+        assert len(call_sizes) <= most
+        assert sum(call_sizes) <= LIMIT_BYTES
+        if number + 1 < len(sizes):
+            assert len(call_sizes) == most or sum(call_sizes) + sizes[number + 1][0] > LIMIT_BYTES
+    for one in oversize:
+        (sent,) = orjson.loads(wire.put_events("b", [one]))["Entries"]
+        assert aws_size(sent) > LIMIT_BYTES
+
+
+def sized(size_bytes: int) -> Entry:
+    fixed = 14 + len("nice.cxone.webhook") + 1 + len(b'{"f":""}')
+    return Entry(event(size_bytes), "t", orjson.dumps({"f": "x" * (size_bytes - fixed)}), 1.0, size_bytes, "")
+
+
+def test_the_byte_limit_is_exact() -> None:
+    """At limit-1 and limit an entry fits, at limit+1 it is oversize; two entries share a call to the very byte."""
+    limits = CallLimits(10, 1000)
+    fitting, oversize = fits([sized(999), sized(1000), sized(1001)], limits)
+    assert ([one.size_bytes for one in fitting], [one.size_bytes for one in oversize]) == ([999, 1000], [1001])
+    assert len(take(deque([sized(400), sized(600)]), limits)) == 2
+    assert len(take(deque([sized(400), sized(601)]), limits)) == 1
+
+
+def test_the_entry_limit_is_exact() -> None:
+    """A call takes as many entries as the bus's ceiling, not one more."""
+    ready = deque(sized(100) for _ in range(11))
+    assert len(take(ready, CallLimits(10, 1_000_000))) == 10
+    assert len(ready) == 1
