@@ -57,7 +57,7 @@ class Gate:
         pause = retry_after_s
         if self.holding:
             self.held_since = self.held_since or now
-            spread = min(PROBE_SPREAD_S, 0.25 * 2.0 ** (self.failures - TRIPS_AT))
+            spread = min(PROBE_SPREAD_S, 0.25 * 2.0 ** min(self.failures - TRIPS_AT, 10))
             pause = max(pause, PROBE_FLOOR_S + self._random() * spread)
         if pause:
             self._not_before = max(self._not_before, now + pause)

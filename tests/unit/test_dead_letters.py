@@ -1,0 +1,146 @@
+"""The dead-letter queue's side of the engine: an event is settled only by a proven message."""
+
+from stream_router.errors import Reason
+from stream_router.outcomes import Answer
+from stream_router.records import DeadLetter
+from tests.fakes import NO_ANSWER, Rig, event, ok, refused, rig
+
+
+def letters(count: int, raw: bytes | None = None) -> list[DeadLetter]:
+    events = [event(n) for n in range(count)]
+    if raw is not None:
+        events = [one._replace(raw=raw) for one in events]
+    return [DeadLetter(one, Reason.SCHEMA_MISMATCH, "X", "why") for one in events]
+
+
+def bury(pipeline: Rig, made: list[DeadLetter]) -> None:
+    pipeline.router.dead_letters.submit(made)
+
+
+def test_letters_go_in_batches_of_ten_and_settle_their_events() -> None:
+    """Twenty-five letters are three calls; each event is settled and reported once."""
+    pipeline = rig()
+    calls: list[int] = []
+    pipeline.queue.judge = lambda messages: calls.append(len(messages))  # type: ignore[func-returns-value]
+    made = letters(25)
+    bury(pipeline, made)
+    pipeline.drain()
+    assert calls == [10, 10, 5]
+    assert pipeline.books.dead == made
+    assert all(not one.event.record.unsettled for one in made)
+
+
+def test_a_batch_is_bounded_by_bytes() -> None:
+    """The whole batch may have 1 MiB, so large letters travel in smaller batches."""
+    pipeline = rig()
+    sizes: list[int] = []
+    pipeline.queue.judge = lambda messages: sizes.append(  # type: ignore[func-returns-value]
+        sum(len(str(message["MessageBody"])) for message in messages)
+    )
+    bury(pipeline, letters(6, raw=bytes(300_000)))
+    pipeline.drain()
+    assert len(sizes) > 1
+    assert max(sizes) <= 1_048_576
+
+
+def test_a_message_that_failed_is_sent_again_alone() -> None:
+    """A partial failure costs one more call with that message only."""
+    pipeline = rig()
+    seen: list[int] = []
+
+    def judge(messages: list[dict[str, object]]) -> Answer | None:
+        seen.append(len(messages))
+        if len(seen) > 1:
+            return None
+        stored = pipeline.queue.store(messages[1:])
+        failed = [{"Id": messages[0]["Id"], "Code": "InternalError", "SenderFault": False}]
+        body = stored.body[:-1] + b',"Failed":' + ok(failed).body + b"}"
+        return stored._replace(body=body)
+
+    pipeline.queue.judge = judge
+    bury(pipeline, letters(3))
+    pipeline.drain()
+    assert seen == [3, 1]
+    assert len(pipeline.queue.bodies) == 3
+
+
+def test_a_senders_fault_is_answered_by_the_minimal_form() -> None:
+    """What SQS blames on the sender is sent again without attributes, and the event is settled by that."""
+    pipeline = rig()
+
+    def judge(messages: list[dict[str, object]]) -> Answer | None:
+        if all("MessageAttributes" not in message for message in messages):
+            return None
+        return ok(
+            {"Failed": [{"Id": m["Id"], "Code": "InvalidMessageContents", "SenderFault": True} for m in messages]}
+        )
+
+    pipeline.queue.judge = judge
+    made = letters(2)
+    bury(pipeline, made)
+    pipeline.drain(limit_s=60)
+    assert pipeline.books.dead == made
+    assert [("MessageAttributes" in message) for message in pipeline.queue.messages] == [False, False]
+
+
+def test_a_wrong_md5_settles_nothing() -> None:
+    """A MessageId whose MD5 does not match is no proof: the message is sent again."""
+    pipeline = rig()
+    answers = iter([ok({"Successful": [{"Id": "0", "MessageId": "m", "MD5OfMessageBody": "0" * 32}]})])
+    pipeline.queue.judge = lambda _: next(answers, None)
+    made = letters(1)
+    bury(pipeline, made)
+    pipeline.drain(limit_s=60)
+    assert pipeline.books.dead == made
+    assert len(pipeline.queue.bodies) == 1
+
+
+def test_while_the_queue_is_down_the_shard_holds() -> None:
+    """An hour without SQS buries nothing, settles nothing and loses nothing."""
+    pipeline = rig()
+    until = pipeline.world.now + 3600
+    pipeline.queue.judge = lambda _: NO_ANSWER if pipeline.world.now < until else None
+    made = letters(12)
+    bury(pipeline, made)
+    pipeline.run_for(3599)
+    assert all(one.event.record.unsettled for one in made)
+    assert pipeline.router.holding
+    pipeline.drain(limit_s=20)
+    assert pipeline.books.dead == made
+
+
+def test_a_gone_or_forbidden_queue_holds_too() -> None:
+    """No code of SQS makes a dead letter disappear."""
+    for code in ("QueueDoesNotExist", "AccessDenied", "InvalidAddress"):
+        pipeline = rig()
+        pipeline.queue.judge = lambda _, code=code: refused(code)  # type: ignore[misc]
+        bury(pipeline, letters(1))
+        pipeline.run_for(100)
+        assert pipeline.router.backlog
+        assert not pipeline.books.dead
+
+
+def test_parts_settle_only_together() -> None:
+    """An event whose letter goes over several messages is settled by the last of them."""
+    import random
+
+    pipeline = rig()
+    raw = random.Random(1).randbytes(2_000_000)
+    made = letters(1, raw=raw)
+    bury(pipeline, made)
+    pipeline.drain()
+    assert len(pipeline.queue.bodies) == 3
+    assert pipeline.books.dead == made
+
+
+def test_retries_of_the_bus_never_hold_back_dead_letters() -> None:
+    """While the bus is down the letters of the same records are stored."""
+    pipeline = rig()
+    pipeline.bus.judge = lambda _: refused("ThrottlingException")
+    from tests.fakes import entry
+
+    pipeline.router.publisher.submit([entry(n) for n in range(30)])
+    made = letters(3)
+    bury(pipeline, made)
+    pipeline.run_for(10)
+    assert pipeline.books.dead == made

@@ -1,0 +1,131 @@
+"""Dead letters: always fit, keep the original bytes, say where they came from and why."""
+
+import base64
+import gzip
+import json
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream_router import limits
+from stream_router.errors import Reason
+from stream_router.pipeline.letter import LetterWriter, Message
+from stream_router.records import DeadLetter, Entry, Event, Record
+
+WRITER = LetterWriter("my-stream", "shard-7", lambda event: event.raw, lambda: 1_764_000_000_123.0, ordered=False)
+
+
+def letter(raw: bytes, entry: Entry | None = None, event_type: str = "") -> DeadLetter:
+    record = Record(raw, 49_590_338_271_490_256_608_559_692_538_361_571_095, 3)
+    event = Event(record, 5, raw, "0" * 31 + "a", "content", 1_764_000_000_001, None)
+    return DeadLetter(event, Reason.REFUSED, "MalformedDetail", "why", 2, entry, event_type)
+
+
+def original(messages: list[Message]) -> bytes:
+    """What a reader gets back: the parts joined, decoded."""
+    bodies = sorted(
+        (json.loads(message.body) for message in messages), key=lambda body: (body["part"] or {"n": 1})["n"]
+    )
+    data = base64.b64decode("".join(body["record"]["data"] for body in bodies))
+    return gzip.decompress(data) if bodies[0]["record"]["encoding"] == "base64+gzip" else data
+
+
+def test_a_letter_says_what_the_contract_says() -> None:
+    """The body has every field of the contract, times in UTC with milliseconds, the sequence number as text."""
+    (message,) = WRITER.write(letter(b'{"a":1}', event_type="interaction.created"))
+    assert json.loads(message.body) == {
+        "schema": "stream-router.dead-letter/1",
+        "reason": "refused",
+        "error": {"code": "MalformedDetail", "message": "why"},
+        "attempts": 2,
+        "failedAt": "2025-11-24T16:00:00.123Z",
+        "origin": {
+            "stream": "my-stream",
+            "shardId": "shard-7",
+            "sequenceNumber": "49590338271490256608559692538361571095",
+            "subSequenceNumber": 3,
+            "line": 5,
+            "receivedAt": "2025-11-24T16:00:00.001Z",
+            "eventId": "0" * 31 + "a",
+            "idFrom": "content",
+        },
+        "entry": None,
+        "record": {"encoding": "base64", "data": base64.b64encode(b'{"a":1}').decode()},
+        "part": None,
+    }
+    assert message.attributes == {
+        "reason": "refused",
+        "eventType": "interaction.created",
+        "eventId": "0" * 31 + "a",
+    }
+
+
+def test_unknown_attributes_are_left_out() -> None:
+    """SQS refuses an empty attribute, so what is not known is not there."""
+    (message,) = WRITER.write(letter(b"x"))
+    assert set(message.attributes) == {"reason", "eventId"}
+
+
+def test_illegal_characters_break_neither_body_nor_attributes() -> None:
+    """Control characters, U+FFFE and lone halves are outside XML; SQS would refuse the message for one of them."""
+    entry = Entry(letter(b"").event, "t", '{"a":"\ufffe\x01"}'.encode(), 1.0, 50, "")
+    (message,) = WRITER.write(letter(b"\x00\xff\xfe", entry, "bad\x00\x0b\ufffetype"))
+    assert message.body.isascii()
+    assert all(character >= " " for character in message.body)
+    assert message.attributes["eventType"] == "bad\ufffd\ufffd\ufffdtype"
+    assert original([message]) == b"\x00\xff\xfe"
+
+
+def noise(size: int) -> bytes:
+    return random.Random(size).randbytes(size)
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000, 716_800, 780_000])
+def test_what_fits_one_message_is_in_one_message(size: int) -> None:
+    """Every event that the receiver accepts fits one message, even where gzip does not help."""
+    messages = WRITER.write(letter(noise(size)))
+    assert len(messages) == 1
+    assert messages[0].size_bytes <= limits.SQS_MESSAGE_BYTES
+    assert original(messages) == noise(size)
+
+
+def test_a_large_entry_is_left_out_before_the_original_is() -> None:
+    """Entry and original together may not fit: the original is kept, the entry can be made again."""
+    raw = noise(700_000)
+    entry = Entry(letter(b"").event, "t", b'{"a":"' + b"x" * 700_000 + b'"}', 1.0, 700_100, "")
+    (message,) = WRITER.write(letter(raw, entry))
+    assert json.loads(message.body)["entry"] is None
+    assert original([message]) == raw
+
+
+def test_gzip_carries_what_is_too_long_as_it_is() -> None:
+    """A long event that shrinks stays in one message."""
+    raw = b'{"text":"' + b"again and again " * 100_000 + b'"}'
+    (message,) = WRITER.write(letter(raw))
+    assert json.loads(message.body)["record"]["encoding"] == "base64+gzip"
+    assert original([message]) == raw
+
+
+def test_what_fits_no_message_goes_over_several() -> None:
+    """Ten megabytes of noise are spread over numbered parts, each a valid message; joined they are the original."""
+    raw = noise(10 * 1024 * 1024)
+    assert WRITER.write(letter(raw)) == []
+    messages = WRITER.write_parts(letter(raw))
+    parts = [json.loads(message.body)["part"] for message in messages]
+    assert parts == [{"n": n + 1, "of": len(messages)} for n in range(len(messages))]
+    assert max(message.size_bytes for message in messages) <= limits.SQS_MESSAGE_BYTES
+    assert original(messages) == raw
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=2000), st.text(max_size=300))
+def test_every_letter_keeps_its_bytes_and_counts_its_size(raw: bytes, event_type: str) -> None:
+    """Whatever the bytes, they come back exactly, and the size is what SQS will count."""
+    for messages in (WRITER.write(letter(raw, event_type=event_type)), WRITER.write_parts(letter(raw), minimal=True)):
+        assert original(messages) == raw
+        for message in messages:
+            attributes = sum(len(n) + 6 + len(v.encode()) for n, v in message.attributes.items())
+            assert message.size_bytes == len(message.body.encode()) + attributes
+            assert not message.minimal or (message.size_bytes <= 256 * 1024 and not message.attributes)
