@@ -104,6 +104,7 @@ class Consumer(Common):
     on_outage: Literal["hold", "dead-letter"] = Field("hold", description="hold or dead-letter")
     ordering: Literal["none", "conversation"] = Field("none", description="none or conversation")
     masking: str = Field("off", min_length=1, description="off, default, or the path of a policy file")
+    masking_key: SecretStr | None = Field(None, description="the secret key of the policy's hmac action")
     offload_bucket: str | None = Field(None, description="an S3 bucket's name")
     admin_listen: HostPort = Field("127.0.0.1:9464", description="HOST:PORT")
     audit_dir: Path | None = Field(None, description="a writable folder")
@@ -111,6 +112,11 @@ class Consumer(Common):
     state_dir: Path | None = Field(
         None,
         description="a writable folder for crash markers and rendered properties (default: a private temporary one)",
+    )
+    failpoint: str | None = Field(
+        None,
+        pattern=r"^segfault:.+$",
+        description="for tests only: segfault:TEXT kills the child at an event with TEXT",
     )
     properties: Path | None = Field(None, description="path of the KCL properties file to start from")
     jvm_options: str = Field("", description="options of the daemon's JVM, for example -Xmx1g")

@@ -5,7 +5,7 @@ To add a shape with code, write a `Shape` here and put it into `PRESETS`; withou
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, tzinfo
+from datetime import tzinfo
 from types import MappingProxyType
 from typing import Annotated, Any
 
@@ -54,6 +54,7 @@ class StreamRecord(TypedDict):
 
 
 FIELDS: TypeAdapter[Any] = TypeAdapter(Fields)
+OUR_FIELDS = frozenset(Fields.__annotations__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class Shape:
     """One form of event. It fits an event in which every one of `when` leads to something.
 
     `schema` checks the event as it came, before mapping. `fields` is None where the event has our fields already.
-    `event_types` renames types; `zone` holds for timestamps without an offset.
+    `event_types` renames types; `zone` holds for timestamps without an offset (None: the file's, else UTC).
     """
 
     name: str
@@ -77,7 +78,7 @@ class Shape:
     schema: TypeAdapter[Any] | None = None
     fields: Mapping[str, Source] | None = None
     event_types: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    zone: tzinfo = UTC
+    zone: tzinfo | None = None
     keys: frozenset[str] = field(init=False)  # of `when`, what is looked for in the event itself; `deeper` is the rest
     deeper: tuple[Path, ...] = field(init=False)
 
@@ -111,6 +112,16 @@ def find(value: Any, path: Path) -> Any:
         else:
             return MISSING
     return value
+
+
+def put(root: dict[str, Any], path: Path, value: Any) -> None:
+    """Make `path` lead to `value`. Raises ValueError for a path through an array, and where a value is in the way."""
+    at = root
+    for step in path[:-1]:
+        at = at.setdefault(str(step), {})
+        if type(at) is not dict or isinstance(step, int):
+            raise ValueError("the path leads through no object")
+    at[str(path[-1])] = value
 
 
 _DIGITAL_TYPES = {

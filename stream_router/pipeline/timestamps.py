@@ -11,7 +11,7 @@ LATEST_S = 253_402_300_800
 _MILLISECONDS_FROM = 100_000_000_000
 """A number from here on counts milliseconds: as seconds it would be the year 5138, as milliseconds it is 1973."""
 
-_NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,9})?")
+_NUMBER = re.compile(r"\d{9,15}(?:\.\d{1,9})?")
 _DATE_AND_TIME = re.compile(r"\d{4}-?(?:W\d\d-?\d|\d\d-?\d\d)[Tt ]\d\d\S*(?: ?(?:Z|z|UTC|GMT|[+-]\d\d:?(?:\d\d)?))?")
 _RFC_2822 = re.compile(
     r"(?:[A-Za-z]{3},\s*)?\d{1,2}\s+[A-Za-z]{3}\s+\d{4}\s+\d\d:\d\d(?::\d\d)?"
@@ -19,12 +19,12 @@ _RFC_2822 = re.compile(
 )
 
 
-def to_utc(value: object, zone: tzinfo) -> tuple[str, float]:
+def to_utc(value: object, zone: tzinfo | None) -> tuple[str, float]:
     """A timestamp as (`2026-11-24T09:30:00.123Z`, epoch seconds). Finer than milliseconds is cut off.
 
-    Takes ISO 8601 with any offset or none (then `zone` holds; of an hour that comes twice the first is meant), with and
-    without fraction; epoch seconds and milliseconds as number or text; RFC 2822. Raises ValueError, whose text quotes
-    nothing, for anything else and for times before 1970 or after 9999.
+    Takes ISO 8601 with any offset or none, with and without fraction; epoch seconds and milliseconds as number or text;
+    RFC 2822. Without an offset `zone` holds, else UTC; of an hour that comes twice the first is meant. Raises
+    ValueError, whose text quotes nothing, for anything else and for times before 1970 or after 9999.
     """
     if type(value) is str:
         try:
@@ -43,7 +43,7 @@ def to_utc(value: object, zone: tzinfo) -> tuple[str, float]:
     raise ValueError("is neither text nor a number")
 
 
-def _from_unusual(value: str, zone: tzinfo) -> tuple[str, float]:
+def _from_unusual(value: str, zone: tzinfo | None) -> tuple[str, float]:
     """What `fromisoformat` does not read."""
     text = value.strip()
     if _NUMBER.fullmatch(text):
@@ -56,9 +56,9 @@ def _from_unusual(value: str, zone: tzinfo) -> tuple[str, float]:
     raise ValueError("is no known form of a timestamp")
 
 
-def _from_moment(moment: datetime, zone: tzinfo) -> tuple[str, float]:
+def _from_moment(moment: datetime, zone: tzinfo | None) -> tuple[str, float]:
     if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=zone)
+        moment = moment.replace(tzinfo=zone or UTC)
     return _from_number(moment.timestamp(), milliseconds_from=LATEST_S)
 
 

@@ -7,10 +7,11 @@ from typing import Any
 import orjson
 
 from stream_router import limits
-from stream_router.envelope import correlation_id
+from stream_router.envelope import correlation_id, seal
 from stream_router.errors import Reason
+from stream_router.pipeline import mapping, policy
+from stream_router.pipeline.mask import Parts, Policy
 from stream_router.pipeline.rejection import Rejected, mismatch
-from stream_router.pipeline.schemas import PRESETS
 from stream_router.pipeline.timestamps import IsoMs
 from stream_router.pipeline.validate import Valid, Validator
 from stream_router.records import DeadLetter, Dropped, Entry, Event
@@ -22,7 +23,10 @@ SOURCE = "nice.cxone.webhook"
 PIPELINE_ID = "cxone-event-router-v1"
 """Who made the event, in its metadata and in the audit log."""
 
-_FIXED_BYTES = limits.ENTRY_TIME_BYTES + len(SOURCE.encode())
+
+def _fixed_bytes(event_type: str) -> int:
+    """What an entry counts besides its Detail."""
+    return limits.ENTRY_TIME_BYTES + len(SOURCE.encode()) + len(event_type.encode())
 
 
 class Transform:
@@ -32,31 +36,37 @@ class Transform:
     """
 
     def __init__(self, settings: Consumer, now_ms: Callable[[], float]) -> None:
-        self.policy: Any = None
+        key = settings.masking_key.get_secret_value().encode() if settings.masking_key else None
+        self.policy: Policy | None = policy.load(settings.masking, key)
         self.masked_counts: Counter[str] = Counter()
         self._now_ms = now_ms
-        self._validate = Validator(PRESETS)
-        self._routed = frozenset(settings.event_type_list)
+        config = mapping.load(settings.config)
+        self._validate = Validator(config.shapes)
+        self._fixed_bytes = {name: _fixed_bytes(name) for name in settings.event_type_list}
         self._unroutable = settings.unroutable
         self._received_iso, self._processed_iso = IsoMs(), IsoMs()
         self._metadata = orjson.Fragment(
-            orjson.dumps(
-                {"enrichmentPipeline": PIPELINE_ID, "complianceTag": "unmasked", "region": settings.aws_region}
-            )
+            orjson.dumps(_metadata(settings.aws_region, self.policy) | dict(config.metadata))
         )
 
     def __call__(self, event: Event) -> Entry | DeadLetter | Dropped:
         try:
             valid = self._validate(event)
-            if valid[2] in self._routed or self._unroutable == "publish":
+            if valid[2] in self._fixed_bytes:
                 return self._entry(event, valid)
-            return self._unroutable_event(event, valid[2])
+            return self._unrouted(event, valid)
         except Rejected as rejected:
             return DeadLetter(event, rejected.reason, rejected.code, rejected.message, event_type=rejected.event_type)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this event's trouble, not the batch's
             return DeadLetter(event, Reason.INTERNAL_ERROR, type(error).__name__, "the transform failed unforeseen")
 
-    def _unroutable_event(self, event: Event, event_type: str) -> DeadLetter | Dropped:
+    def _unrouted(self, event: Event, valid: Valid) -> Entry | DeadLetter | Dropped:
+        """An event whose type the rule lets not through. The type goes into attributes, so it must be printable."""
+        event_type = valid[2]
+        if not event_type.isprintable():
+            raise mismatch("BadEventType", "the event type holds a control character")
+        if self._unroutable == "publish":
+            return self._entry(event, valid)
         if self._unroutable == "drop":
             return Dropped(event, event_type)
         message = (
@@ -65,6 +75,8 @@ class Transform:
         return DeadLetter(event, Reason.UNROUTABLE, "UnroutableEventType", message, event_type=event_type)
 
     def _entry(self, event: Event, valid: Valid) -> Entry:
+        if self.policy is not None:
+            valid = self._masked(self.policy, valid)
         interaction_id, conversation_id, event_type, timestamp, time_s, payload, extensions = valid
         event_id = event.event_id
         detail = {
@@ -88,8 +100,18 @@ class Transform:
             text = orjson.dumps(detail)
         except TypeError:
             raise mismatch("TooDeep", "the event nests too deep") from None
-        size_bytes = _FIXED_BYTES + len(event_type.encode()) + len(text)
+        size_bytes = (self._fixed_bytes.get(event_type) or _fixed_bytes(event_type)) + len(text)
         return Entry(event, event_type, text, time_s, size_bytes, conversation_id or "")
+
+    def _masked(self, masking: Policy, valid: Valid) -> Valid:
+        """The same with the sender's parts masked. Whatever goes wrong, the event is not sent."""
+        try:
+            parts = masking.mask(_parts(valid), self.masked_counts)
+        except Exception as error:  # noqa: BLE001 - a value that was not masked must not leave, whatever the reason
+            code, message = type(error).__name__, "masking failed, so the event is not sent"
+            raise Rejected(Reason.MASKING_FAILED, code, message, valid[2]) from None
+        ids = parts.get("originalEventId"), parts.get("conversationId")
+        return (*ids, *valid[2:5], parts["payload"], parts.get("extensions"))
 
     def take_masked_counts(self) -> Counter[str]:
         """How often each masking action ran since the last call."""
@@ -97,5 +119,34 @@ class Transform:
         return counts
 
     def dead_letter_raw(self, event: Event) -> bytes:
-        """The bytes for a dead letter's `record.data`: the event's own line, masked only if the policy says so."""
-        return event.raw
+        """The bytes for a dead letter's `record.data`: the event's own line, masked only if the policy says so.
+
+        Masked, it is an envelope again, so it can be re-driven; what cannot be masked is left out. Never raises.
+        """
+        if self.policy is None or not self.policy.mask_dead_letters:
+            return event.raw
+        try:
+            parts = self.policy.mask(_parts(self._validate(event)), Counter())
+            body = self._validate.unmapped(event.body, parts)
+        except Exception as error:  # noqa: BLE001 - see `_masked`
+            why = error.code if isinstance(error, Rejected) else type(error).__name__
+            return orjson.dumps(
+                {"withheld": "mask_dead_letters is set and this event could not be masked", "code": why}
+            )
+        return seal(event.event_id, event.id_from, event.received_at_ms, orjson.dumps(body))
+
+
+def _parts(valid: Valid) -> Parts:
+    """What of an event's Detail comes from the sender and may be private."""
+    parts = {"payload": valid[5], "conversationId": valid[1], "originalEventId": valid[0]}
+    if valid[6]:
+        parts["extensions"] = valid[6]
+    return parts
+
+
+def _metadata(region: str, masking: Policy | None) -> dict[str, Any]:
+    tag = "unmasked" if masking is None else "pii-masked"
+    metadata: dict[str, Any] = {"enrichmentPipeline": PIPELINE_ID, "complianceTag": tag, "region": region}
+    if masking is not None:
+        metadata["maskingPolicy"] = {"id": masking.id, "version": masking.version}
+    return metadata

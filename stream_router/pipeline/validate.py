@@ -7,12 +7,13 @@ from pydantic import ValidationError
 
 from stream_router.pipeline import exact, timestamps
 from stream_router.pipeline.rejection import mismatch
-from stream_router.pipeline.schemas import FIELDS, MISSING, Path, Shape, find
+from stream_router.pipeline.schemas import FIELDS, MISSING, OUR_FIELDS, Path, Shape, find, put
 from stream_router.records import Event
 
-Valid = tuple[str, str | None, str, str, float, dict[str, Any], dict[str, Any] | None]
-"""What an event says, checked: interaction id, conversation id, event type, timestamp (UTC with milliseconds), the same
-as epoch seconds, payload, what stood beside the default shape's five fields. A plain tuple: one is made per event."""
+Valid = tuple[str | None, str | None, str, str, float, dict[str, Any], dict[str, Any] | None]
+"""What an event says, checked: interaction id (None only once masked), conversation id, event type, timestamp (UTC with
+milliseconds), the same as epoch seconds, payload, what stood beside the default shape's five fields. A plain tuple: one
+is made per event."""
 
 
 class Validator:
@@ -20,6 +21,7 @@ class Validator:
 
     def __init__(self, shapes: Sequence[Shape]) -> None:
         self._shapes = tuple(shapes)
+        self._types = {shape.name: dict(shape.event_types) for shape in shapes}
 
     def __call__(self, event: Event) -> Valid:
         """Raises Rejected with a reason that quotes nothing of the event."""
@@ -31,8 +33,6 @@ class Validator:
         fields = _fields(shape, body)
         interaction_id, conversation_id = fields["interactionId"], fields["conversationId"]
         event_type = fields["eventType"]
-        if not event_type.isprintable():
-            raise mismatch("BadEventType", f"{shape.name}: eventType holds a control character")
         try:
             timestamp, time_s = timestamps.to_utc(fields["timestamp"], shape.zone)
         except (ValueError, OverflowError) as error:
@@ -40,12 +40,30 @@ class Validator:
         return (
             interaction_id if type(interaction_id) is str else str(interaction_id),
             str(conversation_id) if type(conversation_id) is int else conversation_id,
-            shape.event_types.get(event_type, event_type),
+            self._types[shape.name].get(event_type, event_type),
             timestamp,
             time_s,
             fields["payload"],
             _extensions(body, fields) if shape.fields is None and len(body) > len(fields) else None,
         )
+
+    def unmapped(self, body: Any, parts: dict[str, Any]) -> dict[str, Any]:
+        """`body` (valid) with its own form but `parts` for what they came from, and nothing that is mapped nowhere."""
+        shape = self.shape_of(body)
+        values = {"interactionId": parts.get("originalEventId"), **parts}
+        if shape.fields is None:
+            fields = {key: values.get(key, value) for key, value in body.items() if key in OUR_FIELDS}
+            return {**fields, **parts.get("extensions", {})}
+        if shape.fields["payload"].paths == ((),):
+            return dict(parts["payload"])
+        made: dict[str, Any] = {}
+        for name, source in shape.fields.items():
+            for path in source.paths:
+                value = find(body, path)
+                if value is not MISSING and value is not None:
+                    put(made, path, values.get(name, value))
+                    break
+        return made
 
     def shape_of(self, body: dict[str, Any]) -> Shape:
         """The first shape that fits. Raises Rejected, naming what the nearest shape misses, where none does."""
@@ -88,7 +106,8 @@ def _fields(shape: Shape, body: dict[str, Any]) -> dict[str, Any]:
 def _mapped(shape: Shape, body: dict[str, Any]) -> dict[str, Any]:
     mapped = {}
     for name, source in (shape.fields or {}).items():
-        value = next((v for path in source.paths if (v := find(body, path)) is not MISSING), source.default)
+        found = (find(body, path) for path in source.paths)
+        value = next((value for value in found if value is not MISSING and value is not None), source.default)
         if value is not MISSING:
             mapped[name] = value
     return mapped

@@ -1,0 +1,122 @@
+"""Finds e-mail addresses, phone numbers, cards, IBANs, US social security numbers and IP addresses in free text.
+
+Each detector is a function from a text to the spans found, in order, without overlap, in time linear in the text.
+They are patterns with checks (Luhn, mod 97), no language model: tests/data/detectors.txt measures how well they do.
+"""
+
+import ipaddress
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from stream_router.pipeline.detect_numbers import cards, ibans
+from stream_router.pipeline.detect_phone import phones
+
+Span = tuple[int, int]
+Detector = Callable[[str], list[Span]]
+
+_ROUNDS_MAX = 8
+"""A replaced find can uncover another (its neighbour was too close); more rounds than this were never seen."""
+
+_EMAIL = re.compile(
+    r"(?<![\w.+%-])\w[\w.+%'&/=~!#$*^-]{0,63}@(?:\w(?:[\w-]{0,61}\w)?\.){1,8}(?P<top>[^\W\d_]{2,24})(?![\w-]|\.\w)"
+)
+_FILE_ENDINGS = frozenset({"png", "jpg", "jpeg", "gif", "svg", "webp", "css", "js", "ts", "mp3", "mp4", "pdf"})
+
+_OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
+_IP4 = re.compile(rf"(?<![\w.]){_OCTET}(?:\.{_OCTET}){{3}}(?![\w]|\.\d)")
+_VERSION_BEFORE = re.compile(
+    r"(?:version|ver\.?|build|release|firmware|section|clause|chapter|article|update|§|kernel)[\s:#=]{0,3}$",
+    re.IGNORECASE,
+)
+_IP6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:(?<=:)\d{1,3}(?:\.\d{1,3}){3})?(?![\w:])")
+
+_SSN = re.compile(
+    r"(?<![\w-])(?!000|666|9)\d{3}(?P<between>[- \u00a0.]?)(?!00)\d{2}(?P=between)(?!0000)\d{4}(?!\w|-\d)"
+)
+_SSN_BEFORE = re.compile(r"\b(?:ssn|social|soc\.? ?sec|ss#|ss number)\b[^\n]{0,30}$|ss#[^\n]{0,10}$", re.IGNORECASE)
+_BEFORE_CHARS = 48
+
+
+def emails(text: str) -> list[Span]:
+    """Addresses with a domain of two labels or more; no file names such as `icon@2x.png`."""
+    if "@" not in text:
+        return []
+    return [found.span() for found in _EMAIL.finditer(text) if found["top"].lower() not in _FILE_ENDINGS]
+
+
+def ips(text: str) -> list[Span]:
+    """IPv4 addresses that are no version number, and IPv6 addresses."""
+    spans = []
+    if text.count(".") > 2:
+        spans = [found.span() for found in _IP4.finditer(text) if not _VERSION_BEFORE.search(_before(text, found))]
+    if text.count(":") > 1:
+        spans += [found.span() for found in _IP6.finditer(text) if _is_ip6(found[0])]
+    return sorted(spans)
+
+
+def ssns(text: str) -> list[Span]:
+    """US social security numbers: with hyphens anywhere, in another or no grouping where the text says what it is."""
+    return [
+        found.span()
+        for found in _SSN.finditer(text)
+        if found["between"] == "-" or _SSN_BEFORE.search(_before(text, found))
+    ]
+
+
+def _before(text: str, found: re.Match[str]) -> str:
+    return text[max(0, found.start() - _BEFORE_CHARS) : found.start()]
+
+
+def _is_ip6(text: str) -> bool:
+    if not any(char.isdecimal() for char in text):
+        return False
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+DETECTORS: dict[str, Detector] = {
+    "iban": ibans,
+    "card": cards,
+    "email": emails,
+    "ip": ips,
+    "ssn": ssns,
+    "phone": phones,
+}
+"""By name, in the order in which they run: what is sure first."""
+
+
+def finder(names: Sequence[str]) -> Callable[[str, Counter[str]], str]:
+    """A function that replaces in a text what the named detectors find (`[EMAIL]` …) and counts it.
+
+    What it gives back holds nothing that it would find again. Raises RuntimeError where that cannot be reached.
+    """
+    chosen = [
+        (f"detect.{name}", f"[{name.upper()}]", detector) for name, detector in DETECTORS.items() if name in names
+    ]
+
+    def find(text: str, counts: Counter[str]) -> str:
+        for _ in range(_ROUNDS_MAX):
+            before = text
+            for name, placeholder, detector in chosen:
+                spans = detector(text)
+                if spans:
+                    counts[name] += len(spans)
+                    text = replaced(text, spans, placeholder)
+            if text is before:
+                return text
+        raise RuntimeError("the text keeps yielding finds")
+
+    return find
+
+
+def replaced(text: str, spans: Sequence[Span], placeholder: str) -> str:
+    """The text with each span (in order, no overlap) replaced."""
+    parts, at = [], 0
+    for start, end in spans:
+        parts += [text[at:start], placeholder]
+        at = end
+    return "".join([*parts, text[at:]])

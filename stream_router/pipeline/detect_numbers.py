@@ -1,0 +1,212 @@
+"""Payment cards (Luhn, and the lengths that issuers use) and IBANs (mod 97, and each country's length) in free text."""
+
+import re
+from collections.abc import Iterator
+
+Span = tuple[int, int]
+
+_RUN = re.compile(r"\d(?:[ \u00a0.\u2010-\u2013-]?\d){11,}")
+_GROUP = re.compile(r"\d+")
+_DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
+_CARD_DIGITS = range(12, 20)
+
+# Issuers' ranges as (first prefix, last prefix, lengths). Source: ISO/IEC 7812 ranges as published by the schemes.
+_ISSUERS = (
+    ("4", "4", (13, 16, 19)),
+    ("51", "55", (16,)),
+    ("2221", "2720", (16,)),
+    ("34", "34", (15,)),
+    ("37", "37", (15,)),
+    ("6011", "6011", (16, 17, 18, 19)),
+    ("644", "649", (16, 17, 18, 19)),
+    ("65", "65", (16, 17, 18, 19)),
+    ("62", "62", (16, 17, 18, 19)),
+    ("3528", "3589", (16, 17, 18, 19)),
+    ("300", "305", (14, 16, 17, 18, 19)),
+    ("36", "36", (14, 16, 17, 18, 19)),
+    ("38", "39", (14, 16, 17, 18, 19)),
+    ("5018", "5018", tuple(_CARD_DIGITS)),
+    ("5020", "5020", tuple(_CARD_DIGITS)),
+    ("5038", "5038", tuple(_CARD_DIGITS)),
+    ("56", "58", tuple(_CARD_DIGITS)),
+    ("6304", "6304", tuple(_CARD_DIGITS)),
+    ("6759", "6763", tuple(_CARD_DIGITS)),
+    ("2200", "2204", (16, 17, 18, 19)),
+    ("9792", "9792", (16,)),
+    ("60", "60", (16,)),
+    ("81", "82", (16,)),
+)
+
+
+def cards(text: str) -> list[Span]:
+    """Payment cards, in one run of digits or in groups; also where other numbers follow (an expiry date, a code)."""
+    spans: list[Span] = []
+    for run in _RUN.finditer(text):
+        if run.start() and (text[run.start() - 1].isalnum() or text[run.start() - 1] == "+"):
+            continue
+        spans += _cards_of_run(run[0], run.start())
+    return spans
+
+
+def _cards_of_run(run: str, offset: int) -> Iterator[Span]:
+    """In a run of groups of digits, the first groups that make a card, then on behind it."""
+    groups = [found.span() for found in _GROUP.finditer(run)]
+    first = 0
+    while first < len(groups):
+        digits, found = "", None
+        for last in range(first, len(groups)):
+            digits += run[slice(*groups[last])]
+            if len(digits) > _CARD_DIGITS[-1]:
+                break
+            if is_card(digits):
+                found = last
+        if found is None:
+            first += 1
+        else:
+            yield offset + groups[first][0], offset + groups[found][1]
+            first = found + 1
+
+
+def is_card(digits: str) -> bool:
+    """Whether digits have an issuer's prefix and length, and a right check digit."""
+    if len(digits) not in _CARD_DIGITS or not digits.isdecimal():
+        return False
+    digits = "".join(str(int(digit)) for digit in digits)  # digits of any script
+    known = any(low <= digits[: len(low)] <= high and len(digits) in lengths for low, high, lengths in _ISSUERS)
+    return known and _luhn(digits)
+
+
+def _luhn(digits: str) -> bool:
+    total = 0
+    for place, digit in enumerate(reversed(digits)):
+        total += _DOUBLED[int(digit)] if place % 2 else int(digit)
+    return total % 10 == 0
+
+
+# Source: SWIFT's IBAN registry (ISO 13616), lengths by country.
+_IBAN_LENGTHS = dict(
+    pair.split(":")
+    for pair in [
+        "AD:24",
+        "AE:23",
+        "AL:28",
+        "AT:20",
+        "AZ:28",
+        "BA:20",
+        "BE:16",
+        "BG:22",
+        "BH:22",
+        "BI:27",
+        "BR:29",
+        "BY:28",
+        "CH:21",
+        "CR:22",
+        "CY:28",
+        "CZ:24",
+        "DE:22",
+        "DJ:27",
+        "DK:18",
+        "DO:28",
+        "EE:20",
+        "EG:29",
+        "ES:24",
+        "FI:18",
+        "FK:18",
+        "FO:18",
+        "FR:27",
+        "GB:22",
+        "GE:22",
+        "GI:23",
+        "GL:18",
+        "GR:27",
+        "GT:28",
+        "HN:28",
+        "HR:21",
+        "HU:28",
+        "IE:22",
+        "IL:23",
+        "IQ:23",
+        "IS:26",
+        "IT:27",
+        "JO:30",
+        "KW:30",
+        "KZ:20",
+        "LB:28",
+        "LC:32",
+        "LI:21",
+        "LT:20",
+        "LU:20",
+        "LV:21",
+        "LY:25",
+        "MC:27",
+        "MD:24",
+        "ME:22",
+        "MK:19",
+        "MN:20",
+        "MR:27",
+        "MT:31",
+        "MU:30",
+        "NI:28",
+        "NL:18",
+        "NO:15",
+        "OM:23",
+        "PK:24",
+        "PL:28",
+        "PS:29",
+        "PT:25",
+        "QA:29",
+        "RO:24",
+        "RS:22",
+        "RU:33",
+        "SA:24",
+        "SC:31",
+        "SD:18",
+        "SE:24",
+        "SI:19",
+        "SK:24",
+        "SM:27",
+        "SO:23",
+        "ST:25",
+        "SV:28",
+        "TL:23",
+        "TN:24",
+        "TR:26",
+        "UA:29",
+        "VA:22",
+        "VG:24",
+        "XK:20",
+        "YE:30",
+    ]
+)
+_IBAN_START = re.compile(r"(?<![^\W_])[A-Za-z]{2}[ \u00a0-]?[0-9]{2}(?=[ \u00a0-]?[A-Za-z0-9])")
+_BETWEEN = frozenset(" \u00a0-")
+
+
+def ibans(text: str) -> list[Span]:
+    """International bank account numbers, grouped or not, in any case."""
+    spans: list[Span] = []
+    for found in _IBAN_START.finditer(text):
+        if spans and found.start() < spans[-1][1]:
+            continue
+        end = _iban_end(text, found.start())
+        if end is not None:
+            spans.append((found.start(), end))
+    return spans
+
+
+def _iban_end(text: str, start: int) -> int | None:
+    """Where the IBAN that begins at `start` ends, if it is one."""
+    length = int(_IBAN_LENGTHS.get(text[start : start + 2].upper(), "0"))
+    if not length:
+        return None
+    kept, at = "", start
+    while len(kept) < length and at < len(text):
+        char = text[at]
+        if char.isascii() and char.isalnum():
+            kept += char.upper()
+        elif char not in _BETWEEN or text[at - 1] in _BETWEEN:
+            return None
+        at += 1
+    if len(kept) < length or (at < len(text) and text[at].isalnum()):
+        return None
+    return at if int("".join(str(int(char, 36)) for char in kept[4:] + kept[:4])) % 97 == 1 else None

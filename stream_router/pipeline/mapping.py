@@ -1,0 +1,175 @@
+"""The file of `STREAM_ROUTER_CONFIG`: more shapes, renamed event types, the zone of naive timestamps, more metadata."""
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import UTC, tzinfo
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+
+from stream_router import limits
+from stream_router.pipeline import toml_file
+from stream_router.pipeline.schemas import MISSING, PRESETS, Shape, Source, parse_path, source
+from stream_router.pipeline.toml_file import Checked
+from stream_router.settings import SettingsError
+
+VARIABLE = "STREAM_ROUTER_CONFIG"
+OWN_METADATA = frozenset({"enrichmentPipeline", "complianceTag", "region", "maskingPolicy"})
+
+EventType = Annotated[str, StringConstraints(min_length=1, max_length=limits.DETAIL_TYPE_MAX_CHARS)]
+
+
+def _zone(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("is not the name of a time zone, for example Europe/Berlin")  # noqa: TRY004 - pydantic's way
+    try:
+        return UTC if value == "UTC" else ZoneInfo(value)
+    except (OSError, ValueError, KeyError):
+        raise ValueError("is not a time zone known on this machine (pip install tzdata brings them all)") from None
+
+
+def _steps(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("is not a dotted path")  # noqa: TRY004 - pydantic's way
+    return parse_path(value)
+
+
+def _as_table(value: object) -> object:
+    """A path or a list of paths is short for `{ path = … }`."""
+    if isinstance(value, str):
+        return {"path": [value]}
+    if isinstance(value, list):
+        return {"path": value}
+    if isinstance(value, dict) and isinstance(value.get("path"), str):
+        return {**value, "path": [value["path"]]}
+    return value
+
+
+Zone = Annotated[Any, BeforeValidator(_zone)]
+PathSteps = Annotated[Any, BeforeValidator(_steps)]
+
+
+class FieldTable(Checked):
+    """Where one of our fields comes from: the first path that leads to something, else the default."""
+
+    path: tuple[PathSteps, ...] = ()
+    default: Any = MISSING
+    value: Any = MISSING
+
+    @model_validator(mode="after")
+    def _has_a_source(self) -> "FieldTable":
+        if self.value is not MISSING and (self.path or self.default is not MISSING):
+            raise ValueError("`value` is a constant and goes with no path or default")
+        if not self.path and self.default is MISSING and self.value is MISSING:
+            raise ValueError("needs a path, a value or a default")
+        return self
+
+    def source(self) -> Source:
+        return Source(self.path, self.value if self.value is not MISSING else self.default)
+
+
+FieldSource = Annotated[FieldTable, BeforeValidator(_as_table)]
+
+
+class FieldsTable(Checked):
+    """Our five fields. Only a conversation need not be there; the payload is the whole event unless said."""
+
+    interactionId: FieldSource  # noqa: N815 - the contract's names
+    conversationId: FieldSource | None = None  # noqa: N815
+    eventType: FieldSource  # noqa: N815
+    timestamp: FieldSource
+    payload: FieldSource | None = None
+
+    def sources(self) -> Mapping[str, Source]:
+        given = {name: table.source() for name in type(self).model_fields if (table := getattr(self, name)) is not None}
+        conversation = given.get("conversationId", source())
+        if conversation.default is MISSING:
+            given["conversationId"] = dataclasses.replace(conversation, default=None)
+        return MappingProxyType({"payload": source("$"), **given})
+
+    @model_validator(mode="after")
+    def _constants_fit(self) -> "FieldsTable":
+        constant = self.eventType.source().default
+        if constant is not MISSING and not (isinstance(constant, str) and constant.isprintable()):
+            raise ValueError("eventType's value or default is no printable text")
+        if self.timestamp.value is not MISSING:
+            raise ValueError("timestamp takes a path, not a constant value")
+        return self
+
+
+class ShapeTable(Checked):
+    """A new shape, or, under a preset's name and without fields, changes to the preset."""
+
+    name: str = Field(min_length=1, max_length=64)
+    when: tuple[PathSteps, ...] = ()
+    fields: FieldsTable | None = None
+    event_types: dict[str, EventType] = Field(default_factory=dict)
+    naive_zone: Zone = None
+
+
+class Document(Checked):
+    """The whole file."""
+
+    shape: str = "auto"
+    naive_zone: Zone = UTC
+    shapes: tuple[ShapeTable, ...] = ()
+    event_types: dict[str, EventType] = Field(default_factory=dict)
+    metadata: dict[str, str | int | bool] = Field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Configured:
+    """What the file says, ready for use: the shapes in the order in which they are tried, and more metadata."""
+
+    shapes: tuple[Shape, ...]
+    metadata: Mapping[str, Any]
+
+
+def load(path: Path | None) -> Configured:
+    """Read the file, or the presets alone where there is none. Raises SettingsError, naming the failing key."""
+    document = toml_file.read(path, VARIABLE, Document) if path else Document()
+    if clash := OWN_METADATA.intersection(document.metadata):
+        raise _wrong(path, f"metadata.{min(clash)}", "is set by the pipeline itself; choose another name")
+    own, presets = [], {shape.name: shape for shape in PRESETS}
+    for at, table in enumerate(document.shapes):
+        shape = _shape(table, presets, path, f"shapes[{at}]")
+        if shape.name in presets:
+            presets[shape.name] = shape
+        else:
+            own.append(shape)
+    shapes = [_with_defaults(shape, document) for shape in (*own, *presets.values())]
+    if document.shape != "auto":
+        shapes = [shape for shape in shapes if shape.name == document.shape]
+        if not shapes:
+            raise _wrong(path, "shape", "names no shape; set `auto`, a preset, or one of your shapes")
+    return Configured(tuple(shapes), MappingProxyType(document.metadata))
+
+
+def _shape(table: ShapeTable, presets: Mapping[str, Shape], path: Path | None, key: str) -> Shape:
+    zone: tzinfo | None = table.naive_zone
+    preset = presets.get(table.name)
+    if table.fields is None:
+        if preset is None:
+            raise _wrong(path, f"{key}.fields", "is missing, and there is no preset of this name")
+        return dataclasses.replace(
+            preset,
+            when=table.when or preset.when,
+            event_types=MappingProxyType({**preset.event_types, **table.event_types}),
+            zone=zone or preset.zone,
+        )
+    if not table.when:
+        raise _wrong(path, f"{key}.when", "is missing; name the paths by which such an event is known")
+    types = MappingProxyType(table.event_types)
+    return Shape(table.name, table.when, None, table.fields.sources(), types, zone)
+
+
+def _with_defaults(shape: Shape, document: Document) -> Shape:
+    types = MappingProxyType({**shape.event_types, **document.event_types})
+    return dataclasses.replace(shape, event_types=types, zone=shape.zone or document.naive_zone)
+
+
+def _wrong(path: Path | None, key: str, problem: str) -> SettingsError:
+    return SettingsError(f"{VARIABLE}: {path}: {key}: {problem}")

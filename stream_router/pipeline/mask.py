@@ -1,0 +1,163 @@
+"""Masks what is private in an event, by a policy compiled at start. It either masks all that the policy says or raises.
+
+A policy's paths begin at the parts of an entry's Detail that come from the sender: `payload`, `extensions`,
+`conversationId`, `originalEventId`. The first rule of the policy that a value's path fits decides about it.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from stream_router.pipeline.actions import GONE, Action
+from stream_router.pipeline.paths import Automaton, State, Step, Token
+
+ROOTS = ("payload", "extensions", "conversationId", "originalEventId")
+Parts = dict[str, Any]
+Find = Callable[[str, Counter[str]], str]
+"""Free text to the same with what was found in it replaced; counts by what was found."""
+
+
+class Rule(NamedTuple):
+    """One rule for one path: an action, or (`find`) a search in all texts at and below it, or neither: keep it.
+
+    With `plain_only` it is no rule for objects and arrays.
+    """
+
+    name: str
+    path: tuple[Token, ...]
+    action: Action | None = None
+    find: Find | None = None
+    plain_only: bool = False
+
+
+class Policy:
+    """A compiled policy. `allow`: where given, what no allowed path covers is left out, whatever the rules say."""
+
+    def __init__(
+        self,
+        policy_id: str,
+        version: str,
+        rules: Sequence[Rule],
+        *,
+        allow: Sequence[tuple[Token, ...]] | None = None,
+        mask_dead_letters: bool = False,
+    ) -> None:
+        self.id = policy_id
+        self.version = version
+        self.mask_dead_letters = mask_dead_letters
+        self._rules = tuple(rules)
+        self._start = Automaton([rule.path for rule in rules], self._simple).start
+        self._allowed = None if allow is None else Automaton(allow).start
+        self._nothing = Automaton([]).start
+
+    def mask(self, parts: Parts, counts: Counter[str]) -> Parts:
+        """The parts, masked; the given ones are not touched. Adds to `counts` how often each action ran.
+
+        Raises whatever goes wrong: the caller then sends nothing of the event.
+        """
+        masked: Parts = self._object(parts, self._start, None, counts)
+        return masked if self._allowed is None else self._pruned_parts(masked, self._allowed, counts)
+
+    def top_step(self, part: str) -> list[Rule]:
+        """The rules that fit a part as a whole; the policy's reader refuses those that would leave no object."""
+        return [self._rules[at] for at in self._start.keys[part].ends]
+
+    def _object(self, value: dict[str, Any], state: State, find: Find | None, counts: Counter[str]) -> dict[str, Any]:
+        """The hot loop: most keys of most events are named by no rule and hold no object."""
+        keys, unnamed, masked = state.keys, state.unnamed, None
+        for key, item in value.items():
+            step = keys[key]
+            if step is unnamed and find is None:
+                kind = type(item)
+                if kind is dict:
+                    new = item if step[1] is None else self._object(item, step[1], None, counts)
+                elif kind is list:
+                    new = item if step[1] is None else self._array(item, step[1], None, counts)
+                else:
+                    continue
+            elif step[2] is not None:
+                name, action = step[2]
+                counts[name] += 1
+                new = action(item)
+            else:
+                new = self._act(item, step, find, counts)
+            if new is not item:
+                if masked is None:
+                    masked = value.copy()
+                if new is GONE:
+                    del masked[key]
+                else:
+                    masked[key] = new
+        return value if masked is None else masked
+
+    def _array(self, value: list[Any], state: State, find: Find | None, counts: Counter[str]) -> list[Any]:
+        step = state.element
+        if not step[0] and find is None:
+            for item in value:
+                if type(item) is dict or type(item) is list:
+                    break
+            else:
+                return value
+        masked = [self._act(item, step, find, counts) for item in value]
+        return [item for item in masked if item is not GONE]
+
+    def _rest(self, value: Any, state: State | None, find: Find | None, counts: Counter[str]) -> Any:
+        """What no rule acts on: looked into, and searched where a rule above says so."""
+        kind = type(value)
+        if kind is dict or kind is list:
+            if state is None and find is None:
+                return value
+            below = state or self._nothing
+            return (self._object if kind is dict else self._array)(value, below, find, counts)
+        if find is None or (kind is not str and kind is not int):
+            return value
+        text = value if kind is str else str(value)
+        found = find(text, counts)
+        return value if found == text else found
+
+    def _act(self, value: Any, step: Step, find: Find | None, counts: Counter[str]) -> Any:
+        """Does what the first fitting rule says, or goes on below it."""
+        nested = type(value) is dict or type(value) is list
+        for at in step[0]:
+            name, _, action, own_find, plain_only = self._rules[at]
+            if nested and plain_only:
+                continue
+            if action is not None:
+                counts[name] += 1
+                return action(value)
+            return value if own_find is None else self._rest(value, step[1], own_find, counts)
+        return self._rest(value, step[1], find, counts)
+
+    def _simple(self, ends: tuple[int, ...]) -> tuple[str, Action] | None:
+        """Where the first of the rules acts on whatever it meets, its name and what it does."""
+        first = self._rules[ends[0]] if ends else None
+        if first is None or first.action is None or first.plain_only:
+            return None
+        return first.name, first.action
+
+    def _pruned_parts(self, parts: Parts, state: State, counts: Counter[str]) -> Parts:
+        """Only what is allowed of payload and extensions; the ids always pass."""
+        pruned = {}
+        for name, value in parts.items():
+            if name in ("payload", "extensions"):
+                step = state.keys[name]
+                kept = value if step[0] else self._pruned(value, step[1], counts)
+                pruned[name] = {} if kept is GONE else kept
+            else:
+                pruned[name] = value
+        return pruned
+
+    def _pruned(self, value: Any, state: State | None, counts: Counter[str]) -> Any:
+        kept: Any = GONE
+        if state is not None and type(value) is dict:
+            steps = ((key, item, state.keys[key]) for key, item in value.items())
+            pairs = ((key, item if step[0] else self._pruned(item, step[1], counts)) for key, item, step in steps)
+            kept = {key: item for key, item in pairs if item is not GONE}
+        elif state is not None and type(value) is list:
+            step = state.element
+            items = (item if step[0] else self._pruned(item, step[1], counts) for item in value)
+            kept = [item for item in items if item is not GONE]
+        if kept is GONE or not kept:
+            counts["not_allowed"] += 1
+            return GONE
+        return kept

@@ -1,0 +1,148 @@
+"""Path patterns over JSON, compiled into one automaton: a key of an event is looked up once for all patterns.
+
+A pattern is steps joined by dots: a key (in any case), `*` any key of an object, `[]` any element of an array (also as
+in `fields[]`), `**` any number of levels (at the end: one or more). A key that holds a dot stands in double quotes.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+DEEP, ANY_KEY, ELEMENT = object(), object(), object()
+Token = object
+Position = tuple[int, int]
+"""Which pattern, and how many of its tokens are behind us."""
+
+_STEP = re.compile(r'(?:"([^"]+)"|(\*\*)|(\*)|([^.\[\]"*]+))?((?:\[\])*)(?:\.(?=.)|$)')
+_SPECIAL = {"**": DEEP, "*": ANY_KEY}
+MEMO_MAX = 4096
+"""Keys that one state remembers; senders choose the keys, so this is bounded."""
+
+
+def tokens(pattern: str) -> tuple[Token, ...]:
+    """A pattern's tokens. Raises ValueError where it cannot be read."""
+    found: list[Token] = []
+    at = 0
+    while at < len(pattern):
+        step = _STEP.match(pattern, at)
+        if step is None or step.end() == at or not any(step.groups()):
+            raise ValueError("is no path pattern")
+        quoted, deep, any_key, key, elements = step.groups()
+        if name := quoted or key:
+            found.append(name.lower())
+        elif special := deep or any_key:
+            found.append(_SPECIAL[special])
+        found.extend([ELEMENT] * (len(elements) // 2))
+        at = step.end()
+    if not found:
+        raise ValueError("is empty")
+    if found[-1] is DEEP:
+        found.append(_ANYTHING)
+    return tuple(found)
+
+
+_ANYTHING = object()
+"""One level of any kind: what `**` at the end of a pattern needs at least."""
+
+
+class Step(NamedTuple):
+    """What a key or an element leads to: the patterns that end there, in order, and the state below (None: no more).
+
+    `meaning` is what the automaton's owner made of `ends`, once.
+    """
+
+    ends: tuple[int, ...]
+    below: "State | None"
+    meaning: Any
+
+
+class State:
+    """Where the walk stands in all patterns at once. `keys[name]` and `element` give the next `Step`.
+
+    `unnamed` is the very step of every key that no pattern names.
+    """
+
+    __slots__ = ("_automaton", "_positions", "element", "keys", "unnamed")
+
+    def __init__(self, automaton: "Automaton", positions: frozenset[Position]) -> None:
+        self._automaton = automaton
+        self._positions = positions
+        self.keys = _Keys(self)
+
+    def step(self, key: str) -> Step:
+        """The step that `key` of an object leads to."""
+        return self._automaton.step(self._positions, key.lower())
+
+    def fill(self) -> None:
+        """Work out the steps that need no key; apart from construction, since states lead to themselves."""
+        self.unnamed = self._automaton.step(self._positions, ANY_KEY)
+        self.element = self._automaton.step(self._positions, ELEMENT)
+
+
+class _Keys(dict[str, Step]):
+    """A state's steps by key, as met, so that a key is folded and matched once."""
+
+    __slots__ = ("_state",)
+
+    def __init__(self, state: State) -> None:
+        super().__init__()
+        self._state = state
+
+    def __missing__(self, key: str) -> Step:
+        step = self._state.step(key)
+        if len(self) < MEMO_MAX:
+            self[key] = step
+        return step
+
+
+class Automaton:
+    """Several patterns as one. `start` is the state at the root; `meaning_of` gives what steps carry for their ends."""
+
+    def __init__(
+        self,
+        patterns: Sequence[tuple[Token, ...]],
+        meaning_of: Callable[[tuple[int, ...]], Any] = lambda _: None,
+    ) -> None:
+        self._patterns = tuple(patterns)
+        self._meaning_of = meaning_of
+        self._states: dict[frozenset[Position], State] = {}
+        self._steps: dict[tuple[frozenset[Position], object], Step] = {}
+        self._named = {token for pattern in patterns for token in pattern if isinstance(token, str)}
+        self.start = self._state(self._closed({(at, 0) for at in range(len(patterns))}))
+
+    def step(self, positions: frozenset[Position], key: object) -> Step:
+        """Where `key` (folded, or ELEMENT) leads from `positions`. Keys that no pattern names share one step."""
+        name = key if key is ELEMENT or key in self._named else ANY_KEY
+        step = self._steps.get((positions, name))
+        if step is None:
+            after = self._closed({p for position in positions for p in self._moved(position, name)})
+            ends = tuple(sorted({at for at, done in after if done == len(self._patterns[at])}))
+            live = frozenset(p for p in after if p[1] < len(self._patterns[p[0]]))
+            step = Step(ends, self._state(live) if live else None, self._meaning_of(ends))
+            self._steps[positions, name] = step
+        return step
+
+    def _moved(self, position: Position, name: object) -> list[Position]:
+        at, done = position
+        token = self._patterns[at][done]
+        if token is DEEP:
+            return [position]
+        matches = token in (name, _ANYTHING) or (token is ANY_KEY and name is not ELEMENT)
+        return [(at, done + 1)] if matches else []
+
+    def _closed(self, positions: set[Position]) -> frozenset[Position]:
+        """With what `**` may skip."""
+        skipped = set(positions)
+        for at, done in positions:
+            pattern = self._patterns[at]
+            while done < len(pattern) and pattern[done] is DEEP:
+                done += 1  # noqa: PLW2901 - it is a cursor
+                skipped.add((at, done))
+        return frozenset(skipped)
+
+    def _state(self, positions: frozenset[Position]) -> State:
+        state = self._states.get(positions)
+        if state is None:
+            state = self._states[positions] = State(self, positions)
+            state.fill()
+        return state

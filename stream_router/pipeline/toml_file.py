@@ -1,0 +1,50 @@
+"""Reads a TOML file into a pydantic model; what is wrong is one line that names the setting, the file and the key."""
+
+import tomllib
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from stream_router.settings import SettingsError
+
+
+class Checked(BaseModel):
+    """A table whose keys are all known; errors never quote values."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, frozen=True, arbitrary_types_allowed=True)
+
+
+M = TypeVar("M", bound=Checked)
+
+
+def read(path: Path, variable: str, model: type[M]) -> M:
+    """The file's content, checked. Raises SettingsError, naming `variable` and the failing key."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "is not UTF-8"
+        raise SettingsError(f"{variable}: {path}: cannot be read ({why}); name a readable TOML file") from None
+    try:
+        return model.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{variable}: {path}: is no TOML: {_place(str(error))}; correct the file") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        key = _key(first["loc"]) or "the file"
+        problem = first["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"{variable}: {path}: {key}: {problem}; correct this key") from None
+
+
+def _place(message: str) -> str:
+    """Where the parser stopped; the rest of its message may quote the file, which may hold secrets by mistake."""
+    at = message.rfind("(at ")
+    return message[at:] if at >= 0 else "(somewhere)"
+
+
+def _key(loc: tuple[int | str, ...]) -> str:
+    """`shape[0].fields.timestamp` of a place in the model."""
+    text = ""
+    for step in loc:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}"
+    return text.lstrip(".")
