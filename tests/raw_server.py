@@ -1,5 +1,6 @@
 """A small HTTP server on a thread that keeps each request's bytes and answers with bytes of the test's choosing."""
 
+import contextlib
 import socket
 import ssl
 import struct
@@ -50,7 +51,8 @@ class RawServer:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for connection in self._open:
-            connection.close()
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(5)
 

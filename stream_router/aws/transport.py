@@ -29,11 +29,12 @@ Done = Callable[[Answer], None]
 class _Easy:
     """A pooled easy handle and what its current call has collected."""
 
-    __slots__ = ("body", "credentials", "curl", "done", "header_lines", "skewed", "started", "target")
+    __slots__ = ("body", "credentials", "curl", "done", "header_lines", "path", "skewed", "started", "target")
 
     def __init__(self, curl: pycurl.Curl, target: Target) -> None:
         self.curl = curl
         self.target = target
+        self.path = ""
         self.credentials: Credentials | None = None
         self.skewed = False
         self.body: list[bytes] = []
@@ -73,7 +74,8 @@ class Transport:
         easy = pool.pop() if pool else self._new(target)
         curl = easy.curl
         self._sign(easy)
-        if path:
+        if path != easy.path:
+            easy.path = path
             curl.setopt(pycurl.URL, target.url + path)
         curl.setopt(pycurl.POSTFIELDS, body)
         curl.setopt(pycurl.TIMEOUT_MS, max(1, int(timeout_s * 1000)))
