@@ -88,6 +88,8 @@ class ShardProcessor(RecordProcessorBase):  # type: ignore[misc]
         self._checkpointed: Position | None = None
         self._checkpoint_due = 0.0
         self._lease_gone = False
+        self._digits = 0
+        """How wide the daemon writes sequence numbers. It gets them back so: an emulator pads them and compares texts."""
         self.leave_by = 0.0
         """When to leave at the latest; 0.0 until told to."""
         self._guard: CrashGuard | None = None
@@ -113,6 +115,7 @@ class ShardProcessor(RecordProcessorBase):  # type: ignore[misc]
             log.warning("the lease is another worker's, stopping")
 
     def _process(self, records: list[dict[str, Any]], checkpointer: Checkpointer) -> None:
+        self._digits = len(records[0]["sequenceNumber"]) if records else self._digits
         for batch in micro_batches(records):
             self._watermark.expect(batch)
             self._books.opened(batch)
@@ -209,7 +212,7 @@ class ShardProcessor(RecordProcessorBase):  # type: ignore[misc]
         if self._checkpointed and position < self._checkpointed:
             raise AssertionError("the watermark moved backwards")
         try:
-            checkpointer.checkpoint(str(position.sequence_number), position.sub_sequence_number)
+            checkpointer.checkpoint(str(position.sequence_number).zfill(self._digits), position.sub_sequence_number)
         except CheckpointError as error:
             if error.value == "ShutdownException":
                 raise LeaseGoneError from None

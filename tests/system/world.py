@@ -1,0 +1,240 @@
+"""The real programs as processes on this machine, driven and judged from outside: nothing of the package is imported.
+
+What is sent, what must come out, and who an event is, are worked out here anew from the contract's text.
+"""
+
+import base64
+import contextlib
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+from botocore.config import Config
+
+REGION = "us-east-1"
+TARGET_ARN = f"arn:aws:sqs:{REGION}:000000000000:out"
+MARK = "SYSTEM_TEST_WORLD"
+PROGRAM = str(Path(sys.executable).parent / "stream-router")
+
+
+class World:
+    """ministack, what `setup` made in it, a receiver and a consumer; everything ends with `close`."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.folder = folder
+        self.mark = secrets.token_hex(8)
+        self.secret = secrets.token_hex(16)
+        self.port, receiver = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{receiver}"
+        self.environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "STREAM_ROUTER_", "SQS_"))},
+            MARK: self.mark,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": REGION,
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.port}",
+            "EVENTBRIDGE_TARGET_ARN": TARGET_ARN,
+            "STREAM_ROUTER_STATE_DIR": str(folder / "state"),
+            "STREAM_ROUTER_LISTEN": f"127.0.0.1:{receiver}",
+            "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN": f"127.0.0.1:{free_port()}",
+            "STREAM_ROUTER_ADMIN_LISTEN": f"127.0.0.1:{free_port()}",
+            "STREAM_ROUTER_WEBHOOK_SCHEME": "hmac",
+            "STREAM_ROUTER_WEBHOOK_SECRETS": self.secret,
+            "STREAM_ROUTER_HMAC_TEMPLATE": "{id}.{timestamp}.{body}",
+            "STREAM_ROUTER_HMAC_TIMESTAMP_HEADER": "x-timestamp",
+            "STREAM_ROUTER_HMAC_ID_HEADER": "x-delivery-id",
+            **settings,
+        }
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.http = httpx.Client(base_url=self.url, timeout=5.0)
+        self.sqs = self._client("sqs")
+        self.kinesis = self._client("kinesis")
+
+    def _client(self, service: Any) -> Any:
+        session = boto3.Session("test", "test", region_name=REGION)
+        return session.client(
+            service, endpoint_url=f"http://127.0.0.1:{self.port}", config=Config(retries={"max_attempts": 1})
+        )
+
+    # --- processes ----------------------------------------------------------------------------------------------
+
+    def start_all(self) -> None:
+        """From nothing to a receiver and a consumer that are ready."""
+        self.start_stack()
+        self.run_setup()
+        self.consumer = self.start("consume", PROGRAM, "consume")
+        self.receiver = self.start("receive", PROGRAM, "receive")
+        until(lambda: self._get("/readyz") == 200, 30, "the receiver is ready")
+        until(lambda: len(self.children()) >= 2, 90, "two children run")
+
+    def start_stack(self) -> None:
+        """ministack, with the queue that will be the rule's target."""
+        stack = {"GATEWAY_PORT": str(self.port), "BIND_HOST": "127.0.0.1", "LOG_LEVEL": "WARNING"}
+        self.start("ministack", sys.executable, "-m", "ministack", **stack)
+        until(self._answers, 30, "ministack answers")
+        self.target = self.sqs.create_queue(QueueName="out")["QueueUrl"]
+
+    def run_setup(self) -> str:
+        """`stream-router setup`: its output. The consumer's SQS_DLQ_URL is taken from the line that it prints."""
+        done = subprocess.run([PROGRAM, "setup"], env=self.environment, capture_output=True, text=True, check=True)
+        (line,) = [line for line in done.stdout.splitlines() if line.startswith("SQS_DLQ_URL=")]
+        self.dead_letters = line.partition("=")[2]
+        self.environment["SQS_DLQ_URL"] = self.dead_letters
+        return done.stdout
+
+    def start(self, name: str, *command: str, **more: str) -> subprocess.Popen[bytes]:
+        """Start a program; its output goes to a file in the folder."""
+        with (self.folder / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                command, env={**self.environment, **more}, stdout=log, stderr=log, start_new_session=True
+            )
+        self.processes.append(process)
+        return process
+
+    def children(self) -> list[int]:
+        """The daemon's children, one a shard."""
+        return [pid for pid, words in self._running() if words[1:3] == ["-m", "stream_router.consumer"]]
+
+    def jvm(self) -> int:
+        """The daemon."""
+        (pid,) = [pid for pid, words in self._running() if words[0].endswith("java")]
+        return pid
+
+    def _running(self) -> Iterator[tuple[int, list[str]]]:
+        marked = f"{MARK}={self.mark}".encode()
+        for place in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if marked in (place / "environ").read_bytes().split(b"\0"):
+                    words = (place / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+                    yield int(place.name), words
+
+    def left_behind(self) -> list[int]:
+        """Every process of this world that still runs."""
+        return [pid for pid, _ in self._running()]
+
+    def close(self) -> None:
+        """End everything, whatever state it is in."""
+        for process in reversed(self.processes):
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(1 if process.poll() is None else 0)
+        for pid in self.left_behind():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for process in self.processes:
+            process.wait(10)
+        self.http.close()
+
+    # --- traffic ------------------------------------------------------------------------------------------------
+
+    def post(self, delivery_id: str, body: bytes) -> httpx.Response:
+        """One signed webhook."""
+        stamp = str(int(time.time()))
+        signed = b".".join((delivery_id.encode(), stamp.encode(), body))
+        signature = hmac.new(self.secret.encode(), signed, hashlib.sha256).hexdigest()
+        headers = {"x-delivery-id": delivery_id, "x-timestamp": stamp, "x-signature": signature}
+        return self.http.post("/v1/events", content=body, headers={**headers, "content-type": "application/json"})
+
+    def post_patiently(self, delivery_id: str, body: bytes) -> str:
+        """Send until it is stored, as a sender does: the event's id."""
+        deadline = time.monotonic() + 60
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                answer = self.post(delivery_id, body)
+                if answer.status_code == 202:
+                    (one,) = answer.json()["ids"]
+                    return str(one)
+                assert answer.status_code >= 500, answer.text
+            assert time.monotonic() < deadline, "not stored within a minute"
+            time.sleep(0.2)
+
+    def post_many(self, count: int, rate: float) -> dict[str, bytes]:
+        """`count` webhooks at `rate` a second: the body by event id, as the contract derives it."""
+        begun = time.monotonic()
+        sent: dict[str, bytes] = {}
+
+        def one(number: int) -> None:
+            time.sleep(max(0.0, begun + number / rate - time.monotonic()))
+            body = webhook(number)
+            assert self.post_patiently(f"d-{number}", body) == event_id("hmac", f"d-{number}", 0, body)
+            sent[event_id("hmac", f"d-{number}", 0, body)] = body
+
+        with ThreadPoolExecutor(8) as pool:
+            for future in [pool.submit(one, number) for number in range(count)]:
+                future.result()
+        return sent
+
+    # --- what came out ------------------------------------------------------------------------------------------
+
+    def drain(self, queue: str) -> list[dict[str, Any]]:
+        """Every message that is in the queue now, taken out."""
+        bodies: list[dict[str, Any]] = []
+        while messages := self.sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages"):
+            bodies += [json.loads(message["Body"]) for message in messages]
+            handles = [{"Id": str(n), "ReceiptHandle": m["ReceiptHandle"]} for n, m in enumerate(messages)]
+            self.sqs.delete_message_batch(QueueUrl=queue, Entries=handles)
+        return bodies
+
+    def _get(self, path: str) -> int:
+        with contextlib.suppress(httpx.TransportError):
+            return self.http.get(path).status_code
+        return 0
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(httpx.TransportError):
+            return httpx.get(f"http://127.0.0.1:{self.port}/_ministack/health", timeout=1.0).status_code == 200
+        return False
+
+
+def webhook(number: int, **changes: Any) -> bytes:
+    """A body of the contract's default shape, some non-ASCII in it."""
+    event = {
+        "interactionId": f"i-{number}",
+        "conversationId": f"c-{number // 4}",
+        "eventType": ("interaction.created", "conversation.updated", "agent.status.changed")[number % 3],
+        "timestamp": "2026-11-24T10:30:00.123+01:00",
+        "payload": {"name": "Zoë Núñez", "text": "ありがとう 👍" * 10, "n": number, "id": str(uuid.uuid4())},
+        **changes,
+    }
+    return json.dumps(event, ensure_ascii=False).encode()
+
+
+def event_id(scheme: str, delivery_id: str, index: int, body: bytes) -> str:
+    """CONTRACT, "Identity"."""
+    text = b"\0".join((scheme.encode(), delivery_id.encode(), str(index).encode(), body))
+    return hashlib.sha256(text).hexdigest()[:32]
+
+
+def original(letter: dict[str, Any]) -> bytes:
+    """A dead letter's original bytes."""
+    assert letter["record"]["encoding"] == "base64"
+    return base64.b64decode(letter["record"]["data"])
+
+
+def until(is_so: Callable[[], bool], timeout_s: float, what: str) -> None:
+    """Wait for it; fail with its name where it does not come."""
+    deadline = time.monotonic() + timeout_s
+    while not is_so():
+        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
+        time.sleep(0.1)
+
+
+def free_port() -> int:
+    """A port that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
