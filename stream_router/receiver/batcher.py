@@ -6,77 +6,18 @@ A request's future is set exactly once: True when all its events are stored, Fal
 
 import asyncio
 import random
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
-from stream_router.aws.transport import Answer
-from stream_router.errors import Disposition
-from stream_router.outcomes import Outcome, Refusal, of_put_records
 from stream_router.receiver import putrecords
+from stream_router.receiver.backlog import Backlog
+from stream_router.receiver.bucket import Bucket, Part, Request
+from stream_router.receiver.calls import Calls, Send
+from stream_router.receiver.deadlines import Deadlines
 from stream_router.receiver.intake import Sealed
-from stream_router.receiver.putrecords import Address
+from stream_router.receiver.spill import Spill
 from stream_router.receiver.stats import Stats
 
-MAX_CALLS = 8
-CALL_TIMEOUT_S = 2.0
-"""A call that hangs longer is given up; its answer would come too late for every event in it."""
-DECIDE_AFTER_S = 0.6
-"""Age at which an event that is not stored goes to the spill, or its request is answered 503."""
-GIVE_UP_AFTER_S = 0.85
-"""Age at which a request is answered 503 whatever is still going on: the answer must come within 0.9 s."""
-SWEEP_EVERY_S = 0.02
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.025, 0.4
-
-THROTTLED = frozenset(
-    {
-        "ProvisionedThroughputExceededException",
-        "LimitExceededException",
-        "KMSThrottlingException",
-        "ThrottlingException",
-    }
-)
-
-Send = Callable[[bytes, float, Callable[[Answer], None]], None]
-"""Starts one PutRecords call: body, timeout in seconds, what to do with its answer."""
-
-
-class Request:
-    """One request's events on their way. `missing` counts its parts that are not stored."""
-
-    __slots__ = ("arrived_s", "done", "missing", "parts", "stored")
-
-    def __init__(self, arrived_s: float, stored: "asyncio.Future[bool]") -> None:
-        self.arrived_s = arrived_s
-        self.stored = stored
-        self.done = False
-        self.missing = 0
-        self.parts: list[Part] = []
-
-
-class Part:
-    """One event of a request: its line and whether it is stored."""
-
-    __slots__ = ("bucket", "line", "request")
-
-    def __init__(self, bucket: "Bucket", line: bytes, request: Request) -> None:
-        self.bucket = bucket
-        self.line = line
-        self.request = request
-
-
-class Bucket:
-    """The events of some conversations, in order: those in flight, then those queued."""
-
-    __slots__ = ("address", "alone", "attempts", "flying", "queue", "resting", "since_s")
-
-    def __init__(self, address: Address) -> None:
-        self.address = address
-        self.queue: deque[Part] = deque()
-        self.flying: list[Part] = []
-        self.since_s = 0.0
-        self.attempts = 0
-        self.resting = False
-        self.alone = False
 
 
 class Batcher:
@@ -92,213 +33,203 @@ class Batcher:
         stats: Stats,
         jitter: Callable[[], float] = random.random,
     ) -> None:
+        self.now_s = loop.time
         self._loop = loop
-        self._send_call = send
-        self._stream = stream
         self._linger_s = linger_s
         self._stats = stats
         self._jitter = jitter
-        self.buckets = [Bucket(Address(index, buckets)) for index in range(buckets)]
+        self._buckets = [Bucket(index, buckets) for index in range(buckets)]
         self._ready: dict[Bucket, None] = {}
-        self._calls = 0
+        self._calls = Calls(send, stream, stats, self._settled, self._rearm)
         self._timer: asyncio.TimerHandle | None = None
-        self._sweeper: asyncio.TimerHandle | None = None
-        self._undecided: deque[Request] = deque()
-        self._overdue: deque[Request] = deque()
+        self._deadlines = Deadlines(loop, self._decide)
+        self._backlog: Backlog | None = None
+        self._closing = False
         self.failing_since_s: float | None = None
         """When the stream began to refuse, on the loop's clock; None while it takes events."""
         self.last_failure_s = 0.0
 
+    def use_spill(self, spill: Spill, max_bytes: int) -> None:
+        """Let events wait on disk while the stream is down, and send what waits there already."""
+        self._backlog = Backlog(spill, max_bytes, self._stats, self)
+        self._backlog.load(self._buckets)
+
     def submit(self, events: Sequence[Sealed], arrived_s: float) -> "asyncio.Future[bool]":
         """Begin to store a request's events; the future says whether all are stored, within 0.85 s of `arrived_s`."""
-        request = Request(arrived_s, self._loop.create_future())
-        for event in events:
-            self._add(Part(self.buckets[event.bucket], event.line, request))
-        self._undecided.append(request)
-        if self._sweeper is None:
-            self._sweeper = self._loop.call_later(SWEEP_EVERY_S, self._sweep)
+        buckets = [self._buckets[event.bucket] for event in events]
+        request = Request(arrived_s, self._loop.create_future(), buckets)
+        self._deadlines.watch(request)
+        for event, bucket in zip(events, buckets, strict=True):
+            self._stats.events_in_flight += 1
+            self._stats.bytes_in_flight += len(event.line)
+            self._add(bucket, Part(event.line, request))
         return request.stored
-
-    def now_s(self) -> float:
-        """The loop's clock, which `arrived_s` is on."""
-        return self._loop.time()
 
     @property
     def spill_takes(self) -> bool:
         """Whether there is a spill that can take events."""
-        return False
+        return self._backlog is not None and self._backlog.takes
 
-    @property
-    def idle(self) -> bool:
-        """Whether nothing waits and nothing is in flight."""
-        return not self._calls and not self._stats.events_in_flight
+    async def close(self, timeout_s: float) -> None:
+        """Send nothing more; wait for the calls in flight, at most so long. Every request is answered by now."""
+        self._closing = True
+        await self._calls.finish(timeout_s)
 
-    def _add(self, part: Part) -> None:
-        part.request.missing += 1
-        self._stats.events_in_flight += 1
-        self._stats.bytes_in_flight += len(part.line)
-        self._enqueue(part)
-
-    def _enqueue(self, part: Part) -> None:
-        bucket = part.bucket
+    def _add(self, bucket: Bucket, part: Part) -> None:
+        if bucket.on_disk and not bucket.catching_up:
+            assert self._backlog is not None
+            self._backlog.append(bucket, [part])
+            return
         if not bucket.queue:
             bucket.since_s = part.request.arrived_s
         bucket.queue.append(part)
-        if not bucket.flying and not bucket.resting and bucket not in self._ready:
+        if bucket not in self._ready and bucket.sendable:
             self._ready[bucket] = None
-            if self._timer is None and self._calls < MAX_CALLS:
+            if self._timer is None and not self._calls.full:
                 self._timer = self._loop.call_later(self._linger_s, self._dispatch)
 
     def _dispatch(self) -> None:
-        """Send what is ready, as few calls as possible."""
-        self._timer = None
-        while self._ready and self._calls < MAX_CALLS:
+        """Send what is ready, in as few calls as possible."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._ready and not self._closing and not self._calls.full:
             buckets, data = self._take()
             if buckets:
-                self._send(buckets, data)
+                self._calls.start(buckets, data)
 
     def _take(self) -> tuple[list[Bucket], list[bytes]]:
         """The next record of as many ready buckets as one call may hold."""
         buckets: list[Bucket] = []
         data: list[bytes] = []
-        size = 0
+        room = putrecords.MAX_CALL_BYTES
         for bucket in list(self._ready):
-            if bucket.alone and buckets:
+            if (bucket.alone and buckets) or room < putrecords.MAX_RECORD_BYTES:
                 continue
-            parts, part_bytes = self._next_record(bucket)
-            if size + part_bytes > putrecords.MAX_CALL_BYTES or len(buckets) == putrecords.MAX_RECORDS:
-                bucket.queue.extendleft(reversed(parts))
-                break
             del self._ready[bucket]
-            if not parts:
+            lines = bucket.next_lines(self._release)
+            if not lines:
+                self._skip(bucket)
                 continue
-            bucket.flying = parts
+            bucket.sending = True
             buckets.append(bucket)
-            data.append(b"\n".join([part.line for part in parts]))
-            size += part_bytes
-            if bucket.alone:
+            data.append(b"\n".join(lines))
+            room -= len(data[-1]) + len(bucket.address.partition_key)
+            if bucket.alone or len(buckets) == putrecords.MAX_RECORDS:
                 break
         return buckets, data
 
-    def _next_record(self, bucket: Bucket) -> tuple[list[Part], int]:
-        """Take from the queue what fits one record; what was answered 503 meanwhile is dropped here."""
-        queue = bucket.queue
-        parts: list[Part] = []
-        size = len(bucket.address.partition_key) - 1
-        most = size + 1 + bucket.address.max_data_bytes
-        while queue:
-            part = queue[0]
-            if part.request.done:
-                self._release(queue.popleft())
-                continue
-            size += len(part.line) + 1
-            if size > most and parts:
-                size -= len(part.line) + 1
-                break
-            parts.append(queue.popleft())
-        return parts, size
+    def _skip(self, bucket: Bucket) -> None:
+        """Nothing of what was taken is worth sending: all was answered 503 or, from the disk, damaged."""
+        if bucket.rows:
+            assert self._backlog is not None
+            self._backlog.stored(bucket)
 
-    def _send(self, buckets: list[Bucket], data: list[bytes]) -> None:
-        self._calls += 1
-        self._stats.calls += 1
-        self._stats.records += len(buckets)
-        records = [(item, bucket.address) for item, bucket in zip(data, buckets, strict=True)]
-        body = putrecords.request_body(self._stream, records)
-        self._send_call(body, CALL_TIMEOUT_S, lambda answer: self._answered(buckets, answer))
-
-    def _answered(self, buckets: list[Bucket], answer: Answer) -> None:
-        """Read every record's outcome, then send on what waited."""
-        self._calls -= 1
-        outcome = of_put_records(answer, len(buckets))
-        if isinstance(outcome, Refusal):
-            self._stats.call_failures += 1
-            for bucket in buckets:
-                bucket.alone = outcome.disposition is Disposition.BISECT
-                self._failed(bucket, outcome.code)
+    def _settled(self, bucket: Bucket, accepted: bool) -> None:
+        if accepted:
+            self._stored(bucket)
         else:
-            for bucket, result in zip(buckets, outcome, strict=True):
-                self._settle(bucket, result)
-        self._rearm()
+            self._failed(bucket)
 
-    def _settle(self, bucket: Bucket, result: Outcome) -> None:
-        if result.disposition is not None:
-            self._stats.record_failures += 1
-            self._failed(bucket, result.code)
-            return
+    def _stored(self, bucket: Bucket) -> None:
         self.failing_since_s = None
         bucket.attempts, bucket.alone = 0, False
+        if bucket.rows:
+            self._stats.events_stored += len(bucket.rows)
+            assert self._backlog is not None
+            self._backlog.stored(bucket)
+            return
         parts, bucket.flying = bucket.flying, []
         self._stats.events_stored += len(parts)
         for part in parts:
             self._release(part)
-            request = part.request
-            request.missing -= 1
-            if not request.missing:
-                self._finish(request, stored=True)
-        self._free(bucket)
+            part.request.part_stored()
+        self.go_on(bucket)
 
-    def _failed(self, bucket: Bucket, code: str) -> None:
-        """Put the record's events back in front, and let the bucket rest: exponential backoff with full jitter."""
-        now_s = self._loop.time()
-        self.last_failure_s = now_s
+    def _failed(self, bucket: Bucket) -> None:
+        """Put the record's events back in front, and let the bucket rest."""
+        self.last_failure_s = self.now_s()
         if self.failing_since_s is None:
-            self.failing_since_s = now_s
-        self._stats.throttles += code in THROTTLED
+            self.failing_since_s = self.last_failure_s
+        if bucket.rows:
+            assert self._backlog is not None
+            self._backlog.failed(bucket)
         bucket.queue.extendleft(reversed(bucket.flying))
         bucket.flying = []
-        most = min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2**bucket.attempts)
+        self.rest(bucket)
+
+    def rest(self, bucket: Bucket) -> None:
+        """Leave a bucket alone for a while: exponential backoff with full jitter, its own, so that they spread."""
+        most_s = min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2**bucket.attempts)
         bucket.attempts = min(bucket.attempts + 1, 10)
         bucket.resting = True
-        self._loop.call_later(most * self._jitter(), self._wake, bucket)
+        self._loop.call_later(most_s * self._jitter(), self._wake, bucket)
 
     def _wake(self, bucket: Bucket) -> None:
         bucket.resting = False
-        self._free(bucket)
+        self.go_on(bucket)
         self._rearm()
 
-    def _free(self, bucket: Bucket) -> None:
-        if bucket.queue:
+    def go_on(self, bucket: Bucket) -> None:
+        """A bucket may have something to send again: what is on disk first."""
+        if bucket.on_disk:
+            assert self._backlog is not None
+            self._backlog.fetch(bucket)
+        elif bucket.sendable:
             bucket.since_s = bucket.queue[0].request.arrived_s
             self._ready[bucket] = None
+            self._rearm()
+
+    def rows_ready(self, bucket: Bucket) -> None:
+        """A bucket's rows are back from the disk: they have waited long enough."""
+        bucket.since_s = float("-inf")
+        self._ready[bucket] = None
+        self._rearm()
 
     def _rearm(self) -> None:
         """Send at once what has waited its linger; else when it has."""
-        if self._timer is not None or not self._ready or self._calls >= MAX_CALLS:
+        if self._timer is not None or not self._ready or self._calls.full:
             return
         oldest_s = min(bucket.since_s for bucket in self._ready)
-        wait_s = oldest_s + self._linger_s - self._loop.time()
-        if wait_s <= 0:
-            self._dispatch()
-        else:
-            self._timer = self._loop.call_later(wait_s, self._dispatch)
+        wait_s = max(0.0, oldest_s + self._linger_s - self.now_s())
+        self._timer = self._loop.call_later(wait_s, self._dispatch)
+
+    def later(self, delay_s: float, what: Callable[[], None]) -> None:
+        """Do something after a delay."""
+        self._loop.call_later(delay_s, what)
 
     def _release(self, part: Part) -> None:
         self._stats.events_in_flight -= 1
         self._stats.bytes_in_flight -= len(part.line)
 
-    def _finish(self, request: Request, *, stored: bool) -> None:
-        if not request.done:
-            request.done = True
-            request.stored.set_result(stored)
-
-    def _sweep(self) -> None:
-        """Decide about requests that wait too long. Both queues are in order of arrival."""
-        self._sweeper = None
-        now_s = self._loop.time()
-        for request in _older(self._undecided, now_s - DECIDE_AFTER_S):
-            self._decide(request)
-        for request in _older(self._overdue, now_s - GIVE_UP_AFTER_S):
-            self._finish(request, stored=False)
-        if self._undecided or self._overdue:
-            self._sweeper = self._loop.call_later(SWEEP_EVERY_S, self._sweep)
+    def part_spilled(self, part: Part, synced: bool) -> None:
+        """An event is on disk, or could not be put there."""
+        self._release(part)
+        if synced:
+            part.request.part_stored()
+        else:
+            part.request.finish(stored=False)
 
     def _decide(self, request: Request) -> None:
-        self._finish(request, stored=False)
+        """A request waits too long: its buckets go to the spill as they stand, or it is answered 503."""
+        if not self.spill_takes:
+            request.finish(stored=False)
+            return
+        for bucket in request.buckets:
+            if any(part.request is request for part in (*bucket.flying, *bucket.queue)):
+                self._spill(bucket)
 
-
-def _older(requests: deque[Request], than_s: float) -> Iterable[Request]:
-    """Take the requests that arrived before `than_s` and are not done; done ones at the front go as well."""
-    while requests and (requests[0].done or requests[0].arrived_s <= than_s):
-        request = requests.popleft()
-        if not request.done:
-            yield request
+    def _spill(self, bucket: Bucket) -> None:
+        """Put all that a bucket has in memory on disk. A record in flight may so be stored twice, with one id."""
+        parts = []
+        for part in (*bucket.flying, *bucket.queue):
+            if part.request.done:
+                self._release(part)
+            else:
+                parts.append(part)
+        bucket.flying = []
+        bucket.queue.clear()
+        if not bucket.rows:
+            self._ready.pop(bucket, None)
+        assert self._backlog is not None
+        self._backlog.append(bucket, parts)

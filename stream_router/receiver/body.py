@@ -15,6 +15,9 @@ MAX_READING_BYTES = 48 * 1024 * 1024
 """Bytes of all larger bodies that are half read; who comes on top of it is told to come again."""
 
 
+SWEEP_EVERY_S = 0.25
+
+
 class Http(Protocol):
     """The part of granian's request that is used here."""
 
@@ -38,6 +41,8 @@ class BodyReader:
         self._max_bytes = max_bytes
         self._timeout_s = timeout_s
         self._reading_bytes = 0
+        self._arriving: dict[Any, float] = {}
+        self._sweeper: asyncio.TimerHandle | None = None
 
     async def read(self, http: Http, length: str | None) -> bytes:
         """The whole body; `length` is the Content-Length header. Raises NoBodyError."""
@@ -57,13 +62,26 @@ class BodyReader:
     async def _whole(self, http: Http) -> bytes:
         """Hyper holds the sender to its Content-Length, so this cannot grow."""
         arriving = http()
-        timer = self._loop.call_later(self._timeout_s, arriving.cancel)
+        self._arriving[arriving] = self._loop.time() + self._timeout_s
+        if self._sweeper is None:
+            self._sweeper = self._loop.call_later(SWEEP_EVERY_S, self._sweep)
         try:
-            return bytes(await arriving)
+            body: bytes = await arriving
         except asyncio.CancelledError:
             raise TimeoutError from None
         finally:
-            timer.cancel()
+            del self._arriving[arriving]
+        return body
+
+    def _sweep(self) -> None:
+        """Cut the bodies that take too long. One timer for all: a timer a request would cost more than its MAC."""
+        self._sweeper = None
+        now_s = self._loop.time()
+        late = [arriving for arriving, deadline_s in self._arriving.items() if deadline_s <= now_s]
+        for arriving in late:
+            arriving.cancel()
+        if self._arriving:
+            self._sweeper = self._loop.call_later(SWEEP_EVERY_S, self._sweep)
 
     async def _counted(self, http: Http) -> bytes:
         chunks: list[bytes] = []

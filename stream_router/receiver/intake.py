@@ -76,9 +76,9 @@ class Intake:
             raise ProblemError(413, "too_large", "the event is larger than a Kinesis record")
         identity = envelope.event_id(self._scheme, delivery_id, index, body)
         line = envelope.seal(identity, "delivery" if delivery_id else "content", received_at_ms, part)
-        return Sealed(identity, self._bucket(value, identity), line)
+        return Sealed(identity, self.bucket(value, identity), line)
 
-    def _bucket(self, value: dict[str, Any], identity: str) -> int:
+    def bucket(self, value: dict[str, Any], identity: str) -> int:
         """The bucket of the event's conversation, by the first path that leads to a text or a number."""
         key: object = identity
         for path in self._paths:

@@ -7,6 +7,7 @@ from stream_router import limits
 
 MAX_RECORDS = limits.PUT_RECORDS_MAX_RECORDS
 MAX_CALL_BYTES = limits.PUT_RECORDS_MAX_BYTES
+MAX_RECORD_BYTES = limits.KINESIS_RECORD_BYTES
 HASH_SPACE = 1 << 128
 """Size of Kinesis's hash-key space: a shard owns a range of it."""
 

@@ -27,7 +27,7 @@ Row = npt.NDArray[np.float64]
 
 
 class Stats:
-    """One worker's counts since its start. Attributes are named in COUNTERS and GAUGES."""
+    """One worker's counts. Attributes are named in COUNTERS and GAUGES."""
 
     events_stored: int
     events_spilled: int
@@ -46,12 +46,17 @@ class Stats:
     spill_bytes: int
     up: int
 
-    def __init__(self) -> None:
-        self.answers = dict.fromkeys(CODES, 0)
-        self.latencies_s: list[float] = []
-        for name in (*COUNTERS, *GAUGES):
+    def __init__(self, row: Row | None = None) -> None:
+        """`row` is what a process before this one counted: counters go on from there, gauges begin at 0."""
+        before = np.zeros(WIDTH) if row is None else row
+        counts = iter(before.astype(int).tolist())
+        self.answers = {code: next(counts) for code in CODES}
+        for name in COUNTERS:
+            setattr(self, name, next(counts))
+        for name in GAUGES:
             setattr(self, name, 0)
-        self._latency = np.zeros(len(LATENCY_BUCKETS_S) + 2)
+        self.latencies_s: list[float] = []
+        self._latency = before[-(len(LATENCY_BUCKETS_S) + 2) :].copy()
 
     def row(self) -> Row:
         """Everything as one row of WIDTH numbers, in the order of CODES, COUNTERS, GAUGES, latency."""

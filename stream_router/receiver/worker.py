@@ -1,58 +1,52 @@
 """One worker: an event loop with granian, the batcher and the transport on it; serves until told to stop, drains."""
 
 import asyncio
+import gc
 import logging
 import signal
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable
 
+import orjson
 import uvloop
 from granian.constants import HTTPModes, SSLProtocols
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
 from stream_router.aws.credentials import CredentialSource
-from stream_router.aws.endpoints import Target, ca_bundle, put_records, session
+from stream_router.aws.endpoints import session
 from stream_router.aws.transport import LoopTransport
-from stream_router.receiver import auth
+from stream_router.receiver import auth, spill
 from stream_router.receiver.app import App
 from stream_router.receiver.batcher import Batcher
 from stream_router.receiver.body import BodyReader
+from stream_router.receiver.checks import Stream
 from stream_router.receiver.health import Health
 from stream_router.receiver.intake import Intake
-from stream_router.receiver.secrets import FOLLOW_EVERY_S, Secrets
-from stream_router.receiver.stats import Stats
+from stream_router.receiver.secrets import FOLLOW_EVERY_S
+from stream_router.receiver.spill import Spill
+from stream_router.receiver.stats import Row, Stats
 from stream_router.settings import Receiver, split_host_port
 
 log = logging.getLogger(__name__)
 
-DRAIN_S = 8.0
-"""Most that a stop waits for requests and calls under way; the whole exit stays under 10 s."""
-POLL_S = 0.01
-
-
-class Stream(NamedTuple):
-    """How the stream is reached: worked out once, before workers start."""
-
-    target: Target
-    ca_bundle: str
-
-
-def find_stream(settings: Receiver) -> Stream:
-    """The stream's endpoint in this environment. Raises SettingsError where there are no credentials."""
-    from_environment = session(settings.aws_region)
-    CredentialSource(from_environment).close()
-    return Stream(put_records(from_environment), ca_bundle(from_environment))
+DRAIN_S = 7.0
+"""Most that a stop waits for requests that are in; a body that comes slower is cut off."""
+CALLS_END_S = 1.0
+PUBLISH_EVERY_S = 0.25
+YOUNG_OBJECTS = 10_000
+"""Allocations between two looks of the garbage collector: at 20,000 requests a second the default of 700 means dozens
+of looks a second at objects that are all in use."""
 
 
 class Worker:
-    """One process's receiver."""
+    """One process's receiver. `row` is where its numbers are shown."""
 
-    def __init__(self, settings: Receiver, stream: Stream, stats: Stats) -> None:
+    def __init__(self, settings: Receiver, stream: Stream, row: Row, number: int = 0) -> None:
         self._settings = settings
         self._stream = stream
-        self._stats = stats
-        self._stop = asyncio.Event()
+        self._row = row
+        self._number = number
+        self._stats = Stats(row)
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain. Returns within 10 s of the signal."""
@@ -61,64 +55,87 @@ class Worker:
 
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
         settings = self._settings
+        stop = asyncio.Event()
+        for told in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(told, stop.set)
         credentials = CredentialSource(session(settings.aws_region))
         transport = LoopTransport(loop, credentials, settings.aws_region, self._stream.ca_bundle)
-        target = self._stream.target
-        batcher = Batcher(
-            loop,
-            lambda body, timeout_s, done: transport.start(target, body, timeout_s, done),
-            settings.stream,
-            settings.buckets,
-            settings.linger_ms / 1000,
-            self._stats,
-        )
+        intake = Intake(settings)
+        batcher = self._batcher(loop, transport)
+        store = self._spill(loop, intake)
+        if store:
+            batcher.use_spill(store, settings.spill_max_bytes)
         health = Health(batcher)
         verifier, secrets = auth.make(settings)
-        intake = Intake(settings)
         bodies = BodyReader(loop, settings.max_body_bytes, settings.body_timeout_s)
         app = App(verifier, intake, bodies, batcher, health, self._stats, settings.max_held_bytes)
-        following = loop.create_task(_follow(secrets)) if secrets and secrets.followed else None
+        tasks = [loop.create_task(_every(PUBLISH_EVERY_S, self._publish))]
+        if secrets and secrets.followed:
+            tasks.append(loop.create_task(_every(FOLLOW_EVERY_S, secrets.refresh)))
         try:
-            await self._serve_http(app, health)
-            await _until_idle(batcher)
+            await self._serve_http(app, health, stop.wait())
+            await batcher.close(CALLS_END_S)
         finally:
-            if following:
-                following.cancel()
+            for task in tasks:
+                task.cancel()
+            if store:
+                store.close()
             transport.close()
             credentials.close()
+            self._stats.up = 0
+            self._publish()
 
-    async def _serve_http(self, app: App, health: Health) -> None:
+    def _batcher(self, loop: asyncio.AbstractEventLoop, transport: LoopTransport) -> Batcher:
+        target = self._stream.target
+        return Batcher(
+            loop,
+            lambda body, timeout_s, done: transport.start(target, body, timeout_s, done),
+            self._settings.stream,
+            self._settings.buckets,
+            self._settings.linger_ms / 1000,
+            self._stats,
+        )
+
+    def _spill(self, loop: asyncio.AbstractEventLoop, intake: Intake) -> Spill | None:
+        folder = self._settings.spill_dir
+        if folder is None:
+            return None
+
+        def bucket_of(line: bytes) -> int:
+            envelope = orjson.loads(line)
+            return intake.bucket(envelope["body"], envelope["id"])
+
+        return Spill(spill.file_of(folder, self._number), self._settings.buckets, bucket_of, loop)
+
+    async def _serve_http(self, app: App, health: Health, stop: Awaitable[object]) -> None:
         """Serve until stopped; then finish the requests that are in."""
         server = _server(app, self._settings)
         serving = asyncio.ensure_future(server.serve())
-        stopping = asyncio.ensure_future(self._stop.wait())
+        stopping = asyncio.ensure_future(stop)
         self._stats.up = 1
-        log.info("the receiver is ready", extra={"listen": self._settings.listen})
+        log.info("the receiver serves", extra={"listen": self._settings.listen, "worker": self._number})
+        # What is there now stays: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
         await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
         health.draining = True
-        log.info("the receiver drains")
+        log.info("the receiver drains", extra={"worker": self._number})
         server.stop()  # type: ignore[no-untyped-call]
-        done, _ = await asyncio.wait((serving,), timeout=DRAIN_S)
-        if not done:
-            log.warning("some requests did not end in time; they were answered nothing")
+        ended, _ = await asyncio.wait((serving,), timeout=DRAIN_S)
+        if not ended:
+            log.warning("some requests were still arriving and got no answer", extra={"worker": self._number})
         stopping.cancel()
 
+    def _publish(self) -> None:
+        self._row[:] = self._stats.row()
 
-async def _follow(secrets: Secrets) -> None:
-    """Take up changes of the secrets' file while the receiver runs."""
+
+async def _every(period_s: float, what: Callable[[], object]) -> None:
     while True:
-        await asyncio.sleep(FOLLOW_EVERY_S)
-        secrets.refresh()
-
-
-async def _until_idle(batcher: Batcher) -> None:
-    """Every request is answered by now; what a call in flight still brings is only counted."""
-    deadline_s = batcher.now_s() + 1.0
-    while not batcher.idle and batcher.now_s() < deadline_s:
-        await asyncio.sleep(POLL_S)
+        await asyncio.sleep(period_s)
+        what()
 
 
 def _server(app: App, settings: Receiver) -> Server:
@@ -142,32 +159,3 @@ def _server(app: App, settings: Receiver) -> Server:
         ssl_ca=settings.tls_client_ca,
         ssl_client_verify=settings.tls_client_ca is not None,
     )
-
-
-def check_tls(settings: Receiver) -> None:
-    """Raises SettingsError where the TLS settings do not fit together or their files cannot be used."""
-    import ssl
-
-    from stream_router.settings import SettingsError
-
-    def file(path: Path | None, variable: str) -> str:
-        if path is None:
-            raise SettingsError(f"{variable}: is not set; TLS needs a certificate and its key")
-        return str(path)
-
-    if not (settings.tls_cert or settings.tls_key or settings.tls_client_ca):
-        return
-    cert = file(settings.tls_cert, "STREAM_ROUTER_TLS_CERT")
-    key = file(settings.tls_key, "STREAM_ROUTER_TLS_KEY")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        context.load_cert_chain(cert, key)
-    except (OSError, ssl.SSLError):
-        raise SettingsError(
-            "STREAM_ROUTER_TLS_CERT: it and STREAM_ROUTER_TLS_KEY are not a readable PEM pair; check both files"
-        ) from None
-    if settings.tls_client_ca:
-        try:
-            context.load_verify_locations(settings.tls_client_ca)
-        except (OSError, ssl.SSLError):
-            raise SettingsError("STREAM_ROUTER_TLS_CLIENT_CA: is no readable PEM file; check it") from None

@@ -1,0 +1,87 @@
+"""PutRecords calls in flight: bounded in number, every record's outcome read, never retried here."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from stream_router.aws.transport import Answer
+from stream_router.errors import Disposition
+from stream_router.outcomes import Outcome, Refusal, of_put_records
+from stream_router.receiver import putrecords
+from stream_router.receiver.bucket import Bucket
+from stream_router.receiver.stats import Stats
+
+MAX_CALLS = 8
+CALL_TIMEOUT_S = 2.0
+"""A call that hangs longer is given up; its answer would come too late for every event in it."""
+
+THROTTLED = frozenset(
+    {
+        "KMSThrottlingException",
+        "LimitExceededException",
+        "ProvisionedThroughputExceededException",
+        "ThrottlingException",
+    }
+)
+
+Send = Callable[[bytes, float, Callable[[Answer], None]], None]
+"""Starts one PutRecords call: body, timeout in seconds, what to do with its answer."""
+
+
+class Calls:
+    """Sends records; `settled(bucket, accepted)` is called for each, `landed()` when a call is through."""
+
+    def __init__(
+        self, send: Send, stream: str, stats: Stats, settled: Callable[[Bucket, bool], None], landed: Callable[[], None]
+    ) -> None:
+        self._send = send
+        self._stream = stream
+        self._stats = stats
+        self._settled = settled
+        self._landed = landed
+        self._in_flight = 0
+        self._none_in_flight = asyncio.Event()
+        self._none_in_flight.set()
+
+    @property
+    def full(self) -> bool:
+        """Whether no further call may start now."""
+        return self._in_flight >= MAX_CALLS
+
+    async def finish(self, timeout_s: float) -> None:
+        """Wait until no call is in flight, at most so long."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._none_in_flight.wait()
+        except TimeoutError:
+            return
+
+    def start(self, buckets: Sequence[Bucket], data: Sequence[bytes]) -> None:
+        """Send each bucket's record in one call."""
+        self._in_flight += 1
+        self._none_in_flight.clear()
+        self._stats.calls += 1
+        self._stats.records += len(buckets)
+        records = [(item, bucket.address) for item, bucket in zip(data, buckets, strict=True)]
+        body = putrecords.request_body(self._stream, records)
+        self._send(body, CALL_TIMEOUT_S, lambda answer: self._answered(buckets, answer))
+
+    def _answered(self, buckets: Sequence[Bucket], answer: Answer) -> None:
+        self._in_flight -= 1
+        if not self._in_flight:
+            self._none_in_flight.set()
+        for bucket, outcome in zip(buckets, self._read(buckets, answer), strict=True):
+            bucket.sending = False
+            self._stats.throttles += outcome.code in THROTTLED
+            self._settled(bucket, outcome.disposition is None)
+        self._landed()
+
+    def _read(self, buckets: Sequence[Bucket], answer: Answer) -> list[Outcome]:
+        """The outcome of each record. A call refused for its content: its records go alone until they are through."""
+        outcome = of_put_records(answer, len(buckets))
+        if not isinstance(outcome, Refusal):
+            self._stats.record_failures += sum(result.disposition is not None for result in outcome)
+            return outcome
+        self._stats.call_failures += 1
+        for bucket in buckets:
+            bucket.alone = outcome.disposition is Disposition.BISECT
+        return [Outcome(outcome.disposition, outcome.code)] * len(buckets)

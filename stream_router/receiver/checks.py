@@ -1,0 +1,110 @@
+"""What is checked before anything starts: addresses, TLS files, the spill's folder, credentials, open files."""
+
+import errno
+import os
+import resource
+import socket
+import ssl
+from pathlib import Path
+from typing import NamedTuple
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from stream_router.aws.endpoints import Target, ca_bundle, put_records, session
+from stream_router.receiver import auth
+from stream_router.settings import Receiver, SettingsError, split_host_port
+
+SPARE_FILES = 256
+"""Open files that a worker needs beside its senders' connections."""
+
+
+class Stream(NamedTuple):
+    """How the stream is reached: worked out once, before workers start."""
+
+    target: Target
+    ca_bundle: str
+
+
+def check(settings: Receiver) -> tuple[Receiver, Stream]:
+    """The settings, ports of 0 made free ones and connections that fit; and the stream. Raises SettingsError."""
+    auth.make(settings)
+    check_tls(settings)
+    check_spill(settings.spill_dir)
+    changes = {
+        "listen": free_port(settings.listen, "STREAM_ROUTER_LISTEN"),
+        "receiver_admin_listen": free_port(settings.receiver_admin_listen, "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN"),
+        "max_connections": _connections(settings.max_connections),
+    }
+    return settings.model_copy(update=changes), find_stream(settings)
+
+
+def free_port(listen: str, variable: str) -> str:
+    """The address, a port of 0 made a free one. Raises SettingsError where nothing can listen there."""
+    host, port = split_host_port(listen)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            reason = errno.errorcode.get(error.errno or 0, "no such address")
+            raise SettingsError(f"{variable}: cannot listen there ({reason}); choose another HOST:PORT") from None
+        bound = probe.getsockname()[1]
+    return f"[{host}]:{bound}" if family == socket.AF_INET6 else f"{host}:{bound}"
+
+
+def check_tls(settings: Receiver) -> None:
+    """Raises SettingsError where the TLS settings do not fit together or their files cannot be used."""
+    if not (settings.tls_cert or settings.tls_key or settings.tls_client_ca):
+        return
+    cert = _file(settings.tls_cert, "STREAM_ROUTER_TLS_CERT")
+    key = _file(settings.tls_key, "STREAM_ROUTER_TLS_KEY")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(cert, key)
+    except (OSError, ssl.SSLError):
+        raise SettingsError(
+            "STREAM_ROUTER_TLS_CERT: it and STREAM_ROUTER_TLS_KEY are no readable pair of PEM files; check both"
+        ) from None
+    if settings.tls_client_ca:
+        try:
+            context.load_verify_locations(settings.tls_client_ca)
+        except (OSError, ssl.SSLError):
+            raise SettingsError("STREAM_ROUTER_TLS_CLIENT_CA: is no readable PEM file; check it") from None
+
+
+def _file(path: Path | None, variable: str) -> Path:
+    if path is None:
+        raise SettingsError(f"{variable}: is not set; TLS needs STREAM_ROUTER_TLS_CERT and STREAM_ROUTER_TLS_KEY")
+    return path
+
+
+def check_spill(folder: Path | None) -> None:
+    """Raises SettingsError where the spill's folder is none that this user can write to."""
+    if folder is not None and not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+        raise SettingsError("STREAM_ROUTER_SPILL_DIR: is no folder that can be written to; make it, or fix its rights")
+
+
+def find_stream(settings: Receiver) -> Stream:
+    """The stream's endpoint in this environment. Raises SettingsError where there are no credentials."""
+    found = session(settings.aws_region)
+    try:
+        credentials = found.get_credentials()
+        if credentials is not None:
+            credentials.get_frozen_credentials()
+    except (BotoCoreError, ClientError) as error:
+        raise SettingsError(
+            f"AWS credentials: they cannot be had ({type(error).__name__}); check AWS_PROFILE or the role"
+        ) from None
+    if credentials is None:
+        raise SettingsError("AWS credentials: none found; set AWS_PROFILE or AWS_ACCESS_KEY_ID, or give a role")
+    return Stream(put_records(found), ca_bundle(found))
+
+
+def _connections(wanted: int) -> int:
+    """How many connections one worker may have: what was asked for, or what the limit of open files allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = hard if hard != resource.RLIM_INFINITY else max(soft, wanted + SPARE_FILES)
+    raised = max(soft, min(most, wanted + SPARE_FILES))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+    return max(1, min(wanted, raised - SPARE_FILES))
