@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 
 from stream_router.pipeline.detect_numbers import cards, ibans
 from stream_router.pipeline.detect_phone import phones
+from stream_router.pipeline.spans import Span, without_overlaps
 
-Span = tuple[int, int]
 Detector = Callable[[str], list[Span]]
 
 _ROUNDS_MAX = 8
@@ -26,10 +26,12 @@ _FILE_ENDINGS = frozenset({"png", "jpg", "jpeg", "gif", "svg", "webp", "css", "j
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _IP4 = re.compile(rf"(?<![\w.]){_OCTET}(?:\.{_OCTET}){{3}}(?![\w]|\.\d)")
 _VERSION_BEFORE = re.compile(
-    r"(?:version|ver\.?|build|release|firmware|section|clause|chapter|article|update|§|kernel)[\s:#=]{0,3}$",
+    r"\b(?:version|ver\.?|build|release|firmware|section|clause|chapter|article|update|§|kernel)[\s:#=]{0,3}$",
     re.IGNORECASE,
 )
-_IP6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:(?<=:)\d{1,3}(?:\.\d{1,3}){3})?(?![\w:])")
+_IP6 = re.compile(
+    rf"(?<![\w:.])(?:[0-9A-Fa-f]{{0,4}}:){{2,7}}(?:{_OCTET}(?:\.{_OCTET}){{3}}|[0-9A-Fa-f]{{0,4}})(?![\w:]|\.\d)"
+)
 
 _SSN = re.compile(
     r"(?<![\w-])(?!000|666|9)\d{3}(?P<between>[- \u00a0.]?)(?!00)\d{2}(?P=between)(?!0000)\d{4}(?!\w|-\d)"
@@ -48,11 +50,11 @@ def emails(text: str) -> list[Span]:
 def ips(text: str) -> list[Span]:
     """IPv4 addresses that are no version number, and IPv6 addresses."""
     spans = []
-    if text.count(".") > 2:
-        spans = [found.span() for found in _IP4.finditer(text) if not _VERSION_BEFORE.search(_before(text, found))]
     if text.count(":") > 1:
-        spans += [found.span() for found in _IP6.finditer(text) if _is_ip6(found[0])]
-    return sorted(spans)
+        spans = [found.span() for found in _IP6.finditer(text) if _is_ip6(found[0])]
+    if text.count(".") > 2:
+        spans += [found.span() for found in _IP4.finditer(text) if not _VERSION_BEFORE.search(_before(text, found))]
+    return without_overlaps(spans)
 
 
 def ssns(text: str) -> list[Span]:

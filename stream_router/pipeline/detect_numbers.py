@@ -3,12 +3,15 @@
 import re
 from collections.abc import Iterator
 
-Span = tuple[int, int]
+from stream_router.pipeline.spans import Span
 
 _RUN = re.compile(r"\d(?:[ \u00a0.\u2010-\u2013-]?\d){11,}")
 _GROUP = re.compile(r"\d+")
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 _CARD_DIGITS = range(12, 20)
+_GROUPS_MAX = 6
+_INNER_DIGITS = 15
+"""Shorter cards are taken only where a run of digits begins: inside of one, chance finds too many."""
 
 # Issuers' ranges as (first prefix, last prefix, lengths). Source: ISO/IEC 7812 ranges as published by the schemes.
 _ISSUERS = (
@@ -26,6 +29,7 @@ _ISSUERS = (
     ("36", "36", (14, 16, 17, 18, 19)),
     ("38", "39", (14, 16, 17, 18, 19)),
     ("5018", "5018", tuple(_CARD_DIGITS)),
+    ("5019", "5019", (16,)),
     ("5020", "5020", tuple(_CARD_DIGITS)),
     ("5038", "5038", tuple(_CARD_DIGITS)),
     ("56", "58", tuple(_CARD_DIGITS)),
@@ -54,11 +58,11 @@ def _cards_of_run(run: str, offset: int) -> Iterator[Span]:
     first = 0
     while first < len(groups):
         digits, found = "", None
-        for last in range(first, len(groups)):
+        for last in range(first, min(first + _GROUPS_MAX, len(groups))):
             digits += run[slice(*groups[last])]
             if len(digits) > _CARD_DIGITS[-1]:
                 break
-            if is_card(digits):
+            if len(digits) in _CARD_DIGITS and is_card(digits) and (first == 0 or len(digits) >= _INNER_DIGITS):
                 found = last
         if found is None:
             first += 1

@@ -5,10 +5,10 @@ International ones anywhere; national ones by their country's way of writing the
 
 import re
 
-Span = tuple[int, int]
+from stream_router.pipeline.spans import Span, without_overlaps
 
 _SEP = r"[ \u00a0./\u2010-\u2013-]"
-_START = r"(?<![\w+./\u2010-\u2013-])"
+_START = r"(?<![\w+./\u2010-\u2013-])(?<!\d[ \u00a0])"
 _END = r"(?!\w|[.,-]\d|[/:]\d)"
 _DIGIT = rf"(?:{_SEP}{{0,3}}\(?\d\)?)"
 
@@ -54,7 +54,7 @@ _OTHER_NUMBER = re.compile(
     re.IGNORECASE,
 )
 _DATE = re.compile(r"\(?(?:\d{1,2}[./-]\d{1,2}[./-]\d{4}|\d{4}[./-]\d{1,2}[./-]\d{1,2})(?!\d)")
-_TAX_NUMBER = re.compile(r"\d{3}\.\d{3}\.\d{3}-\d\d(?!\d)")
+_TAX_NUMBER = re.compile(r"(?:\d{3}\.\d{3}\.\d{3}-\d\d|\d{3}-\d\d-\d{4})(?!\d)")
 _NOT_BEFORE = re.compile(
     r"\b(?:order|ticket|invoice|case|ref|reference|account|customer|tracking|parcel|booking|serial|isbn|sku|item|article|"
     r"part|model|policy|contract|kunden\w*|bestell\w*|auftrags?\w*|konto\w*|rechnungs?\w*|vertrags?\w*|artikel\w*|"
@@ -68,14 +68,13 @@ _BEFORE_CHARS = 40
 
 def phones(text: str) -> list[Span]:
     """Spans of phone numbers."""
-    spans = [found.span() for found in _SURE.finditer(text) if _plausible(text, found)]
-    for said in _SAID.finditer(text):
-        span = said.span("number")
-        if any(start < span[1] and span[0] < end for start, end in spans):
-            continue
-        if not _OTHER_NUMBER.search(said["gap"]) and not _DATE.match(said["number"]):
-            spans.append(span)
-    return sorted(spans)
+    sure = [found.span() for found in _SURE.finditer(text) if _plausible(text, found)]
+    said = [
+        found.span("number")
+        for found in _SAID.finditer(text)
+        if not _OTHER_NUMBER.search(found["gap"]) and not _DATE.match(found["number"])
+    ]
+    return without_overlaps(sure + said) if said else sure
 
 
 def _plausible(text: str, found: re.Match[str]) -> bool:
