@@ -116,7 +116,7 @@ class Consumer(Common):
     failpoint: str | None = Field(
         None,
         pattern=r"^segfault:.+$",
-        description="for tests only: segfault:TEXT kills the child at an event with TEXT",
+        description="for tests only; segfault:TEXT",
     )
     properties: Path | None = Field(None, description="path of the KCL properties file to start from")
     jvm_options: str = Field("", description="options of the daemon's JVM, for example -Xmx1g")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from stream_router.consumer.books import ChildBooks
 from stream_router.consumer.crash import CrashGuard
+from stream_router.consumer.failpoint import failing_at
 from stream_router.consumer.proof import BusProof
 from stream_router.consumer.shard import Books, Heartbeat, ShardProcessor
 from stream_router.consumer.wiring import Wiring
@@ -23,7 +24,8 @@ def build(settings: Consumer, heartbeat: Heartbeat) -> ShardProcessor:
 
     def make_router(shard_id: str) -> tuple[Router, Books]:
         books = ChildBooks(shard_id, settings, transform, wiring.transport, wiring.session)
-        return wiring.router(shard_id, transform, books), books
+        route = failing_at(settings.failpoint, transform) if settings.failpoint else transform
+        return wiring.router(shard_id, transform, route, books), books
 
     return ShardProcessor(
         make_router,

@@ -58,10 +58,20 @@ class CrashGuard:
         self._life.at_work = Place(record.sequence_number, record.sub_sequence_number, line)
         self._save()
 
-    def progressed(self, checkpoint: str) -> None:
-        """The shard is checkpointed past the trouble: forget it."""
-        if self._life.deaths or self._life.checkpoint != checkpoint:
-            self._life = Life(checkpoint=checkpoint)
+    def progressed(self, sequence_number: int, sub_sequence_number: int) -> None:
+        """The shard is checkpointed here: deaths before it are past, and so are culprits."""
+        life, reached = self._life, (sequence_number, sub_sequence_number)
+        life.checkpoint = f"{sequence_number}:{sub_sequence_number}"
+        life.culprits = [place for place in life.culprits if place[:2] > reached]
+        if not self.careful:
+            life.deaths = 0
+        self._save()
+
+    def batch_done(self) -> None:
+        """A whole batch went well: no more care is needed."""
+        if self._life.deaths:
+            self._life.deaths = 0
+            self._life.at_work = None
             self._save()
 
     def ended_well(self) -> None:
@@ -72,12 +82,15 @@ class CrashGuard:
 
     def _born(self, checkpoint: str) -> Life:
         before = self._read()
-        if before is None or before.checkpoint != checkpoint:
+        if before is None:
             return Life(checkpoint=checkpoint)
-        if not before.alive:
-            return before.model_copy(update={"alive": True})
-        culprits = [*before.culprits, before.at_work] if before.at_work else before.culprits
-        return Life(checkpoint=checkpoint, deaths=before.deaths + 1, culprits=culprits)
+        life = Life(checkpoint=checkpoint, culprits=before.culprits)
+        if before.alive and before.at_work:
+            life.culprits.append(before.at_work)
+            life.deaths = before.deaths
+        elif before.checkpoint == checkpoint:
+            life.deaths = before.deaths + before.alive
+        return life
 
     def _read(self) -> Life | None:
         try:

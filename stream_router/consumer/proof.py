@@ -34,11 +34,10 @@ class BusProof:
 
     def latest(self) -> float:
         """The time of the latest proof; asks the bus itself, in the background, where nobody else does."""
-        proof = max(self._supervisors(), self._own)
-        now = self._clock()
-        if now - proof > STALE_S and now - self._asked >= ASK_EVERY_S:
+        now, word = self._clock(), self._supervisors()
+        if now - word > STALE_S and now - self._asked >= ASK_EVERY_S:
             self.renew()
-        return proof
+        return max(word, self._own)
 
     def renew(self) -> None:
         """Ask the bus now; the answer moves `latest` when it comes. One question at a time, and one a second."""

@@ -61,7 +61,7 @@ class Heartbeat(Protocol):
         """A sign of life."""
 
     def rest(self) -> None:
-        """The main loop waits for the daemon now, which may take any time."""
+        """The main loop waits for the daemon now."""
 
 
 class ShardProcessor(RecordProcessorBase):  # type: ignore[misc]
@@ -89,7 +89,7 @@ class ShardProcessor(RecordProcessorBase):  # type: ignore[misc]
         self._checkpoint_due = 0.0
         self._lease_gone = False
         self._digits = 0
-        """How wide the daemon writes sequence numbers. It gets them back so: an emulator pads them and compares texts."""
+        """How wide the daemon writes sequence numbers: it gets them back so (an emulator pads, and compares texts)."""
         self.leave_by = 0.0
         """When to leave at the latest; 0.0 until told to."""
         self._guard: CrashGuard | None = None
@@ -127,6 +127,8 @@ class ShardProcessor(RecordProcessorBase):  # type: ignore[misc]
         self._drain(checkpointer)
         if records:
             self._books.batch_done(len(records))
+            if self._guard:
+                self._guard.batch_done()
         self._step(checkpointer, 0.0, flush=True)
         self._beat.rest()
 
@@ -222,7 +224,7 @@ class ShardProcessor(RecordProcessorBase):  # type: ignore[misc]
             return
         self._checkpointed = position
         if self._guard:
-            self._guard.progressed(f"{position.sequence_number}:{position.sub_sequence_number}")
+            self._guard.progressed(*position)
 
     def _end(self, why: str) -> None:
         log.info("shard given back", extra={"why": why})

@@ -22,7 +22,7 @@ from stream_router.pipeline.pack import CallLimits
 from stream_router.pipeline.publish import Publisher
 from stream_router.pipeline.route import Router
 from stream_router.pipeline.transform import Transform
-from stream_router.records import Entry
+from stream_router.records import DeadLetter, Dropped, Entry, Event
 from stream_router.settings import Consumer
 
 CALL_TIMEOUT_S = 5.0
@@ -32,6 +32,7 @@ UPLOAD_TIMEOUT_S = 30.0
 BYTES_IN_FLIGHT = 16 * 1024 * 1024
 
 Done = Callable[[Answer], None]
+Route = Callable[[Event], Entry | DeadLetter | Dropped]
 
 
 class ClassicBus:
@@ -81,8 +82,8 @@ class Wiring:
         body = wire.describe_event_bus(self.settings.event_bus)
         self.transport.start(self._describe, body, CALL_TIMEOUT_S, done)
 
-    def router(self, shard_id: str, transform: Transform, books: ChildBooks) -> Router:
-        """The pipeline of one shard."""
+    def router(self, shard_id: str, transform: Transform, route: Route, books: ChildBooks) -> Router:
+        """The pipeline of one shard. `route` is the transform, or what a test put around it."""
         settings, clock = self.settings, time.monotonic
         ordered = settings.ordering == "conversation"
         offload = self._offload(clock)
@@ -98,7 +99,7 @@ class Wiring:
             clock,
             _random,
         )
-        router = Router(transform, publisher, dead_letters, offload, books.dropped)
+        router = Router(route, publisher, dead_letters, offload, books.dropped)
         return router
 
     def _bus(self, shard_id: str, *, grouped: bool) -> ClassicBus | V2Bus:

@@ -1,0 +1,349 @@
+"""The child as a process, the KCL daemon played to it, AWS played by the sink."""
+
+import base64
+import hashlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stream_router.local.sink.process import SinkProcess
+from tests.daemon import Child, envelope
+
+V2_BUS = "arn:aws:events:us-east-1:123456789012:event-busv2/bus/abcdefghijklmnopqrstuvwxy"
+
+
+@pytest.fixture
+def sink(tmp_path: Path) -> Iterator[SinkProcess]:
+    with SinkProcess(tmp_path / "ledger", None, 1, "--payloads") as running:
+        yield running
+
+
+@pytest.fixture
+def proven(tmp_path: Path) -> None:
+    """A supervisor's proof of the bus, for whatever the test's time."""
+    (tmp_path / "bus-proof").write_text(repr(time.monotonic() + 3600))
+
+
+@pytest.fixture
+def child(sink: SinkProcess, tmp_path: Path) -> Iterator[Child]:
+    with Child(sink.url, tmp_path) as running:
+        running.initialize()
+        yield running
+
+
+def delivered(sink: SinkProcess, operation: str = "PutEvents") -> list[str]:
+    return [line["eventId"] for line in sink.lines(operation, "accepted")]
+
+
+def reasons(sink: SinkProcess) -> list[str]:
+    return sorted(line["note"] for line in sink.lines("SendMessageBatch", "accepted"))
+
+
+def test_a_batch_comes_out_whole_and_is_checkpointed(child: Child, sink: SinkProcess) -> None:
+    """Every event is published once, in full calls; at shutdown the checkpoint names the last record."""
+    records = child.process_batch([b"\n".join(envelope(10 * r + n) for n in range(10)) for r in range(20)])
+    child.say("shutdownRequested")
+    assert sorted(delivered(sink)) == [f"{number:032x}" for number in range(200)]
+    assert child.checkpoints[-1] == (records[-1]["sequenceNumber"], 0)
+    assert child.hang_up() == 0
+
+
+def test_poison_is_buried_and_taints_no_neighbour(child: Child, sink: SinkProcess) -> None:
+    """Garbage of every kind ends in the queue with its reason, its exact bytes, and the good lines around it go out."""
+    poison = {
+        b"{broken": "malformed_json",
+        b"\xff\xfe\x00": "malformed_json",
+        b'"a text"': "schema_mismatch",
+        b'{"v":9,"id":"x","body":{}}': "unsupported_version",
+        envelope(1, eventType="unheard.of"): "unroutable",
+        envelope(2, timestamp="yesterday"): "schema_mismatch",
+        envelope(3, payload=[1]): "schema_mismatch",
+    }
+    child.process_batch([b"\n".join((envelope(100 + n), bad, envelope(200 + n))) for n, bad in enumerate(poison)])
+    child.say("shutdownRequested")
+    assert len(delivered(sink)) == 14
+    assert reasons(sink) == sorted(poison.values())
+    letters = [json.loads(line["payload"]) for line in sink.lines("SendMessageBatch", "accepted")]
+    assert {base64.b64decode(letter["record"]["data"]) for letter in letters} == set(poison)
+    assert {letter["origin"]["line"] for letter in letters} == {1}
+
+
+def test_aggregated_records_are_checkpointed_by_subsequence(child: Child) -> None:
+    """KPL records share a sequence number: the checkpoint names the sub-sequence too."""
+    records = child.records([envelope(n) for n in range(30)], aggregated=True)
+    child.begin(records)
+    child.done("processRecords")
+    child.say("shutdownRequested")
+    assert child.checkpoints[-1] == (records[-1]["sequenceNumber"], 29)
+
+
+@pytest.mark.usefixtures("proven")
+def test_checkpoints_are_taken_inside_a_long_batch(sink: SinkProcess, tmp_path: Path) -> None:
+    """While a batch is still under way its settled prefix is checkpointed every few seconds."""
+    sink.plan({"rules": [{"fault": "entry_error", "where": "int-299", "to_s": 4}]})
+    with Child(sink.url, tmp_path) as child:
+        child.initialize()
+        records = child.process_batch([envelope(n) for n in range(300)])
+        assert child.checkpoints
+        sequences = [int(sequence or 0) for sequence, _ in child.checkpoints]
+        assert sequences == sorted(sequences)
+        assert sequences[0] <= int(records[298]["sequenceNumber"])
+
+
+@pytest.mark.usefixtures("proven")
+def test_a_throttled_checkpoint_is_taken_later(child: Child) -> None:
+    """DynamoDB's throttling of a checkpoint harms nothing: the next one moves on."""
+    tries = iter(["ThrottlingException", "KinesisClientLibDependencyException"])
+    child.checkpoint_error = lambda _: next(tries, None)
+    for batch in range(6):
+        records = child.process_batch([envelope(batch)])
+        time.sleep(0.25)
+    child.say("shutdownRequested")
+    assert child.checkpoints[-1][0] == records[-1]["sequenceNumber"]
+
+
+@pytest.mark.usefixtures("proven")
+def test_a_lost_lease_stops_the_child_without_another_checkpoint(child: Child, sink: SinkProcess) -> None:
+    """ShutdownException at a checkpoint means that the shard is another's: nothing more is sent."""
+    child.checkpoint_error = lambda _: "ShutdownException"
+    time.sleep(0.3)
+    child.process_batch([envelope(1)])
+    time.sleep(0.3)
+    child.process_batch([envelope(2)])
+    before = len(delivered(sink))
+    child.process_batch([envelope(3)])
+    assert len(delivered(sink)) == before
+    child.say("leaseLost")
+    assert child.checkpoints == []
+    assert child.hang_up() == 0
+
+
+@pytest.mark.usefixtures("proven")
+def test_an_invalid_checkpoint_ends_the_process(child: Child, tmp_path: Path) -> None:
+    """A checkpoint that the KCL calls invalid is our bug: the process ends and never says "done"."""
+    child.checkpoint_error = lambda _: "InvalidStateException"
+    child.process_batch([envelope(1)])
+    time.sleep(0.3)
+    child.begin([])
+    with pytest.raises(EOFError, match="70"):
+        child.done("processRecords")
+    assert b"CheckpointError" in (tmp_path / "stderr").read_bytes()
+
+
+def test_lease_lost_checkpoints_nothing(child: Child) -> None:
+    """After a lost lease nothing may be checkpointed, and the child ends when the channel closes."""
+    child.process_batch([envelope(1)])
+    before = list(child.checkpoints)
+    child.say("leaseLost")
+    assert child.checkpoints == before
+    assert child.hang_up() == 0
+
+
+def test_a_shards_end_is_checkpointed_bare_once_everything_is_settled(child: Child, sink: SinkProcess) -> None:
+    """`shardEnded` is answered by the bare checkpoint, retried while throttled."""
+    child.process_batch([envelope(n) for n in range(25)])
+    tries = iter(["ThrottlingException"])
+    child.checkpoint_error = lambda _: next(tries, None)
+    child.say("shardEnded")
+    assert child.checkpoints[-1] == (None, None)
+    assert len(delivered(sink)) == 25
+    assert child.hang_up() == 0
+
+
+def test_events_for_a_bus_that_is_gone_are_never_checkpointed(sink: SinkProcess, tmp_path: Path) -> None:
+    """PutEvents to a missing bus answers success; without a proof of the bus the checkpoint stays where it was."""
+    sink.plan({"missing": ["lost-bus"]})
+    with Child(sink.url, tmp_path, STREAM_ROUTER_EVENT_BUS="lost-bus") as child:
+        child.initialize()
+        for batch in range(3):
+            child.process_batch([envelope(batch)])
+            time.sleep(0.3)
+        child.say("shutdownRequested")
+        assert child.checkpoints == []
+    assert len(sink.lines("PutEvents", "void")) == 3
+
+
+@pytest.mark.usefixtures("proven")
+def test_a_supervisors_proof_is_enough(sink: SinkProcess, tmp_path: Path) -> None:
+    """Where the supervisor proves the bus the child takes its word, and only for what was accepted before."""
+    with Child(sink.url, tmp_path) as child:
+        child.initialize()
+        records = child.process_batch([envelope(1)])
+        time.sleep(0.3)
+        child.process_batch([])
+        assert child.checkpoints == [(records[0]["sequenceNumber"], 0)]
+    assert "DescribeEventBus" not in sink.stats()["calls"]
+
+
+def test_sigterm_in_an_outage_ends_the_child_soon_and_loses_nothing(sink: SinkProcess, tmp_path: Path) -> None:
+    """A holding child leaves within 5 s of the supervisor's SIGTERM; its records come again and are delivered."""
+    sink.plan({"rules": [{"fault": "outage", "operation": "PutEvents"}]})
+    datas = [envelope(n) for n in range(100)]
+    with Child(sink.url, tmp_path) as child:
+        child.initialize()
+        child.begin(child.records(datas))
+        time.sleep(2)
+        child.terminate()
+        told = time.monotonic()
+        with pytest.raises(EOFError):
+            child.done("processRecords", 10)
+        assert time.monotonic() - told < 5
+        assert child.checkpoints == []
+    sink.plan({})
+    with Child(sink.url, tmp_path) as child:
+        child.initialize()
+        child.process_batch(datas)
+    assert set(delivered(sink)) == {f"{n:032x}" for n in range(100)}
+    assert reasons(sink) == []
+
+
+def test_an_orphan_ends_at_once(sink: SinkProcess, tmp_path: Path) -> None:
+    """A child whose daemon is killed ends by itself, though its channel is still held open by somebody."""
+    script = (
+        "import subprocess,sys,os,time\n"
+        "child=subprocess.Popen([sys.executable,'-m','stream_router.consumer'],stdin=0,stdout=1)\n"
+        "print(child.pid,file=sys.stderr,flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    environment = {
+        **os.environ,
+        "AWS_ACCESS_KEY_ID": "a",
+        "AWS_SECRET_ACCESS_KEY": "b",
+        "AWS_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": sink.url,
+        "SQS_DLQ_URL": f"{sink.url}/0/q",
+    }
+    read, write = os.pipe()
+    daemon = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=read, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
+    )
+    assert daemon.stderr
+    pid = int(daemon.stderr.readline())
+    os.write(write, b'{"action":"initialize","shardId":"s-1","sequenceNumber":"LATEST","subSequenceNumber":0}\n')
+    while b"shard taken up" not in daemon.stderr.readline():
+        pass
+    daemon.kill()
+    daemon.wait()
+    handle = os.pidfd_open(pid)
+    ready, _, _ = select.select([handle], [], [], 3)
+    for descriptor in (handle, read, write):
+        os.close(descriptor)
+    daemon.stderr.close()
+    assert ready, "the orphan lives on"
+
+
+def test_bad_settings_end_with_78_and_one_line(sink: SinkProcess, tmp_path: Path) -> None:
+    """A bad value stops the child before it speaks; the line names the variable, and the supervisor finds it."""
+    with Child(sink.url, tmp_path, STREAM_ROUTER_MAX_ENTRIES="many") as child:
+        assert child.process.wait(20) == 78
+    line = (tmp_path / "stderr").read_text()
+    assert line.startswith("STREAM_ROUTER_MAX_ENTRIES: ")
+    assert line.count("\n") == 1
+    assert (tmp_path / "fatal").read_text() == line
+
+
+def test_a_line_that_is_no_message_ends_the_process(child: Child) -> None:
+    """What cannot be understood of the daemon ends the process; it is never answered as done."""
+    assert child.process.stdin
+    child.process.stdin.write(b"null\n")
+    child.process.stdin.flush()
+    with pytest.raises(EOFError, match="70"):
+        child.done("processRecords", 10)
+
+
+@pytest.mark.usefixtures("proven")
+def test_a_record_that_kills_the_process_is_buried_alone(sink: SinkProcess, tmp_path: Path) -> None:
+    """After three deaths at one checkpoint the culprit is found by its marker and buried; all others are delivered."""
+    datas = [envelope(n) for n in range(1000)]
+    deaths = 0
+    for _ in range(8):
+        with Child(sink.url, tmp_path, STREAM_ROUTER_FAILPOINT='segfault:"int-500"') as child:
+            child.initialize()
+            try:
+                child.process_batch(datas)
+            except EOFError:
+                assert child.process.returncode == -signal.SIGSEGV
+                deaths += 1
+                continue
+            child.say("shutdownRequested")
+            break
+    assert deaths == 4
+    assert reasons(sink) == ["crashed"]
+    assert {line["eventId"] for line in sink.lines("SendMessageBatch", "accepted")} == {f"{500:032x}"}
+    assert set(delivered(sink)) == {f"{n:032x}" for n in range(1000) if n != 500}
+
+
+def test_a_copy_is_published_once_on_a_v2_bus(sink: SinkProcess, tmp_path: Path) -> None:
+    """After a crash the records come again; the v2 bus takes each event once, in calls of 25."""
+    datas = [envelope(n) for n in range(250)]
+    for _ in range(2):
+        with Child(sink.url, tmp_path, STREAM_ROUTER_EVENT_BUS=V2_BUS) as child:
+            child.initialize()
+            child.process_batch(datas)
+    lines = sink.lines("PutEventsV2", "accepted")
+    assert sorted(line["eventId"] for line in lines) == [f"{n:032x}" for n in range(250)]
+    assert len(sink.lines("PutEventsV2", "deduplicated")) == 250
+    assert {line["entries"] for line in lines} == {25}
+
+
+def test_an_oversize_payload_goes_by_claim_check(sink: SinkProcess, tmp_path: Path) -> None:
+    """With a bucket an event that no call can carry is published with a reference, its payload exact in S3."""
+    payload = {"text": "ü" * 700_000}
+    with Child(sink.url, tmp_path, STREAM_ROUTER_OFFLOAD_BUCKET="bucket") as child:
+        child.initialize()
+        child.process_batch([envelope(1, payload=payload), envelope(2)])
+    (stored,) = sink.lines("PutObject", "accepted")
+    detail = next(
+        json.loads(line["payload"]) for line in sink.lines("PutEvents", "accepted") if line["eventId"] == f"{1:032x}"
+    )
+    data = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
+    assert detail["payloadRef"] == {
+        "bucket": "bucket",
+        "key": stored["partitionKey"],
+        "size": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
+    assert "payload" not in detail
+    assert stored["note"] == detail["payloadRef"]["sha256"]
+
+
+def test_an_oversize_event_without_a_bucket_is_buried(child: Child, sink: SinkProcess) -> None:
+    """Without a bucket what no call can carry is a dead letter, whole."""
+    child.process_batch([envelope(1, payload={"text": "ü" * 700_000}), envelope(2)])
+    assert reasons(sink) == ["oversize"]
+    assert delivered(sink) == [f"{2:032x}"]
+
+
+def test_nothing_but_the_protocol_can_reach_the_daemon() -> None:
+    """A print and a raw write to fd 1 land on stderr: no stray line can forge a checkpoint."""
+    script = (
+        "import os\n"
+        "from stream_router.consumer import protocol\n"
+        "channel = protocol.private_output()\n"
+        'print(\'{"action":"checkpoint"}\')\n'
+        "os.write(1, b'null\\n')\n"
+        "os.system('echo from a child')\n"
+        "channel.write(b'ours'); channel.flush()\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert ran.stdout == b"ours"
+    assert b"checkpoint" in ran.stderr
+    assert b"from a child" in ran.stderr
+
+
+def test_no_payload_reaches_the_log(child: Child, sink: SinkProcess, tmp_path: Path) -> None:
+    """A canary in good and bad events is in the bus and the queue, and nowhere in the log."""
+    canary = "canary-7f3a"
+    child.process_batch([envelope(1, payload={"x": canary}), canary.encode(), envelope(2, timestamp=canary)])
+    child.say("shutdownRequested")
+    assert child.hang_up() == 0
+    assert canary.encode() not in (tmp_path / "stderr").read_bytes()
+    assert len(reasons(sink)) == 2
