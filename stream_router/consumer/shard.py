@@ -1,6 +1,5 @@
 """The KCL record processor of one shard: feeds the router, follows the watermark, checkpoints, leaves when told."""
 
-import binascii
 import contextlib
 import logging
 import os
@@ -8,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
+import pybase64
 from amazon_kclpy import messages
 from amazon_kclpy.kcl import Checkpointer, CheckpointError
 from amazon_kclpy.v3.processor import RecordProcessorBase
@@ -256,7 +256,7 @@ def micro_batches(records: Iterable[dict[str, Any]]) -> Iterable[list[Record]]:
     batch: list[Record] = []
     size = 0
     for record in records:
-        data = binascii.a2b_base64(record["data"])
+        data = pybase64.b64decode(record["data"], validate=True)
         batch.append(
             Record(
                 data,
