@@ -1,0 +1,92 @@
+"""The demo as an operator runs it: what it prints, how it ends, and that it leaves no process behind."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.system.world import PROGRAM, until
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
+
+CONTRACT = {
+    "sent", "rejected", "accepted", "injected", "delivered", "deadLettered", "duplicates", "lost", "seconds",
+    "eventsPerSecond", "entriesPerCall", "latencyMs",
+}  # fmt: skip
+
+
+def _environment() -> dict[str, str]:
+    """An operator's environment with settings that must not reach the demo."""
+    mine = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "STREAM_ROUTER_"))}
+    return {
+        **mine,
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+        "AWS_REGION": "eu-north-1",
+        "AWS_PROFILE": "does-not-exist",
+        "STREAM_ROUTER_STREAM": "not this one",
+        "SQS_DLQ_URL": "http://127.0.0.1:9/none",
+    }
+
+
+def test_the_demo_accounts_for_every_event() -> None:
+    """Every broken post is rejected, every injected record is a dead letter with its right reason, nothing is lost."""
+    done = subprocess.run(
+        [PROGRAM, "demo", "--events", "3000", "--poison", "2", "--json"],
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    assert result.keys() >= CONTRACT
+    assert result["latencyMs"].keys() == {"p50", "p90", "p95", "p99", "p999", "max"}
+    assert (result["sent"], result["rejected"], result["injected"]) == (3000, 30, 30)
+    assert result["accepted"] == result["delivered"] == 2940
+    assert result["deadLettered"] == 30
+    assert (result["lost"], result["wrongReasons"], result["changedIdentity"]) == (0, 0, 0)
+    assert set(result["deadLettersByReason"]) == {
+        "malformed_json", "schema_mismatch", "unroutable", "unsupported_version",
+    }  # fmt: skip
+    assert result["entriesPerCall"] is not None
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_no_process_is_left_behind(end: signal.Signals, tmp_path: Path) -> None:
+    """Ctrl-C, SIGTERM and kill -9 of the demo in the middle of its traffic all end everything that it started."""
+    with (tmp_path / "out").open("w") as out:
+        demo = subprocess.Popen(
+            [PROGRAM, "demo", "--rate", "50", "--events", "100000"], env=_environment(), stdout=out, stderr=out
+        )
+    until(lambda: "children, one a shard" in (tmp_path / "out").read_text(), 120, "the demo posts")
+    time.sleep(1.0)
+    started = _family(demo.pid)
+    assert len(started) >= 6, "ministack, receiver, consumer, JVM and two children"
+    demo.send_signal(end)
+    assert demo.wait(30) == (-signal.SIGKILL if end is signal.SIGKILL else 130)
+    until(lambda: not [pid for pid in started if _alive(pid)], 15, "all are gone")
+
+
+def _family(pid: int) -> list[int]:
+    """Every descendant of a process."""
+    parents: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text("utf-8", "replace").rpartition(")")[2].split()
+            parents[int(stat.parent.name)] = int(fields[1])
+    family = {pid}
+    while more := {child for child, parent in parents.items() if parent in family} - family:
+        family |= more
+    return sorted(family - {pid})
+
+
+def _alive(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[0] != "Z"
+    return False
