@@ -15,6 +15,9 @@ import orjson
 from stream_router import errors
 from stream_router.errors import Disposition
 
+RETRY_AFTER_MAX_S = 60.0
+"""The longest pause that an answer can ask for: a garbled header or a proxy's whim must not silence a shard."""
+
 
 class Answer(NamedTuple):
     """What came back: `status` is the HTTP status, 0 where no whole answer came and `error` says why (no payload).
@@ -30,12 +33,12 @@ class Answer(NamedTuple):
 
     @property
     def retry_after_s(self) -> float:
-        """The answer's Retry-After in seconds, 0.0 where there is none that can be read."""
+        """The answer's Retry-After in seconds, at most RETRY_AFTER_MAX_S, 0.0 where there is none that can be read."""
         value = self.headers.get("retry-after", "")
         if value.isdecimal():
-            return float(value)
+            return min(float(value), RETRY_AFTER_MAX_S)
         date = epoch_of(value)
-        return max(0.0, date - time.time()) if date else 0.0
+        return min(max(0.0, date - time.time()), RETRY_AFTER_MAX_S) if date else 0.0
 
 
 def epoch_of(http_date: str) -> float:
@@ -142,7 +145,10 @@ def _code(answer: Answer) -> tuple[str, str]:
 def _by_position(results: list[dict[str, Any]], sent: int, *proofs: str) -> list[Outcome]:
     if len(results) != sent:
         raise _UnreadableError
-    return [_one(result, proofs) for result in results]
+    first = proofs[0]
+    return [
+        ACCEPTED if result.get(first) and not result.get("ErrorCode") else _one(result, proofs) for result in results
+    ]
 
 
 def _one(result: dict[str, Any], proofs: tuple[str, ...]) -> Outcome:

@@ -172,7 +172,7 @@ def test_refused_connections_are_no_answer_and_end(send: Send, sink: SinkProcess
 
 
 @pytest.mark.parametrize(
-    ("given", "least_s", "most_s"), [("3", 3.0, 3.0), ("Wed, 21 Oct 2099 07:28:00 GMT", 1e9, 1e10)]
+    ("given", "least_s", "most_s"), [("3", 3.0, 3.0), ("Wed, 21 Oct 2099 07:28:00 GMT", 60.0, 60.0)]
 )
 def test_retry_after_comes_through(send: Send, sink: SinkProcess, given: str, least_s: float, most_s: float) -> None:
     """A refusal's Retry-After is read as seconds and as a date."""

@@ -1,0 +1,219 @@
+"""The wire contract: what the receiver seals the consumer opens, and one bad line kills only itself."""
+
+import hashlib
+
+import orjson
+import pytest
+
+from stream_router import envelope
+from stream_router.envelope import correlation_id, event_id, lines, open_record, seal, split_array
+from stream_router.errors import Reason
+from stream_router.records import DeadLetter, Event, Record
+
+ID = "0123456789abcdef0123456789abcdef"
+NOW_MS = 1_795_000_000_123
+
+
+def record(data: bytes) -> Record:
+    return Record(data, 49_590_338_271_490_256_608_559_692_538_361_571_095_921_575_989_136_588_898, 0, NOW_MS)
+
+
+def events(data: bytes) -> list[Event]:
+    found = open_record(record(data))
+    assert all(isinstance(one, Event) for one in found), found
+    return [one for one in found if isinstance(one, Event)]
+
+
+def letters(data: bytes) -> list[DeadLetter]:
+    return [one for one in open_record(record(data)) if isinstance(one, DeadLetter)]
+
+
+def test_an_identity_is_the_contracts_digest() -> None:
+    """32 hex digits of SHA-256 over scheme, delivery id, index and body, joined by zero bytes."""
+    digest = hashlib.sha256(b"expert\x00d-1\x000\x00{}").hexdigest()[:32]
+    assert event_id("expert", "d-1", 0, b"{}") == digest
+    assert event_id("expert", None, 0, b"{}") == event_id("expert", "", 0, b"{}")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ("hmac", "d-1", 0, b"{}"),
+        ("expert", "d-2", 0, b"{}"),
+        ("expert", None, 0, b"{}"),
+        ("expert", "d-1", 1, b"{}"),
+        ("expert", "d-1", 0, b"{} "),
+    ],
+)
+def test_another_delivery_is_another_identity(other: tuple[str, str | None, int, bytes]) -> None:
+    """Every part counts: another body under the same delivery id is another event."""
+    assert event_id(*other) != event_id("expert", "d-1", 0, b"{}")
+
+
+def test_a_correlation_id_is_the_same_bits_as_a_uuid() -> None:
+    """Same 128 bits, written with dashes."""
+    assert correlation_id(ID) == "01234567-89ab-cdef-0123-456789abcdef"
+
+
+def test_a_sealed_event_is_opened_as_it_was() -> None:
+    """Identity, time and body come back; the raw line is what was sealed; the books expect one event."""
+    sealed = seal(ID, "delivery", NOW_MS, b'{"a": 1.50, "b":"\xc3\xa9"}')
+    opened = record(sealed)
+    event = open_record(opened)[0]
+    assert isinstance(event, Event)
+    assert (event.event_id, event.id_from, event.received_at_ms, event.line) == (ID, "delivery", NOW_MS, 0)
+    assert event.body == {"a": 1.5, "b": "é"}
+    assert event.raw == sealed
+    assert b'{"a": 1.50, "b":"\xc3\xa9"}' in sealed
+    assert opened.unsettled == 1
+    event.settle()
+    assert opened.unsettled == 0
+
+
+def test_line_breaks_between_tokens_become_spaces() -> None:
+    """An envelope is one line, and no value changes."""
+    body = b'{\r\n "a":\n[1,\r2], "b":"x\\ny"\n}'
+    sealed = seal(ID, "content", NOW_MS, body)
+    assert b"\n" not in sealed
+    assert b"\r" not in sealed
+    assert events(sealed)[0].body == orjson.loads(body)
+    assert len(sealed) == len(seal(ID, "content", NOW_MS, body.translate(bytes.maketrans(b"\r\n", b"  "))))
+
+
+def test_a_record_holds_several_envelopes_in_order() -> None:
+    """Lines keep their places; a last LF adds nothing."""
+    sealed = [seal(event_id("s", str(n), 0, b"{}"), "delivery", NOW_MS, b'{"n":%d}' % n) for n in range(5)]
+    for data in (lines(sealed), lines(sealed) + b"\n", b"\n" + lines(sealed) + b"\r\n\n"):
+        found = events(data)
+        assert [event.body for event in found] == [{"n": n} for n in range(5)]
+        assert [event.line for event in found] == list(range(5))
+
+
+@pytest.mark.parametrize("bad", [b"{", b"\xff\xfe", b'{"v":1,"id":"x","idFrom":"delivery","receivedAt":1,"body":{}}'])
+@pytest.mark.parametrize("place", [1, 2])
+def test_one_bad_line_kills_only_itself(bad: bytes, place: int) -> None:
+    """The neighbours of an unreadable line are events; the line is a dead letter with its own bytes."""
+    good = seal(ID, "delivery", NOW_MS, b"{}")
+    data = [good, good, good]
+    data[place] = bad
+    opened = record(lines(data))
+    found = open_record(opened)
+    assert [type(one) for one in found] == [DeadLetter if at == place else Event for at in range(3)]
+    letter = found[place]
+    assert isinstance(letter, DeadLetter)
+    assert (letter.reason, letter.event.raw, letter.event.line) == (Reason.MALFORMED_JSON, bad, place)
+    assert opened.unsettled == 0b111
+
+
+def test_a_bad_first_line_kills_only_itself() -> None:
+    """Even where the first line is broken the rest is read line by line."""
+    good = seal(ID, "delivery", NOW_MS, b"{}")
+    found = open_record(record(b"{broken\n" + good))
+    assert [type(one) for one in found] == [DeadLetter, Event]
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\n\n", b" ", b"not json", b"\x00", b"\xf3\x89\x9a\xc2rest", b'{"a":1', b"{}{}", b"[1,2", b'"\xff"']
+)
+def test_a_record_that_cannot_be_read_is_one_dead_letter(data: bytes) -> None:
+    """Whatever is in it, a record yields something, and never raises."""
+    opened = record(data)
+    found = open_record(opened)
+    assert [one.reason for one in found if isinstance(one, DeadLetter)] == [Reason.MALFORMED_JSON]
+    assert len(found) == 1
+    assert opened.unsettled == 1
+
+
+def test_an_unknown_version_says_so() -> None:
+    """A newer envelope is not guessed at."""
+    newer = seal(ID, "delivery", NOW_MS, b"{}").replace(b'"v":1', b'"v":2')
+    assert [letter.reason for letter in letters(newer)] == [Reason.UNSUPPORTED_VERSION]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("id", ID.upper()),
+        ("id", ID[:-1]),
+        ("id", 7),
+        ("idFrom", "nowhere"),
+        ("idFrom", None),
+        ("receivedAt", "2026"),
+        ("receivedAt", 1.5),
+        ("receivedAt", True),
+        ("receivedAt", -1),
+        ("receivedAt", 10**17),
+    ],
+)
+def test_a_bent_envelope_is_a_dead_letter(name: str, value: object) -> None:
+    """Its fields are ours: a wrong form is never worked around, and the message quotes nothing."""
+    fields = {"v": 1, "id": ID, "idFrom": "delivery", "receivedAt": NOW_MS, "body": {"s": "secret"}, name: value}
+    found = letters(orjson.dumps(fields))
+    assert [letter.reason for letter in found] == [Reason.MALFORMED_JSON]
+    assert "secret" not in found[0].message
+
+
+def test_a_foreign_document_is_one_event() -> None:
+    """What another producer put is a body of its own: known by its content, received when Kinesis got it."""
+    data = b'{"eventTime":"x","contactId":1}'
+    event = events(data)[0]
+    assert (event.id_from, event.received_at_ms, event.raw) == ("content", NOW_MS, data)
+    assert event.event_id == event_id("stream", None, 0, data)
+
+
+def test_a_foreign_pretty_printed_document_is_one_event() -> None:
+    """Line breaks of a single document split nothing."""
+    data = b'{\n  "a": 1,\n  "b": {\n    "c": 2\n  }\n}\n'
+    assert [event.body for event in events(data)] == [{"a": 1, "b": {"c": 2}}]
+
+
+def test_foreign_lines_are_an_event_each() -> None:
+    """LF-terminated JSON, as CXone Data Streams writes it."""
+    assert [event.body for event in events(b'{"a":1}\n{"a":2}\n')] == [{"a": 1}, {"a": 2}]
+
+
+def test_a_foreign_array_is_an_event_each_with_its_own_bytes() -> None:
+    """Elements keep their bytes; equal ones are events of their own."""
+    found = events(b'[ {"a": 1.0},{"a": 1.0} , {"b":"]"}]')
+    assert [event.raw for event in found] == [b'{"a": 1.0}', b'{"a": 1.0}', b'{"b":"]"}']
+    assert len({event.event_id for event in found}) == 3
+
+
+def test_an_array_and_lines_count_on() -> None:
+    """Places go through the record: no two events share one."""
+    found = events(b'[{"a":1},{"a":2}]\n{"a":3}\n')
+    assert [event.line for event in found] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("data", [b"1", b'"text"', b"null", b"true", b"[]"])
+def test_a_foreign_value_that_is_no_object_is_left_to_validation(data: bytes) -> None:
+    """Opening does not judge bodies."""
+    assert len(events(data)) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "elements"),
+    [
+        (b"[]", []),
+        (b" [ ] ", []),
+        (b"[1]", [b"1"]),
+        (b'\n[ {"a": [1, 2]} ,\t"x,]" , 1.0e5,null]', [b'{"a": [1, 2]}', b'"x,]"', b"1.0e5", b"null"]),
+        (b'["\\u00e9\xc3\xa9","\\"]"]', [b'"\\u00e9\xc3\xa9"', b'"\\"]"']),
+        (b"[123456789012345678901234567890,-0.0]", [b"123456789012345678901234567890", b"-0.0"]),
+    ],
+)
+def test_an_array_is_split_into_its_own_bytes(body: bytes, elements: list[bytes]) -> None:
+    """Spaces, escapes and numbers inside elements stay as the sender wrote them."""
+    assert split_array(body) == elements
+
+
+def test_too_deep_an_array_is_a_dead_letter() -> None:
+    """Nesting beyond the parser is an unreadable line and no crash."""
+    deep = b"[" * 1000 + b"]" * 1000
+    assert len(open_record(record(deep))) == 1
+    assert len(open_record(record(b"[" * 100_000))) == 1
+
+
+def test_an_unread_event_is_known_by_its_bytes() -> None:
+    """What nobody has parsed has a stable identity all the same."""
+    assert envelope.unread(record(b"x"), 0, b"x").event_id == event_id("stream", None, 0, b"x")

@@ -1,0 +1,194 @@
+"""Bad settings: refused before anything starts, in one line that names the variable, says the cure, quotes no value."""
+
+import os
+
+import pytest
+from pydantic_settings import BaseSettings
+
+from stream_router import settings
+from stream_router.settings import Consumer, Cxone, Receiver, SettingsError, Setup, load
+
+QUEUE = "https://sqs.us-east-1.amazonaws.com/123456789012/dead"
+CONSUMER = {"AWS_REGION": "us-east-1", "SQS_DLQ_URL": QUEUE}
+RECEIVER = {"AWS_REGION": "us-east-1", "STREAM_ROUTER_WEBHOOK_SCHEME": "none"}
+SETUP = {"AWS_REGION": "us-east-1"}
+CXONE = {"CXONE_CLIENT_ID": "id", "CXONE_CLIENT_SECRET": "secret"}
+GOOD: dict[type[BaseSettings], dict[str, str]] = {
+    Consumer: CONSUMER,
+    Receiver: RECEIVER,
+    Setup: SETUP,
+    Cxone: CXONE,
+}
+
+UNSET = ""
+"""An empty variable counts as not set."""
+
+BAD: list[tuple[type[BaseSettings], str, str]] = [
+    (Consumer, "SQS_DLQ_URL", UNSET),
+    (Consumer, "SQS_DLQ_URL", "arn:aws:sqs:us-east-1:123456789012:dead"),
+    (Consumer, "SQS_DLQ_URL", "https://sqs/with a space"),
+    (Consumer, "STREAM_ROUTER_STREAM", "no/slash"),
+    (Consumer, "STREAM_ROUTER_STREAM", "s" * 129),
+    (Consumer, "STREAM_ROUTER_APPLICATION", "ab"),
+    (Consumer, "STREAM_ROUTER_APPLICATION", "blank inside"),
+    (Consumer, "STREAM_ROUTER_RULE", "r" * 65),
+    (Consumer, "STREAM_ROUTER_RULE", "no:colon"),
+    (Consumer, "STREAM_ROUTER_EVENT_BUS", "b" * 1601),
+    (Consumer, "STREAM_ROUTER_UNROUTABLE", "ignore"),
+    (Consumer, "STREAM_ROUTER_MAX_ENTRIES", "0"),
+    (Consumer, "STREAM_ROUTER_MAX_ENTRIES", "101"),
+    (Consumer, "STREAM_ROUTER_MAX_ENTRIES", "ten"),
+    (Consumer, "STREAM_ROUTER_MAX_ENTRIES", "2.5"),
+    (Consumer, "STREAM_ROUTER_MAX_REQUEST_BYTES", "1023"),
+    (Consumer, "STREAM_ROUTER_MAX_REQUEST_BYTES", "1MB"),
+    (Consumer, "STREAM_ROUTER_MAX_IN_FLIGHT", "0"),
+    (Consumer, "STREAM_ROUTER_MAX_IN_FLIGHT", "257"),
+    (Consumer, "STREAM_ROUTER_MAX_RETRIES", "-1"),
+    (Consumer, "STREAM_ROUTER_MAX_RETRIES", "101"),
+    (Consumer, "STREAM_ROUTER_CHECKPOINT_S", "0"),
+    (Consumer, "STREAM_ROUTER_CHECKPOINT_S", "nan"),
+    (Consumer, "STREAM_ROUTER_CHECKPOINT_S", "601"),
+    (Consumer, "STREAM_ROUTER_ON_OUTAGE", "drop"),
+    (Consumer, "STREAM_ROUTER_ORDERING", "strict"),
+    (Consumer, "STREAM_ROUTER_ADMIN_LISTEN", "9464"),
+    (Consumer, "STREAM_ROUTER_ADMIN_LISTEN", "127.0.0.1:port"),
+    (Consumer, "STREAM_ROUTER_ADMIN_LISTEN", "127.0.0.1:65536"),
+    (Consumer, "STREAM_ROUTER_LOG_LEVEL", "LOUD"),
+    (Receiver, "STREAM_ROUTER_WEBHOOK_SCHEME", UNSET),
+    (Receiver, "STREAM_ROUTER_WEBHOOK_SCHEME", "magic"),
+    (Receiver, "STREAM_ROUTER_LISTEN", "localhost"),
+    (Receiver, "STREAM_ROUTER_LISTEN", ":8080"),
+    (Receiver, "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN", "127.0.0.1:-1"),
+    (Receiver, "STREAM_ROUTER_HMAC_ALGORITHM", "md5"),
+    (Receiver, "STREAM_ROUTER_HMAC_ENCODING", "base32"),
+    (Receiver, "STREAM_ROUTER_REPLAY_WINDOW_S", "0"),
+    (Receiver, "STREAM_ROUTER_REPLAY_WINDOW_S", "86401"),
+    (Receiver, "STREAM_ROUTER_MAX_BODY_BYTES", "0"),
+    (Receiver, "STREAM_ROUTER_MAX_BODY_BYTES", "10485761"),
+    (Receiver, "STREAM_ROUTER_BUCKETS", "0"),
+    (Receiver, "STREAM_ROUTER_BUCKETS", "4097"),
+    (Receiver, "STREAM_ROUTER_LINGER_MS", "-0.1"),
+    (Receiver, "STREAM_ROUTER_LINGER_MS", "501"),
+    (Receiver, "STREAM_ROUTER_SPILL_MAX_BYTES", "1048575"),
+    (Setup, "EVENTBRIDGE_TARGET_ARN", "my-function"),
+    (Setup, "STREAM_ROUTER_TARGET_DLQ_ARN", "https://sqs.example/undelivered"),
+    (Setup, "STREAM_ROUTER_SHARDS", "0"),
+    (Cxone, "CXONE_CLIENT_ID", UNSET),
+    (Cxone, "CXONE_CLIENT_SECRET", UNSET),
+]
+
+COMMON_WORDS = {"0", "ab", "-1", "ten", "drop", "2.5"}
+"""Values too short to be looked for in a sentence."""
+
+
+@pytest.fixture(autouse=True)
+def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of this machine reaches a test."""
+    for name in os.environ:
+        if name.startswith(("STREAM_ROUTER_", "AWS_", "CXONE_", "SQS_", "EVENTBRIDGE_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+
+
+def given(monkeypatch: pytest.MonkeyPatch, values: dict[str, str]) -> None:
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize(("kind", "name", "value"), BAD)
+def test_a_bad_setting_is_one_line_that_names_it(
+    monkeypatch: pytest.MonkeyPatch, kind: type[BaseSettings], name: str, value: str
+) -> None:
+    """One line `VARIABLE: problem; cure`, without the value, whatever is wrong."""
+    given(monkeypatch, {**GOOD[kind], name: value})
+    with pytest.raises(SettingsError) as error:
+        load(kind)
+    text = str(error.value)
+    assert "\n" not in text
+    assert text.startswith(f"{name}: ")
+    problem, _, cure = text.partition("; ")
+    assert len(problem) > len(name) + 2
+    assert cure
+    if value and value not in COMMON_WORDS:
+        assert value not in text
+
+
+def test_there_are_enough_bad_settings() -> None:
+    """The table above has at least the forty rows that were promised."""
+    assert len(BAD) >= 40
+    assert len({(kind, name, value) for kind, name, value in BAD}) == len(BAD)
+
+
+@pytest.mark.parametrize("kind", GOOD, ids=lambda kind: kind.__name__)
+def test_the_smallest_good_environment_loads(monkeypatch: pytest.MonkeyPatch, kind: type[BaseSettings]) -> None:
+    """Each program starts with only what it must have."""
+    given(monkeypatch, GOOD[kind])
+    assert isinstance(load(kind), kind)
+
+
+@pytest.mark.parametrize("kind", [Consumer, Receiver, Setup], ids=lambda kind: kind.__name__)
+def test_a_missing_region_is_one_line(monkeypatch: pytest.MonkeyPatch, kind: type[BaseSettings]) -> None:
+    """Without any region the line says which variable to set."""
+    given(monkeypatch, {name: value for name, value in GOOD[kind].items() if name != "AWS_REGION"})
+    with pytest.raises(SettingsError, match=r"^AWS_REGION: is not set; set AWS_REGION, for example us-east-1$"):
+        load(kind)
+
+
+def test_the_region_may_come_from_where_boto3_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS_DEFAULT_REGION stands in for AWS_REGION."""
+    given(monkeypatch, {"SQS_DLQ_URL": QUEUE, "AWS_DEFAULT_REGION": "eu-west-1"})
+    assert load(Consumer).aws_region == "eu-west-1"
+
+
+def test_defaults_are_the_contracts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not set has the CONTRACT's default."""
+    given(monkeypatch, {**CONSUMER, **RECEIVER})
+    consumer, receiver = load(Consumer), load(Receiver)
+    assert (consumer.stream, consumer.application) == ("cxone-events", "cxone-event-router")
+    assert consumer.event_type_list == ("interaction.created", "conversation.updated", "agent.status.changed")
+    assert (consumer.max_entries, consumer.max_in_flight, consumer.max_retries) == (25, 16, 4)
+    assert (consumer.checkpoint_s, consumer.on_outage, consumer.ordering, consumer.masking) == (
+        5,
+        "hold",
+        "none",
+        "off",
+    )
+    assert (consumer.unroutable, consumer.admin_listen) == ("dead-letter", "127.0.0.1:9464")
+    assert (receiver.listen, receiver.receiver_admin_listen) == ("127.0.0.1:8080", "127.0.0.1:9465")
+    assert (receiver.max_body_bytes, receiver.buckets, receiver.linger_ms) == (716_800, 16, 5)
+    assert (receiver.replay_window_s, receiver.spill_max_bytes) == (300, 1024**3)
+    assert (receiver.hmac_header, receiver.hmac_template) == ("x-signature", "{body}")
+
+
+def test_the_bus_decides_what_a_call_may_carry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked for 25, a classic bus gives 10 and a v2 bus 25; the region's limit wins over a larger wish."""
+    given(monkeypatch, CONSUMER)
+    assert load(Consumer).entries_per_call == 10
+    assert load(Consumer).bytes_per_call == 1_000_000
+    given(
+        monkeypatch,
+        {
+            "STREAM_ROUTER_EVENT_BUS": "arn:aws:events:us-east-1:123456789012:event-busv2/b/" + "a" * 25,
+            "STREAM_ROUTER_MAX_REQUEST_BYTES": "9000000",
+            "AWS_REGION": "mx-central-1",
+        },
+    )
+    assert load(Consumer).entries_per_call == 25
+    assert load(Consumer).bytes_per_call == 262_144
+
+
+def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither repr nor str of the settings holds a secret."""
+    given(monkeypatch, {**RECEIVER, **CXONE, **CONSUMER, "STREAM_ROUTER_WEBHOOK_SECRETS": "c4n4ry-1"})
+    given(monkeypatch, {"CXONE_CLIENT_SECRET": "c4n4ry-2", "STREAM_ROUTER_AUDIT_KEY": "c4n4ry-3"})
+    shown = "".join(f"{made!r}{made}" for made in (load(Receiver), load(Cxone), load(Consumer)))
+    assert "c4n4ry" not in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"), [("127.0.0.1:80", "127.0.0.1", 80), ("[::1]:8080", "::1", 8080), ("host:0", "host", 0)]
+)
+def test_host_and_port_are_split(text: str, host: str, port: int) -> None:
+    """IPv6 hosts stand in brackets."""
+    assert settings.split_host_port(text) == (host, port)
