@@ -1,0 +1,122 @@
+"""The command line as an operator meets it: help that explains, one line where something is wrong, 78 for settings."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from stream_router import cli, settings
+from stream_router.control import setup
+
+COMMANDS = ("receive", "consume", "setup", "mask", "local", "demo", "cxone", "audit")
+
+runner = CliRunner()
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in list(os.environ):
+        if key.startswith(("AWS_", "STREAM_ROUTER_", "SQS_", "CXONE_")):
+            monkeypatch.delenv(key)
+    monkeypatch.setattr(cli, "_debug", False)
+
+
+def _main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """Run the console script's function; its exit status."""
+    monkeypatch.setattr(sys, "argv", ["stream-router", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return int(ended.value.code or 0)
+
+
+def test_help_says_what_the_product_is_and_where_to_start() -> None:
+    """Someone who has never seen the project learns what it does, and which command to try first."""
+    text = " ".join(runner.invoke(cli.app, ["--help"]).output.split())
+    assert "NICE CXone webhooks to Amazon EventBridge" in text
+    assert "Start with `stream-router demo`" in text
+    assert all(command in text for command in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [[c] for c in COMMANDS] + [["cxone", "token"], ["cxone", "sources"], ["audit", "verify"]],
+    ids=" ".join,
+)
+def test_every_command_has_help(words: list[str]) -> None:
+    """More than its name."""
+    result = runner.invoke(cli.app, [*words, "--help"])
+    assert result.exit_code == 0
+    assert len(result.output) > 200
+
+
+def test_no_command_is_offered_that_does_not_exist() -> None:
+    """What later issues bring is not there yet."""
+    for later in ("doctor", "dlq", "top"):
+        assert runner.invoke(cli.app, [later]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("command", "variables", "line"),
+    [
+        (["setup"], {}, "AWS_REGION: is not set; set AWS_REGION, for example us-east-1"),
+        (["consume"], {"AWS_REGION": "us-east-1"}, "SQS_DLQ_URL: is not set; set the dead-letter queue's URL"),
+        (["receive"], {"AWS_REGION": "us-east-1"}, "STREAM_ROUTER_WEBHOOK_SCHEME: is not set"),
+        (["setup"], {"AWS_REGION": "us-east-1", "STREAM_ROUTER_RULE": "a b"}, "STREAM_ROUTER_RULE: "),
+    ],
+)
+def test_a_wrong_setting_is_one_line_and_78(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: list[str],
+    variables: dict[str, str],
+    line: str,
+) -> None:
+    """The variable, what is wrong with it, the cure; no traceback."""
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    for key, value in variables.items():
+        monkeypatch.setenv(key, value)
+    assert _main(monkeypatch, *command) == settings.EX_CONFIG
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(f"stream-router: {line}")
+    assert said.err.count("\n") == 1
+
+
+def _boom(*_: Any, **__: Any) -> int:
+    raise RuntimeError("something\nbroke")
+
+
+def test_an_unforeseen_error_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """And says how to see more."""
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setattr(setup, "run", _boom)
+    assert _main(monkeypatch, "setup") == 1
+    assert capsys.readouterr().err == "stream-router: RuntimeError: something broke (--debug shows where)\n"
+
+
+def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the one who mends it."""
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setattr(setup, "run", _boom)
+    monkeypatch.setattr(sys, "argv", ["stream-router", "--debug", "setup"])
+    with pytest.raises(RuntimeError, match="broke"):
+        cli.main()
+
+
+def test_the_status_is_what_the_command_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """0 or 1 of the part that did the work."""
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setattr(setup, "run", lambda *_, **__: 1)
+    assert _main(monkeypatch, "setup", "--plan") == 1
+
+
+def test_the_console_scripts_are_installed() -> None:
+    """Both of setup.cfg: the operator's and the daemon's."""
+    folder = Path(sys.executable).parent
+    assert (folder / "stream-router-shard").exists()
+    done = subprocess.run([folder / "stream-router", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("stream-router ")
