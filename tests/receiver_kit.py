@@ -1,0 +1,257 @@
+"""What the receiver's tests share: a clock that a test moves, a stream that breaks by script, the real process."""
+
+import asyncio
+import base64
+import hashlib
+import heapq
+import itertools
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+
+from stream_router.aws.transport import Answer
+
+KEY = "a webhook secret of some length"
+
+
+class Headers:
+    """Request headers as granian gives them; a list is a header that came several times."""
+
+    def __init__(self, values: dict[str, str | list[str]]) -> None:
+        self._values = {name.lower(): value if isinstance(value, list) else [value] for name, value in values.items()}
+
+    def get_all(self, key: str, /) -> list[str]:
+        return self._values.get(key, [])
+
+    def __contains__(self, key: str, /) -> bool:
+        return key in self._values
+
+
+class Handle:
+    """A timer of the fake loop."""
+
+    def __init__(self, what: Callable[[], None]) -> None:
+        self.what: Callable[[], None] | None = what
+
+    def cancel(self) -> None:
+        self.what = None
+
+
+class FakeLoop:
+    """An event loop's clock and timers, moved by the test: nothing waits in real time."""
+
+    def __init__(self) -> None:
+        self._now_s = 0.0
+        self._timers: list[tuple[float, int, Handle]] = []
+        self._numbers = itertools.count()
+        self._futures = asyncio.new_event_loop()
+
+    def time(self) -> float:
+        return self._now_s
+
+    def create_future(self) -> "asyncio.Future[bool]":
+        return self._futures.create_future()
+
+    def call_later(self, delay_s: float, what: Callable[..., None], *arguments: Any) -> Handle:
+        handle = Handle(lambda: what(*arguments))
+        heapq.heappush(self._timers, (self._now_s + max(0.0, delay_s), next(self._numbers), handle))
+        return handle
+
+    def call_soon_threadsafe(self, what: Callable[..., None], *arguments: Any) -> Handle:
+        return self.call_later(0.0, what, *arguments)
+
+    def move(self, seconds: float) -> None:
+        """Let time pass, and every timer that is due ring in its order."""
+        until_s = self._now_s + seconds
+        while self._timers and self._timers[0][0] <= until_s:
+            self._now_s, _, handle = heapq.heappop(self._timers)
+            if handle.what:
+                handle.what()
+        self._now_s = until_s
+
+    def close(self) -> None:
+        self._futures.close()
+
+
+class FakeStream:
+    """A Kinesis stream on the fake loop. `verdicts` says of each call what becomes of it; then all is accepted.
+
+    A verdict is "ok", "down" (503), "hang" (no answer within the call's time), "lost" (stored, no answer), or a list
+    with an error code, or "", for each record.
+    """
+
+    def __init__(self, loop: FakeLoop, verdicts: Iterable[Any] = (), latency_s: float = 0.01) -> None:
+        self._loop = loop
+        self._verdicts = iter(verdicts)
+        self.latency_s = latency_s
+        self.stored: list[tuple[str, bytes]] = []
+        """Partition key and line of each event, in the order in which the stream took it."""
+        self.calls: list[list[dict[str, Any]]] = []
+        self.flying: dict[str, int] = {}
+        self.most_of_one_bucket = 0
+
+    def send(self, body: bytes, timeout_s: float, done: Callable[[Answer], None]) -> None:
+        records = orjson.loads(body)["Records"]
+        self.calls.append(records)
+        for record in records:
+            key = record["PartitionKey"]
+            self.flying[key] = self.flying.get(key, 0) + 1
+            self.most_of_one_bucket = max(self.most_of_one_bucket, self.flying[key])
+        verdict = next(self._verdicts, "ok")
+        delay_s = timeout_s if verdict in ("hang", "lost") else self.latency_s
+        self._loop.call_later(delay_s, self._answer, records, verdict, done)
+
+    def _answer(self, records: list[dict[str, Any]], verdict: Any, done: Callable[[Answer], None]) -> None:
+        for record in records:
+            self.flying[record["PartitionKey"]] -= 1
+        if verdict == "down":
+            done(Answer(503, b'{"__type":"ServiceUnavailableException"}', {}, "", 0.0))
+        elif verdict == "hang":
+            done(Answer(0, b"", {}, "curl 28: timed out", 0.0))
+        elif verdict == "lost":
+            self._store(records, [""] * len(records))
+            done(Answer(0, b"", {}, "curl 28: timed out", 0.0))
+        else:
+            codes = [""] * len(records) if verdict == "ok" else [verdict[i % len(verdict)] for i in range(len(records))]
+            done(self._store(records, codes))
+
+    def _store(self, records: list[dict[str, Any]], codes: list[str]) -> Answer:
+        results: list[dict[str, str]] = []
+        for record, code in zip(records, codes, strict=True):
+            if code:
+                results.append({"ErrorCode": code, "ErrorMessage": "as scripted"})
+                continue
+            lines = base64.b64decode(record["Data"]).split(b"\n")
+            self.stored.extend((record["PartitionKey"], line) for line in lines)
+            results.append({"SequenceNumber": str(len(self.stored)), "ShardId": "shardId-000000000000"})
+        failed = sum(bool(code) for code in codes)
+        return Answer(200, orjson.dumps({"FailedRecordCount": failed, "Records": results}), {}, "", 0.0)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class ReceiverProcess:
+    """The real receiver as a process, in front of the stream at `stream_url`."""
+
+    def __init__(self, stream_url: str, folder: Path, **settings: str) -> None:
+        port, admin = free_port(), free_port()
+        scheme = "https" if "TLS_CERT" in settings else "http"
+        self.address = ("127.0.0.1", port)
+        self.url = f"{scheme}://127.0.0.1:{port}"
+        self.admin_url = f"http://127.0.0.1:{admin}"
+        self.log = folder / "receiver.log"
+        workers = settings.pop("workers", "1")
+        given = {
+            "LISTEN": f"127.0.0.1:{port}",
+            "RECEIVER_ADMIN_LISTEN": f"127.0.0.1:{admin}",
+            "WEBHOOK_SCHEME": "none",
+            **settings,
+        }
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "STREAM_ROUTER_"))},
+            "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_ENDPOINT_URL_KINESIS": stream_url,
+            **{f"STREAM_ROUTER_{name}": value for name, value in given.items()},
+        }
+        run = (
+            "import sys; from stream_router.receiver.__main__ import run; from stream_router.settings import *; "
+            f"sys.exit(run(load(Receiver), {workers}))"
+        )
+        self._command = [sys.executable, "-c", run]
+        self._verify = False
+        self.start()
+
+    def start(self) -> None:
+        """Start it (again, after a kill) and wait until it answers."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(self._command, env=self.environment, stderr=log, stdout=log)
+        deadline_s = time.monotonic() + 20
+        while time.monotonic() < deadline_s:
+            if self.process.poll() is not None:
+                raise RuntimeError(self.log.read_text())
+            try:
+                socket.create_connection(self.address, timeout=1).close()
+            except OSError:
+                time.sleep(0.05)
+                continue
+            return
+        raise RuntimeError("the receiver does not listen")
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+
+    def stop(self) -> int:
+        """SIGTERM; the exit status, which must come within 10 s."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(10)
+
+    def metrics(self) -> dict[str, float]:
+        text = httpx.get(f"{self.admin_url}/metrics").text
+        pairs = (line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+        return {name.removeprefix("stream_router_receiver_"): float(value) for name, value in pairs}
+
+    def rss_bytes(self) -> int:
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
+        return int(line.split()[1]) * 1024
+
+
+@contextmanager
+def receiver(stream_url: str, folder: Path, **settings: str) -> Iterator[ReceiverProcess]:
+    """A receiver that is killed at the end where the test did not stop it."""
+    running = ReceiverProcess(stream_url, folder, **settings)
+    try:
+        yield running
+    finally:
+        if running.process.poll() is None:
+            running.kill()
+
+
+def expected_id(scheme: str, delivery_id: str, index: int, body: bytes) -> str:
+    """An event's id by the contract's text, worked out anew."""
+    text = scheme.encode() + b"\0" + delivery_id.encode() + b"\0" + str(index).encode() + b"\0" + body
+    return hashlib.sha256(text).hexdigest()[:32]
+
+
+def event(number: int, conversation: int = 0) -> bytes:
+    """A small event."""
+    return json.dumps({"interactionId": f"i-{number}", "conversationId": f"c-{conversation}", "payload": {}}).encode()
+
+
+def stored_ids(lines: list[dict[str, Any]]) -> list[str]:
+    """The ids of all events that the sink's ledger shows as stored, in order, copies included."""
+    kept = [line for line in lines if line["verdict"] in ("accepted", "accepted_then_dropped")]
+    return [identity for line in kept for identity in line.get("eventIds") or [line["eventId"]]]
+
+
+def raw(address: tuple[str, int], sent: bytes, timeout_s: float = 5.0) -> bytes:
+    """What comes back for these bytes until the receiver closes or falls silent."""
+    received = b""
+    with socket.create_connection(address, timeout=timeout_s) as connection:
+        connection.sendall(sent)
+        connection.shutdown(socket.SHUT_WR)
+        try:
+            while chunk := connection.recv(65536):
+                received += chunk
+        except (TimeoutError, ConnectionResetError):
+            pass
+    return received

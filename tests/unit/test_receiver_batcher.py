@@ -1,0 +1,199 @@
+"""Group commit on a clock that the test moves: grouping, order, retries, deadlines."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, cast
+
+import pytest
+
+from stream_router.receiver.batcher import Batcher
+from stream_router.receiver.intake import Sealed
+from stream_router.receiver.putrecords import HASH_SPACE, Address
+from stream_router.receiver.stats import Stats
+from tests.receiver_kit import FakeLoop, FakeStream
+
+
+class Bench:
+    """A batcher between a fake loop and a fake stream."""
+
+    def __init__(self, verdicts: Iterable[Any] = (), buckets: int = 4, linger_s: float = 0.005) -> None:
+        self.loop = FakeLoop()
+        self.stream = FakeStream(self.loop, verdicts)
+        self.stats = Stats()
+        self.batcher = Batcher(
+            cast("Any", self.loop), self.stream.send, "s", buckets, linger_s, self.stats, jitter=lambda: 0.5
+        )
+        self.sent = 0
+
+    def submit(self, *buckets: int, size: int = 10) -> Any:
+        """One request with an event for each bucket named."""
+        events = []
+        for bucket in buckets:
+            self.sent += 1
+            events.append(Sealed(f"{self.sent:032x}", bucket, f"{self.sent:010d}".encode().ljust(size, b".")))
+        return self.batcher.submit(events, self.loop.time())
+
+    def of(self, bucket: int) -> list[int]:
+        """Numbers of the events that the stream has of a bucket, in its order."""
+        return [int(line[:10]) for key, line in self.stream.stored if key == f"bucket-{bucket}-of-4"]
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    made = Bench()
+    yield made
+    made.loop.close()
+
+
+def test_a_lone_event_waits_at_most_the_linger(bench: Bench) -> None:
+    """Alone it is sent 5 ms after it came, and answered when the stream has it."""
+    stored = bench.submit(0)
+    bench.loop.move(0.0049)
+    assert not bench.stream.calls
+    bench.loop.move(0.0002)
+    assert len(bench.stream.calls) == 1
+    assert not stored.done()
+    bench.loop.move(0.01)
+    assert stored.result() is True
+
+
+def test_what_comes_together_is_one_call_with_one_record_a_bucket(bench: Bench) -> None:
+    """Events of a bucket share a record, buckets share a call."""
+    for _ in range(10):
+        bench.submit(0)
+        bench.submit(1)
+    bench.loop.move(0.1)
+    assert [len(records) for records in bench.stream.calls] == [2]
+    assert bench.of(0) == [1, 3, 5, 7, 9, 11, 13, 15, 17, 19]
+
+
+def test_one_record_of_a_bucket_is_in_flight_and_the_rest_is_its_next(bench: Bench) -> None:
+    """While the stream takes its time, what arrives for the bucket waits, and then goes as one record."""
+    bench.stream.latency_s = 0.2
+    bench.submit(0)
+    bench.loop.move(0.01)
+    for _ in range(5):
+        bench.submit(0)
+    bench.loop.move(0.1)
+    assert len(bench.stream.calls) == 1
+    bench.loop.move(1.0)
+    assert [len(records) for records in bench.stream.calls] == [1, 1]
+    assert bench.of(0) == [1, 2, 3, 4, 5, 6]
+    assert bench.stream.most_of_one_bucket == 1
+
+
+def test_a_failed_record_goes_again_before_anything_newer() -> None:
+    """A throttled record is retried, newer events of its bucket stay behind it, other buckets do not wait."""
+    bench = Bench(verdicts=[["ProvisionedThroughputExceededException", ""]])
+    first, other = bench.submit(0), bench.submit(1)
+    bench.loop.move(0.016)
+    assert other.result() is True
+    assert not first.done()
+    second = bench.submit(0)
+    bench.loop.move(0.2)
+    assert first.result() is True
+    assert second.result() is True
+    assert bench.of(0) == [1, 3]
+    assert bench.stats.throttles == 1
+    bench.loop.close()
+
+
+def test_an_array_is_stored_when_all_its_events_are() -> None:
+    """All or nothing: one event's failure keeps the whole answer back."""
+    bench = Bench(verdicts=[["", "InternalFailure"]])
+    stored = bench.submit(0, 1, 0)
+    bench.loop.move(0.016)
+    assert bench.of(0) == [1, 3]
+    assert not stored.done()
+    bench.loop.move(0.2)
+    assert stored.result() is True
+    assert bench.of(1) == [2]
+    bench.loop.close()
+
+
+@pytest.mark.parametrize("verdict", ["down", "hang", "lost"])
+def test_without_a_spill_an_event_not_stored_in_600_ms_is_refused(verdict: str) -> None:
+    """The answer comes in time whatever the stream does, and what was refused is not sent again."""
+    bench = Bench(verdicts=[verdict] * 100)
+    stored = bench.submit(0)
+    bench.loop.move(0.59)
+    assert not stored.done()
+    bench.loop.move(0.04)
+    assert stored.result() is False
+    bench.loop.move(5.0)
+    calls = len(bench.stream.calls)
+    bench.loop.move(5.0)
+    assert len(bench.stream.calls) == calls
+    assert bench.stats.events_in_flight == 0
+    assert bench.stats.bytes_in_flight == 0
+    bench.loop.close()
+
+
+def test_the_stream_comes_back_for_new_events() -> None:
+    """After an outage the next event finds its way at once."""
+    bench = Bench(verdicts=["down"] * 30)
+    bench.submit(0)
+    bench.loop.move(60.0)
+    for _ in range(40):
+        bench.submit(0)
+        bench.loop.move(1.0)
+    late = bench.submit(0)
+    bench.loop.move(0.1)
+    assert late.result() is True
+    bench.loop.close()
+
+
+def test_a_record_holds_at_most_a_mebibyte_and_a_call_ten(bench: Bench) -> None:
+    """Full records and calls are cut at Kinesis's limits; nothing is lost or reordered by it."""
+    sizes = 300_000
+    waiting = [bench.submit(bucket, size=sizes) for _ in range(12) for bucket in range(4)]
+    bench.loop.move(1.0)
+    assert all(stored.result() for stored in waiting)
+    for records in bench.stream.calls:
+        assert len(records) <= 4
+        assert all(len(record["Data"]) * 3 / 4 <= 1_048_576 for record in records)
+    assert bench.of(2) == sorted(bench.of(2))
+    assert len(bench.of(2)) == 12
+
+
+def test_calls_in_flight_are_bounded() -> None:
+    """At most eight at once; the ninth bucket waits for a place."""
+    bench = Bench(buckets=40, linger_s=0.0)
+    bench.stream.latency_s = 0.1
+    for bucket in range(20):
+        bench.submit(bucket)
+        bench.loop.move(0.001)
+    assert len(bench.stream.calls) == 8
+    bench.loop.move(1.0)
+    assert len(bench.stream.stored) == 20
+    bench.loop.close()
+
+
+def test_a_call_refused_for_its_content_is_taken_apart() -> None:
+    """A poison record in a call must not hold up the other buckets: each goes alone next time."""
+    bench = Bench()
+    poison = [f'"bucket-{2}-of-4"'.encode()]
+    plain_send = bench.stream.send
+
+    def send(body: bytes, timeout_s: float, done: Any) -> None:
+        from stream_router.aws.transport import Answer
+
+        if any(text in body for text in poison):
+            refusal = Answer(400, b'{"__type":"ValidationException"}', {}, "", 0.0)
+            bench.stream.calls.append([])
+            bench.loop.call_later(0.01, done, refusal)
+        else:
+            plain_send(body, timeout_s, done)
+
+    bench.batcher._calls._send = send
+    waiting = [bench.submit(bucket) for bucket in range(4)]
+    bench.loop.move(0.55)
+    assert [stored.done() and stored.result() for stored in waiting] == [True, True, False, True]
+    bench.loop.close()
+
+
+def test_the_hash_keys_divide_the_space_evenly() -> None:
+    """Each bucket's hash key is the middle of its share, so any even split of the stream finds as many in each half."""
+    keys = [int(Address(index, 16).tail.split(b'"ExplicitHashKey":"')[1].split(b'"')[0]) for index in range(16)]
+    assert keys == [HASH_SPACE * (2 * index + 1) // 32 for index in range(16)]
+    assert sum(key < HASH_SPACE // 2 for key in keys) == 8
+    assert Address(3, 16).partition_key.isascii()

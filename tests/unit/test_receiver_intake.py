@@ -1,0 +1,158 @@
+"""What a verified body becomes: events with the contract's identity, in their buckets, or a refusal with a code."""
+
+import json
+from typing import Any
+
+import orjson
+import pytest
+
+from stream_router.receiver import intake as intake_module
+from stream_router.receiver.intake import Intake, ProblemError
+from stream_router.settings import Receiver
+from tests.receiver_kit import expected_id
+
+NOW_S = 1_780_000_000.1234
+
+
+def intake(**settings: Any) -> Intake:
+    made = Receiver(aws_region="x", **{"webhook_scheme": "hmac", "webhook_secrets": "s", **settings})
+    return Intake(made, lambda: NOW_S)
+
+
+def problem(body: bytes, **settings: Any) -> tuple[int, str]:
+    with pytest.raises(ProblemError) as caught:
+        intake(**settings).seal(body, None)
+    assert body.decode("utf-8", "replace")[:40] not in caught.value.message or len(body) < 4
+    return caught.value.status, caught.value.code
+
+
+def test_an_object_is_one_event_with_its_own_bytes() -> None:
+    """The envelope carries the contract's identity, the time of receipt and the sender's very bytes."""
+    body = '{"conversationId": "c",\t"name":"José", "n":1.0}'.encode()
+    (event,) = intake().seal(body, "d-1")
+    assert event.identity == expected_id("hmac", "d-1", 0, body)
+    head = f'{{"v":1,"id":"{event.identity}","idFrom":"delivery","receivedAt":1780000000123,"body":'
+    assert event.line == head.encode() + body + b"}"
+
+
+def test_without_a_delivery_id_the_identity_is_the_content() -> None:
+    """Such an event says so, and so is never taken for a repeat."""
+    (event,) = intake().seal(b'{"a":1}', None)
+    assert orjson.loads(event.line)["idFrom"] == "content"
+    assert event.identity == expected_id("hmac", "", 0, b'{"a":1}')
+
+
+def test_an_array_is_its_elements_each_with_an_identity_of_its_own() -> None:
+    """The identity covers the whole body and the place in it; each element keeps its bytes."""
+    body = b'[ {"a": 1} ,\r\n{"a": 1}, {"b":[1,2]}]'
+    events = intake().seal(body, "d")
+    assert [event.identity for event in events] == [expected_id("hmac", "d", index, body) for index in range(3)]
+    assert [event.line.partition(b'"body":')[2][:-1] for event in events] == [b'{"a": 1}', b'{"a": 1}', b'{"b":[1,2]}']
+
+
+def test_an_empty_array_is_no_event() -> None:
+    """Nothing to store, and nothing wrong."""
+    assert intake().seal(b"[]", "d") == []
+
+
+def test_line_breaks_between_tokens_become_spaces() -> None:
+    """A pretty-printed body is one line of a record; its value stays the same."""
+    body = json.dumps({"a": [1, 2], "b": "x\ny"}, indent=2).replace("\n", "\r\n").encode()
+    (event,) = intake().seal(body, None)
+    assert b"\n" not in event.line
+    assert b"\r" not in event.line
+    assert orjson.loads(event.line)["body"] == {"a": [1, 2], "b": "x\ny"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b" ",
+        b"{",
+        b"{}{}",
+        b'{"a":NaN}',
+        b'{"a":Infinity}',
+        b'{"a":1e999}',
+        b'{"a":"\xff"}',
+        b'{"a":"\xed\xa0\x80"}',
+        b'{"a":"\\ud800"}',
+        b"\xef\xbb\xbf{}",
+        '{"a":1}'.encode("utf-16"),
+        b"{'a':1}",
+        b'{"a":1,}',
+        b'{"a":01}',
+        b'{"a":"\x01"}',
+        b"\0",
+        b'{"a":' + b"[" * 1100 + b"]" * 1100 + b"}",
+        b"[" + b'{"a":' * 1020 + b"1" + b"}" * 1020 + b",]",
+    ],
+)
+def test_what_is_no_json_is_malformed(body: bytes) -> None:
+    """400 malformed_json: broken, not UTF-8, with a byte order mark, not finite, surrogates alone, too deep."""
+    assert problem(body) == (400, "malformed_json")
+
+
+@pytest.mark.parametrize("body", [b"1", b'"text"', b"null", b"true", b"[1]", b'[{"a":1},2]', b"[[]]", b"[null]"])
+def test_what_is_no_object_is_refused(body: bytes) -> None:
+    """400 not_an_object: the body is an object, or an array of them."""
+    assert problem(body) == (400, "not_an_object")
+
+
+def test_an_array_that_nests_deeper_than_it_can_be_cut_is_malformed() -> None:
+    """orjson reads 1,000 levels, the standard library's scanner not: the answer is a 400 and no error."""
+    deep = b'{"a":' * 1000 + b"1" + b"}" * 1000
+    body = b"[" + deep + b"]"
+    assert orjson.loads(body)
+    assert problem(body) == (400, "malformed_json")
+
+
+def test_an_array_of_too_many_events_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their number and the bytes to hash for their identities are both bounded."""
+    assert problem(b"[" + b",".join([b"{}"] * 5_001) + b"]") == (413, "too_large")
+    monkeypatch.setattr(intake_module, "MAX_HASHED_BYTES", 1_000)
+    assert problem(b"[" + b",".join([b'{"a":"' + b"x" * 50 + b'"}'] * 10) + b"]") == (413, "too_large")
+
+
+def test_too_many_keys_are_too_large() -> None:
+    """More keys than any honest event has are refused before they are parsed."""
+    body = b"{" + b",".join(b'"%d":1' % number for number in range(100_002)) + b"}"
+    assert problem(body) == (413, "too_large")
+
+
+def test_an_event_beyond_a_kinesis_record_is_too_large() -> None:
+    """Whatever the body's limit is set to, an event must fit a record."""
+    assert problem(b'{"a":"' + b"x" * 1_048_576 + b'"}') == (413, "too_large")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"conversationId": "c1", "x": 1}, {"conversationId": "c1", "interactionId": "i9"}),
+        ({"interactionId": "i1"}, {"interactionId": "i1", "conversationId": ""}),
+        ({"conversationId": 17}, {"conversationId": 17, "y": 2}),
+        ({"conversationId": None, "interactionId": "i1"}, {"interactionId": "i1"}),
+        ({"conversationId": {"no": "key"}, "interactionId": "i1"}, {"interactionId": "i1"}),
+    ],
+)
+def test_one_conversation_is_one_bucket(one: dict[str, Any], other: dict[str, Any]) -> None:
+    """conversationId decides, else interactionId, where they are a text or a number."""
+    made = intake(buckets=4096)
+    assert made.seal(orjson.dumps(one), None)[0].bucket == made.seal(orjson.dumps(other), None)[0].bucket
+
+
+def test_the_partition_path_is_a_setting() -> None:
+    """A path leads into the event; where it leads nowhere the id decides."""
+    made = intake(buckets=4096, partition_path="data.case.id")
+    buckets = {made.seal(orjson.dumps({"data": {"case": {"id": "k"}}, "n": n}), None)[0].bucket for n in range(20)}
+    assert len(buckets) == 1
+    scattered = {made.seal(orjson.dumps({"data": [], "n": n}), None)[0].bucket for n in range(20)}
+    assert len(scattered) > 10
+
+
+def test_many_conversations_fill_every_bucket() -> None:
+    """The hash spreads them."""
+    made = intake()
+    found = [made.seal(orjson.dumps({"conversationId": f"c-{n}"}), None)[0].bucket for n in range(2000)]
+    assert sorted(set(found)) == list(range(16))
+    assert max(found.count(bucket) for bucket in range(16)) < 250
