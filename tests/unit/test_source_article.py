@@ -1,0 +1,271 @@
+"""The source article's mistakes (FACTS, section 9), one test for each: none of them may come back."""
+
+import ast
+import base64
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import orjson
+import pytest
+
+from stream_router import envelope, limits, settings
+from stream_router.control import proof, rules
+from stream_router.envelope import correlation_id, event_id
+from stream_router.errors import Disposition, Reason, of_call, of_entry
+from stream_router.outcomes import of_put_events
+from stream_router.pipeline.transform import Transform
+from stream_router.pipeline.tries import Tries
+from stream_router.records import Entry, Event, Record
+from tests.fakes import NO_ANSWER, entry, refused, rig
+
+ROOT = Path(__file__).parents[2] / "stream_router"
+CONTROL_PLANE_CALLS = ("describe_rule", "put_rule", "put_targets", "list_targets_by_rule", "describe_stream")
+
+
+@pytest.fixture
+def consumer(monkeypatch: pytest.MonkeyPatch) -> settings.Consumer:
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    monkeypatch.setenv("SQS_DLQ_URL", "https://sqs.eu-central-1.amazonaws.com/1/q")
+    return settings.load(settings.Consumer)
+
+
+def _event(body: dict[str, Any]) -> Event:
+    raw = orjson.dumps(body)
+    record = Record(envelope.seal(event_id("hmac", "d", 0, raw), "delivery", 1_764_000_000_000, raw), 1)
+    found = envelope.open_record(record)[0]
+    assert isinstance(found, Event)
+    return found
+
+
+def _body(**changes: Any) -> dict[str, Any]:
+    return {
+        "interactionId": "i",
+        "conversationId": "c",
+        "eventType": "interaction.created",
+        "timestamp": "2026-11-24T10:30:00.123+01:00",
+        "payload": {"text": "ありがとう"},
+    } | changes
+
+
+def _sources(*parts: str) -> Iterator[tuple[Path, ast.AST]]:
+    for part in parts:
+        path = ROOT / part
+        for one in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            yield one, ast.parse(one.read_text("utf-8"))
+
+
+def test_25_entries_a_call_are_never_sent_to_a_classic_bus(consumer: settings.Consumer) -> None:
+    """A classic bus refuses more than 10; 25 is asked for by default, and the bus's own ceiling wins."""
+    assert consumer.max_entries == 25
+    assert consumer.entries_per_call == 10
+    v2 = "arn:aws:events:eu-central-1:1:event-busv2/b/0123456789012345678901234"
+    assert consumer.model_copy(update={"event_bus": v2}).entries_per_call == 25
+    pipeline = rig()
+    pipeline.router.publisher.submit([entry(n) for n in range(25)])
+    pipeline.drain()
+    assert [len(call) for call in pipeline.bus.calls] == [10, 10, 5]
+
+
+def test_jitter_comes_from_a_function_that_exists() -> None:
+    """`math.random` does not: the first retry of the article's script raised AttributeError."""
+    for path, tree in _sources("."):
+        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == "random"]
+        assert not [c for c in calls if isinstance(c.value, ast.Name) and c.value.id == "math"], path
+    tries = Tries()
+    tries.failed_itself(100.0)
+    assert tries.next_own_at(100.0, 4, lambda: 0.0) == 100.0
+    assert tries.next_own_at(100.0, 4, lambda: 0.5) == 100.5
+
+
+def test_a_call_without_any_answer_is_handled() -> None:
+    """The article read `response` in its except branch, where it is not bound: a time-out was an UnboundLocalError."""
+    pipeline = rig()
+    answers = [NO_ANSWER]
+    pipeline.bus.judge = lambda call: answers.pop() if answers else pipeline.bus.accept(call)
+    pipeline.router.publisher.submit([entry(1)])
+    pipeline.drain()
+    assert len(pipeline.bus.calls) == 2
+    assert len(pipeline.books.delivered) == 1
+
+
+def test_an_entry_that_failed_in_an_accepted_call_is_retried_alone() -> None:
+    """The article counted partial failures and forgot the events."""
+    pipeline = rig()
+    first = [True]
+
+    def judge(call: Any) -> Any:
+        codes = ["InternalFailure" if first[0] and n == 4 else "" for n in range(len(call))]
+        first[0] = False
+        return pipeline.bus.answer(call, codes)
+
+    pipeline.bus.judge = judge
+    pipeline.router.publisher.submit([entry(n) for n in range(10)])
+    pipeline.drain()
+    assert [len(call) for call in pipeline.bus.calls] == [10, 1]
+    assert len(pipeline.books.delivered) == 10
+    assert not pipeline.books.dead
+
+
+def test_an_entry_that_can_never_succeed_is_a_dead_letter() -> None:
+    """The article's partial failures reached no dead-letter queue."""
+    pipeline = rig()
+    pipeline.bus.judge = lambda call: pipeline.bus.answer(call, ["MalformedDetail"] + [""] * (len(call) - 1))
+    pipeline.router.publisher.submit([entry(n) for n in range(3)])
+    pipeline.drain()
+    assert [letter.reason for letter in pipeline.books.dead] == [Reason.REFUSED]
+    assert len(pipeline.queue.bodies) == 1
+
+
+def test_throttling_is_known_by_its_code_not_by_429() -> None:
+    """EventBridge throttles with HTTP 400 (or 200 and a code on the entry); a check for 429 never fires."""
+    assert of_call("ThrottlingException", 400) is Disposition.HOLD
+    assert of_entry("ThrottlingException") is Disposition.HOLD
+    pipeline = rig()
+    throttled = [refused("ThrottlingException", 400)] * 3
+    pipeline.bus.judge = lambda call: throttled.pop() if throttled else pipeline.bus.accept(call)
+    pipeline.router.publisher.submit([entry(1)])
+    pipeline.drain()
+    assert len(pipeline.books.delivered) == 1
+    assert not pipeline.books.dead
+
+
+def test_a_dead_letter_holds_the_event_itself_as_json() -> None:
+    """The article sent `str()` of AWS's result entries: neither the event nor JSON."""
+    pipeline = rig()
+    pipeline.bus.judge = lambda call: pipeline.bus.answer(call, ["MalformedDetail"])
+    bad = entry(7)
+    pipeline.router.publisher.submit([bad])
+    pipeline.drain()
+    (letter,) = pipeline.queue.bodies
+    record: Any = letter["record"]
+    assert base64.b64decode(record["data"]) == bad.event.raw
+    assert letter["schema"] == "stream-router.dead-letter/1"
+
+
+def test_only_exceptions_that_exist_are_caught() -> None:
+    """`client.exceptions.InvalidTargetException` does not: looking it up raised AttributeError in the except line."""
+    real: set[str] = set()
+    for service in ("events", "sqs", "kinesis", "sts", "dynamodb", "cloudwatch"):
+        client = boto3.client(
+            service,
+            region_name="us-east-1",
+            aws_access_key_id="x",
+            aws_secret_access_key="x",
+        )
+        real |= {name for name in dir(client.exceptions) if name[0].isupper()}
+    caught = {
+        node.attr
+        for _, tree in _sources("control", "local", "aws", "metrics")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute) and node.value.attr == "exceptions"
+    }
+    assert caught <= real
+    assert "InvalidTargetException" not in real
+
+
+def test_an_entrys_size_is_counted_in_bytes(consumer: settings.Consumer) -> None:
+    """`len()` of a text counts characters: a Japanese payload is three times as large on the wire."""
+    transform = Transform(consumer, lambda: time.time() * 1000)
+    made = transform(_event(_body(payload={"text": "ありがとう" * 1000})))
+    assert isinstance(made, Entry)
+    expected = 14 + len(b"nice.cxone.webhook") + len(made.detail_type.encode()) + len(made.detail)
+    assert made.size_bytes == expected
+    assert made.size_bytes > len(made.detail.decode()) + 10_000 - 100
+
+
+def test_the_event_path_imports_no_boto3() -> None:
+    """The article called blocking boto3 inside async functions: one event at a time, whatever the loop."""
+    for path, tree in _sources("receiver", "pipeline"):
+        names = [
+            name
+            for node in ast.walk(tree)
+            for name in (
+                [alias.name for alias in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module or ""]
+                if isinstance(node, ast.ImportFrom)
+                else []
+            )
+        ]
+        assert not [name for name in names if name.split(".")[0] == "boto3"], path
+
+
+def test_no_event_costs_a_control_plane_call() -> None:
+    """The article asked DescribeRule for every event: one call of a quota of 50 a second."""
+    for path, _ in _sources("receiver", "pipeline", "consumer", "aws"):
+        text = path.read_text("utf-8")
+        assert not [call for call in CONTROL_PLANE_CALLS if f".{call}(" in text], path
+
+
+def test_the_region_is_the_one_that_was_set(consumer: settings.Consumer) -> None:
+    """The article's main ignored its own configuration and wrote us-east-1 into every event."""
+    transform = Transform(consumer, lambda: 0.0)
+    made = transform(_event(_body()))
+    assert isinstance(made, Entry)
+    assert orjson.loads(made.detail)["metadata"]["region"] == "eu-central-1"
+    for path, _ in _sources("receiver", "pipeline", "consumer", "aws", "control", "metrics"):
+        code = [line.partition("#")[0] for line in path.read_text("utf-8").splitlines() if '"""' not in line]
+        assert not [line for line in code if '"us-east-1"' in line], path
+
+
+def test_a_rule_that_matches_none_of_our_events_cannot_be_written(consumer: settings.Consumer) -> None:
+    """The article's rule asked for a `detail` field that its events did not have."""
+    types = consumer.event_type_list
+    pattern = rules.pattern(types)
+    for made in proof.sample_entries(types, 0):
+        detail = orjson.loads(made.detail)
+        assert pattern["source"] == [rules.SOURCE]
+        assert made.detail_type in pattern["detail-type"]
+        assert all(detail[key].startswith(test[0]["prefix"]) for key, test in pattern["detail"].items())
+
+
+def test_the_timestamp_is_truly_normalised(consumer: settings.Consumer) -> None:
+    """The article wrote a `Z` behind a local time."""
+    made = Transform(consumer, lambda: 0.0)(_event(_body()))
+    assert isinstance(made, Entry)
+    assert orjson.loads(made.detail)["eventTimestamp"] == "2026-11-24T09:30:00.123Z"
+
+
+def test_the_correlation_id_is_the_same_in_every_copy(consumer: settings.Consumer) -> None:
+    """The article drew a new one for each attempt, so no copy could be told for one."""
+    transform = Transform(consumer, lambda: time.time() * 1000)
+    copies = [transform(_event(_body())) for _ in range(2)]
+    ids = {(d["eventId"], d["correlationId"]) for d in (orjson.loads(c.detail) for c in copies if isinstance(c, Entry))}
+    ((identity, correlation),) = ids
+    assert correlation == correlation_id(identity)
+
+
+def test_nothing_is_called_masked_that_was_not(consumer: settings.Consumer) -> None:
+    """The article stamped `pii-masked` on every event and masked nothing."""
+    assert consumer.masking == "off"
+    made = Transform(consumer, lambda: 0.0)(_event(_body()))
+    assert isinstance(made, Entry)
+    assert orjson.loads(made.detail)["metadata"]["complianceTag"] == "unmasked"
+
+
+def test_every_limit_is_aws_own() -> None:
+    """The article's 25 and 256 KB were guesses: ours come from the service's model, or name their source."""
+    assert limits.bus_ceiling("default") == 10
+    text = (ROOT / "limits.py").read_text("utf-8")
+    assert text.count("Source") >= 8
+
+
+def test_a_200_with_failures_inside_is_read_entry_by_entry() -> None:
+    """The article took HTTP 200 for success."""
+    pipeline = rig()
+    answer = pipeline.bus.answer([entry(1), entry(2)], ["", "InternalFailure"])
+    outcomes = of_put_events(answer, 2)
+    assert isinstance(outcomes, list)
+    assert [outcome.disposition for outcome in outcomes] == [None, Disposition.RETRY]
+
+
+def test_there_is_a_receiver() -> None:
+    """The article had none: its script read a stream that nothing filled."""
+    from stream_router.cli import app
+    from stream_router.receiver.__main__ import run
+
+    assert "receive" in [command.callback.__name__ for command in app.registered_commands if command.callback]
+    assert callable(run)
