@@ -125,14 +125,16 @@ def _from_envelope(record: Record, line: int, raw: bytes, value: dict[str, objec
     if value["v"] != VERSION:
         event = _foreign(record, line, raw, None, 0)
         return DeadLetter(event, Reason.UNSUPPORTED_VERSION, "UnsupportedVersion", "the envelope's version is unknown")
-    if not _is_identity(identity) or not _is_time(received_at) or value.get("idFrom") not in ("delivery", "content"):
-        event = _foreign(record, line, raw, None, 0)
-        return DeadLetter(event, Reason.MALFORMED_JSON, "MalformedEnvelope", "an envelope's field has a wrong form")
-    return Event(record, line, raw, str(identity), str(value["idFrom"]), received_at, value["body"])
-
-
-def _is_identity(value: object) -> bool:
-    return type(value) is str and _IDENTITY.fullmatch(value) is not None
+    id_from = value.get("idFrom")
+    if (
+        type(identity) is str
+        and _IDENTITY.fullmatch(identity)
+        and _is_time(received_at)
+        and (id_from == "delivery" or id_from == "content")  # noqa: PLR1714 - it also tells the type
+    ):
+        return Event(record, line, raw, identity, id_from, received_at, value["body"])
+    event = _foreign(record, line, raw, None, 0)
+    return DeadLetter(event, Reason.MALFORMED_JSON, "MalformedEnvelope", "an envelope's field has a wrong form")
 
 
 def _is_time(value: object) -> TypeGuard[int]:

@@ -29,7 +29,18 @@ Done = Callable[[Answer], None]
 class _Easy:
     """A pooled easy handle and what its current call has collected."""
 
-    __slots__ = ("body", "credentials", "curl", "done", "header_lines", "path", "skewed", "started", "target")
+    __slots__ = (
+        "body",
+        "credentials",
+        "curl",
+        "done",
+        "header_lines",
+        "path",
+        "skewed",
+        "started",
+        "target",
+        "timeout_ms",
+    )
 
     def __init__(self, curl: pycurl.Curl, target: Target) -> None:
         self.curl = curl
@@ -41,6 +52,9 @@ class _Easy:
         self.header_lines: list[bytes] = []
         self.done: Done | None = None
         self.started = 0.0
+        self.timeout_ms = 0
+        curl.setopt(pycurl.WRITEFUNCTION, self.body.append)
+        curl.setopt(pycurl.HEADERFUNCTION, self.header_lines.append)
 
 
 class Transport:
@@ -78,10 +92,12 @@ class Transport:
             easy.path = path
             curl.setopt(pycurl.URL, target.url + path)
         curl.setopt(pycurl.POSTFIELDS, body)
-        curl.setopt(pycurl.TIMEOUT_MS, max(1, int(timeout_s * 1000)))
-        easy.body, easy.header_lines = [], []
-        curl.setopt(pycurl.WRITEFUNCTION, easy.body.append)
-        curl.setopt(pycurl.HEADERFUNCTION, easy.header_lines.append)
+        timeout_ms = max(1, int(timeout_s * 1000))
+        if timeout_ms != easy.timeout_ms:
+            easy.timeout_ms = timeout_ms
+            curl.setopt(pycurl.TIMEOUT_MS, timeout_ms)
+        easy.body.clear()
+        easy.header_lines.clear()
         easy.done, easy.started = done, time.monotonic()
         self._busy[curl] = easy
         self._multi.add_handle(curl)

@@ -4,6 +4,7 @@ The daemon (a JVM) leases shards and starts one child for each. A child that die
 shard of this host; so the supervisor never gives up, and waits longer each time that it happens soon again.
 """
 
+import contextlib
 import logging
 import os
 import queue
@@ -21,7 +22,7 @@ from stream_router import logs
 from stream_router.aws.endpoints import session as botocore_session
 from stream_router.consumer import die_with_parent, java, processes, properties
 from stream_router.consumer.bus_proof import BusProver, Proof, describer
-from stream_router.consumer.state import FATAL, StateDir
+from stream_router.consumer.state import ENDING, FATAL, StateDir
 from stream_router.settings import EX_CONFIG, Consumer, SettingsError
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,13 @@ STABLE_S = 60.0
 
 BEYOND_GRACE_S = 5.0
 """How long after the daemon's own grace it is killed."""
+
+LOOK_EVERY_S = 0.5
+"""How often a running daemon is looked at: whether it has begun to end by itself."""
+
+CRASH_GRACE_S = 5.0
+"""What the other shards get when one shard's child died. The daemon would wait for the dead one as long as its whole
+grace lasts, with every shard of this host standing still."""
 
 ORPHAN_PATIENCE_S = 2.0
 """How long children may outlive their JVM: they notice by themselves, and send nothing more."""
@@ -86,7 +94,14 @@ def command(jvm: Path, rendered: properties.Rendered, daemon_properties: Path) -
     """What starts the JVM: it dies with this process, logs by our logback.xml, reads the rendered properties."""
     return [
         *(sys.executable, "-S", die_with_parent.__file__, str(os.getpid())),
-        *(str(jvm), *rendered.jvm_options, "-cp", java.class_path(), java.DAEMON_CLASS),
+        *(
+            str(jvm),
+            *rendered.jvm_options,
+            f"-Dstream_router.state={daemon_properties.parent}",
+            "-cp",
+            java.class_path(),
+            java.DAEMON_CLASS,
+        ),
         *("--log-configuration", str(properties.shipped("logback.xml"))),
         *("--properties-file", str(daemon_properties)),
     ]
@@ -157,6 +172,7 @@ class Supervisor:
 
     def _run_jvm(self) -> Exited | None:
         """Start the JVM and wait for its end; None where a signal asked for it."""
+        self._state.discard(ENDING)
         jvm = subprocess.Popen(
             self._command,
             env=self._environment,
@@ -165,10 +181,20 @@ class Supervisor:
             start_new_session=True,  # so that Ctrl-C reaches this process alone, which knows how to drain
         )
         threading.Thread(target=lambda: self._happenings.put(Exited(jvm.wait())), daemon=True).start()
-        happened = self._happenings.get()
-        if isinstance(happened, Exited):
-            return happened
-        self._drain(jvm.pid)
+        while True:
+            happened = self._next(LOOK_EVERY_S)
+            if isinstance(happened, Exited):
+                return happened
+            if happened is not None:
+                self._drain(jvm.pid)
+                return None
+            if self._state.read(ENDING):
+                return self._hasten(jvm.pid)
+
+    def _next(self, timeout_s: float) -> Happening | None:
+        """What happens next, None where nothing does for so long."""
+        with contextlib.suppress(queue.Empty):
+            return self._happenings.get(timeout=max(0.0, timeout_s))
         return None
 
     def _drain(self, jvm: int) -> None:
@@ -177,18 +203,33 @@ class Supervisor:
         processes.send(processes.children(jvm), signal.SIGTERM)
         processes.send([jvm], signal.SIGTERM)
         log.info("draining", extra={"graceS": self._grace_s})
-        try:
-            happened = self._happenings.get(timeout=self._grace_s + BEYOND_GRACE_S)
-        except queue.Empty:
-            log.warning("the daemon did not end within its grace and is killed; its last records will come again")
-        else:
+        happened = self._next(self._grace_s + BEYOND_GRACE_S)
+        if isinstance(happened, Exited):
+            log.info("drained")
+            return
+        why = "its grace is over" if happened is None else "a second signal came"
+        log.warning("the daemon is killed: %s; its last records will come again", why)
+        self._kill(jvm)
+
+    def _hasten(self, jvm: int) -> Exited | None:
+        """A child died, and the daemon ends: give the other children a moment, then end it; None after a signal."""
+        log.warning("a child died, the daemon ends", extra={"graceS": CRASH_GRACE_S})
+        processes.send(processes.children(jvm), signal.SIGTERM)
+        until = time.monotonic() + CRASH_GRACE_S
+        while (left_s := until - time.monotonic()) > 0 and processes.children(jvm):
+            happened = self._next(min(left_s, 0.1))
             if isinstance(happened, Exited):
-                log.info("drained")
-                return
-            log.warning("a second signal: the daemon is killed; its last records will come again")
+                return happened
+            if happened is not None:
+                self._kill(jvm)
+                return None
+        return self._kill(jvm)
+
+    def _kill(self, jvm: int) -> Exited:
         processes.send([jvm], signal.SIGKILL)
-        while not isinstance(self._happenings.get(), Exited):
+        while not isinstance(happened := self._happenings.get(), Exited):
             pass
+        return happened
 
     def _wait_to_restart(self, ended: Exited, ran_s: float) -> bool:
         """Wait as long as the restarts before demand, with jitter; False where a signal came meanwhile."""
@@ -201,8 +242,4 @@ class Supervisor:
             f"killed by {signal.Signals(-ended.status).name}" if ended.status < 0 else f"exit status {ended.status}",
             extra={"ranS": round(ran_s, 1), "waitS": round(wait_s, 2)},
         )
-        try:
-            self._happenings.get(timeout=wait_s)
-        except queue.Empty:
-            return True
-        return False
+        return self._next(wait_s) is None

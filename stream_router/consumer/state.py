@@ -14,6 +14,9 @@ from stream_router.settings import SettingsError
 
 BUS_PROOF = "bus-proof"
 FATAL = "fatal"
+ENDING = "daemon-ending"
+"""Written by the daemon's log when it begins to shut down, whatever the reason."""
+
 WORKER_ID = "worker-id"
 
 

@@ -90,8 +90,8 @@ class DeadLetters:
     def is_full(self, items: Sequence[Message]) -> bool:
         return len(items) >= limits.SQS_BATCH_MAX
 
-    def size_bytes(self, item: Message) -> int:
-        return item.size_bytes
+    def size_bytes(self, items: Sequence[Message]) -> int:
+        return sum(item.size_bytes for item in items)
 
     def key(self, item: Message) -> int:
         return id(item)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from stream_router.errors import Disposition, Reason
-from stream_router.outcomes import Answer, Outcome, Refusal
+from stream_router.outcomes import ACCEPTED, Answer, Outcome, Refusal
 from stream_router.pipeline.gate import Gate
 from stream_router.pipeline.suspects import FEW, Suspects
 from stream_router.pipeline.tries import SPREAD_S, Tries
@@ -55,8 +55,8 @@ class Destination(Protocol[T]):
     def is_full(self, items: Sequence[T]) -> bool:
         """Whether a call of `items` is worth sending though more may come."""
 
-    def size_bytes(self, item: T) -> int:
-        """What an item counts against the bytes in flight."""
+    def size_bytes(self, items: Sequence[T]) -> int:
+        """What a call of `items` counts against the bytes in flight."""
 
     def key(self, item: T) -> Hashable:
         """An item's identity in the engine's books."""
@@ -165,7 +165,7 @@ class Dispatcher(Generic[T]):
         return []
 
     def _start(self, items: list[T]) -> None:
-        size = sum(map(self._to.size_bytes, items))
+        size = self._to.size_bytes(items)
         self._calls += 1
         self._items_in_flight += len(items)
         self._bytes_in_flight += size
@@ -178,7 +178,7 @@ class Dispatcher(Generic[T]):
         result = self._to.read(answer, items)
         if isinstance(result, Refusal):
             self._call_refused(items, result)
-        elif all(outcome.disposition is None for outcome in result):
+        elif result.count(ACCEPTED) == len(result):
             self._accept(items)
         else:
             self._partly(items, result)

@@ -73,8 +73,8 @@ class Offload:
     def is_full(self, items: Sequence[Upload]) -> bool:
         return bool(items)
 
-    def size_bytes(self, item: Upload) -> int:
-        return len(item.data)
+    def size_bytes(self, items: Sequence[Upload]) -> int:
+        return sum(len(item.data) for item in items)
 
     def key(self, item: Upload) -> int:
         return id(item)

@@ -1,7 +1,7 @@
 """Packs entries into PutEvents calls: in order, as many as a call may carry, by AWS's size formula."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from stream_router.records import Entry
@@ -14,13 +14,13 @@ class CallLimits(NamedTuple):
     bytes: int
 
 
-def fits(entries: Iterable[Entry], limits: CallLimits) -> tuple[list[Entry], list[Entry]]:
+def fits(entries: Sequence[Entry], limits: CallLimits) -> tuple[list[Entry], list[Entry]]:
     """The entries that a call can carry, and those that no call can (each in order)."""
-    fitting: list[Entry] = []
-    oversize: list[Entry] = []
-    for entry in entries:
-        (fitting if entry.size_bytes <= limits.bytes else oversize).append(entry)
-    return fitting, oversize
+    most = limits.bytes
+    fitting = [entry for entry in entries if entry.size_bytes <= most]
+    if len(fitting) == len(entries):
+        return fitting, []
+    return fitting, [entry for entry in entries if entry.size_bytes > most]
 
 
 def take(ready: deque[Entry], limits: CallLimits) -> list[Entry]:
@@ -31,10 +31,11 @@ def take(ready: deque[Entry], limits: CallLimits) -> list[Entry]:
     """
     taken: list[Entry] = []
     room = limits.bytes
-    while ready and len(taken) < limits.entries:
-        size = ready[0].size_bytes
-        if size > room and taken:
+    for _ in range(min(limits.entries, len(ready))):
+        entry = ready.popleft()
+        room -= entry.size_bytes
+        if room < 0 and taken:
+            ready.appendleft(entry)
             break
-        room -= size
-        taken.append(ready.popleft())
+        taken.append(entry)
     return taken

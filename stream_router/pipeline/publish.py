@@ -78,8 +78,8 @@ class Publisher:
     def is_full(self, items: Sequence[Entry]) -> bool:
         return len(items) >= self.limits.entries
 
-    def size_bytes(self, item: Entry) -> int:
-        return item.size_bytes
+    def size_bytes(self, items: Sequence[Entry]) -> int:
+        return sum([item.size_bytes for item in items])
 
     def key(self, item: Entry) -> tuple[int, int, int]:
         record = item.event.record
@@ -95,7 +95,7 @@ class Publisher:
         """Whether the bus refused the call for its size; then calls are smaller from now on."""
         if not _ABOUT_SIZE.search(refusal.message) and refusal.code != "Http413":
             return False
-        half = sum(item.size_bytes for item in items) // 2
+        half = self.size_bytes(items) // 2
         if half < self.limits.bytes:
             log.warning("the bus takes smaller calls than documented", extra={"limit_bytes": half})
             self.limits = self.limits._replace(bytes=max(1, half))
@@ -103,7 +103,8 @@ class Publisher:
 
     def accepted(self, items: Sequence[Entry]) -> None:
         for item in items:
-            item.event.settle()
+            event = item.event
+            event.record.settle(event.line)
         self._books.accepted(items)
         self._next_in_lanes(items)
 

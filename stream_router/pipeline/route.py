@@ -1,6 +1,6 @@
 """Read this first: what becomes of every record. Ten lines, called once a micro-batch."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from stream_router.envelope import open_record
@@ -35,12 +35,13 @@ class Router:
 
     def route(self, records: Iterable[Record]) -> None:
         """Take charge of every event of `records`; each settles in its record's books once it is through."""
-        self.route_found(found for record in records for found in open_record(record))
+        self.route_found([found for record in records for found in open_record(record)])
 
-    def route_found(self, found: Iterable[Event | DeadLetter]) -> None:
+    def route_found(self, found: Sequence[Event | DeadLetter]) -> None:
         """Take charge of what was found in records whose books are open."""
-        events, malformed, _ = split(found)
-        entries, rejected, dropped = split(self.transform(event) for event in events)
+        events, malformed, _ = split(found, Event)
+        transform = self.transform
+        entries, rejected, dropped = split([transform(event) for event in events], Entry)
         fitting, oversize = fits(entries, self.publisher.limits)
         self.dead_letters.submit([*malformed, *rejected])
         for entry in oversize:
@@ -93,16 +94,10 @@ class Router:
         return min(part.engine.wait_s(longest) for part in parts if part)
 
 
-def split(found: Iterable[T | DeadLetter | Dropped]) -> tuple[list[T], list[DeadLetter], list[Dropped]]:
-    """Values, rejections and drops, each in order."""
-    values: list[T] = []
-    rejected: list[DeadLetter] = []
-    dropped: list[Dropped] = []
-    for one in found:
-        if type(one) is DeadLetter:
-            rejected.append(one)
-        elif type(one) is Dropped:
-            dropped.append(one)
-        else:
-            values.append(one)  # type: ignore[arg-type]
-    return values, rejected, dropped
+def split(found: Sequence[T | DeadLetter | Dropped], kind: type[T]) -> tuple[list[T], list[DeadLetter], list[Dropped]]:
+    """Values of `kind`, rejections and drops, each in order."""
+    values = [one for one in found if type(one) is kind]
+    if len(values) == len(found):
+        return values, [], []
+    rejected = [one for one in found if type(one) is DeadLetter]
+    return values, rejected, [one for one in found if type(one) is Dropped]
