@@ -34,7 +34,7 @@ def _check_carefully(event: Event) -> None:
     try:
         _READER.decode(event.raw.decode())
     except RecursionError:
-        raise mismatch("TooDeep", "the event nests too deep") from None
+        raise mismatch("TooDeep", "the event nests deeper than can be read") from None
 
 
 def _integer(text: str) -> int:

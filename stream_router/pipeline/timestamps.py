@@ -63,7 +63,7 @@ def _from_moment(moment: datetime, zone: tzinfo | None) -> tuple[str, float]:
 
 
 def _from_number(number: float, milliseconds_from: int = _MILLISECONDS_FROM) -> tuple[str, float]:
-    time_s = number / 1000 if number >= milliseconds_from else number
+    time_s = number / 1000 if number >= milliseconds_from else float(number)
     if not 0 <= time_s < LATEST_S:
         raise ValueError("is before 1970 or after 9999")
     return iso(int(time_s * 1000 + 0.0005)), time_s

@@ -9,7 +9,7 @@ import orjson
 from stream_router import limits
 from stream_router.envelope import correlation_id, seal
 from stream_router.errors import Reason
-from stream_router.pipeline import mapping, policy
+from stream_router.pipeline import deep, mapping, policy
 from stream_router.pipeline.mask import Parts, Policy
 from stream_router.pipeline.rejection import Rejected, mismatch
 from stream_router.pipeline.timestamps import IsoMs
@@ -45,9 +45,8 @@ class Transform:
         self._fixed_bytes = {name: _fixed_bytes(name) for name in settings.event_type_list}
         self._unroutable = settings.unroutable
         self._received_iso, self._processed_iso = IsoMs(), IsoMs()
-        self._metadata = orjson.Fragment(
-            orjson.dumps(_metadata(settings.aws_region, self.policy) | dict(config.metadata))
-        )
+        self._plain_metadata = _metadata(settings.aws_region, self.policy) | dict(config.metadata)
+        self._metadata = orjson.Fragment(orjson.dumps(self._plain_metadata))
 
     def __call__(self, event: Event) -> Entry | DeadLetter | Dropped:
         try:
@@ -98,8 +97,8 @@ class Transform:
             detail["extensions"] = extensions
         try:
             text = orjson.dumps(detail)
-        except TypeError:
-            raise mismatch("TooDeep", "the event nests too deep") from None
+        except TypeError:  # the only thing that orjson cannot write of what it has read is deep nesting
+            text = deep.dumps({**detail, "metadata": self._plain_metadata})
         size_bytes = (self._fixed_bytes.get(event_type) or _fixed_bytes(event_type)) + len(text)
         return Entry(event, event_type, text, time_s, size_bytes, conversation_id or "")
 

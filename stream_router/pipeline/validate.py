@@ -96,11 +96,10 @@ def _fields(shape: Shape, body: dict[str, Any]) -> dict[str, Any]:
         return FIELDS.validate_python(_mapped(shape, body))  # type: ignore[no-any-return]
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        name, kind = first["loc"][0], first["type"]
-        code = "MissingField" if kind == "missing" else "WrongType"
-        raise mismatch(
-            code, f"{shape.name}: {name} is {'missing' if kind == 'missing' else 'wrong'} ({kind})"
-        ) from None
+        name = first["loc"][0]  # one of the schema's own names, never the event's
+        if first["type"] == "missing":
+            raise mismatch("MissingField", f"{shape.name}: {name} is missing") from None
+        raise mismatch("WrongType", f"{shape.name}: {name}: {first['msg']}") from None
 
 
 def _mapped(shape: Shape, body: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,89 @@
+"""Golden files: what comes in, and the exact entries that leave, for each preset and for a shape of one's own."""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from stream_router.control.rules import pattern
+from stream_router.envelope import open_record, seal
+from stream_router.pipeline.transform import SOURCE, Transform
+from stream_router.records import DeadLetter, Dropped, Entry, Event, Record
+from tests.events import IDENTITY, NOW_MS, RECEIVED_MS, consumer
+
+DATA = Path(__file__).parents[1] / "data"
+FILES = sorted(DATA.glob("golden-*.json"))
+
+
+def cases() -> list[Any]:
+    return [
+        pytest.param(case, id=f"{file.stem.removeprefix('golden-')}: {case['name']}")
+        for file in FILES
+        for case in json.loads(file.read_text())
+    ]
+
+
+def run(case: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The case's input through a transform, in the golden files' form."""
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as config:
+        config.write(case.get("config", ""))
+        config.flush()
+        transform = Transform(consumer(config=Path(config.name), **case.get("settings", {})), lambda: NOW_MS)
+    if "record" in case:
+        data = case["record"].encode()
+    else:
+        body = case["raw"].encode() if "raw" in case else orjson.dumps(case["body"])
+        data = seal(IDENTITY, "delivery", RECEIVED_MS, body)
+    found = open_record(Record(data, 1, arrived_at_ms=RECEIVED_MS))
+    return [_shown(transform(item) if isinstance(item, Event) else item) for item in found]
+
+
+def _shown(result: Entry | DeadLetter | Dropped) -> dict[str, Any]:
+    if isinstance(result, Entry):
+        return {
+            "detailType": result.detail_type,
+            "time": result.time_s,
+            "sizeBytes": result.size_bytes,
+            "orderKey": result.order_key,
+            "detail": result.detail.decode(),
+        }
+    assert isinstance(result, DeadLetter)
+    return {"deadLetter": result.reason, "code": result.code, "message": result.message}
+
+
+def matches(wanted: Any, given: Any) -> bool:
+    """Whether an event matches a rule's pattern: exact values and prefixes, which is all that our rule uses."""
+    if isinstance(wanted, dict):
+        return isinstance(given, dict) and all(matches(below, given.get(key)) for key, below in wanted.items())
+    return any(
+        isinstance(given, str) and given.startswith(one["prefix"]) if isinstance(one, dict) else given == one
+        for one in wanted
+    )
+
+
+def test_every_preset_has_enough_cases() -> None:
+    """At least ten inputs for each preset, and a shape that configuration alone describes."""
+    sizes = {file.stem.removeprefix("golden-"): len(json.loads(file.read_text())) for file in FILES}
+    assert all(sizes[name] >= 10 for name in ("default", "cxone-digital", "cxone-data-stream"))
+    assert sizes["own-shape"] >= 1
+
+
+@pytest.mark.parametrize("case", cases())
+def test_input_gives_exactly_the_golden_entries(case: Mapping[str, Any]) -> None:
+    """The entry's every byte, its time, its size and its order key; or the dead letter's reason and words."""
+    assert run(case) == case["gives"]
+
+
+@pytest.mark.parametrize("case", cases())
+def test_entries_match_the_rule_that_setup_writes(case: Mapping[str, Any]) -> None:
+    """What is published under the default settings comes through the rule; what is published beside it does not."""
+    rule = pattern(consumer().event_type_list)
+    for given in case["gives"]:
+        if "deadLetter" in given:
+            continue
+        event = {"source": SOURCE, "detail-type": given["detailType"], "detail": json.loads(given["detail"])}
+        assert matches(rule, event) == (case.get("settings", {}).get("unroutable") != "publish")
