@@ -11,8 +11,8 @@ from stream_router import settings
 from stream_router.aws.clients import Clients
 from stream_router.control import setup
 from stream_router.control.steps import Say
-from stream_router.local import stack, traffic, watchdog
-from stream_router.local.environment import ACCOUNT, MARK, REGION, free_port
+from stream_router.local import leases, stack, traffic
+from stream_router.local.environment import ACCOUNT, REGION, free_port
 from stream_router.local.programs import Program, Programs
 
 TARGET_QUEUE = "demo-target"
@@ -20,7 +20,8 @@ SHARDS = 2
 RECEIVER_START_S = 30.0
 CONSUMER_START_S = 90.0
 CONSUMER_STOP_S = 40.0
-_CHILD = ["-m", "stream_router.consumer"]
+TAKEN_UP = '"message":"shard taken up"'
+"""What each child logs as soon as the daemon gives it its shard."""
 
 
 class Pipeline(NamedTuple):
@@ -47,11 +48,12 @@ def start(programs: Programs, say: Say) -> Pipeline:
     wanted = settings.load(settings.Setup, target_arn=f"arn:aws:sqs:{REGION}:{ACCOUNT}:{TARGET_QUEUE}", shards=SHARDS)
     made = setup.ensure(wanted, clients, lambda line: say(f"  {line}"), plan=False)
     assert made.dead_letters_url is not None, "only a plan makes nothing"
+    leases.seed(clients.kinesis, clients.dynamodb, wanted.stream, wanted.application)
     state_dir = programs.folder / "state"
     consumer = _start_consumer(programs, endpoint, made.dead_letters_url, state_dir)
     receiver, url, secret = _start_receiver(programs, endpoint)
     say(f"the receiver serves at {url}")
-    consumer.wait_ready(lambda: _children(programs.mark) >= SHARDS, CONSUMER_START_S)
+    consumer.wait_ready(lambda: consumer.log.read_text("utf-8", "replace").count(TAKEN_UP) >= SHARDS, CONSUMER_START_S)
     say(f"the KCL daemon runs {SHARDS} children, one a shard")
     return Pipeline(
         endpoint, clients, receiver, consumer, url, secret, target, made.dead_letters_url, wanted.stream, state_dir
@@ -93,15 +95,3 @@ def _ready(url: str) -> bool:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
-
-
-def _children(mark: str) -> int:
-    """How many of the daemon's children run."""
-    found = 0
-    for pid in watchdog.carrying(f"{MARK}={mark}".encode()):
-        try:
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
-        except OSError:
-            continue
-        found += words[1:3] == _CHILD
-    return found
