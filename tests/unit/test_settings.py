@@ -75,6 +75,8 @@ BAD: list[tuple[type[BaseSettings], str, str]] = [
     (Setup, "STREAM_ROUTER_SHARDS", "0"),
     (Cxone, "CXONE_CLIENT_ID", UNSET),
     (Cxone, "CXONE_CLIENT_SECRET", UNSET),
+    (Cxone, "CXONE_AUTH_URL", "ftp://cxone.example/token"),
+    (Cxone, "CXONE_ISSUER", "cxone.niceincontact.com"),
 ]
 
 COMMON_WORDS = {"0", "ab", "-1", "ten", "drop", "2.5"}
@@ -139,6 +141,24 @@ def test_the_region_may_come_from_where_boto3_reads_it(monkeypatch: pytest.Monke
     """AWS_DEFAULT_REGION stands in for AWS_REGION."""
     given(monkeypatch, {"SQS_DLQ_URL": QUEUE, "AWS_DEFAULT_REGION": "eu-west-1"})
     assert load(Consumer).aws_region == "eu-west-1"
+
+
+@pytest.mark.parametrize("pair", ["CXONE_CLIENT", "CXONE_ACCESS_KEY"])
+@pytest.mark.parametrize(("given_half", "missing"), [("_ID", "_SECRET"), ("_SECRET", "_ID")])
+def test_half_a_pair_of_cxone_credentials_names_the_other_half(
+    monkeypatch: pytest.MonkeyPatch, pair: str, given_half: str, missing: str
+) -> None:
+    """An id without its secret, or the other way round, is refused by the name of what is missing."""
+    given(monkeypatch, {pair + given_half: "lonely"})
+    with pytest.raises(SettingsError, match=f"^{pair}{missing}: is not set; ") as error:
+        load(Cxone)
+    assert "lonely" not in str(error.value)
+
+
+def test_an_access_key_needs_no_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NICE's key flow works without a registered application."""
+    given(monkeypatch, {"CXONE_ACCESS_KEY_ID": "k", "CXONE_ACCESS_KEY_SECRET": "s"})
+    assert load(Cxone).client_id is None
 
 
 def test_defaults_are_the_contracts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,89 @@
+"""`stream-router cxone token` and `cxone sources`: prove the credentials, check the configured event sources."""
+
+import sys
+from collections.abc import Iterator
+
+import httpx
+
+from stream_router.cxone import discovery
+from stream_router.cxone import sources as configured_sources
+from stream_router.cxone.oauth import Token, TokenSource
+from stream_router.cxone.sources import Finding
+from stream_router.cxone.web import TIMEOUT_S, Clock, CxoneError, Web
+from stream_router.settings import Cxone, load
+
+
+def token(clock: Clock | None = None) -> int:
+    """Fetch a token and say what it is good for, never the token itself. 0, or 1 where CXone gives none."""
+    settings = load(Cxone)
+    with httpx.Client(timeout=TIMEOUT_S) as client:
+        try:
+            got = TokenSource(settings, Web(client, clock or Clock()))()
+        except CxoneError as error:
+            return _fail(error)
+    scopes = "scopes not told" if got.scopes is None else f"scopes {' '.join(sorted(got.scopes)) or 'none'}"
+    whose = f"tenant {got.tenant_id}" if got.tenant_id else "tenant not told"
+    _say(f"the credentials work: a token of {got.life_s:.0f} s, {scopes}, {whose}")
+    return 0
+
+
+def run_sources(settings: Cxone, clock: Clock) -> Iterator[Finding]:
+    """Every finding on the credentials, the tenant and each configured source. Raises SettingsError, CxoneError."""
+    configured = configured_sources.read(settings.config)
+    with httpx.Client(timeout=TIMEOUT_S) as client:
+        web = Web(client, clock)
+        got = TokenSource(settings, web)()
+        yield Finding("ok", "token", f"given for {got.life_s:.0f} s")
+        yield _scope_finding(settings, got)
+        yield _tenant_finding(settings, got, web)
+    for source in configured:
+        yield from configured_sources.check(source, settings.stream)
+    if not configured:
+        yield Finding(
+            "unknown", "sources", "none configured; add [[cxone.sources]] to the file of STREAM_ROUTER_CONFIG"
+        )
+
+
+def sources(clock: Clock | None = None) -> int:
+    """Print a line for each finding. 0, or 1 where something is wrong."""
+    settings = load(Cxone)
+    wrong = False
+    try:
+        for finding in run_sources(settings, clock or Clock()):
+            wrong = wrong or finding.verdict == "wrong"
+            _say(f"{finding.verdict:8}{finding.about}: {finding.text}")
+    except CxoneError as error:
+        return _fail(error)
+    return 1 if wrong else 0
+
+
+def _scope_finding(settings: Cxone, got: Token) -> Finding:
+    needed = set(settings.scope.split())
+    if got.scopes is None:
+        return Finding("unknown", "scopes", "CXone does not say what it granted")
+    missing = sorted(needed - got.scopes)
+    if missing:
+        return Finding("wrong", "scopes", f"{' '.join(missing)} not granted; ask NICE for them, or set CXONE_SCOPE")
+    return Finding("ok", "scopes", f"{' '.join(sorted(needed))} granted")
+
+
+def _tenant_finding(settings: Cxone, got: Token, web: Web) -> Finding:
+    """Whether the tenant's API host answers at all: any answer below 500 proves it is there."""
+    if not got.tenant_id:
+        return Finding("unknown", "tenant", "the token does not name it, so its API host cannot be looked up")
+    try:
+        found = discovery.tenant(web, settings.issuer, got.tenant_id)
+        web.send(httpx.Request("GET", found.api_endpoint), "the tenant's API host")
+    except CxoneError as error:
+        return Finding("wrong", "tenant", str(error))
+    area = f", area {found.area}" if found.area else ""
+    return Finding("ok", "tenant", f"its API host {httpx.URL(found.api_endpoint).host} answers{area}")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+
+
+def _fail(error: CxoneError) -> int:
+    sys.stderr.write(f"stream-router cxone: {error}\n")
+    return 1

@@ -1,0 +1,44 @@
+"""Where CXone is: the token endpoint, and the API host of a tenant, as its discovery documents say (FACTS 6)."""
+
+from typing import Any, NamedTuple
+
+import httpx
+
+from stream_router.cxone.web import CxoneError, Web, check_url
+
+
+class Tenant(NamedTuple):
+    """A tenant's place: the base URL of its API, and its area (empty where the document names none)."""
+
+    api_endpoint: str
+    area: str
+
+
+def token_endpoint(web: Web, issuer: str) -> str:
+    """The token endpoint that `issuer` publishes. Raises CxoneError."""
+    url = check_url(issuer.rstrip("/"), "CXONE_ISSUER") + "/.well-known/openid-configuration"
+    found = _document(web, url, "the discovery of the token endpoint").get("token_endpoint")
+    if not isinstance(found, str):
+        raise CxoneError("the discovery document names no token_endpoint; set CXONE_AUTH_URL to it")
+    return check_url(found, "the discovered token_endpoint")
+
+
+def tenant(web: Web, issuer: str, tenant_id: str) -> Tenant:
+    """Where a tenant's API is. Raises CxoneError."""
+    url = httpx.URL(issuer.rstrip("/") + "/.well-known/cxone-configuration", params={"tenantId": tenant_id})
+    found = _document(web, str(url), "the discovery of the tenant's API host")
+    endpoint = found.get("api_endpoint")
+    if not isinstance(endpoint, str):
+        raise CxoneError("the tenant's discovery document names no api_endpoint; check the tenant with NICE")
+    return Tenant(check_url(endpoint, "the tenant's api_endpoint"), str(found.get("area") or ""))
+
+
+def _document(web: Web, url: str, what: str) -> dict[str, Any]:
+    answer = web.send(httpx.Request("GET", url), what)
+    try:
+        found = answer.json()
+    except ValueError:
+        found = None
+    if answer.status_code != 200 or not isinstance(found, dict):
+        raise CxoneError(f"{what} answers {answer.status_code} and no document; set CXONE_ISSUER to your CXone region")
+    return found

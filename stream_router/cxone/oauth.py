@@ -1,0 +1,149 @@
+"""CXone access tokens: by client credentials or by access key, cached, renewed by one caller at a time."""
+
+import base64
+import binascii
+import json
+import re
+import threading
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import httpx
+
+from stream_router.cxone import discovery
+from stream_router.cxone.web import CxoneError, Web, check_url
+from stream_router.settings import Cxone
+
+ACCESS_KEY_URL = "https://na1.nice-incontact.com/authentication/v1/token/access-key"
+"""The token endpoint that needs no registered client. Source: developer.niceincontact.com, UserHubGettingStarted."""
+
+RENEW_BEFORE_S = 60.0
+"""A token is renewed this long before its end, or in the last tenth of a shorter life."""
+
+UNSTATED_LIFE_S = 300.0
+"""How long a token is used whose answer does not say."""
+
+_ERROR_CODE = re.compile(r"[a-z_]{1,40}")
+
+
+class Token(NamedTuple):
+    """An access token and what is known of it. Its repr hides it.
+
+    `renew_at` is monotonic; `scopes` is None where CXone does not say what it granted, `tenant_id` empty where the
+    token does not say whose it is.
+    """
+
+    value: str
+    life_s: float
+    renew_at: float
+    scopes: frozenset[str] | None
+    tenant_id: str
+
+    def __repr__(self) -> str:
+        return f"Token(…, life_s={self.life_s})"
+
+
+class TokenSource:
+    """Hands out a valid token. Safe to share between threads: one fetches, the others wait for its token.
+
+    Raises CxoneError where CXone refuses or cannot be reached.
+    """
+
+    def __init__(self, settings: Cxone, web: Web) -> None:
+        self._settings = settings
+        self._web = web
+        self._lock = threading.Lock()
+        self._current: Token | None = None
+
+    def __call__(self) -> Token:
+        with self._lock:
+            now = self._web.clock.monotonic()
+            if self._current is None or now >= self._current.renew_at:
+                self._current = self._fetch()
+            return self._current
+
+    def _fetch(self) -> Token:
+        started = self._web.clock.monotonic()
+        answer = self._web.send(self._request(), "the token endpoint")
+        if answer.status_code not in (200, 201):
+            raise CxoneError(_refusal(answer))
+        try:
+            body = answer.json()
+            value = body["access_token"]
+            life_s = float(body.get("expires_in") or UNSTATED_LIFE_S)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise CxoneError("the token endpoint's answer holds no token; check CXONE_AUTH_URL") from None
+        if not isinstance(value, str) or not value or not 0 < life_s < 10**9:
+            raise CxoneError("the token endpoint's answer holds no token; check CXONE_AUTH_URL")
+        renew_at = started + life_s - min(RENEW_BEFORE_S, life_s / 10)
+        return Token(value, life_s, renew_at, self._scopes(body, value), _tenant_id(body, value))
+
+    def _request(self) -> httpx.Request:
+        """The token request of the flow that the settings choose."""
+        given = self._settings
+        if given.client_id is None:
+            url = check_url(given.auth_url or ACCESS_KEY_URL, "CXONE_AUTH_URL")
+            keys = {"accessKeyId": given.access_key_id, "accessKeySecret": _secret(given.access_key_secret)}
+            return httpx.Request("POST", url, json=keys)
+        url = given.auth_url or discovery.token_endpoint(self._web, given.issuer)
+        form = {"grant_type": "client_credentials", "scope": given.scope}
+        if given.access_key_id is not None:
+            keys = {"username": given.access_key_id, "password": _secret(given.access_key_secret)}
+            form = {"grant_type": "password", **keys}
+        headers = {"Authorization": _basic(given.client_id, _secret(given.client_secret))}
+        return httpx.Request("POST", check_url(url, "CXONE_AUTH_URL"), data=form, headers=headers)
+
+    def _scopes(self, body: dict[str, Any], value: str) -> frozenset[str] | None:
+        granted = body.get("scope") or _claims(value).get("scope")
+        if isinstance(granted, str):
+            return frozenset(granted.split())
+        if isinstance(granted, list):
+            return frozenset(str(scope) for scope in granted)
+        return None
+
+
+def _secret(value: Any) -> str:
+    return str(value.get_secret_value()) if value is not None else ""
+
+
+def _basic(client_id: str, secret: str) -> str:
+    """Both parts URL-encoded, as RFC 6749 (2.3.1) wants and CXone's own clients do."""
+    pair = f"{quote(client_id, safe='')}:{quote(secret, safe='')}"
+    return "Basic " + base64.b64encode(pair.encode()).decode()
+
+
+def _refusal(answer: httpx.Response) -> str:
+    """One line for an operator: what CXone says, and the cure. Free text of the answer is not repeated."""
+    try:
+        code = str(answer.json().get("error") or "")
+    except (ValueError, AttributeError):
+        code = ""
+    said = f"{answer.status_code} {code}" if _ERROR_CODE.fullmatch(code) else str(answer.status_code)
+    if code == "invalid_scope":
+        return f"CXone refuses the scopes ({said}); set CXONE_SCOPE to what NICE granted this client"
+    if code in ("unauthorized_client", "unsupported_grant_type"):
+        return f"CXone does not give this client that grant ({said}); set CXONE_ACCESS_KEY_ID and _SECRET to use a key"
+    if answer.status_code in (400, 401, 403):
+        return f"CXone refuses the credentials ({said}); check CXONE_CLIENT_ID/_SECRET and CXONE_ACCESS_KEY_ID/_SECRET"
+    return f"the token endpoint answers {said}; check CXONE_AUTH_URL"
+
+
+def _claims(jwt: str) -> dict[str, Any]:
+    """What a JWT says, unverified: it only tells us where to look next. Empty where it is none."""
+    parts = jwt.split(".")
+    if len(parts) != 3:
+        return {}
+    try:
+        found = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except (ValueError, binascii.Error):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _tenant_id(body: dict[str, Any], value: str) -> str:
+    """The tenant, from the id token where there is one, else from the access token."""
+    for jwt in (body.get("id_token"), value):
+        found = _claims(jwt).get("tenantId") if isinstance(jwt, str) else None
+        if isinstance(found, str):
+            return found
+    return ""
