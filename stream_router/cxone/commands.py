@@ -8,9 +8,10 @@ import httpx
 from stream_router.cxone import discovery
 from stream_router.cxone import sources as configured_sources
 from stream_router.cxone.oauth import Token, TokenSource
+from stream_router.cxone.settings import Cxone
 from stream_router.cxone.sources import Finding
 from stream_router.cxone.web import TIMEOUT_S, Clock, CxoneError, Web
-from stream_router.settings import Cxone, load
+from stream_router.settings import load
 
 
 def token(clock: Clock | None = None) -> int:
@@ -39,9 +40,7 @@ def run_sources(settings: Cxone, clock: Clock) -> Iterator[Finding]:
     for source in configured:
         yield from configured_sources.check(source, settings.stream)
     if not configured:
-        yield Finding(
-            "unknown", "sources", "none configured; add [[cxone.sources]] to the file of STREAM_ROUTER_CONFIG"
-        )
+        yield Finding("unknown", "sources", "none configured; add [[cxone.sources]] to STREAM_ROUTER_CONFIG's file")
 
 
 def sources(clock: Clock | None = None) -> int:

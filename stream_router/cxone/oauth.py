@@ -11,8 +11,8 @@ from urllib.parse import quote
 import httpx
 
 from stream_router.cxone import discovery
+from stream_router.cxone.settings import Cxone
 from stream_router.cxone.web import CxoneError, Web, check_url
-from stream_router.settings import Cxone
 
 ACCESS_KEY_URL = "https://na1.nice-incontact.com/authentication/v1/token/access-key"
 """The token endpoint that needs no registered client. Source: developer.niceincontact.com, UserHubGettingStarted."""
@@ -88,8 +88,8 @@ class TokenSource:
         url = given.auth_url or discovery.token_endpoint(self._web, given.issuer)
         form = {"grant_type": "client_credentials", "scope": given.scope}
         if given.access_key_id is not None:
-            keys = {"username": given.access_key_id, "password": _secret(given.access_key_secret)}
-            form = {"grant_type": "password", **keys}
+            password = _secret(given.access_key_secret)
+            form = {"grant_type": "password", "username": given.access_key_id, "password": password}
         headers = {"Authorization": _basic(given.client_id, _secret(given.client_secret))}
         return httpx.Request("POST", check_url(url, "CXONE_AUTH_URL"), data=form, headers=headers)
 

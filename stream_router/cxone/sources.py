@@ -1,7 +1,7 @@
 """The event sources in CXone that the operator has configured, and what can be checked of them from here.
 
-They stand in the file of STREAM_ROUTER_CONFIG, one table `[[cxone.sources]]` each. CXone documents no API that lists its
-senders, so most of what decides whether an event comes cannot be asked; that is said, not passed over.
+They stand in the file of STREAM_ROUTER_CONFIG, one table `[[cxone.sources]]` each. CXone documents no API that lists
+its senders, so most of what decides whether an event comes cannot be asked; that is said, not passed over.
 """
 
 import tomllib
@@ -119,9 +119,7 @@ def check(source: Source, stream: str) -> Iterator[Finding]:
             yield Finding("unknown", source.name, text)
         else:
             yield Finding("ok", source.name, "every event type is a documented one")
-    yield Finding(
-        "unknown", source.name, "whether CXone sends here, and with which secret: CXone has no API that tells"
-    )
+    yield Finding("unknown", source.name, "whether CXone sends here, and with which secret: it has no API that tells")
 
 
 def _check_url(name: str, url: str) -> Finding:
@@ -146,7 +144,5 @@ def _check_data_stream(source: DataStreamSource, stream: str) -> Iterator[Findin
         yield Finding("ok", source.name, "account: one of NICE's")
     else:
         yield Finding("wrong", source.name, "account: is none of NICE's; the role must trust NICE's account")
-    text = (
-        "whether CXone can assume the role and writes (it starts up to 24 h after saving): only arriving records tell"
-    )
+    text = "whether CXone can assume the role and writes (up to 24 h after saving): only arriving records tell"
     yield Finding("unknown", source.name, text)

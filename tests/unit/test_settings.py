@@ -6,7 +6,8 @@ import pytest
 from pydantic_settings import BaseSettings
 
 from stream_router import settings
-from stream_router.settings import Consumer, Cxone, Receiver, SettingsError, Setup, load
+from stream_router.cxone.settings import Cxone
+from stream_router.settings import Consumer, Receiver, SettingsError, Setup, load
 
 QUEUE = "https://sqs.us-east-1.amazonaws.com/123456789012/dead"
 CONSUMER = {"AWS_REGION": "us-east-1", "SQS_DLQ_URL": QUEUE}
