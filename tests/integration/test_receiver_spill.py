@@ -1,0 +1,203 @@
+"""The spill's file: what was answered is there after a kill, for its owner's eyes only, in order, checked."""
+
+import asyncio
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stream_router.receiver.spill import Spill, adopt, file_of
+from stream_router.settings import SettingsError
+
+BUCKETS = 4
+
+
+def one_bucket(_line: bytes) -> int:
+    return 1
+
+
+def with_spill(path: Path, what: Callable[[Spill], Awaitable[Any]], buckets: int = BUCKETS) -> Any:
+    async def run() -> Any:
+        spill = Spill(path, buckets, one_bucket, asyncio.get_running_loop())
+        try:
+            return await what(spill)
+        finally:
+            spill.close()
+
+    return asyncio.run(run())
+
+
+async def ask(method: Callable[..., None], *arguments: Any) -> Any:
+    answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    method(*arguments, answer.set_result)
+    return await answer
+
+
+def test_lines_come_back_in_order_bucket_by_bucket_until_deleted(tmp_path: Path) -> None:
+    """First in, first out within a bucket; a deleted row is gone, also for the next process."""
+
+    async def scenario(spill: Spill) -> None:
+        assert await ask(spill.append, [(0, b"a"), (1, b"b"), (0, b"c")])
+        rows = await ask(spill.read, 0, 1000)
+        assert [line for _, line in rows] == [b"a", b"c"]
+        assert await ask(spill.delete, [rows[0][0]])
+        assert [line for _, line in await ask(spill.read, 0, 1000)] == [b"c"]
+
+    async def later(spill: Spill) -> list[tuple[int, int, int]]:
+        return spill.depths()
+
+    path = file_of(tmp_path, 0)
+    with_spill(path, scenario)
+    assert [(bucket, events) for bucket, events, _ in with_spill(path, later)] == [(0, 1), (1, 1)]
+
+
+def test_a_read_is_cut_by_bytes_but_never_empty(tmp_path: Path) -> None:
+    """One large row is read alone rather than not at all."""
+
+    async def scenario(spill: Spill) -> list[int]:
+        assert await ask(spill.append, [(0, b"x" * 500), (0, b"y" * 500), (0, b"z" * 500)])
+        return [len(await ask(spill.read, 0, most)) for most in (10, 501, 1002, 5000)]
+
+    assert with_spill(file_of(tmp_path, 0), scenario) == [1, 1, 2, 3]
+
+
+def modes_in(folder: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+
+
+def test_its_files_are_for_their_owner_alone(tmp_path: Path) -> None:
+    """Payloads wait in it, so mode 0600 for the file and its companions, whatever the umask."""
+
+    async def scenario(spill: Spill) -> dict[str, int]:
+        assert await ask(spill.append, [(0, b"a")])
+        return modes_in(tmp_path)
+
+    before = os.umask(0)
+    try:
+        modes = with_spill(file_of(tmp_path, 0), scenario)
+    finally:
+        os.umask(before)
+    assert set(modes.values()) == {0o600}, modes
+
+
+def test_every_commit_is_synced(tmp_path: Path) -> None:
+    """WAL with full sync: what was answered survives a power cut, not only a kill."""
+
+    async def scenario(spill: Spill) -> tuple[str, int]:
+        db = spill._db
+        return db.execute("PRAGMA journal_mode").fetchone()[0], db.execute("PRAGMA synchronous").fetchone()[0]
+
+    assert with_spill(file_of(tmp_path, 0), scenario) == ("wal", 2)
+
+
+def test_a_kill_loses_nothing_that_was_answered(tmp_path: Path) -> None:
+    """A process that is killed with -9 right after an answer leaves the event behind for the next."""
+    program = (
+        "import asyncio, os, signal, sys; from pathlib import Path; from stream_router.receiver.spill import Spill\n"
+        "async def run():\n"
+        "    spill = Spill(Path(sys.argv[1]), 4, lambda line: 1, asyncio.get_running_loop())\n"
+        "    for n in range(50):\n"
+        "        answer = asyncio.get_running_loop().create_future()\n"
+        "        spill.append([(n % 4, b'line %d' % n)], answer.set_result)\n"
+        "        assert await answer\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "asyncio.run(run())\n"
+    )
+    path = file_of(tmp_path, 0)
+    assert subprocess.run([sys.executable, "-c", program, str(path)], check=False).returncode == -signal.SIGKILL
+
+    async def left(spill: Spill) -> list[bytes]:
+        return [line for _, line in await ask(spill.read, 3, 10_000)]
+
+    assert with_spill(path, left) == [b"line %d" % number for number in range(3, 50, 4)]
+
+
+def test_a_damaged_row_is_put_aside_and_the_others_come(tmp_path: Path) -> None:
+    """A wrong checksum is noticed; the row stays on disk, in a table of its own, for a human."""
+    path = file_of(tmp_path, 0)
+
+    async def write(spill: Spill) -> None:
+        assert await ask(spill.append, [(0, b"good"), (0, b"bad"), (0, b"fine")])
+
+    async def read(spill: Spill) -> list[bytes]:
+        rows = await ask(spill.read, 0, 1000)
+        assert await ask(spill.delete, [row for row, _ in rows])
+        return [line for _, line in rows]
+
+    with_spill(path, write)
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE event SET line = ? WHERE line = ?", (b"bud", b"bad"))
+    db.close()
+    assert with_spill(path, read) == [b"good", b"", b"fine"]
+    with sqlite3.connect(path) as db:
+        assert db.execute("SELECT line FROM damaged").fetchall() == [(b"bud",)]
+        assert db.execute("SELECT count(*) FROM event").fetchone() == (0,)
+    db.close()
+
+
+def test_a_disk_that_fails_is_a_no_and_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An append that could not be stored says so; the next one, on a disk that works again, is stored."""
+
+    async def scenario(spill: Spill) -> list[bool]:
+        spill._db.execute("PRAGMA max_page_count = 20")
+        failed = await ask(spill.append, [(0, b"x" * 200_000)])
+        spill._db.execute("PRAGMA max_page_count = 100000")
+        return [failed, await ask(spill.append, [(0, b"x" * 200_000)])]
+
+    assert with_spill(file_of(tmp_path, 0), scenario) == [False, True]
+
+
+def test_another_number_of_buckets_sorts_what_waits_anew(tmp_path: Path) -> None:
+    """After a change of STREAM_ROUTER_BUCKETS the waiting events are in the buckets of today."""
+    path = file_of(tmp_path, 0)
+
+    async def write(spill: Spill) -> None:
+        assert await ask(spill.append, [(3, b"a"), (0, b"b")])
+
+    async def read(spill: Spill) -> list[bytes]:
+        return [line for _, line in await ask(spill.read, 1, 1000)]
+
+    with_spill(path, write)
+    assert with_spill(path, read, buckets=2) == [b"a", b"b"]
+
+
+def test_fewer_workers_adopt_what_the_others_left(tmp_path: Path) -> None:
+    """The files of workers that do not run any more are moved into those of workers that do."""
+
+    async def write(spill: Spill) -> None:
+        assert await ask(spill.append, [(1, b"left behind")])
+
+    async def read(spill: Spill) -> list[bytes]:
+        return [line for _, line in await ask(spill.read, 1, 1000)]
+
+    with_spill(file_of(tmp_path, 3), write)
+    adopt(tmp_path, 2)
+    assert with_spill(file_of(tmp_path, 1), read) == [b"left behind"]
+    assert not list(tmp_path.glob("spill-3*"))
+
+
+def test_two_receivers_cannot_share_a_spill(tmp_path: Path) -> None:
+    """The second is told so before it starts."""
+
+    async def scenario(spill: Spill) -> None:
+        with pytest.raises(SettingsError, match="another receiver"):
+            Spill(file_of(tmp_path, 0), BUCKETS, one_bucket, asyncio.get_running_loop())
+
+    with_spill(file_of(tmp_path, 0), scenario)
+
+
+def test_a_folder_that_cannot_be_used_is_a_setting_s_error(tmp_path: Path) -> None:
+    """One line, before anything starts."""
+
+    async def nothing(spill: Spill) -> None:
+        raise AssertionError("it must not open")
+
+    with pytest.raises(SettingsError, match="STREAM_ROUTER_SPILL_DIR"):
+        with_spill(tmp_path / "missing" / "x.sqlite", nothing)

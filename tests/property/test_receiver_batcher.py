@@ -1,0 +1,153 @@
+"""Under any script of faults every answer is true and in time, buckets keep their order, and nothing is left over."""
+
+from typing import Any, cast
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream_router.receiver.batcher import Batcher
+from stream_router.receiver.intake import Sealed
+from stream_router.receiver.stats import Stats
+from tests.receiver_kit import FakeLoop, FakeStream
+
+BUCKETS = 3
+VERDICTS = st.one_of(
+    st.sampled_from(["ok", "ok", "down", "hang", "lost"]),
+    st.lists(
+        st.sampled_from(["", "InternalFailure", "ProvisionedThroughputExceededException"]), min_size=1, max_size=3
+    ),
+)
+STEPS = st.lists(
+    st.tuples(st.lists(st.integers(0, BUCKETS - 1), max_size=4), st.sampled_from([0.0, 0.001, 0.01, 0.1, 0.5, 1.0])),
+    max_size=40,
+)
+
+
+class FakeDisk:
+    """A spill in memory, on the fake loop: `delay_s` for each job, and jobs that fail by script."""
+
+    def __init__(self, loop: FakeLoop, delay_s: float, failing: list[bool]) -> None:
+        self.rows: dict[int, tuple[int, bytes]] = {}
+        self.synced: list[bytes] = []
+        self._loop = loop
+        self._delay_s = delay_s
+        self._failing = iter(failing)
+        self._next = 1
+
+    def depths(self) -> list[tuple[int, int, int]]:
+        return []
+
+    def _later(self, job: Any) -> None:
+        self._loop.call_later(self._delay_s, job)
+
+    def append(self, lines: list[tuple[int, bytes]], done: Any) -> None:
+        fails = next(self._failing, False)
+
+        def job() -> None:
+            if not fails:
+                for bucket, line in lines:
+                    self.rows[self._next] = (bucket, line)
+                    self.synced.append(line)
+                    self._next += 1
+            done(not fails)
+
+        self._later(job)
+
+    def read(self, bucket: int, max_bytes: int, done: Any) -> None:
+        fails = next(self._failing, False)
+
+        def job() -> None:
+            found = [(row, line) for row, (of, line) in sorted(self.rows.items()) if of == bucket]
+            done([] if fails else found[:3])
+
+        self._later(job)
+
+    def delete(self, rows: list[int], done: Any) -> None:
+        fails = next(self._failing, False)
+
+        def job() -> None:
+            if not fails:
+                for row in rows:
+                    del self.rows[row]
+            done(not fails)
+
+        self._later(job)
+
+
+def firsts(lines: list[bytes]) -> list[bytes]:
+    """Each line once, in the order of its first copy."""
+    return list(dict.fromkeys(lines))
+
+
+@given(
+    steps=STEPS,
+    verdicts=st.lists(VERDICTS, max_size=60),
+    spill=st.booleans(),
+    disk_s=st.sampled_from([0.0, 0.005, 0.1, 0.4]),
+    failing=st.lists(st.booleans(), max_size=15),
+    room=st.sampled_from([300, 10**9]),
+)
+@settings(max_examples=400, deadline=None)
+def test_answers_are_true_and_in_time_and_order_is_kept(
+    steps: list[tuple[list[int], float]],
+    verdicts: list[Any],
+    spill: bool,
+    disk_s: float,
+    failing: list[bool],
+    room: int,
+) -> None:
+    """A request answered yes is in the stream or synced to the disk at that moment, and in the stream at the end;
+    every answer comes within 0.88 s; a bucket's answered events stand in the stream in their order; one record of a
+    bucket is in flight; and when the stream is up, nothing stays anywhere."""
+    loop = FakeLoop()
+    stream = FakeStream(loop, verdicts)
+    stats = Stats()
+    batcher = Batcher(cast("Any", loop), stream.send, "s", BUCKETS, 0.005, stats, jitter=lambda: 0.7)
+    disk = FakeDisk(loop, disk_s, failing)
+    if spill:
+        batcher.use_spill(cast("Any", disk), room)
+    sent: list[tuple[float, list[bytes], list[int], Any]] = []
+    number = 0
+    for buckets, wait_s in steps:
+        events = []
+        for bucket in buckets:
+            number += 1
+            events.append(Sealed(f"{number:032x}", bucket, b"%06d" % number))
+        if events:
+            future = batcher.submit(events, loop.time())
+            sent.append((loop.time(), [event.line for event in events], buckets, future))
+        for _ in range(int(wait_s / 0.001)):
+            loop.move(0.001)
+            check_answers(sent, loop, stream, disk)
+    for _ in range(1000):
+        loop.move(0.001)
+        check_answers(sent, loop, stream, disk)
+    loop.move(120.0)
+    check_end(sent, stream, disk, stats)
+    loop.close()
+
+
+def check_answers(sent: list[Any], loop: FakeLoop, stream: FakeStream, disk: FakeDisk) -> None:
+    safe = {line for _, line in stream.stored} | set(disk.synced)
+    for arrived_s, lines, _, future in sent:
+        if future.done():
+            assert not future.result() or safe.issuperset(lines), "answered yes, and stored nowhere"
+        else:
+            assert loop.time() - arrived_s < 0.88, "no answer in time"
+
+
+def check_end(sent: list[Any], stream: FakeStream, disk: FakeDisk, stats: Stats) -> None:
+    assert not disk.rows, "left on the disk"
+    assert stats.events_in_flight == stats.bytes_in_flight == stats.spill_events == stats.spill_bytes == 0
+    assert stream.most_of_one_bucket <= 1
+    for bucket in range(BUCKETS):
+        stored = firsts([line for key, line in stream.stored if key == f"bucket-{bucket}-of-{BUCKETS}"])
+        promised = [
+            line
+            for _, lines, buckets, future in sent
+            if future.result()
+            for line, of in zip(lines, buckets, strict=True)
+            if of == bucket
+        ]
+        kept = set(promised)
+        assert [line for line in stored if line in kept] == promised, "lost or out of order"
