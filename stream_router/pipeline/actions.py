@@ -37,6 +37,8 @@ def keep_last(count: int) -> Action:
         if text is None:
             return redact(value)
         length = len(text)
+        if text == REDACTED:
+            return text
         if length >= count * 2 and length > masked_length:
             return STARS + text[length - count :]
         if length <= masked_length and text[: len(STARS)] == STARS:
@@ -51,7 +53,7 @@ def truncate(count: int) -> Action:
 
     def action(value: Any) -> Any:
         text = _text(value)
-        return redact(value) if text is None else text[:count]
+        return redact(value) if text is None or text == REDACTED else text[:count]
 
     return action
 

@@ -118,6 +118,8 @@ class Document(Checked):
     shapes: tuple[ShapeTable, ...] = ()
     event_types: dict[str, EventType] = Field(default_factory=dict)
     metadata: dict[str, str | int | bool] = Field(default_factory=dict)
+    cxone: dict[str, Any] = Field(default_factory=dict)
+    """Not ours: `stream-router cxone sources` reads and checks this table."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -46,28 +46,29 @@ class Policy:
         self.version = version
         self.mask_dead_letters = mask_dead_letters
         self._rules = tuple(rules)
-        self._start = Automaton([rule.path for rule in rules], self._simple).start
-        self._allowed = None if allow is None else Automaton(allow).start
-        self._nothing = Automaton([]).start
+        self.start = Automaton([rule.path for rule in rules], self._simple).start
+        self.allowed = None if allow is None else Automaton(allow).start
+        self.nothing = Automaton([]).start
 
     def mask(self, parts: Parts, counts: Counter[str]) -> Parts:
         """The parts, masked; the given ones are not touched. Adds to `counts` how often each action ran.
 
         Raises whatever goes wrong: the caller then sends nothing of the event.
         """
-        masked: Parts = self._object(parts, self._start, None, counts)
-        return masked if self._allowed is None else self._pruned_parts(masked, self._allowed, counts)
+        masked: Parts = self._object(parts, self.start, None, counts)
+        return masked if self.allowed is None else self._pruned_parts(masked, self.allowed, counts)
 
     def top_step(self, part: str) -> list[Rule]:
         """The rules that fit a part as a whole; the policy's reader refuses those that would leave no object."""
-        return [self._rules[at] for at in self._start.keys[part].ends]
+        return [self._rules[at] for at in self.start.keys[part].ends]
 
     def _object(self, value: dict[str, Any], state: State, find: Find | None, counts: Counter[str]) -> dict[str, Any]:
         """The hot loop: most keys of most events are named by no rule and hold no object."""
-        keys, unnamed, masked = state.keys, state.unnamed, None
+        keys, masked = state.keys, None
+        passed_over = state.unnamed if find is None and not state.unnamed.ends else None
         for key, item in value.items():
             step = keys[key]
-            if step is unnamed and find is None:
+            if step is passed_over:
                 kind = type(item)
                 if kind is dict:
                     new = item if step[1] is None else self._object(item, step[1], None, counts)
@@ -107,7 +108,7 @@ class Policy:
         if kind is dict or kind is list:
             if state is None and find is None:
                 return value
-            below = state or self._nothing
+            below = state or self.nothing
             return (self._object if kind is dict else self._array)(value, below, find, counts)
         if find is None or (kind is not str and kind is not int):
             return value
@@ -117,16 +118,22 @@ class Policy:
 
     def _act(self, value: Any, step: Step, find: Find | None, counts: Counter[str]) -> Any:
         """Does what the first fitting rule says, or goes on below it."""
+        rule = self.rule_for(value, step)
+        if rule is None:
+            return self._rest(value, step[1], find, counts)
+        if rule.action is not None:
+            counts[rule.name] += 1
+            return rule.action(value)
+        return value if rule.find is None else self._rest(value, step[1], rule.find, counts)
+
+    def rule_for(self, value: Any, step: Step) -> Rule | None:
+        """The rule that decides about a value to which `step` led."""
         nested = type(value) is dict or type(value) is list
         for at in step[0]:
-            name, _, action, own_find, plain_only = self._rules[at]
-            if nested and plain_only:
-                continue
-            if action is not None:
-                counts[name] += 1
-                return action(value)
-            return value if own_find is None else self._rest(value, step[1], own_find, counts)
-        return self._rest(value, step[1], find, counts)
+            rule = self._rules[at]
+            if not (nested and rule.plain_only):
+                return rule
+        return None
 
     def _simple(self, ends: tuple[int, ...]) -> tuple[str, Action] | None:
         """Where the first of the rules acts on whatever it meets, its name and what it does."""

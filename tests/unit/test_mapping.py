@@ -1,0 +1,116 @@
+"""The configuration file: shapes without code, and clear words about what is wrong in it."""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from stream_router.errors import Reason
+from stream_router.pipeline import mapping
+from stream_router.pipeline.transform import Transform
+from stream_router.settings import SettingsError
+from tests.events import BODY, NOW_MS, consumer, entry, letter
+
+SHAPE = """
+[[shapes]]
+name = "acd"
+when = ["acd.id", "kind"]
+event_types = { Started = "interaction.created" }
+
+[shapes.fields]
+interactionId = "acd.id"
+conversationId = ["acd.master", "acd.id"]
+eventType = { path = "kind", default = "conversation.updated" }
+timestamp = "when"
+payload = "acd"
+"""
+ACD: dict[str, Any] = {"kind": "Started", "when": "2026-11-24T09:30:00Z", "acd": {"id": "x-1", "n": 1}}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "router.toml"
+    path.write_text(SHAPE)
+    return path
+
+
+def test_shape_without_code_maps_paths_types_and_defaults(file: Path) -> None:
+    """The first path that leads to something counts, types are renamed, the payload is what its path leads to."""
+    detail = orjson.loads(entry(ACD, config=file).detail)
+    assert (detail["originalEventId"], detail["conversationId"]) == ("x-1", "x-1")
+    assert (detail["eventType"], detail["payload"]) == ("interaction.created", ACD["acd"])
+
+
+def test_default_stands_in_for_what_is_missing(file: Path) -> None:
+    """A null counts as missing."""
+    assert entry({**ACD, "kind": None}, config=file).detail_type == "conversation.updated"
+
+
+def test_presets_still_fit_beside_an_own_shape(file: Path) -> None:
+    """The file adds; the default shape stays known."""
+    assert entry(BODY, config=file).detail_type == "conversation.updated"
+
+
+def test_one_shape_can_be_set_for_all_events(file: Path) -> None:
+    """With `shape` set, an event of another shape is a mismatch, and the reason names what it lacks."""
+    file.write_text('shape = "acd"\n' + SHAPE)
+    assert entry(ACD, config=file).order_key == "x-1"
+    dead = letter(BODY, config=file)
+    assert (dead.reason, dead.code) == (Reason.SCHEMA_MISMATCH, "UnknownShape")
+    assert "acd.id, kind" in dead.message
+
+
+def test_preset_can_be_amended_by_its_name(file: Path) -> None:
+    """Without `fields` the table changes a preset: here its types' names."""
+    file.write_text('[[shapes]]\nname = "default"\nevent_types = { "chat.new" = "interaction.created" }\n')
+    assert entry({**BODY, "eventType": "chat.new"}, config=file).detail_type == "interaction.created"
+
+
+def test_constant_metadata_is_added(file: Path) -> None:
+    """It stands beside the pipeline's own, which it cannot replace."""
+    file.write_text('[metadata]\ntenant = "acme"\ntier = 2\n')
+    metadata = orjson.loads(entry(BODY, config=file).detail)["metadata"]
+    assert (metadata["tenant"], metadata["tier"], metadata["complianceTag"]) == ("acme", 2, "unmasked")
+
+
+def wrong(old: str, new: str) -> str:
+    assert old in SHAPE
+    return SHAPE.replace(old, new)
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        (wrong('"acd.id", "kind"', '"acd..id"'), "shapes[0].when[0]"),
+        (wrong('timestamp = "when"', ""), "shapes[0].fields.timestamp"),
+        (wrong('timestamp = "when"', 'timestamp = { value = "2026" }'), "shapes[0].fields"),
+        (wrong('timestamp = "when"', "timestamp = {}"), "shapes[0].fields.timestamp"),
+        (wrong('default = "conversation.updated"', "default = 7"), "shapes[0].fields"),
+        (wrong('path = "kind", default', "path = 'kind', value"), "shapes[0].fields.eventType"),
+        (wrong('name = "acd"', 'name = "acd"\nwhen_not = 1'), "shapes[0].when_not"),
+        (wrong('when = ["acd.id", "kind"]', ""), "shapes[0].when"),
+        ('[[shapes]]\nname = "unheard"\n', "shapes[0].fields"),
+        ('naive_zone = "Mars/Olympus"\n' + SHAPE, "naive_zone"),
+        ("naive_zone = 3\n" + SHAPE, "naive_zone"),
+        ('shape = "unheard"\n' + SHAPE, "shape"),
+        ('[metadata]\nregion = "x"\n', "metadata.region"),
+        ("[event_types]\nA = ''\n", "event_types.A"),
+        ("surprise = true\n", "surprise"),
+        ("shape = \n", "is no TOML"),
+    ],
+)
+def test_what_is_wrong_is_named(file: Path, text: str, key: str) -> None:
+    """One line: the setting, the file, the failing key, and no value of it."""
+    file.write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        Transform(consumer(config=file), lambda: NOW_MS)
+    line = str(caught.value)
+    assert line.startswith(f"STREAM_ROUTER_CONFIG: {file}: {key}")
+    assert "\n" not in line
+
+
+def test_missing_file_is_named() -> None:
+    """A file that is not there is a wrong setting, not a traceback."""
+    with pytest.raises(SettingsError, match=r"STREAM_ROUTER_CONFIG: /nowhere.toml: cannot be read"):
+        mapping.load(Path("/nowhere.toml"))

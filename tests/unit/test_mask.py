@@ -1,0 +1,317 @@
+"""Masking: what each action leaves, which rule decides, what a policy file may say, and that masking fails closed."""
+
+import logging
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from stream_router.control import mask_report
+from stream_router.envelope import open_record
+from stream_router.errors import Reason
+from stream_router.pipeline import actions, policy
+from stream_router.pipeline.mask import Policy
+from stream_router.pipeline.transform import Transform
+from stream_router.records import DeadLetter, Entry, Event, Record
+from stream_router.settings import SettingsError
+from tests.events import BODY, IDENTITY, NOW_MS, consumer, entry, event
+
+KEY = b"0123456789abcdef-secret"
+HEAD = 'id = "p"\nversion = "3"\n'
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "policy.toml"
+
+
+def written(file: Path, rules: str) -> Policy:
+    file.write_text(HEAD + rules)
+    compiled = policy.load(str(file), KEY)
+    assert compiled is not None
+    return compiled
+
+
+def rule(action: str, *paths: str, more: str = "") -> str:
+    return f'[[rules]]\naction = "{action}"\npaths = [{", ".join(f"{path!r}" for path in paths)}]\n{more}\n'
+
+
+def masked(file: Path, rules: str, payload: dict[str, Any]) -> Any:
+    return written(file, rules).mask({"payload": payload}, Counter())["payload"]
+
+
+@pytest.mark.parametrize(
+    ("action", "value", "wanted"),
+    [
+        (actions.redact, "secret", "[REDACTED]"),
+        (actions.redact, {"a": 1}, "[REDACTED]"),
+        (actions.redact, None, None),
+        (actions.keep_last(4), "+49 30 901820", "****1820"),
+        (actions.keep_last(4), 4930901820, "****1820"),
+        (actions.keep_last(4), "12345", "****45"),
+        (actions.keep_last(4), "1", "****"),
+        (actions.keep_last(4), "", "****"),
+        (actions.keep_last(4), ["1234567890"], "[REDACTED]"),
+        (actions.keep_last(4), True, "[REDACTED]"),
+        (actions.truncate(3), "abcdef", "abc"),
+        (actions.truncate(3), {"a": 1}, "[REDACTED]"),
+        (actions.truncate(3), None, None),
+    ],
+)
+def test_action_leaves(action: actions.Action, value: Any, wanted: Any) -> None:
+    """What is left of a value, and that doing it twice is doing it once."""
+    assert action(value) == wanted
+    assert action(wanted) == wanted
+
+
+def test_keyed_hash_joins_and_hides() -> None:
+    """Equal values have equal hashes, a number equals its text, another key gives another hash; the key's id shows."""
+    hashed, other = actions.keyed_hash(KEY, "k1"), actions.keyed_hash(b"another key, as long", "k1")
+    token = hashed("+49 30 901820")
+    assert token == hashed("+49 30 901820") != hashed("+49 30 901821")
+    assert token != other("+49 30 901820")
+    assert token.startswith("hmac:k1:")
+    assert hashed(4711) == hashed("4711")
+    assert hashed({"a": 1, "b": 2}) == hashed({"b": 2, "a": 1})
+    assert hashed(token) == token
+    assert hashed(None) is None
+
+
+@pytest.mark.parametrize(
+    ("paths", "payload", "wanted"),
+    [
+        (["payload.a.b"], {"a": {"b": 1, "c": 2}, "b": 3}, {"a": {"b": "[REDACTED]", "c": 2}, "b": 3}),
+        (["**.b"], {"a": [{"B": 1}], "b": 2}, {"a": [{"B": "[REDACTED]"}], "b": "[REDACTED]"}),
+        (["payload.*.x"], {"a": {"x": 1}, "x": 2}, {"a": {"x": "[REDACTED]"}, "x": 2}),
+        (["payload.l[].x"], {"l": [{"x": 1}, 2]}, {"l": [{"x": "[REDACTED]"}, 2]}),
+        (["payload.l[]"], {"l": [1, [2]], "m": 3}, {"l": ["[REDACTED]", "[REDACTED]"], "m": 3}),
+        (["payload.*"], {"a": 1, "b": {"c": 2}}, {"a": "[REDACTED]", "b": "[REDACTED]"}),
+        (["payload.a.**"], {"a": {"b": {"c": 1}}, "d": 2}, {"a": {"b": "[REDACTED]"}, "d": 2}),
+        (['payload."x.y"'], {"x.y": 1, "x": {"y": 2}}, {"x.y": "[REDACTED]", "x": {"y": 2}}),
+        (["**.a.**.z"], {"a": {"q": {"z": 1}}, "z": 2}, {"a": {"q": {"z": "[REDACTED]"}}, "z": 2}),
+        (["payload.missing"], {"a": 1}, {"a": 1}),
+    ],
+)
+def test_path_covers(file: Path, paths: list[str], payload: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Keys in any case, wildcards for keys, for elements and for depth; what no path names stays."""
+    before = orjson.dumps(payload)
+    assert masked(file, rule("redact", *paths), payload) == wanted
+    assert orjson.dumps(payload) == before, "the event itself is not touched"
+
+
+def test_first_rule_that_fits_decides(file: Path) -> None:
+    """An exception stands before the rule that it is one to."""
+    rules = rule("keep", "payload.agent.id") + rule("redact", "**.id") + rule("remove", "payload.gone", "**.list[]")
+    payload = {"agent": {"id": 1}, "customer": {"id": 2}, "gone": 3, "list": [1, 2]}
+    assert masked(file, rules, payload) == {"agent": {"id": 1}, "customer": {"id": "[REDACTED]"}, "list": []}
+
+
+def test_plain_only_looks_into_objects(file: Path) -> None:
+    """Such a rule masks a text of that name and goes on into an object of that name."""
+    rules = rule("redact", "**.message", more="plain_only = true") + rule("redact", "**.text")
+    assert masked(file, rules, {"message": "hi"}) == {"message": "[REDACTED]"}
+    assert masked(file, rules, {"message": {"id": 1, "text": "hi"}}) == {"message": {"id": 1, "text": "[REDACTED]"}}
+
+
+def test_detect_searches_all_texts_below_its_path(file: Path) -> None:
+    """Texts and integers at and below the path are searched, each other rule before it still holds."""
+    rules = rule("keep", "**.safe") + rule("detect", "payload.chat.**", more='detectors = ["email", "card"]')
+    payload = {
+        "chat": {"text": "write a@b.de", "list": ["c@d.org", 4111111111111111], "safe": "e@f.net", "n": 5},
+        "other": "g@h.com",
+    }
+    assert masked(file, rules, payload) == {
+        "chat": {"text": "write [EMAIL]", "list": ["[EMAIL]", "[CARD]"], "safe": "e@f.net", "n": 5},
+        "other": "g@h.com",
+    }
+
+
+def test_allow_list_passes_only_what_it_names(file: Path) -> None:
+    """Everything else is left out; rules still mask what is allowed."""
+    rules = "allow = ['payload.queue', 'payload.customer.**', '**.skills[]']\n" + rule("redact", "**.email")
+    payload = {
+        "queue": "q",
+        "customer": {"tier": "gold", "email": "a@b.de"},
+        "secret": 1,
+        "nested": {"skills": [1], "x": 2},
+        "empty": {},
+    }
+    assert masked(file, rules, payload) == {
+        "queue": "q",
+        "customer": {"tier": "gold", "email": "[REDACTED]"},
+        "nested": {"skills": [1]},
+    }
+
+
+def test_counts_by_action(file: Path) -> None:
+    """Each action's runs are counted, and drained by whoever writes the audit record."""
+    file.write_text(HEAD + rule("redact", "**.queue") + rule("remove", "**.n"))
+    transform = Transform(consumer(masking=str(file)), lambda: NOW_MS)
+    for _ in range(3):
+        transform(event(BODY))
+    assert transform.take_masked_counts() == {"redact": 3, "remove": 3}
+    assert not transform.take_masked_counts()
+
+
+def test_metadata_says_which_policy_ran() -> None:
+    """`pii-masked` only where a policy ran on this event, with its id and version; else `unmasked` and no policy."""
+    for masking, tag, named in (
+        ("off", "unmasked", None),
+        ("default", "pii-masked", {"id": "default", "version": "1"}),
+    ):
+        metadata = orjson.loads(entry(BODY, masking=masking).detail)["metadata"]
+        assert metadata["complianceTag"] == tag
+        assert metadata.get("maskingPolicy") == named
+
+
+def test_ids_and_extensions_can_be_masked(file: Path) -> None:
+    """A policy reaches all that comes from the sender: ids, and what stands beside the payload; the order key too."""
+    file.write_text(
+        HEAD
+        + rule("hmac", "conversationId", "originalEventId")
+        + rule("redact", "extensions.who")
+        + '[hmac]\nkey_id = "k9"\n'
+    )
+    result = entry({**BODY, "who": "Anna"}, masking=str(file), masking_key=KEY.decode())
+    detail = orjson.loads(result.detail)
+    assert detail["originalEventId"].startswith("hmac:k9:")
+    assert detail["conversationId"] == result.order_key != BODY["conversationId"]
+    assert detail["extensions"] == {"who": "[REDACTED]"}
+
+
+def test_masking_fails_closed(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Where masking raises, the event is a dead letter without an entry, and nothing says what it held."""
+    caplog.set_level(logging.DEBUG)
+    transform = Transform(consumer(masking="default"), lambda: NOW_MS)
+
+    def broken(*_: Any) -> Any:
+        raise KeyError("Anna Schmidt")
+
+    monkeypatch.setattr(transform.policy, "mask", broken)
+    dead = transform(event(BODY))
+    assert isinstance(dead, DeadLetter)
+    assert (dead.reason, dead.code, dead.entry) == (Reason.MASKING_FAILED, "KeyError", None)
+    assert "Anna" not in dead.message + caplog.text
+
+
+def test_event_too_deep_to_mask_is_not_sent() -> None:
+    """Where the walk runs out of stack, the event is not sent half masked."""
+    body = {**BODY, "payload": {"a": orjson.loads(b"[" * 900 + b'"x"' + b"]" * 900)}}
+    line = b'{"interactionId":"i","conversationId":"c","eventType":"conversation.updated","timestamp":1795512600,'
+    nested = line + b'"payload":{"a":' + b"[" * 900 + b'"x"' + b"]" * 900 + b"}}"
+    assert body["payload"]
+    dead = Transform(consumer(masking="default"), lambda: NOW_MS)(event(nested))
+    assert isinstance(dead, DeadLetter)
+    assert dead.reason is Reason.MASKING_FAILED
+
+
+def test_dead_letters_copy_is_the_senders_bytes_unless_the_policy_says_otherwise() -> None:
+    """Without a policy, and with the default one, `record.data` is the event's own line."""
+    for masking in ("off", "default"):
+        found = event(BODY)
+        assert Transform(consumer(masking=masking), lambda: NOW_MS).dead_letter_raw(found) == found.raw
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {**BODY, "payload": {"email": "anna@example.com", "n": 1}, "who": {"email": "anna@example.com"}},
+        {
+            "eventId": "e-1",
+            "eventObject": "Message",
+            "eventType": "MessageCreated",
+            "createdAt": "2026-11-24T09:30:00Z",
+            "data": {"case": {"id": "7"}, "email": "anna@example.com"},
+        },
+    ],
+)
+def test_masked_dead_letter_is_an_event_again(file: Path, body: dict[str, Any]) -> None:
+    """With mask_dead_letters the copy is masked, keeps the event's identity, and re-driven gives the same entry."""
+    file.write_text(HEAD + "mask_dead_letters = true\n" + rule("redact", "**.email"))
+    transform = Transform(consumer(masking=str(file)), lambda: NOW_MS)
+    first = transform(event(body))
+    transform.take_masked_counts()
+    raw = transform.dead_letter_raw(event(body))
+    assert b"anna" not in raw
+    assert not transform.take_masked_counts(), "a dead letter's copy is not counted as a masked event"
+    (again,) = open_record(Record(raw, 1))
+    assert isinstance(again, Event)
+    assert isinstance(first, Entry)
+    second = transform(again)
+    assert isinstance(second, Entry)
+    assert (again.event_id, second.detail) == (IDENTITY, first.detail)
+
+
+@pytest.mark.parametrize("body", [b'{"email":"anna@example.com"}', b'["anna"]', b'{"a":1,"a":"anna"}'])
+def test_dead_letter_that_cannot_be_masked_is_withheld(file: Path, body: bytes) -> None:
+    """What no shape fits cannot be masked by path, so nothing of it is kept."""
+    file.write_text(HEAD + "mask_dead_letters = true\n" + rule("redact", "**.email"))
+    raw = Transform(consumer(masking=str(file)), lambda: NOW_MS).dead_letter_raw(event(body))
+    assert b"anna" not in raw
+    assert orjson.loads(raw)["withheld"]
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        (rule("redact"), "rules[0].paths"),
+        (rule("redact", "payload..x"), "rules[0].paths[0]"),
+        (rule("redact", "customer.email"), "rules[0].paths[0]"),
+        (rule("blank", "**.x"), "rules[0].action"),
+        (rule("keep_last", "**.x"), "rules[0]"),
+        (rule("keep_last", "**.x", more="n = 0"), "rules[0].n"),
+        (rule("redact", "**.x", more="n = 4"), "rules[0]"),
+        (rule("redact", "**.x", more='detectors = ["email"]'), "rules[0]"),
+        (rule("detect", "**.x", more='detectors = ["mood"]'), "rules[0]"),
+        (rule("redact", "**.x", more="colour = 1"), "rules[0].colour"),
+        (rule("hmac", "**.x"), "rules[0].action"),
+        (rule("redact", "payload"), "rules"),
+        (rule("redact", "**"), "rules"),
+        (rule("redact", "*"), "rules"),
+        ("", "rules"),
+        ("allow = ['x.y']\n", "allow[0]"),
+        ("mask_dead_letters = 'maybe'\n", "mask_dead_letters"),
+        ("[hmac]\nkey_id = 'a b'\n", "hmac.key_id"),
+    ],
+)
+def test_what_is_wrong_with_a_policy_is_named(file: Path, text: str, key: str) -> None:
+    """One line at start: the setting, the file, the failing key, the cure."""
+    file.write_text(HEAD + text)
+    with pytest.raises(SettingsError) as caught:
+        Transform(consumer(masking=str(file)), lambda: NOW_MS)
+    line = str(caught.value)
+    assert line.startswith(f"STREAM_ROUTER_MASKING: {file}: {key}")
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize("key", [None, "short"])
+def test_hash_without_a_good_key_is_refused(file: Path, key: str | None) -> None:
+    """A policy that hashes needs a key, and one that cannot be guessed; the line never shows it."""
+    file.write_text(HEAD + rule("hmac", "**.x") + "[hmac]\nkey_id = 'k'\n")
+    with pytest.raises(SettingsError, match="STREAM_ROUTER_MASKING_KEY: is") as caught:
+        Transform(consumer(masking=str(file), masking_key=key), lambda: NOW_MS)
+    assert "short;" not in str(caught.value)
+
+
+def test_report_shows_a_sample_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each value before and after, and what was done; a sample in no known shape is taken as a payload."""
+    sample = tmp_path / "sample.json"
+    sample.write_bytes(orjson.dumps({"email": "a@b.de", "n": 1, "attachments": [], "\x1b[31mred": "\x1b[0m"}))
+    assert mask_report.run("default", sample) == 0
+    shown = capsys.readouterr().out
+    assert "payload.email" in shown
+    assert "a@b.de" in shown
+    assert "[REDACTED]" in shown
+    assert "(removed)" in shown
+    assert "redact 1, remove 1" in shown
+    assert "\x1b[31mred" not in shown
+
+
+def test_report_of_a_broken_sample_ends_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says so in a line and quotes nothing."""
+    sample = tmp_path / "sample.json"
+    sample.write_text("{secret")
+    assert mask_report.run("default", sample) == 1
+    assert "secret" not in capsys.readouterr().out

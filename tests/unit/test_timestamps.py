@@ -1,0 +1,101 @@
+"""Timestamps of every form met come out as UTC with milliseconds, and as epoch seconds."""
+
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from stream_router.pipeline.timestamps import IsoMs, iso, to_utc
+
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ("2026-11-24T09:30:00.123Z", "2026-11-24T09:30:00.123Z"),
+        ("2026-11-24T09:30:00Z", "2026-11-24T09:30:00.000Z"),
+        ("2026-11-24T09:30Z", "2026-11-24T09:30:00.000Z"),
+        ("2026-11-24t09:30:00z", "2026-11-24T09:30:00.000Z"),
+        ("2026-11-24 09:30:00 UTC", "2026-11-24T09:30:00.000Z"),
+        ("2026-11-24 10:30:00 +01:00", "2026-11-24T09:30:00.000Z"),
+        ("2026-11-24T09:30:00.1Z", "2026-11-24T09:30:00.100Z"),
+        ("2026-11-24T09:30:00,5Z", "2026-11-24T09:30:00.500Z"),
+        ("2026-11-24T09:30:00.123456789Z", "2026-11-24T09:30:00.123Z"),
+        ("2026-11-24T09:30:00.999999Z", "2026-11-24T09:30:00.999Z"),
+        ("2026-11-24T15:00:00.007+05:30", "2026-11-24T09:30:00.007Z"),
+        ("2026-11-24T00:30:00-09:00", "2026-11-24T09:30:00.000Z"),
+        ("2026-11-24T10:30:00+0100", "2026-11-24T09:30:00.000Z"),
+        ("2026-11-24T10:30:00+01", "2026-11-24T09:30:00.000Z"),
+        ("20261124T093000Z", "2026-11-24T09:30:00.000Z"),
+        ("2026-W48-2T09:30:00.123Z", "2026-11-24T09:30:00.123Z"),
+        ("2026-11-24T10:30:00", "2026-11-24T09:30:00.000Z"),  # naive, winter in Berlin
+        ("2026-07-24 11:30:00.250", "2026-07-24T09:30:00.250Z"),  # naive, summer in Berlin
+        ("2026-10-25T02:30:00", "2026-10-25T00:30:00.000Z"),  # an hour that comes twice: the first
+        (1795512600, "2026-11-24T09:30:00.000Z"),
+        (1795512600.123, "2026-11-24T09:30:00.123Z"),
+        (1795512600123, "2026-11-24T09:30:00.123Z"),
+        ("1795512600", "2026-11-24T09:30:00.000Z"),
+        ("1795512600123", "2026-11-24T09:30:00.123Z"),
+        ("1795512600.5", "2026-11-24T09:30:00.500Z"),
+        (0, "1970-01-01T00:00:00.000Z"),
+        ("Tue, 24 Nov 2026 10:30:00 +0100", "2026-11-24T09:30:00.000Z"),
+        ("24 Nov 2026 09:30 GMT", "2026-11-24T09:30:00.000Z"),
+        ("Tue, 24 Nov 2026 09:30:00 -0000", "2026-11-24T09:30:00.000Z"),
+        ("Tue, 24 Nov 2026 04:30:00 EST", "2026-11-24T09:30:00.000Z"),
+        ("9999-12-31T23:59:59.999Z", "9999-12-31T23:59:59.999Z"),
+    ],
+)
+def test_every_form_is_normalised(given: object, wanted: str) -> None:
+    """The text is UTC with milliseconds; the epoch seconds are the same moment."""
+    text, time_s = to_utc(given, BERLIN)
+    assert text == wanted
+    assert type(time_s) is float
+    assert iso(int(time_s * 1000 + 0.0005)) == wanted
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "",
+        "yesterday",
+        "2026-11-24",
+        "20261124",
+        "2026-13-24T09:30:00Z",
+        "2026-11-24T25:00:00Z",
+        "2026-02-30T09:30:00Z",
+        "0001-01-01T00:00:00Z",
+        "1969-12-31T23:59:59.999Z",
+        "24/11/2026 09:30",
+        "Tue, 24 Nov 2026 09:30:00 CET",
+        "Tue, 99 Nov 2026 09:30:00 +0000",
+        "12345",
+        "1795512600123456789",
+        -1,
+        1795512600123456,
+        1e300,
+        10**30,
+        True,
+        None,
+        [1795512600],
+        {"seconds": 1795512600},
+        "\uff12\uff10\uff12\uff16-11-24T09:30:00Z",  # full-width digits
+    ],
+)
+def test_what_is_unreadable_is_refused_without_being_quoted(given: object) -> None:
+    """Neither another form, nor a date alone, nor a time before 1970 or after 9999 is taken for something."""
+    with pytest.raises((ValueError, OverflowError)):
+        to_utc(given, BERLIN)
+
+
+def test_naive_time_without_a_zone_is_utc() -> None:
+    """Where nobody says what a naive time means, it is UTC."""
+    assert to_utc("2026-11-24T09:30:00", None)[0] == "2026-11-24T09:30:00.000Z"
+
+
+def test_stamp_writer_equals_the_plain_one() -> None:
+    """What is remembered between stamps changes none of them."""
+    stamp = IsoMs()
+    for epoch_ms in (0, 1, 999, 1000, 1001, 1001, 999, 1_795_512_600_123, 1_795_512_600_122, 253_402_300_799_999):
+        assert stamp(epoch_ms) == iso(epoch_ms)
+    with pytest.raises(ValueError, match="before 1970"):
+        stamp(-1)
