@@ -114,3 +114,10 @@ def test_missing_file_is_named() -> None:
     """A file that is not there is a wrong setting, not a traceback."""
     with pytest.raises(SettingsError, match=r"STREAM_ROUTER_CONFIG: /nowhere.toml: cannot be read"):
         mapping.load(Path("/nowhere.toml"))
+
+
+def test_the_table_of_cxone_sources_is_let_pass(tmp_path: Path) -> None:
+    """One file serves both: what `cxone sources` reads does not stop the consumer."""
+    path = tmp_path / "router.toml"
+    path.write_text('[[cxone.sources]]\nname = "a"\ntype = "webhook"\n')
+    assert mapping.load(path) is not None

@@ -1,0 +1,478 @@
+"""The CXone client against a local server that behaves as NICE documents (FACTS 6): flows, discovery, waits, errors."""
+
+import base64
+import json
+import threading
+from collections.abc import Callable, Iterator
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import httpx
+import pytest
+
+from stream_router.cxone import commands, oauth
+from stream_router.cxone.oauth import TokenSource
+from stream_router.cxone.settings import Cxone
+from stream_router.cxone.web import Clock, CxoneError, Web, check_url, retry_after_s
+from stream_router.settings import SettingsError
+from tests.raw_server import RESET, RawServer, Seen, answer
+
+CANARY = "s3cr3t-c4n4ry"
+NOW = 1_795_000_000.0
+
+
+class FakeTime:
+    """A clock that sleeps by moving on, and notes how long."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.slept: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+    def clock(self, random: float = 0.5) -> Clock:
+        return Clock(lambda: self.now, lambda: NOW + self.now, self.sleep, lambda: random)
+
+
+def jwt(**claims: object) -> str:
+    body = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    return f"e30.{body}.c2ln"
+
+
+def token_answer(more: dict[str, object]) -> bytes:
+    return answer(200, json.dumps({"access_token": "tok", "token_type": "Bearer", "expires_in": 3600, **more}).encode())
+
+
+class FakeCxone:
+    """Token endpoint, access-key endpoint and both discovery documents; `replies` go first, one a token call."""
+
+    def __init__(self) -> None:
+        self.replies: list[bytes] = []
+        self.token: dict[str, object] = {"id_token": jwt(tenantId="t-1"), "scope": "integration:read webhook:read"}
+        self.api_path = "/api"
+        self.server = RawServer(self._reply)
+
+    @property
+    def url(self) -> str:
+        return self.server.url
+
+    def _reply(self, seen: Seen) -> bytes:
+        path = seen.line.split(" ")[1]
+        if path == "/.well-known/openid-configuration":
+            return answer(200, json.dumps({"token_endpoint": f"{self.url}/auth/token"}).encode())
+        if path.startswith("/.well-known/cxone-configuration?tenantId=t-1"):
+            return answer(200, json.dumps({"api_endpoint": self.url + self.api_path, "area": "na1"}).encode())
+        if path == "/api":
+            return answer(404)
+        if self.replies:
+            return self.replies.pop(0)
+        return token_answer(self.token)
+
+    def token_calls(self) -> list[Seen]:
+        return [seen for seen in self.server.requests if "/auth/" in seen.line or "access-key" in seen.line]
+
+
+@pytest.fixture
+def cxone() -> Iterator[FakeCxone]:
+    fake = FakeCxone()
+    with fake.server:
+        yield fake
+
+
+@pytest.fixture
+def time_() -> FakeTime:
+    return FakeTime()
+
+
+Make = Callable[..., TokenSource]
+
+
+@pytest.fixture
+def source(cxone: FakeCxone, time_: FakeTime) -> Iterator[Make]:
+    """Makes a token source of the fake; keywords are settings."""
+    with httpx.Client(timeout=5.0, trust_env=False) as client:
+
+        def make(**settings: Any) -> TokenSource:
+            given = settings or {"client_id": "id", "client_secret": CANARY}
+            return TokenSource(Cxone(issuer=cxone.url, **given), Web(client, time_.clock()))
+
+        yield make
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CXONE_CLIENT_ID", "CXONE_CLIENT_SECRET", "CXONE_AUTH_URL", "STREAM_ROUTER_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_client_credentials_with_the_articles_scopes(cxone: FakeCxone, source: Make) -> None:
+    """The endpoint is discovered; id and secret travel URL-encoded in Basic, the scopes in the form."""
+    got = source(client_id="id@app", client_secret="a:b c")()
+    sent = cxone.token_calls()[0]
+    assert sent.line == "POST /auth/token HTTP/1.1"
+    assert base64.b64decode(sent.headers["authorization"].removeprefix("Basic ")) == b"id%40app:a%3Ab%20c"
+    form = parse_qs(sent.body.decode())
+    assert form == {"grant_type": ["client_credentials"], "scope": ["integration:read webhook:read"]}
+    assert (got.value, got.life_s, got.tenant_id) == ("tok", 3600, "t-1")
+    assert got.scopes == frozenset({"integration:read", "webhook:read"})
+
+
+def test_password_grant_with_an_access_key_and_a_client(cxone: FakeCxone, source: Make) -> None:
+    """With a client and a key the key is username and password, as NICE's public clients do it."""
+    source(client_id="id", client_secret="x", access_key_id="key", access_key_secret="p w")()
+    sent = cxone.token_calls()[0]
+    assert parse_qs(sent.body.decode()) == {"grant_type": ["password"], "username": ["key"], "password": ["p w"]}
+    assert sent.headers["authorization"].startswith("Basic ")
+
+
+def test_an_access_key_alone_goes_to_its_own_endpoint_as_json(cxone: FakeCxone, source: Make) -> None:
+    """Without a registered client the key itself is exchanged, without discovery."""
+    source(access_key_id="key", access_key_secret="pw", auth_url=f"{cxone.url}/authentication/v1/token/access-key")()
+    assert len(cxone.server.requests) == 1
+    sent = cxone.server.requests[0]
+    assert json.loads(sent.body) == {"accessKeyId": "key", "accessKeySecret": "pw"}
+    assert "authorization" not in sent.headers
+
+
+def test_a_set_endpoint_needs_no_discovery(cxone: FakeCxone, source: Make) -> None:
+    """CXONE_AUTH_URL wins over the discovery document."""
+    source(client_id="id", client_secret="x", auth_url=f"{cxone.url}/auth/elsewhere")()
+    assert [seen.line for seen in cxone.server.requests] == ["POST /auth/elsewhere HTTP/1.1"]
+
+
+def test_a_token_is_kept_until_shortly_before_its_end(cxone: FakeCxone, source: Make, time_: FakeTime) -> None:
+    """One fetch serves an hour less a minute; then the next call renews it."""
+    tokens = source()
+    for at, calls in ((0, 1), (3530, 1), (10, 2), (3000, 2)):
+        time_.now += at
+        tokens()
+        assert len(cxone.token_calls()) == calls
+
+
+@pytest.mark.parametrize(("expires_in", "kept_s"), [(30, 27.0), (600, 540.0), (None, 270.0)])
+def test_a_short_or_unstated_life_is_renewed_in_time(
+    cxone: FakeCxone, source: Make, time_: FakeTime, expires_in: int | None, kept_s: float
+) -> None:
+    """A short life is used for nine tenths; an unstated one counts as five minutes."""
+    cxone.token = {"expires_in": expires_in}
+    assert source()().renew_at == pytest.approx(time_.now + kept_s)
+
+
+def test_many_threads_share_one_refresh(cxone: FakeCxone, source: Make) -> None:
+    """Callers that come while a token is being fetched wait for that one."""
+    tokens, got = source(), []
+    threads = [threading.Thread(target=lambda: got.append(tokens().value)) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert got == ["tok"] * 12
+    assert len(cxone.token_calls()) == 1
+
+
+@pytest.mark.parametrize(
+    ("told", "least_s", "most_s"),
+    [("4", 4.0, 4.4), (formatdate(NOW + 1000 + 6, usegmt=True), 6.0, 6.6), ("", 0.0, 2.0), ("soon", 0.0, 2.0)],
+)
+def test_throttling_waits_as_told_with_jitter(
+    cxone: FakeCxone, source: Make, time_: FakeTime, told: str, least_s: float, most_s: float
+) -> None:
+    """A 429's Retry-After is obeyed as seconds and as a date; without one the pause is our own, jittered."""
+    cxone.replies = [answer(429, Retry_After=told) if told else answer(429)]
+    assert source()().value == "tok"
+    assert len(time_.slept) == 1
+    assert least_s <= time_.slept[0] <= most_s
+
+
+def test_trouble_is_retried_with_growing_pauses(cxone: FakeCxone, source: Make, time_: FakeTime) -> None:
+    """5xx and a broken connection are tried again; pauses double below their jitter."""
+    cxone.replies = [answer(503), answer(500), RESET]
+    assert source()().value == "tok"
+    assert time_.slept == [1.0, 2.0, 4.0]
+
+
+def test_endless_trouble_ends_with_one_line(cxone: FakeCxone, source: Make, time_: FakeTime) -> None:
+    """After the deadline the error says what was wrong, and no more attempts are made than fit."""
+    cxone.replies = [answer(503)] * 100
+    with pytest.raises(CxoneError, match=r"^the token endpoint: CXone is in trouble \(503\); try again later$"):
+        source()()
+    assert sum(time_.slept) <= 45
+    assert len(cxone.token_calls()) < 12
+
+
+def test_a_pause_beyond_the_deadline_is_not_waited_for(cxone: FakeCxone, source: Make, time_: FakeTime) -> None:
+    """Told to wait ten minutes, an operator is told so at once."""
+    cxone.replies = [answer(429, Retry_After="600")] * 2
+    with pytest.raises(CxoneError, match="asks for 600 s; try again later"):
+        source()()
+    assert time_.slept == []
+
+
+@pytest.mark.parametrize(
+    ("reply", "text"),
+    [
+        (answer(400, b'{"error":"invalid_client"}'), r"refuses the credentials \(400 invalid_client\); check CXONE_CL"),
+        (answer(401, b'{"error":"invalid_client"}'), r"refuses the credentials \(401 invalid_client\); check CXONE_CL"),
+        (answer(401, b""), r"refuses the credentials \(401\); check CXONE_CLIENT_ID"),
+        (answer(403, b"<html>"), r"refuses the credentials \(403\)"),
+        (answer(400, b'{"error":"invalid_scope"}'), r"refuses the scopes \(400 invalid_scope\); set CXONE_SCOPE"),
+        (answer(400, b'{"error":"unauthorized_client"}'), "does not give this client that grant"),
+        (answer(400, b'{"error":"X\\n' + CANARY.encode() + b'"}'), r"refuses the credentials \(400\)"),
+        (answer(404, b""), r"answers 404; check CXONE_AUTH_URL"),
+        (answer(302, b"", Location="http://169.254.169.254/"), r"answers 302; check CXONE_AUTH_URL"),
+        (answer(200, b"<html>"), "holds no token"),
+        (answer(200, b"[]"), "holds no token"),
+        (answer(200, b"{}"), "holds no token"),
+        (answer(200, b'{"access_token":""}'), "holds no token"),
+        (answer(200, b'{"access_token":"x","expires_in":"never"}'), "holds no token"),
+        (answer(200, b'{"access_token":"x","expires_in":-5}'), "holds no token"),
+    ],
+)
+def test_a_refusal_is_one_clear_line(cxone: FakeCxone, source: Make, reply: bytes, text: str) -> None:
+    """Each refusal says what to change, is not retried, and repeats no free text of the answer."""
+    cxone.replies = [reply]
+    with pytest.raises(CxoneError, match=text) as error:
+        source()()
+    assert "\n" not in str(error.value)
+    assert CANARY not in str(error.value)
+    assert len(cxone.token_calls()) == 1
+
+
+def test_a_server_that_is_not_there_is_one_line(time_: FakeTime) -> None:
+    """A refused connection is retried, then told by host and kind."""
+    given = Cxone(client_id="id", client_secret=CANARY, auth_url="http://127.0.0.1:9/token")
+    with httpx.Client(trust_env=False) as client:
+        tokens = TokenSource(given, Web(client, time_.clock()))
+        with pytest.raises(CxoneError, match=r"127\.0\.0\.1 cannot be reached"):
+            tokens()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://cxone.example/token",
+        "http://169.254.169.254/latest",
+        "https://user:pw@cxone.example/",
+        "https:///token",
+        "ftp://127.0.0.1/",
+        "//cxone.example/",
+        "",
+    ],
+)
+def test_credentials_go_nowhere_but_over_https(url: str) -> None:
+    """Plain HTTP is for loopback; a URL with a user in it, or without a host, is refused, and not repeated."""
+    with pytest.raises(CxoneError) as error:
+        check_url(url, "CXONE_AUTH_URL")
+    assert not url or url not in str(error.value)
+
+
+def test_a_discovered_endpoint_is_checked_too(cxone: FakeCxone, source: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A discovery document cannot send the secret to a plain-HTTP host."""
+    document = {"token_endpoint": "http://collector.example/token"}
+    cxone.server._reply = lambda _: answer(200, json.dumps(document).encode())
+    with pytest.raises(CxoneError, match="the discovered token_endpoint is no https:// URL"):
+        source()()
+    assert len(cxone.server.requests) == 1
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"{}", b"[]", b'{"token_endpoint":7}'])
+def test_a_discovery_that_tells_nothing_says_what_to_set(cxone: FakeCxone, source: Make, body: bytes) -> None:
+    """An unreadable or empty document names the setting that goes around it."""
+    cxone.server._reply = lambda _: answer(200, body)
+    with pytest.raises(CxoneError, match=r"set CXONE_(AUTH_URL|ISSUER)"):
+        source()()
+
+
+def test_secrets_show_nowhere(cxone: FakeCxone, source: Make) -> None:
+    """Neither settings nor token show their secrets when printed."""
+    cxone.token = {"access_token": CANARY}
+    settings = Cxone(client_id="id", client_secret=CANARY, access_key_id="k", access_key_secret=CANARY)
+    assert CANARY not in f"{settings!r}{settings}{source()()!r}"
+
+
+@pytest.mark.parametrize("value", ["x", "a.b.c", "a.!!!.c", "e30.W10.c2ln", "e30." + "A" * 99 + ".x"])
+def test_a_token_that_is_no_jwt_is_used_all_the_same(cxone: FakeCxone, source: Make, value: str) -> None:
+    """What a token says of itself is a hint; nothing in it can break us."""
+    cxone.token = {"access_token": value}
+    got = source()()
+    assert (got.value, got.tenant_id, got.scopes) == (value, "", None)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"), [("7", 7.0), ("0", 0.0), ("-1", 0.0), ("\u0663", 0.0), ("9" * 99, 999_999_999.0)]
+)
+def test_retry_after_is_read_without_surprise(value: str, seconds: float) -> None:
+    """Digits are seconds; anything else that is no date is none."""
+    assert retry_after_s(value, NOW) == seconds
+
+
+def environment(monkeypatch: pytest.MonkeyPatch, cxone: FakeCxone, toml: Path | None = None) -> None:
+    monkeypatch.setenv("CXONE_CLIENT_ID", "id")
+    monkeypatch.setenv("CXONE_CLIENT_SECRET", CANARY)
+    monkeypatch.setenv("CXONE_ISSUER", cxone.url)
+    if toml:
+        monkeypatch.setenv("STREAM_ROUTER_CONFIG", str(toml))
+
+
+def test_the_token_command_proves_the_credentials(
+    monkeypatch: pytest.MonkeyPatch, cxone: FakeCxone, time_: FakeTime, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says life, scopes and tenant, and neither token nor secret; exit 0."""
+    environment(monkeypatch, cxone)
+    cxone.token["access_token"] = "the-t0ken"
+    assert commands.token(time_.clock()) == 0
+    out, err = capsys.readouterr()
+    assert out == ("the credentials work: a token of 3600 s, scopes integration:read webhook:read, tenant t-1\n")
+    assert "the-t0ken" not in out + err
+
+
+def test_the_token_command_fails_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, cxone: FakeCxone, time_: FakeTime, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Refused credentials: exit 1, one line on stderr, no secret."""
+    environment(monkeypatch, cxone)
+    cxone.replies = [answer(401, b'{"error":"invalid_client"}')]
+    assert commands.token(time_.clock()) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert CANARY not in err
+
+
+SOURCES = """
+[[cxone.sources]]
+name = "expert"
+type = "webhook"
+url = "https://events.example.com/v1/events"
+scheme = "expert"
+
+[[cxone.sources]]
+name = "ivr"
+type = "data-stream"
+stream = "cxone-events"
+format = "JSON+LF"
+role_arn = "arn:aws:iam::123456789012:role/cxone-writes"
+
+[[cxone.sources]]
+name = "digital"
+type = "digital"
+url = "https://events.example.com/v1/events"
+event_types = ["MessageCreated", "CaseStatusChanged"]
+
+[metadata]
+team = "the rest of the file is the consumer's"
+"""
+
+
+def run_sources(monkeypatch: pytest.MonkeyPatch, cxone: FakeCxone, time_: FakeTime, tmp_path: Path, text: str) -> int:
+    path = tmp_path / "router.toml"
+    path.write_text(text)
+    environment(monkeypatch, cxone, path)
+    return commands.sources(time_.clock())
+
+
+def test_good_sources_pass_and_what_cannot_be_known_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+    cxone: FakeCxone,
+    time_: FakeTime,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Token, scopes, tenant and every source pass; for each source a line says what only CXone knows. Exit 0."""
+    assert run_sources(monkeypatch, cxone, time_, tmp_path, SOURCES) == 0
+    lines = capsys.readouterr().out.splitlines()
+    verdicts = [line.split()[0] for line in lines]
+    assert "wrong" not in verdicts
+    assert "ok      tenant: its API host 127.0.0.1 answers, area na1" in lines
+    for name in ("expert", "ivr", "digital"):
+        assert any(line.startswith(f"unknown {name}: whether CXone") for line in lines), name
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            'url = "https://events.example.com/v1/events"\nscheme',
+            'url = "http://e.example/v1/events"\nscheme',
+            "expert: url",
+        ),
+        (
+            'url = "https://events.example.com/v1/events"\nscheme',
+            'url = "https://e.example/hook"\nscheme',
+            "expert: url",
+        ),
+        ('stream = "cxone-events"', 'stream = "other"', "ivr: stream"),
+        ('"JSON+LF"', '"PROTO"', "ivr: format"),
+        ('format = "JSON+LF"', 'format = "JSON"\naccount = "111111111111"', "ivr: account"),
+    ],
+)
+def test_a_source_that_cannot_work_is_wrong(
+    monkeypatch: pytest.MonkeyPatch,
+    cxone: FakeCxone,
+    time_: FakeTime,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    old: str,
+    new: str,
+    said: str,
+) -> None:
+    """One line names source and field; exit 1."""
+    assert old in SOURCES
+    assert run_sources(monkeypatch, cxone, time_, tmp_path, SOURCES.replace(old, new)) == 1
+    wrong = [line for line in capsys.readouterr().out.splitlines() if line.startswith("wrong")]
+    assert len(wrong) == 1
+    assert said in wrong[0]
+
+
+def test_a_missing_scope_and_a_silent_tenant_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+    cxone: FakeCxone,
+    time_: FakeTime,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A scope that was not granted is wrong; an event type that nobody documents is unknown."""
+    cxone.token["scope"] = "integration:read"
+    cxone.token["id_token"] = ""
+    text = SOURCES.replace('"MessageCreated", ', '"MessageCreatd", ')
+    assert run_sources(monkeypatch, cxone, time_, tmp_path, text) == 1
+    out = capsys.readouterr().out
+    assert "wrong   scopes: webhook:read not granted; ask NICE for them, or set CXONE_SCOPE" in out
+    assert "unknown tenant: the token does not name it" in out
+    assert "unknown digital: MessageCreatd: not among" in out
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('[[cxone.sources]]\nname = "a"\ntype = "fax"\n', "cxone.sources.0"),
+        ('[[cxone.sources]]\nname = "a"\ntype = "webhook"\nscheme = "hmac"\n', "cxone.sources.0.webhook.url"),
+        ('[[cxone.sources]]\nname = "a"\ntype = "digital"\nurl = "https://x"\nevent_types = []\n', "event_types"),
+        (
+            f'[[cxone.sources]]\nname = "a"\ntype = "webhook"\nurl = "u"\nscheme = "hmac"\nsecret = "{CANARY}"\n',
+            "cxone.sources.0.webhook.secret",
+        ),
+        ("[[cxone.sources]\n", "is no TOML"),
+    ],
+)
+def test_a_wrong_table_is_a_settings_error(
+    monkeypatch: pytest.MonkeyPatch, cxone: FakeCxone, time_: FakeTime, tmp_path: Path, text: str, key: str
+) -> None:
+    """The line names the variable and the failing key, and quotes no value."""
+    with pytest.raises(SettingsError, match=r"^STREAM_ROUTER_CONFIG: ") as error:
+        run_sources(monkeypatch, cxone, time_, tmp_path, text)
+    assert key in str(error.value)
+    assert CANARY not in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_the_shipped_endpoints_are_https() -> None:
+    """What credentials go to without a setting is HTTPS."""
+    assert check_url(oauth.ACCESS_KEY_URL, "x")
+    assert check_url(Cxone(client_id="i", client_secret="s").issuer, "x")
