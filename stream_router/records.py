@@ -9,20 +9,32 @@ class Record:
     """One Kinesis user record and the books on its events.
 
     `sequence_number` and `sub_sequence_number` are integers, compared as such; `arrived_at_ms` is Kinesis's own
-    arrival time (epoch ms). `unsettled` is a bit mask: bit n is set while the event of line n is not settled.
+    arrival time (epoch ms). `unsettled` is a bit mask: bit n is set while the event of line n is not settled; `events`
+    is how many events there were in all. `opened_at_ms` is when the child had the record (epoch ms).
     """
 
-    __slots__ = ("arrived_at_ms", "data", "sequence_number", "sub_sequence_number", "unsettled")
+    __slots__ = (
+        "arrived_at_ms",
+        "data",
+        "events",
+        "opened_at_ms",
+        "sequence_number",
+        "sub_sequence_number",
+        "unsettled",
+    )
 
     def __init__(self, data: bytes, sequence_number: int, sub_sequence_number: int = 0, arrived_at_ms: int = 0) -> None:
         self.data = data
         self.sequence_number = sequence_number
         self.sub_sequence_number = sub_sequence_number
         self.arrived_at_ms = arrived_at_ms
+        self.opened_at_ms = 0.0
+        self.events = 0
         self.unsettled = 0
 
     def expect(self, events: int) -> None:
         """Open the books for `events` events: lines 0 … events-1 are unsettled from now on."""
+        self.events = events
         self.unsettled = (1 << events) - 1
 
     def settle(self, line: int) -> None:

@@ -144,6 +144,16 @@ class MaskingKey(BaseSettings):
     masking_key: SecretStr | None = Field(None, description="the secret key of the policy's hmac action")
 
 
+class AuditKey(BaseSettings):
+    """The audit chain's key alone: an auditor needs no other setting."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="ignore", hide_input_in_errors=True, env_ignore_empty=True
+    )
+
+    audit_key: SecretStr | None = Field(None, description="the key of the audit chain's HMAC")
+
+
 class Receiver(Common):
     """What `receive` needs."""
 

@@ -1,0 +1,27 @@
+"""`stream-router audit verify FILE`: says whether an audit file is as it was written."""
+
+import sys
+from pathlib import Path
+
+from stream_router import settings
+from stream_router.metrics import audit
+
+
+def run(file: Path) -> int:
+    """Print what was found, and return 0 where the chain holds, 1 where it does not.
+
+    The key, if one was used, comes from `STREAM_ROUTER_AUDIT_KEY`; nothing else needs to be set.
+    """
+    secret = settings.load(settings.AuditKey).audit_key
+    key = secret.get_secret_value().encode() if secret else None
+    try:
+        result = audit.verify(file, key)
+    except OSError as error:
+        sys.stderr.write(f"{file}: {error.strerror}\n")
+        return 1
+    kind = "HMAC" if key else "SHA-256"
+    if result.problem:
+        sys.stderr.write(f"{file}: {result.problem}; the {result.lines} lines before hold ({kind})\n")
+        return 1
+    sys.stdout.write(f"{file}: all {result.lines} lines hold ({kind})\n")
+    return 0

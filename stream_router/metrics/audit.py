@@ -1,0 +1,175 @@
+"""The audit log of a shard: one JSON line a batch, each holding a digest of itself and of the line before.
+
+A line that is changed, added, taken out or moved shows. With a key the digests are HMACs, so that only who has the key
+can write lines that hold. What no chain can show is that the newest lines were cut off: ship the file elsewhere.
+"""
+
+import fcntl
+import hashlib
+import hmac
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+log = logging.getLogger(__name__)
+
+PIPELINE_ID = "cxone-event-router-v1"
+RETENTION = "90days"
+FIRST = "0" * 64
+"""What the first line of a file has for the digest of the line before."""
+
+LOG_EVERY_S = 60.0
+WAITING_MAX = 1_000
+"""Records that wait while the file cannot be written; further ones are given up, and counted."""
+
+_SEAL = b',"digest":"'
+
+
+class Result(NamedTuple):
+    """What `verify` found: how many lines hold, and what is wrong with the first that does not ("" if all hold)."""
+
+    lines: int
+    problem: str
+
+
+def digest(data: bytes, key: bytes | None) -> str:
+    """SHA-256 of `data` in hex, or its HMAC where there is a key."""
+    return hmac.new(key, data, hashlib.sha256).hexdigest() if key else hashlib.sha256(data).hexdigest()
+
+
+class AuditLog:
+    """Appends to one shard's file, which is created if need be and locked against any other writer.
+
+    Never raises: what cannot be written waits for the next time, and is logged. The chain goes on over restarts; a line
+    that a crash left torn is cut off, and the next line says so.
+    """
+
+    def __init__(self, path: Path, key: bytes | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = path
+        self._key = key
+        self._clock = clock
+        self._fd = -1
+        self._previous = FIRST
+        self._torn_bytes = 0
+        self._waiting: list[dict[str, Any]] = []
+        self._logged = -LOG_EVERY_S
+        self.given_up = 0
+        """Records that could not be kept."""
+
+    def append(self, events: int, metrics: Mapping[str, Any], reasons: Sequence[str], now_s: float) -> bool:
+        """Write the record of a batch of `events` events at `now_s` (epoch seconds); False where it has to wait.
+
+        `reasons` says why the batch cannot be called verified; empty where it can. `metrics` is JSON data.
+        """
+        record: dict[str, Any] = {
+            "auditTimestamp": datetime.fromtimestamp(now_s, UTC).isoformat(timespec="milliseconds")[:-6] + "Z",
+            "pipelineId": PIPELINE_ID,
+            "eventsProcessed": events,
+            "metrics": metrics,
+            "complianceStatus": "unverified" if reasons else "verified",
+            **({"complianceReasons": list(reasons)} if reasons else {}),
+            "dataRetentionPolicy": RETENTION,
+        }
+        if len(self._waiting) < WAITING_MAX:
+            self._waiting.append(record)
+        else:
+            self.given_up += 1
+        return self._flush()
+
+    def close(self) -> None:
+        """Write what waits, and let go of the file."""
+        self._flush()
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _flush(self) -> bool:
+        try:
+            if self._fd < 0:
+                self._open()
+            while self._waiting:
+                self._write(self._waiting[0])
+                del self._waiting[0]
+        except OSError as error:
+            if self._clock() - self._logged >= LOG_EVERY_S:
+                self._logged = self._clock()
+                log.error(  # noqa: TRY400 - the cause is in the text, and a traceback says no more
+                    "the audit log cannot be written: %s; its records wait", error.strerror, extra={"file": self._path}
+                )
+            return False
+        return True
+
+    def _write(self, record: dict[str, Any]) -> None:
+        torn = {"tornBytesBefore": self._torn_bytes} if self._torn_bytes else {}
+        body = orjson.dumps({**record, **torn, "previous": self._previous})
+        line = body[:-1] + _SEAL + digest(body, self._key).encode() + b'"}'
+        at = os.lseek(self._fd, 0, os.SEEK_END)
+        written = os.write(self._fd, line + b"\n")
+        if written != len(line) + 1:
+            os.ftruncate(self._fd, at)
+            raise OSError(None, "the disk is full")
+        self._previous = digest(line, self._key)
+        self._torn_bytes = 0
+
+    def _open(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            last, torn = _last_line(fd)
+            if torn:
+                os.ftruncate(fd, os.lseek(fd, 0, os.SEEK_END) - torn)
+        except OSError:
+            os.close(fd)
+            raise
+        self._previous = digest(last, self._key) if last else FIRST
+        self._torn_bytes = torn
+        self._fd = fd
+
+
+def _last_line(fd: int) -> tuple[bytes, int]:
+    """The last whole line without its end (b"" where there is none), and the bytes of a torn one after it."""
+    size = os.lseek(fd, 0, os.SEEK_END)
+    tail = b""
+    step = 65_536
+    while len(tail) < size:
+        start = max(0, size - len(tail) - step)
+        tail = os.pread(fd, size - len(tail) - start, start) + tail
+        if tail.count(b"\n") >= 2:
+            break
+    whole, _, torn = tail.rpartition(b"\n")
+    return whole.rpartition(b"\n")[2], len(torn)
+
+
+def verify(path: Path, key: bytes | None) -> Result:
+    """Check every line of a file, from the first on. Raises OSError where it cannot be read."""
+    previous = FIRST
+    number = 0
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                return Result(number - 1, f"line {number} is torn: a crash while it was written, or something cut off")
+            problem = _check(line[:-1], previous, key)
+            if problem:
+                return Result(number - 1, f"line {number} {problem}")
+            previous = digest(line[:-1], key)
+    return Result(number, "")
+
+
+def _check(line: bytes, previous: str, key: bytes | None) -> str:
+    body, seal, rest = line.rpartition(_SEAL)
+    if not seal or not hmac.compare_digest(rest, digest(body + b"}", key).encode() + b'"}'):
+        return "was changed, or was written with another key"
+    try:
+        said = orjson.loads(line)["previous"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return "is no audit record"
+    if said != previous:
+        return "does not follow the line before: something was taken out, added or moved"
+    return ""

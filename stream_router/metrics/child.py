@@ -1,0 +1,173 @@
+"""What one child measures: counters and latencies of its shard, for CloudWatch, for snapshots on disk.
+
+Told a call or a batch at a time, never an event. Nothing here raises into the pipeline or waits for anything.
+"""
+
+import collections
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from stream_router.metrics import cloudwatch
+from stream_router.metrics.histogram import Histogram
+from stream_router.metrics.names import (
+    COUNTER_METRICS,
+    COUNTERS,
+    ENTRIES_PER_CALL,
+    STAGE_METRICS,
+    STAGES,
+    Counter,
+    Stage,
+)
+from stream_router.settings import Consumer
+
+log = logging.getLogger(__name__)
+
+WAITING_MAX = 1_440
+"""Requests that wait for a CloudWatch that does not answer: about a day of minutes. Then the oldest is given up."""
+
+
+class ChildMetrics:
+    """Counts and times of one shard, since the child began and since they were last sent.
+
+    `clock` is monotonic, `now_s` the wall clock (epoch seconds).
+    """
+
+    def __init__(
+        self,
+        shard_id: str,
+        settings: Consumer,
+        clock: Callable[[], float] = time.monotonic,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
+        self._shard_id = shard_id
+        self._region = settings.aws_region
+        self._folder = settings.state_dir / "metrics" if settings.state_dir else None
+        self._every_s = settings.metrics_s
+        self._clock = clock
+        self._now_s = now_s
+        self._due = clock() + self._every_s
+        self._total: collections.Counter[Counter] = collections.Counter(dict.fromkeys(COUNTERS, 0))
+        self._sent: collections.Counter[Counter] = collections.Counter()
+        self._latencies = {stage: Histogram() for stage in STAGES}
+        self._unsent = {stage: Histogram() for stage in STAGES}
+        self._calls: collections.Counter[int] = collections.Counter()
+        self._unsent_calls: collections.Counter[int] = collections.Counter()
+        self._reasons: collections.Counter[str] = collections.Counter()
+        self._waiting: collections.deque[bytes] = collections.deque()
+
+    def count(self, counter: Counter, n: int = 1) -> None:
+        """So many more of `counter`."""
+        self._total[counter] += n
+
+    def latency(self, stage: Stage, values_ms: Iterable[float]) -> None:
+        """How long `stage` took, for each of several events (ms)."""
+        self._unsent[stage].record(values_ms)
+
+    def call(self, entries: int) -> None:
+        """A PutEvents call of so many entries was accepted, wholly or in part."""
+        self._unsent_calls[entries] += 1
+
+    def dead_letter(self, reason: str) -> None:
+        """A dead letter was stored; the event was not delivered."""
+        self._total["dead_lettered"] += 1
+        self._total["failed"] += 1
+        self._reasons[reason] += 1
+
+    def value(self, counter: Counter) -> int:
+        """What `counter` stands at since the child began."""
+        return self._total[counter]
+
+    def due(self) -> bool:
+        """Whether it is time to publish again; from now on the next interval runs."""
+        now = self._clock()
+        if now < self._due:
+            return False
+        self._due = now + self._every_s
+        return True
+
+    def bodies(self) -> list[bytes]:
+        """The PutMetricData requests that are to be sent now: what is new, and what did not get through before.
+
+        They are out of these books from then on; what fails comes back by `requeue`.
+        """
+        fresh = cloudwatch.bodies(self._series(), self._region, round(self._now_s(), 3))
+        waiting, self._waiting = [*self._waiting, *fresh], collections.deque()
+        return waiting
+
+    def requeue(self, bodies: Sequence[bytes]) -> None:
+        """These requests did not get through: they are sent again next time, stamped as they are."""
+        self._waiting.extend(bodies)
+        while len(self._waiting) > WAITING_MAX:
+            self._waiting.popleft()
+            self.count("metrics_lost")
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything since the child began, as JSON data: `counters`, `deadLetters`, `entriesPerCall`, `latenciesMs`.
+
+        Histograms are as `Histogram.to_dict` gives them, to be merged over shards.
+        """
+        latencies = {stage: _sum(self._latencies[stage], self._unsent[stage]) for stage in STAGES}
+        calls = self._calls + self._unsent_calls
+        return {
+            "shardId": self._shard_id,
+            "pid": os.getpid(),
+            "at": round(self._now_s(), 3),
+            "counters": dict(self._total),
+            "deadLetters": dict(self._reasons),
+            "entriesPerCall": {str(entries): calls for entries, calls in sorted(calls.items())},
+            "latenciesMs": {stage: histogram.to_dict() for stage, histogram in latencies.items()},
+        }
+
+    def write_snapshot(self) -> None:
+        """Put the snapshot into the state folder, whole or not at all. Trouble with the disk is only logged."""
+        if self._folder is None:
+            return
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            name = f"{self._shard_id}.{os.getpid()}.json"
+            neighbour = self._folder / f".{name}"
+            neighbour.write_bytes(orjson.dumps(self.snapshot()))
+            neighbour.replace(self._folder / name)
+        except OSError as error:
+            log.warning("the metrics' snapshot was not written: %s", error.strerror)
+
+    def _series(self) -> list[cloudwatch.Series]:
+        """What is new since the last call, and mark it as handed over."""
+        series = []
+        for counter, metric in COUNTER_METRICS.items():
+            # A zero is sent too: an alarm on failures can tell "none" from "no child".
+            series.append(cloudwatch.Series(metric, [float(self._total[counter] - self._sent[counter])], [1]))
+        self._sent = collections.Counter(self._total)
+        sizes = sorted(self._unsent_calls)
+        counts = [self._unsent_calls[size] for size in sizes]
+        series.append(cloudwatch.Series(ENTRIES_PER_CALL, [float(size) for size in sizes], counts))
+        for stage, metric in STAGE_METRICS.items():
+            unsent, self._unsent[stage] = self._unsent[stage], Histogram()
+            self._latencies[stage].merge(unsent)
+            series.append(cloudwatch.Series(metric, *unsent.values_counts()))
+        self._calls += self._unsent_calls
+        self._unsent_calls = collections.Counter()
+        return series
+
+
+def _sum(*histograms: Histogram) -> Histogram:
+    total = Histogram()
+    for histogram in histograms:
+        total.merge(histogram)
+    return total
+
+
+def read_snapshots(folder: Path) -> list[dict[str, Any]]:
+    """Every snapshot under a state folder, of children that live and of those before them; unreadable ones left out."""
+    found = []
+    for file in sorted((folder / "metrics").glob("*.json")):
+        with contextlib.suppress(OSError, orjson.JSONDecodeError):
+            found.append(orjson.loads(file.read_bytes()))
+    return found

@@ -1,0 +1,72 @@
+"""Builds PutMetricData requests, by hand and small: the data plane has no boto3.
+
+Distributions go as `Values` and `Counts`, so that CloudWatch's own percentiles are right; a mean would not be. One
+request takes at most 150 distinct values of a metric: a wider distribution goes over several requests, not coarser.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import orjson
+from botocore.session import Session
+
+from stream_router.aws.endpoints import Target, endpoint_url, json_target
+from stream_router.limits import METRIC_DATA_MAX, METRIC_VALUES_MAX
+from stream_router.metrics.names import NAMESPACE, SOURCE_SYSTEM, Metric
+
+REQUEST_BYTES = 1_000_000
+"""Most bytes of one request. Source: model `cloudwatch`, PutMetricData (1 MB), read as the decimal megabyte."""
+
+
+class Series(NamedTuple):
+    """What one metric did since the last time: each distinct value and how often it was."""
+
+    metric: Metric
+    values: Sequence[float]
+    counts: Sequence[int]
+
+
+def put_metric_data(session: Session) -> Target:
+    """PutMetricData in JSON, as botocore's model `cloudwatch` names it."""
+    url = endpoint_url(session, "cloudwatch")
+    return json_target(url, "monitoring", "GraniteServiceVersion20100801.PutMetricData", "1.0")
+
+
+def bodies(series: Sequence[Series], region: str, time_s: float) -> list[bytes]:
+    """The requests that carry all of `series`, stamped `time_s` (epoch seconds). No values, no request."""
+    parts = [list(_parts(one, region, time_s)) for one in series]
+    requests: list[bytes] = []
+    for number in range(max(map(len, parts), default=0)):
+        # The n-th 150 values of every metric: no request then has more than 150 of one.
+        requests += _packed([part[number] for part in parts if number < len(part)])
+    return requests
+
+
+def _parts(one: Series, region: str, time_s: float) -> Iterator[bytes]:
+    dimensions = [{"Name": "SourceSystem", "Value": SOURCE_SYSTEM}, {"Name": "Region", "Value": region}]
+    for at in range(0, len(one.values), METRIC_VALUES_MAX):
+        yield orjson.dumps(
+            {
+                "MetricName": one.metric.name,
+                "Dimensions": dimensions,
+                "Timestamp": time_s,
+                "Values": one.values[at : at + METRIC_VALUES_MAX],
+                "Counts": one.counts[at : at + METRIC_VALUES_MAX],
+                "Unit": one.metric.unit,
+            }
+        )
+
+
+def _packed(data: Sequence[bytes]) -> Iterator[bytes]:
+    frame = b'{"Namespace":"%b","MetricData":[%b]}'
+    namespace = NAMESPACE.encode()
+    chosen: list[bytes] = []
+    size = room = REQUEST_BYTES - len(frame) - len(namespace)
+    for datum in data:
+        if chosen and (len(chosen) == METRIC_DATA_MAX or size < len(datum) + 1):
+            yield frame % (namespace, b",".join(chosen))
+            chosen, size = [], room
+        chosen.append(datum)
+        size -= len(datum) + 1
+    if chosen:
+        yield frame % (namespace, b",".join(chosen))

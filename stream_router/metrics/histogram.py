@@ -1,0 +1,111 @@
+"""A histogram with logarithmic buckets: every percentile within 1 %, every count exact, any two can be added up.
+
+Percentiles of several shards come from the sum of their histograms; an average of percentiles means nothing.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+RELATIVE_ERROR = 0.01
+GROWTH = ((1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)) ** 0.999
+"""Width of a bucket. A value stands for all of its bucket, with at most RELATIVE_ERROR to either side; the exponent
+leaves room for the rounding of the logarithm."""
+
+SMALLEST_MS = 0.001
+"""Anything below is 0: clocks of two hosts are not that well set."""
+
+BUCKETS = 1400
+"""Enough for 0.001 ms to 1e9 ms, which is eleven days; what takes longer counts as the last bucket."""
+
+_LOG_GROWTH = math.log(GROWTH)
+_TOP_MS = SMALLEST_MS * GROWTH ** (BUCKETS - 2)
+_PENDING_MAX = 4096
+
+_edges = SMALLEST_MS * GROWTH ** np.arange(BUCKETS - 1, dtype=np.float64)
+_VALUES = np.concatenate(([0.0], _edges * 2 * GROWTH / (1 + GROWTH)))
+"""What each bucket stands for: 0, then the point that is relatively as far from its bucket's lower as upper edge."""
+
+
+class Histogram:
+    """Counts of values in milliseconds. Recording only keeps the numbers until there are many."""
+
+    def __init__(self) -> None:
+        self._counts: npt.NDArray[np.int64] = np.zeros(BUCKETS, dtype=np.int64)
+        self._pending: list[float] = []
+        self._largest = 0.0
+
+    def record(self, values_ms: Iterable[float]) -> None:
+        """Add values. What is negative (clocks that disagree) or not a number counts as 0."""
+        self._pending.extend(values_ms)
+        if len(self._pending) > _PENDING_MAX:
+            self._settle()
+
+    @property
+    def count(self) -> int:
+        """How many values there are."""
+        self._settle()
+        return int(self._counts.sum())
+
+    @property
+    def largest_ms(self) -> float:
+        """The largest value, exactly."""
+        self._settle()
+        return self._largest
+
+    def percentile(self, percent: float) -> float:
+        """The value, in ms, that `percent` of all values do not exceed (nearest rank); 0.0 where there are none."""
+        self._settle()
+        total = int(self._counts.sum())
+        if not total:
+            return 0.0
+        rank = max(1, math.ceil(percent / 100 * total))
+        bucket = int(np.searchsorted(np.cumsum(self._counts), rank))
+        return min(float(_VALUES[bucket]), self._largest)
+
+    def values_counts(self) -> tuple[list[float], list[int]]:
+        """Every bucket in use, as the value (ms) that it stands for, and its count."""
+        self._settle()
+        used = np.flatnonzero(self._counts)
+        return np.round(_VALUES[used], 6).tolist(), self._counts[used].tolist()
+
+    def merge(self, other: "Histogram") -> None:
+        """Add everything that `other` has counted."""
+        self._settle()
+        other._settle()  # noqa: SLF001 - another of this class
+        self._counts += other._counts  # noqa: SLF001
+        self._largest = max(self._largest, other.largest_ms)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON data: `buckets` by number, and the largest value in ms."""
+        self._settle()
+        used = np.flatnonzero(self._counts)
+        return {
+            "largestMs": self._largest,
+            "buckets": {str(bucket): int(self._counts[bucket]) for bucket in used},
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """What `to_dict` gave. Raises KeyError, ValueError or IndexError where `data` is something else."""
+        made = cls()
+        for bucket, count in data["buckets"].items():
+            made._counts[int(bucket)] += int(count)
+        made._largest = float(data["largestMs"])
+        return made
+
+    def _settle(self) -> None:
+        """Sort what was recorded into the buckets."""
+        if not self._pending:
+            return
+        values = np.nan_to_num(np.asarray(self._pending, dtype=np.float64), posinf=_TOP_MS)
+        self._pending = []
+        values = np.clip(values, 0.0, _TOP_MS)
+        large = np.maximum(values, SMALLEST_MS)
+        buckets = np.floor(np.log(large / SMALLEST_MS) / _LOG_GROWTH).astype(np.int64) + 1
+        buckets[values < SMALLEST_MS] = 0
+        self._counts += np.bincount(np.minimum(buckets, BUCKETS - 1), minlength=BUCKETS)
+        self._largest = max(self._largest, float(values.max()))

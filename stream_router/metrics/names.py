@@ -1,0 +1,57 @@
+"""The catalogue of what a child counts and times: every name once, with its meaning; mypy refuses any other.
+
+`docs/metrics.md` says the same to operators.
+"""
+
+from typing import Final, Literal, NamedTuple, get_args
+
+Counter = Literal[
+    "delivered",  # events that EventBridge accepted
+    "failed",  # events that were not delivered: each is a dead letter
+    "dead_lettered",  # dead letters stored in the DLQ, whole
+    "dropped",  # events that a setting says to drop
+    "retried",  # entries sent again
+    "records",  # Kinesis records read
+    "batches",  # the daemon's batches, each with its audit record
+    "metrics_lost",  # CloudWatch requests given up: refused for their content, or too many waiting
+    "audit_failed",  # audit records that could not be written at once
+]
+
+Stage = Literal[
+    "received_to_stream",  # from the receiver's (or Kinesis's) first sight of the event to its arrival in the stream
+    "stream_to_child",  # from its arrival in the stream until the child has it
+    "child_to_accepted",  # from there until EventBridge accepted it
+    "received_to_accepted",  # the whole way: RoutingLatencyMilliseconds
+]
+
+COUNTERS: Final[tuple[Counter, ...]] = get_args(Counter)
+STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
+
+NAMESPACE: Final = "CXoneEventRouter"
+SOURCE_SYSTEM: Final = "NICE_CXone"
+
+
+class Metric(NamedTuple):
+    """A metric as CloudWatch knows it."""
+
+    name: str
+    unit: str
+
+
+COUNTER_METRICS: Final[dict[Counter, Metric]] = {
+    "delivered": Metric("RoutingSuccessCount", "Count"),
+    "failed": Metric("RoutingFailureCount", "Count"),
+    "dead_lettered": Metric("DeadLetterCount", "Count"),
+    "dropped": Metric("DroppedCount", "Count"),
+    "retried": Metric("RetryCount", "Count"),
+}
+"""Counters that go to CloudWatch. The others are in the snapshot and in Prometheus only."""
+
+STAGE_METRICS: Final[dict[Stage, Metric]] = {
+    "received_to_stream": Metric("ReceivedToStreamMilliseconds", "Milliseconds"),
+    "stream_to_child": Metric("StreamToChildMilliseconds", "Milliseconds"),
+    "child_to_accepted": Metric("ChildToAcceptedMilliseconds", "Milliseconds"),
+    "received_to_accepted": Metric("RoutingLatencyMilliseconds", "Milliseconds"),
+}
+
+ENTRIES_PER_CALL: Final = Metric("EntriesPerCall", "Count")

@@ -1,0 +1,155 @@
+"""The audit log: a record a batch, a chain that any edit breaks, a file that survives a crash."""
+
+import os
+from pathlib import Path
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+
+from stream_router.control import audit_verify
+from stream_router.metrics import audit
+
+NOW_S = 1767225600.5
+KEYS = pytest.mark.parametrize("key", [None, b"a key"], ids=["sha256", "hmac"])
+
+
+def write(path: Path, batches: int, key: bytes | None = None) -> None:
+    log = audit.AuditLog(path, key)
+    for number in range(batches):
+        assert log.append(number, {"delivered": number}, [], NOW_S + number)
+    log.close()
+
+
+@KEYS
+def test_a_record_is_what_the_contract_says(tmp_path: Path, key: bytes | None) -> None:
+    """Every field of the CONTRACT, `verified` only without a reason against it."""
+    log = audit.AuditLog(tmp_path / "a" / "shard.jsonl", key)
+    log.append(7, {"delivered": 7}, [], NOW_S)
+    log.append(8, {"delivered": 6}, ["events_unaccounted"], NOW_S)
+    log.close()
+    first, second = (orjson.loads(line) for line in (tmp_path / "a" / "shard.jsonl").read_bytes().splitlines())
+    assert first["auditTimestamp"] == "2026-01-01T00:00:00.500Z"
+    assert first["pipelineId"] == "cxone-event-router-v1"
+    assert first["eventsProcessed"] == 7
+    assert first["metrics"] == {"delivered": 7}
+    assert first["complianceStatus"] == "verified"
+    assert "complianceReasons" not in first
+    assert first["dataRetentionPolicy"] == "90days"
+    assert second["complianceStatus"] == "unverified"
+    assert second["complianceReasons"] == ["events_unaccounted"]
+
+
+@KEYS
+def test_the_chain_goes_on_over_a_restart(tmp_path: Path, key: bytes | None) -> None:
+    """Lines of several lives of the process are one chain."""
+    path = tmp_path / "shard.jsonl"
+    for _ in range(3):
+        write(path, 2, key)
+    assert audit.verify(path, key) == audit.Result(6, "")
+
+
+@given(data=st.data(), key=st.sampled_from([None, b"k"]))
+@examples(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_any_changed_byte_shows(tmp_path: Path, data: st.DataObject, key: bytes | None) -> None:
+    """Whichever byte of whichever line is changed, the last line's included, the file does not verify."""
+    path = tmp_path / f"{os.urandom(8).hex()}.jsonl"
+    write(path, 4, key)
+    content = bytearray(path.read_bytes())
+    at = data.draw(st.integers(0, len(content) - 1))
+    content[at] ^= data.draw(st.integers(1, 255))
+    path.write_bytes(content)
+    assert audit.verify(path, key).problem
+
+
+@KEYS
+@pytest.mark.parametrize("edit", ["first", "middle", "swapped", "doubled", "forged"])
+def test_a_line_taken_out_moved_or_added_shows(tmp_path: Path, key: bytes | None, edit: str) -> None:
+    """Deleting, reordering, repeating and inserting lines all break the chain."""
+    path = tmp_path / "shard.jsonl"
+    write(path, 5, key)
+    lines = path.read_bytes().splitlines(keepends=True)
+    write(tmp_path / "other.jsonl", 1, key)
+    edited = {
+        "first": lines[1:],
+        "middle": [*lines[:2], *lines[3:]],
+        "swapped": [lines[0], lines[2], lines[1], *lines[3:]],
+        "doubled": [*lines, lines[-1]],
+        "forged": [*lines[:2], (tmp_path / "other.jsonl").read_bytes(), *lines[2:]],
+    }[edit]
+    path.write_bytes(b"".join(edited))
+    assert audit.verify(path, key).problem
+
+
+def test_without_the_key_no_line_can_be_written_that_holds(tmp_path: Path) -> None:
+    """A forger who recomputes every digest with plain SHA-256, or another key, is found out."""
+    path = tmp_path / "shard.jsonl"
+    write(path, 3, b"the forger's")
+    assert audit.verify(path, b"the real one").problem.startswith("line 1 was changed")
+    write(tmp_path / "plain.jsonl", 3, None)
+    assert audit.verify(tmp_path / "plain.jsonl", b"the real one").problem
+
+
+@pytest.mark.parametrize("cut", [1, 10, 200])
+def test_a_torn_last_line_is_cut_off_and_the_chain_goes_on(tmp_path: Path, cut: int) -> None:
+    """A crash in the middle of a line: the torn piece is no record; the next line says how much there was of it."""
+    path = tmp_path / "shard.jsonl"
+    write(path, 3)
+    content = path.read_bytes()
+    path.write_bytes(content[:-cut])
+    assert "torn" in audit.verify(path, None).problem
+    torn = len(content[:-cut].rpartition(b"\n")[2])
+    write(path, 1)
+    assert audit.verify(path, None) == audit.Result(3, "")
+    assert orjson.loads(path.read_bytes().splitlines()[-1])["tornBytesBefore"] == torn
+
+
+def test_records_wait_while_another_writer_holds_the_file(tmp_path: Path) -> None:
+    """Two writers would fork the chain: the second waits, and then writes everything, in order."""
+    path = tmp_path / "shard.jsonl"
+    first, second = audit.AuditLog(path, None), audit.AuditLog(path, None)
+    assert first.append(1, {}, [], NOW_S)
+    assert not second.append(2, {}, [], NOW_S)
+    assert not second.append(3, {}, [], NOW_S)
+    first.close()
+    assert second.append(4, {}, [], NOW_S)
+    second.close()
+    assert audit.verify(path, None) == audit.Result(4, "")
+    assert [orjson.loads(line)["eventsProcessed"] for line in path.read_bytes().splitlines()] == [1, 2, 3, 4]
+
+
+def test_a_folder_that_cannot_be_made_never_raises_and_is_bounded(tmp_path: Path) -> None:
+    """Auditing that fails delays its records, up to a bound, and says how many it gave up."""
+    (tmp_path / "a").write_text("no folder")
+    log = audit.AuditLog(tmp_path / "a" / "shard.jsonl", None)
+    for _ in range(audit.WAITING_MAX + 2):
+        assert not log.append(1, {}, [], NOW_S)
+    assert log.given_up == 2
+    log.close()
+
+
+def test_a_very_long_line_is_still_found_as_the_last(tmp_path: Path) -> None:
+    """Resuming reads back to the line's beginning, wherever that is."""
+    path = tmp_path / "shard.jsonl"
+    log = audit.AuditLog(path, None)
+    log.append(1, {"masked": {str(number): number for number in range(30_000)}}, [], NOW_S)
+    log.close()
+    write(path, 1)
+    assert audit.verify(path, None) == audit.Result(2, "")
+
+
+def test_the_command_says_which_line_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """0 and a line on stdout where all is well; 1 and the number of the wrong line on stderr where not."""
+    monkeypatch.setenv("STREAM_ROUTER_AUDIT_KEY", "a key")
+    path = tmp_path / "shard.jsonl"
+    write(path, 3, b"a key")
+    assert audit_verify.run(path) == 0
+    assert "all 3 lines hold (HMAC)" in capsys.readouterr().out
+    path.write_bytes(path.read_bytes().replace(b'"eventsProcessed":1', b'"eventsProcessed":9'))
+    assert audit_verify.run(path) == 1
+    assert "line 2 was changed" in capsys.readouterr().err
+    assert audit_verify.run(tmp_path / "none") == 1

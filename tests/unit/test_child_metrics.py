@@ -1,0 +1,124 @@
+"""One child's books: exact counts, nothing counted twice, nothing lost when CloudWatch does not answer."""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from stream_router import settings
+from stream_router.metrics.child import WAITING_MAX, ChildMetrics, read_snapshots
+from stream_router.metrics.histogram import Histogram
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def configured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> settings.Consumer:
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    monkeypatch.setenv("SQS_DLQ_URL", "http://127.0.0.1/q")
+    monkeypatch.setenv("STREAM_ROUTER_STATE_DIR", str(tmp_path))
+    return settings.load(settings.Consumer)
+
+
+def sums(bodies: list[bytes]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for body in bodies:
+        for datum in orjson.loads(body)["MetricData"]:
+            total = sum(value * count for value, count in zip(datum["Values"], datum["Counts"], strict=True))
+            found[datum["MetricName"]] = found.get(datum["MetricName"], 0) + total
+    return found
+
+
+def samples(bodies: list[bytes], name: str) -> int:
+    data: list[dict[str, Any]] = [datum for body in bodies for datum in orjson.loads(body)["MetricData"]]
+    return sum(sum(datum["Counts"]) for datum in data if datum["MetricName"] == name)
+
+
+def test_each_event_is_sent_to_cloudwatch_once(configured: settings.Consumer) -> None:
+    """What was sent is not sent again; what came since is; the sums are the events."""
+    metrics = ChildMetrics("shardId-0", configured, Clock(), lambda: 1767225600.0)
+    metrics.count("delivered", 10)
+    metrics.call(10)
+    metrics.latency("received_to_accepted", [5.0] * 10)
+    first = metrics.bodies()
+    metrics.count("delivered", 3)
+    metrics.call(3)
+    metrics.latency("received_to_accepted", [7.0] * 3)
+    metrics.dead_letter("malformed_json")
+    second = metrics.bodies()
+    assert sums(first)["RoutingSuccessCount"] == 10
+    assert sums(first)["EntriesPerCall"] == 10
+    assert samples(first, "RoutingLatencyMilliseconds") == 10
+    assert sums(second)["RoutingSuccessCount"] == 3
+    assert samples(second, "RoutingLatencyMilliseconds") == 3
+    assert sums(second)["DeadLetterCount"] == sums(second)["RoutingFailureCount"] == 1
+
+
+def test_what_does_not_get_through_is_sent_again_unchanged(configured: settings.Consumer) -> None:
+    """A request that failed comes first the next time, stamped as it was; the sums stay right."""
+    metrics = ChildMetrics("shardId-0", configured, Clock(), lambda: 1767225600.0)
+    metrics.count("delivered", 10)
+    failed = metrics.bodies()
+    metrics.requeue(failed)
+    metrics.count("delivered", 1)
+    again = metrics.bodies()
+    assert again[: len(failed)] == failed
+    assert sums(again)["RoutingSuccessCount"] == 11
+
+
+def test_a_long_outage_of_cloudwatch_takes_bounded_memory_and_is_counted(configured: settings.Consumer) -> None:
+    """After a day of failures the oldest minute goes, and the loss itself is a number."""
+    metrics = ChildMetrics("shardId-0", configured, Clock())
+    metrics.requeue([b"{}"] * (WAITING_MAX + 3))
+    assert metrics.value("metrics_lost") == 3
+    assert len(metrics.bodies()) == WAITING_MAX + 1
+
+
+def test_it_is_due_once_an_interval(configured: settings.Consumer) -> None:
+    """Every 60 s by default; asking when due starts the next interval."""
+    clock = Clock()
+    metrics = ChildMetrics("shardId-0", configured, clock)
+    assert not metrics.due()
+    clock.now += 60
+    assert metrics.due()
+    assert not metrics.due()
+
+
+def test_the_snapshot_is_cumulative_and_merges_over_shards(configured: settings.Consumer, tmp_path: Path) -> None:
+    """The file holds everything since the child began, sent or not, and its histograms can be added up."""
+    for shard, value in (("shardId-0", 10.0), ("shardId-1", 1000.0)):
+        metrics = ChildMetrics(shard, configured, Clock())
+        metrics.latency("received_to_accepted", [value] * 50)
+        metrics.call(10)
+        metrics.bodies()
+        metrics.latency("received_to_accepted", [value] * 50)
+        metrics.call(10)
+        metrics.dead_letter("refused")
+        metrics.write_snapshot()
+        metrics.write_snapshot()
+    found = read_snapshots(tmp_path)
+    assert [one["shardId"] for one in found] == ["shardId-0", "shardId-1"]
+    assert [one["entriesPerCall"] for one in found] == [{"10": 2}, {"10": 2}]
+    assert [one["deadLetters"] for one in found] == [{"refused": 1}, {"refused": 1}]
+    together = Histogram()
+    for one in found:
+        together.merge(Histogram.from_dict(one["latenciesMs"]["received_to_accepted"]))
+    assert together.count == 200
+    assert together.percentile(50) == pytest.approx(10, rel=0.01)
+    assert together.percentile(99) == pytest.approx(1000, rel=0.01)
+
+
+def test_a_folder_that_cannot_be_written_costs_the_snapshot_only(
+    configured: settings.Consumer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Trouble with the disk is logged and never reaches the pipeline."""
+    (tmp_path / "metrics").write_text("a file where the folder should be")
+    ChildMetrics("shardId-0", configured, Clock()).write_snapshot()
+    assert "snapshot was not written" in caplog.text
