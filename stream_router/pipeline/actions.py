@@ -75,6 +75,14 @@ def keyed_hash(key: bytes, key_id: str) -> Action:
     return action
 
 
+_MASK = re.compile(rf"{re.escape(REDACTED)}|hmac:[A-Za-z0-9_.-]{{1,32}}:[0-9a-f]{{{HMAC_HEX_DIGITS}}}")
+
+
+def is_mask(value: Any) -> bool:
+    """Whether a value is what an action leaves of an object or an array."""
+    return type(value) is str and _MASK.fullmatch(value) is not None
+
+
 def _text(value: Any) -> str | None:
     """A text or a number as text; None for anything else."""
     kind = type(value)

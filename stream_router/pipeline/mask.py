@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from stream_router.pipeline.actions import GONE, Action
+from stream_router.pipeline.actions import GONE, Action, is_mask
 from stream_router.pipeline.paths import Automaton, State, Step, Token
 
 ROOTS = ("payload", "extensions", "conversationId", "originalEventId")
@@ -28,6 +28,11 @@ class Rule(NamedTuple):
     action: Action | None = None
     find: Find | None = None
     plain_only: bool = False
+
+
+def _was_nested(value: Any) -> bool:
+    """Whether a value is an object or an array, or is what masking made of one."""
+    return type(value) is dict or type(value) is list or is_mask(value)
 
 
 class Policy:
@@ -128,10 +133,9 @@ class Policy:
 
     def rule_for(self, value: Any, step: Step) -> Rule | None:
         """The rule that decides about a value to which `step` led."""
-        nested = type(value) is dict or type(value) is list
         for at in step[0]:
             rule = self._rules[at]
-            if not (nested and rule.plain_only):
+            if not rule.plain_only or not _was_nested(value):
                 return rule
         return None
 

@@ -35,15 +35,15 @@ def show(policy: Policy, sample: bytes) -> list[Shown]:
     shown: list[Shown] = []
     for found in open_record(Record(sample.strip(), 0)):
         if isinstance(found, DeadLetter):
-            raise ValueError(found.message)
-        if type(found.body) is not dict:
-            raise ValueError("the sample holds something that is no JSON object")  # noqa: TRY004 - the sample is wrong
-        tracer = _Tracer(policy)
-        shown += tracer.object(_parts(validate, found), "", policy.start, None, policy.allowed)
+            raise ValueError(found.message)  # noqa: TRY004 - no argument is wrong, the sample is
+        parts = _parts(validate, found)
+        shown += _Tracer(policy).object(parts, "", policy.start, None, policy.allowed)
     return shown
 
 
 def _parts(validate: Validator, event: Event) -> Parts:
+    if type(event.body) is not dict:
+        raise ValueError("the sample holds something that is no JSON object")
     try:
         valid = validate(event)
     except Rejected:

@@ -2,7 +2,8 @@
 
 import re
 import time
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
+from decimal import Decimal
 from email.utils import parsedate_to_datetime
 
 LATEST_S = 253_402_300_800
@@ -10,6 +11,10 @@ LATEST_S = 253_402_300_800
 
 _MILLISECONDS_FROM = 100_000_000_000
 """A number from here on counts milliseconds: as seconds it would be the year 5138, as milliseconds it is 1973."""
+
+_DATE_AND_HOUR_CHARS = 13
+_EPOCH = datetime.fromtimestamp(0, UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 _NUMBER = re.compile(r"\d{9,15}(?:\.\d{1,9})?")
 _DATE_AND_TIME = re.compile(r"\d{4}-?(?:W\d\d-?\d|\d\d-?\d\d)[Tt ]\d\d\S*(?: ?(?:Z|z|UTC|GMT|[+-]\d\d:?(?:\d\d)?))?")
@@ -35,11 +40,11 @@ def to_utc(value: object, zone: tzinfo | None) -> tuple[str, float]:
             time_s = moment.timestamp()
             if time_s >= 0:
                 return value, time_s
-        if len(value) < 13:
-            return _from_unusual(value, zone)  # a date alone is no time; eight digits are read as a date
+        if len(value) < _DATE_AND_HOUR_CHARS or _NUMBER.fullmatch(value):
+            return _from_unusual(value, zone)  # a date alone is no time; digits alone are no date
         return _from_moment(moment, zone)
     if type(value) is int or type(value) is float:
-        return _from_number(value)
+        return _from_number(Decimal(repr(value)))
     raise ValueError("is neither text nor a number")
 
 
@@ -47,7 +52,7 @@ def _from_unusual(value: str, zone: tzinfo | None) -> tuple[str, float]:
     """What `fromisoformat` does not read."""
     text = value.strip()
     if _NUMBER.fullmatch(text):
-        return _from_number(float(text))
+        return _from_number(Decimal(text))
     if _RFC_2822.fullmatch(text):
         return _from_moment(parsedate_to_datetime(text), UTC)
     if _DATE_AND_TIME.fullmatch(text):
@@ -59,14 +64,15 @@ def _from_unusual(value: str, zone: tzinfo | None) -> tuple[str, float]:
 def _from_moment(moment: datetime, zone: tzinfo | None) -> tuple[str, float]:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=zone or UTC)
-    return _from_number(moment.timestamp(), milliseconds_from=LATEST_S)
+    return _from_ms((moment - _EPOCH) // _MILLISECOND)
 
 
-def _from_number(number: float, milliseconds_from: int = _MILLISECONDS_FROM) -> tuple[str, float]:
-    time_s = number / 1000 if number >= milliseconds_from else float(number)
-    if not 0 <= time_s < LATEST_S:
-        raise ValueError("is before 1970 or after 9999")
-    return iso(int(time_s * 1000 + 0.0005)), time_s
+def _from_number(number: Decimal) -> tuple[str, float]:
+    return _from_ms(int(number if number >= _MILLISECONDS_FROM else number * 1000))
+
+
+def _from_ms(epoch_ms: int) -> tuple[str, float]:
+    return iso(epoch_ms), epoch_ms / 1000
 
 
 def iso(epoch_ms: int) -> str:

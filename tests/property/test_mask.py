@@ -1,0 +1,168 @@
+"""Masking: no byte of what a policy masks comes out anywhere, and masking twice is masking once."""
+
+import logging
+import tomllib
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stream_router.pipeline import policy
+from stream_router.pipeline.detect import DETECTORS, finder
+from stream_router.pipeline.mask import Policy
+from stream_router.pipeline.mask_show import show
+from stream_router.pipeline.transform import Transform
+from stream_router.records import DeadLetter, Entry
+from tests.events import BODY, NOW_MS, consumer, event
+
+DEFAULT = tomllib.loads((policy.SHIPPED / "default.toml").read_text())
+PATHS = [(path, rule["action"], rule.get("n", 0)) for rule in DEFAULT["rules"] for path in rule["paths"]]
+TRANSFORM = Transform(consumer(masking="default"), lambda: NOW_MS)
+
+NAMES = st.sampled_from(["a", "b", "email", "text", "A", "message", "list", "phone"])
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+    | st.sampled_from(["****1234", "[REDACTED]", "hmac:k:" + "0" * 32, "a@b.de 4111 1111 1111 1111", "[EMAIL]"])
+)
+JSON = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4), max_leaves=14
+)
+PAYLOADS = st.dictionaries(NAMES, JSON, max_size=5)
+PATTERNS = st.sampled_from(
+    [
+        "**.a",
+        "**.email",
+        "payload.a.b",
+        "payload.*",
+        "payload.**",
+        "payload.list[]",
+        "**.list[].a",
+        "**.message",
+        "**.b.*",
+    ]
+)
+RULES = st.fixed_dictionaries(
+    {"paths": st.lists(PATTERNS, min_size=1, max_size=3), "plain_only": st.booleans()}
+).flatmap(
+    lambda table: st.one_of(
+        st.sampled_from([{"action": name} for name in ("keep", "remove", "redact", "hmac")]),
+        st.builds(
+            lambda action, n: {"action": action, "n": n}, st.sampled_from(["keep_last", "truncate"]), st.integers(1, 9)
+        ),
+        st.lists(st.sampled_from(list(DETECTORS)), min_size=1).map(
+            lambda names: {"action": "detect", "detectors": names}
+        ),
+    ).map(lambda more: {**table, **more})
+)
+ALLOWED = st.none() | st.lists(PATTERNS | st.sampled_from(["**.text", "payload.a.**"]), max_size=3)
+
+
+def compiled(folder: Path, rules: list[dict[str, Any]], allow: list[str] | None) -> Policy:
+    lines = ["id = 'p'", "version = '1'"]
+    if allow is not None:
+        lines.append(f"allow = {allow}")
+    lines += ["[hmac]", "key_id = 'k'"]
+    for rule in rules:
+        lines += ["[[rules]]", *(f"{key} = {orjson.dumps(value).decode()}" for key, value in rule.items())]
+    file = folder / "policy.toml"
+    file.write_text("\n".join(lines))
+    made = policy.load(str(file), b"0123456789abcdef")
+    assert made is not None
+    return made
+
+
+@given(payload=PAYLOADS, rules=st.lists(RULES, min_size=1, max_size=4), allow=ALLOWED)
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_masking_twice_is_masking_once(
+    tmp_path: Path, payload: dict[str, Any], rules: list[dict[str, Any]], allow: list[str] | None
+) -> None:
+    """For any policy and any payload; and what is shown of a sample is what masking does."""
+    made = compiled(tmp_path, rules, allow)
+    before = orjson.dumps(payload)
+    once = made.mask({"payload": payload}, Counter())
+    assert orjson.dumps(payload) == before
+    assert made.mask(once, Counter()) == once
+
+
+@given(text=st.text(st.sampled_from("0123456789 -+()./@:abDE[]"), max_size=60))
+@settings(max_examples=500, deadline=None)
+def test_searching_twice_is_searching_once(text: str) -> None:
+    """What the detectors leave holds nothing that they would find."""
+    find = finder(tuple(DETECTORS))
+    once = find(text, Counter())
+    assert find(once, Counter()) == once
+
+
+def placed(path: str, canary: str, nest: int) -> dict[str, Any]:
+    """A payload in which `path` (of the default policy: `**` and then steps) leads to the canary."""
+    steps = path.replace("[]", ".[]").split(".")[1:]
+    value: Any = canary
+    for step in reversed(steps):
+        value = [value] if step == "[]" else {"anything" if step == "*" else step: value}
+    for _ in range(nest):
+        value = {"data": [value, 1]}
+    assert isinstance(value, dict)
+    return value
+
+
+@pytest.mark.parametrize(("path", "action", "n"), PATHS, ids=[path for path, _, _ in PATHS])
+def test_no_byte_of_a_masked_value_comes_out(path: str, action: str, n: int, caplog: pytest.LogCaptureFixture) -> None:
+    """A canary at each path of the default policy, at any depth, is in no entry, dead letter's words, count or log."""
+    caplog.set_level(logging.DEBUG)
+    for nest in (0, 1, 3):
+        canary = f"cAnArY{nest}-{path.encode().hex()}-Zq9xW4"
+        hidden = canary[:-n] if action == "keep_last" else canary
+        body = {**BODY, "payload": {**placed(path, canary, nest), "kept": 1}}
+        result = TRANSFORM(event(body))
+        assert isinstance(result, Entry)
+        counts = TRANSFORM.take_masked_counts()
+        assert counts.total() >= 1
+        everything = [result.detail.decode(), result.detail_type, result.order_key, repr(counts), caplog.text]
+        assert not any(hidden in text or canary in text for text in everything)
+        assert orjson.loads(result.detail)["payload"]["kept"] == 1
+
+
+@given(payload=PAYLOADS)
+@settings(max_examples=200, deadline=None)
+def test_default_policy_leaves_no_text_of_what_it_redacts(payload: dict[str, Any]) -> None:
+    """Whatever stands under a redacted name, object or not, nothing of it is in the Detail."""
+    canary = "cAnArY-0d9f"
+    body = {**BODY, "payload": {**payload, "customer": {"email": [canary, {"x": canary}], "firstName": canary}}}
+    result = TRANSFORM(event(body))
+    assert isinstance(result, Entry)
+    assert canary.encode() not in result.detail
+
+
+@given(payload=PAYLOADS)
+@settings(max_examples=100, deadline=None)
+def test_what_is_shown_of_a_sample_is_what_masking_does(payload: dict[str, Any]) -> None:
+    """The values after, in order, are those of the masked payload."""
+    made = TRANSFORM.policy
+    assert made is not None
+    payload = {**payload, "last": 1}
+    masked = made.mask({"payload": payload}, Counter())["payload"]
+    after = [line.after for line in show(made, orjson.dumps(payload)) if line.after is not None]
+    assert after == leaves(masked)
+
+
+def leaves(value: Any) -> list[str]:
+    if isinstance(value, dict) and value:
+        return [leaf for item in value.values() for leaf in leaves(item)]
+    if isinstance(value, list) and value:
+        return [leaf for item in value for leaf in leaves(item)]
+    return [value if isinstance(value, str) else orjson.dumps(value).decode()]
+
+
+def test_dead_letter_of_a_masked_event_quotes_nothing() -> None:
+    """An event that fails validation under a policy says no more than without."""
+    result = TRANSFORM(event({**BODY, "timestamp": "cAnArY"}))
+    assert isinstance(result, DeadLetter)
+    assert "cAnArY" not in result.message

@@ -1,0 +1,149 @@
+"""Whatever comes in, the transform gives a valid entry or a reason, and changes nothing unseen."""
+
+import json
+import re
+from typing import Any
+
+import orjson
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from stream_router import limits
+from stream_router.envelope import open_record, seal
+from stream_router.pipeline.timestamps import iso, to_utc
+from stream_router.pipeline.transform import SOURCE, Transform
+from stream_router.records import DeadLetter, Dropped, Entry, Event, Record
+from tests.events import IDENTITY, NOW_MS, RECEIVED_MS, consumer
+
+TRANSFORMS = [
+    Transform(consumer(unroutable=unroutable, masking=masking), lambda: NOW_MS)
+    for unroutable in ("dead-letter", "publish", "drop")
+    for masking in ("off", "default")
+]
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+NUMBERS = st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False)
+JSON = st.recursive(
+    st.none() | st.booleans() | NUMBERS | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT | st.sampled_from(["email", "text"]), inner),
+    max_leaves=12,
+)
+STAMPS = st.sampled_from(["2026-11-24T09:30:00.123Z", 1795512600, "1795512600123", "2026-11-24", None]) | NUMBERS | TEXT
+TYPES = st.sampled_from(["conversation.updated", "interaction.created", "other", "MessageCreated", "a\x00b", "x" * 129])
+KEYS = {
+    "interactionId": TEXT | NUMBERS,
+    "conversationId": TEXT | NUMBERS | st.none(),
+    "eventType": TYPES | JSON,
+    "timestamp": STAMPS,
+    "payload": st.dictionaries(TEXT, JSON) | JSON,
+    "eventId": TEXT,
+    "eventObject": TEXT,
+    "createdAt": STAMPS,
+    "data": st.dictionaries(TEXT, JSON) | JSON,
+    "eventTime": STAMPS,
+    "contactId": NUMBERS,
+    "extra": JSON,
+}
+NEARLY_RIGHT = st.fixed_dictionaries({}, optional=KEYS)
+WRITERS = st.sampled_from([{"separators": (",", ":"), "ensure_ascii": False}, {"indent": 1}, {}])
+
+
+def parsed(text: bytes) -> Any:
+    """As Python reads JSON, which knows no bounds."""
+    return json.loads(text)
+
+
+def events(data: bytes) -> list[Event]:
+    return [found for found in open_record(Record(data, 1, arrived_at_ms=RECEIVED_MS)) if isinstance(found, Event)]
+
+
+def check(result: Entry | DeadLetter | Dropped) -> None:
+    if isinstance(result, Entry):
+        detail = parsed(result.detail)
+        assert isinstance(detail, dict)
+        assert all(limits.INT64_MIN <= int(n) <= limits.INT64_MAX for n in integers(result.detail))
+        assert 1 <= len(result.detail_type) <= limits.DETAIL_TYPE_MAX_CHARS
+        wanted = limits.ENTRY_TIME_BYTES + len(SOURCE) + len(result.detail_type.encode()) + len(result.detail)
+        assert result.size_bytes == wanted
+        assert result.order_key == (detail["conversationId"] or "")
+        assert iso(round(result.time_s * 1000)) == detail["eventTimestamp"]
+    elif isinstance(result, DeadLetter):
+        assert result.reason != "internal_error", (result.code, result.message)
+        assert result.message
+        assert "\n" not in result.message
+
+
+def integers(text: bytes) -> list[str]:
+    found: list[str] = []
+
+    def seen(number: str) -> int:
+        found.append(number)
+        return 0
+
+    json.loads(text, parse_int=seen)
+    return found
+
+
+@given(body=NEARLY_RIGHT | JSON, writer=WRITERS, sealed=st.booleans())
+@settings(max_examples=400, deadline=None)
+def test_any_json_gives_an_entry_or_a_reason(body: Any, writer: Any, sealed: bool) -> None:
+    """No JSON makes the transform raise or fail unforeseen; what it gives is within EventBridge's limits."""
+    text = json.dumps(body, **writer).encode()
+    data = seal(IDENTITY, "delivery", RECEIVED_MS, text) if sealed else text
+    for event in events(data):
+        for transform in TRANSFORMS:
+            check(transform(event))
+
+
+@given(data=st.binary(max_size=200))
+@example(data=b"")
+@settings(max_examples=200, deadline=None)
+def test_any_bytes_give_an_entry_or_a_reason(data: bytes) -> None:
+    """Nor do any bytes."""
+    for event in events(data):
+        for transform in TRANSFORMS:
+            check(transform(event))
+
+
+@given(payload=st.dictionaries(TEXT, JSON, max_size=5), writer=WRITERS)
+@settings(max_examples=300, deadline=None)
+def test_payload_arrives_as_it_was_sent_or_not_at_all(payload: dict[str, Any], writer: Any) -> None:
+    """Whoever wrote it, and however: the Detail's payload equals what was sent, or the event is refused."""
+    sent = {"interactionId": "i", "conversationId": "c", "eventType": "conversation.updated", "timestamp": 1795512600}
+    text = json.dumps({**sent, "payload": payload}, **writer).encode()
+    (event,) = events(seal(IDENTITY, "delivery", RECEIVED_MS, text))
+    result = TRANSFORMS[0](event)
+    small = all(limits.INT64_MIN <= int(number) <= limits.INT64_MAX for number in integers(text))
+    assert isinstance(result, Entry) == small
+    if isinstance(result, Entry):
+        assert parsed(result.detail)["payload"] == payload
+
+
+CANARY = "cAnArY-" + "7f3a9"
+
+
+@given(place=st.sampled_from([*KEYS, "payload.x"]), value=st.sampled_from([CANARY, {CANARY: 1}, [CANARY]]))
+@settings(max_examples=100, deadline=None)
+def test_no_reason_quotes_the_event(place: str, value: Any) -> None:
+    """Whatever is wrong with an event, the words about it hold nothing of it."""
+    body = {"interactionId": "i", "conversationId": "c", "eventType": "conversation.updated", "timestamp": value}
+    body = {**body, place: value, CANARY: CANARY}
+    for event in events(orjson.dumps(body)):
+        result = TRANSFORMS[0](event)
+        if isinstance(result, DeadLetter):
+            assert CANARY not in result.message + result.code
+
+
+@given(moment=st.integers(0, 253_402_300_799_999), offset=st.integers(-14 * 60, 14 * 60))
+@settings(max_examples=300, deadline=None)
+def test_every_millisecond_survives_every_form(moment: int, offset: int) -> None:
+    """A moment written as epoch, or as ISO 8601 at any offset, comes out as the same millisecond."""
+    wanted = iso(moment)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", wanted)
+    assert to_utc(wanted, None)[0] == wanted
+    if moment >= 100_000_000_000:
+        assert to_utc(moment, None)[0] == to_utc(str(moment), None)[0] == wanted
+    local = moment + offset * 60_000
+    if 0 <= local <= 253_402_300_799_999:
+        sign, minutes = "+-"[offset < 0], abs(offset)
+        written = iso(local)[:-1] + f"{sign}{minutes // 60:02d}:{minutes % 60:02d}"
+        assert to_utc(written, None)[0] == wanted
