@@ -1,35 +1,64 @@
 """What the product's own metrics say about a run: its snapshots, and what CloudWatch made of what it was sent."""
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stream_router.local.environment import REGION
-from stream_router.local.report import Product
+from stream_router.local.report import QUANTILES, Product
+from stream_router.metrics.child import read_snapshots
+from stream_router.metrics.histogram import Histogram
+from stream_router.metrics.names import NAMESPACE, SOURCE_SYSTEM, STAGE_METRICS, STAGES
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
 
-NAMESPACE = "CXoneEventRouter"
-LATENCY = "RoutingLatencyMilliseconds"
-DIMENSIONS: Any = [{"Name": "SourceSystem", "Value": "NICE_CXone"}, {"Name": "Region", "Value": REGION}]
+DIMENSIONS: Any = [{"Name": "SourceSystem", "Value": SOURCE_SYSTEM}, {"Name": "Region", "Value": REGION}]
+_STATISTICS = {name: f"p{percent:g}" for name, percent in QUANTILES.items() if name != "max"}
 
 
 def read(cloudwatch: "CloudWatchClient", state_dir: Path) -> Product:
     """The product's view: `entriesPerCall`, `latencyMs` by stage, `cloudWatch` by metric; left out where unknown."""
-    return {"cloudWatch": _cloudwatch(cloudwatch)}
+    snapshots = read_snapshots(state_dir)
+    calls: Counter[int] = Counter()
+    for snapshot in snapshots:
+        calls.update({int(entries): count for entries, count in snapshot["entriesPerCall"].items()})
+    seen: Product = {
+        "latencyMs": {stage.replace("_", " "): _quantiles(snapshots, stage) for stage in STAGES},
+        "cloudWatch": _cloudwatch(cloudwatch, STAGE_METRICS["received_to_accepted"].name),
+    }
+    if calls:
+        entries = sum(size * count for size, count in calls.items())
+        seen["entriesPerCall"] = round(entries / calls.total(), 3)
+        seen["calls"] = calls.total()
+    return seen
 
 
-def _cloudwatch(cloudwatch: "CloudWatchClient") -> dict[str, dict[str, float]]:
+def _quantiles(snapshots: list[dict[str, Any]], stage: str) -> dict[str, float]:
+    """One stage over all shards, and over all lives of their children: percentiles of the merged histograms."""
+    merged = Histogram()
+    for snapshot in snapshots:
+        merged.merge(Histogram.from_dict(snapshot["latenciesMs"][stage]))
+    return {
+        name: round(merged.largest_ms if name == "max" else merged.percentile(percent), 1)
+        for name, percent in QUANTILES.items()
+    }
+
+
+def _cloudwatch(cloudwatch: "CloudWatchClient", metric: str) -> dict[str, dict[str, float]]:
+    """The percentiles that CloudWatch works out of the Values and Counts that the children sent."""
     now = datetime.now(UTC)
     answer = cloudwatch.get_metric_statistics(
         Namespace=NAMESPACE,
-        MetricName=LATENCY,
+        MetricName=metric,
         Dimensions=DIMENSIONS,
-        StartTime=now - timedelta(hours=1),
+        StartTime=now - timedelta(hours=2),
         EndTime=now + timedelta(minutes=1),
-        Period=7200,
-        ExtendedStatistics=["p50", "p90", "p95", "p99", "p99.9"],
+        Period=4 * 3600,
+        ExtendedStatistics=list(_STATISTICS.values()),
     )
-    points = [point["ExtendedStatistics"] for point in answer["Datapoints"]]
-    return {LATENCY: {name.replace(".", ""): value for name, value in points[0].items()}} if points else {}
+    if not answer["Datapoints"]:
+        return {}
+    found = answer["Datapoints"][0]["ExtendedStatistics"]
+    return {metric: {name: round(found[statistic], 1) for name, statistic in _STATISTICS.items()}}
