@@ -1,0 +1,354 @@
+"""The fault matrix: one row an error code and a fault of the sink. Who ends where, in how many attempts, in what order.
+
+The child is the real process; each row is one batch of ten events, one call, unless it says otherwise.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+
+from stream_router import errors
+from stream_router.errors import Disposition
+from tests.fault.bench import V2_BUS, Account, Bench, place
+
+ALL = set(range(10))
+STRUCK = 4
+"""The place of the event that a row about a single entry strikes."""
+
+SYSTEMIC = sorted(code for code, kind in errors.CODES.items() if kind is Disposition.HOLD)
+DATA = sorted(code for code, kind in errors.CODES.items() if kind is Disposition.DEAD_LETTER)
+PASSING = sorted(code for code, kind in errors.CODES.items() if kind is Disposition.RETRY)
+CONTENT = sorted(code for code, kind in errors.CODES.items() if kind is Disposition.BISECT)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with Bench(tmp_path_factory.mktemp("classic")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def no_retries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with Bench(tmp_path_factory.mktemp("no-retries"), STREAM_ROUTER_MAX_RETRIES="0") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def v2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with Bench(tmp_path_factory.mktemp("v2"), STREAM_ROUTER_EVENT_BUS=V2_BUS) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def ordered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with Bench(tmp_path_factory.mktemp("ordered"), STREAM_ROUTER_ORDERING="conversation") as made:
+        yield made
+
+
+def check_all_delivered(account: Account, tries: int) -> None:
+    """Nothing dead, every event in exactly `tries` attempts, accepted in the order of the stream."""
+    account.check_nothing_lost()
+    assert account.letters == {}
+    assert account.tries == dict.fromkeys(range(account.events), tries)
+    assert account.first_order == sorted(account.first_order)
+
+
+# --- Whole calls -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [*SYSTEMIC, *PASSING, *DATA, "SomethingNew"])
+def test_a_whole_call_refused_twice_is_sent_a_third_time(bench: Bench, code: str) -> None:
+    """No code but one about content ever condemns a call's entries: three attempts, all delivered, none dead."""
+    check_all_delivered(bench.run([{"fault": "call_error", "code": code, "next": 2}]), 3)
+
+
+class Fault(NamedTuple):
+    """A row: the rules, and how often each event is on the wire."""
+
+    rules: list[dict[str, Any]]
+    tries: int
+
+
+WHOLE_CALLS = {
+    "throttled, five times": Fault([{"fault": "call_error", "code": "ThrottlingException", "next": 5}], 6),
+    "HTTP 429": Fault([{"fault": "call_error", "code": "ThrottlingException", "status": 429, "next": 1}], 2),
+    "HTTP 500": Fault([{"fault": "call_error", "code": "InternalException", "status": 500, "next": 2}], 3),
+    "HTTP 503": Fault([{"fault": "call_error", "code": "ServiceUnavailable", "status": 503, "next": 2}], 3),
+    "a ValidationException with a 500": Fault(
+        [{"fault": "call_error", "code": "ValidationException", "status": 500, "next": 2}], 3
+    ),
+    "500 after it was accepted": Fault(
+        [{"fault": "call_error", "code": "InternalException", "accept": True, "next": 1}], 2
+    ),
+    "reset after it was accepted": Fault([{"fault": "reset", "next": 1}], 2),
+    "reset before it was accepted": Fault([{"fault": "reset", "accept": False, "next": 2}], 3),
+    "silence after it was accepted": Fault([{"fault": "stall", "next": 1}], 2),
+    "HTML with a 200": Fault([{"fault": "html", "next": 2}], 3),
+    "HTML with a 502": Fault([{"fault": "html", "status": 502, "next": 2}], 3),
+    "HTML with a 403": Fault([{"fault": "html", "status": 403, "next": 2}], 3),
+    "HTML with a 404": Fault([{"fault": "html", "status": 404, "next": 1}], 2),
+    "an answer short of one entry": Fault([{"fault": "short", "next": 2}], 3),
+    "a shuffled answer": Fault([{"fault": "shuffle"}], 1),
+    "a late answer": Fault([{"fault": "delay", "ms": 400}], 1),
+    "a wrong clock": Fault(
+        [
+            {"fault": "skew", "seconds": -3600, "next": 1},
+            {"fault": "call_error", "code": "InvalidSignatureException", "next": 1},
+        ],
+        2,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE_CALLS)
+def test_what_strikes_whole_calls_loses_and_buries_nothing(bench: Bench, name: str) -> None:
+    """All delivered in the row's attempts, in order, none dead."""
+    row = WHOLE_CALLS[name]
+    check_all_delivered(bench.run(row.rules), row.tries)
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "AccessDeniedException", "NotAuthorizedForSourceException"])
+def test_every_entry_struck_is_an_outage_and_no_data(bench: Bench, code: str) -> None:
+    """Where all entries of thirty attempts fail alone, systemically, all are delivered in ten more and none is dead."""
+    account = bench.run([{"fault": "entry_error", "code": code, "next": 30}])
+    account.check_nothing_lost()
+    assert account.letters == {}
+    assert sum(account.tries.values()) == 40
+
+
+def test_retry_after_is_obeyed(bench: Bench) -> None:
+    """Told to wait two seconds the child waits two seconds."""
+    rule = {"fault": "call_error", "code": "ThrottlingException", "status": 503, "retry_after": 2, "next": 1}
+    account = bench.run([rule])
+    check_all_delivered(account, 2)
+    assert account.seconds >= 2
+
+
+@pytest.mark.parametrize("how", ["answer", "refuse"])
+def test_an_outage_is_held_through(bench: Bench, how: str) -> None:
+    """503 to everything, or nothing listening, for three seconds: then all is delivered, after few attempts."""
+    account = bench.run([{"fault": "outage", "how": how, "from_s": 0, "to_s": 3}], count=100)
+    account.check_nothing_lost()
+    assert account.letters == {}
+    assert account.seconds >= 2.5
+    # Ten calls may be under way when it begins; from the third failure on it is one probe at a time, two a second.
+    refused_calls = len(account.entries) - 10
+    assert refused_calls <= 10 + 2 * account.seconds
+
+
+def test_a_validation_exception_on_everything_buries_nothing(bench: Bench) -> None:
+    """A wrong setting that every call is refused for must not bisect the stream into the queue."""
+    rule = {"fault": "call_error", "code": "ValidationException", "to_s": 4}
+    account = bench.run([rule], count=40)
+    account.check_nothing_lost()
+    assert account.letters == {}
+
+
+def test_internal_failure_of_everything_buries_nothing(bench: Bench) -> None:
+    """An entry's budget is not spent while no other entry succeeds."""
+    account = bench.run([{"fault": "entry_error", "code": "InternalFailure", "to_s": 1}])
+    account.check_nothing_lost()
+    assert account.letters == {}
+    assert min(account.tries.values()) >= 2
+
+
+# --- Single entries ------------------------------------------------------------------------------------------------
+
+
+def check_struck(account: Account, tries: int, reason: str | None, code: str = "") -> None:
+    """The neighbours are delivered at once and in order; the struck one ends as the row says."""
+    account.check_nothing_lost()
+    neighbours = [at for at in account.first_order if at != STRUCK]
+    assert neighbours == sorted(ALL - {STRUCK})
+    assert {account.tries[at] for at in neighbours} == {1}
+    assert account.tries[STRUCK] == tries
+    assert {at: (letter["reason"], letter["error"]["code"]) for at, letter in account.letters.items()} == (
+        {} if reason is None else {STRUCK: (reason, code)}
+    )
+
+
+@pytest.mark.parametrize("code", DATA)
+def test_an_entry_refused_for_its_data_is_buried_at_once(bench: Bench, code: str) -> None:
+    """One attempt, one letter, reason `refused` with AWS's code; its neighbours are not touched."""
+    account = bench.run([{"fault": "entry_error", "code": code, "where": place(STRUCK)}])
+    check_struck(account, 1, "refused", code)
+    assert account.letters[STRUCK]["attempts"] == 1
+
+
+@pytest.mark.parametrize("code", [*SYSTEMIC, *PASSING, *CONTENT, "SomethingNew"])
+def test_an_entry_in_passing_trouble_is_retried(bench: Bench, code: str) -> None:
+    """Struck once it is delivered at the second attempt, none dead, its neighbours are not sent again."""
+    check_struck(bench.run([{"fault": "entry_error", "code": code, "where": place(STRUCK), "next": 1}]), 2, None)
+
+
+@pytest.mark.parametrize("code", [*PASSING, "SomethingNew"])
+def test_an_entry_whose_budget_is_spent_is_buried(no_retries: Bench, code: str) -> None:
+    """With no retries allowed the first failure is the last: `retries_exhausted`."""
+    account = no_retries.run([{"fault": "entry_error", "code": code, "where": place(STRUCK)}])
+    check_struck(account, 1, "retries_exhausted", code)
+
+
+@pytest.mark.parametrize("code", SYSTEMIC)
+def test_a_systemic_code_spends_no_budget(no_retries: Bench, code: str) -> None:
+    """With no retries allowed an entry that is throttled, or refused access, is sent again all the same."""
+    account = no_retries.run([{"fault": "entry_error", "code": code, "where": place(STRUCK), "next": 2}])
+    check_struck(account, 3, None)
+
+
+@pytest.mark.long
+def test_the_default_budget_is_five_attempts_over_thirty_seconds(bench: Bench) -> None:
+    """An entry that always fails while others succeed is buried after four retries spread over at least 30 s."""
+    account = bench.run([{"fault": "entry_error", "code": "InternalFailure", "where": place(STRUCK)}])
+    check_struck(account, 5, "retries_exhausted", "InternalFailure")
+    assert account.letters[STRUCK]["attempts"] == 5
+    assert account.seconds >= 30
+
+
+@pytest.mark.parametrize("code", ["ValidationException", "SerializationException"])
+def test_the_entry_for_which_calls_are_refused_is_found(bench: Bench, code: str) -> None:
+    """Halving leaves the culprit alone in a few calls: it is buried, all others are delivered, none of them dead."""
+    account = bench.run([{"fault": "call_error", "code": code, "where": place(STRUCK)}], count=30)
+    account.check_nothing_lost()
+    assert {at: letter["reason"] for at, letter in account.letters.items()} == {STRUCK: "refused"}
+    assert account.tries[STRUCK] <= 6
+    assert max(account.tries.values()) <= 6
+
+
+def test_two_culprits_in_one_call_are_both_found(bench: Bench) -> None:
+    """Both are buried, the other eight are delivered."""
+    rules = [{"fault": "call_error", "code": "ValidationException", "where": place(at)} for at in (2, 7)]
+    account = bench.run(rules)
+    account.check_nothing_lost()
+    assert {at: letter["reason"] for at, letter in account.letters.items()} == {2: "refused", 7: "refused"}
+
+
+# --- The dead-letter queue -------------------------------------------------------------------------------------------
+
+QUEUE_FAULTS = {
+    "a message in trouble, twice": Fault([{"fault": "entry_error", "code": "InternalError", "next": 2}], 3),
+    "a throttled message": Fault([{"fault": "entry_error", "code": "RequestThrottled", "next": 1}], 2),
+    "a message blamed on its sender": Fault([{"fault": "sender_fault", "code": "InvalidParameterValue", "next": 1}], 2),
+    "a wrong MD5": Fault([{"fault": "wrong_md5", "next": 1}], 2),
+    "access denied": Fault([{"fault": "call_error", "code": "AccessDeniedException", "status": 403, "next": 2}], 3),
+    "a missing queue": Fault([{"fault": "call_error", "code": "QueueDoesNotExist", "next": 2}], 3),
+    "an expired token": Fault([{"fault": "call_error", "code": "ExpiredTokenException", "next": 2}], 3),
+    "throttled": Fault([{"fault": "call_error", "code": "RequestThrottled", "next": 2}], 3),
+    "HTTP 500": Fault([{"fault": "call_error", "code": "InternalFailure", "status": 500, "next": 2}], 3),
+    "reset after it was accepted": Fault([{"fault": "reset", "next": 1}], 2),
+    "HTML with a 200": Fault([{"fault": "html", "next": 1}], 2),
+    "an answer short of one message": Fault([{"fault": "short", "next": 1}], 2),
+    "five refusals": Fault([{"fault": "call_error", "code": "ServiceUnavailable", "next": 5}], 6),
+}
+
+
+@pytest.mark.parametrize("name", QUEUE_FAULTS)
+def test_a_dead_letter_is_stored_whatever_the_queue_does(bench: Bench, name: str) -> None:
+    """The poison is stored in the row's attempts, with its reason, and no good event waits for it or is sent again."""
+    row = QUEUE_FAULTS[name]
+    account = bench.run([{"operation": "SendMessageBatch", **rule} for rule in row.rules], poison=(STRUCK,))
+    account.check_nothing_lost()
+    assert {at: letter["reason"] for at, letter in account.letters.items()} == {STRUCK: "schema_mismatch"}
+    assert account.letter_tries == {STRUCK: row.tries}
+    assert {account.tries[at] for at in ALL - {STRUCK}} == {1}
+    assert account.first_order == sorted(ALL - {STRUCK})
+
+
+def test_a_queue_that_refuses_one_letter_keeps_the_others(bench: Bench) -> None:
+    """Of three letters one is blamed on its sender: it is stored in its minimal form, the others at once."""
+    rule = {"operation": "SendMessageBatch", "fault": "sender_fault", "code": "InvalidMessageContents", "next": 1}
+    account = bench.run([rule], poison=(1, STRUCK, 8))
+    account.check_nothing_lost()
+    assert set(account.letters) == {1, STRUCK, 8}
+    assert sorted(account.letter_tries.values()) == [1, 1, 2]
+
+
+def test_bus_and_queue_down_together_lose_nothing(bench: Bench) -> None:
+    """While neither accepts anything the child holds; afterwards everything is where it belongs."""
+    account = bench.run([{"operation": "*", "fault": "outage", "to_s": 3}], count=30, poison=(3, 17))
+    account.check_nothing_lost()
+    assert set(account.letters) == {3, 17}
+
+
+# --- The v2 bus ----------------------------------------------------------------------------------------------------
+
+V2_CODES = [
+    "ThrottlingException",
+    "AccessDeniedException",
+    "ResourceNotFoundException",
+    "InvalidStateException",
+    "InternalException",
+    "ExpiredTokenException",
+]
+
+
+@pytest.mark.parametrize("code", V2_CODES)
+def test_a_v2_call_refused_twice_is_sent_a_third_time(v2: Bench, code: str) -> None:
+    """The v2 bus's own codes and statuses, in CBOR, hold like the classic ones."""
+    rule = {"operation": "PutEventsV2", "fault": "call_error", "code": code, "next": 2}
+    check_all_delivered(v2.run([rule]), 3)
+
+
+@pytest.mark.parametrize("fault", ["reset", "stall", "html", "short"])
+def test_what_a_v2_bus_accepted_unheard_is_published_once(v2: Bench, fault: str) -> None:
+    """Sent again with its deduplication id an event that was accepted is not published twice."""
+    before = v2.sink.stats()["items"].get("PutEventsV2", {}).get("deduplicated", 0)
+    account = v2.run([{"operation": "PutEventsV2", "fault": fault, "next": 1}])
+    check_all_delivered(account, 2)
+    assert v2.sink.stats()["items"]["PutEventsV2"]["deduplicated"] == before + 10
+
+
+def test_a_v2_culprit_is_found(v2: Bench) -> None:
+    """InvalidInputException for one entry's content is bisected like a ValidationException."""
+    rule = {"operation": "PutEventsV2", "fault": "call_error", "code": "InvalidInputException", "where": place(STRUCK)}
+    account = v2.run([rule], count=25)
+    account.check_nothing_lost()
+    assert {at: letter["reason"] for at, letter in account.letters.items()} == {STRUCK: "refused"}
+
+
+def test_a_v2_call_carries_twenty_five(v2: Bench) -> None:
+    """The contract's 25 are real on a v2 bus."""
+    account = v2.run([], count=50)
+    check_all_delivered(account, 1)
+    assert [len(call) for call in account.entries] == [25, 25]
+
+
+# --- Order within a conversation -------------------------------------------------------------------------------------
+
+ORDER_FAULTS: dict[str, list[dict[str, Any]]] = {
+    "nothing": [],
+    "one entry fails": [{"fault": "entry_error", "code": "InternalFailure", "where": place(1), "next": 1}],
+    "a fifth of all entries fails": [{"fault": "entry_error", "code": "ThrottlingException", "rate": 0.2, "to_s": 5}],
+    "calls fail": [{"fault": "call_error", "code": "InternalException", "rate": 0.3, "to_s": 5}],
+    "calls are reset after acceptance": [{"fault": "reset", "rate": 0.2, "to_s": 5}],
+    "one entry is refused for ever": [{"fault": "entry_error", "code": "MalformedDetail", "where": place(8)}],
+    "one entry spoils its call": [{"fault": "call_error", "code": "ValidationException", "where": place(8)}],
+}
+
+
+@pytest.mark.parametrize("name", ORDER_FAULTS)
+def test_a_conversation_is_accepted_in_the_order_of_the_stream(ordered: Bench, name: str) -> None:
+    """Under every fault a conversation's first acceptances follow the stream, and no call holds two of its events."""
+    account = ordered.run(ORDER_FAULTS[name], count=42)
+    account.check_nothing_lost()
+    conversations: dict[int, list[int]] = {}
+    for at in account.first_order:
+        conversations.setdefault(at % 7, []).append(at)
+    for places in conversations.values():
+        assert places == sorted(places)
+    for call in account.entries:
+        assert len({at % 7 for at in call}) == len(call)
+
+
+# --- Giving up in an outage, where a setting says so -----------------------------------------------------------------
+
+
+@pytest.mark.long
+def test_an_outage_is_buried_only_where_the_setting_says_so(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """`STREAM_ROUTER_ON_OUTAGE=dead-letter`: after the same budget everything is buried as `outage`."""
+    folder = tmp_path_factory.mktemp("outage")
+    with Bench(folder, STREAM_ROUTER_ON_OUTAGE="dead-letter") as bench:
+        account = bench.run([{"fault": "outage"}], timeout_s=120)
+    account.check_nothing_lost()
+    assert {letter["reason"] for letter in account.letters.values()} == {"outage"}
+    assert account.seconds >= 30
