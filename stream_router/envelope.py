@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 import orjson
 
@@ -74,26 +74,26 @@ def open_record(record: Record) -> list[Event | DeadLetter]:
     Opens the record's books for exactly as many events as it returns. A record that is one JSON document is one event
     (or an array of them); otherwise each non-empty line is. Never raises for what the record holds.
     """
-    found = _open_lines(record, record.data)
-    record.expect(len(found))
-    return found
-
-
-def _open_lines(record: Record, data: bytes) -> list[Event | DeadLetter]:
     found: list[Event | DeadLetter] = []
-    for line in data.split(b"\n"):
-        if not line or line.isspace():
-            continue
+    for line in record.data.split(b"\n"):
         try:
             value = orjson.loads(line)
         except orjson.JSONDecodeError:
+            if not line or line.isspace():
+                continue
             # A document that someone else pretty-printed breaks at its first line; an envelope never does.
-            if not found and (whole := _parse(data)) is not _BROKEN:
-                return _from_value(record, 0, data, whole)
+            if not found and (whole := _parse(record.data)) is not _BROKEN:
+                found = _from_value(record, 0, record.data, whole)
+                break
             found.append(_unreadable(record, len(found), line))
         else:
-            found.extend(_from_value(record, len(found), line, value))
-    return found or [_unreadable(record, 0, data)]
+            if type(value) is dict and "v" in value and "body" in value and "id" in value:
+                found.append(_from_envelope(record, len(found), line, value))
+            else:
+                found.extend(_from_value(record, len(found), line, value))
+    found = found or [_unreadable(record, 0, record.data)]
+    record.expect(len(found))
+    return found
 
 
 _BROKEN = object()
@@ -107,10 +107,7 @@ def _parse(data: bytes) -> object:
 
 
 def _from_value(record: Record, line: int, raw: bytes, value: object) -> list[Event | DeadLetter]:
-    if type(value) is dict:
-        if "v" in value and "body" in value and "id" in value:
-            return [_from_envelope(record, line, raw, value)]
-        return [_foreign(record, line, raw, value, 0)]
+    """A document that is no envelope: one event, or, where it is an array, one for each element."""
     if type(value) is list and value:
         try:
             parts = split_array(raw)
@@ -120,7 +117,7 @@ def _from_value(record: Record, line: int, raw: bytes, value: object) -> list[Ev
     return [_foreign(record, line, raw, value, 0)]
 
 
-def _from_envelope(record: Record, line: int, raw: bytes, value: dict[str, object]) -> Event | DeadLetter:
+def _from_envelope(record: Record, line: int, raw: bytes, value: dict[str, Any]) -> Event | DeadLetter:
     identity, received_at = value["id"], value.get("receivedAt")
     if value["v"] != VERSION:
         event = _foreign(record, line, raw, None, 0)

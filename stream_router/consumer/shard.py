@@ -22,7 +22,7 @@ from stream_router.records import Record
 log = logging.getLogger(__name__)
 
 MICRO_BATCH_EVENTS = 500
-MICRO_BATCH_BYTES = 256 * 1024
+MICRO_BATCH_BYTES = 96 * 1024
 WAIT_S = 0.25
 """Longest wait for the network between two looks at signals, proofs and deadlines."""
 

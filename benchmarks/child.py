@@ -1,0 +1,111 @@
+"""How many events a CPU-second buys in the child, beside the loop that teams write today, in one run.
+
+`python -m benchmarks.child [--events N] [--rounds N] [--json FILE]`. Daemon lines go in over the pipe, signed PutEvents
+calls come out at the sink on loopback; masking is off. Each round runs the loop and the child in turn, so a machine whose
+speed drifts drifts for both; the ratio is the figure to read.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from benchmarks import events
+from stream_router.local.sink.process import SinkProcess
+from tests.daemon import Child
+
+V2_BUS = "arn:aws:events:us-east-1:123456789012:event-busv2/bus/abcdefghijklmnopqrstuvwxy"
+LINES_PER_RECORD = 20
+RECORDS_PER_BATCH = 500
+
+
+def cpu_s(pid: int) -> float:
+    """User and system time of a live process, in seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def loop(url: str, count: int) -> float:
+    """The boto3 loop's CPU, µs an event."""
+    command = [sys.executable, "-m", "benchmarks.boto3_loop", url, str(count)]
+    ran = subprocess.run(command, capture_output=True, check=True, text=True)
+    return float(json.loads(ran.stdout)["cpuUs"])
+
+
+def child(
+    url: str, count: int, bus: str = "default", lines: int = LINES_PER_RECORD, **environment: str
+) -> dict[str, float]:
+    """The child's CPU and wall time, µs an event, once it is warm."""
+    datas = [b"\n".join(events.envelope(number) for number in range(at, at + lines)) for at in range(0, count, lines)]
+    batches = [datas[at : at + RECORDS_PER_BATCH] for at in range(0, len(datas), RECORDS_PER_BATCH)]
+    with Child(url, STREAM_ROUTER_EVENT_BUS=bus, STREAM_ROUTER_CHECKPOINT_S="5", **environment) as running:
+        running.initialize()
+        running.process_batch(batches[0])
+        made = [
+            json.dumps({"action": "processRecords", "millisBehindLatest": 0, "records": running.records(batch)})
+            for batch in batches
+        ]
+        before, start = cpu_s(running.process.pid), time.perf_counter()
+        for line in made:
+            assert running.process.stdin
+            running.process.stdin.write(line.encode() + b"\n")
+            running.process.stdin.flush()
+            running.done("processRecords")
+        wall, used = time.perf_counter() - start, cpu_s(running.process.pid) - before
+    return {"cpuUs": used / count * 1e6, "wallUs": wall / count * 1e6}
+
+
+def ratios(sink: SinkProcess, count: int, rounds: int) -> dict[str, object]:
+    """Loop and children in turn; CPU per event and the ratio of the loop's to each child's."""
+    rows: dict[str, list[float]] = {
+        "boto3 loop": [],
+        "child, classic bus, 10 a call": [],
+        "child, v2 bus, 25 a call": [],
+    }
+    for number in range(rounds):
+        rows["boto3 loop"].append(loop(sink.url, count // 8))
+        rows["child, classic bus, 10 a call"].append(child(sink.url, count)["cpuUs"])
+        rows["child, v2 bus, 25 a call"].append(child(sink.url, count, V2_BUS)["cpuUs"])
+        sink.reset()
+        print(
+            f"round {number + 1}:", ", ".join(f"{name} {found[-1]:.1f} µs" for name, found in rows.items()), flush=True
+        )
+    base = rows["boto3 loop"]
+    result: dict[str, object] = {}
+    for name, found in rows.items():
+        pairs = [one / other for one, other in zip(base, found, strict=True)]
+        result[name] = {"cpuUsPerEvent": statistics.median(found), "timesTheLoop": statistics.median(pairs)}
+        print(f"{name:32} {statistics.median(found):7.1f} µs an event, {statistics.median(pairs):5.2f} times the loop")
+    return result
+
+
+def rates(count: int) -> dict[str, float]:
+    """Events a second from one child where the bus takes its time."""
+    found = {}
+    for delay_ms in (20, 100):
+        with SinkProcess(None, None, 0, "--delay-ms", str(delay_ms)) as sink:
+            rate = 1e6 / child(sink.url, count)["wallUs"]
+        found[f"{delay_ms} ms"] = rate
+        print(f"bus answers after {delay_ms:3} ms: {rate:8.0f} events a second from one child")
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    chosen = parser.parse_args()
+    with SinkProcess() as sink:
+        result = {"cpu": ratios(sink, chosen.events, chosen.rounds)}
+    result["rate"] = rates(chosen.events // 2)
+    if chosen.json:
+        chosen.json.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
