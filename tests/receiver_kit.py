@@ -247,11 +247,10 @@ def raw(address: tuple[str, int], sent: bytes, timeout_s: float = 5.0) -> bytes:
     """What comes back for these bytes until the receiver closes or falls silent."""
     received = b""
     with socket.create_connection(address, timeout=timeout_s) as connection:
-        connection.sendall(sent)
-        connection.shutdown(socket.SHUT_WR)
         try:
+            connection.sendall(sent)
             while chunk := connection.recv(65536):
                 received += chunk
-        except (TimeoutError, ConnectionResetError):
+        except (TimeoutError, ConnectionError):
             pass
     return received

@@ -38,6 +38,7 @@ class App:
         self._verify = verifier.verify
         self._seal = intake.seal
         self._read = bodies.read
+        self._discard = bodies.discard
         self._batcher = batcher
         self._health = health
         self._stats = stats
@@ -49,10 +50,11 @@ class App:
     async def __rsgi__(self, scope: Any, http: Any) -> None:
         started_s = time.perf_counter()
         try:
-            if scope.path == EVENTS_PATH:
-                answer = await self._events(scope, http) if scope.method == "POST" else answers.POST_ONLY
+            if scope.path == EVENTS_PATH and scope.method == "POST":
+                answer = await self._events(scope, http)
             else:
                 answer = self._other(scope)
+                await self._discard(http, scope.headers.get("content-length"))
         except Exception:
             # Whatever we did not foresee is our trouble, so the sender is told to come again.
             log.exception("a request failed in an unforeseen way")
@@ -64,6 +66,8 @@ class App:
 
     def _other(self, scope: Any) -> Response:
         path = scope.path
+        if path == EVENTS_PATH:
+            return answers.POST_ONLY
         if path not in ("/healthz", "/readyz"):
             return answers.NOT_FOUND
         if scope.method not in ("GET", "HEAD"):
@@ -72,7 +76,8 @@ class App:
 
     async def _events(self, scope: Any, http: Any) -> Response:
         headers = scope.headers
-        if headers.get("content-encoding", "identity") != "identity":
+        if "content-encoding" in headers and headers.get_all("content-encoding") != ["identity"]:
+            await self._discard(http, headers.get("content-length"))
             return answers.ENCODED
         if self._stats.bytes_in_flight > self._max_held_bytes:
             return answers.BUSY

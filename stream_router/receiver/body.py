@@ -1,9 +1,10 @@
 """Reads a request's body: never more than allowed, never longer than allowed, never buffered without account."""
 
 import asyncio
+import contextlib
 from typing import Any, Protocol
 
-from granian.rsgi import ProtocolError  # type: ignore[attr-defined]
+from granian.rsgi import ProtocolClosed, ProtocolError  # type: ignore[attr-defined]
 
 from stream_router.receiver import answers
 from stream_router.receiver.answers import Response
@@ -53,10 +54,10 @@ class BodyReader:
             if size is not None and size <= WHOLE_UP_TO_BYTES:
                 return await self._whole(http)
             async with asyncio.timeout(self._timeout_s):
-                return await self._counted(http)
+                return await self._counted(http, size)
         except TimeoutError:
             raise NoBodyError(answers.CUT) from None
-        except ProtocolError:
+        except (ProtocolClosed, ProtocolError):
             raise NoBodyError(answers.BROKEN_OFF) from None
 
     async def _whole(self, http: Http) -> bytes:
@@ -83,11 +84,23 @@ class BodyReader:
         if self._arriving:
             self._sweeper = self._loop.call_later(SWEEP_EVERY_S, self._sweep)
 
-    async def _counted(self, http: Http) -> bytes:
+    async def discard(self, http: Http, length: str | None) -> None:
+        """Read a small body that nobody wants: closing on unread bytes would reset the answer away."""
+        size = _size(length)
+        if size and size <= WHOLE_UP_TO_BYTES:
+            with contextlib.suppress(TimeoutError, ProtocolClosed, ProtocolError):
+                await self._whole(http)
+
+    async def _counted(self, http: Http, announced: int | None) -> bytes:
+        """Granian ends its iteration with one empty chunk, and shows a broken body (or a trailer) as one more."""
         chunks: list[bytes] = []
         size = 0
+        ended = False
         try:
             async for chunk in http:
+                if ended:
+                    raise NoBodyError(answers.BROKEN_OFF)
+                ended = not chunk
                 size += len(chunk)
                 self._reading_bytes += len(chunk)
                 if size > self._max_bytes:
@@ -97,6 +110,8 @@ class BodyReader:
                 chunks.append(chunk)
         finally:
             self._reading_bytes -= size
+        if announced is not None and announced != size:
+            raise NoBodyError(answers.BROKEN_OFF)
         return b"".join(chunks)
 
 

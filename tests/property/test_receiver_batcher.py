@@ -10,16 +10,20 @@ from stream_router.receiver.intake import Sealed
 from stream_router.receiver.stats import Stats
 from tests.receiver_kit import FakeLoop, FakeStream
 
-BUCKETS = 3
+BUCKETS = 2
 VERDICTS = st.one_of(
     st.sampled_from(["ok", "ok", "down", "hang", "lost"]),
     st.lists(
         st.sampled_from(["", "InternalFailure", "ProvisionedThroughputExceededException"]), min_size=1, max_size=3
     ),
 )
+RUNS = st.lists(st.tuples(VERDICTS, st.integers(1, 12)), max_size=12)
+"""Verdicts, each so many times in a row: an outage, then a recovery that fails again, and so on."""
 STEPS = st.lists(
-    st.tuples(st.lists(st.integers(0, BUCKETS - 1), max_size=4), st.sampled_from([0.0, 0.001, 0.01, 0.1, 0.5, 1.0])),
-    max_size=40,
+    st.tuples(
+        st.sampled_from([[0], [0], [0, 0], [1, 0], [1], []]), st.sampled_from([0.001, 0.01, 0.03, 0.1, 0.6, 1.0])
+    ),
+    max_size=80,
 )
 
 
@@ -81,16 +85,16 @@ def firsts(lines: list[bytes]) -> list[bytes]:
 
 @given(
     steps=STEPS,
-    verdicts=st.lists(VERDICTS, max_size=60),
-    spill=st.booleans(),
+    runs=RUNS,
+    spill=st.sampled_from([True, True, True, False]),
     disk_s=st.sampled_from([0.0, 0.005, 0.1, 0.4]),
-    failing=st.lists(st.booleans(), max_size=15),
+    failing=st.lists(st.sampled_from([False, False, True]), max_size=15),
     room=st.sampled_from([300, 10**9]),
 )
 @settings(max_examples=400, deadline=None)
 def test_answers_are_true_and_in_time_and_order_is_kept(
     steps: list[tuple[list[int], float]],
-    verdicts: list[Any],
+    runs: list[tuple[Any, int]],
     spill: bool,
     disk_s: float,
     failing: list[bool],
@@ -100,7 +104,7 @@ def test_answers_are_true_and_in_time_and_order_is_kept(
     every answer comes within 0.88 s; a bucket's answered events stand in the stream in their order; one record of a
     bucket is in flight; and when the stream is up, nothing stays anywhere."""
     loop = FakeLoop()
-    stream = FakeStream(loop, verdicts)
+    stream = FakeStream(loop, [verdict for verdict, times in runs for _ in range(times)])
     stats = Stats()
     batcher = Batcher(cast("Any", loop), stream.send, "s", BUCKETS, 0.005, stats, jitter=lambda: 0.7)
     disk = FakeDisk(loop, disk_s, failing)
