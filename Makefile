@@ -7,7 +7,7 @@ STAMP := $(VENV)/.made
 PYTEST := $(BIN)/python -m pytest
 CODE := stream_router tests benchmarks tools
 
-.PHONY: demo test setup check lint unit bench fault help
+.PHONY: demo test setup check lint unit bench fault docs help
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -35,6 +35,9 @@ bench: setup ## the benchmarks, one after the other
 
 fault: setup ## the long lane: faults, kills, soaks
 	@$(PYTEST) -m long
+
+docs: setup ## write docs/configuration.md anew from the settings
+	@$(BIN)/python tools/configuration.py
 
 setup: $(STAMP) ## only makes the environment
 

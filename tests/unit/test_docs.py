@@ -1,0 +1,51 @@
+"""The documents say what is so: the configuration reference, the links, the commands that the README names."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    ROOT / "benchmarks/README.md",
+]
+
+
+def test_the_configuration_reference_is_what_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every variable, its default, what it takes. Write it anew with `make docs`."""
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    monkeypatch.delitem(sys.modules, "configuration", raising=False)
+    import configuration
+
+    assert configuration.PAGE.read_text("utf-8") == configuration.page(), "run `make docs`"
+    assert not [line for line in configuration.page().splitlines() if line.endswith("|  |") and "CXONE" not in line]
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.exists()], ids=lambda page: str(page.relative_to(ROOT))
+)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    """Relative links name files that are there."""
+    text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
+    links = [link.split("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
+    assert not [link for link in links if link and not (page.parent / link).exists()]
+
+
+def test_the_readme_names_the_two_commands() -> None:
+    """The first two that anybody needs."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert "make demo" in text
+    assert "make test" in text
+
+
+def test_every_page_of_docs_is_in_the_index() -> None:
+    """docs/README.md links all of them, docs/decisions/README.md every decision."""
+    for folder in (ROOT / "docs", ROOT / "docs/decisions"):
+        index = (folder / "README.md").read_text("utf-8")
+        assert not [
+            page.name for page in folder.glob("*.md") if page.name != "README.md" and f"({page.name})" not in index
+        ]

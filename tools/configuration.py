@@ -1,0 +1,134 @@
+"""Writes docs/configuration.md from the settings themselves: `python tools/configuration.py` (or `make docs`).
+
+What each variable takes and its default come from the code; what it is for stands here.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+from pydantic_core import PydanticUndefined
+from pydantic_settings import BaseSettings
+
+from stream_router import settings
+from stream_router.cxone.settings import Cxone
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
+
+INTRODUCTION = """# Configuration
+
+Every setting is an environment variable. It is read once, at start; a bad value ends the program with exit status 78
+and one line that names the variable, what is wrong with it, and the cure. Nothing has started by then.
+
+AWS's own variables work as boto3 reads them, for the data plane and the control plane alike: `AWS_REGION`,
+`AWS_PROFILE`, `AWS_CA_BUNDLE`, `AWS_ENDPOINT_URL`, and `AWS_ENDPOINT_URL_KINESIS`, `_DYNAMODB`, `_EVENTBRIDGE`, `_SQS`,
+`_CLOUDWATCH`, `_S3`. Credentials come from the same chain: environment, profile, web identity, container, instance.
+
+This page is written by `make docs` from the settings; a test sees that it is up to date.
+"""
+
+SECTIONS: tuple[tuple[str, str, type[BaseSettings]], ...] = (
+    ("Everywhere", "Read by `receive`, `consume` and `setup`.", settings.Common),
+    ("The receiver", "Read by `stream-router receive`.", settings.Receiver),
+    ("The consumer", "Read by `stream-router consume` and its children.", settings.Consumer),
+    ("Setup", "Read by `stream-router setup`.", settings.Setup),
+    ("CXone", "Read by `stream-router cxone`.", Cxone),
+)
+
+FOR = {
+    "AWS_REGION": "the region of everything",
+    "STREAM_ROUTER_STREAM": "the Kinesis stream",
+    "STREAM_ROUTER_APPLICATION": "the KCL application, and so its lease table in DynamoDB",
+    "STREAM_ROUTER_EVENT_BUS": "the event bus; a v2 bus is known by its ARN",
+    "STREAM_ROUTER_RULE": "the rule that `setup` makes",
+    "STREAM_ROUTER_EVENT_TYPES": "what the rule lets through",
+    "STREAM_ROUTER_CONFIG": "field mapping and schema presets (docs/events.md)",
+    "STREAM_ROUTER_LOG_LEVEL": "how much is logged; one JSON object a line on stderr",
+    "SQS_DLQ_URL": "the dead-letter queue",
+    "STREAM_ROUTER_UNROUTABLE": "what becomes of an event type that the rule lets not through",
+    "STREAM_ROUTER_MAX_ENTRIES": "entries asked for per PutEvents call; the bus's ceiling wins (classic 10, v2 100)",
+    "STREAM_ROUTER_MAX_REQUEST_BYTES": "size of one PutEvents call; the region's limit wins",
+    "STREAM_ROUTER_MAX_IN_FLIGHT": "PutEvents calls of one child at once",
+    "STREAM_ROUTER_MAX_RETRIES": "of one entry that fails while others succeed, spread over at least 30 s",
+    "STREAM_ROUTER_CHECKPOINT_S": "how often a shard's progress is stored",
+    "STREAM_ROUTER_ON_OUTAGE": "hold the shard while AWS is down, or give events up after the budget",
+    "STREAM_ROUTER_ORDERING": "whether events of a conversation are accepted in the stream's order",
+    "STREAM_ROUTER_MASKING": "the masking policy",
+    "STREAM_ROUTER_MASKING_KEY": "key of the policy's `hmac` action",
+    "STREAM_ROUTER_OFFLOAD_BUCKET": "where payloads go that no call and no message can carry",
+    "STREAM_ROUTER_ADMIN_LISTEN": "health and metrics of the consumer",
+    "STREAM_ROUTER_AUDIT_DIR": "where audit files go, one a shard",
+    "STREAM_ROUTER_AUDIT_KEY": "makes the audit chain an HMAC",
+    "STREAM_ROUTER_STATE_DIR": "what must outlive a crash: the worker's name, the markers of crash isolation",
+    "STREAM_ROUTER_FAILPOINT": "for the project's own tests",
+    "STREAM_ROUTER_PROPERTIES": "the KCL daemon's properties, instead of those that come with the product",
+    "STREAM_ROUTER_JVM_OPTIONS": "further options of the JVM",
+    "STREAM_ROUTER_METRICS_S": "how often metrics are published",
+    "STREAM_ROUTER_LISTEN": "where events and health are served",
+    "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN": "where the receiver's `/metrics` is served",
+    "STREAM_ROUTER_TLS_CERT": "serves TLS; the certificate",
+    "STREAM_ROUTER_TLS_KEY": "serves TLS; the key",
+    "STREAM_ROUTER_TLS_CLIENT_CA": "asks senders for a certificate of this CA (mTLS)",
+    "STREAM_ROUTER_WEBHOOK_SCHEME": "how a sender proves who it is (docs/receiver.md)",
+    "STREAM_ROUTER_WEBHOOK_SECRETS": "all live at once, for rotation; a file's changes are followed",
+    "STREAM_ROUTER_HMAC_HEADER": "scheme `hmac`: the signature's header",
+    "STREAM_ROUTER_HMAC_ALGORITHM": "scheme `hmac`: sha1, sha256, sha384 or sha512",
+    "STREAM_ROUTER_HMAC_ENCODING": "scheme `hmac`: how the signature is written",
+    "STREAM_ROUTER_HMAC_PREFIX": "scheme `hmac`: what stands before the signature",
+    "STREAM_ROUTER_HMAC_TEMPLATE": "scheme `hmac`: what is signed",
+    "STREAM_ROUTER_HMAC_TIMESTAMP_HEADER": "scheme `hmac`: the header of the sender's time (epoch seconds)",
+    "STREAM_ROUTER_HMAC_ID_HEADER": "scheme `hmac`: the header of the delivery id",
+    "STREAM_ROUTER_REPLAY_WINDOW_S": "how far a signed time may be off, either way",
+    "STREAM_ROUTER_MAX_BODY_BYTES": "the largest body; the default lets every accepted event fit a dead letter",
+    "STREAM_ROUTER_MAX_HELD_BYTES": "accepted bytes in memory; over it the answer is 503",
+    "STREAM_ROUTER_MAX_HEADER_BYTES": "the largest head of a request",
+    "STREAM_ROUTER_MAX_CONNECTIONS": "connections of one worker",
+    "STREAM_ROUTER_HEADER_TIMEOUT_S": "a slower request is cut",
+    "STREAM_ROUTER_BODY_TIMEOUT_S": "a slower body is cut",
+    "STREAM_ROUTER_BUCKETS": "groups that keep their order; a conversation is always in one",
+    "STREAM_ROUTER_LINGER_MS": "most that a lone event waits for company",
+    "STREAM_ROUTER_PARTITION_PATH": "which field of an event names its conversation",
+    "STREAM_ROUTER_SPILL_DIR": "where events wait on disk while the stream is down; without it the answer is 503",
+    "STREAM_ROUTER_SPILL_MAX_BYTES": "the largest spill",
+    "EVENTBRIDGE_TARGET_ARN": "what `setup` attaches to the rule",
+    "STREAM_ROUTER_TARGET_DLQ_ARN": "EventBridge's own dead letters of the target; else `<stream>-undelivered`",
+    "STREAM_ROUTER_TARGET_ROLE_ARN": "the role with which EventBridge reaches a target that needs one",
+    "STREAM_ROUTER_SHARDS": "of a stream that `setup` makes",
+    "CXONE_CLIENT_ID": "OAuth2 client credentials",
+    "CXONE_CLIENT_SECRET": "OAuth2 client credentials",
+    "CXONE_AUTH_URL": "the token endpoint; else it is discovered",
+}
+
+
+def page() -> str:
+    """The page's text."""
+    parts, told = [INTRODUCTION], set[str]()
+    for title, note, kind in SECTIONS:
+        rows = [row(kind, name) for name in kind.model_fields if settings.variable(kind, name) not in told]
+        told |= {settings.variable(kind, name) for name in kind.model_fields if kind is not settings.Setup}
+        head = "| variable | default | takes | for |\n|---|---|---|---|\n"
+        parts.append(f"## {title}\n\n{note}\n\n{head}" + "".join(rows))
+    return "\n".join(parts)
+
+
+def row(kind: type[BaseSettings], name: str) -> str:
+    """One variable."""
+    field = kind.model_fields[name]
+    variable = settings.variable(kind, name)
+    takes = str(field.description).replace("|", "\\|")
+    return f"| `{variable}` | {default(field.default)} | {takes} | {FOR.get(variable, '')} |\n"
+
+
+def default(value: Any) -> str:
+    """A default as the page shows it."""
+    if value is PydanticUndefined:
+        return "**required**"
+    if value is None or (isinstance(value, SecretStr) and not value.get_secret_value()) or value == "":
+        return "-"
+    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), "utf-8")
+    sys.stdout.write(f"{PAGE} written\n")
