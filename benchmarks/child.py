@@ -1,7 +1,7 @@
 """How many events a CPU-second buys in the child, beside the loop that teams write today, in one run.
 
 `python -m benchmarks.child [--events N] [--rounds N] [--json FILE]`. Daemon lines go in over the pipe, signed PutEvents
-calls come out at the sink on loopback; masking is off. Each round runs the loop and the child in turn, so a machine whose
+calls come out at the sink on loopback; masking is off. Each round runs the loop and the child in turn: a machine whose
 speed drifts drifts for both; the ratio is the figure to read.
 """
 

@@ -5,6 +5,10 @@ from typing import NamedTuple
 from stream_router.errors import Reason
 
 
+NOT_OPENED = -1
+"""The books of a record that nobody opened yet: everything in it is unsettled."""
+
+
 class Record:
     """One Kinesis user record and the books on its events.
 
@@ -30,7 +34,7 @@ class Record:
         self.arrived_at_ms = arrived_at_ms
         self.opened_at_ms = 0.0
         self.events = 0
-        self.unsettled = 0
+        self.unsettled = NOT_OPENED
 
     def expect(self, events: int) -> None:
         """Open the books for `events` events: lines 0 … events-1 are unsettled from now on."""

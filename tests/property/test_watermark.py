@@ -58,6 +58,17 @@ def test_the_checkpoint_is_the_proven_settled_prefix(
     assert not mark.unproven
 
 
+def test_a_record_that_is_not_opened_yet_is_unsettled() -> None:
+    """The watermark does not pass a record whose events are not known yet, though none of them is open."""
+    mark = Watermark()
+    first, second = Record(b"", 1), Record(b"", 2)
+    mark.expect([first, second])
+    first.expect(0)
+    mark.advance(1.0)
+    assert mark.proven(2.0) == Position(1, 0)
+    assert not mark.settled
+
+
 def test_positions_compare_as_integers() -> None:
     """A sequence number with more digits is the later one, though it sorts earlier as text."""
     assert Position(9, 0) < Position(10, 0) < Position(10, 1)
