@@ -1,8 +1,8 @@
 """How fast, how late, and in how full calls does the whole pipeline run on this machine?
 
 Runs `stream-router demo` (the real programs on the embedded stack) as fast as it can and at two steady rates. The
-embedded stack is one Python process and takes most of the CPU: the figures say how the pipeline behaves, not how fast it
-can be.
+embedded stack is one Python process and takes most of the CPU: the figures say how the pipeline behaves here, not how
+fast it can be.
 """
 
 import json

@@ -168,14 +168,16 @@ def sources() -> None:
 
 
 @app.command()
-def local() -> None:
+def local(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Where to serve; 0 takes any free port.")] = 4566,
+) -> None:
     """Serve the embedded stack (Kinesis, DynamoDB, EventBridge, SQS, CloudWatch on loopback) until SIGTERM.
 
     For development. Prints the settings that point the other commands at it.
     """
     from stream_router.local import stack
 
-    _end(stack.run())
+    _end(stack.run(port))
 
 
 @app.command()

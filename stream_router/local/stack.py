@@ -42,7 +42,7 @@ def _answers(url: str) -> bool:
         return False
 
 
-def run(port: int = 4566) -> int:
+def run(port: int) -> int:
     """`stream-router local`: serve the stack until SIGTERM or Ctrl-C. 0, or 1 where it does not stay up."""
     asked = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

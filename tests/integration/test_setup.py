@@ -1,0 +1,109 @@
+"""`setup` against ministack, which really keeps what it is told; and `local`, which serves it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from stream_router import settings
+from stream_router.aws.clients import Clients
+from stream_router.control import proof, setup
+from stream_router.control.arns import Home
+from stream_router.local import stack
+from stream_router.local.environment import ACCOUNT, REGION, clean
+from stream_router.local.programs import Programs
+
+TARGET = f"arn:aws:sqs:{REGION}:{ACCOUNT}:out"
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    with Programs() as programs:
+        yield stack.start(programs)[1]
+
+
+@pytest.fixture
+def clients(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Clients:
+    for key, value in clean(endpoint, "test").items():
+        monkeypatch.setenv(key, value)
+    for key in list(os.environ):
+        if key.startswith(("STREAM_ROUTER_", "SQS_", "EVENTBRIDGE_")) and key not in clean(endpoint, "test"):
+            monkeypatch.delenv(key)
+    return Clients(REGION)
+
+
+def _setup(clients: Clients, *, plan: bool = False, **given: Any) -> tuple[setup.Made, list[str]]:
+    said: list[str] = []
+    made = setup.ensure(settings.load(settings.Setup, **given), clients, said.append, plan=plan)
+    return made, said
+
+
+def test_setup_makes_everything_once(clients: Clients) -> None:
+    """What is there afterwards is what the contract says, and a second run changes nothing."""
+    clients.sqs.create_queue(QueueName="out")
+    made, _ = _setup(clients, stream="one", rule="one", target_arn=TARGET)
+    assert made.steps.changes == 8
+    summary = clients.kinesis.describe_stream_summary(StreamName="one")["StreamDescriptionSummary"]
+    assert (summary["RetentionPeriodHours"], summary["EncryptionType"], summary["OpenShardCount"]) == (168, "KMS", 2)
+    rule = clients.events.describe_rule(Name="one")
+    assert json.loads(rule["EventPattern"])["source"] == ["nice.cxone.webhook"]
+    (target,) = clients.events.list_targets_by_rule(Rule="one")["Targets"]
+    assert target["RetryPolicy"] == {"MaximumRetryAttempts": 3, "MaximumEventAgeInSeconds": 3600}
+    assert target["DeadLetterConfig"]["Arn"].endswith(":one-undelivered")
+    assert made.dead_letters_url
+    assert made.dead_letters_url.endswith("/one-dead-letters")
+    again, said = _setup(clients, stream="one", rule="one", target_arn=TARGET)
+    assert again.steps.changes == 0, said
+
+
+def test_a_plan_leaves_everything_as_it_is(clients: Clients) -> None:
+    """--plan says as many changes as a run then makes, and makes none."""
+    planned, said = _setup(clients, plan=True, stream="two", rule="two", event_bus="cx")
+    assert planned.dead_letters_url is None
+    assert not [line for line in said if line.startswith("done")]
+    assert "two" not in clients.kinesis.list_streams()["StreamNames"]
+    assert "cx" not in [bus["Name"] for bus in clients.events.list_event_buses()["EventBuses"]]
+    made, _ = _setup(clients, stream="two", rule="two", event_bus="cx")
+    assert made.steps.changes == planned.steps.changes
+
+
+def test_without_testeventpattern_real_events_prove_the_rule(clients: Clients) -> None:
+    """They go over the bus to a queue of their own, and nothing of the proof is left."""
+
+    def lacking(**_: Any) -> Any:
+        raise ClientError({"Error": {"Code": "UnknownOperationException", "Message": ""}}, "TestEventPattern")
+
+    clients.events.test_event_pattern = lacking  # type: ignore[method-assign]
+    queues = clients.sqs.list_queues().get("QueueUrls", [])
+    made, said = _setup(clients, stream="three", rule="three")
+    assert [line for line in said if "real events" in line]
+    assert made.steps.problems == 0
+    left = set(clients.sqs.list_queues()["QueueUrls"]) - set(queues)
+    assert not [url for url in left if "proof" in url]
+    assert not [rule for rule in clients.events.list_rules()["Rules"] if "proof" in rule["Name"]]
+    home = Home("aws", REGION, ACCOUNT)
+    with pytest.raises(proof.NothingProvedError):
+        proof.prove(clients, home, "default", "{}", ["interaction.created"], may_send=False)
+
+
+def test_the_local_command_serves_until_it_is_told(tmp_path: Path) -> None:
+    """Prints the exports that point a shell at it, ends with 0, leaves nothing behind."""
+    program = Path(sys.executable).parent / "stream-router"
+    with (tmp_path / "err").open("w") as errors:
+        local = subprocess.Popen([program, "local", "--port", "0"], stdout=subprocess.PIPE, stderr=errors, text=True)
+    assert local.stdout
+    lines = [local.stdout.readline() for _ in range(5)]
+    (url,) = [line.partition("=")[2].strip() for line in lines if "AWS_ENDPOINT_URL" in line]
+    session = boto3.Session("test", "test", region_name=REGION)
+    assert Clients(REGION, url, session).sqs.list_queues()
+    local.send_signal(signal.SIGTERM)
+    assert local.wait(20) == 0
+    local.stdout.close()
