@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 from stream_router.errors import Reason
 
-
 NOT_OPENED = -1
 """The books of a record that nobody opened yet: everything in it is unsettled."""
 

@@ -120,7 +120,7 @@ class ShardProcessor(RecordProcessorBase):  # type: ignore[misc]
             self._watermark.expect(batch)
             self._books.opened(batch)
             if self._guard and self._guard.careful:
-                route_carefully(batch, self._router, self._guard, lambda: self._drain(checkpointer))
+                route_carefully(batch, self._router, self._guard, lambda: self._finish(checkpointer))
             else:
                 self._router.route(batch)
             self._keep_up(checkpointer)
@@ -169,10 +169,14 @@ class ShardProcessor(RecordProcessorBase):  # type: ignore[misc]
         while self._router.backlog > 2 * MICRO_BATCH_EVENTS:
             self._step(checkpointer, WAIT_S, flush=True)
 
-    def _drain(self, checkpointer: Checkpointer) -> None:
-        """Until nothing is left: every event delivered, buried or dropped."""
+    def _finish(self, checkpointer: Checkpointer) -> None:
+        """Until nothing is under way."""
         while self._router.backlog:
             self._step(checkpointer, WAIT_S, flush=True)
+
+    def _drain(self, checkpointer: Checkpointer) -> None:
+        """Until nothing is left: every event delivered, buried or dropped."""
+        self._finish(checkpointer)
         self._watermark.advance(self._clock())
         if not self._watermark.settled:
             raise AssertionError("the books do not add up: nothing is under way, yet a record is not settled")
