@@ -1,23 +1,182 @@
 """The books of one shard: what became of its events, for metrics and audit. Told a call at a time, never an event."""
 
-from collections.abc import Sequence
+import collections
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
 
+from botocore.session import Session
+
+from stream_router.aws.transport import Transport
+from stream_router.metrics.audit import AuditLog
+from stream_router.metrics.child import ChildMetrics
+from stream_router.metrics.cloudwatch import put_metric_data
+from stream_router.metrics.names import Counter
+from stream_router.outcomes import Answer
+from stream_router.pipeline.transform import Transform
 from stream_router.records import DeadLetter, Dropped, Entry, Record
+from stream_router.settings import Consumer
+
+log = logging.getLogger(__name__)
+
+SEND_TIMEOUT_S = 10.0
+SENT_AT_ONCE = 8
+"""CloudWatch requests under way at once, so that a long backlog of them does not crowd out the events' own calls."""
+
+CLOSE_WITHIN_S = 1.0
+"""What a closing shard gives its last metrics."""
+
+_AUDITED: tuple[Counter, ...] = ("delivered", "dead_lettered", "dropped", "retried", "records")
+_SETTLED: tuple[Counter, ...] = ("delivered", "dead_lettered", "dropped")
 
 
 class ChildBooks:
-    """Counts what the pipeline reports."""
+    """Counts and times what the pipeline reports, sends it to CloudWatch, and writes the shard's audit log.
 
-    def __init__(self, *_: object) -> None:
-        self.delivered = 0
+    Neither raises into the pipeline nor waits, but for `close`, which waits a second at most.
+    """
+
+    def __init__(
+        self,
+        shard_id: str,
+        settings: Consumer,
+        transform: Transform,
+        transport: Transport,
+        session: Session,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
+        self._metrics = ChildMetrics(shard_id, settings)
+        self._transform = transform
+        self._transport = transport
+        self._target = put_metric_data(session)
+        self._now_s = now_s
+        self._audit: AuditLog | None = None
+        if settings.audit_dir:
+            key = settings.audit_key.get_secret_value().encode() if settings.audit_key else None
+            self._audit = AuditLog(settings.audit_dir / f"{settings.application}.{shard_id}.jsonl", key)
+        self._batch: list[Record] = []
+        self._before: dict[Counter, int] = dict.fromkeys(_AUDITED, 0)
+        self._reasons: collections.Counter[str] = collections.Counter()
+        self._to_send: collections.deque[bytes] = collections.deque()
+        self._sending = 0
+        self._closed = False
+
+    def opened(self, records: Sequence[Record]) -> None:
+        """These records reached the child now."""
+        now_ms = self._now_s() * 1000
+        for record in records:
+            record.opened_at_ms = now_ms
+        self._batch += records
+        self._metrics.count("records", len(records))
 
     def accepted(self, entries: Sequence[Entry]) -> None:
-        self.delivered += len(entries)
+        """One call's entries were accepted by the bus now."""
+        now_ms = self._now_s() * 1000
+        whole: list[float] = []
+        to_stream: list[float] = []
+        to_child: list[float] = []
+        to_bus: list[float] = []
+        for entry in entries:
+            event = entry.event
+            record = event.record
+            received, arrived, opened = event.received_at_ms, record.arrived_at_ms, record.opened_at_ms
+            whole.append(now_ms - received)
+            to_stream.append(arrived - received)
+            to_child.append(opened - arrived)
+            to_bus.append(now_ms - opened)
+        metrics = self._metrics
+        metrics.latency("received_to_accepted", whole)
+        metrics.latency("received_to_stream", to_stream)
+        metrics.latency("stream_to_child", to_child)
+        metrics.latency("child_to_accepted", to_bus)
+        metrics.count("delivered", len(entries))
+        metrics.call(len(entries))
 
-    def retried(self, count: int) -> None: ...
-    def buried(self, letter: DeadLetter) -> None: ...
-    def dropped(self, dropped: list[Dropped]) -> None: ...
-    def opened(self, records: Sequence[Record]) -> None: ...
-    def batch_done(self, records: int) -> None: ...
-    def tick(self) -> None: ...
-    def close(self) -> None: ...
+    def retried(self, count: int) -> None:
+        """So many entries are to be sent again."""
+        self._metrics.count("retried", count)
+
+    def buried(self, letter: DeadLetter) -> None:
+        """A dead letter is stored, whole."""
+        self._metrics.dead_letter(letter.reason.value)
+        self._reasons[letter.reason.value] += 1
+
+    def dropped(self, dropped: list[Dropped]) -> None:
+        """A setting said to drop these."""
+        self._metrics.count("dropped", len(dropped))
+
+    def batch_done(self, records: int) -> None:
+        """The daemon's batch of so many records is through: close its account."""
+        self._metrics.count("batches")
+        batch, self._batch = self._batch, []
+        now = {counter: self._metrics.value(counter) for counter in _AUDITED}
+        delta = {counter: now[counter] - self._before[counter] for counter in _AUDITED}
+        self._before = now
+        reasons, self._reasons = self._reasons, collections.Counter()
+        if self._audit is None:
+            return
+        events = sum(record.events for record in batch)
+        found: dict[str, Any] = {"deadLetters": dict(reasons)}
+        found.update(delta)
+        if self._transform.policy:
+            found["masked"] = dict(self._transform.take_masked_counts())
+        doubts = []
+        if len(batch) != records or any(record.unsettled for record in batch):
+            doubts.append("events_unsettled")
+        if sum(delta[counter] for counter in _SETTLED) != events:
+            doubts.append("events_unaccounted")
+        if reasons["masking_failed"]:
+            doubts.append("masking_failed")
+        if not self._audit.append(events, found, doubts, self._now_s()):
+            self._metrics.count("audit_failed")
+
+    def tick(self) -> None:
+        """A moment to publish what is due."""
+        if self._metrics.due():
+            self._publish()
+        elif self._to_send:
+            self._send()
+
+    def close(self) -> None:
+        """The shard ends here: publish the rest."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._audit:
+            self._audit.close()
+        self._publish()
+        until = time.monotonic() + CLOSE_WITHIN_S
+        while self._sending and time.monotonic() < until:
+            self._transport.pump(0.1)
+            self._send()
+
+    def _publish(self) -> None:
+        self._metrics.write_snapshot()
+        self._to_send.extend(self._metrics.bodies())
+        self._send()
+
+    def _send(self) -> None:
+        while self._to_send and self._sending < SENT_AT_ONCE:
+            self._start(self._to_send.popleft())
+
+    def _start(self, body: bytes) -> None:
+        def done(answer: Answer) -> None:
+            self._sending -= 1
+            if answer.status == 200:
+                return
+            if _is_refused(answer):
+                # The same request would be refused for ever.
+                self._metrics.count("metrics_lost")
+                log.error("CloudWatch refused metrics for their content", extra={"status": answer.status})
+            else:
+                self._metrics.requeue([body])
+
+        self._sending += 1
+        self._transport.start(self._target, body, SEND_TIMEOUT_S, done)
+
+
+def _is_refused(answer: Answer) -> bool:
+    """Whether CloudWatch blames the request itself: its name for that begins with Invalid, Missing or Validation."""
+    blamed = (b"InvalidParameter", b"MissingParameter", b"MissingRequiredParameter", b"ValidationE", b"InvalidFormat")
+    return answer.status in (400, 413) and any(name in answer.body for name in blamed)
