@@ -118,7 +118,7 @@ class ChildBooks:
             return
         events = sum(record.events for record in batch)
         found: dict[str, Any] = {"deadLetters": dict(reasons)}
-        found.update(delta)
+        found.update({str(counter): change for counter, change in delta.items()})
         if self._transform.policy:
             found["masked"] = dict(self._transform.take_masked_counts())
         doubts = []
