@@ -75,16 +75,16 @@ def is_card(digits: str) -> bool:
     """Whether digits have an issuer's prefix and length, and a right check digit."""
     if len(digits) not in _CARD_DIGITS or not digits.isdecimal():
         return False
-    digits = "".join(str(int(digit)) for digit in digits)  # digits of any script
-    known = any(low <= digits[: len(low)] <= high and len(digits) in lengths for low, high, lengths in _ISSUERS)
-    return known and _luhn(digits)
+    if not digits.isascii():
+        digits = "".join(str(int(digit)) for digit in digits)  # digits of any script
+    if not _luhn(digits):
+        return False
+    return any(low <= digits[: len(low)] <= high and len(digits) in lengths for low, high, lengths in _ISSUERS)
 
 
 def _luhn(digits: str) -> bool:
-    total = 0
-    for place, digit in enumerate(reversed(digits)):
-        total += _DOUBLED[int(digit)] if place % 2 else int(digit)
-    return total % 10 == 0
+    plain, doubled = digits[::-1][::2], digits[::-1][1::2]
+    return (sum(map(int, plain)) + sum(_DOUBLED[int(digit)] for digit in doubled)) % 10 == 0
 
 
 # Source: SWIFT's IBAN registry (ISO 13616), lengths by country.

@@ -5,7 +5,7 @@ International ones anywhere; national ones by their country's way of writing the
 
 import re
 
-from stream_router.pipeline.spans import Span, without_overlaps
+from stream_router.pipeline.spans import Span
 
 _SEP = r"[ \u00a0./\u2010-\u2013-]"
 _START = r"(?<![\w+./\u2010-\u2013-])(?<!\d[ \u00a0])"
@@ -41,13 +41,23 @@ _SURE = re.compile(
     )
 )
 
-_SAID = re.compile(
-    r"\b(?:(?:tele)?phone|tel|telefon\w*|tel[eé]fono|telefone|t[eé]l[eé]phone|call(?:ed|ing)?|mobile?|m[oó]vil|"
-    r"cell(?:phone)?|celular|cellulare|handy\w*|portable|fax|whatsapp|sms|text|reach(?:ed)?|rufnummer|r[uü]ckruf\w*|"
-    r"my number|dial|ring|puhelin|numer telefonu|mobil\w*|contact number|callback)\b"
-    rf"(?P<gap>[^\d\n+(]{{0,28}}?)(?P<number>\(?\d\)?{_DIGIT}{{5,14}})(?!\w|[.,-]\d)",
-    re.IGNORECASE,
+_STARTS = re.compile(r"[+(\d](?<![\w+].)(?:(?<=\+)|(?<!\d[ \u00a0./:,\u2010-\u2013-].))")
+"""Where a number may begin; the patterns are tried nowhere else, since trying them at every character costs much."""
+
+_NUMBER = re.compile(rf"\(?\d\)?{_DIGIT}{{5,14}}(?!\w|[.,-]\d)")
+_WORD = re.compile(r"[^\W\d_]+")
+_SAYING = frozenset(
+    re.findall(
+        r"\S+",
+        """phone telephone tel telefone telefono teléfono téléphone call called calling mobile móvil movil cell cel
+        cellphone celular cellulare portable fax whatsapp sms text reach reached rufnummer dial ring puhelin callback
+        natel gsm""",
+    )
 )
+_SAYING_STEMS = ("telefon", "handy", "rückruf", "ruckruf", "mobil")
+_SAYING_BEFORE_NUMBER = frozenset({"my", "contact"})
+_GAP_MAX_CHARS = 28
+_GAP_ENDS = re.compile(r"[\d\n+(]")
 _OTHER_NUMBER = re.compile(
     r"\b(?:id|ids|ref|reference|order|ticket|case|recording|duration|invoice|account|booking|queue|code|session|error|"
     r"on|at|from|since|until|model|serial|version|imei|kunden\w*|auftrag\w*|pedido|commande|rechnung\w*)\b",
@@ -63,18 +73,49 @@ _NOT_BEFORE = re.compile(
 )
 _DIGITS = range(8, 16)
 _TRUNK_DIGITS = range(9, 13)
-_BEFORE_CHARS = 40
+_BEFORE_CHARS = 48
 
 
 def phones(text: str) -> list[Span]:
     """Spans of phone numbers."""
-    sure = [found.span() for found in _SURE.finditer(text) if _plausible(text, found)]
-    said = [
-        found.span("number")
-        for found in _SAID.finditer(text)
-        if not _OTHER_NUMBER.search(found["gap"]) and not _DATE.match(found["number"])
-    ]
-    return without_overlaps(sure + said) if said else sure
+    spans: list[Span] = []
+    end = 0
+    for start in _STARTS.finditer(text):
+        at = start.start()
+        if at < end:
+            continue
+        found = _SURE.match(text, at)
+        if found is not None and not _plausible(text, found):
+            found = None
+        found = found or _said(text, at)
+        if found is not None:
+            end = found.end()
+            spans.append((at, end))
+    return spans
+
+
+def _said(text: str, at: int) -> re.Match[str] | None:
+    """A number at `at` of which the words before it say that it is a phone's."""
+    found = _NUMBER.match(text, at)
+    if found is None or _DATE.match(found[0]):
+        return None
+    before = text[max(0, at - _BEFORE_CHARS) : at].lower()
+    words = list(_WORD.finditer(before))
+    for place in range(len(words) - 1, -1, -1):
+        gap = before[words[place].end() :]
+        if len(gap) > _GAP_MAX_CHARS or _GAP_ENDS.search(gap):
+            return None
+        if _says(words, place):
+            return None if _OTHER_NUMBER.search(gap) else found
+    return None
+
+
+def _says(words: list[re.Match[str]], place: int) -> bool:
+    """Whether a word says that a phone number follows."""
+    word = words[place][0]
+    if word == "number":
+        return place > 0 and words[place - 1][0] in _SAYING_BEFORE_NUMBER
+    return word in _SAYING or word.startswith(_SAYING_STEMS)
 
 
 def _plausible(text: str, found: re.Match[str]) -> bool:

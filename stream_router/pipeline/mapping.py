@@ -159,17 +159,16 @@ def _shape(table: ShapeTable, presets: Mapping[str, Shape], path: Path | None, k
         return dataclasses.replace(
             preset,
             when=table.when or preset.when,
-            event_types=MappingProxyType({**preset.event_types, **table.event_types}),
+            event_types={**preset.event_types, **table.event_types},
             zone=zone or preset.zone,
         )
     if not table.when:
         raise _wrong(path, f"{key}.when", "is missing; name the paths by which such an event is known")
-    types = MappingProxyType(table.event_types)
-    return Shape(table.name, table.when, None, table.fields.sources(), types, zone)
+    return Shape(table.name, table.when, None, table.fields.sources(), table.event_types, zone)
 
 
 def _with_defaults(shape: Shape, document: Document) -> Shape:
-    types = MappingProxyType({**shape.event_types, **document.event_types})
+    types = {**shape.event_types, **document.event_types}
     return dataclasses.replace(shape, event_types=types, zone=shape.zone or document.naive_zone)
 
 

@@ -13,6 +13,7 @@ _MILLISECONDS_FROM = 100_000_000_000
 """A number from here on counts milliseconds: as seconds it would be the year 5138, as milliseconds it is 1973."""
 
 _DATE_AND_HOUR_CHARS = 13
+_CANONICAL_CHARS = 24
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -36,7 +37,7 @@ def to_utc(value: object, zone: tzinfo | None) -> tuple[str, float]:
             moment = datetime.fromisoformat(value)
         except ValueError:
             return _from_unusual(value, zone)
-        if moment.tzinfo is UTC and len(value) == 24 and value[10] == "T" and value[19] == "." and value[5] != "W":
+        if len(value) == _CANONICAL_CHARS and value[4:20:3] == "--T::." and value[23] == "Z":
             time_s = moment.timestamp()
             if time_s >= 0:
                 return value, time_s

@@ -104,13 +104,18 @@ class Transform:
 
     def _masked(self, masking: Policy, valid: Valid) -> Valid:
         """The same with the sender's parts masked. Whatever goes wrong, the event is not sent."""
+        interaction_id, conversation_id, event_type, timestamp, time_s, payload, extensions = valid
         try:
-            parts = masking.mask(_parts(valid), self.masked_counts)
+            if masking.payload_only and extensions is None:
+                payload = masking.mask_payload(payload, self.masked_counts)
+            else:
+                parts = masking.mask(_parts(valid), self.masked_counts)
+                interaction_id, conversation_id = parts.get("originalEventId"), parts.get("conversationId")
+                payload, extensions = parts["payload"], parts.get("extensions")
         except Exception as error:  # noqa: BLE001 - a value that was not masked must not leave, whatever the reason
             code, message = type(error).__name__, "masking failed, so the event is not sent"
-            raise Rejected(Reason.MASKING_FAILED, code, message, valid[2]) from None
-        ids = parts.get("originalEventId"), parts.get("conversationId")
-        return (*ids, *valid[2:5], parts["payload"], parts.get("extensions"))
+            raise Rejected(Reason.MASKING_FAILED, code, message, event_type) from None
+        return interaction_id, conversation_id, event_type, timestamp, time_s, payload, extensions
 
     def take_masked_counts(self) -> Counter[str]:
         """How often each masking action ran since the last call."""

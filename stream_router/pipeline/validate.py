@@ -6,8 +6,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from stream_router.pipeline import exact, timestamps
-from stream_router.pipeline.rejection import mismatch
-from stream_router.pipeline.schemas import FIELDS, MISSING, OUR_FIELDS, Path, Shape, find, put
+from stream_router.pipeline.rejection import Rejected, mismatch
+from stream_router.pipeline.schemas import MISSING, OUR_FIELDS, Path, Shape, check_fields, find, put
 from stream_router.records import Event
 
 Valid = tuple[str | None, str | None, str, str, float, dict[str, Any], dict[str, Any] | None]
@@ -21,7 +21,6 @@ class Validator:
 
     def __init__(self, shapes: Sequence[Shape]) -> None:
         self._shapes = tuple(shapes)
-        self._types = {shape.name: dict(shape.event_types) for shape in shapes}
 
     def __call__(self, event: Event) -> Valid:
         """Raises Rejected with a reason that quotes nothing of the event."""
@@ -30,21 +29,27 @@ class Validator:
             raise mismatch("NotAnObject", "the event is not a JSON object")
         exact.check(event)
         shape = self.shape_of(body)
-        fields = _fields(shape, body)
-        interaction_id, conversation_id = fields["interactionId"], fields["conversationId"]
-        event_type = fields["eventType"]
+        try:
+            fields = check_fields(body) if shape.fields is None else _mapped(shape, body)
+        except ValidationError as error:
+            raise _wrong(shape, error) from None
         try:
             timestamp, time_s = timestamps.to_utc(fields["timestamp"], shape.zone)
         except (ValueError, OverflowError) as error:
             raise mismatch("BadTimestamp", f"{shape.name}: timestamp {_why(error)}") from None
+        interaction_id, conversation_id, event_type = (
+            fields["interactionId"],
+            fields["conversationId"],
+            fields["eventType"],
+        )
         return (
             interaction_id if type(interaction_id) is str else str(interaction_id),
             str(conversation_id) if type(conversation_id) is int else conversation_id,
-            self._types[shape.name].get(event_type, event_type),
+            shape.event_types.get(event_type, event_type),
             timestamp,
             time_s,
             fields["payload"],
-            _extensions(body, fields) if shape.fields is None and len(body) > len(fields) else None,
+            _extensions(body, fields) if len(body) > len(fields) and shape.fields is None else None,
         )
 
     def unmapped(self, body: Any, parts: dict[str, Any]) -> dict[str, Any]:
@@ -87,29 +92,26 @@ def _why(error: Exception) -> str:
     return str(error) if type(error) is ValueError and str(error).startswith("is ") else "is unreadable"
 
 
-def _fields(shape: Shape, body: dict[str, Any]) -> dict[str, Any]:
-    try:
-        if shape.fields is None:
-            return FIELDS.validate_python(body)  # type: ignore[no-any-return]
-        if shape.schema is not None:
-            shape.schema.validate_python(body)
-        return FIELDS.validate_python(_mapped(shape, body))  # type: ignore[no-any-return]
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        name = first["loc"][0]  # one of the schema's own names, never the event's
-        if first["type"] == "missing":
-            raise mismatch("MissingField", f"{shape.name}: {name} is missing") from None
-        raise mismatch("WrongType", f"{shape.name}: {name}: {first['msg']}") from None
+def _wrong(shape: Shape, error: ValidationError) -> Rejected:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    name = first["loc"][0]  # one of the schema's own names, never the event's
+    if first["type"] == "missing":
+        return mismatch("MissingField", f"{shape.name}: {name} is missing")
+    return mismatch("WrongType", f"{shape.name}: {name}: {first['msg']}")
 
 
 def _mapped(shape: Shape, body: dict[str, Any]) -> dict[str, Any]:
-    mapped = {}
+    """Our fields of an event in another shape. Raises ValidationError."""
+    if shape.schema is not None:
+        shape.schema(body)
+    mapped: dict[str, Any] = {}
     for name, source in (shape.fields or {}).items():
         found = (find(body, path) for path in source.paths)
         value = next((value for value in found if value is not MISSING and value is not None), source.default)
         if value is not MISSING:
             mapped[name] = value
-    return mapped
+    fields: dict[str, Any] = check_fields(mapped)
+    return fields
 
 
 def _extensions(body: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:

@@ -189,7 +189,7 @@ def test_masking_fails_closed(monkeypatch: pytest.MonkeyPatch, caplog: pytest.Lo
     def broken(*_: Any) -> Any:
         raise KeyError("Anna Schmidt")
 
-    monkeypatch.setattr(transform.policy, "mask", broken)
+    monkeypatch.setattr(transform.policy, "_object", broken)
     dead = transform(event(BODY))
     assert isinstance(dead, DeadLetter)
     assert (dead.reason, dead.code, dead.entry) == (Reason.MASKING_FAILED, "KeyError", None)

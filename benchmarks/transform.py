@@ -1,0 +1,128 @@
+"""What validating, transforming and masking one event costs, as ratios to orjson reading and writing the same event.
+
+Run: python benchmarks/transform.py [--json]. One core, no network; about half a minute. Each figure is the least of many
+rounds, and a round takes all figures one after the other, so that a busy machine disturbs them alike.
+"""
+
+import argparse
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from stream_router.envelope import open_record, seal
+from stream_router.pipeline import detect
+from stream_router.pipeline.transform import Transform
+from stream_router.records import DeadLetter, Entry, Event, Record
+from stream_router.settings import Consumer
+
+EVENTS = 500
+ROUNDS = 40
+DETECTOR_TEXT_CHARS = 800
+TEXT = (
+    "Guten Tag, ich habe am 24.11.2026 um 09:30 Uhr angerufen, weil meine Rechnung 2026-11-000123 über 1.234,56 EUR "
+    "nicht stimmt. Meine Kundennummer ist 40938475. Bitte rufen Sie mich unter +49 30 901820 zurück oder schreiben Sie "
+    "an anna.schmidt@example.com. Die Karte 4111 1111 1111 1111 wurde zweimal belastet. "
+)
+
+
+def body(number: int) -> dict[str, Any]:
+    """An event of 0.6 KB, no two alike."""
+    return {
+        "interactionId": f"int-8f14e45f-ceea-467f-a9d2-{number:012x}",
+        "conversationId": f"conv-3c59dc04-8c2d-4a3f-9b1e-{number % 97:012x}",
+        "eventType": "conversation.updated",
+        "timestamp": f"2026-11-24T09:{number % 60:02d}:{number % 59:02d}.{number % 1000:03d}Z",
+        "payload": {
+            "channel": "chat",
+            "queue": "Support München",
+            "skillNo": 4711,
+            "priority": 3,
+            "agent": {"id": f"a-{number}", "firstName": "Jürgen", "team": "Billing"},
+            "customer": {"email": "anna.schmidt@example.com", "phone": "+49 30 901820", "tier": "gold"},
+            "message": {"text": "Guten Tag, meine Rechnung stimmt nicht, bitte prüfen.", "length": 54},
+            "waitSeconds": 12.5,
+            "startedAt": "2026-11-24T09:28:11.000Z",
+            "tags": ["billing", "vip"],
+        },
+    }
+
+
+def events(texts: list[bytes]) -> list[Event]:
+    """As the child gets them: sealed, opened, parsed; a few events arrive in one millisecond."""
+    found: list[Event | DeadLetter] = []
+    for at, text in enumerate(texts):
+        line = seal(f"{at:032x}", "delivery", 1_795_512_601_000 + at // 4, text)
+        found += open_record(Record(line, at))
+    return [event for event in found if isinstance(event, Event)]
+
+
+def transform(masking: str) -> Transform:
+    settings = {"AWS_REGION": "eu-central-1", "SQS_DLQ_URL": "https://sqs.invalid/q", "masking": masking}
+    return Transform(Consumer.model_validate(settings), lambda: time.time() * 1000)
+
+
+def over(function: Callable[[Any], object], items: list[Any]) -> Callable[[], None]:
+    def run() -> None:
+        for item in items:
+            function(item)
+
+    return run
+
+
+def cases() -> dict[str, Callable[[], None]]:
+    compact = [orjson.dumps(body(number)) for number in range(EVENTS)]
+    spaced = [text.replace(b'":', b'": ').replace(b',"', b', "') for text in compact]
+    text = (TEXT * 3)[:DETECTOR_TEXT_CHARS]
+    plain, masked = transform("off"), transform("default")
+    for made in (plain, masked):
+        assert all(isinstance(made(event), Entry) for event in events(compact + spaced))
+    found: dict[str, Callable[[], None]] = {
+        "orjson loads + dumps": over(lambda one: orjson.dumps(orjson.loads(one)), compact),
+        "validate + transform": over(plain, events(compact)),
+        "validate + transform, spaced JSON (read twice)": over(plain, events(spaced)),
+        "the same with the default policy's field paths": over(masked, events(compact)),
+    }
+    for name in (*detect.DETECTORS, "all detectors"):
+        names = tuple(detect.DETECTORS) if name == "all detectors" else (name,)
+        find, counts = detect.finder(names), Counter[str]()
+        found[f"{name} in {len(text)} characters"] = over(
+            lambda one, find=find, counts=counts: find(one, counts),  # type: ignore[misc]
+            [text] * 50,
+        )
+    return found
+
+
+def measure() -> dict[str, float]:
+    """Least microseconds an event, by case."""
+    made = cases()
+    counts = {name: 50 if "characters" in name else EVENTS for name in made}
+    best = dict.fromkeys(made, float("inf"))
+    for _ in range(ROUNDS):
+        for name, run in made.items():
+            start = time.perf_counter()
+            run()
+            best[name] = min(best[name], (time.perf_counter() - start) / counts[name] * 1e6)
+    return best
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    arguments = parser.parse_args()
+    best = measure()
+    base = best["orjson loads + dumps"]
+    rows = {name: {"us": round(us, 2), "ratio": round(us / base, 2)} for name, us in best.items()}
+    if arguments.json:
+        sys.stdout.write(orjson.dumps({"eventBytes": len(orjson.dumps(body(1))), "cases": rows}).decode() + "\n")
+        return
+    print(f"event of {len(orjson.dumps(body(1)))} bytes, Python {sys.version.split()[0]}, orjson {orjson.__version__}")
+    for name, row in rows.items():
+        print(f"{name:50} {row['us']:9.2f} µs  {row['ratio']:6.2f} x")
+
+
+if __name__ == "__main__":
+    main()
