@@ -1,0 +1,403 @@
+"""The real receiver as a process in front of the test sink: what a sender and an operator see."""
+
+import base64
+import concurrent.futures
+import contextlib
+import hmac
+import json
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from stream_router.local.sink.process import SinkProcess
+from tests.receiver_kit import KEY, ReceiverProcess, event, expected_id, free_port, raw, receiver, stored_ids
+
+ANSWER_WITHIN_S = 0.9
+SLACK_S = 0.15
+"""What a busy test machine may add to a promised deadline."""
+
+
+@pytest.fixture
+def sink(tmp_path: Path) -> Iterator[SinkProcess]:
+    with SinkProcess(tmp_path / "ledger", None, 0, "--payloads") as running:
+        yield running
+
+
+@pytest.fixture
+def running(sink: SinkProcess, tmp_path: Path) -> Iterator[ReceiverProcess]:
+    with receiver(sink.url, tmp_path, HMAC_ID_HEADER="x-delivery-id", BODY_TIMEOUT_S="0.5") as made:
+        yield made
+
+
+def post(running: ReceiverProcess, body: bytes, **headers: str) -> httpx.Response:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return httpx.post(f"{running.url}/v1/events", content=body, headers=named, timeout=5)
+
+
+def test_a_stored_event_is_202_with_its_id(running: ReceiverProcess, sink: SinkProcess) -> None:
+    """The answer names each event's id, in order, and the stream holds the envelopes of the contract."""
+    body = b'[{"conversationId":"c1","n":1},\n {"conversationId":"c2","n":2}]'
+    answer = post(running, body, x_delivery_id="d-1")
+    ids = [expected_id("none", "d-1", index, body) for index in range(2)]
+    assert answer.status_code == 202
+    assert answer.json() == {"accepted": 2, "ids": ids}
+    assert sorted(stored_ids(sink.lines("PutRecords"))) == sorted(ids)
+    payloads = [line for kept in sink.lines("PutRecords") for line in kept["payload"].split("\n")]
+    envelopes = {envelope["id"]: envelope for envelope in map(json.loads, payloads)}
+    assert envelopes[ids[1]]["body"] == {"conversationId": "c2", "n": 2}
+    assert set(envelopes[ids[0]]) == {"v", "id", "idFrom", "receivedAt", "body"}
+    assert (envelopes[ids[0]]["v"], envelopes[ids[0]]["idFrom"]) == (1, "delivery")
+    assert abs(envelopes[ids[0]]["receivedAt"] / 1000 - time.time()) < 60
+
+
+def test_every_refusal_has_its_code(running: ReceiverProcess) -> None:
+    """The contract's codes, each body `{"error", "message"}`, Allow and Retry-After where they belong."""
+    cases = [
+        (httpx.post(f"{running.url}/v1/events", content=b"{"), 400, "malformed_json"),
+        (httpx.post(f"{running.url}/v1/events", content=b"7"), 400, "not_an_object"),
+        (httpx.post(f"{running.url}/v1/events", content=b"x" * 716_801), 413, "too_large"),
+        (post(running, b"{}", content_encoding="gzip"), 415, "unsupported_encoding"),
+        (httpx.get(f"{running.url}/v1/events"), 405, "method_not_allowed"),
+        (httpx.post(f"{running.url}/healthz", content=b"{}"), 405, "method_not_allowed"),
+        (httpx.get(f"{running.url}/metrics"), 404, "not_found"),
+        (httpx.post(f"{running.url}/", content=b"{}"), 404, "not_found"),
+    ]  # fmt: skip
+    for answer, status, code in cases:
+        assert (answer.status_code, answer.json()["error"]) == (status, code)
+        assert set(answer.json()) == {"error", "message"}
+        assert ("allow" in answer.headers) == (status == 405)
+    assert httpx.get(f"{running.url}/healthz").status_code == 200
+    assert httpx.get(f"{running.url}/readyz").status_code == 200
+
+
+def test_a_body_of_the_full_size_is_taken(running: ReceiverProcess, sink: SinkProcess) -> None:
+    """716,800 bytes, announced or in chunks, are one event."""
+    sink.plan({"shard_limits": False})
+    body = b'{"a":"' + b"x" * (716_800 - 8) + b'"}'
+    assert len(body) == 716_800
+    assert post(running, body).status_code == 202
+
+    def chunks() -> Iterator[bytes]:
+        for at in range(0, len(body), 10_000):
+            yield body[at : at + 10_000]
+
+    assert httpx.post(f"{running.url}/v1/events", content=chunks()).status_code == 202
+    assert len(stored_ids(sink.lines("PutRecords"))) == 2
+
+
+def test_a_delivery_seen_before_is_202_and_not_stored_again(running: ReceiverProcess, sink: SinkProcess) -> None:
+    """The same delivery id and body: the same answer, one copy. Another body under that id is another event."""
+    first = post(running, event(1), x_delivery_id="d")
+    again = post(running, event(1), x_delivery_id="d")
+    other = post(running, event(2), x_delivery_id="d")
+    assert [answer.status_code for answer in (first, again, other)] == [202] * 3
+    assert first.json() == again.json()
+    assert stored_ids(sink.lines("PutRecords")) == [first.json()["ids"][0], other.json()["ids"][0]]
+
+
+def test_equal_bodies_without_a_delivery_id_are_two_events(running: ReceiverProcess, sink: SinkProcess) -> None:
+    """An id from the content drops nothing: two equal records may be two real events."""
+    assert post(running, event(1)).json() == post(running, event(1)).json()
+    assert len(stored_ids(sink.lines("PutRecords"))) == 2
+
+
+def test_a_concurrent_copy_waits_for_the_first_one_s_outcome(running: ReceiverProcess, sink: SinkProcess) -> None:
+    """Copies that arrive while the first is on its way are answered with it: all yes, or all no; one is stored."""
+    sink.plan({"rules": [{"fault": "delay", "ms": 300, "operation": "PutRecords"}]})
+    with concurrent.futures.ThreadPoolExecutor(5) as pool:
+        answers = list(pool.map(lambda _: post(running, event(1), x_delivery_id="d"), range(5)))
+    assert [answer.status_code for answer in answers] == [202] * 5
+    assert len(stored_ids(sink.lines("PutRecords"))) == 1
+    sink.plan({"rules": [{"fault": "call_error", "code": "ServiceUnavailable", "status": 503}]})
+    with concurrent.futures.ThreadPoolExecutor(5) as pool:
+        answers = list(pool.map(lambda _: post(running, event(2), x_delivery_id="d"), range(5)))
+    assert [answer.status_code for answer in answers] == [503] * 5
+    sink.plan({})
+    assert post(running, event(2), x_delivery_id="d").status_code == 202
+
+
+@pytest.mark.parametrize("fault", ["stall", "outage", "reset", "html", "short", "entry_error"])
+def test_what_is_not_stored_in_time_is_503_within_the_deadline(
+    running: ReceiverProcess, sink: SinkProcess, fault: str
+) -> None:
+    """Whatever is wrong with the stream: 503 with Retry-After within 900 ms, and no 202 for what is not stored."""
+    sink.plan({"rules": [{"fault": fault, "operation": "PutRecords", "accept": False}]})
+    started_s = time.monotonic()
+    answer = post(running, event(1))
+    assert time.monotonic() - started_s < ANSWER_WITHIN_S + SLACK_S
+    assert (answer.status_code, answer.json()["error"]) == (503, "unavailable")
+    assert int(answer.headers["retry-after"]) > 0
+
+
+def test_a_failed_entry_alone_goes_again(running: ReceiverProcess, sink: SinkProcess) -> None:
+    """Of a call that came through, only the record that failed is sent again; the sender notices nothing."""
+    sink.plan({"rules": [{"fault": "entry_error", "operation": "PutRecords", "next": 1}]})
+    body = b"[" + b",".join(event(number, conversation=number) for number in range(20)) + b"]"
+    answer = post(running, body)
+    assert answer.status_code == 202
+    assert sorted(stored_ids(sink.lines("PutRecords"))) == sorted(answer.json()["ids"])
+
+
+def test_a_slow_body_is_cut(running: ReceiverProcess) -> None:
+    """A body that does not arrive within its time gets 408, small or large, and its connection is closed."""
+    for length in (100, 100_000):
+        head = f"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{{".encode()
+        started_s = time.monotonic()
+        received = raw(running.address, head)
+        assert received.startswith(b"HTTP/1.1 408 ")
+        assert time.monotonic() - started_s < 2.0
+
+
+def test_readyz_is_false_while_the_stream_refuses_and_true_again_after(
+    running: ReceiverProcess, sink: SinkProcess
+) -> None:
+    """A load balancer is told while events cannot be stored; once they can, it is told so as well."""
+    sink.plan({"rules": [{"fault": "outage", "operation": "PutRecords"}]})
+    for number in range(3):
+        assert post(running, event(number)).status_code == 503
+    assert httpx.get(f"{running.url}/readyz").status_code == 503
+    assert httpx.get(f"{running.url}/healthz").status_code == 200
+    sink.plan({})
+    assert post(running, event(9)).status_code == 202
+    assert httpx.get(f"{running.url}/readyz").status_code == 200
+
+
+def test_sigterm_answers_what_is_in_and_ends_with_0(running: ReceiverProcess, sink: SinkProcess) -> None:
+    """Events on their way are stored and answered, then the process ends, within 10 s, a slow sender or not."""
+    sink.plan({"rules": [{"fault": "delay", "ms": 400, "operation": "PutRecords"}]})
+    with contextlib.ExitStack() as stack:
+        senders = [stack.enter_context(socket.create_connection(running.address, 5)) for _ in range(20)]
+        for number, sender in enumerate(senders):
+            body = event(number)
+            sender.sendall(b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        slow = stack.enter_context(socket.create_connection(running.address, 5))
+        slow.sendall(b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+        time.sleep(0.2)
+        started_s = time.monotonic()
+        running.process.send_signal(signal.SIGTERM)
+        assert all(sender.recv(1000).startswith(b"HTTP/1.1 202 ") for sender in senders)
+        assert running.process.wait(10) == 0
+    assert time.monotonic() - started_s < 5.0
+    assert len(set(stored_ids(sink.lines("PutRecords")))) == 20
+
+
+def test_metrics_tell_what_happened(running: ReceiverProcess) -> None:
+    """Requests by status, events, calls and the latency's histogram, on the admin address alone."""
+    for number in range(5):
+        post(running, event(number), x_delivery_id="same" if number < 2 else "")
+    post(running, event(0), x_delivery_id="same")
+    post(running, b"{")
+    time.sleep(0.6)
+    found = running.metrics()
+    assert found['requests_total{code="202"}'] == 6
+    assert found['requests_total{code="400"}'] == 1
+    assert found["events_stored_total"] == 5
+    assert found["duplicates_total"] == 1
+    assert found["request_seconds_count"] == 7
+    assert found["events_in_flight"] == found["bytes_in_flight"] == 0
+    assert found["up"] == 1
+
+
+def test_logs_are_json_and_hold_no_payload_and_no_secret(sink: SinkProcess, tmp_path: Path) -> None:
+    """Every line is one JSON object; neither the event nor the secret is in any, nor in the process's arguments."""
+    canary = "canary-8f1c"
+    body = json.dumps({"conversationId": canary, "x": canary}).encode()
+    settings = {"WEBHOOK_SCHEME": "hmac", "WEBHOOK_SECRETS": KEY, "LOG_LEVEL": "DEBUG"}
+    with receiver(sink.url, tmp_path, **settings) as running:
+        sink.plan({"rules": [{"fault": "call_error", "code": "AccessDeniedException", "message": canary}]})
+        for signature in (hmac.digest(KEY.encode(), body, "sha256").hex(), "00" * 32):
+            post(running, body, x_signature=signature)
+            post(running, body + b"]", x_signature=hmac.digest(KEY.encode(), body + b"]", "sha256").hex())
+        command = Path(f"/proc/{running.process.pid}/cmdline").read_text()
+        assert running.stop() == 0
+        log = running.log.read_text()
+    assert all(type(json.loads(line)) is dict for line in log.splitlines())
+    assert log
+    for secret in (canary, KEY):
+        assert secret not in log
+        assert secret not in command
+
+
+def test_a_secrets_file_is_followed_within_5_s(sink: SinkProcess, tmp_path: Path) -> None:
+    """A new secret in the file is taken, and an old one refused, without a restart."""
+    path = tmp_path / "secrets"
+    path.write_text("old\n")
+    with receiver(sink.url, tmp_path, WEBHOOK_SCHEME="bearer", WEBHOOK_SECRETS=f"file:{path}") as running:
+        assert post(running, b"{}", authorization="Bearer old").status_code == 202
+        path.write_text("new\n")
+        deadline_s = time.monotonic() + 5.0
+        while post(running, b"{}", authorization="Bearer old").status_code == 202:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.1)
+        assert post(running, b"{}", authorization="Bearer new").status_code == 202
+
+
+def test_workers_share_port_and_metrics_and_one_that_dies_is_replaced(sink: SinkProcess, tmp_path: Path) -> None:
+    """Two workers are one receiver: merged metrics, a killed one comes back, SIGTERM ends both with 0."""
+    with receiver(sink.url, tmp_path, workers="2") as running:
+        for number in range(40):
+            assert post(running, event(number)).status_code == 202
+        time.sleep(0.6)
+        found = running.metrics()
+        assert found["events_stored_total"] == 40
+        assert found["up"] == 2
+        children = _children(running.process.pid)
+        assert len(children) == 2
+        subprocess.run(["kill", "-9", str(children[0])], check=True)
+        deadline_s = time.monotonic() + 10
+        while len(set(_children(running.process.pid)) - set(children)) < 1:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.05)
+        _post_until_taken(running)
+        assert running.stop() == 0
+
+
+def _post_until_taken(running: ReceiverProcess) -> None:
+    deadline_s = time.monotonic() + 10
+    while time.monotonic() < deadline_s:
+        try:
+            assert post(running, event(99)).status_code == 202
+        except httpx.TransportError:
+            time.sleep(0.05)
+            continue
+        return
+    raise AssertionError("no worker took an event")
+
+
+def test_a_killed_parent_takes_its_workers_along(sink: SinkProcess, tmp_path: Path) -> None:
+    """A worker without its parent would serve on unseen and hold the spill."""
+    with receiver(sink.url, tmp_path, workers="2") as running:
+        children = _children(running.process.pid)
+        running.kill()
+        deadline_s = time.monotonic() + 5
+        while any(Path(f"/proc/{pid}/stat").exists() for pid in children):
+            assert time.monotonic() < deadline_s
+            time.sleep(0.05)
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"WEBHOOK_SCHEME": ""}, "STREAM_ROUTER_WEBHOOK_SCHEME"),
+        ({"WEBHOOK_SCHEME": "nonsense"}, "STREAM_ROUTER_WEBHOOK_SCHEME"),
+        ({"LISTEN": "0.0.0.0:0"}, "STREAM_ROUTER_WEBHOOK_SCHEME"),
+        ({"LISTEN": "nowhere"}, "STREAM_ROUTER_LISTEN"),
+        ({"LISTEN": "192.0.2.1:0", "WEBHOOK_SCHEME": "bearer", "WEBHOOK_SECRETS": KEY}, "STREAM_ROUTER_LISTEN"),
+        ({"WEBHOOK_SCHEME": "hmac"}, "STREAM_ROUTER_WEBHOOK_SECRETS"),
+        ({"TLS_CERT": "/no/such.pem"}, "STREAM_ROUTER_TLS_KEY"),
+        ({"TLS_CERT": "/no/such.pem", "TLS_KEY": "/no/such.pem"}, "STREAM_ROUTER_TLS_CERT"),
+        ({"SPILL_DIR": "/no/such/folder"}, "STREAM_ROUTER_SPILL_DIR"),
+        ({"BUCKETS": "0"}, "STREAM_ROUTER_BUCKETS"),
+    ],
+)
+def test_bad_settings_are_one_line_and_78(settings: dict[str, str], named: str) -> None:
+    """The setting, what is wrong, the cure; no traceback, no secret, and nothing has started."""
+    given = {"WEBHOOK_SCHEME": "none", "LISTEN": "127.0.0.1:0", "RECEIVER_ADMIN_LISTEN": "127.0.0.1:0", **settings}
+    environment = {f"STREAM_ROUTER_{name}": value for name, value in given.items()}
+    aws = {"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "stream_router.receiver"],
+        env={"PATH": "/usr/bin", **aws, **environment},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert ended.returncode == 78
+    assert ended.stderr.startswith(named)
+    assert ended.stderr.count("\n") == 1
+    assert KEY not in ended.stderr
+
+
+def test_a_port_that_is_taken_is_a_setting_s_error(running: ReceiverProcess) -> None:
+    """A second receiver on one port would take every other connection unseen: it does not start."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "stream_router.receiver"],
+        env=running.environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr.split(":")[0]) == (78, "STREAM_ROUTER_LISTEN")
+
+
+def make_certificates(folder: Path) -> dict[str, str]:
+    """An authority, a server's and a client's certificate of it, and a client's of nobody."""
+    script = """
+set -e
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -subj /CN=ca -days 2
+for who in server client; do
+  openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout $who.key -out $who.csr -subj /CN=$who
+  printf 'subjectAltName=IP:127.0.0.1\\nbasicConstraints=CA:FALSE\\n' > ext
+  openssl x509 -req -in $who.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out $who.pem -days 2 -extfile ext
+done
+curve="-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
+openssl req -x509 $curve -keyout evil.key -out evil.pem -subj /CN=evil -days 2
+"""
+    subprocess.run(["sh", "-c", script], cwd=folder, check=True, capture_output=True)
+    return {name: str(folder / name) for name in ("ca.pem", "server.pem", "server.key")}
+
+
+def test_tls_and_mtls_are_served(sink: SinkProcess, tmp_path: Path) -> None:
+    """TLS 1.2 or newer with the receiver's certificate; with a client CA, only who has a certificate of it gets in."""
+    paths = make_certificates(tmp_path)
+    settings: dict[str, Any] = {"TLS_CERT": paths["server.pem"], "TLS_KEY": paths["server.key"]}
+    trusting = ssl.create_default_context(cafile=paths["ca.pem"])
+    with receiver(sink.url, tmp_path, **settings) as running:
+        answer = httpx.post(f"{running.url}/v1/events", content=b"{}", verify=trusting)
+        assert answer.status_code == 202
+    with receiver(sink.url, tmp_path, **settings, TLS_CLIENT_CA=paths["ca.pem"]) as running:
+        with pytest.raises(httpx.TransportError):
+            httpx.post(f"{running.url}/v1/events", content=b"{}", verify=trusting)
+        for who, welcome in (("evil", False), ("client", True)):
+            context = ssl.create_default_context(cafile=paths["ca.pem"])
+            context.load_cert_chain(tmp_path / f"{who}.pem", tmp_path / f"{who}.key")
+            try:
+                status = httpx.post(f"{running.url}/v1/events", content=b"{}", verify=context).status_code
+            except httpx.TransportError:
+                status = 0
+            assert (status == 202) == welcome
+
+
+def test_standard_webhooks_over_the_wire(sink: SinkProcess, tmp_path: Path) -> None:
+    """A signed request is stored under its message id, a changed one is 401, an old one 401 stale."""
+    secret = base64.b64encode(b"k" * 32).decode()
+    with receiver(sink.url, tmp_path, WEBHOOK_SCHEME="standard-webhooks", WEBHOOK_SECRETS=f"whsec_{secret}") as running:
+        body = event(1)
+
+        def signed(stamp: int) -> dict[str, str]:
+            mac = hmac.digest(b"k" * 32, f"msg_1.{stamp}.".encode() + body, "sha256")
+            signature = f"v1,{base64.b64encode(mac).decode()}"
+            return {"webhook-id": "msg_1", "webhook-timestamp": str(stamp), "webhook-signature": signature}
+
+        now = int(time.time())
+        good = post(running, body, **signed(now))
+        assert (good.status_code, good.json()["ids"]) == (202, [expected_id("standard-webhooks", "msg_1", 0, body)])
+        changed = post(running, body + b" ", **signed(now))
+        assert (changed.status_code, changed.json()["error"]) == (401, "bad_signature")
+        old = post(running, body, **signed(now - 1000))
+        assert (old.status_code, old.json()["error"]) == (401, "stale")
+        assert post(running, body).status_code == 401
+
+
+def test_an_interrupt_from_the_keyboard_drains_too(sink: SinkProcess, tmp_path: Path) -> None:
+    """Ctrl-C is SIGTERM's equal: exit 0, no traceback."""
+    with receiver(sink.url, tmp_path) as running:
+        running.process.send_signal(signal.SIGINT)
+        assert running.process.wait(10) == 0
+        assert "Traceback" not in running.log.read_text()
+    assert free_port()
