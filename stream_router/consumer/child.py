@@ -5,10 +5,12 @@ import time
 from pathlib import Path
 
 from stream_router.consumer.books import ChildBooks
+from stream_router.consumer.checkpoints import Checkpoints
 from stream_router.consumer.crash import CrashGuard
 from stream_router.consumer.failpoint import failing_at
 from stream_router.consumer.proof import BusProof
 from stream_router.consumer.shard import Books, Heartbeat, ShardProcessor
+from stream_router.consumer.waiter import Waiter
 from stream_router.consumer.wiring import Wiring
 from stream_router.pipeline.route import Router
 from stream_router.pipeline.transform import Transform
@@ -29,9 +31,8 @@ def build(settings: Consumer, heartbeat: Heartbeat) -> ShardProcessor:
 
     return ShardProcessor(
         make_router,
-        wiring.transport.pump,
-        proof,
+        Waiter(wiring.transport),
+        lambda moved: Checkpoints(proof, settings.checkpoint_s, time.monotonic, moved),
         lambda shard_id, start: CrashGuard(lives, shard_id, start),
-        settings.checkpoint_s,
         heartbeat,
     )

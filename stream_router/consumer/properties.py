@@ -3,9 +3,9 @@
 import ipaddress
 import re
 import shlex
+import site
 import sys
-from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, files
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -74,17 +74,19 @@ def _is_loopback(url: str) -> bool:
 
 def shipped(name: str) -> Path:
     """A file of `properties/`, where this package was checked out or installed. Raises SettingsError if it is gone."""
-    beside = Path(__file__).resolve().parents[2]
-    if (beside / "setup.cfg").is_file() and (beside / "properties" / name).is_file():
-        return beside / "properties" / name
-    try:
-        installed = files("stream_router") or []
-    except PackageNotFoundError:
-        installed = []
-    for file in installed:
-        if file.name == name and file.parent.name == "stream_router":
-            return Path(str(file.locate())).resolve()
+    for folder in _folders():
+        if (folder / name).is_file():
+            return folder / name
     raise SettingsError(f"STREAM_ROUTER_PROPERTIES: {name} was not installed; reinstall, or name a file of your own")
+
+
+def _folders() -> Iterator[Path]:
+    """A checkout's own folder; then where pip puts a wheel's data: under the prefix, the user's base, a --target."""
+    beside = Path(__file__).resolve().parents[2]
+    if (beside / "setup.cfg").is_file():
+        yield beside / "properties"
+    for base in (sys.prefix, site.getuserbase(), beside):
+        yield Path(base) / "share" / "stream_router"
 
 
 def render(settings: Consumer, found: Endpoints, worker_id: str) -> Rendered:

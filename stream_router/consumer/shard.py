@@ -4,25 +4,26 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-import pybase64
 from amazon_kclpy import messages
-from amazon_kclpy.kcl import Checkpointer, CheckpointError
+from amazon_kclpy.kcl import Checkpointer
 from amazon_kclpy.v3.processor import RecordProcessorBase
 
 from stream_router.consumer.careful import route_carefully
+from stream_router.consumer.checkpoints import Checkpoints, LeaseGoneError
 from stream_router.consumer.crash import CrashGuard
-from stream_router.consumer.proof import BusProof
-from stream_router.consumer.watermark import Position, Watermark
+from stream_router.consumer.intake import micro_batches
+from stream_router.consumer.watermark import Position
 from stream_router.pipeline.route import Router
 from stream_router.records import Record
 
 log = logging.getLogger(__name__)
 
-MICRO_BATCH_EVENTS = 500
-MICRO_BATCH_BYTES = 96 * 1024
+BACKLOG_MAX = 1_000
+"""Events under way beyond which no further record is opened."""
+
 WAIT_S = 0.25
 """Longest wait for the network between two looks at signals, proofs and deadlines."""
 
@@ -32,10 +33,6 @@ LEAVE_WITHIN_S = 4.0
 
 class LeavingError(SystemExit):
     """The child was told to leave while it could not drain; ends the process, the records come again."""
-
-
-class LeaseGoneError(Exception):
-    """A checkpoint said that the lease is another worker's: stop here, the records are theirs."""
 
 
 class Books(Protocol):
@@ -70,26 +67,19 @@ class ShardProcessor(RecordProcessorBase):  # type: ignore[misc]
     def __init__(
         self,
         router: Callable[[str], tuple[Router, Books]],
-        pump: Callable[[float], int],
-        proof: BusProof,
+        wait: Callable[[float], None],
+        checkpoints: Callable[[Callable[[Position], None]], Checkpoints],
         guard: Callable[[str, str], CrashGuard],
-        checkpoint_s: float,
         heartbeat: Heartbeat,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._make_router = router
-        self._pump = pump
-        self._proof = proof
+        self._wait = wait
+        self._checkpoints = checkpoints(self._moved)
         self._make_guard = guard
-        self._checkpoint_s = checkpoint_s
         self._beat = heartbeat
         self._clock = clock
-        self._watermark = Watermark()
-        self._checkpointed: Position | None = None
-        self._checkpoint_due = 0.0
         self._lease_gone = False
-        self._digits = 0
-        """How wide the daemon writes sequence numbers: it gets them back so (an emulator pads, and compares texts)."""
         self.leave_by = 0.0
         """When to leave at the latest; 0.0 until told to."""
         self._guard: CrashGuard | None = None
@@ -101,7 +91,6 @@ class ShardProcessor(RecordProcessorBase):  # type: ignore[misc]
         start = f"{initialize_input.sequence_number}:{initialize_input.sub_sequence_number}"
         self._router, self._books = self._make_router(shard_id)
         self._guard = self._make_guard(shard_id, start)
-        self._checkpoint_due = self._clock() + self._checkpoint_s
         log.info("shard taken up", extra={"shard": shard_id, "from": start, "careful": self._guard.careful})
 
     def process_records(self, process_records_input: messages.ProcessRecordsInput) -> None:
@@ -115,9 +104,8 @@ class ShardProcessor(RecordProcessorBase):  # type: ignore[misc]
             log.warning("the lease is another worker's, stopping")
 
     def _process(self, records: list[dict[str, Any]], checkpointer: Checkpointer) -> None:
-        self._digits = len(records[0]["sequenceNumber"]) if records else self._digits
         for batch in micro_batches(records):
-            self._watermark.expect(batch)
+            self._checkpoints.expect(batch, len(records[0]["sequenceNumber"]))
             self._books.opened(batch)
             if self._guard and self._guard.careful:
                 route_carefully(batch, self._router, self._guard, lambda: self._finish(checkpointer))
@@ -141,7 +129,7 @@ class ShardProcessor(RecordProcessorBase):  # type: ignore[misc]
         self._drain(checkpointer)
         if not self._await_proof(None):
             raise LeavingError(os.EX_TEMPFAIL)
-        _retrying(checkpointer.checkpoint, self._clock, self._pump)
+        self._checkpoints.take_shard_end(checkpointer, lambda: self._wait(WAIT_S))
         self._end("shard ended")
 
     def shutdown_requested(self, shutdown_requested_input: messages.ShutdownRequestedInput) -> None:
@@ -149,7 +137,7 @@ class ShardProcessor(RecordProcessorBase):  # type: ignore[misc]
         if not self._lease_gone:
             self._await_proof(self._clock() + LEAVE_WITHIN_S)
             with contextlib.suppress(LeaseGoneError):
-                self._checkpoint(shutdown_requested_input.checkpointer)
+                self._checkpoints.take(shutdown_requested_input.checkpointer)
         self._end("shutdown requested")
 
     def ended_well(self) -> None:
@@ -166,7 +154,7 @@ class ShardProcessor(RecordProcessorBase):  # type: ignore[misc]
     def _keep_up(self, checkpointer: Checkpointer) -> None:
         """Back-pressure: go on only once the backlog is small enough, the calls of earlier records being in flight."""
         self._step(checkpointer, 0.0, flush=False)
-        while self._router.backlog > 2 * MICRO_BATCH_EVENTS:
+        while self._router.backlog > BACKLOG_MAX:
             self._step(checkpointer, WAIT_S, flush=True)
 
     def _finish(self, checkpointer: Checkpointer) -> None:
@@ -177,56 +165,31 @@ class ShardProcessor(RecordProcessorBase):  # type: ignore[misc]
     def _drain(self, checkpointer: Checkpointer) -> None:
         """Until nothing is left: every event delivered, buried or dropped."""
         self._finish(checkpointer)
-        self._watermark.advance(self._clock())
-        if not self._watermark.settled:
+        if not self._checkpoints.settled:
             raise AssertionError("the books do not add up: nothing is under way, yet a record is not settled")
 
     def _step(self, checkpointer: Checkpointer, longest_s: float, *, flush: bool) -> None:
         self._beat()
         self._router.advance(flush=flush)
-        self._pump(self._router.wait_s(longest_s) if longest_s else 0.0)
+        self._wait(self._router.wait_s(longest_s) if longest_s else 0.0)
         self._books.tick()
-        now = self._clock()
-        self._watermark.advance(now)
-        if now >= self._checkpoint_due:
-            self._checkpoint(checkpointer)
-        if self.leave_by and self._router.backlog and (self._router.holding or now >= self.leave_by):
-            self._checkpoint(checkpointer)
+        self._checkpoints.take_if_due(checkpointer)
+        if self.leave_by and self._router.backlog and (self._router.holding or self._clock() >= self.leave_by):
+            self._checkpoints.take(checkpointer)
             self._end("left while holding")
             raise LeavingError(os.EX_TEMPFAIL)
 
     def _await_proof(self, until: float | None) -> bool:
         """Ask the bus until everything settled is proven; False where `until` (or a SIGTERM's deadline) passes."""
-        self._watermark.advance(self._clock())
-        self._watermark.proven(self._proof.latest())
-        while self._watermark.unproven:
+        while not self._checkpoints.proven():
             limit = until or self.leave_by
             if limit and self._clock() >= limit:
                 return False
-            self._proof.renew()
             self._beat()
-            self._pump(WAIT_S)
-            self._watermark.proven(self._proof.latest())
+            self._wait(WAIT_S)
         return True
 
-    def _checkpoint(self, checkpointer: Checkpointer) -> None:
-        """Checkpoint the settled, proven prefix, where it moved. A throttled checkpoint is left for the next time."""
-        self._checkpoint_due = self._clock() + self._checkpoint_s
-        position = self._watermark.proven(self._proof.latest())
-        if position is None or position == self._checkpointed:
-            return
-        if self._checkpointed and position < self._checkpointed:
-            raise AssertionError("the watermark moved backwards")
-        try:
-            checkpointer.checkpoint(str(position.sequence_number).zfill(self._digits), position.sub_sequence_number)
-        except CheckpointError as error:
-            if error.value == "ShutdownException":
-                raise LeaseGoneError from None
-            if not _may_try_again(error):
-                raise
-            log.warning("checkpoint not taken, again later", extra={"error": str(error.value)})
-            return
-        self._checkpointed = position
+    def _moved(self, position: Position) -> None:
         if self._guard:
             self._guard.progressed(*position)
 
@@ -234,44 +197,3 @@ class ShardProcessor(RecordProcessorBase):  # type: ignore[misc]
         log.info("shard given back", extra={"why": why})
         self._books.close()
         self.ended_well()
-
-
-def _may_try_again(error: CheckpointError) -> bool:
-    """KCL's own names (FACTS 7): what is throttled, or fails on the way to DynamoDB, is tried again."""
-    return error.value in ("ThrottlingException", "KinesisClientLibDependencyException")
-
-
-def _retrying(checkpoint: Callable[[], None], clock: Callable[[], float], pump: Callable[[float], int]) -> None:
-    """The checkpoint of a shard's end: the daemon wedges the shard without it, so it is tried for a while."""
-    until = clock() + 10.0
-    while True:
-        try:
-            checkpoint()
-        except CheckpointError as error:
-            if not _may_try_again(error) or clock() > until:
-                raise
-            pump(WAIT_S)
-        else:
-            return
-
-
-def micro_batches(records: Iterable[dict[str, Any]]) -> Iterable[list[Record]]:
-    """The daemon's records, decoded, in slices bounded by count and bytes."""
-    batch: list[Record] = []
-    size = 0
-    for record in records:
-        data = pybase64.b64decode(record["data"], validate=True)
-        batch.append(
-            Record(
-                data,
-                int(record["sequenceNumber"]),
-                int(record["subSequenceNumber"] or 0),
-                int(record["approximateArrivalTimestamp"] or 0),
-            )
-        )
-        size += len(data)
-        if len(batch) >= MICRO_BATCH_EVENTS or size >= MICRO_BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch

@@ -1,0 +1,107 @@
+"""Checkpoints of one shard: at the settled watermark, never past what the bus is proven for, by the KCL's rules."""
+
+import logging
+from collections.abc import Callable, Iterable
+
+from amazon_kclpy.kcl import Checkpointer, CheckpointError
+
+from stream_router.consumer.proof import BusProof
+from stream_router.consumer.watermark import Position, Watermark
+from stream_router.records import Record
+
+log = logging.getLogger(__name__)
+
+SHARD_END_WITHIN_S = 10.0
+
+
+class LeaseGoneError(Exception):
+    """A checkpoint said that the lease is another worker's: stop here, the records are theirs."""
+
+
+class Checkpoints:
+    """Says what is settled and proven, and checkpoints it every `every_s` seconds where it moved.
+
+    `moved` is told of each checkpoint taken. Times are monotonic seconds.
+    """
+
+    def __init__(
+        self, proof: BusProof, every_s: float, clock: Callable[[], float], moved: Callable[[Position], None]
+    ) -> None:
+        self._proof = proof
+        self._every_s = every_s
+        self._clock = clock
+        self._moved = moved
+        self._watermark = Watermark()
+        self._last: Position | None = None
+        self._due = clock() + every_s
+        self._digits = 0
+
+    def expect(self, records: Iterable[Record], digits: int) -> None:
+        """These records come next. The daemon writes sequence numbers in at least `digits` digits.
+
+        It gets them back so: an emulator pads them with zeros and compares them as text.
+        """
+        self._digits = digits
+        self._watermark.expect(records)
+
+    @property
+    def settled(self) -> bool:
+        """Whether every record that came is settled."""
+        self._watermark.advance(self._clock())
+        return self._watermark.settled
+
+    def proven(self) -> bool:
+        """Whether the bus is proven for everything settled; asks it where that is not so."""
+        self._watermark.advance(self._clock())
+        self._watermark.proven(self._proof.latest())
+        if self._watermark.unproven:
+            self._proof.renew()
+        return not self._watermark.unproven
+
+    def take_if_due(self, checkpointer: Checkpointer) -> None:
+        """Follow the watermark, and checkpoint where it is time to."""
+        now = self._clock()
+        self._watermark.advance(now)
+        if now >= self._due:
+            self.take(checkpointer)
+
+    def take(self, checkpointer: Checkpointer) -> None:
+        """Checkpoint the settled, proven prefix, where it moved; a throttled checkpoint is left for the next time.
+
+        Raises LeaseGoneError where the lease is lost, CheckpointError where the KCL calls it a mistake of ours.
+        """
+        self._due = self._clock() + self._every_s
+        position = self._watermark.proven(self._proof.latest())
+        if position is None or position == self._last:
+            return
+        if self._last and position < self._last:
+            raise AssertionError("the watermark moved backwards")
+        try:
+            checkpointer.checkpoint(str(position.sequence_number).zfill(self._digits), position.sub_sequence_number)
+        except CheckpointError as error:
+            if error.value == "ShutdownException":
+                raise LeaseGoneError from None
+            if not _may_try_again(error):
+                raise
+            log.warning("checkpoint not taken, again later", extra={"error": str(error.value)})
+            return
+        self._last = position
+        self._moved(position)
+
+    def take_shard_end(self, checkpointer: Checkpointer, wait: Callable[[], None]) -> None:
+        """The bare checkpoint of a shard's end, tried for a while: without it the daemon wedges the shard."""
+        until = self._clock() + SHARD_END_WITHIN_S
+        while True:
+            try:
+                checkpointer.checkpoint()
+            except CheckpointError as error:
+                if not _may_try_again(error) or self._clock() > until:
+                    raise
+                wait()
+            else:
+                return
+
+
+def _may_try_again(error: CheckpointError) -> bool:
+    """KCL's own names (FACTS 7): what is throttled, or fails on the way to DynamoDB, is tried again."""
+    return error.value in ("ThrottlingException", "KinesisClientLibDependencyException")
