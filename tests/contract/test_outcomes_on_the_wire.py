@@ -8,6 +8,7 @@ from typing import Any
 
 import cbor2
 import certifi
+import httpx
 import pytest
 
 from stream_router import outcomes
@@ -182,10 +183,14 @@ def test_retry_after_comes_through(send: Send, sink: SinkProcess, given: str, le
     assert least_s <= found.retry_after_s <= most_s
 
 
-def test_an_unsigned_call_is_refused(sink: SinkProcess, send: Send) -> None:
-    """Without a SigV4 header nothing is accepted."""
-    found = outcomes.refusal(send(events(sink.url)._replace(headers=("Authorization: none",)), b"{}"))
-    assert found.disposition is Disposition.HOLD
+@pytest.mark.parametrize("authorization", ["", "Bearer token", "AWS4-HMAC-SHA256 Credential=a/b/c/d/aws4_request"])
+def test_an_unsigned_call_is_refused(sink: SinkProcess, authorization: str) -> None:
+    """Without a whole SigV4 header nothing is accepted, and the refusal is systemic."""
+    headers = {"X-Amz-Target": "AWSEvents.PutEvents", "X-Amz-Date": "20261124T000000Z", "Authorization": authorization}
+    answer = httpx.post(sink.url, headers=headers, json={"Entries": [ENTRY]}, trust_env=False)
+    found = outcomes.refusal(Answer(answer.status_code, answer.content, {}, "", 0.0))
+    assert (found.disposition, found.code) == (Disposition.HOLD, "MissingAuthenticationTokenException")
+    assert sink.stats()["items"]["PutEvents"] == {"refused": 1}
 
 
 def test_ministacks_put_events_is_read(send: Send, ministack_url: str) -> None:

@@ -41,7 +41,7 @@ class Account(NamedTuple):
         return list(dict.fromkeys(self.took))
 
     def check_nothing_lost(self) -> None:
-        """Every event is delivered or dead, none is both, none was stored as two letters."""
+        """Every event is delivered or dead, and none is both."""
         assert self.delivered | set(self.letters) == set(range(self.events))
         assert not self.delivered & set(self.letters)
 
