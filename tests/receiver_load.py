@@ -1,0 +1,118 @@
+"""A load for the receiver, in one process: requests at a fixed rate, each timed from when it was meant to be sent."""
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, cast
+
+import uvloop
+
+_LENGTH = re.compile(rb"content-length: (\d+)")
+_IDS = re.compile(rb"[0-9a-f]{32}")
+
+
+class Outcome(NamedTuple):
+    """What became of one request: its status (0: no answer), the event's id, seconds from the intended send time."""
+
+    status: int
+    identity: str
+    latency_s: float
+    answered_s: float
+
+
+class _Connection(asyncio.Protocol):
+    """One HTTP/1.1 connection, one request at a time."""
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._waiting: asyncio.Future[tuple[int, bytes]] | None = None
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        head, found, rest = self._buffer.partition(b"\r\n\r\n")
+        length = _LENGTH.search(head.lower())
+        if not found or not length or len(rest) < int(length[1]):
+            return
+        self._buffer = rest[int(length[1]) :]
+        self._answer(int(head[9:12]), rest[: int(length[1])])
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.transport = None
+        self._answer(0, b"")
+
+    def _answer(self, status: int, body: bytes) -> None:
+        if self._waiting and not self._waiting.done():
+            self._waiting.set_result((status, body))
+
+    def ask(self, request: bytes) -> "asyncio.Future[tuple[int, bytes]]":
+        self._waiting = asyncio.get_running_loop().create_future()
+        assert self.transport
+        self.transport.write(request)
+        return self._waiting
+
+
+async def _lane(
+    address: tuple[str, int], slots: "asyncio.Queue[tuple[float, bytes]]", outcomes: list[Outcome], timeout_s: float
+) -> None:
+    """Take requests from the queue, wait for each one's time, send it; connect again where the connection is gone."""
+    loop = asyncio.get_running_loop()
+    connection: _Connection | None = None
+    while not slots.empty():
+        due_s, request = slots.get_nowait()
+        await asyncio.sleep(max(0.0, due_s - time.perf_counter()))
+        status, body = 0, b""
+        try:
+            if connection is None or connection.transport is None:
+                _, connection = await loop.create_connection(_Connection, *address)
+            async with asyncio.timeout(timeout_s):
+                status, body = await connection.ask(request)
+        except (OSError, TimeoutError):
+            if connection and connection.transport:
+                connection.transport.abort()
+            connection = None
+        now_s = time.perf_counter()
+        found = _IDS.search(body) if status == 202 else None
+        outcomes.append(Outcome(status, found[0].decode() if found else "", now_s - due_s, now_s))
+    if connection and connection.transport:
+        connection.transport.close()
+
+
+def post(body: bytes, headers: dict[str, str] | None = None) -> bytes:
+    """The bytes of a POST to /v1/events."""
+    lines = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
+    return f"POST /v1/events HTTP/1.1\r\nHost: x\r\n{lines}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def send(
+    address: tuple[str, int],
+    requests: Sequence[bytes],
+    rate: float,
+    connections: int,
+    beside: Callable[[], None] | None = None,
+    timeout_s: float = 10.0,
+) -> list[Outcome]:
+    """Send the requests at `rate` a second over `connections`; `beside` runs on a thread meanwhile."""
+
+    async def run() -> list[Outcome]:
+        slots: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+        start_s = time.perf_counter() + 0.2
+        for number, request in enumerate(requests):
+            slots.put_nowait((start_s + number / rate, request))
+        outcomes: list[Outcome] = []
+        lanes = [_lane(address, slots, outcomes, timeout_s) for _ in range(connections)]
+        other = [asyncio.to_thread(beside)] if beside else []
+        await asyncio.gather(*lanes, *other)
+        return outcomes
+
+    return uvloop.run(run())
+
+
+def percentile_s(outcomes: Sequence[Outcome], share: float) -> float:
+    """The latency that `share` of the outcomes stay under."""
+    ordered = sorted(outcome.latency_s for outcome in outcomes)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
