@@ -1,0 +1,127 @@
+"""The bus's proof: when it is written, what is refused at start, what is only held."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from stream_router.consumer.bus_proof import BusProver, Proof
+from stream_router.consumer.state import BUS_PROOF, FATAL, StateDir
+from stream_router.settings import SettingsError
+
+
+class World:
+    """A bus that answers as told, on a clock that the question itself moves on."""
+
+    def __init__(self, state: StateDir) -> None:
+        self.now = 100.0
+        self.trouble: Exception | None = None
+        self.reports: list[Proof] = []
+        self.prover = BusProver(state, "default", self.describe, self.reports.append, lambda: self.now)
+
+    def describe(self) -> None:
+        self.now += 2.0
+        if self.trouble:
+            raise self.trouble
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[StateDir]:
+    with StateDir(tmp_path) as held:
+        yield held
+
+
+def error(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "x"}}, "DescribeEventBus")
+
+
+def test_the_proof_is_the_moment_before_the_question(state: StateDir) -> None:
+    """A bus deleted while the answer travels must not cover what was accepted meanwhile."""
+    world = World(state)
+    world.prover.prove_once()
+    world.prover.prove_once()
+    assert float(state.read(BUS_PROOF)) == 102.0
+    assert world.reports == [Proof.FIRST]
+
+
+def test_trouble_later_on_leaves_the_old_proof_and_is_logged_once_a_minute(
+    state: StateDir, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A bus that is gone is held for, however long: no exit, no new proof, one line a minute."""
+    world = World(state)
+    world.prover.prove_once()
+    world.trouble = error("ResourceNotFoundException")
+    for _ in range(31):
+        world.prover.prove_once()
+    assert float(state.read(BUS_PROOF)) == 100.0
+    assert world.prover.refusal == ""
+    assert caplog.text.count("is not proven: ResourceNotFoundException") == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("ResourceNotFoundException", "no such event bus; run `stream-router setup`"),
+        ("AccessDeniedException", "allow events:DescribeEventBus"),
+        ("ValidationException", "is no bus name or ARN"),
+    ],
+)
+def test_a_bus_that_cannot_be_is_refused_at_start(state: StateDir, code: str, says: str) -> None:
+    """Before the first proof, what no waiting can mend ends the program with one line."""
+    world = World(state)
+    world.trouble = error(code)
+    world.prover.prove_once()
+    assert world.reports == [Proof.REFUSED]
+    assert world.prover.refusal.startswith("STREAM_ROUTER_EVENT_BUS: ")
+    assert says in world.prover.refusal
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [error("ThrottlingException"), error("ExpiredTokenException"), EndpointConnectionError(endpoint_url="http://x")],
+    ids=["throttled", "expired", "unreachable"],
+)
+def test_trouble_that_passes_is_waited_out_at_start(state: StateDir, trouble: Exception) -> None:
+    """Throttling, expired credentials, no route: ask again, and begin when the bus answers."""
+    world = World(state)
+    world.trouble = trouble
+    world.prover.prove_once()
+    assert world.reports == []
+    world.trouble = None
+    world.prover.prove_once()
+    assert world.reports == [Proof.FIRST]
+
+
+def test_proofs_and_verdicts_of_an_earlier_life_are_forgotten(tmp_path: Path) -> None:
+    """After a reboot the monotonic clock begins anew: an old proof would lie in the future."""
+    (tmp_path / BUS_PROOF).write_text("999999.0\n")
+    (tmp_path / FATAL).write_text("old\n")
+    with StateDir(tmp_path) as state:
+        assert state.read(BUS_PROOF) == ""
+        assert state.read(FATAL) == ""
+
+
+def test_the_worker_keeps_its_name_where_the_folder_stays(tmp_path: Path) -> None:
+    """A restarted worker takes its own leases up again at once; another folder is another worker."""
+    names = []
+    for folder in (tmp_path / "one", tmp_path / "one", tmp_path / "two"):
+        with StateDir(folder) as state:
+            names.append(state.worker_id())
+    assert names[0] == names[1] != names[2]
+
+
+def test_two_supervisors_cannot_share_a_folder(tmp_path: Path) -> None:
+    """They would be one worker twice; the second is told so in one line."""
+    with StateDir(tmp_path), pytest.raises(SettingsError, match="STREAM_ROUTER_STATE_DIR: another `consume`"):
+        StateDir(tmp_path)
+    StateDir(tmp_path).close()
+
+
+def test_without_a_folder_of_its_own_nothing_is_left_behind() -> None:
+    """The temporary folder goes with the process that made it."""
+    with StateDir(None) as state:
+        path = state.path
+        state.write("x", "y")
+        assert path.is_dir()
+    assert not path.exists()

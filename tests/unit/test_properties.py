@@ -1,0 +1,157 @@
+"""What the KCL daemon is told: the rendered properties and the JVM's options."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from stream_router import settings
+from stream_router.consumer import properties
+from stream_router.consumer.properties import Endpoints
+
+AWS = Endpoints("", "")
+LOCAL = Endpoints("http://127.0.0.1:4566", "http://127.0.0.1:4566")
+
+
+@pytest.fixture
+def configured(monkeypatch: pytest.MonkeyPatch) -> settings.Consumer:
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    monkeypatch.setenv("SQS_DLQ_URL", "http://127.0.0.1/q")
+    monkeypatch.delenv("STREAM_ROUTER_PROPERTIES", raising=False)
+    return settings.load(settings.Consumer)
+
+
+@pytest.mark.parametrize("found", [AWS, LOCAL], ids=["aws", "local"])
+def test_reading_begins_at_the_first_record(configured: settings.Consumer, found: Endpoints) -> None:
+    """With LATEST, what was accepted before the first lease would be skipped: TRIM_HORIZON, everywhere."""
+    assert properties.render(configured, found, "w").properties["initialPositionInStream"] == "TRIM_HORIZON"
+
+
+@pytest.mark.parametrize("found", [AWS, LOCAL], ids=["aws", "local"])
+def test_the_daemon_has_no_time_out_for_a_holding_child(configured: settings.Consumer, found: Endpoints) -> None:
+    """timeoutInSeconds would halt the JVM while the world is down; a quiet shard's child is called all the same."""
+    rendered = properties.render(configured, found, "w").properties
+    assert "timeoutInSeconds" not in rendered
+    assert rendered["callProcessRecordsEvenForEmptyRecordList"] == "true"
+    assert int(rendered["shutdownGraceMillis"]) >= 20_000
+
+
+def test_production_is_told_what_the_settings_say(configured: settings.Consumer) -> None:
+    """Names, region, worker and command come from the settings; AWS's own endpoints are left to the daemon."""
+    rendered = properties.render(configured, AWS, "host-1")
+    assert rendered.source.name == "consumer.properties"
+    assert rendered.properties["streamName"] == "cxone-events"
+    assert rendered.properties["applicationName"] == "cxone-event-router"
+    assert rendered.properties["regionName"] == "eu-west-1"
+    assert rendered.properties["workerId"] == "host-1"
+    assert "kinesisEndpoint" not in rendered.properties
+    assert "dynamoDBEndpoint" not in rendered.properties
+
+
+def test_json_instead_of_cbor_is_for_emulators_only(configured: settings.Consumer) -> None:
+    """The flag is in the local options and not in production's; no `jvm.` line reaches the daemon."""
+    local, aws = (properties.render(configured, found, "w") for found in (LOCAL, AWS))
+    assert "-Daws.cborEnabled=false" in local.jvm_options
+    assert not any("cbor" in option for option in aws.jvm_options)
+    assert local.properties["kinesisEndpoint"] == local.properties["dynamoDBEndpoint"] == "http://127.0.0.1:4566"
+    assert local.properties["metricsLevel"] == "NONE"
+    assert not any(key.startswith("jvm.") for key in {**local.properties, **aws.properties})
+
+
+@pytest.mark.parametrize("found", [AWS, LOCAL], ids=["aws", "local"])
+def test_the_pipes_are_utf8_and_the_operators_options_come_last(
+    configured: settings.Consumer, found: Endpoints
+) -> None:
+    """Under LANG=C the daemon would damage what is not ASCII; of two -Xmx, Java takes the last."""
+    configured.jvm_options = "-Xmx1g '-Dname=two words'"
+    options = properties.render(configured, found, "w").jvm_options
+    assert "-Dfile.encoding=UTF-8" in options
+    assert options[-2:] == ["-Xmx1g", "-Dname=two words"]
+    assert any(option.startswith("-Xmx") for option in options[:-2])
+
+
+@pytest.mark.parametrize(
+    ("url", "local"),
+    [
+        ("http://127.0.0.1:4566", True),
+        ("http://localhost:4566", True),
+        ("http://[::1]:4566", True),
+        ("https://vpce-1.kinesis.eu-west-1.vpce.amazonaws.com", False),
+        ("http://10.0.0.7:4566", False),
+        ("", False),
+    ],
+)
+def test_only_a_loopback_kinesis_is_an_emulator(url: str, local: bool) -> None:
+    """A VPC endpoint or another host's address does not switch to the local file."""
+    assert Endpoints(url, "").is_local is local
+
+
+def test_endpoints_are_found_as_boto3_finds_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS_ENDPOINT_URL for all, AWS_ENDPOINT_URL_KINESIS above it; none set: none told."""
+    from stream_router.aws.endpoints import session
+
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    assert properties.endpoints(session("eu-west-1")) == Endpoints("", "")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_KINESIS", "http://127.0.0.1:2")
+    assert properties.endpoints(session("eu-west-1")) == Endpoints("http://127.0.0.1:2", "http://127.0.0.1:1")
+
+
+def test_a_file_of_the_operators_own_replaces_ours(configured: settings.Consumer, tmp_path: Path) -> None:
+    """STREAM_ROUTER_PROPERTIES: its lines, plus what the settings decide."""
+    configured.properties = tmp_path / "mine.properties"
+    configured.properties.write_text("# mine\n\ninitialPositionInStream = LATEST\nmaxRecords=5\n")
+    rendered = properties.render(configured, AWS, "w").properties
+    assert rendered["maxRecords"] == "5"
+    assert rendered["streamName"] == "cxone-events"
+    assert "retrievalMode" not in rendered
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("streamName = other\n", "sets streamName"),
+        ("executableName = mine.py\n", "sets executableName"),
+        ("no pair\n", "is no `key = value`"),
+    ],
+)
+def test_a_file_that_cannot_be_meant_is_refused(
+    configured: settings.Consumer, tmp_path: Path, text: str, says: str
+) -> None:
+    """A key in two places, or a line that is none: one line that says which."""
+    configured.properties = tmp_path / "mine.properties"
+    configured.properties.write_text(text)
+    with pytest.raises(settings.SettingsError, match=f"^STREAM_ROUTER_PROPERTIES: .*{says}"):
+        properties.render(configured, AWS, "w")
+
+
+def test_a_file_that_is_not_there_is_refused(configured: settings.Consumer, tmp_path: Path) -> None:
+    """One line with the variable, no traceback."""
+    configured.properties = tmp_path / "none"
+    with pytest.raises(settings.SettingsError, match=r"STREAM_ROUTER_PROPERTIES: .* cannot be read"):
+        properties.render(configured, AWS, "w")
+
+
+def test_the_text_is_what_java_reads(configured: settings.Consumer) -> None:
+    """Backslashes, tabs and everything beyond ASCII are escaped, also beyond the basic plane."""
+    rendered = properties.Rendered(Path("x"), {"a": "b\\c\td é😀"}, [])
+    assert rendered.text() == "a = b\\\\c\\td \\u00e9\\ud83d\\ude00\n"
+
+
+def test_the_childs_command_survives_the_daemons_splitting_at_spaces() -> None:
+    """The daemon splits at spaces and knows no quotes; the shell then gets one word, with the interpreter whole."""
+    words = properties.CHILD_COMMAND.split(" ")
+    assert words[:2] == ["/bin/sh", "-c"]
+    assert len(words) == 3
+    assert shlex.split(words[2]) == ["exec", "${STREAM_ROUTER_CHILD}", "-m", "stream_router.consumer"]
+
+
+def test_every_line_of_the_shipped_files_has_its_reason() -> None:
+    """Production's file: no setting without a comment above it."""
+    before = ""
+    for line in properties.shipped("consumer.properties").read_text().splitlines():
+        if line and not line.startswith("#"):
+            assert before.startswith("#"), line
+        before = line
