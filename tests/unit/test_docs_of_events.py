@@ -1,0 +1,39 @@
+"""The examples in docs/events.md and docs/masking.md are files that the program takes."""
+
+import re
+from pathlib import Path
+
+from stream_router.pipeline import mapping, policy
+from stream_router.pipeline.schemas import PRESETS
+
+DOCS = Path(__file__).parents[2] / "docs"
+BLOCK = re.compile(r"```toml\n(.*?)```", re.DOTALL)
+
+
+def example(page: str, folder: Path) -> Path:
+    (text,) = BLOCK.findall((DOCS / page).read_text())
+    file = folder / "example.toml"
+    file.write_text(text)
+    return file
+
+
+def test_example_of_a_mapping_is_taken(tmp_path: Path) -> None:
+    """Its own shape comes before the presets, of which none is lost."""
+    shapes = mapping.load(example("events.md", tmp_path)).shapes
+    assert [shape.name for shape in shapes] == ["acd", *(preset.name for preset in PRESETS)]
+
+
+def test_example_of_a_policy_is_taken(tmp_path: Path) -> None:
+    """It compiles with a key, under its own id and version."""
+    made = policy.load(str(example("masking.md", tmp_path)), b"0123456789abcdef")
+    assert made is not None
+    assert (made.id, made.version) == ("support", "2026-11")
+
+
+def test_page_names_every_preset_and_code() -> None:
+    """Nothing that an operator may meet is missing on the page."""
+    page = (DOCS / "events.md").read_text()
+    sources = "".join(file.read_text() for file in (DOCS.parent / "stream_router" / "pipeline").glob("*.py"))
+    codes = set(re.findall(r'mismatch\("(\w+)"', sources))
+    assert len(codes) >= 8
+    assert not [name for name in {*codes, *(preset.name for preset in PRESETS)} if f"`{name}`" not in page]
