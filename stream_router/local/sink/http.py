@@ -58,6 +58,8 @@ class Connection(asyncio.Protocol):
         self.busy = False
         """Whether a request is being answered."""
         self._continued = False
+        self._wanted = 0
+        """How long the buffer is when the request begun in it is whole; 0 where that is not known yet."""
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -70,7 +72,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
-        if not self.busy:
+        if not self.busy and len(self._buffer) >= self._wanted:
             self._advance()
 
     def reset(self) -> None:
@@ -129,9 +131,11 @@ class Connection(asyncio.Protocol):
         length = int(headers.get("content-length", "0"))
         if not 0 <= length <= MAX_BODY_BYTES:
             raise _BadRequestError
-        if len(buffer) < end + 4 + length:
+        self._wanted = end + 4 + length
+        if len(buffer) < self._wanted:
             self._encourage(headers)
             return None
+        self._wanted = 0
         body = bytes(buffer[end + 4 : end + 4 + length])
         del buffer[: end + 4 + length]
         method, path, _ = lines[0].split(" ")

@@ -3,12 +3,13 @@
 Sources: botocore model `kinesis`; Kinesis developer guide, quotas.
 """
 
-import base64
 import binascii
 import hashlib
 import time
 from collections.abc import Iterator
 from typing import Any
+
+import pybase64
 
 from stream_router.local.sink import detail, model
 from stream_router.local.sink.call import ACCEPTED, Call, Item, Refusal
@@ -36,7 +37,7 @@ def read(document: dict[str, Any], settings: dict[str, Any], *, with_ids: bool) 
 
 
 def _item(record: dict[str, Any], *, with_ids: bool) -> Item:
-    data = base64.b64decode(record.get("Data", ""), validate=True)
+    data = pybase64.b64decode(record.get("Data", ""), validate=True)
     key = record.get("PartitionKey")
     item = Item(record, data, len(data) + len(str(key or "").encode()))
     item.key = str(key or "")
