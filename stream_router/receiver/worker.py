@@ -14,7 +14,7 @@ from granian.server.embed import Server
 
 from stream_router.aws.credentials import CredentialSource
 from stream_router.aws.endpoints import session
-from stream_router.aws.transport import LoopTransport
+from stream_router.aws.loop_transport import LoopTransport
 from stream_router.receiver import auth, spill
 from stream_router.receiver.app import App
 from stream_router.receiver.batcher import Batcher

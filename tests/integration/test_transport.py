@@ -15,7 +15,8 @@ import trustme
 from stream_router.aws import endpoints
 from stream_router.aws.credentials import Credentials
 from stream_router.aws.endpoints import Target, json_target
-from stream_router.aws.transport import LoopTransport, Transport
+from stream_router.aws.loop_transport import LoopTransport
+from stream_router.aws.transport import Transport
 from stream_router.outcomes import Answer
 from tests.raw_server import RESET, SILENCE, RawServer, Seen, answer
 
