@@ -10,13 +10,16 @@ import itertools
 import logging
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from stream_router.errors import Disposition, Reason
 from stream_router.outcomes import ACCEPTED, Answer, Outcome, Refusal
+from stream_router.pipeline.destination import Destination, GivenUp, Policy
 from stream_router.pipeline.gate import Gate
 from stream_router.pipeline.suspects import FEW, Suspects
 from stream_router.pipeline.tries import SPREAD_S, Tries
+
+__all__ = ["Destination", "Dispatcher", "GivenUp", "Policy"]
 
 log = logging.getLogger(__name__)
 
@@ -33,60 +36,6 @@ _WHY = {
     Reason.OVERSIZE: "refuses it for its size",
     Reason.OUTAGE: "accepted nothing for too long",
 }
-
-
-class GivenUp(NamedTuple):
-    """Why an item will not be tried again. `message` never quotes a payload."""
-
-    reason: Reason
-    code: str
-    message: str
-    attempts: int
-
-
-class Destination(Protocol[T]):
-    """What the engine needs to know of where it sends to."""
-
-    name: str
-
-    def take(self, ready: deque[T]) -> list[T]:
-        """Remove the next call's items from the front of `ready`."""
-
-    def is_full(self, items: Sequence[T]) -> bool:
-        """Whether a call of `items` is worth sending though more may come."""
-
-    def size_bytes(self, items: Sequence[T]) -> int:
-        """What a call of `items` counts against the bytes in flight."""
-
-    def key(self, item: T) -> Hashable:
-        """An item's identity in the engine's books."""
-
-    def send(self, items: Sequence[T], done: Callable[[Answer], None]) -> None:
-        """Start one call; `done` gets its answer exactly once, later."""
-
-    def read(self, answer: Answer, items: Sequence[T]) -> list[Outcome] | Refusal:
-        """What the answer says of each item, or of the whole call."""
-
-    def too_large(self, items: Sequence[T], refusal: Refusal) -> bool:
-        """Whether a refusal is for the call's size; the destination then remembers a smaller limit."""
-
-    def accepted(self, items: Sequence[T]) -> None:
-        """`items` are through: each was accepted."""
-
-    def given_up(self, item: T, why: GivenUp) -> None:
-        """The engine does not try `item` again: it is the destination's to bury."""
-
-    def retried(self, count: int) -> None:
-        """So many items are to be sent again (for the books)."""
-
-
-class Policy(NamedTuple):
-    """How far the engine goes: calls and bytes in flight, retries of an item's own trouble, what an outage means."""
-
-    max_in_flight: int
-    max_in_flight_bytes: int
-    max_retries: int
-    outage_gives_up: bool = False
 
 
 class Dispatcher(Generic[T]):
