@@ -37,7 +37,9 @@ class Watermark:
             position = Position(record.sequence_number, record.sub_sequence_number)
         if position is None:
             return
-        if self._reached and now - self._reached[-1][0] < SAMPLE_EVERY_S:
+        # The last sample gives way only where an older one stands close before it: were it to give way to every newer
+        # one, steady progress would leave a single sample that is always younger than any proof.
+        if len(self._reached) > 1 and self._reached[-1][0] - self._reached[-2][0] < SAMPLE_EVERY_S:
             self._reached.pop()
         self._reached.append((now, position))
 

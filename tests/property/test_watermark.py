@@ -72,3 +72,26 @@ def test_a_record_that_is_not_opened_yet_is_unsettled() -> None:
 def test_positions_compare_as_integers() -> None:
     """A sequence number with more digits is the later one, though it sorts earlier as text."""
     assert Position(9, 0) < Position(10, 0) < Position(10, 1)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.floats(0.001, 0.099), st.floats(0.2, 10.0))
+def test_steady_progress_is_checkpointed(step_s: float, proof_every_s: float) -> None:
+    """Under a load that never pauses a proof frees what was reached up to a fifth of a second before it."""
+    mark = Watermark()
+    now, proof, reached = 0.0, -1.0, []
+    for number in range(400):
+        record = Record(b"", number)
+        record.expect(1)
+        mark.expect([record])
+        record.settle(0)
+        now += step_s
+        mark.advance(now)
+        reached.append(now)
+        if now - proof >= proof_every_s:
+            proof = now
+        position = mark.proven(proof)
+        due = [n for n, when in enumerate(reached) if when < proof - 0.2]
+        if due:
+            assert position is not None
+            assert position.sequence_number >= due[-1]
