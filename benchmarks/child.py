@@ -42,7 +42,7 @@ def child(
     """The child's CPU and wall time, µs an event, once it is warm."""
     datas = [b"\n".join(events.envelope(number) for number in range(at, at + lines)) for at in range(0, count, lines)]
     batches = [datas[at : at + RECORDS_PER_BATCH] for at in range(0, len(datas), RECORDS_PER_BATCH)]
-    with Child(url, STREAM_ROUTER_EVENT_BUS=bus, STREAM_ROUTER_CHECKPOINT_S="5", **environment) as running:
+    with Child(url, None, STREAM_ROUTER_EVENT_BUS=bus, STREAM_ROUTER_CHECKPOINT_S="5", **environment) as running:
         running.initialize()
         running.process_batch(batches[0])
         made = [
@@ -101,7 +101,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
     with SinkProcess() as sink:
-        result = {"cpu": ratios(sink, chosen.events, chosen.rounds)}
+        result: dict[str, object] = {"cpu": ratios(sink, chosen.events, chosen.rounds)}
     result["rate"] = rates(chosen.events // 2)
     if chosen.json:
         chosen.json.write_text(json.dumps(result, indent=1) + "\n")

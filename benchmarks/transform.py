@@ -1,6 +1,6 @@
 """What validating, transforming and masking one event costs, as ratios to orjson reading and writing the same event.
 
-Run: python benchmarks/transform.py [--json]. One core, no network; about half a minute. Each figure is the least of many
+Run: python -m benchmarks.transform [--json]. One core, no network; half a minute. Each figure is the least of many
 rounds, and a round takes all figures one after the other, so that a busy machine disturbs them alike.
 """
 
