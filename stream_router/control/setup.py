@@ -69,6 +69,8 @@ def _ensure_dead_letters(settings: Setup, sqs: "SQSClient", steps: Steps) -> str
     if not settings.sqs_dlq_url:
         return queues.ensure_queue(sqs, f"{settings.stream}-dead-letters", None, steps)
     name = settings.sqs_dlq_url.rsplit("/", 1)[-1]
+    if name.endswith(".fifo"):
+        raise SetupError("SQS_DLQ_URL: must be a standard queue, dead letters have no order; unset it, setup makes one")
     try:
         queues.complete_queue(sqs, settings.sqs_dlq_url, name, None, steps)
     except sqs.exceptions.QueueDoesNotExist:
@@ -90,7 +92,7 @@ def _verify_v2_bus(settings: Setup, clients: Clients, steps: Steps) -> None:
 
 def _ensure_routing(settings: Setup, clients: Clients, home: Home, steps: Steps) -> None:
     """Bus, rule, target, the target's dead-letter queue, on a classic bus."""
-    kind = targets.kind_of(settings.target_arn, settings.target_role_arn) if settings.target_arn else None
+    kind = targets.kind_of(settings.target_arn, settings.target_role_arn, home) if settings.target_arn else None
     bus = settings.event_bus
     pattern = rules.pattern_text(settings.event_type_list)
     rule_arn = home.rule(bus.rsplit("/", 1)[-1], settings.rule)

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from stream_router.control import arns
+from stream_router.control.arns import Home
 from stream_router.control.steps import SetupError
 
 
@@ -32,7 +33,7 @@ KINDS = {
 }
 
 
-def kind_of(arn_text: str, role: str | None) -> Kind:
+def kind_of(arn_text: str, role: str | None, home: Home) -> Kind:
     """The kind of target that an ARN names. Raises SetupError where it cannot be one, or lacks the role it needs."""
     arn = arns.parse(arn_text)
     kind = next(
@@ -48,6 +49,10 @@ def kind_of(arn_text: str, role: str | None) -> Kind:
     if arn.service in ("sqs", "sns") and arn.resource.endswith(".fifo"):
         raise SetupError(
             f"EVENTBRIDGE_TARGET_ARN: {arn.resource} is FIFO and needs a message group per event; give a standard one"
+        )
+    if arn.region != home.region and arn.service != "events":
+        raise SetupError(
+            f"EVENTBRIDGE_TARGET_ARN: is in {arn.region}, the rule in {home.region}; only a bus may be elsewhere"
         )
     if kind.needs_role and not role:
         raise SetupError(

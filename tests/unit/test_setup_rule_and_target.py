@@ -17,7 +17,7 @@ PATTERN = rules.pattern_text(TYPES)
 TARGET = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f"
 DLQ = f"arn:aws:sqs:{REGION}:{ACCOUNT}:events-undelivered"
 WANTED = {"Arn": TARGET, "RetryPolicy": rules.RETRY_POLICY, "DeadLetterConfig": {"Arn": DLQ}}
-LAMBDA = kind_of(TARGET, None)
+LAMBDA = kind_of(TARGET, None, HOME)
 OF_RULE = {"Rule": "r", "EventBusName": "default"}
 
 
@@ -164,6 +164,7 @@ def test_a_bus_that_is_missing_is_made(script: Script, steps: Steps) -> None:
         ("not-an-arn", "no ARN"),
         ("arn:aws:dynamodb:eu-west-1:123456789012:table/t", "no target"),
         ("arn:aws:sqs:eu-west-1:123456789012:q.fifo", "FIFO"),
+        ("arn:aws:sqs:us-east-1:123456789012:q", "may be elsewhere"),
         ("arn:aws:states:eu-west-1:123456789012:stateMachine:s", "STREAM_ROUTER_TARGET_ROLE_ARN"),
         ("arn:aws:events:eu-west-1:123456789012:api-destination/a/1", "STREAM_ROUTER_TARGET_ROLE_ARN"),
     ],
@@ -171,12 +172,12 @@ def test_a_bus_that_is_missing_is_made(script: Script, steps: Steps) -> None:
 def test_what_cannot_be_a_target_is_refused_with_the_cure(arn: str, problem: str) -> None:
     """Before AWS is asked for anything."""
     with pytest.raises(SetupError, match=problem):
-        kind_of(arn, None)
+        kind_of(arn, None, HOME)
 
 
 def test_only_apis_take_http_parameters() -> None:
     """API Gateway and API destinations."""
-    api = kind_of("arn:aws:execute-api:eu-west-1:123456789012:abc/prod/POST/x", "arn:role")
+    api = kind_of("arn:aws:execute-api:eu-west-1:123456789012:abc/prod/POST/x", "arn:role", HOME)
     assert api.http
     assert isinstance(LAMBDA, Kind)
     assert not LAMBDA.http
