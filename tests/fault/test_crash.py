@@ -1,0 +1,131 @@
+"""Kill -9 at random moments under a storm of faults: no event lost, no checkpoint past an unsettled record."""
+
+import random
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stream_router.local.sink.process import SinkProcess
+from tests.daemon import FIRST_SEQUENCE, Child, envelope
+
+LINES = 10
+TOOK = {"accepted", "accepted_then_dropped", "deduplicated"}
+FAULTS: list[dict[str, Any]] = [
+    {"operation": "PutEvents", "fault": "entry_error", "code": "ThrottlingException", "rate": 0.1},
+    {"operation": "PutEvents", "fault": "call_error", "code": "InternalException", "rate": 0.05},
+    {"operation": "PutEvents", "fault": "reset", "rate": 0.03},
+    {"operation": "PutEvents", "fault": "delay", "ms": 30},
+    {"operation": "SendMessageBatch", "fault": "entry_error", "code": "InternalError", "rate": 0.2},
+    {"operation": "SendMessageBatch", "fault": "delay", "ms": 30},
+]
+
+
+class WatchedChild(Child):
+    """A child whose every checkpoint is held against the ledger at the instant at which it is asked for."""
+
+    settled: "Settled"
+
+    def _answer(self, message: dict[str, Any]) -> None:
+        sequence = message["sequenceNumber"]
+        assert sequence is not None
+        self.settled.check_up_to(int(sequence) - FIRST_SEQUENCE)
+        super()._answer(message)
+
+
+class Settled:
+    """What the ledger says is delivered or dead, of a stream whose record n holds the events 10n … 10n+9."""
+
+    def __init__(self, sink: SinkProcess, records: int) -> None:
+        self._sink = sink
+        self.records = records
+        self.checked = 0
+
+    def events(self) -> set[int]:
+        return {
+            int(line["eventId"], 16)
+            for line in self._sink.lines()
+            if line["verdict"] in TOOK and line.get("eventId") and line["operation"] != "PutObject"
+        }
+
+    def check_up_to(self, record: int) -> None:
+        """Records 1 … `record` hold no unsettled event."""
+        missing = set(range(LINES, LINES * (record + 1))) - self.events()
+        assert not missing, f"checkpoint {record} is past {sorted(missing)[:5]}"
+        self.checked += 1
+
+
+def stream(records: int) -> list[bytes]:
+    """Records 1 … `records`; one event in a hundred has a type that nothing routes."""
+    return [
+        b"\n".join(
+            envelope(number, **({"eventType": "unheard.of"} if number % 100 == 7 else {}))
+            for number in range(LINES * record, LINES * (record + 1))
+        )
+        for record in range(1, records + 1)
+    ]
+
+
+def live(sink: SinkProcess, folder: Path, datas: list[bytes], settled: Settled, start: int, kill_after_s: float) -> int:
+    """One life of a child from the record after `start`; the record that its last checkpoint names."""
+    with WatchedChild(sink.url, folder) as child:
+        child.settled = settled
+        timer = threading.Timer(kill_after_s, child.process.kill)
+        timer.start()
+        try:
+            child.sequence = FIRST_SEQUENCE + start
+            child.initialize(str(FIRST_SEQUENCE + start) if start else "TRIM_HORIZON")
+            for at in range(start, len(datas), 25):
+                child.process_batch(datas[at : at + 25])
+            child.say("shutdownRequested")
+        except (EOFError, BrokenPipeError):
+            pass
+        finally:
+            timer.cancel()
+        last = child.checkpoints[-1][0] if child.checkpoints else None
+    return int(last) - FIRST_SEQUENCE if last else start
+
+
+def run(folder: Path, records: int, seed: int, most_lives: int) -> tuple[int, Settled, list[dict[str, Any]]]:
+    dice = random.Random(seed)
+    datas = stream(records)
+    (folder / "bus-proof").write_text(repr(time.monotonic() + 36_000))
+    with SinkProcess(folder / "ledger", {"rules": FAULTS}, seed) as sink:
+        settled = Settled(sink, records)
+        done, lives = 0, 0
+        while done < records and lives < most_lives:
+            lives += 1
+            done = live(sink, folder, datas, settled, done, dice.uniform(0.9, 2.5))
+        assert done == records, f"not through after {lives} lives: {done} of {records}"
+        assert settled.events() == set(range(LINES, LINES * (records + 1)))
+        return lives, settled, sink.lines()
+
+
+def check_copies(lines: list[dict[str, Any]], lives: int) -> None:
+    """Copies come from kills and from answers that nobody heard; nothing that is not poison is dead."""
+    took = [line for line in lines if line["operation"] == "PutEvents" and line["verdict"] in TOOK]
+    unheard = sum(1 for line in took if line["verdict"] == "accepted_then_dropped")
+    copies = len(took) - len({line["eventId"] for line in took})
+    assert copies <= unheard + (lives - 1) * 1500
+    dead = {int(line["eventId"], 16) for line in lines if line["operation"] == "SendMessageBatch"}
+    assert all(number % 100 == 7 for number in dead)
+
+
+def test_a_child_that_is_killed_again_and_again_loses_nothing(tmp_path: Path) -> None:
+    """A few kills: every event is settled in the end, every checkpoint was true when it was asked for."""
+    lives, settled, lines = run(tmp_path, 250, 3, 30)
+    assert lives >= 2
+    assert settled.checked >= 2
+    check_copies(lines, lives)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(6))
+def test_many_kills_lose_nothing(tmp_path: Path, seed: int) -> None:
+    """The same with more kills and other dice."""
+    lives, settled, lines = run(tmp_path, 1500, seed, 100)
+    assert lives >= 3
+    assert settled.checked >= 3
+    check_copies(lines, lives)
