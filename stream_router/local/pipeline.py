@@ -14,14 +14,13 @@ from stream_router.control.steps import Say
 from stream_router.local import leases, stack, traffic
 from stream_router.local.environment import ACCOUNT, REGION, free_port
 from stream_router.local.programs import Program, Programs
+from stream_router.metrics.child import read_snapshots
 
 TARGET_QUEUE = "demo-target"
 SHARDS = 2
 RECEIVER_START_S = 30.0
 CONSUMER_START_S = 90.0
 CONSUMER_STOP_S = 40.0
-TAKEN_UP = '"message":"shard taken up"'
-"""What each child logs as soon as the daemon gives it its shard."""
 
 
 class Pipeline(NamedTuple):
@@ -54,7 +53,8 @@ def start(programs: Programs, say: Say) -> Pipeline:
     consumer = _start_consumer(programs, endpoint, made.dead_letters_url, state_dir)
     receiver, url, secret = _start_receiver(programs, endpoint)
     say(f"the receiver serves at {url}")
-    consumer.wait_ready(lambda: consumer.log.read_text("utf-8", "replace").count(TAKEN_UP) >= SHARDS, CONSUMER_START_S)
+    # A child writes its first snapshot of metrics when the daemon calls it for the first time, records or none.
+    consumer.wait_ready(lambda: len(read_snapshots(state_dir)) >= SHARDS, CONSUMER_START_S)
     say(f"the KCL daemon runs {SHARDS} children, one a shard")
     return Pipeline(
         endpoint, clients, receiver, consumer, url, secret, target, made.dead_letters_url, wanted.stream, state_dir
