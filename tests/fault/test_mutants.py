@@ -1,0 +1,210 @@
+"""Negative controls: known mistakes put into a copy of the package, one at a time; the tests must notice each.
+
+Without this "nothing lost" would prove nothing. Long lane: each row runs tests in a process of its own.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+WITHIN_S = 170
+"""A mutant that hangs the tests is noticed too."""
+
+
+class Mutant(NamedTuple):
+    """What is changed where, and which tests have to fail for it."""
+
+    path: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+def matrix(keywords: str) -> tuple[str, ...]:
+    return ("tests/fault/test_fault_matrix.py", "-k", keywords)
+
+
+MUTANTS = {
+    "an answer of another length is believed": Mutant(
+        "outcomes.py", "    if len(results) != sent:\n        raise _UnreadableError\n", "", matrix("short")
+    ),
+    "no answer counts as accepted": Mutant(
+        "outcomes.py",
+        'a classic PutEvents call, by position."""\n',
+        'a classic PutEvents call, by position."""\n    if answer.status == 0:\n        return [ACCEPTED] * sent\n',
+        matrix("reset"),
+    ),
+    "SQS's MD5 is not looked at": Mutant(
+        "outcomes.py", ' and result.get("MD5OfMessageBody") == body_md5s[at]', "", matrix("MD5")
+    ),
+    "throttling is the data's fault": Mutant(
+        "errors.py",
+        "    **dict.fromkeys(_CONTENT, Disposition.BISECT),\n",
+        '    **dict.fromkeys(_CONTENT, Disposition.BISECT),\n    "Throttling": Disposition.DEAD_LETTER,\n',
+        matrix("trouble"),
+    ),
+    "an unknown code is the data's fault": Mutant(
+        "errors.py",
+        "CODES.get(code, Disposition.RETRY)",
+        "CODES.get(code, Disposition.DEAD_LETTER)",
+        matrix("trouble and SomethingNew"),
+    ),
+    "a 5xx is bisected": Mutant("errors.py", "if status < 500 and CODES", "if CODES", matrix("strikes_whole")),
+    "the stream is bisected into the queue": Mutant(
+        "pipeline/dispatch.py", "elif alone and self._is_culprit(items[0], now):", "elif alone:", matrix("validation")
+    ),
+    "an outage buries": Mutant(
+        "pipeline/dispatch.py",
+        "if self._policy.outage_gives_up and spent:",
+        "if self.gate.failures > 3:",
+        matrix("outage_is_held"),
+    ),
+    "systemic trouble spends an entry's budget": Mutant(
+        "pipeline/dispatch.py",
+        "elif outcome.disposition is Disposition.HOLD:",
+        "elif outcome.disposition is None:",
+        matrix("spends_no_budget and AccessDenied"),
+    ),
+    "Retry-After is ignored": Mutant(
+        "pipeline/gate.py", "pause = retry_after_s\n", "pause = 0.0\n", matrix("retry_after")
+    ),
+    "an outage is hammered": Mutant(
+        "pipeline/gate.py",
+        "pause = max(pause, PROBE_FLOOR_S + self._random() * spread)",
+        "pause = 0.01",
+        matrix("outage_is_held"),
+    ),
+    "conversations overtake themselves": Mutant(
+        "pipeline/ordering.py",
+        "        if not self._enabled:\n            return list(entries)\n",
+        "        return list(entries)\n",
+        matrix("conversation"),
+    ),
+    "a v2 entry has no deduplication id": Mutant(
+        "pipeline/wire.py", '"DeduplicationId"', '"DeduplicationIdentity"', matrix("published_once")
+    ),
+    "a blamed dead letter is forgotten": Mutant(
+        "pipeline/dead_letter.py",
+        "self._writer.write_parts(item.letter, minimal=True)",
+        "[]",
+        matrix("whatever_the_queue"),
+    ),
+    "the checkpoint passes what is unsettled": Mutant(
+        "consumer/watermark.py",
+        "while self._unsettled and not self._unsettled[0].unsettled:",
+        "while self._unsettled:",
+        ("tests/fault/test_crash.py", "tests/property/test_watermark.py"),
+    ),
+    "the checkpoint stands still under load": Mutant(
+        "consumer/watermark.py",
+        "if len(self._reached) > 1 and self._reached[-1][0] - self._reached[-2][0] < SAMPLE_EVERY_S:",
+        "if self._reached and now - self._reached[-1][0] < SAMPLE_EVERY_S:",
+        ("tests/property/test_watermark.py",),
+    ),
+    "the clock is not corrected": Mutant(
+        "aws/transport.py",
+        "self.skew_s = skew if abs(skew) > SKEW_NOTICED_S else 0.0",
+        "pass",
+        ("tests/integration/test_transport.py",),
+    ),
+    "TLS is not verified": Mutant(
+        "aws/transport.py",
+        "curl.setopt(pycurl.CAINFO, self._ca_bundle)",
+        "curl.setopt(pycurl.SSL_VERIFYPEER, 0)",
+        ("tests/integration/test_transport.py",),
+    ),
+    "any host's certificate will do": Mutant(
+        "aws/transport.py",
+        "curl.setopt(pycurl.CAINFO, self._ca_bundle)",
+        "curl.setopt(pycurl.CAINFO, self._ca_bundle); curl.setopt(pycurl.SSL_VERIFYHOST, 0)",
+        ("tests/integration/test_transport.py",),
+    ),
+    "the session token is left out": Mutant(
+        "aws/transport.py",
+        "        if credentials.token:\n",
+        "        if False:\n",
+        ("tests/contract/test_signatures.py",),
+    ),
+    "line breaks stay in an envelope": Mutant(
+        "envelope.py",
+        "        body = body.translate(_BREAKS_TO_SPACES)\n",
+        "        pass\n",
+        ("tests/unit/test_envelope.py",),
+    ),
+    "a bad line takes its record along": Mutant(
+        "envelope.py",
+        "            found.append(_unreadable(record, len(found), line))\n",
+        "            return [_unreadable(record, 0, data)]\n",
+        ("tests/unit/test_envelope.py",),
+    ),
+    "a bad setting is quoted": Mutant(
+        "settings.py",
+        "include_input=False, include_context=False)[0]\n    if not",
+        'include_input=True, include_context=False)[0]\n    first["msg"] += str(first["input"])\n    if not',
+        ("tests/unit/test_settings.py",),
+    ),
+    "CXone's token is never renewed": Mutant(
+        "cxone/oauth.py", "now >= self._current.renew_at", "now < 0", ("tests/integration/test_cxone.py",)
+    ),
+    "a signature is not compared": Mutant(
+        "receiver/auth.py",
+        "good |= hmac.compare_digest(signature, expected)",
+        "good |= True",
+        ("tests/unit/test_receiver_auth.py",),
+    ),
+    "an old delivery is let in": Mutant(
+        "receiver/auth.py",
+        "abs(now_s - _seconds(timestamp)) > self._window_s",
+        "now_s < 0",
+        ("tests/unit/test_receiver_auth.py",),
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package and its tests, to be spoiled."""
+    folder = tmp_path_factory.mktemp("mutants")
+    for name in ("stream_router", "tests", "properties"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    return folder
+
+
+def run(folder: Path, tests: tuple[str, ...]) -> int:
+    """pytest's exit status: 0 where all passed, 1 where a test failed or they hung."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "not long", *tests]
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    try:
+        return subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, timeout=WITHIN_S, check=False
+        ).returncode
+    except subprocess.TimeoutExpired:
+        return 1
+
+
+@pytest.mark.long
+@pytest.mark.timeout(WITHIN_S + 30)
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_mistake_is_noticed(copy: Path, name: str) -> None:
+    """With the mistake in place a test fails; the copy is whole again afterwards."""
+    mutant = MUTANTS[name]
+    path = copy / "stream_router" / mutant.path
+    good = path.read_text("utf-8")
+    assert good.count(mutant.old) == 1, "the mutant no longer fits the code: renew it"
+    path.write_text(good.replace(mutant.old, mutant.new), "utf-8")
+    try:
+        assert run(copy, mutant.tests) == 1
+    finally:
+        path.write_text(good, "utf-8")
+
+
+def test_there_are_enough_mutants() -> None:
+    """At least the twenty-five that were promised."""
+    assert len(MUTANTS) >= 25
