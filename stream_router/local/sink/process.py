@@ -24,6 +24,8 @@ class SinkProcess:
         self, ledger: Path | None = None, plan: dict[str, Any] | None = None, seed: int = 0, *arguments: str
     ) -> None:
         self.ledger = ledger
+        self._lines: list[dict[str, Any]] = []
+        self._read_to = 0
         command = [sys.executable, "-m", "stream_router.local.sink", "--ledger", str(ledger or "none")]
         command += ["--seed", str(seed), *arguments]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -55,9 +57,19 @@ class SinkProcess:
 
     def lines(self, operation: str = "", verdict: str = "") -> list[dict[str, Any]]:
         """The ledger so far, of one operation and one verdict where they are given."""
+        self._read_on()
+        return [
+            line for line in self._lines if operation in ("", line["operation"]) and verdict in ("", line["verdict"])
+        ]
+
+    def _read_on(self) -> None:
+        """Take over what was written since; a line that is being written now waits for the next time."""
         assert self.ledger is not None
-        found = [orjson.loads(line) for line in self.ledger.read_bytes().splitlines()]
-        return [line for line in found if operation in ("", line["operation"]) and verdict in ("", line["verdict"])]
+        with self.ledger.open("rb") as file:
+            file.seek(self._read_to)
+            whole, newline, _ = file.read().rpartition(b"\n")
+        self._read_to += len(whole) + len(newline)
+        self._lines += [orjson.loads(line) for line in whole.splitlines()]
 
     def stop(self) -> None:
         """End the process."""
