@@ -139,6 +139,57 @@ class FakeStream:
         return Answer(200, orjson.dumps({"FailedRecordCount": failed, "Records": results}), {}, "", 0.0)
 
 
+class FakeDisk:
+    """A spill in memory, on the fake loop: `delay_s` for each job, and jobs that fail by script."""
+
+    def __init__(self, loop: FakeLoop, delay_s: float, failing: Iterable[bool] = ()) -> None:
+        self.rows: dict[int, tuple[int, bytes]] = {}
+        self.synced: list[bytes] = []
+        self._loop = loop
+        self._delay_s = delay_s
+        self._failing = iter(failing)
+        self._next = 1
+
+    def depths(self) -> list[tuple[int, int, int]]:
+        return []
+
+    def _later(self, job: Any) -> None:
+        self._loop.call_later(self._delay_s, job)
+
+    def append(self, lines: list[tuple[int, bytes]], done: Any) -> None:
+        fails = next(self._failing, False)
+
+        def job() -> None:
+            if not fails:
+                for bucket, line in lines:
+                    self.rows[self._next] = (bucket, line)
+                    self.synced.append(line)
+                    self._next += 1
+            done(not fails)
+
+        self._later(job)
+
+    def read(self, bucket: int, max_bytes: int, done: Any) -> None:
+        fails = next(self._failing, False)
+
+        def job() -> None:
+            found = [(row, line) for row, (of, line) in sorted(self.rows.items()) if of == bucket]
+            done([] if fails else found[:3])
+
+        self._later(job)
+
+    def delete(self, rows: list[int], done: Any) -> None:
+        fails = next(self._failing, False)
+
+        def job() -> None:
+            if not fails:
+                for row in rows:
+                    del self.rows[row]
+            done(not fails)
+
+        self._later(job)
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
