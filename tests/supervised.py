@@ -1,0 +1,81 @@
+"""Programs for the supervisor's tests: `consume` with a scripted child, and the supervisor over a make-believe JVM."""
+
+import json
+import os
+import queue
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+CHILD = f'/bin/sh -c exec\t"${{STREAM_ROUTER_CHILD}}"\t{Path(__file__).resolve()}\tchild'
+
+
+def consume() -> int:
+    """The real `consume`, whose children are `child` of this file."""
+    from stream_router import settings
+    from stream_router.consumer import daemon, properties
+
+    properties.CHILD_COMMAND = CHILD
+    return daemon.run(settings.load(settings.Consumer))
+
+
+def child() -> None:
+    """Speaks the protocol, notes everything it hears in $CHILD_LOG/<pid>, checkpoints each batch at once."""
+    signal.signal(signal.SIGTERM, lambda *_: note({"action": "SIGTERM"}))
+    with Path(os.environ["CHILD_LOG"], str(os.getpid())).open("a", buffering=1) as log:
+
+        def note(what: dict[str, Any]) -> None:
+            log.write(json.dumps({**what, "at": time.time(), "encoding": sys.flags.utf8_mode}) + "\n")
+
+        def say(**message: Any) -> None:
+            sys.stdout.write("\n" + json.dumps(message) + "\n")
+            sys.stdout.flush()
+
+        sys.stderr.write(f"child {os.getpid()} speaks once: é\n")
+        sys.stderr.flush()
+        for line in sys.stdin:
+            heard = json.loads(line)
+            note(heard)
+            if heard["action"] == "processRecords" and heard["records"]:
+                last = heard["records"][-1]
+                say(action="checkpoint", sequenceNumber=last["sequenceNumber"], subSequenceNumber=None)
+                note(json.loads(sys.stdin.readline()))
+            say(action="status", responseFor=heard["action"])
+        note({"action": "EOF"})
+
+
+def supervise(state_dir: Path, jvm: Path) -> int:
+    """The supervisor alone, over the program `jvm` in place of Java, and a bus that is always there."""
+    from stream_router import logs
+    from stream_router.consumer import daemon, die_with_parent
+    from stream_router.consumer.bus_proof import BusProver
+    from stream_router.consumer.state import StateDir
+    from stream_router.settings import SettingsError
+
+    logs.start("INFO")
+    happenings: queue.SimpleQueue[daemon.Happening] = queue.SimpleQueue()
+    try:
+        with StateDir(state_dir) as state:
+            return daemon.Supervisor(
+                command=[sys.executable, die_with_parent.__file__, str(os.getpid()), sys.executable, str(jvm)],
+                environment={**os.environ, "STATE": str(state_dir)},
+                state=state,
+                prover=BusProver(state, "default", lambda: None, happenings.put),
+                happenings=happenings,
+                grace_s=1.0,
+            ).run()
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 78
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["consume"]:
+            sys.exit(consume())
+        case ["child"]:
+            child()
+        case ["supervise", state_dir, jvm]:
+            sys.exit(supervise(Path(state_dir), Path(jvm)))
