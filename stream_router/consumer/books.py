@@ -117,7 +117,7 @@ class ChildBooks:
         if self._audit is None:
             return
         events = sum(record.events for record in batch)
-        found: dict[str, Any] = {"deadLetters": dict(reasons)}
+        found: dict[str, Any] = {"deadLetters": dict(reasons), "masking": self._transform.masking}
         found.update({str(counter): change for counter, change in delta.items()})
         if self._transform.policy:
             found["masked"] = dict(self._transform.take_masked_counts())

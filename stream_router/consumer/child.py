@@ -1,5 +1,6 @@
 """One child's parts, put together."""
 
+import logging
 import tempfile
 import time
 from pathlib import Path
@@ -16,11 +17,14 @@ from stream_router.pipeline.route import Router
 from stream_router.pipeline.transform import Transform
 from stream_router.settings import Consumer
 
+log = logging.getLogger(__name__)
+
 
 def build(settings: Consumer, heartbeat: Heartbeat) -> ShardProcessor:
     """The record processor, ready for `initialize`. Raises SettingsError where settings or credentials are missing."""
     wiring = Wiring(settings)
     transform = Transform(settings, lambda: time.time() * 1000)
+    log.log(logging.INFO if transform.policy else logging.WARNING, "masking: %s", transform.masking)
     proof = BusProof(settings.state_dir, wiring.ask_for_bus)
     lives = (settings.state_dir or Path(tempfile.mkdtemp(prefix="stream-router-shard-"))) / "shards"
 

@@ -100,7 +100,8 @@ class Transform:
         except TypeError:  # the only thing that orjson cannot write of what it has read is deep nesting
             text = deep.dumps({**detail, "metadata": self._plain_metadata})
         size_bytes = (self._fixed_bytes.get(event_type) or _fixed_bytes(event_type)) + len(text)
-        return Entry(event, event_type, text, time_s, size_bytes, conversation_id or "")
+        light = tuple.__new__(Event, (event[0], event[1], event[2], event[3], event[4], event[5], None))
+        return Entry(light, event_type, text, time_s, size_bytes, conversation_id or "")
 
     def _masked(self, masking: Policy, valid: Valid) -> Valid:
         """The same with the sender's parts masked. Whatever goes wrong, the event is not sent."""
@@ -116,6 +117,11 @@ class Transform:
             code, message = type(error).__name__, "masking failed, so the event is not sent"
             raise Rejected(Reason.MASKING_FAILED, code, message, event_type) from None
         return interaction_id, conversation_id, event_type, timestamp, time_s, payload, extensions
+
+    @property
+    def masking(self) -> str:
+        """What logs and audit say of masking: `off`, or the policy's id and version."""
+        return "off" if self.policy is None else f"{self.policy.id} {self.policy.version}"
 
     def take_masked_counts(self) -> Counter[str]:
         """How often each masking action ran since the last call."""

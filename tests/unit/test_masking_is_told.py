@@ -1,0 +1,51 @@
+"""Whether events are masked is said at start and in every audit record."""
+
+import logging
+from pathlib import Path
+from typing import Any, cast
+
+import orjson
+import pytest
+from botocore.session import Session
+
+from stream_router.aws.transport import Transport
+from stream_router.consumer.books import ChildBooks
+from stream_router.consumer.child import build
+from stream_router.pipeline.transform import Transform
+from tests.events import BODY, NOW_MS, consumer, event
+
+
+@pytest.fixture(autouse=True)
+def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+
+
+@pytest.mark.parametrize(("masking", "said", "masked"), [("off", "off", None), ("default", "default 1", {"redact": 1})])
+def test_audit_record_says_which_policy_ran_and_how_often(masking: str, said: str, masked: Any, tmp_path: Path) -> None:
+    """`off`, or the policy's id and version with the counts of what it did since the record before."""
+    settings = consumer(masking=masking, audit_dir=tmp_path, state_dir=tmp_path)
+    transform = Transform(settings, lambda: NOW_MS)
+    session = Session()
+    session.set_config_variable("region", "eu-central-1")
+    books = ChildBooks("shardId-0", settings, transform, cast("Transport", None), session)
+    transform(event({**BODY, "payload": {"email": "anna@example.com"}}))
+    books.batch_done(0)
+    (file,) = tmp_path.glob("*.jsonl")
+    metrics = orjson.loads(file.read_bytes().splitlines()[0])["metrics"]
+    assert metrics["masking"] == said
+    assert metrics.get("masked") == masked
+    assert b"anna" not in file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("masking", "level", "said"),
+    [("off", logging.WARNING, "masking: off"), ("default", logging.INFO, "masking: default 1")],
+)
+def test_start_up_log_says_it(
+    masking: str, level: int, said: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A warning while it is off."""
+    caplog.set_level(logging.INFO)
+    build(consumer(masking=masking, state_dir=tmp_path), cast("Any", None))
+    assert (level, said) in [(record.levelno, record.message) for record in caplog.records]
