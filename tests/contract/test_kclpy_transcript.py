@@ -1,0 +1,195 @@
+"""Our side of the MultiLang protocol beside stock kclpy's: the same lines of the daemon in, the same lines out.
+
+`tests/data/kcl-daemon-transcript.jsonl` is what KCL 3.1.3's real MultiLangDaemon wrote to a child: a first batch with
+its checkpoint's answer, empty calls, a shutdown with two checkpoints (one refused), the loss of the lease. The one
+difference between the two is deliberate: stock kclpy swallows what a record processor raises and says "done".
+"""
+
+import base64
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from amazon_kclpy import messages
+from amazon_kclpy.kcl import Checkpointer, CheckpointError, KCLProcess
+from amazon_kclpy.v3.processor import RecordProcessorBase
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream_router.consumer import protocol
+
+RECORDED = (Path(__file__).parents[1] / "data" / "kcl-daemon-transcript.jsonl").read_bytes().splitlines()
+
+
+class Scripted(RecordProcessorBase):  # type: ignore[misc]
+    """Checkpoints after each batch and at each end, and notes everything that it is told."""
+
+    def __init__(self, fail_in: str = "") -> None:
+        self.heard: list[Any] = []
+        self._fail_in = fail_in
+
+    def initialize(self, initialize_input: messages.InitializeInput) -> None:
+        told = initialize_input
+        self._note("initialize", told.shard_id, told.sequence_number, told.sub_sequence_number)
+
+    def process_records(self, process_records_input: messages.ProcessRecordsInput) -> None:
+        records = process_records_input.records
+        fields = ("data", "partitionKey", "sequenceNumber", "subSequenceNumber", "approximateArrivalTimestamp")
+        told = [[record[field] for field in fields] for record in records]
+        self._note("processRecords", told, process_records_input.millis_behind_latest)
+        if records:
+            self._checkpoint(process_records_input.checkpointer, told[-1][2], told[-1][3])
+
+    def lease_lost(self, lease_lost_input: messages.LeaseLostInput) -> None:
+        self._note("leaseLost")
+
+    def shard_ended(self, shard_ended_input: messages.ShardEndedInput) -> None:
+        self._note("shardEnded")
+        self._checkpoint(shard_ended_input.checkpointer, None, None)
+
+    def shutdown_requested(self, shutdown_requested_input: messages.ShutdownRequestedInput) -> None:
+        self._note("shutdownRequested")
+        self._checkpoint(shutdown_requested_input.checkpointer, "1", 0)
+        self._checkpoint(shutdown_requested_input.checkpointer, "99999999999999999999999999999999", 0)
+
+    def _note(self, what: str, *more: object) -> None:
+        self.heard.append([what, *more])
+        if what == self._fail_in:
+            raise RuntimeError("a record processor's mistake")
+
+    def _checkpoint(self, checkpointer: Checkpointer, sequence: str | None, sub_sequence: int | None) -> None:
+        try:
+            checkpointer.checkpoint(sequence, sub_sequence)
+        except CheckpointError as error:
+            self.heard.append(["checkpoint", error.value])
+        else:
+            self.heard.append(["checkpoint", "ok"])
+
+
+def stock(processor: Scripted, lines: list[bytes]) -> list[Any]:
+    """What stock kclpy writes."""
+    out = io.StringIO()
+    KCLProcess(processor, io.StringIO(b"".join(line + b"\n" for line in lines).decode()), out, io.StringIO()).run()
+    return read(out.getvalue())
+
+
+def ours(processor: Scripted, lines: list[bytes]) -> list[Any]:
+    """What our program writes."""
+    return read(run_ours(processor, lines).decode())
+
+
+def run_ours(processor: Scripted, lines: list[bytes], out: io.BytesIO | None = None) -> bytes:
+    out = out or io.BytesIO()
+    protocol.Process(processor, protocol.Channel(io.BytesIO(b"".join(line + b"\n" for line in lines)), out)).run()
+    return out.getvalue()
+
+
+def read(written: str) -> list[Any]:
+    """Every message is between line ends, as kclpy writes it, so that stray output cannot run into it."""
+    assert written == "" or (written.startswith("\n") and written.endswith("\n"))
+    return [json.loads(line) for line in written.split("\n") if line]
+
+
+def same(lines: list[bytes]) -> tuple[list[Any], list[Any]]:
+    """Feed both, hold them against each other, return what was said and what was heard."""
+    theirs, mine = Scripted(), Scripted()
+    said = stock(theirs, lines)
+    assert ours(mine, lines) == said
+    assert mine.heard == theirs.heard
+    return said, mine.heard
+
+
+def test_the_recorded_session_is_answered_as_stock_kclpy_answers_it() -> None:
+    """Initialize, batches, empty calls, a refused checkpoint, shutdown, the lost lease: line by line the same."""
+    said, heard = same(RECORDED)
+    actions = [what[0] for what in heard]
+    assert actions[0] == "initialize"
+    assert actions[-1] == "leaseLost"
+    assert {"processRecords", "shutdownRequested"} <= set(actions)
+    assert len([what for what in heard if what[0] == "checkpoint" and what[1] != "ok"]) >= 1
+    statuses = [message["responseFor"] for message in said if message["action"] == "status"]
+    assert statuses == [json.loads(line)["action"] for line in RECORDED if b'"action":"checkpoint"' not in line[:25]]
+
+
+def line(action: str, **fields: object) -> bytes:
+    return json.dumps({"action": action, **fields}).encode()
+
+
+RECORD = st.fixed_dictionaries(
+    {
+        "action": st.just("record"),
+        "data": st.binary(max_size=20).map(lambda data: base64.b64encode(data).decode()),
+        "partitionKey": st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8),
+        "sequenceNumber": st.integers(0, 10**56).map(str),
+        "subSequenceNumber": st.integers(0, 1000),
+        "approximateArrivalTimestamp": st.integers(0, 4_000_000_000_000),
+    }
+)
+ERRORS = st.sampled_from(
+    [None, "ThrottlingException", "ShutdownException", "InvalidStateException", "KinesisClientLibDependencyException"]
+)
+
+
+@st.composite
+def sessions(draw: st.DrawFn) -> list[bytes]:
+    """Whole sessions as a daemon may lead them, with the answers to the checkpoints that `Scripted` asks for."""
+
+    def answer() -> bytes:
+        if draw(st.integers(0, 9)) == 0:
+            return line("leaseLost")  # out of turn: kclpy calls that an invalid state
+        return line("checkpoint", sequenceNumber="1", subSequenceNumber=0, error=draw(ERRORS))
+
+    lines = [line("initialize", shardId="shardId-0", sequenceNumber="TRIM_HORIZON", subSequenceNumber=0)]
+    for _ in range(draw(st.integers(0, 4))):
+        records = draw(st.lists(RECORD, max_size=3))
+        lines.append(line("processRecords", records=records, millisBehindLatest=draw(st.integers(0, 10**9))))
+        lines += [answer()] if records else []
+    end = draw(st.sampled_from(["leaseLost", "shardEnded", "shutdownRequested", "eof"]))
+    if end != "eof":
+        lines.append(line(end))
+    lines += [answer() for _ in range({"shardEnded": 1, "shutdownRequested": 2}.get(end, 0))]
+    return lines
+
+
+@given(lines=sessions())
+@settings(max_examples=300)
+def test_any_session_is_answered_as_stock_kclpy_answers_it(lines: list[bytes]) -> None:
+    """Whatever the daemon says in whatever order, both hear the same and write the same."""
+    same(lines)
+
+
+@pytest.mark.parametrize("fail_in", ["initialize", "processRecords", "shutdownRequested", "leaseLost"])
+def test_a_mistake_of_the_processor_is_the_one_difference(fail_in: str) -> None:
+    """Stock kclpy says "done" for a callback that raised, and goes on; ours says nothing for it, and ends."""
+    lines = _without_answers_to(fail_in)
+    said_by_stock = stock(Scripted(fail_in), lines)
+    assert {"action": "status", "responseFor": fail_in} in said_by_stock
+    out = io.BytesIO()
+    with pytest.raises(RuntimeError):
+        run_ours(Scripted(fail_in), lines, out)
+    said = read(out.getvalue().decode())
+    assert {"action": "status", "responseFor": fail_in} not in said
+    assert said == said_by_stock[: len(said)]
+
+
+def _without_answers_to(action: str) -> list[bytes]:
+    """The recorded session, without the answers to checkpoints that a failing `action` does not come to ask for."""
+    kept: list[bytes] = []
+    asking = ""
+    for told in RECORDED:
+        is_answer = json.loads(told)["action"] == "checkpoint"
+        asking = asking if is_answer else json.loads(told)["action"]
+        if not (is_answer and asking == action):
+            kept.append(told)
+    return kept
+
+
+@pytest.mark.parametrize("odd", [b"null", b"[]", b"1", b"{}", b'{"action":"unknown"}', b"not json", b""])
+@pytest.mark.parametrize("run", [stock, ours], ids=["stock", "ours"])
+def test_a_line_that_is_no_message_ends_both(run: Callable[[Scripted, list[bytes]], list[Any]], odd: bytes) -> None:
+    """The daemon never writes such a line; where one comes, neither goes on as if nothing were."""
+    with pytest.raises(Exception, match=r"."):
+        run(Scripted(), [odd])
