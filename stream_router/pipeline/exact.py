@@ -20,12 +20,12 @@ def check(event: Event) -> None:
     """Raises Rejected where the event's text says something that its parsed body does not, or EventBridge refuses."""
     try:
         # Integers beyond 53 bits are refused here, so what is near the edge of 64 bits takes the careful way.
-        written = orjson.dumps(event.body, option=orjson.OPT_STRICT_INTEGER)
+        written = orjson.dumps(event.body, None, orjson.OPT_STRICT_INTEGER)
     except TypeError:
         _check_carefully(event)
         return
     # `,"body":` cannot stand inside a JSON string, and only the last of equal keys counts: so this is the body.
-    if event.raw.endswith(_BODY + written + b"}") or event.raw == written:
+    if event.raw.endswith(b"".join((_BODY, written, b"}"))) or event.raw == written:
         return
     _check_carefully(event)
 
