@@ -7,13 +7,13 @@ from typing import Any
 
 import pycurl
 
+from stream_router.aws.calls import Calls
 from stream_router.aws.credentials import Credentials
 from stream_router.aws.endpoints import Target
-from stream_router.aws.transport import Transport
 from stream_router.outcomes import Answer
 
 
-class LoopTransport(Transport):
+class LoopTransport(Calls):
     """The same calls on an asyncio event loop: the loop watches the sockets, nobody pumps."""
 
     def __init__(
@@ -24,12 +24,10 @@ class LoopTransport(Transport):
         ca_bundle: str,
         max_connections: int = 64,
     ) -> None:
-        super().__init__(credentials, region, ca_bundle, max_connections)
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None
         self._watched: dict[int, int] = {}
-        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
-        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._schedule)
+        super().__init__(credentials, region, ca_bundle, max_connections)
 
     async def call(self, target: Target, body: bytes, timeout_s: float) -> Answer:
         """One call, awaited. Cancelling the wait leaves the call to end by itself, its answer unread."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from botocore.session import Session
 
 from stream_router.aws.transport import Transport
@@ -23,6 +24,9 @@ log = logging.getLogger(__name__)
 SEND_TIMEOUT_S = 10.0
 SENT_AT_ONCE = 8
 """CloudWatch requests under way at once, so that a long backlog of them does not crowd out the events' own calls."""
+
+TIMES_MAX = 5_000
+"""Latencies wait for the end of the daemon's batch, but no more than so many."""
 
 CLOSE_WITHIN_S = 1.0
 """What a closing shard gives its last metrics."""
@@ -56,6 +60,8 @@ class ChildBooks:
             key = settings.audit_key.get_secret_value().encode() if settings.audit_key else None
             self._audit = AuditLog(settings.audit_dir / f"{settings.application}.{shard_id}.jsonl", key)
         self._batch: list[Record] = []
+        self._times: list[tuple[int, int, float]] = []
+        self._accepted: list[tuple[float, int]] = []
         self._before: dict[Counter, int] = dict.fromkeys(_AUDITED, 0)
         self._reasons: collections.Counter[str] = collections.Counter()
         self._to_send: collections.deque[bytes] = collections.deque()
@@ -72,26 +78,27 @@ class ChildBooks:
 
     def accepted(self, entries: Sequence[Entry]) -> None:
         """One call's entries were accepted by the bus now."""
-        now_ms = self._now_s() * 1000
-        whole: list[float] = []
-        to_stream: list[float] = []
-        to_child: list[float] = []
-        to_bus: list[float] = []
-        for entry in entries:
-            event = entry.event
-            record = event.record
-            received, arrived, opened = event.received_at_ms, record.arrived_at_ms, record.opened_at_ms
-            whole.append(now_ms - received)
-            to_stream.append(arrived - received)
-            to_child.append(opened - arrived)
-            to_bus.append(now_ms - opened)
-        metrics = self._metrics
-        metrics.latency("received_to_accepted", whole)
-        metrics.latency("received_to_stream", to_stream)
-        metrics.latency("stream_to_child", to_child)
-        metrics.latency("child_to_accepted", to_bus)
-        metrics.count("delivered", len(entries))
-        metrics.call(len(entries))
+        self._metrics.count("delivered", len(entries))
+        self._metrics.call(len(entries))
+        self._accepted.append((self._now_s() * 1000, len(entries)))
+        self._times += [
+            (event.received_at_ms, event.record.arrived_at_ms, event.record.opened_at_ms)
+            for event in [entry.event for entry in entries]
+        ]
+        if len(self._times) >= TIMES_MAX:
+            self._reckon()
+
+    def _reckon(self) -> None:
+        """The latencies of what was accepted since the last time, all at once."""
+        if not self._times:
+            return
+        received, arrived, opened = np.array(self._times, dtype=np.float64).T
+        accepted = np.repeat([at for at, _ in self._accepted], [count for _, count in self._accepted])
+        self._times, self._accepted = [], []
+        self._metrics.latency("received_to_stream", arrived - received)
+        self._metrics.latency("stream_to_child", opened - arrived)
+        self._metrics.latency("child_to_accepted", accepted - opened)
+        self._metrics.latency("received_to_accepted", accepted - received)
 
     def retried(self, count: int) -> None:
         """So many entries are to be sent again."""
@@ -108,6 +115,7 @@ class ChildBooks:
 
     def batch_done(self, records: int) -> None:
         """The daemon's batch of so many records is through: close its account."""
+        self._reckon()
         self._metrics.count("batches")
         batch, self._batch = self._batch, []
         now = {counter: self._metrics.value(counter) for counter in _AUDITED}
@@ -152,6 +160,7 @@ class ChildBooks:
             self._send()
 
     def _publish(self) -> None:
+        self._reckon()
         self._metrics.write_snapshot()
         self._to_send.extend(self._metrics.bodies())
         self._send()

@@ -39,7 +39,10 @@ class Histogram:
         self._largest = 0.0
 
     def record(self, values_ms: Iterable[float]) -> None:
-        """Add values. What is negative (clocks that disagree) or not a number counts as 0."""
+        """Add values; an array at once. What is negative (clocks that disagree) or not a number counts as 0."""
+        if isinstance(values_ms, np.ndarray):
+            self._add(values_ms)
+            return
         self._pending.extend(values_ms)
         if len(self._pending) > _PENDING_MAX:
             self._settle()
@@ -99,10 +102,14 @@ class Histogram:
 
     def _settle(self) -> None:
         """Sort what was recorded into the buckets."""
-        if not self._pending:
+        if self._pending:
+            pending, self._pending = self._pending, []
+            self._add(np.asarray(pending, dtype=np.float64))
+
+    def _add(self, values_ms: npt.NDArray[np.float64]) -> None:
+        if not values_ms.size:
             return
-        values = np.nan_to_num(np.asarray(self._pending, dtype=np.float64), posinf=_TOP_MS)
-        self._pending = []
+        values = np.nan_to_num(values_ms, posinf=_TOP_MS)
         values = np.clip(values, 0.0, _TOP_MS)
         large = np.maximum(values, SMALLEST_MS)
         buckets = np.floor(np.log(large / SMALLEST_MS) / _LOG_GROWTH).astype(np.int64) + 1

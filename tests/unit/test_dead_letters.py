@@ -34,9 +34,7 @@ def test_a_batch_is_bounded_by_bytes() -> None:
     """The whole batch may have 1 MiB, so large letters travel in smaller batches."""
     pipeline = rig()
     sizes: list[int] = []
-    pipeline.queue.judge = lambda messages: sizes.append(
-        sum(len(str(message["MessageBody"])) for message in messages)
-    )
+    pipeline.queue.judge = lambda messages: sizes.append(sum(len(str(message["MessageBody"])) for message in messages))
     bury(pipeline, letters(6, raw=bytes(300_000)))
     pipeline.drain()
     assert len(sizes) > 1

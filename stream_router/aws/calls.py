@@ -1,0 +1,188 @@
+"""Signed AWS calls over libcurl: a multi handle, connections kept, many calls in flight, no thread.
+
+What drives them is another module's: `transport` is pumped by its owner (the child), `loop_transport` hangs on an
+asyncio loop (the receiver). Nothing here retries: the caller owns every attempt. A call ends in exactly one `Answer`.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pycurl
+
+from stream_router.aws.credentials import Credentials
+from stream_router.aws.endpoints import Target
+from stream_router.outcomes import Answer, epoch_of
+
+CONNECT_TIMEOUT_MS = 3_000
+SKEW_NOTICED_S = 30.0
+"""A clock further off than this is corrected; AWS refuses a signature that is 5 minutes off (15 for SQS)."""
+
+
+Done = Callable[[Answer], None]
+
+
+class _Easy:
+    """A pooled easy handle and what its current call has collected."""
+
+    __slots__ = (
+        "body",
+        "credentials",
+        "curl",
+        "done",
+        "header_lines",
+        "path",
+        "skewed",
+        "started",
+        "target",
+        "timeout_ms",
+    )
+
+    def __init__(self, curl: pycurl.Curl, target: Target) -> None:
+        self.curl = curl
+        self.target = target
+        self.path = ""
+        self.credentials: Credentials | None = None
+        self.skewed = False
+        self.body: list[bytes] = []
+        self.header_lines: list[bytes] = []
+        self.done: Done | None = None
+        self.started = 0.0
+        self.timeout_ms = 0
+        curl.setopt(pycurl.WRITEFUNCTION, self.body.append)
+        curl.setopt(pycurl.HEADERFUNCTION, self.header_lines.append)
+
+
+class Calls:
+    """Sends signed calls without blocking. Not thread-safe. A subclass watches the sockets and the timer."""
+
+    def __init__(
+        self, credentials: Callable[[], Credentials], region: str, ca_bundle: str, max_connections: int = 64
+    ) -> None:
+        self._credentials = credentials
+        self._region = region
+        self._ca_bundle = ca_bundle
+        self._idle: dict[Target, list[_Easy]] = {}
+        self._busy: dict[pycurl.Curl, _Easy] = {}
+        self.skew_s = 0.0
+        """What is added to the local clock when signing, learned from an answer's Date."""
+        self._multi = pycurl.CurlMulti()
+        self._multi.setopt(pycurl.M_MAXCONNECTS, max_connections)
+        self._multi.setopt(pycurl.M_PIPELINING, pycurl.PIPE_NOTHING)
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
+        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._schedule)
+
+    @property
+    def in_flight(self) -> int:
+        """Calls started and not yet answered."""
+        return len(self._busy)
+
+    def start(self, target: Target, body: bytes, timeout_s: float, done: Done, path: str = "") -> None:
+        """Begin one call; `done` is called with its answer, later, at the latest after `timeout_s`.
+
+        `path` is appended to the target's URL (an object's key, for example).
+        """
+        pool = self._idle.get(target)
+        easy = pool.pop() if pool else self._new(target)
+        curl = easy.curl
+        self._sign(easy)
+        if path != easy.path:
+            easy.path = path
+            curl.setopt(pycurl.URL, target.url + path)
+        curl.setopt(pycurl.POSTFIELDS, body)
+        timeout_ms = max(1, int(timeout_s * 1000))
+        if timeout_ms != easy.timeout_ms:
+            easy.timeout_ms = timeout_ms
+            curl.setopt(pycurl.TIMEOUT_MS, timeout_ms)
+        easy.body.clear()
+        easy.header_lines.clear()
+        easy.done, easy.started = done, time.monotonic()
+        self._busy[curl] = easy
+        self._multi.add_handle(curl)
+
+    def _watch(self, what: int, fd: int, _multi: Any, _data: Any) -> None:
+        """Libcurl says what it waits for on a socket: one of pycurl.POLL_IN, _OUT, _INOUT, _REMOVE."""
+        raise NotImplementedError
+
+    def _schedule(self, timeout_ms: int) -> None:
+        """Libcurl says when it wants to be called though no socket is ready; -1 is never."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Drop every connection. Calls in flight are abandoned: their `done` is never called."""
+        for curl in list(self._busy):
+            self._multi.remove_handle(curl)
+            curl.close()
+        for pool in self._idle.values():
+            for easy in pool:
+                easy.curl.close()
+        self._busy.clear()
+        self._idle.clear()
+        self._multi.close()
+
+    def _new(self, target: Target) -> _Easy:
+        curl = pycurl.Curl()
+        curl.setopt(pycurl.URL, target.url)
+        curl.setopt(pycurl.POST, 1)
+        curl.setopt(pycurl.CUSTOMREQUEST, target.method)
+        curl.setopt(pycurl.NOSIGNAL, 1)
+        curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
+        curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
+        curl.setopt(pycurl.CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS)
+        curl.setopt(pycurl.TCP_KEEPALIVE, 1)
+        curl.setopt(pycurl.CAINFO, self._ca_bundle)
+        curl.setopt(pycurl.AWS_SIGV4, f"aws:amz:{self._region}:{target.service}")
+        return _Easy(curl, target)
+
+    def _sign(self, easy: _Easy) -> None:
+        """Set what the signature depends on, where that changed since the handle's last call."""
+        credentials = self._credentials()
+        skewed = self.skew_s != 0.0
+        if credentials is easy.credentials and not skewed and not easy.skewed:
+            return
+        easy.credentials, easy.skewed = credentials, skewed
+        easy.curl.setopt(pycurl.USERNAME, credentials.access_key)
+        easy.curl.setopt(pycurl.PASSWORD, credentials.secret_key)
+        headers = [*easy.target.headers, "Expect:"]
+        if credentials.token:
+            headers.append(f"X-Amz-Security-Token: {credentials.token}")
+        if skewed:
+            now = time.gmtime(time.time() + self.skew_s)
+            headers.append(f"X-Amz-Date: {time.strftime('%Y%m%dT%H%M%SZ', now)}")
+        easy.curl.setopt(pycurl.HTTPHEADER, headers)
+
+    def _deliver(self) -> int:
+        delivered = 0
+        while True:
+            queued, finished, failed = self._multi.info_read()
+            for curl in finished:
+                self._end(curl, "")
+            for curl, code, text in failed:
+                self._end(curl, f"curl {code}: {text or 'failed'}")
+            delivered += len(finished) + len(failed)
+            if not queued:
+                return delivered
+
+    def _end(self, curl: pycurl.Curl, error: str) -> None:
+        self._multi.remove_handle(curl)
+        easy = self._busy.pop(curl)
+        done, easy.done = easy.done, None
+        status = 0 if error else int(curl.getinfo(pycurl.RESPONSE_CODE))
+        headers = _headers(easy.header_lines) if status != 200 else {}
+        if status in (400, 403):
+            self._learn_skew(headers)
+        answer = Answer(status, b"".join(easy.body), headers, error, time.monotonic() - easy.started)
+        self._idle.setdefault(easy.target, []).append(easy)
+        if done is not None:
+            done(answer)
+
+    def _learn_skew(self, headers: dict[str, str]) -> None:
+        """A refusal may come from a wrong local clock: from then on sign with the service's."""
+        if served := epoch_of(headers.get("date", "")):
+            skew = served - time.time()
+            self.skew_s = skew if abs(skew) > SKEW_NOTICED_S else 0.0
+
+
+def _headers(lines: list[bytes]) -> dict[str, str]:
+    pairs = (line.decode("latin-1").partition(":") for line in lines)
+    return {name.strip().lower(): value.strip() for name, colon, value in pairs if colon}
