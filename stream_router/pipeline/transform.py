@@ -7,14 +7,14 @@ from typing import Any
 import orjson
 
 from stream_router import limits
-from stream_router.envelope import correlation_id, seal
+from stream_router.envelope import correlation_id, open_record, seal
 from stream_router.errors import Reason
 from stream_router.pipeline import deep, mapping, policy
 from stream_router.pipeline.mask import Parts, Policy
 from stream_router.pipeline.rejection import Rejected, mismatch
 from stream_router.pipeline.timestamps import IsoMs
 from stream_router.pipeline.validate import Valid, Validator
-from stream_router.records import DeadLetter, Dropped, Entry, Event
+from stream_router.records import DeadLetter, Dropped, Entry, Event, Record
 from stream_router.settings import Consumer
 
 SOURCE = "nice.cxone.webhook"
@@ -135,14 +135,21 @@ class Transform:
         if self.policy is None or not self.policy.mask_dead_letters:
             return event.raw
         try:
-            parts = self.policy.mask(_parts(self._validate(event)), Counter())
-            body = self._validate.unmapped(event.body, parts)
+            whole = event if event.body is not None else _read_again(event)
+            parts = self.policy.mask(_parts(self._validate(whole)), Counter())
+            body = self._validate.unmapped(whole.body, parts)
         except Exception as error:  # noqa: BLE001 - see `_masked`
             why = error.code if isinstance(error, Rejected) else type(error).__name__
             return orjson.dumps(
                 {"withheld": "mask_dead_letters is set and this event could not be masked", "code": why}
             )
         return seal(event.event_id, event.id_from, event.received_at_ms, orjson.dumps(body))
+
+
+def _read_again(event: Event) -> Event:
+    """The event with its body, where whoever kept it let go of that."""
+    (found,) = open_record(Record(event.raw, 0))
+    return event._replace(body=found.body if isinstance(found, Event) else None)
 
 
 def _parts(valid: Valid) -> Parts:

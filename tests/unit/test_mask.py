@@ -242,6 +242,7 @@ def test_masked_dead_letter_is_an_event_again(file: Path, body: dict[str, Any]) 
     second = transform(again)
     assert isinstance(second, Entry)
     assert (again.event_id, second.detail) == (IDENTITY, first.detail)
+    assert transform.dead_letter_raw(event(body)._replace(body=None)) == raw, "the line alone is enough"
 
 
 @pytest.mark.parametrize("body", [b'{"email":"anna@example.com"}', b'["anna"]', b'{"a":1,"a":"anna"}'])
