@@ -14,6 +14,9 @@ from stream_router.settings import SettingsError
 
 BUS_PROOF = "bus-proof"
 FATAL = "fatal"
+METRICS = "metrics"
+"""The folder of the children's snapshots, since this supervisor began."""
+
 ENDING = "daemon-ending"
 """Written by the daemon's log when it begins to shut down, whatever the reason."""
 
@@ -47,6 +50,7 @@ class StateDir:
         # A proof of an earlier life says nothing: after a reboot the monotonic clock begins anew.
         self.discard(BUS_PROOF)
         self.discard(FATAL)
+        shutil.rmtree(self.path / METRICS, ignore_errors=True)
 
     def __enter__(self) -> Self:
         return self

@@ -101,7 +101,7 @@ class Histogram:
         return made
 
     def _settle(self) -> None:
-        """Sort what was recorded into the buckets."""
+        """Sort what was recorded one by one into the buckets."""
         if self._pending:
             pending, self._pending = self._pending, []
             self._add(np.asarray(pending, dtype=np.float64))
@@ -109,8 +109,7 @@ class Histogram:
     def _add(self, values_ms: npt.NDArray[np.float64]) -> None:
         if not values_ms.size:
             return
-        values = np.nan_to_num(values_ms, posinf=_TOP_MS)
-        values = np.clip(values, 0.0, _TOP_MS)
+        values = np.clip(np.nan_to_num(values_ms, posinf=_TOP_MS), 0.0, _TOP_MS)
         large = np.maximum(values, SMALLEST_MS)
         buckets = np.floor(np.log(large / SMALLEST_MS) / _LOG_GROWTH).astype(np.int64) + 1
         buckets[values < SMALLEST_MS] = 0

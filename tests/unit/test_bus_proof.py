@@ -97,7 +97,10 @@ def test_proofs_and_verdicts_of_an_earlier_life_are_forgotten(tmp_path: Path) ->
     """After a reboot the monotonic clock begins anew: an old proof would lie in the future."""
     (tmp_path / BUS_PROOF).write_text("999999.0\n")
     (tmp_path / FATAL).write_text("old\n")
+    (tmp_path / "metrics").mkdir()
+    (tmp_path / "metrics" / "shardId-0.1.json").write_text("{}")
     with StateDir(tmp_path) as state:
+        assert not (tmp_path / "metrics").exists()
         assert state.read(BUS_PROOF) == ""
         assert state.read(FATAL) == ""
 

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -80,6 +81,16 @@ def test_more_values_than_are_kept_waiting_are_all_counted() -> None:
         histogram.record([1.0] * 1000)
     assert histogram.count == 10_000
     assert histogram.largest_ms == 1.0
+
+
+@given(values=LATENCIES)
+@settings(max_examples=100)
+def test_an_array_counts_as_its_values_do(values: list[float]) -> None:
+    """Recorded at once or one by one: the same histogram."""
+    at_once = Histogram()
+    at_once.record(np.array(values))
+    at_once.record(np.array([]))
+    assert at_once.to_dict() == filled(values).to_dict()
 
 
 def test_the_buckets_reach_from_a_microsecond_to_eleven_days() -> None:

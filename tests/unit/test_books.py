@@ -1,0 +1,209 @@
+"""A shard's books: what the pipeline reports becomes counts, latencies, CloudWatch requests and audit records."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import orjson
+import pytest
+
+from stream_router import settings
+from stream_router.aws import endpoints
+from stream_router.consumer.books import ChildBooks
+from stream_router.errors import Reason
+from stream_router.metrics import audit
+from stream_router.metrics.child import read_snapshots
+from stream_router.outcomes import Answer
+from stream_router.records import DeadLetter, Dropped, Entry, Event, Record
+
+Done = Callable[[Answer], None]
+
+
+class Wire:
+    """A transport that keeps what is sent, and answers it on `pump` with `status`."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self.waiting: list[Done] = []
+        self.status, self.body = 200, b"{}"
+
+    def start(self, target: Any, body: bytes, timeout_s: float, done: Done) -> None:
+        self.sent.append(body)
+        self.waiting.append(done)
+
+    def pump(self, wait_s: float) -> int:
+        waiting, self.waiting = self.waiting, []
+        for done in waiting:
+            done(Answer(self.status, self.body, {}, "", 0.0))
+        return len(waiting)
+
+
+class World:
+    """Books of one shard on a wall clock that the test moves."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.now_s = 1_767_225_600.0
+        self.wire = Wire()
+        configured = settings.load(settings.Consumer)
+        transform: Any = SimpleNamespace(policy=None, masking="off")
+        wire: Any = self.wire
+        session = endpoints.session("us-east-1")
+        self.books = ChildBooks("shardId-0", configured, transform, wire, session, lambda: self.now_s)
+
+    def record(self, events: int) -> Record:
+        """A record whose events were received 2 s, and stored 1 s, before now."""
+        record = Record(b"", 1, 0, int(self.now_s * 1000) - 1000)
+        record.expect(events)
+        return record
+
+    def event(self, record: Record, line: int) -> Event:
+        return Event(record, line, b"", "id", "delivery", int(self.now_s * 1000) - 2000, {})
+
+    def accept(self, record: Record, *lines: int) -> None:
+        events = [self.event(record, line) for line in lines]
+        for event in events:
+            event.settle()
+        self.books.accepted([Entry(event, "t", b"{}", 0.0, 1, "") for event in events])
+
+    def bury(self, record: Record, line: int, reason: Reason) -> None:
+        event = self.event(record, line)
+        event.settle()
+        self.books.buried(DeadLetter(event, reason, "", ""))
+
+    def audited(self) -> list[dict[str, Any]]:
+        path = self.folder / "audit" / "cxone-event-router.shardId-0.jsonl"
+        assert audit.verify(path, None).problem == ""
+        return [orjson.loads(line) for line in path.read_bytes().splitlines()]
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
+    for name, value in {
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "SQS_DLQ_URL": "http://127.0.0.1/q",
+        "STREAM_ROUTER_STATE_DIR": str(tmp_path),
+        "STREAM_ROUTER_AUDIT_DIR": str(tmp_path / "audit"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    return World(tmp_path)
+
+
+def test_a_batch_that_adds_up_is_verified(world: World) -> None:
+    """Delivered, buried and dropped together are the events of the batch: verified, with the figures."""
+    record = world.record(4)
+    world.books.opened([record])
+    world.accept(record, 0, 1)
+    world.bury(record, 2, Reason.REFUSED)
+    dropped = world.event(record, 3)
+    dropped.settle()
+    world.books.dropped([Dropped(dropped, "t")])
+    world.books.retried(5)
+    world.books.batch_done(1)
+    [line] = world.audited()
+    assert line["eventsProcessed"] == 4
+    assert line["complianceStatus"] == "verified"
+    assert line["metrics"] == {
+        "deadLetters": {"refused": 1},
+        "masking": "off",
+        "delivered": 2,
+        "dead_lettered": 1,
+        "dropped": 1,
+        "retried": 5,
+        "records": 1,
+    }
+
+
+def test_each_batch_is_accounted_for_by_itself(world: World) -> None:
+    """The second batch's record has its own figures, not the sum."""
+    for _ in range(2):
+        record = world.record(1)
+        world.books.opened([record])
+        world.accept(record, 0)
+        world.books.batch_done(1)
+    assert [line["metrics"]["delivered"] for line in world.audited()] == [1, 1]
+
+
+def test_an_event_that_nobody_accounts_for_is_said(world: World) -> None:
+    """One event missing from the books: unverified, with both reasons."""
+    record = world.record(2)
+    world.books.opened([record])
+    world.accept(record, 0)
+    world.books.batch_done(1)
+    [line] = world.audited()
+    assert line["complianceStatus"] == "unverified"
+    assert line["complianceReasons"] == ["events_unsettled", "events_unaccounted"]
+
+
+def test_an_event_that_could_not_be_masked_is_no_verified_batch(world: World) -> None:
+    """It was buried, not delivered; yet masking did not run where the policy asks."""
+    record = world.record(1)
+    world.books.opened([record])
+    world.bury(record, 0, Reason.MASKING_FAILED)
+    world.books.batch_done(1)
+    assert world.audited()[0]["complianceReasons"] == ["masking_failed"]
+
+
+def test_the_stages_add_up_to_the_whole_way(world: World) -> None:
+    """2 s in all: one to the stream, one to the child, and what the child took."""
+    record = world.record(1)
+    world.books.opened([record])
+    world.now_s += 0.5
+    event = world.event(record, 0)._replace(received_at_ms=int(world.now_s * 1000) - 2500)
+    world.books.accepted([Entry(event, "t", b"{}", 0.0, 1, "")])
+    world.books.close()
+    [snapshot] = read_snapshots(world.folder)
+    largest = {stage: found["largestMs"] for stage, found in snapshot["latenciesMs"].items()}
+    assert largest["received_to_stream"] == 1000
+    assert largest["stream_to_child"] == 1000
+    assert largest["child_to_accepted"] == 500
+    assert largest["received_to_accepted"] == 2500
+
+
+def test_the_last_metrics_are_sent_at_the_end_and_once(world: World) -> None:
+    """Closing publishes; closing again (shutdown, then the lost lease) does not."""
+    record = world.record(1)
+    world.books.opened([record])
+    world.accept(record, 0)
+    world.books.close()
+    world.books.close()
+    [body] = world.wire.sent
+    [success] = [one for one in orjson.loads(body)["MetricData"] if one["MetricName"] == "RoutingSuccessCount"]
+    assert success["Values"] == [1.0]
+
+
+def publish(world: World) -> None:
+    world.books._metrics._due = 0.0
+    world.books.tick()
+    world.wire.pump(0.0)
+
+
+def test_a_request_that_fails_is_sent_again_with_the_next(world: World) -> None:
+    """503 from CloudWatch: nothing is lost, the same bytes come again."""
+    world.wire.status = 503
+    publish(world)
+    world.wire.status = 200
+    publish(world)
+    assert world.wire.sent[0] == world.wire.sent[1]
+    assert len(world.wire.sent) == 3
+
+
+def test_a_request_that_is_refused_for_its_content_is_not_sent_for_ever(world: World) -> None:
+    """The same request would be refused again and again: it is given up, counted and logged."""
+    world.wire.status, world.wire.body = 400, b'{"__type":"InvalidParameterValueException"}'
+    publish(world)
+    world.wire.status = 200
+    publish(world)
+    assert len(world.wire.sent) == 2
+    assert world.books._metrics.value("metrics_lost") == 1
+
+
+def test_missing_permission_for_metrics_never_reaches_the_pipeline(world: World) -> None:
+    """AccessDenied is nothing that the events feel: tried again, no exception."""
+    world.wire.status, world.wire.body = 400, b'{"__type":"AccessDeniedException"}'
+    for _ in range(3):
+        publish(world)
+    assert world.books._metrics.value("metrics_lost") == 0
