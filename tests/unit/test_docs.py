@@ -1,5 +1,6 @@
 """The documents say what is so: the configuration reference, the links, the commands that the README names."""
 
+import configparser
 import re
 import sys
 from pathlib import Path
@@ -49,3 +50,15 @@ def test_every_page_of_docs_is_in_the_index() -> None:
         assert not [
             page.name for page in folder.glob("*.md") if page.name != "README.md" and f"({page.name})" not in index
         ]
+
+
+def test_every_dependency_has_its_reason() -> None:
+    """docs/decisions/0007 names each that setup.cfg asks for, and constraints.txt pins it."""
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    wanted = [re.split(r"[ \[<>=]", line)[0] for line in config["options"]["install_requires"].split("\n") if line]
+    reasons = (ROOT / "docs/decisions/0007-dependencies.md").read_text("utf-8")
+    pins = (ROOT / "constraints.txt").read_text("utf-8").lower().replace("_", "-")
+    assert len(wanted) >= 14
+    assert not [name for name in wanted if f"`{name}`" not in reasons]
+    assert not [name for name in wanted if f"\n{name.lower().replace('_', '-')}==" not in pins]
