@@ -84,9 +84,11 @@ class StateDir:
         A restarted worker with the same name takes its leases up again at once; one with a new name would wait until
         they expire (and, in KCL 3, until the dead leader's lock does, which is minutes).
         """
+        host = socket.gethostname()
         known = self.read(WORKER_ID).strip()
-        if not known:
-            known = f"{socket.gethostname()}-{secrets.token_hex(8)}"
+        # A folder that was copied to another host must not make two workers of one name: both would read one shard.
+        if known.rpartition("-")[0] != host:
+            known = f"{host}-{secrets.token_hex(8)}"
             self.write(WORKER_ID, known)
         return known
 

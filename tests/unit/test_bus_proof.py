@@ -114,6 +114,14 @@ def test_the_worker_keeps_its_name_where_the_folder_stays(tmp_path: Path) -> Non
     assert names[0] == names[1] != names[2]
 
 
+def test_a_folder_copied_to_another_host_makes_another_worker(tmp_path: Path) -> None:
+    """Two workers of one name would both read one shard."""
+    (tmp_path / "worker-id").write_text("another-host-0123456789abcdef")
+    with StateDir(tmp_path) as state:
+        assert not state.worker_id().startswith("another-host-")
+        assert state.worker_id() == state.worker_id()
+
+
 def test_two_supervisors_cannot_share_a_folder(tmp_path: Path) -> None:
     """They would be one worker twice; the second is told so in one line."""
     with StateDir(tmp_path), pytest.raises(SettingsError, match="STREAM_ROUTER_STATE_DIR: another `consume`"):
