@@ -8,9 +8,10 @@ from typing import Any
 
 from stream_router.receiver import answers
 from stream_router.receiver.answers import Response
-from stream_router.receiver.auth import RefusedError, Verifier
+from stream_router.receiver.auth import Verifier
 from stream_router.receiver.batcher import Batcher
 from stream_router.receiver.body import BodyReader, NoBodyError
+from stream_router.receiver.headers import RefusedError
 from stream_router.receiver.health import Health
 from stream_router.receiver.intake import Intake, ProblemError, Sealed
 from stream_router.receiver.memory import RecentIds

@@ -13,12 +13,10 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from stream_router.receiver import secrets
+from stream_router.receiver.headers import BAD_SIGNATURE, STALE, Headers, RefusedError, delivery_id, single
 from stream_router.receiver.secrets import Secrets
 from stream_router.settings import Receiver, SettingsError, split_host_port
 
-BAD_SIGNATURE = "bad_signature"
-STALE = "stale"
-MAX_ID_CHARS = 256
 MAX_SIGNATURES = 16
 """Signatures of one Standard Webhooks header that are looked at; a sender that rotates its keys sends two."""
 MILLISECONDS_FROM = 10**11
@@ -26,21 +24,6 @@ MILLISECONDS_FROM = 10**11
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD = re.compile(r"(\{id\}|\{timestamp\}|\{body\})")
-
-
-class RefusedError(Exception):
-    """The sender is not known; `code` is `bad_signature` or `stale`."""
-
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code
-
-
-class Headers(Protocol):
-    """The part of granian's headers that is used; names in lower case."""
-
-    def get_all(self, key: str, /) -> list[str]: ...
-    def __contains__(self, key: str, /) -> bool: ...
 
 
 class Verifier(Protocol):
@@ -86,12 +69,12 @@ class Signed:
     def verify(self, headers: Headers, body: bytes, now_s: float) -> str | None:
         """The delivery id of a body whose signature is good and fresh."""
         layout = self._layout
-        delivery_id = _delivery_id(headers, layout.id_header)
-        if self._signs_id and delivery_id is None:
+        identity = delivery_id(headers, layout.id_header)
+        if self._signs_id and identity is None:
             raise RefusedError(BAD_SIGNATURE)
-        timestamp = _single(headers, layout.timestamp_header) if layout.timestamp_header else ""
-        signatures = self._signatures(_single(headers, layout.header))
-        message = self._message(delivery_id or "", timestamp, body)
+        timestamp = single(headers, layout.timestamp_header) if layout.timestamp_header else ""
+        signatures = self._signatures(single(headers, layout.header))
+        message = self._message(identity or "", timestamp, body)
         good = False
         for key in self._keys.live:
             expected = layout.encode(self._mac(key, message)).encode()
@@ -101,7 +84,7 @@ class Signed:
             raise RefusedError(BAD_SIGNATURE)
         if layout.timestamp_header and abs(now_s - _seconds(timestamp)) > self._window_s:
             raise RefusedError(STALE)
-        return delivery_id
+        return identity
 
     def _mac(self, key: bytes, message: bytes) -> bytes:
         """HMAC from a state prepared once a key: half the time of `hmac.digest`, and short bodies keep the GIL."""
@@ -121,12 +104,12 @@ class Signed:
             bare = [text.lower() for text in bare]
         return [text.encode() for text in bare]
 
-    def _message(self, delivery_id: str, timestamp: str, body: bytes) -> bytes:
+    def _message(self, identity: str, timestamp: str, body: bytes) -> bytes:
         """What the sender signed."""
         pieces = self._pieces
         if pieces == [b"{body}"]:
             return body
-        values = {b"{id}": delivery_id.encode(), b"{timestamp}": timestamp.encode(), b"{body}": body}
+        values = {b"{id}": identity.encode(), b"{timestamp}": timestamp.encode(), b"{body}": body}
         return b"".join([values.get(piece, piece) for piece in pieces])
 
 
@@ -140,7 +123,7 @@ class Token:
 
     def verify(self, headers: Headers, body: bytes, now_s: float) -> str | None:
         """The delivery id of a request that carries a live secret. The body is not looked at."""
-        kind, _, value = _single(headers, "authorization").partition(" ")
+        kind, _, value = single(headers, "authorization").partition(" ")
         if kind.lower() != self._kind:
             raise RefusedError(BAD_SIGNATURE)
         presented = secrets.digest(self._plain(value.strip()))
@@ -149,7 +132,7 @@ class Token:
             good |= hmac.compare_digest(presented, token)
         if not good:
             raise RefusedError(BAD_SIGNATURE)
-        return _delivery_id(headers, self._id_header)
+        return delivery_id(headers, self._id_header)
 
     def _plain(self, value: str) -> bytes:
         if self._kind == "bearer":
@@ -172,24 +155,7 @@ class Anyone:
 
     def verify(self, headers: Headers, body: bytes, now_s: float) -> str | None:
         """The delivery id, where a header for it is set."""
-        return _delivery_id(headers, self._id_header)
-
-
-def _single(headers: Headers, name: str) -> str:
-    """The value of a header that must be there once: a second one could be read by somebody else."""
-    values = headers.get_all(name)
-    if len(values) != 1:
-        raise RefusedError(BAD_SIGNATURE)
-    return values[0]
-
-
-def _delivery_id(headers: Headers, name: str | None) -> str | None:
-    if name is None or name not in headers:
-        return None
-    value = _single(headers, name)
-    if len(value) > MAX_ID_CHARS:
-        raise RefusedError(BAD_SIGNATURE)
-    return value or None
+        return delivery_id(headers, self._id_header)
 
 
 def _seconds(timestamp: str) -> float:

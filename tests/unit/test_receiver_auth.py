@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from stream_router.receiver import auth
-from stream_router.receiver.auth import RefusedError
+from stream_router.receiver.headers import RefusedError
 from stream_router.settings import Receiver, SettingsError
 from tests.receiver_kit import KEY, Headers
 

@@ -1,0 +1,40 @@
+"""Reads the headers that say who sends: each once or not at all, anything odd refused."""
+
+from typing import Protocol
+
+BAD_SIGNATURE = "bad_signature"
+STALE = "stale"
+MAX_ID_CHARS = 256
+
+
+class RefusedError(Exception):
+    """The sender is not known; `code` is `bad_signature` or `stale`."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Headers(Protocol):
+    """The part of granian's headers that is used; names in lower case."""
+
+    def get_all(self, key: str, /) -> list[str]: ...
+    def __contains__(self, key: str, /) -> bool: ...
+
+
+def single(headers: Headers, name: str) -> str:
+    """The value of a header that must be there once: a second one could be read by somebody else."""
+    values = headers.get_all(name)
+    if len(values) != 1:
+        raise RefusedError(BAD_SIGNATURE)
+    return values[0]
+
+
+def delivery_id(headers: Headers, name: str | None) -> str | None:
+    """The delivery id in the header `name`; None where there is no such header, or nothing in it."""
+    if name is None or name not in headers:
+        return None
+    value = single(headers, name)
+    if len(value) > MAX_ID_CHARS:
+        raise RefusedError(BAD_SIGNATURE)
+    return value or None
