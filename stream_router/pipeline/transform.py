@@ -100,7 +100,7 @@ class Transform:
         except TypeError:  # the only thing that orjson cannot write of what it has read is deep nesting
             text = deep.dumps({**detail, "metadata": self._plain_metadata})
         size_bytes = (self._fixed_bytes.get(event_type) or _fixed_bytes(event_type)) + len(text)
-        return Entry(event, event_type, text, time_s, size_bytes, conversation_id or "")
+        return Entry(event.without_body(), event_type, text, time_s, size_bytes, conversation_id or "")
 
     def _masked(self, masking: Policy, valid: Valid) -> Valid:
         """The same with the sender's parts masked. Whatever goes wrong, the event is not sent."""
