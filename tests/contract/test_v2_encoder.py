@@ -1,0 +1,124 @@
+"""Our CBOR against botocore's own serializer and parser for `eventbridgev2`."""
+
+import datetime as dt
+from typing import Any
+
+import botocore.session
+import cbor2
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream_router.outcomes import ACCEPTED, Answer, of_put_events_v2
+from stream_router.pipeline import wire
+from stream_router.pipeline.transform import SOURCE
+from stream_router.records import Entry
+from tests.fakes import event
+
+BUS = "arn:aws:events:us-east-1:123456789012:event-busv2/bus/abcdefghijklmnopqrstuvwxy"
+
+
+class _Caught(Exception):  # noqa: N818 - not an error
+    pass
+
+
+@pytest.fixture(scope="module")
+def client() -> Any:
+    session = botocore.session.Session()
+    session.set_credentials("AKIDEXAMPLE", "secret")
+    return session.create_client("eventbridgev2", region_name="us-east-1")
+
+
+def botocore_body(client: Any, operation: str, **arguments: Any) -> bytes:
+    """What botocore would send."""
+    sent: list[bytes] = []
+
+    def catch(request: Any, **_: Any) -> None:
+        sent.append(request.body)
+        raise _Caught
+
+    client.meta.events.register_last("before-send", catch, unique_id="catch")
+    try:
+        getattr(client, operation)(**arguments)
+    except _Caught:
+        pass
+    finally:
+        client.meta.events.unregister("before-send", unique_id="catch")
+    return sent[0]
+
+
+TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=300)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(TEXT, TEXT, st.integers(0, 4_000_000_000_000), TEXT, st.booleans()), min_size=1, max_size=25),
+    st.booleans(),
+)
+def test_our_body_says_what_botocores_says(
+    client: Any, rows: list[tuple[str, str, int, str, bool]], grouped: bool
+) -> None:
+    """The same entries, serialized by botocore and by us, decode to the same request."""
+    entries, theirs = [], []
+    for number, (detail_type, detail, time_ms, key, from_delivery) in enumerate(rows):
+        one = event(number)._replace(id_from="delivery" if from_delivery else "content")
+        entries.append(Entry(one, detail_type, detail.encode(), time_ms / 1000, 1, key[:128]))
+        place = f"shard-1:{one.record.sequence_number}:0:0"
+        metadata = {"DeduplicationId": one.event_id if from_delivery else place}
+        if grouped:
+            metadata["EventGroupId"] = key[:128]
+        theirs.append(
+            {
+                "Source": SOURCE,
+                "DetailType": detail_type,
+                "Detail": detail,
+                "Time": dt.datetime.fromtimestamp(time_ms / 1000, dt.UTC),
+                "SystemMetadata": metadata,
+            }
+        )
+    ours = cbor2.loads(wire.V2Encoder(BUS, "shard-1", grouped=grouped).put_events(entries))
+    expected = cbor2.loads(botocore_body(client, "put_events", EventBusArn=BUS, Entries=theirs))
+    for mine, other in zip(ours["Entries"], expected["Entries"], strict=True):
+        assert abs((mine.pop("Time") - other.pop("Time")).total_seconds()) < 0.001
+    assert ours == expected
+
+
+def test_describe_event_bus_is_botocores(client: Any) -> None:
+    """The question for the bus is byte for byte botocore's."""
+    assert wire.describe_event_bus(BUS) == botocore_body(client, "describe_event_bus", EventBusArn=BUS)
+
+
+def test_a_long_conversation_id_still_groups() -> None:
+    """EventGroupId takes 128 characters: a longer id is hashed, the same every time."""
+    assert wire.group_id("c" * 128) == "c" * 128
+    assert len(wire.group_id("c" * 129)) == 64
+    assert wire.group_id("c" * 129) == wire.group_id("c" * 129)
+
+
+def parsed_by_botocore(client: Any, body: bytes) -> dict[str, Any]:
+    model = client.meta.service_model.operation_model("PutEvents")
+    parser = botocore.session.Session().get_component("response_parser_factory").create_parser("smithy-rpc-v2-cbor")
+    headers = {"smithy-protocol": "rpc-v2-cbor", "content-type": "application/cbor"}
+    parsed: dict[str, Any] = parser.parse(
+        {"headers": headers, "status_code": 200, "body": body, "context": {}}, model.output_shape
+    )
+    return parsed
+
+
+def test_answers_are_read_as_botocore_reads_them(client: Any) -> None:
+    """Published and deduplicated entries are accepted, the failed one has its code, as botocore's parser finds them."""
+    body = cbor2.dumps(
+        {
+            "FailedEntryCount": 1,
+            "Entries": [
+                {"EventId": "1", "SuccessCode": "PUBLISHED"},
+                {"SuccessCode": "DEDUPLICATED"},
+                {"ErrorCode": "ThrottlingException", "ErrorMessage": "slow down"},
+            ],
+        }
+    )
+    theirs = parsed_by_botocore(client, body)
+    ours = of_put_events_v2(Answer(200, body, {}, "", 0.1), 3)
+    assert isinstance(ours, list)
+    assert ours[:2] == [ACCEPTED, ACCEPTED]
+    assert [outcome.code for outcome in ours] == [entry.get("ErrorCode", "") for entry in theirs["Entries"]]
