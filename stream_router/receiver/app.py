@@ -90,20 +90,23 @@ class App:
             events = self._seal(body, delivery_id)
         except (NoBodyError, RefusedError, ProblemError) as error:
             return _refusal(error)
-        if await self._store(events, delivery_id is not None, arrived_s):
+        if events and delivery_id is None:
+            stored = await self._batcher.submit(events, arrived_s)
+        else:
+            stored = await self._store(events, arrived_s)
+        if stored:
             return answers.accepted([event.identity for event in events])
         self._stats.events_refused += len(events)
         return answers.UNAVAILABLE
 
-    async def _store(self, events: list[Sealed], may_repeat: bool, arrived_s: float) -> bool:
-        """Whether all events are stored. A delivery seen before is; a copy of one that is on its way waits for it.
+    async def _store(self, events: list[Sealed], arrived_s: float) -> bool:
+        """Whether all events of a delivery with an id are stored.
 
+        A delivery seen before is; a copy of one that is on its way waits for it.
         The first event's id stands for the whole delivery: it covers the delivery id and every byte of the body.
         """
         if not events:
             return True
-        if not may_repeat:
-            return await self._batcher.submit(events, arrived_s)
         first = events[0].identity
         if self._recent.seen(first, arrived_s):
             self._stats.duplicates += 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Coroutine
 from typing import Any, Protocol
 
 from granian.rsgi import ProtocolClosed, ProtocolError  # type: ignore[attr-defined]
@@ -41,26 +42,18 @@ class BodyReader:
         self._loop = loop
         self._max_bytes = max_bytes
         self._timeout_s = timeout_s
+        self._whole_up_to_bytes = min(WHOLE_UP_TO_BYTES, max_bytes)
         self._reading_bytes = 0
         self._arriving: dict[Any, float] = {}
         self._sweeper: asyncio.TimerHandle | None = None
 
-    async def read(self, http: Http, length: str | None) -> bytes:
+    def read(self, http: Http, length: str | None) -> Coroutine[Any, Any, bytes]:
         """The whole body; `length` is the Content-Length header. Raises NoBodyError."""
-        size = _size(length)
-        if size is not None and size > self._max_bytes:
-            raise NoBodyError(answers.TOO_LARGE)
-        try:
-            if size is not None and size <= WHOLE_UP_TO_BYTES:
-                return await self._whole(http)
-            async with asyncio.timeout(self._timeout_s):
-                return await self._counted(http, size)
-        except TimeoutError:
-            raise NoBodyError(answers.CUT) from None
-        except (ProtocolClosed, ProtocolError):
-            raise NoBodyError(answers.BROKEN_OFF) from None
+        if length is not None and length.isascii() and length.isdigit() and int(length) <= self._whole_up_to_bytes:
+            return self._small(http)
+        return self._large(http, length)
 
-    async def _whole(self, http: Http) -> bytes:
+    async def _small(self, http: Http) -> bytes:
         """Hyper holds the sender to its Content-Length, so this cannot grow."""
         arriving = http()
         self._arriving[arriving] = self._loop.time() + self._timeout_s
@@ -69,10 +62,24 @@ class BodyReader:
         try:
             body: bytes = await arriving
         except asyncio.CancelledError:
-            raise TimeoutError from None
+            raise NoBodyError(answers.CUT) from None
+        except (ProtocolClosed, ProtocolError):
+            raise NoBodyError(answers.BROKEN_OFF) from None
         finally:
             del self._arriving[arriving]
         return body
+
+    async def _large(self, http: Http, length: str | None) -> bytes:
+        size = _size(length)
+        if size is not None and size > self._max_bytes:
+            raise NoBodyError(answers.TOO_LARGE)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._counted(http, size)
+        except TimeoutError:
+            raise NoBodyError(answers.CUT) from None
+        except (ProtocolClosed, ProtocolError):
+            raise NoBodyError(answers.BROKEN_OFF) from None
 
     def _sweep(self) -> None:
         """Cut the bodies that take too long. One timer for all: a timer a request would cost more than its MAC."""
@@ -88,8 +95,8 @@ class BodyReader:
         """Read a small body that nobody wants: closing on unread bytes would reset the answer away."""
         size = _size(length)
         if size and size <= WHOLE_UP_TO_BYTES:
-            with contextlib.suppress(TimeoutError, ProtocolClosed, ProtocolError):
-                await self._whole(http)
+            with contextlib.suppress(NoBodyError):
+                await self._small(http)
 
     async def _counted(self, http: Http, announced: int | None) -> bytes:
         """Granian ends its iteration with one empty chunk, and shows a broken body (or a trailer) as one more."""

@@ -33,7 +33,7 @@ DRAIN_S = 7.0
 """Most that a stop waits for requests that are in; a body that comes slower is cut off."""
 CALLS_END_S = 1.0
 PUBLISH_EVERY_S = 0.25
-YOUNG_OBJECTS = 10_000
+YOUNG_OBJECTS = 50_000
 """Allocations between two looks of the garbage collector: at 20,000 requests a second the default of 700 means dozens
 of looks a second at objects that are all in use."""
 
