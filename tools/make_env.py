@@ -25,7 +25,7 @@ def main() -> None:
         make_venv(target)
     say(f"installing the pinned packages into {target} (a few minutes the first time)")
     pip(python, "install", "--upgrade", *BUILD_TOOLS)
-    pip(python, "install", "--no-build-isolation", "-e", f"{ROOT}[local,dev]")
+    pip(python, "install", "--no-build-isolation", "-e", f"{ROOT}[local,dev,bench]")
     prove_daemon(python)
     say("the environment is ready")
 
