@@ -2,7 +2,7 @@
 
 A child that dies takes the JVM and so every shard of the host with it, and the record comes again. A shard whose child
 died three times at one checkpoint is handled carefully: one event at a time, each noted on disk while it is at work.
-The one that was at work at the next death is the culprit.
+The one that was at work at two deaths in a row is the culprit: one death alone may have come from outside.
 """
 
 from pathlib import Path
@@ -32,6 +32,7 @@ class Life(BaseModel):
     deaths: int = 0
     alive: bool = True
     at_work: Place | None = None
+    suspect: Place | None = None
     culprits: list[Place] = []
 
 
@@ -86,8 +87,11 @@ class CrashGuard:
             return Life(checkpoint=checkpoint)
         life = Life(checkpoint=checkpoint, culprits=before.culprits)
         if before.alive and before.at_work:
-            life.culprits.append(before.at_work)
             life.deaths = before.deaths
+            if before.at_work == before.suspect:
+                life.culprits.append(before.at_work)
+            else:
+                life.suspect = before.at_work
         elif before.checkpoint == checkpoint:
             life.deaths = before.deaths + before.alive
         return life

@@ -121,7 +121,7 @@ def run(folder: Path, records: int, seed: int, kills: int) -> tuple[int, Settled
 def check_copies(lines: list[dict[str, Any]], lives: int) -> None:
     """Copies come from kills and from answers that nobody heard. Dead are poison, and what was at work in a death.
 
-    After three deaths at one checkpoint the event at work, or the record being opened, is taken for the culprit.
+    After three deaths at one checkpoint, what is at work at two deaths in a row is taken for the culprit.
     """
     took = [line for line in lines if line["operation"] == "PutEvents" and line["verdict"] in TOOK]
     unheard = sum(1 for line in took if line["verdict"] == "accepted_then_dropped")
