@@ -16,6 +16,9 @@ from stream_router.errors import Reason
 from stream_router.records import DeadLetter, Event, Record
 
 VERSION = 1
+_SEALED_HEAD = re.compile(
+    rb'\{"v":1,"id":"([0-9a-f]{32})","idFrom":"(delivery|content)","receivedAt":(\d{1,14}),"body":'
+)
 _YEAR_10000_MS = 253_402_300_800_000
 _STREAM_SCHEME = "stream"
 _IDENTITY = re.compile(r"[0-9a-f]{32}")
@@ -146,7 +149,10 @@ def _foreign(record: Record, line: int, raw: bytes, body: object, index: int) ->
 
 
 def unread(record: Record, line: int, raw: bytes) -> Event:
-    """An event known by its bytes alone, which nobody has parsed."""
+    """An event known by its bytes alone, which nobody has parsed; who it is stands at the head of our own envelopes."""
+    if head := _SEALED_HEAD.match(raw):
+        identity, id_from, received_at = (part.decode() for part in head.groups())
+        return Event(record, line, raw, identity, id_from, int(received_at), None)
     return _foreign(record, line, raw, None, 0)
 
 

@@ -217,3 +217,10 @@ def test_too_deep_an_array_is_a_dead_letter() -> None:
 def test_an_unread_event_is_known_by_its_bytes() -> None:
     """What nobody has parsed has a stable identity all the same."""
     assert envelope.unread(record(b"x"), 0, b"x").event_id == event_id("stream", None, 0, b"x")
+
+
+def test_an_unread_envelope_keeps_its_own_identity() -> None:
+    """A sealed line that cannot be parsed safely still says at its head who it is."""
+    line = envelope.seal("a" * 32, "delivery", 1_764_000_000_001, b'{"x":1}')
+    unread = envelope.unread(record(line), 3, line)
+    assert unread[1:6] == (3, line, "a" * 32, "delivery", 1_764_000_000_001)
