@@ -33,7 +33,7 @@ def cpu_s(pid: int) -> float:
 
 def loop(url: str, count: int) -> float:
     """The boto3 loop's CPU, µs an event."""
-    command = [sys.executable, "-m", "benchmarks.boto3_loop", url, str(count)]
+    command = [sys.executable, "-m", "benchmarks.peers.boto3_loop", url, str(count)]
     ran = subprocess.run(command, capture_output=True, check=True, text=True)
     return float(json.loads(ran.stdout)["cpuUs"])
 

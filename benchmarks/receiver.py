@@ -127,7 +127,7 @@ def peer(url: str) -> Iterator[tuple[tuple[str, int], int]]:
         "STREAM_ROUTER_WEBHOOK_SECRETS": KEY,
     }
     arguments = ["--port", str(port), "--no-access-log", "--log-level", "error"]
-    command = [sys.executable, "-m", "uvicorn", "benchmarks.receiver_peer:app", *arguments]
+    command = [sys.executable, "-m", "uvicorn", "benchmarks.peers.receiver_peer:app", *arguments]
     process = subprocess.Popen(command, env=environment)
     try:
         deadline_s = time.monotonic() + 20

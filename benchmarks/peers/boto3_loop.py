@@ -1,6 +1,6 @@
 """The loop that teams write today: pydantic, a dict, boto3's `put_events`, ten entries a call. Prints CPU per event.
 
-`python -m benchmarks.boto3_loop URL EVENTS`
+`python -m benchmarks.peers.boto3_loop URL EVENTS`
 """
 
 import sys
