@@ -5,6 +5,7 @@ What is sent, what must come out, and who an event is, are worked out here anew 
 
 import base64
 import contextlib
+import ctypes
 import hashlib
 import hmac
 import json
@@ -28,6 +29,7 @@ from botocore.config import Config
 REGION = "us-east-1"
 TARGET_ARN = f"arn:aws:sqs:{REGION}:000000000000:out"
 MARK = "SYSTEM_TEST_WORLD"
+_LIBC = ctypes.CDLL(None)
 PROGRAM = str(Path(sys.executable).parent / "stream-router")
 
 
@@ -100,7 +102,12 @@ class World:
         """Start a program; its output goes to a file in the folder."""
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                command, env={**self.environment, **more}, stdout=log, stderr=log, start_new_session=True
+                command,
+                env={**self.environment, **more},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - no thread runs yet
             )
         self.processes.append(process)
         return process
@@ -198,6 +205,11 @@ class World:
         with contextlib.suppress(httpx.TransportError):
             return httpx.get(f"http://127.0.0.1:{self.port}/_ministack/health", timeout=1.0).status_code == 200
         return False
+
+
+def _die_with_parent() -> None:
+    """A test run that is killed leaves no program behind: PR_SET_PDEATHSIG is 1."""
+    _LIBC.prctl(1, signal.SIGKILL)
 
 
 def webhook(number: int, **changes: Any) -> bytes:
