@@ -99,11 +99,13 @@ def test_the_local_command_serves_until_it_is_told(tmp_path: Path) -> None:
     program = Path(sys.executable).parent / "stream-router"
     with (tmp_path / "err").open("w") as errors:
         local = subprocess.Popen([program, "local", "--port", "0"], stdout=subprocess.PIPE, stderr=errors, text=True)
-    assert local.stdout
-    lines = [local.stdout.readline() for _ in range(5)]
-    (url,) = [line.partition("=")[2].strip() for line in lines if "AWS_ENDPOINT_URL" in line]
-    session = boto3.Session("test", "test", region_name=REGION)
-    assert Clients(REGION, url, session).sqs.list_queues()
-    local.send_signal(signal.SIGTERM)
-    assert local.wait(20) == 0
-    local.stdout.close()
+    with local:
+        try:
+            assert local.stdout
+            lines = [local.stdout.readline() for _ in range(5)]
+            (url,) = [line.partition("=")[2].strip() for line in lines if "AWS_ENDPOINT_URL" in line]
+            session = boto3.Session("test", "test", region_name=REGION)
+            assert Clients(REGION, url, session).sqs.list_queues()
+        finally:
+            local.send_signal(signal.SIGTERM)
+        assert local.wait(20) == 0
