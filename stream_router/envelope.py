@@ -8,12 +8,12 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
-from typing import Any, TypeGuard
+from typing import Any
 
 import orjson
 
 from stream_router.errors import Reason
-from stream_router.records import DeadLetter, Event, Record
+from stream_router.records import DeadLetter, Event, Record, new_event
 
 VERSION = 1
 _SEALED_HEAD = re.compile(
@@ -129,17 +129,13 @@ def _from_envelope(record: Record, line: int, raw: bytes, value: dict[str, Any])
     if (
         type(identity) is str
         and _IDENTITY.fullmatch(identity)
-        and _is_time(received_at)
+        and type(received_at) is int
+        and 0 <= received_at < _YEAR_10000_MS
         and (id_from == "delivery" or id_from == "content")  # noqa: PLR1714 - it also tells the type
     ):
-        return Event(record, line, raw, identity, id_from, received_at, value["body"])
+        return new_event((record, line, raw, identity, id_from, received_at, value["body"]))
     event = _foreign(record, line, raw, None, 0)
     return DeadLetter(event, Reason.MALFORMED_JSON, "MalformedEnvelope", "an envelope's field has a wrong form")
-
-
-def _is_time(value: object) -> TypeGuard[int]:
-    """Epoch milliseconds of a year that ISO 8601 can write."""
-    return type(value) is int and 0 <= value < _YEAR_10000_MS
 
 
 def _foreign(record: Record, line: int, raw: bytes, body: object, index: int) -> Event:

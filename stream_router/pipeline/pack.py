@@ -29,13 +29,10 @@ def take(ready: deque[Entry], limits: CallLimits) -> list[Entry]:
     The first entry is taken whatever its size, so that one that became too large for a lowered limit still leaves the
     queue (AWS then refuses it alone).
     """
-    taken: list[Entry] = []
-    room = limits.bytes
-    for _ in range(min(limits.entries, len(ready))):
-        entry = ready.popleft()
-        room -= entry.size_bytes
-        if room < 0 and taken:
-            ready.appendleft(entry)
-            break
-        taken.append(entry)
+    taken = [ready.popleft() for _ in range(min(limits.entries, len(ready)))]
+    size = sum([entry.size_bytes for entry in taken])
+    while size > limits.bytes and len(taken) > 1:
+        last = taken.pop()
+        size -= last.size_bytes
+        ready.appendleft(last)
     return taken

@@ -14,7 +14,7 @@ from stream_router.pipeline.mask import Parts, Policy
 from stream_router.pipeline.rejection import Rejected, mismatch
 from stream_router.pipeline.timestamps import IsoMs
 from stream_router.pipeline.validate import Valid, Validator
-from stream_router.records import DeadLetter, Dropped, Entry, Event, Record
+from stream_router.records import DeadLetter, Dropped, Entry, Event, Record, new_entry
 from stream_router.settings import Consumer
 
 SOURCE = "nice.cxone.webhook"
@@ -100,7 +100,7 @@ class Transform:
         except TypeError:  # the only thing that orjson cannot write of what it has read is deep nesting
             text = deep.dumps({**detail, "metadata": self._plain_metadata})
         size_bytes = (self._fixed_bytes.get(event_type) or _fixed_bytes(event_type)) + len(text)
-        return Entry(event.without_body(), event_type, text, time_s, size_bytes, conversation_id or "")
+        return new_entry((event.without_body(), event_type, text, time_s, size_bytes, conversation_id or ""))
 
     def _masked(self, masking: Policy, valid: Valid) -> Valid:
         """The same with the sender's parts masked. Whatever goes wrong, the event is not sent."""
