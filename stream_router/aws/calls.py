@@ -6,7 +6,6 @@ asyncio loop (the receiver). Nothing here retries: the caller owns every attempt
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 import pycurl
 
@@ -54,7 +53,7 @@ class _Easy:
 
 
 class Calls:
-    """Sends signed calls without blocking. Not thread-safe. A subclass watches the sockets and the timer."""
+    """Sends signed calls without blocking. Not thread-safe. A subclass drives them."""
 
     def __init__(
         self, credentials: Callable[[], Credentials], region: str, ca_bundle: str, max_connections: int = 64
@@ -69,8 +68,6 @@ class Calls:
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, max_connections)
         self._multi.setopt(pycurl.M_PIPELINING, pycurl.PIPE_NOTHING)
-        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
-        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._schedule)
 
     @property
     def in_flight(self) -> int:
@@ -99,14 +96,6 @@ class Calls:
         easy.done, easy.started = done, time.monotonic()
         self._busy[curl] = easy
         self._multi.add_handle(curl)
-
-    def _watch(self, what: int, fd: int, _multi: Any, _data: Any) -> None:
-        """Libcurl says what it waits for on a socket: one of pycurl.POLL_IN, _OUT, _INOUT, _REMOVE."""
-        raise NotImplementedError
-
-    def _schedule(self, timeout_ms: int) -> None:
-        """Libcurl says when it wants to be called though no socket is ready; -1 is never."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Drop every connection. Calls in flight are abandoned: their `done` is never called."""

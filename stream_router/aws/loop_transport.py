@@ -28,6 +28,8 @@ class LoopTransport(Calls):
         self._timer: asyncio.TimerHandle | None = None
         self._watched: dict[int, int] = {}
         super().__init__(credentials, region, ca_bundle, max_connections)
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
+        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._schedule)
 
     async def call(self, target: Target, body: bytes, timeout_s: float) -> Answer:
         """One call, awaited. Cancelling the wait leaves the call to end by itself, its answer unread."""
