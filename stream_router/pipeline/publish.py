@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
+from stream_router import limits
 from stream_router.outcomes import Answer, Outcome, Refusal
 from stream_router.pipeline.dispatch import Dispatcher, GivenUp, Policy
 from stream_router.pipeline.ordering import Lanes
@@ -95,10 +96,13 @@ class Publisher:
         """Whether the bus refused the call for its size; then calls are smaller from now on."""
         if not _ABOUT_SIZE.search(refusal.message) and refusal.code != "Http413":
             return False
-        half = self.size_bytes(items) // 2
-        if half < self.limits.bytes:
-            log.warning("the bus takes smaller calls than documented", extra={"limit_bytes": half})
-            self.limits = self.limits._replace(bytes=max(1, half))
+        refused = self.size_bytes(items)
+        smaller = refused // 2
+        if refused > limits.REQUEST_BYTES_256K:
+            smaller = min(smaller, limits.REQUEST_BYTES_256K)  # what held everywhere before: the likeliest by far
+        if smaller < self.limits.bytes:
+            log.warning("the bus takes smaller calls than documented", extra={"limit_bytes": smaller})
+            self.limits = self.limits._replace(bytes=max(1, smaller))
         return True
 
     def accepted(self, items: Sequence[Entry]) -> None:
