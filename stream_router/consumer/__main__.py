@@ -33,7 +33,7 @@ def main() -> NoReturn:
     logs.start(os.environ.get("STREAM_ROUTER_LOG_LEVEL", "INFO"))
     try:
         configured = settings.load(settings.Consumer)
-        code = _serve(configured, sys.stdin.buffer, sink)
+        code = _serve(configured, protocol.wide_input(), sink)
     except settings.SettingsError as error:
         code = _refuse(error)
     except SystemExit as error:
