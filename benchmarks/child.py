@@ -1,8 +1,8 @@
 """How many events a CPU-second buys in the child, beside the loop that teams write today, in one run.
 
 `python -m benchmarks.child [--events N] [--rounds N] [--json FILE]`. Daemon lines go in over the pipe, signed PutEvents
-calls come out at the sink on loopback; masking is off. Each round runs the loop and the child in turn: a machine whose
-speed drifts drifts for both; the ratio is the figure to read.
+calls come out at the sink on loopback; masking is off but where a row says. Each round runs the loop and the children in
+turn: a machine whose speed drifts drifts for all; the ratio is the figure to read.
 """
 
 import argparse
@@ -38,11 +38,12 @@ def loop(url: str, count: int) -> float:
     return float(json.loads(ran.stdout)["cpuUs"])
 
 
-def child(
-    url: str, count: int, bus: str = "default", lines: int = LINES_PER_RECORD, **environment: str
-) -> dict[str, float]:
+def child(url: str, count: int, bus: str = "default", **environment: str) -> dict[str, float]:
     """The child's CPU and wall time, µs an event, once it is warm."""
-    datas = [b"\n".join(events.envelope(number) for number in range(at, at + lines)) for at in range(0, count, lines)]
+    datas = [
+        b"\n".join(events.envelope(number) for number in range(at, at + LINES_PER_RECORD))
+        for at in range(0, count, LINES_PER_RECORD)
+    ]
     batches = [datas[at : at + RECORDS_PER_BATCH] for at in range(0, len(datas), RECORDS_PER_BATCH)]
     with Child(url, None, STREAM_ROUTER_EVENT_BUS=bus, STREAM_ROUTER_CHECKPOINT_S="5", **environment) as running:
         running.initialize()
@@ -61,27 +62,29 @@ def child(
     return {"cpuUs": used / count * 1e6, "wallUs": wall / count * 1e6}
 
 
+CHILDREN: dict[str, tuple[str, dict[str, str]]] = {
+    "classic bus, 10 a call": ("default", {}),
+    "v2 bus, 25 a call": (V2_BUS, {}),
+    "classic bus, default masking policy": ("default", {"STREAM_ROUTER_MASKING": "default"}),
+    "v2 bus, default masking policy": (V2_BUS, {"STREAM_ROUTER_MASKING": "default"}),
+}
+
+
 def ratios(sink: SinkProcess, count: int, rounds: int) -> dict[str, object]:
     """Loop and children in turn; CPU per event and the ratio of the loop's to each child's."""
-    rows: dict[str, list[float]] = {
-        "boto3 loop": [],
-        "child, classic bus, 10 a call": [],
-        "child, v2 bus, 25 a call": [],
-    }
+    rows: dict[str, list[float]] = {"boto3 loop": [], **{name: [] for name in CHILDREN}}
     for number in range(rounds):
         rows["boto3 loop"].append(loop(sink.url, count // 8))
-        rows["child, classic bus, 10 a call"].append(child(sink.url, count)["cpuUs"])
-        rows["child, v2 bus, 25 a call"].append(child(sink.url, count, V2_BUS)["cpuUs"])
-        sink.reset()
-        print(
-            f"round {number + 1}:", ", ".join(f"{name} {found[-1]:.1f} µs" for name, found in rows.items()), flush=True
-        )
+        for name, (bus, environment) in CHILDREN.items():
+            sink.reset()  # or the v2 bus would know the copies
+            rows[name].append(child(sink.url, count, bus, **environment)["cpuUs"])
+        print(f"round {number + 1}:", ", ".join(f"{found[-1]:.1f}" for found in rows.values()), "µs", flush=True)
     base = rows["boto3 loop"]
     result: dict[str, object] = {}
     for name, found in rows.items():
-        pairs = [one / other for one, other in zip(base, found, strict=True)]
-        result[name] = {"cpuUsPerEvent": statistics.median(found), "timesTheLoop": statistics.median(pairs)}
-        print(f"{name:32} {statistics.median(found):7.1f} µs an event, {statistics.median(pairs):5.2f} times the loop")
+        times = statistics.median(one / other for one, other in zip(base, found, strict=True))
+        result[name] = {"cpuUsPerEvent": round(statistics.median(found), 2), "timesTheLoop": round(times, 2)}
+        print(f"{name:36} {statistics.median(found):6.1f} µs an event, {times:5.2f} times the loop")
     return result
 
 
