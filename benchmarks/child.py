@@ -1,8 +1,8 @@
 """How many events a CPU-second buys in the child, beside the loop that teams write today, in one run.
 
 `python -m benchmarks.child [--events N] [--rounds N] [--json FILE]`. Daemon lines go in over the pipe, signed PutEvents
-calls come out at the sink on loopback; masking is off but where a row says. Each round runs the loop and the children in
-turn: a machine whose speed drifts drifts for all; the ratio is the figure to read.
+calls come out at the sink on loopback; masking is off but where a row says. Each round runs the loop and the children
+in turn: a machine whose speed drifts drifts for all; the ratio is the figure to read.
 """
 
 import argparse
