@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, NoReturn
 
@@ -22,6 +23,7 @@ log = logging.getLogger("stream_router.shard")
 EX_SOFTWARE = 70
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 KEEP_BYTES = 32 * 1024 * 1024  # the most that glibc takes as a threshold on 64 bits
+LOOK_FOR_PARENT_S = 0.5
 STUCK_AFTER_S = 120.0
 """A main loop that shows no life for so long is hung (the daemon's own time-out stays unset, DESIGN 3.8)."""
 
@@ -30,9 +32,10 @@ def main() -> NoReturn:
     """Serve the daemon until it closes the channel. Whatever goes wrong ends the process: the records come again."""
     sink = protocol.private_output()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    logs.start(os.environ.get("STREAM_ROUTER_LOG_LEVEL", "INFO"))
+    logs.start("INFO")
     try:
         configured = settings.load(settings.Consumer)
+        logging.getLogger().setLevel(configured.log_level)
         code = _serve(configured, protocol.wide_input(), sink)
     except settings.SettingsError as error:
         code = _refuse(error)
@@ -81,16 +84,16 @@ def _refuse(error: settings.SettingsError) -> int:
     return settings.EX_CONFIG
 
 
-def _die_with(parent: int, ended_well: object) -> None:
+def _die_with(parent: int, ended_well: Callable[[], None]) -> None:
     """Leave at once when the daemon dies: an orphan must send nothing more, another worker may own the shard."""
     try:
-        handle = os.pidfd_open(parent)
+        select.select([os.pidfd_open(parent)], [], [])
     except ProcessLookupError:
         pass
-    else:
-        select.select([handle], [], [])
-    if callable(ended_well):
-        ended_well()
+    except OSError:  # an old kernel, or a sandbox that forbids it
+        while os.getppid() == parent:
+            threading.Event().wait(LOOK_FOR_PARENT_S)
+    ended_well()
     os._exit(os.EX_TEMPFAIL)
 
 

@@ -240,12 +240,13 @@ def test_an_orphan_ends_at_once(sink: SinkProcess, tmp_path: Path) -> None:
     assert ready, "the orphan lives on"
 
 
-def test_bad_settings_end_with_78_and_one_line(sink: SinkProcess, tmp_path: Path) -> None:
+@pytest.mark.parametrize("variable", ["STREAM_ROUTER_MAX_ENTRIES", "STREAM_ROUTER_LOG_LEVEL"])
+def test_bad_settings_end_with_78_and_one_line(sink: SinkProcess, tmp_path: Path, variable: str) -> None:
     """A bad value stops the child before it speaks; the line names the variable, and the supervisor finds it."""
-    with Child(sink.url, tmp_path, STREAM_ROUTER_MAX_ENTRIES="many") as child:
+    with Child(sink.url, tmp_path, **{variable: "many"}) as child:
         assert child.process.wait(20) == 78
     line = (tmp_path / "stderr").read_text()
-    assert line.startswith("STREAM_ROUTER_MAX_ENTRIES: ")
+    assert line.startswith(f"{variable}: ")
     assert line.count("\n") == 1
     assert (tmp_path / "fatal").read_text() == line
 
