@@ -23,7 +23,6 @@ REGIONS_256K = frozenset(
 )
 """Malaysia, New Zealand, Thailand, Taipei, Mexico: field test of 2026-03-28; China: its own documentation."""
 
-SOURCE_MAX_CHARS = 256
 DETAIL_TYPE_MAX_CHARS = 128
 """Source: EventBridge API reference, PutEventsRequestEntry."""
 
@@ -35,8 +34,7 @@ INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
 RULE_NAME_MAX_CHARS = 64
 EVENT_PATTERN_MAX_CHARS = 4096
-EVENT_PATTERN_DEFAULT_QUOTA = 2048
-"""Source: model `events` (PutRule); eb-quota for the default quota."""
+"""Source: model `events` (PutRule)."""
 
 # --- Kinesis ----------------------------------------------------------------------------------------------------
 KINESIS_RECORD_BYTES = 1_048_576

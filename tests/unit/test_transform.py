@@ -1,44 +1,12 @@
 """The transform: one event to one entry, or to the reason why it cannot be one."""
 
-from typing import Any
-
 import orjson
 import pytest
 
-from stream_router.envelope import open_record, seal
 from stream_router.errors import Reason
 from stream_router.pipeline.transform import SOURCE, Transform
-from stream_router.records import DeadLetter, Dropped, Entry, Event, Record
-from stream_router.settings import Consumer
-
-IDENTITY = "0123456789abcdef0123456789abcdef"
-RECEIVED_MS = 1_795_512_601_007
-NOW_MS = 1_795_512_602_999.4
-BODY: dict[str, Any] = {
-    "interactionId": "int-1",
-    "conversationId": "conv-1",
-    "eventType": "conversation.updated",
-    "timestamp": "2026-11-24T10:30:00.123+01:00",
-    "payload": {"queue": "München", "n": 9_007_199_254_740_993},
-}
-
-
-def consumer(**changes: Any) -> Consumer:
-    """Settings without the environment."""
-    given = {"AWS_REGION": "eu-central-1", "SQS_DLQ_URL": "https://sqs.invalid/q", **changes}
-    return Consumer.model_validate(given)
-
-
-def event(body: object) -> Event:
-    """The event of a sealed body; bytes are taken as they are."""
-    text = body if isinstance(body, bytes) else orjson.dumps(body)
-    (found,) = open_record(Record(seal(IDENTITY, "delivery", RECEIVED_MS, text), 1))
-    assert isinstance(found, Event)
-    return found
-
-
-def transform(body: object, **changes: Any) -> Entry | DeadLetter | Dropped:
-    return Transform(consumer(**changes), lambda: NOW_MS)(event(body))
+from stream_router.records import DeadLetter, Dropped, Entry
+from tests.events import BODY, IDENTITY, consumer, event, transform
 
 
 def test_entry_is_the_contracts() -> None:
