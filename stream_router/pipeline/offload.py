@@ -23,6 +23,11 @@ class Upload(NamedTuple):
     then: Callable[[], None]
 
 
+def is_slim(entry: Entry) -> bool:
+    """Whether an entry's payload is in S3 already; a sender's own key of that name in its payload is no reference."""
+    return "payloadRef" in orjson.loads(entry.detail)
+
+
 class Offload:
     """Stores objects in one bucket; each callback runs once S3 has answered 200 for its object, never before."""
 

@@ -297,7 +297,7 @@ def test_a_copy_is_published_once_on_a_v2_bus(sink: SinkProcess, tmp_path: Path)
 
 def test_an_oversize_payload_goes_by_claim_check(sink: SinkProcess, tmp_path: Path) -> None:
     """With a bucket an event that no call can carry is published with a reference, its payload exact in S3."""
-    payload = {"text": "ü" * 700_000}
+    payload = {"text": "ü" * 700_000, "payloadRef": "the sender's own"}
     with Child(sink.url, tmp_path, STREAM_ROUTER_OFFLOAD_BUCKET="bucket") as child:
         child.initialize()
         child.process_batch([envelope(1, payload=payload), envelope(2)])
