@@ -60,7 +60,8 @@ class ChildBooks:
             key = settings.audit_key.get_secret_value().encode() if settings.audit_key else None
             self._audit = AuditLog(settings.audit_dir / f"{settings.application}.{shard_id}.jsonl", key)
         self._batch: list[Record] = []
-        self._times: list[tuple[int, int, float]] = []
+        self._received_ms: list[int] = []
+        self._of_records: list[Record] = []
         self._accepted: list[tuple[float, int]] = []
         self._before: dict[Counter, int] = dict.fromkeys(_AUDITED, 0)
         self._reasons: collections.Counter[str] = collections.Counter()
@@ -81,20 +82,21 @@ class ChildBooks:
         self._metrics.count("delivered", len(entries))
         self._metrics.call(len(entries))
         self._accepted.append((self._now_s() * 1000, len(entries)))
-        self._times += [
-            (event.received_at_ms, event.record.arrived_at_ms, event.record.opened_at_ms)
-            for event in [entry.event for entry in entries]
-        ]
-        if len(self._times) >= TIMES_MAX:
+        events = [entry.event for entry in entries]
+        self._received_ms += [event.received_at_ms for event in events]
+        self._of_records += [event.record for event in events]
+        if len(self._received_ms) >= TIMES_MAX:
             self._reckon()
 
     def _reckon(self) -> None:
         """The latencies of what was accepted since the last time, all at once."""
-        if not self._times:
+        if not self._accepted:
             return
-        received, arrived, opened = np.array(self._times, dtype=np.float64).T
+        received = np.array(self._received_ms, dtype=np.float64)
+        arrived = np.array([record.arrived_at_ms for record in self._of_records], dtype=np.float64)
+        opened = np.array([record.opened_at_ms for record in self._of_records], dtype=np.float64)
         accepted = np.repeat([at for at, _ in self._accepted], [count for _, count in self._accepted])
-        self._times, self._accepted = [], []
+        self._received_ms, self._of_records, self._accepted = [], [], []
         self._metrics.latency("received_to_stream", arrived - received)
         self._metrics.latency("stream_to_child", opened - arrived)
         self._metrics.latency("child_to_accepted", accepted - opened)
