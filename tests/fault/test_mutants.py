@@ -57,7 +57,10 @@ MUTANTS = {
     ),
     "a 5xx is bisected": Mutant("errors.py", "if status < 500 and CODES", "if CODES", matrix("strikes_whole")),
     "the stream is bisected into the queue": Mutant(
-        "pipeline/dispatch.py", "elif alone and self._is_culprit(items[0], now):", "elif alone:", matrix("validation")
+        "pipeline/dispatch.py",
+        "elif alone and self._is_culprit(items[0], now):",
+        "elif alone:",
+        ("tests/unit/test_dispatch.py",),
     ),
     "an outage buries": Mutant(
         "pipeline/dispatch.py",
@@ -108,25 +111,25 @@ MUTANTS = {
         ("tests/property/test_watermark.py",),
     ),
     "the clock is not corrected": Mutant(
-        "aws/transport.py",
+        "aws/calls.py",
         "self.skew_s = skew if abs(skew) > SKEW_NOTICED_S else 0.0",
         "pass",
         ("tests/integration/test_transport.py",),
     ),
     "TLS is not verified": Mutant(
-        "aws/transport.py",
+        "aws/calls.py",
         "curl.setopt(pycurl.CAINFO, self._ca_bundle)",
         "curl.setopt(pycurl.SSL_VERIFYPEER, 0)",
         ("tests/integration/test_transport.py",),
     ),
     "any host's certificate will do": Mutant(
-        "aws/transport.py",
+        "aws/calls.py",
         "curl.setopt(pycurl.CAINFO, self._ca_bundle)",
         "curl.setopt(pycurl.CAINFO, self._ca_bundle); curl.setopt(pycurl.SSL_VERIFYHOST, 0)",
         ("tests/integration/test_transport.py",),
     ),
     "the session token is left out": Mutant(
-        "aws/transport.py",
+        "aws/calls.py",
         "        if credentials.token:\n",
         "        if False:\n",
         ("tests/contract/test_signatures.py",),
@@ -197,12 +200,18 @@ def test_a_mistake_is_noticed(copy: Path, name: str) -> None:
     mutant = MUTANTS[name]
     path = copy / "stream_router" / mutant.path
     good = path.read_text("utf-8")
-    assert good.count(mutant.old) == 1, "the mutant no longer fits the code: renew it"
     path.write_text(good.replace(mutant.old, mutant.new), "utf-8")
     try:
         assert run(copy, mutant.tests) == 1
     finally:
         path.write_text(good, "utf-8")
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_mistake_can_still_be_made(name: str) -> None:
+    """What a row changes stands in the code, once: else the row has to be renewed."""
+    mutant = MUTANTS[name]
+    assert (ROOT / "stream_router" / mutant.path).read_text("utf-8").count(mutant.old) == 1
 
 
 def test_there_are_enough_mutants() -> None:
