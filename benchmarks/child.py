@@ -31,9 +31,9 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def loop(url: str, count: int) -> float:
-    """The boto3 loop's CPU, µs an event."""
-    command = [sys.executable, "-m", "benchmarks.peers.boto3_loop", url, str(count)]
+def peer(name: str, url: str, count: int) -> float:
+    """The CPU of a program in `benchmarks.peers`, µs an event."""
+    command = [sys.executable, "-m", f"benchmarks.peers.{name}", url, str(count)]
     ran = subprocess.run(command, capture_output=True, check=True, text=True)
     return float(json.loads(ran.stdout)["cpuUs"])
 
@@ -62,6 +62,10 @@ def child(url: str, count: int, bus: str = "default", **environment: str) -> dic
     return {"cpuUs": used / count * 1e6, "wallUs": wall / count * 1e6}
 
 
+BASE = "boto3 loop"
+PEERS = {BASE: ("boto3_loop", 8), "bare libraries, 10 a call": ("bare_pipe", 1)}
+"""Module, and the part of the events that it gets: the loop is slow."""
+
 CHILDREN: dict[str, tuple[str, dict[str, str]]] = {
     "classic bus, 10 a call": ("default", {}),
     "v2 bus, 25 a call": (V2_BUS, {}),
@@ -72,14 +76,15 @@ CHILDREN: dict[str, tuple[str, dict[str, str]]] = {
 
 def ratios(sink: SinkProcess, count: int, rounds: int) -> dict[str, object]:
     """Loop and children in turn; CPU per event and the ratio of the loop's to each child's."""
-    rows: dict[str, list[float]] = {"boto3 loop": [], **{name: [] for name in CHILDREN}}
+    rows: dict[str, list[float]] = {name: [] for name in (*PEERS, *CHILDREN)}
     for number in range(rounds):
-        rows["boto3 loop"].append(loop(sink.url, count // 8))
+        for name, (module, share) in PEERS.items():
+            rows[name].append(peer(module, sink.url, count // share))
         for name, (bus, environment) in CHILDREN.items():
             sink.reset()  # or the v2 bus would know the copies
             rows[name].append(child(sink.url, count, bus, **environment)["cpuUs"])
         print(f"round {number + 1}:", ", ".join(f"{found[-1]:.1f}" for found in rows.values()), "µs", flush=True)
-    base = rows["boto3 loop"]
+    base = rows[BASE]
     result: dict[str, object] = {}
     for name, found in rows.items():
         times = statistics.median(one / other for one, other in zip(base, found, strict=True))

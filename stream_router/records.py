@@ -66,10 +66,6 @@ class Event(NamedTuple):
     received_at_ms: int
     body: object
 
-    def without_body(self) -> "Event":
-        """The same, its parsed body let go: it costs less to free while it is in the caches (benchmarks/child.py)."""
-        return new_event((*self[:6], None))
-
     def settle(self) -> None:
         """Say that this event is settled: accepted by the bus, or stored as a dead letter."""
         self.record.settle(self.line)

@@ -31,21 +31,21 @@ def show(policy: Policy, sample: bytes) -> list[Shown]:
     `sample` is what a Kinesis record may hold: one JSON document, or one a line. Raises ValueError, quoting nothing,
     where a line is no JSON object.
     """
-    validate = Validator(mapping.load(None).shapes)
+    validator = Validator(mapping.load(None).shapes)
     shown: list[Shown] = []
     for found in open_record(Record(sample.strip(), 0)):
         if isinstance(found, DeadLetter):
             raise ValueError(found.message)  # noqa: TRY004 - no argument is wrong, the sample is
-        parts = _parts(validate, found)
+        parts = _parts(validator, found)
         shown += _Tracer(policy).object(parts, "", policy.start, None, policy.allowed)
     return shown
 
 
-def _parts(validate: Validator, event: Event) -> Parts:
+def _parts(validator: Validator, event: Event) -> Parts:
     if type(event.body) is not dict:
         raise ValueError("the sample holds something that is no JSON object")
     try:
-        valid = validate(event)
+        valid = validator.read(event)
     except Rejected:
         return {"payload": event.body}
     parts = {"originalEventId": valid[0], "conversationId": valid[1], "payload": valid[5]}

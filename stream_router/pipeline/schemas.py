@@ -52,9 +52,9 @@ class StreamRecord(TypedDict):
     contactId: Id
 
 
-def _check(kind: Any) -> Callable[[Any], Any]:
+def _check(kind: Any) -> Callable[[Any], dict[str, Any]]:
     """A function that gives a value's known fields, or raises ValidationError: the adapter's own at half its cost."""
-    check: Callable[[Any], Any] = TypeAdapter(kind).validator.validate_python
+    check: Callable[[Any], dict[str, Any]] = TypeAdapter(kind).validator.validate_python
     return check
 
 

@@ -13,7 +13,8 @@ _MILLISECONDS_FROM = 100_000_000_000
 """A number from here on counts milliseconds: as seconds it would be the year 5138, as milliseconds it is 1973."""
 
 _DATE_AND_HOUR_CHARS = 13
-_CANONICAL_CHARS = 24
+_CANONICAL_MARKS = "--T::."  # of 2026-11-24T09:30:00.123Z, every third character from the first hyphen on
+_from_iso = datetime.fromisoformat
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -34,13 +35,11 @@ def to_utc(value: object, zone: tzinfo | None) -> tuple[str, float]:
     """
     if type(value) is str:
         try:
-            moment = datetime.fromisoformat(value)
+            moment = _from_iso(value)
         except ValueError:
             return _from_unusual(value, zone)
-        if len(value) == _CANONICAL_CHARS and value[4:20:3] == "--T::." and value[23] == "Z":
-            time_s = moment.timestamp()
-            if time_s >= 0:
-                return value, time_s
+        if value[4:20:3] == _CANONICAL_MARKS and value[23:] == "Z" and (time_s := moment.timestamp()) >= 0:
+            return value, time_s
         if len(value) < _DATE_AND_HOUR_CHARS or _NUMBER.fullmatch(value):
             return _from_unusual(value, zone)  # a date alone is no time; digits alone are no date
         return _from_moment(moment, zone)
@@ -58,7 +57,7 @@ def _from_unusual(value: str, zone: tzinfo | None) -> tuple[str, float]:
         return _from_moment(parsedate_to_datetime(text), UTC)
     if _DATE_AND_TIME.fullmatch(text):
         text = re.sub(r" ?(?:z|Z|UTC|GMT)$", "+00:00", text).replace(" +", "+").replace(" -", "-")
-        return _from_moment(datetime.fromisoformat(text.upper()), zone)
+        return _from_moment(_from_iso(text.upper()), zone)
     raise ValueError("is no known form of a timestamp")
 
 
@@ -93,7 +92,8 @@ class IsoMs:
         self._second = self._epoch_ms = -1
         self._prefix = self._text = ""
 
-    def __call__(self, epoch_ms: int) -> str:
+    def text(self, epoch_ms: int) -> str:
+        """As `iso` writes it."""
         if epoch_ms == self._epoch_ms:
             return self._text
         second, milli = divmod(epoch_ms, 1000)

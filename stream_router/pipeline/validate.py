@@ -1,13 +1,13 @@
 """Chooses an event's shape, checks the event against it, and finds our five fields in it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
 from stream_router.pipeline import exact, timestamps
 from stream_router.pipeline.rejection import Rejected, mismatch
-from stream_router.pipeline.schemas import MISSING, OUR_FIELDS, Path, Shape, check_fields, find, put
+from stream_router.pipeline.schemas import MISSING, OUR_FIELDS, Path, Shape, Source, check_fields, find, put
 from stream_router.records import Event
 
 Valid = tuple[str | None, str | None, str, str, float, dict[str, Any], dict[str, Any] | None]
@@ -17,25 +17,29 @@ is made per event."""
 
 
 class Validator:
-    """Callable: an `Event` to what it says. `shapes` are tried in order."""
+    """Finds out what an event says. `shapes` are tried in order."""
 
     def __init__(self, shapes: Sequence[Shape]) -> None:
         self._shapes = tuple(shapes)
-        self._first = shapes[0]
-        self._first_keys = None if shapes[0].deeper else shapes[0].keys
+        first = self._shapes[0]
+        # A body that passes for the default shape's fields has every key that the shape is known by.
+        self._quick = first if first.fields is None and not first.deeper and first.keys <= OUR_FIELDS else None
 
-    def __call__(self, event: Event) -> Valid:
-        """Raises Rejected with a reason that quotes nothing of the event."""
+    def read(self, event: Event) -> Valid:
+        """What `event` says. Raises Rejected with a reason that quotes nothing of the event."""
         body = event.body
         if type(body) is not dict:
             raise mismatch("NotAnObject", "the event is not a JSON object")
         exact.check(event)
-        quick = self._first_keys
-        shape = self._first if quick is not None and quick <= body.keys() else self.shape_of(body)
-        try:
-            fields = check_fields(body) if shape.fields is None else _mapped(shape, body)
-        except ValidationError as error:
-            raise _wrong(shape, error) from None
+        shape = self._quick
+        if shape is not None:
+            try:
+                fields = check_fields(body)
+            except ValidationError:
+                shape = None
+        if shape is None:
+            shape = self.shape_of(body)
+            fields = _fields(shape, body)
         try:
             timestamp, time_s = timestamps.to_utc(fields["timestamp"], shape.zone)
         except (ValueError, OverflowError) as error:
@@ -103,18 +107,25 @@ def _wrong(shape: Shape, error: ValidationError) -> Rejected:
     return mismatch("WrongType", f"{shape.name}: {name}: {first['msg']}")
 
 
-def _mapped(shape: Shape, body: dict[str, Any]) -> dict[str, Any]:
-    """Our fields of an event in another shape. Raises ValidationError."""
+def _fields(shape: Shape, body: dict[str, Any]) -> dict[str, Any]:
+    """Our fields of an event of `shape`. Raises Rejected where one is missing or of a wrong type."""
+    try:
+        return check_fields(body if shape.fields is None else _mapped(shape, shape.fields, body))
+    except ValidationError as error:
+        raise _wrong(shape, error) from None
+
+
+def _mapped(shape: Shape, sources: Mapping[str, Source], body: dict[str, Any]) -> dict[str, Any]:
+    """What `body`, in another shape, has for our fields, unchecked. Raises ValidationError."""
     if shape.schema is not None:
         shape.schema(body)
     mapped: dict[str, Any] = {}
-    for name, source in (shape.fields or {}).items():
+    for name, source in sources.items():
         found = (find(body, path) for path in source.paths)
         value = next((value for value in found if value is not MISSING and value is not None), source.default)
         if value is not MISSING:
             mapped[name] = value
-    fields: dict[str, Any] = check_fields(mapped)
-    return fields
+    return mapped
 
 
 def _extensions(body: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
