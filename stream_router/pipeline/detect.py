@@ -6,7 +6,6 @@ They are patterns with checks (Luhn, mod 97), no language model: tests/data/dete
 
 import ipaddress
 import re
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 from stream_router.pipeline.detect_numbers import cards, ibans
@@ -91,8 +90,8 @@ DETECTORS: dict[str, Detector] = {
 """By name, in the order in which they run: what is sure first."""
 
 
-def finder(names: Sequence[str]) -> Callable[[str, Counter[str]], str]:
-    """A function that replaces in a text what the named detectors find (`[EMAIL]` …) and counts it.
+def finder(names: Sequence[str]) -> Callable[[str, list[str]], str]:
+    """A function that replaces in a text what the named detectors find (`[EMAIL]` …) and says so.
 
     What it gives back holds nothing that it would find again. Raises RuntimeError where that cannot be reached.
     """
@@ -100,13 +99,13 @@ def finder(names: Sequence[str]) -> Callable[[str, Counter[str]], str]:
         (f"detect.{name}", f"[{name.upper()}]", detector) for name, detector in DETECTORS.items() if name in names
     ]
 
-    def find(text: str, counts: Counter[str]) -> str:
+    def find(text: str, hits: list[str]) -> str:
         for _ in range(_ROUNDS_MAX):
             before = text
             for name, placeholder, detector in chosen:
                 spans = detector(text)
                 if spans:
-                    counts[name] += len(spans)
+                    hits += [name] * len(spans)
                     text = replaced(text, spans, placeholder)
             if text is before:
                 return text

@@ -4,17 +4,19 @@ A policy's paths begin at the parts of an entry's Detail that come from the send
 `conversationId`, `originalEventId`. The first rule of the policy that a value's path fits decides about it.
 """
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from stream_router.pipeline.actions import GONE, Action, is_mask
+from stream_router.pipeline.actions import GONE, REDACTED, Action, is_mask, redact
 from stream_router.pipeline.paths import Automaton, State, Step, Token
 
 ROOTS = ("payload", "extensions", "conversationId", "originalEventId")
 Parts = dict[str, Any]
-Find = Callable[[str, Counter[str]], str]
-"""Free text to the same with what was found in it replaced; counts by what was found."""
+Hits = list[str]
+"""What was done, by name, once for each time it was done: a list takes that at half the cost of counting."""
+
+Find = Callable[[str, Hits], str]
+"""Free text to the same with what was found in it replaced; adds what was found."""
 
 
 class Rule(NamedTuple):
@@ -59,42 +61,40 @@ class Policy:
         self.payload_only = allow is None and not any(step.ends for step in at_top.values())
         """Whether the policy says nothing of the parts as such: an event without extensions can take `mask_payload`."""
 
-    def mask(self, parts: Parts, counts: Counter[str]) -> Parts:
-        """The parts, masked; the given ones are not touched. Adds to `counts` how often each action ran.
+    def mask(self, parts: Parts, hits: Hits) -> Parts:
+        """The parts, masked; the given ones are not touched. Adds to `hits` each action that ran.
 
         Raises whatever goes wrong: the caller then sends nothing of the event.
         """
-        masked: Parts = self._object(parts, self.start, None, counts)
-        return masked if self.allowed is None else self._pruned_parts(masked, self.allowed, counts)
+        masked: Parts = self._object(parts, self.start, None, hits)
+        return masked if self.allowed is None else self._pruned_parts(masked, self.allowed, hits)
 
-    def mask_payload(self, payload: dict[str, Any], counts: Counter[str]) -> dict[str, Any]:
+    def mask_payload(self, payload: dict[str, Any], hits: Hits) -> dict[str, Any]:
         """`mask` of a payload by itself, at less cost; only where `payload_only`."""
-        return self._object(payload, self._payload_state, None, counts)
+        return self._object(payload, self._payload_state, None, hits)
 
     def top_step(self, part: str) -> list[Rule]:
         """The rules that fit a part as a whole; the policy's reader refuses those that would leave no object."""
         return [self._rules[at] for at in self.start.keys[part].ends]
 
-    def _object(self, value: dict[str, Any], state: State, find: Find | None, counts: Counter[str]) -> dict[str, Any]:
-        """The hot loop: most keys of most events are named by no rule and hold no object."""
+    def _object(self, value: dict[str, Any], state: State, find: Find | None, hits: Hits) -> dict[str, Any]:
+        """The hot loop: most keys of most events are named by no rule and hold no object; most masks are `redact`."""
         keys, masked = state.keys, None
+        new: Any
         passed_over = state.unnamed if find is None and not state.unnamed.ends else None
         for key, item in value.items():
             step = keys[key]
-            if step is passed_over:
-                kind = type(item)
-                if kind is dict:
-                    new = item if step[1] is None else self._object(item, step[1], None, counts)
-                elif kind is list:
-                    new = item if step[1] is None else self._array(item, step[1], None, counts)
-                else:
+            if step is passed_over or not (step[0] or find):
+                kind, below = type(item), step[1]
+                if (kind is not dict and kind is not list) or below is None:
                     continue
+                new = self._object(item, below, None, hits) if kind is dict else self._array(item, below, None, hits)
             elif step[2] is not None:
                 name, action = step[2]
-                counts[name] += 1
-                new = action(item)
+                hits.append(name)
+                new = REDACTED if action is redact and item is not None else action(item)
             else:
-                new = self._act(item, step, find, counts)
+                new = self._act(item, step, find, hits)
             if new is not item:
                 if masked is None:
                     masked = value.copy()
@@ -104,7 +104,7 @@ class Policy:
                     masked[key] = new
         return value if masked is None else masked
 
-    def _array(self, value: list[Any], state: State, find: Find | None, counts: Counter[str]) -> list[Any]:
+    def _array(self, value: list[Any], state: State, find: Find | None, hits: Hits) -> list[Any]:
         step = state.element
         if not step[0] and find is None:
             for item in value:
@@ -112,32 +112,32 @@ class Policy:
                     break
             else:
                 return value
-        masked = [self._act(item, step, find, counts) for item in value]
+        masked = [self._act(item, step, find, hits) for item in value]
         return [item for item in masked if item is not GONE]
 
-    def _rest(self, value: Any, state: State | None, find: Find | None, counts: Counter[str]) -> Any:
+    def _rest(self, value: Any, state: State | None, find: Find | None, hits: Hits) -> Any:
         """What no rule acts on: looked into, and searched where a rule above says so."""
         kind = type(value)
         if kind is dict or kind is list:
             if state is None and find is None:
                 return value
             below = state or self.nothing
-            return (self._object if kind is dict else self._array)(value, below, find, counts)
+            return (self._object if kind is dict else self._array)(value, below, find, hits)
         if find is None or (kind is not str and kind is not int):
             return value
         text = value if kind is str else str(value)
-        found = find(text, counts)
+        found = find(text, hits)
         return value if found == text else found
 
-    def _act(self, value: Any, step: Step, find: Find | None, counts: Counter[str]) -> Any:
+    def _act(self, value: Any, step: Step, find: Find | None, hits: Hits) -> Any:
         """Does what the first fitting rule says, or goes on below it."""
         rule = self.rule_for(value, step)
         if rule is None:
-            return self._rest(value, step[1], find, counts)
+            return self._rest(value, step[1], find, hits)
         if rule.action is not None:
-            counts[rule.name] += 1
+            hits.append(rule.name)
             return rule.action(value)
-        return value if rule.find is None else self._rest(value, step[1], rule.find, counts)
+        return value if rule.find is None else self._rest(value, step[1], rule.find, hits)
 
     def rule_for(self, value: Any, step: Step) -> Rule | None:
         """The rule that decides about a value to which `step` led."""
@@ -154,29 +154,29 @@ class Policy:
             return None
         return first.name, first.action
 
-    def _pruned_parts(self, parts: Parts, state: State, counts: Counter[str]) -> Parts:
+    def _pruned_parts(self, parts: Parts, state: State, hits: Hits) -> Parts:
         """Only what is allowed of payload and extensions; the ids always pass."""
         pruned = {}
         for name, value in parts.items():
             if name in ("payload", "extensions"):
                 step = state.keys[name]
-                kept = value if step[0] else self._pruned(value, step[1], counts)
+                kept = value if step[0] else self._pruned(value, step[1], hits)
                 pruned[name] = {} if kept is GONE else kept
             else:
                 pruned[name] = value
         return pruned
 
-    def _pruned(self, value: Any, state: State | None, counts: Counter[str]) -> Any:
+    def _pruned(self, value: Any, state: State | None, hits: Hits) -> Any:
         kept: Any = GONE
         if state is not None and type(value) is dict:
             steps = ((key, item, state.keys[key]) for key, item in value.items())
-            pairs = ((key, item if step[0] else self._pruned(item, step[1], counts)) for key, item, step in steps)
+            pairs = ((key, item if step[0] else self._pruned(item, step[1], hits)) for key, item, step in steps)
             kept = {key: item for key, item in pairs if item is not GONE}
         elif state is not None and type(value) is list:
             step = state.element
-            items = (item if step[0] else self._pruned(item, step[1], counts) for item in value)
+            items = (item if step[0] else self._pruned(item, step[1], hits) for item in value)
             kept = [item for item in items if item is not GONE]
         if kept is GONE or not kept:
-            counts["not_allowed"] += 1
+            hits.append("not_allowed")
             return GONE
         return kept

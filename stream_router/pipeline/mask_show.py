@@ -1,6 +1,5 @@
 """What a policy does to a sample, value by value: before, after, and by which action."""
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -93,11 +92,11 @@ class _Tracer:
         text = str(value) if type(value) is str or type(value) is int else None
         if find is None or text is None:
             return Shown(path, _text(value), _text(value), "")
-        counts: Counter[str] = Counter()
-        found = find(text, counts)
+        hits: list[str] = []
+        found = find(text, hits)
         if found == text:
             return Shown(path, _text(value), _text(value), "")
-        return Shown(path, _text(value), found, ", ".join(sorted(counts)))
+        return Shown(path, _text(value), found, ", ".join(sorted(set(hits))))
 
 
 def _text(value: Any) -> str:

@@ -5,7 +5,6 @@ It costs hundreds of times what the built-in detectors do (docs/masking.md), and
 
 import importlib
 import re
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,8 +19,8 @@ def finder(
     language: str,
     where: str,
     load: Callable[[str], Any] = importlib.import_module,
-) -> Callable[[str, Counter[str]], str]:
-    """A function that replaces in a text what Presidio finds, as `[EMAIL_ADDRESS]`, and counts it.
+) -> Callable[[str, list[str]], str]:
+    """A function that replaces in a text what Presidio finds, as `[EMAIL_ADDRESS]`, and says so.
 
     `entities` are Presidio's names (none: all it knows). Raises SettingsError, naming `where`, if Presidio is not
     installed, has no model for the language, or knows an entity not.
@@ -39,13 +38,13 @@ def finder(
         raise SettingsError(f"{where}.detectors: presidio knows no {unknown[0]}; it knows {', '.join(sorted(known))}")
     chosen = list(entities) or None
 
-    def find(text: str, counts: Counter[str]) -> str:
+    def find(text: str, hits: list[str]) -> str:
         for _ in range(_ROUNDS_MAX):
             spans = _spans(engine.analyze(text=text, language=language, entities=chosen), text)
             if not spans:
                 return text
             for start, end, kind in reversed(spans):
-                counts[f"detect.{kind.lower()}"] += 1
+                hits.append(f"detect.{kind.lower()}")
                 text = f"{text[:start]}[{kind}]{text[end:]}"
         raise RuntimeError("the text keeps yielding finds")
 

@@ -10,7 +10,7 @@ from stream_router import limits
 from stream_router.envelope import correlation_id, open_record, seal
 from stream_router.errors import Reason
 from stream_router.pipeline import deep, mapping, policy
-from stream_router.pipeline.mask import Parts, Policy
+from stream_router.pipeline.mask import Hits, Parts, Policy
 from stream_router.pipeline.rejection import Rejected, mismatch
 from stream_router.pipeline.timestamps import IsoMs
 from stream_router.pipeline.validate import Valid, Validator
@@ -22,6 +22,9 @@ SOURCE = "nice.cxone.webhook"
 
 PIPELINE_ID = "cxone-event-router-v1"
 """Who made the event, in its metadata and in the audit log."""
+
+HITS_MAX = 10_000
+"""Masking's hits wait to be counted, but no more than about so many."""
 
 
 def _fixed_bytes(event_type: str) -> int:
@@ -38,7 +41,8 @@ class Transform:
     def __init__(self, settings: Consumer, now_ms: Callable[[], float]) -> None:
         key = settings.masking_key.get_secret_value().encode() if settings.masking_key else None
         self.policy: Policy | None = policy.load(settings.masking, key)
-        self.masked_counts: Counter[str] = Counter()
+        self._hits: Hits = []
+        self._masked_counts: Counter[str] = Counter()
         self._now_ms = now_ms
         config = mapping.load(settings.config)
         self._validator = Validator(config.shapes)
@@ -110,14 +114,16 @@ class Transform:
         interaction_id, conversation_id, event_type, timestamp, time_s, payload, extensions = valid
         try:
             if masking.payload_only and extensions is None:
-                payload = masking.mask_payload(payload, self.masked_counts)
+                payload = masking.mask_payload(payload, self._hits)
             else:
-                parts = masking.mask(_parts(valid), self.masked_counts)
+                parts = masking.mask(_parts(valid), self._hits)
                 interaction_id, conversation_id = parts.get("originalEventId"), parts.get("conversationId")
                 payload, extensions = parts["payload"], parts.get("extensions")
         except Exception as error:  # noqa: BLE001 - a value that was not masked must not leave, whatever the reason
             code, message = type(error).__name__, "masking failed, so the event is not sent"
             raise Rejected(Reason.MASKING_FAILED, code, message, event_type) from None
+        if len(self._hits) >= HITS_MAX:
+            self._count_hits()
         return interaction_id, conversation_id, event_type, timestamp, time_s, payload, extensions
 
     @property
@@ -127,8 +133,13 @@ class Transform:
 
     def take_masked_counts(self) -> Counter[str]:
         """How often each masking action ran since the last call."""
-        counts, self.masked_counts = self.masked_counts, Counter()
+        self._count_hits()
+        counts, self._masked_counts = self._masked_counts, Counter()
         return counts
+
+    def _count_hits(self) -> None:
+        self._masked_counts.update(self._hits)
+        self._hits.clear()
 
     def dead_letter_raw(self, event: Event) -> bytes:
         """The bytes for a dead letter's `record.data`: the event's own line, masked only if the policy says so.
@@ -139,7 +150,7 @@ class Transform:
             return event.raw
         try:
             whole = event if event.body is not None else _read_again(event)
-            parts = self.policy.mask(_parts(self._read(whole)), Counter())
+            parts = self.policy.mask(_parts(self._read(whole)), [])
             body = self._validator.unmapped(whole.body, parts)
         except Exception as error:  # noqa: BLE001 - see `_masked`
             why = error.code if isinstance(error, Rejected) else type(error).__name__

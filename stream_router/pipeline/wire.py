@@ -16,9 +16,8 @@ _DOUBLE = struct.Struct(">d").pack
 
 def put_events(bus: str, entries: Sequence[Entry]) -> bytes:
     """The body of a classic PutEvents call to `bus` (name or ARN)."""
-    common = {"Source": SOURCE, "EventBusName": bus}
     wired = [
-        {**common, "DetailType": detail_type, "Detail": detail.decode(), "Time": time_s}
+        {"Source": SOURCE, "EventBusName": bus, "DetailType": detail_type, "Detail": detail.decode(), "Time": time_s}
         for _, detail_type, detail, time_s, _, _ in entries
     ]
     return orjson.dumps({"Entries": wired})

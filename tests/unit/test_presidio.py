@@ -1,6 +1,5 @@
 """Presidio as a policy's engine: refused clearly where it is not there, and driven rightly where it is."""
 
-from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -51,17 +50,17 @@ def missing(_: str) -> Any:
 
 def test_finds_are_replaced_once_and_placeholders_left_alone() -> None:
     """Of overlapping finds the surer one counts; a placeholder that looks like a find is none."""
-    counts: Counter[str] = Counter()
+    hits: list[str] = []
     find = presidio.finder([], "en", "here", load)
-    masked = find("Anna Schmidt, a@b.de", counts)
+    masked = find("Anna Schmidt, a@b.de", hits)
     assert masked == "[PERSON], [EMAIL_ADDRESS]"
-    assert find(masked, counts) == masked
-    assert counts == {"detect.person": 1, "detect.email_address": 1}
+    assert find(masked, hits) == masked
+    assert sorted(hits) == ["detect.email_address", "detect.person"]
 
 
 def test_only_named_entities_are_sought() -> None:
     """The policy's `detectors` are Presidio's entities."""
-    assert presidio.finder(["PERSON"], "en", "here", load)("Anna a@b.de", Counter()) == "[PERSON] a@b.de"
+    assert presidio.finder(["PERSON"], "en", "here", load)("Anna a@b.de", []) == "[PERSON] a@b.de"
 
 
 @pytest.mark.parametrize(
