@@ -32,9 +32,8 @@ class Rule(NamedTuple):
     plain_only: bool = False
 
 
-def _was_nested(value: Any) -> bool:
-    """Whether a value is an object or an array, or is what masking made of one."""
-    return type(value) is dict or type(value) is list or is_mask(value)
+_MASKED_BEFORE = Rule("masked before", ())
+"""Decides about a mask whose origin would decide, plain value or nested: so that masking twice is masking once."""
 
 
 class Policy:
@@ -143,7 +142,11 @@ class Policy:
         """The rule that decides about a value to which `step` led."""
         for at in step[0]:
             rule = self._rules[at]
-            if not rule.plain_only or not _was_nested(value):
+            if not rule.plain_only:
+                return rule
+            if is_mask(value):
+                return _MASKED_BEFORE
+            if type(value) is not dict and type(value) is not list:
                 return rule
         return None
 

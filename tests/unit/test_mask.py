@@ -107,6 +107,15 @@ def test_first_rule_that_fits_decides(file: Path) -> None:
     assert masked(file, rules, payload) == {"agent": {"id": 1}, "customer": {"id": "[REDACTED]"}, "list": []}
 
 
+@pytest.mark.parametrize(("plain", "nested"), [("redact", "remove"), ("remove", "redact")])
+def test_a_mask_is_left_alone_where_its_origin_decides(file: Path, plain: str, nested: str) -> None:
+    """Where a rule for plain values stands before another one, nobody can tell whose mask it is: it stays."""
+    compiled = written(file, rule(plain, "**.a", more="plain_only = true") + rule(nested, "**.a"))
+    once = compiled.mask({"payload": {"x": {"a": False}, "y": {"a": {"b": 1}}}}, [])
+    assert len([one for one in ("x", "y") if once["payload"][one]]) == 1
+    assert compiled.mask(once, []) == once
+
+
 def test_plain_only_looks_into_objects(file: Path) -> None:
     """Such a rule masks a text of that name and goes on into an object of that name."""
     rules = rule("redact", "**.message", more="plain_only = true") + rule("redact", "**.text")
