@@ -7,7 +7,6 @@ A Kinesis record holds one or more envelopes, one a line, separated by LF:
 import hashlib
 import json
 import re
-from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -156,8 +155,3 @@ def unread(record: Record, line: int, raw: bytes) -> Event:
 def _unreadable(record: Record, line: int, raw: bytes) -> DeadLetter:
     event = _foreign(record, line, raw, None, 0)
     return DeadLetter(event, Reason.MALFORMED_JSON, "MalformedJson", "the line is not valid JSON")
-
-
-def lines(envelopes: Iterable[bytes]) -> bytes:
-    """Several envelopes as one Kinesis record's data."""
-    return b"\n".join(envelopes)

@@ -103,11 +103,6 @@ CODES: dict[str, Disposition] = {
     **dict.fromkeys(_CONTENT, Disposition.BISECT),
 }
 
-CLOCK_SKEW_CODES = frozenset(
-    {"InvalidSignatureException", "RequestExpired", "RequestTimeTooSkewed", "SignatureDoesNotMatch"}
-)
-"""Codes that a wrong local clock causes; the transport then corrects its signing time from the answer's Date."""
-
 
 def short_code(raw: str) -> str:
     """Strip the namespace and the URL that AWS may put around an error code (`ns#Code:http://…` is `Code`)."""

@@ -7,12 +7,13 @@ wrong with its value, the cure. Values are never quoted, since some are secrets.
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from stream_router import limits
+from stream_router.addresses import HostPort, QueueUrl
 
 EX_CONFIG = 78
 """Exit status of a program that was configured wrongly (sysexits.h)."""
@@ -22,22 +23,6 @@ PREFIX = "STREAM_ROUTER_"
 
 class SettingsError(Exception):
     """A setting is missing or wrong; its text is the one line that the operator sees."""
-
-
-def _host_port(value: str) -> str:
-    host, _, port = value.rpartition(":")
-    if not host or not port.isdigit() or not 0 <= int(port) <= 65535:
-        raise ValueError("is not HOST:PORT")
-    return value
-
-
-HostPort = Annotated[str, AfterValidator(_host_port)]
-
-
-def split_host_port(value: str) -> tuple[str, int]:
-    """`HOST:PORT` (an IPv6 host in brackets) as host and port."""
-    host, _, port = value.rpartition(":")
-    return host.strip("[]"), int(port)
 
 
 class Common(BaseSettings):
@@ -88,10 +73,9 @@ def _profile_region() -> str:
 class Consumer(Common):
     """What `consume` and its children need."""
 
-    sqs_dlq_url: str = Field(
+    sqs_dlq_url: QueueUrl = Field(
         validation_alias="SQS_DLQ_URL",
-        pattern=r"^https?://\S+$",
-        description="set the dead-letter queue's URL; `stream-router setup` makes one and prints the line",
+        description="set the dead-letter queue's URL (a standard queue); `stream-router setup` makes one and prints the line",
     )
     unroutable: Literal["dead-letter", "publish", "drop"] = Field(
         "dead-letter", description="dead-letter, publish or drop"

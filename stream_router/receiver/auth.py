@@ -12,10 +12,11 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from stream_router.addresses import split_host_port
 from stream_router.receiver import secrets
 from stream_router.receiver.headers import BAD_SIGNATURE, STALE, Headers, RefusedError, delivery_id, single
 from stream_router.receiver.secrets import Secrets
-from stream_router.settings import Receiver, SettingsError, split_host_port
+from stream_router.settings import Receiver, SettingsError
 
 MAX_SIGNATURES = 16
 """Signatures of one Standard Webhooks header that are looked at; a sender that rotates its keys sends two."""

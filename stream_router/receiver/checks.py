@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from stream_router.addresses import split_host_port
 from stream_router.aws.endpoints import Target, ca_bundle, put_records, session
 from stream_router.receiver import auth
-from stream_router.settings import Receiver, SettingsError, split_host_port
+from stream_router.settings import Receiver, SettingsError
 
 SPARE_FILES = 256
 """Open files that a worker needs beside its senders' connections."""

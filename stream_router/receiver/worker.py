@@ -12,6 +12,7 @@ from granian.constants import HTTPModes, SSLProtocols
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
+from stream_router.addresses import split_host_port
 from stream_router.aws.credentials import CredentialSource
 from stream_router.aws.endpoints import session
 from stream_router.aws.loop_transport import LoopTransport
@@ -25,7 +26,7 @@ from stream_router.receiver.intake import Intake
 from stream_router.receiver.secrets import FOLLOW_EVERY_S
 from stream_router.receiver.spill import Spill
 from stream_router.receiver.stats import Row, Stats
-from stream_router.settings import Receiver, split_host_port
+from stream_router.settings import Receiver
 
 log = logging.getLogger(__name__)
 

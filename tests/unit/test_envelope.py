@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from stream_router import envelope
-from stream_router.envelope import correlation_id, event_id, lines, open_record, seal, split_array
+from stream_router.envelope import correlation_id, event_id, open_record, seal, split_array
 from stream_router.errors import Reason
 from stream_router.records import DeadLetter, Event, Record
 
@@ -83,7 +83,7 @@ def test_line_breaks_between_tokens_become_spaces() -> None:
 def test_a_record_holds_several_envelopes_in_order() -> None:
     """Lines keep their places; a last LF adds nothing."""
     sealed = [seal(event_id("s", str(n), 0, b"{}"), "delivery", NOW_MS, b'{"n":%d}' % n) for n in range(5)]
-    for data in (lines(sealed), lines(sealed) + b"\n", b"\n" + lines(sealed) + b"\r\n\n"):
+    for data in (b"\n".join(sealed), b"\n".join(sealed) + b"\n", b"\n" + b"\n".join(sealed) + b"\r\n\n"):
         found = events(data)
         assert [event.body for event in found] == [{"n": n} for n in range(5)]
         assert [event.line for event in found] == list(range(5))
@@ -96,7 +96,7 @@ def test_one_bad_line_kills_only_itself(bad: bytes, place: int) -> None:
     good = seal(ID, "delivery", NOW_MS, b"{}")
     data = [good, good, good]
     data[place] = bad
-    opened = record(lines(data))
+    opened = record(b"\n".join(data))
     found = open_record(opened)
     assert [type(one) for one in found] == [DeadLetter if at == place else Event for at in range(3)]
     letter = found[place]

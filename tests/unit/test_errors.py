@@ -2,8 +2,7 @@
 
 import pytest
 
-from stream_router import errors
-from stream_router.errors import CODES, Disposition, of_call, of_entry, short_code
+from stream_router.errors import Disposition, of_call, of_entry, short_code
 
 DATA = ["MalformedDetail", "InvalidArgument", "RedactionFailure", "NotAuthorizedForDetailTypeException"]
 ENTRY = ["InternalFailure", "SomethingNew", ""]
@@ -17,6 +16,9 @@ SYSTEMIC = [
     "ExpiredTokenException",
     "UnrecognizedClientException",
     "InvalidSignatureException",
+    "RequestExpired",
+    "RequestTimeTooSkewed",
+    "SignatureDoesNotMatch",
     "MissingAuthenticationTokenException",
     "ResourceNotFoundException",
     "QueueDoesNotExist",
@@ -66,11 +68,6 @@ def test_a_whole_call_is_never_buried_for_an_entrys_code(code: str) -> None:
 def test_too_large_a_call_is_halved() -> None:
     """HTTP 413 has no AWS code, and means the size."""
     assert of_call("Http413", 413) is Disposition.BISECT
-
-
-def test_clock_skew_codes_are_systemic() -> None:
-    """A wrong clock holds; it is nobody's data."""
-    assert {CODES[code] for code in errors.CLOCK_SKEW_CODES} == {Disposition.HOLD}
 
 
 @pytest.mark.parametrize(

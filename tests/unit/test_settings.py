@@ -5,7 +5,7 @@ import os
 import pytest
 from pydantic_settings import BaseSettings
 
-from stream_router import settings
+from stream_router import addresses
 from stream_router.cxone.settings import Cxone
 from stream_router.settings import Consumer, Receiver, SettingsError, Setup, load
 
@@ -28,6 +28,7 @@ BAD: list[tuple[type[BaseSettings], str, str]] = [
     (Consumer, "SQS_DLQ_URL", UNSET),
     (Consumer, "SQS_DLQ_URL", "arn:aws:sqs:us-east-1:123456789012:dead"),
     (Consumer, "SQS_DLQ_URL", "https://sqs/with a space"),
+    (Consumer, "SQS_DLQ_URL", "https://sqs.us-east-1.amazonaws.com/123456789012/dead.fifo"),
     (Consumer, "STREAM_ROUTER_STREAM", "no/slash"),
     (Consumer, "STREAM_ROUTER_STREAM", "s" * 129),
     (Consumer, "STREAM_ROUTER_APPLICATION", "ab"),
@@ -212,4 +213,4 @@ def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_host_and_port_are_split(text: str, host: str, port: int) -> None:
     """IPv6 hosts stand in brackets."""
-    assert settings.split_host_port(text) == (host, port)
+    assert addresses.split_host_port(text) == (host, port)
