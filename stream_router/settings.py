@@ -75,7 +75,7 @@ class Consumer(Common):
 
     sqs_dlq_url: QueueUrl = Field(
         validation_alias="SQS_DLQ_URL",
-        description="set the dead-letter queue's URL (a standard queue); `stream-router setup` makes one and prints the line",
+        description="set the dead-letter queue's URL (standard, not FIFO); `stream-router setup` makes one",
     )
     unroutable: Literal["dead-letter", "publish", "drop"] = Field(
         "dead-letter", description="dead-letter, publish or drop"

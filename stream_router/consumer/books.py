@@ -124,13 +124,14 @@ class ChildBooks:
         delta = {counter: now[counter] - self._before[counter] for counter in _AUDITED}
         self._before = now
         reasons, self._reasons = self._reasons, collections.Counter()
+        masked = self._transform.take_masked_counts()
         if self._audit is None:
             return
         events = sum(record.events for record in batch)
         found: dict[str, Any] = {"deadLetters": dict(reasons), "masking": self._transform.masking}
         found.update({str(counter): change for counter, change in delta.items()})
         if self._transform.policy:
-            found["masked"] = dict(self._transform.take_masked_counts())
+            found["masked"] = dict(masked)
         doubts = []
         if len(batch) != records or any(record.unsettled for record in batch):
             doubts.append("events_unsettled")

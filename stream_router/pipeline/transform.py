@@ -23,9 +23,6 @@ SOURCE = "nice.cxone.webhook"
 PIPELINE_ID = "cxone-event-router-v1"
 """Who made the event, in its metadata and in the audit log."""
 
-HITS_MAX = 10_000
-"""Masking's hits wait to be counted, but no more than about so many."""
-
 
 def _fixed_bytes(event_type: str) -> int:
     """What an entry counts besides its Detail."""
@@ -42,7 +39,6 @@ class Transform:
         key = settings.masking_key.get_secret_value().encode() if settings.masking_key else None
         self.policy: Policy | None = policy.load(settings.masking, key)
         self._hits: Hits = []
-        self._masked_counts: Counter[str] = Counter()
         self._now_ms = now_ms
         config = mapping.load(settings.config)
         self._validator = Validator(config.shapes)
@@ -79,9 +75,16 @@ class Transform:
         return DeadLetter(event, Reason.UNROUTABLE, "UnroutableEventType", message, event_type=event_type)
 
     def _entry(self, event: Event, valid: Valid) -> Entry:
-        if self.policy is not None:
-            valid = self._masked(self.policy, valid)
         interaction_id, conversation_id, event_type, timestamp, time_s, payload, extensions = valid
+        masking = self.policy
+        if masking is not None:
+            try:
+                if masking.payload_only and extensions is None:
+                    payload = masking.mask_payload(payload, self._hits)
+                else:
+                    interaction_id, conversation_id, payload, extensions = self._masked(masking, valid)
+            except Exception as error:  # noqa: BLE001 - a value that was not masked must not leave, whatever the reason
+                raise _masking_failed(event_type, error) from None
         record, line, raw, event_id, id_from, received_at_ms, _ = event
         detail = {
             "correlationId": correlation_id(event_id),
@@ -100,31 +103,22 @@ class Transform:
         }
         if extensions:
             detail["extensions"] = extensions
-        try:
-            text = orjson.dumps(detail)
-        except TypeError:  # the only thing that orjson cannot write of what it has read is deep nesting
-            text = deep.dumps({**detail, "metadata": self._plain_metadata})
+        text = self._written(detail)
         size_bytes = (self._fixed_bytes.get(event_type) or _fixed_bytes(event_type)) + len(text)
         # The parsed body is let go here: freeing it costs less while it is in the caches (benchmarks/child.py).
         unparsed = new_event((record, line, raw, event_id, id_from, received_at_ms, None))
         return new_entry((unparsed, event_type, text, time_s, size_bytes, conversation_id or ""))
 
-    def _masked(self, masking: Policy, valid: Valid) -> Valid:
-        """The same with the sender's parts masked. Whatever goes wrong, the event is not sent."""
-        interaction_id, conversation_id, event_type, timestamp, time_s, payload, extensions = valid
+    def _written(self, detail: dict[str, Any]) -> bytes:
         try:
-            if masking.payload_only and extensions is None:
-                payload = masking.mask_payload(payload, self._hits)
-            else:
-                parts = masking.mask(_parts(valid), self._hits)
-                interaction_id, conversation_id = parts.get("originalEventId"), parts.get("conversationId")
-                payload, extensions = parts["payload"], parts.get("extensions")
-        except Exception as error:  # noqa: BLE001 - a value that was not masked must not leave, whatever the reason
-            code, message = type(error).__name__, "masking failed, so the event is not sent"
-            raise Rejected(Reason.MASKING_FAILED, code, message, event_type) from None
-        if len(self._hits) >= HITS_MAX:
-            self._count_hits()
-        return interaction_id, conversation_id, event_type, timestamp, time_s, payload, extensions
+            return orjson.dumps(detail)
+        except TypeError:  # the only thing that orjson cannot write of what it has read is deep nesting
+            return deep.dumps({**detail, "metadata": self._plain_metadata})
+
+    def _masked(self, masking: Policy, valid: Valid) -> tuple[Any, Any, dict[str, Any], dict[str, Any] | None]:
+        """Interaction id, conversation id, payload and extensions, masked. Raises whatever goes wrong."""
+        parts = masking.mask(_parts(valid), self._hits)
+        return parts.get("originalEventId"), parts.get("conversationId"), parts["payload"], parts.get("extensions")
 
     @property
     def masking(self) -> str:
@@ -133,13 +127,9 @@ class Transform:
 
     def take_masked_counts(self) -> Counter[str]:
         """How often each masking action ran since the last call."""
-        self._count_hits()
-        counts, self._masked_counts = self._masked_counts, Counter()
-        return counts
-
-    def _count_hits(self) -> None:
-        self._masked_counts.update(self._hits)
+        counts = Counter(self._hits)
         self._hits.clear()
+        return counts
 
     def dead_letter_raw(self, event: Event) -> bytes:
         """The bytes for a dead letter's `record.data`: the event's own line, masked only if the policy says so.
@@ -172,6 +162,11 @@ def _parts(valid: Valid) -> Parts:
     if valid[6]:
         parts["extensions"] = valid[6]
     return parts
+
+
+def _masking_failed(event_type: str, error: Exception) -> Rejected:
+    message = "masking failed, so the event is not sent"
+    return Rejected(Reason.MASKING_FAILED, type(error).__name__, message, event_type)
 
 
 def _metadata(region: str, masking: Policy | None) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A shard's books: what the pipeline reports becomes counts, latencies, CloudWatch requests and audit records."""
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -47,7 +48,7 @@ class World:
         self.now_s = 1_767_225_600.0
         self.wire = Wire()
         configured = settings.load(settings.Consumer)
-        transform: Any = SimpleNamespace(policy=None, masking="off")
+        transform: Any = SimpleNamespace(policy=None, masking="off", take_masked_counts=Counter)
         wire: Any = self.wire
         session = endpoints.session("us-east-1")
         self.books = ChildBooks("shardId-0", configured, transform, wire, session, lambda: self.now_s)
