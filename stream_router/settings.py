@@ -118,14 +118,15 @@ class Consumer(Common):
         return min(self.max_request_bytes or limit, limit)
 
 
-class MaskingKey(BaseSettings):
-    """What `mask` needs: the key alone, so that a policy can be tried on any machine."""
+class Mask(BaseSettings):
+    """What `mask` needs: key and shapes alone, so that a policy can be tried on any machine."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, extra="ignore", hide_input_in_errors=True, env_ignore_empty=True
     )
 
     masking_key: SecretStr | None = Field(None, description="the secret key of the policy's hmac action")
+    config: Path | None = Field(None, description="path of a TOML file")
 
 
 class AuditKey(BaseSettings):

@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from stream_router.pipeline import mask_show
+from stream_router.pipeline import mapping, mask_show
 from stream_router.pipeline import policy as policies
-from stream_router.settings import MaskingKey, SettingsError, load
+from stream_router.settings import Mask, SettingsError, load
 
 _TEXT_MAX = 200
 
@@ -18,21 +18,24 @@ _TEXT_MAX = 200
 def run(policy: str, file: Path, console: Console | None = None) -> int:
     """Print a table of every value of the sample in `file`, before and after `policy` (default, or a TOML file).
 
-    Without STREAM_ROUTER_MASKING_KEY a throw-away key hashes. Returns 0, or 1 where the sample is no JSON.
-    Raises SettingsError for a policy that is wrong and a sample that cannot be read.
+    The sample is read by the shapes of STREAM_ROUTER_CONFIG, as the consumer reads events. Without
+    STREAM_ROUTER_MASKING_KEY a throw-away key hashes. Returns 0, or 1 where the sample is no JSON.
+    Raises SettingsError for a policy or a config that is wrong and a sample that cannot be read.
     """
     console = console or Console()
-    key = load(MaskingKey).masking_key
+    given = load(Mask)
+    key = given.masking_key
     secret = os.urandom(32) if key is None else key.get_secret_value().encode()
     compiled = policies.load(policy, secret)
     if compiled is None:
         raise SettingsError("--policy: off masks nothing; name default or a policy file")
+    shapes = mapping.load(given.config).shapes
     try:
         sample = file.read_bytes()
     except OSError as error:
         raise SettingsError(f"FILE: {file}: cannot be read ({error.strerror}); name a file with JSON events") from None
     try:
-        shown = mask_show.show(compiled, sample)
+        shown = mask_show.show(compiled, shapes, sample)
     except ValueError as error:
         console.print(f"{escape(str(file))}: {escape(str(error))}", style="red")
         return 1

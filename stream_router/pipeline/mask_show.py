@@ -1,16 +1,16 @@
 """What a policy does to a sample, value by value: before, after, and by which action."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import orjson
 
 from stream_router.envelope import open_record
-from stream_router.pipeline import mapping
 from stream_router.pipeline.actions import GONE
 from stream_router.pipeline.mask import Find, Parts, Policy
 from stream_router.pipeline.paths import State, Step
 from stream_router.pipeline.rejection import Rejected
+from stream_router.pipeline.schemas import Shape
 from stream_router.pipeline.validate import Validator
 from stream_router.records import DeadLetter, Event, Record
 
@@ -24,13 +24,13 @@ class Shown(NamedTuple):
     action: str
 
 
-def show(policy: Policy, sample: bytes) -> list[Shown]:
-    """Every value of every event in `sample`, in order. An event that fits no shape is taken as a payload.
+def show(policy: Policy, shapes: Sequence[Shape], sample: bytes) -> list[Shown]:
+    """Every value of every event in `sample`, in order. An event that fits none of `shapes` is taken as a payload.
 
     `sample` is what a Kinesis record may hold: one JSON document, or one a line. Raises ValueError, quoting nothing,
     where a line is no JSON object.
     """
-    validator = Validator(mapping.load(None).shapes)
+    validator = Validator(shapes)
     shown: list[Shown] = []
     for found in open_record(Record(sample.strip(), 0)):
         if isinstance(found, DeadLetter):

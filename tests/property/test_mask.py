@@ -14,6 +14,7 @@ from stream_router.pipeline import policy
 from stream_router.pipeline.detect import DETECTORS, finder
 from stream_router.pipeline.mask import Policy
 from stream_router.pipeline.mask_show import show
+from stream_router.pipeline.schemas import PRESETS
 from stream_router.pipeline.transform import Transform
 from stream_router.records import DeadLetter, Entry
 from tests.events import BODY, NOW_MS, consumer, event
@@ -148,7 +149,7 @@ def test_what_is_shown_of_a_sample_is_what_masking_does(payload: dict[str, Any])
     assert made is not None
     payload = {**payload, "last": 1}
     masked = made.mask({"payload": payload}, [])["payload"]
-    after = [line.after for line in show(made, orjson.dumps(payload)) if line.after is not None]
+    after = [line.after for line in show(made, PRESETS, orjson.dumps(payload)) if line.after is not None]
     assert after == leaves(masked)
 
 

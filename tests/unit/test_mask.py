@@ -324,3 +324,43 @@ def test_report_of_a_broken_sample_ends_1(tmp_path: Path, capsys: pytest.Capture
     sample.write_text("{secret")
     assert mask_report.run("default", sample) == 1
     assert "secret" not in capsys.readouterr().out
+
+
+OWN_SHAPE = """
+[[shapes]]
+name = "acd"
+when = ["acd.id", "kind"]
+[shapes.fields]
+interactionId = "acd.id"
+eventType = "kind"
+timestamp = "when"
+payload = "acd"
+"""
+
+
+def test_report_reads_a_sample_by_the_shapes_of_the_settings(
+    tmp_path: Path, file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A path that masks nothing in what the consumer sends masks nothing in the report either."""
+    body = {"acd": {"id": "1", "phone": "+4917012"}, "kind": "interaction.created", "when": "2026-11-24T09:30:00Z"}
+    file.write_text(HEAD + rule("redact", "payload.acd.phone"))
+    shapes, sample = tmp_path / "shapes.toml", tmp_path / "sample.json"
+    shapes.write_text(OWN_SHAPE)
+    sample.write_bytes(orjson.dumps(body))
+    monkeypatch.setenv("STREAM_ROUTER_CONFIG", str(shapes))
+    sent = Transform(consumer(masking=str(file), config=str(shapes)), lambda: NOW_MS)(event(body))
+    assert isinstance(sent, Entry)
+    assert b"+4917012" in sent.detail
+    assert mask_report.run(str(file), sample) == 0
+    shown = capsys.readouterr().out
+    assert "payload.phone" in shown
+    assert "masked: nothing" in shown
+
+
+def test_report_refuses_a_config_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the consumer does: a report by other shapes than the consumer's would not tell what leaves."""
+    sample = tmp_path / "sample.json"
+    sample.write_text("{}")
+    monkeypatch.setenv("STREAM_ROUTER_CONFIG", str(tmp_path / "nowhere.toml"))
+    with pytest.raises(SettingsError, match=r"STREAM_ROUTER_CONFIG: .* cannot be read"):
+        mask_report.run("default", sample)
