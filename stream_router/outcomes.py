@@ -45,7 +45,7 @@ def epoch_of(http_date: str) -> float:
     """An HTTP date as epoch seconds, 0.0 where it is none."""
     try:
         return email.utils.parsedate_to_datetime(http_date).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
 
 

@@ -156,14 +156,21 @@ class Calls:
         self._multi.remove_handle(curl)
         easy = self._busy.pop(curl)
         done, easy.done = easy.done, None
-        status = 0 if error else int(curl.getinfo(pycurl.RESPONSE_CODE))
-        headers = _headers(easy.header_lines) if status != 200 else {}
-        if status in (400, 403):
-            self._learn_skew(headers)
-        answer = Answer(status, b"".join(easy.body), headers, error, time.monotonic() - easy.started)
+        answer = self._answer(easy, error)
         self._idle.setdefault(easy.target, []).append(easy)
         if done is not None:
             done(answer)
+
+    def _answer(self, easy: _Easy, error: str) -> Answer:
+        status, headers = 0, dict[str, str]()
+        try:
+            status = 0 if error else int(easy.curl.getinfo(pycurl.RESPONSE_CODE))
+            headers = _headers(easy.header_lines) if status != 200 else {}
+            if status in (400, 403):
+                self._learn_skew(headers)
+        except Exception as broken:  # noqa: BLE001 - a stranger's headers: whatever they hold, the call ends in one answer
+            status, headers, error = 0, {}, f"unreadable headers: {type(broken).__name__}"
+        return Answer(status, b"".join(easy.body), headers, error, time.monotonic() - easy.started)
 
     def _learn_skew(self, headers: dict[str, str]) -> None:
         """A refusal may come from a wrong local clock: from then on sign with the service's."""

@@ -83,6 +83,21 @@ def test_retry_after_as_a_date(make: Make) -> None:
     assert waits[1:] == [0.0, 0.0]
 
 
+def test_headers_that_break_their_reader_end_the_call_all_the_same(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever goes wrong while an answer's headers are read, the call ends in one answer and its place is free."""
+
+    def broken(_: str) -> float:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("stream_router.aws.calls.epoch_of", broken)
+    with RawServer(lambda _: answer(403, Date="soon")) as server:
+        transport = make()
+        found = [call(transport, target(server.url))[0] for _ in range(2)]
+        assert server.connections == 1
+    assert [(one.status, one.error) for one in found] == [(0, "unreadable headers: ZeroDivisionError")] * 2
+    assert transport.in_flight == 0
+
+
 def test_silence_ends_at_the_deadline(make: Make) -> None:
     """A server that never answers costs the call's own time-out, and is no answer."""
     with RawServer(lambda _: SILENCE) as server:

@@ -215,3 +215,21 @@ def test_no_retry_after_silences_us_for_long(value: str) -> None:
 def test_a_date_that_is_none_is_zero(text: str) -> None:
     """A Date header from anywhere never raises."""
     assert epoch_of(text) == 0.0
+
+
+@pytest.mark.parametrize(
+    "garbled",
+    [
+        "Mon, 24 Nov 0001 00:00:00 +9999",
+        "Tue, 24 Nov 2026 09:30:00 -9999999999999",
+        "31 Jan 99999999999999999999 09:30:00 GMT",
+        "Tue, 99 Nov 2026 99:99:99 GMT",
+        "",
+    ],
+)
+def test_a_garbled_date_is_none(garbled: str) -> None:
+    """A date that no calendar holds is no date, in Retry-After too: it never raises."""
+    assert epoch_of(garbled) == 0.0
+    assert outcomes.refusal(answer({}, 503, retry_after=garbled)) == Refusal(
+        Disposition.HOLD, "Http503", indeterminate=True, retry_after_s=0.0
+    )
