@@ -1,5 +1,6 @@
 """The rule and its target: what it lets through, where that goes, and what happens when the target does not take it."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
@@ -15,7 +16,8 @@ SOURCE = "nice.cxone.webhook"
 RETRY_POLICY = {"MaximumRetryAttempts": 3, "MaximumEventAgeInSeconds": 3600}
 """What the CONTRACT says under "The rule"; after it the event goes to the target's own dead-letter queue."""
 
-TARGET_ID = "stream-router"
+_OURS = "stream-router"
+"""What the ids of our targets begin with."""
 
 
 def pattern(event_types: Sequence[str]) -> dict[str, Any]:
@@ -90,14 +92,20 @@ def ensure_target(
     """Attach the target, or give the one with this ARN our retry policy and dead-letter queue.
 
     A target that is there under another id keeps it (a second one would deliver every event twice), and its other
-    fields. Raises SetupError where EventBridge refuses the target, or where it has fields that make no sense for it.
+    fields. What an earlier `setup` attached for another ARN stays beside it, and is told of.
+    Raises SetupError where EventBridge refuses the target, or where it has fields that make no sense for it.
     """
-    there = next((t for t in _targets(events, bus, rule) if t["Arn"] == wanted["Arn"]), None)
-    target = {"Id": TARGET_ID, **(there or {}), **wanted}
+    targets = _targets(events, bus, rule)
+    there = next((t for t in targets if t["Arn"] == wanted["Arn"]), None)
+    target = {"Id": target_id(wanted["Arn"]), **(there or {}), **wanted}
     if target.get("HttpParameters") and not kind.http:
         raise SetupError(
             f"target {target['Id']} is a {kind.name} and has HttpParameters, which only an API takes; remove it"
         )
+    for other in targets:
+        if other["Arn"] != wanted["Arn"] and other["Id"].startswith(_OURS):
+            command = f"aws events remove-targets --rule {rule} --event-bus-name {bus} --ids {other['Id']}"
+            steps.note(f"target {other['Arn']} of an earlier setup gets every event too; to end that: {command}")
     if there == target:
         steps.right(f"target {wanted['Arn']}: 3 retries, 1 hour, then its dead-letter queue")
         return
@@ -110,6 +118,11 @@ def ensure_target(
         Targets=[target],
     )
     _read_failures(answer)
+
+
+def target_id(arn: str) -> str:
+    """The id under which `setup` attaches a target: one for each ARN, since PutTargets replaces the same id."""
+    return f"{_OURS}-{hashlib.sha256(arn.encode()).hexdigest()[:16]}"
 
 
 def _targets(events: "EventBridgeClient", bus: str, rule: str) -> list[dict[str, Any]]:

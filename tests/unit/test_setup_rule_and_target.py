@@ -1,6 +1,7 @@
 """What `setup` asks of EventBridge, call by call, and what it refuses before it asks."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -94,7 +95,7 @@ def test_a_target_has_its_retry_policy_and_its_own_dead_letter_queue(script: Scr
     """As the contract says: 3 attempts within an hour."""
     script.expect("events", "list_targets_by_rule", OF_RULE, {})
     target = {
-        "Id": "stream-router",
+        "Id": rules.target_id(TARGET),
         "Arn": TARGET,
         "RetryPolicy": {"MaximumRetryAttempts": 3, "MaximumEventAgeInSeconds": 3600},
         "DeadLetterConfig": {"Arn": DLQ},
@@ -120,6 +121,31 @@ def test_a_target_that_is_there_under_another_id_is_not_attached_twice(script: S
     script.done()
 
 
+@pytest.mark.parametrize("taken", ["stream-router", rules.target_id("arn:aws:sqs:eu-west-1:123456789012:first")])
+def test_another_target_arn_is_attached_beside_the_first(script: Script, taken: str) -> None:
+    """PutTargets replaces the target of the same id: what an earlier setup attached stays, and is told of."""
+    said: list[str] = []
+    first = {"Id": taken, "Arn": "arn:aws:sqs:eu-west-1:123456789012:first"}
+    script.expect("events", "list_targets_by_rule", OF_RULE, {"Targets": [first, {"Id": "x", "Arn": "arn:theirs"}]})
+    put = {**OF_RULE, "Targets": [{"Id": rules.target_id(TARGET), **WANTED}]}
+    script.expect("events", "put_targets", put, {"FailedEntryCount": 0, "FailedEntries": []})
+    rules.ensure_target(script.clients.events, "default", "r", WANTED, LAMBDA, Steps(said.append, apply=True))
+    script.done()
+    assert rules.target_id(TARGET) != taken
+    notes = [line for line in said if line.startswith("note")]
+    assert len(notes) == 1
+    assert first["Arn"] in notes[0]
+    assert f"remove-targets --rule r --event-bus-name default --ids {taken}" in notes[0]
+
+
+def test_a_target_id_is_one_that_eventbridge_takes() -> None:
+    """At most 64 of its characters, however long the ARN; the same for the same ARN, another for another."""
+    long = "arn:aws:lambda:eu-west-1:123456789012:function:" + "f" * 1500
+    assert re.fullmatch(r"[.\-_A-Za-z0-9]{1,64}", rules.target_id(long))
+    assert rules.target_id(long) == rules.target_id(long)
+    assert rules.target_id(long) != rules.target_id(long + "g")
+
+
 def test_a_target_that_is_right_is_left_alone(script: Script, steps: Steps) -> None:
     """No PutTargets at all."""
     script.expect("events", "list_targets_by_rule", OF_RULE, {"Targets": [{"Id": "x", **WANTED}]})
@@ -131,11 +157,15 @@ def test_a_target_that_is_right_is_left_alone(script: Script, steps: Steps) -> N
 def test_a_target_that_eventbridge_did_not_attach_is_an_error(script: Script, steps: Steps) -> None:
     """PutTargets answers 200 with the failures inside."""
     script.expect("events", "list_targets_by_rule", OF_RULE, {})
-    failed = {"TargetId": "stream-router", "ErrorCode": "ConcurrentModificationException", "ErrorMessage": "again"}
+    failed = {
+        "TargetId": rules.target_id(TARGET),
+        "ErrorCode": "ConcurrentModificationException",
+        "ErrorMessage": "again",
+    }
     script.expect(
         "events",
         "put_targets",
-        {**OF_RULE, "Targets": [{"Id": "stream-router", **WANTED}]},
+        {**OF_RULE, "Targets": [{"Id": rules.target_id(TARGET), **WANTED}]},
         {"FailedEntryCount": 1, "FailedEntries": [failed]},
     )
     with pytest.raises(SetupError, match="ConcurrentModificationException"):
