@@ -2,11 +2,9 @@
 
 import logging
 import threading
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from botocore.credentials import Credentials as BotoCredentials
-from botocore.exceptions import BotoCoreError, ClientError
-from botocore.session import Session
 
 from stream_router.settings import SettingsError
 
@@ -28,17 +26,38 @@ class Credentials(NamedTuple):
         return "Credentials(…)"
 
 
+class CredentialsError(SettingsError):
+    """The chain gives no credentials, for now or for good."""
+
+
+class Session(Protocol):
+    """What is asked for credentials: a session of botocore or of boto3."""
+
+    def get_credentials(self) -> BotoCredentials | None:
+        """The first that the chain finds."""
+
+
+def find(session: Session) -> BotoCredentials:
+    """What botocore's chain finds, read once. Raises CredentialsError whatever goes wrong in the chain."""
+    try:
+        if found := session.get_credentials():
+            found.get_frozen_credentials()
+            return found
+    except Exception as error:  # noqa: BLE001 - a chain of files, programs and services: it raises what it likes
+        raise CredentialsError(
+            f"AWS credentials: they cannot be had ({type(error).__name__}); check AWS_PROFILE or the role"
+        ) from None
+    raise CredentialsError("AWS credentials: none found; set AWS_PROFILE or AWS_ACCESS_KEY_ID, or give a role")
+
+
 class CredentialSource:
     """Hands out the current credentials without ever blocking.
 
-    Raises SettingsError at construction where botocore's chain finds none.
+    Raises CredentialsError at construction where botocore's chain gives none.
     """
 
     def __init__(self, session: Session) -> None:
-        found = session.get_credentials()
-        if found is None:
-            raise SettingsError("AWS credentials: none found; set AWS_PROFILE or AWS_ACCESS_KEY_ID, or give a role")
-        self._source: BotoCredentials = found
+        self._source = find(session)
         self._current = self._read()
         self._stop = threading.Event()
         threading.Thread(target=self._refresh, name="aws-credentials", daemon=True).start()
@@ -58,5 +77,5 @@ class CredentialSource:
         while not self._stop.wait(REFRESH_EVERY_S):
             try:
                 self._current = self._read()
-            except (BotoCoreError, ClientError) as error:
+            except Exception as error:  # noqa: BLE001 - as above; without this thread the credentials would run out
                 log.warning("credentials not refreshed, the old ones stay: %s", type(error).__name__)

@@ -13,11 +13,12 @@ from enum import Enum
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.exceptions import ClientError, NoCredentialsError
 
 from stream_router import limits
+from stream_router.aws import credentials
 from stream_router.consumer.state import BUS_PROOF, StateDir
-from stream_router.settings import Consumer, SettingsError
+from stream_router.settings import Consumer
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +44,7 @@ def describer(settings: Consumer) -> Callable[[], None]:
     One attempt, at most 8 s. Raises SettingsError where there are no credentials at all.
     """
     session = boto3.Session(region_name=settings.aws_region)
-    if session.get_credentials() is None:
-        raise SettingsError("AWS credentials: none found; set AWS_PROFILE or AWS_ACCESS_KEY_ID, or give a role")
+    credentials.find(session)
     config = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1})
     bus = settings.event_bus
     if limits.is_v2_bus(bus):
@@ -103,7 +103,7 @@ class BusProver:
         try:
             self._describe()
             self._state.write(BUS_PROOF, f"{asked!r}\n")
-        except (ClientError, BotoCoreError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - botocore's chain raises what it likes; unasked, no start, no proof
             self._failed(error)
             return
         if not self._proven:

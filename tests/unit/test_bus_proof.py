@@ -79,8 +79,14 @@ def test_a_bus_that_cannot_be_is_refused_at_start(state: StateDir, code: str, sa
 
 @pytest.mark.parametrize(
     "trouble",
-    [error("ThrottlingException"), error("ExpiredTokenException"), EndpointConnectionError(endpoint_url="http://x")],
-    ids=["throttled", "expired", "unreachable"],
+    [
+        error("ThrottlingException"),
+        error("ExpiredTokenException"),
+        EndpointConnectionError(endpoint_url="http://x"),
+        RuntimeError("the refreshed credentials are still expired"),
+        ValueError("an answer that cannot be read"),
+    ],
+    ids=["throttled", "expired", "unreachable", "stale", "garbled"],
 )
 def test_trouble_that_passes_is_waited_out_at_start(state: StateDir, trouble: Exception) -> None:
     """Throttling, expired credentials, no route: ask again, and begin when the bus answers."""

@@ -1,0 +1,66 @@
+"""Credentials are always at hand: whatever botocore raises is one line at start, and later costs one refresh."""
+
+import threading
+from typing import Any
+
+import pytest
+from botocore.exceptions import InfiniteLoopConfigError, PartialCredentialsError
+
+from stream_router.aws import credentials
+from stream_router.aws.credentials import Credentials, CredentialsError, CredentialSource
+
+TROUBLE = [
+    RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired."),
+    OSError("no such file"),
+    ValueError("time data does not match"),
+    KeyError("AccessKeyId"),
+    PartialCredentialsError(provider="env", cred_var="secret_key"),
+    InfiniteLoopConfigError(source_profile="a", visited_profiles=["a"]),
+]
+
+
+class Chain:
+    """A botocore session, and the credentials that it finds: numbered, after `troubles` were raised one by one."""
+
+    def __init__(self) -> None:
+        self.troubles: list[Exception] = []
+        self.reads = 0
+        self.read_ten_times = threading.Event()
+
+    def get_credentials(self) -> Any:
+        return self
+
+    def get_frozen_credentials(self) -> Any:
+        self.reads += 1
+        if self.reads >= 10:
+            self.read_ten_times.set()
+        if self.troubles:
+            raise self.troubles.pop()
+        return Credentials(f"AK{self.reads}", "secret", None)
+
+
+def test_whatever_a_refresh_raises_the_next_one_is_made(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The thread that keeps credentials fresh outlives every trouble; each is one line with its type, no text."""
+    monkeypatch.setattr(credentials, "REFRESH_EVERY_S", 0.001)
+    chain: Any = Chain()
+    source = CredentialSource(chain)
+    chain.troubles = list(TROUBLE)
+    assert chain.read_ten_times.wait(10)
+    source.close()
+    assert source() != Credentials("AK1", "secret", None)
+    for trouble in TROUBLE:
+        assert f"the old ones stay: {type(trouble).__name__}" in caplog.text
+    assert "still expired" not in caplog.text
+
+
+@pytest.mark.parametrize("trouble", TROUBLE, ids=lambda trouble: type(trouble).__name__)
+def test_whatever_the_chain_raises_at_start_is_one_line(trouble: Exception) -> None:
+    """A profile that is broken, a role that is refused: one line with the type of what went wrong and the cure."""
+    chain: Any = Chain()
+    chain.troubles = [trouble]
+    with pytest.raises(CredentialsError, match=r"^AWS credentials: they cannot be had \(\w+\); check ") as found:
+        CredentialSource(chain)
+    assert type(trouble).__name__ in str(found.value)
+    assert "\n" not in str(found.value)
