@@ -1,5 +1,6 @@
 """SQS queues as they should be: 14 days, encrypted, messages up to 1 MiB, open to EventBridge where it must send."""
 
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,9 @@ RETENTION_S = 14 * 24 * 3600
 
 WANTED = {"MessageRetentionPeriod": str(RETENTION_S), "MaximumMessageSize": str(limits.SQS_MESSAGE_BYTES)}
 ENCRYPTION = {"SqsManagedSseEnabled": "true"}
+
+_SID = "EventBridge-"
+"""What the Sids of our statements begin with."""
 
 
 def ensure_queue(sqs: "SQSClient", name: str, policy: dict[str, Any] | None, steps: Steps) -> str | None:
@@ -77,20 +81,26 @@ def ensure_policy(sqs: "SQSClient", url: str, name: str, policy: dict[str, Any],
 
 
 def merge(current: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
-    """`current` with our statements, each in place of the one of the same Sid."""
-    sids = {statement["Sid"] for statement in ours["Statement"]}
+    """`current` with our statement in place of what we wrote before for the same rule, under whichever Sid."""
+    (wanted,) = ours["Statement"]
     statements = current.get("Statement") or []
-    others = statements if isinstance(statements, list) else [statements]
-    kept = [statement for statement in others if statement.get("Sid") not in sids]
-    if [s for s in others if s.get("Sid") in sids] == ours["Statement"]:
+    listed = statements if isinstance(statements, list) else [statements]
+    kept = [statement for statement in listed if not _replaces(wanted, statement)]
+    if [s for s in listed if _replaces(wanted, s)] == [wanted]:
         return current
-    return {**ours, **current, "Statement": [*kept, *ours["Statement"]]}
+    return {**ours, **current, "Statement": [*kept, wanted]}
+
+
+def _replaces(wanted: dict[str, Any], statement: dict[str, Any]) -> bool:
+    sid = str(statement.get("Sid", ""))
+    return sid == wanted["Sid"] or (sid.startswith(_SID) and statement.get("Condition") == wanted["Condition"])
 
 
 def eventbridge_policy(queue_arn: str, rule_arn: str) -> dict[str, Any]:
-    """Lets EventBridge send to the queue, for this rule only."""
+    """Lets EventBridge send to the queue, for this rule only. The hash keeps apart rules whose names look alike."""
+    name = "".join(c if c.isalnum() else "-" for c in rule_arn.rsplit(":", 1)[-1])
     statement = {
-        "Sid": "EventBridge-" + "".join(c if c.isalnum() else "-" for c in rule_arn.rsplit(":", 1)[-1]),
+        "Sid": f"{_SID}{name}-{hashlib.sha256(rule_arn.encode()).hexdigest()[:8]}",
         "Effect": "Allow",
         "Principal": {"Service": "events.amazonaws.com"},
         "Action": "sqs:SendMessage",

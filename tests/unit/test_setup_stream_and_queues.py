@@ -136,6 +136,27 @@ def test_other_statements_of_a_policy_stay() -> None:
     assert queues.merge({}, ours) == ours
 
 
+def test_rules_whose_names_look_alike_both_keep_their_statement() -> None:
+    """Bus cxone-prod with rule router and bus cxone with rule prod-router may share a queue."""
+    rules = [
+        f"arn:aws:events:eu-west-1:123456789012:rule/{path}" for path in ("cxone-prod/router", "cxone/prod-router")
+    ]
+    policy: dict[str, Any] = {}
+    for rule in (*rules, *rules):
+        policy = queues.merge(policy, queues.eventbridge_policy(QUEUE, rule))
+    assert [statement["Condition"]["ArnEquals"]["aws:SourceArn"] for statement in policy["Statement"]] == rules
+    assert len({statement["Sid"] for statement in policy["Statement"]}) == 2
+
+
+def test_an_older_statement_of_ours_for_the_rule_is_replaced() -> None:
+    """Earlier versions wrote it under a Sid without the hash; what that Sid says of another rule stays."""
+    ours = queues.eventbridge_policy(QUEUE, RULE)
+    older = {**ours["Statement"][0], "Sid": "EventBridge-rule-r"}
+    assert queues.merge({"Version": "2012-10-17", "Statement": [older]}, ours) == ours
+    others = {**older, "Condition": {"ArnEquals": {"aws:SourceArn": RULE + "2"}}}
+    assert queues.merge({"Statement": [others]}, ours)["Statement"] == [others, *ours["Statement"]]
+
+
 def test_a_policy_of_one_bare_statement_is_understood() -> None:
     """IAM allows a single statement without a list around it."""
     theirs = {"Sid": "theirs", "Effect": "Allow"}
