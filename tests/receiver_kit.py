@@ -142,6 +142,8 @@ class FakeStream:
 class FakeDisk:
     """A spill in memory, on the fake loop: `delay_s` for each job, and jobs that fail by script."""
 
+    damaged = 0
+
     def __init__(self, loop: FakeLoop, delay_s: float, failing: Iterable[bool] = ()) -> None:
         self.rows: dict[int, tuple[int, bytes]] = {}
         self.synced: list[bytes] = []

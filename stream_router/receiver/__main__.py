@@ -3,7 +3,7 @@
 import sys
 
 from stream_router import logs
-from stream_router.receiver import metrics, spill
+from stream_router.receiver import metrics, spill_file
 from stream_router.receiver.checks import check
 from stream_router.receiver.metrics import Board
 from stream_router.receiver.supervisor import Supervisor
@@ -18,7 +18,7 @@ def run(settings: Receiver, workers: int) -> int:
     logs.start(settings.log_level)
     settings, stream = check(settings)
     if settings.spill_dir:
-        spill.adopt(settings.spill_dir, workers)
+        spill_file.adopt(settings.spill_dir, workers)
     board = Board(workers)
     if workers == 1:
         admin = metrics.serve(board, settings.receiver_admin_listen)

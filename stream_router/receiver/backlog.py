@@ -48,6 +48,7 @@ class Backlog:
 
     def load(self, buckets: Sequence[Bucket]) -> None:
         """Take up what an earlier process left."""
+        self._stats.spill_damaged += self._spill.damaged
         for index, events, size in self._spill.depths():
             buckets[index].on_disk = events
             self._stats.spill_events += events

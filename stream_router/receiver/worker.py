@@ -16,7 +16,7 @@ from stream_router.addresses import split_host_port
 from stream_router.aws.credentials import CredentialSource
 from stream_router.aws.endpoints import session
 from stream_router.aws.loop_transport import LoopTransport
-from stream_router.receiver import auth, spill
+from stream_router.receiver import auth, spill_file
 from stream_router.receiver.app import App
 from stream_router.receiver.batcher import Batcher
 from stream_router.receiver.body import BodyReader
@@ -107,7 +107,7 @@ class Worker:
             envelope = orjson.loads(line)
             return intake.bucket(envelope["body"], envelope["id"])
 
-        return Spill(spill.file_of(folder, self._number), self._settings.buckets, bucket_of, loop)
+        return Spill(spill_file.file_of(folder, self._number), self._settings.buckets, bucket_of, loop)
 
     async def _serve_http(self, app: App, health: Health, stop: Awaitable[object]) -> None:
         """Serve until stopped; then finish the requests that are in."""

@@ -7,13 +7,15 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from stream_router.receiver.spill import Spill, adopt, file_of
+from stream_router.receiver.spill import Spill
+from stream_router.receiver.spill_file import adopt, file_of
 from stream_router.settings import SettingsError
 
 BUCKETS = 4
@@ -90,11 +92,11 @@ def test_its_files_are_for_their_owner_alone(tmp_path: Path) -> None:
 def test_every_commit_is_synced(tmp_path: Path) -> None:
     """WAL with full sync: what was answered survives a power cut, not only a kill."""
 
-    async def scenario(spill: Spill) -> tuple[str, int]:
+    async def scenario(spill: Spill) -> tuple[bytes, int]:
         db = spill._db
         return db.execute("PRAGMA journal_mode").fetchone()[0], db.execute("PRAGMA synchronous").fetchone()[0]
 
-    assert with_spill(file_of(tmp_path, 0), scenario) == ("wal", 2)
+    assert with_spill(file_of(tmp_path, 0), scenario) == (b"wal", 2)
 
 
 def test_a_kill_loses_nothing_that_was_answered(tmp_path: Path) -> None:
@@ -181,6 +183,135 @@ def test_fewer_workers_adopt_what_the_others_left(tmp_path: Path) -> None:
     adopt(tmp_path, 2)
     assert with_spill(file_of(tmp_path, 1), read) == [b"left behind"]
     assert not list(tmp_path.glob("spill-3*"))
+
+
+def spoil(path: Path, good: bytes, bad: object) -> None:
+    """What a flipped bit on the disk does to a row: its checksum is the old one."""
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE event SET line = ? WHERE line = ?", (bad, good))
+    db.close()
+
+
+def damaged_lines(path: Path) -> list[Any]:
+    with sqlite3.connect(path) as db:
+        found = [line for (line,) in db.execute("SELECT line FROM damaged ORDER BY row")]
+    db.close()
+    return found
+
+
+@pytest.mark.parametrize("bad", [b"bud", "text", None, 7])
+def test_a_damaged_row_does_not_stop_the_start_with_other_buckets(tmp_path: Path, bad: object) -> None:
+    """Its conversation cannot be told: it is put aside, counted, and the others get their buckets."""
+    path = file_of(tmp_path, 0)
+
+    async def write(spill: Spill) -> None:
+        assert await ask(spill.append, [(3, b"bad"), (0, b"fine")])
+
+    async def read() -> tuple[int, list[tuple[int, int]], list[bytes]]:
+        spill = Spill(path, 2, {b"fine": 1}.__getitem__, asyncio.get_running_loop())
+        try:
+            lines = [line for _, line in await ask(spill.read, 1, 1000)]
+            return spill.damaged, [depth[:2] for depth in spill.depths()], lines
+        finally:
+            spill.close()
+
+    with_spill(path, write)
+    spoil(path, b"bad", bad)
+    assert asyncio.run(read()) == (1, [(1, 1)], [b"fine"])
+    assert damaged_lines(path) == [bad]
+
+
+@pytest.mark.parametrize("bad", ["text", None, 7])
+def test_a_damaged_row_of_any_type_is_put_aside_when_read(tmp_path: Path, bad: object) -> None:
+    """A flipped bit may change a value's type: reading goes on behind it."""
+    path = file_of(tmp_path, 0)
+
+    async def write(spill: Spill) -> None:
+        assert await ask(spill.append, [(0, b"bad"), (0, b"fine")])
+
+    async def read(spill: Spill) -> list[bytes]:
+        assert [depth[:2] for depth in spill.depths()] == [(0, 2)]
+        return [line for _, line in await ask(spill.read, 0, 1000)]
+
+    with_spill(path, write)
+    spoil(path, b"bad", bad)
+    assert with_spill(path, read) == [b"", b"fine"]
+    assert damaged_lines(path) == [bad]
+
+
+def test_a_damaged_bucket_number_is_found_anew(tmp_path: Path) -> None:
+    """The checksum covers the line alone: a bucket that cannot be is worked out again."""
+    path = file_of(tmp_path, 0)
+
+    async def write(spill: Spill) -> None:
+        assert await ask(spill.append, [(BUCKETS + 4, b"stray")])
+
+    async def read(spill: Spill) -> list[bytes]:
+        return [line for _, line in await ask(spill.read, 1, 1000)]
+
+    with_spill(path, write)
+    assert with_spill(path, read) == [b"stray"]
+
+
+def test_damaged_rows_are_kept_when_workers_become_fewer(tmp_path: Path) -> None:
+    """They were answered 202: the human who looks for them finds those of both files, none in another's place."""
+
+    async def write(spill: Spill) -> None:
+        assert await ask(spill.append, [(0, b"bad"), (0, b"fine")])
+
+    async def read(spill: Spill) -> list[bytes]:
+        rows = [row for bucket in range(BUCKETS) for row in await ask(spill.read, bucket, 1000)]
+        return [line for _, line in rows]
+
+    for number in range(2):
+        path = file_of(tmp_path, number)
+        with_spill(path, write)
+        spoil(path, b"bad", b"bud %d" % number)
+        assert with_spill(path, read) == [b"", b"fine"]
+    adopt(tmp_path, 1)
+    assert not list(tmp_path.glob("spill-1*"))
+    assert with_spill(file_of(tmp_path, 0), read) == [b"fine", b"fine"]
+    assert sorted(damaged_lines(file_of(tmp_path, 0))) == [b"bud 0", b"bud 1"]
+
+
+def test_a_read_holds_no_more_rows_than_it_hands_out(tmp_path: Path) -> None:
+    """Rows behind the limit are not even fetched: a backlog of large events does not come into memory as a whole."""
+
+    async def scenario(spill: Spill) -> int:
+        assert await ask(spill.append, [(0, b"x" * 100_000)] * 100)
+        tracemalloc.start()
+        try:
+            assert len(await ask(spill.read, 0, 16 * 1024)) == 1
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert with_spill(file_of(tmp_path, 0), scenario) < 1_000_000
+
+
+@pytest.mark.parametrize("number", [0, 3])
+def test_a_file_that_is_no_database_is_named(tmp_path: Path, number: int) -> None:
+    """One line says which file it is, whether it is one to be adopted or the worker's own."""
+    file_of(tmp_path, number).write_bytes(b"no database, but long enough to be looked at. " * 100)
+
+    async def nothing(spill: Spill) -> None:
+        raise AssertionError("it must not open")
+
+    def start() -> None:
+        adopt(tmp_path, 1)
+        with_spill(file_of(tmp_path, 0), nothing)
+
+    with pytest.raises(SettingsError, match=rf"^STREAM_ROUTER_SPILL_DIR: its file spill-{number}\.sqlite .*") as caught:
+        start()
+    assert "\n" not in str(caught.value)
+    assert file_of(tmp_path, number).exists()
+
+
+def test_a_file_that_was_only_begun_is_adopted(tmp_path: Path) -> None:
+    """A kill right after a worker made its file leaves it empty: no reason not to start."""
+    file_of(tmp_path, 1).touch()
+    adopt(tmp_path, 1)
+    assert not list(tmp_path.glob("spill-1*"))
 
 
 def test_two_receivers_cannot_share_a_spill(tmp_path: Path) -> None:
