@@ -60,21 +60,27 @@ class Validator:
         )
 
     def unmapped(self, body: Any, parts: dict[str, Any]) -> dict[str, Any]:
-        """`body` (valid) with its own form but `parts` for what they came from, and nothing that is mapped nowhere."""
+        """`body` (valid) with its own form but `parts` for what they came from, and nothing that is mapped nowhere.
+
+        An id that is not in `parts` is null. What stands in the payload stands there as `parts` have it, field or not.
+        """
         shape = self.shape_of(body)
-        values = {"interactionId": parts.get("originalEventId"), **parts}
+        masked = {
+            "interactionId": parts.get("originalEventId"),
+            "conversationId": parts.get("conversationId"),
+            "payload": parts["payload"],
+        }
         if shape.fields is None:
-            fields = {key: values.get(key, value) for key, value in body.items() if key in OUR_FIELDS}
+            fields = {key: masked.get(key, value) for key, value in body.items() if key in OUR_FIELDS}
             return {**fields, **parts.get("extensions", {})}
-        if shape.fields["payload"].paths == ((),):
+        payload_at, _ = _lead(shape.fields["payload"], body)
+        if payload_at == ():
             return dict(parts["payload"])
         made: dict[str, Any] = {}
         for name, source in shape.fields.items():
-            for path in source.paths:
-                value = find(body, path)
-                if value is not MISSING and value is not None:
-                    put(made, path, values.get(name, value))
-                    break
+            path, value = _lead(source, body)
+            if path and (name == "payload" or payload_at is None or path[: len(payload_at)] != payload_at):
+                put(made, path, masked.get(name, value))
         return made
 
     def shape_of(self, body: dict[str, Any]) -> Shape:
@@ -121,11 +127,19 @@ def _mapped(shape: Shape, sources: Mapping[str, Source], body: dict[str, Any]) -
         shape.schema(body)
     mapped: dict[str, Any] = {}
     for name, source in sources.items():
-        found = (find(body, path) for path in source.paths)
-        value = next((value for value in found if value is not MISSING and value is not None), source.default)
+        _, value = _lead(source, body)
         if value is not MISSING:
             mapped[name] = value
     return mapped
+
+
+def _lead(source: Source, body: dict[str, Any]) -> tuple[Path | None, Any]:
+    """Which of the source's paths leads to something in `body`, and to what; else None and the default."""
+    for path in source.paths:
+        value = find(body, path)
+        if value is not MISSING and value is not None:
+            return path, value
+    return None, source.default
 
 
 def _extensions(body: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:

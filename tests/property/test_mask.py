@@ -1,22 +1,24 @@
 """Masking: no byte of what a policy masks comes out anywhere, and masking twice is masking once."""
 
 import logging
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from stream_router.envelope import open_record
 from stream_router.pipeline import policy
 from stream_router.pipeline.detect import DETECTORS, finder
 from stream_router.pipeline.mask import Policy
 from stream_router.pipeline.mask_show import show
 from stream_router.pipeline.schemas import PRESETS
 from stream_router.pipeline.transform import Transform
-from stream_router.records import DeadLetter, Entry
+from stream_router.records import DeadLetter, Entry, Event, Record
 from tests.events import BODY, NOW_MS, consumer, event
 
 DEFAULT = tomllib.loads((policy.SHIPPED / "default.toml").read_text())
@@ -65,8 +67,8 @@ RULES = st.fixed_dictionaries(
 ALLOWED = st.none() | st.lists(PATTERNS | st.sampled_from(["**.text", "payload.a.**"]), max_size=3)
 
 
-def compiled(folder: Path, rules: list[dict[str, Any]], allow: list[str] | None) -> Policy:
-    lines = ["id = 'p'", "version = '1'"]
+def compiled(folder: Path, rules: list[dict[str, Any]], allow: list[str] | None, *more: str) -> Policy:
+    lines = ["id = 'p'", "version = '1'", *more]
     if allow is not None:
         lines.append(f"allow = {allow}")
     lines += ["[hmac]", "key_id = 'k'"]
@@ -166,3 +168,116 @@ def test_dead_letter_of_a_masked_event_quotes_nothing() -> None:
     result = TRANSFORM(event({**BODY, "timestamp": "cAnArY"}))
     assert isinstance(result, DeadLetter)
     assert "cAnArY" not in result.message
+
+
+OWN_SHAPES = """
+[[shapes]]
+name = "below-the-payload"
+when = ["data.case.id", "meta"]
+event_types = {"cAnArY-kind" = "conversation.updated"}
+[shapes.fields]
+interactionId = "meta.contact"
+conversationId = "data.case.id"
+eventType = "data.kind"
+timestamp = "data.at"
+payload = "data"
+
+[[shapes]]
+name = "beside-the-payload"
+when = ["what", "conv"]
+[shapes.fields]
+interactionId = "what.id"
+conversationId = "conv"
+eventType = {value = "x"}
+timestamp = "at"
+payload = "what.more"
+"""
+AT = "2026-11-24T10:30:00.123+01:00"
+CASE, EMAIL = {"id": "cAnArY-case"}, {"email": "cAnArY-email", "text": ["cAnArY-text"]}
+BODIES = st.sampled_from(
+    [
+        {**BODY, "interactionId": "cAnArY-int", "conversationId": "cAnArY-conv", "payload": EMAIL, "who": EMAIL},
+        {**BODY, "interactionId": "cAnArY-int", "conversationId": None, "payload": {"case": CASE}},
+        {
+            "eventId": "cAnArY-int",
+            "eventObject": "cAnArY-object",
+            "eventType": "MessageCreated",
+            "createdAt": AT,
+            "data": {"case": CASE, **EMAIL},
+        },
+        {"eventTime": AT, "contactId": "cAnArY-int", "masterContactId": "cAnArY-conv", **EMAIL},
+        {
+            "meta": {"contact": "cAnArY-int", **EMAIL},
+            "data": {"case": CASE, "kind": "cAnArY-kind", "at": AT, **EMAIL},
+            "who": "cAnArY-who",
+        },
+        {"what": {"id": "cAnArY-int", "more": EMAIL}, "conv": "cAnArY-conv", "at": AT, "who": "cAnArY-who"},
+    ]
+)
+REACHED = st.sampled_from(
+    [
+        "conversationId",
+        "originalEventId",
+        "payload.case.id",
+        "payload.case",
+        "payload.kind",
+        "payload.at",
+        "payload.*",
+        "payload.data.case.id",
+        "extensions.who",
+        "extensions.who.email",
+        "**.email",
+        "**.text[]",
+        "**.id",
+        "*",
+    ]
+)
+REMOVING = st.fixed_dictionaries(
+    {
+        "paths": st.lists(REACHED, min_size=1, max_size=3),
+        "action": st.sampled_from(["remove", "redact", "hmac"]),
+        "plain_only": st.just(value=True),
+    }
+)
+
+
+@given(body=BODIES, rules=st.lists(REMOVING, min_size=1, max_size=3), allow=st.none() | st.just(["payload.text"]))
+@example(
+    body=BODY | {"conversationId": "cAnArY-conv"}, rules=[{"paths": ["conversationId"], "action": "remove"}], allow=None
+)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_masked_dead_letter_shows_nothing_that_the_entry_hides(
+    tmp_path: Path, body: dict[str, Any], rules: list[dict[str, Any]], allow: list[str] | None
+) -> None:
+    """In every shape, whatever the policy: what it took out of the entry is not in the dead letter's bytes either."""
+    (tmp_path / "shapes.toml").write_text(OWN_SHAPES)
+    compiled(tmp_path, rules, allow, "mask_dead_letters = true")
+    key = "0123456789abcdef"
+    where = {"masking": str(tmp_path / "policy.toml"), "masking_key": key, "config": str(tmp_path / "shapes.toml")}
+    transform = Transform(consumer(**where, unroutable="publish"), lambda: NOW_MS)
+    before = orjson.dumps(body)
+    sent = transform(event(body))
+    assert isinstance(sent, Entry)
+    kept = transform.dead_letter_raw(event(body))
+    assert b"withheld" not in kept
+    assert event(body).event_id.encode() in kept
+    for value in re.findall(rb'"(cAnArY-[a-z]+)"', before):
+        assert value in sent.detail or value not in kept
+    assert orjson.dumps(body) == before, "the event itself is not touched"
+
+
+@given(body=BODIES)
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_dead_letter_of_removed_ids_can_be_driven_again(tmp_path: Path, body: dict[str, Any]) -> None:
+    """A conversation id that the policy removed is null, which every shape takes: the event gives the same entry."""
+    (tmp_path / "shapes.toml").write_text(OWN_SHAPES)
+    compiled(tmp_path, [{"paths": ["conversationId"], "action": "remove"}], None, "mask_dead_letters = true")
+    where = {"masking": str(tmp_path / "policy.toml"), "config": str(tmp_path / "shapes.toml")}
+    transform = Transform(consumer(**where, unroutable="publish"), lambda: NOW_MS)
+    sent = transform(event(body))
+    (again,) = open_record(Record(transform.dead_letter_raw(event(body)), 1))
+    assert isinstance(again, Event)
+    repeated = transform(again)
+    assert isinstance(sent, Entry)
+    assert isinstance(repeated, Entry)
+    assert repeated.detail == sent.detail
