@@ -1,6 +1,7 @@
 """PutRecords calls in flight: bounded in number, every record's outcome read, never retried here."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 
 from stream_router.aws.transport import Answer
@@ -9,6 +10,8 @@ from stream_router.outcomes import Outcome, Refusal, of_put_records
 from stream_router.receiver import putrecords
 from stream_router.receiver.bucket import Bucket
 from stream_router.receiver.stats import Stats
+
+log = logging.getLogger(__name__)
 
 MAX_CALLS = 8
 CALL_TIMEOUT_S = 2.0
@@ -71,12 +74,22 @@ class Calls:
             self._none_in_flight.set()
         for bucket, outcome in zip(buckets, self._read(buckets, answer), strict=True):
             bucket.sending = False
-            self._stats.throttles += outcome.code in THROTTLED
             self._settled(bucket, outcome.disposition is None)
         self._landed()
 
     def _read(self, buckets: Sequence[Bucket], answer: Answer) -> list[Outcome]:
-        """The outcome of each record. A call refused for its content: its records go alone until they are through."""
+        """The outcome of each record. Whatever is wrong with an answer, its buckets go on: it is as good as none."""
+        try:
+            outcomes = self._outcomes(buckets, answer)
+            self._stats.throttles += sum(outcome.code in THROTTLED for outcome in outcomes)
+        except Exception as error:  # noqa: BLE001  # a bucket that waits for an answer for ever takes no event any more
+            log.error("an answer of the stream cannot be read: %s", type(error).__name__)  # noqa: TRY400 (no payload)
+            self._stats.call_failures += 1
+            return [Outcome(Disposition.HOLD, "UnreadableAnswer")] * len(buckets)
+        return outcomes
+
+    def _outcomes(self, buckets: Sequence[Bucket], answer: Answer) -> list[Outcome]:
+        """What the answer says. A call refused for its content: its records go alone until they are through."""
         outcome = of_put_records(answer, len(buckets))
         if not isinstance(outcome, Refusal):
             self._stats.record_failures += sum(result.disposition is not None for result in outcome)

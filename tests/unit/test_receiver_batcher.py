@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import pytest
 
+from stream_router.receiver import calls
 from stream_router.receiver.batcher import Batcher
 from stream_router.receiver.intake import Sealed
 from stream_router.receiver.putrecords import HASH_SPACE, Address
@@ -197,3 +198,34 @@ def test_the_hash_keys_divide_the_space_evenly() -> None:
     assert keys == [HASH_SPACE * (2 * index + 1) // 32 for index in range(16)]
     assert sum(key < HASH_SPACE // 2 for key in keys) == 8
     assert Address(3, 16).partition_key.isascii()
+
+
+def test_an_answer_that_breaks_its_reader_frees_the_bucket(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It counts as no answer: the event is put again, in its place, and the log tells the kind of error alone."""
+
+    def broken(*_: object) -> list[Any]:
+        raise RecursionError("with a payload in it")
+
+    monkeypatch.setattr(calls, "of_put_records", broken)
+    stored = bench.submit(0, 1)
+    bench.loop.move(0.02)
+    assert (len(bench.stream.calls), stored.done(), bench.stats.call_failures) == (1, False, 1)
+    monkeypatch.undo()
+    bench.loop.move(0.5)
+    assert stored.result() is True
+    assert bench.of(0) == [1, 1]
+    assert "RecursionError" in caplog.text
+    assert "payload" not in caplog.text
+
+
+@pytest.mark.parametrize("code", [["x"], {"x": 1}, 7])
+def test_an_error_code_of_another_type_frees_the_bucket(bench: Bench, code: object) -> None:
+    """An answer that no service of AWS gives is not trusted, and does no harm."""
+    bench.stream = FakeStream(bench.loop, [[code]])
+    bench.batcher = Batcher(cast("Any", bench.loop), bench.stream.send, "s", 4, 0.005, bench.stats, jitter=lambda: 0.5)
+    stored = bench.submit(0)
+    bench.loop.move(0.5)
+    assert stored.result() is True
+    assert bench.of(0) == [1]
