@@ -1,6 +1,7 @@
 """The receiver's `/metrics`: every worker writes its numbers to shared memory, one page adds them up."""
 
 import mmap
+import socket
 import threading
 from collections.abc import Iterable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -103,12 +104,17 @@ class _Page(BaseHTTPRequestHandler):
         """Scrapes are not logged."""
 
 
+class _ServerV6(ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+
+
 def serve(board: Board, listen: str) -> TCPServer:
     """Serve `/metrics` on a thread of this process until the returned server is shut down."""
     registry = CollectorRegistry()
     registry.register(_Collector(board))
     page = type("Page", (_Page,), {"registry": registry})
-    server = ThreadingHTTPServer(split_host_port(listen), page)
+    host, port = split_host_port(listen)
+    server = (_ServerV6 if ":" in host else ThreadingHTTPServer)((host, port), page)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     return server

@@ -56,7 +56,8 @@ class Secrets:
     def _read(self) -> str:
         assert self._path is not None
         try:
-            return self._path.read_text("utf-8")
+            # Some editors put a byte order mark first, which would be a part of the first secret.
+            return self._path.read_text("utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(
                 f"{VARIABLE}: its file cannot be read ({type(error).__name__}); give a readable UTF-8 file"

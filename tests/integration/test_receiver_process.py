@@ -19,7 +19,10 @@ import httpx
 import pytest
 
 from stream_router.local.sink.process import SinkProcess
-from tests.receiver_kit import KEY, ReceiverProcess, event, expected_id, free_port, raw, receiver, stored_ids
+from stream_router.receiver import metrics
+from stream_router.receiver.checks import free_port
+from stream_router.settings import SettingsError
+from tests.receiver_kit import KEY, ReceiverProcess, event, expected_id, raw, receiver, stored_ids
 
 ANSWER_WITHIN_S = 0.9
 SLACK_S = 0.15
@@ -205,6 +208,21 @@ def test_metrics_tell_what_happened(running: ReceiverProcess) -> None:
     assert found["request_seconds_count"] == 7
     assert found["events_in_flight"] == found["bytes_in_flight"] == 0
     assert found["up"] == 1
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_metrics_are_served_on_either_kind_of_address(host: str) -> None:
+    """An IPv6 address works as an IPv4 one does."""
+    try:
+        listen = free_port(f"{host}:0", "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN")
+    except SettingsError:
+        pytest.skip("this machine has no IPv6")
+    server = metrics.serve(metrics.Board(1), listen)
+    try:
+        assert "stream_router_receiver_up" in httpx.get(f"http://{listen}/metrics").text
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def test_logs_are_json_and_hold_no_payload_and_no_secret(sink: SinkProcess, tmp_path: Path) -> None:
@@ -400,4 +418,3 @@ def test_an_interrupt_from_the_keyboard_drains_too(sink: SinkProcess, tmp_path: 
         running.process.send_signal(signal.SIGINT)
         assert running.process.wait(10) == 0
         assert "Traceback" not in running.log.read_text()
-    assert free_port()
