@@ -5,6 +5,7 @@ from typing import Any
 import orjson
 
 from stream_router.envelope import open_record, seal
+from stream_router.errors import Reason
 from stream_router.pipeline.transform import Transform
 from stream_router.records import DeadLetter, Dropped, Entry, Event, Record
 from stream_router.settings import Consumer
@@ -33,6 +34,11 @@ def event(body: object) -> Event:
     (found,) = open_record(Record(seal(IDENTITY, "delivery", RECEIVED_MS, text), 1))
     assert isinstance(found, Event)
     return found
+
+
+def dead_of(found: Event) -> DeadLetter:
+    """The dead letter of an event that the bus refused."""
+    return DeadLetter(found, Reason.REFUSED, "Code", "why")
 
 
 def transform(body: object, **changes: Any) -> Entry | DeadLetter | Dropped:

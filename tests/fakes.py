@@ -222,12 +222,13 @@ def rig(
     transform: Callable[[Event], Entry | DeadLetter | Dropped] | None = None,
     seed: int = 0,
     latency_s: Callable[[], float] = lambda: 0.01,
+    raw_of: Callable[[DeadLetter], bytes] = lambda letter: letter.event.raw,
 ) -> Rig:
     """A router wired as `consumer.wiring` wires it, over fakes."""
     world = World(seed=seed)
     bus, queue, books = FakeBus(world, judge, latency_s), FakeQueue(world), FakeBooks()
     dice = world.random.random
-    writer = LetterWriter("stream", "shard-0", lambda event: event.raw, lambda: 1_764_000_000_000.0, ordered=ordered)
+    writer = LetterWriter("stream", "shard-0", raw_of, lambda: 1_764_000_000_000.0, ordered=ordered)
     letters = DeadLetters(queue.send, "http://queue", writer, None, books, world.clock, dice)
     publisher = Publisher(
         bus,

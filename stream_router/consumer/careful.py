@@ -13,17 +13,18 @@ from stream_router.records import DeadLetter, Event, Record
 def route_carefully(records: Iterable[Record], router: Router, guard: CrashGuard, drain: Callable[[], None]) -> None:
     """Route each event alone and see it settled before the next; what killed a process before is buried unread."""
     for record in records:
+        # Set before the burial too: a death in it must not be charged to the record before.
+        guard.begin(record, WHOLE_RECORD)
         if guard.is_culprit(record, WHOLE_RECORD):
             router.dead_letters.submit(_bury_unread(record))
             drain()
             continue
-        guard.begin(record, WHOLE_RECORD)
         for found in envelope.open_record(record):
             event = found.event if isinstance(found, DeadLetter) else found
+            guard.begin(record, event.line)
             if guard.is_culprit(record, event.line):
                 router.dead_letters.submit([_crashed(event)])
             else:
-                guard.begin(record, event.line)
                 router.route_found([found])
             drain()
 

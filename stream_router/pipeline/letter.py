@@ -11,7 +11,7 @@ from typing import NamedTuple
 from stream_router import limits
 from stream_router.pipeline.timestamps import iso
 from stream_router.pipeline.transform import SOURCE
-from stream_router.records import DeadLetter, Entry, Event
+from stream_router.records import DeadLetter, Entry
 
 SCHEMA = "stream-router.dead-letter/1"
 MINIMAL_BYTES = 200 * 1024
@@ -35,13 +35,13 @@ class Message(NamedTuple):
 
 
 class LetterWriter:
-    """Writes dead letters for one shard. `raw_of` gives the bytes to keep of an event; `now_ms` is epoch ms."""
+    """Writes dead letters for one shard. `raw_of` gives the bytes that a letter keeps; `now_ms` is epoch ms."""
 
     def __init__(
         self,
         stream: str,
         shard_id: str,
-        raw_of: Callable[[Event], bytes],
+        raw_of: Callable[[DeadLetter], bytes],
         now_ms: Callable[[], float],
         *,
         ordered: bool,
@@ -54,7 +54,7 @@ class LetterWriter:
 
     def raw(self, letter: DeadLetter) -> bytes:
         """The original bytes that the letter keeps."""
-        return self._raw_of(letter.event)
+        return self._raw_of(letter)
 
     def write(self, letter: DeadLetter) -> list[Message]:
         """The letter in one message, with as much as fits; empty where even gzip alone does not fit one."""

@@ -131,23 +131,28 @@ class Transform:
         self._hits.clear()
         return counts
 
-    def dead_letter_raw(self, event: Event) -> bytes:
+    def dead_letter_raw(self, letter: DeadLetter) -> bytes:
         """The bytes for a dead letter's `record.data`: the event's own line, masked only if the policy says so.
 
-        Masked, it is an envelope again, so it can be re-driven; what cannot be masked is left out. Never raises.
+        Masked, it is an envelope again, so it can be re-driven; what cannot be masked is left out, and so is what
+        killed a process, unread: to read or to mask it would kill the next one. Never raises.
         """
+        event = letter.event
         if self.policy is None or not self.policy.mask_dead_letters:
             return event.raw
+        if letter.reason is Reason.CRASHED:
+            return _withheld(letter.code)
         try:
             whole = event if event.body is not None else _read_again(event)
             parts = self.policy.mask(_parts(self._read(whole)), [])
             body = self._validator.unmapped(whole.body, parts)
         except Exception as error:  # noqa: BLE001 - see `_masked`
-            why = error.code if isinstance(error, Rejected) else type(error).__name__
-            return orjson.dumps(
-                {"withheld": "mask_dead_letters is set and this event could not be masked", "code": why}
-            )
+            return _withheld(error.code if isinstance(error, Rejected) else type(error).__name__)
         return seal(event.event_id, event.id_from, event.received_at_ms, orjson.dumps(body))
+
+
+def _withheld(code: str) -> bytes:
+    return orjson.dumps({"withheld": "mask_dead_letters is set and this event could not be masked", "code": code})
 
 
 def _read_again(event: Event) -> Event:

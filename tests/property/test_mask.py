@@ -19,7 +19,7 @@ from stream_router.pipeline.mask_show import show
 from stream_router.pipeline.schemas import PRESETS
 from stream_router.pipeline.transform import Transform
 from stream_router.records import DeadLetter, Entry, Event, Record
-from tests.events import BODY, NOW_MS, consumer, event
+from tests.events import BODY, NOW_MS, consumer, dead_of, event
 
 DEFAULT = tomllib.loads((policy.SHIPPED / "default.toml").read_text())
 PATHS = [(path, rule["action"], rule.get("n", 0)) for rule in DEFAULT["rules"] for path in rule["paths"]]
@@ -258,7 +258,7 @@ def test_masked_dead_letter_shows_nothing_that_the_entry_hides(
     before = orjson.dumps(body)
     sent = transform(event(body))
     assert isinstance(sent, Entry)
-    kept = transform.dead_letter_raw(event(body))
+    kept = transform.dead_letter_raw(dead_of(event(body)))
     assert b"withheld" not in kept
     assert event(body).event_id.encode() in kept
     for value in re.findall(rb'"(cAnArY-[a-z]+)"', before):
@@ -275,7 +275,7 @@ def test_dead_letter_of_removed_ids_can_be_driven_again(tmp_path: Path, body: di
     where = {"masking": str(tmp_path / "policy.toml"), "config": str(tmp_path / "shapes.toml")}
     transform = Transform(consumer(**where, unroutable="publish"), lambda: NOW_MS)
     sent = transform(event(body))
-    (again,) = open_record(Record(transform.dead_letter_raw(event(body)), 1))
+    (again,) = open_record(Record(transform.dead_letter_raw(dead_of(event(body))), 1))
     assert isinstance(again, Event)
     repeated = transform(again)
     assert isinstance(sent, Entry)

@@ -14,7 +14,9 @@ from stream_router.errors import Reason
 from stream_router.pipeline.letter import LetterWriter, Message
 from stream_router.records import DeadLetter, Entry, Event, Record
 
-WRITER = LetterWriter("my-stream", "shard-7", lambda event: event.raw, lambda: 1_764_000_000_123.0, ordered=False)
+WRITER = LetterWriter(
+    "my-stream", "shard-7", lambda letter: letter.event.raw, lambda: 1_764_000_000_123.0, ordered=False
+)
 
 
 def letter(raw: bytes, entry: Entry | None = None, event_type: str = "") -> DeadLetter:

@@ -15,7 +15,7 @@ from stream_router.pipeline.mask import Policy
 from stream_router.pipeline.transform import Transform
 from stream_router.records import DeadLetter, Entry, Event, Record
 from stream_router.settings import SettingsError
-from tests.events import BODY, IDENTITY, NOW_MS, consumer, entry, event
+from tests.events import BODY, IDENTITY, NOW_MS, consumer, dead_of, entry, event
 
 KEY = b"0123456789abcdef-secret"
 HEAD = 'id = "p"\nversion = "3"\n'
@@ -219,7 +219,7 @@ def test_dead_letters_copy_is_the_senders_bytes_unless_the_policy_says_otherwise
     """Without a policy, and with the default one, `record.data` is the event's own line."""
     for masking in ("off", "default"):
         found = event(BODY)
-        assert Transform(consumer(masking=masking), lambda: NOW_MS).dead_letter_raw(found) == found.raw
+        assert Transform(consumer(masking=masking), lambda: NOW_MS).dead_letter_raw(dead_of(found)) == found.raw
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_masked_dead_letter_is_an_event_again(file: Path, body: dict[str, Any]) 
     transform = Transform(consumer(masking=str(file)), lambda: NOW_MS)
     first = transform(event(body))
     transform.take_masked_counts()
-    raw = transform.dead_letter_raw(event(body))
+    raw = transform.dead_letter_raw(dead_of(event(body)))
     assert b"anna" not in raw
     assert not transform.take_masked_counts(), "a dead letter's copy is not counted as a masked event"
     (again,) = open_record(Record(raw, 1))
@@ -250,14 +250,14 @@ def test_masked_dead_letter_is_an_event_again(file: Path, body: dict[str, Any]) 
     second = transform(again)
     assert isinstance(second, Entry)
     assert (again.event_id, second.detail) == (IDENTITY, first.detail)
-    assert transform.dead_letter_raw(event(body)._replace(body=None)) == raw, "the line alone is enough"
+    assert transform.dead_letter_raw(dead_of(event(body)._replace(body=None))) == raw, "the line alone is enough"
 
 
 @pytest.mark.parametrize("body", [b'{"email":"anna@example.com"}', b'["anna"]', b'{"a":1,"a":"anna"}'])
 def test_dead_letter_that_cannot_be_masked_is_withheld(file: Path, body: bytes) -> None:
     """What no shape fits cannot be masked by path, so nothing of it is kept."""
     file.write_text(HEAD + "mask_dead_letters = true\n" + rule("redact", "**.email"))
-    raw = Transform(consumer(masking=str(file)), lambda: NOW_MS).dead_letter_raw(event(body))
+    raw = Transform(consumer(masking=str(file)), lambda: NOW_MS).dead_letter_raw(dead_of(event(body)))
     assert b"anna" not in raw
     assert orjson.loads(raw)["withheld"]
 
