@@ -72,7 +72,7 @@ def _tenant_finding(settings: Cxone, got: Token, web: Web) -> Finding:
         return Finding("unknown", "tenant", "the token does not name it, so its API host cannot be looked up")
     try:
         found = discovery.tenant(web, settings.issuer, got.tenant_id)
-        web.send(httpx.Request("GET", found.api_endpoint), "the tenant's API host")
+        web.send(httpx.Request("GET", found.api_endpoint), "the tenant's API host", wants_body=False)
     except CxoneError as error:
         return Finding("wrong", "tenant", str(error))
     area = f", area {found.area}" if found.area else ""
@@ -80,9 +80,14 @@ def _tenant_finding(settings: Cxone, got: Token, web: Web) -> Finding:
 
 
 def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
+    sys.stdout.write(_printable(line) + "\n")
 
 
 def _fail(error: CxoneError) -> int:
-    sys.stderr.write(f"stream-router cxone: {error}\n")
+    sys.stderr.write(f"stream-router cxone: {_printable(str(error))}\n")
     return 1
+
+
+def _printable(line: str) -> str:
+    """Without control characters: what a server sends must not drive the terminal."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in line)

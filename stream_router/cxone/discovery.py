@@ -25,20 +25,19 @@ def token_endpoint(web: Web, issuer: str) -> str:
 
 def tenant(web: Web, issuer: str, tenant_id: str) -> Tenant:
     """Where a tenant's API is. Raises CxoneError."""
-    url = httpx.URL(issuer.rstrip("/") + "/.well-known/cxone-configuration", params={"tenantId": tenant_id})
+    base = check_url(issuer.rstrip("/"), "CXONE_ISSUER")
+    url = httpx.URL(base + "/.well-known/cxone-configuration", params={"tenantId": tenant_id})
     found = _document(web, str(url), "the discovery of the tenant's API host")
     endpoint = found.get("api_endpoint")
     if not isinstance(endpoint, str):
         raise CxoneError("the tenant's discovery document names no api_endpoint; check the tenant with NICE")
-    return Tenant(check_url(endpoint, "the tenant's api_endpoint"), str(found.get("area") or ""))
+    area = found.get("area")
+    return Tenant(check_url(endpoint, "the tenant's api_endpoint"), area if isinstance(area, str) else "")
 
 
 def _document(web: Web, url: str, what: str) -> dict[str, Any]:
     answer = web.send(httpx.Request("GET", url), what)
-    try:
-        found = answer.json()
-    except ValueError:
-        found = None
+    found = answer.document()
     if answer.status_code != 200 or not isinstance(found, dict):
         raise CxoneError(f"{what} answers {answer.status_code} and no document; set CXONE_ISSUER to your CXone region")
     return found

@@ -1,8 +1,6 @@
 """CXone access tokens: by client credentials or by access key, cached, renewed by one caller at a time."""
 
 import base64
-import binascii
-import json
 import re
 import threading
 from typing import Any, NamedTuple
@@ -12,7 +10,7 @@ import httpx
 
 from stream_router.cxone import discovery
 from stream_router.cxone.settings import Cxone
-from stream_router.cxone.web import CxoneError, Web, check_url
+from stream_router.cxone.web import Answer, CxoneError, Web, check_url, read_json
 
 ACCESS_KEY_URL = "https://na1.nice-incontact.com/authentication/v1/token/access-key"
 """The token endpoint that needs no registered client. Source: developer.niceincontact.com, UserHubGettingStarted."""
@@ -67,11 +65,11 @@ class TokenSource:
         answer = self._web.send(self._request(), "the token endpoint")
         if answer.status_code not in (200, 201):
             raise CxoneError(_refusal(answer))
+        body = answer.document()
         try:
-            body = answer.json()
             value = body["access_token"]
             life_s = float(body.get("expires_in") or UNSTATED_LIFE_S)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             raise CxoneError("the token endpoint's answer holds no token; check CXONE_AUTH_URL") from None
         if not isinstance(value, str) or not value or not 0 < life_s < 10**9:
             raise CxoneError("the token endpoint's answer holds no token; check CXONE_AUTH_URL")
@@ -98,7 +96,7 @@ class TokenSource:
         if isinstance(granted, str):
             return frozenset(granted.split())
         if isinstance(granted, list):
-            return frozenset(str(scope) for scope in granted)
+            return frozenset(scope for scope in granted if isinstance(scope, str))
         return None
 
 
@@ -112,20 +110,19 @@ def _basic(client_id: str, secret: str) -> str:
     return "Basic " + base64.b64encode(pair.encode()).decode()
 
 
-def _refusal(answer: httpx.Response) -> str:
+def _refusal(answer: Answer) -> str:
     """One line for an operator: what CXone says, and the cure. Free text of the answer is not repeated."""
-    try:
-        code = str(answer.json().get("error") or "")
-    except (ValueError, AttributeError):
-        code = ""
-    said = f"{answer.status_code} {code}" if _ERROR_CODE.fullmatch(code) else str(answer.status_code)
+    said = answer.document()
+    error = said.get("error") if isinstance(said, dict) else None
+    code = error if isinstance(error, str) else ""
+    told = f"{answer.status_code} {code}" if _ERROR_CODE.fullmatch(code) else str(answer.status_code)
     if code == "invalid_scope":
-        return f"CXone refuses the scopes ({said}); set CXONE_SCOPE to what NICE granted this client"
+        return f"CXone refuses the scopes ({told}); set CXONE_SCOPE to what NICE granted this client"
     if code in ("unauthorized_client", "unsupported_grant_type"):
-        return f"CXone does not give this client that grant ({said}); set CXONE_ACCESS_KEY_ID and _SECRET to use a key"
+        return f"CXone does not give this client that grant ({told}); set CXONE_ACCESS_KEY_ID and _SECRET to use a key"
     if answer.status_code in (400, 401, 403):
-        return f"CXone refuses the credentials ({said}); check CXONE_CLIENT_ID/_SECRET and CXONE_ACCESS_KEY_ID/_SECRET"
-    return f"the token endpoint answers {said}; check CXONE_AUTH_URL"
+        return f"CXone refuses the credentials ({told}); check CXONE_CLIENT_ID/_SECRET and CXONE_ACCESS_KEY_ID/_SECRET"
+    return f"the token endpoint answers {told}; check CXONE_AUTH_URL"
 
 
 def _claims(jwt: str) -> dict[str, Any]:
@@ -134,8 +131,8 @@ def _claims(jwt: str) -> dict[str, Any]:
     if len(parts) != 3:
         return {}
     try:
-        found = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except (ValueError, binascii.Error):
+        found = read_json(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
 

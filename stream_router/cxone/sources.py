@@ -8,10 +8,10 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from stream_router.cxone.web import parse_url
 from stream_router.settings import SettingsError
 
 VARIABLE = "STREAM_ROUTER_CONFIG"
@@ -98,7 +98,7 @@ def read(path: Path | None) -> tuple[Source, ...]:
         return _Document.model_validate(tomllib.loads(path.read_text("utf-8"))).cxone.sources
     except OSError as error:
         raise SettingsError(f"{VARIABLE}: cannot be read ({error.strerror}); name a readable TOML file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError):
         raise SettingsError(f"{VARIABLE}: is no TOML; correct the file") from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
@@ -123,8 +123,8 @@ def check(source: Source, stream: str) -> Iterator[Finding]:
 
 
 def _check_url(name: str, url: str) -> Finding:
-    parts = urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname:
+    parts = parse_url(url)
+    if not parts or parts.scheme != "https" or not parts.host:
         return Finding("wrong", name, "url: is no https:// URL; CXone must reach the receiver over HTTPS")
     if parts.path != "/v1/events":
         return Finding("wrong", name, "url: its path is not /v1/events, where the receiver takes events")

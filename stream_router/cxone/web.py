@@ -1,20 +1,33 @@
 """One HTTP exchange with CXone, retried: waits as told, with jitter, within a deadline, and never shows a secret."""
 
 import email.utils
+import json
 import random
+import threading
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from concurrent.futures import Future
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
 
 TIMEOUT_S = 10.0
+"""Of one step of an attempt: the connection, one read."""
+
 DEADLINE_S = 45.0
-"""All attempts of one exchange together."""
+"""All attempts of one exchange together, however slowly the last byte comes."""
+
+LEAST_ATTEMPT_S = 1.0
+"""No further attempt is made with less time than this: it would only hide what was wrong before."""
+
+ANSWER_MAX_BYTES = 1024 * 1024
+"""A token and a discovery document have a few kilobytes; what is longer is none."""
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 20.0
 """CXone sends no reliable Retry-After, so our own pauses double from 2 s (FACTS 6)."""
+
+T = TypeVar("T")
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -32,11 +45,41 @@ class Clock(NamedTuple):
     random: Callable[[], float] = random.random
 
 
+class Answer(NamedTuple):
+    """What CXone answered. `body` is empty where the caller did not want it."""
+
+    status_code: int
+    body: bytes
+
+    def document(self) -> Any:
+        """The body as JSON, None where it is none."""
+        return read_json(self.body)
+
+
+def read_json(text: bytes) -> Any:
+    """What a JSON text says; None where it is no JSON, or is nested deeper than Python reads."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def parse_url(url: str) -> httpx.URL | None:
+    """A URL as it will be sent to; None where it is none. httpx alone lets a wrong port and half an IPv6 address by."""
+    try:
+        _ = urlsplit(url).port
+        parsed = httpx.URL(url)
+        _ = parsed.host
+    except (ValueError, httpx.InvalidURL):
+        return None
+    return parsed
+
+
 def check_url(url: str, what: str) -> str:
     """`url` itself, where credentials may be sent to it: HTTPS, or HTTP on loopback (tests). Raises CxoneError."""
-    parts = urlsplit(url)
-    safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
-    if not safe or not parts.hostname or parts.username or parts.password:
+    parts = parse_url(url)
+    safe = parts and (parts.scheme == "https" or (parts.scheme == "http" and parts.host in _LOOPBACK))
+    if not parts or not safe or not parts.host or parts.userinfo:
         raise CxoneError(f"{what} is no https:// URL; credentials are sent over HTTPS only")
     return url
 
@@ -49,37 +92,77 @@ class Web:
         self.clock = clock
         self._deadline_s = deadline_s
 
-    def send(self, request: httpx.Request, what: str) -> httpx.Response:
+    def send(self, request: httpx.Request, what: str, *, wants_body: bool = True) -> Answer:
         """The first answer that is neither 429 nor 5xx; redirects are not followed. Raises CxoneError."""
+        request.headers["Accept-Encoding"] = "identity"
         give_up_at = self.clock.monotonic() + self._deadline_s
         pause_s = FIRST_PAUSE_S
         while True:
-            problem, told_s = self._attempt(request)
-            if isinstance(problem, httpx.Response):
+            left_s = give_up_at - self.clock.monotonic()
+            problem, told_s = self._attempt(request, what, left_s, wants_body=wants_body)
+            if isinstance(problem, Answer):
                 return problem
             # Full jitter below what the doubling allows; above what CXone asks for, so that callers spread out.
             jitter = self.clock.random()
             wait_s = told_s * (1.0 + 0.1 * jitter) if told_s else pause_s * jitter
-            if self.clock.monotonic() + wait_s > give_up_at:
+            if self.clock.monotonic() + wait_s > give_up_at - LEAST_ATTEMPT_S:
                 raise CxoneError(f"{what}: {problem}; try again later")
             self.clock.sleep(wait_s)
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
-    def _attempt(self, request: httpx.Request) -> tuple[httpx.Response | str, float]:
+    def _attempt(
+        self, request: httpx.Request, what: str, left_s: float, *, wants_body: bool
+    ) -> tuple[Answer | str, float]:
         """An answer to keep, or what was wrong and for how many seconds CXone asks to wait (0.0: it does not say)."""
         try:
-            answer = self._client.send(request)
-        except httpx.TimeoutException:
+            return _within(left_s, lambda: self._exchange(request, what, wants_body=wants_body))
+        except (httpx.TimeoutException, TimeoutError):
             return f"{request.url.host} does not answer in time", 0.0
-        except httpx.TransportError as error:
+        except (httpx.RequestError, ValueError) as error:  # a host name that cannot be asked for is a ValueError
             return f"{request.url.host} cannot be reached ({type(error).__name__})", 0.0
-        if answer.status_code == 429:
+
+    def _exchange(self, request: httpx.Request, what: str, *, wants_body: bool) -> tuple[Answer | str, float]:
+        answer = self._client.send(request, stream=True)
+        try:
             told_s = retry_after_s(answer.headers.get("retry-after", ""), self.clock.wall())
-            return "CXone throttles us (429)" + (f" and asks for {told_s:.0f} s" if told_s else ""), told_s
-        if answer.status_code >= 500:
-            told_s = retry_after_s(answer.headers.get("retry-after", ""), self.clock.wall())
-            return f"CXone is in trouble ({answer.status_code})", told_s
-        return answer, 0.0
+            if answer.status_code == 429:
+                return "CXone throttles us (429)" + (f" and asks for {told_s:.0f} s" if told_s else ""), told_s
+            if answer.status_code >= 500:
+                return f"CXone is in trouble ({answer.status_code})", told_s
+            return Answer(answer.status_code, _body(answer, what) if wants_body else b""), 0.0
+        finally:
+            answer.close()
+
+
+def _body(answer: httpx.Response, what: str) -> bytes:
+    """The answer's body as it came. Unpacking could make any size of it, so nothing packed was asked for."""
+    cure = "check CXONE_AUTH_URL and CXONE_ISSUER"
+    if answer.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise CxoneError(f"{what} answers with a compressed body, which was not asked for; {cure}")
+    body = bytearray()
+    for piece in answer.iter_raw():
+        body += piece
+        if len(body) > ANSWER_MAX_BYTES:
+            raise CxoneError(f"{what} answers with more than {ANSWER_MAX_BYTES} bytes; {cure}")
+    return bytes(body)
+
+
+def _within(left_s: float, call: Callable[[], T]) -> T:
+    """What `call` gives or raises; TimeoutError once `left_s` has passed.
+
+    httpx has no deadline: its time-outs begin anew with each byte, and looking up a name has none at all. So the call
+    has a thread of its own, which ends with the connection when the client is closed, and holds no process up.
+    """
+    result: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            result.set_result(call())
+        except Exception as error:  # noqa: BLE001 - it is raised where the result is waited for
+            result.set_exception(error)
+
+    threading.Thread(target=run, name="cxone", daemon=True).start()
+    return result.result(max(0.0, left_s))
 
 
 def retry_after_s(value: str, now: float) -> float:
@@ -88,5 +171,5 @@ def retry_after_s(value: str, now: float) -> float:
         return float(value[:9])
     try:
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - now)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0

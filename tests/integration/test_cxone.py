@@ -1,8 +1,11 @@
 """The CXone client against a local server that behaves as NICE documents (FACTS 6): flows, discovery, waits, errors."""
 
 import base64
+import contextlib
 import json
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from pathlib import Path
@@ -232,6 +235,15 @@ def test_a_pause_beyond_the_deadline_is_not_waited_for(cxone: FakeCxone, source:
         (answer(200, b'{"access_token":""}'), "holds no token"),
         (answer(200, b'{"access_token":"x","expires_in":"never"}'), "holds no token"),
         (answer(200, b'{"access_token":"x","expires_in":-5}'), "holds no token"),
+        (answer(200, b'{"access_token":"x","expires_in":1' + b"0" * 400 + b"}"), "holds no token"),
+        (answer(200, b'{"access_token":"x","expires_in":' + b"1" * 5000 + b"}"), "holds no token"),
+        (answer(200, b"[" * 100_000), "holds no token"),
+        (answer(400, b"[" * 100_000), r"refuses the credentials \(400\)"),
+        (
+            answer(200, b"packed", Content_Encoding="gzip"),
+            "a compressed body, which was not asked for; check",
+        ),
+        (answer(200, b" " * 1_048_577), "answers with more than 1048576 bytes; check CXONE_AUTH_URL"),
     ],
 )
 def test_a_refusal_is_one_clear_line(cxone: FakeCxone, source: Make, reply: bytes, text: str) -> None:
@@ -242,6 +254,48 @@ def test_a_refusal_is_one_clear_line(cxone: FakeCxone, source: Make, reply: byte
     assert "\n" not in str(error.value)
     assert CANARY not in str(error.value)
     assert len(cxone.token_calls()) == 1
+
+
+def test_a_body_is_never_asked_for_packed(cxone: FakeCxone, source: Make) -> None:
+    """A packed body could have any size once it is unpacked."""
+    source()()
+    assert {seen.headers["accept-encoding"] for seen in cxone.server.requests} == {"identity"}
+
+
+def dripping(first: bytes) -> Iterator[str]:
+    """The URL of a server that sends `first`, then a byte ten times a second, which no time-out of a read ends."""
+    done = threading.Event()
+
+    def serve(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError), listener.accept()[0] as connection:
+            connection.sendall(first)
+            while not done.wait(0.1):
+                connection.sendall(b" ")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=serve, args=(listener,))
+        server.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/token"
+        done.set()
+        server.join(5)
+
+
+@pytest.mark.parametrize("first", [b"HTTP/1.1 200 X\r\nContent-Length: 100000\r\n\r\n", b"HTTP/1.1 200 X\r\nA: "])
+def test_the_deadline_holds_however_slowly_the_answer_comes(first: bytes) -> None:
+    """Head or body: a server that keeps sending a little keeps no operator waiting for ever."""
+    with contextlib.contextmanager(dripping)(first) as url, httpx.Client(timeout=5.0, trust_env=False) as client:
+        tokens = TokenSource(Cxone(client_id="id", client_secret="x", auth_url=url), Web(client, Clock(), 0.5))
+        began = time.monotonic()
+        with pytest.raises(CxoneError, match=r"^the token endpoint: 127\.0\.0\.1 does not answer in time; try again"):
+            tokens()
+        assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("host", ["a" * 70 + ".example", ".example"])
+def test_a_host_that_cannot_be_asked_for_is_one_line(time_: FakeTime, host: str) -> None:
+    """What the socket library calls no host name is told like any host that cannot be reached."""
+    with httpx.Client(trust_env=False) as client, pytest.raises(CxoneError, match="cannot be reached"):
+        Web(client, time_.clock()).send(httpx.Request("GET", f"https://{host}/"), "x")
 
 
 def test_a_server_that_is_not_there_is_one_line(time_: FakeTime) -> None:
@@ -262,6 +316,9 @@ def test_a_server_that_is_not_there_is_one_line(time_: FakeTime) -> None:
         "https:///token",
         "ftp://127.0.0.1/",
         "//cxone.example/",
+        "https://[bad",
+        "https://cxone.example:99999/",
+        "https://xn--/",
         "",
     ],
 )
@@ -272,9 +329,10 @@ def test_credentials_go_nowhere_but_over_https(url: str) -> None:
     assert not url or url not in str(error.value)
 
 
-def test_a_discovered_endpoint_is_checked_too(cxone: FakeCxone, source: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("endpoint", ["http://collector.example/token", "https://[bad"])
+def test_a_discovered_endpoint_is_checked_too(cxone: FakeCxone, source: Make, endpoint: str) -> None:
     """A discovery document cannot send the secret to a plain-HTTP host."""
-    document = {"token_endpoint": "http://collector.example/token"}
+    document = {"token_endpoint": endpoint}
     cxone.server._reply = lambda _: answer(200, json.dumps(document).encode())
     with pytest.raises(CxoneError, match="the discovered token_endpoint is no https:// URL"):
         source()()
@@ -305,7 +363,16 @@ def test_a_token_that_is_no_jwt_is_used_all_the_same(cxone: FakeCxone, source: M
 
 
 @pytest.mark.parametrize(
-    ("value", "seconds"), [("7", 7.0), ("0", 0.0), ("-1", 0.0), ("\u0663", 0.0), ("9" * 99, 999_999_999.0)]
+    ("value", "seconds"),
+    [
+        ("7", 7.0),
+        ("0", 0.0),
+        ("-1", 0.0),
+        ("\u0663", 0.0),
+        ("9" * 99, 999_999_999.0),
+        ("Mon, 01 Jan 2024 00:00:00 +99999999999999999999", 0.0),
+        ("Mon, 01 Jan 0001 00:00:00 -0000", 0.0),
+    ],
 )
 def test_retry_after_is_read_without_surprise(value: str, seconds: float) -> None:
     """Digits are seconds; anything else that is no date is none."""
@@ -330,6 +397,18 @@ def test_the_token_command_proves_the_credentials(
     out, err = capsys.readouterr()
     assert out == ("the credentials work: a token of 3600 s, scopes integration:read webhook:read, tenant t-1\n")
     assert "the-t0ken" not in out + err
+
+
+def test_what_cxone_says_does_not_drive_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, cxone: FakeCxone, time_: FakeTime, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Control characters, and what UTF-8 cannot write, are replaced."""
+    environment(monkeypatch, cxone)
+    cxone.token = {"scope": "\x1b]0;pwn\x07integration:read \ud800", "id_token": jwt(tenantId="t\r1")}
+    assert commands.token(time_.clock()) == 0
+    out = capsys.readouterr().out
+    assert out.removesuffix("\n").isprintable()
+    assert "integration:read" in out
 
 
 def test_the_token_command_fails_with_one_line(
@@ -407,6 +486,11 @@ def test_good_sources_pass_and_what_cannot_be_known_is_said(
             'url = "https://e.example/hook"\nscheme',
             "expert: url",
         ),
+        (
+            'url = "https://events.example.com/v1/events"\nscheme',
+            'url = "https://[bad/v1/events"\nscheme',
+            "expert: url",
+        ),
         ('stream = "cxone-events"', 'stream = "other"', "ivr: stream"),
         ('"JSON+LF"', '"PROTO"', "ivr: format"),
         ('format = "JSON+LF"', 'format = "JSON"\naccount = "111111111111"', "ivr: account"),
@@ -459,6 +543,7 @@ def test_a_missing_scope_and_a_silent_tenant_are_told(
             "cxone.sources.0.webhook.secret",
         ),
         ("[[cxone.sources]\n", "is no TOML"),
+        ("a = " + "[" * 100_000, "is no TOML"),
     ],
 )
 def test_a_wrong_table_is_a_settings_error(
