@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import Session
 
 from stream_router.addresses import split_host_port
 from stream_router.aws.endpoints import Target, ca_bundle, put_records, session
@@ -36,7 +37,9 @@ def check(settings: Receiver) -> tuple[Receiver, Stream]:
         "receiver_admin_listen": free_port(settings.receiver_admin_listen, "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN"),
         "max_connections": _connections(settings.max_connections),
     }
-    return settings.model_copy(update=changes), find_stream(settings)
+    settings = settings.model_copy(update=changes)
+    check_apart(settings)
+    return settings, find_stream(settings)
 
 
 def free_port(listen: str, variable: str) -> str:
@@ -49,9 +52,27 @@ def free_port(listen: str, variable: str) -> str:
             probe.bind((host, port))
         except OSError as error:
             reason = errno.errorcode.get(error.errno or 0, "no such address")
-            raise SettingsError(f"{variable}: cannot listen there ({reason}); choose another HOST:PORT") from None
+            raise cannot_listen(variable, reason) from None
         bound = probe.getsockname()[1]
     return f"[{host}]:{bound}" if family == socket.AF_INET6 else f"{host}:{bound}"
+
+
+def cannot_listen(variable: str, reason: str) -> SettingsError:
+    """The line for an address where nothing can listen."""
+    return SettingsError(f"{variable}: cannot listen there ({reason}); choose another HOST:PORT")
+
+
+def check_apart(settings: Receiver) -> None:
+    """Raises SettingsError where the two addresses are one: each of them would be taken by the other."""
+    (host, port), (admin, admin_port) = map(split_host_port, (settings.listen, settings.receiver_admin_listen))
+    if port == admin_port and (_addresses(host) & _addresses(admin) or {host, admin} & {"0.0.0.0", "::"}):  # noqa: S104
+        raise SettingsError(
+            "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN: is STREAM_ROUTER_LISTEN's address; choose another HOST:PORT"
+        )
+
+
+def _addresses(host: str) -> set[object]:
+    return {found[4][0] for found in socket.getaddrinfo(host, None)}
 
 
 def check_tls(settings: Receiver) -> None:
@@ -99,7 +120,19 @@ def find_stream(settings: Receiver) -> Stream:
         ) from None
     if credentials is None:
         raise SettingsError("AWS credentials: none found; set AWS_PROFILE or AWS_ACCESS_KEY_ID, or give a role")
-    return Stream(put_records(found), ca_bundle(found))
+    return Stream(put_records(found), _ca_bundle(found))
+
+
+def _ca_bundle(found: Session) -> str:
+    """The CA bundle, tried: with one that cannot be read every call would fail."""
+    path = ca_bundle(found)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except OSError:
+        raise SettingsError(
+            "AWS_CA_BUNDLE: it, or the profile's ca_bundle, is no readable PEM file; give the path of one, or unset it"
+        ) from None
+    return path
 
 
 def _connections(wanted: int) -> int:

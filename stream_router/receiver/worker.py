@@ -20,7 +20,7 @@ from stream_router.receiver import auth, spill_file
 from stream_router.receiver.app import App
 from stream_router.receiver.batcher import Batcher
 from stream_router.receiver.body import BodyReader
-from stream_router.receiver.checks import Stream
+from stream_router.receiver.checks import Stream, cannot_listen
 from stream_router.receiver.health import Health
 from stream_router.receiver.intake import Intake
 from stream_router.receiver.secrets import FOLLOW_EVERY_S
@@ -75,8 +75,10 @@ class Worker:
         if secrets and secrets.followed:
             tasks.append(loop.create_task(_every(FOLLOW_EVERY_S, secrets.refresh)))
         try:
-            await self._serve_http(app, health, stop.wait())
-            await batcher.close(CALLS_END_S)
+            try:
+                await self._serve_http(app, health, stop.wait())
+            finally:
+                await batcher.close(CALLS_END_S)
         finally:
             for task in tasks:
                 task.cancel()
@@ -110,17 +112,19 @@ class Worker:
         return Spill(spill_file.file_of(folder, self._number), self._settings.buckets, bucket_of, loop)
 
     async def _serve_http(self, app: App, health: Health, stop: Awaitable[object]) -> None:
-        """Serve until stopped; then finish the requests that are in."""
+        """Serve until stopped; then finish the requests that are in. Raises where the server ends by itself."""
         server = _server(app, self._settings)
+        server.on_startup(self._bound)
         serving = asyncio.ensure_future(server.serve())
         stopping = asyncio.ensure_future(stop)
-        self._stats.up = 1
-        log.info("the receiver serves", extra={"listen": self._settings.listen, "worker": self._number})
         # What is there now stays: the collector need not look at it again.
         gc.collect()
         gc.freeze()
         gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
         await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if serving.done():
+            stopping.cancel()
+            raise _failure(serving, bool(self._stats.up))
         health.draining = True
         log.info("the receiver drains", extra={"worker": self._number})
         server.stop()  # type: ignore[no-untyped-call]
@@ -128,6 +132,10 @@ class Worker:
         if not ended:
             log.warning("some requests were still arriving and got no answer", extra={"worker": self._number})
         stopping.cancel()
+
+    def _bound(self) -> None:
+        self._stats.up = 1
+        log.info("the receiver serves", extra={"listen": self._settings.listen, "worker": self._number})
 
     def _publish(self) -> None:
         self._row[:] = self._stats.row()
@@ -137,6 +145,14 @@ async def _every(period_s: float, what: Callable[[], object]) -> None:
     while True:
         await asyncio.sleep(period_s)
         what()
+
+
+def _failure(serving: asyncio.Future[None], was_bound: bool) -> Exception:
+    """Why the server ended though nobody told it to."""
+    error = serving.exception()
+    if error is not None and not was_bound:
+        return cannot_listen("STREAM_ROUTER_LISTEN", str(error))
+    return RuntimeError(f"the HTTP server ended by itself ({type(error).__name__ if error else 'no error'})")
 
 
 def _server(app: App, settings: Receiver) -> Server:

@@ -1,5 +1,6 @@
 """The real receiver as a process in front of the test sink: what a sender and an operator see."""
 
+import asyncio
 import base64
 import concurrent.futures
 import contextlib
@@ -17,11 +18,14 @@ from typing import Any
 
 import httpx
 import pytest
+from granian.server.embed import Server
 
+from stream_router.addresses import split_host_port
 from stream_router.local.sink.process import SinkProcess
-from stream_router.receiver import metrics
+from stream_router.receiver import checks, metrics
 from stream_router.receiver.checks import free_port
-from stream_router.settings import SettingsError
+from stream_router.receiver.worker import Worker
+from stream_router.settings import Receiver, SettingsError
 from tests.receiver_kit import KEY, ReceiverProcess, event, expected_id, raw, receiver, stored_ids
 
 ANSWER_WITHIN_S = 0.9
@@ -306,6 +310,20 @@ def _children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def ended_receiver(settings: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """A receiver that cannot start, once it has ended. Settings of AWS_ keep their name."""
+    named = {name if name.startswith("AWS_") else f"STREAM_ROUTER_{name}": value for name, value in settings.items()}
+    aws = {"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y"}
+    return subprocess.run(
+        [sys.executable, "-m", "stream_router.receiver"],
+        env={"PATH": "/usr/bin", **aws, **named},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
@@ -319,25 +337,49 @@ def _children(pid: int) -> list[int]:
         ({"TLS_CERT": "/no/such.pem", "TLS_KEY": "/no/such.pem"}, "STREAM_ROUTER_TLS_CERT"),
         ({"SPILL_DIR": "/no/such/folder"}, "STREAM_ROUTER_SPILL_DIR"),
         ({"BUCKETS": "0"}, "STREAM_ROUTER_BUCKETS"),
+        ({"AWS_CA_BUNDLE": "/no/such.pem"}, "AWS_CA_BUNDLE"),
     ],
 )
 def test_bad_settings_are_one_line_and_78(settings: dict[str, str], named: str) -> None:
     """The setting, what is wrong, the cure; no traceback, no secret, and nothing has started."""
     given = {"WEBHOOK_SCHEME": "none", "LISTEN": "127.0.0.1:0", "RECEIVER_ADMIN_LISTEN": "127.0.0.1:0", **settings}
-    environment = {f"STREAM_ROUTER_{name}": value for name, value in given.items()}
-    aws = {"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y"}
-    ended = subprocess.run(
-        [sys.executable, "-m", "stream_router.receiver"],
-        env={"PATH": "/usr/bin", **aws, **environment},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    ended = ended_receiver(given)
     assert ended.returncode == 78
     assert ended.stderr.startswith(named)
     assert ended.stderr.count("\n") == 1
     assert KEY not in ended.stderr
+
+
+@pytest.mark.parametrize(("host", "admin"), [("127.0.0.1", "127.0.0.1"), ("127.0.0.1", "0.0.0.0")])
+def test_two_equal_addresses_are_a_setting_s_error(host: str, admin: str) -> None:
+    """The metrics would take the receiver's port: said before anything starts."""
+    _, port = split_host_port(free_port("127.0.0.1:0", ""))
+    addresses = {"LISTEN": f"{host}:{port}", "RECEIVER_ADMIN_LISTEN": f"{admin}:{port}"}
+    ended = ended_receiver({"WEBHOOK_SCHEME": "none", **addresses})
+    assert (ended.returncode, ended.stderr.split(":")[0]) == (78, "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN")
+    assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("failure", ["taken", "ended"])
+def test_a_server_that_fails_ends_the_receiver_with_an_error(
+    failure: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A port that was taken since the check is a line for the operator; nothing says that it serves."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "y")
+    caplog.set_level("INFO")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        settings = Receiver(aws_region="us-east-1", webhook_scheme="none", listen=address)
+        if failure == "ended":
+            monkeypatch.setattr(Server, "serve", lambda _: asyncio.sleep(0))
+        failing = pytest.raises(SettingsError if failure == "taken" else RuntimeError)
+        with failing as caught:
+            Worker(settings, checks.find_stream(settings), metrics.Board(1).row(0)).run()
+    assert ("STREAM_ROUTER_LISTEN: cannot listen there (Address already in use" in str(caught.value)) == (
+        failure == "taken"
+    )
+    assert "serves" not in caplog.text
 
 
 def test_a_port_that_is_taken_is_a_setting_s_error(running: ReceiverProcess) -> None:
