@@ -3,8 +3,18 @@
 import json
 from typing import Any
 
+import orjson
+
 from stream_router import limits
 from stream_router.pipeline.rejection import mismatch
+
+
+def write(value: Any) -> bytes:
+    """Compact UTF-8 JSON of what orjson has read, fast where it is not deep. Raises Rejected as `dumps` does."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # the only thing that orjson cannot write of what it has read is deep nesting
+        return dumps(value)
 
 
 def dumps(value: Any) -> bytes:

@@ -9,7 +9,9 @@ import orjson
 
 from stream_router.errors import Disposition
 from stream_router.outcomes import ACCEPTED, Answer, Outcome, Refusal, refusal
+from stream_router.pipeline import deep
 from stream_router.pipeline.dispatch import Dispatcher, GivenUp, Policy
+from stream_router.pipeline.rejection import Rejected
 from stream_router.records import DeadLetter, Entry
 
 POLICY = Policy(max_in_flight=4, max_in_flight_bytes=32 * 1024 * 1024, max_retries=1_000_000_000)
@@ -21,11 +23,6 @@ class Upload(NamedTuple):
     key: str
     data: bytes
     then: Callable[[], None]
-
-
-def is_slim(entry: Entry) -> bool:
-    """Whether an entry's payload is in S3 already; a sender's own key of that name in its payload is no reference."""
-    return "payloadRef" in orjson.loads(entry.detail)
 
 
 class Offload:
@@ -49,20 +46,30 @@ class Offload:
         """Objects not yet stored."""
         return self.engine.backlog
 
-    def entry(self, entry: Entry, then: Callable[[Entry], None]) -> None:
-        """Store an oversize entry's payload; `then` gets the entry that carries `payloadRef` in its place."""
+    def entry(self, entry: Entry, then: Callable[[Entry], None]) -> bool:
+        """Store an oversize entry's payload; `then` gets the entry that carries `payloadRef` in its place.
+
+        False, and nothing is done, where the payload is in S3 already (a sender's own key of that name in its payload
+        is no reference), or nests too deep to be written by itself.
+        """
         detail = orjson.loads(entry.detail)
-        data = orjson.dumps(detail.pop("payload", None))
+        if "payloadRef" in detail:
+            return False
         key = f"payloads/{entry.event.event_id}.json"
-        detail["payloadRef"] = {
-            "bucket": self._bucket,
-            "key": key,
-            "size": len(data),
-            "sha256": hashlib.sha256(data).hexdigest(),
-        }
-        slim = orjson.dumps(detail)
+        try:
+            data = deep.write(detail.pop("payload", None))
+            detail["payloadRef"] = {
+                "bucket": self._bucket,
+                "key": key,
+                "size": len(data),
+                "sha256": hashlib.sha256(data).hexdigest(),
+            }
+            slim = deep.write(detail)
+        except Rejected:
+            return False
         size = entry.size_bytes - len(entry.detail) + len(slim)
         self.engine.submit([Upload(key, data, lambda: then(entry._replace(detail=slim, size_bytes=size)))])
+        return True
 
     def letter(self, letter: DeadLetter, raw: bytes, then: Callable[[DeadLetter, str], None]) -> None:
         """Store a dead letter's original bytes; `then` gets their s3:// URL."""

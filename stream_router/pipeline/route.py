@@ -7,7 +7,7 @@ from stream_router.envelope import open_record
 from stream_router.errors import Reason
 from stream_router.pipeline.dead_letter import DeadLetters
 from stream_router.pipeline.dispatch import GivenUp
-from stream_router.pipeline.offload import Offload, is_slim
+from stream_router.pipeline.offload import Offload
 from stream_router.pipeline.pack import fits
 from stream_router.pipeline.publish import Publisher
 from stream_router.records import DeadLetter, Dropped, Entry, Event, Record
@@ -51,9 +51,7 @@ class Router:
 
     def unpublished(self, entry: Entry, why: GivenUp) -> None:
         """What no call can carry goes by claim check where there is a bucket; the rest is a dead letter."""
-        if self.offload and why.reason is Reason.OVERSIZE and not is_slim(entry):
-            self.offload.entry(entry, self._slimmed)
-        else:
+        if not (self.offload and why.reason is Reason.OVERSIZE and self.offload.entry(entry, self._slimmed)):
             self.dead_letters.submit([DeadLetter(entry.event, *why, entry=entry, event_type=entry.detail_type)])
 
     def _slimmed(self, entry: Entry) -> None:
