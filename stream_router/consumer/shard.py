@@ -32,7 +32,7 @@ LEAVE_WITHIN_S = 4.0
 
 
 class LeavingError(SystemExit):
-    """The child was told to leave while it could not drain; ends the process, the records come again."""
+    """The child was told to leave while it could not drain, or its bus is gone: the process ends, all comes again."""
 
 
 class Books(Protocol):
@@ -110,8 +110,7 @@ class ShardProcessor(RecordProcessorBase):  # type: ignore[misc]
             if self._guard and self._guard.careful:
                 route_carefully(batch, self._router, self._guard, lambda: self._finish(checkpointer))
             else:
-                self._router.route(batch)
-            self._keep_up(checkpointer)
+                self._router.route(batch, lambda: self._keep_up(checkpointer))
         self._drain(checkpointer)
         if records:
             self._books.batch_done(len(records))
@@ -174,16 +173,20 @@ class ShardProcessor(RecordProcessorBase):  # type: ignore[misc]
         self._wait(self._router.wait_s(longest_s) if longest_s else 0.0)
         self._books.tick()
         self._checkpoints.take_if_due(checkpointer)
-        if self.leave_by and self._router.backlog and (self._router.holding or self._clock() >= self.leave_by):
+        held = self._router.backlog and (self._router.holding or self._clock() >= self.leave_by)
+        if self._checkpoints.bus_gone or (self.leave_by and held):
             self._checkpoints.take(checkpointer)
-            self._end("left while holding")
+            self._end("the event bus is gone" if self._checkpoints.bus_gone else "left while holding")
             raise LeavingError(os.EX_TEMPFAIL)
 
     def _await_proof(self, until: float | None) -> bool:
-        """Ask the bus until everything settled is proven; False where `until` (or a SIGTERM's deadline) passes."""
+        """Ask the bus until everything settled is proven.
+
+        False where the bus is gone, or where `until` (or a SIGTERM's deadline) passes.
+        """
         while not self._checkpoints.proven():
             limit = until or self.leave_by
-            if limit and self._clock() >= limit:
+            if self._checkpoints.bus_gone or (limit and self._clock() >= limit):
                 return False
             self._beat()
             self._wait(WAIT_S)

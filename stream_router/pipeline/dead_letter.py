@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 NEVER_GIVEN_UP = 1_000_000_000
 """Retries of a dead letter: it has nowhere else to go, so the shard holds until it is stored."""
 
+_TOO_LONG = ("BatchRequestTooLong", "Http413")
+
 MAX_IN_FLIGHT = 4
 POLICY = Policy(MAX_IN_FLIGHT, limits.SQS_MESSAGE_BYTES * MAX_IN_FLIGHT, NEVER_GIVEN_UP)
 
@@ -52,6 +54,7 @@ class DeadLetters:
         self._offload = offload
         self._ledger = ledger
         self._parts: dict[tuple[int, int, int], int] = {}
+        self._room = limits.SQS_MESSAGE_BYTES
         self.engine: Dispatcher[Message] = Dispatcher(self, POLICY, clock, random)
 
     @property
@@ -81,7 +84,7 @@ class DeadLetters:
 
     def take(self, ready: deque[Message]) -> list[Message]:
         taken: list[Message] = []
-        room = limits.SQS_MESSAGE_BYTES
+        room = self._room
         while ready and len(taken) < limits.SQS_BATCH_MAX and (not taken or ready[0].size_bytes <= room):
             room -= ready[0].size_bytes
             taken.append(ready.popleft())
@@ -103,11 +106,18 @@ class DeadLetters:
     def read(self, answer: Answer, items: Sequence[Message]) -> list[Outcome] | Refusal:
         result = of_send_message_batch(answer, [message.body_md5 for message in items])
         if isinstance(result, Refusal):
-            return result
+            # A minimal form cannot be to blame, and there is no smaller one: hold.
+            lone = len(items) == 1 and items[0].minimal and result.disposition is Disposition.BISECT
+            return result._replace(disposition=Disposition.HOLD) if lone else result
         return [_never_refused(message, outcome) for message, outcome in zip(items, result, strict=True)]
 
     def too_large(self, items: Sequence[Message], refusal: Refusal) -> bool:
-        return False
+        """Whether SQS refused the batch for its size (older endpoints take 256 KiB); then batches are smaller."""
+        if refusal.code not in _TOO_LONG:
+            return False
+        if len(items) > 1:
+            self._room = min(self._room, self.size_bytes(items) // 2)
+        return True
 
     def accepted(self, items: Sequence[Message]) -> None:
         for message in items:

@@ -8,6 +8,7 @@ in exactly one place: ready, in flight, waiting for its retry, or suspected.
 import heapq
 import itertools
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Generic, TypeVar
@@ -57,7 +58,7 @@ class Dispatcher(Generic[T]):
         self._calls = 0
         self._items_in_flight = 0
         self._bytes_in_flight = 0
-        self._last_accepted_at = -OTHERS_SUCCEED_S
+        self._last_accepted_at = -math.inf
         self._reminded_at = -REMIND_EVERY_S
         self._failing = ""
 
@@ -73,8 +74,12 @@ class Dispatcher(Generic[T]):
 
     def submit(self, items: Iterable[T]) -> None:
         """Take charge of `items`; full calls start at once where the gate allows."""
-        self._ready.extend(items)
+        self.enqueue(items)
         self.advance(flush=False)
+
+    def enqueue(self, items: Iterable[T]) -> None:
+        """Take charge of `items`; they wait for the next `advance`."""
+        self._ready.extend(items)
 
     def advance(self, *, flush: bool) -> None:
         """Start what may be started now; with `flush` also calls that are not full."""
@@ -83,7 +88,8 @@ class Dispatcher(Generic[T]):
         while self._later and self._later[0][0] <= now:
             due.append(heapq.heappop(self._later)[2])
         self._ready.extendleft(reversed(due))
-        while self._may_start(now) and (items := self._next_call(flush=flush)):
+        # A probe need not be full: on a quiet stream nothing else would ever tell that the destination is back.
+        while self._may_start(now) and (items := self._next_call(flush=flush or self.gate.holding)):
             self._start(items)
         if self.gate.holding:
             self._hold(now)
@@ -203,10 +209,16 @@ class Dispatcher(Generic[T]):
             self._suspects.split(items, now)
 
     def _is_culprit(self, item: T, now: float) -> bool:
-        if self._last_accepted_at > self._suspects.since(item, now):
+        """Whether an item that was refused alone is to blame, and not the destination.
+
+        It is where another was accepted since it was suspected. Where only a few suspects are left, nothing else can be
+        accepted any more: then what was accepted in the minute before has to do.
+        """
+        since = self._suspects.since(item, now)
+        if self._last_accepted_at > since:
             return True
         only_suspects_left = self.backlog == len(self._suspects) < FEW
-        return only_suspects_left and self._others_succeed(now)
+        return only_suspects_left and self._last_accepted_at >= since - OTHERS_SUCCEED_S
 
     def _others_succeed(self, now: float) -> bool:
         return now - self._last_accepted_at <= OTHERS_SUCCEED_S
@@ -222,11 +234,17 @@ class Dispatcher(Generic[T]):
             )
         spent = now - self.gate.held_since >= SPREAD_S and self.gate.failures > self._policy.max_retries
         if self._policy.outage_gives_up and spent:
-            waiting = [*self._suspects.drain(), *(item for _, _, item in sorted(self._later)), *self._ready]
+            self._give_up_waiting()
+
+    def _give_up_waiting(self) -> None:
+        """All that waits, but, where no probe is under way, what the next one will carry."""
+        probe = [] if self._calls else self._to.take(self._ready)
+        while waiting := [*self._suspects.drain(), *(item for _, _, item in sorted(self._later)), *self._ready]:
             self._later.clear()
             self._ready.clear()
             for item in waiting:
                 self._give_up(item, Reason.OUTAGE, self._failing)
+        self._ready.extend(probe)
 
     def _tried(self, item: T) -> Tries:
         return self._tries.setdefault(self._to.key(item), Tries())

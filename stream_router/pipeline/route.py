@@ -8,12 +8,12 @@ from stream_router.errors import Reason
 from stream_router.pipeline.dead_letter import DeadLetters
 from stream_router.pipeline.dispatch import GivenUp
 from stream_router.pipeline.offload import Offload
-from stream_router.pipeline.pack import fits
-from stream_router.pipeline.publish import Publisher
+from stream_router.pipeline.publish import TOO_LARGE, Publisher
 from stream_router.records import DeadLetter, Dropped, Entry, Event, Record
 
 T = TypeVar("T")
-TOO_LARGE = GivenUp(Reason.OVERSIZE, "EntryTooLarge", "no PutEvents call can carry this entry", 0)
+SLICE_EVENTS = 500
+"""Events routed at once. A record of very many tiny lines would else take memory out of all proportion."""
 
 
 class Router:
@@ -33,33 +33,38 @@ class Router:
         self.offload = offload
         self._dropped = dropped
 
-    def route(self, records: Iterable[Record]) -> None:
-        """Take charge of every event of `records`; each settles in its record's books once it is through."""
-        self.route_found([found for record in records for found in open_record(record)])
+    def route(self, records: Iterable[Record], keep_up: Callable[[], None] = lambda: None) -> None:
+        """Take charge of every event of `records`; each settles in its record's books once it is through.
+
+        `keep_up` is called after each slice of them, so that the caller can let the backlog shrink.
+        """
+        found = [found for record in records for found in open_record(record)]
+        for at in range(0, len(found), SLICE_EVENTS):
+            self.route_found(found[at : at + SLICE_EVENTS])
+            keep_up()
 
     def route_found(self, found: Sequence[Event | DeadLetter]) -> None:
         """Take charge of what was found in records whose books are open."""
         events, malformed, _ = split(found, Event)
         transform = self.transform
         entries, rejected, dropped = split([transform(event) for event in events], Entry)
-        fitting, oversize = fits(entries, self.publisher.limits)
         self.dead_letters.submit([*malformed, *rejected])
-        for entry in oversize:
-            self.unpublished(entry, TOO_LARGE)
         self.drop(dropped)
-        self.publisher.submit(fitting)
+        self.publisher.submit(entries)
 
-    def unpublished(self, entry: Entry, why: GivenUp) -> None:
-        """What no call can carry goes by claim check where there is a bucket; the rest is a dead letter."""
-        if not (self.offload and why.reason is Reason.OVERSIZE and self.offload.entry(entry, self._slimmed)):
-            self.dead_letters.submit([DeadLetter(entry.event, *why, entry=entry, event_type=entry.detail_type)])
+    def unpublished(self, entry: Entry, why: GivenUp) -> bool:
+        """What no call can carry goes by claim check where there is a bucket; the rest is a dead letter (True)."""
+        if self.offload and why.reason is Reason.OVERSIZE and self.offload.entry(entry, self._slimmed):
+            return False
+        self.dead_letters.submit([DeadLetter(entry.event, *why, entry=entry, event_type=entry.detail_type)])
+        return True
 
     def _slimmed(self, entry: Entry) -> None:
         """An entry whose payload is in S3 now; what is too large even without it can only be buried."""
         if entry.size_bytes <= self.publisher.limits.bytes:
-            self.publisher.submit([entry])
-        else:
-            self.unpublished(entry, TOO_LARGE)
+            self.publisher.again(entry)
+        elif self.unpublished(entry, TOO_LARGE):
+            self.publisher.ended(entry)
 
     def drop(self, dropped: list[Dropped]) -> None:
         """Settle what a setting says to drop, and count it."""

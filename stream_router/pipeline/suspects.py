@@ -6,8 +6,9 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-FEW = 3
-"""So many refused items, with nothing else under way, may be culprits though nothing was accepted since."""
+FEW = 10
+"""So many refused items, a classic call's worth, may be culprits though nothing was accepted since: more of them at
+once look like a destination that refuses everything."""
 
 
 class Suspects(Generic[T]):

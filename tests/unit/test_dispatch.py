@@ -230,12 +230,12 @@ def test_an_entry_refused_alone_for_its_size_is_oversize() -> None:
     pipeline = rig()
 
     def judge(call: Sequence[Entry]) -> Answer:
-        if sum(one.size_bytes for one in call) > 100_000:
+        if sum(one.size_bytes for one in call) > 262_144:
             return refused("ValidationException", message="Total size of the entries in the request is over the limit.")
         return pipeline.bus.accept(call)
 
     pipeline.bus.judge = judge
-    publish(pipeline, [entry(0, size_bytes=200_000), *(entry(n) for n in range(1, 30))])
+    publish(pipeline, [entry(0, size_bytes=300_000), *(entry(n) for n in range(1, 30))])
     pipeline.drain(limit_s=60)
     assert [letter.reason for letter in pipeline.books.dead] == [Reason.OVERSIZE]
     assert len(pipeline.bus.accepted) == 29

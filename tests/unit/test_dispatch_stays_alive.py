@@ -1,0 +1,139 @@
+"""The engine in corners where it once stood still for ever, buried what was good, or lost an order."""
+
+from collections.abc import Sequence
+
+import orjson
+import pytest
+
+from stream_router.errors import Reason
+from stream_router.outcomes import Answer
+from stream_router.pipeline.dispatch import Policy
+from stream_router.pipeline.offload import Offload
+from stream_router.pipeline.pack import CallLimits
+from stream_router.pipeline.route import SLICE_EVENTS
+from stream_router.records import DeadLetter, Entry, Record
+from tests.fakes import Done, Rig, entry, event, ok, refused, rig
+
+GIVES_UP = Policy(16, 10**9, 4, outage_gives_up=True)
+
+
+def down(_: Sequence[Entry]) -> Answer:
+    return refused("InternalException", 500)
+
+
+def test_a_quiet_stream_notices_that_the_bus_is_back() -> None:
+    """With ON_OUTAGE=dead-letter an outage buries what came in it, and later events go through: a probe is sent."""
+    pipeline = rig(judge=down, policy=GIVES_UP)
+    pipeline.router.publisher.submit([entry(1)])
+    pipeline.drain(limit_s=120)
+    pipeline.bus.judge = pipeline.bus.accept
+    pipeline.world.now += 600
+    later = [entry(2), entry(3)]
+    pipeline.router.publisher.submit(later)
+    pipeline.drain(limit_s=10)
+    assert [letter.reason for letter in pipeline.books.dead] == [Reason.OUTAGE]
+    assert pipeline.bus.accepted == later
+
+
+def test_one_long_conversation_is_given_up_without_recursion() -> None:
+    """However many events of one conversation wait in an outage, all are buried and nothing is raised."""
+    pipeline = rig(judge=down, policy=GIVES_UP, ordered=True)
+    pipeline.router.publisher.submit([entry(n, key="c") for n in range(2_000)])
+    pipeline.drain(limit_s=120)
+    assert len(pipeline.books.dead) == 2_000
+
+
+def test_words_about_size_prove_nothing_of_a_small_call() -> None:
+    """A refusal may quote an entry; the limit is not learned from a call that was taken everywhere before."""
+    pipeline = rig()
+    poison = entry(1)
+
+    def judge(call: Sequence[Entry]) -> Answer:
+        if poison in call:
+            return refused("ValidationException", message="Value 'order.size.changed' failed to satisfy constraint")
+        return pipeline.bus.accept(call)
+
+    pipeline.bus.judge = judge
+    pipeline.router.publisher.submit([entry(0)])
+    pipeline.drain()
+    pipeline.router.publisher.submit([poison])
+    pipeline.drain(limit_s=60)
+    assert [letter.reason for letter in pipeline.books.dead] == [Reason.REFUSED]
+    assert pipeline.router.publisher.limits == CallLimits(10, 1_000_000)
+
+
+@pytest.mark.parametrize("count", [1, 4, 10])
+def test_a_batch_of_nothing_but_poison_is_buried(count: int) -> None:
+    """Up to a call's worth of entries that the bus refuses for their content do not stop a shard that was well."""
+    pipeline = rig()
+    pipeline.router.publisher.submit([entry(n) for n in range(100, 200)])
+    pipeline.drain()
+    pipeline.bus.judge = lambda _: refused("ValidationException")
+    pipeline.router.publisher.submit([entry(n) for n in range(count)])
+    pipeline.drain(limit_s=600)
+    assert {letter.reason for letter in pipeline.books.dead} == {Reason.REFUSED}
+    assert len(pipeline.books.dead) == count
+
+
+@pytest.mark.parametrize("count", [1, 6])
+def test_a_queue_that_takes_less_than_documented_stores_every_letter(count: int) -> None:
+    """Where SQS refuses a whole batch for its size, batches shrink, and a lone letter goes in parts that fit."""
+    pipeline = rig()
+
+    def judge(messages: list[dict[str, object]]) -> Answer | None:
+        size = sum(len(str(message["MessageBody"])) for message in messages)
+        return refused("BatchRequestTooLong") if size > 262_144 else None
+
+    pipeline.queue.judge = judge
+    made = [
+        DeadLetter(event(n)._replace(raw=orjson.dumps(list(range(n, n + 70_000)))), Reason.UNROUTABLE, "X", "why")
+        for n in range(count)
+    ]
+    pipeline.router.dead_letters.submit(made)
+    pipeline.drain(limit_s=60)
+    assert len(pipeline.books.dead) == count
+    assert all(not one.event.record.unsettled for one in made)
+
+
+def with_bucket(pipeline: Rig) -> list[str]:
+    """Give the router a bucket that stores after a second; the keys that were put."""
+    keys: list[str] = []
+
+    def send(key: str, _: bytes, done: Done) -> None:
+        keys.append(key)
+        pipeline.world.after(1.0, lambda: done(ok({})))
+
+    clock = pipeline.world.clock
+    pipeline.router.offload = Offload(send, "bucket", clock, pipeline.world.random.random)
+    return keys
+
+
+def test_a_claim_check_does_not_let_its_conversation_overtake_it() -> None:
+    """With ORDERING=conversation the events after an oversize one wait until it is accepted in its small form."""
+    pipeline = rig(ordered=True, limits=CallLimits(10, 262_144))
+    keys = with_bucket(pipeline)
+    detail = orjson.dumps({"eventId": "0" * 32, "payload": {"text": "x" * 300_000}})
+    large = entry(0, key="c")._replace(detail=detail, size_bytes=300_100)
+    pipeline.router.publisher.submit([large, entry(1, key="c"), entry(2, key="d")])
+    pipeline.drain(limit_s=60)
+    assert len(keys) == 1
+    places = [one.event.record.sequence_number for one in pipeline.bus.accepted]
+    first, second, other = (entry(n).event.record.sequence_number for n in range(3))
+    assert sorted(places) == sorted([first, second, other])
+    assert places.index(first) < places.index(second)
+
+
+def test_a_record_of_very_many_lines_is_routed_in_slices() -> None:
+    """Its owner gets a turn between them, so that the backlog stays small."""
+    pipeline = rig()
+    turns: list[int] = []
+    record = Record(b"1\n" * (SLICE_EVENTS * 3 + 1), 1)
+
+    def keep_up() -> None:
+        turns.append(pipeline.router.backlog)
+        pipeline.drain()
+
+    pipeline.router.transform = lambda found: DeadLetter(found, Reason.SCHEMA_MISMATCH, "X", "why")
+    pipeline.router.route([record], keep_up)
+    assert turns == [SLICE_EVENTS] * 3 + [1]
+    assert not record.unsettled
