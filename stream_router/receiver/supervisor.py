@@ -6,6 +6,9 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from select import PIPE_BUF
+
+from stream_router.settings import EX_CONFIG, SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +30,9 @@ class Supervisor:
         self._numbers: dict[int, int] = {}
         self._started_s: dict[int, float] = {}
         self._short_lives = 0
+        self._complaints = os.pipe()
+        """Through it a worker tells what is wrong with the settings."""
+        self._complaint = ""
 
     def start(self) -> None:
         """Fork the workers. Signals are waited for from here on, so threads that start later never get them."""
@@ -35,18 +41,25 @@ class Supervisor:
             self._fork(number)
 
     def run(self) -> int:
-        """Wait until told to stop (0), or until workers die again and again at once (1)."""
+        """Wait until told to stop (0), or until workers die again and again at once (1).
+
+        Raises SettingsError where a worker did: others would fail in the same way.
+        """
         status = 0
         while True:
             told = signal.sigtimedwait(_SIGNALS, 1.0)
             if told and told.si_signo != signal.SIGCHLD:
                 break
             self._replace_dead()
+            if self._complaint:
+                break
             if self._short_lives >= MAX_SHORT_LIVES:
                 log.error("workers die as soon as they start; the receiver stops")
                 status = 1
                 break
         self._stop()
+        if self._complaint:
+            raise SettingsError(self._complaint)
         return status
 
     def _fork(self, number: int) -> None:
@@ -62,6 +75,9 @@ class Supervisor:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             self._work(number)
             status = 0
+        except SettingsError as error:
+            os.write(self._complaints[1], f"{error}\n".encode()[:PIPE_BUF])
+            status = EX_CONFIG
         except Exception:
             log.exception("a worker failed")
         finally:
@@ -69,17 +85,22 @@ class Supervisor:
             os._exit(status)
 
     def _replace_dead(self) -> None:
-        for pid in self._reap():
+        for pid, status in self._reap():
             lived_s = time.monotonic() - self._started_s.pop(pid)
             number = self._numbers.pop(pid)
+            if status == EX_CONFIG:
+                self._complaint = self._complaint or os.read(self._complaints[0], PIPE_BUF).decode().split("\n")[0]
+                continue
             log.error("a worker died and is replaced", extra={"worker": number})
             self._short_lives = self._short_lives + 1 if lived_s < SHORT_LIFE_S else 0
             if self._short_lives < MAX_SHORT_LIVES:
                 signal.sigtimedwait({signal.SIGUSR2}, RESPAWN_AFTER_S)
                 self._fork(number)
 
-    def _reap(self) -> list[int]:
-        return [pid for pid in list(self._numbers) if os.waitpid(pid, os.WNOHANG)[0]]
+    def _reap(self) -> list[tuple[int, int]]:
+        """The workers that ended, and how."""
+        ended = [os.waitpid(pid, os.WNOHANG) for pid in self._numbers]
+        return [(pid, os.waitstatus_to_exitcode(status)) for pid, status in ended if pid]
 
     def _stop(self) -> None:
         """Tell all to drain; kill who is not through in time."""
@@ -88,7 +109,7 @@ class Supervisor:
         deadline_s = time.monotonic() + STOP_S
         while self._numbers and time.monotonic() < deadline_s:
             signal.sigtimedwait({signal.SIGCHLD}, 0.1)
-            for pid in self._reap():
+            for pid, _ in self._reap():
                 del self._numbers[pid]
         for pid in self._numbers:
             log.error("a worker did not drain in time and was killed", extra={"worker": self._numbers[pid]})

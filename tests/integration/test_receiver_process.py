@@ -6,6 +6,7 @@ import concurrent.futures
 import contextlib
 import hmac
 import json
+import os
 import signal
 import socket
 import ssl
@@ -24,6 +25,7 @@ from stream_router.addresses import split_host_port
 from stream_router.local.sink.process import SinkProcess
 from stream_router.receiver import checks, metrics
 from stream_router.receiver.checks import free_port
+from stream_router.receiver.spill_file import file_of, lock
 from stream_router.receiver.worker import Worker
 from stream_router.settings import Receiver, SettingsError
 from tests.receiver_kit import KEY, ReceiverProcess, event, expected_id, raw, receiver, stored_ids
@@ -310,18 +312,34 @@ def _children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def ended_receiver(settings: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def ended_receiver(settings: dict[str, str], *command: str) -> subprocess.CompletedProcess[str]:
     """A receiver that cannot start, once it has ended. Settings of AWS_ keep their name."""
     named = {name if name.startswith("AWS_") else f"STREAM_ROUTER_{name}": value for name, value in settings.items()}
     aws = {"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y"}
     return subprocess.run(
-        [sys.executable, "-m", "stream_router.receiver"],
+        [sys.executable, *(command or ("-m", "stream_router.receiver"))],
         env={"PATH": "/usr/bin", **aws, **named},
         capture_output=True,
         text=True,
         timeout=30,
         check=False,
     )
+
+
+def test_a_worker_s_bad_setting_is_one_line_and_78_of_the_whole(tmp_path: Path) -> None:
+    """A spill that another receiver holds is found by the workers: the operator sees their line, once."""
+    held = lock(file_of(tmp_path, 1))
+    run = (
+        "from stream_router.receiver.__main__ import run; from stream_router.settings import *; "
+        "from stream_router.cli import _complain\n"
+        "try: run(load(Receiver), 3)\n"
+        "except SettingsError as error: _complain(error, 78)"
+    )
+    given = {"WEBHOOK_SCHEME": "none", "LISTEN": "127.0.0.1:0", "RECEIVER_ADMIN_LISTEN": "127.0.0.1:0"}
+    ended = ended_receiver({**given, "SPILL_DIR": str(tmp_path), "LOG_LEVEL": "ERROR"}, "-c", run)
+    os.close(held)
+    line = "stream-router: STREAM_ROUTER_SPILL_DIR: another receiver uses it; give each receiver a folder of its own\n"
+    assert (ended.returncode, ended.stderr) == (78, line)
 
 
 @pytest.mark.parametrize(
