@@ -19,6 +19,20 @@ class GivenUp(NamedTuple):
     attempts: int
 
 
+# Our own words: AWS's message may quote the payload.
+_WHY = {
+    Reason.REFUSED: "refuses it for its content",
+    Reason.RETRIES_EXHAUSTED: "failed on it through every retry",
+    Reason.OVERSIZE: "refuses it for its size",
+    Reason.OUTAGE: "accepted nothing for too long",
+}
+
+
+def why_given_up(destination: str, reason: Reason, code: str, attempts: int) -> GivenUp:
+    """What the engine says of an item that it gives up."""
+    return GivenUp(reason, code, f"{destination} {_WHY[reason]}", attempts)
+
+
 class Destination(Protocol[T]):
     """What the engine needs to know of where it sends to."""
 

@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 from stream_router.errors import Disposition, Reason
 from stream_router.outcomes import ACCEPTED, Answer, Outcome, Refusal
-from stream_router.pipeline.destination import Destination, GivenUp, Policy
+from stream_router.pipeline.destination import Destination, GivenUp, Policy, why_given_up
 from stream_router.pipeline.gate import Gate
 from stream_router.pipeline.suspects import FEW, Suspects
 from stream_router.pipeline.tries import SPREAD_S, Tries
@@ -28,15 +28,6 @@ T = TypeVar("T")
 REMIND_EVERY_S = 60.0
 OTHERS_SUCCEED_S = 60.0
 """An item is given up only where another was accepted within this time: else the destination is at fault."""
-
-
-# Our own words: AWS's message may quote the payload.
-_WHY = {
-    Reason.REFUSED: "refuses it for its content",
-    Reason.RETRIES_EXHAUSTED: "failed on it through every retry",
-    Reason.OVERSIZE: "refuses it for its size",
-    Reason.OUTAGE: "accepted nothing for too long",
-}
 
 
 class Dispatcher(Generic[T]):
@@ -256,4 +247,4 @@ class Dispatcher(Generic[T]):
     def _give_up(self, item: T, reason: Reason, code: str) -> None:
         tries = self._tries.pop(self._to.key(item), None)
         self._suspects.cleared([item])
-        self._to.given_up(item, GivenUp(reason, code, f"{self._to.name} {_WHY[reason]}", tries.all if tries else 0))
+        self._to.given_up(item, why_given_up(self._to.name, reason, code, tries.all if tries else 0))
