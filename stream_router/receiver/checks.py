@@ -13,7 +13,7 @@ from botocore.session import Session
 
 from stream_router.addresses import split_host_port
 from stream_router.aws.endpoints import Target, ca_bundle, put_records, session
-from stream_router.receiver import auth
+from stream_router.receiver import auth, tls
 from stream_router.settings import Receiver, SettingsError
 
 SPARE_FILES = 256
@@ -30,7 +30,7 @@ class Stream(NamedTuple):
 def check(settings: Receiver) -> tuple[Receiver, Stream]:
     """The settings, ports of 0 made free ones and connections that fit; and the stream. Raises SettingsError."""
     auth.make(settings)
-    check_tls(settings)
+    tls.check(settings)
     check_spill(settings.spill_dir)
     changes = {
         "listen": free_port(settings.listen, "STREAM_ROUTER_LISTEN"),
@@ -73,32 +73,6 @@ def check_apart(settings: Receiver) -> None:
 
 def _addresses(host: str) -> set[object]:
     return {found[4][0] for found in socket.getaddrinfo(host, None)}
-
-
-def check_tls(settings: Receiver) -> None:
-    """Raises SettingsError where the TLS settings do not fit together or their files cannot be used."""
-    if not (settings.tls_cert or settings.tls_key or settings.tls_client_ca):
-        return
-    cert = _file(settings.tls_cert, "STREAM_ROUTER_TLS_CERT")
-    key = _file(settings.tls_key, "STREAM_ROUTER_TLS_KEY")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        context.load_cert_chain(cert, key)
-    except (OSError, ssl.SSLError):
-        raise SettingsError(
-            "STREAM_ROUTER_TLS_CERT: it and STREAM_ROUTER_TLS_KEY are no readable pair of PEM files; check both"
-        ) from None
-    if settings.tls_client_ca:
-        try:
-            context.load_verify_locations(settings.tls_client_ca)
-        except (OSError, ssl.SSLError):
-            raise SettingsError("STREAM_ROUTER_TLS_CLIENT_CA: is no readable PEM file; check it") from None
-
-
-def _file(path: Path | None, variable: str) -> Path:
-    if path is None:
-        raise SettingsError(f"{variable}: is not set; TLS needs STREAM_ROUTER_TLS_CERT and STREAM_ROUTER_TLS_KEY")
-    return path
 
 
 def check_spill(folder: Path | None) -> None:

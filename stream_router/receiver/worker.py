@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import orjson
 import uvloop
-from granian.constants import HTTPModes, SSLProtocols
+from granian.constants import HTTPModes
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
@@ -16,7 +16,7 @@ from stream_router.addresses import split_host_port
 from stream_router.aws.credentials import CredentialSource
 from stream_router.aws.endpoints import session
 from stream_router.aws.loop_transport import LoopTransport
-from stream_router.receiver import auth, spill_file
+from stream_router.receiver import auth, spill_file, tls
 from stream_router.receiver.app import App
 from stream_router.receiver.batcher import Batcher
 from stream_router.receiver.body import BodyReader
@@ -170,9 +170,5 @@ def _server(app: App, settings: Receiver) -> Server:
             header_read_timeout=int(settings.header_timeout_s * 1000), max_buffer_size=settings.max_header_bytes
         ),
         log_enabled=False,
-        ssl_cert=settings.tls_cert,
-        ssl_key=settings.tls_key,
-        ssl_protocol_min=SSLProtocols.tls12,
-        ssl_ca=settings.tls_client_ca,
-        ssl_client_verify=settings.tls_client_ca is not None,
+        **tls.options(settings.tls_cert, settings.tls_key, settings.tls_client_ca),
     )

@@ -1,0 +1,86 @@
+"""TLS files that the server could not use are refused in one line: they would end its process with a signal."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stream_router.receiver import tls
+from stream_router.settings import Receiver, SettingsError
+
+CERT = "STREAM_ROUTER_TLS_CERT"
+KEY = "STREAM_ROUTER_TLS_KEY"
+CLIENT_CA = "STREAM_ROUTER_TLS_CLIENT_CA"
+CURVE = "ec -pkeyopt ec_paramgen_curve:"
+
+
+def make(folder: Path, kind: str, *more: str) -> None:
+    """A key of some kind and its own certificate, as `<folder>/key.pem` and `cert.pem`."""
+    key, cert = str(folder / "key.pem"), str(folder / "cert.pem")
+    command = ["openssl", "req", "-x509", "-newkey", *kind.split(), "-keyout", key, "-out", cert, "-subj", "/CN=x"]
+    subprocess.run([*command, *(more or ("-nodes",))], check=True, capture_output=True)
+
+
+def check(folder: Path, client_ca: Path | None = None) -> None:
+    files: dict[str, Any] = {"tls_cert": folder / "cert.pem", "tls_key": folder / "key.pem", "tls_client_ca": client_ca}
+    tls.check(Receiver(aws_region="x", webhook_scheme="none", **files))
+
+
+def refused(folder: Path, client_ca: Path | None = None) -> str:
+    with pytest.raises(SettingsError) as caught:
+        check(folder, client_ca)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["rsa:2048", f"{CURVE}P-256", f"{CURVE}P-384", "ed25519"])
+def test_the_usual_keys_pass(tmp_path: Path, kind: str) -> None:
+    """Each kind that the refusal of another names as its cure."""
+    make(tmp_path, kind)
+    check(tmp_path, tmp_path / "cert.pem")
+
+
+@pytest.mark.parametrize("kind", [f"{CURVE}P-521", f"{CURVE}secp256k1"])
+def test_a_key_that_only_openssl_can_use_is_refused(tmp_path: Path, kind: str) -> None:
+    """The line names the pair and the keys that work."""
+    make(tmp_path, kind)
+    assert refused(tmp_path).startswith(f"{CERT}: the server cannot use it")
+
+
+def test_an_encrypted_key_is_refused_without_a_question(tmp_path: Path) -> None:
+    """Nobody sits at a server's terminal to type a passphrase."""
+    make(tmp_path, "rsa:2048", "-passout", "pass:secret")
+    assert refused(tmp_path).startswith(f"{KEY}: is encrypted")
+
+
+def trusted(folder: Path) -> Path:
+    """The certificate in OpenSSL's own form, which says `BEGIN TRUSTED CERTIFICATE`."""
+    path = folder / "trusted.pem"
+    command = ["openssl", "x509", "-in", str(folder / "cert.pem"), "-trustout", "-addtrust", "clientAuth"]
+    subprocess.run([*command, "-out", str(path)], check=True, capture_output=True)
+    return path
+
+
+def test_a_trusted_certificate_is_refused_as_certificate_and_as_ca(tmp_path: Path) -> None:
+    """OpenSSL reads its own form, the server does not; the line names the right file."""
+    make(tmp_path, f"{CURVE}P-256")
+    path = trusted(tmp_path)
+    assert refused(tmp_path, path).startswith(f"{CLIENT_CA}: the server cannot use it")
+    path.replace(tmp_path / "cert.pem")
+    assert refused(tmp_path).startswith(f"{CERT}: the server cannot use it")
+
+
+@pytest.mark.parametrize("name", ["cert.pem", "key.pem"])
+def test_a_file_that_is_no_pem_is_refused(tmp_path: Path, name: str) -> None:
+    """The pair is named, whichever of it is broken."""
+    make(tmp_path, f"{CURVE}P-256")
+    (tmp_path / name).write_text("no PEM")
+    assert refused(tmp_path).startswith(f"{CERT}: it and {KEY} are no readable pair")
+
+
+def test_a_client_ca_that_is_no_pem_is_refused(tmp_path: Path) -> None:
+    """As the pair is."""
+    make(tmp_path, f"{CURVE}P-256")
+    (tmp_path / "ca.pem").write_text("no PEM")
+    assert refused(tmp_path, tmp_path / "ca.pem").startswith(f"{CLIENT_CA}: is no readable PEM file")
