@@ -10,14 +10,14 @@ from stream_router.cxone import sources as configured_sources
 from stream_router.cxone.oauth import Token, TokenSource
 from stream_router.cxone.settings import Cxone
 from stream_router.cxone.sources import Finding
-from stream_router.cxone.web import TIMEOUT_S, Clock, CxoneError, Web
+from stream_router.cxone.web import Clock, CxoneError, Web, open_client
 from stream_router.settings import load
 
 
 def token(clock: Clock | None = None) -> int:
     """Fetch a token and say what it is good for, never the token itself. 0, or 1 where CXone gives none."""
     settings = load(Cxone)
-    with httpx.Client(timeout=TIMEOUT_S) as client:
+    with open_client() as client:
         try:
             got = TokenSource(settings, Web(client, clock or Clock()))()
         except CxoneError as error:
@@ -31,7 +31,7 @@ def token(clock: Clock | None = None) -> int:
 def run_sources(settings: Cxone, clock: Clock) -> Iterator[Finding]:
     """Every finding on the credentials, the tenant and each configured source. Raises SettingsError, CxoneError."""
     configured = configured_sources.read(settings.config)
-    with httpx.Client(timeout=TIMEOUT_S) as client:
+    with open_client() as client:
         web = Web(client, clock)
         got = TokenSource(settings, web)()
         yield Finding("ok", "token", f"given for {got.life_s:.0f} s")

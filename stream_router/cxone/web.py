@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from stream_router.settings import SettingsError
+
 TIMEOUT_S = 10.0
 """Of one step of an attempt: the connection, one read."""
 
@@ -82,6 +84,18 @@ def check_url(url: str, what: str) -> str:
     if not parts or not safe or not parts.host or parts.userinfo:
         raise CxoneError(f"{what} is no https:// URL; credentials are sent over HTTPS only")
     return url
+
+
+def open_client() -> httpx.Client:
+    """The HTTP client, with the proxy and the CA bundle of the environment. Raises SettingsError where one is wrong."""
+    try:
+        return httpx.Client(timeout=TIMEOUT_S)
+    except OSError:
+        cure = "name a PEM file (a folder for SSL_CERT_DIR), or unset it"
+        raise SettingsError(f"SSL_CERT_FILE: the CA certificates cannot be read; {cure}") from None
+    except (ValueError, ImportError, httpx.InvalidURL):
+        cure = "set http://HOST:PORT in HTTP_PROXY, HTTPS_PROXY and ALL_PROXY, or unset them"
+        raise SettingsError(f"HTTPS_PROXY: no HTTP proxy's URL; {cure}") from None
 
 
 class Web:

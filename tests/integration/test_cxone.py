@@ -399,6 +399,27 @@ def test_the_token_command_proves_the_credentials(
     assert "the-t0ken" not in out + err
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("HTTPS_PROXY", f"foo://u:{CANARY}@proxy"),
+        ("ALL_PROXY", f"http://u:{CANARY}@proxy:port"),
+        ("SSL_CERT_FILE", "/nonexistent"),
+        ("SSL_CERT_FILE", __file__),
+    ],
+)
+def test_a_wrong_proxy_or_ca_bundle_is_a_settings_error(
+    monkeypatch: pytest.MonkeyPatch, cxone: FakeCxone, time_: FakeTime, variable: str, value: str
+) -> None:
+    """They are the environment's too: one line that names the variable, and quotes no proxy's password."""
+    environment(monkeypatch, cxone)
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError, match=variable) as error:
+        commands.token(time_.clock())
+    assert CANARY not in str(error.value)
+    assert "\n" not in str(error.value)
+
+
 def test_what_cxone_says_does_not_drive_the_terminal(
     monkeypatch: pytest.MonkeyPatch, cxone: FakeCxone, time_: FakeTime, capsys: pytest.CaptureFixture[str]
 ) -> None:
