@@ -145,10 +145,10 @@ class Transform:
         try:
             whole = event if event.body is not None else _read_again(event)
             parts = self.policy.mask(_parts(self._read(whole)), [])
-            body = self._validator.unmapped(whole.body, parts)
+            body = deep.write(self._validator.unmapped(whole.body, parts))
         except Exception as error:  # noqa: BLE001 - see `_masked`
             return _withheld(error.code if isinstance(error, Rejected) else type(error).__name__)
-        return seal(event.event_id, event.id_from, event.received_at_ms, orjson.dumps(body))
+        return seal(event.event_id, event.id_from, event.received_at_ms, body)
 
 
 def _withheld(code: str) -> bytes:

@@ -253,6 +253,19 @@ def test_masked_dead_letter_is_an_event_again(file: Path, body: dict[str, Any]) 
     assert transform.dead_letter_raw(dead_of(event(body)._replace(body=None))) == raw, "the line alone is enough"
 
 
+@pytest.mark.parametrize("levels", [300, 600, 900, 1000])
+def test_masked_dead_letter_of_a_deep_event_is_written_or_withheld(file: Path, levels: int) -> None:
+    """However deep an event nests that can be read, its letter has masked bytes or the sentence: nothing escapes."""
+    file.write_text(HEAD + "mask_dead_letters = true\n" + rule("redact", "payload.email"))
+    payload = b'{"email":"anna","more":' + b"[" * levels + b"1" + b"]" * levels + b"}"
+    body = orjson.dumps({**BODY, "payload": None}).replace(b"null", payload)
+    raw = Transform(consumer(masking=str(file)), lambda: NOW_MS).dead_letter_raw(dead_of(event(body)))
+    assert b"anna" not in raw
+    kept = orjson.loads(raw)
+    assert "withheld" in kept or kept["body"]["payload"]["email"] == "[REDACTED]"
+    assert levels > 300 or "body" in kept
+
+
 @pytest.mark.parametrize("body", [b'{"email":"anna@example.com"}', b'["anna"]', b'{"a":1,"a":"anna"}'])
 def test_dead_letter_that_cannot_be_masked_is_withheld(file: Path, body: bytes) -> None:
     """What no shape fits cannot be masked by path, so nothing of it is kept."""
