@@ -47,13 +47,23 @@ def child() -> None:
 
 
 def supervise(state_dir: Path, jvm: Path) -> int:
-    """The supervisor alone, over the program `jvm` in place of Java, and a bus that is always there."""
+    """The supervisor alone, over the program `jvm` in place of Java, and a bus that is there but for the file `no-bus`.
+
+    The bus is asked every 0.1 s.
+    """
+    from botocore.exceptions import ClientError
+
     from stream_router import logs
-    from stream_router.consumer import daemon, die_with_parent
+    from stream_router.consumer import bus_proof, daemon, die_with_parent
     from stream_router.consumer.bus_proof import BusProver
     from stream_router.consumer.state import StateDir
     from stream_router.settings import SettingsError
 
+    def describe() -> None:
+        if (state_dir / "no-bus").exists():
+            raise ClientError({"Error": {"Code": "ResourceNotFoundException"}}, "DescribeEventBus")
+
+    bus_proof.EVERY_S = 0.1
     logs.start("INFO")
     happenings: queue.SimpleQueue[daemon.Happening] = queue.SimpleQueue()
     try:
@@ -62,7 +72,7 @@ def supervise(state_dir: Path, jvm: Path) -> int:
                 command=[sys.executable, die_with_parent.__file__, str(os.getpid()), sys.executable, str(jvm)],
                 environment={**os.environ, "STATE": str(state_dir)},
                 state=state,
-                prover=BusProver(state, "default", lambda: None, happenings.put),
+                prover=BusProver(state, "default", describe, happenings.put),
                 happenings=happenings,
                 grace_s=1.0,
             ).run()

@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError, NoCredentialsError
 
 from stream_router import limits
 from stream_router.aws import credentials
-from stream_router.consumer.state import BUS_PROOF, StateDir
+from stream_router.consumer.state import BUS_GONE, BUS_PROOF, StateDir
 from stream_router.settings import Consumer
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,8 @@ class BusProver:
     """Asks in a thread of its own until closed, and keeps the proof fresh.
 
     `report` is called once with FIRST when the bus has answered, or with REFUSED where, before that, it is said to be
-    gone or forbidden. Later on a bus that is gone leaves the last proof as it is: the children then hold.
+    gone or forbidden. Later on a bus that cannot be asked leaves the last proof as it is: the children then hold. One
+    that is gone is told to them, since no later proof covers what they sent to it meanwhile: they leave.
     """
 
     def __init__(
@@ -76,6 +77,8 @@ class BusProver:
         self._clock = clock
         self._stop = threading.Event()
         self._proven = False
+        self.gone = False
+        """Whether the bus, after its first proof, was last found gone."""
         self._logged = -LOG_EVERY_S
         self.refusal = ""
         self._thread = threading.Thread(target=self._run, name="bus-proof", daemon=True)
@@ -106,9 +109,14 @@ class BusProver:
         except Exception as error:  # noqa: BLE001 - botocore's chain raises what it likes; unasked, no start, no proof
             self._failed(error)
             return
+        self.gone = False
         if not self._proven:
             self._proven = True
             self._report(Proof.FIRST)
+
+    def doubt(self) -> None:
+        """A child found the bus gone: so it is until it is proven anew."""
+        self.gone = True
 
     def _failed(self, error: Exception) -> None:
         code = error.response["Error"].get("Code", "") if isinstance(error, ClientError) else type(error).__name__
@@ -116,10 +124,19 @@ class BusProver:
             self.refusal = refusal
             self._report(Proof.REFUSED)
             return
+        if code in _GONE and not self.gone:
+            self.gone = True
+            self._tell_gone()
         now = self._clock()
         if now - self._logged >= LOG_EVERY_S:
             self._logged = now
             log.error("the event bus is not proven: %s; events are held until it is", code, extra={"bus": self._bus})
+
+    def _tell_gone(self) -> None:
+        try:
+            self._state.write(BUS_GONE, "gone\n")
+        except OSError as error:
+            log.error("the children cannot be told that the bus is gone: %s", error.strerror)  # noqa: TRY400
 
     def _refusal(self, code: str, error: Exception) -> str:
         """The line to end with, where waiting cannot help before the first record is read."""

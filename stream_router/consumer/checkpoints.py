@@ -50,6 +50,11 @@ class Checkpoints:
         self._watermark.advance(self._clock())
         return self._watermark.settled
 
+    @property
+    def bus_gone(self) -> bool:
+        """Whether the bus was found gone: nothing more will be proven."""
+        return self._proof.gone
+
     def proven(self) -> bool:
         """Whether the bus is proven for everything settled; asks it where that is not so."""
         self._watermark.advance(self._clock())

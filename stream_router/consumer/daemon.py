@@ -6,7 +6,6 @@ shard of this host; so the supervisor never gives up, and waits longer each time
 
 import contextlib
 import logging
-import os
 import queue
 import random
 import signal
@@ -16,13 +15,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from stream_router import logs
 from stream_router.aws.endpoints import session as botocore_session
-from stream_router.consumer import die_with_parent, java, processes, properties
+from stream_router.consumer import java, launch, processes, properties
 from stream_router.consumer.bus_proof import BusProver, Proof, describer
-from stream_router.consumer.state import ENDING, FATAL, StateDir
+from stream_router.consumer.state import BUS_GONE, ENDING, FATAL, StateDir
 from stream_router.settings import EX_CONFIG, Consumer, SettingsError
 
 log = logging.getLogger(__name__)
@@ -79,8 +77,8 @@ def _run(settings: Consumer, state: StateDir) -> int:
     happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
     prover = BusProver(state, settings.event_bus, describer(settings), happenings.put)
     supervisor = Supervisor(
-        command=command(jvm, rendered, state.path / "daemon.properties"),
-        environment=child_environment(settings, state.path),
+        command=launch.command(jvm, rendered, state.path / "daemon.properties"),
+        environment=launch.environment(settings, state.path),
         state=state,
         prover=prover,
         happenings=happenings,
@@ -88,34 +86,6 @@ def _run(settings: Consumer, state: StateDir) -> int:
     )
     log.info("starting the KCL daemon", extra={"properties": str(rendered.source), "state": str(state.path)})
     return supervisor.run()
-
-
-def command(jvm: Path, rendered: properties.Rendered, daemon_properties: Path) -> list[str]:
-    """What starts the JVM: it dies with this process, logs by our logback.xml, reads the rendered properties."""
-    return [
-        *(sys.executable, "-S", die_with_parent.__file__, str(os.getpid())),
-        *(
-            str(jvm),
-            *rendered.jvm_options,
-            f"-Dstream_router.state={daemon_properties.parent}",
-            "-cp",
-            java.class_path(),
-            java.DAEMON_CLASS,
-        ),
-        *("--log-configuration", str(properties.shipped("logback.xml"))),
-        *("--properties-file", str(daemon_properties)),
-    ]
-
-
-def child_environment(settings: Consumer, state: Path) -> dict[str, str]:
-    """The environment of the JVM, which hands it down: ours, the state folder, the region, UTF-8."""
-    return {
-        **os.environ,
-        "AWS_REGION": settings.aws_region,
-        "STREAM_ROUTER_STATE_DIR": str(state),
-        properties.CHILD_VARIABLE: sys.executable,
-        "PYTHONUTF8": "1",
-    }
 
 
 class Supervisor:
@@ -167,7 +137,7 @@ class Supervisor:
                 log.warning("children that outlived the daemon were killed", extra={"children": killed})
             if line := self._state.read(FATAL).strip():
                 raise SettingsError(line)
-            if not self._wait_to_restart(ended, time.monotonic() - started):
+            if not self._wait_to_restart(ended, time.monotonic() - started) or not self._await_bus():
                 return 0
 
     def _run_jvm(self) -> Exited | None:
@@ -188,7 +158,12 @@ class Supervisor:
             if happened is not None:
                 self._drain(jvm.pid)
                 return None
+            if self._prover.gone or self._state.read(BUS_GONE):
+                log.error("the event bus is gone, the daemon is ended until it is there again")
+                processes.send([jvm.pid], signal.SIGTERM)
+                return self._hasten(jvm.pid)
             if self._state.read(ENDING):
+                log.warning("a child died, the daemon ends", extra={"graceS": CRASH_GRACE_S})
                 return self._hasten(jvm.pid)
 
     def _next(self, timeout_s: float) -> Happening | None:
@@ -212,8 +187,7 @@ class Supervisor:
         self._kill(jvm)
 
     def _hasten(self, jvm: int) -> Exited | None:
-        """A child died, and the daemon ends: give the other children a moment, then end it; None after a signal."""
-        log.warning("a child died, the daemon ends", extra={"graceS": CRASH_GRACE_S})
+        """The daemon ends: give the children that are left a moment, then end it; None after a signal."""
         processes.send(processes.children(jvm), signal.SIGTERM)
         until = time.monotonic() + CRASH_GRACE_S
         while (left_s := until - time.monotonic()) > 0 and processes.children(jvm):
@@ -230,6 +204,18 @@ class Supervisor:
         while not isinstance(happened := self._happenings.get(), Exited):
             pass
         return happened
+
+    def _await_bus(self) -> bool:
+        """Where the bus was found gone, wait until it is proven anew; False where a signal came meanwhile."""
+        if self._state.read(BUS_GONE):
+            self._prover.doubt()
+        while True:
+            # In this order: a bus that is found gone from here on ends the next daemon.
+            self._state.discard(BUS_GONE)
+            if not self._prover.gone:
+                return True
+            if self._next(LOOK_EVERY_S) is not None:
+                return False
 
     def _wait_to_restart(self, ended: Exited, ran_s: float) -> bool:
         """Wait as long as the restarts before demand, with jitter; False where a signal came meanwhile."""

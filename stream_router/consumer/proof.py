@@ -1,12 +1,21 @@
-"""When the event bus was last proven to exist: by the supervisor, or, where a child runs alone, by its own question."""
+"""When the event bus was last proven to exist: by the supervisor, or, where a child runs alone, by its own question.
 
+A bus that was gone and is there again proves nothing of what was sent in between: a classic bus that is gone answers
+success to everything. So the first word that it is gone is the last word.
+"""
+
+import contextlib
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from stream_router.consumer.state import BUS_PROOF
-from stream_router.outcomes import Answer
+from stream_router.consumer.state import BUS_GONE, BUS_PROOF, write_whole
+from stream_router.outcomes import Answer, refusal
 
+log = logging.getLogger(__name__)
+
+NO_SUCH_BUS = "ResourceNotFoundException"
 ASK_EVERY_S = 10.0
 ASK_AGAIN_S = 1.0
 STALE_S = 15.0
@@ -16,7 +25,8 @@ STALE_S = 15.0
 class BusProof:
     """The latest proof, as the monotonic time (seconds) before which whatever was accepted had a bus to go to.
 
-    `ask` sends one DescribeEventBus and calls back with the answer.
+    It never moves again once `gone`: the process has to end, so that what is not proven comes again. `ask` sends one
+    DescribeEventBus and calls back with the answer.
     """
 
     def __init__(
@@ -28,16 +38,21 @@ class BusProof:
         self._file = state_dir / BUS_PROOF if state_dir else None
         self._ask = ask
         self._clock = clock
-        self._own = -STALE_S
+        self._own = self._latest = -STALE_S
         self._asked = -ASK_EVERY_S
         self._asking = False
+        self.gone = False
+        """Whether the bus was found gone, by this child or by anybody who shares its state folder."""
 
     def latest(self) -> float:
         """The time of the latest proof; asks the bus itself, in the background, where nobody else does."""
         now, word = self._clock(), self._supervisors()
+        if self.gone or self._told_gone():
+            return self._latest
         if now - word > STALE_S and now - self._asked >= ASK_EVERY_S:
             self.renew()
-        return max(word, self._own)
+        self._latest = max(self._latest, word, self._own)
+        return self._latest
 
     def renew(self) -> None:
         """Ask the bus now; the answer moves `latest` when it comes. One question at a time, and one a second."""
@@ -50,8 +65,27 @@ class BusProof:
             self._asking = False
             if answer.status == 200:
                 self._own = asked
+            elif refusal(answer).code == NO_SUCH_BUS:
+                self._lost()
+                self._tell_gone()
 
         self._ask(answered)
+
+    def _lost(self) -> None:
+        if not self.gone:
+            self.gone = True
+            log.error("the event bus is gone: leaving; what was sent since it was last seen comes again")
+
+    def _told_gone(self) -> bool:
+        if self._file and self._file.with_name(BUS_GONE).exists():
+            self._lost()
+        return self.gone
+
+    def _tell_gone(self) -> None:
+        """Tell the other children: they must not take a bus that is made anew for the old one. Alone, none is there."""
+        if self._file and self._file.exists():
+            with contextlib.suppress(OSError):  # a full disk: the supervisor asks and tells by itself
+                write_whole(self._file.with_name(BUS_GONE), "gone\n")
 
     def _supervisors(self) -> float:
         if self._file is None:

@@ -13,6 +13,10 @@ from typing import IO, Self
 from stream_router.settings import SettingsError
 
 BUS_PROOF = "bus-proof"
+BUS_GONE = "bus-gone"
+"""There while children may live that sent to a bus which was found gone: no later proof covers what they sent.
+The supervisor removes it before it starts the next daemon."""
+
 FATAL = "fatal"
 METRICS = "metrics"
 """The folder of the children's snapshots, since this supervisor began."""
@@ -49,6 +53,7 @@ class StateDir:
             ) from None
         # A proof of an earlier life says nothing: after a reboot the monotonic clock begins anew.
         self.discard(BUS_PROOF)
+        self.discard(BUS_GONE)
         self.discard(FATAL)
         shutil.rmtree(self.path / METRICS, ignore_errors=True)
 

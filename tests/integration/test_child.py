@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -45,6 +45,14 @@ def delivered(sink: SinkProcess, operation: str = "PutEvents") -> list[str]:
 
 def reasons(sink: SinkProcess) -> list[str]:
     return sorted(line["note"] for line in sink.lines("SendMessageBatch", "accepted"))
+
+
+def go_on(child: Child, do: Callable[[], object]) -> None:
+    """Batches for five seconds; raises EOFError once the child has left."""
+    for _ in range(50):
+        child.process_batch([])
+        do()
+        time.sleep(0.1)
 
 
 def test_a_batch_comes_out_whole_and_is_checkpointed(child: Child, sink: SinkProcess) -> None:
@@ -130,11 +138,8 @@ def test_a_lost_lease_stops_the_child_without_another_checkpoint(child: Child, s
 def test_an_invalid_checkpoint_ends_the_process(child: Child, tmp_path: Path) -> None:
     """A checkpoint that the KCL calls invalid is our bug: the process ends and never says "done"."""
     child.checkpoint_error = lambda _: "InvalidStateException"
-    child.process_batch([envelope(1)])
-    time.sleep(0.3)
-    child.begin([])
     with pytest.raises(EOFError, match="70"):
-        child.done("processRecords")
+        go_on(child, lambda: child.process_batch([envelope(1)]))
     assert b"CheckpointError" in (tmp_path / "stderr").read_bytes()
 
 
@@ -159,16 +164,33 @@ def test_a_shards_end_is_checkpointed_bare_once_everything_is_settled(child: Chi
 
 
 def test_events_for_a_bus_that_is_gone_are_never_checkpointed(sink: SinkProcess, tmp_path: Path) -> None:
-    """PutEvents to a missing bus answers success; without a proof of the bus the checkpoint stays where it was."""
+    """PutEvents to a missing bus answers success: the child leaves, and the bus's return proves nothing of that."""
     sink.plan({"missing": ["lost-bus"]})
     with Child(sink.url, tmp_path, STREAM_ROUTER_EVENT_BUS="lost-bus") as child:
         child.initialize()
-        for batch in range(3):
-            child.process_batch([envelope(batch)])
-            time.sleep(0.3)
-        child.say("shutdownRequested")
+        child.process_batch([envelope(1)])
+        with pytest.raises(EOFError):
+            go_on(child, lambda: sink.plan({}) if "DescribeEventBus" in sink.stats()["calls"] else None)
+        assert child.process.wait(5) == os.EX_TEMPFAIL
         assert child.checkpoints == []
-    assert len(sink.lines("PutEvents", "void")) == 3
+    assert len(sink.lines("PutEvents", "void")) == 1
+
+
+def test_the_supervisors_word_that_the_bus_is_gone_ends_the_child(
+    child: Child, sink: SinkProcess, tmp_path: Path
+) -> None:
+    """The child leaves with 75 and without another checkpoint, though the proof in the folder is a newer one."""
+    before = child.process_batch([envelope(1)])
+    (tmp_path / "bus-proof").write_text(repr(time.monotonic()))
+    time.sleep(0.3)
+    child.process_batch([])
+    (tmp_path / "bus-gone").touch()
+    (tmp_path / "bus-proof").write_text(repr(time.monotonic() + 7200))
+    with pytest.raises(EOFError):
+        go_on(child, lambda: child.process_batch([envelope(2)]))
+    assert child.process.wait(5) == os.EX_TEMPFAIL
+    assert (tmp_path / "stderr").read_text().count("the event bus is gone: ") == 1
+    assert child.checkpoints == [(before[0]["sequenceNumber"], 0)]
 
 
 @pytest.mark.usefixtures("proven")

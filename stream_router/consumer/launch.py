@@ -1,0 +1,36 @@
+"""What the KCL daemon is started with: its command line and its environment."""
+
+import os
+import sys
+from pathlib import Path
+
+from stream_router.consumer import die_with_parent, java, properties
+from stream_router.settings import Consumer
+
+
+def command(jvm: Path, rendered: properties.Rendered, daemon_properties: Path) -> list[str]:
+    """What starts the JVM: it dies with this process, logs by our logback.xml, reads the rendered properties."""
+    return [
+        *(sys.executable, "-S", die_with_parent.__file__, str(os.getpid())),
+        *(
+            str(jvm),
+            *rendered.jvm_options,
+            f"-Dstream_router.state={daemon_properties.parent}",
+            "-cp",
+            java.class_path(),
+            java.DAEMON_CLASS,
+        ),
+        *("--log-configuration", str(properties.shipped("logback.xml"))),
+        *("--properties-file", str(daemon_properties)),
+    ]
+
+
+def environment(settings: Consumer, state: Path) -> dict[str, str]:
+    """The environment of the JVM, which hands it down: ours, the state folder, the region, UTF-8."""
+    return {
+        **os.environ,
+        "AWS_REGION": settings.aws_region,
+        "STREAM_ROUTER_STATE_DIR": str(state),
+        properties.CHILD_VARIABLE: sys.executable,
+        "PYTHONUTF8": "1",
+    }
