@@ -93,8 +93,10 @@ def _die_with(parent: int, ended_well: Callable[[], None]) -> None:
     except OSError:  # an old kernel, or a sandbox that forbids it
         while os.getppid() == parent:
             threading.Event().wait(LOOK_FOR_PARENT_S)
-    ended_well()
-    os._exit(os.EX_TEMPFAIL)
+    try:
+        ended_well()
+    finally:  # a full disk must not keep an orphan alive
+        os._exit(os.EX_TEMPFAIL)
 
 
 class Watchdog:
