@@ -3,6 +3,7 @@
 The body is parsed once; that one parse answers whether it is valid, finds the conversation and counts an array.
 """
 
+import json
 import time
 import zlib
 from collections.abc import Callable
@@ -86,7 +87,12 @@ class Intake:
             if found is not None:
                 key = found
                 break
-        return zlib.crc32(str(key).encode()) % self._buckets
+        return zlib.crc32(str(key).encode("utf-8", "surrogatepass")) % self._buckets
+
+    def bucket_of_line(self, line: bytes) -> int:
+        """The bucket of an event that was sealed before, perhaps under other settings."""
+        sealed: Any = read_json(line)
+        return self.bucket(sealed["body"], sealed["id"])
 
 
 def _follow(value: object, path: list[str]) -> str | int | None:
@@ -100,16 +106,39 @@ def _follow(value: object, path: list[str]) -> str | int | None:
 
 
 def parse(body: bytes) -> object:
-    """The body's JSON value. Raises ProblemError where it is none, or nests deeper or holds more keys than allowed.
-
-    orjson refuses invalid UTF-8, a byte order mark, NaN, lone surrogates, and nesting deeper than 1,024.
-    """
+    """The body's JSON value. Raises ProblemError where it is none, or nests deeper or holds more keys than allowed."""
     if len(body) > KEYS_COUNTED_FROM_BYTES and body.count(b'":') + body.count(b'" :') > MAX_KEYS:
         raise ProblemError(413, "too_large", "the body holds too many keys")
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
+        return read_json(body)
+    except ValueError:
         raise ProblemError(400, "malformed_json", "the body is not valid JSON (UTF-8, no byte order mark)") from None
+
+
+def read_json(text: bytes) -> object:
+    """The value of a JSON text. Raises ValueError where it is none: no UTF-8, a byte order mark, NaN, too deep.
+
+    orjson refuses some texts that are JSON: surrogates alone, numbers beyond a double. A 4xx is final for a sender, so
+    they are read all the same, such numbers as texts; the consumer, which cannot read them, buries them as they came.
+    """
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        if str(error).startswith(_TOO_DEEP):
+            raise
+    try:
+        return _GRAMMAR.decode(text.decode())
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+_TOO_DEEP = "depth limit exceeded"
+_GRAMMAR = json.JSONDecoder(parse_int=str, parse_float=lambda _: None, parse_constant=_no_constant)
+"""What JSON is, without what its numbers are: whole ones stay a conversation's name, others never were one."""
 
 
 def _elements(body: bytes) -> list[bytes]:

@@ -6,7 +6,6 @@ import logging
 import signal
 from collections.abc import Awaitable, Callable
 
-import orjson
 import uvloop
 from granian.constants import HTTPModes
 from granian.http import HTTP1Settings
@@ -104,12 +103,7 @@ class Worker:
         folder = self._settings.spill_dir
         if folder is None:
             return None
-
-        def bucket_of(line: bytes) -> int:
-            envelope = orjson.loads(line)
-            return intake.bucket(envelope["body"], envelope["id"])
-
-        return Spill(spill_file.file_of(folder, self._number), self._settings.buckets, bucket_of, loop)
+        return Spill(spill_file.file_of(folder, self._number), self._settings.buckets, intake.bucket_of_line, loop)
 
     async def _serve_http(self, app: App, health: Health, stop: Awaitable[object]) -> None:
         """Serve until stopped; then finish the requests that are in. Raises where the server ends by itself."""

@@ -6,8 +6,11 @@ from typing import Any
 import orjson
 import pytest
 
+from stream_router.envelope import open_record
+from stream_router.errors import Reason
 from stream_router.receiver import intake as intake_module
 from stream_router.receiver.intake import Intake, ProblemError
+from stream_router.records import DeadLetter, Event, Record
 from stream_router.settings import Receiver
 from tests.receiver_kit import expected_id
 
@@ -73,10 +76,14 @@ def test_line_breaks_between_tokens_become_spaces() -> None:
         b"{}{}",
         b'{"a":NaN}',
         b'{"a":Infinity}',
-        b'{"a":1e999}',
         b'{"a":"\xff"}',
         b'{"a":"\xed\xa0\x80"}',
-        b'{"a":"\\ud800"}',
+        b'{"a":"\\ud800",}',
+        b'{"a":1e999,"b":NaN}',
+        b'{"a":1e999,"b":-Infinity}',
+        b'{"a":1e999,"b":"\xff"}',
+        b'{"a":1e999,"b":"\x01"}',
+        b'{"a":1e999,"b":01}',
         b"\xef\xbb\xbf{}",
         '{"a":1}'.encode("utf-16"),
         b"{'a':1}",
@@ -89,8 +96,65 @@ def test_line_breaks_between_tokens_become_spaces() -> None:
     ],
 )
 def test_what_is_no_json_is_malformed(body: bytes) -> None:
-    """400 malformed_json: broken, not UTF-8, with a byte order mark, not finite, surrogates alone, too deep."""
+    """400 malformed_json: broken, not UTF-8, with a byte order mark, NaN, too deep."""
     assert problem(body) == (400, "malformed_json")
+
+
+UNREADABLE = [
+    b'{"conversationId":"c","text":"cut \\ud83d"}',
+    b'{"conversationId":"c","a":-1e999}',
+    b'{"conversationId":"c","a":' + b"7" * 100_000 + b"}",
+    b'{"\\udc00":{},\r\n"conversationId":"c"}',
+]
+"""JSON that orjson refuses."""
+
+
+@pytest.mark.parametrize("body", UNREADABLE)
+def test_json_that_the_consumer_cannot_read_is_taken_and_buried_as_it_came(body: bytes) -> None:
+    """A 4xx is final for a sender: the consumer buries the sender's own bytes, and its neighbours pass."""
+    (event,) = intake().seal(body, "d")
+    (good,) = intake().seal(b'{"conversationId":"c"}', "d")
+    assert event.bucket == good.bucket
+    assert intake(buckets=7).bucket_of_line(event.line) == intake(buckets=7).seal(body, "d")[0].bucket
+    data = b"\n".join([good.line, event.line, good.line])
+    first, letter, last = open_record(Record(data, 1))
+    assert isinstance(first, Event)
+    assert isinstance(last, Event)
+    assert isinstance(letter, DeadLetter)
+    assert letter.reason is Reason.MALFORMED_JSON
+    assert letter.event.raw == event.line
+    assert [found.__class__ for found in open_record(Record(event.line, 1))] == [DeadLetter]
+    assert event.line.endswith(body.replace(b"\r\n", b"  ") + b"}")
+
+
+@pytest.mark.parametrize("body", UNREADABLE)
+def test_an_array_with_such_an_element_is_cut_as_any_other(body: bytes) -> None:
+    """Only that element is the consumer's to bury."""
+    good = b'{"conversationId":"c","n":1.50}'
+    events = intake().seal(b"[" + good + b", " + body + b"]", "d")
+    parts = [event.line.partition(b'"body":')[2][:-1] for event in events]
+    assert parts == [good, body.replace(b"\r\n", b"  ")]
+    assert len({event.bucket for event in events}) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "like"),
+    [
+        (b'{"conversationId":12,"a":1e999}', b'{"conversationId":"12"}'),
+        (b'{"conversationId":1.5,"interactionId":"i","a":1e999}', b'{"interactionId":"i"}'),
+    ],
+)
+def test_numbers_name_the_same_conversation_either_way(body: bytes, like: bytes) -> None:
+    """An event goes into the bucket of its conversation's other events."""
+    assert [event.bucket for event in intake(buckets=4096).seal(body, "d")] == [
+        event.bucket for event in intake(buckets=4096).seal(like, "d")
+    ]
+
+
+def test_a_conversation_s_name_may_be_cut() -> None:
+    """A surrogate alone has no UTF-8: it still picks a bucket, always the same."""
+    body = b'{"conversationId":"\\ud83d"}'
+    assert intake().seal(body, "1")[0].bucket == intake().seal(body, "2")[0].bucket
 
 
 @pytest.mark.parametrize("body", [b"1", b'"text"', b"null", b"true", b"[1]", b'[{"a":1},2]', b"[[]]", b"[null]"])
