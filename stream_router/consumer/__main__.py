@@ -49,9 +49,15 @@ def main() -> NoReturn:
 
 
 def _serve(configured: settings.Consumer, source: IO[bytes], sink: IO[bytes]) -> int:
+    from stream_router.aws.credentials import CredentialsError
     from stream_router.consumer.child import build
 
-    processor = build(configured, Watchdog())
+    try:
+        processor = build(configured, Watchdog())
+    except CredentialsError as error:
+        # No verdict: the supervisor had credentials, and gets another child after a while.
+        log.error("%s", error)  # noqa: TRY400 - one line
+        return os.EX_TEMPFAIL
     _keep_memory()
     signal.signal(signal.SIGTERM, lambda *_: processor.told_to_leave())
     parent = os.getppid()

@@ -1,6 +1,7 @@
 """Puts one shard's pipeline together: the pure core on one side, the signed calls on the other."""
 
 import random
+import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -8,7 +9,8 @@ from botocore.session import Session
 
 from stream_router import limits
 from stream_router.aws import endpoints
-from stream_router.aws.credentials import CredentialSource
+from stream_router.aws.credentials import CredentialsError, CredentialSource
+from stream_router.aws.credentials import Session as CredentialsSession
 from stream_router.aws.transport import Transport
 from stream_router.consumer.books import ChildBooks
 from stream_router.outcomes import Answer, Outcome, Refusal, of_put_events, of_put_events_v2
@@ -30,6 +32,9 @@ CALL_TIMEOUT_S = 5.0
 
 UPLOAD_TIMEOUT_S = 30.0
 BYTES_IN_FLIGHT = 16 * 1024 * 1024
+
+CREDENTIALS_WITHIN_S = 30.0
+CREDENTIALS_AGAIN_S = 1.0
 
 Done = Callable[[Answer], None]
 Route = Callable[[Event], Entry | DeadLetter | Dropped]
@@ -65,14 +70,37 @@ class V2Bus:
         return of_put_events_v2(answer, sent)
 
 
+def _wait(seconds: float) -> None:
+    threading.Event().wait(seconds)
+
+
+def patient_credentials(
+    session: CredentialsSession,
+    clock: Callable[[], float] = time.monotonic,
+    wait: Callable[[float], None] = _wait,
+) -> CredentialSource:
+    """The credentials, asked for during CREDENTIALS_WITHIN_S; raises CredentialsError after that.
+
+    The supervisor had some, so a chain that gives none may only be slow: one answer of a metadata service, for example.
+    """
+    until = clock() + CREDENTIALS_WITHIN_S
+    while True:
+        try:
+            return CredentialSource(session)
+        except CredentialsError:
+            if clock() >= until:
+                raise
+        wait(CREDENTIALS_AGAIN_S)
+
+
 class Wiring:
-    """One child's calls to AWS. Raises SettingsError where the environment gives no credentials."""
+    """One child's calls to AWS. Raises CredentialsError where none are to be had for half a minute."""
 
     def __init__(self, settings: Consumer) -> None:
         self.settings = settings
         self.session = endpoints.session(settings.aws_region)
         self.transport = Transport(
-            CredentialSource(self.session), settings.aws_region, endpoints.ca_bundle(self.session)
+            patient_credentials(self.session), settings.aws_region, endpoints.ca_bundle(self.session)
         )
         self._sqs = endpoints.send_message_batch(self.session)
         self._describe = endpoints.describe_event_bus(self.session, settings.event_bus)

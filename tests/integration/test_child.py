@@ -273,6 +273,33 @@ def test_bad_settings_end_with_78_and_one_line(sink: SinkProcess, tmp_path: Path
     assert (tmp_path / "fatal").read_text() == line
 
 
+def test_credentials_that_are_not_to_be_had_are_no_verdict(tmp_path: Path) -> None:
+    """The child ends with 75 and one line: the daemon starts again, and `consume` goes on."""
+    program = (
+        "from stream_router.consumer import __main__, wiring\nwiring.CREDENTIALS_WITHIN_S = 0.0\n__main__.main()\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "STREAM_ROUTER_"))}
+    environment |= {
+        "HOME": str(tmp_path),
+        "AWS_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "SQS_DLQ_URL": "http://127.0.0.1/0/q",
+        "STREAM_ROUTER_STATE_DIR": str(tmp_path),
+    }
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == os.EX_TEMPFAIL
+    assert ended.stderr.count("AWS credentials: none found") == 1
+    assert not (tmp_path / "fatal").exists()
+
+
 def test_a_line_that_is_no_message_ends_the_process(child: Child) -> None:
     """What cannot be understood of the daemon ends the process; it is never answered as done."""
     assert child.process.stdin
