@@ -21,6 +21,7 @@ from stream_router.aws.endpoints import session as botocore_session
 from stream_router.consumer import java, launch, processes, properties
 from stream_router.consumer.bus_proof import BusProver, Proof, describer
 from stream_router.consumer.state import BUS_GONE, ENDING, FATAL, StateDir
+from stream_router.pipeline.transform import Transform
 from stream_router.settings import EX_CONFIG, Consumer, SettingsError
 
 log = logging.getLogger(__name__)
@@ -69,13 +70,14 @@ def run(settings: Consumer) -> int:
 
 
 def _run(settings: Consumer, state: StateDir) -> int:
-    jvm = java.find_java()
-    java.prove(jvm)
+    Transform(settings, time.time)  # what the children would refuse, each of them, after the JVM has started
     found = properties.endpoints(botocore_session(settings.aws_region))
     rendered = properties.render(settings, found, state.worker_id())
     state.write("daemon.properties", rendered.text())
     happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
     prover = BusProver(state, settings.event_bus, describer(settings), happenings.put)
+    jvm = java.find_java()
+    java.prove(jvm)
     supervisor = Supervisor(
         command=launch.command(jvm, rendered, state.path / "daemon.properties"),
         environment=launch.environment(settings, state.path),
