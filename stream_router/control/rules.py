@@ -82,7 +82,8 @@ def ensure_rule(events: "EventBridgeClient", bus: str, name: str, wanted: str, s
         )
     if has.get("State") == "DISABLED":
         steps.problem(
-            f"rule {name} is disabled, so nothing is delivered; enable it: aws events enable-rule --name {name}"
+            f"rule {name} is disabled, so nothing is delivered; "
+            f"enable it: aws events enable-rule --name {name} --event-bus-name {bus}"
         )
 
 

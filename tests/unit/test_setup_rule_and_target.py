@@ -63,7 +63,7 @@ def test_a_new_rule_is_enabled_with_our_pattern(script: Script, steps: Steps) ->
     script.done()
 
 
-def test_changing_a_rules_pattern_keeps_what_else_it_has(script: Script, steps: Steps) -> None:
+def test_changing_a_rules_pattern_keeps_what_else_it_has(script: Script) -> None:
     """PutRule replaces everything: what is not sent again would be gone."""
     has = {
         "Name": "r",
@@ -72,13 +72,16 @@ def test_changing_a_rules_pattern_keeps_what_else_it_has(script: Script, steps: 
         "Description": "mine",
         "RoleArn": "arn:r",
     }
-    at = {"Name": "r", "EventBusName": "default"}
+    at = {"Name": "r", "EventBusName": "cx"}
+    said: list[str] = []
+    steps = Steps(said.append, apply=True)
     script.expect("events", "describe_rule", at, has)
     wanted = {**at, "EventPattern": PATTERN, "State": "DISABLED", "Description": "mine", "RoleArn": "arn:r"}
-    script.expect("events", "put_rule", wanted, {"RuleArn": HOME.rule("default", "r")})
-    rules.ensure_rule(script.clients.events, "default", "r", PATTERN, steps)
+    script.expect("events", "put_rule", wanted, {"RuleArn": HOME.rule("cx", "r")})
+    rules.ensure_rule(script.clients.events, "cx", "r", PATTERN, steps)
     script.done()
     assert steps.problems == 1, "a disabled rule delivers nothing, and the operator must hear it"
+    assert said[-1].endswith("aws events enable-rule --name r --event-bus-name cx")
 
 
 def test_the_same_pattern_in_another_order_is_right(script: Script, steps: Steps) -> None:
