@@ -65,9 +65,13 @@ class Common(BaseSettings):
 
 
 def _profile_region() -> str:
+    from botocore.exceptions import BotoCoreError
     from botocore.session import Session
 
-    return str(Session().get_config_variable("region") or "")
+    try:
+        return str(Session().get_config_variable("region") or "")
+    except BotoCoreError as error:
+        raise ValueError(f"AWS_REGION: is not set, and {error}; set AWS_REGION, or correct AWS_PROFILE") from None
 
 
 class Consumer(Common):

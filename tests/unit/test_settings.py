@@ -139,6 +139,13 @@ def test_a_missing_region_is_one_line(monkeypatch: pytest.MonkeyPatch, kind: typ
         load(kind)
 
 
+def test_a_profile_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """botocore is asked for the region, and what it cannot read is a setting like any other."""
+    given(monkeypatch, {"AWS_PROFILE": "nope"})
+    with pytest.raises(SettingsError, match=r"^AWS_REGION: is not set, .*nope.*; set AWS_REGION"):
+        load(Setup)
+
+
 def test_the_region_may_come_from_where_boto3_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """AWS_DEFAULT_REGION stands in for AWS_REGION."""
     given(monkeypatch, {"SQS_DLQ_URL": QUEUE, "AWS_DEFAULT_REGION": "eu-west-1"})
