@@ -64,6 +64,19 @@ def test_setup_makes_everything_once(clients: Clients) -> None:
     assert again.steps.changes == 0, said
 
 
+def test_a_second_target_takes_nothing_from_the_first(clients: Clients) -> None:
+    """Set up again for another queue: both are targets of the rule, and both runs find all right afterwards."""
+    queues = [f"{TARGET}-{name}" for name in ("first", "second")]
+    for queue in queues:
+        clients.sqs.create_queue(QueueName=queue.rsplit(":", 1)[-1])
+        _setup(clients, stream="pair", rule="pair", target_arn=queue)
+    targets = clients.events.list_targets_by_rule(Rule="pair")["Targets"]
+    assert sorted(target["Arn"] for target in targets) == queues
+    for queue in queues:
+        again, said = _setup(clients, stream="pair", rule="pair", target_arn=queue)
+        assert again.steps.changes == 0, said
+
+
 def test_a_plan_leaves_everything_as_it_is(clients: Clients) -> None:
     """--plan says as many changes as a run then makes, and makes none."""
     planned, said = _setup(clients, plan=True, stream="two", rule="two", event_bus="cx")
