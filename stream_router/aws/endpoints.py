@@ -1,14 +1,19 @@
 """Where each data-plane call goes: resolved as boto3 does it, the `AWS_ENDPOINT_URL*` variables included."""
 
 import contextlib
+import ssl
+from collections.abc import Iterator
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from botocore.awsrequest import AWSPreparedRequest
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, InvalidRegionError, ProfileNotFound
 from botocore.httpsession import get_cert_path
 from botocore.session import Session
 
 from stream_router import limits
+from stream_router.settings import SettingsError
 
 
 class Target(NamedTuple):
@@ -21,16 +26,48 @@ class Target(NamedTuple):
 
 
 def session(region: str) -> Session:
-    """A botocore session in `region`; profile, credentials and configuration files are read as boto3 reads them."""
+    """A botocore session in `region`; profile, credentials and configuration files are read as boto3 reads them.
+
+    Raises SettingsError where the profile or the files cannot be used.
+    """
     made = Session()
     made.set_config_variable("region", region)
+    with refusals("kinesis"):
+        made.get_scoped_config()
     return made
+
+
+@contextlib.contextmanager
+def refusals(service: str) -> Iterator[None]:
+    """Makes one line for the operator of what botocore raises where the environment for `service` cannot be used."""
+    try:
+        yield
+    except InvalidRegionError:
+        raise SettingsError("AWS_REGION: is no region's name; set AWS_REGION, for example us-east-1") from None
+    except ProfileNotFound:
+        raise SettingsError("AWS_PROFILE: no such profile; name one of your AWS configuration, or unset it") from None
+    except BotoCoreError as error:
+        raise SettingsError(
+            f"AWS configuration: cannot be used ({type(error).__name__}); check AWS_PROFILE and its file"
+        ) from None
+    except ValueError:
+        name = {"events": "EVENTBRIDGE"}.get(service, service.upper())
+        raise SettingsError(
+            f"AWS_ENDPOINT_URL_{name} or AWS_ENDPOINT_URL: is no URL; give https://HOST, or unset it"
+        ) from None
+
+
+def client(session: Session, service: str, config: Config | None = None) -> Any:
+    """A botocore client; nothing is sent. Raises SettingsError where the environment cannot be used."""
+    with refusals(service):
+        made: Any = session.create_client(service, config=config)
+        _ = urlsplit(made.meta.endpoint_url).port  # raises ValueError for what would break the first call only
+        return made
 
 
 def endpoint_url(session: Session, service: str) -> str:
     """The URL that boto3 would send `service` calls to in this environment."""
-    client = session.create_client(service, config=Config(signature_version="v4"))
-    return str(client.meta.endpoint_url)
+    return str(client(session, service, Config(signature_version="v4")).meta.endpoint_url)
 
 
 def json_target(url: str, service: str, operation: str, json_version: str) -> Target:
@@ -87,17 +124,25 @@ def _v2_target(session: Session, bus_arn: str, operation: str) -> Target:
         urls.append(str(request.url))
         raise _CapturedError
 
-    client: Any = session.create_client("eventbridgev2")
-    client.meta.events.register("before-send", capture)
+    v2 = client(session, "eventbridgev2")
+    v2.meta.events.register("before-send", capture)
     with contextlib.suppress(_CapturedError):
         if operation == "PutEvents":
-            client.put_events(EventBusArn=bus_arn, Entries=[{"Source": "x", "DetailType": "x"}])
+            v2.put_events(EventBusArn=bus_arn, Entries=[{"Source": "x", "DetailType": "x"}])
         else:
-            client.describe_event_bus(EventBusArn=bus_arn)
+            v2.describe_event_bus(EventBusArn=bus_arn)
     return Target(urls[0], "events", _V2_HEADERS)
 
 
 def ca_bundle(session: Session) -> str:
-    """The CA bundle that botocore would verify with: `AWS_CA_BUNDLE`, the profile's, else its own."""
+    """The CA bundle that botocore would verify with: `AWS_CA_BUNDLE`, the profile's, else its own.
+
+    Raises SettingsError where it is no file of certificates that can be read.
+    """
     configured = session.get_config_variable("ca_bundle")
-    return str(get_cert_path(configured or True))
+    path = str(get_cert_path(configured or True))
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError:
+        raise SettingsError("AWS_CA_BUNDLE: is no readable PEM file of certificates; name one, or unset it") from None
+    return path

@@ -11,12 +11,11 @@ import time
 from collections.abc import Callable
 from enum import Enum
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError, NoCredentialsError
 
 from stream_router import limits
-from stream_router.aws import credentials
+from stream_router.aws import credentials, endpoints
 from stream_router.consumer.state import BUS_GONE, BUS_PROOF, StateDir
 from stream_router.settings import Consumer
 
@@ -41,16 +40,16 @@ class Proof(Enum):
 def describer(settings: Consumer) -> Callable[[], None]:
     """A question to the bus, which raises unless it exists: DescribeEventBus of a classic or of a v2 bus.
 
-    One attempt, at most 8 s. Raises SettingsError where there are no credentials at all.
+    One attempt, at most 8 s. Raises SettingsError where there are no credentials or the environment cannot be used.
     """
-    session = boto3.Session(region_name=settings.aws_region)
+    session = endpoints.session(settings.aws_region)
     credentials.find(session)
     config = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1})
     bus = settings.event_bus
     if limits.is_v2_bus(bus):
-        v2 = session.client("eventbridgev2", config=config)
+        v2 = endpoints.client(session, "eventbridgev2", config)
         return lambda: v2.describe_event_bus(EventBusArn=bus) and None
-    classic = session.client("events", config=config)
+    classic = endpoints.client(session, "events", config)
     return lambda: classic.describe_event_bus(Name=bus) and None
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from stream_router import logs
-from stream_router.aws.endpoints import session as botocore_session
+from stream_router.aws import endpoints
 from stream_router.consumer import java, launch, processes, properties
 from stream_router.consumer.bus_proof import BusProver, Proof, describer
 from stream_router.consumer.state import BUS_GONE, ENDING, FATAL, StateDir
@@ -70,8 +70,13 @@ def run(settings: Consumer) -> int:
 
 
 def _run(settings: Consumer, state: StateDir) -> int:
-    Transform(settings, time.time)  # what the children would refuse, each of them, after the JVM has started
-    found = properties.endpoints(botocore_session(settings.aws_region))
+    # Made only to be refused: what is wrong here every child would refuse, but after the JVM has started.
+    Transform(settings, time.time)
+    session = endpoints.session(settings.aws_region)
+    found = properties.endpoints(session)
+    for service in ("sqs", "cloudwatch"):
+        endpoints.endpoint_url(session, service)
+    endpoints.ca_bundle(session)
     rendered = properties.render(settings, found, state.worker_id())
     state.write("daemon.properties", rendered.text())
     happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from botocore.config import Config
 from botocore.session import Session
 
+from stream_router.aws.endpoints import client
 from stream_router.settings import Consumer, SettingsError
 
 CHILD_VARIABLE = "STREAM_ROUTER_CHILD"
@@ -57,8 +58,8 @@ def endpoints(session: Session) -> Endpoints:
 
 
 def _configured_endpoint(session: Session, service: str) -> str:
-    url = str(session.create_client(service).meta.endpoint_url)
-    own = session.create_client(service, config=_OWN_ENDPOINTS).meta.endpoint_url
+    url = str(client(session, service).meta.endpoint_url)
+    own = client(session, service, _OWN_ENDPOINTS).meta.endpoint_url
     return "" if url == own else url
 
 
@@ -104,7 +105,8 @@ def render(settings: Consumer, found: Endpoints, worker_id: str) -> Rendered:
     if clash := sorted(set(given) & set(decided)):
         raise SettingsError(f"STREAM_ROUTER_PROPERTIES: {source} sets {clash[0]}; leave it out, the settings decide it")
     daemon = {key: value for key, value in given.items() if not key.startswith("jvm.")}
-    return Rendered(source, {**daemon, **decided}, [*_jvm_options(given), *shlex.split(settings.jvm_options)])
+    further = _words(settings.jvm_options, "STREAM_ROUTER_JVM_OPTIONS")
+    return Rendered(source, {**daemon, **decided}, [*_jvm_options(given), *further])
 
 
 def _from_settings(settings: Consumer, found: Endpoints, worker_id: str) -> dict[str, str]:
@@ -127,7 +129,15 @@ def _jvm_options(given: Mapping[str, str]) -> list[str]:
     """`jvm.options` as words, `jvm.system.NAME` as -DNAME; logs and pipes in UTF-8 whatever the locale says."""
     system = [f"-D{key[11:]}={value}" for key, value in given.items() if key.startswith("jvm.system.")]
     utf8 = ["-Dfile.encoding=UTF-8", "-Dstdout.encoding=UTF-8", "-Dstderr.encoding=UTF-8"]
-    return [*utf8, *system, *shlex.split(given.get("jvm.options", ""))]
+    return [*utf8, *system, *_words(given.get("jvm.options", ""), "STREAM_ROUTER_PROPERTIES")]
+
+
+def _words(options: str, variable: str) -> list[str]:
+    """The options as a shell would split them."""
+    try:
+        return shlex.split(options)
+    except ValueError:
+        raise SettingsError(f"{variable}: JVM options with an open quote or a lone backslash; close it") from None
 
 
 def parse(text: str) -> dict[str, str]:
