@@ -122,9 +122,11 @@ def adopt(folder: Path, workers: int) -> None:
 def _take_over(db: sqlite3.Connection, path: Path) -> None:
     db.execute("ATTACH DATABASE ? AS old", (str(path),))
     db.execute("BEGIN IMMEDIATE")
-    # Damaged rows come as events, so that they get a number that no other row of this file has: `rebucket` finds them
-    # again at once.
+    # As events first, so that damaged rows get numbers that no other row of this file has.
+    (last,) = db.execute("SELECT ifnull(max(row), 0) FROM event").fetchone()
     db.execute("INSERT INTO event (bucket, crc, line) SELECT bucket, crc, line FROM old.damaged")
+    db.execute("INSERT INTO damaged SELECT * FROM event WHERE row > ?", (last,))
+    db.execute("DELETE FROM event WHERE row > ?", (last,))
     db.execute(
         "INSERT INTO event (bucket, crc, line) SELECT bucket, crc, line FROM old.event"
         " WHERE row NOT IN (SELECT row FROM old.damaged) ORDER BY row"

@@ -271,7 +271,10 @@ def test_damaged_rows_are_kept_when_workers_become_fewer(tmp_path: Path) -> None
     adopt(tmp_path, 1)
     assert not list(tmp_path.glob("spill-1*"))
     assert with_spill(file_of(tmp_path, 0), read) == [b"fine", b"fine"]
-    assert sorted(damaged_lines(file_of(tmp_path, 0))) == [b"bud 0", b"bud 1"]
+    with_spill(file_of(tmp_path, 0), write)
+    spoil(file_of(tmp_path, 0), b"bad", b"bud 2")
+    assert with_spill(file_of(tmp_path, 0), read) == [b"", b"fine", b"fine", b"fine"]
+    assert sorted(damaged_lines(file_of(tmp_path, 0))) == [b"bud 0", b"bud 1", b"bud 2"]
 
 
 def test_a_read_holds_no_more_rows_than_it_hands_out(tmp_path: Path) -> None:
