@@ -1,17 +1,13 @@
 """boto3 clients of the control plane, made when asked for, with standard retries and time-outs. No event goes here."""
 
-import contextlib
 import functools
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError
 
 from stream_router.aws import credentials
-from stream_router.settings import SettingsError
+from stream_router.aws.endpoints import check_port, refusals
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -29,24 +25,6 @@ CONFIG = Config(
 )
 
 
-@contextlib.contextmanager
-def _read_as_settings() -> Iterator[None]:
-    """Whatever botocore finds wrong before it sends anything is wrong with the settings: an operator's one line."""
-    try:
-        yield
-    except BotoCoreError as error:
-        text = " ".join(str(error).split()).rstrip(".")
-        raise SettingsError(f"AWS settings: {text}; check AWS_REGION, AWS_PROFILE and AWS_CONFIG_FILE") from None
-    except ValueError:
-        cure = "set http://HOST:PORT or https://HOST in it and in those of single services, or unset them"
-        raise SettingsError(f"AWS_ENDPOINT_URL: is no URL; {cure}") from None
-
-
-def _check_port(url: str) -> None:
-    """Raises ValueError for what botocore would trip over at the first call only."""
-    _ = urlsplit(url).port
-
-
 class Clients:
     """The control plane in one region. Endpoints and credentials are read as boto3 reads them.
 
@@ -57,22 +35,22 @@ class Clients:
     def __init__(self, region: str, endpoint_url: str | None = None, session: boto3.Session | None = None) -> None:
         self.region = region
         self._endpoint_url = endpoint_url
-        with _read_as_settings():
+        with refusals("sts"):
             self._session = session or boto3.Session(region_name=region)
 
     @property
     def partition(self) -> str:
         """The partition of the region: aws, aws-cn, aws-us-gov."""
-        with _read_as_settings():
+        with refusals("sts"):
             return str(self._session.get_partition_for_region(self.region))
 
     def _make(self, service: str) -> Any:
         # boto3's own overloads want a literal; the properties below give each client its type.
         make: Any = self._session.client
         credentials.find(self._session)
-        with _read_as_settings():
+        with refusals(service):
             client = make(service, config=CONFIG, endpoint_url=self._endpoint_url)
-            _check_port(client.meta.endpoint_url)
+            check_port(client.meta.endpoint_url)
             return client
 
     @functools.cached_property

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from botocore.awsrequest import AWSPreparedRequest
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, InvalidRegionError, ProfileNotFound
+from botocore.exceptions import BotoCoreError, InvalidRegionError, ProfileNotFound, UnknownRegionError
 from botocore.httpsession import get_cert_path
 from botocore.session import Session
 
@@ -42,10 +42,11 @@ def refusals(service: str) -> Iterator[None]:
     """Makes one line for the operator of what botocore raises where the environment for `service` cannot be used."""
     try:
         yield
-    except InvalidRegionError:
+    except (InvalidRegionError, UnknownRegionError):
         raise SettingsError("AWS_REGION: is no region's name; set AWS_REGION, for example us-east-1") from None
-    except ProfileNotFound:
-        raise SettingsError("AWS_PROFILE: no such profile; name one of your AWS configuration, or unset it") from None
+    except ProfileNotFound as error:
+        named = error.kwargs.get("profile")
+        raise SettingsError(f"AWS_PROFILE: there is no profile {named!r}; name another, or unset it") from None
     except BotoCoreError as error:
         raise SettingsError(
             f"AWS configuration: cannot be used ({type(error).__name__}); check AWS_PROFILE and its file"
@@ -61,8 +62,13 @@ def client(session: Session, service: str, config: Config | None = None) -> Any:
     """A botocore client; nothing is sent. Raises SettingsError where the environment cannot be used."""
     with refusals(service):
         made: Any = session.create_client(service, config=config)
-        _ = urlsplit(made.meta.endpoint_url).port  # raises ValueError for what would break the first call only
+        check_port(made.meta.endpoint_url)
         return made
+
+
+def check_port(url: str) -> None:
+    """Raises ValueError for what botocore would trip over at the first call only."""
+    _ = urlsplit(url).port
 
 
 def endpoint_url(session: Session, service: str) -> str:
