@@ -45,6 +45,7 @@ class Common(BaseSettings):
     )
     event_types: str = Field(
         "interaction.created,conversation.updated,agent.status.changed",
+        pattern=r"[^,\s]",
         description="a comma-separated list of event types",
     )
     config: Path | None = Field(None, description="path of a TOML file")

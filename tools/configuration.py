@@ -57,7 +57,7 @@ FOR = {
     "STREAM_ROUTER_MASKING": "the masking policy",
     "STREAM_ROUTER_MASKING_KEY": "key of the policy's `hmac` action",
     "STREAM_ROUTER_OFFLOAD_BUCKET": "where payloads go that no call and no message can carry",
-    "STREAM_ROUTER_ADMIN_LISTEN": "health and metrics of the consumer",
+    "STREAM_ROUTER_ADMIN_LISTEN": "reserved for health and metrics of the consumer; nothing is served there yet",
     "STREAM_ROUTER_AUDIT_DIR": "where audit files go, one a shard",
     "STREAM_ROUTER_AUDIT_KEY": "makes the audit chain an HMAC",
     "STREAM_ROUTER_STATE_DIR": "what must outlive a crash: the worker's name, the markers of crash isolation",

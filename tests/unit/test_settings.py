@@ -72,6 +72,7 @@ BAD: list[tuple[type[BaseSettings], str, str]] = [
     (Receiver, "STREAM_ROUTER_LINGER_MS", "-0.1"),
     (Receiver, "STREAM_ROUTER_LINGER_MS", "501"),
     (Receiver, "STREAM_ROUTER_SPILL_MAX_BYTES", "1048575"),
+    (Setup, "STREAM_ROUTER_EVENT_TYPES", " , "),
     (Setup, "EVENTBRIDGE_TARGET_ARN", "my-function"),
     (Setup, "STREAM_ROUTER_TARGET_DLQ_ARN", "https://sqs.example/undelivered"),
     (Setup, "STREAM_ROUTER_SHARDS", "0"),
