@@ -29,6 +29,8 @@ def read(path: Path, variable: str, model: type[M]) -> M:
         return model.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{variable}: {path}: is no TOML: {_place(str(error))}; correct the file") from None
+    except RecursionError:
+        raise SettingsError(f"{variable}: {path}: is no TOML: it nests too deep; correct the file") from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         key = _key(first["loc"]) or "the file"

@@ -30,8 +30,9 @@ def _fixed_bytes(event_type: str) -> int:
 
 
 class Transform:
-    """Callable: an `Event` to an `Entry`, a `DeadLetter` or a `Dropped`; it never raises.
+    """Callable: an `Event` to an `Entry`, a `DeadLetter` or a `Dropped`; it raises nothing but MemoryError.
 
+    That is the machine's trouble, not the event's: the process ends, and everything comes again.
     Raises SettingsError at construction where the mapping or the masking policy is wrong. `now_ms` is the wall clock.
     """
 
@@ -57,6 +58,8 @@ class Transform:
             return self._unrouted(event, valid)
         except Rejected as rejected:
             return DeadLetter(event, rejected.reason, rejected.code, rejected.message, event_type=rejected.event_type)
+        except MemoryError:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this event's trouble, not the batch's
             return DeadLetter(event, Reason.INTERNAL_ERROR, type(error).__name__, "the transform failed unforeseen")
 
@@ -83,6 +86,8 @@ class Transform:
                     payload = masking.mask_payload(payload, self._hits)
                 else:
                     interaction_id, conversation_id, payload, extensions = self._masked(masking, valid)
+            except MemoryError:
+                raise
             except Exception as error:  # noqa: BLE001 - a value that was not masked must not leave, whatever the reason
                 raise _masking_failed(event_type, error) from None
         record, line, raw, event_id, id_from, received_at_ms, _ = event
@@ -135,7 +140,7 @@ class Transform:
         """The bytes for a dead letter's `record.data`: the event's own line, masked only if the policy says so.
 
         Masked, it is an envelope again, so it can be re-driven; what cannot be masked is left out, and so is what
-        killed a process, unread: to read or to mask it would kill the next one. Never raises.
+        killed a process, unread: to read or to mask it would kill the next one. Raises as the transform does.
         """
         event = letter.event
         if self.policy is None or not self.policy.mask_dead_letters:
@@ -146,7 +151,9 @@ class Transform:
             whole = event if event.body is not None else _read_again(event)
             parts = self.policy.mask(_parts(self._read(whole)), [])
             body = deep.write(self._validator.unmapped(whole.body, parts))
-        except Exception as error:  # noqa: BLE001 - see `_masked`
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - see `_entry`
             return _withheld(error.code if isinstance(error, Rejected) else type(error).__name__)
         return seal(event.event_id, event.id_from, event.received_at_ms, body)
 

@@ -98,6 +98,7 @@ def wrong(old: str, new: str) -> str:
         ("[event_types]\nA = ''\n", "event_types.A"),
         ("surprise = true\n", "surprise"),
         ("shape = \n", "is no TOML"),
+        ("shape = " + "[" * 5_000 + "]" * 5_000, "is no TOML: it nests too deep"),
     ],
 )
 def test_what_is_wrong_is_named(file: Path, text: str, key: str) -> None:

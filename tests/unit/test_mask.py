@@ -204,6 +204,24 @@ def test_masking_fails_closed(monkeypatch: pytest.MonkeyPatch, caplog: pytest.Lo
     assert "Anna" not in dead.message + caplog.text
 
 
+def test_running_out_of_memory_while_masking_buries_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither the entry nor a dead letter's copy is given up for what the machine lacks: the process ends instead."""
+    file = tmp_path / "policy.toml"
+    file.write_text(HEAD + "mask_dead_letters = true\n" + rule("redact", "payload.email"))
+    transform = Transform(consumer(masking=str(file)), lambda: NOW_MS)
+    found = event(BODY)
+
+    def exhausted(*_: Any) -> Any:
+        raise MemoryError
+
+    for name in ("mask", "mask_payload"):
+        monkeypatch.setattr(transform.policy, name, exhausted)
+    with pytest.raises(MemoryError):
+        transform(found)
+    with pytest.raises(MemoryError):
+        transform.dead_letter_raw(DeadLetter(found, Reason.OVERSIZE, "EntryTooLarge", "too large"))
+
+
 def test_event_too_deep_to_mask_is_not_sent() -> None:
     """Where the walk runs out of stack, the event is not sent half masked."""
     body = {**BODY, "payload": {"a": orjson.loads(b"[" * 900 + b'"x"' + b"]" * 900)}}

@@ -59,3 +59,13 @@ def test_unforeseen_exception_is_a_dead_letter_without_its_text() -> None:
     assert isinstance(result, DeadLetter)
     assert (result.reason, result.code) == (Reason.INTERNAL_ERROR, "LookupError")
     assert "secret" not in result.message
+
+
+def test_running_out_of_memory_is_not_the_events_fault() -> None:
+    """The process ends and the event comes again: it is not buried for what the machine lacks."""
+
+    def exhausted() -> float:
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        Transform(consumer(), exhausted)(event(BODY))
