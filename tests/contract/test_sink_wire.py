@@ -70,6 +70,9 @@ def test_describe_event_bus_answers_for_both_kinds(client: Client, sink: SinkPro
     assert client("events").describe_event_bus(Name="router")["Name"] == "router"
     described = client("eventbridgev2").describe_event_bus(EventBusArn=V2_BUS)
     assert (described["State"], described["Name"]) == ("ACTIVE", "router")
+    again = client("eventbridgev2").describe_event_bus(EventBusArn=V2_BUS)
+    assert described["CreationTime"] == again["CreationTime"], "another bus at each answer"
+    assert client("events").describe_event_bus(Name="router")["CreationTime"] == described["CreationTime"]
     sink.plan({"missing": ["router", V2_BUS]})
     with pytest.raises(ClientError) as classic:
         client("events").describe_event_bus(Name="router")

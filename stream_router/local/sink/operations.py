@@ -1,7 +1,6 @@
 """The operations that the sink speaks: how each is recognised, read, carried out and answered."""
 
 import gzip
-import time
 import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -79,13 +78,17 @@ def _describe(request: Request, name: str, settings: Settings, document: dict[st
     return Call([], refusal, name, document)
 
 
+_MADE_S = 1_764_000_000.125
+"""When every bus was made (epoch seconds): the same at each answer, or it would be another bus each time."""
+
+
 def _described_classic(call: Call) -> dict[str, Any]:
     name = call.target.rsplit("/", 1)[-1]
-    return {"Arn": f"arn:aws:events:us-east-1:123456789012:event-bus/{name}", "Name": name}
+    return {"Arn": f"arn:aws:events:us-east-1:123456789012:event-bus/{name}", "Name": name, "CreationTime": _MADE_S}
 
 
 def _described_v2(call: Call) -> dict[str, Any]:
-    created = cbor2.CBORTag(1, time.time())
+    created = cbor2.CBORTag(1, _MADE_S)
     name = call.target.split("/")[1] if "/" in call.target else call.target
     return {"EventBusArn": call.target, "Name": name, "State": "ACTIVE", "CreationTime": created}
 
