@@ -90,9 +90,18 @@ class Intake:
         return zlib.crc32(str(key).encode("utf-8", "surrogatepass")) % self._buckets
 
     def bucket_of_line(self, line: bytes) -> int:
-        """The bucket of an event that was sealed before, perhaps under other settings."""
-        sealed: Any = read_json(line)
-        return self.bucket(sealed["body"], sealed["id"])
+        """The bucket of an event that was sealed before, perhaps under other settings. Raises nothing.
+
+        The body is read by itself, as when it was taken: its envelope nests one level deeper than may be. Where it
+        cannot be read the id decides, so that one event does not keep others from the stream.
+        """
+        head, _, rest = line.partition(_BODY)
+        identity = head.partition(_ID)[2][:_ID_CHARS].decode(errors="replace")
+        try:
+            value = read_json(rest[:-1])
+        except ValueError:
+            value = None
+        return self.bucket(value if type(value) is dict else {}, identity)
 
 
 def _follow(value: object, path: list[str]) -> str | int | None:
@@ -136,6 +145,9 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
 
 
+_ID, _BODY = b'"id":"', b'"body":'
+_ID_CHARS = 32
+"""Where an envelope, which is always written in one way, has its event's id, and the sender's body up to its end."""
 _TOO_DEEP = "depth limit exceeded"
 _GRAMMAR = json.JSONDecoder(parse_int=str, parse_float=lambda _: None, parse_constant=_no_constant)
 """What JSON is, without what its numbers are: whole ones stay a conversation's name, others never were one."""

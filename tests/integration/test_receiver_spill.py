@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
+from stream_router.receiver.intake import Intake
 from stream_router.receiver.spill import Spill
 from stream_router.receiver.spill_file import adopt, file_of
-from stream_router.settings import SettingsError
+from stream_router.settings import Receiver, SettingsError
 
 BUCKETS = 4
 
@@ -183,6 +184,29 @@ def test_fewer_workers_adopt_what_the_others_left(tmp_path: Path) -> None:
     adopt(tmp_path, 2)
     assert with_spill(file_of(tmp_path, 1), read) == [b"left behind"]
     assert not list(tmp_path.glob("spill-3*"))
+
+
+@pytest.mark.parametrize("adopted", [False, True])
+def test_one_event_at_the_limit_of_nesting_does_not_stop_the_start(tmp_path: Path, adopted: bool) -> None:
+    """It was answered 202 as the others were: with other buckets, or fewer workers, it drains as they do."""
+    intake = Intake(Receiver(aws_region="x", webhook_scheme="none", buckets=2))
+    body = b'{"conversationId":"c","payload":' + b"[" * 1_023 + b"]" * 1_023 + b"}"
+    lines = [intake.seal(text, None)[0].line for text in (b'{"conversationId":"c"}', body)]
+
+    async def write(spill: Spill) -> None:
+        assert await ask(spill.append, [(3, line) for line in lines])
+
+    async def read() -> list[bytes]:
+        spill = Spill(file_of(tmp_path, 0), 2, intake.bucket_of_line, asyncio.get_running_loop())
+        try:
+            bucket = intake.seal(body, None)[0].bucket
+            return [line for _, line in await ask(spill.read, bucket, 10_000)]
+        finally:
+            spill.close()
+
+    with_spill(file_of(tmp_path, int(adopted)), write)
+    adopt(tmp_path, 1)
+    assert asyncio.run(read()) == lines
 
 
 def spoil(path: Path, good: bytes, bad: object) -> None:

@@ -127,6 +127,31 @@ def test_json_that_the_consumer_cannot_read_is_taken_and_buried_as_it_came(body:
     assert event.line.endswith(body.replace(b"\r\n", b"  ") + b"}")
 
 
+@pytest.mark.parametrize("inside", [b"", b'"a":1e999,'])
+def test_an_event_as_deep_as_is_taken_finds_its_bucket_again(inside: bytes) -> None:
+    """An envelope nests one level deeper than its body: the body alone is read, as it was when it was taken."""
+    levels = 1_023 if not inside else 900
+    body = b'{"conversationId":"c",' + inside + b'"payload":' + b"[" * levels + b"]" * levels + b"}"
+    (event,) = intake().seal(body, None)
+    assert intake(buckets=4096).bucket_of_line(event.line) == intake(buckets=4096).seal(body, None)[0].bucket
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"no envelope",
+        b"[1]",
+        b'{"v":1,"id":"\xff","body":[]}',
+        b'{"v":1,"id":"0","body":{' + b"[" * 9_000,
+        b'{"v":1,"id":"0","body":{"a":1e999,"b":' + b"[" * 9_000 + b"]" * 9_000 + b"}}",
+    ],
+)
+def test_a_line_that_cannot_be_read_has_a_bucket_too(line: bytes) -> None:
+    """One event must not keep the receiver from starting, and all that wait beside it from the stream."""
+    assert 0 <= intake(buckets=7).bucket_of_line(line) < 7
+
+
 @pytest.mark.parametrize("body", UNREADABLE)
 def test_an_array_with_such_an_element_is_cut_as_any_other(body: bytes) -> None:
     """Only that element is the consumer's to bury."""
