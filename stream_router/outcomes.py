@@ -7,13 +7,16 @@ says nothing about any entry: the whole call is indeterminate and is sent again,
 import email.utils
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from datetime import datetime
+from typing import Any, NamedTuple, TypeVar
 
 import cbor2
 import orjson
 
 from stream_router import errors
 from stream_router.errors import Disposition
+
+T = TypeVar("T")
 
 RETRY_AFTER_MAX_S = 60.0
 """The longest pause that an answer can ask for: a garbled header or a proxy's whim must not silence a shard."""
@@ -97,11 +100,23 @@ def of_send_message_batch(answer: Answer, body_md5s: Sequence[str]) -> list[Outc
     return _settle(answer, lambda body: _by_id(body, body_md5s))
 
 
+def of_describe_event_bus(answer: Answer) -> float | Refusal:
+    """When the bus was made (epoch seconds), 0.0 where the answer does not tell; of a classic or of a v2 bus."""
+    parse = orjson.loads if answer.body.startswith(b"{") else cbor2.loads
+    return _settle(answer, lambda body: _epoch_s(body.get("CreationTime")), parse)
+
+
+def _epoch_s(value: object) -> float:
+    if isinstance(value, datetime):
+        return value.timestamp()
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
 def _settle(
     answer: Answer,
-    read: Callable[[dict[str, Any]], list[Outcome]],
+    read: Callable[[dict[str, Any]], T],
     parse: Callable[[bytes], Any] = orjson.loads,
-) -> list[Outcome] | Refusal:
+) -> T | Refusal:
     if answer.status != 200:
         return refusal(answer)
     try:
@@ -112,6 +127,7 @@ def _settle(
         LookupError,
         TypeError,
         AttributeError,
+        ArithmeticError,
         ValueError,
         _UnreadableError,
     ):

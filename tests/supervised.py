@@ -59,9 +59,10 @@ def supervise(state_dir: Path, jvm: Path) -> int:
     from stream_router.consumer.state import StateDir
     from stream_router.settings import SettingsError
 
-    def describe() -> None:
+    def describe() -> float:
         if (state_dir / "no-bus").exists():
             raise ClientError({"Error": {"Code": "ResourceNotFoundException"}}, "DescribeEventBus")
+        return 0.0
 
     bus_proof.EVERY_S = 0.1
     logs.start("INFO")

@@ -1,8 +1,8 @@
 """Proves every few seconds that the event bus exists: PutEvents to a bus that is gone answers success.
 
 The proof is the file `bus-proof` in the state folder. Its text is the `time.monotonic()` (seconds, one clock for all
-processes of a host) of the moment before a question that the bus answered was sent. A child settles only what was
-accepted before that moment.
+processes of a host) of the moment before a question that the bus answered was sent, and when the bus was made (epoch
+seconds, 0.0 where the answer does not tell). A child settles only what was accepted before that moment, by that bus.
 """
 
 import logging
@@ -10,12 +10,14 @@ import threading
 import time
 from collections.abc import Callable
 from enum import Enum
+from typing import Any
 
 from botocore.config import Config
 from botocore.exceptions import ClientError, NoCredentialsError
 
 from stream_router import limits
 from stream_router.aws import credentials, endpoints
+from stream_router.consumer.proof import SeenBus
 from stream_router.consumer.state import BUS_GONE, BUS_PROOF, StateDir
 from stream_router.settings import Consumer
 
@@ -37,9 +39,10 @@ class Proof(Enum):
     REFUSED = "refused"
 
 
-def describer(settings: Consumer) -> Callable[[], None]:
+def describer(settings: Consumer) -> Callable[[], float]:
     """A question to the bus, which raises unless it exists: DescribeEventBus of a classic or of a v2 bus.
 
+    It returns when the bus was made (epoch seconds), 0.0 where the answer does not tell.
     One attempt, at most 8 s. Raises SettingsError where there are no credentials or the environment cannot be used.
     """
     session = endpoints.session(settings.aws_region)
@@ -48,9 +51,14 @@ def describer(settings: Consumer) -> Callable[[], None]:
     bus = settings.event_bus
     if limits.is_v2_bus(bus):
         v2 = endpoints.client(session, "eventbridgev2", config)
-        return lambda: v2.describe_event_bus(EventBusArn=bus) and None
+        return lambda: _made_s(v2.describe_event_bus(EventBusArn=bus))
     classic = endpoints.client(session, "events", config)
-    return lambda: classic.describe_event_bus(Name=bus) and None
+    return lambda: _made_s(classic.describe_event_bus(Name=bus))
+
+
+def _made_s(described: dict[str, Any]) -> float:
+    made = described.get("CreationTime")
+    return float(made.timestamp()) if made else 0.0
 
 
 class BusProver:
@@ -58,14 +66,14 @@ class BusProver:
 
     `report` is called once with FIRST when the bus has answered, or with REFUSED where, before that, it is said to be
     gone or forbidden. Later on a bus that cannot be asked leaves the last proof as it is: the children then hold. One
-    that is gone is told to them, since no later proof covers what they sent to it meanwhile: they leave.
+    that is gone, or was made again, is told to them, since no later proof covers what they sent meanwhile: they leave.
     """
 
     def __init__(
         self,
         state: StateDir,
         bus: str,
-        describe: Callable[[], None],
+        describe: Callable[[], float],
         report: Callable[[Proof], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -76,8 +84,9 @@ class BusProver:
         self._clock = clock
         self._stop = threading.Event()
         self._proven = False
+        self._seen = SeenBus()
         self.gone = False
-        """Whether the bus, after its first proof, was last found gone."""
+        """Whether the bus, after its first proof, was last found gone, or made again."""
         self._logged = -LOG_EVERY_S
         self.refusal = ""
         self._thread = threading.Thread(target=self._run, name="bus-proof", daemon=True)
@@ -103,8 +112,12 @@ class BusProver:
         """Ask once, and write the proof or log the trouble."""
         asked = self._clock()
         try:
-            self._describe()
-            self._state.write(BUS_PROOF, f"{asked!r}\n")
+            made_s = self._describe()
+            if self._seen.is_another(made_s) and self._proven and not self.gone:
+                log.error("the event bus was deleted and made again", extra={"bus": self._bus})
+                self._lost()
+                return
+            self._state.write(BUS_PROOF, f"{asked!r} {made_s!r}\n")
         except Exception as error:  # noqa: BLE001 - botocore's chain raises what it likes; unasked, no start, no proof
             self._failed(error)
             return
@@ -123,15 +136,18 @@ class BusProver:
             self.refusal = refusal
             self._report(Proof.REFUSED)
             return
-        if code in _GONE and not self.gone:
-            self.gone = True
-            self._tell_gone()
+        if code in _GONE:
+            self._lost()
         now = self._clock()
         if now - self._logged >= LOG_EVERY_S:
             self._logged = now
             log.error("the event bus is not proven: %s; events are held until it is", code, extra={"bus": self._bus})
 
-    def _tell_gone(self) -> None:
+    def _lost(self) -> None:
+        """Once: the children are told, and what they sent since the last proof comes again."""
+        if self.gone:
+            return
+        self.gone = True
         try:
             self._state.write(BUS_GONE, "gone\n")
         except OSError as error:

@@ -28,6 +28,8 @@ class Checkpoints:
         self, proof: BusProof, every_s: float, clock: Callable[[], float], moved: Callable[[Position], None]
     ) -> None:
         self._proof = proof
+        # Asked, or read, before the first event is sent: a bus that is made after that is known for another one.
+        proof.latest()
         self._every_s = every_s
         self._clock = clock
         self._moved = moved

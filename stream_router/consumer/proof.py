@@ -1,7 +1,8 @@
 """When the event bus was last proven to exist: by the supervisor, or, where a child runs alone, by its own question.
 
 A bus that was gone and is there again proves nothing of what was sent in between: a classic bus that is gone answers
-success to everything. So the first word that it is gone is the last word.
+success to everything. So the first word that it is gone is the last word. Between two questions its time of creation
+tells.
 """
 
 import contextlib
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stream_router.consumer.state import BUS_GONE, BUS_PROOF, write_whole
-from stream_router.outcomes import Answer, refusal
+from stream_router.outcomes import Answer, Refusal, of_describe_event_bus
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +21,22 @@ ASK_EVERY_S = 10.0
 ASK_AGAIN_S = 1.0
 STALE_S = 15.0
 """The supervisor proves every 10 s; a proof older than this means that it does not, or cannot."""
+
+
+SAME_WITHIN_S = 1.0
+"""Answers are read by two libraries, which round differently."""
+
+
+class SeenBus:
+    """Tells a bus that was deleted and made again from the one before, by its time of creation (epoch seconds)."""
+
+    def __init__(self) -> None:
+        self._made_s = 0.0
+
+    def is_another(self, made_s: float) -> bool:
+        """Whether this answer is of another bus than the last one; 0.0 (an emulator that does not tell) is of any."""
+        known_s, self._made_s = self._made_s, made_s or self._made_s
+        return bool(known_s and made_s) and abs(made_s - known_s) >= SAME_WITHIN_S
 
 
 class BusProof:
@@ -41,13 +58,14 @@ class BusProof:
         self._own = self._latest = -STALE_S
         self._asked = -ASK_EVERY_S
         self._asking = False
+        self._seen = SeenBus()
         self.gone = False
         """Whether the bus was found gone, by this child or by anybody who shares its state folder."""
 
     def latest(self) -> float:
         """The time of the latest proof; asks the bus itself, in the background, where nobody else does."""
-        now, word = self._clock(), self._supervisors()
-        if self.gone or self._told_gone():
+        now, (word, made_s) = self._clock(), self._supervisors()
+        if self.gone or self._told_gone() or self._remade(made_s):
             return self._latest
         if now - word > STALE_S and now - self._asked >= ASK_EVERY_S:
             self.renew()
@@ -63,11 +81,13 @@ class BusProof:
 
         def answered(answer: Answer) -> None:
             self._asking = False
-            if answer.status == 200:
+            found = of_describe_event_bus(answer)
+            if isinstance(found, Refusal):
+                if found.code == NO_SUCH_BUS:
+                    self._lost()
+                    self._tell_gone()
+            elif not self._remade(found):
                 self._own = asked
-            elif refusal(answer).code == NO_SUCH_BUS:
-                self._lost()
-                self._tell_gone()
 
         self._ask(answered)
 
@@ -75,6 +95,12 @@ class BusProof:
         if not self.gone:
             self.gone = True
             log.error("the event bus is gone: leaving; what was sent since it was last seen comes again")
+
+    def _remade(self, made_s: float) -> bool:
+        if self._seen.is_another(made_s):
+            self._lost()
+            self._tell_gone()
+        return self.gone
 
     def _told_gone(self) -> bool:
         if self._file and self._file.with_name(BUS_GONE).exists():
@@ -87,10 +113,12 @@ class BusProof:
             with contextlib.suppress(OSError):  # a full disk: the supervisor asks and tells by itself
                 write_whole(self._file.with_name(BUS_GONE), "gone\n")
 
-    def _supervisors(self) -> float:
+    def _supervisors(self) -> tuple[float, float]:
+        """The supervisor's proof, and when the bus of it was made (epoch seconds, 0.0 where that is not known)."""
         if self._file is None:
-            return -STALE_S
+            return -STALE_S, 0.0
         try:
-            return float(self._file.read_text("utf-8"))
+            proven, *made_s = map(float, self._file.read_text("utf-8").split())
         except (OSError, ValueError):
-            return -STALE_S
+            return -STALE_S, 0.0
+        return proven, made_s[0] if made_s else 0.0

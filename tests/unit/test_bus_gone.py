@@ -24,6 +24,7 @@ class World:
 
     def __init__(self, state: StateDir, *, supervised: bool) -> None:
         self.now, self.there = 1000.0, True
+        self.made_s = 1_764_000_000.1234565
         self.state = state
         self.reports: list[Proof] = []
         self.taken: list[int] = []
@@ -34,12 +35,14 @@ class World:
         self.proof = BusProof(state.path, self.ask, lambda: self.now)
         self.checkpoints = Checkpoints(self.proof, 5.0, lambda: self.now, lambda position: None)
 
-    def describe(self) -> None:
+    def describe(self) -> float:
         if not self.there:
             raise ClientError({"Error": {"Code": "ResourceNotFoundException"}}, "DescribeEventBus")
+        return round(self.made_s, 6)  # as botocore reads it
 
     def ask(self, done: Done) -> None:
-        done(ok({}) if self.there else refused("ResourceNotFoundException"))
+        found = {"CreationTime": self.made_s} if self.made_s else {}
+        done(ok(found) if self.there else refused("ResourceNotFoundException"))
 
     def checkpoint(self, sequence_number: str, sub_sequence_number: int) -> None:
         self.taken.append(int(sequence_number))
@@ -111,11 +114,11 @@ def test_the_supervisor_tells_once_and_is_well_on_the_next_proof(tmp_path: Path)
         world.prover.prove_once()
         assert world.prover.gone
         assert state.read(BUS_GONE)
-        world.there, world.now = True, 2000.0
+        world.there, world.now, world.made_s = True, 2000.0, 1_764_000_999.0
         world.prover.prove_once()
         assert not world.prover.gone
         assert state.read(BUS_GONE)
-        assert float(state.read(BUS_PROOF)) == 2000.0
+        assert state.read(BUS_PROOF).split() == ["2000.0", "1764000999.0"]
         assert world.reports == [Proof.FIRST]
     with StateDir(tmp_path) as state:
         assert state.read(BUS_GONE) == ""
@@ -129,3 +132,74 @@ def test_what_was_proven_before_stays_proven(world: World) -> None:
     world.proof.renew()
     world.live(30)
     assert world.taken[-1] == (seen or Position(0, 0)).sequence_number
+
+
+def test_a_bus_made_again_between_two_questions_is_another_bus(world: World) -> None:
+    """Seven seconds into a void that no question fell into: the new bus's time of creation tells."""
+    world.live(41, first=1)
+    world.live(7, first=42)  # into the void
+    world.made_s += 200.0
+    world.live(30, first=49)
+    assert max(world.taken) <= 41
+    assert world.checkpoints.bus_gone
+
+
+def test_a_childs_first_question_knows_the_supervisors_bus(tmp_path: Path) -> None:
+    """At its end a child asks for itself: the bus has to be the one of the file, or nothing is proven."""
+    with StateDir(tmp_path) as state:
+        world = World(state, supervised=True)
+        world.live(3, first=1)
+        world.made_s += 200.0
+        assert not world.checkpoints.proven()
+        assert world.checkpoints.bus_gone
+        assert state.read(BUS_GONE)
+
+
+def test_a_child_that_outlived_its_supervisor_does_not_take_the_next_ones_bus_for_its_own(tmp_path: Path) -> None:
+    """The new supervisor forgets the old marks, and proves a bus that the child never sent to."""
+    with StateDir(tmp_path) as state:
+        world = World(state, supervised=True)
+        world.live(3, first=1)
+    with StateDir(tmp_path) as state:
+        BusProver(state, "default", lambda: 1_764_009_999.0, world.reports.append, lambda: world.now).prove_once()
+        world.supervised = False
+        world.live(10)
+    assert world.taken == []
+    assert world.checkpoints.bus_gone
+
+
+def test_the_supervisor_tells_of_a_bus_made_again_and_proves_it_on_the_next_question(tmp_path: Path) -> None:
+    """The answer that betrays the new bus is no proof; the one after it is, for the next daemon."""
+    with StateDir(tmp_path) as state:
+        world = World(state, supervised=True)
+        before = state.read(BUS_PROOF)
+        world.made_s += 200.0
+        world.prover.prove_once()
+        assert world.prover.gone
+        assert state.read(BUS_GONE)
+        assert state.read(BUS_PROOF) == before
+        world.prover.prove_once()
+        assert not world.prover.gone
+        assert state.read(BUS_PROOF).split()[1] == "1764000200.123456"
+        assert world.reports == [Proof.FIRST]
+
+
+def test_an_emulator_that_tells_no_time_of_creation_proves_as_before(world: World) -> None:
+    """Nothing to compare: the bus is there, now and later, whether the time was known once or never."""
+    world.live(20, first=1)
+    world.made_s = 0.0
+    world.live(40, first=21)
+    assert not world.checkpoints.bus_gone
+    assert world.taken[-1] > 40
+
+
+def test_the_first_time_that_is_told_is_remembered(world: World) -> None:
+    """A proof without it, such as an emulator's, does not make the first one that has it another bus."""
+    world.made_s = 0.0
+    world.live(20, first=1)
+    world.made_s = 1_764_000_000.0
+    world.live(40, first=21)
+    assert not world.checkpoints.bus_gone
+    world.made_s += 200.0
+    world.live(40, first=61)
+    assert world.checkpoints.bus_gone
