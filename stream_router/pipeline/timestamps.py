@@ -9,19 +9,23 @@ from email.utils import parsedate_to_datetime
 LATEST_S = 253_402_300_800
 """Epoch seconds of the year 10000, which ISO 8601 cannot write in four digits."""
 
-_MILLISECONDS_FROM = 100_000_000_000
-"""A number from here on counts milliseconds: as seconds it would be the year 5138, as milliseconds it is 1973."""
+_SECONDS_FROM, _SECONDS_TO = 10**9, 10**10
+"""Epoch seconds that an event of ours may have: ten digits, from 2001 to 2286. Thirteen are milliseconds. Any other
+number is a time in another form, or none: read as an epoch, 20261124093000 would be the year 2612."""
 
-_DATE_AND_HOUR_CHARS = 13
 _CANONICAL_MARKS = "--T::."  # of 2026-11-24T09:30:00.123Z, every third character from the first hyphen on
 _from_iso = datetime.fromisoformat
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
-_NUMBER = re.compile(r"\d{9,15}(?:\.\d{1,9})?")
-_DATE_AND_TIME = re.compile(r"\d{4}-?(?:W\d\d-?\d|\d\d-?\d\d)[Tt ]\d\d\S*(?: ?(?:Z|z|UTC|GMT|[+-]\d\d:?(?:\d\d)?))?")
+_NUMBER = re.compile(r"\d{10,13}(?:\.\d{1,9})?")
+_COMPACT = re.compile(r"\d{14}")
+_DATE = r"\d{4}-?(?:W\d\d-?\d|\d\d-?\d\d)[Tt _]\d\d"
+_SEPARATED = re.compile(_DATE)
+"""`fromisoformat` takes any character between date and time, so also an offset's sign after a date alone."""
+_DATE_AND_TIME = re.compile(_DATE + r"\S*(?: ?(?:Z|z|UTC|GMT|[+-]\d\d:?(?:\d\d)?))?")
 _RFC_2822 = re.compile(
-    r"(?:[A-Za-z]{3},\s*)?\d{1,2}\s+[A-Za-z]{3}\s+\d{4}\s+\d\d:\d\d(?::\d\d)?"
+    r"(?:[A-Za-z]{3},\s*)?\d{1,2}\s+[A-Za-z]{3}\s+[1-9]\d{3}\s+\d\d:\d\d(?::\d\d)?"
     r"\s+(?:[+-]\d{4}|UT|UTC|GMT|Z|[ECMP][SD]T)"
 )
 
@@ -29,9 +33,10 @@ _RFC_2822 = re.compile(
 def to_utc(value: object, zone: tzinfo | None) -> tuple[str, float]:
     """A timestamp as (`2026-11-24T09:30:00.123Z`, epoch seconds). Finer than milliseconds is cut off.
 
-    Takes ISO 8601 with any offset or none, with and without fraction; epoch seconds and milliseconds as number or text;
-    RFC 2822. Without an offset `zone` holds, else UTC; of an hour that comes twice the first is meant. Raises
-    ValueError, whose text quotes nothing, for anything else and for times before 1970 or after 9999.
+    Takes ISO 8601 with any offset or none, with and without fraction; the text YYYYMMDDHHMMSS; epoch seconds and
+    milliseconds from 2001 to 2286 as number or text; RFC 2822. Without an offset `zone` holds, else UTC; of an hour
+    that comes twice the first is meant. Raises ValueError, whose text quotes nothing, for anything else and for times
+    before 1970 or after 9999.
     """
     if type(value) is str:
         try:
@@ -40,17 +45,17 @@ def to_utc(value: object, zone: tzinfo | None) -> tuple[str, float]:
             return _from_unusual(value, zone)
         if value[4:20:3] == _CANONICAL_MARKS and value[23:] == "Z" and (time_s := moment.timestamp()) >= 0:
             return value, time_s
-        if len(value) < _DATE_AND_HOUR_CHARS or _NUMBER.fullmatch(value):
-            return _from_unusual(value, zone)  # a date alone is no time; digits alone are no date
-        return _from_moment(moment, zone)
+        return _from_moment(moment, zone) if _SEPARATED.match(value) else _from_unusual(value, zone)
     if type(value) is int or type(value) is float:
         return _from_number(Decimal(repr(value)))
     raise ValueError("is neither text nor a number")
 
 
 def _from_unusual(value: str, zone: tzinfo | None) -> tuple[str, float]:
-    """What `fromisoformat` does not read."""
+    """What `fromisoformat` does not read, or reads as something else."""
     text = value.strip()
+    if _COMPACT.fullmatch(text):
+        return _from_moment(_from_iso(f"{text[:8]}T{text[8:]}"), zone)
     if _NUMBER.fullmatch(text):
         return _from_number(Decimal(text))
     if _RFC_2822.fullmatch(text):
@@ -68,7 +73,11 @@ def _from_moment(moment: datetime, zone: tzinfo | None) -> tuple[str, float]:
 
 
 def _from_number(number: Decimal) -> tuple[str, float]:
-    return _from_ms(int(number if number >= _MILLISECONDS_FROM else number * 1000))
+    if _SECONDS_FROM <= number < _SECONDS_TO:
+        return _from_ms(int(number * 1000))
+    if _SECONDS_FROM * 1000 <= number < _SECONDS_TO * 1000:
+        return _from_ms(int(number))
+    raise ValueError("is no epoch from 2001 to 2286, neither in seconds nor in milliseconds")
 
 
 def _from_ms(epoch_ms: int) -> tuple[str, float]:

@@ -38,7 +38,12 @@ BERLIN = ZoneInfo("Europe/Berlin")
         ("1795512600123", "2026-11-24T09:30:00.123Z"),
         ("1712112212345", "2024-04-03T02:43:32.345Z"),  # could be read as a day in 1712
         ("1795512600.5", "2026-11-24T09:30:00.500Z"),
-        (0, "1970-01-01T00:00:00.000Z"),
+        (1_000_000_000, "2001-09-09T01:46:40.000Z"),
+        (9_999_999_999.999, "2286-11-20T17:46:39.999Z"),
+        ("9999999999999", "2286-11-20T17:46:39.999Z"),
+        ("20261124103000", "2026-11-24T09:30:00.000Z"),  # compact, naive
+        ("2026-11-24_09:30:00.5Z", "2026-11-24T09:30:00.500Z"),
+        ("1970-01-01T00:00:00Z", "1970-01-01T00:00:00.000Z"),
         ("Tue, 24 Nov 2026 10:30:00 +0100", "2026-11-24T09:30:00.000Z"),
         ("24 Nov 2026 09:30 GMT", "2026-11-24T09:30:00.000Z"),
         ("Tue, 24 Nov 2026 09:30:00 -0000", "2026-11-24T09:30:00.000Z"),
@@ -69,8 +74,25 @@ def test_every_form_is_normalised(given: object, wanted: str) -> None:
         "24/11/2026 09:30",
         "Tue, 24 Nov 2026 09:30:00 CET",
         "Tue, 99 Nov 2026 09:30:00 +0000",
+        "24 Nov 0026 09:30:00 +0000",
         "12345",
+        "202611240930",
+        "20261324093000",
+        "20261124093000Z",
+        "20261124093000123",
+        "2026-11-24-05:00",
+        "2026-11-24+01:00",
+        "2026-11-24+09",
+        "2026-11-24Z09:30",
+        "2026-W48-2-05:00",
         "1795512600123456789",
+        20261124093000,
+        202611240930,
+        20261124,
+        999_999_999,
+        10_000_000_000,
+        999_999_999_999,
+        0,
         -1,
         1795512600123456,
         1e300,
@@ -83,7 +105,7 @@ def test_every_form_is_normalised(given: object, wanted: str) -> None:
     ],
 )
 def test_what_is_unreadable_is_refused_without_being_quoted(given: object) -> None:
-    """Neither another form, nor a date alone, nor a time before 1970 or after 9999 is taken for something."""
+    """Neither another form, nor a date alone, nor digits that are no epoch of our time are taken for something."""
     with pytest.raises((ValueError, OverflowError)):
         to_utc(given, BERLIN)
 
