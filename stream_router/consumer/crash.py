@@ -2,7 +2,9 @@
 
 A child that dies takes the JVM and so every shard of the host with it, and the record comes again. A shard whose child
 died three times at one checkpoint is handled carefully: one event at a time, each noted on disk while it is at work.
-The one that was at work at two deaths in a row is the culprit: one death alone may have come from outside.
+The one that was at work at two deaths in a row is the culprit: one death alone may have come from outside. What kills
+is reading, changing or encoding an event; a death while it only waits for a destination that is down is no word
+against it.
 """
 
 from pathlib import Path
@@ -26,12 +28,16 @@ class Place(NamedTuple):
 
 
 class Life(BaseModel):
-    """What a shard's file says: at which checkpoint its child started, how often it died there, what was at work."""
+    """What a shard's file says: at which checkpoint its child started, how often it died there, what was at work.
+
+    `held`: what is at work only waits for its destination.
+    """
 
     checkpoint: str
     deaths: int = 0
     alive: bool = True
     at_work: Place | None = None
+    held: bool = False
     suspect: Place | None = None
     culprits: list[Place] = []
 
@@ -57,7 +63,20 @@ class CrashGuard:
     def begin(self, record: Record, line: int) -> None:
         """Note on disk what is at work from now on. The file outlives the process, which is all that is needed."""
         self._life.at_work = Place(record.sequence_number, record.sub_sequence_number, line)
+        self._life.held = False
         self._save()
+
+    def holds(self) -> None:
+        """What is at work was tried, and waits for a destination that is down: a death comes from outside now."""
+        if self._life.at_work and not self._life.held:
+            self._life.held = True
+            self._save()
+
+    def goes_on(self) -> None:
+        """What is at work may be worked on again."""
+        if self._life.held:
+            self._life.held = False
+            self._save()
 
     def progressed(self, sequence_number: int, sub_sequence_number: int) -> None:
         """The shard is checkpointed here: deaths before it are past, and so are culprits."""
@@ -88,7 +107,9 @@ class CrashGuard:
         life = Life(checkpoint=checkpoint, culprits=before.culprits)
         if before.alive and before.at_work:
             life.deaths = before.deaths
-            if before.at_work == before.suspect:
+            if before.held:
+                life.suspect = before.suspect
+            elif before.at_work == before.suspect:
                 life.culprits.append(before.at_work)
             else:
                 life.suspect = before.at_work

@@ -169,7 +169,11 @@ class ShardProcessor(RecordProcessorBase):  # type: ignore[misc]
 
     def _step(self, checkpointer: Checkpointer, longest_s: float, *, flush: bool) -> None:
         self._beat()
+        if self._guard:
+            self._guard.goes_on()
         self._router.advance(flush=flush)
+        if self._guard and self._router.holding:
+            self._guard.holds()
         self._wait(self._router.wait_s(longest_s) if longest_s else 0.0)
         self._books.tick()
         self._checkpoints.take_if_due(checkpointer)

@@ -83,3 +83,44 @@ def test_an_unreadable_file_is_a_new_life(tmp_path: Path) -> None:
     """What a power cut left of the file stops nobody."""
     (tmp_path / "shard-1.json").write_text('{"checkpoint":')
     assert not born(tmp_path).careful
+
+
+def test_a_death_while_an_event_is_only_held_is_not_charged_to_it(careful: Path) -> None:
+    """An outage may last for hours, and a host be switched off in it many times: what was sent before is no killer."""
+    for _ in range(9):
+        guard = born(careful)
+        guard.begin(POISON, 0)
+        guard.holds()
+    after = born(careful)
+    assert after.careful
+    assert not after.is_culprit(POISON, 0)
+
+
+def test_an_event_that_is_worked_on_again_is_suspected_again(careful: Path) -> None:
+    """What comes after the wait (its dead letter, for example) may be what kills."""
+    for _ in range(2):
+        guard = born(careful)
+        guard.begin(POISON, 0)
+        guard.holds()
+        guard.goes_on()
+    assert born(careful).is_culprit(POISON, 0)
+
+
+def test_a_death_while_held_forgets_no_suspicion(careful: Path) -> None:
+    """It says nothing of anybody: the two deaths of the killer still count as two in a row."""
+    born(careful).begin(POISON, 0)
+    guard = born(careful)
+    guard.begin(GOOD, 0)
+    guard.holds()
+    born(careful).begin(POISON, 0)
+    assert born(careful).is_culprit(POISON, 0)
+
+
+def test_the_next_event_is_at_work_though_the_one_before_was_held(careful: Path) -> None:
+    """The mark of holding belongs to one event."""
+    for _ in range(2):
+        guard = born(careful)
+        guard.begin(GOOD, 0)
+        guard.holds()
+        guard.begin(POISON, 0)
+    assert born(careful).is_culprit(POISON, 0)
