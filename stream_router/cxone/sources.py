@@ -98,12 +98,12 @@ def read(path: Path | None) -> tuple[Source, ...]:
         return _Document.model_validate(tomllib.loads(path.read_text("utf-8"))).cxone.sources
     except OSError as error:
         raise SettingsError(f"{VARIABLE}: cannot be read ({error.strerror}); name a readable TOML file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError):
-        raise SettingsError(f"{VARIABLE}: is no TOML; correct the file") from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         key = ".".join(str(step) for step in first["loc"])
         raise SettingsError(f"{VARIABLE}: {key}: {first['msg']}; see docs/cxone.md") from None
+    except (ValueError, RecursionError):
+        raise SettingsError(f"{VARIABLE}: is no TOML; correct the file") from None
 
 
 def check(source: Source, stream: str) -> Iterator[Finding]:

@@ -1,8 +1,9 @@
 """Reads a TOML file into a pydantic model; what is wrong is one line that names the setting, the file and the key."""
 
+import re
 import tomllib
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -17,6 +18,9 @@ class Checked(BaseModel):
 
 M = TypeVar("M", bound=Checked)
 
+_LONG_INTEGER = re.compile(r"\d(?:_?\d){4300}")
+"""More digits than Python makes an integer of."""
+
 
 def read(path: Path, variable: str, model: type[M]) -> M:
     """The file's content, checked. Raises SettingsError, naming `variable` and the failing key."""
@@ -26,16 +30,30 @@ def read(path: Path, variable: str, model: type[M]) -> M:
         why = error.strerror if isinstance(error, OSError) else "is not UTF-8"
         raise SettingsError(f"{variable}: {path}: cannot be read ({why}); name a readable TOML file") from None
     try:
-        return model.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{variable}: {path}: is no TOML: {_place(str(error))}; correct the file") from None
-    except RecursionError:
-        raise SettingsError(f"{variable}: {path}: is no TOML: it nests too deep; correct the file") from None
+        return model.model_validate(_parsed(text))
+    except _NoTomlError as error:
+        raise SettingsError(f"{variable}: {path}: is no TOML: {error}; correct the file") from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         key = _key(first["loc"]) or "the file"
         problem = first["msg"].removeprefix("Value error, ")
         raise SettingsError(f"{variable}: {path}: {key}: {problem}; correct this key") from None
+
+
+class _NoTomlError(Exception):
+    """Its text is what is wrong, and where."""
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise _NoTomlError(_place(str(error))) from None
+    except RecursionError:
+        raise _NoTomlError("it nests too deep") from None
+    except ValueError:  # Python's own bound, of which the parser knows nothing
+        line = next((n for n, line in enumerate(text.splitlines(), 1) if _LONG_INTEGER.search(line)), 1)
+        raise _NoTomlError(f"an integer has too many digits (at line {line})") from None
 
 
 def _place(message: str) -> str:

@@ -565,6 +565,7 @@ def test_a_missing_scope_and_a_silent_tenant_are_told(
         ),
         ("[[cxone.sources]\n", "is no TOML"),
         ("a = " + "[" * 100_000, "is no TOML"),
+        ("a = " + "1" * 5_000, "is no TOML"),
     ],
 )
 def test_a_wrong_table_is_a_settings_error(

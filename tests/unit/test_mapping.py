@@ -98,6 +98,7 @@ def wrong(old: str, new: str) -> str:
         ("[event_types]\nA = ''\n", "event_types.A"),
         ("surprise = true\n", "surprise"),
         ("shape = \n", "is no TOML"),
+        ("[metadata]\nn = " + "1" * 5_000, "is no TOML: an integer has too many digits (at line 2)"),
         ("shape = " + "[" * 5_000 + "]" * 5_000, "is no TOML: it nests too deep"),
     ],
 )
