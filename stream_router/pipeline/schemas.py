@@ -3,6 +3,7 @@
 To add a shape with code, write a `Shape` here and put it into `PRESETS`; without code, see docs/events.md.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
@@ -19,6 +20,7 @@ Path = tuple[str | int, ...]
 """Steps from the event's root: keys, and places in arrays. Empty: the whole event."""
 
 MISSING: Any = object()
+_PLACE = re.compile(r"0|[1-9][0-9]{0,8}")
 _strict = with_config(strict=True, extra="ignore", hide_input_in_errors=True)
 
 
@@ -98,13 +100,16 @@ def source(*paths: str, default: Any = MISSING) -> Source:
 
 
 def parse_path(text: str) -> Path:
-    """`data.case.id` or `messages.0.text` as steps; `$` is the whole event. Raises ValueError for an empty step."""
+    """`data.case.id` or `messages.0.text` as steps; `$` is the whole event. Raises ValueError for an empty step.
+
+    A step is a number where it is written as one, so not `007`, which can only be a key.
+    """
     if text == "$":
         return ()
     steps = text.split(".")
     if not all(steps):
         raise ValueError("a path has an empty step")
-    return tuple(int(step) if step.isdecimal() else step for step in steps)
+    return tuple(int(step) if _PLACE.fullmatch(step) else step for step in steps)
 
 
 def find(value: Any, path: Path) -> Any:

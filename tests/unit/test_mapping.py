@@ -61,6 +61,13 @@ def test_one_shape_can_be_set_for_all_events(file: Path) -> None:
     assert "acd.id, kind" in dead.message
 
 
+def test_a_step_is_a_number_only_where_it_is_written_as_one(file: Path) -> None:
+    """`007` is a key as it stands; `0` is a place in an array, or the key `0`."""
+    file.write_text(SHAPE.replace('"acd.id"\nconv', '"acd.007"\nconv').replace('["acd.master", "acd.id"]', '"acd.0"'))
+    detail = orjson.loads(entry({**ACD, "acd": {"id": "x", "007": "bond", "7": "no", "0": "zero"}}, config=file).detail)
+    assert (detail["originalEventId"], detail["conversationId"]) == ("bond", "zero")
+
+
 def test_preset_can_be_amended_by_its_name(file: Path) -> None:
     """Without `fields` the table changes a preset: here its types' names."""
     file.write_text('[[shapes]]\nname = "default"\nevent_types = { "chat.new" = "interaction.created" }\n')
