@@ -62,7 +62,11 @@ def _serve(configured: settings.Consumer, source: IO[bytes], sink: IO[bytes]) ->
     signal.signal(signal.SIGTERM, lambda *_: processor.told_to_leave())
     parent = os.getppid()
     threading.Thread(target=_die_with, args=(parent, processor.ended_well), name="parent-watch", daemon=True).start()
-    protocol.Process(processor, protocol.Channel(source, sink)).run()
+    try:
+        protocol.Process(processor, protocol.Channel(source, sink)).run()
+    except protocol.DaemonGoneError:
+        processor.ended_well()
+        raise
     processor.ended_well()
     return 0
 

@@ -37,6 +37,10 @@ def wide_input() -> IO[bytes]:
     return os.fdopen(0, "rb", buffering=CHANNEL_BYTES, closefd=False)
 
 
+class DaemonGoneError(SystemExit):
+    """The channel ended in the middle: the daemon died, and whoever owns the shard next gets the records."""
+
+
 class Channel(kcl._IOHandler):  # type: ignore[misc] # noqa: SLF001 - kclpy offers no public seam
     """Reads the daemon's lines and writes ours. Records stay plain dicts: kclpy's objects cost more than the rest."""
 
@@ -47,6 +51,8 @@ class Channel(kcl._IOHandler):  # type: ignore[misc] # noqa: SLF001 - kclpy offe
         return self.input_file.readline()  # type: ignore[no-any-return]
 
     def load_action(self, line: bytes) -> Any:
+        if not line.endswith(b"\n"):
+            raise DaemonGoneError(os.EX_TEMPFAIL)
         message = orjson.loads(line)
         if type(message) is dict and message.get("action") == "processRecords":
             return messages.ProcessRecordsInput(message)
@@ -55,8 +61,11 @@ class Channel(kcl._IOHandler):  # type: ignore[misc] # noqa: SLF001 - kclpy offe
         return dispatch.message_decode(message)
 
     def write_line(self, line: str) -> None:
-        self.output_file.write(b"\n" + line.encode() + b"\n")
-        self.output_file.flush()
+        try:
+            self.output_file.write(b"\n" + line.encode() + b"\n")
+            self.output_file.flush()
+        except BrokenPipeError:
+            raise DaemonGoneError(os.EX_TEMPFAIL) from None
 
 
 class Process(kcl.KCLProcess):  # type: ignore[misc]

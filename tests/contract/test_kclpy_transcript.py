@@ -8,6 +8,7 @@ difference between the two is deliberate: stock kclpy swallows what a record pro
 import base64
 import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -193,3 +194,23 @@ def test_a_line_that_is_no_message_ends_both(run: Callable[[Scripted, list[bytes
     """The daemon never writes such a line; where one comes, neither goes on as if nothing were."""
     with pytest.raises(Exception, match=r"."):
         run(Scripted(), [odd])
+
+
+@pytest.mark.parametrize("rest", [b"", b'{"action":"checkpoint","sequenceNu'], ids=["nothing", "half a line"])
+def test_a_daemon_that_dies_before_it_answers_a_checkpoint_is_gone(rest: bytes) -> None:
+    """The end of the channel in place of an answer is the daemon's end, no mistake of ours; nothing is said "done"."""
+    lines = [line("initialize", shardId="shardId-0", sequenceNumber="TRIM_HORIZON", subSequenceNumber=0)]
+    lines.append(line("shardEnded"))
+    out = io.BytesIO()
+    channel = protocol.Channel(io.BytesIO(b"".join(told + b"\n" for told in lines) + rest), out)
+    with pytest.raises(protocol.DaemonGoneError):
+        protocol.Process(Scripted(), channel).run()
+    assert [message["action"] for message in read(out.getvalue().decode())] == ["status", "checkpoint"]
+
+
+def test_a_daemon_that_reads_no_more_is_gone() -> None:
+    """Writing to a channel whose other end is closed is the daemon's end too."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb", buffering=0) as closed, pytest.raises(protocol.DaemonGoneError):
+        protocol.Process(Scripted(), protocol.Channel(io.BytesIO(RECORDED[0] + b"\n"), closed)).run()

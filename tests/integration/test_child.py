@@ -135,6 +135,22 @@ def test_a_lost_lease_stops_the_child_without_another_checkpoint(child: Child, s
 
 
 @pytest.mark.usefixtures("proven")
+def test_a_daemon_that_dies_over_a_checkpoint_is_no_death_of_the_childs(child: Child, tmp_path: Path) -> None:
+    """The channel ends where an answer was awaited: the child leaves with 75, and no record is suspected for it."""
+
+    def hang_up(_: int) -> None:
+        assert child.process.stdin
+        child.process.stdin.close()
+        raise EOFError
+
+    child.checkpoint_error = hang_up
+    with pytest.raises(EOFError):
+        go_on(child, lambda: child.process_batch([envelope(1)]))
+    assert child.process.wait(10) == os.EX_TEMPFAIL
+    assert json.loads((tmp_path / "shards" / "shardId-000000000000.json").read_text())["alive"] is False
+
+
+@pytest.mark.usefixtures("proven")
 def test_an_invalid_checkpoint_ends_the_process(child: Child, tmp_path: Path) -> None:
     """A checkpoint that the KCL calls invalid is our bug: the process ends and never says "done"."""
     child.checkpoint_error = lambda _: "InvalidStateException"
