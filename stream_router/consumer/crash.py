@@ -7,6 +7,11 @@ is reading, changing or encoding an event; a death while it only waits for a des
 against it.
 """
 
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +19,10 @@ from pydantic import BaseModel, ValidationError
 
 from stream_router.records import Record
 
+log = logging.getLogger(__name__)
+
 CAREFUL_AFTER = 3
+LOG_EVERY_S = 60.0
 WHOLE_RECORD = -1
 """The line of a marker that was set while a record was opened, before its events were known."""
 
@@ -43,11 +51,17 @@ class Life(BaseModel):
 
 
 class CrashGuard:
-    """Keeps one shard's life on disk, in `folder`. Created as the child takes the shard up at `checkpoint`."""
+    """Keeps one shard's life on disk, in `folder`. Created as the child takes the shard up at `checkpoint`.
 
-    def __init__(self, folder: Path, shard_id: str, checkpoint: str) -> None:
+    A disk that cannot be written is logged once a minute; only `begin` needs it.
+    """
+
+    def __init__(
+        self, folder: Path, shard_id: str, checkpoint: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._path = folder / f"{shard_id}.json"
-        folder.mkdir(parents=True, exist_ok=True)
+        self._clock = clock
+        self._logged = -LOG_EVERY_S
         self._life = self._born(checkpoint)
         self._save()
 
@@ -61,10 +75,19 @@ class CrashGuard:
         return Place(record.sequence_number, record.sub_sequence_number, line) in self._life.culprits
 
     def begin(self, record: Record, line: int) -> None:
-        """Note on disk what is at work from now on. The file outlives the process, which is all that is needed."""
+        """Note on disk what is at work from now on. The file outlives the process, which is all that is needed.
+
+        Raises OSError where it cannot be noted.
+        """
         self._life.at_work = Place(record.sequence_number, record.sub_sequence_number, line)
         self._life.held = False
-        self._save()
+        try:
+            self._write()
+        except OSError:
+            # Nor may the event before be charged with the death that comes of this: a full disk still lets files go.
+            with contextlib.suppress(OSError):
+                self._path.unlink(missing_ok=True)
+            raise
 
     def holds(self) -> None:
         """What is at work was tried, and waits for a destination that is down: a death comes from outside now."""
@@ -120,10 +143,21 @@ class CrashGuard:
     def _read(self) -> Life | None:
         try:
             return Life.model_validate_json(self._path.read_bytes())
-        except (FileNotFoundError, ValidationError):
+        except (OSError, ValidationError):
             return None
 
     def _save(self) -> None:
-        partial = self._path.with_suffix(".tmp")
+        try:
+            self._write()
+        except OSError as error:
+            now = self._clock()
+            if now - self._logged >= LOG_EVERY_S:
+                self._logged = now
+                log.warning("the shard's crash marker was not written: %s", error.strerror)
+
+    def _write(self) -> None:
+        # Of the thread that watches the parent too: two writers of one neighbour would tear it.
+        partial = self._path.with_suffix(f".{threading.current_thread().name}.tmp")
+        partial.parent.mkdir(parents=True, exist_ok=True)
         partial.write_text(self._life.model_dump_json())
         partial.replace(self._path)

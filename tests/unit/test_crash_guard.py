@@ -1,5 +1,8 @@
 """Who is taken for the killer of a process, and who is not."""
 
+import errno
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -124,3 +127,57 @@ def test_the_next_event_is_at_work_though_the_one_before_was_held(careful: Path)
         guard.holds()
         guard.begin(POISON, 0)
     assert born(careful).is_culprit(POISON, 0)
+
+
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Called, it fills the disk."""
+
+    def write_text(self: Path, *_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device", str(self))
+
+    return lambda: monkeypatch.setattr(Path, "write_text", write_text)
+
+
+def test_a_full_disk_does_not_stop_a_healthy_shard(
+    tmp_path: Path, full: Callable[[], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where no care is needed the marker is not either: one line a minute, and the shard goes on."""
+    now = 0
+    guard = CrashGuard(tmp_path, "shard-1", START, lambda: now)
+    full()
+    for now in range(0, 119, 5):
+        guard.progressed(now, 0)
+    guard.ended_well()
+    assert caplog.text.count("No space left on device") == 2
+    born(tmp_path).batch_done()
+
+
+def test_without_its_marker_a_careful_shard_does_not_go_on(careful: Path, full: Callable[[], None]) -> None:
+    """What is not noted cannot be convicted; and the event before must not stand there for the death that follows."""
+    born(careful).begin(GOOD, 0)
+    guard = born(careful)
+    guard.begin(GOOD, 0)
+    full()
+    with pytest.raises(OSError, match="No space left"):
+        guard.begin(POISON, 0)
+    assert not born(careful).is_culprit(GOOD, 0)
+
+
+def test_the_watcher_of_the_parent_tears_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads write the file at one moment, each by way of a neighbour of its own."""
+    guard = born(tmp_path)
+    used: list[Path] = []
+    write_text = Path.write_text
+
+    def noting(self: Path, data: str) -> int:
+        used.append(self)
+        return write_text(self, data)
+
+    monkeypatch.setattr(Path, "write_text", noting)
+    guard.progressed(1, 0)
+    watcher = threading.Thread(target=guard.ended_well, name="parent-watch")
+    watcher.start()
+    watcher.join()
+    assert len(set(used)) == 2
+    assert [file.name for file in tmp_path.iterdir()] == ["shard-1.json"]
