@@ -8,10 +8,18 @@ from types import MappingProxyType
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from stream_router import limits
-from stream_router.pipeline import toml_file
+from stream_router.pipeline import constants, toml_file
 from stream_router.pipeline.schemas import MISSING, PRESETS, Shape, Source, parse_path, source
 from stream_router.pipeline.toml_file import Checked
 from stream_router.settings import SettingsError
@@ -19,7 +27,9 @@ from stream_router.settings import SettingsError
 VARIABLE = "STREAM_ROUTER_CONFIG"
 OWN_METADATA = frozenset({"enrichmentPipeline", "complianceTag", "region", "maskingPolicy"})
 
-EventType = Annotated[str, StringConstraints(min_length=1, max_length=limits.DETAIL_TYPE_MAX_CHARS)]
+EventType = Annotated[
+    str, StringConstraints(min_length=1, max_length=limits.DETAIL_TYPE_MAX_CHARS), AfterValidator(constants.printable)
+]
 
 
 def _zone(value: object) -> object:
@@ -49,6 +59,7 @@ def _as_table(value: object) -> object:
 
 
 Zone = Annotated[Any, BeforeValidator(_zone)]
+Constant = Annotated[Any, AfterValidator(constants.plain)]
 PathSteps = Annotated[Any, BeforeValidator(_steps)]
 
 
@@ -90,14 +101,18 @@ class FieldsTable(Checked):
             given["conversationId"] = dataclasses.replace(conversation, default=None)
         return MappingProxyType({"payload": source("$"), **given})
 
-    @model_validator(mode="after")
-    def _constants_fit(self) -> "FieldsTable":
-        constant = self.eventType.source().default
-        if constant is not MISSING and not (isinstance(constant, str) and constant.isprintable()):
-            raise ValueError("eventType's value or default is no printable text")
-        if self.timestamp.value is not MISSING:
-            raise ValueError("timestamp takes a path, not a constant value")
-        return self
+    @field_validator("*")
+    @classmethod
+    def _constant_fits(cls, table: FieldTable | None, field: ValidationInfo) -> FieldTable | None:
+        name = str(field.field_name)
+        if table is None:
+            return None
+        if name == "timestamp" and table.value is not MISSING:
+            raise ValueError("takes a path, not a constant value")
+        constant = table.source().default
+        if constant is not MISSING:
+            constants.check_field(name, constant)
+        return table
 
 
 class ShapeTable(Checked):
@@ -117,7 +132,7 @@ class Document(Checked):
     naive_zone: Zone = UTC
     shapes: tuple[ShapeTable, ...] = ()
     event_types: dict[str, EventType] = Field(default_factory=dict)
-    metadata: dict[str, str | int | bool] = Field(default_factory=dict)
+    metadata: dict[str, Constant] = Field(default_factory=dict)
     cxone: dict[str, Any] = Field(default_factory=dict)
     """Not ours: `stream-router cxone sources` reads and checks this table."""
 

@@ -81,6 +81,17 @@ def test_constant_metadata_is_added(file: Path) -> None:
     assert (metadata["tenant"], metadata["tier"], metadata["complianceTag"]) == ("acme", 2, "unmasked")
 
 
+def test_constants_at_the_limits_are_taken(file: Path) -> None:
+    """A constant may be what a value of an event may be."""
+    text = wrong('Id = "acd.id"', f"Id = {{ value = {2**63 - 1} }}")
+    text = text.replace('"conversation.updated"', f'"{"x" * 128}"').replace('"when"', '{ path = "at", default = 1e9 }')
+    text = text.replace('payload = "acd"', "payload = { value = { n = [-1, 1.5, true, 'x', {}] } }")
+    file.write_text(f"[metadata]\nn = {-(2**63)}\n{text}")
+    detail = orjson.loads(entry({**ACD, "kind": None}, config=file, event_types="x" * 128).detail)
+    assert (detail["originalEventId"], detail["eventTimestamp"]) == (str(2**63 - 1), "2001-09-09T01:46:40.000Z")
+    assert (detail["payload"], detail["metadata"]["n"]) == ({"n": [-1, 1.5, True, "x", {}]}, -(2**63))
+
+
 def wrong(old: str, new: str) -> str:
     assert old in SHAPE
     return SHAPE.replace(old, new)
@@ -91,9 +102,32 @@ def wrong(old: str, new: str) -> str:
     [
         (wrong('"acd.id", "kind"', '"acd..id"'), "shapes[0].when[0]"),
         (wrong('timestamp = "when"', ""), "shapes[0].fields.timestamp"),
-        (wrong('timestamp = "when"', 'timestamp = { value = "2026" }'), "shapes[0].fields"),
+        (wrong('timestamp = "when"', 'timestamp = { value = "2026" }'), "shapes[0].fields.timestamp"),
+        (wrong('timestamp = "when"', 'timestamp = { path = "x", default = "soon" }'), "shapes[0].fields.timestamp"),
+        (
+            wrong('timestamp = "when"', "timestamp = { path = 'x', default = 2026-11-24T09:30:00Z }"),
+            "shapes[0].fields.timestamp",
+        ),
+        (wrong('default = "conversation.updated"', 'default = ""'), "shapes[0].fields.eventType"),
+        (wrong('default = "conversation.updated"', f'default = "{"x" * 129}"'), "shapes[0].fields.eventType"),
+        (wrong('default = "conversation.updated"', 'default = "a\\nb"'), "shapes[0].fields.eventType"),
+        (wrong('Id = "acd.id"', "Id = { value = true }"), "shapes[0].fields.interactionId"),
+        (wrong('Id = "acd.id"', 'Id = { value = "" }'), "shapes[0].fields.interactionId"),
+        (wrong('Id = "acd.id"', f"Id = {{ value = {2**63} }}"), "shapes[0].fields.interactionId"),
+        (wrong('Id = ["acd.master", "acd.id"]', "Id = { value = { a = 1 } }"), "shapes[0].fields.conversationId"),
+        (wrong('payload = "acd"', 'payload = { path = "x", default = "y" }'), "shapes[0].fields.payload"),
+        (wrong('payload = "acd"', f"payload = {{ value = {{ n = [{-(2**63) - 1}] }} }}"), "shapes[0].fields.payload"),
+        (wrong('payload = "acd"', "payload = { value = { t = 07:32:00 } }"), "shapes[0].fields.payload"),
+        (wrong('payload = "acd"', "payload = { value = { x = nan } }"), "shapes[0].fields.payload"),
+        (wrong('payload = "acd"', f"payload = {{ value = {{ {'a.' * 999}a = 1 }} }}"), "shapes[0].fields.payload"),
+        (wrong('Started = "interaction.created"', 'Started = "a\\u0007"'), "shapes[0].event_types.Started"),
+        ('[event_types]\nA = "a\\nb"\n', "event_types.A"),
+        (f"[metadata]\nn = {2**63}\n", "metadata.n"),
+        (f"[metadata]\nn = {10**20}\n", "metadata.n"),
+        ("[metadata]\nn = inf\n", "metadata.n"),
+        ("[metadata]\nn = { a = 1 }\n", "metadata.n"),
         (wrong('timestamp = "when"', "timestamp = {}"), "shapes[0].fields.timestamp"),
-        (wrong('default = "conversation.updated"', "default = 7"), "shapes[0].fields"),
+        (wrong('default = "conversation.updated"', "default = 7"), "shapes[0].fields.eventType"),
         (wrong('path = "kind", default', "path = 'kind', value"), "shapes[0].fields.eventType"),
         (wrong('name = "acd"', 'name = "acd"\nwhen_not = 1'), "shapes[0].when_not"),
         (wrong('when = ["acd.id", "kind"]', ""), "shapes[0].when"),
