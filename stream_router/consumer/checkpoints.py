@@ -72,15 +72,15 @@ class Checkpoints:
         if now >= self._due:
             self.take(checkpointer)
 
-    def take(self, checkpointer: Checkpointer) -> None:
-        """Checkpoint the settled, proven prefix, where it moved; a throttled checkpoint is left for the next time.
+    def take(self, checkpointer: Checkpointer) -> bool:
+        """Checkpoint the settled, proven prefix, where it moved. False where it is to be tried again: throttled.
 
         Raises LeaseGoneError where the lease is lost, CheckpointError where the KCL calls it a mistake of ours.
         """
         self._due = self._clock() + self._every_s
         position = self._watermark.proven(self._proof.latest())
         if position is None or position == self._last:
-            return
+            return True
         if self._last and position < self._last:
             raise AssertionError("the watermark moved backwards")
         try:
@@ -91,9 +91,10 @@ class Checkpoints:
             if not _may_try_again(error):
                 raise
             log.warning("checkpoint not taken, again later", extra={"error": str(error.value)})
-            return
+            return False
         self._last = position
         self._moved(position)
+        return True
 
     def take_shard_end(self, checkpointer: Checkpointer, wait: Callable[[], None]) -> None:
         """The bare checkpoint of a shard's end, tried for a while: without it the daemon wedges the shard."""

@@ -5,7 +5,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from amazon_kclpy import messages
 from amazon_kclpy.kcl import Checkpointer
@@ -102,6 +102,7 @@ class ShardProcessor(RecordProcessorBase):  # type: ignore[misc]
             # What is in flight ends unheard; the daemon says `leaseLost` next.
             self._lease_gone = True
             log.warning("the lease is another worker's, stopping")
+        self._beat.rest()
 
     def _process(self, records: list[dict[str, Any]], checkpointer: Checkpointer) -> None:
         for batch in micro_batches(records):
@@ -117,7 +118,6 @@ class ShardProcessor(RecordProcessorBase):  # type: ignore[misc]
             if self._guard:
                 self._guard.batch_done()
         self._step(checkpointer, 0.0, flush=True)
-        self._beat.rest()
 
     def lease_lost(self, lease_lost_input: messages.LeaseLostInput) -> None:
         self._end("lease lost")
@@ -127,16 +127,18 @@ class ShardProcessor(RecordProcessorBase):  # type: ignore[misc]
         checkpointer = shard_ended_input.checkpointer
         self._drain(checkpointer)
         if not self._await_proof(None):
-            raise LeavingError(os.EX_TEMPFAIL)
+            self._leave("the shard's end is not proven")
         self._checkpoints.take_shard_end(checkpointer, lambda: self._wait(WAIT_S))
         self._end("shard ended")
 
     def shutdown_requested(self, shutdown_requested_input: messages.ShutdownRequestedInput) -> None:
         """The last chance to checkpoint: everything is settled already, what is not proven is asked about once."""
         if not self._lease_gone:
-            self._await_proof(self._clock() + LEAVE_WITHIN_S)
+            until = self._clock() + LEAVE_WITHIN_S
+            self._await_proof(until)
             with contextlib.suppress(LeaseGoneError):
-                self._checkpoints.take(shutdown_requested_input.checkpointer)
+                while not self._checkpoints.take(shutdown_requested_input.checkpointer) and self._clock() < until:
+                    self._wait(WAIT_S)
         self._end("shutdown requested")
 
     def ended_well(self) -> None:
@@ -180,8 +182,7 @@ class ShardProcessor(RecordProcessorBase):  # type: ignore[misc]
         held = self._router.backlog and (self._router.holding or self._clock() >= self.leave_by)
         if self._checkpoints.bus_gone or (self.leave_by and held):
             self._checkpoints.take(checkpointer)
-            self._end("the event bus is gone" if self._checkpoints.bus_gone else "left while holding")
-            raise LeavingError(os.EX_TEMPFAIL)
+            self._leave("the event bus is gone" if self._checkpoints.bus_gone else "left while holding")
 
     def _await_proof(self, until: float | None) -> bool:
         """Ask the bus until everything settled is proven.
@@ -204,3 +205,9 @@ class ShardProcessor(RecordProcessorBase):  # type: ignore[misc]
         log.info("shard given back", extra={"why": why})
         self._books.close()
         self.ended_well()
+        self._beat.rest()
+
+    def _leave(self, why: str) -> NoReturn:
+        """End the process; whatever is not checkpointed comes again."""
+        self._end(why)
+        raise LeavingError(os.EX_TEMPFAIL)

@@ -12,7 +12,7 @@ from amazon_kclpy.checkpoint_error import CheckpointError
 from stream_router.consumer.checkpoints import Checkpoints
 from stream_router.consumer.crash import CrashGuard
 from stream_router.consumer.proof import BusProof
-from stream_router.consumer.shard import ShardProcessor
+from stream_router.consumer.shard import LEAVE_WITHIN_S, LeavingError, ShardProcessor
 from stream_router.envelope import seal
 from stream_router.outcomes import Answer
 from stream_router.records import Entry, Record
@@ -59,14 +59,13 @@ class Heartbeat:
 class Life:
     """One child's life over `folder`: its processor, the pipeline's fakes, the daemon's answers to checkpoints.
 
-    With `dies_after_s` somebody kills it so long after its start. `describe` is what the bus answers to a question.
+    With `dies_after_s` somebody kills it so long after its start. `describe` gives the bus's answer to a question.
     """
 
     def __init__(
         self,
         folder: Path,
         *,
-        describe: Callable[[], Answer] = lambda: ok({}),
         dies_after_s: float = 0.0,
         judge: Callable[[Sequence[Entry]], Answer] | None = None,
         checkpoint_s: float = 5.0,
@@ -74,11 +73,12 @@ class Life:
         self.rig: Rig = rig(transform=lambda found: entry(0)._replace(event=found), judge=judge)
         world = self.rig.world
         self.books, self.heartbeat = Books(), Heartbeat()
+        self.describe: Callable[[], Answer] = lambda: ok({})
         self.errors: list[str] = []
         self.tries = 0
         self.taken: list[str | None] = []
         self._dies_at = world.now + dies_after_s if dies_after_s else 0.0
-        proof = BusProof(None, lambda done: world.after(0.01, lambda: done(describe())), world.clock)
+        proof = BusProof(None, lambda done: world.after(0.01, lambda: done(self.describe())), world.clock)
         router: Any = self.rig.router
         self.processor = ShardProcessor(
             lambda shard_id: (router, self.books),
@@ -137,3 +137,60 @@ def test_an_event_that_was_only_held_is_not_buried(tmp_path: Path) -> None:
     life.process(100, 101, 102)
     assert life.buried == []
     assert len(life.rig.books.delivered) == 3
+
+
+@pytest.mark.parametrize("error", ["ThrottlingException", "KinesisClientLibDependencyException"])
+def test_the_last_checkpoint_is_tried_again_while_it_is_throttled(tmp_path: Path, error: str) -> None:
+    """At shutdownRequested there is no next time: what was not checkpointed would all come again."""
+    life = Life(tmp_path, checkpoint_s=600.0)
+    life.process(*range(100, 150))
+    life.errors = [error] * 3
+    life.hear("shutdownRequested")
+    assert life.taken == ["149"]
+    assert life.books.closed == 1
+
+
+def test_the_last_checkpoint_is_not_tried_for_ever(tmp_path: Path) -> None:
+    """The daemon waits for its children only so long."""
+    life = Life(tmp_path, checkpoint_s=600.0)
+    life.process(100)
+    life.errors = ["ThrottlingException"] * 1_000
+    began = life.rig.world.now
+    life.hear("shutdownRequested")
+    assert life.rig.world.now - began < LEAVE_WITHIN_S + 1
+    assert life.books.closed == 1
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "ResourceNotFoundException"])
+def test_a_shards_end_that_is_not_proven_is_no_death(tmp_path: Path, code: str) -> None:
+    """Told to leave while the bus cannot be asked, or the bus is gone: the books are closed, nobody is suspected."""
+    for _ in range(4):
+        life = Life(tmp_path)
+        life.process(100)
+        life.describe = lambda: refused(code)
+        life.processor.told_to_leave()
+        with pytest.raises(LeavingError):
+            life.hear("shardEnded")
+        assert life.books.closed == 1
+        assert life.taken == []
+    again = CrashGuard(tmp_path, "shard-1", f"{START}:0")
+    again.ended_well()
+    assert not again.careful
+    assert again._life.deaths == 0
+
+
+def test_the_watchdog_rests_whenever_the_daemon_is_waited_for(tmp_path: Path) -> None:
+    """After a batch, after one that ended with the lease, after the last checkpoint: the daemon may take any time."""
+    life = Life(tmp_path, checkpoint_s=0.0)
+    life.process(100)
+    assert not life.heartbeat.armed
+    life.errors = ["ShutdownException"]
+    life.rig.world.now += 11
+    life.process(101)
+    life.process(102)
+    assert life.tries == 1
+    assert not life.heartbeat.armed
+    life = Life(tmp_path, checkpoint_s=600.0)
+    life.process(100)
+    life.hear("shutdownRequested")
+    assert not life.heartbeat.armed
