@@ -165,7 +165,9 @@ class ChildBooks:
     def _publish(self) -> None:
         self._reckon()
         self._metrics.write_snapshot()
-        self._to_send.extend(self._metrics.bodies())
+        # What was not sent yet goes back first: the cap is on all that waits, and most of it waits here in a stall.
+        self._metrics.requeue(self._to_send)
+        self._to_send = collections.deque(self._metrics.bodies())
         self._send()
 
     def _send(self) -> None:

@@ -8,7 +8,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,7 @@ class ChildMetrics:
         waiting, self._waiting = [*self._waiting, *fresh], collections.deque()
         return waiting
 
-    def requeue(self, bodies: Sequence[bytes]) -> None:
+    def requeue(self, bodies: Iterable[bytes]) -> None:
         """These requests did not get through: they are sent again next time, stamped as they are."""
         self._waiting.extend(bodies)
         while len(self._waiting) > WAITING_MAX:

@@ -13,7 +13,7 @@ from stream_router import settings
 from stream_router.aws import endpoints
 from stream_router.consumer.books import ChildBooks
 from stream_router.errors import Reason
-from stream_router.metrics import audit
+from stream_router.metrics import audit, child
 from stream_router.metrics.child import read_snapshots
 from stream_router.outcomes import Answer
 from stream_router.records import DeadLetter, Dropped, Entry, Event, Record
@@ -208,3 +208,19 @@ def test_missing_permission_for_metrics_never_reaches_the_pipeline(world: World)
     for _ in range(3):
         publish(world)
     assert world.books._metrics.value("metrics_lost") == 0
+
+
+def test_a_cloudwatch_that_stalls_takes_bounded_memory(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests under way, waiting and failed count together: beyond the cap the oldest are given up, and counted."""
+    monkeypatch.setattr(child, "WAITING_MAX", 20)
+    world.wire.status = 0
+    for _ in range(100):
+        publish(world)  # one new request a minute, eight of the old ones time out
+    kept = len(world.books._to_send) + len(world.books._metrics._waiting)
+    assert kept <= 21
+    assert world.books._metrics.value("metrics_lost") == 100 - kept
+    world.wire.status, world.wire.sent = 200, []
+    for _ in range(10):
+        world.books.tick()
+        world.wire.pump(0.0)
+    assert len(world.wire.sent) == kept - len(world.books._metrics._waiting)
