@@ -150,10 +150,12 @@ class ChildBooks:
             self._send()
 
     def close(self) -> None:
-        """The shard ends here: publish the rest."""
+        """The shard ends here: account for a batch that is cut short, publish the rest."""
         if self._closed:
             return
         self._closed = True
+        if self._batch:
+            self.batch_done(len(self._batch))
         if self._audit:
             self._audit.close()
         self._publish()

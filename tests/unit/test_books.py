@@ -224,3 +224,25 @@ def test_a_cloudwatch_that_stalls_takes_bounded_memory(world: World, monkeypatch
         world.books.tick()
         world.wire.pump(0.0)
     assert len(world.wire.sent) == kept - len(world.books._metrics._waiting)
+
+
+def test_a_batch_that_is_cut_short_is_audited_as_far_as_it_came(world: World) -> None:
+    """SIGTERM in an outage, a lost lease: what was delivered has its line, unverified."""
+    record, other = world.record(2), world.record(1)
+    world.books.opened([record, other])
+    world.accept(record, 0)
+    world.books.close()
+    world.books.close()
+    [line] = world.audited()
+    assert line["complianceReasons"] == ["events_unsettled", "events_unaccounted"]
+    assert line["metrics"]["delivered"] == 1
+
+
+def test_an_end_between_two_batches_adds_no_line(world: World) -> None:
+    """Nothing is open then: the last batch's line is the last one."""
+    record = world.record(1)
+    world.books.opened([record])
+    world.accept(record, 0)
+    world.books.batch_done(1)
+    world.books.close()
+    assert len(world.audited()) == 1
