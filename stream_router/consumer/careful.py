@@ -1,12 +1,11 @@
 """Handles a shard's records one event at a time, after its child died again and again at the same place."""
 
-from collections.abc import Callable, Iterable
-from itertools import count
+from collections.abc import Callable, Iterable, Iterator
 
 from stream_router import envelope
 from stream_router.consumer.crash import WHOLE_RECORD, CrashGuard
 from stream_router.errors import Reason
-from stream_router.pipeline.route import Router
+from stream_router.pipeline.route import SLICE_EVENTS, Router
 from stream_router.records import DeadLetter, Event, Record
 
 
@@ -16,8 +15,9 @@ def route_carefully(records: Iterable[Record], router: Router, guard: CrashGuard
         # Set before the burial too: a death in it must not be charged to the record before.
         guard.begin(record, WHOLE_RECORD)
         if guard.is_culprit(record, WHOLE_RECORD):
-            router.dead_letters.submit(_bury_unread(record))
-            drain()
+            for letters in _unread(record):
+                router.dead_letters.submit(letters)
+                drain()
             continue
         for found in envelope.open_record(record):
             event = found.event if isinstance(found, DeadLetter) else found
@@ -29,12 +29,13 @@ def route_carefully(records: Iterable[Record], router: Router, guard: CrashGuard
             drain()
 
 
-def _bury_unread(record: Record) -> list[DeadLetter]:
-    """A record that cannot even be opened: each of its lines is buried without being parsed."""
+def _unread(record: Record) -> Iterator[list[DeadLetter]]:
+    """A record that cannot even be opened: a letter for each of its lines, none of them parsed, a slice at a time."""
     lines = [line for line in record.data.split(b"\n") if line and not line.isspace()] or [record.data]
     record.expect(len(lines))
-    numbers = count()
-    return [_crashed(envelope.unread(record, next(numbers), line)) for line in lines]
+    for at in range(0, len(lines), SLICE_EVENTS):
+        numbered = enumerate(lines[at : at + SLICE_EVENTS], at)
+        yield [_crashed(envelope.unread(record, number, line)) for number, line in numbered]
 
 
 def _crashed(event: Event) -> DeadLetter:

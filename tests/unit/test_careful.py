@@ -13,6 +13,7 @@ from stream_router.consumer.crash import WHOLE_RECORD, CrashGuard
 from stream_router.envelope import event_id, seal
 from stream_router.errors import Reason
 from stream_router.pipeline.mask import Policy
+from stream_router.pipeline.route import SLICE_EVENTS
 from stream_router.pipeline.transform import Transform
 from stream_router.records import Record
 from tests.events import BODY, NOW_MS, RECEIVED_MS, consumer
@@ -135,3 +136,20 @@ def test_a_record_that_cannot_be_opened_is_buried_line_by_line(died_three_times:
     assert [(one.reason, one.event.line) for one in made.books.dead] == [(Reason.CRASHED, n) for n in range(3)]
     assert len(made.books.delivered) == 2
     assert kept(made) == [WITHHELD] * 3
+
+
+def test_a_record_of_very_many_lines_is_buried_in_slices(died_three_times: Path) -> None:
+    """Half a million letters at once would take memory out of all proportion, and kill the process once more."""
+    many = Record(b"1\n" * 1_234, 7)
+    for _ in range(2):
+        CrashGuard(died_three_times, "shard-1", "TRIM_HORIZON:0").begin(many, WHOLE_RECORD)
+    made, backlogs = pipeline(died_three_times), []
+
+    def drain() -> None:
+        backlogs.append(made.router.backlog)
+        made.drain()
+
+    route_carefully([many], made.router, CrashGuard(died_three_times, "shard-1", "TRIM_HORIZON:0"), drain)
+    assert max(backlogs) <= SLICE_EVENTS
+    assert [letter.event.line for letter in made.books.dead] == list(range(1_234))
+    assert not many.unsettled
