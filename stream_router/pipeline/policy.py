@@ -104,9 +104,8 @@ def load(name: str, key: bytes | None) -> Policy | None:
 def _rules(table: RuleTable, hmac: HmacTable | None, key: bytes | None, where: str) -> list[Rule]:
     if table.action == "detect":
         find = _find(table, where)
-        return [
-            Rule("detect", _without_trailing_deep(path), find=find, plain_only=table.plain_only) for path in table.paths
-        ]
+        paths = table.paths if table.plain_only else map(_without_trailing_deep, table.paths)
+        return [Rule("detect", path, find=find, plain_only=table.plain_only) for path in paths]
     action = _action(table, hmac, key, where)
     return [Rule(table.action, path, action, plain_only=table.plain_only) for path in table.paths]
 

@@ -136,6 +136,12 @@ def test_detect_searches_all_texts_below_its_path(file: Path) -> None:
     }
 
 
+def test_detect_of_plain_values_searches_them_at_any_depth(file: Path) -> None:
+    """With plain_only, `payload.**` is every value below the payload; the payload itself is none."""
+    rules = rule("detect", "payload.**", more='plain_only = true\ndetectors = ["email"]')
+    assert masked(file, rules, {"a": "a@b.de", "b": [{"c": "d@e.org"}]}) == {"a": "[EMAIL]", "b": [{"c": "[EMAIL]"}]}
+
+
 def test_allow_list_passes_only_what_it_names(file: Path) -> None:
     """Everything else is left out; rules still mask what is allowed."""
     rules = "allow = ['payload.queue', 'payload.customer.**', '**.skills[]']\n" + rule("redact", "**.email")
