@@ -8,16 +8,16 @@ in exactly one place: ready, in flight, waiting for its retry, or suspected.
 import heapq
 import itertools
 import logging
-import math
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Generic, TypeVar
 
-from stream_router.errors import Disposition, Reason
+from stream_router.errors import CODES, Disposition, Reason
 from stream_router.outcomes import ACCEPTED, Answer, Outcome, Refusal
 from stream_router.pipeline.destination import Destination, GivenUp, Policy, why_given_up
+from stream_router.pipeline.evidence import FEW, Evidence
 from stream_router.pipeline.gate import Gate
-from stream_router.pipeline.suspects import FEW, Suspects
+from stream_router.pipeline.suspects import Suspects
 from stream_router.pipeline.tries import SPREAD_S, Tries
 
 __all__ = ["Destination", "Dispatcher", "GivenUp", "Policy"]
@@ -26,8 +26,6 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 REMIND_EVERY_S = 60.0
-OTHERS_SUCCEED_S = 60.0
-"""An item is given up only where another was accepted within this time: else the destination is at fault."""
 
 
 class Dispatcher(Generic[T]):
@@ -45,11 +43,12 @@ class Dispatcher(Generic[T]):
         self._later: list[tuple[float, int, T]] = []
         self._order = itertools.count()
         self._suspects: Suspects[T] = Suspects(to.key)
+        self._suspects_turn = True
+        self._evidence = Evidence()
         self._tries: dict[Hashable, Tries] = {}
         self._calls = 0
         self._items_in_flight = 0
         self._bytes_in_flight = 0
-        self._last_accepted_at = -math.inf
         self._reminded_at = -REMIND_EVERY_S
         self._failing = ""
 
@@ -57,11 +56,6 @@ class Dispatcher(Generic[T]):
     def backlog(self) -> int:
         """Items not yet accepted or given up."""
         return len(self._ready) + len(self._later) + len(self._suspects) + self._items_in_flight
-
-    @property
-    def in_flight(self) -> int:
-        """Calls on the wire."""
-        return self._calls
 
     def submit(self, items: Iterable[T]) -> None:
         """Take charge of `items`; full calls start at once where the gate allows."""
@@ -100,7 +94,11 @@ class Dispatcher(Generic[T]):
         return roomy and self.gate.may_start(self._calls, now)
 
     def _next_call(self, *, flush: bool) -> list[T]:
-        if group := self._suspects.next_group():
+        # While nothing is accepted, one success tells who is to blame: a suspect alone has the best chance of it, and
+        # where all of them are culprits only what nobody suspects has any. So these take turns.
+        holding = self.gate.holding
+        self._suspects_turn = not (self._suspects_turn and self._ready and holding)
+        if self._suspects_turn and (group := self._suspects.next_group(alone=holding)):
             return group
         if not self._ready:
             return []
@@ -121,18 +119,18 @@ class Dispatcher(Generic[T]):
         self._calls -= 1
         self._items_in_flight -= len(items)
         self._bytes_in_flight -= size
-        result = self._to.read(answer, items)
+        result, now = self._to.read(answer, items), self._clock()
         if isinstance(result, Refusal):
-            self._call_refused(items, result)
+            self._call_refused(items, result, now)
         elif result.count(ACCEPTED) == len(result):
-            self._accept(items)
+            self._accept(items, now)
         else:
-            self._partly(items, result)
+            self._partly(items, result, now)
 
-    def _accept(self, items: Sequence[T]) -> None:
-        self._last_accepted_at = self._clock()
+    def _accept(self, items: Sequence[T], now: float) -> None:
+        self._evidence.accepted(now)
         if self.gate.holding:
-            log.info("%s is back", self._to.name, extra={"held_s": round(self._clock() - self.gate.held_since, 1)})
+            log.info("%s is back", self._to.name, extra={"held_s": round(now - self.gate.held_since, 1)})
         self.gate.succeeded()
         self._suspects.cleared(items)
         if self._tries:
@@ -140,23 +138,23 @@ class Dispatcher(Generic[T]):
                 self._tries.pop(self._to.key(item), None)
         self._to.accepted(items)
 
-    def _partly(self, items: Sequence[T], outcomes: Sequence[Outcome]) -> None:
+    def _partly(self, items: Sequence[T], outcomes: Sequence[Outcome], now: float) -> None:
         """Some failed: each by what its own code says."""
         pairs = list(zip(items, outcomes, strict=True))
         if through := [item for item, outcome in pairs if outcome.disposition is None]:
-            self._accept(through)
+            self._accept(through, now)
         failed = [(item, outcome) for item, outcome in pairs if outcome.disposition is not None]
         systemic = [outcome for _, outcome in failed if outcome.disposition is Disposition.HOLD]
         if not through and not any(outcome.disposition is Disposition.DEAD_LETTER for _, outcome in failed):
             self._failing = failed[0][1].code
-            self.gate.failed(self._clock())
+            self.gate.failed(now)
         elif systemic:
             self.gate.throttled()
         for item, outcome in failed:
-            self._item_failed(item, outcome)
+            self._item_failed(item, outcome, now)
 
-    def _item_failed(self, item: T, outcome: Outcome) -> None:
-        now, tries = self._clock(), self._tried(item)
+    def _item_failed(self, item: T, outcome: Outcome, now: float) -> None:
+        tries = self._tried(item)
         if outcome.disposition is Disposition.DEAD_LETTER:
             tries.failed_itself(now)
             self._give_up(item, Reason.REFUSED, outcome.code)
@@ -165,13 +163,15 @@ class Dispatcher(Generic[T]):
             self._again(item, tries.next_systemic_at(now, self._random))
         else:
             tries.failed_itself(now)
-            if tries.exhausted(now, self._policy.max_retries) and self._others_succeed(now):
+            # A code that nobody knows may be about the data, and where nothing else is left nothing can prove it.
+            presuming = outcome.code not in CODES and self.backlog == len(self._later) < FEW
+            exhausted = tries.exhausted(now, self._policy.max_retries)
+            if exhausted and self._evidence.blames(tries.first_own_at, presuming=presuming):
                 self._give_up(item, Reason.RETRIES_EXHAUSTED, outcome.code)
             else:
                 self._again(item, tries.next_own_at(now, self._policy.max_retries, self._random))
 
-    def _call_refused(self, items: list[T], refusal: Refusal) -> None:
-        now = self._clock()
+    def _call_refused(self, items: list[T], refusal: Refusal, now: float) -> None:
         self._failing = refusal.code
         for item in items:
             self._tried(item).failed_with_all()
@@ -196,7 +196,8 @@ class Dispatcher(Generic[T]):
         elif alone and self._is_culprit(items[0], now):
             self._give_up(items[0], Reason.REFUSED, refusal.code)
         else:
-            self.gate.failed(now)
+            if not self._evidence.proves(self._suspects.since(items[0], now)):
+                self.gate.failed(now)
             self._suspects.split(items, now)
 
     def _is_culprit(self, item: T, now: float) -> bool:
@@ -205,14 +206,8 @@ class Dispatcher(Generic[T]):
         It is where another was accepted since it was suspected. Where only a few suspects are left, nothing else can be
         accepted any more: then what was accepted in the minute before has to do.
         """
-        since = self._suspects.since(item, now)
-        if self._last_accepted_at > since:
-            return True
         only_suspects_left = self.backlog == len(self._suspects) < FEW
-        return only_suspects_left and self._last_accepted_at >= since - OTHERS_SUCCEED_S
-
-    def _others_succeed(self, now: float) -> bool:
-        return now - self._last_accepted_at <= OTHERS_SUCCEED_S
+        return self._evidence.blames(self._suspects.since(item, now), presuming=only_suspects_left)
 
     def _hold(self, now: float) -> None:
         """While the breaker is open: one line a minute, and, where a setting says so, give up after the budget."""

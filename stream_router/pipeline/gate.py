@@ -20,6 +20,7 @@ class Gate:
         self._random = random
         self._window = float(max_in_flight)
         self._not_before = 0.0
+        self._asked_to_wait_until = 0.0
         self.failures = 0
         """Calls that failed in a row, with nothing accepted since."""
         self.held_since = 0.0
@@ -33,14 +34,14 @@ class Gate:
     def may_start(self, in_flight: int, now: float) -> bool:
         """Whether one more call may start now."""
         allowed = 1 if self.holding else int(self._window)
-        return in_flight < allowed and now >= self._not_before
+        return in_flight < allowed and now >= max(self._not_before, self._asked_to_wait_until)
 
     def wait_s(self, now: float) -> float:
         """Seconds until the gate may open by time alone (0.0 where it is not time that closes it)."""
-        return max(0.0, self._not_before - now)
+        return max(0.0, max(self._not_before, self._asked_to_wait_until) - now)
 
     def succeeded(self) -> None:
-        """Something was accepted: the breaker closes, one more call may be in flight."""
+        """Something was accepted: the breaker closes, one more call may be in flight. A Retry-After still holds."""
         self.failures = 0
         self.held_since = 0.0
         self._not_before = 0.0
@@ -54,10 +55,9 @@ class Gate:
         """A call brought nothing: half as many in flight, and from the third in a row on one probe at a time."""
         self.failures += 1
         self.throttled()
-        pause = retry_after_s
+        if retry_after_s:
+            self._asked_to_wait_until = max(self._asked_to_wait_until, now + retry_after_s)
         if self.holding:
             self.held_since = self.held_since or now
             spread = min(PROBE_SPREAD_S, 0.25 * 2.0 ** min(self.failures - TRIPS_AT, 10))
-            pause = max(pause, PROBE_FLOOR_S + self._random() * spread)
-        if pause:
-            self._not_before = max(self._not_before, now + pause)
+            self._not_before = max(self._not_before, now + PROBE_FLOOR_S + self._random() * spread)

@@ -26,8 +26,7 @@ def fits(entries: Sequence[Entry], limits: CallLimits) -> tuple[list[Entry], lis
 def take(ready: deque[Entry], limits: CallLimits) -> list[Entry]:
     """Remove the next call's entries from the front of `ready`: the next one would not have fitted, or none is left.
 
-    The first entry is taken whatever its size, so that one that became too large for a lowered limit still leaves the
-    queue (AWS then refuses it alone).
+    The first entry is taken whatever its size: one above a limit that was lowered goes alone, and AWS judges it.
     """
     taken = [ready.popleft() for _ in range(min(limits.entries, len(ready)))]
     size = sum([entry.size_bytes for entry in taken])

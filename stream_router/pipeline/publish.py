@@ -65,6 +65,9 @@ class Publisher:
     ) -> None:
         self._bus = bus
         self.limits = limits
+        """What the bus takes by AWS's word: an entry above it is carried by no call."""
+        self.packing = limits
+        """What calls are packed to: less, once the bus has refused one for its size."""
         self._lanes = lanes
         self._books = books
         self._unpublished = unpublished
@@ -91,7 +94,7 @@ class Publisher:
     # What the engine asks (`dispatch.Destination`).
 
     def take(self, ready: deque[Entry]) -> list[Entry]:
-        return take(ready, self.limits)
+        return take(ready, self.packing)
 
     def is_full(self, items: Sequence[Entry]) -> bool:
         return len(items) >= self.limits.entries
@@ -110,7 +113,7 @@ class Publisher:
         return self._bus.read(answer, len(items))
 
     def too_large(self, items: Sequence[Entry], refusal: Refusal) -> bool:
-        """Whether the bus refused the call for its size; then calls are smaller from now on.
+        """Whether the bus refused the call for its size; then calls are packed smaller, and large entries go alone.
 
         What held everywhere before AWS allowed more is taken for granted: a message may quote an entry, so its words
         alone prove nothing of a smaller call.
@@ -118,9 +121,9 @@ class Publisher:
         said = _ABOUT_SIZE.search(refusal.message) or refusal.code == "Http413"
         if not said or self.size_bytes(items) <= limits.REQUEST_BYTES_256K:
             return False
-        if self.limits.bytes > limits.REQUEST_BYTES_256K:
+        if self.packing.bytes > limits.REQUEST_BYTES_256K:
             log.warning("the bus takes smaller calls than documented", extra={"limit_bytes": limits.REQUEST_BYTES_256K})
-            self.limits = self.limits._replace(bytes=limits.REQUEST_BYTES_256K)
+            self.packing = self.packing._replace(bytes=limits.REQUEST_BYTES_256K)
         return True
 
     def accepted(self, items: Sequence[Entry]) -> None:

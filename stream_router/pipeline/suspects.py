@@ -6,10 +6,6 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-FEW = 10
-"""So many refused items, a classic call's worth, may be culprits though nothing was accepted since: more of them at
-once look like a destination that refuses everything."""
-
 
 class Suspects(Generic[T]):
     """Groups of items to be sent as calls of their own, and since when (monotonic seconds) each is suspected."""
@@ -22,19 +18,21 @@ class Suspects(Generic[T]):
     def __len__(self) -> int:
         return sum(map(len, self._groups))
 
-    def next_group(self) -> list[T]:
-        """Remove the group whose turn it is; empty where none waits."""
-        return self._groups.popleft() if self._groups else []
+    def next_group(self, *, alone: bool) -> list[T]:
+        """Remove the group whose turn it is, or one item of it `alone`; empty where none waits."""
+        if not self._groups:
+            return []
+        group = self._groups.popleft()
+        if alone and len(group) > 1:
+            self._groups.appendleft(group[1:])
+        return group[:1] if alone else group
 
     def split(self, items: list[T], now: float) -> None:
-        """Suspect `items`, from `now` on where they were not before: two halves next, a single one again last."""
+        """Suspect `items`, from `now` on where they were not before: as two halves, behind the groups that wait."""
         for item in items:
             self._since.setdefault(self._key(item), now)
-        if len(items) == 1:
-            self._groups.append(items)
-            return
         middle = len(items) // 2
-        self._groups.extendleft((items[middle:], items[:middle]))
+        self._groups.extend(half for half in (items[:middle], items[middle:]) if half)
 
     def returned(self, items: list[T]) -> bool:
         """Take a group back whose call failed for another reason; False where it is none of ours."""

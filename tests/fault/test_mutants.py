@@ -62,6 +62,24 @@ MUTANTS = {
         "elif alone:",
         ("tests/unit/test_dispatch.py",),
     ),
+    "suspects take every probe": Mutant(
+        "pipeline/dispatch.py",
+        "not (self._suspects_turn and self._ready and holding)",
+        "True",
+        ("tests/unit/test_dispatch_stays_alive.py",),
+    ),
+    "presumptions have no end": Mutant(
+        "pipeline/evidence.py",
+        " or self._presumed >= FEW",
+        "",
+        ("tests/unit/test_dispatch_stays_alive.py",),
+    ),
+    "an outage spends an entry's budget": Mutant(
+        "pipeline/dispatch.py",
+        "if exhausted and self._evidence.blames(tries.first_own_at, presuming=presuming):",
+        "if exhausted:",
+        ("tests/unit/test_dispatch_stays_alive.py",),
+    ),
     "an outage buries": Mutant(
         "pipeline/dispatch.py",
         "if self._policy.outage_gives_up and spent:",
@@ -75,12 +93,12 @@ MUTANTS = {
         matrix("spends_no_budget and AccessDenied"),
     ),
     "Retry-After is ignored": Mutant(
-        "pipeline/gate.py", "pause = retry_after_s\n", "pause = 0.0\n", matrix("retry_after")
+        "pipeline/gate.py", "        if retry_after_s:\n", "        if False:\n", matrix("retry_after")
     ),
     "an outage is hammered": Mutant(
         "pipeline/gate.py",
-        "pause = max(pause, PROBE_FLOOR_S + self._random() * spread)",
-        "pause = 0.01",
+        "now + PROBE_FLOOR_S + self._random() * spread",
+        "now + 0.01",
         matrix("outage_is_held"),
     ),
     "conversations overtake themselves": Mutant(

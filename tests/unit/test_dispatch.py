@@ -221,7 +221,7 @@ def test_a_call_refused_for_its_size_is_halved_and_the_limit_learned() -> None:
     publish(pipeline, [entry(n, size_bytes=60_000) for n in range(100)])
     pipeline.drain(limit_s=60)
     assert len(pipeline.bus.accepted) == 100
-    assert pipeline.router.publisher.limits.bytes <= 300_000
+    assert pipeline.router.publisher.packing.bytes <= 300_000
     assert not pipeline.books.dead
 
 

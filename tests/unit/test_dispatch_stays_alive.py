@@ -59,7 +59,7 @@ def test_words_about_size_prove_nothing_of_a_small_call() -> None:
     pipeline.router.publisher.submit([poison])
     pipeline.drain(limit_s=60)
     assert [letter.reason for letter in pipeline.books.dead] == [Reason.REFUSED]
-    assert pipeline.router.publisher.limits == CallLimits(10, 1_000_000)
+    assert pipeline.router.publisher.packing == CallLimits(10, 1_000_000)
 
 
 @pytest.mark.parametrize("count", [1, 4, 10])
@@ -137,3 +137,127 @@ def test_a_record_of_very_many_lines_is_routed_in_slices() -> None:
     pipeline.router.route([record], keep_up)
     assert turns == [SLICE_EVENTS] * 3 + [1]
     assert not record.unsettled
+
+
+def warm(pipeline: Rig) -> None:
+    """Something was accepted just now."""
+    pipeline.router.publisher.submit([entry(n, key=f"warm-{n}") for n in range(100_000, 100_020)])
+    pipeline.drain()
+
+
+def refuse(pipeline: Rig, poison: Sequence[Entry]) -> None:
+    """Every call that holds one of `poison` is refused whole for its content."""
+    bad = {id(one) for one in poison}
+
+    def judge(call: Sequence[Entry]) -> Answer:
+        return refused("ValidationException") if any(id(one) in bad for one in call) else pipeline.bus.accept(call)
+
+    pipeline.bus.judge = judge
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+@pytest.mark.parametrize("policy", [Policy(16, 10**9, 4), GIVES_UP, Policy(1, 10**9, 4)])
+@pytest.mark.parametrize("count", [1, 11, 60, 160])
+def test_poison_does_not_starve_what_waits_behind_it(count: int, policy: Policy, ordered: bool) -> None:
+    """However much poison comes first, what is good is delivered, soon, and the poison alone is buried, as refused."""
+    pipeline = rig(policy=policy, ordered=ordered)
+    warm(pipeline)
+    made = [entry(n, key=f"c-{n}") for n in range(1_000)]
+    refuse(pipeline, made[:count])
+    pipeline.router.publisher.submit(made)
+    pipeline.drain(limit_s=60)
+    assert sorted(letter.event.record.sequence_number for letter in pipeline.books.dead) == list(
+        range(1_000, 1_000 + count)
+    )
+    assert {letter.reason for letter in pipeline.books.dead} == {Reason.REFUSED}
+    assert len(pipeline.books.delivered) == 20 + 1_000 - count
+
+
+@pytest.mark.parametrize("every", [100, 10, 5, 2])
+def test_poison_in_every_call_costs_seconds_not_minutes(every: int) -> None:
+    """Where hardly a call is without poison the good events get through all the same."""
+    pipeline = rig()
+    warm(pipeline)
+    made = [entry(n) for n in range(1_000)]
+    refuse(pipeline, made[::every])
+    pipeline.router.publisher.submit(made)
+    pipeline.drain(limit_s=60)
+    assert {letter.reason for letter in pipeline.books.dead} == {Reason.REFUSED}
+    assert len(pipeline.books.dead) == 1_000 // every
+    assert len(pipeline.books.delivered) == 20 + 1_000 - 1_000 // every
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+@pytest.mark.parametrize("batch", [1, 3, 10, 1_000])
+def test_a_bus_that_refuses_everything_buries_a_callful_at_most(batch: int, ordered: bool) -> None:
+    """Whether the stream is busy or quiet, one conversation or many: without a success no more than ten are blamed."""
+    pipeline = rig(ordered=ordered)
+    warm(pipeline)
+    pipeline.bus.judge = lambda _: refused("ValidationException")
+    calls, number, start = len(pipeline.bus.calls), 0, pipeline.world.now
+    while pipeline.world.now < start + 120:
+        if not pipeline.router.backlog:
+            pipeline.router.publisher.submit([entry(number + n, key="c") for n in range(batch)])
+            number += batch
+        pipeline.run_once()
+    assert len(pipeline.books.dead) <= 10
+    assert len(pipeline.bus.calls) - calls <= 2 * 120 + 40
+
+
+@pytest.mark.parametrize("outage_s", [45, 3_000])
+@pytest.mark.parametrize("count", [1, 5, 10, 50, 1_000])
+def test_an_internal_failure_of_everything_buries_nothing_however_long(count: int, outage_s: float) -> None:
+    """Entries that fail while no other is accepted spend no budget."""
+    pipeline = rig()
+    warm(pipeline)
+    until = pipeline.world.now + outage_s
+
+    def judge(call: Sequence[Entry]) -> Answer:
+        down = pipeline.world.now < until
+        return pipeline.bus.answer(call, ["InternalFailure" if down else ""] * len(call))
+
+    pipeline.bus.judge = judge
+    pipeline.router.publisher.submit([entry(n) for n in range(count)])
+    pipeline.drain(limit_s=outage_s + 60)
+    assert not pipeline.books.dead
+    assert len(pipeline.books.delivered) == 20 + count
+
+
+def test_an_unknown_code_on_a_quiet_stream_does_not_stop_it() -> None:
+    """It may be about the data: with nothing else under way and a success in the minute before, the budget decides."""
+    pipeline = rig()
+    warm(pipeline)
+    pipeline.bus.judge = lambda call: pipeline.bus.answer(call, ["SomethingNew"] * len(call))
+    pipeline.router.publisher.submit([entry(0)])
+    pipeline.drain(limit_s=60)
+    assert [letter.reason for letter in pipeline.books.dead] == [Reason.RETRIES_EXHAUSTED]
+
+
+def test_a_smaller_call_is_learned_for_packing_and_condemns_nothing() -> None:
+    """Where a call is refused for its size, calls are smaller; an entry above that goes alone, and may be taken."""
+    pipeline = rig()
+
+    def judge(call: Sequence[Entry]) -> Answer:
+        if sum(one.size_bytes for one in call) > 600_000:
+            return Answer(413, b"<html>413 Request Entity Too Large</html>", {}, "", 0.001)
+        return pipeline.bus.accept(call)
+
+    pipeline.bus.judge = judge
+    for at in (0, 10):
+        pipeline.router.publisher.submit([entry(at + n, size_bytes=350_000) for n in range(10)])
+        pipeline.drain(limit_s=60)
+    assert not pipeline.books.dead
+    assert len(pipeline.books.delivered) == 20
+
+
+def test_an_earlier_call_that_succeeds_ends_no_pause_that_was_asked_for() -> None:
+    """Retry-After holds though a call that was on the wire already is answered 200 after it."""
+    delays = iter([0.5, 0.1])
+    pipeline = rig(latency_s=lambda: next(delays, 0.01))
+    answers = iter([None, refused("ServiceUnavailable", 503, headers={"retry-after": "20"})])
+    pipeline.bus.judge = lambda call: next(answers, None) or pipeline.bus.accept(call)
+    start = pipeline.world.now
+    pipeline.router.publisher.submit([entry(n) for n in range(20)])
+    pipeline.drain()
+    assert len(pipeline.bus.times) == 3
+    assert pipeline.bus.times[2] >= start + 20
