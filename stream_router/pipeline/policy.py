@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from stream_router.pipeline import actions, detect, toml_file
 from stream_router.pipeline.mask import ROOTS, Find, Policy, Rule
-from stream_router.pipeline.paths import tokens
+from stream_router.pipeline.paths import DEEP, ELEMENT, State, tokens
 from stream_router.pipeline.toml_file import Checked
 from stream_router.settings import SettingsError
 
@@ -16,6 +16,9 @@ VARIABLE = "STREAM_ROUTER_MASKING"
 KEY_VARIABLE = "STREAM_ROUTER_MASKING_KEY"
 KEY_MIN_BYTES = 16
 """A key that can be guessed makes the hash of a phone number readable again."""
+
+OBJECTS = ("payload", "extensions")
+"""The parts that are objects; the others are texts, or null."""
 
 SHIPPED = Path(__file__).parent.parent / "policies"
 
@@ -49,6 +52,8 @@ class RuleTable(Checked):
             raise ValueError("`n` goes with keep_last and truncate, and they need it")
         if self.action != "detect" and self.model_fields_set & {"detectors", "engine", "language"}:
             raise ValueError("`detectors`, `engine` and `language` go with detect")
+        if self.engine == "builtin" and not self.detectors:
+            raise ValueError("`detectors` is empty, so nothing would be found")
         if self.engine == "builtin" and (unknown := set(self.detectors) - set(detect.DETECTORS)):
             raise ValueError(f"{len(unknown)} of `detectors` are none of {', '.join(detect.DETECTORS)}")
         return self
@@ -85,8 +90,8 @@ def load(name: str, key: bytes | None) -> Policy | None:
         for at, table in enumerate(document.rules)
         for rule in _rules(table, document.hmac, key, f"{VARIABLE}: {path}: rules[{at}]")
     ]
-    if not rules and document.allow is None:
-        raise SettingsError(f"{VARIABLE}: {path}: rules: there are none, so nothing would be masked; add one")
+    for at, allowed in enumerate(document.allow or ()):
+        _check_reach(allowed, f"{VARIABLE}: {path}: allow[{at}]")
     policy = Policy(
         document.id,
         document.version,
@@ -94,20 +99,41 @@ def load(name: str, key: bytes | None) -> Policy | None:
         allow=document.allow,
         mask_dead_letters=document.mask_dead_letters,
     )
-    for part in ("payload", "extensions"):
+    if all(table.action == "keep" for table in document.rules) and _all_pass(policy.allowed):
+        raise SettingsError(f"{VARIABLE}: {path}: rules: none masks anything; add one that does, or set off")
+    for part in OBJECTS:
         if any(rule.action is not None and not rule.plain_only for rule in policy.top_step(part)):
             problem = f"a path covers {part} as a whole, which must stay an object; write {part}.** instead"
             raise SettingsError(f"{VARIABLE}: {path}: rules: {problem}")
     return policy
 
 
+def _check_reach(path: tuple[object, ...], where: str, *, plain_only: bool = False) -> None:
+    """Raises SettingsError for a path that leads to nothing in any event: no part is an array, some are texts."""
+    first, below = path[0], path[1:]
+    into_array = first is ELEMENT or (first is not DEEP and below[:1] == (ELEMENT,))
+    into_text = isinstance(first, str) and first not in OBJECTS and below
+    if into_array or into_text or (plain_only and path in {(part,) for part in OBJECTS}):
+        problem = f"can lead to nothing: {' and '.join(OBJECTS)} are objects, the ids texts"
+        raise SettingsError(f"{where}: {problem}; correct this path")
+
+
+def _all_pass(allowed: State | None) -> bool:
+    """Whether a list of what may pass, if there is one, leaves nothing out of any event."""
+    if allowed is None:
+        return True
+    steps = [allowed.keys[part] for part in OBJECTS]
+    return all(step.ends or (step.below and step.below.unnamed.ends) for step in steps)
+
+
 def _rules(table: RuleTable, hmac: HmacTable | None, key: bytes | None, where: str) -> list[Rule]:
-    if table.action == "detect":
-        find = _find(table, where)
-        paths = table.paths if table.plain_only else map(_without_trailing_deep, table.paths)
-        return [Rule("detect", path, find=find, plain_only=table.plain_only) for path in paths]
-    action = _action(table, hmac, key, where)
-    return [Rule(table.action, path, action, plain_only=table.plain_only) for path in table.paths]
+    searches = table.action == "detect"
+    paths = tuple(map(_without_trailing_deep, table.paths)) if searches and not table.plain_only else table.paths
+    for at, path in enumerate(paths):
+        _check_reach(path, f"{where}.paths[{at}]", plain_only=table.plain_only)
+    find = _find(table, where) if searches else None
+    action = None if searches else _action(table, hmac, key, where)
+    return [Rule(table.action, path, action, find, table.plain_only) for path in paths]
 
 
 def _without_trailing_deep(path: tuple[object, ...]) -> tuple[object, ...]:

@@ -317,6 +317,20 @@ def test_dead_letter_that_cannot_be_masked_is_withheld(file: Path, body: bytes) 
         (rule("redact", "**"), "rules"),
         (rule("redact", "*"), "rules"),
         ("", "rules"),
+        (rule("detect", "**.x", more="detectors = []"), "rules[0]: `detectors` is empty"),
+        (rule("redact", "**.x", "[].text"), "rules[0].paths[1]: can lead to nothing"),
+        (rule("redact", "payload[].text"), "rules[0].paths[0]: can lead to nothing"),
+        (rule("detect", "extensions[]"), "rules[0].paths[0]: can lead to nothing"),
+        (rule("redact", "*[].text"), "rules[0].paths[0]: can lead to nothing"),
+        (rule("redact", "originalEventId.x"), "rules[0].paths[0]: can lead to nothing"),
+        (rule("redact", "conversationId.**"), "rules[0].paths[0]: can lead to nothing"),
+        (
+            rule("redact", "**.x") + rule("redact", "payload", more="plain_only = true"),
+            "rules[1].paths[0]: can lead to",
+        ),
+        (rule("keep", "payload.**"), "rules: none masks anything"),
+        ("allow = ['payload.x', 'payload[].y']\n", "allow[1]: can lead to nothing"),
+        ("allow = ['payload.**', 'extensions']\n" + rule("keep", "**.x"), "rules: none masks anything"),
         ("allow = ['x.y']\n", "allow[0]"),
         ("mask_dead_letters = 'maybe'\n", "mask_dead_letters"),
         ("[hmac]\nkey_id = 'a b'\n", "hmac.key_id"),
@@ -330,6 +344,21 @@ def test_what_is_wrong_with_a_policy_is_named(file: Path, text: str, key: str) -
     line = str(caught.value)
     assert line.startswith(f"STREAM_ROUTER_MASKING: {file}: {key}")
     assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        rule("detect", "conversationId.**", "payload.**[].text"),
+        rule("redact", "**[]", "*.x", "originalEventId"),
+        rule("redact", "*", more="plain_only = true"),
+        rule("keep", "payload.**") + "[hmac]\nkey_id = 'k'\n",
+    ],
+)
+def test_what_can_mask_something_is_taken(file: Path, text: str) -> None:
+    """A path that leads somewhere in some event is no mistake, nor is an exception beside a list of what may pass."""
+    file.write_text(HEAD + ("allow = ['payload.**']\n" if "keep" in text else "") + text)
+    assert policy.load(str(file), None) is not None
 
 
 @pytest.mark.parametrize("key", [None, "short"])
