@@ -12,8 +12,9 @@ from typing import Any, Literal, Self, TypeVar
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from stream_router import limits
+from stream_router import forms, limits
 from stream_router.addresses import HostPort, QueueUrl
+from stream_router.forms import EventTypes, Paths, Secret
 
 EX_CONFIG = 78
 """Exit status of a program that was configured wrongly (sysexits.h)."""
@@ -43,10 +44,9 @@ class Common(BaseSettings):
         pattern=rf"^[\.\-_A-Za-z0-9]{{1,{limits.RULE_NAME_MAX_CHARS}}}$",
         description="1 to 64 of A-Z a-z 0-9 . - _",
     )
-    event_types: str = Field(
+    event_types: EventTypes = Field(
         "interaction.created,conversation.updated,agent.status.changed",
-        pattern=r"[^,\s]",
-        description="a comma-separated list of event types",
+        description="a comma-separated list of event types, each of 1 to 128 characters",
     )
     config: Path | None = Field(None, description="path of a TOML file")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
@@ -62,7 +62,7 @@ class Common(BaseSettings):
     @property
     def event_type_list(self) -> tuple[str, ...]:
         """The event types that the rule lets through, in order."""
-        return tuple(t.strip() for t in self.event_types.split(",") if t.strip())
+        return forms.items(self.event_types)
 
 
 def _profile_region() -> str:
@@ -93,11 +93,11 @@ class Consumer(Common):
     on_outage: Literal["hold", "dead-letter"] = Field("hold", description="hold or dead-letter")
     ordering: Literal["none", "conversation"] = Field("none", description="none or conversation")
     masking: str = Field("off", min_length=1, description="off, default, or the path of a policy file")
-    masking_key: SecretStr | None = Field(None, description="the secret key of the policy's hmac action")
+    masking_key: Secret | None = Field(None, description="the secret key of the policy's hmac action")
     offload_bucket: str | None = Field(None, description="an S3 bucket's name")
     admin_listen: HostPort = Field("127.0.0.1:9464", description="HOST:PORT")
     audit_dir: Path | None = Field(None, description="a writable folder")
-    audit_key: SecretStr | None = Field(None, description="the key of the audit chain's HMAC")
+    audit_key: Secret | None = Field(None, description="the key of the audit chain's HMAC")
     state_dir: Path | None = Field(
         None,
         description="a writable folder for crash markers and rendered properties (default: a private temporary one)",
@@ -130,7 +130,7 @@ class Mask(BaseSettings):
         env_prefix=PREFIX, extra="ignore", hide_input_in_errors=True, env_ignore_empty=True
     )
 
-    masking_key: SecretStr | None = Field(None, description="the secret key of the policy's hmac action")
+    masking_key: Secret | None = Field(None, description="the secret key of the policy's hmac action")
     config: Path | None = Field(None, description="path of a TOML file")
 
 
@@ -141,7 +141,7 @@ class AuditKey(BaseSettings):
         env_prefix=PREFIX, extra="ignore", hide_input_in_errors=True, env_ignore_empty=True
     )
 
-    audit_key: SecretStr | None = Field(None, description="the key of the audit chain's HMAC")
+    audit_key: Secret | None = Field(None, description="the key of the audit chain's HMAC")
 
 
 class Receiver(Common):
@@ -155,7 +155,7 @@ class Receiver(Common):
     webhook_scheme: Literal["expert", "standard-webhooks", "hmac", "bearer", "basic", "none"] = Field(
         description="expert, standard-webhooks, hmac, bearer, basic, or none (loopback only)"
     )
-    webhook_secrets: SecretStr = Field(SecretStr(""), description="comma-separated secrets, or file:PATH")
+    webhook_secrets: Secret = Field(SecretStr(""), description="comma-separated secrets, or file:PATH")
     hmac_header: str = Field("x-signature", min_length=1, description="a header's name")
     hmac_algorithm: Literal["sha1", "sha256", "sha384", "sha512"] = Field("sha256", description="sha256, for example")
     hmac_encoding: Literal["hex", "base64"] = Field("hex", description="hex or base64")
@@ -176,7 +176,7 @@ class Receiver(Common):
     body_timeout_s: float = Field(10.0, ge=0.1, le=3600, description="seconds for a request's body, 0.1 to 3600")
     buckets: int = Field(16, ge=1, le=4096, description="ordering buckets, 1 to 4096")
     linger_ms: float = Field(5.0, ge=0, le=500, description="milliseconds, 0 to 500")
-    partition_path: str = Field(
+    partition_path: Paths = Field(
         "conversationId,interactionId", description="comma-separated dotted paths into the event, first found wins"
     )
     spill_dir: Path | None = Field(None, description="a writable folder")

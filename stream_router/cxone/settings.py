@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from stream_router.forms import Secret
 
 
 class Cxone(BaseSettings):
@@ -15,13 +17,13 @@ class Cxone(BaseSettings):
     )
 
     client_id: str | None = Field(None, validation_alias="CXONE_CLIENT_ID", description="the CXone client's id")
-    client_secret: SecretStr | None = Field(
+    client_secret: Secret | None = Field(
         None, validation_alias="CXONE_CLIENT_SECRET", description="the CXone client's secret"
     )
     access_key_id: str | None = Field(
         None, validation_alias="CXONE_ACCESS_KEY_ID", description="the id of a CXone user's access key"
     )
-    access_key_secret: SecretStr | None = Field(
+    access_key_secret: Secret | None = Field(
         None, validation_alias="CXONE_ACCESS_KEY_SECRET", description="the secret of that access key"
     )
     auth_url: str | None = Field(

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from stream_router import envelope, limits
+from stream_router import envelope, forms, limits
 from stream_router.settings import Receiver
 
 MAX_KEYS = 100_000
@@ -50,7 +50,7 @@ class Intake:
     def __init__(self, settings: Receiver, clock: Callable[[], float] = time.time) -> None:
         self._scheme = settings.webhook_scheme
         self._buckets = settings.buckets
-        self._paths = [path.split(".") for path in settings.partition_path.replace(" ", "").split(",") if path]
+        self._paths = forms.paths(settings.partition_path)
         self._clock = clock
 
     def seal(self, body: bytes, delivery_id: str | None) -> list[Sealed]:
