@@ -10,6 +10,11 @@ SAMPLE_EVERY_S = 0.1
 """How finely it is remembered when a position was reached: a proof frees positions to within this."""
 
 
+SAMPLES_MAX = 1_000
+"""So many positions are remembered. Where no proof comes for long, every other one is forgotten, again and again: a
+proof then frees positions to within a tenth of its age."""
+
+
 class Position(NamedTuple):
     """A checkpoint: sequence number, then sub-sequence number, both compared as integers."""
 
@@ -42,6 +47,9 @@ class Watermark:
         if len(self._reached) > 1 and self._reached[-1][0] - self._reached[-2][0] < SAMPLE_EVERY_S:
             self._reached.pop()
         self._reached.append((now, position))
+        if len(self._reached) > SAMPLES_MAX:
+            # The newest stays, and each that is left keeps its own time: none is freed by an earlier proof than before.
+            self._reached = deque(list(self._reached)[::-2][::-1])
 
     def proven(self, proof_s: float) -> Position | None:
         """The furthest position that was reached before the bus was asked, at `proof_s`, and found there."""

@@ -1,8 +1,13 @@
 """The watermark never passes an unsettled record, nor what was settled after the bus was last proven."""
 
+from collections.abc import Iterator
+from unittest import mock
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stream_router.consumer import watermark
 from stream_router.consumer.watermark import Position, Watermark
 from stream_router.records import Record
 
@@ -20,6 +25,14 @@ def histories(draw: st.DrawFn) -> tuple[list[int], list[tuple[str, float]]]:
     return lines, steps
 
 
+@pytest.fixture(params=[3, watermark.SAMPLES_MAX], ids=["thinned", "whole"], scope="module")
+def _samples(request: pytest.FixtureRequest) -> Iterator[None]:
+    """So few samples that they are thinned all the time, and as many as in life."""
+    with mock.patch.object(watermark, "SAMPLES_MAX", request.param):
+        yield
+
+
+@pytest.mark.usefixtures("_samples")
 @settings(max_examples=2000, deadline=None)
 @given(histories(), st.booleans())
 def test_the_checkpoint_is_the_proven_settled_prefix(
@@ -95,3 +108,21 @@ def test_steady_progress_is_checkpointed(step_s: float, proof_every_s: float) ->
         if due:
             assert position is not None
             assert position.sequence_number >= due[-1]
+
+
+@pytest.mark.parametrize("age_s", [0.3, 5.0, 60.0, 600.0])
+def test_a_bus_that_is_not_proven_for_hours_takes_bounded_memory(age_s: float) -> None:
+    """The samples are thinned; a proof so old still frees no later position, and one not a tenth earlier."""
+    mark = Watermark()
+    for number in range(1, 20_001):  # ten a second
+        record = Record(b"", number)
+        record.expect(0)
+        mark.expect([record])
+        mark.advance(number / 10)
+        mark.proven(-1.0)
+        assert len(mark._reached) <= watermark.SAMPLES_MAX
+    position = mark.proven(2_000.0 - age_s)
+    assert position is not None
+    assert 2_000.0 - age_s > position.sequence_number / 10 >= 2_000.0 - age_s * 1.1 - 0.2
+    assert mark.proven(2_001.0) == Position(20_000, 0)
+    assert not mark.unproven
