@@ -1,12 +1,22 @@
 """What the CXone commands read from the environment; checked and reported like every other setting."""
 
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from stream_router.cxone.web import is_safe
 from stream_router.forms import Secret
+
+
+def _safe(url: str) -> str:
+    if not is_safe(url):
+        raise ValueError("is no https:// URL, or has a user in it: credentials are sent over HTTPS only")
+    return url
+
+
+Url = Annotated[str, StringConstraints(pattern=r"^https?://\S+$"), AfterValidator(_safe)]
 
 
 class Cxone(BaseSettings):
@@ -26,13 +36,10 @@ class Cxone(BaseSettings):
     access_key_secret: Secret | None = Field(
         None, validation_alias="CXONE_ACCESS_KEY_SECRET", description="the secret of that access key"
     )
-    auth_url: str | None = Field(
-        None, validation_alias="CXONE_AUTH_URL", pattern=r"^https?://\S+$", description="the token endpoint's URL"
-    )
-    issuer: str = Field(
+    auth_url: Url | None = Field(None, validation_alias="CXONE_AUTH_URL", description="the token endpoint's URL")
+    issuer: Url = Field(
         "https://cxone.niceincontact.com",
         validation_alias="CXONE_ISSUER",
-        pattern=r"^https?://\S+$",
         description="where CXone's discovery documents are",
     )
     scope: str = Field(

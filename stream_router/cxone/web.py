@@ -77,11 +77,17 @@ def parse_url(url: str) -> httpx.URL | None:
     return parsed
 
 
-def check_url(url: str, what: str) -> str:
-    """`url` itself, where credentials may be sent to it: HTTPS, or HTTP on loopback (tests). Raises CxoneError."""
+def is_safe(url: str) -> bool:
+    """Whether credentials may be sent there: HTTPS, or HTTP on loopback (tests), to a host, without a user in it."""
     parts = parse_url(url)
-    safe = parts and (parts.scheme == "https" or (parts.scheme == "http" and parts.host in _LOOPBACK))
-    if not parts or not safe or not parts.host or parts.userinfo:
+    if not parts or not parts.host or parts.userinfo:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and parts.host in _LOOPBACK)
+
+
+def check_url(url: str, what: str) -> str:
+    """`url` itself, where credentials may be sent to it. Raises CxoneError."""
+    if not is_safe(url):
         raise CxoneError(f"{what} is no https:// URL; credentials are sent over HTTPS only")
     return url
 

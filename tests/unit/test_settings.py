@@ -88,6 +88,10 @@ BAD: list[tuple[type[BaseSettings], str, str]] = [
     (Cxone, "CXONE_CLIENT_SECRET", UNSET),
     (Cxone, "CXONE_CLIENT_SECRET", "se\udcffcret"),
     (Cxone, "CXONE_AUTH_URL", "ftp://cxone.example/token"),
+    (Cxone, "CXONE_AUTH_URL", "https://user:pw@cxone.example/"),
+    (Cxone, "CXONE_AUTH_URL", "https://[::1"),
+    (Cxone, "CXONE_AUTH_URL", "http://cxone.example/token"),
+    (Cxone, "CXONE_ISSUER", "https:///no-host"),
     (Cxone, "CXONE_ISSUER", "cxone.niceincontact.com"),
 ]
 
