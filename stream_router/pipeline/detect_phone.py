@@ -5,72 +5,107 @@ International ones anywhere; national ones by their country's way of writing the
 
 import re
 
+from stream_router.pipeline.detect_phone_words import (
+    SAYING,
+    SAYING_AFTER,
+    SAYING_BEHIND,
+    SAYING_STEMS,
+    named_otherwise,
+    other_number,
+    unit_after,
+)
 from stream_router.pipeline.spans import Span
 
-_SEP = r"[ \u00a0./\u2010-\u2013-]"
-_START = r"(?<![\w+./\u2010-\u2013-])(?<!\d[ \u00a0])"
-_END = r"(?!\w|[.,-]\d|[/:]\d)"
+_LETTER = r"[^\W\u3040-\u30ff\u3400-\u9fff]"
+"""A letter, digit or underscore, but for those of Chinese and Japanese, which put no space between words."""
+
+_DASH = r"\u2010-\u2013-"
+_SEP = rf"[ \u00a0./{_DASH}]"
+_EXTENSION = r"(?:,?[ \u00a0]{0,2}(?:x|ext\.?|extension)[ \u00a0]{0,2}\d{1,6})?"
+_END = rf"{_EXTENSION}(?!{_LETTER}|[.{_DASH}:]\d|,\d\d?(?!\d|,| \d))"
+"""A comma and one or two digits are a fraction; a comma and more is the next field."""
+
 _DIGIT = rf"(?:{_SEP}{{0,3}}\(?\d\)?)"
 
 _COUNTRY = (
     r"(?:1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|2[1-689]\d|3[578]\d|42\d|5[09]\d|6[789]\d|"
     r"8[058]\d|9[679]\d)"
 )
-
-_SURE = re.compile(
-    "|".join(
-        (
-            rf"(?<![\w+])\+ ?[1-9]{_DIGIT}{{6,14}}(?!\w)",
-            rf"{_START}00 ?{_COUNTRY}{_DIGIT}{{6,12}}{_END}",
-            # North America: 555-123-4567, (555) 123-4567, 1-800-555-0199
-            rf"{_START}(?:1[ .-])?(?:\([2-9]\d\d\) ?|[2-9]\d\d[ .-])[2-9]\d\d[ .-]\d{{4}}{_END}",
-            rf"{_START}1?\([2-9]\d\d\) ?[2-9]\d{{6}}{_END}",
-            # with a trunk 0: 030 901820, 0171/1234567, 01 23 45 67 89, (020) 7946 0958, 03-1234-5678
-            rf"{_START}\(?0[1-9]\d{{0,4}}\)?(?:{_SEP}{{1,3}}\d{{2,8}}){{1,4}}{_END}",
-            # mobiles with a trunk 0 in one run: Britain, Germany, France, Australia, Netherlands, Poland's neighbours
-            rf"{_START}0(?:7\d{{9}}|1[567]\d{{8,9}}|[67]\d{{8}}|4\d{{8}}){_END}",
-            # India 98765 43210; Brazil (11) 91234-5678; Mexico 55 1234 5678; China 138 1234 5678; Italy 347 123 4567
-            rf"{_START}[6-9]\d{{4}}[ -]\d{{5}}{_END}",
-            rf"{_START}\(\d\d\) ?9?\d{{4}}[ -]\d{{4}}{_END}",
-            rf"{_START}[1-9]\d[ -]\d{{4}}[ -]\d{{4}}{_END}",
-            rf"{_START}1[3-9]\d[ -]\d{{4}}[ -]\d{{4}}{_END}",
-            rf"{_START}3[2-9]\d[ .-]\d{{3}}[ .-]\d{{4}}{_END}",
-            # Russia 8 (495) 123-45-67
-            rf"{_START}8[ -]?\(?\d{{3}}\)?[ -]?\d{{3}}[ -]\d\d[ -]\d\d{_END}",
-        )
-    )
+_IN_PARENTHESES = (
+    # North America: (555) 234-5678, 1(555)234-5678
+    rf"(?:1[ .{_DASH}]?)?\([2-9]\d\d\)[ .{_DASH}]?[2-9]\d\d[ .{_DASH}]?\d{{4}}",
+)
+_WITH_0 = (
+    rf"00 ?{_COUNTRY}(?:(?!{_SEP}+00){_DIGIT}){{6,12}}",
+    # France, before what follows can look like more groups of two: 01 23 45 67 89
+    rf"0[1-9](?:{_SEP}\d\d){{4}}",
+    # with a trunk 0: 030 901820, 0171/1234567, 03-1234-5678
+    rf"0[1-9]\d{{0,4}}\)?(?:{_SEP}{{1,3}}\d{{2,8}}){{1,4}}",
+    # mobiles with a trunk 0 in one run: Britain, Germany, France, Australia, Netherlands, Poland's neighbours
+    r"0(?:7\d{9}|1[567]\d{8,9}|[67]\d{8}|4\d{8})",
+)
+_WITHOUT_0 = (
+    *_IN_PARENTHESES,
+    # North America: 555-234-5678, 1-800-555-0199, 555-2345678
+    rf"(?:1[ .{_DASH}])?[2-9]\d\d(?:[ .{_DASH}][2-9]\d\d[ .{_DASH}]|-[2-9]\d\d)\d{{4}}",
+    # India 98765 43210; Mexico 55 1234 5678; China 138 1234 5678; Italy 347 123 4567
+    r"[6-9]\d{4}[ -]\d{5}",
+    r"[1-9]\d[ -]\d{4}[ -]\d{4}",
+    r"1[3-9]\d[ -]\d{4}[ -]\d{4}",
+    r"3[2-9]\d[ .-]\d{3}[ .-]\d{4}",
+    # Russia 8 (495) 123-45-67
+    r"8[ -]?\(?\d{3}\)?[ -]?\d{3}[ -]\d\d[ -]\d\d",
+)
+_OPENED = (
+    *_IN_PARENTHESES,
+    # with a trunk 0: (020) 7946 0958, (020)79460958; Brazil (11) 91234-5678
+    rf"\(0[1-9]\d{{0,4}}\){_SEP}{{0,3}}\d{{2,8}}(?:{_SEP}{{1,3}}\d{{2,8}}){{0,3}}",
+    r"\(\d\d\) ?9?\d{4}[ -]\d{4}",
 )
 
-_STARTS = re.compile(r"[+(\d](?<![\w+].)(?:(?<=\+)|(?<!\d[ \u00a0./:,\u2010-\u2013-].))")
+
+def _sure(shapes: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(rf"(?P<number>{'|'.join(shapes)}){_END}")
+
+
+_SURE = {"0": _sure(_WITH_0), "(": _sure(_OPENED), **dict.fromkeys("123456789", _sure(_WITHOUT_0))}
+"""By the first character; a digit of another script begins no national number."""
+
+_INTERNATIONAL = re.compile(rf"\+ ?[1-9]{_DIGIT}{{6,14}}(?!\d){_EXTENSION}")
+_NUMBER = re.compile(rf"(?P<number>\(?\d\)?{_DIGIT}{{5,14}}){_END}")
+
+_STARTS = re.compile(rf"[+(\d](?<!{_LETTER}.)(?<!\+.)(?:(?<=\+)|(?<!\d[ \u00a0./:,{_DASH}].))")
 """Where a number may begin; the patterns are tried nowhere else, since trying them at every character costs much."""
 
-_NUMBER = re.compile(rf"\(?\d\)?{_DIGIT}{{5,14}}(?!\w|[.,-]\d)")
+_GLUED = frozenset("./\u2010\u2011\u2012\u2013-")
+"""Behind one of these, what looks like a national number is the rest of something longer."""
+
+_NEXT = re.compile(r"[\s:,;|/]{0,3}(?=[+(])|[\s:,;|/]{1,3}(?=\d)")
+"""What stands between the numbers of a list."""
+
+_LAST_GROUP = re.compile(r"\D+\d+$")
+_GROUP_WITH_0 = re.compile(rf"{_SEP}+0\d\d")
 _WORD = re.compile(r"[^\W\d_]+")
-_SAYING = frozenset(
-    re.findall(
-        r"\S+",
-        """phone telephone tel telefone telefono teléfono téléphone call called calling mobile móvil movil cell cel
-        cellphone celular cellulare portable fax whatsapp sms text reach reached rufnummer dial ring puhelin callback
-        natel gsm""",
-    )
-)
-_SAYING_STEMS = ("telefon", "handy", "rückruf", "ruckruf", "mobil")
-_SAYING_BEFORE_NUMBER = frozenset({"my", "contact"})
 _GAP_MAX_CHARS = 28
 _GAP_ENDS = re.compile(r"[\d\n+(]")
-_OTHER_NUMBER = re.compile(
-    r"\b(?:id|ids|ref|reference|order|ticket|case|recording|duration|invoice|account|booking|queue|code|session|error|"
-    r"on|at|from|since|until|model|serial|version|imei|kunden\w*|auftrag\w*|pedido|commande|rechnung\w*)\b",
-    re.IGNORECASE,
+_FOUND_BEFORE = "[PHONE]"
+"""What stands for a number that was found; it says of what follows as little as the number did."""
+
+_YEAR = r"(?:19|20)\d\d"
+_MONTH = r"(?:0[1-9]|1[0-2])"
+_DAY = r"(?:0[1-9]|[12]\d|3[01])"
+_TIME = r"(?:[01]\d|2[0-3])[0-5]\d"
+_DATE = re.compile(
+    rf"\(?(?:\d{{1,2}}(?:[./-]\d{{1,2}}[./-]\d{{4}}| \d{{1,2}} {_YEAR})|\d{{4}}[./-]\d{{1,2}}[./-]\d{{1,2}}|"
+    rf"{_YEAR}{_MONTH}{_DAY}(?:\d{{4}}|\d{{6}})?|{_DAY}{_MONTH}{_YEAR}|{_TIME}(?: {_TIME}){{2,}}|"
+    r"1[4-9]\d{8}(?:\d{3})?)(?!\d)"
 )
-_DATE = re.compile(r"\(?(?:\d{1,2}[./-]\d{1,2}[./-]\d{4}|\d{4}[./-]\d{1,2}[./-]\d{1,2})(?!\d)")
+"""Dates, lists of times (0930 1015 1100), and seconds or milliseconds of the epoch."""
+
 _TAX_NUMBER = re.compile(r"(?:\d{3}\.\d{3}\.\d{3}-\d\d|\d{3}-\d\d-\d{4})(?!\d)")
-_NOT_BEFORE = re.compile(
-    r"\b(?:order|ticket|invoice|case|ref|reference|account|customer|tracking|parcel|booking|serial|isbn|sku|item|article|"
-    r"part|model|policy|contract|kunden\w*|bestell\w*|auftrags?\w*|konto\w*|rechnungs?\w*|vertrags?\w*|artikel\w*|"
-    r"pedido|factura|commande|facture|dossier)\b[^\d\n]{0,14}$",
-    re.IGNORECASE,
-)
+_AMOUNT = re.compile(r"\d{1,2}(?:\.\d{3}){2,}|[\d. ]*0(?:[. ]?0){4}")
+"""Thousands set apart by dots (1.234.567), and round figures (2500000)."""
+
 _DIGITS = range(8, 16)
 _TRUNK_DIGITS = range(9, 13)
 _BEFORE_CHARS = 48
@@ -84,48 +119,93 @@ def phones(text: str) -> list[Span]:
         at = start.start()
         if at < end:
             continue
-        found = _SURE.match(text, at)
-        if found is not None and not _plausible(text, found):
-            found = None
-        found = found or _said(text, at)
-        if found is not None:
-            end = found.end()
-            spans.append((at, end))
+        stop, said = _sure_end(text, at, glued=at > 0 and text[at - 1] in _GLUED), False
+        if not stop:
+            stop, said = _said_end(text, at), True
+        while stop:
+            spans.append((at, stop))
+            end = stop
+            at, stop = _next_of_list(text, end, said=said)
     return spans
 
 
-def _said(text: str, at: int) -> re.Match[str] | None:
-    """A number at `at` of which the words before it say that it is a phone's."""
+def _next_of_list(text: str, end: int, *, said: bool) -> Span:
+    """Start and end of a number that stands directly behind another, whatever else would speak against its start."""
+    between = _NEXT.match(text, end)
+    if between is None:
+        return end, 0
+    at = between.end()
+    stop = _sure_end(text, at, glued=False)
+    if not stop and said:
+        found = _NUMBER.match(text, at)
+        if found is not None and _digits(found["number"]) in _DIGITS and _could_be(text, found):
+            stop = found.end()
+    return at, stop
+
+
+def _sure_end(text: str, at: int, *, glued: bool) -> int:
+    """The end of a number at `at` that is one by how it is written; 0 if there is none."""
+    if text[at] == "+":
+        found = _INTERNATIONAL.match(text, at)
+        return found.end() if found else 0
+    shapes = None if glued else _SURE.get(text[at])
+    found = shapes.match(text, at) if shapes else None
+    if found is None:
+        return 0
+    number, lengths = found["number"], _DIGITS
+    if number.lstrip("(")[0] == "0" and number[:2] != "00":
+        number, lengths = _cut(number), _TRUNK_DIGITS
+    if _digits(number) not in lengths or _DATE.match(number) or _TAX_NUMBER.match(number):
+        return 0
+    if named_otherwise(text[max(0, at - _BEFORE_CHARS) : at]):
+        return 0
+    return found.end() if number == found["number"] else at + len(number)
+
+
+def _cut(number: str) -> str:
+    """A number with a trunk 0, without the groups that make it too long: they are the next number."""
+    while _digits(number) >= _TRUNK_DIGITS.stop:
+        following = [found.start() for found in _GROUP_WITH_0.finditer(number)]
+        number = number[: following[-1]] if following else _LAST_GROUP.sub("", number)
+    return number
+
+
+def _said_end(text: str, at: int) -> int:
+    """The end of a number at `at` of which the words around it say that it is a phone's; 0 if there is none."""
     found = _NUMBER.match(text, at)
-    if found is None or _DATE.match(found[0]):
-        return None
-    before = text[max(0, at - _BEFORE_CHARS) : at].lower()
+    if found is None or not _could_be(text, found):
+        return 0
+    return found.end() if _said_before(text, at) or SAYING_AFTER.match(text, found.end()) else 0
+
+
+def _could_be(text: str, found: re.Match[str]) -> bool:
+    """Whether a number is none of the things that numbers mostly are."""
+    number = found["number"]
+    return not (_DATE.match(number) or _AMOUNT.fullmatch(number) or unit_after(text, found.end()))
+
+
+def _said_before(text: str, at: int) -> bool:
+    """Whether a word not far before a number, and no other number between them, says that it is a phone's."""
+    before = text[max(0, at - _BEFORE_CHARS) : at].replace(_FOUND_BEFORE, "\n").lower()
+    if SAYING.isdisjoint(_WORD.findall(before)) and not any(stem in before for stem in SAYING_STEMS):
+        return False
     words = list(_WORD.finditer(before))
     for place in range(len(words) - 1, -1, -1):
         gap = before[words[place].end() :]
         if len(gap) > _GAP_MAX_CHARS or _GAP_ENDS.search(gap):
-            return None
+            return False
         if _says(words, place):
-            return None if _OTHER_NUMBER.search(gap) else found
-    return None
+            return not other_number(before, words[place].start())
+    return False
 
 
 def _says(words: list[re.Match[str]], place: int) -> bool:
     """Whether a word says that a phone number follows."""
     word = words[place][0]
-    if word == "number":
-        return place > 0 and words[place - 1][0] in _SAYING_BEFORE_NUMBER
-    return word in _SAYING or word.startswith(_SAYING_STEMS)
+    if word in SAYING_BEHIND:
+        return place > 0 and words[place - 1][0] in SAYING_BEHIND[word]
+    return word in SAYING or word.startswith(SAYING_STEMS)
 
 
-def _plausible(text: str, found: re.Match[str]) -> bool:
-    """Whether the number is neither a date nor named as something else."""
-    number = found[0]
-    if number[0] == "+":
-        return True
-    digits = sum(char.isdecimal() for char in number)
-    if number.lstrip("(")[0] == "0" and number[:2] != "00" and digits not in _TRUNK_DIGITS:
-        return False
-    if digits not in _DIGITS or _DATE.match(number) or _TAX_NUMBER.match(number):
-        return False
-    return not _NOT_BEFORE.search(text[max(0, found.start() - _BEFORE_CHARS) : found.start()])
+def _digits(number: str) -> int:
+    return sum(char.isdecimal() for char in number)
