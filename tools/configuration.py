@@ -65,7 +65,7 @@ FOR = {
     "STREAM_ROUTER_PROPERTIES": "the KCL daemon's properties, instead of those that come with the product",
     "STREAM_ROUTER_JVM_OPTIONS": "further options of the JVM",
     "STREAM_ROUTER_METRICS_S": "how often metrics are published",
-    "STREAM_ROUTER_LISTEN": "where events and health are served",
+    "STREAM_ROUTER_LISTEN": "where events and health are served; a name is resolved once, at the start",
     "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN": "where the receiver's `/metrics` is served",
     "STREAM_ROUTER_TLS_CERT": "serves TLS; the certificate",
     "STREAM_ROUTER_TLS_KEY": "serves TLS; the key",

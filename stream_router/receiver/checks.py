@@ -28,7 +28,10 @@ class Stream(NamedTuple):
 
 
 def check(settings: Receiver) -> tuple[Receiver, Stream]:
-    """The settings, ports of 0 made free ones and connections that fit; and the stream. Raises SettingsError."""
+    """The settings, with hosts by number, free ports for 0 and connections that fit; and the stream.
+
+    Raises SettingsError.
+    """
     auth.make(settings)
     tls.check(settings)
     check_spill(settings.spill_dir)
@@ -43,17 +46,20 @@ def check(settings: Receiver) -> tuple[Receiver, Stream]:
 
 
 def free_port(listen: str, variable: str) -> str:
-    """The address, a port of 0 made a free one. Raises SettingsError where nothing can listen there."""
+    """The address by number, a port of 0 made a free one. Raises SettingsError where nothing can listen there."""
     host, port = split_host_port(listen)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        # A name may have addresses of both kinds; IPv4 is the lower number, and what a bare HOST meant always.
+        family, _, _, _, address = min(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    except (OSError, UnicodeError):
+        raise cannot_listen(variable, "no such address") from None
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host, port))
+            probe.bind(address)
         except OSError as error:
-            reason = errno.errorcode.get(error.errno or 0, "no such address")
-            raise cannot_listen(variable, reason) from None
-        bound = probe.getsockname()[1]
+            raise cannot_listen(variable, errno.errorcode.get(error.errno or 0, "no such address")) from None
+        host, bound = probe.getsockname()[:2]
     return f"[{host}]:{bound}" if family == socket.AF_INET6 else f"{host}:{bound}"
 
 
@@ -77,7 +83,8 @@ def _addresses(host: str) -> set[object]:
 
 def check_spill(folder: Path | None) -> None:
     """Raises SettingsError where the spill's folder is none that this user can write to."""
-    if folder is not None and not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+    # os.path answers no where a name is too long for a path; Path raises.
+    if folder is not None and not (os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)):  # noqa: PTH112
         raise SettingsError("STREAM_ROUTER_SPILL_DIR: is no folder that can be written to; make it, or fix its rights")
 
 

@@ -231,6 +231,20 @@ def test_metrics_are_served_on_either_kind_of_address(host: str) -> None:
         server.server_close()
 
 
+def test_a_name_is_resolved_once_at_the_start() -> None:
+    """The server takes no names, HOST:PORT does: where a name has both kinds of address, the IPv4 one."""
+    host, port = split_host_port(free_port("localhost:0", "STREAM_ROUTER_LISTEN"))
+    assert host == "127.0.0.1"
+    assert port
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 70, "host name", "nowhere.invalid"])
+def test_a_name_that_leads_nowhere_is_a_setting_s_error(host: str) -> None:
+    """Whatever the resolver makes of it, the operator sees one line."""
+    with pytest.raises(SettingsError, match=r"^STREAM_ROUTER_LISTEN: cannot listen there \(no such address\); "):
+        free_port(f"{host}:0", "STREAM_ROUTER_LISTEN")
+
+
 def test_logs_are_json_and_hold_no_payload_and_no_secret(sink: SinkProcess, tmp_path: Path) -> None:
     """Every line is one JSON object; neither the event nor the secret is in any, nor in the process's arguments."""
     canary = "canary-8f1c"
@@ -354,6 +368,7 @@ def test_a_worker_s_bad_setting_is_one_line_and_78_of_the_whole(tmp_path: Path) 
         ({"TLS_CERT": "/no/such.pem"}, "STREAM_ROUTER_TLS_KEY"),
         ({"TLS_CERT": "/no/such.pem", "TLS_KEY": "/no/such.pem"}, "STREAM_ROUTER_TLS_CERT"),
         ({"SPILL_DIR": "/no/such/folder"}, "STREAM_ROUTER_SPILL_DIR"),
+        ({"SPILL_DIR": "x" * 5000}, "STREAM_ROUTER_SPILL_DIR"),
         ({"BUCKETS": "0"}, "STREAM_ROUTER_BUCKETS"),
         ({"AWS_CA_BUNDLE": "/no/such.pem"}, "AWS_CA_BUNDLE"),
     ],
