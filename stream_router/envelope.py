@@ -20,7 +20,6 @@ _SEALED_HEAD = re.compile(
 )
 _YEAR_10000_MS = 253_402_300_800_000
 _STREAM_SCHEME = "stream"
-_IDENTITY = re.compile(r"[0-9a-f]{32}")
 _SCANNER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
 _BETWEEN = re.compile(r"[ \t\r\n,]*")
 _BREAKS_TO_SPACES = bytes.maketrans(b"\r\n", b"  ")
@@ -120,11 +119,8 @@ def _from_value(record: Record, line: int, raw: bytes, value: object) -> list[Ev
 
 
 def _from_envelope(record: Record, line: int, raw: bytes, value: dict[str, Any]) -> Event | DeadLetter:
-    identity, received_at = value["id"], value.get("receivedAt")
-    if value["v"] != VERSION:
-        event = _foreign(record, line, raw, None, 0)
-        return DeadLetter(event, Reason.UNSUPPORTED_VERSION, "UnsupportedVersion", "the envelope's version is unknown")
-    id_from = value.get("idFrom")
+    identity, received_at, id_from = value["id"], value.get("receivedAt"), value.get("idFrom")
+    version = value["v"]
     if (
         type(identity) is str
         and len(identity) == 32
@@ -133,9 +129,15 @@ def _from_envelope(record: Record, line: int, raw: bytes, value: dict[str, Any])
         and 0 <= received_at < _YEAR_10000_MS
         and (id_from == "delivery" or id_from == "content")  # noqa: PLR1714 - it also tells the type
     ):
-        return new_event((record, line, raw, identity, id_from, received_at, value["body"]))
-    event = _foreign(record, line, raw, None, 0)
-    return DeadLetter(event, Reason.MALFORMED_JSON, "MalformedEnvelope", "an envelope's field has a wrong form")
+        if version == VERSION:
+            return new_event((record, line, raw, identity, id_from, received_at, value["body"]))
+        event = Event(record, line, raw, identity, id_from, received_at, None)
+    else:
+        event = _foreign(record, line, raw, None, 0)
+        if version == VERSION:
+            message = "an envelope's field has a wrong form"
+            return DeadLetter(event, Reason.MALFORMED_JSON, "MalformedEnvelope", message)
+    return DeadLetter(event, Reason.UNSUPPORTED_VERSION, "UnsupportedVersion", "the envelope's version is unknown")
 
 
 def _foreign(record: Record, line: int, raw: bytes, body: object, index: int) -> Event:
@@ -153,5 +155,4 @@ def unread(record: Record, line: int, raw: bytes) -> Event:
 
 
 def _unreadable(record: Record, line: int, raw: bytes) -> DeadLetter:
-    event = _foreign(record, line, raw, None, 0)
-    return DeadLetter(event, Reason.MALFORMED_JSON, "MalformedJson", "the line is not valid JSON")
+    return DeadLetter(unread(record, line, raw), Reason.MALFORMED_JSON, "MalformedJson", "the line is not valid JSON")

@@ -127,7 +127,17 @@ def test_a_record_that_cannot_be_read_is_one_dead_letter(data: bytes) -> None:
 def test_an_unknown_version_says_so() -> None:
     """A newer envelope is not guessed at."""
     newer = seal(ID, "delivery", NOW_MS, b"{}").replace(b'"v":1', b'"v":2')
-    assert [letter.reason for letter in letters(newer)] == [Reason.UNSUPPORTED_VERSION]
+    (letter,) = letters(newer)
+    assert (letter.reason, letter.event.event_id, letter.event.body) == (Reason.UNSUPPORTED_VERSION, ID, None)
+
+
+@pytest.mark.parametrize("body", [b'{"n":1e999}', b'{"s":"\\ud800"}', b"[" * 1_024 + b"]" * 1_024, b'{"cut":'])
+def test_an_envelope_whose_body_cannot_be_read_keeps_its_identity(body: bytes) -> None:
+    """The sender was answered with this id: it is the one under which the dead letter is found."""
+    (letter,) = letters(seal(ID, "delivery", NOW_MS, body))
+    event = letter.event
+    assert (letter.reason, letter.code) == (Reason.MALFORMED_JSON, "MalformedJson")
+    assert (event.event_id, event.id_from, event.received_at_ms) == (ID, "delivery", NOW_MS)
 
 
 @pytest.mark.parametrize(
