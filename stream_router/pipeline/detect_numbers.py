@@ -5,13 +5,20 @@ from collections.abc import Iterator
 
 from stream_router.pipeline.spans import Span
 
-_RUN = re.compile(r"\d(?:[ \u00a0.\u2010-\u2013-]?\d){11,}")
+_RUN = re.compile(r"\d(?:[\s._/\u2010-\u2015-]{0,3}\d){11,}")
 _GROUP = re.compile(r"\d+")
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 _CARD_DIGITS = range(12, 20)
 _GROUPS_MAX = 6
+"""More groups are taken only where they are of one size: digits read out one by one, or in pairs."""
+
 _INNER_DIGITS = 15
-"""Shorter cards are taken only where a run of digits begins: inside of one, chance finds too many."""
+"""Shorter cards and more groups are taken only where a run of digits begins: inside, chance finds too many."""
+
+_WORD_BEFORE = re.compile(r"(?:^|[\W_])[^\W\d_]{2,20}$")
+_WORD_CHARS = 21
+_CHECK_DIGITS = 2
+_COUNTRY_BEFORE = re.compile(r"(?:^|[\W_])[A-Za-z]{2}$")
 
 # Issuers' ranges as (first prefix, last prefix, lengths). Source: ISO/IEC 7812 ranges as published by the schemes.
 _ISSUERS = (
@@ -35,6 +42,14 @@ _ISSUERS = (
     ("56", "58", tuple(_CARD_DIGITS)),
     ("6304", "6304", tuple(_CARD_DIGITS)),
     ("6759", "6763", tuple(_CARD_DIGITS)),
+    ("67", "67", (16, 17, 18, 19)),
+    ("504175", "504175", (16,)),
+    ("5060", "5061", (16, 18, 19)),
+    ("506699", "506778", (16,)),
+    ("507865", "507964", (16, 18, 19)),
+    ("508", "509", (16,)),
+    ("636297", "636297", (16,)),
+    ("636368", "636368", (16,)),
     ("2200", "2204", (16, 17, 18, 19)),
     ("9792", "9792", (16,)),
     ("60", "60", (16,)),
@@ -44,31 +59,43 @@ _ISSUERS = (
 
 def cards(text: str) -> list[Span]:
     """Payment cards, in one run of digits or in groups; also where other numbers follow (an expiry date, a code)."""
-    spans: list[Span] = []
-    for run in _RUN.finditer(text):
-        if run.start() and (text[run.start() - 1].isalnum() or text[run.start() - 1] == "+"):
-            continue
-        spans += _cards_of_run(run[0], run.start())
-    return spans
+    return [span for run in _RUN.finditer(text) for span in _cards_of_run(text, run)]
 
 
-def _cards_of_run(run: str, offset: int) -> Iterator[Span]:
-    """In a run of groups of digits, the first groups that make a card, then on behind it."""
-    groups = [found.span() for found in _GROUP.finditer(run)]
-    first = 0
+def _cards_of_run(text: str, run: re.Match[str]) -> Iterator[Span]:
+    """In a run of groups of digits, the first groups that make a card, then on behind it.
+
+    Glued to a word (`Visa4111…`) the first group may begin a card; else (`a4111…`, `+4111…`) it is
+    the rest of something. A country's letters and two check digits begin an IBAN, mistyped or not.
+    """
+    groups = [found.span() for found in _GROUP.finditer(text, *run.span())]
+    before = text[max(0, run.start() - _WORD_CHARS) : run.start()]
+    if groups[0][1] - groups[0][0] == _CHECK_DIGITS and _COUNTRY_BEFORE.search(before):
+        return
+    begins = not before or not (before[-1].isalnum() or before[-1] == "+") or _WORD_BEFORE.search(before) is not None
+    first = 0 if begins else 1
     while first < len(groups):
-        digits, found = "", None
-        for last in range(first, min(first + _GROUPS_MAX, len(groups))):
-            digits += run[slice(*groups[last])]
-            if len(digits) > _CARD_DIGITS[-1]:
-                break
-            if len(digits) in _CARD_DIGITS and is_card(digits) and (first == 0 or len(digits) >= _INNER_DIGITS):
-                found = last
-        if found is None:
+        last = _last_of_card(text, groups, first, begins=begins)
+        begins = last is not None
+        if last is None:
             first += 1
         else:
-            yield offset + groups[first][0], offset + groups[found][1]
-            first = found + 1
+            yield groups[first][0], groups[last][1]
+            first = last + 1
+
+
+def _last_of_card(text: str, groups: list[Span], first: int, *, begins: bool) -> int | None:
+    """The last group of the longest card that begins with the group `first`."""
+    digits, found = "", None
+    for last in range(first, len(groups) if begins else min(first + _GROUPS_MAX, len(groups))):
+        digits += text[slice(*groups[last])]
+        if len(digits) > _CARD_DIGITS[-1]:
+            break
+        if last - first >= _GROUPS_MAX and len({end - start for start, end in groups[first:last]}) > 1:
+            break
+        if len(digits) in _CARD_DIGITS and (begins or len(digits) >= _INNER_DIGITS) and is_card(digits):
+            found = last
+    return found
 
 
 def is_card(digits: str) -> bool:
