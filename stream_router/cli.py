@@ -161,7 +161,7 @@ def token() -> None:
 
 @cxone.command()
 def sources() -> None:
-    """Check the event sources that are configured in CXone."""
+    """Check the event sources that are listed in STREAM_ROUTER_CONFIG's file."""
     from stream_router.cxone import commands
 
     _end(commands.sources())

@@ -44,10 +44,6 @@ PUT_RECORDS_MAX_RECORDS = 500
 PUT_RECORDS_MAX_BYTES = 10 * 1024 * 1024
 """Source: model `kinesis`, PutRecords."""
 
-SHARD_RECORDS_PER_S = 1_000
-SHARD_BYTES_PER_S = 1_048_576
-"""Source: Kinesis developer guide, quotas."""
-
 # --- SQS --------------------------------------------------------------------------------------------------------
 SQS_MESSAGE_BYTES = 1_048_576
 """One message, attributes included, and one whole batch. Source: model `sqs` (raised from 256 KiB in 2026)."""

@@ -19,11 +19,12 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
 INTRODUCTION = """# Configuration
 
 Every setting is an environment variable. It is read once, at start; a bad value ends the program with exit status 78
-and one line that names the variable, what is wrong with it, and the cure. Nothing has started by then.
+and one line that names the variable, what is wrong with it, and the cure.
 
-AWS's own variables work as boto3 reads them, for the data plane and the control plane alike: `AWS_REGION`,
-`AWS_PROFILE`, `AWS_CA_BUNDLE`, `AWS_ENDPOINT_URL`, and `AWS_ENDPOINT_URL_KINESIS`, `_DYNAMODB`, `_EVENTBRIDGE`, `_SQS`,
-`_CLOUDWATCH`, `_S3`. Credentials come from the same chain: environment, profile, web identity, container, instance.
+AWS's own variables work as boto3 reads them, for the data plane and the control plane alike: `AWS_PROFILE`,
+`AWS_CA_BUNDLE`, `AWS_ENDPOINT_URL`, and `AWS_ENDPOINT_URL_KINESIS`, `_DYNAMODB`, `_EVENTBRIDGE`, `_SQS`, `_CLOUDWATCH`,
+`_S3`. The region is `AWS_REGION`, else `AWS_DEFAULT_REGION` (the one that boto3 itself reads), else the profile's.
+Credentials come from the same chain: environment, profile, web identity, container, instance.
 
 This page is written by `make docs` from the settings; a test sees that it is up to date.
 """
@@ -43,7 +44,7 @@ FOR = {
     "STREAM_ROUTER_EVENT_BUS": "the event bus; a v2 bus is known by its ARN",
     "STREAM_ROUTER_RULE": "the rule that `setup` makes",
     "STREAM_ROUTER_EVENT_TYPES": "what the rule lets through",
-    "STREAM_ROUTER_CONFIG": "field mapping and schema presets (docs/events.md)",
+    "STREAM_ROUTER_CONFIG": "shapes and mapping for `consume` and `mask` (docs/events.md), event sources for `cxone`",
     "STREAM_ROUTER_LOG_LEVEL": "how much is logged; one JSON object a line on stderr",
     "SQS_DLQ_URL": "the dead-letter queue",
     "STREAM_ROUTER_UNROUTABLE": "what becomes of an event type that the rule lets not through",
@@ -97,7 +98,11 @@ FOR = {
     "STREAM_ROUTER_SHARDS": "of a stream that `setup` makes",
     "CXONE_CLIENT_ID": "OAuth2 client credentials",
     "CXONE_CLIENT_SECRET": "OAuth2 client credentials",
+    "CXONE_ACCESS_KEY_ID": "a user's access key, alone or with a client (docs/cxone.md)",
+    "CXONE_ACCESS_KEY_SECRET": "a user's access key",
     "CXONE_AUTH_URL": "the token endpoint; else it is discovered",
+    "CXONE_ISSUER": "where the token endpoint is looked up",
+    "CXONE_SCOPE": "the scopes of client credentials",
 }
 
 

@@ -1,1 +1,1 @@
-"""The operator's hands: set-up, doctor, redrive."""
+"""The operator's hands: set-up, what masking shows, the check of an audit file."""

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, cast
 from stream_router import limits
 from stream_router.control.steps import SetupError, Steps
 from stream_router.control.targets import Kind
+from stream_router.pipeline.transform import SOURCE
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
 
-SOURCE = "nice.cxone.webhook"
 RETRY_POLICY = {"MaximumRetryAttempts": 3, "MaximumEventAgeInSeconds": 3600}
 """What the CONTRACT says under "The rule"; after it the event goes to the target's own dead-letter queue."""
 

@@ -12,6 +12,7 @@ from stream_router.local.programs import Program, ProgramError, Programs
 from stream_router.settings import SettingsError
 
 START_S = 30.0
+_SHOWN = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL")
 
 
 def start(programs: Programs, port: int | None = None) -> tuple[Program, str]:
@@ -55,7 +56,7 @@ def run(port: int) -> int:
             return 1
         sys.stdout.write(f"# the embedded stack serves at {endpoint}; to point a shell at it:\n")
         for key, value in clean(endpoint, programs.mark).items():
-            if key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_ENDPOINT_URL"):
+            if key in _SHOWN:
                 sys.stdout.write(f"export {key}={value}\n")
         sys.stdout.flush()
         while not asked.wait(0.5):

@@ -1,1 +1,1 @@
-"""What the product says of itself: percentiles, CloudWatch, Prometheus, audit."""
+"""What the product says of itself: percentiles, CloudWatch, snapshots, audit."""

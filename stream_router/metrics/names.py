@@ -45,7 +45,7 @@ COUNTER_METRICS: Final[dict[Counter, Metric]] = {
     "dropped": Metric("DroppedCount", "Count"),
     "retried": Metric("RetryCount", "Count"),
 }
-"""Counters that go to CloudWatch. The others are in the snapshot and in Prometheus only."""
+"""Counters that go to CloudWatch. The others are in the snapshot only."""
 
 STAGE_METRICS: Final[dict[Stage, Metric]] = {
     "received_to_stream": Metric("ReceivedToStreamMilliseconds", "Milliseconds"),

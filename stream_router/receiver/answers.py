@@ -34,7 +34,6 @@ def accepted(identities: list[str]) -> Response:
 
 UNAVAILABLE = error(503, "unavailable", "the events could not be stored in time; send them again")
 BUSY = error(503, "unavailable", "too much is waiting to be stored; send it again", CLOSE)
-DRAINING = error(503, "unavailable", "the receiver is stopping; send it again", CLOSE)
 TROUBLE = error(503, "unavailable", "the receiver is in trouble; send it again")
 NOT_READY = error(503, "unavailable", "neither the stream nor the spill takes events")
 TOO_LARGE = error(413, "too_large", "the body is larger than the receiver takes", CLOSE)

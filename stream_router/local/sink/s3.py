@@ -6,9 +6,6 @@ from xml.sax.saxutils import escape
 from stream_router.local.sink.call import Call, Item, Refusal
 from stream_router.local.sink.http import Reply, Request
 
-OBJECT_BYTES = 5 * 1024**3
-"""Largest single PutObject. Source: S3 user guide."""
-
 
 class Objects:
     """The stored objects, in memory."""
