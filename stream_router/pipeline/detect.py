@@ -17,8 +17,10 @@ Detector = Callable[[str], list[Span]]
 _ROUNDS_MAX = 8
 """A replaced find can uncover another (its neighbour was too close); more rounds than this were never seen."""
 
-_EMAIL = re.compile(
-    r"(?<![\w.+%-])\w[\w.+%'&/=~!#$*^-]{0,63}@(?:\w(?:[\w-]{0,61}\w)?\.){1,8}(?P<top>[^\W\d_]{2,24})(?![\w-]|\.\w)"
+_LOCAL_CHARS = 64
+_LOCAL = re.compile(r"\w[\w.+%'&/=~!#$*^-]{0,63}$")
+_DOMAIN = re.compile(
+    r"@(?:\w(?:[\w-]{0,61}\w)?\.){1,8}(?P<top>xn--[a-z0-9-]{2,59}|[^\W\d_]{2,24})(?![^\W_]|\.[^\W_])", re.IGNORECASE
 )
 _FILE_ENDINGS = frozenset({"png", "jpg", "jpeg", "gif", "svg", "webp", "css", "js", "ts", "mp3", "mp4", "pdf"})
 
@@ -41,9 +43,18 @@ _BEFORE_CHARS = 48
 
 def emails(text: str) -> list[Span]:
     """Addresses with a domain of two labels or more; no file names such as `icon@2x.png`."""
-    if "@" not in text:
-        return []
-    return [found.span() for found in _EMAIL.finditer(text) if found["top"].lower() not in _FILE_ENDINGS]
+    spans: list[Span] = []
+    end, at = 0, text.find("@")
+    while at >= 0:
+        domain = _DOMAIN.match(text, at)
+        if domain is not None and domain["top"].lower() not in _FILE_ENDINGS:
+            start = max(end, at - _LOCAL_CHARS)
+            local = _LOCAL.search(text[start:at])
+            if local is not None:
+                end = domain.end()
+                spans.append((start + local.start(), end))
+        at = text.find("@", at + 1)
+    return spans
 
 
 def ips(text: str) -> list[Span]:
