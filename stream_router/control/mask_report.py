@@ -19,8 +19,8 @@ def run(policy: str, file: Path, console: Console | None = None) -> int:
     """Print a table of every value of the sample in `file`, before and after `policy` (default, or a TOML file).
 
     The sample is read by the shapes of STREAM_ROUTER_CONFIG, as the consumer reads events. Without
-    STREAM_ROUTER_MASKING_KEY a throw-away key hashes. Returns 0, or 1 where the sample is no JSON.
-    Raises SettingsError for a policy or a config that is wrong and a sample that cannot be read.
+    STREAM_ROUTER_MASKING_KEY a throw-away key hashes. Returns 0, or 1 where the sample is no JSON or nests too deep to
+    be masked. Raises SettingsError for a policy or a config that is wrong and a sample that cannot be read.
     """
     console = console or Console()
     given = load(Mask)

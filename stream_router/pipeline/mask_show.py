@@ -1,14 +1,13 @@
 """What a policy does to a sample, value by value: before, after, and by which action."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import orjson
-
 from stream_router.envelope import open_record
+from stream_router.pipeline import deep
 from stream_router.pipeline.actions import GONE
-from stream_router.pipeline.mask import Find, Parts, Policy
-from stream_router.pipeline.paths import State, Step
+from stream_router.pipeline.mask import Parts, Policy, Rule
+from stream_router.pipeline.paths import Step
 from stream_router.pipeline.rejection import Rejected
 from stream_router.pipeline.schemas import Shape
 from stream_router.pipeline.validate import Validator
@@ -28,16 +27,20 @@ def show(policy: Policy, shapes: Sequence[Shape], sample: bytes) -> list[Shown]:
     """Every value of every event in `sample`, in order. An event that fits none of `shapes` is taken as a payload.
 
     `sample` is what a Kinesis record may hold: one JSON document, or one a line. Raises ValueError, quoting nothing,
-    where a line is no JSON object.
+    where a line is no JSON object, or nests deeper than can be masked.
     """
     validator = Validator(shapes)
-    shown: list[Shown] = []
+    tracer = _Tracer(policy)
     for found in open_record(Record(sample.strip(), 0)):
         if isinstance(found, DeadLetter):
             raise ValueError(found.message)  # noqa: TRY004 - no argument is wrong, the sample is
         parts = _parts(validator, found)
-        shown += _Tracer(policy).object(parts, "", policy.start, None, policy.allowed)
-    return shown
+        try:
+            policy.mask(parts, [])
+            tracer.parts(parts)
+        except (RecursionError, Rejected):
+            raise ValueError("the sample nests too deep to be masked: the consumer would bury it") from None
+    return tracer.shown
 
 
 def _parts(validator: Validator, event: Event) -> Parts:
@@ -52,52 +55,56 @@ def _parts(validator: Validator, event: Event) -> Parts:
 
 
 class _Tracer:
-    """Walks as `Policy.mask` does and tells of each value. `allowed` is None where everything is."""
+    """Walks as `Policy.mask` does and tells of each value, with one frame a level as there."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
+        self.shown: list[Shown] = []
 
-    def object(
-        self, value: dict[str, Any], path: str, state: State, find: Find | None, allowed: State | None
-    ) -> Iterator[Shown]:
-        for key, item in value.items():
-            below = f"{path}.{key}" if path else key
-            passes = None if allowed is None else allowed.keys[key]
-            if not path and key in ("originalEventId", "conversationId"):
-                passes = None
-            yield from self._value(item, below, state.keys[key], find, passes)
+    def parts(self, parts: Parts) -> None:
+        """All parts of one event."""
+        for name, part in parts.items():
+            plain = name in ("originalEventId", "conversationId")
+            passes = None if plain or self._policy.allowed is None else self._policy.allowed.keys[name]
+            self._value(part, name, self._policy.start.keys[name], None, passes)
 
-    def _value(self, value: Any, path: str, step: Step, find: Find | None, passes: Step | None) -> Iterator[Shown]:
-        if passes is not None and not passes.ends and (passes.below is None or type(value) not in (dict, list)):
-            yield Shown(path, _text(value), None, "not allowed")
-            return
-        rule = self._policy.rule_for(value, step)
-        if rule is not None and rule.find is None:
-            after = value if rule.action is None else rule.action(value)
-            yield Shown(path, _text(value), None if after is GONE else _text(after), rule.name)
-            return
-        find = rule.find if rule is not None else find
-        allowed = None if passes is None or passes.ends else passes.below
+    def _value(self, value: Any, path: str, step: Step, above: Rule | None, passes: Step | None) -> None:
+        """`above` is the rule that decides unless another fits; `passes` is None where everything may."""
+        blocked = passes is not None and not passes.ends
+        inside = None if passes is None or not blocked else passes.below
+        nested = bool(value) and type(value) in (dict, list)
+        if blocked and (inside is None or not nested):
+            return self._tell(path, value, GONE, "not allowed")
+        rule = self._policy.rule_for(value, step) if above is None or above.find is not None else None
+        if rule is not None and rule.action is not None:
+            after = rule.action(value)
+            # What an action leaves is a plain value, and of a plain value nothing is allowed by a path below it.
+            hidden = blocked and after is not GONE
+            return self._tell(path, value, GONE if hidden else after, "not allowed" if hidden else rule.name)
+        above = rule or above
+        if not nested:
+            return self._plain(value, path, above)
         state = step.below or self._policy.nothing
-        if type(value) is dict and value:
-            yield from self.object(value, path, state, find, allowed)
-        elif type(value) is list and value:
-            for at, item in enumerate(value):
-                element = None if allowed is None else allowed.element
-                yield from self._value(item, f"{path}[{at}]", state.element, find, element)
+        if type(value) is dict:
+            for key, item in value.items():
+                self._value(item, f"{path}.{key}", state.keys[key], above, inside.keys[key] if inside else None)
         else:
-            yield self._plain(value, path, find)
+            for at, item in enumerate(value):
+                self._value(item, f"{path}[{at}]", state.element, above, inside.element if inside else None)
+        return None
 
-    def _plain(self, value: Any, path: str, find: Find | None) -> Shown:
-        text = str(value) if type(value) is str or type(value) is int else None
-        if find is None or text is None:
-            return Shown(path, _text(value), _text(value), "")
+    def _plain(self, value: Any, path: str, above: Rule | None) -> None:
+        if above is None or above.find is None or (type(value) is not str and type(value) is not int):
+            return self._tell(path, value, value, above.name if above and not above.find else "")
         hits: list[str] = []
-        found = find(text, hits)
-        if found == text:
-            return Shown(path, _text(value), _text(value), "")
-        return Shown(path, _text(value), found, ", ".join(sorted(set(hits))))
+        found = above.find(str(value), hits)
+        if found == str(value):
+            return self._tell(path, value, value, "")
+        return self._tell(path, value, found, ", ".join(sorted(set(hits))))
+
+    def _tell(self, path: str, before: Any, after: Any, action: str) -> None:
+        self.shown.append(Shown(path, _text(before), None if after is GONE else _text(after), action))
 
 
 def _text(value: Any) -> str:
-    return value if type(value) is str else orjson.dumps(value).decode()
+    return value if type(value) is str else deep.write(value).decode()

@@ -392,6 +392,19 @@ def test_report_of_a_broken_sample_ends_1(tmp_path: Path, capsys: pytest.Capture
     assert "secret" not in capsys.readouterr().out
 
 
+def test_report_of_a_sample_that_nests_deep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It shows what the consumer can mask, and says of what it cannot that it would be buried."""
+    sample = tmp_path / "sample.json"
+    sample.write_bytes(b'{"a":' * 600 + b'{"email":"x"}' + b"}" * 600)
+    assert mask_report.run("default", sample) == 0
+    assert "redact 1" in capsys.readouterr().out
+    sample.write_bytes(b'{"a":' + b"[" * 600 + b'{"email":"canary"}' + b"]" * 600 + b"}")
+    assert mask_report.run("default", sample) == 1
+    shown = capsys.readouterr().out
+    assert "nests too deep" in shown
+    assert "canary" not in shown
+
+
 OWN_SHAPE = """
 [[shapes]]
 name = "acd"
