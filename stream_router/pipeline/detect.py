@@ -31,8 +31,16 @@ _VERSION_BEFORE = re.compile(
     re.IGNORECASE,
 )
 _IP6 = re.compile(
-    rf"(?<![\w:.])(?:[0-9A-Fa-f]{{0,4}}:){{2,7}}(?:{_OCTET}(?:\.{_OCTET}){{3}}|[0-9A-Fa-f]{{0,4}})(?![\w:]|\.\d)"
+    rf"(?:(?<![\w:.])|(?<=[^\W_]:))(?:[0-9A-Fa-f]{{0,4}}:){{2,7}}(?:{_OCTET}(?:\.{_OCTET}){{3}}|[0-9A-Fa-f]{{0,4}})(?![\w:]|\.\d)"
 )
+_COLONS_MIN = 6
+"""Of an IPv6 address without `::`: its end may be written as an IPv4 address."""
+
+_LABEL_BEFORE = re.compile(r"(?:^|[^\w:.])\w{0,20}[^\WA-Fa-f\d]\w{0,20}:$")
+"""`addr:`, `IPv6:`: a word that is no part of an address."""
+
+_GROUP_CHARS = (0, 4)
+"""Of the first group behind a label: all addresses in use begin so, and ratios and the like (`odds:1::2`) do not."""
 
 _SSN = re.compile(
     r"(?<![\w-])(?!000|666|9)\d{3}(?P<between>[- \u00a0.]?)(?!00)\d{2}(?P=between)(?!0000)\d{4}(?!\w|-\d)"
@@ -60,8 +68,8 @@ def emails(text: str) -> list[Span]:
 def ips(text: str) -> list[Span]:
     """IPv4 addresses that are no version number, and IPv6 addresses."""
     spans = []
-    if text.count(":") > 1:
-        spans = [found.span() for found in _IP6.finditer(text) if _is_ip6(found[0])]
+    if "::" in text or text.count(":") >= _COLONS_MIN:
+        spans = [found.span() for found in _IP6.finditer(text) if _is_ip6(text, found)]
     if text.count(".") > 2:
         spans += [found.span() for found in _IP4.finditer(text) if not _VERSION_BEFORE.search(_before(text, found))]
     return without_overlaps(spans)
@@ -80,11 +88,14 @@ def _before(text: str, found: re.Match[str]) -> str:
     return text[max(0, found.start() - _BEFORE_CHARS) : found.start()]
 
 
-def _is_ip6(text: str) -> bool:
-    if not any(char.isdecimal() for char in text):
+def _is_ip6(text: str, found: re.Match[str]) -> bool:
+    if not any(char.isdecimal() for char in found[0]):
+        return False
+    labelled, first_group = text[found.start() - 1 : found.start()] == ":", found[0].partition(":")[0]
+    if labelled and (len(first_group) not in _GROUP_CHARS or not _LABEL_BEFORE.search(_before(text, found))):
         return False
     try:
-        ipaddress.IPv6Address(text)
+        ipaddress.IPv6Address(found[0])
     except ValueError:
         return False
     return True
