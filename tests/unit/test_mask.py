@@ -50,6 +50,7 @@ def masked(file: Path, rules: str, payload: dict[str, Any]) -> Any:
         (actions.keep_last(4), "+49 30 901820", "****1820"),
         (actions.keep_last(4), 4930901820, "****1820"),
         (actions.keep_last(4), "12345", "****45"),
+        (actions.keep_last(10), "0123456789abcdef", "****89abcdef"),
         (actions.keep_last(4), "1", "****"),
         (actions.keep_last(4), "", "****"),
         (actions.keep_last(4), ["1234567890"], "[REDACTED]"),
