@@ -51,18 +51,23 @@ class Spill:
     """The worker's rows on disk. Its methods return at once; each `done` is called later on the loop.
 
     Raises SettingsError at construction where the file cannot be used. `bucket_of` finds a line's bucket anew, for a
-    file that was written with another number of buckets.
+    file that was written with another number of buckets, or with other paths to the conversation (`paths`).
     """
 
     def __init__(
-        self, path: Path, buckets: int, bucket_of: Callable[[bytes], int], loop: asyncio.AbstractEventLoop
+        self,
+        path: Path,
+        buckets: int,
+        paths: str,
+        bucket_of: Callable[[bytes], int],
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._loop = loop
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         with usable(path):
             self._lock = lock(path)
             self._db = open_file(path)
-            self.damaged = rebucket(self._db, buckets, bucket_of)
+            self.damaged = rebucket(self._db, buckets, paths, bucket_of)
             """Rows that were found damaged at the start, and are put aside."""
         self._thread = threading.Thread(target=self._work, name="spill", daemon=True)
         self._thread.start()

@@ -74,13 +74,15 @@ def open_file(path: Path) -> sqlite3.Connection:
     return db
 
 
-def rebucket(db: sqlite3.Connection, buckets: int, bucket_of: Callable[[bytes], int]) -> int:
+def rebucket(db: sqlite3.Connection, buckets: int, paths: str, bucket_of: Callable[[bytes], int]) -> int:
     """Give waiting events the buckets that their conversations have now, so that newer ones stay behind them.
 
     Returns how many damaged rows were put aside: of those nobody can tell the conversation.
     """
     (written_with,) = db.execute("PRAGMA user_version").fetchone()
-    if written_with == buckets and not db.execute(_STRAY, (buckets - 1,)).fetchone():
+    # A number of 31 bits that is not 0, which stands for "nobody knows".
+    layout = zlib.crc32(f"{buckets} {paths}".encode()) >> 1 | 1
+    if written_with == layout and not db.execute(_STRAY, (buckets - 1,)).fetchone():
         return 0
     # SQLite itself goes through the rows: they need not fit into memory.
     db.create_function("intact", 2, intact, deterministic=True)
@@ -89,7 +91,7 @@ def rebucket(db: sqlite3.Connection, buckets: int, bucket_of: Callable[[bytes], 
     damaged = db.execute("INSERT OR REPLACE INTO damaged SELECT * FROM event WHERE NOT intact(crc, line)").rowcount
     db.execute("DELETE FROM event WHERE NOT intact(crc, line)")
     db.execute("UPDATE event SET bucket = bucket_of(line)")
-    db.execute(f"PRAGMA user_version = {buckets:d}")
+    db.execute(f"PRAGMA user_version = {layout:d}")
     db.execute("COMMIT")
     if damaged:
         log.error("spilled events are damaged and were put aside", extra={"events": damaged})
@@ -131,7 +133,7 @@ def _take_over(db: sqlite3.Connection, path: Path) -> None:
         "INSERT INTO event (bucket, crc, line) SELECT bucket, crc, line FROM old.event"
         " WHERE row NOT IN (SELECT row FROM old.damaged) ORDER BY row"
     )
-    # Another number of buckets may have been in force: find every event's bucket anew.
+    # Other buckets may have been in force: find every event's bucket anew.
     db.execute("PRAGMA user_version = 0")
     db.execute("COMMIT")
     db.execute("DETACH DATABASE old")

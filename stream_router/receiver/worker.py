@@ -100,10 +100,11 @@ class Worker:
         )
 
     def _spill(self, loop: asyncio.AbstractEventLoop, intake: Intake) -> Spill | None:
-        folder = self._settings.spill_dir
-        if folder is None:
+        settings = self._settings
+        if settings.spill_dir is None:
             return None
-        return Spill(spill_file.file_of(folder, self._number), self._settings.buckets, intake.bucket_of_line, loop)
+        path = spill_file.file_of(settings.spill_dir, self._number)
+        return Spill(path, settings.buckets, settings.partition_path, intake.bucket_of_line, loop)
 
     async def _serve_http(self, app: App, health: Health, stop: Awaitable[object]) -> None:
         """Serve until stopped; then finish the requests that are in. Raises where the server ends by itself."""

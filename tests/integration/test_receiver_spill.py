@@ -20,15 +20,16 @@ from stream_router.receiver.spill_file import adopt, file_of
 from stream_router.settings import Receiver, SettingsError
 
 BUCKETS = 4
+PATHS = "conversationId"
 
 
 def one_bucket(_line: bytes) -> int:
     return 1
 
 
-def with_spill(path: Path, what: Callable[[Spill], Awaitable[Any]], buckets: int = BUCKETS) -> Any:
+def with_spill(path: Path, what: Callable[[Spill], Awaitable[Any]], buckets: int = BUCKETS, paths: str = PATHS) -> Any:
     async def run() -> Any:
-        spill = Spill(path, buckets, one_bucket, asyncio.get_running_loop())
+        spill = Spill(path, buckets, paths, one_bucket, asyncio.get_running_loop())
         try:
             return await what(spill)
         finally:
@@ -105,7 +106,7 @@ def test_a_kill_loses_nothing_that_was_answered(tmp_path: Path) -> None:
     program = (
         "import asyncio, os, signal, sys; from pathlib import Path; from stream_router.receiver.spill import Spill\n"
         "async def run():\n"
-        "    spill = Spill(Path(sys.argv[1]), 4, lambda line: 1, asyncio.get_running_loop())\n"
+        "    spill = Spill(Path(sys.argv[1]), 4, 'conversationId', lambda line: 1, asyncio.get_running_loop())\n"
         "    for n in range(50):\n"
         "        answer = asyncio.get_running_loop().create_future()\n"
         "        spill.append([(n % 4, b'line %d' % n)], answer.set_result)\n"
@@ -171,6 +172,21 @@ def test_another_number_of_buckets_sorts_what_waits_anew(tmp_path: Path) -> None
     assert with_spill(path, read, buckets=2) == [b"a", b"b"]
 
 
+def test_another_partition_path_sorts_what_waits_anew(tmp_path: Path) -> None:
+    """After a change of STREAM_ROUTER_PARTITION_PATH no newer event of a conversation passes one that waits."""
+    path = file_of(tmp_path, 0)
+
+    async def write(spill: Spill) -> None:
+        assert await ask(spill.append, [(3, b"a"), (0, b"b")])
+
+    async def read(spill: Spill) -> list[bytes]:
+        return [line for _, line in await ask(spill.read, 1, 1000)]
+
+    with_spill(path, write)
+    assert with_spill(path, read) == []
+    assert with_spill(path, read, paths="caseId") == [b"a", b"b"]
+
+
 def test_fewer_workers_adopt_what_the_others_left(tmp_path: Path) -> None:
     """The files of workers that do not run any more are moved into those of workers that do."""
 
@@ -197,7 +213,7 @@ def test_one_event_at_the_limit_of_nesting_does_not_stop_the_start(tmp_path: Pat
         assert await ask(spill.append, [(3, line) for line in lines])
 
     async def read() -> list[bytes]:
-        spill = Spill(file_of(tmp_path, 0), 2, intake.bucket_of_line, asyncio.get_running_loop())
+        spill = Spill(file_of(tmp_path, 0), 2, PATHS, intake.bucket_of_line, asyncio.get_running_loop())
         try:
             bucket = intake.seal(body, None)[0].bucket
             return [line for _, line in await ask(spill.read, bucket, 10_000)]
@@ -232,7 +248,7 @@ def test_a_damaged_row_does_not_stop_the_start_with_other_buckets(tmp_path: Path
         assert await ask(spill.append, [(3, b"bad"), (0, b"fine")])
 
     async def read() -> tuple[int, list[tuple[int, int]], list[bytes]]:
-        spill = Spill(path, 2, {b"fine": 1}.__getitem__, asyncio.get_running_loop())
+        spill = Spill(path, 2, PATHS, {b"fine": 1}.__getitem__, asyncio.get_running_loop())
         try:
             lines = [line for _, line in await ask(spill.read, 1, 1000)]
             return spill.damaged, [depth[:2] for depth in spill.depths()], lines
@@ -346,7 +362,7 @@ def test_two_receivers_cannot_share_a_spill(tmp_path: Path) -> None:
 
     async def scenario(spill: Spill) -> None:
         with pytest.raises(SettingsError, match="another receiver"):
-            Spill(file_of(tmp_path, 0), BUCKETS, one_bucket, asyncio.get_running_loop())
+            Spill(file_of(tmp_path, 0), BUCKETS, PATHS, one_bucket, asyncio.get_running_loop())
 
     with_spill(file_of(tmp_path, 0), scenario)
 

@@ -74,6 +74,7 @@ BAD: list[tuple[type[BaseSettings], str, str]] = [
     (Receiver, "STREAM_ROUTER_SPILL_MAX_BYTES", "1048575"),
     (Receiver, "STREAM_ROUTER_PARTITION_PATH", "a..b"),
     (Receiver, "STREAM_ROUTER_PARTITION_PATH", " , "),
+    (Receiver, "STREAM_ROUTER_PARTITION_PATH", "a.\udcff"),
     (Receiver, "STREAM_ROUTER_WEBHOOK_SECRETS", "tops\udcffecret"),
     (Consumer, "STREAM_ROUTER_MASKING_KEY", "\udcff"),
     (Consumer, "STREAM_ROUTER_AUDIT_KEY", "\udcff"),
