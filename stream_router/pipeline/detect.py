@@ -42,10 +42,18 @@ _LABEL_BEFORE = re.compile(r"(?:^|[^\w:.])\w{0,20}[^\WA-Fa-f\d]\w{0,20}:$")
 _GROUP_CHARS = (0, 4)
 """Of the first group behind a label: all addresses in use begin so, and ratios and the like (`odds:1::2`) do not."""
 
+_DASHES = "-\u2010\u2011\u2012\u2013\u2014"
 _SSN = re.compile(
-    r"(?<![\w-])(?!000|666|9)\d{3}(?P<between>[- \u00a0.]?)(?!00)\d{2}(?P=between)(?!0000)\d{4}(?!\w|-\d)"
+    rf"\d{{3}}(?:(?<![{_DASHES}\w]...)|(?<=[Ss][Ss][Nn]...)|(?<=[Ss][Ss][Nn]_...))(?<!000|666)(?<!9..)"
+    rf"(?P<between>\s{{0,2}}[{_DASHES}./]?\s{{0,2}})(?!00)\d{{2}}(?P=between)(?!0000)\d{{4}}(?!\w|[{_DASHES}]\d)"
 )
-_SSN_BEFORE = re.compile(r"\b(?:ssn|social|soc\.? ?sec|ss#|ss number)\b[^\n]{0,30}$|ss#[^\n]{0,10}$", re.IGNORECASE)
+"""What must stand before it is looked at behind its first digits, since a pattern that begins with them is faster."""
+
+_SURELY_BETWEEN = frozenset(_DASHES)
+_SSN_BEFORE = re.compile(
+    r"\b(?:s\. ?s\. ?n\b|(?:ssn|social|soc\.? ?sec|ss number)(?:\b|_)|ss#)[^\n]{0,30}$|ssn_?$|ss#[^\n]{0,10}$",
+    re.IGNORECASE,
+)
 _BEFORE_CHARS = 48
 
 
@@ -80,7 +88,7 @@ def ssns(text: str) -> list[Span]:
     return [
         found.span()
         for found in _SSN.finditer(text)
-        if found["between"] == "-" or _SSN_BEFORE.search(_before(text, found))
+        if found["between"] in _SURELY_BETWEEN or _SSN_BEFORE.search(_before(text, found))
     ]
 
 
