@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from stream_router.receiver.spill_file import intact, lock, open_file, rebucket, usable
+from stream_router.receiver.spill_file import intact, lock, open_file, rebucket, shrink, usable
 
 log = logging.getLogger(__name__)
 
@@ -132,6 +132,7 @@ class Spill:
             return lambda: job.done(True)
         if isinstance(job, _Delete):
             self._db.executemany("DELETE FROM event WHERE row = ?", [(row,) for row in job.rows])
+            shrink(self._db)
             return lambda: job.done(True)
         found = self._read(job.bucket, job.max_bytes)
         return lambda: job.done(found)

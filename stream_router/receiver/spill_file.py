@@ -18,6 +18,8 @@ CREATE TABLE IF NOT EXISTS event (row INTEGER PRIMARY KEY AUTOINCREMENT, bucket 
 CREATE INDEX IF NOT EXISTS event_bucket ON event (bucket, row);
 CREATE TABLE IF NOT EXISTS damaged (row INTEGER PRIMARY KEY, bucket INTEGER, crc INTEGER, line BLOB);
 """
+SHRINK_PAGES = 256
+"""Pages (1 MiB) that are given back to the disk at once, so that no append waits long for it."""
 _STRAY = "SELECT 1 FROM event WHERE NOT (typeof(bucket) = 'integer' AND bucket BETWEEN 0 AND ?) LIMIT 1"
 
 
@@ -65,6 +67,8 @@ def open_file(path: Path) -> sqlite3.Connection:
     db.execute("PRAGMA auto_vacuum = INCREMENTAL")
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
+    # What is in the stream is overwritten here: whether SQLite does that unasked is left to who built it.
+    db.execute("PRAGMA secure_delete = ON")
     db.executescript(_SCHEMA)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
@@ -72,6 +76,16 @@ def open_file(path: Path) -> sqlite3.Connection:
     finally:
         os.close(folder)
     return db
+
+
+def shrink(db: sqlite3.Connection) -> None:
+    """Give room back to the disk where more of the file is free than in use; less would only be asked for again."""
+    (free,) = db.execute("PRAGMA freelist_count").fetchone()
+    (pages,) = db.execute("PRAGMA page_count").fetchone()
+    if free > SHRINK_PAGES and free * 2 > pages:
+        for _ in range(SHRINK_PAGES):
+            # One by one: Python's module ends such a statement after its first step, which is one page.
+            db.execute("PRAGMA incremental_vacuum(1)")
 
 
 def rebucket(db: sqlite3.Connection, buckets: int, paths: str, bucket_of: Callable[[bytes], int]) -> int:

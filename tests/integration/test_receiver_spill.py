@@ -101,6 +101,26 @@ def test_every_commit_is_synced(tmp_path: Path) -> None:
     assert with_spill(file_of(tmp_path, 0), scenario) == (b"wal", 2)
 
 
+def test_what_is_deleted_is_overwritten_and_its_room_given_back(tmp_path: Path) -> None:
+    """The sender's bytes are not kept longer than they wait, and a long outage does not fill the disk for good."""
+    path = file_of(tmp_path, 0)
+
+    async def fill(spill: Spill) -> None:
+        assert spill._db.execute("PRAGMA secure_delete").fetchone() == (1,)
+        for _ in range(8):
+            assert await ask(spill.append, [(0, b"canary" * 20_000)] * 10)
+
+    async def drain(spill: Spill) -> None:
+        while rows := await ask(spill.read, 0, 256 * 1024):
+            assert await ask(spill.delete, [row for row, _ in rows])
+
+    with_spill(path, fill)
+    assert path.stat().st_size > 9_000_000
+    with_spill(path, drain)
+    assert path.stat().st_size < 2_000_000
+    assert b"canary" not in path.read_bytes()
+
+
 def test_a_kill_loses_nothing_that_was_answered(tmp_path: Path) -> None:
     """A process that is killed with -9 right after an answer leaves the event behind for the next."""
     program = (
