@@ -1,6 +1,8 @@
 """The claim check: what no call can carry goes to the bucket, however deep it nests, and never ends the process."""
 
 import hashlib
+import random
+from collections.abc import Iterable
 
 import orjson
 import pytest
@@ -11,20 +13,23 @@ from stream_router.outcomes import Answer
 from stream_router.pipeline.offload import Offload
 from stream_router.pipeline.pack import CallLimits
 from stream_router.pipeline.transform import Transform
-from stream_router.records import Entry, Event, Record
+from stream_router.records import DeadLetter, Entry, Event, Record
 from tests.events import BODY, NOW_MS, consumer
-from tests.fakes import Rig, rig
+from tests.fakes import NO_ANSWER, Rig, event, rig
 
 LIMITS = CallLimits(10, 262_144)
 HEAD = orjson.dumps({name: value for name, value in BODY.items() if name != "payload"})[:-1]
 LONG = b'"' + b"y" * 300_000 + b'"'
 
 
-def with_bucket(made: Rig) -> dict[str, bytes]:
-    """Give the rig a bucket; what it stores appears in the returned objects."""
+def with_bucket(made: Rig, troubles: Iterable[Answer | None] = ()) -> dict[str, bytes]:
+    """Give the rig a bucket, which answers with `troubles` first (None stores); what is stored is in what it returns."""
     objects: dict[str, bytes] = {}
+    first = iter(troubles)
 
     def store(key: str, data: bytes) -> Answer:
+        if trouble := next(first, None):
+            return trouble
         objects[key] = data
         return Answer(200, b"", {}, "", 0.01)
 
@@ -34,6 +39,7 @@ def with_bucket(made: Rig) -> dict[str, bytes]:
         made.world.clock,
         made.world.random.random,
     )
+    made.router.dead_letters._offload = made.router.offload
     return objects
 
 
@@ -90,3 +96,55 @@ def test_what_is_too_large_without_its_payload_is_a_dead_letter() -> None:
     through(made, orjson.dumps(BODY)[:-1] + b',"beside":' + LONG + b"}")
     assert [letter.reason for letter in made.books.dead] == [Reason.OVERSIZE]
     assert len(objects) == 1
+
+
+def xml(status: int, code: str) -> Answer:
+    return Answer(status, f"<Error><Code>{code}</Code></Error>".encode(), {}, "", 0.01)
+
+
+TROUBLES = {
+    "503": xml(503, "SlowDown"),
+    "403": xml(403, "AccessDenied"),
+    "404": xml(404, "NoSuchBucket"),
+    "400": xml(400, "ExpiredToken"),
+    "413": xml(413, "EntityTooLarge"),
+    "301": xml(301, "PermanentRedirect"),
+    "no answer": NO_ANSWER,
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_an_entry_goes_out_only_once_its_payload_is_stored(trouble: str) -> None:
+    """While the bucket says no to it, whatever the reason, nothing is sent, nothing is buried and the shard holds."""
+    made = pipeline()
+    objects = with_bucket(made, [None, *[TROUBLES[trouble]] * 20])
+    payload = nested(1, LONG)
+    through(made, HEAD + b',"payload":' + payload + b"}")
+    record = Record(HEAD + b',"second":1,"payload":' + payload + b"}", 101)
+    made.router.route_found(open_record(record))
+    made.run_for(5)
+    assert made.router.holding
+    assert len(made.bus.calls) == 1
+    assert record.unsettled
+    made.drain(limit_s=60)
+    keys = [orjson.loads(entry.detail)["payloadRef"]["key"] for entry in made.books.delivered]
+    assert objects == dict.fromkeys(keys, payload)
+    assert len(objects) == 2
+    assert not made.books.dead
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_a_letter_that_is_put_aside_is_sent_only_once_it_is_stored(trouble: str) -> None:
+    """Its message names the object, so the object has to be there first; only the message settles the event."""
+    made = pipeline()
+    objects = with_bucket(made, [TROUBLES[trouble]] * 20)
+    found = event(1)._replace(raw=random.Random(1).randbytes(2_000_000))
+    made.router.dead_letters.submit([DeadLetter(found, Reason.SCHEMA_MISMATCH, "X", "why")])
+    made.run_for(5)
+    assert not made.queue.bodies
+    assert found.record.unsettled
+    made.drain(limit_s=60)
+    (body,) = made.queue.bodies
+    assert body["record"] == {"encoding": "s3", "data": "s3://bucket/dead-letters/1001-0-0"}
+    assert objects == {"dead-letters/1001-0-0": found.raw}
+    assert not found.record.unsettled
