@@ -1,9 +1,16 @@
 """The dead-letter queue's side of the engine: an event is settled only by a proven message."""
 
+import base64
+import gzip
+import random
+
+import orjson
+import pytest
+
 from stream_router.errors import Reason
 from stream_router.outcomes import Answer
 from stream_router.records import DeadLetter
-from tests.fakes import NO_ANSWER, Rig, event, ok, refused, rig
+from tests.fakes import NO_ANSWER, Rig, entry, event, ok, refused, rig
 
 
 def letters(count: int, raw: bytes | None = None) -> list[DeadLetter]:
@@ -121,8 +128,6 @@ def test_a_gone_or_forbidden_queue_holds_too() -> None:
 
 def test_parts_settle_only_together() -> None:
     """An event whose letter goes over several messages is settled by the last of them."""
-    import random
-
     pipeline = rig()
     raw = random.Random(1).randbytes(2_000_000)
     made = letters(1, raw=raw)
@@ -136,10 +141,77 @@ def test_retries_of_the_bus_never_hold_back_dead_letters() -> None:
     """While the bus is down the letters of the same records are stored."""
     pipeline = rig()
     pipeline.bus.judge = lambda _: refused("ThrottlingException")
-    from tests.fakes import entry
-
     pipeline.router.publisher.submit([entry(n) for n in range(30)])
     made = letters(3)
     bury(pipeline, made)
     pipeline.run_for(10)
     assert pipeline.books.dead == made
+
+
+def partly(pipeline: Rig, stored: list[dict[str, object]], failed: list[dict[str, object]], **how: object) -> Answer:
+    """Some messages are stored, of others SQS says `how` they failed."""
+    taken = orjson.loads(pipeline.queue.store(stored).body)
+    return ok({**taken, "Failed": [{"Id": message["Id"], **how} for message in failed]})
+
+
+BLAMED = {"Code": "InvalidMessageContents", "SenderFault": True}
+
+
+def test_the_parts_of_a_blamed_letter_settle_only_together() -> None:
+    """Its minimal form goes over several messages of 200 KiB; until the last of them is stored nothing is settled."""
+    pipeline = rig()
+    unsettled: list[int] = []
+
+    def judge(messages: list[dict[str, object]]) -> Answer | None:
+        if any("MessageAttributes" in message for message in messages):
+            return partly(pipeline, [], messages, **BLAMED)
+        unsettled.append(one.event.record.unsettled)
+        return partly(pipeline, messages[:1], messages[1:], Code="InternalError")
+
+    pipeline.queue.judge = judge
+    (one,) = made = letters(1, raw=random.Random(1).randbytes(500_000))
+    bury(pipeline, made)
+    pipeline.drain(limit_s=60)
+    bodies = sorted(pipeline.queue.bodies, key=lambda body: str(body["part"]))
+    assert [body["part"] for body in bodies] == [{"n": n, "of": 4} for n in range(1, 5)]
+    assert unsettled == [1] * 4
+    assert pipeline.books.dead == made
+    assert not one.event.record.unsettled
+    data = base64.b64decode("".join(body["record"]["data"] for body in bodies))  # type: ignore[index]
+    assert gzip.decompress(data) == one.event.raw
+
+
+@pytest.mark.parametrize("refusal", ["ValidationException", "BatchRequestTooLong", "InvalidMessageContents"])
+def test_a_minimal_letter_that_is_refused_for_its_content_is_held(
+    refusal: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """There is no smaller form, so it waits, alone or blamed by name, while other letters go through; then it goes."""
+    pipeline = rig()
+    (bad,) = letters(1)
+    tries: list[bool] = []
+    healed = False
+
+    def judge(messages: list[dict[str, object]]) -> Answer | None:
+        poison = [message for message in messages if bad.event.event_id in str(message["MessageBody"])]
+        if healed or not poison:
+            return None
+        minimal = "MessageAttributes" not in poison[0]
+        tries.append(minimal)
+        if minimal and not refusal.startswith("Invalid"):
+            return refused(refusal)
+        return partly(pipeline, [message for message in messages if message not in poison], poison, **BLAMED)
+
+    pipeline.queue.judge = judge
+    bury(pipeline, [bad])
+    for number in range(1, 600):
+        bury(pipeline, [DeadLetter(event(number), Reason.UNROUTABLE, "X", "why")])
+        pipeline.run_for(1)
+    assert len(pipeline.books.dead) >= 598
+    assert bad.event.record.unsettled
+    assert tries.count(False) == caplog.text.count("sending its minimal form") == 1
+    assert 60 < tries.count(True) < 5 * 600
+    healed = True
+    pipeline.drain(limit_s=60)
+    assert len(pipeline.books.dead) == 600
+    assert bad in pipeline.books.dead
+    assert not bad.event.record.unsettled
