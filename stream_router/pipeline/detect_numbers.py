@@ -209,8 +209,11 @@ _IBAN_LENGTHS = dict(
         "YE:30",
     ]
 )
-_IBAN_START = re.compile(r"(?<![^\W_])[A-Za-z]{2}[ \u00a0-]?[0-9]{2}(?=[ \u00a0-]?[A-Za-z0-9])")
-_BETWEEN = frozenset(" \u00a0-")
+_IBAN_START = re.compile(
+    r"[A-Za-z]{2}(?=[ \u00a0-]?[0-9]{2}[\s.-]{0,3}[A-Za-z0-9])(?:(?<![^\W_]..)|(?<=[Ii][Bb][Aa][Nn]..))"
+)
+_BETWEEN = frozenset(" \u00a0\t\n\r.-")
+_BETWEEN_MAX = 3
 
 
 def ibans(text: str) -> list[Span]:
@@ -235,7 +238,7 @@ def _iban_end(text: str, start: int) -> int | None:
         char = text[at]
         if char.isascii() and char.isalnum():
             kept += char.upper()
-        elif char not in _BETWEEN or text[at - 1] in _BETWEEN:
+        elif char not in _BETWEEN or _BETWEEN.issuperset(text[max(start, at - _BETWEEN_MAX) : at]):
             return None
         at += 1
     if len(kept) < length or (at < len(text) and text[at].isalnum()):
