@@ -23,7 +23,7 @@ LONG = b'"' + b"y" * 300_000 + b'"'
 
 
 def with_bucket(made: Rig, troubles: Iterable[Answer | None] = ()) -> dict[str, bytes]:
-    """Give the rig a bucket, which answers with `troubles` first (None stores); what is stored is in what it returns."""
+    """Give the rig a bucket, which answers with `troubles` first (None stores); what it stores is returned."""
     objects: dict[str, bytes] = {}
     first = iter(troubles)
 
