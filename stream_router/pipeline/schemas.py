@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
 from pydantic import InstanceOf, StringConstraints, TypeAdapter, with_config
 from typing_extensions import TypedDict  # the one that pydantic takes on Python 3.11
@@ -29,7 +29,7 @@ class Fields(TypedDict):
     """The contract's default shape, and what every other shape is mapped to."""
 
     interactionId: Id
-    conversationId: Id | None
+    conversationId: NotRequired[Id | None]
     eventType: EventType
     timestamp: Any  # read, and so checked, by `timestamps.to_utc`
     payload: InstanceOf[dict[str, Any]]  # not `dict`, which would be copied

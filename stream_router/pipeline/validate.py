@@ -46,7 +46,7 @@ class Validator:
             raise mismatch("BadTimestamp", f"{shape.name}: timestamp {_why(error)}") from None
         interaction_id, conversation_id, event_type = (
             fields["interactionId"],
-            fields["conversationId"],
+            fields.get("conversationId"),
             fields["eventType"],
         )
         return (
