@@ -1,0 +1,49 @@
+"""The child as a process where a setting drops events, and where its bus goes before its shard ends."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stream_router.local.sink.process import SinkProcess
+from stream_router.metrics.child import read_snapshots
+from tests.daemon import Child, envelope
+
+
+@pytest.fixture
+def sink(tmp_path: Path) -> Iterator[SinkProcess]:
+    with SinkProcess(tmp_path / "ledger", None, 1, "--payloads") as running:
+        yield running
+
+
+def test_a_dropped_event_is_checkpointed_and_counted(sink: SinkProcess, tmp_path: Path) -> None:
+    """With STREAM_ROUTER_UNROUTABLE=drop an unknown type goes nowhere, holds nothing up and is one of `dropped`."""
+    with Child(sink.url, tmp_path, STREAM_ROUTER_UNROUTABLE="drop") as child:
+        child.initialize()
+        mixed = b"\n".join((envelope(1), envelope(2, eventType="unheard.of"), envelope(3)))
+        records = child.process_batch([mixed, envelope(4, eventType="unheard.of")])
+        child.say("shutdownRequested")
+        assert child.checkpoints[-1] == (records[-1]["sequenceNumber"], 0)
+        assert child.hang_up() == 0
+    assert sorted(line["eventId"] for line in sink.lines("PutEvents")) == [f"{1:032x}", f"{3:032x}"]
+    assert sink.lines("SendMessageBatch") == []
+    (snapshot,) = read_snapshots(tmp_path)
+    counters = snapshot["counters"]
+    assert (counters["delivered"], counters["dropped"], counters.get("failed", 0)) == (2, 2, 0)
+
+
+def test_a_shards_end_while_the_bus_is_gone_is_not_checkpointed(sink: SinkProcess, tmp_path: Path) -> None:
+    """The bare checkpoint would give up whatever the lost bus swallowed: the child leaves with 75 instead."""
+    proof = tmp_path / "bus-proof"
+    proof.write_text(repr(time.monotonic()))
+    with Child(sink.url, tmp_path, STREAM_ROUTER_EVENT_BUS="lost-bus") as child:
+        child.initialize()
+        child.process_batch([envelope(1)])
+        sink.plan({"missing": ["lost-bus"]})
+        with pytest.raises(EOFError, match="75"):
+            child.say("shardEnded", 15)
+        assert child.process.wait(5) == os.EX_TEMPFAIL
+        assert child.checkpoints == []
+    assert (tmp_path / "stderr").read_text().count("the shard's end is not proven") == 1
