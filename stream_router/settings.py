@@ -94,7 +94,9 @@ class Consumer(Common):
     ordering: Literal["none", "conversation"] = Field("none", description="none or conversation")
     masking: str = Field("off", min_length=1, description="off, default, or the path of a policy file")
     masking_key: Secret | None = Field(None, description="the secret key of the policy's hmac action")
-    offload_bucket: str | None = Field(None, description="an S3 bucket's name")
+    offload_bucket: str | None = Field(
+        None, pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="an S3 bucket's name"
+    )
     admin_listen: HostPort = Field("127.0.0.1:9464", description="HOST:PORT")
     audit_dir: Path | None = Field(None, description="a writable folder")
     audit_key: Secret | None = Field(None, description="the key of the audit chain's HMAC")

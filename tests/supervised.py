@@ -12,13 +12,13 @@ from typing import Any
 CHILD = f'/bin/sh -c exec\t"${{STREAM_ROUTER_CHILD}}"\t{Path(__file__).resolve()}\tchild'
 
 
-def consume() -> int:
-    """The real `consume`, whose children are `child` of this file."""
-    from stream_router import settings
-    from stream_router.consumer import daemon, properties
+def consume() -> None:
+    """The real `stream-router consume`, whose children are `child` of this file."""
+    from stream_router import cli
+    from stream_router.consumer import properties
 
     properties.CHILD_COMMAND = CHILD
-    return daemon.run(settings.load(settings.Consumer))
+    cli.main()
 
 
 def child() -> None:
@@ -85,7 +85,7 @@ def supervise(state_dir: Path, jvm: Path) -> int:
 if __name__ == "__main__":
     match sys.argv[1:]:
         case ["consume"]:
-            sys.exit(consume())
+            consume()
         case ["child"]:
             child()
         case ["supervise", state_dir, jvm]:

@@ -21,8 +21,9 @@ from stream_router.aws import endpoints
 from stream_router.consumer import java, launch, processes, properties
 from stream_router.consumer.bus_proof import BusProver, Proof, describer
 from stream_router.consumer.state import BUS_GONE, ENDING, FATAL, StateDir
+from stream_router.metrics import audit
 from stream_router.pipeline.transform import Transform
-from stream_router.settings import EX_CONFIG, Consumer, SettingsError
+from stream_router.settings import Consumer, SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -56,22 +57,20 @@ Happening = signal.Signals | Exited | Proof
 
 
 def run(settings: Consumer) -> int:
-    """Run until SIGTERM or SIGINT, then drain. 0, or 78 with one line on stderr where the settings cannot work.
+    """Run until SIGTERM or SIGINT, then drain, and return 0. Raises SettingsError where the settings cannot work.
 
     A second signal ends it at once. Whatever happens to this process, the JVM and its children do not outlive it.
     """
     logs.start(settings.log_level)
-    try:
-        with StateDir(settings.state_dir) as state:
-            return _run(settings, state)
-    except SettingsError as error:
-        sys.stderr.write(f"{error}\n")
-        return EX_CONFIG
+    with StateDir(settings.state_dir) as state:
+        return _run(settings, state)
 
 
 def _run(settings: Consumer, state: StateDir) -> int:
     # Made only to be refused: what is wrong here every child would refuse, but after the JVM has started.
     Transform(settings, time.time)
+    if settings.audit_dir:
+        audit.prepare(settings.audit_dir)
     session = endpoints.session(settings.aws_region)
     found = properties.endpoints(session)
     for service in ("sqs", "cloudwatch"):
@@ -91,7 +90,8 @@ def _run(settings: Consumer, state: StateDir) -> int:
         happenings=happenings,
         grace_s=int(rendered.properties.get("shutdownGraceMillis", 5000)) / 1000,
     )
-    log.info("starting the KCL daemon", extra={"properties": str(rendered.source), "state": str(state.path)})
+    told = {"properties": str(rendered.source), "state": str(state.path), "bus": settings.event_bus}
+    log.info("the consumer starts", extra={**told, "entriesPerCall": settings.entries_per_call})
     return supervisor.run()
 
 
@@ -119,7 +119,7 @@ class Supervisor:
         self._backoff_s = FIRST_BACKOFF_S
 
     def run(self) -> int:
-        """The exit status: 0 after a signal, 78 where a child or the bus says that the settings cannot work."""
+        """0 after a signal. Raises SettingsError where a child or the bus says that the settings cannot work."""
         processes.adopt_orphans()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda received, _: self._happenings.put(signal.Signals(received)))

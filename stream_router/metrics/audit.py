@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import logging
 import os
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
+
+from stream_router.settings import SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +39,16 @@ class Result(NamedTuple):
 
     lines: int
     problem: str
+
+
+def prepare(folder: Path) -> None:
+    """Make the folder of the audit files if need be. Raises SettingsError where nobody could write into it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        why = error.strerror
+        raise SettingsError(f"STREAM_ROUTER_AUDIT_DIR: cannot be written ({why}); name a writable folder") from None
 
 
 def digest(data: bytes, key: bytes | None) -> str:

@@ -48,6 +48,8 @@ def consume(folder: Path, **changes: str) -> subprocess.CompletedProcess[str]:
         ("STREAM_ROUTER_MASKING", "/nonexistent/policy.toml"),
         ("STREAM_ROUTER_CONFIG", "/nonexistent/config.toml"),
         ("STREAM_ROUTER_JVM_OPTIONS", '"'),
+        ("STREAM_ROUTER_AUDIT_DIR", "/proc/none"),
+        ("STREAM_ROUTER_OFFLOAD_BUCKET", "/"),
         ("AWS_ENDPOINT_URL", "foo"),
         ("AWS_ENDPOINT_URL_KINESIS", "http://[::1"),
         ("AWS_ENDPOINT_URL_EVENTBRIDGE", "foo"),
@@ -67,4 +69,5 @@ def test_a_bad_environment_is_one_line_and_78(tmp_path: Path, variable: str, val
     ended = consume(tmp_path, **{variable: value})
     assert ended.returncode == 78, ended.stderr
     assert ended.stderr.count("\n") == 1
+    assert ended.stderr.startswith("stream-router: ")
     assert variable in ended.stderr.removeprefix("stream-router: ").partition(": ")[0].split(" or ")

@@ -202,6 +202,6 @@ def test_a_bus_that_does_not_exist_is_said_before_the_daemon_starts(world: World
         check=False,
     )
     assert done.returncode == 78
-    assert done.stderr.splitlines()[-1].startswith("STREAM_ROUTER_EVENT_BUS: no such event bus; run")
+    assert done.stderr.splitlines()[-1].startswith("stream-router: STREAM_ROUTER_EVENT_BUS: no such event bus; run")
     assert "Traceback" not in done.stderr
     assert "software.amazon" not in done.stderr
