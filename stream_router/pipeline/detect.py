@@ -10,12 +10,17 @@ from collections.abc import Callable, Sequence
 
 from stream_router.pipeline.detect_numbers import cards, ibans
 from stream_router.pipeline.detect_phone import phones
-from stream_router.pipeline.spans import Span, without_overlaps
+from stream_router.pipeline.spans import Span, widened, without_overlaps
 
 Detector = Callable[[str], list[Span]]
 
 _ROUNDS_MAX = 8
 """A replaced find can uncover another (its neighbour was too close); more rounds than this were never seen."""
+
+_ROUNDS_EXACT = 4
+"""From then on a find takes with it the row of numbers in which it lies: one that hides the next would have no end."""
+
+_ROW = re.compile(r"\d(?:[\s.,:;/|+()_-]*\d)*")
 
 _LOCAL_CHARS = 64
 _LOCAL = re.compile(r"\w[\w.+%'&/=~!#$*^-]{0,63}$")
@@ -130,12 +135,14 @@ def finder(names: Sequence[str]) -> Callable[[str, list[str]], str]:
     ]
 
     def find(text: str, hits: list[str]) -> str:
-        for _ in range(_ROUNDS_MAX):
+        for number in range(_ROUNDS_MAX):
             before = text
             for name, placeholder, detector in chosen:
                 spans = detector(text)
                 if spans:
                     hits += [name] * len(spans)
+                    if number >= _ROUNDS_EXACT:
+                        spans = widened(spans, [row.span() for row in _ROW.finditer(text)])
                     text = replaced(text, spans, placeholder)
             if text is before:
                 return text

@@ -59,17 +59,20 @@ _ISSUERS = (
 
 def cards(text: str) -> list[Span]:
     """Payment cards, in one run of digits or in groups; also where other numbers follow (an expiry date, a code)."""
-    return [span for run in _RUN.finditer(text) for span in _cards_of_run(text, run)]
+    spans: list[Span] = []
+    for run in _RUN.finditer(text):
+        spans += _cards_of_run(text, run, spans[-1][1] if spans else 0)
+    return spans
 
 
-def _cards_of_run(text: str, run: re.Match[str]) -> Iterator[Span]:
-    """In a run of groups of digits, the first groups that make a card, then on behind it.
+def _cards_of_run(text: str, run: re.Match[str], end: int) -> Iterator[Span]:
+    """In a run of groups of digits, the first groups that make a card, then on behind it. `end`: of the card before.
 
     Glued to a word (`Visa4111…`) the first group may begin a card; else (`a4111…`, `+4111…`) it is
     the rest of something. A country's letters and two check digits begin an IBAN, mistyped or not.
     """
     groups = [found.span() for found in _GROUP.finditer(text, *run.span())]
-    before = text[max(0, run.start() - _WORD_CHARS) : run.start()]
+    before = text[max(end, run.start() - _WORD_CHARS) : run.start()]
     if groups[0][1] - groups[0][0] == _CHECK_DIGITS and _COUNTRY_BEFORE.search(before):
         return
     begins = not before or not (before[-1].isalnum() or before[-1] == "+") or _WORD_BEFORE.search(before) is not None

@@ -1,5 +1,8 @@
 """Where something was found in a text: (start, end), as slices count."""
 
+from bisect import bisect_left
+from collections.abc import Sequence
+
 Span = tuple[int, int]
 
 
@@ -10,3 +13,19 @@ def without_overlaps(spans: list[Span]) -> list[Span]:
         if not kept or start >= kept[-1][1]:
             kept.append((start, end))
     return kept
+
+
+def widened(spans: Sequence[Span], rows: Sequence[Span]) -> list[Span]:
+    """The spans, each together with the rows that it overlaps; both come in order and without overlap."""
+    taken = []
+    for row in rows:
+        before_its_end = bisect_left(spans, (row[1], 0))
+        if before_its_end and spans[before_its_end - 1][1] > row[0]:
+            taken.append(row)
+    wide: list[Span] = []
+    for start, end in sorted([*spans, *taken]):
+        if wide and start < wide[-1][1]:
+            wide[-1] = (wide[-1][0], max(end, wide[-1][1]))
+        else:
+            wide.append((start, end))
+    return wide
