@@ -40,7 +40,7 @@ class Digital(TypedDict):
     """A digital event, as NICE's own mobile SDK declares it."""
 
     eventId: Id
-    eventObject: str
+    eventObject: NotRequired[str | None]  # nothing is read from it
     eventType: str
     createdAt: Any
     data: InstanceOf[dict[str, Any]]

@@ -69,3 +69,10 @@ def test_running_out_of_memory_is_not_the_events_fault() -> None:
 
     with pytest.raises(MemoryError):
         Transform(consumer(), exhausted)(event(BODY))
+
+
+@pytest.mark.parametrize("further", [{}, {"eventObject": None}, {"eventObject": "Case"}])
+def test_a_digital_event_needs_only_what_it_is_known_by(further: dict[str, object]) -> None:
+    """What nothing is read from may be missing."""
+    body = {"eventId": "e-1", "eventType": "CaseCreated", "createdAt": "2026-11-24T09:30:00Z", "data": {}, **further}
+    assert type(transform(body)) is Entry
