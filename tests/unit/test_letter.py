@@ -64,6 +64,19 @@ def test_a_letter_says_what_the_contract_says() -> None:
     }
 
 
+@pytest.mark.parametrize("millisecond", [0, 1, 7, 57, 123, 290, 580, 999])
+def test_an_entry_s_time_keeps_its_milliseconds(millisecond: int) -> None:
+    """The moment of the event is written as it was sent to the bus, though no float holds it exactly."""
+    entry = Entry(letter(b"").event, "t", b"{}", 1_764_000_000 + millisecond / 1000, 50, "")
+    (message,) = WRITER.write(letter(b"x", entry))
+    assert json.loads(message.body)["entry"] == {
+        "Source": "nice.cxone.webhook",
+        "DetailType": "t",
+        "Time": f"2025-11-24T16:00:00.{millisecond:03}Z",
+        "Detail": "{}",
+    }
+
+
 def test_unknown_attributes_are_left_out() -> None:
     """SQS refuses an empty attribute, so what is not known is not there."""
     (message,) = WRITER.write(letter(b"x"))
