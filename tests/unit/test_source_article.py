@@ -223,7 +223,7 @@ def test_a_rule_that_matches_none_of_our_events_cannot_be_written(consumer: sett
     pattern = rules.pattern(types)
     for made in proof.sample_entries(types, 0):
         detail = orjson.loads(made.detail)
-        assert pattern["source"] == [rules.SOURCE]
+        assert pattern["source"] == ["nice.cxone.webhook"]
         assert made.detail_type in pattern["detail-type"]
         assert all(detail[key].startswith(test[0]["prefix"]) for key, test in pattern["detail"].items())
 
