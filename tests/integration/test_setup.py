@@ -115,8 +115,9 @@ def test_the_local_command_serves_until_it_is_told(tmp_path: Path) -> None:
     with local:
         try:
             assert local.stdout
-            lines = [local.stdout.readline() for _ in range(5)]
+            lines = [local.stdout.readline() for _ in range(6)]
             (url,) = [line.partition("=")[2].strip() for line in lines if "AWS_ENDPOINT_URL" in line]
+            assert f"export AWS_DEFAULT_REGION={REGION}\n" in lines, "boto3 itself reads this one alone"
             session = boto3.Session("test", "test", region_name=REGION)
             assert Clients(REGION, url, session).sqs.list_queues()
         finally:
