@@ -5,8 +5,6 @@ what fails by itself has a budget; a call refused for its content is halved unti
 in exactly one place: ready, in flight, waiting for its retry, or suspected.
 """
 
-import heapq
-import itertools
 import logging
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -17,6 +15,7 @@ from stream_router.outcomes import ACCEPTED, Answer, Outcome, Refusal
 from stream_router.pipeline.destination import Destination, GivenUp, Policy, why_given_up
 from stream_router.pipeline.evidence import FEW, Evidence
 from stream_router.pipeline.gate import Gate
+from stream_router.pipeline.places import Flight, Later
 from stream_router.pipeline.suspects import Suspects
 from stream_router.pipeline.tries import SPREAD_S, Tries
 
@@ -40,22 +39,19 @@ class Dispatcher(Generic[T]):
         self._random = random
         self.gate = Gate(policy.max_in_flight, random)
         self._ready: deque[T] = deque()
-        self._later: list[tuple[float, int, T]] = []
-        self._order = itertools.count()
+        self._later: Later[T] = Later()
+        self._flight = Flight()
         self._suspects: Suspects[T] = Suspects(to.key)
         self._suspects_turn = True
         self._evidence = Evidence()
         self._tries: dict[Hashable, Tries] = {}
-        self._calls = 0
-        self._items_in_flight = 0
-        self._bytes_in_flight = 0
         self._reminded_at = -REMIND_EVERY_S
         self._failing = ""
 
     @property
     def backlog(self) -> int:
         """Items not yet accepted or given up."""
-        return len(self._ready) + len(self._later) + len(self._suspects) + self._items_in_flight
+        return len(self._ready) + len(self._later) + len(self._suspects) + self._flight.items
 
     def submit(self, items: Iterable[T]) -> None:
         """Take charge of `items`; full calls start at once where the gate allows."""
@@ -69,10 +65,7 @@ class Dispatcher(Generic[T]):
     def advance(self, *, flush: bool) -> None:
         """Start what may be started now; with `flush` also calls that are not full."""
         now = self._clock()
-        due = []
-        while self._later and self._later[0][0] <= now:
-            due.append(heapq.heappop(self._later)[2])
-        self._ready.extendleft(reversed(due))
+        self._ready.extendleft(reversed([*self._later.due(now)]))
         # A probe need not be full: on a quiet stream nothing else would ever tell that the destination is back.
         while self._may_start(now) and (items := self._next_call(flush=flush or self.gate.holding)):
             self._start(items)
@@ -86,12 +79,12 @@ class Dispatcher(Generic[T]):
         if self._ready or self._suspects:
             wait = min(wait, self.gate.wait_s(now) or longest)
         if self._later:
-            wait = min(wait, max(self._later[0][0] - now, self.gate.wait_s(now), 0.0))
+            wait = min(wait, max(self._later.wait_s(now), self.gate.wait_s(now)))
         return wait
 
     def _may_start(self, now: float) -> bool:
-        roomy = self._bytes_in_flight < self._policy.max_in_flight_bytes
-        return roomy and self.gate.may_start(self._calls, now)
+        roomy = self._flight.bytes < self._policy.max_in_flight_bytes
+        return roomy and self.gate.may_start(self._flight.calls, now)
 
     def _next_call(self, *, flush: bool) -> list[T]:
         # While nothing is accepted, one success tells who is to blame: a suspect alone has the best chance of it, and
@@ -110,25 +103,22 @@ class Dispatcher(Generic[T]):
 
     def _start(self, items: list[T]) -> None:
         size = self._to.size_bytes(items)
-        self._calls += 1
-        self._items_in_flight += len(items)
-        self._bytes_in_flight += size
-        self._to.send(items, lambda answer: self._answered(items, size, answer))
+        self._flight.starts(len(items), size)
+        sent_at = self._clock()
+        self._to.send(items, lambda answer: self._answered(items, size, sent_at, answer))
 
-    def _answered(self, items: list[T], size: int, answer: Answer) -> None:
-        self._calls -= 1
-        self._items_in_flight -= len(items)
-        self._bytes_in_flight -= size
+    def _answered(self, items: list[T], size: int, sent_at: float, answer: Answer) -> None:
+        self._flight.ends(len(items), size)
         result, now = self._to.read(answer, items), self._clock()
         if isinstance(result, Refusal):
             self._call_refused(items, result, now)
         elif result.count(ACCEPTED) == len(result):
-            self._accept(items, now)
+            self._accept(items, sent_at, now)
         else:
-            self._partly(items, result, now)
+            self._partly(items, result, sent_at, now)
 
-    def _accept(self, items: Sequence[T], now: float) -> None:
-        self._evidence.accepted(now)
+    def _accept(self, items: Sequence[T], sent_at: float, now: float) -> None:
+        self._evidence.accepted(sent_at, now)
         if self.gate.holding:
             log.info("%s is back", self._to.name, extra={"held_s": round(now - self.gate.held_since, 1)})
         self.gate.succeeded()
@@ -138,15 +128,16 @@ class Dispatcher(Generic[T]):
                 self._tries.pop(self._to.key(item), None)
         self._to.accepted(items)
 
-    def _partly(self, items: Sequence[T], outcomes: Sequence[Outcome], now: float) -> None:
+    def _partly(self, items: Sequence[T], outcomes: Sequence[Outcome], sent_at: float, now: float) -> None:
         """Some failed: each by what its own code says."""
         pairs = list(zip(items, outcomes, strict=True))
         if through := [item for item, outcome in pairs if outcome.disposition is None]:
-            self._accept(through, now)
+            self._accept(through, sent_at, now)
         failed = [(item, outcome) for item, outcome in pairs if outcome.disposition is not None]
         systemic = [outcome for _, outcome in failed if outcome.disposition is Disposition.HOLD]
         if not through and not any(outcome.disposition is Disposition.DEAD_LETTER for _, outcome in failed):
             self._failing = failed[0][1].code
+            self._doubt(items, now)
             self.gate.failed(now)
         elif systemic:
             self.gate.throttled()
@@ -163,16 +154,26 @@ class Dispatcher(Generic[T]):
             self._again(item, tries.next_systemic_at(now, self._random))
         else:
             tries.failed_itself(now)
-            # A code that nobody knows may be about the data, and where nothing else is left nothing can prove it.
-            presuming = outcome.code not in CODES and self.backlog == len(self._later) < FEW
-            exhausted = tries.exhausted(now, self._policy.max_retries)
-            if exhausted and self._evidence.blames(tries.first_own_at, presuming=presuming):
+            if tries.exhausted(now, self._policy.max_retries) and self._is_in_trouble(tries, outcome.code):
                 self._give_up(item, Reason.RETRIES_EXHAUSTED, outcome.code)
             else:
                 self._again(item, tries.next_own_at(now, self._policy.max_retries, self._random))
 
+    def _is_in_trouble(self, tries: Tries, code: str) -> bool:
+        """Whether an item that failed again and again is to blame, and not the destination."""
+        if self._evidence.proves(tries.first_own_at, tries.own_before_at, more=bool(self._ready)):
+            return True
+        # A code that nobody knows may be about the data, and where nothing else is left nothing can prove it.
+        presuming = code not in CODES and self.backlog == len(self._later) < FEW
+        return presuming and self._evidence.presumes(tries.first_own_at)
+
+    def _doubt(self, items: Sequence[T], now: float) -> None:
+        if any(self._to.key(item) not in self._tries for item in items):
+            self._evidence.doubt(now)
+
     def _call_refused(self, items: list[T], refusal: Refusal, now: float) -> None:
         self._failing = refusal.code
+        self._doubt(items, now)
         for item in items:
             self._tried(item).failed_with_all()
         if refusal.disposition is Disposition.BISECT:
@@ -196,18 +197,23 @@ class Dispatcher(Generic[T]):
         elif alone and self._is_culprit(items[0], now):
             self._give_up(items[0], Reason.REFUSED, refusal.code)
         else:
-            if not self._evidence.proves(self._suspects.since(items[0], now)):
+            if not self._is_data(items[0], now):
                 self.gate.failed(now)
             self._suspects.split(items, now)
 
     def _is_culprit(self, item: T, now: float) -> bool:
         """Whether an item that was refused alone is to blame, and not the destination.
 
-        It is where another was accepted since it was suspected. Where only a few suspects are left, nothing else can be
-        accepted any more: then what was accepted in the minute before has to do.
+        It is where another was accepted since it was suspected. Where only a few suspects are left, nothing else can
+        be accepted any more: then what was accepted in the minute before has to do.
         """
+        if self._is_data(item, now):
+            return True
         only_suspects_left = self.backlog == len(self._suspects) < FEW
-        return self._evidence.blames(self._suspects.since(item, now), presuming=only_suspects_left)
+        return only_suspects_left and self._evidence.presumes(self._suspects.refused_at(item, now)[0])
+
+    def _is_data(self, item: T, now: float) -> bool:
+        return self._evidence.proves(*self._suspects.refused_at(item, now), more=bool(self._ready))
 
     def _hold(self, now: float) -> None:
         """While the breaker is open: one line a minute, and, where a setting says so, give up after the budget."""
@@ -224,9 +230,8 @@ class Dispatcher(Generic[T]):
 
     def _give_up_waiting(self) -> None:
         """All that waits, but, where no probe is under way, what the next one will carry."""
-        probe = [] if self._calls else self._to.take(self._ready)
-        while waiting := [*self._suspects.drain(), *(item for _, _, item in sorted(self._later)), *self._ready]:
-            self._later.clear()
+        probe = [] if self._flight.calls else self._to.take(self._ready)
+        while waiting := [*self._suspects.drain(), *self._later.drain(), *self._ready]:
             self._ready.clear()
             for item in waiting:
                 self._give_up(item, Reason.OUTAGE, self._failing)
@@ -237,7 +242,7 @@ class Dispatcher(Generic[T]):
 
     def _again(self, item: T, at: float) -> None:
         self._to.retried(1)
-        heapq.heappush(self._later, (at, next(self._order), item))
+        self._later.put(at, item)
 
     def _give_up(self, item: T, reason: Reason, code: str) -> None:
         tries = self._tries.pop(self._to.key(item), None)

@@ -6,34 +6,43 @@ LATELY_S = 60.0
 """How long a success lets the destination be presumed well (CONTRACT, "What an error means")."""
 
 FEW = 10
-"""So many items, a classic call's worth, may be blamed though nothing was accepted since they failed: more of them look
-like a destination that refuses everything."""
+"""So many items, a classic call's worth, may be blamed on a presumption: more of them look like a destination that
+refuses everything."""
 
 
 class Evidence:
-    """Remembers successes. Times are monotonic seconds."""
+    """Remembers successes, and when something failed that never failed before. Times are monotonic seconds."""
 
     def __init__(self) -> None:
-        self._last_accepted_at = -math.inf
+        self._accepted_at = self._sent_at = self._doubted_at = -math.inf
         self._presumed = 0
 
-    def accepted(self, now: float) -> None:
-        """Something was accepted."""
-        self._last_accepted_at = now
+    def accepted(self, sent_at: float, now: float) -> None:
+        """Something was accepted that was sent then."""
+        self._accepted_at = now
+        self._sent_at = max(self._sent_at, sent_at)
         self._presumed = 0
 
-    def proves(self, since: float) -> bool:
-        """Whether something was accepted since then: the destination works, so what fails meanwhile is to blame."""
-        return self._last_accepted_at >= since
+    def doubt(self, now: float) -> None:
+        """What never failed before failed, and nothing beside it was accepted: perhaps the destination has changed."""
+        self._doubted_at = now
 
-    def blames(self, since: float, *, presuming: bool) -> bool:
-        """Whether an item that fails since then is to blame: that is proven, or, where asked for, presumed.
+    def proves(self, first: float, before: float, *, more: bool) -> bool:
+        """Whether an item that failed now, the time before this at `before`, and at `first` first, is to blame.
 
-        It is presumed where something was accepted in the minute before; at most FEW times in a row.
+        It is where others were accepted since. But when a destination begins to refuse everything, what was on the wire
+        is accepted late: so what was sent since counts for sure, and the rest only until something fails that never
+        failed before, once no `more` of that can be sent.
         """
-        if self.proves(since):
+        if self._sent_at >= before:
             return True
-        if not presuming or self._presumed >= FEW or not self.proves(since - LATELY_S):
+        if self._doubted_at > self._accepted_at or (more and self._doubted_at > self._sent_at):
+            return False
+        return self._accepted_at >= first
+
+    def presumes(self, first: float) -> bool:
+        """Blame an item that first failed then for a success in the minute before. At most FEW in a row."""
+        if self._presumed >= FEW or self._accepted_at < first - LATELY_S:
             return False
         self._presumed += 1
         return True

@@ -8,12 +8,12 @@ T = TypeVar("T")
 
 
 class Suspects(Generic[T]):
-    """Groups of items to be sent as calls of their own, and since when (monotonic seconds) each is suspected."""
+    """Groups of items to be sent as calls of their own, and when (monotonic seconds) each was refused."""
 
     def __init__(self, key: Callable[[T], Hashable]) -> None:
         self._key = key
         self._groups: deque[list[T]] = deque()
-        self._since: dict[Hashable, float] = {}
+        self._refused: dict[Hashable, tuple[float, float]] = {}
 
     def __len__(self) -> int:
         return sum(map(len, self._groups))
@@ -28,28 +28,28 @@ class Suspects(Generic[T]):
         return group[:1] if alone else group
 
     def split(self, items: list[T], now: float) -> None:
-        """Suspect `items`, from `now` on where they were not before: as two halves, behind the groups that wait."""
+        """Suspect `items`, refused `now`, as two halves, behind the groups that wait."""
         for item in items:
-            self._since.setdefault(self._key(item), now)
+            self._refused[self._key(item)] = self.refused_at(item, now)[0], now
         middle = len(items) // 2
         self._groups.extend(half for half in (items[:middle], items[middle:]) if half)
 
     def returned(self, items: list[T]) -> bool:
         """Take a group back whose call failed for another reason; False where it is none of ours."""
-        if self._key(items[0]) not in self._since:
+        if self._key(items[0]) not in self._refused:
             return False
         self._groups.appendleft(items)
         return True
 
     def cleared(self, items: Sequence[T]) -> None:
         """These are judged, or went through: forget the suspicion."""
-        if self._since:
+        if self._refused:
             for item in items:
-                self._since.pop(self._key(item), None)
+                self._refused.pop(self._key(item), None)
 
-    def since(self, item: T, now: float) -> float:
-        """When the item was first suspected; `now` where it never was."""
-        return self._since.get(self._key(item), now)
+    def refused_at(self, item: T, now: float) -> tuple[float, float]:
+        """When the item was refused for the first and for the last time; `now` where it never was."""
+        return self._refused.get(self._key(item), (now, now))
 
     def drain(self) -> list[T]:
         """Remove every waiting suspect."""

@@ -12,20 +12,24 @@ SYSTEMIC_LONGEST_DELAY_S = 2.0
 
 
 class Tries:
-    """One entry's failures. `own` counts those that are the entry's trouble, `all` every attempt that failed."""
+    """One entry's failures. `own` counts those that are the entry's trouble, `all` every attempt that failed.
 
-    __slots__ = ("all", "first_own_at", "own")
+    `own_before_at` is when it failed by itself the time before the last (the last itself where that is the first).
+    """
+
+    __slots__ = ("all", "first_own_at", "last_own_at", "own", "own_before_at")
 
     def __init__(self) -> None:
         self.all = 0
         self.own = 0
-        self.first_own_at = 0.0
+        self.first_own_at = self.last_own_at = self.own_before_at = 0.0
 
     def failed_itself(self, now: float) -> None:
         """The entry failed while others may succeed."""
         self.all += 1
         self.own += 1
         self.first_own_at = self.first_own_at or now
+        self.own_before_at, self.last_own_at = self.last_own_at or now, now
 
     def failed_with_all(self) -> None:
         """The entry failed with its whole call: no word about the entry."""

@@ -70,14 +70,20 @@ MUTANTS = {
     ),
     "presumptions have no end": Mutant(
         "pipeline/evidence.py",
-        " or self._presumed >= FEW",
+        "self._presumed >= FEW or ",
         "",
+        ("tests/unit/test_dispatch_stays_alive.py",),
+    ),
+    "what is accepted late proves everything": Mutant(
+        "pipeline/evidence.py",
+        "if self._doubted_at > self._accepted_at or (more and self._doubted_at > self._sent_at):",
+        "if False:",
         ("tests/unit/test_dispatch_stays_alive.py",),
     ),
     "an outage spends an entry's budget": Mutant(
         "pipeline/dispatch.py",
-        "if exhausted and self._evidence.blames(tries.first_own_at, presuming=presuming):",
-        "if exhausted:",
+        " and self._is_in_trouble(tries, outcome.code)",
+        "",
         ("tests/unit/test_dispatch_stays_alive.py",),
     ),
     "an outage buries": Mutant(

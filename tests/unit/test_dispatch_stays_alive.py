@@ -1,5 +1,6 @@
 """The engine in corners where it once stood still for ever, buried what was good, or lost an order."""
 
+import random
 from collections.abc import Sequence
 
 import orjson
@@ -221,6 +222,60 @@ def test_an_internal_failure_of_everything_buries_nothing_however_long(count: in
     pipeline.drain(limit_s=outage_s + 60)
     assert not pipeline.books.dead
     assert len(pipeline.books.delivered) == 20 + count
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_onset_of_a_general_refusal_buries_a_callful_at_most(seed: int) -> None:
+    """Some calls that were on the wire are accepted after others were refused: that proves nothing against those."""
+    dice = random.Random(seed)
+    pipeline = rig(seed=seed, latency_s=lambda: dice.uniform(0.01, 0.2))
+    warm(pipeline)
+    onset = pipeline.world.now + 0.5
+
+    def judge(call: Sequence[Entry]) -> Answer:
+        if pipeline.world.now < onset:
+            return pipeline.bus.accept(call)
+        return refused("ValidationException")
+
+    pipeline.bus.judge = judge
+    pipeline.router.publisher.submit([entry(n) for n in range(3_000)])
+    pipeline.run_for(120)
+    assert len(pipeline.books.dead) <= 10
+    assert len(pipeline.books.delivered) > 20
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_failure_that_grows_buries_a_callful_at_most(seed: int) -> None:
+    """First half of each call's entries fail, then all of them for longer than their budget lasts."""
+    dice = random.Random(seed)
+    pipeline = rig(seed=seed)
+    warm(pipeline)
+    start = pipeline.world.now
+
+    def judge(call: Sequence[Entry]) -> Answer:
+        since = pipeline.world.now - start
+        share = 0.5 if since < 0.2 else 1.0 if since < 300 else 0.0
+        return pipeline.bus.answer(call, ["InternalFailure" if dice.random() < share else "" for _ in call])
+
+    pipeline.bus.judge = judge
+    pipeline.router.publisher.submit([entry(n) for n in range(5_000)])
+    pipeline.drain(limit_s=600)
+    assert len(pipeline.books.dead) <= 10
+    assert len(pipeline.books.delivered) == 20 + 5_000 - len(pipeline.books.dead)
+
+
+@pytest.mark.parametrize("count", [1, 9])
+def test_an_entry_that_failed_beside_others_spends_its_budget_alone_too(count: int) -> None:
+    """On a quiet stream nothing else is sent while it is tried again: that others of its call got through decides."""
+    pipeline = rig()
+    made = [entry(n) for n in range(10)]
+    bad = {id(one) for one in made[:count]}
+    pipeline.bus.judge = lambda call: pipeline.bus.answer(
+        call, ["InternalFailure" if id(one) in bad else "" for one in call]
+    )
+    pipeline.router.publisher.submit(made)
+    pipeline.drain(limit_s=90)
+    assert [letter.reason for letter in pipeline.books.dead] == [Reason.RETRIES_EXHAUSTED] * count
 
 
 def test_an_unknown_code_on_a_quiet_stream_does_not_stop_it() -> None:

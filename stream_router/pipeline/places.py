@@ -1,0 +1,59 @@
+"""Where an engine's items are when they are not ready: on the wire, or waiting for their next try."""
+
+import heapq
+import itertools
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Flight:
+    """Counts what is on the wire."""
+
+    __slots__ = ("bytes", "calls", "items")
+
+    def __init__(self) -> None:
+        self.calls = self.items = self.bytes = 0
+
+    def starts(self, items: int, size_bytes: int) -> None:
+        """One call more."""
+        self.calls += 1
+        self.items += items
+        self.bytes += size_bytes
+
+    def ends(self, items: int, size_bytes: int) -> None:
+        """One call less."""
+        self.calls -= 1
+        self.items -= items
+        self.bytes -= size_bytes
+
+
+class Later(Generic[T]):
+    """Items, each until its time (monotonic seconds); those of one time in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, T]] = []
+        self._order = itertools.count()
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def put(self, at: float, item: T) -> None:
+        """`item` is due `at` that time."""
+        heapq.heappush(self._heap, (at, next(self._order), item))
+
+    def due(self, now: float) -> Iterator[T]:
+        """Remove what is due, the earliest first."""
+        while self._heap and self._heap[0][0] <= now:
+            yield heapq.heappop(self._heap)[2]
+
+    def wait_s(self, now: float) -> float:
+        """Seconds until the first is due. There must be one."""
+        return max(0.0, self._heap[0][0] - now)
+
+    def drain(self) -> list[T]:
+        """Remove all, the earliest first."""
+        items = [item for _, _, item in sorted(self._heap)]
+        self._heap.clear()
+        return items
