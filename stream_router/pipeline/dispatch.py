@@ -189,31 +189,27 @@ class Dispatcher(Generic[T]):
     def _halve(self, items: list[T], refusal: Refusal, now: float) -> None:
         """A call refused for its content: halved; the one that stands alone is the culprit if others succeed."""
         alone = len(items) == 1
+        first, before = self._suspects.refused_at(items[0], now)
+        proven = self._evidence.proves(first, before, more=bool(self._ready))
         if self._to.too_large(items, refusal):
             if alone:
                 self._give_up(items[0], Reason.OVERSIZE, refusal.code)
             else:
                 self._ready.extendleft(reversed(items))
-        elif alone and self._is_culprit(items[0], now):
+        elif alone and (proven or self._is_presumed(first)):
             self._give_up(items[0], Reason.REFUSED, refusal.code)
         else:
-            if not self._is_data(items[0], now):
+            if not proven:
                 self.gate.failed(now)
             self._suspects.split(items, now)
 
-    def _is_culprit(self, item: T, now: float) -> bool:
-        """Whether an item that was refused alone is to blame, and not the destination.
+    def _is_presumed(self, first: float) -> bool:
+        """Whether a suspect is blamed without proof, for what was accepted in the minute before it was first refused.
 
-        It is where another was accepted since it was suspected. Where only a few suspects are left, nothing else can
-        be accepted any more: then what was accepted in the minute before has to do.
+        It is where only a few suspects are left: nothing else can be accepted any more.
         """
-        if self._is_data(item, now):
-            return True
         only_suspects_left = self.backlog == len(self._suspects) < FEW
-        return only_suspects_left and self._evidence.presumes(self._suspects.refused_at(item, now)[0])
-
-    def _is_data(self, item: T, now: float) -> bool:
-        return self._evidence.proves(*self._suspects.refused_at(item, now), more=bool(self._ready))
+        return only_suspects_left and self._evidence.presumes(first)
 
     def _hold(self, now: float) -> None:
         """While the breaker is open: one line a minute, and, where a setting says so, give up after the budget."""

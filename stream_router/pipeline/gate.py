@@ -34,7 +34,7 @@ class Gate:
     def may_start(self, in_flight: int, now: float) -> bool:
         """Whether one more call may start now."""
         allowed = 1 if self.holding else int(self._window)
-        return in_flight < allowed and now >= max(self._not_before, self._asked_to_wait_until)
+        return in_flight < allowed and not self.wait_s(now)
 
     def wait_s(self, now: float) -> float:
         """Seconds until the gate may open by time alone (0.0 where it is not time that closes it)."""

@@ -58,7 +58,7 @@ MUTANTS = {
     "a 5xx is bisected": Mutant("errors.py", "if status < 500 and CODES", "if CODES", matrix("strikes_whole")),
     "the stream is bisected into the queue": Mutant(
         "pipeline/dispatch.py",
-        "elif alone and self._is_culprit(items[0], now):",
+        "elif alone and (proven or self._is_presumed(first)):",
         "elif alone:",
         ("tests/unit/test_dispatch.py",),
     ),
