@@ -50,6 +50,12 @@ def seal(identity: str, id_from: str, received_at_ms: int, body: bytes) -> bytes
     return head.encode() + body + b"}"
 
 
+def sealed_parts(line: bytes) -> tuple[str, bytes]:
+    """The identity and the body, unparsed, of a line that `seal` wrote; both empty where it is none."""
+    head = _SEALED_HEAD.match(line)
+    return (head[1].decode(), line[head.end() : -1]) if head else ("", b"")
+
+
 def split_array(body: bytes) -> list[bytes]:
     """The elements of a JSON array, each as its own bytes, unchanged. `body` is known to be a valid array.
 

@@ -95,10 +95,9 @@ class Intake:
         The body is read by itself, as when it was taken: its envelope nests one level deeper than may be. Where it
         cannot be read the id decides, so that one event does not keep others from the stream.
         """
-        head, _, rest = line.partition(_BODY)
-        identity = head.partition(_ID)[2][:_ID_CHARS].decode(errors="replace")
+        identity, body = envelope.sealed_parts(line)
         try:
-            value = read_json(rest[:-1])
+            value = read_json(body)
         except ValueError:
             value = None
         return self.bucket(value if type(value) is dict else {}, identity)
@@ -145,9 +144,6 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
 
 
-_ID, _BODY = b'"id":"', b'"body":'
-_ID_CHARS = 32
-"""Where an envelope, which is always written in one way, has its event's id, and the sender's body up to its end."""
 _TOO_DEEP = "depth limit exceeded"
 _GRAMMAR = json.JSONDecoder(parse_int=str, parse_float=lambda _: None, parse_constant=_no_constant)
 """What JSON is, without what its numbers are: whole ones stay a conversation's name, others never were one."""

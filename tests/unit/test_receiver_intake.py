@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from stream_router.envelope import open_record
+from stream_router.envelope import open_record, seal
 from stream_router.errors import Reason
 from stream_router.receiver import intake as intake_module
 from stream_router.receiver.intake import Intake, ProblemError
@@ -145,6 +145,9 @@ def test_an_event_as_deep_as_is_taken_finds_its_bucket_again(inside: bytes) -> N
         b'{"v":1,"id":"\xff","body":[]}',
         b'{"v":1,"id":"0","body":{' + b"[" * 9_000,
         b'{"v":1,"id":"0","body":{"a":1e999,"b":' + b"[" * 9_000 + b"]" * 9_000 + b"}}",
+        seal("0" * 32, "delivery", 1, b"{" + b"[" * 9_000),
+        seal("0" * 32, "delivery", 1, b'{"a":1e999,"b":' + b"[" * 9_000 + b"]" * 9_000 + b"}"),
+        seal("0" * 32, "delivery", 1, b"[]"),
     ],
 )
 def test_a_line_that_cannot_be_read_has_a_bucket_too(line: bytes) -> None:
