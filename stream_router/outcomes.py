@@ -103,10 +103,11 @@ def of_send_message_batch(answer: Answer, body_md5s: Sequence[str]) -> list[Outc
 def of_describe_event_bus(answer: Answer) -> float | Refusal:
     """When the bus was made (epoch seconds), 0.0 where the answer does not tell; of a classic or of a v2 bus."""
     parse = orjson.loads if answer.body.startswith(b"{") else cbor2.loads
-    return _settle(answer, lambda body: _epoch_s(body.get("CreationTime")), parse)
+    return _settle(answer, lambda body: epoch_s(body.get("CreationTime")), parse)
 
 
-def _epoch_s(value: object) -> float:
+def epoch_s(value: object) -> float:
+    """A time of an answer, parsed by whatever library, as epoch seconds; 0.0 where it is none."""
     if isinstance(value, datetime):
         return value.timestamp()
     return float(value) if isinstance(value, int | float) else 0.0

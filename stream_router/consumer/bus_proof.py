@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable
 from enum import Enum
-from typing import Any
 
 from botocore.config import Config
 from botocore.exceptions import ClientError, NoCredentialsError
@@ -19,6 +18,7 @@ from stream_router import limits
 from stream_router.aws import credentials, endpoints
 from stream_router.consumer.proof import SeenBus
 from stream_router.consumer.state import BUS_GONE, BUS_PROOF, StateDir
+from stream_router.outcomes import epoch_s
 from stream_router.settings import Consumer
 
 log = logging.getLogger(__name__)
@@ -51,14 +51,9 @@ def describer(settings: Consumer) -> Callable[[], float]:
     bus = settings.event_bus
     if limits.is_v2_bus(bus):
         v2 = endpoints.client(session, "eventbridgev2", config)
-        return lambda: _made_s(v2.describe_event_bus(EventBusArn=bus))
+        return lambda: epoch_s(v2.describe_event_bus(EventBusArn=bus).get("CreationTime"))
     classic = endpoints.client(session, "events", config)
-    return lambda: _made_s(classic.describe_event_bus(Name=bus))
-
-
-def _made_s(described: dict[str, Any]) -> float:
-    made = described.get("CreationTime")
-    return float(made.timestamp()) if made else 0.0
+    return lambda: epoch_s(classic.describe_event_bus(Name=bus).get("CreationTime"))
 
 
 class BusProver:
