@@ -3,6 +3,7 @@
 import logging
 import sys
 import time
+from collections.abc import Callable
 
 import orjson
 
@@ -40,6 +41,23 @@ def _without_text(record: logging.LogRecord) -> list[str]:
         frames.append(f"{code.co_filename.rsplit('/', 2)[-1]}:{trace.tb_lineno} {code.co_name}")
         trace = trace.tb_next
     return frames
+
+
+class Seldom:
+    """Callable: whether a trouble that lasts is to be logged now, which is once a minute. `clock` tells seconds."""
+
+    EVERY_S = 60.0
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._said_at = -self.EVERY_S
+
+    def __call__(self) -> bool:
+        now = self._clock()
+        if now - self._said_at < self.EVERY_S:
+            return False
+        self._said_at = now
+        return True
 
 
 def start(level: str) -> None:

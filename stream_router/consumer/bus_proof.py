@@ -18,6 +18,7 @@ from stream_router import limits
 from stream_router.aws import credentials, endpoints
 from stream_router.consumer.proof import SeenBus
 from stream_router.consumer.state import BUS_GONE, BUS_PROOF, StateDir
+from stream_router.logs import Seldom
 from stream_router.outcomes import epoch_s
 from stream_router.settings import Consumer
 
@@ -25,7 +26,6 @@ log = logging.getLogger(__name__)
 
 EVERY_S = 10.0
 FIRST_RETRY_S = 1.0
-LOG_EVERY_S = 60.0
 
 _GONE = frozenset({"ResourceNotFoundException"})
 _FORBIDDEN = frozenset({"AccessDenied", "AccessDeniedException"})
@@ -82,7 +82,7 @@ class BusProver:
         self._seen = SeenBus()
         self.gone = False
         """Whether the bus, after its first proof, was last found gone, or made again."""
-        self._logged = -LOG_EVERY_S
+        self._to_be_logged = Seldom(clock)
         self.refusal = ""
         self._thread = threading.Thread(target=self._run, name="bus-proof", daemon=True)
 
@@ -133,9 +133,7 @@ class BusProver:
             return
         if code in _GONE:
             self._lost()
-        now = self._clock()
-        if now - self._logged >= LOG_EVERY_S:
-            self._logged = now
+        if self._to_be_logged():
             log.error("the event bus is not proven: %s; events are held until it is", code, extra={"bus": self._bus})
 
     def _lost(self) -> None:

@@ -17,12 +17,12 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
+from stream_router.logs import Seldom
 from stream_router.records import Record
 
 log = logging.getLogger(__name__)
 
 CAREFUL_AFTER = 3
-LOG_EVERY_S = 60.0
 WHOLE_RECORD = -1
 """The line of a marker that was set while a record was opened, before its events were known."""
 
@@ -60,8 +60,7 @@ class CrashGuard:
         self, folder: Path, shard_id: str, checkpoint: str, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._path = folder / f"{shard_id}.json"
-        self._clock = clock
-        self._logged = -LOG_EVERY_S
+        self._to_be_logged = Seldom(clock)
         self._life = self._born(checkpoint)
         self._save()
 
@@ -150,9 +149,7 @@ class CrashGuard:
         try:
             self._write()
         except OSError as error:
-            now = self._clock()
-            if now - self._logged >= LOG_EVERY_S:
-                self._logged = now
+            if self._to_be_logged():
                 log.warning("the shard's crash marker was not written: %s", error.strerror)
 
     def _write(self) -> None:

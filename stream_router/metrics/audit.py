@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from stream_router.logs import Seldom
 from stream_router.settings import SettingsError
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,6 @@ RETENTION = "90days"
 FIRST = "0" * 64
 """What the first line of a file has for the digest of the line before."""
 
-LOG_EVERY_S = 60.0
 WAITING_MAX = 1_000
 """Records that wait while the file cannot be written; further ones are given up, and counted."""
 
@@ -66,12 +66,11 @@ class AuditLog:
     def __init__(self, path: Path, key: bytes | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
         self._key = key
-        self._clock = clock
         self._fd = -1
         self._previous = FIRST
         self._torn_bytes = 0
         self._waiting: list[dict[str, Any]] = []
-        self._logged = -LOG_EVERY_S
+        self._to_be_logged = Seldom(clock)
         self.given_up = 0
         """Records that could not be kept."""
 
@@ -110,8 +109,7 @@ class AuditLog:
                 self._write(self._waiting[0])
                 del self._waiting[0]
         except OSError as error:
-            if self._clock() - self._logged >= LOG_EVERY_S:
-                self._logged = self._clock()
+            if self._to_be_logged():
                 log.error(  # noqa: TRY400 - the cause is in the text, and a traceback says no more
                     "the audit log cannot be written: %s; its records wait", error.strerror, extra={"file": self._path}
                 )
