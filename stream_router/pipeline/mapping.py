@@ -18,11 +18,11 @@ from pydantic import (
     model_validator,
 )
 
-from stream_router import limits
-from stream_router.pipeline import constants, toml_file
+from stream_router import limits, toml_file
+from stream_router.pipeline import constants
 from stream_router.pipeline.schemas import MISSING, PRESETS, Shape, Source, parse_path, source
-from stream_router.pipeline.toml_file import Checked
 from stream_router.settings import SettingsError
+from stream_router.toml_file import Checked
 
 VARIABLE = "STREAM_ROUTER_CONFIG"
 OWN_METADATA = frozenset({"enrichmentPipeline", "complianceTag", "region", "maskingPolicy"})

@@ -6,11 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from stream_router.pipeline import actions, detect, toml_file
+from stream_router import toml_file
+from stream_router.pipeline import actions, detect
 from stream_router.pipeline.mask import ROOTS, Find, Policy, Rule
 from stream_router.pipeline.paths import DEEP, ELEMENT, State, tokens
-from stream_router.pipeline.toml_file import Checked
 from stream_router.settings import SettingsError
+from stream_router.toml_file import Checked
 
 VARIABLE = "STREAM_ROUTER_MASKING"
 KEY_VARIABLE = "STREAM_ROUTER_MASKING_KEY"
