@@ -216,13 +216,20 @@ def load(kind: type[S], **given: Any) -> S:
         raise SettingsError(_one_line(kind, error)) from None
 
 
+def first_error(error: ValidationError) -> Any:
+    """The first thing that pydantic found wrong (`type`, `loc`, `msg`), without the value, which may be a secret."""
+    return error.errors(include_url=False, include_input=False, include_context=False)[0]
+
+
 def _one_line(kind: type[BaseSettings], error: ValidationError) -> str:
     """The first thing wrong, as `VARIABLE: problem; cure`."""
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    first = first_error(error)
+    problem: str = first["msg"].removeprefix("Value error, ")
     if not first["loc"]:
-        return first["msg"].removeprefix("Value error, ")
+        return problem
     name = str(first["loc"][0])
-    problem = "is not set" if first["type"] == "missing" else first["msg"].removeprefix("Value error, ")
+    if first["type"] == "missing":
+        problem = "is not set"
     return f"{variable(kind, name)}: {problem}; {_cure(kind, name)}"
 
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from stream_router.settings import SettingsError
+from stream_router.settings import SettingsError, first_error
 
 
 class Checked(BaseModel):
@@ -30,30 +30,31 @@ def read(path: Path, variable: str, model: type[M]) -> M:
         why = error.strerror if isinstance(error, OSError) else "is not UTF-8"
         raise SettingsError(f"{variable}: {path}: cannot be read ({why}); name a readable TOML file") from None
     try:
-        return model.model_validate(_parsed(text))
-    except _NoTomlError as error:
+        return model.model_validate(parse(text))
+    except NoTomlError as error:
         raise SettingsError(f"{variable}: {path}: is no TOML: {error}; correct the file") from None
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        first = first_error(error)
         key = _key(first["loc"]) or "the file"
         problem = first["msg"].removeprefix("Value error, ")
         raise SettingsError(f"{variable}: {path}: {key}: {problem}; correct this key") from None
 
 
-class _NoTomlError(Exception):
+class NoTomlError(Exception):
     """Its text is what is wrong, and where."""
 
 
-def _parsed(text: str) -> dict[str, Any]:
+def parse(text: str) -> dict[str, Any]:
+    """The text's tables. Raises NoTomlError, which quotes nothing, whatever is wrong."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise _NoTomlError(_place(str(error))) from None
+        raise NoTomlError(_place(str(error))) from None
     except RecursionError:
-        raise _NoTomlError("it nests too deep") from None
+        raise NoTomlError("it nests too deep") from None
     except ValueError:  # Python's own bound, of which the parser knows nothing
         line = next((n for n, line in enumerate(text.splitlines(), 1) if _LONG_INTEGER.search(line)), 1)
-        raise _NoTomlError(f"an integer has too many digits (at line {line})") from None
+        raise NoTomlError(f"an integer has too many digits (at line {line})") from None
 
 
 def _place(message: str) -> str:

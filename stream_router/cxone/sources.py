@@ -4,15 +4,15 @@ They stand in the file of STREAM_ROUTER_CONFIG, one table `[[cxone.sources]]` ea
 its senders, so most of what decides whether an event comes cannot be asked; that is said, not passed over.
 """
 
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from stream_router import toml_file
 from stream_router.cxone.web import parse_url
-from stream_router.settings import SettingsError
+from stream_router.settings import SettingsError, first_error
 
 VARIABLE = "STREAM_ROUTER_CONFIG"
 
@@ -95,14 +95,14 @@ def read(path: Path | None) -> tuple[Source, ...]:
     if path is None:
         return ()
     try:
-        return _Document.model_validate(tomllib.loads(path.read_text("utf-8"))).cxone.sources
+        return _Document.model_validate(toml_file.parse(path.read_text("utf-8"))).cxone.sources
     except OSError as error:
         raise SettingsError(f"{VARIABLE}: cannot be read ({error.strerror}); name a readable TOML file") from None
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        first = first_error(error)
         key = ".".join(str(step) for step in first["loc"])
         raise SettingsError(f"{VARIABLE}: {key}: {first['msg']}; see docs/cxone.md") from None
-    except (ValueError, RecursionError):
+    except (toml_file.NoTomlError, UnicodeDecodeError):
         raise SettingsError(f"{VARIABLE}: is no TOML; correct the file") from None
 
 

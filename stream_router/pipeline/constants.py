@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from stream_router import limits
 from stream_router.pipeline import timestamps
 from stream_router.pipeline.schemas import check_fields
+from stream_router.settings import first_error
 
 MAX_DEPTH = 200
 """Levels of a constant: what nests deeper cannot be masked (docs/events.md)."""
@@ -20,7 +21,7 @@ def check_field(name: str, value: object) -> None:
     try:
         check_fields({**_GOOD, name: value})
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False, include_context=False)[0]["msg"]
+        problem = first_error(error)["msg"]
         raise ValueError(f"its value or default: {problem}") from None
     if name == "eventType":
         printable(str(value))

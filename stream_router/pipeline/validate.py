@@ -9,6 +9,7 @@ from stream_router.pipeline import exact, timestamps
 from stream_router.pipeline.rejection import Rejected, mismatch
 from stream_router.pipeline.schemas import MISSING, OUR_FIELDS, Path, Shape, Source, check_fields, find, put
 from stream_router.records import Event
+from stream_router.settings import first_error
 
 Valid = tuple[str | None, str | None, str, str, float, dict[str, Any], dict[str, Any] | None]
 """What an event says, checked: interaction id (None only once masked), conversation id, event type, timestamp (UTC with
@@ -106,7 +107,7 @@ def _why(error: Exception) -> str:
 
 
 def _wrong(shape: Shape, error: ValidationError) -> Rejected:
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    first = first_error(error)
     name = first["loc"][0]  # one of the schema's own names, never the event's
     if first["type"] == "missing":
         return mismatch("MissingField", f"{shape.name}: {name} is missing")

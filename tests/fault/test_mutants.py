@@ -172,8 +172,8 @@ MUTANTS = {
     ),
     "a bad setting is quoted": Mutant(
         "settings.py",
-        "include_input=False, include_context=False)[0]\n    if not",
-        'include_input=True, include_context=False)[0]\n    first["msg"] += str(first["input"])\n    if not',
+        "    first = first_error(error)\n    problem",
+        "    first = error.errors()[0]\n    first['msg'] += str(first['input'])\n    problem",
         ("tests/unit/test_settings.py",),
     ),
     "CXone's token is never renewed": Mutant(

@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pipeline": CORE | {"settings", "toml_file"},
     "receiver": CORE | {"aws", "metrics", "settings", "addresses", "forms", "logs"},
     "consumer": CORE | {"aws", "metrics", "pipeline", "settings", "logs"},
-    "cxone": CORE | {"settings", "forms", "logs"},
+    "cxone": CORE | {"settings", "forms", "toml_file", "logs"},
     "control": CORE | {"aws", "metrics", "pipeline", "cxone", "consumer", "settings", "logs"},
     "local": CORE | {"aws", "control", "consumer", "metrics", "pipeline", "settings", "logs"},
     "cli": {"settings", "receiver", "consumer", "control", "cxone", "local"},
