@@ -178,22 +178,12 @@ def test_a_disk_that_fails_is_a_no_and_no_error(tmp_path: Path, monkeypatch: pyt
     assert with_spill(file_of(tmp_path, 0), scenario) == [False, True]
 
 
-def test_another_number_of_buckets_sorts_what_waits_anew(tmp_path: Path) -> None:
-    """After a change of STREAM_ROUTER_BUCKETS the waiting events are in the buckets of today."""
-    path = file_of(tmp_path, 0)
+@pytest.mark.parametrize("changed", [{"buckets": 2}, {"paths": "caseId"}])
+def test_other_buckets_or_another_partition_path_sort_what_waits_anew(tmp_path: Path, changed: dict[str, Any]) -> None:
+    """After a change of STREAM_ROUTER_BUCKETS or STREAM_ROUTER_PARTITION_PATH waiting events are in today's buckets.
 
-    async def write(spill: Spill) -> None:
-        assert await ask(spill.append, [(3, b"a"), (0, b"b")])
-
-    async def read(spill: Spill) -> list[bytes]:
-        return [line for _, line in await ask(spill.read, 1, 1000)]
-
-    with_spill(path, write)
-    assert with_spill(path, read, buckets=2) == [b"a", b"b"]
-
-
-def test_another_partition_path_sorts_what_waits_anew(tmp_path: Path) -> None:
-    """After a change of STREAM_ROUTER_PARTITION_PATH no newer event of a conversation passes one that waits."""
+    So no newer event of a conversation passes one that waits.
+    """
     path = file_of(tmp_path, 0)
 
     async def write(spill: Spill) -> None:
@@ -204,7 +194,7 @@ def test_another_partition_path_sorts_what_waits_anew(tmp_path: Path) -> None:
 
     with_spill(path, write)
     assert with_spill(path, read) == []
-    assert with_spill(path, read, paths="caseId") == [b"a", b"b"]
+    assert with_spill(path, read, **changed) == [b"a", b"b"]
 
 
 def test_fewer_workers_adopt_what_the_others_left(tmp_path: Path) -> None:
