@@ -21,8 +21,8 @@ from benchmarks.child import V2_BUS, cpu_s
 from stream_router.aws.credentials import Credentials
 from stream_router.aws.endpoints import Target, json_target
 from stream_router.aws.transport import Transport
+from stream_router.core.aws_answers import Answer
 from stream_router.local.sink.process import SinkProcess
-from stream_router.outcomes import Answer
 
 IN_FLIGHT = 16
 DETAIL = json.dumps({"eventId": "0123456789abcdef" * 2, "conversationId": "c-1", "payload": {"text": "x" * 500}})

@@ -12,10 +12,10 @@ from typing import Any
 
 import orjson
 
-from stream_router.envelope import open_record, seal
+from stream_router.core.envelope import open_record, seal
+from stream_router.core.model import DeadLetter, Entry, Event, Record
 from stream_router.pipeline import detect
 from stream_router.pipeline.transform import Transform
-from stream_router.records import DeadLetter, Entry, Event, Record
 from stream_router.settings import Consumer
 
 EVENTS = 500

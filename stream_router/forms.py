@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, SecretStr
 
-from stream_router import limits
+from stream_router.core import limits
 
 
 def _utf8(value: SecretStr) -> SecretStr:

@@ -12,8 +12,9 @@ from typing import Any, Literal, Self, TypeVar
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from stream_router import forms, limits
+from stream_router import forms
 from stream_router.addresses import HostPort, QueueUrl
+from stream_router.core import limits
 from stream_router.forms import EventTypes, Paths, Secret
 
 EX_CONFIG = 78

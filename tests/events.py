@@ -4,10 +4,10 @@ from typing import Any
 
 import orjson
 
-from stream_router.envelope import open_record, seal
-from stream_router.errors import Reason
+from stream_router.core.dispositions import Reason
+from stream_router.core.envelope import open_record, seal
+from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record
 from stream_router.pipeline.transform import Transform
-from stream_router.records import DeadLetter, Dropped, Entry, Event, Record
 from stream_router.settings import Consumer
 
 IDENTITY = "0123456789abcdef0123456789abcdef"

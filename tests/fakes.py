@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from stream_router.outcomes import Answer, Outcome, Refusal, of_put_events
+from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_put_events
+from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record
 from stream_router.pipeline.dead_letter import DeadLetters
 from stream_router.pipeline.dispatch import Policy
 from stream_router.pipeline.letter import LetterWriter
@@ -20,7 +21,6 @@ from stream_router.pipeline.ordering import Lanes
 from stream_router.pipeline.pack import CallLimits
 from stream_router.pipeline.publish import Publisher
 from stream_router.pipeline.route import Router
-from stream_router.records import DeadLetter, Dropped, Entry, Event, Record
 
 Done = Callable[[Answer], None]
 Verdict = str | tuple[str, ...]

@@ -53,10 +53,10 @@ def supervise(state_dir: Path, jvm: Path) -> int:
     """
     from botocore.exceptions import ClientError
 
-    from stream_router import logs
     from stream_router.consumer import bus_proof, daemon, die_with_parent
     from stream_router.consumer.bus_proof import BusProver
     from stream_router.consumer.state import StateDir
+    from stream_router.core import logs
     from stream_router.settings import SettingsError
 
     def describe() -> float:

@@ -11,7 +11,7 @@ import pycurl
 
 from stream_router.aws.credentials import Credentials
 from stream_router.aws.endpoints import Target
-from stream_router.outcomes import Answer, epoch_of
+from stream_router.core.aws_answers import Answer, epoch_of
 
 CONNECT_TIMEOUT_MS = 3_000
 SKEW_NOTICED_S = 30.0

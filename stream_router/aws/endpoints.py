@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, InvalidRegionError, ProfileNotFou
 from botocore.httpsession import get_cert_path
 from botocore.session import Session
 
-from stream_router import limits
+from stream_router.core import limits
 from stream_router.settings import SettingsError
 
 

@@ -10,7 +10,7 @@ import pycurl
 from stream_router.aws.calls import Calls
 from stream_router.aws.credentials import Credentials
 from stream_router.aws.endpoints import Target
-from stream_router.outcomes import Answer
+from stream_router.core.aws_answers import Answer
 
 
 class LoopTransport(Calls):

@@ -3,7 +3,7 @@
 import time
 
 from stream_router.aws.calls import Calls, Done
-from stream_router.outcomes import Answer
+from stream_router.core.aws_answers import Answer
 
 __all__ = ["Answer", "Done", "Transport"]
 

@@ -15,8 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, NoReturn
 
-from stream_router import logs, settings
+from stream_router import settings
 from stream_router.consumer import protocol
+from stream_router.core import logs
 
 log = logging.getLogger("stream_router.shard")
 

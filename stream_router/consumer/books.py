@@ -10,13 +10,13 @@ import numpy as np
 from botocore.session import Session
 
 from stream_router.aws.transport import Transport
+from stream_router.core.aws_answers import Answer
+from stream_router.core.model import DeadLetter, Dropped, Entry, Record
 from stream_router.metrics.audit import AuditLog
 from stream_router.metrics.child import ChildMetrics
 from stream_router.metrics.cloudwatch import put_metric_data
 from stream_router.metrics.names import Counter
-from stream_router.outcomes import Answer
 from stream_router.pipeline.transform import Transform
-from stream_router.records import DeadLetter, Dropped, Entry, Record
 from stream_router.settings import Consumer
 
 log = logging.getLogger(__name__)

@@ -14,12 +14,12 @@ from enum import Enum
 from botocore.config import Config
 from botocore.exceptions import ClientError, NoCredentialsError
 
-from stream_router import limits
 from stream_router.aws import credentials, endpoints
 from stream_router.consumer.proof import SeenBus
 from stream_router.consumer.state import BUS_GONE, BUS_PROOF, StateDir
-from stream_router.logs import Seldom
-from stream_router.outcomes import epoch_s
+from stream_router.core import limits
+from stream_router.core.aws_answers import epoch_s
+from stream_router.core.logs import Seldom
 from stream_router.settings import Consumer
 
 log = logging.getLogger(__name__)

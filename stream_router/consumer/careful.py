@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
-from stream_router import envelope
 from stream_router.consumer.crash import WHOLE_RECORD, CrashGuard
-from stream_router.errors import Reason
+from stream_router.core import envelope
+from stream_router.core.dispositions import Reason
+from stream_router.core.model import DeadLetter, Event, Record
 from stream_router.pipeline.route import SLICE_EVENTS, Router
-from stream_router.records import DeadLetter, Event, Record
 
 
 def route_carefully(records: Iterable[Record], router: Router, guard: CrashGuard, drain: Callable[[], None]) -> None:

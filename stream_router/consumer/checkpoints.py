@@ -7,7 +7,7 @@ from amazon_kclpy.kcl import Checkpointer, CheckpointError
 
 from stream_router.consumer.proof import BusProof
 from stream_router.consumer.watermark import Position, Watermark
-from stream_router.records import Record
+from stream_router.core.model import Record
 
 log = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from stream_router.logs import Seldom
-from stream_router.records import Record
+from stream_router.core.logs import Seldom
+from stream_router.core.model import Record
 
 log = logging.getLogger(__name__)
 

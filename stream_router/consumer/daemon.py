@@ -16,11 +16,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from stream_router import logs
 from stream_router.aws import endpoints
 from stream_router.consumer import java, launch, processes, properties
 from stream_router.consumer.bus_proof import BusProver, Proof, describer
 from stream_router.consumer.state import BUS_GONE, ENDING, FATAL, StateDir
+from stream_router.core import logs
 from stream_router.metrics import audit
 from stream_router.pipeline.transform import Transform
 from stream_router.settings import Consumer, SettingsError

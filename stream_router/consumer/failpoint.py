@@ -4,7 +4,7 @@ import os
 import signal
 from collections.abc import Callable
 
-from stream_router.records import DeadLetter, Dropped, Entry, Event
+from stream_router.core.model import DeadLetter, Dropped, Entry, Event
 
 
 def failing_at(

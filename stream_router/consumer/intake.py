@@ -5,7 +5,7 @@ from typing import Any
 
 import pybase64
 
-from stream_router.records import Record
+from stream_router.core.model import Record
 
 MICRO_BATCH_RECORDS = 500
 MICRO_BATCH_BYTES = 96 * 1024

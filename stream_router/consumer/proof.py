@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stream_router.consumer.state import BUS_GONE, BUS_PROOF, write_whole
-from stream_router.outcomes import Answer, Refusal, of_describe_event_bus
+from stream_router.core.aws_answers import Answer, Refusal, of_describe_event_bus
 
 log = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from stream_router.consumer.checkpoints import Checkpoints, LeaseGoneError
 from stream_router.consumer.crash import CrashGuard
 from stream_router.consumer.intake import micro_batches
 from stream_router.consumer.watermark import Position
+from stream_router.core.model import Record
 from stream_router.pipeline.route import Router
-from stream_router.records import Record
 
 log = logging.getLogger(__name__)
 

@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 
 from botocore.session import Session
 
-from stream_router import limits
 from stream_router.aws import endpoints
 from stream_router.aws.credentials import CredentialsError, CredentialSource
 from stream_router.aws.credentials import Session as CredentialsSession
 from stream_router.aws.transport import Transport
 from stream_router.consumer.books import ChildBooks
-from stream_router.outcomes import Answer, Outcome, Refusal, of_put_events, of_put_events_v2
+from stream_router.core import limits
+from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_put_events, of_put_events_v2
+from stream_router.core.model import DeadLetter, Dropped, Entry, Event
 from stream_router.pipeline import wire
 from stream_router.pipeline.dead_letter import DeadLetters
 from stream_router.pipeline.dispatch import Policy
@@ -24,7 +25,6 @@ from stream_router.pipeline.pack import CallLimits
 from stream_router.pipeline.publish import Publisher
 from stream_router.pipeline.route import Router
 from stream_router.pipeline.transform import Transform
-from stream_router.records import DeadLetter, Dropped, Entry, Event
 from stream_router.settings import Consumer
 
 CALL_TIMEOUT_S = 5.0

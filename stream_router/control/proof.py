@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from botocore.exceptions import ClientError
 
-from stream_router import envelope, settings
+from stream_router import settings
 from stream_router.control.arns import Home
 from stream_router.control.steps import SetupError
+from stream_router.core import envelope
+from stream_router.core.model import Entry, Record
 from stream_router.pipeline.transform import SOURCE, Transform
-from stream_router.records import Entry, Record
 
 if TYPE_CHECKING:
     from stream_router.aws.clients import Clients

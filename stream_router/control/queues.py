@@ -4,9 +4,9 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from stream_router import limits
 from stream_router.control.arns import Arn
 from stream_router.control.steps import SetupError, Steps
+from stream_router.core import limits
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

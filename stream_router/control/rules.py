@@ -5,9 +5,9 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from stream_router import limits
 from stream_router.control.steps import SetupError, Steps
 from stream_router.control.targets import Kind
+from stream_router.core import limits
 from stream_router.pipeline.transform import SOURCE
 
 if TYPE_CHECKING:

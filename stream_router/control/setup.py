@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from stream_router import limits
 from stream_router.aws.clients import Clients
 from stream_router.control import arns, proof, queues, rules, streams, targets
 from stream_router.control.arns import Home
 from stream_router.control.steps import Say, SetupError, Steps
+from stream_router.core import limits
 from stream_router.settings import Setup
 
 if TYPE_CHECKING:

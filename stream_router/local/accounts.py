@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from stream_router.envelope import correlation_id
+from stream_router.core.envelope import correlation_id
 from stream_router.local.arrivals import Arrival, Buried, arrival, buried
 from stream_router.local.poison import Garbage
 from stream_router.local.traffic import Answered

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import orjson
 
-from stream_router.errors import Reason
+from stream_router.core.dispositions import Reason
 
 
 class Garbage(NamedTuple):

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from stream_router.logs import Seldom
+from stream_router.core.logs import Seldom
 from stream_router.settings import SettingsError
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ import orjson
 from botocore.session import Session
 
 from stream_router.aws.endpoints import Target, endpoint_url, json_target
-from stream_router.limits import METRIC_DATA_MAX, METRIC_VALUES_MAX
+from stream_router.core.limits import METRIC_DATA_MAX, METRIC_VALUES_MAX
 from stream_router.metrics.names import NAMESPACE, SOURCE_SYSTEM, Metric
 
 REQUEST_BYTES = 1_000_000

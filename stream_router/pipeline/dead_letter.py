@@ -7,13 +7,13 @@ from typing import Protocol
 
 import orjson
 
-from stream_router import limits
-from stream_router.errors import Disposition
-from stream_router.outcomes import Answer, Outcome, Refusal, of_send_message_batch
+from stream_router.core import limits
+from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_send_message_batch
+from stream_router.core.dispositions import Disposition
+from stream_router.core.model import DeadLetter
 from stream_router.pipeline.dispatch import Dispatcher, GivenUp, Policy
 from stream_router.pipeline.letter import LetterWriter, Message
 from stream_router.pipeline.offload import Offload
-from stream_router.records import DeadLetter
 
 log = logging.getLogger(__name__)
 

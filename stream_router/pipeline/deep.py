@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from stream_router import limits
+from stream_router.core import limits
 from stream_router.pipeline.rejection import mismatch
 
 

@@ -4,8 +4,8 @@ from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
-from stream_router.errors import Reason
-from stream_router.outcomes import Answer, Outcome, Refusal
+from stream_router.core.aws_answers import Answer, Outcome, Refusal
+from stream_router.core.dispositions import Reason
 
 T = TypeVar("T")
 

@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Generic, TypeVar
 
-from stream_router.errors import CODES, Disposition, Reason
-from stream_router.outcomes import ACCEPTED, Answer, Outcome, Refusal
+from stream_router.core.aws_answers import ACCEPTED, Answer, Outcome, Refusal
+from stream_router.core.dispositions import CODES, Disposition, Reason
 from stream_router.pipeline.destination import Destination, GivenUp, Policy, why_given_up
 from stream_router.pipeline.evidence import FEW, Evidence
 from stream_router.pipeline.gate import Gate

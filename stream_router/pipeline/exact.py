@@ -9,9 +9,9 @@ from typing import Any
 
 import orjson
 
-from stream_router import limits
+from stream_router.core import limits
+from stream_router.core.model import Event
 from stream_router.pipeline.rejection import mismatch
-from stream_router.records import Event
 
 _BODY = b',"body":'
 

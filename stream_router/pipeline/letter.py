@@ -8,10 +8,10 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from stream_router import limits
+from stream_router.core import limits
+from stream_router.core.model import DeadLetter, Entry
 from stream_router.pipeline.timestamps import iso
 from stream_router.pipeline.transform import SOURCE
-from stream_router.records import DeadLetter, Entry
 
 SCHEMA = "stream-router.dead-letter/1"
 MINIMAL_BYTES = 200 * 1024

@@ -18,7 +18,8 @@ from pydantic import (
     model_validator,
 )
 
-from stream_router import limits, toml_file
+from stream_router import toml_file
+from stream_router.core import limits
 from stream_router.pipeline import constants
 from stream_router.pipeline.schemas import MISSING, PRESETS, Shape, Source, parse_path, source
 from stream_router.settings import SettingsError

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from stream_router.envelope import open_record
+from stream_router.core.envelope import open_record
+from stream_router.core.model import DeadLetter, Event, Record
 from stream_router.pipeline import deep
 from stream_router.pipeline.actions import GONE
 from stream_router.pipeline.mask import Parts, Policy, Rule
@@ -11,7 +12,6 @@ from stream_router.pipeline.paths import Step
 from stream_router.pipeline.rejection import Rejected
 from stream_router.pipeline.schemas import Shape
 from stream_router.pipeline.validate import Validator
-from stream_router.records import DeadLetter, Event, Record
 
 
 class Shown(NamedTuple):

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import orjson
 
-from stream_router.errors import Disposition
-from stream_router.outcomes import ACCEPTED, Answer, Outcome, Refusal, refusal
+from stream_router.core.aws_answers import ACCEPTED, Answer, Outcome, Refusal, refusal
+from stream_router.core.dispositions import Disposition
+from stream_router.core.model import DeadLetter, Entry
 from stream_router.pipeline import deep
 from stream_router.pipeline.dispatch import Dispatcher, GivenUp, Policy
 from stream_router.pipeline.rejection import Rejected
-from stream_router.records import DeadLetter, Entry
 
 POLICY = Policy(max_in_flight=4, max_in_flight_bytes=32 * 1024 * 1024, max_retries=1_000_000_000)
 

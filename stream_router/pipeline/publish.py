@@ -6,13 +6,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from stream_router import limits
-from stream_router.errors import Reason
-from stream_router.outcomes import Answer, Outcome, Refusal
+from stream_router.core import limits
+from stream_router.core.aws_answers import Answer, Outcome, Refusal
+from stream_router.core.dispositions import Reason
+from stream_router.core.model import Entry
 from stream_router.pipeline.dispatch import Dispatcher, GivenUp, Policy
 from stream_router.pipeline.ordering import Lanes
 from stream_router.pipeline.pack import CallLimits, fits, take
-from stream_router.records import Entry
 
 log = logging.getLogger(__name__)
 

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from stream_router.envelope import open_record
-from stream_router.errors import Reason
+from stream_router.core.dispositions import Reason
+from stream_router.core.envelope import open_record
+from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record
 from stream_router.pipeline.dead_letter import DeadLetters
 from stream_router.pipeline.dispatch import GivenUp
 from stream_router.pipeline.offload import Offload
 from stream_router.pipeline.publish import TOO_LARGE, Publisher
-from stream_router.records import DeadLetter, Dropped, Entry, Event, Record
 
 T = TypeVar("T")
 SLICE_EVENTS = 500

@@ -12,7 +12,7 @@ from typing import Annotated, Any, NotRequired
 from pydantic import InstanceOf, StringConstraints, TypeAdapter, with_config
 from typing_extensions import TypedDict  # the one that pydantic takes on Python 3.11
 
-from stream_router import limits
+from stream_router.core import limits
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=512)] | int
 EventType = Annotated[str, StringConstraints(min_length=1, max_length=limits.DETAIL_TYPE_MAX_CHARS)]

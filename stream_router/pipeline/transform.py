@@ -6,15 +6,15 @@ from typing import Any
 
 import orjson
 
-from stream_router import limits
-from stream_router.envelope import correlation_id, open_record, seal
-from stream_router.errors import Reason
+from stream_router.core import limits
+from stream_router.core.dispositions import Reason
+from stream_router.core.envelope import correlation_id, open_record, seal
+from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record, new_entry, new_event
 from stream_router.pipeline import deep, mapping, policy
 from stream_router.pipeline.mask import Hits, Parts, Policy
 from stream_router.pipeline.rejection import Rejected, mismatch
 from stream_router.pipeline.timestamps import IsoMs
 from stream_router.pipeline.validate import Valid, Validator
-from stream_router.records import DeadLetter, Dropped, Entry, Event, Record, new_entry, new_event
 from stream_router.settings import Consumer
 
 SOURCE = "nice.cxone.webhook"

@@ -5,10 +5,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from stream_router.core.model import Event
 from stream_router.pipeline import exact, timestamps
 from stream_router.pipeline.rejection import Rejected, mismatch
 from stream_router.pipeline.schemas import MISSING, OUR_FIELDS, Path, Shape, Source, check_fields, find, put
-from stream_router.records import Event
 from stream_router.settings import first_error
 
 Valid = tuple[str | None, str | None, str, str, float, dict[str, Any], dict[str, Any] | None]

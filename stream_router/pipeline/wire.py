@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import orjson
 
-from stream_router import limits
+from stream_router.core import limits
+from stream_router.core.model import Entry, Event
 from stream_router.pipeline.transform import SOURCE
-from stream_router.records import Entry, Event
 
 TYPES_KEPT = 100
 _DOUBLE = struct.Struct(">d").pack

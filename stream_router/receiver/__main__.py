@@ -2,7 +2,7 @@
 
 import sys
 
-from stream_router import logs
+from stream_router.core import logs
 from stream_router.receiver import metrics, spill_file
 from stream_router.receiver.checks import check
 from stream_router.receiver.metrics import Board

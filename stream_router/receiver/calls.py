@@ -5,8 +5,8 @@ import logging
 from collections.abc import Callable, Sequence
 
 from stream_router.aws.transport import Answer
-from stream_router.errors import Disposition
-from stream_router.outcomes import Outcome, Refusal, of_put_records
+from stream_router.core.aws_answers import Outcome, Refusal, of_put_records
+from stream_router.core.dispositions import Disposition
 from stream_router.receiver import putrecords
 from stream_router.receiver.bucket import Bucket
 from stream_router.receiver.stats import Stats

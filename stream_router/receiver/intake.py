@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from stream_router import envelope, forms, limits
+from stream_router import forms
+from stream_router.core import envelope, limits
 from stream_router.settings import Receiver
 
 MAX_KEYS = 100_000

@@ -11,13 +11,13 @@ import certifi
 import httpx
 import pytest
 
-from stream_router import outcomes
 from stream_router.aws.credentials import Credentials
 from stream_router.aws.endpoints import Target, json_target
 from stream_router.aws.transport import Transport
-from stream_router.errors import Disposition
+from stream_router.core import aws_answers
+from stream_router.core.aws_answers import ACCEPTED, Answer, Refusal
+from stream_router.core.dispositions import Disposition
 from stream_router.local.sink.process import SinkProcess
-from stream_router.outcomes import ACCEPTED, Answer, Refusal
 from tests.contract.conftest import Client
 from tests.contract.test_sink_wire import V2_BUS
 
@@ -59,22 +59,22 @@ def v2(url: str) -> Target:
     return Target(f"{url}/service/AWSEventsV2/operation/PutEvents", "events", headers)
 
 
-def put_events(send: Send, url: str, count: int = 3) -> list[outcomes.Outcome] | Refusal:
-    return outcomes.of_put_events(send(events(url), json.dumps({"Entries": [ENTRY] * count}).encode()), count)
+def put_events(send: Send, url: str, count: int = 3) -> list[aws_answers.Outcome] | Refusal:
+    return aws_answers.of_put_events(send(events(url), json.dumps({"Entries": [ENTRY] * count}).encode()), count)
 
 
-def put_records(send: Send, url: str, stream: str = "s") -> list[outcomes.Outcome] | Refusal:
+def put_records(send: Send, url: str, stream: str = "s") -> list[aws_answers.Outcome] | Refusal:
     body = {"StreamName": stream, "Records": [{"Data": "eHg=", "PartitionKey": "p"}] * 3}
-    return outcomes.of_put_records(send(kinesis(url), json.dumps(body).encode()), 3)
+    return aws_answers.of_put_records(send(kinesis(url), json.dumps(body).encode()), 3)
 
 
-def send_messages(send: Send, url: str, queue: str, *bodies: str) -> list[outcomes.Outcome] | Refusal:
+def send_messages(send: Send, url: str, queue: str, *bodies: str) -> list[aws_answers.Outcome] | Refusal:
     entries = [{"Id": str(at), "MessageBody": body} for at, body in enumerate(bodies)]
     answer = send(sqs(url), json.dumps({"QueueUrl": queue, "Entries": entries}).encode())
-    return outcomes.of_send_message_batch(answer, [hashlib.md5(body.encode()).hexdigest() for body in bodies])
+    return aws_answers.of_send_message_batch(answer, [hashlib.md5(body.encode()).hexdigest() for body in bodies])
 
 
-def dispositions(found: list[outcomes.Outcome] | Refusal) -> list[tuple[Disposition | None, str]]:
+def dispositions(found: list[aws_answers.Outcome] | Refusal) -> list[tuple[Disposition | None, str]]:
     assert isinstance(found, list), found
     return [(outcome.disposition, outcome.code) for outcome in found]
 
@@ -91,7 +91,7 @@ def test_entries_struck_alone_are_read_by_position(send: Send, sink: SinkProcess
     assert dispositions(put_events(send, sink.url)) == hold
     sink.plan(struck)
     answer = send(v2(sink.url), cbor2.dumps({"EventBusArn": V2_BUS, "Entries": [ENTRY] * 3}))
-    assert dispositions(outcomes.of_put_events_v2(answer, 3)) == hold
+    assert dispositions(aws_answers.of_put_events_v2(answer, 3)) == hold
     sink.plan(struck)
     assert dispositions(put_records(send, sink.url)) == hold
     sink.plan(struck)
@@ -188,7 +188,7 @@ def test_an_unsigned_call_is_refused(sink: SinkProcess, authorization: str) -> N
     """Without a whole SigV4 header nothing is accepted, and the refusal is systemic."""
     headers = {"X-Amz-Target": "AWSEvents.PutEvents", "X-Amz-Date": "20261124T000000Z", "Authorization": authorization}
     answer = httpx.post(sink.url, headers=headers, json={"Entries": [ENTRY]}, trust_env=False)
-    found = outcomes.refusal(Answer(answer.status_code, answer.content, {}, "", 0.0))
+    found = aws_answers.refusal(Answer(answer.status_code, answer.content, {}, "", 0.0))
     assert (found.disposition, found.code) == (Disposition.HOLD, "MissingAuthenticationTokenException")
     assert sink.stats()["items"]["PutEvents"] == {"refused": 1}
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_router.outcomes import ACCEPTED, Answer, of_put_events_v2
+from stream_router.core.aws_answers import ACCEPTED, Answer, of_put_events_v2
+from stream_router.core.model import Entry
 from stream_router.pipeline import wire
 from stream_router.pipeline.transform import SOURCE
-from stream_router.records import Entry
 from tests.fakes import event
 
 BUS = "arn:aws:events:us-east-1:123456789012:event-busv2/bus/abcdefghijklmnopqrstuvwxy"

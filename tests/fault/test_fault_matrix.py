@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from stream_router import errors
+from stream_router.core import dispositions
 from tests.fault.bench import V2_BUS, Account, Bench, place
 
 ALL = set(range(10))
@@ -113,7 +113,7 @@ def check_all_delivered(account: Account, tries: int) -> None:
 
 def test_the_matrix_has_a_row_for_every_known_code() -> None:
     """A code that comes new into the product's table gets its rows here."""
-    assert set(errors.CODES) == {*DATA, *PASSING, *CONTENT, *SYSTEMIC}
+    assert set(dispositions.CODES) == {*DATA, *PASSING, *CONTENT, *SYSTEMIC}
 
 
 # --- Whole calls -------------------------------------------------------------------------------------------------

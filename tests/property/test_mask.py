@@ -11,14 +11,14 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from stream_router.envelope import open_record
+from stream_router.core.envelope import open_record
+from stream_router.core.model import DeadLetter, Entry, Event, Record
 from stream_router.pipeline import policy
 from stream_router.pipeline.detect import DETECTORS, finder
 from stream_router.pipeline.mask import Policy
 from stream_router.pipeline.mask_show import show
 from stream_router.pipeline.schemas import PRESETS
 from stream_router.pipeline.transform import Transform
-from stream_router.records import DeadLetter, Entry, Event, Record
 from tests.events import BODY, NOW_MS, consumer, dead_of, event
 
 DEFAULT = tomllib.loads((policy.SHIPPED / "default.toml").read_text())

@@ -6,9 +6,9 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stream_router.core.model import Entry
 from stream_router.pipeline import wire
 from stream_router.pipeline.pack import CallLimits, fits, take
-from stream_router.records import Entry
 from tests.fakes import event
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=40)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from stream_router.consumer import watermark
 from stream_router.consumer.watermark import Position, Watermark
-from stream_router.records import Record
+from stream_router.core.model import Record
 
 
 @st.composite

@@ -12,11 +12,11 @@ import pytest
 from stream_router import settings
 from stream_router.aws import endpoints
 from stream_router.consumer.books import ChildBooks
-from stream_router.errors import Reason
+from stream_router.core.aws_answers import Answer
+from stream_router.core.dispositions import Reason
+from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record
 from stream_router.metrics import audit, child
 from stream_router.metrics.child import read_snapshots
-from stream_router.outcomes import Answer
-from stream_router.records import DeadLetter, Dropped, Entry, Event, Record
 
 Done = Callable[[Answer], None]
 

@@ -12,8 +12,8 @@ from stream_router.consumer.checkpoints import Checkpoints
 from stream_router.consumer.proof import BusProof
 from stream_router.consumer.state import BUS_GONE, BUS_PROOF, StateDir
 from stream_router.consumer.watermark import Position
-from stream_router.outcomes import Answer
-from stream_router.records import Record
+from stream_router.core.aws_answers import Answer
+from stream_router.core.model import Record
 from tests.fakes import ok, refused
 
 Done = Callable[[Answer], None]

@@ -10,12 +10,12 @@ import pytest
 
 from stream_router.consumer.careful import route_carefully
 from stream_router.consumer.crash import WHOLE_RECORD, CrashGuard
-from stream_router.envelope import event_id, seal
-from stream_router.errors import Reason
+from stream_router.core.dispositions import Reason
+from stream_router.core.envelope import event_id, seal
+from stream_router.core.model import Record
 from stream_router.pipeline.mask import Policy
 from stream_router.pipeline.route import SLICE_EVENTS
 from stream_router.pipeline.transform import Transform
-from stream_router.records import Record
 from tests.events import BODY, NOW_MS, RECEIVED_MS, consumer
 from tests.fakes import Rig, rig
 

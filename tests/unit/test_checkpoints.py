@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from stream_router.consumer.watermark import Position, Watermark
-from stream_router.envelope import seal
-from stream_router.records import Record
+from stream_router.core.envelope import seal
+from stream_router.core.model import Record
 from tests.events import RECEIVED_MS
 from tests.unit.test_shard import Life
 

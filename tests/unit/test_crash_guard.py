@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stream_router.consumer.crash import CrashGuard
-from stream_router.records import Record
+from stream_router.core.model import Record
 
 START = "TRIM_HORIZON:0"
 POISON, GOOD = Record(b"", 500), Record(b"", 501)

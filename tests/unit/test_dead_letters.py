@@ -7,9 +7,9 @@ import random
 import orjson
 import pytest
 
-from stream_router.errors import Reason
-from stream_router.outcomes import Answer
-from stream_router.records import DeadLetter
+from stream_router.core.aws_answers import Answer
+from stream_router.core.dispositions import Reason
+from stream_router.core.model import DeadLetter
 from tests.fakes import NO_ANSWER, Rig, entry, event, ok, refused, rig
 
 

@@ -10,13 +10,13 @@ from typing import Any
 import orjson
 import pytest
 
-from stream_router.envelope import correlation_id, open_record
+from stream_router.core.envelope import correlation_id, open_record
+from stream_router.core.model import Record
 from stream_router.local import poison, report
 from stream_router.local.accounts import Accounts
 from stream_router.local.arrivals import buried
 from stream_router.local.payloads import Webhooks
 from stream_router.local.traffic import Answered, Webhook
-from stream_router.records import Record
 
 ID = "0123456789abcdef0123456789abcdef"
 OTHER = "f" * 32

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from stream_router.errors import Reason
-from stream_router.outcomes import Answer
+from stream_router.core.aws_answers import Answer
+from stream_router.core.dispositions import Reason
+from stream_router.core.model import Entry
 from stream_router.pipeline.dispatch import Policy
-from stream_router.records import Entry
 from tests.fakes import NO_ANSWER, entry, refused, rig
 
 

@@ -5,10 +5,10 @@ import hashlib
 import orjson
 import pytest
 
-from stream_router import envelope
-from stream_router.envelope import correlation_id, event_id, open_record, seal, split_array
-from stream_router.errors import Reason
-from stream_router.records import DeadLetter, Event, Record
+from stream_router.core import envelope
+from stream_router.core.dispositions import Reason
+from stream_router.core.envelope import correlation_id, event_id, open_record, seal, split_array
+from stream_router.core.model import DeadLetter, Event, Record
 
 ID = "0123456789abcdef0123456789abcdef"
 NOW_MS = 1_795_000_000_123

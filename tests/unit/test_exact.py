@@ -3,10 +3,10 @@
 import orjson
 import pytest
 
-from stream_router.envelope import open_record
-from stream_router.errors import Reason
+from stream_router.core.dispositions import Reason
+from stream_router.core.envelope import open_record
+from stream_router.core.model import DeadLetter, Entry, Event, Record
 from stream_router.pipeline.transform import Transform
-from stream_router.records import DeadLetter, Entry, Event, Record
 from tests.events import BODY, NOW_MS, consumer, entry, letter
 
 HEAD = b'{"interactionId":"i","conversationId":"c","eventType":"conversation.updated","timestamp":1795512600,"payload":'

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_router import limits
-from stream_router.errors import Reason
+from stream_router.core import limits
+from stream_router.core.dispositions import Reason
+from stream_router.core.model import DeadLetter, Entry, Event, Record
 from stream_router.pipeline.letter import LetterWriter, Message
-from stream_router.records import DeadLetter, Entry, Event, Record
 
 WRITER = LetterWriter(
     "my-stream", "shard-7", lambda letter: letter.event.raw, lambda: 1_764_000_000_123.0, ordered=False

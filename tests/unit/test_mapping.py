@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from stream_router.errors import Reason
+from stream_router.core.dispositions import Reason
 from stream_router.pipeline import mapping
 from stream_router.pipeline.transform import Transform
 from stream_router.settings import SettingsError

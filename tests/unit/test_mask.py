@@ -8,12 +8,12 @@ import orjson
 import pytest
 
 from stream_router.control import mask_report
-from stream_router.envelope import open_record
-from stream_router.errors import Reason
+from stream_router.core.dispositions import Reason
+from stream_router.core.envelope import open_record
+from stream_router.core.model import DeadLetter, Entry, Event, Record
 from stream_router.pipeline import actions, policy
 from stream_router.pipeline.mask import Policy
 from stream_router.pipeline.transform import Transform
-from stream_router.records import DeadLetter, Entry, Event, Record
 from stream_router.settings import SettingsError
 from tests.events import BODY, IDENTITY, NOW_MS, consumer, dead_of, entry, event
 

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 import orjson
 import pytest
 
-from stream_router.envelope import open_record
-from stream_router.errors import Reason
-from stream_router.outcomes import Answer
+from stream_router.core.aws_answers import Answer
+from stream_router.core.dispositions import Reason
+from stream_router.core.envelope import open_record
+from stream_router.core.model import DeadLetter, Entry, Event, Record
 from stream_router.pipeline.offload import Offload
 from stream_router.pipeline.pack import CallLimits
 from stream_router.pipeline.transform import Transform
-from stream_router.records import DeadLetter, Entry, Event, Record
 from tests.events import BODY, NOW_MS, consumer
 from tests.fakes import NO_ANSWER, Rig, event, rig
 

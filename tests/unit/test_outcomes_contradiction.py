@@ -6,16 +6,16 @@ import cbor2
 import orjson
 import pytest
 
-from stream_router import outcomes
-from stream_router.errors import Disposition
-from stream_router.outcomes import ACCEPTED, Answer, Outcome, Refusal
+from stream_router.core import aws_answers
+from stream_router.core.aws_answers import ACCEPTED, Answer, Outcome, Refusal
+from stream_router.core.dispositions import Disposition
 
 Read = Callable[[Answer, int], list[Outcome] | Refusal]
 READERS: dict[str, tuple[Read, str, str, Callable[[object], bytes]]] = {
-    "PutEvents": (outcomes.of_put_events, "Entries", "EventId", orjson.dumps),
-    "PutEvents v2": (outcomes.of_put_events_v2, "Entries", "EventId", cbor2.dumps),
-    "PutEvents v2, deduplicated": (outcomes.of_put_events_v2, "Entries", "SuccessCode", cbor2.dumps),
-    "PutRecords": (outcomes.of_put_records, "Records", "SequenceNumber", orjson.dumps),
+    "PutEvents": (aws_answers.of_put_events, "Entries", "EventId", orjson.dumps),
+    "PutEvents v2": (aws_answers.of_put_events_v2, "Entries", "EventId", cbor2.dumps),
+    "PutEvents v2, deduplicated": (aws_answers.of_put_events_v2, "Entries", "SuccessCode", cbor2.dumps),
+    "PutRecords": (aws_answers.of_put_records, "Records", "SequenceNumber", orjson.dumps),
 }
 
 

@@ -6,11 +6,11 @@ from typing import Any
 import orjson
 import pytest
 
-from stream_router.envelope import open_record, seal
-from stream_router.errors import Reason
+from stream_router.core.dispositions import Reason
+from stream_router.core.envelope import open_record, seal
+from stream_router.core.model import DeadLetter, Event, Record
 from stream_router.receiver import intake as intake_module
 from stream_router.receiver.intake import Intake, ProblemError
-from stream_router.records import DeadLetter, Event, Record
 from stream_router.settings import Receiver
 from tests.receiver_kit import expected_id
 

@@ -13,9 +13,9 @@ from stream_router.consumer.checkpoints import Checkpoints
 from stream_router.consumer.crash import CrashGuard
 from stream_router.consumer.proof import BusProof
 from stream_router.consumer.shard import LEAVE_WITHIN_S, LeavingError, ShardProcessor
-from stream_router.envelope import seal
-from stream_router.outcomes import Answer
-from stream_router.records import Entry, Record
+from stream_router.core.aws_answers import Answer
+from stream_router.core.envelope import seal
+from stream_router.core.model import Entry, Record
 from tests.events import RECEIVED_MS
 from tests.fakes import Rig, entry, ok, refused, rig
 

@@ -14,17 +14,18 @@ import orjson
 import pytest
 from botocore.validate import ParamValidator
 
-from stream_router import envelope, limits, settings
+from stream_router import settings
 from stream_router.control import proof, rules
-from stream_router.envelope import correlation_id, event_id
-from stream_router.errors import Disposition, Reason, of_call, of_entry
+from stream_router.core import envelope, limits
+from stream_router.core.aws_answers import of_put_events
+from stream_router.core.dispositions import Disposition, Reason, of_call, of_entry
+from stream_router.core.envelope import correlation_id, event_id
+from stream_router.core.model import Entry, Event, Record
 from stream_router.metrics import cloudwatch
 from stream_router.metrics.histogram import Histogram
 from stream_router.metrics.names import STAGE_METRICS
-from stream_router.outcomes import of_put_events
 from stream_router.pipeline.transform import Transform
 from stream_router.pipeline.tries import Tries
-from stream_router.records import Entry, Event, Record
 from tests.fakes import NO_ANSWER, entry, refused, rig
 
 ROOT = Path(__file__).parents[2] / "stream_router"

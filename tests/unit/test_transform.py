@@ -3,9 +3,9 @@
 import orjson
 import pytest
 
-from stream_router.errors import Reason
+from stream_router.core.dispositions import Reason
+from stream_router.core.model import DeadLetter, Dropped, Entry
 from stream_router.pipeline.transform import SOURCE, Transform
-from stream_router.records import DeadLetter, Dropped, Entry
 from tests.events import BODY, IDENTITY, consumer, event, transform
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import orjson
 
-from stream_router.errors import Reason
-from stream_router.records import DeadLetter, Event, Record, new_event
+from stream_router.core.dispositions import Reason
+from stream_router.core.model import DeadLetter, Event, Record, new_event
 
 VERSION = 1
 _SEALED_HEAD = re.compile(

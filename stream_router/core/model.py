@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from stream_router.errors import Reason
+from stream_router.core.dispositions import Reason
 
 NOT_OPENED = -1
 """The books of a record that nobody opened yet: everything in it is unsettled."""
