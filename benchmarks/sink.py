@@ -20,7 +20,7 @@ import orjson
 from benchmarks.child import V2_BUS, cpu_s
 from stream_router.aws.credentials import Credentials
 from stream_router.aws.endpoints import Target, json_target
-from stream_router.aws.transport import Transport
+from stream_router.aws.pumped_transport import Transport
 from stream_router.core.aws_answers import Answer
 from stream_router.local.sink.process import SinkProcess
 

@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 import orjson
 
-from stream_router.aws.transport import Answer
+from stream_router.aws.pumped_transport import Answer
 
 KEY = "a webhook secret of some length"
 

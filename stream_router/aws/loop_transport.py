@@ -7,9 +7,9 @@ from typing import Any
 
 import pycurl
 
-from stream_router.aws.calls import Calls
 from stream_router.aws.credentials import Credentials
 from stream_router.aws.endpoints import Target
+from stream_router.aws.signed_calls import Calls
 from stream_router.core.aws_answers import Answer
 
 

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from botocore.session import Session
 
-from stream_router.aws.transport import Transport
+from stream_router.aws.pumped_transport import Transport
 from stream_router.core.aws_answers import Answer
 from stream_router.core.model import DeadLetter, Dropped, Entry, Record
-from stream_router.metrics.audit import AuditLog
-from stream_router.metrics.child import ChildMetrics
-from stream_router.metrics.cloudwatch import put_metric_data
-from stream_router.metrics.names import Counter
 from stream_router.pipeline.transform import Transform
 from stream_router.settings import Consumer
+from stream_router.telemetry.audit import AuditLog
+from stream_router.telemetry.catalogue import Counter
+from stream_router.telemetry.cloudwatch import put_metric_data
+from stream_router.telemetry.shard_metrics import ChildMetrics
 
 log = logging.getLogger(__name__)
 

@@ -21,9 +21,9 @@ from stream_router.consumer import java, launch, processes, properties
 from stream_router.consumer.bus_proof import BusProver, Proof, describer
 from stream_router.consumer.state import BUS_GONE, ENDING, FATAL, StateDir
 from stream_router.core import logs
-from stream_router.metrics import audit
 from stream_router.pipeline.transform import Transform
 from stream_router.settings import Consumer, SettingsError
+from stream_router.telemetry import audit
 
 log = logging.getLogger(__name__)
 

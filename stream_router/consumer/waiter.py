@@ -4,7 +4,7 @@ import os
 import select
 import signal
 
-from stream_router.aws.transport import Transport
+from stream_router.aws.pumped_transport import Transport
 
 
 class Waiter:

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from stream_router import settings
-from stream_router.metrics import audit
+from stream_router.telemetry import audit
 
 
 def run(file: Path) -> int:

@@ -1,1 +1,1 @@
-"""What every part knows and no network is needed for: the data that stages hand each other, the envelope, AWS's words."""
+"""What every part knows, no network needed: the data that stages hand each other, the envelope, AWS's words."""

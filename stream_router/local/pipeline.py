@@ -14,7 +14,7 @@ from stream_router.control.steps import Say
 from stream_router.local import leases, stack, traffic
 from stream_router.local.environment import ACCOUNT, REGION, free_port
 from stream_router.local.programs import Program, Programs
-from stream_router.metrics.child import read_snapshots
+from stream_router.telemetry.shard_metrics import read_snapshots
 
 TARGET_QUEUE = "demo-target"
 SHARDS = 2

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from stream_router.local.environment import REGION
 from stream_router.local.report import QUANTILES, Product
-from stream_router.metrics.child import read_snapshots
-from stream_router.metrics.histogram import Histogram
-from stream_router.metrics.names import NAMESPACE, SOURCE_SYSTEM, STAGE_METRICS, STAGES
+from stream_router.telemetry.catalogue import NAMESPACE, SOURCE_SYSTEM, STAGE_METRICS, STAGES
+from stream_router.telemetry.histogram import Histogram
+from stream_router.telemetry.shard_metrics import read_snapshots
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient

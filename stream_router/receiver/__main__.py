@@ -3,12 +3,13 @@
 import sys
 
 from stream_router.core import logs
-from stream_router.receiver import metrics, spill_file
+from stream_router.receiver import spill_file
 from stream_router.receiver.checks import check
-from stream_router.receiver.metrics import Board
 from stream_router.receiver.supervisor import Supervisor
 from stream_router.receiver.worker import Worker
 from stream_router.settings import EX_CONFIG, Receiver, SettingsError, load
+from stream_router.telemetry import prometheus
+from stream_router.telemetry.prometheus import Board
 
 
 def run(settings: Receiver, workers: int) -> int:
@@ -21,13 +22,13 @@ def run(settings: Receiver, workers: int) -> int:
         spill_file.adopt(settings.spill_dir, workers)
     board = Board(workers)
     if workers == 1:
-        admin = metrics.serve(board, settings.receiver_admin_listen)
+        admin = prometheus.serve(board, settings.receiver_admin_listen)
         Worker(settings, stream, board.row(0)).run()
         admin.shutdown()
         return 0
     supervisor = Supervisor(workers, lambda number: Worker(settings, stream, board.row(number), number).run())
     supervisor.start()
-    admin = metrics.serve(board, settings.receiver_admin_listen)
+    admin = prometheus.serve(board, settings.receiver_admin_listen)
     status = supervisor.run()
     admin.shutdown()
     return status

@@ -15,7 +15,7 @@ from stream_router.receiver.headers import RefusedError
 from stream_router.receiver.health import Health
 from stream_router.receiver.intake import Intake, ProblemError, Sealed
 from stream_router.receiver.memory import RecentIds
-from stream_router.receiver.stats import Stats
+from stream_router.telemetry.receiver_stats import Stats
 
 log = logging.getLogger(__name__)
 

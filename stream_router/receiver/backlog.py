@@ -12,7 +12,7 @@ from typing import Protocol
 
 from stream_router.receiver.bucket import Bucket, Part
 from stream_router.receiver.spill import ROW_BYTES, Line, Spill
-from stream_router.receiver.stats import Stats
+from stream_router.telemetry.receiver_stats import Stats
 
 MAX_READS = 16
 """Buckets whose disk is read, or whose rows are in memory, at once."""

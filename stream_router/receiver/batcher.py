@@ -15,7 +15,7 @@ from stream_router.receiver.calls import Calls, Send
 from stream_router.receiver.deadlines import Deadlines
 from stream_router.receiver.intake import Sealed
 from stream_router.receiver.spill import Spill
-from stream_router.receiver.stats import Stats
+from stream_router.telemetry.receiver_stats import Stats
 
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.025, 0.4
 

@@ -4,12 +4,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from stream_router.aws.transport import Answer
+from stream_router.aws.pumped_transport import Answer
 from stream_router.core.aws_answers import Outcome, Refusal, of_put_records
 from stream_router.core.dispositions import Disposition
 from stream_router.receiver import putrecords
 from stream_router.receiver.bucket import Bucket
-from stream_router.receiver.stats import Stats
+from stream_router.telemetry.receiver_stats import Stats
 
 log = logging.getLogger(__name__)
 

@@ -24,8 +24,8 @@ from stream_router.receiver.health import Health
 from stream_router.receiver.intake import Intake
 from stream_router.receiver.secrets import FOLLOW_EVERY_S
 from stream_router.receiver.spill import Spill
-from stream_router.receiver.stats import Row, Stats
 from stream_router.settings import Receiver
+from stream_router.telemetry.receiver_stats import Row, Stats
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ import pytest
 
 from stream_router.aws.credentials import Credentials
 from stream_router.aws.endpoints import Target, json_target
-from stream_router.aws.transport import Transport
+from stream_router.aws.pumped_transport import Transport
 from stream_router.core import aws_answers
 from stream_router.core.aws_answers import ACCEPTED, Answer, Refusal
 from stream_router.core.dispositions import Disposition

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stream_router.local.sink.process import SinkProcess
-from stream_router.metrics.child import read_snapshots
+from stream_router.telemetry.shard_metrics import read_snapshots
 from tests.daemon import Child, envelope
 
 

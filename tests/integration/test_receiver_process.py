@@ -23,11 +23,12 @@ from granian.server.embed import Server
 
 from stream_router.addresses import split_host_port
 from stream_router.local.sink.process import SinkProcess
-from stream_router.receiver import checks, metrics
+from stream_router.receiver import checks
 from stream_router.receiver.checks import free_port
 from stream_router.receiver.spill_file import file_of, lock
 from stream_router.receiver.worker import Worker
 from stream_router.settings import Receiver, SettingsError
+from stream_router.telemetry import prometheus
 from tests.receiver_kit import KEY, ReceiverProcess, event, expected_id, raw, receiver, stored_ids
 
 ANSWER_WITHIN_S = 0.9
@@ -231,7 +232,7 @@ def test_metrics_are_served_on_either_kind_of_address(host: str) -> None:
     if ":" in host and not has_ipv6_loopback():
         pytest.skip("this machine has no IPv6")
     listen = free_port(f"{host}:0", "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN")
-    server = metrics.serve(metrics.Board(1), listen)
+    server = prometheus.serve(prometheus.Board(1), listen)
     try:
         assert "stream_router_receiver_up" in httpx.get(f"http://{listen}/metrics").text
     finally:
@@ -416,7 +417,7 @@ def test_a_server_that_fails_ends_the_receiver_with_an_error(
             monkeypatch.setattr(Server, "serve", lambda _: asyncio.sleep(0))
         failing = pytest.raises(SettingsError if failure == "taken" else RuntimeError)
         with failing as caught:
-            Worker(settings, checks.find_stream(settings), metrics.Board(1).row(0)).run()
+            Worker(settings, checks.find_stream(settings), prometheus.Board(1).row(0)).run()
     assert ("STREAM_ROUTER_LISTEN: cannot listen there (Address already in use" in str(caught.value)) == (
         failure == "taken"
     )

@@ -16,7 +16,7 @@ from stream_router.aws import endpoints
 from stream_router.aws.credentials import Credentials
 from stream_router.aws.endpoints import Target, json_target
 from stream_router.aws.loop_transport import LoopTransport
-from stream_router.aws.transport import Transport
+from stream_router.aws.pumped_transport import Transport
 from stream_router.core.aws_answers import Answer
 from tests.raw_server import RESET, SILENCE, RawServer, Seen, answer
 
@@ -89,7 +89,7 @@ def test_headers_that_break_their_reader_end_the_call_all_the_same(make: Make, m
     def broken(_: str) -> float:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("stream_router.aws.calls.epoch_of", broken)
+    monkeypatch.setattr("stream_router.aws.signed_calls.epoch_of", broken)
     with RawServer(lambda _: answer(403, Date="soon")) as server:
         transport = make()
         found = [call(transport, target(server.url))[0] for _ in range(2)]

@@ -10,7 +10,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from stream_router.control import audit_verify
-from stream_router.metrics import audit
+from stream_router.telemetry import audit
 
 NOW_S = 1767225600.5
 KEYS = pytest.mark.parametrize("key", [None, b"a key"], ids=["sha256", "hmac"])

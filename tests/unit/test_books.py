@@ -15,8 +15,8 @@ from stream_router.consumer.books import ChildBooks
 from stream_router.core.aws_answers import Answer
 from stream_router.core.dispositions import Reason
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record
-from stream_router.metrics import audit, child
-from stream_router.metrics.child import read_snapshots
+from stream_router.telemetry import audit, shard_metrics
+from stream_router.telemetry.shard_metrics import read_snapshots
 
 Done = Callable[[Answer], None]
 
@@ -212,7 +212,7 @@ def test_missing_permission_for_metrics_never_reaches_the_pipeline(world: World)
 
 def test_a_cloudwatch_that_stalls_takes_bounded_memory(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests under way, waiting and failed count together: beyond the cap the oldest are given up, and counted."""
-    monkeypatch.setattr(child, "WAITING_MAX", 20)
+    monkeypatch.setattr(shard_metrics, "WAITING_MAX", 20)
     world.wire.status = 0
     for _ in range(100):
         publish(world)  # one new request a minute, eight of the old ones time out

@@ -7,8 +7,8 @@ import orjson
 import pytest
 
 from stream_router import settings
-from stream_router.metrics.child import WAITING_MAX, ChildMetrics, read_snapshots
-from stream_router.metrics.histogram import Histogram
+from stream_router.telemetry.histogram import Histogram
+from stream_router.telemetry.shard_metrics import WAITING_MAX, ChildMetrics, read_snapshots
 
 
 class Clock:

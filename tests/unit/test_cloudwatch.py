@@ -8,8 +8,8 @@ from botocore.model import ServiceModel
 from botocore.validate import validate_parameters
 
 from stream_router.aws import endpoints
-from stream_router.metrics import cloudwatch
-from stream_router.metrics.names import ENTRIES_PER_CALL, STAGE_METRICS
+from stream_router.telemetry import cloudwatch
+from stream_router.telemetry.catalogue import ENTRIES_PER_CALL, STAGE_METRICS
 
 MODEL = ServiceModel(Loader().load_service_model("cloudwatch", "service-2"))
 LATENCY = STAGE_METRICS["received_to_accepted"]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_router.metrics.histogram import BUCKETS, RELATIVE_ERROR, SMALLEST_MS, Histogram
+from stream_router.telemetry.histogram import BUCKETS, RELATIVE_ERROR, SMALLEST_MS, Histogram
 
 LATENCIES = st.lists(st.floats(SMALLEST_MS, 1e8), min_size=1, max_size=300)
 PERCENTS = st.sampled_from([0.0, 1.0, 50.0, 90.0, 95.0, 99.0, 99.9, 100.0])

@@ -8,7 +8,7 @@ import orjson
 import pytest
 from botocore.session import Session
 
-from stream_router.aws.transport import Transport
+from stream_router.aws.pumped_transport import Transport
 from stream_router.consumer.books import ChildBooks
 from stream_router.consumer.child import build
 from stream_router.pipeline.transform import Transform

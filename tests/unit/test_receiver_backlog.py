@@ -8,7 +8,7 @@ import pytest
 from stream_router.receiver.batcher import Batcher
 from stream_router.receiver.bucket import Bucket
 from stream_router.receiver.intake import Sealed
-from stream_router.receiver.stats import Stats
+from stream_router.telemetry.receiver_stats import Stats
 from tests.receiver_kit import FakeDisk, FakeLoop, FakeStream
 
 

@@ -9,7 +9,7 @@ from stream_router.receiver import calls
 from stream_router.receiver.batcher import Batcher
 from stream_router.receiver.intake import Sealed
 from stream_router.receiver.putrecords import HASH_SPACE, Address
-from stream_router.receiver.stats import Stats
+from stream_router.telemetry.receiver_stats import Stats
 from tests.receiver_kit import FakeLoop, FakeStream
 
 
@@ -176,7 +176,7 @@ def test_a_call_refused_for_its_content_is_taken_apart() -> None:
     plain_send = bench.stream.send
 
     def send(body: bytes, timeout_s: float, done: Any) -> None:
-        from stream_router.aws.transport import Answer
+        from stream_router.aws.pumped_transport import Answer
 
         if any(text in body for text in poison):
             refusal = Answer(400, b'{"__type":"ValidationException"}', {}, "", 0.0)

@@ -16,7 +16,7 @@ from stream_router.receiver.body import WHOLE_UP_TO_BYTES, BodyReader, NoBodyErr
 from stream_router.receiver.health import BELIEVED_FOR_S, Health
 from stream_router.receiver.intake import Sealed
 from stream_router.receiver.spill import ROW_BYTES
-from stream_router.receiver.stats import Stats
+from stream_router.telemetry.receiver_stats import Stats
 from tests.receiver_kit import FakeDisk, FakeLoop, FakeStream, Headers
 
 MOST = 100_000

@@ -21,11 +21,11 @@ from stream_router.core.aws_answers import of_put_events
 from stream_router.core.dispositions import Disposition, Reason, of_call, of_entry
 from stream_router.core.envelope import correlation_id, event_id
 from stream_router.core.model import Entry, Event, Record
-from stream_router.metrics import cloudwatch
-from stream_router.metrics.histogram import Histogram
-from stream_router.metrics.names import STAGE_METRICS
 from stream_router.pipeline.transform import Transform
 from stream_router.pipeline.tries import Tries
+from stream_router.telemetry import cloudwatch
+from stream_router.telemetry.catalogue import STAGE_METRICS
+from stream_router.telemetry.histogram import Histogram
 from tests.fakes import NO_ANSWER, entry, refused, rig
 
 ROOT = Path(__file__).parents[2] / "stream_router"

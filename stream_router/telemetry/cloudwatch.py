@@ -12,7 +12,7 @@ from botocore.session import Session
 
 from stream_router.aws.endpoints import Target, endpoint_url, json_target
 from stream_router.core.limits import METRIC_DATA_MAX, METRIC_VALUES_MAX
-from stream_router.metrics.names import NAMESPACE, SOURCE_SYSTEM, Metric
+from stream_router.telemetry.catalogue import NAMESPACE, SOURCE_SYSTEM, Metric
 
 REQUEST_BYTES = 1_000_000
 """Most bytes of one request. Source: model `cloudwatch`, PutMetricData (1 MB), read as the decimal megabyte."""

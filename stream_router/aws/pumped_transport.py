@@ -2,7 +2,7 @@
 
 import time
 
-from stream_router.aws.calls import Calls, Done
+from stream_router.aws.signed_calls import Calls, Done
 from stream_router.core.aws_answers import Answer
 
 __all__ = ["Answer", "Done", "Transport"]

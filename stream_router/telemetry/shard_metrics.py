@@ -14,9 +14,9 @@ from typing import Any
 
 import orjson
 
-from stream_router.metrics import cloudwatch
-from stream_router.metrics.histogram import Histogram
-from stream_router.metrics.names import (
+from stream_router.settings import Consumer
+from stream_router.telemetry import cloudwatch
+from stream_router.telemetry.catalogue import (
     COUNTER_METRICS,
     COUNTERS,
     ENTRIES_PER_CALL,
@@ -25,7 +25,7 @@ from stream_router.metrics.names import (
     Counter,
     Stage,
 )
-from stream_router.settings import Consumer
+from stream_router.telemetry.histogram import Histogram
 
 log = logging.getLogger(__name__)
 
