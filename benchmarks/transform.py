@@ -14,7 +14,7 @@ import orjson
 
 from stream_router.core.envelope import open_record, seal
 from stream_router.core.model import DeadLetter, Entry, Event, Record
-from stream_router.pipeline import detect
+from stream_router.pipeline.masking.detectors import finder
 from stream_router.pipeline.transform import Transform
 from stream_router.settings import Consumer
 
@@ -85,9 +85,9 @@ def cases() -> dict[str, Callable[[], None]]:
         "validate + transform, spaced JSON (read twice)": over(plain, events(spaced)),
         "the same with the default policy's field paths": over(masked, events(compact)),
     }
-    for name in (*detect.DETECTORS, "all detectors"):
-        names = tuple(detect.DETECTORS) if name == "all detectors" else (name,)
-        find = detect.finder(names)
+    for name in (*finder.DETECTORS, "all detectors"):
+        names = tuple(finder.DETECTORS) if name == "all detectors" else (name,)
+        find = finder.finder(names)
         found[f"{name} in {len(text)} characters"] = over(
             lambda one, find=find: find(one, []),  # type: ignore[misc]
             [text] * 50,

@@ -14,13 +14,13 @@ import orjson
 
 from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_put_events
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record
-from stream_router.pipeline.dead_letter import DeadLetters
-from stream_router.pipeline.dispatch import Policy
-from stream_router.pipeline.letter import LetterWriter
-from stream_router.pipeline.ordering import Lanes
-from stream_router.pipeline.pack import CallLimits
-from stream_router.pipeline.publish import Publisher
+from stream_router.pipeline.delivery.dispatcher import Policy
 from stream_router.pipeline.route import Router
+from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
+from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
+from stream_router.pipeline.sinks.eventbridge.conversation_lanes import Lanes
+from stream_router.pipeline.sinks.eventbridge.packer import CallLimits
+from stream_router.pipeline.sinks.eventbridge.publisher import Publisher
 
 Done = Callable[[Answer], None]
 Verdict = str | tuple[str, ...]

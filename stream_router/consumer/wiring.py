@@ -15,15 +15,15 @@ from stream_router.consumer.books import ChildBooks
 from stream_router.core import limits
 from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_put_events, of_put_events_v2
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event
-from stream_router.pipeline import wire
-from stream_router.pipeline.dead_letter import DeadLetters
-from stream_router.pipeline.dispatch import Policy
-from stream_router.pipeline.letter import LetterWriter
-from stream_router.pipeline.offload import Offload
-from stream_router.pipeline.ordering import Lanes
-from stream_router.pipeline.pack import CallLimits
-from stream_router.pipeline.publish import Publisher
+from stream_router.pipeline.delivery.dispatcher import Policy
 from stream_router.pipeline.route import Router
+from stream_router.pipeline.sinks.claim_check import Offload
+from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
+from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
+from stream_router.pipeline.sinks.eventbridge import wire_format
+from stream_router.pipeline.sinks.eventbridge.conversation_lanes import Lanes
+from stream_router.pipeline.sinks.eventbridge.packer import CallLimits
+from stream_router.pipeline.sinks.eventbridge.publisher import Publisher
 from stream_router.pipeline.transform import Transform
 from stream_router.settings import Consumer
 
@@ -49,7 +49,7 @@ class ClassicBus:
         self._bus = bus
 
     def send(self, entries: Sequence[Entry], done: Done) -> None:
-        self._transport.start(self._target, wire.put_events(self._bus, entries), CALL_TIMEOUT_S, done)
+        self._transport.start(self._target, wire_format.put_events(self._bus, entries), CALL_TIMEOUT_S, done)
 
     def read(self, answer: Answer, sent: int) -> list[Outcome] | Refusal:
         return of_put_events(answer, sent)
@@ -58,7 +58,7 @@ class ClassicBus:
 class V2Bus:
     """PutEvents on a v2 bus, which removes copies by itself."""
 
-    def __init__(self, transport: Transport, session: Session, encoder: wire.V2Encoder, bus_arn: str) -> None:
+    def __init__(self, transport: Transport, session: Session, encoder: wire_format.V2Encoder, bus_arn: str) -> None:
         self._transport = transport
         self._target = endpoints.put_events_v2(session, bus_arn)
         self._encoder = encoder
@@ -107,7 +107,7 @@ class Wiring:
 
     def ask_for_bus(self, done: Done) -> None:
         """One DescribeEventBus."""
-        body = wire.describe_event_bus(self.settings.event_bus)
+        body = wire_format.describe_event_bus(self.settings.event_bus)
         self.transport.start(self._describe, body, CALL_TIMEOUT_S, done)
 
     def router(self, shard_id: str, transform: Transform, route: Route, books: ChildBooks) -> Router:
@@ -133,7 +133,7 @@ class Wiring:
     def _bus(self, shard_id: str, *, grouped: bool) -> ClassicBus | V2Bus:
         bus = self.settings.event_bus
         if limits.is_v2_bus(bus):
-            return V2Bus(self.transport, self.session, wire.V2Encoder(bus, shard_id, grouped=grouped), bus)
+            return V2Bus(self.transport, self.session, wire_format.V2Encoder(bus, shard_id, grouped=grouped), bus)
         return ClassicBus(self.transport, self.session, bus)
 
     def _send_letters(self, body: bytes, done: Done) -> None:

@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from stream_router.pipeline import mapping, mask_show
-from stream_router.pipeline import policy as policies
+from stream_router.pipeline.mapping import config_file
+from stream_router.pipeline.masking import policy_file as policies
+from stream_router.pipeline.masking import preview
 from stream_router.settings import Mask, SettingsError, load
 
 _TEXT_MAX = 200
@@ -29,13 +30,13 @@ def run(policy: str, file: Path, console: Console | None = None) -> int:
     compiled = policies.load(policy, secret)
     if compiled is None:
         raise SettingsError("--policy: off masks nothing; name default or a policy file")
-    shapes = mapping.load(given.config).shapes
+    shapes = config_file.load(given.config).shapes
     try:
         sample = file.read_bytes()
     except OSError as error:
         raise SettingsError(f"FILE: {file}: cannot be read ({error.strerror}); name a file with JSON events") from None
     try:
-        shown = mask_show.show(compiled, shapes, sample)
+        shown = preview.show(compiled, shapes, sample)
     except ValueError as error:
         console.print(f"{escape(str(file))}: {escape(str(error))}", style="red")
         return 1
@@ -48,7 +49,7 @@ def run(policy: str, file: Path, console: Console | None = None) -> int:
     return 0
 
 
-def _table(title: str, shown: list[mask_show.Shown]) -> Table:
+def _table(title: str, shown: list[preview.Shown]) -> Table:
     table = Table(title=escape(title), show_lines=False)
     for name in ("path", "before", "after", "action"):
         table.add_column(name, overflow="fold")

@@ -6,10 +6,10 @@ from typing import TypeVar
 from stream_router.core.dispositions import Reason
 from stream_router.core.envelope import open_record
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record
-from stream_router.pipeline.dead_letter import DeadLetters
-from stream_router.pipeline.dispatch import GivenUp
-from stream_router.pipeline.offload import Offload
-from stream_router.pipeline.publish import TOO_LARGE, Publisher
+from stream_router.pipeline.delivery.dispatcher import GivenUp
+from stream_router.pipeline.sinks.claim_check import Offload
+from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
+from stream_router.pipeline.sinks.eventbridge.publisher import TOO_LARGE, Publisher
 
 T = TypeVar("T")
 SLICE_EVENTS = 500

@@ -10,11 +10,13 @@ from stream_router.core import limits
 from stream_router.core.dispositions import Reason
 from stream_router.core.envelope import correlation_id, open_record, seal
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record, new_entry, new_event
-from stream_router.pipeline import deep, mapping, policy
-from stream_router.pipeline.mask import Hits, Parts, Policy
+from stream_router.pipeline import deep_json
+from stream_router.pipeline.mapping import config_file
+from stream_router.pipeline.mapping.mapper import Valid, Validator
+from stream_router.pipeline.mapping.timestamps import IsoMs
+from stream_router.pipeline.masking import policy_file
+from stream_router.pipeline.masking.policy import Hits, Parts, Policy
 from stream_router.pipeline.rejection import Rejected, mismatch
-from stream_router.pipeline.timestamps import IsoMs
-from stream_router.pipeline.validate import Valid, Validator
 from stream_router.settings import Consumer
 
 SOURCE = "nice.cxone.webhook"
@@ -38,10 +40,10 @@ class Transform:
 
     def __init__(self, settings: Consumer, now_ms: Callable[[], float]) -> None:
         key = settings.masking_key.get_secret_value().encode() if settings.masking_key else None
-        self.policy: Policy | None = policy.load(settings.masking, key)
+        self.policy: Policy | None = policy_file.load(settings.masking, key)
         self._hits: Hits = []
         self._now_ms = now_ms
-        config = mapping.load(settings.config)
+        config = config_file.load(settings.config)
         self._validator = Validator(config.shapes)
         self._read = self._validator.read
         self._fixed_bytes = {name: _fixed_bytes(name) for name in settings.event_type_list}
@@ -118,7 +120,7 @@ class Transform:
         try:
             return orjson.dumps(detail)
         except TypeError:  # the only thing that orjson cannot write of what it has read is deep nesting
-            return deep.dumps({**detail, "metadata": self._plain_metadata})
+            return deep_json.dumps({**detail, "metadata": self._plain_metadata})
 
     def _masked(self, masking: Policy, valid: Valid) -> tuple[Any, Any, dict[str, Any], dict[str, Any] | None]:
         """Interaction id, conversation id, payload and extensions, masked. Raises whatever goes wrong."""
@@ -150,7 +152,7 @@ class Transform:
         try:
             whole = event if event.body is not None else _read_again(event)
             parts = self.policy.mask(_parts(self._read(whole)), [])
-            body = deep.write(self._validator.unmapped(whole.body, parts))
+            body = deep_json.write(self._validator.unmapped(whole.body, parts))
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001 - see `_entry`

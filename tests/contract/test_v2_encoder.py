@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stream_router.core.aws_answers import ACCEPTED, Answer, of_put_events_v2
 from stream_router.core.model import Entry
-from stream_router.pipeline import wire
+from stream_router.pipeline.sinks.eventbridge import wire_format
 from stream_router.pipeline.transform import SOURCE
 from tests.fakes import event
 
@@ -76,7 +76,7 @@ def test_our_body_says_what_botocores_says(
                 "SystemMetadata": metadata,
             }
         )
-    ours = cbor2.loads(wire.V2Encoder(BUS, "shard-1", grouped=grouped).put_events(entries))
+    ours = cbor2.loads(wire_format.V2Encoder(BUS, "shard-1", grouped=grouped).put_events(entries))
     expected = cbor2.loads(botocore_body(client, "put_events", EventBusArn=BUS, Entries=theirs))
     for mine, other in zip(ours["Entries"], expected["Entries"], strict=True):
         assert abs((mine.pop("Time") - other.pop("Time")).total_seconds()) < 0.001
@@ -85,14 +85,14 @@ def test_our_body_says_what_botocores_says(
 
 def test_describe_event_bus_is_botocores(client: Any) -> None:
     """The question for the bus is byte for byte botocore's."""
-    assert wire.describe_event_bus(BUS) == botocore_body(client, "describe_event_bus", EventBusArn=BUS)
+    assert wire_format.describe_event_bus(BUS) == botocore_body(client, "describe_event_bus", EventBusArn=BUS)
 
 
 def test_a_long_conversation_id_still_groups() -> None:
     """EventGroupId takes 128 characters: a longer id is hashed, the same every time."""
-    assert wire.group_id("c" * 128) == "c" * 128
-    assert len(wire.group_id("c" * 129)) == 64
-    assert wire.group_id("c" * 129) == wire.group_id("c" * 129)
+    assert wire_format.group_id("c" * 128) == "c" * 128
+    assert len(wire_format.group_id("c" * 129)) == 64
+    assert wire_format.group_id("c" * 129) == wire_format.group_id("c" * 129)
 
 
 def parsed_by_botocore(client: Any, body: bytes) -> dict[str, Any]:

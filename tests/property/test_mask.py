@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 
 from stream_router.core.envelope import open_record
 from stream_router.core.model import DeadLetter, Entry, Event, Record
-from stream_router.pipeline import policy
-from stream_router.pipeline.detect import DETECTORS, finder
-from stream_router.pipeline.mask import Policy
-from stream_router.pipeline.mask_show import show
-from stream_router.pipeline.schemas import PRESETS
+from stream_router.pipeline.mapping.shapes import PRESETS
+from stream_router.pipeline.masking import policy_file
+from stream_router.pipeline.masking.detectors.finder import DETECTORS, finder
+from stream_router.pipeline.masking.policy import Policy
+from stream_router.pipeline.masking.preview import show
 from stream_router.pipeline.transform import Transform
 from tests.events import BODY, NOW_MS, consumer, dead_of, event
 
-DEFAULT = tomllib.loads((policy.SHIPPED / "default.toml").read_text())
+DEFAULT = tomllib.loads((policy_file.SHIPPED / "default.toml").read_text())
 PATHS = [(path, rule["action"], rule.get("n", 0)) for rule in DEFAULT["rules"] for path in rule["paths"]]
 TRANSFORM = Transform(consumer(masking="default"), lambda: NOW_MS)
 
@@ -78,7 +78,7 @@ def compiled(folder: Path, rules: list[dict[str, Any]], allow: list[str] | None,
         lines += ["[[rules]]", *(f"{key} = {orjson.dumps(value).decode()}" for key, value in rule.items())]
     file = folder / "policy.toml"
     file.write_text("\n".join(lines))
-    made = policy.load(str(file), b"0123456789abcdef")
+    made = policy_file.load(str(file), b"0123456789abcdef")
     assert made is not None
     return made
 

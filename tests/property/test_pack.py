@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_router.core.model import Entry
-from stream_router.pipeline import wire
-from stream_router.pipeline.pack import CallLimits, fits, take
+from stream_router.pipeline.sinks.eventbridge import wire_format
+from stream_router.pipeline.sinks.eventbridge.packer import CallLimits, fits, take
 from tests.fakes import event
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=40)
@@ -46,14 +46,14 @@ def test_calls_are_valid_full_and_in_order(made: list[Entry], most: int) -> None
     while ready:
         calls.append(take(ready, limits))
     assert [one for call in calls for one in call] == [one for one in made if one not in oversize]
-    sizes = [[aws_size(sent) for sent in orjson.loads(wire.put_events("b", call))["Entries"]] for call in calls]
+    sizes = [[aws_size(sent) for sent in orjson.loads(wire_format.put_events("b", call))["Entries"]] for call in calls]
     for number, call_sizes in enumerate(sizes):
         assert len(call_sizes) <= most
         assert sum(call_sizes) <= LIMIT_BYTES
         if number + 1 < len(sizes):
             assert len(call_sizes) == most or sum(call_sizes) + sizes[number + 1][0] > LIMIT_BYTES
     for one in oversize:
-        (sent,) = orjson.loads(wire.put_events("b", [one]))["Entries"]
+        (sent,) = orjson.loads(wire_format.put_events("b", [one]))["Entries"]
         assert aws_size(sent) > LIMIT_BYTES
 
 

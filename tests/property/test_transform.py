@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from stream_router.core import limits
 from stream_router.core.envelope import open_record, seal
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record
-from stream_router.pipeline.timestamps import iso, to_utc
+from stream_router.pipeline.mapping.timestamps import iso, to_utc
 from stream_router.pipeline.transform import SOURCE, Transform
 from tests.events import IDENTITY, NOW_MS, RECEIVED_MS, consumer
 

@@ -13,7 +13,7 @@ from stream_router.consumer.crash import WHOLE_RECORD, CrashGuard
 from stream_router.core.dispositions import Reason
 from stream_router.core.envelope import event_id, seal
 from stream_router.core.model import Record
-from stream_router.pipeline.mask import Policy
+from stream_router.pipeline.masking.policy import Policy
 from stream_router.pipeline.route import SLICE_EVENTS
 from stream_router.pipeline.transform import Transform
 from tests.events import BODY, NOW_MS, RECEIVED_MS, consumer

@@ -7,8 +7,8 @@ import pytest
 from stream_router.core.aws_answers import Answer
 from stream_router.core.dispositions import CODES, Disposition, Reason
 from stream_router.core.model import Entry
-from stream_router.pipeline.dispatch import Policy
-from stream_router.pipeline.pack import CallLimits
+from stream_router.pipeline.delivery.dispatcher import Policy
+from stream_router.pipeline.sinks.eventbridge.packer import CallLimits
 from tests.fakes import NO_ANSWER, Rig, entry, refused, rig
 
 SYSTEMIC = sorted(code for code, means in CODES.items() if means is Disposition.HOLD)

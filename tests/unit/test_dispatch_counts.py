@@ -7,7 +7,7 @@ import pytest
 from stream_router.core.aws_answers import Answer
 from stream_router.core.dispositions import Reason
 from stream_router.core.model import Entry
-from stream_router.pipeline.dispatch import Policy
+from stream_router.pipeline.delivery.dispatcher import Policy
 from tests.fakes import NO_ANSWER, entry, refused, rig
 
 

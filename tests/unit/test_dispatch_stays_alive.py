@@ -9,10 +9,10 @@ import pytest
 from stream_router.core.aws_answers import Answer
 from stream_router.core.dispositions import Reason
 from stream_router.core.model import DeadLetter, Entry, Record
-from stream_router.pipeline.dispatch import Policy
-from stream_router.pipeline.offload import Offload
-from stream_router.pipeline.pack import CallLimits
+from stream_router.pipeline.delivery.dispatcher import Policy
 from stream_router.pipeline.route import SLICE_EVENTS
+from stream_router.pipeline.sinks.claim_check import Offload
+from stream_router.pipeline.sinks.eventbridge.packer import CallLimits
 from tests.fakes import Done, Rig, entry, event, ok, refused, rig
 
 GIVES_UP = Policy(16, 10**9, 4, outage_gives_up=True)

@@ -3,8 +3,9 @@
 import re
 from pathlib import Path
 
-from stream_router.pipeline import mapping, policy
-from stream_router.pipeline.schemas import PRESETS
+from stream_router.pipeline.mapping import config_file
+from stream_router.pipeline.mapping.shapes import PRESETS
+from stream_router.pipeline.masking import policy_file
 
 DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"```toml\n(.*?)```", re.DOTALL)
@@ -19,13 +20,13 @@ def example(page: str, folder: Path) -> Path:
 
 def test_example_of_a_mapping_is_taken(tmp_path: Path) -> None:
     """Its own shape comes before the presets, of which none is lost."""
-    shapes = mapping.load(example("events.md", tmp_path)).shapes
+    shapes = config_file.load(example("events.md", tmp_path)).shapes
     assert [shape.name for shape in shapes] == ["acd", *(preset.name for preset in PRESETS)]
 
 
 def test_example_of_a_policy_is_taken(tmp_path: Path) -> None:
     """It compiles with a key, under its own id and version."""
-    made = policy.load(str(example("masking.md", tmp_path)), b"0123456789abcdef")
+    made = policy_file.load(str(example("masking.md", tmp_path)), b"0123456789abcdef")
     assert made is not None
     assert (made.id, made.version) == ("support", "2026-11")
 

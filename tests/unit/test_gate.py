@@ -7,8 +7,8 @@ import pytest
 from stream_router.core.aws_answers import Answer
 from stream_router.core.dispositions import Reason
 from stream_router.core.model import Entry
-from stream_router.pipeline.dispatch import Policy
-from stream_router.pipeline.gate import PROBE_FLOOR_S, PROBE_SPREAD_S, TRIPS_AT, Gate
+from stream_router.pipeline.delivery.circuit_breaker import PROBE_FLOOR_S, PROBE_SPREAD_S, TRIPS_AT, Gate
+from stream_router.pipeline.delivery.dispatcher import Policy
 from tests.fakes import Rig, entry, refused, rig
 
 NOW = 1000.0

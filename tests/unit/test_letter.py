@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from stream_router.core import limits
 from stream_router.core.dispositions import Reason
 from stream_router.core.model import DeadLetter, Entry, Event, Record
-from stream_router.pipeline.letter import LetterWriter, Message
+from stream_router.pipeline.sinks.dead_letters.message import LetterWriter, Message
 
 WRITER = LetterWriter(
     "my-stream", "shard-7", lambda letter: letter.event.raw, lambda: 1_764_000_000_123.0, ordered=False

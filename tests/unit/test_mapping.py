@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from stream_router.core.dispositions import Reason
-from stream_router.pipeline import mapping
+from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.transform import Transform
 from stream_router.settings import SettingsError
 from tests.events import BODY, NOW_MS, consumer, entry, letter
@@ -156,11 +156,11 @@ def test_what_is_wrong_is_named(file: Path, text: str, key: str) -> None:
 def test_missing_file_is_named() -> None:
     """A file that is not there is a wrong setting, not a traceback."""
     with pytest.raises(SettingsError, match=r"STREAM_ROUTER_CONFIG: /nowhere.toml: cannot be read"):
-        mapping.load(Path("/nowhere.toml"))
+        config_file.load(Path("/nowhere.toml"))
 
 
 def test_the_table_of_cxone_sources_is_let_pass(tmp_path: Path) -> None:
     """One file serves both: what `cxone sources` reads does not stop the consumer."""
     path = tmp_path / "router.toml"
     path.write_text('[[cxone.sources]]\nname = "a"\ntype = "webhook"\n')
-    assert mapping.load(path) is not None
+    assert config_file.load(path) is not None

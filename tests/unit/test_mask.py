@@ -11,8 +11,8 @@ from stream_router.control import mask_report
 from stream_router.core.dispositions import Reason
 from stream_router.core.envelope import open_record
 from stream_router.core.model import DeadLetter, Entry, Event, Record
-from stream_router.pipeline import actions, policy
-from stream_router.pipeline.mask import Policy
+from stream_router.pipeline.masking import actions, policy_file
+from stream_router.pipeline.masking.policy import Policy
 from stream_router.pipeline.transform import Transform
 from stream_router.settings import SettingsError
 from tests.events import BODY, IDENTITY, NOW_MS, consumer, dead_of, entry, event
@@ -28,7 +28,7 @@ def file(tmp_path: Path) -> Path:
 
 def written(file: Path, rules: str) -> Policy:
     file.write_text(HEAD + rules)
-    compiled = policy.load(str(file), KEY)
+    compiled = policy_file.load(str(file), KEY)
     assert compiled is not None
     return compiled
 
@@ -359,7 +359,7 @@ def test_what_is_wrong_with_a_policy_is_named(file: Path, text: str, key: str) -
 def test_what_can_mask_something_is_taken(file: Path, text: str) -> None:
     """A path that leads somewhere in some event is no mistake, nor is an exception beside a list of what may pass."""
     file.write_text(HEAD + ("allow = ['payload.**']\n" if "keep" in text else "") + text)
-    assert policy.load(str(file), None) is not None
+    assert policy_file.load(str(file), None) is not None
 
 
 @pytest.mark.parametrize("key", [None, "short"])

@@ -11,8 +11,8 @@ from stream_router.core.aws_answers import Answer
 from stream_router.core.dispositions import Reason
 from stream_router.core.envelope import open_record
 from stream_router.core.model import DeadLetter, Entry, Event, Record
-from stream_router.pipeline.offload import Offload
-from stream_router.pipeline.pack import CallLimits
+from stream_router.pipeline.sinks.claim_check import Offload
+from stream_router.pipeline.sinks.eventbridge.packer import CallLimits
 from stream_router.pipeline.transform import Transform
 from tests.events import BODY, NOW_MS, consumer
 from tests.fakes import NO_ANSWER, Rig, event, rig

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stream_router.pipeline import presidio
+from stream_router.pipeline.masking.detectors import presidio
 from stream_router.pipeline.transform import Transform
 from stream_router.settings import SettingsError
 from tests.events import NOW_MS, consumer

@@ -21,8 +21,8 @@ from stream_router.core.aws_answers import of_put_events
 from stream_router.core.dispositions import Disposition, Reason, of_call, of_entry
 from stream_router.core.envelope import correlation_id, event_id
 from stream_router.core.model import Entry, Event, Record
+from stream_router.pipeline.delivery.retry_budget import Tries
 from stream_router.pipeline.transform import Transform
-from stream_router.pipeline.tries import Tries
 from stream_router.telemetry import cloudwatch
 from stream_router.telemetry.catalogue import STAGE_METRICS
 from stream_router.telemetry.histogram import Histogram

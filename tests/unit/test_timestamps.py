@@ -4,7 +4,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from stream_router.pipeline.timestamps import IsoMs, iso, to_utc
+from stream_router.pipeline.mapping.timestamps import IsoMs, iso, to_utc
 
 BERLIN = ZoneInfo("Europe/Berlin")
 

@@ -6,9 +6,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from stream_router.core.model import Event
-from stream_router.pipeline import exact, timestamps
+from stream_router.pipeline.mapping import lossless, timestamps
+from stream_router.pipeline.mapping.shapes import (
+    MISSING,
+    OUR_FIELDS,
+    Path,
+    Shape,
+    Source,
+    check_fields,
+    find,
+    put,
+)
 from stream_router.pipeline.rejection import Rejected, mismatch
-from stream_router.pipeline.schemas import MISSING, OUR_FIELDS, Path, Shape, Source, check_fields, find, put
 from stream_router.settings import first_error
 
 Valid = tuple[str | None, str | None, str, str, float, dict[str, Any], dict[str, Any] | None]
@@ -31,7 +40,7 @@ class Validator:
         body = event.body
         if type(body) is not dict:
             raise mismatch("NotAnObject", "the event is not a JSON object")
-        exact.check(event)
+        lossless.check(event)
         shape = self._quick
         if shape is not None:
             try:

@@ -20,8 +20,8 @@ from pydantic import (
 
 from stream_router import toml_file
 from stream_router.core import limits
-from stream_router.pipeline import constants
-from stream_router.pipeline.schemas import MISSING, PRESETS, Shape, Source, parse_path, source
+from stream_router.pipeline.mapping import constants
+from stream_router.pipeline.mapping.shapes import MISSING, PRESETS, Shape, Source, parse_path, source
 from stream_router.settings import SettingsError
 from stream_router.toml_file import Checked
 

@@ -5,8 +5,8 @@ import math
 from pydantic import ValidationError
 
 from stream_router.core import limits
-from stream_router.pipeline import timestamps
-from stream_router.pipeline.schemas import check_fields
+from stream_router.pipeline.mapping import timestamps
+from stream_router.pipeline.mapping.shapes import check_fields
 from stream_router.settings import first_error
 
 MAX_DEPTH = 200

@@ -10,8 +10,8 @@ import orjson
 from stream_router.core.aws_answers import ACCEPTED, Answer, Outcome, Refusal, refusal
 from stream_router.core.dispositions import Disposition
 from stream_router.core.model import DeadLetter, Entry
-from stream_router.pipeline import deep
-from stream_router.pipeline.dispatch import Dispatcher, GivenUp, Policy
+from stream_router.pipeline import deep_json
+from stream_router.pipeline.delivery.dispatcher import Dispatcher, GivenUp, Policy
 from stream_router.pipeline.rejection import Rejected
 
 POLICY = Policy(max_in_flight=4, max_in_flight_bytes=32 * 1024 * 1024, max_retries=1_000_000_000)
@@ -57,14 +57,14 @@ class Offload:
             return False
         key = f"payloads/{entry.event.event_id}.json"
         try:
-            data = deep.write(detail.pop("payload", None))
+            data = deep_json.write(detail.pop("payload", None))
             detail["payloadRef"] = {
                 "bucket": self._bucket,
                 "key": key,
                 "size": len(data),
                 "sha256": hashlib.sha256(data).hexdigest(),
             }
-            slim = deep.write(detail)
+            slim = deep_json.write(detail)
         except Rejected:
             return False
         size = entry.size_bytes - len(entry.detail) + len(slim)

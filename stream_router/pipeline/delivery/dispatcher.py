@@ -12,12 +12,12 @@ from typing import Generic, TypeVar
 
 from stream_router.core.aws_answers import ACCEPTED, Answer, Outcome, Refusal
 from stream_router.core.dispositions import CODES, Disposition, Reason
-from stream_router.pipeline.destination import Destination, GivenUp, Policy, why_given_up
-from stream_router.pipeline.evidence import FEW, Evidence
-from stream_router.pipeline.gate import Gate
-from stream_router.pipeline.places import Flight, Later
-from stream_router.pipeline.suspects import Suspects
-from stream_router.pipeline.tries import SPREAD_S, Tries
+from stream_router.pipeline.delivery.bisection import Suspects
+from stream_router.pipeline.delivery.blame import FEW, Evidence
+from stream_router.pipeline.delivery.circuit_breaker import Gate
+from stream_router.pipeline.delivery.delay_queue import Flight, Later
+from stream_router.pipeline.delivery.destination import Destination, GivenUp, Policy, why_given_up
+from stream_router.pipeline.delivery.retry_budget import SPREAD_S, Tries
 
 __all__ = ["Destination", "Dispatcher", "GivenUp", "Policy"]
 

@@ -8,9 +8,9 @@ import ipaddress
 import re
 from collections.abc import Callable, Sequence
 
-from stream_router.pipeline.detect_numbers import cards, ibans
-from stream_router.pipeline.detect_phone import phones
-from stream_router.pipeline.spans import Span, widened, without_overlaps
+from stream_router.pipeline.masking.detectors.cards_and_ibans import cards, ibans
+from stream_router.pipeline.masking.detectors.phones import phones
+from stream_router.pipeline.masking.detectors.spans import Span, widened, without_overlaps
 
 Detector = Callable[[str], list[Span]]
 

@@ -5,7 +5,7 @@ International ones anywhere; national ones by their country's way of writing the
 
 import re
 
-from stream_router.pipeline.detect_phone_words import (
+from stream_router.pipeline.masking.detectors.phone_words import (
     SAYING,
     SAYING_AFTER,
     SAYING_BEHIND,
@@ -14,7 +14,7 @@ from stream_router.pipeline.detect_phone_words import (
     other_number,
     unit_after,
 )
-from stream_router.pipeline.spans import Span
+from stream_router.pipeline.masking.detectors.spans import Span
 
 _LETTER = r"[^\W\u3040-\u30ff\u3400-\u9fff]"
 """A letter, digit or underscore, but for those of Chinese and Japanese, which put no space between words."""

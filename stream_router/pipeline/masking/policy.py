@@ -7,8 +7,8 @@ A policy's paths begin at the parts of an entry's Detail that come from the send
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from stream_router.pipeline.actions import GONE, REDACTED, Action, is_mask, redact
-from stream_router.pipeline.paths import Automaton, State, Step, Token
+from stream_router.pipeline.masking.actions import GONE, REDACTED, Action, is_mask, redact
+from stream_router.pipeline.masking.path_patterns import Automaton, State, Step, Token
 
 ROOTS = ("payload", "extensions", "conversationId", "originalEventId")
 Parts = dict[str, Any]

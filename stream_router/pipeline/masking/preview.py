@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 
 from stream_router.core.envelope import open_record
 from stream_router.core.model import DeadLetter, Event, Record
-from stream_router.pipeline import deep
-from stream_router.pipeline.actions import GONE
-from stream_router.pipeline.mask import Parts, Policy, Rule
-from stream_router.pipeline.paths import Step
+from stream_router.pipeline import deep_json
+from stream_router.pipeline.mapping.mapper import Validator
+from stream_router.pipeline.mapping.shapes import Shape
+from stream_router.pipeline.masking.actions import GONE
+from stream_router.pipeline.masking.path_patterns import Step
+from stream_router.pipeline.masking.policy import Parts, Policy, Rule
 from stream_router.pipeline.rejection import Rejected
-from stream_router.pipeline.schemas import Shape
-from stream_router.pipeline.validate import Validator
 
 
 class Shown(NamedTuple):
@@ -107,4 +107,4 @@ class _Tracer:
 
 
 def _text(value: Any) -> str:
-    return value if type(value) is str else deep.write(value).decode()
+    return value if type(value) is str else deep_json.write(value).decode()

@@ -11,9 +11,9 @@ from stream_router.core import limits
 from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_send_message_batch
 from stream_router.core.dispositions import Disposition
 from stream_router.core.model import DeadLetter
-from stream_router.pipeline.dispatch import Dispatcher, GivenUp, Policy
-from stream_router.pipeline.letter import LetterWriter, Message
-from stream_router.pipeline.offload import Offload
+from stream_router.pipeline.delivery.dispatcher import Dispatcher, GivenUp, Policy
+from stream_router.pipeline.sinks.claim_check import Offload
+from stream_router.pipeline.sinks.dead_letters.message import LetterWriter, Message
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from stream_router.pipeline.spans import Span
+from stream_router.pipeline.masking.detectors.spans import Span
 
 _RUN = re.compile(r"\d(?:[\s._/\u2010-\u2015-]{0,3}\d){11,}")
 _GROUP = re.compile(r"\d+")

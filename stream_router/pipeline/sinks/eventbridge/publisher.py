@@ -10,9 +10,9 @@ from stream_router.core import limits
 from stream_router.core.aws_answers import Answer, Outcome, Refusal
 from stream_router.core.dispositions import Reason
 from stream_router.core.model import Entry
-from stream_router.pipeline.dispatch import Dispatcher, GivenUp, Policy
-from stream_router.pipeline.ordering import Lanes
-from stream_router.pipeline.pack import CallLimits, fits, take
+from stream_router.pipeline.delivery.dispatcher import Dispatcher, GivenUp, Policy
+from stream_router.pipeline.sinks.eventbridge.conversation_lanes import Lanes
+from stream_router.pipeline.sinks.eventbridge.packer import CallLimits, fits, take
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from stream_router import toml_file
-from stream_router.pipeline import actions, detect
-from stream_router.pipeline.mask import ROOTS, Find, Policy, Rule
-from stream_router.pipeline.paths import DEEP, ELEMENT, State, tokens
+from stream_router.pipeline.masking import actions
+from stream_router.pipeline.masking.detectors import finder
+from stream_router.pipeline.masking.path_patterns import DEEP, ELEMENT, State, tokens
+from stream_router.pipeline.masking.policy import ROOTS, Find, Policy, Rule
 from stream_router.settings import SettingsError
 from stream_router.toml_file import Checked
 
@@ -43,7 +44,7 @@ class RuleTable(Checked):
     action: Literal["keep", "remove", "redact", "keep_last", "hmac", "truncate", "detect"]
     plain_only: bool = False
     n: int | None = Field(None, ge=1, le=10_000)
-    detectors: tuple[str, ...] = tuple(detect.DETECTORS)
+    detectors: tuple[str, ...] = tuple(finder.DETECTORS)
     engine: Literal["builtin", "presidio"] = "builtin"
     language: str = Field("en", pattern=r"^[a-z]{2}$")
 
@@ -55,8 +56,8 @@ class RuleTable(Checked):
             raise ValueError("`detectors`, `engine` and `language` go with detect")
         if self.engine == "builtin" and not self.detectors:
             raise ValueError("`detectors` is empty, so nothing would be found")
-        if self.engine == "builtin" and (unknown := set(self.detectors) - set(detect.DETECTORS)):
-            raise ValueError(f"{len(unknown)} of `detectors` are none of {', '.join(detect.DETECTORS)}")
+        if self.engine == "builtin" and (unknown := set(self.detectors) - set(finder.DETECTORS)):
+            raise ValueError(f"{len(unknown)} of `detectors` are none of {', '.join(finder.DETECTORS)}")
         return self
 
 
@@ -164,7 +165,7 @@ def _action(table: RuleTable, hmac: HmacTable | None, key: bytes | None, where: 
 
 def _find(table: RuleTable, where: str) -> Find:
     if table.engine == "presidio":
-        from stream_router.pipeline import presidio
+        from stream_router.pipeline.masking.detectors import presidio
 
         return presidio.finder(table.detectors if "detectors" in table.model_fields_set else (), table.language, where)
-    return detect.finder(table.detectors)
+    return finder.finder(table.detectors)

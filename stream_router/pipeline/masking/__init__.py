@@ -1,0 +1,1 @@
+"""What is private in an event, and what becomes of it. Nobody who follows an event need read this."""

@@ -1,0 +1,1 @@
+"""PutEvents: which entries share a call, what the call looks like, in which order a conversation goes."""
