@@ -15,7 +15,7 @@ CHILD = f'/bin/sh -c exec\t"${{STREAM_ROUTER_CHILD}}"\t{Path(__file__).resolve()
 def consume() -> None:
     """The real `stream-router consume`, whose children are `child` of this file."""
     from stream_router import cli
-    from stream_router.consumer import properties
+    from stream_router.consumer.supervisor import properties
 
     properties.CHILD_COMMAND = CHILD
     cli.main()
@@ -53,9 +53,9 @@ def supervise(state_dir: Path, jvm: Path) -> int:
     """
     from botocore.exceptions import ClientError
 
-    from stream_router.consumer import bus_proof, daemon, die_with_parent
-    from stream_router.consumer.bus_proof import BusProver
-    from stream_router.consumer.state import StateDir
+    from stream_router.consumer.state_dir import StateDir
+    from stream_router.consumer.supervisor import bus_prober, die_with_parent, supervisor
+    from stream_router.consumer.supervisor.bus_prober import BusProver
     from stream_router.core import logs
     from stream_router.settings import SettingsError
 
@@ -64,12 +64,12 @@ def supervise(state_dir: Path, jvm: Path) -> int:
             raise ClientError({"Error": {"Code": "ResourceNotFoundException"}}, "DescribeEventBus")
         return 0.0
 
-    bus_proof.EVERY_S = 0.1
+    bus_prober.EVERY_S = 0.1
     logs.start("INFO")
-    happenings: queue.SimpleQueue[daemon.Happening] = queue.SimpleQueue()
+    happenings: queue.SimpleQueue[supervisor.Happening] = queue.SimpleQueue()
     try:
         with StateDir(state_dir) as state:
-            return daemon.Supervisor(
+            return supervisor.Supervisor(
                 command=[sys.executable, die_with_parent.__file__, str(os.getpid()), sys.executable, str(jvm)],
                 environment={**os.environ, "STATE": str(state_dir)},
                 state=state,

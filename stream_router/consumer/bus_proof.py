@@ -1,159 +1,124 @@
-"""Proves every few seconds that the event bus exists: PutEvents to a bus that is gone answers success.
+"""When the event bus was last proven to exist: by the supervisor, or, where a child runs alone, by its own question.
 
-The proof is the file `bus-proof` in the state folder. Its text is the `time.monotonic()` (seconds, one clock for all
-processes of a host) of the moment before a question that the bus answered was sent, and when the bus was made (epoch
-seconds, 0.0 where the answer does not tell). A child settles only what was accepted before that moment, by that bus.
+A bus that was gone and is there again proves nothing of what was sent in between: a classic bus that is gone answers
+success to everything. So the first word that it is gone is the last word. Between two questions its time of creation
+tells.
 """
 
+import contextlib
 import logging
-import threading
 import time
 from collections.abc import Callable
-from enum import Enum
+from pathlib import Path
 
-from botocore.config import Config
-from botocore.exceptions import ClientError, NoCredentialsError
-
-from stream_router.aws import credentials, endpoints
-from stream_router.consumer.proof import SeenBus
-from stream_router.consumer.state import BUS_GONE, BUS_PROOF, StateDir
-from stream_router.core import limits
-from stream_router.core.aws_answers import epoch_s
-from stream_router.core.logs import Seldom
-from stream_router.settings import Consumer
+from stream_router.consumer.state_dir import BUS_GONE, BUS_PROOF, write_whole
+from stream_router.core.aws_answers import Answer, Refusal, of_describe_event_bus
 
 log = logging.getLogger(__name__)
 
-EVERY_S = 10.0
-FIRST_RETRY_S = 1.0
-
-_GONE = frozenset({"ResourceNotFoundException"})
-_FORBIDDEN = frozenset({"AccessDenied", "AccessDeniedException"})
-_WRONG_NAME = frozenset({"ValidationException", "InvalidInputException"})
-
-
-class Proof(Enum):
-    """What the prover reports: the first proof, or that there will be none (its text is in `BusProver.refusal`)."""
-
-    FIRST = "first"
-    REFUSED = "refused"
+NO_SUCH_BUS = "ResourceNotFoundException"
+ASK_EVERY_S = 10.0
+ASK_AGAIN_S = 1.0
+STALE_S = 15.0
+"""The supervisor proves every 10 s; a proof older than this means that it does not, or cannot."""
 
 
-def describer(settings: Consumer) -> Callable[[], float]:
-    """A question to the bus, which raises unless it exists: DescribeEventBus of a classic or of a v2 bus.
-
-    It returns when the bus was made (epoch seconds), 0.0 where the answer does not tell.
-    One attempt, at most 8 s. Raises SettingsError where there are no credentials or the environment cannot be used.
-    """
-    session = endpoints.session(settings.aws_region)
-    credentials.find(session)
-    config = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1})
-    bus = settings.event_bus
-    if limits.is_v2_bus(bus):
-        v2 = endpoints.client(session, "eventbridgev2", config)
-        return lambda: epoch_s(v2.describe_event_bus(EventBusArn=bus).get("CreationTime"))
-    classic = endpoints.client(session, "events", config)
-    return lambda: epoch_s(classic.describe_event_bus(Name=bus).get("CreationTime"))
+SAME_WITHIN_S = 1.0
+"""Answers are read by two libraries, which round differently."""
 
 
-class BusProver:
-    """Asks in a thread of its own until closed, and keeps the proof fresh.
+class SeenBus:
+    """Tells a bus that was deleted and made again from the one before, by its time of creation (epoch seconds)."""
 
-    `report` is called once with FIRST when the bus has answered, or with REFUSED where, before that, it is said to be
-    gone or forbidden. Later on a bus that cannot be asked leaves the last proof as it is: the children then hold. One
-    that is gone, or was made again, is told to them, since no later proof covers what they sent meanwhile: they leave.
+    def __init__(self) -> None:
+        self._made_s = 0.0
+
+    def is_another(self, made_s: float) -> bool:
+        """Whether this answer is of another bus than the last one; 0.0 (an emulator that does not tell) is of any."""
+        known_s, self._made_s = self._made_s, made_s or self._made_s
+        return bool(known_s and made_s) and abs(made_s - known_s) >= SAME_WITHIN_S
+
+
+class BusProof:
+    """The latest proof, as the monotonic time (seconds) before which whatever was accepted had a bus to go to.
+
+    It never moves again once `gone`: the process has to end, so that what is not proven comes again. `ask` sends one
+    DescribeEventBus and calls back with the answer.
     """
 
     def __init__(
         self,
-        state: StateDir,
-        bus: str,
-        describe: Callable[[], float],
-        report: Callable[[Proof], None],
+        state_dir: Path | None,
+        ask: Callable[[Callable[[Answer], None]], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._state = state
-        self._bus = bus
-        self._describe = describe
-        self._report = report
+        self._file = state_dir / BUS_PROOF if state_dir else None
+        self._ask = ask
         self._clock = clock
-        self._stop = threading.Event()
-        self._proven = False
+        self._own = self._latest = -STALE_S
+        self._asked = -ASK_EVERY_S
+        self._asking = False
         self._seen = SeenBus()
         self.gone = False
-        """Whether the bus, after its first proof, was last found gone, or made again."""
-        self._to_be_logged = Seldom(clock)
-        self.refusal = ""
-        self._thread = threading.Thread(target=self._run, name="bus-proof", daemon=True)
+        """Whether the bus was found gone, by this child or by anybody who shares its state folder."""
 
-    def start(self) -> None:
-        """Begin asking."""
-        self._thread.start()
+    def latest(self) -> float:
+        """The time of the latest proof; asks the bus itself, in the background, where nobody else does."""
+        now, (word, made_s) = self._clock(), self._supervisors()
+        if self.gone or self._told_gone() or self._remade(made_s):
+            return self._latest
+        if now - word > STALE_S and now - self._asked >= ASK_EVERY_S:
+            self.renew()
+        self._latest = max(self._latest, word, self._own)
+        return self._latest
 
-    def close(self) -> None:
-        """Stop asking; a question that is under way is not waited for."""
-        self._stop.set()
-
-    def _run(self) -> None:
-        pause = FIRST_RETRY_S
-        while not self._stop.is_set():
-            self.prove_once()
-            if self.refusal:
-                return
-            pause = EVERY_S if self._proven else min(pause * 2, EVERY_S)
-            self._stop.wait(pause)
-
-    def prove_once(self) -> None:
-        """Ask once, and write the proof or log the trouble."""
-        asked = self._clock()
-        try:
-            made_s = self._describe()
-            if self._seen.is_another(made_s) and self._proven and not self.gone:
-                log.error("the event bus was deleted and made again", extra={"bus": self._bus})
-                self._lost()
-                return
-            self._state.write(BUS_PROOF, f"{asked!r} {made_s!r}\n")
-        except Exception as error:  # noqa: BLE001 - botocore's chain raises what it likes; unasked, no start, no proof
-            self._failed(error)
+    def renew(self) -> None:
+        """Ask the bus now; the answer moves `latest` when it comes. One question at a time, and one a second."""
+        if self._asking or self._clock() - self._asked < ASK_AGAIN_S:
             return
-        self.gone = False
-        if not self._proven:
-            self._proven = True
-            self._report(Proof.FIRST)
+        self._asking = True
+        asked = self._asked = self._clock()
 
-    def doubt(self) -> None:
-        """A child found the bus gone: so it is until it is proven anew."""
-        self.gone = True
+        def answered(answer: Answer) -> None:
+            self._asking = False
+            found = of_describe_event_bus(answer)
+            if isinstance(found, Refusal):
+                if found.code == NO_SUCH_BUS:
+                    self._lost()
+                    self._tell_gone()
+            elif not self._remade(found):
+                self._own = asked
 
-    def _failed(self, error: Exception) -> None:
-        code = error.response["Error"].get("Code", "") if isinstance(error, ClientError) else type(error).__name__
-        if not self._proven and (refusal := self._refusal(code, error)):
-            self.refusal = refusal
-            self._report(Proof.REFUSED)
-            return
-        if code in _GONE:
-            self._lost()
-        if self._to_be_logged():
-            log.error("the event bus is not proven: %s; events are held until it is", code, extra={"bus": self._bus})
+        self._ask(answered)
 
     def _lost(self) -> None:
-        """Once: the children are told, and what they sent since the last proof comes again."""
-        if self.gone:
-            return
-        self.gone = True
-        try:
-            self._state.write(BUS_GONE, "gone\n")
-        except OSError as error:
-            log.error("the children cannot be told that the bus is gone: %s", error.strerror)  # noqa: TRY400
+        if not self.gone:
+            self.gone = True
+            log.error("the event bus is gone: leaving; what was sent since it was last seen comes again")
 
-    def _refusal(self, code: str, error: Exception) -> str:
-        """The line to end with, where waiting cannot help before the first record is read."""
-        if isinstance(error, NoCredentialsError):
-            return "AWS credentials: none found; set AWS_PROFILE or AWS_ACCESS_KEY_ID, or give a role"
-        if code in _GONE:
-            return "STREAM_ROUTER_EVENT_BUS: no such event bus; run `stream-router setup`, or name one that exists"
-        if code in _FORBIDDEN:
-            return "STREAM_ROUTER_EVENT_BUS: not allowed to look at it; allow events:DescribeEventBus to this role"
-        if code in _WRONG_NAME:
-            return "STREAM_ROUTER_EVENT_BUS: is no bus name or ARN; name one that exists"
-        return ""
+    def _remade(self, made_s: float) -> bool:
+        if self._seen.is_another(made_s):
+            self._lost()
+            self._tell_gone()
+        return self.gone
+
+    def _told_gone(self) -> bool:
+        if self._file and self._file.with_name(BUS_GONE).exists():
+            self._lost()
+        return self.gone
+
+    def _tell_gone(self) -> None:
+        """Tell the other children: they must not take a bus that is made anew for the old one. Alone, none is there."""
+        if self._file and self._file.exists():
+            with contextlib.suppress(OSError):  # a full disk: the supervisor asks and tells by itself
+                write_whole(self._file.with_name(BUS_GONE), "gone\n")
+
+    def _supervisors(self) -> tuple[float, float]:
+        """The supervisor's proof, and when the bus of it was made (epoch seconds, 0.0 where that is not known)."""
+        if self._file is None:
+            return -STALE_S, 0.0
+        try:
+            proven, *made_s = map(float, self._file.read_text("utf-8").split())
+        except (OSError, ValueError):
+            return -STALE_S, 0.0
+        return proven, made_s[0] if made_s else 0.0

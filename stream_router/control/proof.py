@@ -18,7 +18,8 @@ from stream_router.control.arns import Home
 from stream_router.control.steps import SetupError
 from stream_router.core import envelope
 from stream_router.core.model import Entry, Record
-from stream_router.pipeline.transform import SOURCE, Transform
+from stream_router.core.names import SOURCE
+from stream_router.pipeline.transform import Transform
 
 if TYPE_CHECKING:
     from stream_router.aws.clients import Clients

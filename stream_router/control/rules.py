@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from stream_router.control.steps import SetupError, Steps
 from stream_router.control.targets import Kind
 from stream_router.core import limits
-from stream_router.pipeline.transform import SOURCE
+from stream_router.core.names import SOURCE
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient

@@ -10,6 +10,7 @@ from stream_router.core import limits
 from stream_router.core.dispositions import Reason
 from stream_router.core.envelope import correlation_id, open_record, seal
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record, new_entry, new_event
+from stream_router.core.names import PIPELINE_ID, SOURCE
 from stream_router.pipeline import deep_json
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.mapping.mapper import Valid, Validator
@@ -18,12 +19,6 @@ from stream_router.pipeline.masking import policy_file
 from stream_router.pipeline.masking.policy import Hits, Parts, Policy
 from stream_router.pipeline.rejection import Rejected, mismatch
 from stream_router.settings import Consumer
-
-SOURCE = "nice.cxone.webhook"
-"""The entry's `Source`; the rule matches it."""
-
-PIPELINE_ID = "cxone-event-router-v1"
-"""Who made the event, in its metadata and in the audit log."""
 
 
 def _fixed_bytes(event_type: str) -> int:

@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 import orjson
 
 from stream_router.core.logs import Seldom
+from stream_router.core.names import PIPELINE_ID
 from stream_router.settings import SettingsError
 
 log = logging.getLogger(__name__)
 
-PIPELINE_ID = "cxone-event-router-v1"
 RETENTION = "90days"
 FIRST = "0" * 64
 """What the first line of a file has for the digest of the line before."""

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from stream_router.core.aws_answers import ACCEPTED, Answer, of_put_events_v2
 from stream_router.core.model import Entry
+from stream_router.core.names import SOURCE
 from stream_router.pipeline.sinks.eventbridge import wire_format
-from stream_router.pipeline.transform import SOURCE
 from tests.fakes import event
 
 BUS = "arn:aws:events:us-east-1:123456789012:event-busv2/bus/abcdefghijklmnopqrstuvwxy"

@@ -129,13 +129,13 @@ MUTANTS = {
         matrix("whatever_the_queue"),
     ),
     "the checkpoint passes what is unsettled": Mutant(
-        "consumer/watermark.py",
+        "consumer/child/watermark.py",
         "while self._unsettled and not self._unsettled[0].unsettled:",
         "while self._unsettled:",
         ("tests/fault/test_crash.py", "tests/property/test_watermark.py"),
     ),
     "the checkpoint stands still under load": Mutant(
-        "consumer/watermark.py",
+        "consumer/child/watermark.py",
         "if len(self._reached) > 1 and self._reached[-1][0] - self._reached[-2][0] < SAMPLE_EVERY_S:",
         "if self._reached and now - self._reached[-1][0] < SAMPLE_EVERY_S:",
         ("tests/property/test_watermark.py",),

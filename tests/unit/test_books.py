@@ -11,7 +11,7 @@ import pytest
 
 from stream_router import settings
 from stream_router.aws import endpoints
-from stream_router.consumer.books import ChildBooks
+from stream_router.consumer.child.shard_telemetry import ChildBooks
 from stream_router.core.aws_answers import Answer
 from stream_router.core.dispositions import Reason
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from stream_router.consumer.bus_proof import BusProver, Proof
-from stream_router.consumer.state import BUS_PROOF, FATAL, StateDir
+from stream_router.consumer.state_dir import BUS_PROOF, FATAL, StateDir
+from stream_router.consumer.supervisor.bus_prober import BusProver, Proof
 from stream_router.settings import SettingsError
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
-from stream_router.consumer.careful import route_carefully
-from stream_router.consumer.crash import WHOLE_RECORD, CrashGuard
+from stream_router.consumer.child.crash_guard import WHOLE_RECORD, CrashGuard
+from stream_router.consumer.child.one_at_a_time import route_carefully
 from stream_router.core.dispositions import Reason
 from stream_router.core.envelope import event_id, seal
 from stream_router.core.model import Record

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.consumer.watermark import Position, Watermark
+from stream_router.consumer.child.watermark import Position, Watermark
 from stream_router.core.envelope import seal
 from stream_router.core.model import Record
 from tests.events import RECEIVED_MS

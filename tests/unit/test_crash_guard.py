@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.consumer.crash import CrashGuard
+from stream_router.consumer.child.crash_guard import CrashGuard
 from stream_router.core.model import Record
 
 START = "TRIM_HORIZON:0"

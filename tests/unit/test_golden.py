@@ -12,7 +12,8 @@ import pytest
 from stream_router.control.rules import pattern
 from stream_router.core.envelope import open_record, seal
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record
-from stream_router.pipeline.transform import SOURCE, Transform
+from stream_router.core.names import SOURCE
+from stream_router.pipeline.transform import Transform
 from tests.events import IDENTITY, NOW_MS, RECEIVED_MS, consumer
 
 DATA = Path(__file__).parents[1] / "data"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.consumer import java
+from stream_router.consumer.supervisor import java
 from stream_router.settings import SettingsError
 
 

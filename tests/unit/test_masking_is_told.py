@@ -9,8 +9,8 @@ import pytest
 from botocore.session import Session
 
 from stream_router.aws.pumped_transport import Transport
-from stream_router.consumer.books import ChildBooks
-from stream_router.consumer.child import build
+from stream_router.consumer.child.assembly import build
+from stream_router.consumer.child.shard_telemetry import ChildBooks
 from stream_router.pipeline.transform import Transform
 from tests.events import BODY, NOW_MS, consumer, event
 

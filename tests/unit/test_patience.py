@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from stream_router.aws.credentials import Credentials, CredentialsError
-from stream_router.consumer import wiring
+from stream_router.consumer.child import wiring
 
 
 class Chain:

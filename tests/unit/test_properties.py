@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from stream_router import settings
-from stream_router.consumer import properties
-from stream_router.consumer.properties import Endpoints
+from stream_router.consumer.supervisor import properties
+from stream_router.consumer.supervisor.properties import Endpoints
 
 AWS = Endpoints("", "")
 LOCAL = Endpoints("http://127.0.0.1:4566", "http://127.0.0.1:4566")

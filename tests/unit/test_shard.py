@@ -9,10 +9,10 @@ import pytest
 from amazon_kclpy import dispatch, messages
 from amazon_kclpy.checkpoint_error import CheckpointError
 
-from stream_router.consumer.checkpoints import Checkpoints
-from stream_router.consumer.crash import CrashGuard
-from stream_router.consumer.proof import BusProof
-from stream_router.consumer.shard import LEAVE_WITHIN_S, LeavingError, ShardProcessor
+from stream_router.consumer.bus_proof import BusProof
+from stream_router.consumer.child.checkpoints import Checkpoints
+from stream_router.consumer.child.crash_guard import CrashGuard
+from stream_router.consumer.child.shard import LEAVE_WITHIN_S, LeavingError, ShardProcessor
 from stream_router.core.aws_answers import Answer
 from stream_router.core.envelope import seal
 from stream_router.core.model import Entry, Record

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.consumer.shard import BACKLOG_MAX
+from stream_router.consumer.child.shard import BACKLOG_MAX
 from stream_router.pipeline.route import SLICE_EVENTS
 from tests.fakes import NO_ANSWER
 from tests.unit.test_shard import KilledError, Life

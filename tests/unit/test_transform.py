@@ -5,7 +5,8 @@ import pytest
 
 from stream_router.core.dispositions import Reason
 from stream_router.core.model import DeadLetter, Dropped, Entry
-from stream_router.pipeline.transform import SOURCE, Transform
+from stream_router.core.names import SOURCE
+from stream_router.pipeline.transform import Transform
 from tests.events import BODY, IDENTITY, consumer, event, transform
 
 

@@ -22,7 +22,7 @@ KEY_MIN_BYTES = 16
 OBJECTS = ("payload", "extensions")
 """The parts that are objects; the others are texts, or null."""
 
-SHIPPED = Path(__file__).parent.parent / "policies"
+SHIPPED = Path(__file__).parent / "policies"
 
 
 def _pattern(value: object) -> object:

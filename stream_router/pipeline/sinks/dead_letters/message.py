@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from stream_router.core import limits
 from stream_router.core.model import DeadLetter, Entry
+from stream_router.core.names import SOURCE
 from stream_router.pipeline.mapping.timestamps import iso
-from stream_router.pipeline.transform import SOURCE
 
 SCHEMA = "stream-router.dead-letter/1"
 MINIMAL_BYTES = 200 * 1024

@@ -8,7 +8,7 @@ import orjson
 
 from stream_router.core import limits
 from stream_router.core.model import Entry, Event
-from stream_router.pipeline.transform import SOURCE
+from stream_router.core.names import SOURCE
 
 TYPES_KEPT = 100
 _DOUBLE = struct.Struct(">d").pack

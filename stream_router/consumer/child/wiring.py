@@ -11,7 +11,7 @@ from stream_router.aws import endpoints
 from stream_router.aws.credentials import CredentialsError, CredentialSource
 from stream_router.aws.credentials import Session as CredentialsSession
 from stream_router.aws.pumped_transport import Transport
-from stream_router.consumer.books import ChildBooks
+from stream_router.consumer.child.shard_telemetry import ChildBooks
 from stream_router.core import limits
 from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_put_events, of_put_events_v2
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event

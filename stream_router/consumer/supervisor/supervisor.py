@@ -17,9 +17,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from stream_router.aws import endpoints
-from stream_router.consumer import java, launch, processes, properties
-from stream_router.consumer.bus_proof import BusProver, Proof, describer
-from stream_router.consumer.state import BUS_GONE, ENDING, FATAL, StateDir
+from stream_router.consumer.state_dir import BUS_GONE, ENDING, FATAL, StateDir
+from stream_router.consumer.supervisor import java, jvm_command, processes, properties
+from stream_router.consumer.supervisor.bus_prober import BusProver, Proof, describer
 from stream_router.core import logs
 from stream_router.pipeline.transform import Transform
 from stream_router.settings import Consumer, SettingsError
@@ -83,8 +83,8 @@ def _run(settings: Consumer, state: StateDir) -> int:
     jvm = java.find_java()
     java.prove(jvm)
     supervisor = Supervisor(
-        command=launch.command(jvm, rendered, state.path / "daemon.properties"),
-        environment=launch.environment(settings, state.path),
+        command=jvm_command.command(jvm, rendered, state.path / "daemon.properties"),
+        environment=jvm_command.environment(settings, state.path),
         state=state,
         prover=prover,
         happenings=happenings,

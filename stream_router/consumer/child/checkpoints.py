@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 
 from amazon_kclpy.kcl import Checkpointer, CheckpointError
 
-from stream_router.consumer.proof import BusProof
-from stream_router.consumer.watermark import Position, Watermark
+from stream_router.consumer.bus_proof import BusProof
+from stream_router.consumer.child.watermark import Position, Watermark
 from stream_router.core.model import Record
 
 log = logging.getLogger(__name__)

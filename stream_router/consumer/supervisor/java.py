@@ -1,6 +1,6 @@
 """Finds a Java that runs the KCL daemon, and proves that the daemon's jars are all there.
 
-`python -m stream_router.consumer.java` prints what it found, or the one line that says what to do (exit 1).
+`python -m stream_router.consumer.supervisor.java` prints what it found, or the one line that says what to do (exit 1).
 """
 
 import os

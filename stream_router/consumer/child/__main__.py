@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 from stream_router import settings
-from stream_router.consumer import protocol
+from stream_router.consumer.child import protocol
 from stream_router.core import logs
 
 log = logging.getLogger("stream_router.shard")
@@ -51,7 +51,7 @@ def main() -> NoReturn:
 
 def _serve(configured: settings.Consumer, source: IO[bytes], sink: IO[bytes]) -> int:
     from stream_router.aws.credentials import CredentialsError
-    from stream_router.consumer.child import build
+    from stream_router.consumer.child.assembly import build
 
     try:
         processor = build(configured, Watchdog())

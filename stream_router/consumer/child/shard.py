@@ -11,11 +11,11 @@ from amazon_kclpy import messages
 from amazon_kclpy.kcl import Checkpointer
 from amazon_kclpy.v3.processor import RecordProcessorBase
 
-from stream_router.consumer.careful import route_carefully
-from stream_router.consumer.checkpoints import Checkpoints, LeaseGoneError
-from stream_router.consumer.crash import CrashGuard
-from stream_router.consumer.intake import micro_batches
-from stream_router.consumer.watermark import Position
+from stream_router.consumer.child.checkpoints import Checkpoints, LeaseGoneError
+from stream_router.consumer.child.crash_guard import CrashGuard
+from stream_router.consumer.child.micro_batches import micro_batches
+from stream_router.consumer.child.one_at_a_time import route_carefully
+from stream_router.consumer.child.watermark import Position
 from stream_router.core.model import Record
 from stream_router.pipeline.route import Router
 

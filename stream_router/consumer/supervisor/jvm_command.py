@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from stream_router.consumer import die_with_parent, java, properties
+from stream_router.consumer.supervisor import die_with_parent, java, properties
 from stream_router.settings import Consumer
 
 

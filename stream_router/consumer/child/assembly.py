@@ -5,14 +5,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from stream_router.consumer.books import ChildBooks
-from stream_router.consumer.checkpoints import Checkpoints
-from stream_router.consumer.crash import CrashGuard
-from stream_router.consumer.failpoint import failing_at
-from stream_router.consumer.proof import BusProof
-from stream_router.consumer.shard import Books, Heartbeat, ShardProcessor
-from stream_router.consumer.waiter import Waiter
-from stream_router.consumer.wiring import Wiring
+from stream_router.consumer.bus_proof import BusProof
+from stream_router.consumer.child.checkpoints import Checkpoints
+from stream_router.consumer.child.crash_guard import CrashGuard
+from stream_router.consumer.child.failpoint import failing_at
+from stream_router.consumer.child.shard import Books, Heartbeat, ShardProcessor
+from stream_router.consumer.child.shard_telemetry import ChildBooks
+from stream_router.consumer.child.waiter import Waiter
+from stream_router.consumer.child.wiring import Wiring
 from stream_router.pipeline.route import Router
 from stream_router.pipeline.transform import Transform
 from stream_router.settings import Consumer

@@ -1,0 +1,159 @@
+"""Proves every few seconds that the event bus exists: PutEvents to a bus that is gone answers success.
+
+The proof is the file `bus-proof` in the state folder. Its text is the `time.monotonic()` (seconds, one clock for all
+processes of a host) of the moment before a question that the bus answered was sent, and when the bus was made (epoch
+seconds, 0.0 where the answer does not tell). A child settles only what was accepted before that moment, by that bus.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from enum import Enum
+
+from botocore.config import Config
+from botocore.exceptions import ClientError, NoCredentialsError
+
+from stream_router.aws import credentials, endpoints
+from stream_router.consumer.bus_proof import SeenBus
+from stream_router.consumer.state_dir import BUS_GONE, BUS_PROOF, StateDir
+from stream_router.core import limits
+from stream_router.core.aws_answers import epoch_s
+from stream_router.core.logs import Seldom
+from stream_router.settings import Consumer
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 10.0
+FIRST_RETRY_S = 1.0
+
+_GONE = frozenset({"ResourceNotFoundException"})
+_FORBIDDEN = frozenset({"AccessDenied", "AccessDeniedException"})
+_WRONG_NAME = frozenset({"ValidationException", "InvalidInputException"})
+
+
+class Proof(Enum):
+    """What the prover reports: the first proof, or that there will be none (its text is in `BusProver.refusal`)."""
+
+    FIRST = "first"
+    REFUSED = "refused"
+
+
+def describer(settings: Consumer) -> Callable[[], float]:
+    """A question to the bus, which raises unless it exists: DescribeEventBus of a classic or of a v2 bus.
+
+    It returns when the bus was made (epoch seconds), 0.0 where the answer does not tell.
+    One attempt, at most 8 s. Raises SettingsError where there are no credentials or the environment cannot be used.
+    """
+    session = endpoints.session(settings.aws_region)
+    credentials.find(session)
+    config = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1})
+    bus = settings.event_bus
+    if limits.is_v2_bus(bus):
+        v2 = endpoints.client(session, "eventbridgev2", config)
+        return lambda: epoch_s(v2.describe_event_bus(EventBusArn=bus).get("CreationTime"))
+    classic = endpoints.client(session, "events", config)
+    return lambda: epoch_s(classic.describe_event_bus(Name=bus).get("CreationTime"))
+
+
+class BusProver:
+    """Asks in a thread of its own until closed, and keeps the proof fresh.
+
+    `report` is called once with FIRST when the bus has answered, or with REFUSED where, before that, it is said to be
+    gone or forbidden. Later on a bus that cannot be asked leaves the last proof as it is: the children then hold. One
+    that is gone, or was made again, is told to them, since no later proof covers what they sent meanwhile: they leave.
+    """
+
+    def __init__(
+        self,
+        state: StateDir,
+        bus: str,
+        describe: Callable[[], float],
+        report: Callable[[Proof], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._state = state
+        self._bus = bus
+        self._describe = describe
+        self._report = report
+        self._clock = clock
+        self._stop = threading.Event()
+        self._proven = False
+        self._seen = SeenBus()
+        self.gone = False
+        """Whether the bus, after its first proof, was last found gone, or made again."""
+        self._to_be_logged = Seldom(clock)
+        self.refusal = ""
+        self._thread = threading.Thread(target=self._run, name="bus-proof", daemon=True)
+
+    def start(self) -> None:
+        """Begin asking."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop asking; a question that is under way is not waited for."""
+        self._stop.set()
+
+    def _run(self) -> None:
+        pause = FIRST_RETRY_S
+        while not self._stop.is_set():
+            self.prove_once()
+            if self.refusal:
+                return
+            pause = EVERY_S if self._proven else min(pause * 2, EVERY_S)
+            self._stop.wait(pause)
+
+    def prove_once(self) -> None:
+        """Ask once, and write the proof or log the trouble."""
+        asked = self._clock()
+        try:
+            made_s = self._describe()
+            if self._seen.is_another(made_s) and self._proven and not self.gone:
+                log.error("the event bus was deleted and made again", extra={"bus": self._bus})
+                self._lost()
+                return
+            self._state.write(BUS_PROOF, f"{asked!r} {made_s!r}\n")
+        except Exception as error:  # noqa: BLE001 - botocore's chain raises what it likes; unasked, no start, no proof
+            self._failed(error)
+            return
+        self.gone = False
+        if not self._proven:
+            self._proven = True
+            self._report(Proof.FIRST)
+
+    def doubt(self) -> None:
+        """A child found the bus gone: so it is until it is proven anew."""
+        self.gone = True
+
+    def _failed(self, error: Exception) -> None:
+        code = error.response["Error"].get("Code", "") if isinstance(error, ClientError) else type(error).__name__
+        if not self._proven and (refusal := self._refusal(code, error)):
+            self.refusal = refusal
+            self._report(Proof.REFUSED)
+            return
+        if code in _GONE:
+            self._lost()
+        if self._to_be_logged():
+            log.error("the event bus is not proven: %s; events are held until it is", code, extra={"bus": self._bus})
+
+    def _lost(self) -> None:
+        """Once: the children are told, and what they sent since the last proof comes again."""
+        if self.gone:
+            return
+        self.gone = True
+        try:
+            self._state.write(BUS_GONE, "gone\n")
+        except OSError as error:
+            log.error("the children cannot be told that the bus is gone: %s", error.strerror)  # noqa: TRY400
+
+    def _refusal(self, code: str, error: Exception) -> str:
+        """The line to end with, where waiting cannot help before the first record is read."""
+        if isinstance(error, NoCredentialsError):
+            return "AWS credentials: none found; set AWS_PROFILE or AWS_ACCESS_KEY_ID, or give a role"
+        if code in _GONE:
+            return "STREAM_ROUTER_EVENT_BUS: no such event bus; run `stream-router setup`, or name one that exists"
+        if code in _FORBIDDEN:
+            return "STREAM_ROUTER_EVENT_BUS: not allowed to look at it; allow events:DescribeEventBus to this role"
+        if code in _WRONG_NAME:
+            return "STREAM_ROUTER_EVENT_BUS: is no bus name or ARN; name one that exists"
+        return ""
