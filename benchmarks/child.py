@@ -1,8 +1,8 @@
 """How many events a CPU-second buys in the child, beside the loop that teams write today, in one run.
 
-`python -m benchmarks.child [--events N] [--rounds N] [--json FILE]`. Daemon lines go in over the pipe, signed PutEvents
-calls come out at the sink on loopback; masking is off but where a row says. Each round runs the loop and the children
-in turn: a machine whose speed drifts drifts for all; the ratio is the figure to read.
+`python -m benchmarks.child [--events N] [--rounds N] [--json FILE]`. Daemon lines go in over the pipe, signed
+PutEvents calls come out at the fake AWS on loopback; masking is off but where a row says. Each round runs the loop and
+the children in turn: a machine whose speed drifts drifts for all; the ratio is the figure to read.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from benchmarks import events
-from stream_router.local.sink.process import SinkProcess
+from stream_router.fakeaws.process import FakeAwsProcess
 from tests.daemon import Child
 
 V2_BUS = "arn:aws:events:us-east-1:123456789012:event-busv2/bus/abcdefghijklmnopqrstuvwxy"
@@ -74,15 +74,15 @@ CHILDREN: dict[str, tuple[str, dict[str, str]]] = {
 }
 
 
-def ratios(sink: SinkProcess, count: int, rounds: int) -> dict[str, object]:
+def ratios(fake_aws: FakeAwsProcess, count: int, rounds: int) -> dict[str, object]:
     """Loop and children in turn; CPU per event and the ratio of the loop's to each child's."""
     rows: dict[str, list[float]] = {name: [] for name in (*PEERS, *CHILDREN)}
     for number in range(rounds):
         for name, (module, share) in PEERS.items():
-            rows[name].append(peer(module, sink.url, count // share))
+            rows[name].append(peer(module, fake_aws.url, count // share))
         for name, (bus, environment) in CHILDREN.items():
-            sink.reset()  # or the v2 bus would know the copies
-            rows[name].append(child(sink.url, count, bus, **environment)["cpuUs"])
+            fake_aws.reset()  # or the v2 bus would know the copies
+            rows[name].append(child(fake_aws.url, count, bus, **environment)["cpuUs"])
         print(f"round {number + 1}:", ", ".join(f"{found[-1]:.1f}" for found in rows.values()), "µs", flush=True)
     base = rows[BASE]
     result: dict[str, object] = {}
@@ -97,8 +97,8 @@ def rates(count: int) -> dict[str, float]:
     """Events a second from one child where the bus takes its time."""
     found = {}
     for delay_ms in (20, 100):
-        with SinkProcess(None, None, 0, "--delay-ms", str(delay_ms)) as sink:
-            rate = 1e6 / child(sink.url, count, STREAM_ROUTER_MAX_IN_FLIGHT=str(IN_FLIGHT))["wallUs"]
+        with FakeAwsProcess(None, None, 0, "--delay-ms", str(delay_ms)) as fake_aws:
+            rate = 1e6 / child(fake_aws.url, count, STREAM_ROUTER_MAX_IN_FLIGHT=str(IN_FLIGHT))["wallUs"]
         found[f"{delay_ms} ms"] = rate
         print(f"bus answers after {delay_ms:3} ms: {rate:8.0f} events a second from one child")
     return found
@@ -110,8 +110,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
-    with SinkProcess() as sink:
-        result: dict[str, object] = {"cpu": ratios(sink, chosen.events, chosen.rounds)}
+    with FakeAwsProcess() as fake_aws:
+        result: dict[str, object] = {"cpu": ratios(fake_aws, chosen.events, chosen.rounds)}
     result["rate"] = rates(chosen.events // 2)
     if chosen.json:
         chosen.json.write_text(json.dumps(result, indent=1) + "\n")

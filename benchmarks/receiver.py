@@ -1,7 +1,7 @@
 """How much CPU a webhook costs, how many a second one worker takes, how late its answers are; beside Starlette + boto3.
 
 `python -m benchmarks.receiver [--seconds N] [--connections N] [--rate N] [--json FILE]`. HMAC on, one event of 0.6 KB a
-request, every setting at its default, one worker, the test sink as the stream. All of them share the machine.
+request, every setting at its default, one worker, the fake AWS as the stream. All of them share the machine.
 `wrk` (a Debian package) makes the closed loop; without it a Python load does, which takes much more of the machine.
 The peer needs the extra `bench` (starlette, uvicorn); without it, it is left out and said so.
 """
@@ -25,7 +25,7 @@ from typing import Any
 
 import httpx
 
-from stream_router.local.sink.process import SinkProcess
+from stream_router.fakeaws.process import FakeAwsProcess
 from tests.receiver_kit import KEY, free_port, receiver
 from tests.receiver_load import percentile_s, post, send
 
@@ -147,9 +147,9 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     found: dict[str, Any] = {
         "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}"
     }
-    with SinkProcess() as sink, tempfile.TemporaryDirectory() as folder:
-        sink.plan({"shard_limits": False})
-        with receiver(sink.url, Path(folder), WEBHOOK_SCHEME="hmac", WEBHOOK_SECRETS=KEY) as running:
+    with FakeAwsProcess() as fake_aws, tempfile.TemporaryDirectory() as folder:
+        fake_aws.plan({"shard_limits": False})
+        with receiver(fake_aws.url, Path(folder), WEBHOOK_SCHEME="hmac", WEBHOOK_SECRETS=KEY) as running:
             closed_loop(running.address, running.process.pid, 2, arguments.connections)
             found["closed"] = closed_loop(
                 running.address, running.process.pid, arguments.seconds, arguments.connections
@@ -160,7 +160,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             found["eventsPerCall"] = metrics["events_stored_total"] / metrics["calls_total"]
             found["load1"] = os.getloadavg()[0]
         if importlib.util.find_spec("starlette") and importlib.util.find_spec("uvicorn"):
-            with peer(sink.url) as (address, pid):
+            with peer(fake_aws.url) as (address, pid):
                 found["starletteBoto3"] = closed_loop(address, pid, min(5.0, arguments.seconds), 64)
         else:
             print("the peer is left out: pip install 'stream_router[bench]'")

@@ -124,7 +124,7 @@ def setup(
     Set EVENTBRIDGE_TARGET_ARN to attach a target to the rule. Proves that an event as we emit it matches the rule, and
     prints the SQS_DLQ_URL line that `consume` needs.
     """
-    from stream_router.control import setup as control
+    from stream_router.control.setup import setup as control
     from stream_router.settings import Setup
 
     _end(control.run(_settings(Setup), plan=plan))

@@ -291,7 +291,7 @@ def event(number: int, conversation: int = 0) -> bytes:
 
 
 def stored_ids(lines: list[dict[str, Any]]) -> list[str]:
-    """The ids of all events that the sink's ledger shows as stored, in order, copies included."""
+    """The ids of all events that the fake AWS's ledger shows as stored, in order, copies included."""
     kept = [line for line in lines if line["verdict"] in ("accepted", "accepted_then_dropped")]
     return [identity for line in kept for identity in line.get("eventIds") or [line["eventId"]]]
 

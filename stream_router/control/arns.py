@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from stream_router.control.steps import SetupError
+from stream_router.control.setup.steps import SetupError
 
 
 class Arn(NamedTuple):

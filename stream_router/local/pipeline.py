@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from stream_router import settings
 from stream_router.aws.clients import Clients
-from stream_router.control import setup
-from stream_router.control.steps import Say
+from stream_router.control.setup import setup
+from stream_router.control.setup.steps import Say
 from stream_router.local import leases, stack, traffic
 from stream_router.local.environment import ACCOUNT, REGION, free_port
 from stream_router.local.programs import Program, Programs

@@ -3,8 +3,8 @@
 import sys
 
 from stream_router.core import logs
-from stream_router.receiver import spill_file
-from stream_router.receiver.checks import check
+from stream_router.receiver.preflight import check
+from stream_router.receiver.spill import spill_file
 from stream_router.receiver.supervisor import Supervisor
 from stream_router.receiver.worker import Worker
 from stream_router.settings import EX_CONFIG, Receiver, SettingsError, load

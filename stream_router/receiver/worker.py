@@ -15,15 +15,17 @@ from stream_router.addresses import split_host_port
 from stream_router.aws.credentials import CredentialSource
 from stream_router.aws.endpoints import session
 from stream_router.aws.loop_transport import LoopTransport
-from stream_router.receiver import auth, spill_file, tls
-from stream_router.receiver.app import App
-from stream_router.receiver.batcher import Batcher
-from stream_router.receiver.body import BodyReader
-from stream_router.receiver.checks import Stream, cannot_listen
-from stream_router.receiver.health import Health
+from stream_router.receiver.auth import schemes
+from stream_router.receiver.auth.secrets import FOLLOW_EVERY_S
+from stream_router.receiver.batching.batcher import Batcher
+from stream_router.receiver.http import tls
+from stream_router.receiver.http.app import App
+from stream_router.receiver.http.body import BodyReader
+from stream_router.receiver.http.health import Health
 from stream_router.receiver.intake import Intake
-from stream_router.receiver.secrets import FOLLOW_EVERY_S
-from stream_router.receiver.spill import Spill
+from stream_router.receiver.preflight import Stream, cannot_listen
+from stream_router.receiver.spill import spill_file
+from stream_router.receiver.spill.spill import Spill
 from stream_router.settings import Receiver
 from stream_router.telemetry.receiver_stats import Row, Stats
 
@@ -67,7 +69,7 @@ class Worker:
         if store:
             batcher.use_spill(store, settings.spill_max_bytes)
         health = Health(batcher)
-        verifier, secrets = auth.make(settings)
+        verifier, secrets = schemes.make(settings)
         bodies = BodyReader(loop, settings.max_body_bytes, settings.body_timeout_s)
         app = App(verifier, intake, bodies, batcher, health, self._stats, settings.max_held_bytes)
         tasks = [loop.create_task(_every(PUBLISH_EVERY_S, self._publish))]

@@ -1,4 +1,4 @@
-"""The contract tests' servers: the sink and ministack, each once a module, and boto3 clients pointed at them."""
+"""The contract tests' servers: the fake AWS and ministack, each once a module, and boto3 clients pointed at them."""
 
 import contextlib
 import os
@@ -15,29 +15,29 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from stream_router.local.sink.process import SinkProcess
+from stream_router.fakeaws.process import FakeAwsProcess
 
 Client = Callable[[str], Any]
 START_S = 30.0
 
 
 @pytest.fixture(scope="module")
-def running_sink(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SinkProcess]:
-    with SinkProcess(tmp_path_factory.mktemp("sink") / "ledger.jsonl", None, 7, "--payloads") as sink:
-        yield sink
+def running_fake_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeAwsProcess]:
+    with FakeAwsProcess(tmp_path_factory.mktemp("fake_aws") / "ledger.jsonl", None, 7, "--payloads") as fake_aws:
+        yield fake_aws
 
 
 @pytest.fixture
-def sink(running_sink: SinkProcess) -> SinkProcess:
-    """The module's sink with no plan and counters at zero."""
-    running_sink.reset()
-    return running_sink
+def fake_aws(running_fake_aws: FakeAwsProcess) -> FakeAwsProcess:
+    """The module's fake AWS with no plan and counters at zero."""
+    running_fake_aws.reset()
+    return running_fake_aws
 
 
 @pytest.fixture
-def client(sink: SinkProcess) -> Iterator[Client]:
-    """Makes boto3 clients of the sink that send every call once."""
-    with _clients(sink.url) as make:
+def client(fake_aws: FakeAwsProcess) -> Iterator[Client]:
+    """Makes boto3 clients of the fake AWS that send every call once."""
+    with _clients(fake_aws.url) as make:
         yield make
 
 

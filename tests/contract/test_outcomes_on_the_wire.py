@@ -1,4 +1,4 @@
-"""What `outcomes` makes of real answers: the sink's faults one by one, and ministack's plain ones."""
+"""What `outcomes` makes of real answers: the fake AWS's faults one by one, and ministack's plain ones."""
 
 import hashlib
 import json
@@ -17,9 +17,9 @@ from stream_router.aws.pumped_transport import Transport
 from stream_router.core import aws_answers
 from stream_router.core.aws_answers import ACCEPTED, Answer, Refusal
 from stream_router.core.dispositions import Disposition
-from stream_router.local.sink.process import SinkProcess
+from stream_router.fakeaws.process import FakeAwsProcess
 from tests.contract.conftest import Client
-from tests.contract.test_sink_wire import V2_BUS
+from tests.contract.test_fakeaws_wire import V2_BUS
 
 Send = Callable[[Target, bytes], Answer]
 ENTRY = {"Source": "nice.cxone.webhook", "DetailType": "interaction.created", "Detail": '{"eventId":"outcome"}'}
@@ -83,24 +83,24 @@ def rule(fault: str, **more: Any) -> dict[str, Any]:
     return {"rules": [{"fault": fault, **more}]}
 
 
-def test_entries_struck_alone_are_read_by_position(send: Send, sink: SinkProcess) -> None:
+def test_entries_struck_alone_are_read_by_position(send: Send, fake_aws: FakeAwsProcess) -> None:
     """A failed entry among accepted ones is found at its own place, for PutEvents, v2, PutRecords and SQS."""
     struck = rule("entry_error", code="ThrottlingException", after=1, next=1)
     hold = [(None, ""), (Disposition.HOLD, "ThrottlingException"), (None, "")]
-    sink.plan(struck)
-    assert dispositions(put_events(send, sink.url)) == hold
-    sink.plan(struck)
-    answer = send(v2(sink.url), cbor2.dumps({"EventBusArn": V2_BUS, "Entries": [ENTRY] * 3}))
+    fake_aws.plan(struck)
+    assert dispositions(put_events(send, fake_aws.url)) == hold
+    fake_aws.plan(struck)
+    answer = send(v2(fake_aws.url), cbor2.dumps({"EventBusArn": V2_BUS, "Entries": [ENTRY] * 3}))
     assert dispositions(aws_answers.of_put_events_v2(answer, 3)) == hold
-    sink.plan(struck)
-    assert dispositions(put_records(send, sink.url)) == hold
-    sink.plan(struck)
-    assert dispositions(send_messages(send, sink.url, "q", "a", "b", "c")) == hold
+    fake_aws.plan(struck)
+    assert dispositions(put_records(send, fake_aws.url)) == hold
+    fake_aws.plan(struck)
+    assert dispositions(send_messages(send, fake_aws.url, "q", "a", "b", "c")) == hold
 
 
-def test_messages_struck_by_fault_and_by_md5(send: Send, sink: SinkProcess) -> None:
+def test_messages_struck_by_fault_and_by_md5(send: Send, fake_aws: FakeAwsProcess) -> None:
     """A sender's fault is a dead end, a wrong MD5 is no proof."""
-    sink.plan(
+    fake_aws.plan(
         {
             "rules": [
                 {"fault": "sender_fault", "code": "InvalidParameterValue", "where": "bad"},
@@ -108,7 +108,7 @@ def test_messages_struck_by_fault_and_by_md5(send: Send, sink: SinkProcess) -> N
             ]
         }
     )
-    found = dispositions(send_messages(send, sink.url, "q", "good", "bad", "bent"))
+    found = dispositions(send_messages(send, fake_aws.url, "q", "good", "bad", "bent"))
     assert found == [
         (None, ""),
         (Disposition.DEAD_LETTER, "InvalidParameterValue"),
@@ -136,7 +136,7 @@ def test_messages_struck_by_fault_and_by_md5(send: Send, sink: SinkProcess) -> N
 )
 def test_what_spoils_a_whole_call(
     send: Send,
-    sink: SinkProcess,
+    fake_aws: FakeAwsProcess,
     plan: dict[str, Any],
     disposition: Disposition,
     code: str,
@@ -144,53 +144,55 @@ def test_what_spoils_a_whole_call(
     verdict: str,
 ) -> None:
     """Each fault of a whole call is a refusal of its kind, and the ledger says what became of the entries."""
-    sink.plan(plan)
-    found = put_events(send, sink.url)
+    fake_aws.plan(plan)
+    found = put_events(send, fake_aws.url)
     assert isinstance(found, Refusal)
     assert (found.disposition, found.code, found.indeterminate) == (disposition, code, indeterminate)
     expected = {"refused": "refused", "dropped": "accepted_then_dropped"}[verdict]
-    assert [line["verdict"] for line in sink.lines("PutEvents")[-3:]] == [expected] * 3
+    assert [line["verdict"] for line in fake_aws.lines("PutEvents")[-3:]] == [expected] * 3
 
 
-def test_shuffled_answers_still_account_for_every_entry(send: Send, sink: SinkProcess) -> None:
+def test_shuffled_answers_still_account_for_every_entry(send: Send, fake_aws: FakeAwsProcess) -> None:
     """A shuffled answer of accepted entries cannot be told from a good one; SQS's has ids and is read right."""
-    sink.plan({"rules": [{"fault": "shuffle"}, {"fault": "sender_fault", "code": "Bad", "where": "bad"}]})
-    assert put_events(send, sink.url) == [ACCEPTED] * 3
-    codes = [code for _, code in dispositions(send_messages(send, sink.url, "q", "a", "bad", "b"))]
+    fake_aws.plan({"rules": [{"fault": "shuffle"}, {"fault": "sender_fault", "code": "Bad", "where": "bad"}]})
+    assert put_events(send, fake_aws.url) == [ACCEPTED] * 3
+    codes = [code for _, code in dispositions(send_messages(send, fake_aws.url, "q", "a", "bad", "b"))]
     assert codes == ["", "Bad", ""]
 
 
-def test_refused_connections_are_no_answer_and_end(send: Send, sink: SinkProcess) -> None:
+def test_refused_connections_are_no_answer_and_end(send: Send, fake_aws: FakeAwsProcess) -> None:
     """While nothing listens a call has no answer; when the window is over the same port answers again."""
-    sink.plan(rule("outage", how="refuse", from_s=0, to_s=0.6))
+    fake_aws.plan(rule("outage", how="refuse", from_s=0, to_s=0.6))
     deadline = time.monotonic() + 5
-    found = put_events(send, sink.url)
+    found = put_events(send, fake_aws.url)
     assert isinstance(found, Refusal)
     assert found.code == "NoAnswer"
-    while isinstance(put_events(send, sink.url), Refusal):
-        assert time.monotonic() < deadline, "the sink did not come back"
+    while isinstance(put_events(send, fake_aws.url), Refusal):
+        assert time.monotonic() < deadline, "the fake AWS did not come back"
         time.sleep(0.05)
 
 
 @pytest.mark.parametrize(
     ("given", "least_s", "most_s"), [("3", 3.0, 3.0), ("Wed, 21 Oct 2099 07:28:00 GMT", 60.0, 60.0)]
 )
-def test_retry_after_comes_through(send: Send, sink: SinkProcess, given: str, least_s: float, most_s: float) -> None:
+def test_retry_after_comes_through(
+    send: Send, fake_aws: FakeAwsProcess, given: str, least_s: float, most_s: float
+) -> None:
     """A refusal's Retry-After is read as seconds and as a date."""
-    sink.plan(rule("call_error", code="ThrottlingException", status=429, retry_after=given))
-    found = put_events(send, sink.url)
+    fake_aws.plan(rule("call_error", code="ThrottlingException", status=429, retry_after=given))
+    found = put_events(send, fake_aws.url)
     assert isinstance(found, Refusal)
     assert least_s <= found.retry_after_s <= most_s
 
 
 @pytest.mark.parametrize("authorization", ["", "Bearer token", "AWS4-HMAC-SHA256 Credential=a/b/c/d/aws4_request"])
-def test_an_unsigned_call_is_refused(sink: SinkProcess, authorization: str) -> None:
+def test_an_unsigned_call_is_refused(fake_aws: FakeAwsProcess, authorization: str) -> None:
     """Without a whole SigV4 header nothing is accepted, and the refusal is systemic."""
     headers = {"X-Amz-Target": "AWSEvents.PutEvents", "X-Amz-Date": "20261124T000000Z", "Authorization": authorization}
-    answer = httpx.post(sink.url, headers=headers, json={"Entries": [ENTRY]}, trust_env=False)
+    answer = httpx.post(fake_aws.url, headers=headers, json={"Entries": [ENTRY]}, trust_env=False)
     found = aws_answers.refusal(Answer(answer.status_code, answer.content, {}, "", 0.0))
     assert (found.disposition, found.code) == (Disposition.HOLD, "MissingAuthenticationTokenException")
-    assert sink.stats()["items"]["PutEvents"] == {"refused": 1}
+    assert fake_aws.stats()["items"]["PutEvents"] == {"refused": 1}
 
 
 def test_ministacks_put_events_is_read(send: Send, ministack_url: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from stream_router.local.sink.process import SinkProcess
+from stream_router.fakeaws.process import FakeAwsProcess
 from tests.daemon import Child, envelope
 
 V2_BUS = "arn:aws:events:us-east-1:123456789012:event-busv2/bus/abcdefghijklmnopqrstuvwxy"
@@ -52,11 +52,11 @@ def place(number: int) -> str:
 
 
 class Bench:
-    """One child and one sink for many rows. `environment` are the child's own settings."""
+    """One child and one fake AWS for many rows. `environment` are the child's own settings."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
         (folder / "bus-proof").write_text(repr(time.monotonic() + 36_000))
-        self.sink = SinkProcess(folder / "ledger", None, 11, "--payloads")
+        self.fake_aws = FakeAwsProcess(folder / "ledger", None, 11, "--payloads")
         self._environment = environment
         self._folder = folder
         self._child: Child | None = None
@@ -67,14 +67,14 @@ class Bench:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._child:
             self._child.__exit__()
-        self.sink.stop()
+        self.fake_aws.stop()
 
     def _running(self) -> Child:
         """The child; a new one where an earlier row ended the last."""
         if self._child is None or self._child.process.poll() is not None:
             if self._child:
                 self._child.__exit__()
-            self._child = Child(self.sink.url, self._folder, **self._environment)
+            self._child = Child(self.fake_aws.url, self._folder, **self._environment)
             self._child.initialize()
         return self._child
 
@@ -85,12 +85,12 @@ class Bench:
         child = self._running()
         numbers = [next(_numbers) for _ in range(count)]
         datas = [b'"poison %d"' % number if at in poison else envelope(number) for at, number in enumerate(numbers)]
-        before = len(self.sink.lines())
-        self.sink.plan({"rules": [self._made_real(rule, numbers) for rule in rules]})
+        before = len(self.fake_aws.lines())
+        self.fake_aws.plan({"rules": [self._made_real(rule, numbers) for rule in rules]})
         started = time.monotonic()
         child.process_batch(datas, timeout_s)
         seconds = time.monotonic() - started
-        self.sink.plan({})
+        self.fake_aws.plan({})
         assert child.process.poll() is None
         return self._account(before, numbers, datas, seconds)
 
@@ -103,7 +103,7 @@ class Bench:
         return made
 
     def _account(self, before: int, numbers: list[int], datas: list[bytes], seconds: float) -> Account:
-        lines = self.sink.lines()[before:]
+        lines = self.fake_aws.lines()[before:]
         at = {f"{number:032x}": place for place, number in enumerate(numbers)}
         puts = [line for line in lines if line["operation"].startswith("PutEvents")]
         tries = dict.fromkeys(range(len(numbers)), 0)

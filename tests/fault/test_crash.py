@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from stream_router.local.sink.process import SinkProcess
+from stream_router.fakeaws.process import FakeAwsProcess
 from tests.daemon import FIRST_SEQUENCE, Child, envelope
 
 LINES = 10
@@ -48,13 +48,13 @@ class WatchedChild(Child):
 class Settled:
     """What the ledger says is delivered or dead, of a stream whose record n holds the events 10n … 10n+9."""
 
-    def __init__(self, sink: SinkProcess, records: int) -> None:
-        self._sink = sink
+    def __init__(self, fake_aws: FakeAwsProcess, records: int) -> None:
+        self._fake_aws = fake_aws
         self.records = records
         self.checked = 0
 
     def events(self) -> set[int]:
-        found = [*self._sink.lines("PutEvents"), *self._sink.lines("SendMessageBatch")]
+        found = [*self._fake_aws.lines("PutEvents"), *self._fake_aws.lines("SendMessageBatch")]
         return {event_of(line) for line in found if line["verdict"] in TOOK}
 
     def check_up_to(self, record: int) -> None:
@@ -76,10 +76,10 @@ def stream(records: int) -> list[bytes]:
 
 
 def live(
-    sink: SinkProcess, folder: Path, datas: list[bytes], settled: Settled, start: int, kill_after_s: float | None
+    fake_aws: FakeAwsProcess, folder: Path, datas: list[bytes], settled: Settled, start: int, kill_after_s: float | None
 ) -> int:
     """One life of a child from the record after `start`; the record that its last checkpoint names."""
-    with WatchedChild(sink.url, folder) as child:
+    with WatchedChild(fake_aws.url, folder) as child:
         child.settled = settled
         child.sequence = FIRST_SEQUENCE + start
         child.initialize(str(FIRST_SEQUENCE + start) if start else "TRIM_HORIZON")
@@ -104,18 +104,18 @@ def run(folder: Path, records: int, seed: int, kills: int) -> tuple[int, Settled
     dice = random.Random(seed)
     datas = stream(records)
     (folder / "bus-proof").write_text(repr(time.monotonic() + 36_000))
-    with SinkProcess(folder / "ledger", {"rules": FAULTS}, seed, "--payloads") as sink:
-        settled = Settled(sink, records)
+    with FakeAwsProcess(folder / "ledger", {"rules": FAULTS}, seed, "--payloads") as fake_aws:
+        settled = Settled(fake_aws, records)
         done, lives = 0, 0
         while done < records and lives < kills:
             lives += 1
-            done = live(sink, folder, datas, settled, done, dice.uniform(0.05, 1.5))
+            done = live(fake_aws, folder, datas, settled, done, dice.uniform(0.05, 1.5))
         if done < records:
             lives += 1
-            done = live(sink, folder, datas, settled, done, None)
+            done = live(fake_aws, folder, datas, settled, done, None)
         assert done == records
         assert settled.events() == set(range(LINES, LINES * (records + 1)))
-        return lives, settled, sink.lines()
+        return lives, settled, fake_aws.lines()
 
 
 def check_copies(lines: list[dict[str, Any]], lives: int) -> None:

@@ -1,4 +1,4 @@
-"""The fault matrix: one row an error code and a fault of the sink. Who ends where, in how many attempts, in what order.
+"""The fault matrix: one row an error code and a fault of the fake AWS. Who ends where, in how many attempts.
 
 The child is the real process; each row is one batch of ten events, one call, unless it says otherwise.
 """
@@ -354,10 +354,10 @@ def test_a_v2_call_refused_twice_is_sent_a_third_time(v2: Bench, code: str) -> N
 @pytest.mark.parametrize("fault", ["reset", "stall", "html", "short"])
 def test_what_a_v2_bus_accepted_unheard_is_published_once(v2: Bench, fault: str) -> None:
     """Sent again with its deduplication id an event that was accepted is not published twice."""
-    before = v2.sink.stats()["items"].get("PutEventsV2", {}).get("deduplicated", 0)
+    before = v2.fake_aws.stats()["items"].get("PutEventsV2", {}).get("deduplicated", 0)
     account = v2.run([{"operation": "PutEventsV2", "fault": fault, "next": 1}])
     check_all_delivered(account, 2)
-    assert v2.sink.stats()["items"]["PutEventsV2"]["deduplicated"] == before + 10
+    assert v2.fake_aws.stats()["items"]["PutEventsV2"]["deduplicated"] == before + 10
 
 
 def test_a_v2_culprit_is_found(v2: Bench) -> None:

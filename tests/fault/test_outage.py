@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.local.sink.process import SinkProcess
+from stream_router.fakeaws.process import FakeAwsProcess
 from tests.daemon import Child, envelope
 
 PER_BATCH = 250
@@ -17,12 +17,12 @@ def run(tmp_path: Path, outage_s: float, after_s: float) -> None:
     """1,000 events/s for `after_s` before and after an outage of `outage_s`, as the daemon would hand them over."""
     batches = int((outage_s + 2 * after_s) / BATCH_EVERY_S)
     (tmp_path / "bus-proof").write_text(repr(time.monotonic() + 3600))
-    with SinkProcess(tmp_path / "ledger") as sink, Child(sink.url, tmp_path) as child:
+    with FakeAwsProcess(tmp_path / "ledger") as fake_aws, Child(fake_aws.url, tmp_path) as child:
         child.initialize()
         start = time.monotonic()
         down, up = start + after_s, start + after_s + outage_s
         outage = {"fault": "outage", "operation": "PutEvents", "from_s": after_s, "to_s": after_s + outage_s}
-        sink.plan({"rules": [outage]})
+        fake_aws.plan({"rules": [outage]})
         caught_up = 0.0
         for number in range(batches):
             # The daemon hands a batch over once it is there and the one before is done.
@@ -34,10 +34,10 @@ def run(tmp_path: Path, outage_s: float, after_s: float) -> None:
         # With the last batch done the backlog is gone, if it was not before.
         caught_up = caught_up or time.monotonic()
         child.say("shutdownRequested")
-        accepted = {line["eventId"] for line in sink.lines("PutEvents", "accepted")}
-        refused = {line["call"]: line["time"] for line in sink.lines("PutEvents", "refused")}
+        accepted = {line["eventId"] for line in fake_aws.lines("PutEvents", "accepted")}
+        refused = {line["call"]: line["time"] for line in fake_aws.lines("PutEvents", "refused")}
     assert accepted == {f"{n:032x}" for n in range(PER_BATCH * batches)}
-    assert "SendMessageBatch" not in {line["operation"] for line in sink.lines()}
+    assert "SendMessageBatch" not in {line["operation"] for line in fake_aws.lines()}
     # The calls in flight when it began, then at most two probes a second.
     assert len(refused) <= 16 + 2 * outage_s
     assert down < up < caught_up

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.local.sink.process import SinkProcess
+from stream_router.fakeaws.process import FakeAwsProcess
 from tests.receiver_kit import ReceiverProcess, event, receiver, stored_ids
 from tests.receiver_load import Outcome, post, send
 
@@ -24,8 +24,8 @@ DRAINED_WITHIN_S = 60.0
 
 
 @pytest.fixture
-def sink(tmp_path: Path) -> Iterator[SinkProcess]:
-    with SinkProcess(tmp_path / "ledger") as running:
+def fake_aws(tmp_path: Path) -> Iterator[FakeAwsProcess]:
+    with FakeAwsProcess(tmp_path / "ledger") as running:
         yield running
 
 
@@ -37,8 +37,10 @@ def shape(request: pytest.FixtureRequest) -> dict[str, float]:
 class Run:
     """One load with an outage in its middle, and what came of it."""
 
-    def __init__(self, sink: SinkProcess, running: ReceiverProcess, shape: dict[str, float], *, kill: bool) -> None:
-        self.sink = sink
+    def __init__(
+        self, fake_aws: FakeAwsProcess, running: ReceiverProcess, shape: dict[str, float], *, kill: bool
+    ) -> None:
+        self.fake_aws = fake_aws
         self.running = running
         self.shape = shape
         self.kill = kill
@@ -54,7 +56,7 @@ class Run:
     def _beside(self) -> None:
         """The outage, and in its middle the kill."""
         time.sleep(self.shape["before_s"])
-        self.sink.plan({"shard_limits": False, "rules": [{"fault": "outage", "operation": "PutRecords"}]})
+        self.fake_aws.plan({"shard_limits": False, "rules": [{"fault": "outage", "operation": "PutRecords"}]})
         time.sleep(self.shape["outage_s"] / 2)
         self._look()
         if self.kill:
@@ -62,7 +64,7 @@ class Run:
             self.running.start()
         time.sleep(self.shape["outage_s"] / 2)
         self._look()
-        self.sink.plan({"shard_limits": False})
+        self.fake_aws.plan({"shard_limits": False})
 
     def _look(self) -> None:
         self.most_rss_bytes = max(self.most_rss_bytes, self.running.rss_bytes())
@@ -78,7 +80,7 @@ class Run:
         self._wait_until_drained()
         found = self.running.metrics()
         assert found['request_seconds_bucket{le="0.9"}'] == found["request_seconds_count"]
-        stored = set(stored_ids(self.sink.lines("PutRecords")))
+        stored = set(stored_ids(self.fake_aws.lines("PutRecords")))
         promised = {outcome.identity for outcome in self.accepted()}
         assert promised <= stored, f"{len(promised - stored)} of {len(promised)} lost"
         self._look()
@@ -94,11 +96,11 @@ class Run:
 
 @pytest.mark.parametrize("kill", [False, True], ids=["", "kill"])
 def test_without_a_spill_an_outage_is_503_and_no_202_is_lost(
-    sink: SinkProcess, tmp_path: Path, shape: dict[str, float], kill: bool
+    fake_aws: FakeAwsProcess, tmp_path: Path, shape: dict[str, float], kill: bool
 ) -> None:
     """While the stream refuses, senders are told to come again, in time; every 202 is in the stream."""
-    with receiver(sink.url, tmp_path, HMAC_ID_HEADER="x-delivery-id") as running:
-        run = Run(sink, running, shape, kill=kill)
+    with receiver(fake_aws.url, tmp_path, HMAC_ID_HEADER="x-delivery-id") as running:
+        run = Run(fake_aws, running, shape, kill=kill)
         run.check({202, 503, 0} if kill else {202, 503})
         assert len(run.accepted()) > shape["rate"] * shape["before_s"] / 2
         assert sum(outcome.status == 503 for outcome in run.outcomes) > shape["rate"] * shape["outage_s"] / 4
@@ -106,13 +108,13 @@ def test_without_a_spill_an_outage_is_503_and_no_202_is_lost(
 
 @pytest.mark.parametrize("kill", [False, True], ids=["", "kill"])
 def test_with_a_spill_an_outage_is_202_and_all_of_it_reaches_the_stream(
-    sink: SinkProcess, tmp_path: Path, shape: dict[str, float], kill: bool
+    fake_aws: FakeAwsProcess, tmp_path: Path, shape: dict[str, float], kill: bool
 ) -> None:
     """While the stream refuses, events wait on disk, through a kill -9, and come out when it is back."""
     folder = tmp_path / "spill"
     folder.mkdir()
-    with receiver(sink.url, tmp_path, HMAC_ID_HEADER="x-delivery-id", SPILL_DIR=str(folder)) as running:
-        run = Run(sink, running, shape, kill=kill)
+    with receiver(fake_aws.url, tmp_path, HMAC_ID_HEADER="x-delivery-id", SPILL_DIR=str(folder)) as running:
+        run = Run(fake_aws, running, shape, kill=kill)
         run.check({202, 0} if kill else {202})
         if not kill:
             assert len(run.accepted()) == len(run.outcomes)
@@ -120,18 +122,18 @@ def test_with_a_spill_an_outage_is_202_and_all_of_it_reaches_the_stream(
         assert running.stop() == 0
 
 
-def test_a_conversation_keeps_its_order_through_the_spill(sink: SinkProcess, tmp_path: Path) -> None:
+def test_a_conversation_keeps_its_order_through_the_spill(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
     """Events of one conversation that were accepted one after the other stand in that order in the stream."""
     folder = tmp_path / "spill"
     folder.mkdir()
-    with receiver(sink.url, tmp_path, SPILL_DIR=str(folder)) as running:
+    with receiver(fake_aws.url, tmp_path, SPILL_DIR=str(folder)) as running:
         requests = [post(event(number, conversation=1)) for number in range(300)]
 
         def outage() -> None:
             time.sleep(0.5)
-            sink.plan({"rules": [{"fault": "outage", "operation": "PutRecords"}]})
+            fake_aws.plan({"rules": [{"fault": "outage", "operation": "PutRecords"}]})
             time.sleep(1.5)
-            sink.plan({})
+            fake_aws.plan({})
 
         outcomes = send(running.address, requests, 100, 1, outage)
         assert {outcome.status for outcome in outcomes} == {202}
@@ -140,17 +142,17 @@ def test_a_conversation_keeps_its_order_through_the_spill(sink: SinkProcess, tmp
         while running.metrics()["spill_events"]:
             assert time.monotonic() < deadline_s
             time.sleep(0.1)
-        stored = list(dict.fromkeys(stored_ids(sink.lines("PutRecords"))))
+        stored = list(dict.fromkeys(stored_ids(fake_aws.lines("PutRecords"))))
         assert stored == [outcome.identity for outcome in outcomes]
 
 
-def test_a_full_spill_is_503(sink: SinkProcess, tmp_path: Path) -> None:
+def test_a_full_spill_is_503(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
     """Its size is capped: beyond it senders are told to come again, and what it holds still gets to the stream."""
     folder = tmp_path / "spill"
     folder.mkdir()
     settings = {"SPILL_DIR": str(folder), "SPILL_MAX_BYTES": str(1024 * 1024)}
-    sink.plan({"rules": [{"fault": "outage", "operation": "PutRecords"}]})
-    with receiver(sink.url, tmp_path, **settings) as running:
+    fake_aws.plan({"rules": [{"fault": "outage", "operation": "PutRecords"}]})
+    with receiver(fake_aws.url, tmp_path, **settings) as running:
         body = b'{"a":"%b"}' % (b"x" * 100_000)
         outcomes = send(running.address, [post(body.replace(b"a", b"k%d" % n, 1)) for n in range(40)], 20, 20)
         counts = Counter(outcome.status for outcome in outcomes)
@@ -158,10 +160,10 @@ def test_a_full_spill_is_503(sink: SinkProcess, tmp_path: Path) -> None:
         assert counts[202] + counts[503] == 40
         time.sleep(0.5)
         assert running.metrics()["spill_bytes"] <= 1024 * 1024
-        sink.plan({"shard_limits": False})
+        fake_aws.plan({"shard_limits": False})
         deadline_s = time.monotonic() + 20
         while running.metrics()["spill_events"]:
             assert time.monotonic() < deadline_s
             time.sleep(0.1)
         promised = {outcome.identity for outcome in outcomes if outcome.status == 202}
-        assert promised <= set(stored_ids(sink.lines("PutRecords")))
+        assert promised <= set(stored_ids(fake_aws.lines("PutRecords")))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.local.sink.process import SinkProcess
+from stream_router.fakeaws.process import FakeAwsProcess
 from tests.receiver_kit import event, receiver, stored_ids
 from tests.receiver_load import percentile_s, post, send
 
@@ -107,8 +107,8 @@ def test_slow_connections_do_not_harm_good_ones(tmp_path: Path, shape: dict[str,
     """Beside thousands of slow headers, bodies and readers: every good event 202 and stored, p99 within 250 ms."""
     _raise_open_files()
     with (
-        SinkProcess(tmp_path / "ledger") as sink,
-        receiver(sink.url, tmp_path, HEADER_TIMEOUT_S="5", BODY_TIMEOUT_S="5") as running,
+        FakeAwsProcess(tmp_path / "ledger") as fake_aws,
+        receiver(fake_aws.url, tmp_path, HEADER_TIMEOUT_S="5", BODY_TIMEOUT_S="5") as running,
     ):
         stop, refused = SPAWN.Event(), SPAWN.Value("i", 0)
         requests = [post(event(number, conversation=number % 50)) for number in range(shape["rate"] * shape["seconds"])]
@@ -124,7 +124,7 @@ def test_slow_connections_do_not_harm_good_ones(tmp_path: Path, shape: dict[str,
         assert percentile_s(outcomes, 0.99) < GOOD_P99_S + SLACK_S
         promised = {outcome.identity for outcome in outcomes}
         assert len(promised) == len(requests)
-        assert promised <= set(stored_ids(sink.lines("PutRecords")))
+        assert promised <= set(stored_ids(fake_aws.lines("PutRecords")))
         assert most_rss_bytes < RSS_BYTES
         assert refused.value == 0
         assert running.stop() == 0

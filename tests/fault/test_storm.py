@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from stream_router.local.sink.process import SinkProcess
+from stream_router.fakeaws.process import FakeAwsProcess
 from tests.daemon import Child, envelope
 from tests.fault.bench import Bench
 
@@ -41,8 +41,8 @@ def test_a_storm_of_every_fault_loses_nothing(tmp_path: Path) -> None:
     poison = tuple(range(50, 3000, 100))
     with Bench(tmp_path) as bench:
         account = bench.run([{**rule, "to_s": 12} for rule in STORM], count=3000, poison=poison, timeout_s=150)
-        lines = bench.sink.lines("PutEvents")
-        faults = bench.sink.stats()["faults"]
+        lines = bench.fake_aws.lines("PutEvents")
+        faults = bench.fake_aws.stats()["faults"]
     account.check_nothing_lost()
     assert set(account.letters) == set(poison)
     told = Counter(line["eventId"] for line in lines if line["verdict"] == "accepted")
@@ -54,16 +54,19 @@ def test_a_storm_of_every_fault_loses_nothing(tmp_path: Path) -> None:
 
 def test_a_bus_that_takes_smaller_calls_than_documented_gets_them(tmp_path: Path) -> None:
     """Where 256 KB hold though the region's table says 1 MB the child learns it, and everything is delivered."""
-    with SinkProcess(tmp_path / "ledger", {"max_request_bytes": 262_144}) as sink, Child(sink.url, tmp_path) as child:
+    with (
+        FakeAwsProcess(tmp_path / "ledger", {"max_request_bytes": 262_144}) as fake_aws,
+        Child(fake_aws.url, tmp_path) as child,
+    ):
         child.initialize()
         child.process_batch([envelope(n, payload={"text": "x" * 100_000}) for n in range(40)])
-        took = sink.lines("PutEvents", "accepted")
+        took = fake_aws.lines("PutEvents", "accepted")
         assert {line["eventId"] for line in took} == {f"{n:032x}" for n in range(40)}
-        assert sink.lines("SendMessageBatch") == []
-        refused = len(sink.lines("PutEvents", "refused"))
+        assert fake_aws.lines("SendMessageBatch") == []
+        refused = len(fake_aws.lines("PutEvents", "refused"))
         child.process_batch([envelope(n, payload={"text": "x" * 100_000}) for n in range(40, 80)])
-        assert len(sink.lines("PutEvents", "accepted")) == 80
-        assert len(sink.lines("PutEvents", "refused")) == refused, "what was learned is not forgotten"
+        assert len(fake_aws.lines("PutEvents", "accepted")) == 80
+        assert len(fake_aws.lines("PutEvents", "refused")) == refused, "what was learned is not forgotten"
 
 
 @pytest.mark.parametrize("status", [413])

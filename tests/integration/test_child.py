@@ -1,4 +1,4 @@
-"""The child as a process, the KCL daemon played to it, AWS played by the sink."""
+"""The child as a process, the KCL daemon played to it, AWS played by the fake AWS."""
 
 import base64
 import hashlib
@@ -14,15 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.local.sink.process import SinkProcess
+from stream_router.fakeaws.process import FakeAwsProcess
 from tests.daemon import Child, envelope
 
 V2_BUS = "arn:aws:events:us-east-1:123456789012:event-busv2/bus/abcdefghijklmnopqrstuvwxy"
 
 
 @pytest.fixture
-def sink(tmp_path: Path) -> Iterator[SinkProcess]:
-    with SinkProcess(tmp_path / "ledger", None, 1, "--payloads") as running:
+def fake_aws(tmp_path: Path) -> Iterator[FakeAwsProcess]:
+    with FakeAwsProcess(tmp_path / "ledger", None, 1, "--payloads") as running:
         yield running
 
 
@@ -33,18 +33,18 @@ def proven(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def child(sink: SinkProcess, tmp_path: Path) -> Iterator[Child]:
-    with Child(sink.url, tmp_path) as running:
+def child(fake_aws: FakeAwsProcess, tmp_path: Path) -> Iterator[Child]:
+    with Child(fake_aws.url, tmp_path) as running:
         running.initialize()
         yield running
 
 
-def delivered(sink: SinkProcess, operation: str = "PutEvents") -> list[str]:
-    return [line["eventId"] for line in sink.lines(operation, "accepted")]
+def delivered(fake_aws: FakeAwsProcess, operation: str = "PutEvents") -> list[str]:
+    return [line["eventId"] for line in fake_aws.lines(operation, "accepted")]
 
 
-def reasons(sink: SinkProcess) -> list[str]:
-    return sorted(line["note"] for line in sink.lines("SendMessageBatch", "accepted"))
+def reasons(fake_aws: FakeAwsProcess) -> list[str]:
+    return sorted(line["note"] for line in fake_aws.lines("SendMessageBatch", "accepted"))
 
 
 def go_on(child: Child, do: Callable[[], object]) -> None:
@@ -55,16 +55,16 @@ def go_on(child: Child, do: Callable[[], object]) -> None:
         time.sleep(0.1)
 
 
-def test_a_batch_comes_out_whole_and_is_checkpointed(child: Child, sink: SinkProcess) -> None:
+def test_a_batch_comes_out_whole_and_is_checkpointed(child: Child, fake_aws: FakeAwsProcess) -> None:
     """Every event is published once, in full calls; at shutdown the checkpoint names the last record."""
     records = child.process_batch([b"\n".join(envelope(10 * r + n) for n in range(10)) for r in range(20)])
     child.say("shutdownRequested")
-    assert sorted(delivered(sink)) == [f"{number:032x}" for number in range(200)]
+    assert sorted(delivered(fake_aws)) == [f"{number:032x}" for number in range(200)]
     assert child.checkpoints[-1] == (records[-1]["sequenceNumber"], 0)
     assert child.hang_up() == 0
 
 
-def test_poison_is_buried_and_taints_no_neighbour(child: Child, sink: SinkProcess) -> None:
+def test_poison_is_buried_and_taints_no_neighbour(child: Child, fake_aws: FakeAwsProcess) -> None:
     """Garbage of every kind ends in the queue with its reason, its exact bytes, and the good lines around it go out."""
     poison = {
         b"{broken": "malformed_json",
@@ -77,9 +77,9 @@ def test_poison_is_buried_and_taints_no_neighbour(child: Child, sink: SinkProces
     }
     child.process_batch([b"\n".join((envelope(100 + n), bad, envelope(200 + n))) for n, bad in enumerate(poison)])
     child.say("shutdownRequested")
-    assert len(delivered(sink)) == 14
-    assert reasons(sink) == sorted(poison.values())
-    letters = [json.loads(line["payload"]) for line in sink.lines("SendMessageBatch", "accepted")]
+    assert len(delivered(fake_aws)) == 14
+    assert reasons(fake_aws) == sorted(poison.values())
+    letters = [json.loads(line["payload"]) for line in fake_aws.lines("SendMessageBatch", "accepted")]
     assert {base64.b64decode(letter["record"]["data"]) for letter in letters} == set(poison)
     assert {letter["origin"]["line"] for letter in letters} == {1}
 
@@ -94,10 +94,10 @@ def test_aggregated_records_are_checkpointed_by_subsequence(child: Child) -> Non
 
 
 @pytest.mark.usefixtures("proven")
-def test_checkpoints_are_taken_inside_a_long_batch(sink: SinkProcess, tmp_path: Path) -> None:
+def test_checkpoints_are_taken_inside_a_long_batch(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
     """While a batch is still under way its settled prefix is checkpointed every few seconds."""
-    sink.plan({"rules": [{"fault": "entry_error", "where": "int-299", "to_s": 4}]})
-    with Child(sink.url, tmp_path) as child:
+    fake_aws.plan({"rules": [{"fault": "entry_error", "where": "int-299", "to_s": 4}]})
+    with Child(fake_aws.url, tmp_path) as child:
         child.initialize()
         records = child.process_batch([envelope(n) for n in range(300)])
         assert child.checkpoints
@@ -119,16 +119,16 @@ def test_a_throttled_checkpoint_is_taken_later(child: Child) -> None:
 
 
 @pytest.mark.usefixtures("proven")
-def test_a_lost_lease_stops_the_child_without_another_checkpoint(child: Child, sink: SinkProcess) -> None:
+def test_a_lost_lease_stops_the_child_without_another_checkpoint(child: Child, fake_aws: FakeAwsProcess) -> None:
     """ShutdownException at a checkpoint means that the shard is another's: nothing more is sent."""
     child.checkpoint_error = lambda _: "ShutdownException"
     time.sleep(0.3)
     child.process_batch([envelope(1)])
     time.sleep(0.3)
     child.process_batch([envelope(2)])
-    before = len(delivered(sink))
+    before = len(delivered(fake_aws))
     child.process_batch([envelope(3)])
-    assert len(delivered(sink)) == before
+    assert len(delivered(fake_aws)) == before
     child.say("leaseLost")
     assert child.checkpoints == []
     assert child.hang_up() == 0
@@ -168,35 +168,35 @@ def test_lease_lost_checkpoints_nothing(child: Child) -> None:
     assert child.hang_up() == 0
 
 
-def test_a_shards_end_is_checkpointed_bare_once_everything_is_settled(child: Child, sink: SinkProcess) -> None:
+def test_a_shards_end_is_checkpointed_bare_once_everything_is_settled(child: Child, fake_aws: FakeAwsProcess) -> None:
     """`shardEnded` is answered by the bare checkpoint, retried while throttled."""
     child.process_batch([envelope(n) for n in range(25)])
     tries = iter(["ThrottlingException"])
     child.checkpoint_error = lambda _: next(tries, None)
     child.say("shardEnded")
     assert child.checkpoints[-1] == (None, None)
-    assert len(delivered(sink)) == 25
+    assert len(delivered(fake_aws)) == 25
     assert child.hang_up() == 0
 
 
-def test_events_for_a_bus_that_is_gone_are_never_checkpointed(sink: SinkProcess, tmp_path: Path) -> None:
+def test_events_for_a_bus_that_is_gone_are_never_checkpointed(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
     """PutEvents to a missing bus answers success: the child leaves, and the bus's return proves nothing of that."""
     proof = tmp_path / "bus-proof"
     proof.write_text(repr(time.monotonic()))  # so that the child asks only once the event is sent
-    sink.plan({"missing": ["lost-bus"]})
-    with Child(sink.url, tmp_path, STREAM_ROUTER_EVENT_BUS="lost-bus") as child:
+    fake_aws.plan({"missing": ["lost-bus"]})
+    with Child(fake_aws.url, tmp_path, STREAM_ROUTER_EVENT_BUS="lost-bus") as child:
         child.initialize()
         child.process_batch([envelope(1)])
         proof.unlink()
         with pytest.raises(EOFError):
-            go_on(child, lambda: sink.plan({}) if "DescribeEventBus" in sink.stats()["calls"] else None)
+            go_on(child, lambda: fake_aws.plan({}) if "DescribeEventBus" in fake_aws.stats()["calls"] else None)
         assert child.process.wait(5) == os.EX_TEMPFAIL
         assert child.checkpoints == []
-    assert len(sink.lines("PutEvents", "void")) == 1
+    assert len(fake_aws.lines("PutEvents", "void")) == 1
 
 
 def test_the_supervisors_word_that_the_bus_is_gone_ends_the_child(
-    child: Child, sink: SinkProcess, tmp_path: Path
+    child: Child, fake_aws: FakeAwsProcess, tmp_path: Path
 ) -> None:
     """The child leaves with 75 and without another checkpoint, though the proof in the folder is a newer one."""
     before = child.process_batch([envelope(1)])
@@ -213,22 +213,22 @@ def test_the_supervisors_word_that_the_bus_is_gone_ends_the_child(
 
 
 @pytest.mark.usefixtures("proven")
-def test_a_supervisors_proof_is_enough(sink: SinkProcess, tmp_path: Path) -> None:
+def test_a_supervisors_proof_is_enough(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
     """Where the supervisor proves the bus the child takes its word, and only for what was accepted before."""
-    with Child(sink.url, tmp_path) as child:
+    with Child(fake_aws.url, tmp_path) as child:
         child.initialize()
         records = child.process_batch([envelope(1)])
         time.sleep(0.3)
         child.process_batch([])
         assert child.checkpoints == [(records[0]["sequenceNumber"], 0)]
-    assert "DescribeEventBus" not in sink.stats()["calls"]
+    assert "DescribeEventBus" not in fake_aws.stats()["calls"]
 
 
-def test_sigterm_in_an_outage_ends_the_child_soon_and_loses_nothing(sink: SinkProcess, tmp_path: Path) -> None:
+def test_sigterm_in_an_outage_ends_the_child_soon_and_loses_nothing(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
     """A holding child leaves within 5 s of the supervisor's SIGTERM; its records come again and are delivered."""
-    sink.plan({"rules": [{"fault": "outage", "operation": "PutEvents"}]})
+    fake_aws.plan({"rules": [{"fault": "outage", "operation": "PutEvents"}]})
     datas = [envelope(n) for n in range(100)]
-    with Child(sink.url, tmp_path) as child:
+    with Child(fake_aws.url, tmp_path) as child:
         child.initialize()
         child.begin(child.records(datas))
         time.sleep(2)
@@ -238,15 +238,15 @@ def test_sigterm_in_an_outage_ends_the_child_soon_and_loses_nothing(sink: SinkPr
             child.done("processRecords", 10)
         assert time.monotonic() - told < 5
         assert child.checkpoints == []
-    sink.plan({})
-    with Child(sink.url, tmp_path) as child:
+    fake_aws.plan({})
+    with Child(fake_aws.url, tmp_path) as child:
         child.initialize()
         child.process_batch(datas)
-    assert set(delivered(sink)) == {f"{n:032x}" for n in range(100)}
-    assert reasons(sink) == []
+    assert set(delivered(fake_aws)) == {f"{n:032x}" for n in range(100)}
+    assert reasons(fake_aws) == []
 
 
-def test_an_orphan_ends_at_once(sink: SinkProcess, tmp_path: Path) -> None:
+def test_an_orphan_ends_at_once(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
     """A child whose daemon is killed ends by itself, though its channel is still held open by somebody."""
     script = (
         "import subprocess,sys,os,time\n"
@@ -259,8 +259,8 @@ def test_an_orphan_ends_at_once(sink: SinkProcess, tmp_path: Path) -> None:
         "AWS_ACCESS_KEY_ID": "a",
         "AWS_SECRET_ACCESS_KEY": "b",
         "AWS_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": sink.url,
-        "SQS_DLQ_URL": f"{sink.url}/0/q",
+        "AWS_ENDPOINT_URL": fake_aws.url,
+        "SQS_DLQ_URL": f"{fake_aws.url}/0/q",
     }
     read, write = os.pipe()
     daemon = subprocess.Popen(
@@ -282,9 +282,9 @@ def test_an_orphan_ends_at_once(sink: SinkProcess, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("variable", ["STREAM_ROUTER_MAX_ENTRIES", "STREAM_ROUTER_LOG_LEVEL"])
-def test_bad_settings_end_with_78_and_one_line(sink: SinkProcess, tmp_path: Path, variable: str) -> None:
+def test_bad_settings_end_with_78_and_one_line(fake_aws: FakeAwsProcess, tmp_path: Path, variable: str) -> None:
     """A bad value stops the child before it speaks; the line names the variable, and the supervisor finds it."""
-    with Child(sink.url, tmp_path, **{variable: "many"}) as child:
+    with Child(fake_aws.url, tmp_path, **{variable: "many"}) as child:
         assert child.process.wait(20) == 78
     line = (tmp_path / "stderr").read_text()
     assert line.startswith(f"{variable}: ")
@@ -329,12 +329,12 @@ def test_a_line_that_is_no_message_ends_the_process(child: Child) -> None:
 
 
 @pytest.mark.usefixtures("proven")
-def test_a_record_that_kills_the_process_is_buried_alone(sink: SinkProcess, tmp_path: Path) -> None:
+def test_a_record_that_kills_the_process_is_buried_alone(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
     """After three deaths at one checkpoint and two at one marker the culprit is buried; all others are delivered."""
     datas = [envelope(n) for n in range(1000)]
     deaths = 0
     for _ in range(8):
-        with Child(sink.url, tmp_path, STREAM_ROUTER_FAILPOINT='segfault:"int-500"') as child:
+        with Child(fake_aws.url, tmp_path, STREAM_ROUTER_FAILPOINT='segfault:"int-500"') as child:
             child.initialize()
             try:
                 child.process_batch(datas)
@@ -345,33 +345,35 @@ def test_a_record_that_kills_the_process_is_buried_alone(sink: SinkProcess, tmp_
             child.say("shutdownRequested")
             break
     assert deaths == 5  # three at one checkpoint, two with the marker at one event
-    assert reasons(sink) == ["crashed"]
-    assert {line["eventId"] for line in sink.lines("SendMessageBatch", "accepted")} == {f"{500:032x}"}
-    assert set(delivered(sink)) == {f"{n:032x}" for n in range(1000) if n != 500}
+    assert reasons(fake_aws) == ["crashed"]
+    assert {line["eventId"] for line in fake_aws.lines("SendMessageBatch", "accepted")} == {f"{500:032x}"}
+    assert set(delivered(fake_aws)) == {f"{n:032x}" for n in range(1000) if n != 500}
 
 
-def test_a_copy_is_published_once_on_a_v2_bus(sink: SinkProcess, tmp_path: Path) -> None:
+def test_a_copy_is_published_once_on_a_v2_bus(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
     """After a crash the records come again; the v2 bus takes each event once, in calls of 25."""
     datas = [envelope(n) for n in range(250)]
     for _ in range(2):
-        with Child(sink.url, tmp_path, STREAM_ROUTER_EVENT_BUS=V2_BUS) as child:
+        with Child(fake_aws.url, tmp_path, STREAM_ROUTER_EVENT_BUS=V2_BUS) as child:
             child.initialize()
             child.process_batch(datas)
-    lines = sink.lines("PutEventsV2", "accepted")
+    lines = fake_aws.lines("PutEventsV2", "accepted")
     assert sorted(line["eventId"] for line in lines) == [f"{n:032x}" for n in range(250)]
-    assert len(sink.lines("PutEventsV2", "deduplicated")) == 250
+    assert len(fake_aws.lines("PutEventsV2", "deduplicated")) == 250
     assert {line["entries"] for line in lines} == {25}
 
 
-def test_an_oversize_payload_goes_by_claim_check(sink: SinkProcess, tmp_path: Path) -> None:
+def test_an_oversize_payload_goes_by_claim_check(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
     """With a bucket an event that no call can carry is published with a reference, its payload exact in S3."""
     payload = {"text": "ü" * 700_000, "payloadRef": "the sender's own"}
-    with Child(sink.url, tmp_path, STREAM_ROUTER_OFFLOAD_BUCKET="bucket") as child:
+    with Child(fake_aws.url, tmp_path, STREAM_ROUTER_OFFLOAD_BUCKET="bucket") as child:
         child.initialize()
         child.process_batch([envelope(1, payload=payload), envelope(2)])
-    (stored,) = sink.lines("PutObject", "accepted")
+    (stored,) = fake_aws.lines("PutObject", "accepted")
     detail = next(
-        json.loads(line["payload"]) for line in sink.lines("PutEvents", "accepted") if line["eventId"] == f"{1:032x}"
+        json.loads(line["payload"])
+        for line in fake_aws.lines("PutEvents", "accepted")
+        if line["eventId"] == f"{1:032x}"
     )
     data = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
     assert detail["payloadRef"] == {
@@ -384,11 +386,11 @@ def test_an_oversize_payload_goes_by_claim_check(sink: SinkProcess, tmp_path: Pa
     assert stored["note"] == detail["payloadRef"]["sha256"]
 
 
-def test_an_oversize_event_without_a_bucket_is_buried(child: Child, sink: SinkProcess) -> None:
+def test_an_oversize_event_without_a_bucket_is_buried(child: Child, fake_aws: FakeAwsProcess) -> None:
     """Without a bucket what no call can carry is a dead letter, whole."""
     child.process_batch([envelope(1, payload={"text": "ü" * 700_000}), envelope(2)])
-    assert reasons(sink) == ["oversize"]
-    assert delivered(sink) == [f"{2:032x}"]
+    assert reasons(fake_aws) == ["oversize"]
+    assert delivered(fake_aws) == [f"{2:032x}"]
 
 
 def test_nothing_but_the_protocol_can_reach_the_daemon() -> None:
@@ -408,11 +410,11 @@ def test_nothing_but_the_protocol_can_reach_the_daemon() -> None:
     assert b"from a child" in ran.stderr
 
 
-def test_no_payload_reaches_the_log(child: Child, sink: SinkProcess, tmp_path: Path) -> None:
+def test_no_payload_reaches_the_log(child: Child, fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
     """A canary in good and bad events is in the bus and the queue, and nowhere in the log."""
     canary = "canary-7f3a"
     child.process_batch([envelope(1, payload={"x": canary}), canary.encode(), envelope(2, timestamp=canary)])
     child.say("shutdownRequested")
     assert child.hang_up() == 0
     assert canary.encode() not in (tmp_path / "stderr").read_bytes()
-    assert len(reasons(sink)) == 2
+    assert len(reasons(fake_aws)) == 2

@@ -7,41 +7,41 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.local.sink.process import SinkProcess
+from stream_router.fakeaws.process import FakeAwsProcess
 from stream_router.telemetry.shard_metrics import read_snapshots
 from tests.daemon import Child, envelope
 
 
 @pytest.fixture
-def sink(tmp_path: Path) -> Iterator[SinkProcess]:
-    with SinkProcess(tmp_path / "ledger", None, 1, "--payloads") as running:
+def fake_aws(tmp_path: Path) -> Iterator[FakeAwsProcess]:
+    with FakeAwsProcess(tmp_path / "ledger", None, 1, "--payloads") as running:
         yield running
 
 
-def test_a_dropped_event_is_checkpointed_and_counted(sink: SinkProcess, tmp_path: Path) -> None:
+def test_a_dropped_event_is_checkpointed_and_counted(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
     """With STREAM_ROUTER_UNROUTABLE=drop an unknown type goes nowhere, holds nothing up and is one of `dropped`."""
-    with Child(sink.url, tmp_path, STREAM_ROUTER_UNROUTABLE="drop") as child:
+    with Child(fake_aws.url, tmp_path, STREAM_ROUTER_UNROUTABLE="drop") as child:
         child.initialize()
         mixed = b"\n".join((envelope(1), envelope(2, eventType="unheard.of"), envelope(3)))
         records = child.process_batch([mixed, envelope(4, eventType="unheard.of")])
         child.say("shutdownRequested")
         assert child.checkpoints[-1] == (records[-1]["sequenceNumber"], 0)
         assert child.hang_up() == 0
-    assert sorted(line["eventId"] for line in sink.lines("PutEvents")) == [f"{1:032x}", f"{3:032x}"]
-    assert sink.lines("SendMessageBatch") == []
+    assert sorted(line["eventId"] for line in fake_aws.lines("PutEvents")) == [f"{1:032x}", f"{3:032x}"]
+    assert fake_aws.lines("SendMessageBatch") == []
     (snapshot,) = read_snapshots(tmp_path)
     counters = snapshot["counters"]
     assert (counters["delivered"], counters["dropped"], counters.get("failed", 0)) == (2, 2, 0)
 
 
-def test_a_shards_end_while_the_bus_is_gone_is_not_checkpointed(sink: SinkProcess, tmp_path: Path) -> None:
+def test_a_shards_end_while_the_bus_is_gone_is_not_checkpointed(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
     """The bare checkpoint would give up whatever the lost bus swallowed: the child leaves with 75 instead."""
     proof = tmp_path / "bus-proof"
     proof.write_text(repr(time.monotonic()))
-    with Child(sink.url, tmp_path, STREAM_ROUTER_EVENT_BUS="lost-bus") as child:
+    with Child(fake_aws.url, tmp_path, STREAM_ROUTER_EVENT_BUS="lost-bus") as child:
         child.initialize()
         child.process_batch([envelope(1)])
-        sink.plan({"missing": ["lost-bus"]})
+        fake_aws.plan({"missing": ["lost-bus"]})
         with pytest.raises(EOFError, match="75"):
             child.say("shardEnded", 15)
         assert child.process.wait(5) == os.EX_TEMPFAIL

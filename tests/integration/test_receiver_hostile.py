@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stream_router.local.sink.process import SinkProcess
+from stream_router.fakeaws.process import FakeAwsProcess
 from tests import receiver_corpus as corpus
 from tests.receiver_kit import ReceiverProcess, event, raw, receiver, stored_ids
 
@@ -18,10 +18,10 @@ PARSER_S = {501, 505}
 
 
 class World:
-    """A receiver without a check of the sender in front of a sink, and the good events sent so far."""
+    """A receiver without a check of the sender in front of a fake AWS, and the good events sent so far."""
 
-    def __init__(self, sink: SinkProcess, running: ReceiverProcess) -> None:
-        self.sink = sink
+    def __init__(self, fake_aws: FakeAwsProcess, running: ReceiverProcess) -> None:
+        self.fake_aws = fake_aws
         self.receiver = running
         self.client = httpx.Client(base_url=running.url, timeout=5)
         self.accepted: list[str] = []
@@ -37,10 +37,10 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("hostile")
     with (
-        SinkProcess(folder / "ledger", None, 0, "--payloads") as sink,
-        receiver(sink.url, folder, BODY_TIMEOUT_S="0.3", HEADER_TIMEOUT_S="0.3") as running,
+        FakeAwsProcess(folder / "ledger", None, 0, "--payloads") as fake_aws,
+        receiver(fake_aws.url, folder, BODY_TIMEOUT_S="0.3", HEADER_TIMEOUT_S="0.3") as running,
     ):
-        made = World(sink, running)
+        made = World(fake_aws, running)
         yield made
         made.client.close()
         check_whole(made, folder)
@@ -49,7 +49,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def check_whole(world: World, folder: Path) -> None:
     """At the end: every good event is there once, nothing smuggled is, the receiver is well and wrote no payload."""
     assert world.receiver.stop() == 0
-    lines = world.sink.lines("PutRecords")
+    lines = world.fake_aws.lines("PutRecords")
     ids = stored_ids(lines)
     assert set(world.accepted) <= set(ids)
     assert corpus.SMUGGLED.decode() not in "".join(str(line) for line in lines if "payload" in line)

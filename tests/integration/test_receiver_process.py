@@ -1,4 +1,4 @@
-"""The real receiver as a process in front of the test sink: what a sender and an operator see."""
+"""The real receiver as a process in front of the fake AWS: what a sender and an operator see."""
 
 import asyncio
 import base64
@@ -22,10 +22,10 @@ import pytest
 from granian.server.embed import Server
 
 from stream_router.addresses import split_host_port
-from stream_router.local.sink.process import SinkProcess
-from stream_router.receiver import checks
-from stream_router.receiver.checks import free_port
-from stream_router.receiver.spill_file import file_of, lock
+from stream_router.fakeaws.process import FakeAwsProcess
+from stream_router.receiver import preflight
+from stream_router.receiver.preflight import free_port
+from stream_router.receiver.spill.spill_file import file_of, lock
 from stream_router.receiver.worker import Worker
 from stream_router.settings import Receiver, SettingsError
 from stream_router.telemetry import prometheus
@@ -37,14 +37,14 @@ SLACK_S = 0.15
 
 
 @pytest.fixture
-def sink(tmp_path: Path) -> Iterator[SinkProcess]:
-    with SinkProcess(tmp_path / "ledger", None, 0, "--payloads") as running:
+def fake_aws(tmp_path: Path) -> Iterator[FakeAwsProcess]:
+    with FakeAwsProcess(tmp_path / "ledger", None, 0, "--payloads") as running:
         yield running
 
 
 @pytest.fixture
-def running(sink: SinkProcess, tmp_path: Path) -> Iterator[ReceiverProcess]:
-    with receiver(sink.url, tmp_path, HMAC_ID_HEADER="x-delivery-id", BODY_TIMEOUT_S="0.5") as made:
+def running(fake_aws: FakeAwsProcess, tmp_path: Path) -> Iterator[ReceiverProcess]:
+    with receiver(fake_aws.url, tmp_path, HMAC_ID_HEADER="x-delivery-id", BODY_TIMEOUT_S="0.5") as made:
         yield made
 
 
@@ -53,15 +53,15 @@ def post(running: ReceiverProcess, body: bytes, **headers: str) -> httpx.Respons
     return httpx.post(f"{running.url}/v1/events", content=body, headers=named, timeout=5)
 
 
-def test_a_stored_event_is_202_with_its_id(running: ReceiverProcess, sink: SinkProcess) -> None:
+def test_a_stored_event_is_202_with_its_id(running: ReceiverProcess, fake_aws: FakeAwsProcess) -> None:
     """The answer names each event's id, in order, and the stream holds the envelopes of the contract."""
     body = b'[{"conversationId":"c1","n":1},\n {"conversationId":"c2","n":2}]'
     answer = post(running, body, x_delivery_id="d-1")
     ids = [expected_id("none", "d-1", index, body) for index in range(2)]
     assert answer.status_code == 202
     assert answer.json() == {"accepted": 2, "ids": ids}
-    assert sorted(stored_ids(sink.lines("PutRecords"))) == sorted(ids)
-    payloads = [line for kept in sink.lines("PutRecords") for line in kept["payload"].split("\n")]
+    assert sorted(stored_ids(fake_aws.lines("PutRecords"))) == sorted(ids)
+    payloads = [line for kept in fake_aws.lines("PutRecords") for line in kept["payload"].split("\n")]
     envelopes = {envelope["id"]: envelope for envelope in map(json.loads, payloads)}
     assert envelopes[ids[1]]["body"] == {"conversationId": "c2", "n": 2}
     assert set(envelopes[ids[0]]) == {"v", "id", "idFrom", "receivedAt", "body"}
@@ -89,9 +89,9 @@ def test_every_refusal_has_its_code(running: ReceiverProcess) -> None:
     assert httpx.get(f"{running.url}/readyz").status_code == 200
 
 
-def test_a_body_of_the_full_size_is_taken(running: ReceiverProcess, sink: SinkProcess) -> None:
+def test_a_body_of_the_full_size_is_taken(running: ReceiverProcess, fake_aws: FakeAwsProcess) -> None:
     """716,800 bytes, announced or in chunks, are one event."""
-    sink.plan({"shard_limits": False})
+    fake_aws.plan({"shard_limits": False})
     body = b'{"a":"' + b"x" * (716_800 - 8) + b'"}'
     assert len(body) == 716_800
     assert post(running, body).status_code == 202
@@ -101,46 +101,48 @@ def test_a_body_of_the_full_size_is_taken(running: ReceiverProcess, sink: SinkPr
             yield body[at : at + 10_000]
 
     assert httpx.post(f"{running.url}/v1/events", content=chunks()).status_code == 202
-    assert len(stored_ids(sink.lines("PutRecords"))) == 2
+    assert len(stored_ids(fake_aws.lines("PutRecords"))) == 2
 
 
-def test_a_delivery_seen_before_is_202_and_not_stored_again(running: ReceiverProcess, sink: SinkProcess) -> None:
+def test_a_delivery_seen_before_is_202_and_not_stored_again(running: ReceiverProcess, fake_aws: FakeAwsProcess) -> None:
     """The same delivery id and body: the same answer, one copy. Another body under that id is another event."""
     first = post(running, event(1), x_delivery_id="d")
     again = post(running, event(1), x_delivery_id="d")
     other = post(running, event(2), x_delivery_id="d")
     assert [answer.status_code for answer in (first, again, other)] == [202] * 3
     assert first.json() == again.json()
-    assert stored_ids(sink.lines("PutRecords")) == [first.json()["ids"][0], other.json()["ids"][0]]
+    assert stored_ids(fake_aws.lines("PutRecords")) == [first.json()["ids"][0], other.json()["ids"][0]]
 
 
-def test_equal_bodies_without_a_delivery_id_are_two_events(running: ReceiverProcess, sink: SinkProcess) -> None:
+def test_equal_bodies_without_a_delivery_id_are_two_events(running: ReceiverProcess, fake_aws: FakeAwsProcess) -> None:
     """An id from the content drops nothing: two equal records may be two real events."""
     assert post(running, event(1)).json() == post(running, event(1)).json()
-    assert len(stored_ids(sink.lines("PutRecords"))) == 2
+    assert len(stored_ids(fake_aws.lines("PutRecords"))) == 2
 
 
-def test_a_concurrent_copy_waits_for_the_first_one_s_outcome(running: ReceiverProcess, sink: SinkProcess) -> None:
+def test_a_concurrent_copy_waits_for_the_first_one_s_outcome(
+    running: ReceiverProcess, fake_aws: FakeAwsProcess
+) -> None:
     """Copies that arrive while the first is on its way are answered with it: all yes, or all no; one is stored."""
-    sink.plan({"rules": [{"fault": "delay", "ms": 300, "operation": "PutRecords"}]})
+    fake_aws.plan({"rules": [{"fault": "delay", "ms": 300, "operation": "PutRecords"}]})
     with concurrent.futures.ThreadPoolExecutor(5) as pool:
         answers = list(pool.map(lambda _: post(running, event(1), x_delivery_id="d"), range(5)))
     assert [answer.status_code for answer in answers] == [202] * 5
-    assert len(stored_ids(sink.lines("PutRecords"))) == 1
-    sink.plan({"rules": [{"fault": "call_error", "code": "ServiceUnavailable", "status": 503}]})
+    assert len(stored_ids(fake_aws.lines("PutRecords"))) == 1
+    fake_aws.plan({"rules": [{"fault": "call_error", "code": "ServiceUnavailable", "status": 503}]})
     with concurrent.futures.ThreadPoolExecutor(5) as pool:
         answers = list(pool.map(lambda _: post(running, event(2), x_delivery_id="d"), range(5)))
     assert [answer.status_code for answer in answers] == [503] * 5
-    sink.plan({})
+    fake_aws.plan({})
     assert post(running, event(2), x_delivery_id="d").status_code == 202
 
 
 @pytest.mark.parametrize("fault", ["stall", "outage", "reset", "html", "short", "entry_error"])
 def test_what_is_not_stored_in_time_is_503_within_the_deadline(
-    running: ReceiverProcess, sink: SinkProcess, fault: str
+    running: ReceiverProcess, fake_aws: FakeAwsProcess, fault: str
 ) -> None:
     """Whatever is wrong with the stream: 503 with Retry-After within 900 ms, and no 202 for what is not stored."""
-    sink.plan({"rules": [{"fault": fault, "operation": "PutRecords", "accept": False}]})
+    fake_aws.plan({"rules": [{"fault": fault, "operation": "PutRecords", "accept": False}]})
     started_s = time.monotonic()
     answer = post(running, event(1))
     assert time.monotonic() - started_s < ANSWER_WITHIN_S + SLACK_S
@@ -148,13 +150,13 @@ def test_what_is_not_stored_in_time_is_503_within_the_deadline(
     assert int(answer.headers["retry-after"]) > 0
 
 
-def test_a_failed_entry_alone_goes_again(running: ReceiverProcess, sink: SinkProcess) -> None:
+def test_a_failed_entry_alone_goes_again(running: ReceiverProcess, fake_aws: FakeAwsProcess) -> None:
     """Of a call that came through, only the record that failed is sent again; the sender notices nothing."""
-    sink.plan({"rules": [{"fault": "entry_error", "operation": "PutRecords", "next": 1}]})
+    fake_aws.plan({"rules": [{"fault": "entry_error", "operation": "PutRecords", "next": 1}]})
     body = b"[" + b",".join(event(number, conversation=number) for number in range(20)) + b"]"
     answer = post(running, body)
     assert answer.status_code == 202
-    assert sorted(stored_ids(sink.lines("PutRecords"))) == sorted(answer.json()["ids"])
+    assert sorted(stored_ids(fake_aws.lines("PutRecords"))) == sorted(answer.json()["ids"])
 
 
 def test_a_slow_body_is_cut(running: ReceiverProcess) -> None:
@@ -168,22 +170,22 @@ def test_a_slow_body_is_cut(running: ReceiverProcess) -> None:
 
 
 def test_readyz_is_false_while_the_stream_refuses_and_true_again_after(
-    running: ReceiverProcess, sink: SinkProcess
+    running: ReceiverProcess, fake_aws: FakeAwsProcess
 ) -> None:
     """A load balancer is told while events cannot be stored; once they can, it is told so as well."""
-    sink.plan({"rules": [{"fault": "outage", "operation": "PutRecords"}]})
+    fake_aws.plan({"rules": [{"fault": "outage", "operation": "PutRecords"}]})
     for number in range(3):
         assert post(running, event(number)).status_code == 503
     assert httpx.get(f"{running.url}/readyz").status_code == 503
     assert httpx.get(f"{running.url}/healthz").status_code == 200
-    sink.plan({})
+    fake_aws.plan({})
     assert post(running, event(9)).status_code == 202
     assert httpx.get(f"{running.url}/readyz").status_code == 200
 
 
-def test_sigterm_answers_what_is_in_and_ends_with_0(running: ReceiverProcess, sink: SinkProcess) -> None:
+def test_sigterm_answers_what_is_in_and_ends_with_0(running: ReceiverProcess, fake_aws: FakeAwsProcess) -> None:
     """Events on their way are stored and answered, then the process ends, within 10 s, a slow sender or not."""
-    sink.plan({"rules": [{"fault": "delay", "ms": 400, "operation": "PutRecords"}]})
+    fake_aws.plan({"rules": [{"fault": "delay", "ms": 400, "operation": "PutRecords"}]})
     with contextlib.ExitStack() as stack:
         senders = [stack.enter_context(socket.create_connection(running.address, 5)) for _ in range(20)]
         for number, sender in enumerate(senders):
@@ -197,7 +199,7 @@ def test_sigterm_answers_what_is_in_and_ends_with_0(running: ReceiverProcess, si
         assert all(sender.recv(1000).startswith(b"HTTP/1.1 202 ") for sender in senders)
         assert running.process.wait(10) == 0
     assert time.monotonic() - started_s < 5.0
-    assert len(set(stored_ids(sink.lines("PutRecords")))) == 20
+    assert len(set(stored_ids(fake_aws.lines("PutRecords")))) == 20
 
 
 def test_metrics_tell_what_happened(running: ReceiverProcess) -> None:
@@ -254,13 +256,13 @@ def test_a_name_that_leads_nowhere_is_a_setting_s_error(host: str) -> None:
         free_port(f"{host}:0", "STREAM_ROUTER_LISTEN")
 
 
-def test_logs_are_json_and_hold_no_payload_and_no_secret(sink: SinkProcess, tmp_path: Path) -> None:
+def test_logs_are_json_and_hold_no_payload_and_no_secret(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
     """Every line is one JSON object; neither the event nor the secret is in any, nor in the process's arguments."""
     canary = "canary-8f1c"
     body = json.dumps({"conversationId": canary, "x": canary}).encode()
     settings = {"WEBHOOK_SCHEME": "hmac", "WEBHOOK_SECRETS": KEY, "LOG_LEVEL": "DEBUG"}
-    with receiver(sink.url, tmp_path, **settings) as running:
-        sink.plan({"rules": [{"fault": "call_error", "code": "AccessDeniedException", "message": canary}]})
+    with receiver(fake_aws.url, tmp_path, **settings) as running:
+        fake_aws.plan({"rules": [{"fault": "call_error", "code": "AccessDeniedException", "message": canary}]})
         for signature in (hmac.digest(KEY.encode(), body, "sha256").hex(), "00" * 32):
             post(running, body, x_signature=signature)
             post(running, body + b"]", x_signature=hmac.digest(KEY.encode(), body + b"]", "sha256").hex())
@@ -274,11 +276,11 @@ def test_logs_are_json_and_hold_no_payload_and_no_secret(sink: SinkProcess, tmp_
         assert secret not in command
 
 
-def test_a_secrets_file_is_followed_within_5_s(sink: SinkProcess, tmp_path: Path) -> None:
+def test_a_secrets_file_is_followed_within_5_s(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
     """A new secret in the file is taken, and an old one refused, without a restart."""
     path = tmp_path / "secrets"
     path.write_text("old\n")
-    with receiver(sink.url, tmp_path, WEBHOOK_SCHEME="bearer", WEBHOOK_SECRETS=f"file:{path}") as running:
+    with receiver(fake_aws.url, tmp_path, WEBHOOK_SCHEME="bearer", WEBHOOK_SECRETS=f"file:{path}") as running:
         assert post(running, b"{}", authorization="Bearer old").status_code == 202
         path.write_text("new\n")
         deadline_s = time.monotonic() + 5.0
@@ -288,9 +290,9 @@ def test_a_secrets_file_is_followed_within_5_s(sink: SinkProcess, tmp_path: Path
         assert post(running, b"{}", authorization="Bearer new").status_code == 202
 
 
-def test_workers_share_port_and_metrics_and_one_that_dies_is_replaced(sink: SinkProcess, tmp_path: Path) -> None:
+def test_workers_share_port_and_metrics_and_one_that_dies_is_replaced(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
     """Two workers are one receiver: merged metrics, a killed one comes back, SIGTERM ends both with 0."""
-    with receiver(sink.url, tmp_path, workers="2") as running:
+    with receiver(fake_aws.url, tmp_path, workers="2") as running:
         for number in range(40):
             assert post(running, event(number)).status_code == 202
         time.sleep(0.6)
@@ -320,9 +322,9 @@ def _post_until_taken(running: ReceiverProcess) -> None:
     raise AssertionError("no worker took an event")
 
 
-def test_a_killed_parent_takes_its_workers_along(sink: SinkProcess, tmp_path: Path) -> None:
+def test_a_killed_parent_takes_its_workers_along(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
     """A worker without its parent would serve on unseen and hold the spill."""
-    with receiver(sink.url, tmp_path, workers="2") as running:
+    with receiver(fake_aws.url, tmp_path, workers="2") as running:
         children = _children(running.process.pid)
         running.kill()
         deadline_s = time.monotonic() + 5
@@ -417,7 +419,7 @@ def test_a_server_that_fails_ends_the_receiver_with_an_error(
             monkeypatch.setattr(Server, "serve", lambda _: asyncio.sleep(0))
         failing = pytest.raises(SettingsError if failure == "taken" else RuntimeError)
         with failing as caught:
-            Worker(settings, checks.find_stream(settings), prometheus.Board(1).row(0)).run()
+            Worker(settings, preflight.find_stream(settings), prometheus.Board(1).row(0)).run()
     assert ("STREAM_ROUTER_LISTEN: cannot listen there (Address already in use" in str(caught.value)) == (
         failure == "taken"
     )
@@ -454,15 +456,15 @@ openssl req -x509 $curve -keyout evil.key -out evil.pem -subj /CN=evil -days 2
     return {name: str(folder / name) for name in ("ca.pem", "server.pem", "server.key")}
 
 
-def test_tls_and_mtls_are_served(sink: SinkProcess, tmp_path: Path) -> None:
+def test_tls_and_mtls_are_served(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
     """TLS 1.2 or newer with the receiver's certificate; with a client CA, only who has a certificate of it gets in."""
     paths = make_certificates(tmp_path)
     settings: dict[str, Any] = {"TLS_CERT": paths["server.pem"], "TLS_KEY": paths["server.key"]}
     trusting = ssl.create_default_context(cafile=paths["ca.pem"])
-    with receiver(sink.url, tmp_path, **settings) as running:
+    with receiver(fake_aws.url, tmp_path, **settings) as running:
         answer = httpx.post(f"{running.url}/v1/events", content=b"{}", verify=trusting)
         assert answer.status_code == 202
-    with receiver(sink.url, tmp_path, **settings, TLS_CLIENT_CA=paths["ca.pem"]) as running:
+    with receiver(fake_aws.url, tmp_path, **settings, TLS_CLIENT_CA=paths["ca.pem"]) as running:
         with pytest.raises(httpx.TransportError):
             httpx.post(f"{running.url}/v1/events", content=b"{}", verify=trusting)
         for who, welcome in (("evil", False), ("client", True)):
@@ -475,10 +477,12 @@ def test_tls_and_mtls_are_served(sink: SinkProcess, tmp_path: Path) -> None:
             assert (status == 202) == welcome
 
 
-def test_standard_webhooks_over_the_wire(sink: SinkProcess, tmp_path: Path) -> None:
+def test_standard_webhooks_over_the_wire(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
     """A signed request is stored under its message id, a changed one is 401, an old one 401 stale."""
     secret = base64.b64encode(b"k" * 32).decode()
-    with receiver(sink.url, tmp_path, WEBHOOK_SCHEME="standard-webhooks", WEBHOOK_SECRETS=f"whsec_{secret}") as running:
+    with receiver(
+        fake_aws.url, tmp_path, WEBHOOK_SCHEME="standard-webhooks", WEBHOOK_SECRETS=f"whsec_{secret}"
+    ) as running:
         body = event(1)
 
         def signed(stamp: int) -> dict[str, str]:
@@ -496,9 +500,9 @@ def test_standard_webhooks_over_the_wire(sink: SinkProcess, tmp_path: Path) -> N
         assert post(running, body).status_code == 401
 
 
-def test_an_interrupt_from_the_keyboard_drains_too(sink: SinkProcess, tmp_path: Path) -> None:
+def test_an_interrupt_from_the_keyboard_drains_too(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
     """Ctrl-C is SIGTERM's equal: exit 0, no traceback."""
-    with receiver(sink.url, tmp_path) as running:
+    with receiver(fake_aws.url, tmp_path) as running:
         running.process.send_signal(signal.SIGINT)
         assert running.process.wait(10) == 0
         assert "Traceback" not in running.log.read_text()

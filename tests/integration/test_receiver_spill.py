@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from stream_router.receiver.intake import Intake
-from stream_router.receiver.spill import Spill
-from stream_router.receiver.spill_file import adopt, file_of
+from stream_router.receiver.spill.spill import Spill
+from stream_router.receiver.spill.spill_file import adopt, file_of
 from stream_router.settings import Receiver, SettingsError
 
 BUCKETS = 4
@@ -124,7 +124,7 @@ def test_what_is_deleted_is_overwritten_and_its_room_given_back(tmp_path: Path) 
 def test_a_kill_loses_nothing_that_was_answered(tmp_path: Path) -> None:
     """A process that is killed with -9 right after an answer leaves the event behind for the next."""
     program = (
-        "import asyncio, os, signal, sys; from pathlib import Path; from stream_router.receiver.spill import Spill\n"
+        "import asyncio, os, signal, sys; from pathlib import Path; from stream_router.receiver.spill.spill import Spill\n"  # noqa: E501
         "async def run():\n"
         "    spill = Spill(Path(sys.argv[1]), 4, 'conversationId', lambda line: 1, asyncio.get_running_loop())\n"
         "    for n in range(50):\n"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stream_router.receiver import tls
+from stream_router.receiver.http import tls
 from stream_router.settings import Receiver, SettingsError
 
 CERT = "STREAM_ROUTER_TLS_CERT"

@@ -15,8 +15,8 @@ from botocore.exceptions import ClientError
 
 from stream_router import settings
 from stream_router.aws.clients import Clients
-from stream_router.control import proof, setup
 from stream_router.control.arns import Home
+from stream_router.control.setup import rule_match, setup
 from stream_router.local import stack
 from stream_router.local.environment import ACCOUNT, REGION, clean
 from stream_router.local.programs import Programs
@@ -103,8 +103,8 @@ def test_without_testeventpattern_real_events_prove_the_rule(clients: Clients) -
     assert not [url for url in left if "proof" in url]
     assert not [rule for rule in clients.events.list_rules()["Rules"] if "proof" in rule["Name"]]
     home = Home("aws", REGION, ACCOUNT)
-    with pytest.raises(proof.NothingProvedError):
-        proof.prove(clients, home, "default", "{}", ["interaction.created"], may_send=False)
+    with pytest.raises(rule_match.NothingProvedError):
+        rule_match.prove(clients, home, "default", "{}", ["interaction.created"], may_send=False)
 
 
 def test_the_local_command_serves_until_it_is_told(tmp_path: Path) -> None:

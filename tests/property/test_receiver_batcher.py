@@ -5,8 +5,8 @@ from typing import Any, cast
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from stream_router.receiver.batcher import BACKOFF_MOST_S, Batcher
-from stream_router.receiver.calls import CALL_TIMEOUT_S
+from stream_router.receiver.batching.batcher import BACKOFF_MOST_S, Batcher
+from stream_router.receiver.batching.putrecords_calls import CALL_TIMEOUT_S
 from stream_router.receiver.intake import Sealed
 from stream_router.telemetry.receiver_stats import Stats
 from tests.receiver_kit import FakeDisk, FakeLoop, FakeStream

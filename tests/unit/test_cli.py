@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from stream_router import cli, settings
-from stream_router.control import setup
+from stream_router.control.setup import setup
 
 COMMANDS = ("receive", "consume", "setup", "mask", "local", "demo", "cxone", "audit")
 

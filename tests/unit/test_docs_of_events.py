@@ -34,7 +34,7 @@ def test_example_of_a_policy_is_taken(tmp_path: Path) -> None:
 def test_page_names_every_preset_and_code() -> None:
     """Nothing that an operator may meet is missing on the page."""
     page = (DOCS / "events.md").read_text()
-    sources = "".join(file.read_text() for file in (DOCS.parent / "stream_router" / "pipeline").glob("*.py"))
+    sources = "".join(file.read_text() for file in (DOCS.parent / "stream_router" / "pipeline").rglob("*.py"))
     codes = set(re.findall(r'mismatch\("(\w+)"', sources))
     assert len(codes) >= 8
     assert not [name for name in {*codes, *(preset.name for preset in PRESETS)} if f"`{name}`" not in page]

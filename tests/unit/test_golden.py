@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from stream_router.control.rules import pattern
+from stream_router.control.setup.rules import pattern
 from stream_router.core.envelope import open_record, seal
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record
 from stream_router.core.names import SOURCE

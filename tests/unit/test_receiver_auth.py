@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from stream_router.receiver import auth
-from stream_router.receiver.headers import RefusedError
+from stream_router.receiver.auth import schemes
+from stream_router.receiver.http.headers import RefusedError
 from stream_router.settings import Receiver, SettingsError
 from tests.receiver_kit import KEY, Headers
 
@@ -19,8 +19,8 @@ BODY = b'{"a":1}'
 WHSEC = "whsec_" + base64.b64encode(b"0123456789abcdef0123456789abcdef").decode()
 
 
-def verifier(**settings: Any) -> auth.Verifier:
-    made, _ = auth.make(Receiver(aws_region="us-east-1", **{"webhook_secrets": KEY, **settings}))
+def verifier(**settings: Any) -> schemes.Verifier:
+    made, _ = schemes.make(Receiver(aws_region="us-east-1", **{"webhook_secrets": KEY, **settings}))
     return made
 
 
@@ -43,7 +43,7 @@ def standard(body: bytes = BODY, stamp: str = STAMP, identity: str = "msg_1") ->
     return {"webhook-id": identity, "webhook-timestamp": stamp, "webhook-signature": f"v1,{signature}"}
 
 
-def refusal(made: auth.Verifier, headers: dict[str, Any], body: bytes = BODY, now_s: float = NOW_S) -> str:
+def refusal(made: schemes.Verifier, headers: dict[str, Any], body: bytes = BODY, now_s: float = NOW_S) -> str:
     with pytest.raises(RefusedError) as caught:
         made.verify(Headers(headers), body, now_s)
     return caught.value.code
@@ -206,7 +206,7 @@ def test_a_secrets_file_is_followed(tmp_path: Path) -> None:
     path = tmp_path / "secrets"
     path.write_text(f"{KEY}\n")
     settings = Receiver(aws_region="x", webhook_scheme="expert", webhook_secrets=f"file:{path}")
-    made, live = auth.make(settings)
+    made, live = schemes.make(settings)
     assert live is not None
     path.write_text("another\n")
     assert live.refresh()
@@ -221,7 +221,7 @@ def test_a_secrets_file_that_cannot_be_used_changes_nothing(tmp_path: Path, brok
     """A file that is gone or empty for a moment (it is being replaced) locks nobody out, and lets nobody in."""
     path = tmp_path / "secrets"
     path.write_text(KEY)
-    made, live = auth.make(Receiver(aws_region="x", webhook_scheme="expert", webhook_secrets=f"file:{path}"))
+    made, live = schemes.make(Receiver(aws_region="x", webhook_scheme="expert", webhook_secrets=f"file:{path}"))
     assert live is not None
     if broken is None:
         path.unlink()
@@ -234,7 +234,7 @@ def test_a_secrets_file_that_cannot_be_used_changes_nothing(tmp_path: Path, brok
 def test_no_repr_shows_a_secret() -> None:
     """Whatever prints a verifier, its secrets or the settings shows none of them."""
     settings = Receiver(aws_region="x", webhook_scheme="expert", webhook_secrets=KEY)
-    made, live = auth.make(settings)
+    made, live = schemes.make(settings)
     shown = f"{made!r} {live!r} {settings!r} {settings}"
     assert KEY not in shown
     assert hashlib.sha256(KEY.encode()).hexdigest() not in shown

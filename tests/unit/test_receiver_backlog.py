@@ -5,8 +5,8 @@ from typing import Any, cast
 
 import pytest
 
-from stream_router.receiver.batcher import Batcher
-from stream_router.receiver.bucket import Bucket
+from stream_router.receiver.batching.batcher import Batcher
+from stream_router.receiver.batching.bucket import Bucket
 from stream_router.receiver.intake import Sealed
 from stream_router.telemetry.receiver_stats import Stats
 from tests.receiver_kit import FakeDisk, FakeLoop, FakeStream

@@ -5,10 +5,10 @@ from typing import Any, cast
 
 import pytest
 
-from stream_router.receiver import calls
-from stream_router.receiver.batcher import Batcher
+from stream_router.receiver.batching import putrecords_calls
+from stream_router.receiver.batching.batcher import Batcher
+from stream_router.receiver.batching.putrecords import HASH_SPACE, Address
 from stream_router.receiver.intake import Sealed
-from stream_router.receiver.putrecords import HASH_SPACE, Address
 from stream_router.telemetry.receiver_stats import Stats
 from tests.receiver_kit import FakeLoop, FakeStream
 
@@ -208,7 +208,7 @@ def test_an_answer_that_breaks_its_reader_frees_the_bucket(
     def broken(*_: object) -> list[Any]:
         raise RecursionError("with a payload in it")
 
-    monkeypatch.setattr(calls, "of_put_records", broken)
+    monkeypatch.setattr(putrecords_calls, "of_put_records", broken)
     stored = bench.submit(0, 1)
     bench.loop.move(0.02)
     assert (len(bench.stream.calls), stored.done(), bench.stats.call_failures) == (1, False, 1)

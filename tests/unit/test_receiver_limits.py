@@ -7,15 +7,15 @@ from typing import Any, cast
 
 import pytest
 
-from stream_router.receiver import answers, body
-from stream_router.receiver.answers import Response
-from stream_router.receiver.app import App
-from stream_router.receiver.backlog import BROKEN_FOR_S, PROBE_BYTES, RECORD_BYTES
-from stream_router.receiver.batcher import Batcher
-from stream_router.receiver.body import WHOLE_UP_TO_BYTES, BodyReader, NoBodyError
-from stream_router.receiver.health import BELIEVED_FOR_S, Health
+from stream_router.receiver.batching.batcher import Batcher
+from stream_router.receiver.http import answers, body
+from stream_router.receiver.http.answers import Response
+from stream_router.receiver.http.app import App
+from stream_router.receiver.http.body import WHOLE_UP_TO_BYTES, BodyReader, NoBodyError
+from stream_router.receiver.http.health import BELIEVED_FOR_S, Health
 from stream_router.receiver.intake import Sealed
-from stream_router.receiver.spill import ROW_BYTES
+from stream_router.receiver.spill.backlog import BROKEN_FOR_S, PROBE_BYTES, RECORD_BYTES
+from stream_router.receiver.spill.spill import ROW_BYTES
 from stream_router.telemetry.receiver_stats import Stats
 from tests.receiver_kit import FakeDisk, FakeLoop, FakeStream, Headers
 

@@ -1,6 +1,6 @@
 """The memory of stored deliveries: bounded in number and time."""
 
-from stream_router.receiver.memory import CAPACITY, KEPT_S, RecentIds
+from stream_router.receiver.recent_ids import CAPACITY, KEPT_S, RecentIds
 
 
 def test_the_contract_s_bounds() -> None:

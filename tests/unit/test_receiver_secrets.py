@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from stream_router.receiver.secrets import Secrets
+from stream_router.receiver.auth.secrets import Secrets
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_secret(tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from stream_router.control import proof, rules
 from stream_router.control.arns import Home, parse
-from stream_router.control.steps import SetupError, Steps
-from stream_router.control.targets import Kind, kind_of
+from stream_router.control.setup import rule_match, rules
+from stream_router.control.setup.steps import SetupError, Steps
+from stream_router.control.setup.targets import Kind, kind_of
 from tests.scripted import ACCOUNT, REGION, Script
 
 HOME = Home("aws", REGION, ACCOUNT)
@@ -241,7 +241,7 @@ def test_the_proof_asks_about_a_real_event_of_each_type(script: Script) -> None:
         return {"Result": call["EventPattern"] == PATTERN and _matching(asked[-1])}
 
     script.clients.events.test_event_pattern = test_event_pattern  # type: ignore[method-assign,assignment]
-    assert proof.prove(script.clients, HOME, "default", PATTERN, TYPES, may_send=False) == "TestEventPattern"
+    assert rule_match.prove(script.clients, HOME, "default", PATTERN, TYPES, may_send=False) == "TestEventPattern"
     assert [event["detail-type"] for event in asked] == list(TYPES)
     needed = {"id", "account", "source", "time", "region", "resources", "detail-type", "detail"}
     assert all(needed <= event.keys() for event in asked)
@@ -249,9 +249,9 @@ def test_the_proof_asks_about_a_real_event_of_each_type(script: Script) -> None:
 
 def test_a_rule_that_would_not_match_our_events_is_never_written(script: Script) -> None:
     """What the script that this replaces did: it wrote a rule that none of its own events could match."""
-    for entry in proof.sample_entries(TYPES, 0):
-        event = json.dumps(proof.as_delivered(entry, HOME))
+    for entry in rule_match.sample_entries(TYPES, 0):
+        event = json.dumps(rule_match.as_delivered(entry, HOME))
         assert event
     script.clients.events.test_event_pattern = lambda **_: {"Result": False}  # type: ignore[method-assign,assignment]
     with pytest.raises(SetupError, match="would not match"):
-        proof.prove(script.clients, HOME, "default", PATTERN, TYPES, may_send=True)
+        rule_match.prove(script.clients, HOME, "default", PATTERN, TYPES, may_send=True)

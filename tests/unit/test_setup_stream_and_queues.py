@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from stream_router.control import queues
-from stream_router.control.steps import Steps
-from stream_router.control.streams import ensure_stream
+from stream_router.control.setup import queues
+from stream_router.control.setup.steps import Steps
+from stream_router.control.setup.streams import ensure_stream
 from tests.scripted import Script
 
 NAME = {"StreamName": "events"}

@@ -15,7 +15,7 @@ import pytest
 from botocore.validate import ParamValidator
 
 from stream_router import settings
-from stream_router.control import proof, rules
+from stream_router.control.setup import rule_match, rules
 from stream_router.core import envelope, limits
 from stream_router.core.aws_answers import of_put_events
 from stream_router.core.dispositions import Disposition, Reason, of_call, of_entry
@@ -222,7 +222,7 @@ def test_a_rule_that_matches_none_of_our_events_cannot_be_written(consumer: sett
     """The article's rule asked for a `detail` field that its events did not have."""
     types = consumer.event_type_list
     pattern = rules.pattern(types)
-    for made in proof.sample_entries(types, 0):
+    for made in rule_match.sample_entries(types, 0):
         detail = orjson.loads(made.detail)
         assert pattern["source"] == ["nice.cxone.webhook"]
         assert made.detail_type in pattern["detail-type"]

@@ -1,0 +1,1 @@
+"""stream-router setup: creates or verifies what runs in AWS."""

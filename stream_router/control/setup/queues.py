@@ -1,0 +1,127 @@
+"""SQS queues as they should be: 14 days, encrypted, messages up to 1 MiB, open to EventBridge where it must send."""
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from stream_router.control.arns import Arn
+from stream_router.control.setup.steps import SetupError, Steps
+from stream_router.core import limits
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+RETENTION_S = 14 * 24 * 3600
+"""The longest that SQS keeps a message (its default is 4 days). Source: API of SetQueueAttributes, 2026-11."""
+
+WANTED = {"MessageRetentionPeriod": str(RETENTION_S), "MaximumMessageSize": str(limits.SQS_MESSAGE_BYTES)}
+ENCRYPTION = {"SqsManagedSseEnabled": "true"}
+
+_SID = "EventBridge-"
+"""What the Sids of our statements begin with."""
+
+
+def ensure_queue(sqs: "SQSClient", name: str, policy: dict[str, Any] | None, steps: Steps) -> str | None:
+    """Make the queue, or bring the one there up to what is wanted. Its URL; None where it is only planned."""
+    url = find_queue(sqs, name)
+    if url is None:
+        attributes = {**WANTED, **ENCRYPTION, **({"Policy": json.dumps(policy)} if policy else {})}
+        made = steps.change(
+            f"create queue {name}: 14 days, encrypted" + (", open to EventBridge for this rule" if policy else ""),
+            sqs.create_queue,
+            QueueName=name,
+            Attributes=attributes,
+        )
+        return str(made["QueueUrl"]) if made else None
+    complete_queue(sqs, url, name, policy, steps)
+    return url
+
+
+def find_queue(sqs: "SQSClient", name: str, account: str | None = None) -> str | None:
+    """The URL of a queue by its name, None where there is none (or none that we may see)."""
+    owner = {"QueueOwnerAWSAccountId": account} if account else {}
+    try:
+        return sqs.get_queue_url(QueueName=name, **owner)["QueueUrl"]
+    except sqs.exceptions.QueueDoesNotExist:
+        return None
+
+
+def complete_queue(sqs: "SQSClient", url: str, name: str, policy: dict[str, Any] | None, steps: Steps) -> None:
+    """Set what an existing dead-letter queue lacks; what is right is left alone, other statements of its policy too."""
+    has = _attributes(sqs, url)
+    missing = {key: value for key, value in WANTED.items() if int(has.get(key, "0")) < int(value)}
+    if has.get("SqsManagedSseEnabled") != "true" and not has.get("KmsMasterKeyId"):
+        missing |= ENCRYPTION
+    if missing:
+        steps.change(
+            f"set {', '.join(sorted(missing))} of queue {name}",
+            sqs.set_queue_attributes,
+            QueueUrl=url,
+            Attributes=missing,
+        )
+    else:
+        steps.right(f"queue {name}: 14 days, encrypted")
+    if policy:
+        ensure_policy(sqs, url, name, policy, steps)
+
+
+def ensure_policy(sqs: "SQSClient", url: str, name: str, policy: dict[str, Any], steps: Steps) -> None:
+    """See that the queue's policy holds our statements; those of others stay as they are."""
+    current = json.loads(_attributes(sqs, url).get("Policy") or "{}")
+    merged = merge(current, policy)
+    if merged == current:
+        steps.right(f"queue {name}: open to EventBridge for this rule")
+        return
+    steps.change(
+        f"let EventBridge send to queue {name} for this rule",
+        sqs.set_queue_attributes,
+        QueueUrl=url,
+        Attributes={"Policy": json.dumps(merged)},
+    )
+
+
+def merge(current: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
+    """`current` with our statement in place of what we wrote before for the same rule, under whichever Sid."""
+    (wanted,) = ours["Statement"]
+    statements = current.get("Statement") or []
+    listed = statements if isinstance(statements, list) else [statements]
+    kept = [statement for statement in listed if not _replaces(wanted, statement)]
+    if [s for s in listed if _replaces(wanted, s)] == [wanted]:
+        return current
+    return {**ours, **current, "Statement": [*kept, wanted]}
+
+
+def _replaces(wanted: dict[str, Any], statement: dict[str, Any]) -> bool:
+    sid = str(statement.get("Sid", ""))
+    return sid == wanted["Sid"] or (sid.startswith(_SID) and statement.get("Condition") == wanted["Condition"])
+
+
+def eventbridge_policy(queue_arn: str, rule_arn: str) -> dict[str, Any]:
+    """Lets EventBridge send to the queue, for this rule only. The hash keeps apart rules whose names look alike."""
+    name = "".join(c if c.isalnum() else "-" for c in rule_arn.rsplit(":", 1)[-1])
+    statement = {
+        "Sid": f"{_SID}{name}-{hashlib.sha256(rule_arn.encode()).hexdigest()[:8]}",
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": queue_arn,
+        "Condition": {"ArnEquals": {"aws:SourceArn": rule_arn}},
+    }
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+def open_to_eventbridge(sqs: "SQSClient", arn: Arn, rule_arn: str, steps: Steps) -> None:
+    """See that a queue that someone else made takes what EventBridge sends for this rule.
+
+    Raises SetupError where the queue is not to be found, or is FIFO where that cannot work.
+    """
+    url = find_queue(sqs, arn.resource, arn.account)
+    if url is None:
+        raise SetupError(f"queue {arn.resource} does not exist in account {arn.account}; make it or correct the ARN")
+    text = f"arn:{arn.partition}:sqs:{arn.region}:{arn.account}:{arn.resource}"
+    ensure_policy(sqs, url, arn.resource, eventbridge_policy(text, rule_arn), steps)
+
+
+def _attributes(sqs: "SQSClient", url: str) -> dict[str, str]:
+    found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+    return {str(key): value for key, value in found.get("Attributes", {}).items()}

@@ -1,0 +1,160 @@
+"""Proves, before the rule is written, that an event as we emit it matches the rule: one for each event type.
+
+The events are made by the pipeline's own transform. EventBridge judges them (TestEventPattern); where an endpoint has
+no such call, each goes over the bus to a queue of its own, and must arrive.
+"""
+
+import json
+import time
+import uuid
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from botocore.exceptions import ClientError
+
+from stream_router import settings
+from stream_router.control.arns import Home
+from stream_router.control.setup.steps import SetupError
+from stream_router.core import envelope
+from stream_router.core.model import Entry, Record
+from stream_router.core.names import SOURCE
+from stream_router.pipeline.transform import Transform
+
+if TYPE_CHECKING:
+    from stream_router.aws.clients import Clients
+
+ARRIVAL_S = 20.0
+"""How long a real event may take to its queue: EventBridge delivers within about half a second."""
+
+_LACKING = {
+    "UnknownOperationException",
+    "UnknownOperation",
+    "InvalidAction",
+    "NotImplemented",
+    "NotImplementedException",
+}
+
+
+def sample_entries(event_types: Sequence[str], now_ms: int) -> list[Entry]:
+    """An entry of each type, made by the pipeline from a body of the default shape. Raises SetupError where none is."""
+    consumer = settings.load(
+        settings.Consumer,
+        sqs_dlq_url="https://sqs.invalid/none",
+        config=None,
+        masking="off",
+        event_types=",".join(event_types),
+    )
+    transform = Transform(consumer, lambda: float(now_ms))
+    return [_sample(transform, event_type, now_ms) for event_type in event_types]
+
+
+def _sample(transform: Transform, event_type: str, now_ms: int) -> Entry:
+    body = orjson.dumps(
+        {
+            "interactionId": "stream-router-setup",
+            "conversationId": "stream-router-setup",
+            "eventType": event_type,
+            "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now_ms / 1000)),
+            "payload": {"probe": True},
+        }
+    )
+    identity = envelope.event_id("setup", None, 0, body)
+    record = Record(envelope.seal(identity, "content", now_ms, body), 1)
+    made = transform(envelope.open_record(record)[0])  # type: ignore[arg-type]  # we sealed it ourselves
+    if not isinstance(made, Entry):
+        raise SetupError(f"STREAM_ROUTER_EVENT_TYPES: no event of type {event_type} can be emitted ({made})")
+    return made
+
+
+def as_delivered(entry: Entry, home: Home) -> dict[str, Any]:
+    """The event as EventBridge makes it of an entry, with all that TestEventPattern asks for."""
+    return {
+        "version": "0",
+        "id": str(uuid.UUID(entry.event.event_id)),
+        "account": home.account,
+        "region": home.region,
+        "source": SOURCE,
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(entry.time_s)),
+        "resources": [],
+        "detail-type": entry.detail_type,
+        "detail": orjson.loads(entry.detail),
+    }
+
+
+def prove(clients: "Clients", home: Home, bus: str, pattern: str, event_types: Sequence[str], *, may_send: bool) -> str:
+    """See that each type's event matches `pattern`. How it was shown.
+
+    Raises SetupError where one does not match; NothingProvedError where it takes real events and none may be sent.
+    """
+    entries = sample_entries(event_types, int(time.time() * 1000))
+    try:
+        matched = [_tested(clients, home, pattern, entry) for entry in entries]
+        how = "TestEventPattern"
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in _LACKING:
+            raise
+        if not may_send:
+            raise NothingProvedError("this endpoint has no TestEventPattern; setup will send real events") from None
+        matched = _RealEvents(clients, home, bus).arrive(pattern, entries)
+        how = "real events, since this endpoint has no TestEventPattern"
+    for entry, good in zip(entries, matched, strict=True):
+        if not good:
+            raise SetupError(
+                f"the rule's pattern would not match our own event of type {entry.detail_type}; nothing was written"
+            )
+    return how
+
+
+def _tested(clients: "Clients", home: Home, pattern: str, entry: Entry) -> bool:
+    event = json.dumps(as_delivered(entry, home))
+    return bool(clients.events.test_event_pattern(EventPattern=pattern, Event=event)["Result"])
+
+
+class NothingProvedError(Exception):
+    """A plan may send no event, and this endpoint has no other proof."""
+
+
+class _RealEvents:
+    """Sends entries over the bus to a queue behind a rule of its own, and takes both away again."""
+
+    def __init__(self, clients: "Clients", home: Home, bus: str) -> None:
+        self._events, self._sqs = clients.events, clients.sqs
+        self._home, self._bus = home, bus
+        self._name = f"stream-router-proof-{uuid.uuid4().hex[:12]}"
+
+    def arrive(self, pattern: str, entries: Sequence[Entry]) -> list[bool]:
+        """Whether each entry came out at the queue within ARRIVAL_S."""
+        queue = self._sqs.create_queue(QueueName=self._name)["QueueUrl"]
+        try:
+            self._events.put_rule(Name=self._name, EventBusName=self._bus, EventPattern=pattern)
+            target = {"Id": "proof", "Arn": self._home.queue(self._name)}
+            self._events.put_targets(Rule=self._name, EventBusName=self._bus, Targets=[target])  # type: ignore[list-item]
+            for entry in entries:
+                self._send(entry)
+            seen = self._collect(queue, len(entries))
+        finally:
+            self._events.remove_targets(Rule=self._name, EventBusName=self._bus, Ids=["proof"])
+            self._events.delete_rule(Name=self._name, EventBusName=self._bus)
+            self._sqs.delete_queue(QueueUrl=queue)
+        return [entry.event.event_id in seen for entry in entries]
+
+    def _send(self, entry: Entry) -> None:
+        sent = {
+            "Source": SOURCE,
+            "DetailType": entry.detail_type,
+            "Detail": entry.detail.decode(),
+            "EventBusName": self._bus,
+        }
+        answer = self._events.put_events(Entries=[sent])  # type: ignore[list-item]
+        if answer["FailedEntryCount"]:
+            raise SetupError(f"EventBridge refused our own event: {answer['Entries'][0].get('ErrorCode')}")
+
+    def _collect(self, queue: str, wanted: int) -> set[str]:
+        seen: set[str] = set()
+        deadline = time.monotonic() + ARRIVAL_S
+        while len(seen) < wanted and time.monotonic() < deadline:
+            answer = self._sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=2)
+            bodies = [json.loads(message["Body"]) for message in answer.get("Messages", [])]
+            seen.update(body["detail"]["eventId"] for body in bodies)
+        return seen

@@ -1,0 +1,141 @@
+"""The rule and its target: what it lets through, where that goes, and what happens when the target does not take it."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from stream_router.control.setup.steps import SetupError, Steps
+from stream_router.control.setup.targets import Kind
+from stream_router.core import limits
+from stream_router.core.names import SOURCE
+
+if TYPE_CHECKING:
+    from mypy_boto3_events import EventBridgeClient
+
+RETRY_POLICY = {"MaximumRetryAttempts": 3, "MaximumEventAgeInSeconds": 3600}
+"""What the CONTRACT says under "The rule"; after it the event goes to the target's own dead-letter queue."""
+
+_OURS = "stream-router"
+"""What the ids of our targets begin with."""
+
+
+def pattern(event_types: Sequence[str]) -> dict[str, Any]:
+    """The rule's event pattern, as the CONTRACT has it."""
+    return {
+        "source": [SOURCE],
+        "detail-type": list(event_types),
+        "detail": {"eventSource": [{"prefix": "cxone"}]},
+    }
+
+
+def pattern_text(event_types: Sequence[str]) -> str:
+    """The pattern as it is sent. Raises SetupError where it is longer than EventBridge takes."""
+    text = json.dumps(pattern(event_types), separators=(",", ":"))
+    if len(text) > limits.EVENT_PATTERN_MAX_CHARS:
+        raise SetupError(
+            f"STREAM_ROUTER_EVENT_TYPES: the pattern has {len(text)} characters, {limits.EVENT_PATTERN_MAX_CHARS} are "
+            "allowed; name fewer event types, or make a second rule"
+        )
+    return text
+
+
+def ensure_bus(events: "EventBridgeClient", bus: str, steps: Steps) -> None:
+    """Make the classic bus if it is a name that is not there. Raises SetupError for an ARN that names none."""
+    try:
+        events.describe_event_bus(Name=bus)
+    except events.exceptions.ResourceNotFoundException:
+        if bus.startswith("arn:") or bus == "default":
+            raise SetupError(f"STREAM_ROUTER_EVENT_BUS: {bus} does not exist; name a bus of this account") from None
+        steps.change(f"create event bus {bus}", events.create_event_bus, Name=bus)
+    else:
+        steps.right(f"event bus {bus}")
+
+
+def ensure_rule(events: "EventBridgeClient", bus: str, name: str, wanted: str, steps: Steps) -> None:
+    """Make the rule, or give the one there our pattern. PutRule replaces all of a rule, so what else it has is kept."""
+    try:
+        has = events.describe_rule(Name=name, EventBusName=bus)
+    except events.exceptions.ResourceNotFoundException:
+        steps.change(
+            f"create rule {name} on bus {bus}",
+            events.put_rule,
+            Name=name,
+            EventBusName=bus,
+            EventPattern=wanted,
+            State="ENABLED",
+            Description="CXone events, routed by stream_router",
+        )
+        return
+    if json.loads(has.get("EventPattern") or "null") == json.loads(wanted):
+        steps.right(f"rule {name} on bus {bus}: its pattern")
+    else:
+        keep = {key: has[key] for key in ("Description", "RoleArn", "ScheduleExpression") if has.get(key)}
+        steps.change(
+            f"change the pattern of rule {name}",
+            events.put_rule,
+            Name=name,
+            EventBusName=bus,
+            EventPattern=wanted,
+            State=has.get("State", "ENABLED"),
+            **keep,
+        )
+    if has.get("State") == "DISABLED":
+        steps.problem(
+            f"rule {name} is disabled, so nothing is delivered; "
+            f"enable it: aws events enable-rule --name {name} --event-bus-name {bus}"
+        )
+
+
+def ensure_target(
+    events: "EventBridgeClient", bus: str, rule: str, wanted: dict[str, Any], kind: Kind, steps: Steps
+) -> None:
+    """Attach the target, or give the one with this ARN our retry policy and dead-letter queue.
+
+    A target that is there under another id keeps it (a second one would deliver every event twice), and its other
+    fields. What an earlier `setup` attached for another ARN stays beside it, and is told of.
+    Raises SetupError where EventBridge refuses the target, or where it has fields that make no sense for it.
+    """
+    targets = _targets(events, bus, rule)
+    there = next((t for t in targets if t["Arn"] == wanted["Arn"]), None)
+    target = {"Id": target_id(wanted["Arn"]), **(there or {}), **wanted}
+    if target.get("HttpParameters") and not kind.http:
+        raise SetupError(
+            f"target {target['Id']} is a {kind.name} and has HttpParameters, which only an API takes; remove it"
+        )
+    for other in targets:
+        if other["Arn"] != wanted["Arn"] and other["Id"].startswith(_OURS):
+            command = f"aws events remove-targets --rule {rule} --event-bus-name {bus} --ids {other['Id']}"
+            steps.note(f"target {other['Arn']} of an earlier setup gets every event too; to end that: {command}")
+    if there == target:
+        steps.right(f"target {wanted['Arn']}: 3 retries, 1 hour, then its dead-letter queue")
+        return
+    verb = "change" if there else "attach"
+    answer = steps.change(
+        f"{verb} target {wanted['Arn']}: 3 retries, 1 hour, then {wanted['DeadLetterConfig']['Arn']}",
+        events.put_targets,
+        Rule=rule,
+        EventBusName=bus,
+        Targets=[target],
+    )
+    _read_failures(answer)
+
+
+def target_id(arn: str) -> str:
+    """The id under which `setup` attaches a target: one for each ARN, since PutTargets replaces the same id."""
+    return f"{_OURS}-{hashlib.sha256(arn.encode()).hexdigest()[:16]}"
+
+
+def _targets(events: "EventBridgeClient", bus: str, rule: str) -> list[dict[str, Any]]:
+    try:
+        pages = events.get_paginator("list_targets_by_rule").paginate(Rule=rule, EventBusName=bus)
+        return [cast("dict[str, Any]", target) for page in pages for target in page.get("Targets", [])]
+    except events.exceptions.ResourceNotFoundException:
+        return []
+
+
+def _read_failures(answer: dict[str, Any] | None) -> None:
+    """PutTargets answers 200 also where it attached nothing: what failed stands in the answer."""
+    if answer and answer.get("FailedEntryCount"):
+        entry = answer["FailedEntries"][0]
+        raise SetupError(f"EventBridge refused the target: {entry.get('ErrorCode')}: {entry.get('ErrorMessage')}")

@@ -1,0 +1,145 @@
+"""`stream-router setup`: creates or verifies what runs in AWS. Repeatable: a second run finds all right.
+
+Order matters: the stream and our dead-letter queue first (the consumer needs them), then the bus, then the proof that
+our events match, then rule and target.
+"""
+
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from stream_router.aws.clients import Clients
+from stream_router.control import arns
+from stream_router.control.arns import Home
+from stream_router.control.setup import queues, rule_match, rules, streams, targets
+from stream_router.control.setup.steps import Say, SetupError, Steps
+from stream_router.core import limits
+from stream_router.settings import Setup
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+
+def run(settings: Setup, *, plan: bool) -> int:
+    """The command: one line for each thing, the SQS_DLQ_URL line last. 0, or 1 where something needs the operator."""
+    try:
+        made = ensure(settings, Clients(settings.aws_region), _say, plan=plan)
+    except (SetupError, BotoCoreError, ClientError) as error:
+        sys.stderr.write(f"stream-router setup: {error}\n")
+        return 1
+    if plan:
+        _say(f"plan: {made.steps.changes} changes; run `stream-router setup` to make them")
+    else:
+        _say(f"{made.steps.changes} changes" if made.steps.changes else "nothing to change")
+    if made.dead_letters_url:
+        _say(f"SQS_DLQ_URL={made.dead_letters_url}")
+    return 1 if made.steps.problems else 0
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+class Made(NamedTuple):
+    """What was done, and the URL of our dead-letter queue (None where it is only planned)."""
+
+    steps: Steps
+    dead_letters_url: str | None
+
+
+def ensure(settings: Setup, clients: Clients, say: Say, *, plan: bool) -> Made:
+    """Bring everything to what it should be; the steps say what was changed.
+
+    Raises SetupError, with the cure, where something stands in the way; botocore's errors where AWS does.
+    """
+    steps = Steps(say, apply=not plan)
+    home = Home(clients.partition, clients.region, clients.sts.get_caller_identity()["Account"])
+    streams.ensure_stream(clients.kinesis, settings.stream, settings.shards, steps)
+    dead_letters = _ensure_dead_letters(settings, clients.sqs, steps)
+    if limits.is_v2_bus(settings.event_bus):
+        _verify_v2_bus(settings, clients, steps)
+    else:
+        _ensure_routing(settings, clients, home, steps)
+    return Made(steps, dead_letters)
+
+
+def _ensure_dead_letters(settings: Setup, sqs: "SQSClient", steps: Steps) -> str | None:
+    """Our own dead-letter queue: the one that SQS_DLQ_URL names, else `<stream>-dead-letters`."""
+    if not settings.sqs_dlq_url:
+        return queues.ensure_queue(sqs, f"{settings.stream}-dead-letters", None, steps)
+    name = settings.sqs_dlq_url.rsplit("/", 1)[-1]
+    if name.endswith(".fifo"):
+        raise SetupError("SQS_DLQ_URL: must be a standard queue, dead letters have no order; unset it, setup makes one")
+    try:
+        queues.complete_queue(sqs, settings.sqs_dlq_url, name, None, steps)
+    except sqs.exceptions.QueueDoesNotExist:
+        raise SetupError(f"SQS_DLQ_URL: queue {name} does not exist; unset it, and setup makes one") from None
+    return settings.sqs_dlq_url
+
+
+def _verify_v2_bus(settings: Setup, clients: Clients, steps: Steps) -> None:
+    """A v2 bus has subscribers instead of rules and targets, and its owner makes them: we only see that it is there."""
+    try:
+        clients.events_v2.describe_event_bus(EventBusArn=settings.event_bus)
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        raise SetupError(f"STREAM_ROUTER_EVENT_BUS: the v2 bus cannot be read ({code}); correct the ARN") from None
+    steps.right(f"event bus {settings.event_bus} (v2)")
+    steps.note("a v2 bus has subscribers instead of a rule and a target: make one with this filter pattern:")
+    steps.note(rules.pattern_text(settings.event_type_list))
+
+
+def _ensure_routing(settings: Setup, clients: Clients, home: Home, steps: Steps) -> None:
+    """Bus, rule, target, the target's dead-letter queue, on a classic bus."""
+    kind = targets.kind_of(settings.target_arn, settings.target_role_arn, home) if settings.target_arn else None
+    bus = settings.event_bus
+    pattern = rules.pattern_text(settings.event_type_list)
+    rule_arn = home.rule(bus.rsplit("/", 1)[-1], settings.rule)
+    rules.ensure_bus(clients.events, bus, steps)
+    _prove(settings, clients, home, pattern, steps)
+    rules.ensure_rule(clients.events, bus, settings.rule, pattern, steps)
+    undelivered = _ensure_undelivered(settings, clients.sqs, home, rule_arn, steps)
+    if not settings.target_arn or not kind:
+        steps.note("EVENTBRIDGE_TARGET_ARN is not set: no target was attached to the rule")
+        return
+    arn = arns.parse(settings.target_arn)
+    if arn.service == "sqs" and home.owns(arn):
+        queues.open_to_eventbridge(clients.sqs, arn, rule_arn, steps)
+    wanted: dict[str, Any] = {
+        "Arn": settings.target_arn,
+        "RetryPolicy": rules.RETRY_POLICY,
+        "DeadLetterConfig": {"Arn": undelivered},
+        **({"RoleArn": settings.target_role_arn} if settings.target_role_arn else {}),
+    }
+    rules.ensure_target(clients.events, bus, settings.rule, wanted, kind, steps)
+    if kind.hint:
+        steps.note(f"target {kind.name}: {kind.hint}")
+
+
+def _prove(settings: Setup, clients: Clients, home: Home, pattern: str, steps: Steps) -> None:
+    """With --plan nothing may be sent, but TestEventPattern changes nothing."""
+    try:
+        how = rule_match.prove(
+            clients, home, settings.event_bus, pattern, settings.event_type_list, may_send=steps.apply
+        )
+    except rule_match.NothingProvedError as error:
+        steps.note(str(error))
+    else:
+        steps.right(f"an event of each of our {len(settings.event_type_list)} types matches the rule ({how})")
+
+
+def _ensure_undelivered(settings: Setup, sqs: "SQSClient", home: Home, rule_arn: str, steps: Steps) -> str:
+    """EventBridge's own dead-letter queue of the target, which it may send to. Its ARN."""
+    if settings.target_dlq_arn:
+        given = arns.parse(settings.target_dlq_arn)
+        if given.service != "sqs" or given.resource.endswith(".fifo"):
+            raise SetupError("STREAM_ROUTER_TARGET_DLQ_ARN: must be a standard SQS queue; give one, or unset it")
+        if home.owns(given):
+            queues.open_to_eventbridge(sqs, given, rule_arn, steps)
+        return settings.target_dlq_arn
+    name = f"{settings.stream}-undelivered"
+    arn = home.queue(name)
+    queues.ensure_queue(sqs, name, queues.eventbridge_policy(arn, rule_arn), steps)
+    return arn

@@ -1,0 +1,65 @@
+"""What may stand behind the rule: which kinds of target there are, and what each of them needs."""
+
+from typing import NamedTuple
+
+from stream_router.control import arns
+from stream_router.control.arns import Home
+from stream_router.control.setup.steps import SetupError
+
+
+class Kind(NamedTuple):
+    """A kind of target: how it is called, whether EventBridge needs a role to reach it, what else must be true."""
+
+    name: str
+    needs_role: bool
+    hint: str = ""
+    http: bool = False
+    """Whether HttpParameters mean anything: only for an API (botocore model `events`, Target)."""
+
+
+_LET_IN = "its resource policy must let events.amazonaws.com in, with this rule as aws:SourceArn"
+
+KINDS = {
+    ("sqs", ""): Kind("SQS queue", needs_role=False),
+    ("lambda", "function:"): Kind("Lambda function", needs_role=False, hint=_LET_IN),
+    ("sns", ""): Kind("SNS topic", needs_role=False, hint=_LET_IN),
+    ("logs", "log-group:"): Kind("log group", needs_role=False, hint=_LET_IN),
+    ("states", "stateMachine:"): Kind("state machine", needs_role=True),
+    ("kinesis", "stream/"): Kind("Kinesis stream", needs_role=True),
+    ("firehose", "deliverystream/"): Kind("Firehose stream", needs_role=True),
+    ("events", "event-bus/"): Kind("event bus", needs_role=True),
+    ("events", "api-destination/"): Kind("API destination", needs_role=True, http=True),
+    ("execute-api", ""): Kind("API Gateway stage", needs_role=True, http=True),
+}
+
+
+def kind_of(arn_text: str, role: str | None, home: Home) -> Kind:
+    """The kind of target that an ARN names. Raises SetupError where it cannot be one, or lacks the role it needs."""
+    arn = arns.parse(arn_text)
+    kind = next(
+        (
+            kind
+            for (service, prefix), kind in KINDS.items()
+            if arn.service == service and arn.resource.startswith(prefix)
+        ),
+        None,
+    )
+    if kind is None:
+        raise SetupError(f"EVENTBRIDGE_TARGET_ARN: {arn.service} is no target; give one of: {_names()}")
+    if arn.service in ("sqs", "sns") and arn.resource.endswith(".fifo"):
+        raise SetupError(
+            f"EVENTBRIDGE_TARGET_ARN: {arn.resource} is FIFO and needs a message group per event; give a standard one"
+        )
+    if arn.region != home.region and arn.service != "events":
+        raise SetupError(
+            f"EVENTBRIDGE_TARGET_ARN: is in {arn.region}, the rule in {home.region}; only a bus may be elsewhere"
+        )
+    if kind.needs_role and not role:
+        raise SetupError(
+            f"STREAM_ROUTER_TARGET_ROLE_ARN: is not set; give the role with which EventBridge reaches the {kind.name}"
+        )
+    return kind
+
+
+def _names() -> str:
+    return ", ".join(kind.name for kind in KINDS.values())

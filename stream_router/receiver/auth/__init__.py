@@ -1,0 +1,1 @@
+"""Who may send: the schemes and their secrets."""

@@ -1,0 +1,1 @@
+"""Many requests into few PutRecords calls, in order."""

@@ -1,0 +1,1 @@
+"""HTTP: what CXone talks to. Bodies, headers, answers, TLS."""

@@ -1,0 +1,126 @@
+"""What is checked before anything starts: addresses, TLS files, the spill's folder, credentials, open files."""
+
+import errno
+import os
+import resource
+import socket
+import ssl
+from pathlib import Path
+from typing import NamedTuple
+
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import Session
+
+from stream_router.addresses import split_host_port
+from stream_router.aws.endpoints import Target, ca_bundle, put_records, session
+from stream_router.receiver.auth import schemes
+from stream_router.receiver.http import tls
+from stream_router.settings import Receiver, SettingsError
+
+SPARE_FILES = 256
+"""Open files that a worker needs beside its senders' connections."""
+
+
+class Stream(NamedTuple):
+    """How the stream is reached: worked out once, before workers start."""
+
+    target: Target
+    ca_bundle: str
+
+
+def check(settings: Receiver) -> tuple[Receiver, Stream]:
+    """The settings, with hosts by number, free ports for 0 and connections that fit; and the stream.
+
+    Raises SettingsError.
+    """
+    schemes.make(settings)
+    tls.check(settings)
+    check_spill(settings.spill_dir)
+    changes = {
+        "listen": free_port(settings.listen, "STREAM_ROUTER_LISTEN"),
+        "receiver_admin_listen": free_port(settings.receiver_admin_listen, "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN"),
+        "max_connections": _connections(settings.max_connections),
+    }
+    settings = settings.model_copy(update=changes)
+    check_apart(settings)
+    return settings, find_stream(settings)
+
+
+def free_port(listen: str, variable: str) -> str:
+    """The address by number, a port of 0 made a free one. Raises SettingsError where nothing can listen there."""
+    host, port = split_host_port(listen)
+    try:
+        # A name may have addresses of both kinds; IPv4 is the lower number, and what a bare HOST meant always.
+        family, _, _, _, address = min(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    except (OSError, UnicodeError):
+        raise cannot_listen(variable, "no such address") from None
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError as error:
+            raise cannot_listen(variable, errno.errorcode.get(error.errno or 0, "no such address")) from None
+        host, bound = probe.getsockname()[:2]
+    return f"[{host}]:{bound}" if family == socket.AF_INET6 else f"{host}:{bound}"
+
+
+def cannot_listen(variable: str, reason: str) -> SettingsError:
+    """The line for an address where nothing can listen."""
+    return SettingsError(f"{variable}: cannot listen there ({reason}); choose another HOST:PORT")
+
+
+def check_apart(settings: Receiver) -> None:
+    """Raises SettingsError where the two addresses are one: each of them would be taken by the other."""
+    (host, port), (admin, admin_port) = map(split_host_port, (settings.listen, settings.receiver_admin_listen))
+    if port == admin_port and (_addresses(host) & _addresses(admin) or {host, admin} & {"0.0.0.0", "::"}):  # noqa: S104
+        raise SettingsError(
+            "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN: is STREAM_ROUTER_LISTEN's address; choose another HOST:PORT"
+        )
+
+
+def _addresses(host: str) -> set[object]:
+    return {found[4][0] for found in socket.getaddrinfo(host, None)}
+
+
+def check_spill(folder: Path | None) -> None:
+    """Raises SettingsError where the spill's folder is none that this user can write to."""
+    # os.path answers no where a name is too long for a path; Path raises.
+    if folder is not None and not (os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)):  # noqa: PTH112
+        raise SettingsError("STREAM_ROUTER_SPILL_DIR: is no folder that can be written to; make it, or fix its rights")
+
+
+def find_stream(settings: Receiver) -> Stream:
+    """The stream's endpoint in this environment. Raises SettingsError where there are no credentials."""
+    found = session(settings.aws_region)
+    try:
+        credentials = found.get_credentials()
+        if credentials is not None:
+            credentials.get_frozen_credentials()
+    except (BotoCoreError, ClientError) as error:
+        raise SettingsError(
+            f"AWS credentials: they cannot be had ({type(error).__name__}); check AWS_PROFILE or the role"
+        ) from None
+    if credentials is None:
+        raise SettingsError("AWS credentials: none found; set AWS_PROFILE or AWS_ACCESS_KEY_ID, or give a role")
+    return Stream(put_records(found), _ca_bundle(found))
+
+
+def _ca_bundle(found: Session) -> str:
+    """The CA bundle, tried: with one that cannot be read every call would fail."""
+    path = ca_bundle(found)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except OSError:
+        raise SettingsError(
+            "AWS_CA_BUNDLE: it, or the profile's ca_bundle, is no readable PEM file; give the path of one, or unset it"
+        ) from None
+    return path
+
+
+def _connections(wanted: int) -> int:
+    """How many connections one worker may have: what was asked for, or what the limit of open files allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = hard if hard != resource.RLIM_INFINITY else max(soft, wanted + SPARE_FILES)
+    raised = max(soft, min(most, wanted + SPARE_FILES))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+    return max(1, min(wanted, raised - SPARE_FILES))

@@ -1,0 +1,1 @@
+"""Where events wait on disk while the stream is down."""
