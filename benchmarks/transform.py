@@ -12,11 +12,12 @@ from typing import Any
 
 import orjson
 
+from stream_router.consumer.transform_config import transform_config
 from stream_router.core.envelope import open_record, seal
 from stream_router.core.model import DeadLetter, Entry, Event, Record
 from stream_router.pipeline.masking.detectors import finder
 from stream_router.pipeline.transform import Transform
-from stream_router.settings import Consumer
+from stream_router.settings.consumer import Consumer
 
 EVENTS = 500
 ROUNDS = 40
@@ -61,7 +62,7 @@ def events(texts: list[bytes]) -> list[Event]:
 
 def transform(masking: str) -> Transform:
     settings = {"AWS_REGION": "eu-central-1", "SQS_DLQ_URL": "https://sqs.invalid/q", "masking": masking}
-    return Transform(Consumer.model_validate(settings), lambda: time.time() * 1000)
+    return Transform(transform_config(Consumer.model_validate(settings)), lambda: time.time() * 1000)
 
 
 def over(function: Callable[[Any], object], items: list[Any]) -> Callable[[], None]:

@@ -10,7 +10,7 @@ from typing import Annotated, TypeVar
 import typer
 from pydantic_settings import BaseSettings
 
-from stream_router.settings import EX_CONFIG, SettingsError
+from stream_router.core.settings_error import EX_CONFIG, SettingsError
 
 S = TypeVar("S", bound=BaseSettings)
 
@@ -58,9 +58,9 @@ def _complain(error: Exception, status: int) -> None:
 
 
 def _settings(kind: type[S]) -> S:
-    from stream_router import settings
+    from stream_router.settings.common import load
 
-    return settings.load(kind)
+    return load(kind)
 
 
 def _end(status: int | None) -> None:
@@ -97,7 +97,7 @@ def receive(
     answers 202 only once the Kinesis stream has them.
     """
     from stream_router.receiver import __main__ as receiver
-    from stream_router.settings import Receiver
+    from stream_router.settings.receiver import Receiver
 
     _end(receiver.run(_settings(Receiver), workers))
 
@@ -110,7 +110,7 @@ def consume() -> None:
     (SQS_DLQ_URL). Start it on as many hosts as you like: they share the shards.
     """
     from stream_router.consumer.supervisor import supervisor
-    from stream_router.settings import Consumer
+    from stream_router.settings.consumer import Consumer
 
     _end(supervisor.run(_settings(Consumer)))
 
@@ -125,7 +125,7 @@ def setup(
     prints the SQS_DLQ_URL line that `consume` needs.
     """
     from stream_router.control.setup import setup as control
-    from stream_router.settings import Setup
+    from stream_router.settings.setup import Setup
 
     _end(control.run(_settings(Setup), plan=plan))
 

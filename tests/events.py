@@ -4,11 +4,12 @@ from typing import Any
 
 import orjson
 
+from stream_router.consumer.transform_config import transform_config
 from stream_router.core.dispositions import Reason
 from stream_router.core.envelope import open_record, seal
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record
-from stream_router.pipeline.transform import Transform
-from stream_router.settings import Consumer
+from stream_router.pipeline.transform import Transform, TransformConfig
+from stream_router.settings.consumer import Consumer
 
 IDENTITY = "0123456789abcdef0123456789abcdef"
 RECEIVED_MS = 1_795_512_601_007
@@ -28,6 +29,11 @@ def consumer(**changes: Any) -> Consumer:
     return Consumer.model_validate(given)
 
 
+def config_of(**changes: Any) -> TransformConfig:
+    """What such settings mean to the transform."""
+    return transform_config(consumer(**changes))
+
+
 def event(body: object) -> Event:
     """The event of a sealed body; bytes are taken as they are."""
     text = body if isinstance(body, bytes) else orjson.dumps(body)
@@ -43,7 +49,7 @@ def dead_of(found: Event) -> DeadLetter:
 
 def transform(body: object, **changes: Any) -> Entry | DeadLetter | Dropped:
     """One body through a transform made for it."""
-    return Transform(consumer(**changes), lambda: NOW_MS)(event(body))
+    return Transform(config_of(**changes), lambda: NOW_MS)(event(body))
 
 
 def entry(body: object, **changes: Any) -> Entry:

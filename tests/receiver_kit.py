@@ -225,7 +225,10 @@ class ReceiverProcess:
             **{f"STREAM_ROUTER_{name}": value for name, value in given.items()},
         }
         run = (
-            "import sys; from stream_router.receiver.__main__ import run; from stream_router.settings import *; "
+            "import sys; from stream_router.receiver.__main__ import run; "
+            "from stream_router.settings.common import load; "
+            "from stream_router.core.settings_error import SettingsError; "
+            "from stream_router.settings.receiver import Receiver; "
             f"sys.exit(run(load(Receiver), {workers}))"
         )
         self._command = [sys.executable, "-c", run]

@@ -57,7 +57,7 @@ def supervise(state_dir: Path, jvm: Path) -> int:
     from stream_router.consumer.supervisor import bus_prober, die_with_parent, supervisor
     from stream_router.consumer.supervisor.bus_prober import BusProver
     from stream_router.core import logs
-    from stream_router.settings import SettingsError
+    from stream_router.core.settings_error import SettingsError
 
     def describe() -> float:
         if (state_dir / "no-bus").exists():

@@ -11,8 +11,11 @@ from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
-from stream_router import settings
 from stream_router.cxone.settings import Cxone
+from stream_router.settings.common import Common, variable
+from stream_router.settings.consumer import Consumer
+from stream_router.settings.receiver import Receiver
+from stream_router.settings.setup import Setup
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
 
@@ -30,10 +33,10 @@ This page is written by `make docs` from the settings; a test sees that it is up
 """
 
 SECTIONS: tuple[tuple[str, str, type[BaseSettings]], ...] = (
-    ("Everywhere", "Read by `receive`, `consume` and `setup`.", settings.Common),
-    ("The receiver", "Read by `stream-router receive`.", settings.Receiver),
-    ("The consumer", "Read by `stream-router consume` and its children.", settings.Consumer),
-    ("Setup", "Read by `stream-router setup`.", settings.Setup),
+    ("Everywhere", "Read by `receive`, `consume` and `setup`.", Common),
+    ("The receiver", "Read by `stream-router receive`.", Receiver),
+    ("The consumer", "Read by `stream-router consume` and its children.", Consumer),
+    ("Setup", "Read by `stream-router setup`.", Setup),
     ("CXone", "Read by `stream-router cxone`.", Cxone),
 )
 
@@ -110,8 +113,8 @@ def page() -> str:
     """The page's text."""
     parts, told = [INTRODUCTION], set[str]()
     for title, note, kind in SECTIONS:
-        rows = [row(kind, name) for name in kind.model_fields if settings.variable(kind, name) not in told]
-        told |= {settings.variable(kind, name) for name in kind.model_fields if kind is not settings.Setup}
+        rows = [row(kind, name) for name in kind.model_fields if variable(kind, name) not in told]
+        told |= {variable(kind, name) for name in kind.model_fields if kind is not Setup}
         head = "| variable | default | takes | for |\n|---|---|---|---|\n"
         parts.append(f"## {title}\n\n{note}\n\n{head}" + "".join(rows))
     return "\n".join(parts)
@@ -120,9 +123,9 @@ def page() -> str:
 def row(kind: type[BaseSettings], name: str) -> str:
     """One variable."""
     field = kind.model_fields[name]
-    variable = settings.variable(kind, name)
+    name_there = variable(kind, name)
     takes = str(field.description).replace("|", "\\|")
-    return f"| `{variable}` | {default(field.default)} | {takes} | {FOR.get(variable, '')} |\n"
+    return f"| `{name_there}` | {default(field.default)} | {takes} | {FOR.get(name_there, '')} |\n"
 
 
 def default(value: Any) -> str:

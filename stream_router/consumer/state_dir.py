@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import IO, Self
 
-from stream_router.settings import SettingsError
+from stream_router.core.settings_error import SettingsError
 
 BUS_PROOF = "bus-proof"
 BUS_GONE = "bus-gone"

@@ -3,7 +3,8 @@
 import sys
 from pathlib import Path
 
-from stream_router import settings
+from stream_router.settings.common import load
+from stream_router.settings.consumer import AuditKey
 from stream_router.telemetry import audit
 
 
@@ -12,7 +13,7 @@ def run(file: Path) -> int:
 
     The key, if one was used, comes from `STREAM_ROUTER_AUDIT_KEY`; nothing else needs to be set.
     """
-    secret = settings.load(settings.AuditKey).audit_key
+    secret = load(AuditKey).audit_key
     key = secret.get_secret_value().encode() if secret else None
     try:
         result = audit.verify(file, key)

@@ -8,10 +8,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from stream_router.core.settings_error import SettingsError
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.masking import policy_file as policies
 from stream_router.pipeline.masking import preview
-from stream_router.settings import Mask, SettingsError, load
+from stream_router.settings.common import load
+from stream_router.settings.consumer import Mask
 
 _TEXT_MAX = 200
 

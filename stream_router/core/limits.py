@@ -2,8 +2,6 @@
 
 import functools
 
-from botocore.loaders import Loader
-
 # --- EventBridge ------------------------------------------------------------------------------------------------
 ENTRY_TIME_BYTES = 14
 """What an entry's Time counts. Source: EventBridge user guide, "Calculating PutEvents event entry size"."""
@@ -75,5 +73,7 @@ def bus_ceiling(bus: str) -> int:
     """
     if is_v2_bus(bus):
         return V2_MAX_ENTRIES
+    from botocore.loaders import Loader  # here, so that the pipeline, which needs the rest, loads no botocore
+
     model = Loader().load_service_model("events", "service-2")
     return int(model["shapes"]["PutEventsRequestEntryList"]["max"])

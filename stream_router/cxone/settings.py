@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from stream_router.cxone.web import is_safe
-from stream_router.forms import Secret
+from stream_router.settings.types import Secret
 
 
 def _safe(url: str) -> str:

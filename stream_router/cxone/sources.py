@@ -10,9 +10,9 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from stream_router import toml_file
+from stream_router.core.settings_error import SettingsError, first_error
 from stream_router.cxone.web import parse_url
-from stream_router.settings import SettingsError, first_error
+from stream_router.settings import toml_file
 
 VARIABLE = "STREAM_ROUTER_CONFIG"
 

@@ -7,13 +7,14 @@ import urllib.request
 from pathlib import Path
 from typing import NamedTuple
 
-from stream_router import settings
 from stream_router.aws.clients import Clients
 from stream_router.control.setup import setup
 from stream_router.control.setup.steps import Say
 from stream_router.local import leases, stack, traffic
 from stream_router.local.environment import ACCOUNT, REGION, free_port
 from stream_router.local.programs import Program, Programs
+from stream_router.settings.common import load
+from stream_router.settings.setup import Setup
 from stream_router.telemetry.shard_metrics import read_snapshots
 
 TARGET_QUEUE = "demo-target"
@@ -44,7 +45,7 @@ def start(programs: Programs, say: Say) -> Pipeline:
     say(f"the embedded stack serves at {endpoint}")
     clients = Clients(REGION, endpoint)
     target = clients.sqs.create_queue(QueueName=TARGET_QUEUE)["QueueUrl"]
-    wanted = settings.load(settings.Setup, target_arn=f"arn:aws:sqs:{REGION}:{ACCOUNT}:{TARGET_QUEUE}", shards=SHARDS)
+    wanted = load(Setup, target_arn=f"arn:aws:sqs:{REGION}:{ACCOUNT}:{TARGET_QUEUE}", shards=SHARDS)
     made = setup.ensure(wanted, clients, lambda line: say(f"  {line}"), plan=False)
     assert made.dead_letters_url is not None, "only a plan makes nothing"
     leases.seed(clients.kinesis, clients.dynamodb, wanted.stream, wanted.application)

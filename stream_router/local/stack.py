@@ -7,9 +7,9 @@ import urllib.error
 import urllib.request
 from importlib.util import find_spec
 
+from stream_router.core.settings_error import SettingsError
 from stream_router.local.environment import clean, free_port
 from stream_router.local.programs import Program, ProgramError, Programs
-from stream_router.settings import SettingsError
 
 START_S = 30.0
 _SHOWN = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL")

@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import orjson
 
@@ -18,12 +19,22 @@ from stream_router.pipeline.mapping.timestamps import IsoMs
 from stream_router.pipeline.masking import policy_file
 from stream_router.pipeline.masking.policy import Hits, Parts, Policy
 from stream_router.pipeline.rejection import Rejected, mismatch
-from stream_router.settings import Consumer
 
 
 def _fixed_bytes(event_type: str) -> int:
     """What an entry counts besides its Detail."""
     return limits.ENTRY_TIME_BYTES + len(SOURCE.encode()) + len(event_type.encode())
+
+
+class TransformConfig(NamedTuple):
+    """What the transform is told. `masking` is off, default, or a policy file's path; `config_file` a TOML file's."""
+
+    region: str
+    event_types: tuple[str, ...]
+    unroutable: Literal["dead-letter", "publish", "drop"] = "dead-letter"
+    masking: str = "off"
+    masking_key: bytes | None = None
+    config_file: Path | None = None
 
 
 class Transform:
@@ -33,18 +44,17 @@ class Transform:
     Raises SettingsError at construction where the mapping or the masking policy is wrong. `now_ms` is the wall clock.
     """
 
-    def __init__(self, settings: Consumer, now_ms: Callable[[], float]) -> None:
-        key = settings.masking_key.get_secret_value().encode() if settings.masking_key else None
-        self.policy: Policy | None = policy_file.load(settings.masking, key)
+    def __init__(self, config: TransformConfig, now_ms: Callable[[], float]) -> None:
+        self.policy: Policy | None = policy_file.load(config.masking, config.masking_key)
         self._hits: Hits = []
         self._now_ms = now_ms
-        config = config_file.load(settings.config)
-        self._validator = Validator(config.shapes)
+        mapping = config_file.load(config.config_file)
+        self._validator = Validator(mapping.shapes)
         self._read = self._validator.read
-        self._fixed_bytes = {name: _fixed_bytes(name) for name in settings.event_type_list}
-        self._unroutable = settings.unroutable
+        self._fixed_bytes = {name: _fixed_bytes(name) for name in config.event_types}
+        self._unroutable = config.unroutable
         self._received_iso, self._processed_iso = IsoMs().text, IsoMs().text
-        self._plain_metadata = _metadata(settings.aws_region, self.policy) | dict(config.metadata)
+        self._plain_metadata = _metadata(config.region, self.policy) | dict(mapping.metadata)
         self._metadata = orjson.Fragment(orjson.dumps(self._plain_metadata))
 
     def __call__(self, event: Event) -> Entry | DeadLetter | Dropped:

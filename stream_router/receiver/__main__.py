@@ -3,11 +3,13 @@
 import sys
 
 from stream_router.core import logs
+from stream_router.core.settings_error import EX_CONFIG, SettingsError
 from stream_router.receiver.preflight import check
 from stream_router.receiver.spill import spill_file
 from stream_router.receiver.supervisor import Supervisor
 from stream_router.receiver.worker import Worker
-from stream_router.settings import EX_CONFIG, Receiver, SettingsError, load
+from stream_router.settings.common import load
+from stream_router.settings.receiver import Receiver
 from stream_router.telemetry import prometheus
 from stream_router.telemetry.prometheus import Board
 

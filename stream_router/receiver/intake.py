@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from stream_router import forms
 from stream_router.core import envelope, limits
-from stream_router.settings import Receiver
+from stream_router.settings import types
+from stream_router.settings.receiver import Receiver
 
 MAX_KEYS = 100_000
 """Keys of one body: more than 7 bytes a key at the default body size, so no honest event comes near."""
@@ -51,7 +51,7 @@ class Intake:
     def __init__(self, settings: Receiver, clock: Callable[[], float] = time.time) -> None:
         self._scheme = settings.webhook_scheme
         self._buckets = settings.buckets
-        self._paths = forms.paths(settings.partition_path)
+        self._paths = types.paths(settings.partition_path)
         self._clock = clock
 
     def seal(self, body: bytes, delivery_id: str | None) -> list[Sealed]:

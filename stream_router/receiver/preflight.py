@@ -11,11 +11,12 @@ from typing import NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 
-from stream_router.addresses import split_host_port
 from stream_router.aws.endpoints import Target, ca_bundle, put_records, session
+from stream_router.core.settings_error import SettingsError
 from stream_router.receiver.auth import schemes
 from stream_router.receiver.http import tls
-from stream_router.settings import Receiver, SettingsError
+from stream_router.settings.receiver import Receiver
+from stream_router.settings.types import split_host_port
 
 SPARE_FILES = 256
 """Open files that a worker needs beside its senders' connections."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from select import PIPE_BUF
 
-from stream_router.settings import EX_CONFIG, SettingsError
+from stream_router.core.settings_error import EX_CONFIG, SettingsError
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,6 @@ from granian.constants import HTTPModes
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
-from stream_router.addresses import split_host_port
 from stream_router.aws.credentials import CredentialSource
 from stream_router.aws.endpoints import session
 from stream_router.aws.loop_transport import LoopTransport
@@ -26,7 +25,8 @@ from stream_router.receiver.intake import Intake
 from stream_router.receiver.preflight import Stream, cannot_listen
 from stream_router.receiver.spill import spill_file
 from stream_router.receiver.spill.spill import Spill
-from stream_router.settings import Receiver
+from stream_router.settings.receiver import Receiver
+from stream_router.settings.types import split_host_port
 from stream_router.telemetry.receiver_stats import Row, Stats
 
 log = logging.getLogger(__name__)

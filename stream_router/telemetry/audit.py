@@ -20,7 +20,7 @@ import orjson
 
 from stream_router.core.logs import Seldom
 from stream_router.core.names import PIPELINE_ID
-from stream_router.settings import SettingsError
+from stream_router.core.settings_error import SettingsError
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
-from stream_router.addresses import split_host_port
+from stream_router.settings.types import split_host_port
 from stream_router.telemetry.receiver_stats import CODES, COUNTERS, GAUGES, LATENCY_BUCKETS_S, WIDTH, Row
 
 PREFIX = "stream_router_receiver_"

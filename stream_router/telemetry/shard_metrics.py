@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from stream_router.settings import Consumer
+from stream_router.settings.consumer import Consumer
 from stream_router.telemetry import cloudwatch
 from stream_router.telemetry.catalogue import (
     COUNTER_METRICS,

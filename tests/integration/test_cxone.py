@@ -15,11 +15,11 @@ from urllib.parse import parse_qs
 import httpx
 import pytest
 
+from stream_router.core.settings_error import SettingsError
 from stream_router.cxone import commands, oauth
 from stream_router.cxone.oauth import TokenSource
 from stream_router.cxone.settings import Cxone
 from stream_router.cxone.web import Clock, CxoneError, Web, check_url, retry_after_s
-from stream_router.settings import SettingsError
 from tests.raw_server import RESET, RawServer, Seen, answer
 
 CANARY = "s3cr3t-c4n4ry"

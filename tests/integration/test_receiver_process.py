@@ -21,13 +21,14 @@ import httpx
 import pytest
 from granian.server.embed import Server
 
-from stream_router.addresses import split_host_port
+from stream_router.core.settings_error import SettingsError
 from stream_router.fakeaws.process import FakeAwsProcess
 from stream_router.receiver import preflight
 from stream_router.receiver.preflight import free_port
 from stream_router.receiver.spill.spill_file import file_of, lock
 from stream_router.receiver.worker import Worker
-from stream_router.settings import Receiver, SettingsError
+from stream_router.settings.receiver import Receiver
+from stream_router.settings.types import split_host_port
 from stream_router.telemetry import prometheus
 from tests.receiver_kit import KEY, ReceiverProcess, event, expected_id, raw, receiver, stored_ids
 
@@ -355,7 +356,9 @@ def test_a_worker_s_bad_setting_is_one_line_and_78_of_the_whole(tmp_path: Path) 
     """A spill that another receiver holds is found by the workers: the operator sees their line, once."""
     held = lock(file_of(tmp_path, 1))
     run = (
-        "from stream_router.receiver.__main__ import run; from stream_router.settings import *; "
+        "from stream_router.receiver.__main__ import run; from stream_router.settings.common import load; "
+        "from stream_router.core.settings_error import SettingsError; "
+        "from stream_router.settings.receiver import Receiver; "
         "from stream_router.cli import _complain\n"
         "try: run(load(Receiver), 3)\n"
         "except SettingsError as error: _complain(error, 78)"

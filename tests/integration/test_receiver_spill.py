@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
+from stream_router.core.settings_error import SettingsError
 from stream_router.receiver.intake import Intake
 from stream_router.receiver.spill.spill import Spill
 from stream_router.receiver.spill.spill_file import adopt, file_of
-from stream_router.settings import Receiver, SettingsError
+from stream_router.settings.receiver import Receiver
 
 BUCKETS = 4
 PATHS = "conversationId"

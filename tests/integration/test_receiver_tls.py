@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from stream_router.core.settings_error import SettingsError
 from stream_router.receiver.http import tls
-from stream_router.settings import Receiver, SettingsError
+from stream_router.settings.receiver import Receiver
 
 CERT = "STREAM_ROUTER_TLS_CERT"
 KEY = "STREAM_ROUTER_TLS_KEY"

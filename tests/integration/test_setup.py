@@ -13,13 +13,14 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from stream_router import settings
 from stream_router.aws.clients import Clients
 from stream_router.control.arns import Home
 from stream_router.control.setup import rule_match, setup
 from stream_router.local import stack
 from stream_router.local.environment import ACCOUNT, REGION, clean
 from stream_router.local.programs import Programs
+from stream_router.settings.common import load
+from stream_router.settings.setup import Setup
 
 TARGET = f"arn:aws:sqs:{REGION}:{ACCOUNT}:out"
 
@@ -42,7 +43,7 @@ def clients(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Clients:
 
 def _setup(clients: Clients, *, plan: bool = False, **given: Any) -> tuple[setup.Made, list[str]]:
     said: list[str] = []
-    made = setup.ensure(settings.load(settings.Setup, **given), clients, said.append, plan=plan)
+    made = setup.ensure(load(Setup, **given), clients, said.append, plan=plan)
     return made, said
 
 

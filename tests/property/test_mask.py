@@ -19,11 +19,11 @@ from stream_router.pipeline.masking.detectors.finder import DETECTORS, finder
 from stream_router.pipeline.masking.policy import Policy
 from stream_router.pipeline.masking.preview import show
 from stream_router.pipeline.transform import Transform
-from tests.events import BODY, NOW_MS, consumer, dead_of, event
+from tests.events import BODY, NOW_MS, config_of, dead_of, event
 
 DEFAULT = tomllib.loads((policy_file.SHIPPED / "default.toml").read_text())
 PATHS = [(path, rule["action"], rule.get("n", 0)) for rule in DEFAULT["rules"] for path in rule["paths"]]
-TRANSFORM = Transform(consumer(masking="default"), lambda: NOW_MS)
+TRANSFORM = Transform(config_of(masking="default"), lambda: NOW_MS)
 
 NAMES = st.sampled_from(["a", "b", "email", "text", "A", "message", "list", "phone"])
 LEAVES = (
@@ -258,7 +258,7 @@ def test_masked_dead_letter_shows_nothing_that_the_entry_hides(
     compiled(tmp_path, rules, allow, "mask_dead_letters = true")
     key = "0123456789abcdef"
     where = {"masking": str(tmp_path / "policy.toml"), "masking_key": key, "config": str(tmp_path / "shapes.toml")}
-    transform = Transform(consumer(**where, unroutable="publish"), lambda: NOW_MS)
+    transform = Transform(config_of(**where, unroutable="publish"), lambda: NOW_MS)
     before = orjson.dumps(body)
     sent = transform(event(body))
     assert isinstance(sent, Entry)
@@ -277,7 +277,7 @@ def test_dead_letter_of_removed_ids_can_be_driven_again(tmp_path: Path, body: di
     (tmp_path / "shapes.toml").write_text(OWN_SHAPES)
     compiled(tmp_path, [{"paths": ["conversationId"], "action": "remove"}], None, "mask_dead_letters = true")
     where = {"masking": str(tmp_path / "policy.toml"), "config": str(tmp_path / "shapes.toml")}
-    transform = Transform(consumer(**where, unroutable="publish"), lambda: NOW_MS)
+    transform = Transform(config_of(**where, unroutable="publish"), lambda: NOW_MS)
     sent = transform(event(body))
     (again,) = open_record(Record(transform.dead_letter_raw(dead_of(event(body))), 1))
     assert isinstance(again, Event)

@@ -14,10 +14,10 @@ from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record
 from stream_router.core.names import SOURCE
 from stream_router.pipeline.mapping.timestamps import iso, to_utc
 from stream_router.pipeline.transform import Transform
-from tests.events import IDENTITY, NOW_MS, RECEIVED_MS, consumer
+from tests.events import IDENTITY, NOW_MS, RECEIVED_MS, config_of
 
 TRANSFORMS = [
-    Transform(consumer(unroutable=unroutable, masking=masking), lambda: NOW_MS)
+    Transform(config_of(unroutable=unroutable, masking=masking), lambda: NOW_MS)
     for unroutable in ("dead-letter", "publish", "drop")
     for masking in ("off", "default")
 ]

@@ -9,12 +9,13 @@ from typing import Any
 import orjson
 import pytest
 
-from stream_router import settings
 from stream_router.aws import endpoints
 from stream_router.consumer.child.shard_telemetry import ChildBooks
 from stream_router.core.aws_answers import Answer
 from stream_router.core.dispositions import Reason
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record
+from stream_router.settings.common import load
+from stream_router.settings.consumer import Consumer
 from stream_router.telemetry import audit, shard_metrics
 from stream_router.telemetry.shard_metrics import read_snapshots
 
@@ -47,7 +48,7 @@ class World:
         self.folder = folder
         self.now_s = 1_767_225_600.0
         self.wire = Wire()
-        configured = settings.load(settings.Consumer)
+        configured = load(Consumer)
         transform: Any = SimpleNamespace(policy=None, masking="off", take_masked_counts=Counter)
         wire: Any = self.wire
         session = endpoints.session("us-east-1")

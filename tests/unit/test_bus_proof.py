@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from stream_router.consumer.state_dir import BUS_PROOF, FATAL, StateDir
 from stream_router.consumer.supervisor.bus_prober import BusProver, Proof
-from stream_router.settings import SettingsError
+from stream_router.core.settings_error import SettingsError
 
 
 class World:

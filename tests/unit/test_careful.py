@@ -16,7 +16,7 @@ from stream_router.core.model import Record
 from stream_router.pipeline.masking.policy import Policy
 from stream_router.pipeline.route import SLICE_EVENTS
 from stream_router.pipeline.transform import Transform
-from tests.events import BODY, NOW_MS, RECEIVED_MS, consumer
+from tests.events import BODY, NOW_MS, RECEIVED_MS, config_of
 from tests.fakes import Rig, rig
 
 POLICY = """
@@ -66,7 +66,7 @@ def deadly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def pipeline(folder: Path) -> Rig:
     (folder / "policy.toml").write_text(POLICY)
-    transform = Transform(consumer(masking=str(folder / "policy.toml")), lambda: NOW_MS)
+    transform = Transform(config_of(masking=str(folder / "policy.toml")), lambda: NOW_MS)
     return rig(transform=transform, raw_of=transform.dead_letter_raw)
 
 

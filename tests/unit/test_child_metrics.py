@@ -6,7 +6,8 @@ from typing import Any
 import orjson
 import pytest
 
-from stream_router import settings
+from stream_router.settings.common import load
+from stream_router.settings.consumer import Consumer
 from stream_router.telemetry.histogram import Histogram
 from stream_router.telemetry.shard_metrics import WAITING_MAX, ChildMetrics, read_snapshots
 
@@ -20,11 +21,11 @@ class Clock:
 
 
 @pytest.fixture
-def configured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> settings.Consumer:
+def configured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Consumer:
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
     monkeypatch.setenv("SQS_DLQ_URL", "http://127.0.0.1/q")
     monkeypatch.setenv("STREAM_ROUTER_STATE_DIR", str(tmp_path))
-    return settings.load(settings.Consumer)
+    return load(Consumer)
 
 
 def sums(bodies: list[bytes]) -> dict[str, float]:
@@ -41,7 +42,7 @@ def samples(bodies: list[bytes], name: str) -> int:
     return sum(sum(datum["Counts"]) for datum in data if datum["MetricName"] == name)
 
 
-def test_each_event_is_sent_to_cloudwatch_once(configured: settings.Consumer) -> None:
+def test_each_event_is_sent_to_cloudwatch_once(configured: Consumer) -> None:
     """What was sent is not sent again; what came since is; the sums are the events."""
     metrics = ChildMetrics("shardId-0", configured, Clock(), lambda: 1767225600.0)
     metrics.count("delivered", 10)
@@ -61,7 +62,7 @@ def test_each_event_is_sent_to_cloudwatch_once(configured: settings.Consumer) ->
     assert sums(second)["DeadLetterCount"] == sums(second)["RoutingFailureCount"] == 1
 
 
-def test_what_does_not_get_through_is_sent_again_unchanged(configured: settings.Consumer) -> None:
+def test_what_does_not_get_through_is_sent_again_unchanged(configured: Consumer) -> None:
     """A request that failed comes first the next time, stamped as it was; the sums stay right."""
     metrics = ChildMetrics("shardId-0", configured, Clock(), lambda: 1767225600.0)
     metrics.count("delivered", 10)
@@ -73,7 +74,7 @@ def test_what_does_not_get_through_is_sent_again_unchanged(configured: settings.
     assert sums(again)["RoutingSuccessCount"] == 11
 
 
-def test_a_long_outage_of_cloudwatch_takes_bounded_memory_and_is_counted(configured: settings.Consumer) -> None:
+def test_a_long_outage_of_cloudwatch_takes_bounded_memory_and_is_counted(configured: Consumer) -> None:
     """After a day of failures the oldest minute goes, and the loss itself is a number."""
     metrics = ChildMetrics("shardId-0", configured, Clock())
     metrics.requeue([b"{}"] * (WAITING_MAX + 3))
@@ -81,7 +82,7 @@ def test_a_long_outage_of_cloudwatch_takes_bounded_memory_and_is_counted(configu
     assert len(metrics.bodies()) == WAITING_MAX + 1
 
 
-def test_it_is_due_once_an_interval(configured: settings.Consumer) -> None:
+def test_it_is_due_once_an_interval(configured: Consumer) -> None:
     """Every 60 s by default; asking when due starts the next interval."""
     clock = Clock()
     metrics = ChildMetrics("shardId-0", configured, clock)
@@ -91,7 +92,7 @@ def test_it_is_due_once_an_interval(configured: settings.Consumer) -> None:
     assert not metrics.due()
 
 
-def test_the_snapshot_is_cumulative_and_merges_over_shards(configured: settings.Consumer, tmp_path: Path) -> None:
+def test_the_snapshot_is_cumulative_and_merges_over_shards(configured: Consumer, tmp_path: Path) -> None:
     """The file holds everything since the child began, sent or not, and its histograms can be added up."""
     for shard, value in (("shardId-0", 10.0), ("shardId-1", 1000.0)):
         metrics = ChildMetrics(shard, configured, Clock())
@@ -116,7 +117,7 @@ def test_the_snapshot_is_cumulative_and_merges_over_shards(configured: settings.
 
 
 def test_a_folder_that_cannot_be_written_costs_the_snapshot_only(
-    configured: settings.Consumer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    configured: Consumer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Trouble with the disk is logged and never reaches the pipeline."""
     (tmp_path / "metrics").write_text("a file where the folder should be")

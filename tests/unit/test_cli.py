@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from stream_router import cli, settings
+from stream_router import cli
 from stream_router.control.setup import setup
+from stream_router.core.settings_error import EX_CONFIG
 
 COMMANDS = ("receive", "consume", "setup", "mask", "local", "demo", "cxone", "audit")
 
@@ -79,7 +80,7 @@ def test_a_wrong_setting_is_one_line_and_78(
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
     for key, value in variables.items():
         monkeypatch.setenv(key, value)
-    assert _main(monkeypatch, *command) == settings.EX_CONFIG
+    assert _main(monkeypatch, *command) == EX_CONFIG
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.startswith(f"stream-router: {line}")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from stream_router.aws.clients import Clients
-from stream_router.settings import SettingsError
+from stream_router.core.settings_error import SettingsError
 
 CANARY = "s3cr3t-c4n4ry"
 

@@ -7,7 +7,7 @@ from stream_router.core.dispositions import Reason
 from stream_router.core.envelope import open_record
 from stream_router.core.model import DeadLetter, Entry, Event, Record
 from stream_router.pipeline.transform import Transform
-from tests.events import BODY, NOW_MS, consumer, entry, letter
+from tests.events import BODY, NOW_MS, config_of, entry, letter
 
 HEAD = b'{"interactionId":"i","conversationId":"c","eventType":"conversation.updated","timestamp":1795512600,"payload":'
 
@@ -68,7 +68,7 @@ def test_a_body_that_is_smuggled_beside_the_real_one_is_seen() -> None:
     )
     (found,) = open_record(Record(line, 1))
     assert isinstance(found, Event)
-    result = Transform(consumer(), lambda: NOW_MS)(found)
+    result = Transform(config_of(), lambda: NOW_MS)(found)
     assert isinstance(result, DeadLetter)
     assert result.code == "IntegerOutOfRange"
 
@@ -91,7 +91,7 @@ def test_nesting_beyond_the_limit_is_a_dead_letter() -> None:
 
 def test_foreign_record_is_checked_as_well() -> None:
     """A record that no receiver of ours sealed is the body itself."""
-    transform = Transform(consumer(), lambda: NOW_MS)
+    transform = Transform(config_of(), lambda: NOW_MS)
     for data, kind in ((orjson.dumps(BODY), Entry), (body(b'{"a":1,"a":2}'), DeadLetter)):
         (found,) = open_record(Record(data, 1, arrived_at_ms=5))
         assert isinstance(found, Event)

@@ -14,7 +14,7 @@ from stream_router.core.envelope import open_record, seal
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record
 from stream_router.core.names import SOURCE
 from stream_router.pipeline.transform import Transform
-from tests.events import IDENTITY, NOW_MS, RECEIVED_MS, consumer
+from tests.events import IDENTITY, NOW_MS, RECEIVED_MS, config_of, consumer
 
 DATA = Path(__file__).parents[1] / "data"
 FILES = sorted(DATA.glob("golden-*.json"))
@@ -33,7 +33,7 @@ def run(case: Mapping[str, Any]) -> list[dict[str, Any]]:
     with tempfile.NamedTemporaryFile("w", suffix=".toml") as config:
         config.write(case.get("config", ""))
         config.flush()
-        transform = Transform(consumer(config=Path(config.name), **case.get("settings", {})), lambda: NOW_MS)
+        transform = Transform(config_of(config=Path(config.name), **case.get("settings", {})), lambda: NOW_MS)
     if "record" in case:
         data = case["record"].encode()
     else:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stream_router.consumer.supervisor import java
-from stream_router.settings import SettingsError
+from stream_router.core.settings_error import SettingsError
 
 
 def fake_java(folder: Path, version: str) -> Path:

@@ -7,10 +7,10 @@ import orjson
 import pytest
 
 from stream_router.core.dispositions import Reason
+from stream_router.core.settings_error import SettingsError
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.transform import Transform
-from stream_router.settings import SettingsError
-from tests.events import BODY, NOW_MS, consumer, entry, letter
+from tests.events import BODY, NOW_MS, config_of, entry, letter
 
 SHAPE = """
 [[shapes]]
@@ -147,7 +147,7 @@ def test_what_is_wrong_is_named(file: Path, text: str, key: str) -> None:
     """One line: the setting, the file, the failing key, and no value of it."""
     file.write_text(text)
     with pytest.raises(SettingsError) as caught:
-        Transform(consumer(config=file), lambda: NOW_MS)
+        Transform(config_of(config=file), lambda: NOW_MS)
     line = str(caught.value)
     assert line.startswith(f"STREAM_ROUTER_CONFIG: {file}: {key}")
     assert "\n" not in line

@@ -11,11 +11,11 @@ from stream_router.control import mask_report
 from stream_router.core.dispositions import Reason
 from stream_router.core.envelope import open_record
 from stream_router.core.model import DeadLetter, Entry, Event, Record
+from stream_router.core.settings_error import SettingsError
 from stream_router.pipeline.masking import actions, policy_file
 from stream_router.pipeline.masking.policy import Policy
 from stream_router.pipeline.transform import Transform
-from stream_router.settings import SettingsError
-from tests.events import BODY, IDENTITY, NOW_MS, consumer, dead_of, entry, event
+from tests.events import BODY, IDENTITY, NOW_MS, config_of, dead_of, entry, event
 
 KEY = b"0123456789abcdef-secret"
 HEAD = 'id = "p"\nversion = "3"\n'
@@ -163,7 +163,7 @@ def test_allow_list_passes_only_what_it_names(file: Path) -> None:
 def test_counts_by_action(file: Path) -> None:
     """Each action's runs are counted, and drained by whoever writes the audit record."""
     file.write_text(HEAD + rule("redact", "**.queue") + rule("remove", "**.n"))
-    transform = Transform(consumer(masking=str(file)), lambda: NOW_MS)
+    transform = Transform(config_of(masking=str(file)), lambda: NOW_MS)
     for _ in range(3):
         transform(event(BODY))
     assert transform.take_masked_counts() == {"redact": 3, "remove": 3}
@@ -199,7 +199,7 @@ def test_ids_and_extensions_can_be_masked(file: Path) -> None:
 def test_masking_fails_closed(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """Where masking raises, the event is a dead letter without an entry, and nothing says what it held."""
     caplog.set_level(logging.DEBUG)
-    transform = Transform(consumer(masking="default"), lambda: NOW_MS)
+    transform = Transform(config_of(masking="default"), lambda: NOW_MS)
 
     def broken(*_: Any) -> Any:
         raise KeyError("Anna Schmidt")
@@ -215,7 +215,7 @@ def test_running_out_of_memory_while_masking_buries_nothing(monkeypatch: pytest.
     """Neither the entry nor a dead letter's copy is given up for what the machine lacks: the process ends instead."""
     file = tmp_path / "policy.toml"
     file.write_text(HEAD + "mask_dead_letters = true\n" + rule("redact", "payload.email"))
-    transform = Transform(consumer(masking=str(file)), lambda: NOW_MS)
+    transform = Transform(config_of(masking=str(file)), lambda: NOW_MS)
     found = event(BODY)
 
     def exhausted(*_: Any) -> Any:
@@ -235,7 +235,7 @@ def test_event_too_deep_to_mask_is_not_sent() -> None:
     line = b'{"interactionId":"i","conversationId":"c","eventType":"conversation.updated","timestamp":1795512600,'
     nested = line + b'"payload":{"a":' + b"[" * 900 + b'"x"' + b"]" * 900 + b"}}"
     assert body["payload"]
-    dead = Transform(consumer(masking="default"), lambda: NOW_MS)(event(nested))
+    dead = Transform(config_of(masking="default"), lambda: NOW_MS)(event(nested))
     assert isinstance(dead, DeadLetter)
     assert dead.reason is Reason.MASKING_FAILED
 
@@ -244,7 +244,7 @@ def test_dead_letters_copy_is_the_senders_bytes_unless_the_policy_says_otherwise
     """Without a policy, and with the default one, `record.data` is the event's own line."""
     for masking in ("off", "default"):
         found = event(BODY)
-        assert Transform(consumer(masking=masking), lambda: NOW_MS).dead_letter_raw(dead_of(found)) == found.raw
+        assert Transform(config_of(masking=masking), lambda: NOW_MS).dead_letter_raw(dead_of(found)) == found.raw
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_dead_letters_copy_is_the_senders_bytes_unless_the_policy_says_otherwise
 def test_masked_dead_letter_is_an_event_again(file: Path, body: dict[str, Any]) -> None:
     """With mask_dead_letters the copy is masked, keeps the event's identity, and re-driven gives the same entry."""
     file.write_text(HEAD + "mask_dead_letters = true\n" + rule("redact", "**.email"))
-    transform = Transform(consumer(masking=str(file)), lambda: NOW_MS)
+    transform = Transform(config_of(masking=str(file)), lambda: NOW_MS)
     first = transform(event(body))
     transform.take_masked_counts()
     raw = transform.dead_letter_raw(dead_of(event(body)))
@@ -284,7 +284,7 @@ def test_masked_dead_letter_of_a_deep_event_is_written_or_withheld(file: Path, l
     file.write_text(HEAD + "mask_dead_letters = true\n" + rule("redact", "payload.email"))
     payload = b'{"email":"anna","more":' + b"[" * levels + b"1" + b"]" * levels + b"}"
     body = orjson.dumps({**BODY, "payload": None}).replace(b"null", payload)
-    raw = Transform(consumer(masking=str(file)), lambda: NOW_MS).dead_letter_raw(dead_of(event(body)))
+    raw = Transform(config_of(masking=str(file)), lambda: NOW_MS).dead_letter_raw(dead_of(event(body)))
     assert b"anna" not in raw
     kept = orjson.loads(raw)
     assert "withheld" in kept or kept["body"]["payload"]["email"] == "[REDACTED]"
@@ -295,7 +295,7 @@ def test_masked_dead_letter_of_a_deep_event_is_written_or_withheld(file: Path, l
 def test_dead_letter_that_cannot_be_masked_is_withheld(file: Path, body: bytes) -> None:
     """What no shape fits cannot be masked by path, so nothing of it is kept."""
     file.write_text(HEAD + "mask_dead_letters = true\n" + rule("redact", "**.email"))
-    raw = Transform(consumer(masking=str(file)), lambda: NOW_MS).dead_letter_raw(dead_of(event(body)))
+    raw = Transform(config_of(masking=str(file)), lambda: NOW_MS).dead_letter_raw(dead_of(event(body)))
     assert b"anna" not in raw
     assert orjson.loads(raw)["withheld"]
 
@@ -341,7 +341,7 @@ def test_what_is_wrong_with_a_policy_is_named(file: Path, text: str, key: str) -
     """One line at start: the setting, the file, the failing key, the cure."""
     file.write_text(HEAD + text)
     with pytest.raises(SettingsError) as caught:
-        Transform(consumer(masking=str(file)), lambda: NOW_MS)
+        Transform(config_of(masking=str(file)), lambda: NOW_MS)
     line = str(caught.value)
     assert line.startswith(f"STREAM_ROUTER_MASKING: {file}: {key}")
     assert "\n" not in line
@@ -367,7 +367,7 @@ def test_hash_without_a_good_key_is_refused(file: Path, key: str | None) -> None
     """A policy that hashes needs a key, and one that cannot be guessed; the line never shows it."""
     file.write_text(HEAD + rule("hmac", "**.x") + "[hmac]\nkey_id = 'k'\n")
     with pytest.raises(SettingsError, match="STREAM_ROUTER_MASKING_KEY: is") as caught:
-        Transform(consumer(masking=str(file), masking_key=key), lambda: NOW_MS)
+        Transform(config_of(masking=str(file), masking_key=key), lambda: NOW_MS)
     assert "short;" not in str(caught.value)
 
 
@@ -428,7 +428,7 @@ def test_report_reads_a_sample_by_the_shapes_of_the_settings(
     shapes.write_text(OWN_SHAPE)
     sample.write_bytes(orjson.dumps(body))
     monkeypatch.setenv("STREAM_ROUTER_CONFIG", str(shapes))
-    sent = Transform(consumer(masking=str(file), config=str(shapes)), lambda: NOW_MS)(event(body))
+    sent = Transform(config_of(masking=str(file), config=str(shapes)), lambda: NOW_MS)(event(body))
     assert isinstance(sent, Entry)
     assert b"+4917012" in sent.detail
     assert mask_report.run(str(file), sample) == 0

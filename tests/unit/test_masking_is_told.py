@@ -11,6 +11,7 @@ from botocore.session import Session
 from stream_router.aws.pumped_transport import Transport
 from stream_router.consumer.child.assembly import build
 from stream_router.consumer.child.shard_telemetry import ChildBooks
+from stream_router.consumer.transform_config import transform_config
 from stream_router.pipeline.transform import Transform
 from tests.events import BODY, NOW_MS, consumer, event
 
@@ -25,7 +26,7 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_audit_record_says_which_policy_ran_and_how_often(masking: str, said: str, masked: Any, tmp_path: Path) -> None:
     """`off`, or the policy's id and version with the counts of what it did since the record before."""
     settings = consumer(masking=masking, audit_dir=tmp_path, state_dir=tmp_path)
-    transform = Transform(settings, lambda: NOW_MS)
+    transform = Transform(transform_config(settings), lambda: NOW_MS)
     session = Session()
     session.set_config_variable("region", "eu-central-1")
     books = ChildBooks("shardId-0", settings, transform, cast("Transport", None), session)

@@ -14,7 +14,7 @@ from stream_router.core.model import DeadLetter, Entry, Event, Record
 from stream_router.pipeline.sinks.claim_check import Offload
 from stream_router.pipeline.sinks.eventbridge.packer import CallLimits
 from stream_router.pipeline.transform import Transform
-from tests.events import BODY, NOW_MS, consumer
+from tests.events import BODY, NOW_MS, config_of
 from tests.fakes import NO_ANSWER, Rig, event, rig
 
 LIMITS = CallLimits(10, 262_144)
@@ -44,7 +44,7 @@ def with_bucket(made: Rig, troubles: Iterable[Answer | None] = ()) -> dict[str, 
 
 
 def pipeline() -> Rig:
-    return rig(limits=LIMITS, transform=Transform(consumer(), lambda: NOW_MS))
+    return rig(limits=LIMITS, transform=Transform(config_of(), lambda: NOW_MS))
 
 
 def nested(levels: int, inmost: bytes) -> bytes:

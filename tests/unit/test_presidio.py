@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from stream_router.core.settings_error import SettingsError
 from stream_router.pipeline.masking.detectors import presidio
 from stream_router.pipeline.transform import Transform
-from stream_router.settings import SettingsError
-from tests.events import NOW_MS, consumer
+from tests.events import NOW_MS, config_of
 
 POLICY = """
 id = "p"
@@ -83,4 +83,4 @@ def test_policy_names_its_rule_where_presidio_is_not_installed(tmp_path: Path, m
     file.write_text(POLICY)
     monkeypatch.setitem(__import__("sys").modules, "presidio_analyzer", None)
     with pytest.raises(SettingsError, match=r"rules\[0\].engine: presidio is not installed"):
-        Transform(consumer(masking=str(file)), lambda: NOW_MS)
+        Transform(config_of(masking=str(file)), lambda: NOW_MS)

@@ -5,30 +5,32 @@ from pathlib import Path
 
 import pytest
 
-from stream_router import settings
 from stream_router.consumer.supervisor import properties
 from stream_router.consumer.supervisor.properties import Endpoints
+from stream_router.core.settings_error import SettingsError
+from stream_router.settings.common import load
+from stream_router.settings.consumer import Consumer
 
 AWS = Endpoints("", "")
 LOCAL = Endpoints("http://127.0.0.1:4566", "http://127.0.0.1:4566")
 
 
 @pytest.fixture
-def configured(monkeypatch: pytest.MonkeyPatch) -> settings.Consumer:
+def configured(monkeypatch: pytest.MonkeyPatch) -> Consumer:
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
     monkeypatch.setenv("SQS_DLQ_URL", "http://127.0.0.1/q")
     monkeypatch.delenv("STREAM_ROUTER_PROPERTIES", raising=False)
-    return settings.load(settings.Consumer)
+    return load(Consumer)
 
 
 @pytest.mark.parametrize("found", [AWS, LOCAL], ids=["aws", "local"])
-def test_reading_begins_at_the_first_record(configured: settings.Consumer, found: Endpoints) -> None:
+def test_reading_begins_at_the_first_record(configured: Consumer, found: Endpoints) -> None:
     """With LATEST, what was accepted before the first lease would be skipped: TRIM_HORIZON, everywhere."""
     assert properties.render(configured, found, "w").properties["initialPositionInStream"] == "TRIM_HORIZON"
 
 
 @pytest.mark.parametrize("found", [AWS, LOCAL], ids=["aws", "local"])
-def test_the_daemon_has_no_time_out_for_a_holding_child(configured: settings.Consumer, found: Endpoints) -> None:
+def test_the_daemon_has_no_time_out_for_a_holding_child(configured: Consumer, found: Endpoints) -> None:
     """timeoutInSeconds would halt the JVM while the world is down; a quiet shard's child is called all the same."""
     rendered = properties.render(configured, found, "w").properties
     assert "timeoutInSeconds" not in rendered
@@ -36,7 +38,7 @@ def test_the_daemon_has_no_time_out_for_a_holding_child(configured: settings.Con
     assert int(rendered["shutdownGraceMillis"]) >= 20_000
 
 
-def test_production_is_told_what_the_settings_say(configured: settings.Consumer) -> None:
+def test_production_is_told_what_the_settings_say(configured: Consumer) -> None:
     """Names, region, worker and command come from the settings; AWS's own endpoints are left to the daemon."""
     rendered = properties.render(configured, AWS, "host-1")
     assert rendered.source.name == "consumer.properties"
@@ -48,7 +50,7 @@ def test_production_is_told_what_the_settings_say(configured: settings.Consumer)
     assert "dynamoDBEndpoint" not in rendered.properties
 
 
-def test_json_instead_of_cbor_is_for_emulators_only(configured: settings.Consumer) -> None:
+def test_json_instead_of_cbor_is_for_emulators_only(configured: Consumer) -> None:
     """The flag is in the local options and not in production's; no `jvm.` line reaches the daemon."""
     local, aws = (properties.render(configured, found, "w") for found in (LOCAL, AWS))
     assert "-Daws.cborEnabled=false" in local.jvm_options
@@ -59,9 +61,7 @@ def test_json_instead_of_cbor_is_for_emulators_only(configured: settings.Consume
 
 
 @pytest.mark.parametrize("found", [AWS, LOCAL], ids=["aws", "local"])
-def test_the_pipes_are_utf8_and_the_operators_options_come_last(
-    configured: settings.Consumer, found: Endpoints
-) -> None:
+def test_the_pipes_are_utf8_and_the_operators_options_come_last(configured: Consumer, found: Endpoints) -> None:
     """Under LANG=C the daemon would damage what is not ASCII; of two -Xmx, Java takes the last."""
     configured.jvm_options = "-Xmx1g '-Dname=two words'"
     options = properties.render(configured, found, "w").jvm_options
@@ -99,7 +99,7 @@ def test_endpoints_are_found_as_boto3_finds_them(monkeypatch: pytest.MonkeyPatch
     assert properties.endpoints(session("eu-west-1")) == Endpoints("http://127.0.0.1:2", "http://127.0.0.1:1")
 
 
-def test_a_file_of_the_operators_own_replaces_ours(configured: settings.Consumer, tmp_path: Path) -> None:
+def test_a_file_of_the_operators_own_replaces_ours(configured: Consumer, tmp_path: Path) -> None:
     """STREAM_ROUTER_PROPERTIES: its lines, plus what the settings decide."""
     configured.properties = tmp_path / "mine.properties"
     configured.properties.write_text("# mine\n\ninitialPositionInStream = LATEST\nmaxRecords=5\n")
@@ -117,24 +117,22 @@ def test_a_file_of_the_operators_own_replaces_ours(configured: settings.Consumer
         ("no pair\n", "is no `key = value`"),
     ],
 )
-def test_a_file_that_cannot_be_meant_is_refused(
-    configured: settings.Consumer, tmp_path: Path, text: str, says: str
-) -> None:
+def test_a_file_that_cannot_be_meant_is_refused(configured: Consumer, tmp_path: Path, text: str, says: str) -> None:
     """A key in two places, or a line that is none: one line that says which."""
     configured.properties = tmp_path / "mine.properties"
     configured.properties.write_text(text)
-    with pytest.raises(settings.SettingsError, match=f"^STREAM_ROUTER_PROPERTIES: .*{says}"):
+    with pytest.raises(SettingsError, match=f"^STREAM_ROUTER_PROPERTIES: .*{says}"):
         properties.render(configured, AWS, "w")
 
 
-def test_a_file_that_is_not_there_is_refused(configured: settings.Consumer, tmp_path: Path) -> None:
+def test_a_file_that_is_not_there_is_refused(configured: Consumer, tmp_path: Path) -> None:
     """One line with the variable, no traceback."""
     configured.properties = tmp_path / "none"
-    with pytest.raises(settings.SettingsError, match=r"STREAM_ROUTER_PROPERTIES: .* cannot be read"):
+    with pytest.raises(SettingsError, match=r"STREAM_ROUTER_PROPERTIES: .* cannot be read"):
         properties.render(configured, AWS, "w")
 
 
-def test_the_text_is_what_java_reads(configured: settings.Consumer) -> None:
+def test_the_text_is_what_java_reads(configured: Consumer) -> None:
     """Backslashes, tabs and everything beyond ASCII are escaped, also beyond the basic plane."""
     rendered = properties.Rendered(Path("x"), {"a": "b\\c\td é😀"}, [])
     assert rendered.text() == "a = b\\\\c\\td \\u00e9\\ud83d\\ude00\n"

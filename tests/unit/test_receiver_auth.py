@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from stream_router.core.settings_error import SettingsError
 from stream_router.receiver.auth import schemes
 from stream_router.receiver.http.headers import RefusedError
-from stream_router.settings import Receiver, SettingsError
+from stream_router.settings.receiver import Receiver
 from tests.receiver_kit import KEY, Headers
 
 NOW_S = 1_780_000_000.0

@@ -11,7 +11,7 @@ from stream_router.core.envelope import open_record, seal
 from stream_router.core.model import DeadLetter, Event, Record
 from stream_router.receiver import intake as intake_module
 from stream_router.receiver.intake import Intake, ProblemError
-from stream_router.settings import Receiver
+from stream_router.settings.receiver import Receiver
 from tests.receiver_kit import expected_id
 
 NOW_S = 1_780_000_000.1234

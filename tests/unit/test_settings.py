@@ -5,9 +5,13 @@ import os
 import pytest
 from pydantic_settings import BaseSettings
 
-from stream_router import addresses
+from stream_router.core.settings_error import SettingsError
 from stream_router.cxone.settings import Cxone
-from stream_router.settings import Consumer, Receiver, SettingsError, Setup, load
+from stream_router.settings import types
+from stream_router.settings.common import load
+from stream_router.settings.consumer import Consumer
+from stream_router.settings.receiver import Receiver
+from stream_router.settings.setup import Setup
 
 QUEUE = "https://sqs.us-east-1.amazonaws.com/123456789012/dead"
 CONSUMER = {"AWS_REGION": "us-east-1", "SQS_DLQ_URL": QUEUE}
@@ -235,4 +239,4 @@ def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_host_and_port_are_split(text: str, host: str, port: int) -> None:
     """IPv6 hosts stand in brackets."""
-    assert addresses.split_host_port(text) == (host, port)
+    assert types.split_host_port(text) == (host, port)

@@ -249,7 +249,7 @@ def test_the_proof_asks_about_a_real_event_of_each_type(script: Script) -> None:
 
 def test_a_rule_that_would_not_match_our_events_is_never_written(script: Script) -> None:
     """What the script that this replaces did: it wrote a rule that none of its own events could match."""
-    for entry in rule_match.sample_entries(TYPES, 0):
+    for entry in rule_match.sample_entries("eu-central-1", TYPES, 0):
         event = json.dumps(rule_match.as_delivered(entry, HOME))
         assert event
     script.clients.events.test_event_pattern = lambda **_: {"Result": False}  # type: ignore[method-assign,assignment]

@@ -14,7 +14,7 @@ import orjson
 import pytest
 from botocore.validate import ParamValidator
 
-from stream_router import settings
+from stream_router.consumer.transform_config import transform_config
 from stream_router.control.setup import rule_match, rules
 from stream_router.core import envelope, limits
 from stream_router.core.aws_answers import of_put_events
@@ -23,6 +23,8 @@ from stream_router.core.envelope import correlation_id, event_id
 from stream_router.core.model import Entry, Event, Record
 from stream_router.pipeline.delivery.retry_budget import Tries
 from stream_router.pipeline.transform import Transform
+from stream_router.settings.common import load
+from stream_router.settings.consumer import Consumer
 from stream_router.telemetry import cloudwatch
 from stream_router.telemetry.catalogue import STAGE_METRICS
 from stream_router.telemetry.histogram import Histogram
@@ -33,10 +35,10 @@ CONTROL_PLANE_CALLS = ("describe_rule", "put_rule", "put_targets", "list_targets
 
 
 @pytest.fixture
-def consumer(monkeypatch: pytest.MonkeyPatch) -> settings.Consumer:
+def consumer(monkeypatch: pytest.MonkeyPatch) -> Consumer:
     monkeypatch.setenv("AWS_REGION", "eu-central-1")
     monkeypatch.setenv("SQS_DLQ_URL", "https://sqs.eu-central-1.amazonaws.com/1/q")
-    return settings.load(settings.Consumer)
+    return load(Consumer)
 
 
 def _event(body: dict[str, Any]) -> Event:
@@ -64,7 +66,7 @@ def _sources(*parts: str) -> Iterator[tuple[Path, ast.AST]]:
             yield one, ast.parse(one.read_text("utf-8"))
 
 
-def test_25_entries_a_call_are_never_sent_to_a_classic_bus(consumer: settings.Consumer) -> None:
+def test_25_entries_a_call_are_never_sent_to_a_classic_bus(consumer: Consumer) -> None:
     """A classic bus refuses more than 10; 25 is asked for by default, and the bus's own ceiling wins."""
     assert consumer.max_entries == 25
     assert consumer.entries_per_call == 10
@@ -173,9 +175,9 @@ def test_only_exceptions_that_exist_are_caught() -> None:
     assert "InvalidTargetException" not in real
 
 
-def test_an_entrys_size_is_counted_in_bytes(consumer: settings.Consumer) -> None:
+def test_an_entrys_size_is_counted_in_bytes(consumer: Consumer) -> None:
     """`len()` of a text counts characters: a Japanese payload is three times as large on the wire."""
-    transform = Transform(consumer, lambda: time.time() * 1000)
+    transform = Transform(transform_config(consumer), lambda: time.time() * 1000)
     made = transform(_event(_body(payload={"text": "ありがとう" * 1000})))
     assert isinstance(made, Entry)
     expected = 14 + len(b"nice.cxone.webhook") + len(made.detail_type.encode()) + len(made.detail)
@@ -207,9 +209,9 @@ def test_no_event_costs_a_control_plane_call() -> None:
         assert not [call for call in CONTROL_PLANE_CALLS if f".{call}(" in text], path
 
 
-def test_the_region_is_the_one_that_was_set(consumer: settings.Consumer) -> None:
+def test_the_region_is_the_one_that_was_set(consumer: Consumer) -> None:
     """The article's main ignored its own configuration and wrote us-east-1 into every event."""
-    transform = Transform(consumer, lambda: 0.0)
+    transform = Transform(transform_config(consumer), lambda: 0.0)
     made = transform(_event(_body()))
     assert isinstance(made, Entry)
     assert orjson.loads(made.detail)["metadata"]["region"] == "eu-central-1"
@@ -218,37 +220,37 @@ def test_the_region_is_the_one_that_was_set(consumer: settings.Consumer) -> None
         assert not [line for line in code if '"us-east-1"' in line], path
 
 
-def test_a_rule_that_matches_none_of_our_events_cannot_be_written(consumer: settings.Consumer) -> None:
+def test_a_rule_that_matches_none_of_our_events_cannot_be_written(consumer: Consumer) -> None:
     """The article's rule asked for a `detail` field that its events did not have."""
     types = consumer.event_type_list
     pattern = rules.pattern(types)
-    for made in rule_match.sample_entries(types, 0):
+    for made in rule_match.sample_entries("eu-central-1", types, 0):
         detail = orjson.loads(made.detail)
         assert pattern["source"] == ["nice.cxone.webhook"]
         assert made.detail_type in pattern["detail-type"]
         assert all(detail[key].startswith(test[0]["prefix"]) for key, test in pattern["detail"].items())
 
 
-def test_the_timestamp_is_truly_normalised(consumer: settings.Consumer) -> None:
+def test_the_timestamp_is_truly_normalised(consumer: Consumer) -> None:
     """The article wrote a `Z` behind a local time."""
-    made = Transform(consumer, lambda: 0.0)(_event(_body()))
+    made = Transform(transform_config(consumer), lambda: 0.0)(_event(_body()))
     assert isinstance(made, Entry)
     assert orjson.loads(made.detail)["eventTimestamp"] == "2026-11-24T09:30:00.123Z"
 
 
-def test_the_correlation_id_is_the_same_in_every_copy(consumer: settings.Consumer) -> None:
+def test_the_correlation_id_is_the_same_in_every_copy(consumer: Consumer) -> None:
     """The article drew a new one for each attempt, so no copy could be told for one."""
-    transform = Transform(consumer, lambda: time.time() * 1000)
+    transform = Transform(transform_config(consumer), lambda: time.time() * 1000)
     copies = [transform(_event(_body())) for _ in range(2)]
     ids = {(d["eventId"], d["correlationId"]) for d in (orjson.loads(c.detail) for c in copies if isinstance(c, Entry))}
     ((identity, correlation),) = ids
     assert correlation == correlation_id(identity)
 
 
-def test_nothing_is_called_masked_that_was_not(consumer: settings.Consumer) -> None:
+def test_nothing_is_called_masked_that_was_not(consumer: Consumer) -> None:
     """The article stamped `pii-masked` on every event and masked nothing."""
     assert consumer.masking == "off"
-    made = Transform(consumer, lambda: 0.0)(_event(_body()))
+    made = Transform(transform_config(consumer), lambda: 0.0)(_event(_body()))
     assert isinstance(made, Entry)
     assert orjson.loads(made.detail)["metadata"]["complianceTag"] == "unmasked"
 
@@ -256,7 +258,7 @@ def test_nothing_is_called_masked_that_was_not(consumer: settings.Consumer) -> N
 def test_every_limit_is_aws_own() -> None:
     """The article's 25 and 256 KB were guesses: ours come from the service's model, or name their source."""
     assert limits.bus_ceiling("default") == 10
-    text = (ROOT / "limits.py").read_text("utf-8")
+    text = (ROOT / "core" / "limits.py").read_text("utf-8")
     assert text.count("Source") >= 8
 
 

@@ -7,7 +7,7 @@ from stream_router.core.dispositions import Reason
 from stream_router.core.model import DeadLetter, Dropped, Entry
 from stream_router.core.names import SOURCE
 from stream_router.pipeline.transform import Transform
-from tests.events import BODY, IDENTITY, consumer, event, transform
+from tests.events import BODY, IDENTITY, config_of, event, transform
 
 
 def test_entry_is_the_contracts() -> None:
@@ -56,7 +56,7 @@ def test_unforeseen_exception_is_a_dead_letter_without_its_text() -> None:
     def broken() -> float:
         raise LookupError("secret payload")
 
-    result = Transform(consumer(), broken)(event(BODY))
+    result = Transform(config_of(), broken)(event(BODY))
     assert isinstance(result, DeadLetter)
     assert (result.reason, result.code) == (Reason.INTERNAL_ERROR, "LookupError")
     assert "secret" not in result.message
@@ -69,7 +69,7 @@ def test_running_out_of_memory_is_not_the_events_fault() -> None:
         raise MemoryError
 
     with pytest.raises(MemoryError):
-        Transform(consumer(), exhausted)(event(BODY))
+        Transform(config_of(), exhausted)(event(BODY))
 
 
 @pytest.mark.parametrize("further", [{}, {"eventObject": None}, {"eventObject": "Case"}])

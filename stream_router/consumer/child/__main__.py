@@ -15,9 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, NoReturn
 
-from stream_router import settings
 from stream_router.consumer.child import protocol
 from stream_router.core import logs
+from stream_router.core.settings_error import EX_CONFIG, SettingsError
+from stream_router.settings.common import load
+from stream_router.settings.consumer import Consumer
 
 log = logging.getLogger("stream_router.shard")
 
@@ -35,10 +37,10 @@ def main() -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logs.start("INFO")
     try:
-        configured = settings.load(settings.Consumer)
+        configured = load(Consumer)
         logging.getLogger().setLevel(configured.log_level)
         code = _serve(configured, protocol.wide_input(), sink)
-    except settings.SettingsError as error:
+    except SettingsError as error:
         code = _refuse(error)
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else EX_SOFTWARE
@@ -49,7 +51,7 @@ def main() -> NoReturn:
     os._exit(code)
 
 
-def _serve(configured: settings.Consumer, source: IO[bytes], sink: IO[bytes]) -> int:
+def _serve(configured: Consumer, source: IO[bytes], sink: IO[bytes]) -> int:
     from stream_router.aws.credentials import CredentialsError
     from stream_router.consumer.child.assembly import build
 
@@ -87,12 +89,12 @@ def _keep_memory() -> None:
     gc.set_threshold(100_000, 50, 50)
 
 
-def _refuse(error: settings.SettingsError) -> int:
+def _refuse(error: SettingsError) -> int:
     """Bad settings: one line, for the operator here and for the supervisor, which then stops instead of retrying."""
     sys.stderr.write(f"{error}\n")
     if state := os.environ.get("STREAM_ROUTER_STATE_DIR"):
         Path(state, "fatal").write_text(f"{error}\n", "utf-8")
-    return settings.EX_CONFIG
+    return EX_CONFIG
 
 
 def _die_with(parent: int, ended_well: Callable[[], None]) -> None:

@@ -13,9 +13,10 @@ from stream_router.consumer.child.shard import Books, Heartbeat, ShardProcessor
 from stream_router.consumer.child.shard_telemetry import ChildBooks
 from stream_router.consumer.child.waiter import Waiter
 from stream_router.consumer.child.wiring import Wiring
+from stream_router.consumer.transform_config import transform_config
 from stream_router.pipeline.route import Router
 from stream_router.pipeline.transform import Transform
-from stream_router.settings import Consumer
+from stream_router.settings.consumer import Consumer
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 def build(settings: Consumer, heartbeat: Heartbeat) -> ShardProcessor:
     """The record processor, ready for `initialize`. Raises SettingsError where settings or credentials are missing."""
     wiring = Wiring(settings)
-    transform = Transform(settings, lambda: time.time() * 1000)
+    transform = Transform(transform_config(settings), lambda: time.time() * 1000)
     log.log(logging.INFO if transform.policy else logging.WARNING, "masking: %s", transform.masking)
     proof = BusProof(settings.state_dir, wiring.ask_for_bus)
     lives = (settings.state_dir or Path(tempfile.mkdtemp(prefix="stream-router-shard-"))) / "shards"

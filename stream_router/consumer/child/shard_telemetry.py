@@ -13,7 +13,7 @@ from stream_router.aws.pumped_transport import Transport
 from stream_router.core.aws_answers import Answer
 from stream_router.core.model import DeadLetter, Dropped, Entry, Record
 from stream_router.pipeline.transform import Transform
-from stream_router.settings import Consumer
+from stream_router.settings.consumer import Consumer
 from stream_router.telemetry.audit import AuditLog
 from stream_router.telemetry.catalogue import Counter
 from stream_router.telemetry.cloudwatch import put_metric_data

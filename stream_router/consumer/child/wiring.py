@@ -25,7 +25,7 @@ from stream_router.pipeline.sinks.eventbridge.conversation_lanes import Lanes
 from stream_router.pipeline.sinks.eventbridge.packer import CallLimits
 from stream_router.pipeline.sinks.eventbridge.publisher import Publisher
 from stream_router.pipeline.transform import Transform
-from stream_router.settings import Consumer
+from stream_router.settings.consumer import Consumer
 
 CALL_TIMEOUT_S = 5.0
 """A PutEvents or SendMessageBatch call that takes longer is indeterminate and is sent again."""

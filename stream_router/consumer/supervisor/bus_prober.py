@@ -20,7 +20,7 @@ from stream_router.consumer.state_dir import BUS_GONE, BUS_PROOF, StateDir
 from stream_router.core import limits
 from stream_router.core.aws_answers import epoch_s
 from stream_router.core.logs import Seldom
-from stream_router.settings import Consumer
+from stream_router.settings.consumer import Consumer
 
 log = logging.getLogger(__name__)
 

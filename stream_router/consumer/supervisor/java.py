@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from stream_router.settings import SettingsError
+from stream_router.core.settings_error import SettingsError
 
 OLDEST_JAVA = 17
 """What is tested; the jars themselves are built for 8."""

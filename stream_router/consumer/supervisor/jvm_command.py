@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from stream_router.consumer.supervisor import die_with_parent, java, properties
-from stream_router.settings import Consumer
+from stream_router.settings.consumer import Consumer
 
 
 def command(jvm: Path, rendered: properties.Rendered, daemon_properties: Path) -> list[str]:

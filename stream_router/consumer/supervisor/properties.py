@@ -14,7 +14,8 @@ from botocore.config import Config
 from botocore.session import Session
 
 from stream_router.aws.endpoints import client
-from stream_router.settings import Consumer, SettingsError
+from stream_router.core.settings_error import SettingsError
+from stream_router.settings.consumer import Consumer
 
 CHILD_VARIABLE = "STREAM_ROUTER_CHILD"
 """Holds the Python that runs the children, since the daemon splits its command at every space."""

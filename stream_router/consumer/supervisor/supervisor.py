@@ -20,9 +20,11 @@ from stream_router.aws import endpoints
 from stream_router.consumer.state_dir import BUS_GONE, ENDING, FATAL, StateDir
 from stream_router.consumer.supervisor import java, jvm_command, processes, properties
 from stream_router.consumer.supervisor.bus_prober import BusProver, Proof, describer
+from stream_router.consumer.transform_config import transform_config
 from stream_router.core import logs
+from stream_router.core.settings_error import SettingsError
 from stream_router.pipeline.transform import Transform
-from stream_router.settings import Consumer, SettingsError
+from stream_router.settings.consumer import Consumer
 from stream_router.telemetry import audit
 
 log = logging.getLogger(__name__)
@@ -68,7 +70,7 @@ def run(settings: Consumer) -> int:
 
 def _run(settings: Consumer, state: StateDir) -> int:
     # Made only to be refused: what is wrong here every child would refuse, but after the JVM has started.
-    Transform(settings, time.time)
+    Transform(transform_config(settings), time.time)
     if settings.audit_dir:
         audit.prepare(settings.audit_dir)
     session = endpoints.session(settings.aws_region)

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from botocore.exceptions import ClientError
 
-from stream_router import settings
 from stream_router.control.arns import Home
 from stream_router.control.setup.steps import SetupError
 from stream_router.core import envelope
 from stream_router.core.model import Entry, Record
 from stream_router.core.names import SOURCE
-from stream_router.pipeline.transform import Transform
+from stream_router.pipeline.transform import Transform, TransformConfig
 
 if TYPE_CHECKING:
     from stream_router.aws.clients import Clients
@@ -36,16 +35,9 @@ _LACKING = {
 }
 
 
-def sample_entries(event_types: Sequence[str], now_ms: int) -> list[Entry]:
+def sample_entries(region: str, event_types: Sequence[str], now_ms: int) -> list[Entry]:
     """An entry of each type, made by the pipeline from a body of the default shape. Raises SetupError where none is."""
-    consumer = settings.load(
-        settings.Consumer,
-        sqs_dlq_url="https://sqs.invalid/none",
-        config=None,
-        masking="off",
-        event_types=",".join(event_types),
-    )
-    transform = Transform(consumer, lambda: float(now_ms))
+    transform = Transform(TransformConfig(region, tuple(event_types)), lambda: float(now_ms))
     return [_sample(transform, event_type, now_ms) for event_type in event_types]
 
 
@@ -87,7 +79,7 @@ def prove(clients: "Clients", home: Home, bus: str, pattern: str, event_types: S
 
     Raises SetupError where one does not match; NothingProvedError where it takes real events and none may be sent.
     """
-    entries = sample_entries(event_types, int(time.time() * 1000))
+    entries = sample_entries(home.region, event_types, int(time.time() * 1000))
     try:
         matched = [_tested(clients, home, pattern, entry) for entry in entries]
         how = "TestEventPattern"

@@ -15,7 +15,7 @@ from stream_router.control.arns import Home
 from stream_router.control.setup import queues, rule_match, rules, streams, targets
 from stream_router.control.setup.steps import Say, SetupError, Steps
 from stream_router.core import limits
-from stream_router.settings import Setup
+from stream_router.settings.setup import Setup
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

@@ -18,12 +18,12 @@ from pydantic import (
     model_validator,
 )
 
-from stream_router import toml_file
 from stream_router.core import limits
+from stream_router.core.settings_error import SettingsError
 from stream_router.pipeline.mapping import constants
 from stream_router.pipeline.mapping.shapes import MISSING, PRESETS, Shape, Source, parse_path, source
-from stream_router.settings import SettingsError
-from stream_router.toml_file import Checked
+from stream_router.settings import toml_file
+from stream_router.settings.toml_file import Checked
 
 VARIABLE = "STREAM_ROUTER_CONFIG"
 OWN_METADATA = frozenset({"enrichmentPipeline", "complianceTag", "region", "maskingPolicy"})

@@ -5,9 +5,9 @@ import math
 from pydantic import ValidationError
 
 from stream_router.core import limits
+from stream_router.core.settings_error import first_error
 from stream_router.pipeline.mapping import timestamps
 from stream_router.pipeline.mapping.shapes import check_fields
-from stream_router.settings import first_error
 
 MAX_DEPTH = 200
 """Levels of a constant: what nests deeper cannot be masked (docs/events.md)."""

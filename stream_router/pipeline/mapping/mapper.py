@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from stream_router.core.model import Event
+from stream_router.core.settings_error import first_error
 from stream_router.pipeline.mapping import lossless, timestamps
 from stream_router.pipeline.mapping.shapes import (
     MISSING,
@@ -18,7 +19,6 @@ from stream_router.pipeline.mapping.shapes import (
     put,
 )
 from stream_router.pipeline.rejection import Rejected, mismatch
-from stream_router.settings import first_error
 
 Valid = tuple[str | None, str | None, str, str, float, dict[str, Any], dict[str, Any] | None]
 """What an event says, checked: interaction id (None only once masked), conversation id, event type, timestamp (UTC with

@@ -6,13 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from stream_router import toml_file
+from stream_router.core.settings_error import SettingsError
 from stream_router.pipeline.masking import actions
 from stream_router.pipeline.masking.detectors import finder
 from stream_router.pipeline.masking.path_patterns import DEEP, ELEMENT, State, tokens
 from stream_router.pipeline.masking.policy import ROOTS, Find, Policy, Rule
-from stream_router.settings import SettingsError
-from stream_router.toml_file import Checked
+from stream_router.settings import toml_file
+from stream_router.settings.toml_file import Checked
 
 VARIABLE = "STREAM_ROUTER_MASKING"
 KEY_VARIABLE = "STREAM_ROUTER_MASKING_KEY"

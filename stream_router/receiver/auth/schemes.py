@@ -12,11 +12,12 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from stream_router.addresses import split_host_port
+from stream_router.core.settings_error import SettingsError
 from stream_router.receiver.auth import secrets
 from stream_router.receiver.auth.secrets import Secrets
 from stream_router.receiver.http.headers import BAD_SIGNATURE, STALE, Headers, RefusedError, delivery_id, single
-from stream_router.settings import Receiver, SettingsError
+from stream_router.settings.receiver import Receiver
+from stream_router.settings.types import split_host_port
 
 MAX_SIGNATURES = 16
 """Signatures of one Standard Webhooks header that are looked at; a sender that rotates its keys sends two."""

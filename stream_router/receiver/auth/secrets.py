@@ -7,7 +7,8 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from stream_router.settings import Receiver, SettingsError
+from stream_router.core.settings_error import SettingsError
+from stream_router.settings.receiver import Receiver
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,8 @@ from typing import Any
 from granian.constants import HTTPModes, SSLProtocols
 from granian.server.embed import Server
 
-from stream_router.settings import Receiver, SettingsError
+from stream_router.core.settings_error import SettingsError
+from stream_router.settings.receiver import Receiver
 
 TRIAL_S = 30.0
 """Most that the trial takes; it is a tenth of a second on a machine that is not busy."""

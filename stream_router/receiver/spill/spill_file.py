@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from stream_router.settings import SettingsError
+from stream_router.core.settings_error import SettingsError
 
 log = logging.getLogger(__name__)
 

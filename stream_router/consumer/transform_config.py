@@ -1,0 +1,16 @@
+"""What the consumer's settings mean to the transform."""
+
+from stream_router.pipeline.transform import TransformConfig
+from stream_router.settings.consumer import Consumer
+
+
+def transform_config(settings: Consumer) -> TransformConfig:
+    """The transform's part of the settings."""
+    return TransformConfig(
+        region=settings.aws_region,
+        event_types=settings.event_type_list,
+        unroutable=settings.unroutable,
+        masking=settings.masking,
+        masking_key=settings.masking_key.get_secret_value().encode() if settings.masking_key else None,
+        config_file=settings.config,
+    )

@@ -1,0 +1,17 @@
+"""What is said of a bad setting: one line for the operator, and the exit status that goes with it."""
+
+from typing import Any
+
+from pydantic import ValidationError
+
+EX_CONFIG = 78
+"""Exit status of a program that was configured wrongly (sysexits.h)."""
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; its text is the one line that the operator sees."""
+
+
+def first_error(error: ValidationError) -> Any:
+    """The first thing that pydantic found wrong (`type`, `loc`, `msg`), without the value, which may be a secret."""
+    return error.errors(include_url=False, include_input=False, include_context=False)[0]

@@ -1,0 +1,1 @@
+"""What the programs are told: the only reader of the environment, one module a program."""

@@ -1,0 +1,120 @@
+"""How the environment is read, and what every program needs. Nothing else reads the environment.
+
+Names and defaults are those of `docs/contract.md`. A bad value raises `SettingsError`, whose text is one line: the
+variable, what is wrong with its value, the cure. Values are never quoted, since some are secrets.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from stream_router.core import limits
+from stream_router.core.settings_error import SettingsError, first_error
+from stream_router.settings import types
+from stream_router.settings.types import EventTypes
+
+PREFIX = "STREAM_ROUTER_"
+
+
+class Environment(BaseSettings):
+    """A set of variables, each read once: `STREAM_ROUTER_` and the field's name, unless the field has an alias."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="ignore", hide_input_in_errors=True, populate_by_name=True, env_ignore_empty=True
+    )
+
+
+class ConfigFile(Environment):
+    """The file of mapping, shapes and event sources."""
+
+    config: Path | None = Field(None, description="path of a TOML file")
+
+
+class Common(ConfigFile):
+    """What every program needs: where the stream and the bus are."""
+
+    aws_region: str = Field("", validation_alias="AWS_REGION", description="set AWS_REGION, for example us-east-1")
+    stream: str = Field("cxone-events", pattern=r"^[a-zA-Z0-9_.-]{1,128}$", description="name a Kinesis stream")
+    application: str = Field(
+        "cxone-event-router", pattern=r"^[a-zA-Z0-9_.-]{3,255}$", description="3 to 255 of A-Z a-z 0-9 _ . -"
+    )
+    event_bus: str = Field("default", min_length=1, max_length=1600, description="a bus's name or ARN")
+    rule: str = Field(
+        "cxone-webhook-router",
+        pattern=rf"^[\.\-_A-Za-z0-9]{{1,{limits.RULE_NAME_MAX_CHARS}}}$",
+        description="1 to 64 of A-Z a-z 0-9 . - _",
+    )
+    event_types: EventTypes = Field(
+        "interaction.created,conversation.updated,agent.status.changed",
+        description="a comma-separated list of event types, each of 1 to 128 characters",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+
+    @model_validator(mode="after")
+    def _fill_region(self) -> Self:
+        if not self.aws_region:
+            self.aws_region = os.environ.get("AWS_DEFAULT_REGION", "") or _profile_region()
+        if not self.aws_region:
+            raise ValueError("AWS_REGION: is not set; set AWS_REGION, for example us-east-1")
+        return self
+
+    @property
+    def event_type_list(self) -> tuple[str, ...]:
+        """The event types that the rule lets through, in order."""
+        return types.items(self.event_types)
+
+
+def _profile_region() -> str:
+    from botocore.exceptions import BotoCoreError
+    from botocore.session import Session
+
+    try:
+        return str(Session().get_config_variable("region") or "")
+    except BotoCoreError as error:
+        raise ValueError(f"AWS_REGION: is not set, and {error}; set AWS_REGION, or correct AWS_PROFILE") from None
+
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+def load(kind: type[S], **given: Any) -> S:
+    """Read and check the environment for one program; `given` wins over it (by field name).
+
+    Raises SettingsError with the line to show, and exit 78.
+    """
+    try:
+        return kind(**given)
+    except ValidationError as error:
+        raise SettingsError(_one_line(kind, error)) from None
+
+
+def _one_line(kind: type[BaseSettings], error: ValidationError) -> str:
+    """The first thing wrong, as `VARIABLE: problem; cure`."""
+    first = first_error(error)
+    problem: str = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        return problem
+    name = str(first["loc"][0])
+    if first["type"] == "missing":
+        problem = "is not set"
+    return f"{variable(kind, name)}: {problem}; {_cure(kind, name)}"
+
+
+def variable(kind: type[BaseSettings], name: str) -> str:
+    """The environment variable of a field (given by its own name or its alias)."""
+    field = kind.model_fields.get(name)
+    if field is None:
+        return name.upper()
+    return str(field.validation_alias) if field.validation_alias else PREFIX + name.upper()
+
+
+def _cure(kind: type[BaseSettings], name: str) -> str:
+    fields: Mapping[str, Any] = kind.model_fields
+    for key, field in fields.items():
+        if name in (key, field.validation_alias):
+            return str(field.description)
+    return "see the configuration reference"

@@ -1,0 +1,74 @@
+"""What `stream-router consume` and its children read; keys that operators' commands read alone."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from stream_router.core import limits
+from stream_router.settings.common import Common, ConfigFile, Environment
+from stream_router.settings.types import HostPort, QueueUrl, Secret
+
+
+class MaskingKey(Environment):
+    """The key of a masking policy."""
+
+    masking_key: Secret | None = Field(None, description="the secret key of the policy's hmac action")
+
+
+class AuditKey(Environment):
+    """The audit chain's key alone: an auditor needs no other setting."""
+
+    audit_key: Secret | None = Field(None, description="the key of the audit chain's HMAC")
+
+
+class Mask(ConfigFile, MaskingKey):
+    """What `mask` needs: key and shapes alone, so that a policy can be tried on any machine."""
+
+
+class Consumer(Common, MaskingKey, AuditKey):
+    """What `consume` and its children need."""
+
+    sqs_dlq_url: QueueUrl = Field(
+        validation_alias="SQS_DLQ_URL",
+        description="set the dead-letter queue's URL (standard, not FIFO); `stream-router setup` makes one",
+    )
+    unroutable: Literal["dead-letter", "publish", "drop"] = Field(
+        "dead-letter", description="dead-letter, publish or drop"
+    )
+    max_entries: int = Field(25, ge=1, le=limits.V2_MAX_ENTRIES, description="entries a PutEvents call, 1 to 100")
+    max_request_bytes: int | None = Field(None, ge=1024, description="bytes of one PutEvents call, at least 1024")
+    max_in_flight: int = Field(16, ge=1, le=256, description="PutEvents calls of one child at once, 1 to 256")
+    max_retries: int = Field(4, ge=0, le=100, description="retries of an entry that fails on its own, 0 to 100")
+    checkpoint_s: float = Field(5.0, ge=0.1, le=600, description="seconds between checkpoints, 0.1 to 600")
+    on_outage: Literal["hold", "dead-letter"] = Field("hold", description="hold or dead-letter")
+    ordering: Literal["none", "conversation"] = Field("none", description="none or conversation")
+    masking: str = Field("off", min_length=1, description="off, default, or the path of a policy file")
+    offload_bucket: str | None = Field(
+        None, pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="an S3 bucket's name"
+    )
+    admin_listen: HostPort = Field("127.0.0.1:9464", description="HOST:PORT")
+    audit_dir: Path | None = Field(None, description="a writable folder")
+    state_dir: Path | None = Field(
+        None,
+        description="a writable folder for crash markers and rendered properties (default: a private temporary one)",
+    )
+    failpoint: str | None = Field(
+        None,
+        pattern=r"^segfault:.+$",
+        description="for tests only; segfault:TEXT",
+    )
+    properties: Path | None = Field(None, description="path of the KCL properties file to start from")
+    jvm_options: str = Field("", description="options of the daemon's JVM, for example -Xmx1g")
+    metrics_s: float = Field(60.0, ge=0.1, le=3600, description="seconds between metrics, 0.1 to 3600")
+
+    @property
+    def entries_per_call(self) -> int:
+        """Entries of one call: what was asked for, or the bus's own ceiling where that is lower."""
+        return min(self.max_entries, limits.bus_ceiling(self.event_bus))
+
+    @property
+    def bytes_per_call(self) -> int:
+        """Bytes of one call: what was asked for, or the region's limit where that is lower."""
+        limit = limits.request_bytes(self.aws_region)
+        return min(self.max_request_bytes or limit, limit)

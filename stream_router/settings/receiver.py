@@ -1,0 +1,48 @@
+"""What `stream-router receive` reads."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+
+from stream_router.settings.common import Common
+from stream_router.settings.types import HostPort, Paths, Secret
+
+
+class Receiver(Common):
+    """What `receive` needs."""
+
+    listen: HostPort = Field("127.0.0.1:8080", description="HOST:PORT")
+    receiver_admin_listen: HostPort = Field("127.0.0.1:9465", description="HOST:PORT")
+    tls_cert: Path | None = Field(None, description="path of a PEM file")
+    tls_key: Path | None = Field(None, description="path of a PEM file")
+    tls_client_ca: Path | None = Field(None, description="path of a PEM file")
+    webhook_scheme: Literal["expert", "standard-webhooks", "hmac", "bearer", "basic", "none"] = Field(
+        description="expert, standard-webhooks, hmac, bearer, basic, or none (loopback only)"
+    )
+    webhook_secrets: Secret = Field(SecretStr(""), description="comma-separated secrets, or file:PATH")
+    hmac_header: str = Field("x-signature", min_length=1, description="a header's name")
+    hmac_algorithm: Literal["sha1", "sha256", "sha384", "sha512"] = Field("sha256", description="sha256, for example")
+    hmac_encoding: Literal["hex", "base64"] = Field("hex", description="hex or base64")
+    hmac_prefix: str = Field("", description="what stands before the signature, for example sha256=")
+    hmac_template: str = Field("{body}", description="a text of {id}, {timestamp}, {body}")
+    hmac_timestamp_header: str | None = Field(None, description="a header's name")
+    hmac_id_header: str | None = Field(None, description="a header's name")
+    replay_window_s: int = Field(300, ge=1, le=86400, description="seconds, 1 to 86400")
+    max_body_bytes: int = Field(716_800, ge=1, le=10 * 1024 * 1024, description="bytes, 1 to 10485760")
+    max_held_bytes: int = Field(
+        64 * 1024 * 1024, ge=1024 * 1024, description="bytes of accepted events that wait, at least 1048576"
+    )
+    max_header_bytes: int = Field(16_384, ge=8_192, le=1024 * 1024, description="bytes, 8192 to 1048576")
+    max_connections: int = Field(8_192, ge=1, le=1_000_000, description="connections of one worker, 1 to 1000000")
+    header_timeout_s: float = Field(
+        10.0, ge=0.1, le=3600, description="seconds for a request's headers (and of an idle connection), 0.1 to 3600"
+    )
+    body_timeout_s: float = Field(10.0, ge=0.1, le=3600, description="seconds for a request's body, 0.1 to 3600")
+    buckets: int = Field(16, ge=1, le=4096, description="ordering buckets, 1 to 4096")
+    linger_ms: float = Field(5.0, ge=0, le=500, description="milliseconds, 0 to 500")
+    partition_path: Paths = Field(
+        "conversationId,interactionId", description="comma-separated dotted paths into the event, first found wins"
+    )
+    spill_dir: Path | None = Field(None, description="a writable folder")
+    spill_max_bytes: int = Field(1024**3, ge=1024 * 1024, description="bytes, at least 1048576")
