@@ -69,7 +69,7 @@ def supervise(state_dir: Path, jvm: Path) -> int:
     happenings: queue.SimpleQueue[supervisor.Happening] = queue.SimpleQueue()
     try:
         with StateDir(state_dir) as state:
-            return supervisor.Supervisor(
+            return supervisor.DaemonSupervisor(
                 command=[sys.executable, die_with_parent.__file__, str(os.getpid()), sys.executable, str(jvm)],
                 environment={**os.environ, "STATE": str(state_dir)},
                 state=state,

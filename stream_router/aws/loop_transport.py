@@ -9,11 +9,11 @@ import pycurl
 
 from stream_router.aws.credentials import Credentials
 from stream_router.aws.endpoints import Target
-from stream_router.aws.signed_calls import Calls
+from stream_router.aws.signed_calls import SignedCalls
 from stream_router.core.aws_answers import Answer
 
 
-class LoopTransport(Calls):
+class LoopTransport(SignedCalls):
     """The same calls on an asyncio event loop: the loop watches the sockets, nobody pumps."""
 
     def __init__(

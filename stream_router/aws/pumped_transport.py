@@ -2,7 +2,7 @@
 
 import time
 
-from stream_router.aws.signed_calls import Calls, Done
+from stream_router.aws.signed_calls import Done, SignedCalls
 from stream_router.core.aws_answers import Answer
 
 __all__ = ["Answer", "Done", "Transport"]
@@ -12,7 +12,7 @@ LINGER_S = 0.0005
 answers taken one by one cost twice the CPU (benchmarks/child.py)."""
 
 
-class Transport(Calls):
+class Transport(SignedCalls):
     """Calls that move on when `pump` is called."""
 
     def pump(self, wait_s: float = 0.0) -> int:

@@ -52,7 +52,7 @@ class _Easy:
         curl.setopt(pycurl.HEADERFUNCTION, self.header_lines.append)
 
 
-class Calls:
+class SignedCalls:
     """Sends signed calls without blocking. Not thread-safe. A subclass drives them."""
 
     def __init__(

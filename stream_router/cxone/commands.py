@@ -7,7 +7,7 @@ import httpx
 
 from stream_router.cxone import discovery
 from stream_router.cxone import sources as configured_sources
-from stream_router.cxone.oauth import Token, TokenSource
+from stream_router.cxone.oauth import AccessToken, TokenSource
 from stream_router.cxone.settings import Cxone
 from stream_router.cxone.sources import Finding
 from stream_router.cxone.web import Clock, CxoneError, Web, open_client
@@ -56,7 +56,7 @@ def sources(clock: Clock | None = None) -> int:
     return 1 if wrong else 0
 
 
-def _scope_finding(settings: Cxone, got: Token) -> Finding:
+def _scope_finding(settings: Cxone, got: AccessToken) -> Finding:
     needed = set(settings.scope.split())
     if got.scopes is None:
         return Finding("unknown", "scopes", "CXone does not say what it granted")
@@ -66,7 +66,7 @@ def _scope_finding(settings: Cxone, got: Token) -> Finding:
     return Finding("ok", "scopes", f"{' '.join(sorted(needed))} granted")
 
 
-def _tenant_finding(settings: Cxone, got: Token, web: Web) -> Finding:
+def _tenant_finding(settings: Cxone, got: AccessToken, web: Web) -> Finding:
     """Whether the tenant's API host answers at all: any answer below 500 proves it is there."""
     if not got.tenant_id:
         return Finding("unknown", "tenant", "the token does not name it, so its API host cannot be looked up")

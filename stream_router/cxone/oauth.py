@@ -10,7 +10,7 @@ import httpx
 
 from stream_router.cxone import discovery
 from stream_router.cxone.settings import Cxone
-from stream_router.cxone.web import Answer, CxoneError, Web, check_url, read_json
+from stream_router.cxone.web import CxoneError, Reply, Web, check_url, read_json
 
 ACCESS_KEY_URL = "https://na1.nice-incontact.com/authentication/v1/token/access-key"
 """The token endpoint that needs no registered client. Source: developer.niceincontact.com, UserHubGettingStarted."""
@@ -24,7 +24,7 @@ UNSTATED_LIFE_S = 300.0
 _ERROR_CODE = re.compile(r"[a-z_]{1,40}")
 
 
-class Token(NamedTuple):
+class AccessToken(NamedTuple):
     """An access token and what is known of it. Its repr hides it.
 
     `renew_at` is monotonic; `scopes` is None where CXone does not say what it granted, `tenant_id` empty where the
@@ -51,16 +51,16 @@ class TokenSource:
         self._settings = settings
         self._web = web
         self._lock = threading.Lock()
-        self._current: Token | None = None
+        self._current: AccessToken | None = None
 
-    def __call__(self) -> Token:
+    def __call__(self) -> AccessToken:
         with self._lock:
             now = self._web.clock.monotonic()
             if self._current is None or now >= self._current.renew_at:
                 self._current = self._fetch()
             return self._current
 
-    def _fetch(self) -> Token:
+    def _fetch(self) -> AccessToken:
         started = self._web.clock.monotonic()
         answer = self._web.send(self._request(), "the token endpoint")
         if answer.status_code not in (200, 201):
@@ -74,7 +74,7 @@ class TokenSource:
         if not isinstance(value, str) or not value or not 0 < life_s < 10**9:
             raise CxoneError("the token endpoint's answer holds no token; check CXONE_AUTH_URL")
         renew_at = started + life_s - min(RENEW_BEFORE_S, life_s / 10)
-        return Token(value, life_s, renew_at, self._scopes(body, value), _tenant_id(body, value))
+        return AccessToken(value, life_s, renew_at, self._scopes(body, value), _tenant_id(body, value))
 
     def _request(self) -> httpx.Request:
         """The token request of the flow that the settings choose."""
@@ -110,7 +110,7 @@ def _basic(client_id: str, secret: str) -> str:
     return "Basic " + base64.b64encode(pair.encode()).decode()
 
 
-def _refusal(answer: Answer) -> str:
+def _refusal(answer: Reply) -> str:
     """One line for an operator: what CXone says, and the cure. Free text of the answer is not repeated."""
     said = answer.document()
     error = said.get("error") if isinstance(said, dict) else None

@@ -47,7 +47,7 @@ class Clock(NamedTuple):
     random: Callable[[], float] = random.random
 
 
-class Answer(NamedTuple):
+class Reply(NamedTuple):
     """What CXone answered. `body` is empty where the caller did not want it."""
 
     status_code: int
@@ -112,7 +112,7 @@ class Web:
         self.clock = clock
         self._deadline_s = deadline_s
 
-    def send(self, request: httpx.Request, what: str, *, wants_body: bool = True) -> Answer:
+    def send(self, request: httpx.Request, what: str, *, wants_body: bool = True) -> Reply:
         """The first answer that is neither 429 nor 5xx; redirects are not followed. Raises CxoneError."""
         request.headers["Accept-Encoding"] = "identity"
         give_up_at = self.clock.monotonic() + self._deadline_s
@@ -120,7 +120,7 @@ class Web:
         while True:
             left_s = give_up_at - self.clock.monotonic()
             problem, told_s = self._attempt(request, what, left_s, wants_body=wants_body)
-            if isinstance(problem, Answer):
+            if isinstance(problem, Reply):
                 return problem
             # Full jitter below what the doubling allows; above what CXone asks for, so that callers spread out.
             jitter = self.clock.random()
@@ -132,7 +132,7 @@ class Web:
 
     def _attempt(
         self, request: httpx.Request, what: str, left_s: float, *, wants_body: bool
-    ) -> tuple[Answer | str, float]:
+    ) -> tuple[Reply | str, float]:
         """An answer to keep, or what was wrong and for how many seconds CXone asks to wait (0.0: it does not say)."""
         try:
             return _within(left_s, lambda: self._exchange(request, what, wants_body=wants_body))
@@ -141,7 +141,7 @@ class Web:
         except (httpx.RequestError, ValueError) as error:  # a host name that cannot be asked for is a ValueError
             return f"{request.url.host} cannot be reached ({type(error).__name__})", 0.0
 
-    def _exchange(self, request: httpx.Request, what: str, *, wants_body: bool) -> tuple[Answer | str, float]:
+    def _exchange(self, request: httpx.Request, what: str, *, wants_body: bool) -> tuple[Reply | str, float]:
         answer = self._client.send(request, stream=True)
         try:
             told_s = retry_after_s(answer.headers.get("retry-after", ""), self.clock.wall())
@@ -149,7 +149,7 @@ class Web:
                 return "CXone throttles us (429)" + (f" and asks for {told_s:.0f} s" if told_s else ""), told_s
             if answer.status_code >= 500:
                 return f"CXone is in trouble ({answer.status_code})", told_s
-            return Answer(answer.status_code, _body(answer, what) if wants_body else b""), 0.0
+            return Reply(answer.status_code, _body(answer, what) if wants_body else b""), 0.0
         finally:
             answer.close()
 

@@ -17,7 +17,7 @@ class PlanError(ValueError):
     """The plan's document is wrong; the text says where."""
 
 
-class Rule:
+class FaultRule:
     """One fault and its triggers, all of which must hold: `rate`, `next`, `after`, `where`, `from_s`, `to_s`."""
 
     def __init__(self, document: dict[str, Any], seed: str) -> None:
@@ -68,7 +68,7 @@ class Plan:
         unknown = document.keys() - _SETTINGS
         if unknown:
             raise PlanError(f"unknown keys: {sorted(unknown)}")
-        rules = [Rule(rule, f"{seed}/{index}") for index, rule in enumerate(document.get("rules", []))]
+        rules = [FaultRule(rule, f"{seed}/{index}") for index, rule in enumerate(document.get("rules", []))]
         self._of_calls = [rule for rule in rules if rule.fault in CALL_FAULTS and not rule.refuses_connections]
         self._of_entries = [rule for rule in rules if rule.fault in ENTRY_FAULTS]
         self.refusing_windows_s = [rule.window_s for rule in rules if rule.refuses_connections]
@@ -76,14 +76,14 @@ class Plan:
         self.dice = random.Random(seed)  # noqa: S311 a test's dice
         self._since = time.monotonic()
 
-    def call_faults(self, operation: str, call: Call) -> list[Rule]:
+    def call_faults(self, operation: str, call: Call) -> list[FaultRule]:
         """The rules that strike this call as a whole, in the plan's order."""
         if not self._of_calls:
             return []
         age_s = time.monotonic() - self._since
         return [rule for rule in self._of_calls if rule.bites(operation, call.items, age_s)]
 
-    def entry_faults(self, operation: str, call: Call) -> list[tuple[Item, Rule]]:
+    def entry_faults(self, operation: str, call: Call) -> list[tuple[Item, FaultRule]]:
         """The items that are struck on their own, each with the first rule that strikes it."""
         if not self._of_entries:
             return []

@@ -10,7 +10,7 @@ from stream_router.fakeaws.call import ACCEPTED, DEDUPLICATED, DROPPED, REFUSED,
 from stream_router.fakeaws.http import Ending, Reply, Request
 from stream_router.fakeaws.ledger import Ledger
 from stream_router.fakeaws.operations import Operation, Shop
-from stream_router.fakeaws.plan import Plan, PlanError, Rule
+from stream_router.fakeaws.plan import FaultRule, Plan, PlanError
 
 _AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 Credential=[^/,\s]+/\d{8}/[^/,\s]+/[^/,\s]+/aws4_request, ?"
@@ -22,7 +22,7 @@ class _Broken(NamedTuple):
     """What the plan does to a call: the refusal it puts in, and the rule that spoils the answer."""
 
     refusal: Refusal | None
-    spoiler: Rule | None
+    spoiler: FaultRule | None
     delay_s: float
     skew_s: float
 
@@ -139,7 +139,7 @@ def _unsigned(request: Request) -> Refusal | None:
     return Refusal("MissingAuthenticationTokenException", "Missing Authentication Token", 403)
 
 
-def _injected(rule: Rule, form: wire.Wire) -> Refusal | None:
+def _injected(rule: FaultRule, form: wire.Wire) -> Refusal | None:
     """The refusal that a rule puts in, None where the call is carried out all the same."""
     given = rule.parameters
     if rule.fault == "outage":
@@ -150,7 +150,7 @@ def _injected(rule: Rule, form: wire.Wire) -> Refusal | None:
     return _given(rule, form)
 
 
-def _given(rule: Rule, form: wire.Wire) -> Refusal:
+def _given(rule: FaultRule, form: wire.Wire) -> Refusal:
     """The refusal that a rule describes; the faults that leave no readable answer are codes of their own."""
     given = rule.parameters
     code = str(given.get("code", "InternalFailure")) if rule.fault == "call_error" else rule.fault
@@ -158,7 +158,7 @@ def _given(rule: Rule, form: wire.Wire) -> Refusal:
     return Refusal(code, str(given.get("message", "Injected by the plan.")), status)
 
 
-def _ended(reply: Reply, rule: Rule, operation: Operation) -> Reply:
+def _ended(reply: Reply, rule: FaultRule, operation: Operation) -> Reply:
     """How the exchange ends under a rule, whether the call was carried out or not."""
     if rule.fault == "reset":
         return reply._replace(ending=Ending.RESET)

@@ -17,7 +17,7 @@ from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.mapping.mapper import Valid, Validator
 from stream_router.pipeline.mapping.timestamps import IsoMs
 from stream_router.pipeline.masking import policy_file
-from stream_router.pipeline.masking.policy import Hits, Parts, Policy
+from stream_router.pipeline.masking.policy import Hits, MaskingPolicy, Parts
 from stream_router.pipeline.rejection import Rejected, mismatch
 
 
@@ -45,7 +45,7 @@ class Transform:
     """
 
     def __init__(self, config: TransformConfig, now_ms: Callable[[], float]) -> None:
-        self.policy: Policy | None = policy_file.load(config.masking, config.masking_key)
+        self.policy: MaskingPolicy | None = policy_file.load(config.masking, config.masking_key)
         self._hits: Hits = []
         self._now_ms = now_ms
         mapping = config_file.load(config.config_file)
@@ -127,7 +127,7 @@ class Transform:
         except TypeError:  # the only thing that orjson cannot write of what it has read is deep nesting
             return deep_json.dumps({**detail, "metadata": self._plain_metadata})
 
-    def _masked(self, masking: Policy, valid: Valid) -> tuple[Any, Any, dict[str, Any], dict[str, Any] | None]:
+    def _masked(self, masking: MaskingPolicy, valid: Valid) -> tuple[Any, Any, dict[str, Any], dict[str, Any] | None]:
         """Interaction id, conversation id, payload and extensions, masked. Raises whatever goes wrong."""
         parts = masking.mask(_parts(valid), self._hits)
         return parts.get("originalEventId"), parts.get("conversationId"), parts["payload"], parts.get("extensions")
@@ -188,7 +188,7 @@ def _masking_failed(event_type: str, error: Exception) -> Rejected:
     return Rejected(Reason.MASKING_FAILED, type(error).__name__, message, event_type)
 
 
-def _metadata(region: str, masking: Policy | None) -> dict[str, Any]:
+def _metadata(region: str, masking: MaskingPolicy | None) -> dict[str, Any]:
     tag = "unmasked" if masking is None else "pii-masked"
     metadata: dict[str, Any] = {"enrichmentPipeline": PIPELINE_ID, "complianceTag": tag, "region": region}
     if masking is not None:

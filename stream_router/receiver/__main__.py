@@ -6,7 +6,7 @@ from stream_router.core import logs
 from stream_router.core.settings_error import EX_CONFIG, SettingsError
 from stream_router.receiver.preflight import check
 from stream_router.receiver.spill import spill_file
-from stream_router.receiver.supervisor import Supervisor
+from stream_router.receiver.supervisor import WorkerSupervisor
 from stream_router.receiver.worker import Worker
 from stream_router.settings.common import load
 from stream_router.settings.receiver import Receiver
@@ -28,7 +28,7 @@ def run(settings: Receiver, workers: int) -> int:
         Worker(settings, stream, board.row(0)).run()
         admin.shutdown()
         return 0
-    supervisor = Supervisor(workers, lambda number: Worker(settings, stream, board.row(number), number).run())
+    supervisor = WorkerSupervisor(workers, lambda number: Worker(settings, stream, board.row(number), number).run())
     supervisor.start()
     admin = prometheus.serve(board, settings.receiver_admin_listen)
     status = supervisor.run()

@@ -21,7 +21,7 @@ _PR_SET_PDEATHSIG = 1
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
 
 
-class Supervisor:
+class WorkerSupervisor:
     """Keeps `workers` processes running, each of which runs `work(number)`."""
 
     def __init__(self, workers: int, work: Callable[[int], None]) -> None:

@@ -16,7 +16,7 @@ from stream_router.core.model import DeadLetter, Entry, Event, Record
 from stream_router.pipeline.mapping.shapes import PRESETS
 from stream_router.pipeline.masking import policy_file
 from stream_router.pipeline.masking.detectors.finder import DETECTORS, finder
-from stream_router.pipeline.masking.policy import Policy
+from stream_router.pipeline.masking.policy import MaskingPolicy
 from stream_router.pipeline.masking.preview import show
 from stream_router.pipeline.transform import Transform
 from tests.events import BODY, NOW_MS, config_of, dead_of, event
@@ -69,7 +69,7 @@ MASKS_AT_LEAST_THIS = {"action": "redact", "paths": ["originalEventId"]}
 ALLOWED = st.none() | st.lists(PATTERNS | st.sampled_from(["**.text", "payload.a.**"]), max_size=3)
 
 
-def compiled(folder: Path, rules: list[dict[str, Any]], allow: list[str] | None, *more: str) -> Policy:
+def compiled(folder: Path, rules: list[dict[str, Any]], allow: list[str] | None, *more: str) -> MaskingPolicy:
     lines = ["id = 'p'", "version = '1'", *more]
     if allow is not None:
         lines.append(f"allow = {allow}")

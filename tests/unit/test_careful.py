@@ -13,7 +13,7 @@ from stream_router.consumer.child.one_at_a_time import route_carefully
 from stream_router.core.dispositions import Reason
 from stream_router.core.envelope import event_id, seal
 from stream_router.core.model import Record
-from stream_router.pipeline.masking.policy import Policy
+from stream_router.pipeline.masking.policy import MaskingPolicy
 from stream_router.pipeline.route import SLICE_EVENTS
 from stream_router.pipeline.transform import Transform
 from tests.events import BODY, NOW_MS, RECEIVED_MS, config_of
@@ -54,14 +54,14 @@ def records() -> list[Record]:
 @pytest.fixture
 def deadly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Masking an event with the key KILL kills."""
-    mask = Policy._object
+    mask = MaskingPolicy._object
 
-    def killing(self: Policy, value: dict[str, Any], *rest: Any) -> dict[str, Any]:
+    def killing(self: MaskingPolicy, value: dict[str, Any], *rest: Any) -> dict[str, Any]:
         if "KILL" in value:
             raise KilledError
         return mask(self, value, *rest)
 
-    monkeypatch.setattr(Policy, "_object", killing)
+    monkeypatch.setattr(MaskingPolicy, "_object", killing)
 
 
 def pipeline(folder: Path) -> Rig:

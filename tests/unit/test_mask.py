@@ -13,7 +13,7 @@ from stream_router.core.envelope import open_record
 from stream_router.core.model import DeadLetter, Entry, Event, Record
 from stream_router.core.settings_error import SettingsError
 from stream_router.pipeline.masking import actions, policy_file
-from stream_router.pipeline.masking.policy import Policy
+from stream_router.pipeline.masking.policy import MaskingPolicy
 from stream_router.pipeline.transform import Transform
 from tests.events import BODY, IDENTITY, NOW_MS, config_of, dead_of, entry, event
 
@@ -26,7 +26,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "policy.toml"
 
 
-def written(file: Path, rules: str) -> Policy:
+def written(file: Path, rules: str) -> MaskingPolicy:
     file.write_text(HEAD + rules)
     compiled = policy_file.load(str(file), KEY)
     assert compiled is not None

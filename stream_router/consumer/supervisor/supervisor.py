@@ -84,7 +84,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
     prover = BusProver(state, settings.event_bus, describer(settings), happenings.put)
     jvm = java.find_java()
     java.prove(jvm)
-    supervisor = Supervisor(
+    supervisor = DaemonSupervisor(
         command=jvm_command.command(jvm, rendered, state.path / "daemon.properties"),
         environment=jvm_command.environment(settings, state.path),
         state=state,
@@ -97,7 +97,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
     return supervisor.run()
 
 
-class Supervisor:
+class DaemonSupervisor:
     """Starts the JVM and keeps it running, from `run` until a signal. Everything happens on the caller's thread."""
 
     def __init__(

@@ -126,7 +126,7 @@ class ShapeTable(Checked):
     naive_zone: Zone = None
 
 
-class Document(Checked):
+class MappingFile(Checked):
     """The whole file."""
 
     shape: str = "auto"
@@ -148,7 +148,7 @@ class Configured:
 
 def load(path: Path | None) -> Configured:
     """Read the file, or the presets alone where there is none. Raises SettingsError, naming the failing key."""
-    document = toml_file.read(path, VARIABLE, Document) if path else Document()
+    document = toml_file.read(path, VARIABLE, MappingFile) if path else MappingFile()
     if clash := OWN_METADATA.intersection(document.metadata):
         raise _wrong(path, f"metadata.{min(clash)}", "is set by the pipeline itself; choose another name")
     own, presets = [], {shape.name: shape for shape in PRESETS}
@@ -183,7 +183,7 @@ def _shape(table: ShapeTable, presets: Mapping[str, Shape], path: Path | None, k
     return Shape(table.name, table.when, None, table.fields.sources(), table.event_types, zone)
 
 
-def _with_defaults(shape: Shape, document: Document) -> Shape:
+def _with_defaults(shape: Shape, document: MappingFile) -> Shape:
     types = {**shape.event_types, **document.event_types}
     return dataclasses.replace(shape, event_types=types, zone=shape.zone or document.naive_zone)
 

@@ -19,7 +19,7 @@ Find = Callable[[str, Hits], str]
 """Free text to the same with what was found in it replaced; adds what was found."""
 
 
-class Rule(NamedTuple):
+class MaskRule(NamedTuple):
     """One rule for one path: an action, or (`find`) a search in all texts at and below it, or neither: keep it.
 
     With `plain_only` it is no rule for objects and arrays.
@@ -32,18 +32,18 @@ class Rule(NamedTuple):
     plain_only: bool = False
 
 
-_MASKED_BEFORE = Rule("masked before", ())
+_MASKED_BEFORE = MaskRule("masked before", ())
 """Decides about a mask whose origin would decide, plain value or nested: so that masking twice is masking once."""
 
 
-class Policy:
+class MaskingPolicy:
     """A compiled policy. `allow`: where given, what no allowed path covers is left out, whatever the rules say."""
 
     def __init__(
         self,
         policy_id: str,
         version: str,
-        rules: Sequence[Rule],
+        rules: Sequence[MaskRule],
         *,
         allow: Sequence[tuple[Token, ...]] | None = None,
         mask_dead_letters: bool = False,
@@ -72,7 +72,7 @@ class Policy:
         """`mask` of a payload by itself, at less cost; only where `payload_only`."""
         return self._object(payload, self._payload_state, None, hits)
 
-    def top_step(self, part: str) -> list[Rule]:
+    def top_step(self, part: str) -> list[MaskRule]:
         """The rules that fit a part as a whole; the policy's reader refuses those that would leave no object."""
         return [self._rules[at] for at in self.start.keys[part].ends]
 
@@ -138,7 +138,7 @@ class Policy:
             return rule.action(value)
         return value if rule.find is None else self._rest(value, step[1], rule.find, hits)
 
-    def rule_for(self, value: Any, step: Step) -> Rule | None:
+    def rule_for(self, value: Any, step: Step) -> MaskRule | None:
         """The rule that decides about a value to which `step` led."""
         for at in step[0]:
             rule = self._rules[at]

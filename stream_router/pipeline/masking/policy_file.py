@@ -10,7 +10,7 @@ from stream_router.core.settings_error import SettingsError
 from stream_router.pipeline.masking import actions
 from stream_router.pipeline.masking.detectors import finder
 from stream_router.pipeline.masking.path_patterns import DEEP, ELEMENT, State, tokens
-from stream_router.pipeline.masking.policy import ROOTS, Find, Policy, Rule
+from stream_router.pipeline.masking.policy import ROOTS, Find, MaskingPolicy, MaskRule
 from stream_router.settings import toml_file
 from stream_router.settings.toml_file import Checked
 
@@ -67,7 +67,7 @@ class HmacTable(Checked):
     key_id: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,32}$")
 
 
-class Document(Checked):
+class PolicyFile(Checked):
     """The whole file."""
 
     id: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")
@@ -78,7 +78,7 @@ class Document(Checked):
     rules: tuple[RuleTable, ...] = ()
 
 
-def load(name: str, key: bytes | None) -> Policy | None:
+def load(name: str, key: bytes | None) -> MaskingPolicy | None:
     """The policy that the setting names: `off` (None), `default`, or a file's path.
 
     `key` is the HMAC's, where there is one. Raises SettingsError, naming the failing key.
@@ -86,7 +86,7 @@ def load(name: str, key: bytes | None) -> Policy | None:
     if name == "off":
         return None
     path = SHIPPED / f"{name}.toml" if name == "default" else Path(name)
-    document = toml_file.read(path, VARIABLE, Document)
+    document = toml_file.read(path, VARIABLE, PolicyFile)
     rules = [
         rule
         for at, table in enumerate(document.rules)
@@ -94,7 +94,7 @@ def load(name: str, key: bytes | None) -> Policy | None:
     ]
     for at, allowed in enumerate(document.allow or ()):
         _check_reach(allowed, f"{VARIABLE}: {path}: allow[{at}]")
-    policy = Policy(
+    policy = MaskingPolicy(
         document.id,
         document.version,
         rules,
@@ -128,14 +128,14 @@ def _all_pass(allowed: State | None) -> bool:
     return all(step.ends or (step.below and step.below.unnamed.ends) for step in steps)
 
 
-def _rules(table: RuleTable, hmac: HmacTable | None, key: bytes | None, where: str) -> list[Rule]:
+def _rules(table: RuleTable, hmac: HmacTable | None, key: bytes | None, where: str) -> list[MaskRule]:
     searches = table.action == "detect"
     paths = tuple(map(_without_trailing_deep, table.paths)) if searches and not table.plain_only else table.paths
     for at, path in enumerate(paths):
         _check_reach(path, f"{where}.paths[{at}]", plain_only=table.plain_only)
     find = _find(table, where) if searches else None
     action = None if searches else _action(table, hmac, key, where)
-    return [Rule(table.action, path, action, find, table.plain_only) for path in paths]
+    return [MaskRule(table.action, path, action, find, table.plain_only) for path in paths]
 
 
 def _without_trailing_deep(path: tuple[object, ...]) -> tuple[object, ...]:

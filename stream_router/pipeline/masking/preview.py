@@ -10,7 +10,7 @@ from stream_router.pipeline.mapping.mapper import Validator
 from stream_router.pipeline.mapping.shapes import Shape
 from stream_router.pipeline.masking.actions import GONE
 from stream_router.pipeline.masking.path_patterns import Step
-from stream_router.pipeline.masking.policy import Parts, Policy, Rule
+from stream_router.pipeline.masking.policy import MaskingPolicy, MaskRule, Parts
 from stream_router.pipeline.rejection import Rejected
 
 
@@ -23,7 +23,7 @@ class Shown(NamedTuple):
     action: str
 
 
-def show(policy: Policy, shapes: Sequence[Shape], sample: bytes) -> list[Shown]:
+def show(policy: MaskingPolicy, shapes: Sequence[Shape], sample: bytes) -> list[Shown]:
     """Every value of every event in `sample`, in order. An event that fits none of `shapes` is taken as a payload.
 
     `sample` is what a Kinesis record may hold: one JSON document, or one a line. Raises ValueError, quoting nothing,
@@ -55,9 +55,9 @@ def _parts(validator: Validator, event: Event) -> Parts:
 
 
 class _Tracer:
-    """Walks as `Policy.mask` does and tells of each value, with one frame a level as there."""
+    """Walks as `MaskingPolicy.mask` does and tells of each value, with one frame a level as there."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: MaskingPolicy) -> None:
         self._policy = policy
         self.shown: list[Shown] = []
 
@@ -68,7 +68,7 @@ class _Tracer:
             passes = None if plain or self._policy.allowed is None else self._policy.allowed.keys[name]
             self._value(part, name, self._policy.start.keys[name], None, passes)
 
-    def _value(self, value: Any, path: str, step: Step, above: Rule | None, passes: Step | None) -> None:
+    def _value(self, value: Any, path: str, step: Step, above: MaskRule | None, passes: Step | None) -> None:
         """`above` is the rule that decides unless another fits; `passes` is None where everything may."""
         blocked = passes is not None and not passes.ends
         inside = None if passes is None or not blocked else passes.below
@@ -93,7 +93,7 @@ class _Tracer:
                 self._value(item, f"{path}[{at}]", state.element, above, inside.element if inside else None)
         return None
 
-    def _plain(self, value: Any, path: str, above: Rule | None) -> None:
+    def _plain(self, value: Any, path: str, above: MaskRule | None) -> None:
         if above is None or above.find is None or (type(value) is not str and type(value) is not int):
             return self._tell(path, value, value, above.name if above and not above.find else "")
         hits: list[str] = []

@@ -115,7 +115,7 @@ class Signed:
         return b"".join([values.get(piece, piece) for piece in pieces])
 
 
-class Token:
+class StaticToken:
     """A secret sent as it is: `bearer` and `basic`. Compared by digest, so that its length does not show."""
 
     def __init__(self, kind: str, tokens: Secrets, id_header: str | None) -> None:
@@ -177,7 +177,7 @@ def make(settings: Receiver) -> tuple[Verifier, Secrets | None]:
         return Anyone(id_header), None
     live = secrets.of(settings)
     if scheme in ("bearer", "basic"):
-        return Token(scheme, live, id_header), live
+        return StaticToken(scheme, live, id_header), live
     layouts = {"expert": EXPERT, "standard-webhooks": STANDARD_WEBHOOKS}
     layout = layouts.get(scheme) or _own_layout(settings, id_header)
     return Signed(layout, live, settings.replay_window_s), live

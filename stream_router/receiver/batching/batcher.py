@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from stream_router.receiver.batching import putrecords
 from stream_router.receiver.batching.bucket import Bucket, Part, Request
 from stream_router.receiver.batching.deadlines import Deadlines
-from stream_router.receiver.batching.putrecords_calls import Calls, Send
+from stream_router.receiver.batching.putrecords_calls import PutRecordsCalls, Send
 from stream_router.receiver.intake import Sealed
 from stream_router.receiver.spill.backlog import Backlog
 from stream_router.receiver.spill.spill import Spill
@@ -40,7 +40,7 @@ class Batcher:
         self._jitter = jitter
         self._buckets = [Bucket(index, buckets) for index in range(buckets)]
         self._ready: dict[Bucket, None] = {}
-        self._calls = Calls(send, stream, stats, self._settled, self._rearm)
+        self._calls = PutRecordsCalls(send, stream, stats, self._settled, self._rearm)
         self._timer: asyncio.TimerHandle | None = None
         self._deadlines = Deadlines(loop, self._decide)
         self._backlog: Backlog | None = None

@@ -30,7 +30,7 @@ Send = Callable[[bytes, float, Callable[[Answer], None]], None]
 """Starts one PutRecords call: body, timeout in seconds, what to do with its answer."""
 
 
-class Calls:
+class PutRecordsCalls:
     """Sends records; `settled(bucket, accepted)` is called for each, `landed()` when a call is through."""
 
     def __init__(
