@@ -51,7 +51,7 @@ class Child:
         self.sequence = FIRST_SEQUENCE
         self._errors = (state_dir / "stderr").open("ab") if state_dir else None
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "stream_router.consumer"],
+            [sys.executable, "-m", "stream_router.consumer.child"],
             env=environ | environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

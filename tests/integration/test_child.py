@@ -250,7 +250,7 @@ def test_an_orphan_ends_at_once(fake_aws: FakeAwsProcess, tmp_path: Path) -> Non
     """A child whose daemon is killed ends by itself, though its channel is still held open by somebody."""
     script = (
         "import subprocess,sys,os,time\n"
-        "child=subprocess.Popen([sys.executable,'-m','stream_router.consumer'],stdin=0,stdout=1)\n"
+        "child=subprocess.Popen([sys.executable,'-m','stream_router.consumer.child'],stdin=0,stdout=1)\n"
         "print(child.pid,file=sys.stderr,flush=True)\n"
         "time.sleep(60)\n"
     )
@@ -295,7 +295,9 @@ def test_bad_settings_end_with_78_and_one_line(fake_aws: FakeAwsProcess, tmp_pat
 def test_credentials_that_are_not_to_be_had_are_no_verdict(tmp_path: Path) -> None:
     """The child ends with 75 and one line: the daemon starts again, and `consume` goes on."""
     program = (
-        "from stream_router.consumer import __main__, wiring\nwiring.CREDENTIALS_WITHIN_S = 0.0\n__main__.main()\n"
+        "from stream_router.consumer.child import __main__, wiring\n"
+        "wiring.CREDENTIALS_WITHIN_S = 0.0\n"
+        "__main__.main()\n"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "STREAM_ROUTER_"))}
     environment |= {
@@ -397,7 +399,7 @@ def test_nothing_but_the_protocol_can_reach_the_daemon() -> None:
     """A print and a raw write to fd 1 land on stderr: no stray line can forge a checkpoint."""
     script = (
         "import os\n"
-        "from stream_router.consumer import protocol\n"
+        "from stream_router.consumer.child import protocol\n"
         "channel = protocol.private_output()\n"
         'print(\'{"action":"checkpoint"}\')\n'
         "os.write(1, b'null\\n')\n"

@@ -5,7 +5,7 @@ import sys
 
 SCRIPT = """
 import os, subprocess, sys, threading
-from stream_router.consumer import __main__ as child
+from stream_router.consumer.child import __main__ as child
 
 def full():
     raise OSError(28, "No space left on device")

@@ -104,9 +104,13 @@ def test_the_demo_loses_nothing_when_a_child_and_the_daemon_are_killed(tmp_path:
         )
     until(lambda: "children, one a shard" in (tmp_path / "err").read_text(), 120, "the demo posts")
     time.sleep(2.0)
-    first = _members(demo.pid, "stream_router.consumer")
+    first = _members(demo.pid, "stream_router.consumer.child")
     os.kill(first[0], signal.SIGKILL)
-    until(lambda: len(set(_members(demo.pid, "stream_router.consumer")) - set(first)) >= 2, 60, "it was started again")
+    until(
+        lambda: len(set(_members(demo.pid, "stream_router.consumer.child")) - set(first)) >= 2,
+        60,
+        "it was started again",
+    )
     time.sleep(2.0)
     (jvm,) = _members(demo.pid, "software.amazon.kinesis.multilang.MultiLangDaemon")
     os.kill(jvm, signal.SIGKILL)

@@ -114,7 +114,7 @@ class World:
 
     def children(self) -> list[int]:
         """The daemon's children, one a shard."""
-        return [pid for pid, words in self._running() if words[1:3] == ["-m", "stream_router.consumer"]]
+        return [pid for pid, words in self._running() if words[1:3] == ["-m", "stream_router.consumer.child"]]
 
     def jvm(self) -> int:
         """The daemon."""

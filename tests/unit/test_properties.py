@@ -143,7 +143,7 @@ def test_the_childs_command_survives_the_daemons_splitting_at_spaces() -> None:
     words = properties.CHILD_COMMAND.split(" ")
     assert words[:2] == ["/bin/sh", "-c"]
     assert len(words) == 3
-    assert shlex.split(words[2]) == ["exec", "${STREAM_ROUTER_CHILD}", "-m", "stream_router.consumer"]
+    assert shlex.split(words[2]) == ["exec", "${STREAM_ROUTER_CHILD}", "-m", "stream_router.consumer.child"]
 
 
 def test_every_line_of_the_shipped_files_has_its_reason() -> None:

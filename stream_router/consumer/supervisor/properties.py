@@ -20,7 +20,7 @@ from stream_router.settings.consumer import Consumer
 CHILD_VARIABLE = "STREAM_ROUTER_CHILD"
 """Holds the Python that runs the children, since the daemon splits its command at every space."""
 
-CHILD_COMMAND = f'/bin/sh -c exec\t"${{{CHILD_VARIABLE}}}"\t-m\tstream_router.consumer'
+CHILD_COMMAND = f'/bin/sh -c exec\t"${{{CHILD_VARIABLE}}}"\t-m\tstream_router.consumer.child'
 """What the daemon starts for each shard. It splits at spaces and knows no quotes, so the shell's words are parted by
 tabs and the interpreter's path comes from the environment. `exec`: the child itself is the JVM's child."""
 
