@@ -83,12 +83,16 @@ class StateDir:
         """Remove a file if it is there."""
         (self.path / name).unlink(missing_ok=True)
 
-    def worker_id(self) -> str:
+    def worker_id(self, given: str | None = None) -> str:
         """The name of this host's worker in the lease table: the same for every JVM that works from this folder.
+
+        `given` is the platform's own name for it, where it gives a stable one (`STREAM_ROUTER_WORKER`).
 
         A restarted worker with the same name takes its leases up again at once; one with a new name would wait until
         they expire (and, in KCL 3, until the dead leader's lock does, which is minutes).
         """
+        if given:
+            return given
         host = socket.gethostname()
         known = self.read(WORKER_ID).strip()
         # A folder that was copied to another host must not make two workers of one name: both would read one shard.

@@ -19,6 +19,9 @@ from stream_router.settings.types import EventTypes
 
 PREFIX = "STREAM_ROUTER_"
 
+NO_RULE = "none"
+"""The rule's name where the rules behind the bus are others', or where the bus (v2) has none."""
+
 
 class Environment(BaseSettings):
     """A set of variables, each read once: `STREAM_ROUTER_` and the field's name, unless the field has an alias."""
@@ -46,7 +49,7 @@ class Common(ConfigFile):
     rule: str = Field(
         "cxone-webhook-router",
         pattern=rf"^[\.\-_A-Za-z0-9]{{1,{limits.RULE_NAME_MAX_CHARS}}}$",
-        description="1 to 64 of A-Z a-z 0-9 . - _",
+        description="1 to 64 of A-Z a-z 0-9 . - _; or none, where the rules are others'",
     )
     event_types: EventTypes = Field(
         "interaction.created,conversation.updated,agent.status.changed",

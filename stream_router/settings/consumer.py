@@ -7,7 +7,9 @@ from pydantic import Field
 
 from stream_router.core import limits
 from stream_router.settings.common import Common, ConfigFile, Environment
-from stream_router.settings.types import HostPort, QueueUrl, Secret
+from stream_router.settings.types import DeadLetterLimit, HostPort, LimitText, QueueUrl, Secret, dead_letter_limit
+
+MIB = 1024 * 1024
 
 
 class MaskingKey(Environment):
@@ -38,9 +40,21 @@ class Consumer(Common, MaskingKey, AuditKey):
     )
     max_entries: int = Field(25, ge=1, le=limits.V2_MAX_ENTRIES, description="entries a PutEvents call, 1 to 100")
     max_request_bytes: int | None = Field(None, ge=1024, description="bytes of one PutEvents call, at least 1024")
-    max_in_flight: int = Field(16, ge=1, le=256, description="PutEvents calls of one child at once, 1 to 256")
+    max_in_flight: int = Field(128, ge=1, le=256, description="PutEvents calls of one child at once, 1 to 256")
+    # 64 MiB: a minute of a full shard (1 MB/s goes into it), much more than 128 calls of ordinary events carry, and yet
+    # a small host holds ten such children. At least a Kinesis record's own ceiling, 1 MiB.
+    window_bytes: int = Field(64 * MIB, ge=MIB, description="bytes held by one child, at least 1048576")
+    # Below 5 s (the checkpoint's own default) the window would wait for each checkpoint; above a day nothing is bound.
+    window_span_s: float = Field(120.0, ge=5, le=86_400, description="seconds of work above the checkpoint, 5 to 86400")
+    max_shard_rate: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="events a second, above 0 (default: no bound)"
+    )
+    dead_letter_limit: LimitText = Field(
+        "90%/1000/300s", description="SHARE%/EVENTS/SECONDSs, for example 90%/1000/300s, or off"
+    )
     max_retries: int = Field(4, ge=0, le=100, description="retries of an entry that fails on its own, 0 to 100")
     checkpoint_s: float = Field(5.0, ge=0.1, le=600, description="seconds between checkpoints, 0.1 to 600")
+    bus_proof: Literal["describe", "trust"] = Field("describe", description="describe or trust")
     on_outage: Literal["hold", "dead-letter"] = Field("hold", description="hold or dead-letter")
     ordering: Literal["none", "conversation"] = Field("none", description="none or conversation")
     masking: str = Field("off", min_length=1, description="off, default, or the path of a policy file")
@@ -52,6 +66,9 @@ class Consumer(Common, MaskingKey, AuditKey):
     state_dir: Path | None = Field(
         None,
         description="a writable folder for crash markers and rendered properties (default: a private temporary one)",
+    )
+    worker: str | None = Field(
+        None, pattern=r"^[a-zA-Z0-9_.:-]{1,128}$", description="1 to 128 of A-Z a-z 0-9 _ . : -, one for each worker"
     )
     failpoint: str | None = Field(
         None,
@@ -72,3 +89,8 @@ class Consumer(Common, MaskingKey, AuditKey):
         """Bytes of one call: what was asked for, or the region's limit where that is lower."""
         limit = limits.request_bytes(self.aws_region)
         return min(self.max_request_bytes or limit, limit)
+
+    @property
+    def dead_letters(self) -> DeadLetterLimit | None:
+        """The share of dead letters at which a shard holds; None where it is off."""
+        return dead_letter_limit(self.dead_letter_limit)

@@ -1,8 +1,10 @@
 """What `stream-router setup` reads."""
 
-from pydantic import Field
+from typing import Self
 
-from stream_router.settings.common import Common
+from pydantic import Field, model_validator
+
+from stream_router.settings.common import NO_RULE, Common
 
 
 class Setup(Common):
@@ -20,3 +22,11 @@ class Setup(Common):
         None, pattern=r"^arn:\S+$", description="the ARN of the role with which EventBridge reaches the target"
     )
     shards: int = Field(2, ge=1, le=10_000, description="shards of a new stream, 1 to 10000")
+
+    @model_validator(mode="after")
+    def _has_a_rule(self) -> Self:
+        if self.rule == NO_RULE:
+            raise ValueError(
+                "STREAM_ROUTER_RULE: is none, so there is no rule for `setup` to make; name it, or run no `setup`"
+            )
+        return self

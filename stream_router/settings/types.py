@@ -1,6 +1,7 @@
 """The forms of text that settings take: addresses, queues, secrets, lists of event types, paths into an event."""
 
-from typing import Annotated
+import re
+from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, SecretStr, StringConstraints
 
@@ -89,3 +90,47 @@ def _standard_queue(url: str) -> str:
 
 
 QueueUrl = Annotated[str, StringConstraints(pattern=r"^https?://\S+$"), AfterValidator(_standard_queue)]
+
+
+class DeadLetterLimit(NamedTuple):
+    """How many of a shard's events may become dead letters for a reason of data before it holds."""
+
+    share: float
+    """Above 0, at most 1."""
+    events: int
+    """Judged among the last so many events,"""
+    over_s: float
+    """of the last so many seconds, or among `LEAST_JUDGED` where those took longer."""
+
+
+LEAST_JUDGED = 100
+"""Fewer events prove no mistake in the settings, however long they took."""
+
+MOST_JUDGED = 1_000_000
+"""A child remembers each judged event's outcome and time: a million are some 16 MB."""
+
+_LIMIT = re.compile(r"(\d{1,3}(?:\.\d+)?)%/(\d{1,7})/(\d{1,6}(?:\.\d+)?)s")
+
+
+def dead_letter_limit(text: str) -> DeadLetterLimit | None:
+    """`SHARE%/EVENTS/SECONDSs` read, None for `off`. Raises ValueError for what is neither, or out of range."""
+    if text == "off":
+        return None
+    if not (found := _LIMIT.fullmatch(text)):
+        raise ValueError("is not SHARE%/EVENTS/SECONDSs")
+    limit = DeadLetterLimit(float(found[1]) / 100, int(found[2]), float(found[3]))
+    if not 0 < limit.share <= 1:
+        raise ValueError("has a share that is not above 0 % and at most 100 %")
+    if not LEAST_JUDGED <= limit.events <= MOST_JUDGED:
+        raise ValueError(f"has a number of events that is not {LEAST_JUDGED} to {MOST_JUDGED}")
+    if not 1 <= limit.over_s <= 86_400:
+        raise ValueError("has a time that is not 1 to 86400 s")
+    return limit
+
+
+def _dead_letter_limit(value: str) -> str:
+    dead_letter_limit(value)
+    return value
+
+
+LimitText = Annotated[str, AfterValidator(_dead_letter_limit)]

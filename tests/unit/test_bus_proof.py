@@ -129,6 +129,14 @@ def test_a_folder_copied_to_another_host_makes_another_worker(tmp_path: Path) ->
         assert state.worker_id() == state.worker_id()
 
 
+def test_the_platforms_name_of_the_worker_wins(tmp_path: Path) -> None:
+    """A name that is given is used as it is, and leaves the folder's own as it was."""
+    with StateDir(tmp_path) as state:
+        own = state.worker_id()
+        assert state.worker_id("pod-7") == "pod-7"
+        assert state.worker_id() == own
+
+
 def test_two_supervisors_cannot_share_a_folder(tmp_path: Path) -> None:
     """They would be one worker twice; the second is told so in one line."""
     with StateDir(tmp_path), pytest.raises(SettingsError, match="STREAM_ROUTER_STATE_DIR: another `consume`"):

@@ -8,7 +8,7 @@ from pydantic_settings import BaseSettings
 from stream_router.core.settings_error import SettingsError
 from stream_router.cxone.settings import Cxone
 from stream_router.settings import types
-from stream_router.settings.common import load
+from stream_router.settings.common import NO_RULE, load
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.setup import Setup
@@ -54,6 +54,22 @@ BAD: list[tuple[type[BaseSettings], str, str]] = [
     (Consumer, "STREAM_ROUTER_CHECKPOINT_S", "0"),
     (Consumer, "STREAM_ROUTER_CHECKPOINT_S", "nan"),
     (Consumer, "STREAM_ROUTER_CHECKPOINT_S", "601"),
+    (Consumer, "STREAM_ROUTER_WINDOW_BYTES", "1048575"),
+    (Consumer, "STREAM_ROUTER_WINDOW_BYTES", "64MiB"),
+    (Consumer, "STREAM_ROUTER_WINDOW_SPAN_S", "4.9"),
+    (Consumer, "STREAM_ROUTER_WINDOW_SPAN_S", "86401"),
+    (Consumer, "STREAM_ROUTER_MAX_SHARD_RATE", "0"),
+    (Consumer, "STREAM_ROUTER_MAX_SHARD_RATE", "inf"),
+    (Consumer, "STREAM_ROUTER_DEAD_LETTER_LIMIT", "90/1000/300"),
+    (Consumer, "STREAM_ROUTER_DEAD_LETTER_LIMIT", "0%/500/300s"),
+    (Consumer, "STREAM_ROUTER_DEAD_LETTER_LIMIT", "100.1%/1000/300s"),
+    (Consumer, "STREAM_ROUTER_DEAD_LETTER_LIMIT", "90%/99/300s"),
+    (Consumer, "STREAM_ROUTER_DEAD_LETTER_LIMIT", "90%/1000001/300s"),
+    (Consumer, "STREAM_ROUTER_DEAD_LETTER_LIMIT", "90%/1000/0.5s"),
+    (Consumer, "STREAM_ROUTER_DEAD_LETTER_LIMIT", "90%/1000/86401s"),
+    (Consumer, "STREAM_ROUTER_BUS_PROOF", "believe"),
+    (Consumer, "STREAM_ROUTER_WORKER", "pod 7"),
+    (Consumer, "STREAM_ROUTER_WORKER", "w" * 129),
     (Consumer, "STREAM_ROUTER_ON_OUTAGE", "drop"),
     (Consumer, "STREAM_ROUTER_ORDERING", "strict"),
     (Consumer, "STREAM_ROUTER_ADMIN_LISTEN", "9464"),
@@ -86,6 +102,7 @@ BAD: list[tuple[type[BaseSettings], str, str]] = [
     (Consumer, "STREAM_ROUTER_EVENT_TYPES", "a,b\tc"),
     (Consumer, "STREAM_ROUTER_EVENT_TYPES", "a,\udcff"),
     (Setup, "STREAM_ROUTER_EVENT_TYPES", " , "),
+    (Setup, "STREAM_ROUTER_RULE", "none"),
     (Setup, "EVENTBRIDGE_TARGET_ARN", "my-function"),
     (Setup, "STREAM_ROUTER_TARGET_DLQ_ARN", "https://sqs.example/undelivered"),
     (Setup, "STREAM_ROUTER_SHARDS", "0"),
@@ -100,7 +117,7 @@ BAD: list[tuple[type[BaseSettings], str, str]] = [
     (Cxone, "CXONE_ISSUER", "cxone.niceincontact.com"),
 ]
 
-COMMON_WORDS = {"0", "ab", "-1", "ten", "drop", "2.5"}
+COMMON_WORDS = {"0", "ab", "-1", "ten", "drop", "2.5", "none"}
 """Values too short to be looked for in a sentence."""
 
 
@@ -195,7 +212,7 @@ def test_defaults_are_the_contracts(monkeypatch: pytest.MonkeyPatch) -> None:
     consumer, receiver = load(Consumer), load(Receiver)
     assert (consumer.stream, consumer.application) == ("cxone-events", "cxone-event-router")
     assert consumer.event_type_list == ("interaction.created", "conversation.updated", "agent.status.changed")
-    assert (consumer.max_entries, consumer.max_in_flight, consumer.max_retries) == (25, 16, 4)
+    assert (consumer.max_entries, consumer.max_in_flight, consumer.max_retries) == (25, 128, 4)
     assert (consumer.checkpoint_s, consumer.on_outage, consumer.ordering, consumer.masking) == (
         5,
         "hold",
@@ -203,10 +220,27 @@ def test_defaults_are_the_contracts(monkeypatch: pytest.MonkeyPatch) -> None:
         "off",
     )
     assert (consumer.unroutable, consumer.admin_listen) == ("dead-letter", "127.0.0.1:9464")
+    assert (consumer.window_bytes, consumer.window_span_s, consumer.max_shard_rate) == (64 * 1024**2, 120, None)
+    assert consumer.dead_letters == types.DeadLetterLimit(0.9, 1000, 300)
+    assert (consumer.bus_proof, consumer.worker) == ("describe", None)
     assert (receiver.listen, receiver.receiver_admin_listen) == ("127.0.0.1:8080", "127.0.0.1:9465")
     assert (receiver.max_body_bytes, receiver.buckets, receiver.linger_ms) == (716_800, 16, 5)
     assert (receiver.replay_window_s, receiver.spill_max_bytes) == (300, 1024**3)
     assert (receiver.hmac_header, receiver.hmac_template) == ("x-signature", "{body}")
+
+
+def test_the_limit_on_dead_letters_can_be_given_and_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A share of events over seconds, or no limit at all."""
+    given(monkeypatch, {**CONSUMER, "STREAM_ROUTER_DEAD_LETTER_LIMIT": "12.5%/200/60s"})
+    assert load(Consumer).dead_letters == types.DeadLetterLimit(0.125, 200, 60)
+    given(monkeypatch, {"STREAM_ROUTER_DEAD_LETTER_LIMIT": "off"})
+    assert load(Consumer).dead_letters is None
+
+
+def test_the_consumer_may_have_no_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the rules are others', only `setup` has nothing to do."""
+    given(monkeypatch, {**CONSUMER, "STREAM_ROUTER_RULE": NO_RULE})
+    assert load(Consumer).rule == NO_RULE
 
 
 def test_the_bus_decides_what_a_call_may_carry(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,7 +78,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
     for service in ("sqs", "cloudwatch"):
         endpoints.endpoint_url(session, service)
     endpoints.ca_bundle(session)
-    rendered = properties.render(settings, found, state.worker_id())
+    rendered = properties.render(settings, found, state.worker_id(settings.worker))
     state.write("daemon.properties", rendered.text())
     happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
     prover = BusProver(state, settings.event_bus, describer(settings), happenings.put)
