@@ -1,7 +1,8 @@
 """Signed AWS calls over libcurl: a multi handle, connections kept, many calls in flight, no thread.
 
-What drives them is another module's: `transport` is pumped by its owner (the child), `loop_transport` hangs on an
-asyncio loop (the receiver). Nothing here retries: the caller owns every attempt. A call ends in exactly one `Answer`.
+What drives them is another module's: `pumped_transport` is pumped by its owner (the child), `loop_transport` hangs on
+an asyncio loop (the receiver). Nothing here retries, libcurl included: the caller owns every attempt. A call ends in
+exactly one `Answer`.
 """
 
 import time
@@ -17,6 +18,8 @@ CONNECT_TIMEOUT_MS = 3_000
 SKEW_NOTICED_S = 30.0
 """A clock further off than this is corrected; AWS refuses a signature that is 5 minutes off (15 for SQS)."""
 
+SENT_ONCE = "the kept connection broke; sent once, unanswered"
+"""What a call ends with that libcurl would have sent again."""
 
 Done = Callable[[Answer], None]
 
@@ -31,6 +34,7 @@ class _Easy:
         "done",
         "header_lines",
         "path",
+        "sent",
         "skewed",
         "started",
         "target",
@@ -48,8 +52,21 @@ class _Easy:
         self.done: Done | None = None
         self.started = 0.0
         self.timeout_ms = 0
+        self.sent = False
+        curl.setopt(pycurl.PREREQFUNCTION, self.may_send)
         curl.setopt(pycurl.WRITEFUNCTION, self.body.append)
         curl.setopt(pycurl.HEADERFUNCTION, self.header_lines.append)
+
+    def may_send(self, *_: object) -> int:
+        """Asked by libcurl before it sends a request: once is allowed.
+
+        Left alone it sends again by itself, up to five times, where a connection that it kept is reset before a byte
+        of the answer came; the service may have acted on every one. So that call ends unanswered instead.
+        """
+        if self.sent:
+            return pycurl.PREREQFUNC_ABORT
+        self.sent = True
+        return pycurl.PREREQFUNC_OK
 
 
 class SignedCalls:
@@ -93,7 +110,7 @@ class SignedCalls:
             curl.setopt(pycurl.TIMEOUT_MS, timeout_ms)
         easy.body.clear()
         easy.header_lines.clear()
-        easy.done, easy.started = done, time.monotonic()
+        easy.done, easy.started, easy.sent = done, time.monotonic(), False
         self._busy[curl] = easy
         self._multi.add_handle(curl)
 
@@ -147,7 +164,8 @@ class SignedCalls:
             for curl in finished:
                 self._end(curl, "")
             for curl, code, text in failed:
-                self._end(curl, f"curl {code}: {text or 'failed'}")
+                again = code == pycurl.E_ABORTED_BY_CALLBACK
+                self._end(curl, SENT_ONCE if again else f"curl {code}: {text or 'failed'}")
             delivered += len(finished) + len(failed)
             if not queued:
                 return delivered
