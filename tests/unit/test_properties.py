@@ -29,6 +29,33 @@ def test_reading_begins_at_the_first_record(configured: Consumer, found: Endpoin
     assert properties.render(configured, found, "w").properties["initialPositionInStream"] == "TRIM_HORIZON"
 
 
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("callProcessRecordsEvenForEmptyRecordList = false", "callProcessRecordsEvenForEmptyRecordList"),
+        ("CallProcessRecordsEvenForEmptyRecordList = false", "callProcessRecordsEvenForEmptyRecordList"),
+        ("validateSequenceNumberBeforeCheckpointing = true", "validateSequenceNumberBeforeCheckpointing"),
+        ("timeoutInSeconds = 600", "timeoutInSeconds"),
+        ("timeoutInSeconds =", "timeoutInSeconds"),
+    ],
+)
+def test_what_is_the_programs_is_refused_otherwise(configured: Consumer, tmp_path: Path, line: str, named: str) -> None:
+    """Without empty calls, with a time-out or with a question for each checkpoint events would come again or stand."""
+    own = tmp_path / "own.properties"
+    own.write_text(f"{line}\n")
+    with pytest.raises(SettingsError, match=f"^STREAM_ROUTER_PROPERTIES: .* sets {named} otherwise .*; leave it out$"):
+        properties.render(configured.model_copy(update={"properties": own}), AWS, "w")
+
+
+def test_what_is_the_programs_may_be_said_again(configured: Consumer, tmp_path: Path) -> None:
+    """A copy of an older file says what the program says: no reason to refuse it."""
+    own = tmp_path / "own.properties"
+    own.write_text("callProcessRecordsEvenForEmptyRecordList = TRUE\nvalidateSequenceNumberBeforeCheckpointing=false\n")
+    rendered = properties.render(configured.model_copy(update={"properties": own}), AWS, "w").properties
+    assert rendered["callProcessRecordsEvenForEmptyRecordList"] == "true"
+    assert rendered["validateSequenceNumberBeforeCheckpointing"] == "false"
+
+
 @pytest.mark.parametrize("found", [AWS, LOCAL], ids=["aws", "local"])
 def test_the_daemon_has_no_time_out_for_a_holding_child(configured: Consumer, found: Endpoints) -> None:
     """timeoutInSeconds would halt the JVM while the world is down; a quiet shard's child is called all the same."""

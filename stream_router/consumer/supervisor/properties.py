@@ -28,6 +28,19 @@ tabs and the interpreter's path comes from the environment. `exec`: the child it
 _OWN_ENDPOINTS = Config(ignore_configured_endpoint_urls=True)  # type: ignore[call-arg] # unknown to the stubs
 """Has botocore leave out what the environment and the profile set."""
 
+THE_PROGRAMS: dict[str, str | None] = {
+    # An empty call is the child's chance to checkpoint what was settled since, and proven since: without it the last
+    # records before a pause would stay above the checkpoint, and come again after a crash.
+    "callProcessRecordsEvenForEmptyRecordList": "true",
+    # The KCL would ask Kinesis whether each checkpoint's sequence number exists. Ours are numbers that the daemon
+    # delivered, so the call only costs quota and time.
+    "validateSequenceNumberBeforeCheckpointing": "false",
+    # Not set: a child whose window is full because the world is down is healthy, and the daemon would halt the whole
+    # JVM for it.
+    "timeoutInSeconds": None,
+}
+"""What nothing is lost without only as it stands here, whatever a file says."""
+
 
 class Rendered(NamedTuple):
     """The daemon's properties, and the JVM's options that go with them."""
@@ -103,11 +116,22 @@ def render(settings: Consumer, found: Endpoints, worker_id: str) -> Rendered:
     except (OSError, UnicodeDecodeError):
         raise SettingsError(f"STREAM_ROUTER_PROPERTIES: {source} cannot be read; name a properties file") from None
     decided = _from_settings(settings, found, worker_id)
-    if clash := sorted(set(given) & set(decided)):
+    if clash := sorted(set(given) & set(decided) - THE_PROGRAMS.keys()):
         raise SettingsError(f"STREAM_ROUTER_PROPERTIES: {source} sets {clash[0]}; leave it out, the settings decide it")
+    _refuse_other_than_the_programs(source, given)
     daemon = {key: value for key, value in given.items() if not key.startswith("jvm.")}
     further = _words(settings.jvm_options, "STREAM_ROUTER_JVM_OPTIONS")
     return Rendered(source, {**daemon, **decided}, [*_jvm_options(given), *further])
+
+
+def _refuse_other_than_the_programs(source: Path, given: Mapping[str, str]) -> None:
+    programs = {name.lower(): (name, value) for name, value in THE_PROGRAMS.items()}
+    for key, value in given.items():
+        name, right = programs.get(key.lower(), ("", None))  # the KCL takes a name with a capital first letter too
+        if name and value.lower() != right:
+            raise SettingsError(
+                f"STREAM_ROUTER_PROPERTIES: {source} sets {name} otherwise than the program needs it; leave it out"
+            )
 
 
 def _from_settings(settings: Consumer, found: Endpoints, worker_id: str) -> dict[str, str]:
@@ -118,6 +142,7 @@ def _from_settings(settings: Consumer, found: Endpoints, worker_id: str) -> dict
         "applicationName": settings.application,
         "regionName": settings.aws_region,
         "workerId": worker_id,
+        **{name: value for name, value in THE_PROGRAMS.items() if value is not None},
     }
     if found.kinesis:
         properties["kinesisEndpoint"] = found.kinesis
