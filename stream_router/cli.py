@@ -109,10 +109,10 @@ def consume() -> None:
     Publishes every event of the stream to EventBridge; what can never be delivered goes to the dead-letter queue
     (SQS_DLQ_URL). Start it on as many hosts as you like: they share the shards.
     """
-    from stream_router.consumer.supervisor import supervisor
+    from stream_router.consumer.supervisor import assembly
     from stream_router.settings.consumer import Consumer
 
-    _end(supervisor.run(_settings(Consumer)))
+    _end(assembly.run(_settings(Consumer)))
 
 
 @app.command()

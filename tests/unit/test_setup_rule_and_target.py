@@ -10,6 +10,7 @@ from stream_router.control.arns import Home, parse
 from stream_router.control.setup import rule_match, rules
 from stream_router.control.setup.steps import SetupError, Steps
 from stream_router.control.setup.targets import Kind, kind_of
+from stream_router.pipeline.sample_events import as_delivered, sample_entries
 from tests.scripted import ACCOUNT, REGION, Script
 
 HOME = Home("aws", REGION, ACCOUNT)
@@ -249,8 +250,8 @@ def test_the_proof_asks_about_a_real_event_of_each_type(script: Script) -> None:
 
 def test_a_rule_that_would_not_match_our_events_is_never_written(script: Script) -> None:
     """What the script that this replaces did: it wrote a rule that none of its own events could match."""
-    for entry in rule_match.sample_entries("eu-central-1", TYPES, 0):
-        event = json.dumps(rule_match.as_delivered(entry, HOME))
+    for entry in sample_entries("eu-central-1", TYPES, 0):
+        event = json.dumps(as_delivered(entry, HOME.account, HOME.region))
         assert event
     script.clients.events.test_event_pattern = lambda **_: {"Result": False}  # type: ignore[method-assign,assignment]
     with pytest.raises(SetupError, match="would not match"):

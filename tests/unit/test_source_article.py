@@ -15,13 +15,14 @@ import pytest
 from botocore.validate import ParamValidator
 
 from stream_router.consumer.transform_config import transform_config
-from stream_router.control.setup import rule_match, rules
+from stream_router.control.setup import rules
 from stream_router.core import envelope, limits
 from stream_router.core.aws_answers import of_put_events
 from stream_router.core.dispositions import Disposition, Reason, of_call, of_entry
 from stream_router.core.envelope import correlation_id, event_id
 from stream_router.core.model import Entry, Event, Record
 from stream_router.pipeline.delivery.retry_budget import Tries
+from stream_router.pipeline.sample_events import sample_entries
 from stream_router.pipeline.transform import Transform
 from stream_router.settings.common import load
 from stream_router.settings.consumer import Consumer
@@ -167,7 +168,7 @@ def test_only_exceptions_that_exist_are_caught() -> None:
         real |= {name for name in dir(client.exceptions) if name[0].isupper()}
     caught = {
         node.attr
-        for _, tree in _sources("control", "local", "aws", "metrics")
+        for _, tree in _sources("control", "local", "aws", "telemetry")
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute) and node.value.attr == "exceptions"
     }
@@ -215,7 +216,7 @@ def test_the_region_is_the_one_that_was_set(consumer: Consumer) -> None:
     made = transform(_event(_body()))
     assert isinstance(made, Entry)
     assert orjson.loads(made.detail)["metadata"]["region"] == "eu-central-1"
-    for path, _ in _sources("receiver", "pipeline", "consumer", "aws", "control", "metrics"):
+    for path, _ in _sources("receiver", "pipeline", "consumer", "aws", "control", "telemetry"):
         code = [line.partition("#")[0] for line in path.read_text("utf-8").splitlines() if '"""' not in line]
         assert not [line for line in code if '"us-east-1"' in line], path
 
@@ -224,7 +225,7 @@ def test_a_rule_that_matches_none_of_our_events_cannot_be_written(consumer: Cons
     """The article's rule asked for a `detail` field that its events did not have."""
     types = consumer.event_type_list
     pattern = rules.pattern(types)
-    for made in rule_match.sample_entries("eu-central-1", types, 0):
+    for made in sample_entries("eu-central-1", types, 0):
         detail = orjson.loads(made.detail)
         assert pattern["source"] == ["nice.cxone.webhook"]
         assert made.detail_type in pattern["detail-type"]

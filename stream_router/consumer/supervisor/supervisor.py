@@ -1,4 +1,4 @@
-"""`stream-router consume`: runs the KCL daemon, starts it again when it dies, and ends it without leaving anything.
+"""Runs the KCL daemon, starts it again when it dies, and ends it without leaving anything.
 
 The daemon (a JVM) leases shards and starts one child for each. A child that dies takes the JVM with it, and so every
 shard of this host; so the supervisor never gives up, and waits longer each time that it happens soon again.
@@ -16,16 +16,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from stream_router.aws import endpoints
 from stream_router.consumer.state_dir import BUS_GONE, ENDING, FATAL, StateDir
-from stream_router.consumer.supervisor import java, jvm_command, processes, properties
-from stream_router.consumer.supervisor.bus_prober import BusProver, Proof, describer
-from stream_router.consumer.transform_config import transform_config
-from stream_router.core import logs
+from stream_router.consumer.supervisor import processes
+from stream_router.consumer.supervisor.bus_prober import BusProver, Proof
 from stream_router.core.settings_error import SettingsError
-from stream_router.pipeline.transform import Transform
-from stream_router.settings.consumer import Consumer
-from stream_router.telemetry import audit
 
 log = logging.getLogger(__name__)
 
@@ -56,45 +50,6 @@ class Exited:
 
 
 Happening = signal.Signals | Exited | Proof
-
-
-def run(settings: Consumer) -> int:
-    """Run until SIGTERM or SIGINT, then drain, and return 0. Raises SettingsError where the settings cannot work.
-
-    A second signal ends it at once. Whatever happens to this process, the JVM and its children do not outlive it.
-    """
-    logs.start(settings.log_level)
-    with StateDir(settings.state_dir) as state:
-        return _run(settings, state)
-
-
-def _run(settings: Consumer, state: StateDir) -> int:
-    # Made only to be refused: what is wrong here every child would refuse, but after the JVM has started.
-    Transform(transform_config(settings), time.time)
-    if settings.audit_dir:
-        audit.prepare(settings.audit_dir)
-    session = endpoints.session(settings.aws_region)
-    found = properties.endpoints(session)
-    for service in ("sqs", "cloudwatch"):
-        endpoints.endpoint_url(session, service)
-    endpoints.ca_bundle(session)
-    rendered = properties.render(settings, found, state.worker_id(settings.worker))
-    state.write("daemon.properties", rendered.text())
-    happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
-    prover = BusProver(state, settings.event_bus, describer(settings), happenings.put)
-    jvm = java.find_java()
-    java.prove(jvm)
-    supervisor = DaemonSupervisor(
-        command=jvm_command.command(jvm, rendered, state.path / "daemon.properties"),
-        environment=jvm_command.environment(settings, state.path),
-        state=state,
-        prover=prover,
-        happenings=happenings,
-        grace_s=int(rendered.properties.get("shutdownGraceMillis", 5000)) / 1000,
-    )
-    told = {"properties": str(rendered.source), "state": str(state.path), "bus": settings.event_bus}
-    log.info("the consumer starts", extra={**told, "entriesPerCall": settings.entries_per_call})
-    return supervisor.run()
 
 
 class DaemonSupervisor:

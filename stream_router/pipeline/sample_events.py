@@ -1,0 +1,57 @@
+"""Events as we emit them, made without a sender: what the rule is held against, by `setup` and while `consume` runs."""
+
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from stream_router.core import envelope
+from stream_router.core.model import Entry, Record
+from stream_router.core.names import SOURCE
+from stream_router.core.settings_error import SettingsError
+from stream_router.pipeline.transform import Transform, TransformConfig
+
+
+def sample_entries(region: str, event_types: Sequence[str], now_ms: int) -> list[Entry]:
+    """An entry of each type, made by the pipeline from a body of the default shape. Raises SettingsError if none is."""
+    transform = Transform(TransformConfig(region, tuple(event_types)), lambda: float(now_ms))
+    return [_sample(transform, event_type, now_ms) for event_type in event_types]
+
+
+def _sample(transform: Transform, event_type: str, now_ms: int) -> Entry:
+    body = orjson.dumps(
+        {
+            "interactionId": "stream-router-sample",
+            "conversationId": "stream-router-sample",
+            "eventType": event_type,
+            "timestamp": _utc(now_ms / 1000),
+            "payload": {"probe": True},
+        }
+    )
+    identity = envelope.event_id("sample", None, 0, body)
+    record = Record(envelope.seal(identity, "content", now_ms, body), 1)
+    made = transform(envelope.open_record(record)[0])  # type: ignore[arg-type]  # we sealed it ourselves
+    if not isinstance(made, Entry):
+        raise SettingsError(f"STREAM_ROUTER_EVENT_TYPES: no event of type {event_type} can be emitted ({made})")
+    return made
+
+
+def as_delivered(entry: Entry, account: str, region: str) -> dict[str, Any]:
+    """The event as EventBridge makes it of an entry, with all that TestEventPattern asks for."""
+    return {
+        "version": "0",
+        "id": str(uuid.UUID(entry.event.event_id)),
+        "account": account,
+        "region": region,
+        "source": SOURCE,
+        "time": _utc(entry.time_s),
+        "resources": [],
+        "detail-type": entry.detail_type,
+        "detail": orjson.loads(entry.detail),
+    }
+
+
+def _utc(epoch_s: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch_s))
