@@ -54,7 +54,7 @@ def supervise(state_dir: Path, jvm: Path) -> int:
     from botocore.exceptions import ClientError
 
     from stream_router.consumer.state_dir import StateDir
-    from stream_router.consumer.supervisor import bus_prober, die_with_parent, supervisor
+    from stream_router.consumer.supervisor import die_with_parent, supervisor
     from stream_router.consumer.supervisor.bus_prober import BusProver
     from stream_router.core import logs
     from stream_router.core.settings_error import SettingsError
@@ -64,7 +64,6 @@ def supervise(state_dir: Path, jvm: Path) -> int:
             raise ClientError({"Error": {"Code": "ResourceNotFoundException"}}, "DescribeEventBus")
         return 0.0
 
-    bus_prober.EVERY_S = 0.1
     logs.start("INFO")
     happenings: queue.SimpleQueue[supervisor.Happening] = queue.SimpleQueue()
     try:
@@ -73,7 +72,7 @@ def supervise(state_dir: Path, jvm: Path) -> int:
                 command=[sys.executable, die_with_parent.__file__, str(os.getpid()), sys.executable, str(jvm)],
                 environment={**os.environ, "STATE": str(state_dir)},
                 state=state,
-                prover=BusProver(state, "default", describe, happenings.put),
+                prover=BusProver(state, "default", describe, happenings.put, every_s=0.1),
                 happenings=happenings,
                 grace_s=1.0,
             ).run()

@@ -22,6 +22,9 @@ ASK_AGAIN_S = 1.0
 STALE_S = 15.0
 """The supervisor proves every 10 s; a proof older than this means that it does not, or cannot."""
 
+UNASKED_SPAN_S = 1800.0
+"""How long events go on to a bus that accepts them while it cannot be asked: a shorter outage of the control plane
+alone stops nothing."""
 
 SAME_WITHIN_S = 1.0
 """Answers are read by two libraries, which round differently."""

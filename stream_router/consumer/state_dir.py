@@ -13,6 +13,9 @@ from typing import IO, Self
 from stream_router.core.settings_error import SettingsError
 
 BUS_PROOF = "bus-proof"
+BUS_UNASKED = "bus-unasked"
+"""There while the bus cannot be asked whether it exists: the `time.monotonic()` (seconds) since when."""
+
 BUS_GONE = "bus-gone"
 """There while children may live that sent to a bus which was found gone: no later proof covers what they sent.
 The supervisor removes it before it starts the next daemon."""
@@ -53,6 +56,7 @@ class StateDir:
             ) from None
         # A proof of an earlier life says nothing: after a reboot the monotonic clock begins anew.
         self.discard(BUS_PROOF)
+        self.discard(BUS_UNASKED)
         self.discard(BUS_GONE)
         self.discard(FATAL)
         shutil.rmtree(self.path / METRICS, ignore_errors=True)

@@ -1,14 +1,19 @@
 """The bus's proof: when it is written, what is refused at start, what is only held."""
 
+import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from stream_router.consumer.state_dir import BUS_PROOF, FATAL, StateDir
-from stream_router.consumer.supervisor.bus_prober import BusProver, Proof
+from stream_router.consumer.bus_proof import STALE_S
+from stream_router.consumer.state_dir import BUS_PROOF, BUS_UNASKED, FATAL, StateDir
+from stream_router.consumer.supervisor.bus_prober import BusProver, Proof, ask_every_s, describer
 from stream_router.core.settings_error import SettingsError
+from stream_router.settings.common import load
+from stream_router.settings.consumer import Consumer
 
 
 class World:
@@ -46,10 +51,10 @@ def test_the_proof_is_the_moment_before_the_question(state: StateDir) -> None:
     assert world.reports == [Proof.FIRST]
 
 
-def test_trouble_later_on_leaves_the_old_proof_and_is_logged_once_a_minute(
+def test_a_bus_that_is_gone_later_on_leaves_the_old_proof_and_is_logged_once_a_minute(
     state: StateDir, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A bus that is gone is held for, however long: no exit, no new proof, one line a minute."""
+    """It is waited for, however long: no exit, no new proof, one line a minute."""
     world = World(state)
     world.prover.prove_once()
     world.trouble = error("ResourceNotFoundException")
@@ -57,7 +62,70 @@ def test_trouble_later_on_leaves_the_old_proof_and_is_logged_once_a_minute(
         world.prover.prove_once()
     assert state.read(BUS_PROOF).split() == ["100.0", "0.0"]
     assert world.prover.refusal == ""
-    assert caplog.text.count("is not proven: ResourceNotFoundException") == 2
+    assert caplog.text.count("the event bus does not exist; it is waited for") == 2
+    assert state.read(BUS_UNASKED) == ""
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "InternalException", "AccessDeniedException"])
+def test_a_bus_that_cannot_be_asked_later_on_is_told_since_when(
+    state: StateDir, caplog: pytest.LogCaptureFixture, code: str
+) -> None:
+    """The children go on while it accepts: they learn since when it is silent, until it answers; a line a minute."""
+    world = World(state)
+    world.prover.prove_once()
+    world.trouble = error(code)
+    for _ in range(31):
+        world.prover.prove_once()
+    assert state.read(BUS_PROOF).split() == ["100.0", "0.0"]
+    assert state.read(BUS_UNASKED) == "102.0\n"
+    assert caplog.text.count(f"cannot be asked whether it exists: {code}; events go on") == 2
+    assert not world.prover.gone
+    world.trouble = None
+    world.prover.prove_once()
+    assert state.read(BUS_UNASKED) == ""
+    assert state.read(BUS_PROOF).split() == ["164.0", "0.0"]
+    assert caplog.records[-1].getMessage() == "the event bus answers again"
+    assert vars(caplog.records[-1])["afterS"] == 62.0
+
+
+def test_a_full_state_folder_is_no_fault_of_the_bus(
+    state: StateDir, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without room for the proof the log names the folder; the bus is well, and proven as soon as there is room."""
+
+    def full(*_: object) -> Path:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    world = World(state)
+    with monkeypatch.context() as patched:
+        patched.setattr(state, "write", full)
+        for _ in range(5):
+            world.prover.prove_once()
+    assert [record.getMessage().partition(";")[0] for record in caplog.records] == [
+        "the state folder cannot be written: No space left on device"
+    ]
+    assert world.reports == []
+    world.prover.prove_once()
+    assert world.reports == [Proof.FIRST]
+
+
+def test_a_trusted_bus_is_not_asked_and_always_proven(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another account's bus may not be described: each proof is fresh, and no call is made for it."""
+    environment = {"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    nowhere = {"SQS_DLQ_URL": "http://127.0.0.1/q", "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
+    for name, value in {**environment, **nowhere, "STREAM_ROUTER_BUS_PROOF": "trust"}.items():
+        monkeypatch.setenv(name, value)
+    clock = iter([5.0, 10.0])
+    prover = BusProver(state, "b", describer(load(Consumer)), lambda _: None, lambda: next(clock))
+    prover.prove_once()
+    prover.prove_once()
+    assert state.read(BUS_PROOF) == "10.0 0.0\n"
+
+
+@pytest.mark.parametrize(("checkpoint_s", "asked_s"), [(0.1, 1), (5, 5), (600, 10)])
+def test_the_bus_is_asked_as_often_as_a_checkpoint_wants_it(checkpoint_s: float, asked_s: float) -> None:
+    """Not more than once a second, and never so rarely that the children would take the proof for stale."""
+    assert ask_every_s(checkpoint_s) == asked_s < STALE_S
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import time
 
 from stream_router.aws import endpoints
 from stream_router.consumer.state_dir import StateDir
-from stream_router.consumer.supervisor import java, jvm_command, properties
-from stream_router.consumer.supervisor.bus_prober import BusProver, describer
+from stream_router.consumer.supervisor import bus_prober, java, jvm_command, properties
+from stream_router.consumer.supervisor.bus_prober import BusProver
 from stream_router.consumer.supervisor.supervisor import DaemonSupervisor, Happening
 from stream_router.consumer.transform_config import transform_config
 from stream_router.core import logs
@@ -41,7 +41,8 @@ def _run(settings: Consumer, state: StateDir) -> int:
     rendered = properties.render(settings, found, state.worker_id(settings.worker))
     state.write("daemon.properties", rendered.text())
     happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
-    prover = BusProver(state, settings.event_bus, describer(settings), happenings.put)
+    every_s = bus_prober.ask_every_s(settings.checkpoint_s)
+    prover = BusProver(state, settings.event_bus, bus_prober.describer(settings), happenings.put, every_s=every_s)
     jvm = java.find_java()
     java.prove(jvm)
     supervisor = DaemonSupervisor(
@@ -54,4 +55,6 @@ def _run(settings: Consumer, state: StateDir) -> int:
     )
     told = {"properties": str(rendered.source), "state": str(state.path), "bus": settings.event_bus}
     log.info("the consumer starts", extra={**told, "entriesPerCall": settings.entries_per_call})
+    if settings.bus_proof == "trust":
+        log.warning(bus_prober.TRUSTED, extra={"bus": settings.event_bus})
     return supervisor.run()

@@ -3,6 +3,9 @@
 The proof is the file `bus-proof` in the state folder. Its text is the `time.monotonic()` (seconds, one clock for all
 processes of a host) of the moment before a question that the bus answered was sent, and when the bus was made (epoch
 seconds, 0.0 where the answer does not tell). A child settles only what was accepted before that moment, by that bus.
+
+While the bus cannot be asked (no answer, throttled, denied), the file `bus-unasked` holds the monotonic time since
+when. A child then goes on with a bus that accepts, up to UNASKED_SPAN_S, and its checkpoint stands at the last proof.
 """
 
 import logging
@@ -15,8 +18,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, NoCredentialsError
 
 from stream_router.aws import credentials, endpoints
-from stream_router.consumer.bus_proof import SeenBus
-from stream_router.consumer.state_dir import BUS_GONE, BUS_PROOF, StateDir
+from stream_router.consumer.bus_proof import UNASKED_SPAN_S, SeenBus
+from stream_router.consumer.state_dir import BUS_GONE, BUS_PROOF, BUS_UNASKED, StateDir
 from stream_router.core import limits
 from stream_router.core.aws_answers import epoch_s
 from stream_router.core.logs import Seldom
@@ -24,8 +27,22 @@ from stream_router.settings.consumer import Consumer
 
 log = logging.getLogger(__name__)
 
-EVERY_S = 10.0
 FIRST_RETRY_S = 1.0
+OFTENEST_S, RAREST_S = 1.0, 10.0
+"""Bounds of how often the bus is asked. All of an account share some 50 calls a second of the control plane; and
+a child takes a proof older than 15 s (`bus_proof.STALE_S`) for none, however rare its checkpoints are."""
+
+TRUSTED = (
+    "the event bus is not asked whether it exists (STREAM_ROUTER_BUS_PROOF=trust): if it is deleted, it goes on "
+    "answering success, and what is sent to it meanwhile is lost, with the checkpoint past it"
+)
+"""What is said once at start of a bus that may not be described."""
+
+
+def ask_every_s(checkpoint_s: float) -> float:
+    """How often the bus is asked: as often as a checkpoint wants a new proof, within reason."""
+    return min(max(checkpoint_s, OFTENEST_S), RAREST_S)
+
 
 _GONE = frozenset({"ResourceNotFoundException"})
 _FORBIDDEN = frozenset({"AccessDenied", "AccessDeniedException"})
@@ -42,11 +59,14 @@ class Proof(Enum):
 def describer(settings: Consumer) -> Callable[[], float]:
     """A question to the bus, which raises unless it exists: DescribeEventBus of a classic or of a v2 bus.
 
-    It returns when the bus was made (epoch seconds), 0.0 where the answer does not tell.
-    One attempt, at most 8 s. Raises SettingsError where there are no credentials or the environment cannot be used.
+    It returns when the bus was made (epoch seconds), 0.0 where the answer does not tell. One attempt, at most 8 s.
+    A bus that is trusted (`STREAM_ROUTER_BUS_PROOF=trust`) is not asked: each proof is as fresh as if it had answered.
+    Raises SettingsError where there are no credentials or the environment cannot be used.
     """
     session = endpoints.session(settings.aws_region)
     credentials.find(session)
+    if settings.bus_proof == "trust":
+        return lambda: 0.0
     config = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1})
     bus = settings.event_bus
     if limits.is_v2_bus(bus):
@@ -60,8 +80,9 @@ class BusProver:
     """Asks in a thread of its own until closed, and keeps the proof fresh.
 
     `report` is called once with FIRST when the bus has answered, or with REFUSED where, before that, it is said to be
-    gone or forbidden. Later on a bus that cannot be asked leaves the last proof as it is: the children then hold. One
-    that is gone, or was made again, is told to them, since no later proof covers what they sent meanwhile: they leave.
+    gone or forbidden. Later on a bus that cannot be asked leaves the last proof as it is, and the children are told
+    since when. One that is gone, or was made again, is told to them too, since no later proof covers what they sent
+    meanwhile: they leave.
     """
 
     def __init__(
@@ -71,18 +92,21 @@ class BusProver:
         describe: Callable[[], float],
         report: Callable[[Proof], None],
         clock: Callable[[], float] = time.monotonic,
+        every_s: float = RAREST_S,
     ) -> None:
         self._state = state
         self._bus = bus
         self._describe = describe
         self._report = report
         self._clock = clock
+        self._every_s = every_s
         self._stop = threading.Event()
         self._proven = False
         self._seen = SeenBus()
         self.gone = False
         """Whether the bus, after its first proof, was last found gone, or made again."""
-        self._to_be_logged = Seldom(clock)
+        self._unasked_since: float | None = None
+        self._to_be_logged, self._unwritten_to_be_logged = Seldom(clock), Seldom(clock)
         self.refusal = ""
         self._thread = threading.Thread(target=self._run, name="bus-proof", daemon=True)
 
@@ -100,7 +124,7 @@ class BusProver:
             self.prove_once()
             if self.refusal:
                 return
-            pause = EVERY_S if self._proven else min(pause * 2, EVERY_S)
+            pause = self._every_s if self._proven else min(pause * 2, RAREST_S)
             self._stop.wait(pause)
 
     def prove_once(self) -> None:
@@ -108,13 +132,15 @@ class BusProver:
         asked = self._clock()
         try:
             made_s = self._describe()
-            if self._seen.is_another(made_s) and self._proven and not self.gone:
-                log.error("the event bus was deleted and made again", extra={"bus": self._bus})
-                self._lost()
-                return
-            self._state.write(BUS_PROOF, f"{asked!r} {made_s!r}\n")
         except Exception as error:  # noqa: BLE001 - botocore's chain raises what it likes; unasked, no start, no proof
-            self._failed(error)
+            self._failed(error, asked)
+            return
+        self._answered(asked)
+        if self._seen.is_another(made_s) and self._proven and not self.gone:
+            log.error("the event bus was deleted and made again", extra={"bus": self._bus})
+            self._lost()
+            return
+        if not self._written(lambda: self._state.write(BUS_PROOF, f"{asked!r} {made_s!r}\n")):
             return
         self.gone = False
         if not self._proven:
@@ -125,26 +151,63 @@ class BusProver:
         """A child found the bus gone: so it is until it is proven anew."""
         self.gone = True
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: Exception, asked: float) -> None:
         code = error.response["Error"].get("Code", "") if isinstance(error, ClientError) else type(error).__name__
         if not self._proven and (refusal := self._refusal(code, error)):
             self.refusal = refusal
             self._report(Proof.REFUSED)
-            return
-        if code in _GONE:
+        elif code in _GONE:
+            self._answered(asked)
             self._lost()
-        if self._to_be_logged():
-            log.error("the event bus is not proven: %s; events are held until it is", code, extra={"bus": self._bus})
+            if self._to_be_logged():
+                log.error("the event bus does not exist; it is waited for", extra={"bus": self._bus})
+        else:
+            self._unasked(code, asked)
+
+    def _unasked(self, code: str, asked: float) -> None:
+        """It did not say whether it exists: the children are told since when."""
+        if self._unasked_since is None:
+            self._unasked_since = asked
+        self._written(lambda: self._state.write(BUS_UNASKED, f"{self._unasked_since!r}\n"))
+        if not self._to_be_logged():
+            return
+        told = {"bus": self._bus, "forS": round(asked - self._unasked_since, 1)}
+        if self._proven:
+            log.error(
+                "the event bus cannot be asked whether it exists: %s; events go on while it accepts them, for %d "
+                "minutes in all, and the checkpoint stands at the last answer; then the shards hold until it answers",
+                *(code, UNASKED_SPAN_S // 60),
+                extra=told,
+            )
+        else:
+            log.error("the event bus cannot be asked whether it exists: %s; the start waits for it", code, extra=told)
+
+    def _answered(self, asked: float) -> None:
+        if self._unasked_since is not None:
+            log.warning("the event bus answers again", extra={"afterS": round(asked - self._unasked_since, 1)})
+            self._unasked_since = None
+            self._written(lambda: self._state.discard(BUS_UNASKED))
 
     def _lost(self) -> None:
         """Once: the children are told, and what they sent since the last proof comes again."""
-        if self.gone:
-            return
-        self.gone = True
+        if not self.gone:
+            self.gone = True
+            self._written(lambda: self._state.write(BUS_GONE, "gone\n"))
+
+    def _written(self, write: Callable[[], object]) -> bool:
+        """Whether the state folder took it; one that is full or gone is no fault of the bus."""
         try:
-            self._state.write(BUS_GONE, "gone\n")
+            write()
         except OSError as error:
-            log.error("the children cannot be told that the bus is gone: %s", error.strerror)  # noqa: TRY400
+            if self._unwritten_to_be_logged():
+                log.error(  # noqa: TRY400 - its own text says it all
+                    "the state folder cannot be written: %s; the children are not told of the event bus, so the "
+                    "checkpoint stands until they are: make room",
+                    error.strerror,
+                    extra={"state": str(self._state.path)},
+                )
+            return False
+        return True
 
     def _refusal(self, code: str, error: Exception) -> str:
         """The line to end with, where waiting cannot help before the first record is read."""
