@@ -20,6 +20,9 @@ BUS_GONE = "bus-gone"
 """There while children may live that sent to a bus which was found gone: no later proof covers what they sent.
 The supervisor removes it before it starts the next daemon."""
 
+RULE_STATE = "rule-state.json"
+"""What the supervisor knows of the rule behind the bus; kept over a restart, so that no gap is forgotten."""
+
 FATAL = "fatal"
 METRICS = "metrics"
 """The folder of the children's snapshots, since this supervisor began."""

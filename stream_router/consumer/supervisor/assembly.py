@@ -1,13 +1,14 @@
 """`stream-router consume`: looks that the settings can work, then puts the supervisor and its watches together."""
 
+import contextlib
 import logging
 import queue
 import time
 
 from stream_router.aws import endpoints
 from stream_router.consumer.state_dir import StateDir
-from stream_router.consumer.supervisor import bus_prober, java, jvm_command, properties
-from stream_router.consumer.supervisor.bus_prober import BusProver
+from stream_router.consumer.supervisor import bus_prober, java, jvm_command, properties, rule_watch
+from stream_router.consumer.supervisor.bus_prober import BusProver, Proof
 from stream_router.consumer.supervisor.supervisor import DaemonSupervisor, Happening
 from stream_router.consumer.transform_config import transform_config
 from stream_router.core import logs
@@ -42,7 +43,15 @@ def _run(settings: Consumer, state: StateDir) -> int:
     state.write("daemon.properties", rendered.text())
     happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
     every_s = bus_prober.ask_every_s(settings.checkpoint_s)
-    prover = BusProver(state, settings.event_bus, bus_prober.describer(settings), happenings.put, every_s=every_s)
+    watch = rule_watch.of(settings, state)
+
+    def proven(proof: Proof) -> None:
+        """A bus that is not there says nothing of its rule."""
+        if proof is Proof.FIRST:
+            watch.start()
+        happenings.put(proof)
+
+    prover = BusProver(state, settings.event_bus, bus_prober.describer(settings), proven, every_s=every_s)
     jvm = java.find_java()
     java.prove(jvm)
     supervisor = DaemonSupervisor(
@@ -57,4 +66,5 @@ def _run(settings: Consumer, state: StateDir) -> int:
     log.info("the consumer starts", extra={**told, "entriesPerCall": settings.entries_per_call})
     if settings.bus_proof == "trust":
         log.warning(bus_prober.TRUSTED, extra={"bus": settings.event_bus})
-    return supervisor.run()
+    with contextlib.closing(watch):
+        return supervisor.run()

@@ -1,0 +1,181 @@
+"""Watches the rule as the bus is watched: PutEvents answers success also where no rule lets an event through.
+
+The state is the file `rule-state.json` in the state folder: `matched`, `unmatched` (the state that is called "rule
+unmatched" in the log), `unknown` (it cannot be asked) or `unwatched`, with the times of the last look, of the last one
+at which all was right, and since when events may have reached nobody.
+"""
+
+import contextlib
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from botocore.exceptions import ClientError
+
+from stream_router.consumer.state_dir import RULE_STATE, StateDir
+from stream_router.consumer.supervisor.rule_check import Fault, RuleCheck, client
+from stream_router.core import limits
+from stream_router.core.logs import Seldom
+from stream_router.pipeline.mapping.timestamps import iso
+from stream_router.settings.common import NO_RULE
+from stream_router.settings.consumer import Consumer
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 30.0
+"""A fault is said within a minute; three calls a look are 0.1 a second of the control plane's 50."""
+
+
+class Watch(Protocol):
+    """Something that looks, beside the daemon, until closed."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def close(self) -> None:
+        """End; a look that is under way is not waited for."""
+
+
+def of(settings: Consumer, state: StateDir) -> Watch:
+    """The watch that the settings ask for; where there is no rule to watch, one that says so once."""
+    if limits.is_v2_bus(settings.event_bus):
+        return NoWatch(state, "a v2 bus has no rules")
+    if settings.rule == NO_RULE:
+        return NoWatch(state, "STREAM_ROUTER_RULE is none")
+    check = RuleCheck(
+        client(settings), settings.rule, settings.event_bus, settings.aws_region, settings.event_type_list
+    )
+    return RuleWatch(state, check)
+
+
+class NoWatch:
+    """There is no rule of ours: said once."""
+
+    def __init__(self, state: StateDir, why: str) -> None:
+        self._state = state
+        self._why = why
+
+    def start(self) -> None:
+        """Say so."""
+        log.info("no rule is watched: %s; whether events reach a target is not known here", self._why)
+        with contextlib.suppress(OSError):
+            self._state.write(RULE_STATE, json.dumps({"state": "unwatched", "reason": self._why}) + "\n")
+
+    def close(self) -> None:
+        """Nothing runs."""
+
+
+class RuleWatch:
+    """Looks in a thread of its own until closed. It never ends the program: what is published can be replayed.
+
+    `since` is the last look at which all was right, or, where there was none, the first: from then on events may have
+    reached nobody. It is read back from the state folder, so that a restart forgets no gap.
+    """
+
+    def __init__(
+        self,
+        state: StateDir,
+        check: RuleCheck,
+        clock: Callable[[], float] = time.monotonic,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
+        self._state = state
+        self._check = check
+        self._now_s = now_s
+        self._unmatched_to_be_logged, self._unasked_to_be_logged = Seldom(clock), Seldom(clock)
+        self._faults: list[Fault] = []
+        self._matched_at, self._since = self._known()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="rule-watch", daemon=True)
+
+    def start(self) -> None:
+        """Begin looking."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop looking."""
+        self._stop.set()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self.look()
+            self._stop.wait(EVERY_S)
+
+    def look(self) -> None:
+        """Look once; write the state, and say what has changed or lasts."""
+        at = iso(int(self._now_s() * 1000))
+        try:
+            faults = self._check()
+        except Exception as error:  # noqa: BLE001 - botocore's chain raises what it likes, and the watch goes on
+            self._unasked(at, error)
+            return
+        if faults is None:
+            self._write("unknown", at)
+        elif faults:
+            self._unmatched(at, faults)
+        else:
+            self._matched(at)
+
+    def _matched(self, at: str) -> None:
+        if self._since:
+            log.warning(
+                "the rule lets our events through again; publish those of the gap again: "
+                "stream-router replay --since %s --until %s",
+                *(self._since, at),
+                extra=self._told(since=self._since, until=at),
+            )
+        self._matched_at, self._since, self._faults = at, "", []
+        self._write("matched", at)
+
+    def _unmatched(self, at: str, faults: list[Fault]) -> None:
+        self._since = self._since or self._matched_at or at
+        lasting, self._faults = self._faults == faults, faults
+        if self._unmatched_to_be_logged() or not lasting:
+            log.error(
+                "rule unmatched: %s; EventBridge answers success and events reach no target since %s at the earliest; "
+                "%s, then publish them again: stream-router replay --since %s",
+                *(self._problem(), self._since, self._cure(), self._since),
+                extra=self._told(since=self._since, problem=self._problem(), cure=self._cure()),
+            )
+        self._write("unmatched", at)
+
+    def _unasked(self, at: str, error: Exception) -> None:
+        """Nothing new is known: a fault that was seen stands."""
+        code = error.response["Error"].get("Code", "") if isinstance(error, ClientError) else type(error).__name__
+        if self._unasked_to_be_logged():
+            log.warning("the rule cannot be looked at: %s; what was known of it stands", code, extra=self._told())
+        self._write("unmatched" if self._faults else "unknown", at)
+
+    def _problem(self) -> str:
+        return "; ".join(fault.problem for fault in self._faults)
+
+    def _cure(self) -> str:
+        return "; ".join(dict.fromkeys(fault.cure for fault in self._faults))
+
+    def _told(self, **more: str) -> dict[str, str]:
+        return {"rule": self._check.rule, "bus": self._check.bus, **more}
+
+    def _write(self, state: str, at: str) -> None:
+        told = self._told(
+            state=state,
+            lookedAt=at,
+            matchedAt=self._matched_at,
+            since=self._since,
+            problem=self._problem(),
+            cure=self._cure(),
+        )
+        with contextlib.suppress(OSError):  # the bus's prover says that the folder takes nothing
+            self._state.write(RULE_STATE, json.dumps({name: value or None for name, value in told.items()}) + "\n")
+
+    def _known(self) -> tuple[str, str]:
+        """When an earlier watch last found all right, and since when it did not, of this same rule."""
+        try:
+            known: Any = json.loads(self._state.read(RULE_STATE) or "{}")
+            if {name: known.get(name) for name in ("rule", "bus")} == self._told():
+                return str(known.get("matchedAt") or ""), str(known.get("since") or "")
+        except (OSError, ValueError, AttributeError):
+            log.warning("what an earlier watch knew of the rule cannot be read; it begins anew")
+        return "", ""
