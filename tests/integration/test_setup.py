@@ -14,6 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from stream_router.aws.clients import Clients
+from stream_router.consumer.supervisor.rule_check import RuleCheck
 from stream_router.control.arns import Home
 from stream_router.control.setup import rule_match, setup
 from stream_router.local import stack
@@ -106,6 +107,26 @@ def test_without_testeventpattern_real_events_prove_the_rule(clients: Clients) -
     home = Home("aws", REGION, ACCOUNT)
     with pytest.raises(rule_match.NothingProvedError):
         rule_match.prove(clients, home, "default", "{}", ["interaction.created"], may_send=False)
+
+
+def test_the_consumers_look_at_the_rule_finds_what_was_done_to_it(clients: Clients) -> None:
+    """What setup made is right; changed, disabled, without its target, deleted: each is found at the next look."""
+    clients.sqs.create_queue(QueueName="out")
+    made = load(Setup, stream="four", rule="four", target_arn=TARGET)
+    setup.ensure(made, clients, lambda _: None, plan=False)
+    look = RuleCheck(clients.events, "four", "default", REGION, made.event_type_list)
+    assert look() == []
+    other = json.dumps({"source": ["nice.cxone.webhook"], "detail-type": ["agent.status.changed"]})
+    clients.events.put_rule(Name="four", EventPattern=other, State="DISABLED")
+    (target,) = clients.events.list_targets_by_rule(Rule="four")["Targets"]
+    clients.events.remove_targets(Rule="four", Ids=[target["Id"]])
+    assert [fault.problem for fault in look() or []] == [
+        "rule four is disabled",
+        "rule four has no target",
+        "rule four does not match our events of type interaction.created, conversation.updated",
+    ]
+    clients.events.delete_rule(Name="four")
+    assert [fault.problem for fault in look() or []] == ["rule four does not exist on bus default"]
 
 
 def test_the_local_command_serves_until_it_is_told(tmp_path: Path) -> None:
