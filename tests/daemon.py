@@ -81,8 +81,11 @@ class Child:
 
     def send(self, message: dict[str, Any]) -> None:
         assert self.process.stdin
-        self.process.stdin.write(json.dumps(message).encode() + b"\n")
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write(json.dumps(message).encode() + b"\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            raise EOFError(f"the child ended with {self.process.wait()}") from None
 
     def initialize(self, sequence_number: str = "TRIM_HORIZON", shard: str = "shardId-000000000000") -> None:
         self.send({"action": "initialize", "shardId": shard, "sequenceNumber": sequence_number, "subSequenceNumber": 0})
@@ -115,6 +118,15 @@ class Child:
         self.begin(records)
         self.done("processRecords", timeout_s)
         return records
+
+    def settle(self, timeout_s: float = 60.0) -> None:
+        """Empty batches, as a quiet shard gets them, until the checkpoint is at the last record: all is settled."""
+        until = time.monotonic() + timeout_s
+        while not self.checkpoints or self.checkpoints[-1][0] != str(self.sequence):
+            assert time.monotonic() < until, f"not settled: {self.checkpoints[-1:]} of {self.sequence}"
+            self.begin([])
+            self.done("processRecords", timeout_s)
+            time.sleep(0.05)
 
     def done(self, action: str, timeout_s: float = 60.0) -> None:
         """Wait for the child's status, answering its checkpoints meanwhile. Raises EOFError where it ends instead."""

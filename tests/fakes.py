@@ -14,13 +14,17 @@ import orjson
 
 from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_put_events
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record
-from stream_router.pipeline.delivery.dispatcher import Policy
+from stream_router.pipeline.dead_letter_limit import DeadLetterLimit, LimitConfig
+from stream_router.pipeline.delivery.destination import Policy
+from stream_router.pipeline.delivery.health import Health
 from stream_router.pipeline.route import Router
+from stream_router.pipeline.sinks.claim_check import ClaimCheck
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
-from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
+from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters, SendMessageCalls
 from stream_router.pipeline.sinks.eventbridge.conversation_lanes import Lanes
 from stream_router.pipeline.sinks.eventbridge.packer import CallLimits
 from stream_router.pipeline.sinks.eventbridge.publisher import Publisher
+from stream_router.pipeline.sinks.eventbridge.putevents_calls import PutEventsCalls
 
 Done = Callable[[Answer], None]
 Verdict = str | tuple[str, ...]
@@ -34,6 +38,9 @@ def ok(body: object) -> Answer:
 def refused(code: str, status: int = 400, message: str = "", headers: dict[str, str] | None = None) -> Answer:
     return Answer(status, orjson.dumps({"__type": code, "message": message}), headers or {}, "", 0.001)
 
+
+COMPANY = itertools.count(5_000_000)
+"""The numbers of events that come beside those that a test looks at."""
 
 NO_ANSWER = Answer(0, b"", {}, "curl 28: timed out", 5.0)
 
@@ -163,7 +170,7 @@ class FakeQueue:
         return ok({"Successful": successful})
 
 
-class FakeBooks:
+class FakeLedger:
     """Remembers what the pipeline reports."""
 
     def __init__(self) -> None:
@@ -175,13 +182,13 @@ class FakeBooks:
     def accepted(self, entries: Sequence[Entry]) -> None:
         self.delivered.extend(entries)
 
-    def retried(self, count: int) -> None:
-        self.retries += count
+    def retried(self, entries: Sequence[tuple[Entry, str]]) -> None:
+        self.retries += len(entries)
 
     def buried(self, letter: DeadLetter) -> None:
         self.dead.append(letter)
 
-    def dropped(self, dropped: list[Dropped]) -> None:
+    def dropped(self, dropped: Sequence[Dropped]) -> None:
         self.gone.extend(dropped)
 
 
@@ -192,7 +199,7 @@ class Rig:
     world: World
     bus: FakeBus
     queue: FakeQueue
-    books: FakeBooks
+    books: FakeLedger
     router: Router
 
     def drain(self, limit_s: float = 3600.0) -> None:
@@ -208,9 +215,18 @@ class Rig:
         while self.world.now < until:
             self.run_once()
 
+    def run_in_company(self, limit_s: float = 300.0) -> None:
+        """Run until nothing is left, while another event comes each second, as on a shard that lives."""
+        until = self.world.now + limit_s
+        while self.router.backlog:
+            assert self.world.now < until, f"{self.router.backlog} still under way"
+            self.router.publisher.submit([entry(next(COMPANY))])
+            self.run_for(1.0)
+
     def run_once(self) -> None:
         self.router.advance(flush=True)
         self.world.pump(max(self.router.wait_s(0.25), 0.001))
+        self.router.collect()
 
 
 def rig(
@@ -223,22 +239,22 @@ def rig(
     seed: int = 0,
     latency_s: Callable[[], float] = lambda: 0.01,
     raw_of: Callable[[DeadLetter], bytes] = lambda letter: letter.event.raw,
+    health: Health | None = None,
+    limit: LimitConfig | None = None,
+    claim_check: Callable[[World], ClaimCheck] | None = None,
 ) -> Rig:
     """A router wired as `consumer.wiring` wires it, over fakes."""
     world = World(seed=seed)
-    bus, queue, books = FakeBus(world, judge, latency_s), FakeQueue(world), FakeBooks()
+    bus, queue, books = FakeBus(world, judge, latency_s), FakeQueue(world), FakeLedger()
     dice = world.random.random
-    writer = LetterWriter("stream", "shard-0", raw_of, lambda: 1_764_000_000_000.0, ordered=ordered)
-    letters = DeadLetters(queue.send, "http://queue", writer, None, books, world.clock, dice)
-    publisher = Publisher(
-        bus,
-        limits,
-        Lanes(enabled=ordered),
-        policy,
+    writer = LetterWriter("stream", "shard-0", lambda: 1_764_000_000_000.0, ordered=ordered)
+    router = Router(
+        transform or (lambda found: entry(found.line)),
+        raw_of,
+        Publisher(PutEventsCalls(bus, limits), Lanes(enabled=ordered), policy, world.clock, dice, health),
+        DeadLetters(SendMessageCalls(queue.send, "http://queue"), writer, world.clock, dice),
+        claim_check(world) if claim_check else None,
         books,
-        lambda one, why: router.unpublished(one, why),  # noqa: PLW0108 - the router is made from this
-        world.clock,
-        dice,
+        DeadLetterLimit(limit, world.clock),
     )
-    router = Router(transform or (lambda found: entry(found.line)), publisher, letters, None, books.dropped)
     return Rig(world, bus, queue, books, router)

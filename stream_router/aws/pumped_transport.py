@@ -1,6 +1,8 @@
 """The transport that its owner pumps: the child, between the stages of its pipeline."""
 
+import select
 import time
+from collections.abc import Sequence
 
 from stream_router.aws.signed_calls import Done, SignedCalls
 from stream_router.core.aws_answers import Answer
@@ -15,17 +17,32 @@ answers taken one by one cost twice the CPU (benchmarks/child.py)."""
 class Transport(SignedCalls):
     """Calls that move on when `pump` is called."""
 
-    def pump(self, wait_s: float = 0.0) -> int:
-        """Move every call on and deliver what is answered; the number of answers delivered.
+    def pump(self, wait_s: float = 0.0, others: Sequence[int] = ()) -> Sequence[int]:
+        """Move every call on and deliver what is answered, once; those of `others` that can be read.
 
-        Waits up to `wait_s`, and half a millisecond for company, where nothing is answered yet; returns at once where
-        nothing is in flight.
+        Where nothing is answered yet it waits up to `wait_s`, for an answer or for one of `others` (file descriptors),
+        and half a millisecond more for company.
         """
-        self._multi.perform()
-        delivered = self._deliver()
-        if not delivered and wait_s > 0 and self._busy:
-            if self._multi.select(wait_s) > 0 and len(self._busy) > 1:
-                time.sleep(LINGER_S)
+        if self._busy:
             self._multi.perform()
-            delivered = self._deliver()
-        return delivered
+            if self._deliver():
+                wait_s = 0.0
+        if wait_s <= 0:
+            return ()
+        return self._wait(wait_s, others)
+
+    def _wait(self, wait_s: float, others: Sequence[int]) -> Sequence[int]:
+        if not self._busy:
+            return select.select(others, (), (), wait_s)[0]
+        reading, writing, failing = self._multi.fdset()
+        soonest_ms = self._multi.timeout()
+        if soonest_ms >= 0:
+            wait_s = min(wait_s, soonest_ms / 1000)
+        readable, writable, failed = select.select([*reading, *others], writing, failing, wait_s)
+        answered = len(readable) + len(writable) + len(failed)
+        ready = [fd for fd in others if fd in readable] if answered else []
+        if answered > len(ready) and len(self._busy) > 1:
+            time.sleep(LINGER_S)
+        self._multi.perform()
+        self._deliver()
+        return ready

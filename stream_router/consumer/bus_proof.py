@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from stream_router.consumer.state_dir import BUS_GONE, BUS_PROOF, write_whole
+from stream_router.consumer.state_dir import BUS_GONE, BUS_PROOF, BUS_UNASKED, write_whole
 from stream_router.core.aws_answers import Answer, Refusal, of_describe_event_bus
 
 log = logging.getLogger(__name__)
@@ -60,10 +60,17 @@ class BusProof:
         self._clock = clock
         self._own = self._latest = -STALE_S
         self._asked = -ASK_EVERY_S
-        self._asking = False
+        self._asking = self._unanswered = False
         self._seen = SeenBus()
         self.gone = False
         """Whether the bus was found gone, by this child or by anybody who shares its state folder."""
+
+    @property
+    def unasked(self) -> bool:
+        """Whether the bus cannot be asked at present, by whoever asks it: the supervisor, or this child alone."""
+        if self._clock() - self._supervisors()[0] <= STALE_S:
+            return False
+        return self._unanswered or (self._file is not None and self._file.with_name(BUS_UNASKED).exists())
 
     def latest(self) -> float:
         """The time of the latest proof; asks the bus itself, in the background, where nobody else does."""
@@ -85,6 +92,7 @@ class BusProof:
         def answered(answer: Answer) -> None:
             self._asking = False
             found = of_describe_event_bus(answer)
+            self._unanswered = isinstance(found, Refusal) and found.code != NO_SUCH_BUS
             if isinstance(found, Refusal):
                 if found.code == NO_SUCH_BUS:
                     self._lost()

@@ -27,6 +27,9 @@ FATAL = "fatal"
 METRICS = "metrics"
 """The folder of the children's snapshots, since this supervisor began."""
 
+HEALTH = "health"
+"""The folder in which each child tells the others how its calls fare."""
+
 ENDING = "daemon-ending"
 """Written by the daemon's log when it begins to shut down, whatever the reason."""
 
@@ -62,7 +65,8 @@ class StateDir:
         self.discard(BUS_UNASKED)
         self.discard(BUS_GONE)
         self.discard(FATAL)
-        shutil.rmtree(self.path / METRICS, ignore_errors=True)
+        for folder in (METRICS, HEALTH):
+            shutil.rmtree(self.path / folder, ignore_errors=True)
 
     def __enter__(self) -> Self:
         return self

@@ -43,7 +43,7 @@ _DATA = (
     "InvalidMessageContents",
 )
 _ENTRY = ("InternalFailure", "InternalError", "InternalException", "InternalServerException")
-_SYSTEMIC = (
+THROTTLING = (
     "ThrottlingException",
     "Throttling",
     "ThrottledException",
@@ -56,6 +56,11 @@ _SYSTEMIC = (
     "OverLimit",
     "KMSThrottlingException",
     "KmsThrottled",
+)
+"""Systemic, and a word on how much is sent: fewer calls at once are better."""
+
+_SYSTEMIC = (
+    *THROTTLING,
     "ServiceUnavailable",
     "ServiceUnavailableException",
     "AccessDenied",

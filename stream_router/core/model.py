@@ -1,53 +1,116 @@
-"""The data that stages hand each other. Slotted and, but for a record's books, immutable."""
+"""The data that stages hand each other: events, entries and dead letters never change; a record and its batch do."""
 
 import functools
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from stream_router.core.dispositions import Reason
 
 NOT_OPENED = -1
-"""The books of a record that nobody opened yet: everything in it is unsettled."""
+"""The lines of a record that nobody opened yet: all of it is unsettled."""
+
+
+class Place(NamedTuple):
+    """An event in its shard: sequence and sub-sequence number of its record, its line. Compared as integers."""
+
+    sequence_number: int
+    sub_sequence_number: int
+    line: int
+
+
+class Batch:
+    """What became of the events of one of the daemon's batches. `number` counts the batches of a shard as they come.
+
+    `records` and `events` grow while its records are opened; `is_open` says that more of them may come. `unsettled` is
+    how many of its records are not settled.
+    """
+
+    __slots__ = (
+        "dead_letters",
+        "delivered",
+        "dropped",
+        "events",
+        "is_open",
+        "masked",
+        "number",
+        "records",
+        "retried",
+        "unsettled",
+    )
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.records = self.events = self.unsettled = self.delivered = self.dropped = self.retried = 0
+        self.dead_letters: Counter[str] = Counter()
+        self.masked: Counter[str] = Counter()
+        self.is_open = True
+
+
+NO_BATCH = Batch(0)
+"""The batch of records that nobody counts: those of tests and of the operator's tools."""
+
+
+def _nobody(_: "Record") -> None:
+    """Whom to tell where nobody keeps account."""
 
 
 class Record:
-    """One Kinesis user record and the books on its events.
+    """One Kinesis user record, and which of its events are settled.
 
     `sequence_number` and `sub_sequence_number` are integers, compared as such; `arrived_at_ms` is Kinesis's own
     arrival time (epoch ms). `unsettled` is a bit mask: bit n is set while the event of line n is not settled; `events`
-    is how many events there were in all. `opened_at_ms` is when the child had the record (epoch ms).
+    is how many events there were in all. `opened_at_ms` is when the child had the record (epoch ms). `on_settled` is
+    told once, when the last of its events is; the record's bytes are given back then.
     """
 
     __slots__ = (
         "arrived_at_ms",
+        "batch",
         "data",
         "events",
+        "on_settled",
         "opened_at_ms",
         "sequence_number",
+        "size_bytes",
         "sub_sequence_number",
         "unsettled",
     )
 
-    def __init__(self, data: bytes, sequence_number: int, sub_sequence_number: int = 0, arrived_at_ms: int = 0) -> None:
+    def __init__(
+        self,
+        data: bytes,
+        sequence_number: int,
+        sub_sequence_number: int = 0,
+        arrived_at_ms: int = 0,
+        batch: Batch = NO_BATCH,
+        on_settled: Callable[["Record"], None] = _nobody,
+    ) -> None:
         self.data = data
+        self.size_bytes = len(data)
         self.sequence_number = sequence_number
         self.sub_sequence_number = sub_sequence_number
         self.arrived_at_ms = arrived_at_ms
         self.opened_at_ms = 0.0
         self.events = 0
         self.unsettled = NOT_OPENED
+        self.batch = batch
+        self.on_settled = on_settled
 
     def expect(self, events: int) -> None:
-        """Open the books for `events` events: lines 0 … events-1 are unsettled from now on."""
+        """Lines 0 … events-1 are unsettled from now on."""
         self.events = events
         self.unsettled = (1 << events) - 1
 
     def settle(self, line: int) -> None:
-        """Close one line's books. Raises AssertionError where it was settled before: the accounts are broken."""
+        """Settle one line. Raises AssertionError where it was settled before: the accounts are broken."""
         bit = 1 << line
         if not self.unsettled & bit:
             raise AssertionError(f"line {line} of record {self.sequence_number} settled twice")
         self.unsettled ^= bit
+        if not self.unsettled:
+            self.data = b""
+            self.on_settled(self)
 
 
 class Event(NamedTuple):
@@ -66,9 +129,10 @@ class Event(NamedTuple):
     received_at_ms: int
     body: object
 
-    def settle(self) -> None:
-        """Say that this event is settled: accepted by the bus, or stored as a dead letter."""
-        self.record.settle(self.line)
+    @property
+    def place(self) -> Place:
+        """Where it is in its shard; no other event of the shard has it."""
+        return Place(self.record.sequence_number, self.record.sub_sequence_number, self.line)
 
 
 class Entry(NamedTuple):
@@ -86,7 +150,10 @@ class Entry(NamedTuple):
 
 
 class DeadLetter(NamedTuple):
-    """An event that cannot be delivered, and why. `message` never quotes the payload."""
+    """An event that cannot be delivered, and why. `message` never quotes the payload.
+
+    `raw` is what of the event the letter keeps (docs/contract.md, "A dead letter"): known where it is written.
+    """
 
     event: Event
     reason: Reason
@@ -95,6 +162,7 @@ class DeadLetter(NamedTuple):
     attempts: int = 0
     entry: Entry | None = None
     event_type: str = ""
+    raw: bytes = b""
 
 
 class Dropped(NamedTuple):

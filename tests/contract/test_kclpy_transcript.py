@@ -9,9 +9,10 @@ import base64
 import io
 import json
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from amazon_kclpy import messages
@@ -82,9 +83,22 @@ def ours(processor: Scripted, lines: list[bytes]) -> list[Any]:
     return read(run_ours(processor, lines).decode())
 
 
+def channel(written: bytes, out: IO[bytes]) -> protocol.Channel:
+    """Our channel to a daemon that wrote this and closed it."""
+    with tempfile.TemporaryFile() as file:
+        file.write(written)
+        file.seek(0)
+        source = protocol.DaemonInput(os.dup(file.fileno()))
+    return protocol.Channel(source, out, lambda: None)
+
+
 def run_ours(processor: Scripted, lines: list[bytes], out: io.BytesIO | None = None) -> bytes:
     out = out or io.BytesIO()
-    protocol.Process(processor, protocol.Channel(io.BytesIO(b"".join(line + b"\n" for line in lines)), out)).run()
+    made = channel(b"".join(line + b"\n" for line in lines), out)
+    try:
+        protocol.Process(processor, made).run()
+    finally:
+        os.close(made.input_file.fd)
     return out.getvalue()
 
 
@@ -202,9 +216,9 @@ def test_a_daemon_that_dies_before_it_answers_a_checkpoint_is_gone(rest: bytes) 
     lines = [line("initialize", shardId="shardId-0", sequenceNumber="TRIM_HORIZON", subSequenceNumber=0)]
     lines.append(line("shardEnded"))
     out = io.BytesIO()
-    channel = protocol.Channel(io.BytesIO(b"".join(told + b"\n" for told in lines) + rest), out)
+    made = channel(b"".join(told + b"\n" for told in lines) + rest, out)
     with pytest.raises(protocol.DaemonGoneError):
-        protocol.Process(Scripted(), channel).run()
+        protocol.Process(Scripted(), made).run()
     assert [message["action"] for message in read(out.getvalue().decode())] == ["status", "checkpoint"]
 
 
@@ -213,4 +227,4 @@ def test_a_daemon_that_reads_no_more_is_gone() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "wb", buffering=0) as closed, pytest.raises(protocol.DaemonGoneError):
-        protocol.Process(Scripted(), protocol.Channel(io.BytesIO(RECORDED[0] + b"\n"), closed)).run()
+        protocol.Process(Scripted(), channel(RECORDED[0] + b"\n", closed)).run()

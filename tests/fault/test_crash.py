@@ -40,7 +40,7 @@ class WatchedChild(Child):
 
     def _answer(self, message: dict[str, Any]) -> None:
         sequence = message["sequenceNumber"]
-        assert sequence is not None
+        assert sequence is not None, "the bare checkpoint belongs to a shard's end"
         self.settled.check_up_to(int(sequence) - FIRST_SEQUENCE)
         super()._answer(message)
 
@@ -89,6 +89,7 @@ def live(
         try:
             for at in range(start, len(datas), 25):
                 child.process_batch(datas[at : at + 25])
+            child.settle()
             child.say("shutdownRequested")
         except (EOFError, BrokenPipeError):
             assert timer, "the child ended by itself"

@@ -31,7 +31,8 @@ def run(tmp_path: Path, outage_s: float, after_s: float) -> None:
             behind = time.monotonic() - (start + number * BATCH_EVERY_S)
             if time.monotonic() > up and behind < 2 * BATCH_EVERY_S:
                 caught_up = caught_up or time.monotonic()
-        # With the last batch done the backlog is gone, if it was not before.
+        child.settle()
+        # With the last batch settled the backlog is gone, if it was not before.
         caught_up = caught_up or time.monotonic()
         child.say("shutdownRequested")
         accepted = {line["eventId"] for line in fake_aws.lines("PutEvents", "accepted")}

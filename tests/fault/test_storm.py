@@ -60,11 +60,13 @@ def test_a_bus_that_takes_smaller_calls_than_documented_gets_them(tmp_path: Path
     ):
         child.initialize()
         child.process_batch([envelope(n, payload={"text": "x" * 100_000}) for n in range(40)])
+        child.settle()
         took = fake_aws.lines("PutEvents", "accepted")
         assert {line["eventId"] for line in took} == {f"{n:032x}" for n in range(40)}
         assert fake_aws.lines("SendMessageBatch") == []
         refused = len(fake_aws.lines("PutEvents", "refused"))
         child.process_batch([envelope(n, payload={"text": "x" * 100_000}) for n in range(40, 80)])
+        child.settle()
         assert len(fake_aws.lines("PutEvents", "accepted")) == 80
         assert len(fake_aws.lines("PutEvents", "refused")) == refused, "what was learned is not forgotten"
 

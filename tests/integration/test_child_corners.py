@@ -46,4 +46,4 @@ def test_a_shards_end_while_the_bus_is_gone_is_not_checkpointed(fake_aws: FakeAw
             child.say("shardEnded", 15)
         assert child.process.wait(5) == os.EX_TEMPFAIL
         assert child.checkpoints == []
-    assert (tmp_path / "stderr").read_text().count("the shard's end is not proven") == 1
+    assert (tmp_path / "stderr").read_text().count("the event bus is gone: leaving") == 1

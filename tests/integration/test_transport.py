@@ -2,6 +2,7 @@
 
 import asyncio
 import email.utils
+import os
 import socket
 import ssl
 import time
@@ -181,11 +182,17 @@ def test_many_calls_each_get_their_own_answer(make: Make) -> None:
     assert all(sent == got for sent, got in found.items())
 
 
-def test_pump_returns_at_once_with_nothing_to_do(make: Make) -> None:
-    """Nothing in flight, nothing waited for."""
+def test_pump_waits_for_others_where_nothing_is_in_flight(make: Make) -> None:
+    """Without a wait it returns at once; with one it returns as soon as one of `others` can be read, and names it."""
     started = time.monotonic()
-    assert make().pump(5.0) == 0
+    read, write = os.pipe()
+    transport = make()
+    assert list(transport.pump(0.0, (read,))) == []
+    os.write(write, b"x")
+    assert list(transport.pump(5.0, (read,))) == [read]
     assert time.monotonic() - started < 4.0
+    os.close(read)
+    os.close(write)
 
 
 def test_a_wrong_clock_is_corrected_from_the_answers_date(make: Make) -> None:

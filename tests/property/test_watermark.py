@@ -82,6 +82,56 @@ def test_a_record_that_is_not_opened_yet_is_unsettled() -> None:
     assert not mark.settled
 
 
+@settings(max_examples=1000, deadline=None)
+@given(histories())
+def test_folding_settled_records_changes_no_position(history: tuple[list[int], list[tuple[str, float]]]) -> None:
+    """The same checkpoints at the same moments, whether runs of settled records are folded together or not."""
+    lines, steps = history
+
+    def positions(compact_from: int) -> list[Position | None]:
+        records = [Record(b"", number) for number in range(len(lines))]
+        for record, count in zip(records, lines, strict=True):
+            record.expect(count)
+        places = [(record, line) for record, count in zip(records, lines, strict=True) for line in range(count)]
+        found, now, proof = [], 0.0, -1.0
+        with mock.patch.object(watermark, "COMPACT_FROM", compact_from):
+            mark = Watermark()
+            mark.expect(records[: len(records) // 2])
+            for at, (what, value) in enumerate(steps):
+                if at == len(steps) // 3:
+                    mark.expect(records[len(records) // 2 :])
+                now += 0.05
+                if what == "settle":
+                    record, line = places[int(value)]
+                    record.settle(line)
+                elif what == "prove":
+                    proof = now
+                mark.advance(now)
+                found.append(mark.proven(proof))
+        return found
+
+    assert positions(0) == positions(10**9)
+
+
+def test_an_hour_behind_one_sick_entry_costs_no_memory() -> None:
+    """Half a million settled records behind an unsettled one are one position; settled, all are passed at once."""
+    mark = Watermark()
+    sick = Record(b"", 0)
+    sick.expect(1)
+    mark.expect([sick])
+    for number in range(1, 500_001):
+        record = Record(b"", number)
+        record.expect(0)
+        mark.expect([record])
+        if number % 100 == 0:
+            mark.advance(number / 100)
+            assert len(mark._unsettled) <= watermark.COMPACT_FROM + 100
+    sick.settle(0)
+    mark.advance(10_000.0)
+    assert mark.proven(10_001.0) == Position(500_000, 0)
+    assert mark.settled
+
+
 def test_positions_compare_as_integers() -> None:
     """A sequence number with more digits is the later one, though it sorts earlier as text."""
     assert Position(9, 0) < Position(10, 0) < Position(10, 1)

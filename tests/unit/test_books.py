@@ -1,4 +1,4 @@
-"""A shard's books: what the pipeline reports becomes counts, latencies, CloudWatch requests and audit records."""
+"""A shard's telemetry: what the pipeline reports becomes counts, latencies, CloudWatch requests and audit records."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -10,10 +10,12 @@ import orjson
 import pytest
 
 from stream_router.aws import endpoints
-from stream_router.consumer.child.shard_telemetry import ChildBooks
+from stream_router.consumer.child.crash_guard import CrashGuard
+from stream_router.consumer.child.shard_telemetry import ShardTelemetry
+from stream_router.consumer.child.window import Window
 from stream_router.core.aws_answers import Answer
 from stream_router.core.dispositions import Reason
-from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record
+from stream_router.core.model import Batch, DeadLetter, Dropped, Entry, Event, Record
 from stream_router.settings.common import load
 from stream_router.settings.consumer import Consumer
 from stream_router.telemetry import audit, shard_metrics
@@ -42,7 +44,7 @@ class Wire:
 
 
 class World:
-    """Books of one shard on a wall clock that the test moves."""
+    """Telemetry and window of one shard on a wall clock that the test moves."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -52,13 +54,29 @@ class World:
         transform: Any = SimpleNamespace(policy=None, masking="off", take_masked_counts=Counter)
         wire: Any = self.wire
         session = endpoints.session("us-east-1")
-        self.books = ChildBooks("shardId-0", configured, transform, wire, session, lambda: self.now_s)
+        self.guard = CrashGuard(folder / "shards", "shardId-0", "TRIM_HORIZON:0")
+        self.books = ShardTelemetry(
+            "shardId-0", configured, transform, wire, session, self.guard, now_s=lambda: self.now_s
+        )
+        self.window = Window(10**9, 120.0, lambda: self.now_s, self.books.batch_closed)
+        self.newest = 0
 
-    def record(self, events: int) -> Record:
-        """A record whose events were received 2 s, and stored 1 s, before now."""
-        record = Record(b"", 1, 0, int(self.now_s * 1000) - 1000)
+    def record(self, events: int, batch: Batch | None = None) -> Record:
+        """A record whose events were received 2 s, and stored 1 s, before now, alone in its batch or in `batch`."""
+        of = batch or self.batch()
+        self.newest += 1
+        record = Record(b"", self.newest, 0, int(self.now_s * 1000) - 1000, of)
+        self.window.take_charge([record])
+        self.books.opened([record])
         record.expect(events)
+        self.window.opened([record])
+        if batch is None:
+            self.window.all_opened(of)
         return record
+
+    def batch(self) -> Batch:
+        """The shard has taken charge of a batch."""
+        return Batch(self.guard.took_charge(self.newest + 1, 0))
 
     def event(self, record: Record, line: int) -> Event:
         return Event(record, line, b"", "id", "delivery", int(self.now_s * 1000) - 2000, {})
@@ -66,12 +84,14 @@ class World:
     def accept(self, record: Record, *lines: int) -> None:
         events = [self.event(record, line) for line in lines]
         for event in events:
-            event.settle()
+            record.batch.delivered += 1
+            record.settle(event.line)
         self.books.accepted([Entry(event, "t", b"{}", 0.0, 1, "") for event in events])
 
     def bury(self, record: Record, line: int, reason: Reason) -> None:
         event = self.event(record, line)
-        event.settle()
+        record.batch.dead_letters[reason.value] += 1
+        record.settle(line)
         self.books.buried(DeadLetter(event, reason, "", ""))
 
     def audited(self) -> list[dict[str, Any]]:
@@ -97,18 +117,17 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
 def test_a_batch_that_adds_up_is_verified(world: World) -> None:
     """Delivered, buried and dropped together are the events of the batch: verified, with the figures."""
     record = world.record(4)
-    world.books.opened([record])
     world.accept(record, 0, 1)
+    world.books.retried([(Entry(world.event(record, 2), "t", b"{}", 0.0, 1, ""), "InternalFailure")] * 5)
     world.bury(record, 2, Reason.REFUSED)
-    dropped = world.event(record, 3)
-    dropped.settle()
-    world.books.dropped([Dropped(dropped, "t")])
-    world.books.retried(5)
-    world.books.batch_done(1)
+    record.batch.dropped += 1
+    world.books.dropped([Dropped(world.event(record, 3), "t")])
+    record.settle(3)
     [line] = world.audited()
     assert line["eventsProcessed"] == 4
     assert line["complianceStatus"] == "verified"
     assert line["metrics"] == {
+        "batch": 1,
         "deadLetters": {"refused": 1},
         "masking": "off",
         "delivered": 2,
@@ -119,40 +138,73 @@ def test_a_batch_that_adds_up_is_verified(world: World) -> None:
     }
 
 
-def test_each_batch_is_accounted_for_by_itself(world: World) -> None:
-    """The second batch's record has its own figures, not the sum."""
+def test_a_record_is_written_when_the_last_event_of_its_batch_is_settled(world: World) -> None:
+    """Not before: no record claims what was not seen. A batch of two records waits for both."""
+    batch = world.batch()
+    one, other = world.record(1, batch), world.record(2, batch)
+    world.accept(one, 0)
+    world.accept(other, 0)
+    world.window.all_opened(batch)
+    assert not (world.folder / "audit").exists() or not list((world.folder / "audit").iterdir())
+    world.accept(other, 1)
+    [line] = world.audited()
+    assert (line["eventsProcessed"], line["metrics"]["records"]) == (3, 2)
+
+
+def test_a_batch_whose_records_are_not_all_opened_is_not_closed(world: World) -> None:
+    """What is settled before the rest is read closes nothing."""
+    batch = world.batch()
+    world.accept(world.record(1, batch), 0)
+    assert batch.number in world.guard._life.open_batches
+    world.window.all_opened(batch)
+    assert [line["metrics"]["batch"] for line in world.audited()] == [batch.number]
+
+
+def test_records_stand_in_the_order_of_settling_each_with_its_own_figures(world: World) -> None:
+    """The first batch has a sick entry and closes last; `batch` says in which order they came."""
+    slow = world.record(2)
+    world.accept(slow, 0)
     for _ in range(2):
-        record = world.record(1)
-        world.books.opened([record])
-        world.accept(record, 0)
-        world.books.batch_done(1)
-    assert [line["metrics"]["delivered"] for line in world.audited()] == [1, 1]
+        world.accept(world.record(1), 0)
+    world.bury(slow, 1, Reason.RETRIES_EXHAUSTED)
+    told = [line["metrics"] for line in world.audited()]
+    assert [one["batch"] for one in told] == [2, 3, 1]
+    assert [(one["delivered"], one["dead_lettered"]) for one in told] == [(1, 0), (1, 0), (1, 1)]
+    assert all(line["complianceStatus"] == "verified" for line in world.audited())
 
 
 def test_an_event_that_nobody_accounts_for_is_said(world: World) -> None:
-    """One event missing from the books: unverified, with both reasons."""
+    """One event that is settled but neither delivered, buried nor dropped: unverified."""
     record = world.record(2)
-    world.books.opened([record])
     world.accept(record, 0)
-    world.books.batch_done(1)
+    record.settle(1)
     [line] = world.audited()
     assert line["complianceStatus"] == "unverified"
-    assert line["complianceReasons"] == ["events_unsettled", "events_unaccounted"]
+    assert line["complianceReasons"] == ["events_unaccounted"]
 
 
 def test_an_event_that_could_not_be_masked_is_no_verified_batch(world: World) -> None:
     """It was buried, not delivered; yet masking did not run where the policy asks."""
-    record = world.record(1)
-    world.books.opened([record])
-    world.bury(record, 0, Reason.MASKING_FAILED)
-    world.books.batch_done(1)
+    world.bury(world.record(1), 0, Reason.MASKING_FAILED)
     assert world.audited()[0]["complianceReasons"] == ["masking_failed"]
+
+
+def test_what_was_open_is_named_once_by_the_next_process(world: World) -> None:
+    """Two batches were open when the process ended: the next one's first record says so, the second does not."""
+    world.record(1)
+    world.accept(world.record(1), 0)
+    world.record(1)
+    world.books.close()
+    after = World(world.folder)
+    for _ in range(2):
+        after.accept(after.record(1), 0)
+    told = [line["metrics"] for line in after.audited()]
+    assert [(one["batch"], one.get("unclosed")) for one in told] == [(2, None), (4, [1, 3]), (5, None)]
 
 
 def test_the_stages_add_up_to_the_whole_way(world: World) -> None:
     """2 s in all: one to the stream, one to the child, and what the child took."""
     record = world.record(1)
-    world.books.opened([record])
     world.now_s += 0.5
     event = world.event(record, 0)._replace(received_at_ms=int(world.now_s * 1000) - 2500)
     world.books.accepted([Entry(event, "t", b"{}", 0.0, 1, "")])
@@ -168,7 +220,6 @@ def test_the_stages_add_up_to_the_whole_way(world: World) -> None:
 def test_the_last_metrics_are_sent_at_the_end_and_once(world: World) -> None:
     """Closing publishes; closing again (shutdown, then the lost lease) does not."""
     record = world.record(1)
-    world.books.opened([record])
     world.accept(record, 0)
     world.books.close()
     world.books.close()
@@ -227,23 +278,10 @@ def test_a_cloudwatch_that_stalls_takes_bounded_memory(world: World, monkeypatch
     assert len(world.wire.sent) == kept - len(world.books._metrics._waiting)
 
 
-def test_a_batch_that_is_cut_short_is_audited_as_far_as_it_came(world: World) -> None:
-    """SIGTERM in an outage, a lost lease: what was delivered has its line, unverified."""
-    record, other = world.record(2), world.record(1)
-    world.books.opened([record, other])
-    world.accept(record, 0)
+def test_a_batch_that_is_cut_short_has_no_record(world: World) -> None:
+    """SIGTERM in an outage, a lost lease: nobody saw its end, so the next process only names it."""
+    world.accept(world.record(2), 0)
     world.books.close()
     world.books.close()
-    [line] = world.audited()
-    assert line["complianceReasons"] == ["events_unsettled", "events_unaccounted"]
-    assert line["metrics"]["delivered"] == 1
-
-
-def test_an_end_between_two_batches_adds_no_line(world: World) -> None:
-    """Nothing is open then: the last batch's line is the last one."""
-    record = world.record(1)
-    world.books.opened([record])
-    world.accept(record, 0)
-    world.books.batch_done(1)
-    world.books.close()
-    assert len(world.audited()) == 1
+    assert world.audited() == []
+    assert world.guard._life.open_batches == [1]

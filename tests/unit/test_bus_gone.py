@@ -33,7 +33,7 @@ class World:
         if supervised:
             self.prover.prove_once()
         self.proof = BusProof(state.path, self.ask, lambda: self.now)
-        self.checkpoints = Checkpoints(self.proof, 5.0, lambda: self.now, lambda position: None)
+        self.checkpoints = Checkpoints(self.proof, 5.0, lambda: self.now)
 
     def describe(self) -> float:
         if not self.there:

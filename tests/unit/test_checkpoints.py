@@ -9,7 +9,7 @@ from stream_router.consumer.child.watermark import Position, Watermark
 from stream_router.core.envelope import seal
 from stream_router.core.model import Record
 from tests.events import RECEIVED_MS
-from tests.unit.test_shard import Life
+from tests.lives import Life
 
 
 @pytest.mark.parametrize(

@@ -73,13 +73,56 @@ def test_a_culprit_stays_one_until_the_checkpoint_is_past_it(careful: Path) -> N
     assert not guard.is_culprit(POISON, 0)
 
 
-def test_a_whole_batch_without_a_death_ends_the_care(careful: Path) -> None:
-    """Care costs speed: it ends once a batch went well."""
-    guard = born(careful)
-    guard.progressed(400, 0)
+def test_care_ends_once_the_checkpoint_has_passed_what_a_dead_child_had_taken_charge_of(tmp_path: Path) -> None:
+    """Care costs speed; yet before that the deadly event may still come, in whatever batch."""
+    for newest in (500, 700, 600):
+        born(tmp_path).took_charge(newest, 2)
+    guard = born(tmp_path)
     assert guard.careful
-    guard.batch_done()
+    guard.took_charge(900, 0)
+    for reached in [(400, 0), (600, 9), (700, 1)]:
+        guard.progressed(*reached)
+        assert guard.careful, reached
+    guard.progressed(700, 2)
     assert not guard.careful
+
+
+def test_what_a_child_that_ended_well_had_taken_charge_of_prolongs_no_care(tmp_path: Path) -> None:
+    """Only those that died count."""
+    for newest in (500, 500, 500):
+        born(tmp_path).took_charge(newest, 0)
+    guard = born(tmp_path)
+    guard.took_charge(900, 0)
+    guard.ended_well()
+    guard = born(tmp_path)
+    assert guard.careful
+    guard.progressed(500, 0)
+    assert not guard.careful
+
+
+def test_a_death_at_rest_charges_nobody(careful: Path) -> None:
+    """What was begun has been sent: whatever ends the process between two batches is no event's doing."""
+    for _ in range(3):
+        guard = born(careful)
+        guard.begin(POISON, 0)
+        guard.rests()
+    assert not born(careful).is_culprit(POISON, 0)
+
+
+def test_batches_are_numbered_on_over_the_processes(tmp_path: Path) -> None:
+    """The next process goes on counting, and knows which batches were open when the one before it ended."""
+    guard = born(tmp_path)
+    assert [guard.took_charge(n, 0) for n in (100, 200, 300)] == [1, 2, 3]
+    guard.batch_closed(2)
+    guard.ended_well()
+    after = born(tmp_path)
+    assert after.unclosed == [1, 3]
+    assert after.took_charge(100, 0) == 4
+    third = born(tmp_path)
+    assert third.unclosed == [1, 3, 4]
+    third.unclosed_is_said()
+    third.ended_well()
+    assert born(tmp_path).unclosed == []
 
 
 def test_an_unreadable_file_is_a_new_life(tmp_path: Path) -> None:
@@ -150,7 +193,7 @@ def test_a_full_disk_does_not_stop_a_healthy_shard(
         guard.progressed(now, 0)
     guard.ended_well()
     assert caplog.text.count("No space left on device") == 2
-    born(tmp_path).batch_done()
+    born(tmp_path).ended_well()
 
 
 def test_without_its_marker_a_careful_shard_does_not_go_on(careful: Path, full: Callable[[], None]) -> None:

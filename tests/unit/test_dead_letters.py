@@ -17,11 +17,11 @@ def letters(count: int, raw: bytes | None = None) -> list[DeadLetter]:
     events = [event(n) for n in range(count)]
     if raw is not None:
         events = [one._replace(raw=raw) for one in events]
-    return [DeadLetter(one, Reason.SCHEMA_MISMATCH, "X", "why") for one in events]
+    return [DeadLetter(one, Reason.SCHEMA_MISMATCH, "X", "why", raw=one.raw) for one in events]
 
 
 def bury(pipeline: Rig, made: list[DeadLetter]) -> None:
-    pipeline.router.dead_letters.submit(made)
+    pipeline.router.bury(made)
 
 
 def test_letters_go_in_batches_of_ten_and_settle_their_events() -> None:

@@ -9,11 +9,11 @@ import pytest
 from stream_router.core.aws_answers import Answer
 from stream_router.core.dispositions import Reason
 from stream_router.core.model import DeadLetter, Entry, Record
-from stream_router.pipeline.delivery.dispatcher import Policy
+from stream_router.pipeline.delivery.destination import Policy
 from stream_router.pipeline.route import SLICE_EVENTS
-from stream_router.pipeline.sinks.claim_check import Offload
+from stream_router.pipeline.sinks.claim_check import ClaimCheck
 from stream_router.pipeline.sinks.eventbridge.packer import CallLimits
-from tests.fakes import Done, Rig, entry, event, ok, refused, rig
+from tests.fakes import Done, Rig, World, entry, event, ok, refused, rig
 
 GIVES_UP = Policy(16, 10**9, 4, outage_gives_up=True)
 
@@ -60,7 +60,9 @@ def test_words_about_size_prove_nothing_of_a_small_call() -> None:
     pipeline.router.publisher.submit([poison])
     pipeline.drain(limit_s=60)
     assert [letter.reason for letter in pipeline.books.dead] == [Reason.REFUSED]
-    assert pipeline.router.publisher.packing == CallLimits(10, 1_000_000)
+    pipeline.router.publisher.submit([entry(n, size_bytes=90_000) for n in range(100, 110)])
+    pipeline.drain()
+    assert len(pipeline.bus.calls[-1]) == 10
 
 
 @pytest.mark.parametrize("count", [1, 4, 10])
@@ -90,29 +92,26 @@ def test_a_queue_that_takes_less_than_documented_stores_every_letter(count: int)
         DeadLetter(event(n)._replace(raw=orjson.dumps(list(range(n, n + 70_000)))), Reason.UNROUTABLE, "X", "why")
         for n in range(count)
     ]
-    pipeline.router.dead_letters.submit(made)
+    pipeline.router.bury(made)
     pipeline.drain(limit_s=60)
     assert len(pipeline.books.dead) == count
     assert all(not one.event.record.unsettled for one in made)
 
 
-def with_bucket(pipeline: Rig) -> list[str]:
-    """Give the router a bucket that stores after a second; the keys that were put."""
-    keys: list[str] = []
+def bucket(world: World, keys: list[str]) -> ClaimCheck:
+    """A bucket that stores after a second, and notes the keys that were put."""
 
     def send(key: str, _: bytes, done: Done) -> None:
         keys.append(key)
-        pipeline.world.after(1.0, lambda: done(ok({})))
+        world.after(1.0, lambda: done(ok({})))
 
-    clock = pipeline.world.clock
-    pipeline.router.offload = Offload(send, "bucket", clock, pipeline.world.random.random)
-    return keys
+    return ClaimCheck(send, "bucket", world.clock, world.random.random)
 
 
 def test_a_claim_check_does_not_let_its_conversation_overtake_it() -> None:
     """With ORDERING=conversation the events after an oversize one wait until it is accepted in its small form."""
-    pipeline = rig(ordered=True, limits=CallLimits(10, 262_144))
-    keys = with_bucket(pipeline)
+    keys: list[str] = []
+    pipeline = rig(ordered=True, limits=CallLimits(10, 262_144), claim_check=lambda world: bucket(world, keys))
     detail = orjson.dumps({"eventId": "0" * 32, "payload": {"text": "x" * 300_000}})
     large = entry(0, key="c")._replace(detail=detail, size_bytes=300_100)
     pipeline.router.publisher.submit([large, entry(1, key="c"), entry(2, key="d")])
@@ -265,8 +264,8 @@ def test_a_failure_that_grows_buries_a_callful_at_most(seed: int) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 9])
-def test_an_entry_that_failed_beside_others_spends_its_budget_alone_too(count: int) -> None:
-    """On a quiet stream nothing else is sent while it is tried again: that others of its call got through decides."""
+def test_entries_that_failed_beside_others_wait_until_another_is_there_to_compare_with(count: int) -> None:
+    """That others of their first call got through is an old success; one that is sent later decides."""
     pipeline = rig()
     made = [entry(n) for n in range(10)]
     bad = {id(one) for one in made[:count]}
@@ -274,18 +273,33 @@ def test_an_entry_that_failed_beside_others_spends_its_budget_alone_too(count: i
         call, ["InternalFailure" if id(one) in bad else "" for one in call]
     )
     pipeline.router.publisher.submit(made)
-    pipeline.drain(limit_s=90)
+    pipeline.run_for(600)
+    assert not pipeline.books.dead
+    assert not pipeline.router.holding
+    for number in range(1_000, 1_900, 5):
+        pipeline.router.publisher.submit([entry(number + n) for n in range(5)])
+        pipeline.run_for(1)
     assert [letter.reason for letter in pipeline.books.dead] == [Reason.RETRIES_EXHAUSTED] * count
+    assert len(pipeline.books.delivered) == 10 - count + 900
 
 
 def test_an_unknown_code_on_a_quiet_stream_does_not_stop_it() -> None:
-    """It may be about the data: with nothing else under way and a success in the minute before, the budget decides."""
+    """It may be about the data, or about the bus: it waits by itself, the breaker stays closed, others go through."""
     pipeline = rig()
     warm(pipeline)
-    pipeline.bus.judge = lambda call: pipeline.bus.answer(call, ["SomethingNew"] * len(call))
-    pipeline.router.publisher.submit([entry(0)])
+    sick = entry(0)
+    pipeline.bus.judge = lambda call: pipeline.bus.answer(call, ["SomethingNew" if one == sick else "" for one in call])
+    pipeline.router.publisher.submit([sick])
+    pipeline.run_for(600)
+    assert not pipeline.router.holding
+    assert not pipeline.books.dead
+    start = pipeline.world.now
+    healthy = entry(1)
+    pipeline.router.publisher.submit([healthy])
     pipeline.drain(limit_s=60)
     assert [letter.reason for letter in pipeline.books.dead] == [Reason.RETRIES_EXHAUSTED]
+    assert pipeline.bus.accepted[-1] is healthy
+    assert pipeline.world.now - start < 60
 
 
 def test_a_smaller_call_is_learned_for_packing_and_condemns_nothing() -> None:

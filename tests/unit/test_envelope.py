@@ -66,7 +66,7 @@ def test_a_sealed_event_is_opened_as_it_was() -> None:
     assert event.raw == sealed
     assert b'{"a": 1.50, "b":"\xc3\xa9"}' in sealed
     assert opened.unsettled == 1
-    event.settle()
+    event.record.settle(event.line)
     assert opened.unsettled == 0
 
 

@@ -1,4 +1,4 @@
-"""When the next call may start: what opens and closes the breaker, how the window breathes, what a pause outlasts."""
+"""When the next call may start: the breaker, the number of calls in flight, the rate, and what a pause outlasts."""
 
 from collections.abc import Sequence
 
@@ -7,8 +7,14 @@ import pytest
 from stream_router.core.aws_answers import Answer
 from stream_router.core.dispositions import Reason
 from stream_router.core.model import Entry
-from stream_router.pipeline.delivery.circuit_breaker import PROBE_FLOOR_S, PROBE_SPREAD_S, TRIPS_AT, Gate
-from stream_router.pipeline.delivery.dispatcher import Policy
+from stream_router.pipeline.delivery.circuit_breaker import (
+    BEGINS_AT,
+    PROBE_FLOOR_S,
+    PROBE_SPREAD_S,
+    TRIPS_AT,
+    Gate,
+)
+from stream_router.pipeline.delivery.destination import Policy
 from tests.fakes import Rig, entry, refused, rig
 
 NOW = 1000.0
@@ -45,7 +51,7 @@ def test_a_success_closes_the_breaker_and_forgets_every_failure(failures: int) -
     """What is back is neither held nor paced, and it takes three failures again to open the breaker, dated anew."""
     made = gate()
     fails(made, failures)
-    made.succeeded()
+    made.succeeded(backlog=False)
     assert (made.holding, made.failures, made.held_since) == (False, 0, 0.0)
     assert made.may_start(0, NOW)
     assert made.wait_s(NOW) == 0.0
@@ -67,35 +73,103 @@ def test_an_open_breaker_lets_one_probe_through_at_a_time_and_soon(dice: float) 
         made.failed(NOW)
 
 
-def test_the_window_halves_with_every_trouble_down_to_one_call() -> None:
-    """A failed call and a throttled one each halve it; one call is always allowed."""
-    made = gate(8)
+def test_the_calls_in_flight_halve_with_every_trouble_down_to_one_call() -> None:
+    """A lone failed call takes one; the second in a row, and each throttled one, halve them; one is always allowed."""
+    made = gate(9)
     seen = [allowed(made)]
-    made.failed(NOW)
-    seen.append(allowed(made))
+    for _ in range(2):
+        made.failed(NOW)
+        seen.append(allowed(made))
     for _ in range(4):
         made.throttled()
         seen.append(allowed(made))
-    assert seen == [8, 4, 2, 1, 1, 1]
+    assert seen == [9, 8, 4, 2, 1, 1, 1]
 
 
-def test_the_window_grows_by_a_call_with_every_success_up_to_its_bound() -> None:
+def test_the_calls_in_flight_grow_by_one_with_every_success_up_to_their_bound() -> None:
     """What was halved comes back step by step, and never goes beyond the most that the policy allows."""
     made = gate(5)
     for _ in range(3):
         made.throttled()
     seen = []
     for _ in range(8):
-        made.succeeded()
+        made.succeeded(backlog=True)
         seen.append(allowed(made))
     assert seen == [2, 3, 4, 5, 5, 5, 5, 5]
+
+
+def test_the_calls_in_flight_begin_at_sixteen_and_double_with_a_round_trip_while_a_backlog_waits() -> None:
+    """Each success of a full round lets one more start, up to the policy's most; nobody has to know a setting."""
+    made = gate(128)
+    seen = [allowed(made)]
+    while seen[-1] < 128:
+        for _ in range(seen[-1]):
+            made.succeeded(backlog=True)
+        seen.append(allowed(made))
+    assert seen == [BEGINS_AT, 32, 64, 128]
+
+
+def test_without_a_backlog_the_calls_in_flight_do_not_grow() -> None:
+    """A quiet stream proves nothing of what the bus would take."""
+    made = gate(128)
+    for _ in range(1_000):
+        made.succeeded(backlog=False)
+    assert allowed(made) == BEGINS_AT
+
+
+def test_a_bounded_rate_is_kept_whatever_comes_back() -> None:
+    """With 100 events a second, a second of calls of ten is ten calls, and a quarter of a second may leave at once."""
+    made = Gate(128, lambda: 1.0, max_rate=100.0)
+    started: list[float] = []
+    for step in range(4_000):
+        now = NOW + step / 1_000
+        while made.may_start(0, now):
+            made.started(10, now)
+            started.append(now)
+    assert len([at for at in started if at == NOW]) == 3
+    assert 40 <= len(started) <= 43
+    assert made.wait_s(NOW + 4) > 0
+
+
+def test_a_rate_that_was_not_used_is_not_saved_up() -> None:
+    """After an hour of silence no more leaves at once than ever."""
+    made = Gate(128, lambda: 1.0, max_rate=100.0)
+    made.started(10, NOW)
+    later = NOW + 3_600
+    burst = 0
+    while made.may_start(0, later):
+        made.started(10, later)
+        burst += 1
+    assert burst == 3
+
+
+def test_a_bounded_rate_delays_events_and_loses_none() -> None:
+    """The pipeline as a whole keeps to STREAM_ROUTER_MAX_SHARD_RATE: 500 events at 50 a second take ten seconds."""
+    pipeline = rig(policy=Policy(16, 10**9, 4, max_rate=50.0))
+    start = pipeline.world.now
+    pipeline.router.publisher.submit([entry(n) for n in range(500)])
+    pipeline.drain()
+    assert 9 <= pipeline.world.now - start <= 11
+    assert len(pipeline.books.delivered) == 500
+
+
+def test_calls_in_flight_find_their_own_number() -> None:
+    """With a bus at 100 ms and a backlog the calls in flight grow to the bound, and throttling makes them fewer."""
+    pipeline = rig(policy=Policy(128, 10**9, 4), latency_s=lambda: 0.1)
+    pipeline.router.publisher.submit([entry(n) for n in range(20_000)])
+    pipeline.drain()
+    assert pipeline.bus.most_in_flight == 128
+    pipeline.bus.judge = lambda call: pipeline.bus.answer(call, ["ThrottlingException", *[""] * (len(call) - 1)])
+    pipeline.router.publisher.submit([entry(100_000 + n) for n in range(2_000)])
+    pipeline.run_for(2)
+    assert pipeline.router.publisher.dispatcher.gate.ceiling <= 16
 
 
 def test_a_pause_that_was_asked_for_outlasts_a_success() -> None:
     """Retry-After is the service's own word: an answer that was on its way before does not shorten it."""
     made = gate()
     made.failed(NOW, 20.0)
-    made.succeeded()
+    made.succeeded(backlog=False)
     assert made.wait_s(NOW + 1) == 19.0
     assert not made.may_start(0, NOW + 19.9)
     assert made.may_start(0, NOW + 20)

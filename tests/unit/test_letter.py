@@ -14,15 +14,13 @@ from stream_router.core.dispositions import Reason
 from stream_router.core.model import DeadLetter, Entry, Event, Record
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter, Message
 
-WRITER = LetterWriter(
-    "my-stream", "shard-7", lambda letter: letter.event.raw, lambda: 1_764_000_000_123.0, ordered=False
-)
+WRITER = LetterWriter("my-stream", "shard-7", lambda: 1_764_000_000_123.0, ordered=False)
 
 
 def letter(raw: bytes, entry: Entry | None = None, event_type: str = "") -> DeadLetter:
     record = Record(raw, 49_590_338_271_490_256_608_559_692_538_361_571_095, 3)
     event = Event(record, 5, raw, "0" * 31 + "a", "content", 1_764_000_000_001, None)
-    return DeadLetter(event, Reason.REFUSED, "MalformedDetail", "why", 2, entry, event_type)
+    return DeadLetter(event, Reason.REFUSED, "MalformedDetail", "why", 2, entry, event_type, raw)
 
 
 def original(messages: list[Message]) -> bytes:

@@ -1,6 +1,8 @@
 """Whether events are masked is said at start and in every audit record."""
 
 import logging
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,29 +11,36 @@ import pytest
 from botocore.session import Session
 
 from stream_router.aws.pumped_transport import Transport
-from stream_router.consumer.child.assembly import build
-from stream_router.consumer.child.shard_telemetry import ChildBooks
+from stream_router.consumer.child.assembly import Child
+from stream_router.consumer.child.crash_guard import CrashGuard
+from stream_router.consumer.child.shard_telemetry import ShardTelemetry
 from stream_router.consumer.transform_config import transform_config
+from stream_router.core.model import Batch
 from stream_router.pipeline.transform import Transform
 from tests.events import BODY, NOW_MS, consumer, event
 
 
 @pytest.fixture(autouse=True)
-def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+def credentials(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    yield
+    signal.set_wakeup_fd(-1)
 
 
 @pytest.mark.parametrize(("masking", "said", "masked"), [("off", "off", None), ("default", "default 1", {"redact": 1})])
 def test_audit_record_says_which_policy_ran_and_how_often(masking: str, said: str, masked: Any, tmp_path: Path) -> None:
-    """`off`, or the policy's id and version with the counts of what it did since the record before."""
+    """`off`, or the policy's id and version with the counts of what it did in this batch."""
     settings = consumer(masking=masking, audit_dir=tmp_path, state_dir=tmp_path)
     transform = Transform(transform_config(settings), lambda: NOW_MS)
     session = Session()
     session.set_config_variable("region", "eu-central-1")
-    books = ChildBooks("shardId-0", settings, transform, cast("Transport", None), session)
+    guard = CrashGuard(tmp_path, "shardId-0", "TRIM_HORIZON:0")
+    telemetry = ShardTelemetry("shardId-0", settings, transform, cast("Transport", None), session, guard)
+    batch = Batch(guard.took_charge(1, 0))
     transform(event({**BODY, "payload": {"email": "anna@example.com"}}))
-    books.batch_done(0)
+    telemetry.routed(batch)
+    telemetry.batch_closed(batch)
     (file,) = tmp_path.glob("*.jsonl")
     metrics = orjson.loads(file.read_bytes().splitlines()[0])["metrics"]
     assert metrics["masking"] == said
@@ -48,5 +57,5 @@ def test_start_up_log_says_it(
 ) -> None:
     """A warning while it is off."""
     caplog.set_level(logging.INFO)
-    build(consumer(masking=masking, state_dir=tmp_path), cast("Any", None))
+    Child(consumer(masking=masking, state_dir=tmp_path), lambda: None)
     assert (level, said) in [(record.levelno, record.message) for record in caplog.records]

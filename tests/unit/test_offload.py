@@ -2,7 +2,7 @@
 
 import hashlib
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import orjson
 import pytest
@@ -10,20 +10,23 @@ import pytest
 from stream_router.core.aws_answers import Answer
 from stream_router.core.dispositions import Reason
 from stream_router.core.envelope import open_record
-from stream_router.core.model import DeadLetter, Entry, Event, Record
-from stream_router.pipeline.sinks.claim_check import Offload
+from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record
+from stream_router.pipeline.sinks.claim_check import ClaimCheck
 from stream_router.pipeline.sinks.eventbridge.packer import CallLimits
 from stream_router.pipeline.transform import Transform
 from tests.events import BODY, NOW_MS, config_of
-from tests.fakes import NO_ANSWER, Rig, event, rig
+from tests.fakes import NO_ANSWER, Rig, World, event, rig
 
 LIMITS = CallLimits(10, 262_144)
 HEAD = orjson.dumps({name: value for name, value in BODY.items() if name != "payload"})[:-1]
 LONG = b'"' + b"y" * 300_000 + b'"'
 
 
-def with_bucket(made: Rig, troubles: Iterable[Answer | None] = ()) -> dict[str, bytes]:
-    """Give the rig a bucket, which answers with `troubles` first (None stores); what it stores is returned."""
+def with_bucket(
+    transform: Callable[[Event], Entry | DeadLetter | Dropped] | None = None,
+    troubles: Iterable[Answer | None] = (),
+) -> tuple[Rig, dict[str, bytes]]:
+    """A rig with a bucket, which answers with `troubles` first (None stores), and what the bucket stores."""
     objects: dict[str, bytes] = {}
     first = iter(troubles)
 
@@ -33,18 +36,16 @@ def with_bucket(made: Rig, troubles: Iterable[Answer | None] = ()) -> dict[str, 
         objects[key] = data
         return Answer(200, b"", {}, "", 0.01)
 
-    made.router.offload = Offload(
-        lambda key, data, done: made.world.after(0.01, lambda: done(store(key, data))),
-        "bucket",
-        made.world.clock,
-        made.world.random.random,
-    )
-    made.router.dead_letters._offload = made.router.offload
-    return objects
+    def bucket(world: World) -> ClaimCheck:
+        return ClaimCheck(
+            lambda key, data, done: world.after(0.01, lambda: done(store(key, data))),
+            "bucket",
+            world.clock,
+            world.random.random,
+        )
 
-
-def pipeline() -> Rig:
-    return rig(limits=LIMITS, transform=Transform(config_of(), lambda: NOW_MS))
+    transform = transform or Transform(config_of(), lambda: NOW_MS)
+    return rig(limits=LIMITS, transform=transform, claim_check=bucket), objects
 
 
 def nested(levels: int, inmost: bytes) -> bytes:
@@ -60,8 +61,7 @@ def through(made: Rig, body: bytes) -> None:
 @pytest.mark.parametrize("beside", [b"{}", nested(300, b"1")], ids=["flat", "deep"])
 def test_an_oversize_payload_goes_to_the_bucket_however_deep(levels: int, beside: bytes) -> None:
     """The object is the payload, and the entry that is delivered says where it is, how long, and its SHA-256."""
-    made = pipeline()
-    objects = with_bucket(made)
+    made, objects = with_bucket()
     payload = nested(levels, LONG)
     through(made, HEAD + b',"beside":' + beside + b',"payload":' + payload + b"}")
     assert not made.books.dead
@@ -81,8 +81,7 @@ def test_a_payload_that_cannot_be_written_is_a_dead_letter() -> None:
     def deep(found: Event) -> Entry:
         return Entry(found, "t", detail, 1.0, len(detail), "")
 
-    made = rig(limits=LIMITS, transform=deep)
-    objects = with_bucket(made)
+    made, objects = with_bucket(deep)
     through(made, b"{}")
     assert [letter.reason for letter in made.books.dead] == [Reason.OVERSIZE]
     assert not objects
@@ -91,8 +90,7 @@ def test_a_payload_that_cannot_be_written_is_a_dead_letter() -> None:
 
 def test_what_is_too_large_without_its_payload_is_a_dead_letter() -> None:
     """The claim check is tried once: an entry whose rest no call can carry is buried."""
-    made = pipeline()
-    objects = with_bucket(made)
+    made, objects = with_bucket()
     through(made, orjson.dumps(BODY)[:-1] + b',"beside":' + LONG + b"}")
     assert [letter.reason for letter in made.books.dead] == [Reason.OVERSIZE]
     assert len(objects) == 1
@@ -116,8 +114,7 @@ TROUBLES = {
 @pytest.mark.parametrize("trouble", TROUBLES)
 def test_an_entry_goes_out_only_once_its_payload_is_stored(trouble: str) -> None:
     """While the bucket says no to it, whatever the reason, nothing is sent, nothing is buried and the shard holds."""
-    made = pipeline()
-    objects = with_bucket(made, [None, *[TROUBLES[trouble]] * 20])
+    made, objects = with_bucket(troubles=[None, *[TROUBLES[trouble]] * 20])
     payload = nested(1, LONG)
     through(made, HEAD + b',"payload":' + payload + b"}")
     record = Record(HEAD + b',"second":1,"payload":' + payload + b"}", 101)
@@ -136,10 +133,9 @@ def test_an_entry_goes_out_only_once_its_payload_is_stored(trouble: str) -> None
 @pytest.mark.parametrize("trouble", TROUBLES)
 def test_a_letter_that_is_put_aside_is_sent_only_once_it_is_stored(trouble: str) -> None:
     """Its message names the object, so the object has to be there first; only the message settles the event."""
-    made = pipeline()
-    objects = with_bucket(made, [TROUBLES[trouble]] * 20)
+    made, objects = with_bucket(troubles=[TROUBLES[trouble]] * 20)
     found = event(1)._replace(raw=random.Random(1).randbytes(2_000_000))
-    made.router.dead_letters.submit([DeadLetter(found, Reason.SCHEMA_MISMATCH, "X", "why")])
+    made.router.bury([DeadLetter(found, Reason.SCHEMA_MISMATCH, "X", "why")])
     made.run_for(5)
     assert not made.queue.bodies
     assert found.record.unsettled

@@ -1,142 +1,43 @@
 """The record processor of a shard, driven as the daemon drives it, in virtual time: how it holds, leaves and ends."""
 
-import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
-from amazon_kclpy import dispatch, messages
-from amazon_kclpy.checkpoint_error import CheckpointError
 
-from stream_router.consumer.bus_proof import BusProof
-from stream_router.consumer.child.checkpoints import Checkpoints
 from stream_router.consumer.child.crash_guard import CrashGuard
-from stream_router.consumer.child.shard import LEAVE_WITHIN_S, LeavingError, ShardProcessor
+from stream_router.consumer.child.shard import HAND_OFF_WITHIN_S, LEAVE_WITHIN_S, LeavingError
 from stream_router.core.aws_answers import Answer
-from stream_router.core.envelope import seal
-from stream_router.core.model import Entry, Record
-from tests.events import RECEIVED_MS
-from tests.fakes import Rig, entry, ok, refused, rig
-
-START = "TRIM_HORIZON"
+from stream_router.core.model import Entry
+from tests.fakes import NO_ANSWER, refused
+from tests.lives import START, KilledError, Life
 
 
-class KilledError(BaseException):
-    """Stands for the death of the process: no `except Exception` sees it."""
+def down(_: Sequence[Entry]) -> Answer:
+    return refused("InternalException", 500)
 
 
-class Books:
-    """Remembers whether it was closed."""
-
-    closed = 0
-
-    def opened(self, records: Sequence[Record]) -> None:
-        pass
-
-    def batch_done(self, records: int) -> None:
-        pass
-
-    def tick(self) -> None:
-        pass
-
-    def close(self) -> None:
-        self.closed += 1
-
-
-class Heartbeat:
-    """Knows whether the watchdog is armed."""
-
-    armed = False
-
-    def __call__(self) -> None:
-        self.armed = True
-
-    def rest(self) -> None:
-        self.armed = False
-
-
-class Life:
-    """One child's life over `folder`: its processor, the pipeline's fakes, the daemon's answers to checkpoints.
-
-    With `dies_after_s` somebody kills it so long after its start. `describe` gives the bus's answer to a question.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        dies_after_s: float = 0.0,
-        judge: Callable[[Sequence[Entry]], Answer] | None = None,
-        checkpoint_s: float = 5.0,
-    ) -> None:
-        self.rig: Rig = rig(transform=lambda found: entry(0)._replace(event=found), judge=judge)
-        world = self.rig.world
-        self.books, self.heartbeat = Books(), Heartbeat()
-        self.describe: Callable[[], Answer] = lambda: ok({})
-        self.errors: list[str] = []
-        self.tries = 0
-        self.taken: list[str | None] = []
-        self._dies_at = world.now + dies_after_s if dies_after_s else 0.0
-        proof = BusProof(None, lambda done: world.after(0.01, lambda: done(self.describe())), world.clock)
-        router: Any = self.rig.router
-        self.processor = ShardProcessor(
-            lambda shard_id: (router, self.books),
-            self._wait,
-            lambda moved: Checkpoints(proof, checkpoint_s, world.clock, moved),
-            lambda shard_id, start: CrashGuard(folder, shard_id, start),
-            self.heartbeat,
-            world.clock,
-        )
-        self.hear("initialize", shardId="shard-1", sequenceNumber=START, subSequenceNumber=0)
-
-    def _wait(self, seconds: float) -> None:
-        if self._dies_at and self.rig.world.now >= self._dies_at:
-            raise KilledError
-        self.rig.world.pump(seconds)
-
-    def checkpoint(self, sequence_number: str | None = None, sub_sequence_number: int | None = None) -> None:
-        """What the daemon's checkpointer does: fails with the next of `errors`, while there are any."""
-        self.tries += 1
-        if self.errors:
-            raise CheckpointError(self.errors.pop(0))
-        self.taken.append(sequence_number)
-
-    def hear(self, action: str, **fields: Any) -> None:
-        """One message of the daemon's."""
-        told = {"action": action, **fields}
-        message = messages.ProcessRecordsInput(told) if "records" in fields else dispatch.message_decode(told)
-        message.dispatch(self, self.processor)
-
-    def process(self, *sequence_numbers: int) -> None:
-        """A batch of one event a record."""
-        records = [
-            {
-                "data": base64.b64encode(seal(f"{number:032x}", "delivery", RECEIVED_MS, b"{}")).decode(),
-                "sequenceNumber": str(number),
-                "subSequenceNumber": 0,
-                "approximateArrivalTimestamp": RECEIVED_MS,
-            }
-            for number in sequence_numbers
-        ]
-        self.hear("processRecords", records=records, millisBehindLatest=0)
-
-    @property
-    def buried(self) -> list[int]:
-        return [letter.event.record.sequence_number for letter in self.rig.books.dead]
+def sick(life: Life, *sequence_numbers: int) -> None:
+    """From now on the bus answers InternalFailure to the events of these records, always."""
+    bus = life.rig.bus
+    bus.judge = lambda call: bus.answer(
+        call, ["InternalFailure" if one.event.record.sequence_number in sequence_numbers else "" for one in call]
+    )
 
 
 def test_an_event_that_was_only_held_is_not_buried(tmp_path: Path) -> None:
     """The bus is down and somebody kills the child once a minute, ten times: when it is back all are delivered."""
     for _ in range(10):
-        life = Life(tmp_path, judge=lambda _: refused("InternalException", 500), dies_after_s=60.0)
+        life = Life(tmp_path, judge=down, dies_after_s=60.0)
+        life.process(100, 101, 102)
         with pytest.raises(KilledError):
-            life.process(100, 101, 102)
+            life.rest(61)
         assert life.buried == []
     life = Life(tmp_path)
     life.process(100, 101, 102)
+    life.settle()
     assert life.buried == []
-    assert len(life.rig.books.delivered) == 3
+    assert len(life.delivered) == 3
 
 
 @pytest.mark.parametrize("error", ["ThrottlingException", "KinesisClientLibDependencyException"])
@@ -147,23 +48,27 @@ def test_the_last_checkpoint_is_tried_again_while_it_is_throttled(tmp_path: Path
     life.errors = [error] * 3
     life.hear("shutdownRequested")
     assert life.taken == ["149"]
-    assert life.books.closed == 1
+    assert life.told.closed == 1
 
 
-def test_the_last_checkpoint_is_not_tried_for_ever(tmp_path: Path) -> None:
-    """The daemon waits for its children only so long."""
+@pytest.mark.parametrize("told", [True, False], ids=["a stop", "a hand-off"])
+def test_the_last_checkpoint_is_not_tried_for_ever(tmp_path: Path, told: bool) -> None:
+    """After a SIGTERM four seconds; where another worker wants the lease what the KCL waits, less five seconds."""
     life = Life(tmp_path, checkpoint_s=600.0)
     life.process(100)
     life.errors = ["ThrottlingException"] * 1_000
     began = life.rig.world.now
+    if told:
+        life.processor.told_to_leave()
     life.hear("shutdownRequested")
-    assert life.rig.world.now - began < LEAVE_WITHIN_S + 1
-    assert life.books.closed == 1
+    within = LEAVE_WITHIN_S if told else HAND_OFF_WITHIN_S
+    assert within - 1 < life.rig.world.now - began < within + 1
+    assert life.told.closed == 1
 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "ResourceNotFoundException"])
 def test_a_shards_end_that_is_not_proven_is_no_death(tmp_path: Path, code: str) -> None:
-    """Told to leave while the bus cannot be asked, or the bus is gone: the books are closed, nobody is suspected."""
+    """Told to leave while the bus cannot be asked, or the bus is gone: the accounts close, nobody is suspected."""
     for _ in range(4):
         life = Life(tmp_path)
         life.process(100)
@@ -171,7 +76,7 @@ def test_a_shards_end_that_is_not_proven_is_no_death(tmp_path: Path, code: str) 
         life.processor.told_to_leave()
         with pytest.raises(LeavingError):
             life.hear("shardEnded")
-        assert life.books.closed == 1
+        assert life.told.closed == 1
         assert life.taken == []
     again = CrashGuard(tmp_path, "shard-1", f"{START}:0")
     again.ended_well()
@@ -179,18 +84,142 @@ def test_a_shards_end_that_is_not_proven_is_no_death(tmp_path: Path, code: str) 
     assert again._life.deaths == 0
 
 
-def test_the_watchdog_rests_whenever_the_daemon_is_waited_for(tmp_path: Path) -> None:
-    """After a batch, after one that ended with the lease, after the last checkpoint: the daemon may take any time."""
+def test_a_batch_is_answered_while_its_events_are_under_way(tmp_path: Path) -> None:
+    """A sick entry keeps nobody else: the next batches come, and are delivered; the checkpoint waits before it."""
+    life = Life(tmp_path, checkpoint_s=1.0)
+    sick(life, 104)
+    for first in range(100, 250, 10):
+        began = life.rig.world.now
+        life.process(*range(first, first + 10))
+        assert life.rig.world.now - began < 1.0
+        life.live(1)
+    assert life.delivered == [n for n in range(100, 250) if n != 104]
+    assert life.taken == ["103"]
+    life.live(60)
+    assert life.buried == [104]
+    assert life.taken[-1] == "249"
+
+
+def test_a_sick_entry_is_buried_on_the_word_of_others_and_the_checkpoint_follows(tmp_path: Path) -> None:
+    """Events keep coming: after 30 s of retries it is a dead letter, and everything is checkpointed."""
+    life = Life(tmp_path, checkpoint_s=1.0)
+    sick(life, 100)
+    for number in range(100, 160):
+        life.process(number)
+        life.live(1)
+    life.live(15)
+    assert life.buried == [100]
+    assert life.taken[-1] == "159"
+
+
+def test_checkpoints_are_sent_only_in_callbacks_that_may_carry_one(tmp_path: Path) -> None:
+    """Not between two callbacks, not in leaseLost: the daemon would take the line for the answer to something else."""
+    life = Life(tmp_path, checkpoint_s=0.1)
+    for number in range(100, 110):
+        life.process(number)
+        life.rest(5)
+        tries = life.tries
+        life.rest(5)
+        assert life.tries == tries
+    life.process()
+    life.hear("leaseLost")
+    life.rest(20)
+    assert set(life.taken_in) == {"processRecords"}
+    ending = Life(tmp_path / "other", checkpoint_s=600.0)
+    ending.process(100)
+    ending.hear("shardEnded")
+    assert set(ending.taken_in) == {"shardEnded"}
+    assert ending.taken[-1] is None
+
+
+@pytest.mark.parametrize("end", ["leaseLost", "shutdownRequested"])
+def test_once_the_lease_is_given_back_no_call_is_started(tmp_path: Path, end: str) -> None:
+    """Not a retry, not the dead letter of what comes back late, not another batch: the shard is another's."""
+    life = Life(tmp_path, checkpoint_s=1.0)
+    bus, queue = life.rig.bus, life.rig.queue
+    bus.latency_s = lambda: 60.0
+    bus.judge = lambda call: bus.answer(
+        call, [("MalformedDetail", "InternalFailure", "")[n % 3] for n in range(len(call))]
+    )
+    asked: list[int] = []
+    queue.judge = lambda messages: asked.append(len(messages))
+    life.process(*range(100, 130))
+    life.hear(end)
+    calls = len(bus.calls)
+    assert calls
+    life.rest(300)
+    assert len(bus.calls) == calls
+    assert not asked
+    assert life.told.closed == 1
+
+
+def test_a_checkpoint_that_says_that_the_lease_is_lost_stops_the_shard(tmp_path: Path) -> None:
+    """What is in flight ends unheard; nothing is sent, nothing more is checkpointed, no exception leaves."""
     life = Life(tmp_path, checkpoint_s=0.0)
     life.process(100)
-    assert not life.heartbeat.armed
+    life.live(2)
     life.errors = ["ShutdownException"]
-    life.rig.world.now += 11
     life.process(101)
+    life.live(30)
+    assert not life.errors
+    calls, tries = len(life.rig.bus.calls), life.tries
     life.process(102)
-    assert life.tries == 1
-    assert not life.heartbeat.armed
+    life.rest(60)
+    life.hear("leaseLost")
+    assert len(life.rig.bus.calls) == calls
+    assert life.tries == tries
+
+
+def test_told_to_leave_a_full_shard_answers_at_once(tmp_path: Path) -> None:
+    """It answers the callback that it is in, although the window is full."""
+    life = Life(tmp_path, judge=lambda _: NO_ANSWER)
+    start = life.rig.world.now
+    life.at_wait = lambda: life.processor.told_to_leave() if life.rig.world.now > start + 100 else None
+    life.process(*range(10_000))
+    assert 100 < life.rig.world.now - start < 102
+
+
+def test_after_sigterm_batches_are_answered_unread_and_the_shards_end_is_not_checkpointed(tmp_path: Path) -> None:
+    """What was not read comes again; the bare checkpoint would say that nothing is left to come."""
     life = Life(tmp_path, checkpoint_s=600.0)
     life.process(100)
+    life.settle()
+    life.processor.told_to_leave()
+    life.process(101, 102)
+    life.rest(1)
+    assert life.delivered == [100]
+    with pytest.raises(LeavingError):
+        life.hear("shardEnded")
+    assert None not in life.taken
+
+
+def test_after_sigterm_the_watermark_is_checkpointed_and_no_further(tmp_path: Path) -> None:
+    """At shutdownRequested the child gives what is settled, and what it never read is behind it."""
+    life = Life(tmp_path, checkpoint_s=600.0)
+    life.process(100, 101)
+    life.processor.told_to_leave()
+    life.process(102, 103)
     life.hear("shutdownRequested")
-    assert not life.heartbeat.armed
+    assert life.taken == ["101"]
+
+
+def test_a_shards_end_waits_for_a_sick_entry_and_is_then_checkpointed(tmp_path: Path) -> None:
+    """The bare checkpoint comes after everything is settled, however long that takes."""
+    life = Life(tmp_path, checkpoint_s=1.0)
+    bus = life.rig.bus
+    heal_at = life.rig.world.now + 100
+    bus.judge = lambda call: bus.answer(call, ["" if life.rig.world.now > heal_at else "InternalFailure"] * len(call))
+    life.process(100)
+    life.hear("shardEnded")
+    assert life.rig.world.now > heal_at
+    assert life.taken[-1] is None
+    assert life.delivered == [100]
+
+
+def test_the_watchdog_hears_of_every_turn(tmp_path: Path) -> None:
+    """Inside callbacks and between them: the child never waits without it."""
+    life = Life(tmp_path)
+    life.process(100)
+    life.rest(100)
+    assert life.beats >= len(life.waited) >= 100
+    assert max(life.waited) <= 1.0

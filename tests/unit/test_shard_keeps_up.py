@@ -1,43 +1,196 @@
-"""Back-pressure: however slow the bus and however long the batch, only so many events are under way."""
+"""The window of a shard at work: however slow the bus and however long the batch, only so much is under way."""
 
+import itertools
+import logging
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from stream_router.consumer.child.shard import BACKLOG_MAX
-from stream_router.pipeline.route import SLICE_EVENTS
-from tests.fakes import NO_ANSWER
-from tests.unit.test_shard import KilledError, Life
+from stream_router.consumer.child.crash_guard import CrashGuard
+from stream_router.consumer.child.micro_batches import MICRO_BATCH_RECORDS
+from stream_router.consumer.child.room import READY_MAX, SMALL_BATCH_EVERY_S, SMALL_BATCH_RECORDS
+from stream_router.consumer.child.shard import LeavingError
+from stream_router.consumer.child.window import SPAN_FREE_EVENTS
+from stream_router.core.dispositions import Reason
+from stream_router.core.model import DeadLetter, Entry, Event
+from stream_router.pipeline.dead_letter_limit import LimitConfig
+from tests.fakes import NO_ANSWER, entry, refused
+from tests.lives import START, KilledError, Life
 
-MANY = 5 * BACKLOG_MAX
+MANY = 5 * READY_MAX
 
 
-def opened(life: Life) -> int:
-    """Events that the pipeline has taken up and not seen to their end."""
-    return life.rig.router.backlog
+def leave_at(life: Life, seconds: float) -> None:
+    """After so long of virtual time the supervisor says SIGTERM."""
+    until = life.rig.world.now + seconds
+    life.at_wait = lambda: life.processor.told_to_leave() if life.rig.world.now > until else None
+
+
+def fail(life: Life, sick: Iterable[int]) -> None:
+    """From now on the bus answers InternalFailure to the events of these records."""
+    bus, numbers = life.rig.bus, set(sick)
+    bus.judge = lambda call: bus.answer(
+        call, ["InternalFailure" if one.event.record.sequence_number in numbers else "" for one in call]
+    )
 
 
 def test_while_the_bus_stalls_no_more_is_opened_than_the_bound(tmp_path: Path) -> None:
-    """Of a long batch a slice more than the bound is taken up, and no less than the bound: the rest stays closed."""
+    """Of a long batch a slice more than the bound is taken up, besides what is on the wire: the rest stays closed."""
     life = Life(tmp_path, judge=lambda _: NO_ANSWER, dies_after_s=300.0)
     with pytest.raises(KilledError):
         life.process(*range(MANY))
-    assert BACKLOG_MAX < opened(life) <= BACKLOG_MAX + SLICE_EVENTS
+    assert READY_MAX < life.rig.router.backlog <= READY_MAX + 2 * MICRO_BATCH_RECORDS
 
 
-def test_a_slow_bus_is_kept_busy_and_never_flooded(tmp_path: Path) -> None:
-    """With a bus that takes a second for each call the backlog is near the bound for most of the time."""
+def test_a_slow_bus_is_kept_busy_over_the_daemons_batches(tmp_path: Path) -> None:
+    """Batches are answered while their events are under way, so that calls stay full and many in flight."""
     life = Life(tmp_path)
     life.rig.bus.latency_s = lambda: 1.0
-    seen: list[int] = []
-    wait = life.processor._wait
+    for first in range(0, 20_000, 1_000):
+        life.process(*range(first, first + 1_000))
+    life.settle()
+    assert len(life.delivered) == 20_000
+    calls = life.rig.bus.calls
+    assert sum(map(len, calls)) / len(calls) >= 9.9
 
-    def watched(seconds: float) -> None:
-        seen.append(opened(life))
-        wait(seconds)
 
-    life.processor._wait = watched
+def test_bytes_under_way_are_bounded_and_come_free_as_events_settle(tmp_path: Path) -> None:
+    """With a window of 1 MiB and a sick entry first, everything behind it goes through, a megabyte at a time."""
+    life = Life(tmp_path, window_bytes=1024 * 1024)
+    fail(life, [0])
+    most = 0
+
+    def look() -> None:
+        nonlocal most
+        most = max(most, life.window.held_bytes)
+
+    life.at_wait = look
+    for first in range(0, 2_000, 200):
+        life.process(*range(first, first + 200), body=b'{"a":"' + b"x" * 20_000 + b'"}')
+    assert 0 < most <= 1024 * 1024 + 200 * 1024
+    life.live(2)
+    assert sorted(life.delivered) == list(range(1, 2_000))
+
+
+def test_a_span_that_only_sick_entries_fill_lets_a_small_batch_in_every_five_seconds(tmp_path: Path) -> None:
+    """Without other entries nothing would tell whether the bus is well: a hundred records, no more, each time."""
+    life = Life(tmp_path, span_s=20.0, checkpoint_s=600.0)
+    bus = life.rig.bus
+    bus.judge = lambda call: bus.answer(call, ["InternalFailure"] * len(call))
+    life.process(*range(SPAN_FREE_EVENTS + 100))
+    life.rest(21)
+    opened: list[int] = []
+    leave = life.rig.world.now + 60
+
+    def look() -> None:
+        opened.append(life.rig.router.backlog)
+        if life.rig.world.now > leave:
+            life.processor.told_to_leave()
+
+    life.at_wait = look
+    life.process(*range(10_000, 20_000))
+    steps = [after - before for before, after in itertools.pairwise(opened) if after > before]
+    assert steps
+    assert max(steps) <= SMALL_BATCH_RECORDS
+    assert sum(steps) <= SMALL_BATCH_RECORDS * (60 / SMALL_BATCH_EVERY_S + 2)
+
+
+def test_the_checkpoint_goes_on_while_the_window_is_full(tmp_path: Path) -> None:
+    """The wait for room is inside a callback that may carry it: what settles meanwhile is checkpointed."""
+    life = Life(tmp_path, checkpoint_s=1.0)
+    life.rig.bus.latency_s = lambda: 5.0
+    life.process(*range(100, 100 + MANY))
+    assert life.taken
+    assert all(where == "processRecords" for where in life.taken_in)
+
+
+def test_a_shards_end_holds_where_the_limit_on_dead_letters_is_passed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Refusals that come in after the last batch pass it: the shard holds, says so, and leaves when it is told to."""
+    life = Life(tmp_path, limit=LimitConfig(0.9, 1_000, 300.0), checkpoint_s=1.0)
+    bus = life.rig.bus
+    bus.latency_s = lambda: 2.0
+    bus.judge = lambda call: bus.answer(call, ["MalformedDetail"] * len(call))
+    life.process(*range(100, 300))
+    leave_at(life, 100)
+    with pytest.raises(LeavingError):
+        life.hear("shardEnded")
+    assert "nearly every event would be a dead letter" in caplog.text
+    assert None not in life.taken
+
+
+def careful(folder: Path, **more: float) -> Life:
+    """The fourth life of a shard whose child died three times at one checkpoint, all with records up to 150."""
+    for _ in range(3):
+        CrashGuard(folder, "shard-1", f"{START}:0").took_charge(150, 0)
+    life = Life(folder, **more)  # type: ignore[arg-type]
+    assert life.guard.careful
+    return life
+
+
+def test_careful_mode_does_not_wait_for_a_sick_entry(tmp_path: Path) -> None:
+    """One event at a time is started, not seen to its end: others are delivered, and the sick one is buried."""
+    life = careful(tmp_path, checkpoint_s=1.0)
+    fail(life, [100])
+    began = life.rig.world.now
+    life.process(*range(100, 151))
+    assert life.rig.world.now - began < 5
+    life.live(1)
+    assert life.delivered == list(range(101, 151))
+    assert [len(call) for call in life.rig.bus.calls[:51]] == [1] * 51
+    assert life.guard.careful
+    for number in range(200, 260):
+        life.process(number)
+        life.live(1)
+    assert life.buried == [100]
+
+
+def test_careful_mode_ends_once_the_checkpoint_has_passed_what_the_dead_had_taken(tmp_path: Path) -> None:
+    """Not when a callback returns: the batch that killed may be one that is still under way."""
+    life = careful(tmp_path, checkpoint_s=1.0)
+    life.process(*range(100, 150))
+    life.live(15)
+    assert life.taken[-1] == "149"
+    assert life.guard.careful
+    life.process(150)
+    life.live(15)
+    assert life.taken[-1] == "150"
+    assert not life.guard.careful
+
+
+def test_in_an_outage_careful_mode_blames_nobody(tmp_path: Path) -> None:
+    """What waits for the destination is held, and a death then comes from outside."""
+    life = careful(tmp_path, dies_after_s=120.0)
+    life.rig.bus.judge = lambda _: refused("InternalException", 500)
+    life.process(*range(100, 110))
+    with pytest.raises(KilledError):
+        life.rest(200)
+    after = Life(tmp_path)
+    after.process(*range(100, 110))
+    after.settle()
+    assert len(after.delivered) == 10
+    assert not after.buried
+
+
+def test_back_pressure_is_not_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A bus at a second a call makes a long batch wait for minutes, and nobody is alarmed."""
+    caplog.set_level(logging.WARNING)
+    life = Life(tmp_path)
+    life.rig.bus.latency_s = lambda: 1.0
+    life.process(*range(3 * MANY))
+    assert "the shard holds" not in caplog.text
+
+
+def test_a_record_that_was_read_before_the_sigterm_is_the_last_one(tmp_path: Path) -> None:
+    """Of a long batch the rest is not read, its batch stays open for the next process to name."""
+
+    def buried(found: Event) -> Entry | DeadLetter:
+        return DeadLetter(found, Reason.UNROUTABLE, "X", "why") if found.line else entry(0)._replace(event=found)
+
+    life = Life(tmp_path, transform=buried, judge=lambda _: NO_ANSWER)
+    leave_at(life, 10)
     life.process(*range(MANY))
-    assert len(life.rig.books.delivered) == MANY
-    assert max(seen) <= BACKLOG_MAX + SLICE_EVENTS
-    assert sum(count > BACKLOG_MAX // 2 for count in seen) > len(seen) // 2
+    life.hear("shutdownRequested")
+    assert CrashGuard(tmp_path, "shard-1", f"{START}:0").unclosed == [1]

@@ -87,7 +87,7 @@ def test_jitter_comes_from_a_function_that_exists() -> None:
     tries = Tries()
     tries.failed_itself(100.0)
     assert tries.next_own_at(100.0, 4, lambda: 0.0) == 100.0
-    assert tries.next_own_at(100.0, 4, lambda: 0.5) == 100.5
+    assert tries.next_own_at(100.0, 4, lambda: 0.5) == 100.125
 
 
 def test_a_call_without_any_answer_is_handled() -> None:

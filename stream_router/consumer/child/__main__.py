@@ -28,7 +28,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 KEEP_BYTES = 32 * 1024 * 1024  # the most that glibc takes as a threshold on 64 bits
 LOOK_FOR_PARENT_S = 0.5
 STUCK_AFTER_S = 120.0
-"""A main loop that shows no life for so long is hung (the daemon's own time-out stays unset, DESIGN 3.8)."""
+"""A main loop that shows no life for so long is hung (the daemon's own time-out stays unset)."""
 
 
 def main() -> NoReturn:
@@ -39,7 +39,7 @@ def main() -> NoReturn:
     try:
         configured = load(Consumer)
         logging.getLogger().setLevel(configured.log_level)
-        code = _serve(configured, protocol.wide_input(), sink)
+        code = _serve(configured, protocol.DaemonInput(0), sink)
     except SettingsError as error:
         code = _refuse(error)
     except SystemExit as error:
@@ -51,12 +51,12 @@ def main() -> NoReturn:
     os._exit(code)
 
 
-def _serve(configured: Consumer, source: IO[bytes], sink: IO[bytes]) -> int:
+def _serve(configured: Consumer, source: protocol.DaemonInput, sink: IO[bytes]) -> int:
     from stream_router.aws.credentials import CredentialsError
-    from stream_router.consumer.child.assembly import build
+    from stream_router.consumer.child.assembly import Child
 
     try:
-        processor = build(configured, Watchdog())
+        processor = Child(configured, Watchdog()).processor()
     except CredentialsError as error:
         # No verdict: the supervisor had credentials, and gets another child after a while.
         log.error("%s", error)  # noqa: TRY400 - one line
@@ -66,7 +66,7 @@ def _serve(configured: Consumer, source: IO[bytes], sink: IO[bytes]) -> int:
     parent = os.getppid()
     threading.Thread(target=_die_with, args=(parent, processor.ended_well), name="parent-watch", daemon=True).start()
     try:
-        protocol.Process(processor, protocol.Channel(source, sink)).run()
+        protocol.Process(processor, protocol.Channel(source, sink, processor.meanwhile)).run()
     except protocol.DaemonGoneError:
         processor.ended_well()
         raise
@@ -124,11 +124,6 @@ class Watchdog:
         if now - self._armed_at > 1.0:
             self._armed_at = now
             faulthandler.dump_traceback_later(STUCK_AFTER_S, exit=True, file=sys.stderr)
-
-    def rest(self) -> None:
-        """The main loop waits for the daemon now, which may take any time."""
-        self._armed_at = 0.0
-        faulthandler.cancel_dump_traceback_later()
 
 
 if __name__ == "__main__":

@@ -3,41 +3,67 @@
 import logging
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from stream_router.consumer.bus_proof import BusProof
 from stream_router.consumer.child.checkpoints import Checkpoints
 from stream_router.consumer.child.crash_guard import CrashGuard
 from stream_router.consumer.child.failpoint import failing_at
-from stream_router.consumer.child.shard import Books, Heartbeat, ShardProcessor
-from stream_router.consumer.child.shard_telemetry import ChildBooks
+from stream_router.consumer.child.neighbours import Neighbours
+from stream_router.consumer.child.processor import ShardProcessor
+from stream_router.consumer.child.shard import REST_S, Shard
+from stream_router.consumer.child.shard_telemetry import ShardTelemetry
 from stream_router.consumer.child.waiter import Waiter
+from stream_router.consumer.child.window import Window
 from stream_router.consumer.child.wiring import Wiring
 from stream_router.consumer.transform_config import transform_config
-from stream_router.pipeline.route import Router
+from stream_router.pipeline.delivery.health import Health
 from stream_router.pipeline.transform import Transform
 from stream_router.settings.consumer import Consumer
 
 log = logging.getLogger(__name__)
 
 
-def build(settings: Consumer, heartbeat: Heartbeat) -> ShardProcessor:
-    """The record processor, ready for `initialize`. Raises SettingsError where settings or credentials are missing."""
-    wiring = Wiring(settings)
-    transform = Transform(transform_config(settings), lambda: time.time() * 1000)
-    log.log(logging.INFO if transform.policy else logging.WARNING, "masking: %s", transform.masking)
-    proof = BusProof(settings.state_dir, wiring.ask_for_bus)
-    lives = (settings.state_dir or Path(tempfile.mkdtemp(prefix="stream-router-shard-"))) / "shards"
+class Child:
+    """What this process has before it knows its shard. Raises SettingsError or CredentialsError."""
 
-    def make_router(shard_id: str) -> tuple[Router, Books]:
-        books = ChildBooks(shard_id, settings, transform, wiring.transport, wiring.session)
-        route = failing_at(settings.failpoint, transform) if settings.failpoint else transform
-        return wiring.router(shard_id, transform, route, books), books
+    def __init__(self, settings: Consumer, beat: Callable[[], None]) -> None:
+        self._settings = settings
+        self._beat = beat
+        self._wiring = Wiring(settings)
+        self._transform = Transform(transform_config(settings), lambda: time.time() * 1000)
+        masking = self._transform.masking
+        log.log(logging.INFO if self._transform.policy else logging.WARNING, "masking: %s", masking)
+        self._proof = BusProof(settings.state_dir, self._wiring.ask_for_bus)
+        self._wait = Waiter(self._wiring.transport)
+        self._lives = (settings.state_dir or Path(tempfile.mkdtemp(prefix="stream-router-shard-"))) / "shards"
 
-    return ShardProcessor(
-        make_router,
-        Waiter(wiring.transport),
-        lambda moved: Checkpoints(proof, settings.checkpoint_s, time.monotonic, moved),
-        lambda shard_id, start: CrashGuard(lives, shard_id, start),
-        heartbeat,
-    )
+    def processor(self) -> ShardProcessor:
+        """The record processor, ready for `initialize`."""
+        return ShardProcessor(self._shard, self._idle)
+
+    def _idle(self) -> None:
+        self._beat()
+        self._wait(REST_S, daemon=True)
+
+    def _shard(self, shard_id: str, start: str) -> Shard:
+        settings, clock = self._settings, time.monotonic
+        guard = CrashGuard(self._lives, shard_id, start)
+        neighbours = Neighbours(settings.state_dir, shard_id, clock)
+        health = Health(neighbours)
+        telemetry = ShardTelemetry(
+            shard_id,
+            settings,
+            self._transform,
+            self._wiring.transport,
+            self._wiring.session,
+            guard,
+            lambda: neighbours.publish(health.tally),
+        )
+        route = failing_at(settings.failpoint, self._transform) if settings.failpoint else self._transform
+        window = Window(settings.window_bytes, settings.window_span_s, clock, telemetry.batch_closed)
+        router = self._wiring.router(shard_id, self._transform, route, telemetry, health)
+        checkpoints = Checkpoints(self._proof, settings.checkpoint_s, clock)
+        log.info("shard taken up", extra={"shard": shard_id, "from": start, "careful": guard.careful})
+        return Shard(router, telemetry, window, checkpoints, guard, self._wait, self._beat, clock)

@@ -21,20 +21,17 @@ class LeaseGoneError(Exception):
 class Checkpoints:
     """Says what is settled and proven, and checkpoints it every `every_s` seconds where it moved.
 
-    `moved` is told of each checkpoint taken. Times are monotonic seconds.
+    `taken` is the latest checkpoint that was taken, None until there is one. Times are monotonic seconds.
     """
 
-    def __init__(
-        self, proof: BusProof, every_s: float, clock: Callable[[], float], moved: Callable[[Position], None]
-    ) -> None:
+    def __init__(self, proof: BusProof, every_s: float, clock: Callable[[], float]) -> None:
         self._proof = proof
         # Asked, or read, before the first event is sent: a bus that is made after that is known for another one.
         proof.latest()
         self._every_s = every_s
         self._clock = clock
-        self._moved = moved
         self._watermark = Watermark()
-        self._last: Position | None = None
+        self.taken: Position | None = None
         self._due = clock() + every_s
         self._digits = 0
 
@@ -53,6 +50,11 @@ class Checkpoints:
         return self._watermark.settled
 
     @property
+    def unasked(self) -> bool:
+        """Whether the bus cannot be asked at present: settled work waits above the checkpoint for its proof."""
+        return self._proof.unasked
+
+    @property
     def bus_gone(self) -> bool:
         """Whether the bus was found gone: nothing more will be proven."""
         return self._proof.gone
@@ -65,12 +67,11 @@ class Checkpoints:
             self._proof.renew()
         return not self._watermark.unproven
 
-    def take_if_due(self, checkpointer: Checkpointer) -> None:
-        """Follow the watermark, and checkpoint where it is time to."""
+    def take_if_due(self, checkpointer: Checkpointer) -> bool:
+        """Follow the watermark, and checkpoint where it is time to. False where it is to be tried again."""
         now = self._clock()
         self._watermark.advance(now)
-        if now >= self._due:
-            self.take(checkpointer)
+        return now < self._due or self.take(checkpointer)
 
     def take(self, checkpointer: Checkpointer) -> bool:
         """Checkpoint the settled, proven prefix, where it moved. False where it is to be tried again: throttled.
@@ -79,9 +80,9 @@ class Checkpoints:
         """
         self._due = self._clock() + self._every_s
         position = self._watermark.proven(self._proof.latest())
-        if position is None or position == self._last:
+        if position is None or position == self.taken:
             return True
-        if self._last and position < self._last:
+        if self.taken and position < self.taken:
             raise AssertionError("the watermark moved backwards")
         try:
             checkpointer.checkpoint(str(position.sequence_number).zfill(self._digits), position.sub_sequence_number)
@@ -92,8 +93,7 @@ class Checkpoints:
                 raise
             log.warning("checkpoint not taken, again later", extra={"error": str(error.value)})
             return False
-        self._last = position
-        self._moved(position)
+        self.taken = position
         return True
 
     def take_shard_end(self, checkpointer: Checkpointer, wait: Callable[[], None]) -> None:

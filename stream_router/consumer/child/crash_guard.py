@@ -13,12 +13,11 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
 from stream_router.core.logs import Seldom
-from stream_router.core.model import Record
+from stream_router.core.model import Place, Record
 
 log = logging.getLogger(__name__)
 
@@ -27,18 +26,12 @@ WHOLE_RECORD = -1
 """The line of a marker that was set while a record was opened, before its events were known."""
 
 
-class Place(NamedTuple):
-    """An event in its shard: sequence and sub-sequence number, line (or WHOLE_RECORD)."""
-
-    sequence_number: int
-    sub_sequence_number: int
-    line: int
-
-
 class Life(BaseModel):
     """What a shard's file says: at which checkpoint its child started, how often it died there, what was at work.
 
-    `held`: what is at work only waits for its destination.
+    `held`: what is at work only waits for its destination. `taken`: the newest record that a child took charge of;
+    `careful_until`: the same of the children that died. `batch`: the number of the latest batch; `open_batches`: those
+    with unsettled events; `unclosed`: the same of earlier processes, until an audit record has named them.
     """
 
     checkpoint: str
@@ -48,6 +41,11 @@ class Life(BaseModel):
     held: bool = False
     suspect: Place | None = None
     culprits: list[Place] = []
+    taken: tuple[int, int] = (0, 0)
+    careful_until: tuple[int, int] = (0, 0)
+    batch: int = 0
+    open_batches: list[int] = []
+    unclosed: list[int] = []
 
 
 class CrashGuard:
@@ -101,18 +99,46 @@ class CrashGuard:
             self._save()
 
     def progressed(self, sequence_number: int, sub_sequence_number: int) -> None:
-        """The shard is checkpointed here: deaths before it are past, and so are culprits."""
+        """The shard is checkpointed here: deaths before it are past, and so are culprits.
+
+        Care ends when this has passed the newest record that any child which died had taken charge of.
+        """
         life, reached = self._life, (sequence_number, sub_sequence_number)
         life.checkpoint = f"{sequence_number}:{sub_sequence_number}"
         life.culprits = [place for place in life.culprits if place[:2] > reached]
-        if not self.careful:
+        if not self.careful or reached >= life.careful_until:
             life.deaths = 0
+            life.at_work = None
         self._save()
 
-    def batch_done(self) -> None:
-        """A whole batch went well: no more care is needed."""
-        if self._life.deaths:
-            self._life.deaths = 0
+    def took_charge(self, sequence_number: int, sub_sequence_number: int) -> int:
+        """A batch that ends with this record is the child's now. The batch's number."""
+        life = self._life
+        life.taken = (sequence_number, sub_sequence_number)
+        life.batch += 1
+        life.open_batches.append(life.batch)
+        self._save()
+        return life.batch
+
+    def batch_closed(self, number: int) -> None:
+        """Every event of this batch is settled."""
+        self._life.open_batches.remove(number)
+        self._save()
+
+    @property
+    def unclosed(self) -> list[int]:
+        """Batches that were open when the processes before this one ended, and that no audit record has named."""
+        return self._life.unclosed
+
+    def unclosed_is_said(self) -> None:
+        """An audit record names them now."""
+        if self._life.unclosed:
+            self._life.unclosed = []
+            self._save()
+
+    def rests(self) -> None:
+        """Nothing is at work: what was begun has been sent."""
+        if self._life.at_work:
             self._life.at_work = None
             self._save()
 
@@ -126,7 +152,9 @@ class CrashGuard:
         before = self._read()
         if before is None:
             return Life(checkpoint=checkpoint)
-        life = Life(checkpoint=checkpoint, culprits=before.culprits)
+        life = Life(checkpoint=checkpoint, culprits=before.culprits, taken=before.taken, batch=before.batch)
+        life.careful_until = max(before.careful_until, before.taken) if before.alive else before.careful_until
+        life.unclosed = [*before.unclosed, *before.open_batches]
         if before.alive and before.at_work:
             life.deaths = before.deaths
             if before.held:

@@ -1,34 +1,37 @@
 """The daemon's records, decoded, in slices small enough for the processor's caches."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pybase64
 
-from stream_router.core.model import Record
+from stream_router.core.model import Batch, Record
 
 MICRO_BATCH_RECORDS = 500
 MICRO_BATCH_BYTES = 96 * 1024
 """About 150 events: their parsed forms then stay in the caches until they are sent (benchmarks/child.py)."""
 
 
-def micro_batches(records: Iterable[dict[str, Any]]) -> Iterator[list[Record]]:
-    """Slices of at most 500 records or, but for a single larger record, about 96 KiB of data, in order."""
-    batch: list[Record] = []
-    size = 0
+def micro_batches(
+    records: Iterable[dict[str, Any]], batch: Batch, most: Callable[[], int] = lambda: MICRO_BATCH_RECORDS
+) -> Iterator[list[Record]]:
+    """Slices of at most `most()` records or, but for a single larger record, about 96 KiB of data, in order."""
+    taken: list[Record] = []
+    size, limit = 0, most()
     for record in records:
         data = pybase64.b64decode(record["data"], validate=True)
-        batch.append(
+        taken.append(
             Record(
                 data,
                 int(record["sequenceNumber"]),
                 int(record["subSequenceNumber"] or 0),
                 int(record["approximateArrivalTimestamp"] or 0),
+                batch,
             )
         )
         size += len(data)
-        if len(batch) >= MICRO_BATCH_RECORDS or size >= MICRO_BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+        if len(taken) >= limit or size >= MICRO_BATCH_BYTES:
+            yield taken
+            taken, size, limit = [], 0, most()
+    if taken:
+        yield taken

@@ -9,24 +9,28 @@ from stream_router.core.model import DeadLetter, Event, Record
 from stream_router.pipeline.route import SLICE_EVENTS, Router
 
 
-def route_carefully(records: Iterable[Record], router: Router, guard: CrashGuard, drain: Callable[[], None]) -> None:
-    """Route each event alone and see it settled before the next; what killed a process before is buried unread."""
+def route_carefully(records: Iterable[Record], router: Router, guard: CrashGuard, start: Callable[[], None]) -> None:
+    """Route each event alone, and see it sent before the next; what killed a process before is buried unread.
+
+    `start` returns once all that was routed is on its way. Nobody waits for an answer: a sick event must not stop this.
+    """
     for record in records:
         # Set before the burial too: a death in it must not be charged to the record before.
         guard.begin(record, WHOLE_RECORD)
         if guard.is_culprit(record, WHOLE_RECORD):
             for letters in _unread(record):
-                router.dead_letters.submit(letters)
-                drain()
+                router.bury(letters)
+                start()
             continue
         for found in envelope.open_record(record):
             event = found.event if isinstance(found, DeadLetter) else found
             guard.begin(record, event.line)
             if guard.is_culprit(record, event.line):
-                router.dead_letters.submit([_crashed(event)])
+                router.bury([_crashed(event)])
             else:
                 router.route_found([found])
-            drain()
+            start()
+    guard.rests()
 
 
 def _unread(record: Record) -> Iterator[list[DeadLetter]]:

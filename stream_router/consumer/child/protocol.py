@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import os
 import sys
+from collections.abc import Callable
 from typing import IO, Any
 
 import orjson
@@ -30,11 +31,42 @@ def private_output() -> IO[bytes]:
     return channel
 
 
-def wide_input() -> IO[bytes]:
-    """The channel from the daemon, with room for its lines, which are megabytes long: fewer reads, fewer waits."""
-    with contextlib.suppress(OSError):  # what is no pipe has no size; an unprivileged one may be refused
-        fcntl.fcntl(0, fcntl.F_SETPIPE_SZ, CHANNEL_BYTES)
-    return os.fdopen(0, "rb", buffering=CHANNEL_BYTES, closefd=False)
+class DaemonInput:
+    """The daemon's lines, read as they come and never waited for: a line may be megabytes long, or a minute away."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._parts: list[bytes] = []
+        self.ended = False
+        """Whether the channel was closed at the other end."""
+        with contextlib.suppress(OSError):  # what is no pipe has no size; an unprivileged one may be refused
+            fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, CHANNEL_BYTES)
+        os.set_blocking(fd, False)
+
+    def line(self) -> bytes | None:
+        """The next line with its end; None where it is not whole yet. At the end what is left, and then b""."""
+        while not self.ended:
+            if (line := self._first_line()) is not None:
+                return line
+            try:
+                chunk = os.read(self.fd, CHANNEL_BYTES)
+            except BlockingIOError:
+                return None
+            if chunk:
+                self._parts.append(chunk)
+            self.ended = not chunk
+        if (line := self._first_line()) is not None:
+            return line
+        rest, self._parts = b"".join(self._parts), []
+        return rest
+
+    def _first_line(self) -> bytes | None:
+        """The first whole line of what was read; the daemon sends one at a time, so little is behind it."""
+        if not self._parts or b"\n" not in self._parts[-1]:
+            return None
+        line, end, rest = b"".join(self._parts).partition(b"\n")
+        self._parts = [rest] if rest else []
+        return line + end
 
 
 class DaemonGoneError(SystemExit):
@@ -42,13 +74,20 @@ class DaemonGoneError(SystemExit):
 
 
 class Channel(kcl._IOHandler):  # type: ignore[misc] # noqa: SLF001 - kclpy offers no public seam
-    """Reads the daemon's lines and writes ours. Records stay plain dicts: kclpy's objects cost more than the rest."""
+    """Reads the daemon's lines and writes ours. Records stay plain dicts: kclpy's objects cost more than the rest.
 
-    def __init__(self, source: IO[bytes], sink: IO[bytes]) -> None:
-        super().__init__(source, sink, sys.stderr)
+    While a line is not there `meanwhile` is called again and again: it moves the work on, and waits for the line too.
+    """
+
+    def __init__(self, source: DaemonInput, output: IO[bytes], meanwhile: Callable[[], None]) -> None:
+        super().__init__(source, output, sys.stderr)
+        self._source = source
+        self._meanwhile = meanwhile
 
     def read_line(self) -> bytes:
-        return self.input_file.readline()  # type: ignore[no-any-return]
+        while (line := self._source.line()) is None:
+            self._meanwhile()
+        return line
 
     def load_action(self, line: bytes) -> Any:
         if not line.endswith(b"\n"):

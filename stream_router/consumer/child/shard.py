@@ -1,211 +1,234 @@
-"""The KCL record processor of one shard: feeds the router, follows the watermark, checkpoints, leaves when told."""
+"""One shard's work in this process: takes charge of the daemon's batches, sees each event to its end, checkpoints.
+
+Work flows over the daemon's batches: a batch is answered as soon as the window has room for the next, and what is not
+settled stays under way. `docs/delivery.md` says what an operator sees of it.
+"""
 
 import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, NoReturn, Protocol
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
 
-from amazon_kclpy import messages
 from amazon_kclpy.kcl import Checkpointer
-from amazon_kclpy.v3.processor import RecordProcessorBase
 
 from stream_router.consumer.child.checkpoints import Checkpoints, LeaseGoneError
+from stream_router.consumer.child.collaborators import Telemetry, Waiting
 from stream_router.consumer.child.crash_guard import CrashGuard
 from stream_router.consumer.child.micro_batches import micro_batches
 from stream_router.consumer.child.one_at_a_time import route_carefully
-from stream_router.consumer.child.watermark import Position
-from stream_router.core.model import Record
+from stream_router.consumer.child.room import Room
+from stream_router.consumer.child.window import Window
+from stream_router.core.model import Batch, Record
 from stream_router.pipeline.route import Router
 
 log = logging.getLogger(__name__)
 
-BACKLOG_MAX = 1_000
-"""Events under way beyond which no further record is opened."""
+COMPANY_S = 0.01
+"""How long what does not fill a call waits for the daemon's next batch, where calls are in flight anyway."""
 
 WAIT_S = 0.25
-"""Longest wait for the network between two looks at signals, proofs and deadlines."""
+"""Longest wait inside a callback between two looks at signals, proofs and deadlines."""
+
+REST_S = 1.0
+"""The same between two callbacks."""
 
 LEAVE_WITHIN_S = 4.0
-"""After a SIGTERM a child that cannot drain leaves within this; what is unsettled comes again."""
+"""After a SIGTERM a child that cannot settle everything answers within this; what is unsettled comes again."""
+
+HAND_OFF_WITHIN_S = 25.0
+"""The KCL waits 30 s (gracefulLeaseHandoffTimeoutMillis) from when it asks; what it asks reaches the child behind the
+callback before it. Five seconds are for the last checkpoint."""
 
 
 class LeavingError(SystemExit):
-    """The child was told to leave while it could not drain, or its bus is gone: the process ends, all comes again."""
+    """The process ends here, and all that is not checkpointed comes again."""
 
 
-class Books(Protocol):
-    """The shard's metrics and audit."""
+class Shard:
+    """Owns one shard's lease in this process. An exception that leaves a callback ends the process.
 
-    def opened(self, records: Sequence[Record]) -> None:
-        """These records reached the child."""
-
-    def batch_done(self, records: int) -> None:
-        """The daemon's batch is through, every event of it settled."""
-
-    def tick(self) -> None:
-        """A moment to publish what is due; never raises, never blocks."""
-
-    def close(self) -> None:
-        """The shard ends here: publish the rest."""
-
-
-class Heartbeat(Protocol):
-    """Is told that the main loop lives, and when it rests."""
-
-    def __call__(self) -> None:
-        """A sign of life."""
-
-    def rest(self) -> None:
-        """The main loop waits for the daemon now."""
-
-
-class ShardProcessor(RecordProcessorBase):  # type: ignore[misc]
-    """Owns one shard's lease in this process. An exception that leaves a callback ends the process."""
+    Times are monotonic seconds. `leave_by` is when to answer at the latest; 0.0 until told to leave.
+    """
 
     def __init__(
         self,
-        router: Callable[[str], tuple[Router, Books]],
-        wait: Callable[[float], None],
-        checkpoints: Callable[[Callable[[Position], None]], Checkpoints],
-        guard: Callable[[str, str], CrashGuard],
-        heartbeat: Heartbeat,
+        router: Router,
+        telemetry: Telemetry,
+        window: Window,
+        checkpoints: Checkpoints,
+        guard: CrashGuard,
+        wait: Waiting,
+        beat: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._make_router = router
+        self._router = router
+        self._telemetry = telemetry
+        self._window = window
+        self._checkpoints = checkpoints
+        self._guard = guard
         self._wait = wait
-        self._checkpoints = checkpoints(self._moved)
-        self._make_guard = guard
-        self._beat = heartbeat
+        self._beat = beat
         self._clock = clock
+        self._room = Room(router, window, checkpoints, clock)
         self._lease_gone = False
+        self._unread = False
+        self._routed_at = self._callback_at = clock()
         self.leave_by = 0.0
-        """When to leave at the latest; 0.0 until told to."""
-        self._guard: CrashGuard | None = None
 
     # What the daemon calls.
 
-    def initialize(self, initialize_input: messages.InitializeInput) -> None:
-        shard_id = initialize_input.shard_id
-        start = f"{initialize_input.sequence_number}:{initialize_input.sub_sequence_number}"
-        self._router, self._books = self._make_router(shard_id)
-        self._guard = self._make_guard(shard_id, start)
-        log.info("shard taken up", extra={"shard": shard_id, "from": start, "careful": self._guard.careful})
-
-    def process_records(self, process_records_input: messages.ProcessRecordsInput) -> None:
+    def process(self, records: list[dict[str, Any]], checkpointer: Checkpointer) -> None:
+        """Take charge of a batch; return once there is room for the next."""
+        self._callback_at = self._clock()
         if self._lease_gone:
             return
-        try:
-            self._process(process_records_input.records, process_records_input.checkpointer)
-        except LeaseGoneError:
-            # What is in flight ends unheard; the daemon says `leaseLost` next.
-            self._lease_gone = True
-            log.warning("the lease is another worker's, stopping")
-        self._beat.rest()
+        with self._losing_the_lease():
+            if records and not self.leave_by:
+                self._take_charge(records, checkpointer)
+            elif records:
+                self._unread = True
+            self._turn(0.0)
+            self._await_room(checkpointer)
+            self._checkpoint(checkpointer)
 
-    def _process(self, records: list[dict[str, Any]], checkpointer: Checkpointer) -> None:
-        for batch in micro_batches(records):
-            self._checkpoints.expect(batch, len(records[0]["sequenceNumber"]))
-            self._books.opened(batch)
-            if self._guard and self._guard.careful:
-                route_carefully(batch, self._router, self._guard, lambda: self._finish(checkpointer))
-            else:
-                self._router.route(batch, lambda: self._keep_up(checkpointer))
-        self._drain(checkpointer)
-        if records:
-            self._books.batch_done(len(records))
-            if self._guard:
-                self._guard.batch_done()
-        self._step(checkpointer, 0.0, flush=True)
+    def _take_charge(self, records: list[dict[str, Any]], checkpointer: Checkpointer) -> None:
+        newest = records[-1]
+        batch = Batch(self._guard.took_charge(int(newest["sequenceNumber"]), int(newest["subSequenceNumber"] or 0)))
+        slices, left = micro_batches(records, batch, self._room.slice_records), len(records)
+        while left:
+            self._await_room(checkpointer)
+            if self.leave_by:
+                # The batch stays open: its other records were not read, and come again.
+                self._unread = True
+                return
+            slice_of_them = next(slices)  # cut only now: it is a small one where the window lets no more in
+            left -= len(slice_of_them)
+            self._open(slice_of_them, len(newest["sequenceNumber"]), checkpointer)
+        self._window.all_opened(batch)
 
-    def lease_lost(self, lease_lost_input: messages.LeaseLostInput) -> None:
+    def _open(self, records: list[Record], digits: int, checkpointer: Checkpointer) -> None:
+        self._window.take_charge(records)
+        self._checkpoints.expect(records, digits)
+        self._telemetry.opened(records)
+        if self._guard.careful:
+            route_carefully(records, self._router, self._guard, self._until_started)
+        else:
+            self._router.route(records, lambda: self._keep_up(checkpointer))
+        self._window.opened(records)
+        self._telemetry.routed(records[0].batch)
+        self._room.taken()
+        self._routed_at = self._clock()
+        self._turn(0.0)
+
+    def lease_lost(self) -> None:
+        """The shard is another worker's: nothing more is started, and nothing checkpointed."""
+        self._lease_gone = True
         self._end("lease lost")
 
-    def shard_ended(self, shard_ended_input: messages.ShardEndedInput) -> None:
+    def shard_ended(self, checkpointer: Checkpointer) -> None:
         """Everything is settled and proven before the bare checkpoint; failing that, the process ends instead."""
-        checkpointer = shard_ended_input.checkpointer
-        self._drain(checkpointer)
-        if not self._await_proof(None):
-            self._leave("the shard's end is not proven")
-        self._checkpoints.take_shard_end(checkpointer, lambda: self._wait(WAIT_S))
+        if self._unread:
+            self._leave("a batch was answered unread, so the shard's end may not be checkpointed")
+        while self._router.backlog or self._router.limit.passed_by or not self._checkpoints.proven():
+            if self.leave_by and self._clock() >= self.leave_by:
+                self._leave("told to leave before the shard's end was settled")
+            if self._router.limit.passed_by:
+                self._room.hold_watch.look("dead letters")
+            self._turn(WAIT_S)
+            self._checkpoint(checkpointer)
+        if not self._checkpoints.settled:
+            raise AssertionError("the accounts do not add up: nothing is under way, yet a record is not settled")
+        self._checkpoints.take_shard_end(checkpointer, lambda: self._turn(WAIT_S))
         self._end("shard ended")
 
-    def shutdown_requested(self, shutdown_requested_input: messages.ShutdownRequestedInput) -> None:
-        """The last chance to checkpoint: everything is settled already, what is not proven is asked about once."""
+    def shutdown_requested(self, checkpointer: Checkpointer) -> None:
+        """The last chance to checkpoint: a stop, or another worker wants the lease. After it nothing is started."""
         if not self._lease_gone:
-            until = self._clock() + LEAVE_WITHIN_S
-            self._await_proof(until)
-            with contextlib.suppress(LeaseGoneError):
-                while not self._checkpoints.take(shutdown_requested_input.checkpointer) and self._clock() < until:
-                    self._wait(WAIT_S)
+            until = self.leave_by or self._callback_at + HAND_OFF_WITHIN_S
+            while (self._router.backlog or not self._checkpoints.proven()) and self._clock() < until:
+                self._turn(WAIT_S)
+            with self._losing_the_lease():
+                while not self._checkpoint(checkpointer, now=True) and self._clock() < until:
+                    self._turn(WAIT_S)
         self._end("shutdown requested")
 
-    def ended_well(self) -> None:
-        """The process ends by its own will or its daemon's: no death of the shard's."""
-        if self._guard:
-            self._guard.ended_well()
-
     def told_to_leave(self) -> None:
-        """The supervisor's SIGTERM: finish what can be finished soon, hold for nothing."""
+        """The supervisor's SIGTERM: open nothing more, settle what can be settled soon, answer whatever comes."""
         self.leave_by = self.leave_by or self._clock() + LEAVE_WITHIN_S
+
+    def meanwhile(self) -> None:
+        """Between two callbacks, or while a checkpoint's answer is awaited: what is under way goes on."""
+        self._turn(REST_S, daemon=True)
 
     # How it goes on in between.
 
+    def _await_room(self, checkpointer: Checkpointer) -> None:
+        """Until one more record may be opened, or the child is told to leave. This alone waits inside a callback."""
+        while not self.leave_by and self._room.is_full:
+            self._turn(WAIT_S)
+            self._checkpoint(checkpointer)
+
     def _keep_up(self, checkpointer: Checkpointer) -> None:
-        """Back-pressure: go on only once the backlog is small enough, the calls of earlier records being in flight."""
-        self._step(checkpointer, 0.0, flush=False)
-        while self._router.backlog > BACKLOG_MAX:
-            self._step(checkpointer, WAIT_S, flush=True)
+        """Between two slices of many events: go on once few enough of them wait for a call."""
+        self._turn(0.0)
+        while not self.leave_by and self._room.is_crowded:
+            self._turn(WAIT_S)
+            self._checkpoint(checkpointer)
 
-    def _finish(self, checkpointer: Checkpointer) -> None:
-        """Until nothing is under way."""
-        while self._router.backlog:
-            self._step(checkpointer, WAIT_S, flush=True)
+    def _until_started(self) -> None:
+        """Until all that was routed is on its way, or waits for its own retry."""
+        self._routed_at = 0.0
+        self._turn(0.0)
+        while self._router.ready and not self.leave_by:
+            self._turn(WAIT_S)
 
-    def _drain(self, checkpointer: Checkpointer) -> None:
-        """Until nothing is left: every event delivered, buried or dropped."""
-        self._finish(checkpointer)
-        if not self._checkpoints.settled:
-            raise AssertionError("the books do not add up: nothing is under way, yet a record is not settled")
-
-    def _step(self, checkpointer: Checkpointer, longest_s: float, *, flush: bool) -> None:
+    def _turn(self, longest_s: float, *, daemon: bool = False) -> None:
+        """Once around: start what may start, wait for what comes first, settle what came back."""
         self._beat()
-        if self._guard:
-            self._guard.goes_on()
-        self._router.advance(flush=flush)
-        if self._guard and self._router.holding:
+        self._guard.goes_on()
+        company_s = self._routed_at + COMPANY_S - self._clock()
+        self._router.advance(flush=company_s <= 0)
+        if self._router.holding:
             self._guard.holds()
-        self._wait(self._router.wait_s(longest_s) if longest_s else 0.0)
-        self._books.tick()
-        self._checkpoints.take_if_due(checkpointer)
-        held = self._router.backlog and (self._router.holding or self._clock() >= self.leave_by)
-        if self._checkpoints.bus_gone or (self.leave_by and held):
-            self._checkpoints.take(checkpointer)
-            self._leave("the event bus is gone" if self._checkpoints.bus_gone else "left while holding")
+        if longest_s and company_s > 0:
+            longest_s = min(longest_s, company_s)
+        self._wait(self._router.wait_s(longest_s) if longest_s else 0.0, daemon=daemon)
+        self._router.collect()
+        self._telemetry.tick()
+        if self._checkpoints.bus_gone:
+            self._leave("the event bus is gone")
 
-    def _await_proof(self, until: float | None) -> bool:
-        """Ask the bus until everything settled is proven.
+    @contextlib.contextmanager
+    def _losing_the_lease(self) -> Iterator[None]:
+        """A checkpoint may say that the lease is another worker's: then this ends quietly."""
+        try:
+            yield
+        except LeaseGoneError:
+            # What is in flight ends unheard; the daemon says `leaseLost` next.
+            self._lease_gone = True
+            self._router.stop()
+            log.warning("the lease is another worker's, stopping")
 
-        False where the bus is gone, or where `until` (or a SIGTERM's deadline) passes.
-        """
-        while not self._checkpoints.proven():
-            limit = until or self.leave_by
-            if self._checkpoints.bus_gone or (limit and self._clock() >= limit):
-                return False
-            self._beat()
-            self._wait(WAIT_S)
-        return True
+    def _checkpoint(self, checkpointer: Checkpointer, *, now: bool = False) -> bool:
+        """Checkpoint where it is due, or `now`; False where it is to be tried again."""
+        before = self._checkpoints.taken
+        through = self._checkpoints.take(checkpointer) if now else self._checkpoints.take_if_due(checkpointer)
+        if (taken := self._checkpoints.taken) and taken != before:
+            self._guard.progressed(*taken)
+            self._window.checkpoint_taken(taken)
+        return through
 
-    def _moved(self, position: Position) -> None:
-        if self._guard:
-            self._guard.progressed(*position)
+    def ended_well(self) -> None:
+        """The process ends by its own will or its daemon's: no death of the shard's."""
+        self._guard.ended_well()
 
     def _end(self, why: str) -> None:
+        self._router.stop()
         log.info("shard given back", extra={"why": why})
-        self._books.close()
-        self.ended_well()
-        self._beat.rest()
+        self._telemetry.close()
+        self._guard.ended_well()
 
     def _leave(self, why: str) -> NoReturn:
         """End the process; whatever is not checkpointed comes again."""

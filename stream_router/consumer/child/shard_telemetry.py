@@ -1,4 +1,4 @@
-"""The books of one shard: what became of its events, for metrics and audit. Told a call at a time, never an event."""
+"""What one shard tells of its events: metrics, and the audit of each batch. Told a call at a time, never an event."""
 
 import collections
 import logging
@@ -10,12 +10,12 @@ import numpy as np
 from botocore.session import Session
 
 from stream_router.aws.pumped_transport import Transport
+from stream_router.consumer.child.crash_guard import CrashGuard
 from stream_router.core.aws_answers import Answer
-from stream_router.core.model import DeadLetter, Dropped, Entry, Record
+from stream_router.core.model import Batch, DeadLetter, Dropped, Entry, Record
 from stream_router.pipeline.transform import Transform
 from stream_router.settings.consumer import Consumer
 from stream_router.telemetry.audit import AuditLog
-from stream_router.telemetry.catalogue import Counter
 from stream_router.telemetry.cloudwatch import put_metric_data
 from stream_router.telemetry.shard_metrics import ChildMetrics
 
@@ -31,11 +31,8 @@ TIMES_MAX = 5_000
 CLOSE_WITHIN_S = 1.0
 """What a closing shard gives its last metrics."""
 
-_AUDITED: tuple[Counter, ...] = ("delivered", "dead_lettered", "dropped", "retried", "records")
-_SETTLED: tuple[Counter, ...] = ("delivered", "dead_lettered", "dropped")
 
-
-class ChildBooks:
+class ShardTelemetry:
     """Counts and times what the pipeline reports, sends it to CloudWatch, and writes the shard's audit log.
 
     Neither raises into the pipeline nor waits, but for `close`, which waits a second at most.
@@ -48,23 +45,24 @@ class ChildBooks:
         transform: Transform,
         transport: Transport,
         session: Session,
+        guard: CrashGuard,
+        tell_neighbours: Callable[[], None] = lambda: None,
         now_s: Callable[[], float] = time.time,
     ) -> None:
         self._metrics = ChildMetrics(shard_id, settings)
         self._transform = transform
         self._transport = transport
         self._target = put_metric_data(session)
+        self._guard = guard
+        self._tell_neighbours = tell_neighbours
         self._now_s = now_s
         self._audit: AuditLog | None = None
         if settings.audit_dir:
             key = settings.audit_key.get_secret_value().encode() if settings.audit_key else None
             self._audit = AuditLog(settings.audit_dir / f"{settings.application}.{shard_id}.jsonl", key)
-        self._batch: list[Record] = []
         self._received_ms: list[int] = []
         self._of_records: list[Record] = []
         self._accepted: list[tuple[float, int]] = []
-        self._before: dict[Counter, int] = dict.fromkeys(_AUDITED, 0)
-        self._reasons: collections.Counter[str] = collections.Counter()
         self._to_send: collections.deque[bytes] = collections.deque()
         self._sending = 0
         self._closed = False
@@ -74,8 +72,12 @@ class ChildBooks:
         now_ms = self._now_s() * 1000
         for record in records:
             record.opened_at_ms = now_ms
-        self._batch += records
         self._metrics.count("records", len(records))
+
+    def routed(self, batch: Batch) -> None:
+        """Some records of this batch are transformed: what was masked meanwhile was masked in them."""
+        if self._transform.policy:
+            batch.masked += self._transform.take_masked_counts()
 
     def accepted(self, entries: Sequence[Entry]) -> None:
         """One call's entries were accepted by the bus now."""
@@ -102,60 +104,66 @@ class ChildBooks:
         self._metrics.latency("child_to_accepted", accepted - opened)
         self._metrics.latency("received_to_accepted", accepted - received)
 
-    def retried(self, count: int) -> None:
-        """So many entries are to be sent again."""
-        self._metrics.count("retried", count)
+    def retried(self, entries: Sequence[tuple[Entry, str]]) -> None:
+        """These are to be sent again, each for AWS's code."""
+        self._metrics.count("retried", len(entries))
+        for entry, _ in entries:
+            entry.event.record.batch.retried += 1
 
     def buried(self, letter: DeadLetter) -> None:
         """A dead letter is stored, whole."""
         self._metrics.dead_letter(letter.reason.value)
-        self._reasons[letter.reason.value] += 1
 
-    def dropped(self, dropped: list[Dropped]) -> None:
+    def dropped(self, dropped: Sequence[Dropped]) -> None:
         """A setting said to drop these."""
         self._metrics.count("dropped", len(dropped))
 
-    def batch_done(self, records: int) -> None:
-        """The daemon's batch of so many records is through: close its account."""
+    def batch_closed(self, batch: Batch) -> None:
+        """Every event of this batch is settled: close its account, from its own events alone."""
         self._reckon()
         self._metrics.count("batches")
-        batch, self._batch = self._batch, []
-        now = {counter: self._metrics.value(counter) for counter in _AUDITED}
-        delta = {counter: now[counter] - self._before[counter] for counter in _AUDITED}
-        self._before = now
-        reasons, self._reasons = self._reasons, collections.Counter()
-        masked = self._transform.take_masked_counts()
+        self._guard.batch_closed(batch.number)
         if self._audit is None:
             return
-        events = sum(record.events for record in batch)
-        found: dict[str, Any] = {"deadLetters": dict(reasons), "masking": self._transform.masking}
-        found.update({str(counter): change for counter, change in delta.items()})
+        dead = batch.dead_letters.total()
+        told: dict[str, Any] = {
+            "batch": batch.number,
+            "deadLetters": dict(batch.dead_letters),
+            "masking": self._transform.masking,
+            "delivered": batch.delivered,
+            "dead_lettered": dead,
+            "dropped": batch.dropped,
+            "retried": batch.retried,
+            "records": batch.records,
+        }
         if self._transform.policy:
-            found["masked"] = dict(masked)
+            told["masked"] = dict(batch.masked)
+        if unclosed := self._guard.unclosed:
+            # What was open when the processes before this one ended; their events came again in later batches.
+            told["unclosed"] = list(unclosed)
         doubts = []
-        if len(batch) != records or any(record.unsettled for record in batch):
-            doubts.append("events_unsettled")
-        if sum(delta[counter] for counter in _SETTLED) != events:
+        if batch.delivered + dead + batch.dropped != batch.events:
             doubts.append("events_unaccounted")
-        if reasons["masking_failed"]:
+        if batch.dead_letters["masking_failed"]:
             doubts.append("masking_failed")
-        if not self._audit.append(events, found, doubts, self._now_s()):
+        if self._audit.append(batch.events, told, doubts, self._now_s()):
+            self._guard.unclosed_is_said()
+        else:
             self._metrics.count("audit_failed")
 
     def tick(self) -> None:
         """A moment to publish what is due."""
+        self._tell_neighbours()
         if self._metrics.due():
             self._publish()
         elif self._to_send:
             self._send()
 
     def close(self) -> None:
-        """The shard ends here: account for a batch that is cut short, publish the rest."""
+        """The shard ends here: publish the rest. A batch still open has no record; the next process names it."""
         if self._closed:
             return
         self._closed = True
-        if self._batch:
-            self.batch_done(len(self._batch))
         if self._audit:
             self._audit.close()
         self._publish()

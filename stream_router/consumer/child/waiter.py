@@ -1,7 +1,6 @@
-"""How the child waits: for the network where calls are in flight, else for a signal, never longer than it is told."""
+"""How the child waits: for the network, a signal and, between two callbacks, the daemon's line, all at once."""
 
 import os
-import select
 import signal
 
 from stream_router.aws.pumped_transport import Transport
@@ -10,18 +9,19 @@ from stream_router.aws.pumped_transport import Transport
 class Waiter:
     """Callable with seconds: moves the calls on and waits at most so long. A signal ends the wait.
 
-    To be made in the main thread, since it hears of signals by their wake-up descriptor.
+    With `daemon` a line of the daemon's ends it too; `daemon_fd` is where that comes from. To be made in the main
+    thread, since it hears of signals by their wake-up descriptor.
     """
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, daemon_fd: int = 0) -> None:
         self._transport = transport
+        self._daemon_fd = daemon_fd
         self._woken, write = os.pipe()
         os.set_blocking(write, False)
         os.set_blocking(self._woken, False)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
 
-    def __call__(self, seconds: float) -> None:
-        if self._transport.in_flight:
-            self._transport.pump(seconds)
-        elif seconds > 0 and select.select([self._woken], [], [], seconds)[0]:
+    def __call__(self, seconds: float, *, daemon: bool = False) -> None:
+        others = (self._woken, self._daemon_fd) if daemon else (self._woken,)
+        if self._woken in self._transport.pump(seconds, others):
             os.read(self._woken, 4096)

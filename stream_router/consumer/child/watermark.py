@@ -15,6 +15,10 @@ SAMPLES_MAX = 1_000
 proof then frees positions to within a tenth of its age."""
 
 
+COMPACT_FROM = 2_000
+"""So many records wait behind an unsettled one before settled ones among them are folded together."""
+
+
 class Position(NamedTuple):
     """A checkpoint: sequence number, then sub-sequence number, both compared as integers."""
 
@@ -26,7 +30,9 @@ class Watermark:
     """Follows the records of one shard in order. Times are monotonic seconds, the clock of the bus proof."""
 
     def __init__(self) -> None:
-        self._unsettled: deque[Record] = deque()
+        self._unsettled: deque[Record | Position] = deque()
+        """Records in order; a run of settled ones may be folded into the position of its last."""
+        self._compact_at = COMPACT_FROM
         self._reached: deque[tuple[float, Position]] = deque()
         self._proven: Position | None = None
 
@@ -37,9 +43,11 @@ class Watermark:
     def advance(self, now: float) -> None:
         """Move over every record that is settled with all before it."""
         position = None
-        while self._unsettled and not self._unsettled[0].unsettled:
-            record = self._unsettled.popleft()
-            position = Position(record.sequence_number, record.sub_sequence_number)
+        while self._unsettled and (reached := _settled_position(self._unsettled[0])):
+            position = reached
+            self._unsettled.popleft()
+        if len(self._unsettled) > self._compact_at:
+            self._compact()
         if position is None:
             return
         # The last sample gives way only where an older one stands close before it: were it to give way to every newer
@@ -50,6 +58,23 @@ class Watermark:
         if len(self._reached) > SAMPLES_MAX:
             # The newest stays, and each that is left keeps its own time: none is freed by an earlier proof than before.
             self._reached = deque(list(self._reached)[::-2][::-1])
+
+    def _compact(self) -> None:
+        """Fold each run of settled records into one position: an hour behind one sick entry costs no memory."""
+        folded: deque[Record | Position] = deque()
+        run: Position | None = None
+        for one in self._unsettled:
+            if position := _settled_position(one):
+                run = position
+                continue
+            if run:
+                folded.append(run)
+                run = None
+            folded.append(one)
+        if run:
+            folded.append(run)
+        self._unsettled = folded
+        self._compact_at = max(COMPACT_FROM, 2 * len(folded))
 
     def proven(self, proof_s: float) -> Position | None:
         """The furthest position that was reached before the bus was asked, at `proof_s`, and found there."""
@@ -66,3 +91,10 @@ class Watermark:
     def unproven(self) -> bool:
         """Whether settled positions wait for a proof."""
         return bool(self._reached)
+
+
+def _settled_position(one: Record | Position) -> Position | None:
+    """Where a settled record, or a run of them, ends; None where it is not settled."""
+    if isinstance(one, Position):
+        return one
+    return None if one.unsettled else Position(one.sequence_number, one.sub_sequence_number)

@@ -11,19 +11,22 @@ from stream_router.aws import endpoints
 from stream_router.aws.credentials import CredentialsError, CredentialSource
 from stream_router.aws.credentials import Session as CredentialsSession
 from stream_router.aws.pumped_transport import Transport
-from stream_router.consumer.child.shard_telemetry import ChildBooks
+from stream_router.consumer.child.shard_telemetry import ShardTelemetry
 from stream_router.core import limits
 from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_put_events, of_put_events_v2
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event
-from stream_router.pipeline.delivery.dispatcher import Policy
+from stream_router.pipeline.dead_letter_limit import DeadLetterLimit, LimitConfig
+from stream_router.pipeline.delivery.destination import Policy
+from stream_router.pipeline.delivery.health import Health
 from stream_router.pipeline.route import Router
-from stream_router.pipeline.sinks.claim_check import Offload
+from stream_router.pipeline.sinks.claim_check import ClaimCheck
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
-from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
+from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters, SendMessageCalls
 from stream_router.pipeline.sinks.eventbridge import wire_format
 from stream_router.pipeline.sinks.eventbridge.conversation_lanes import Lanes
 from stream_router.pipeline.sinks.eventbridge.packer import CallLimits
 from stream_router.pipeline.sinks.eventbridge.publisher import Publisher
+from stream_router.pipeline.sinks.eventbridge.putevents_calls import PutEventsCalls
 from stream_router.pipeline.transform import Transform
 from stream_router.settings.consumer import Consumer
 
@@ -110,25 +113,36 @@ class Wiring:
         body = wire_format.describe_event_bus(self.settings.event_bus)
         self.transport.start(self._describe, body, CALL_TIMEOUT_S, done)
 
-    def router(self, shard_id: str, transform: Transform, route: Route, books: ChildBooks) -> Router:
+    def router(
+        self, shard_id: str, transform: Transform, route: Route, telemetry: ShardTelemetry, health: Health
+    ) -> Router:
         """The pipeline of one shard. `route` is the transform, or what a test put around it."""
         settings, clock = self.settings, time.monotonic
         ordered = settings.ordering == "conversation"
-        offload = self._offload(clock)
-        writer = LetterWriter(settings.stream, shard_id, transform.dead_letter_raw, _now_ms, ordered=ordered)
-        dead_letters = DeadLetters(self._send_letters, settings.sqs_dlq_url, writer, offload, books, clock, _random)
-        publisher = Publisher(
+        calls = PutEventsCalls(
             self._bus(shard_id, grouped=ordered),
             CallLimits(settings.entries_per_call, settings.bytes_per_call),
-            Lanes(enabled=ordered),
-            Policy(settings.max_in_flight, BYTES_IN_FLIGHT, settings.max_retries, settings.on_outage == "dead-letter"),
-            books,
-            lambda entry, why: router.unpublished(entry, why),  # noqa: PLW0108 - the router is made from this
-            clock,
-            _random,
+            f"the event bus {settings.event_bus.rsplit('/', 1)[-1]}",
         )
-        router = Router(route, publisher, dead_letters, offload, books.dropped)
-        return router
+        policy = Policy(
+            settings.max_in_flight,
+            BYTES_IN_FLIGHT,
+            settings.max_retries,
+            settings.on_outage == "dead-letter",
+            settings.max_shard_rate or 0.0,
+        )
+        queue = SendMessageCalls(self._send_letters, settings.sqs_dlq_url)
+        writer = LetterWriter(settings.stream, shard_id, _now_ms, ordered=ordered)
+        limit = settings.dead_letters
+        return Router(
+            route,
+            transform.dead_letter_raw,
+            Publisher(calls, Lanes(enabled=ordered), policy, clock, _random, health),
+            DeadLetters(queue, writer, clock, _random),
+            self._claim_check(clock),
+            telemetry,
+            DeadLetterLimit(LimitConfig(limit.share, limit.events, limit.over_s) if limit else None, clock),
+        )
 
     def _bus(self, shard_id: str, *, grouped: bool) -> ClassicBus | V2Bus:
         bus = self.settings.event_bus
@@ -139,7 +153,7 @@ class Wiring:
     def _send_letters(self, body: bytes, done: Done) -> None:
         self.transport.start(self._sqs, body, CALL_TIMEOUT_S, done)
 
-    def _offload(self, clock: Callable[[], float]) -> Offload | None:
+    def _claim_check(self, clock: Callable[[], float]) -> ClaimCheck | None:
         bucket = self.settings.offload_bucket
         if not bucket:
             return None
@@ -148,7 +162,7 @@ class Wiring:
         def send(key: str, data: bytes, done: Done) -> None:
             self.transport.start(target, data, UPLOAD_TIMEOUT_S, done, path=key)
 
-        return Offload(send, bucket, clock, _random)
+        return ClaimCheck(send, bucket, clock, _random)
 
 
 _random = random.Random().random  # noqa: S311 - jitter

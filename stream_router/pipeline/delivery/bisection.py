@@ -8,12 +8,12 @@ T = TypeVar("T")
 
 
 class Suspects(Generic[T]):
-    """Groups of items to be sent as calls of their own, and when (monotonic seconds) each was refused."""
+    """Groups of items to be sent as calls of their own, and when (monotonic seconds) each was refused first."""
 
     def __init__(self, key: Callable[[T], Hashable]) -> None:
         self._key = key
         self._groups: deque[list[T]] = deque()
-        self._refused: dict[Hashable, tuple[float, float]] = {}
+        self._refused: dict[Hashable, float] = {}
 
     def __len__(self) -> int:
         return sum(map(len, self._groups))
@@ -30,7 +30,7 @@ class Suspects(Generic[T]):
     def split(self, items: list[T], now: float) -> None:
         """Suspect `items`, refused `now`, as two halves, behind the groups that wait."""
         for item in items:
-            self._refused[self._key(item)] = self.refused_at(item, now)[0], now
+            self._refused.setdefault(self._key(item), now)
         middle = len(items) // 2
         self._groups.extend(half for half in (items[:middle], items[middle:]) if half)
 
@@ -47,9 +47,9 @@ class Suspects(Generic[T]):
             for item in items:
                 self._refused.pop(self._key(item), None)
 
-    def refused_at(self, item: T, now: float) -> tuple[float, float]:
-        """When the item was refused for the first and for the last time; `now` where it never was."""
-        return self._refused.get(self._key(item), (now, now))
+    def refused_at(self, item: T, now: float) -> float:
+        """When the item was refused for the first time; `now` where it never was."""
+        return self._refused.get(self._key(item), now)
 
     def drain(self) -> list[T]:
         """Remove every waiting suspect."""

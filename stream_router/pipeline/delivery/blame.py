@@ -1,48 +1,75 @@
-"""Who is to blame for a failure, the item or its destination: told by what else was accepted, and when."""
+"""Who is to blame for a failure, and what follows: one table. `docs/delivery.md` says the same in plain words."""
 
-import math
+import enum
+from typing import NamedTuple
 
-LATELY_S = 60.0
-"""How long a success lets the destination be presumed well (CONTRACT, "What an error means")."""
+from stream_router.core.dispositions import Disposition, Reason
+from stream_router.pipeline.delivery.health import FEW, Others
 
-FEW = 10
-"""So many items, a classic call's worth, may be blamed on a presumption: more of them look like a destination that
-refuses everything."""
+__all__ = ["FEW", "TABLE", "Failure", "Others", "Row", "Then", "decide", "failure_of"]
 
 
-class Evidence:
-    """Remembers successes, and when something failed that never failed before. Times are monotonic seconds."""
+class Failure(enum.Enum):
+    """How an item failed."""
 
-    def __init__(self) -> None:
-        self._accepted_at = self._sent_at = self._doubted_at = -math.inf
-        self._presumed = 0
+    DATA = "its own code says that its data is wrong"
+    ITSELF = "its own code says that it is in trouble, or is unknown"
+    WITH_ALL = "its whole call failed, or its own code says that the destination is in trouble"
+    REFUSED_ALONE = "its call, in which it stood alone, was refused for its content"
 
-    def accepted(self, sent_at: float, now: float) -> None:
-        """Something was accepted that was sent then."""
-        self._accepted_at = now
-        self._sent_at = max(self._sent_at, sent_at)
-        self._presumed = 0
 
-    def doubt(self, now: float) -> None:
-        """What never failed before failed, and nothing beside it was accepted: perhaps the destination has changed."""
-        self._doubted_at = now
+class Then(enum.Enum):
+    """What becomes of the item."""
 
-    def proves(self, first: float, before: float, *, more: bool) -> bool:
-        """Whether an item that failed now, the time before this at `before`, and at `first` first, is to blame.
+    BURY = "it is given up"
+    RETRY = "it is tried again after its own pause"
+    RETRY_ANEW = "it is tried again, and its budget begins anew"
+    WAIT = "it is tried again with the others, without end"
+    SUSPECT = "it is tried again, alone"
 
-        It is where others were accepted since. But when a destination begins to refuse everything, what was on the wire
-        is accepted late: so what was sent since counts for sure, and the rest only until something fails that never
-        failed before, once no `more` of that can be sent.
-        """
-        if self._sent_at >= before:
-            return True
-        if self._doubted_at > self._accepted_at or (more and self._doubted_at > self._sent_at):
-            return False
-        return self._accepted_at >= first
 
-    def presumes(self, first: float) -> bool:
-        """Blame an item that first failed then for a success in the minute before. At most FEW in a row."""
-        if self._presumed >= FEW or self._accepted_at < first - LATELY_S:
-            return False
-        self._presumed += 1
-        return True
+class Row(NamedTuple):
+    """One case. None fits everything. `reason` is the dead letter's."""
+
+    name: str
+    failure: Failure
+    budget_spent: bool | None
+    others: Others | None
+    then: Then
+    reason: Reason | None = None
+
+
+TABLE = (
+    Row("wrong data", Failure.DATA, None, None, Then.BURY, Reason.REFUSED),
+    Row("the destination's trouble", Failure.WITH_ALL, None, None, Then.WAIT),
+    Row("own trouble", Failure.ITSELF, False, None, Then.RETRY),
+    Row("everybody's trouble", Failure.ITSELF, True, Others.UNWELL, Then.RETRY_ANEW),
+    Row("own trouble, proven", Failure.ITSELF, True, Others.WELL, Then.BURY, Reason.RETRIES_EXHAUSTED),
+    Row("own trouble, nobody to compare with", Failure.ITSELF, True, None, Then.RETRY),
+    Row("poison, proven", Failure.REFUSED_ALONE, None, Others.WELL, Then.BURY, Reason.REFUSED),
+    Row("poison, presumed", Failure.REFUSED_ALONE, None, Others.LATELY, Then.BURY, Reason.REFUSED),
+    Row("perhaps poison", Failure.REFUSED_ALONE, None, None, Then.SUSPECT),
+)
+"""The first row that fits decides."""
+
+
+def failure_of(disposition: Disposition | None) -> Failure:
+    """What an entry's own code says of its failure; `core/dispositions.py` says what each code is."""
+    match disposition:
+        case Disposition.DEAD_LETTER:
+            return Failure.DATA
+        case Disposition.HOLD:
+            return Failure.WITH_ALL
+        case _:
+            return Failure.ITSELF
+
+
+def decide(failure: Failure, others: Others, *, budget_spent: bool = False) -> Row:
+    """The row that fits. Every failure has one that fits always, so there is one."""
+    return next(
+        row
+        for row in TABLE
+        if row.failure is failure
+        and (row.budget_spent is None or row.budget_spent is budget_spent)
+        and (row.others is None or row.others is others)
+    )

@@ -1,4 +1,4 @@
-"""When the next call may start: an AIMD limit on calls in flight, and a breaker that probes with one call."""
+"""When the next call may start: a number of calls in flight that finds itself, a pace, and a breaker that probes."""
 
 from collections.abc import Callable
 
@@ -11,16 +11,28 @@ PROBE_FLOOR_S = 0.5
 PROBE_SPREAD_S = 2.0
 """Most that jitter adds to the floor: a service that is back is noticed within 2.5 s."""
 
+BEGINS_AT = 16
+"""Calls in flight before anything is known: enough for 5,000 events a second where a call takes 30 ms."""
+
+BURST_S = 0.25
+"""How much of a second's share may leave at once where the rate is bounded."""
+
 
 class Gate:
-    """Bounds the calls in flight of one destination and paces them while it is down. Times are monotonic seconds."""
+    """Bounds the calls in flight of one destination and paces them while it is down. Times are monotonic seconds.
 
-    def __init__(self, max_in_flight: int, random: Callable[[], float]) -> None:
+    `max_rate` is the most items a second that may be started, 0.0 where there is no such bound.
+    """
+
+    def __init__(self, max_in_flight: int, random: Callable[[], float], max_rate: float = 0.0) -> None:
         self._max = max_in_flight
         self._random = random
-        self._window = float(max_in_flight)
+        self._ceiling = float(min(max_in_flight, BEGINS_AT))
         self._not_before = 0.0
         self._asked_to_wait_until = 0.0
+        self._max_rate = max_rate
+        self._paid_until = 0.0
+        self._stopped = False
         self.failures = 0
         """Calls that failed in a row, with nothing accepted since."""
         self.held_since = 0.0
@@ -31,30 +43,57 @@ class Gate:
         """Whether the breaker is open: the destination is down, or refuses everything."""
         return self.failures >= TRIPS_AT
 
+    @property
+    def ceiling(self) -> int:
+        """How many calls may be in flight at present."""
+        return 1 if self.holding else int(self._ceiling)
+
     def may_start(self, in_flight: int, now: float) -> bool:
         """Whether one more call may start now."""
-        allowed = 1 if self.holding else int(self._window)
-        return in_flight < allowed and not self.wait_s(now)
+        return not self._stopped and in_flight < self.ceiling and not self.wait_s(now)
+
+    def stop(self) -> None:
+        """No call starts any more, whatever comes back."""
+        self._stopped = True
 
     def wait_s(self, now: float) -> float:
         """Seconds until the gate may open by time alone (0.0 where it is not time that closes it)."""
-        return max(0.0, max(self._not_before, self._asked_to_wait_until) - now)
+        until = max(self._not_before, self._asked_to_wait_until)
+        if self._max_rate:
+            until = max(until, self._paid_until - BURST_S)
+        return max(0.0, until - now)
 
-    def succeeded(self) -> None:
-        """Something was accepted: the breaker closes, one more call may be in flight. A Retry-After still holds."""
+    def started(self, items: int, now: float) -> None:
+        """A call of so many items starts."""
+        if self._max_rate:
+            self._paid_until = max(self._paid_until, now) + items / self._max_rate
+
+    def succeeded(self, *, backlog: bool) -> None:
+        """Something was accepted: the breaker closes, and where a `backlog` waits one more call may be in flight.
+
+        So the number doubles with each round trip until there is no backlog, or something is throttled. A Retry-After
+        still holds.
+        """
         self.failures = 0
         self.held_since = 0.0
         self._not_before = 0.0
-        self._window = min(self._max, self._window + 1.0)
+        if backlog:
+            self._ceiling = min(self._max, self._ceiling + 1.0)
 
     def throttled(self) -> None:
         """Some of a call was throttled: half as many calls in flight."""
-        self._window = max(1.0, self._window / 2)
+        self._ceiling = max(1.0, self._ceiling / 2)
 
     def failed(self, now: float, retry_after_s: float = 0.0) -> None:
-        """A call brought nothing: half as many in flight, and from the third in a row on one probe at a time."""
+        """A call brought nothing: one less in flight, half as many from the second in a row on, then only probes.
+
+        A lone failure among good answers is a broken connection or server, not a destination with too much to do.
+        """
         self.failures += 1
-        self.throttled()
+        if self.failures > 1:
+            self.throttled()
+        else:
+            self._ceiling = max(1.0, self._ceiling - 1.0)
         if retry_after_s:
             self._asked_to_wait_until = max(self._asked_to_wait_until, now + retry_after_s)
         if self.holding:

@@ -1,8 +1,8 @@
-"""What the engine (`dispatch.py`) needs to know of where it sends to, and how far it may go."""
+"""What the dispatcher needs to know of where it sends to, how far it may go, and what it says of what it gave up."""
 
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from stream_router.core.aws_answers import Answer, Outcome, Refusal
 from stream_router.core.dispositions import Reason
@@ -19,24 +19,38 @@ class GivenUp(NamedTuple):
     attempts: int
 
 
-# Our own words: AWS's message may quote the payload.
-_WHY = {
-    Reason.REFUSED: "refuses it for its content",
-    Reason.RETRIES_EXHAUSTED: "failed on it through every retry",
-    Reason.OVERSIZE: "refuses it for its size",
-    Reason.OUTAGE: "accepted nothing for too long",
-}
+class Ended(NamedTuple, Generic[T]):
+    """What came to its end: calls' worth of accepted items, and what was given up, in the order of the answers.
+
+    `retried` are those that are to be sent again, each with AWS's code.
+    """
+
+    accepted: list[list[T]]
+    given_up: list[tuple[T, GivenUp]]
+    retried: list[tuple[T, str]]
 
 
 def why_given_up(destination: str, reason: Reason, code: str, attempts: int) -> GivenUp:
-    """What the engine says of an item that it gives up."""
-    return GivenUp(reason, code, f"{destination} {_WHY[reason]}", attempts)
+    """What is said of an item that is given up, in our own words: AWS's message may quote the payload."""
+    match reason:
+        case Reason.REFUSED:
+            why = "refuses it for its content"
+        case Reason.RETRIES_EXHAUSTED:
+            why = "failed on it through every retry while it accepted others"
+        case Reason.OVERSIZE:
+            why = "refuses it for its size"
+        case Reason.OUTAGE:
+            why = "accepted nothing for too long"
+        case _:
+            why = "cannot take it"
+    return GivenUp(reason, code, f"{destination} {why}", attempts)
 
 
 class Destination(Protocol[T]):
-    """What the engine needs to know of where it sends to."""
+    """Calls to one destination: which items share a call, how it is sent, how its answer is read. Keeps no items."""
 
     name: str
+    """What logs and dead letters call it, with the resource's own name."""
 
     def take(self, ready: deque[T]) -> list[T]:
         """Remove the next call's items from the front of `ready`."""
@@ -48,7 +62,7 @@ class Destination(Protocol[T]):
         """What a call of `items` counts against the bytes in flight."""
 
     def key(self, item: T) -> Hashable:
-        """An item's identity in the engine's books."""
+        """An item's identity among those under way."""
 
     def send(self, items: Sequence[T], done: Callable[[Answer], None]) -> None:
         """Start one call; `done` gets its answer exactly once, later."""
@@ -59,20 +73,15 @@ class Destination(Protocol[T]):
     def too_large(self, items: Sequence[T], refusal: Refusal) -> bool:
         """Whether a refusal is for the call's size; the destination then remembers a smaller limit."""
 
-    def accepted(self, items: Sequence[T]) -> None:
-        """`items` are through: each was accepted."""
-
-    def given_up(self, item: T, why: GivenUp) -> None:
-        """The engine does not try `item` again: it is the destination's to bury."""
-
-    def retried(self, count: int) -> None:
-        """So many items are to be sent again (for the books)."""
-
 
 class Policy(NamedTuple):
-    """How far the engine goes: calls and bytes in flight, retries of an item's own trouble, what an outage means."""
+    """How far the dispatcher goes: calls and bytes in flight, retries of an item's own trouble, what an outage means.
+
+    `max_rate` is the most items a second, 0.0 where there is no such bound.
+    """
 
     max_in_flight: int
     max_in_flight_bytes: int
     max_retries: int
     outage_gives_up: bool = False
+    max_rate: float = 0.0

@@ -1,74 +1,98 @@
-"""Sends items in calls and sees each to its end: accepted or given up. The one engine for PutEvents, SQS and S3.
+"""Sends items in calls and sees each to its end: accepted or given up. One dispatcher each for PutEvents, SQS and S3.
 
 Many calls are in flight at once. What fails with its whole call is sent again without end (the destination is down);
 what fails by itself has a budget; a call refused for its content is halved until the culprit stands alone. An item is
-in exactly one place: ready, in flight, waiting for its retry, or suspected.
+in exactly one place: ready, in flight, waiting for its retry, suspected, or ended and not yet collected.
 """
 
-import logging
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
+from stream_router.core import dispositions
 from stream_router.core.aws_answers import ACCEPTED, Answer, Outcome, Refusal
-from stream_router.core.dispositions import CODES, Disposition, Reason
+from stream_router.core.dispositions import Disposition, Reason
+from stream_router.pipeline.delivery import blame
 from stream_router.pipeline.delivery.bisection import Suspects
-from stream_router.pipeline.delivery.blame import FEW, Evidence
+from stream_router.pipeline.delivery.blame import Failure, Row, Then
 from stream_router.pipeline.delivery.circuit_breaker import Gate
 from stream_router.pipeline.delivery.delay_queue import Flight, Later
-from stream_router.pipeline.delivery.destination import Destination, GivenUp, Policy, why_given_up
-from stream_router.pipeline.delivery.retry_budget import SPREAD_S, Tries
-
-__all__ = ["Destination", "Dispatcher", "GivenUp", "Policy"]
-
-log = logging.getLogger(__name__)
+from stream_router.pipeline.delivery.destination import Destination, Ended, Policy, why_given_up
+from stream_router.pipeline.delivery.health import Health, Others
+from stream_router.pipeline.delivery.hold_report import HoldReport
+from stream_router.pipeline.delivery.retry_budget import SPREAD_S, Budgets, Tries
 
 T = TypeVar("T")
-REMIND_EVERY_S = 60.0
 
 
 class Dispatcher(Generic[T]):
-    """Owns every item handed to it until the destination has accepted it or it is given up. Single-threaded."""
+    """Owns every item handed to it until `collect` hands it back, accepted or given up. Single-threaded."""
 
     def __init__(
-        self, to: Destination[T], policy: Policy, clock: Callable[[], float], random: Callable[[], float]
+        self,
+        to: Destination[T],
+        policy: Policy,
+        clock: Callable[[], float],
+        random: Callable[[], float],
+        health: Health | None = None,
     ) -> None:
         self._to = to
         self._policy = policy
         self._clock = clock
         self._random = random
-        self.gate = Gate(policy.max_in_flight, random)
+        self._health = health or Health()
+        self.gate = Gate(policy.max_in_flight, random, policy.max_rate)
         self._ready: deque[T] = deque()
         self._later: Later[T] = Later()
-        self._flight = Flight()
+        self.flight = Flight()
         self._suspects: Suspects[T] = Suspects(to.key)
         self._suspects_turn = True
-        self._evidence = Evidence()
-        self._tries: dict[Hashable, Tries] = {}
-        self._reminded_at = -REMIND_EVERY_S
-        self._failing = ""
+        self.budgets: Budgets[T] = Budgets(to.key, self._health)
+        self._report = HoldReport(to.name)
+        self._ended: Ended[T] = Ended([], [], [])
 
     @property
     def backlog(self) -> int:
         """Items not yet accepted or given up."""
-        return len(self._ready) + len(self._later) + len(self._suspects) + self._flight.items
+        return len(self._ready) + len(self._later) + len(self._suspects) + self.flight.items
+
+    @property
+    def ready(self) -> int:
+        """Items that wait for nothing but a call."""
+        return len(self._ready)
 
     def submit(self, items: Iterable[T]) -> None:
         """Take charge of `items`; full calls start at once where the gate allows."""
-        self.enqueue(items)
+        self._ready.extend(items)
         self.advance(flush=False)
 
     def enqueue(self, items: Iterable[T]) -> None:
         """Take charge of `items`; they wait for the next `advance`."""
         self._ready.extend(items)
 
+    def collect(self) -> Ended[T]:
+        """What ended since the last time, handed back to the caller."""
+        ended, self._ended = self._ended, Ended([], [], [])
+        return ended
+
+    @property
+    def collectable(self) -> bool:
+        """Whether `collect` has anything to hand back."""
+        return bool(self._ended.accepted or self._ended.given_up or self._ended.retried)
+
     def advance(self, *, flush: bool) -> None:
-        """Start what may be started now; with `flush` also calls that are not full."""
+        """Start what may be started now; with `flush` also calls that are not full.
+
+        What finds nothing in flight leaves at once.
+        """
         now = self._clock()
         self._ready.extendleft(reversed([*self._later.due(now)]))
         # A probe need not be full: on a quiet stream nothing else would ever tell that the destination is back.
-        while self._may_start(now) and (items := self._next_call(flush=flush or self.gate.holding)):
-            self._start(items)
+        while self.flight.bytes < self._policy.max_in_flight_bytes and self.gate.may_start(self.flight.calls, now):
+            items = self._next_call(flush=flush or self.gate.holding or not self.flight.calls)
+            if not items:
+                break
+            self._start(items, now)
         if self.gate.holding:
             self._hold(now)
 
@@ -81,10 +105,6 @@ class Dispatcher(Generic[T]):
         if self._later:
             wait = min(wait, max(self._later.wait_s(now), self.gate.wait_s(now)))
         return wait
-
-    def _may_start(self, now: float) -> bool:
-        roomy = self._flight.bytes < self._policy.max_in_flight_bytes
-        return roomy and self.gate.may_start(self._flight.calls, now)
 
     def _next_call(self, *, flush: bool) -> list[T]:
         # While nothing is accepted, one success tells who is to blame: a suspect alone has the best chance of it, and
@@ -101,146 +121,130 @@ class Dispatcher(Generic[T]):
         self._ready.extendleft(reversed(items))
         return []
 
-    def _start(self, items: list[T]) -> None:
+    def _start(self, items: list[T], now: float) -> None:
         size = self._to.size_bytes(items)
-        self._flight.starts(len(items), size)
-        sent_at = self._clock()
-        self._to.send(items, lambda answer: self._answered(items, size, sent_at, answer))
+        self.flight.starts(len(items), size)
+        self.gate.started(len(items), now)
+        self._to.send(items, lambda answer: self._answered(items, size, now, answer))
 
     def _answered(self, items: list[T], size: int, sent_at: float, answer: Answer) -> None:
-        self._flight.ends(len(items), size)
-        result, now = self._to.read(answer, items), self._clock()
-        if isinstance(result, Refusal):
-            self._call_refused(items, result, now)
-        elif result.count(ACCEPTED) == len(result):
+        self.flight.ends(len(items), size)
+        outcome, now = self._to.read(answer, items), self._clock()
+        if isinstance(outcome, Refusal):
+            self._call_refused(items, outcome, sent_at, now)
+        elif outcome.count(ACCEPTED) == len(outcome):
             self._accept(items, sent_at, now)
         else:
-            self._partly(items, result, sent_at, now)
+            self._partly(items, outcome, sent_at, now)
 
-    def _accept(self, items: Sequence[T], sent_at: float, now: float) -> None:
-        self._evidence.accepted(sent_at, now)
+    def _accept(self, items: list[T], sent_at: float, now: float) -> None:
+        self._health.accepted(sent_at, now, len(items), sum(map(self.budgets.has_failed, items)) if self.budgets else 0)
         if self.gate.holding:
-            log.info("%s is back", self._to.name, extra={"held_s": round(now - self.gate.held_since, 1)})
-        self.gate.succeeded()
+            self._report.over(now, self.gate.held_since)
+        self.gate.succeeded(backlog=bool(self._ready))
         self._suspects.cleared(items)
-        if self._tries:
+        if self.budgets:
             for item in items:
-                self._tries.pop(self._to.key(item), None)
-        self._to.accepted(items)
+                self.budgets.forget(item)
+        self._ended.accepted.append(items)
 
     def _partly(self, items: Sequence[T], outcomes: Sequence[Outcome], sent_at: float, now: float) -> None:
         """Some failed: each by what its own code says."""
         pairs = list(zip(items, outcomes, strict=True))
+        failed = [(item, outcome) for item, outcome in pairs if outcome.disposition is not None]
         if through := [item for item, outcome in pairs if outcome.disposition is None]:
             self._accept(through, sent_at, now)
-        failed = [(item, outcome) for item, outcome in pairs if outcome.disposition is not None]
         systemic = [outcome for _, outcome in failed if outcome.disposition is Disposition.HOLD]
-        if not through and not any(outcome.disposition is Disposition.DEAD_LETTER for _, outcome in failed):
-            self._failing = failed[0][1].code
-            self._doubt(items, now)
+        if through or any(outcome.disposition is Disposition.DEAD_LETTER for _, outcome in failed):
+            if systemic:
+                self.gate.throttled()
+        elif systemic or not all(self.budgets.is_sick(item) for item in items):
+            # A call of items that failed by themselves before says nothing of the destination.
+            blamed = systemic[0] if systemic else failed[0][1]._replace(message="")
+            self._report.failing(blamed.code, blamed.message)
             self.gate.failed(now)
-        elif systemic:
-            self.gate.throttled()
         for item, outcome in failed:
-            self._item_failed(item, outcome, now)
+            self._item_failed(item, outcome, sent_at, now)
 
-    def _item_failed(self, item: T, outcome: Outcome, now: float) -> None:
-        tries = self._tried(item)
-        if outcome.disposition is Disposition.DEAD_LETTER:
-            tries.failed_itself(now)
-            self._give_up(item, Reason.REFUSED, outcome.code)
-        elif outcome.disposition is Disposition.HOLD:
-            tries.failed_with_all()
-            self._again(item, tries.next_systemic_at(now, self._random))
-        else:
-            tries.failed_itself(now)
-            if tries.exhausted(now, self._policy.max_retries) and self._is_in_trouble(tries, outcome.code):
-                self._give_up(item, Reason.RETRIES_EXHAUSTED, outcome.code)
-            else:
-                self._again(item, tries.next_own_at(now, self._policy.max_retries, self._random))
+    def _item_failed(self, item: T, outcome: Outcome, sent_at: float, now: float) -> None:
+        failure, others = blame.failure_of(outcome.disposition), Others.UNKNOWN
+        itself = failure is not Failure.WITH_ALL
+        tries = self.budgets.failed(item, sent_at, now, itself=itself)
+        if itself:
+            others = self._health.of_others(tries.first_own_at, sent_at, now)
+        spent = tries.exhausted(now, self._policy.max_retries)
+        self._follow(blame.decide(failure, others, budget_spent=spent), item, tries, outcome.code, now)
 
-    def _is_in_trouble(self, tries: Tries, code: str) -> bool:
-        """Whether an item that failed again and again is to blame, and not the destination."""
-        if self._evidence.proves(tries.first_own_at, tries.own_before_at, more=bool(self._ready)):
-            return True
-        # A code that nobody knows may be about the data, and where nothing else is left nothing can prove it.
-        presuming = code not in CODES and self.backlog == len(self._later) < FEW
-        return presuming and self._evidence.presumes(tries.first_own_at)
+    def _follow(self, row: Row, item: T, tries: Tries, code: str, now: float) -> None:
+        """Do with an item that failed what the table says."""
+        match row.then:
+            case Then.BURY:
+                self._give_up(item, row.reason or Reason.REFUSED, code)
+            case Then.WAIT:
+                self._again(item, tries.next_systemic_at(now, self._random), code)
+            case Then.RETRY | Then.RETRY_ANEW:
+                if row.then is Then.RETRY_ANEW:
+                    tries.begin_anew(now)
+                self._again(item, tries.next_own_at(now, self._policy.max_retries, self._random), code)
+            case Then.SUSPECT:
+                self.gate.failed(now)
+                self._suspects.split([item], now)
 
-    def _doubt(self, items: Sequence[T], now: float) -> None:
-        if any(self._to.key(item) not in self._tries for item in items):
-            self._evidence.doubt(now)
-
-    def _call_refused(self, items: list[T], refusal: Refusal, now: float) -> None:
-        self._failing = refusal.code
-        self._doubt(items, now)
-        for item in items:
-            self._tried(item).failed_with_all()
-        if refusal.disposition is Disposition.BISECT:
+    def _call_refused(self, items: list[T], refusal: Refusal, sent_at: float, now: float) -> None:
+        is_content = refusal.disposition is Disposition.BISECT
+        # AWS's words on a call's content may quote it.
+        self._report.failing(refusal.code, "" if is_content else refusal.message)
+        tried = [self.budgets.failed(item, sent_at, now, itself=False) for item in items]
+        if is_content:
             self._halve(items, refusal, now)
             return
+        if refusal.code in dispositions.THROTTLING:
+            self.gate.throttled()
         self.gate.failed(now, refusal.retry_after_s)
         if self._suspects.returned(items):
             return
-        at = self._tried(items[0]).next_systemic_at(now, self._random)
+        at = tried[0].next_systemic_at(now, self._random)
         for item in items:
-            self._again(item, at)
+            self._again(item, at, refusal.code)
 
     def _halve(self, items: list[T], refusal: Refusal, now: float) -> None:
         """A call refused for its content: halved; the one that stands alone is the culprit if others succeed."""
-        alone = len(items) == 1
-        first, before = self._suspects.refused_at(items[0], now)
-        proven = self._evidence.proves(first, before, more=bool(self._ready))
         if self._to.too_large(items, refusal):
-            if alone:
+            if len(items) == 1:
                 self._give_up(items[0], Reason.OVERSIZE, refusal.code)
             else:
                 self._ready.extendleft(reversed(items))
-        elif alone and (proven or self._is_presumed(first)):
-            self._give_up(items[0], Reason.REFUSED, refusal.code)
-        else:
-            if not proven:
-                self.gate.failed(now)
-            self._suspects.split(items, now)
-
-    def _is_presumed(self, first: float) -> bool:
-        """Whether a suspect is blamed without proof, for what was accepted in the minute before it was first refused.
-
-        It is where only a few suspects are left: nothing else can be accepted any more.
-        """
-        only_suspects_left = self.backlog == len(self._suspects) < FEW
-        return only_suspects_left and self._evidence.presumes(first)
+            return
+        is_alone = len(items) == 1
+        nobody_else = is_alone and self.backlog == len(self._suspects) < blame.FEW
+        others = self._health.of_refusal(self._suspects.refused_at(items[0], now), now, alone=nobody_else)
+        if is_alone:
+            row = blame.decide(Failure.REFUSED_ALONE, others)
+            self._follow(row, items[0], self.budgets.of(items[0]), refusal.code, now)
+            return
+        if others is not Others.WELL:
+            self.gate.failed(now)
+        self._suspects.split(items, now)
 
     def _hold(self, now: float) -> None:
-        """While the breaker is open: one line a minute, and, where a setting says so, give up after the budget."""
-        if now - self._reminded_at >= REMIND_EVERY_S:
-            self._reminded_at = now
-            log.warning(
-                "%s does not accept anything: holding",
-                self._to.name,
-                extra={"code": self._failing, "waiting": self.backlog, "held_s": round(now - self.gate.held_since, 1)},
-            )
+        """While the breaker is open: say so, and, where a setting says so, give up after the budget."""
+        self._report.holds(now, self.gate.held_since, self.backlog)
         spent = now - self.gate.held_since >= SPREAD_S and self.gate.failures > self._policy.max_retries
         if self._policy.outage_gives_up and spent:
             self._give_up_waiting()
 
     def _give_up_waiting(self) -> None:
         """All that waits, but, where no probe is under way, what the next one will carry."""
-        probe = [] if self._flight.calls else self._to.take(self._ready)
-        while waiting := [*self._suspects.drain(), *self._later.drain(), *self._ready]:
-            self._ready.clear()
-            for item in waiting:
-                self._give_up(item, Reason.OUTAGE, self._failing)
-        self._ready.extend(probe)
+        probe = [] if self.flight.calls or not self._ready else self._to.take(self._ready)
+        for item in [*self._suspects.drain(), *self._later.drain(), *self._ready]:
+            self._give_up(item, Reason.OUTAGE, self._report.code)
+        self._ready = deque(probe)
 
-    def _tried(self, item: T) -> Tries:
-        return self._tries.setdefault(self._to.key(item), Tries())
-
-    def _again(self, item: T, at: float) -> None:
-        self._to.retried(1)
+    def _again(self, item: T, at: float, code: str) -> None:
+        self._ended.retried.append((item, code))
         self._later.put(at, item)
 
     def _give_up(self, item: T, reason: Reason, code: str) -> None:
-        tries = self._tries.pop(self._to.key(item), None)
+        attempts = self.budgets.forget(item)
         self._suspects.cleared([item])
-        self._to.given_up(item, why_given_up(self._to.name, reason, code, tries.all if tries else 0))
+        self._ended.given_up.append((item, why_given_up(self._to.name, reason, code, attempts)))

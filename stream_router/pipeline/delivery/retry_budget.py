@@ -1,51 +1,113 @@
-"""How often, and how far apart, an entry that fails is tried again; when it has had its chance."""
+"""How often, and how far apart, an item that fails is tried again; when it has had its chance."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+from stream_router.pipeline.delivery.health import Health
+
+T = TypeVar("T")
 
 SPREAD_S = 30.0
-"""An entry's retries span at least this long before it is given up (CONTRACT, "What an error means")."""
+"""An item's retries span at least this long before it is given up (docs/contract.md, "What an error means")."""
 
-FIRST_DELAY_S = 1.0
+FIRST_DELAY_S = 0.25
+GROWTH = 4.0
 LONGEST_DELAY_S = 10.0
+"""Most troubles pass within a quarter of a second; the others have the whole spread."""
+
 SYSTEMIC_FIRST_DELAY_S = 0.1
 SYSTEMIC_LONGEST_DELAY_S = 2.0
 
 
 class Tries:
-    """One entry's failures. `own` counts those that are the entry's trouble, `all` every attempt that failed.
+    """One item's failures. `own` counts those that are the item's trouble, `all` every attempt that failed.
 
-    `own_before_at` is when it failed by itself the time before the last (the last itself where that is the first).
+    `last_sent` is when the call was sent in which it failed last (monotonic seconds), None where it never failed.
     """
 
-    __slots__ = ("all", "first_own_at", "last_own_at", "own", "own_before_at")
+    __slots__ = ("all", "first_own_at", "last_sent", "own")
 
     def __init__(self) -> None:
         self.all = 0
         self.own = 0
-        self.first_own_at = self.last_own_at = self.own_before_at = 0.0
+        self.first_own_at = 0.0
+        self.last_sent: float | None = None
 
     def failed_itself(self, now: float) -> None:
-        """The entry failed while others may succeed."""
+        """The item failed by itself."""
         self.all += 1
         self.own += 1
-        self.first_own_at = self.first_own_at or now
-        self.own_before_at, self.last_own_at = self.last_own_at or now, now
+        if self.own == 1:
+            self.first_own_at = now
 
     def failed_with_all(self) -> None:
-        """The entry failed with its whole call: no word about the entry."""
+        """The item failed with its whole call: no word about the item."""
         self.all += 1
 
+    def begin_anew(self, now: float) -> None:
+        """The others fail too, so what came so far was no word about the item."""
+        self.own = 1
+        self.first_own_at = now
+
     def exhausted(self, now: float, max_retries: int) -> bool:
-        """Whether the entry had its retries, spread over at least 30 s (at once where none are allowed)."""
+        """Whether the item had its retries, spread over at least 30 s (at once where none are allowed)."""
         return self.own > max_retries and (max_retries == 0 or now - self.first_own_at >= SPREAD_S)
 
     def next_own_at(self, now: float, max_retries: int, random: Callable[[], float]) -> float:
-        """When to try again after the entry's own failure: exponential with full jitter, the last after the spread."""
-        delay = random() * min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(self.own - 1, 10))
-        if self.own >= max_retries:
+        """When to try again after the item's own failure: exponential with full jitter, the last after the spread."""
+        delay = random() * min(LONGEST_DELAY_S, FIRST_DELAY_S * GROWTH ** min(self.own - 1, 10))
+        if self.own >= max_retries > 0:
             return max(now + delay, self.first_own_at + SPREAD_S)
         return now + delay
 
     def next_systemic_at(self, now: float, random: Callable[[], float]) -> float:
         """When to try again after a failure of the whole call: exponential with full jitter."""
         return now + random() * min(SYSTEMIC_LONGEST_DELAY_S, SYSTEMIC_FIRST_DELAY_S * 2.0 ** min(self.all - 1, 10))
+
+
+class Budgets(Generic[T]):
+    """What is known of the failures of the items under way, and what that tells of the destination's health."""
+
+    def __init__(self, key: Callable[[T], Hashable], health: Health) -> None:
+        self._key = key
+        self._health = health
+        self._tries: dict[Hashable, Tries] = {}
+        self.sick = 0
+        """Items under way that failed by themselves."""
+
+    def __len__(self) -> int:
+        return len(self._tries)
+
+    def failed(self, item: T, sent_at: float, now: float, *, itself: bool) -> Tries:
+        """One failure more of this item, in a call that was sent then."""
+        tries = self.of(item)
+        self._health.failed(sent_at, now, tries.last_sent)
+        tries.last_sent = sent_at
+        if itself:
+            self.sick += not tries.own
+            tries.failed_itself(now)
+        else:
+            tries.failed_with_all()
+        return tries
+
+    def of(self, item: T) -> Tries:
+        """The item's failures so far."""
+        return self._tries.setdefault(self._key(item), Tries())
+
+    def has_failed(self, item: T) -> bool:
+        """Whether the item failed before, by itself or with its call."""
+        return self._key(item) in self._tries
+
+    def is_sick(self, item: T) -> bool:
+        """Whether the item failed by itself before."""
+        tries = self._tries.get(self._key(item))
+        return tries is not None and tries.own > 0
+
+    def forget(self, item: T) -> int:
+        """The item ends. How many attempts had failed."""
+        if not self._tries or (tries := self._tries.pop(self._key(item), None)) is None:
+            return 0
+        if tries.last_sent is not None:
+            self._health.left(tries.last_sent)
+        self.sick -= tries.own > 0
+        return tries.all

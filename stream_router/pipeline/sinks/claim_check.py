@@ -11,24 +11,62 @@ from stream_router.core.aws_answers import ACCEPTED, Answer, Outcome, Refusal, r
 from stream_router.core.dispositions import Disposition
 from stream_router.core.model import DeadLetter, Entry
 from stream_router.pipeline import deep_json
-from stream_router.pipeline.delivery.dispatcher import Dispatcher, GivenUp, Policy
+from stream_router.pipeline.delivery.destination import Policy
+from stream_router.pipeline.delivery.dispatcher import Dispatcher
 from stream_router.pipeline.rejection import Rejected
 
 POLICY = Policy(max_in_flight=4, max_in_flight_bytes=32 * 1024 * 1024, max_retries=1_000_000_000)
 
 
 class Upload(NamedTuple):
-    """One object to store, and what to do once it is."""
+    """One object to store, and what travels on once it is: the entry that refers to it, or a letter and its URL."""
 
     key: str
     data: bytes
-    then: Callable[[], None]
+    then: "Entry | Stored"
 
 
-class Offload:
-    """Stores objects in one bucket; each callback runs once S3 has answered 200 for its object, never before."""
+class Stored(NamedTuple):
+    """A dead letter whose original bytes are in S3, at `location` (an s3:// URL)."""
 
-    name = "the offload bucket"
+    letter: DeadLetter
+    location: str
+
+
+class PutObjectCalls:
+    """Uploads to one bucket, one object a call: a `Destination` for the dispatcher."""
+
+    def __init__(self, send: Callable[[str, bytes, Callable[[Answer], None]], None], bucket: str) -> None:
+        self.name = f"the offload bucket {bucket}"
+        self._send = send
+
+    def take(self, ready: deque[Upload]) -> list[Upload]:
+        return [ready.popleft()]
+
+    def is_full(self, items: Sequence[Upload]) -> bool:
+        return bool(items)
+
+    def size_bytes(self, items: Sequence[Upload]) -> int:
+        return sum(len(item.data) for item in items)
+
+    def key(self, item: Upload) -> int:
+        return id(item)
+
+    def send(self, items: Sequence[Upload], done: Callable[[Answer], None]) -> None:
+        self._send(items[0].key, items[0].data, done)
+
+    def read(self, answer: Answer, items: Sequence[Upload]) -> list[Outcome] | Refusal:
+        """Whatever S3 says against an upload holds: the object has nowhere else to go."""
+        if answer.status == 200:
+            return [ACCEPTED] * len(items)
+        return refusal(answer)._replace(disposition=Disposition.HOLD)
+
+    def too_large(self, items: Sequence[Upload], refusal: Refusal) -> bool:
+        return False
+
+
+class ClaimCheck:
+    """Stores objects in one bucket; `collect` hands back what refers to them once S3 has answered 200, never before."""
 
     def __init__(
         self,
@@ -37,17 +75,16 @@ class Offload:
         clock: Callable[[], float],
         random: Callable[[], float],
     ) -> None:
-        self._send = send
         self._bucket = bucket
-        self.engine: Dispatcher[Upload] = Dispatcher(self, POLICY, clock, random)
+        self.dispatcher: Dispatcher[Upload] = Dispatcher(PutObjectCalls(send, bucket), POLICY, clock, random)
 
     @property
     def backlog(self) -> int:
         """Objects not yet stored."""
-        return self.engine.backlog
+        return self.dispatcher.backlog
 
-    def entry(self, entry: Entry, then: Callable[[Entry], None]) -> bool:
-        """Store an oversize entry's payload; `then` gets the entry that carries `payloadRef` in its place.
+    def entry(self, entry: Entry) -> bool:
+        """Store an oversize entry's payload; `collect` gives the entry that carries `payloadRef` in its place.
 
         False, and nothing is done, where the payload is in S3 already (a sender's own key of that name in its payload
         is no reference), or nests too deep to be written by itself.
@@ -68,46 +105,17 @@ class Offload:
         except Rejected:
             return False
         size = entry.size_bytes - len(entry.detail) + len(slim)
-        self.engine.submit([Upload(key, data, lambda: then(entry._replace(detail=slim, size_bytes=size)))])
+        self.dispatcher.submit([Upload(key, data, entry._replace(detail=slim, size_bytes=size))])
         return True
 
-    def letter(self, letter: DeadLetter, raw: bytes, then: Callable[[DeadLetter, str], None]) -> None:
-        """Store a dead letter's original bytes; `then` gets their s3:// URL."""
+    def letter(self, letter: DeadLetter) -> None:
+        """Store a dead letter's original bytes; `collect` gives it with their URL."""
         record = letter.event.record
         key = f"dead-letters/{record.sequence_number}-{record.sub_sequence_number}-{letter.event.line}"
-        self.engine.submit([Upload(key, raw, lambda: then(letter, f"s3://{self._bucket}/{key}"))])
+        self.dispatcher.submit([Upload(key, letter.raw, Stored(letter, f"s3://{self._bucket}/{key}"))])
 
-    # What the engine asks (`dispatch.Destination`).
-
-    def take(self, ready: deque[Upload]) -> list[Upload]:
-        return [ready.popleft()]
-
-    def is_full(self, items: Sequence[Upload]) -> bool:
-        return bool(items)
-
-    def size_bytes(self, items: Sequence[Upload]) -> int:
-        return sum(len(item.data) for item in items)
-
-    def key(self, item: Upload) -> int:
-        return id(item)
-
-    def send(self, items: Sequence[Upload], done: Callable[[Answer], None]) -> None:
-        self._send(items[0].key, items[0].data, done)
-
-    def read(self, answer: Answer, items: Sequence[Upload]) -> list[Outcome] | Refusal:
-        if answer.status == 200:
-            return [ACCEPTED] * len(items)
-        return refusal(answer)._replace(disposition=Disposition.HOLD)
-
-    def too_large(self, items: Sequence[Upload], refusal: Refusal) -> bool:
-        return False
-
-    def accepted(self, items: Sequence[Upload]) -> None:
-        for upload in items:
-            upload.then()
-
-    def given_up(self, item: Upload, why: GivenUp) -> None:
-        raise AssertionError(f"an upload is never given up: {why.code}")
-
-    def retried(self, count: int) -> None:
-        """Retries of uploads are in no promised metric."""
+    def collect(self) -> tuple[list[Entry], list[Stored]]:
+        """Entries and letters whose objects are stored since the last time."""
+        travelling = [upload.then for uploads in self.dispatcher.collect().accepted for upload in uploads]
+        entries = [one for one in travelling if isinstance(one, Entry)]
+        return entries, [one for one in travelling if isinstance(one, Stored)]

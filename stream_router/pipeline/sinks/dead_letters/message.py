@@ -35,30 +35,17 @@ class Message(NamedTuple):
 
 
 class LetterWriter:
-    """Writes dead letters for one shard. `raw_of` gives the bytes that a letter keeps; `now_ms` is epoch ms."""
+    """Writes dead letters for one shard. `now_ms` is the wall clock (epoch ms)."""
 
-    def __init__(
-        self,
-        stream: str,
-        shard_id: str,
-        raw_of: Callable[[DeadLetter], bytes],
-        now_ms: Callable[[], float],
-        *,
-        ordered: bool,
-    ) -> None:
+    def __init__(self, stream: str, shard_id: str, now_ms: Callable[[], float], *, ordered: bool) -> None:
         self._stream = stream
         self._shard_id = shard_id
-        self._raw_of = raw_of
         self._now_ms = now_ms
         self._ordered = ordered
 
-    def raw(self, letter: DeadLetter) -> bytes:
-        """The original bytes that the letter keeps."""
-        return self._raw_of(letter)
-
     def write(self, letter: DeadLetter) -> list[Message]:
         """The letter in one message, with as much as fits; empty where even gzip alone does not fit one."""
-        raw = self.raw(letter)
+        raw = letter.raw
         plain = {"encoding": "base64", "data": base64.b64encode(raw).decode()}
         for entry, record in ((letter.entry, plain), (None, plain), (None, None)):
             message = self._message(letter, self._content(letter, entry, record or _gzipped(raw)))
@@ -75,7 +62,7 @@ class LetterWriter:
 
         With `minimal` in the form that no queue refuses: no attributes, ASCII, at most 200 KiB each.
         """
-        record = _gzipped(self.raw(letter))
+        record = _gzipped(letter.raw)
         room = (MINIMAL_BYTES if minimal else limits.SQS_MESSAGE_BYTES) - self._frame_bytes(letter)
         data = record["data"]
         pieces = [data[at : at + room] for at in range(0, len(data), room)] or [""]

@@ -1,18 +1,18 @@
-"""Sends dead letters to SQS and sees each stored: an event is settled only once its letter has a proven MessageId."""
+"""Sends dead letters to SQS and sees each stored: a letter is through only once each message has a proven MessageId."""
 
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
 
 import orjson
 
 from stream_router.core import limits
 from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_send_message_batch
 from stream_router.core.dispositions import Disposition
-from stream_router.core.model import DeadLetter
-from stream_router.pipeline.delivery.dispatcher import Dispatcher, GivenUp, Policy
-from stream_router.pipeline.sinks.claim_check import Offload
+from stream_router.core.model import DeadLetter, Place
+from stream_router.pipeline.delivery.destination import Policy
+from stream_router.pipeline.delivery.dispatcher import Dispatcher
+from stream_router.pipeline.sinks.claim_check import Stored
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter, Message
 
 log = logging.getLogger(__name__)
@@ -26,61 +26,14 @@ MAX_IN_FLIGHT = 4
 POLICY = Policy(MAX_IN_FLIGHT, limits.SQS_MESSAGE_BYTES * MAX_IN_FLIGHT, NEVER_GIVEN_UP)
 
 
-class Ledger(Protocol):
-    """Who is told of stored dead letters."""
+class SendMessageCalls:
+    """SendMessageBatch calls to the queue at `queue_url`: a `Destination` for the dispatcher."""
 
-    def buried(self, letter: DeadLetter) -> None:
-        """The dead letter is stored, whole."""
-
-
-class DeadLetters:
-    """Takes charge of dead letters until each is stored in the queue at `queue_url`, and settles its event then."""
-
-    name = "the dead-letter queue"
-
-    def __init__(
-        self,
-        send: Callable[[bytes, Callable[[Answer], None]], None],
-        queue_url: str,
-        writer: LetterWriter,
-        offload: Offload | None,
-        ledger: Ledger,
-        clock: Callable[[], float],
-        random: Callable[[], float],
-    ) -> None:
+    def __init__(self, send: Callable[[bytes, Callable[[Answer], None]], None], queue_url: str) -> None:
+        self.name = f"the dead-letter queue {queue_url.rsplit('/', 1)[-1]}"
         self._send = send
         self._queue_url = queue_url
-        self._writer = writer
-        self._offload = offload
-        self._ledger = ledger
-        self._parts: dict[tuple[int, int, int], int] = {}
         self._room = limits.SQS_MESSAGE_BYTES
-        self.engine: Dispatcher[Message] = Dispatcher(self, POLICY, clock, random)
-
-    @property
-    def backlog(self) -> int:
-        """Messages not yet stored."""
-        return self.engine.backlog
-
-    def submit(self, letters: Iterable[DeadLetter]) -> None:
-        """Take charge of `letters`."""
-        for letter in letters:
-            messages = self._writer.write(letter)
-            if messages:
-                self._enqueue(letter, messages)
-            elif self._offload:
-                self._offload.letter(letter, self._writer.raw(letter), self._stored_aside)
-            else:
-                self._enqueue(letter, self._writer.write_parts(letter))
-
-    def _stored_aside(self, letter: DeadLetter, location: str) -> None:
-        self._enqueue(letter, self._writer.write_reference(letter, location))
-
-    def _enqueue(self, letter: DeadLetter, messages: list[Message]) -> None:
-        self._parts[_place(letter)] = len(messages)
-        self.engine.submit(messages)
-
-    # What the engine asks (`dispatch.Destination`).
 
     def take(self, ready: deque[Message]) -> list[Message]:
         taken: list[Message] = []
@@ -104,12 +57,12 @@ class DeadLetters:
         self._send(orjson.dumps({"QueueUrl": self._queue_url, "Entries": entries}), done)
 
     def read(self, answer: Answer, items: Sequence[Message]) -> list[Outcome] | Refusal:
-        result = of_send_message_batch(answer, [message.body_md5 for message in items])
-        if isinstance(result, Refusal):
+        outcomes = of_send_message_batch(answer, [message.body_md5 for message in items])
+        if isinstance(outcomes, Refusal):
             # A minimal form cannot be to blame, and there is no smaller one: hold.
-            lone = len(items) == 1 and items[0].minimal and result.disposition is Disposition.BISECT
-            return result._replace(disposition=Disposition.HOLD) if lone else result
-        return [_never_refused(message, outcome) for message, outcome in zip(items, result, strict=True)]
+            lone = len(items) == 1 and items[0].minimal and outcomes.disposition is Disposition.BISECT
+            return outcomes._replace(disposition=Disposition.HOLD) if lone else outcomes
+        return [_never_refused(message, outcome) for message, outcome in zip(items, outcomes, strict=True)]
 
     def too_large(self, items: Sequence[Message], refusal: Refusal) -> bool:
         """Whether SQS refused the batch for its size (older endpoints take 256 KiB); then batches are smaller."""
@@ -119,36 +72,70 @@ class DeadLetters:
             self._room = min(self._room, self.size_bytes(items) // 2)
         return True
 
-    def accepted(self, items: Sequence[Message]) -> None:
-        for message in items:
-            place = _place(message.letter)
-            self._parts[place] -= 1
-            if not self._parts[place]:
-                del self._parts[place]
-                message.letter.event.settle()
-                self._ledger.buried(message.letter)
 
-    def given_up(self, item: Message, why: GivenUp) -> None:
-        """SQS blames the message: send its letter again in the form that cannot be refused."""
-        log.warning("SQS refused a dead letter, sending its minimal form", extra={"code": why.code})
-        place = _place(item.letter)
-        minimal = self._writer.write_parts(item.letter, minimal=True)
-        self._parts[place] += len(minimal) - 1
-        self.engine.submit(minimal)
+class DeadLetters:
+    """Takes charge of dead letters until `collect` hands each back, stored whole."""
 
-    def retried(self, count: int) -> None:
-        """Retries of dead letters are in no promised metric."""
+    def __init__(
+        self,
+        calls: SendMessageCalls,
+        writer: LetterWriter,
+        clock: Callable[[], float],
+        random: Callable[[], float],
+    ) -> None:
+        self._writer = writer
+        self._parts: dict[Place, int] = {}
+        self.dispatcher: Dispatcher[Message] = Dispatcher(calls, POLICY, clock, random)
+
+    @property
+    def backlog(self) -> int:
+        """Messages not yet stored."""
+        return self.dispatcher.backlog
+
+    def submit(self, letters: Iterable[DeadLetter], *, may_go_aside: bool = False) -> list[DeadLetter]:
+        """Take charge of `letters`; those that fit no message come back where they `may_go_aside`, to S3."""
+        too_large = []
+        for letter in letters:
+            messages = self._writer.write(letter)
+            if not messages and may_go_aside:
+                too_large.append(letter)
+            else:
+                self._enqueue(letter, messages or self._writer.write_parts(letter))
+        self.dispatcher.advance(flush=False)
+        return too_large
+
+    def submit_stored(self, stored: Stored) -> None:
+        """Take charge of a letter whose original bytes are in S3."""
+        self._enqueue(stored.letter, self._writer.write_reference(stored.letter, stored.location))
+        self.dispatcher.advance(flush=False)
+
+    def collect(self) -> list[DeadLetter]:
+        """The letters that were stored since the last time, every message of each. What SQS blames goes again."""
+        accepted, blamed, _ = self.dispatcher.collect()
+        through = []
+        for messages in accepted:
+            for message in messages:
+                place = message.letter.event.place
+                self._parts[place] -= 1
+                if not self._parts[place]:
+                    del self._parts[place]
+                    through.append(message.letter)
+        for message, why in blamed:
+            log.warning("SQS refused a dead letter, sending its minimal form", extra={"code": why.code})
+            minimal = self._writer.write_parts(message.letter, minimal=True)
+            self._parts[message.letter.event.place] += len(minimal) - 1
+            self.dispatcher.submit(minimal)
+        return through
+
+    def _enqueue(self, letter: DeadLetter, messages: list[Message]) -> None:
+        self._parts[letter.event.place] = len(messages)
+        self.dispatcher.enqueue(messages)
 
 
 def _never_refused(message: Message, outcome: Outcome) -> Outcome:
     if message.minimal and outcome.disposition is Disposition.DEAD_LETTER:
         return outcome._replace(disposition=Disposition.HOLD)
     return outcome
-
-
-def _place(letter: DeadLetter) -> tuple[int, int, int]:
-    record = letter.event.record
-    return record.sequence_number, record.sub_sequence_number, letter.event.line
 
 
 def _wire(number: str, message: Message) -> dict[str, object]:

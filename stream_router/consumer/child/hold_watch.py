@@ -1,0 +1,57 @@
+"""Tells back-pressure, which is ordinary, from holding, which an operator must hear of."""
+
+import logging
+from collections.abc import Callable
+
+from stream_router.consumer.child.window import Window
+from stream_router.core.logs import Seldom
+from stream_router.pipeline.route import Router
+
+log = logging.getLogger(__name__)
+
+HOLDING_AFTER_S = 5.0
+"""A full window in which something was settled so lately is back-pressure."""
+
+_MEANS = {
+    "bytes": "as many bytes are under way as STREAM_ROUTER_WINDOW_BYTES allows, and none of them is settled",
+    "calls": "calls are not answered, or not accepted; see the line on the destination",
+    "span": "the checkpoint stands still, STREAM_ROUTER_WINDOW_SPAN_S is used up; see the lines on bus and checkpoint",
+    "records": "a million records wait above the checkpoint, which stands still; see the lines on bus and checkpoint",
+    "dead letters": "nearly every event would be a dead letter: a setting is wrong, or a sender is new",
+}
+_CURES = {
+    "dead letters": "correct mapping, masking or sender and restart; or set STREAM_ROUTER_DEAD_LETTER_LIMIT=off",
+}
+
+
+class HoldWatch:
+    """Looks whenever the window is full, and says once a minute that the shard holds."""
+
+    def __init__(self, router: Router, window: Window, clock: Callable[[], float]) -> None:
+        self._router = router
+        self._window = window
+        self._clock = clock
+        self._to_be_said = Seldom(clock)
+        self.since = 0.0
+        """Since when the shard holds (monotonic); 0.0 while it does not."""
+        self.reason = ""
+
+    def look(self, full_by: str) -> None:
+        """The next record is kept out by this."""
+        settled_ago_s = self._clock() - self._window.settled_at
+        if settled_ago_s < HOLDING_AFTER_S:
+            self.since, self.reason = 0.0, ""
+            return
+        self.since, self.reason = self._window.settled_at, full_by
+        if self._to_be_said():
+            passed_by = self._router.limit.passed_by
+            log.warning(
+                "the shard holds: %s%s",
+                _MEANS[full_by],
+                f"; {_CURES[full_by]}" if full_by in _CURES else "",
+                extra={
+                    "held_s": round(settled_ago_s, 1),
+                    "under_way": self._router.backlog,
+                    "reason": passed_by.value if passed_by else full_by,
+                },
+            )

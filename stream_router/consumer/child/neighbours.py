@@ -1,0 +1,68 @@
+"""What the worker's other shards know of the bus's health: a shard that is silent learns from one that is not.
+
+Each child writes its counts of the last minute to a file of its own in the state folder, at most once a second, and
+reads the others' only when it has an entry to judge.
+"""
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+import orjson
+
+from stream_router.consumer.state_dir import HEALTH, write_whole
+from stream_router.pipeline.delivery.health import LATELY_S, Tally
+
+EVERY_S = 1.0
+
+
+class Neighbours:
+    """Callable with a second: accepted and failing entries of the other shards' calls that were sent since.
+
+    Seconds are monotonic, one clock for all processes of a host. Without a folder there are no neighbours. A file that
+    cannot be written or read is as good as none: the shard then judges by its own entries.
+    """
+
+    def __init__(self, state_dir: Path | None, shard_id: str, clock: Callable[[], float]) -> None:
+        self._folder = state_dir / HEALTH if state_dir else None
+        self._own = f"{shard_id}.json"
+        self._clock = clock
+        self._written_at = self._read_at = -EVERY_S
+        self._written = ""
+        self._others: list[Tally] = []
+
+    def publish(self, tally: Tally) -> None:
+        """Tell the others, where anything changed within the last second."""
+        now = self._clock()
+        if self._folder is None or now - self._written_at < EVERY_S:
+            return
+        self._written_at = now
+        told = {"accepted": list(tally.accepted.items()), "failing": list(tally.failing.items())}
+        # Not the sums: on a steady stream those are the same for ever.
+        text = orjson.dumps(told).decode()
+        if text == self._written:
+            return
+        self._written = text
+        with contextlib.suppress(OSError):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_whole(self._folder / self._own, text)
+
+    def __call__(self, since: int) -> tuple[int, int]:
+        now = self._clock()
+        if now - self._read_at >= EVERY_S:
+            self._read_at = now
+            self._others = self._read(int(now - LATELY_S))
+        counts = [tally.since(since) for tally in self._others]
+        return sum(accepted for accepted, _ in counts), sum(failing for _, failing in counts)
+
+    def _read(self, oldest: int) -> list[Tally]:
+        tallies = []
+        for path in sorted(self._folder.glob("*.json")) if self._folder else ():
+            if path.name == self._own:
+                continue
+            with contextlib.suppress(OSError, orjson.JSONDecodeError, TypeError, ValueError, KeyError):
+                told, tally = orjson.loads(path.read_bytes()), Tally()
+                tally.accepted = {int(at): int(count) for at, count in told["accepted"] if at >= oldest}
+                tally.failing = {int(at): int(count) for at, count in told["failing"] if at >= oldest}
+                tallies.append(tally)
+        return tallies

@@ -1,0 +1,59 @@
+"""The KCL record processor: hands the daemon's calls to the shard that this process has, once it has one."""
+
+from collections.abc import Callable
+
+from amazon_kclpy import messages
+from amazon_kclpy.v3.processor import RecordProcessorBase
+
+from stream_router.consumer.child.shard import Shard
+
+
+class ShardProcessor(RecordProcessorBase):  # type: ignore[misc]
+    """`make_shard` is called once, with the shard's id and the checkpoint where it starts. `idle` waits until then."""
+
+    def __init__(self, make_shard: Callable[[str, str], Shard], idle: Callable[[], None]) -> None:
+        self._make_shard = make_shard
+        self._idle = idle
+        self._shards: list[Shard] = []
+        self._leaving = False
+
+    def initialize(self, initialize_input: messages.InitializeInput) -> None:
+        start = f"{initialize_input.sequence_number}:{initialize_input.sub_sequence_number}"
+        shard = self._make_shard(initialize_input.shard_id, start)
+        if self._leaving:
+            shard.told_to_leave()
+        self._shards.append(shard)
+
+    def process_records(self, process_records_input: messages.ProcessRecordsInput) -> None:
+        (shard,) = self._shards
+        shard.process(process_records_input.records, process_records_input.checkpointer)
+
+    def lease_lost(self, lease_lost_input: messages.LeaseLostInput) -> None:
+        (shard,) = self._shards
+        shard.lease_lost()
+
+    def shard_ended(self, shard_ended_input: messages.ShardEndedInput) -> None:
+        (shard,) = self._shards
+        shard.shard_ended(shard_ended_input.checkpointer)
+
+    def shutdown_requested(self, shutdown_requested_input: messages.ShutdownRequestedInput) -> None:
+        (shard,) = self._shards
+        shard.shutdown_requested(shutdown_requested_input.checkpointer)
+
+    def meanwhile(self) -> None:
+        """Between two callbacks: the shard's work goes on."""
+        for shard in self._shards:
+            shard.meanwhile()
+        if not self._shards:
+            self._idle()
+
+    def told_to_leave(self) -> None:
+        """The supervisor's SIGTERM."""
+        self._leaving = True
+        for shard in self._shards:
+            shard.told_to_leave()
+
+    def ended_well(self) -> None:
+        """The process ends by its own will or its daemon's."""
+        for shard in self._shards:
+            shard.ended_well()

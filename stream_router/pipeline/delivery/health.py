@@ -1,0 +1,120 @@
+"""Whether the destination is well, told by what became of the others: each item once, by its latest answer."""
+
+import enum
+import math
+from collections.abc import Callable
+
+LATELY_S = 60.0
+"""An answer older than this says nothing of today (docs/contract.md, "What an error means")."""
+
+WELL_SHARE = 0.9
+"""So many of the others must have been accepted for an item's trouble to be its own."""
+
+FEW = 10
+"""So many items, a classic call's worth, may be blamed on a success of before: more of them look like a destination
+that refuses everything."""
+
+
+class Others(enum.Enum):
+    """What the answers to the other items say of a destination."""
+
+    WELL = "others are accepted"
+    UNWELL = "others fail too"
+    LATELY = "another was accepted a moment before, and no other is left to ask"
+    UNKNOWN = "there is nobody to compare with"
+
+
+class Tally:
+    """Accepted and failing items by the second (monotonic) in which their calls were sent, of the last minute."""
+
+    def __init__(self) -> None:
+        self.accepted: dict[int, int] = {}
+        self.failing: dict[int, int] = {}
+
+    def forget(self, now: float) -> None:
+        """Drop what is older than a minute."""
+        oldest = int(now - LATELY_S)
+        for counts in (self.accepted, self.failing):
+            while counts and (second := next(iter(counts))) < oldest:
+                del counts[second]
+
+    def since(self, second: int) -> tuple[int, int]:
+        """Accepted and failing items of calls that were sent in that second or later."""
+        accepted = sum([count for at, count in self.accepted.items() if at >= second])
+        return accepted, sum([count for at, count in self.failing.items() if at >= second])
+
+
+def nobody_else(second: int) -> tuple[int, int]:  # noqa: ARG001 - the form of a neighbours' answer
+    """The neighbours of a shard that has none."""
+    return 0, 0
+
+
+class Health:
+    """Counts answers as they come. `neighbours` tells the same counts of the worker's other shards, since a second.
+
+    Times are monotonic seconds, one clock for all processes of a host.
+    """
+
+    def __init__(self, neighbours: Callable[[int], tuple[int, int]] = nobody_else) -> None:
+        self.tally = Tally()
+        self._at_first = Tally()
+        self._neighbours = neighbours
+        self._accepted_at = self._accepted_sent_at = -math.inf
+        self._presumed = 0
+
+    def accepted(self, sent_at: float, now: float, items: int, retried: int = 0) -> None:
+        """So many items of a call that was sent then are accepted; so many of them had failed before."""
+        second, accepted, at_first = int(sent_at), self.tally.accepted, self._at_first.accepted
+        if second not in accepted:
+            self.tally.forget(now)
+            self._at_first.forget(now)
+        accepted[second] = accepted.get(second, 0) + items
+        at_first[second] = at_first.get(second, 0) + items - retried
+        self._accepted_at = now
+        self._accepted_sent_at = max(self._accepted_sent_at, sent_at)
+        self._presumed = 0
+
+    def failed(self, sent_at: float, now: float, before: float | None) -> None:
+        """An item failed in a call that was sent then; `before` is when its call was sent that failed the last time."""
+        if before is not None:
+            self.left(before)
+        second = int(sent_at)
+        for tally in (self.tally, self._at_first)[: 2 if before is None else 1]:
+            if second not in tally.failing:
+                tally.forget(now)
+            tally.failing[second] = tally.failing.get(second, 0) + 1
+
+    def left(self, sent_at: float) -> None:
+        """An item whose latest answer was the failure of a call sent then is accepted, or given up."""
+        failing = self.tally.failing
+        if (second := int(sent_at)) in failing:
+            failing[second] -= 1
+
+    def of_others(self, first: float, last: float, now: float) -> Others:
+        """What the others say of an item that failed in calls sent at `first`, first, and at `last`, now.
+
+        Only answers to calls that were sent after its first failure count: a success of before proves nothing. And
+        where many fail at their first try a destination is unwell though it accepts nearly all of them in the end.
+        """
+        since = max(math.ceil(first), int(now - LATELY_S) + 1)
+        accepted, failing = self.tally.since(since)
+        failing -= int(last) >= since
+        of_neighbours = self._neighbours(since)
+        accepted, failing = accepted + of_neighbours[0], failing + of_neighbours[1]
+        if not accepted + failing:
+            return Others.UNKNOWN
+        well = all(ok >= WELL_SHARE * (ok + bad) for ok, bad in ((accepted, failing), self._at_first.since(since)))
+        return Others.WELL if well else Others.UNWELL
+
+    def of_refusal(self, first: float, now: float, *, alone: bool) -> Others:
+        """The same of an item that is refused for its content, with its call, since `first`.
+
+        One other that was accepted since is proof. Where no other is left that could be (`alone`), a success of the
+        minute before is taken for it, at most FEW times in a row.
+        """
+        if self._accepted_sent_at > first or self._neighbours(math.ceil(first))[0]:
+            return Others.WELL
+        if alone and self._presumed < FEW and self._accepted_at >= now - LATELY_S:
+            self._presumed += 1
+            return Others.LATELY
+        return Others.UNKNOWN

@@ -1,0 +1,44 @@
+"""Says that a destination accepts nothing: once when it begins, anew when the cause changes, once a minute after."""
+
+import logging
+
+log = logging.getLogger(__name__)
+
+REMIND_EVERY_S = 60.0
+SAID_AFTER_S = 1.0
+"""A breaker that opens for a moment, for a few failures that came together, is not worth a line."""
+
+
+class HoldReport:
+    """The log lines on one destination's holding. Times are monotonic seconds."""
+
+    def __init__(self, destination: str) -> None:
+        self._destination = destination
+        self._said_at = 0.0
+        self._said = ""
+        self.code = ""
+        """The latest failure's code."""
+        self._message = ""
+
+    def failing(self, code: str, message: str) -> None:
+        """A call failed. `message` is AWS's own; it must not be one that may quote a payload."""
+        self.code, self._message = code, message
+
+    def holds(self, now: float, since: float, waiting: int) -> None:
+        """The destination has accepted nothing `since` then, and so many items wait."""
+        if now - since < SAID_AFTER_S or (self._said == self.code and now - self._said_at < REMIND_EVERY_S):
+            return
+        self._said, self._said_at = self.code, now
+        log.warning(
+            "%s accepts nothing, so its events wait, and nothing is lost: %s%s",
+            self._destination,
+            self.code,
+            f" ({self._message})" if self._message else "",
+            extra={"code": self.code, "waiting": waiting, "held_s": round(now - since, 1)},
+        )
+
+    def over(self, now: float, since: float) -> None:
+        """The destination accepts again."""
+        if self._said:
+            log.info("%s is back", self._destination, extra={"held_s": round(now - since, 1)})
+        self._said = ""

@@ -1,0 +1,161 @@
+"""One child's life over a folder, driven as the daemon drives it, in virtual time; what tests of the shard share."""
+
+import base64
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from amazon_kclpy import dispatch, messages
+from amazon_kclpy.checkpoint_error import CheckpointError
+
+from stream_router.consumer.bus_proof import BusProof
+from stream_router.consumer.child.checkpoints import Checkpoints
+from stream_router.consumer.child.crash_guard import CrashGuard
+from stream_router.consumer.child.processor import ShardProcessor
+from stream_router.consumer.child.shard import Shard
+from stream_router.consumer.child.window import Window
+from stream_router.core.aws_answers import Answer
+from stream_router.core.envelope import seal
+from stream_router.core.model import Batch, DeadLetter, Entry, Event, Record
+from stream_router.pipeline.dead_letter_limit import LimitConfig
+from tests.events import RECEIVED_MS
+from tests.fakes import Rig, entry, ok, rig
+
+START = "TRIM_HORIZON"
+MIB = 1024 * 1024
+
+
+class KilledError(BaseException):
+    """Stands for the death of the process: no `except Exception` sees it."""
+
+
+class Told:
+    """The shard's telemetry: remembers whether it was closed."""
+
+    closed = 0
+
+    def opened(self, records: Sequence[Record]) -> None:
+        pass
+
+    def routed(self, batch: Batch) -> None:
+        pass
+
+    def tick(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Life:
+    """One child's life over `folder`: its processor, the pipeline's fakes, the daemon's answers to checkpoints.
+
+    With `dies_after_s` somebody kills it so long after its start. `describe` gives the bus's answer to a question.
+    `in_callback` is the daemon's action that the child is in; `taken_in` says in which each checkpoint was sent.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        dies_after_s: float = 0.0,
+        judge: Callable[[Sequence[Entry]], Answer] | None = None,
+        transform: Callable[[Event], Entry | DeadLetter] | None = None,
+        checkpoint_s: float = 5.0,
+        window_bytes: int = 64 * MIB,
+        span_s: float = 120.0,
+        limit: LimitConfig | None = None,
+    ) -> None:
+        made = transform or (lambda found: entry(0)._replace(event=found))
+        self.rig: Rig = rig(transform=made, judge=judge, limit=limit)
+        world = self.rig.world
+        self.told = Told()
+        self.describe: Callable[[], Answer] = lambda: ok({})
+        self.errors: list[str] = []
+        self.tries, self.beats = 0, 0
+        self.taken: list[str | None] = []
+        self.taken_in: list[str] = []
+        self.in_callback = ""
+        self.waited: list[float] = []
+        self.at_wait: Callable[[], None] = lambda: None
+        self._dies_at = world.now + dies_after_s if dies_after_s else 0.0
+        self._span_s, self._window_bytes = span_s, window_bytes
+        self.guard = CrashGuard(folder, "shard-1", f"{START}:0")
+        self._proof = BusProof(None, lambda done: world.after(0.01, lambda: done(self.describe())), world.clock)
+        self.window = Window(window_bytes, span_s, world.clock, lambda batch: self.guard.batch_closed(batch.number))
+        self.checkpoints = Checkpoints(self._proof, checkpoint_s, world.clock)
+        self.processor = ShardProcessor(self._shard, lambda: None)
+        self.hear("initialize", shardId="shard-1", sequenceNumber=START, subSequenceNumber=0)
+
+    def _shard(self, shard_id: str, start: str) -> Shard:
+        assert (shard_id, start) == ("shard-1", f"{START}:0")
+        router, world = self.rig.router, self.rig.world
+        return Shard(router, self.told, self.window, self.checkpoints, self.guard, self._wait, self._beat, world.clock)
+
+    def _beat(self) -> None:
+        self.beats += 1
+
+    def _wait(self, seconds: float, *, daemon: bool = False) -> None:
+        self.waited.append(seconds)
+        assert daemon is (not self.in_callback)
+        self.at_wait()
+        if self._dies_at and self.rig.world.now >= self._dies_at:
+            raise KilledError
+        self.rig.world.pump(seconds)
+
+    def checkpoint(self, sequence_number: str | None = None, sub_sequence_number: int | None = None) -> None:
+        """What the daemon's checkpointer does: fails with the next of `errors`, while there are any."""
+        self.tries += 1
+        self.taken_in.append(self.in_callback)
+        if self.errors:
+            raise CheckpointError(self.errors.pop(0))
+        self.taken.append(sequence_number)
+
+    def hear(self, action: str, **fields: Any) -> None:
+        """One message of the daemon's."""
+        told = {"action": action, **fields}
+        message = messages.ProcessRecordsInput(told) if "records" in fields else dispatch.message_decode(told)
+        self.in_callback = action
+        message.dispatch(self, self.processor)
+        self.in_callback = ""
+
+    def process(self, *sequence_numbers: int, body: bytes = b"{}") -> None:
+        """A batch of one event a record."""
+        records = [
+            {
+                "data": base64.b64encode(seal(f"{number:032x}", "delivery", RECEIVED_MS, body)).decode(),
+                "sequenceNumber": str(number),
+                "subSequenceNumber": 0,
+                "approximateArrivalTimestamp": RECEIVED_MS,
+            }
+            for number in sequence_numbers
+        ]
+        self.hear("processRecords", records=records, millisBehindLatest=0)
+
+    def rest(self, seconds: float) -> None:
+        """So long the daemon says nothing."""
+        until = self.rig.world.now + seconds
+        while self.rig.world.now < until:
+            self.processor.meanwhile()
+
+    def live(self, seconds: float) -> None:
+        """So long the daemon says each second that there is nothing new, as on a quiet shard."""
+        until = self.rig.world.now + seconds
+        while self.rig.world.now < until:
+            self.process()
+            self.rest(1.0)
+
+    def settle(self) -> None:
+        """The daemon says nothing until all that is under way is through."""
+        until = self.rig.world.now + 3600
+        while self.rig.router.backlog:
+            assert self.rig.world.now < until
+            self.processor.meanwhile()
+
+    @property
+    def buried(self) -> list[int]:
+        return [letter.event.record.sequence_number for letter in self.rig.books.dead]
+
+    @property
+    def delivered(self) -> list[int]:
+        return [one.event.record.sequence_number for one in self.rig.books.delivered]

@@ -1,0 +1,62 @@
+"""A stop while the consumer holds: it ends soon, and what it held comes again."""
+
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.system.world import PROGRAM, World, until
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
+
+ENDS_WITHIN_S = 15.0
+
+
+def _refusing_bus() -> tuple[subprocess.Popen[bytes], str]:
+    """A bus that exists and refuses every event."""
+    command = [sys.executable, "-m", "stream_router.fakeaws", "--port", "0", "--ledger", "none"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert process.stdout
+    ports: dict[str, Any] = json.loads(process.stdout.readline())
+    plan = {"rules": [{"fault": "outage", "operation": "PutEvents"}]}
+    url = f"http://127.0.0.1:{ports['port']}"
+    request = urllib.request.Request(f"{url}/_plan", json.dumps(plan).encode(), method="POST")
+    urllib.request.urlopen(request).read()
+    return process, url
+
+
+def test_a_consumer_that_holds_ends_soon_and_loses_nothing(make_world: Callable[..., World]) -> None:
+    """SIGTERM to `consume` while the bus refuses everything: exit 0 within 15 s, and all comes out afterwards."""
+    world = make_world()
+    world.start_stack()
+    world.run_setup()
+    world.receiver = world.start("receive", PROGRAM, "receive")
+    until(lambda: world._get("/readyz") == 200, 30, "the receiver is ready")
+    bus, url = _refusing_bus()
+    try:
+        consumer = world.start("consume", PROGRAM, "consume", AWS_ENDPOINT_URL_EVENTBRIDGE=url)
+        until(lambda: len(world.children()) >= 2, 90, "two children run")
+        sent = world.post_many(200, 200.0)
+        log = world.folder / "consume.log"
+        until(lambda: "accepts nothing" in log.read_text(), 60, "the consumer holds")
+        consumer.terminate()
+        told = time.monotonic()
+        assert consumer.wait(ENDS_WITHIN_S + 10) == 0
+        assert time.monotonic() - told < ENDS_WITHIN_S
+    finally:
+        bus.kill()
+        bus.communicate()
+    world.start("consume", PROGRAM, "consume")
+    arrived: set[str] = set()
+
+    def all_came() -> bool:
+        arrived.update(event["detail"]["eventId"] for event in world.drain(world.target))
+        return arrived >= sent.keys()
+
+    until(all_came, 90, "every event came out")
+    assert not world.drain(world.dead_letters)

@@ -1,0 +1,107 @@
+"""What the answers to the others say of a destination: each item once, by its latest answer, of calls sent since."""
+
+from stream_router.pipeline.delivery.health import FEW, LATELY_S, Health, Others
+from stream_router.pipeline.delivery.retry_budget import Budgets
+
+
+def budgets(health: Health) -> Budgets[str]:
+    return Budgets(lambda item: item, health)
+
+
+def test_with_nobody_else_there_is_nothing_to_say() -> None:
+    """Its own failures, however many, are no word of the others."""
+    health = Health()
+    of = budgets(health)
+    for second in range(100, 160, 10):
+        of.failed("sick", second, second + 0.1, itself=True)
+        assert health.of_others(100.1, second, second + 0.1) is Others.UNKNOWN
+
+
+def test_an_item_counts_once_by_its_latest_answer() -> None:
+    """Another that failed nine times is one that fails, not nine; once it is accepted it is one that is accepted."""
+    health = Health()
+    of = budgets(health)
+    of.failed("sick", 100.0, 100.1, itself=True)
+    for second in range(101, 110):
+        of.failed("other", float(second), second + 0.1, itself=True)
+    health.accepted(105.0, 105.1, 9)
+    of.failed("sick", 110.0, 110.1, itself=True)
+    assert health.tally.since(101) == (9, 2)
+    assert health.of_others(100.1, 110.0, 110.1) is Others.WELL
+    of.forget("other")
+    health.accepted(111.0, 111.1, 1)
+    assert health.tally.since(101) == (10, 1)
+
+
+def test_nine_tenths_of_the_others_must_be_accepted() -> None:
+    """Nine of ten are enough, eight are not; the item's own failure is in neither number."""
+    for accepted, means in [(9, Others.WELL), (8, Others.UNWELL)]:
+        health = Health()
+        of = budgets(health)
+        of.failed("sick", 100.0, 100.1, itself=True)
+        of.failed("other", 102.0, 102.1, itself=True)
+        health.accepted(102.0, 102.1, accepted)
+        of.failed("sick", 131.0, 131.1, itself=True)
+        assert health.of_others(100.1, 131.0, 131.1) is means
+
+
+def test_only_calls_that_were_sent_after_the_first_failure_count() -> None:
+    """A success that came later but was sent before proves nothing: it was on the wire when the trouble began."""
+    health = Health()
+    of = budgets(health)
+    health.accepted(100.5, 100.6, 1_000)
+    of.failed("sick", 100.0, 101.5, itself=True)
+    health.accepted(100.9, 105.0, 1_000)
+    assert health.of_others(101.5, 100.0, 105.0) is Others.UNKNOWN
+    health.accepted(102.0, 105.0, 1)
+    assert health.of_others(101.5, 100.0, 105.0) is Others.WELL
+
+
+def test_what_is_older_than_a_minute_does_not_count() -> None:
+    """A success of 61 s ago says nothing of today, though it came after the item's first failure."""
+    health = Health()
+    health.accepted(110.0, 110.1, 100)
+    health.failed(165.0, 165.1, None)
+    assert health.of_others(100.0, 165.0, 110.0 + LATELY_S - 1) is Others.WELL
+    assert health.of_others(100.0, 165.0, 111.0 + LATELY_S) is Others.UNKNOWN
+
+
+def test_old_counts_are_forgotten() -> None:
+    """A day of traffic leaves a minute of counts."""
+    health = Health()
+    for second in range(10_000):
+        health.accepted(second, second + 0.1, 1)
+        health.failed(second, second + 0.1, None)
+    assert len(health.tally.accepted) <= LATELY_S + 2
+    assert len(health.tally.failing) <= LATELY_S + 2
+
+
+def test_neighbours_are_others_too() -> None:
+    """A shard that is silent but for one sick entry learns from the worker's other shards, since the same second."""
+    asked: list[int] = []
+
+    def neighbours(since: int) -> tuple[int, int]:
+        asked.append(since)
+        return 50, 1
+
+    health = Health(neighbours)
+    of = budgets(health)
+    of.failed("sick", 100.0, 100.2, itself=True)
+    assert health.of_others(100.2, 100.0, 130.0) is Others.WELL
+    assert asked == [101]
+    unwell = Health(lambda _: (50, 50))
+    assert unwell.of_others(100.2, 100.0, 130.0) is Others.UNWELL
+
+
+def test_a_success_of_before_is_presumed_only_so_often() -> None:
+    """Where no other is left to ask: ten in a row, and ten more once something was accepted."""
+    health = Health()
+    health.accepted(100.0, 100.1, 1)
+    said = [health.of_refusal(110.0, 110.1, alone=True) for _ in range(FEW + 2)]
+    assert said == [Others.LATELY] * FEW + [Others.UNKNOWN] * 2
+    assert health.of_refusal(110.0, 110.1, alone=False) is Others.UNKNOWN
+    health.accepted(105.0, 110.2, 1)
+    assert health.of_refusal(110.0, 110.3, alone=True) is Others.LATELY
+    assert health.of_refusal(110.0, 171.0, alone=True) is Others.UNKNOWN
+    health.accepted(111.0, 111.1, 1)
+    assert health.of_refusal(110.0, 171.0, alone=False) is Others.WELL

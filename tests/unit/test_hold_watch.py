@@ -1,0 +1,75 @@
+"""Back-pressure is ordinary and is not said; holding is, once a minute, with what it means."""
+
+import pytest
+
+from stream_router.consumer.child.hold_watch import HOLDING_AFTER_S, HoldWatch
+from stream_router.consumer.child.window import Window
+from stream_router.core.model import Record
+from tests.fakes import rig
+
+
+class World:
+    def __init__(self) -> None:
+        self.rig = rig()
+        self.window = Window(1_000, 120.0, self.rig.world.clock, lambda _: None)
+        self.watch = HoldWatch(self.rig.router, self.window, self.rig.world.clock)
+
+    def settle(self) -> None:
+        record = Record(b"x", 1)
+        self.window.take_charge([record])
+        record.expect(1)
+        record.settle(0)
+
+    def wait(self, seconds: float) -> None:
+        self.rig.world.now += seconds
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [one.message for one in caplog.records if "the shard holds" in one.message]
+
+
+def test_a_full_window_in_which_something_is_settled_is_back_pressure(caplog: pytest.LogCaptureFixture) -> None:
+    """Catch-up after an outage may last for hours: no line of it, as long as one record is settled in 5 s."""
+    world = World()
+    for _ in range(1_000):
+        world.settle()
+        world.wait(HOLDING_AFTER_S - 0.5)
+        world.watch.look("bytes")
+        assert world.watch.since == 0.0
+    assert said(caplog) == []
+
+
+@pytest.mark.parametrize(
+    ("full_by", "means"),
+    [
+        ("bytes", "STREAM_ROUTER_WINDOW_BYTES"),
+        ("calls", "see the line on the destination"),
+        ("span", "STREAM_ROUTER_WINDOW_SPAN_S"),
+        ("records", "a million records"),
+        ("dead letters", "STREAM_ROUTER_DEAD_LETTER_LIMIT=off"),
+    ],
+)
+def test_holding_is_said_once_a_minute_with_its_meaning(
+    full_by: str, means: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Ten minutes without anything settled are ten lines, each with the seconds and the reason."""
+    world = World()
+    world.settle()
+    began = world.rig.world.now
+    for _ in range(600):
+        world.watch.look(full_by)
+        world.wait(1)
+    assert len(said(caplog)) == 10
+    assert all(means in line for line in said(caplog))
+    assert (world.watch.since, world.watch.reason) == (began, full_by)
+
+
+def test_it_is_over_once_something_is_settled() -> None:
+    """Then a full window is back-pressure again."""
+    world = World()
+    world.wait(60)
+    world.watch.look("span")
+    assert world.watch.reason == "span"
+    world.settle()
+    world.watch.look("span")
+    assert (world.watch.since, world.watch.reason) == (0.0, "")

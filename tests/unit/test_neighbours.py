@@ -1,0 +1,109 @@
+"""What a worker's shards tell each other of the bus's health."""
+
+from pathlib import Path
+
+from stream_router.consumer.child.neighbours import Neighbours
+from stream_router.consumer.state_dir import HEALTH, StateDir
+from stream_router.core.dispositions import Reason
+from stream_router.pipeline.delivery.health import Health, Tally
+from tests.fakes import entry, rig
+
+
+class Clock:
+    now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def tally(accepted: dict[int, int], failing: dict[int, int] | None = None) -> Tally:
+    made = Tally()
+    made.accepted, made.failing = accepted, failing or {}
+    return made
+
+
+def test_a_shard_hears_of_the_others_and_not_of_itself(tmp_path: Path) -> None:
+    """Counts since a second, summed over the other shards."""
+    clock = Clock()
+    one, two, three = (Neighbours(tmp_path, f"shard-{n}", clock) for n in range(3))
+    one.publish(tally({990: 5, 995: 7}, {996: 1}))
+    two.publish(tally({999: 100}))
+    assert three(991) == (107, 1)
+    assert one(0) == (100, 0)
+    assert two(996) == (0, 1)
+
+
+def test_a_steady_stream_is_told_too(tmp_path: Path) -> None:
+    """Each second one more event and one forgotten: the sums stay, and the others still hear what is new."""
+    clock = Clock()
+    health, told = Health(), Neighbours(tmp_path, "steady", clock)
+    for _ in range(300):
+        clock.now += 1
+        health.accepted(clock.now - 0.1, clock.now, 1)
+        told.publish(health.tally)
+    heard = Neighbours(tmp_path, "other", clock)
+    assert heard(int(clock.now) - 10)[0] >= 9
+
+
+def test_counts_are_written_and_read_once_a_second_at_most(tmp_path: Path) -> None:
+    """A busy shard writes no more often, and reads only when it has an entry to judge."""
+    clock = Clock()
+    one, two = Neighbours(tmp_path, "one", clock), Neighbours(tmp_path, "two", clock)
+    one.publish(tally({1_000: 1}))
+    one.publish(tally({1_000: 9}))
+    assert two(0) == (1, 0)
+    clock.now += 1
+    one.publish(tally({1_000: 9}))
+    assert two(0) == (9, 0)
+    one.publish(tally({1_000: 50}))
+    clock.now += 0.5
+    assert two(0) == (9, 0)
+
+
+def test_what_cannot_be_read_or_written_is_as_good_as_nobody(tmp_path: Path) -> None:
+    """A torn file, another form, a folder that is a file: the shard then judges by its own entries."""
+    clock = Clock()
+    folder = tmp_path / HEALTH
+    folder.mkdir()
+    for number, text in enumerate(["", "{", "[]", '{"accepted": 1}', '{"accepted": [[1]], "failing": []}', "null"]):
+        (folder / f"bad-{number}.json").write_text(text)
+    Neighbours(tmp_path, "good", clock).publish(tally({999: 3}))
+    assert Neighbours(tmp_path, "own", clock)(0) == (3, 0)
+    blocked = tmp_path / "blocked"
+    blocked.mkdir()
+    (blocked / HEALTH).write_text("a file")
+    lone = Neighbours(blocked, "own", clock)
+    lone.publish(tally({999: 3}))
+    assert lone(0) == (0, 0)
+
+
+def test_without_a_folder_there_are_no_neighbours() -> None:
+    """A child that runs alone has nobody to ask."""
+    lone = Neighbours(None, "own", Clock())
+    lone.publish(tally({999: 3}))
+    assert lone(0) == (0, 0)
+
+
+def test_counts_of_an_earlier_life_are_forgotten(tmp_path: Path) -> None:
+    """After a reboot the monotonic clock begins anew: they would lie in the future. And old ones are not read."""
+    clock = Clock()
+    Neighbours(tmp_path, "one", clock).publish(tally({900: 8, 999: 3}))
+    assert Neighbours(tmp_path, "two", clock)(0) == (3, 0)
+    with StateDir(tmp_path):
+        assert Neighbours(tmp_path, "two", clock)(0) == (0, 0)
+
+
+def test_a_sick_entry_on_a_silent_shard_is_buried_on_another_shards_evidence(tmp_path: Path) -> None:
+    """Nothing else is sent on its own shard; the worker's other one is well."""
+    clock = Clock()
+    health, busy = Health(Neighbours(tmp_path, "silent", clock)), Health()
+    told = Neighbours(tmp_path, "busy", clock)
+    pipeline = rig(health=health)
+    pipeline.bus.judge = lambda call: pipeline.bus.answer(call, ["InternalFailure"] * len(call))
+    pipeline.router.publisher.submit([entry(0)])
+    for _ in range(90):
+        clock.now = pipeline.world.now
+        busy.accepted(clock.now, clock.now, 10)
+        told.publish(busy.tally)
+        pipeline.run_for(1)
+    assert [letter.reason for letter in pipeline.books.dead] == [Reason.RETRIES_EXHAUSTED]
