@@ -56,6 +56,7 @@ def supervise(state_dir: Path, jvm: Path) -> int:
     from stream_router.consumer.state_dir import StateDir
     from stream_router.consumer.supervisor import die_with_parent, supervisor
     from stream_router.consumer.supervisor.bus_prober import BusProver
+    from stream_router.consumer.supervisor.vitals import Vitals
     from stream_router.core import logs
     from stream_router.core.settings_error import SettingsError
 
@@ -75,6 +76,7 @@ def supervise(state_dir: Path, jvm: Path) -> int:
                 prover=BusProver(state, "default", describe, happenings.put, every_s=0.1),
                 happenings=happenings,
                 grace_s=1.0,
+                vitals=Vitals(),
             ).run()
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")

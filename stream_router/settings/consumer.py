@@ -1,13 +1,21 @@
 """What `stream-router consume` and its children read; keys that operators' commands read alone."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from stream_router.core import limits
 from stream_router.settings.common import Common, ConfigFile, Environment
-from stream_router.settings.types import DeadLetterLimit, HostPort, LimitText, QueueUrl, Secret, dead_letter_limit
+from stream_router.settings.types import (
+    DeadLetterLimit,
+    HostPort,
+    LimitText,
+    QueueUrl,
+    Secret,
+    dead_letter_limit,
+    is_loopback,
+)
 
 MIB = 1024 * 1024
 
@@ -62,6 +70,7 @@ class Consumer(Common, MaskingKey, AuditKey):
         None, pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="an S3 bucket's name"
     )
     admin_listen: HostPort = Field("127.0.0.1:9464", description="HOST:PORT")
+    admin_token: Secret | None = Field(None, description="a bearer token; required where it listens beyond loopback")
     audit_dir: Path | None = Field(None, description="a writable folder")
     state_dir: Path | None = Field(
         None,
@@ -78,6 +87,15 @@ class Consumer(Common, MaskingKey, AuditKey):
     properties: Path | None = Field(None, description="path of the KCL properties file to start from")
     jvm_options: str = Field("", description="options of the daemon's JVM, for example -Xmx1g")
     metrics_s: float = Field(60.0, ge=0.1, le=3600, description="seconds between metrics, 0.1 to 3600")
+
+    @model_validator(mode="after")
+    def _admin_port_is_guarded(self) -> Self:
+        if not self.admin_token and not is_loopback(self.admin_listen):
+            raise ValueError(
+                "STREAM_ROUTER_ADMIN_TOKEN: is not set, and STREAM_ROUTER_ADMIN_LISTEN is beyond loopback; "
+                "set a token, or listen on 127.0.0.1"
+            )
+        return self
 
     @property
     def entries_per_call(self) -> int:

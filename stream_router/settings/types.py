@@ -1,5 +1,6 @@
 """The forms of text that settings take: addresses, queues, secrets, lists of event types, paths into an event."""
 
+import ipaddress
 import re
 from typing import Annotated, NamedTuple
 
@@ -80,6 +81,15 @@ def split_host_port(value: str) -> tuple[str, int]:
     """`HOST:PORT` (an IPv6 host in brackets) as host and port."""
     host, _, port = value.rpartition(":")
     return host.strip("[]"), int(port)
+
+
+def is_loopback(listen: str) -> bool:
+    """Whether only this machine reaches what listens at `HOST:PORT`."""
+    host, _ = split_host_port(listen)
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _standard_queue(url: str) -> str:

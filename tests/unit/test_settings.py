@@ -243,6 +243,23 @@ def test_the_consumer_may_have_no_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load(Consumer).rule == NO_RULE
 
 
+@pytest.mark.parametrize("listen", ["0.0.0.0:9464", "[::]:9464", "10.1.2.3:9464", "host.example:9464"])
+def test_an_admin_port_beyond_loopback_needs_a_token(monkeypatch: pytest.MonkeyPatch, listen: str) -> None:
+    """Anybody who reaches it would read the numbers."""
+    given(monkeypatch, {**CONSUMER, "STREAM_ROUTER_ADMIN_LISTEN": listen})
+    with pytest.raises(SettingsError, match=r"^STREAM_ROUTER_ADMIN_TOKEN: is not set, and .*; set a token, or listen"):
+        load(Consumer)
+    given(monkeypatch, {"STREAM_ROUTER_ADMIN_TOKEN": "a token of many bytes"})
+    assert load(Consumer).admin_listen == listen
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:0", "localhost:9464", "[::1]:9464"])
+def test_an_admin_port_on_loopback_needs_none(monkeypatch: pytest.MonkeyPatch, listen: str) -> None:
+    """Only this machine reaches it."""
+    given(monkeypatch, {**CONSUMER, "STREAM_ROUTER_ADMIN_LISTEN": listen})
+    assert load(Consumer).admin_token is None
+
+
 def test_the_bus_decides_what_a_call_may_carry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Asked for 25, a classic bus gives 10 and a v2 bus 25; the region's limit wins over a larger wish."""
     given(monkeypatch, CONSUMER)

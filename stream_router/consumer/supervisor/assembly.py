@@ -8,8 +8,11 @@ import time
 from stream_router.aws import endpoints
 from stream_router.consumer.state_dir import StateDir
 from stream_router.consumer.supervisor import bus_prober, java, jvm_command, properties, rule_watch
+from stream_router.consumer.supervisor.admin_port import AdminPort
 from stream_router.consumer.supervisor.bus_prober import BusProver, Proof
+from stream_router.consumer.supervisor.status import Status
 from stream_router.consumer.supervisor.supervisor import DaemonSupervisor, Happening
+from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.transform_config import transform_config
 from stream_router.core import logs
 from stream_router.pipeline.transform import Transform
@@ -17,6 +20,8 @@ from stream_router.settings.consumer import Consumer
 from stream_router.telemetry import audit
 
 log = logging.getLogger(__name__)
+
+DAEMON_PROPERTIES = "daemon.properties"
 
 
 def run(settings: Consumer) -> int:
@@ -30,7 +35,43 @@ def run(settings: Consumer) -> int:
 
 
 def _run(settings: Consumer, state: StateDir) -> int:
-    # Made only to be refused: what is wrong here every child would refuse, but after the JVM has started.
+    rendered = _checked(settings, state)
+    happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
+    watch = rule_watch.of(settings, state)
+
+    def proven(proof: Proof) -> None:
+        """A bus that is not there says nothing of its rule."""
+        if proof is Proof.FIRST:
+            watch.start()
+        happenings.put(proof)
+
+    every_s = bus_prober.ask_every_s(settings.checkpoint_s)
+    prover = BusProver(state, settings.event_bus, bus_prober.describer(settings), proven, every_s=every_s)
+    vitals = Vitals()
+    token = settings.admin_token.get_secret_value() if settings.admin_token else None
+    admin = AdminPort(settings.admin_listen, token, vitals, Status(state, vitals, settings.event_bus))
+    jvm = java.find_java()
+    java.prove(jvm)
+    supervisor = DaemonSupervisor(
+        command=jvm_command.command(jvm, rendered, state.path / DAEMON_PROPERTIES),
+        environment=jvm_command.environment(settings, state.path),
+        state=state,
+        prover=prover,
+        happenings=happenings,
+        vitals=vitals,
+        grace_s=int(rendered.properties.get("shutdownGraceMillis", 5000)) / 1000,
+    )
+    told = {"properties": str(rendered.source), "state": str(state.path), "bus": settings.event_bus}
+    log.info("the consumer starts", extra={**told, "entriesPerCall": settings.entries_per_call, "admin": admin.address})
+    if settings.bus_proof == "trust":
+        log.warning(bus_prober.TRUSTED, extra={"bus": settings.event_bus})
+    admin.start()
+    with contextlib.closing(watch), contextlib.closing(admin):
+        return supervisor.run()
+
+
+def _checked(settings: Consumer, state: StateDir) -> properties.Rendered:
+    """The daemon's properties, once everything is refused that the children would refuse, but after the JVM's start."""
     Transform(transform_config(settings), time.time)
     if settings.audit_dir:
         audit.prepare(settings.audit_dir)
@@ -40,31 +81,5 @@ def _run(settings: Consumer, state: StateDir) -> int:
         endpoints.endpoint_url(session, service)
     endpoints.ca_bundle(session)
     rendered = properties.render(settings, found, state.worker_id(settings.worker))
-    state.write("daemon.properties", rendered.text())
-    happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
-    every_s = bus_prober.ask_every_s(settings.checkpoint_s)
-    watch = rule_watch.of(settings, state)
-
-    def proven(proof: Proof) -> None:
-        """A bus that is not there says nothing of its rule."""
-        if proof is Proof.FIRST:
-            watch.start()
-        happenings.put(proof)
-
-    prover = BusProver(state, settings.event_bus, bus_prober.describer(settings), proven, every_s=every_s)
-    jvm = java.find_java()
-    java.prove(jvm)
-    supervisor = DaemonSupervisor(
-        command=jvm_command.command(jvm, rendered, state.path / "daemon.properties"),
-        environment=jvm_command.environment(settings, state.path),
-        state=state,
-        prover=prover,
-        happenings=happenings,
-        grace_s=int(rendered.properties.get("shutdownGraceMillis", 5000)) / 1000,
-    )
-    told = {"properties": str(rendered.source), "state": str(state.path), "bus": settings.event_bus}
-    log.info("the consumer starts", extra={**told, "entriesPerCall": settings.entries_per_call})
-    if settings.bus_proof == "trust":
-        log.warning(bus_prober.TRUSTED, extra={"bus": settings.event_bus})
-    with contextlib.closing(watch):
-        return supervisor.run()
+    state.write(DAEMON_PROPERTIES, rendered.text())
+    return rendered

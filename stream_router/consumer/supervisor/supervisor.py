@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from stream_router.consumer.state_dir import BUS_GONE, ENDING, FATAL, StateDir
 from stream_router.consumer.supervisor import processes
 from stream_router.consumer.supervisor.bus_prober import BusProver, Proof
+from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.core.settings_error import SettingsError
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ class DaemonSupervisor:
         prover: BusProver,
         happenings: "queue.SimpleQueue[Happening]",
         grace_s: float,
+        vitals: Vitals,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._command = command
@@ -72,6 +74,7 @@ class DaemonSupervisor:
         self._prover = prover
         self._happenings = happenings
         self._grace_s = grace_s
+        self._vitals = vitals
         self._jitter = jitter
         self._backoff_s = FIRST_BACKOFF_S
 
@@ -88,13 +91,17 @@ class DaemonSupervisor:
             processes.end_orphans(ORPHAN_PATIENCE_S)
 
     def _supervise(self) -> int:
-        if isinstance(happened := self._happenings.get(), signal.Signals):
+        while (happened := self._next(LOOK_EVERY_S)) is None:
+            pass
+        if isinstance(happened, signal.Signals):
+            self._vitals.draining()
             return 0
         if happened is Proof.REFUSED:
             raise SettingsError(self._prover.refusal)
         while True:
             started = time.monotonic()
             ended = self._run_jvm()
+            self._vitals.daemon_ended(for_the_bus=self._prover.gone or bool(self._state.read(BUS_GONE)))
             if ended is None:
                 return 0
             if killed := processes.end_orphans(ORPHAN_PATIENCE_S):
@@ -114,6 +121,7 @@ class DaemonSupervisor:
             stdout=sys.stderr.fileno(),
             start_new_session=True,  # so that Ctrl-C reaches this process alone, which knows how to drain
         )
+        self._vitals.daemon_runs(jvm.pid)
         threading.Thread(target=lambda: self._happenings.put(Exited(jvm.wait())), daemon=True).start()
         while True:
             happened = self._next(LOOK_EVERY_S)
@@ -132,12 +140,18 @@ class DaemonSupervisor:
 
     def _next(self, timeout_s: float) -> Happening | None:
         """What happens next, None where nothing does for so long."""
-        with contextlib.suppress(queue.Empty):
-            return self._happenings.get(timeout=max(0.0, timeout_s))
-        return None
+        until = time.monotonic() + timeout_s
+        while True:
+            self._vitals.beat()
+            left_s = until - time.monotonic()
+            with contextlib.suppress(queue.Empty):
+                return self._happenings.get(timeout=max(0.0, min(left_s, LOOK_EVERY_S)))
+            if left_s <= LOOK_EVERY_S:
+                return None
 
     def _drain(self, jvm: int) -> None:
         """Let the children and the daemon finish what they have; kill the daemon when its grace is over."""
+        self._vitals.draining()
         # A child that holds is inside processRecords, where the daemon cannot reach it: it hears it from here.
         processes.send(processes.children(jvm), signal.SIGTERM)
         processes.send([jvm], signal.SIGTERM)

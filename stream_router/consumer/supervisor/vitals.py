@@ -1,0 +1,86 @@
+"""What the supervisor tells of itself: that its loop turns, whether the daemon runs, whether it drains."""
+
+import time
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+State = Literal["starting", "running", "restarting", "draining"]
+
+LOOP_DEAD_S = 30.0
+"""The loop turns twice a second; only while a draining daemon is killed does it stand for a few seconds."""
+
+DAEMON_DEAD_S = 90.0
+"""A daemon that died is started again after 30 s at most; one that is down for three times as long stays down."""
+
+
+class Known(NamedTuple):
+    """The vitals at one moment."""
+
+    state: State
+    since_s: float
+    """Epoch seconds of the state's beginning."""
+    reason: str
+    daemon: int | None
+    """The process id of the JVM, None while there is none."""
+    restarts: int
+    healthy: bool
+    ready: bool
+
+
+class Vitals:
+    """Written by the supervisor's loop, read by any thread: each fact is one assignment.
+
+    `clock` is monotonic, `now_s` the wall clock.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, now_s: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._now_s = now_s
+        self._beat_at = self._down_since = clock()
+        self._daemon: int | None = None
+        self._waits_for_bus = True
+        self._starts = 0
+        self._state: tuple[State, float, str] = ("starting", now_s(), "waits for the event bus to answer")
+
+    def beat(self) -> None:
+        """The loop has turned."""
+        self._beat_at = self._clock()
+
+    def daemon_runs(self, pid: int) -> None:
+        """The daemon was started."""
+        self._daemon, self._waits_for_bus = pid, False
+        self._starts += 1
+        self._become("running", "")
+
+    def daemon_ended(self, *, for_the_bus: bool) -> None:
+        """There is no daemon now; it is started again, when the bus is there again if that is what it ended for."""
+        self._daemon, self._down_since, self._waits_for_bus = None, self._clock(), for_the_bus
+        if self._state[0] != "draining":
+            reason = "waits for the event bus, which is gone" if for_the_bus else "the KCL daemon died"
+            self._become("restarting", reason)
+
+    def draining(self) -> None:
+        """A stop was asked for."""
+        self._become("draining", "told to stop")
+
+    def known(self) -> Known:
+        """The vitals now.
+
+        Healthy: a restart of the whole would mend nothing. So never ill for holding, nor while the bus is waited for.
+        """
+        now = self._clock()
+        state, since_s, reason = self._state
+        loop_turns = now - self._beat_at < LOOP_DEAD_S
+        daemon_lives = self._daemon is not None or self._waits_for_bus or now - self._down_since < DAEMON_DEAD_S
+        return Known(
+            state=state,
+            since_s=since_s,
+            reason=reason,
+            daemon=self._daemon,
+            restarts=max(0, self._starts - 1),
+            healthy=loop_turns and (daemon_lives or state == "draining"),
+            ready=self._starts > 0 and state != "draining",
+        )
+
+    def _become(self, state: State, reason: str) -> None:
+        self._state = (state, self._now_s(), reason)

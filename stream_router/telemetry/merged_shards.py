@@ -1,0 +1,118 @@
+"""The children's snapshots as one truth: counts and histograms added up over shards, never averaged, never falling.
+
+A snapshot counts from its child's start. What a child that is gone has counted stays in the sums; what a shard *is*
+(its gauges) is told only by a child that lives, so a shard that moved to another host is forgotten here.
+"""
+
+import collections
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from stream_router.telemetry.histogram import Histogram
+
+
+@dataclass
+class Totals:
+    """Everything that was counted, by all children since the supervisor began."""
+
+    counters: collections.Counter[str] = field(default_factory=collections.Counter)
+    dead_letters: collections.Counter[str] = field(default_factory=collections.Counter)
+    """By reason."""
+    retries: collections.Counter[str] = field(default_factory=collections.Counter)
+    """By code; "" where a snapshot does not tell."""
+    entries_per_call: collections.Counter[int] = field(default_factory=collections.Counter)
+    """Calls, by how many of their entries were accepted."""
+    latencies: dict[str, Histogram] = field(default_factory=dict)
+    """By stage."""
+
+    def add(self, other: "Totals") -> None:
+        """Add everything that `other` has counted."""
+        self.counters.update(other.counters)
+        self.dead_letters.update(other.dead_letters)
+        self.retries.update(other.retries)
+        self.entries_per_call.update(other.entries_per_call)
+        for stage, histogram in other.latencies.items():
+            self.latencies.setdefault(stage, Histogram()).merge(histogram)
+
+    @classmethod
+    def of(cls, snapshot: Mapping[str, Any]) -> "Totals":
+        """What one snapshot says. Raises KeyError, TypeError, ValueError, … where it is none."""
+        counters = {str(name): int(value) for name, value in snapshot["counters"].items()}
+        retries = snapshot.get("retries", {"": counters.get("retried", 0)})
+        return cls(
+            collections.Counter(counters),
+            collections.Counter({str(reason): int(count) for reason, count in snapshot["deadLetters"].items()}),
+            collections.Counter({str(code): int(count) for code, count in retries.items()}),
+            collections.Counter({int(entries): int(calls) for entries, calls in snapshot["entriesPerCall"].items()}),
+            {str(stage): Histogram.from_dict(data) for stage, data in snapshot["latenciesMs"].items()},
+        )
+
+
+@dataclass
+class Shard:
+    """What the child that has the shard now says of it."""
+
+    shard_id: str
+    pid: int
+    at_s: float
+    """When it said so (epoch seconds)."""
+    counters: dict[str, int]
+    gauges: dict[str, float]
+    """By their Prometheus names, without the prefix."""
+    holding: str
+    """Why it holds, "" where it does not."""
+
+
+@dataclass
+class Merged:
+    """All that is known of this worker's shards."""
+
+    totals: Totals
+    shards: list[Shard]
+
+
+class ShardMerger:
+    """Merges snapshots again and again; remembers what it has seen, so that no sum ever falls.
+
+    `is_alive` tells whether a process of that id is there.
+    """
+
+    def __init__(self, is_alive: Callable[[int], bool]) -> None:
+        self._is_alive = is_alive
+        self._ended = Totals()
+        self._latest: dict[tuple[str, int], Totals] = {}
+
+    def merge(self, snapshots: Iterable[Mapping[str, Any]]) -> Merged:
+        """Every snapshot that is there now, with what earlier ones had said. One that cannot be read is passed over."""
+        shards: dict[str, Shard] = {}
+        for snapshot in snapshots:
+            try:
+                shard, totals = _shard(snapshot), Totals.of(snapshot)
+            except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+                continue
+            self._keep((shard.shard_id, shard.pid), totals)
+            known = shards.get(shard.shard_id)
+            if self._is_alive(shard.pid) and (known is None or known.at_s < shard.at_s):
+                shards[shard.shard_id] = shard
+        totals = Totals()
+        for part in (self._ended, *self._latest.values()):
+            totals.add(part)
+        return Merged(totals, [shards[name] for name in sorted(shards)])
+
+    def _keep(self, child: tuple[str, int], totals: Totals) -> None:
+        before = self._latest.get(child)
+        if before and any(totals.counters[name] < count for name, count in before.counters.items()):
+            self._ended.add(before)  # the kernel gave the process id to a later child of the same shard
+        self._latest[child] = totals
+
+
+def _shard(snapshot: Mapping[str, Any]) -> Shard:
+    return Shard(
+        shard_id=str(snapshot["shardId"]),
+        pid=int(snapshot["pid"]),
+        at_s=float(snapshot["at"]),
+        counters={str(name): int(value) for name, value in snapshot["counters"].items()},
+        gauges={str(name): float(value) for name, value in snapshot.get("gauges", {}).items() if value is not None},
+        holding=str(snapshot.get("holding") or ""),
+    )

@@ -1,0 +1,183 @@
+"""The consumer's admin port over real sockets: what it answers to whom, and that no asker holds anything up."""
+
+import contextlib
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from stream_router.consumer.state_dir import BUS_PROOF, BUS_UNASKED, METRICS, RULE_STATE, StateDir
+from stream_router.consumer.supervisor import admin_port
+from stream_router.consumer.supervisor.admin_port import AdminPort
+from stream_router.consumer.supervisor.status import SCHEMA, Status
+from stream_router.consumer.supervisor.vitals import Vitals
+from stream_router.core.settings_error import SettingsError
+from tests.unit.test_merged_shards import snapshot
+
+TOKEN = "a token of many bytes"
+Serve = Callable[..., str]
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[StateDir]:
+    with StateDir(tmp_path) as held:
+        yield held
+
+
+@pytest.fixture
+def vitals() -> Vitals:
+    made = Vitals()
+    made.daemon_runs(os.getpid())
+    return made
+
+
+@pytest.fixture
+def serve(state: StateDir, vitals: Vitals) -> Iterator[Serve]:
+    ports: list[AdminPort] = []
+
+    def serve(listen: str = "127.0.0.1:0", token: str | None = None) -> str:
+        ports.append(AdminPort(listen, token, vitals, Status(state, vitals, "default")))
+        ports[-1].start()
+        return f"http://{ports[-1].address}"
+
+    yield serve
+    for port in ports:
+        port.close()
+
+
+def child_says(state: StateDir, delivered: int, **more: object) -> None:
+    """A snapshot of a child that lives: this process."""
+    folder = state.path / METRICS
+    folder.mkdir(exist_ok=True)
+    told = snapshot("shardId-0", os.getpid(), delivered, at=time.time(), **more)
+    (folder / f"shardId-0.{os.getpid()}.json").write_text(json.dumps(told))
+
+
+def test_health_and_readiness_follow_the_vitals(serve: Serve, vitals: Vitals) -> None:
+    """Ready while it runs; 503 while it drains, and still healthy."""
+    url = serve()
+    assert (httpx.get(f"{url}/healthz").status_code, httpx.get(f"{url}/readyz").text) == (200, "ready\n")
+    vitals.draining()
+    draining = httpx.get(f"{url}/readyz")
+    assert (draining.status_code, draining.text) == (503, "draining\n")
+    assert httpx.get(f"{url}/healthz").status_code == 200
+
+
+def test_holding_is_told_and_is_neither_ill_nor_unready(serve: Serve, state: StateDir) -> None:
+    """A restart would only add replay."""
+    child_says(state, 5, holding="the bus refuses everything", gauges={"window_bytes": 7})
+    url = serve()
+    status = httpx.get(f"{url}/status").json()
+    assert (status["state"], status["reason"]) == ("holding", "1 of 1 shards hold: the bus refuses everything")
+    assert (httpx.get(f"{url}/healthz").status_code, httpx.get(f"{url}/readyz").status_code) == (200, 200)
+
+
+def test_status_says_what_is_so_with_a_schema_and_a_time(serve: Serve, state: StateDir) -> None:
+    """State and reason in words, the bus, the rule, totals with percentiles, each shard."""
+    child_says(state, 100)
+    now = time.monotonic()
+    state.write(BUS_PROOF, f"{now - 3!r} 0.0\n")
+    rule = {"state": "unmatched", "since": "2026-11-24T09:30:00.123Z", "problem": "rule r is disabled"}
+    state.write(RULE_STATE, json.dumps(rule))
+    answer = httpx.get(f"{serve()}/status")
+    status = answer.json()
+    assert answer.headers["content-type"] == "application/json"
+    assert (status["schema"], status["at"][-1]) == (SCHEMA, "Z")
+    assert (status["state"], status["since"], status["reason"]) == (
+        "rule unmatched",
+        "2026-11-24T09:30:00.123Z",
+        "rule r is disabled",
+    )
+    assert status["bus"]["state"] == "proven"
+    assert status["bus"]["proofAgeS"] >= 3
+    assert status["totals"]["counters"]["delivered"] == 100
+    latency = status["totals"]["latenciesMs"]["received_to_accepted"]
+    assert (latency["count"], latency["max"]) == (100, 100)
+    assert latency["p50"] == pytest.approx(50, rel=0.011)
+    assert [shard["shard"] for shard in status["shards"]] == ["shardId-0"]
+
+
+def test_a_bus_that_cannot_be_asked_shows(serve: Serve, state: StateDir) -> None:
+    """Since when, in seconds, in both pages."""
+    state.write(BUS_UNASKED, f"{time.monotonic() - 60!r}\n")
+    url = serve()
+    bus = httpx.get(f"{url}/status").json()["bus"]
+    assert bus["state"] == "unasked"
+    assert bus["unaskedS"] >= 60
+    lines = httpx.get(f"{url}/metrics").text.splitlines()
+    (line,) = [line for line in lines if line.startswith("stream_router_bus_unasked_seconds")]
+    assert float(line.split()[1]) >= 60
+
+
+def test_the_pages_are_made_at_most_once_a_second(state: StateDir, vitals: Vitals) -> None:
+    """A hundred askers cost as much as one; after a second what is new is shown."""
+    now = [100.0]
+    status = Status(state, vitals, "default", lambda: now[0])
+    child_says(state, 1)
+    first = status.pages()
+    child_says(state, 2)
+    assert status.pages() is first
+    now[0] += 1.0
+    assert b"stream_router_events_delivered_total 2.0" in status.pages().metrics
+
+
+def test_torn_files_of_the_state_folder_break_no_page(serve: Serve, state: StateDir) -> None:
+    """What cannot be read is not known."""
+    for name in (BUS_PROOF, BUS_UNASKED, RULE_STATE):
+        state.write(name, "{")
+    (state.path / METRICS).mkdir()
+    (state.path / METRICS / "shardId-0.1.json").write_text("[1]")
+    url = serve()
+    status = httpx.get(f"{url}/status").json()
+    assert (status["bus"]["state"], status["rule"]["state"], status["shards"]) == ("unproven", "unknown", [])
+    assert httpx.get(f"{url}/metrics").status_code == 200
+
+
+def test_the_token_is_asked_for_but_not_for_health(serve: Serve) -> None:
+    """Numbers are for those who bear it; a probe of the platform needs none."""
+    url = serve(token=TOKEN)
+    for path in ("/status", "/metrics"):
+        assert httpx.get(url + path).status_code == 401
+        assert httpx.get(url + path, headers={"Authorization": f"Bearer {TOKEN}x"}).status_code == 401
+        assert httpx.get(url + path, headers={"Authorization": f"Basic {TOKEN}"}).status_code == 401
+        assert httpx.get(url + path, headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
+    assert {httpx.get(url + path).status_code for path in ("/healthz", "/readyz")} == {200}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code"), [("GET", "/x", 404), ("POST", "/metrics", 501), ("HEAD", "/healthz", 200)]
+)
+def test_anything_else_is_refused(serve: Serve, method: str, path: str, code: int) -> None:
+    """Reads only."""
+    assert httpx.request(method, serve() + path).status_code == code
+
+
+def test_askers_that_hang_hold_up_nobody_and_are_cut(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More silent connections than are served at once: the next is closed at once, and after a while all are free."""
+    monkeypatch.setattr(admin_port, "WHOLE_S", 1.0)
+    monkeypatch.setattr(admin_port, "CONNECTIONS_MAX", 4)
+    url = serve()
+    host, port = url.removeprefix("http://").split(":")
+    hanging = [socket.create_connection((host, int(port))) for _ in range(3)]
+    hanging[0].sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n")
+    assert httpx.get(f"{url}/healthz", timeout=5).status_code == 200
+    hanging += [socket.create_connection((host, int(port))) for _ in range(3)]
+    for one in hanging:
+        one.settimeout(10)  # a time-out here means that it was not cut
+        with contextlib.suppress(ConnectionError):
+            while one.recv(65536):
+                pass
+        one.close()
+    assert httpx.get(f"{url}/metrics", timeout=5).status_code == 200
+
+
+def test_an_address_that_is_taken_is_refused_in_one_line(serve: Serve, state: StateDir, vitals: Vitals) -> None:
+    """Exit 78 names the setting."""
+    taken = serve().removeprefix("http://")
+    with pytest.raises(SettingsError, match=r"^STREAM_ROUTER_ADMIN_LISTEN: cannot listen there \(EADDRINUSE\); choose"):
+        AdminPort(taken, None, vitals, Status(state, vitals, "default"))
