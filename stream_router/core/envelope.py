@@ -1,12 +1,15 @@
 """The wire contract between the two programs: `seal` on the receiver's side, `open_record` on the consumer's.
 
 A Kinesis record holds one or more envelopes, one a line, separated by LF:
-`{"v":1,"id":…,"idFrom":"delivery"|"content","receivedAt":epoch ms,"body":<the sender's JSON>}`.
+`{"v":1,"id":…,"idFrom":"delivery"|"content","receivedAt":epoch ms,"body":<the sender's JSON>}`; fields may be added
+after the body, and readers pass over those that they do not know.
 """
 
+import base64
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -18,6 +21,7 @@ VERSION = 1
 _SEALED_HEAD = re.compile(
     rb'\{"v":1,"id":"([0-9a-f]{32})","idFrom":"(delivery|content)","receivedAt":(\d{1,14}),"body":'
 )
+_OWN_FIELDS = frozenset({"v", "id", "idFrom", "receivedAt", "body"})
 _YEAR_10000_MS = 253_402_300_800_000
 _STREAM_SCHEME = "stream"
 _SCANNER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
@@ -30,7 +34,12 @@ def event_id(scheme: str, delivery_id: str | None, index: int, body: bytes) -> s
 
     `index` is the event's place in an array body (0 for a single object), `body` the request's whole body as sent.
     """
-    text = b"\0".join((scheme.encode(), (delivery_id or "").encode(), str(index).encode(), body))
+    return event_id_of_hash(scheme, delivery_id, index, hashlib.sha256(body).digest())
+
+
+def event_id_of_hash(scheme: str, delivery_id: str | None, index: int, body_hash: bytes) -> str:
+    """The same, from the body's SHA-256: so a body is hashed once, however many events it holds."""
+    text = b"\0".join((scheme.encode(), (delivery_id or "").encode(), str(index).encode(), body_hash))
     return hashlib.sha256(text).hexdigest()[:32]
 
 
@@ -39,35 +48,70 @@ def correlation_id(identity: str) -> str:
     return f"{identity[:8]}-{identity[8:12]}-{identity[12:16]}-{identity[16:20]}-{identity[20:]}"
 
 
-def seal(identity: str, id_from: str, received_at_ms: int, body: bytes) -> bytes:
+def seal(identity: str, id_from: str, received_at_ms: int, body: bytes, added: bytes = b"") -> bytes:
     """One envelope, without a line break: the body's own bytes, line breaks between its tokens made spaces.
 
-    `body` is valid JSON (a JSON string holds no raw line break, so no value changes).
+    `body` is valid JSON (a JSON string holds no raw line break, so no value changes); `added` is what
+    `added_text` made.
     """
     if b"\n" in body or b"\r" in body:
         body = body.translate(_BREAKS_TO_SPACES)
     head = f'{{"v":{VERSION},"id":"{identity}","idFrom":"{id_from}","receivedAt":{received_at_ms},"body":'
-    return head.encode() + body + b"}"
+    return head.encode() + body + added + b"}"
+
+
+def added_text(fields: dict[str, str]) -> bytes:
+    """The fields that stand after an envelope's body (CONTRACT, "In the stream"), ready for `seal`."""
+    return b"," + orjson.dumps(fields)[1:-1] if fields else b""
+
+
+def text_body(body: bytes) -> tuple[bytes, str]:
+    """A body that is no JSON as a JSON string, and its `bodyEncoding`: its bytes can be had back, all of them."""
+    try:
+        return orjson.dumps(body.decode()), "text"
+    except UnicodeDecodeError:
+        return orjson.dumps(base64.b64encode(body).decode()), "base64"
+
+
+def added_fields(line: bytes) -> dict[str, Any]:
+    """What an envelope says beside its body: `source`, `eventTypeHeader` and so on. Empty where there is nothing.
+
+    Every added field is a text, so an envelope with none, of an event that is an object, is known by its last bytes.
+    """
+    if line[-2:] != b'"}' or not _SEALED_HEAD.match(line):
+        return {}
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return {}
+    return {name: field for name, field in value.items() if name not in _OWN_FIELDS}
 
 
 def sealed_parts(line: bytes) -> tuple[str, bytes]:
-    """The identity and the body, unparsed, of a line that `seal` wrote; both empty where it is none."""
+    """The identity and the body, unparsed, of a line that `seal` wrote; both empty where it is none.
+
+    Behind the body there may be added fields.
+    """
     head = _SEALED_HEAD.match(line)
     return (head[1].decode(), line[head.end() : -1]) if head else ("", b"")
 
 
-def split_array(body: bytes) -> list[bytes]:
-    """The elements of a JSON array, each as its own bytes, unchanged. `body` is known to be a valid array.
+def cut_array(body: bytes) -> Iterator[bytes]:
+    """The elements of a JSON array, each as its own bytes, unchanged, one by one. `body` is known to be a valid array.
 
-    Raises RecursionError where elements nest deeper than the standard library's parser follows.
+    Raises RecursionError where an element nests deeper than the standard library's parser follows.
     """
     text = body.decode()
-    at, elements = text.index("[") + 1, []
+    at = text.index("[") + 1
     while text[at := _end_of(_BETWEEN, text, at)] != "]":
         _, end = _SCANNER.raw_decode(text, at)
-        elements.append(text[at:end].encode())
+        yield text[at:end].encode()
         at = end
-    return elements
+
+
+def split_array(body: bytes) -> list[bytes]:
+    """All of `cut_array` at once."""
+    return list(cut_array(body))
 
 
 def _end_of(pattern: re.Pattern[str], text: str, at: int) -> int:
