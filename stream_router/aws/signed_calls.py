@@ -17,6 +17,8 @@ from stream_router.core.aws_answers import Answer, epoch_of
 CONNECT_TIMEOUT_MS = 3_000
 SKEW_NOTICED_S = 30.0
 """A clock further off than this is corrected; AWS refuses a signature that is 5 minutes off (15 for SQS)."""
+MAX_ANSWER_BYTES = 4 * 1024 * 1024
+"""More than any answer that is read here; an endpoint that sends without end must not take the memory."""
 
 SENT_ONCE = "the kept connection broke; sent once, unanswered"
 """What a call ends with that libcurl would have sent again."""
@@ -35,6 +37,7 @@ class _Easy:
         "header_lines",
         "path",
         "sent",
+        "size_bytes",
         "skewed",
         "started",
         "target",
@@ -54,7 +57,8 @@ class _Easy:
         self.timeout_ms = 0
         self.sent = False
         curl.setopt(pycurl.PREREQFUNCTION, self.may_send)
-        curl.setopt(pycurl.WRITEFUNCTION, self.body.append)
+        self.size_bytes = 0
+        curl.setopt(pycurl.WRITEFUNCTION, self._take)
         curl.setopt(pycurl.HEADERFUNCTION, self.header_lines.append)
 
     def may_send(self, *_: object) -> int:
@@ -67,6 +71,14 @@ class _Easy:
             return pycurl.PREREQFUNC_ABORT
         self.sent = True
         return pycurl.PREREQFUNC_OK
+
+    def _take(self, chunk: bytes) -> int | None:
+        """A piece of the answer; 0, which ends the call, where it grows beyond what any answer is."""
+        self.size_bytes += len(chunk)
+        if self.size_bytes > MAX_ANSWER_BYTES:
+            return 0
+        self.body.append(chunk)
+        return None
 
 
 class SignedCalls:
@@ -109,6 +121,7 @@ class SignedCalls:
             easy.timeout_ms = timeout_ms
             curl.setopt(pycurl.TIMEOUT_MS, timeout_ms)
         easy.body.clear()
+        easy.size_bytes = 0
         easy.header_lines.clear()
         easy.done, easy.started, easy.sent = done, time.monotonic(), False
         self._busy[curl] = easy

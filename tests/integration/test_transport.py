@@ -74,6 +74,18 @@ def test_an_answer_is_delivered_whole(make: Make) -> None:
     assert 0 <= found.elapsed_s < ALLOWED_S
 
 
+def test_an_answer_beyond_all_reason_is_no_answer(make: Make) -> None:
+    """An endpoint that sends megabytes takes neither memory nor time; the next call is served as ever."""
+    bodies = iter([b"x" * 6 * 1024 * 1024, b"{}"])
+    with RawServer(lambda _: answer(200, next(bodies))) as server:
+        transport = make()
+        (first,) = call(transport, target(server.url))
+        assert (first.status, first.body != b"{}") == (0, True)
+        assert len(first.body) <= 4 * 1024 * 1024
+        (second,) = call(transport, target(server.url))
+        assert (second.status, second.body) == (200, b"{}")
+
+
 def test_retry_after_as_a_date(make: Make) -> None:
     """A date a minute ahead is about 60 seconds; one in the past, or nonsense, is none."""
     headers = iter([email.utils.formatdate(time.time() + 60, usegmt=True), "Wed, 21 Oct 2015 07:28:00 GMT", "soon"])
