@@ -1,0 +1,32 @@
+"""Secrets that are kept in AWS: `secretsmanager:ARN` and `ssm:NAME`."""
+
+from typing import Any
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from stream_router.aws.endpoints import refusals, session
+
+PREFIXES = ("secretsmanager:", "ssm:")
+CONFIG = Config(retries={"mode": "standard", "max_attempts": 3}, connect_timeout=3, read_timeout=5)
+
+
+class SecretUnreadableError(Exception):
+    """Its text says why, and quotes no secret."""
+
+
+def fetch(reference: str, region: str) -> str:
+    """The secret's text as it is now. Blocks. Raises SecretUnreadableError, or SettingsError for a wrong endpoint."""
+    store, _, name = reference.partition(":")
+    with refusals(store):
+        client: Any = session(region).create_client(store, config=CONFIG)
+    try:
+        if store == "ssm":
+            text = client.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]
+        else:
+            text = client.get_secret_value(SecretId=name).get("SecretString") or ""
+    except ClientError as error:
+        raise SecretUnreadableError(str(error.response.get("Error", {}).get("Code") or "refused")) from None
+    except (BotoCoreError, KeyError) as error:
+        raise SecretUnreadableError(type(error).__name__) from None
+    return str(text)
