@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field, SecretStr
 
 from stream_router.settings.common import Common
-from stream_router.settings.types import HostPort, Paths, Secret
+from stream_router.settings.types import HostPort, Networks, Paths, Scheme, Secret
 
 
 class Receiver(Common):
@@ -17,10 +17,13 @@ class Receiver(Common):
     tls_cert: Path | None = Field(None, description="path of a PEM file")
     tls_key: Path | None = Field(None, description="path of a PEM file")
     tls_client_ca: Path | None = Field(None, description="path of a PEM file")
-    webhook_scheme: Literal["expert", "standard-webhooks", "hmac", "bearer", "basic", "none"] = Field(
-        description="expert, standard-webhooks, hmac, bearer, basic, or none (loopback only)"
+    webhook_scheme: Scheme | None = Field(
+        None, description="expert, standard-webhooks, hmac, bearer, basic, or none (loopback only)"
     )
-    webhook_secrets: Secret = Field(SecretStr(""), description="comma-separated secrets, or file:PATH")
+    webhook_secrets: Secret = Field(
+        SecretStr(""), description="comma-separated secrets, file:PATH, secretsmanager:ARN or ssm:NAME"
+    )
+    weak_secrets: Literal["refuse", "allow"] = Field("refuse", description="refuse or allow")
     hmac_header: str = Field("x-signature", min_length=1, description="a header's name")
     hmac_algorithm: Literal["sha1", "sha256", "sha384", "sha512"] = Field("sha256", description="sha256, for example")
     hmac_encoding: Literal["hex", "base64"] = Field("hex", description="hex or base64")
@@ -38,11 +41,21 @@ class Receiver(Common):
     header_timeout_s: float = Field(
         10.0, ge=0.1, le=3600, description="seconds for a request's headers (and of an idle connection), 0.1 to 3600"
     )
+    max_client_connections: int | None = Field(
+        None, ge=1, le=1_000_000, description="connections of one client address, at least 1"
+    )
+    trusted_proxies: Networks = Field("", description="comma-separated CIDRs, for example 10.0.0.0/8")
     body_timeout_s: float = Field(10.0, ge=0.1, le=3600, description="seconds for a request's body, 0.1 to 3600")
-    buckets: int = Field(16, ge=1, le=4096, description="ordering buckets, 1 to 4096")
+    drain_delay_s: float = Field(0.0, ge=0, le=300, description="seconds, 0 to 300")
+    buckets: int = Field(8, ge=1, le=4096, description="ordering buckets, 1 to 4096")
     linger_ms: float = Field(5.0, ge=0, le=500, description="milliseconds, 0 to 500")
     partition_path: Paths = Field(
         "conversationId,interactionId", description="comma-separated dotted paths into the event, first found wins"
     )
     spill_dir: Path | None = Field(None, description="a writable folder")
     spill_max_bytes: int = Field(1024**3, ge=1024 * 1024, description="bytes, at least 1048576")
+
+    @property
+    def client_connections(self) -> int:
+        """Connections of one client address that have not yet shown who they are."""
+        return self.max_client_connections or max(1, self.max_connections // 2)

@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import AfterValidator, SecretStr, StringConstraints
 
@@ -23,6 +23,9 @@ def _is_utf8(text: str) -> bool:
         return False
     return True
 
+
+Scheme = Literal["expert", "standard-webhooks", "hmac", "bearer", "basic", "none"]
+"""How a sender proves who it is; the receiver has one table of them."""
 
 Secret = Annotated[SecretStr, AfterValidator(_utf8)]
 
@@ -144,3 +147,19 @@ def _dead_letter_limit(value: str) -> str:
 
 
 LimitText = Annotated[str, AfterValidator(_dead_letter_limit)]
+
+
+def networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    """A comma-separated list of CIDRs. Raises ValueError."""
+    return tuple(ipaddress.ip_network(item) for item in items(text))
+
+
+def _networks(value: str) -> str:
+    try:
+        networks(value)
+    except ValueError:
+        raise ValueError("is no list of CIDRs") from None
+    return value
+
+
+Networks = Annotated[str, AfterValidator(_networks)]

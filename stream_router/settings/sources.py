@@ -1,0 +1,126 @@
+"""The event sources of the config file (`[[cxone.sources]]`): a table that `receive`, `consume` and `cxone` read."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from stream_router.core.settings_error import SettingsError, first_error
+from stream_router.settings import toml_file
+from stream_router.settings.types import Scheme, Secret
+
+VARIABLE = "STREAM_ROUTER_CONFIG"
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, frozen=True)
+
+    name: str = Field(min_length=1, max_length=64)
+
+
+class Posted(_Table):
+    """A source that posts to the receiver. With `secrets` it has a path of its own, `/v1/events/<name>`.
+
+    The keys are the environment's settings of the same names, in lower case, for this source alone.
+    """
+
+    url: str
+    scheme: Scheme | None = None
+    secrets: Secret | None = None
+    hmac_header: str = Field("x-signature", min_length=1)
+    hmac_algorithm: Literal["sha1", "sha256", "sha384", "sha512"] = "sha256"
+    hmac_encoding: Literal["hex", "base64"] = "hex"
+    hmac_prefix: str = ""
+    hmac_template: str = "{body}"
+    hmac_timestamp_header: str | None = None
+    hmac_id_header: str | None = None
+    replay_window_s: int | None = Field(None, ge=1, le=86400)
+    preset: str | None = Field(None, min_length=1, max_length=64)
+    """The mapping's shape for this source's events, instead of the first that fits."""
+    xml: bool = False
+    """Take XML as well; scheme `expert` does anyway."""
+
+    @property
+    def has_a_path(self) -> bool:
+        """Whether the receiver serves it by its name."""
+        return self.secrets is not None or self.scheme == "none"
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Posted":
+        if self.secrets is not None and self.scheme is None:
+            raise ValueError("secrets: need a scheme beside them")
+        if self.has_a_path and not (self.name.isascii() and self.name.replace("-", "").replace("_", "").isalnum()):
+            raise ValueError("name: becomes a part of the path; use letters, digits, - and _")
+        return self
+
+
+class WebhookSource(Posted):
+    """Something in CXone that posts to our receiver: Expert, a Studio script, Workflow Automation."""
+
+    type: Literal["webhook"]
+    scheme: Scheme
+
+
+class DataStreamSource(_Table):
+    """CXone Data Streams, which writes into the Kinesis stream itself."""
+
+    type: Literal["data-stream"]
+    stream: str = Field(pattern=r"^[a-zA-Z0-9_.-]{1,128}$")
+    format: Literal["JSON", "JSON+LF", "PROTO", "AVRO", "JSON-AVRO+LF"]
+    account: str = Field("737494165703", pattern=r"^\d{12}$")
+    role_arn: str = Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/\S+$")
+
+
+class DigitalSource(Posted):
+    """CXone digital's events, posted to our receiver."""
+
+    type: Literal["digital"]
+    event_types: tuple[str, ...] = Field(min_length=1)
+
+
+Source = Annotated[WebhookSource | DataStreamSource | DigitalSource, Field(discriminator="type")]
+
+
+class Sources(BaseModel):
+    """The table `cxone`."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    sources: tuple[Source, ...] = ()
+
+    @model_validator(mode="after")
+    def _named_apart(self) -> "Sources":
+        names = [source.name for source in self.sources]
+        if len(set(names)) != len(names):
+            raise ValueError("two sources have one name")
+        return self
+
+
+class _Document(BaseModel):
+    """Only the table that is ours: the rest of the file belongs to the consumer, which checks it."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    cxone: Sources = Sources()
+
+
+def read(path: Path | None) -> tuple[Source, ...]:
+    """The configured sources. Raises SettingsError, naming the failing key, where the file or the table is wrong."""
+    if path is None:
+        return ()
+    try:
+        return _Document.model_validate(toml_file.parse(path.read_text("utf-8"))).cxone.sources
+    except OSError as error:
+        raise SettingsError(f"{VARIABLE}: cannot be read ({error.strerror}); name a readable TOML file") from None
+    except ValidationError as error:
+        first = first_error(error)
+        key = ".".join(str(step) for step in first["loc"])
+        problem = first["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"{VARIABLE}: {key}: {problem}; see docs/cxone.md") from None
+    except (toml_file.NoTomlError, UnicodeDecodeError):
+        raise SettingsError(f"{VARIABLE}: is no TOML; correct the file") from None
+
+
+def plain(secret: SecretStr | None) -> str:
+    """A secret's text, empty where there is none."""
+    return secret.get_secret_value() if secret is not None else ""
