@@ -9,7 +9,7 @@ import orjson
 
 from stream_router.core import limits
 from stream_router.core.dispositions import Reason
-from stream_router.core.envelope import correlation_id, open_record, seal
+from stream_router.core.envelope import added_fields, added_text, correlation_id, open_record, seal
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record, new_entry, new_event
 from stream_router.core.names import PIPELINE_ID, SOURCE
 from stream_router.pipeline import deep_json
@@ -49,7 +49,7 @@ class Transform:
         self._hits: Hits = []
         self._now_ms = now_ms
         mapping = config_file.load(config.config_file)
-        self._validator = Validator(mapping.shapes)
+        self._validator = Validator(mapping.shapes, mapping.sources)
         self._read = self._validator.read
         self._fixed_bytes = {name: _fixed_bytes(name) for name in config.event_types}
         self._unroutable = config.unroutable
@@ -162,7 +162,8 @@ class Transform:
             raise
         except Exception as error:  # noqa: BLE001 - see `_entry`
             return _withheld(error.code if isinstance(error, Rejected) else type(error).__name__)
-        return seal(event.event_id, event.id_from, event.received_at_ms, body)
+        added = added_text(added_fields(event.raw))
+        return seal(event.event_id, event.id_from, event.received_at_ms, body, added)
 
 
 def _withheld(code: str) -> bytes:

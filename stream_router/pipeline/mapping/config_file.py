@@ -21,6 +21,7 @@ from pydantic import (
 from stream_router.core import limits
 from stream_router.core.settings_error import SettingsError
 from stream_router.pipeline.mapping import constants
+from stream_router.pipeline.mapping.added import EXPERT
 from stream_router.pipeline.mapping.shapes import MISSING, PRESETS, Shape, Source, parse_path, source
 from stream_router.settings import toml_file
 from stream_router.settings.toml_file import Checked
@@ -144,6 +145,8 @@ class Configured:
 
     shapes: tuple[Shape, ...]
     metadata: Mapping[str, Any]
+    sources: Mapping[str, str | None]
+    """The named sources, and the shape by which each is mapped (None: by the first that fits)."""
 
 
 def load(path: Path | None) -> Configured:
@@ -163,7 +166,21 @@ def load(path: Path | None) -> Configured:
         shapes = [shape for shape in shapes if shape.name == document.shape]
         if not shapes:
             raise _wrong(path, "shape", "names no shape; set `auto`, a preset, or one of your shapes")
-    return Configured(tuple(shapes), MappingProxyType(document.metadata))
+    sources = _sources(document, {shape.name for shape in shapes} | {EXPERT}, path)
+    return Configured(tuple(shapes), MappingProxyType(document.metadata), sources)
+
+
+def _sources(document: MappingFile, known: set[str], path: Path | None) -> Mapping[str, str | None]:
+    """The names of `[[cxone.sources]]` and their presets; the rest of that table is the receiver's to check."""
+    found: dict[str, str | None] = {}
+    tables = document.cxone.get("sources")
+    for at, table in enumerate(tables if isinstance(tables, list) else ()):
+        if isinstance(table, dict) and isinstance(table.get("name"), str):
+            preset = table.get("preset")
+            if preset is not None and preset not in known:
+                raise _wrong(path, f"cxone.sources[{at}].preset", "names no shape; set a preset, or one of your shapes")
+            found[table["name"]] = preset
+    return MappingProxyType(found)
 
 
 def _shape(table: ShapeTable, presets: Mapping[str, Shape], path: Path | None, key: str) -> Shape:

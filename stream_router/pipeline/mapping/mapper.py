@@ -1,13 +1,14 @@
 """Chooses an event's shape, checks the event against it, and finds our five fields in it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
 from stream_router.core.model import Event
 from stream_router.core.settings_error import first_error
-from stream_router.pipeline.mapping import lossless, timestamps
+from stream_router.pipeline.mapping import added, lossless, timestamps
+from stream_router.pipeline.mapping.added import AddedReader
 from stream_router.pipeline.mapping.shapes import (
     MISSING,
     OUR_FIELDS,
@@ -29,14 +30,23 @@ is made per event."""
 class Validator:
     """Finds out what an event says. `shapes` are tried in order."""
 
-    def __init__(self, shapes: Sequence[Shape]) -> None:
+    def __init__(self, shapes: Sequence[Shape], presets: Mapping[str, str | None] | None = None) -> None:
+        """`presets` says by which shape a named source's events are mapped."""
         self._shapes = tuple(shapes)
+        self._added = None if presets is None else AddedReader(self.read_plain, _one_by_one(shapes), presets)
         first = self._shapes[0]
         # A body that passes for the default shape's fields has every key that the shape is known by.
         self._quick = first if first.fields is None and not first.deeper and first.keys <= OUR_FIELDS else None
 
     def read(self, event: Event) -> Valid:
         """What `event` says. Raises Rejected with a reason that quotes nothing of the event."""
+        if self._added is not None and (fields := added.said(event)):
+            valid: Valid = self._added.read(event, fields)
+            return valid
+        return self.read_plain(event)
+
+    def read_plain(self, event: Event) -> Valid:
+        """The same of an event whose envelope says nothing but its body."""
         body = event.body
         if type(body) is not dict:
             raise mismatch("NotAnObject", "the event is not a JSON object")
@@ -101,6 +111,10 @@ class Validator:
         nearest = min(self._shapes, key=lambda shape: len(_missing(shape, body)) / len(shape.when))
         missing = ", ".join(_missing(nearest, body))
         raise mismatch("UnknownShape", f"the event fits no shape; nearest is {nearest.name}, without {missing}")
+
+
+def _one_by_one(shapes: Sequence[Shape]) -> dict[str, Callable[[Event], Valid]]:
+    return {shape.name: Validator([shape]).read_plain for shape in shapes}
 
 
 def _leads_all(body: dict[str, Any], paths: tuple[Path, ...]) -> bool:

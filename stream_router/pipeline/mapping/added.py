@@ -1,0 +1,115 @@
+"""Events whose envelope says more than their body: a named source, an event type in a header, a body that is XML."""
+
+import base64
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from stream_router.core import limits
+from stream_router.core.envelope import added_fields, added_text
+from stream_router.core.model import Event
+from stream_router.pipeline.mapping import timestamps, xml_body
+from stream_router.pipeline.mapping.shapes import MISSING, Path, find, parse_path
+from stream_router.pipeline.rejection import mismatch
+
+log = logging.getLogger(__name__)
+
+EXPERT = "expert"
+"""The preset of CXone Expert's webhooks, JSON and XML alike. Its event type comes from the header; the paths below are
+tried in order, and where none leads anywhere the event's own id and time of receipt stand in."""
+_IDS = [parse_path(path) for path in ("event.@id", "@id", "id", "eventId", "interactionId")]
+_CONVERSATIONS = [parse_path(path) for path in ("conversationId", "event.page.@id", "page.@id", "page.id")]
+_TIMES = [parse_path(path) for path in ("event.@datetime", "@datetime", "datetime", "timestamp", "createdAt", "date")]
+_TYPES = [parse_path(path) for path in ("eventType", "event.@type", "@type", "type")]
+
+Read = Callable[[Event], Any]
+
+
+def said(event: Event) -> dict[str, Any]:
+    """What the envelope says beside the body; empty for nearly every event, which its last two bytes tell."""
+    return added_fields(event.raw) if event.raw[-2:] == b'"}' else {}
+
+
+class AddedReader:
+    """Reads such events. `presets` says by which shape a named source is mapped (None: by the first that fits)."""
+
+    def __init__(self, read: Read, by_shape: Mapping[str, Read], presets: Mapping[str, str | None]) -> None:
+        """`read` reads any other event, `by_shape` one that is of a given shape."""
+        self._read = read
+        self._by_shape = by_shape
+        self._presets = presets
+        self._warned: set[str] = set()
+
+    def read(self, event: Event, fields: dict[str, Any]) -> Any:
+        """What the event says, as the mapper's `read` gives it. Raises Rejected."""
+        is_text = "bodyEncoding" in fields
+        body = _xml(event.body, fields) if is_text else event.body
+        preset = self._preset(str(fields.get("source") or ""))
+        if preset is None and (is_text or "eventTypeHeader" in fields) and not self._has_a_shape(event, is_text):
+            preset = EXPERT
+        if preset == EXPERT:
+            return _expert(event, body, str(fields.get("eventTypeHeader") or ""))
+        plain = event._replace(raw=_without(event.raw, fields), body=body)
+        return self._by_shape[preset](plain) if preset else self._read(plain)
+
+    def _has_a_shape(self, event: Event, is_text: bool) -> bool:
+        """Whether an event with an event type in its header says all that we need in its body."""
+        return (
+            not is_text
+            and type(event.body) is dict
+            and {"interactionId", "eventType", "timestamp"} <= event.body.keys()
+        )
+
+    def _preset(self, source: str) -> str | None:
+        if source and source not in self._presets and source not in self._warned:
+            self._warned.add(source)
+            log.warning("a source of the receiver's is not in this program's STREAM_ROUTER_CONFIG: %s", source)
+        return self._presets.get(source)
+
+
+def _without(raw: bytes, fields: dict[str, Any]) -> bytes:
+    """The envelope without what was added to it."""
+    added = added_text(fields) + b"}"
+    return raw[: -len(added)] + b"}" if raw.endswith(added) else raw
+
+
+def _xml(body: object, fields: dict[str, Any]) -> dict[str, Any]:
+    if type(body) is not str:
+        raise mismatch("NotAText", "the envelope says that its body is a text, and it is none")
+    try:
+        text = base64.b64decode(body, validate=True) if fields["bodyEncoding"] == "base64" else body.encode()
+    except ValueError:
+        raise mismatch("NotAText", "the envelope's body is not in its encoding") from None
+    if "xml" not in str(fields.get("contentType")):
+        raise mismatch("UnknownContentType", "the body is neither JSON nor XML")
+    return xml_body.parse(text)
+
+
+def _first(body: dict[str, Any], paths: list[Path]) -> str | int | None:
+    for path in paths:
+        value = find(body, path)
+        if value is not MISSING and type(value) in (str, int) and value != "":
+            return value  # type: ignore[no-any-return]
+    return None
+
+
+def _expert(event: Event, body: Any, header: str) -> Any:
+    if type(body) is not dict:
+        raise mismatch("NotAnObject", "the event is not an object")
+    event_type = header or _first(body, _TYPES)
+    if type(event_type) is not str or not 0 < len(event_type) <= limits.DETAIL_TYPE_MAX_CHARS:
+        raise mismatch("MissingField", "expert: the event type is neither in the header nor in the body")
+    conversation = _first(body, _CONVERSATIONS)
+    try:
+        timestamp, time_s = timestamps.to_utc(_first(body, _TIMES) or event.received_at_ms, None)
+    except (ValueError, OverflowError):
+        timestamp, time_s = timestamps.to_utc(event.received_at_ms, None)
+    return (
+        str(_first(body, _IDS) or event.event_id),
+        None if conversation is None else str(conversation),
+        event_type,
+        timestamp,
+        time_s,
+        body,
+        None,
+    )
