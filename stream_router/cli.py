@@ -96,6 +96,9 @@ def receive(
     Takes events at POST /v1/events (STREAM_ROUTER_LISTEN), checks who sends them (STREAM_ROUTER_WEBHOOK_SCHEME), and
     answers 202 only once the Kinesis stream has them.
     """
+    from stream_router.receiver import early_stop
+
+    early_stop.arm()
     from stream_router.receiver import __main__ as receiver
     from stream_router.settings.receiver import Receiver
 

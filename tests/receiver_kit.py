@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,12 +22,14 @@ import httpx
 import orjson
 
 from stream_router.aws.pumped_transport import Answer
+from stream_router.receiver.spill.backlog import ROW_BYTES
+from stream_router.receiver.spill.segment import Row
 
 KEY = "a webhook secret of some length"
 
 
 class Headers:
-    """Request headers as granian gives them; a list is a header that came several times."""
+    """Request headers; a list is a header that came several times."""
 
     def __init__(self, values: dict[str, str | list[str]]) -> None:
         self._values = {name.lower(): value if isinstance(value, list) else [value] for name, value in values.items()}
@@ -140,56 +143,65 @@ class FakeStream:
 
 
 class FakeDisk:
-    """A spill in memory, on the fake loop: `delay_s` for each job, and jobs that fail by script."""
+    """A spill in memory, on the fake loop: `delay_s` for each job, and appends that fail by script.
 
-    damaged = 0
+    `rows` are those that wait, by number: conversation and line. `synced` is every line that ever was.
+    """
+
+    lost = 0
+    error = ""
+    oldest_s = 0.0
 
     def __init__(self, loop: FakeLoop, delay_s: float, failing: Iterable[bool] = ()) -> None:
         self.rows: dict[int, tuple[int, bytes]] = {}
         self.synced: list[bytes] = []
+        self.appends = 0
         self._loop = loop
         self._delay_s = delay_s
         self._failing = iter(failing)
-        self._next = 1
+        self._next = 0
+        self._read_to = 0
 
-    def depths(self) -> list[tuple[int, int, int]]:
-        return []
+    @property
+    def size_bytes(self) -> int:
+        return sum(len(line) + ROW_BYTES for _, line in self.rows.values())
 
-    def _later(self, job: Any) -> None:
-        self._loop.call_later(self._delay_s, job)
+    def put(self, lines: Iterable[tuple[int, bytes]]) -> None:
+        """What an earlier process left."""
+        for key, line in lines:
+            self.rows[self._next] = (key, line)
+            self._next += 1
+
+    def waiting(self) -> Counter[int]:
+        return Counter(key for key, _ in self.rows.values())
 
     def append(self, lines: list[tuple[int, bytes]], done: Any) -> None:
         fails = next(self._failing, False)
+        self.appends += 1
 
         def job() -> None:
+            first = self._next
             if not fails:
-                for bucket, line in lines:
-                    self.rows[self._next] = (bucket, line)
-                    self.synced.append(line)
-                    self._next += 1
-            done(not fails)
+                self.put(lines)
+                self.synced += [line for _, line in lines]
+            done(None if fails else first)
 
-        self._later(job)
+        self._loop.call_later(self._delay_s, job)
 
-    def read(self, bucket: int, max_bytes: int, done: Any) -> None:
-        fails = next(self._failing, False)
-
+    def read(self, max_bytes: int, done: Any) -> None:
         def job() -> None:
-            found = [(row, line) for row, (of, line) in sorted(self.rows.items()) if of == bucket]
-            done([] if fails else found[:3])
+            found: list[Row] = []
+            while self._read_to < self._next and (not found or sum(len(row.line or b"") for row in found) < max_bytes):
+                key, line = self.rows[self._read_to]
+                found.append(Row(self._read_to, key, line))
+                self._read_to += 1
+            done(found)
 
-        self._later(job)
+        self._loop.call_later(self._delay_s, job)
 
-    def delete(self, rows: list[int], done: Any) -> None:
-        fails = next(self._failing, False)
-
-        def job() -> None:
-            if not fails:
-                for row in rows:
-                    del self.rows[row]
-            done(not fails)
-
-        self._later(job)
+    def settle(self, rows: list[int]) -> None:
+        for row in rows:
+            del self.rows[row]
 
 
 def free_port() -> int:
@@ -214,6 +226,7 @@ class ReceiverProcess:
             "LISTEN": f"127.0.0.1:{port}",
             "RECEIVER_ADMIN_LISTEN": f"127.0.0.1:{admin}",
             "WEBHOOK_SCHEME": "none",
+            "WEAK_SECRETS": "allow",
             **settings,
         }
         self.environment = {
@@ -284,7 +297,15 @@ def receiver(stream_url: str, folder: Path, **settings: str) -> Iterator[Receive
 
 def expected_id(scheme: str, delivery_id: str, index: int, body: bytes) -> str:
     """An event's id by the contract's text, worked out anew."""
-    text = scheme.encode() + b"\0" + delivery_id.encode() + b"\0" + str(index).encode() + b"\0" + body
+    text = (
+        scheme.encode()
+        + b"\0"
+        + delivery_id.encode()
+        + b"\0"
+        + str(index).encode()
+        + b"\0"
+        + hashlib.sha256(body).digest()
+    )
     return hashlib.sha256(text).hexdigest()[:32]
 
 

@@ -4,8 +4,8 @@ import sys
 
 from stream_router.core import logs
 from stream_router.core.settings_error import EX_CONFIG, SettingsError
+from stream_router.receiver import early_stop, sources
 from stream_router.receiver.preflight import check
-from stream_router.receiver.spill import spill_file
 from stream_router.receiver.supervisor import WorkerSupervisor
 from stream_router.receiver.worker import Worker
 from stream_router.settings.common import load
@@ -18,20 +18,23 @@ def run(settings: Receiver, workers: int) -> int:
     """Serve until SIGTERM or SIGINT, drain, and return 0. Raises SettingsError before anything starts."""
     if workers < 1:
         raise SettingsError("--workers: must be 1 or more; leave it out for one")
+    early_stop.arm()
     logs.start(settings.log_level)
     settings, stream = check(settings)
-    if settings.spill_dir:
-        spill_file.adopt(settings.spill_dir, workers)
-    board = Board(workers)
+    board = Board(workers, sources.names(settings))
     if workers == 1:
         admin = prometheus.serve(board, settings.receiver_admin_listen)
         Worker(settings, stream, board.row(0)).run()
         admin.shutdown()
         return 0
-    supervisor = WorkerSupervisor(workers, lambda number: Worker(settings, stream, board.row(number), number).run())
+
+    def work(number: int) -> None:
+        Worker(settings, stream, board.row(number), number, workers).run()
+
+    supervisor = WorkerSupervisor(workers, work, board.gone)
     supervisor.start()
     admin = prometheus.serve(board, settings.receiver_admin_listen)
-    status = supervisor.run()
+    status = supervisor.run(settings.drain_delay_s)
     admin.shutdown()
     return status
 

@@ -1,12 +1,14 @@
 """From a verified body to what is stored: whether it is JSON, which events it holds, who they are, where they go.
 
-The body is parsed once; that one parse answers whether it is valid, finds the conversation and counts an array.
+The body is parsed once, which answers whether it is valid, finds the conversation and counts an array; and hashed once.
 """
 
+import hashlib
+import itertools
 import json
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import orjson
@@ -20,9 +22,8 @@ MAX_KEYS = 100_000
 KEYS_COUNTED_FROM_BYTES = 4 * MAX_KEYS
 """A shorter body cannot hold that many keys (`"":0,` is 5 bytes)."""
 MAX_ARRAY_EVENTS = 5_000
-MAX_HASHED_BYTES = 256 * 1024 * 1024
-"""An array's events are each identified by a hash over the whole body (CONTRACT, "Identity"): this bounds the work to
-about 0.15 s. A body of 700 KB may so hold 380 events, one of 300 KB 890."""
+SLICE_BYTES = 64 * 1024
+"""An array is sealed in slices of about so many bytes (half a millisecond), so that others are served in between."""
 ENVELOPE_BYTES = 128
 """More than an envelope adds to its body: 32 of id, 13 of time, the names and signs."""
 MAX_EVENT_BYTES = limits.KINESIS_RECORD_BYTES - 256 - ENVELOPE_BYTES
@@ -38,70 +39,128 @@ class ProblemError(Exception):
 
 
 class Sealed(NamedTuple):
-    """One event, ready for the stream: its identity, its bucket's number, its line."""
+    """One event, ready for the stream: its identity, the CRC-32 of its conversation's name, its line."""
 
     identity: str
-    bucket: int
+    conversation: int
     line: bytes
 
 
-class Intake:
-    """Turns verified bodies into sealed events. `clock` gives the time in epoch seconds."""
+class Body(NamedTuple):
+    """A verified request: its body, and what its headers say of it."""
 
-    def __init__(self, settings: Receiver, clock: Callable[[], float] = time.time) -> None:
-        self._scheme = settings.webhook_scheme
-        self._buckets = settings.buckets
+    text: bytes
+    delivery_id: str | None
+    content_type: str = ""
+    event_type: str = ""
+    """X-Nexus-Event-Type, of a sender that has it."""
+
+
+class Intake:
+    """Turns verified bodies of one source into sealed events. `clock` gives the time in epoch seconds."""
+
+    def __init__(
+        self, settings: Receiver, clock: Callable[[], float] = time.time, source: str = "", *, takes_xml: bool = False
+    ) -> None:
+        """`source` is a named source's name; "" is the environment's own."""
+        self._scheme = f"source/{source}" if source else settings.webhook_scheme or ""
+        self._added = {"source": source} if source else {}
+        self._takes_xml = takes_xml
+        self._max_line_bytes = settings.max_body_bytes
         self._paths = types.paths(settings.partition_path)
         self._clock = clock
 
     def seal(self, body: bytes, delivery_id: str | None) -> list[Sealed]:
         """The events of a body, in order. Raises ProblemError for what is no JSON object or array of them."""
-        value = parse(body)
+        return list(itertools.chain.from_iterable(self.slices(Body(body, delivery_id))))
+
+    def slices(self, body: Body) -> Iterator[list[Sealed]]:
+        """The same, some events at a time: between two slices the caller may do something else.
+
+        What is refused is refused before the last slice, so nothing may be stored until all are there.
+        """
         received_at_ms = int(self._clock() * 1000)
+        text = body.text
+        try:
+            value = parse(text)
+        except ProblemError as problem:
+            if problem.code != "malformed_json" or "xml" not in body.content_type:
+                raise
+            yield [self._not_json(body, received_at_ms)]
+            return
+        seal = self._sealer(body, received_at_ms)
         if type(value) is dict:
-            return [self._one(value, body, body, delivery_id, 0, received_at_ms)]
+            yield [seal(value, text, 0)]
+            return
         if type(value) is not list or not all(type(item) is dict for item in value):
             raise ProblemError(400, "not_an_object", "the body is neither a JSON object nor an array of objects")
-        if not value:
-            return []
-        if len(value) > MAX_ARRAY_EVENTS or len(value) * len(body) > MAX_HASHED_BYTES:
+        if len(value) > MAX_ARRAY_EVENTS:
             raise ProblemError(413, "too_large", "the array holds too many events; send it in parts")
-        return [
-            self._one(item, part, body, delivery_id, index, received_at_ms)
-            for index, (item, part) in enumerate(zip(value, _elements(body), strict=True))
-        ]
+        yield []
+        events, size_bytes = [], 0
+        for index, (item, part) in enumerate(zip(value, _elements(text), strict=True)):
+            events.append(seal(item, part, index))
+            size_bytes += len(part) + ENVELOPE_BYTES
+            if size_bytes > SLICE_BYTES:
+                yield events
+                events, size_bytes = [], 0
+        yield events
 
-    def _one(
-        self, value: dict[str, Any], part: bytes, body: bytes, delivery_id: str | None, index: int, received_at_ms: int
-    ) -> Sealed:
-        if len(part) > MAX_EVENT_BYTES:
-            raise ProblemError(413, "too_large", "the event is larger than a Kinesis record")
-        identity = envelope.event_id(self._scheme, delivery_id, index, body)
-        line = envelope.seal(identity, "delivery" if delivery_id else "content", received_at_ms, part)
-        return Sealed(identity, self.bucket(value, identity), line)
+    def _sealer(self, body: Body, received_at_ms: int) -> Callable[[dict[str, Any], bytes, int], Sealed]:
+        """A function that seals an element of this body by its value, its bytes and its place."""
+        scheme, delivery_id = self._scheme, body.delivery_id
+        body_hash = hashlib.sha256(body.text).digest()
+        id_from = "delivery" if delivery_id else "content"
+        fields = {**self._added, "eventTypeHeader": body.event_type} if body.event_type else self._added
+        added = envelope.added_text(fields)
+        max_bytes = MAX_EVENT_BYTES - len(added)
 
-    def bucket(self, value: dict[str, Any], identity: str) -> int:
-        """The bucket of the event's conversation, by the first path that leads to a text or a number."""
+        def seal(value: dict[str, Any], part: bytes, index: int) -> Sealed:
+            if len(part) > max_bytes:
+                raise ProblemError(413, "too_large", "the event is larger than a Kinesis record")
+            identity = envelope.event_id_of_hash(scheme, delivery_id, index, body_hash)
+            line = envelope.seal(identity, id_from, received_at_ms, part, added)
+            return Sealed(identity, self.conversation(value, identity), line)
+
+        return seal
+
+    def _not_json(self, body: Body, received_at_ms: int) -> Sealed:
+        """XML, which is not looked into: it goes on as a text, byte for byte."""
+        if not self._takes_xml:
+            raise ProblemError(415, "unsupported_encoding", "this path takes JSON, not XML")
+        identity = envelope.event_id(self._scheme, body.delivery_id, 0, body.text)
+        text, encoding = envelope.text_body(body.text)
+        fields = {**self._added, "contentType": body.content_type, "bodyEncoding": encoding}
+        if body.event_type:
+            fields["eventTypeHeader"] = body.event_type
+        id_from = "delivery" if body.delivery_id else "content"
+        line = envelope.seal(identity, id_from, received_at_ms, text, envelope.added_text(fields))
+        if len(line) > min(self._max_line_bytes, MAX_EVENT_BYTES):
+            raise ProblemError(413, "too_large", "the body is larger, as a text in JSON, than the receiver takes")
+        return Sealed(identity, self.conversation({}, identity), line)
+
+    def conversation(self, value: dict[str, Any], identity: str) -> int:
+        """The CRC-32 of the conversation's name, by the first path that leads to a text or a number."""
         key: object = identity
         for path in self._paths:
             found = _follow(value, path)
             if found is not None:
                 key = found
                 break
-        return zlib.crc32(str(key).encode("utf-8", "surrogatepass")) % self._buckets
+        return zlib.crc32(str(key).encode("utf-8", "surrogatepass"))
 
-    def bucket_of_line(self, line: bytes) -> int:
-        """The bucket of an event that was sealed before, perhaps under other settings. Raises nothing.
+    def conversation_of_line(self, line: bytes) -> int:
+        """The same of an event that was sealed before, perhaps under another partition path. Raises nothing.
 
         The body is read by itself, as when it was taken: its envelope nests one level deeper than may be. Where it
         cannot be read the id decides, so that one event does not keep others from the stream.
         """
         identity, body = envelope.sealed_parts(line)
         try:
-            value = read_json(body)
+            value = read_json(line).get("body") if envelope.added_fields(line) else read_json(body)  # type: ignore[attr-defined]
         except ValueError:
             value = None
-        return self.bucket(value if type(value) is dict else {}, identity)
+        return self.conversation(value if type(value) is dict else {}, identity)
 
 
 def _follow(value: object, path: list[str]) -> str | int | None:
@@ -150,8 +209,8 @@ _GRAMMAR = json.JSONDecoder(parse_int=str, parse_float=lambda _: None, parse_con
 """What JSON is, without what its numbers are: whole ones stay a conversation's name, others never were one."""
 
 
-def _elements(body: bytes) -> list[bytes]:
+def _elements(body: bytes) -> Iterator[bytes]:
     try:
-        return envelope.split_array(body)
+        yield from envelope.cut_array(body)
     except RecursionError:
         raise ProblemError(400, "malformed_json", "the body nests too deeply") from None

@@ -5,6 +5,7 @@ import os
 import resource
 import socket
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +14,10 @@ from botocore.session import Session
 
 from stream_router.aws.endpoints import Target, ca_bundle, put_records, session
 from stream_router.core.settings_error import SettingsError
-from stream_router.receiver.auth import schemes
+from stream_router.receiver import sources
+from stream_router.receiver.auth.schemes import StaticToken, is_loopback
 from stream_router.receiver.http import tls
+from stream_router.receiver.sources import Source
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.types import split_host_port
 
@@ -34,7 +37,8 @@ def check(settings: Receiver) -> tuple[Receiver, Stream]:
 
     Raises SettingsError.
     """
-    schemes.make(settings)
+    served = sources.of(settings)
+    check_in_the_clear(settings, served)
     tls.check(settings)
     check_spill(settings.spill_dir)
     changes = {
@@ -45,6 +49,17 @@ def check(settings: Receiver) -> tuple[Receiver, Stream]:
     settings = settings.model_copy(update=changes)
     check_apart(settings)
     return settings, find_stream(settings)
+
+
+def check_in_the_clear(settings: Receiver, served: Mapping[str, Source]) -> None:
+    """Raises SettingsError where a secret would come over the network as it is, for anyone to read."""
+    if settings.tls_cert or settings.trusted_proxies or is_loopback(settings.listen):
+        return
+    if any(isinstance(source.verifier, StaticToken) for source in served.values()):
+        raise SettingsError(
+            "STREAM_ROUTER_TLS_CERT: is not set, and bearer and basic send their secret as it is; set TLS, or "
+            "STREAM_ROUTER_TRUSTED_PROXIES where a proxy in front of the receiver ends it"
+        )
 
 
 def free_port(listen: str, variable: str) -> str:

@@ -18,14 +18,16 @@ SHORT_LIFE_S = 5.0
 MAX_SHORT_LIVES = 3
 RESPAWN_AFTER_S = 1.0
 _PR_SET_PDEATHSIG = 1
-_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
+_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 
 
 class WorkerSupervisor:
     """Keeps `workers` processes running, each of which runs `work(number)`."""
 
-    def __init__(self, workers: int, work: Callable[[int], None]) -> None:
+    def __init__(self, workers: int, work: Callable[[int], None], gone: Callable[[int], None] = lambda _: None) -> None:
+        """`gone(number)` is called when a worker died."""
         self._work = work
+        self._gone = gone
         self._wanted = workers
         self._numbers: dict[int, int] = {}
         self._started_s: dict[int, float] = {}
@@ -40,15 +42,20 @@ class WorkerSupervisor:
         for number in range(self._wanted):
             self._fork(number)
 
-    def run(self) -> int:
+    def run(self, drain_delay_s: float = 0.0) -> int:
         """Wait until told to stop (0), or until workers die again and again at once (1).
+
+        `drain_delay_s` is how much longer workers may take to end.
 
         Raises SettingsError where a worker did: others would fail in the same way.
         """
         status = 0
         while True:
             told = signal.sigtimedwait(_SIGNALS, 1.0)
-            if told and told.si_signo != signal.SIGCHLD:
+            if told and told.si_signo == signal.SIGHUP:
+                for pid in self._numbers:
+                    os.kill(pid, signal.SIGHUP)
+            elif told and told.si_signo != signal.SIGCHLD:
                 break
             self._replace_dead()
             if self._complaint:
@@ -57,7 +64,7 @@ class WorkerSupervisor:
                 log.error("workers die as soon as they start; the receiver stops")
                 status = 1
                 break
-        self._stop()
+        self._stop(drain_delay_s)
         if self._complaint:
             raise SettingsError(self._complaint)
         return status
@@ -88,6 +95,7 @@ class WorkerSupervisor:
         for pid, status in self._reap():
             lived_s = time.monotonic() - self._started_s.pop(pid)
             number = self._numbers.pop(pid)
+            self._gone(number)
             if status == EX_CONFIG:
                 self._complaint = self._complaint or os.read(self._complaints[0], PIPE_BUF).decode().split("\n")[0]
                 continue
@@ -102,11 +110,11 @@ class WorkerSupervisor:
         ended = [os.waitpid(pid, os.WNOHANG) for pid in self._numbers]
         return [(pid, os.waitstatus_to_exitcode(status)) for pid, status in ended if pid]
 
-    def _stop(self) -> None:
+    def _stop(self, drain_delay_s: float) -> None:
         """Tell all to drain; kill who is not through in time."""
         for pid in self._numbers:
             os.kill(pid, signal.SIGTERM)
-        deadline_s = time.monotonic() + STOP_S
+        deadline_s = time.monotonic() + STOP_S + drain_delay_s
         while self._numbers and time.monotonic() < deadline_s:
             signal.sigtimedwait({signal.SIGCHLD}, 0.1)
             for pid, _ in self._reap():

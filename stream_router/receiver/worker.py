@@ -1,32 +1,31 @@
-"""One worker: an event loop with granian, the batcher and the transport on it; serves until told to stop, drains."""
+"""One worker: an event loop with the listener, the batcher and the transport on it; serves until told to stop."""
 
 import asyncio
 import gc
 import logging
 import signal
+import time
 from collections.abc import Awaitable, Callable
 
 import uvloop
-from granian.constants import HTTPModes
-from granian.http import HTTP1Settings
-from granian.server.embed import Server
 
 from stream_router.aws.credentials import CredentialSource
 from stream_router.aws.endpoints import session
 from stream_router.aws.loop_transport import LoopTransport
-from stream_router.receiver.auth import schemes
-from stream_router.receiver.auth.secrets import FOLLOW_EVERY_S
+from stream_router.core.settings_error import SettingsError
+from stream_router.receiver import sources
+from stream_router.receiver.auth.secrets import Secrets
 from stream_router.receiver.batching.batcher import Batcher
-from stream_router.receiver.http import tls
 from stream_router.receiver.http.app import App
-from stream_router.receiver.http.body import BodyReader
 from stream_router.receiver.http.health import Health
+from stream_router.receiver.http.loop_clock import LoopClock
+from stream_router.receiver.http.server import HttpServer
+from stream_router.receiver.http.tls import Tls
 from stream_router.receiver.intake import Intake
 from stream_router.receiver.preflight import Stream, cannot_listen
-from stream_router.receiver.spill import spill_file
 from stream_router.receiver.spill.spill import Spill
+from stream_router.receiver.states import States
 from stream_router.settings.receiver import Receiver
-from stream_router.settings.types import split_host_port
 from stream_router.telemetry.receiver_stats import Row, Stats
 
 log = logging.getLogger(__name__)
@@ -35,23 +34,25 @@ DRAIN_S = 7.0
 """Most that a stop waits for requests that are in; a body that comes slower is cut off."""
 CALLS_END_S = 1.0
 PUBLISH_EVERY_S = 0.25
+FOLLOW_TLS_EVERY_S = 2.0
 YOUNG_OBJECTS = 50_000
 """Allocations between two looks of the garbage collector: at 20,000 requests a second the default of 700 means dozens
 of looks a second at objects that are all in use."""
 
 
 class Worker:
-    """One process's receiver. `row` is where its numbers are shown."""
+    """One process's receiver of `workers`. `row` is where its numbers are shown."""
 
-    def __init__(self, settings: Receiver, stream: Stream, row: Row, number: int = 0) -> None:
+    def __init__(self, settings: Receiver, stream: Stream, row: Row, number: int = 0, workers: int = 1) -> None:
         self._settings = settings
         self._stream = stream
         self._row = row
         self._number = number
-        self._stats = Stats(row)
+        self._workers = workers
+        self._stats = Stats(row, sources.names(settings))
 
     def run(self) -> None:
-        """Serve until SIGTERM or SIGINT, then drain. Returns within 10 s of the signal."""
+        """Serve until SIGTERM or SIGINT, then drain. Returns within 10 s of the signal (and the drain's delay)."""
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(self._serve())
 
@@ -63,24 +64,27 @@ class Worker:
             loop.add_signal_handler(told, stop.set)
         credentials = CredentialSource(session(settings.aws_region))
         transport = LoopTransport(loop, credentials, settings.aws_region, self._stream.ca_bundle)
-        intake = Intake(settings)
         batcher = self._batcher(loop, transport)
-        store = self._spill(loop, intake)
+        store = self._spill(loop)
         if store:
             batcher.use_spill(store, settings.spill_max_bytes)
-        health = Health(batcher)
-        verifier, secrets = schemes.make(settings)
-        bodies = BodyReader(loop, settings.max_body_bytes, settings.body_timeout_s)
-        app = App(verifier, intake, bodies, batcher, health, self._stats, settings.max_held_bytes)
-        tasks = [loop.create_task(_every(PUBLISH_EVERY_S, self._publish))]
-        if secrets and secrets.followed:
-            tasks.append(loop.create_task(_every(FOLLOW_EVERY_S, secrets.refresh)))
+        health, clock = Health(batcher), LoopClock(loop)
+        served = sources.of(settings)
+        app = App(served, batcher, health, self._stats, clock, settings.max_held_bytes)
+        states = States(batcher, clock, self._stats, loop.time, settings)
+        tls = Tls(settings)
+        followed = [source.secrets for source in served.values() if source.secrets]
+        tasks = [loop.create_task(_every(PUBLISH_EVERY_S, lambda: self._publish(batcher, clock, states)))]
+        tasks += [loop.create_task(_every(FOLLOW_TLS_EVERY_S, tls.refresh))]
+        tasks += [loop.create_task(_follow(live, every_s)) for live in followed if (every_s := live.follow_every_s)]
+        loop.add_signal_handler(signal.SIGHUP, lambda: _reload(loop, tls, followed))
         try:
             try:
-                await self._serve_http(app, health, stop.wait())
+                await self._serve_http(app, health, tls, stop)
             finally:
                 await batcher.close(CALLS_END_S)
         finally:
+            clock.stop()
             for task in tasks:
                 task.cancel()
             if store:
@@ -88,7 +92,7 @@ class Worker:
             transport.close()
             credentials.close()
             self._stats.up = 0
-            self._publish()
+            self._row[:] = self._stats.row()
 
     def _batcher(self, loop: asyncio.AbstractEventLoop, transport: LoopTransport) -> Batcher:
         target = self._stream.target
@@ -101,41 +105,47 @@ class Worker:
             self._stats,
         )
 
-    def _spill(self, loop: asyncio.AbstractEventLoop, intake: Intake) -> Spill | None:
+    def _spill(self, loop: asyncio.AbstractEventLoop) -> Spill | None:
         settings = self._settings
         if settings.spill_dir is None:
             return None
-        path = spill_file.file_of(settings.spill_dir, self._number)
-        return Spill(path, settings.buckets, settings.partition_path, intake.bucket_of_line, loop)
+        key_of = Intake(settings).conversation_of_line
+        return Spill(settings.spill_dir, self._number, self._workers, settings.partition_path, key_of, loop)
 
-    async def _serve_http(self, app: App, health: Health, stop: Awaitable[object]) -> None:
-        """Serve until stopped; then finish the requests that are in. Raises where the server ends by itself."""
-        server = _server(app, self._settings)
-        server.on_startup(self._bound)
-        serving = asyncio.ensure_future(server.serve())
-        stopping = asyncio.ensure_future(stop)
+    async def _serve_http(self, app: App, health: Health, tls: Tls, stop: asyncio.Event) -> None:
+        """Serve until stopped; then finish the requests that are in. Raises SettingsError where it cannot listen."""
+        settings = self._settings
         # What is there now stays: the collector need not look at it again.
         gc.collect()
         gc.freeze()
         gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
-        await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
-        if serving.done():
-            stopping.cancel()
-            raise _failure(serving, bool(self._stats.up))
-        health.draining = True
-        log.info("the receiver drains", extra={"worker": self._number})
-        server.stop()  # type: ignore[no-untyped-call]
-        ended, _ = await asyncio.wait((serving,), timeout=DRAIN_S)
-        if not ended:
-            log.warning("some requests were still arriving and got no answer", extra={"worker": self._number})
-        stopping.cancel()
-
-    def _bound(self) -> None:
+        try:
+            server = HttpServer(settings, app, tls, self._stats, shared=self._workers > 1)
+        except OSError as error:
+            raise cannot_listen("STREAM_ROUTER_LISTEN", error.strerror or "no such address") from None
         self._stats.up = 1
-        log.info("the receiver serves", extra={"listen": self._settings.listen, "worker": self._number})
+        log.info("the receiver serves", extra={"listen": settings.listen, "worker": self._number})
+        for source in app.sources:
+            if source.secrets:
+                live = {"source": source.name or "default", "secrets": len(source.secrets.live)}
+                log.info("webhook secrets that are live (a comma in the setting divides two)", extra=live)
+        await stop.wait()
+        health.draining = app.closing = True
+        log.info("the receiver drains", extra={"worker": self._number, "delay_s": settings.drain_delay_s})
+        # Still serving: balancers see /readyz first, and clients open new connections elsewhere.
+        await asyncio.sleep(settings.drain_delay_s)
+        if not await server.drain(DRAIN_S):
+            log.warning("some requests were still arriving and got no answer", extra={"worker": self._number})
 
-    def _publish(self) -> None:
-        self._row[:] = self._stats.row()
+    def _publish(self, batcher: Batcher, clock: LoopClock, states: States) -> None:
+        stats = self._stats
+        stats.stream_up = int(not batcher.stream.down)
+        stats.loop_lag_seconds = clock.lag_s
+        spill = batcher.spill_state
+        stats.spill_bytes, stats.spill_failing = spill.size_bytes, int(bool(spill.error))
+        stats.spill_oldest_age_seconds = max(0.0, time.time() - spill.oldest_s) if spill.oldest_s else 0.0
+        states.look()
+        self._row[:] = stats.row()
 
 
 async def _every(period_s: float, what: Callable[[], object]) -> None:
@@ -144,28 +154,33 @@ async def _every(period_s: float, what: Callable[[], object]) -> None:
         what()
 
 
-def _failure(serving: asyncio.Future[None], was_bound: bool) -> Exception:
-    """Why the server ended though nobody told it to."""
-    error = serving.exception()
-    if error is not None and not was_bound:
-        return cannot_listen("STREAM_ROUTER_LISTEN", str(error))
-    return RuntimeError(f"the HTTP server ended by itself ({type(error).__name__ if error else 'no error'})")
+async def _follow(live: Secrets, every_s: float) -> None:
+    """Read the secrets again and again, in a thread: a file on a slow disk, or AWS, must not hold the loop."""
+    while True:
+        await asyncio.sleep(every_s)
+        await _read_again(live)
 
 
-def _server(app: App, settings: Receiver) -> Server:
-    """Granian with its limits set: connections, header bytes and time, no HTTP/2, no WebSockets, no own logs."""
-    host, port = split_host_port(settings.listen)
-    return Server(
-        app,
-        address=host,
-        port=port,
-        http=HTTPModes.http1,
-        websockets=False,
-        backlog=4096,
-        backpressure=settings.max_connections,
-        http1_settings=HTTP1Settings(
-            header_read_timeout=int(settings.header_timeout_s * 1000), max_buffer_size=settings.max_header_bytes
-        ),
-        log_enabled=False,
-        **tls.options(settings.tls_cert, settings.tls_key, settings.tls_client_ca),
-    )
+async def _read_again(live: Secrets) -> None:
+    try:
+        live.take(await asyncio.to_thread(live.read))
+    except SettingsError as error:
+        log.warning("the old secrets stay in force: %s", error)
+
+
+def _reload(loop: asyncio.AbstractEventLoop, tls: Tls, followed: list[Secrets]) -> None:
+    """SIGHUP: look at once at all that is followed anyway."""
+    log.info("told to look again at secrets and TLS files (SIGHUP)")
+    tls.refresh()
+    tasks: list[Awaitable[None]] = [_read_again(live) for live in followed if live.follow_every_s]
+    if tasks:
+        _reloading.add(task := loop.create_task(_all(tasks)))
+        task.add_done_callback(_reloading.discard)
+
+
+async def _all(tasks: list[Awaitable[None]]) -> None:
+    await asyncio.gather(*tasks)
+
+
+_reloading: set[asyncio.Task[None]] = set()
+"""The loop itself keeps no task alive."""

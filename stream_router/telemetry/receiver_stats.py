@@ -1,10 +1,54 @@
 """What one worker counts, cheaply: plain integers, and latencies put into a histogram a few times a second."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
-CODES = (202, 400, 401, 404, 405, 408, 413, 415, 503)
-"""Every status that the receiver answers with."""
+ANSWERS = (
+    (202, "stored"),
+    (202, "seen_before"),
+    (400, "malformed_json"),
+    (400, "not_an_object"),
+    (400, "bad_request"),
+    (401, "bad_signature"),
+    (401, "stale"),
+    (404, "not_found"),
+    (405, "method_not_allowed"),
+    (408, "timeout"),
+    (413, "too_large"),
+    (415, "unsupported_encoding"),
+    (431, "headers_too_large"),
+    (503, "not_stored"),
+    (503, "overload"),
+    (503, "busy"),
+    (503, "trouble"),
+)
+"""Every status that the receiver answers with, and why; of health checks that are well nothing is counted."""
+FAILURES = (
+    "AccessDeniedException",
+    "ExpiredTokenException",
+    "InternalFailure",
+    "InvalidSignatureException",
+    "KMSAccessDeniedException",
+    "KMSDisabledException",
+    "KMSInvalidStateException",
+    "KMSNotFoundException",
+    "KMSThrottlingException",
+    "LimitExceededException",
+    "ProvisionedThroughputExceededException",
+    "RequestTimeTooSkewed",
+    "ResourceNotFoundException",
+    "ServiceUnavailable",
+    "ThrottlingException",
+    "TimedOut",
+    "UnreadableAnswer",
+    "UnrecognizedClientException",
+    "ValidationException",
+    "NoAnswer",
+    "other",
+)
+"""Why the stream refused a record: AWS's code; ours where there is no answer; `other` for what is not in this list."""
 LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 0.6, 0.9, 1.0)
 COUNTERS = (
     "events_stored",
@@ -14,20 +58,43 @@ COUNTERS = (
     "calls",
     "call_failures",
     "records",
-    "record_failures",
     "throttles",
     "bytes_received",
     "spill_damaged",
+    "connections_accepted",
+    "connections_refused",
+    "connections_cut",
 )
-GAUGES = ("events_in_flight", "bytes_in_flight", "spill_events", "spill_bytes", "up")
-WIDTH = len(CODES) + len(COUNTERS) + len(GAUGES) + len(LATENCY_BUCKETS_S) + 2
-"""Numbers of one worker's row: codes, counters, gauges, latency counts (one more for what is slower), latency sum."""
+GAUGES = (
+    "events_in_flight",
+    "bytes_in_flight",
+    "spilled_events",
+    "spill_bytes",
+    "spill_oldest_age_seconds",
+    "connections",
+    "loop_lag_seconds",
+    "stream_up",
+    "spill_failing",
+    "up",
+)
+OF_THE_WORST = {"spill_oldest_age_seconds": np.max, "loop_lag_seconds": np.max, "stream_up": np.min}
+"""Of several workers the worst is shown; all other gauges are added up."""
 
 Row = npt.NDArray[np.float64]
 
 
+def width(sources: int) -> int:
+    """Numbers of one worker's row: answers of each source, failures, counters, gauges, latency counts and sum."""
+    return len(ANSWERS) * sources + len(FAILURES) + len(COUNTERS) + len(GAUGES) + len(LATENCY_BUCKETS_S) + 2
+
+
+def gauge(name: str, sources: int) -> int:
+    """Where in a row a gauge stands."""
+    return len(ANSWERS) * sources + len(FAILURES) + len(COUNTERS) + GAUGES.index(name)
+
+
 class Stats:
-    """One worker's counts. Attributes are named in COUNTERS and GAUGES."""
+    """One worker's counts. Attributes are named in COUNTERS and GAUGES; `answers` are counted for each source."""
 
     events_stored: int
     events_spilled: int
@@ -36,21 +103,29 @@ class Stats:
     calls: int
     call_failures: int
     records: int
-    record_failures: int
     throttles: int
     bytes_received: int
     spill_damaged: int
+    connections_accepted: int
+    connections_refused: int
+    connections_cut: int
     events_in_flight: int
     bytes_in_flight: int
-    spill_events: int
+    spilled_events: int
     spill_bytes: int
+    spill_oldest_age_seconds: float
+    connections: int
+    loop_lag_seconds: float
+    stream_up: int
+    spill_failing: int
     up: int
 
-    def __init__(self, row: Row | None = None) -> None:
+    def __init__(self, row: Row | None = None, sources: Sequence[str] = ("",)) -> None:
         """`row` is what a process before this one counted: counters go on from there, gauges begin at 0."""
-        before = np.zeros(WIDTH) if row is None else row
+        before = np.zeros(width(len(sources))) if row is None else row
         counts = iter(before.astype(int).tolist())
-        self.answers = {code: next(counts) for code in CODES}
+        self.answers = {source: {answer: next(counts) for answer in ANSWERS} for source in sources}
+        self.failures = {code: next(counts) for code in FAILURES}
         for name in COUNTERS:
             setattr(self, name, next(counts))
         for name in GAUGES:
@@ -58,12 +133,23 @@ class Stats:
         self.latencies_s: list[float] = []
         self._latency = before[-(len(LATENCY_BUCKETS_S) + 2) :].copy()
 
+    def failed(self, code: str) -> None:
+        """The stream refused a record, or a call of them."""
+        self.failures[code if code in self.failures else "other"] += 1
+
+    @property
+    def records_failed(self) -> int:
+        """Records that the stream refused, for whatever reason."""
+        return sum(self.failures.values())
+
     def row(self) -> Row:
-        """Everything as one row of WIDTH numbers, in the order of CODES, COUNTERS, GAUGES, latency."""
+        """Everything as one row of numbers, in the order of ANSWERS by source, FAILURES, COUNTERS, GAUGES, latency."""
         if self.latencies_s:
             seen, self.latencies_s = np.array(self.latencies_s), []
             places = np.searchsorted(LATENCY_BUCKETS_S, seen)
             self._latency[:-1] += np.bincount(places, minlength=len(LATENCY_BUCKETS_S) + 1)
             self._latency[-1] += seen.sum()
-        counts = [*self.answers.values(), *(getattr(self, name) for name in (*COUNTERS, *GAUGES))]
+        answers = [count for of_source in self.answers.values() for count in of_source.values()]
+        named = [getattr(self, name) for name in (*COUNTERS, *GAUGES)]
+        counts = [*answers, *self.failures.values(), *named]
         return np.concatenate([np.array(counts, dtype=np.float64), self._latency])

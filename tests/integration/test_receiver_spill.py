@@ -1,36 +1,39 @@
-"""The spill's file: what was answered is there after a kill, for its owner's eyes only, in order, checked."""
+"""The spill's files: what was answered is there after a kill, for its owner's eyes only, in order, checked."""
 
 import asyncio
+import json
 import os
 import signal
-import sqlite3
 import stat
 import subprocess
 import sys
-import tracemalloc
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from stream_router.core.envelope import seal
 from stream_router.core.settings_error import SettingsError
-from stream_router.receiver.intake import Intake
+from stream_router.receiver.spill import segments
+from stream_router.receiver.spill.segment import Row
 from stream_router.receiver.spill.spill import Spill
-from stream_router.receiver.spill.spill_file import adopt, file_of
-from stream_router.settings.receiver import Receiver
 
-BUCKETS = 4
 PATHS = "conversationId"
+LINES = [
+    seal(f"{n:032x}", "delivery", 1_780_000_000_000 + n, b'{"n":%d,"x":"%b"}' % (n, b"x" * 400)) for n in range(300)
+]
 
 
-def one_bucket(_line: bytes) -> int:
-    return 1
+def key_of(line: bytes) -> int:
+    return len(line)
 
 
-def with_spill(path: Path, what: Callable[[Spill], Awaitable[Any]], buckets: int = BUCKETS, paths: str = PATHS) -> Any:
+def with_spill(
+    folder: Path, what: Callable[[Spill], Awaitable[Any]], worker: int = 0, workers: int = 1, paths: str = PATHS
+) -> Any:
     async def run() -> Any:
-        spill = Spill(path, buckets, paths, one_bucket, asyncio.get_running_loop())
+        spill = Spill(folder, worker, workers, paths, key_of, asyncio.get_running_loop())
         try:
             return await what(spill)
         finally:
@@ -45,81 +48,101 @@ async def ask(method: Callable[..., None], *arguments: Any) -> Any:
     return await answer
 
 
-def test_lines_come_back_in_order_bucket_by_bucket_until_deleted(tmp_path: Path) -> None:
-    """First in, first out within a bucket; a deleted row is gone, also for the next process."""
-
-    async def scenario(spill: Spill) -> None:
-        assert await ask(spill.append, [(0, b"a"), (1, b"b"), (0, b"c")])
-        rows = await ask(spill.read, 0, 1000)
-        assert [line for _, line in rows] == [b"a", b"c"]
-        assert await ask(spill.delete, [rows[0][0]])
-        assert [line for _, line in await ask(spill.read, 0, 1000)] == [b"c"]
-
-    async def later(spill: Spill) -> list[tuple[int, int, int]]:
-        return spill.depths()
-
-    path = file_of(tmp_path, 0)
-    with_spill(path, scenario)
-    assert [(bucket, events) for bucket, events, _ in with_spill(path, later)] == [(0, 1), (1, 1)]
+async def read_all(spill: Spill) -> list[Row]:
+    """Every row that waits, in order."""
+    waiting = sum(spill.waiting().values())
+    rows: list[Row] = []
+    while len(rows) < waiting:
+        rows += await ask(spill.read, 10_000)
+    return rows
 
 
-def test_a_read_is_cut_by_bytes_but_never_empty(tmp_path: Path) -> None:
-    """One large row is read alone rather than not at all."""
-
-    async def scenario(spill: Spill) -> list[int]:
-        assert await ask(spill.append, [(0, b"x" * 500), (0, b"y" * 500), (0, b"z" * 500)])
-        return [len(await ask(spill.read, 0, most)) for most in (10, 501, 1002, 5000)]
-
-    assert with_spill(file_of(tmp_path, 0), scenario) == [1, 1, 2, 3]
+async def drain(spill: Spill) -> list[Row]:
+    rows = await read_all(spill)
+    spill.settle([row.number for row in rows])
+    return rows
 
 
-def modes_in(folder: Path) -> dict[str, int]:
-    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+async def fill(spill: Spill) -> None:
+    for at in range(0, len(LINES), 30):
+        assert await ask(spill.append, [(number % 7, LINES[number]) for number in range(at, at + 30)]) is not None
+
+
+def segments_in(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.seg"))
+
+
+def lines(rows: list[Row]) -> list[bytes]:
+    return [row.line for row in rows if row.line is not None]
+
+
+def test_rows_come_back_in_order_until_settled(tmp_path: Path) -> None:
+    """First in, first out, with their conversations; what is settled is gone, also for the next process."""
+
+    async def first(spill: Spill) -> None:
+        await fill(spill)
+        rows = await ask(spill.read, 10_000)
+        assert lines(rows) == LINES[: len(rows)]
+        assert [row.key for row in rows] == [number % 7 for number in range(len(rows))]
+        spill.settle([row.number for row in rows[:10]])
+
+    with_spill(tmp_path, first)
+    assert lines(with_spill(tmp_path, drain)) == LINES[10:]
+    assert with_spill(tmp_path, read_all) == []
+    assert not segments_in(tmp_path)
+
+
+def test_files_are_begun_anew_and_go_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is drained gives its room back while the rest still waits."""
+    monkeypatch.setattr(segments, "SEGMENT_BYTES", 40_000)
+
+    async def scenario(spill: Spill) -> tuple[int, int]:
+        await fill(spill)
+        before = len(segments_in(tmp_path))
+        rows = await read_all(spill)
+        spill.settle([row.number for row in rows[:200]])
+        await ask(spill.read, 1)
+        return before, len(segments_in(tmp_path))
+
+    assert with_spill(tmp_path, scenario) == (5, 2)
+    assert lines(with_spill(tmp_path, drain)) == LINES[200:]
+
+
+def modes_in(folder: Path) -> set[int]:
+    return {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
 
 
 def test_its_files_are_for_their_owner_alone(tmp_path: Path) -> None:
-    """Payloads wait in it, so mode 0600 for the file and its companions, whatever the umask."""
+    """Payloads wait in them, so mode 0600, whatever the umask."""
 
-    async def scenario(spill: Spill) -> dict[str, int]:
-        assert await ask(spill.append, [(0, b"a")])
+    async def scenario(spill: Spill) -> set[int]:
+        await fill(spill)
         return modes_in(tmp_path)
 
     before = os.umask(0)
     try:
-        modes = with_spill(file_of(tmp_path, 0), scenario)
+        assert with_spill(tmp_path, scenario) == {0o600}
     finally:
         os.umask(before)
-    assert set(modes.values()) == {0o600}, modes
 
 
-def test_every_commit_is_synced(tmp_path: Path) -> None:
-    """WAL with full sync: what was answered survives a power cut, not only a kill."""
+def test_every_group_is_synced_before_it_is_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was answered survives a power cut, not only a kill."""
+    synced: list[int] = []
+    sync = os.fdatasync
 
-    async def scenario(spill: Spill) -> tuple[bytes, int]:
-        db = spill._db
-        return db.execute("PRAGMA journal_mode").fetchone()[0], db.execute("PRAGMA synchronous").fetchone()[0]
+    def seen(fd: int) -> None:
+        sync(fd)
+        synced.append(fd)
 
-    assert with_spill(file_of(tmp_path, 0), scenario) == (b"wal", 2)
+    monkeypatch.setattr(os, "fdatasync", seen)
 
+    async def scenario(spill: Spill) -> None:
+        for number in range(3):
+            assert await ask(spill.append, [(0, LINES[number])]) == number
+            assert len(synced) == number + 1
 
-def test_what_is_deleted_is_overwritten_and_its_room_given_back(tmp_path: Path) -> None:
-    """The sender's bytes are not kept longer than they wait, and a long outage does not fill the disk for good."""
-    path = file_of(tmp_path, 0)
-
-    async def fill(spill: Spill) -> None:
-        assert spill._db.execute("PRAGMA secure_delete").fetchone() == (1,)
-        for _ in range(8):
-            assert await ask(spill.append, [(0, b"canary" * 20_000)] * 10)
-
-    async def drain(spill: Spill) -> None:
-        while rows := await ask(spill.read, 0, 256 * 1024):
-            assert await ask(spill.delete, [row for row, _ in rows])
-
-    with_spill(path, fill)
-    assert path.stat().st_size > 9_000_000
-    with_spill(path, drain)
-    assert path.stat().st_size < 2_000_000
-    assert b"canary" not in path.read_bytes()
+    with_spill(tmp_path, scenario)
 
 
 def test_a_kill_loses_nothing_that_was_answered(tmp_path: Path) -> None:
@@ -127,245 +150,127 @@ def test_a_kill_loses_nothing_that_was_answered(tmp_path: Path) -> None:
     program = (
         "import asyncio, os, signal, sys; from pathlib import Path; from stream_router.receiver.spill.spill import Spill\n"  # noqa: E501
         "async def run():\n"
-        "    spill = Spill(Path(sys.argv[1]), 4, 'conversationId', lambda line: 1, asyncio.get_running_loop())\n"
+        "    spill = Spill(Path(sys.argv[1]), 0, 1, 'conversationId', len, asyncio.get_running_loop())\n"
         "    for n in range(50):\n"
         "        answer = asyncio.get_running_loop().create_future()\n"
         "        spill.append([(n % 4, b'line %d' % n)], answer.set_result)\n"
-        "        assert await answer\n"
+        "        assert await answer == n\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
         "asyncio.run(run())\n"
     )
-    path = file_of(tmp_path, 0)
-    assert subprocess.run([sys.executable, "-c", program, str(path)], check=False).returncode == -signal.SIGKILL
+    ended = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
+    assert ended.returncode == -signal.SIGKILL
 
-    async def left(spill: Spill) -> list[bytes]:
-        return [line for _, line in await ask(spill.read, 3, 10_000)]
+    async def scenario(spill: Spill) -> tuple[list[bytes], int]:
+        return lines(await read_all(spill)), spill.lost
 
-    assert with_spill(path, left) == [b"line %d" % number for number in range(3, 50, 4)]
-
-
-def test_a_damaged_row_is_put_aside_and_the_others_come(tmp_path: Path) -> None:
-    """A wrong checksum is noticed; the row stays on disk, in a table of its own, for a human."""
-    path = file_of(tmp_path, 0)
-
-    async def write(spill: Spill) -> None:
-        assert await ask(spill.append, [(0, b"good"), (0, b"bad"), (0, b"fine")])
-
-    async def read(spill: Spill) -> list[bytes]:
-        rows = await ask(spill.read, 0, 1000)
-        assert await ask(spill.delete, [row for row, _ in rows])
-        return [line for _, line in rows]
-
-    with_spill(path, write)
-    with sqlite3.connect(path) as db:
-        db.execute("UPDATE event SET line = ? WHERE line = ?", (b"bud", b"bad"))
-    db.close()
-    assert with_spill(path, read) == [b"good", b"", b"fine"]
-    with sqlite3.connect(path) as db:
-        assert db.execute("SELECT line FROM damaged").fetchall() == [(b"bud",)]
-        assert db.execute("SELECT count(*) FROM event").fetchone() == (0,)
-    db.close()
+    assert with_spill(tmp_path, scenario) == ([b"line %d" % number for number in range(50)], 0)
 
 
-def test_a_disk_that_fails_is_a_no_and_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An append that could not be stored says so; the next one, on a disk that works again, is stored."""
-
-    async def scenario(spill: Spill) -> list[bool]:
-        spill._db.execute("PRAGMA max_page_count = 20")
-        failed = await ask(spill.append, [(0, b"x" * 200_000)])
-        spill._db.execute("PRAGMA max_page_count = 100000")
-        return [failed, await ask(spill.append, [(0, b"x" * 200_000)])]
-
-    assert with_spill(file_of(tmp_path, 0), scenario) == [False, True]
+def zero(data: bytearray, at: int) -> None:
+    data[at : at + 4096] = bytes(len(data[at : at + 4096]))
 
 
-@pytest.mark.parametrize("changed", [{"buckets": 2}, {"paths": "caseId"}])
-def test_other_buckets_or_another_partition_path_sort_what_waits_anew(tmp_path: Path, changed: dict[str, Any]) -> None:
-    """After a change of STREAM_ROUTER_BUCKETS or STREAM_ROUTER_PARTITION_PATH waiting events are in today's buckets.
-
-    So no newer event of a conversation passes one that waits.
-    """
-    path = file_of(tmp_path, 0)
-
-    async def write(spill: Spill) -> None:
-        assert await ask(spill.append, [(3, b"a"), (0, b"b")])
-
-    async def read(spill: Spill) -> list[bytes]:
-        return [line for _, line in await ask(spill.read, 1, 1000)]
-
-    with_spill(path, write)
-    assert with_spill(path, read) == []
-    assert with_spill(path, read, **changed) == [b"a", b"b"]
+def flip(data: bytearray, at: int) -> None:
+    data[at] ^= 0x10
 
 
-def test_fewer_workers_adopt_what_the_others_left(tmp_path: Path) -> None:
-    """The files of workers that do not run any more are moved into those of workers that do."""
-
-    async def write(spill: Spill) -> None:
-        assert await ask(spill.append, [(1, b"left behind")])
-
-    async def read(spill: Spill) -> list[bytes]:
-        return [line for _, line in await ask(spill.read, 1, 1000)]
-
-    with_spill(file_of(tmp_path, 3), write)
-    adopt(tmp_path, 2)
-    assert with_spill(file_of(tmp_path, 1), read) == [b"left behind"]
-    assert not list(tmp_path.glob("spill-3*"))
+def cut(data: bytearray, at: int) -> None:
+    del data[at:]
 
 
-@pytest.mark.parametrize("adopted", [False, True])
-def test_one_event_at_the_limit_of_nesting_does_not_stop_the_start(tmp_path: Path, adopted: bool) -> None:
-    """It was answered 202 as the others were: with other buckets, or fewer workers, it drains as they do."""
-    intake = Intake(Receiver(aws_region="x", webhook_scheme="none", buckets=2))
-    body = b'{"conversationId":"c","payload":' + b"[" * 1_023 + b"]" * 1_023 + b"}"
-    lines = [intake.seal(text, None)[0].line for text in (b'{"conversationId":"c"}', body)]
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.95])
+@pytest.mark.parametrize("damage", [zero, flip, cut])
+@pytest.mark.parametrize("running", [False, True])
+def test_of_a_damaged_file_all_that_can_be_read_comes_and_the_rest_is_counted(
+    tmp_path: Path,
+    damage: Callable[[bytearray, int], None],
+    share: float,
+    running: bool,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """At the start or while it runs: no row that is whole is lost, each that is not is told; the file is kept."""
 
-    async def write(spill: Spill) -> None:
-        assert await ask(spill.append, [(3, line) for line in lines])
+    def spoil() -> None:
+        (path,) = tmp_path.glob("*.seg")
+        data = bytearray(path.read_bytes())
+        damage(data, int(len(data) * share))
+        path.write_bytes(data)
 
-    async def read() -> list[bytes]:
-        spill = Spill(file_of(tmp_path, 0), 2, PATHS, intake.bucket_of_line, asyncio.get_running_loop())
-        try:
-            bucket = intake.seal(body, None)[0].bucket
-            return [line for _, line in await ask(spill.read, bucket, 10_000)]
-        finally:
-            spill.close()
+    async def fill_and_spoil(spill: Spill) -> None:
+        await fill(spill)
+        if running:
+            spoil()
+            await check(spill)
 
-    with_spill(file_of(tmp_path, int(adopted)), write)
-    adopt(tmp_path, 1)
-    assert asyncio.run(read()) == lines
+    async def check(spill: Spill) -> None:
+        rows = await drain(spill)
+        good = lines(rows)
+        missing = spill.lost + sum(row.line is None for row in rows)
+        assert len(good) + missing == len(LINES)
+        assert 0 < missing <= (12 if damage is not cut else len(LINES))
+        assert good == [line for line in LINES if line in set(good)]
 
-
-def spoil(path: Path, good: bytes, bad: object) -> None:
-    """What a flipped bit on the disk does to a row: its checksum is the old one."""
-    with sqlite3.connect(path) as db:
-        db.execute("UPDATE event SET line = ? WHERE line = ?", (bad, good))
-    db.close()
-
-
-def damaged_lines(path: Path) -> list[Any]:
-    with sqlite3.connect(path) as db:
-        found = [line for (line,) in db.execute("SELECT line FROM damaged ORDER BY row")]
-    db.close()
-    return found
-
-
-@pytest.mark.parametrize("bad", [b"bud", "text", None, 7])
-def test_a_damaged_row_does_not_stop_the_start_with_other_buckets(tmp_path: Path, bad: object) -> None:
-    """Its conversation cannot be told: it is put aside, counted, and the others get their buckets."""
-    path = file_of(tmp_path, 0)
-
-    async def write(spill: Spill) -> None:
-        assert await ask(spill.append, [(3, b"bad"), (0, b"fine")])
-
-    async def read() -> tuple[int, list[tuple[int, int]], list[bytes]]:
-        spill = Spill(path, 2, PATHS, {b"fine": 1}.__getitem__, asyncio.get_running_loop())
-        try:
-            lines = [line for _, line in await ask(spill.read, 1, 1000)]
-            return spill.damaged, [depth[:2] for depth in spill.depths()], lines
-        finally:
-            spill.close()
-
-    with_spill(path, write)
-    spoil(path, b"bad", bad)
-    assert asyncio.run(read()) == (1, [(1, 1)], [b"fine"])
-    assert damaged_lines(path) == [bad]
+    with_spill(tmp_path, fill_and_spoil)
+    if not running:
+        spoil()
+        with_spill(tmp_path, check)
+    assert len(list(tmp_path.glob("*.damaged"))) == 1
+    assert "set aside" in caplog.text
+    assert with_spill(tmp_path, read_all) == []
 
 
-@pytest.mark.parametrize("bad", ["text", None, 7])
-def test_a_damaged_row_of_any_type_is_put_aside_when_read(tmp_path: Path, bad: object) -> None:
-    """A flipped bit may change a value's type: reading goes on behind it."""
-    path = file_of(tmp_path, 0)
+@pytest.mark.parametrize("which", [0, 2, 4])
+def test_a_deleted_file_is_missed(tmp_path: Path, which: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first, one between, the last: the ledger knows how many events waited."""
+    monkeypatch.setattr(segments, "SEGMENT_BYTES", 40_000)
+    with_spill(tmp_path, fill)
+    segments_in(tmp_path)[which].unlink()
 
-    async def write(spill: Spill) -> None:
-        assert await ask(spill.append, [(0, b"bad"), (0, b"fine")])
+    async def scenario(spill: Spill) -> tuple[int, int]:
+        return len(lines(await read_all(spill))), spill.lost
 
-    async def read(spill: Spill) -> list[bytes]:
-        assert [depth[:2] for depth in spill.depths()] == [(0, 2)]
-        return [line for _, line in await ask(spill.read, 0, 1000)]
-
-    with_spill(path, write)
-    spoil(path, b"bad", bad)
-    assert with_spill(path, read) == [b"", b"fine"]
-    assert damaged_lines(path) == [bad]
+    good, lost = with_spill(tmp_path, scenario)
+    assert (good + lost, good < len(LINES)) == (len(LINES), True)
 
 
-def test_a_damaged_bucket_number_is_found_anew(tmp_path: Path) -> None:
-    """The checksum covers the line alone: a bucket that cannot be is worked out again."""
-    path = file_of(tmp_path, 0)
-
-    async def write(spill: Spill) -> None:
-        assert await ask(spill.append, [(BUCKETS + 4, b"stray")])
-
-    async def read(spill: Spill) -> list[bytes]:
-        return [line for _, line in await ask(spill.read, 1, 1000)]
-
-    with_spill(path, write)
-    assert with_spill(path, read) == [b"stray"]
-
-
-def test_damaged_rows_are_kept_when_workers_become_fewer(tmp_path: Path) -> None:
-    """They were answered 202: the human who looks for them finds those of both files, none in another's place."""
-
-    async def write(spill: Spill) -> None:
-        assert await ask(spill.append, [(0, b"bad"), (0, b"fine")])
-
-    async def read(spill: Spill) -> list[bytes]:
-        rows = [row for bucket in range(BUCKETS) for row in await ask(spill.read, bucket, 1000)]
-        return [line for _, line in rows]
-
-    for number in range(2):
-        path = file_of(tmp_path, number)
-        with_spill(path, write)
-        spoil(path, b"bad", b"bud %d" % number)
-        assert with_spill(path, read) == [b"", b"fine"]
-    adopt(tmp_path, 1)
-    assert not list(tmp_path.glob("spill-1*"))
-    assert with_spill(file_of(tmp_path, 0), read) == [b"fine", b"fine"]
-    with_spill(file_of(tmp_path, 0), write)
-    spoil(file_of(tmp_path, 0), b"bad", b"bud 2")
-    assert with_spill(file_of(tmp_path, 0), read) == [b"", b"fine", b"fine", b"fine"]
-    assert sorted(damaged_lines(file_of(tmp_path, 0))) == [b"bud 0", b"bud 1", b"bud 2"]
-
-
-def test_a_read_holds_no_more_rows_than_it_hands_out(tmp_path: Path) -> None:
-    """Rows behind the limit are not even fetched: a backlog of large events does not come into memory as a whole."""
+def test_a_folder_that_was_emptied_is_noticed_where_the_ledger_is_left(tmp_path: Path) -> None:
+    """All events gone, and said."""
+    with_spill(tmp_path, fill)
+    for path in tmp_path.glob("*.seg"):
+        path.unlink()
 
     async def scenario(spill: Spill) -> int:
-        assert await ask(spill.append, [(0, b"x" * 100_000)] * 100)
-        tracemalloc.start()
-        try:
-            assert len(await ask(spill.read, 0, 16 * 1024)) == 1
-            return tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
+        return spill.lost
 
-    assert with_spill(file_of(tmp_path, 0), scenario) < 1_000_000
+    assert with_spill(tmp_path, scenario) == len(LINES)
 
 
-@pytest.mark.parametrize("number", [0, 3])
-def test_a_file_that_is_no_database_is_named(tmp_path: Path, number: int) -> None:
-    """One line says which file it is, whether it is one to be adopted or the worker's own."""
-    file_of(tmp_path, number).write_bytes(b"no database, but long enough to be looked at. " * 100)
+def test_another_partition_path_finds_conversations_anew(tmp_path: Path) -> None:
+    """After a change of STREAM_ROUTER_PARTITION_PATH no newer event of a conversation passes one that waits."""
 
-    async def nothing(spill: Spill) -> None:
-        raise AssertionError("it must not open")
+    async def keys(spill: Spill) -> set[int]:
+        return set(spill.waiting())
 
-    def start() -> None:
-        adopt(tmp_path, 1)
-        with_spill(file_of(tmp_path, 0), nothing)
-
-    with pytest.raises(SettingsError, match=rf"^STREAM_ROUTER_SPILL_DIR: its file spill-{number}\.sqlite .*") as caught:
-        start()
-    assert "\n" not in str(caught.value)
-    assert file_of(tmp_path, number).exists()
+    with_spill(tmp_path, fill)
+    assert with_spill(tmp_path, keys) == set(range(7))
+    assert with_spill(tmp_path, keys, paths="caseId") == {len(line) for line in LINES}
 
 
-def test_a_file_that_was_only_begun_is_adopted(tmp_path: Path) -> None:
-    """A kill right after a worker made its file leaves it empty: no reason not to start."""
-    file_of(tmp_path, 1).touch()
-    adopt(tmp_path, 1)
-    assert not list(tmp_path.glob("spill-1*"))
+def test_fewer_workers_drain_what_the_others_left(tmp_path: Path) -> None:
+    """Each takes a share of the files of workers that do not run any more, and the files go."""
+
+    async def leave(spill: Spill) -> None:
+        assert await ask(spill.append, [(1, b"left behind")]) is not None
+
+    async def write(spill: Spill) -> list[Row]:
+        assert await ask(spill.append, [(1, b"own")]) is not None
+        return await drain(spill)
+
+    with_spill(tmp_path, leave, worker=3, workers=4)
+    assert lines(with_spill(tmp_path, read_all, worker=0, workers=2)) == []
+    assert lines(with_spill(tmp_path, write, worker=1, workers=2)) == [b"left behind", b"own"]
+    assert not segments_in(tmp_path)
 
 
 def test_two_receivers_cannot_share_a_spill(tmp_path: Path) -> None:
@@ -373,9 +278,9 @@ def test_two_receivers_cannot_share_a_spill(tmp_path: Path) -> None:
 
     async def scenario(spill: Spill) -> None:
         with pytest.raises(SettingsError, match="another receiver"):
-            Spill(file_of(tmp_path, 0), BUCKETS, PATHS, one_bucket, asyncio.get_running_loop())
+            Spill(tmp_path, 0, 1, PATHS, key_of, asyncio.get_running_loop())
 
-    with_spill(file_of(tmp_path, 0), scenario)
+    with_spill(tmp_path, scenario)
 
 
 def test_a_folder_that_cannot_be_used_is_a_setting_s_error(tmp_path: Path) -> None:
@@ -385,4 +290,50 @@ def test_a_folder_that_cannot_be_used_is_a_setting_s_error(tmp_path: Path) -> No
         raise AssertionError("it must not open")
 
     with pytest.raises(SettingsError, match="STREAM_ROUTER_SPILL_DIR"):
-        with_spill(tmp_path / "missing" / "x.sqlite", nothing)
+        with_spill(tmp_path / "missing", nothing)
+
+
+FULL = """
+import asyncio, json, os, sys
+from pathlib import Path
+from stream_router.receiver.spill.spill import Spill
+from tests.integration.test_receiver_spill import LINES, ask, drain, fill, lines, read_all
+folder = Path(sys.argv[1])
+def hog():
+    with open(folder / "hog", "wb") as file:
+        try:
+            while True: os.write(file.fileno(), b"x" * 65536)
+        except OSError: pass
+        try:
+            while True: os.write(file.fileno(), b"x")
+        except OSError: pass
+async def run():
+    said = {}
+    spill = Spill(folder, 0, 1, "c", len, asyncio.get_running_loop())
+    await fill(spill)
+    hog()
+    said["full"] = await ask(spill.append, [(0, LINES[0])] * 200)
+    said["error"] = spill.error
+    spill.close()
+    # A restart on the full disk serves and drains; then there is room again.
+    spill = Spill(folder, 0, 1, "c", len, asyncio.get_running_loop())
+    said["again"] = lines(await drain(spill)) == LINES
+    said["lost"] = spill.lost
+    await ask(spill.read, 1)
+    said["after"] = await ask(spill.append, [(0, b"x")]) is not None
+    spill.close()
+    print(json.dumps(said))
+asyncio.run(run())
+"""
+
+
+def test_a_full_disk_takes_nothing_drains_all_and_works_again(tmp_path: Path) -> None:
+    """Another program fills it to the last byte: draining and a restart need no room."""
+    unshare = ["unshare", "-Urm", "sh", "-c"]
+    mount = f"mount -t tmpfs -o size=4m tmpfs {tmp_path}"
+    if subprocess.run([*unshare, mount], capture_output=True, check=False).returncode:
+        pytest.skip("this machine gives no user namespace in which a small disk could be mounted")
+    command = f"{mount} && exec {sys.executable} -c '{FULL}' {tmp_path}"
+    ended = subprocess.run([*unshare, command], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout) == {"full": None, "error": "ENOSPC", "again": True, "lost": 0, "after": True}

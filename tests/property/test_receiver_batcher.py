@@ -12,6 +12,7 @@ from stream_router.telemetry.receiver_stats import Stats
 from tests.receiver_kit import FakeDisk, FakeLoop, FakeStream
 
 BUCKETS = 2
+CONVERSATIONS = 4
 VERDICTS = st.one_of(
     st.sampled_from(["ok", "ok", "down", "hang", "lost"]),
     st.lists(
@@ -22,7 +23,8 @@ RUNS = st.lists(st.tuples(VERDICTS, st.integers(1, 12)), max_size=12)
 """Verdicts, each so many times in a row: an outage, then a recovery that fails again, and so on."""
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from([[0], [0], [0, 0], [1, 0], [1], []]), st.sampled_from([0.001, 0.01, 0.03, 0.1, 0.6, 1.0])
+        st.sampled_from([[0], [0], [0, 0], [1, 0], [1], [2], [3, 0, 2], []]),
+        st.sampled_from([0.001, 0.01, 0.03, 0.1, 0.6, 1.0]),
     ),
     max_size=80,
 )
@@ -52,8 +54,8 @@ def test_answers_are_true_and_in_time_and_order_is_kept(
     room: int,
 ) -> None:
     """A request answered yes is in the stream or synced to the disk at that moment, and in the stream at the end;
-    every answer comes within 0.88 s; a bucket's answered events stand in the stream in their order; one record of a
-    bucket is in flight; and when the stream is up, nothing stays anywhere."""
+    every answer comes within 0.88 s; a conversation's answered events stand in the stream in their order; and when the
+    stream is up, nothing stays anywhere."""
     loop = FakeLoop()
     script = [verdict for verdict, times in runs for _ in range(times)]
     stream = FakeStream(loop, script)
@@ -80,7 +82,7 @@ def test_answers_are_true_and_in_time_and_order_is_kept(
         check_answers(sent, loop, stream, disk)
     # The script may be one call after the other, each with its rest and its rows read again; then the disk empties.
     loop.move(120.0 + len(script) * (CALL_TIMEOUT_S + BACKOFF_MOST_S + disk_s))
-    check_end(sent, stream, disk, stats)
+    check_end(sent, stream, disk, stats, batcher)
     loop.close()
 
 
@@ -93,18 +95,18 @@ def check_answers(sent: list[Any], loop: FakeLoop, stream: FakeStream, disk: Fak
             assert loop.time() - arrived_s < 0.88, "no answer in time"
 
 
-def check_end(sent: list[Any], stream: FakeStream, disk: FakeDisk, stats: Stats) -> None:
+def check_end(sent: list[Any], stream: FakeStream, disk: FakeDisk, stats: Stats, batcher: Batcher) -> None:
     assert not disk.rows, "left on the disk"
-    assert stats.events_in_flight == stats.bytes_in_flight == stats.spill_events == stats.spill_bytes == 0
-    assert stream.most_of_one_bucket <= 1
-    for bucket in range(BUCKETS):
-        stored = firsts([line for key, line in stream.stored if key == f"bucket-{bucket}-of-{BUCKETS}"])
+    assert stats.events_in_flight == stats.bytes_in_flight == stats.spilled_events == 0
+    assert not batcher.lanes, "a conversation is kept of which nothing is anywhere"
+    conversation_of = {
+        line: of for _, lines, conversations, _ in sent for line, of in zip(lines, conversations, strict=True)
+    }
+    for conversation in range(CONVERSATIONS):
+        stored = firsts([line for _, line in stream.stored if conversation_of[line] == conversation])
         promised = [
-            line
-            for _, lines, buckets, future in sent
-            if future.result()
-            for line, of in zip(lines, buckets, strict=True)
-            if of == bucket
-        ]
+            line for _, lines, _, future in sent if future.result() for line in lines
+            if conversation_of[line] == conversation
+        ]  # fmt: skip
         kept = set(promised)
         assert [line for line in stored if line in kept] == promised, "lost or out of order"

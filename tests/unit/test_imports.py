@@ -40,7 +40,7 @@ SETTINGS_OF_THE_PIPELINE = {"toml_file"}
 """The pipeline reads files that settings name, but no environment."""
 
 NOT_LOADED_BY_PIPELINE = {
-    *("boto3", "botocore", "amazon_kclpy", "httpx", "pycurl", "granian", "urllib3", "requests"),
+    *("boto3", "botocore", "amazon_kclpy", "httpx", "pycurl", "httptools", "urllib3", "requests"),
     "pydantic_settings",
 }
 """The pipeline gets its clients, its settings, its clock and its chance as arguments."""

@@ -4,14 +4,15 @@ import base64
 import hashlib
 import hmac
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from stream_router.core.settings_error import SettingsError
 from stream_router.receiver.auth import schemes
-from stream_router.receiver.http.headers import RefusedError
+from stream_router.receiver.http.headers import RefusedError, RequestHeaders
 from stream_router.settings.receiver import Receiver
+from stream_router.settings.types import Scheme
 from tests.receiver_kit import KEY, Headers
 
 NOW_S = 1_780_000_000.0
@@ -21,7 +22,9 @@ WHSEC = "whsec_" + base64.b64encode(b"0123456789abcdef0123456789abcdef").decode(
 
 
 def verifier(**settings: Any) -> schemes.Verifier:
-    made, _ = schemes.make(Receiver(aws_region="us-east-1", **{"webhook_secrets": KEY, **settings}))
+    made, _ = schemes.make(
+        Receiver(aws_region="us-east-1", **{"webhook_secrets": KEY, "weak_secrets": "allow", **settings})
+    )
     return made
 
 
@@ -203,17 +206,22 @@ def test_settings_that_would_let_anyone_in_are_refused_without_quoting_a_secret(
 
 
 def test_a_secrets_file_is_followed(tmp_path: Path) -> None:
-    """A secret that leaves the file is refused after the next look, one that comes in is taken; no restart."""
+    """A secret that leaves the file is refused after two looks, one that comes in is taken; no restart.
+
+    Two, because a file that is being written would be cut at the first.
+    """
     path = tmp_path / "secrets"
     path.write_text(f"{KEY}\n")
     settings = Receiver(aws_region="x", webhook_scheme="expert", webhook_secrets=f"file:{path}")
     made, live = schemes.make(settings)
     assert live is not None
-    path.write_text("another\n")
+    path.write_text("another secret of some length\n")
+    assert not live.refresh()
+    assert made.verify(Headers(expert()), BODY, NOW_S) == "d-1"
     assert live.refresh()
     assert refusal(made, expert()) == "bad_signature"
-    path.write_text(f"another\n{KEY}\n")
-    assert live.refresh()
+    path.write_text(f"another secret of some length\n{KEY}\n")
+    assert [live.refresh(), live.refresh()] == [False, True]
     assert made.verify(Headers(expert()), BODY, NOW_S) == "d-1"
 
 
@@ -239,3 +247,26 @@ def test_no_repr_shows_a_secret() -> None:
     shown = f"{made!r} {live!r} {settings!r} {settings}"
     assert KEY not in shown
     assert hashlib.sha256(KEY.encode()).hexdigest() not in shown
+
+
+def test_every_scheme_of_the_settings_is_in_the_one_table() -> None:
+    """A scheme that only the settings know would else be checked in some other scheme's way."""
+    assert set(schemes.SCHEMES) == set(get_args(Scheme))
+
+
+def test_a_scheme_that_is_in_no_table_is_refused() -> None:
+    """Unknown means refuse."""
+    settings = Receiver(aws_region="x", webhook_scheme="hmac", webhook_secrets=KEY)
+    with pytest.raises(SettingsError, match="STREAM_ROUTER_WEBHOOK_SCHEME"):
+        schemes.make(settings.model_copy(update={"webhook_scheme": "another"}))
+
+
+def test_a_second_copy_of_a_header_is_seen_whatever_is_in_it() -> None:
+    """A proxy may read the first, somebody else the second: both there is 401, also where one is no text."""
+    headers = RequestHeaders()
+    for name, value in expert().items():
+        headers.add(name.encode(), str(value).encode())
+    assert verifier(webhook_scheme="expert").verify(headers, BODY, NOW_S) == "d-1"
+    headers.add(b"X-Nexus-Signature-256", b"\xff\xfe")
+    with pytest.raises(RefusedError):
+        verifier(webhook_scheme="expert").verify(headers, BODY, NOW_S)

@@ -1,54 +1,65 @@
 """What waits on disk comes back in order, and newer events never pass it, step by step."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import pytest
 
 from stream_router.receiver.batching.batcher import Batcher
-from stream_router.receiver.batching.bucket import Bucket
+from stream_router.receiver.batching.stream_state import BELIEVED_FOR_S
+from stream_router.receiver.http.health import Health
 from stream_router.receiver.intake import Sealed
+from stream_router.receiver.spill.backlog import BROKEN_FOR_S, ROW_BYTES
 from stream_router.telemetry.receiver_stats import Stats
 from tests.receiver_kit import FakeDisk, FakeLoop, FakeStream
 
 
 class Bench:
-    """One bucket between a fake stream, which is down until `up` is called, and a fake disk."""
+    """Conversations between a fake stream, which is down until told otherwise, and a fake disk with `room`."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: int = 10**9, failing: Sequence[bool] = (), *, spill: bool = True) -> None:
         self.loop = FakeLoop()
         self.verdict = "down"
         self.stream = FakeStream(self.loop, iter(lambda: self.verdict, None))
-        self.disk = FakeDisk(self.loop, 0.005)
+        self.disk = FakeDisk(self.loop, 0.005, failing)
         self.stats = Stats()
-        self.batcher = Batcher(cast("Any", self.loop), self.stream.send, "s", 1, 0.005, self.stats, lambda: 0.5)
-        self.batcher.use_spill(cast("Any", self.disk), 10**9)
-        self.bucket: Bucket = self.batcher._buckets[0]
+        self.batcher = Batcher(cast("Any", self.loop), self.stream.send, "s", 8, 0.005, self.stats, lambda: 0.5)
+        if spill:
+            self.batcher.use_spill(cast("Any", self.disk), room)
 
-    def submit(self, name: str) -> Any:
-        return self.batcher.submit([Sealed(name, 0, name.encode())], self.loop.time())
+    def submit(self, name: str, conversation: int = 0) -> Any:
+        return self.batcher.submit([Sealed(name, conversation, name.encode())], self.loop.time())
 
-    def until_rows_fly(self) -> None:
-        """Move on until what is on disk is in flight, all of it."""
-        for _ in range(10_000):
-            if self.bucket.sending and self.bucket.rows and self.bucket.catching_up:
-                return
-            self.loop.move(0.001)
-        raise AssertionError("the disk's rows are never sent")
+    def answer(self, name: str, conversation: int = 0) -> bool:
+        """Submit one event and wait for its answer."""
+        stored = self.submit(name, conversation)
+        self.loop.move(0.9)
+        result: bool = stored.result()
+        return result
 
-    def until_landed(self) -> None:
-        while self.bucket.sending:
-            self.loop.move(0.001)
+    def on_disk(self) -> list[str]:
+        return [line.decode() for _, line in self.disk.rows.values()]
 
     def stored(self) -> list[str]:
         return list(dict.fromkeys(line.decode() for _, line in self.stream.stored))
 
 
 @pytest.fixture
-def bench() -> Iterator[Bench]:
-    made = Bench()
-    yield made
-    made.loop.close()
+def make() -> Iterator[Callable[..., Bench]]:
+    made: list[Bench] = []
+
+    def one(*arguments: Any, **options: Any) -> Bench:
+        made.append(Bench(*arguments, **options))
+        return made[-1]
+
+    yield one
+    for bench in made:
+        bench.loop.close()
+
+
+@pytest.fixture
+def bench(make: Callable[..., Bench]) -> Bench:
+    return make()
 
 
 def test_an_event_is_spilled_at_600_ms_and_answered_yes(bench: Bench) -> None:
@@ -58,79 +69,125 @@ def test_an_event_is_spilled_at_600_ms_and_answered_yes(bench: Bench) -> None:
     assert not stored.done()
     bench.loop.move(0.05)
     assert stored.result() is True
-    assert [line for _, line in bench.disk.rows.values()] == [b"a"]
+    assert bench.on_disk() == ["a"]
 
 
-def test_newer_events_go_behind_at_once(bench: Bench) -> None:
-    """While the bucket has events on disk that are not on their way, a newer one is synced at once, in milliseconds."""
+def test_while_the_stream_is_known_to_be_down_events_need_not_wait_for_it(bench: Bench) -> None:
+    """What waits on disk finds out whether it is back; a new event is synced in milliseconds."""
     bench.submit("a")
-    bench.loop.move(0.61)
-    while bench.bucket.catching_up:
-        bench.loop.move(0.001)
-    stored = bench.submit("b")
+    bench.loop.move(1.5)
+    stored = bench.submit("b", conversation=1)
     bench.loop.move(0.02)
     assert stored.result() is True
-    assert [line for _, line in bench.disk.rows.values()] == [b"a", b"b"]
-
-
-def test_what_waited_in_memory_goes_to_disk_first_where_the_rows_fail(bench: Bench) -> None:
-    """An event that came while the rows were in flight stays before one that came after their failure."""
-    bench.submit("a")
-    bench.until_rows_fly()
-    bench.submit("b")
-    bench.until_landed()
-    bench.submit("c")
-    bench.loop.move(0.01)
-    assert [line for _, line in bench.disk.rows.values()] == [b"a", b"b", b"c"]
+    assert bench.on_disk() == ["a", "b"]
     bench.verdict = "ok"
+    bench.loop.move(2.0)
+    assert sorted(bench.stored()) == ["a", "b"]
+    assert bench.on_disk() == []
+
+
+def test_a_conversation_keeps_its_order_through_the_disk(bench: Bench) -> None:
+    """What waits there, what comes while it is on its way, and what comes after."""
+    sent = []
+    for number in range(60):
+        sent.append(bench.submit(f"{number:02d}"))
+        bench.loop.move(0.05)
+        if number == 30:
+            bench.verdict = "hang"
+        if number == 45:
+            bench.verdict = "ok"
     bench.loop.move(5.0)
-    assert bench.stored() == ["a", "b", "c"]
+    assert all(stored.result() for stored in sent)
+    assert bench.stored() == [f"{number:02d}" for number in range(60)]
+    assert bench.on_disk() == []
+    assert bench.stats.spilled_events == 0
 
 
-def test_while_the_last_rows_fly_newer_events_need_no_disk(bench: Bench) -> None:
-    """A bucket that is always busy gets rid of its disk: what comes while its last rows fly waits in memory."""
-    bench.submit("a")
-    bench.until_rows_fly()
-    bench.until_landed()
+def test_rows_of_an_earlier_process_come_first(make: Callable[..., Bench]) -> None:
+    """What is on disk at the start is sent before anything new of its conversation, and holds up no other."""
+    bench = make(spill=False)
     bench.verdict = "ok"
-    bench.until_rows_fly()
-    stored = bench.submit("b")
-    bench.loop.move(0.1)
-    assert stored.result() is True
-    assert bench.disk.synced == [b"a"]
-    assert bench.stored() == ["a", "b"]
-    assert bench.stats.spill_events == 0
-
-
-def test_a_queue_that_waits_too_long_behind_flying_rows_goes_to_disk_in_its_place(bench: Bench) -> None:
-    """At 600 ms it is synced behind the rows, and what comes later goes behind it."""
-    bench.submit("a")
-    bench.loop.move(0.61)
-    bench.verdict = "hang"
-    bench.until_rows_fly()
-    bench.until_landed()
-    bench.until_rows_fly()
-    stored = bench.submit("b")
-    bench.loop.move(0.65)
-    assert stored.result() is True
-    bench.submit("c")
-    bench.loop.move(0.01)
-    assert [line for _, line in bench.disk.rows.values()] == [b"a", b"b", b"c"]
-    bench.verdict = "ok"
-    bench.loop.move(10.0)
-    assert bench.stored() == ["a", "b", "c"]
-
-
-def test_rows_of_an_earlier_process_come_first() -> None:
-    """What is on disk at the start is sent before anything new of its bucket."""
-    bench = Bench()
-    bench.disk.rows = {-2: (0, b"old"), -1: (0, b"older")}
-    bench.verdict = "ok"
-    batcher = Batcher(cast("Any", bench.loop), bench.stream.send, "s", 1, 0.005, bench.stats, lambda: 0.5)
-    bench.disk.depths = lambda: [(0, 2, 100)]  # type: ignore[method-assign]
-    batcher.use_spill(cast("Any", bench.disk), 10**9)
-    stored = batcher.submit([Sealed("new", 0, b"new")], bench.loop.time())
+    bench.disk.put([(0, b"oldest"), (0, b"old")])
+    bench.disk._delay_s = 0.05
+    bench.batcher.use_spill(cast("Any", bench.disk), 10**9)
+    other = bench.submit("other", conversation=1)
+    bench.loop.move(0.02)
+    assert other.result() is True
+    stored = bench.submit("new")
     bench.loop.move(1.0)
     assert stored.result() is True
-    assert bench.stored() == ["old", "older", "new"]
-    bench.loop.close()
+    assert bench.stored() == ["other", "oldest", "old", "new"]
+
+
+def test_an_event_that_lands_after_it_was_spilled_is_not_sent_again(bench: Bench) -> None:
+    """Its call took 0.59 s, its conversation's one before as long: spilled at 0.6 s, stored at 1.1 s, once."""
+    bench.verdict = "ok"
+    bench.stream.latency_s = 0.55
+    first = bench.submit("a")
+    bench.loop.move(0.05)
+    second = bench.submit("b")
+    bench.loop.move(3.0)
+    assert first.result() is second.result() is True
+    assert bench.disk.synced == [b"b"]
+    assert [line for _, line in bench.stream.stored] == [b"a", b"b"]
+    assert bench.on_disk() == []
+
+
+def test_a_full_disk_does_not_turn_a_healthy_stream_into_503(make: Callable[..., Bench]) -> None:
+    """What is on disk drains, also where the disk takes nothing more; newer events wait behind it in memory."""
+    bench = make(failing=[False, *[True] * 1000])
+    bench.submit("a")
+    bench.loop.move(0.7)
+    assert bench.on_disk() == ["a"]
+    bench.verdict = "ok"
+    sent = []
+    for number in range(20):
+        sent.append(bench.submit(f"b{number}"))
+        bench.loop.move(0.05)
+    bench.loop.move(1.0)
+    assert all(stored.result() for stored in sent)
+    assert bench.stored() == ["a", *(f"b{number}" for number in range(20))]
+
+
+def test_the_disk_is_filled_to_its_bound_and_never_beyond(make: Callable[..., Bench]) -> None:
+    """What would not fit is answered 503 and not written, though there is room for less; what still fits is taken."""
+    row = ROW_BYTES + 100
+    bench = make(room=3 * row - 50)
+    taken = [bench.answer("x" * size, conversation) for conversation, size in enumerate([100, 100, 100, 50, 50])]
+    assert taken == [True, True, False, True, False]
+    assert bench.disk.size_bytes == 3 * row - 50
+    assert not bench.batcher.spill_takes
+
+
+def test_a_disk_that_failed_is_left_alone_for_two_seconds(make: Callable[..., Bench]) -> None:
+    """An event that could not be synced is 503; so is the next one, without asking the disk; then it is tried again."""
+    bench = make(failing=[True])
+    assert not bench.answer("a", 0)
+    assert bench.disk.appends == 1
+    assert not bench.batcher.spill_takes
+    assert not bench.answer("b", 1)
+    assert bench.disk.appends == 1
+    bench.loop.move(BROKEN_FOR_S - 1.3)
+    assert not bench.batcher.spill_takes
+    bench.loop.move(0.2)
+    assert bench.batcher.spill_takes
+    assert bench.answer("c", 2)
+    assert bench.on_disk() == ["c"]
+
+
+@pytest.mark.parametrize("spill", [False, True])
+def test_readiness_follows_stream_and_spill(make: Callable[..., Bench], spill: bool) -> None:
+    """Without a spill a stream that refuses for a second is not ready; five seconds later somebody may try again."""
+    bench = make(spill=spill)
+    health = Health(bench.batcher)
+    assert health.ready
+    bench.answer("x", 0)
+    assert health.stream_up
+    bench.answer("y", 1)
+    assert not health.stream_up
+    assert health.ready is spill
+    if not spill:
+        bench.loop.move(BELIEVED_FOR_S + 1.0)
+        assert health.ready
+    health.draining = True
+    assert not health.ready

@@ -1,236 +1,157 @@
-"""The receiver's bounds: what a body, all bodies, all events and the disk may take, and what is said beyond that."""
+"""The receiver's bounds: connections, half-read bodies, whose they are, and who goes where room is needed."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+import time
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+import uvloop
 
-from stream_router.receiver.batching.batcher import Batcher
-from stream_router.receiver.http import answers, body
-from stream_router.receiver.http.answers import Response
+from stream_router.receiver.http import answers, connections
 from stream_router.receiver.http.app import App
-from stream_router.receiver.http.body import WHOLE_UP_TO_BYTES, BodyReader, NoBodyError
-from stream_router.receiver.http.health import BELIEVED_FOR_S, Health
-from stream_router.receiver.intake import Sealed
-from stream_router.receiver.spill.backlog import BROKEN_FOR_S, PROBE_BYTES, RECORD_BYTES
-from stream_router.receiver.spill.spill import ROW_BYTES
+from stream_router.receiver.http.connections import Connections
+from stream_router.receiver.http.loop_clock import LoopClock
+from stream_router.receiver.http.request import Request
+from stream_router.settings import types
 from stream_router.telemetry.receiver_stats import Stats
-from tests.receiver_kit import FakeDisk, FakeLoop, FakeStream, Headers
-
-MOST = 100_000
+from tests.receiver_kit import FakeLoop
 
 
-class Http:
-    """A request whose body comes in chunks; where `gate` is given the last one `waits` for it."""
+class Fake:
+    """A connection as the registry sees it."""
 
-    def __init__(self, *sizes: int, gate: asyncio.Event | None = None) -> None:
-        self._sizes = sizes
-        self._gate = gate
-        self.waits = asyncio.Event()
-        self.read = 0
+    deadline_s = float("inf")
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for number, size in enumerate(self._sizes):
-            if self._gate and number == len(self._sizes) - 1:
-                self.waits.set()
-                await self._gate.wait()
-            self.read += size
-            yield b"x" * size
-        yield b""
+    def __init__(self, client: str) -> None:
+        self.client = self.sender = client
+        self.reading_bytes = 0
+        self.was_cut = self.body_was_cut = False
 
-    async def __call__(self) -> bytes:
-        self.read += sum(self._sizes)
-        return b"x" * sum(self._sizes)
+    def cut(self) -> None:
+        self.was_cut = True
 
+    def cut_body(self) -> None:
+        self.body_was_cut = True
 
-async def reading(reader: BodyReader, http: Http, length: str | None = None) -> int | Response:
-    """The size of the body, or the answer that says why there is none."""
-    try:
-        return len(await reader.read(http, length))
-    except NoBodyError as error:
-        return error.answer
-
-
-def read_one(*sizes: int, length: str | None = None) -> tuple[int | Response, int]:
-    """What becomes of one body, and how much of it was read."""
-
-    async def run() -> tuple[int | Response, int]:
-        http = Http(*sizes)
-        return await reading(BodyReader(asyncio.get_running_loop(), MOST, 5.0), http, length), http.read
-
-    return asyncio.run(run())
-
-
-def test_a_body_in_chunks_is_taken_up_to_the_limit_and_no_byte_beyond() -> None:
-    """Without a Content-Length the bytes are counted as they come; one too many is 413, and no more is read."""
-    assert read_one(MOST - 1, 1) == (MOST, MOST)
-    assert read_one(MOST, 1, 1_000, 1_000) == (answers.TOO_LARGE, MOST + 1)
-
-
-def test_a_body_that_is_announced_too_large_is_not_read() -> None:
-    """The header alone is enough for 413."""
-    assert read_one(MOST, length=str(MOST)) == (MOST, MOST)
-    assert read_one(MOST + 1, length=str(MOST + 1)) == (answers.TOO_LARGE, 0)
-
-
-@pytest.mark.parametrize("length", [None, "60000"])
-def test_all_bodies_that_are_half_read_are_bounded_together(
-    monkeypatch: pytest.MonkeyPatch, length: str | None
-) -> None:
-    """Who comes on top is told to come again, small bodies are let through, and what is through makes room."""
-    monkeypatch.setattr(body, "MAX_READING_BYTES", 100_000)
-
-    async def run() -> list[int | Response]:
-        reader = BodyReader(asyncio.get_running_loop(), MOST, 5.0)
-        gate = asyncio.Event()
-        http = Http(50_000, 10_000, gate=gate)
-        slow = asyncio.ensure_future(reading(reader, http, length))
-        await http.waits.wait()
-        found = [await reading(reader, Http(60_000), length), await reading(reader, Http(WHOLE_UP_TO_BYTES), "16384")]
-        gate.set()
-        found += [await slow, await reading(reader, Http(60_000), length)]
-        return [*found, reader._reading_bytes]
-
-    assert asyncio.run(run()) == [answers.BUSY, WHOLE_UP_TO_BYTES, 60_000, 60_000, 0]
-
-
-@pytest.mark.parametrize(("held", "status"), [(1_000, 202), (1_001, 503)])
-def test_more_held_than_allowed_is_503_before_the_body_is_read(held: int, status: int) -> None:
-    """While too much waits for the stream nothing more is taken into memory; at the bound itself it still is."""
-    sent: list[tuple[int, bytes]] = []
-    stats = Stats()
-    stats.bytes_in_flight = held
-
-    async def run() -> int:
-        loop = asyncio.get_running_loop()
-        http: Any = Http(10)
-        http.response_bytes = lambda status, headers, body: sent.append((status, body))
-        parts: Any = SimpleNamespace(
-            verify=lambda headers, body, now_s: None, seal=lambda body, delivery: [], now_s=lambda: 0.0
-        )
-        app = App(parts, parts, BodyReader(loop, MOST, 5.0), parts, parts, stats, 1_000)
-        scope = SimpleNamespace(path="/v1/events", method="POST", headers=Asked({"content-length": "10"}))
-        await app.__rsgi__(scope, http)
-        return cast("int", http.read)
-
-    read = asyncio.run(run())
-    assert sent == [(status, answers.BUSY.body if status == 503 else answers.accepted([]).body)]
-    assert read == (10 if status == 202 else 0)
-
-
-class Asked(Headers):
-    """Headers that can be asked for one value."""
-
-    def get(self, key: str) -> str | None:
-        return next(iter(self.get_all(key)), None)
-
-
-class Disk(FakeDisk):
-    """Remembers what it was asked for."""
-
-    appends = 0
-
-    def __init__(self, loop: FakeLoop, failing: Sequence[bool]) -> None:
-        super().__init__(loop, 0.001, failing)
-        self.most: list[int] = []
-
-    def append(self, lines: list[tuple[int, bytes]], done: Any) -> None:
-        self.appends += 1
-        super().append(lines, done)
-
-    def read(self, bucket: int, max_bytes: int, done: Any) -> None:
-        self.most.append(max_bytes)
-        super().read(bucket, max_bytes, done)
+    def overdue(self, now_s: float) -> None:
+        self.was_cut = True
 
 
 class Bench:
-    """Eight buckets between a fake stream, which is down until told otherwise, and a fake disk with `room`."""
-
-    def __init__(self, room: int = 10**9, failing: Sequence[bool] = (), *, spill: bool = True) -> None:
+    def __init__(self, most: int = 6, most_of_client: int = 3, proxies: str = "") -> None:
         self.loop = FakeLoop()
-        self.verdict = "down"
-        self.stream = FakeStream(self.loop, iter(lambda: self.verdict, None))
-        self.disk = Disk(self.loop, failing)
         self.stats = Stats()
-        self.batcher = Batcher(cast("Any", self.loop), self.stream.send, "s", 8, 0.005, self.stats, lambda: 0.5)
-        if spill:
-            self.batcher.use_spill(cast("Any", self.disk), room)
+        networks = types.networks(proxies)
+        self.connections = Connections(cast("Any", self.loop), most, most_of_client, networks, self.stats)
 
-    def answer(self, line: bytes, bucket: int) -> bool:
-        """Submit one event and wait for its answer."""
-        stored = self.batcher.submit([Sealed("i", bucket, line)], self.loop.time())
-        self.loop.move(0.9)
-        return stored.result()
+    def admit(self, *clients: str) -> list[Fake]:
+        made = [Fake(client) for client in clients]
+        for connection in made:
+            assert self.connections.admit(connection)
+        return made
 
 
 @pytest.fixture
-def make() -> Iterator[Callable[..., Bench]]:
-    made: list[Bench] = []
-
-    def one(*arguments: Any, **options: Any) -> Bench:
-        made.append(Bench(*arguments, **options))
-        return made[-1]
-
-    yield one
-    for bench in made:
-        bench.loop.close()
+def bench() -> Iterator[Bench]:
+    made = Bench()
+    yield made
+    made.loop.close()
 
 
-def test_the_disk_is_filled_to_its_bound_and_never_beyond(make: Callable[..., Bench]) -> None:
-    """What would not fit is answered 503 and not written, though there is room for less; what still fits is taken."""
-    row = ROW_BYTES + 100
-    bench = make(room=3 * row - 50)
-    taken = [bench.answer(b"x" * size, bucket) for bucket, size in enumerate([100, 100, 100, 50, 50])]
-    assert taken == [True, True, False, True, False]
-    assert bench.stats.spill_bytes == 3 * row - 50
-    assert sorted(map(len, bench.disk.synced)) == [50, 100, 100]
-    assert not bench.batcher.spill_takes
+def test_who_holds_connections_without_saying_who_it_is_loses_its_oldest(bench: Bench) -> None:
+    """One address has so many; a further one of it costs its own oldest, nobody else's."""
+    other, *silent = bench.admit("b", "a", "a", "a", "a")
+    assert [one.was_cut for one in (other, *silent)] == [False, True, False, False, False]
 
 
-def test_a_disk_that_failed_is_left_alone_for_two_seconds(make: Callable[..., Bench]) -> None:
-    """An event that could not be synced is 503; so is the next one, without asking the disk; then it is tried again."""
-    bench = make(failing=[True])
-    assert not bench.answer(b"a", 0)
-    assert bench.disk.appends == 1
-    assert not bench.batcher.spill_takes
-    assert not bench.answer(b"b", 1)
-    assert bench.disk.appends == 1
-    bench.loop.move(BROKEN_FOR_S - 1.3)
-    assert not bench.batcher.spill_takes
-    bench.loop.move(0.2)
-    assert bench.batcher.spill_takes
-    assert bench.answer(b"c", 2)
-    assert bench.disk.synced == [b"c"]
+def test_where_all_places_are_taken_the_oldest_unknown_goes(bench: Bench) -> None:
+    """Who has shown who it is stays; where only such are there, the new one is refused."""
+    held = bench.admit("a", "b", "c", "d", "e", "f")
+    bench.connections.known(held[0])
+    (newest,) = bench.admit("g")
+    assert [one.was_cut for one in held] == [False, True, False, False, False, False]
+    for one in (*held[2:], newest):
+        bench.connections.known(one)
+    assert not bench.connections.admit(Fake("h"))
+    assert bench.stats.connections_refused == 1
+    bench.connections.gone(held[2])
+    bench.admit("h")
 
 
-def test_after_a_failure_little_is_read_from_the_disk_until_the_stream_takes_it(make: Callable[..., Bench]) -> None:
-    """What failed before may fail again: a small record costs less; then the disk empties in large ones."""
-    bench = make()
-    for number in range(10):
-        bench.answer(b"%d" % number, 0)
-    assert set(bench.disk.most) == {PROBE_BYTES}
-    bench.disk.most.clear()
-    bench.verdict = "ok"
-    bench.loop.move(5.0)
-    assert not bench.disk.rows
-    assert bench.disk.most[1:] == [RECORD_BYTES] * 3
+def test_half_read_bodies_of_one_client_cost_no_other_its_own(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client has half of the room; beyond it its own oldest body is cut. Beyond all, the oldest of all."""
+    monkeypatch.setattr(connections, "MAX_READING_BYTES", 1_000)
+    good, *slow = bench.admit("b", "a", "a", "a")
+    bench.connections.reading(good, 400)
+    for one in slow:
+        bench.connections.reading(one, 200)
+    assert [one.body_was_cut for one in (good, *slow)] == [False, True, False, False]
+    (third,) = bench.admit("c")
+    bench.connections.reading(third, 300)
+    assert (good.body_was_cut, third.body_was_cut) == (True, False)
+    for one in (*slow[1:], third):
+        bench.connections.read_no_more(one)
+    assert bench.connections._reading_bytes == 0
+    assert not bench.connections._reading_of
 
 
-@pytest.mark.parametrize("spill", [False, True])
-def test_readiness_follows_stream_and_spill(make: Callable[..., Bench], spill: bool) -> None:
-    """Without a spill a stream that refuses for a second is not ready; five seconds later somebody may try again."""
-    bench = make(spill=spill)
-    health = Health(bench.batcher)
-    assert health.ready
-    bench.answer(b"x", 0)
-    assert health.stream_up
-    bench.answer(b"y", 1)
-    assert not health.stream_up
-    assert health.ready is spill
-    if not spill:
-        bench.loop.move(BELIEVED_FOR_S + 1.0)
-        assert health.ready
-    health.draining = True
-    assert not health.ready
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "client"),
+    [
+        ("203.0.113.9", ["198.51.100.1"], "203.0.113.9"),
+        ("10.0.0.1", ["198.51.100.1, 198.51.100.2, 10.0.0.7"], "198.51.100.2"),
+        ("10.0.0.1", ["198.51.100.1", "198.51.100.2"], "198.51.100.2"),
+        ("10.0.0.1", [], "10.0.0.1"),
+        ("10.0.0.1", ["10.0.0.9"], "10.0.0.1"),
+        ("10.0.0.1", ["198.51.100.1, nonsense"], "nonsense"),
+    ],
+)
+def test_behind_trusted_proxies_the_rightmost_address_that_is_none_of_theirs_counts(
+    peer: str, forwarded: list[str], client: str
+) -> None:
+    """What stands left of it anyone could have written; who is no proxy of ours is believed nothing."""
+    bench = Bench(proxies="10.0.0.0/8, fd00::/8")
+    assert bench.connections.client_of(peer, forwarded) == client
+    bench.loop.close()
+
+
+def test_connections_of_a_trusted_proxy_are_many_clients(bench: Bench) -> None:
+    """They are not counted as one client's."""
+    bench = Bench(proxies="10.0.0.0/8")
+    assert not any(one.was_cut for one in bench.admit(*["10.0.0.1"] * 6))
+    bench.loop.close()
+
+
+@pytest.mark.parametrize(("held", "refused"), [(1_000, False), (1_001, True)])
+def test_more_held_than_allowed_is_503_before_the_body_is_read(held: int, refused: bool) -> None:
+    """While too much waits for the stream nothing more is taken into memory; at the bound itself it still is."""
+    stats = Stats()
+    stats.bytes_in_flight = held
+    parts: Any = SimpleNamespace(name="")
+    app = App({"/v1/events": parts}, parts, parts, stats, parts, 1_000)
+    request = Request(lambda: None, lambda: None)
+    request.method, request.path = "POST", "/v1/events"
+    assert app.begin(request) == (answers.BUSY if refused else None)
+
+
+def test_the_lag_of_the_loop_is_measured() -> None:
+    """What arrives behind 300 ms of work may have waited as long; two such rounds are an overload, one is none."""
+
+    async def run() -> list[tuple[bool, bool]]:
+        clock = LoopClock(asyncio.get_running_loop())
+        found = []
+        for _ in range(2):
+            until_s = time.monotonic() + 0.3
+            while time.monotonic() < until_s:
+                pass
+            found.append((clock.lag_s >= 0.27, clock.overloaded))
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.1)
+        found.append((clock.lag_s >= 0.27, clock.overloaded))
+        clock.stop()
+        return found
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(run()) == [(True, False), (True, True), (False, False)]

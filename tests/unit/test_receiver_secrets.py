@@ -1,12 +1,87 @@
-"""The secrets file: what stands in it is a secret, what an editor added is not."""
+"""Where secrets stand: what is a secret there, what an editor added, what was meant for a human."""
 
 from pathlib import Path
 
+import pytest
+
+from stream_router.aws import secret_store
+from stream_router.core.settings_error import SettingsError
 from stream_router.receiver.auth.secrets import Secrets
+
+FIRST, SECOND = b"first secret of 16", b"second secret of 16"
+
+
+def in_file(path: Path, text: bytes) -> Secrets:
+    path.write_bytes(text)
+    return Secrets(f"file:{path}", str.encode)
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_secret(tmp_path: Path) -> None:
     """A file that was saved as "UTF-8 with BOM", with Windows line ends, gives the secrets that it shows."""
-    path = tmp_path / "secrets"
-    path.write_bytes(b"\xef\xbb\xbffirst\r\nsecond\r\n")
-    assert Secrets(f"file:{path}", str.encode).live == (b"first", b"second")
+    assert in_file(tmp_path / "s", b"\xef\xbb\xbf%b\r\n%b\r\n" % (FIRST, SECOND)).live == (FIRST, SECOND)
+
+
+def test_comments_and_empty_lines_are_no_secrets(tmp_path: Path) -> None:
+    """`# rotated 2026-11-25` would else let in whoever knows the comment."""
+    text = b"# rotated 2026-11-25, by the operator\n\n  \n%b\n  # indented comment as well\n" % FIRST
+    assert in_file(tmp_path / "s", text).live == (FIRST,)
+
+
+def test_a_file_that_is_being_written_is_read_again_before_it_counts(tmp_path: Path) -> None:
+    """What a look in the middle of a write shows is cut: it never becomes live."""
+    live = in_file(tmp_path / "s", FIRST)
+    (tmp_path / "s").write_bytes(SECOND[:17])
+    assert not live.refresh()
+    (tmp_path / "s").write_bytes(SECOND)
+    assert not live.refresh()
+    assert list(live.live) == [FIRST]
+    assert live.refresh()
+    assert list(live.live) == [SECOND]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("short", "shorter than 16 bytes"),
+        (f"{'x' * 20},cdef", "separated by commas"),
+        ("/etc/stream-router/secrets", "looks like a path"),
+        ("./secrets-of-the-receiver", "looks like a path"),
+    ],
+)
+def test_what_can_hardly_be_meant_as_a_secret_is_refused(text: str, why: str) -> None:
+    """One line, with the cure; a short one may be allowed."""
+    with pytest.raises(SettingsError, match=why):
+        Secrets(text, str.encode)
+
+
+def test_short_secrets_may_be_allowed() -> None:
+    """On a developer's machine."""
+    assert Secrets("ab,cdef", str.encode, weak=True).live == (b"ab", b"cdef")
+
+
+def test_a_file_of_no_size_for_secrets_is_refused(tmp_path: Path) -> None:
+    """A gigabyte would hold the receiver for seconds."""
+    with pytest.raises(SettingsError, match="larger than 1 MiB"):
+        in_file(tmp_path / "s", b"x" * (1024 * 1024 + 1))
+
+
+@pytest.mark.parametrize("where", ["secretsmanager:arn:aws:secretsmanager:us-east-1:1:secret:s", "ssm:/cxone/secrets"])
+def test_secrets_of_aws_are_read_again(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each five minutes; while they cannot be had, the old ones stay in force."""
+    kept = ["%s,%s" % (FIRST.decode(), SECOND.decode())]  # noqa: UP031
+
+    def fetch(reference: str, region: str) -> str:
+        assert (reference, region) == (where, "eu-west-1")
+        if not kept[0]:
+            raise secret_store.SecretUnreadableError("AccessDeniedException")
+        return kept[0]
+
+    monkeypatch.setattr(secret_store, "fetch", fetch)
+    live = Secrets(where, str.encode, "eu-west-1")
+    assert list(live.live) == [FIRST, SECOND]
+    assert live.follow_every_s == 300.0
+    kept[0] = ""
+    assert not live.refresh()
+    kept[0] = SECOND.decode()
+    assert live.refresh()
+    assert list(live.live) == [SECOND]

@@ -10,11 +10,12 @@ import hmac
 import ipaddress
 import re
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from stream_router.core.settings_error import SettingsError
-from stream_router.receiver.auth import secrets
-from stream_router.receiver.auth.secrets import Secrets
+from stream_router.receiver.auth import layouts, secrets
+from stream_router.receiver.auth.layouts import Layout
+from stream_router.receiver.auth.secrets import Decode, Secrets
 from stream_router.receiver.http.headers import BAD_SIGNATURE, STALE, Headers, RefusedError, delivery_id, single
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.types import split_host_port
@@ -24,7 +25,6 @@ MAX_SIGNATURES = 16
 MILLISECONDS_FROM = 10**11
 """A timestamp from here up is in milliseconds (as seconds it would be the year 5138)."""
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD = re.compile(r"(\{id\}|\{timestamp\}|\{body\})")
 
 
@@ -32,29 +32,6 @@ class Verifier(Protocol):
     """One way to know a sender."""
 
     def verify(self, headers: Headers, body: bytes, now_s: float) -> str | None: ...
-
-
-class Layout(NamedTuple):
-    """Where a signing scheme keeps its parts. Header names in lower case; None where it has no such header."""
-
-    header: str
-    prefix: str
-    template: str
-    timestamp_header: str | None
-    id_header: str | None
-    algorithm: str = "sha256"
-    encode: Callable[[bytes], str] = bytes.hex
-    many: bool = False
-
-
-def _base64(raw: bytes) -> str:
-    return base64.b64encode(raw).decode()
-
-
-EXPERT = Layout("x-nexus-signature-256", "sha256=", "{timestamp}.{body}", "x-nexus-timestamp", "x-nexus-delivery-id")
-STANDARD_WEBHOOKS = Layout(
-    "webhook-signature", "v1,", "{id}.{timestamp}.{body}", "webhook-timestamp", "webhook-id", encode=_base64, many=True
-)
 
 
 class Signed:
@@ -143,7 +120,7 @@ class StaticToken:
             plain = base64.b64decode(value, validate=True)
         except (binascii.Error, ValueError):
             raise RefusedError(BAD_SIGNATURE) from None
-        if _base64(plain) != value:
+        if layouts.in_base64(plain) != value:
             # Bits that no text stands for: another spelling of the same bytes, which no honest client sends.
             raise RefusedError(BAD_SIGNATURE)
         return plain
@@ -168,54 +145,73 @@ def _seconds(timestamp: str) -> float:
     return value / 1000 if value >= MILLISECONDS_FROM else float(value)
 
 
-def make(settings: Receiver) -> tuple[Verifier, Secrets | None]:
-    """The verifier that the settings ask for, and its secrets (to follow their file). Raises SettingsError."""
-    scheme = settings.webhook_scheme
-    id_header = _header_name("STREAM_ROUTER_HMAC_ID_HEADER", settings.hmac_id_header)
-    if scheme == "none":
-        _require_loopback(settings.listen)
-        return Anyone(id_header), None
-    live = secrets.of(settings)
-    if scheme in ("bearer", "basic"):
-        return StaticToken(scheme, live, id_header), live
-    layouts = {"expert": EXPERT, "standard-webhooks": STANDARD_WEBHOOKS}
-    layout = layouts.get(scheme) or _own_layout(settings, id_header)
-    return Signed(layout, live, settings.replay_window_s), live
+Made = tuple[Verifier, Secrets | None]
 
 
-def _own_layout(settings: Receiver, id_header: str | None) -> Layout:
-    """Scheme `hmac`: everything from the settings, refused where it would sign less than it seems to."""
-    timestamp_header = _header_name("STREAM_ROUTER_HMAC_TIMESTAMP_HEADER", settings.hmac_timestamp_header)
-    template = settings.hmac_template
-    if template.count("{body}") != 1:
-        raise SettingsError("STREAM_ROUTER_HMAC_TEMPLATE: does not sign the body; write {body} in it, once")
-    if ("{timestamp}" in template) != (timestamp_header is not None):
-        raise SettingsError(
-            "STREAM_ROUTER_HMAC_TIMESTAMP_HEADER: needs {timestamp} in STREAM_ROUTER_HMAC_TEMPLATE; set both or none"
-        )
-    if "{id}" in template and id_header is None:
-        raise SettingsError("STREAM_ROUTER_HMAC_ID_HEADER: is not set, but the template signs {id}; set it")
-    header = _header_name("STREAM_ROUTER_HMAC_HEADER", settings.hmac_header)
-    assert header is not None
-    encode = bytes.hex if settings.hmac_encoding == "hex" else _base64
-    return Layout(
-        header, settings.hmac_prefix, template, timestamp_header, id_header, settings.hmac_algorithm, encode=encode
-    )
+def make(settings: Receiver) -> Made:
+    """The verifier that the settings ask for, and its secrets (to follow them). Raises SettingsError."""
+    maker = SCHEMES.get(settings.webhook_scheme or "")
+    if maker is None:
+        raise SettingsError(f"STREAM_ROUTER_WEBHOOK_SCHEME: is not set; choose one of {', '.join(SCHEMES)}")
+    _refuse_unused(settings)
+    return maker(settings)
 
 
-def _header_name(variable: str, name: str | None) -> str | None:
-    if name is not None and not _TOKEN.fullmatch(name):
-        raise SettingsError(f"{variable}: is no HTTP header's name; use letters, digits and hyphens")
-    return name.lower() if name else None
+def _refuse_unused(settings: Receiver) -> None:
+    """A setting of scheme `hmac` beside another scheme would be passed over in silence."""
+    if settings.webhook_scheme == "hmac":
+        return
+    takes_id = settings.webhook_scheme in ("bearer", "basic", "none")
+    for name in sorted(settings.model_fields_set):
+        if name.startswith("hmac_") and not (takes_id and name == "hmac_id_header"):
+            raise SettingsError(
+                f"STREAM_ROUTER_{name.upper()}: is for scheme hmac, and the scheme is another; unset it"
+            )
+
+
+def _signed(layout_of: Callable[[Receiver], Layout], decode: Decode) -> Callable[[Receiver], Made]:
+    def maker(settings: Receiver) -> Made:
+        live = secrets.of(settings, decode)
+        return Signed(layout_of(settings), live, settings.replay_window_s), live
+
+    return maker
+
+
+def _token(kind: str, decode: Decode) -> Callable[[Receiver], Made]:
+    def maker(settings: Receiver) -> Made:
+        live = secrets.of(settings, decode)
+        return StaticToken(kind, live, layouts.id_header(settings)), live
+
+    return maker
+
+
+def _anyone(settings: Receiver) -> Made:
+    _require_loopback(settings.listen)
+    return Anyone(layouts.id_header(settings)), None
+
+
+def is_loopback(listen: str) -> bool:
+    """Whether only this machine can reach the address."""
+    host, _ = split_host_port(listen)
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _require_loopback(listen: str) -> None:
-    host, _ = split_host_port(listen)
-    try:
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
+    if not is_loopback(listen):
         raise SettingsError(
             "STREAM_ROUTER_WEBHOOK_SCHEME: none is for loopback only; choose a scheme, or listen on 127.0.0.1"
         )
+
+
+SCHEMES: dict[str, Callable[[Receiver], Made]] = {
+    "expert": _signed(lambda _: layouts.EXPERT, secrets.plain),
+    "standard-webhooks": _signed(lambda _: layouts.STANDARD_WEBHOOKS, secrets.standard_webhooks),
+    "hmac": _signed(layouts.own, secrets.plain),
+    "bearer": _token("bearer", secrets.bearer),
+    "basic": _token("basic", secrets.basic),
+    "none": _anyone,
+}
+"""Every scheme there is. What is not here is refused."""

@@ -1,4 +1,4 @@
-"""The webhook secrets: all of them live at once, read from the setting itself or from a file that is followed."""
+"""The webhook secrets: all of them live at once, read from the setting itself, or from where they are kept."""
 
 import base64
 import binascii
@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from stream_router.aws import secret_store
 from stream_router.core.settings_error import SettingsError
 from stream_router.settings.receiver import Receiver
 
@@ -14,8 +15,11 @@ log = logging.getLogger(__name__)
 
 VARIABLE = "STREAM_ROUTER_WEBHOOK_SECRETS"
 FILE_PREFIX = "file:"
-FOLLOW_EVERY_S = 2.0
+FOLLOW_FILE_EVERY_S = 1.0
 """How often a secrets file is read again; a removed secret must be refused within 5 s."""
+FOLLOW_STORE_EVERY_S = 300.0
+MAX_FILE_BYTES = 1024 * 1024
+LEAST_BYTES = 16
 
 Decode = Callable[[str], bytes]
 
@@ -23,57 +27,87 @@ Decode = Callable[[str], bytes]
 class Secrets:
     """The secrets that are live now, in the form in which a scheme compares them. Its repr shows none."""
 
-    __slots__ = ("_decode", "_path", "_text", "live")
+    __slots__ = ("_candidate", "_decode", "_region", "_text", "_weak", "_where", "live")
 
-    def __init__(self, text: str, decode: Decode) -> None:
-        """`text` is the setting's value. Raises SettingsError, which quotes no secret."""
+    def __init__(self, text: str, decode: Decode, region: str = "", *, weak: bool = False) -> None:
+        """`text` is the setting's value. Raises SettingsError, which quotes no secret. `weak` takes short ones."""
         self._decode = decode
-        self._path = Path(text.removeprefix(FILE_PREFIX)) if text.startswith(FILE_PREFIX) else None
-        self._text = self._read() if self._path else text.replace(",", "\n")
+        self._region = region
+        self._weak = weak
+        self._where = text if text.startswith((FILE_PREFIX, *secret_store.PREFIXES)) else ""
+        if not self._where and text.startswith(("/", "./", "~/")):
+            raise SettingsError(f"{VARIABLE}: looks like a path; write {FILE_PREFIX}PATH to read a file")
+        self._text = self.read() if self._where else text.replace(",", "\n")
+        self._candidate = self._text
         self.live = self._parse(self._text)
 
     def __repr__(self) -> str:
         return f"Secrets({len(self.live)})"
 
     @property
-    def followed(self) -> bool:
-        """Whether they come from a file, and may change."""
-        return self._path is not None
+    def follow_every_s(self) -> float | None:
+        """How often `read` and `take` are to be called; None where the secrets cannot change."""
+        if not self._where:
+            return None
+        return FOLLOW_FILE_EVERY_S if self._where.startswith(FILE_PREFIX) else FOLLOW_STORE_EVERY_S
 
     def refresh(self) -> bool:
-        """Read the file again; True where the secrets changed. A file that cannot be used changes nothing."""
+        """Read again and take what is there; True where the secrets changed. What cannot be used changes nothing."""
         try:
-            text = self._read()
-            if text == self._text:
-                return False
-            self.live = self._parse(text)
+            return self.take(self.read())
         except SettingsError as error:
             log.warning("the old secrets stay in force: %s", error)
             return False
+
+    def take(self, text: str) -> bool:
+        """A file that changed counts once it was the same twice: one that is being written would be cut."""
+        if text == self._text:
+            self._candidate = text
+            return False
+        if self._where.startswith(FILE_PREFIX) and text != self._candidate:
+            self._candidate = text
+            return False
+        self.live = self._parse(text)
         self._text = text
         log.info("the webhook secrets changed: %d are live", len(self.live))
         return True
 
-    def _read(self) -> str:
-        assert self._path is not None
+    def read(self) -> str:
+        """What stands there now. May block. Raises SettingsError."""
+        where = self._where
         try:
-            # Some editors put a byte order mark first, which would be a part of the first secret.
-            return self._path.read_text("utf-8-sig")
+            if where.startswith(FILE_PREFIX):
+                return _read_file(Path(where.removeprefix(FILE_PREFIX)))
+            return secret_store.fetch(where, self._region).replace(",", "\n")
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(
                 f"{VARIABLE}: its file cannot be read ({type(error).__name__}); give a readable UTF-8 file"
             ) from None
+        except secret_store.SecretUnreadableError as error:
+            raise SettingsError(
+                f"{VARIABLE}: it cannot be had from AWS ({error}); check its name and the role's permissions"
+            ) from None
 
     def _parse(self, text: str) -> tuple[bytes, ...]:
-        found = tuple(self._decode(line.strip()) for line in text.splitlines() if line.strip())
+        lines = [line.strip() for line in text.splitlines()]
+        found = [line for line in lines if line and not line.startswith("#")]
         if not found:
             raise SettingsError(f"{VARIABLE}: no secret is set; set at least one, or {FILE_PREFIX}PATH")
-        return found
+        if not self._weak and any(len(line.encode()) < LEAST_BYTES for line in found):
+            raise SettingsError(
+                f"{VARIABLE}: a secret is shorter than {LEAST_BYTES} bytes; give longer ones, separated by commas, "
+                "or set STREAM_ROUTER_WEAK_SECRETS=allow"
+            )
+        return tuple(self._decode(line) for line in found)
 
 
-def decoder(scheme: str) -> Decode:
-    """How a secret's text becomes what `scheme` compares with."""
-    return _DECODERS.get(scheme, str.encode)
+def _read_file(path: Path) -> str:
+    with path.open("rb") as file:
+        data = file.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise SettingsError(f"{VARIABLE}: its file is larger than 1 MiB; give one secret a line")
+    # Some editors put a byte order mark first, which would be a part of the first secret.
+    return data.decode("utf-8-sig")
 
 
 def digest(text: bytes) -> bytes:
@@ -81,7 +115,13 @@ def digest(text: bytes) -> bytes:
     return hashlib.sha256(text).digest()
 
 
-def _standard_webhooks(text: str) -> bytes:
+def plain(text: str) -> bytes:
+    """A secret that is a key as it stands."""
+    return text.encode()
+
+
+def standard_webhooks(text: str) -> bytes:
+    """The key of a `whsec_` secret."""
     try:
         key = base64.b64decode(text.removeprefix("whsec_"), validate=True)
     except (binascii.Error, ValueError):
@@ -91,19 +131,21 @@ def _standard_webhooks(text: str) -> bytes:
     return key
 
 
-def _basic(text: str) -> bytes:
+def basic(text: str) -> bytes:
+    """User and password."""
     if ":" not in text:
         raise SettingsError(f"{VARIABLE}: a secret is not user:password; give both, joined by a colon")
     return digest(text.encode())
 
 
-def _bearer(text: str) -> bytes:
+def bearer(text: str) -> bytes:
+    """A token."""
+    if not text.isascii():
+        raise SettingsError(f"{VARIABLE}: a token holds a character that no HTTP header can carry; use ASCII")
     return digest(text.encode())
 
 
-_DECODERS: dict[str, Decode] = {"standard-webhooks": _standard_webhooks, "basic": _basic, "bearer": _bearer}
-
-
-def of(settings: Receiver) -> Secrets:
+def of(settings: Receiver, decode: Decode) -> Secrets:
     """The secrets that the settings give. Raises SettingsError."""
-    return Secrets(settings.webhook_secrets.get_secret_value(), decoder(settings.webhook_scheme))
+    weak = settings.weak_secrets == "allow"
+    return Secrets(settings.webhook_secrets.get_secret_value(), decode, settings.aws_region, weak=weak)

@@ -1,23 +1,27 @@
-"""Group commit: many requests into few PutRecords calls, one record of a bucket in flight, order kept through retries.
+"""Group commit: many requests into few PutRecords calls; an event waits for nobody but its own conversation.
 
-What arrives for a bucket while its record is in flight forms its next one, so groups grow with the load by themselves.
+When calls are in flight, what arrives waits a few milliseconds for company; when the stream is idle it leaves at once.
 A request's future is set exactly once: True when all its events are stored, False when they are not, in time.
 """
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from stream_router.receiver.batching import putrecords
-from stream_router.receiver.batching.bucket import Bucket, Part, Request
 from stream_router.receiver.batching.deadlines import Deadlines
-from stream_router.receiver.batching.putrecords_calls import PutRecordsCalls, Send
+from stream_router.receiver.batching.lanes import NO_ROW, Bucket, Lane, Lanes, Part, RecordInFlight, Request, names
+from stream_router.receiver.batching.putrecords_calls import TIMED_OUT, PutRecordsCalls, Send
+from stream_router.receiver.batching.stream_state import StreamState
 from stream_router.receiver.intake import Sealed
-from stream_router.receiver.spill.backlog import Backlog
+from stream_router.receiver.spill.backlog import NO_SPILL, Backlog, SpillState
 from stream_router.receiver.spill.spill import Spill
 from stream_router.telemetry.receiver_stats import Stats
 
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.025, 0.4
+IDLE_CALLS = 2
+"""With fewer calls in flight an event leaves at once: at a few dozen events a second, waiting would group nothing."""
 
 
 class Batcher:
@@ -38,31 +42,31 @@ class Batcher:
         self._linger_s = linger_s
         self._stats = stats
         self._jitter = jitter
-        self._buckets = [Bucket(index, buckets) for index in range(buckets)]
+        self.lanes = Lanes(buckets)
         self._ready: dict[Bucket, None] = {}
-        self._calls = PutRecordsCalls(send, stream, stats, self._settled, self._rearm)
+        self._calls = PutRecordsCalls(send, stream, stats, self._settled, self._landed)
         self._timer: asyncio.TimerHandle | None = None
         self._deadlines = Deadlines(loop, self._decide)
         self._backlog: Backlog | None = None
         self._closing = False
-        self.failing_since_s: float | None = None
-        """When the stream began to refuse, on the loop's clock; None while it takes events."""
-        self.last_failure_s = 0.0
+        self.stream = StreamState(loop.time)
 
     def use_spill(self, spill: Spill, max_bytes: int) -> None:
         """Let events wait on disk while the stream is down, and send what waits there already."""
         self._backlog = Backlog(spill, max_bytes, self._stats, self)
-        self._backlog.load(self._buckets)
+        self._backlog.load()
 
     def submit(self, events: Sequence[Sealed], arrived_s: float) -> "asyncio.Future[bool]":
         """Begin to store a request's events; the future says whether all are stored, within 0.85 s of `arrived_s`."""
-        buckets = [self._buckets[event.bucket] for event in events]
-        request = Request(arrived_s, self._loop.create_future(), buckets)
+        request = Request(arrived_s, self._loop.create_future(), len(events))
         self._deadlines.watch(request)
-        for event, bucket in zip(events, buckets, strict=True):
-            self._stats.events_in_flight += 1
-            self._stats.bytes_in_flight += len(event.line)
-            self._add(bucket, Part(event.line, request))
+        stats = self._stats
+        for event in events:
+            stats.events_in_flight += 1
+            stats.bytes_in_flight += len(event.line)
+            lane = self.lanes.of(event.conversation)
+            request.lanes.append(lane)
+            self._add(lane, Part(event.line, request))
         return request.stored
 
     @property
@@ -70,23 +74,53 @@ class Batcher:
         """Whether there is a spill that can take events."""
         return self._backlog is not None and self._backlog.takes
 
+    @property
+    def spill_state(self) -> SpillState:
+        """How the spill is."""
+        return self._backlog.state if self._backlog is not None else NO_SPILL
+
     async def close(self, timeout_s: float) -> None:
         """Send nothing more; wait for the calls in flight, at most so long. Every request is answered by now."""
         self._closing = True
         await self._calls.finish(timeout_s)
+        if self._backlog is not None:
+            self._backlog.flush()
 
-    def _add(self, bucket: Bucket, part: Part) -> None:
-        if bucket.on_disk and not bucket.catching_up:
-            assert self._backlog is not None
-            self._backlog.append(bucket, [part])
+    def _add(self, lane: Lane, part: Part) -> None:
+        """Behind what is on disk of its conversation; while the stream is known to be down, onto the disk at once."""
+        backlog = self._backlog
+        if backlog is not None and (lane.on_disk or (self.stream.down and backlog.probing)):
+            if backlog.takes:
+                lane.behind.append(part)
+                self._spill(lane)
+                return
+            if lane.on_disk:
+                lane.behind.append(part)
+                return
+        lane.parts.append(part)
+        self.queue(lane)
+
+    def queue(self, lane: Lane) -> None:
+        """A lane may have something to send: let it stand in its bucket's list, unless it waits for itself."""
+        if lane.queued or lane.flying or not lane.parts:
             return
-        if not bucket.queue:
-            bucket.since_s = part.request.arrived_s
-        bucket.queue.append(part)
-        if bucket not in self._ready and bucket.sendable:
+        lane.queued = True
+        bucket = lane.bucket
+        bucket.ready.append(lane)
+        if not bucket.resting and bucket not in self._ready:
             self._ready[bucket] = None
-            if self._timer is None and not self._calls.full:
-                self._timer = self._loop.call_later(self._linger_s, self._dispatch)
+            self._arm()
+
+    def _arm(self) -> None:
+        """Send soon: at once where hardly a call is in flight, else after the linger; where all are, when one lands."""
+        if self._timer is None and not self._calls.full:
+            wait_s = 0.0 if self._calls.in_flight < IDLE_CALLS else self._linger_s
+            self._timer = self._loop.call_later(wait_s, self._dispatch)
+
+    def _landed(self) -> None:
+        """A call is through: what waited for a place goes at once, and so does all where the stream is idle again."""
+        if self._ready and (self._timer is None or self._calls.in_flight < IDLE_CALLS):
+            self._dispatch()
 
     def _dispatch(self) -> None:
         """Send what is ready, in as few calls as possible."""
@@ -94,142 +128,121 @@ class Batcher:
             self._timer.cancel()
             self._timer = None
         while self._ready and not self._closing and not self._calls.full:
-            buckets, data = self._take()
-            if buckets:
-                self._calls.start(buckets, data)
+            records, data = self._take()
+            if records:
+                self._calls.start(records, data)
 
-    def _take(self) -> tuple[list[Bucket], list[bytes]]:
+    def _take(self) -> tuple[list[RecordInFlight], list[bytes]]:
         """The next record of as many ready buckets as one call may hold."""
-        buckets: list[Bucket] = []
+        records: list[RecordInFlight] = []
         data: list[bytes] = []
         room = putrecords.MAX_CALL_BYTES
         for bucket in list(self._ready):
-            if (bucket.alone and buckets) or room < putrecords.MAX_RECORD_BYTES:
+            if (bucket.alone and records) or room < putrecords.MAX_RECORD_BYTES:
                 continue
-            del self._ready[bucket]
-            lines = bucket.next_lines(self._release)
-            if not lines:
-                self._skip(bucket)
+            lanes = bucket.next_lanes(self.release, self.lanes.forget)
+            if not bucket.ready:
+                del self._ready[bucket]
+            if not lanes:
                 continue
-            bucket.sending = True
-            buckets.append(bucket)
-            data.append(b"\n".join(lines))
+            records.append(RecordInFlight(bucket, lanes))
+            data.append(records[-1].data)
             room -= len(data[-1]) + len(bucket.address.partition_key)
-            if bucket.alone or len(buckets) == putrecords.MAX_RECORDS:
+            if bucket.alone or len(records) == putrecords.MAX_RECORDS:
                 break
-        return buckets, data
+        return records, data
 
-    def _skip(self, bucket: Bucket) -> None:
-        """Nothing of what was taken is worth sending: all was answered 503 or, from the disk, damaged."""
-        if bucket.rows:
-            assert self._backlog is not None
-            self._backlog.stored(bucket)
-
-    def _settled(self, bucket: Bucket, accepted: bool) -> None:
-        if accepted:
-            self._stored(bucket)
+    def _settled(self, record: RecordInFlight, code: str) -> None:
+        if code:
+            self._failed(record, code)
         else:
-            self._failed(bucket)
+            self._stored(record)
 
-    def _stored(self, bucket: Bucket) -> None:
-        self.failing_since_s = None
+    def _stored(self, record: RecordInFlight) -> None:
+        self.stream.took()
+        bucket = record.bucket
         bucket.attempts, bucket.alone = 0, False
-        if bucket.rows:
-            self._stats.events_stored += len(bucket.rows)
-            assert self._backlog is not None
-            self._backlog.stored(bucket)
-            return
-        parts, bucket.flying = bucket.flying, []
-        self._stats.events_stored += len(parts)
-        for part in parts:
-            self._release(part)
-            part.request.part_stored()
-        self.go_on(bucket)
+        for lane in record.lanes:
+            flying, lane.flying = lane.flying, []
+            self._stats.events_stored += len(flying)
+            for part in flying:
+                part.gone = True
+                self.release(part)
+                request, part.request = part.request, None
+                if request is not None:
+                    request.part_stored()
+                if part.row >= 0:
+                    assert self._backlog is not None
+                    self._backlog.landed(part.row)
+            self.go_on(lane)
 
-    def _failed(self, bucket: Bucket) -> None:
-        """Put the record's events back in front, and let the bucket rest."""
-        self.last_failure_s = self.now_s()
-        if self.failing_since_s is None:
-            self.failing_since_s = self.last_failure_s
-        if bucket.rows:
-            assert self._backlog is not None
-            self._backlog.failed(bucket)
-        bucket.queue.extendleft(reversed(bucket.flying))
-        bucket.flying = []
-        self.rest(bucket)
+    def _failed(self, record: RecordInFlight, code: str) -> None:
+        """Put the record's events back in front, and let the bucket rest; after a time-out it has waited enough."""
+        self.stream.refused(code)
+        if code != TIMED_OUT:
+            self._rest(record.bucket)
+        for lane in record.lanes:
+            flying, lane.flying = lane.flying, []
+            # What is on disk besides, or will be in a moment, comes from there.
+            lane.parts.extendleft(part for part in reversed(flying) if part.row == NO_ROW or part.from_disk)
+            self.go_on(lane)
 
-    def rest(self, bucket: Bucket) -> None:
+    def go_on(self, lane: Lane) -> None:
+        """A lane changed: send what it has, or forget it."""
+        self.queue(lane)
+        self.lanes.forget(lane)
+
+    def _rest(self, bucket: Bucket) -> None:
         """Leave a bucket alone for a while: exponential backoff with full jitter, its own, so that they spread."""
+        if bucket.resting:
+            return
         most_s = min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2**bucket.attempts)
         bucket.attempts = min(bucket.attempts + 1, 10)
         bucket.resting = True
+        self._ready.pop(bucket, None)
         self._loop.call_later(most_s * self._jitter(), self._wake, bucket)
 
     def _wake(self, bucket: Bucket) -> None:
         bucket.resting = False
-        self.go_on(bucket)
-        self._rearm()
-
-    def go_on(self, bucket: Bucket) -> None:
-        """A bucket may have something to send again: what is on disk first."""
-        if bucket.on_disk:
-            assert self._backlog is not None
-            self._backlog.fetch(bucket)
-        elif bucket.sendable:
-            bucket.since_s = bucket.queue[0].request.arrived_s
+        if bucket.ready:
             self._ready[bucket] = None
-            self._rearm()
-
-    def rows_ready(self, bucket: Bucket) -> None:
-        """A bucket's rows are back from the disk: they have waited long enough."""
-        bucket.since_s = float("-inf")
-        self._ready[bucket] = None
-        self._rearm()
-
-    def _rearm(self) -> None:
-        """Send at once what has waited its linger; else when it has."""
-        if self._timer is not None or not self._ready or self._calls.full:
-            return
-        oldest_s = min(bucket.since_s for bucket in self._ready)
-        wait_s = max(0.0, oldest_s + self._linger_s - self.now_s())
-        self._timer = self._loop.call_later(wait_s, self._dispatch)
+            self._arm()
 
     def later(self, delay_s: float, what: Callable[[], None]) -> None:
         """Do something after a delay."""
         self._loop.call_later(delay_s, what)
 
-    def _release(self, part: Part) -> None:
-        self._stats.events_in_flight -= 1
-        self._stats.bytes_in_flight -= len(part.line)
-
-    def part_spilled(self, part: Part, synced: bool) -> None:
-        """An event is on disk, or could not be put there."""
-        self._release(part)
-        if synced:
-            part.request.part_stored()
-        else:
-            part.request.finish(stored=False)
+    def release(self, part: Part) -> None:
+        """A part of a request leaves memory, or is on disk as well."""
+        if part.counted:
+            part.counted = False
+            self._stats.events_in_flight -= 1
+            self._stats.bytes_in_flight -= len(part.line)
 
     def _decide(self, request: Request) -> None:
-        """A request waits too long: its buckets go to the spill as they stand, or it is answered 503."""
-        if not self.spill_takes:
-            request.finish(stored=False)
-            return
-        for bucket in request.buckets:
-            if any(part.request is request for part in (*bucket.flying, *bucket.queue)):
-                self._spill(bucket)
+        """A request waits too long: its conversations go to the spill as they stand, or it is answered 503.
 
-    def _spill(self, bucket: Bucket) -> None:
-        """Put all that a bucket has in memory on disk. A record in flight may so be stored twice, with one id."""
-        parts = []
-        for part in (*bucket.flying, *bucket.queue):
-            if part.request.done:
-                self._release(part)
-            else:
-                parts.append(part)
-        bucket.flying = []
-        bucket.queue.clear()
-        if not bucket.rows:
-            self._ready.pop(bucket, None)
+        Without a spill, what is in flight is left to its call, which ends soon.
+        """
+        lanes = dict.fromkeys(request.lanes)
+        if self.spill_takes:
+            for lane in lanes:
+                if names((*lane.flying, *lane.parts, *lane.behind), request):
+                    self._spill(lane)
+        elif any(names((*lane.parts, *lane.behind), request) for lane in lanes):
+            request.finish(stored=False)
+
+    def _spill(self, lane: Lane) -> None:
+        """Put on disk, in order, all of a conversation that is in memory alone.
+
+        What is in flight stays so as well: where it lands, its row on disk is not sent.
+        """
+        waiting = [part for part in (*lane.flying, *lane.parts, *lane.behind) if part.row == NO_ROW]
+        lane.parts = deque(part for part in lane.parts if part.row != NO_ROW)
+        lane.behind = []
         assert self._backlog is not None
-        self._backlog.append(bucket, parts)
+        self._backlog.append(lane, [part for part in waiting if not part.refused])
+        for part in waiting:
+            if part.refused and part not in lane.flying:
+                self.release(part)
+        self.lanes.forget(lane)

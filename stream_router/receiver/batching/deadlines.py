@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from stream_router.receiver.batching.bucket import Request
+from stream_router.receiver.batching.lanes import Request
 
 DECIDE_AFTER_S = 0.6
 """Age at which an event that is not stored goes to the spill, or its request is answered 503."""

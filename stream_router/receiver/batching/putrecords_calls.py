@@ -1,4 +1,4 @@
-"""PutRecords calls in flight: bounded in number, every record's outcome read, never retried here."""
+"""PutRecords calls in flight: bounded in number and bytes, every record's outcome read, never retried here."""
 
 import asyncio
 import logging
@@ -8,15 +8,18 @@ from stream_router.aws.pumped_transport import Answer
 from stream_router.core.aws_answers import Outcome, Refusal, of_put_records
 from stream_router.core.dispositions import Disposition
 from stream_router.receiver.batching import putrecords
-from stream_router.receiver.batching.bucket import Bucket
+from stream_router.receiver.batching.lanes import RecordInFlight
 from stream_router.telemetry.receiver_stats import Stats
 
 log = logging.getLogger(__name__)
 
-MAX_CALLS = 8
-CALL_TIMEOUT_S = 2.0
-"""A call that hangs longer is given up; its answer would come too late for every event in it."""
-
+MAX_CALLS = 32
+MAX_BYTES = 32 * 1024 * 1024
+"""Bytes of all calls in flight, as base64 a third more."""
+CALL_TIMEOUT_S = 0.6
+"""A call that hangs longer is given up: its place is free, its events are decided, and if it lands after all it is a
+duplicate. Nothing learns this number from answers: a stream that becomes slower, up to this, costs nothing."""
+TIMED_OUT = "TimedOut"
 THROTTLED = frozenset(
     {
         "KMSThrottlingException",
@@ -31,24 +34,30 @@ Send = Callable[[bytes, float, Callable[[Answer], None]], None]
 
 
 class PutRecordsCalls:
-    """Sends records; `settled(bucket, accepted)` is called for each, `landed()` when a call is through."""
+    """Sends records; `settled(record, code)` is called for each ("": accepted), `landed()` when a call is through."""
 
     def __init__(
-        self, send: Send, stream: str, stats: Stats, settled: Callable[[Bucket, bool], None], landed: Callable[[], None]
+        self,
+        send: Send,
+        stream: str,
+        stats: Stats,
+        settled: Callable[[RecordInFlight, str], None],
+        landed: Callable[[], None],
     ) -> None:
         self._send = send
         self._stream = stream
         self._stats = stats
         self._settled = settled
         self._landed = landed
-        self._in_flight = 0
+        self.in_flight = 0
+        self._bytes = 0
         self._none_in_flight = asyncio.Event()
         self._none_in_flight.set()
 
     @property
     def full(self) -> bool:
         """Whether no further call may start now."""
-        return self._in_flight >= MAX_CALLS
+        return self.in_flight >= MAX_CALLS or self._bytes >= MAX_BYTES
 
     async def finish(self, timeout_s: float) -> None:
         """Wait until no call is in flight, at most so long."""
@@ -58,43 +67,48 @@ class PutRecordsCalls:
         except TimeoutError:
             return
 
-    def start(self, buckets: Sequence[Bucket], data: Sequence[bytes]) -> None:
-        """Send each bucket's record in one call."""
-        self._in_flight += 1
+    def start(self, records: Sequence[RecordInFlight], data: Sequence[bytes]) -> None:
+        """Send these records in one call."""
+        addressed = [(item, record.bucket.address) for item, record in zip(data, records, strict=True)]
+        body = putrecords.request_body(self._stream, addressed)
+        size_bytes = len(body)
+        self.in_flight += 1
+        self._bytes += size_bytes
         self._none_in_flight.clear()
         self._stats.calls += 1
-        self._stats.records += len(buckets)
-        records = [(item, bucket.address) for item, bucket in zip(data, buckets, strict=True)]
-        body = putrecords.request_body(self._stream, records)
-        self._send(body, CALL_TIMEOUT_S, lambda answer: self._answered(buckets, answer))
+        self._stats.records += len(records)
+        self._send(body, CALL_TIMEOUT_S, lambda answer: self._answered(records, size_bytes, answer))
 
-    def _answered(self, buckets: Sequence[Bucket], answer: Answer) -> None:
-        self._in_flight -= 1
-        if not self._in_flight:
+    def _answered(self, records: Sequence[RecordInFlight], size_bytes: int, answer: Answer) -> None:
+        self.in_flight -= 1
+        self._bytes -= size_bytes
+        if not self.in_flight:
             self._none_in_flight.set()
-        for bucket, outcome in zip(buckets, self._read(buckets, answer), strict=True):
-            bucket.sending = False
-            self._settled(bucket, outcome.disposition is None)
+        for record, outcome in zip(records, self._read(records, answer), strict=True):
+            self._settled(record, "" if outcome.disposition is None else outcome.code or "Unknown")
         self._landed()
 
-    def _read(self, buckets: Sequence[Bucket], answer: Answer) -> list[Outcome]:
-        """The outcome of each record. Whatever is wrong with an answer, its buckets go on: it is as good as none."""
+    def _read(self, records: Sequence[RecordInFlight], answer: Answer) -> list[Outcome]:
+        """The outcome of each record. Whatever is wrong with an answer, its lanes go on: it is as good as none."""
         try:
-            outcomes = self._outcomes(buckets, answer)
-            self._stats.throttles += sum(outcome.code in THROTTLED for outcome in outcomes)
-        except Exception as error:  # noqa: BLE001  # a bucket that waits for an answer for ever takes no event any more
+            outcomes = self._outcomes(records, answer)
+            for outcome in outcomes:
+                if outcome.disposition is not None:
+                    self._stats.failed(outcome.code)
+                    self._stats.throttles += outcome.code in THROTTLED
+        except Exception as error:  # noqa: BLE001  # a lane that waits for an answer for ever takes no event any more
             log.error("an answer of the stream cannot be read: %s", type(error).__name__)  # noqa: TRY400 (no payload)
             self._stats.call_failures += 1
-            return [Outcome(Disposition.HOLD, "UnreadableAnswer")] * len(buckets)
+            return [Outcome(Disposition.HOLD, "UnreadableAnswer")] * len(records)
         return outcomes
 
-    def _outcomes(self, buckets: Sequence[Bucket], answer: Answer) -> list[Outcome]:
+    def _outcomes(self, records: Sequence[RecordInFlight], answer: Answer) -> list[Outcome]:
         """What the answer says. A call refused for its content: its records go alone until they are through."""
-        outcome = of_put_records(answer, len(buckets))
+        outcome = of_put_records(answer, len(records))
         if not isinstance(outcome, Refusal):
-            self._stats.record_failures += sum(result.disposition is not None for result in outcome)
             return outcome
         self._stats.call_failures += 1
-        for bucket in buckets:
-            bucket.alone = outcome.disposition is Disposition.BISECT
-        return [Outcome(outcome.disposition, outcome.code)] * len(buckets)
+        for record in records:
+            record.bucket.alone = outcome.disposition is Disposition.BISECT
+        code = TIMED_OUT if answer.status == 0 and answer.error.startswith("curl 28") else outcome.code
+        return [Outcome(outcome.disposition, code)] * len(records)

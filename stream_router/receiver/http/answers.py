@@ -1,5 +1,8 @@
-"""What the receiver says: every answer's status, headers and body, the errors ready-made."""
+"""What the receiver says: every answer's status, reason, headers and body, the errors ready-made."""
 
+import functools
+import time
+from http import HTTPStatus
 from typing import NamedTuple
 
 import orjson
@@ -7,43 +10,71 @@ import orjson
 Header = tuple[str, str]
 JSON: Header = ("content-type", "application/json")
 RETRY_AFTER: Header = ("retry-after", "2")
-CLOSE: Header = ("connection", "close")
 
 
 class Response(NamedTuple):
-    """One HTTP answer."""
+    """One HTTP answer. `reason` is what it is counted by ("": not counted); `close` ends the connection."""
 
     status: int
-    headers: list[Header]
+    reason: str
+    headers: tuple[Header, ...]
     body: bytes
+    close: bool = False
+
+    def wire(self, *, close: bool, head_only: bool = False) -> bytes:
+        """Its bytes."""
+        head = _head(self.status, self.headers, close or self.close)
+        return b"%b%d\r\ndate: %b\r\n\r\n%b" % (
+            head,
+            len(self.body),
+            _date(int(time.time())),
+            b"" if head_only else self.body,
+        )
 
 
-def error(status: int, code: str, message: str, *headers: Header) -> Response:
+@functools.lru_cache(64)
+def _head(status: int, headers: tuple[Header, ...], close: bool) -> bytes:
+    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
+    lines += [f"{name}: {value}" for name, value in headers]
+    lines += ["connection: close"] * close
+    return ("\r\n".join(lines) + "\r\ncontent-length: ").encode()
+
+
+@functools.lru_cache(2)
+def _date(second: int) -> bytes:
+    return time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(second)).encode()
+
+
+def error(status: int, code: str, message: str, *headers: Header, reason: str = "", close: bool = False) -> Response:
     """An error's answer: `{"error":code,"message":…}`, with Retry-After where the trouble is ours."""
-    extra = [RETRY_AFTER] if status == 503 else []
-    return Response(status, [JSON, *extra, *headers], orjson.dumps({"error": code, "message": message}))
+    extra = (RETRY_AFTER,) if status == 503 else ()
+    body = orjson.dumps({"error": code, "message": message})
+    return Response(status, reason or code, (JSON, *extra, *headers), body, close)
 
 
-def accepted(identities: list[str]) -> Response:
+def accepted(identities: list[str], reason: str = "stored") -> Response:
     """The 202 of stored events, their ids in the order of the body."""
     # Ids are hex digits: nothing to escape.
     ids = '","'.join(identities)
     quoted = f'"{ids}"' if identities else ""
-    return Response(202, [JSON], f'{{"accepted":{len(identities)},"ids":[{quoted}]}}'.encode())
+    return Response(202, reason, (JSON,), f'{{"accepted":{len(identities)},"ids":[{quoted}]}}'.encode())
 
 
-UNAVAILABLE = error(503, "unavailable", "the events could not be stored in time; send them again")
-BUSY = error(503, "unavailable", "too much is waiting to be stored; send it again", CLOSE)
-TROUBLE = error(503, "unavailable", "the receiver is in trouble; send it again")
-NOT_READY = error(503, "unavailable", "neither the stream nor the spill takes events")
-TOO_LARGE = error(413, "too_large", "the body is larger than the receiver takes", CLOSE)
-ENCODED = error(415, "unsupported_encoding", "send the body without Content-Encoding", CLOSE)
-CUT = error(408, "timeout", "the body did not arrive in time", CLOSE)
-BROKEN_OFF = error(400, "malformed_json", "the body ended too early", CLOSE)
+UNAVAILABLE = error(503, "unavailable", "the events could not be stored in time; send them again", reason="not_stored")
+OVERLOAD = error(503, "unavailable", "the receiver has too much to do; send it again", reason="overload")
+BUSY = error(503, "unavailable", "too much is waiting to be stored; send it again", reason="busy", close=True)
+TROUBLE = error(503, "unavailable", "the receiver is in trouble; send it again", reason="trouble")
+NOT_READY = error(503, "unavailable", "neither the stream nor the spill takes events", reason="health")
+TOO_LARGE = error(413, "too_large", "the body is larger than the receiver takes", close=True)
+HEADERS_TOO_LARGE = error(431, "headers_too_large", "the headers are larger than the receiver takes", close=True)
+BAD_REQUEST = error(400, "bad_request", "this is no HTTP/1.1 request as the receiver takes them", close=True)
+ENCODED = error(415, "unsupported_encoding", "send the body without Content-Encoding")
+CUT = error(408, "timeout", "the body did not arrive in time", close=True)
 NOT_FOUND = error(404, "not_found", "there is nothing here; events go to POST /v1/events")
-POST_ONLY = error(405, "method_not_allowed", "use POST", ("allow", "POST"), CLOSE)
-GET_ONLY = error(405, "method_not_allowed", "use GET", ("allow", "GET, HEAD"), CLOSE)
-HEALTHY = Response(200, [JSON], b'{"status":"ok"}')
-BAD_SIGNATURE = error(401, "bad_signature", "the sender is not known")
-STALE = error(401, "stale", "the timestamp is outside the replay window")
-REFUSED = {"bad_signature": BAD_SIGNATURE, "stale": STALE}
+POST_ONLY = error(405, "method_not_allowed", "use POST", ("allow", "POST"))
+GET_ONLY = error(405, "method_not_allowed", "use GET", ("allow", "GET, HEAD"))
+HEALTHY = Response(200, "", (JSON,), b'{"status":"ok"}')
+REFUSED = {
+    "bad_signature": error(401, "bad_signature", "the sender is not known"),
+    "stale": error(401, "stale", "the timestamp is outside the replay window"),
+}

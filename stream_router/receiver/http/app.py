@@ -1,25 +1,28 @@
-"""The receiver's HTTP surface, as a granian RSGI application: what CXone talks to."""
+"""The receiver's HTTP surface: what becomes of a request, from its head to its answer."""
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
-from stream_router.receiver.auth.schemes import Verifier
 from stream_router.receiver.batching.batcher import Batcher
 from stream_router.receiver.http import answers
 from stream_router.receiver.http.answers import Response
-from stream_router.receiver.http.body import BodyReader, NoBodyError
 from stream_router.receiver.http.headers import RefusedError
 from stream_router.receiver.http.health import Health
-from stream_router.receiver.intake import Intake, ProblemError, Sealed
+from stream_router.receiver.http.long_work import LongWork
+from stream_router.receiver.http.loop_clock import SUSTAINED_ABOVE_S, LoopClock
+from stream_router.receiver.http.request import Request
+from stream_router.receiver.intake import SLICE_BYTES, Body, ProblemError, Sealed
 from stream_router.receiver.recent_ids import RecentIds
+from stream_router.receiver.sources import Source
 from stream_router.telemetry.receiver_stats import Stats
 
 log = logging.getLogger(__name__)
 
-EVENTS_PATH = "/v1/events"
+LATEST_202_S = 0.9
+"""An event that was stored later than this is answered 503: the sender may have given up, and will send it again."""
 
 
 class App:
@@ -27,107 +30,142 @@ class App:
 
     def __init__(
         self,
-        verifier: Verifier,
-        intake: Intake,
-        bodies: BodyReader,
+        sources: Mapping[str, Source],
         batcher: Batcher,
         health: Health,
         stats: Stats,
+        clock: LoopClock,
         max_held_bytes: int,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        self._verify = verifier.verify
-        self._seal = intake.seal
-        self._read = bodies.read
-        self._discard = bodies.discard
+        """`sources` by path."""
+        self._sources = sources
         self._batcher = batcher
         self._health = health
         self._stats = stats
+        self._clock = clock
         self._max_held_bytes = max_held_bytes
         self._wall_clock = wall_clock
         self._recent = RecentIds()
         self._storing: dict[str, asyncio.Future[bool]] = {}
+        self._long = LongWork()
+        self.closing = False
+        """While draining: answers close their connections."""
 
-    async def __rsgi__(self, scope: Any, http: Any) -> None:
-        started_s = time.perf_counter()
-        try:
-            if scope.path == EVENTS_PATH and scope.method == "POST":
-                answer = await self._events(scope, http)
-            else:
-                answer = self._other(scope)
-                await self._discard(http, scope.headers.get("content-length"))
-        except Exception:
-            # Whatever we did not foresee is our trouble, so the sender is told to come again.
-            log.exception("a request failed in an unforeseen way")
-            answer = answers.TROUBLE
-        http.response_bytes(answer.status, answer.headers, answer.body)
-        if answer.status != 200:
-            self._stats.answers[answer.status] += 1
-            self._stats.latencies_s.append(time.perf_counter() - started_s)
+    @property
+    def sources(self) -> Iterable[Source]:
+        """Every way in."""
+        return self._sources.values()
 
-    def _other(self, scope: Any) -> Response:
-        path = scope.path
-        if path == EVENTS_PATH:
+    def begin(self, request: Request) -> Response | None:
+        """What can be said by the head alone; None where the body is wanted."""
+        source = self._sources.get(request.path)
+        if source is None:
+            return self._other(request)
+        request.source = source.name
+        if request.method != "POST":
             return answers.POST_ONLY
-        if path not in ("/healthz", "/readyz"):
-            return answers.NOT_FOUND
-        if scope.method not in ("GET", "HEAD"):
-            return answers.GET_ONLY
-        return answers.HEALTHY if path == "/healthz" or self._health.ready else answers.NOT_READY
-
-    async def _events(self, scope: Any, http: Any) -> Response:
-        headers = scope.headers
-        if "content-encoding" in headers and headers.get_all("content-encoding") != ["identity"]:
-            await self._discard(http, headers.get("content-length"))
+        encoding = request.headers.get_all("content-encoding")
+        if encoding and [value.strip().lower() for value in encoding] != ["identity"]:
             return answers.ENCODED
         if self._stats.bytes_in_flight > self._max_held_bytes:
             return answers.BUSY
+        return None
+
+    def _other(self, request: Request) -> Response:
+        if request.path not in ("/healthz", "/readyz"):
+            return answers.NOT_FOUND
+        if request.method not in ("GET", "HEAD"):
+            return answers.GET_ONLY
+        return answers.HEALTHY if request.path == "/healthz" or self._health.ready else answers.NOT_READY
+
+    def complete(self, request: Request) -> Response | None:
+        """The answer to a request whose body is there; None where it comes later."""
+        if self._clock.overloaded:
+            return answers.OVERLOAD
+        arrived_s = time.monotonic() - self._clock.lag_s
+        source, text = self._sources[request.path], request.body
+        self._stats.bytes_received += len(text)
         try:
-            body = await self._read(http, headers.get("content-length"))
-            arrived_s = self._batcher.now_s()
-            self._stats.bytes_received += len(body)
-            delivery_id = self._verify(headers, body, self._wall_clock())
-            events = self._seal(body, delivery_id)
-        except (NoBodyError, RefusedError, ProblemError) as error:
-            return _refusal(error)
-        if events and delivery_id is None:
-            stored = await self._batcher.submit(events, arrived_s)
-        else:
-            stored = await self._store(events, arrived_s)
-        if stored:
-            return answers.accepted([event.identity for event in events])
-        self._stats.events_refused += len(events)
-        return answers.UNAVAILABLE
+            delivery_id = source.verifier.verify(request.headers, text, self._wall_clock())
+            request.known()
+            body = Body(text, delivery_id, *source.says(request.headers))
+            if len(text) > SLICE_BYTES:
+                self._long.start(partial(self._in_slices, request, source, body, arrived_s))
+                return None
+            events = [event for some in source.intake.slices(body) for event in some]
+        except RefusedError as error:
+            return answers.REFUSED[error.code]
+        except ProblemError as error:
+            return answers.error(error.status, error.code, error.message)
+        return self._store(request, events, delivery_id, arrived_s)
 
-    async def _store(self, events: list[Sealed], arrived_s: float) -> bool:
-        """Whether all events of a delivery with an id are stored.
+    async def _in_slices(self, request: Request, source: Source, body: Body, arrived_s: float) -> None:
+        """Seal a large body a slice at a time: others are served in between."""
+        events: list[Sealed] = []
+        try:
+            for some in source.intake.slices(body):
+                events += some
+                await asyncio.sleep(0)
+                if self._batcher.now_s() - arrived_s > LATEST_202_S - SUSTAINED_ABOVE_S:
+                    request.finish(answers.OVERLOAD)
+                    return
+            answer = self._store(request, events, body.delivery_id, arrived_s)
+        except ProblemError as error:
+            answer = answers.error(error.status, error.code, error.message)
+        except Exception:
+            log.exception("a request failed in an unforeseen way")
+            answer = answers.TROUBLE
+        if answer is not None:
+            request.finish(answer)
 
-        A delivery seen before is; a copy of one that is on its way waits for it.
-        The first event's id stands for the whole delivery: it covers the delivery id and every byte of the body.
+    def _store(
+        self, request: Request, events: list[Sealed], delivery_id: str | None, arrived_s: float
+    ) -> Response | None:
+        """Begin to store events; the answer comes when they are, or are not.
+
+        A delivery seen before is stored; a copy of one that is on its way waits for it. The first event's id stands for
+        the whole delivery: it covers the delivery id and every byte of the body.
         """
         if not events:
-            return True
-        first = events[0].identity
-        if self._recent.seen(first, arrived_s):
-            self._stats.duplicates += 1
-            return True
-        on_its_way = self._storing.get(first)
-        if on_its_way is not None:
-            self._stats.duplicates += 1
-            return await asyncio.shield(on_its_way)
-        stored = self._storing[first] = self._batcher.submit(events, arrived_s)
-        try:
-            if await stored:
-                self._recent.add(first, self._batcher.now_s())
-                return True
-            return False
-        finally:
-            del self._storing[first]
+            return answers.accepted([])
+        reason = "stored"
+        if delivery_id is None:
+            stored = self._batcher.submit(events, arrived_s)
+        else:
+            first = events[0].identity
+            if self._recent.seen(first, arrived_s):
+                self._stats.duplicates += 1
+                return answers.accepted([event.identity for event in events], "seen_before")
+            on_its_way = self._storing.get(first)
+            if on_its_way is not None:
+                self._stats.duplicates += 1
+                stored, reason = on_its_way, "seen_before"
+            else:
+                stored = self._storing[first] = self._batcher.submit(events, arrived_s)
+                stored.add_done_callback(partial(self._remember, first))
+        identities = [event.identity for event in events]
+        stored.add_done_callback(partial(self._stored, request, identities, arrived_s, reason))
+        return None
 
+    def _remember(self, first: str, stored: "asyncio.Future[bool]") -> None:
+        del self._storing[first]
+        if stored.result():
+            self._recent.add(first, self._batcher.now_s())
 
-def _refusal(error: NoBodyError | RefusedError | ProblemError) -> Response:
-    if isinstance(error, NoBodyError):
-        return error.answer
-    if isinstance(error, RefusedError):
-        return answers.REFUSED[error.code]
-    return answers.error(error.status, error.code, error.message)
+    def _stored(
+        self, request: Request, identities: list[str], arrived_s: float, reason: str, stored: "asyncio.Future[bool]"
+    ) -> None:
+        if stored.result() and time.monotonic() - arrived_s < LATEST_202_S:
+            request.finish(answers.accepted(identities, reason))
+        else:
+            self._stats.events_refused += len(identities)
+            request.finish(answers.UNAVAILABLE)
+
+    def answered(self, request: Request, answer: Response) -> None:
+        """Count an answer that goes out."""
+        counted = (answer.status, answer.reason)
+        of_source = self._stats.answers.get(request.source) or self._stats.answers.get("")
+        if of_source is not None and counted in of_source:
+            of_source[counted] += 1
+            self._stats.latencies_s.append(time.monotonic() - request.started_s)

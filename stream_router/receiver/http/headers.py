@@ -16,10 +16,37 @@ class RefusedError(Exception):
 
 
 class Headers(Protocol):
-    """The part of granian's headers that is used; names in lower case."""
+    """The part of a request's headers that is used; names in lower case."""
 
     def get_all(self, key: str, /) -> list[str]: ...
     def __contains__(self, key: str, /) -> bool: ...
+
+
+class RequestHeaders:
+    """A request's headers as they came, whatever bytes their values hold."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self) -> None:
+        self._values: dict[str, list[str]] = {}
+
+    def add(self, name: bytes, value: bytes) -> None:
+        """One more field. Latin-1, so that a second copy of a header is seen whatever is in it."""
+        key = name.decode("latin-1").lower()
+        if key in self._values:
+            self._values[key].append(value.decode("latin-1"))
+        else:
+            self._values[key] = [value.decode("latin-1")]
+
+    def get_all(self, key: str, /) -> list[str]:
+        return self._values.get(key, [])
+
+    def __contains__(self, key: str, /) -> bool:
+        return key in self._values
+
+    def get(self, key: str) -> str:
+        """The first value; empty where there is no such header."""
+        return self._values[key][0] if key in self._values else ""
 
 
 def single(headers: Headers, name: str) -> str:

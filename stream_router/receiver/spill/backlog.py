@@ -1,153 +1,210 @@
-"""The spill's side of the batcher: which buckets have events on disk, and how those come back, in order.
+"""The spill's side of the batcher: which conversations have events on disk, and how those come back, in order.
 
-While a bucket has events on disk, newer ones go behind them there. Only when all that is left on disk is on its way to
-the stream do newer ones wait in memory again (else a bucket that is always busy would never be done with its disk).
-So a bucket's order is: the rows on their way, the rows on disk, the queue in memory; and while it has rows on disk that
-are not on their way, its queue is empty.
+While a conversation has events on disk that were not read, newer ones go behind them there, or, where the disk takes
+none, wait in memory behind them. Rows come back in the order in which they were written, a window of them at a time,
+and then go the way of every event; they have no deadline.
 """
 
-from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from stream_router.receiver.batching.bucket import Bucket, Part
-from stream_router.receiver.spill.spill import ROW_BYTES, Line, Spill
+from stream_router.receiver.batching.lanes import NO_ROW, PENDING, Lane, Lanes, Part
+from stream_router.receiver.batching.stream_state import StreamState
+from stream_router.receiver.spill.segment import Row
+from stream_router.receiver.spill.spill import Line, Spill
 from stream_router.telemetry.receiver_stats import Stats
 
-MAX_READS = 16
-"""Buckets whose disk is read, or whose rows are in memory, at once."""
-RECORD_BYTES = 256 * 1024
+ROW_BYTES = 28
+"""What a row takes on disk beside its line."""
+WINDOW_BYTES = 2 * 1024 * 1024
+READ_BYTES = 256 * 1024
 PROBE_BYTES = 16 * 1024
-"""After a failure a bucket sends little until the stream takes it."""
+"""While the stream refuses, little is read from the disk until it takes something."""
 BROKEN_FOR_S = 2.0
-"""A spill that failed is believed broken for so long; deletions that failed are tried again after it."""
+"""A spill that failed is believed broken for so long."""
+SETTLE_EVERY_S = 0.05
+
+
+class SpillState(NamedTuple):
+    """Why its disk took nothing lately ("": it does), its files' bytes, its oldest event's time (epoch seconds)."""
+
+    error: str
+    size_bytes: int
+    oldest_s: float
+    full: bool
+
+
+NO_SPILL = SpillState("", 0, 0.0, full=False)
 
 
 class Owner(Protocol):
     """What the batcher does for its backlog."""
 
+    stream: StreamState
+    lanes: Lanes
+
     def now_s(self) -> float: ...
     def later(self, delay_s: float, what: Callable[[], None]) -> None: ...
-    def part_spilled(self, part: Part, synced: bool) -> None: ...
-    def rows_ready(self, bucket: Bucket) -> None: ...
-    def go_on(self, bucket: Bucket) -> None: ...
-    def rest(self, bucket: Bucket) -> None: ...
+    def release(self, part: Part) -> None: ...
+    def go_on(self, lane: Lane) -> None: ...
 
 
 class Backlog:
-    """What waits on disk, at most `max_bytes` of it."""
+    """What waits on disk, at most `max_bytes` of files."""
 
     def __init__(self, spill: Spill, max_bytes: int, stats: Stats, owner: Owner) -> None:
         self._spill = spill
         self._max_bytes = max_bytes
         self._stats = stats
         self._owner = owner
-        self._waiting: deque[Bucket] = deque()
-        self._reading = 0
-        self._broken_until_s = float("-inf")
+        self._unread = 0
+        self._out: dict[int, Part] = {}
+        """Rows in memory, on their way to the stream."""
+        self._out_bytes = 0
+        self._early: set[int] = set()
+        """Rows not read yet of events that are in the stream by the call in which they flew when they were written."""
+        self._settled: list[int] = []
+        self._reading = False
+        self._pending_bytes = 0
+        self.broken_until_s = float("-inf")
 
-    def load(self, buckets: Sequence[Bucket]) -> None:
+    def load(self) -> None:
         """Take up what an earlier process left."""
-        self._stats.spill_damaged += self._spill.damaged
-        for index, events, size in self._spill.depths():
-            buckets[index].on_disk = events
-            self._stats.spill_events += events
-            self._stats.spill_bytes += size
-            self.fetch(buckets[index])
+        self._stats.spill_damaged += self._spill.lost
+        for key, events in self._spill.waiting().items():
+            self._owner.lanes.of(key).on_disk = events
+            self._stats.spilled_events += events
+            self._unread += events
+        self._fetch()
 
     @property
     def takes(self) -> bool:
         """Whether it can take events: it works, and it is not full."""
-        return self._stats.spill_bytes < self._max_bytes and self._owner.now_s() >= self._broken_until_s
+        return (
+            self._spill.size_bytes + self._pending_bytes < self._max_bytes
+            and self._owner.now_s() >= self.broken_until_s
+        )
 
-    def append(self, bucket: Bucket, parts: Sequence[Part]) -> None:
-        """Put events behind those that the bucket has on disk. Its queue must be empty."""
-        bucket.catching_up = False
-        lines: list[Line] = [(bucket.index, part.line) for part in parts]
+    @property
+    def probing(self) -> bool:
+        """Whether rows are on their way: they find out whether the stream is back."""
+        return bool(self._out)
+
+    @property
+    def state(self) -> SpillState:
+        """How it is, for metrics and logs."""
+        spill = self._spill
+        full = spill.size_bytes + self._pending_bytes >= self._max_bytes
+        return SpillState(spill.error, spill.size_bytes, spill.oldest_s if self._stats.spilled_events else 0.0, full)
+
+    def append(self, lane: Lane, parts: Sequence[Part]) -> None:
+        """Put a conversation's events behind those that it has on disk."""
+        if not parts:
+            return
+        lines: list[Line] = [(lane.key, part.line) for part in parts]
         size = sum(len(line) + ROW_BYTES for _, line in lines)
-        if not self.takes or self._stats.spill_bytes + size > self._max_bytes:
-            for part in parts:
-                self._owner.part_spilled(part, synced=False)
-            return
-        self._count(bucket, len(lines), size)
-        self._spill.append(lines, lambda synced: self._appended(bucket, parts, size, synced))
-
-    def _appended(self, bucket: Bucket, parts: Sequence[Part], size: int, synced: bool) -> None:
-        if synced:
-            self._stats.events_spilled += len(parts)
-        else:
-            self._broken_until_s = self._owner.now_s() + BROKEN_FOR_S
-            self._count(bucket, -len(parts), -size)
         for part in parts:
-            self._owner.part_spilled(part, synced)
-        self._owner.go_on(bucket)
-
-    def fetch(self, bucket: Bucket) -> None:
-        """Bring a bucket's oldest rows into memory, unless that is under way or the bucket cannot send now."""
-        if bucket.rows or bucket.fetching or bucket.sending or bucket.resting:
+            part.row = PENDING
+        lane.on_disk += len(parts)
+        lane.appends += 1
+        token = lane.appends
+        if self._spill.size_bytes + self._pending_bytes + size > self._max_bytes:
+            self._not_appended(lane, parts, token)
             return
-        bucket.fetching = True
-        self._waiting.append(bucket)
-        self._read_on()
+        self._pending_bytes += size
+        self._spill.append(lines, lambda first: self._appended(lane, parts, size, token, first))
 
-    def _read_on(self) -> None:
-        while self._waiting and self._reading < MAX_READS:
-            bucket = self._waiting.popleft()
-            self._reading += 1
-            most = PROBE_BYTES if bucket.attempts else RECORD_BYTES
-            self._spill.read(bucket.index, most, self._reader(bucket))
-
-    def _reader(self, bucket: Bucket) -> Callable[[list[Line]], None]:
-        return lambda rows: self._fetched(bucket, rows)
-
-    def _fetched(self, bucket: Bucket, rows: list[Line]) -> None:
-        bucket.fetching = False
-        if rows:
-            bucket.rows = rows
-            bucket.catching_up = len(rows) == bucket.on_disk
-            self._owner.rows_ready(bucket)
+    def _appended(self, lane: Lane, parts: Sequence[Part], size: int, token: int, first: int | None) -> None:
+        self._pending_bytes -= size
+        if first is None:
+            self.broken_until_s = self._owner.now_s() + BROKEN_FOR_S
+            self._not_appended(lane, parts, token)
             return
-        self._end_reading()
-        if bucket.on_disk:
-            self._owner.rest(bucket)
+        self._unread += len(parts)
+        self._stats.spilled_events += len(parts)
+        self._stats.events_spilled += len(parts)
+        for row, part in enumerate(parts, first):
+            part.row = row
+            self._owner.release(part)
+            request, part.request = part.request, None
+            if request is not None:
+                request.part_stored()
+            if part.gone:
+                self.landed(row)
+        self._fetch()
 
-    def failed(self, bucket: Bucket) -> None:
-        """The stream did not take the rows: forget them in memory, and let nothing pass them."""
-        bucket.rows = []
-        if bucket.queue:
-            parts = list(bucket.queue)
-            bucket.queue.clear()
-            self.append(bucket, parts)
-        bucket.catching_up = False
-        self._end_reading()
+    def _not_appended(self, lane: Lane, parts: Sequence[Part], token: int) -> None:
+        """The disk did not take them: back into memory, where their order can be kept; else they are refused."""
+        lane.on_disk -= len(parts)
+        newest = lane.appends == token
+        for part in parts:
+            part.row = NO_ROW
+            if part.gone or part.request is None:
+                continue
+            if not newest:
+                part.request.finish(stored=False)
+            if part in lane.flying:
+                continue
+            if newest and not part.refused:
+                (lane.behind if lane.on_disk else lane.parts).append(part)
+            else:
+                self._owner.release(part)
+        self._owner.go_on(lane)
 
-    def stored(self, bucket: Bucket) -> None:
-        """The stream has the rows: delete them, then go on."""
-        rows, bucket.rows = bucket.rows, []
-        self._stats.spill_damaged += sum(not line for _, line in rows)
-        bucket.fetching = True
-        self._delete(bucket, rows)
-        self._end_reading()
-
-    def _end_reading(self) -> None:
-        self._reading -= 1
-        self._read_on()
-
-    def _delete(self, bucket: Bucket, rows: list[Line]) -> None:
-        self._spill.delete([row for row, _ in rows], lambda gone: self._deleted(bucket, rows, gone))
-
-    def _deleted(self, bucket: Bucket, rows: list[Line], gone: bool) -> None:
-        if not gone:
-            self._owner.later(BROKEN_FOR_S, lambda: self._delete(bucket, rows))
+    def _fetch(self) -> None:
+        """Bring the oldest rows into memory, as many as may be on their way at once."""
+        window = WINDOW_BYTES if self._owner.stream.failing_since_s is None else PROBE_BYTES
+        if self._reading or not self._unread or self._out_bytes >= window:
             return
-        bucket.fetching = False
-        self._count(bucket, -len(rows), -sum(len(line) + ROW_BYTES for _, line in rows))
-        self._owner.go_on(bucket)
+        self._reading = True
+        self._spill.read(min(READ_BYTES, window), self._fetched)
 
-    def _count(self, bucket: Bucket, events: int, size: int) -> None:
-        bucket.on_disk += events
-        self._stats.spill_events += events
-        self._stats.spill_bytes += size
-        if not self._stats.spill_events:
-            # A damaged row's size is not known any more: an empty spill is the moment to be exact again.
-            self._stats.spill_bytes = 0
+    def _fetched(self, rows: list[Row]) -> None:
+        self._reading = False
+        if not rows:
+            self._owner.later(BROKEN_FOR_S, self._fetch)
+            return
+        self._unread -= len(rows)
+        lanes: dict[int, Lane] = {}
+        for row in rows:
+            lane = lanes[row.key] = self._owner.lanes.of(row.key)
+            lane.on_disk -= 1
+            if row.line is None:
+                self._stats.spill_damaged += 1
+                self._settle(row.number)
+            elif row.number in self._early:
+                self._early.discard(row.number)
+                self._settle(row.number)
+            else:
+                part = self._out[row.number] = Part(row.line, None, row.number)
+                self._out_bytes += len(row.line)
+                lane.parts.append(part)
+        for lane in lanes.values():
+            if not lane.on_disk and lane.behind:
+                lane.parts.extend(lane.behind)
+                lane.behind = []
+            self._owner.go_on(lane)
+        self._fetch()
+
+    def landed(self, row: int) -> None:
+        """The event of this row is in the stream."""
+        part = self._out.pop(row, None)
+        if part is None:
+            self._early.add(row)
+            return
+        part.gone = True
+        self._out_bytes -= len(part.line)
+        self._settle(row)
+        self._fetch()
+
+    def _settle(self, row: int) -> None:
+        self._stats.spilled_events -= 1
+        if not self._settled:
+            self._owner.later(SETTLE_EVERY_S, self.flush)
+        self._settled.append(row)
+
+    def flush(self) -> None:
+        """Tell the disk what is settled."""
+        if self._settled:
+            self._spill.settle(self._settled)
+            self._settled = []

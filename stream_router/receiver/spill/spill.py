@@ -1,102 +1,104 @@
-"""Where events wait on disk while the stream is down: one SQLite file a worker, written by one thread.
+"""Where events wait on disk while the stream is down: files of one worker, written and read by one thread.
 
-A row is one event's line with its bucket and a CRC-32. Everything that is asked for while the disk is busy is one
-transaction (group commit); an append is answered only after it was synced, so it survives a kill -9 and a power cut.
+Everything that is asked for while the disk is busy is one group: its appends are synced together, and only then
+answered, so what was answered survives a kill -9 and a power cut.
 """
 
 import asyncio
 import contextlib
+import errno
 import logging
-import os
 import queue
-import sqlite3
 import threading
-import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from stream_router.receiver.spill.spill_file import intact, lock, open_file, rebucket, shrink, usable
+from stream_router.receiver.spill.segment import Row
+from stream_router.receiver.spill.segments import Segments
 
 log = logging.getLogger(__name__)
 
-ROW_BYTES = 64
-"""What a row is counted for beside its line."""
-MAX_ROWS_READ = 2_000
+_FILES = 48
+"""A row's number says in its higher bits whose files it is in: this worker's own, or adopted ones."""
 
 Line = tuple[int, bytes]
-"""A bucket's number and an event's line; or, when read, a row's number and the line."""
+"""A conversation and an event's line."""
 
 
 class _Append(NamedTuple):
     lines: Sequence[Line]
-    done: Callable[[bool], None]
+    done: Callable[[int | None], None]
 
 
 class _Read(NamedTuple):
-    bucket: int
     max_bytes: int
-    done: Callable[[list[Line]], None]
+    done: Callable[[list[Row]], None]
 
 
-class _Delete(NamedTuple):
+class _Settle(NamedTuple):
     rows: Sequence[int]
-    done: Callable[[bool], None]
 
 
-_Job = _Append | _Read | _Delete
+_Job = _Append | _Read | _Settle
 
 
 class Spill:
     """The worker's rows on disk. Its methods return at once; each `done` is called later on the loop.
 
-    Raises SettingsError at construction where the file cannot be used. `bucket_of` finds a line's bucket anew, for a
-    file that was written with another number of buckets, or with other paths to the conversation (`paths`).
+    Raises SettingsError at construction where another process has the files. `key_of` finds a line's conversation
+    anew, for what was written under another partition path (`paths`). With fewer workers than before (`workers` now),
+    each takes over a share of what the others left.
     """
 
     def __init__(
         self,
-        path: Path,
-        buckets: int,
+        folder: Path,
+        worker: int,
+        workers: int,
         paths: str,
-        bucket_of: Callable[[bytes], int],
+        key_of: Callable[[bytes], int],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._loop = loop
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        with usable(path):
-            self._lock = lock(path)
-            self._db = open_file(path)
-            self.damaged = rebucket(self._db, buckets, paths, bucket_of)
-            """Rows that were found damaged at the start, and are put aside."""
+        numbers = [worker, *_left_behind(folder, worker, workers)]
+        self._files = [Segments(folder, number, paths, key_of) for number in numbers]
+        for files in self._files:
+            files.open()
+        self.lost = sum(files.lost for files in self._files)
+        """Rows that an earlier process wrote and that are not there any more."""
+        self.error = ""
+        """Why the last append failed; empty where it did not."""
+        self.size_bytes = sum(files.size_bytes for files in self._files)
+        self.oldest_s = 0.0
+        self._look()
         self._thread = threading.Thread(target=self._work, name="spill", daemon=True)
         self._thread.start()
 
-    def append(self, lines: Sequence[Line], done: Callable[[bool], None]) -> None:
-        """Store lines behind what is there; `done` says whether they are synced."""
+    def append(self, lines: Sequence[Line], done: Callable[[int | None], None]) -> None:
+        """Store lines behind what is there; `done` gets the first one's row once all are synced, else None."""
         self._jobs.put(_Append(lines, done))
 
-    def read(self, bucket: int, max_bytes: int, done: Callable[[list[Line]], None]) -> None:
-        """A bucket's oldest rows (number, line), at least one where there is any; damaged ones are put aside."""
-        self._jobs.put(_Read(bucket, max_bytes, done))
+    def read(self, max_bytes: int, done: Callable[[list[Row]], None]) -> None:
+        """The oldest rows not read yet, at least one where there is any; none where the disk cannot be read now."""
+        self._jobs.put(_Read(max_bytes, done))
 
-    def delete(self, rows: Sequence[int], done: Callable[[bool], None]) -> None:
-        """Forget rows that are in the stream; `done` says whether they are gone from the disk."""
-        self._jobs.put(_Delete(rows, done))
+    def settle(self, rows: Sequence[int]) -> None:
+        """Forget rows that are in the stream."""
+        self._jobs.put(_Settle(rows))
 
-    def depths(self) -> list[tuple[int, int, int]]:
-        """Bucket, events and bytes of all that waits. For the start only: it reads on the caller's thread."""
-        query = "SELECT bucket, count(*), ifnull(sum(length(line)), 0) FROM event GROUP BY bucket"
-        return [(bucket, events, size + events * ROW_BYTES) for bucket, events, size in self._db.execute(query)]
+    def waiting(self) -> Counter[int]:
+        """How many rows of each conversation wait. For the start only: it reads on the caller's thread."""
+        return Counter(key for files in self._files for key in files.waiting())
 
     def close(self) -> None:
-        """Finish what was asked for and close the file."""
+        """Finish what was asked for and close the files."""
         self._jobs.put(None)
         self._thread.join()
-        with contextlib.suppress(sqlite3.Error):
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self._db.close()
-        os.close(self._lock)
+        for files in self._files:
+            files.close()
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -104,63 +106,68 @@ class Spill:
             with contextlib.suppress(queue.Empty):
                 while (job := self._jobs.get_nowait()) is not None:
                     group.append(job)
-            answers = self._transact(group)
+            answers = [*self._append([one for one in group if isinstance(one, _Append)])]
+            answers += [self._do(one) for one in group if not isinstance(one, _Append)]
+            self._look()
             # A loop that is closed has nobody left who waits.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(_deliver, answers)
             if job is None:
                 return
 
-    def _transact(self, group: list[_Job]) -> list[Callable[[], None]]:
-        """Do a group of jobs in one transaction; what to tell their owners."""
-        db = self._db
+    def _append(self, jobs: Sequence[_Append]) -> Iterable[Callable[[], None]]:
+        """Append for all of them with one sync."""
+        if not jobs:
+            return []
+        first: int | None
         try:
-            db.execute("BEGIN IMMEDIATE")
-            answers = [self._do(job) for job in group]
-            db.execute("COMMIT")
-        except sqlite3.Error as error:
-            log.error("the spill failed: %s", error)  # noqa: TRY400 (the disk's trouble: no trace needed)
-            with contextlib.suppress(sqlite3.Error):
-                db.execute("ROLLBACK")
-            return [_refusal(job) for job in group]
+            first = self._files[0].append([line for job in jobs for line in job.lines])
+            self.error = ""
+        except OSError as error:
+            first, self.error = None, errno.errorcode.get(error.errno or 0, "EIO")
+        answers: list[Callable[[], None]] = []
+        for job in jobs:
+            answers.append(_told(job.done, first))
+            first = None if first is None else first + len(job.lines)
         return answers
 
     def _do(self, job: _Job) -> Callable[[], None]:
-        if isinstance(job, _Append):
-            rows = [(bucket, zlib.crc32(line), line) for bucket, line in job.lines]
-            self._db.executemany("INSERT INTO event (bucket, crc, line) VALUES (?, ?, ?)", rows)
-            return lambda: job.done(True)
-        if isinstance(job, _Delete):
-            self._db.executemany("DELETE FROM event WHERE row = ?", [(row,) for row in job.rows])
-            shrink(self._db)
-            return lambda: job.done(True)
-        found = self._read(job.bucket, job.max_bytes)
-        return lambda: job.done(found)
+        if isinstance(job, _Read):
+            return _told(job.done, self._read(job.max_bytes))
+        assert isinstance(job, _Settle)
+        for number, files in enumerate(self._files):
+            rows = [row & (1 << _FILES) - 1 for row in job.rows if row >> _FILES == number]
+            if rows:
+                files.settle(rows)
+        return lambda: None
 
-    def _read(self, bucket: int, max_bytes: int) -> list[Line]:
-        query = "SELECT row, crc, line FROM event WHERE bucket = ? ORDER BY row LIMIT ?"
-        found: list[Line] = []
-        size = 0
-        with contextlib.closing(self._db.execute(query, (bucket, MAX_ROWS_READ))) as rows:
-            for row, crc, line in rows:
-                good = intact(crc, line)
-                size += len(line) + 1 if good else 1
-                if found and size > max_bytes:
-                    break
-                found.append((row, line if good else b""))
-        damaged = [(row,) for row, line in found if not line]
-        if damaged:
-            log.error("spilled events are damaged and were put aside", extra={"events": len(damaged)})
-            self._db.executemany("INSERT OR REPLACE INTO damaged SELECT * FROM event WHERE row = ?", damaged)
-        return found
+    def _read(self, max_bytes: int) -> list[Row]:
+        """Adopted files first: nothing is written to them any more."""
+        for number in [*range(1, len(self._files)), 0]:
+            try:
+                if rows := self._files[number].read(max_bytes):
+                    return [Row(row.number | number << _FILES, row.key, row.line) for row in rows]
+            except OSError as error:
+                log.warning("the spill cannot be read now: %s", errno.errorcode.get(error.errno or 0, "EIO"))
+        return []
+
+    def _look(self) -> None:
+        self.size_bytes = sum(files.size_bytes for files in self._files)
+        self.oldest_s = min((oldest_s for files in self._files if (oldest_s := files.oldest_s)), default=0.0)
+
+
+def _left_behind(folder: Path, worker: int, workers: int) -> list[int]:
+    """The numbers of workers that do not run any more and whose files are this one's to drain."""
+    found = {path.name.split("-")[1] for path in folder.glob("spill-*-*.seg")}
+    return sorted(
+        number for text in found if text.isdigit() and (number := int(text)) >= workers and number % workers == worker
+    )
+
+
+def _told(done: Callable[..., None], what: object) -> Callable[[], None]:
+    return lambda: done(what)
 
 
 def _deliver(answers: Iterable[Callable[[], None]]) -> None:
     for answer in answers:
         answer()
-
-
-def _refusal(job: _Job) -> Callable[[], None]:
-    if isinstance(job, _Read):
-        return lambda: job.done([])
-    return lambda: job.done(False)

@@ -1,0 +1,179 @@
+"""What the batcher and the backlog hand each other: a request, its parts, the lanes that keep them in order, buckets.
+
+A lane is one conversation: one part of it, or several in one record, may be in flight; what comes meanwhile waits for
+that and for nothing else. A bucket is a place in the stream, in which many conversations share records.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from stream_router.receiver.batching.putrecords import Address
+
+NO_ROW = -1
+PENDING = -2
+
+
+class Request:
+    """One request's events on their way. `missing` counts those not yet stored; `done` once it is answered."""
+
+    __slots__ = ("arrived_s", "done", "lanes", "missing", "stored")
+
+    def __init__(self, arrived_s: float, stored: "asyncio.Future[bool]", missing: int) -> None:
+        self.arrived_s = arrived_s
+        self.stored = stored
+        self.lanes: list[Lane] = []
+        self.done = False
+        self.missing = missing
+
+    def finish(self, stored: bool) -> None:
+        """Answer the request, once."""
+        if not self.done:
+            self.done = True
+            if not self.stored.done():
+                self.stored.set_result(stored)
+
+    def part_stored(self) -> None:
+        """One more of its events is stored."""
+        self.missing -= 1
+        if not self.missing:
+            self.finish(stored=True)
+
+
+class Part:
+    """One event on its way: its line, who waits for it (None: nobody any more), and its row on disk.
+
+    `row` is NO_ROW where it is in memory alone, PENDING while the disk works on it. `from_disk` where it was read from
+    there; `gone` where it is in the stream and need not be sent; `counted` while it counts as an event in memory.
+    """
+
+    __slots__ = ("counted", "from_disk", "gone", "line", "request", "row")
+
+    def __init__(self, line: bytes, request: Request | None, row: int = NO_ROW) -> None:
+        self.line = line
+        self.request = request
+        self.row = row
+        self.from_disk = row != NO_ROW
+        self.counted = row == NO_ROW
+        self.gone = False
+
+    @property
+    def refused(self) -> bool:
+        """Whether it was answered 503, and is nowhere but here."""
+        return self.request is not None and self.request.done and self.row == NO_ROW
+
+
+class Lane:
+    """One conversation's events, in order: `flying`, then `parts` in memory, `on_disk` of them on disk, then `behind`.
+
+    `queued` while it stands in its bucket's list; `appends` counts what was given to the disk, so that a failure there
+    can tell whether something newer is on its way to it.
+    """
+
+    __slots__ = ("appends", "behind", "bucket", "flying", "key", "on_disk", "parts", "queued")
+
+    def __init__(self, key: int, bucket: "Bucket") -> None:
+        self.key = key
+        self.bucket = bucket
+        self.flying: list[Part] = []
+        self.parts: deque[Part] = deque()
+        self.on_disk = 0
+        self.behind: list[Part] = []
+        self.queued = False
+        self.appends = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing of it is anywhere, so that it can be forgotten."""
+        return not (self.flying or self.parts or self.on_disk or self.behind)
+
+    def take(self, room_bytes: int, drop: Callable[[Part], None]) -> int:
+        """Let its next parts fly, as many as fit; the room left. What need not be sent any more goes to `drop`."""
+        parts, flying = self.parts, self.flying
+        while parts:
+            part = parts[0]
+            if part.gone or part.refused:
+                drop(parts.popleft())
+                continue
+            size = len(part.line) + 1
+            if size > room_bytes:
+                break
+            room_bytes -= size
+            flying.append(parts.popleft())
+        return room_bytes
+
+
+class Bucket:
+    """A place in the stream and the lanes that have something to send there.
+
+    `resting` after a failure; `alone` where its record must not share a call.
+    """
+
+    __slots__ = ("address", "alone", "attempts", "index", "ready", "resting")
+
+    def __init__(self, index: int, buckets: int) -> None:
+        self.index = index
+        self.address = Address(index, buckets)
+        self.ready: deque[Lane] = deque()
+        self.attempts = 0
+        self.resting = False
+        self.alone = False
+
+    def next_lanes(self, drop: Callable[[Part], None], emptied: Callable[[Lane], None]) -> list[Lane]:
+        """The lanes of its next record, their parts in `flying`; empty where nothing was worth sending."""
+        room_bytes = self.address.max_data_bytes + 1
+        taken: list[Lane] = []
+        while self.ready:
+            lane = self.ready[0]
+            room_bytes = lane.take(room_bytes, drop)
+            if lane.parts and not lane.flying:
+                break
+            self.ready.popleft().queued = False
+            if lane.flying:
+                taken.append(lane)
+                if lane.parts:
+                    break
+            else:
+                emptied(lane)
+        return taken
+
+
+class RecordInFlight(NamedTuple):
+    """A record of a call: its bucket and the lanes whose parts fly in it."""
+
+    bucket: Bucket
+    lanes: list[Lane]
+
+    @property
+    def data(self) -> bytes:
+        """The record's lines."""
+        return b"\n".join([part.line for lane in self.lanes for part in lane.flying])
+
+
+class Lanes:
+    """The conversations of which something is somewhere, by the CRC-32 of their names."""
+
+    def __init__(self, buckets: int) -> None:
+        self._buckets = [Bucket(index, buckets) for index in range(buckets)]
+        self._lanes: dict[int, Lane] = {}
+
+    def __len__(self) -> int:
+        return len(self._lanes)
+
+    def of(self, key: int) -> Lane:
+        """A conversation's lane, made where it has none."""
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = Lane(key, self._buckets[key % len(self._buckets)])
+        return lane
+
+    def forget(self, lane: Lane) -> None:
+        """Keep no lane of which nothing is anywhere."""
+        if lane.idle:
+            self._lanes.pop(lane.key, None)
+
+
+def names(parts: Iterable[Part], request: Request) -> bool:
+    """Whether a part of the request is among these."""
+    return any(part.request is request for part in parts)

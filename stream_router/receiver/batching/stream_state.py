@@ -1,0 +1,40 @@
+"""What is known of the stream: whether it takes events, since when not, and the last reason that it gave."""
+
+from collections.abc import Callable
+
+DOWN_AFTER_S = 1.0
+"""The stream counts as down after it refused for so long."""
+BELIEVED_FOR_S = 5.0
+"""Without a new refusal it is believed for so long; then new traffic is let in to try, or nothing ever would."""
+
+
+class StreamState:
+    """Told of every record's outcome. `now_s` is the loop's clock."""
+
+    def __init__(self, now_s: Callable[[], float]) -> None:
+        self._now_s = now_s
+        self.failing_since_s: float | None = None
+        """When the stream began to refuse; None while it takes events."""
+        self.last_failure_s = 0.0
+        self.code = ""
+        """AWS's code of the last refusal."""
+
+    def took(self) -> None:
+        """It took a record."""
+        self.failing_since_s = None
+
+    def refused(self, code: str) -> None:
+        """It refused a record, or gave no answer."""
+        self.last_failure_s = self._now_s()
+        self.code = code
+        if self.failing_since_s is None:
+            self.failing_since_s = self.last_failure_s
+
+    @property
+    def down(self) -> bool:
+        """Whether it has refused everything for a second, as far as is known."""
+        since_s = self.failing_since_s
+        if since_s is None:
+            return False
+        now_s = self._now_s()
+        return now_s - since_s >= DOWN_AFTER_S and now_s - self.last_failure_s <= BELIEVED_FOR_S

@@ -1,0 +1,250 @@
+"""One HTTP/1.1 connection: what a request may cost, how long it may take, and its answers in order.
+
+llhttp (by httptools) parses; everything that a client could hold or delay is bounded here, from accept to the last byte
+that it reads.
+"""
+
+import asyncio
+import math
+from collections import deque
+from typing import Any, cast
+
+from stream_router.receiver.http import answers, parse
+from stream_router.receiver.http.answers import Response
+from stream_router.receiver.http.connections import Connections
+from stream_router.receiver.http.flow import Flow
+from stream_router.receiver.http.request import Handler, Limits, Request
+
+DISCARD_UP_TO_BYTES = 64 * 1024
+"""A body that nobody wants is read where it is announced this small: closing on unread bytes resets the answer away."""
+HEAD_PIECE_BYTES, BODY_PIECE_BYTES = 4 * 1024, 64 * 1024
+LINGER_S = 1.0
+"""How long a connection that was told to close may still send, unread, until it is cut."""
+MAX_WAITING_ANSWERS = 16
+
+
+class Connection(asyncio.Protocol):
+    """A connection from accept to its end."""
+
+    def __init__(
+        self,
+        client: str,
+        loop: asyncio.AbstractEventLoop,
+        connections: Connections,
+        handler: Handler,
+        limits: Limits,
+    ) -> None:
+        self.client = self.sender = client
+        self.reading_bytes = 0
+        self.accepted_s = loop.time()
+        self.deadline_s = self.accepted_s + limits.header_timeout_s
+        self.opening: asyncio.Task[Any] | None = None
+        self._loop = loop
+        self._connections = connections
+        self._handler = handler
+        self._limits = limits
+        self._transport: asyncio.Transport | None = None
+        self._parser = parse.parser(self)
+        self._request: Request | None = None
+        self._waiting: deque[Request] = deque()
+        self._body = bytearray()
+        self._head_bytes = 0
+        self._early: Response | None = None
+        self._in_head = True
+        self._discarding = False
+        self._flow = Flow()
+        self._rest = b""
+        self._known = False
+        self._ends = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._flow.attach(self._transport)
+        self.opening = None
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._transport = None
+        self._connections.gone(self)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is in: it may be closed without harm."""
+        return not self._waiting and self._request is None
+
+    def known(self) -> None:
+        """A sender that is known uses this connection."""
+        if not self._known:
+            self._known = True
+            self._connections.known(self)
+
+    def cut(self) -> None:
+        """End it now, whatever is under way."""
+        if self.opening is not None:
+            self.opening.cancel()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def close_if_idle(self) -> None:
+        """End it where nobody waits for an answer on it."""
+        if self.idle and self._transport is not None:
+            self._transport.close()
+
+    def cut_body(self) -> None:
+        """Its body is not waited for any longer: others need the room."""
+        self._refuse(answers.BUSY)
+
+    def overdue(self, now_s: float) -> None:
+        """Its time is over: a body gets its 408, everything else is closed."""
+        if (
+            self._flow.write_deadline_s > now_s
+            and self._request is not None
+            and not self._in_head
+            and not self._discarding
+        ):
+            self._refuse(answers.CUT)
+        else:
+            self.cut()
+
+    def on_message_begin(self) -> None:
+        self._in_head, self._early = True, None
+        self._request = Request(self.flush, self.known)
+
+    def on_url(self, url: bytes) -> None:
+        if self._request is not None:
+            self._request.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._request is not None:
+            self._request.add_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        request = self._request
+        if request is None or self._discarding:
+            return
+        self._in_head, self._body = False, bytearray()
+        headers = request.headers
+        request.method = self._parser.get_method().decode("latin-1")
+        request.path = request.url.partition(b"?")[0].decode("latin-1")
+        self.sender = self._connections.client_of(self.client, headers.get_all("x-forwarded-for"))
+        self._deadline(self._loop.time() + self._limits.body_timeout_s)
+        self._early = request.refusal(
+            self._limits.header_bytes, self._parser.get_http_version()
+        ) or self._handler.begin(request)
+        length = headers.get("content-length")
+        announced = int(length) if length.isdigit() else None
+        if self._early is None and announced is not None and announced > self._limits.body_bytes:
+            self._early = answers.TOO_LARGE
+        if self._early is not None:
+            long = "transfer-encoding" in headers if announced is None else announced > DISCARD_UP_TO_BYTES
+            if self._early.close or long:
+                self._refuse(self._early)
+        elif headers.get("expect").lower() == "100-continue" and self._transport is not None:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, body: bytes) -> None:
+        if self._request is None or self._early is not None:
+            return
+        self._body += body
+        if len(self._body) > self._limits.body_bytes:
+            self._refuse(answers.TOO_LARGE)
+
+    def on_message_complete(self) -> None:
+        request, self._request = self._request, None
+        if request is None or self._discarding:
+            return
+        self._connections.read_no_more(self)
+        self._head_bytes, self._in_head = 0, True
+        request.keep_alive = self._parser.should_keep_alive()
+        self._waiting.append(request)
+        self._deadline(math.inf)
+        request.body, self._body = bytes(self._body), bytearray()
+        answer = self._early or self._handler.complete(request)
+        if answer is not None:
+            request.finish(answer)
+        elif len(self._waiting) >= MAX_WAITING_ANSWERS:
+            self._flow.pause()
+
+    def data_received(self, data: bytes) -> None:
+        self._rest += data
+        self._feed()
+
+    def _feed(self) -> None:
+        """Parse what is there: of requests one after the other a little at a time, so that others come in between."""
+        while self._rest and not self._discarding and self._flow.write_deadline_s == math.inf:
+            size = HEAD_PIECE_BYTES if self._in_head else BODY_PIECE_BYTES
+            piece, self._rest = self._rest[:size], self._rest[size:]
+            self._parse(piece)
+            if self._rest and self._in_head:
+                self._flow.pause()
+                self._loop.call_soon(self._feed)
+                return
+        if len(self._waiting) < MAX_WAITING_ANSWERS and self._flow.write_deadline_s == math.inf:
+            self._flow.read_on()
+
+    def _parse(self, piece: bytes) -> None:
+        if self._in_head:
+            self._head_bytes += len(piece)
+        ends, refusal = parse.feed(self._parser, piece)
+        self._ends |= ends
+        if refusal is not None:
+            self._refuse(refusal)
+        if self._in_head and self._head_bytes > self._limits.header_bytes:
+            self._refuse(answers.HEADERS_TOO_LARGE)
+        elif len(self._body) > self.reading_bytes:
+            self._connections.reading(self, len(self._body) - self.reading_bytes)
+
+    def eof_received(self) -> bool:
+        """Half closed: what is in is answered all the same."""
+        if self._request is not None:
+            self._refuse(answers.BAD_REQUEST)
+        return not self.idle and self._flow.half_closes
+
+    def pause_writing(self) -> None:
+        self.deadline_s = self._flow.stalled(self._loop.time() + self._limits.write_timeout_s)
+
+    def resume_writing(self) -> None:
+        self._flow.flows()
+        self._loop.call_soon(self._feed)
+        self._deadline(math.inf if self._waiting else self._loop.time() + self._limits.header_timeout_s)
+
+    def flush(self) -> None:
+        """Write the answers that are there, in the order of their requests."""
+        waiting = self._waiting
+        while waiting and (answer := waiting[0].answer) is not None:
+            request = waiting.popleft()
+            self._handler.answered(request, answer)
+            if self._transport is None:
+                continue
+            close = answer.close or not request.keep_alive or self._handler.closing
+            reads = self._flow.write(answer.wire(close=close, head_only=request.method == "HEAD"))
+            if close or self._ends:
+                self._discarding = True
+                waiting.clear()
+                self.deadline_s = self._loop.time() + LINGER_S
+                self._flow.end()
+                return
+            if not reads:
+                self.cut()
+                return
+        if not waiting and self._transport is not None and self._request is None:
+            self._deadline(self._loop.time() + self._limits.header_timeout_s)
+            if self._flow.write_deadline_s == math.inf and not self._rest:
+                self._flow.read_on()
+
+    def _deadline(self, deadline_s: float) -> None:
+        """When its time is over; who is not known has a last one from accept on, between requests."""
+        if not self._known and not self._waiting:
+            deadline_s = min(deadline_s, self.accepted_s + self._limits.unknown_for_s)
+        self.deadline_s = min(deadline_s, self._flow.write_deadline_s)
+
+    def _refuse(self, answer: Response) -> None:
+        """Answer behind what is still waiting, read nothing more, and end."""
+        if self._discarding:
+            return
+        request = self._request or Request(self.flush, self.known)
+        self._request = None
+        self._discarding = True
+        self._connections.read_no_more(self)
+        request.keep_alive = False
+        self._waiting.append(request)
+        request.finish(answer)

@@ -1,0 +1,164 @@
+"""Which connections there are, counted from accept: how many, whose, for how long, and who goes where room is needed.
+
+A connection is *unknown* until it has carried a request of an authenticated sender. Where there is no room, the oldest
+unknown one goes: a sender shows who it is within milliseconds, who only holds a place does not.
+"""
+
+import asyncio
+import ipaddress
+from collections.abc import Sequence
+from typing import Protocol
+
+from stream_router.telemetry.receiver_stats import Stats
+
+SWEEP_EVERY_S = 0.25
+MAX_READING_BYTES = 48 * 1024 * 1024
+"""Bytes of all bodies that are half read; half of it for one client. Where it is more, the oldest such body is cut."""
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Tracked(Protocol):
+    """What is known of a connection here."""
+
+    client: str
+    """Its address."""
+    sender: str
+    """The address of who sends through it: another where it comes from a trusted proxy."""
+    reading_bytes: int
+    deadline_s: float
+
+    def cut(self) -> None: ...
+    def cut_body(self) -> None: ...
+    def overdue(self, now_s: float) -> None: ...
+
+
+class Connections:
+    """All connections of one worker."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        most: int,
+        most_of_client: int,
+        proxies: Sequence[Network],
+        stats: Stats,
+    ) -> None:
+        self._loop = loop
+        self._most = most
+        self._most_of_client = most_of_client
+        self._proxies = proxies
+        self._stats = stats
+        self.all: set[Tracked] = set()
+        self._unknown: dict[Tracked, None] = {}
+        self._unknown_of: dict[str, dict[Tracked, None]] = {}
+        self._reading: dict[Tracked, None] = {}
+        self._reading_of: dict[str, int] = {}
+        self._reading_bytes = 0
+        self._sweeper = loop.call_later(SWEEP_EVERY_S, self._sweep)
+
+    def stop(self) -> None:
+        """No more sweeps."""
+        self._sweeper.cancel()
+
+    def trusted(self, address: str) -> bool:
+        """Whether the address is one of a proxy in front of us."""
+        if not self._proxies:
+            return False
+        try:
+            found = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        return any(found in network for network in self._proxies if network.version == found.version)
+
+    def client_of(self, peer: str, forwarded: Sequence[str]) -> str:
+        """Who sends: the peer, or behind trusted proxies the rightmost address of X-Forwarded-For that is none's."""
+        if not self.trusted(peer):
+            return peer
+        for address in reversed([item.strip() for value in forwarded for item in value.split(",")]):
+            if not self.trusted(address):
+                return address
+        return peer
+
+    def admit(self, connection: Tracked) -> bool:
+        """Whether a new connection may stay; room is made for it where that is possible."""
+        if not self.trusted(connection.client):
+            own = self._unknown_of.get(connection.client, {})
+            if len(own) >= self._most_of_client:
+                self._evict(next(iter(own)))
+        if len(self.all) >= self._most and not self.make_room():
+            self._stats.connections_refused += 1
+            return False
+        self._stats.connections_accepted += 1
+        self.all.add(connection)
+        self._unknown[connection] = None
+        self._unknown_of.setdefault(connection.client, {})[connection] = None
+        return True
+
+    def make_room(self) -> bool:
+        """Cut the oldest unknown connection; False where there is none."""
+        oldest = next(iter(self._unknown), None)
+        if oldest is None:
+            return False
+        self._evict(oldest)
+        return True
+
+    def known(self, connection: Tracked) -> None:
+        """It has carried a request of a sender that is known."""
+        if connection in self._unknown:
+            self._forget_unknown(connection)
+
+    def gone(self, connection: Tracked) -> None:
+        """It is closed."""
+        self.all.discard(connection)
+        if connection in self._unknown:
+            self._forget_unknown(connection)
+        self.read_no_more(connection)
+
+    def _forget_unknown(self, connection: Tracked) -> None:
+        del self._unknown[connection]
+        own = self._unknown_of[connection.client]
+        del own[connection]
+        if not own:
+            del self._unknown_of[connection.client]
+
+    def _evict(self, connection: Tracked) -> None:
+        self._stats.connections_cut += 1
+        self.gone(connection)
+        connection.cut()
+
+    def reading(self, connection: Tracked, size_bytes: int) -> None:
+        """So many more bytes of its body came. Where too much is half read, the oldest body of whoever it is is cut."""
+        connection.reading_bytes += size_bytes
+        self._reading.setdefault(connection, None)
+        own = self._reading_of[connection.sender] = self._reading_of.get(connection.sender, 0) + size_bytes
+        self._reading_bytes += size_bytes
+        if own > MAX_READING_BYTES // 2:
+            self._cut_body(next(one for one in self._reading if one.sender == connection.sender))
+        elif self._reading_bytes > MAX_READING_BYTES:
+            self._cut_body(next(iter(self._reading)))
+
+    def read_no_more(self, connection: Tracked) -> None:
+        """Its body is whole, or not wanted any more."""
+        if connection in self._reading:
+            del self._reading[connection]
+            left = self._reading_of[connection.sender] - connection.reading_bytes
+            if left:
+                self._reading_of[connection.sender] = left
+            else:
+                del self._reading_of[connection.sender]
+            self._reading_bytes -= connection.reading_bytes
+            connection.reading_bytes = 0
+
+    def _cut_body(self, connection: Tracked) -> None:
+        self._stats.connections_cut += 1
+        self.read_no_more(connection)
+        connection.cut_body()
+
+    def _sweep(self) -> None:
+        """One timer for all: a timer a request would cost more than its MAC."""
+        now_s = self._loop.time()
+        late = [one for one in self.all if one.deadline_s <= now_s]
+        for connection in sorted(late, key=lambda one: one.deadline_s):
+            connection.overdue(now_s)
+        self._sweeper = self._loop.call_later(SWEEP_EVERY_S, self._sweep)

@@ -1,0 +1,67 @@
+"""What is read from a connection, and until when its client must have read what was written."""
+
+import asyncio
+import math
+
+UNREAD_BYTES = 64 * 1024
+"""Written and not read by the client: beyond it nothing more is read from it, and its time runs."""
+
+MOST_UNREAD_BYTES = 256 * 1024
+
+
+class Flow:
+    """One connection's pauses."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._paused = False
+        self.write_deadline_s = math.inf
+
+    def attach(self, transport: asyncio.Transport) -> None:
+        """The connection is open."""
+        self._transport = transport
+        transport.set_write_buffer_limits(high=UNREAD_BYTES)
+
+    def pause(self) -> None:
+        """Read nothing more for now."""
+        if not self._paused and self._transport is not None and not self._transport.is_closing():
+            self._paused = True
+            self._transport.pause_reading()
+
+    def read_on(self) -> None:
+        """Read again."""
+        if self._paused and self._transport is not None and not self._transport.is_closing():
+            self._paused = False
+            self._transport.resume_reading()
+
+    def write(self, data: bytes) -> bool:
+        """Write; False where the client reads so little that it is not worth waiting for."""
+        assert self._transport is not None
+        self._transport.write(data)
+        return self._transport.get_write_buffer_size() <= MOST_UNREAD_BYTES
+
+    def stalled(self, deadline_s: float) -> float:
+        """The client does not read: it has until then."""
+        self.write_deadline_s = deadline_s
+        self.pause()
+        return deadline_s
+
+    def flows(self) -> None:
+        """It has read."""
+        self.write_deadline_s = math.inf
+        self.read_on()
+
+    @property
+    def half_closes(self) -> bool:
+        """Whether one direction can end before the other: not with TLS."""
+        return self._transport is not None and self._transport.can_write_eof()
+
+    def end(self) -> None:
+        """Write no more, and read on for a while where that can be: closing on unread bytes would reset the answer."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self.half_closes:
+            self._transport.write_eof()
+            self.read_on()
+        else:
+            self._transport.close()

@@ -1,0 +1,94 @@
+"""One request of a connection: its head, its body, its answer; and what answers it."""
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from stream_router.receiver.http import answers
+from stream_router.receiver.http.answers import Response
+from stream_router.receiver.http.headers import RequestHeaders
+
+MAX_FIELDS = 100
+
+
+class Limits(NamedTuple):
+    """What one connection may cost."""
+
+    header_bytes: int
+    body_bytes: int
+    header_timeout_s: float
+    body_timeout_s: float
+    write_timeout_s: float
+    unknown_for_s: float
+    """How long a connection may be open that never carried a request of a known sender."""
+
+
+class Handler(Protocol):
+    """What answers requests."""
+
+    closing: bool
+
+    def begin(self, request: "Request") -> Response | None: ...
+    def complete(self, request: "Request") -> Response | None: ...
+    def answered(self, request: "Request", answer: Response) -> None: ...
+
+
+class Request:
+    """One request and, once it has one, its answer. The handler may `finish` it later."""
+
+    __slots__ = (
+        "_bytes",
+        "_fields",
+        "_finished",
+        "answer",
+        "body",
+        "headers",
+        "keep_alive",
+        "known",
+        "method",
+        "path",
+        "source",
+        "started_s",
+        "url",
+    )
+
+    def __init__(self, finished: Callable[[], None], known: Callable[[], None]) -> None:
+        """`finished` is called once it has its answer; `known` by the handler, once the sender is known."""
+        self._finished = finished
+        self.known = known
+        self.url = b""
+        self._fields = self._bytes = 0
+        self.headers = RequestHeaders()
+        self.body = b""
+        self.method = ""
+        self.path = ""
+        self.source = ""
+        """The source to which it is counted."""
+        self.started_s = time.monotonic()
+        self.keep_alive = True
+        self.answer: Response | None = None
+
+    def add_header(self, name: bytes, value: bytes) -> None:
+        """One more field; beyond what is allowed it is only counted."""
+        self._fields += 1
+        self._bytes += len(name) + len(value)
+        if self._fields <= MAX_FIELDS:
+            self.headers.add(name, value)
+
+    def refusal(self, max_bytes: int, version: str) -> Response | None:
+        """Why this head is refused, whatever it asks for; None where it is as it should be."""
+        headers = self.headers
+        if self._fields > MAX_FIELDS or self._bytes + len(self.url) > max_bytes:
+            return answers.HEADERS_TOO_LARGE
+        encodings = [value.strip().lower() for value in headers.get_all("transfer-encoding")]
+        if encodings and (encodings != ["chunked"] or version != "1.1"):
+            return answers.BAD_REQUEST
+        if len(headers.get_all("host")) > 1 or ("host" not in headers and version == "1.1"):
+            return answers.BAD_REQUEST
+        return None
+
+    def finish(self, answer: Response) -> None:
+        """Answer it, once; does nothing where its connection is gone."""
+        if self.answer is None:
+            self.answer = answer
+            self._finished()

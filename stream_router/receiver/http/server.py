@@ -1,0 +1,63 @@
+"""The HTTP server of one worker: a listener, its connections, and how they end."""
+
+import asyncio
+from typing import cast
+
+from stream_router.receiver.http.app import App
+from stream_router.receiver.http.connection import Connection
+from stream_router.receiver.http.connections import Connections
+from stream_router.receiver.http.listener import Listener, listening
+from stream_router.receiver.http.request import Limits
+from stream_router.receiver.http.tls import Tls
+from stream_router.settings import types
+from stream_router.settings.receiver import Receiver
+from stream_router.settings.types import split_host_port
+from stream_router.telemetry.receiver_stats import Stats
+
+LOOK_EVERY_S = 0.02
+
+
+class HttpServer:
+    """Serves from its construction on. Raises OSError where nothing can listen there."""
+
+    def __init__(self, settings: Receiver, app: App, tls: Tls, stats: Stats, *, shared: bool) -> None:
+        loop = asyncio.get_running_loop()
+        sock = listening(*split_host_port(settings.listen), shared=shared)
+        self._loop = loop
+        self._stats = stats
+        self._connections = Connections(
+            loop,
+            settings.max_connections,
+            settings.client_connections,
+            types.networks(settings.trusted_proxies),
+            stats,
+        )
+        limits = Limits(
+            settings.max_header_bytes,
+            settings.max_body_bytes,
+            settings.header_timeout_s,
+            settings.body_timeout_s,
+            write_timeout_s=settings.body_timeout_s,
+            unknown_for_s=2 * settings.header_timeout_s + settings.body_timeout_s,
+        )
+
+        def make(client: str) -> Connection:
+            return Connection(client, loop, self._connections, app, limits)
+
+        self._listener = Listener(loop, sock, self._connections, make, lambda: tls.context, settings.header_timeout_s)
+
+    async def drain(self, within_s: float) -> bool:
+        """Take no more connections, answer what is in, at most so long; whether all of it was."""
+        self._listener.close()
+        deadline_s = self._loop.time() + within_s
+        while open_ones := [cast("Connection", one) for one in self._connections.all]:
+            for connection in open_ones:
+                connection.close_if_idle()
+            if self._loop.time() >= deadline_s:
+                break
+            await asyncio.sleep(LOOK_EVERY_S)
+        left = [cast("Connection", one) for one in self._connections.all]
+        for connection in left:
+            connection.cut()
+        self._connections.stop()
+        return not left

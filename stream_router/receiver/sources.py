@@ -1,0 +1,78 @@
+"""Who may send where: the environment's scheme at `/v1/events`, each named source at `/v1/events/<name>`."""
+
+import re
+from typing import Any, NamedTuple
+
+from pydantic import SecretStr
+
+from stream_router.core.settings_error import SettingsError
+from stream_router.receiver.auth import schemes
+from stream_router.receiver.auth.schemes import Verifier
+from stream_router.receiver.auth.secrets import Secrets
+from stream_router.receiver.http.headers import RequestHeaders
+from stream_router.receiver.intake import Intake
+from stream_router.settings import sources
+from stream_router.settings.receiver import Receiver
+from stream_router.settings.sources import Posted
+
+EVENTS_PATH = "/v1/events"
+MAX_TYPE_CHARS = 128
+_VARIABLE = re.compile(r"STREAM_ROUTER_(?:WEBHOOK_)?([A-Z_]+)")
+
+
+class Source(NamedTuple):
+    """One way in: how its sender is known, and what becomes of its bodies. `name` is "" for the environment's."""
+
+    name: str
+    verifier: Verifier
+    secrets: Secrets | None
+    intake: Intake
+    expert: bool
+    takes_xml: bool
+
+    def says(self, headers: RequestHeaders) -> tuple[str, str]:
+        """The content type and the event type that the headers tell, where this source's are looked at."""
+        content_type = headers.get("content-type").lower()[:MAX_TYPE_CHARS] if "content-type" in headers else ""
+        event_type = headers.get("x-nexus-event-type") if self.expert else ""
+        usable = len(event_type) <= MAX_TYPE_CHARS and event_type.isascii() and event_type.isprintable()
+        return content_type, event_type if usable else ""
+
+
+def of(settings: Receiver) -> dict[str, Source]:
+    """Every source by its path. Raises SettingsError where one is wrong, or where there is none."""
+    named = [source for source in sources.read(settings.config) if isinstance(source, Posted) and source.has_a_path]
+    made = {f"{EVENTS_PATH}/{source.name}": _named(settings, source) for source in named}
+    if settings.webhook_scheme is not None or not named:
+        made[EVENTS_PATH] = _source(settings, "", takes_xml=False)
+    return made
+
+
+def names(settings: Receiver) -> list[str]:
+    """The names of the sources, the environment's ("") first: by them answers are counted."""
+    named = [source for source in sources.read(settings.config) if isinstance(source, Posted) and source.has_a_path]
+    return ["", *(source.name for source in named)]
+
+
+def _named(settings: Receiver, source: Posted) -> Source:
+    given = {name: getattr(source, name) for name in source.model_fields_set if name.startswith("hmac_")}
+    changes: dict[str, Any] = {
+        **given,
+        "webhook_scheme": source.scheme,
+        "webhook_secrets": source.secrets or SecretStr(""),
+        "replay_window_s": source.replay_window_s or settings.replay_window_s,
+    }
+    defaults = {name: field.default for name, field in Receiver.model_fields.items() if name.startswith("hmac_")}
+    own = settings.model_copy(update={**defaults, **changes})
+    own.model_fields_set.difference_update(defaults.keys() - given.keys())
+    try:
+        return _source(own, source.name, takes_xml=source.xml)
+    except SettingsError as error:
+        text = _VARIABLE.sub(lambda found: found[1].lower(), str(error))
+        raise SettingsError(f"{sources.VARIABLE}: cxone.sources {source.name}: {text}") from None
+
+
+def _source(settings: Receiver, name: str, *, takes_xml: bool) -> Source:
+    verifier, live = schemes.make(settings)
+    expert = settings.webhook_scheme == "expert"
+    takes_xml = takes_xml or expert
+    return Source(name, verifier, live, Intake(settings, source=name, takes_xml=takes_xml), expert, takes_xml)

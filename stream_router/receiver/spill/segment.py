@@ -1,0 +1,165 @@
+"""One file of the spill: its rows encoded, found again behind damage, read in order, counted until all are settled."""
+
+import re
+import struct
+import time
+import zlib
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+MARKER = b"\xffROW"
+"""No line holds the byte 0xff: it is in no UTF-8."""
+_HEAD = struct.Struct("<4sIIQII")
+"""Marker, length of the line, CRC-32 of what follows, row, conversation, layout."""
+_CRC_FROM = 12
+LOST = 2**32
+"""In place of the conversation of a row that is not there."""
+_RECEIVED_AT = re.compile(rb'"receivedAt":(\d{1,14}),')
+_NAME = re.compile(r"spill-\d+-(\d{20})\.seg")
+READ_ON_BYTES = 1024 * 1024
+
+
+class Row(NamedTuple):
+    """A row that was read: its number, its conversation, its line (None where it is damaged)."""
+
+    number: int
+    key: int
+    line: bytes | None
+
+
+def encode(row: int, key: int, layout: int, line: bytes) -> bytes:
+    """A row's bytes. `layout` stands for the partition path under which `key` was worked out."""
+    head = _HEAD.pack(MARKER, len(line), 0, row, key, layout)
+    crc = zlib.crc32(line, zlib.crc32(head[_CRC_FROM:]))
+    return head[:8] + struct.pack("<I", crc) + head[_CRC_FROM:] + line
+
+
+def rows_of(data: bytes) -> Iterator[tuple[int, int, int, bytes, int]]:
+    """Every whole row in `data`: number, conversation, layout, line, where it ends. What is damaged is passed over."""
+    at = 0
+    while (at := data.find(MARKER, at)) >= 0 and at + _HEAD.size <= len(data):
+        _, length, crc, row, key, layout = _HEAD.unpack_from(data, at)
+        begin, end = at + _HEAD.size, at + _HEAD.size + length
+        if end <= len(data) and zlib.crc32(data[begin:end], zlib.crc32(data[at + _CRC_FROM : begin])) == crc:
+            yield row, key, layout, data[begin:end], end
+            at = end
+        else:
+            at += 1
+
+
+class Segment:
+    """A file's rows: `first_row` to before `end_row`; the next to read is `at`; `left` are not settled."""
+
+    def __init__(self, path: Path, first_row: int) -> None:
+        self.path = path
+        self.first_row = self.at = self.low = first_row
+        self.keys = array("Q")
+        self.size_bytes = 0
+        self.left = 0
+        self.damaged = False
+        self.failures = 0
+        self._offset = 0
+        self._settled: set[int] = set()
+        self._times: list[tuple[int, float]] = []
+
+    @classmethod
+    def named(cls, path: Path) -> "Segment | None":
+        """The segment of this name; None where it is none's."""
+        name = _NAME.fullmatch(path.name)
+        return cls(path, int(name[1])) if name else None
+
+    @property
+    def end_row(self) -> int:
+        """The row after its last."""
+        return self.first_row + len(self.keys)
+
+    @property
+    def oldest_s(self) -> float:
+        """About when the oldest of its rows that are not settled came, epoch seconds."""
+        while len(self._times) > 1 and self._times[1][0] <= self.low:
+            del self._times[0]
+        return self._times[0][1] if self._times else 0.0
+
+    def took(self, first: int, keys: Sequence[int], size_bytes: int) -> None:
+        """Rows were appended."""
+        self.keys.extend(keys)
+        self.left += len(keys)
+        self.size_bytes += size_bytes
+        self._times.append((first, time.time()))
+
+    def scan(self, low: int, before: int, layout: int, key_of: Callable[[bytes], int]) -> None:
+        """Find its rows from `low` on (those below are settled); with the row `before` the next file begins."""
+        try:
+            data = self.path.read_bytes()
+        except OSError:
+            data, self.damaged = b"", True
+        self.size_bytes = len(data)
+        for row, key, written_with, line, _ in rows_of(data):
+            if self.end_row <= row < before:
+                self.keys.extend([LOST] * (row - self.end_row))
+                self.keys.append((key if written_with == layout else key_of(line)) if row >= low else LOST)
+                if row >= low:
+                    self.left += 1
+                    self._times = self._times or [(row, _received_s(line))]
+        self.at = max(self.first_row, min(low, self.end_row))
+        self.damaged |= LOST in self.keys[self.at - self.first_row :]
+        while self.at < self.end_row and self.keys[self.at - self.first_row] == LOST:
+            self.at += 1
+        self.low = self.at
+
+    def read(self, max_bytes: int) -> list[Row]:
+        """The next rows, at least one; what the file has no more is told without a line."""
+        with self.path.open("rb") as file:
+            size = 0
+            # A row that is longer than was asked for, or damage: read on until one is whole, or the file ends.
+            while True:
+                file.seek(self._offset)
+                data = file.read(max_bytes)
+                if (found := self._rows(data)) or len(data) == size:
+                    return found or self.give_up()
+                size, max_bytes = len(data), max_bytes + READ_ON_BYTES
+
+    def _rows(self, data: bytes) -> list[Row]:
+        """The rows of `data`, which begins at the offset; moves on behind them."""
+        found: list[Row] = []
+        at, consumed = self.at, 0
+        for row, _, _, line, end in rows_of(data):
+            consumed = end
+            if at <= row < self.end_row and (key := self.keys[row - self.first_row]) != LOST:
+                found += self._missing(at, row)
+                found.append(Row(row, key, line))
+                at = row + 1
+        self.at = at
+        self._offset += consumed
+        return found
+
+    def _missing(self, begin: int, end: int) -> list[Row]:
+        """Rows that should be there and are not; those that were missing from the start are not told again."""
+        keys = self.keys[begin - self.first_row : end - self.first_row]
+        missing = [Row(begin + n, key, None) for n, key in enumerate(keys) if key != LOST]
+        self.damaged |= bool(missing)
+        return missing
+
+    def give_up(self) -> list[Row]:
+        """Nothing more can be read: all that is left is missing."""
+        missing = self._missing(self.at, self.end_row)
+        self.at = self.end_row
+        self.damaged = True
+        return missing
+
+    def settle(self, row: int) -> None:
+        """One row needs no place any more."""
+        if row in self._settled or not self.low <= row < self.end_row:
+            return
+        self._settled.add(row)
+        self.left -= 1
+        while self.low < self.end_row and (self.low in self._settled or self.keys[self.low - self.first_row] == LOST):
+            self._settled.discard(self.low)
+            self.low += 1
+
+
+def _received_s(line: bytes) -> float:
+    found = _RECEIVED_AT.search(line[:200])
+    return int(found[1]) / 1000 if found else time.time()

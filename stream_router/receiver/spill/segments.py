@@ -1,0 +1,218 @@
+"""The spill's files: segments to which events are appended, a ledger of what is in them, and what damage leaves.
+
+A segment is named for its first row. A row is a marker, a head (length, CRC, number, conversation), an event's line.
+The marker holds a byte that no line can hold, so after damage the next whole row is found again, and rows are numbered
+without a gap, so what is missing can be counted. The ledger says from which row on events wait, and how many there are:
+without it a file that was cut or deleted would be missed by nobody.
+"""
+
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+import struct
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from stream_router.core.settings_error import SettingsError
+from stream_router.receiver.spill.segment import LOST, Row, Segment, encode
+
+log = logging.getLogger(__name__)
+
+SEGMENT_BYTES = 8 * 1024 * 1024
+_LEDGER = struct.Struct("<QQI")
+READS_BEFORE_SET_ASIDE = 3
+ROWS_END = 2**63
+
+
+def lock(folder: Path, worker: int) -> int:
+    """Hold a worker's files for this process alone; freed by the kernel however it ends. Raises SettingsError."""
+    fd = -1
+    try:
+        fd = os.open(folder / f"spill-{worker}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise SettingsError(
+            "STREAM_ROUTER_SPILL_DIR: another receiver uses it; give each receiver a folder of its own"
+        ) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise SettingsError(
+                f"STREAM_ROUTER_SPILL_DIR: it cannot be used ({errno.errorcode.get(error.errno or 0, 'error')}); "
+                "give a folder of its own that this user can write"
+            ) from None
+        # A full disk has no room even for an empty file: who comes second finds none of ours to fight over.
+        fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    return fd
+
+
+class Segments:
+    """The files of one worker's number. For one thread. Methods raise OSError where the disk refuses."""
+
+    def __init__(self, folder: Path, worker: int, paths: str, key_of: Callable[[bytes], int]) -> None:
+        self._folder = folder
+        self._worker = worker
+        self._layout = zlib.crc32(paths.encode())
+        self._key_of = key_of
+        self._lock = lock(folder, worker)
+        self._files: deque[Segment] = deque()
+        self._active = -1
+        self._ledger = -1
+        self._next_row = 0
+        self.size_bytes = 0
+        self.lost = 0
+        """Rows that the ledger knows and no file has; after `open`."""
+
+    def open(self) -> None:
+        """Read through what an earlier process left. Never fails for what is in the files."""
+        found = [s for path in self._folder.glob(f"spill-{self._worker}-*.seg") if (s := Segment.named(path))]
+        found.sort(key=lambda segment: segment.first_row)
+        low, known = self._read_ledger()
+        if not known and found:
+            low = found[0].first_row
+        self._next_row = known
+        for at, segment in enumerate(found):
+            following = found[at + 1].first_row if at + 1 < len(found) else ROWS_END
+            segment.scan(low, following, self._layout, self._key_of)
+            segment.damaged |= segment.end_row < (following if following < ROWS_END else known)
+            self._next_row = max(self._next_row, segment.end_row)
+            self.size_bytes += segment.size_bytes
+            self._files.append(segment)
+        self.lost = max(0, self._next_row - low - sum(segment.left for segment in found))
+        for segment in found:
+            self._dispose(segment)
+
+    def waiting(self) -> Iterator[int]:
+        """The conversation of each row that waits, once a row."""
+        for segment in self._files:
+            for key in segment.keys[segment.at - segment.first_row :]:
+                if key != LOST:
+                    yield key
+
+    def append(self, lines: Sequence[tuple[int, bytes]]) -> int:
+        """Append lines (conversation, line) and sync them; the first one's row. Nothing is kept where it fails."""
+        first = self._next_row
+        data = b"".join([encode(first + n, key, self._layout, line) for n, (key, line) in enumerate(lines)])
+        segment = self._files[-1] if self._active >= 0 else None
+        if segment is None or segment.size_bytes + len(data) > SEGMENT_BYTES:
+            segment = self._begin(first)
+        before = segment.size_bytes
+        try:
+            _write(self._active, data)
+            os.fdatasync(self._active)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._active, before)
+            # After a failed sync nobody knows what the disk has of this file: the next rows get one of their own.
+            self._close_active()
+            self._dispose(segment)
+            raise
+        segment.took(first, [key for key, _ in lines], len(data))
+        self.size_bytes += len(data)
+        self._next_row = first + len(lines)
+        self._write_ledger()
+        return first
+
+    def read(self, max_bytes: int) -> list[Row]:
+        """The next rows that nobody has read, in order; a row that is damaged has no line."""
+        for segment in self._files:
+            if segment.at < segment.end_row:
+                try:
+                    rows = segment.read(max_bytes)
+                except OSError as error:
+                    segment.failures += 1
+                    if segment.failures < READS_BEFORE_SET_ASIDE and not isinstance(error, FileNotFoundError):
+                        raise
+                    rows = segment.give_up()
+                return rows
+        return []
+
+    def settle(self, rows: Sequence[int]) -> None:
+        """These rows are in the stream, or lost: a file of which all are goes. Needs no room on the disk."""
+        for row in rows:
+            segment = next((s for s in reversed(self._files) if s.first_row <= row), None)
+            if segment is not None:
+                segment.settle(row)
+        self._write_ledger()
+        for segment in [s for s in self._files if not s.left]:
+            self._dispose(segment)
+
+    @property
+    def oldest_s(self) -> float:
+        """Epoch seconds of the oldest event that waits; 0 where none does."""
+        return next((segment.oldest_s for segment in self._files if segment.left), 0.0)
+
+    def close(self) -> None:
+        """Close every file."""
+        self._close_active()
+        for fd in (self._ledger, self._lock):
+            if fd >= 0:
+                os.close(fd)
+
+    def _begin(self, first_row: int) -> Segment:
+        self._close_active()
+        path = self._folder / f"spill-{self._worker}-{first_row:020d}.seg"
+        self._active = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        self._files.append(Segment(path, first_row))
+        _sync_folder(self._folder)
+        return self._files[-1]
+
+    def _close_active(self) -> None:
+        if self._active >= 0:
+            os.close(self._active)
+            self._active = -1
+
+    def _dispose(self, segment: Segment) -> None:
+        """Let go of a file whose rows are all settled; one that was damaged is kept under another name."""
+        if segment.left or segment not in self._files:
+            return
+        if segment is self._files[-1]:
+            self._close_active()
+        self._files.remove(segment)
+        self.size_bytes -= segment.size_bytes
+        try:
+            if segment.damaged:
+                aside = segment.path.with_suffix(".damaged")
+                segment.path.rename(aside)
+                log.error("a damaged file of the spill was set aside; what could be read is in the stream: %s", aside)
+            else:
+                segment.path.unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("a file of the spill cannot be removed: %s: %s", segment.path.name, error.strerror)
+
+    def _read_ledger(self) -> tuple[int, int]:
+        path = self._folder / f"spill-{self._worker}.ledger"
+        try:
+            self._ledger = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            low, end, crc = _LEDGER.unpack(os.pread(self._ledger, _LEDGER.size, 0))
+        except (OSError, struct.error):
+            return 0, 0
+        return (low, end) if crc == zlib.crc32(struct.pack("<QQ", low, end)) else (0, 0)
+
+    def _write_ledger(self) -> None:
+        """In place, unsynced: it survives a kill, and after a power cut it says too little, never too much."""
+        low = next((segment.low for segment in self._files if segment.left), self._next_row)
+        text = _LEDGER.pack(low, self._next_row, zlib.crc32(struct.pack("<QQ", low, self._next_row)))
+        with contextlib.suppress(OSError):
+            if self._ledger < 0:
+                path = self._folder / f"spill-{self._worker}.ledger"
+                self._ledger = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            os.pwrite(self._ledger, text, 0)
+
+
+def _write(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

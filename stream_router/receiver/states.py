@@ -1,0 +1,133 @@
+"""What is wrong, said once when it begins, once a minute while it lasts, and once when it ends."""
+
+import logging
+from collections.abc import Callable
+from typing import NamedTuple
+
+from stream_router.core.logs import Seldom
+from stream_router.receiver.batching.batcher import Batcher
+from stream_router.receiver.http.loop_clock import LoopClock
+from stream_router.settings.receiver import Receiver
+from stream_router.telemetry.receiver_stats import Stats
+
+log = logging.getLogger(__name__)
+
+SAID_AFTER_S = 1.0
+"""What lasts no longer is no state: a single refusal is counted, not said."""
+
+_ACCESS = "the role may not put records; allow kinesis:PutRecords on the stream (and kms:GenerateDataKey on its key)"
+_EXPIRED = "the credentials are not valid any more, or not yet; renew them, and check this machine's clock"
+_THROTTLED = "the stream takes no more; add shards (stream-router shards)"
+CURES = {
+    "AccessDeniedException": _ACCESS,
+    "KMSAccessDeniedException": _ACCESS,
+    "ExpiredTokenException": _EXPIRED,
+    "UnrecognizedClientException": _EXPIRED,
+    "InvalidSignatureException": _EXPIRED,
+    "ResourceNotFoundException": "there is no such stream here; check STREAM_ROUTER_STREAM, AWS_REGION and the account",
+    "ProvisionedThroughputExceededException": _THROTTLED,
+    "ThrottlingException": _THROTTLED,
+    "LimitExceededException": _THROTTLED,
+    "KMSDisabledException": "the stream's key is disabled; enable it in KMS",
+    "KMSNotFoundException": "the stream's key is gone; give the stream another (stream-router setup)",
+    "ValidationException": "the stream refuses the requests as they are; check STREAM_ROUTER_STREAM and the endpoint",
+    "NoAnswer": "no connection comes about; check the network, the endpoint (AWS_ENDPOINT_URL_KINESIS) and TLS",
+    "TimedOut": "connections come about, and no answer within 0.6 s; check the network and Kinesis's own health",
+}
+"""What AWS's codes mean here and what helps."""
+_UNKNOWN_CURE = "look the code up in the API reference of PutRecords"
+DISK_CURES = {
+    "ENOSPC": "the disk is full; make room: what waits there drains without any",
+    "EDQUOT": "the quota is used up; make room: what waits there drains without any",
+    "EROFS": "the disk became read-only; look at the kernel's log, and mount it anew",
+    "EACCES": "the folder may not be written to; give its rights back",
+    "EIO": "the disk fails; replace it",
+}
+
+
+class _Now(NamedTuple):
+    """One state as it is now: whether it is there, and how it is said."""
+
+    code: str
+    text: str
+    resource: str
+    cure: str
+
+
+class State:
+    """Says when something begins, lasts and ends. `clock` tells seconds."""
+
+    def __init__(self, name: str, clock: Callable[[], float], after_s: float) -> None:
+        self._name = name
+        self._clock = clock
+        self._after_s = after_s
+        self._since_s: float | None = None
+        self._said = Seldom(clock)
+        self._begun = False
+
+    def look(self, now: _Now | None) -> None:
+        """Told again and again what is."""
+        if now is None:
+            if self._begun and self._since_s is not None:
+                log.warning("%s: over", self._name, extra={"after_s": round(self._clock() - self._since_s, 1)})
+            self._since_s, self._begun = None, False
+            return
+        if self._since_s is None:
+            self._since_s = self._clock()
+            self._said = Seldom(self._clock)
+        lasted_s = self._clock() - self._since_s
+        if lasted_s >= self._after_s and self._said():
+            text = "%s: still: %s (%s); %s" if self._begun else "%s: %s (%s); %s"
+            self._begun = True
+            extra = {"code": now.code, "resource": now.resource, "since_s": round(lasted_s, 1)}
+            log.error(text, self._name, now.text, now.code, now.cure, extra=extra)
+
+
+class States:
+    """All that can be wrong with a worker."""
+
+    def __init__(
+        self, batcher: Batcher, clock: LoopClock, stats: Stats, now_s: Callable[[], float], settings: Receiver
+    ) -> None:
+        self._batcher = batcher
+        self._clock = clock
+        self._stats = stats
+        self._stream_name = settings.stream
+        self._folder = str(settings.spill_dir)
+        self._stream = State("the stream takes no events", now_s, SAID_AFTER_S)
+        self._spill = State("the spill takes no events", now_s, 0.0)
+        self._lag = State("the receiver has too much to do", now_s, SAID_AFTER_S)
+        if stats.spill_damaged:
+            log.error(
+                "events of the spill are missing: its files were damaged, cut or deleted; what is there is sent on",
+                extra={"events": stats.spill_damaged, "resource": self._folder},
+            )
+        self._damaged = stats.spill_damaged
+
+    def look(self) -> None:
+        """Called a few times a second."""
+        self._stream.look(self._of_stream())
+        self._spill.look(self._of_spill())
+        shed = _Now("lag", "it comes late to what arrives", "CPU", "give it another worker, or a larger machine")
+        self._lag.look(shed if self._clock.overloaded else None)
+        if self._stats.spill_damaged > self._damaged:
+            missing = self._stats.spill_damaged - self._damaged
+            log.error("events of the spill are damaged and lost", extra={"events": missing, "resource": self._folder})
+            self._damaged = self._stats.spill_damaged
+
+    def _of_stream(self) -> _Now | None:
+        stream = self._batcher.stream
+        if stream.failing_since_s is None:
+            return None
+        where = "events wait in the spill" if self._batcher.spill_takes else "senders are answered 503"
+        return _Now(stream.code, where, self._stream_name, CURES.get(stream.code, _UNKNOWN_CURE))
+
+    def _of_spill(self) -> _Now | None:
+        spill = self._batcher.spill_state
+        if spill.error:
+            return _Now(spill.error, "its disk refuses", self._folder, DISK_CURES.get(spill.error, DISK_CURES["EIO"]))
+        if spill.full:
+            return _Now(
+                "full", "STREAM_ROUTER_SPILL_MAX_BYTES is reached", self._folder, "it drains when the stream is back"
+            )
+        return None
