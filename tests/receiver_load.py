@@ -13,12 +13,16 @@ _IDS = re.compile(rb"[0-9a-f]{32}")
 
 
 class Outcome(NamedTuple):
-    """What became of one request: its status (0: no answer), the event's id, seconds from the intended send time."""
+    """What became of one request: its status (0: no answer), the event's id, seconds from the intended send time.
+
+    `waited_s` counts from when the request was written.
+    """
 
     status: int
     identity: str
     latency_s: float
     answered_s: float
+    waited_s: float = 0.0
 
 
 class _Connection(asyncio.Protocol):
@@ -65,19 +69,21 @@ async def _lane(
     while not slots.empty():
         due_s, request = slots.get_nowait()
         await asyncio.sleep(max(0.0, due_s - time.perf_counter()))
-        status, body = 0, b""
+        status, body, sent_s = 0, b"", due_s
         try:
             if connection is None or connection.transport is None:
                 _, connection = await loop.create_connection(_Connection, *address)
             async with asyncio.timeout(timeout_s):
-                status, body = await connection.ask(request)
+                answered = connection.ask(request)
+                sent_s = time.perf_counter()
+                status, body = await answered
         except (OSError, TimeoutError):
             if connection and connection.transport:
                 connection.transport.abort()
             connection = None
         now_s = time.perf_counter()
         found = _IDS.search(body) if status == 202 else None
-        outcomes.append(Outcome(status, found[0].decode() if found else "", now_s - due_s, now_s))
+        outcomes.append(Outcome(status, found[0].decode() if found else "", now_s - due_s, now_s, now_s - sent_s))
     if connection and connection.transport:
         connection.transport.close()
 
