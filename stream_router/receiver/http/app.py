@@ -12,7 +12,7 @@ from stream_router.receiver.http.answers import Response
 from stream_router.receiver.http.headers import RefusedError
 from stream_router.receiver.http.health import Health
 from stream_router.receiver.http.long_work import LongWork
-from stream_router.receiver.http.loop_clock import SUSTAINED_ABOVE_S, LoopClock
+from stream_router.receiver.http.loop_clock import SHED_ABOVE_S, SUSTAINED_ABOVE_S, LoopClock
 from stream_router.receiver.http.request import Request
 from stream_router.receiver.intake import SLICE_BYTES, Body, ProblemError, Sealed
 from stream_router.receiver.recent_ids import RecentIds
@@ -81,9 +81,10 @@ class App:
 
     def complete(self, request: Request) -> Response | None:
         """The answer to a request whose body is there; None where it comes later."""
-        if self._clock.overloaded:
+        lag_s = max(self._clock.lag_s, request.waited_s())
+        if lag_s > SHED_ABOVE_S or self._clock.overloaded:
             return answers.OVERLOAD
-        arrived_s = time.monotonic() - self._clock.lag_s
+        arrived_s = time.monotonic() - lag_s
         source, text = self._sources[request.path], request.body
         self._stats.bytes_received += len(text)
         try:

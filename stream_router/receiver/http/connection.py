@@ -6,6 +6,7 @@ that it reads.
 
 import asyncio
 import math
+import socket
 from collections import deque
 from typing import Any, cast
 
@@ -29,6 +30,7 @@ class Connection(asyncio.Protocol):
     def __init__(
         self,
         client: str,
+        sock: socket.socket,
         loop: asyncio.AbstractEventLoop,
         connections: Connections,
         handler: Handler,
@@ -52,7 +54,7 @@ class Connection(asyncio.Protocol):
         self._early: Response | None = None
         self._in_head = True
         self._discarding = False
-        self._flow = Flow()
+        self._flow = Flow(sock)
         self._rest = b""
         self._known = False
         self._ends = False
@@ -65,11 +67,6 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
         self._connections.gone(self)
-
-    @property
-    def idle(self) -> bool:
-        """Whether no request is in: it may be closed without harm."""
-        return not self._waiting and self._request is None
 
     def known(self) -> None:
         """A sender that is known uses this connection."""
@@ -86,7 +83,7 @@ class Connection(asyncio.Protocol):
 
     def close_if_idle(self) -> None:
         """End it where nobody waits for an answer on it."""
-        if self.idle and self._transport is not None:
+        if not self._waiting and self._request is None and self._transport is not None:
             self._transport.close()
 
     def cut_body(self) -> None:
@@ -107,7 +104,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self._in_head, self._early = True, None
-        self._request = Request(self.flush, self.known)
+        self._request = Request(self.flush, self.known, self._flow.waited_s)
 
     def on_url(self, url: bytes) -> None:
         if self._request is not None:
@@ -197,7 +194,7 @@ class Connection(asyncio.Protocol):
         """Half closed: what is in is answered all the same."""
         if self._request is not None:
             self._refuse(answers.BAD_REQUEST)
-        return not self.idle and self._flow.half_closes
+        return bool(self._waiting) and self._flow.half_closes
 
     def pause_writing(self) -> None:
         self.deadline_s = self._flow.stalled(self._loop.time() + self._limits.write_timeout_s)
@@ -241,7 +238,7 @@ class Connection(asyncio.Protocol):
         """Answer behind what is still waiting, read nothing more, and end."""
         if self._discarding:
             return
-        request = self._request or Request(self.flush, self.known)
+        request = self._request or Request(self.flush, self.known, self._flow.waited_s)
         self._request = None
         self._discarding = True
         self._connections.read_no_more(self)

@@ -2,17 +2,22 @@
 
 import asyncio
 import math
+import socket
+import sys
 
 UNREAD_BYTES = 64 * 1024
 """Written and not read by the client: beyond it nothing more is read from it, and its time runs."""
 
 MOST_UNREAD_BYTES = 256 * 1024
+LAST_DATA_END = 56
+"""Where `tcpi_last_data_recv` ends in Linux's struct tcp_info: milliseconds since data came."""
 
 
 class Flow:
     """One connection's pauses."""
 
-    def __init__(self) -> None:
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
         self._transport: asyncio.Transport | None = None
         self._paused = False
         self.write_deadline_s = math.inf
@@ -21,6 +26,14 @@ class Flow:
         """The connection is open."""
         self._transport = transport
         transport.set_write_buffer_limits(high=UNREAD_BYTES)
+
+    def waited_s(self) -> float:
+        """How long ago the last bytes came, by the kernel's own account: before accept, and in its buffers, too."""
+        try:
+            info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, LAST_DATA_END)
+        except OSError:
+            return 0.0
+        return int.from_bytes(info[LAST_DATA_END - 4 :], sys.byteorder) / 1000 if len(info) == LAST_DATA_END else 0.0
 
     def pause(self) -> None:
         """Read nothing more for now."""

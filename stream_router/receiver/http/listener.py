@@ -14,7 +14,7 @@ from stream_router.receiver.http.connections import Connections
 log = logging.getLogger(__name__)
 
 BACKLOG = 4096
-AT_ONCE = 64
+AT_ONCE = 256
 """Connections taken in one round of the loop."""
 NO_FILES_PAUSE_S = 0.05
 _NO_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -28,7 +28,7 @@ class Listener:
         loop: asyncio.AbstractEventLoop,
         sock: socket.socket,
         connections: Connections,
-        make: Callable[[str], Connection],
+        make: Callable[[str, socket.socket], Connection],
         tls: Callable[[], ssl.SSLContext | None],
         handshake_timeout_s: float,
     ) -> None:
@@ -63,7 +63,7 @@ class Listener:
             self._take(sock, str(address[0]))
 
     def _take(self, sock: socket.socket, client: str) -> None:
-        connection = self._make(client)
+        connection = self._make(client, sock)
         if not self._connections.admit(connection):
             sock.close()
             return

@@ -50,10 +50,17 @@ class Request:
         "source",
         "started_s",
         "url",
+        "waited_s",
     )
 
-    def __init__(self, finished: Callable[[], None], known: Callable[[], None]) -> None:
-        """`finished` is called once it has its answer; `known` by the handler, once the sender is known."""
+    def __init__(
+        self, finished: Callable[[], None], known: Callable[[], None], waited_s: Callable[[], float] = lambda: 0.0
+    ) -> None:
+        """`finished` is called once it has its answer; `known` by the handler, once the sender is known.
+
+        `waited_s` tells for how long its last bytes have been here.
+        """
+        self.waited_s = waited_s
         self._finished = finished
         self.known = known
         self.url = b""

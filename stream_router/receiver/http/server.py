@@ -1,6 +1,7 @@
 """The HTTP server of one worker: a listener, its connections, and how they end."""
 
 import asyncio
+import socket
 from typing import cast
 
 from stream_router.receiver.http.app import App
@@ -41,8 +42,8 @@ class HttpServer:
             unknown_for_s=2 * settings.header_timeout_s + settings.body_timeout_s,
         )
 
-        def make(client: str) -> Connection:
-            return Connection(client, loop, self._connections, app, limits)
+        def make(client: str, sock: socket.socket) -> Connection:
+            return Connection(client, sock, loop, self._connections, app, limits)
 
         self._listener = Listener(loop, sock, self._connections, make, lambda: tls.context, settings.header_timeout_s)
 
