@@ -1,0 +1,66 @@
+"""Secrets that are kept in AWS, against the embedded stack."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import boto3
+import httpx
+import pytest
+
+from stream_router.aws import secret_store
+from tests.receiver_kit import free_port
+
+TEXT = "a secret of some length, and another one"
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[str]:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    environment = {**os.environ, "GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "LOG_LEVEL": "WARNING"}
+    process = subprocess.Popen([sys.executable, "-m", "ministack"], env=environment, stderr=subprocess.DEVNULL)
+    deadline_s = time.monotonic() + 30
+    try:
+        while True:
+            try:
+                httpx.get(f"{url}/_ministack/health").raise_for_status()
+                break
+            except httpx.HTTPError:
+                assert time.monotonic() < deadline_s
+                time.sleep(0.1)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.fixture
+def session(stack: str, monkeypatch: pytest.MonkeyPatch) -> boto3.Session:
+    for name, value in {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "AWS_ENDPOINT_URL": stack}.items():
+        monkeypatch.setenv(name, value)
+    return boto3.Session(region_name="us-east-1")
+
+
+def test_secrets_manager_gives_its_secret(session: boto3.Session) -> None:
+    """By its ARN, as it is now."""
+    manager = session.client("secretsmanager")
+    arn = manager.create_secret(Name="receiver", SecretString=TEXT)["ARN"]
+    assert secret_store.fetch(f"secretsmanager:{arn}", "us-east-1") == TEXT
+    manager.put_secret_value(SecretId=arn, SecretString="another text")
+    assert secret_store.fetch(f"secretsmanager:{arn}", "us-east-1") == "another text"
+
+
+def test_the_parameter_store_gives_its_secret(session: boto3.Session) -> None:
+    """By its name, decrypted."""
+    session.client("ssm").put_parameter(Name="/receiver/secrets", Value=TEXT, Type="SecureString")
+    assert secret_store.fetch("ssm:/receiver/secrets", "us-east-1") == TEXT
+
+
+@pytest.mark.parametrize("reference", ["secretsmanager:nothing", "ssm:/nothing"])
+def test_what_is_not_there_is_said_by_awss_code(session: boto3.Session, reference: str) -> None:
+    """And nothing of a secret with it."""
+    with pytest.raises(secret_store.SecretUnreadableError, match="NotFound"):
+        secret_store.fetch(reference, "us-east-1")
