@@ -135,13 +135,18 @@ def setup(
 
 @app.command()
 def mask(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A sample: one event as JSON.")],
-    policy: Annotated[str, typer.Option("--policy", help="`default`, or the path of a policy file.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE…", help="Samples: events as JSON, one a line or a file.")
+    ],
+    policy: Annotated[str, typer.Option("--policy", help="`default`, `strict`, or the path of a policy file.")],
+    coverage: Annotated[
+        bool, typer.Option("--coverage", help="Which paths it masks, lets pass on purpose, does not know.")
+    ] = False,
 ) -> None:
-    """Show what a masking policy does to a sample event, side by side."""
+    """Show what a masking policy does to sample events: value by value, side by side, or path by path."""
     from stream_router.control import mask_report
 
-    _end(mask_report.run(policy, file))
+    _end(mask_report.run(policy, *files, coverage=coverage))
 
 
 @audit.command()

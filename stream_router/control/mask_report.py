@@ -1,4 +1,4 @@
-"""`stream-router mask`: what a masking policy does to a sample, side by side."""
+"""`stream-router mask`: what a masking policy does to samples, side by side or path by path."""
 
 import os
 from collections import Counter
@@ -8,47 +8,67 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from stream_router.control import mask_coverage
 from stream_router.core.settings_error import SettingsError
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.masking import policy_file as policies
 from stream_router.pipeline.masking import preview
+from stream_router.pipeline.masking.policy import MaskingPolicy
 from stream_router.settings.common import load
 from stream_router.settings.consumer import Mask
 
 _TEXT_MAX = 200
 
 
-def run(policy: str, file: Path, console: Console | None = None) -> int:
-    """Print a table of every value of the sample in `file`, before and after `policy` (default, or a TOML file).
+def run(policy: str, *files: Path, coverage: bool = False, console: Console | None = None) -> int:
+    """Print every value of the samples before and after `policy` (default, strict, or a TOML file); 0, or 1.
 
-    The sample is read by the shapes of STREAM_ROUTER_CONFIG, as the consumer reads events. Without
-    STREAM_ROUTER_MASKING_KEY a throw-away key hashes. Returns 0, or 1 where the sample is no JSON or nests too deep to
-    be masked. Raises SettingsError for a policy or a config that is wrong and a sample that cannot be read.
+    With `coverage` it is every path instead, and what the policy decides about it. The samples are read by the shapes
+    of STREAM_ROUTER_CONFIG, as the consumer reads events. Without STREAM_ROUTER_MASKING_KEY a throw-away key hashes.
+    Returns 1 where a sample cannot be read, is no JSON or nests too deep to be masked. Raises SettingsError for a
+    policy or a config that is wrong.
     """
     console = console or Console()
     given = load(Mask)
     key = given.masking_key
-    secret = os.urandom(32) if key is None else key.get_secret_value().encode()
-    compiled = policies.load(policy, secret)
-    if compiled is None:
-        raise SettingsError("--policy: off masks nothing; name default or a policy file")
+    compiled = _compiled(policy, os.urandom(32) if key is None else key.get_secret_value().encode())
     shapes = config_file.load(given.config).shapes
-    try:
-        sample = file.read_bytes()
-    except OSError as error:
-        raise SettingsError(f"FILE: {file}: cannot be read ({error.strerror}); name a file with JSON events") from None
-    try:
-        shown = preview.show(compiled, shapes, sample)
-    except ValueError as error:
-        console.print(f"{escape(str(file))}: {escape(str(error))}", style="red")
-        return 1
-    console.print(_table(f"policy {compiled.id}, version {compiled.version}", shown))
-    counts = Counter(line.action for line in shown if line.action not in ("", "keep"))
-    told = ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "nothing"
-    console.print(f"masked: {escape(told)}; values: {len(shown)}")
+    told: list[preview.Shown] = []
+    for file in files:
+        try:
+            shown = preview.show(compiled, shapes, file.read_bytes())
+        except OSError as error:
+            _fail(console, file, f"cannot be read ({error.strerror}); name a file with JSON events")
+            return 1
+        except ValueError as error:
+            _fail(console, file, str(error))
+            return 1
+        told += shown
+        if not coverage:
+            console.print(_table(f"policy {compiled.id}, version {compiled.version}", shown))
+    if coverage:
+        mask_coverage.tell(console, compiled, told)
+        return 0
+    counts = Counter(line.action for line in told if line.action not in ("", "keep", "pass"))
+    sums = ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "nothing"
+    console.print(f"masked: {escape(sums)}; values: {len(told)}")
     if key is None and counts["hmac"]:
         console.print("STREAM_ROUTER_MASKING_KEY is not set: the hashes shown are of a throw-away key")
     return 0
+
+
+def _compiled(policy: str, key: bytes) -> MaskingPolicy:
+    try:
+        compiled = policies.load(policy, key)
+    except SettingsError as error:
+        raise SettingsError(str(error).replace(f"{policies.VARIABLE}: ", "--policy: ", 1)) from None
+    if compiled is None:
+        raise SettingsError("--policy: off masks nothing; name default, strict or a policy file")
+    return compiled
+
+
+def _fail(console: Console, file: Path, problem: str) -> None:
+    console.print(f"{escape(str(file))}: {escape(problem)}", style="red")
 
 
 def _table(title: str, shown: list[preview.Shown]) -> Table:
@@ -58,7 +78,7 @@ def _table(title: str, shown: list[preview.Shown]) -> Table:
     for line in shown:
         after = "(removed)" if line.after is None else line.after
         cells = (escape(_cut(text)) for text in (line.path, line.before, after, line.action))
-        table.add_row(*cells, style="dim" if line.action in ("", "keep") else "bold")
+        table.add_row(*cells, style="dim" if line.action in ("", "keep", "pass") else "bold")
     return table
 
 

@@ -6,13 +6,14 @@ from typing import Any
 import orjson
 
 from stream_router.core import limits
+from stream_router.pipeline.exact_number import written
 from stream_router.pipeline.rejection import mismatch
 
 
 def write(value: Any) -> bytes:
     """Compact UTF-8 JSON of what orjson has read, fast where it is not deep. Raises Rejected as `dumps` does."""
     try:
-        return orjson.dumps(value)
+        return orjson.dumps(value, written)
     except TypeError:  # the only thing that orjson cannot write of what it has read is deep nesting
         return dumps(value)
 
@@ -22,9 +23,14 @@ def dumps(value: Any) -> bytes:
     if depth(value) > limits.DETAIL_MAX_DEPTH:
         raise mismatch("TooDeep", f"the event nests deeper than {limits.DETAIL_MAX_DEPTH} levels")
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_refused).encode()
     except RecursionError:
         raise mismatch("TooDeep", "the event nests deeper than can be written") from None
+
+
+def _refused(_: Any) -> Any:
+    """Python's writer has no way to write a number's own text."""
+    raise mismatch("NumberOutOfRange", "a number that no double holds, in an event too deep to keep it")
 
 
 def depth(value: Any) -> int:

@@ -1,5 +1,6 @@
 """One event of the stream to one EventBridge entry, or to the reason why it cannot be one."""
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +14,21 @@ from stream_router.core.envelope import added_fields, added_text, correlation_id
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record, new_entry, new_event
 from stream_router.core.names import PIPELINE_ID, SOURCE
 from stream_router.pipeline import deep_json
+from stream_router.pipeline.exact_number import written
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.mapping.mapper import Valid, Validator
 from stream_router.pipeline.mapping.timestamps import IsoMs
 from stream_router.pipeline.masking import policy_file
-from stream_router.pipeline.masking.policy import Hits, MaskingPolicy, Parts
+from stream_router.pipeline.masking.policy import MaskingPolicy, Parts
+from stream_router.pipeline.masking.trace import Hits, Trace
+from stream_router.pipeline.masking.unknown_fields import UnknownFields
 from stream_router.pipeline.rejection import Rejected, mismatch
+
+UNMASKED, MASKED, PARTLY = "unmasked", "pii-masked", "pii-masked-partly"
+"""What an entry's `complianceTag` says: whether a masking policy ran, and decided on every field."""
+
+
+_TYPE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.:/-]{0,127}")
 
 
 def _fixed_bytes(event_type: str) -> int:
@@ -27,11 +37,16 @@ def _fixed_bytes(event_type: str) -> int:
 
 
 class TransformConfig(NamedTuple):
-    """What the transform is told. `masking` is off, default, or a policy file's path; `config_file` a TOML file's."""
+    """What the transform is told.
+
+    `drop_types` are settled unsent, by our name or the sender's. `masking` is off, default, strict or a file's path;
+    `config_file` a TOML file's.
+    """
 
     region: str
     event_types: tuple[str, ...]
     unroutable: Literal["dead-letter", "publish", "drop"] = "dead-letter"
+    drop_types: frozenset[str] = frozenset()
     masking: str = "off"
     masking_key: bytes | None = None
     config_file: Path | None = None
@@ -53,13 +68,20 @@ class Transform:
         self._read = self._validator.read
         self._fixed_bytes = {name: _fixed_bytes(name) for name in config.event_types}
         self._unroutable = config.unroutable
+        self._drop_types = config.drop_types
         self._received_iso, self._processed_iso = IsoMs().text, IsoMs().text
-        self._plain_metadata = _metadata(config.region, self.policy) | dict(mapping.metadata)
-        self._metadata = orjson.Fragment(orjson.dumps(self._plain_metadata))
+        self._unknown = UnknownFields(self.policy) if self.policy else None
+        self._metadata = {
+            tag: _metadata(config.region, tag, self.policy) | dict(mapping.metadata)
+            for tag in (UNMASKED, MASKED, PARTLY)
+        }
+        self._fragments = {tag: orjson.Fragment(orjson.dumps(made)) for tag, made in self._metadata.items()}
 
     def __call__(self, event: Event) -> Entry | DeadLetter | Dropped:
         try:
             valid = self._read(event)
+            if self._drop_types and not self._drop_types.isdisjoint((valid[2], valid[7])):
+                return Dropped(event, valid[7])
             if valid[2] in self._fixed_bytes:
                 return self._entry(event, valid)
             return self._unrouted(event, valid)
@@ -82,21 +104,26 @@ class Transform:
         message = (
             "the rule lets this event type not through; see STREAM_ROUTER_EVENT_TYPES and STREAM_ROUTER_UNROUTABLE"
         )
-        return DeadLetter(event, Reason.UNROUTABLE, "UnroutableEventType", message, event_type=event_type)
+        return DeadLetter(event, Reason.UNROUTABLE, "UnroutableEventType", message, event_type=self._told(event_type))
+
+    def _told(self, event_type: str) -> str:
+        """The event type as a dead letter's attribute names it: not at all where it might be a text, not a name.
+
+        Attributes are masked nowhere else, so a policy that masks dead letters lets only names of types into them.
+        """
+        hidden = self.policy is not None and self.policy.mask_dead_letters and not _TYPE_NAME.fullmatch(event_type)
+        return "" if hidden else event_type
 
     def _entry(self, event: Event, valid: Valid) -> Entry:
-        interaction_id, conversation_id, event_type, timestamp, time_s, payload, extensions = valid
-        masking = self.policy
-        if masking is not None:
+        interaction_id, conversation_id, event_type, timestamp, time_s, payload, extensions, _ = valid
+        tag = UNMASKED
+        if self.policy is not None:
             try:
-                if masking.payload_only and extensions is None:
-                    payload = masking.mask_payload(payload, self._hits)
-                else:
-                    interaction_id, conversation_id, payload, extensions = self._masked(masking, valid)
+                tag, interaction_id, conversation_id, payload, extensions = self._masked(self.policy, valid)
             except MemoryError:
                 raise
             except Exception as error:  # noqa: BLE001 - a value that was not masked must not leave, whatever the reason
-                raise _masking_failed(event_type, error) from None
+                raise _masking_failed(self._told(event_type), error) from None
         record, line, raw, event_id, id_from, received_at_ms, _ = event
         detail = {
             "correlationId": correlation_id(event_id),
@@ -111,26 +138,37 @@ class Transform:
             "sourceSystem": "nice.cxone",
             "routingVersion": "1.0",
             "payload": payload,
-            "metadata": self._metadata,
+            "metadata": self._fragments[tag],
         }
         if extensions:
             detail["extensions"] = extensions
-        text = self._written(detail)
+        text = self._written(detail, tag)
         size_bytes = (self._fixed_bytes.get(event_type) or _fixed_bytes(event_type)) + len(text)
         # The parsed body is let go here: freeing it costs less while it is in the caches (benchmarks/child.py).
         unparsed = new_event((record, line, raw, event_id, id_from, received_at_ms, None))
         return new_entry((unparsed, event_type, text, time_s, size_bytes, conversation_id or ""))
 
-    def _written(self, detail: dict[str, Any]) -> bytes:
+    def _written(self, detail: dict[str, Any], tag: str) -> bytes:
         try:
-            return orjson.dumps(detail)
+            return orjson.dumps(detail, written)
         except TypeError:  # the only thing that orjson cannot write of what it has read is deep nesting
-            return deep_json.dumps({**detail, "metadata": self._plain_metadata})
+            return deep_json.dumps({**detail, "metadata": self._metadata[tag]})
 
-    def _masked(self, masking: MaskingPolicy, valid: Valid) -> tuple[Any, Any, dict[str, Any], dict[str, Any] | None]:
-        """Interaction id, conversation id, payload and extensions, masked. Raises whatever goes wrong."""
-        parts = masking.mask(_parts(valid), self._hits)
-        return parts.get("originalEventId"), parts.get("conversationId"), parts["payload"], parts.get("extensions")
+    def _masked(
+        self, masking: MaskingPolicy, valid: Valid
+    ) -> tuple[str, Any, Any, dict[str, Any], dict[str, Any] | None]:
+        """The tag, interaction id, conversation id, payload and extensions, masked. Raises whatever goes wrong."""
+        parts, trace = _parts(valid), Trace(self._hits)
+        masked = masking.mask_event(parts, trace)
+        if trace.unknown and self._unknown is not None:
+            self._unknown.note(parts, trace.keys)
+        get = masked.get
+        tag = PARTLY if trace.unknown else MASKED
+        return tag, get("originalEventId"), get("conversationId"), masked["payload"], get("extensions")
+
+    def unknown_fields(self) -> list[str]:
+        """Paths of the fields that passed, up to now, because the masking policy knows no rule for them."""
+        return [] if self._unknown is None else self._unknown.paths()
 
     @property
     def masking(self) -> str:
@@ -189,8 +227,7 @@ def _masking_failed(event_type: str, error: Exception) -> Rejected:
     return Rejected(Reason.MASKING_FAILED, type(error).__name__, message, event_type)
 
 
-def _metadata(region: str, masking: MaskingPolicy | None) -> dict[str, Any]:
-    tag = "unmasked" if masking is None else "pii-masked"
+def _metadata(region: str, tag: str, masking: MaskingPolicy | None) -> dict[str, Any]:
     metadata: dict[str, Any] = {"enrichmentPipeline": PIPELINE_ID, "complianceTag": tag, "region": region}
     if masking is not None:
         metadata["maskingPolicy"] = {"id": masking.id, "version": masking.version}

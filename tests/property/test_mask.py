@@ -22,7 +22,12 @@ from stream_router.pipeline.transform import Transform
 from tests.events import BODY, NOW_MS, config_of, dead_of, event
 
 DEFAULT = tomllib.loads((policy_file.SHIPPED / "default.toml").read_text())
-PATHS = [(path, rule["action"], rule.get("n", 0)) for rule in DEFAULT["rules"] for path in rule["paths"]]
+PATHS = [
+    (path, rule["action"], rule.get("n", 0))
+    for rule in DEFAULT["rules"]
+    for path in rule["paths"]
+    if rule["action"] not in ("keep", "pass")
+]
 TRANSFORM = Transform(config_of(masking="default"), lambda: NOW_MS)
 
 NAMES = st.sampled_from(["a", "b", "email", "text", "A", "message", "list", "phone"])
@@ -49,6 +54,7 @@ PATTERNS = st.sampled_from(
         "**.list[].a",
         "**.message",
         "**.b.*",
+        "**.<phone>",
     ]
 )
 RULES = st.fixed_dictionaries(
@@ -110,7 +116,8 @@ def placed(path: str, canary: str, nest: int) -> dict[str, Any]:
     steps = path.replace("[]", ".[]").split(".")[1:]
     value: Any = canary
     for step in reversed(steps):
-        value = [value] if step == "[]" else {"anything" if step == "*" else step: value}
+        key = re.sub("<(.*)>", lambda words: words[1].replace(" ", "_"), "anything" if step == "*" else step)
+        value = [value] if step == "[]" else {key: value}
     for _ in range(nest):
         value = {"data": [value, 1]}
     assert isinstance(value, dict)

@@ -27,8 +27,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 """Which parts of the package each part may import; what is not here may not be."""
 
 ROOMS: dict[str, set[str]] = {
-    "pipeline/mapping": {"pipeline/rejection"},
-    "pipeline/masking": {"pipeline/rejection", "pipeline/deep_json", "pipeline/mapping"},
+    "pipeline/mapping": {"pipeline/rejection", "pipeline/exact_number"},
+    "pipeline/masking": {"pipeline/rejection", "pipeline/deep_json", "pipeline/exact_number", "pipeline/mapping"},
     "pipeline/delivery": set(),
     "pipeline/sinks": {"pipeline/rejection", "pipeline/deep_json", "pipeline/delivery", "pipeline/mapping"},
     "consumer/supervisor": {"consumer/state_dir", "consumer/bus_proof", "consumer/transform_config"},

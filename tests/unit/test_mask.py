@@ -171,12 +171,16 @@ def test_counts_by_action(file: Path) -> None:
 
 
 def test_metadata_says_which_policy_ran() -> None:
-    """`pii-masked` only where a policy ran on this event, with its id and version; else `unmasked` and no policy."""
-    for masking, tag, named in (
-        ("off", "unmasked", None),
-        ("default", "pii-masked", {"id": "default", "version": "1"}),
+    """`pii-masked` where a policy decided on every field, with its id and version; without one `unmasked`."""
+    known = {**BODY, "payload": {"queue": "München", "email": "anna@example.com", "priority": 3}}
+    unknown = {**known, "payload": {**known["payload"], "favouriteColour": "blue"}}
+    for body, masking, tag, named in (
+        (known, "off", "unmasked", None),
+        (known, "default", "pii-masked", {"id": "default", "version": "2"}),
+        (unknown, "default", "pii-masked-partly", {"id": "default", "version": "2"}),
+        (unknown, "strict", "pii-masked", {"id": "strict", "version": "1"}),
     ):
-        metadata = orjson.loads(entry(BODY, masking=masking).detail)["metadata"]
+        metadata = orjson.loads(entry(body, masking=masking).detail)["metadata"]
         assert metadata["complianceTag"] == tag
         assert metadata.get("maskingPolicy") == named
 
@@ -221,7 +225,7 @@ def test_running_out_of_memory_while_masking_buries_nothing(monkeypatch: pytest.
     def exhausted(*_: Any) -> Any:
         raise MemoryError
 
-    for name in ("mask", "mask_payload"):
+    for name in ("mask", "mask_event"):
         monkeypatch.setattr(transform.policy, name, exhausted)
     with pytest.raises(MemoryError):
         transform(found)
@@ -229,13 +233,14 @@ def test_running_out_of_memory_while_masking_buries_nothing(monkeypatch: pytest.
         transform.dead_letter_raw(DeadLetter(found, Reason.OVERSIZE, "EntryTooLarge", "too large"))
 
 
-def test_event_too_deep_to_mask_is_not_sent() -> None:
+def test_event_too_deep_to_mask_is_not_sent(file: Path) -> None:
     """Where the walk runs out of stack, the event is not sent half masked."""
     body = {**BODY, "payload": {"a": orjson.loads(b"[" * 900 + b'"x"' + b"]" * 900)}}
     line = b'{"interactionId":"i","conversationId":"c","eventType":"conversation.updated","timestamp":1795512600,'
     nested = line + b'"payload":{"a":' + b"[" * 900 + b'"x"' + b"]" * 900 + b"}}"
     assert body["payload"]
-    dead = Transform(config_of(masking="default"), lambda: NOW_MS)(event(nested))
+    file.write_text(HEAD + rule("detect", "payload.**"))
+    dead = Transform(config_of(masking=str(file)), lambda: NOW_MS)(event(nested))
     assert isinstance(dead, DeadLetter)
     assert dead.reason is Reason.MASKING_FAILED
 
@@ -400,7 +405,9 @@ def test_report_of_a_sample_that_nests_deep(tmp_path: Path, capsys: pytest.Captu
     assert mask_report.run("default", sample) == 0
     assert "redact 1" in capsys.readouterr().out
     sample.write_bytes(b'{"a":' + b"[" * 600 + b'{"email":"canary"}' + b"]" * 600 + b"}")
-    assert mask_report.run("default", sample) == 1
+    policy = tmp_path / "policy.toml"
+    policy.write_text(HEAD + rule("detect", "payload.**"))
+    assert mask_report.run(str(policy), sample) == 1
     shown = capsys.readouterr().out
     assert "nests too deep" in shown
     assert "canary" not in shown

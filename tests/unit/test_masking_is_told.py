@@ -28,7 +28,7 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     signal.set_wakeup_fd(-1)
 
 
-@pytest.mark.parametrize(("masking", "said", "masked"), [("off", "off", None), ("default", "default 1", {"redact": 1})])
+@pytest.mark.parametrize(("masking", "said", "masked"), [("off", "off", None), ("default", "default 2", {"redact": 1})])
 def test_audit_record_says_which_policy_ran_and_how_often(masking: str, said: str, masked: Any, tmp_path: Path) -> None:
     """`off`, or the policy's id and version with the counts of what it did in this batch."""
     settings = consumer(masking=masking, audit_dir=tmp_path, state_dir=tmp_path)
@@ -50,7 +50,7 @@ def test_audit_record_says_which_policy_ran_and_how_often(masking: str, said: st
 
 @pytest.mark.parametrize(
     ("masking", "level", "said"),
-    [("off", logging.WARNING, "masking: off"), ("default", logging.INFO, "masking: default 1")],
+    [("off", logging.WARNING, "masking: off"), ("default", logging.INFO, "masking: default 2")],
 )
 def test_start_up_log_says_it(
     masking: str, level: int, said: str, tmp_path: Path, caplog: pytest.LogCaptureFixture

@@ -7,6 +7,8 @@ from typing import Any
 
 import orjson
 
+from stream_router.pipeline.exact_number import ExactNumber, written
+
 Action = Callable[[Any], Any]
 
 GONE: Any = object()
@@ -58,6 +60,18 @@ def truncate(count: int) -> Action:
     return action
 
 
+def but_for_booleans(action: Action) -> Action:
+    """The same action, but true and false stay: under a name such as `hasVisibleTitle` they are no title."""
+
+    def but(value: Any) -> Any:
+        return value if value is True or value is False else action(value)
+
+    return but
+
+
+redact_texts = but_for_booleans(redact)
+
+
 def keyed_hash(key: bytes, key_id: str) -> Action:
     """`hmac:<key id>:<32 hex digits>` of HMAC-SHA256: equal values stay equal, so joins still work."""
     prefix = f"hmac:{key_id}:"
@@ -69,7 +83,7 @@ def keyed_hash(key: bytes, key_id: str) -> Action:
         text = _text(value)
         if text is not None and done.fullmatch(text):
             return text
-        data = orjson.dumps(value, option=orjson.OPT_SORT_KEYS) if text is None else text.encode()
+        data = orjson.dumps(value, written, orjson.OPT_SORT_KEYS) if text is None else text.encode()
         return prefix + hmac.digest(key, data, "sha256").hex()[:HMAC_HEX_DIGITS]
 
     return action
@@ -88,4 +102,4 @@ def _text(value: Any) -> str | None:
     kind = type(value)
     if kind is str:
         return value  # type: ignore[no-any-return]
-    return str(value) if kind is int or kind is float else None
+    return str(value) if kind is int or kind is float or kind is ExactNumber else None

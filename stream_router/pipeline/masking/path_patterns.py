@@ -1,19 +1,22 @@
 """Path patterns over JSON, compiled into one automaton: a key of an event is looked up once for all patterns.
 
 A pattern is steps joined by dots: a key (in any case), `*` any key of an object, `[]` any element of an array (also as
-in `fields[]`), `**` any number of levels (at the end: one or more). A key that holds a dot stands in double quotes.
+in `fields[]`), `**` any number of levels (at the end: one or more), `<phone>` any key that has the word (key_words.py).
+A key that holds a dot stands in double quotes.
 """
 
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from stream_router.pipeline.masking.key_words import KeyWords, Word
+
 DEEP, ANY_KEY, ELEMENT = object(), object(), object()
 Token = object
 Position = tuple[int, int]
 """Which pattern, and how many of its tokens are behind us."""
 
-_STEP = re.compile(r'(?:"([^"]+)"|(\*\*)|(\*)|([^.\[\]"*]+))?((?:\[\])*)(?:\.(?=.)|$)')
+_STEP = re.compile(r'(?:"([^"]+)"|(\*\*)|(\*)|<([^<>]+)>|([^.\[\]"*<>]+))?((?:\[\])*)(?:\.(?=.)|$)')
 _SPECIAL = {"**": DEEP, "*": ANY_KEY}
 MEMO_MAX = 4096
 """Keys that one state remembers; senders choose the keys, so this is bounded."""
@@ -27,9 +30,11 @@ def tokens(pattern: str) -> tuple[Token, ...]:
         step = _STEP.match(pattern, at)
         if step is None or step.end() == at or not any(step.groups()):
             raise ValueError("is no path pattern")
-        quoted, deep, any_key, key, elements = step.groups()
+        quoted, deep, any_key, words, key, elements = step.groups()
         if name := quoted or key:
             found.append(name.lower())
+        elif words:
+            found.append(Word.of(words))
         elif special := deep or any_key:
             found.append(_SPECIAL[special])
         found.extend([ELEMENT] * (len(elements) // 2))
@@ -56,22 +61,36 @@ class Step(NamedTuple):
     meaning: Any
 
 
+Learned = tuple[Any, "State | None", Step]
+"""A step's meaning, the state below and the step itself as a plain tuple, which is taken apart fastest."""
+
+
 class State:
     """Where the walk stands in all patterns at once. `keys[name]` and `element` give the next `Step`.
 
-    `unnamed` is the very step of every key that no pattern names.
+    `quick` remembers what was learned by key: who walks many keys looks there first. `unnamed` is the step of every key
+    that no pattern names.
     """
 
-    __slots__ = ("_automaton", "_positions", "element", "keys", "unnamed")
+    __slots__ = ("_automaton", "_positions", "element", "keys", "quick", "unnamed")
 
     def __init__(self, automaton: "Automaton", positions: frozenset[Position]) -> None:
         self._automaton = automaton
         self._positions = positions
         self.keys = _Keys(self)
+        self.quick: dict[str, Learned] = {}
 
     def step(self, key: str) -> Step:
         """The step that `key` of an object leads to."""
-        return self._automaton.step(self._positions, key.lower())
+        return self._automaton.step(self._positions, key)
+
+    def learn(self, key: str) -> "Learned":
+        """The entry of `quick` for a key that it lacks."""
+        step = self.keys[key]
+        learned = (step.meaning, step.below, step)
+        if len(self.quick) < MEMO_MAX:
+            self.quick[key] = learned
+        return learned
 
     def fill(self) -> None:
         """Work out the steps that need no key; apart from construction, since states lead to themselves."""
@@ -108,11 +127,12 @@ class Automaton:
         self._states: dict[frozenset[Position], State] = {}
         self._steps: dict[tuple[frozenset[Position], object], Step] = {}
         self._named = {token for pattern in patterns for token in pattern if isinstance(token, str)}
+        self._words = KeyWords({token for pattern in patterns for token in pattern if isinstance(token, Word)})
         self.start = self._state(self._closed({(at, 0) for at in range(len(patterns))}))
 
     def step(self, positions: frozenset[Position], key: object) -> Step:
-        """Where `key` (folded, or ELEMENT) leads from `positions`. Keys that no pattern names share one step."""
-        name = key if key is ELEMENT or key in self._named else ANY_KEY
+        """Where `key` (or ELEMENT, or ANY_KEY) leads from `positions`. Keys that no pattern names share one step."""
+        name = self._name(key) if isinstance(key, str) else key
         step = self._steps.get((positions, name))
         if step is None:
             after = self._closed({p for position in positions for p in self._moved(position, name)})
@@ -122,12 +142,22 @@ class Automaton:
             self._steps[positions, name] = step
         return step
 
+    def _name(self, key: str) -> object:
+        """What patterns can tell of a key: its folded name where one has it, and which of their words it has."""
+        folded = key.lower()
+        words = self._words.of(key)
+        if folded not in self._named:
+            return (None, words) if words else ANY_KEY
+        return folded, words
+
     def _moved(self, position: Position, name: object) -> list[Position]:
         at, done = position
         token = self._patterns[at][done]
         if token is DEEP:
             return [position]
-        matches = token in (name, _ANYTHING) or (token is ANY_KEY and name is not ELEMENT)
+        matches = token is name or token is _ANYTHING or (token is ANY_KEY and name is not ELEMENT)
+        if not matches and isinstance(name, tuple):
+            matches = token == name[0] or token in name[1]
         return [(at, done + 1)] if matches else []
 
     def _closed(self, positions: set[Position]) -> frozenset[Position]:

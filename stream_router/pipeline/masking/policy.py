@@ -4,40 +4,39 @@ A policy's paths begin at the parts of an entry's Detail that come from the send
 `conversationId`, `originalEventId`. The first rule of the policy that a value's path fits decides about it.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from stream_router.pipeline.masking.actions import GONE, REDACTED, Action, is_mask, redact
-from stream_router.pipeline.masking.path_patterns import Automaton, State, Step, Token
+from stream_router.pipeline.exact_number import ExactNumber
+from stream_router.pipeline.masking import pruning
+from stream_router.pipeline.masking.actions import GONE, REDACTED, Action, is_mask
+from stream_router.pipeline.masking.detectors.first_look import suspicious
+from stream_router.pipeline.masking.occurrences import replacer
+from stream_router.pipeline.masking.path_patterns import Automaton, Learned, State, Step, Token
+from stream_router.pipeline.masking.rules import (
+    ASK,
+    KEPT,
+    LOOKED_INTO,
+    MASKED_BEFORE,
+    OPEN,
+    PASSED,
+    REDACT,
+    UNTOUCHED,
+    MaskRule,
+    meaning,
+)
+from stream_router.pipeline.masking.second_look import Find, SecondLook
+from stream_router.pipeline.masking.trace import Hits, Trace
 
 ROOTS = ("payload", "extensions", "conversationId", "originalEventId")
 Parts = dict[str, Any]
-Hits = list[str]
-"""What was done, by name, once for each time it was done: a list takes that at half the cost of counting."""
-
-Find = Callable[[str, Hits], str]
-"""Free text to the same with what was found in it replaced; adds what was found."""
-
-
-class MaskRule(NamedTuple):
-    """One rule for one path: an action, or (`find`) a search in all texts at and below it, or neither: keep it.
-
-    With `plain_only` it is no rule for objects and arrays.
-    """
-
-    name: str
-    path: tuple[Token, ...]
-    action: Action | None = None
-    find: Find | None = None
-    plain_only: bool = False
-
-
-_MASKED_BEFORE = MaskRule("masked before", ())
-"""Decides about a mask whose origin would decide, plain value or nested: so that masking twice is masking once."""
 
 
 class MaskingPolicy:
-    """A compiled policy. `allow`: where given, what no allowed path covers is left out, whatever the rules say."""
+    """A compiled policy. `allow`: where given, what no allowed path covers is left out, whatever the rules say.
+
+    `closed`: what no rule names is redacted. `search_unknown`: what no rule names is searched, if it looks suspicious.
+    """
 
     def __init__(
         self,
@@ -47,53 +46,80 @@ class MaskingPolicy:
         *,
         allow: Sequence[tuple[Token, ...]] | None = None,
         mask_dead_letters: bool = False,
+        closed: bool = False,
+        search_unknown: Find | None = None,
     ) -> None:
         self.id = policy_id
         self.version = version
         self.mask_dead_letters = mask_dead_letters
+        self.closed = closed
+        self._search_unknown = search_unknown
         self._rules = tuple(rules)
-        self.start = Automaton([rule.path for rule in rules], self._simple).start
+        self.start = Automaton([rule.path for rule in rules], self._meaning_of).start
         self.allowed = None if allow is None else Automaton(allow).start
-        self.nothing = Automaton([]).start
-        at_top = {name: self.start.keys[name] for name in ROOTS}
-        self._payload_state = at_top["payload"].below or self.nothing
-        self.payload_only = allow is None and not any(step.ends for step in at_top.values())
-        """Whether the policy says nothing of the parts as such: an event without extensions can take `mask_payload`."""
+        self.nothing = Automaton([], self._meaning_of).start
 
     def mask(self, parts: Parts, hits: Hits) -> Parts:
         """The parts, masked; the given ones are not touched. Adds to `hits` each action that ran.
 
         Raises whatever goes wrong: the caller then sends nothing of the event.
         """
-        masked: Parts = self._object(parts, self.start, None, hits)
-        return masked if self.allowed is None else self._pruned_parts(masked, self.allowed, hits)
+        return self.mask_event(parts, Trace(hits))
 
-    def mask_payload(self, payload: dict[str, Any], hits: Hits) -> dict[str, Any]:
-        """`mask` of a payload by itself, at less cost; only where `payload_only`."""
-        return self._object(payload, self._payload_state, None, hits)
+    def mask_event(self, parts: Parts, trace: Trace) -> Parts:
+        """`mask`, with notes on what passed."""
+        masked: Parts = self._object(parts, self.start, None, trace)
+        if trace.redacted:
+            trace.hits += ["redact"] * len(trace.redacted)
+        look = self._look(trace)
+        if look is not None:
+            masked = look.object(masked, self.start, None, trace.hits)
+        return masked if self.allowed is None else pruning.parts(masked, self.allowed, trace.hits)
+
+    def look_for(self, parts: Parts) -> SecondLook | None:
+        """The second look that masking these parts takes, for who shows what masking does."""
+        trace = Trace([])
+        trace.known += _texts(self._object(parts, self.start, None, trace))
+        return self._look(trace)
+
+    def _look(self, trace: Trace) -> SecondLook | None:
+        if not trace.known and not trace.unknown:
+            return None
+        replace = replacer(trace)
+        search = self._search_unknown if suspicious(trace.unknown) else None
+        if replace is None and search is None:
+            return None
+        return SecondLook(self.rule_for, self.nothing, replace, search)
 
     def top_step(self, part: str) -> list[MaskRule]:
         """The rules that fit a part as a whole; the policy's reader refuses those that would leave no object."""
         return [self._rules[at] for at in self.start.keys[part].ends]
 
-    def _object(self, value: dict[str, Any], state: State, find: Find | None, hits: Hits) -> dict[str, Any]:
-        """The hot loop: most keys of most events are named by no rule and hold no object; most masks are `redact`."""
-        keys, masked = state.keys, None
+    def _object(  # noqa: C901 - a call less for each field
+        self, value: dict[str, Any], state: State, find: Find | None, trace: Trace
+    ) -> dict[str, Any]:
+        """The hot loop: most fields of most events are kept, and most masks are `redact`."""
+        quick, masked = state.quick, None
         new: Any
-        passed_over = state.unnamed if find is None and not state.unnamed.ends else None
         for key, item in value.items():
-            step = keys[key]
-            if step is passed_over or not (step[0] or find):
-                kind, below = type(item), step[1]
-                if (kind is not dict and kind is not list) or below is None:
+            try:
+                learned = quick[key]
+            except KeyError:
+                learned = state.learn(key)
+            said, kind = learned[0], type(item)
+            if item is None or item is False or item is True:
+                if said is not ASK and type(said) is not tuple:
                     continue
-                new = self._object(item, below, None, hits) if kind is dict else self._array(item, below, None, hits)
-            elif step[2] is not None:
-                name, action = step[2]
-                hits.append(name)
-                new = REDACTED if action is redact and item is not None else action(item)
+                new = self._act(item, learned[2], find, trace, key)
+            elif said is REDACT:
+                trace.redacted.append(item)
+                new = REDACTED
+            elif said is UNTOUCHED or (said is KEPT and find is None and kind is not dict and kind is not list):
+                continue
+            elif kind is dict and find is None and said in LOOKED_INTO:
+                new = self._object(item, learned[1] or self.nothing, None, trace)
             else:
-                new = self._act(item, step, find, hits)
+                new = self._other(item, learned, find, trace, key)
             if new is not item:
                 if masked is None:
                     masked = value.copy()
@@ -103,40 +129,90 @@ class MaskingPolicy:
                     masked[key] = new
         return value if masked is None else masked
 
-    def _array(self, value: list[Any], state: State, find: Find | None, hits: Hits) -> list[Any]:
-        step = state.element
-        if not step[0] and find is None:
-            for item in value:
-                if type(item) is dict or type(item) is list:
-                    break
-            else:
-                return value
-        masked = [self._act(item, step, find, hits) for item in value]
-        return [item for item in masked if item is not GONE]
-
-    def _rest(self, value: Any, state: State | None, find: Find | None, hits: Hits) -> Any:
-        """What no rule acts on: looked into, and searched where a rule above says so."""
-        kind = type(value)
-        if kind is dict or kind is list:
-            if state is None and find is None:
-                return value
-            below = state or self.nothing
-            return (self._object if kind is dict else self._array)(value, below, find, hits)
-        if find is None or (kind is not str and kind is not int):
+    def _other(self, value: Any, learned: Learned, find: Find | None, trace: Trace, key: str) -> Any:
+        """What is rarer than what the loop does itself."""
+        said, below, step = learned
+        if type(said) is tuple:
+            return self._acted(said[0], said[1], value, trace)
+        if said is ASK or find is not None:
+            return self._act(value, step, find, trace, key)
+        if type(value) is list:
+            return self._array(value, below or self.nothing, None, trace, key)
+        if said is PASSED:
+            trace.known.append(value)
             return value
-        text = value if kind is str else str(value)
-        found = find(text, hits)
-        return value if found == text else found
+        return self._unknown(value, trace, key)
 
-    def _act(self, value: Any, step: Step, find: Find | None, hits: Hits) -> Any:
+    def _array(self, value: list[Any], state: State, find: Find | None, trace: Trace, key: str) -> list[Any]:
+        if not value:
+            return value
+        step = state.element
+        if find is None and step[2] is PASSED and set(map(type, value)) == {str}:
+            trace.known += value
+            return value
+        masked: list[Any] = []
+        look_into = find is None and step[2] is OPEN
+        for item in value:
+            kind = type(item)
+            # One frame a level: what nests deep is masked as far as the stack goes.
+            if look_into and kind is dict:
+                masked.append(self._object(item, step[1] or self.nothing, None, trace))
+            elif look_into and kind is list:
+                masked.append(self._array(item, step[1] or self.nothing, None, trace, key))
+            else:
+                masked.append(self._act(item, step, find, trace, key))
+        for new, old in zip(masked, value, strict=True):
+            if new is not old:
+                return [item for item in masked if item is not GONE]
+        return value
+
+    def _acted(self, name: str, action: Action, value: Any, trace: Trace) -> Any:
+        new = action(value)
+        if new is not value:
+            trace.hits.append(name)
+            trace.secrets.append((value, new))
+        return new
+
+    def _act(self, value: Any, step: Step, find: Find | None, trace: Trace, key: str) -> Any:
         """Does what the first fitting rule says, or goes on below it."""
         rule = self.rule_for(value, step)
         if rule is None:
-            return self._rest(value, step[1], find, hits)
+            return self._rest(value, step[1], find, trace, key)
         if rule.action is not None:
-            hits.append(rule.name)
-            return rule.action(value)
-        return value if rule.find is None else self._rest(value, step[1], rule.find, hits)
+            return self._acted(rule.name, rule.action, value, trace)
+        if rule.find is not None:
+            return self._rest(value, step[1], rule.find, trace, key)
+        if rule.name == "pass":
+            trace.known.append(value)
+        return value
+
+    def _rest(self, value: Any, state: State | None, find: Find | None, trace: Trace, key: str) -> Any:
+        """What no rule acts on: looked into, and searched where a rule above says so."""
+        kind = type(value)
+        if kind is dict:
+            return self._object(value, state or self.nothing, find, trace)
+        if kind is list:
+            return self._array(value, state or self.nothing, find, trace, key)
+        if find is None:
+            return self._unknown(value, trace, key)
+        if kind is not str and kind is not int and kind is not ExactNumber:
+            return value
+        text = value if kind is str else str(value)
+        found = find(text, trace.hits)
+        trace.known.append(found)
+        return value if found == text else found
+
+    def _unknown(self, value: Any, trace: Trace, key: str) -> Any:
+        """A plain value of a field that no rule names. What can hold nothing private passes as it is."""
+        if not value or value is True:
+            return value
+        if self.closed:
+            if not is_mask(value):
+                trace.hits.append("unknown")
+            return REDACTED
+        trace.unknown.append(value)
+        trace.keys.append(key)
+        return value
 
     def rule_for(self, value: Any, step: Step) -> MaskRule | None:
         """The rule that decides about a value to which `step` led."""
@@ -145,41 +221,18 @@ class MaskingPolicy:
             if not rule.plain_only:
                 return rule
             if is_mask(value):
-                return _MASKED_BEFORE
+                return MASKED_BEFORE
             if type(value) is not dict and type(value) is not list:
                 return rule
         return None
 
-    def _simple(self, ends: tuple[int, ...]) -> tuple[str, Action] | None:
-        """Where the first of the rules acts on whatever it meets, its name and what it does."""
-        first = self._rules[ends[0]] if ends else None
-        if first is None or first.action is None or first.plain_only:
-            return None
-        return first.name, first.action
+    def _meaning_of(self, ends: tuple[int, ...]) -> Any:
+        return meaning([self._rules[at] for at in ends])
 
-    def _pruned_parts(self, parts: Parts, state: State, hits: Hits) -> Parts:
-        """Only what is allowed of payload and extensions; the ids always pass."""
-        pruned = {}
-        for name, value in parts.items():
-            if name in ("payload", "extensions"):
-                step = state.keys[name]
-                kept = value if step[0] else self._pruned(value, step[1], hits)
-                pruned[name] = {} if kept is GONE else kept
-            else:
-                pruned[name] = value
-        return pruned
 
-    def _pruned(self, value: Any, state: State | None, hits: Hits) -> Any:
-        kept: Any = GONE
-        if state is not None and type(value) is dict:
-            steps = ((key, item, state.keys[key]) for key, item in value.items())
-            pairs = ((key, item if step[0] else self._pruned(item, step[1], hits)) for key, item, step in steps)
-            kept = {key: item for key, item in pairs if item is not GONE}
-        elif state is not None and type(value) is list:
-            step = state.element
-            items = (item if step[0] else self._pruned(item, step[1], hits) for item in value)
-            kept = [item for item in items if item is not GONE]
-        if kept is GONE or not kept:
-            hits.append("not_allowed")
-            return GONE
-        return kept
+def _texts(value: Any) -> Iterator[str]:
+    if type(value) is str:
+        yield value
+    elif type(value) is dict or type(value) is list:
+        for item in value.values() if type(value) is dict else value:
+            yield from _texts(item)

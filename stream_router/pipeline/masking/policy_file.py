@@ -1,16 +1,18 @@
 """Reads a masking policy (TOML) and compiles it. What is wrong with it is found at start, with the key named."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from stream_router.core.settings_error import SettingsError
 from stream_router.pipeline.masking import actions
 from stream_router.pipeline.masking.detectors import finder
 from stream_router.pipeline.masking.path_patterns import DEEP, ELEMENT, State, tokens
-from stream_router.pipeline.masking.policy import ROOTS, Find, MaskingPolicy, MaskRule
+from stream_router.pipeline.masking.policy import ROOTS, MaskingPolicy
+from stream_router.pipeline.masking.rules import MaskRule
+from stream_router.pipeline.masking.second_look import Find
 from stream_router.settings import toml_file
 from stream_router.settings.toml_file import Checked
 
@@ -23,6 +25,7 @@ OBJECTS = ("payload", "extensions")
 """The parts that are objects; the others are texts, or null."""
 
 SHIPPED = Path(__file__).parent / "policies"
+SHIPPED_NAMES = ("default", "strict")
 
 
 def _pattern(value: object) -> object:
@@ -41,8 +44,9 @@ class RuleTable(Checked):
     """`paths` and what is done to what they lead to."""
 
     paths: tuple[Pattern, ...] = Field(min_length=1)
-    action: Literal["keep", "remove", "redact", "keep_last", "hmac", "truncate", "detect"]
+    action: Literal["keep", "pass", "remove", "redact", "keep_last", "hmac", "truncate", "detect"]
     plain_only: bool = False
+    booleans: bool = True
     n: int | None = Field(None, ge=1, le=10_000)
     detectors: tuple[str, ...] = tuple(finder.DETECTORS)
     engine: Literal["builtin", "presidio"] = "builtin"
@@ -68,12 +72,15 @@ class HmacTable(Checked):
 
 
 class PolicyFile(Checked):
-    """The whole file."""
+    """The whole file. `then` names a shipped policy whose masking rules come after this one's own."""
 
     id: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")
     version: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,32}$")
     allow: tuple[Pattern, ...] | None = None
     mask_dead_letters: bool = False
+    unknown: Literal["pass", "detect", "redact"] = "pass"
+    then: Literal["default", "strict"] | None = None
+    regions: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")], ...] = ()
     hmac: HmacTable | None = None
     rules: tuple[RuleTable, ...] = ()
 
@@ -81,16 +88,16 @@ class PolicyFile(Checked):
 def load(name: str, key: bytes | None) -> MaskingPolicy | None:
     """The policy that the setting names: `off` (None), `default`, or a file's path.
 
-    `key` is the HMAC's, where there is one. Raises SettingsError, naming the failing key.
+    Besides them `strict` ships. `key` is the HMAC's, where there is one. Raises SettingsError, naming the failing key.
     """
     if name == "off":
         return None
-    path = SHIPPED / f"{name}.toml" if name == "default" else Path(name)
+    path = SHIPPED / f"{name}.toml" if name in SHIPPED_NAMES else Path(name)
     document = toml_file.read(path, VARIABLE, PolicyFile)
     rules = [
         rule
-        for at, table in enumerate(document.rules)
-        for rule in _rules(table, document.hmac, key, f"{VARIABLE}: {path}: rules[{at}]")
+        for at, table in enumerate(_with_then(document))
+        for rule in _rules(table, document, key, f"{VARIABLE}: {path}: rules[{at}]")
     ]
     for at, allowed in enumerate(document.allow or ()):
         _check_reach(allowed, f"{VARIABLE}: {path}: allow[{at}]")
@@ -100,8 +107,13 @@ def load(name: str, key: bytes | None) -> MaskingPolicy | None:
         rules,
         allow=document.allow,
         mask_dead_letters=document.mask_dead_letters,
+        closed=document.unknown == "redact",
+        search_unknown=finder.finder(tuple(finder.DETECTORS), document.regions)
+        if document.unknown == "detect"
+        else None,
     )
-    if all(table.action == "keep" for table in document.rules) and _all_pass(policy.allowed):
+    passes = document.unknown == "pass" and document.then is None
+    if passes and all(table.action in ("keep", "pass") for table in document.rules) and _all_pass(policy.allowed):
         raise SettingsError(f"{VARIABLE}: {path}: rules: none masks anything; add one that does, or set off")
     for part in OBJECTS:
         if any(rule.action is not None and not rule.plain_only for rule in policy.top_step(part)):
@@ -128,14 +140,25 @@ def _all_pass(allowed: State | None) -> bool:
     return all(step.ends or (step.below and step.below.unnamed.ends) for step in steps)
 
 
-def _rules(table: RuleTable, hmac: HmacTable | None, key: bytes | None, where: str) -> list[MaskRule]:
+def _with_then(document: PolicyFile) -> tuple[RuleTable, ...]:
+    """The file's rules, and behind them those of the shipped policy that it names, but for what lets pass."""
+    if document.then is None:
+        return document.rules
+    shipped = toml_file.read(SHIPPED / f"{document.then}.toml", VARIABLE, PolicyFile)
+    return document.rules + tuple(table for table in shipped.rules if table.action not in ("keep", "pass"))
+
+
+def _rules(table: RuleTable, document: PolicyFile, key: bytes | None, where: str) -> list[MaskRule]:
     searches = table.action == "detect"
     paths = tuple(map(_without_trailing_deep, table.paths)) if searches and not table.plain_only else table.paths
     for at, path in enumerate(paths):
         _check_reach(path, f"{where}.paths[{at}]", plain_only=table.plain_only)
-    find = _find(table, where) if searches else None
-    action = None if searches else _action(table, hmac, key, where)
-    return [MaskRule(table.action, path, action, find, table.plain_only) for path in paths]
+    find = _find(table, document.regions, where) if searches else None
+    action = None if searches else _action(table, document.hmac, key, where)
+    if action is not None and not table.booleans:
+        action = actions.redact_texts if action is actions.redact else actions.but_for_booleans(action)
+    plain_only = table.plain_only or table.action == "pass"
+    return [MaskRule(table.action, path, action, find, plain_only) for path in paths]
 
 
 def _without_trailing_deep(path: tuple[object, ...]) -> tuple[object, ...]:
@@ -155,6 +178,7 @@ def _action(table: RuleTable, hmac: HmacTable | None, key: bytes | None, where: 
     count = table.n or 0
     made: Mapping[str, actions.Action | None] = {
         "keep": None,
+        "pass": None,
         "remove": actions.remove,
         "redact": actions.redact,
         "keep_last": actions.keep_last(count),
@@ -163,9 +187,9 @@ def _action(table: RuleTable, hmac: HmacTable | None, key: bytes | None, where: 
     return made[table.action]
 
 
-def _find(table: RuleTable, where: str) -> Find:
+def _find(table: RuleTable, regions: Sequence[str], where: str) -> Find:
     if table.engine == "presidio":
         from stream_router.pipeline.masking.detectors import presidio
 
         return presidio.finder(table.detectors if "detectors" in table.model_fields_set else (), table.language, where)
-    return finder.finder(table.detectors)
+    return finder.finder(table.detectors, regions)

@@ -1,26 +1,38 @@
 """What a policy does to a sample, value by value: before, after, and by which action."""
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, NamedTuple
 
 from stream_router.core.envelope import open_record
 from stream_router.core.model import DeadLetter, Event, Record
 from stream_router.pipeline import deep_json
+from stream_router.pipeline.exact_number import ExactNumber
 from stream_router.pipeline.mapping.mapper import Validator
 from stream_router.pipeline.mapping.shapes import Shape
-from stream_router.pipeline.masking.actions import GONE
+from stream_router.pipeline.masking.actions import GONE, REDACTED, is_mask
 from stream_router.pipeline.masking.path_patterns import Step
-from stream_router.pipeline.masking.policy import MaskingPolicy, MaskRule, Parts
+from stream_router.pipeline.masking.policy import MaskingPolicy, Parts
+from stream_router.pipeline.masking.rules import MaskRule
+from stream_router.pipeline.masking.second_look import RECURRING
+from stream_router.pipeline.masking.unknown_fields import shown
 from stream_router.pipeline.rejection import Rejected
+
+Verdict = Literal["masked", "passes", "stays", "unknown"]
+"""`stays`: kept on purpose although it holds what is masked elsewhere in the event."""
 
 
 class Shown(NamedTuple):
-    """One value of the sample. `after` is None where nothing is left; `action` is empty where nothing happened."""
+    """One value of the sample. `after` is None where nothing is left; `action` is empty where nothing happened.
+
+    `general` is the path as a pattern has it: `[]` for every element, no key that looks like a value.
+    """
 
     path: str
     before: str
     after: str | None
     action: str
+    general: str
+    verdict: Verdict
 
 
 def show(policy: MaskingPolicy, shapes: Sequence[Shape], sample: bytes) -> list[Shown]:
@@ -30,17 +42,19 @@ def show(policy: MaskingPolicy, shapes: Sequence[Shape], sample: bytes) -> list[
     where a line is no JSON object, or nests deeper than can be masked.
     """
     validator = Validator(shapes)
-    tracer = _Tracer(policy)
-    for found in open_record(Record(sample.strip(), 0)):
-        if isinstance(found, DeadLetter):
-            raise ValueError(found.message)  # noqa: TRY004 - no argument is wrong, the sample is
-        parts = _parts(validator, found)
+    found: list[Shown] = []
+    for opened in open_record(Record(sample.strip(), 0)):
+        if isinstance(opened, DeadLetter):
+            raise ValueError(opened.message)  # noqa: TRY004 - no argument is wrong, the sample is
+        parts = _parts(validator, opened)
         try:
             policy.mask(parts, [])
+            tracer = _Tracer(policy, parts)
             tracer.parts(parts)
         except (RecursionError, Rejected):
             raise ValueError("the sample nests too deep to be masked: the consumer would bury it") from None
-    return tracer.shown
+        found += tracer.shown
+    return found
 
 
 def _parts(validator: Validator, event: Event) -> Parts:
@@ -54,11 +68,21 @@ def _parts(validator: Validator, event: Event) -> Parts:
     return parts | {"extensions": valid[6]} if valid[6] else parts
 
 
+class _At(NamedTuple):
+    """Where the walk is: the path as it stands and in general, the step there, and whether it may pass (None: may)."""
+
+    path: str
+    general: str
+    step: Step
+    passes: Step | None
+
+
 class _Tracer:
     """Walks as `MaskingPolicy.mask` does and tells of each value, with one frame a level as there."""
 
-    def __init__(self, policy: MaskingPolicy) -> None:
+    def __init__(self, policy: MaskingPolicy, parts: Parts) -> None:
         self._policy = policy
+        self._look = policy.look_for(parts)
         self.shown: list[Shown] = []
 
     def parts(self, parts: Parts) -> None:
@@ -66,44 +90,63 @@ class _Tracer:
         for name, part in parts.items():
             plain = name in ("originalEventId", "conversationId")
             passes = None if plain or self._policy.allowed is None else self._policy.allowed.keys[name]
-            self._value(part, name, self._policy.start.keys[name], None, passes)
+            self._value(part, _At(name, name, self._policy.start.keys[name], passes), None)
 
-    def _value(self, value: Any, path: str, step: Step, above: MaskRule | None, passes: Step | None) -> None:
-        """`above` is the rule that decides unless another fits; `passes` is None where everything may."""
-        blocked = passes is not None and not passes.ends
-        inside = None if passes is None or not blocked else passes.below
+    def _value(self, value: Any, at: _At, above: MaskRule | None) -> None:
+        """`above` is the rule that decides unless another fits."""
+        blocked = at.passes is not None and not at.passes.ends
         nested = bool(value) and type(value) in (dict, list)
-        if blocked and (inside is None or not nested):
-            return self._tell(path, value, GONE, "not allowed")
-        rule = self._policy.rule_for(value, step) if above is None or above.find is not None else None
+        if blocked and (at.passes is None or at.passes.below is None or not nested):
+            return self._tell(at, value, GONE, "not allowed")
+        rule = self._policy.rule_for(value, at.step) if above is None or above.find is not None else None
         if rule is not None and rule.action is not None:
             after = rule.action(value)
             # What an action leaves is a plain value, and of a plain value nothing is allowed by a path below it.
             hidden = blocked and after is not GONE
-            return self._tell(path, value, GONE if hidden else after, "not allowed" if hidden else rule.name)
+            verdict: Verdict = "passes" if after is value else "masked"
+            return self._tell(at, value, GONE if hidden else after, "not allowed" if hidden else rule.name, verdict)
         above = rule or above
         if not nested:
-            return self._plain(value, path, above)
-        state = step.below or self._policy.nothing
-        if type(value) is dict:
-            for key, item in value.items():
-                self._value(item, f"{path}.{key}", state.keys[key], above, inside.keys[key] if inside else None)
-        else:
-            for at, item in enumerate(value):
-                self._value(item, f"{path}[{at}]", state.element, above, inside.element if inside else None)
+            return self._plain(value, at, above)
+        for item, below in self._below(value, at, blocked=blocked):
+            self._value(item, below, above)
         return None
 
-    def _plain(self, value: Any, path: str, above: MaskRule | None) -> None:
-        if above is None or above.find is None or (type(value) is not str and type(value) is not int):
-            return self._tell(path, value, value, above.name if above and not above.find else "")
-        hits: list[str] = []
-        found = above.find(str(value), hits)
-        if found == str(value):
-            return self._tell(path, value, value, "")
-        return self._tell(path, value, found, ", ".join(sorted(set(hits))))
+    def _below(self, value: Any, at: _At, *, blocked: bool) -> Iterator[tuple[Any, _At]]:
+        state = at.step.below or self._policy.nothing
+        inside = at.passes.below if blocked and at.passes else None
+        if type(value) is dict:
+            for key, item in value.items():
+                general = f"{at.general}.{shown(key)}"
+                yield item, _At(f"{at.path}.{key}", general, state.keys[key], inside.keys[key] if inside else None)
+        else:
+            for place, item in enumerate(value):
+                general = f"{at.general}[]"
+                yield item, _At(f"{at.path}[{place}]", general, state.element, inside.element if inside else None)
 
-    def _tell(self, path: str, before: Any, after: Any, action: str) -> None:
-        self.shown.append(Shown(path, _text(before), None if after is GONE else _text(after), action))
+    def _plain(self, value: Any, at: _At, above: MaskRule | None) -> None:
+        """A plain value that no action is meant for: kept, searched, or unknown to the policy."""
+        text = value if type(value) is str else str(value)
+        if above is not None and above.decides:
+            stays = type(value) is str and self._look is not None and self._look.recurs(text)
+            return self._tell(at, value, value, above.name, "stays" if stays else "passes")
+        known: Verdict = "passes" if above is not None or not value or value is True else "unknown"
+        if type(value) not in (str, int, float, ExactNumber) or not value:
+            return self._tell(at, value, value, "", known)
+        if above is None and self._policy.closed:
+            return self._tell(at, value, REDACTED, "" if is_mask(value) else "unknown", "masked")
+        hits: list[str] = []
+        find = above.find if above is not None and type(value) is not float else None
+        found = find(text, hits) if find is not None else text
+        if self._look is not None:
+            found = self._look.text(found, above, find, hits)
+        if found == text:
+            return self._tell(at, value, value, above.name if above and not above.find else "", known)
+        return self._tell(at, value, found, ", ".join(sorted(set(hits))) or RECURRING, known)
+
+    def _tell(self, at: _At, before: Any, after: Any, action: str, verdict: Verdict = "masked") -> None:
+        after_text = None if after is GONE else _text(after)
+        self.shown.append(Shown(at.path, _text(before), after_text, action, at.general, verdict))
 
 
 def _text(value: Any) -> str:

@@ -125,7 +125,7 @@ DETECTORS: dict[str, Detector] = {
 """By name, in the order in which they run: what is sure first."""
 
 
-def finder(names: Sequence[str]) -> Callable[[str, list[str]], str]:
+def finder(names: Sequence[str], regions: Sequence[str] = ()) -> Callable[[str, list[str]], str]:
     """A function that replaces in a text what the named detectors find (`[EMAIL]` …) and says so.
 
     What it gives back holds nothing that it would find again. Raises RuntimeError where that cannot be reached.

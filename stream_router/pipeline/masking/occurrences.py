@@ -1,0 +1,92 @@
+"""What a rule took away, found again elsewhere in the same event: what is private once is private everywhere."""
+
+import html
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+from urllib.parse import unquote
+
+from stream_router.pipeline.exact_number import ExactNumber
+from stream_router.pipeline.masking.actions import GONE, REDACTED, is_mask
+from stream_router.pipeline.masking.trace import Trace
+
+MIN_CHARS = 4
+"""Shorter values (`1`, `yes`) stand in too many places by chance."""
+
+Replace = Callable[[str], str]
+
+_WRITTEN_OTHERWISE = re.compile(r"%[0-9A-Fa-f]{2}|&#?\w{2,8};")
+_APART = r"[^\W_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]"
+"""A letter or digit of a script that sets words apart: beside one of these a value is a part of a longer word."""
+_EDGE = re.compile(_APART)
+
+
+def replacer(trace: Trace) -> Replace | None:
+    """A function that replaces in a text every secret that stands in what passes; None where none does.
+
+    A secret is replaced by what its rule left of it, as a whole word, in any case. A text in which one stands only
+    once percent-encoding or character references are undone is redacted whole.
+    """
+    joined = _joined(trace.known + trace.unknown)
+    if "%" in joined or "&" in joined:
+        joined += "\n" + _decoded(joined).lower()
+    # Split at line breaks, a text of several lines would be looked for line by line; so such texts are taken apart.
+    texts = {value for value in trace.redacted if type(value) is str and "\n" not in value}
+    found: dict[str, Any] = {
+        text: REDACTED for text in "\n".join(texts).lower().split("\n") if text in joined and len(text) >= MIN_CHARS
+    }
+    inside: list[tuple[Any, Any]] = []
+    for value in trace.redacted:
+        if type(value) is not str or "\n" in value:
+            _take_apart(value, REDACTED, inside)
+    for value, left in trace.secrets:
+        _take_apart(value, left, inside)
+    for value, left in inside:
+        folded = str(value).lower()
+        if folded in joined and len(folded) >= MIN_CHARS and not is_mask(value):
+            found[folded] = left
+    found.pop(REDACTED.lower(), None)
+    return _replace({text: left if type(left) is str else REDACTED for text, left in found.items()}) if found else None
+
+
+def _joined(values: Sequence[Any]) -> str:
+    return "\n".join([value if type(value) is str else str(value) for value in values]).lower()
+
+
+def _take_apart(value: Any, left: Any, inside: list[tuple[Any, Any]]) -> None:
+    """Add the texts and numbers that a secret holds; of an object or an array each by itself."""
+    kind = type(value)
+    if kind is str or kind is int or kind is float or kind is ExactNumber:
+        inside.append((value, left))
+    elif kind is dict:
+        for item in value.values():
+            _take_apart(item, GONE, inside)
+    elif kind is list:
+        for item in value:
+            _take_apart(item, GONE, inside)
+
+
+def _replace(found: dict[str, str]) -> Replace:
+    longest_first = sorted(found, key=len, reverse=True)
+    any_of_them = re.compile("|".join(map(_as_word, longest_first)), re.IGNORECASE)
+
+    def instead(match: re.Match[str]) -> str:
+        return found.get(match[0].lower(), REDACTED)
+
+    def replace(text: str) -> str:
+        replaced = any_of_them.sub(instead, text)
+        if _WRITTEN_OTHERWISE.search(replaced) and any_of_them.search(_decoded(replaced)):
+            return REDACTED
+        return replaced
+
+    return replace
+
+
+def _as_word(secret: str) -> str:
+    before = rf"(?<!{_APART})" if _EDGE.match(secret[0]) else ""
+    after = rf"(?!{_APART})" if _EDGE.match(secret[-1]) else ""
+    return before + re.escape(secret) + after
+
+
+def _decoded(text: str) -> str:
+    return html.unescape(unquote(text))

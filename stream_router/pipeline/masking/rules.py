@@ -1,0 +1,53 @@
+"""One rule of a masking policy, and what the rules that fit a path say together."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from stream_router.pipeline.masking.actions import Action, redact, redact_texts
+from stream_router.pipeline.masking.path_patterns import Token
+from stream_router.pipeline.masking.second_look import Find
+
+
+class MaskRule(NamedTuple):
+    """One rule for one path: an action, or (`find`) a search in all texts at and below it, or neither.
+
+    With neither the value passes on purpose: `keep` as it is, `pass` without what is masked elsewhere in the event.
+    With `plain_only` it is no rule for objects and arrays.
+    """
+
+    name: str
+    path: tuple[Token, ...]
+    action: Action | None = None
+    find: Find | None = None
+    plain_only: bool = False
+
+    @property
+    def decides(self) -> bool:
+        """Whether nothing else is done to a value after this rule."""
+        return self.find is None and self.name != "pass"
+
+
+MASKED_BEFORE = MaskRule("masked before", ())
+"""Decides about a mask whose origin would decide, plain value or nested: so that masking twice is masking once."""
+
+OPEN, KEPT, PASSED, UNTOUCHED, ASK = object(), object(), object(), object(), object()
+REDACT = ("redact", redact)
+LOOKED_INTO = frozenset({OPEN, KEPT, PASSED})
+"""What a step means where it is no action: no rule is known; plain values are kept, or passed; whatever it is is kept;
+the rules must be asked with the value at hand."""
+
+
+def meaning(rules: Sequence[MaskRule]) -> Any:
+    """What the rules that end at a step say, as far as that is one thing whatever value stands there."""
+    if not rules:
+        return OPEN
+    first = rules[0]
+    if first.find is not None or (first.plain_only and first.action is not None):
+        return ASK
+    if first.action is not None:
+        return REDACT if first.action in (redact, redact_texts) else (first.name, first.action)
+    if not first.plain_only:
+        return UNTOUCHED if first.name == "keep" else ASK
+    if not all(rule.plain_only for rule in rules):
+        return ASK
+    return KEPT if first.name == "keep" else PASSED

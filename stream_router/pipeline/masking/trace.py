@@ -1,0 +1,25 @@
+"""What masking one event noted on its way: what it did, what it took away, what it let pass."""
+
+from typing import Any
+
+Hits = list[str]
+"""What was done, by name, once for each time it was done: a list takes that at half the cost of counting."""
+
+
+class Trace:
+    """Notes of one event's masking.
+
+    `redacted` is what rules replaced by `[REDACTED]`, `secrets` pairs of what others took away and what they left.
+    `known` are texts and numbers that pass on purpose, but are searched for secrets; `unknown` those of fields that no
+    rule names, `keys` the names of these fields.
+    """
+
+    __slots__ = ("hits", "keys", "known", "redacted", "secrets", "unknown")
+
+    def __init__(self, hits: Hits) -> None:
+        self.hits = hits
+        self.redacted: list[Any] = []
+        self.secrets: list[tuple[Any, Any]] = []
+        self.known: list[Any] = []
+        self.unknown: list[Any] = []
+        self.keys: list[str] = []

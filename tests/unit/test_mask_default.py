@@ -1,0 +1,146 @@
+"""The shipped policies beyond NICE's examples: usual names, words in keys, and values that recur."""
+
+import json
+from typing import Any
+
+import orjson
+import pytest
+
+from stream_router.pipeline.masking import policy_file
+from stream_router.pipeline.masking.key_words import KeyWords, Word
+from stream_router.pipeline.masking.policy import MaskingPolicy
+from tests.events import BODY, entry, letter
+
+
+def policy(name: str) -> MaskingPolicy:
+    made = policy_file.load(name, None)
+    assert made is not None
+    return made
+
+
+DEFAULT, STRICT = policy("default"), policy("strict")
+
+PRIVATE = [
+    *("customerEmail", "customer_email", "CUSTOMER-EMAIL", "customeremail", "email", "emails", "contactEmailAddress"),
+    *("customerPhone", "contactPhone", "callerNumber", "cli", "phones", "homephone", "callback_number", "fromAddr"),
+    *("name", "familyName", "agent_name", "agentName", "fullNameAgent", "surname", "customerName", "full_name"),
+    *("comment", "comments", "description", "summary", "chatTranscript", "lastMessage", "notes", "dispositionNotes"),
+    *("primaryDispositionNotes", "primaryCallbackNumber", "birthday", "dateOfBirth", "iban", "customerIp", "ip"),
+    *(
+        "ccAddress",
+        "bccAddress",
+        "bodyHtml",
+        "attachmentNames",
+        "subject",
+        "emailSubject",
+        "threadTitle",
+        "accessToken",
+    ),
+    *("homeAddress", "streetName", "postalCode", "zip", "passportNumber", "customer", "agent", "avatar", "detailUrl"),
+]
+PUBLIC = ["queue", "queueName", "channel", "skillName", "teamName", "mediaTypeName", "pointOfContactName", "status"]
+
+
+@pytest.mark.parametrize("masking", [DEFAULT, STRICT], ids=["default", "strict"])
+@pytest.mark.parametrize("name", PRIVATE)
+def test_usual_name_is_masked(masking: MaskingPolicy, name: str) -> None:
+    """In camelCase, snake_case or any case, at the top or deep inside: not the value's first characters come out."""
+    for payload in ({name: "canary-0000"}, {"data": [{"inner": {name: "canary-0000"}}]}):
+        assert "canary" not in json.dumps(masking.mask({"payload": payload}, []))
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_names_of_things_pass(name: str) -> None:
+    """What is called a name but is none of a person stays readable, and is known to the policy."""
+    assert DEFAULT.mask({"payload": {name: "Billing"}}, []) == {"payload": {name: "Billing"}}
+
+
+@pytest.mark.parametrize("name", ["hasVisibleTitle", "isPhoneVerified", "emailSent", "hasNotes"])
+def test_yes_and_no_are_no_texts(name: str) -> None:
+    """true and false under a name that has the word of a private field stay, since they say nothing of it."""
+    for value in (True, False, None):
+        assert DEFAULT.mask({"payload": {name: value}}, []) == {"payload": {name: value}}
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("customerPhone", ["phone"]),
+        ("CUSTOMER_PHONE_2", ["phone"]),
+        ("customerphones", ["phone"]),
+        ("postal-code", ["postal code"]),
+        ("thePostalCodes", ["postal code"]),
+        ("HTTPNotes", ["note"]),
+        ("denoted", []),
+        ("entitlement", []),
+        ("", []),
+        ("电话", []),
+    ],
+)
+def test_words_of_a_key(key: str, words: list[str]) -> None:
+    """Words are told apart by case, by what stands between them, and long ones also where nothing does."""
+    known = KeyWords(map(Word.of, ["phone", "postal code", "note", "title"]))
+    assert [" ".join(word.words) for word in known.of(key)] == words
+
+
+RECURRING: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"email": "anna@x.example", "x": "email_anna@x.example"}, {"x": "email_[REDACTED]"}),
+    ({"email": "anna@x.example", "x": "ANNA@X.EXAMPLE"}, {"x": "[REDACTED]"}),
+    ({"email": "anna@x.example", "x": "https://y.example/?q=anna%40x.example"}, {"x": "[REDACTED]"}),
+    ({"email": "anna@x.example", "x": "anna&#64;x.example"}, {"x": "[REDACTED]"}),
+    ({"firstName": "Anna", "x": "for Anna, please"}, {"x": "for [REDACTED], please"}),
+    ({"firstName": "Anna", "x": "Annabel"}, {"x": "Annabel"}),
+    ({"firstName": "Al", "x": "for Al"}, {"x": "for Al"}),
+    ({"phone": "+49 30 901820", "x": "it was +49 30 901820"}, {"x": "it was ****1820"}),
+    ({"accountNumber": 40938475, "x": 40938475, "y": "no. 40938475"}, {"x": "[REDACTED]", "y": "no. [REDACTED]"}),
+    (
+        {"customFields": [{"ident": "a", "value": "open"}], "status": "open", "x": "open"},
+        {"status": "open", "x": "[REDACTED]"},
+    ),
+    ({"customFields": [{"ident": "a", "value": "1"}], "x": "1"}, {"x": "1"}),
+    (
+        {"messageContent": {"payload": {"text": "hello\nworld"}}, "x": ["said: hello\nworld"]},
+        {"x": ["said: [REDACTED]"]},
+    ),
+    (
+        {"firstName": "Anna", "interactionId": "Anna", "x": {"y": "Anna"}},
+        {"interactionId": "Anna", "x": {"y": "[REDACTED]"}},
+    ),
+]
+
+
+@pytest.mark.parametrize(("payload", "wanted"), RECURRING)
+def test_value_that_is_private_once_is_private_everywhere(payload: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """As a whole word of four characters or more, in any case, also encoded; never in structural fields."""
+    masked = DEFAULT.mask({"payload": payload}, [])["payload"]
+    assert {key: masked[key] for key in wanted} == wanted
+    assert DEFAULT.mask({"payload": masked}, [])["payload"] == masked
+
+
+def test_conversation_named_by_a_private_id_is_masked_too() -> None:
+    """A thread id that holds the customer's address leaves neither as conversation nor as order key."""
+    body = {
+        "eventId": "e-1",
+        "eventType": "MessageCreated",
+        "createdAt": "2026-11-24T09:30:00Z",
+        "data": {"thread": {"id": "email_anna@x.example"}, "endUser": {"emailAddress": "anna@x.example"}},
+    }
+    sent = entry(body, masking="default")
+    assert b"anna" not in sent.detail
+    assert "anna" not in sent.order_key
+
+
+def test_unknown_texts_are_searched_by_the_detectors() -> None:
+    """Under `default` an address in a field that no rule names is found, and the tag says that it is not known."""
+    detail = orjson.loads(entry({**BODY, "payload": {"motto": "write to anna@x.example"}}, masking="default").detail)
+    assert detail["payload"] == {"motto": "write to [EMAIL]"}
+    assert detail["metadata"]["complianceTag"] == "pii-masked-partly"
+
+
+def test_type_that_is_a_text_shows_in_no_attribute_of_a_masked_dead_letter(tmp_path: Any) -> None:
+    """With mask_dead_letters only what can be a type's name becomes the attribute eventType."""
+    file = tmp_path / "policy.toml"
+    file.write_text('id = "p"\nversion = "1"\nmask_dead_letters = true\nthen = "default"\n')
+    assert letter({**BODY, "eventType": "typed by anna@x.example"}, masking=str(file)).event_type == ""
+    assert letter({**BODY, "eventType": "typed by anna"}, masking="default").event_type == "typed by anna"
+    assert letter({**BODY, "eventType": "SomeType"}, masking=str(file)).event_type == "SomeType"
