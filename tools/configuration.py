@@ -51,6 +51,7 @@ FOR = {
     "STREAM_ROUTER_LOG_LEVEL": "how much is logged; one JSON object a line on stderr",
     "SQS_DLQ_URL": "the dead-letter queue",
     "STREAM_ROUTER_UNROUTABLE": "what becomes of an event type that the rule lets not through",
+    "STREAM_ROUTER_DROP_TYPES": "noise such as typing events, by our names or the sender's own (docs/events.md)",
     "STREAM_ROUTER_MAX_ENTRIES": "entries asked for per PutEvents call; the bus's ceiling wins (classic 10, v2 100)",
     "STREAM_ROUTER_MAX_REQUEST_BYTES": "size of one PutEvents call; the region's limit wins",
     "STREAM_ROUTER_MAX_IN_FLIGHT": "ceiling of the PutEvents calls under way at once; the number in use finds itself",

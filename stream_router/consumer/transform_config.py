@@ -10,6 +10,7 @@ def transform_config(settings: Consumer) -> TransformConfig:
         region=settings.aws_region,
         event_types=settings.event_type_list,
         unroutable=settings.unroutable,
+        drop_types=frozenset(settings.drop_type_list),
         masking=settings.masking,
         masking_key=settings.masking_key.get_secret_value().encode() if settings.masking_key else None,
         config_file=settings.config,

@@ -6,6 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from stream_router.core import limits
+from stream_router.settings import types
 from stream_router.settings.common import Common, ConfigFile, Environment
 from stream_router.settings.types import (
     DeadLetterLimit,
@@ -46,6 +47,9 @@ class Consumer(Common, MaskingKey, AuditKey):
     unroutable: Literal["dead-letter", "publish", "drop"] = Field(
         "dead-letter", description="dead-letter, publish or drop"
     )
+    drop_types: str = Field(
+        "", description="a comma-separated list of event types that are settled unsent, and counted"
+    )
     max_entries: int = Field(25, ge=1, le=limits.V2_MAX_ENTRIES, description="entries a PutEvents call, 1 to 100")
     max_request_bytes: int | None = Field(None, ge=1024, description="bytes of one PutEvents call, at least 1024")
     max_in_flight: int = Field(128, ge=1, le=256, description="PutEvents calls of one child at once, 1 to 256")
@@ -65,7 +69,7 @@ class Consumer(Common, MaskingKey, AuditKey):
     bus_proof: Literal["describe", "trust"] = Field("describe", description="describe or trust")
     on_outage: Literal["hold", "dead-letter"] = Field("hold", description="hold or dead-letter")
     ordering: Literal["none", "conversation"] = Field("none", description="none or conversation")
-    masking: str = Field("off", min_length=1, description="off, default, or the path of a policy file")
+    masking: str = Field("off", min_length=1, description="off, default, strict, or the path of a policy file")
     offload_bucket: str | None = Field(
         None, pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="an S3 bucket's name"
     )
@@ -96,6 +100,11 @@ class Consumer(Common, MaskingKey, AuditKey):
                 "set a token, or listen on 127.0.0.1"
             )
         return self
+
+    @property
+    def drop_type_list(self) -> tuple[str, ...]:
+        """The event types to drop, by our names or by the senders' own."""
+        return types.items(self.drop_types)
 
     @property
     def entries_per_call(self) -> int:

@@ -10,7 +10,7 @@ from stream_router.core.dispositions import Reason
 from stream_router.core.settings_error import SettingsError
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.transform import Transform
-from tests.events import BODY, NOW_MS, config_of, entry, letter
+from tests.events import BODY, NOW_MS, RECEIVED_MS, config_of, entry, letter
 
 SHAPE = """
 [[shapes]]
@@ -164,3 +164,17 @@ def test_the_table_of_cxone_sources_is_let_pass(tmp_path: Path) -> None:
     path = tmp_path / "router.toml"
     path.write_text('[[cxone.sources]]\nname = "a"\ntype = "webhook"\n')
     assert config_file.load(path) is not None
+
+
+def test_time_of_receipt_can_be_the_default(tmp_path: Path) -> None:
+    """A shape of one's own whose events hold no time gets the time at which they were received."""
+    file = tmp_path / "shapes.toml"
+    file.write_text(
+        '[[shapes]]\nname = "x"\nwhen = ["kind"]\n[shapes.fields]\ninteractionId = "id"\n'
+        'eventType = { value = "interaction.created" }\ntimestamp = { path = "at", default = "receivedAt" }\n'
+    )
+    for body, wanted in (
+        ({"kind": 1, "id": "a"}, RECEIVED_MS / 1000),
+        ({"kind": 1, "id": "a", "at": 1_795_512_600}, 1_795_512_600),
+    ):
+        assert entry(body, config=str(file)).time_s == wanted

@@ -22,11 +22,14 @@ from stream_router.core import limits
 from stream_router.core.settings_error import SettingsError
 from stream_router.pipeline.mapping import constants
 from stream_router.pipeline.mapping.added import EXPERT
-from stream_router.pipeline.mapping.shapes import MISSING, PRESETS, Shape, Source, parse_path, source
+from stream_router.pipeline.mapping.shapes import MISSING, PRESETS, RECEIVED, Shape, Source, parse_path, source
 from stream_router.settings import toml_file
 from stream_router.settings.toml_file import Checked
 
 VARIABLE = "STREAM_ROUTER_CONFIG"
+RECEIVED_AT = "receivedAt"
+"""The default of a timestamp by which an event without one has the time at which it was received."""
+
 OWN_METADATA = frozenset({"enrichmentPipeline", "complianceTag", "region", "maskingPolicy"})
 
 EventType = Annotated[
@@ -111,8 +114,10 @@ class FieldsTable(Checked):
             return None
         if name == "timestamp" and table.value is not MISSING:
             raise ValueError("takes a path, not a constant value")
+        if name == "timestamp" and table.default == RECEIVED_AT:
+            table = table.model_copy(update={"default": RECEIVED})
         constant = table.source().default
-        if constant is not MISSING:
+        if constant is not MISSING and constant is not RECEIVED:
             constants.check_field(name, constant)
         return table
 

@@ -12,6 +12,7 @@ from stream_router.pipeline.mapping.added import AddedReader
 from stream_router.pipeline.mapping.shapes import (
     MISSING,
     OUR_FIELDS,
+    RECEIVED,
     Path,
     Shape,
     Source,
@@ -21,10 +22,10 @@ from stream_router.pipeline.mapping.shapes import (
 )
 from stream_router.pipeline.rejection import Rejected, mismatch
 
-Valid = tuple[str | None, str | None, str, str, float, dict[str, Any], dict[str, Any] | None]
+Valid = tuple[str | None, str | None, str, str, float, dict[str, Any], dict[str, Any] | None, str]
 """What an event says, checked: interaction id (None only once masked), conversation id, event type, timestamp (UTC with
-milliseconds), the same as epoch seconds, payload, what stood beside the default shape's five fields. A plain tuple: one
-is made per event."""
+milliseconds), the same as epoch seconds, payload, what stood beside the default shape's five fields, the event type by
+the sender's own name. A plain tuple: one is made per event."""
 
 
 class Validator:
@@ -63,7 +64,9 @@ class Validator:
         try:
             timestamp, time_s = timestamps.to_utc(fields["timestamp"], shape.zone)
         except (ValueError, OverflowError) as error:
-            raise mismatch("BadTimestamp", f"{shape.name}: timestamp {_why(error)}") from None
+            if fields["timestamp"] is not RECEIVED:
+                raise mismatch("BadTimestamp", f"{shape.name}: timestamp {_why(error)}") from None
+            timestamp, time_s = timestamps.iso(event.received_at_ms), event.received_at_ms / 1000
         interaction_id, conversation_id, event_type = (
             fields["interactionId"],
             fields.get("conversationId"),
@@ -77,6 +80,7 @@ class Validator:
             time_s,
             fields["payload"],
             _extensions(body, fields) if len(body) > len(fields) and shape.fields is None else None,
+            event_type,
         )
 
     def unmapped(self, body: Any, parts: dict[str, Any]) -> dict[str, Any]:

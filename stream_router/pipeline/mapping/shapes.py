@@ -13,6 +13,7 @@ from pydantic import InstanceOf, StringConstraints, TypeAdapter, with_config
 from typing_extensions import TypedDict  # the one that pydantic takes on Python 3.11
 
 from stream_router.core import limits
+from stream_router.core.digital_types import DIGITAL_TYPES, UPDATED
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=512)] | int
 EventType = Annotated[str, StringConstraints(min_length=1, max_length=limits.DETAIL_TYPE_MAX_CHARS)]
@@ -134,30 +135,52 @@ def put(root: dict[str, Any], path: Path, value: Any) -> None:
     at[str(path[-1])] = value
 
 
-_DIGITAL_TYPES = {
-    "CaseCreated": "interaction.created",
-    "CaseStatusChanged": "conversation.updated",
-    "CaseInboxAssigneeChanged": "conversation.updated",
-    "MessageCreated": "conversation.updated",
-    "MessageReadChanged": "conversation.updated",
-    "ThreadRecovered": "conversation.updated",
-}
+RECEIVED: Any = object()
+"""The default of a timestamp that an event may lack: when it was received."""
 
 DEFAULT = Shape("default", tuple((name,) for name in ("interactionId", "eventType", "timestamp")))
+
+_INTERACTION = ("data.case.interactionId", "data.contact.interactionId", "data.consumerContact.interactionId")
+_CONVERSATION = ("data.case.id", "data.contact.id", "data.consumerContact.id", "data.thread.id")
+_DIGITAL_FIELDS = {
+    "interactionId": source(*_INTERACTION, "eventId"),
+    "conversationId": source(*_CONVERSATION, default=None),
+    "eventType": source("eventType"),
+    "timestamp": source("createdAtWithMilliseconds", "createdAt"),
+    "payload": source("$"),
+}
 
 CXONE_DIGITAL = Shape(
     "cxone-digital",
     tuple((name,) for name in ("eventId", "eventType", "createdAt", "data")),
     _check(Digital),
+    _DIGITAL_FIELDS,
+    DIGITAL_TYPES,
+)
+
+CXONE_DIGITAL_ANSWER = Shape(
+    "cxone-digital-answer",
+    (("eventId",), ("postback", "eventType")),
+    None,
     {
-        "interactionId": source("eventId"),
-        "conversationId": source("data.case.id", "data.thread.id", default=None),
-        "eventType": source("eventType"),
-        "timestamp": source("createdAt"),
+        "interactionId": source(*(f"postback.{path}" for path in _INTERACTION), "eventId"),
+        "conversationId": source(*(f"postback.{path}" for path in _CONVERSATION), default=None),
+        "eventType": source("postback.eventType"),
+        "timestamp": source("createdAtWithMilliseconds", "createdAt", default=RECEIVED),
         "payload": source("$"),
     },
-    _DIGITAL_TYPES,
+    DIGITAL_TYPES,
 )
+"""What a chat is answered when a thread was recovered or archived: it says nothing of when."""
+
+CXONE_DIGITAL_UNTIMED = Shape(
+    "cxone-digital-untimed",
+    (("eventId",), ("eventType",), ("data",)),
+    None,
+    {**_DIGITAL_FIELDS, "timestamp": source("createdAtWithMilliseconds", default=RECEIVED)},
+    DIGITAL_TYPES,
+)
+"""A digital event without `createdAt`, as that of a place in the queue."""
 
 CXONE_DATA_STREAM = Shape(
     "cxone-data-stream",
@@ -166,11 +189,25 @@ CXONE_DATA_STREAM = Shape(
     {
         "interactionId": source("contactId"),
         "conversationId": source("masterContactId", "contactId"),
-        "eventType": source(default="conversation.updated"),
+        "eventType": source(default=UPDATED),
         "timestamp": source("eventTime"),
         "payload": source("$"),
     },
 )
 
-PRESETS = (DEFAULT, CXONE_DIGITAL, CXONE_DATA_STREAM)
+CXONE_CONTACT = Shape(
+    "cxone-contact",
+    (("contactId",), ("contactStart",)),
+    None,
+    {
+        "interactionId": source("contactId"),
+        "conversationId": source("masterContactId", "contactId"),
+        "eventType": source(default=UPDATED),
+        "timestamp": source("lastUpdateTime", "contactStart"),
+        "payload": source("$"),
+    },
+)
+"""A contact as CXone's API names it (nice-cxone-agent-sdk, agentCompletedContactsResponse)."""
+
+PRESETS = (DEFAULT, CXONE_DIGITAL, CXONE_DATA_STREAM, CXONE_CONTACT, CXONE_DIGITAL_ANSWER, CXONE_DIGITAL_UNTIMED)
 """In the order in which they are tried."""
