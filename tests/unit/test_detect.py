@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import pytest
 
-from stream_router.pipeline.masking.detectors.cards_and_ibans import ibans, is_card
+from stream_router.pipeline.masking.detectors.cards import is_card
 from stream_router.pipeline.masking.detectors.finder import DETECTORS, finder
+from stream_router.pipeline.masking.detectors.ibans import ibans
 
 DATA = Path(__file__).parents[1] / "data"
 CORPUS = DATA / "detectors.txt"

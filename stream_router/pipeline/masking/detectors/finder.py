@@ -8,7 +8,10 @@ import ipaddress
 import re
 from collections.abc import Callable, Sequence
 
-from stream_router.pipeline.masking.detectors.cards_and_ibans import cards, ibans
+from stream_router.pipeline.masking.detectors.cards import cards
+from stream_router.pipeline.masking.detectors.folding import fold
+from stream_router.pipeline.masking.detectors.ibans import ibans
+from stream_router.pipeline.masking.detectors.phone_regions import phones_of
 from stream_router.pipeline.masking.detectors.phones import phones
 from stream_router.pipeline.masking.detectors.spans import Span, widened, without_overlaps
 
@@ -30,13 +33,13 @@ _DOMAIN = re.compile(
 _FILE_ENDINGS = frozenset({"png", "jpg", "jpeg", "gif", "svg", "webp", "css", "js", "ts", "mp3", "mp4", "pdf"})
 
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
-_IP4 = re.compile(rf"(?<![\w.]){_OCTET}(?:\.{_OCTET}){{3}}(?![\w]|\.\d)")
+_IP4 = re.compile(rf"(?<![A-Za-z0-9_.]){_OCTET}(?:\.{_OCTET}){{3}}(?![A-Za-z0-9_]|\.\d)")
 _VERSION_BEFORE = re.compile(
     r"\b(?:version|ver\.?|build|release|firmware|section|clause|chapter|article|update|§|kernel)[\s:#=]{0,3}$",
     re.IGNORECASE,
 )
 _IP6 = re.compile(
-    rf"(?:(?<![\w:.])|(?<=[^\W_]:))(?:[0-9A-Fa-f]{{0,4}}:){{2,7}}(?:{_OCTET}(?:\.{_OCTET}){{3}}|[0-9A-Fa-f]{{0,4}})(?![\w:]|\.\d)"
+    rf"(?:(?<![A-Za-z0-9_:.])|(?<=[^\W_]:))(?:[0-9A-Fa-f]{{0,4}}:){{2,7}}(?:{_OCTET}(?:\.{_OCTET}){{3}}|[0-9A-Fa-f]{{0,4}})(?![A-Za-z0-9_:]|\.\d)"
 )
 _COLONS_MIN = 6
 """Of an IPv6 address without `::`: its end may be written as an IPv4 address."""
@@ -128,22 +131,24 @@ DETECTORS: dict[str, Detector] = {
 def finder(names: Sequence[str], regions: Sequence[str] = ()) -> Callable[[str, list[str]], str]:
     """A function that replaces in a text what the named detectors find (`[EMAIL]` …) and says so.
 
-    What it gives back holds nothing that it would find again. Raises RuntimeError where that cannot be reached.
+    `regions` are the countries (ISO 3166, as `DE`) whose national phone numbers are expected. What it gives back holds
+    nothing that it would find again. Raises RuntimeError where that cannot be reached.
     """
-    chosen = [
-        (f"detect.{name}", f"[{name.upper()}]", detector) for name, detector in DETECTORS.items() if name in names
-    ]
+    detectors = DETECTORS | {"phone": phones_of(regions)} if regions else DETECTORS
+    chosen = [(f"detect.{name}", f"[{name.upper()}]", detectors[name]) for name in DETECTORS if name in names]
 
     def find(text: str, hits: list[str]) -> str:
         for number in range(_ROUNDS_MAX):
-            before = text
+            before, folded = text, fold(text)
             for name, placeholder, detector in chosen:
-                spans = detector(text)
+                spans = detector(folded.text)
                 if spans:
                     hits += [name] * len(spans)
+                    spans = folded.original(spans)
                     if number >= _ROUNDS_EXACT:
                         spans = widened(spans, [row.span() for row in _ROW.finditer(text)])
                     text = replaced(text, spans, placeholder)
+                    folded = fold(text)
             if text is before:
                 return text
         raise RuntimeError("the text keeps yielding finds")

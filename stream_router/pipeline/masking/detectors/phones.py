@@ -10,14 +10,17 @@ from stream_router.pipeline.masking.detectors.phone_words import (
     SAYING_AFTER,
     SAYING_BEHIND,
     SAYING_STEMS,
+    UNSPACED,
+    may_say,
     named_otherwise,
     other_number,
+    said_behind,
     unit_after,
 )
 from stream_router.pipeline.masking.detectors.spans import Span
 
-_LETTER = r"[^\W\u3040-\u30ff\u3400-\u9fff]"
-"""A letter, digit or underscore, but for those of Chinese and Japanese, which put no space between words."""
+_LETTER = r"[A-Za-z0-9_\u00c0-\u024f\u0370-\u052f]"
+"""A letter, digit or underscore of a script that sets numbers apart with spaces. Others glue particles to them."""
 
 _DASH = r"\u2010-\u2013-"
 _SEP = rf"[ \u00a0./{_DASH}]"
@@ -175,7 +178,13 @@ def _said_end(text: str, at: int) -> int:
     found = _NUMBER.match(text, at)
     if found is None or not _could_be(text, found):
         return 0
-    return found.end() if _said_before(text, at) or SAYING_AFTER.match(text, found.end()) else 0
+    end = found.end()
+    return end if _said_before(text, at) or SAYING_AFTER.match(text, end) or said_behind(text, at, end) else 0
+
+
+def is_no_phone(number: str) -> bool:
+    """Whether a number is a date, a time, an amount or a tax number by how it is written."""
+    return bool(_DATE.match(number) or _AMOUNT.fullmatch(number) or _TAX_NUMBER.match(number))
 
 
 def _could_be(text: str, found: re.Match[str]) -> bool:
@@ -187,7 +196,7 @@ def _could_be(text: str, found: re.Match[str]) -> bool:
 def _said_before(text: str, at: int) -> bool:
     """Whether a word not far before a number, and no other number between them, says that it is a phone's."""
     before = text[max(0, at - _BEFORE_CHARS) : at].replace(_FOUND_BEFORE, "\n").lower()
-    if SAYING.isdisjoint(_WORD.findall(before)) and not any(stem in before for stem in SAYING_STEMS):
+    if not may_say(before):
         return False
     words = list(_WORD.finditer(before))
     for place in range(len(words) - 1, -1, -1):
@@ -204,7 +213,7 @@ def _says(words: list[re.Match[str]], place: int) -> bool:
     word = words[place][0]
     if word in SAYING_BEHIND:
         return place > 0 and words[place - 1][0] in SAYING_BEHIND[word]
-    return word in SAYING or word.startswith(SAYING_STEMS)
+    return word in SAYING or word.startswith(SAYING_STEMS) or UNSPACED.search(word) is not None
 
 
 def _digits(number: str) -> int:

@@ -1,0 +1,153 @@
+"""Texts as they are meant: digits, spaces and signs of other scripts and encodings folded to plain ones before looking.
+
+What is found in the folded text is mapped back onto the text itself, so nothing else of it changes.
+"""
+
+import html
+import re
+import unicodedata
+from bisect import bisect_right
+from collections.abc import Sequence
+from urllib.parse import unquote
+
+from stream_router.pipeline.masking.detectors.spans import Span
+
+_UNSEEN = "\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufe0f\ufeff"
+"""Characters without a width: soft hyphen, zero-width space and joiners, marks of direction."""
+
+_SPACES = "\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
+_DASHES = "\u2010-\u2015\u2212\ufe58\ufe63"
+_FULL_WIDTH = "\uff01-\uff5e"
+_FULL_WIDTH_BY = 0xFEE0
+
+_WRAPPED = r"(?<=[\d-])[ \t]*\r?\n[ \t>]{0,8}(?=\d[\d ()-]{1,16}(?![\d./:,-]*\d))"
+"""A line break inside a number, where what follows on the next line is no date, time or amount."""
+
+_PLUS = r"(?<=\d)(?<!\d{6})\+(?=\d{1,8}(?!\d| ?\(| \d))"
+"""A plus between groups of digits, as a URL has it for a space."""
+
+_IN_ASCII = rf"&(?:#\d{{1,7}}|#[xX][0-9A-Fa-f]{{1,6}}|[A-Za-z]{{2,8}});|(?:%[0-9A-Fa-f]{{2}})+|{_PLUS}|{_WRAPPED}"
+_ODD_IN_ASCII = re.compile(_IN_ASCII)
+_ZEROS = (
+    *(0x660, 0x6F0, 0x7C0, 0x966, 0x9E6, 0xA66, 0xAE6, 0xB66, 0xBE6, 0xC66, 0xCE6, 0xD66, 0xDE6, 0xE50, 0xED0, 0xF20),
+    *(0x1040, 0x1090, 0x17E0, 0x1810, 0x1946, 0x19D0, 0x1A80, 0x1A90, 0x1B50, 0x1BB0, 0x1C40, 0x1C50, 0xA620, 0xA8D0),
+    *(0xA900, 0xA9D0, 0xA9F0, 0xAA50, 0xABF0, 0x1D7CE, 0x1D7D8, 0x1D7E2, 0x1D7EC, 0x1D7F6),
+)
+"""The digit 0 of other scripts; nine more follow each."""
+
+_DIGITS = "".join(f"{chr(zero)}-{chr(zero + 9)}" for zero in _ZEROS)
+_ODD_CHARACTERS = f"{_DIGITS}{_UNSEEN}{_SPACES}{_DASHES}{_FULL_WIDTH}"
+_ODD = re.compile(rf"{_IN_ASCII}|[{_ODD_CHARACTERS}]+")
+_HINTS_IN_ASCII = re.compile(r"[&%]|\d\+\d|\n")
+_HINTS = re.compile(rf"[&%\n{_ODD_CHARACTERS}]|\d\+\d")
+_UNSEEN_ONE = re.compile(f"[{_UNSEEN}]")
+_SPACE_ONE = re.compile(f"[{_SPACES}]")
+_DASH_ONE = re.compile(f"[{_DASHES}]")
+_OPEN_NUMBER = re.compile(r"(?:\+|00)[1-9][\d ()./-]{0,20}$")
+_OPEN_DIGITS_MAX = 11
+"""So many digits of a number in international form may stand before the line break; more are a whole number."""
+
+_ID = re.compile(
+    r"(?<![0-9A-Za-z])(?:[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|(?=[0-9]*[A-Fa-f])[0-9A-Fa-f]{32})"
+    r"(?![0-9A-Za-z])"
+)
+_UUID_HYPHENS = 4
+_HEX_CHARS = 32
+
+
+class Folded:
+    """A text folded, and the way back: `text` is what to look at, `original` gives a span of it in the text itself."""
+
+    __slots__ = ("_marks", "_starts", "text")
+
+    def __init__(self, text: str, marks: Sequence[tuple[int, int, int, int]] = ()) -> None:
+        self.text = text
+        self._marks = marks
+        self._starts = [mark[0] for mark in marks]
+
+    def original(self, spans: list[Span]) -> list[Span]:
+        """The spans as they stand in the text that was folded."""
+        if not self._marks:
+            return spans
+        return [(self._at(start)[0], self._at(end - 1)[1]) for start, end in spans]
+
+    def _at(self, place: int) -> Span:
+        """Where the character at a place of the folded text begins and ends in the text itself."""
+        number = bisect_right(self._starts, place) - 1
+        if number < 0:
+            return place, place + 1
+        _, folded_end, start, end = self._marks[number]
+        if place < folded_end:
+            return start, end
+        return end + place - folded_end, end + place - folded_end + 1
+
+
+def fold(text: str) -> Folded:
+    """`text` folded. Ids that are UUIDs or 32 hex digits are blanked out: they are that before all else."""
+    ascii_only = text.isascii()
+    if not (_HINTS_IN_ASCII if ascii_only else _HINTS).search(text):
+        return Folded(_without_ids(text))
+    odd = _ODD_IN_ASCII if ascii_only else _ODD
+    parts, marks, at, length = [], list[tuple[int, int, int, int]](), 0, 0
+    for found in odd.finditer(text):
+        plain = _plain(text, found)
+        if plain == found[0]:
+            continue
+        start, end = found.span()
+        parts += [text[at:start], plain]
+        length += start - at
+        marks.append((length, length + len(plain), start, end))
+        length += len(plain)
+        at = end
+    if not marks:
+        return Folded(_without_ids(text))
+    return Folded(_without_ids("".join([*parts, text[at:]])), marks)
+
+
+def _plain(text: str, found: re.Match[str]) -> str:
+    """What an odd piece of a text stands for."""
+    piece = found[0]
+    first = piece[0]
+    if first == "&":
+        return _characters(html.unescape(piece))
+    if first == "%":
+        return _characters(unquote(piece, errors="strict")) if _is_utf8(piece) else piece
+    if piece == "+":
+        return " "
+    if "\n" in piece:
+        open_number = _OPEN_NUMBER.search(text, max(0, found.start() - 24), found.start())
+        return " " if open_number and sum(map(str.isdecimal, open_number[0])) <= _OPEN_DIGITS_MAX else piece
+    return _characters(piece)
+
+
+def _is_utf8(piece: str) -> bool:
+    try:
+        unquote(piece, errors="strict")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _characters(piece: str) -> str:
+    """Each character by its plain form."""
+    return "".join(_character(char) for char in piece)
+
+
+def _character(char: str) -> str:
+    if char.isascii():
+        return char
+    if "\uff01" <= char <= "\uff5e":
+        return chr(ord(char) - _FULL_WIDTH_BY)
+    if _UNSEEN_ONE.match(char):
+        return ""
+    if _SPACE_ONE.match(char):
+        return " "
+    if _DASH_ONE.match(char):
+        return "-"
+    return str(unicodedata.decimal(char, char))
+
+
+def _without_ids(text: str) -> str:
+    if len(text) >= _HEX_CHARS and (text.count("-") >= _UUID_HYPHENS or _ID.search(text)):
+        return _ID.sub(lambda found: "x" * len(found[0]), text)
+    return text
