@@ -15,7 +15,7 @@ from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record, 
 from stream_router.core.names import PIPELINE_ID, SOURCE
 from stream_router.pipeline import deep_json
 from stream_router.pipeline.exact_number import written
-from stream_router.pipeline.mapping import config_file
+from stream_router.pipeline.mapping import config_file, lossless
 from stream_router.pipeline.mapping.mapper import Valid, Validator
 from stream_router.pipeline.mapping.timestamps import IsoMs
 from stream_router.pipeline.masking import policy_file
@@ -195,7 +195,7 @@ class Transform:
         try:
             whole = event if event.body is not None else _read_again(event)
             parts = self.policy.mask(_parts(self._read(whole)), [])
-            body = deep_json.write(self._validator.unmapped(whole.body, parts))
+            body = deep_json.write(self._validator.unmapped(lossless.read(whole), parts))
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001 - see `_entry`

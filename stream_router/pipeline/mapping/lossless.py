@@ -1,44 +1,95 @@
-"""Proof that parsing changed nothing: integers outside 64 bits and keys that come twice are seen, not altered.
+"""Proof that parsing changed nothing: integers beyond 64 bits, keys that come twice, numbers that no double holds.
 
-orjson turns an integer outside 64 bits into a float and keeps the last of two equal keys. Where the parsed value,
-written out again, is byte for byte what was sent, neither happened; only otherwise the text is read again, slowly.
+orjson makes a float of an integer outside 64 bits, keeps the last of two equal keys, and rounds a number to a double.
+Where the parsed value, written out again, is byte for byte what was sent, none of it happened; only otherwise the text is
+read again, slowly. A number whose decimal value would change then keeps its text.
 """
 
 import json
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import orjson
 
 from stream_router.core import limits
 from stream_router.core.model import Event
+from stream_router.pipeline.exact_number import ExactNumber
 from stream_router.pipeline.rejection import mismatch
 
 _BODY = b',"body":'
+_SURE_CHARS = 15
+"""A number of so many characters and no exponent has at most so many digits, which every double holds."""
 
 
-def check(event: Event) -> None:
-    """Raises Rejected where the event's text says something that its parsed body does not, or EventBridge refuses."""
+def read(event: Event) -> Any:
+    """The event's body, numbers as they were written.
+
+    Raises Rejected where the text says something else that the parsed body does not, or that EventBridge refuses.
+    """
     try:
         # Integers beyond 53 bits are refused here, so what is near the edge of 64 bits takes the careful way.
         written = orjson.dumps(event.body, None, orjson.OPT_STRICT_INTEGER)
     except TypeError:
-        _check_carefully(event)
-        return
+        return _read_carefully(event)
     # `,"body":` cannot stand inside a JSON string, and only the last of equal keys counts: so this is the body.
     if event.raw.endswith(b"".join((_BODY, written, b"}"))) or event.raw == written:
-        return
-    _check_carefully(event)
+        return event.body
+    return _read_carefully(event)
 
 
-def _check_carefully(event: Event) -> None:
+def _read_carefully(event: Event) -> Any:
+    text = event.raw.decode()
     try:
-        _READER.decode(event.raw.decode())
+        _CHECK.decode(text)
     except RecursionError:
         raise mismatch("TooDeep", "the event nests deeper than can be read") from None
+    except _Changed:
+        return _exact(text)
+    return event.body
+
+
+def _exact(text: str) -> Any:
+    """The body of an event, whose numbers keep their text where a double would not hold them."""
+    whole = _EXACT.decode(text)
+    enveloped = type(whole) is dict and "v" in whole and "body" in whole and "id" in whole
+    return whole["body"] if enveloped else whole
+
+
+class _Changed(Exception):  # noqa: N818 - it is no error
+    """A number would not come back as it was written."""
+
+
+def _keeps_value(text: str) -> bool:
+    """Whether the double that a parser makes of a number has the number's decimal value."""
+    if len(text) <= _SURE_CHARS and "e" not in text and "E" not in text:
+        return True
+    try:
+        return Decimal(text) == Decimal(repr(float(text)))
+    except InvalidOperation:
+        return False
+
+
+def _check_float(text: str) -> int:
+    if not _keeps_value(text):
+        raise _Changed
+    return 0
+
+
+def _exact_float(text: str) -> float | ExactNumber:
+    return float(text) if _keeps_value(text) else ExactNumber(text)
+
+
+def _exact_integer(text: str) -> int | ExactNumber:
+    if text == "-0":
+        return ExactNumber(text)
+    _integer(text)
+    return int(text)
 
 
 def _integer(text: str) -> int:
     if len(text) < 19:
+        if text == "-0":
+            raise _Changed
         return 0
     if len(text) > 20 or not limits.INT64_MIN <= int(text) <= limits.INT64_MAX:
         raise mismatch("IntegerOutOfRange", "an integer is outside 64 bits")
@@ -50,4 +101,10 @@ def _object(pairs: list[tuple[str, Any]]) -> None:
         raise mismatch("DuplicateKey", "an object has the same key twice")
 
 
-_READER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_float=len)
+def _exact_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    _object(pairs)
+    return dict(pairs)
+
+
+_CHECK = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_float=_check_float)
+_EXACT = json.JSONDecoder(object_pairs_hook=_exact_object, parse_int=_exact_integer, parse_float=_exact_float)

@@ -48,10 +48,9 @@ class Validator:
 
     def read_plain(self, event: Event) -> Valid:
         """The same of an event whose envelope says nothing but its body."""
-        body = event.body
-        if type(body) is not dict:
+        if type(event.body) is not dict:
             raise mismatch("NotAnObject", "the event is not a JSON object")
-        lossless.check(event)
+        body = lossless.read(event)
         shape = self._quick
         if shape is not None:
             try:

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 
+from stream_router.pipeline.exact_number import ExactNumber
+
 LATEST_S = 253_402_300_800
 """Epoch seconds of the year 10000, which ISO 8601 cannot write in four digits."""
 
@@ -48,6 +50,8 @@ def to_utc(value: object, zone: tzinfo | None) -> tuple[str, float]:
         return _from_moment(moment, zone) if _SEPARATED.match(value) else _from_unusual(value, zone)
     if type(value) is int or type(value) is float:
         return _from_number(Decimal(repr(value)))
+    if type(value) is ExactNumber:
+        return _from_number(Decimal(value.text))
     raise ValueError("is neither text nor a number")
 
 

@@ -7,7 +7,6 @@ A policy's paths begin at the parts of an entry's Detail that come from the send
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from stream_router.pipeline.exact_number import ExactNumber
 from stream_router.pipeline.masking import pruning
 from stream_router.pipeline.masking.actions import GONE, REDACTED, Action, is_mask
 from stream_router.pipeline.masking.detectors.first_look import suspicious
@@ -195,7 +194,7 @@ class MaskingPolicy:
             return self._array(value, state or self.nothing, find, trace, key)
         if find is None:
             return self._unknown(value, trace, key)
-        if kind is not str and kind is not int and kind is not ExactNumber:
+        if kind is not str and kind is not int:
             return value
         text = value if kind is str else str(value)
         found = find(text, trace.hits)

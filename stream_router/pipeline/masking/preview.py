@@ -136,10 +136,11 @@ class _Tracer:
         if above is None and self._policy.closed:
             return self._tell(at, value, REDACTED, "" if is_mask(value) else "unknown", "masked")
         hits: list[str] = []
-        find = above.find if above is not None and type(value) is not float else None
+        is_text = type(value) in (str, int)
+        find = above.find if above is not None and is_text else None
         found = find(text, hits) if find is not None else text
         if self._look is not None:
-            found = self._look.text(found, above, find, hits)
+            found = self._look.text(found, above, find, hits, is_text=is_text)
         if found == text:
             return self._tell(at, value, value, above.name if above and not above.find else "", known)
         return self._tell(at, value, found, ", ".join(sorted(set(hits))) or RECURRING, known)

@@ -66,14 +66,19 @@ class SecondLook:
             return self.text(value, rule, find, hits)
         if kind is int or kind is float or kind is ExactNumber:
             text = str(value)
-            found = self.text(text, rule, find, hits)
+            found = self.text(text, rule, find, hits, is_text=kind is int)
             return value if found == text else found
         return value
 
-    def text(self, text: str, rule: "MaskRule | None", find: Find | None, hits: Hits) -> str:
-        """A text that passes, searched; `rule` is the one that decides about it."""
+    def text(self, text: str, rule: "MaskRule | None", find: Find | None, hits: Hits, *, is_text: bool = True) -> str:
+        """A text or an integer that passes, searched; `rule` is the one that decides about it.
+
+        With `is_text` false it is a number with a point: nobody's card, whatever its digits.
+        """
         if find is None and rule is None:
             find = self._search_unknown
+        if not is_text:
+            find = None
         for _ in range(_ROUNDS_MAX):
             before = text
             text = self._replaced(text, hits)

@@ -77,7 +77,7 @@ def _cards_of_run(text: str, run: re.Match[str], end: int) -> Iterator[Span]:
     """In a run of groups of digits, the first groups that make a card, then on behind it. `end`: of the card before.
 
     Glued to a word (`Visa4111…`) the first group may begin a card, but behind capitals (`SN5869…`) no short one; else
-    (`a4111…`, `+4111…`) it is the rest of something. Two letters of a country and two digits begin an IBAN, right or not.
+    (`a4111…`, `+4111…`) it is the rest of something. Two letters and two check digits begin an IBAN, mistyped or not.
     """
     groups = [found.span() for found in _GROUP.finditer(text, *run.span())]
     before = text[max(end, run.start() - _WORD_CHARS) : run.start()]
