@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from stream_router.core import documents
 from stream_router.core.dispositions import Reason
 from stream_router.core.model import DeadLetter, Event, Record, new_event
 
@@ -136,15 +137,33 @@ def open_record(record: Record) -> list[Event | DeadLetter]:
             if not found and (whole := _parse(record.data)) is not _BROKEN:
                 found = _from_value(record, 0, record.data, whole)
                 break
-            found.append(_unreadable(record, len(found), line))
+            found += _several(record, len(found), line)
         else:
-            if type(value) is dict and "v" in value and "body" in value and "id" in value:
-                found.append(_from_envelope(record, len(found), line, value))
-            else:
-                found.extend(_from_value(record, len(found), line, value))
+            found += _from_document(record, len(found), line, value)
     found = found or [_unreadable(record, 0, record.data)]
     record.expect(len(found))
     return found
+
+
+def _from_document(record: Record, line: int, raw: bytes, value: object) -> list[Event | DeadLetter]:
+    if type(value) is dict and "v" in value and "body" in value and "id" in value:
+        return [_from_envelope(record, line, raw, value)]
+    return _from_value(record, line, raw, value)
+
+
+def _several(record: Record, line: int, raw: bytes) -> list[Event | DeadLetter]:
+    """A line that is not one document: several end to end, and one dead letter of what cannot be read from there on."""
+    parts, rest = documents.end_to_end(raw)
+    if len(parts) < 2 and (not parts or not rest):
+        return [_unreadable(record, line, raw)]
+    found: list[Event | DeadLetter] = []
+    for part in parts:
+        value = _parse(part)
+        if value is _BROKEN:
+            found.append(_unreadable(record, line + len(found), part))
+        else:
+            found += _from_document(record, line + len(found), part, value)
+    return [*found, _unreadable(record, line + len(found), rest)] if rest else found
 
 
 _BROKEN = object()
@@ -205,4 +224,4 @@ def unread(record: Record, line: int, raw: bytes) -> Event:
 
 
 def _unreadable(record: Record, line: int, raw: bytes) -> DeadLetter:
-    return DeadLetter(unread(record, line, raw), Reason.MALFORMED_JSON, "MalformedJson", "the line is not valid JSON")
+    return DeadLetter(unread(record, line, raw), *documents.why_unread(raw))

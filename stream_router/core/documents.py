@@ -1,0 +1,117 @@
+"""JSON that the fast parser does not take: several documents end to end, and why a document cannot be read."""
+
+import json
+import re
+from typing import Any
+
+from stream_router.core import limits
+from stream_router.core.dispositions import Reason
+
+Why = tuple[Reason, str, str]
+"""A dead letter's reason, code and sentence."""
+
+MALFORMED: Why = (Reason.MALFORMED_JSON, "MalformedJson", "the line is not valid JSON")
+_TOO_DEEP: Why = (Reason.SCHEMA_MISMATCH, "TooDeep", f"the event nests deeper than {limits.DETAIL_MAX_DEPTH} levels")
+_SURROGATE: Why = (Reason.SCHEMA_MISMATCH, "LoneSurrogate", "a text holds half a character (a lone surrogate)")
+_RANGE: Why = (Reason.SCHEMA_MISMATCH, "NumberOutOfRange", "a number is beyond what any double holds")
+
+_SCANNER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
+_BLANK = re.compile(r"[ \t\r\n]*")
+_STRING = r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4}))*+"'
+_NUMBER = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
+_TOKEN = re.compile(rf"[ \t\r\n]*(?:(?P<string>{_STRING})|(?P<plain>{_NUMBER}|true|false|null)|(?P<mark>[\[\]{{}},:]))")
+
+
+def end_to_end(line: bytes) -> tuple[list[bytes], bytes]:
+    """The objects and arrays that stand in `line` one behind the other, each as its own bytes, and what follows them.
+
+    What follows is empty, or begins where nothing more can be read.
+    """
+    try:
+        text, beyond = line.decode(), b""
+    except UnicodeDecodeError as error:
+        text, beyond = line[: error.start].decode(), line[error.start :]
+    found: list[bytes] = []
+    at = _skip(text, 0)
+    while text[at : at + 1] in ("{", "["):
+        try:
+            _, end = _SCANNER.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            break
+        found.append(text[at:end].encode())
+        at = _skip(text, end)
+    return found, text[at:].encode() + beyond
+
+
+def _skip(text: str, at: int) -> int:
+    blank = _BLANK.match(text, at)
+    return blank.end() if blank else at
+
+
+def why_unread(data: bytes) -> Why:
+    """Why the fast parser does not take `data`: it is no JSON, or JSON that cannot go on as an event."""
+    beyond_range = False
+
+    def number(text: str) -> float:
+        nonlocal beyond_range
+        value = float(text)
+        beyond_range = beyond_range or value in (float("inf"), float("-inf"))
+        return value
+
+    try:
+        text = data.decode()
+        value = json.loads(text, parse_int=number, parse_float=number, parse_constant=_refuse)
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return _SURROGATE
+    except RecursionError:
+        return _TOO_DEEP if _is_json(text) else MALFORMED
+    except ValueError:
+        return MALFORMED
+    if beyond_range:
+        return _RANGE
+    return _TOO_DEEP if _levels(value) > limits.DETAIL_MAX_DEPTH else MALFORMED
+
+
+def _refuse(_: str) -> Any:
+    raise ValueError("NaN and Infinity are no JSON")
+
+
+def _levels(value: Any) -> int:
+    levels, level = 0, [value]
+    while nested := [item for item in level if type(item) in (dict, list)]:
+        levels += 1
+        level = [inner for item in nested for inner in (item.values() if type(item) is dict else item)]
+    return levels
+
+
+def _is_json(text: str) -> bool:
+    """Whether a text is JSON by its grammar, however deep it nests."""
+    open_marks: list[str] = []
+    wanted, at = "value", 0
+    while token := _TOKEN.match(text, at):
+        at = token.end()
+        wanted = _after(token, wanted, open_marks)
+        if not wanted:
+            return False
+        if wanted == "end" and not open_marks:
+            return not text[at:].strip(" \t\r\n")
+    return False
+
+
+def _after(token: re.Match[str], wanted: str, open_marks: list[str]) -> str:
+    """What may follow a token where `wanted` was expected; empty where the token may not stand there."""
+    mark = token["mark"]
+    if mark in ("{", "[") and wanted.startswith("value"):
+        open_marks.append(mark)
+        return "key or close" if mark == "{" else "value or close"
+    if mark in ("}", "]") and wanted in ("end", "key or close", "value or close"):
+        fits = open_marks and open_marks.pop() == {"}": "{", "]": "["}[mark]
+        return "end" if fits else ""
+    if mark == ",":
+        return ("key" if open_marks[-1] == "{" else "value") if wanted == "end" and open_marks else ""
+    if mark == ":":
+        return "value" if wanted == "colon" else ""
+    if mark is None and wanted.startswith("value"):
+        return "end"
+    return "colon" if token["string"] is not None and wanted.startswith("key") else ""

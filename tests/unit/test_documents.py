@@ -1,0 +1,80 @@
+"""Lines that the fast parser does not take: several documents end to end, and true reasons for what cannot be read."""
+
+import orjson
+import pytest
+
+from stream_router.core.dispositions import Reason
+from stream_router.core.envelope import open_record, seal
+from stream_router.core.model import DeadLetter, Event, Record
+from tests.events import BODY, IDENTITY, RECEIVED_MS
+
+IVR = [b'{"eventTime":"2026-11-24T09:30:00.%03dZ","contactId":%d,"ani":"+1"}' % (n, n) for n in range(3)]
+
+
+def opened(data: bytes) -> list[Event | DeadLetter]:
+    record = Record(data, 1, arrived_at_ms=RECEIVED_MS)
+    found = open_record(record)
+    for line in range(len(found)):
+        record.settle(line)
+    assert record.unsettled == 0, "the books were opened for as many"
+    return found
+
+
+@pytest.mark.parametrize("between", [b"", b" ", b" \t\r", b"\n", b"\n\n"])
+def test_documents_one_behind_the_other_are_as_many_events(between: bytes) -> None:
+    """As CXone Data Streams writes format JSON, without line feeds; each keeps its own bytes, and its place."""
+    found = opened(between.join(IVR))
+    assert [one.raw for one in found if isinstance(one, Event)] == IVR
+    assert [one.line for one in found if isinstance(one, Event)] == [0, 1, 2]
+
+
+def test_envelopes_and_arrays_end_to_end() -> None:
+    """What stands in the line is what it would be alone."""
+    envelope = seal(IDENTITY, "delivery", RECEIVED_MS, orjson.dumps(BODY))
+    found = opened(envelope + IVR[0] + b"[" + IVR[1] + b"," + IVR[2] + b"]")
+    assert [one.raw for one in found if isinstance(one, Event)] == [envelope, *IVR]
+    assert isinstance(found[0], Event)
+    assert found[0].event_id == IDENTITY
+
+
+@pytest.mark.parametrize("rest", [b'{"contactId":', b"xyz", b"}", b"\xff{}", b"17", b'{"a":1,}'])
+def test_what_cannot_be_read_from_some_point_on_is_one_dead_letter(rest: bytes) -> None:
+    """What stood before it is delivered, and nothing of the line is lost."""
+    first, second, letter = opened(IVR[0] + IVR[1] + rest)
+    assert isinstance(first, Event)
+    assert isinstance(second, Event)
+    assert isinstance(letter, DeadLetter)
+    assert (letter.reason, letter.event.raw) == (Reason.MALFORMED_JSON, rest)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (b'{"a":"\\ud83d"}', "LoneSurrogate"),
+        (b'{"\\udc00":1}', "LoneSurrogate"),
+        (b'{"a":1e400}', "NumberOutOfRange"),
+        (b'{"a":-1E+999}', "NumberOutOfRange"),
+        (b'{"a":' + b"[" * 1100 + b"]" * 1100 + b"}", "TooDeep"),
+        (b'{"a":' * 5000 + b"1" + b"}" * 5000, "TooDeep"),
+        (b"[" * 100_000 + b"]" * 100_000, "TooDeep"),
+        (b'{"a":"\\ud83d', "MalformedJson"),
+        (b'{"a":NaN}', "MalformedJson"),
+        (b'{"a":01}', "MalformedJson"),
+        (b'{"a":"\x01"}', "MalformedJson"),
+        (b'{"a":\xff}', "MalformedJson"),
+        (b"[" * 5000, "MalformedJson"),
+        (b"[" * 5000 + b"," + b"]" * 5000, "MalformedJson"),
+        (b'{"a":' * 5000 + b"1" + b"]" * 5000, "MalformedJson"),
+        (b"[" * 5000 + b"1 2" + b"]" * 5000, "MalformedJson"),
+        (b'{"a":' * 5000 + b'{"b"}' + b"}" * 5000, "MalformedJson"),
+        (b"", "MalformedJson"),
+    ],
+)
+def test_malformed_is_only_what_is_no_json(text: bytes, code: str) -> None:
+    """What RFC 8259 takes and we cannot send has a reason of its own; the bytes are kept, the identity too."""
+    wanted = Reason.MALFORMED_JSON if code == "MalformedJson" else Reason.SCHEMA_MISMATCH
+    for line in (text, seal(IDENTITY, "delivery", RECEIVED_MS, text) if text else b""):
+        (letter,) = opened(line)
+        assert isinstance(letter, DeadLetter)
+        assert (letter.reason, letter.code, letter.event.raw) == (wanted, code, line)
+        assert line == text or letter.event.event_id == IDENTITY
