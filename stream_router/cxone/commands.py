@@ -17,28 +17,38 @@ from stream_router.settings.common import load
 def token(clock: Clock | None = None) -> int:
     """Fetch a token and say what it is good for, never the token itself. 0, or 1 where CXone gives none."""
     settings = load(Cxone)
-    with open_client() as client:
+    with open_client(settings.certificates) as client:
         try:
             got = TokenSource(settings, Web(client, clock or Clock()))()
         except CxoneError as error:
             return _fail(error)
-    scopes = "scopes not told" if got.scopes is None else f"scopes {' '.join(sorted(got.scopes)) or 'none'}"
+    scopes = _told(settings, got)
     whose = f"tenant {got.tenant_id}" if got.tenant_id else "tenant not told"
     _say(f"the credentials work: a token of {got.life_s:.0f} s, {scopes}, {whose}")
     return 0
 
 
+def _told(settings: Cxone, got: AccessToken) -> str:
+    """The granted scopes that we asked for; of others only the number, since a server may say anything there."""
+    if got.scopes is None:
+        return "scopes not told"
+    ours = got.scopes & set(settings.scope.split())
+    others = f" and {len(got.scopes - ours)} others" if got.scopes - ours else ""
+    return f"scopes {' '.join(sorted(ours)) or 'none that were asked for'}{others}"
+
+
 def run_sources(settings: Cxone, clock: Clock) -> Iterator[Finding]:
     """Every finding on the credentials, the tenant and each configured source. Raises SettingsError, CxoneError."""
     configured = configured_sources.read(settings.config)
-    with open_client() as client:
+    routing = configured_sources.routing(settings)
+    with open_client(settings.certificates) as client:
         web = Web(client, clock)
         got = TokenSource(settings, web)()
         yield Finding("ok", "token", f"given for {got.life_s:.0f} s")
         yield _scope_finding(settings, got)
         yield _tenant_finding(settings, got, web)
     for source in configured:
-        yield from configured_sources.check(source, settings.stream)
+        yield from configured_sources.check(source, settings.stream, routing)
     if not configured:
         yield Finding("unknown", "sources", "none configured; add [[cxone.sources]] to STREAM_ROUTER_CONFIG's file")
 

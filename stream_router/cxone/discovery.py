@@ -17,7 +17,12 @@ class Tenant(NamedTuple):
 def token_endpoint(web: Web, issuer: str) -> str:
     """The token endpoint that `issuer` publishes. Raises CxoneError."""
     url = check_url(issuer.rstrip("/"), "CXONE_ISSUER") + "/.well-known/openid-configuration"
-    found = _document(web, url, "the discovery of the token endpoint").get("token_endpoint")
+    document = _document(web, url, "the discovery of the token endpoint")
+    said = document.get("issuer", issuer)
+    if not isinstance(said, str) or said.rstrip("/") != issuer.rstrip("/"):
+        cure = "set CXONE_ISSUER to the issuer that CXone names, or CXONE_AUTH_URL to the token endpoint"
+        raise CxoneError(f"the discovery document is another issuer's than CXONE_ISSUER; {cure}")
+    found = document.get("token_endpoint")
     if not isinstance(found, str):
         raise CxoneError("the discovery document names no token_endpoint; set CXONE_AUTH_URL to it")
     return check_url(found, "the discovered token_endpoint")

@@ -1,7 +1,6 @@
 """CXone access tokens: by client credentials or by access key, cached, renewed by one caller at a time."""
 
 import base64
-import re
 import threading
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -21,7 +20,13 @@ RENEW_BEFORE_S = 60.0
 UNSTATED_LIFE_S = 300.0
 """How long a token is used whose answer does not say."""
 
-_ERROR_CODE = re.compile(r"[a-z_]{1,40}")
+_ERROR_CODES = frozenset(
+    {
+        *("invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type"),
+        *("invalid_scope", "access_denied", "server_error", "temporarily_unavailable", "invalid_token", "slow_down"),
+    }
+)
+"""What OAuth knows. Nothing else that a server says is repeated: it could be our own secret."""
 
 
 class AccessToken(NamedTuple):
@@ -68,7 +73,7 @@ class TokenSource:
         body = answer.document()
         try:
             value = body["access_token"]
-            life_s = float(body.get("expires_in") or UNSTATED_LIFE_S)
+            life_s = _life_s(body.get("expires_in"))
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             raise CxoneError("the token endpoint's answer holds no token; check CXONE_AUTH_URL") from None
         if not isinstance(value, str) or not value or not 0 < life_s < 10**9:
@@ -100,6 +105,15 @@ class TokenSource:
         return None
 
 
+def _life_s(expires_in: object) -> float:
+    """The life that an answer states. Raises ValueError for what is no number of seconds."""
+    if expires_in is None:
+        return UNSTATED_LIFE_S
+    if isinstance(expires_in, bool) or not isinstance(expires_in, int | float | str):
+        raise ValueError("is no number of seconds")  # noqa: TRY004 - what an answer says is no argument
+    return float(expires_in)
+
+
 def _secret(value: Any) -> str:
     return str(value.get_secret_value()) if value is not None else ""
 
@@ -114,8 +128,8 @@ def _refusal(answer: Reply) -> str:
     """One line for an operator: what CXone says, and the cure. Free text of the answer is not repeated."""
     said = answer.document()
     error = said.get("error") if isinstance(said, dict) else None
-    code = error if isinstance(error, str) else ""
-    told = f"{answer.status_code} {code}" if _ERROR_CODE.fullmatch(code) else str(answer.status_code)
+    code = error if isinstance(error, str) and error in _ERROR_CODES else ""
+    told = f"{answer.status_code} {code}".rstrip()
     if code == "invalid_scope":
         return f"CXone refuses the scopes ({told}); set CXONE_SCOPE to what NICE granted this client"
     if code in ("unauthorized_client", "unsupported_grant_type"):

@@ -1,11 +1,12 @@
 """What the CXone commands read from the environment; checked and reported like every other setting."""
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from stream_router.core.digital_types import AGENT, CREATED, UPDATED
 from stream_router.cxone.web import is_safe
 from stream_router.settings.types import Secret
 
@@ -47,8 +48,34 @@ class Cxone(BaseSettings):
         validation_alias="CXONE_SCOPE",
         description="the scopes to ask for, separated by spaces",
     )
+    ca_bundle: Path | None = Field(
+        None, validation_alias="AWS_CA_BUNDLE", description="a PEM file of CA certificates; SSL_CERT_FILE comes first"
+    )
+    ssl_cert_file: str | None = Field(
+        None, validation_alias="SSL_CERT_FILE", description="a PEM file of CA certificates"
+    )
+    event_types: str = Field(
+        ",".join(sorted({CREATED, UPDATED, AGENT})),
+        validation_alias="STREAM_ROUTER_EVENT_TYPES",
+        description="a comma-separated list of event types, each of 1 to 128 characters",
+    )
+    drop_types: str = Field("", validation_alias="STREAM_ROUTER_DROP_TYPES", description="a list of event types")
+    unroutable: Literal["dead-letter", "publish", "drop"] = Field(
+        "dead-letter", validation_alias="STREAM_ROUTER_UNROUTABLE", description="dead-letter, publish or drop"
+    )
     stream: str = Field("cxone-events", validation_alias="STREAM_ROUTER_STREAM", description="name a Kinesis stream")
     config: Path | None = Field(None, validation_alias="STREAM_ROUTER_CONFIG", description="path of a TOML file")
+
+    @field_validator("client_id", "client_secret", "access_key_id", "access_key_secret", mode="before")
+    @classmethod
+    def _without_last_line_break(cls, value: object) -> object:
+        """A secret that comes from a file has one at its end more often than not."""
+        return value.rstrip("\r\n") if isinstance(value, str) else value
+
+    @property
+    def certificates(self) -> Path | None:
+        """The CA bundle to use; None where httpx finds its own (SSL_CERT_FILE, or those that it brings)."""
+        return None if self.ssl_cert_file else self.ca_bundle
 
     @model_validator(mode="after")
     def _has_a_pair(self) -> Self:

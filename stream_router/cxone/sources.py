@@ -4,29 +4,47 @@ They stand in the file of STREAM_ROUTER_CONFIG, one table `[[cxone.sources]]` ea
 its senders, so most of what decides whether an event comes cannot be asked; that is said, not passed over.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple
 
-from stream_router.cxone.web import parse_url
-from stream_router.settings.sources import DataStreamSource, DigitalSource, Posted, Source, read
+from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Finding", "check", "read"]
+from stream_router.core.digital_types import DIGITAL_TYPES, KEPT_TYPES
+from stream_router.cxone.settings import Cxone
+from stream_router.cxone.web import parse_url
+from stream_router.settings import types
+from stream_router.settings.sources import DataStreamSource, DigitalSource, Posted, Source, read, read_part
+
+__all__ = ["Finding", "check", "read", "routing"]
 
 NICE_ACCOUNTS = frozenset({"737494165703", "751344753113", "420587085960"})
 """The AWS accounts from which CXone Data Streams writes: commercial, FedRAMP, FedRAMP High (FACTS 0)."""
 
-DIGITAL_TYPES = frozenset(
-    {
-        "CaseCreated",
-        "CaseInboxAssigneeChanged",
-        "CaseStatusChanged",
-        "ContactInboxAssigneeChanged",
-        "MessageCreated",
-        "MessageReadChanged",
-        "ThreadRecovered",
-    }
-)
-"""Event types of CXone digital that NICE's own SDKs name; there may be more (FACTS 6)."""
+
+class _Renames(BaseModel):
+    """Of a shape of the mapping what renames types."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    event_types: dict[str, str] = Field(default_factory=dict)
+
+
+class _Renaming(BaseModel):
+    """Of the file what renames event types: the rest belongs to the consumer, which checks it."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    event_types: dict[str, str] = Field(default_factory=dict)
+    shapes: tuple[_Renames, ...] = ()
+
+
+class Routing(NamedTuple):
+    """What the consumer makes of an event type: renamed by `names`, dropped, let through by the rule, or not."""
+
+    names: Mapping[str, str]
+    let_through: frozenset[str]
+    dropped: frozenset[str]
+    unroutable: str
 
 
 class Finding(NamedTuple):
@@ -37,20 +55,45 @@ class Finding(NamedTuple):
     text: str
 
 
-def check(source: Source, stream: str) -> Iterator[Finding]:
-    """What can be said of one source by itself. `stream` is the one that the consumer reads."""
+def routing(settings: Cxone) -> Routing:
+    """What the consumer would make of event types under these settings. Raises SettingsError as `read` does."""
+    document = read_part(settings.config, _Renaming)
+    names = {**DIGITAL_TYPES, **{old: new for shape in document.shapes for old, new in shape.event_types.items()}}
+    return Routing(
+        {**names, **document.event_types},
+        frozenset(types.items(settings.event_types)),
+        frozenset(types.items(settings.drop_types)),
+        settings.unroutable,
+    )
+
+
+def check(source: Source, stream: str, routes: Routing) -> Iterator[Finding]:
+    """What can be said of one source by itself. `stream` is the one that the consumer reads, `routes` its settings."""
     if isinstance(source, DataStreamSource):
         yield from _check_data_stream(source, stream)
         return
     yield _check_url(source)
     if isinstance(source, DigitalSource):
-        strange = sorted(set(source.event_types) - DIGITAL_TYPES)
-        if strange:
-            text = f"{', '.join(strange)}: not among the types that NICE documents; check the spelling"
-            yield Finding("unknown", source.name, text)
-        else:
-            yield Finding("ok", source.name, "every event type is a documented one")
+        yield from _check_types(source, routes)
     yield Finding("unknown", source.name, "whether CXone sends here, and with which secret: it has no API that tells")
+
+
+def _check_types(source: DigitalSource, routes: Routing) -> Iterator[Finding]:
+    """Whether every event type is one of NICE's, and what becomes of it."""
+    given = sorted(set(source.event_types))
+    if strange := [one for one in given if one not in DIGITAL_TYPES and one not in KEPT_TYPES]:
+        text = f"{', '.join(strange)}: not among the types that NICE documents; check the spelling"
+        yield Finding("unknown", source.name, text)
+    else:
+        yield Finding("ok", source.name, "every event type is a documented one")
+    kept = [one for one in given if routes.dropped.isdisjoint((one, routes.names.get(one, one)))]
+    lost = [one for one in kept if routes.names.get(one, one) not in routes.let_through]
+    if lost and routes.unroutable == "dead-letter":
+        cure = "rename them in [event_types], or name them in STREAM_ROUTER_EVENT_TYPES or STREAM_ROUTER_DROP_TYPES"
+        yield Finding("wrong", source.name, f"{', '.join(lost)}: each such event would be a dead letter; {cure}")
+    elif lost:
+        how = "published, but not by our rule" if routes.unroutable == "publish" else "dropped"
+        yield Finding("unknown", source.name, f"{', '.join(lost)}: {how} (STREAM_ROUTER_UNROUTABLE)")
 
 
 def _check_url(source: Posted) -> Finding:

@@ -3,10 +3,12 @@
 import email.utils
 import json
 import random
+import ssl
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
@@ -92,13 +94,18 @@ def check_url(url: str, what: str) -> str:
     return url
 
 
-def open_client() -> httpx.Client:
-    """The HTTP client, with the proxy and the CA bundle of the environment. Raises SettingsError where one is wrong."""
+def open_client(ca_bundle: Path | None = None) -> httpx.Client:
+    """The HTTP client, with the proxy and the CA certificates of the environment: SSL_CERT_FILE, else `ca_bundle`.
+
+    Raises SettingsError where one is wrong.
+    """
+    variable = "AWS_CA_BUNDLE" if ca_bundle else "SSL_CERT_FILE"
     try:
-        return httpx.Client(timeout=TIMEOUT_S)
+        verify = ssl.create_default_context(cafile=str(ca_bundle)) if ca_bundle else True
+        return httpx.Client(timeout=TIMEOUT_S, verify=verify)
     except OSError:
         cure = "name a PEM file (a folder for SSL_CERT_DIR), or unset it"
-        raise SettingsError(f"SSL_CERT_FILE: the CA certificates cannot be read; {cure}") from None
+        raise SettingsError(f"{variable}: the CA certificates cannot be read; {cure}") from None
     except (ValueError, ImportError, httpx.InvalidURL):
         cure = "set http://HOST:PORT in HTTP_PROXY, HTTPS_PROXY and ALL_PROXY, or unset them"
         raise SettingsError(f"HTTPS_PROXY: no HTTP proxy's URL; {cure}") from None
@@ -138,13 +145,18 @@ class Web:
             return _within(left_s, lambda: self._exchange(request, what, wants_body=wants_body))
         except (httpx.TimeoutException, TimeoutError):
             return f"{request.url.host} does not answer in time", 0.0
+        except httpx.ConnectError as error:
+            _raise_if_distrusted(error, request.url.host, what)
+            return f"{request.url.host} cannot be reached ({type(error).__name__})", 0.0
         except (httpx.RequestError, ValueError) as error:  # a host name that cannot be asked for is a ValueError
             return f"{request.url.host} cannot be reached ({type(error).__name__})", 0.0
 
     def _exchange(self, request: httpx.Request, what: str, *, wants_body: bool) -> tuple[Reply | str, float]:
         answer = self._client.send(request, stream=True)
         try:
-            told_s = retry_after_s(answer.headers.get("retry-after", ""), self.clock.wall())
+            # A date is counted from the answer's own clock, where it tells it: that clock wrote the date.
+            now = _epoch_s(answer.headers.get("date", "")) or self.clock.wall()
+            told_s = retry_after_s(answer.headers.get("retry-after", ""), now)
             if answer.status_code == 429:
                 return "CXone throttles us (429)" + (f" and asks for {told_s:.0f} s" if told_s else ""), told_s
             if answer.status_code >= 500:
@@ -152,6 +164,16 @@ class Web:
             return Reply(answer.status_code, _body(answer, what) if wants_body else b""), 0.0
         finally:
             answer.close()
+
+
+def _raise_if_distrusted(error: BaseException, host: str, what: str) -> None:
+    """Raises CxoneError where a certificate was the trouble: another attempt meets the same one."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            cure = "set SSL_CERT_FILE or AWS_CA_BUNDLE to the CA that signed it, or check the host's name"
+            raise CxoneError(f"{what}: the certificate of {host} is not trusted ({cause.verify_message}); {cure}")
+        cause = cause.__cause__ or cause.__context__
 
 
 def _body(answer: httpx.Response, what: str) -> bytes:
@@ -189,7 +211,13 @@ def retry_after_s(value: str, now: float) -> float:
     """A Retry-After of seconds or an HTTP date, in seconds from `now` (epoch); 0.0 where there is none to read."""
     if value.isascii() and value.isdecimal():
         return float(value[:9])
+    until = _epoch_s(value)
+    return max(0.0, until - now) if until else 0.0
+
+
+def _epoch_s(value: str) -> float:
+    """An HTTP date as epoch seconds; 0.0 where it is none."""
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - now)
+        return email.utils.parsedate_to_datetime(value).timestamp()
     except (ValueError, OverflowError):
         return 0.0

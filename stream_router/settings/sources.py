@@ -1,7 +1,7 @@
 """The event sources of the config file (`[[cxone.sources]]`): a table that `receive`, `consume` and `cxone` read."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
@@ -10,6 +10,8 @@ from stream_router.settings import toml_file
 from stream_router.settings.types import Scheme, Secret
 
 VARIABLE = "STREAM_ROUTER_CONFIG"
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class _Table(BaseModel):
@@ -91,8 +93,8 @@ class Sources(BaseModel):
     @model_validator(mode="after")
     def _named_apart(self) -> "Sources":
         names = [source.name for source in self.sources]
-        if len(set(names)) != len(names):
-            raise ValueError("two sources have one name")
+        if twice := [name for at, name in enumerate(names) if name in names[:at]]:
+            raise ValueError(f"two sources have the name {twice[0]}; give each its own")
         return self
 
 
@@ -106,10 +108,15 @@ class _Document(BaseModel):
 
 def read(path: Path | None) -> tuple[Source, ...]:
     """The configured sources. Raises SettingsError, naming the failing key, where the file or the table is wrong."""
+    return read_part(path, _Document).cxone.sources
+
+
+def read_part(path: Path | None, model: type[M]) -> M:
+    """The part of the file that `model` knows; all defaults where there is no file. Raises as `read` does."""
     if path is None:
-        return ()
+        return model()
     try:
-        return _Document.model_validate(toml_file.parse(path.read_text("utf-8"))).cxone.sources
+        return model.model_validate(toml_file.parse(path.read_text("utf-8")))
     except OSError as error:
         raise SettingsError(f"{VARIABLE}: cannot be read ({error.strerror}); name a readable TOML file") from None
     except ValidationError as error:

@@ -4,6 +4,7 @@ import base64
 import contextlib
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from urllib.parse import parse_qs
 
 import httpx
 import pytest
+import trustme
 
 from stream_router.core.settings_error import SettingsError
 from stream_router.cxone import commands, oauth
@@ -57,6 +59,7 @@ class FakeCxone:
         self.replies: list[bytes] = []
         self.token: dict[str, object] = {"id_token": jwt(tenantId="t-1"), "scope": "integration:read webhook:read"}
         self.api_path = "/api"
+        self.issuer = ""
         self.server = RawServer(self._reply)
 
     @property
@@ -66,7 +69,8 @@ class FakeCxone:
     def _reply(self, seen: Seen) -> bytes:
         path = seen.line.split(" ")[1]
         if path == "/.well-known/openid-configuration":
-            return answer(200, json.dumps({"token_endpoint": f"{self.url}/auth/token"}).encode())
+            document = {"issuer": self.issuer or self.url, "token_endpoint": f"{self.url}/auth/token"}
+            return answer(200, json.dumps(document).encode())
         if path.startswith("/.well-known/cxone-configuration?tenantId=t-1"):
             return answer(200, json.dumps({"api_endpoint": self.url + self.api_path, "area": "na1"}).encode())
         if path == "/api":
@@ -109,6 +113,8 @@ def source(cxone: FakeCxone, time_: FakeTime) -> Iterator[Make]:
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("CXONE_CLIENT_ID", "CXONE_CLIENT_SECRET", "CXONE_AUTH_URL", "STREAM_ROUTER_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_CA_BUNDLE", "SSL_CERT_FILE", "STREAM_ROUTER_EVENT_TYPES", "STREAM_ROUTER_DROP_TYPES"):
         monkeypatch.delenv(name, raising=False)
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
@@ -227,6 +233,7 @@ def test_a_pause_beyond_the_deadline_is_not_waited_for(cxone: FakeCxone, source:
         (answer(400, b'{"error":"invalid_scope"}'), r"refuses the scopes \(400 invalid_scope\); set CXONE_SCOPE"),
         (answer(400, b'{"error":"unauthorized_client"}'), "does not give this client that grant"),
         (answer(400, b'{"error":"X\\n' + CANARY.encode() + b'"}'), r"refuses the credentials \(400\)"),
+        (answer(400, b'{"error":"akeysecretvalue_"}'), r"refuses the credentials \(400\)"),
         (answer(404, b""), r"answers 404; check CXONE_AUTH_URL"),
         (answer(302, b"", Location="http://169.254.169.254/"), r"answers 302; check CXONE_AUTH_URL"),
         (answer(200, b"<html>"), "holds no token"),
@@ -235,6 +242,9 @@ def test_a_pause_beyond_the_deadline_is_not_waited_for(cxone: FakeCxone, source:
         (answer(200, b'{"access_token":""}'), "holds no token"),
         (answer(200, b'{"access_token":"x","expires_in":"never"}'), "holds no token"),
         (answer(200, b'{"access_token":"x","expires_in":-5}'), "holds no token"),
+        (answer(200, b'{"access_token":"x","expires_in":0}'), "holds no token"),
+        (answer(200, b'{"access_token":"x","expires_in":[]}'), "holds no token"),
+        (answer(200, b'{"access_token":"x","expires_in":true}'), "holds no token"),
         (answer(200, b'{"access_token":"x","expires_in":1' + b"0" * 400 + b"}"), "holds no token"),
         (answer(200, b'{"access_token":"x","expires_in":' + b"1" * 5000 + b"}"), "holds no token"),
         (answer(200, b"[" * 100_000), "holds no token"),
@@ -405,6 +415,7 @@ def test_the_token_command_proves_the_credentials(
         ("HTTPS_PROXY", f"foo://u:{CANARY}@proxy"),
         ("ALL_PROXY", f"http://u:{CANARY}@proxy:port"),
         ("SSL_CERT_FILE", "/nonexistent"),
+        ("AWS_CA_BUNDLE", "/nonexistent"),
         ("SSL_CERT_FILE", __file__),
     ],
 )
@@ -429,7 +440,7 @@ def test_what_cxone_says_does_not_drive_the_terminal(
     assert commands.token(time_.clock()) == 0
     out = capsys.readouterr().out
     assert out.removesuffix("\n").isprintable()
-    assert "integration:read" in out
+    assert "scopes none that were asked for and 2 others" in out
 
 
 def test_the_token_command_fails_with_one_line(
@@ -563,6 +574,7 @@ def test_a_missing_scope_and_a_silent_tenant_are_told(
             f'[[cxone.sources]]\nname = "a"\ntype = "webhook"\nurl = "u"\nscheme = "hmac"\nsecret = "{CANARY}"\n',
             "cxone.sources.0.webhook.secret",
         ),
+        (SOURCES.replace('"ivr"', '"expert"'), "cxone.sources.1.name"),
         ("[[cxone.sources]\n", "is no TOML"),
         ("a = " + "[" * 100_000, "is no TOML"),
         ("a = " + "1" * 5_000, "is no TOML"),
@@ -583,3 +595,94 @@ def test_the_shipped_endpoints_are_https() -> None:
     """What credentials go to without a setting is HTTPS."""
     assert check_url(oauth.ACCESS_KEY_URL, "x")
     assert check_url(Cxone(client_id="i", client_secret="s").issuer, "x")
+
+
+@pytest.mark.parametrize("given", [None, "AWS_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_a_certificate_that_nobody_trusts_is_named_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+    time_: FakeTime,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    given: str | None,
+) -> None:
+    """No attempt is repeated, since each would meet the same one; a CA that the environment names is believed."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    bundle = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(bundle))
+    if given:
+        monkeypatch.setenv(given, str(bundle))
+    with RawServer(lambda _: token_answer({}), context) as server:
+        monkeypatch.setenv("CXONE_CLIENT_ID", "id")
+        monkeypatch.setenv("CXONE_CLIENT_SECRET", CANARY)
+        monkeypatch.setenv("CXONE_AUTH_URL", f"{server.url}/auth/token")
+        ended = commands.token(time_.clock())
+    said = capsys.readouterr().err
+    assert ended == (0 if given else 1)
+    assert time_.slept == []
+    assert given or "certificate of 127.0.0.1 is not trusted" in said
+    assert given or "SSL_CERT_FILE or AWS_CA_BUNDLE" in said
+
+
+def test_a_discovery_document_of_another_issuer_gets_no_secret(cxone: FakeCxone, source: Make) -> None:
+    """OpenID Discovery 4.3: what says that it is another issuer's is not believed; the right issuer is."""
+    cxone.issuer = "https://cxone.example"
+    with pytest.raises(CxoneError, match="another issuer's than CXONE_ISSUER; set CXONE_ISSUER"):
+        source()()
+    assert cxone.token_calls() == []
+    cxone.issuer = cxone.url + "/"
+    assert source()().value == "tok"
+
+
+def test_a_date_to_wait_for_is_counted_from_the_servers_clock(cxone: FakeCxone, source: Make, time_: FakeTime) -> None:
+    """A server whose clock is an hour ahead asks for three seconds, not for an hour."""
+    ahead = NOW + time_.now + 3600
+    until = {"Retry_After": formatdate(ahead + 3, usegmt=True), "Date": formatdate(ahead, usegmt=True)}
+    cxone.replies = [answer(429, b"{}", **until)]
+    assert source()().value == "tok"
+    assert time_.slept == [pytest.approx(3.15, abs=0.2)]
+
+
+def test_a_secret_from_a_file_has_no_line_break_at_its_end() -> None:
+    """Whoever made the file with an editor would else be refused by CXone without a word why."""
+    given = Cxone(client_id="id\n", client_secret=f"{CANARY}\r\n", access_key_id="k", access_key_secret=" s \n")
+    assert given.client_id == "id"
+    assert given.client_secret is not None
+    assert given.access_key_secret is not None
+    assert given.client_secret.get_secret_value() == CANARY
+    assert given.access_key_secret.get_secret_value() == " s "
+
+
+@pytest.mark.parametrize(
+    ("types", "settings", "more", "wanted"),
+    [
+        ("MessageAddedIntoCase", {}, "", None),
+        ("ChannelUpdated", {}, "", "wrong"),
+        ("NoSuchType", {}, "", "wrong"),
+        ("ChannelUpdated", {"STREAM_ROUTER_EVENT_TYPES": "ChannelUpdated"}, "", None),
+        ("ChannelUpdated", {"STREAM_ROUTER_DROP_TYPES": "ChannelUpdated"}, "", None),
+        ("ChannelUpdated", {"STREAM_ROUTER_UNROUTABLE": "publish"}, "", "unknown"),
+        ("ChannelUpdated", {}, '[event_types]\nChannelUpdated = "conversation.updated"\n', None),
+        ("MessageCreated", {"STREAM_ROUTER_EVENT_TYPES": "interaction.created"}, "", "wrong"),
+    ],
+)
+def test_a_type_that_would_end_as_a_dead_letter_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+    cxone: FakeCxone,
+    time_: FakeTime,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    types: str,
+    settings: dict[str, str],
+    more: str,
+    wanted: str | None,
+) -> None:
+    """By the settings and the mapping that the consumer reads; what is renamed, let through or dropped is well."""
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    text = SOURCES.replace('"MessageCreated", "CaseStatusChanged"', f'"{types}"') + more
+    ended = run_sources(monkeypatch, cxone, time_, tmp_path, text)
+    told = [line.split()[0] for line in capsys.readouterr().out.splitlines() if f"digital: {types}:" in line]
+    assert ended == (1 if wanted == "wrong" else 0)
+    assert (wanted in told) if wanted else told == []

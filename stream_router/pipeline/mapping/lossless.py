@@ -1,8 +1,8 @@
 """Proof that parsing changed nothing: integers beyond 64 bits, keys that come twice, numbers that no double holds.
 
-orjson makes a float of an integer outside 64 bits, keeps the last of two equal keys, and rounds numbers to doubles. Where
-the parsed value, written out again, is byte for byte what was sent, none of it happened; only otherwise the text is read
-again, slowly. A number whose decimal value would change then keeps its text.
+orjson makes a float of an integer outside 64 bits, keeps the last of two equal keys, and rounds numbers to doubles.
+Where the parsed value, written out again, is byte for byte what was sent, none of it happened; only otherwise the text
+is read again, slowly. A number whose decimal value would change then keeps its text.
 """
 
 import json
