@@ -118,6 +118,8 @@ FOR = {
     "CXONE_ACCESS_KEY_SECRET": "a user's access key",
     "CXONE_AUTH_URL": "the token endpoint; else it is discovered",
     "CXONE_ISSUER": "where the token endpoint is looked up",
+    "AWS_CA_BUNDLE": "whom `cxone` trusts beside the public CAs; boto3 reads it too",
+    "SSL_CERT_FILE": "the same for `cxone` alone, and first",
     "CXONE_SCOPE": "the scopes of client credentials",
 }
 
