@@ -27,30 +27,34 @@ def replacer(trace: Trace) -> Replace | None:
     A secret is replaced by what its rule left of it, as a whole word, in any case. A text in which one stands only
     once percent-encoding or character references are undone is redacted whole.
     """
-    joined = _joined(trace.known + trace.unknown)
+    joined = _joined(trace.known + trace.unknown if trace.unknown else trace.known)
     if "%" in joined or "&" in joined:
         joined += "\n" + _decoded(joined).lower()
-    # Split at line breaks, a text of several lines would be looked for line by line; so such texts are taken apart.
-    texts = {value for value in trace.redacted if type(value) is str and "\n" not in value}
-    found: dict[str, Any] = {
-        text: REDACTED for text in "\n".join(texts).lower().split("\n") if text in joined and len(text) >= MIN_CHARS
-    }
-    inside: list[tuple[Any, Any]] = []
-    for value in trace.redacted:
-        if type(value) is not str or "\n" in value:
-            _take_apart(value, REDACTED, inside)
+    found: dict[str, Any] = {}
+    for text in set(trace.redacted):
+        if (folded := text.lower()) in joined and len(folded) >= MIN_CHARS:
+            found[folded] = REDACTED
     for value, left in trace.secrets:
-        _take_apart(value, left, inside)
-    for value, left in inside:
-        folded = str(value).lower()
-        if folded in joined and len(folded) >= MIN_CHARS and not is_mask(value):
-            found[folded] = left
+        if type(value) is not str:
+            inside: list[tuple[Any, Any]] = []
+            _take_apart(value, left, inside)
+            found.update(_recurring(inside, joined))
+        elif value.lower() in joined:
+            found.update(_recurring([(value, left)], joined))
     found.pop(REDACTED.lower(), None)
     return _replace({text: left if type(left) is str else REDACTED for text, left in found.items()}) if found else None
 
 
 def _joined(values: Sequence[Any]) -> str:
-    return "\n".join([value if type(value) is str else str(value) for value in values]).lower()
+    try:
+        return "\n".join(values).lower()
+    except TypeError:  # one of them is a number
+        return "\n".join(map(str, values)).lower()
+
+
+def _recurring(secrets: Sequence[tuple[Any, Any]], joined: str) -> dict[str, Any]:
+    folded = [(str(value).lower(), left) for value, left in secrets if not is_mask(value)]
+    return {text: left for text, left in folded if text in joined and len(text) >= MIN_CHARS}
 
 
 def _take_apart(value: Any, left: Any, inside: list[tuple[Any, Any]]) -> None:

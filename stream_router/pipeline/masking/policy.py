@@ -14,6 +14,7 @@ from stream_router.pipeline.masking.occurrences import replacer
 from stream_router.pipeline.masking.path_patterns import Automaton, Learned, State, Step, Token
 from stream_router.pipeline.masking.rules import (
     ASK,
+    ASK_IF_PLAIN,
     KEPT,
     LOOKED_INTO,
     MASKED_BEFORE,
@@ -57,6 +58,11 @@ class MaskingPolicy:
         self.start = Automaton([rule.path for rule in rules], self._meaning_of).start
         self.allowed = None if allow is None else Automaton(allow).start
         self.nothing = Automaton([], self._meaning_of).start
+        steps = {root: self.start.keys[root] for root in ROOTS}
+        self._payload_state = steps["payload"].below or self.nothing
+        said = [steps[root].meaning for root in ("payload", "originalEventId", "conversationId")]
+        self._ids_pass = said == [OPEN, PASSED, PASSED]
+        """Whether the policy says nothing of the parts but that the ids pass: then the payload alone is walked."""
 
     def mask(self, parts: Parts, hits: Hits) -> Parts:
         """The parts, masked; the given ones are not touched. Adds to `hits` each action that ran.
@@ -67,7 +73,12 @@ class MaskingPolicy:
 
     def mask_event(self, parts: Parts, trace: Trace) -> Parts:
         """`mask`, with notes on what passed."""
-        masked: Parts = self._object(parts, self.start, None, trace)
+        masked: Parts
+        if self._ids_pass and len(parts) == 3:
+            masked = {**parts, "payload": self._object(parts["payload"], self._payload_state, None, trace)}
+            trace.known += [value for value in (parts["originalEventId"], parts["conversationId"]) if value]
+        else:
+            masked = self._object(parts, self.start, None, trace)
         if trace.redacted:
             trace.hits += ["redact"] * len(trace.redacted)
         look = self._look(trace)
@@ -94,7 +105,7 @@ class MaskingPolicy:
         """The rules that fit a part as a whole; the policy's reader refuses those that would leave no object."""
         return [self._rules[at] for at in self.start.keys[part].ends]
 
-    def _object(  # noqa: C901 - a call less for each field
+    def _object(  # noqa: C901, PLR0912 - a call less for each field
         self, value: dict[str, Any], state: State, find: Find | None, trace: Trace
     ) -> dict[str, Any]:
         """The hot loop: most fields of most events are kept, and most masks are `redact`."""
@@ -106,17 +117,19 @@ class MaskingPolicy:
             except KeyError:
                 learned = state.learn(key)
             said, kind = learned[0], type(item)
+            if said is KEPT and find is None and kind is not dict and kind is not list:
+                continue
             if item is None or item is False or item is True:
-                if said is not ASK and type(said) is not tuple:
+                if said is OPEN or said is KEPT or said is PASSED or said is UNTOUCHED:
                     continue
                 new = self._act(item, learned[2], find, trace, key)
-            elif said is REDACT:
+            elif said is REDACT and kind is str:
                 trace.redacted.append(item)
                 new = REDACTED
-            elif said is UNTOUCHED or (said is KEPT and find is None and kind is not dict and kind is not list):
-                continue
             elif kind is dict and find is None and said in LOOKED_INTO:
                 new = self._object(item, learned[1] or self.nothing, None, trace)
+            elif said is UNTOUCHED:
+                continue
             else:
                 new = self._other(item, learned, find, trace, key)
             if new is not item:
@@ -133,7 +146,7 @@ class MaskingPolicy:
         said, below, step = learned
         if type(said) is tuple:
             return self._acted(said[0], said[1], value, trace)
-        if said is ASK or find is not None:
+        if said is ASK or find is not None or (said is ASK_IF_PLAIN and type(value) is not list):
             return self._act(value, step, find, trace, key)
         if type(value) is list:
             return self._array(value, below or self.nothing, None, trace, key)

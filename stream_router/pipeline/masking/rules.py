@@ -30,11 +30,14 @@ class MaskRule(NamedTuple):
 MASKED_BEFORE = MaskRule("masked before", ())
 """Decides about a mask whose origin would decide, plain value or nested: so that masking twice is masking once."""
 
-OPEN, KEPT, PASSED, UNTOUCHED, ASK = object(), object(), object(), object(), object()
+OPEN, KEPT, PASSED, UNTOUCHED = object(), object(), object(), object()
+"""What a step means where it is no action: no rule is known; plain values are kept, or passed; all is kept."""
+
+ASK, ASK_IF_PLAIN = object(), object()
+"""The rules must be asked with the value at hand; the second looks into objects and arrays all the same."""
+
 REDACT = ("redact", redact)
-LOOKED_INTO = frozenset({OPEN, KEPT, PASSED})
-"""What a step means where it is no action: no rule is known; plain values are kept, or passed; whatever it is is kept;
-the rules must be asked with the value at hand."""
+LOOKED_INTO = frozenset({OPEN, KEPT, PASSED, ASK_IF_PLAIN})
 
 
 def meaning(rules: Sequence[MaskRule]) -> Any:
@@ -42,12 +45,10 @@ def meaning(rules: Sequence[MaskRule]) -> Any:
     if not rules:
         return OPEN
     first = rules[0]
-    if first.find is not None or (first.plain_only and first.action is not None):
+    if all(rule.plain_only and rule.find is None for rule in rules):
+        return ASK_IF_PLAIN if first.action is not None else KEPT if first.name == "keep" else PASSED
+    if first.find is not None or first.plain_only:
         return ASK
     if first.action is not None:
         return REDACT if first.action in (redact, redact_texts) else (first.name, first.action)
-    if not first.plain_only:
-        return UNTOUCHED if first.name == "keep" else ASK
-    if not all(rule.plain_only for rule in rules):
-        return ASK
-    return KEPT if first.name == "keep" else PASSED
+    return UNTOUCHED if first.name == "keep" else ASK

@@ -9,16 +9,16 @@ Hits = list[str]
 class Trace:
     """Notes of one event's masking.
 
-    `redacted` is what rules replaced by `[REDACTED]`, `secrets` pairs of what others took away and what they left.
-    `known` are texts and numbers that pass on purpose, but are searched for secrets; `unknown` those of fields that no
-    rule names, `keys` the names of these fields.
+    `redacted` are the texts that rules replaced by `[REDACTED]`, `secrets` pairs of what else was taken away and what
+    was left. `known` are texts and numbers that pass on purpose, but are searched for secrets; `unknown` are those of
+    fields that no rule names, `keys` the names of these fields.
     """
 
     __slots__ = ("hits", "keys", "known", "redacted", "secrets", "unknown")
 
     def __init__(self, hits: Hits) -> None:
         self.hits = hits
-        self.redacted: list[Any] = []
+        self.redacted: list[str] = []
         self.secrets: list[tuple[Any, Any]] = []
         self.known: list[Any] = []
         self.unknown: list[Any] = []
