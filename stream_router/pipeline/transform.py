@@ -158,12 +158,12 @@ class Transform:
         self, masking: MaskingPolicy, valid: Valid
     ) -> tuple[str, Any, Any, dict[str, Any], dict[str, Any] | None]:
         """The tag, interaction id, conversation id, payload and extensions, masked. Raises whatever goes wrong."""
-        parts, trace = _parts(valid), Trace(self._hits)
+        parts, trace, tag = _parts(valid), Trace(self._hits), MASKED
         masked = masking.mask_event(parts, trace)
         if trace.unknown and self._unknown is not None:
             self._unknown.note(parts, trace.keys)
+            tag = PARTLY
         get = masked.get
-        tag = PARTLY if trace.unknown else MASKED
         return tag, get("originalEventId"), get("conversationId"), masked["payload"], get("extensions")
 
     def unknown_fields(self) -> list[str]:

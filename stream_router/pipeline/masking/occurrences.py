@@ -2,7 +2,7 @@
 
 import html
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -94,3 +94,12 @@ def _as_word(secret: str) -> str:
 
 def _decoded(text: str) -> str:
     return html.unescape(unquote(text))
+
+
+def all_texts(value: Any) -> Iterator[str]:
+    """Every text in an object or an array, at any depth."""
+    if type(value) is str:
+        yield value
+    elif type(value) is dict or type(value) is list:
+        for item in value.values() if type(value) is dict else value:
+            yield from all_texts(item)

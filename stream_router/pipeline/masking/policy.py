@@ -4,13 +4,13 @@ A policy's paths begin at the parts of an entry's Detail that come from the send
 `conversationId`, `originalEventId`. The first rule of the policy that a value's path fits decides about it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from stream_router.pipeline.masking import pruning
 from stream_router.pipeline.masking.actions import GONE, REDACTED, Action, is_mask
 from stream_router.pipeline.masking.detectors.first_look import suspicious
-from stream_router.pipeline.masking.occurrences import replacer
+from stream_router.pipeline.masking.occurrences import all_texts, replacer
 from stream_router.pipeline.masking.path_patterns import Automaton, Learned, State, Step, Token
 from stream_router.pipeline.masking.rules import (
     ASK,
@@ -75,8 +75,13 @@ class MaskingPolicy:
         """`mask`, with notes on what passed."""
         masked: Parts
         if self._ids_pass and len(parts) == 3:
-            masked = {**parts, "payload": self._object(parts["payload"], self._payload_state, None, trace)}
-            trace.known += [value for value in (parts["originalEventId"], parts["conversationId"]) if value]
+            interaction_id, conversation_id = parts["originalEventId"], parts["conversationId"]
+            if interaction_id:
+                trace.known.append(interaction_id)
+            if conversation_id:
+                trace.known.append(conversation_id)
+            payload = self._object(parts["payload"], self._payload_state, None, trace)
+            masked = {"payload": payload, "conversationId": conversation_id, "originalEventId": interaction_id}
         else:
             masked = self._object(parts, self.start, None, trace)
         if trace.redacted:
@@ -89,7 +94,7 @@ class MaskingPolicy:
     def look_for(self, parts: Parts) -> SecondLook | None:
         """The second look that masking these parts takes, for who shows what masking does."""
         trace = Trace([])
-        trace.known += _texts(self._object(parts, self.start, None, trace))
+        trace.known += all_texts(self._object(parts, self.start, None, trace))
         return self._look(trace)
 
     def _look(self, trace: Trace) -> SecondLook | None:
@@ -130,6 +135,8 @@ class MaskingPolicy:
                 new = self._object(item, learned[1] or self.nothing, None, trace)
             elif said is UNTOUCHED:
                 continue
+            elif type(said) is tuple:
+                new = self._acted(said[0], said[1], item, trace)
             else:
                 new = self._other(item, learned, find, trace, key)
             if new is not item:
@@ -144,8 +151,6 @@ class MaskingPolicy:
     def _other(self, value: Any, learned: Learned, find: Find | None, trace: Trace, key: str) -> Any:
         """What is rarer than what the loop does itself."""
         said, below, step = learned
-        if type(said) is tuple:
-            return self._acted(said[0], said[1], value, trace)
         if said is ASK or find is not None or (said is ASK_IF_PLAIN and type(value) is not list):
             return self._act(value, step, find, trace, key)
         if type(value) is list:
@@ -240,11 +245,3 @@ class MaskingPolicy:
 
     def _meaning_of(self, ends: tuple[int, ...]) -> Any:
         return meaning([self._rules[at] for at in ends])
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if type(value) is str:
-        yield value
-    elif type(value) is dict or type(value) is list:
-        for item in value.values() if type(value) is dict else value:
-            yield from _texts(item)
