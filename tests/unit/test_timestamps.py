@@ -102,6 +102,9 @@ def test_every_form_is_normalised(given: object, wanted: str) -> None:
         [1795512600],
         {"seconds": 1795512600},
         "\uff12\uff10\uff12\uff16-11-24T09:30:00Z",  # full-width digits
+        "2026-11-24T09:30:00Z\x00",
+        "2026-11-24T09:30:00\x00",
+        "2026-03-29T02:30:00",  # in Berlin the clocks go from two to three
     ],
 )
 def test_what_is_unreadable_is_refused_without_being_quoted(given: object) -> None:

@@ -47,7 +47,8 @@ def to_utc(value: object, zone: tzinfo | None) -> tuple[str, float]:
             return _from_unusual(value, zone)
         if value[4:20:3] == _CANONICAL_MARKS and value[23:] == "Z" and (time_s := moment.timestamp()) >= 0:
             return value, time_s
-        return _from_moment(moment, zone) if _SEPARATED.match(value) else _from_unusual(value, zone)
+        plain = _SEPARATED.match(value) and value.isprintable()
+        return _from_moment(moment, zone) if plain else _from_unusual(value, zone)
     if type(value) is int or type(value) is float:
         return _from_number(Decimal(repr(value)))
     if type(value) is ExactNumber:
@@ -58,6 +59,8 @@ def to_utc(value: object, zone: tzinfo | None) -> tuple[str, float]:
 def _from_unusual(value: str, zone: tzinfo | None) -> tuple[str, float]:
     """What `fromisoformat` does not read, or reads as something else."""
     text = value.strip()
+    if not text.isprintable():
+        raise ValueError("is no known form of a timestamp")
     if _COMPACT.fullmatch(text):
         return _from_moment(_from_iso(f"{text[:8]}T{text[8:]}"), zone)
     if _NUMBER.fullmatch(text):
@@ -73,6 +76,8 @@ def _from_unusual(value: str, zone: tzinfo | None) -> tuple[str, float]:
 def _from_moment(moment: datetime, zone: tzinfo | None) -> tuple[str, float]:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=zone or UTC)
+        if zone is not None and moment.astimezone(UTC).astimezone(zone).replace(fold=moment.fold) != moment:
+            raise ValueError("is a local time that its zone skips (the clocks go forward)")
     return _from_ms((moment - _EPOCH) // _MILLISECOND)
 
 
