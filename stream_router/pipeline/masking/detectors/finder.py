@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from stream_router.pipeline.masking.detectors.cards import cards
-from stream_router.pipeline.masking.detectors.folding import fold
+from stream_router.pipeline.masking.detectors.folding import Folded, fold
 from stream_router.pipeline.masking.detectors.ibans import ibans
 from stream_router.pipeline.masking.detectors.phone_regions import phones_of
 from stream_router.pipeline.masking.detectors.phones import phones
@@ -144,11 +144,13 @@ def finder(names: Sequence[str], regions: Sequence[str] = ()) -> Callable[[str, 
                 spans = detector(folded.text)
                 if spans:
                     hits += [name] * len(spans)
-                    spans = folded.original(spans)
+                    seen, spans = spans, folded.original(spans)
                     if number >= _ROUNDS_EXACT:
-                        spans = widened(spans, [row.span() for row in _ROW.finditer(text)])
+                        seen = spans = widened(spans, [row.span() for row in _ROW.finditer(text)])
                     text = replaced(text, spans, placeholder)
-                    folded = fold(text)
+                    # Where nothing was folded, both texts have the same places; else folding begins anew.
+                    same = folded.as_it_was and number < _ROUNDS_EXACT
+                    folded = Folded(replaced(folded.text, seen, placeholder)) if same else fold(text)
             if text is before:
                 return text
         raise RuntimeError("the text keeps yielding finds")

@@ -38,8 +38,9 @@ _ZEROS = (
 _DIGITS = "".join(f"{chr(zero)}-{chr(zero + 9)}" for zero in _ZEROS)
 _ODD_CHARACTERS = f"{_DIGITS}{_UNSEEN}{_SPACES}{_DASHES}{_FULL_WIDTH}"
 _ODD = re.compile(rf"{_IN_ASCII}|[{_ODD_CHARACTERS}]+")
-_HINTS_IN_ASCII = re.compile(r"[&%]|\d\+\d|\n")
-_HINTS = re.compile(rf"[&%\n{_ODD_CHARACTERS}]|\d\+\d")
+_HINTS_IN_ASCII = re.compile(r"[&%\n]")
+_HINTS = re.compile(rf"[&%\n{_ODD_CHARACTERS}]")
+_PLUS_HINT = re.compile(r"\d\+\d")
 _UNSEEN_ONE = re.compile(f"[{_UNSEEN}]")
 _SPACE_ONE = re.compile(f"[{_SPACES}]")
 _DASH_ONE = re.compile(f"[{_DASHES}]")
@@ -51,7 +52,7 @@ _ID = re.compile(
     r"(?<![0-9A-Za-z])(?:[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|(?=[0-9]*[A-Fa-f])[0-9A-Fa-f]{32})"
     r"(?![0-9A-Za-z])"
 )
-_UUID_HYPHENS = 4
+_INSIDE_AN_ID = re.compile(r"-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-|[0-9A-Fa-f]{32}")
 _HEX_CHARS = 32
 
 
@@ -64,6 +65,11 @@ class Folded:
         self.text = text
         self._marks = marks
         self._starts = [mark[0] for mark in marks]
+
+    @property
+    def as_it_was(self) -> bool:
+        """Whether every character stands where it stood."""
+        return not self._marks
 
     def original(self, spans: list[Span]) -> list[Span]:
         """The spans as they stand in the text that was folded."""
@@ -85,7 +91,8 @@ class Folded:
 def fold(text: str) -> Folded:
     """`text` folded. Ids that are UUIDs or 32 hex digits are blanked out: they are that before all else."""
     ascii_only = text.isascii()
-    if not (_HINTS_IN_ASCII if ascii_only else _HINTS).search(text):
+    hint = (_HINTS_IN_ASCII if ascii_only else _HINTS).search(text) or ("+" in text and _PLUS_HINT.search(text))
+    if not hint:
         return Folded(_without_ids(text))
     odd = _ODD_IN_ASCII if ascii_only else _ODD
     parts, marks, at, length = [], list[tuple[int, int, int, int]](), 0, 0
@@ -148,6 +155,6 @@ def _character(char: str) -> str:
 
 
 def _without_ids(text: str) -> str:
-    if len(text) >= _HEX_CHARS and (text.count("-") >= _UUID_HYPHENS or _ID.search(text)):
+    if len(text) >= _HEX_CHARS and _INSIDE_AN_ID.search(text):
         return _ID.sub(lambda found: "x" * len(found[0]), text)
     return text
