@@ -120,7 +120,7 @@ def test_json_that_the_consumer_cannot_read_is_taken_and_buried_as_it_came(body:
     assert isinstance(first, Event)
     assert isinstance(last, Event)
     assert isinstance(letter, DeadLetter)
-    assert letter.reason is Reason.MALFORMED_JSON
+    assert letter.reason is Reason.SCHEMA_MISMATCH
     assert letter.event.raw == event.line
     assert [found.__class__ for found in open_record(Record(event.line, 1))] == [DeadLetter]
     assert event.line.endswith(body.replace(b"\r\n", b"  ") + b"}")
