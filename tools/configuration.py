@@ -22,7 +22,11 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
 INTRODUCTION = """# Configuration
 
 Every setting is an environment variable. It is read once, at start; a bad value ends the program with exit status 78
-and one line that names the variable, what is wrong with it, and the cure.
+and one line that names the variable, what is wrong with it, and the cure. An empty value is the same as none. A name
+that begins with `STREAM_ROUTER_` and that no program knows is refused as well, since a mistyped setting would do
+nothing; what one program reads all know, for they share environments. Kubernetes' own names for a Service called
+`stream-router` are passed over. An unknown `CXONE_` name is a warning. `stream-router config` prints every setting that
+is in force and where it came from.
 
 AWS's own variables work as boto3 reads them, for the data plane and the control plane alike: `AWS_PROFILE`,
 `AWS_CA_BUNDLE`, `AWS_ENDPOINT_URL`, and `AWS_ENDPOINT_URL_KINESIS`, `_DYNAMODB`, `_EVENTBRIDGE`, `_SQS`, `_CLOUDWATCH`,
@@ -49,6 +53,7 @@ FOR = {
     "STREAM_ROUTER_EVENT_TYPES": "what the rule lets through",
     "STREAM_ROUTER_CONFIG": "shapes and mapping for `consume` and `mask` (docs/events.md), event sources for `cxone`",
     "STREAM_ROUTER_LOG_LEVEL": "how much is logged; one JSON object a line on stderr",
+    "STREAM_ROUTER_UNKNOWN": "a name that this version does not know: refuse it, or warn and pass over it",
     "SQS_DLQ_URL": "the dead-letter queue",
     "STREAM_ROUTER_UNROUTABLE": "what becomes of an event type that the rule lets not through",
     "STREAM_ROUTER_DROP_TYPES": "noise such as typing events, by our names or the sender's own (docs/events.md)",
@@ -83,6 +88,8 @@ FOR = {
     "STREAM_ROUTER_TLS_CERT": "serves TLS; the certificate",
     "STREAM_ROUTER_TLS_KEY": "serves TLS; the key",
     "STREAM_ROUTER_TLS_CLIENT_CA": "asks senders for a certificate of this CA (mTLS)",
+    "STREAM_ROUTER_WEAK_SECRETS": "secrets under 16 bytes, and paths without `file:` before them",
+    "STREAM_ROUTER_TRUSTED_PROXIES": "proxies in front of the receiver: `bearer` and `basic` then need no TLS of ours",
     "STREAM_ROUTER_WEBHOOK_SCHEME": "how a sender proves who it is (docs/receiver.md)",
     "STREAM_ROUTER_WEBHOOK_SECRETS": "all live at once, for rotation; a file's changes are followed",
     "STREAM_ROUTER_WEAK_SECRETS": "whether secrets of under 16 bytes are taken",

@@ -8,7 +8,7 @@ from stream_router.receiver import early_stop, sources
 from stream_router.receiver.preflight import check
 from stream_router.receiver.supervisor import WorkerSupervisor
 from stream_router.receiver.worker import Worker
-from stream_router.settings.common import load
+from stream_router.settings.common import load, warn_of_names
 from stream_router.settings.receiver import Receiver
 from stream_router.telemetry import prometheus
 from stream_router.telemetry.prometheus import Board
@@ -20,6 +20,7 @@ def run(settings: Receiver, workers: int) -> int:
         raise SettingsError("--workers: must be 1 or more; leave it out for one")
     early_stop.arm()
     logs.start(settings.log_level)
+    warn_of_names()
     settings, stream = check(settings)
     board = Board(workers, sources.names(settings))
     if workers == 1:

@@ -1,23 +1,23 @@
 """How the environment is read, and what every program needs. Nothing else reads the environment.
 
-Names and defaults are those of `docs/contract.md`. A bad value raises `SettingsError`, whose text is one line: the
-variable, what is wrong with its value, the cure. Values are never quoted, since some are secrets.
+A bad value raises `SettingsError`, whose text is one line: the variable, what is wrong with its value, the cure. Values
+are never quoted, since some are secrets.
 """
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from stream_router.core import limits
 from stream_router.core.settings_error import SettingsError, first_error
-from stream_router.settings import types
-from stream_router.settings.types import EventTypes
-
-PREFIX = "STREAM_ROUTER_"
+from stream_router.settings import names, types
+from stream_router.settings.names import PREFIX
+from stream_router.settings.types import Bus, EventTypes
 
 NO_RULE = "none"
 """The rule's name where the rules behind the bus are others', or where the bus (v2) has none."""
@@ -29,6 +29,31 @@ class Environment(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, extra="ignore", hide_input_in_errors=True, populate_by_name=True, env_ignore_empty=True
     )
+
+    unknown: Literal["refuse", "warn"] = Field("refuse", description="refuse or warn")
+
+    @classmethod
+    def settings_customise_sources(  # type: ignore[override] # neither .env files nor files of secrets
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        **_: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment, where a field with an alias has no second name (its own, with our prefix before it)."""
+        assert isinstance(env_settings, EnvSettingsSource)
+        env_settings.config = SettingsConfigDict(**{**env_settings.config, "populate_by_name": False})
+        return init_settings, env_settings
+
+    def refusal(self) -> str:
+        """What is wrong with values that are well formed each by itself, as one line; "" where nothing is."""
+        return ""
+
+
+class SecretRule(Environment):
+    """Whether weak secrets are taken."""
+
+    weak_secrets: Literal["refuse", "allow"] = Field("refuse", description="refuse or allow")
 
 
 class ConfigFile(Environment):
@@ -45,7 +70,7 @@ class Common(ConfigFile):
     application: str = Field(
         "cxone-event-router", pattern=r"^[a-zA-Z0-9_.-]{3,255}$", description="3 to 255 of A-Z a-z 0-9 _ . -"
     )
-    event_bus: str = Field("default", min_length=1, max_length=1600, description="a bus's name or ARN")
+    event_bus: Bus = Field("default", min_length=1, max_length=1600, description="a bus's name or ARN")
     rule: str = Field(
         "cxone-webhook-router",
         pattern=rf"^[\.\-_A-Za-z0-9]{{1,{limits.RULE_NAME_MAX_CHARS}}}$",
@@ -65,6 +90,17 @@ class Common(ConfigFile):
             raise ValueError("AWS_REGION: is not set; set AWS_REGION, for example us-east-1")
         return self
 
+    def refusal(self) -> str:
+        """A region that is none, or a bus that is somewhere else: every call would fail."""
+        if not types.is_region(self.aws_region):
+            return "AWS_REGION: is no region's name; set AWS_REGION, for example us-east-1"
+        if types.region_of_bus(self.event_bus) not in ("", self.aws_region):
+            return (
+                "STREAM_ROUTER_EVENT_BUS: the bus is not in AWS_REGION; name one of this region "
+                "(a rule on it can pass events on to a bus elsewhere)"
+            )
+        return super().refusal()
+
     @property
     def event_type_list(self) -> tuple[str, ...]:
         """The event types that the rule lets through, in order."""
@@ -81,6 +117,8 @@ def _profile_region() -> str:
         raise ValueError(f"AWS_REGION: is not set, and {error}; set AWS_REGION, or correct AWS_PROFILE") from None
 
 
+log = logging.getLogger(__name__)
+
 S = TypeVar("S", bound=BaseSettings)
 
 
@@ -89,10 +127,20 @@ def load(kind: type[S], **given: Any) -> S:
 
     Raises SettingsError with the line to show, and exit 78.
     """
+    names.refuse_unknown(os.environ)
     try:
-        return kind(**given)
+        made = kind(**given)
     except ValidationError as error:
         raise SettingsError(_one_line(kind, error)) from None
+    if isinstance(made, Environment) and (line := made.refusal()):
+        raise SettingsError(line)
+    return made
+
+
+def warn_of_names() -> None:
+    """Log each name of the environment that looks like a setting, is none, and was not refused: once, at start."""
+    for line in names.warnings(os.environ):
+        log.warning("%s", line)
 
 
 def _one_line(kind: type[BaseSettings], error: ValidationError) -> str:

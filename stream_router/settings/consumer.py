@@ -1,13 +1,14 @@
 """What `stream-router consume` and its children read; keys that operators' commands read alone."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from stream_router.core import limits
 from stream_router.settings import types
-from stream_router.settings.common import Common, ConfigFile, Environment
+from stream_router.settings.common import Common, ConfigFile, Environment, SecretRule
+from stream_router.settings.secret_strength import weakness
 from stream_router.settings.types import (
     DeadLetterLimit,
     HostPort,
@@ -15,7 +16,7 @@ from stream_router.settings.types import (
     QueueUrl,
     Secret,
     dead_letter_limit,
-    is_loopback,
+    split_host_port,
 )
 
 MIB = 1024 * 1024
@@ -28,7 +29,7 @@ class MaskingKey(Environment):
 
 
 class AuditKey(Environment):
-    """The audit chain's key alone: an auditor needs no other setting."""
+    """The audit chain's key alone: an auditor needs no other setting, and takes the key as it was."""
 
     audit_key: Secret | None = Field(None, description="the key of the audit chain's HMAC")
 
@@ -37,7 +38,7 @@ class Mask(ConfigFile, MaskingKey):
     """What `mask` needs: key and shapes alone, so that a policy can be tried on any machine."""
 
 
-class Consumer(Common, MaskingKey, AuditKey):
+class Consumer(Common, SecretRule, MaskingKey, AuditKey):
     """What `consume` and its children need."""
 
     sqs_dlq_url: QueueUrl = Field(
@@ -92,14 +93,24 @@ class Consumer(Common, MaskingKey, AuditKey):
     jvm_options: str = Field("", description="options of the daemon's JVM, for example -Xmx1g")
     metrics_s: float = Field(60.0, ge=0.1, le=3600, description="seconds between metrics, 0.1 to 3600")
 
-    @model_validator(mode="after")
-    def _admin_port_is_guarded(self) -> Self:
-        if not self.admin_token and not is_loopback(self.admin_listen):
-            raise ValueError(
+    def refusal(self) -> str:
+        """A key that can be tried out, or one without what it is for: who set it believes in masking, or in audit."""
+        for variable, key, used, use in (
+            ("STREAM_ROUTER_MASKING_KEY", self.masking_key, self.masking != "off", "STREAM_ROUTER_MASKING"),
+            ("STREAM_ROUTER_AUDIT_KEY", self.audit_key, self.audit_dir is not None, "STREAM_ROUTER_AUDIT_DIR"),
+        ):
+            if key is None:
+                continue
+            if not used:
+                return f"{variable}: is set, but {use} is not, so it would do nothing; set both, or none"
+            if self.weak_secrets != "allow" and (weak := weakness(key.get_secret_value())):
+                return f"{variable}: {weak}"
+        if not self.admin_token and not types.is_loopback(split_host_port(self.admin_listen)[0]):
+            return (
                 "STREAM_ROUTER_ADMIN_TOKEN: is not set, and STREAM_ROUTER_ADMIN_LISTEN is beyond loopback; "
                 "set a token, or listen on 127.0.0.1"
             )
-        return self
+        return super().refusal()
 
     @property
     def drop_type_list(self) -> tuple[str, ...]:

@@ -5,11 +5,13 @@ from typing import Literal
 
 from pydantic import Field, SecretStr
 
-from stream_router.settings.common import Common
-from stream_router.settings.types import HostPort, Networks, Paths, Scheme, Secret
+from stream_router.settings import types
+from stream_router.settings.common import Common, SecretRule
+from stream_router.settings.secret_strength import weakness
+from stream_router.settings.types import HostPort, Networks, Paths, Scheme, Secret, Template, split_host_port
 
 
-class Receiver(Common):
+class Receiver(Common, SecretRule):
     """What `receive` needs."""
 
     listen: HostPort = Field("127.0.0.1:8080", description="HOST:PORT")
@@ -23,12 +25,11 @@ class Receiver(Common):
     webhook_secrets: Secret = Field(
         SecretStr(""), description="comma-separated secrets, file:PATH, secretsmanager:ARN or ssm:NAME"
     )
-    weak_secrets: Literal["refuse", "allow"] = Field("refuse", description="refuse or allow")
     hmac_header: str = Field("x-signature", min_length=1, description="a header's name")
     hmac_algorithm: Literal["sha1", "sha256", "sha384", "sha512"] = Field("sha256", description="sha256, for example")
     hmac_encoding: Literal["hex", "base64"] = Field("hex", description="hex or base64")
     hmac_prefix: str = Field("", description="what stands before the signature, for example sha256=")
-    hmac_template: str = Field("{body}", description="a text of {id}, {timestamp}, {body}")
+    hmac_template: Template = Field("{body}", description="a text of {id}, {timestamp}, {body}")
     hmac_timestamp_header: str | None = Field(None, description="a header's name")
     hmac_id_header: str | None = Field(None, description="a header's name")
     replay_window_s: int = Field(300, ge=1, le=86400, description="seconds, 1 to 86400")
@@ -59,3 +60,20 @@ class Receiver(Common):
     def client_connections(self) -> int:
         """Connections of one client address that have not yet shown who they are."""
         return self.max_client_connections or max(1, self.max_connections // 2)
+
+    def refusal(self) -> str:
+        """Secrets that can be guessed, or that anyone on the way can read."""
+        weak = "" if self.weak_secrets == "allow" else weakness(self._literal_secrets(), self.webhook_scheme or "")
+        if weak:
+            return f"STREAM_ROUTER_WEBHOOK_SECRETS: {weak}"
+        host, _ = split_host_port(self.listen)
+        in_the_clear = self.tls_cert is None and not self.trusted_proxies and not types.is_loopback(host)
+        if self.webhook_scheme in ("bearer", "basic") and in_the_clear:
+            return (
+                f"STREAM_ROUTER_WEBHOOK_SCHEME: {self.webhook_scheme} would send the secret itself over plain HTTP; "
+                "set STREAM_ROUTER_TLS_CERT, or name the proxies in front in STREAM_ROUTER_TRUSTED_PROXIES"
+            )
+        return super().refusal()
+
+    def _literal_secrets(self) -> str:
+        return "" if self.webhook_scheme == "none" else self.webhook_secrets.get_secret_value()

@@ -86,13 +86,69 @@ def split_host_port(value: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def is_loopback(listen: str) -> bool:
-    """Whether only this machine reaches what listens at `HOST:PORT`."""
-    host, _ = split_host_port(listen)
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the host; a name other than localhost may lead anywhere."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    """A comma-separated list of CIDRs. Raises ValueError where an item is none."""
+    return tuple(map(ipaddress.ip_network, items(text)))
+
+
+def _networks(value: str) -> str:
+    try:
+        found = networks(value)
+    except ValueError:
+        raise ValueError("has an item that is no CIDR (host bits must be 0)") from None
+    if not found:
+        raise ValueError("names no network")
+    return value
+
+
+Networks = Annotated[str, AfterValidator(_networks)]
+
+SIGNED_FIELDS = ("{id}", "{timestamp}", "{body}")
+
+
+def _template(value: str) -> str:
+    """Another placeholder would be signed as it is written, so no signature would ever fit."""
+    if set(re.findall(r"\{\w*\}", value)) - set(SIGNED_FIELDS):
+        raise ValueError("has a placeholder other than {id}, {timestamp}, {body}")
+    return value
+
+
+Template = Annotated[str, AfterValidator(_template)]
+
+_REGION = re.compile(r"[a-z]{2,4}(?:-[a-z]+)+-\d{1,2}")
+_BUS_NAME = re.compile(r"[/.\-_A-Za-z0-9]{1,256}")
+_BUS_ARN = re.compile(r"arn:aws[a-z-]*:events:([a-z0-9-]+):\d{12}:event-bus(?:v2)?/[/.\-_A-Za-z0-9]+")
+
+
+def is_region(name: str) -> bool:
+    """Whether a name has the form of a region's: AWS makes new ones faster than we could list them."""
+    return bool(_REGION.fullmatch(name))
+
+
+def _bus(value: str) -> str:
+    if value.startswith("arn:"):
+        if not _BUS_ARN.fullmatch(value):
+            raise ValueError("is no event bus's ARN")
+    elif not _BUS_NAME.fullmatch(value):
+        raise ValueError("is no event bus's name")
+    return value
+
+
+Bus = Annotated[str, AfterValidator(_bus)]
+
+
+def region_of_bus(bus: str) -> str:
+    """The region of a bus that is named by its ARN; "" where it is named otherwise."""
+    found = _BUS_ARN.fullmatch(bus)
+    return found[1] if found else ""
 
 
 def _standard_queue(url: str) -> str:
@@ -147,19 +203,3 @@ def _dead_letter_limit(value: str) -> str:
 
 
 LimitText = Annotated[str, AfterValidator(_dead_letter_limit)]
-
-
-def networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-    """A comma-separated list of CIDRs. Raises ValueError."""
-    return tuple(ipaddress.ip_network(item) for item in items(text))
-
-
-def _networks(value: str) -> str:
-    try:
-        networks(value)
-    except ValueError:
-        raise ValueError("is no list of CIDRs") from None
-    return value
-
-
-Networks = Annotated[str, AfterValidator(_networks)]

@@ -376,7 +376,7 @@ def test_a_worker_s_bad_setting_is_one_line_and_78_of_the_whole(tmp_path: Path) 
         ({"LISTEN": "0.0.0.0:0"}, "STREAM_ROUTER_WEBHOOK_SCHEME"),
         ({"LISTEN": "nowhere"}, "STREAM_ROUTER_LISTEN"),
         ({"LISTEN": "192.0.2.1:0", "WEBHOOK_SCHEME": "hmac", "WEBHOOK_SECRETS": KEY}, "STREAM_ROUTER_LISTEN"),
-        ({"LISTEN": "0.0.0.0:0", "WEBHOOK_SCHEME": "bearer", "WEBHOOK_SECRETS": KEY}, "STREAM_ROUTER_TLS_CERT"),
+        ({"LISTEN": "0.0.0.0:0", "WEBHOOK_SCHEME": "bearer", "WEBHOOK_SECRETS": KEY}, "STREAM_ROUTER_WEBHOOK_SCHEME"),
         ({"WEBHOOK_SCHEME": "bearer", "WEBHOOK_SECRETS": "short"}, "STREAM_ROUTER_WEBHOOK_SECRETS"),
         ({"WEBHOOK_SCHEME": "bearer", "WEBHOOK_SECRETS": "/a/path/of/a/file"}, "STREAM_ROUTER_WEBHOOK_SECRETS"),
         ({"WEBHOOK_SCHEME": "bearer", "WEBHOOK_SECRETS": "ü" * 20}, "STREAM_ROUTER_WEBHOOK_SECRETS"),

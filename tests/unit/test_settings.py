@@ -267,7 +267,7 @@ def test_the_bus_decides_what_a_call_may_carry(monkeypatch: pytest.MonkeyPatch) 
     given(
         monkeypatch,
         {
-            "STREAM_ROUTER_EVENT_BUS": "arn:aws:events:us-east-1:123456789012:event-busv2/b/" + "a" * 25,
+            "STREAM_ROUTER_EVENT_BUS": "arn:aws:events:mx-central-1:123456789012:event-busv2/b/" + "a" * 25,
             "STREAM_ROUTER_MAX_REQUEST_BYTES": "9000000",
             "AWS_REGION": "mx-central-1",
         },
@@ -278,8 +278,9 @@ def test_the_bus_decides_what_a_call_may_carry(monkeypatch: pytest.MonkeyPatch) 
 
 def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither repr nor str of the settings holds a secret."""
-    given(monkeypatch, {**RECEIVER, **CXONE, **CONSUMER, "STREAM_ROUTER_WEBHOOK_SECRETS": "c4n4ry-1"})
-    given(monkeypatch, {"CXONE_CLIENT_SECRET": "c4n4ry-2", "STREAM_ROUTER_AUDIT_KEY": "c4n4ry-3"})
+    given(monkeypatch, {**RECEIVER, **CXONE, **CONSUMER, "STREAM_ROUTER_WEBHOOK_SECRETS": "c4n4ry-1 is long enough"})
+    given(monkeypatch, {"CXONE_CLIENT_SECRET": "c4n4ry-2", "STREAM_ROUTER_AUDIT_KEY": "c4n4ry-3 is long enough"})
+    given(monkeypatch, {"STREAM_ROUTER_AUDIT_DIR": "/tmp"})
     shown = "".join(f"{made!r}{made}" for made in (load(Receiver), load(Cxone), load(Consumer)))
     assert "c4n4ry" not in shown
 

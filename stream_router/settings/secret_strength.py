@@ -1,0 +1,53 @@
+"""What is too weak to be a secret: a few bytes, or a path that was meant to be read (`file:` forgotten)."""
+
+import base64
+import binascii
+import re
+
+from stream_router.settings import types
+
+LEAST_BYTES = 16
+"""128 bits, where they are random; less can be tried out by whoever holds one signed body."""
+
+READ_ELSEWHERE = ("file:", "secretsmanager:", "ssm:")
+"""How a setting begins whose secrets stand somewhere else."""
+
+ALLOW = "or set STREAM_ROUTER_WEAK_SECRETS=allow"
+
+_PATH = re.compile(r"\.{0,2}/[\w.+@-]+(?:/[\w.+@-]+)*/?|[\w.+@-]+(?:/[\w.+@-]+)*\.(?:txt|key|pem|secret|secrets)")
+"""A path, whole. Base64 may begin with a slash too, but is longer than the names of a path are."""
+
+_LONGEST_NAME_IN_A_PATH = 40
+
+
+def weakness(setting: str, scheme: str = "") -> str:
+    """What is wrong with the secrets of a setting, and the cure; "" where all are strong, or stand elsewhere."""
+    if setting.startswith(READ_ELSEWHERE):
+        return ""
+    for secret in types.items(setting):
+        if found := weakness_of_one(secret, scheme):
+            return found
+    return ""
+
+
+def weakness_of_one(secret: str, scheme: str = "") -> str:
+    """The same of one secret, wherever it stands."""
+    if _is_path(secret):
+        return f"is a path, which would itself be the secret; write file: before it, {ALLOW}"
+    if len(_key(secret, scheme)) < LEAST_BYTES:
+        return f"has a secret of less than {LEAST_BYTES} bytes; give a longer one (openssl rand -hex 32), {ALLOW}"
+    return ""
+
+
+def _is_path(secret: str) -> bool:
+    return bool(_PATH.fullmatch(secret)) and max(map(len, secret.split("/"))) <= _LONGEST_NAME_IN_A_PATH
+
+
+def _key(secret: str, scheme: str) -> bytes:
+    """What the scheme signs or compares with."""
+    if scheme == "standard-webhooks":
+        try:
+            return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+        except (binascii.Error, ValueError):
+            return b"\0" * LEAST_BYTES  # no secret of this scheme at all, which the receiver says better
+    return secret.encode()

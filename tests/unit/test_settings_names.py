@@ -1,0 +1,101 @@
+"""Names that no program knows: refused with the nearest known one, but for what others put into the environment."""
+
+import pytest
+
+from stream_router.core.settings_error import SettingsError
+from stream_router.cxone.settings import Cxone
+from stream_router.settings import names
+from stream_router.settings.common import load, variable
+from stream_router.settings.consumer import Consumer
+from stream_router.settings.receiver import Receiver
+from stream_router.settings.setup import Setup
+from tests.unit import test_settings
+from tests.unit.test_settings import CONSUMER, RECEIVER, SETUP, given
+
+empty_environment = test_settings.empty_environment
+
+
+@pytest.mark.parametrize(
+    ("typo", "meant"),
+    [
+        ("STREAM_ROUTER_SPIL_DIR", "STREAM_ROUTER_SPILL_DIR"),
+        ("STREAM_ROUTER_WEBHOOK_SECRET", "STREAM_ROUTER_WEBHOOK_SECRETS"),
+        ("STREAM_ROUTER_MAX_ENTRY", "STREAM_ROUTER_MAX_ENTRIES"),
+        ("STREAM_ROUTER_stream_name", "STREAM_ROUTER_STREAM"),
+        ("stream_router_maskin", "STREAM_ROUTER_MASKING"),
+        ("STREAM_ROUTER_SQS_DLQ_URL", "SQS_DLQ_URL"),
+        ("STREAM_ROUTER_TARGET_ARN", "EVENTBRIDGE_TARGET_ARN"),
+    ],
+)
+@pytest.mark.parametrize(("kind", "good"), [(Receiver, RECEIVER), (Consumer, CONSUMER), (Setup, SETUP)])
+def test_a_mistyped_setting_is_refused(
+    monkeypatch: pytest.MonkeyPatch, kind: type[Setup], good: dict[str, str], typo: str, meant: str
+) -> None:
+    """It would do nothing: no spill, another stream, no mask. The line names the one that was meant."""
+    given(monkeypatch, {**good, typo: "x"})
+    with pytest.raises(SettingsError, match=rf"^{typo}: is no setting .*; did you mean {meant}\?"):
+        load(kind)
+
+
+def test_a_name_like_no_other_is_refused_with_the_way_to_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No wild guess."""
+    given(monkeypatch, {**SETUP, "STREAM_ROUTER_QQQXYZ": "x"})
+    with pytest.raises(SettingsError, match=r"^STREAM_ROUTER_QQQXYZ: .*; unset it; `stream-router config`"):
+        load(Setup)
+
+
+def test_a_missing_setting_comes_after_its_mistyped_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`is not set` would send the operator the wrong way: it is set, under another name."""
+    given(monkeypatch, {"AWS_REGION": "us-east-1", "STREAM_ROUTER_WEBHOOK_SCHEM": "hmac"})
+    with pytest.raises(SettingsError, match=r"^STREAM_ROUTER_WEBHOOK_SCHEM: "):
+        load(Receiver)
+
+
+def test_a_rollback_can_pass_over_a_newer_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `warn` each unknown name is a line in the log instead."""
+    given(monkeypatch, {**SETUP, "STREAM_ROUTER_OF_TOMORROW": "x", "STREAM_ROUTER_UNKNOWN": "warn"})
+    load(Setup)
+    lines = names.warnings({"STREAM_ROUTER_OF_TOMORROW": "x", "STREAM_ROUTER_STREAM": "s"})
+    assert [line.partition(":")[0] for line in lines] == ["STREAM_ROUTER_OF_TOMORROW"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("STREAM_ROUTER_SERVICE_HOST", "STREAM_ROUTER_SERVICE_PORT", "STREAM_ROUTER_SERVICE_PORT_HTTP"),
+        *("STREAM_ROUTER_PORT", "STREAM_ROUTER_PORT_8080_TCP", "STREAM_ROUTER_PORT_8080_TCP_ADDR"),
+        *("STREAM_ROUTER_RECEIVER_SERVICE_HOST", "STREAM_ROUTER_RECEIVER_PORT_443_TCP_PROTO"),
+    ],
+)
+def test_what_kubernetes_puts_there_is_passed_over(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A Service called stream-router, or stream-router-receiver, is the likeliest of all."""
+    given(monkeypatch, {**SETUP, name: "tcp://10.0.0.1:8080"})
+    load(Setup)
+    assert not names.warnings({name: "x"})
+
+
+def test_what_one_program_reads_the_others_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They share environments: a good setting of another program is nobody's fault, nor is a bad one of it."""
+    given(monkeypatch, {**SETUP, "STREAM_ROUTER_SPILL_DIR": "/x", "STREAM_ROUTER_CHECKPOINT_S": "1"})
+    load(Setup)
+
+
+def test_an_unknown_cxone_name_only_warns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The prefix is not ours alone: other tools for CXone have settings of their own."""
+    given(monkeypatch, {**SETUP, "CXONE_TENANT": "t"})
+    load(Setup)
+    (line,) = names.warnings({"CXONE_CLIENT_SECRT": "s"})
+    assert line.startswith("CXONE_CLIENT_SECRT: is no setting")
+    assert line.endswith("did you mean CXONE_CLIENT_SECRET?")
+
+
+def test_the_known_cxone_names_are_those_that_the_client_reads() -> None:
+    """The list in settings/names.py is no second truth."""
+    read = {variable(Cxone, name) for name in Cxone.model_fields}
+    assert {name for name in read if name.startswith("CXONE_")} == names.OF_CXONE
+
+
+def test_a_setting_has_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A field with a name of its own is not read under our prefix as well."""
+    given(monkeypatch, {**SETUP, "STREAM_ROUTER_UNKNOWN": "warn", "STREAM_ROUTER_TARGET_ARN": "arn:aws:sqs:x:1:q"})
+    assert load(Setup).target_arn is None

@@ -1,0 +1,117 @@
+"""Secrets that protect nothing: too short, a path in place of what it holds, or sent where anyone can read them."""
+
+import pytest
+
+from stream_router.core.settings_error import SettingsError
+from stream_router.settings.common import load
+from stream_router.settings.consumer import Consumer
+from stream_router.settings.receiver import Receiver
+from tests.unit import test_settings
+from tests.unit.test_settings import CONSUMER, RECEIVER, given
+
+empty_environment = test_settings.empty_environment
+
+STRONG = "0123456789abcdef"
+SECRETS = "STREAM_ROUTER_WEBHOOK_SECRETS"
+SCHEME = "STREAM_ROUTER_WEBHOOK_SCHEME"
+
+
+def settings(monkeypatch: pytest.MonkeyPatch, scheme: str, secrets: str, **more: str) -> Receiver:
+    given(monkeypatch, {**RECEIVER, SCHEME: scheme, SECRETS: secrets})
+    given(monkeypatch, {f"STREAM_ROUTER_{name}": value for name, value in more.items()})
+    return load(Receiver)
+
+
+@pytest.mark.parametrize("scheme", ["expert", "hmac", "bearer"])
+@pytest.mark.parametrize("secrets", ["t", STRONG[:15], f"{STRONG},short", f"short,{STRONG}"])
+def test_a_short_secret_is_refused(monkeypatch: pytest.MonkeyPatch, scheme: str, secrets: str) -> None:
+    """One of several is enough: all of them are live."""
+    with pytest.raises(SettingsError, match=f"^{SECRETS}: has a secret of less than 16 bytes; ") as error:
+        settings(monkeypatch, scheme, secrets)
+    assert secrets not in str(error.value).replace("STREAM_ROUTER_WEBHOOK_SECRETS", "").split("; ")[0].split()
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/etc/stream-router/secrets", "./secrets.txt", "../a/b", "secrets.pem", "/run/secrets/webhook", "conf/s.key"],
+)
+def test_a_path_without_file_is_refused(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """The path, which stands in the documentation, would be the key that every event is signed with."""
+    with pytest.raises(SettingsError, match=f"^{SECRETS}: is a path, .*file:"):
+        settings(monkeypatch, "hmac", path)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "secrets"),
+    [
+        ("hmac", STRONG),
+        ("hmac", "file:/etc/stream-router/secrets"),
+        ("hmac", "/" + "Ab3+" * 10 + "9w=="),
+        ("hmac", "/Zk3p/q1VvX8cY7bN6mM5lL4kK3jJ2hH1gG0fF9dD8sS7="),
+        ("bearer", "sk_live.0123456789abcdef"),
+        ("basic", "nice:a long password"),
+        ("standard-webhooks", "whsec_MDEyMzQ1Njc4OWFiY2RlZg=="),
+        ("none", "t"),
+    ],
+)
+def test_a_good_secret_is_taken(monkeypatch: pytest.MonkeyPatch, scheme: str, secrets: str) -> None:
+    """Base64 may begin with a slash and hold more of them; 16 bytes are enough."""
+    settings(monkeypatch, scheme, secrets)
+
+
+def test_the_key_counts_and_not_its_base64(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`whsec_` and base64 make 10 bytes look like 22."""
+    with pytest.raises(SettingsError, match="less than 16 bytes"):
+        settings(monkeypatch, "standard-webhooks", "whsec_MDEyMzQ1Njc4OQ==")
+
+
+@pytest.mark.parametrize("secret", ["t", "/etc/stream-router/secrets"])
+def test_whoever_wants_a_weak_secret_says_so(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+    """A sender that takes six letters only exists."""
+    settings(monkeypatch, "hmac", secret, WEAK_SECRETS="allow")
+
+
+@pytest.mark.parametrize("scheme", ["bearer", "basic"])
+@pytest.mark.parametrize("listen", ["0.0.0.0:8080", "[::]:8080", "10.1.2.3:8080", "receiver.example:8080"])
+def test_a_secret_is_not_sent_over_plain_http(monkeypatch: pytest.MonkeyPatch, scheme: str, listen: str) -> None:
+    """Beyond this machine anyone on the way reads it, and is from then on a sender."""
+    with pytest.raises(SettingsError, match=f"^{SCHEME}: {scheme} would send .*TLS_CERT.*TRUSTED_PROXIES$"):
+        settings(monkeypatch, scheme, f"user:{STRONG}", LISTEN=listen)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"LISTEN": "127.0.0.1:8080"},
+        {"LISTEN": "[::1]:8080"},
+        {"LISTEN": "localhost:8080"},
+        {"LISTEN": "0.0.0.0:8443", "TLS_CERT": "/c.pem", "TLS_KEY": "/k.pem"},
+        {"LISTEN": "0.0.0.0:8080", "TRUSTED_PROXIES": "10.0.0.0/8"},
+    ],
+)
+def test_tls_here_or_in_front_makes_it_safe(monkeypatch: pytest.MonkeyPatch, more: dict[str, str]) -> None:
+    """Our own certificate, a proxy that is named, or a wire that never leaves this machine."""
+    settings(monkeypatch, "bearer", STRONG, **more)
+
+
+def test_a_signature_may_be_sent_over_plain_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gives no secret away."""
+    settings(monkeypatch, "hmac", STRONG, LISTEN="0.0.0.0:8080")
+
+
+@pytest.mark.parametrize(
+    ("key", "use", "value"),
+    [("MASKING_KEY", "MASKING", "default"), ("AUDIT_KEY", "AUDIT_DIR", "/tmp")],
+)
+def test_a_key_of_the_consumer_is_as_strong_and_has_a_use(
+    monkeypatch: pytest.MonkeyPatch, key: str, use: str, value: str
+) -> None:
+    """Set alone it would do nothing while its owner believes in masking, or in the audit."""
+    given(monkeypatch, {**CONSUMER, f"STREAM_ROUTER_{key}": STRONG})
+    with pytest.raises(SettingsError, match=f"^STREAM_ROUTER_{key}: is set, but STREAM_ROUTER_{use} is not"):
+        load(Consumer)
+    given(monkeypatch, {f"STREAM_ROUTER_{use}": value})
+    load(Consumer)
+    given(monkeypatch, {f"STREAM_ROUTER_{key}": "x"})
+    with pytest.raises(SettingsError, match=f"^STREAM_ROUTER_{key}: has a secret of less than 16 bytes"):
+        load(Consumer)
