@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from stream_router.control.setup.steps import SetupError
+from stream_router.control.setup.steps import WrongSettingError
 
 
 class Arn(NamedTuple):
@@ -15,11 +15,11 @@ class Arn(NamedTuple):
     resource: str
 
 
-def parse(text: str) -> Arn:
-    """Take an ARN apart. Raises SetupError where it is none."""
+def parse(text: str, variable: str) -> Arn:
+    """Take apart the ARN that a setting holds. Raises WrongSettingError where it is none."""
     parts = text.split(":", 5)
     if len(parts) != 6 or parts[0] != "arn" or not parts[2] or not parts[5]:
-        raise SetupError(f"{text} is no ARN; an ARN looks like arn:aws:sqs:us-east-1:123456789012:name")
+        raise WrongSettingError(f"{variable}: is no ARN; an ARN looks like arn:aws:sqs:us-east-1:123456789012:name")
     return Arn(*parts[1:])
 
 

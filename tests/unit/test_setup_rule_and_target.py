@@ -19,7 +19,7 @@ PATTERN = rules.pattern_text(TYPES)
 TARGET = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f"
 DLQ = f"arn:aws:sqs:{REGION}:{ACCOUNT}:events-undelivered"
 WANTED = {"Arn": TARGET, "RetryPolicy": rules.RETRY_POLICY, "DeadLetterConfig": {"Arn": DLQ}}
-LAMBDA = kind_of(TARGET, None, HOME)
+LAMBDA = kind_of(TARGET, None, REGION)
 OF_RULE = {"Rule": "r", "EventBusName": "default"}
 
 
@@ -206,12 +206,12 @@ def test_a_bus_that_is_missing_is_made(script: Script, steps: Steps) -> None:
 def test_what_cannot_be_a_target_is_refused_with_the_cure(arn: str, problem: str) -> None:
     """Before AWS is asked for anything."""
     with pytest.raises(SetupError, match=problem):
-        kind_of(arn, None, HOME)
+        kind_of(arn, None, REGION)
 
 
 def test_only_apis_take_http_parameters() -> None:
     """API Gateway and API destinations."""
-    api = kind_of("arn:aws:execute-api:eu-west-1:123456789012:abc/prod/POST/x", "arn:role", HOME)
+    api = kind_of("arn:aws:execute-api:eu-west-1:123456789012:abc/prod/POST/x", "arn:role", REGION)
     assert api.http
     assert isinstance(LAMBDA, Kind)
     assert not LAMBDA.http
@@ -221,7 +221,7 @@ def test_the_arn_of_a_rule_on_the_default_bus_has_no_bus_in_it() -> None:
     """So the queue policy's condition names exactly the rule that EventBridge will name."""
     assert HOME.rule("default", "r").endswith(":rule/r")
     assert HOME.rule("cx", "r").endswith(":rule/cx/r")
-    assert HOME.owns(parse(DLQ))
+    assert HOME.owns(parse(DLQ, "STREAM_ROUTER_TARGET_DLQ_ARN"))
 
 
 def _matching(event: dict[str, Any]) -> bool:

@@ -5,7 +5,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from stream_router.control.arns import Arn
-from stream_router.control.setup.steps import SetupError, Steps
+from stream_router.control.setup.steps import Steps, WrongSettingError
 from stream_router.core import limits
 
 if TYPE_CHECKING:
@@ -110,14 +110,16 @@ def eventbridge_policy(queue_arn: str, rule_arn: str) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": [statement]}
 
 
-def open_to_eventbridge(sqs: "SQSClient", arn: Arn, rule_arn: str, steps: Steps) -> None:
-    """See that a queue that someone else made takes what EventBridge sends for this rule.
+def open_to_eventbridge(sqs: "SQSClient", arn: Arn, variable: str, rule_arn: str, steps: Steps) -> None:
+    """See that a queue that someone else made, and `variable` names, takes what EventBridge sends for this rule.
 
-    Raises SetupError where the queue is not to be found, or is FIFO where that cannot work.
+    Raises WrongSettingError where the queue is not to be found.
     """
     url = find_queue(sqs, arn.resource, arn.account)
     if url is None:
-        raise SetupError(f"queue {arn.resource} does not exist in account {arn.account}; make it or correct the ARN")
+        raise WrongSettingError(
+            f"{variable}: queue {arn.resource} does not exist in account {arn.account}; make it, or correct the ARN"
+        )
     text = f"arn:{arn.partition}:sqs:{arn.region}:{arn.account}:{arn.resource}"
     ensure_policy(sqs, url, arn.resource, eventbridge_policy(text, rule_arn), steps)
 

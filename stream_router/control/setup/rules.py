@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from stream_router.control.setup.steps import SetupError, Steps
+from stream_router.control.setup.steps import SetupError, Steps, WrongSettingError
 from stream_router.control.setup.targets import Kind
 from stream_router.core import limits
 from stream_router.core.names import SOURCE
@@ -30,10 +30,10 @@ def pattern(event_types: Sequence[str]) -> dict[str, Any]:
 
 
 def pattern_text(event_types: Sequence[str]) -> str:
-    """The pattern as it is sent. Raises SetupError where it is longer than EventBridge takes."""
+    """The pattern as it is sent. Raises WrongSettingError where it is longer than EventBridge takes."""
     text = json.dumps(pattern(event_types), separators=(",", ":"))
     if len(text) > limits.EVENT_PATTERN_MAX_CHARS:
-        raise SetupError(
+        raise WrongSettingError(
             f"STREAM_ROUTER_EVENT_TYPES: the pattern has {len(text)} characters, {limits.EVENT_PATTERN_MAX_CHARS} are "
             "allowed; name fewer event types, or make a second rule"
         )
@@ -41,12 +41,14 @@ def pattern_text(event_types: Sequence[str]) -> str:
 
 
 def ensure_bus(events: "EventBridgeClient", bus: str, steps: Steps) -> None:
-    """Make the classic bus if it is a name that is not there. Raises SetupError for an ARN that names none."""
+    """Make the classic bus if it is a name that is not there. Raises WrongSettingError for an ARN that names none."""
     try:
         events.describe_event_bus(Name=bus)
     except events.exceptions.ResourceNotFoundException:
         if bus.startswith("arn:") or bus == "default":
-            raise SetupError(f"STREAM_ROUTER_EVENT_BUS: {bus} does not exist; name a bus of this account") from None
+            raise WrongSettingError(
+                f"STREAM_ROUTER_EVENT_BUS: {bus} does not exist; name a bus of this account"
+            ) from None
         steps.change(f"create event bus {bus}", events.create_event_bus, Name=bus)
     else:
         steps.right(f"event bus {bus}")

@@ -13,8 +13,9 @@ from stream_router.aws.clients import Clients
 from stream_router.control import arns
 from stream_router.control.arns import Home
 from stream_router.control.setup import queues, rule_match, rules, streams, targets
-from stream_router.control.setup.steps import Say, SetupError, Steps
+from stream_router.control.setup.steps import Say, SetupError, Steps, WrongSettingError
 from stream_router.core import limits
+from stream_router.core.settings_error import SettingsError
 from stream_router.settings.setup import Setup
 
 if TYPE_CHECKING:
@@ -22,19 +23,32 @@ if TYPE_CHECKING:
 
 
 def run(settings: Setup, *, plan: bool) -> int:
-    """The command: one line for each thing, the SQS_DLQ_URL line last. 0, or 1 where something needs the operator."""
+    """The command: one line for each thing, the SQS_DLQ_URL line last. 0, or 1 where something needs the operator.
+
+    Everything is looked at before anything is made. Raises SettingsError where a setting is at fault.
+    """
     try:
-        made = ensure(settings, Clients(settings.aws_region), _say, plan=plan)
+        look(settings)
+        clients = Clients(settings.aws_region)
+        made = ensure(settings, clients, _say if plan else lambda _: None, plan=True)
+        if not plan:
+            made = ensure(settings, clients, _say, plan=False)
+    except SettingsError:
+        raise
     except (SetupError, BotoCoreError, ClientError) as error:
         sys.stderr.write(f"stream-router setup: {error}\n")
         return 1
-    if plan:
-        _say(f"plan: {made.steps.changes} changes; run `stream-router setup` to make them")
-    else:
-        _say(f"{made.steps.changes} changes" if made.steps.changes else "nothing to change")
+    _say(_summary(made.steps.changes, plan=plan))
     if made.dead_letters_url:
         _say(f"SQS_DLQ_URL={made.dead_letters_url}")
     return 1 if made.steps.problems else 0
+
+
+def _summary(changes: int, *, plan: bool) -> str:
+    if not changes:
+        return "nothing to change"
+    count = "1 change" if changes == 1 else f"{changes} changes"
+    return f"plan: {count}; run `stream-router setup` to make {'it' if changes == 1 else 'them'}" if plan else count
 
 
 def _say(text: str) -> None:
@@ -49,11 +63,28 @@ class Made(NamedTuple):
     dead_letters_url: str | None
 
 
+def look(settings: Setup) -> None:
+    """Everything that the settings alone can tell. Raises WrongSettingError."""
+    rules.pattern_text(settings.event_type_list)
+    rule_match.sample_entries(settings.aws_region, settings.event_type_list, 0)
+    if settings.sqs_dlq_url and settings.sqs_dlq_url.endswith(".fifo"):
+        raise WrongSettingError(
+            "SQS_DLQ_URL: must be a standard queue, dead letters have no order; unset it, setup makes one"
+        )
+    if settings.target_arn:
+        targets.kind_of(settings.target_arn, settings.target_role_arn, settings.aws_region)
+    if settings.target_dlq_arn:
+        given = arns.parse(settings.target_dlq_arn, "STREAM_ROUTER_TARGET_DLQ_ARN")
+        if given.service != "sqs" or given.resource.endswith(".fifo"):
+            raise WrongSettingError("STREAM_ROUTER_TARGET_DLQ_ARN: must be a standard SQS queue; give one, or unset it")
+
+
 def ensure(settings: Setup, clients: Clients, say: Say, *, plan: bool) -> Made:
     """Bring everything to what it should be; the steps say what was changed.
 
     Raises SetupError, with the cure, where something stands in the way; botocore's errors where AWS does.
     """
+    look(settings)
     steps = Steps(say, apply=not plan)
     home = Home(clients.partition, clients.region, clients.sts.get_caller_identity()["Account"])
     streams.ensure_stream(clients.kinesis, settings.stream, settings.shards, steps)
@@ -70,12 +101,10 @@ def _ensure_dead_letters(settings: Setup, sqs: "SQSClient", steps: Steps) -> str
     if not settings.sqs_dlq_url:
         return queues.ensure_queue(sqs, f"{settings.stream}-dead-letters", None, steps)
     name = settings.sqs_dlq_url.rsplit("/", 1)[-1]
-    if name.endswith(".fifo"):
-        raise SetupError("SQS_DLQ_URL: must be a standard queue, dead letters have no order; unset it, setup makes one")
     try:
         queues.complete_queue(sqs, settings.sqs_dlq_url, name, None, steps)
     except sqs.exceptions.QueueDoesNotExist:
-        raise SetupError(f"SQS_DLQ_URL: queue {name} does not exist; unset it, and setup makes one") from None
+        raise WrongSettingError(f"SQS_DLQ_URL: queue {name} does not exist; unset it, and setup makes one") from None
     return settings.sqs_dlq_url
 
 
@@ -85,7 +114,9 @@ def _verify_v2_bus(settings: Setup, clients: Clients, steps: Steps) -> None:
         clients.events_v2.describe_event_bus(EventBusArn=settings.event_bus)
     except ClientError as error:
         code = error.response["Error"]["Code"]
-        raise SetupError(f"STREAM_ROUTER_EVENT_BUS: the v2 bus cannot be read ({code}); correct the ARN") from None
+        raise WrongSettingError(
+            f"STREAM_ROUTER_EVENT_BUS: the v2 bus cannot be read ({code}); correct the ARN"
+        ) from None
     steps.right(f"event bus {settings.event_bus} (v2)")
     steps.note("a v2 bus has subscribers instead of a rule and a target: make one with this filter pattern:")
     steps.note(rules.pattern_text(settings.event_type_list))
@@ -93,7 +124,6 @@ def _verify_v2_bus(settings: Setup, clients: Clients, steps: Steps) -> None:
 
 def _ensure_routing(settings: Setup, clients: Clients, home: Home, steps: Steps) -> None:
     """Bus, rule, target, the target's dead-letter queue, on a classic bus."""
-    kind = targets.kind_of(settings.target_arn, settings.target_role_arn, home) if settings.target_arn else None
     bus = settings.event_bus
     pattern = rules.pattern_text(settings.event_type_list)
     rule_arn = home.rule(bus.rsplit("/", 1)[-1], settings.rule)
@@ -101,12 +131,13 @@ def _ensure_routing(settings: Setup, clients: Clients, home: Home, steps: Steps)
     _prove(settings, clients, home, pattern, steps)
     rules.ensure_rule(clients.events, bus, settings.rule, pattern, steps)
     undelivered = _ensure_undelivered(settings, clients.sqs, home, rule_arn, steps)
-    if not settings.target_arn or not kind:
+    if not settings.target_arn:
         steps.note("EVENTBRIDGE_TARGET_ARN is not set: no target was attached to the rule")
         return
-    arn = arns.parse(settings.target_arn)
+    arn = arns.parse(settings.target_arn, "EVENTBRIDGE_TARGET_ARN")
+    kind = targets.kind_of(settings.target_arn, settings.target_role_arn, home.region)
     if arn.service == "sqs" and home.owns(arn):
-        queues.open_to_eventbridge(clients.sqs, arn, rule_arn, steps)
+        queues.open_to_eventbridge(clients.sqs, arn, "EVENTBRIDGE_TARGET_ARN", rule_arn, steps)
     wanted: dict[str, Any] = {
         "Arn": settings.target_arn,
         "RetryPolicy": rules.RETRY_POLICY,
@@ -114,8 +145,8 @@ def _ensure_routing(settings: Setup, clients: Clients, home: Home, steps: Steps)
         **({"RoleArn": settings.target_role_arn} if settings.target_role_arn else {}),
     }
     rules.ensure_target(clients.events, bus, settings.rule, wanted, kind, steps)
-    if kind.hint:
-        steps.note(f"target {kind.name}: {kind.hint}")
+    for line in targets.permission(kind, settings.target_arn, rule_arn):
+        steps.note(line)
 
 
 def _prove(settings: Setup, clients: Clients, home: Home, pattern: str, steps: Steps) -> None:
@@ -133,11 +164,9 @@ def _prove(settings: Setup, clients: Clients, home: Home, pattern: str, steps: S
 def _ensure_undelivered(settings: Setup, sqs: "SQSClient", home: Home, rule_arn: str, steps: Steps) -> str:
     """EventBridge's own dead-letter queue of the target, which it may send to. Its ARN."""
     if settings.target_dlq_arn:
-        given = arns.parse(settings.target_dlq_arn)
-        if given.service != "sqs" or given.resource.endswith(".fifo"):
-            raise SetupError("STREAM_ROUTER_TARGET_DLQ_ARN: must be a standard SQS queue; give one, or unset it")
+        given = arns.parse(settings.target_dlq_arn, "STREAM_ROUTER_TARGET_DLQ_ARN")
         if home.owns(given):
-            queues.open_to_eventbridge(sqs, given, rule_arn, steps)
+            queues.open_to_eventbridge(sqs, given, "STREAM_ROUTER_TARGET_DLQ_ARN", rule_arn, steps)
         return settings.target_dlq_arn
     name = f"{settings.stream}-undelivered"
     arn = home.queue(name)

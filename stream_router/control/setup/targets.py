@@ -3,8 +3,7 @@
 from typing import NamedTuple
 
 from stream_router.control import arns
-from stream_router.control.arns import Home
-from stream_router.control.setup.steps import SetupError
+from stream_router.control.setup.steps import WrongSettingError
 
 
 class Kind(NamedTuple):
@@ -33,9 +32,12 @@ KINDS = {
 }
 
 
-def kind_of(arn_text: str, role: str | None, home: Home) -> Kind:
-    """The kind of target that an ARN names. Raises SetupError where it cannot be one, or lacks the role it needs."""
-    arn = arns.parse(arn_text)
+def kind_of(arn_text: str, role: str | None, region: str) -> Kind:
+    """The kind of target that an ARN names, for a rule in `region`.
+
+    Raises WrongSettingError where it cannot be one, or lacks the role it needs.
+    """
+    arn = arns.parse(arn_text, "EVENTBRIDGE_TARGET_ARN")
     kind = next(
         (
             kind
@@ -45,20 +47,32 @@ def kind_of(arn_text: str, role: str | None, home: Home) -> Kind:
         None,
     )
     if kind is None:
-        raise SetupError(f"EVENTBRIDGE_TARGET_ARN: {arn.service} is no target; give one of: {_names()}")
+        raise WrongSettingError(f"EVENTBRIDGE_TARGET_ARN: {arn.service} is no target; give one of: {_names()}")
     if arn.service in ("sqs", "sns") and arn.resource.endswith(".fifo"):
-        raise SetupError(
+        raise WrongSettingError(
             f"EVENTBRIDGE_TARGET_ARN: {arn.resource} is FIFO and needs a message group per event; give a standard one"
         )
-    if arn.region != home.region and arn.service != "events":
-        raise SetupError(
-            f"EVENTBRIDGE_TARGET_ARN: is in {arn.region}, the rule in {home.region}; only a bus may be elsewhere"
+    if arn.region != region and arn.service != "events":
+        raise WrongSettingError(
+            f"EVENTBRIDGE_TARGET_ARN: is in {arn.region}, the rule in {region}; only a bus may be elsewhere"
         )
     if kind.needs_role and not role:
-        raise SetupError(
+        raise WrongSettingError(
             f"STREAM_ROUTER_TARGET_ROLE_ARN: is not set; give the role with which EventBridge reaches the {kind.name}"
         )
     return kind
+
+
+def permission(kind: Kind, arn: str, rule_arn: str) -> list[str]:
+    """What must be true of the target beside its being there; for a function the command that makes it so."""
+    if kind is not KINDS["lambda", "function:"]:
+        return [f"target {kind.name}: {kind.hint}"] if kind.hint else []
+    name = rule_arn.rsplit("/", 1)[-1].replace(".", "-")
+    command = (
+        f"aws lambda add-permission --function-name {arn} --statement-id stream-router-{name} "
+        f"--action lambda:InvokeFunction --principal events.amazonaws.com --source-arn {rule_arn}"
+    )
+    return [f"target {kind.name}: {kind.hint}; unless it does already, run:", command]
 
 
 def _names() -> str:

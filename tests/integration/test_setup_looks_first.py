@@ -1,0 +1,89 @@
+"""`setup` as the command: a setting that is at fault ends it with 78 before anything was made; and what it says."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from stream_router.aws.clients import Clients
+from stream_router.control.setup import setup
+from stream_router.core.settings_error import SettingsError
+from stream_router.local import stack
+from stream_router.local.environment import ACCOUNT, REGION, clean
+from stream_router.local.programs import Programs
+from stream_router.settings.common import load
+from stream_router.settings.setup import Setup
+
+QUEUES = f"arn:aws:sqs:{REGION}:{ACCOUNT}"
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    with Programs() as programs:
+        yield stack.start(programs)[1]
+
+
+@pytest.fixture
+def clients(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Clients:
+    for key, value in clean(endpoint, "test").items():
+        monkeypatch.setenv(key, value)
+    return Clients(REGION)
+
+
+def run(*, plan: bool = False, **given: Any) -> int:
+    return setup.run(load(Setup, **given), plan=plan)
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("EVENTBRIDGE_TARGET_ARN", {"target_arn": "arn:aws:lambda:eu-central-1:123456789012:function:f"}),
+        ("EVENTBRIDGE_TARGET_ARN", {"target_arn": "arn:aws:dynamodb:us-east-1:123456789012:table/t"}),
+        ("EVENTBRIDGE_TARGET_ARN", {"target_arn": f"{QUEUES}:q.fifo"}),
+        ("EVENTBRIDGE_TARGET_ARN", {"target_arn": "arn:x"}),
+        ("EVENTBRIDGE_TARGET_ARN", {"target_arn": f"{QUEUES}:nowhere"}),
+        ("STREAM_ROUTER_TARGET_ROLE_ARN", {"target_arn": "arn:aws:states:us-east-1:123456789012:stateMachine:s"}),
+        ("STREAM_ROUTER_TARGET_DLQ_ARN", {"target_dlq_arn": f"{QUEUES}:q.fifo"}),
+        ("STREAM_ROUTER_TARGET_DLQ_ARN", {"target_dlq_arn": f"{QUEUES}:nowhere"}),
+        ("SQS_DLQ_URL", {"sqs_dlq_url": "http://127.0.0.1/000000000000/q.fifo"}),
+        ("SQS_DLQ_URL", {"sqs_dlq_url": "http://127.0.0.1/000000000000/nowhere"}),
+        ("STREAM_ROUTER_EVENT_BUS", {"event_bus": f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/nowhere"}),
+        ("STREAM_ROUTER_EVENT_TYPES", {"event_types": ",".join(f"type.number.{n}" for n in range(400))}),
+    ],
+)
+def test_a_setting_at_fault_is_78_and_nothing_was_made(
+    clients: Clients, capsys: pytest.CaptureFixture[str], name: str, given: dict[str, Any]
+) -> None:
+    """The line names it; the stream, which would be made first, is not there."""
+    with pytest.raises(SettingsError, match=f"^{name}: .*; "):
+        run(stream="untouched", **given)
+    assert "untouched" not in clients.kinesis.list_streams()["StreamNames"]
+    assert not [url for url in clients.sqs.list_queues().get("QueueUrls", []) if "untouched" in url]
+    assert capsys.readouterr().out == ""
+
+
+def test_a_function_is_told_the_command_that_lets_eventbridge_in(
+    clients: Clients, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without it each delivery is refused, and every event ends in the target's dead-letter queue."""
+    function = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:mine"
+    assert run(stream="f", rule="f.1", target_arn=function) == 0
+    assert (
+        f"aws lambda add-permission --function-name {function} --statement-id stream-router-f-1 "
+        "--action lambda:InvokeFunction --principal events.amazonaws.com "
+        f"--source-arn arn:aws:events:{REGION}:{ACCOUNT}:rule/f.1\n"
+    ) in capsys.readouterr().out
+
+
+def test_a_run_says_what_it_made_once(clients: Clients, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is looked at first is not said; and a plan with nothing in it offers nothing to run."""
+    assert run(stream="s", rule="s") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(set(lines))
+    assert "changes" in lines[-2]
+    assert run(stream="s", rule="s", plan=True) == 0
+    assert "nothing to change" in capsys.readouterr().out.splitlines()
+    clients.events.remove_targets(Rule="s", Ids=["x"])
+    clients.events.delete_rule(Name="s")
+    assert run(stream="s", rule="s", plan=True) == 0
+    assert "plan: 1 change; run `stream-router setup` to make it" in capsys.readouterr().out.splitlines()
