@@ -134,6 +134,19 @@ def setup(
 
 
 @app.command()
+def config(
+    program: Annotated[str | None, typer.Argument(help="receive, consume or setup; leave it out for all.")] = None,
+) -> None:
+    """Print every setting that is in force and where it came from; secrets are hidden.
+
+    Ends with 78 where the settings of the program that is named are wrong. Example: stream-router config consume
+    """
+    from stream_router.control import config_report
+
+    _end(config_report.run(program))
+
+
+@app.command()
 def mask(
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE…", help="Samples: events as JSON, one a line or a file.")

@@ -126,6 +126,7 @@ def test_the_table_names_every_part_and_no_other() -> None:
 
 READS_ENVIRONMENT = {
     "settings/common.py": "the settings themselves",
+    "settings/in_force.py": "says where each setting came from",
     "consumer/supervisor/jvm_command.py": "hands it to the JVM",
     "consumer/supervisor/java.py": "JAVA_HOME",
     "consumer/child/__main__.py": "where to tell the supervisor of bad settings",

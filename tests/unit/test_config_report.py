@@ -1,0 +1,106 @@
+"""`config`: what is in force and where it came from, secrets hidden, 78 only for the program that is named."""
+
+from pathlib import Path
+
+import pytest
+
+from stream_router.control import config_report
+from stream_router.core.settings_error import SettingsError
+from tests.unit import test_settings
+from tests.unit.test_settings import CONSUMER, CXONE, RECEIVER, given
+
+empty_environment = test_settings.empty_environment
+
+ALL = {**CONSUMER, **RECEIVER, **CXONE}
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return capsys.readouterr().out.splitlines()
+
+
+def test_every_setting_is_told_once_with_its_source(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Environment, default, or not set."""
+    given(monkeypatch, {**ALL, "STREAM_ROUTER_STREAM": "other", "STREAM_ROUTER_HMAC_PREFIX": "a b"})
+    assert config_report.run(None) == 0
+    told = lines(capsys)
+    assert "STREAM_ROUTER_STREAM=other  # environment" in told
+    assert "STREAM_ROUTER_APPLICATION=cxone-event-router  # default" in told
+    assert "#STREAM_ROUTER_SPILL_DIR=  # not set" in told
+    assert "STREAM_ROUTER_HMAC_PREFIX='a b'  # environment" in told
+    variables = [line.lstrip("#").partition("=")[0] for line in told if "=" in line]
+    assert len(variables) == len(set(variables))
+    assert not [line for line in told if "would not start" in line]
+
+
+def test_what_the_bus_and_the_region_decide_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """25 entries are asked for, a classic bus takes 10."""
+    given(monkeypatch, ALL)
+    config_report.run("consume")
+    told = lines(capsys)
+    assert "STREAM_ROUTER_MAX_ENTRIES=25  # default; the bus takes 10" in told
+    assert "#STREAM_ROUTER_MAX_REQUEST_BYTES=  # not set; the region takes 1000000" in told
+
+
+def test_secrets_are_hidden_and_their_places_are_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where a secret is read from is no secret."""
+    given(monkeypatch, {**ALL, "STREAM_ROUTER_WEBHOOK_SECRETS": "c4n4ry, and some more"})
+    given(monkeypatch, {"STREAM_ROUTER_AUDIT_KEY": "c4n4ry, and some more", "STREAM_ROUTER_AUDIT_DIR": "/tmp"})
+    given(monkeypatch, {"CXONE_CLIENT_SECRET": "c4n4ry", "STREAM_ROUTER_MASKING_KEY": "file:/run/key"})
+    config_report.run(None)
+    told = lines(capsys)
+    assert "c4n4ry" not in "".join(told)
+    assert "STREAM_ROUTER_WEBHOOK_SECRETS='(hidden)'  # environment" in told
+    assert "STREAM_ROUTER_MASKING_KEY=file:/run/key  # environment" in told
+
+
+@pytest.mark.parametrize("program", ["receive", "consume", "setup"])
+def test_only_the_program_that_is_named_can_fail(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], program: str
+) -> None:
+    """Its list comes first, then the line that the program itself would end with."""
+    given(monkeypatch, {**RECEIVER, "STREAM_ROUTER_SHARDS": "0"})
+    wrong = {"receive": "", "consume": "SQS_DLQ_URL: is not set", "setup": "STREAM_ROUTER_SHARDS: "}[program]
+    if not wrong:
+        assert config_report.run(program) == 0
+        return
+    with pytest.raises(SettingsError, match=f"^{wrong}"):
+        config_report.run(program)
+    assert "STREAM_ROUTER_STREAM=cxone-events  # default" in lines(capsys)
+    assert config_report.run(None) == 0
+    assert [line for line in lines(capsys) if line.startswith(f"# `{program}` would not start: {wrong}")]
+
+
+def test_an_unknown_name_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also where it is refused."""
+    given(monkeypatch, {**ALL, "STREAM_ROUTER_SPIL_DIR": "/x", "CXONE_CLIENT": "x"})
+    assert config_report.run(None) == 0
+    told = [line for line in lines(capsys) if line.startswith("# unknown: ")]
+    assert [line.split(": ")[1] for line in told] == ["STREAM_ROUTER_SPIL_DIR", "CXONE_CLIENT"]
+
+
+def test_the_region_may_come_from_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """From boto3's own variable, or from the profile."""
+    given(monkeypatch, {"AWS_DEFAULT_REGION": "eu-west-1", "AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:1"})
+    config_report.run("setup")
+    told = lines(capsys)
+    assert "AWS_REGION=eu-west-1  # environment, AWS_DEFAULT_REGION" in told
+    assert "AWS_ENDPOINT_URL_SQS=http://127.0.0.1:1  # environment" in told
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    (tmp_path / "config").write_text("[default]\nregion = eu-west-3\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    config_report.run("setup")
+    assert "AWS_REGION=eu-west-3  # the profile" in lines(capsys)
+
+
+def test_a_program_that_is_none_is_refused() -> None:
+    """With the names of those that there are."""
+    with pytest.raises(SettingsError, match=r"^PROGRAM: there is no sell; name receive, consume, setup"):
+        config_report.run("sell")
