@@ -7,7 +7,7 @@ STAMP := $(VENV)/.made
 PYTEST := $(BIN)/python -m pytest
 CODE := stream_router tests benchmarks tools
 
-.PHONY: demo test setup check lint unit bench fault docs help
+.PHONY: demo test setup check lint unit bench fault docs dist help
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -39,9 +39,12 @@ fault: setup ## the long lane: faults, kills, soaks
 docs: setup ## write docs/configuration.md anew from the settings
 	@$(BIN)/python tools/configuration.py
 
+dist: setup ## what a host without a checkout is installed from: sdist, wheels, locks with hashes, checksums
+	@$(BIN)/python tools/dist.py
+
 setup: $(STAMP) ## only makes the environment
 
-$(STAMP): setup.cfg pyproject.toml constraints.txt tools/make_env.py
+$(STAMP): setup.cfg pyproject.toml constraints.txt tools/make_env.py tools/kclpy_wheel.py stream_router/consumer/supervisor/jars.txt
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer found; install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@$(PYTHON) tools/make_env.py $(VENV)
 	@touch $@

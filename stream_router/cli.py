@@ -134,6 +134,23 @@ def setup(
 
 
 @app.command()
+def jars(
+    source: Annotated[
+        str | None, typer.Option("--from", help="A Maven repository's URL, or a folder (STREAM_ROUTER_JARS_FROM).")
+    ] = None,
+) -> None:
+    """Bring the KCL daemon's jars that `consume` needs, each proved by its SHA-256. Once, after installing.
+
+    Takes what is there already, then the user's cache, then Maven Central, a mirror, or a folder.
+    Example: stream-router jars --from /media/jars
+    """
+    from stream_router.control import fetch_jars
+    from stream_router.settings.jars import Jars
+
+    _end(fetch_jars.run(_settings(Jars), source))
+
+
+@app.command()
 def config(
     program: Annotated[str | None, typer.Argument(help="receive, consume or setup; leave it out for all.")] = None,
 ) -> None:

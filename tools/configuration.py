@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings
 from stream_router.cxone.settings import Cxone
 from stream_router.settings.common import Common, variable
 from stream_router.settings.consumer import Consumer
+from stream_router.settings.jars import Jars
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.setup import Setup
 
@@ -41,6 +42,7 @@ SECTIONS: tuple[tuple[str, str, type[BaseSettings]], ...] = (
     ("The receiver", "Read by `stream-router receive`.", Receiver),
     ("The consumer", "Read by `stream-router consume` and its children.", Consumer),
     ("Setup", "Read by `stream-router setup`.", Setup),
+    ("The daemon's jars", "Read by `stream-router jars`, once, after installing.", Jars),
     ("CXone", "Read by `stream-router cxone`.", Cxone),
 )
 
@@ -119,6 +121,7 @@ FOR = {
     "STREAM_ROUTER_TARGET_DLQ_ARN": "EventBridge's own dead letters of the target; else `<stream>-undelivered`",
     "STREAM_ROUTER_TARGET_ROLE_ARN": "the role with which EventBridge reaches a target that needs one",
     "STREAM_ROUTER_SHARDS": "of a stream that `setup` makes",
+    "STREAM_ROUTER_JARS_FROM": "where the KCL daemon's jars come from; each is proved by its SHA-256",
     "CXONE_CLIENT_ID": "OAuth2 client credentials",
     "CXONE_CLIENT_SECRET": "OAuth2 client credentials",
     "CXONE_ACCESS_KEY_ID": "a user's access key, alone or with a client (docs/cxone.md)",

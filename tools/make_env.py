@@ -7,10 +7,14 @@ Run as `python tools/make_env.py VENV`; repeatable.
 import os
 import subprocess
 import sys
+import tempfile
 import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+import kclpy_wheel  # noqa: E402 - beside this script
+
 CONSTRAINTS = ROOT / "constraints.txt"
 BUILD_TOOLS = ("pip", "setuptools", "wheel")
 
@@ -25,7 +29,9 @@ def main() -> None:
         make_venv(target)
     say(f"installing the pinned packages into {target} (a few minutes the first time)")
     pip(python, "install", "--upgrade", *BUILD_TOOLS)
-    pip(python, "install", "--no-build-isolation", "-e", f"{ROOT}[local,dev,bench]")
+    install_kclpy(python)
+    pip(python, "install", "--no-build-isolation", "-e", f"{ROOT}[local,dev,bench,dist]")
+    bring_jars(target)
     prove_daemon(python)
     say("the environment is ready")
 
@@ -45,27 +51,34 @@ def pip(python: Path, *arguments: str) -> None:
     """Run pip with every version pinned."""
     command = [str(python), "-m", "pip", arguments[0], "-qq", "--disable-pip-version-check", "-c", str(CONSTRAINTS)]
     if subprocess.run([*command, *arguments[1:]], check=False).returncode:
-        fail("pip failed (above); PyPI and Maven Central must be within reach, then run the same command again")
+        fail("pip failed (above); PyPI must be within reach, then run the same command again")
+
+
+def install_kclpy(python: Path) -> None:
+    """amazon_kclpy without jars; its own installer, which pip would run, brings others, or fails."""
+    program = "from importlib.metadata import version as v; import sys; sys.exit(v('amazon_kclpy') != sys.argv[1])"
+    command = [str(python), "-c", program, kclpy_wheel.pinned()]
+    if subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode == 0:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            wheel = kclpy_wheel.build(python, Path(folder))
+        except subprocess.CalledProcessError:
+            fail("pip failed (above); PyPI must be within reach, then run the same command again")
+        pip(python, "install", "--no-deps", str(wheel))
+
+
+def bring_jars(target: Path) -> None:
+    """The KCL daemon's jars, each proved by its SHA-256; what is there, or in the user's cache, is not fetched."""
+    if subprocess.run(
+        [str(target / "bin" / "stream-router"), "jars"], check=False, stdout=subprocess.DEVNULL
+    ).returncode:
+        fail("the KCL daemon's jars are not whole (above)")
 
 
 def prove_daemon(python: Path) -> None:
-    """See that Java loads the KCL daemon's class from whole jars; a broken download is repeated once.
-
-    amazon_kclpy's installer ends well although jars are missing or empty, and pip keeps what it built.
-    """
+    """See that Java loads the KCL daemon's class from whole jars."""
     found = proof(python)
-    if found.returncode and "KCL daemon" in found.stderr:
-        say("some jars of the KCL did not arrive whole; fetching them once more")
-        pip(
-            python,
-            "install",
-            "--no-build-isolation",
-            "--no-cache-dir",
-            "--force-reinstall",
-            "--no-deps",
-            "amazon_kclpy",
-        )
-        found = proof(python)
     if found.returncode:
         fail(found.stderr.strip().splitlines()[-1] if found.stderr.strip() else "the proof of the KCL daemon failed")
     say(found.stdout.strip())

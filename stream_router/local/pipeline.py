@@ -63,8 +63,8 @@ def start(programs: Programs, say: Say) -> Pipeline:
 
 
 def _command(*arguments: str) -> list[str]:
-    """The console script of this environment."""
-    return [str(Path(sys.executable).parent / "stream-router"), *arguments]
+    """The command line by its module: where console scripts are depends on how it was installed."""
+    return [sys.executable, "-m", "stream_router", *arguments]
 
 
 def _start_consumer(programs: Programs, endpoint: str, dead_letters_url: str, state_dir: Path) -> Program:

@@ -21,7 +21,9 @@ def start(programs: Programs, port: int | None = None) -> tuple[Program, str]:
     Raises SettingsError where it is not installed, ProgramError where it does not start.
     """
     if find_spec("ministack") is None:
-        raise SettingsError("the embedded stack is not installed; run: pip install 'stream_router[local]'")
+        raise SettingsError(
+            "ministack: the embedded stack is not installed; install with requirements-local.lock of `make dist`"
+        )
     port = port or free_port()
     endpoint = f"http://127.0.0.1:{port}"
     settings = {

@@ -31,10 +31,12 @@ def settings() -> frozenset[str]:
     """Every setting, of whichever program, but those of `cxone`."""
     from stream_router.settings.common import variable
     from stream_router.settings.consumer import Consumer, Mask
+    from stream_router.settings.jars import Jars
     from stream_router.settings.receiver import Receiver
     from stream_router.settings.setup import Setup
 
-    return frozenset(variable(kind, name) for kind in (Receiver, Consumer, Mask, Setup) for name in kind.model_fields)
+    kinds = (Receiver, Consumer, Mask, Setup, Jars)
+    return frozenset(variable(kind, name) for kind in kinds for name in kind.model_fields)
 
 
 def refuse_unknown(environment: Mapping[str, str]) -> None:

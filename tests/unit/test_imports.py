@@ -22,6 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "control": {"core", "aws", "settings", "telemetry", "pipeline", "consumer", "cxone"},
     "fakeaws": set(),
     "local": {"core", "aws", "settings", "telemetry", "pipeline", "consumer", "control"},
+    "__main__": {"cli"},
     "cli": {"core", "settings", "receiver", "consumer", "control", "cxone", "local"},
 }
 """Which parts of the package each part may import; what is not here may not be."""
@@ -127,6 +128,7 @@ def test_the_table_names_every_part_and_no_other() -> None:
 READS_ENVIRONMENT = {
     "settings/common.py": "the settings themselves",
     "settings/in_force.py": "says where each setting came from",
+    "control/fetch_jars.py": "XDG_CACHE_HOME",
     "consumer/supervisor/jvm_command.py": "hands it to the JVM",
     "consumer/supervisor/java.py": "JAVA_HOME",
     "consumer/child/__main__.py": "where to tell the supervisor of bad settings",

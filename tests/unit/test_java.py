@@ -1,11 +1,10 @@
 """Java is found in the promised order, and a broken install of the KCL daemon is named with its cure."""
 
-import zipfile
 from pathlib import Path
 
 import pytest
 
-from stream_router.consumer.supervisor import java
+from stream_router.consumer.supervisor import jars, java
 from stream_router.core.settings_error import SettingsError
 
 
@@ -53,34 +52,51 @@ def test_without_any_java_one_line_says_what_to_do(tmp_path: Path, monkeypatch: 
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("fault", ["empty", "missing", "none"])
-def test_a_jar_that_did_not_arrive_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
-    """The installer may leave a jar out, leave it empty, or leave out all, and exit 0."""
-    for artifact in java.NEEDED_ARTIFACTS:
-        with zipfile.ZipFile(tmp_path / f"{artifact}-1.2.3.jar", "w") as jar:
-            jar.writestr("x", "")
-    if fault == "empty":
-        (tmp_path / "kinesis-1.2.3.jar").write_bytes(b"")
-    elif fault == "missing":
-        (tmp_path / "kinesis-1.2.3.jar").unlink()
-    else:
-        for jar_file in tmp_path.glob("*.jar"):
-            jar_file.unlink()
-    monkeypatch.setattr(java, "jar_folder", lambda: tmp_path)
-    with pytest.raises(SettingsError, match=r"^KCL daemon: .*pip install --force-reinstall"):
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [("missing", "is missing"), ("cut", "was cut short"), ("changed", "was changed"), ("empty", "was cut short")],
+)
+def test_a_jar_that_is_not_the_listed_one_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, said: str
+) -> None:
+    """With the command that mends it, before a JVM is started."""
+    for jar in jars.listed():
+        (tmp_path / jar.name).symlink_to(jars.folder() / jar.name)
+    monkeypatch.setattr(jars, "folder", lambda: tmp_path)
+    victim = tmp_path / next(jar.name for jar in jars.listed() if jar.artifact == "amazon-kinesis-client")
+    content = victim.read_bytes()
+    victim.unlink()
+    if fault != "missing":
+        broken = {"cut": content[:-1], "empty": b"", "changed": content[:-1] + bytes([content[-1] ^ 1])}
+        victim.write_bytes(broken[fault])
+    with pytest.raises(
+        SettingsError, match=rf"^KCL daemon: amazon-kinesis-client-\S+jar {said}; run `stream-router jars`"
+    ):
         java.prove(Path("/bin/false"))
 
 
-def test_jars_without_the_daemons_class_are_no_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whole jars with the right names are not enough: the class has to load."""
-    for artifact in java.NEEDED_ARTIFACTS:
-        with zipfile.ZipFile(tmp_path / f"{artifact}-1.2.3.jar", "w") as jar:
-            jar.writestr("x", "")
-    monkeypatch.setattr(java, "jar_folder", lambda: tmp_path)
-    with pytest.raises(SettingsError, match="its class does not load"):
-        java.prove(java.find_java())
+def test_an_installation_without_any_jar_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fresh `pip install`, whose second command was forgotten."""
+    monkeypatch.setattr(jars, "folders", lambda: iter([tmp_path / "none"]))
+    with pytest.raises(SettingsError, match=r"^KCL daemon: its jars are not installed; run `stream-router jars`"):
+        java.prove(Path("/bin/false"))
+
+
+def test_a_java_that_does_not_load_the_daemon_is_named() -> None:
+    """The jars are whole, so it is the Java."""
+    with pytest.raises(SettingsError, match=r"^KCL daemon: its class does not load with /bin/false; set JAVA_HOME"):
+        java.prove(Path("/bin/false"))
+
+
+def test_an_older_lists_jar_is_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an upgrade both versions lie in the folder; the class path names ours."""
+    monkeypatch.setattr(jars, "folder", lambda: tmp_path)
+    (tmp_path / "amazon-kinesis-client-3.1.3.jar").touch()
+    path = jars.class_path().split(":")
+    assert len(path) == len(jars.listed())
+    assert str(tmp_path / "amazon-kinesis-client-3.1.3.jar") not in path
 
 
 def test_this_environments_daemon_loads() -> None:
-    """The jars of the installed amazon_kclpy, with the Java that would be used."""
-    assert java.prove(java.find_java()) > 70
+    """The jars that `make setup` brought, with the Java that would be used."""
+    assert java.prove(java.find_java()) == len(jars.listed())

@@ -1,4 +1,4 @@
-"""`make setup`'s script: repeats a broken download of jars once, and says in one line what to do."""
+"""`make setup`'s script: brings what is missing, and says in one line what to do."""
 
 import importlib.util
 import subprocess
@@ -21,44 +21,35 @@ def make_env() -> Any:
     return module
 
 
-def _proofs(module: Any, monkeypatch: pytest.MonkeyPatch, *results: tuple[int, str]) -> list[tuple[str, ...]]:
-    """The proof answers these, one after the other; what pip was asked is returned."""
-    answers = [subprocess.CompletedProcess([], code, f"out {text}", text) for code, text in results]
-    asked: list[tuple[str, ...]] = []
-    monkeypatch.setattr(module, "proof", lambda _: answers.pop(0))
-    monkeypatch.setattr(module, "pip", lambda _, *arguments: asked.append(arguments))
-    return asked
-
-
-def test_broken_jars_are_fetched_once_more(make_env: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Past pip's cache, which keeps the broken build."""
-    asked = _proofs(make_env, monkeypatch, (1, "KCL daemon: x.jar is no whole jar"), (0, "fine"))
-    make_env.prove_daemon(Path("python"))
-    assert [("--no-cache-dir" in call, "--force-reinstall" in call, call[-1]) for call in asked] == [
-        (True, True, "amazon_kclpy")
-    ]
-
-
-def test_a_missing_java_is_not_answered_by_fetching_jars(
-    make_env: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    "line", ["Java: none found; install Java 17", "KCL daemon: its class does not load with java; set JAVA_HOME"]
+)
+def test_a_daemon_that_does_not_load_ends_it_with_its_line(
+    make_env: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], line: str
 ) -> None:
-    """Its line is shown as it is, and the script ends with 1."""
-    asked = _proofs(make_env, monkeypatch, (1, "Java: none found; install Java 17"))
+    """Shown as it is; the script ends with 1."""
+    monkeypatch.setattr(make_env, "proof", lambda _: subprocess.CompletedProcess([], 1, "", f"{line}\n"))
     with pytest.raises(SystemExit) as ended:
         make_env.prove_daemon(Path("python"))
     assert ended.value.code == 1
-    assert not asked
-    assert capsys.readouterr().err == "setup: Java: none found; install Java 17\n"
+    assert capsys.readouterr().err == f"setup: {line}\n"
 
 
-def test_jars_that_stay_broken_end_it_with_one_line(
-    make_env: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """No endless loop."""
-    _proofs(make_env, monkeypatch, (1, "KCL daemon: gone"), (1, "KCL daemon: gone; with Maven Central in reach"))
+def test_jars_that_cannot_be_had_end_it(make_env: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`stream-router jars` has said why and what to do."""
+    program = tmp_path / "bin" / "stream-router"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\nexit 1\n")
+    program.chmod(0o755)
     with pytest.raises(SystemExit):
-        make_env.prove_daemon(Path("python"))
-    assert capsys.readouterr().err == "setup: KCL daemon: gone; with Maven Central in reach\n"
+        make_env.bring_jars(tmp_path)
+    assert capsys.readouterr().err == "setup: the KCL daemon's jars are not whole (above)\n"
+
+
+def test_kclpy_is_built_only_where_it_is_not_there(make_env: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This environment has the pinned version."""
+    monkeypatch.setattr(make_env.kclpy_wheel, "build", lambda *_: pytest.fail("it was built"))
+    make_env.install_kclpy(Path(sys.executable))
 
 
 def test_it_needs_nothing_but_python() -> None:

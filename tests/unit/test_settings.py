@@ -10,6 +10,7 @@ from stream_router.cxone.settings import Cxone
 from stream_router.settings import types
 from stream_router.settings.common import NO_RULE, load
 from stream_router.settings.consumer import Consumer
+from stream_router.settings.jars import Jars
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.setup import Setup
 
@@ -23,6 +24,7 @@ GOOD: dict[type[BaseSettings], dict[str, str]] = {
     Receiver: RECEIVER,
     Setup: SETUP,
     Cxone: CXONE,
+    Jars: {},
 }
 
 UNSET = ""

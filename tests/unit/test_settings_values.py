@@ -156,6 +156,9 @@ VALUES: dict[str, Values] = {
     "STREAM_ROUTER_TARGET_DLQ_ARN": Values(("https://sqs/q", "arn:"), (ARN,), ("arn:x",), "`setup` looks closer"),
     "STREAM_ROUTER_TARGET_ROLE_ARN": Values(("role", "arn:"), (ARN,), ("arn:x",), "`setup` looks closer"),
     "STREAM_ROUTER_SHARDS": number("1", "10000", "0", "10001", "two"),
+    "STREAM_ROUTER_JARS_FROM": Values(
+        (), ("/tmp", "http://127.0.0.1:1/maven"), ("ftp://x", "/nonexistent"), "`jars` refuses it (test_fetch_jars)"
+    ),
     "CXONE_CLIENT_ID": Values((), ("id",), (" ", "é" * 500), "NICE makes it; only the token endpoint knows"),
     "CXONE_CLIENT_SECRET": Values(("\udcff",), ("secret",), ("s",), "NICE makes it"),
     "CXONE_ACCESS_KEY_ID": Values((), (), (), ""),

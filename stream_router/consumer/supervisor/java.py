@@ -8,34 +8,17 @@ import re
 import shutil
 import subprocess
 import sys
-import zipfile
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+from stream_router.consumer.supervisor import jars
 from stream_router.core.settings_error import SettingsError
 
 OLDEST_JAVA = 17
 """What is tested; the jars themselves are built for 8."""
 
 DAEMON_CLASS = "software.amazon.kinesis.multilang.MultiLangDaemon"
-
-NEEDED_ARTIFACTS = (
-    "amazon-kinesis-client",
-    "amazon-kinesis-client-multilang",
-    "cloudwatch",
-    "dynamodb",
-    "dynamodb-enhanced",
-    "dynamodb-lock-client",
-    "kinesis",
-    "logback-classic",
-    "netty-nio-client",
-    "protobuf-java",
-    "sts",
-)
-"""Jars that the daemon's class loads only later on: an installer that left one out shows here, not in an hour."""
-
-REINSTALL = "run `pip install --force-reinstall --no-cache-dir amazon_kclpy==3.1.3` with Maven Central in reach"
 
 PROOF_TIMEOUT_S = 60.0
 
@@ -75,42 +58,22 @@ def java_version(java: Path) -> int:
     return int(found[1]) if found and done.returncode == 0 else 0
 
 
-def jar_folder() -> Path:
-    """Where amazon_kclpy keeps the daemon's jars. Raises SettingsError where the package is not installed."""
-    spec = find_spec("amazon_kclpy")
-    if spec is None or not spec.submodule_search_locations:
-        raise SettingsError(f"KCL daemon: amazon_kclpy is not installed; {REINSTALL}")
-    return Path(spec.submodule_search_locations[0]) / "jars"
-
-
-def class_path() -> str:
-    """The class path of the daemon, to be given to `java -cp`."""
-    return str(jar_folder() / "*")
-
-
 def prove(java: Path) -> int:
     """Prove that the daemon can start: every jar is whole, none is missing, its class loads. The number of jars.
 
-    amazon_kclpy's installer can leave out jars, or leave empty ones, and exit 0. Raises SettingsError with the cure.
+    Raises SettingsError with the cure.
     """
-    jars = sorted(jar_folder().glob("*.jar"))
-    torn = [jar.name for jar in jars if not zipfile.is_zipfile(jar)]
-    if torn:
-        raise SettingsError(f"KCL daemon: {torn[0]} is no whole jar; {REINSTALL}")
-    names = {re.sub(r"-\d[^/]*\.jar$", "", jar.name) for jar in jars}
-    missing = [artifact for artifact in NEEDED_ARTIFACTS if artifact not in names]
-    if missing:
-        raise SettingsError(f"KCL daemon: the jar of {missing[0]} is missing; {REINSTALL}")
+    count = jars.prove_whole()
     if not _daemon_class_loads(java):
-        raise SettingsError(f"KCL daemon: its class does not load; {REINSTALL}")
-    return len(jars)
+        raise SettingsError(f"KCL daemon: its class does not load with {java}; set JAVA_HOME to another Java")
+    return count
 
 
 def _daemon_class_loads(java: Path) -> bool:
     """Whether the daemon's own usage text comes, which it prints when started without a properties file."""
     try:
         done = subprocess.run(
-            [java, "-cp", class_path(), DAEMON_CLASS],
+            [java, "-cp", jars.class_path(), DAEMON_CLASS],
             capture_output=True,
             text=True,
             timeout=PROOF_TIMEOUT_S,
@@ -125,11 +88,11 @@ def main() -> int:
     """Print the Java and the jars that `consume` would use; 1 and the cure on stderr where they cannot."""
     try:
         java = find_java()
-        jars = prove(java)
+        count = prove(java)
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    sys.stdout.write(f"Java {java_version(java)} ({java}) loads the KCL daemon from {jars} jars\n")
+    sys.stdout.write(f"Java {java_version(java)} ({java}) loads the KCL daemon from {count} jars\n")
     return 0
 
 

@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from stream_router.consumer.supervisor import die_with_parent, java, properties
+from stream_router.consumer.supervisor import die_with_parent, jars, java, properties
 from stream_router.settings.consumer import Consumer
 
 
@@ -17,7 +17,7 @@ def command(jvm: Path, rendered: properties.Rendered, daemon_properties: Path) -
             *rendered.jvm_options,
             f"-Dstream_router.state={daemon_properties.parent}",
             "-cp",
-            java.class_path(),
+            jars.class_path(),
             java.DAEMON_CLASS,
         ),
         *("--log-configuration", str(properties.shipped("logback.xml"))),

@@ -1,0 +1,98 @@
+"""The KCL daemon's jars: which ones (`jars.txt`, by SHA-256), where they are, and whether they are whole.
+
+amazon_kclpy's installer is not asked: it takes what a repository serves, can leave jars out, and ends well all the
+same. `stream-router jars` (control/fetch_jars.py) brings ours.
+"""
+
+import hashlib
+import site
+import sys
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple
+
+from stream_router.core.settings_error import SettingsError
+
+CURE = "run `stream-router jars`"
+
+
+class Jar(NamedTuple):
+    """One jar, by its Maven coordinates and its content."""
+
+    sha256: str
+    size_bytes: int
+    group: str
+    artifact: str
+    version: str
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return f"{self.artifact}-{self.version}.jar"
+
+    @property
+    def path(self) -> str:
+        """Where a Maven repository has it."""
+        return f"{self.group.replace('.', '/')}/{self.artifact}/{self.version}/{self.name}"
+
+    def is_content(self, content: bytes) -> bool:
+        """Whether these bytes are the jar, all of it and nothing else."""
+        return len(content) == self.size_bytes and hashlib.sha256(content).hexdigest() == self.sha256
+
+
+@cache
+def listed() -> tuple[Jar, ...]:
+    """Every jar of `jars.txt`, in its order."""
+    lines = files("stream_router.consumer.supervisor").joinpath("jars.txt").read_text("utf-8").splitlines()
+    rows = (line.split() for line in lines if line and not line.startswith("#"))
+    return tuple(Jar(sha256, int(size), *coordinates.split(":")) for sha256, size, coordinates in rows)
+
+
+def version_of(artifact: str) -> str:
+    """The version of one of our jars."""
+    return next(jar.version for jar in listed() if jar.artifact == artifact)
+
+
+def folders() -> Iterator[Path]:
+    """Where jars may be: under the environment's prefix, the user's base (`pip install --user`), a `--target`.
+
+    The base that this package itself was installed under comes first.
+    """
+    here = Path(__file__).resolve()
+    bases = [Path(sys.prefix), Path(site.getuserbase()), here.parents[3]]
+    for base in sorted(bases[:2], key=lambda base: not here.is_relative_to(base.resolve())) + bases[2:]:
+        yield base / "share" / "stream_router" / "jars"
+
+
+def folder() -> Path:
+    """Where they are. Raises SettingsError where no folder for them was made yet."""
+    for candidate in folders():
+        if candidate.is_dir():
+            return candidate
+    raise SettingsError(f"KCL daemon: its jars are not installed; {CURE}")
+
+
+def prove_whole() -> int:
+    """The number of jars, each of them there and whole. Raises SettingsError, with the cure, for the first that is not.
+
+    Reads 33 MB, which is nothing beside the start of a JVM.
+    """
+    where = folder()
+    for jar in listed():
+        try:
+            content = (where / jar.name).read_bytes()
+        except OSError as error:
+            reason = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
+            raise SettingsError(f"KCL daemon: {jar.name} {reason}; {CURE}") from None
+        if not jar.is_content(content):
+            reason = "cut short" if len(content) < jar.size_bytes else "changed"
+            raise SettingsError(f"KCL daemon: {jar.name} was {reason}; {CURE}")
+    return len(listed())
+
+
+def class_path() -> str:
+    """Our jars and no others, for `java -cp`: what an older list left in the folder must not be loaded."""
+    where = folder()
+    return ":".join(str(where / jar.name) for jar in listed())

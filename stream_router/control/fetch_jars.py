@@ -1,0 +1,161 @@
+"""`stream-router jars`: brings the KCL daemon's jars, each proved by its SHA-256, from a repository or a folder."""
+
+import base64
+import http.client
+import os
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+from stream_router.consumer.supervisor import jars
+from stream_router.consumer.supervisor.jars import Jar
+from stream_router.core.settings_error import SettingsError
+from stream_router.settings.jars import Jars
+
+AT_ONCE = 4
+TRIES = 4
+FIRST_WAIT_S = 1.0
+ANSWER_TIMEOUT_S = 60.0
+
+
+class FetchError(Exception):
+    """A jar could not be had; its text is one line."""
+
+
+def run(settings: Jars, source: str | None) -> int:
+    """Complete the folder of jars; 0, or 1 and one line where that cannot be.
+
+    Raises SettingsError where the source is none, or no folder can be written to.
+    """
+    get = _source(source or settings.jars_from)
+    where, cache = _writable_folder(), _cache()
+    try:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            counts = Counter(pool.map(lambda jar: _complete(jar, where, cache, get), jars.listed()))
+    except (FetchError, OSError) as error:
+        sys.stderr.write(f"stream-router jars: {error}\n")
+        return 1
+    told = ", ".join(f"{counts[how]} {how}" for how in ("there already", "from the cache", "fetched") if counts[how])
+    sys.stdout.write(f"{jars.prove_whole()} jars of the KCL daemon are whole in {where} ({told})\n")
+    return 0
+
+
+def _complete(jar: Jar, where: Path, cache: Path, get: Callable[[Jar], bytes]) -> str:
+    """Have one jar in its folder; how it came there."""
+    if _has(where / jar.name, jar):
+        return "there already"
+    if _has(kept := cache / jar.name, jar):
+        _write(where / jar.name, kept.read_bytes())
+        return "from the cache"
+    content = get(jar)
+    if not jar.is_content(content):
+        raise FetchError(
+            f"{jar.name} came with {len(content)} bytes that are not the listed ones (SHA-256); nothing of it is kept: "
+            "ask who runs the mirror, or name another (STREAM_ROUTER_JARS_FROM)"
+        )
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        _write(kept, content)
+    except OSError:  # a home that cannot be written to: the next installation fetches again
+        pass
+    _write(where / jar.name, content)
+    return "fetched"
+
+
+def _has(path: Path, jar: Jar) -> bool:
+    try:
+        return jar.is_content(path.read_bytes())
+    except OSError:
+        return False
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Whole or not at all, whatever ends this process, and whoever else does the same."""
+    number, name = tempfile.mkstemp(dir=path.parent, prefix=".part-")
+    try:
+        with os.fdopen(number, "wb") as part:
+            part.write(content)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _source(text: str) -> Callable[[Jar], bytes]:
+    if urlsplit(text).scheme in ("https", "http"):
+        return lambda jar: _download(text.rstrip("/") + "/" + quote(jar.path), jar)
+    folder = Path(text.removeprefix("file://"))
+    if not folder.is_dir():
+        raise SettingsError(
+            "STREAM_ROUTER_JARS_FROM: is no URL of a Maven repository and no folder; give one, or unset it"
+        )
+    return lambda jar: _from_folder(folder, jar)
+
+
+def _from_folder(folder: Path, jar: Jar) -> bytes:
+    """From a folder with the jars in it, or one laid out as a Maven repository."""
+    for path in (folder / jar.name, folder / jar.path):
+        try:
+            return path.read_bytes()
+        except OSError:
+            continue
+    raise FetchError(f"{jar.name} is not in {folder}, nor can {jar.path} be read there; put it there")
+
+
+def _download(url: str, jar: Jar) -> bytes:
+    """One file over HTTP, tried again where that can help. Proxies and CAs as Python's own client takes them."""
+    wait_s = FIRST_WAIT_S
+    for attempt in range(1, TRIES + 1):
+        try:
+            with urllib.request.urlopen(_request(url), timeout=ANSWER_TIMEOUT_S) as answer:  # noqa: S310 - http(s) only
+                return bytes(answer.read())
+        except urllib.error.HTTPError as error:
+            problem, again = f"HTTP {error.code}", error.code == 429 or error.code >= 500
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            problem, again = f"{type(error).__name__}: {getattr(error, 'reason', error)}", True
+        if not again or attempt == TRIES:
+            break
+        time.sleep(wait_s)
+        wait_s *= 2
+    raise FetchError(
+        f"{jar.name} cannot be fetched from {urlsplit(url).hostname} ({problem}); check the network or its proxy, or "
+        "name a mirror or a folder (STREAM_ROUTER_JARS_FROM), then run the same command again"
+    )
+
+
+def _request(url: str) -> urllib.request.Request:
+    """A request; a user and password in the URL become the header that urllib does not make of them."""
+    parts = urlsplit(url)
+    plain = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    request = urllib.request.Request(plain)  # noqa: S310 - http(s) only
+    if parts.username:
+        token = base64.b64encode(f"{parts.username}:{parts.password or ''}".encode()).decode()
+        request.add_header("Authorization", f"Basic {token}")
+    return request
+
+
+def _writable_folder() -> Path:
+    """The first folder for jars that this user may write to, made where it is not there."""
+    for candidate in jars.folders():
+        try:
+            candidate.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(candidate, os.W_OK | os.X_OK):
+            return candidate
+    raise SettingsError(
+        f"KCL daemon: no folder for its jars can be written to ({next(iter(jars.folders()))}); run this as the user "
+        "who installed stream_router"
+    )
+
+
+def _cache() -> Path:
+    """The user's own cache, shared by all installations."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stream_router" / "jars"

@@ -1,0 +1,92 @@
+"""`make dist`: what a host without a checkout is installed from, in one folder.
+
+The sdist and the wheel; amazon_kclpy's wheel without jars; `requirements.lock` with a SHA-256 of every file that pip
+may take, so that neither a mirror nor a look-alike on the index can slip another in; checksums of it all. Two locks:
+with `-local`, the embedded stack for `demo` and `local` comes too. Run as `python tools/dist.py [FOLDER]`.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import kclpy_wheel
+
+ROOT = Path(__file__).resolve().parent.parent
+OLDEST_PYTHON = "3.11"
+LOCKS = {"requirements.lock": "java", "requirements-local.lock": "local"}
+"""The locks, and the extra that each of them brings."""
+
+
+def main() -> None:
+    """Build everything into the folder, which is made anew."""
+    target = (Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "dist").resolve()
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    python = Path(sys.executable)
+    kclpy_wheel.build(python, target)
+    build_own(python, target)
+    for name, extra in LOCKS.items():
+        (target / name).write_text(lock(target, extra), "utf-8")
+    checksums = [f"{sha256(path)}  {path.name}\n" for path in sorted(target.iterdir())]
+    (target / "SHA256SUMS").write_text("".join(checksums), "utf-8")
+    for path in sorted(target.iterdir()):
+        sys.stdout.write(f"dist: {path.name}, {path.stat().st_size:,} bytes\n")
+
+
+def build_own(python: Path, target: Path) -> None:
+    """Our sdist, and the wheel that is built from it: so the sdist is known to be complete."""
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": kclpy_wheel.SINCE_1980}
+    program = "import sys; from setuptools import build_meta; print(build_meta.build_sdist(sys.argv[1]))"
+    with tempfile.TemporaryDirectory() as folder:
+        clean = Path(folder) / "source"
+        tracked = subprocess.run(
+            [str(shutil.which("git")), "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True
+        )
+        for name in filter(None, tracked.stdout.split("\0")):
+            if (ROOT / name).is_file():
+                (clean / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, clean / name)
+        command = [str(python), "-c", program, str(target)]
+        subprocess.run(command, cwd=clean, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    sdist = next(target.glob("stream_router-*.tar.gz"))
+    options = ("--no-deps", "--no-build-isolation", "--wheel-dir", str(target), "-qq")
+    subprocess.run([str(python), "-m", "pip", "wheel", *options, str(sdist)], check=True, env=environment)
+
+
+def lock(target: Path, extra: str) -> str:
+    """Every requirement at its pinned version, with the hashes of all files of that version; ours by our own."""
+    wheel = next(target.glob("stream_router-*.whl"))
+    uv = ["uv", "pip", "compile", "-", "--quiet", "--universal", "--python-version", OLDEST_PYTHON]
+    options = ["--generate-hashes", "--no-header", "--no-annotate", "--find-links", str(target)]
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / uv[0]), *uv[1:], *options, "-c", str(ROOT / "constraints.txt")],
+        input=f"stream_router[{extra}] @ {wheel.as_uri()}\n",
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    entries = re.split(r"\n(?=\S)", done.stdout.strip())
+    ours = re.compile(r"(stream[-_]router|amazon[-_]kclpy)\b")
+    kept = [entry for entry in entries if not ours.match(entry)]
+    return "\n".join(sorted([*kept, *(own(path) for path in target.glob("*.whl"))])) + "\n"
+
+
+def own(wheel: Path) -> str:
+    """A line for a wheel of this folder: this file and no other."""
+    name, version = wheel.name.split("-")[:2]
+    return f"{name}=={version} \\\n    --hash=sha256:{sha256(wheel)}"
+
+
+def sha256(path: Path) -> str:
+    """Of a file, in hex."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+if __name__ == "__main__":
+    main()
