@@ -206,6 +206,32 @@ def sources() -> None:
 
 
 @app.command()
+def send(
+    count: Annotated[int, typer.Option(min=1, max=10_000_000, help="How many events.")] = 1,
+    rate: Annotated[float, typer.Option(min=0, help="Events a second; 0 sends as fast as they are answered.")] = 0.0,
+    preset: Annotated[
+        str, typer.Option("--preset", help="Whose shape: default, cxone-digital, cxone-data-stream.")
+    ] = "default",
+    event_type: Annotated[str | None, typer.Option("--type", help="The event's type.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", help="Send this file's bytes as they are.")] = None,
+    url: Annotated[str | None, typer.Option("--url", help="The receiver's URL; else that of its own settings.")] = None,
+    ca: Annotated[Path | None, typer.Option("--ca", help="PEM file of the CA of the receiver's certificate.")] = None,
+) -> None:
+    """Post signed example events to a receiver, and say what it answered. 0 only if all were accepted.
+
+    Signs with the receiver's own settings (STREAM_ROUTER_WEBHOOK_SCHEME and so on): run it where they are set.
+    Example: stream-router send --preset cxone-digital --type CaseCreated --count 100 --rate 20
+    """
+    from stream_router.send import command
+    from stream_router.settings.common import load
+    from stream_router.settings.receiver import Receiver
+
+    # The region is of no matter here: it is not asked for where it is not set.
+    settings = load(Receiver, aws_region="us-east-1")
+    _end(command.run(settings, command.Wish(count, rate, preset, event_type, file, url, ca)))
+
+
+@app.command()
 def local(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where to serve; 0 takes any free port.")] = 4566,
 ) -> None:

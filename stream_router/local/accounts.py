@@ -11,7 +11,7 @@ import orjson
 from stream_router.core.envelope import correlation_id
 from stream_router.local.arrivals import Arrival, Buried, arrival, buried
 from stream_router.local.poison import Garbage
-from stream_router.local.traffic import Answered
+from stream_router.send.poster import Answered
 
 
 class Accounts:

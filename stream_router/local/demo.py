@@ -22,15 +22,18 @@ from stream_router.local import pipeline, poison, product, report
 from stream_router.local.accounts import Accounts
 from stream_router.local.arrivals import QueueReader
 from stream_router.local.environment import MARK, REGION, clean
-from stream_router.local.payloads import Webhooks
 from stream_router.local.programs import ProgramError, Programs
-from stream_router.local.traffic import Poster, Webhook
+from stream_router.send.payloads import Webhooks
+from stream_router.send.poster import Poster, Webhook
 
 SEED = 20_261_124
 STALL_S = 90.0
 """Without any progress for so long, what has not come out is called lost. A KCL that restarts needs up to 35 s."""
 
 LOOK_EVERY_S = 0.1
+GIVE_UP_S = 120.0
+"""How long a webhook that is not taken is sent again."""
+
 GARBAGE_A_CALL = 20
 EAGER_CALLS = 4
 """ReceiveMessage calls under way. ministack walks over the whole queue for each, so a short queue is a quick one."""
@@ -147,7 +150,7 @@ class Demo:
         self._programs.must_run()
 
     def _send(self, running: pipeline.Pipeline) -> None:
-        poster = Poster(running.events_url, running.secret, self.accounts.answered)
+        poster = Poster(running.events_url, running.sign, self.accounts.answered, GIVE_UP_S)
         self._begun_ms = time.time() * 1000
         poster.run(self._webhooks(running), self._wish.rate, lambda: self._going)
         self._posting = False

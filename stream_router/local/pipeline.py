@@ -10,15 +10,25 @@ from typing import NamedTuple
 from stream_router.aws.clients import Clients
 from stream_router.control.setup import setup
 from stream_router.control.setup.steps import Say
-from stream_router.local import leases, stack, traffic
+from stream_router.local import leases, stack
 from stream_router.local.environment import ACCOUNT, REGION, free_port
 from stream_router.local.programs import Program, Programs
+from stream_router.send.signing import Sign, signer
 from stream_router.settings.common import load
+from stream_router.settings.receiver import Receiver
 from stream_router.settings.setup import Setup
 from stream_router.telemetry.shard_metrics import read_snapshots
 
 TARGET_QUEUE = "demo-target"
 SHARDS = 2
+RECEIVER_SETTINGS = {
+    "STREAM_ROUTER_WEBHOOK_SCHEME": "hmac",
+    "STREAM_ROUTER_HMAC_TEMPLATE": "{timestamp}.{body}",
+    "STREAM_ROUTER_HMAC_TIMESTAMP_HEADER": "x-timestamp",
+    "STREAM_ROUTER_HMAC_ID_HEADER": "x-delivery-id",
+}
+"""But for the secret."""
+
 RECEIVER_START_S = 30.0
 CONSUMER_START_S = 90.0
 CONSUMER_STOP_S = 40.0
@@ -32,7 +42,7 @@ class Pipeline(NamedTuple):
     receiver: Program
     consumer: Program
     events_url: str
-    secret: str
+    sign: Sign
     target_queue_url: str
     dead_letters_url: str
     stream: str
@@ -52,13 +62,13 @@ def start(programs: Programs, say: Say) -> Pipeline:
     state_dir = programs.folder / "state"
     leases.seed(clients.kinesis, clients.dynamodb, wanted.stream, wanted.application)
     consumer = _start_consumer(programs, endpoint, made.dead_letters_url, state_dir)
-    receiver, url, secret = _start_receiver(programs, endpoint)
+    receiver, url, sign = _start_receiver(programs, endpoint)
     say(f"the receiver serves at {url}")
     # A child writes its first snapshot of metrics when the daemon calls it for the first time, records or none.
     consumer.wait_ready(lambda: len(read_snapshots(state_dir)) >= SHARDS, CONSUMER_START_S)
     say(f"the KCL daemon runs {SHARDS} children, one a shard")
     return Pipeline(
-        endpoint, clients, receiver, consumer, url, secret, target, made.dead_letters_url, wanted.stream, state_dir
+        endpoint, clients, receiver, consumer, url, sign, target, made.dead_letters_url, wanted.stream, state_dir
     )
 
 
@@ -78,17 +88,18 @@ def _start_consumer(programs: Programs, endpoint: str, dead_letters_url: str, st
     return programs.start("consume", _command("consume"), endpoint, variables, CONSUMER_STOP_S)
 
 
-def _start_receiver(programs: Programs, endpoint: str) -> tuple[Program, str, str]:
+def _start_receiver(programs: Programs, endpoint: str) -> tuple[Program, str, Sign]:
     address, secret = f"127.0.0.1:{free_port()}", secrets.token_hex(32)
     variables = {
-        **traffic.RECEIVER_SETTINGS,
+        **RECEIVER_SETTINGS,
         "STREAM_ROUTER_WEBHOOK_SECRETS": secret,
         "STREAM_ROUTER_LISTEN": address,
         "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN": f"127.0.0.1:{free_port()}",
     }
     receiver = programs.start("receive", _command("receive"), endpoint, variables)
     receiver.wait_ready(lambda: _ready(f"http://{address}/readyz"), RECEIVER_START_S)
-    return receiver, f"http://{address}/v1/events", secret
+    fields = {name.removeprefix("STREAM_ROUTER_").lower(): value for name, value in variables.items()}
+    return receiver, f"http://{address}/v1/events", signer(load(Receiver, **fields))
 
 
 def _ready(url: str) -> bool:

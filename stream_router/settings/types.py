@@ -101,11 +101,9 @@ def networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, 
 
 def _networks(value: str) -> str:
     try:
-        found = networks(value)
+        networks(value)
     except ValueError:
         raise ValueError("has an item that is no CIDR (host bits must be 0)") from None
-    if not found:
-        raise ValueError("names no network")
     return value
 
 

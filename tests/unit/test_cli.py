@@ -13,7 +13,7 @@ from stream_router import cli
 from stream_router.control.setup import setup
 from stream_router.core.settings_error import EX_CONFIG
 
-COMMANDS = ("receive", "consume", "setup", "config", "jars", "mask", "local", "demo", "cxone", "audit")
+COMMANDS = ("receive", "consume", "setup", "config", "jars", "send", "mask", "local", "demo", "cxone", "audit")
 
 runner = CliRunner()
 

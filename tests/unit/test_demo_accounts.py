@@ -15,8 +15,8 @@ from stream_router.core.model import Record
 from stream_router.local import poison, report
 from stream_router.local.accounts import Accounts
 from stream_router.local.arrivals import buried
-from stream_router.local.payloads import Webhooks
-from stream_router.local.traffic import Answered, Webhook
+from stream_router.send.payloads import Webhooks
+from stream_router.send.poster import Answered, Webhook
 
 ID = "0123456789abcdef0123456789abcdef"
 OTHER = "f" * 32

@@ -20,10 +20,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "consumer": {"core", "aws", "settings", "telemetry", "pipeline"},
     "cxone": {"core", "settings"},
     "control": {"core", "aws", "settings", "telemetry", "pipeline", "consumer", "cxone"},
+    "send": {"core", "settings"},
     "fakeaws": set(),
-    "local": {"core", "aws", "settings", "telemetry", "pipeline", "consumer", "control"},
+    "local": {"core", "aws", "settings", "telemetry", "pipeline", "consumer", "control", "send"},
     "__main__": {"cli"},
-    "cli": {"core", "settings", "receiver", "consumer", "control", "cxone", "local"},
+    "cli": {"core", "settings", "receiver", "consumer", "control", "cxone", "local", "send"},
 }
 """Which parts of the package each part may import; what is not here may not be."""
 

@@ -82,7 +82,7 @@ VALUES: dict[str, Values] = {
     "STREAM_ROUTER_TLS_KEY": PATH,
     "STREAM_ROUTER_TLS_CLIENT_CA": PATH,
     "STREAM_ROUTER_TRUSTED_PROXIES": Values(
-        ("10.0.0.1/8", "10.0.0.0/33", "proxy.example", ","), ("10.0.0.0/8", "::1", "10.0.0.1, fd00::/8")
+        ("10.0.0.1/8", "10.0.0.0/33", "proxy.example"), ("10.0.0.0/8", "::1", "10.0.0.1, fd00::/8", ",")
     ),
     "STREAM_ROUTER_WEBHOOK_SCHEME": Values(
         ("magic", "HMAC", "none "), ("none",), ("hmac", "basic"), "the secrets' own check says that there is none"

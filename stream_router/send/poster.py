@@ -1,17 +1,16 @@
 """Posts signed webhooks at a rate, or as fast as they are answered, the way a patient sender does."""
 
-import hashlib
-import hmac
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import pycurl
 
+from stream_router.send.signing import Sign
+
 CONNECTIONS = 48
 TRY_AGAIN_S = 0.5
-GIVE_UP_S = 120.0
-"""How long a webhook that is answered 503, or not at all, is sent again: always with the same delivery id."""
+ANSWER_TIMEOUT_S = 5.0
 
 
 class Webhook(NamedTuple):
@@ -22,7 +21,10 @@ class Webhook(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """How a delivery ended: the last status (0: no answer), the answer's body, milliseconds of the last attempt."""
+    """How a delivery ended: the last status, the answer's body, milliseconds of the last attempt.
+
+    Status 0 is no answer; `body` then says why.
+    """
 
     webhook: Webhook
     status: int
@@ -33,12 +35,14 @@ class Answered(NamedTuple):
 class _Attempt:
     """A connection's easy handle and the delivery that is on it."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, ca: str) -> None:
         self.curl = pycurl.Curl()
         self.curl.setopt(pycurl.URL, url)
         self.curl.setopt(pycurl.POST, 1)
         self.curl.setopt(pycurl.NOSIGNAL, 1)
-        self.curl.setopt(pycurl.TIMEOUT_MS, 5_000)
+        self.curl.setopt(pycurl.TIMEOUT_MS, int(ANSWER_TIMEOUT_S * 1000))
+        if ca:
+            self.curl.setopt(pycurl.CAINFO, ca)
         self.webhook = Webhook("", b"")
         self.chunks: list[bytes] = []
         self.first_s = 0.0
@@ -46,15 +50,18 @@ class _Attempt:
 
 
 class Poster:
-    """Sends deliveries to a receiver of scheme `hmac` and hands each one's end to `done`, from `run`'s thread."""
+    """Sends deliveries to a receiver and hands each one's end to `done`, from `run`'s thread.
 
-    def __init__(self, url: str, secret: str, done: Callable[[Answered], None]) -> None:
-        self._url = url
-        self._secret = secret.encode()
+    For `give_up_s` one that is answered 503, or not at all, is sent again: always with the same delivery id.
+    """
+
+    def __init__(self, url: str, sign: Sign, done: Callable[[Answered], None], give_up_s: float, ca: str = "") -> None:
+        self._sign = sign
         self._done = done
+        self._give_up_s = give_up_s
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, CONNECTIONS)
-        self._idle = [_Attempt(url) for _ in range(CONNECTIONS)]
+        self._idle = [_Attempt(url, ca) for _ in range(CONNECTIONS)]
         self._busy: dict[pycurl.Curl, _Attempt] = {}
         self._again: list[tuple[float, Webhook, float]] = []
 
@@ -85,18 +92,9 @@ class Poster:
 
     def _send(self, webhook: Webhook, first_s: float) -> None:
         attempt = self._idle.pop()
-        stamp = str(int(time.time()))
-        signature = hmac.new(self._secret, f"{stamp}.".encode() + webhook.body, hashlib.sha256).hexdigest()
-        attempt.curl.setopt(
-            pycurl.HTTPHEADER,
-            [
-                "Content-Type: application/json",
-                "Expect:",
-                f"X-Delivery-Id: {webhook.delivery_id}",
-                f"X-Timestamp: {stamp}",
-                f"X-Signature: {signature}",
-            ],
-        )
+        headers = self._sign(webhook.delivery_id, webhook.body, int(time.time()))
+        sent = ["Content-Type: application/json", "Expect:", *(f"{name}: {value}" for name, value in headers.items())]
+        attempt.curl.setopt(pycurl.HTTPHEADER, sent)
         attempt.curl.setopt(pycurl.POSTFIELDS, webhook.body)
         attempt.chunks = []
         attempt.curl.setopt(pycurl.WRITEFUNCTION, attempt.chunks.append)
@@ -110,25 +108,16 @@ class Poster:
             queued, finished, failed = self._multi.info_read()
             for curl in finished:
                 self._end(curl, int(curl.getinfo(pycurl.RESPONSE_CODE)))
-            for curl, _, _ in failed:
-                self._end(curl, 0)
+            for curl, _, why in failed:
+                self._end(curl, 0, why.encode())
 
-    def _end(self, curl: pycurl.Curl, status: int) -> None:
+    def _end(self, curl: pycurl.Curl, status: int, why: bytes = b"") -> None:
         self._multi.remove_handle(curl)
         attempt = self._busy.pop(curl)
         self._idle.append(attempt)
         now_s = time.monotonic()
-        if (status == 0 or status >= 500) and now_s - attempt.first_s < GIVE_UP_S:
+        if (status == 0 or status >= 500) and now_s - attempt.first_s < self._give_up_s:
             self._again.append((now_s + TRY_AGAIN_S, attempt.webhook, attempt.first_s))
             return
         took_ms = (now_s - attempt.started_s) * 1000
-        self._done(Answered(attempt.webhook, status, b"".join(attempt.chunks), took_ms))
-
-
-RECEIVER_SETTINGS = {
-    "STREAM_ROUTER_WEBHOOK_SCHEME": "hmac",
-    "STREAM_ROUTER_HMAC_TEMPLATE": "{timestamp}.{body}",
-    "STREAM_ROUTER_HMAC_TIMESTAMP_HEADER": "x-timestamp",
-    "STREAM_ROUTER_HMAC_ID_HEADER": "x-delivery-id",
-}
-"""The receiver's settings that fit what `Poster` sends, but for the secret."""
+        self._done(Answered(attempt.webhook, status, why or b"".join(attempt.chunks), took_ms))

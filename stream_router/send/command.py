@@ -1,0 +1,106 @@
+"""The command: posts example events, shows how far it is, and sums up what the receiver answered."""
+
+import itertools
+import sys
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import orjson
+from rich.console import Console
+from rich.progress import Progress
+
+from stream_router.core.settings_error import SettingsError
+from stream_router.send.poster import Answered, Poster, Webhook
+from stream_router.send.samples import bodies
+from stream_router.send.signing import signer
+from stream_router.settings.receiver import Receiver
+from stream_router.settings.types import split_host_port
+
+GIVE_UP_S = 10.0
+"""A sender of CXone's tries for longer; someone at a terminal wants to know."""
+
+QUANTILES = (50, 90, 99, 100)
+
+
+class Wish(NamedTuple):
+    """What the command line asks for."""
+
+    events: int
+    rate: float
+    preset: str
+    event_type: str | None
+    file: Path | None
+    url: str | None
+    ca: Path | None
+
+
+def run(settings: Receiver, wish: Wish) -> int:
+    """Post the events. 0 where all of them were accepted, 1 where not. Raises SettingsError."""
+    url = wish.url or own_url(settings)
+    if not url.startswith(("http://", "https://")):
+        raise SettingsError("--url: is no URL of a receiver; give http://HOST:PORT/v1/events")
+    ca = str(wish.ca) if wish.ca else ""
+    answers: list[Answered] = []
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=wish.events == 1 or not console.is_terminal) as progress:
+        task = progress.add_task("answered", total=wish.events)
+
+        def done(answer: Answered) -> None:
+            answers.append(answer)
+            progress.advance(task)
+
+        Poster(url, signer(settings), done, GIVE_UP_S, ca).run(_webhooks(wish), wish.rate, lambda: True)
+    _say(_summary(answers, url))
+    return 0 if all(answer.status == 202 for answer in answers) else 1
+
+
+def own_url(settings: Receiver) -> str:
+    """Where the receiver of these settings takes events, seen from its own host."""
+    host, port = split_host_port(settings.listen)
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - nothing listens here
+        host = "127.0.0.1" if host == "0.0.0.0" else "::1"  # noqa: S104
+    name = f"[{host}]" if ":" in host else host
+    return f"{'https' if settings.tls_cert else 'http'}://{name}:{port}/v1/events"
+
+
+def _webhooks(wish: Wish) -> Iterator[Webhook]:
+    made = itertools.islice(bodies(wish.preset, wish.event_type, wish.file), wish.events)
+    return (Webhook(str(uuid.uuid4()), body) for body in made)
+
+
+def _summary(answers: list[Answered], url: str) -> list[str]:
+    lines = [f"{len(answers)} sent to {url}"]
+    kinds = Counter(_kind(answer) for answer in answers)
+    lines += [f"{count:>7} {kind}" for kind, count in kinds.most_common()]
+    answered = sorted(answer.took_ms for answer in answers if answer.status)
+    if answered:
+        lines.append("latency in ms: " + ", ".join(_quantile(answered, percent) for percent in QUANTILES))
+    if len(answers) == 1 and answers[0].status == 202:
+        lines.append("eventId: " + ", ".join(orjson.loads(answers[0].body)["ids"]))
+    return lines
+
+
+def _quantile(sorted_ms: list[float], percent: int) -> str:
+    name = "max" if percent == 100 else f"p{percent}"
+    place = min(len(sorted_ms) - 1, len(sorted_ms) * percent // 100)
+    return f"{name} {sorted_ms[place]:.3g}"
+
+
+def _kind(answer: Answered) -> str:
+    """The status, and what the receiver says of it."""
+    if answer.status == 0:
+        return f"without an answer: {answer.body.decode('utf-8', 'replace')}"
+    if answer.status == 202:
+        return "202 accepted"
+    try:
+        told = orjson.loads(answer.body)
+        return f"{answer.status} {told['error']}: {told['message']}"
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return f"{answer.status}, not in the words of a receiver of ours: check the URL"
+
+
+def _say(lines: list[str]) -> None:
+    sys.stdout.write("".join(f"{line}\n" for line in lines))

@@ -1,0 +1,98 @@
+"""Signs a delivery the way its sender would, for every scheme that the receiver knows (docs/receiver.md)."""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Callable
+from pathlib import Path
+
+from stream_router.core.settings_error import SettingsError
+from stream_router.settings import types
+from stream_router.settings.receiver import Receiver
+
+SECRETS = "STREAM_ROUTER_WEBHOOK_SECRETS"
+
+Sign = Callable[[str, bytes, int], dict[str, str]]
+"""The headers that a delivery id, a body and a time (Unix seconds) are sent with."""
+
+
+def signer(settings: Receiver) -> Sign:
+    """What signs for the receiver that has these settings, with the first of its secrets. Raises SettingsError."""
+    scheme = settings.webhook_scheme
+    if scheme == "none":
+        return lambda delivery_id, _body, _now: _id_header(settings, delivery_id)
+    secret = first_secret(settings.webhook_secrets.get_secret_value())
+    match scheme:
+        case "bearer":
+            return lambda delivery_id, _body, _now: {
+                "Authorization": f"Bearer {secret}",
+                **_id_header(settings, delivery_id),
+            }
+        case "basic":
+            token = base64.b64encode(secret.encode()).decode()
+            return lambda delivery_id, _body, _now: {
+                "Authorization": f"Basic {token}",
+                **_id_header(settings, delivery_id),
+            }
+        case "expert":
+            return lambda delivery_id, body, now: _expert(secret.encode(), delivery_id, body, now)
+        case "standard-webhooks":
+            key = _standard_key(secret)
+            return lambda delivery_id, body, now: _standard(key, delivery_id, body, now)
+    return lambda delivery_id, body, now: _hmac(settings, secret.encode(), delivery_id, body, now)
+
+
+def first_secret(setting: str) -> str:
+    """The first secret of the setting, read from its file where it names one. Raises SettingsError."""
+    if setting.startswith(("secretsmanager:", "ssm:")):
+        raise SettingsError(f"{SECRETS}: `send` reads no secret out of AWS; set the secret itself, or file:PATH, here")
+    found = types.items(setting)
+    if setting.startswith("file:"):
+        try:
+            lines = Path(setting.removeprefix("file:")).read_text("utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(
+                f"{SECRETS}: its file cannot be read ({type(error).__name__}); give a readable UTF-8 file"
+            ) from None
+        found = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+    if not found:
+        raise SettingsError(f"{SECRETS}: is not set; set the receiver's secret, or file:PATH")
+    return found[0]
+
+
+def _id_header(settings: Receiver, delivery_id: str) -> dict[str, str]:
+    return {settings.hmac_id_header: delivery_id} if settings.hmac_id_header else {}
+
+
+def _expert(secret: bytes, delivery_id: str, body: bytes, now: int) -> dict[str, str]:
+    mac = hmac.digest(secret, f"{now}.".encode() + body, hashlib.sha256)
+    return {
+        "X-Nexus-Signature-256": f"sha256={mac.hex()}",
+        "X-Nexus-Timestamp": str(now),
+        "X-Nexus-Delivery-Id": delivery_id,
+    }
+
+
+def _standard_key(secret: str) -> bytes:
+    try:
+        return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        raise SettingsError(f"{SECRETS}: a secret is not whsec_<base64>; give it as the sender shows it") from None
+
+
+def _standard(key: bytes, delivery_id: str, body: bytes, now: int) -> dict[str, str]:
+    mac = hmac.digest(key, f"{delivery_id}.{now}.".encode() + body, hashlib.sha256)
+    return {
+        "webhook-id": delivery_id,
+        "webhook-timestamp": str(now),
+        "webhook-signature": f"v1,{base64.b64encode(mac).decode()}",
+    }
+
+
+def _hmac(settings: Receiver, secret: bytes, delivery_id: str, body: bytes, now: int) -> dict[str, str]:
+    before, _, after = settings.hmac_template.partition("{body}")
+    parts = (part.replace("{id}", delivery_id).replace("{timestamp}", str(now)).encode() for part in (before, after))
+    mac = hmac.digest(secret, body.join(parts), settings.hmac_algorithm)
+    text = mac.hex() if settings.hmac_encoding == "hex" else base64.b64encode(mac).decode()
+    stamp = {settings.hmac_timestamp_header: str(now)} if settings.hmac_timestamp_header else {}
+    return {settings.hmac_header: settings.hmac_prefix + text, **stamp, **_id_header(settings, delivery_id)}

@@ -1,0 +1,79 @@
+"""`stream-router send` as a program, in front of the real receiver."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stream_router.fakeaws.process import FakeAwsProcess
+from tests.receiver_kit import KEY, ReceiverProcess, receiver, stored_ids
+
+SIGNED = {
+    "WEBHOOK_SCHEME": "hmac",
+    "WEBHOOK_SECRETS": KEY,
+    "HMAC_TEMPLATE": "{timestamp}.{body}",
+    "HMAC_TIMESTAMP_HEADER": "x-time",
+    "HMAC_ID_HEADER": "x-id",
+}
+
+
+@pytest.fixture
+def fake_aws(tmp_path: Path) -> Iterator[FakeAwsProcess]:
+    with FakeAwsProcess(tmp_path / "ledger", None, 0, "--payloads") as running:
+        yield running
+
+
+@pytest.fixture
+def running(fake_aws: FakeAwsProcess, tmp_path: Path) -> Iterator[ReceiverProcess]:
+    with receiver(fake_aws.url, tmp_path, **SIGNED) as made:
+        yield made
+
+
+def send(running: ReceiverProcess, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
+    """The command with the receiver's environment, without a region or credentials."""
+    environment = {name: value for name, value in running.environment.items() if not name.startswith("AWS_")}
+    environment |= {f"STREAM_ROUTER_{name}": value for name, value in changes.items()}
+    environment["AWS_CONFIG_FILE"] = os.devnull
+    return subprocess.run(
+        [sys.executable, "-m", "stream_router", "send", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_one_event_is_stored_and_named(running: ReceiverProcess, fake_aws: FakeAwsProcess) -> None:
+    """By the id that it has from then on, so that it can be looked for."""
+    done = send(running)
+    assert (done.returncode, done.stderr) == (0, "")
+    (identity,) = re.findall(r"^eventId: ([0-9a-f]{32})$", done.stdout, re.MULTILINE)
+    assert stored_ids(fake_aws.lines("PutRecords")) == [identity]
+
+
+def test_many_events_are_counted(running: ReceiverProcess, fake_aws: FakeAwsProcess) -> None:
+    """All of them different, at a rate."""
+    done = send(running, "--count", "30", "--rate", "300", "--preset", "cxone-digital")
+    assert done.returncode == 0, done.stdout
+    assert "     30 202 accepted" in done.stdout.splitlines()
+    assert len(set(stored_ids(fake_aws.lines("PutRecords")))) == 30
+
+
+def test_a_wrong_secret_is_told_in_the_receivers_words(running: ReceiverProcess) -> None:
+    """And ends with 1."""
+    done = send(running, WEBHOOK_SECRETS="another secret of some length")
+    assert done.returncode == 1
+    assert "1 401 bad_signature: " in done.stdout
+
+
+def test_a_receiver_that_is_not_there_is_told(running: ReceiverProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    """libcurl's own words, within the ten seconds that `send` tries."""
+    running.kill()
+    done = send(running)
+    assert done.returncode == 1
+    assert "1 without an answer: " in done.stdout

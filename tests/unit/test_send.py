@@ -1,0 +1,157 @@
+"""`send`: what it signs the receiver takes, what it makes the pipeline maps, what was answered it sums up."""
+
+import base64
+import itertools
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from stream_router.core.envelope import open_record, seal
+from stream_router.core.model import Entry, Event, Record
+from stream_router.core.settings_error import SettingsError
+from stream_router.pipeline.transform import Transform
+from stream_router.receiver.auth import schemes
+from stream_router.receiver.http.headers import RefusedError
+from stream_router.send import command
+from stream_router.send.command import Wish
+from stream_router.send.poster import Answered, Webhook
+from stream_router.send.samples import PRESETS, bodies
+from stream_router.send.signing import first_secret, signer
+from stream_router.settings.receiver import Receiver
+from tests.events import IDENTITY, RECEIVED_MS, config_of
+from tests.receiver_kit import Headers
+
+NOW_S = 1_795_512_600
+SECRET = "0123456789abcdef0123456789abcdef"
+BODY = b'{"a":1}'
+ID = "delivery-1"
+
+
+def settings(**given: Any) -> Receiver:
+    return Receiver(**{"aws_region": "us-east-1", "webhook_secrets": f"{SECRET},another one", **given})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"webhook_scheme": "expert"},
+        {
+            "webhook_scheme": "standard-webhooks",
+            "webhook_secrets": "whsec_" + base64.b64encode(SECRET.encode()).decode(),
+        },
+        {"webhook_scheme": "bearer", "hmac_id_header": "x-id"},
+        {"webhook_scheme": "basic", "webhook_secrets": f"user:{SECRET}", "hmac_id_header": "x-id"},
+        {"webhook_scheme": "none", "hmac_id_header": "x-id"},
+        {"webhook_scheme": "hmac", "hmac_id_header": "x-id"},
+        {
+            "webhook_scheme": "hmac",
+            "hmac_id_header": "x-id",
+            "hmac_timestamp_header": "x-time",
+            "hmac_template": "v0:{timestamp}:{id}:{body}:end",
+            "hmac_algorithm": "sha512",
+            "hmac_encoding": "base64",
+            "hmac_prefix": "v0=",
+            "hmac_header": "x-sig",
+        },
+    ],
+    ids=lambda given: "-".join(str(value)[:8] for value in given.values()),
+)
+def test_the_receiver_takes_what_is_signed(given: dict[str, Any]) -> None:
+    """Of every scheme, with the delivery id in it; and refuses the same for another body."""
+    receiver = settings(**given)
+    verifier, _ = schemes.make(receiver)
+    headers = Headers(dict(signer(receiver)(ID, BODY, NOW_S).items()))
+    assert verifier.verify(headers, BODY, NOW_S) == ID
+    if given["webhook_scheme"] not in ("bearer", "basic", "none"):
+        with pytest.raises(RefusedError):
+            verifier.verify(headers, BODY + b" ", NOW_S)
+
+
+def test_the_secret_may_stand_in_a_file(tmp_path: Path) -> None:
+    """The first one: comments and empty lines are none."""
+    (tmp_path / "secrets").write_text("# ours\n\nfirst of them\nsecond\n")
+    assert first_secret(f"file:{tmp_path}/secrets") == "first of them"
+
+
+@pytest.mark.parametrize("setting", ["", " , ", "file:/nonexistent", "ssm:/a/b", "secretsmanager:arn:aws:x"])
+def test_without_a_secret_there_is_one_line(setting: str) -> None:
+    """By the setting's name, with the cure."""
+    with pytest.raises(SettingsError, match=r"^STREAM_ROUTER_WEBHOOK_SECRETS: .*; "):
+        first_secret(setting)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_pipeline_maps_each_preset(preset: str) -> None:
+    """Each example becomes an entry of a type that the rule lets through."""
+    transform = Transform(config_of(), lambda: float(RECEIVED_MS))
+    for body in itertools.islice(bodies(preset, None, None), 6):
+        (event,) = open_record(Record(seal(IDENTITY, "delivery", RECEIVED_MS, body), 1))
+        assert isinstance(event, Event)
+        assert isinstance(made := transform(event), Entry), made
+
+
+@pytest.mark.parametrize(
+    ("preset", "event_type"),
+    [("default", "agent.status.changed"), ("default", "of.my.own"), ("cxone-digital", "CaseStatusChanged")],
+)
+def test_a_type_may_be_asked_for(preset: str, event_type: str) -> None:
+    """Also one that nobody knows: to see what becomes of it."""
+    for body in itertools.islice(bodies(preset, event_type, None), 3):
+        assert orjson.loads(body)["eventType"] == event_type
+
+
+def test_a_files_bytes_are_sent_as_they_are(tmp_path: Path) -> None:
+    """Broken ones too."""
+    (tmp_path / "event").write_bytes(b'{"broken": \xff')
+    assert next(bodies("default", None, tmp_path / "event")) == b'{"broken": \xff'
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        (("nope", None, None), "--preset"),
+        (("cxone-data-stream", "x", None), "--type"),
+        (("default", None, Path("/nonexistent")), "--file"),
+    ],
+)
+def test_what_cannot_be_sent_is_one_line(given: tuple[str, str | None, Path | None], name: str) -> None:
+    """By the option's name."""
+    with pytest.raises(SettingsError, match=f"^{name}: .*; "):
+        next(bodies(*given))
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ({"listen": "0.0.0.0:8080"}, "http://127.0.0.1:8080/v1/events"),
+        ({"listen": "[::]:8443", "tls_cert": "/c.pem"}, "https://[::1]:8443/v1/events"),
+        ({"listen": "receiver.example:80"}, "http://receiver.example:80/v1/events"),
+    ],
+)
+def test_the_receivers_own_settings_say_where_it_is(given: dict[str, str], url: str) -> None:
+    """So that `send` needs no option on the receiver's host."""
+    assert command.own_url(settings(webhook_scheme="none", **given)) == url
+
+
+def test_a_url_that_is_none_is_refused() -> None:
+    """Before anything is sent."""
+    with pytest.raises(SettingsError, match=r"^--url: "):
+        command.run(settings(webhook_scheme="none"), Wish(1, 0, "default", None, None, "localhost:80", None))
+
+
+def test_the_summary_says_what_came_back() -> None:
+    """By status, with the receiver's own words; and latencies of what was answered."""
+    refused = orjson.dumps({"error": "bad_signature", "message": "the sender is not known"})
+    answers = [Answered(Webhook("d", b""), 202, b'{"ids":["x"]}', float(n)) for n in range(1, 101)]
+    answers += [Answered(Webhook("d", b""), 401, refused, 1.0), Answered(Webhook("d", b""), 502, b"<html>", 1.0)]
+    answers.append(Answered(Webhook("d", b""), 0, b"Connection refused", 0.0))
+    assert command._summary(answers, "http://x") == [
+        "103 sent to http://x",
+        "    100 202 accepted",
+        "      1 401 bad_signature: the sender is not known",
+        "      1 502, not in the words of a receiver of ours: check the URL",
+        "      1 without an answer: Connection refused",
+        "latency in ms: p50 50, p90 90, p99 99, max 100",
+    ]
