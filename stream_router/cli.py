@@ -234,14 +234,17 @@ def send(
 @app.command()
 def local(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where to serve; 0 takes any free port.")] = 4566,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print no events.")] = False,
 ) -> None:
     """Serve the embedded stack (Kinesis, DynamoDB, EventBridge, SQS, CloudWatch on loopback) until SIGTERM.
 
-    For development. Prints the settings that point the other commands at it.
+    For development. Does what `setup` does, with a queue as the rule's target. Prints the settings that point the other
+    commands at it, then each event that arrives at the queue, one JSON object a line.
+    Example: stream-router local --port 0
     """
-    from stream_router.local import stack
+    from stream_router.local import serve
 
-    _end(stack.run(port))
+    _end(serve.run(port, quiet=quiet))
 
 
 @app.command()

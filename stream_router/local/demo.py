@@ -1,6 +1,5 @@
 """`stream-router demo`: the whole pipeline on this machine, and an account of every event that went in."""
 
-import os
 import random
 import signal
 import sys
@@ -21,7 +20,7 @@ from stream_router.aws.pumped_transport import Transport
 from stream_router.local import pipeline, poison, product, report
 from stream_router.local.accounts import Accounts
 from stream_router.local.arrivals import QueueReader
-from stream_router.local.environment import MARK, REGION, clean
+from stream_router.local.environment import REGION, enter
 from stream_router.local.programs import ProgramError, Programs
 from stream_router.send.payloads import Webhooks
 from stream_router.send.poster import Poster, Webhook
@@ -91,7 +90,7 @@ class Demo:
 
     def run(self) -> tuple[dict[str, object], list[str]]:
         """The result, and what is not as it should be."""
-        self._enter_environment()
+        enter(self._programs.mark)
         running = pipeline.start(self._programs, self._say)
         self._reader = threading.Thread(target=self._guard, args=(self._read, running), daemon=True)
         self._sender = threading.Thread(target=self._guard, args=(self._send, running), daemon=True)
@@ -110,13 +109,6 @@ class Demo:
 
     def _say(self, line: str) -> None:
         self._console.print(line, style="dim", highlight=False)
-
-    def _enter_environment(self) -> None:
-        """The demo itself reads settings too (setup, the proof of the rule): they must not be the operator's."""
-        mine = clean("", self._programs.mark)
-        del mine["AWS_ENDPOINT_URL"], mine[MARK]
-        os.environ.clear()
-        os.environ.update(mine)
 
     def _guard(self, work: Callable[[pipeline.Pipeline], None], running: pipeline.Pipeline) -> None:
         """A thread that fails ends the demo, not only itself."""

@@ -30,6 +30,14 @@ def clean(endpoint: str, mark: str) -> dict[str, str]:
     }
 
 
+def enter(mark: str) -> None:
+    """Make this process's own environment clean: it reads settings too, and they must not be the operator's."""
+    mine = clean("", mark)
+    del mine["AWS_ENDPOINT_URL"], mine[MARK]
+    os.environ.clear()
+    os.environ.update(mine)
+
+
 def _is_proxy(key: str) -> bool:
     return key.lower() in ("http_proxy", "https_proxy", "all_proxy")
 

@@ -1,18 +1,16 @@
 """The embedded stack: ministack serves Kinesis, DynamoDB, EventBridge, SQS, CloudWatch in one process on loopback."""
 
-import signal
+import socket
 import sys
-import threading
 import urllib.error
 import urllib.request
 from importlib.util import find_spec
 
 from stream_router.core.settings_error import SettingsError
-from stream_router.local.environment import clean, free_port
-from stream_router.local.programs import Program, ProgramError, Programs
+from stream_router.local.environment import free_port
+from stream_router.local.programs import Program, Programs
 
 START_S = 30.0
-_SHOWN = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL")
 
 
 def start(programs: Programs, port: int | None = None) -> tuple[Program, str]:
@@ -24,6 +22,8 @@ def start(programs: Programs, port: int | None = None) -> tuple[Program, str]:
         raise SettingsError(
             "ministack: the embedded stack is not installed; install with requirements-local.lock of `make dist`"
         )
+    if port and _is_taken(port):
+        raise SettingsError(f"--port: {port} is in use on 127.0.0.1; choose another, or 0 for any that is free")
     port = port or free_port()
     endpoint = f"http://127.0.0.1:{port}"
     settings = {
@@ -45,24 +45,11 @@ def _answers(url: str) -> bool:
         return False
 
 
-def run(port: int) -> int:
-    """`stream-router local`: serve the stack until SIGTERM or Ctrl-C. 0, or 1 where it does not stay up."""
-    asked = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: asked.set())
-    with Programs() as programs:
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            program, endpoint = start(programs, port)
-        except ProgramError as error:
-            sys.stderr.write(f"stream-router local: {error}\n")
-            return 1
-        sys.stdout.write(f"# the embedded stack serves at {endpoint}; to point a shell at it:\n")
-        for key, value in clean(endpoint, programs.mark).items():
-            if key in _SHOWN:
-                sys.stdout.write(f"export {key}={value}\n")
-        sys.stdout.flush()
-        while not asked.wait(0.5):
-            if program.process.poll() is not None:
-                sys.stderr.write(f"stream-router local: ministack ended: {program.last_line()}\n")
-                return 1
-    return 0
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False

@@ -134,7 +134,6 @@ READS_ENVIRONMENT = {
     "consumer/supervisor/java.py": "JAVA_HOME",
     "consumer/child/__main__.py": "where to tell the supervisor of bad settings",
     "local/environment.py": "takes the operator's settings out of it",
-    "local/demo.py": "the child's path",
     "local/programs.py": "hands it to the programs",
 }
 """Who touches the environment, and why."""
