@@ -1,35 +1,94 @@
-"""Logs: one JSON object a line on stderr, safe against whatever a message holds, and never a payload."""
+"""Logs: one line each on stderr, safe against whatever a message holds, and never a payload.
 
+JSON where nobody looks, a readable form on a terminal. Each line has an id (`log_lines.toml`, docs/logs.md).
+"""
+
+import functools
 import logging
+import os
+import re
 import sys
 import time
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Mapping
+from importlib.resources import files
+from typing import Any
 
 import orjson
 
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_TOLD_FIRST = frozenset({"time", "level", "id", "logger", "message", "pid", "thread"})
+_COLOURS = {"ERROR": "\x1b[31m", "WARNING": "\x1b[33m", "DEBUG": "\x1b[2m"}
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def as_json(line: Mapping[str, object]) -> str:
+    """A line as JSON, which escapes control characters, so no message can forge another; U+2028 and U+2029 too."""
+    text = orjson.dumps(line, default=str).decode()
+    return text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def as_text(line: Mapping[str, object], *, colour: bool = False) -> str:
+    """A line for a person: time, level, message, and whatever else it has as `name=value`."""
+    more = [f"{key}={_plain(value)}" for key, value in line.items() if key not in _TOLD_FIRST]
+    level = str(line.get("level", ""))
+    paint = _COLOURS.get(level, "") if colour else ""
+    words = [f"{paint}{level:<7}{chr(27) + '[0m' if paint else ''}", _plain(line.get("message", "")), *more]
+    return _plain(line.get("time", ""))[11:19] + " " + "  ".join(words)
+
+
+def _plain(value: object) -> str:
+    text = value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
+    return _UNSAFE.sub(" ", text)
 
 
 class JsonLines(logging.Formatter):
-    """Formats a record as one JSON object: `time`, `level`, `logger`, `message`, then what came in `extra`.
-
-    JSON escapes control characters, so no message can forge a second line; U+2028 and U+2029 are escaped as well.
-    """
+    """Formats a record as one JSON object: time, level, id, logger, message, pid, then what came in `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-        line: dict[str, object] = {
-            "time": f"{stamp}.{int(record.msecs):03d}Z",
-            "level": record.levelname,
-            "logger": record.name,
-            "message": record.getMessage(),
-            "pid": record.process,
-        }
-        line.update((key, value) for key, value in vars(record).items() if key not in _OWN)
-        if record.exc_info and record.exc_info[0]:
-            line["exception"] = _without_text(record)
-        text = orjson.dumps(line, default=str).decode()
-        return text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+        return as_json(_line(record))
+
+
+class TextLines(logging.Formatter):
+    """Formats a record for a person."""
+
+    def __init__(self, *, colour: bool) -> None:
+        super().__init__()
+        self._colour = colour
+
+    def format(self, record: logging.LogRecord) -> str:
+        return as_text(_line(record), colour=self._colour)
+
+
+def _line(record: logging.LogRecord) -> dict[str, object]:
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+    line: dict[str, object] = {
+        "time": f"{stamp}.{int(record.msecs):03d}Z",
+        "level": "ERROR" if record.levelname == "CRITICAL" else record.levelname,
+        "id": line_id(str(record.msg)),
+        "logger": record.name,
+        "message": record.getMessage(),
+        "pid": record.process,
+    }
+    line.update((key, value) for key, value in vars(record).items() if key not in _OWN)
+    if record.exc_info and record.exc_info[0]:
+        line["exception"] = _without_text(record)
+    return line
+
+
+@functools.cache
+def catalogue() -> list[dict[str, Any]]:
+    """Every line that the programs log: `id`, `level`, `says` (the message before it is filled in), `means`, `do`."""
+    text = files("stream_router.core").joinpath("log_lines.toml").read_text("utf-8")
+    lines: list[dict[str, Any]] = tomllib.loads(text)["line"]
+    return lines
+
+
+@functools.lru_cache(512)
+def line_id(message: str) -> str:
+    """The id of a message before it is filled in; of others' (a library's) the first words."""
+    known = next((line["id"] for line in catalogue() if line["says"] == message), None)
+    return known or "-".join(re.findall(r"[a-z0-9]+", re.sub(r"%\S*", "", message.lower()))[:6])
 
 
 def _without_text(record: logging.LogRecord) -> list[str]:
@@ -60,10 +119,20 @@ class Seldom:
         return True
 
 
-def start(level: str) -> None:
-    """Send every log line of this process to stderr as JSON, from `level` up."""
+def is_text(log_format: str) -> bool:
+    """Whether lines are for a person: asked for, or `auto` and stderr is a terminal."""
+    return log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
+
+
+def is_coloured() -> bool:
+    """On a terminal, unless NO_COLOR (no-color.org) is set."""
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+
+
+def start(level: str, log_format: str = "json") -> None:
+    """Send every log line of this process to stderr, from `level` up, in `log_format` (auto, json, text)."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines())
+    handler.setFormatter(TextLines(colour=is_coloured()) if is_text(log_format) else JsonLines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("botocore").setLevel(logging.WARNING)
     logging.getLogger("urllib3").setLevel(logging.WARNING)

@@ -19,7 +19,7 @@ def run(settings: Receiver, workers: int) -> int:
     if workers < 1:
         raise SettingsError("--workers: must be 1 or more; leave it out for one")
     early_stop.arm()
-    logs.start(settings.log_level)
+    logs.start(settings.log_level, settings.log_format)
     warn_of_names()
     settings, stream = check(settings)
     board = Board(workers, sources.names(settings))

@@ -82,6 +82,8 @@ class Common(ConfigFile):
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 
+    log_format: Literal["auto", "json", "text"] = Field("auto", description="auto, json or text")
+
     @model_validator(mode="after")
     def _fill_region(self) -> Self:
         if not self.aws_region:

@@ -72,6 +72,7 @@ VALUES: dict[str, Values] = {
         "naming a type twice is the same rule",
     ),
     "STREAM_ROUTER_LOG_LEVEL": choice("DEBUG", "INFO", "WARNING", "ERROR"),
+    "STREAM_ROUTER_LOG_FORMAT": choice("auto", "json", "text"),
     "STREAM_ROUTER_CONFIG": PATH,
     "STREAM_ROUTER_UNKNOWN": choice("refuse", "warn"),
     "STREAM_ROUTER_WEAK_SECRETS": choice("refuse", "allow"),

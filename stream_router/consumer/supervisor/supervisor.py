@@ -10,16 +10,17 @@ import queue
 import random
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from stream_router.consumer.state_dir import BUS_GONE, ENDING, FATAL, StateDir
-from stream_router.consumer.supervisor import processes
-from stream_router.consumer.supervisor.bus_prober import BusProver, Proof
-from stream_router.consumer.supervisor.vitals import Vitals
+from stream_router.consumer.supervisor import daemon_log, java, jvm_command, processes, properties, start_line
+from stream_router.consumer.supervisor.bus_prober import BusProver, Proof, describer
+from stream_router.consumer.supervisor.heartbeat import Heartbeat
+from stream_router.consumer.transform_config import transform_config
+from stream_router.core import logs
 from stream_router.core.settings_error import SettingsError
 from stream_router.pipeline.transform import Transform
 from stream_router.settings.common import warn_of_names
@@ -43,6 +44,9 @@ CRASH_GRACE_S = 5.0
 """What the other shards get when one shard's child died. The daemon would wait for the dead one as long as its whole
 grace lasts, with every shard of this host standing still."""
 
+LAST_WORDS_S = 2.0
+"""How long what the daemon wrote last is waited for; children that outlive it keep its output open."""
+
 ORPHAN_PATIENCE_S = 2.0
 """How long children may outlive their JVM: they notice by themselves, and send nothing more."""
 
@@ -62,7 +66,7 @@ def run(settings: Consumer) -> int:
 
     A second signal ends it at once. Whatever happens to this process, the JVM and its children do not outlive it.
     """
-    logs.start(settings.log_level)
+    logs.start(settings.log_level, settings.log_format)
     warn_of_names()
     with StateDir(settings.state_dir) as state:
         return _run(settings, state)
@@ -91,10 +95,15 @@ def _run(settings: Consumer, state: StateDir) -> int:
         prover=prover,
         happenings=happenings,
         grace_s=int(rendered.properties.get("shutdownGraceMillis", 5000)) / 1000,
+        log_format=settings.log_format,
     )
-    told = {"properties": str(rendered.source), "state": str(state.path), "bus": settings.event_bus}
-    log.info("the consumer starts", extra={**told, "entriesPerCall": settings.entries_per_call})
-    return supervisor.run()
+    log.info("the consumer starts", extra=start_line.in_force(settings, state, jvm, rendered))
+    heartbeat = Heartbeat(state.path, settings.metrics_s)
+    heartbeat.start()
+    try:
+        return supervisor.run()
+    finally:
+        heartbeat.close()
 
 
 class DaemonSupervisor:
@@ -109,7 +118,7 @@ class DaemonSupervisor:
         prover: BusProver,
         happenings: "queue.SimpleQueue[Happening]",
         grace_s: float,
-        vitals: Vitals,
+        log_format: str = "json",
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._command = command
@@ -118,7 +127,7 @@ class DaemonSupervisor:
         self._prover = prover
         self._happenings = happenings
         self._grace_s = grace_s
-        self._vitals = vitals
+        self._log_format = log_format
         self._jitter = jitter
         self._backoff_s = FIRST_BACKOFF_S
 
@@ -145,7 +154,7 @@ class DaemonSupervisor:
         while True:
             started = time.monotonic()
             ended = self._run_jvm()
-            self._vitals.daemon_ended(for_the_bus=self._prover.gone or bool(self._state.read(BUS_GONE)))
+            self._daemon_log.join(LAST_WORDS_S)
             if ended is None:
                 return 0
             if killed := processes.end_orphans(ORPHAN_PATIENCE_S):
@@ -162,10 +171,12 @@ class DaemonSupervisor:
             self._command,
             env=self._environment,
             stdin=subprocess.DEVNULL,
-            stdout=sys.stderr.fileno(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             start_new_session=True,  # so that Ctrl-C reaches this process alone, which knows how to drain
         )
-        self._vitals.daemon_runs(jvm.pid)
+        assert jvm.stdout is not None
+        self._daemon_log = daemon_log.follow(jvm.stdout, self._log_format)
         threading.Thread(target=lambda: self._happenings.put(Exited(jvm.wait())), daemon=True).start()
         while True:
             happened = self._next(LOOK_EVERY_S)

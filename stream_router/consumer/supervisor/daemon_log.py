@@ -1,0 +1,88 @@
+"""What the daemon and its children write, passed on to our own stderr: repeats are folded, the form is ours.
+
+The KCL says the same with a stack trace every few seconds for as long as a trouble lasts: an outage of 100 s gave 773
+lines and 1.9 MB, two of which said what was wrong. So a line of the daemon is passed on once, and then at most once a
+minute with the number of its repeats.
+"""
+
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import IO
+
+import orjson
+
+from stream_router.core import logs
+
+EVERY_S = 60.0
+MOST_KINDS = 1_000
+LONGEST_MESSAGE = 2_000
+"""Of the daemon: a stack trace of 5 KB says no more than its first frames."""
+
+_VARIES = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|shardId-\d+|0x[0-9a-f]+|@[0-9a-f]+|\d+")
+
+
+class DaemonLog:
+    """Reads a stream of lines to its end; `write` gets each line that is passed on. `clock` tells seconds."""
+
+    def __init__(
+        self, write: Callable[[str], None], *, text: bool, colour: bool, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._write = write
+        self._text = text
+        self._colour = colour
+        self._clock = clock
+        self._kinds: dict[tuple[str, str], tuple[float, int]] = {}
+        """When each kind of line was last passed on, and how many of it were not since."""
+
+    def follow(self, stream: IO[bytes]) -> None:
+        """Pass on every line until the stream ends."""
+        with stream:
+            for line in stream:
+                self.take(line.decode("utf-8", "replace").rstrip("\n"))
+
+    def take(self, raw: str) -> None:
+        """One line."""
+        try:
+            line = orjson.loads(raw) if raw.startswith("{") else None
+        except orjson.JSONDecodeError:
+            line = None
+        if not isinstance(line, dict) or "level" not in line:
+            self._write(raw)  # a JVM's or an interpreter's last words
+            return
+        if line.get("id") == "kcl":
+            repeats = self._repeats(str(line.get("logger")), str(line.get("message")))
+            if repeats is None:
+                return
+            line["message"] = str(line["message"])[:LONGEST_MESSAGE]
+            if repeats:
+                line["repeated"] = repeats
+        self._write(logs.as_text(line, colour=self._colour) if self._text else logs.as_json(line))
+
+    def _repeats(self, logger: str, message: str) -> int | None:
+        """How many lines of this kind were kept back before this one; None where this one is kept back too."""
+        now = self._clock()
+        kind = (logger, _VARIES.sub("#", message[:300]))
+        said_at, kept_back = self._kinds.get(kind, (-EVERY_S, 0))
+        if now - said_at < EVERY_S:
+            self._kinds[kind] = (said_at, kept_back + 1)
+            return None
+        if len(self._kinds) >= MOST_KINDS:
+            self._kinds.clear()
+        self._kinds[kind] = (now, 0)
+        return kept_back
+
+
+def follow(stream: IO[bytes], log_format: str) -> threading.Thread:
+    """Pass a daemon's output on, in a thread that ends with it."""
+    log = DaemonLog(_to_stderr, text=logs.is_text(log_format), colour=logs.is_coloured())
+    thread = threading.Thread(target=log.follow, args=(stream,), name="daemon-log", daemon=True)
+    thread.start()
+    return thread
+
+
+def _to_stderr(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()

@@ -1,0 +1,63 @@
+"""A line every few minutes that says the consumer is well, and how much it does: an idle one and a hung one differ."""
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from stream_router.telemetry.shard_metrics import read_snapshots
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 300.0
+STALE_S = 180.0
+"""A child writes its snapshot with its metrics; one that is older by so much is of a child that is gone."""
+
+
+class Heartbeat:
+    """Logs from a thread of its own until closed. `now_s` is the epoch time that snapshots bear."""
+
+    def __init__(self, state_dir: Path, metrics_s: float, now_s: Callable[[], float] = time.time) -> None:
+        self._state_dir = state_dir
+        self._stale_s = STALE_S + metrics_s
+        self._now_s = now_s
+        self._last: Counter[str] = Counter()
+        self._last_at_s = now_s()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """Begin; the first line comes after EVERY_S."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(EVERY_S):
+            log.info("the consumer runs", extra=self.said())
+
+    def said(self) -> dict[str, Any]:
+        """What the line says: shards now, and what was done since the line before."""
+        now_s = self._now_s()
+        snapshots = read_snapshots(self._state_dir)
+        live = [snapshot for snapshot in snapshots if now_s - snapshot["at"] <= self._stale_s]
+        total: Counter[str] = Counter()
+        for snapshot in snapshots:
+            total.update(snapshot["counters"])
+        done, over_s = total - self._last, max(now_s - self._last_at_s, 0.001)
+        self._last, self._last_at_s = total, now_s
+        return {
+            "shards": sorted({snapshot["shardId"] for snapshot in live}),
+            "deliveredPerSecond": round(done["delivered"] / over_s, 1),
+            "delivered": done["delivered"],
+            "deadLetters": done["dead_lettered"],
+            "dropped": done["dropped"],
+            "retried": done["retried"],
+            "overS": round(over_s),
+        }

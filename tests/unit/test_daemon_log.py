@@ -1,0 +1,97 @@
+"""The daemon's output on its way to ours: repeats are folded, words of the dying pass, the form is the operator's."""
+
+import io
+import json
+from typing import Any
+
+import pytest
+
+from stream_router.consumer.supervisor.daemon_log import LONGEST_MESSAGE, DaemonLog
+
+
+class World:
+    """A log whose clock the test moves."""
+
+    def __init__(self, *, text: bool = False) -> None:
+        self.now = 0.0
+        self.lines: list[str] = []
+        self.log = DaemonLog(self.lines.append, text=text, colour=False, clock=lambda: self.now)
+
+    def kcl(self, message: str, level: str = "ERROR", logger: str = "software.amazon.kinesis.X") -> None:
+        line = {"time": "2026-11-25T10:00:00.000Z", "level": level, "id": "kcl", "logger": logger, "message": message}
+        self.log.take(json.dumps(line))
+
+    def said(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.lines]
+
+
+def test_a_repeated_trace_is_said_once_a_minute_with_its_count() -> None:
+    """What differs is a shard, a request's id, a number: it is the same trouble."""
+    world = World()
+    for second in range(100):
+        world.now = float(second)
+        world.kcl(
+            f"shardId-{second % 2:012d}: refused, attempt {second} (3f2a91c0-1111-2222-3333-44445555{second:04d})"
+        )
+    assert [line.get("repeated") for line in world.said()] == [None, 59]
+
+
+def test_another_trouble_is_said_at_once() -> None:
+    """Folding one hides no other."""
+    world = World()
+    world.kcl("Connection refused")
+    world.kcl("Connection refused")
+    world.kcl("AccessDeniedException")
+    world.kcl("Connection refused", logger="another")
+    assert [line["message"] for line in world.said()] == [
+        "Connection refused",
+        "AccessDeniedException",
+        "Connection refused",
+    ]
+
+
+def test_a_trouble_that_comes_back_is_said_again() -> None:
+    """After a minute, with what was kept back before."""
+    world = World()
+    world.kcl("x")
+    world.kcl("x")
+    world.now = 3600.0
+    world.kcl("x")
+    assert [line.get("repeated") for line in world.said()] == [None, 1]
+
+
+def test_our_own_lines_are_never_folded() -> None:
+    """A child's line says each time what it has to say."""
+    world = World()
+    for _ in range(3):
+        world.log.take('{"time":"t","level":"WARNING","id":"holding","message":"m"}')
+    assert len(world.lines) == 3
+
+
+def test_a_long_trace_is_cut() -> None:
+    """The first frames say it."""
+    world = World()
+    world.kcl("x" * 10_000)
+    assert len(world.said()[0]["message"]) == LONGEST_MESSAGE
+
+
+@pytest.mark.parametrize("raw", ["Fatal Python error: Segmentation fault", "{not json", "[1]", '{"a":1}', ""])
+def test_what_has_no_form_passes_as_it_is(raw: str) -> None:
+    """An interpreter's or a JVM's last words."""
+    world = World()
+    world.log.take(raw)
+    assert world.lines == [raw]
+
+
+def test_on_a_terminal_the_daemons_lines_are_text_too() -> None:
+    """All programs of `consume` speak in one form."""
+    world = World(text=True)
+    world.kcl("Lease taken", level="INFO")
+    assert world.lines == ["10:00:00 INFO     Lease taken"]
+
+
+def test_a_stream_is_followed_to_its_end() -> None:
+    """Bytes that are no UTF-8 end nothing."""
+    world = World()
+    world.log.follow(io.BytesIO(b"one\n\xff\xfe two\nthree"))
+    assert world.lines == ["one", "\ufffd\ufffd two", "three"]

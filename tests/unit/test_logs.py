@@ -1,0 +1,120 @@
+"""Log lines: an id and one vocabulary of levels, JSON or for a person, forged by nothing; each is documented."""
+
+import ast
+import io
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stream_router.core import logs
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def root_logger() -> Iterator[None]:
+    """As it was, after each test."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def captured(monkeypatch: pytest.MonkeyPatch, *, terminal: bool = False) -> io.StringIO:
+    """A stderr of our own: pytest sets one anew before each phase of a test."""
+    made = io.StringIO()
+    monkeypatch.setattr(made, "isatty", lambda: terminal)
+    monkeypatch.setattr(sys, "stderr", made)
+    return made
+
+
+def said_in_code() -> dict[str, str]:
+    """Each message before it is filled in, and its level."""
+    found: dict[str, str] = {}
+    for path in sorted((ROOT / "stream_router").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            match node:
+                case ast.Call(func=ast.Attribute(value=ast.Name(id="log"), attr=level), args=[first, *_]):
+                    if level in ("debug", "info", "warning", "error", "exception"):
+                        text = ast.literal_eval(first)
+                        found[text] = {"exception": "error"}.get(level, level).upper()
+    return found
+
+
+def test_every_line_of_the_code_is_documented() -> None:
+    """In core/log_lines.toml: what it means, and what to do of an error. A line that is gone leaves it."""
+    documented = {line["says"]: line["level"] for line in logs.catalogue()}
+    code = said_in_code()
+    # "%s" is said at two levels: a line that another part made.
+    assert {says: level for says, level in code.items() if says != "%s"} == {
+        says: level for says, level in documented.items() if says != "%s"
+    }
+    assert all(line["means"] for line in logs.catalogue())
+    assert [line["id"] for line in logs.catalogue() if line["level"] == "ERROR" and not line["do"]] == []
+    assert len({line["id"] for line in logs.catalogue()}) == len(documented)
+
+
+def test_the_page_is_what_the_catalogue_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write it anew with `make docs`."""
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    import log_lines
+
+    assert log_lines.PAGE.read_text("utf-8") == log_lines.page(), "run `make docs`"
+
+
+def test_a_line_has_an_id_whatever_its_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours from the catalogue; another library's first words."""
+    stderr = captured(monkeypatch)
+    logs.start("INFO")
+    logging.getLogger("stream_router.x").info("%s is back", "the bus", extra={"held_s": 2})
+    logging.getLogger("library").warning("Connection %d to %s was lost", 3, "x")
+    ours, theirs = map(json.loads, stderr.getvalue().splitlines())
+    assert (ours["id"], ours["level"], ours["message"], ours["held_s"]) == ("back", "INFO", "the bus is back", 2)
+    assert (theirs["id"], theirs["level"]) == ("connection-to-was-lost", "WARNING")
+
+
+def test_there_is_one_vocabulary_of_levels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DEBUG, INFO, WARNING, ERROR: what LOG_LEVEL takes."""
+    stderr = captured(monkeypatch)
+    logs.start("DEBUG")
+    for level in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL):
+        logging.getLogger("x").log(level, "m")
+    levels = [json.loads(line)["level"] for line in stderr.getvalue().splitlines()]
+    assert levels == ["DEBUG", "INFO", "WARNING", "ERROR", "ERROR"]
+
+
+def test_text_is_for_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time, level, message, what else there is; no colour but on a terminal, and one line whatever a message holds."""
+    stderr = captured(monkeypatch)
+    logs.start("INFO", "text")
+    logging.getLogger("x").error("a\nforged \x1b[31mline", extra={"bus": "b\u2028", "n": 3})
+    (line,) = stderr.getvalue().splitlines()
+    assert line[8:] == " ERROR    a forged  [31mline  bus=b   n=3"
+
+
+@pytest.mark.parametrize(
+    ("log_format", "terminal", "text"),
+    [("auto", True, True), ("auto", False, False), ("json", True, False), ("text", False, True)],
+)
+def test_auto_is_text_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, log_format: str, terminal: bool, text: bool
+) -> None:
+    """Else JSON, which a collector reads."""
+    captured(monkeypatch, terminal=terminal)
+    assert logs.is_text(log_format) is text
+
+
+def test_colour_is_left_out_where_it_is_not_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NO_COLOR, whatever its value."""
+    stderr = captured(monkeypatch, terminal=True)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    logs.start("INFO", "auto")
+    logging.getLogger("x").error("m")
+    assert "\x1b[31mERROR" in stderr.getvalue()
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not logs.is_coloured()
