@@ -10,6 +10,7 @@ from typing import Annotated, TypeVar
 import typer
 from pydantic_settings import BaseSettings
 
+from stream_router import cli_local
 from stream_router.core.settings_error import EX_CONFIG, SettingsError
 
 S = TypeVar("S", bound=BaseSettings)
@@ -205,62 +206,5 @@ def sources() -> None:
     _end(commands.sources())
 
 
-@app.command()
-def send(
-    count: Annotated[int, typer.Option(min=1, max=10_000_000, help="How many events.")] = 1,
-    rate: Annotated[float, typer.Option(min=0, help="Events a second; 0 sends as fast as they are answered.")] = 0.0,
-    preset: Annotated[
-        str, typer.Option("--preset", help="Whose shape: default, cxone-digital, cxone-data-stream.")
-    ] = "default",
-    event_type: Annotated[str | None, typer.Option("--type", help="The event's type.")] = None,
-    file: Annotated[Path | None, typer.Option("--file", help="Send this file's bytes as they are.")] = None,
-    url: Annotated[str | None, typer.Option("--url", help="The receiver's URL; else that of its own settings.")] = None,
-    ca: Annotated[Path | None, typer.Option("--ca", help="PEM file of the CA of the receiver's certificate.")] = None,
-) -> None:
-    """Post signed example events to a receiver, and say what it answered. 0 only if all were accepted.
-
-    Signs with the receiver's own settings (STREAM_ROUTER_WEBHOOK_SCHEME and so on): run it where they are set.
-    Example: stream-router send --preset cxone-digital --type CaseCreated --count 100 --rate 20
-    """
-    from stream_router.send import command
-    from stream_router.settings.common import load
-    from stream_router.settings.receiver import Receiver
-
-    # The region is of no matter here: it is not asked for where it is not set.
-    settings = load(Receiver, aws_region="us-east-1")
-    _end(command.run(settings, command.Wish(count, rate, preset, event_type, file, url, ca)))
-
-
-@app.command()
-def local(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Where to serve; 0 takes any free port.")] = 4566,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print no events.")] = False,
-) -> None:
-    """Serve the embedded stack (Kinesis, DynamoDB, EventBridge, SQS, CloudWatch on loopback) until SIGTERM.
-
-    For development. Does what `setup` does, with a queue as the rule's target. Prints the settings that point the other
-    commands at it, then each event that arrives at the queue, one JSON object a line.
-    Example: stream-router local --port 0
-    """
-    from stream_router.local import serve
-
-    _end(serve.run(port, quiet=quiet))
-
-
-@app.command()
-def demo(
-    events: Annotated[
-        int, typer.Option(min=1, max=10_000_000, help="How many events to send, poison included.")
-    ] = 10_000,
-    rate: Annotated[float, typer.Option(min=0, help="Events a second; 0 sends as fast as it can.")] = 0.0,
-    poison: Annotated[float, typer.Option(min=0, max=100, help="Percent of the events that are garbage.")] = 1.0,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
-) -> None:
-    """Run the whole pipeline on this machine, on an embedded stack, and account for every event.
-
-    Half of the poison is broken JSON posted to the receiver, half is garbage put straight on the stream. Ends with 0
-    only if nothing was lost.
-    """
-    from stream_router.local import demo as show
-
-    _end(show.run(events=events, rate=rate, poison_percent=poison, as_json=json))
+for command in (cli_local.send, cli_local.local, cli_local.demo):
+    app.command()(command)

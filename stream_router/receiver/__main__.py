@@ -2,6 +2,9 @@
 
 import sys
 
+from stream_router.aws.endpoints import session
+from stream_router.checks import aws_checks
+from stream_router.checks.finding import at_start
 from stream_router.core import logs
 from stream_router.core.settings_error import EX_CONFIG, SettingsError
 from stream_router.receiver import early_stop, sources
@@ -22,6 +25,7 @@ def run(settings: Receiver, workers: int) -> int:
     logs.start(settings.log_level, settings.log_format)
     warn_of_names()
     settings, stream = check(settings)
+    look(settings)
     board = Board(workers, sources.names(settings))
     if workers == 1:
         admin = prometheus.serve(board, settings.receiver_admin_listen)
@@ -38,6 +42,12 @@ def run(settings: Receiver, workers: int) -> int:
     status = supervisor.run(settings.drain_delay_s)
     admin.shutdown()
     return status
+
+
+def look(settings: Receiver) -> None:
+    """Whether the stream is there and may be written. Raises SettingsError for a definite no only."""
+    asked = session(settings.aws_region)
+    at_start([lambda: aws_checks.stream_writable(asked, settings.stream)])
 
 
 def main() -> int:

@@ -185,6 +185,10 @@ def test_the_logs_are_json_lines_without_a_payload_and_what_a_child_says_comes_o
     assert sorted(spoken) == sorted(f"child {pid} speaks once: é" for pid in world.heard())
     of_jvm = [json.loads(line) for line in lines if line.startswith("{")]
     assert any(line["logger"].startswith("software.amazon.kinesis") for line in of_jvm)
+    assert {line["level"] for line in of_jvm} <= {"DEBUG", "INFO", "WARNING", "ERROR"}
+    assert all(line["id"] for line in of_jvm)
+    (first, *_) = [line for line in of_jvm if line["id"] == "consumer-starts"]
+    assert (first["kcl"], first["stream"], first["busKind"]) == ("3.5.1, 3.1.3", "cxone-events", "classic")
     assert "customer-secret" not in world.lines()
     assert "Writing ProcessRecordsMessage" not in world.lines()
     others = [line for line in lines if not line.startswith("{") and line not in spoken]

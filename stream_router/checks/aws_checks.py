@@ -1,0 +1,162 @@
+"""Checks of what stands in AWS: stream, dead-letter queue, bucket, and the lease table against the stream."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from botocore.session import Session
+
+from stream_router.aws import endpoints
+from stream_router.checks.finding import DENIED, Finding, Question, Verdict, ask, well
+
+ONCE = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1})
+"""A start waits for no more than this; an outage is no reason to wait."""
+
+LEAST_RETENTION_S = 4 * 24 * 3600
+STREAM, QUEUE, BUCKET = "STREAM_ROUTER_STREAM", "SQS_DLQ_URL", "STREAM_ROUTER_OFFLOAD_BUCKET"
+APPLICATION = "STREAM_ROUTER_APPLICATION"
+LEASES_LOOKED_AT = 50
+
+
+def stream(session: Session, name: str) -> Finding:
+    """SR101: the stream is there."""
+    kinesis = endpoints.client(session, "kinesis", ONCE)
+    missing = ("there is no such stream in this region", "name another, or make it with `stream-router setup`")
+    question = Question(
+        *("SR101", STREAM, "the stream"),
+        lambda: kinesis.describe_stream_summary(StreamName=name),
+        {"ResourceNotFoundException": missing},
+    )
+    refused, answer = ask(question)
+    if refused:
+        return refused
+    status = str(answer["StreamDescriptionSummary"]["StreamStatus"])
+    if status in ("DELETING", "CREATING"):
+        return Finding("SR101", STREAM, Verdict.WARNING, f"the stream is {status}", "wait, or name another")
+    return well(question)
+
+
+def stream_writable(session: Session, name: str) -> Finding:
+    """SR102: events may be put there, by PutRecords' own DryRun: a receiver may have no other right.
+
+    An emulator that ignores DryRun would store the record; it is asked for the stream instead (SR101).
+    """
+    if not is_aws(endpoints.endpoint_url(session, "kinesis")):
+        return stream(session, name)
+    kinesis = endpoints.client(session, "kinesis", ONCE)
+    question = Question("SR102", STREAM, "PutRecords", lambda: _dry_put(kinesis, name), _NO_PUT)
+    refused, _ = ask(question)
+    return refused or well(question)
+
+
+_NO_PUT = {
+    **dict.fromkeys(DENIED, ("these credentials may not put records there", "grant kinesis:PutRecords")),
+    "ResourceNotFoundException": ("there is no such stream in this region", "make it with `stream-router setup`"),
+    "KMSAccessDeniedException": ("its key may not be used", "grant kms:GenerateDataKey on the stream's key"),
+    "KMSDisabledException": ("its key is disabled", "enable the stream's key"),
+    "KMSNotFoundException": ("its key is gone", "give the stream another key"),
+}
+
+
+def _dry_put(kinesis: Any, name: str) -> None:
+    try:
+        kinesis.put_records(StreamName=name, Records=[{"Data": b"x", "PartitionKey": "x"}], DryRun=True)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "DryRunOperationException":  # which says that it would have worked
+            raise
+
+
+def is_aws(url: str) -> bool:
+    """Whether an endpoint is AWS's own."""
+    host = urlsplit(url).hostname or ""
+    return host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws"))
+
+
+def dead_letter_queue(session: Session, url: str, region: str) -> Finding:
+    """SR103: the dead-letter queue is there, in this region, and keeps letters for some days."""
+    host = urlsplit(url).hostname or ""
+    if is_aws(url) and f".{region}." not in f".{host}":
+        return Finding(
+            *("SR103", QUEUE, Verdict.WRONG, "the queue is in another region than AWS_REGION"),
+            "name one of this region; `stream-router setup` makes one",
+        )
+    sqs = endpoints.client(session, "sqs", ONCE)
+    missing = ("there is no such queue", "run `stream-router setup` without SQS_DLQ_URL, and set what it prints")
+    question = Question(
+        *("SR103", QUEUE, "the dead-letter queue"),
+        lambda: sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]),
+        dict.fromkeys(("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"), missing),
+    )
+    refused, answer = ask(question)
+    if refused:
+        return refused
+    kept_s = int(answer.get("Attributes", {}).get("MessageRetentionPeriod", LEAST_RETENTION_S))
+    if kept_s < LEAST_RETENTION_S:
+        problem = f"the queue keeps letters for {kept_s / 3600:g} hours only"
+        return Finding("SR103", QUEUE, Verdict.WARNING, problem, "run `stream-router setup`, which sets 14 days")
+    return well(question)
+
+
+def offload_bucket(session: Session, name: str) -> Finding:
+    """SR104: the bucket of claim checks is there."""
+    s3 = endpoints.client(session, "s3", ONCE)
+    missing = ("there is no such bucket", "make it, name another, or unset it")
+    no = dict.fromkeys(("404", "NoSuchBucket", "NotFound"), missing)
+    question = Question("SR104", BUCKET, "the bucket", lambda: s3.head_bucket(Bucket=name), no)
+    refused, _ = ask(question)
+    return refused or well(question)
+
+
+def lease_table(session: Session, application: str, stream_name: str) -> Finding:
+    """SR105: the application's checkpoints are of this stream.
+
+    A lease's row names no stream, so the same application on another stream would begin at that one's checkpoints:
+    beyond what is there, or in the middle. AWS refuses an iterator at a number that another stream gave.
+    """
+    dynamodb = endpoints.client(session, "dynamodb", ONCE)
+    question = Question(
+        *("SR105", APPLICATION, "the lease table"),
+        lambda: dynamodb.scan(TableName=application, Limit=LEASES_LOOKED_AT),
+        {"ResourceNotFoundException": ("there is none yet", "")},
+    )
+    refused, answer = ask(question)
+    if refused:  # the first start of an application finds no table
+        return well(question) if refused.verdict is Verdict.WRONG else refused
+    kinesis = endpoints.client(session, "kinesis", ONCE)
+    for shard, number in _checkpoints(answer.get("Items", [])):
+        if _is_foreign(kinesis, stream_name, shard, number):
+            return Finding(
+                *(
+                    "SR105",
+                    APPLICATION,
+                    Verdict.WRONG,
+                    "its checkpoints are of another stream (or of one deleted since)",
+                ),
+                "give each stream an application of its own, or delete its lease table to read this stream anew",
+            )
+    return well(question)
+
+
+def _checkpoints(rows: list[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Shard and sequence number of each lease that has one; other rows of the KCL's have no checkpoint."""
+    found = [(row.get("leaseKey", {}).get("S", ""), row.get("checkpoint", {}).get("S", "")) for row in rows]
+    return [(shard, number) for shard, number in found if number.isdigit()]
+
+
+def _is_foreign(kinesis: Any, stream_name: str, shard: str, number: str) -> bool:
+    """Whether AWS says that the number is not this stream's. Whatever else it says is no proof."""
+    try:
+        kinesis.get_shard_iterator(
+            StreamName=stream_name,
+            ShardId=shard,
+            ShardIteratorType="AFTER_SEQUENCE_NUMBER",
+            StartingSequenceNumber=number,
+        )
+    except ClientError as error:
+        said = error.response.get("Error", {})
+        return said.get("Code") == "InvalidArgumentException" and "did not come from this stream" in said.get(
+            "Message", ""
+        )
+    return False

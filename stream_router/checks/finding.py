@@ -1,0 +1,98 @@
+"""What a check finds, and what a program makes of it at its start.
+
+Only a definite no ends a program: no answer, throttling or a 5xx is an outage, and a restart in an outage makes it
+worse. What may not be asked for lack of permission is told once.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from enum import Enum
+from typing import Any, NamedTuple
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from stream_router.core.settings_error import SettingsError
+
+log = logging.getLogger(__name__)
+
+
+class Verdict(Enum):
+    """How a check ends."""
+
+    WELL = "well"
+    WARNING = "warning"
+    """Works, but not as it should; or it may not be asked."""
+    UNKNOWN = "unknown"
+    """Nobody answered, or nobody who knows the question."""
+    WRONG = "wrong"
+    """A definite no."""
+
+
+class Finding(NamedTuple):
+    """The end of one check. `says` is the problem, `cure` what to do; `setting` is what would have to change."""
+
+    code: str
+    setting: str
+    verdict: Verdict
+    says: str
+    cure: str = ""
+
+    def line(self) -> str:
+        """As the programs show it."""
+        return f"{self.setting}: {self.says}; {self.cure} ({self.code})"
+
+
+DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403", "Forbidden"})
+_NOT_SPOKEN = frozenset(
+    {"UnknownOperationException", "UnknownOperation", "InvalidAction", "NotImplemented", "NotImplementedException"}
+)
+
+
+LATER = "ask again later"
+
+
+class Question(NamedTuple):
+    """One call, and what its refusals mean: `no` by error code gives problem and cure."""
+
+    code: str
+    setting: str
+    what: str
+    call: Callable[[], Any]
+    no: Mapping[str, tuple[str, str]]
+
+
+def ask(question: Question) -> tuple[Finding | None, Any]:
+    """The call's answer, or what its refusal means."""
+    code, setting, what, call, no = question
+    try:
+        return None, call()
+    except ClientError as error:
+        said = str(error.response.get("Error", {}).get("Code", ""))
+        if said in no:
+            return Finding(code, setting, Verdict.WRONG, *no[said]), None
+        if said in DENIED:
+            problem = f"{what} may not be looked at ({said})"
+            return Finding(code, setting, Verdict.WARNING, problem, "grant it, or be sure of the setting"), None
+        why = "is not known to this emulator" if said in _NOT_SPOKEN else "could not be asked for"
+        return Finding(code, setting, Verdict.UNKNOWN, f"{what} {why} ({said})", LATER), None
+    except BotoCoreError as error:
+        return Finding(code, setting, Verdict.UNKNOWN, f"{what} gave no answer ({type(error).__name__})", LATER), None
+
+
+def well(question: Question) -> Finding:
+    """Nothing to say."""
+    return Finding(question.code, question.setting, Verdict.WELL, f"{question.what} is as it should be")
+
+
+def at_start(checks: Iterable[Callable[[], Finding]]) -> None:
+    """Run the checks of a program that is about to start. Raises SettingsError for the first definite no."""
+    for check in checks:
+        found = check()
+        told = {"code": found.code, "setting": found.setting, "cure": found.cure}
+        match found.verdict:
+            case Verdict.WRONG:
+                raise SettingsError(found.line())
+            case Verdict.WARNING:
+                log.warning("a check at start: %s", found.says, extra=told)
+            case Verdict.UNKNOWN:
+                log.info("a check at start had no answer: %s", found.says, extra=told)

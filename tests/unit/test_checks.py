@@ -1,0 +1,221 @@
+"""The checks at start: only a definite no ends a program, and each says what it means and what to do."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.session import Session
+from botocore.stub import Stubber
+
+from stream_router.aws import endpoints
+from stream_router.checks import aws_checks, jvm
+from stream_router.checks.finding import Finding, Verdict, at_start
+from stream_router.consumer.supervisor import java
+from stream_router.core.settings_error import SettingsError
+
+REGION = "eu-west-1"
+QUEUE = f"https://sqs.{REGION}.amazonaws.com/123456789012/dead"
+SHARD = "shardId-000000000000"
+SESSION = Session()
+
+
+class Aws:
+    """Clients whose next call is answered by script."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._stubs: dict[str, Stubber] = {}
+        made = boto3.Session("AKIDEXAMPLE", "secret", region_name=REGION)
+        for service in ("kinesis", "sqs", "s3", "dynamodb"):
+            self._stubs[service] = Stubber(made.client(service))
+            self._stubs[service].activate()
+        monkeypatch.setattr(endpoints, "client", lambda _, service, __=None: self._stubs[service].client)
+        monkeypatch.setattr(endpoints, "endpoint_url", lambda _, service: f"https://{service}.{REGION}.amazonaws.com")
+
+    def refuse(self, service: str, operation: str, code: str, message: str = "") -> None:
+        self._stubs[service].add_client_error(operation, code, message)
+
+    def answer(self, service: str, operation: str, answer: dict[str, Any]) -> None:
+        self._stubs[service].add_response(operation, answer)
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Aws:
+    return Aws(monkeypatch)
+
+
+def summary(status: str) -> dict[str, Any]:
+    return {
+        "StreamDescriptionSummary": {
+            "StreamName": "s",
+            "StreamARN": f"arn:aws:kinesis:{REGION}:123456789012:stream/s",
+            "StreamStatus": status,
+            "RetentionPeriodHours": 168,
+            "StreamCreationTimestamp": 0,
+            "EnhancedMonitoring": [],
+            "OpenShardCount": 2,
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    ("code", "verdict"),
+    [
+        ("ResourceNotFoundException", Verdict.WRONG),
+        ("AccessDeniedException", Verdict.WARNING),
+        ("LimitExceededException", Verdict.UNKNOWN),
+        ("InternalFailure", Verdict.UNKNOWN),
+        ("ExpiredTokenException", Verdict.UNKNOWN),
+        ("UnknownOperationException", Verdict.UNKNOWN),
+    ],
+)
+def test_only_not_found_is_a_no_for_a_stream(aws: Aws, code: str, verdict: Verdict) -> None:
+    """Throttled, failing, expired: it may be there."""
+    aws.refuse("kinesis", "describe_stream_summary", code)
+    found = aws_checks.stream(SESSION, "s")
+    assert (found.code, found.verdict) == ("SR101", verdict)
+    assert found.cure
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict"),
+    [
+        ("ACTIVE", Verdict.WELL),
+        ("UPDATING", Verdict.WELL),
+        ("CREATING", Verdict.WARNING),
+        ("DELETING", Verdict.WARNING),
+    ],
+)
+def test_a_stream_that_changes_is_there(aws: Aws, status: str, verdict: Verdict) -> None:
+    """A reshard is everyday; the others are told."""
+    aws.answer("kinesis", "describe_stream_summary", summary(status))
+    assert aws_checks.stream(SESSION, "s").verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("code", "verdict"),
+    [
+        ("DryRunOperationException", Verdict.WELL),
+        ("AccessDeniedException", Verdict.WRONG),
+        ("ResourceNotFoundException", Verdict.WRONG),
+        ("KMSDisabledException", Verdict.WRONG),
+        ("ProvisionedThroughputExceededException", Verdict.UNKNOWN),
+        ("KMSThrottlingException", Verdict.UNKNOWN),
+    ],
+)
+def test_putrecords_itself_says_whether_it_would_work(aws: Aws, code: str, verdict: Verdict) -> None:
+    """By DryRun: nothing is stored."""
+    aws.refuse("kinesis", "put_records", code)
+    found = aws_checks.stream_writable(SESSION, "s")
+    assert (found.code, found.verdict) == ("SR102", verdict)
+
+
+def test_an_emulator_is_not_asked_by_dry_run(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that ignores it would store the record; it is asked for the stream."""
+    monkeypatch.setattr(endpoints, "endpoint_url", lambda *_: "http://127.0.0.1:4566")
+    aws.answer("kinesis", "describe_stream_summary", summary("ACTIVE"))
+    assert aws_checks.stream_writable(SESSION, "s").code == "SR101"
+
+
+@pytest.mark.parametrize(
+    ("code", "verdict"),
+    [
+        ("AWS.SimpleQueueService.NonExistentQueue", Verdict.WRONG),
+        ("QueueDoesNotExist", Verdict.WRONG),
+        ("AccessDenied", Verdict.WARNING),
+        ("ServiceUnavailable", Verdict.UNKNOWN),
+    ],
+)
+def test_a_queue_that_is_not_there_is_a_no(aws: Aws, code: str, verdict: Verdict) -> None:
+    """It would show at the first dead letter, which then stops the shard."""
+    aws.refuse("sqs", "get_queue_attributes", code)
+    found = aws_checks.dead_letter_queue(SESSION, QUEUE, REGION)
+    assert (found.code, found.verdict) == ("SR103", verdict)
+
+
+def test_a_queue_of_another_region_is_a_no(aws: Aws) -> None:
+    """Its name says so; nobody is asked."""
+    found = aws_checks.dead_letter_queue(SESSION, QUEUE, "us-east-1")
+    assert (found.code, found.verdict) == ("SR103", Verdict.WRONG)
+
+
+@pytest.mark.parametrize(("kept_s", "verdict"), [("1209600", Verdict.WELL), ("3600", Verdict.WARNING)])
+def test_a_queue_that_forgets_soon_is_told(aws: Aws, kept_s: str, verdict: Verdict) -> None:
+    """Dead letters are for someone who comes after a weekend."""
+    aws.answer("sqs", "get_queue_attributes", {"Attributes": {"MessageRetentionPeriod": kept_s}})
+    assert aws_checks.dead_letter_queue(SESSION, QUEUE, REGION).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("code", "verdict"), [("404", Verdict.WRONG), ("403", Verdict.WARNING), ("503", Verdict.UNKNOWN)]
+)
+def test_a_bucket_that_is_not_there_is_a_no(aws: Aws, code: str, verdict: Verdict) -> None:
+    """HeadBucket has no body, so its code is the status."""
+    aws.refuse("s3", "head_bucket", code)
+    found = aws_checks.offload_bucket(SESSION, "bucket")
+    assert (found.code, found.verdict) == ("SR104", verdict)
+
+
+def leases(*checkpoints: str) -> dict[str, Any]:
+    rows = [{"leaseKey": {"S": SHARD}, "checkpoint": {"S": checkpoint}} for checkpoint in checkpoints]
+    return {"Items": [{"leaseKey": {"S": "Leader"}}, *rows]}
+
+
+def test_checkpoints_of_another_stream_are_a_no(aws: Aws) -> None:
+    """AWS's own words; the rows of the KCL that are no leases are passed over."""
+    aws.answer("dynamodb", "scan", leases("TRIM_HORIZON", "495"))
+    why = f"StartingSequenceNumber 495 used in GetShardIterator on shard {SHARD} did not come from this stream."
+    aws.refuse("kinesis", "get_shard_iterator", "InvalidArgumentException", why)
+    found = aws_checks.lease_table(SESSION, "app", "s")
+    assert (found.code, found.verdict, found.setting) == ("SR105", Verdict.WRONG, "STREAM_ROUTER_APPLICATION")
+
+
+@pytest.mark.parametrize(
+    "code", ["ResourceNotFoundException", "InvalidArgumentException", "ProvisionedThroughputExceededException"]
+)
+def test_another_refusal_of_an_iterator_proves_nothing(aws: Aws, code: str) -> None:
+    """A shard that is gone since a reshard, or too many calls."""
+    aws.answer("dynamodb", "scan", leases("495"))
+    aws.refuse("kinesis", "get_shard_iterator", code, "as scripted")
+    assert aws_checks.lease_table(SESSION, "app", "s").verdict is Verdict.WELL
+
+
+def test_an_application_that_was_never_started_is_well(aws: Aws) -> None:
+    """The daemon makes its table."""
+    aws.refuse("dynamodb", "scan", "ResourceNotFoundException")
+    assert aws_checks.lease_table(SESSION, "app", "s").verdict is Verdict.WELL
+
+
+@pytest.mark.parametrize("options", [["-Xmx1banana"], ["-Xms900000g"], ["-XX:NoSuchOption"]])
+def test_options_with_which_no_jvm_starts_are_a_no(options: list[str], tmp_path: Path) -> None:
+    """The JVM's own first line is in it; it leaves no report of its crash behind."""
+    found = jvm.starts(java.find_java(), options)
+    assert (found.code, found.verdict) == ("SR106", Verdict.WRONG)
+    assert not list(Path.cwd().glob("hs_err_pid*"))
+
+
+def test_options_with_which_it_starts_are_well() -> None:
+    """As in consumer.properties."""
+    assert jvm.starts(java.find_java(), ["-Xmx256m"]).verdict is Verdict.WELL
+
+
+def finding(verdict: Verdict) -> Finding:
+    return Finding("SR199", "SETTING", verdict, "problem", "cure")
+
+
+def test_a_no_ends_the_program_with_its_code() -> None:
+    """One line, as for every setting."""
+    with pytest.raises(SettingsError, match=r"^SETTING: problem; cure \(SR199\)$"):
+        at_start([lambda: finding(Verdict.WELL), lambda: finding(Verdict.WRONG)])
+
+
+def test_everything_else_is_told_and_the_program_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    """A warning as such; what had no answer at INFO, since an outage says enough elsewhere."""
+    with caplog.at_level(logging.INFO):
+        at_start([lambda: finding(Verdict.WARNING), lambda: finding(Verdict.UNKNOWN), lambda: finding(Verdict.WELL)])
+    assert [(record.levelname, json.dumps(record.__dict__["code"])) for record in caplog.records] == [
+        ("WARNING", '"SR199"'),
+        ("INFO", '"SR199"'),
+    ]
