@@ -18,7 +18,6 @@ S = TypeVar("S", bound=BaseSettings)
 app = typer.Typer(
     name="stream-router",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     help="Carries NICE CXone webhooks to Amazon EventBridge, through Kinesis and the KCL, and loses none.\n\n"

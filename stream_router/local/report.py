@@ -1,5 +1,6 @@
 """What the demo says at its end: a table for people, one JSON object for programs."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -73,13 +74,20 @@ def complaints(accounts: Accounts) -> list[str]:
     return lines + ([f"{len(wrong)} dead letters have a wrong reason, for example {wrong[0]}"] if wrong else [])
 
 
-def as_table(result: dict[str, Any]) -> RenderableType:
-    """The same for people."""
-    return Group(_counts(result), _latencies(result))
+WIDE = 77
+"""Columns that all quantiles need; a narrower terminal gets those of NARROW_QUANTILES."""
+
+NARROW_QUANTILES = ("p50", "p99", "max")
+
+
+def as_table(result: dict[str, Any], width: int = WIDE) -> RenderableType:
+    """The same for people, in so many columns."""
+    names = tuple(QUANTILES) if width >= WIDE else NARROW_QUANTILES
+    return Group(_counts(result), _latencies(result, names))
 
 
 def _counts(result: dict[str, Any]) -> Table:
-    table = Table(title="What became of each event", title_justify="left", show_header=False, min_width=74)
+    table = Table(title="What became of each event", title_justify="left", show_header=False)
     table.add_column("what", no_wrap=True)
     table.add_column("how many", justify="right")
     table.add_column("meaning", style="dim")
@@ -109,20 +117,20 @@ def _counts(result: dict[str, Any]) -> Table:
     return table
 
 
-def _latencies(result: dict[str, Any]) -> Table:
-    table = Table(title="Latency in milliseconds", title_justify="left", min_width=74)
+def _latencies(result: dict[str, Any], names: Sequence[str]) -> Table:
+    table = Table(title="Latency in milliseconds", title_justify="left")
     table.add_column("stage", no_wrap=True)
-    for name in QUANTILES:
+    for name in names:
         table.add_column("p99.9" if name == "p999" else name, justify="right")
     for stage, found in result["stagesMs"].items():
-        table.add_row(stage, *(_ms(found[name]) for name in QUANTILES))
+        table.add_row(stage, *(_ms(found[name]) for name in names))
     product = result["product"]
     for source, title in (("latencyMs", "the product's own metrics say"), ("cloudWatch", "CloudWatch says")):
         if found_by_stage := product.get(source):
             table.add_section()
             table.add_row(title, style="dim")
             for stage, found in found_by_stage.items():
-                table.add_row(f"  {stage}", *(_ms(found.get(name)) for name in QUANTILES))
+                table.add_row(f"  {stage}", *(_ms(found.get(name)) for name in names))
     return table
 
 
@@ -136,4 +144,4 @@ def _ms(value: float | None) -> str:
 
 def show(result: dict[str, Any], console: Console) -> None:
     """Print the table."""
-    console.print(as_table(result))
+    console.print(as_table(result, console.width))

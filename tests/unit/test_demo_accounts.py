@@ -3,12 +3,14 @@
 import base64
 import contextlib
 import gzip
+import io
 import random
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 import pytest
+from rich.console import Console
 
 from stream_router.core.envelope import correlation_id, open_record
 from stream_router.core.model import Record
@@ -164,3 +166,19 @@ def test_webhooks_are_realistic() -> None:
 def test_a_dead_letter_of_a_whole_group_keeps_its_line() -> None:
     """The original bytes come back out of either encoding."""
     assert buried(_letter(b"\xff\0", "malformed_json")).raw == b"\xff\0"
+
+
+@pytest.mark.parametrize(("width", "latencies"), [(60, ("p50", "p99", "max")), (100, ("p90", "p95", "p99.9"))])
+def test_the_tables_can_be_read_in_a_narrow_terminal(
+    accounts: Accounts, width: int, latencies: tuple[str, ...]
+) -> None:
+    """No figure is cut off: a narrow terminal gets fewer of them."""
+    accounts.answered(_answer(202, ID))
+    accounts.take_event(_event(ID), NINE_THIRTY_MS + 123_456)
+    console = Console(width=width, record=True, file=io.StringIO())
+    report.show(report.as_json(accounts, 2.0, {"entriesPerCall": 9.7}), console)
+    text = console.export_text()
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+    assert all(name in text for name in latencies)
+    assert "123,456" in text

@@ -256,3 +256,10 @@ def test_a_rule_that_would_not_match_our_events_is_never_written(script: Script)
     script.clients.events.test_event_pattern = lambda **_: {"Result": False}  # type: ignore[method-assign,assignment]
     with pytest.raises(SetupError, match="would not match"):
         rule_match.prove(script.clients, HOME, "default", PATTERN, TYPES, may_send=True)
+
+
+def test_an_emulator_that_says_nothing_proves_nothing(script: Script) -> None:
+    """moto answers TestEventPattern with an empty 200: that is no yes, and no crash."""
+    script.clients.events.test_event_pattern = lambda **_: {}  # type: ignore[method-assign,assignment]
+    with pytest.raises(rule_match.NothingProvedError):
+        rule_match.prove(script.clients, HOME, "default", PATTERN, TYPES, may_send=False)
