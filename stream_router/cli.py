@@ -94,7 +94,7 @@ def receive(
     """Serve the webhook receiver until SIGTERM, then answer what is in, flush, and end.
 
     Takes events at POST /v1/events (STREAM_ROUTER_LISTEN), checks who sends them (STREAM_ROUTER_WEBHOOK_SCHEME), and
-    answers 202 only once the Kinesis stream has them.
+    answers 202 only once the Kinesis stream has them. Example: stream-router receive --workers 2
     """
     from stream_router.receiver import early_stop
 
@@ -110,7 +110,7 @@ def consume() -> None:
     """Run the consumer until SIGTERM: the KCL daemon, and one process for each shard that it holds.
 
     Publishes every event of the stream to EventBridge; what can never be delivered goes to the dead-letter queue
-    (SQS_DLQ_URL). Start it on as many hosts as you like: they share the shards.
+    (SQS_DLQ_URL). Start it on as many hosts as you like: they share the shards. Example: stream-router consume
     """
     from stream_router.consumer.supervisor import assembly
     from stream_router.settings.consumer import Consumer
@@ -125,7 +125,7 @@ def setup(
     """Create or verify what runs in AWS: stream, event bus, rule, target, queues. Repeatable.
 
     Set EVENTBRIDGE_TARGET_ARN to attach a target to the rule. Proves that an event as we emit it matches the rule, and
-    prints the SQS_DLQ_URL line that `consume` needs.
+    prints the SQS_DLQ_URL line that `consume` needs. Example: stream-router setup --plan
     """
     from stream_router.control.setup import setup as control
     from stream_router.settings.setup import Setup
@@ -173,7 +173,10 @@ def mask(
         bool, typer.Option("--coverage", help="Which paths it masks, lets pass on purpose, does not know.")
     ] = False,
 ) -> None:
-    """Show what a masking policy does to sample events: value by value, side by side, or path by path."""
+    """Show what a masking policy does to sample events: value by value, side by side, or path by path.
+
+    Example: stream-router mask --policy default event.json
+    """
     from stream_router.control import mask_report
 
     _end(mask_report.run(policy, *files, coverage=coverage))
@@ -181,17 +184,23 @@ def mask(
 
 @audit.command()
 def verify(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="An audit file of one shard.")],
+    files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="Audit files, one a shard.")],
 ) -> None:
-    """Check the chain of an audit file: that no line was changed, added or taken out (STREAM_ROUTER_AUDIT_KEY)."""
+    """Check the chain of audit files: that no line was changed, added or taken out (STREAM_ROUTER_AUDIT_KEY).
+
+    Example: stream-router audit verify /var/lib/stream-router/audit/*.jsonl
+    """
     from stream_router.control import audit_verify
 
-    _end(audit_verify.run(file))
+    _end(audit_verify.run(*files))
 
 
 @cxone.command()
 def token() -> None:
-    """Get a token with the CXone credentials, and say for whom it is and how long it lasts."""
+    """Get a token with the CXone credentials, and say for whom it is and how long it lasts.
+
+    Example: CXONE_ACCESS_KEY_ID=… CXONE_ACCESS_KEY_SECRET=… stream-router cxone token
+    """
     from stream_router.cxone import commands
 
     _end(commands.token())
@@ -199,7 +208,10 @@ def token() -> None:
 
 @cxone.command()
 def sources() -> None:
-    """Check the event sources that are listed in STREAM_ROUTER_CONFIG's file."""
+    """Check the event sources that are listed in STREAM_ROUTER_CONFIG's file.
+
+    Example: STREAM_ROUTER_CONFIG=sources.toml stream-router cxone sources
+    """
     from stream_router.cxone import commands
 
     _end(commands.sources())

@@ -57,7 +57,7 @@ def demo(
     """Run the whole pipeline on this machine, on an embedded stack, and account for every event.
 
     Half of the poison is broken JSON posted to the receiver, half is garbage put straight on the stream. Ends with 0
-    only if nothing was lost.
+    only if nothing was lost. Example: stream-router demo --events 1000 --rate 200
     """
     from stream_router.local import demo as show
 

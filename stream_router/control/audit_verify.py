@@ -1,4 +1,4 @@
-"""`stream-router audit verify FILE`: says whether an audit file is as it was written."""
+"""`stream-router audit verify FILE…`: says whether audit files are as they were written."""
 
 import sys
 from pathlib import Path
@@ -8,13 +8,17 @@ from stream_router.settings.consumer import AuditKey
 from stream_router.telemetry import audit
 
 
-def run(file: Path) -> int:
-    """Print what was found, and return 0 where the chain holds, 1 where it does not.
+def run(*files: Path) -> int:
+    """Print what was found in each, and return 0 where every chain holds, 1 where one does not.
 
     The key, if one was used, comes from `STREAM_ROUTER_AUDIT_KEY`; nothing else needs to be set.
     """
     secret = load(AuditKey).audit_key
     key = secret.get_secret_value().encode() if secret else None
+    return max([_verify(file, key) for file in files], default=0)
+
+
+def _verify(file: Path, key: bytes | None) -> int:
     try:
         result = audit.verify(file, key)
     except OSError as error:

@@ -55,7 +55,7 @@ def run(*, events: int, rate: float, poison_percent: float, as_json: bool) -> in
         try:
             result, complaints = Demo(programs, Wish(events, rate, poison_percent), console).run()
         except KeyboardInterrupt:
-            console.print("broken off; everything that was started is ended")
+            console.print("broken off; everything that was started is being ended, which takes some seconds")
             return 130
         except ProgramError as error:
             programs.keep_folder = True

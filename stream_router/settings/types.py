@@ -73,7 +73,7 @@ Paths = Annotated[str, AfterValidator(_paths)]
 def _host_port(value: str) -> str:
     host, _, port = value.rpartition(":")
     if not host or not port.isdigit() or not 0 <= int(port) <= 65535:
-        raise ValueError("is not HOST:PORT")
+        raise ValueError("has no host, or no port from 0 to 65535")
     return value
 
 

@@ -153,3 +153,18 @@ def test_the_command_says_which_line_is_wrong(
     assert audit_verify.run(path) == 1
     assert "line 2 was changed" in capsys.readouterr().err
     assert audit_verify.run(tmp_path / "none") == 1
+
+
+def test_one_bad_file_of_several_is_enough(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is one file a shard: all are looked at, whichever is wrong."""
+    monkeypatch.delenv("STREAM_ROUTER_AUDIT_KEY", raising=False)
+    good, bad = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    write(good, 3, None)
+    write(bad, 3, None)
+    bad.write_text(bad.read_text().replace("verified", "verifieD", 1))
+    assert audit_verify.run(bad, good) == 1
+    said = capsys.readouterr()
+    assert f"{good}: all 3 lines hold" in said.out
+    assert said.err.startswith(f"{bad}: ")
