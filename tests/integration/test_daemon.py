@@ -48,6 +48,7 @@ class World:
         quiet.close()
         self.kinesis = self.client("kinesis")
         self.until(self._made_stream, 30, "ministack")
+        self.client("sqs").create_queue(QueueName="dlq")
         assert leases.seed(self.kinesis, self.client("dynamodb"), "cxone-events", "cxone-event-router") == 2
 
     def client(self, service: str) -> Any:
