@@ -92,12 +92,12 @@ FOR = {
     "STREAM_ROUTER_TLS_KEY": "serves TLS; the key",
     "STREAM_ROUTER_TLS_CLIENT_CA": "asks senders for a certificate of this CA (mTLS)",
     "STREAM_ROUTER_WEAK_SECRETS": "secrets under 16 bytes, and paths without `file:` before them",
-    "STREAM_ROUTER_TRUSTED_PROXIES": "proxies in front of the receiver: `bearer` and `basic` then need no TLS of ours",
     "STREAM_ROUTER_WEBHOOK_SCHEME": "how a sender proves who it is (docs/receiver.md)",
     "STREAM_ROUTER_WEBHOOK_SECRETS": "all live at once, for rotation; a file's changes are followed",
-    "STREAM_ROUTER_WEAK_SECRETS": "whether secrets of under 16 bytes are taken",
     "STREAM_ROUTER_DRAIN_DELAY_S": "how long it still serves after SIGTERM, while `/readyz` says 503",
-    "STREAM_ROUTER_TRUSTED_PROXIES": "proxies in front of it: their X-Forwarded-For names the client",
+    "STREAM_ROUTER_TRUSTED_PROXIES": (
+        "proxies in front of it: their X-Forwarded-For names the client; `bearer` and `basic` then need no TLS of ours"
+    ),
     "STREAM_ROUTER_MAX_CLIENT_CONNECTIONS": "connections of one unknown address (default: half of all)",
     "STREAM_ROUTER_HMAC_HEADER": "scheme `hmac`: the signature's header",
     "STREAM_ROUTER_HMAC_ALGORITHM": "scheme `hmac`: sha1, sha256, sha384 or sha512",

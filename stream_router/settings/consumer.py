@@ -1,9 +1,9 @@
 """What `stream-router consume` and its children read; keys that operators' commands read alone."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from stream_router.core import limits
 from stream_router.settings import types
@@ -16,7 +16,7 @@ from stream_router.settings.types import (
     QueueUrl,
     Secret,
     dead_letter_limit,
-    split_host_port,
+    is_loopback,
 )
 
 MIB = 1024 * 1024
@@ -93,6 +93,15 @@ class Consumer(Common, SecretRule, MaskingKey, AuditKey):
     jvm_options: str = Field("", description="options of the daemon's JVM, for example -Xmx1g")
     metrics_s: float = Field(60.0, ge=0.1, le=3600, description="seconds between metrics, 0.1 to 3600")
 
+    @model_validator(mode="after")
+    def _admin_port_is_guarded(self) -> Self:
+        if not self.admin_token and not is_loopback(self.admin_listen):
+            raise ValueError(
+                "STREAM_ROUTER_ADMIN_TOKEN: is not set, and STREAM_ROUTER_ADMIN_LISTEN is beyond loopback; "
+                "set a token, or listen on 127.0.0.1"
+            )
+        return self
+
     def refusal(self) -> str:
         """A key that can be tried out, or one without what it is for: who set it believes in masking, or in audit."""
         for variable, key, used, use in (
@@ -105,11 +114,6 @@ class Consumer(Common, SecretRule, MaskingKey, AuditKey):
                 return f"{variable}: is set, but {use} is not, so it would do nothing; set both, or none"
             if self.weak_secrets != "allow" and (weak := weakness(key.get_secret_value())):
                 return f"{variable}: {weak}"
-        if not self.admin_token and not types.is_loopback(split_host_port(self.admin_listen)[0]):
-            return (
-                "STREAM_ROUTER_ADMIN_TOKEN: is not set, and STREAM_ROUTER_ADMIN_LISTEN is beyond loopback; "
-                "set a token, or listen on 127.0.0.1"
-            )
         return super().refusal()
 
     @property

@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr
 from stream_router.settings import types
 from stream_router.settings.common import Common, SecretRule
 from stream_router.settings.secret_strength import weakness
-from stream_router.settings.types import HostPort, Networks, Paths, Scheme, Secret, Template, split_host_port
+from stream_router.settings.types import HostPort, Networks, Paths, Scheme, Secret, Template
 
 
 class Receiver(Common, SecretRule):
@@ -66,8 +66,7 @@ class Receiver(Common, SecretRule):
         weak = "" if self.weak_secrets == "allow" else weakness(self._literal_secrets(), self.webhook_scheme or "")
         if weak:
             return f"STREAM_ROUTER_WEBHOOK_SECRETS: {weak}"
-        host, _ = split_host_port(self.listen)
-        in_the_clear = self.tls_cert is None and not self.trusted_proxies and not types.is_loopback(host)
+        in_the_clear = self.tls_cert is None and not self.trusted_proxies and not types.is_loopback(self.listen)
         if self.webhook_scheme in ("bearer", "basic") and in_the_clear:
             return (
                 f"STREAM_ROUTER_WEBHOOK_SCHEME: {self.webhook_scheme} would send the secret itself over plain HTTP; "

@@ -86,8 +86,9 @@ def split_host_port(value: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches the host; a name other than localhost may lead anywhere."""
+def is_loopback(listen: str) -> bool:
+    """Whether only this machine reaches what listens at `HOST:PORT`."""
+    host, _ = split_host_port(listen)
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -123,7 +124,7 @@ Template = Annotated[str, AfterValidator(_template)]
 
 _REGION = re.compile(r"[a-z]{2,4}(?:-[a-z]+)+-\d{1,2}")
 _BUS_NAME = re.compile(r"[/.\-_A-Za-z0-9]{1,256}")
-_BUS_ARN = re.compile(r"arn:aws[a-z-]*:events:([a-z0-9-]+):\d{12}:event-bus(?:v2)?/[/.\-_A-Za-z0-9]+")
+_BUS_ARN = re.compile(r"arn:aws[a-z-]*:events:([a-z0-9-]+):\d+:event-bus(?:v2)?/[/.\-_A-Za-z0-9]+")
 
 
 def is_region(name: str) -> bool:

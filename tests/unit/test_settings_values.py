@@ -59,7 +59,7 @@ VALUES: dict[str, Values] = {
     "STREAM_ROUTER_EVENT_BUS": Values(
         (
             *("b" * 257, "a b", "arn:x", "arn:aws:sqs:us-east-1:123456789012:q", "é"),
-            *("arn:aws:events:us-east-1:12:event-bus/b", "arn:aws:events:eu-west-1:123456789012:event-bus/b"),
+            *("arn:aws:events:us-east-1:me:event-bus/b", "arn:aws:events:eu-west-1:123456789012:event-bus/b"),
             "arn:aws:events:us-east-1:123456789012:rule/b",
         ),
         ("b", "b" * 256, "aws.partner/x/y", "arn:aws:events:us-east-1:123456789012:event-bus/b"),
@@ -78,7 +78,8 @@ VALUES: dict[str, Values] = {
     "STREAM_ROUTER_WEAK_SECRETS": choice("refuse", "allow"),
     "STREAM_ROUTER_LISTEN": LISTEN,
     "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN": LISTEN,
-    "STREAM_ROUTER_ADMIN_LISTEN": LISTEN,
+    "STREAM_ROUTER_ADMIN_LISTEN": LISTEN._replace(odd=(), because=""),
+    "STREAM_ROUTER_ADMIN_TOKEN": Values(("\udcff",), ("t" * 16,), ("t",), "its port shows figures, and no event"),
     "STREAM_ROUTER_TLS_CERT": PATH,
     "STREAM_ROUTER_TLS_KEY": PATH,
     "STREAM_ROUTER_TLS_CLIENT_CA": PATH,

@@ -1,5 +1,6 @@
-"""`stream-router consume`: checks everything, puts the supervisor together, and runs it."""
+"""`stream-router consume`: looks that the settings can work, then puts the supervisor and its watches together."""
 
+import contextlib
 import logging
 import queue
 import time
@@ -7,10 +8,21 @@ import time
 from stream_router.aws import endpoints
 from stream_router.checks.finding import at_start
 from stream_router.consumer.state_dir import StateDir
-from stream_router.consumer.supervisor import java, jvm_command, properties, start_checks, start_line
-from stream_router.consumer.supervisor.bus_prober import BusProver, describer
+from stream_router.consumer.supervisor import (
+    bus_prober,
+    java,
+    jvm_command,
+    properties,
+    rule_watch,
+    start_checks,
+    start_line,
+)
+from stream_router.consumer.supervisor.admin_port import AdminPort
+from stream_router.consumer.supervisor.bus_prober import BusProver, Proof
 from stream_router.consumer.supervisor.heartbeat import Heartbeat
+from stream_router.consumer.supervisor.status import Status
 from stream_router.consumer.supervisor.supervisor import DaemonSupervisor, Happening
+from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.transform_config import transform_config
 from stream_router.core import logs
 from stream_router.pipeline.transform import Transform
@@ -19,6 +31,8 @@ from stream_router.settings.consumer import Consumer
 from stream_router.telemetry import audit
 
 log = logging.getLogger(__name__)
+
+DAEMON_PROPERTIES = "daemon.properties"
 
 
 def run(settings: Consumer) -> int:
@@ -33,7 +47,47 @@ def run(settings: Consumer) -> int:
 
 
 def _run(settings: Consumer, state: StateDir) -> int:
-    # Made only to be refused: what is wrong here every child would refuse, but after the JVM has started.
+    rendered = _checked(settings, state)
+    happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
+    watch = rule_watch.of(settings, state)
+
+    def proven(proof: Proof) -> None:
+        """A bus that is not there says nothing of its rule."""
+        if proof is Proof.FIRST:
+            watch.start()
+        happenings.put(proof)
+
+    every_s = bus_prober.ask_every_s(settings.checkpoint_s)
+    prover = BusProver(state, settings.event_bus, bus_prober.describer(settings), proven, every_s=every_s)
+    vitals = Vitals()
+    token = settings.admin_token.get_secret_value() if settings.admin_token else None
+    admin = AdminPort(settings.admin_listen, token, vitals, Status(state, vitals, settings.event_bus))
+    jvm = java.find_java()
+    java.prove(jvm)
+    at_start(start_checks.all_of(settings, endpoints.session(settings.aws_region), jvm, rendered.jvm_options))
+    supervisor = DaemonSupervisor(
+        command=jvm_command.command(jvm, rendered, state.path / DAEMON_PROPERTIES),
+        environment=jvm_command.environment(settings, state.path),
+        state=state,
+        prover=prover,
+        happenings=happenings,
+        vitals=vitals,
+        grace_s=int(rendered.properties.get("shutdownGraceMillis", 5000)) / 1000,
+        log_format=settings.log_format,
+    )
+    told = start_line.in_force(settings, state, jvm, rendered)
+    log.info("the consumer starts", extra={**told, "admin": admin.address})
+    if settings.bus_proof == "trust":
+        log.warning(bus_prober.TRUSTED, extra={"bus": settings.event_bus})
+    admin.start()
+    heartbeat = Heartbeat(state.path, settings.metrics_s)
+    heartbeat.start()
+    with contextlib.closing(watch), contextlib.closing(admin), contextlib.closing(heartbeat):
+        return supervisor.run()
+
+
+def _checked(settings: Consumer, state: StateDir) -> properties.Rendered:
+    """The daemon's properties, once everything is refused that the children would refuse, but after the JVM's start."""
     Transform(transform_config(settings), time.time)
     if settings.audit_dir:
         audit.prepare(settings.audit_dir)
@@ -43,25 +97,5 @@ def _run(settings: Consumer, state: StateDir) -> int:
         endpoints.endpoint_url(session, service)
     endpoints.ca_bundle(session)
     rendered = properties.render(settings, found, state.worker_id(settings.worker))
-    state.write("daemon.properties", rendered.text())
-    happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
-    prover = BusProver(state, settings.event_bus, describer(settings), happenings.put)
-    jvm = java.find_java()
-    java.prove(jvm)
-    at_start(start_checks.all_of(settings, session, jvm, rendered.jvm_options))
-    supervisor = DaemonSupervisor(
-        command=jvm_command.command(jvm, rendered, state.path / "daemon.properties"),
-        environment=jvm_command.environment(settings, state.path),
-        state=state,
-        prover=prover,
-        happenings=happenings,
-        grace_s=int(rendered.properties.get("shutdownGraceMillis", 5000)) / 1000,
-        log_format=settings.log_format,
-    )
-    log.info("the consumer starts", extra=start_line.in_force(settings, state, jvm, rendered))
-    heartbeat = Heartbeat(state.path, settings.metrics_s)
-    heartbeat.start()
-    try:
-        return supervisor.run()
-    finally:
-        heartbeat.close()
+    state.write(DAEMON_PROPERTIES, rendered.text())
+    return rendered

@@ -150,7 +150,7 @@ class RuleCheck:
     def _warn(self, about: str, text: str) -> None:
         if about not in self._warned:
             self._warned.add(about)
-            log.warning(text, extra={"rule": self.rule, "bus": self.bus})
+            log.warning("%s", text, extra={"rule": self.rule, "bus": self.bus})
 
 
 def _code(error: ClientError) -> str:

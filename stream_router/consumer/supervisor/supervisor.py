@@ -16,11 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from stream_router.consumer.state_dir import BUS_GONE, ENDING, FATAL, StateDir
-from stream_router.consumer.supervisor import (
-    daemon_log,
-    processes,
-)
+from stream_router.consumer.supervisor import daemon_log, processes
 from stream_router.consumer.supervisor.bus_prober import BusProver, Proof
+from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.core.settings_error import SettingsError
 
 log = logging.getLogger(__name__)
@@ -69,6 +67,7 @@ class DaemonSupervisor:
         prover: BusProver,
         happenings: "queue.SimpleQueue[Happening]",
         grace_s: float,
+        vitals: Vitals,
         log_format: str = "json",
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -79,6 +78,7 @@ class DaemonSupervisor:
         self._happenings = happenings
         self._grace_s = grace_s
         self._log_format = log_format
+        self._vitals = vitals
         self._jitter = jitter
         self._backoff_s = FIRST_BACKOFF_S
 
@@ -106,6 +106,7 @@ class DaemonSupervisor:
             started = time.monotonic()
             ended = self._run_jvm()
             self._daemon_log.join(LAST_WORDS_S)
+            self._vitals.daemon_ended(for_the_bus=self._prover.gone or bool(self._state.read(BUS_GONE)))
             if ended is None:
                 return 0
             if killed := processes.end_orphans(ORPHAN_PATIENCE_S):
@@ -128,6 +129,7 @@ class DaemonSupervisor:
         )
         assert jvm.stdout is not None
         self._daemon_log = daemon_log.follow(jvm.stdout, self._log_format)
+        self._vitals.daemon_runs(jvm.pid)
         threading.Thread(target=lambda: self._happenings.put(Exited(jvm.wait())), daemon=True).start()
         while True:
             happened = self._next(LOOK_EVERY_S)

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from stream_router.control.arns import Home
-from stream_router.control.setup.steps import SetupError, WrongSettingError
-from stream_router.core import envelope
-from stream_router.core.model import Entry, Record
+from stream_router.control.setup.steps import SetupError
+from stream_router.core.model import Entry
 from stream_router.core.names import SOURCE
 from stream_router.pipeline.sample_events import as_delivered, sample_entries
 
@@ -32,50 +31,6 @@ _LACKING = {
     "NotImplemented",
     "NotImplementedException",
 }
-
-
-def sample_entries(region: str, event_types: Sequence[str], now_ms: int) -> list[Entry]:
-    """An entry of each type, made by the pipeline from a body of the default shape.
-
-    Raises WrongSettingError where none is.
-    """
-    transform = Transform(TransformConfig(region, tuple(event_types)), lambda: float(now_ms))
-    return [_sample(transform, event_type, now_ms) for event_type in event_types]
-
-
-def _sample(transform: Transform, event_type: str, now_ms: int) -> Entry:
-    body = orjson.dumps(
-        {
-            "interactionId": "stream-router-setup",
-            "conversationId": "stream-router-setup",
-            "eventType": event_type,
-            "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now_ms / 1000)),
-            "payload": {"probe": True},
-        }
-    )
-    identity = envelope.event_id("setup", None, 0, body)
-    record = Record(envelope.seal(identity, "content", now_ms, body), 1)
-    made = transform(envelope.open_record(record)[0])  # type: ignore[arg-type]  # we sealed it ourselves
-    if not isinstance(made, Entry):
-        raise WrongSettingError(
-            f"STREAM_ROUTER_EVENT_TYPES: no event of type {event_type} can be emitted ({made}); leave it out"
-        )
-    return made
-
-
-def as_delivered(entry: Entry, home: Home) -> dict[str, Any]:
-    """The event as EventBridge makes it of an entry, with all that TestEventPattern asks for."""
-    return {
-        "version": "0",
-        "id": str(uuid.UUID(entry.event.event_id)),
-        "account": home.account,
-        "region": home.region,
-        "source": SOURCE,
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(entry.time_s)),
-        "resources": [],
-        "detail-type": entry.detail_type,
-        "detail": orjson.loads(entry.detail),
-    }
 
 
 def prove(clients: "Clients", home: Home, bus: str, pattern: str, event_types: Sequence[str], *, may_send: bool) -> str:
@@ -104,7 +59,7 @@ def prove(clients: "Clients", home: Home, bus: str, pattern: str, event_types: S
 
 
 def _tested(clients: "Clients", home: Home, pattern: str, entry: Entry) -> bool:
-    event = json.dumps(as_delivered(entry, home))
+    event = json.dumps(as_delivered(entry, home.account, home.region))
     answer = clients.events.test_event_pattern(EventPattern=pattern, Event=event)
     if "Result" not in answer:  # an emulator (moto) that says yes to what it does not speak
         raise ClientError({"Error": {"Code": "NotImplemented", "Message": ""}}, "TestEventPattern")

@@ -16,6 +16,7 @@ from stream_router.control.setup import queues, rule_match, rules, streams, targ
 from stream_router.control.setup.steps import Say, SetupError, Steps, WrongSettingError
 from stream_router.core import limits
 from stream_router.core.settings_error import SettingsError
+from stream_router.pipeline.sample_events import sample_entries
 from stream_router.settings.setup import Setup
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Made(NamedTuple):
 def look(settings: Setup) -> None:
     """Everything that the settings alone can tell. Raises WrongSettingError."""
     rules.pattern_text(settings.event_type_list)
-    rule_match.sample_entries(settings.aws_region, settings.event_type_list, 0)
+    sample_entries(settings.aws_region, settings.event_type_list, 0)
     if settings.sqs_dlq_url and settings.sqs_dlq_url.endswith(".fifo"):
         raise WrongSettingError(
             "SQS_DLQ_URL: must be a standard queue, dead letters have no order; unset it, setup makes one"
