@@ -8,7 +8,7 @@ from typing import Any
 from stream_router.core import limits
 from stream_router.core.envelope import added_fields, added_text
 from stream_router.core.model import Event
-from stream_router.pipeline.mapping import timestamps, xml_body
+from stream_router.pipeline.mapping import lossless, timestamps, xml_body
 from stream_router.pipeline.mapping.shapes import MISSING, Path, find, parse_path
 from stream_router.pipeline.rejection import mismatch
 
@@ -43,13 +43,14 @@ class AddedReader:
     def read(self, event: Event, fields: dict[str, Any]) -> Any:
         """What the event says, as the mapper's `read` gives it. Raises Rejected."""
         is_text = "bodyEncoding" in fields
-        body = _xml(event.body, fields) if is_text else event.body
+        plain = event._replace(raw=_without(event.raw, fields))
+        body = _xml(event.body, fields) if is_text else lossless.read(plain)
         preset = self._preset(str(fields.get("source") or ""))
         if preset is None and (is_text or "eventTypeHeader" in fields) and not self._has_a_shape(event, is_text):
             preset = EXPERT
         if preset == EXPERT:
             return _expert(event, body, str(fields.get("eventTypeHeader") or ""))
-        plain = event._replace(raw=_without(event.raw, fields), body=body)
+        plain = plain._replace(body=body)
         return self._by_shape[preset](plain) if preset else self._read(plain)
 
     def _has_a_shape(self, event: Event, is_text: bool) -> bool:
@@ -112,4 +113,5 @@ def _expert(event: Event, body: Any, header: str) -> Any:
         time_s,
         body,
         None,
+        event_type,
     )
