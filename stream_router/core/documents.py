@@ -6,12 +6,13 @@ from typing import Any
 
 from stream_router.core import limits
 from stream_router.core.dispositions import Reason
+from stream_router.core.json_depth import is_too_deep
 
 Why = tuple[Reason, str, str]
 """A dead letter's reason, code and sentence."""
 
 MALFORMED: Why = (Reason.MALFORMED_JSON, "MalformedJson", "the line is not valid JSON")
-_TOO_DEEP: Why = (Reason.SCHEMA_MISMATCH, "TooDeep", f"the event nests deeper than {limits.DETAIL_MAX_DEPTH} levels")
+_TOO_DEEP: Why = (Reason.SCHEMA_MISMATCH, "TooDeep", f"the event nests deeper than {limits.EVENT_MAX_DEPTH} levels")
 _SURROGATE: Why = (Reason.SCHEMA_MISMATCH, "LoneSurrogate", "a text holds half a character (a lone surrogate)")
 _RANGE: Why = (Reason.SCHEMA_MISMATCH, "NumberOutOfRange", "a number is beyond what any double holds")
 
@@ -35,8 +36,10 @@ def end_to_end(line: bytes) -> tuple[list[bytes], bytes]:
     at = _skip(text, 0)
     while text[at : at + 1] in ("{", "["):
         try:
-            _, end = _SCANNER.raw_decode(text, at)
+            value, end = _SCANNER.raw_decode(text, at)
         except (ValueError, RecursionError):
+            break
+        if is_too_deep(value):  # the same answer where the parser follows further
             break
         found.append(text[at:end].encode())
         at = _skip(text, end)
@@ -61,6 +64,8 @@ def why_unread(data: bytes) -> Why:
     try:
         text = data.decode()
         value = json.loads(text, parse_int=number, parse_float=number, parse_constant=_refuse)
+        if is_too_deep(value):
+            return _TOO_DEEP
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         return _SURROGATE
@@ -68,21 +73,11 @@ def why_unread(data: bytes) -> Why:
         return _TOO_DEEP if _is_json(text) else MALFORMED
     except ValueError:
         return MALFORMED
-    if beyond_range:
-        return _RANGE
-    return _TOO_DEEP if _levels(value) > limits.DETAIL_MAX_DEPTH else MALFORMED
+    return _RANGE if beyond_range else MALFORMED
 
 
 def _refuse(_: str) -> Any:
     raise ValueError("NaN and Infinity are no JSON")
-
-
-def _levels(value: Any) -> int:
-    levels, level = 0, [value]
-    while nested := [item for item in level if type(item) in (dict, list)]:
-        levels += 1
-        level = [inner for item in nested for inner in (item.values() if type(item) is dict else item)]
-    return levels
 
 
 def _is_json(text: str) -> bool:

@@ -16,6 +16,7 @@ import orjson
 
 from stream_router.core import documents
 from stream_router.core.dispositions import Reason
+from stream_router.core.json_depth import is_too_deep
 from stream_router.core.model import DeadLetter, Event, Record, new_event
 
 VERSION = 1
@@ -98,9 +99,9 @@ def sealed_parts(line: bytes) -> tuple[str, bytes]:
 
 
 def cut_array(body: bytes) -> Iterator[bytes]:
-    """The elements of a JSON array, each as its own bytes, unchanged, one by one. `body` is known to be a valid array.
+    """The elements of a JSON array, each as its own bytes, unchanged, one by one.
 
-    Raises RecursionError where an element nests deeper than the standard library's parser follows.
+    `body` is known to be a valid array of at most EVENT_MAX_DEPTH levels: those the parser follows on every Python.
     """
     text = body.decode()
     at = text.index("[") + 1
@@ -179,10 +180,11 @@ def _parse(data: bytes) -> object:
 def _from_value(record: Record, line: int, raw: bytes, value: object) -> list[Event | DeadLetter]:
     """A document that is no envelope: one event, or, where it is an array, one for each element."""
     if type(value) is list and value:
-        try:
-            parts = split_array(raw)
-        except RecursionError:
-            return [_unreadable(record, line, raw)]
+        if is_too_deep(value):
+            return [
+                DeadLetter(unread(record, line, raw), Reason.SCHEMA_MISMATCH, "TooDeep", "the array nests too deep")
+            ]
+        parts = split_array(raw)
         return [_foreign(record, line + i, parts[i], item, i) for i, item in enumerate(value)]
     return [_foreign(record, line, raw, value, 0)]
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from stream_router.core import envelope, limits
+from stream_router.core import envelope, json_depth, limits
 from stream_router.settings import types
 from stream_router.settings.receiver import Receiver
 
@@ -98,7 +98,7 @@ class Intake:
             raise ProblemError(413, "too_large", "the array holds too many events; send it in parts")
         yield []
         events, size_bytes = [], 0
-        for index, (item, part) in enumerate(zip(value, _elements(text), strict=True)):
+        for index, (item, part) in enumerate(zip(value, envelope.cut_array(text), strict=True)):
             events.append(seal(item, part, index))
             size_bytes += len(part) + ENVELOPE_BYTES
             if size_bytes > SLICE_BYTES:
@@ -179,8 +179,15 @@ def parse(body: bytes) -> object:
         raise ProblemError(413, "too_large", "the body holds too many keys")
     try:
         return read_json(body)
+    except TooDeepError:
+        message = f"the body nests deeper than {limits.EVENT_MAX_DEPTH} levels"
+        raise ProblemError(400, "malformed_json", message) from None
     except ValueError:
         raise ProblemError(400, "malformed_json", "the body is not valid JSON (UTF-8, no byte order mark)") from None
+
+
+class TooDeepError(ValueError):
+    """The text may be JSON, but it nests deeper than an event may."""
 
 
 def read_json(text: bytes) -> object:
@@ -190,14 +197,17 @@ def read_json(text: bytes) -> object:
     they are read all the same, such numbers as texts; the consumer, which cannot read them, buries them as they came.
     """
     try:
-        return orjson.loads(text)
+        value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         if str(error).startswith(_TOO_DEEP):
-            raise
-    try:
-        return _GRAMMAR.decode(text.decode())
-    except RecursionError:
-        raise ValueError(_TOO_DEEP) from None
+            raise TooDeepError from None
+        try:
+            value = _GRAMMAR.decode(text.decode())
+        except RecursionError:
+            raise TooDeepError from None
+    if json_depth.is_too_deep(value):
+        raise TooDeepError
+    return value
 
 
 def _no_constant(name: str) -> None:
@@ -207,10 +217,3 @@ def _no_constant(name: str) -> None:
 _TOO_DEEP = "depth limit exceeded"
 _GRAMMAR = json.JSONDecoder(parse_int=str, parse_float=lambda _: None, parse_constant=_no_constant)
 """What JSON is, without what its numbers are: whole ones stay a conversation's name, others never were one."""
-
-
-def _elements(body: bytes) -> Iterator[bytes]:
-    try:
-        yield from envelope.cut_array(body)
-    except RecursionError:
-        raise ProblemError(400, "malformed_json", "the body nests too deeply") from None

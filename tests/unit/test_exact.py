@@ -83,7 +83,7 @@ def test_deep_nesting_passes_unchanged(depth: int) -> None:
 
 
 def test_nesting_beyond_the_limit_is_a_dead_letter() -> None:
-    """EventBridge takes 1000 levels; deeper ones get a reason and no exception."""
+    """What is deeper than an event may be gets a reason and no exception."""
     nested = b"[" * 1001 + b"]" * 1001
     dead = letter(body(b'{"a":%s}' % nested))
     assert (dead.reason, dead.code) == (Reason.SCHEMA_MISMATCH, "TooDeep")

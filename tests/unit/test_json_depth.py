@@ -1,0 +1,93 @@
+"""How deep an event may nest: a bound of our own, so that the answer does not depend on the Python that gives it."""
+
+import orjson
+import pytest
+
+from stream_router.core import envelope, json_depth
+from stream_router.core.dispositions import Reason
+from stream_router.core.limits import EVENT_MAX_DEPTH
+from stream_router.core.model import DeadLetter, Entry, Event, Record
+from stream_router.pipeline.transform import Transform, TransformConfig
+from stream_router.receiver.intake import ProblemError
+from tests.unit.test_receiver_intake import intake
+
+DEEPER = EVENT_MAX_DEPTH + 1
+
+
+def _nested(levels: int, core: bytes = b"1") -> bytes:
+    return b'{"a":' * levels + core + b"}" * levels
+
+
+@pytest.mark.parametrize("core", [b"1", b'"\\ud83d"', b"1e999"])
+def test_an_event_of_just_the_depth_is_taken_and_one_deeper_is_not(core: bytes) -> None:
+    """Whichever of the two parsers reads it; the message says the bound."""
+    assert len(intake().seal(_nested(EVENT_MAX_DEPTH, core), "d")) == 1
+    with pytest.raises(ProblemError, match="malformed_json") as refused:
+        intake().seal(_nested(DEEPER, core), "d")
+    assert (refused.value.status, refused.value.message) == (400, "the body nests deeper than 800 levels")
+
+
+@pytest.mark.parametrize("core", [b"1", b'"\\ud83d"'])
+def test_an_array_counts_as_a_level(core: bytes) -> None:
+    """Its elements are cut at every depth that is taken."""
+    deep = _nested(EVENT_MAX_DEPTH - 1, core)
+    assert [sealed.line.endswith(deep + b"}") for sealed in intake().seal(b"[{}, " + deep + b"]", "d")] == [False, True]
+    with pytest.raises(ProblemError, match="malformed_json"):
+        intake().seal(b"[" + _nested(EVENT_MAX_DEPTH, core) + b"]", "d")
+
+
+@pytest.mark.parametrize("levels", [10_000, 90_000])
+@pytest.mark.parametrize("core", [b"1", b'"\\ud83d"'])
+def test_what_no_parser_follows_is_the_same_400(levels: int, core: bytes) -> None:
+    """Nothing but the answer comes of it."""
+    with pytest.raises(ProblemError, match="malformed_json"):
+        intake().seal(_nested(levels, core), "d")
+
+
+def test_an_array_of_others_that_nests_too_deep_is_one_dead_letter() -> None:
+    """Its reason is the depth, and the bytes are whole."""
+    raw = b"[{}," + _nested(1000) + b"]"
+    (letter,) = envelope.open_record(Record(raw, 1))
+    assert isinstance(letter, DeadLetter)
+    assert (letter.reason, letter.code, letter.event.raw) == (Reason.SCHEMA_MISMATCH, "TooDeep", raw)
+
+
+def test_a_document_that_nests_too_deep_ends_a_line_of_several() -> None:
+    """What stands before it is an event; it and what follows is one dead letter, on every Python."""
+    deep = _nested(DEEPER)
+    first, letter = envelope.open_record(Record(b'{"a":1}' + deep + b'{"b":2}', 1))
+    assert isinstance(first, Event)
+    assert isinstance(letter, DeadLetter)
+    assert letter.event.raw == deep + b'{"b":2}'
+
+
+@pytest.mark.parametrize("core", [b'"\\ud83d"', b"1e999"])
+def test_depth_is_told_before_what_else_keeps_a_line_from_being_read(core: bytes) -> None:
+    """A line that orjson cannot read is looked at by the other parser, whose own depth does not matter."""
+    (letter,) = envelope.open_record(Record(_nested(DEEPER, core), 1))
+    assert isinstance(letter, DeadLetter)
+    assert (letter.reason, letter.code) == (Reason.SCHEMA_MISMATCH, "TooDeep")
+
+
+@pytest.mark.parametrize(("levels", "delivered"), [(EVENT_MAX_DEPTH - 1, True), (900, False), (1000, False)])
+def test_what_the_receiver_takes_the_transform_can_write(levels: int, *, delivered: bool) -> None:
+    """What others wrote deeper into the stream is a dead letter `TooDeep`."""
+    body = b'{"interactionId":"i","conversationId":"c","eventType":"interaction.created",'
+    body += b'"timestamp":"2026-11-24T09:30:00Z","payload":' + _nested(levels) + b"}"
+    (event,) = envelope.open_record(Record(body, 1))
+    assert isinstance(event, Event)
+    made = Transform(TransformConfig("eu-central-1", ("interaction.created",)), lambda: 0.0)(event)
+    if delivered:
+        assert isinstance(made, Entry)
+        assert json_depth.levels(orjson.loads(made.detail)["payload"]) == levels
+    else:
+        assert isinstance(made, DeadLetter)
+        assert (made.reason, made.code) == (Reason.SCHEMA_MISMATCH, "TooDeep")
+
+
+def test_levels_are_counted_without_recursion() -> None:
+    """Breadth is no depth."""
+    assert json_depth.levels(1) == 0
+    assert json_depth.levels({}) == 1
+    assert json_depth.levels([[], {"a": [1]}, *[[]] * 2000]) == 3
+    assert not json_depth.is_too_deep([[]] * 2000)
