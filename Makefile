@@ -2,20 +2,24 @@
 VENV ?= .venv
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
-BIN := $(abspath $(VENV))/bin
-STAMP := $(VENV)/.made
-PYTEST := $(BIN)/python -m pytest
+BIN := $(if $(filter /%,$(VENV)),$(VENV),$(CURDIR)/$(VENV))/bin
+# A path may hold spaces: the shell gets it in quotes, make with the spaces escaped.
+SPACE := $() $()
+STAMP := $(subst $(SPACE),\ ,$(VENV))/.made
+# An environment whose Python is gone (the system got a newer one) is made anew.
+LOST := $(shell "$(BIN)/python" -c "" 2>/dev/null || echo lost)
+PYTEST := "$(BIN)/python" -m pytest
 CODE := stream_router tests benchmarks tools
 
-.PHONY: demo test setup check lint unit bench fault docs dist help
+.PHONY: demo test setup check lint unit test-pythons bench fault docs dist help lost
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 	@echo "  VENV=dir says where the environment goes (default .venv)"
 
 demo: setup ## the whole pipeline on this machine: 10,000 events in, what became of each one out
-	@$(BIN)/stream-router demo $(DEMO)
+	@"$(BIN)/stream-router" demo $(DEMO)
 
 test: setup lint ## every gate, then all tests but the long lane
 	@$(PYTEST) -m "not long"
@@ -23,29 +27,32 @@ test: setup lint ## every gate, then all tests but the long lane
 check: test ## all gates: lint, types, tests
 
 lint: setup ## ruff and mypy --strict over package, tests and benchmarks
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@$(BIN)/python -m mypy $(CODE)
+	@"$(BIN)/ruff" check .
+	@"$(BIN)/ruff" format --check .
+	@"$(BIN)/python" -m mypy $(CODE)
 
 unit: setup ## the quick tests only
 	@$(PYTEST) tests/unit tests/property tests/contract
 
+test-pythons: setup ## the quick tests on every Python that setup.cfg names, where PATH or pyenv has it
+	@"$(BIN)/python" tools/test_pythons.py "$(VENV)/pythons"
+
 bench: setup ## the benchmarks, one after the other
-	@$(BIN)/python -m benchmarks
+	@"$(BIN)/python" -m benchmarks
 
 fault: setup ## the long lane: faults, kills, soaks
 	@$(PYTEST) -m long
 
 docs: setup ## write docs/configuration.md and docs/logs.md anew from the code
-	@$(BIN)/python tools/configuration.py
-	@$(BIN)/python tools/log_lines.py
+	@"$(BIN)/python" tools/configuration.py
+	@"$(BIN)/python" tools/log_lines.py
 
 dist: setup ## what a host without a checkout is installed from: sdist, wheels, locks with hashes, checksums
-	@$(BIN)/python tools/dist.py
+	@"$(BIN)/python" tools/dist.py
 
 setup: $(STAMP) ## only makes the environment
 
-$(STAMP): setup.cfg pyproject.toml constraints.txt tools/make_env.py tools/kclpy_wheel.py stream_router/consumer/supervisor/jars.txt
+$(STAMP): setup.cfg pyproject.toml constraints.txt tools/make_env.py tools/kclpy_wheel.py stream_router/consumer/supervisor/jars.txt $(LOST)
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer found; install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
-	@$(PYTHON) tools/make_env.py $(VENV)
-	@touch $@
+	@"$(PYTHON)" tools/make_env.py "$(VENV)"
+	@touch "$(VENV)/.made"

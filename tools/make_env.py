@@ -5,10 +5,10 @@ Run as `python tools/make_env.py VENV`; repeatable.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
-import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,7 +25,7 @@ def main() -> None:
         fail("usage: make_env.py VENV")
     target = Path(sys.argv[1]).absolute()
     python = target / "bin" / "python"
-    if not python.exists():
+    if not is_sound(python):
         make_venv(target)
     say(f"installing the pinned packages into {target} (a few minutes the first time)")
     pip(python, "install", "--upgrade", *BUILD_TOOLS)
@@ -36,15 +36,35 @@ def main() -> None:
     say("the environment is ready")
 
 
-def make_venv(target: Path) -> None:
-    """Create the venv; a Debian Python without `venv` is told what to install."""
+def is_sound(python: Path) -> bool:
+    """Whether an environment's Python runs, is new enough and has pip: what another Python left behind may not."""
+    asked = "import sys, pip; sys.exit(sys.version_info < (3, 11))"
     try:
-        venv.create(target, with_pip=True)
-    except (subprocess.CalledProcessError, OSError) as error:
+        return subprocess.run([str(python), "-c", asked], check=False, capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
+def make_venv(target: Path) -> None:
+    """Create the venv anew. What cannot be made whole is removed, so that the next run begins anew too."""
+    if target.is_dir() and any(target.iterdir()) and not (target / "pyvenv.cfg").exists():
+        fail(f"{target} is a folder, but no Python environment; move it away, or name another: make VENV=dir")
+    shutil.rmtree(target, ignore_errors=True)
+    try:
+        import venv
+
+        # By symbolic links, as `python -m venv` does: a copied program does not find libraries beside the real one.
+        venv.create(target, with_pip=True, symlinks=True)
+    except (ImportError, subprocess.CalledProcessError):
+        shutil.rmtree(target, ignore_errors=True)
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         fail(
-            f"cannot make {target} ({type(error).__name__}); on Debian or Ubuntu: apt-get install python{version}-venv"
+            f"Python {version} ({sys.executable}) has no pip to put into an environment; on Debian or Ubuntu run "
+            f"`apt-get install python{version}-venv`, elsewhere name another Python (make PYTHON=/path/to/python3); "
+            "then run the same command again"
         )
+    except OSError as error:
+        fail(f"cannot make {target} ({error.strerror}); name a folder that can be written: make VENV=dir")
 
 
 def pip(python: Path, *arguments: str) -> None:

@@ -181,9 +181,8 @@ def _from_value(record: Record, line: int, raw: bytes, value: object) -> list[Ev
     """A document that is no envelope: one event, or, where it is an array, one for each element."""
     if type(value) is list and value:
         if is_too_deep(value):
-            return [
-                DeadLetter(unread(record, line, raw), Reason.SCHEMA_MISMATCH, "TooDeep", "the array nests too deep")
-            ]
+            whole = unread(record, line, raw)
+            return [DeadLetter(whole, Reason.SCHEMA_MISMATCH, "TooDeep", "the array nests too deep")]
         parts = split_array(raw)
         return [_foreign(record, line + i, parts[i], item, i) for i, item in enumerate(value)]
     return [_foreign(record, line, raw, value, 0)]
