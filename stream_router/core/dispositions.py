@@ -110,8 +110,11 @@ CODES: dict[str, Disposition] = {
 
 
 def short_code(raw: str) -> str:
-    """Strip the namespace and the URL that AWS may put around an error code (`ns#Code:http://…` is `Code`)."""
-    return raw.rsplit("#", 1)[-1].split(":", 1)[0].strip()
+    """Strip the namespace and the URL that AWS may put around an error code (`ns#Code:http://…` is `Code`).
+
+    The URL first, as botocore does it: a URL may hold a `#`.
+    """
+    return raw.split(":", 1)[0].rsplit("#", 1)[-1].strip()
 
 
 def of_entry(code: str) -> Disposition:

@@ -76,11 +76,11 @@ def test_too_large_a_call_is_halved() -> None:
         ("ThrottlingException", "ThrottlingException"),
         ("com.amazon.coral.availability#ThrottlingException", "ThrottlingException"),
         ("ThrottlingException:http://internal.amazon.com/coral/", "ThrottlingException"),
-        ("com.amazonaws.sqs#QueueDoesNotExist:http://x#y", "y"),
+        ("com.amazonaws.sqs#QueueDoesNotExist:http://x#y", "QueueDoesNotExist"),
         (" ExpiredToken ", "ExpiredToken"),
         ("", ""),
     ],
 )
 def test_codes_are_stripped_of_namespace_and_url(raw: str, code: str) -> None:
-    """AWS writes a code in several ways; the table knows one."""
+    """AWS writes a code in several ways; the table knows one, which is what botocore makes of it."""
     assert short_code(raw) == code
