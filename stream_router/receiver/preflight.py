@@ -4,14 +4,11 @@ import errno
 import os
 import resource
 import socket
-import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from botocore.exceptions import BotoCoreError, ClientError
-from botocore.session import Session
-
+from stream_router.aws import credentials
 from stream_router.aws.endpoints import Target, ca_bundle, put_records, session
 from stream_router.core.settings_error import SettingsError
 from stream_router.receiver import sources
@@ -106,31 +103,10 @@ def check_spill(folder: Path | None) -> None:
 
 
 def find_stream(settings: Receiver) -> Stream:
-    """The stream's endpoint in this environment. Raises SettingsError where there are no credentials."""
+    """The stream's endpoint in this environment. Raises SettingsError where credentials or CA bundle are no good."""
     found = session(settings.aws_region)
-    try:
-        credentials = found.get_credentials()
-        if credentials is not None:
-            credentials.get_frozen_credentials()
-    except (BotoCoreError, ClientError) as error:
-        raise SettingsError(
-            f"AWS credentials: they cannot be had ({type(error).__name__}); check AWS_PROFILE or the role"
-        ) from None
-    if credentials is None:
-        raise SettingsError("AWS credentials: none found; set AWS_PROFILE or AWS_ACCESS_KEY_ID, or give a role")
-    return Stream(put_records(found), _ca_bundle(found))
-
-
-def _ca_bundle(found: Session) -> str:
-    """The CA bundle, tried: with one that cannot be read every call would fail."""
-    path = ca_bundle(found)
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
-    except OSError:
-        raise SettingsError(
-            "AWS_CA_BUNDLE: it, or the profile's ca_bundle, is no readable PEM file; give the path of one, or unset it"
-        ) from None
-    return path
+    credentials.find(found)
+    return Stream(put_records(found), ca_bundle(found))
 
 
 def _connections(wanted: int) -> int:

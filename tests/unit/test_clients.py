@@ -1,11 +1,16 @@
 """The control plane's clients: what is wrong with the AWS variables is a settings error, in one line with the cure."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from stream_router.aws import endpoints
 from stream_router.aws.clients import Clients
+from stream_router.aws.credentials import CredentialSource
 from stream_router.core.settings_error import SettingsError
+from stream_router.receiver import preflight
 
 CANARY = "s3cr3t-c4n4ry"
 
@@ -67,3 +72,23 @@ def test_a_credential_program_that_fails_is_told_as_such(monkeypatch: pytest.Mon
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     assert _refused().startswith("AWS credentials: ")
+
+
+@pytest.mark.parametrize("program", ["echo trouble", "false", "/no/such/program"])
+def test_the_receiver_and_the_consumer_refuse_a_broken_credential_program_alike(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, program: str
+) -> None:
+    """One check for both: whatever botocore raises is the same line, which ends the program with 78."""
+    file = tmp_path / "config"
+    file.write_text(f"[default]\ncredential_process = {program}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    settings: Any = SimpleNamespace(aws_region="us-east-1")
+    with pytest.raises(SettingsError) as of_receiver:
+        preflight.find_stream(settings)
+    with pytest.raises(SettingsError) as of_consumer:
+        CredentialSource(endpoints.session("us-east-1"))
+    assert str(of_receiver.value) == str(of_consumer.value)
+    assert str(of_receiver.value).startswith("AWS credentials: they cannot be had (")
