@@ -54,10 +54,10 @@ def supervise(state_dir: Path, jvm: Path) -> int:
     from botocore.exceptions import ClientError
 
     from stream_router.consumer.state_dir import StateDir
-    from stream_router.consumer.supervisor import die_with_parent, supervisor
+    from stream_router.consumer.supervisor import supervisor
     from stream_router.consumer.supervisor.bus_prober import BusProver
     from stream_router.consumer.supervisor.vitals import Vitals
-    from stream_router.core import logs
+    from stream_router.core import die_with_parent, logs
     from stream_router.core.settings_error import SettingsError
 
     def describe() -> float:

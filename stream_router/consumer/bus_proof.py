@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from stream_router.consumer.state_dir import BUS_GONE, BUS_PROOF, BUS_UNASKED, write_whole
+from stream_router.consumer.state_dir import BUS_GONE, BUS_PROOF, BUS_UNASKED
+from stream_router.core import whole_file
 from stream_router.core.aws_answers import Answer, Refusal, of_describe_event_bus
 
 log = logging.getLogger(__name__)
@@ -122,7 +123,7 @@ class BusProof:
         """Tell the other children: they must not take a bus that is made anew for the old one. Alone, none is there."""
         if self._file and self._file.exists():
             with contextlib.suppress(OSError):  # a full disk: the supervisor asks and tells by itself
-                write_whole(self._file.with_name(BUS_GONE), "gone\n")
+                whole_file.write(self._file.with_name(BUS_GONE), "gone\n")
 
     def _supervisors(self) -> tuple[float, float]:
         """The supervisor's proof, and when the bus of it was made (epoch seconds, 0.0 where that is not known)."""

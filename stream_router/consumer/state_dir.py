@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import os
 import secrets
 import shutil
 import socket
@@ -10,6 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import IO, Self
 
+from stream_router.core import whole_file
+from stream_router.core.names import SNAPSHOTS
 from stream_router.core.settings_error import SettingsError
 
 BUS_PROOF = "bus-proof"
@@ -24,8 +25,10 @@ RULE_STATE = "rule-state.json"
 """What the supervisor knows of the rule behind the bus; kept over a restart, so that no gap is forgotten."""
 
 FATAL = "fatal"
-METRICS = "metrics"
-"""The folder of the children's snapshots, since this supervisor began."""
+"""A child's line on settings that cannot work: the supervisor says it and ends, and starts no other daemon."""
+
+LIVES = "shards"
+"""The folder of the shards' crash markers, one file each; the one thing that outlives the supervisor and the host."""
 
 HEALTH = "health"
 """The folder in which each child tells the others how its calls fare."""
@@ -34,6 +37,8 @@ ENDING = "daemon-ending"
 """Written by the daemon's log when it begins to shut down, whatever the reason."""
 
 WORKER_ID = "worker-id"
+LOCK = "lock"
+DAEMON_PROPERTIES = "daemon.properties"
 
 
 class StateDir:
@@ -48,7 +53,7 @@ class StateDir:
         try:
             self.path = Path(tempfile.mkdtemp(prefix="stream-router-")) if wanted is None else wanted.resolve()
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock: IO[str] = (self.path / "lock").open("w")
+            self._lock: IO[str] = (self.path / LOCK).open("w")
         except OSError as error:
             raise SettingsError(
                 f"STREAM_ROUTER_STATE_DIR: cannot be written ({error.strerror}); name a writable folder"
@@ -65,7 +70,7 @@ class StateDir:
         self.discard(BUS_UNASKED)
         self.discard(BUS_GONE)
         self.discard(FATAL)
-        for folder in (METRICS, HEALTH):
+        for folder in (SNAPSHOTS, HEALTH):
             shutil.rmtree(self.path / folder, ignore_errors=True)
 
     def __enter__(self) -> Self:
@@ -82,7 +87,7 @@ class StateDir:
 
     def write(self, name: str, text: str) -> Path:
         """Replace a file as a whole, so that a reader sees the old text or the new one, and return its path."""
-        return write_whole(self.path / name, text)
+        return whole_file.write(self.path / name, text)
 
     def read(self, name: str) -> str:
         """A file's text, "" where it does not exist."""
@@ -111,10 +116,3 @@ class StateDir:
             known = f"{host}-{secrets.token_hex(8)}"
             self.write(WORKER_ID, known)
         return known
-
-
-def write_whole(path: Path, text: str) -> Path:
-    """Write a file by way of a neighbour and a rename; a reader never sees half of it."""
-    neighbour = path.with_name(f".{path.name}.{os.getpid()}")
-    neighbour.write_text(text, "utf-8")
-    return neighbour.replace(path)

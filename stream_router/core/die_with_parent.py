@@ -1,7 +1,9 @@
-"""`python die_with_parent.py PARENT COMMAND…`: becomes COMMAND, which is killed as soon as process PARENT is gone.
+"""Ties a process's life to its parent's: the kernel kills it as soon as the parent is gone (Linux).
 
-A program of its own, since the call has to be made between fork and exec, where a threaded Python must not run code.
-Uses only the standard library: it is started by its path, without site-packages.
+`python die_with_parent.py PARENT COMMAND…` becomes COMMAND, so tied. It is a program of its own, since the call has to
+be made between fork and exec, where a threaded Python must not run code. It is started by its path, without
+site-packages, so it uses only the standard library. A shard's child is not tied like this: it watches its parent
+itself, to note before it goes that its end is no crash.
 """
 
 import ctypes
@@ -12,12 +14,17 @@ import sys
 PR_SET_PDEATHSIG = 1
 
 
-def main() -> None:
-    """Ask the kernel for the signal, look whether it is too late already, become the command."""
-    parent, command = int(sys.argv[1]), sys.argv[2:]
+def tie_to(parent: int) -> None:
+    """Be killed when `parent`, which forked this process, dies. Raises SystemExit where it is dead already."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         sys.exit(1)
+
+
+def main() -> None:
+    """Tie this process to the parent that the command line names, then become the command."""
+    parent, command = int(sys.argv[1]), sys.argv[2:]
+    tie_to(parent)
     os.execv(command[0], command)  # noqa: S606 - no shell is wanted
 
 

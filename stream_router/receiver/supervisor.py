@@ -1,6 +1,5 @@
 """More than one worker: a parent that forks them, replaces one that dies, and tells them all to stop."""
 
-import ctypes
 import logging
 import os
 import signal
@@ -8,6 +7,7 @@ import time
 from collections.abc import Callable
 from select import PIPE_BUF
 
+from stream_router.core import die_with_parent
 from stream_router.core.settings_error import EX_CONFIG, SettingsError
 
 log = logging.getLogger(__name__)
@@ -17,7 +17,6 @@ STOP_S = 9.5
 SHORT_LIFE_S = 5.0
 MAX_SHORT_LIVES = 3
 RESPAWN_AFTER_S = 1.0
-_PR_SET_PDEATHSIG = 1
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 
 
@@ -78,7 +77,8 @@ class WorkerSupervisor:
             return
         status = 1
         try:
-            _die_with(parent)
+            # A worker without its parent would serve on unseen, and hold its spill.
+            die_with_parent.tie_to(parent)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             self._work(number)
             status = 0
@@ -122,10 +122,3 @@ class WorkerSupervisor:
         for pid in self._numbers:
             log.error("a worker did not drain in time and was killed", extra={"worker": self._numbers[pid]})
             os.kill(pid, signal.SIGKILL)
-
-
-def _die_with(parent: int) -> None:
-    """Be killed when the parent dies: a worker without it would serve on unseen, and hold its spill."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGKILL)

@@ -14,6 +14,8 @@ from typing import Any
 
 import orjson
 
+from stream_router.core import whole_file
+from stream_router.core.names import SNAPSHOTS
 from stream_router.settings.consumer import Consumer
 from stream_router.telemetry import cloudwatch
 from stream_router.telemetry.catalogue import (
@@ -48,7 +50,7 @@ class ChildMetrics:
     ) -> None:
         self._shard_id = shard_id
         self._region = settings.aws_region
-        self._folder = settings.state_dir / "metrics" if settings.state_dir else None
+        self._folder = settings.state_dir / SNAPSHOTS if settings.state_dir else None
         self._every_s = settings.metrics_s
         self._clock = clock
         self._now_s = now_s
@@ -131,10 +133,7 @@ class ChildMetrics:
             return
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            name = f"{self._shard_id}.{os.getpid()}.json"
-            neighbour = self._folder / f".{name}"
-            neighbour.write_bytes(orjson.dumps(self.snapshot()))
-            neighbour.replace(self._folder / name)
+            whole_file.write(self._folder / f"{self._shard_id}.{os.getpid()}.json", orjson.dumps(self.snapshot()))
         except OSError as error:
             log.warning("the metrics' snapshot was not written: %s", error.strerror)
 
@@ -167,7 +166,7 @@ def _sum(*histograms: Histogram) -> Histogram:
 def read_snapshots(folder: Path) -> list[dict[str, Any]]:
     """Every snapshot under a state folder, of children that live and of those before them; unreadable ones left out."""
     found = []
-    for file in sorted((folder / "metrics").glob("*.json")):
+    for file in sorted((folder / SNAPSHOTS).glob("*.json")):
         with contextlib.suppress(OSError, orjson.JSONDecodeError):
             found.append(orjson.loads(file.read_bytes()))
     return found

@@ -11,11 +11,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from stream_router.consumer.state_dir import BUS_PROOF, BUS_UNASKED, METRICS, RULE_STATE, StateDir
+from stream_router.consumer.state_dir import BUS_PROOF, BUS_UNASKED, RULE_STATE, StateDir
 from stream_router.consumer.supervisor import admin_port
 from stream_router.consumer.supervisor.admin_port import AdminPort
 from stream_router.consumer.supervisor.status import SCHEMA, Status
 from stream_router.consumer.supervisor.vitals import Vitals
+from stream_router.core.names import SNAPSHOTS
 from stream_router.core.settings_error import SettingsError
 from tests.unit.test_merged_shards import snapshot
 
@@ -52,7 +53,7 @@ def serve(state: StateDir, vitals: Vitals) -> Iterator[Serve]:
 
 def child_says(state: StateDir, delivered: int, **more: object) -> None:
     """A snapshot of a child that lives: this process."""
-    folder = state.path / METRICS
+    folder = state.path / SNAPSHOTS
     folder.mkdir(exist_ok=True)
     told = snapshot("shardId-0", os.getpid(), delivered, at=time.time(), **more)
     (folder / f"shardId-0.{os.getpid()}.json").write_text(json.dumps(told))
@@ -130,8 +131,8 @@ def test_torn_files_of_the_state_folder_break_no_page(serve: Serve, state: State
     """What cannot be read is not known."""
     for name in (BUS_PROOF, BUS_UNASKED, RULE_STATE):
         state.write(name, "{")
-    (state.path / METRICS).mkdir()
-    (state.path / METRICS / "shardId-0.1.json").write_text("[1]")
+    (state.path / SNAPSHOTS).mkdir()
+    (state.path / SNAPSHOTS / "shardId-0.1.json").write_text("[1]")
     url = serve()
     status = httpx.get(f"{url}/status").json()
     assert (status["bus"]["state"], status["rule"]["state"], status["shards"]) == ("unproven", "unknown", [])

@@ -176,10 +176,10 @@ def test_the_next_event_is_at_work_though_the_one_before_was_held(careful: Path)
 def full(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Called, it fills the disk."""
 
-    def write_text(self: Path, *_: object) -> int:
+    def write_bytes(self: Path, *_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device", str(self))
 
-    return lambda: monkeypatch.setattr(Path, "write_text", write_text)
+    return lambda: monkeypatch.setattr(Path, "write_bytes", write_bytes)
 
 
 def test_a_full_disk_does_not_stop_a_healthy_shard(
@@ -211,13 +211,13 @@ def test_the_watcher_of_the_parent_tears_no_file(tmp_path: Path, monkeypatch: py
     """Two threads write the file at one moment, each by way of a neighbour of its own."""
     guard = born(tmp_path)
     used: list[Path] = []
-    write_text = Path.write_text
+    write_bytes = Path.write_bytes
 
-    def noting(self: Path, data: str) -> int:
+    def noting(self: Path, data: bytes) -> int:
         used.append(self)
-        return write_text(self, data)
+        return write_bytes(self, data)
 
-    monkeypatch.setattr(Path, "write_text", noting)
+    monkeypatch.setattr(Path, "write_bytes", noting)
     guard.progressed(1, 0)
     watcher = threading.Thread(target=guard.ended_well, name="parent-watch")
     watcher.start()

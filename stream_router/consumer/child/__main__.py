@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 from stream_router.consumer.child import protocol
+from stream_router.consumer.state_dir import FATAL
 from stream_router.core import logs
 from stream_router.core.settings_error import EX_CONFIG, SettingsError
 from stream_router.settings.common import load
@@ -93,7 +94,7 @@ def _refuse(error: SettingsError) -> int:
     """Bad settings: one line, for the operator here and for the supervisor, which then stops instead of retrying."""
     sys.stderr.write(f"{error}\n")
     if state := os.environ.get("STREAM_ROUTER_STATE_DIR"):
-        Path(state, "fatal").write_text(f"{error}\n", "utf-8")
+        Path(state, FATAL).write_text(f"{error}\n", "utf-8")
     return EX_CONFIG
 
 

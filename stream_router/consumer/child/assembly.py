@@ -17,6 +17,7 @@ from stream_router.consumer.child.shard_telemetry import ShardTelemetry
 from stream_router.consumer.child.waiter import Waiter
 from stream_router.consumer.child.window import Window
 from stream_router.consumer.child.wiring import Wiring
+from stream_router.consumer.state_dir import LIVES
 from stream_router.consumer.transform_config import transform_config
 from stream_router.pipeline.delivery.health import Health
 from stream_router.pipeline.transform import Transform
@@ -37,7 +38,7 @@ class Child:
         log.log(logging.INFO if self._transform.policy else logging.WARNING, "masking: %s", masking)
         self._proof = BusProof(settings.state_dir, self._wiring.ask_for_bus)
         self._wait = Waiter(self._wiring.transport)
-        self._lives = (settings.state_dir or Path(tempfile.mkdtemp(prefix="stream-router-shard-"))) / "shards"
+        self._lives = (settings.state_dir or Path(tempfile.mkdtemp(prefix="stream-router-shard-"))) / LIVES
 
     def processor(self) -> ShardProcessor:
         """The record processor, ready for `initialize`."""

@@ -9,13 +9,13 @@ against it.
 
 import contextlib
 import logging
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
+from stream_router.core import whole_file
 from stream_router.core.logs import Seldom
 from stream_router.core.model import Place, Record
 
@@ -181,8 +181,5 @@ class CrashGuard:
                 log.warning("the shard's crash marker was not written: %s", error.strerror)
 
     def _write(self) -> None:
-        # Of the thread that watches the parent too: two writers of one neighbour would tear it.
-        partial = self._path.with_suffix(f".{threading.current_thread().name}.tmp")
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(self._life.model_dump_json())
-        partial.replace(self._path)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        whole_file.write(self._path, self._life.model_dump_json())

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import orjson
 
-from stream_router.consumer.state_dir import HEALTH, write_whole
+from stream_router.consumer.state_dir import HEALTH
+from stream_router.core import whole_file
 from stream_router.pipeline.delivery.health import LATELY_S, Tally
 
 EVERY_S = 1.0
@@ -45,7 +46,7 @@ class Neighbours:
         self._written = text
         with contextlib.suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True)
-            write_whole(self._folder / self._own, text)
+            whole_file.write(self._folder / self._own, text)
 
     def __call__(self, since: int) -> tuple[int, int]:
         now = self._clock()

@@ -7,7 +7,7 @@ import time
 
 from stream_router.aws import endpoints
 from stream_router.checks.finding import at_start
-from stream_router.consumer.state_dir import StateDir
+from stream_router.consumer.state_dir import DAEMON_PROPERTIES, StateDir
 from stream_router.consumer.supervisor import (
     bus_prober,
     java,
@@ -31,8 +31,6 @@ from stream_router.settings.consumer import Consumer
 from stream_router.telemetry import audit
 
 log = logging.getLogger(__name__)
-
-DAEMON_PROPERTIES = "daemon.properties"
 
 
 def run(settings: Consumer) -> int:

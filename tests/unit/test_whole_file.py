@@ -1,0 +1,37 @@
+"""A file that is replaced is whole at every moment, whoever writes it at the same time."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from stream_router.core import whole_file
+
+
+def test_a_reader_sees_one_writer_s_content_whole(tmp_path: Path) -> None:
+    """Threads that write one file at once do not tear each other's content, and leave nothing beside it."""
+    path = tmp_path / "marker.json"
+    texts = [letter * 100_000 for letter in "abcd"]
+    start = threading.Barrier(len(texts))
+
+    def write(text: str) -> None:
+        start.wait(10)
+        for _ in range(20):
+            whole_file.write(path, text)
+
+    writers = [threading.Thread(target=write, args=(text,)) for text in texts]
+    for writer in writers:
+        writer.start()
+    while any(writer.is_alive() for writer in writers):
+        assert not path.exists() or path.read_text("utf-8") in texts
+    assert path.read_text("utf-8") in texts
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_cannot_be_written_leaves_the_old_content(tmp_path: Path) -> None:
+    """A folder stands in the neighbour's way here; in life a full disk."""
+    path = whole_file.write(tmp_path / "proof", b"old")
+    path.with_name("locked").mkdir()
+    with pytest.raises(OSError, match=r".*"):
+        whole_file.write(tmp_path / "locked", "new")
+    assert path.read_bytes() == b"old"
