@@ -180,3 +180,24 @@ def test_every_line_of_the_shipped_files_has_its_reason() -> None:
         if line and not line.startswith("#"):
             assert before.startswith("#"), line
         before = line
+
+
+def test_an_emulator_gets_production_s_properties_with_a_few_over_them(configured: Consumer) -> None:
+    """local.properties is an overlay: it repeats nothing, and what it does not name is as in production."""
+    local, aws = (properties.render(configured, found, "w").properties for found in (LOCAL, AWS))
+    overlay = properties.parse(properties.shipped("local.properties").read_text("utf-8"))
+    base = properties.parse(properties.shipped("consumer.properties").read_text("utf-8"))
+    assert {key: local[key] for key in aws if key not in overlay} == {
+        key: value for key, value in aws.items() if key not in overlay
+    }
+    assert not [key for key, value in overlay.items() if base.get(key) == value]
+
+
+def test_a_file_of_the_operator_s_own_stands_alone(configured: Consumer, tmp_path: Path) -> None:
+    """Against an emulator too: nothing that it does not say comes from elsewhere."""
+    own = tmp_path / "own.properties"
+    own.write_text("maxRecords = 7\n")
+    rendered = properties.render(configured.model_copy(update={"properties": own}), LOCAL, "w")
+    assert rendered.source == own
+    assert rendered.properties["maxRecords"] == "7"
+    assert "retrievalMode" not in rendered.properties

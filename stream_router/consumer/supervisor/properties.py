@@ -108,13 +108,10 @@ def render(settings: Consumer, found: Endpoints, worker_id: str) -> Rendered:
     """Everything that the daemon is told. `worker_id` names this host's worker in the lease table.
 
     Starts from `STREAM_ROUTER_PROPERTIES`; without it from consumer.properties, or, where Kinesis is an emulator on
-    this machine, from local.properties. A key that the settings decide cannot be set in the file.
+    this machine, from consumer.properties with local.properties over it. A key that the settings decide cannot be set
+    in a file.
     """
-    source = settings.properties or shipped("local.properties" if found.is_local else "consumer.properties")
-    try:
-        given = parse(source.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError):
-        raise SettingsError(f"STREAM_ROUTER_PROPERTIES: {source} cannot be read; name a properties file") from None
+    source, given = _files(settings.properties, is_local=found.is_local)
     decided = _from_settings(settings, found, worker_id)
     if clash := sorted(set(given) & set(decided) - THE_PROGRAMS.keys()):
         raise SettingsError(f"STREAM_ROUTER_PROPERTIES: {source} sets {clash[0]}; leave it out, the settings decide it")
@@ -122,6 +119,24 @@ def render(settings: Consumer, found: Endpoints, worker_id: str) -> Rendered:
     daemon = {key: value for key, value in given.items() if not key.startswith("jvm.")}
     further = _words(settings.jvm_options, "STREAM_ROUTER_JVM_OPTIONS")
     return Rendered(source, {**daemon, **decided}, [*_jvm_options(given), *further])
+
+
+def _files(own: Path | None, *, is_local: bool) -> tuple[Path, dict[str, str]]:
+    """What the files say, and the one that had the last word. A file of the operator's own stands alone."""
+    if own:
+        return own, _read(own)
+    base = shipped("consumer.properties")
+    if not is_local:
+        return base, _read(base)
+    overlay = shipped("local.properties")
+    return overlay, {**_read(base), **_read(overlay)}
+
+
+def _read(file: Path) -> dict[str, str]:
+    try:
+        return parse(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError):
+        raise SettingsError(f"STREAM_ROUTER_PROPERTIES: {file} cannot be read; name a properties file") from None
 
 
 def _refuse_other_than_the_programs(source: Path, given: Mapping[str, str]) -> None:
