@@ -5,12 +5,15 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from stream_router.settings.common import NO_RULE, Common
+from stream_router.settings.types import QueueUrl
 
 
 class Setup(Common):
     """What `setup` needs."""
 
-    sqs_dlq_url: str | None = Field(None, validation_alias="SQS_DLQ_URL", description="the dead-letter queue's URL")
+    sqs_dlq_url: QueueUrl | None = Field(
+        None, validation_alias="SQS_DLQ_URL", description="the dead-letter queue's URL"
+    )
     target_arn: str | None = Field(
         None,
         validation_alias="EVENTBRIDGE_TARGET_ARN",

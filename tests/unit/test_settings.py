@@ -35,6 +35,8 @@ BAD: list[tuple[type[BaseSettings], str, str]] = [
     (Consumer, "SQS_DLQ_URL", "arn:aws:sqs:us-east-1:123456789012:dead"),
     (Consumer, "SQS_DLQ_URL", "https://sqs/with a space"),
     (Consumer, "SQS_DLQ_URL", "https://sqs.us-east-1.amazonaws.com/123456789012/dead.fifo"),
+    (Setup, "SQS_DLQ_URL", "arn:aws:sqs:us-east-1:123456789012:dead"),
+    (Setup, "SQS_DLQ_URL", "https://sqs.us-east-1.amazonaws.com/123456789012/dead.fifo"),
     (Consumer, "STREAM_ROUTER_STREAM", "no/slash"),
     (Consumer, "STREAM_ROUTER_STREAM", "s" * 129),
     (Consumer, "STREAM_ROUTER_APPLICATION", "ab"),
