@@ -1,6 +1,7 @@
 """One HTTP exchange with CXone, retried: waits as told, with jitter, within a deadline, and never shows a secret."""
 
 import email.utils
+import itertools
 import json
 import random
 import ssl
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from stream_router.core import backoff
 from stream_router.core.settings_error import SettingsError
 
 TIMEOUT_S = 10.0
@@ -123,19 +125,19 @@ class Web:
         """The first answer that is neither 429 nor 5xx; redirects are not followed. Raises CxoneError."""
         request.headers["Accept-Encoding"] = "identity"
         give_up_at = self.clock.monotonic() + self._deadline_s
-        pause_s = FIRST_PAUSE_S
-        while True:
+        for failures in itertools.count():
             left_s = give_up_at - self.clock.monotonic()
             problem, told_s = self._attempt(request, what, left_s, wants_body=wants_body)
             if isinstance(problem, Reply):
                 return problem
             # Full jitter below what the doubling allows; above what CXone asks for, so that callers spread out.
             jitter = self.clock.random()
-            wait_s = told_s * (1.0 + 0.1 * jitter) if told_s else pause_s * jitter
+            own_s = backoff.full_jitter_s(failures, FIRST_PAUSE_S, LONGEST_PAUSE_S, jitter)
+            wait_s = told_s * (1.0 + 0.1 * jitter) if told_s else own_s
             if self.clock.monotonic() + wait_s > give_up_at - LEAST_ATTEMPT_S:
                 raise CxoneError(f"{what}: {problem}; try again later")
             self.clock.sleep(wait_s)
-            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+        raise AssertionError("the deadline ends it")
 
     def _attempt(
         self, request: httpx.Request, what: str, left_s: float, *, wants_body: bool

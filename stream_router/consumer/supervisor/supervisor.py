@@ -19,6 +19,7 @@ from stream_router.consumer.state_dir import BUS_GONE, ENDING, FATAL, StateDir
 from stream_router.consumer.supervisor import daemon_log, processes
 from stream_router.consumer.supervisor.bus_prober import BusProver, Proof
 from stream_router.consumer.supervisor.vitals import Vitals
+from stream_router.core import backoff
 from stream_router.core.settings_error import SettingsError
 
 log = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ class DaemonSupervisor:
         self._log_format = log_format
         self._vitals = vitals
         self._jitter = jitter
-        self._backoff_s = FIRST_BACKOFF_S
+        self._short_lives = 0
 
     def run(self) -> int:
         """0 after a signal. Raises SettingsError where a child or the bus says that the settings cannot work."""
@@ -206,9 +207,9 @@ class DaemonSupervisor:
     def _wait_to_restart(self, ended: Exited, ran_s: float) -> bool:
         """Wait as long as the restarts before demand, with jitter; False where a signal came meanwhile."""
         if ran_s >= STABLE_S:
-            self._backoff_s = FIRST_BACKOFF_S
-        wait_s = self._backoff_s * (0.5 + self._jitter() / 2)
-        self._backoff_s = min(self._backoff_s * 2, LONGEST_BACKOFF_S)
+            self._short_lives = 0
+        wait_s = backoff.half_jitter_s(self._short_lives, FIRST_BACKOFF_S, LONGEST_BACKOFF_S, self._jitter())
+        self._short_lives += 1
         log.error(
             "the KCL daemon ended: %s; it is started again",
             f"killed by {signal.Signals(-ended.status).name}" if ended.status < 0 else f"exit status {ended.status}",

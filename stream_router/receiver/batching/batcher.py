@@ -9,6 +9,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from stream_router.core import backoff
 from stream_router.receiver.batching import putrecords
 from stream_router.receiver.batching.deadlines import Deadlines
 from stream_router.receiver.batching.lanes import NO_ROW, Bucket, Lane, Lanes, Part, RecordInFlight, Request, names
@@ -196,11 +197,11 @@ class Batcher:
         """Leave a bucket alone for a while: exponential backoff with full jitter, its own, so that they spread."""
         if bucket.resting:
             return
-        most_s = min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2**bucket.attempts)
-        bucket.attempts = min(bucket.attempts + 1, 10)
+        wait_s = backoff.full_jitter_s(bucket.attempts, BACKOFF_FIRST_S, BACKOFF_MOST_S, self._jitter())
+        bucket.attempts += 1
         bucket.resting = True
         self._ready.pop(bucket, None)
-        self._loop.call_later(most_s * self._jitter(), self._wake, bucket)
+        self._loop.call_later(wait_s, self._wake, bucket)
 
     def _wake(self, bucket: Bucket) -> None:
         bucket.resting = False
