@@ -48,12 +48,14 @@ SQS_MESSAGE_BYTES = 1_048_576
 """One message, attributes included, and one whole batch. Source: model `sqs` (raised from 256 KiB in 2026)."""
 
 SQS_BATCH_MAX = 10
+"""Messages of one SendMessageBatch call. Source: SQS API reference."""
 
 # --- CloudWatch -------------------------------------------------------------------------------------------------
 METRIC_VALUES_MAX = 150
 """Distinct Values of one datum in one request; percentiles work with Values/Counts. Source: model `cloudwatch`."""
 
 METRIC_DATA_MAX = 1_000
+"""Metrics of one PutMetricData call. Source: model `cloudwatch`."""
 
 
 def request_bytes(region: str) -> int:

@@ -2,15 +2,15 @@
 
 import json
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from stream_router.control.arns import Home, parse
-from stream_router.control.setup import rule_match, rules
+from stream_router.control.setup import rule_match, rules, setup
 from stream_router.control.setup.steps import SetupError, Steps
 from stream_router.control.setup.targets import Kind, kind_of
-from stream_router.pipeline.sample_events import as_delivered, sample_entries
 from tests.scripted import ACCOUNT, REGION, Script
 
 HOME = Home("aws", REGION, ACCOUNT)
@@ -248,14 +248,20 @@ def test_the_proof_asks_about_a_real_event_of_each_type(script: Script) -> None:
     assert all(needed <= event.keys() for event in asked)
 
 
-def test_a_rule_that_would_not_match_our_events_is_never_written(script: Script) -> None:
+def test_a_rule_that_would_not_match_our_events_is_never_written(script: Script, steps: Steps) -> None:
     """What the script that this replaces did: it wrote a rule that none of its own events could match."""
-    for entry in sample_entries("eu-central-1", TYPES, 0):
-        event = json.dumps(as_delivered(entry, HOME.account, HOME.region))
-        assert event
-    script.clients.events.test_event_pattern = lambda **_: {"Result": False}  # type: ignore[method-assign,assignment]
-    with pytest.raises(SetupError, match="would not match"):
-        rule_match.prove(script.clients, HOME, "default", PATTERN, TYPES, may_send=True)
+    script.expect("events", "describe_event_bus", {"Name": "default"}, {"Name": "default"})
+    written: list[dict[str, Any]] = []
+    events: Any = script.clients.events
+    events.test_event_pattern = lambda **call: {"Result": json.loads(call["Event"])["detail-type"] != TYPES[1]}
+    events.put_rule = lambda **call: written.append(call)
+    settings: Any = SimpleNamespace(
+        event_bus="default", rule="r", event_type_list=TYPES, target_arn=None, target_role_arn=None, target_dlq_arn=None
+    )
+    with pytest.raises(SetupError, match=f"would not match our own event of type {TYPES[1]}"):
+        setup._ensure_routing(settings, script.clients, HOME, steps)
+    assert not written
+    script.done()
 
 
 def test_an_emulator_that_says_nothing_proves_nothing(script: Script) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import boto3
 import orjson
 import pytest
+from botocore.loaders import Loader
 from botocore.validate import ParamValidator
 
 from stream_router.consumer.transform_config import transform_config
@@ -262,8 +263,27 @@ def test_nothing_is_called_masked_that_was_not(consumer: Consumer) -> None:
 def test_every_limit_is_aws_own() -> None:
     """The article's 25 and 256 KB were guesses: ours come from the service's model, or name their source."""
     assert limits.bus_ceiling("default") == 10
-    text = (ROOT / "core" / "limits.py").read_text("utf-8")
-    assert text.count("Source") >= 8
+    of_model = {
+        ("eventbridgev2", "PutEventsRequestEntryList"): limits.V2_MAX_ENTRIES,
+        ("events", "RuleName"): limits.RULE_NAME_MAX_CHARS,
+        ("events", "EventPattern"): limits.EVENT_PATTERN_MAX_CHARS,
+        ("kinesis", "PutRecordsRequestEntryList"): limits.PUT_RECORDS_MAX_RECORDS,
+    }
+    for (service, shape), limit in of_model.items():
+        assert Loader().load_service_model(service, "service-2")["shapes"][shape]["max"] == limit
+
+
+def test_every_limit_says_where_it_is_from() -> None:
+    """In the sentence below it, or below its group: AWS's model or its pages, a test in the field, or our choice."""
+    said = re.compile(r"[Ss]ource:|model `|field test|measured|Ours|limit before|docs/facts\.md")
+    group: list[str] = []
+    for node in ast.parse((ROOT / "core" / "limits.py").read_text("utf-8")).body:
+        if isinstance(node, ast.Assign):
+            group += [ast.unparse(target) for target in node.targets]
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and group:
+            assert said.search(str(node.value.value)), f"{group} have no source"
+            group = []
+    assert not group, f"{group} have no sentence"
 
 
 def test_a_200_with_failures_inside_is_read_entry_by_entry() -> None:
