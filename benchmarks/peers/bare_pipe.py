@@ -2,7 +2,7 @@
 
 orjson line, base64, pydantic `validate_json`, a dict, `put_events` over libcurl. No outcome is read entry by entry,
 nothing is retried, checked, checkpointed, counted: what this costs is the floor of these libraries on this machine
-(FACTS, "Costs measured": 15.7 µs an event there), so it tells how much the child's care costs.
+(docs/facts.md, "Costs measured": 15.7 µs an event there), so it tells how much the child's care costs.
 
 `python -m benchmarks.peers.bare_pipe URL EVENTS`
 """

@@ -17,7 +17,7 @@ class Disposition(enum.Enum):
 
 
 class Reason(enum.StrEnum):
-    """Why an event is a dead letter (CONTRACT, "A dead letter"): bounded, fit for a metric's label."""
+    """Why an event is a dead letter (docs/contract.md, "A dead letter"): bounded, fit for a metric's label."""
 
     MALFORMED_JSON = "malformed_json"
     SCHEMA_MISMATCH = "schema_mismatch"
@@ -32,7 +32,8 @@ class Reason(enum.StrEnum):
     CRASHED = "crashed"
 
 
-# Sources: botocore models `events`, `eventbridgev2`, `kinesis`, `sqs` (1.43/1.44) and the CONTRACT's table.
+# Sources: botocore models `events`, `eventbridgev2`, `kinesis`, `sqs` (1.43/1.44); docs/contract.md, "What an error
+# means".
 # What is not listed is unknown: on a single entry it is RETRY (and exhausts), on a whole call HOLD.
 _DATA = (
     "MalformedDetail",

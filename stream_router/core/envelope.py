@@ -32,7 +32,7 @@ _BREAKS_TO_SPACES = bytes.maketrans(b"\r\n", b"  ")
 
 
 def event_id(scheme: str, delivery_id: str | None, index: int, body: bytes) -> str:
-    """The identity of an event: 32 hex digits, the same for every copy of one delivery (CONTRACT, "Identity").
+    """The identity of an event: 32 hex digits, the same for every copy of one delivery (docs/contract.md, "Identity").
 
     `index` is the event's place in an array body (0 for a single object), `body` the request's whole body as sent.
     """

@@ -11,7 +11,7 @@ V2_MAX_ENTRIES = 100
 
 REQUEST_BYTES_1MB = 1_000_000
 """Total entry size of one call "must be less than 1MB" (model `events`). 1,048,576 was measured to pass, but an entry
-of that size was not delivered to a target (FACTS 1), so the decimal megabyte is the safe reading."""
+of that size was not delivered to a target (docs/facts.md, "EventBridge"): the decimal megabyte is the safe reading."""
 
 REQUEST_BYTES_256K = 262_144
 """The limit before 2026-01-29, and still where the rise is not reported."""

@@ -1,4 +1,4 @@
-"""Where CXone is: the token endpoint, and the API host of a tenant, as its discovery documents say (FACTS 6)."""
+"""Where CXone is: the token endpoint, and a tenant's API host, by its discovery documents (docs/facts.md, "CXone")."""
 
 from typing import Any, NamedTuple
 

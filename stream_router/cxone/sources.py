@@ -18,7 +18,7 @@ from stream_router.settings.sources import DataStreamSource, DigitalSource, Post
 __all__ = ["Finding", "check", "read", "routing"]
 
 NICE_ACCOUNTS = frozenset({"737494165703", "751344753113", "420587085960"})
-"""The AWS accounts from which CXone Data Streams writes: commercial, FedRAMP, FedRAMP High (FACTS 0)."""
+"""The AWS accounts from which CXone Data Streams writes: commercial, FedRAMP, FedRAMP High (docs/facts.md, "CXone")."""
 
 
 class _Renames(BaseModel):

@@ -31,7 +31,7 @@ ANSWER_MAX_BYTES = 1024 * 1024
 """A token and a discovery document have a few kilobytes; what is longer is none."""
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 20.0
-"""CXone sends no reliable Retry-After, so our own pauses double from 2 s (FACTS 6)."""
+"""CXone sends no reliable Retry-After, so our own pauses double from 2 s (docs/facts.md, "CXone")."""
 
 T = TypeVar("T")
 

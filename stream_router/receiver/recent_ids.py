@@ -4,7 +4,7 @@ from collections import deque
 
 CAPACITY = 100_000
 KEPT_S = 600.0
-"""Both are the CONTRACT's (section "Receiver"). The memory is this process's own."""
+"""Both as docs/contract.md, "Receiver", has them. The memory is this process's own."""
 
 
 class RecentIds:

@@ -1,7 +1,7 @@
 """How the environment is read, and what every program needs. Nothing else reads the environment.
 
-A bad value raises `SettingsError`, whose text is one line: the variable, what is wrong with its value, the cure. Values
-are never quoted, since some are secrets.
+Names and defaults are promised (docs/contract.md, "Settings"). A bad value raises `SettingsError`, whose text is one
+line: the variable, what is wrong with its value, the cure. Values are never quoted, since some are secrets.
 """
 
 import logging

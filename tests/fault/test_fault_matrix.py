@@ -15,7 +15,8 @@ ALL = set(range(10))
 STRUCK = 4
 """The place of the event that a row about a single entry strikes."""
 
-# From the CONTRACT's table and AWS's models, not from the product's own table, whose mistakes would go unseen.
+# From docs/contract.md, "What an error means", and AWS's models: mistakes of the product's own table would go
+# unseen.
 DATA = [
     "MalformedDetail",
     "InvalidArgument",

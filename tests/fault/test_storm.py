@@ -1,7 +1,8 @@
 """Everything at once: nothing lost, nothing dead that was not poison, copies explained.
 
 Shuffled PutEvents answers are left out: their failures are told of the wrong entries, and no client can notice, since
-EventIds name nothing that was sent. EventBridge documents the order (FACTS 1); SQS's answers have ids and are shuffled.
+EventIds name nothing that was sent. EventBridge documents the order (docs/facts.md, "EventBridge"); SQS's answers have
+ids and are shuffled.
 """
 
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The CXone client against a local server that behaves as NICE documents (FACTS 6): flows, discovery, waits, errors."""
+"""The CXone client against a local server that behaves as NICE documents (docs/facts.md, "CXone")."""
 
 import base64
 import contextlib

@@ -56,7 +56,7 @@ def test_arbitrary_headers_are_refused(scheme: str, data: st.DataObject) -> None
 
 
 def _same_but_unsigned_id(scheme: str, headers: dict[str, Any]) -> bool:
-    """Expert signs neither the presence nor the text of its delivery id (FACTS 6): another id is no forgery."""
+    """Expert signs neither the presence nor the text of its delivery id (docs/facts.md, "CXone"): it is free."""
     good = SCHEMES[scheme][1]
     unsigned = "X-Nexus-Delivery-Id"
     return scheme == "expert" and {**good, unsigned: None} == {**headers, unsigned: None}

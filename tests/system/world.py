@@ -226,7 +226,7 @@ def webhook(number: int, **changes: Any) -> bytes:
 
 
 def event_id(scheme: str, delivery_id: str, index: int, body: bytes) -> str:
-    """CONTRACT, "Identity"."""
+    """As docs/contract.md, "Identity", has it."""
     text = b"\0".join((scheme.encode(), delivery_id.encode(), str(index).encode(), hashlib.sha256(body).digest()))
     return hashlib.sha256(text).hexdigest()[:32]
 

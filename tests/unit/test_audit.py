@@ -25,7 +25,7 @@ def write(path: Path, batches: int, key: bytes | None = None) -> None:
 
 @KEYS
 def test_a_record_is_what_the_contract_says(tmp_path: Path, key: bytes | None) -> None:
-    """Every field of the CONTRACT, `verified` only without a reason against it."""
+    """Every field of docs/contract.md, "Audit record"; `verified` only without a reason against it."""
     log = audit.AuditLog(tmp_path / "a" / "shard.jsonl", key)
     log.append(7, {"delivered": 7}, [], NOW_S)
     log.append(8, {"delivered": 6}, ["events_unaccounted"], NOW_S)

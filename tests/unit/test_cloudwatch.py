@@ -1,4 +1,4 @@
-"""PutMetricData requests: what the CONTRACT names, inside CloudWatch's limits, as botocore's own model understands."""
+"""PutMetricData requests: what docs/contract.md, "CloudWatch", names, within the limits that botocore's model has."""
 
 from typing import Any
 

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from stream_router.cli import app
+
 ROOT = Path(__file__).parents[2]
 PAGES = [
     ROOT / "README.md",
     ROOT / "CHANGELOG.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
     *sorted((ROOT / "docs").rglob("*.md")),
     ROOT / "benchmarks/README.md",
 ]
@@ -62,3 +66,22 @@ def test_every_dependency_has_its_reason() -> None:
     assert len(wanted) >= 14
     assert not [name for name in wanted if f"`{name}`" not in reasons]
     assert not [name for name in wanted if f"\n{name.lower().replace('_', '-')}==" not in pins]
+
+
+def test_the_architecture_s_table_is_the_import_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What each folder may import is drawn from the table that the tests hold. Write it anew with `make docs`."""
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    monkeypatch.delitem(sys.modules, "architecture", raising=False)
+    import architecture
+
+    assert architecture.PAGE.read_text("utf-8") == architecture.page(), "run `make docs`"
+
+
+def test_the_contract_names_every_command_and_no_other() -> None:
+    """Of the commands' table, what stands before the options is what the program knows."""
+    table = (ROOT / "docs/contract.md").read_text("utf-8").partition("## Commands")[2].partition("\n\nBad")[0]
+    cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    named = {name for cell in cells for name in re.findall(r"`([a-z]+)", cell)}
+    commands = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    groups = {group.name for group in app.registered_groups}
+    assert named == commands | groups

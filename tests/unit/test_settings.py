@@ -210,7 +210,7 @@ def test_an_access_key_needs_no_client(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_defaults_are_the_contracts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is not set has the CONTRACT's default."""
+    """What is not set has the promised default."""
     given(monkeypatch, {**CONSUMER, **RECEIVER})
     consumer, receiver = load(Consumer), load(Receiver)
     assert (consumer.stream, consumer.application) == ("cxone-events", "cxone-event-router")

@@ -1,4 +1,4 @@
-"""The source article's mistakes (FACTS, section 9), one test for each: none of them may come back."""
+"""The mistakes of the article that first described the product, one test for each: none of them may come back."""
 
 import ast
 import base64

@@ -29,7 +29,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 KEEP_BYTES = 32 * 1024 * 1024  # the most that glibc takes as a threshold on 64 bits
 LOOK_FOR_PARENT_S = 0.5
 STUCK_AFTER_S = 120.0
-"""A main loop that shows no life for so long is hung (the daemon's own time-out stays unset)."""
+"""A main loop that shows no life for so long is hung (the daemon's own time-out stays unset: docs/facts.md, "KCL")."""
 
 
 def main() -> NoReturn:

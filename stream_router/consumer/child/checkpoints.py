@@ -111,5 +111,5 @@ class Checkpoints:
 
 
 def _may_try_again(error: CheckpointError) -> bool:
-    """KCL's own names (FACTS 7): what is throttled, or fails on the way to DynamoDB, is tried again."""
+    """KCL's own names (docs/facts.md, "KCL"): what is throttled, or fails on the way to DynamoDB, is tried again."""
     return error.value in ("ThrottlingException", "KinesisClientLibDependencyException")

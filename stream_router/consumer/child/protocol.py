@@ -1,8 +1,8 @@
 """The MultiLang protocol on a private file descriptor: kclpy's dispatch, orjson's speed, no swallowed exception.
 
-Stock kclpy catches whatever a record processor raises and still tells the daemon "done" (FACTS 7): the records would be
-lost. Here an exception leaves `run`, and the program ends. Its standard output is the control channel, on which a stray
-`print` could forge a checkpoint: `private_output` moves the channel away first.
+Stock kclpy catches whatever a record processor raises and still tells the daemon "done" (docs/facts.md, "KCL"): the
+records would be lost. Here an exception leaves `run`, and the program ends. Its standard output is the control channel,
+on which a stray `print` could forge a checkpoint: `private_output` moves the channel away first.
 """
 
 import contextlib

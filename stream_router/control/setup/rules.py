@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
 
 RETRY_POLICY = {"MaximumRetryAttempts": 3, "MaximumEventAgeInSeconds": 3600}
-"""What the CONTRACT says under "The rule"; after it the event goes to the target's own dead-letter queue."""
+"""As docs/contract.md, "The rule", has it; after it the event goes to the target's own dead-letter queue."""
 
 _OURS = "stream-router"
 """What the ids of our targets begin with."""
 
 
 def pattern(event_types: Sequence[str]) -> dict[str, Any]:
-    """The rule's event pattern, as the CONTRACT has it."""
+    """The rule's event pattern, as docs/contract.md, "The rule", has it."""
     return {
         "source": [SOURCE],
         "detail-type": list(event_types),

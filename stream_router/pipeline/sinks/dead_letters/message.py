@@ -1,4 +1,4 @@
-"""What a dead letter looks like as SQS messages: always fits, the original bytes exact (CONTRACT, "A dead letter")."""
+"""A dead letter as SQS messages (docs/contract.md, "A dead letter"): it always fits, the original bytes exact."""
 
 import base64
 import gzip
