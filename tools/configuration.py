@@ -58,7 +58,7 @@ FOR = {
     "STREAM_ROUTER_LOG_FORMAT": "one JSON object a line, or lines for a person; `auto`: the latter on a terminal",
     "STREAM_ROUTER_UNKNOWN": "a name that this version does not know: refuse it, or warn and pass over it",
     "SQS_DLQ_URL": "the dead-letter queue",
-    "STREAM_ROUTER_UNROUTABLE": "what becomes of an event type that the rule lets not through",
+    "STREAM_ROUTER_UNROUTABLE": "what becomes of an event type that does not match the rule",
     "STREAM_ROUTER_DROP_TYPES": "noise such as typing events, by our names or the sender's own (docs/events.md)",
     "STREAM_ROUTER_MAX_ENTRIES": "entries asked for per PutEvents call; the bus's ceiling wins (classic 10, v2 100)",
     "STREAM_ROUTER_MAX_REQUEST_BYTES": "size of one PutEvents call; the region's limit wins",

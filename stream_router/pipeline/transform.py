@@ -93,7 +93,7 @@ class Transform:
             return DeadLetter(event, Reason.INTERNAL_ERROR, type(error).__name__, "the transform failed unforeseen")
 
     def _unrouted(self, event: Event, valid: Valid) -> Entry | DeadLetter | Dropped:
-        """An event whose type the rule lets not through. The type goes into attributes, so it must be printable."""
+        """An event whose type does not match the rule. The type goes into attributes, so it must be printable."""
         event_type = valid[2]
         if not event_type.isprintable():
             raise mismatch("BadEventType", "the event type holds a control character")
@@ -101,9 +101,7 @@ class Transform:
             return self._entry(event, valid)
         if self._unroutable == "drop":
             return Dropped(event, event_type)
-        message = (
-            "the rule lets this event type not through; see STREAM_ROUTER_EVENT_TYPES and STREAM_ROUTER_UNROUTABLE"
-        )
+        message = "the event type does not match the rule; see STREAM_ROUTER_EVENT_TYPES and STREAM_ROUTER_UNROUTABLE"
         return DeadLetter(event, Reason.UNROUTABLE, "UnroutableEventType", message, event_type=self._told(event_type))
 
     def _told(self, event_type: str) -> str:

@@ -41,7 +41,7 @@ def test_entry_is_the_contracts() -> None:
 
 @pytest.mark.parametrize(("unroutable", "kind"), [("dead-letter", DeadLetter), ("publish", Entry), ("drop", Dropped)])
 def test_unroutable_type_is_handled_as_set(unroutable: str, kind: type) -> None:
-    """An event type that the rule lets not through is dead-lettered, published or dropped, as the setting says."""
+    """An event type that does not match the rule is dead-lettered, published or dropped, as the setting says."""
     result = transform({**BODY, "eventType": "chat.ended"}, unroutable=unroutable)
     assert type(result) is kind
     if isinstance(result, DeadLetter):

@@ -112,7 +112,7 @@ class RuleCheck:
         return bool(answer.get("Targets"))
 
     def _unmatched_types(self, pattern: str, arn: str) -> list[str]:
-        """The types of our events that the pattern lets not through; asked again when its text has changed."""
+        """The types of our events that do not match the pattern; asked again when its text has changed."""
         if pattern != self._tested:
             account = (arn.split(":") + [""] * 5)[4] or "000000000000"
             self._unmatched = self._ask(pattern, account)

@@ -103,7 +103,11 @@ class _RealEvents:
         }
         answer = self._events.put_events(Entries=[sent])  # type: ignore[list-item]
         if answer["FailedEntryCount"]:
-            raise SetupError(f"EventBridge refused our own event: {answer['Entries'][0].get('ErrorCode')}")
+            code = answer["Entries"][0].get("ErrorCode")
+            raise SetupError(
+                f"EventBridge refused the event that setup sends to try the rule ({code}); "
+                "see that these credentials may call PutEvents on this bus"
+            )
 
     def _collect(self, queue: str, wanted: int) -> set[str]:
         seen: set[str] = set()

@@ -140,4 +140,7 @@ def _read_failures(answer: dict[str, Any] | None) -> None:
     """PutTargets answers 200 also where it attached nothing: what failed stands in the answer."""
     if answer and answer.get("FailedEntryCount"):
         entry = answer["FailedEntries"][0]
-        raise SetupError(f"EventBridge refused the target: {entry.get('ErrorCode')}: {entry.get('ErrorMessage')}")
+        raise SetupError(
+            f"EventBridge refused the target ({entry.get('ErrorCode')}: {entry.get('ErrorMessage')}); "
+            "correct EVENTBRIDGE_TARGET_ARN or STREAM_ROUTER_TARGET_ROLE_ARN"
+        )
