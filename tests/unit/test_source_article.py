@@ -189,7 +189,7 @@ def test_an_entrys_size_is_counted_in_bytes(consumer: Consumer) -> None:
 
 def test_the_event_path_imports_no_boto3() -> None:
     """The article called blocking boto3 inside async functions: one event at a time, whatever the loop."""
-    for path, tree in _sources("receiver", "pipeline"):
+    for path, tree in _sources("receiver", "pipeline", "consumer/child"):
         names = [
             name
             for node in ast.walk(tree)
