@@ -1,1 +1,1 @@
-"""What every part knows, no network needed: the data that stages hand each other, the envelope, AWS's words."""
+"""Shared by every part, without network: the data between the stages, the envelope, the meaning of AWS's codes."""

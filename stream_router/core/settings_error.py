@@ -1,4 +1,4 @@
-"""What is said of a bad setting: one line for the operator, and the exit status that goes with it."""
+"""A bad setting: one line for the operator, and the exit status 78."""
 
 from typing import Any
 

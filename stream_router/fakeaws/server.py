@@ -19,7 +19,7 @@ _AUTHORIZATION = re.compile(
 
 
 class _Broken(NamedTuple):
-    """What the plan does to a call: the refusal it puts in, and the rule that spoils the answer."""
+    """The plan's effect on a call: the refusal it puts in, and the rule that spoils the answer."""
 
     refusal: Refusal | None
     spoiler: FaultRule | None

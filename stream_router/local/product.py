@@ -1,4 +1,4 @@
-"""What the product's own metrics say about a run: its snapshots, and what CloudWatch made of what it was sent."""
+"""The product's own metrics of a run: its snapshots, and CloudWatch's percentiles of the same events."""
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta

@@ -35,7 +35,7 @@ _SEAL = b',"digest":"'
 
 
 class Result(NamedTuple):
-    """What `verify` found: how many lines hold, and what is wrong with the first that does not ("" if all hold)."""
+    """The result of `verify`: how many lines hold, and the trouble with the first bad one ("" if all hold)."""
 
     lines: int
     problem: str

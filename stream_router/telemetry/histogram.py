@@ -27,7 +27,7 @@ _PENDING_MAX = 4096
 
 _edges = SMALLEST_MS * GROWTH ** np.arange(BUCKETS - 1, dtype=np.float64)
 _VALUES = np.concatenate(([0.0], _edges * 2 * GROWTH / (1 + GROWTH)))
-"""What each bucket stands for: 0, then the point that is relatively as far from its bucket's lower as upper edge."""
+"""Each bucket's value: 0, then the point between its edges with the same relative distance to both."""
 
 
 class Histogram:

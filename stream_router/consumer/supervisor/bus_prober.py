@@ -50,7 +50,7 @@ _WRONG_NAME = frozenset({"ValidationException", "InvalidInputException"})
 
 
 class Proof(Enum):
-    """What the prover reports: the first proof, or that there will be none (its text is in `BusProver.refusal`)."""
+    """The prover's report: the first proof is there, or there will be none (`BusProver.refusal` says why)."""
 
     FIRST = "first"
     REFUSED = "refused"

@@ -122,7 +122,7 @@ def render(settings: Consumer, found: Endpoints, worker_id: str) -> Rendered:
 
 
 def _files(own: Path | None, *, is_local: bool) -> tuple[Path, dict[str, str]]:
-    """What the files say, and the one that had the last word. A file of the operator's own stands alone."""
+    """The file that has the last word, and all keys. A file of the operator's own stands alone."""
     if own:
         return own, _read(own)
     base = shipped("consumer.properties")

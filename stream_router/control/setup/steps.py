@@ -1,4 +1,4 @@
-"""What `setup` finds and does, one line each: what is right is left alone, what is not is changed, or only shown."""
+"""The steps of `setup`, one line each: right things are left alone, others are changed, or with --plan only shown."""
 
 from collections.abc import Callable
 from typing import Any

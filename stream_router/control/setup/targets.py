@@ -1,4 +1,4 @@
-"""What may stand behind the rule: which kinds of target there are, and what each of them needs."""
+"""The kinds of target that may stand behind the rule, and the needs of each."""
 
 from typing import NamedTuple
 
