@@ -6,8 +6,8 @@ BIN := $(if $(filter /%,$(VENV)),$(VENV),$(CURDIR)/$(VENV))/bin
 # A path may hold spaces: the shell gets it in quotes, make with the spaces escaped.
 SPACE := $() $()
 STAMP := $(subst $(SPACE),\ ,$(VENV))/.made
-# An environment whose Python is gone (the system got a newer one) is made anew.
-LOST := $(shell "$(BIN)/python" -c "" 2>/dev/null || echo lost)
+# An environment whose Python is gone (the system got a newer one), or is an old one, is made anew.
+LOST := $(shell "$(BIN)/python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || echo lost)
 PYTEST := "$(BIN)/python" -m pytest
 CODE := stream_router tests benchmarks tools
 
