@@ -1,7 +1,7 @@
 """How long to wait after failures in a row: doubled each time up to a bound, and a random part of that.
 
-For what waits by itself: the supervisor's restarts, the receiver's buckets, CXone's token. The deliveries' own waits
-stand with the retry budget and the circuit breaker, which decide by more than a number of failures.
+For waits that only double: the supervisor's restarts and first proofs, the receiver's buckets, CXone's token.
+Deliveries wait by their retry budget and circuit breaker, which decide by more than a number of failures.
 """
 
 MOST_DOUBLINGS = 60
