@@ -8,7 +8,9 @@ PAGE = ROOT / "docs" / "architecture.md"
 BEGIN, END = "<!-- written by `make docs` from tests/unit/test_imports.py -->", "<!-- end -->"
 
 DOES = {
+    "__main__": "`python -m stream_router`",
     "cli": "the `stream-router` command; no logic",
+    "cli_local": "its commands for one machine: send, local, demo",
     "settings": "the only reader of the environment, one module a program",
     "core": "what every part shares: the data, the envelope, what an AWS error means, limits, logs",
     "aws": "signed calls over libcurl, endpoints, credentials; boto3 clients for the control plane",
@@ -24,6 +26,8 @@ DOES = {
     "consumer/child": "one process a shard: protocol, checkpoints, crash isolation",
     "cxone": "CXone's OAuth2 client, event sources",
     "control": "`setup`, `mask`, `audit verify`: the operator's commands",
+    "checks": "what `receive` and `consume` look at before they start, each with a stable code",
+    "send": "signed example events of any preset, posted at a rate",
     "fakeaws": "an AWS that enforces its limits, injects faults and keeps a ledger",
     "local": "the embedded stack and the demo",
 }

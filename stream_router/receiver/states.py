@@ -77,10 +77,12 @@ class State:
             self._said = Seldom(self._clock)
         lasted_s = self._clock() - self._since_s
         if lasted_s >= self._after_s and self._said():
-            text = "%s: still: %s (%s); %s" if self._begun else "%s: %s (%s); %s"
-            self._begun = True
             extra = {"code": now.code, "resource": now.resource, "since_s": round(lasted_s, 1)}
-            log.error(text, self._name, now.text, now.code, now.cure, extra=extra)
+            if self._begun:
+                log.error("%s: still: %s (%s); %s", self._name, now.text, now.code, now.cure, extra=extra)
+            else:
+                log.error("%s: %s (%s); %s", self._name, now.text, now.code, now.cure, extra=extra)
+            self._begun = True
 
 
 class States:

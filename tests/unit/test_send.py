@@ -30,7 +30,7 @@ ID = "delivery-1"
 
 
 def settings(**given: Any) -> Receiver:
-    return Receiver(**{"aws_region": "us-east-1", "webhook_secrets": f"{SECRET},another one", **given})
+    return Receiver(**{"aws_region": "us-east-1", "webhook_secrets": f"{SECRET},another one that is as long", **given})
 
 
 @pytest.mark.parametrize(
