@@ -63,7 +63,7 @@ def seal(identity: str, id_from: str, received_at_ms: int, body: bytes, added: b
 
 
 def added_text(fields: dict[str, str]) -> bytes:
-    """The fields that stand after an envelope's body (CONTRACT, "In the stream"), ready for `seal`."""
+    """The fields that stand after an envelope's body (docs/contract.md, "In the stream"), ready for `seal`."""
     return b"," + orjson.dumps(fields)[1:-1] if fields else b""
 
 
