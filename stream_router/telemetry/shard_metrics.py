@@ -35,6 +35,10 @@ WAITING_MAX = 1_440
 """Requests that wait for a CloudWatch that does not answer: about a day of minutes. Then the oldest is given up."""
 
 
+SNAPSHOT_S = 5.0
+"""How old a snapshot may be: the admin port's page is made of them."""
+
+
 class ChildMetrics:
     """Counts and times of one shard, since the child began and since they were last sent.
 
@@ -63,6 +67,11 @@ class ChildMetrics:
         self._unsent_calls: collections.Counter[int] = collections.Counter()
         self._reasons: collections.Counter[str] = collections.Counter()
         self._waiting: collections.deque[bytes] = collections.deque()
+        self._snapshot_due = clock() + SNAPSHOT_S
+        self.retries: collections.Counter[str] = collections.Counter()
+        """Entries sent again, by AWS's code."""
+        self.vitals: Callable[[], dict[str, Any]] = dict
+        """How the shard is now: what of it goes into the snapshot."""
 
     def count(self, counter: Counter, n: int = 1) -> None:
         """So many more of `counter`."""
@@ -92,6 +101,14 @@ class ChildMetrics:
         if now < self._due:
             return False
         self._due = now + self._every_s
+        return True
+
+    def snapshot_is_due(self) -> bool:
+        """Whether it is time for a snapshot between two publications: who looks at it wants the present."""
+        now = self._clock()
+        if self._folder is None or now < self._snapshot_due:
+            return False
+        self._snapshot_due = now + SNAPSHOT_S
         return True
 
     def bodies(self) -> list[bytes]:
@@ -125,6 +142,8 @@ class ChildMetrics:
             "deadLetters": dict(self._reasons),
             "entriesPerCall": {str(entries): calls for entries, calls in sorted(calls.items())},
             "latenciesMs": {stage: histogram.to_dict() for stage, histogram in latencies.items()},
+            "retries": dict(self.retries),
+            **self.vitals(),
         }
 
     def write_snapshot(self) -> None:

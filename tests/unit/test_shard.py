@@ -223,3 +223,19 @@ def test_the_watchdog_hears_of_every_turn(tmp_path: Path) -> None:
     life.rest(100)
     assert life.beats >= len(life.waited) >= 100
     assert max(life.waited) <= 1.0
+
+
+def test_a_shard_says_what_is_under_way_and_why_it_holds(tmp_path: Path) -> None:
+    """Its vitals: bytes and calls while the bus is silent, nothing once all is settled and checkpointed."""
+    life = Life(tmp_path, judge=lambda _: refused("InternalException", 500))
+    life.process(100, 101, 102)
+    under_way = life.told.vitals()
+    assert under_way["gauges"]["window_bytes"] > 0
+    assert under_way["gauges"]["window_span_seconds"] >= 0
+    assert under_way["holding"] is None
+    life.rig.bus.judge = life.rig.bus.accept
+    life.live(30)
+    settled = life.told.vitals()
+    assert settled["gauges"]["window_bytes"] == 0
+    assert settled["gauges"]["calls_in_flight"] == 0
+    assert settled["gauges"]["checkpoint_age_seconds"] == 0.0

@@ -32,6 +32,8 @@ class Checkpoints:
         self._clock = clock
         self._watermark = Watermark()
         self.taken: Position | None = None
+        self.taken_at = clock()
+        """When; until there is one, when the shard was taken up."""
         self._due = clock() + every_s
         self._digits = 0
 
@@ -93,7 +95,7 @@ class Checkpoints:
                 raise
             log.warning("checkpoint not taken, again later", extra={"error": str(error.value)})
             return False
-        self.taken = position
+        self.taken, self.taken_at = position, self._clock()
         return True
 
     def take_shard_end(self, checkpointer: Checkpointer, wait: Callable[[], None]) -> None:

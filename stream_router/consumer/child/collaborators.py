@@ -1,13 +1,16 @@
 """What a shard needs of others, as it sees them."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from stream_router.core.model import Batch, Record
 
 
 class Telemetry(Protocol):
     """The shard's metrics and audit."""
+
+    def watch(self, vitals: Callable[[], dict[str, Any]]) -> None:
+        """What the shard says of itself whenever a snapshot is written."""
 
     def opened(self, records: Sequence[Record]) -> None:
         """These records reached the child."""

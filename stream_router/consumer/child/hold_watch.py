@@ -12,6 +12,9 @@ log = logging.getLogger(__name__)
 HOLDING_AFTER_S = 5.0
 """A full window in which something was settled so lately is back-pressure."""
 
+LOOKED_LATELY_S = 2.0
+"""While a record waits for room this is looked at several times a second."""
+
 _MEANS = {
     "bytes": "as many bytes are under way as STREAM_ROUTER_WINDOW_BYTES allows, and none of them is settled",
     "calls": "calls are not answered, or not accepted; see the line on the destination",
@@ -35,9 +38,16 @@ class HoldWatch:
         self.since = 0.0
         """Since when the shard holds (monotonic); 0.0 while it does not."""
         self.reason = ""
+        self._looked_at = -LOOKED_LATELY_S
+
+    @property
+    def holds_for(self) -> str:
+        """Why the shard holds now; "" where it does not, or no record waits to be opened any more."""
+        return self.reason if self._clock() - self._looked_at < LOOKED_LATELY_S else ""
 
     def look(self, full_by: str) -> None:
         """The next record is kept out by this."""
+        self._looked_at = self._clock()
         settled_ago_s = self._clock() - self._window.settled_at
         if settled_ago_s < HOLDING_AFTER_S:
             self.since, self.reason = 0.0, ""

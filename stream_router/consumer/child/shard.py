@@ -76,6 +76,7 @@ class Shard:
         self._unread = False
         self._routed_at = self._callback_at = clock()
         self.leave_by = 0.0
+        telemetry.watch(self.vitals)
 
     # What the daemon calls.
 
@@ -157,6 +158,17 @@ class Shard:
     def told_to_leave(self) -> None:
         """The supervisor's SIGTERM: open nothing more, settle what can be settled soon, answer whatever comes."""
         self.leave_by = self.leave_by or self._clock() + LEAVE_WITHIN_S
+
+    def vitals(self) -> dict[str, Any]:
+        """How the shard is now, for its snapshot: gauges by their Prometheus names, and why it holds."""
+        window, above = self._window, self._window.events_above
+        gauges = {
+            "window_bytes": window.held_bytes,
+            "window_span_seconds": round(window.span_s, 3),
+            "calls_in_flight": self._router.publisher.dispatcher.flight.calls,
+            "checkpoint_age_seconds": round(self._clock() - self._checkpoints.taken_at, 3) if above else 0.0,
+        }
+        return {"gauges": gauges, "holding": self._room.hold_watch.holds_for or None}
 
     def meanwhile(self) -> None:
         """Between two callbacks, or while a checkpoint's answer is awaited: what is under way goes on."""

@@ -67,6 +67,10 @@ class ShardTelemetry:
         self._sending = 0
         self._closed = False
 
+    def watch(self, vitals: Callable[[], dict[str, Any]]) -> None:
+        """What the shard says of itself whenever a snapshot is written."""
+        self._metrics.vitals = vitals
+
     def opened(self, records: Sequence[Record]) -> None:
         """These records reached the child now."""
         now_ms = self._now_s() * 1000
@@ -107,7 +111,8 @@ class ShardTelemetry:
     def retried(self, entries: Sequence[tuple[Entry, str]]) -> None:
         """These are to be sent again, each for AWS's code."""
         self._metrics.count("retried", len(entries))
-        for entry, _ in entries:
+        for entry, code in entries:
+            self._metrics.retries[code] += 1
             entry.event.record.batch.retried += 1
 
     def buried(self, letter: DeadLetter) -> None:
@@ -138,6 +143,8 @@ class ShardTelemetry:
         }
         if self._transform.policy:
             told["masked"] = dict(batch.masked)
+            # Paths, never values; of the process so far, since no batch alone is walked for them.
+            told["unknownFields"] = self._transform.unknown_fields()
         if unclosed := self._guard.unclosed:
             # What was open when the processes before this one ended; their events came again in later batches.
             told["unclosed"] = list(unclosed)
@@ -154,6 +161,9 @@ class ShardTelemetry:
     def tick(self) -> None:
         """A moment to publish what is due."""
         self._tell_neighbours()
+        if self._metrics.snapshot_is_due():
+            self._reckon()
+            self._metrics.write_snapshot()
         if self._metrics.due():
             self._publish()
         elif self._to_send:

@@ -109,7 +109,10 @@ class Wiring:
         self._describe = endpoints.describe_event_bus(self.session, settings.event_bus)
 
     def ask_for_bus(self, done: Done) -> None:
-        """One DescribeEventBus."""
+        """One DescribeEventBus; where the bus is to be trusted, none: it exists by the operator's word."""
+        if self.settings.bus_proof == "trust":
+            done(Answer(200, b"{}", {}, "", 0.0))
+            return
         body = wire_format.describe_event_bus(self.settings.event_bus)
         self.transport.start(self._describe, body, CALL_TIMEOUT_S, done)
 
