@@ -99,7 +99,7 @@ MUTANTS = {
         "pipeline/delivery/blame.py",
         "            return Failure.WITH_ALL\n",
         "            return Failure.ITSELF\n",
-        matrix("spends_no_budget and AccessDenied"),
+        ("tests/unit/test_blame.py", "tests/unit/test_dispatch.py", "tests/unit/test_engine_in_time.py"),
     ),
     "Retry-After is ignored": Mutant(
         "pipeline/delivery/circuit_breaker.py",
@@ -209,8 +209,8 @@ MUTANTS = {
     ),
     "a bad line takes its record along": Mutant(
         "core/envelope.py",
-        "            found.append(_unreadable(record, len(found), line))\n",
-        "            return [_unreadable(record, 0, data)]\n",
+        "            found += _several(record, len(found), line)\n",
+        "            return [_unreadable(record, 0, record.data)]\n",
         ("tests/unit/test_envelope.py",),
     ),
     "a bad setting is quoted": Mutant(
