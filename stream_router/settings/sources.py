@@ -90,13 +90,6 @@ class Sources(BaseModel):
 
     sources: tuple[Source, ...] = ()
 
-    @model_validator(mode="after")
-    def _named_apart(self) -> "Sources":
-        names = [source.name for source in self.sources]
-        if twice := [name for at, name in enumerate(names) if name in names[:at]]:
-            raise ValueError(f"two sources have the name {twice[0]}; give each its own")
-        return self
-
 
 class _Document(BaseModel):
     """Only the table that is ours: the rest of the file belongs to the consumer, which checks it."""
@@ -108,7 +101,14 @@ class _Document(BaseModel):
 
 def read(path: Path | None) -> tuple[Source, ...]:
     """The configured sources. Raises SettingsError, naming the failing key, where the file or the table is wrong."""
-    return read_part(path, _Document).cxone.sources
+    found = read_part(path, _Document).cxone.sources
+    names = [source.name for source in found]
+    for at, name in enumerate(names):
+        if name in names[:at]:
+            raise SettingsError(
+                f"{VARIABLE}: cxone.sources.{at}.name: an earlier source has it; give each its own name"
+            )
+    return found
 
 
 def read_part(path: Path | None, model: type[M]) -> M:
