@@ -70,9 +70,10 @@ def child(
 
 
 def accepted(fake_aws: FakeAwsProcess) -> int:
-    """Entries that the fake AWS accepted."""
+    """Entries that the fake AWS accepted, or knew again: the warm part comes twice, and a v2 bus knows that."""
     items = fake_aws.stats()["items"]
-    return sum(verdicts.get("accepted", 0) for name, verdicts in items.items() if name.startswith("PutEvents"))
+    took = [verdicts for name, verdicts in items.items() if name.startswith("PutEvents")]
+    return sum(verdicts.get("accepted", 0) + verdicts.get("deduplicated", 0) for verdicts in took)
 
 
 BASE = "boto3 loop"
