@@ -191,11 +191,6 @@ class Router:
         """Whether some destination accepts nothing at present."""
         return any(part.dispatcher.gate.holding for part in self._parts())
 
-    @property
-    def waits_for_answers(self) -> bool:
-        """Whether calls are in flight."""
-        return any(part.dispatcher.flight.calls for part in self._parts())
-
     def _parts(self) -> tuple[Publisher | DeadLetters | ClaimCheck, ...]:
         parts: tuple[Publisher | DeadLetters | ClaimCheck, ...] = (self.publisher, self.dead_letters)
         return (*parts, self._claim_check) if self._claim_check else parts
