@@ -9,8 +9,10 @@ from typing import Any
 import orjson
 
 from stream_router.core.envelope import correlation_id
-from stream_router.local.arrivals import Arrival, Buried, arrival, buried
+from stream_router.local.arrivals import Arrival, arrival
 from stream_router.local.poison import Garbage
+from stream_router.pipeline.sinks.dead_letters import reader
+from stream_router.pipeline.sinks.dead_letters.reader import Letter
 from stream_router.send.poster import Answered
 
 
@@ -30,8 +32,9 @@ class Accounts:
         self.delivered: dict[str, Arrival] = {}
         self.copies = 0
         self.changed_identity = 0
-        self.dead: dict[str, Buried] = {}
-        self.dead_injected: dict[bytes, Buried] = {}
+        self.dead: dict[str, Letter] = {}
+        self.dead_injected: dict[bytes, Letter] = {}
+        self._parts = reader.Joiner()
         self.last_ms = 0.0
         """When the last event came out, by the queue's stamp (epoch ms)."""
 
@@ -73,17 +76,19 @@ class Accounts:
             self.last_ms = max(self.last_ms, sent_ms)
 
     def take_letter(self, letter: dict[str, Any], sent_ms: float) -> None:
-        """A message came to the dead-letter queue."""
-        one = buried(letter)
-        key = _key(one.raw)
+        """A message came to the dead-letter queue: a letter, or a part of one."""
         with self._lock:
+            one = self._parts.add(reader.of_content(letter))
+            if one is None:
+                return
+            key, identity = _key(reader.original(one)), one.origin.event_id
             self.last_ms = max(self.last_ms, sent_ms)
             if key in self.injected:
                 self.copies += key in self.dead_injected
                 self.dead_injected[key] = one
             else:
-                self.copies += one.event_id in self.dead
-                self.dead[one.event_id] = one
+                self.copies += identity in self.dead
+                self.dead[identity] = one
 
     def lost(self) -> int:
         """Events that went in and have not come out, neither at the target nor as a dead letter."""

@@ -1,7 +1,5 @@
 """Reads what came out: the events at the rule's target and the dead letters, straight from their queues."""
 
-import base64
-import gzip
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -23,14 +21,6 @@ class Arrival(NamedTuple):
     received_ms: float
     processed_ms: float
     at_target_ms: float
-
-
-class Buried(NamedTuple):
-    """One dead letter: why, whose (if known), and the original bytes of its line."""
-
-    reason: str
-    event_id: str
-    raw: bytes
 
 
 class QueueReader:
@@ -79,15 +69,6 @@ def arrival(event: dict[str, Any], sent_ms: float) -> Arrival:
     detail = event["detail"]
     received, processed = _epoch_ms(detail["receivedAt"]), _epoch_ms(detail["processedAt"])
     return Arrival(detail["eventId"], detail["correlationId"], received, processed, sent_ms)
-
-
-def buried(letter: dict[str, Any]) -> Buried:
-    """What a dead letter says."""
-    record = letter["record"]
-    raw = base64.b64decode(record["data"])
-    if record["encoding"] == "base64+gzip":
-        raw = gzip.decompress(raw)
-    return Buried(letter["reason"], str(letter["origin"].get("eventId") or ""), raw)
 
 
 def _epoch_ms(stamp: str) -> float:

@@ -1,7 +1,5 @@
 """The dead-letter queue's side of the engine: an event is settled only by a proven message."""
 
-import base64
-import gzip
 import random
 
 import orjson
@@ -10,6 +8,7 @@ import pytest
 from stream_router.core.aws_answers import Answer
 from stream_router.core.dispositions import Reason
 from stream_router.core.model import DeadLetter
+from stream_router.pipeline.sinks.dead_letters import reader
 from tests.fakes import NO_ANSWER, Rig, entry, event, ok, refused, rig
 
 
@@ -177,8 +176,9 @@ def test_the_parts_of_a_blamed_letter_settle_only_together() -> None:
     assert unsettled == [1] * 4
     assert pipeline.books.dead == made
     assert not one.event.record.unsettled
-    data = base64.b64decode("".join(body["record"]["data"] for body in bodies))  # type: ignore[index]
-    assert gzip.decompress(data) == one.event.raw
+    whole = reader.join(map(reader.of_content, bodies))
+    assert whole
+    assert reader.original(whole) == one.event.raw
 
 
 @pytest.mark.parametrize("refusal", ["ValidationException", "BatchRequestTooLong", "InvalidMessageContents"])

@@ -16,7 +16,7 @@ from stream_router.core.envelope import correlation_id, open_record
 from stream_router.core.model import Record
 from stream_router.local import poison, report
 from stream_router.local.accounts import Accounts
-from stream_router.local.arrivals import buried
+from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.send.payloads import Webhooks
 from stream_router.send.poster import Answered, Webhook
 
@@ -42,7 +42,12 @@ def _event(identity: str, correlation: str = "") -> dict[str, Any]:
 def _letter(raw: bytes, reason: str, identity: str = "", encoding: str = "base64") -> dict[str, Any]:
     data = gzip.compress(raw) if encoding.endswith("gzip") else raw
     record = {"encoding": encoding, "data": base64.b64encode(data).decode()}
-    return {"reason": reason, "origin": {"eventId": identity}, "record": record}
+    return {
+        "schema": "stream-router.dead-letter/1",
+        "reason": reason,
+        "origin": {"eventId": identity},
+        "record": record,
+    }
 
 
 NINE_THIRTY_MS = datetime(2026, 11, 24, 9, 30, tzinfo=UTC).timestamp() * 1000
@@ -165,7 +170,7 @@ def test_webhooks_are_realistic() -> None:
 
 def test_a_dead_letter_of_a_whole_group_keeps_its_line() -> None:
     """The original bytes come back out of either encoding."""
-    assert buried(_letter(b"\xff\0", "malformed_json")).raw == b"\xff\0"
+    assert reader.original(reader.of_content(_letter(b"\xff\0", "malformed_json"))) == b"\xff\0"
 
 
 @pytest.mark.parametrize(("width", "latencies"), [(60, ("p50", "p99", "max")), (100, ("p90", "p95", "p99.9"))])

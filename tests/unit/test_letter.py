@@ -1,7 +1,6 @@
 """Dead letters: always fit, keep the original bytes, say where they came from and why."""
 
 import base64
-import gzip
 import json
 import random
 
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from stream_router.core import limits
 from stream_router.core.dispositions import Reason
 from stream_router.core.model import DeadLetter, Entry, Event, Record
+from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter, Message
 
 WRITER = LetterWriter("my-stream", "shard-7", lambda: 1_764_000_000_123.0, ordered=False)
@@ -24,12 +24,10 @@ def letter(raw: bytes, entry: Entry | None = None, event_type: str = "") -> Dead
 
 
 def original(messages: list[Message]) -> bytes:
-    """What a reader gets back: the parts joined, decoded."""
-    bodies = sorted(
-        (json.loads(message.body) for message in messages), key=lambda body: (body["part"] or {"n": 1})["n"]
-    )
-    data = base64.b64decode("".join(body["record"]["data"] for body in bodies))
-    return gzip.decompress(data) if bodies[0]["record"]["encoding"] == "base64+gzip" else data
+    """What the reader gets back."""
+    whole = reader.join(reader.read(message.body, message.attributes) for message in messages)
+    assert whole
+    return reader.original(whole)
 
 
 def test_a_letter_says_what_the_contract_says() -> None:

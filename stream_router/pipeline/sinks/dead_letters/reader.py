@@ -1,0 +1,184 @@
+"""Reads dead letters back, whatever form `message.py` gave them (docs/contract.md, "A dead letter").
+
+A letter may be a part of one: `Joiner` puts parts together. `original` gives the event's own line, exact. Whoever reads
+letters (`stream-router dlq`, the demo, the tests) reads them here.
+"""
+
+import base64
+import binascii
+import gzip
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
+
+
+class UnreadableLetterError(ValueError):
+    """A message is no dead letter of ours, or one whose bytes cannot be had. The text quotes nothing of it."""
+
+
+class _Json(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, hide_input_in_errors=True)
+
+
+class Origin(_Json):
+    """Where the event was in the stream, and who it is. `received_at` is ISO 8601."""
+
+    stream: str = ""
+    shard_id: str = ""
+    sequence_number: str = "0"
+    sub_sequence_number: int = 0
+    line: int = 0
+    received_at: str = ""
+    event_id: str = ""
+    id_from: str = "content"
+
+    @property
+    def received_at_ms(self) -> int:
+        """Epoch ms; 0 where it is not known."""
+        try:
+            return round(datetime.fromisoformat(self.received_at).timestamp() * 1000)
+        except ValueError:
+            return 0
+
+
+class Failure(_Json):
+    """One time that the event became a dead letter: when (ISO 8601), why, after how many attempts."""
+
+    failed_at: str
+    reason: str
+    code: str = ""
+    attempts: int = 0
+
+
+class _Error(_Json):
+    code: str = ""
+    message: str = ""
+
+
+class _Stored(_Json):
+    encoding: str
+    data: str
+
+
+class _Part(_Json):
+    n: int = Field(ge=1)
+    of: int = Field(ge=1)
+
+
+class Letter(_Json):
+    """One dead letter, or one part of it. `generation` counts how often it was redriven and failed again.
+
+    `event_type` is "" where nobody knows it; `edited` says that somebody changed the event by hand.
+    """
+
+    schema_: str = Field(alias="schema")
+    reason: str
+    error: _Error = _Error()
+    attempts: int = 0
+    failed_at: str = ""
+    origin: Origin = Origin()
+    entry: dict[str, Any] | None = None
+    record: _Stored
+    part: _Part | None = None
+    ordering: dict[str, Any] | None = None
+    generation: int = 0
+    history: tuple[Failure, ...] = ()
+    edited: bool = False
+    event_type: str = ""
+
+    @property
+    def place(self) -> tuple[str, str, str, int, int]:
+        """Where its event is: no other event of any stream is there."""
+        at = self.origin
+        return at.stream, at.shard_id, at.sequence_number, at.sub_sequence_number, at.line
+
+
+def read(body: str | bytes, attributes: Mapping[str, str] | None = None) -> Letter:
+    """The letter that a message holds; `attributes` are the message's. Raises UnreadableLetterError."""
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise UnreadableLetterError("the message is no JSON") from None
+    return of_content(content, attributes)
+
+
+def of_content(content: Any, attributes: Mapping[str, str] | None = None) -> Letter:
+    """The same, of a body that is parsed already."""
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        raise UnreadableLetterError(f"the message is no {SCHEMA}")
+    try:
+        letter = Letter.model_validate(content)
+    except ValidationError as error:
+        field = ".".join(str(step) for step in error.errors(include_input=False)[0]["loc"])
+        raise UnreadableLetterError(f"the dead letter's field {field} has a wrong form") from None
+    known = (attributes or {}).get("eventType") or str((letter.entry or {}).get("DetailType") or "")
+    return letter.model_copy(update={"event_type": known}) if known else letter
+
+
+def original(letter: Letter, fetch: Callable[[str], bytes] | None = None) -> bytes:
+    """The event's own line. `fetch` gets an object of S3 by its URL (s3://bucket/key).
+
+    Raises UnreadableLetterError for a part alone, for an encoding that this version does not know, for data that are
+    damaged, and where there is no `fetch`.
+    """
+    if letter.part is not None and letter.part.of > 1:
+        raise UnreadableLetterError("it is one part of several")
+    encoding, data = letter.record.encoding, letter.record.data
+    if encoding == "s3":
+        if fetch is None:
+            raise UnreadableLetterError("its event is in S3, which is not read here")
+        return fetch(data)
+    if encoding not in ("base64", "base64+gzip"):
+        raise UnreadableLetterError("its encoding is unknown to this version")
+    try:
+        raw = base64.b64decode(data, validate=True)
+        return gzip.decompress(raw) if encoding == "base64+gzip" else raw
+    except (binascii.Error, OSError, EOFError, zlib.error):
+        raise UnreadableLetterError("its data are damaged") from None
+
+
+PartsKey = tuple[object, ...]
+
+
+def parts_key(letter: Letter) -> PartsKey:
+    """What the parts of one letter have in common, and no part of another."""
+    return (*letter.place, letter.generation, letter.record.encoding, letter.part.of if letter.part else 1)
+
+
+def join(parts: Iterable[Letter]) -> Letter | None:
+    """The letter whose parts these are, a part perhaps more than once; None where one is missing."""
+    by_number = {part.part.n if part.part else 1: part for part in parts}
+    first = by_number.get(1)
+    if first is None or any(n not in by_number for n in range(1, (first.part.of if first.part else 1) + 1)):
+        return None
+    data = "".join(by_number[n].record.data for n in sorted(by_number))
+    return first.model_copy(update={"part": None, "record": first.record.model_copy(update={"data": data})})
+
+
+class Joiner:
+    """Puts together letters that came in parts, in any order."""
+
+    def __init__(self) -> None:
+        self._parts: dict[PartsKey, list[Letter]] = {}
+
+    def add(self, letter: Letter) -> Letter | None:
+        """The whole letter, once its last part is here (at once where it has but one)."""
+        key = parts_key(letter)
+        parts = self._parts.setdefault(key, [])
+        parts.append(letter)
+        whole = join(parts)
+        if whole is not None:
+            del self._parts[key]
+        return whole
+
+    @property
+    def incomplete(self) -> int:
+        """Letters of which a part is missing."""
+        return len(self._parts)

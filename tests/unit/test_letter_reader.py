@@ -1,0 +1,139 @@
+"""The reader of dead letters: every form that the writer knows comes back whole, exact, and as one typed object."""
+
+import base64
+import itertools
+import json
+import random
+from typing import Any
+
+import pytest
+
+from stream_router.core import limits
+from stream_router.core.model import Entry
+from stream_router.pipeline.sinks.dead_letters import reader
+from stream_router.pipeline.sinks.dead_letters.message import Message
+from stream_router.pipeline.sinks.dead_letters.reader import Joiner, Letter, UnreadableLetterError
+from tests.unit.test_letter import WRITER, letter
+
+
+def read(message: Message) -> Letter:
+    return reader.read(message.body, message.attributes)
+
+
+def noise(size: int) -> bytes:
+    return random.Random(size).randbytes(size)
+
+
+def test_a_letter_comes_back_as_one_object() -> None:
+    """Reason, error, attempts, origin and event type; the event's line as it was."""
+    entry = Entry(letter(b"").event, "interaction.created", b'{"a":1}', 1_764_000_000.5, 50, "")
+    (message,) = WRITER.write(letter(b'{"a": 1}', entry, "interaction.created"))
+    found = read(message)
+    assert (found.reason, found.error.code, found.error.message) == ("refused", "MalformedDetail", "why")
+    assert (found.attempts, found.event_type, found.generation, found.history) == (2, "interaction.created", 0, ())
+    assert found.origin.event_id == "0" * 31 + "a"
+    assert found.origin.received_at_ms == 1_764_000_000_001
+    assert found.place == ("my-stream", "shard-7", "49590338271490256608559692538361571095", 3, 5)
+    assert found.entry is not None
+    assert found.entry["Detail"] == '{"a":1}'
+    assert reader.original(found) == b'{"a": 1}'
+
+
+@pytest.mark.parametrize("raw", [b"", b"\x00\xff", b'{"text":"' + b"again " * 400_000 + b'"}'], ids=len)
+def test_base64_and_gzip_come_back_exact(raw: bytes) -> None:
+    """Whichever the writer took."""
+    (message,) = WRITER.write(letter(raw))
+    assert reader.original(read(message)) == raw
+
+
+@pytest.mark.parametrize("minimal", [False, True])
+def test_parts_are_joined_in_any_order_and_though_one_comes_twice(minimal: bool) -> None:
+    """Until the last is there the letter is not whole; what is joined is the original."""
+    raw = noise(2_500_000)
+    messages = WRITER.write_parts(letter(raw), minimal=minimal)
+    shuffled = random.Random(1).sample(messages, len(messages))
+    joiner = Joiner()
+    seen = [joiner.add(read(message)) for message in [shuffled[0], *shuffled]]
+    assert all(one is None for one in seen[:-1])
+    assert joiner.incomplete == 0
+    assert seen[-1] is not None
+    assert reader.original(seen[-1]) == raw
+
+
+def test_parts_of_two_letters_are_kept_apart() -> None:
+    """Letters of two places, and two forms of one letter (whole parts, minimal parts), do not mix."""
+    raw = noise(1_500_000)
+    other = letter(raw[::-1])
+    other = other._replace(event=other.event._replace(line=6))
+    sets = [WRITER.write_parts(one, minimal=minimal) for one in (letter(raw), other) for minimal in (False, True)]
+    joiner = Joiner()
+    mixed = [message for together in itertools.zip_longest(*sets) for message in together if message]
+    whole = [one for message in mixed if (one := joiner.add(read(message)))]
+    assert sorted(reader.original(one) for one in whole) == sorted([raw, raw, raw[::-1], raw[::-1]])
+
+
+def test_a_part_alone_is_no_event() -> None:
+    """Half an event is never taken for one."""
+    first, *_ = WRITER.write_parts(letter(noise(1_500_000)))
+    with pytest.raises(UnreadableLetterError, match="part"):
+        reader.original(read(first))
+    assert reader.join([read(first)]) is None
+
+
+def test_what_is_in_s3_is_fetched_by_its_url() -> None:
+    """Where nobody can fetch, it says so."""
+    (message,) = WRITER.write_reference(letter(b"x"), "s3://bucket/dead-letters/1-0-0")
+    found = read(message)
+    assert reader.original(found, {"s3://bucket/dead-letters/1-0-0": b"whole"}.__getitem__) == b"whole"
+    with pytest.raises(UnreadableLetterError, match="S3"):
+        reader.original(found)
+
+
+def test_the_largest_letter_that_fits_comes_back() -> None:
+    """Up to SQS's limit."""
+    raw = noise(780_000)
+    (message,) = WRITER.write(letter(raw))
+    assert message.size_bytes <= limits.SQS_MESSAGE_BYTES
+    assert reader.original(read(message)) == raw
+
+
+def _changed(**fields: Any) -> str:
+    (message,) = WRITER.write(letter(b"secret words"))
+    return json.dumps({**json.loads(message.body), **fields})
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("no json: secret words", "no JSON"),
+        ("[]", "no stream-router.dead-letter/1"),
+        (_changed(schema="other/1"), "no stream-router.dead-letter/1"),
+        (_changed(record="secret words"), "record has a wrong form"),
+        (_changed(part={"n": 0, "of": 2}), "part.n has a wrong form"),
+        (_changed(origin={"line": "secret words"}), "origin.line has a wrong form"),
+    ],
+)
+def test_what_is_no_dead_letter_is_told_in_words_that_quote_nothing(body: str, says: str) -> None:
+    """Somebody else's message in the queue is an error by name, not a crash."""
+    with pytest.raises(UnreadableLetterError, match=says) as refused:
+        reader.read(body)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("record", "says"),
+    [
+        ({"encoding": "base64", "data": "!!"}, "damaged"),
+        ({"encoding": "base64+gzip", "data": base64.b64encode(b"no gzip").decode()}, "damaged"),
+        ({"encoding": "zstd", "data": ""}, "unknown"),
+    ],
+)
+def test_data_that_cannot_be_decoded_are_told(record: dict[str, str], says: str) -> None:
+    """A letter of a later version, or one that somebody damaged."""
+    with pytest.raises(UnreadableLetterError, match=says):
+        reader.original(reader.read(_changed(record=record)))
+
+
+def test_fields_of_a_later_version_are_passed_over() -> None:
+    """Fields may be added to the schema without a new number."""
+    assert reader.read(_changed(later={"a": 1})).reason == "refused"
