@@ -1,6 +1,7 @@
 """Our CBOR against botocore's own serializer and parser for `eventbridgev2`."""
 
 import datetime as dt
+import functools
 from typing import Any
 
 import botocore.session
@@ -15,6 +16,7 @@ from stream_router.core.names import SOURCE
 from stream_router.pipeline.sinks.eventbridge import wire_format
 from tests.fakes import event
 
+TOKEN_OF = functools.partial(wire_format.deduplication_id, "shard-1")
 BUS = "arn:aws:events:us-east-1:123456789012:event-busv2/bus/abcdefghijklmnopqrstuvwxy"
 
 
@@ -76,7 +78,7 @@ def test_our_body_says_what_botocores_says(
                 "SystemMetadata": metadata,
             }
         )
-    ours = cbor2.loads(wire_format.V2Encoder(BUS, "shard-1", grouped=grouped).put_events(entries))
+    ours = cbor2.loads(wire_format.V2Encoder(BUS, TOKEN_OF, grouped=grouped).put_events(entries))
     expected = cbor2.loads(botocore_body(client, "put_events", EventBusArn=BUS, Entries=theirs))
     for mine, other in zip(ours["Entries"], expected["Entries"], strict=True):
         assert abs((mine.pop("Time") - other.pop("Time")).total_seconds()) < 0.001

@@ -1,120 +1,31 @@
 """Puts one shard's pipeline together: the pure core on one side, the signed calls on the other."""
 
-import random
-import threading
+import functools
 import time
-from collections.abc import Callable, Sequence
-
-from botocore.session import Session
+from collections.abc import Callable
 
 from stream_router.aws import endpoints
-from stream_router.aws.credentials import CredentialsError, CredentialSource
-from stream_router.aws.credentials import Session as CredentialsSession
-from stream_router.aws.pumped_transport import Transport
 from stream_router.consumer.child.shard_telemetry import ShardTelemetry
-from stream_router.core import limits
-from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_put_events, of_put_events_v2
+from stream_router.consumer.data_plane import CALL_TIMEOUT_S, DataPlane, Done, chance
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit, LimitConfig
-from stream_router.pipeline.delivery.destination import Policy
 from stream_router.pipeline.delivery.health import Health
 from stream_router.pipeline.route import Router
-from stream_router.pipeline.sinks.claim_check import ClaimCheck
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
 from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters, SendMessageCalls
 from stream_router.pipeline.sinks.eventbridge import wire_format
-from stream_router.pipeline.sinks.eventbridge.conversation_lanes import Lanes
-from stream_router.pipeline.sinks.eventbridge.packer import CallLimits
-from stream_router.pipeline.sinks.eventbridge.publisher import Publisher
-from stream_router.pipeline.sinks.eventbridge.putevents_calls import PutEventsCalls
 from stream_router.pipeline.transform import Transform
 from stream_router.settings.consumer import Consumer
 
-CALL_TIMEOUT_S = 5.0
-"""A PutEvents or SendMessageBatch call that takes longer is indeterminate and is sent again."""
-
-UPLOAD_TIMEOUT_S = 30.0
-BYTES_IN_FLIGHT = 16 * 1024 * 1024
-
-CREDENTIALS_WITHIN_S = 30.0
-CREDENTIALS_AGAIN_S = 1.0
-
-Done = Callable[[Answer], None]
 Route = Callable[[Event], Entry | DeadLetter | Dropped]
 
 
-class ClassicBus:
-    """PutEvents on a classic bus."""
-
-    def __init__(self, transport: Transport, session: Session, bus: str) -> None:
-        self._transport = transport
-        self._target = endpoints.put_events(session)
-        self._bus = bus
-
-    def send(self, entries: Sequence[Entry], done: Done) -> None:
-        self._transport.start(self._target, wire_format.put_events(self._bus, entries), CALL_TIMEOUT_S, done)
-
-    def read(self, answer: Answer, sent: int) -> list[Outcome] | Refusal:
-        return of_put_events(answer, sent)
-
-
-class V2Bus:
-    """PutEvents on a v2 bus, which removes copies by itself."""
-
-    def __init__(self, transport: Transport, session: Session, encoder: wire_format.V2Encoder, bus_arn: str) -> None:
-        self._transport = transport
-        self._target = endpoints.put_events_v2(session, bus_arn)
-        self._encoder = encoder
-
-    def send(self, entries: Sequence[Entry], done: Done) -> None:
-        self._transport.start(self._target, self._encoder.put_events(entries), CALL_TIMEOUT_S, done)
-
-    def read(self, answer: Answer, sent: int) -> list[Outcome] | Refusal:
-        return of_put_events_v2(answer, sent)
-
-
-def _wait(seconds: float) -> None:
-    threading.Event().wait(seconds)
-
-
-def patient_credentials(
-    session: CredentialsSession,
-    clock: Callable[[], float] = time.monotonic,
-    wait: Callable[[float], None] = _wait,
-) -> CredentialSource:
-    """The credentials, asked for during CREDENTIALS_WITHIN_S; raises CredentialsError after that.
-
-    The supervisor had some, so a chain that gives none may only be slow: one answer of a metadata service, for example.
-    """
-    until = clock() + CREDENTIALS_WITHIN_S
-    while True:
-        try:
-            return CredentialSource(session)
-        except CredentialsError:
-            if clock() >= until:
-                raise
-        wait(CREDENTIALS_AGAIN_S)
-
-
-class Wiring:
+class Wiring(DataPlane):
     """One child's calls to AWS. Raises CredentialsError where none are to be had for half a minute."""
 
     def __init__(self, settings: Consumer) -> None:
-        self.settings = settings
-        self.session = endpoints.session(settings.aws_region)
-        self.transport = Transport(
-            patient_credentials(self.session), settings.aws_region, endpoints.ca_bundle(self.session)
-        )
+        super().__init__(settings)
         self._sqs = endpoints.send_message_batch(self.session)
-        self._describe = endpoints.describe_event_bus(self.session, settings.event_bus)
-
-    def ask_for_bus(self, done: Done) -> None:
-        """One DescribeEventBus; where the bus is to be trusted, none: it exists by the operator's word."""
-        if self.settings.bus_proof == "trust":
-            done(Answer(200, b"{}", {}, "", 0.0))
-            return
-        body = wire_format.describe_event_bus(self.settings.event_bus)
-        self.transport.start(self._describe, body, CALL_TIMEOUT_S, done)
 
     def router(
         self, shard_id: str, transform: Transform, route: Route, telemetry: ShardTelemetry, health: Health
@@ -122,53 +33,23 @@ class Wiring:
         """The pipeline of one shard. `route` is the transform, or what a test put around it."""
         settings, clock = self.settings, time.monotonic
         ordered = settings.ordering == "conversation"
-        calls = PutEventsCalls(
-            self._bus(shard_id, grouped=ordered),
-            CallLimits(settings.entries_per_call, settings.bytes_per_call),
-            f"the event bus {settings.event_bus.rsplit('/', 1)[-1]}",
-        )
-        policy = Policy(
-            settings.max_in_flight,
-            BYTES_IN_FLIGHT,
-            settings.max_retries,
-            settings.on_outage == "dead-letter",
-            settings.max_shard_rate or 0.0,
-        )
         queue = SendMessageCalls(self._send_letters, settings.sqs_dlq_url)
         writer = LetterWriter(settings.stream, shard_id, _now_ms, ordered=ordered)
         limit = settings.dead_letters
+        token_of = functools.partial(wire_format.deduplication_id, shard_id)
+        outage_gives_up = settings.on_outage == "dead-letter"
         return Router(
             route,
             transform.dead_letter_raw,
-            Publisher(calls, Lanes(enabled=ordered), policy, clock, _random, health),
-            DeadLetters(queue, writer, clock, _random),
-            self._claim_check(clock),
+            self.publisher(token_of, settings.max_shard_rate or 0.0, health, outage_gives_up=outage_gives_up),
+            DeadLetters(queue, writer, clock, chance),
+            self.claim_check(),
             telemetry,
             DeadLetterLimit(LimitConfig(limit.share, limit.events, limit.over_s) if limit else None, clock),
         )
 
-    def _bus(self, shard_id: str, *, grouped: bool) -> ClassicBus | V2Bus:
-        bus = self.settings.event_bus
-        if limits.is_v2_bus(bus):
-            return V2Bus(self.transport, self.session, wire_format.V2Encoder(bus, shard_id, grouped=grouped), bus)
-        return ClassicBus(self.transport, self.session, bus)
-
     def _send_letters(self, body: bytes, done: Done) -> None:
         self.transport.start(self._sqs, body, CALL_TIMEOUT_S, done)
-
-    def _claim_check(self, clock: Callable[[], float]) -> ClaimCheck | None:
-        bucket = self.settings.offload_bucket
-        if not bucket:
-            return None
-        target = endpoints.put_object(self.session, bucket)
-
-        def send(key: str, data: bytes, done: Done) -> None:
-            self.transport.start(target, data, UPLOAD_TIMEOUT_S, done, path=key)
-
-        return ClaimCheck(send, bucket, clock, _random)
-
-
-_random = random.Random().random  # noqa: S311 - jitter
 
 
 def _now_ms() -> float:

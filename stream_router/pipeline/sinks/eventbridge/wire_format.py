@@ -2,7 +2,7 @@
 
 import hashlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import orjson
 
@@ -31,10 +31,13 @@ def describe_event_bus(bus: str) -> bytes:
 
 
 class V2Encoder:
-    """Writes PutEvents calls for one v2 bus in CBOR (RFC 8949), as botocore's serializer for `eventbridgev2` does."""
+    """Writes PutEvents calls for one v2 bus in CBOR (RFC 8949), as botocore's serializer for `eventbridgev2` does.
 
-    def __init__(self, bus_arn: str, shard_id: str, *, grouped: bool) -> None:
-        self._shard_id = shard_id
+    `token_of` an event is its DeduplicationId.
+    """
+
+    def __init__(self, bus_arn: str, token_of: Callable[[Event], str], *, grouped: bool) -> None:
+        self._token_of = token_of
         self._grouped = grouped
         self._head = _map(2) + _text("EventBusArn") + _text(bus_arn) + _text("Entries")
         self._before_detail: dict[str, bytes] = {}
@@ -59,7 +62,7 @@ class V2Encoder:
                 parts += (self._group_id, _text(group_id(order_key)), self._deduplication_id)
             else:
                 parts.append(self._alone)
-            parts.append(_text(deduplication_id(self._shard_id, event)))
+            parts.append(_text(self._token_of(event)))
         return b"".join(parts)
 
     def _learn(self, detail_type: str) -> bytes:

@@ -1,0 +1,149 @@
+"""The consumer's calls to AWS that carry events: the bus, its proof, the bucket.
+
+A shard's child uses them, and so do the operator's commands that publish again.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from botocore.session import Session
+
+from stream_router.aws import endpoints
+from stream_router.aws.credentials import CredentialsError, CredentialSource
+from stream_router.aws.credentials import Session as CredentialsSession
+from stream_router.aws.pumped_transport import Transport
+from stream_router.core import limits
+from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_put_events, of_put_events_v2
+from stream_router.core.model import Entry, Event
+from stream_router.pipeline.delivery.destination import Policy
+from stream_router.pipeline.delivery.health import Health
+from stream_router.pipeline.sinks.claim_check import ClaimCheck
+from stream_router.pipeline.sinks.eventbridge import wire_format
+from stream_router.pipeline.sinks.eventbridge.conversation_lanes import Lanes
+from stream_router.pipeline.sinks.eventbridge.packer import CallLimits
+from stream_router.pipeline.sinks.eventbridge.publisher import Publisher
+from stream_router.pipeline.sinks.eventbridge.putevents_calls import PutEventsCalls
+from stream_router.settings.consumer import Consumer
+
+CALL_TIMEOUT_S = 5.0
+"""A PutEvents or SendMessageBatch call that takes longer is indeterminate and is sent again."""
+
+UPLOAD_TIMEOUT_S = 30.0
+BYTES_IN_FLIGHT = 16 * 1024 * 1024
+
+CREDENTIALS_WITHIN_S = 30.0
+CREDENTIALS_AGAIN_S = 1.0
+
+Done = Callable[[Answer], None]
+
+chance = random.Random().random  # noqa: S311 - jitter
+
+
+class ClassicBus:
+    """PutEvents on a classic bus."""
+
+    def __init__(self, transport: Transport, session: Session, bus: str) -> None:
+        self._transport = transport
+        self._target = endpoints.put_events(session)
+        self._bus = bus
+
+    def send(self, entries: Sequence[Entry], done: Done) -> None:
+        self._transport.start(self._target, wire_format.put_events(self._bus, entries), CALL_TIMEOUT_S, done)
+
+    def read(self, answer: Answer, sent: int) -> list[Outcome] | Refusal:
+        return of_put_events(answer, sent)
+
+
+class V2Bus:
+    """PutEvents on a v2 bus, which removes copies by itself."""
+
+    def __init__(self, transport: Transport, session: Session, encoder: wire_format.V2Encoder, bus_arn: str) -> None:
+        self._transport = transport
+        self._target = endpoints.put_events_v2(session, bus_arn)
+        self._encoder = encoder
+
+    def send(self, entries: Sequence[Entry], done: Done) -> None:
+        self._transport.start(self._target, self._encoder.put_events(entries), CALL_TIMEOUT_S, done)
+
+    def read(self, answer: Answer, sent: int) -> list[Outcome] | Refusal:
+        return of_put_events_v2(answer, sent)
+
+
+def _wait(seconds: float) -> None:
+    threading.Event().wait(seconds)
+
+
+def patient_credentials(
+    session: CredentialsSession,
+    clock: Callable[[], float] = time.monotonic,
+    wait: Callable[[float], None] = _wait,
+) -> CredentialSource:
+    """The credentials, asked for during CREDENTIALS_WITHIN_S; raises CredentialsError after that.
+
+    The supervisor had some, so a chain that gives none may only be slow: one answer of a metadata service, for example.
+    """
+    until = clock() + CREDENTIALS_WITHIN_S
+    while True:
+        try:
+            return CredentialSource(session)
+        except CredentialsError:
+            if clock() >= until:
+                raise
+        wait(CREDENTIALS_AGAIN_S)
+
+
+class DataPlane:
+    """One process's calls to AWS. Raises CredentialsError where none are to be had for half a minute."""
+
+    def __init__(self, settings: Consumer) -> None:
+        self.settings = settings
+        self.session = endpoints.session(settings.aws_region)
+        self.transport = Transport(
+            patient_credentials(self.session), settings.aws_region, endpoints.ca_bundle(self.session)
+        )
+        self._describe = endpoints.describe_event_bus(self.session, settings.event_bus)
+
+    def ask_for_bus(self, done: Done) -> None:
+        """One DescribeEventBus; where the bus is to be trusted, none: it exists by the operator's word."""
+        if self.settings.bus_proof == "trust":
+            done(Answer(200, b"{}", {}, "", 0.0))
+            return
+        body = wire_format.describe_event_bus(self.settings.event_bus)
+        self.transport.start(self._describe, body, CALL_TIMEOUT_S, done)
+
+    def publisher(
+        self, token_of: Callable[[Event], str], max_rate: float, health: Health | None = None, *, outage_gives_up: bool
+    ) -> Publisher:
+        """Publishes to the bus of the settings, at most `max_rate` events a second (0.0: no bound).
+
+        A v2 bus knows a copy by `token_of` the event.
+        """
+        settings = self.settings
+        ordered = settings.ordering == "conversation"
+        calls = PutEventsCalls(
+            self._bus(token_of, grouped=ordered),
+            CallLimits(settings.entries_per_call, settings.bytes_per_call),
+            f"the event bus {settings.event_bus.rsplit('/', 1)[-1]}",
+        )
+        policy = Policy(settings.max_in_flight, BYTES_IN_FLIGHT, settings.max_retries, outage_gives_up, max_rate)
+        return Publisher(calls, Lanes(enabled=ordered), policy, time.monotonic, chance, health)
+
+    def _bus(self, token_of: Callable[[Event], str], *, grouped: bool) -> ClassicBus | V2Bus:
+        bus = self.settings.event_bus
+        if limits.is_v2_bus(bus):
+            return V2Bus(self.transport, self.session, wire_format.V2Encoder(bus, token_of, grouped=grouped), bus)
+        return ClassicBus(self.transport, self.session, bus)
+
+    def claim_check(self) -> ClaimCheck | None:
+        """What stores large things in the bucket of the settings, None where they name none."""
+        bucket = self.settings.offload_bucket
+        if not bucket:
+            return None
+        target = endpoints.put_object(self.session, bucket)
+
+        def send(key: str, data: bytes, done: Done) -> None:
+            self.transport.start(target, data, UPLOAD_TIMEOUT_S, done, path=key)
+
+        return ClaimCheck(send, bucket, time.monotonic, chance)
