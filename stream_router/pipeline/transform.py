@@ -40,7 +40,8 @@ class TransformConfig(NamedTuple):
     """What the transform is told.
 
     `drop_types` are settled unsent, by our name or the sender's. `masking` is off, default, strict or a file's path;
-    `config_file` a TOML file's.
+    `config_file` a TOML file's. `replayed` is the mark of events that are published again under a mapping that has
+    changed (docs/contract.md, "The EventBridge entry"); "" for all others.
     """
 
     region: str
@@ -50,6 +51,7 @@ class TransformConfig(NamedTuple):
     masking: str = "off"
     masking_key: bytes | None = None
     config_file: Path | None = None
+    replayed: str = ""
 
 
 class Transform:
@@ -71,8 +73,9 @@ class Transform:
         self._drop_types = config.drop_types
         self._received_iso, self._processed_iso = IsoMs().text, IsoMs().text
         self._unknown = UnknownFields(self.policy) if self.policy else None
+        mark = {"replayed": config.replayed} if config.replayed else {}
         self._metadata = {
-            tag: _metadata(config.region, tag, self.policy) | dict(mapping.metadata)
+            tag: _metadata(config.region, tag, self.policy) | dict(mapping.metadata) | mark
             for tag in (UNMASKED, MASKED, PARTLY)
         }
         self._fragments = {tag: orjson.Fragment(orjson.dumps(made)) for tag, made in self._metadata.items()}

@@ -78,6 +78,11 @@ class RuleCheck:
         self._tested = ""
         self._unmatched: list[str] = []
 
+    @property
+    def unjudged(self) -> bool:
+        """Whether something could not be asked, so that nothing wrong found does not mean that all is right."""
+        return bool(self._warned)
+
     def __call__(self) -> list[Fault] | None:
         """What is wrong with the rule, nothing where it is right, None where it may not be looked at.
 

@@ -1,0 +1,1 @@
+"""Events published again: how `dlq redrive` and `replay` send what was once in the stream."""

@@ -1,0 +1,31 @@
+"""Connects republishers to AWS, with the consumer's settings and by the consumer's own calls."""
+
+import time
+
+from stream_router.consumer.bus_proof import BusProof
+from stream_router.consumer.data_plane import DataPlane
+from stream_router.consumer.transform_config import transform_config
+from stream_router.control.republish.republisher import Republisher, token_of
+from stream_router.pipeline.transform import Transform
+from stream_router.settings.consumer import Consumer
+
+
+class Connection(DataPlane):
+    """One command's calls. Raises SettingsError, CredentialsError where the settings cannot be used."""
+
+    def __init__(self, settings: Consumer) -> None:
+        super().__init__(settings)
+        self.proof = BusProof(None, self.ask_for_bus)
+
+    def transform(self, replayed: str = "") -> Transform:
+        """The consumer's transform; with `replayed` it writes that mark into each event."""
+        return Transform(transform_config(self.settings)._replace(replayed=replayed), lambda: time.time() * 1000)
+
+    def republisher(self, transform: Transform, rate: float) -> Republisher:
+        """Publishes at most `rate` events a second (0.0: as fast as the bus takes them)."""
+        publisher = self.publisher(token_of, rate, outage_gives_up=True)
+        return Republisher(transform, publisher, self.claim_check(), self.proof, self.wait, time.monotonic)
+
+    def wait(self, seconds: float) -> None:
+        """Move every call on; wait at most so long."""
+        self.transport.pump(seconds)
