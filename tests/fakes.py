@@ -15,7 +15,7 @@ import orjson
 from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_put_events
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit, LimitConfig
-from stream_router.pipeline.delivery.destination import Policy
+from stream_router.pipeline.delivery.destination import Policy, Took
 from stream_router.pipeline.delivery.health import Health
 from stream_router.pipeline.route import Router
 from stream_router.pipeline.sinks.claim_check import ClaimCheck
@@ -177,10 +177,12 @@ class FakeLedger:
         self.delivered: list[Entry] = []
         self.dead: list[DeadLetter] = []
         self.gone: list[Dropped] = []
+        self.took_s: list[float] = []
         self.retries = 0
 
-    def accepted(self, entries: Sequence[Entry]) -> None:
+    def accepted(self, entries: Sequence[Entry], took_s: Took) -> None:
         self.delivered.extend(entries)
+        self.took_s += took_s if isinstance(took_s, list) else [took_s] * len(entries)
 
     def retried(self, entries: Sequence[tuple[Entry, str]]) -> None:
         self.retries += len(entries)

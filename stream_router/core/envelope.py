@@ -143,6 +143,7 @@ def open_record(record: Record) -> list[Event | DeadLetter]:
             found += _from_document(record, len(found), line, value)
     found = found or [_unreadable(record, 0, record.data)]
     record.expect(len(found))
+    record.received_at_ms = min([(one if isinstance(one, Event) else one.event).received_at_ms for one in found])
     return found
 
 

@@ -61,7 +61,8 @@ class Record:
     `sequence_number` and `sub_sequence_number` are integers, compared as such; `arrived_at_ms` is Kinesis's own
     arrival time (epoch ms). `unsettled` is a bit mask: bit n is set while the event of line n is not settled; `events`
     is how many events there were in all. `opened_at_ms` is when the child had the record (epoch ms). `on_settled` is
-    told once, when the last of its events is; the record's bytes are given back then.
+    told once, when the last of its events is; the record's bytes are given back then. `received_at_ms` is when the
+    first of its events was received, once it is opened; until then, when it arrived.
     """
 
     __slots__ = (
@@ -71,6 +72,7 @@ class Record:
         "events",
         "on_settled",
         "opened_at_ms",
+        "received_at_ms",
         "sequence_number",
         "size_bytes",
         "sub_sequence_number",
@@ -91,6 +93,7 @@ class Record:
         self.sequence_number = sequence_number
         self.sub_sequence_number = sub_sequence_number
         self.arrived_at_ms = arrived_at_ms
+        self.received_at_ms = arrived_at_ms
         self.opened_at_ms = 0.0
         self.events = 0
         self.unsettled = NOT_OPENED

@@ -8,7 +8,7 @@ from stream_router.core.dispositions import Reason
 from stream_router.core.envelope import open_record
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
-from stream_router.pipeline.delivery.destination import GivenUp
+from stream_router.pipeline.delivery.destination import GivenUp, Held, Took
 from stream_router.pipeline.sinks.claim_check import ClaimCheck
 from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
 from stream_router.pipeline.sinks.eventbridge.publisher import TOO_LARGE, Publisher
@@ -25,8 +25,8 @@ UNROUTABLE_TYPES_SAID = 20
 class Ledger(Protocol):
     """Who is told what became of events."""
 
-    def accepted(self, entries: Sequence[Entry]) -> None:
-        """One call's entries are accepted by the bus."""
+    def accepted(self, entries: Sequence[Entry], took_s: Took) -> None:
+        """One call's entries are accepted by the bus, so long after their first call was started."""
 
     def retried(self, entries: Sequence[tuple[Entry, str]]) -> None:
         """These are to be sent again, each for AWS's code."""
@@ -87,9 +87,9 @@ class Router:
     def collect(self) -> None:
         """What came back: it is settled, or goes its next way."""
         while self.publisher.collectable:
-            accepted, given_up, retried = self.publisher.collect()
-            for entries in accepted:
-                self._accepted(entries)
+            accepted, given_up, retried, took = self.publisher.collect()
+            for entries, took_s in zip(accepted, took, strict=True):
+                self._accepted(entries, took_s)
             if retried:
                 self._ledger.retried(retried)
             for entry, why in given_up:
@@ -103,13 +103,13 @@ class Router:
             for stored in letters:
                 self.dead_letters.submit_stored(stored)
 
-    def _accepted(self, entries: list[Entry]) -> None:
+    def _accepted(self, entries: list[Entry], took_s: Took) -> None:
         for entry in entries:
             event = entry.event
             record = event.record
             record.batch.delivered += 1
             record.settle(event.line)
-        self._ledger.accepted(entries)
+        self._ledger.accepted(entries, took_s)
 
     def _unpublished(self, entry: Entry, why: GivenUp) -> None:
         """What no call can carry goes by claim check where there is a bucket; the rest is a dead letter."""
@@ -190,6 +190,13 @@ class Router:
     def holding(self) -> bool:
         """Whether some destination accepts nothing at present."""
         return any(part.dispatcher.gate.holding for part in self._parts())
+
+    @property
+    def held(self) -> Held | None:
+        """The destination that has accepted nothing for longest, where there is one."""
+        found = [part.dispatcher for part in self._parts() if part.dispatcher.gate.holding]
+        held = [Held(one.report.destination, one.gate.held_since, one.report.code) for one in found]
+        return min(held, key=lambda one: one.since) if held else None
 
     def _parts(self) -> tuple[Publisher | DeadLetters | ClaimCheck, ...]:
         parts: tuple[Publisher | DeadLetters | ClaimCheck, ...] = (self.publisher, self.dead_letters)

@@ -11,6 +11,7 @@ Counter = Literal[
     "dead_lettered",  # dead letters stored in the DLQ, whole
     "dropped",  # events that a setting says to drop
     "retried",  # entries sent again
+    "accepted_bytes",  # bytes of accepted entries, by AWS's formula
     "records",  # Kinesis records read
     "batches",  # the daemon's batches, each with its audit record
     "metrics_lost",  # CloudWatch requests given up: refused for their content, or too many waiting
@@ -18,10 +19,12 @@ Counter = Literal[
 ]
 
 Stage = Literal[
-    "received_to_stream",  # from the receiver's (or Kinesis's) first sight of the event to its arrival in the stream
-    "stream_to_child",  # from its arrival in the stream until the child has it
-    "child_to_accepted",  # from there until EventBridge accepted it
+    "received_to_stored",  # from the receiver's (or Kinesis's) first sight of the event to its arrival in the stream
+    "stored_to_read",  # from its arrival in the stream until the child has it
+    "read_to_sent",  # from there until its first call started
+    "sent_to_accepted",  # from its first call until EventBridge accepted it, whatever calls there were between
     "received_to_accepted",  # the whole way: RoutingLatencyMilliseconds
+    "received_to_dead_lettered",  # the whole way of what cannot be delivered: until its dead letter is stored
 ]
 
 COUNTERS: Final[tuple[Counter, ...]] = get_args(Counter)
@@ -48,10 +51,12 @@ COUNTER_METRICS: Final[dict[Counter, Metric]] = {
 """Counters that go to CloudWatch. The others are in the snapshot only."""
 
 STAGE_METRICS: Final[dict[Stage, Metric]] = {
-    "received_to_stream": Metric("ReceivedToStreamMilliseconds", "Milliseconds"),
-    "stream_to_child": Metric("StreamToChildMilliseconds", "Milliseconds"),
-    "child_to_accepted": Metric("ChildToAcceptedMilliseconds", "Milliseconds"),
+    "received_to_stored": Metric("ReceivedToStoredMilliseconds", "Milliseconds"),
+    "stored_to_read": Metric("StoredToReadMilliseconds", "Milliseconds"),
+    "read_to_sent": Metric("ReadToSentMilliseconds", "Milliseconds"),
+    "sent_to_accepted": Metric("SentToAcceptedMilliseconds", "Milliseconds"),
     "received_to_accepted": Metric("RoutingLatencyMilliseconds", "Milliseconds"),
+    "received_to_dead_lettered": Metric("ReceivedToDeadLetteredMilliseconds", "Milliseconds"),
 }
 
 ENTRIES_PER_CALL: Final = Metric("EntriesPerCall", "Count")

@@ -41,13 +41,6 @@ SHARD_GAUGES = {
 }
 """What a child may say of its shard; what it does not say has no sample."""
 
-STAGES = {
-    "received_to_stream": "received_to_stored",
-    "stream_to_child": "stored_to_read",
-    "child_to_accepted": "read_to_accepted",
-}
-"""Stages that are called otherwise here than in the snapshots; the others have one name."""
-
 
 class Facts(NamedTuple):
     """What the supervisor itself knows; None where it does not."""
@@ -83,7 +76,7 @@ def _totals(totals: Totals) -> Iterable[Metric]:
     )
     for stage, histogram in sorted(totals.latencies.items()):
         buckets, sum_s = _seconds(histogram)
-        latency.add_metric([STAGES.get(stage, stage)], buckets, sum_s)
+        latency.add_metric([stage], buckets, sum_s)
     yield latency
     calls = HistogramMetricFamily(PREFIX + "entries_per_call", "Accepted entries of a PutEvents call")
     calls.add_metric(

@@ -82,6 +82,20 @@ class Histogram:
         self._counts += other._counts  # noqa: SLF001
         self._largest = max(self._largest, other.largest_ms)
 
+    def since(self, base: "Histogram") -> "Histogram":
+        """What was counted after `base`, an earlier state of this histogram.
+
+        Its largest value is that of its last bucket, unless that is the bucket of the largest of all.
+        """
+        self._settle()
+        base._settle()  # noqa: SLF001 - another of this class
+        made = Histogram()
+        made._counts = np.maximum(self._counts - base._counts, 0)  # noqa: SLF001
+        used = np.flatnonzero(made._counts)
+        if used.size:
+            made._largest = self._largest if used[-1] == np.flatnonzero(self._counts)[-1] else float(_VALUES[used[-1]])
+        return made
+
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON data: `buckets` by number, and the largest value in ms."""
         self._settle()

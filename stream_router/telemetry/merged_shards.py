@@ -35,6 +35,19 @@ class Totals:
         for stage, histogram in other.latencies.items():
             self.latencies.setdefault(stage, Histogram()).merge(histogram)
 
+    def since(self, base: "Totals") -> "Totals":
+        """What was counted after `base` was: these totals less those."""
+        return Totals(
+            self.counters - base.counters,
+            self.dead_letters - base.dead_letters,
+            self.retries - base.retries,
+            self.entries_per_call - base.entries_per_call,
+            {
+                stage: histogram.since(base.latencies.get(stage, Histogram()))
+                for stage, histogram in self.latencies.items()
+            },
+        )
+
     @classmethod
     def of(cls, snapshot: Mapping[str, Any]) -> "Totals":
         """What one snapshot says. Raises KeyError, TypeError, ValueError, … where it is none."""
@@ -61,7 +74,16 @@ class Shard:
     gauges: dict[str, float]
     """By their Prometheus names, without the prefix."""
     holding: str
-    """Why it holds, "" where it does not."""
+    """Why it holds, in a word; "" where it does not."""
+    told: Mapping[str, Any]
+    """All else that the snapshot says (`consumer/child/shard_vitals.py`)."""
+    dead_letters: dict[str, int] = field(default_factory=dict)
+    retries: dict[str, int] = field(default_factory=dict)
+
+    def number(self, name: str) -> float | None:
+        """A number that the child told; None where it did not."""
+        value = self.told.get(name)
+        return float(value) if isinstance(value, int | float) else None
 
 
 @dataclass
@@ -115,4 +137,7 @@ def _shard(snapshot: Mapping[str, Any]) -> Shard:
         counters={str(name): int(value) for name, value in snapshot["counters"].items()},
         gauges={str(name): float(value) for name, value in snapshot.get("gauges", {}).items() if value is not None},
         holding=str(snapshot.get("holding") or ""),
+        told=snapshot,
+        dead_letters={str(reason): int(count) for reason, count in snapshot["deadLetters"].items()},
+        retries={str(code): int(count) for code, count in snapshot.get("retries", {}).items()},
     )

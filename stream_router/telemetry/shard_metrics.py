@@ -35,7 +35,7 @@ WAITING_MAX = 1_440
 """Requests that wait for a CloudWatch that does not answer: about a day of minutes. Then the oldest is given up."""
 
 
-SNAPSHOT_S = 5.0
+SNAPSHOT_S = 2.0
 """How old a snapshot may be: the admin port's page is made of them."""
 
 

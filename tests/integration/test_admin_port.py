@@ -14,12 +14,14 @@ import pytest
 from stream_router.consumer.state_dir import BUS_PROOF, BUS_UNASKED, RULE_STATE, StateDir
 from stream_router.consumer.supervisor import admin_port
 from stream_router.consumer.supervisor.admin_port import AdminPort
-from stream_router.consumer.supervisor.status import SCHEMA, Status
+from stream_router.consumer.supervisor.status import Status
+from stream_router.consumer.supervisor.status_json import SCHEMA, Identity
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.core.names import SNAPSHOTS
 from stream_router.core.settings_error import SettingsError
 from tests.unit.test_merged_shards import snapshot
 
+WHO = Identity("router", "cxone-events", "us-east-1", "worker-1", "default")
 TOKEN = "a token of many bytes"
 Serve = Callable[..., str]
 
@@ -42,7 +44,7 @@ def serve(state: StateDir, vitals: Vitals) -> Iterator[Serve]:
     ports: list[AdminPort] = []
 
     def serve(listen: str = "127.0.0.1:0", token: str | None = None) -> str:
-        ports.append(AdminPort(listen, token, vitals, Status(state, vitals, "default")))
+        ports.append(AdminPort(listen, token, vitals, Status(state, vitals, WHO)))
         ports[-1].start()
         return f"http://{ports[-1].address}"
 
@@ -100,7 +102,15 @@ def test_status_says_what_is_so_with_a_schema_and_a_time(serve: Serve, state: St
     latency = status["totals"]["latenciesMs"]["received_to_accepted"]
     assert (latency["count"], latency["max"]) == (100, 100)
     assert latency["p50"] == pytest.approx(50, rel=0.011)
-    assert [shard["shard"] for shard in status["shards"]] == ["shardId-0"]
+    assert [(shard["shard"], shard["owner"]) for shard in status["shards"]] == [("shardId-0", "worker-1")]
+    assert (status["worker"], status["stream"], status["unreadShards"]) == ("worker-1", "cxone-events", None)
+    assert status["daemon"]["rssBytes"] > 0
+    assert status["lag"] == {
+        "oldestUnsettledAgeS": None,
+        "retentionHeadroomS": None,
+        "caughtUp": False,
+        "catchUpS": None,
+    }
 
 
 def test_a_bus_that_cannot_be_asked_shows(serve: Serve, state: StateDir) -> None:
@@ -118,7 +128,7 @@ def test_a_bus_that_cannot_be_asked_shows(serve: Serve, state: StateDir) -> None
 def test_the_pages_are_made_at_most_once_a_second(state: StateDir, vitals: Vitals) -> None:
     """A hundred askers cost as much as one; after a second what is new is shown."""
     now = [100.0]
-    status = Status(state, vitals, "default", lambda: now[0])
+    status = Status(state, vitals, WHO, clock=lambda: now[0])
     child_says(state, 1)
     first = status.pages()
     child_says(state, 2)
@@ -181,4 +191,4 @@ def test_an_address_that_is_taken_is_refused_in_one_line(serve: Serve, state: St
     """Exit 78 names the setting."""
     taken = serve().removeprefix("http://")
     with pytest.raises(SettingsError, match=r"^STREAM_ROUTER_ADMIN_LISTEN: cannot listen there \(EADDRINUSE\); choose"):
-        AdminPort(taken, None, vitals, Status(state, vitals, "default"))
+        AdminPort(taken, None, vitals, Status(state, vitals, WHO))

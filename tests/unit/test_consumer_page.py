@@ -7,7 +7,6 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from stream_router.telemetry.consumer_page import BUCKETS_S, Facts, page
-from stream_router.telemetry.histogram import Histogram
 from stream_router.telemetry.merged_shards import Merged, ShardMerger
 from tests.unit.test_merged_shards import snapshot
 
@@ -89,12 +88,3 @@ def test_names_are_as_prometheus_wants_them() -> None:
     for name, kind in kinds.items():
         assert re.fullmatch(r"stream_router_[a-z0-9_]+", name)
         assert name.endswith("_total") == (kind == "counter")
-
-
-def test_stages_are_renamed_to_the_contracts() -> None:
-    """A snapshot's stage of another name is shown under the contract's."""
-    histogram = Histogram()
-    histogram.record([5.0])
-    one = snapshot("a", 1, 0) | {"latenciesMs": {"stream_to_child": histogram.to_dict()}}
-    found = samples(ShardMerger(lambda _: True).merge([one]))
-    assert found["stage_latency_seconds_count", (("stage", "stored_to_read"),)] == 1

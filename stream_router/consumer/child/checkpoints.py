@@ -51,6 +51,11 @@ class Checkpoints:
         self._watermark.advance(self._clock())
         return self._watermark.settled
 
+    def oldest_ms(self) -> tuple[int, int] | None:
+        """`Watermark.oldest_ms`."""
+        self._watermark.advance(self._clock())
+        return self._watermark.oldest_ms()
+
     @property
     def unasked(self) -> bool:
         """Whether the bus cannot be asked at present: settled work waits above the checkpoint for its proof."""

@@ -15,7 +15,7 @@ HOLDING_AFTER_S = 5.0
 LOOKED_LATELY_S = 2.0
 """While a record waits for room this is looked at several times a second."""
 
-_MEANS = {
+MEANS = {
     "bytes": "as many bytes are under way as STREAM_ROUTER_WINDOW_BYTES allows, and none of them is settled",
     "calls": "calls are not answered, or not accepted; see the line on the destination",
     "span": "the checkpoint stands still, STREAM_ROUTER_WINDOW_SPAN_S is used up; see the lines on bus and checkpoint",
@@ -41,9 +41,14 @@ class HoldWatch:
         self._looked_at = -LOOKED_LATELY_S
 
     @property
+    def looked_lately(self) -> bool:
+        """Whether a record waited to be opened just now."""
+        return self._clock() - self._looked_at < LOOKED_LATELY_S
+
+    @property
     def holds_for(self) -> str:
         """Why the shard holds now; "" where it does not, or no record waits to be opened any more."""
-        return self.reason if self._clock() - self._looked_at < LOOKED_LATELY_S else ""
+        return self.reason if self.looked_lately else ""
 
     def look(self, full_by: str) -> None:
         """The next record is kept out by this."""
@@ -57,7 +62,7 @@ class HoldWatch:
             passed_by = self._router.limit.passed_by
             log.warning(
                 "the shard holds: %s%s",
-                _MEANS[full_by],
+                MEANS[full_by],
                 f"; {_CURES[full_by]}" if full_by in _CURES else "",
                 extra={
                     "held_s": round(settled_ago_s, 1),

@@ -26,7 +26,8 @@ class ShardProcessor(RecordProcessorBase):  # type: ignore[misc]
 
     def process_records(self, process_records_input: messages.ProcessRecordsInput) -> None:
         (shard,) = self._shards
-        shard.process(process_records_input.records, process_records_input.checkpointer)
+        told = process_records_input
+        shard.process(told.records, told.checkpointer, told.millis_behind_latest)
 
     def lease_lost(self, lease_lost_input: messages.LeaseLostInput) -> None:
         (shard,) = self._shards

@@ -42,6 +42,11 @@ class Room:
         return True
 
     @property
+    def is_waited_for(self) -> bool:
+        """Whether a record waits, or waited a moment ago, for room."""
+        return self.hold_watch.looked_lately
+
+    @property
     def is_crowded(self) -> bool:
         """Whether so many events wait for a call that the rest of a slice has to wait too."""
         if self._router.ready <= READY_MAX:

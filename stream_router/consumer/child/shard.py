@@ -19,6 +19,7 @@ from stream_router.consumer.child.crash_guard import CrashGuard
 from stream_router.consumer.child.micro_batches import micro_batches
 from stream_router.consumer.child.one_at_a_time import route_carefully
 from stream_router.consumer.child.room import Room
+from stream_router.consumer.child.shard_vitals import ShardVitals
 from stream_router.consumer.child.window import Window
 from stream_router.core.model import Batch, Record
 from stream_router.pipeline.route import Router
@@ -68,21 +69,25 @@ class Shard:
         self._window = window
         self._checkpoints = checkpoints
         self._guard = guard
-        self._wait = wait
         self._beat = beat
         self._clock = clock
         self._room = Room(router, window, checkpoints, clock)
+        self._vitals = ShardVitals(router, window, checkpoints, self._room, lambda: guard.careful, clock)
+        self._wait = self._vitals.timed(wait)
         self._lease_gone = False
         self._unread = False
         self._routed_at = self._callback_at = clock()
         self.leave_by = 0.0
-        telemetry.watch(self.vitals)
+        telemetry.watch(self._vitals)
 
     # What the daemon calls.
 
-    def process(self, records: list[dict[str, Any]], checkpointer: Checkpointer) -> None:
+    def process(
+        self, records: list[dict[str, Any]], checkpointer: Checkpointer, millis_behind_latest: int | None = None
+    ) -> None:
         """Take charge of a batch; return once there is room for the next."""
         self._callback_at = self._clock()
+        self._vitals.called(millis_behind_latest)
         if self._lease_gone:
             return
         with self._losing_the_lease():
@@ -99,6 +104,7 @@ class Shard:
         batch = Batch(self._guard.took_charge(int(newest["sequenceNumber"]), int(newest["subSequenceNumber"] or 0)))
         slices, left = micro_batches(records, batch, self._room.slice_records), len(records)
         while left:
+            self._vitals.unopened(records[-left])
             self._await_room(checkpointer)
             if self.leave_by:
                 # The batch stays open: its other records were not read, and come again.
@@ -106,6 +112,7 @@ class Shard:
                 return
             slice_of_them = next(slices)  # cut only now: it is a small one where the window lets no more in
             left -= len(slice_of_them)
+            self._vitals.unopened(records[-left] if left else None)
             self._open(slice_of_them, len(newest["sequenceNumber"]), checkpointer)
         self._window.all_opened(batch)
 
@@ -158,17 +165,6 @@ class Shard:
     def told_to_leave(self) -> None:
         """The supervisor's SIGTERM: open nothing more, settle what can be settled soon, answer whatever comes."""
         self.leave_by = self.leave_by or self._clock() + LEAVE_WITHIN_S
-
-    def vitals(self) -> dict[str, Any]:
-        """How the shard is now, for its snapshot: gauges by their Prometheus names, and why it holds."""
-        window, above = self._window, self._window.events_above
-        gauges = {
-            "window_bytes": window.held_bytes,
-            "window_span_seconds": round(window.span_s, 3),
-            "calls_in_flight": self._router.publisher.dispatcher.flight.calls,
-            "checkpoint_age_seconds": round(self._clock() - self._checkpoints.taken_at, 3) if above else 0.0,
-        }
-        return {"gauges": gauges, "holding": self._room.hold_watch.holds_for or None}
 
     def meanwhile(self) -> None:
         """Between two callbacks, or while a checkpoint's answer is awaited: what is under way goes on."""

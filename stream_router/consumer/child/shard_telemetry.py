@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from botocore.session import Session
 
 from stream_router.aws.pumped_transport import Transport
 from stream_router.consumer.child.crash_guard import CrashGuard
 from stream_router.core.aws_answers import Answer
 from stream_router.core.model import Batch, DeadLetter, Dropped, Entry, Record
+from stream_router.pipeline.delivery.destination import Took
 from stream_router.pipeline.transform import Transform
 from stream_router.settings.consumer import Consumer
 from stream_router.telemetry.audit import AuditLog
@@ -62,7 +64,8 @@ class ShardTelemetry:
             self._audit = AuditLog(settings.audit_dir / f"{settings.application}.{shard_id}.jsonl", key)
         self._received_ms: list[int] = []
         self._of_records: list[Record] = []
-        self._accepted: list[tuple[float, int]] = []
+        self._accepted: list[tuple[float, int, Took]] = []
+        self._buried_ms: list[float] = []
         self._to_send: collections.deque[bytes] = collections.deque()
         self._sending = 0
         self._closed = False
@@ -83,11 +86,12 @@ class ShardTelemetry:
         if self._transform.policy:
             batch.masked += self._transform.take_masked_counts()
 
-    def accepted(self, entries: Sequence[Entry]) -> None:
-        """One call's entries were accepted by the bus now."""
+    def accepted(self, entries: Sequence[Entry], took_s: Took = 0.0) -> None:
+        """One call's entries were accepted by the bus now, so long after their first call was started."""
         self._metrics.count("delivered", len(entries))
+        self._metrics.count("accepted_bytes", sum([entry.size_bytes for entry in entries]))
         self._metrics.call(len(entries))
-        self._accepted.append((self._now_s() * 1000, len(entries)))
+        self._accepted.append((self._now_s() * 1000, len(entries), took_s))
         events = [entry.event for entry in entries]
         self._received_ms += [event.received_at_ms for event in events]
         self._of_records += [event.record for event in events]
@@ -95,17 +99,23 @@ class ShardTelemetry:
             self._reckon()
 
     def _reckon(self) -> None:
-        """The latencies of what was accepted since the last time, all at once."""
+        """The latencies of what was accepted, or buried, since the last time, all at once."""
+        if self._buried_ms:
+            buried, self._buried_ms = self._buried_ms, []
+            self._metrics.latency("received_to_dead_lettered", buried)
         if not self._accepted:
             return
         received = np.array(self._received_ms, dtype=np.float64)
         arrived = np.array([record.arrived_at_ms for record in self._of_records], dtype=np.float64)
         opened = np.array([record.opened_at_ms for record in self._of_records], dtype=np.float64)
-        accepted = np.repeat([at for at, _ in self._accepted], [count for _, count in self._accepted])
+        counts = [count for _, count, _ in self._accepted]
+        accepted = np.repeat([at for at, _, _ in self._accepted], counts)
+        took = _each([took_s for _, _, took_s in self._accepted], counts) * 1000
         self._received_ms, self._of_records, self._accepted = [], [], []
-        self._metrics.latency("received_to_stream", arrived - received)
-        self._metrics.latency("stream_to_child", opened - arrived)
-        self._metrics.latency("child_to_accepted", accepted - opened)
+        self._metrics.latency("received_to_stored", arrived - received)
+        self._metrics.latency("stored_to_read", opened - arrived)
+        self._metrics.latency("read_to_sent", accepted - took - opened)
+        self._metrics.latency("sent_to_accepted", took)
         self._metrics.latency("received_to_accepted", accepted - received)
 
     def retried(self, entries: Sequence[tuple[Entry, str]]) -> None:
@@ -118,6 +128,7 @@ class ShardTelemetry:
     def buried(self, letter: DeadLetter) -> None:
         """A dead letter is stored, whole."""
         self._metrics.dead_letter(letter.reason.value)
+        self._buried_ms.append(self._now_s() * 1000 - letter.event.received_at_ms)
 
     def dropped(self, dropped: Sequence[Dropped]) -> None:
         """A setting said to drop these."""
@@ -208,6 +219,14 @@ class ShardTelemetry:
 
         self._sending += 1
         self._transport.start(self._target, body, SEND_TIMEOUT_S, done)
+
+
+def _each(took: Sequence[Took], counts: Sequence[int]) -> npt.NDArray[np.float64]:
+    """One number for each entry: most calls have one for all of theirs."""
+    if not any(isinstance(one, list) for one in took):
+        return np.repeat(np.array(took, dtype=np.float64), counts)
+    parts = [one if isinstance(one, list) else [one] * count for one, count in zip(took, counts, strict=True)]
+    return np.array([seconds for part in parts for seconds in part], dtype=np.float64)
 
 
 def _is_refused(answer: Answer) -> bool:

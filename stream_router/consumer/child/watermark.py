@@ -87,6 +87,16 @@ class Watermark:
         """Whether every record that came is settled."""
         return not self._unsettled
 
+    def oldest_ms(self) -> tuple[int, int] | None:
+        """When the oldest event that is not settled was received, and when the oldest such record arrived (epoch ms).
+
+        To within a record: an event counts as long as one of its record is not settled. None where all is settled.
+        """
+        waiting = [one for one in self._unsettled if isinstance(one, Record) and one.unsettled]
+        if not waiting:
+            return None
+        return min([one.received_at_ms for one in waiting]), min([one.arrived_at_ms for one in waiting])
+
     @property
     def unproven(self) -> bool:
         """Whether settled positions wait for a proof."""

@@ -20,7 +20,9 @@ from stream_router.consumer.supervisor import (
 from stream_router.consumer.supervisor.admin_port import AdminPort
 from stream_router.consumer.supervisor.bus_prober import BusProver, Proof
 from stream_router.consumer.supervisor.heartbeat import Heartbeat
+from stream_router.consumer.supervisor.sampler import Sampler
 from stream_router.consumer.supervisor.status import Status
+from stream_router.consumer.supervisor.status_json import Identity
 from stream_router.consumer.supervisor.supervisor import DaemonSupervisor, Happening
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.transform_config import transform_config
@@ -29,6 +31,7 @@ from stream_router.pipeline.transform import Transform
 from stream_router.settings.common import warn_of_names
 from stream_router.settings.consumer import Consumer
 from stream_router.telemetry import audit
+from stream_router.telemetry.recent import SAMPLE_S
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +61,8 @@ def _run(settings: Consumer, state: StateDir) -> int:
     every_s = bus_prober.ask_every_s(settings.checkpoint_s)
     prover = BusProver(state, settings.event_bus, bus_prober.describer(settings), proven, every_s=every_s)
     vitals = Vitals()
-    token = settings.admin_token.get_secret_value() if settings.admin_token else None
-    admin = AdminPort(settings.admin_listen, token, vitals, Status(state, vitals, settings.event_bus))
+    status = _status(settings, state, vitals)
+    admin = _admin_port(settings, vitals, status)
     jvm = java.find_java()
     java.prove(jvm)
     at_start(start_checks.all_of(settings, endpoints.session(settings.aws_region), jvm, rendered.jvm_options))
@@ -77,11 +80,25 @@ def _run(settings: Consumer, state: StateDir) -> int:
     log.info("the consumer starts", extra={**told, "admin": admin.address})
     if settings.bus_proof == "trust":
         log.warning(bus_prober.TRUSTED, extra={"bus": settings.event_bus})
-    admin.start()
-    heartbeat = Heartbeat(state.path, settings.metrics_s)
-    heartbeat.start()
-    with contextlib.closing(watch), contextlib.closing(admin), contextlib.closing(heartbeat):
+    beside = (admin, Heartbeat(state.path, settings.metrics_s), Sampler(SAMPLE_S, [status.sample]))
+    with contextlib.ExitStack() as stack:
+        stack.callback(watch.close)
+        for one in beside:
+            one.start()
+            stack.callback(one.close)
         return supervisor.run()
+
+
+def _status(settings: Consumer, state: StateDir, vitals: Vitals) -> Status:
+    worker = state.worker_id(settings.worker)
+    identity = Identity(settings.application, settings.stream, settings.aws_region, worker, settings.event_bus)
+    return Status(state, vitals, identity)
+
+
+def _admin_port(settings: Consumer, vitals: Vitals, status: Status) -> AdminPort:
+    """The port, which listens from here on. Raises SettingsError where it cannot."""
+    token = settings.admin_token.get_secret_value() if settings.admin_token else None
+    return AdminPort(settings.admin_listen, token, vitals, status)
 
 
 def _checked(settings: Consumer, state: StateDir) -> properties.Rendered:

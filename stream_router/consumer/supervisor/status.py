@@ -1,26 +1,24 @@
 """`/status` and `/metrics` of the consumer, made from the state folder and the vitals, at most once a second."""
 
-import json
 import threading
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
-from stream_router.consumer.state_dir import BUS_GONE, BUS_PROOF, BUS_UNASKED, RULE_STATE, StateDir
-from stream_router.consumer.supervisor.vitals import Known, Vitals
-from stream_router.pipeline.mapping.timestamps import iso
-from stream_router.telemetry import consumer_page
-from stream_router.telemetry.histogram import Histogram
-from stream_router.telemetry.merged_shards import Merged, Shard, ShardMerger
+from stream_router.consumer.state_dir import StateDir
+from stream_router.consumer.supervisor import bus_state
+from stream_router.consumer.supervisor.status_json import Identity, Seen, Verdict, status, verdict
+from stream_router.consumer.supervisor.unread_shards import NOT_ASKED, Unread
+from stream_router.consumer.supervisor.vitals import Vitals
+from stream_router.telemetry import consumer_page, shard_state
+from stream_router.telemetry.merged_shards import ShardMerger
+from stream_router.telemetry.recent import Recent
 from stream_router.telemetry.shard_metrics import read_snapshots
 
-SCHEMA = "stream-router.consumer-status/1"
 KEPT_S = 1.0
-PERCENTILES = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p999": 99.9}
 
 
 class Pages(NamedTuple):
@@ -31,24 +29,33 @@ class Pages(NamedTuple):
 
 
 class Status:
-    """Makes the pages when asked, and keeps them for a second: a hundred askers cost as much as one."""
+    """Makes the pages when asked, and keeps them for a second: a hundred askers cost as much as one.
+
+    `sample` is to be called every few seconds, asked or not: rates and recent percentiles come of it. `unread` tells
+    which shards nobody reads.
+    """
 
     def __init__(
         self,
         state: StateDir,
         vitals: Vitals,
-        bus: str,
+        identity: Identity,
+        unread: Callable[[], Unread] = lambda: NOT_ASKED,
         clock: Callable[[], float] = time.monotonic,
         now_s: Callable[[], float] = time.time,
     ) -> None:
         self._state = state
         self._vitals = vitals
-        self._bus = bus
+        self._identity = identity
+        self._unread = unread
         self._clock = clock
         self._now_s = now_s
         self._merger = ShardMerger(lambda pid: Path(f"/proc/{pid}").exists())
+        self._recent = Recent()
+        self._verdict: Verdict | None = None
         self._lock = threading.Lock()
-        self._made_at = -KEPT_S
+        self._seen_at = self._made_at = -KEPT_S
+        self._seen: Seen | None = None
         self._pages = Pages(b"", b"")
 
     def pages(self) -> Pages:
@@ -56,96 +63,56 @@ class Status:
         with self._lock:
             now = self._clock()
             if now - self._made_at >= KEPT_S:
-                self._pages = self._make()
+                seen = self._look(now)
+                self._pages = Pages(orjson.dumps(status(seen)), self._metrics(seen))
                 self._made_at = now
             return self._pages
 
-    def _make(self) -> Pages:
+    def seen(self) -> Seen:
+        """All that is known, at most a second old."""
+        with self._lock:
+            return self._look(self._clock())
+
+    def sample(self) -> None:
+        """Look, so that what was so lately is known when somebody asks."""
+        self.seen()
+
+    def _look(self, now: float) -> Seen:
+        if self._seen is not None and now - self._seen_at < KEPT_S:
+            return self._seen
+        at_s = self._now_s()
         merged = self._merger.merge(read_snapshots(self._state.path))
-        known, rule, bus = self._vitals.known(), self._rule(), self._bus_state()
+        unread = self._unread()
+        lags = {shard.shard_id: shard_state.lag(shard, at_s) for shard in merged.shards}
+        self._recent.note(now, merged, {name: lag.oldest_age_s for name, lag in lags.items()})
+        seen = Seen(
+            at_s=at_s,
+            clock=now,
+            identity=self._identity,
+            known=self._vitals.known(),
+            rule=bus_state.rule(self._state),
+            bus=bus_state.bus(self._state, self._identity.bus, now),
+            merged=merged,
+            lags=lags,
+            unread=unread,
+            recent=self._recent,
+            verdict=None,
+        )
+        found = verdict(seen)
+        # A state without a beginning of its own began when it was first seen.
+        if found.since_s is None and self._verdict and self._verdict.state == found.state:
+            found = found._replace(since_s=self._verdict.since_s)
+        elif found.since_s is None:
+            found = found._replace(since_s=at_s)
+        self._verdict = found
+        self._seen, self._seen_at = seen._replace(verdict=found), now
+        return self._seen
+
+    def _metrics(self, seen: Seen) -> bytes:
         facts = consumer_page.Facts(
-            daemon_up=known.daemon is not None,
-            daemon_restarts=known.restarts,
-            rule_matched={"matched": True, "unmatched": False}.get(str(rule.get("state"))),
-            bus_unasked_s=float(bus.get("unaskedS") or 0.0),
+            daemon_up=seen.known.daemon is not None,
+            daemon_restarts=seen.known.restarts,
+            rule_matched={"matched": True, "unmatched": False}.get(str(seen.rule.get("state"))),
+            bus_unasked_s=float(seen.bus.get("unaskedS") or 0.0),
         )
-        status = {
-            "schema": SCHEMA,
-            "at": self._iso(self._now_s()),
-            "version": version("stream_router"),
-            **self._verdict(known, merged, rule),
-            "daemon": {"pid": known.daemon, "restarts": known.restarts},
-            "bus": bus,
-            "rule": rule,
-            "totals": _totals(merged),
-            "shards": [self._shard(shard) for shard in merged.shards],
-        }
-        return Pages(orjson.dumps(status), consumer_page.page(merged, facts, self._now_s()))
-
-    def _verdict(self, known: Known, merged: Merged, rule: dict[str, Any]) -> dict[str, Any]:
-        """State and reason in words: what the supervisor does, unless a shard or the rule has worse to tell."""
-        holding = [shard for shard in merged.shards if shard.holding]
-        if known.state == "running" and holding:
-            reasons = ", ".join(sorted({shard.holding for shard in holding}))
-            reason = f"{len(holding)} of {len(merged.shards)} shards hold: {reasons}"
-            return {"state": "holding", "since": None, "reason": reason}
-        if known.state == "running" and rule.get("state") == "unmatched":
-            return {"state": "rule unmatched", "since": rule.get("since"), "reason": rule.get("problem")}
-        return {"state": known.state, "since": self._iso(known.since_s), "reason": known.reason or None}
-
-    def _rule(self) -> dict[str, Any]:
-        try:
-            found = json.loads(self._state.read(RULE_STATE))
-        except (OSError, ValueError):
-            return {"state": "unknown"}
-        return found if isinstance(found, dict) else {"state": "unknown"}
-
-    def _bus_state(self) -> dict[str, Any]:
-        """`proven`, `unasked` or `gone`, and `unproven` before the first answer."""
-        now = self._clock()
-        unasked_s = proof_age_s = None
-        try:
-            if since := self._state.read(BUS_UNASKED):
-                unasked_s = round(max(0.0, now - float(since)), 1)
-            if proof := self._state.read(BUS_PROOF).split():
-                proof_age_s = round(max(0.0, now - float(proof[0])), 1)
-            gone = bool(self._state.read(BUS_GONE))
-        except (OSError, ValueError):
-            gone = False
-        state = (
-            "gone" if gone else "unasked" if unasked_s is not None else "proven" if proof_age_s is not None else None
-        )
-        return {"name": self._bus, "state": state or "unproven", "unaskedS": unasked_s, "proofAgeS": proof_age_s}
-
-    def _shard(self, shard: Shard) -> dict[str, Any]:
-        return {
-            "shard": shard.shard_id,
-            "pid": shard.pid,
-            "at": self._iso(shard.at_s),
-            "holding": shard.holding or None,
-            "counters": shard.counters,
-            "gauges": shard.gauges,
-        }
-
-    @staticmethod
-    def _iso(epoch_s: float) -> str:
-        return iso(int(epoch_s * 1000))
-
-
-def _totals(merged: Merged) -> dict[str, Any]:
-    totals = merged.totals
-    calls = sum(totals.entries_per_call.values())
-    entries = sum(entries * count for entries, count in totals.entries_per_call.items())
-    return {
-        "counters": dict(totals.counters),
-        "deadLetters": dict(totals.dead_letters),
-        "retries": dict(totals.retries),
-        "calls": calls,
-        "entriesPerCall": round(entries / calls, 2) if calls else None,
-        "latenciesMs": {stage: _percentiles(histogram) for stage, histogram in sorted(totals.latencies.items())},
-    }
-
-
-def _percentiles(histogram: Histogram) -> dict[str, float]:
-    found = {name: round(histogram.percentile(percent), 3) for name, percent in PERCENTILES.items()}
-    return {"count": histogram.count, **found, "max": round(histogram.largest_ms, 3)}
+        return consumer_page.page(seen.merged, facts, seen.at_s)

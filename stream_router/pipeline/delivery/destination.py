@@ -10,6 +10,10 @@ from stream_router.core.dispositions import Reason
 T = TypeVar("T")
 
 
+Took = float | list[float]
+"""Seconds from the start of an item's first call to the answer that accepted it: of a whole call, or of each item."""
+
+
 class GivenUp(NamedTuple):
     """Why an item will not be tried again. `message` never quotes a payload."""
 
@@ -22,12 +26,22 @@ class GivenUp(NamedTuple):
 class Ended(NamedTuple, Generic[T]):
     """What came to its end: calls' worth of accepted items, and what was given up, in the order of the answers.
 
-    `retried` are those that are to be sent again, each with AWS's code.
+    `retried` are those that are to be sent again, each with AWS's code. `took_s` says of each call's worth how long ago
+    the first call with these items was started: one number, or one for each item where they differ.
     """
 
     accepted: list[list[T]]
     given_up: list[tuple[T, GivenUp]]
     retried: list[tuple[T, str]]
+    took_s: list[Took]
+
+
+class Held(NamedTuple):
+    """A destination that accepts nothing: its name, since when (monotonic seconds), and the latest failure's code."""
+
+    name: str
+    since: float
+    code: str
 
 
 def why_given_up(destination: str, reason: Reason, code: str, attempts: int) -> GivenUp:

@@ -48,8 +48,8 @@ class Dispatcher(Generic[T]):
         self._suspects: Suspects[T] = Suspects(to.key)
         self._suspects_turn = True
         self.budgets: Budgets[T] = Budgets(to.key, self._health)
-        self._report = HoldReport(to.name)
-        self._ended: Ended[T] = Ended([], [], [])
+        self.report = HoldReport(to.name)
+        self._ended: Ended[T] = Ended([], [], [], [])
 
     @property
     def backlog(self) -> int:
@@ -72,7 +72,7 @@ class Dispatcher(Generic[T]):
 
     def collect(self) -> Ended[T]:
         """What ended since the last time, handed back to the caller."""
-        ended, self._ended = self._ended, Ended([], [], [])
+        ended, self._ended = self._ended, Ended([], [], [], [])
         return ended
 
     @property
@@ -140,13 +140,11 @@ class Dispatcher(Generic[T]):
     def _accept(self, items: list[T], sent_at: float, now: float) -> None:
         self._health.accepted(sent_at, now, len(items), sum(map(self.budgets.has_failed, items)) if self.budgets else 0)
         if self.gate.holding:
-            self._report.over(now, self.gate.held_since)
+            self.report.over(now, self.gate.held_since)
         self.gate.succeeded(backlog=bool(self._ready))
         self._suspects.cleared(items)
-        if self.budgets:
-            for item in items:
-                self.budgets.forget(item)
         self._ended.accepted.append(items)
+        self._ended.took_s.append(self.budgets.through(items, sent_at, now))
 
     def _partly(self, items: Sequence[T], outcomes: Sequence[Outcome], sent_at: float, now: float) -> None:
         """Some failed: each by what its own code says."""
@@ -161,7 +159,7 @@ class Dispatcher(Generic[T]):
         elif systemic or not all(self.budgets.is_sick(item) for item in items):
             # A call of items that failed by themselves before says nothing of the destination.
             blamed = systemic[0] if systemic else failed[0][1]._replace(message="")
-            self._report.failing(blamed.code, blamed.message)
+            self.report.failing(blamed.code, blamed.message)
             self.gate.failed(now)
         for item, outcome in failed:
             self._item_failed(item, outcome, sent_at, now)
@@ -193,7 +191,7 @@ class Dispatcher(Generic[T]):
     def _call_refused(self, items: list[T], refusal: Refusal, sent_at: float, now: float) -> None:
         is_content = refusal.disposition is Disposition.BISECT
         # AWS's words on a call's content may quote it.
-        self._report.failing(refusal.code, "" if is_content else refusal.message)
+        self.report.failing(refusal.code, "" if is_content else refusal.message)
         tried = [self.budgets.failed(item, sent_at, now, itself=False) for item in items]
         if is_content:
             self._halve(items, refusal, now)
@@ -228,7 +226,7 @@ class Dispatcher(Generic[T]):
 
     def _hold(self, now: float) -> None:
         """While the breaker is open: say so, and, where a setting says so, give up after the budget."""
-        self._report.holds(now, self.gate.held_since, self.backlog)
+        self.report.holds(now, self.gate.held_since, self.backlog)
         spent = now - self.gate.held_since >= SPREAD_S and self.gate.failures > self._policy.max_retries
         if self._policy.outage_gives_up and spent:
             self._give_up_waiting()
@@ -237,7 +235,7 @@ class Dispatcher(Generic[T]):
         """All that waits, but, where no probe is under way, what the next one will carry."""
         probe = [] if self.flight.calls or not self._ready else self._to.take(self._ready)
         for item in [*self._suspects.drain(), *self._later.drain(), *self._ready]:
-            self._give_up(item, Reason.OUTAGE, self._report.code)
+            self._give_up(item, Reason.OUTAGE, self.report.code)
         self._ready = deque(probe)
 
     def _again(self, item: T, at: float, code: str) -> None:

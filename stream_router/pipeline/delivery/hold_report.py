@@ -13,7 +13,7 @@ class HoldReport:
     """The log lines on one destination's holding. Times are monotonic seconds."""
 
     def __init__(self, destination: str) -> None:
-        self._destination = destination
+        self.destination = destination
         self._said_at = 0.0
         self._said = ""
         self.code = ""
@@ -31,7 +31,7 @@ class HoldReport:
         self._said, self._said_at = self.code, now
         log.warning(
             "%s accepts nothing, so its events wait, and nothing is lost: %s%s",
-            self._destination,
+            self.destination,
             self.code,
             f" ({self._message})" if self._message else "",
             extra={"code": self.code, "waiting": waiting, "held_s": round(now - since, 1)},
@@ -40,5 +40,5 @@ class HoldReport:
     def over(self, now: float, since: float) -> None:
         """The destination accepts again."""
         if self._said:
-            log.info("%s is back", self._destination, extra={"held_s": round(now - since, 1)})
+            log.info("%s is back", self.destination, extra={"held_s": round(now - since, 1)})
         self._said = ""

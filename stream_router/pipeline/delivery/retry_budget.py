@@ -3,6 +3,7 @@
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+from stream_router.pipeline.delivery.destination import Took
 from stream_router.pipeline.delivery.health import Health
 
 T = TypeVar("T")
@@ -22,15 +23,17 @@ SYSTEMIC_LONGEST_DELAY_S = 2.0
 class Tries:
     """One item's failures. `own` counts those that are the item's trouble, `all` every attempt that failed.
 
-    `last_sent` is when the call was sent in which it failed last (monotonic seconds), None where it never failed.
+    `last_sent` is when the call was sent in which it failed last (monotonic seconds), None where it never failed;
+    `first_sent` the same of the first.
     """
 
-    __slots__ = ("all", "first_own_at", "last_sent", "own")
+    __slots__ = ("all", "first_own_at", "first_sent", "last_sent", "own")
 
     def __init__(self) -> None:
         self.all = 0
         self.own = 0
         self.first_own_at = 0.0
+        self.first_sent: float | None = None
         self.last_sent: float | None = None
 
     def failed_itself(self, now: float) -> None:
@@ -83,6 +86,8 @@ class Budgets(Generic[T]):
         tries = self.of(item)
         self._health.failed(sent_at, now, tries.last_sent)
         tries.last_sent = sent_at
+        if tries.first_sent is None:
+            tries.first_sent = sent_at
         if itself:
             self.sick += not tries.own
             tries.failed_itself(now)
@@ -102,6 +107,16 @@ class Budgets(Generic[T]):
         """Whether the item failed by itself before."""
         tries = self._tries.get(self._key(item))
         return tries is not None and tries.own > 0
+
+    def through(self, items: list[T], sent_at: float, now: float) -> Took:
+        """These items end, accepted in a call that was sent then. How long ago their first calls were sent."""
+        if not self._tries:
+            return now - sent_at
+        tries = [self._tries.get(self._key(item)) for item in items]
+        took_s = [now - (sent_at if one is None or one.first_sent is None else one.first_sent) for one in tries]
+        for item in items:
+            self.forget(item)
+        return took_s
 
     def forget(self, item: T) -> int:
         """The item ends. How many attempts had failed."""

@@ -111,7 +111,7 @@ class DeadLetters:
 
     def collect(self) -> list[DeadLetter]:
         """The letters that were stored since the last time, every message of each. What SQS blames goes again."""
-        accepted, blamed, _ = self.dispatcher.collect()
+        accepted, blamed, _, _ = self.dispatcher.collect()
         through = []
         for messages in accepted:
             for message in messages:

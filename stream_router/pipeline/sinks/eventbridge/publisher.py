@@ -67,11 +67,11 @@ class Publisher:
 
     def collect(self) -> Ended[Entry]:
         """What came back since the last time. What follows accepted entries in their conversations may go now."""
-        accepted, given_up, retried = self.dispatcher.collect()
+        accepted, given_up, retried, took_s = self.dispatcher.collect()
         for entries in accepted:
             self._admit(self._lanes.leave(entries))
         here, self._given_up = self._given_up, []
-        return Ended(accepted, [*given_up, *here], retried)
+        return Ended(accepted, [*given_up, *here], retried, took_s)
 
     @property
     def collectable(self) -> bool:

@@ -1,0 +1,128 @@
+"""How one shard is now, and where its time went: what goes into its snapshot for the supervisor's pages."""
+
+from collections.abc import Callable
+from typing import Any
+
+from stream_router.consumer.child.checkpoints import Checkpoints
+from stream_router.consumer.child.collaborators import Waiting
+from stream_router.consumer.child.hold_watch import HOLDING_AFTER_S, MEANS
+from stream_router.consumer.child.room import Room
+from stream_router.consumer.child.window import Window
+from stream_router.pipeline.route import Router
+from stream_router.telemetry.shard_state import CALLBACK_WITHIN_S
+
+WAITS = ("waiting", "bus", "holding", "deadLetters")
+"""What a child waits for: records, the bus, a destination that accepts nothing, the dead letters' queue."""
+
+
+class ShardVitals:
+    """Callable: the vitals as JSON data. Told of each callback and of each wait; times are monotonic seconds.
+
+    Moments are told as seconds ago, since nobody else has this clock.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        window: Window,
+        checkpoints: Checkpoints,
+        room: Room,
+        is_careful: Callable[[], bool],
+        clock: Callable[[], float],
+    ) -> None:
+        self._router = router
+        self._window = window
+        self._checkpoints = checkpoints
+        self._room = room
+        self._is_careful = is_careful
+        self._clock = clock
+        self._began = self._callback_at = self._caught_up_at = clock()
+        self._behind_ms = 0
+        self._spent = dict.fromkeys(WAITS, 0.0)
+        self._unopened_ms: int | None = None
+
+    def called(self, behind_ms: int | None) -> None:
+        """The daemon brings records, or says that there are none; so much of the stream is behind them."""
+        self._callback_at = self._clock()
+        if behind_ms is not None:
+            self._behind_ms = behind_ms
+
+    def unopened(self, record: dict[str, Any] | None) -> None:
+        """The next record of the daemon's batch that is not opened yet; None where all are."""
+        self._unopened_ms = int(record["approximateArrivalTimestamp"] or 0) or None if record else None
+
+    def timed(self, wait: Waiting) -> Waiting:
+        """`wait`, with its time put down to what it is for."""
+
+        def timed_wait(seconds: float, *, daemon: bool = False) -> None:
+            if not seconds:  # only a look: it moves the calls on, which is work
+                wait(seconds, daemon=daemon)
+                return
+            what, began = self._what(daemon=daemon), self._clock()
+            wait(seconds, daemon=daemon)
+            self._spent[what] += self._clock() - began
+
+        return timed_wait
+
+    def _what(self, *, daemon: bool) -> str:
+        if self._router.holding or self._room.hold_watch.holds_for:
+            return "holding"
+        if self._router.publisher.backlog:
+            return "bus"
+        if self._router.backlog:
+            return "deadLetters"
+        return "waiting" if daemon else "holding"
+
+    def __call__(self) -> dict[str, Any]:
+        now, oldest = self._clock(), self._oldest_ms()
+        if oldest is None and not self._behind_ms and now - self._callback_at <= CALLBACK_WITHIN_S:
+            self._caught_up_at = now
+        return {
+            "gauges": self._gauges(now),
+            **self._hold(now),
+            "careful": self._is_careful(),
+            "full": self._room.is_waited_for,
+            "breaker": self._breaker(),
+            "timeS": {**self._spent, "work": max(0.0, now - self._began - sum(self._spent.values()))},
+            "oldestReceivedMs": oldest[0] if oldest else None,
+            "oldestArrivedMs": oldest[1] if oldest else None,
+            "callbackAgoS": round(now - self._callback_at, 3),
+            "caughtUpAgoS": round(now - self._caught_up_at, 3),
+        }
+
+    def _oldest_ms(self) -> tuple[int, int] | None:
+        """Earliest receipt and earliest arrival of what is not settled, opened or not; None where there is nothing."""
+        oldest = self._checkpoints.oldest_ms()
+        if (unopened := self._unopened_ms) is None:
+            return oldest
+        return (min(oldest[0], unopened), min(oldest[1], unopened)) if oldest else (unopened, unopened)
+
+    def _gauges(self, now: float) -> dict[str, float]:
+        """By their names in the catalogue."""
+        window, dispatcher = self._window, self._router.publisher.dispatcher
+        return {
+            "window_bytes": window.held_bytes,
+            "window_span_seconds": round(window.span_s, 3),
+            "calls_in_flight": dispatcher.flight.calls,
+            "calls_ceiling": dispatcher.gate.ceiling,
+            "checkpoint_age_seconds": round(now - self._checkpoints.taken_at, 3) if window.events_above else 0.0,
+            "millis_behind_latest": self._behind_ms,
+        }
+
+    def _breaker(self) -> str:
+        dispatcher = self._router.publisher.dispatcher
+        if not dispatcher.gate.holding:
+            return "closed"
+        return "half-open" if dispatcher.flight.calls else "open"
+
+    def _hold(self, now: float) -> dict[str, Any]:
+        """Why the shard holds, in a word and in words, and for how long; empty where it does not."""
+        held, full_by = self._router.held, self._room.hold_watch.holds_for
+        if held and now - max(held.since, self._window.settled_at) >= HOLDING_AFTER_S:
+            reason = f"{held.name} accepts nothing: {held.code}"
+            since = max(held.since, self._window.settled_at)
+            return {"holding": "destination", "holdReason": reason, "holdingS": round(now - since, 1)}
+        if not full_by:
+            return {"holding": None}
+        since = self._room.hold_watch.since
+        return {"holding": full_by, "holdReason": MEANS[full_by], "holdingS": round(now - since, 1)}

@@ -1,0 +1,30 @@
+"""What the state folder tells of the bus and of the rule behind it, for the pages."""
+
+import json
+from typing import Any
+
+from stream_router.consumer.state_dir import BUS_GONE, BUS_PROOF, BUS_UNASKED, RULE_STATE, StateDir
+
+
+def rule(state: StateDir) -> dict[str, Any]:
+    """The rule watch's own words; `unknown` where there are none."""
+    try:
+        found = json.loads(state.read(RULE_STATE))
+    except (OSError, ValueError):
+        return {"state": "unknown"}
+    return found if isinstance(found, dict) else {"state": "unknown"}
+
+
+def bus(state: StateDir, name: str, now: float) -> dict[str, Any]:
+    """`proven`, `unasked` or `gone`, and `unproven` before the first answer; `now` is monotonic."""
+    unasked_s = proof_age_s = None
+    try:
+        if since := state.read(BUS_UNASKED):
+            unasked_s = round(max(0.0, now - float(since)), 1)
+        if proof := state.read(BUS_PROOF).split():
+            proof_age_s = round(max(0.0, now - float(proof[0])), 1)
+        gone = bool(state.read(BUS_GONE))
+    except (OSError, ValueError):
+        gone = False
+    known = "gone" if gone else "unasked" if unasked_s is not None else "proven" if proof_age_s is not None else None
+    return {"name": name, "state": known or "unproven", "unaskedS": unasked_s, "proofAgeS": proof_age_s}

@@ -1,0 +1,35 @@
+"""Calls what is to be done every few seconds beside the supervisor, on a thread of its own."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+
+log = logging.getLogger(__name__)
+
+
+class Sampler:
+    """Calls each of `takers` every `every_s` seconds, from `start` until `close`. One that fails is logged."""
+
+    def __init__(self, every_s: float, takers: Sequence[Callable[[], object]], name: str = "sampler") -> None:
+        self._every_s = every_s
+        self._takers = tuple(takers)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin; the first call is at once."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop; what is under way is not waited for."""
+        self._stop.set()
+
+    def _run(self) -> None:
+        while True:
+            for take in self._takers:
+                try:
+                    take()
+                except Exception:  # the next time may be well, and nobody else would go on sampling
+                    log.exception("a sample could not be taken")
+            if self._stop.wait(self._every_s):
+                return

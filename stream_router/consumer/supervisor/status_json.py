@@ -1,0 +1,191 @@
+"""The text of `/status`: one object with a stable schema. `docs/metrics.md` says it to operators."""
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stream_router.consumer.supervisor.unread_shards import Unread
+from stream_router.consumer.supervisor.vitals import Known
+from stream_router.pipeline.mapping.timestamps import iso
+from stream_router.telemetry import shard_state
+from stream_router.telemetry.histogram import Histogram
+from stream_router.telemetry.merged_shards import Merged, Shard, Totals
+from stream_router.telemetry.recent import Recent
+from stream_router.telemetry.shard_state import Lag
+
+SCHEMA = "stream-router.consumer-status/2"
+PERCENTILES = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p999": 99.9}
+
+
+class Identity(NamedTuple):
+    """Whose status it is."""
+
+    application: str
+    stream: str
+    region: str
+    worker: str
+    bus: str
+
+
+class Verdict(NamedTuple):
+    """The state of the whole in a word, since when (epoch seconds), and why in words."""
+
+    state: str
+    since_s: float | None
+    reason: str | None
+
+
+class Seen(NamedTuple):
+    """All that is known at a moment. `clock` is the same moment in monotonic seconds."""
+
+    at_s: float
+    clock: float
+    identity: Identity
+    known: Known
+    rule: Mapping[str, Any]
+    bus: Mapping[str, Any]
+    merged: Merged
+    lags: Mapping[str, Lag]
+    unread: Unread
+    recent: Recent
+    verdict: Verdict | None
+
+    @property
+    def oldest_age_s(self) -> float | None:
+        """The lag: the largest of any shard that is read here; None where none tells."""
+        ages = [lag.oldest_age_s for lag in self.lags.values() if lag.oldest_age_s is not None]
+        return max(ages, default=None)
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether every shard is caught up by the contract, as far as is known, and none unread."""
+        return bool(self.lags) and all(lag.caught_up for lag in self.lags.values()) and not self.unread
+
+
+def verdict(seen: Seen) -> Verdict:
+    """What the supervisor does, unless the shards or the rule have worse to tell."""
+    known = seen.known
+    if known.state != "running":
+        return Verdict(known.state, known.since_s, known.reason or None)
+    states = [shard_state.state(shard, seen.lags[shard.shard_id], seen.at_s) for shard in seen.merged.shards]
+    if holding := [one for one in states if one[0] == "holding"]:
+        reasons = ", ".join(sorted({str(reason) for _, reason, _ in holding}))
+        since_s = min((since for _, _, since in holding if since is not None), default=None)
+        return Verdict("holding", since_s, f"{len(holding)} of {len(states)} shards hold: {reasons}")
+    if seen.unread:
+        names = ", ".join(f"{one.shard} ({one.why})" for one in seen.unread[:3])
+        more = f" and {len(seen.unread) - 3} more" if len(seen.unread) > 3 else ""
+        since_s = min(one.since_s for one in seen.unread)
+        return Verdict("shards unread", since_s, f"nobody reads {names}{more}")
+    if seen.rule.get("state") == "unmatched":
+        return Verdict("rule unmatched", None, seen.rule.get("problem"))
+    if not states:
+        return Verdict("running", known.since_s, "no shard is read here yet")
+    late = [one for one in states if one[0] != "caught up"]
+    return Verdict("catching up", None, late[0][1]) if late else Verdict("caught up", None, None)
+
+
+def status(seen: Seen) -> dict[str, Any]:
+    """The object."""
+    told, identity = seen.verdict or verdict(seen), seen.identity
+    since = seen.rule.get("since") if told.state == "rule unmatched" else None
+    return {
+        "schema": SCHEMA,
+        "at": _iso(seen.at_s),
+        "version": version("stream_router"),
+        "application": identity.application,
+        "stream": identity.stream,
+        "region": identity.region,
+        "worker": identity.worker,
+        "state": told.state,
+        "since": since or (None if told.since_s is None else _iso(told.since_s)),
+        "reason": told.reason,
+        "daemon": {"pid": seen.known.daemon, "restarts": seen.known.restarts, "rssBytes": rss_bytes(seen.known.daemon)},
+        "bus": seen.bus,
+        "rule": seen.rule,
+        "lag": _lag(seen),
+        "rates": seen.recent.rates(seen.clock, seen.merged.totals),
+        "totals": _totals(seen.merged.totals),
+        "recent": _recent(seen),
+        "unreadShards": None
+        if seen.unread is None
+        else [{"shard": one.shard, "why": one.why, "since": _iso(one.since_s)} for one in seen.unread],
+        "shards": [_shard(shard, seen) for shard in seen.merged.shards],
+    }
+
+
+def _lag(seen: Seen) -> dict[str, Any]:
+    catch_up = [seen.recent.catch_up_s(seen.clock, name, lag.oldest_age_s) for name, lag in seen.lags.items()]
+    known = [seconds for seconds in catch_up if seconds is not None]
+    return {
+        "oldestUnsettledAgeS": _round(seen.oldest_age_s),
+        "retentionHeadroomS": None,
+        "caughtUp": seen.caught_up,
+        "catchUpS": max(known) if known and len(known) == len(catch_up) else None,
+    }
+
+
+def _recent(seen: Seen) -> dict[str, Any]:
+    seconds, totals = seen.recent.totals(seen.clock, seen.merged.totals)
+    return {"seconds": round(seconds), "latenciesMs": _latencies(totals)}
+
+
+def _shard(shard: Shard, seen: Seen) -> dict[str, Any]:
+    lag = seen.lags[shard.shard_id]
+    state, reason, since_s = shard_state.state(shard, lag, seen.at_s)
+    return {
+        "shard": shard.shard_id,
+        "owner": seen.identity.worker,
+        "pid": shard.pid,
+        "at": _iso(shard.at_s),
+        "state": state,
+        "reason": reason,
+        "since": None if since_s is None else _iso(since_s),
+        "gauges": {**shard.gauges, "oldest_unsettled_age_seconds": _round(lag.oldest_age_s)},
+        "breaker": shard.told.get("breaker"),
+        "timeShares": seen.recent.shares(seen.clock, shard),
+        "counters": shard.counters,
+        "deadLetters": shard.dead_letters,
+        "retries": shard.retries,
+    }
+
+
+def _totals(totals: Totals) -> dict[str, Any]:
+    calls = sum(totals.entries_per_call.values())
+    entries = sum(entries * count for entries, count in totals.entries_per_call.items())
+    return {
+        "counters": dict(totals.counters),
+        "deadLetters": dict(totals.dead_letters),
+        "retries": dict(totals.retries),
+        "calls": calls,
+        "entriesPerCall": round(entries / calls, 2) if calls else None,
+        "bytesPerCall": round(totals.counters["accepted_bytes"] / calls) if calls else None,
+        "latenciesMs": _latencies(totals),
+    }
+
+
+def _latencies(totals: Totals) -> dict[str, Any]:
+    return {stage: _percentiles(histogram) for stage, histogram in sorted(totals.latencies.items())}
+
+
+def _percentiles(histogram: Histogram) -> dict[str, float]:
+    found = {name: round(histogram.percentile(percent), 3) for name, percent in PERCENTILES.items()}
+    return {"count": histogram.count, **found, "max": round(histogram.largest_ms, 3)}
+
+
+def rss_bytes(pid: int | None) -> int | None:
+    """Memory of the JVM that is in RAM; None where there is none, or the kernel does not tell."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+    return pages * 4096
+
+
+def _round(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
+
+
+def _iso(epoch_s: float) -> str:
+    return iso(int(epoch_s * 1000))

@@ -1,0 +1,66 @@
+"""What is so with a shard at a moment, from what its child last said: its lag, and its state in a word.
+
+The child's word ages: a child that is stopped says nothing more, and its lag grows all the same.
+"""
+
+from typing import Literal, NamedTuple
+
+from stream_router.telemetry.merged_shards import Shard
+
+CALLBACK_WITHIN_S = 10.0
+"""A shard without a callback for longer is not known to be caught up (docs/contract.md, "CloudWatch")."""
+
+YOUNG_S = 10.0
+"""A shard whose oldest unsettled event is younger keeps up: something is always under way on a busy shard."""
+
+State = Literal["caught up", "catching up", "back-pressure", "holding", "careful"]
+
+
+class Lag(NamedTuple):
+    """How far a shard is behind. Seconds; None where the child tells nothing."""
+
+    oldest_age_s: float | None
+    """Age of the oldest event that is not settled, since it was received; 0.0 only where the shard is caught up."""
+    arrived_ago_s: float | None
+    """The same since it arrived in the stream: what counts against the stream's retention."""
+    caught_up: bool
+    """By the contract: a callback within 10 s, nothing unsettled, nothing behind it in the stream."""
+
+
+def lag(shard: Shard, now_s: float) -> Lag:
+    """The lag at `now_s` (epoch seconds)."""
+    callback_ago_s, caught_up_ago_s = shard.number("callbackAgoS"), shard.number("caughtUpAgoS")
+    if callback_ago_s is None or caught_up_ago_s is None:
+        return Lag(None, None, caught_up=False)
+    said_ago_s = max(0.0, now_s - shard.at_s)
+    callback_ago_s += said_ago_s
+    behind_s = shard.gauges.get("millis_behind_latest", 0.0) / 1000
+    unread_s = behind_s + callback_ago_s if behind_s else None
+    received_ms, arrived_ms = shard.number("oldestReceivedMs"), shard.number("oldestArrivedMs")
+    if received_ms is None and unread_s is None:
+        if callback_ago_s <= CALLBACK_WITHIN_S:
+            return Lag(0.0, 0.0, caught_up=True)
+        return Lag(caught_up_ago_s + said_ago_s, caught_up_ago_s + said_ago_s, caught_up=False)
+    return Lag(_oldest(now_s, received_ms, unread_s), _oldest(now_s, arrived_ms, unread_s), caught_up=False)
+
+
+def _oldest(now_s: float, at_ms: float | None, unread_s: float | None) -> float:
+    since_s = 0.0 if at_ms is None else max(0.0, now_s - at_ms / 1000)
+    return max(since_s, unread_s or 0.0)
+
+
+def state(shard: Shard, known: Lag, now_s: float) -> tuple[State, str | None, float | None]:
+    """The state in a word, why in words, and since when (epoch seconds) where that is known."""
+    if shard.holding:
+        held_s = shard.number("holdingS")
+        since_s = None if held_s is None else shard.at_s - held_s
+        return "holding", str(shard.told.get("holdReason") or shard.holding), since_s
+    if shard.told.get("careful"):
+        return "careful", "its child died again and again at one place: one event at a time until it is past it", None
+    if shard.told.get("full"):
+        return "back-pressure", "the window is full, and what is under way is being settled", None
+    late = known.oldest_age_s is None or known.oldest_age_s > YOUNG_S
+    silent_s = (shard.number("callbackAgoS") or 0.0) + max(0.0, now_s - shard.at_s)
+    if late and silent_s > CALLBACK_WITHIN_S:
+        return "catching up", f"the daemon has brought nothing for {silent_s:.0f} s", None
+    return ("catching up", "events wait for longer than 10 s", None) if late else ("caught up", None, None)

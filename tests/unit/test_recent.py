@@ -1,0 +1,64 @@
+"""What was so lately: rates, percentiles of five minutes, shares that sum to 1, the time to catch up."""
+
+from typing import Any
+
+import pytest
+
+from stream_router.telemetry.histogram import Histogram
+from stream_router.telemetry.merged_shards import Merged, ShardMerger
+from stream_router.telemetry.recent import Recent
+from tests.unit.test_merged_shards import snapshot
+
+
+def merged(delivered: int, values_ms: list[float], **more: Any) -> Merged:
+    histogram = Histogram()
+    histogram.record(values_ms)
+    said = snapshot("a", 1, delivered, **more) | {"latenciesMs": {"received_to_accepted": histogram.to_dict()}}
+    return ShardMerger(lambda _: True).merge([said])
+
+
+def test_rates_are_means_of_the_last_minute() -> None:
+    """Before there is anything to compare with they are unknown; an hour ago says nothing."""
+    recent = Recent()
+    assert recent.rates(0.0, merged(5, []).totals)["deliveredPerS"] is None
+    for at in range(0, 3600, 10):
+        recent.note(float(at), merged(at * 2, []), {})
+    assert recent.rates(3600.0, merged(7200, []).totals)["deliveredPerS"] == pytest.approx(2.0)
+    assert recent.rates(3660.0, merged(7200, []).totals)["deliveredPerS"] == pytest.approx(0.28, abs=0.03)
+
+
+def test_percentiles_of_the_last_five_minutes_forget_what_was_before() -> None:
+    """An hour of 10 ms, then five minutes of 1 s: all the latest are 1 s."""
+    recent, values = Recent(), [10.0] * 1000
+    recent.note(0.0, merged(1, values), {})
+    for at in range(3600, 3900, 10):
+        recent.note(float(at), merged(1, values), {})
+        values = [*values, 1000.0]
+    seconds, totals = recent.totals(3900.0, merged(1, values).totals)
+    latency = totals.latencies["received_to_accepted"]
+    assert seconds == pytest.approx(300, abs=10)
+    assert latency.count == 30
+    assert latency.percentile(1) == pytest.approx(1000, rel=0.01)
+    assert latency.largest_ms == 1000
+
+
+def test_shares_sum_to_one_and_are_of_the_last_minute() -> None:
+    """A child that waited for an hour and now only works: it works."""
+    recent = Recent()
+    recent.note(0.0, merged(1, [], timeS={"waiting": 3600.0}), {})
+    recent.note(60.0, merged(1, [], timeS={"waiting": 3600.0}), {})
+    (shard,) = merged(1, [], timeS={"waiting": 3600.0, "work": 45.0, "bus": 15.0}).shards
+    assert recent.shares(120.0, shard) == {"waiting": 0, "work": 0.75, "bus": 0.25, "holding": 0, "deadLetters": 0}
+    (silent,) = merged(1, []).shards
+    assert recent.shares(120.0, silent) is None
+
+
+def test_the_time_to_catch_up_is_that_of_the_present_speed() -> None:
+    """A lag of 100 s that shrinks by 2 s a second is over in 50 s; one that grows is never over."""
+    recent = Recent()
+    for at in range(0, 60, 10):
+        recent.note(float(at), merged(1, []), {"a": 200.0 - 2 * at})
+    assert recent.catch_up_s(50.0, "a", 100.0) == pytest.approx(50.0)
+    assert recent.catch_up_s(50.0, "a", 300.0) is None
+    assert recent.catch_up_s(50.0, "a", 0.0) == 0.0
+    assert recent.catch_up_s(50.0, "b", 10.0) is None
