@@ -161,7 +161,7 @@ class Republisher:
     def _collect(self) -> list[Outcome]:
         failed: list[Outcome] = []
         while self._publisher.collectable:
-            accepted, given_up, retried = self._publisher.collect()
+            accepted, given_up, retried, _ = self._publisher.collect()
             now = self._clock()
             self._unproven += [(now, entries) for entries in accepted]
             for entry, why in given_up:
