@@ -122,6 +122,8 @@ FOR = {
     "STREAM_ROUTER_TARGET_DLQ_ARN": "EventBridge's own dead letters of the target; else `<stream>-undelivered`",
     "STREAM_ROUTER_TARGET_ROLE_ARN": "the role with which EventBridge reaches a target that needs one",
     "STREAM_ROUTER_SHARDS": "of a stream that `setup` makes",
+    "STREAM_ROUTER_TAGS": "on all that `setup` makes, beside its own tag `stream-router-setup`",
+    "STREAM_ROUTER_KMS_KEY": "encrypts all that `setup` makes; without it AWS's own keys do",
     "STREAM_ROUTER_JARS_FROM": "where the KCL daemon's jars come from; each is proved by its SHA-256",
     "CXONE_CLIENT_ID": "OAuth2 client credentials",
     "CXONE_CLIENT_SECRET": "OAuth2 client credentials",

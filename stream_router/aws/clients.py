@@ -84,6 +84,11 @@ class Clients:
         return self._make("cloudwatch")  # type: ignore[no-any-return]
 
     @functools.cached_property
+    def service_quotas(self) -> Any:
+        """Service Quotas (no type stubs installed)."""
+        return self._make("service-quotas")
+
+    @functools.cached_property
     def sts(self) -> "STSClient":
         """STS: who we are."""
         return self._make("sts")  # type: ignore[no-any-return]

@@ -76,6 +76,12 @@ def endpoint_url(session: Session, service: str) -> str:
     return str(client(session, service, Config(signature_version="v4")).meta.endpoint_url)
 
 
+def is_aws(url: str) -> bool:
+    """Whether an endpoint is AWS's own."""
+    host = urlsplit(url).hostname or ""
+    return host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws"))
+
+
 def json_target(url: str, service: str, operation: str, json_version: str) -> Target:
     """An awsJson operation, for example `AWSEvents.PutEvents` in version 1.1, at the endpoint `url`."""
     headers = (f"Content-Type: application/x-amz-json-{json_version}", f"X-Amz-Target: {operation}")

@@ -43,7 +43,7 @@ def stream_writable(session: Session, name: str) -> Finding:
 
     An emulator that ignores DryRun would store the record; it is asked for the stream instead (SR101).
     """
-    if not is_aws(endpoints.endpoint_url(session, "kinesis")):
+    if not endpoints.is_aws(endpoints.endpoint_url(session, "kinesis")):
         return stream(session, name)
     kinesis = endpoints.client(session, "kinesis", ONCE)
     question = Question("SR102", STREAM, "PutRecords", lambda: _dry_put(kinesis, name), _NO_PUT)
@@ -68,16 +68,10 @@ def _dry_put(kinesis: Any, name: str) -> None:
             raise
 
 
-def is_aws(url: str) -> bool:
-    """Whether an endpoint is AWS's own."""
-    host = urlsplit(url).hostname or ""
-    return host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws"))
-
-
 def dead_letter_queue(session: Session, url: str, region: str) -> Finding:
     """SR103: the dead-letter queue is there, in this region, and keeps letters for some days."""
     host = urlsplit(url).hostname or ""
-    if is_aws(url) and f".{region}." not in f".{host}":
+    if endpoints.is_aws(url) and f".{region}." not in f".{host}":
         return Finding(
             *("SR103", QUEUE, Verdict.WRONG, "the queue is in another region than AWS_REGION"),
             "name one of this region; `stream-router setup` makes one",

@@ -30,9 +30,35 @@ class Home(NamedTuple):
     region: str
     account: str
 
+    def arn(self, service: str, resource: str) -> str:
+        """The ARN of something here."""
+        return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
+
     def queue(self, name: str) -> str:
         """The ARN of an SQS queue."""
-        return f"arn:{self.partition}:sqs:{self.region}:{self.account}:{name}"
+        return self.arn("sqs", name)
+
+    def queue_url(self, name: str) -> str:
+        """The URL of an SQS queue at AWS."""
+        domain = "amazonaws.com.cn" if self.partition == "aws-cn" else "amazonaws.com"
+        return f"https://sqs.{self.region}.{domain}/{self.account}/{name}"
+
+    def queue_of(self, url: str) -> str:
+        """The ARN of the queue at a URL, which ends with account and name; or of a bare name."""
+        account, name = url.split("/")[-2:] if "/" in url else (self.account, url)
+        return f"arn:{self.partition}:sqs:{self.region}:{account}:{name}"
+
+    def stream(self, name: str) -> str:
+        """The ARN of a Kinesis stream."""
+        return self.arn("kinesis", f"stream/{name}")
+
+    def table(self, name: str) -> str:
+        """The ARN of a DynamoDB table."""
+        return self.arn("dynamodb", f"table/{name}")
+
+    def bus(self, bus: str) -> str:
+        """The ARN of a bus by its name, or by its ARN."""
+        return bus if bus.startswith("arn:") else self.arn("events", f"event-bus/{bus}")
 
     def rule(self, bus: str, name: str) -> str:
         """The ARN of a rule on the bus of that name."""

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import AfterValidator, SecretStr, StringConstraints
 
 from stream_router.core import limits
+from stream_router.core.names import PROBE_TYPE
 
 
 def _utf8(value: SecretStr) -> SecretStr:
@@ -44,6 +45,8 @@ def _event_types(value: str) -> str:
         raise ValueError(f"has an event type of more than {limits.DETAIL_TYPE_MAX_CHARS} characters")
     if not all(name.isprintable() for name in types):
         raise ValueError("has an event type with a character that cannot be printed")
+    if PROBE_TYPE in types:
+        raise ValueError(f"has {PROBE_TYPE}, which is doctor's own and comes out at no target")
     return value
 
 
@@ -158,6 +161,35 @@ def _standard_queue(url: str) -> str:
 
 
 QueueUrl = Annotated[str, StringConstraints(pattern=r"^https?://\S+$"), AfterValidator(_standard_queue)]
+
+
+_TAG_KEY = re.compile(r"(?!aws:)[\w .:/+@-]{1,128}")
+_TAG_VALUE = re.compile(r"[\w .:/+@-]{0,256}")
+MOST_TAGS = 40
+"""AWS takes 50 of most things; some are left to ours and to the account's own."""
+
+
+def tags(text: str) -> dict[str, str]:
+    """`key=value,…` as a mapping. Raises ValueError for what AWS would not take as tags."""
+    pairs = [item.partition("=") for item in items(text)]
+    found = {key.strip(): value.strip() for key, _, value in pairs}
+    if not all(separator for _, separator, _ in pairs):
+        raise ValueError("has an item that is no key=value")
+    if len(found) < len(pairs):
+        raise ValueError("names a tag twice")
+    if len(found) > MOST_TAGS:
+        raise ValueError(f"has more than {MOST_TAGS} tags")
+    if not all(_TAG_KEY.fullmatch(key) and _TAG_VALUE.fullmatch(value) for key, value in found.items()):
+        raise ValueError("has a key of more than 128 or a value of more than 256 characters, or one that no tag takes")
+    return found
+
+
+def _tags(value: str) -> str:
+    tags(value)
+    return value
+
+
+Tags = Annotated[str, AfterValidator(_tags)]
 
 
 class DeadLetterLimit(NamedTuple):

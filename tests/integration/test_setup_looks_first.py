@@ -80,10 +80,31 @@ def test_a_run_says_what_it_made_once(clients: Clients, capsys: pytest.CaptureFi
     assert run(stream="s", rule="s") == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(set(lines))
-    assert "changes" in lines[-2]
+    assert lines[-2] == "4 made, 2 changed"
     assert run(stream="s", rule="s", plan=True) == 0
     assert "nothing to change" in capsys.readouterr().out.splitlines()
     clients.events.remove_targets(Rule="s", Ids=["x"])
     clients.events.delete_rule(Name="s")
     assert run(stream="s", rule="s", plan=True) == 0
-    assert "plan: 1 change; run `stream-router setup` to make it" in capsys.readouterr().out.splitlines()
+    assert capsys.readouterr().out.splitlines()[-2].startswith("plan: 1 to make, 0 to change, ")
+
+
+def test_a_plan_is_a_difference_and_its_exit_code_says_whether_there_is_one(
+    clients: Clients, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`+`, `~` and `=`, from what to what; 2 where something would change, 0 where nothing would, as in a pipeline."""
+    clients.sqs.create_queue(QueueName="p-dead-letters", Attributes={"MessageRetentionPeriod": "345600"})
+    wanted = load(Setup, stream="p", rule="p")
+    assert setup.run(wanted, plan=True, exit_code=True) == 2
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "+ stream p: 2 shards (stream-router-setup=p)"
+    assert "~ queue p-dead-letters: MessageRetentionPeriod 345600 -> 1209600" in {line.split(",")[0] for line in said}
+    assert "= event bus default" in said
+    assert said[-1].startswith("SQS_DLQ_URL=")
+    assert said[-2] == "plan: 3 to make, 3 to change, 2 as they should be; run `stream-router setup` to do it"
+    assert setup.run(wanted, plan=True) == 0
+    assert setup.run(wanted, plan=False) == 0
+    assert setup.run(wanted, plan=True, exit_code=True) == 0
+    capsys.readouterr()
+    clients.events.disable_rule(Name="p")
+    assert setup.run(wanted, plan=True, exit_code=True) == 1, "what only the operator can mend is no change"

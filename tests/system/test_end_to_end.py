@@ -72,7 +72,7 @@ def test_setup_is_repeatable(make_world: Callable[..., World]) -> None:
     """A second run finds everything right and changes nothing."""
     world = make_world()
     world.start_stack()
-    assert "done     create stream" in world.run_setup()
+    assert "+ stream cxone-events" in world.run_setup()
     again = world.run_setup()
     assert "nothing to change" in again
     assert "done" not in again

@@ -66,7 +66,7 @@ VALUES: dict[str, Values] = {
     ),
     "STREAM_ROUTER_RULE": Values(("r" * 65, "a:b", "a b"), ("r", "r" * 64, "a.b-c_d")),
     "STREAM_ROUTER_EVENT_TYPES": Values(
-        (" , ", "a\tb", "t" * 129),
+        (" , ", "a\tb", "t" * 129, "a,stream_router.probe"),
         ("a", "t" * 128, "a,,b", " a , b "),
         ("a,a",),
         "naming a type twice is the same rule",
@@ -158,6 +158,26 @@ VALUES: dict[str, Values] = {
     "STREAM_ROUTER_TARGET_DLQ_ARN": Values(("https://sqs/q", "arn:"), (ARN,), ("arn:x",), "`setup` looks closer"),
     "STREAM_ROUTER_TARGET_ROLE_ARN": Values(("role", "arn:"), (ARN,), ("arn:x",), "`setup` looks closer"),
     "STREAM_ROUTER_SHARDS": number("1", "10000", "0", "10001", "two"),
+    "STREAM_ROUTER_TAGS": Values(
+        (
+            "team",
+            "a=1,a=2",
+            "aws:x=1",
+            "=x",
+            "k" * 129 + "=v",
+            "k=" + "v" * 257,
+            "k=<v>",
+            ",".join(f"k{n}=v" for n in range(41)),
+        ),
+        ("team=cx", "a=1, b=", "a:b/c=x y", ",".join(f"k{n}=v" for n in range(40))),
+    ),
+    "STREAM_ROUTER_KMS_KEY": Values(
+        (
+            *("alias/mine", "1234abcd-12ab-34cd-56ef-1234567890ab", "arn:aws:kms:us-east-1:123456789012:alias/mine"),
+            "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+        ),
+        ("arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",),
+    ),
     "STREAM_ROUTER_JARS_FROM": Values(
         (), ("/tmp", "http://127.0.0.1:1/maven"), ("ftp://x", "/nonexistent"), "`jars` refuses it (test_fetch_jars)"
     ),

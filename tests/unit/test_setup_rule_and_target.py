@@ -9,6 +9,7 @@ import pytest
 
 from stream_router.control.arns import Home, parse
 from stream_router.control.setup import rule_match, rules, setup
+from stream_router.control.setup.marks import Marks
 from stream_router.control.setup.steps import SetupError, Steps
 from stream_router.control.setup.targets import Kind, kind_of
 from tests.scripted import ACCOUNT, REGION, Script
@@ -20,6 +21,8 @@ TARGET = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f"
 DLQ = f"arn:aws:sqs:{REGION}:{ACCOUNT}:events-undelivered"
 WANTED = {"Arn": TARGET, "RetryPolicy": rules.RETRY_POLICY, "DeadLetterConfig": {"Arn": DLQ}}
 LAMBDA = kind_of(TARGET, None, REGION)
+MARKS = Marks("events", {"team": "cx"})
+TAGS = [{"Key": "stream-router-setup", "Value": "events"}, {"Key": "team", "Value": "cx"}]
 OF_RULE = {"Rule": "r", "EventBusName": "default"}
 
 
@@ -58,9 +61,9 @@ def test_a_new_rule_is_enabled_with_our_pattern(script: Script, steps: Steps) ->
     at = {"Name": "r", "EventBusName": "cx"}
     script.refuse("events", "describe_rule", at, "ResourceNotFoundException")
     description = "CXone events, routed by stream_router"
-    wanted = {**at, "EventPattern": PATTERN, "State": "ENABLED", "Description": description}
+    wanted = {**at, "EventPattern": PATTERN, "State": "ENABLED", "Description": description, "Tags": TAGS}
     script.expect("events", "put_rule", wanted, {"RuleArn": HOME.rule("cx", "r")})
-    rules.ensure_rule(script.clients.events, "cx", "r", PATTERN, steps)
+    rules.ensure_rule(script.clients.events, "cx", "r", PATTERN, steps, MARKS)
     script.done()
 
 
@@ -79,7 +82,7 @@ def test_changing_a_rules_pattern_keeps_what_else_it_has(script: Script) -> None
     script.expect("events", "describe_rule", at, has)
     wanted = {**at, "EventPattern": PATTERN, "State": "DISABLED", "Description": "mine", "RoleArn": "arn:r"}
     script.expect("events", "put_rule", wanted, {"RuleArn": HOME.rule("cx", "r")})
-    rules.ensure_rule(script.clients.events, "cx", "r", PATTERN, steps)
+    rules.ensure_rule(script.clients.events, "cx", "r", PATTERN, steps, MARKS)
     script.done()
     assert steps.problems == 1, "a disabled rule delivers nothing, and the operator must hear it"
     assert said[-1].endswith("aws events enable-rule --name r --event-bus-name cx")
@@ -91,7 +94,7 @@ def test_the_same_pattern_in_another_order_is_right(script: Script, steps: Steps
     script.expect(
         "events", "describe_rule", {"Name": "r", "EventBusName": "default"}, {"EventPattern": same, "State": "ENABLED"}
     )
-    rules.ensure_rule(script.clients.events, "default", "r", PATTERN, steps)
+    rules.ensure_rule(script.clients.events, "default", "r", PATTERN, steps, MARKS)
     assert steps.changes == 0
 
 
@@ -136,7 +139,7 @@ def test_another_target_arn_is_attached_beside_the_first(script: Script, taken: 
     rules.ensure_target(script.clients.events, "default", "r", WANTED, LAMBDA, Steps(said.append, apply=True))
     script.done()
     assert rules.target_id(TARGET) != taken
-    notes = [line for line in said if line.startswith("note")]
+    notes = [line for line in said if line.startswith("  note: ")]
     assert len(notes) == 1
     assert first["Arn"] in notes[0]
     assert f"remove-targets --rule r --event-bus-name default --ids {taken}" in notes[0]
@@ -187,8 +190,8 @@ def test_http_parameters_on_a_lambda_are_refused(script: Script, steps: Steps) -
 def test_a_bus_that_is_missing_is_made(script: Script, steps: Steps) -> None:
     """A custom bus by its name."""
     script.refuse("events", "describe_event_bus", {"Name": "cx"}, "ResourceNotFoundException")
-    script.expect("events", "create_event_bus", {"Name": "cx"}, {"EventBusArn": "arn"})
-    rules.ensure_bus(script.clients.events, "cx", steps)
+    script.expect("events", "create_event_bus", {"Name": "cx", "Tags": TAGS}, {"EventBusArn": "arn"})
+    rules.ensure_bus(script.clients.events, "cx", steps, MARKS)
     script.done()
 
 
@@ -259,7 +262,7 @@ def test_a_rule_that_would_not_match_our_events_is_never_written(script: Script,
         event_bus="default", rule="r", event_type_list=TYPES, target_arn=None, target_role_arn=None, target_dlq_arn=None
     )
     with pytest.raises(SetupError, match=f"would not match our own event of type {TYPES[1]}"):
-        setup._ensure_routing(settings, script.clients, HOME, steps)
+        setup._ensure_routing(settings, script.clients, HOME, steps, MARKS)
     assert not written
     script.done()
 

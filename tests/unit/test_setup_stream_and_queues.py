@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from stream_router.control.setup import queues
+from stream_router.control.setup.marks import Marks
 from stream_router.control.setup.steps import Steps
 from stream_router.control.setup.streams import ensure_stream
 from tests.scripted import Script
@@ -15,6 +16,10 @@ FOURTEEN_DAYS = str(14 * 24 * 3600)
 URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/q"
 RULE = "arn:aws:events:eu-west-1:123456789012:rule/r"
 QUEUE = "arn:aws:sqs:eu-west-1:123456789012:q"
+KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd"
+MARKS = Marks("events", {"team": "cx"})
+TAGS = {"stream-router-setup": "events", "team": "cx"}
+AS_LIST = [{"Key": key, "Value": value} for key, value in TAGS.items()]
 
 
 def _summary(hours: int = 168, encryption: str = "KMS", shards: int = 2) -> dict[str, Any]:
@@ -57,26 +62,30 @@ def test_a_new_stream_keeps_a_week_and_is_encrypted(script: Script) -> None:
     said: list[str] = []
     script.refuse("kinesis", "describe_stream_summary", NAME, "ResourceNotFoundException")
     script.expect(
-        "kinesis", "create_stream", {**NAME, "ShardCount": 4, "StreamModeDetails": {"StreamMode": "PROVISIONED"}}
+        "kinesis",
+        "create_stream",
+        {**NAME, "ShardCount": 4, "StreamModeDetails": {"StreamMode": "PROVISIONED"}, "Tags": TAGS},
     )
     _describe_active(script)
+    script.expect("kinesis", "list_tags_for_stream", NAME, {"Tags": AS_LIST, "HasMoreTags": False})
     script.expect("kinesis", "describe_stream_summary", NAME, _summary(24, "NONE", 4))
     script.expect("kinesis", "increase_stream_retention_period", {**NAME, "RetentionPeriodHours": 168})
     _describe_active(script)
     script.expect("kinesis", "start_stream_encryption", {**NAME, "EncryptionType": "KMS", "KeyId": "alias/aws/kinesis"})
     _describe_active(script)
     steps = Steps(said.append, apply=True)
-    ensure_stream(script.clients.kinesis, "events", 4, steps)
+    ensure_stream(script.clients.kinesis, "events", 4, steps, MARKS)
     script.done()
-    assert steps.changes == 3
-    assert all(line.startswith("done") for line in said)
+    assert (steps.created, steps.changed) == (1, 2)
+    assert [line[0] for line in said] == ["+", "~", "~"]
 
 
 def test_a_stream_that_is_right_is_left_alone(script: Script) -> None:
     """A longer retention and another key of the owner's count as right."""
     script.expect("kinesis", "describe_stream_summary", NAME, _summary(8760))
+    script.expect("kinesis", "list_tags_for_stream", NAME, {"Tags": [], "HasMoreTags": False})
     steps = Steps(lambda _: None, apply=True)
-    ensure_stream(script.clients.kinesis, "events", 4, steps)
+    ensure_stream(script.clients.kinesis, "events", 4, steps, MARKS._replace(key=KEY))
     script.done()
     assert steps.changes == 0
 
@@ -86,9 +95,30 @@ def test_a_plan_changes_nothing(script: Script) -> None:
     said: list[str] = []
     script.refuse("kinesis", "describe_stream_summary", NAME, "ResourceNotFoundException")
     script.refuse("kinesis", "describe_stream_summary", NAME, "ResourceNotFoundException")
-    ensure_stream(script.clients.kinesis, "events", 4, Steps(said.append, apply=False))
+    ensure_stream(script.clients.kinesis, "events", 4, Steps(said.append, apply=False), MARKS)
     script.done()
-    assert [line.split()[0] for line in said] == ["would", "would", "would"]
+    assert said == [
+        "+ stream events: 4 shards (stream-router-setup=events, team=cx)",
+        "~ stream events: retention 24 -> 168 hours",
+        "~ stream events: no encryption -> encrypted with alias/aws/kinesis",
+    ]
+
+
+def test_a_stream_of_ours_gets_the_tags_and_the_key_that_it_lacks(script: Script) -> None:
+    """What an earlier setup made follows the settings; a tag of someone else's on it stays."""
+    said: list[str] = []
+    has = [{"Key": "stream-router-setup", "Value": "events"}, {"Key": "theirs", "Value": "x"}]
+    script.expect("kinesis", "describe_stream_summary", NAME, _summary())
+    script.expect("kinesis", "list_tags_for_stream", NAME, {"Tags": has, "HasMoreTags": False})
+    script.expect("kinesis", "add_tags_to_stream", {**NAME, "Tags": {"team": "cx"}})
+    script.expect("kinesis", "start_stream_encryption", {**NAME, "EncryptionType": "KMS", "KeyId": KEY})
+    _describe_active(script)
+    ensure_stream(script.clients.kinesis, "events", 4, Steps(said.append, apply=True), MARKS._replace(key=KEY))
+    script.done()
+    assert [line for line in said if line[0] == "~"] == [
+        "~ stream events: tags + team=cx",
+        f"~ stream events: alias/aws/kinesis -> encrypted with {KEY}",
+    ]
 
 
 def test_a_new_dead_letter_queue_keeps_14_days_encrypted(script: Script) -> None:
@@ -99,8 +129,23 @@ def test_a_new_dead_letter_queue_keeps_14_days_encrypted(script: Script) -> None
         "MaximumMessageSize": "1048576",
         "SqsManagedSseEnabled": "true",
     }
-    script.expect("sqs", "create_queue", {"QueueName": "q", "Attributes": attributes}, {"QueueUrl": URL})
-    assert queues.ensure_queue(script.clients.sqs, "q", None, Steps(lambda _: None, apply=True)) == URL
+    wanted = {"QueueName": "q", "Attributes": attributes, "tags": TAGS}
+    script.expect("sqs", "create_queue", wanted, {"QueueUrl": URL})
+    assert queues.ensure_queue(script.clients.sqs, "q", None, Steps(lambda _: None, apply=True), MARKS) == URL
+    script.done()
+
+
+@pytest.mark.parametrize(("tags", "key"), [({}, None), ({"stream-router-setup": "events"}, KEY)])
+def test_a_key_is_for_queues_of_ours_only(script: Script, tags: dict[str, str], key: str | None) -> None:
+    """Someone else's queue keeps the encryption that it has; ours follows the setting."""
+    has = {"MessageRetentionPeriod": FOURTEEN_DAYS, "MaximumMessageSize": "1048576", "SqsManagedSseEnabled": "true"}
+    script.expect("sqs", "get_queue_url", {"QueueName": "q"}, {"QueueUrl": URL})
+    script.expect("sqs", "get_queue_attributes", {"QueueUrl": URL, "AttributeNames": ["All"]}, {"Attributes": has})
+    script.expect("sqs", "list_queue_tags", {"QueueUrl": URL}, {"Tags": tags})
+    if key:
+        script.expect("sqs", "set_queue_attributes", {"QueueUrl": URL, "Attributes": {"KmsMasterKeyId": key}})
+    marks = Marks("events", {}, KEY)
+    queues.ensure_queue(script.clients.sqs, "q", None, Steps(lambda _: None, apply=True), marks)
     script.done()
 
 
@@ -109,9 +154,10 @@ def test_an_older_queue_gets_what_it_lacks_and_no_more(script: Script) -> None:
     has = {"MessageRetentionPeriod": "345600", "MaximumMessageSize": "262144", "KmsMasterKeyId": "alias/mine"}
     script.expect("sqs", "get_queue_url", {"QueueName": "q"}, {"QueueUrl": URL})
     script.expect("sqs", "get_queue_attributes", {"QueueUrl": URL, "AttributeNames": ["All"]}, {"Attributes": has})
+    script.expect("sqs", "list_queue_tags", {"QueueUrl": URL}, {})
     wanted = {"MessageRetentionPeriod": FOURTEEN_DAYS, "MaximumMessageSize": "1048576"}
     script.expect("sqs", "set_queue_attributes", {"QueueUrl": URL, "Attributes": wanted})
-    queues.ensure_queue(script.clients.sqs, "q", None, Steps(lambda _: None, apply=True))
+    queues.ensure_queue(script.clients.sqs, "q", None, Steps(lambda _: None, apply=True), MARKS)
     script.done()
 
 

@@ -5,6 +5,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from stream_router.control.arns import Arn
+from stream_router.control.setup.marks import Marks, told
 from stream_router.control.setup.steps import Steps, WrongSettingError
 from stream_router.core import limits
 
@@ -21,20 +22,28 @@ _SID = "EventBridge-"
 """What the Sids of our statements begin with."""
 
 
-def ensure_queue(sqs: "SQSClient", name: str, policy: dict[str, Any] | None, steps: Steps) -> str | None:
+def ensure_queue(sqs: "SQSClient", name: str, policy: dict[str, Any] | None, steps: Steps, marks: Marks) -> str | None:
     """Make the queue, or bring the one there up to what is wanted. Its URL; None where it is only planned."""
     url = find_queue(sqs, name)
     if url is None:
-        attributes = {**WANTED, **ENCRYPTION, **({"Policy": json.dumps(policy)} if policy else {})}
-        made = steps.change(
-            f"create queue {name}: 14 days, encrypted" + (", open to EventBridge for this rule" if policy else ""),
+        attributes = {**WANTED, **_encryption(marks.key), **({"Policy": json.dumps(policy)} if policy else {})}
+        made = steps.create(
+            f"queue {name}: 14 days, encrypted"
+            + (f" with {marks.key}" if marks.key else "")
+            + (", open to EventBridge for this rule" if policy else "")
+            + f" ({told(marks.tags)})",
             sqs.create_queue,
             QueueName=name,
             Attributes=attributes,
+            tags=marks.tags,
         )
         return str(made["QueueUrl"]) if made else None
-    complete_queue(sqs, url, name, policy, steps)
+    complete_queue(sqs, url, name, policy, steps, marks)
     return url
+
+
+def _encryption(key: str | None) -> dict[str, str]:
+    return {"KmsMasterKeyId": key} if key else ENCRYPTION
 
 
 def find_queue(sqs: "SQSClient", name: str, account: str | None = None) -> str | None:
@@ -46,18 +55,19 @@ def find_queue(sqs: "SQSClient", name: str, account: str | None = None) -> str |
         return None
 
 
-def complete_queue(sqs: "SQSClient", url: str, name: str, policy: dict[str, Any] | None, steps: Steps) -> None:
+def complete_queue(
+    sqs: "SQSClient", url: str, name: str, policy: dict[str, Any] | None, steps: Steps, marks: Marks
+) -> None:
     """Set what an existing dead-letter queue lacks; what is right is left alone, other statements of its policy too."""
-    has = _attributes(sqs, url)
-    missing = {key: value for key, value in WANTED.items() if int(has.get(key, "0")) < int(value)}
-    if has.get("SqsManagedSseEnabled") != "true" and not has.get("KmsMasterKeyId"):
-        missing |= ENCRYPTION
-    if missing:
+    has = attributes_of(sqs, url)
+    ours = _ensure_tags(sqs, url, name, marks, steps)
+    lacks = _lacks(has, marks.key if ours else None)
+    if lacks:
         steps.change(
-            f"set {', '.join(sorted(missing))} of queue {name}",
+            f"queue {name}: " + ", ".join(f"{key} {has.get(key, 'none')} -> {value}" for key, value in lacks.items()),
             sqs.set_queue_attributes,
             QueueUrl=url,
-            Attributes=missing,
+            Attributes=lacks,
         )
     else:
         steps.right(f"queue {name}: 14 days, encrypted")
@@ -65,15 +75,36 @@ def complete_queue(sqs: "SQSClient", url: str, name: str, policy: dict[str, Any]
         ensure_policy(sqs, url, name, policy, steps)
 
 
+def _lacks(has: dict[str, str], key: str | None) -> dict[str, str]:
+    missing = {name: value for name, value in WANTED.items() if int(has.get(name, "0")) < int(value)}
+    encrypted = has.get("SqsManagedSseEnabled") == "true" or bool(has.get("KmsMasterKeyId"))
+    if not encrypted or (key and has.get("KmsMasterKeyId") != key):
+        missing |= _encryption(key)
+    return missing
+
+
+def _ensure_tags(sqs: "SQSClient", url: str, name: str, marks: Marks, steps: Steps) -> bool:
+    """Give a queue of ours the tags that it lacks; whether it is ours."""
+    has = tags_of(sqs, url)
+    if missing := marks.missing(has):
+        steps.change(f"queue {name}: tags + {told(missing)}", sqs.tag_queue, QueueUrl=url, Tags=missing)
+    return marks.ours(has)
+
+
+def tags_of(sqs: "SQSClient", url: str) -> dict[str, str]:
+    """The queue's tags."""
+    return dict(sqs.list_queue_tags(QueueUrl=url).get("Tags", {}))
+
+
 def ensure_policy(sqs: "SQSClient", url: str, name: str, policy: dict[str, Any], steps: Steps) -> None:
     """See that the queue's policy holds our statements; those of others stay as they are."""
-    current = json.loads(_attributes(sqs, url).get("Policy") or "{}")
+    current = json.loads(attributes_of(sqs, url).get("Policy") or "{}")
     merged = merge(current, policy)
     if merged == current:
         steps.right(f"queue {name}: open to EventBridge for this rule")
         return
     steps.change(
-        f"let EventBridge send to queue {name} for this rule",
+        f"queue {name}: policy + let EventBridge send for this rule",
         sqs.set_queue_attributes,
         QueueUrl=url,
         Attributes={"Policy": json.dumps(merged)},
@@ -124,6 +155,7 @@ def open_to_eventbridge(sqs: "SQSClient", arn: Arn, variable: str, rule_arn: str
     ensure_policy(sqs, url, arn.resource, eventbridge_policy(text, rule_arn), steps)
 
 
-def _attributes(sqs: "SQSClient", url: str) -> dict[str, str]:
+def attributes_of(sqs: "SQSClient", url: str) -> dict[str, str]:
+    """All attributes of a queue."""
     found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
     return {str(key): value for key, value in found.get("Attributes", {}).items()}

@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from stream_router.control.setup.marks import Marks, from_list, told
 from stream_router.control.setup.steps import SetupError, Steps, WrongSettingError
 from stream_router.control.setup.targets import Kind
 from stream_router.core import limits
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 RETRY_POLICY = {"MaximumRetryAttempts": 3, "MaximumEventAgeInSeconds": 3600}
 """As docs/contract.md, "The rule", has it; after it the event goes to the target's own dead-letter queue."""
 
-_OURS = "stream-router"
+OURS = "stream-router"
 """What the ids of our targets begin with."""
 
 
@@ -40,41 +41,70 @@ def pattern_text(event_types: Sequence[str]) -> str:
     return text
 
 
-def ensure_bus(events: "EventBridgeClient", bus: str, steps: Steps) -> None:
+def ensure_bus(events: "EventBridgeClient", bus: str, steps: Steps, marks: Marks) -> None:
     """Make the classic bus if it is a name that is not there. Raises WrongSettingError for an ARN that names none."""
     try:
-        events.describe_event_bus(Name=bus)
+        has = events.describe_event_bus(Name=bus)
     except events.exceptions.ResourceNotFoundException:
         if bus.startswith("arn:") or bus == "default":
             raise WrongSettingError(
                 f"STREAM_ROUTER_EVENT_BUS: {bus} does not exist; name a bus of this account"
             ) from None
-        steps.change(f"create event bus {bus}", events.create_event_bus, Name=bus)
-    else:
-        steps.right(f"event bus {bus}")
+        key: dict[str, Any] = {"KmsKeyIdentifier": marks.key} if marks.key else {}
+        what = f"event bus {bus}" + (f", encrypted with {marks.key}" if marks.key else "") + f" ({told(marks.tags)})"
+        steps.create(what, events.create_event_bus, Name=bus, Tags=marks.as_list, **key)
+        return
+    steps.right(f"event bus {bus}")
+    if has.get("Name", bus) == "default" or "Arn" not in has:
+        return
+    ours = _ensure_tags(events, has["Arn"], f"event bus {bus}", marks, steps)
+    if ours and marks.key and has.get("KmsKeyIdentifier") != marks.key:
+        steps.change(
+            f"event bus {bus}: key {has.get('KmsKeyIdentifier') or 'of AWS'} -> {marks.key}",
+            events.update_event_bus,
+            Name=bus,
+            KmsKeyIdentifier=marks.key,
+        )
 
 
-def ensure_rule(events: "EventBridgeClient", bus: str, name: str, wanted: str, steps: Steps) -> None:
+def _ensure_tags(events: "EventBridgeClient", arn: str, what: str, marks: Marks, steps: Steps) -> bool:
+    """Give a bus or rule of ours the tags that it lacks; whether it is ours."""
+    has = tags_of(events, arn)
+    if missing := marks.missing(has):
+        tags = [{"Key": key, "Value": value} for key, value in missing.items()]
+        steps.change(f"{what}: tags + {told(missing)}", events.tag_resource, ResourceARN=arn, Tags=tags)
+    return marks.ours(has)
+
+
+def tags_of(events: "EventBridgeClient", arn: str) -> dict[str, str]:
+    """The tags of a bus or a rule."""
+    return from_list(cast("Any", events.list_tags_for_resource(ResourceARN=arn).get("Tags", [])))
+
+
+def ensure_rule(events: "EventBridgeClient", bus: str, name: str, wanted: str, steps: Steps, marks: Marks) -> None:
     """Make the rule, or give the one there our pattern. PutRule replaces all of a rule, so what else it has is kept."""
     try:
         has = events.describe_rule(Name=name, EventBusName=bus)
     except events.exceptions.ResourceNotFoundException:
-        steps.change(
-            f"create rule {name} on bus {bus}",
+        steps.create(
+            f"rule {name} on bus {bus} ({told(marks.tags)})",
             events.put_rule,
             Name=name,
             EventBusName=bus,
             EventPattern=wanted,
             State="ENABLED",
             Description="CXone events, routed by stream_router",
+            Tags=marks.as_list,
         )
         return
     if json.loads(has.get("EventPattern") or "null") == json.loads(wanted):
         steps.right(f"rule {name} on bus {bus}: its pattern")
     else:
-        keep = {key: has[key] for key in ("Description", "RoleArn", "ScheduleExpression") if has.get(key)}
+        keep: dict[str, Any] = {
+            key: has.get(key) for key in ("Description", "RoleArn", "ScheduleExpression") if has.get(key)
+        }
         steps.change(
-            f"change the pattern of rule {name}",
+            f"rule {name}: pattern {has.get('EventPattern') or 'none'} -> {wanted}",
             events.put_rule,
             Name=name,
             EventBusName=bus,
@@ -82,6 +112,8 @@ def ensure_rule(events: "EventBridgeClient", bus: str, name: str, wanted: str, s
             State=has.get("State", "ENABLED"),
             **keep,
         )
+    if has.get("Arn"):
+        _ensure_tags(events, has["Arn"], f"rule {name}", marks, steps)
     if has.get("State") == "DISABLED":
         steps.problem(
             f"rule {name} is disabled, so nothing is delivered; "
@@ -98,7 +130,7 @@ def ensure_target(
     fields. What an earlier `setup` attached for another ARN stays beside it, and is told of.
     Raises SetupError where EventBridge refuses the target, or where it has fields that make no sense for it.
     """
-    targets = _targets(events, bus, rule)
+    targets = targets_of(events, bus, rule)
     there = next((t for t in targets if t["Arn"] == wanted["Arn"]), None)
     target = {"Id": target_id(wanted["Arn"]), **(there or {}), **wanted}
     if target.get("HttpParameters") and not kind.http:
@@ -106,15 +138,14 @@ def ensure_target(
             f"target {target['Id']} is a {kind.name} and has HttpParameters, which only an API takes; remove it"
         )
     for other in targets:
-        if other["Arn"] != wanted["Arn"] and other["Id"].startswith(_OURS):
+        if other["Arn"] != wanted["Arn"] and other["Id"].startswith(OURS):
             command = f"aws events remove-targets --rule {rule} --event-bus-name {bus} --ids {other['Id']}"
             steps.note(f"target {other['Arn']} of an earlier setup gets every event too; to end that: {command}")
     if there == target:
         steps.right(f"target {wanted['Arn']}: 3 retries, 1 hour, then its dead-letter queue")
         return
-    verb = "change" if there else "attach"
-    answer = steps.change(
-        f"{verb} target {wanted['Arn']}: 3 retries, 1 hour, then {wanted['DeadLetterConfig']['Arn']}",
+    answer = (steps.change if there else steps.create)(
+        f"target {wanted['Arn']}: {_difference(there or {}, target)}",
         events.put_targets,
         Rule=rule,
         EventBusName=bus,
@@ -123,12 +154,21 @@ def ensure_target(
     _read_failures(answer)
 
 
+def _difference(there: dict[str, Any], target: dict[str, Any]) -> str:
+    """What of a target is set, from what to what; of a new one all."""
+    if not there:
+        return f"3 retries, 1 hour, then {target['DeadLetterConfig']['Arn']}"
+    changed = {key: value for key, value in target.items() if there.get(key) != value}
+    return ", ".join(f"{key} {there.get(key, 'none')} -> {value}" for key, value in changed.items())
+
+
 def target_id(arn: str) -> str:
     """The id under which `setup` attaches a target: one for each ARN, since PutTargets replaces the same id."""
-    return f"{_OURS}-{hashlib.sha256(arn.encode()).hexdigest()[:16]}"
+    return f"{OURS}-{hashlib.sha256(arn.encode()).hexdigest()[:16]}"
 
 
-def _targets(events: "EventBridgeClient", bus: str, rule: str) -> list[dict[str, Any]]:
+def targets_of(events: "EventBridgeClient", bus: str, rule: str) -> list[dict[str, Any]]:
+    """All targets of a rule, none where there is no such rule."""
     try:
         pages = events.get_paginator("list_targets_by_rule").paginate(Rule=rule, EventBusName=bus)
         return [cast("dict[str, Any]", target) for page in pages for target in page.get("Targets", [])]

@@ -12,7 +12,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from stream_router.aws.clients import Clients
 from stream_router.control import arns
 from stream_router.control.arns import Home
-from stream_router.control.setup import queues, rule_match, rules, streams, targets
+from stream_router.control.setup import queues, quotas, rule_match, rules, streams, targets
+from stream_router.control.setup.marks import Marks
 from stream_router.control.setup.steps import Say, SetupError, Steps, WrongSettingError
 from stream_router.core import limits
 from stream_router.core.settings_error import SettingsError
@@ -23,10 +24,15 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 
-def run(settings: Setup, *, plan: bool) -> int:
+WOULD_CHANGE = 2
+"""Exit status of `--plan --exit-code` where something would be made or changed."""
+
+
+def run(settings: Setup, *, plan: bool, exit_code: bool = False) -> int:
     """The command: one line for each thing, the SQS_DLQ_URL line last. 0, or 1 where something needs the operator.
 
-    Everything is looked at before anything is made. Raises SettingsError where a setting is at fault.
+    Everything is looked at before anything is made. With `plan` and `exit_code`: 2 where something would change.
+    Raises SettingsError where a setting is at fault.
     """
     try:
         look(settings)
@@ -39,22 +45,27 @@ def run(settings: Setup, *, plan: bool) -> int:
     except (SetupError, BotoCoreError, ClientError) as error:
         sys.stderr.write(f"stream-router setup: {error}\n")
         return 1
-    _say(_summary(made.steps.changes, plan=plan))
+    _say(made.steps.summary())
     if made.dead_letters_url:
         _say(f"SQS_DLQ_URL={made.dead_letters_url}")
-    return 1 if made.steps.problems else 0
-
-
-def _summary(changes: int, *, plan: bool) -> str:
-    if not changes:
-        return "nothing to change"
-    count = "1 change" if changes == 1 else f"{changes} changes"
-    return f"plan: {count}; run `stream-router setup` to make {'it' if changes == 1 else 'them'}" if plan else count
+    if made.steps.problems:
+        return 1
+    return WOULD_CHANGE if plan and exit_code and made.steps.changes else 0
 
 
 def _say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
+
+
+def dead_letters_name(stream: str) -> str:
+    """How `setup` calls our dead-letter queue."""
+    return f"{stream}-dead-letters"
+
+
+def undelivered_name(stream: str) -> str:
+    """How it calls EventBridge's own dead-letter queue of the target."""
+    return f"{stream}-undelivered"
 
 
 class Made(NamedTuple):
@@ -87,23 +98,38 @@ def ensure(settings: Setup, clients: Clients, say: Say, *, plan: bool) -> Made:
     """
     look(settings)
     steps = Steps(say, apply=not plan)
+    marks = marks_of(settings)
     home = Home(clients.partition, clients.region, clients.sts.get_caller_identity()["Account"])
-    streams.ensure_stream(clients.kinesis, settings.stream, settings.shards, steps)
-    dead_letters = _ensure_dead_letters(settings, clients.sqs, steps)
+    if not limits.is_v2_bus(settings.event_bus):
+        quotas.check(settings, clients, rules.pattern_text(settings.event_type_list))
+    streams.ensure_stream(clients.kinesis, settings.stream, settings.shards, steps, marks)
+    dead_letters = _ensure_dead_letters(settings, clients.sqs, steps, marks)
     if limits.is_v2_bus(settings.event_bus):
         _verify_v2_bus(settings, clients, steps)
     else:
-        _ensure_routing(settings, clients, home, steps)
+        _ensure_routing(settings, clients, home, steps, marks)
+    if marks.key:
+        _tell_key_policy(marks.key, steps)
     return Made(steps, dead_letters)
 
 
-def _ensure_dead_letters(settings: Setup, sqs: "SQSClient", steps: Steps) -> str | None:
+def marks_of(settings: Setup) -> Marks:
+    """The tags and the key of what these settings' `setup` makes."""
+    return Marks(settings.stream, settings.tag_map, settings.kms_key)
+
+
+def _tell_key_policy(key: str, steps: Steps) -> None:
+    """`setup` changes no key's policy: its owner must let EventBridge use it, or its dead letters are lost."""
+    steps.note(f"the policy of {key} must let the service events.amazonaws.com use kms:GenerateDataKey and kms:Decrypt")
+
+
+def _ensure_dead_letters(settings: Setup, sqs: "SQSClient", steps: Steps, marks: Marks) -> str | None:
     """Our own dead-letter queue: the one that SQS_DLQ_URL names, else `<stream>-dead-letters`."""
     if not settings.sqs_dlq_url:
-        return queues.ensure_queue(sqs, f"{settings.stream}-dead-letters", None, steps)
+        return queues.ensure_queue(sqs, dead_letters_name(settings.stream), None, steps, marks)
     name = settings.sqs_dlq_url.rsplit("/", 1)[-1]
     try:
-        queues.complete_queue(sqs, settings.sqs_dlq_url, name, None, steps)
+        queues.complete_queue(sqs, settings.sqs_dlq_url, name, None, steps, marks)
     except sqs.exceptions.QueueDoesNotExist:
         raise WrongSettingError(f"SQS_DLQ_URL: queue {name} does not exist; unset it, and setup makes one") from None
     return settings.sqs_dlq_url
@@ -123,15 +149,15 @@ def _verify_v2_bus(settings: Setup, clients: Clients, steps: Steps) -> None:
     steps.note(rules.pattern_text(settings.event_type_list))
 
 
-def _ensure_routing(settings: Setup, clients: Clients, home: Home, steps: Steps) -> None:
+def _ensure_routing(settings: Setup, clients: Clients, home: Home, steps: Steps, marks: Marks) -> None:
     """Bus, rule, target, the target's dead-letter queue, on a classic bus."""
     bus = settings.event_bus
     pattern = rules.pattern_text(settings.event_type_list)
     rule_arn = home.rule(bus.rsplit("/", 1)[-1], settings.rule)
-    rules.ensure_bus(clients.events, bus, steps)
+    rules.ensure_bus(clients.events, bus, steps, marks)
     _prove(settings, clients, home, pattern, steps)
-    rules.ensure_rule(clients.events, bus, settings.rule, pattern, steps)
-    undelivered = _ensure_undelivered(settings, clients.sqs, home, rule_arn, steps)
+    rules.ensure_rule(clients.events, bus, settings.rule, pattern, steps, marks)
+    undelivered = _ensure_undelivered(settings, clients.sqs, home, rule_arn, steps, marks)
     if not settings.target_arn:
         steps.note("EVENTBRIDGE_TARGET_ARN is not set: no target was attached to the rule")
         return
@@ -162,14 +188,16 @@ def _prove(settings: Setup, clients: Clients, home: Home, pattern: str, steps: S
         steps.right(f"an event of each of our {len(settings.event_type_list)} types matches the rule ({how})")
 
 
-def _ensure_undelivered(settings: Setup, sqs: "SQSClient", home: Home, rule_arn: str, steps: Steps) -> str:
+def _ensure_undelivered(
+    settings: Setup, sqs: "SQSClient", home: Home, rule_arn: str, steps: Steps, marks: Marks
+) -> str:
     """EventBridge's own dead-letter queue of the target, which it may send to. Its ARN."""
     if settings.target_dlq_arn:
         given = arns.parse(settings.target_dlq_arn, "STREAM_ROUTER_TARGET_DLQ_ARN")
         if home.owns(given):
             queues.open_to_eventbridge(sqs, given, "STREAM_ROUTER_TARGET_DLQ_ARN", rule_arn, steps)
         return settings.target_dlq_arn
-    name = f"{settings.stream}-undelivered"
+    name = undelivered_name(settings.stream)
     arn = home.queue(name)
-    queues.ensure_queue(sqs, name, queues.eventbridge_policy(arn, rule_arn), steps)
+    queues.ensure_queue(sqs, name, queues.eventbridge_policy(arn, rule_arn), steps, marks)
     return arn

@@ -1,4 +1,4 @@
-"""The steps of `setup`, one line each: right things are left alone, others are changed, or with --plan only shown."""
+"""The steps of `setup`, one line each: right things are left alone, others are made or changed, or only shown."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,34 +19,57 @@ class WrongSettingError(SettingsError, SetupError):
 class Steps:
     """Applies changes as they come up, or (`apply` false, `--plan`) only says what they would be.
 
-    `say` gets each line. `changes` counts what was, or would be, changed; `problems` what only the operator can mend.
+    `say` gets each line: `+` is made, `~` changed, `=` right as it is, `!` for the operator to mend. `created` and
+    `changed` count what was, or would be, made and changed; `problems` what only the operator can mend.
     """
 
     def __init__(self, say: Say, *, apply: bool) -> None:
         self._say = say
         self.apply = apply
-        self.changes = 0
+        self.created = 0
+        self.changed = 0
+        self.unchanged = 0
         self.problems = 0
+
+    @property
+    def changes(self) -> int:
+        """What was, or would be, made or changed."""
+        return self.created + self.changed
 
     def right(self, what: str) -> None:
         """Something is as it should be."""
-        self._say(f"ok       {what}")
+        self.unchanged += 1
+        self._say(f"= {what}")
 
     def note(self, what: str) -> None:
         """Something that the operator should know and `setup` does not change."""
-        self._say(f"note     {what}")
+        self._say(f"  note: {what}")
 
     def problem(self, what: str) -> None:
         """Something is wrong that `setup` must not mend by itself: it then ends with 1."""
         self.problems += 1
-        self._say(f"problem  {what}")
+        self._say(f"! {what}")
+
+    def create(self, what: str, do: Callable[..., Any], **arguments: Any) -> Any:
+        """Call `do(**arguments)`, which makes something, and say so; with `--plan` only say it, and answer None."""
+        self.created += 1
+        return self._do(f"+ {what}", do, arguments)
 
     def change(self, what: str, do: Callable[..., Any], **arguments: Any) -> Any:
-        """Call `do(**arguments)` and say what it was for; with `--plan` only say it, and answer None."""
-        self.changes += 1
-        if not self.apply:
-            self._say(f"would    {what}")
-            return None
-        answer = do(**arguments)
-        self._say(f"done     {what}")
+        """The same for a change of what is there; `what` says from what to what."""
+        self.changed += 1
+        return self._do(f"~ {what}", do, arguments)
+
+    def _do(self, line: str, do: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        answer = do(**arguments) if self.apply else None
+        self._say(line)
         return answer
+
+    def summary(self) -> str:
+        """The counts, for the last line."""
+        if not self.changes:
+            return "nothing to change"
+        if self.apply:
+            return f"{self.created} made, {self.changed} changed"
+        counts = f"{self.created} to make, {self.changed} to change, {self.unchanged} as they should be"
+        return f"plan: {counts}; run `stream-router setup` to do it"

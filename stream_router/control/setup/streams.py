@@ -1,7 +1,8 @@
-"""The Kinesis stream as it should be: a week's retention, encrypted at rest."""
+"""The Kinesis stream as it should be: a week's retention, encrypted at rest, under our tags."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
+from stream_router.control.setup.marks import Marks, from_list, told
 from stream_router.control.setup.steps import Steps
 
 if TYPE_CHECKING:
@@ -14,35 +15,54 @@ RETENTION_HOURS = 168
 KEY = "alias/aws/kinesis"
 """The key that AWS keeps for Kinesis; a stream under a key of your own is left so."""
 
+NONE = "no encryption"
 
-def ensure_stream(kinesis: "KinesisClient", name: str, shards: int, steps: Steps) -> None:
+
+def ensure_stream(kinesis: "KinesisClient", name: str, shards: int, steps: Steps, marks: Marks) -> None:
     """Make the stream with `shards` shards, or see that the one there has the retention and encryption."""
-    found = _describe(kinesis, name)
+    found = describe(kinesis, name)
+    ours = found is None
     if found is None:
-        steps.change(
-            f"create stream {name} with {shards} shards",
-            _create,
-            kinesis=kinesis,
-            name=name,
-            shards=shards,
-        )
-        found = _describe(kinesis, name)
+        text = f"stream {name}: {shards} shards ({told(marks.tags)})"
+        steps.create(text, _create, kinesis=kinesis, name=name, shards=shards, tags=marks.tags)
+        found = describe(kinesis, name)
     else:
         steps.right(f"stream {name}: {found['OpenShardCount']} shards")
-    _ensure_retention(kinesis, name, found["RetentionPeriodHours"] if found else 0, steps)
-    _ensure_encryption(kinesis, name, found.get("EncryptionType", "NONE") if found else "NONE", steps)
+        ours = _ensure_tags(kinesis, name, marks, steps)
+    _ensure_retention(kinesis, name, found["RetentionPeriodHours"] if found else 24, steps)
+    has = found.get("EncryptionType", "NONE") if found else "NONE"
+    key = found.get("KeyId", "") if found else ""
+    _ensure_encryption(kinesis, name, (key or KEY) if has == "KMS" else NONE, (marks.key if ours else None), steps)
 
 
-def _describe(kinesis: "KinesisClient", name: str) -> "StreamDescriptionSummaryTypeDef | None":
+def describe(kinesis: "KinesisClient", name: str) -> "StreamDescriptionSummaryTypeDef | None":
+    """The stream's summary, None where there is none."""
     try:
         return kinesis.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]
     except kinesis.exceptions.ResourceNotFoundException:
         return None
 
 
-def _create(kinesis: "KinesisClient", name: str, shards: int) -> None:
-    kinesis.create_stream(StreamName=name, ShardCount=shards, StreamModeDetails={"StreamMode": "PROVISIONED"})
+def tags_of(kinesis: "KinesisClient", name: str) -> dict[str, str]:
+    """The stream's tags; it has at most 50, and one answer holds as many."""
+    return from_list(cast("Any", kinesis.list_tags_for_stream(StreamName=name).get("Tags", [])))
+
+
+def _create(kinesis: "KinesisClient", name: str, shards: int, tags: dict[str, str]) -> None:
+    mode: Any = {"StreamMode": "PROVISIONED"}
+    kinesis.create_stream(StreamName=name, ShardCount=shards, StreamModeDetails=mode, Tags=tags)
     _until_active(kinesis, name)
+    if tags.items() - tags_of(kinesis, name).items():  # an emulator that makes a stream without its tags
+        kinesis.add_tags_to_stream(StreamName=name, Tags=tags)
+
+
+def _ensure_tags(kinesis: "KinesisClient", name: str, marks: Marks, steps: Steps) -> bool:
+    """Give a stream of ours the tags that it lacks; whether it is ours."""
+    has = tags_of(kinesis, name)
+    if missing := marks.missing(has):
+        what = f"stream {name}: tags + {told(missing)}"
+        steps.change(what, kinesis.add_tags_to_stream, StreamName=name, Tags=missing)
+    return marks.ours(has)
 
 
 def _until_active(kinesis: "KinesisClient", name: str) -> None:
@@ -59,16 +79,18 @@ def _ensure_retention(kinesis: "KinesisClient", name: str, hours: int, steps: St
         kinesis.increase_stream_retention_period(StreamName=name, RetentionPeriodHours=RETENTION_HOURS)
         _until_active(kinesis, name)
 
-    steps.change(f"keep the records of stream {name} for {RETENTION_HOURS} hours", increase)
+    steps.change(f"stream {name}: retention {hours} -> {RETENTION_HOURS} hours", increase)
 
 
-def _ensure_encryption(kinesis: "KinesisClient", name: str, kind: str, steps: Steps) -> None:
-    if kind == "KMS":
+def _ensure_encryption(kinesis: "KinesisClient", name: str, has: str, own: str | None, steps: Steps) -> None:
+    """Under the customer's key `own` where there is one and the stream is ours; else under any key."""
+    wanted = own or (KEY if has == NONE else has)
+    if has == wanted:
         steps.right(f"stream {name}: encrypted at rest")
         return
 
     def encrypt() -> None:
-        kinesis.start_stream_encryption(StreamName=name, EncryptionType="KMS", KeyId=KEY)
+        kinesis.start_stream_encryption(StreamName=name, EncryptionType="KMS", KeyId=wanted)
         _until_active(kinesis, name)
 
-    steps.change(f"encrypt stream {name} with {KEY}", encrypt)
+    steps.change(f"stream {name}: {has} -> encrypted with {wanted}", encrypt)
