@@ -120,7 +120,14 @@ def consume() -> None:
 
 @app.command()
 def setup(
-    plan: Annotated[bool, typer.Option("--plan", help="Only show what would be done; change nothing.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Only show the difference; change nothing.")] = False,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="With --plan: end with 2 where something would change.")
+    ] = False,
+    policy: Annotated[
+        str | None,
+        typer.Option("--policy", help="Print an IAM policy: of receive, consume, setup, operate or teardown."),
+    ] = None,
 ) -> None:
     """Create or verify what runs in AWS: stream, event bus, rule, target, queues. Repeatable.
 
@@ -130,7 +137,26 @@ def setup(
     from stream_router.control.setup import setup as control
     from stream_router.settings.setup import Setup
 
-    _end(control.run(_settings(Setup), plan=plan))
+    if policy is not None:
+        from stream_router.control.policy import command
+
+        _end(command.run(policy))
+    _end(control.run(_settings(Setup), plan=plan, exit_code=exit_code))
+
+
+@app.command()
+def teardown(
+    yes: Annotated[bool, typer.Option("--yes", help="Delete; without it, only show what would be.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Delete also what holds events.")] = False,
+) -> None:
+    """Show, and with --yes delete, what `setup` made: all that carries its tag for this stream.
+
+    Deletes nothing while a stream or queue of it holds events, unless --force. Example: stream-router teardown
+    """
+    from stream_router.control.setup import teardown as control
+    from stream_router.settings.setup import Setup
+
+    _end(control.run(_settings(Setup), yes=yes, force=force))
 
 
 @app.command()

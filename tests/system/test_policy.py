@@ -1,0 +1,160 @@
+"""`setup --policy` held against what the real programs do: a recorder stands before the embedded stack, all run whole.
+
+Both ways: every call that a program made is granted by its policy, and everything that its policy grants was used.
+"""
+
+import fnmatch
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stream_router.control.arns import Home
+from stream_router.control.policy import command
+from stream_router.control.policy.needs import document
+from tests.system.world import PROGRAM, REGION, World, until, webhook
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+ACCOUNT = "000000000000"
+KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+SETTINGS = {
+    "STREAM_ROUTER_EVENT_BUS": "cx",
+    "STREAM_ROUTER_TAGS": "team=cx",
+    "STREAM_ROUTER_KMS_KEY": KEY,
+    "STREAM_ROUTER_OFFLOAD_BUCKET": "claims",
+    "STREAM_ROUTER_MAX_REQUEST_BYTES": "20000",
+    "STREAM_ROUTER_METRICS_S": "1",
+}
+FREE = {"sts:GetCallerIdentity"}
+"""AWS asks for no right for these."""
+
+Pair = tuple[str, str]
+
+ONLY_ON_EMULATORS: dict[str, dict[str, str]] = {
+    "receive": {"kinesis:DescribeStreamSummary": "on AWS the check at start is PutRecords' own dry run (SR102)"},
+}
+ONLY_ON_AWS: dict[str, dict[str, str]] = {
+    "receive": {"kms:GenerateDataKey": "asked for by Kinesis itself"},
+    "consume": {"kms:Decrypt": "asked for by Kinesis itself", "kms:GenerateDataKey": "asked for by SQS itself"},
+    "setup": {
+        "kms:DescribeKey": "asked for by Kinesis itself",
+        "servicequotas:GetServiceQuota": "no emulator has quotas, so none is asked",
+    },
+}
+"""What one of the two worlds does not show, and why."""
+
+
+def policy(name: str, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> set[Pair]:
+    """Every action with each resource that the policy grants, for the settings with which the program ran."""
+    for variable, value in environment.items():
+        if variable.startswith(("AWS_", "STREAM_ROUTER_", "SQS_", "EVENTBRIDGE_")):
+            monkeypatch.setenv(variable, value)
+    made = document(command.needs_of(name, Home("aws", REGION, ACCOUNT)))
+    found = set()
+    for statement in made["Statement"]:
+        resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
+        found |= {(action, resource) for action in statement["Action"] for resource in resources}
+    return found
+
+
+class Recorded(World):
+    """A world whose stack notes each call, and whose programs each have a key of their own."""
+
+    def start_stack(self) -> None:
+        self.calls_file = self.folder / "calls"
+        stack = {"GATEWAY_PORT": str(self.port), "BIND_HOST": "127.0.0.1", "LOG_LEVEL": "WARNING"}
+        self.start("ministack", sys.executable, "-m", "tests.recorder", str(self.calls_file), **stack)
+        until(self._answers, 30, "ministack answers")
+        self.target = self.sqs.create_queue(QueueName="out")["QueueUrl"]
+        self._client("s3").create_bucket(Bucket="claims")
+
+    def as_(self, who: str) -> None:
+        self.environment["AWS_ACCESS_KEY_ID"] = who
+
+    def run(self, who: str, *arguments: str) -> None:
+        self.as_(who)
+        until(lambda: self.start(who, PROGRAM, *arguments).wait(60) == 0, 1, f"{who} ends with 0")
+
+    def calls(self, who: str) -> set[Pair]:
+        lines = [json.loads(line) for line in self.calls_file.read_text("utf-8").splitlines()]
+        return {(line["action"], line["resource"]) for line in lines if line["who"] == who}
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
+    """One whole life: set up, used, damaged and mended, taken away."""
+    folder = tmp_path_factory.mktemp("policy")
+    properties = folder / "kcl.properties"
+    texts = [(Path("properties") / f"{name}.properties").read_text("utf-8") for name in ("consumer", "local")]
+    properties.write_text("\n".join(texts) + "\nmetricsLevel = SUMMARY\n", "utf-8")
+    world = Recorded(folder, **SETTINGS, STREAM_ROUTER_PROPERTIES=str(properties))
+    try:
+        world.start_stack()
+        world.as_("setup")
+        world.run_setup()
+        _use(world)
+        _damage(world)
+        world.as_("setup")
+        del world.environment["SQS_DLQ_URL"]
+        world.run_setup()
+        del world.environment["SQS_DLQ_URL"]
+        world.run("teardown", "teardown", "--yes", "--force")
+        yield world
+    finally:
+        world.close()
+
+
+def _use(world: Recorded) -> None:
+    """Each way that an event can go: to the bus, to the dead letters, by claim check."""
+    world.as_("consume")
+    consumer = world.start("consume", PROGRAM, "consume")
+    world.as_("receive")
+    receiver = world.start("receive", PROGRAM, "receive")
+    until(lambda: world._get("/readyz") == 200, 30, "the receiver is ready")
+    until(lambda: len(world.children()) >= 2, 90, "two children run")
+    world.post("a", webhook(0))
+    world.post("b", webhook(1, eventType="of.my.own"))
+    world.post("c", webhook(0, payload={"text": "x" * 30_000}))
+    wanted = {"sqs:SendMessage", "s3:PutObject", "events:PutEvents", "cloudwatch:PutMetricData"}
+    until(lambda: wanted <= {action for action, _ in world.calls("consume")}, 60, "every event went its way")
+    for program in (receiver, consumer):
+        program.terminate()
+        assert program.wait(60) == 0
+
+
+def _damage(world: Recorded) -> None:
+    """What only a second `setup` does: it completes what someone changed. Done by the test, under its own key."""
+    queue: Any = world.sqs
+    for name in ("cxone-events-dead-letters", "cxone-events-undelivered"):
+        url = queue.get_queue_url(QueueName=name)["QueueUrl"]
+        queue.set_queue_attributes(QueueUrl=url, Attributes={"MessageRetentionPeriod": "3600"})
+        queue.untag_queue(QueueUrl=url, TagKeys=["team"])
+    events: Any = world._client("events")
+    home = Home("aws", REGION, ACCOUNT)
+    for arn in (home.bus("cx"), home.rule("cx", "cxone-webhook-router")):
+        events.untag_resource(ResourceARN=arn, TagKeys=["team"])
+    events.update_event_bus(Name="cx", KmsKeyIdentifier=KEY.replace("1234abcd", "ffffffff"))
+
+
+@pytest.mark.parametrize("name", command.NAMES)
+def test_a_policy_grants_what_its_program_does_and_no_more(
+    ran: Recorded, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Action and resource; what only the one or the other world shows is listed above with its reason."""
+    granted = policy(name, ran.environment, monkeypatch)
+    called = {pair for pair in ran.calls(name) if pair[0] not in FREE | ONLY_ON_EMULATORS.get(name, {}).keys()}
+    assert called
+    missing = {pair for pair in called if not any(_covers(grant, pair) for grant in granted)}
+    assert not missing, "done, and not granted"
+    unused = {grant for grant in granted if not any(_covers(grant, pair) for pair in called)}
+    unshown = ONLY_ON_AWS.get(name, {}).keys()
+    assert {grant for grant in unused if grant[0] not in unshown} == set(), "granted, and not used"
+    assert {action for action, _ in unused} >= unshown, "shown after all: take it out of ONLY_ON_AWS"
+
+
+def _covers(grant: Pair, call: Pair) -> bool:
+    return grant[0] == call[0] and fnmatch.fnmatchcase(call[1], grant[1])

@@ -1,0 +1,191 @@
+"""`setup --policy`: what each policy grants, word for word, and that an independent linter finds nothing in it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stream_router.control.arns import Home
+from stream_router.control.policy import command
+from stream_router.control.policy.needs import document
+from stream_router.core.settings_error import SettingsError
+from tests.unit import test_settings
+from tests.unit.test_settings import given
+
+empty_environment = test_settings.empty_environment
+
+HOME = Home("aws", "eu-central-1", "123456789012")
+KEY = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+BASE = {"AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
+FULL = {
+    **BASE,
+    "STREAM_ROUTER_EVENT_BUS": "cx",
+    "STREAM_ROUTER_KMS_KEY": KEY,
+    "STREAM_ROUTER_TAGS": "team=cx",
+    "STREAM_ROUTER_OFFLOAD_BUCKET": "claims",
+    "EVENTBRIDGE_TARGET_ARN": "arn:aws:states:eu-central-1:123456789012:stateMachine:s",
+    "STREAM_ROUTER_TARGET_ROLE_ARN": "arn:aws:iam::123456789012:role/to-states",
+    "STREAM_ROUTER_TARGET_DLQ_ARN": "arn:aws:sqs:eu-central-1:123456789012:theirs",
+    "STREAM_ROUTER_WEBHOOK_SCHEME": "bearer",
+    "STREAM_ROUTER_WEBHOOK_SECRETS": "secretsmanager:arn:aws:secretsmanager:eu-central-1:123456789012:secret:cx-AbCdEf",
+}
+V2 = {**BASE, "STREAM_ROUTER_EVENT_BUS": "arn:aws:events:eu-central-1:123456789012:event-busv2/b"}
+
+
+def policy(monkeypatch: pytest.MonkeyPatch, name: str, settings: dict[str, str]) -> dict[str, Any]:
+    given(monkeypatch, settings)
+    return document(command.needs_of(name, HOME))
+
+
+def granted(made: dict[str, Any]) -> set[tuple[str, str]]:
+    """Every action with each of its resources."""
+    found = set()
+    for statement in made["Statement"]:
+        resources = statement["Resource"]
+        for resource in resources if isinstance(resources, list) else [resources]:
+            found |= {(action, resource) for action in statement["Action"]}
+    return found
+
+
+@pytest.mark.parametrize("name", command.NAMES)
+@pytest.mark.parametrize("settings", [BASE, FULL, V2], ids=["defaults", "everything", "v2"])
+def test_the_linter_finds_nothing(monkeypatch: pytest.MonkeyPatch, name: str, settings: dict[str, str]) -> None:
+    """Every action exists and takes the resource that it stands with, by parliament's list of AWS's actions."""
+    made = json.dumps(policy(monkeypatch, name, settings))
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.policy_linter"],
+        input=made.replace("event-busv2/", "event-bus/"),  # which its list is too old to know
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert not done.stdout
+
+
+def test_the_linter_does_find_something() -> None:
+    """A linter that is asked in a wrong way finds nothing in anything."""
+    wrong = {"Effect": "Allow", "Action": ["events:PutEvents", "sqs:Fly"], "Resource": "arn:aws:sqs:eu-west-1:1:q"}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.policy_linter"],
+        input=json.dumps({"Version": "2012-10-17", "Statement": [wrong]}),
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert {line.split()[0] for line in done.stdout.splitlines()} >= {"UNKNOWN_ACTION"}
+
+
+def test_a_receiver_may_put_records_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stands where the world can reach it."""
+    stream = "arn:aws:kinesis:eu-central-1:123456789012:stream/cxone-events"
+    assert granted(policy(monkeypatch, "receive", BASE)) == {("kinesis:PutRecords", stream)}
+    secret = FULL["STREAM_ROUTER_WEBHOOK_SECRETS"].partition(":")[2]
+    assert granted(policy(monkeypatch, "receive", FULL)) == {
+        ("kinesis:PutRecords", stream),
+        ("kms:GenerateDataKey", KEY),
+        ("secretsmanager:GetSecretValue", secret),
+    }
+
+
+@pytest.mark.parametrize(
+    ("reference", "action", "resource"),
+    [
+        ("ssm:/cx/secret", "ssm:GetParameter", "arn:aws:ssm:eu-central-1:123456789012:parameter/cx/secret"),
+        ("ssm:secret", "ssm:GetParameter", "arn:aws:ssm:eu-central-1:123456789012:parameter/secret"),
+        (
+            "secretsmanager:cx",
+            "secretsmanager:GetSecretValue",
+            "arn:aws:secretsmanager:eu-central-1:123456789012:secret:cx-??????",
+        ),
+    ],
+)
+def test_a_secret_in_aws_is_named(monkeypatch: pytest.MonkeyPatch, reference: str, action: str, resource: str) -> None:
+    """By the setting's own form, whichever it is."""
+    settings = {**BASE, "STREAM_ROUTER_WEBHOOK_SECRETS": reference}
+    assert (action, resource) in granted(policy(monkeypatch, "receive", settings))
+
+
+def test_a_consumer_is_granted_what_its_settings_ask_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No bucket, no S3; no rule of ours, no look at it; a trusted bus is not described; fan-out has its own calls."""
+    services = {action.split(":")[0] for action, _ in granted(policy(monkeypatch, "consume", BASE))}
+    assert services == {"kinesis", "dynamodb", "events", "sqs", "cloudwatch"}
+    full = granted(policy(monkeypatch, "consume", FULL))
+    assert {("s3:PutObject", "arn:aws:s3:::claims/*"), ("s3:ListBucket", "arn:aws:s3:::claims")} <= full
+    assert {("kms:Decrypt", KEY), ("kms:GenerateDataKey", KEY)} <= full
+    assert ("events:DescribeRule", "arn:aws:events:eu-central-1:123456789012:rule/cx/cxone-webhook-router") in full
+    properties = tmp_path / "kcl.properties"
+    properties.write_text("retrievalMode = FANOUT\nmetricsLevel = NONE\n")
+    narrow = {
+        **BASE,
+        "STREAM_ROUTER_RULE": "none",
+        "STREAM_ROUTER_BUS_PROOF": "trust",
+        "STREAM_ROUTER_PROPERTIES": str(properties),
+    }
+    made = policy(monkeypatch, "consume", narrow)
+    actions = {action for action, _ in granted(made)}
+    assert {action for action in actions if action.startswith("events:")} == {"events:PutEvents"}
+    assert {"kinesis:SubscribeToShard", "kinesis:RegisterStreamConsumer"} <= actions
+    (condition,) = [one["Condition"] for one in made["Statement"] if "Condition" in one]
+    assert condition == {"StringEquals": {"cloudwatch:namespace": "CXoneEventRouter"}}
+
+
+def test_setup_may_delete_nothing_and_pass_one_role_to_eventbridge_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What deletes is in a policy of its own."""
+    made = policy(monkeypatch, "setup", FULL)
+    assert not [action for action, _ in granted(made) if re_deletes(action)]
+    assert [action for action, _ in granted(policy(monkeypatch, "teardown", FULL)) if re_deletes(action)]
+    (role,) = [one for one in made["Statement"] if one["Action"] == ["iam:PassRole"]]
+    assert role["Resource"] == FULL["STREAM_ROUTER_TARGET_ROLE_ARN"]
+    assert role["Condition"] == {"StringEquals": {"iam:PassedToService": "events.amazonaws.com"}}
+
+
+def re_deletes(action: str) -> bool:
+    return action.split(":")[1].startswith(("Delete", "Remove"))
+
+
+def test_a_star_stands_only_where_aws_knows_no_resource(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of these actions the service authorisation reference names no resource type."""
+    every = {pair for name in command.NAMES for pair in granted(policy(monkeypatch, name, FULL))}
+    assert {action for action, resource in every if resource == "*"} <= NO_RESOURCE
+
+
+NO_RESOURCE = {
+    "events:ListRules",
+    "events:TestEventPattern",
+    "servicequotas:GetServiceQuota",
+    "cloudwatch:PutMetricData",
+    "cloudwatch:GetMetricData",
+}
+
+
+def test_an_unknown_name_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With those that there are."""
+    given(monkeypatch, BASE)
+    with pytest.raises(SettingsError, match=r"^--policy: there is no all; name one of receive, "):
+        command.needs_of("all", HOME)
+
+
+def test_without_credentials_the_account_is_a_placeholder(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """IAM refuses it as it stands, so nobody takes it for done."""
+    given(monkeypatch, {**BASE, "AWS_ENDPOINT_URL_STS": "http://127.0.0.1:9"})
+    assert command.run("receive") == 0
+    said = capsys.readouterr()
+    assert "arn:aws:kinesis:eu-central-1:ACCOUNT:stream/cxone-events" in said.out
+    assert "replace ACCOUNT" in said.err
+
+
+def test_the_examples_of_the_page_are_what_the_command_prints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """IAM stands in one place. Write it anew with `make docs`."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "tools"))
+    monkeypatch.delitem(sys.modules, "policies", raising=False)
+    import policies
+
+    given(monkeypatch, policies.SETTINGS)
+    assert policies.PAGE.read_text("utf-8") == policies.page(), "run `make docs`"

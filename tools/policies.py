@@ -1,0 +1,44 @@
+"""Writes the example policies of docs/operations.md from the code that prints them: `python tools/policies.py`."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from stream_router.control.arns import Home
+from stream_router.control.policy.command import NAMES, needs_of
+from stream_router.control.policy.needs import document
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "operations.md"
+BEGIN, END = "<!-- written by `make docs` from control/policy -->", "<!-- end -->"
+HOME = Home("aws", "eu-central-1", "123456789012")
+SETTINGS = {
+    "AWS_REGION": HOME.region,
+    "EVENTBRIDGE_TARGET_ARN": f"arn:aws:lambda:{HOME.region}:{HOME.account}:function:my-function",
+}
+
+
+def examples() -> str:
+    """Each policy under its name, as `setup --policy` prints it but for the line breaks."""
+    return "".join(f"`{name}`:\n\n```json\n{_short(document(needs_of(name, HOME)))}\n```\n\n" for name in NAMES)
+
+
+def _short(policy: dict[str, object]) -> str:
+    statements = policy["Statement"]
+    assert isinstance(statements, list)
+    lines = ",\n".join(f"  {json.dumps(statement)}" for statement in statements)
+    return f'{{"Version": "2012-10-17", "Statement": [\n{lines}\n]}}'
+
+
+def page() -> str:
+    """The page as it should be: its prose as it is, its examples as the code has them. Reads the environment."""
+    before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
+    return f"{before}{BEGIN}\n{examples()}{END}{rest.partition(END)[2]}"
+
+
+if __name__ == "__main__":
+    for name in [name for name in os.environ if name.startswith(("STREAM_ROUTER_", "AWS_", "SQS_", "EVENTBRIDGE_"))]:
+        del os.environ[name]
+    os.environ.update(SETTINGS)
+    PAGE.write_text(page(), "utf-8")
+    sys.stdout.write(f"{PAGE} written\n")
