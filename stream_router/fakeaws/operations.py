@@ -8,26 +8,40 @@ from typing import Any, NamedTuple
 import cbor2
 import orjson
 
-from stream_router.fakeaws import cloudwatch, events, events_v2, kinesis, s3, sqs
+from stream_router.fakeaws import cloudwatch, dynamodb, events, events_v2, kinesis, s3, sqs
 from stream_router.fakeaws.call import Call, Refusal
 from stream_router.fakeaws.dedup import Deduplicator
 from stream_router.fakeaws.http import Request
+from stream_router.fakeaws.shards import Shards
 from stream_router.fakeaws.wire import Wire
 
 Settings = dict[str, Any]
 
 
 class Shop:
-    """What the imitated services remember: tokens, shards, objects."""
+    """What the imitated services remember: tokens, shards, objects, tables."""
 
     def __init__(self) -> None:
         self.seen = Deduplicator()
         self.objects = s3.Objects()
-        self.shards = kinesis.Shards(1, limited=True)
+        self.tables = dynamodb.Tables()
+        self.shards = Shards(1, limited=True)
 
     def apply(self, settings: Settings) -> None:
-        """Take a plan's settings."""
-        self.shards = kinesis.Shards(int(settings.get("shards", 1)), limited=bool(settings.get("shard_limits", True)))
+        """Take a plan's settings. A stream keeps its records while the number of its shards stays what it was."""
+        count, keeps = int(settings.get("shards", 1)), bool(settings.get("keep_records", False))
+        if not keeps or not self.shards.keeps or count != self.shards.count:
+            self.shards = Shards(count, limited=True)
+        self.shards.keeps = keeps
+        self.shards.limited = bool(settings.get("shard_limits", True))
+        self.shards.offset_s = float(settings.get("arrival_offset_s", 0.0))
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.seen.clear()
+        self.objects.clear()
+        self.tables.clear()
+        self.apply({})
 
 
 class Operation(NamedTuple):

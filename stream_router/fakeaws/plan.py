@@ -11,6 +11,7 @@ CALL_FAULTS = frozenset({"call_error", "reset", "stall", "html", "short", "shuff
 _TRIGGERS = {"operation", "fault", "rate", "next", "after", "where", "from_s", "to_s"}
 _PARAMETERS = {"code", "message", "status", "accept", "retry_after", "stall_s", "seconds", "ms", "how"}
 _SETTINGS = {"rules", "shards", "shard_limits", "max_request_bytes", "max_message_bytes", "missing"}
+_SETTINGS |= {"keep_records", "arrival_offset_s", "retention_hours"}
 
 
 class PlanError(ValueError):

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from stream_router.fakeaws import operations, s3, wire
+from stream_router.fakeaws import operations, s3, stream_operations, wire
 from stream_router.fakeaws.call import ACCEPTED, DEDUPLICATED, DROPPED, REFUSED, Call, Refusal
 from stream_router.fakeaws.http import Ending, Reply, Request
 from stream_router.fakeaws.ledger import Ledger
@@ -16,6 +16,9 @@ _AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 Credential=[^/,\s]+/\d{8}/[^/,\s]+/[^/,\s]+/aws4_request, ?"
     r"SignedHeaders=[a-z0-9;-]+, ?Signature=[0-9a-f]{64}"
 )
+
+
+operations.BY_TARGET.update(stream_operations.BY_TARGET)
 
 
 class _Broken(NamedTuple):
@@ -46,8 +49,7 @@ class FakeAws:
     def reset(self) -> None:
         """Forget the plan, the counters, the tokens and the objects; the ledger's lines stay."""
         self.set_plan({})
-        self._shop.seen.clear()
-        self._shop.objects.clear()
+        self._shop.clear()
         self.ledger.clear()
 
     def handle(self, request: Request) -> Reply:

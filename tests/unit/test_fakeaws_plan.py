@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from stream_router.fakeaws import detail, kinesis
+from stream_router.fakeaws import detail
 from stream_router.fakeaws.call import Call, Item
 from stream_router.fakeaws.plan import Plan, PlanError
+from stream_router.fakeaws.shards import Shards
 
 
 def call(*contents: str) -> Call:
@@ -93,7 +94,7 @@ def test_ids_of_a_kinesis_record_are_found() -> None:
 
 def test_records_fall_into_equal_ranges_of_hash_keys() -> None:
     """An explicit hash key decides, else the MD5 of the partition key, as on AWS."""
-    shards = kinesis.Shards(4, limited=False)
+    shards = Shards(4, limited=False)
     keys = [0, 2**126 - 1, 2**126, 2**127, 2**128 - 1]
     assert [shards.of(Item({"ExplicitHashKey": str(key)}, b"", 0)) for key in keys] == [0, 0, 1, 2, 3]
     by_key = Item({}, b"", 0)
