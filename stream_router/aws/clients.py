@@ -24,6 +24,9 @@ CONFIG = Config(
     user_agent_extra="stream-router",
 )
 
+READS = CONFIG.merge(Config(retries={"total_max_attempts": 1}, max_pool_connections=64))
+"""For calls that their owner paces and repeats: a retry of botocore's own would be a read too many."""
+
 
 class Clients:
     """The control plane in one region. Endpoints and credentials are read as boto3 reads them.
@@ -44,12 +47,12 @@ class Clients:
         with refusals("sts"):
             return str(self._session.get_partition_for_region(self.region))
 
-    def _make(self, service: str) -> Any:
+    def _make(self, service: str, config: Config = CONFIG) -> Any:
         # boto3's own overloads want a literal; the properties below give each client its type.
         make: Any = self._session.client
         credentials.find(self._session)
         with refusals(service):
-            client = make(service, config=CONFIG, endpoint_url=self._endpoint_url)
+            client = make(service, config=config, endpoint_url=self._endpoint_url)
             check_port(client.meta.endpoint_url)
             return client
 
@@ -57,6 +60,11 @@ class Clients:
     def kinesis(self) -> "KinesisClient":
         """Kinesis Data Streams."""
         return self._make("kinesis")  # type: ignore[no-any-return]
+
+    @functools.cached_property
+    def kinesis_reads(self) -> "KinesisClient":
+        """Kinesis Data Streams, each call tried once; for many threads."""
+        return self._make("kinesis", READS)  # type: ignore[no-any-return]
 
     @functools.cached_property
     def events(self) -> "EventBridgeClient":

@@ -1,0 +1,114 @@
+"""Reads shards by enhanced fan-out: 2 MB/s a shard of its own, at a price; nothing is taken from the consumer."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from botocore.exceptions import BotoCoreError, ClientError, EventStreamError
+
+from stream_router.control.stream.batches import Batch, Patience, Wait, opened
+from stream_router.control.stream.shards import Shard, UnreadableError
+
+if TYPE_CHECKING:
+    from mypy_boto3_kinesis import KinesisClient
+
+FAN_OUT_BYTES_PER_S = 2_000_000
+"""Of each shard, for this reader alone (Kinesis developer guide, "Enhanced fan-out consumers")."""
+
+SHARD_HOUR_USD, GB_USD = 0.015, 0.013
+"""What it costs in us-east-1 on a provisioned stream (docs/facts.md, "Kinesis and SQS")."""
+
+ACTIVE_WITHIN_S = 60.0
+_ASK_EVERY_S = 1.0
+_AGAIN_AFTER_S = 5.0
+"""A new subscription of the same consumer to the same shard is refused for so long (model `kinesis`)."""
+
+
+class FanOut:
+    """A source of batches, and a consumer of the stream that is registered and taken away again: use it with `with`."""
+
+    def __init__(
+        self,
+        kinesis: "KinesisClient",
+        stream: str,
+        arn: str,
+        name: str,
+        clock: Callable[[], float],
+        wait: Wait,
+        random: Callable[[], float],
+    ) -> None:
+        self._kinesis = kinesis
+        self._stream = stream
+        self._arn = arn
+        self._name = name
+        self._clock = clock
+        self._wait = wait
+        self._random = random
+        self._consumer = ""
+
+    def __enter__(self) -> Self:
+        """Register the consumer and wait until it is active. Raises UnreadableError."""
+        try:
+            answer = self._kinesis.register_stream_consumer(StreamARN=self._arn, ConsumerName=self._name)
+            self._consumer = answer["Consumer"]["ConsumerARN"]
+            self._until_active()
+        except (BotoCoreError, ClientError) as error:
+            self.__exit__(None, None, None)
+            raise UnreadableError(
+                f"no fan-out consumer can be registered on stream {self._stream} ({error}); leave --fan-out out"
+            ) from None
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._consumer:
+            with contextlib.suppress(self._kinesis.exceptions.ResourceNotFoundException):
+                self._kinesis.deregister_stream_consumer(ConsumerARN=self._consumer)
+            self._consumer = ""
+
+    def _until_active(self) -> None:
+        until = self._clock() + ACTIVE_WITHIN_S
+        while True:
+            described = self._kinesis.describe_stream_consumer(ConsumerARN=self._consumer)
+            if described["ConsumerDescription"]["ConsumerStatus"] == "ACTIVE":
+                return
+            if self._wait(_ASK_EVERY_S) or self._clock() > until:
+                self.__exit__(None, None, None)
+                raise UnreadableError(f"the fan-out consumer on stream {self._stream} did not become active in time")
+
+    def batches(self, shard: Shard, from_ms: int) -> Iterator[Batch]:
+        """The records of a shard that arrived at `from_ms` or later. Raises UnreadableError."""
+        patience = Patience(self._stream, self._clock, self._random)
+        start: dict[str, Any] = {"Type": "AT_TIMESTAMP", "Timestamp": datetime.fromtimestamp(from_ms / 1000, UTC)}
+        pause_s = 0.0
+        while not self._wait(pause_s):
+            begun = self._clock()
+            try:
+                for batch, reached in self._subscribed(shard, start):
+                    patience.well()
+                    start = {"Type": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": reached} if reached else start
+                    yield batch
+                    if batch.ended:
+                        return
+            except EventStreamError as error:
+                pause_s = patience.wait_s(error)
+            except (BotoCoreError, ClientError) as error:
+                passing = isinstance(error, ClientError) and error.response["Error"]["Code"] == "ResourceInUseException"
+                pause_s = _AGAIN_AFTER_S if passing else patience.wait_s(error)
+            else:
+                pause_s = max(0.0, begun + _AGAIN_AFTER_S - self._clock())
+
+    def _subscribed(self, shard: Shard, start: Any) -> Iterator[tuple[Batch, str]]:
+        """One subscription, which lasts at most 5 minutes: each batch, and up to which sequence number it goes."""
+        answer = self._kinesis.subscribe_to_shard(
+            ConsumerARN=self._consumer, ShardId=shard.shard_id, StartingPosition=start
+        )
+        with contextlib.closing(answer["EventStream"]) as events:
+            for event in events:
+                one = event.get("SubscribeToShardEvent")
+                if one is None:
+                    continue
+                records, size_bytes = opened(shard, one["Records"])
+                reached = one.get("ContinuationSequenceNumber", "")
+                yield Batch(records, size_bytes, one.get("MillisBehindLatest", 0), not reached), reached

@@ -1,0 +1,82 @@
+"""The KCL's lease table: how far the consumer has come in each shard.
+
+Only rows of leases of one stream are read: KCL 3.5 keeps its leader, its migrations and its workers' figures in the
+same table, each with an `entityType` of its own (source: `DynamoDBLeaseSerializer` and `EntityType` of KCL 3.5.1).
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from stream_router.control.stream import positions
+from stream_router.control.stream.positions import SHARD_END, TRIM_HORIZON, Position
+from stream_router.control.stream.shards import Shard
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+
+class LeasesError(Exception):
+    """The lease table cannot be read, so nothing can be said of checkpoints; its text is one line with the cure."""
+
+
+class Lease(NamedTuple):
+    """One shard's lease: how far it is settled, and whose it is ("" where nobody's)."""
+
+    shard_id: str
+    checkpoint: Position
+    owner: str
+
+
+def read(dynamodb: "DynamoDBClient", application: str) -> dict[str, Lease]:
+    """The leases of `application`, by shard. Raises LeasesError."""
+    try:
+        pages = dynamodb.get_paginator("scan").paginate(TableName=application, ConsistentRead=True)
+        found = [lease for page in pages for row in page["Items"] if (lease := lease_of(row))]
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        raise LeasesError(_cure(application, code)) from None
+    except BotoCoreError as error:
+        raise LeasesError(f"the lease table {application} cannot be read: {error}") from None
+    return {lease.shard_id: lease for lease in found}
+
+
+def _cure(application: str, code: str) -> str:
+    if code == "ResourceNotFoundException":
+        return f"there is no lease table {application}: no consumer of this name has run; see STREAM_ROUTER_APPLICATION"
+    return f"the lease table {application} cannot be read ({code}); these credentials need dynamodb:Scan on it"
+
+
+def lease_of(row: Mapping[str, Any]) -> Lease | None:
+    """The lease that a row of the table is; None where it is another thing, or the lease of several streams' worker."""
+    kind = row.get("entityType", {}).get("S", "LEASE")
+    checkpoint = row.get("checkpoint", {}).get("S")
+    if kind != "LEASE" or checkpoint is None or "streamName" in row:
+        return None
+    sub_sequence_number = int(row.get("checkpointSubSequenceNumber", {}).get("N", "0"))
+    try:
+        position = positions.parse(checkpoint, sub_sequence_number)
+    except ValueError:
+        return None
+    return Lease(row["leaseKey"]["S"], position, row.get("leaseOwner", {}).get("S", ""))
+
+
+def checkpoints(leases: Mapping[str, Lease], shards: Mapping[str, Shard]) -> dict[str, Position]:
+    """How far each shard is settled.
+
+    The KCL deletes the lease of a shard that is read to its end once a child of it is under way, so such a shard
+    without a lease is settled to its end. Any other shard without a lease is one that no worker has begun.
+    """
+    children: dict[str, list[str]] = {}
+    for shard in shards.values():
+        for parent in shard.parents:
+            children.setdefault(parent, []).append(shard.shard_id)
+
+    def of(shard_id: str) -> Position:
+        if lease := leases.get(shard_id):
+            return lease.checkpoint
+        later = [of(child) for child in children.get(shard_id, ())]
+        return SHARD_END if any(position.sequence_number >= 0 for position in later) else TRIM_HORIZON
+
+    return {shard_id: of(shard_id) for shard_id in shards}

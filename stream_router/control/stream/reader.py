@@ -1,0 +1,169 @@
+"""Reads a span of the whole stream: every shard, parents before their children, closed ones too."""
+
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from stream_router.control.stream import shards as shards_
+from stream_router.control.stream.batches import Batch, Source, UserRecord
+from stream_router.control.stream.positions import Position
+from stream_router.control.stream.shards import Shard
+
+LATE_MS = 10_000
+"""Arrival times are approximate: so far behind the span's end a shard is read on before it counts as read."""
+
+MOST_AT_ONCE = 64
+_QUEUED = 8
+
+
+class Span(NamedTuple):
+    """From `since_ms` on, and before `until_ms` (epoch ms, by Kinesis's arrival time)."""
+
+    since_ms: int
+    until_ms: int
+
+    def holds(self, arrived_at_ms: int) -> bool:
+        """Whether a record is of this span."""
+        return self.since_ms <= arrived_at_ms < self.until_ms
+
+
+class Piece(NamedTuple):
+    """Some records of one shard that are in the span, in order. `reached_ms`: so far the shard is read (epoch ms)."""
+
+    shard: Shard
+    records: Sequence[UserRecord]
+    size_bytes: int
+    reached_ms: int
+
+
+class _Ended(NamedTuple):
+    """A shard is read as far as is wanted; `whole`: to its very end, so that its children may be read."""
+
+    shard: Shard
+    whole: bool
+    error: BaseException | None
+
+
+def bounded(
+    batches: Iterator[Batch], shard: Shard, span: Span, last: Position | None, now_ms: Callable[[], int]
+) -> Generator[Piece, None, bool]:
+    """A shard's records of the span, up to the position `last` (None: all); it ends where no more of them can come.
+
+    It returns (as a generator does) whether the shard was read to its very end.
+    """
+    for batch in batches:
+        beyond = any(last is not None and record.position > last for record in batch.records)
+        wanted = [
+            record
+            for record in batch.records
+            if span.holds(record.arrived_at_ms) and (last is None or record.position <= last)
+        ]
+        newest_ms = max((record.arrived_at_ms for record in batch.records), default=0)
+        at_tip = batch.behind_ms == 0 and now_ms() >= span.until_ms
+        reached_ms = span.until_ms if beyond or at_tip or batch.ended else max(newest_ms, now_ms() - batch.behind_ms)
+        yield Piece(shard, wanted, batch.size_bytes, min(max(reached_ms, span.since_ms), span.until_ms))
+        if batch.ended:
+            return True
+        if beyond or at_tip or newest_ms >= span.until_ms + LATE_MS:
+            return False
+    return False
+
+
+class StreamReader:
+    """Reads one span once. `bounds` gives the last position wanted of a shard, where there is a bound.
+
+    `stop` ends the reading early. Shards are read at the same time, each by a thread of its own.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        shards: Mapping[str, Shard],
+        span: Span,
+        now_ms: Callable[[], int],
+        stop: threading.Event,
+        bounds: Mapping[str, Position] | None = None,
+    ) -> None:
+        self._source = source
+        self._shards = shards
+        self._span = span
+        self._now_ms = now_ms
+        self._stop = stop
+        self._bounds = bounds or {}
+        self._found: queue.Queue[Piece | _Ended] = queue.Queue(_QUEUED)
+        self._threads: list[threading.Thread] = []
+
+    def pieces(self) -> Iterator[Piece]:
+        """Every record of the span, in the order of its shard. Raises UnreadableError where a shard cannot be read."""
+        ended: set[str] = set()
+        begun: set[str] = set()
+        reading = 0
+        try:
+            while True:
+                for shard in shards_.ready(self._shards, ended, begun)[: MOST_AT_ONCE - reading]:
+                    begun.add(shard.shard_id)
+                    reading += 1
+                    self._begin(shard)
+                if not reading:
+                    return
+                if (found := self._next()) is None:
+                    return
+                if isinstance(found, Piece):
+                    yield found
+                    continue
+                reading -= 1
+                if found.error:
+                    raise found.error
+                if found.whole:
+                    ended.add(found.shard.shard_id)
+        finally:
+            self._stop.set()
+            self._join()
+
+    def _next(self) -> Piece | _Ended | None:
+        """What comes next of any shard; None where the reading is to stop."""
+        while not self._stop.is_set():
+            try:
+                return self._found.get(timeout=0.2)
+            except queue.Empty:
+                continue
+        return None
+
+    def _begin(self, shard: Shard) -> None:
+        thread = threading.Thread(target=self._read, args=(shard,), name=f"read-{shard.shard_id}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _read(self, shard: Shard) -> None:
+        whole, error = False, None
+        try:
+            whole = self._hand_over(shard)
+        except Exception as raised:  # noqa: BLE001 - it is raised again in the reader's own thread
+            error = raised
+        self._put(_Ended(shard, whole, error))
+
+    def _hand_over(self, shard: Shard) -> bool:
+        batches = self._source.batches(shard, self._span.since_ms)
+        pieces = bounded(batches, shard, self._span, self._bounds.get(shard.shard_id), self._now_ms)
+        while True:
+            try:
+                piece = next(pieces)
+            except StopIteration as end:
+                return bool(end.value)
+            if not self._put(piece):
+                return False
+
+    def _put(self, item: Piece | _Ended) -> bool:
+        """Hand it over, unless the reading is to stop."""
+        while not self._stop.is_set():
+            try:
+                self._found.put(item, timeout=0.2)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def _join(self) -> None:
+        for thread in self._threads:
+            thread.join(timeout=30)

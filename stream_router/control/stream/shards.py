@@ -1,0 +1,99 @@
+"""The shards of a stream, closed ones too, and which must be read before which."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+if TYPE_CHECKING:
+    from mypy_boto3_kinesis import KinesisClient
+
+_HOUR_MS = 3_600_000
+
+
+class UnreadableError(Exception):
+    """The stream cannot be read, so nothing can be said of it; its text is one line with the cure."""
+
+
+class TooOldError(UnreadableError):
+    """The stream does not reach back so far."""
+
+
+class Shard(NamedTuple):
+    """One shard: its parents (one after a split, two after a merge), its range of hash keys, whether it is open."""
+
+    shard_id: str
+    parents: tuple[str, ...]
+    first_hash_key: int
+    last_hash_key: int
+    is_open: bool
+
+
+class Stream(NamedTuple):
+    """A stream as it stood when it was asked for. `oldest_ms` is how far back it reaches (epoch ms)."""
+
+    name: str
+    arn: str
+    shards: Mapping[str, Shard]
+    oldest_ms: int
+
+
+def describe(kinesis: "KinesisClient", name: str, since_ms: int, now_ms: int) -> Stream:
+    """The stream, with the shards that can hold records of `since_ms` or later.
+
+    Raises TooOldError where retention does not reach back so far, else UnreadableError.
+    """
+    try:
+        summary = kinesis.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]
+        oldest_ms = now_ms - summary["RetentionPeriodHours"] * _HOUR_MS
+        if since_ms < oldest_ms:
+            hours = summary["RetentionPeriodHours"]
+            oldest = datetime.fromtimestamp(oldest_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            raise TooOldError(
+                f"--since is older than what stream {name} keeps ({hours} hours): nothing before {oldest} can be read; "
+                "give a later --since"
+            )
+        shards = _listed(kinesis, name, since_ms)
+    except ClientError as error:
+        raise UnreadableError(cure(name, error.response["Error"]["Code"])) from None
+    except BotoCoreError as error:
+        raise UnreadableError(f"stream {name} cannot be read: {error}") from None
+    return Stream(name, summary["StreamARN"], shards, oldest_ms)
+
+
+def cure(name: str, code: str) -> str:
+    """What an error code of Kinesis means to an operator."""
+    if code == "ResourceNotFoundException":
+        return f"there is no stream {name} in this region and account; see STREAM_ROUTER_STREAM and AWS_REGION"
+    return (
+        f"stream {name} cannot be read ({code}); these credentials need kinesis:DescribeStreamSummary, ListShards, "
+        "GetShardIterator and GetRecords on it"
+    )
+
+
+def _listed(kinesis: "KinesisClient", name: str, since_ms: int) -> dict[str, Shard]:
+    """All of them: a page's token stands alone, the stream's name beside it is refused (model `kinesis`)."""
+    at = datetime.fromtimestamp(since_ms / 1000, UTC)
+    page = kinesis.list_shards(StreamName=name, ShardFilter={"Type": "FROM_TIMESTAMP", "Timestamp": at})
+    found = [_shard(one) for one in page["Shards"]]
+    while token := page.get("NextToken"):
+        page = kinesis.list_shards(NextToken=token)
+        found += [_shard(one) for one in page["Shards"]]
+    return {shard.shard_id: shard for shard in found}
+
+
+def _shard(one: Any) -> Shard:
+    parents = tuple(name for name in (one.get("ParentShardId"), one.get("AdjacentParentShardId")) if name)
+    keys = one["HashKeyRange"]
+    is_open = "EndingSequenceNumber" not in one["SequenceNumberRange"]
+    return Shard(one["ShardId"], parents, int(keys["StartingHashKey"]), int(keys["EndingHashKey"]), is_open)
+
+
+def ready(shards: Mapping[str, Shard], ended: set[str], begun: set[str]) -> list[Shard]:
+    """The shards that may be read now: those whose parents, as far as they are still there, are read to their end."""
+    return [
+        shard
+        for shard in shards.values()
+        if shard.shard_id not in begun and all(parent in ended or parent not in shards for parent in shard.parents)
+    ]

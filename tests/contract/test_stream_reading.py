@@ -1,0 +1,194 @@
+"""The stream reader on the wire: against the fake AWS, which has Kinesis's limits, and against ministack."""
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from stream_router.aws.clients import Clients
+from stream_router.control.stream import leases
+from stream_router.control.stream import shards as shards_
+from stream_router.control.stream.batches import Source
+from stream_router.control.stream.fan_out import FanOut
+from stream_router.control.stream.polite_reads import PoliteReads
+from stream_router.control.stream.positions import Position
+from stream_router.control.stream.reader import Span, StreamReader
+from stream_router.fakeaws.process import FakeAwsProcess
+from tests import kpl
+
+Client = Callable[[str], Any]
+HOUR_MS = 3_600_000
+
+
+@pytest.fixture
+def kept(fake_aws: FakeAwsProcess) -> FakeAwsProcess:
+    """The fake AWS with a stream of two shards that can be read."""
+    fake_aws.plan({"keep_records": True, "shards": 2})
+    return fake_aws
+
+
+@pytest.fixture
+def clients(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Clients]:
+    for name, value in {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret"}.items():
+        monkeypatch.setenv(name, value)
+    return lambda url: Clients("us-east-1", url)
+
+
+def put(kinesis: Any, datas: list[bytes], stream: str = "s") -> list[str]:
+    """Records over all shards; the sequence numbers."""
+    records = [
+        {"Data": data, "PartitionKey": str(n), "ExplicitHashKey": str(n % 4 * 2**126)} for n, data in enumerate(datas)
+    ]
+    answer = kinesis.put_records(StreamName=stream, Records=records)
+    assert not answer["FailedRecordCount"]
+    return [record["SequenceNumber"] for record in answer["Records"]]
+
+
+def now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+def read(clients: Clients, since_ms: int, source: Source | None = None, stream: str = "s") -> list[tuple[str, bytes]]:
+    """Everything since then, with the shard that it is in."""
+    stop = threading.Event()
+    made = source or PoliteReads(clients.kinesis_reads, stream, time.monotonic, stop.wait, lambda: 0.5)
+    shards = shards_.describe(clients.kinesis, stream, since_ms, now_ms()).shards
+    reader = StreamReader(made, shards, Span(since_ms, now_ms()), now_ms, stop)
+    return [(piece.shard.shard_id, record.data) for piece in reader.pieces() for record in piece.records]
+
+
+def test_what_was_put_is_read_across_a_split_and_a_merge(
+    kept: FakeAwsProcess, client: Client, clients: Callable[[str], Clients]
+) -> None:
+    """Parents before children, each record once, in the order of its shard; the reads keep to one a second a shard."""
+    kinesis = client("kinesis")
+    put(kinesis, [b"a%d" % n for n in range(40)])
+    kinesis.split_shard(StreamName="s", ShardToSplit="shardId-000000000000", NewStartingHashKey=str(2**126))
+    put(kinesis, [b"b%d" % n for n in range(40)])
+    kinesis.merge_shards(
+        StreamName="s", ShardToMerge="shardId-000000000003", AdjacentShardToMerge="shardId-000000000001"
+    )
+    put(kinesis, [b"c%d" % n for n in range(40)])
+    begun = time.time() * 1000
+    found = read(clients(kept.url), now_ms() - HOUR_MS)
+    assert sorted(data for _, data in found) == sorted(b"%c%d" % (letter, n) for letter in b"abc" for n in range(40))
+    assert {shard for shard, _ in found} == {f"shardId-{n:012d}" for n in range(5)}
+    order = [data for _, data in found]
+    for n in range(40):  # the same hash key: a before b before c, whichever shards they are in
+        assert order.index(b"a%d" % n) < order.index(b"b%d" % n) < order.index(b"c%d" % n)
+    reads = [line for line in kept.lines("GetRecords", "accepted") if line["time"] >= begun]
+    for _, of_shard in itertools.groupby(
+        sorted(reads, key=lambda line: line["partitionKey"]), lambda line: line["partitionKey"]
+    ):
+        starts = [line["time"] for line in of_shard]
+        assert all(later - sooner >= 950 for sooner, later in itertools.pairwise(starts))
+
+
+def test_arrival_times_bound_what_is_read(
+    kept: FakeAwsProcess, client: Client, clients: Callable[[str], Clients]
+) -> None:
+    """Records that came before the span are not there, whatever their shard."""
+    kinesis = client("kinesis")
+    kept.plan({"keep_records": True, "shards": 2, "arrival_offset_s": -7200})
+    put(kinesis, [b"old%d" % n for n in range(8)])
+    kept.plan({"keep_records": True, "shards": 2})
+    put(kinesis, [b"new%d" % n for n in range(8)])
+    assert sorted(data for _, data in read(clients(kept.url), now_ms() - HOUR_MS)) == [b"new%d" % n for n in range(8)]
+    assert len(read(clients(kept.url), now_ms() - 3 * HOUR_MS)) == 16
+
+
+def test_throttling_by_other_readers_is_waited_out(
+    kept: FakeAwsProcess, client: Client, clients: Callable[[str], Clients]
+) -> None:
+    """The shard's budget of reads is used up by somebody else: all is read all the same."""
+    put(client("kinesis"), [b"%d" % n for n in range(20)])
+    fault = {
+        "fault": "call_error",
+        "operation": "GetRecords",
+        "code": "ProvisionedThroughputExceededException",
+        "next": 2,
+    }
+    kept.plan({"keep_records": True, "shards": 2, "rules": [fault]})
+    assert len(read(clients(kept.url), now_ms() - HOUR_MS)) == 20
+
+
+def test_the_fake_kinesis_enforces_the_limits_of_reading(kept: FakeAwsProcess, client: Client) -> None:
+    """A sixth read in a second is refused, and a read of 10 MB keeps every reader waiting."""
+    kinesis = client("kinesis")
+    kept.plan({"keep_records": True, "shards": 1, "shard_limits": False})
+    kinesis.put_records(StreamName="s", Records=[{"Data": bytes(1_000_000), "PartitionKey": "a"}] * 10)
+    kept.plan({"keep_records": True, "shards": 1})
+    asked = {"StreamName": "s", "ShardId": "shardId-000000000000"}
+    latest = kinesis.get_shard_iterator(**asked, ShardIteratorType="LATEST")["ShardIterator"]
+    for _ in range(5):
+        kinesis.get_records(ShardIterator=latest)
+    with pytest.raises(ClientError, match="ProvisionedThroughputExceeded"):
+        kinesis.get_records(ShardIterator=latest)
+    time.sleep(0.5)
+    oldest = kinesis.get_shard_iterator(**asked, ShardIteratorType="TRIM_HORIZON")["ShardIterator"]
+    assert len(kinesis.get_records(ShardIterator=oldest)["Records"]) == 10
+    time.sleep(1.5)
+    with pytest.raises(ClientError, match="ProvisionedThroughputExceeded"):
+        kinesis.get_records(ShardIterator=latest)
+
+
+def fan_out(clients: Clients, arn: str, stream: str = "s") -> FanOut:
+    wait = threading.Event().wait
+    return FanOut(clients.kinesis_reads, stream, arn, "reader-1", time.monotonic, wait, lambda: 0.5)
+
+
+def test_fan_out_reads_the_same(kept: FakeAwsProcess, client: Client, clients: Callable[[str], Clients]) -> None:
+    """By subscriptions; the consumer is registered before and taken away after."""
+    kinesis = client("kinesis")
+    put(kinesis, [b"a%d" % n for n in range(40)])
+    kinesis.split_shard(StreamName="s", ShardToSplit="shardId-000000000000", NewStartingHashKey=str(2**126))
+    put(kinesis, [b"b%d" % n for n in range(40)])
+    arn = kinesis.describe_stream_summary(StreamName="s")["StreamDescriptionSummary"]["StreamARN"]
+    with fan_out(clients(kept.url), arn) as source:
+        assert len(read(clients(kept.url), now_ms() - HOUR_MS, source)) == 80
+    calls = kept.stats()["calls"]
+    assert calls["RegisterStreamConsumer"] == calls["DeregisterStreamConsumer"] == 1
+    assert calls["SubscribeToShard"] == 4
+
+
+@pytest.fixture
+def ministack_stream(ministack_client: Client) -> Iterator[Any]:
+    kinesis = ministack_client("kinesis")
+    kinesis.create_stream(StreamName="read-me", ShardCount=2)
+    yield kinesis
+    kinesis.delete_stream(StreamName="read-me")
+
+
+def test_both_ways_read_ministack(ministack_stream: Any, ministack_url: str, clients: Callable[[str], Clients]) -> None:
+    """What `stream-router local` serves; an aggregated record as the KCL takes it apart."""
+    datas = [b"%d" % n for n in range(30)]
+    put(ministack_stream, datas, "read-me")
+    ministack_stream.put_record(
+        StreamName="read-me",
+        PartitionKey="k",
+        ExplicitHashKey="0",
+        Data=kpl.aggregated([("k", b"u"), ("k", b"v")], hash_keys=["0", "1"]),
+    )
+    wanted = sorted([*datas, b"u", b"v"])
+    made = clients(ministack_url)
+    assert sorted(data for _, data in read(made, now_ms() - HOUR_MS, stream="read-me")) == wanted
+    arn = ministack_stream.describe_stream_summary(StreamName="read-me")["StreamDescriptionSummary"]["StreamARN"]
+    with fan_out(made, arn, "read-me") as source:
+        assert sorted(data for _, data in read(made, now_ms() - HOUR_MS, source, "read-me")) == wanted
+    assert not ministack_stream.list_stream_consumers(StreamARN=arn)["Consumers"]
+
+
+def test_leases_are_read_page_by_page(kept: FakeAwsProcess, client: Client, clients: Callable[[str], Clients]) -> None:
+    """A table of many leases takes more than one call."""
+    dynamodb = client("dynamodb")
+    for n in range(60):
+        dynamodb.put_item(TableName="app-1", Item={"leaseKey": {"S": f"shardId-{n:012d}"}, "checkpoint": {"S": str(n)}})
+    found = leases.read(clients(kept.url).dynamodb, "app-1")
+    assert len(found) == 60
+    assert found["shardId-000000000059"].checkpoint == Position(59, 0)
+    with pytest.raises(leases.LeasesError):
+        leases.read(clients(kept.url).dynamodb, "app-2")
