@@ -16,8 +16,8 @@ from stream_router.core.settings_error import SettingsError
 from stream_router.send.poster import Answered, Poster, Webhook
 from stream_router.send.samples import bodies
 from stream_router.send.signing import signer
+from stream_router.settings import types
 from stream_router.settings.receiver import Receiver
-from stream_router.settings.types import split_host_port
 
 GIVE_UP_S = 10.0
 """A sender of CXone's tries for longer; someone at a terminal wants to know."""
@@ -59,11 +59,7 @@ def run(settings: Receiver, wish: Wish) -> int:
 
 def own_url(settings: Receiver) -> str:
     """Where the receiver of these settings takes events, seen from its own host."""
-    host, port = split_host_port(settings.listen)
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - nothing listens here
-        host = "127.0.0.1" if host == "0.0.0.0" else "::1"  # noqa: S104
-    name = f"[{host}]" if ":" in host else host
-    return f"{'https' if settings.tls_cert else 'http'}://{name}:{port}/v1/events"
+    return f"{types.own_url(settings.listen, 'https' if settings.tls_cert else 'http')}/v1/events"
 
 
 def _webhooks(wish: Wish) -> Iterator[Webhook]:

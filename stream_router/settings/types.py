@@ -89,6 +89,13 @@ def split_host_port(value: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def own_url(listen: str, scheme: str = "http") -> str:
+    """Where a client on the same host reaches what listens at `HOST:PORT`, also where that is every address."""
+    host, port = split_host_port(listen)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing listens here
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
 def is_loopback(listen: str) -> bool:
     """Whether only this machine reaches what listens at `HOST:PORT`."""
     host, _ = split_host_port(listen)
