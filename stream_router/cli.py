@@ -243,5 +243,5 @@ def sources() -> None:
     _end(commands.sources())
 
 
-for command in (cli_local.send, cli_local.local, cli_local.demo):
+for command in (cli_local.top, cli_local.send, cli_local.local, cli_local.demo):
     app.command()(command)

@@ -1,4 +1,4 @@
-"""The commands for one machine: example events, the embedded stack, the demo. No logic, as in `cli`."""
+"""The commands that need no AWS: the live view, example events, the embedded stack, the demo. No logic, as in `cli`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -29,6 +29,27 @@ def send(
     # The region is of no matter here: it is not asked for where it is not set.
     settings = load(Receiver, aws_region="us-east-1")
     raise typer.Exit(command.run(settings, command.Wish(count, rate, preset, event_type, file, url, ca)))
+
+
+def top(
+    once: Annotated[bool, typer.Option("--once", help="Show it once, and end.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print what the hosts say as one JSON object, and end.")] = False,
+    url: Annotated[
+        list[str] | None,
+        typer.Option("--url", help="An admin port, http://HOST:PORT; again for each further one.", show_default=False),
+    ] = None,
+) -> None:
+    """Show live what consumers and receivers do: is it well, since when, how slow, how long until data is lost.
+
+    Asks the admin ports (STREAM_ROUTER_ADMIN_LISTEN, STREAM_ROUTER_RECEIVER_ADMIN_LISTEN, or each --url) with the token
+    of STREAM_ROUTER_ADMIN_TOKEN, and nothing else. Keys: s sorts, h goes to the next host, q quits.
+    Example: stream-router top --url http://10.0.0.5:9464 --url http://10.0.0.6:9464
+    """
+    from stream_router.settings.common import load
+    from stream_router.settings.top import Top
+    from stream_router.top import command
+
+    raise typer.Exit(command.run(load(Top), command.Wish(once, json, url or ())))
 
 
 def local(

@@ -10,7 +10,7 @@ BEGIN, END = "<!-- written by `make docs` from tests/unit/test_imports.py -->", 
 DOES = {
     "__main__": "`python -m stream_router`",
     "cli": "the `stream-router` command; no logic",
-    "cli_local": "its commands for one machine: send, local, demo",
+    "cli_local": "its commands that need no AWS: top, send, local, demo",
     "settings": "the only reader of the environment, one module a program",
     "core": "what every part shares: the data, the envelope, what an AWS error means, limits, logs",
     "aws": "signed calls over libcurl, endpoints, credentials; boto3 clients for the control plane",
@@ -28,6 +28,7 @@ DOES = {
     "control": "`setup`, `mask`, `audit verify`: the operator's commands",
     "checks": "what `receive` and `consume` look at before they start, each with a stable code",
     "send": "signed example events of any preset, posted at a rate",
+    "top": "the live view in a terminal, over the admin ports alone",
     "fakeaws": "an AWS that enforces its limits, injects faults and keeps a ledger",
     "local": "the embedded stack and the demo",
 }

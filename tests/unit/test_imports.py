@@ -22,10 +22,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cxone": {"core", "settings"},
     "control": {"core", "aws", "settings", "telemetry", "pipeline", "consumer", "cxone", "checks"},
     "send": {"core", "settings"},
+    "top": {"core", "settings"},
     "fakeaws": set(),
     "local": {"core", "aws", "settings", "telemetry", "pipeline", "consumer", "control", "send"},
     "__main__": {"cli"},
-    "cli_local": {"settings", "local", "send"},
+    "cli_local": {"settings", "local", "send", "top"},
     "cli": {"core", "settings", "receiver", "consumer", "control", "cxone", "cli_local"},
 }
 """Which parts of the package each part may import; what is not here may not be."""

@@ -1,0 +1,24 @@
+"""What `stream-router top` reads: where the admin ports of this machine are, and the token that they ask for."""
+
+from pydantic import Field
+
+from stream_router.settings.common import Environment
+from stream_router.settings.types import HostPort, Secret, own_url
+
+
+class Top(Environment):
+    """What `top` needs; other settings, and those of AWS, are of no matter to it."""
+
+    admin_listen: HostPort = Field("127.0.0.1:9464", description="HOST:PORT")
+    receiver_admin_listen: HostPort = Field("127.0.0.1:9465", description="HOST:PORT")
+    admin_token: Secret | None = Field(None, description="a bearer token; required where it listens beyond loopback")
+
+    @property
+    def urls(self) -> tuple[str, str]:
+        """The admin ports of the consumer and the receiver of these settings, seen from their own host."""
+        return own_url(self.admin_listen), own_url(self.receiver_admin_listen)
+
+    @property
+    def token(self) -> str:
+        """The bearer token, "" where there is none."""
+        return self.admin_token.get_secret_value() if self.admin_token else ""

@@ -1,0 +1,47 @@
+"""What is shown of one receiver: whether the stream takes events, how fast, what waits in the spill."""
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from stream_router.top import verdict
+from stream_router.top.flow import Fact, flow
+from stream_router.top.hosts import Host
+from stream_router.top.words import UNKNOWN, get, millis, number, rate, seconds, size
+
+
+def receiver(host: Host, width: int) -> RenderableType:
+    """Verdict, rates and latency of the answers, the spill, refusals by reason."""
+    if host.error:
+        return verdict.line(host)
+    status = host.status
+    rates, latency = status.get("rates") or {}, status.get("latencyMs") or {}
+    speed: list[Fact] = [
+        ("stored", rate(rates.get("storedPerS"))),
+        ("refused", rate(rates.get("refusedPerS"))),
+        ("answer p50", millis(latency.get("p50"))),
+        ("p99", millis(latency.get("p99"))),
+        ("connections", number(status.get("connections")), ""),
+    ]
+    head = Text("receiver ").append_text(verdict.line(host))
+    return Group(head, flow(width, speed), flow(width, _spill(status)), *_refusals(status))
+
+
+def _spill(status: dict[str, Any]) -> list[Fact]:
+    up, code = get(status, "stream", "up"), get(status, "stream", "code")
+    stream = {True: "takes events", False: f"takes nothing ({code or 'no code'})"}.get(up, UNKNOWN)
+    events = get(status, "spill", "events")
+    facts: list[Fact] = [("stream", stream, "bold red" if up is False else ""), ("spill", f"{number(events)} events")]
+    if events:
+        facts.append(("oldest", seconds(get(status, "spill", "oldestAgeS")), "yellow"))
+        facts.append(("size", size(get(status, "spill", "bytes")), "yellow"))
+    if get(status, "spill", "failing"):
+        facts.append(("its disk", "refuses", "bold red"))
+    return facts
+
+
+def _refusals(status: dict[str, Any]) -> list[Text]:
+    answers = status.get("answers") or {}
+    found = [f"{name} {number(count)}" for name, count in answers.items() if count and not name.startswith("2")]
+    return [Text("refused: ").append(", ".join(found), "bold")] if found else []

@@ -1,0 +1,68 @@
+"""Numbers as an operator reads them: three figures, a unit, - where nobody knows."""
+
+from typing import Any
+
+UNKNOWN = "-"
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+
+
+def get(status: Any, *path: str) -> Any:
+    """The value at a path of keys, None where it, or anything on the way to it, is not there."""
+    for step in path:
+        status = status.get(step) if isinstance(status, dict) else None
+    return status
+
+
+def number(value: Any) -> str:
+    """Three figures; all of them from a thousand on."""
+    if not isinstance(value, int | float):
+        return UNKNOWN
+    if abs(value) >= 100 or value == int(value):
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def rate(value: Any) -> str:
+    """So many a second."""
+    return UNKNOWN if number(value) is UNKNOWN else f"{number(value)}/s"
+
+
+def seconds(value: Any) -> str:
+    """Three figures below a minute, then the two largest units: `4.25s`, `2m05s`, `3h10m`, `6d23h`."""
+    if not isinstance(value, int | float):
+        return UNKNOWN
+    if value < 0:
+        return f"-{seconds(-value)}"
+    if value < MINUTE:
+        return f"{number(value)}s"
+    whole = int(value)
+    if whole < HOUR:
+        return f"{whole // MINUTE}m{whole % MINUTE:02}s"
+    if whole < DAY:
+        return f"{whole // HOUR}h{whole % HOUR // MINUTE:02}m"
+    return f"{whole // DAY}d{whole % DAY // HOUR:02}h"
+
+
+def millis(value: Any) -> str:
+    """Milliseconds below a second, then as `seconds`."""
+    if not isinstance(value, int | float):
+        return UNKNOWN
+    return f"{number(value)}ms" if value < 999.5 else seconds(value / 1000)
+
+
+def size(value: Any) -> str:
+    """Bytes in units of 1024."""
+    if not isinstance(value, int | float):
+        return UNKNOWN
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024 or unit == "GiB":
+            break
+        value /= 1024
+    return f"{number(round(value, 1))}{unit}"
+
+
+def since(value: Any, at: Any) -> str:
+    """The time of day (UTC) of a moment, with the day where it is not that of `at`."""
+    if not isinstance(value, str) or len(value) < 19:
+        return ""
+    return value[11:19] if str(at)[:10] == value[:10] else f"{value[:10]} {value[11:19]}"

@@ -1,0 +1,181 @@
+"""`/status` and `/history` of a consumer and `/status` of a receiver as their admin ports give them, for the views."""
+
+import math
+from typing import Any
+
+AT_MS = 1_795_599_002_123
+"""2026-11-25T09:30:02.123Z."""
+STAGES = {
+    "received_to_stored": 1.0,
+    "stored_to_read": 9.0,
+    "read_to_sent": 2.0,
+    "sent_to_accepted": 7.0,
+    "received_to_accepted": 21.0,
+    "received_to_dead_lettered": 60.0,
+}
+
+
+def latencies(scale: float = 1.0) -> dict[str, Any]:
+    """By stage, in ms; another value for each, so that no two cells could be mistaken for each other."""
+    return {
+        stage: {
+            "count": 9_000 + n,
+            **{
+                name: round(base * scale * factor, 3)
+                for name, factor in (("p50", 1), ("p90", 2.2), ("p95", 3.1), ("p99", 11), ("p999", 41.7), ("max", 95.2))
+            },
+        }
+        for n, (stage, base) in enumerate(STAGES.items())
+    }
+
+
+def shard(number: int, **changes: Any) -> dict[str, Any]:
+    """A shard that is caught up."""
+    return {
+        "shard": f"shardId-{number:012d}",
+        "owner": "host-a-0011223344556677",
+        "pid": 4000 + number,
+        "at": "2026-11-25T09:30:01.900Z",
+        "state": "caught up",
+        "reason": None,
+        "since": "2026-11-25T08:00:00.000Z",
+        "gauges": {
+            "oldest_unsettled_age_seconds": 0.25 * (number + 1),
+            "retention_headroom_seconds": 604_799.5 - number,
+            "window_bytes": 120_000 + number,
+            "window_span_seconds": 1.5 + number,
+            "calls_in_flight": 3 + number,
+            "calls_ceiling": 16,
+            "checkpoint_age_seconds": 2.5 + number,
+            "millis_behind_latest": 0,
+        },
+        "breaker": "closed",
+        "timeShares": {"waiting": 0.701, "work": 0.18, "bus": 0.1, "holding": 0.0, "deadLetters": 0.019},
+        "counters": {"delivered": 51_234 + number, "dead_lettered": 3, "retried": 12, "records": 20_000, "dropped": 0},
+        "deadLetters": {"malformed_json": 3},
+        "retries": {"ThrottlingException": 12},
+        **changes,
+    }
+
+
+def consumer(**changes: Any) -> dict[str, Any]:
+    """A consumer that is well."""
+    return {
+        "schema": "stream-router.consumer-status/2",
+        "at": "2026-11-25T09:30:02.123Z",
+        "version": "0.1.0",
+        "application": "cxone-event-router",
+        "stream": "cxone-events",
+        "region": "eu-central-1",
+        "worker": "host-a-0011223344556677",
+        "state": "caught up",
+        "since": "2026-11-25T08:00:00.000Z",
+        "reason": None,
+        "daemon": {"pid": 3999, "restarts": 1, "rssBytes": 191_889_408},
+        "bus": {"name": "default", "state": "proven", "unaskedS": None, "proofAgeS": 3.1},
+        "rule": {"state": "matched", "since": None, "problem": None},
+        "lag": {"oldestUnsettledAgeS": 0.0, "retentionHeadroomS": 604_798.5, "caughtUp": True, "catchUpS": 0.0},
+        "rates": {"deliveredPerS": 512.3, "deadLettersPerS": 0.05, "retriesPerS": 0.2, "recordsPerS": 201.5},
+        "totals": {
+            "counters": {"delivered": 102_469, "dead_lettered": 7, "retried": 24, "records": 40_000, "dropped": 0},
+            "deadLetters": {"malformed_json": 6, "unroutable": 1},
+            "retries": {"ThrottlingException": 20, "InternalFailure": 4},
+            "calls": 11_000,
+            "entriesPerCall": 9.31,
+            "bytesPerCall": 20_480.5,
+            "latenciesMs": latencies(1.1),
+        },
+        "recent": {"seconds": 300, "latenciesMs": latencies()},
+        "unreadShards": [],
+        "shards": [shard(0), shard(1)],
+        **changes,
+    }
+
+
+def holding() -> dict[str, Any]:
+    """One shard of two holds, since two minutes."""
+    reason = "the event bus refuses every call (ThrottlingException)"
+    held = shard(1, state="holding", reason=reason, since="2026-11-25T09:28:00.000Z", breaker="open")
+    held["gauges"] |= {"oldest_unsettled_age_seconds": 122.1, "retention_headroom_seconds": 604_677.9}
+    held["timeShares"] = {"waiting": 0.0, "work": 0.01, "bus": 0.04, "holding": 0.95, "deadLetters": 0.0}
+    return consumer(
+        state="holding",
+        since="2026-11-25T09:28:00.000Z",
+        reason=f"1 of 2 shards hold: {reason}",
+        lag={"oldestUnsettledAgeS": 122.1, "retentionHeadroomS": 604_677.9, "caughtUp": False, "catchUpS": None},
+        rates={"deliveredPerS": 256.1, "deadLettersPerS": 0.0, "retriesPerS": 14.5, "recordsPerS": 100.2},
+        recent={"seconds": 300, "latenciesMs": latencies(40)},
+        shards=[shard(0), held],
+    )
+
+
+def moved() -> dict[str, Any]:
+    """A shard went to another worker; nobody reads a third one."""
+    return consumer(
+        state="shards unread",
+        since="2026-11-25T09:26:00.000Z",
+        reason="1 shard of the stream is read by nobody: shardId-000000000002 (lease does not move)",
+        shards=[shard(0)],
+        unreadShards=[
+            {"shard": "shardId-000000000002", "why": "lease does not move", "since": "2026-11-25T09:26:00.000Z"}
+        ],
+    )
+
+
+COLUMNS = (
+    "at",
+    "deliveredPerS",
+    "deadLettersPerS",
+    "retriesPerS",
+    "p50",
+    "p90",
+    "p95",
+    "p99",
+    "p999",
+    "lagS",
+    "headroomS",
+)
+
+
+def history(*, trouble: bool = False) -> dict[str, Any]:
+    """An hour, a row each ten seconds; with `trouble` the last five minutes are slow, and then nothing goes out."""
+    rows: list[list[float | None]] = []
+    bad, poor = [], []
+    for n in range(360):
+        at_ms = AT_MS - (359 - n) * 10_000
+        slow = 30.0 if trouble and n > 330 else 1 + 0.3 * math.sin(n / 17)
+        nothing = trouble and n > 347
+        rate = 0.0 if nothing else 500 + 80 * math.sin(n / 40)
+        percentiles = [None] * 5 if nothing else [round(slow * ms, 2) for ms in (20, 44, 62, 220 + n % 9 * 30, 830)]
+        dead = 4 if n % 70 == 3 else 0
+        bad.append(dead)
+        poor.append(2 if n % 110 == 5 else 0)
+        lag = (n - 347) * 10.0 if nothing else 0.0
+        rows.append([at_ms, rate, (dead + poor[-1]) / 10, 14.5 if nothing else 0.2, *percentiles, lag, 604_798 - lag])
+    return {
+        "schema": "stream-router.history/1",
+        "everyS": 10,
+        "columns": list(COLUMNS),
+        "deadLetters": {"malformed_json": bad, "unroutable": poor},
+        "rows": rows,
+    }
+
+
+def receiver(**changes: Any) -> dict[str, Any]:
+    """A receiver that is well."""
+    return {
+        "schema": "stream-router.receiver-status/1",
+        "at": "2026-11-25T09:30:02.456Z",
+        "version": "0.1.0",
+        "state": "ready",
+        "since": "2026-11-25T08:00:00.000Z",
+        "reason": None,
+        "workers": 2,
+        "stream": {"name": "cxone-events", "up": True, "code": None},
+        "rates": {"storedPerS": 511.9, "spilledPerS": 0.0, "refusedPerS": 0.0},
+        "latencyMs": {"count": 30_000, "p50": 6.5, "p90": 9.0, "p95": 12.0, "p99": 31.5, "p999": 88.0, "max": 140.2},
+        "connections": 17,
+        "spill": {"events": 0, "bytes": 0, "oldestAgeS": None, "failing": False},
+        "answers": {"202 stored": 100_000, "401 bad_signature": 3},
+        **changes,
+    }

@@ -1,0 +1,245 @@
+"""`top`: what it shows of any answer, in 60 columns, and what it makes of hosts that give none."""
+
+import asyncio
+import io
+import itertools
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from stream_router.core.settings_error import SettingsError
+from stream_router.settings.common import load
+from stream_router.settings.top import Top
+from stream_router.top import command, words
+from stream_router.top.hosts import Host, Hosts, Program
+from stream_router.top.screen import Looks, screen
+from tests import statuses
+
+CONSUMER, RECEIVER = "http://127.0.0.1:9464", "http://127.0.0.1:9465"
+
+
+def host(status: dict[str, Any], url: str = CONSUMER, program: Program = "consume") -> Host:
+    return Host(url, program, status, "")
+
+
+def shown(*hosts: Host, width: int = 60, height: int = 100, looks: Looks | None = None) -> list[str]:
+    """The lines as they stand on a terminal of that size."""
+    console = Console(file=io.StringIO(), width=width, height=height, color_system=None, force_terminal=True)
+    console.print(screen(hosts, looks or Looks(), console))
+    text = console.file.getvalue()  # type: ignore[attr-defined] # a StringIO
+    return [line.rstrip() for line in text.rstrip("\n").split("\n")]
+
+
+def the(lines: list[str], start: str) -> str:
+    (found,) = [line for line in lines if line.startswith(start)]
+    return found
+
+
+def test_the_verdict_stands_first_then_what_explains_it() -> None:
+    """State, since when, why; then how long data is safe, rates, percentiles, shards, reasons, the receiver."""
+    lines = shown(host(statuses.holding()), host(statuses.receiver(), RECEIVER, "receive"))
+    assert lines[0] == "✗ HOLDING since 09:28:00 UTC: 1 of 2 shards hold: the event"
+    assert lines[1] == "bus refuses every call (ThrottlingException)"
+    assert lines[2] == "data safe for 6d23h  oldest unsettled 2m02s  caught up in -"
+    assert the(lines, "delivered") == "delivered 256/s  read 100/s  retries 14.5/s"
+    assert the(lines, "whole way").split() == ["whole", "way", "840ms", "1.85s", "2.6s", "9.24s", "35s", "1m19s"]
+    order = ("data safe", "delivered", "latency, 5 min", "shard ", "dead letters: ", "retries: ", "receiver ✓ READY")
+    places = [next(n for n, line in enumerate(lines) if line.startswith(start)) for start in order]
+    assert places == sorted(places)
+    assert the(lines, "dead letters: ") == "dead letters: malformed_json 6, unroutable 1"
+    assert the(lines, "retries: ") == "retries: ThrottlingException 20, InternalFailure 4"
+    assert the(lines, "stream takes") == "stream takes events  spill 0 events"
+
+
+def test_the_shards_that_are_ill_stand_on_top_with_their_reason() -> None:
+    """Sorted by state, by lag, or by name, as the operator presses `s`."""
+    status = statuses.holding()
+    by_state = shown(host(status))
+    first = by_state.index(next(line for line in by_state if line.startswith("shard ")))
+    assert by_state[first + 1].split() == ["1", "holding", "2m02s", "6d23h", "117KiB", "3.5s"]
+    assert by_state[first + 3] == "  1 since 09:28:00: the event bus refuses every call"
+    looks = Looks()
+    orders = []
+    for _ in range(3):
+        lines = shown(host(status), looks=looks)
+        first = lines.index(next(line for line in lines if line.startswith("shard ")))
+        orders.append([line.split()[0] for line in lines[first + 1 : first + 3]])
+        looks = looks.pressed("s")
+    assert orders == [["1", "0"], ["1", "0"], ["0", "1"]]
+    assert looks == Looks()
+
+
+def test_a_shard_that_nobody_reads_is_said() -> None:
+    """Nothing of it is unsettled here, and it is not well."""
+    lines = shown(host(statuses.moved()))
+    assert any(line.startswith("  nobody reads shardId-000000000002: lease does not move") for line in lines)
+    assert "unread shards 1" in the(lines, "bus proven")
+    unknown = shown(host(statuses.consumer(unreadShards=None)))
+    assert "unread shards -" in the(unknown, "bus proven")
+
+
+def test_several_hosts_are_a_line_each_and_one_is_shown_whole() -> None:
+    """One that does not answer is a line too; `h` goes to the next."""
+    hosts = [
+        host(statuses.consumer(), "http://a:9464"),
+        host(statuses.holding(), "http://b:9464"),
+        Host("http://c:9464", None, {}, "does not answer (connection refused)"),
+    ]
+    lines = shown(*hosts)
+    assert lines[0].startswith("✗ 1 of 3 well; b:9464: holding, 1 of 2 shards hold")
+    assert the(lines, "▸a:9464").split() == ["▸a:9464", "caught", "up", "0s", "6d23h", "512/s", "231ms"]
+    assert the(lines, " c:9464").split() == ["c:9464", "no", "answer", "-", "-", "-", "-"]
+    assert "http://a:9464" in lines
+    assert "http://b:9464" in shown(*hosts, looks=Looks().pressed("h"))
+    assert "http://a:9464" in shown(*hosts, looks=Looks().pressed("h").pressed("h"))
+
+
+def test_a_screen_that_is_full_loses_shards_and_never_the_keys() -> None:
+    """The rest is said as a number."""
+    many = statuses.consumer(shards=[statuses.shard(n) for n in range(40)])
+    lines = shown(host(many), height=30, looks=Looks(keys=True))
+    assert len(lines) <= 30
+    assert lines[-1] == "q quit   s sort: state   h next host"
+    more = the([line for line in lines if line.endswith("more shards")], "")
+    rows = [line for line in lines if line.split()[1:3] == ["caught", "up"]]
+    assert len(rows) + int(more.split()[0]) == 40
+    assert len(rows) >= 10
+    tiny = shown(host(many), height=8, looks=Looks(keys=True))
+    assert (len(tiny), tiny[-1]) == (8, lines[-1])
+
+
+@pytest.mark.parametrize("width", [60, 80, 140])
+@pytest.mark.parametrize("made", [statuses.consumer, statuses.holding, statuses.moved])
+def test_nothing_is_wider_than_the_terminal(made: Any, width: int) -> None:
+    """In every state."""
+    spill = {"events": 123_456, "bytes": 5_600_000, "oldestAgeS": 75.0, "failing": True}
+    ill = statuses.receiver(spill=spill, stream={"name": "s", "up": False, "code": "KMSDisabledException"})
+    lines = shown(host(made()), host(ill, RECEIVER, "receive"), width=width)
+    assert max(map(len, lines)) <= width
+    assert any("takes nothing (KMSDisabledException)" in line for line in lines)
+    assert any("123,456 events" in line for line in lines)
+
+
+def without(value: Any, path: tuple[Any, ...]) -> Any:
+    """A copy in which what stands at the path is not known."""
+    if not path:
+        return None
+    if isinstance(value, list):
+        return [without(one, path[1:]) if n == path[0] else one for n, one in enumerate(value)]
+    return {key: without(one, path[1:]) if key == path[0] else one for key, one in value.items()}
+
+
+def paths(value: Any, base: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [found for key, one in items for found in ((*base, key), *paths(one, (*base, key)))]
+
+
+def test_whatever_a_version_does_not_tell_is_unknown_and_no_failure() -> None:
+    """Each field of /status in turn is null: it is shown as -, and the rest as before."""
+    for status, program in ((statuses.holding(), "consume"), (statuses.receiver(), "receive")):
+        for path in paths(status):
+            lines = shown(host(without(status, path), program=program))  # type: ignore[arg-type] # a Program
+            assert len(lines) >= 3, path
+    assert shown(host({"schema": "stream-router.consumer-status/9"}))[0] == "◐ UNKNOWN"
+
+
+@given(st.floats(0, 1e9))
+def test_a_latency_is_shown_within_one_percent(ms: float) -> None:
+    """Read back from the words, below an hour: three figures, or minutes and seconds."""
+    said = words.millis(ms)
+    number = said.rstrip("dhms").replace(",", "")
+    if said.endswith("ms"):
+        assert float(number) == pytest.approx(ms, rel=0.0051)
+    elif "m" in said and "h" not in said:
+        minutes, seconds = said.removesuffix("s").split("m")
+        assert int(minutes) * 60 + int(seconds) == pytest.approx(ms / 1000, abs=1.01)
+    elif said.endswith("s"):
+        assert float(number) == pytest.approx(ms / 1000, rel=0.0051)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(None, "-"), (0, "0s"), (4.254, "4.25s"), (59.94, "59.9s"), (125, "2m05s"), (11_400, "3h10m"), (604_799, "6d23h")],
+)
+def test_seconds_are_said_in_their_two_largest_units(value: float | None, said: str) -> None:
+    assert words.seconds(value) == said
+
+
+def ask(answer: Any, token: str = "") -> Host:
+    async def asked() -> list[Host]:
+        async with Hosts([CONSUMER + "/"], token, httpx.MockTransport(answer)) as hosts:
+            return await hosts.ask()
+
+    (one,) = asyncio.run(asked())
+    return one
+
+
+def test_the_token_is_sent_and_a_wrong_one_is_said() -> None:
+    """With the cure."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        good = request.headers.get("Authorization") == "Bearer right"
+        return httpx.Response(200, json=statuses.consumer()) if good else httpx.Response(401)
+
+    assert ask(answer, "right").program == "consume"
+    wrong = ask(answer, "wrong")
+    assert (wrong.program, wrong.status) == (None, {})
+    assert "set STREAM_ROUTER_ADMIN_TOKEN" in wrong.error
+
+
+@pytest.mark.parametrize(
+    "answer", [httpx.Response(200, text="<html>"), httpx.Response(404), httpx.Response(200, json=[1])]
+)
+def test_a_port_of_something_else_is_said(answer: httpx.Response) -> None:
+    """No crash, whatever it answers."""
+    found = ask(lambda _: answer)
+    assert found.error == f"answers {answer.status_code}, but is no admin port of ours; check the URL"
+
+
+def test_a_host_that_does_not_answer_is_said_in_the_system_s_words() -> None:
+    """Refused, unknown, or silent."""
+
+    def refuse(_: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("all attempts failed") from ConnectionRefusedError(111, "Connect call failed")
+
+    def hang(_: httpx.Request) -> httpx.Response:
+        raise httpx.ReadTimeout("")
+
+    assert ask(refuse).error == "does not answer (connection refused)"
+    assert ask(hang).error == "no answer within 3 s"
+    assert shown(ask(refuse)) == ["✗ http://127.0.0.1:9464 does not answer (connection refused)"]
+
+
+def test_without_urls_it_asks_the_ports_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where they listen on every address; no other setting is needed."""
+    for name in ("AWS_REGION", "SQS_DLQ_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("STREAM_ROUTER_ADMIN_LISTEN", "0.0.0.0:7001")
+    monkeypatch.setenv("STREAM_ROUTER_RECEIVER_ADMIN_LISTEN", "[::]:7002")
+    monkeypatch.setenv("STREAM_ROUTER_ADMIN_TOKEN", "t" * 20)
+    settings = load(Top)
+    assert settings.urls == ("http://127.0.0.1:7001", "http://[::1]:7002")
+    assert settings.token == "t" * 20
+
+
+def test_what_is_no_url_is_refused_in_one_line() -> None:
+    """Exit 78, with the form."""
+    with pytest.raises(SettingsError, match=r"^--url: 'host:9464' is no URL of an admin port; give http://HOST:PORT$"):
+        command.run(load(Top), command.Wish(True, False, ["host:9464"]))
+
+
+def test_every_sort_is_reached() -> None:
+    """By one key, in a circle; any other key changes nothing."""
+    looks = Looks()
+    assert looks.pressed("x") == looks
+    assert len({sort for sort, _ in zip(_sorts(looks), range(9), strict=False)}) == 3
+
+
+def _sorts(looks: Looks) -> Any:
+    for _ in itertools.count():
+        yield looks.sort
+        looks = looks.pressed("s")
