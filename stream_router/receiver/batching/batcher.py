@@ -10,9 +10,18 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from stream_router.core import backoff
-from stream_router.receiver.batching import putrecords
 from stream_router.receiver.batching.deadlines import Deadlines
-from stream_router.receiver.batching.lanes import NO_ROW, Bucket, Lane, Lanes, Part, RecordInFlight, Request, names
+from stream_router.receiver.batching.lanes import (
+    NO_ROW,
+    Bucket,
+    Lane,
+    Lanes,
+    Part,
+    RecordInFlight,
+    Request,
+    names,
+    next_call,
+)
 from stream_router.receiver.batching.putrecords_calls import TIMED_OUT, PutRecordsCalls, Send
 from stream_router.receiver.batching.stream_state import StreamState
 from stream_router.receiver.intake import Sealed
@@ -129,29 +138,9 @@ class Batcher:
             self._timer.cancel()
             self._timer = None
         while self._ready and not self._closing and not self._calls.full:
-            records, data = self._take()
+            records, data = next_call(self._ready, self.release, self.lanes.forget)
             if records:
                 self._calls.start(records, data)
-
-    def _take(self) -> tuple[list[RecordInFlight], list[bytes]]:
-        """The next record of as many ready buckets as one call may hold."""
-        records: list[RecordInFlight] = []
-        data: list[bytes] = []
-        room = putrecords.MAX_CALL_BYTES
-        for bucket in list(self._ready):
-            if (bucket.alone and records) or room < putrecords.MAX_RECORD_BYTES:
-                continue
-            lanes = bucket.next_lanes(self.release, self.lanes.forget)
-            if not bucket.ready:
-                del self._ready[bucket]
-            if not lanes:
-                continue
-            records.append(RecordInFlight(bucket, lanes))
-            data.append(records[-1].data)
-            room -= len(data[-1]) + len(bucket.address.partition_key)
-            if bucket.alone or len(records) == putrecords.MAX_RECORDS:
-                break
-        return records, data
 
     def _settled(self, record: RecordInFlight, code: str) -> None:
         if code:
@@ -178,15 +167,27 @@ class Batcher:
             self.go_on(lane)
 
     def _failed(self, record: RecordInFlight, code: str) -> None:
-        """Put the record's events back in front, and let the bucket rest; after a time-out it has waited enough."""
+        """Put the record's events back in front, and let the bucket rest; after a time-out they have waited enough."""
         self.stream.refused(code)
-        if code != TIMED_OUT:
+        if code == TIMED_OUT:
+            self._waited_enough(record)
+        else:
             self._rest(record.bucket)
         for lane in record.lanes:
             flying, lane.flying = lane.flying, []
             # What is on disk besides, or will be in a moment, comes from there.
             lane.parts.extendleft(part for part in reversed(flying) if part.row == NO_ROW or part.from_disk)
             self.go_on(lane)
+
+    def _waited_enough(self, record: RecordInFlight) -> None:
+        """A call hung: its events go to the spill, or are answered 503. Where it lands after all, it is a duplicate."""
+        for lane in record.lanes:
+            waiting = [part.request for part in lane.flying if part.request is not None and not part.request.done]
+            if waiting and self.spill_takes:
+                self._spill(lane)
+                continue
+            for request in waiting:
+                request.finish(stored=False)
 
     def go_on(self, lane: Lane) -> None:
         """A lane changed: send what it has, or forget it."""

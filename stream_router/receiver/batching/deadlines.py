@@ -11,10 +11,15 @@ DECIDE_AFTER_S = 0.6
 GIVE_UP_AFTER_S = 0.85
 """Age at which a request is answered 503 whatever is still going on: the answer must come within 0.9 s."""
 SWEEP_EVERY_S = 0.02
+LATE_FADES_TO = 0.9
+"""Share of the sweeps' worst lateness that the next one still expects: a loop that was late will be late again."""
 
 
 class Deadlines:
-    """Watches requests: `decide` is called with each that is not answered at 0.6 s; at 0.85 s it is answered False."""
+    """Watches requests: `decide` is called with each that is not answered at 0.6 s; at 0.85 s it is answered False.
+
+    Where sweeps come late, that is so much earlier, but never before 0.6 s.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, decide: Callable[[Request], None]) -> None:
         self._loop = loop
@@ -22,22 +27,31 @@ class Deadlines:
         self._undecided: deque[Request] = deque()
         self._overdue: deque[Request] = deque()
         self._sweeper: asyncio.TimerHandle | None = None
+        self._due_s = 0.0
+        self._late_s = 0.0
 
     def watch(self, request: Request) -> None:
         """Keep this request's deadlines."""
         self._undecided.append(request)
         if self._sweeper is None:
-            self._sweeper = self._loop.call_later(SWEEP_EVERY_S, self._sweep)
+            self._arm()
+
+    def _arm(self) -> None:
+        self._due_s = self._loop.time() + SWEEP_EVERY_S
+        self._sweeper = self._loop.call_later(SWEEP_EVERY_S, self._sweep)
 
     def _sweep(self) -> None:
         now_s = self._loop.time()
+        self._late_s = max(now_s - self._due_s, self._late_s * LATE_FADES_TO)
+        give_up_after_s = max(DECIDE_AFTER_S, GIVE_UP_AFTER_S - self._late_s)
         for request in _older(self._undecided, now_s - DECIDE_AFTER_S):
             self._decide(request)
             self._overdue.append(request)
-        for request in _older(self._overdue, now_s - GIVE_UP_AFTER_S):
+        for request in _older(self._overdue, now_s - give_up_after_s):
             request.finish(stored=False)
-        waiting = self._undecided or self._overdue
-        self._sweeper = self._loop.call_later(SWEEP_EVERY_S, self._sweep) if waiting else None
+        self._sweeper = None
+        if self._undecided or self._overdue:
+            self._arm()
 
 
 def _older(requests: deque[Request], than_s: float) -> Iterable[Request]:

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from stream_router.receiver.batching import putrecords
 from stream_router.receiver.batching.putrecords import Address
 
 NO_ROW = -1
@@ -149,6 +150,29 @@ class RecordInFlight(NamedTuple):
     def data(self) -> bytes:
         """The record's lines."""
         return b"\n".join([part.line for lane in self.lanes for part in lane.flying])
+
+
+def next_call(
+    ready: dict[Bucket, None], drop: Callable[[Part], None], emptied: Callable[[Lane], None]
+) -> tuple[list[RecordInFlight], list[bytes]]:
+    """The next record of as many ready buckets as one call may hold, with its data; a bucket that has no more goes."""
+    records: list[RecordInFlight] = []
+    data: list[bytes] = []
+    room = putrecords.MAX_CALL_BYTES
+    for bucket in list(ready):
+        if (bucket.alone and records) or room < putrecords.MAX_RECORD_BYTES:
+            continue
+        lanes = bucket.next_lanes(drop, emptied)
+        if not bucket.ready:
+            del ready[bucket]
+        if not lanes:
+            continue
+        records.append(RecordInFlight(bucket, lanes))
+        data.append(records[-1].data)
+        room -= len(data[-1]) + len(bucket.address.partition_key)
+        if bucket.alone or len(records) == putrecords.MAX_RECORDS:
+            break
+    return records, data
 
 
 class Lanes:
