@@ -80,7 +80,7 @@ class Worker:
         loop.add_signal_handler(signal.SIGHUP, lambda: _reload(loop, tls, followed))
         try:
             try:
-                await self._serve_http(app, health, tls, stop)
+                await self._serve_http(app, health, tls, clock, stop)
             finally:
                 await batcher.close(CALLS_END_S)
         finally:
@@ -112,7 +112,7 @@ class Worker:
         key_of = Intake(settings).conversation_of_line
         return Spill(settings.spill_dir, self._number, self._workers, settings.partition_path, key_of, loop)
 
-    async def _serve_http(self, app: App, health: Health, tls: Tls, stop: asyncio.Event) -> None:
+    async def _serve_http(self, app: App, health: Health, tls: Tls, clock: LoopClock, stop: asyncio.Event) -> None:
         """Serve until stopped; then finish the requests that are in. Raises SettingsError where it cannot listen."""
         settings = self._settings
         # What is there now stays: the collector need not look at it again.
@@ -120,7 +120,7 @@ class Worker:
         gc.freeze()
         gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
         try:
-            server = HttpServer(settings, app, tls, self._stats, shared=self._workers > 1)
+            server = HttpServer(settings, app, tls, self._stats, clock, shared=self._workers > 1)
         except OSError as error:
             raise cannot_listen("STREAM_ROUTER_LISTEN", error.strerror or "no such address") from None
         self._stats.up = 1

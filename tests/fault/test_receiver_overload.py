@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from stream_router.fakeaws.process import FakeAwsProcess
+from tests.receiver_flood import Flood
 from tests.receiver_kit import event, receiver
-from tests.receiver_load import post, send
+from tests.receiver_load import post
 
 LATEST_S = 0.9
 SLACK_S = 0.35
-"""What the load, which shares the machine, adds to what it sees."""
-SHORT = {"connections": 500, "seconds": 1.5}
+"""For a 503 only: where other programs have the machine for so long, it cannot come sooner."""
+SHORT = {"connections": 500, "seconds": 2.0}
 LONG = {"connections": 6_000, "seconds": 10.0}
 
 
@@ -26,14 +27,16 @@ def test_half_as_much_again_as_it_can_do_is_shed_in_time(tmp_path: Path, shape: 
     with FakeAwsProcess() as fake_aws, receiver(fake_aws.url, tmp_path) as running:
         fake_aws.plan({"shard_limits": False})
         posts = [post(event(number, number % 499)) for number in range(2_000)]
-        first = send(running.address, posts * 3, 1e9, 128)
-        began_s = min(outcome.answered_s for outcome in first)
-        saturation = len(first) / (max(outcome.answered_s for outcome in first) - began_s)
-        rate = 1.5 * saturation
-        offered = [posts[number % len(posts)] for number in range(int(rate * shape["seconds"]))]
-        outcomes = send(running.address, offered, rate, connections)
-        counts = Counter(outcome.status for outcome in outcomes)
+        first = Flood(running.address, min(connections, 512))
+        saturation = first.run(posts, 1e9, 2.0)
+        first.close()
+        flood = Flood(running.address, connections)
+        sent = flood.run(posts, 1.5 * saturation, shape["seconds"])
+        flood.close()
+        counts = Counter(answer.status for answer in flood.answers)
+        latest = {status: max(one.took_s for one in flood.answers if one.status == status) for status in counts}
+        print(f"{saturation:.0f}/s at most, {sent:.0f}/s sent: {dict(counts)}, latest {latest}")  # noqa: T201 - with -s
         assert set(counts) <= {202, 503}, counts
-        late = [outcome.waited_s for outcome in outcomes if outcome.waited_s > LATEST_S + SLACK_S]
-        assert not late, (len(late), max(late), counts)
-        assert running.metrics()['request_duration_seconds_bucket{le="0.9"}'] >= 0.99 * len(outcomes)
+        assert sent > 0.5 * saturation
+        assert latest[202] <= LATEST_S, (latest, counts)
+        assert latest.get(503, 0.0) <= LATEST_S + SLACK_S, (latest, counts)

@@ -21,8 +21,8 @@ from stream_router.telemetry.receiver_stats import Stats
 
 log = logging.getLogger(__name__)
 
-LATEST_202_S = 0.9
-"""An event that was stored later than this is answered 503: the sender may have given up, and will send it again."""
+LATEST_202_S = 0.88
+"""An event that was stored later than this is answered 503: the answer has a way to go, and its time ends at 0.9 s."""
 
 
 class App:
@@ -81,10 +81,12 @@ class App:
 
     def complete(self, request: Request) -> Response | None:
         """The answer to a request whose body is there; None where it comes later."""
-        lag_s = max(self._clock.lag_s, request.waited_s())
-        if lag_s > SHED_ABOVE_S or self._clock.overloaded:
+        waited_s = request.waited_s()
+        if waited_s is None:
+            waited_s = self._clock.lag_s
+        if waited_s > SUSTAINED_ABOVE_S and (waited_s > SHED_ABOVE_S or self._clock.overloaded):
             return answers.OVERLOAD
-        arrived_s = time.monotonic() - lag_s
+        arrived_s = time.monotonic() - waited_s
         source, text = self._sources[request.path], request.body
         self._stats.bytes_received += len(text)
         try:

@@ -15,10 +15,10 @@ from stream_router.receiver.http.answers import Response
 from stream_router.receiver.http.connections import Connections
 from stream_router.receiver.http.flow import Flow
 from stream_router.receiver.http.request import Handler, Limits, Request
+from stream_router.receiver.http.turns import Turn, Turns
 
 DISCARD_UP_TO_BYTES = 64 * 1024
 """A body that nobody wants is read where it is announced this small: closing on unread bytes resets the answer away."""
-HEAD_PIECE_BYTES, BODY_PIECE_BYTES = 4 * 1024, 64 * 1024
 LINGER_S = 1.0
 """How long a connection that was told to close may still send, unread, until it is cut."""
 MAX_WAITING_ANSWERS = 16
@@ -35,6 +35,7 @@ class Connection(asyncio.Protocol):
         connections: Connections,
         handler: Handler,
         limits: Limits,
+        turns: Turns,
     ) -> None:
         self.client = self.sender = client
         self.reading_bytes = 0
@@ -45,6 +46,7 @@ class Connection(asyncio.Protocol):
         self._connections = connections
         self._handler = handler
         self._limits = limits
+        self._turn = Turn(turns, self._feed)
         self._transport: asyncio.Transport | None = None
         self._parser = parse.parser(self)
         self._request: Request | None = None
@@ -65,7 +67,9 @@ class Connection(asyncio.Protocol):
         self.opening = None
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._transport = None
+        self._transport, self._rest = None, b""
+        # The parser calls back into this: a circle that would wait for the collector.
+        self._parser = None
         self._connections.gone(self)
 
     def known(self) -> None:
@@ -92,19 +96,15 @@ class Connection(asyncio.Protocol):
 
     def overdue(self, now_s: float) -> None:
         """Its time is over: a body gets its 408, everything else is closed."""
-        if (
-            self._flow.write_deadline_s > now_s
-            and self._request is not None
-            and not self._in_head
-            and not self._discarding
-        ):
+        in_body = self._request is not None and not self._in_head and not self._discarding
+        if in_body and self._flow.write_deadline_s > now_s:
             self._refuse(answers.CUT)
         else:
             self.cut()
 
     def on_message_begin(self) -> None:
         self._in_head, self._early = True, None
-        self._request = Request(self.flush, self.known, self._flow.waited_s)
+        self._request = Request(self.flush, self.known, self._waited_s)
 
     def on_url(self, url: bytes) -> None:
         if self._request is not None:
@@ -127,8 +127,7 @@ class Connection(asyncio.Protocol):
         self._early = request.refusal(
             self._limits.header_bytes, self._parser.get_http_version()
         ) or self._handler.begin(request)
-        length = headers.get("content-length")
-        announced = int(length) if length.isdigit() else None
+        announced = request.announced_bytes
         if self._early is None and announced is not None and announced > self._limits.body_bytes:
             self._early = answers.TOO_LARGE
         if self._early is not None:
@@ -163,13 +162,15 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._rest += data
-        self._feed()
+        self._turn.came(len(data))
+
+    def _waited_s(self) -> float | None:
+        return self._turn.at_least_s(self._flow.waited_s())
 
     def _feed(self) -> None:
         """Parse what is there: of requests one after the other a little at a time, so that others come in between."""
         while self._rest and not self._discarding and self._flow.write_deadline_s == math.inf:
-            size = HEAD_PIECE_BYTES if self._in_head else BODY_PIECE_BYTES
-            piece, self._rest = self._rest[:size], self._rest[size:]
+            piece, self._rest = parse.cut(self._rest, in_head=self._in_head)
             self._parse(piece)
             if self._rest and self._in_head:
                 self._flow.pause()
@@ -192,6 +193,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Half closed: what is in is answered all the same."""
+        self._turn.hurry()
         if self._request is not None:
             self._refuse(answers.BAD_REQUEST)
         return bool(self._waiting) and self._flow.half_closes
@@ -238,7 +240,7 @@ class Connection(asyncio.Protocol):
         """Answer behind what is still waiting, read nothing more, and end."""
         if self._discarding:
             return
-        request = self._request or Request(self.flush, self.known, self._flow.waited_s)
+        request = self._request or Request(self.flush, self.known, self._waited_s)
         self._request = None
         self._discarding = True
         self._connections.read_no_more(self)

@@ -11,6 +11,7 @@ UNREAD_BYTES = 64 * 1024
 MOST_UNREAD_BYTES = 256 * 1024
 LAST_DATA_END = 56
 """Where `tcpi_last_data_recv` ends in Linux's struct tcp_info: milliseconds since data came."""
+_TCP_INFO: int | None = getattr(socket, "TCP_INFO", None)
 
 
 class Flow:
@@ -27,13 +28,18 @@ class Flow:
         self._transport = transport
         transport.set_write_buffer_limits(high=UNREAD_BYTES)
 
-    def waited_s(self) -> float:
-        """How long ago the last bytes came, by the kernel's own account: before accept, and in its buffers, too."""
+    def waited_s(self) -> float | None:
+        """How long ago the last bytes came, by the kernel's own account: before accept, and in its buffers, too.
+
+        None where the kernel does not tell.
+        """
+        if _TCP_INFO is None:
+            return None
         try:
-            info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, LAST_DATA_END)
+            info = self._socket.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, LAST_DATA_END)
         except OSError:
-            return 0.0
-        return int.from_bytes(info[LAST_DATA_END - 4 :], sys.byteorder) / 1000 if len(info) == LAST_DATA_END else 0.0
+            return None
+        return int.from_bytes(info[LAST_DATA_END - 4 :], sys.byteorder) / 1000 if len(info) == LAST_DATA_END else None
 
     def pause(self) -> None:
         """Read nothing more for now."""

@@ -10,10 +10,18 @@ from stream_router.receiver.http.answers import Response
 
 log = logging.getLogger(__name__)
 
+HEAD_PIECE_BYTES, BODY_PIECE_BYTES = 4 * 1024, 64 * 1024
+
 
 def parser(owner: object) -> Any:
     """A parser that calls `owner`'s `on_…` methods."""
     return httptools.HttpRequestParser(owner)
+
+
+def cut(data: bytes, *, in_head: bool) -> tuple[bytes, bytes]:
+    """The piece of `data` that is parsed next, and the rest."""
+    size = HEAD_PIECE_BYTES if in_head else BODY_PIECE_BYTES
+    return data[:size], data[size:]
 
 
 def feed(parser: Any, piece: bytes) -> tuple[bool, Response | None]:

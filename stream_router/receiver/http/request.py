@@ -54,11 +54,14 @@ class Request:
     )
 
     def __init__(
-        self, finished: Callable[[], None], known: Callable[[], None], waited_s: Callable[[], float] = lambda: 0.0
+        self,
+        finished: Callable[[], None],
+        known: Callable[[], None],
+        waited_s: Callable[[], float | None] = lambda: None,
     ) -> None:
         """`finished` is called once it has its answer; `known` by the handler, once the sender is known.
 
-        `waited_s` tells for how long its last bytes have been here.
+        `waited_s` tells for how long its last bytes have been here; None where nobody knows.
         """
         self.waited_s = waited_s
         self._finished = finished
@@ -93,6 +96,12 @@ class Request:
         if len(headers.get_all("host")) > 1 or ("host" not in headers and version == "1.1"):
             return answers.BAD_REQUEST
         return None
+
+    @property
+    def announced_bytes(self) -> int | None:
+        """The body's length, where the head tells it."""
+        length = self.headers.get("content-length")
+        return int(length) if length.isdigit() else None
 
     def finish(self, answer: Response) -> None:
         """Answer it, once; does nothing where its connection is gone."""

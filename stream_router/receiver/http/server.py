@@ -8,8 +8,10 @@ from stream_router.receiver.http.app import App
 from stream_router.receiver.http.connection import Connection
 from stream_router.receiver.http.connections import Connections
 from stream_router.receiver.http.listener import Listener, listening
+from stream_router.receiver.http.loop_clock import LoopClock
 from stream_router.receiver.http.request import Limits
 from stream_router.receiver.http.tls import Tls
+from stream_router.receiver.http.turns import Turns
 from stream_router.settings import types
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.types import split_host_port
@@ -21,7 +23,7 @@ LOOK_EVERY_S = 0.02
 class HttpServer:
     """Serves from its construction on. Raises OSError where nothing can listen there."""
 
-    def __init__(self, settings: Receiver, app: App, tls: Tls, stats: Stats, *, shared: bool) -> None:
+    def __init__(self, settings: Receiver, app: App, tls: Tls, stats: Stats, clock: LoopClock, *, shared: bool) -> None:
         loop = asyncio.get_running_loop()
         sock = listening(*split_host_port(settings.listen), shared=shared)
         self._loop = loop
@@ -42,8 +44,10 @@ class HttpServer:
             unknown_for_s=2 * settings.header_timeout_s + settings.body_timeout_s,
         )
 
+        turns = Turns(loop, clock)
+
         def make(client: str, sock: socket.socket) -> Connection:
-            return Connection(client, sock, loop, self._connections, app, limits)
+            return Connection(client, sock, loop, self._connections, app, limits, turns)
 
         self._listener = Listener(loop, sock, self._connections, make, lambda: tls.context, settings.header_timeout_s)
 

@@ -1,0 +1,95 @@
+"""Bounds what one round of the loop spends on requests: what comes beyond it waits its turn, in order of arrival.
+
+Without it thousands of connections that are readable at once are one round of the loop, and for as long as that lasts
+no timer rings and no answer of the stream is read: what could have been answered in time is not.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+
+from stream_router.receiver.http.loop_clock import LoopClock
+
+WORK_S = 0.01
+"""Most that one round works on requests; the answers of the stream and the deadlines come round as often."""
+MAX_WAITING_BYTES = 32 * 1024 * 1024
+"""Bytes that were read and wait; beyond it they are worked on at once, since then each connection is bounded itself."""
+
+Work = Callable[[], None]
+
+
+class Turns:
+    """The requests of one loop that wait for their turn. `clock` is told for how long they do."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, clock: LoopClock, now_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`now_s` is the clock by which the loop's own goes."""
+        self.now_s = now_s
+        self._loop = loop
+        self._clock = clock
+        self._waiting: deque[tuple[Work, int, float]] = deque()
+        self._bytes = 0
+
+    def have_time(self) -> bool:
+        """Whether there is time in this round. The loop's own clock stands still from the round's last look on."""
+        if self._waiting:
+            return self._bytes > MAX_WAITING_BYTES
+        return self.now_s() - self._loop.time() < WORK_S
+
+    def later(self, work: Work, size_bytes: int) -> None:
+        """Do this when its turn comes."""
+        if not self._waiting:
+            self._loop.call_soon(self._go_on)
+        self._waiting.append((work, size_bytes, self.now_s()))
+        self._bytes += size_bytes
+
+    def _go_on(self) -> None:
+        now_s = self.now_s()
+        until_s = now_s + WORK_S
+        try:
+            while self._waiting and now_s < until_s:
+                work, size_bytes, since_s = self._waiting.popleft()
+                self._bytes -= size_bytes
+                self._clock.behind_s = now_s - since_s
+                work()
+                now_s = self.now_s()
+        finally:
+            if self._waiting:
+                self._loop.call_soon(self._go_on)
+            else:
+                self._clock.behind_s = 0.0
+
+
+class Turn:
+    """One connection's place among them. `work` parses what it has read."""
+
+    __slots__ = ("_since_s", "_turns", "_work")
+
+    def __init__(self, turns: Turns, work: Work) -> None:
+        self._turns = turns
+        self._work = work
+        self._since_s: float | None = None
+
+    def came(self, size_bytes: int) -> None:
+        """So many more bytes are there: they are worked on now, or when their turn comes."""
+        if self._since_s is not None:
+            return
+        if self._turns.have_time():
+            self._work()
+        else:
+            self._since_s = self._turns.now_s()
+            self._turns.later(self.hurry, size_bytes)
+
+    def hurry(self) -> None:
+        """Wait no longer."""
+        if self._since_s is not None:
+            self._work()
+            self._since_s = None
+
+    def at_least_s(self, waited_s: float | None) -> float | None:
+        """How long its bytes have waited, by the kernel; what was sent since then does not make them younger."""
+        if self._since_s is None:
+            return waited_s
+        return max(waited_s or 0.0, self._turns.now_s() - self._since_s)

@@ -1,0 +1,127 @@
+"""A round of the loop works on requests for a bounded time, and what waits is worked on in the order of its arrival."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from stream_router.receiver.http import answers, turns
+from stream_router.receiver.http.app import App
+from stream_router.receiver.http.request import Request
+from stream_router.receiver.http.turns import Turn, Turns
+from stream_router.telemetry.receiver_stats import Stats
+
+COST_S = 0.003
+
+
+class Bench:
+    """A loop whose rounds the test makes, and connections each of whose pieces takes 3 ms."""
+
+    def __init__(self) -> None:
+        self.now_s = self.round_s = 100.0
+        self.soon: list[Any] = []
+        self.done: list[str] = []
+        self.clock = cast("Any", SimpleNamespace(behind_s=0.0))
+        loop: Any = SimpleNamespace(time=lambda: self.round_s, call_soon=self.call_soon)
+        self.turns = Turns(loop, self.clock, lambda: self.now_s)
+
+    def call_soon(self, what: Any) -> None:
+        self.soon.append(what)
+
+    def connection(self, name: str) -> Turn:
+        def work() -> None:
+            self.now_s += COST_S
+            self.done.append(name)
+
+        return Turn(self.turns, work)
+
+    def next_round(self) -> None:
+        self.round_s = self.now_s
+        soon, self.soon = self.soon, []
+        for what in soon:
+            what()
+
+
+def test_what_fits_no_round_waits_in_its_order() -> None:
+    """Four of ten are worked on at once, the others in the rounds after it; the clock is told how late that is."""
+    bench = Bench()
+    for number in range(10):
+        bench.connection(str(number)).came(100)
+    assert bench.done == ["0", "1", "2", "3"]
+    bench.next_round()
+    assert bench.done == ["0", "1", "2", "3", "4", "5", "6", "7"]
+    assert bench.clock.behind_s == pytest.approx(0.009)
+    bench.next_round()
+    assert bench.done == [str(number) for number in range(10)]
+    assert bench.clock.behind_s == 0.0
+    assert not bench.soon
+
+
+def test_a_connection_waits_once_whatever_it_sends() -> None:
+    """More bytes of one that waits give it no second place, and make it no younger."""
+    bench = Bench()
+    for _ in range(4):
+        bench.connection("x").came(1)
+    slow = bench.connection("slow")
+    slow.came(1)
+    bench.now_s += 0.2
+    slow.came(1)
+    assert slow.at_least_s(0.01) == pytest.approx(0.2)
+    bench.next_round()
+    assert bench.done == ["x"] * 4 + ["slow"]
+    assert slow.at_least_s(0.01) == 0.01
+
+
+def test_who_has_sent_all_need_not_wait() -> None:
+    """At the end of what a client sends its bytes are worked on at once, and only once."""
+    bench = Bench()
+    for _ in range(4):
+        bench.connection("x").came(1)
+    last = bench.connection("last")
+    last.came(1)
+    last.hurry()
+    bench.next_round()
+    assert bench.done.count("last") == 1
+
+
+def test_what_waits_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the bound bodies are worked on as they come, each within its own connection's bounds."""
+    monkeypatch.setattr(turns, "MAX_WAITING_BYTES", 250)
+    bench = Bench()
+    for number in range(9):
+        bench.connection(str(number)).came(100)
+    assert bench.done == ["0", "1", "2", "3", "7", "8"]
+
+
+@pytest.mark.parametrize(
+    ("waited_s", "lag_s", "overloaded", "shed"),
+    [
+        (0.19, 9.0, True, False),
+        (0.21, 9.0, True, True),
+        (0.49, 9.0, False, False),
+        (0.51, 0.0, False, True),
+        (None, 0.21, True, True),
+        (None, 0.3, False, False),
+    ],
+)
+def test_what_waited_too_long_is_503_before_it_is_looked_at(
+    waited_s: float | None, lag_s: float, overloaded: bool, shed: bool
+) -> None:
+    """By the kernel's account of its own bytes; by the loop's lag only where the kernel tells nothing."""
+
+    class Looked(Exception):  # noqa: N818 - it is no error
+        pass
+
+    def verify(*_: object) -> None:
+        raise Looked
+
+    source: Any = SimpleNamespace(name="", verifier=SimpleNamespace(verify=verify))
+    nothing, clock = cast("Any", None), cast("Any", SimpleNamespace(lag_s=lag_s, overloaded=overloaded))
+    app = App({"/v1/events": source}, nothing, nothing, Stats(), clock, 1_000)
+    request = Request(lambda: None, lambda: None, lambda: waited_s)
+    request.method, request.path = "POST", "/v1/events"
+    if shed:
+        assert app.complete(request) == answers.OVERLOAD
+    else:
+        with pytest.raises(Looked):
+            app.complete(request)
