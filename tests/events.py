@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 
 from stream_router.consumer.transform_config import transform_config
-from stream_router.core.dispositions import Reason
+from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.envelope import open_record, seal
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record
 from stream_router.pipeline.transform import Transform, TransformConfig

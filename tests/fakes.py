@@ -15,7 +15,7 @@ import orjson
 from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_put_events
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit, LimitConfig
-from stream_router.pipeline.delivery.destination import Policy, Took
+from stream_router.pipeline.delivery.dispatcher_contract import Policy, Took
 from stream_router.pipeline.delivery.health import Health
 from stream_router.pipeline.route import Router
 from stream_router.pipeline.sinks.claim_check import ClaimCheck

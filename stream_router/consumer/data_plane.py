@@ -17,7 +17,7 @@ from stream_router.aws.pumped_transport import Transport
 from stream_router.core import limits
 from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_put_events, of_put_events_v2
 from stream_router.core.model import Entry, Event
-from stream_router.pipeline.delivery.destination import Policy
+from stream_router.pipeline.delivery.dispatcher_contract import Policy
 from stream_router.pipeline.delivery.health import Health
 from stream_router.pipeline.sinks.claim_check import ClaimCheck
 from stream_router.pipeline.sinks.eventbridge import wire_format

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, TypeVar
 import cbor2
 import orjson
 
-from stream_router.core import dispositions
-from stream_router.core.dispositions import Disposition
+from stream_router.core import aws_error_codes
+from stream_router.core.aws_error_codes import Disposition
 
 T = TypeVar("T")
 
@@ -140,7 +140,7 @@ def refusal(answer: Answer) -> Refusal:
     if answer.status == 0:
         return Refusal(Disposition.HOLD, "NoAnswer", indeterminate=True, retry_after_s=0.0, message=answer.error)
     code, message = _code(answer)
-    disposition = dispositions.of_call(code, answer.status)
+    disposition = aws_error_codes.of_call(code, answer.status)
     return Refusal(disposition, code, answer.status >= 500, answer.retry_after_s, message)
 
 
@@ -156,7 +156,7 @@ def _code(answer: Answer) -> tuple[str, str]:
         message = str(body.get("message") or body.get("Message") or "")
     except (orjson.JSONDecodeError, cbor2.CBORDecodeError, AttributeError):
         pass
-    return dispositions.short_code(code) or f"Http{answer.status}", message
+    return aws_error_codes.short_code(code) or f"Http{answer.status}", message
 
 
 def _by_position(results: list[dict[str, Any]], sent: int, *proofs: str) -> list[Outcome]:
@@ -171,7 +171,7 @@ def _by_position(results: list[dict[str, Any]], sent: int, *proofs: str) -> list
 def _one(result: dict[str, Any], proofs: tuple[str, ...]) -> Outcome:
     code = result.get("ErrorCode")
     if code:
-        return Outcome(dispositions.of_entry(code), code, result.get("ErrorMessage") or "")
+        return Outcome(aws_error_codes.of_entry(code), code, result.get("ErrorMessage") or "")
     if not any(result.get(proof) for proof in proofs):
         raise _UnreadableError
     return ACCEPTED
@@ -200,7 +200,7 @@ def _place(result: dict[str, Any], outcomes: list[Outcome | None]) -> int:
 
 def _failed_message(result: dict[str, Any]) -> Outcome:
     """A message that SQS blames on its sender can never be accepted as it is, unless the table knows better."""
-    code = dispositions.short_code(str(result.get("Code") or "Unknown"))
-    known = dispositions.CODES.get(code)
+    code = aws_error_codes.short_code(str(result.get("Code") or "Unknown"))
+    known = aws_error_codes.CODES.get(code)
     blamed = Disposition.DEAD_LETTER if result.get("SenderFault") else Disposition.RETRY
     return Outcome(known if known is not None and known is not Disposition.BISECT else blamed, code)

@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 from stream_router.core import limits
-from stream_router.core.dispositions import Reason
+from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.json_depth import is_too_deep
 
 Why = tuple[Reason, str, str]

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from stream_router.core import documents
-from stream_router.core.dispositions import Reason
+from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.json_depth import is_too_deep
 from stream_router.core.model import DeadLetter, Event, Record, new_event
 

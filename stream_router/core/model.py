@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from stream_router.core.dispositions import Reason
+from stream_router.core.dead_letter_reasons import Reason
 
 NOT_OPENED = -1
 """The lines of a record that nobody opened yet: all of it is unsettled."""

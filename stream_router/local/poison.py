@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import orjson
 
-from stream_router.core.dispositions import Reason
+from stream_router.core.dead_letter_reasons import Reason
 
 
 class Garbage(NamedTuple):

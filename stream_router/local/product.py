@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from stream_router.local.environment import REGION
 from stream_router.local.report import QUANTILES, Product
-from stream_router.telemetry.catalogue import NAMESPACE, SOURCE_SYSTEM, STAGE_METRICS, STAGES
+from stream_router.telemetry.catalogue import STAGE_METRICS, STAGES
+from stream_router.telemetry.cloudwatch import NAMESPACE, SOURCE_SYSTEM
 from stream_router.telemetry.histogram import Histogram
 from stream_router.telemetry.shard_metrics import read_snapshots
 

@@ -4,11 +4,11 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, TypeVar
 
-from stream_router.core.dispositions import Reason
+from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.envelope import open_record
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
-from stream_router.pipeline.delivery.destination import GivenUp, Held, Took
+from stream_router.pipeline.delivery.dispatcher_contract import GivenUp, Held, Took
 from stream_router.pipeline.sinks.claim_check import ClaimCheck
 from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
 from stream_router.pipeline.sinks.eventbridge.publisher import TOO_LARGE, Publisher

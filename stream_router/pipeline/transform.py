@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import orjson
 
 from stream_router.core import limits
-from stream_router.core.dispositions import Reason
+from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.envelope import added_fields, added_text, correlation_id, open_record, seal
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record, new_entry, new_event
 from stream_router.core.names import PIPELINE_ID, SOURCE

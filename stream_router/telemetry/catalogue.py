@@ -30,9 +30,6 @@ Stage = Literal[
 COUNTERS: Final[tuple[Counter, ...]] = get_args(Counter)
 STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
 
-NAMESPACE: Final = "CXoneEventRouter"
-SOURCE_SYSTEM: Final = "NICE_CXone"
-
 
 class Metric(NamedTuple):
     """A metric as CloudWatch knows it."""

@@ -5,14 +5,17 @@ request takes at most 150 distinct values of a metric: a wider distribution goes
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import orjson
 from botocore.session import Session
 
 from stream_router.aws.endpoints import Target, endpoint_url, json_target
 from stream_router.core.limits import METRIC_DATA_MAX, METRIC_VALUES_MAX
-from stream_router.telemetry.catalogue import NAMESPACE, SOURCE_SYSTEM, Metric
+from stream_router.telemetry.catalogue import Metric
+
+NAMESPACE: Final = "CXoneEventRouter"
+SOURCE_SYSTEM: Final = "NICE_CXone"
 
 REQUEST_BYTES = 1_000_000
 """Most bytes of one request. Source: model `cloudwatch`, PutMetricData (1 MB), read as the decimal megabyte."""

@@ -16,7 +16,7 @@ from stream_router.aws.endpoints import Target, json_target
 from stream_router.aws.pumped_transport import Transport
 from stream_router.core import aws_answers
 from stream_router.core.aws_answers import ACCEPTED, Answer, Refusal
-from stream_router.core.dispositions import Disposition
+from stream_router.core.aws_error_codes import Disposition
 from stream_router.fakeaws.process import FakeAwsProcess
 from tests.contract.conftest import Client
 from tests.contract.test_fakeaws_wire import V2_BUS

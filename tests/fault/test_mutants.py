@@ -45,19 +45,19 @@ MUTANTS = {
         "core/aws_answers.py", ' and result.get("MD5OfMessageBody") == body_md5s[at]', "", matrix("MD5")
     ),
     "throttling is the data's fault": Mutant(
-        "core/dispositions.py",
+        "core/aws_error_codes.py",
         "    **dict.fromkeys(_CONTENT, Disposition.BISECT),\n",
         '    **dict.fromkeys(_CONTENT, Disposition.BISECT),\n    "Throttling": Disposition.DEAD_LETTER,\n',
         matrix("trouble"),
     ),
     "an unknown code is the data's fault": Mutant(
-        "core/dispositions.py",
+        "core/aws_error_codes.py",
         "CODES.get(code, Disposition.RETRY)",
         "CODES.get(code, Disposition.DEAD_LETTER)",
         matrix("trouble and SomethingNew"),
     ),
     "a 5xx is bisected": Mutant(
-        "core/dispositions.py", "if status < 500 and CODES", "if CODES", matrix("strikes_whole")
+        "core/aws_error_codes.py", "if status < 500 and CODES", "if CODES", matrix("strikes_whole")
     ),
     "the stream is bisected into the queue": Mutant(
         "pipeline/delivery/blame.py",

@@ -14,7 +14,7 @@ from stream_router.consumer.child.crash_guard import CrashGuard
 from stream_router.consumer.child.shard_telemetry import ShardTelemetry
 from stream_router.consumer.child.window import Window
 from stream_router.core.aws_answers import Answer
-from stream_router.core.dispositions import Reason
+from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import Batch, DeadLetter, Dropped, Entry, Event, Record
 from stream_router.settings.common import load
 from stream_router.settings.consumer import Consumer

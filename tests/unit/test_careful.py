@@ -10,7 +10,7 @@ import pytest
 
 from stream_router.consumer.child.crash_guard import WHOLE_RECORD, CrashGuard
 from stream_router.consumer.child.one_at_a_time import route_carefully
-from stream_router.core.dispositions import Reason
+from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.envelope import event_id, seal
 from stream_router.core.model import Record
 from stream_router.pipeline.masking.policy import MaskingPolicy

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import pytest
 
 from stream_router.core.aws_answers import Answer
-from stream_router.core.dispositions import CODES, Disposition, Reason
+from stream_router.core.aws_error_codes import CODES, Disposition
+from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import Entry
-from stream_router.pipeline.delivery.destination import Policy
+from stream_router.pipeline.delivery.dispatcher_contract import Policy
 from stream_router.pipeline.sinks.eventbridge.packer import CallLimits
 from tests.fakes import NO_ANSWER, Rig, entry, refused, rig
 

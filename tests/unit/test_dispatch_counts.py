@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import pytest
 
 from stream_router.core.aws_answers import Answer
-from stream_router.core.dispositions import Reason
+from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import Entry
-from stream_router.pipeline.delivery.destination import Policy
+from stream_router.pipeline.delivery.dispatcher_contract import Policy
 from tests.fakes import NO_ANSWER, entry, refused, rig
 
 

@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from stream_router.core.dispositions import Reason
+from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.envelope import open_record, seal
 from stream_router.core.model import DeadLetter, Event, Record
 from tests.events import BODY, IDENTITY, RECEIVED_MS

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from stream_router.core.aws_answers import Answer
-from stream_router.core.dispositions import Reason
+from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import Entry
 from tests.fakes import Rig, entry, rig
 

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from stream_router.core import envelope
-from stream_router.core.dispositions import Reason
+from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.envelope import correlation_id, event_id, open_record, seal, split_array
 from stream_router.core.model import DeadLetter, Event, Record
 

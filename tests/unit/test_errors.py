@@ -2,7 +2,7 @@
 
 import pytest
 
-from stream_router.core.dispositions import Disposition, of_call, of_entry, short_code
+from stream_router.core.aws_error_codes import Disposition, of_call, of_entry, short_code
 
 DATA = ["MalformedDetail", "InvalidArgument", "RedactionFailure", "NotAuthorizedForDetailTypeException"]
 ENTRY = ["InternalFailure", "SomethingNew", ""]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from stream_router.core.aws_answers import Answer
-from stream_router.core.dispositions import Reason
+from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import Entry
 from stream_router.pipeline.delivery.circuit_breaker import (
     BEGINS_AT,
@@ -14,7 +14,7 @@ from stream_router.pipeline.delivery.circuit_breaker import (
     TRIPS_AT,
     Gate,
 )
-from stream_router.pipeline.delivery.destination import Policy
+from stream_router.pipeline.delivery.dispatcher_contract import Policy
 from tests.fakes import Rig, entry, refused, rig
 
 NOW = 1000.0

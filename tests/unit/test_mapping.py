@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from stream_router.core.dispositions import Reason
+from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.settings_error import SettingsError
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.transform import Transform

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from stream_router.control import mask_report
-from stream_router.core.dispositions import Reason
+from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.envelope import open_record
 from stream_router.core.model import DeadLetter, Entry, Event, Record
 from stream_router.core.settings_error import SettingsError

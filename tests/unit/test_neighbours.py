@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stream_router.consumer.child.neighbours import Neighbours
 from stream_router.consumer.state_dir import HEALTH, StateDir
-from stream_router.core.dispositions import Reason
+from stream_router.core.dead_letter_reasons import Reason
 from stream_router.pipeline.delivery.health import Health, Tally
 from tests.fakes import entry, rig
 

@@ -11,7 +11,7 @@ import pytest
 
 from stream_router.core import aws_answers
 from stream_router.core.aws_answers import ACCEPTED, Answer, Outcome, Refusal, epoch_of
-from stream_router.core.dispositions import Disposition
+from stream_router.core.aws_error_codes import Disposition
 
 MD5S = [hashlib.md5(body).hexdigest() for body in (b"a", b"b", b"c")]
 

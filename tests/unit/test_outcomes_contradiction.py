@@ -8,7 +8,7 @@ import pytest
 
 from stream_router.core import aws_answers
 from stream_router.core.aws_answers import ACCEPTED, Answer, Outcome, Refusal
-from stream_router.core.dispositions import Disposition
+from stream_router.core.aws_error_codes import Disposition
 
 Read = Callable[[Answer, int], list[Outcome] | Refusal]
 READERS: dict[str, tuple[Read, str, str, Callable[[object], bytes]]] = {

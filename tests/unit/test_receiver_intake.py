@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from stream_router.core.dispositions import Reason
+from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.envelope import open_record, seal
 from stream_router.core.limits import EVENT_MAX_DEPTH
 from stream_router.core.model import DeadLetter, Event, Record

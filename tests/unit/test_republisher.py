@@ -7,7 +7,7 @@ import pytest
 from stream_router.control.republish.republisher import Again, Outcome, Republisher, token_of
 from stream_router.core.aws_answers import Answer
 from stream_router.core.model import DeadLetter, Entry, Event
-from stream_router.pipeline.delivery.destination import Policy
+from stream_router.pipeline.delivery.dispatcher_contract import Policy
 from stream_router.pipeline.sinks.claim_check import ClaimCheck
 from stream_router.pipeline.sinks.eventbridge.conversation_lanes import Lanes
 from stream_router.pipeline.sinks.eventbridge.packer import CallLimits

@@ -19,7 +19,8 @@ from stream_router.consumer.transform_config import transform_config
 from stream_router.control.setup import rules
 from stream_router.core import envelope, limits
 from stream_router.core.aws_answers import of_put_events
-from stream_router.core.dispositions import Disposition, Reason, of_call, of_entry
+from stream_router.core.aws_error_codes import Disposition, of_call, of_entry
+from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.envelope import correlation_id, event_id
 from stream_router.core.model import Entry, Event, Record
 from stream_router.pipeline.delivery.retry_budget import Tries

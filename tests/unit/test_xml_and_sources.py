@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from stream_router.core.dispositions import Reason
+from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.envelope import event_id, open_record
 from stream_router.core.model import DeadLetter, Entry, Record
 from stream_router.core.settings_error import SettingsError

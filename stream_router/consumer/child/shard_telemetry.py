@@ -14,7 +14,7 @@ from stream_router.aws.pumped_transport import Transport
 from stream_router.consumer.child.crash_guard import CrashGuard
 from stream_router.core.aws_answers import Answer
 from stream_router.core.model import Batch, DeadLetter, Dropped, Entry, Record
-from stream_router.pipeline.delivery.destination import Took
+from stream_router.pipeline.delivery.dispatcher_contract import Took
 from stream_router.pipeline.transform import Transform
 from stream_router.settings.consumer import Consumer
 from stream_router.telemetry.audit import AuditLog

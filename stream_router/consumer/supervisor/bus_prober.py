@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError, NoCredentialsError
 from stream_router.aws import credentials, endpoints
 from stream_router.consumer.bus_proof import UNASKED_SPAN_S, SeenBus
 from stream_router.consumer.state_dir import BUS_GONE, BUS_PROOF, BUS_UNASKED, StateDir
-from stream_router.core import backoff, limits
+from stream_router.core import doubling_wait, limits
 from stream_router.core.aws_answers import epoch_s
 from stream_router.core.logs import Seldom
 from stream_router.settings.consumer import Consumer
@@ -125,7 +125,7 @@ class BusProver:
             if self.refusal:
                 return
             asked += 1
-            self._stop.wait(self._every_s if self._proven else backoff.longest_s(asked, FIRST_RETRY_S, RAREST_S))
+            self._stop.wait(self._every_s if self._proven else doubling_wait.longest_s(asked, FIRST_RETRY_S, RAREST_S))
 
     def prove_once(self) -> None:
         """Ask once, and write the proof or log the trouble."""

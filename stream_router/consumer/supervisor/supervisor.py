@@ -19,7 +19,7 @@ from stream_router.consumer.state_dir import BUS_GONE, ENDING, FATAL, StateDir
 from stream_router.consumer.supervisor import daemon_log, processes
 from stream_router.consumer.supervisor.bus_prober import BusProver, Proof
 from stream_router.consumer.supervisor.vitals import Vitals
-from stream_router.core import backoff
+from stream_router.core import doubling_wait
 from stream_router.core.settings_error import SettingsError
 
 log = logging.getLogger(__name__)
@@ -208,7 +208,7 @@ class DaemonSupervisor:
         """Wait as long as the restarts before demand, with jitter; False where a signal came meanwhile."""
         if ran_s >= STABLE_S:
             self._short_lives = 0
-        wait_s = backoff.half_jitter_s(self._short_lives, FIRST_BACKOFF_S, LONGEST_BACKOFF_S, self._jitter())
+        wait_s = doubling_wait.half_jitter_s(self._short_lives, FIRST_BACKOFF_S, LONGEST_BACKOFF_S, self._jitter())
         self._short_lives += 1
         log.error(
             "the KCL daemon ended: %s; it is started again",

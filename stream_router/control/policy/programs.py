@@ -11,7 +11,7 @@ from stream_router.settings.common import NO_RULE
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.sources import Posted, read
-from stream_router.telemetry.catalogue import NAMESPACE
+from stream_router.telemetry.cloudwatch import NAMESPACE
 
 OWNER_INDEX = "LeaseOwnerToLeaseKeyIndex"
 OLDER_TABLES = ("CoordinatorState", "WorkerMetricStats")

@@ -9,9 +9,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
-from stream_router.core.dispositions import Reason
+from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record
-from stream_router.pipeline.delivery.destination import GivenUp
+from stream_router.pipeline.delivery.dispatcher_contract import GivenUp
 from stream_router.pipeline.sinks.claim_check import ClaimCheck
 from stream_router.pipeline.sinks.eventbridge.publisher import TOO_LARGE, Publisher
 

@@ -8,8 +8,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from stream_router.control.stream import kpl
 from stream_router.control.stream.positions import Position
 from stream_router.control.stream.shards import Shard, UnreadableError, cure
-from stream_router.core import backoff
-from stream_router.core.dispositions import THROTTLING
+from stream_router.core import doubling_wait
+from stream_router.core.aws_error_codes import THROTTLING
 
 Wait = Callable[[float], bool]
 """Waits so many seconds; true where the reading is to stop instead."""
@@ -91,7 +91,7 @@ class Patience:
                 f"stream {self._stream} could not be read for {GIVEN_UP_AFTER_S:.0f} s ({code}); try again later"
             ) from None
         self._failures += 1
-        return backoff.half_jitter_s(self._failures - 1, _FIRST_S, _MOST_S, self._random())
+        return doubling_wait.half_jitter_s(self._failures - 1, _FIRST_S, _MOST_S, self._random())
 
 
 def is_passing(error: ClientError) -> bool:

@@ -9,15 +9,16 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
-from stream_router.core import dispositions
+from stream_router.core import aws_error_codes
 from stream_router.core.aws_answers import ACCEPTED, Answer, Outcome, Refusal
-from stream_router.core.dispositions import Disposition, Reason
+from stream_router.core.aws_error_codes import Disposition
+from stream_router.core.dead_letter_reasons import Reason
 from stream_router.pipeline.delivery import blame
 from stream_router.pipeline.delivery.bisection import Suspects
 from stream_router.pipeline.delivery.blame import Failure, Row, Then
 from stream_router.pipeline.delivery.circuit_breaker import Gate
 from stream_router.pipeline.delivery.delay_queue import Flight, Later
-from stream_router.pipeline.delivery.destination import Destination, Ended, Policy, why_given_up
+from stream_router.pipeline.delivery.dispatcher_contract import Destination, Ended, Policy, why_given_up
 from stream_router.pipeline.delivery.health import Health, Others
 from stream_router.pipeline.delivery.hold_report import HoldReport
 from stream_router.pipeline.delivery.retry_budget import SPREAD_S, Budgets, Tries
@@ -196,7 +197,7 @@ class Dispatcher(Generic[T]):
         if is_content:
             self._halve(items, refusal, now)
             return
-        if refusal.code in dispositions.THROTTLING:
+        if refusal.code in aws_error_codes.THROTTLING:
             self.gate.throttled()
         self.gate.failed(now, refusal.retry_after_s)
         if self._suspects.returned(items):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
-from stream_router.pipeline.delivery.destination import Took
+from stream_router.pipeline.delivery.dispatcher_contract import Took
 from stream_router.pipeline.delivery.health import Health
 
 T = TypeVar("T")

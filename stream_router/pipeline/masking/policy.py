@@ -9,7 +9,7 @@ from typing import Any
 
 from stream_router.pipeline.masking import pruning
 from stream_router.pipeline.masking.actions import GONE, REDACTED, Action, is_mask
-from stream_router.pipeline.masking.detectors.first_look import suspicious
+from stream_router.pipeline.masking.detectors.prefilter import suspicious
 from stream_router.pipeline.masking.occurrences import all_texts, replacer
 from stream_router.pipeline.masking.path_patterns import Automaton, Learned, State, Step, Token
 from stream_router.pipeline.masking.rules import (

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import orjson
 
 from stream_router.core.aws_answers import ACCEPTED, Answer, Outcome, Refusal, refusal
-from stream_router.core.dispositions import Disposition
+from stream_router.core.aws_error_codes import Disposition
 from stream_router.core.model import DeadLetter, Entry
 from stream_router.pipeline import deep_json
-from stream_router.pipeline.delivery.destination import Policy
 from stream_router.pipeline.delivery.dispatcher import Dispatcher
+from stream_router.pipeline.delivery.dispatcher_contract import Policy
 from stream_router.pipeline.rejection import Rejected
 
 POLICY = Policy(max_in_flight=4, max_in_flight_bytes=32 * 1024 * 1024, max_retries=1_000_000_000)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from stream_router.aws.pumped_transport import Answer
 from stream_router.core.aws_answers import Outcome, Refusal, of_put_records
-from stream_router.core.dispositions import Disposition
+from stream_router.core.aws_error_codes import Disposition
 from stream_router.receiver.batching import putrecords
 from stream_router.receiver.batching.lanes import RecordInFlight
 from stream_router.telemetry.receiver_stats import Stats

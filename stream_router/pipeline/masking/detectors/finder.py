@@ -127,7 +127,7 @@ DETECTORS: dict[str, Detector] = {
 }
 """By name, in the order in which they run: what is sure first.
 
-A new one has to widen `first_look.suspicious` too: fields that no rule names are searched only where that says so.
+A new one has to widen `prefilter.suspicious` too: fields that no rule names are searched only where that says so.
 """
 
 

@@ -8,10 +8,10 @@ import orjson
 
 from stream_router.core import limits
 from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_send_message_batch
-from stream_router.core.dispositions import Disposition
+from stream_router.core.aws_error_codes import Disposition
 from stream_router.core.model import DeadLetter, Place
-from stream_router.pipeline.delivery.destination import Policy
 from stream_router.pipeline.delivery.dispatcher import Dispatcher
+from stream_router.pipeline.delivery.dispatcher_contract import Policy
 from stream_router.pipeline.sinks.claim_check import Stored
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter, Message
 

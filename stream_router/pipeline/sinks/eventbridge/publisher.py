@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterable
 
-from stream_router.core.dispositions import Reason
+from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import Entry
-from stream_router.pipeline.delivery.destination import Ended, GivenUp, Policy
 from stream_router.pipeline.delivery.dispatcher import Dispatcher
+from stream_router.pipeline.delivery.dispatcher_contract import Ended, GivenUp, Policy
 from stream_router.pipeline.delivery.health import Health
 from stream_router.pipeline.sinks.eventbridge.conversation_lanes import Lanes
 from stream_router.pipeline.sinks.eventbridge.packer import fits

@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from stream_router.core.aws_answers import Answer, Outcome, Refusal
-from stream_router.core.dispositions import Reason
+from stream_router.core.dead_letter_reasons import Reason
 
 T = TypeVar("T")
 

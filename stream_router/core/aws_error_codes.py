@@ -1,4 +1,4 @@
-"""What an AWS error code means, and why an event is buried: the one table for every data-plane call."""
+"""What an AWS error code means: the one table for every data-plane call."""
 
 import enum
 
@@ -14,22 +14,6 @@ class Disposition(enum.Enum):
     """The world is down or misconfigured: retry without end, bury nothing."""
     BISECT = "bisect"
     """A call refused whole for its content: halve it until the poison entry stands alone."""
-
-
-class Reason(enum.StrEnum):
-    """Why an event is a dead letter (docs/contract.md, "A dead letter"): bounded, fit for a metric's label."""
-
-    MALFORMED_JSON = "malformed_json"
-    SCHEMA_MISMATCH = "schema_mismatch"
-    UNSUPPORTED_VERSION = "unsupported_version"
-    UNROUTABLE = "unroutable"
-    OVERSIZE = "oversize"
-    MASKING_FAILED = "masking_failed"
-    REFUSED = "refused"
-    RETRIES_EXHAUSTED = "retries_exhausted"
-    OUTAGE = "outage"
-    INTERNAL_ERROR = "internal_error"
-    CRASHED = "crashed"
 
 
 # Sources: botocore models `events`, `eventbridgev2`, `kinesis`, `sqs` (1.43/1.44); docs/contract.md, "What an error
