@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import orjson
 
-from stream_router.core import limits
+from stream_router.core import limits, traceparent
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.envelope import added_fields, added_text, correlation_id, open_record, seal
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record, new_entry, new_event
@@ -141,19 +141,22 @@ class Transform:
             "payload": payload,
             "metadata": self._fragments[tag],
         }
+        metadata = self._metadata[tag]
+        if b'"traceparent"' in raw and (trace := traceparent.valid(added_fields(raw).get("traceparent"))):
+            detail["metadata"] = metadata = {**metadata, "traceparent": trace}
         if extensions:
             detail["extensions"] = extensions
-        text = self._written(detail, tag)
+        text = self._written(detail, metadata)
         size_bytes = (self._fixed_bytes.get(event_type) or _fixed_bytes(event_type)) + len(text)
         # The parsed body is let go here: freeing it costs less while it is in the caches (benchmarks/child.py).
         unparsed = new_event((record, line, raw, event_id, id_from, received_at_ms, None))
         return new_entry((unparsed, event_type, text, time_s, size_bytes, conversation_id or ""))
 
-    def _written(self, detail: dict[str, Any], tag: str) -> bytes:
+    def _written(self, detail: dict[str, Any], metadata: dict[str, Any]) -> bytes:
         try:
             return orjson.dumps(detail, written)
         except TypeError:  # the only thing that orjson cannot write of what it has read is deep nesting
-            return deep_json.dumps({**detail, "metadata": self._metadata[tag]})
+            return deep_json.dumps({**detail, "metadata": metadata})
 
     def _masked(
         self, masking: MaskingPolicy, valid: Valid

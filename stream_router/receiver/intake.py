@@ -54,6 +54,8 @@ class Body(NamedTuple):
     content_type: str = ""
     event_type: str = ""
     """X-Nexus-Event-Type, of a sender that has it."""
+    traceparent: str = ""
+    """The sender's trace context, where it is one."""
 
 
 class Intake:
@@ -111,8 +113,7 @@ class Intake:
         scheme, delivery_id = self._scheme, body.delivery_id
         body_hash = hashlib.sha256(body.text).digest()
         id_from = "delivery" if delivery_id else "content"
-        fields = {**self._added, "eventTypeHeader": body.event_type} if body.event_type else self._added
-        added = envelope.added_text(fields)
+        added = envelope.added_text(self._fields(body))
         max_bytes = MAX_EVENT_BYTES - len(added)
 
         def seal(value: dict[str, Any], part: bytes, index: int) -> Sealed:
@@ -124,15 +125,18 @@ class Intake:
 
         return seal
 
+    def _fields(self, body: Body) -> dict[str, str]:
+        """What every envelope of this body says beside it."""
+        told = {"traceparent": body.traceparent, "eventTypeHeader": body.event_type}
+        return {**self._added, **{name: text for name, text in told.items() if text}}
+
     def _not_json(self, body: Body, received_at_ms: int) -> Sealed:
         """XML, which is not looked into: it goes on as a text, byte for byte."""
         if not self._takes_xml:
             raise ProblemError(415, "unsupported_encoding", "this path takes JSON, not XML")
         identity = envelope.event_id(self._scheme, body.delivery_id, 0, body.text)
         text, encoding = envelope.text_body(body.text)
-        fields = {**self._added, "contentType": body.content_type, "bodyEncoding": encoding}
-        if body.event_type:
-            fields["eventTypeHeader"] = body.event_type
+        fields = {**self._fields(body), "contentType": body.content_type, "bodyEncoding": encoding}
         id_from = "delivery" if body.delivery_id else "content"
         line = envelope.seal(identity, id_from, received_at_ms, text, envelope.added_text(fields))
         if len(line) > min(self._max_line_bytes, MAX_EVENT_BYTES):

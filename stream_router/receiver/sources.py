@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from pydantic import SecretStr
 
+from stream_router.core import traceparent
 from stream_router.core.settings_error import SettingsError
 from stream_router.receiver.auth import schemes
 from stream_router.receiver.auth.schemes import Verifier
@@ -30,12 +31,14 @@ class Source(NamedTuple):
     expert: bool
     takes_xml: bool
 
-    def says(self, headers: RequestHeaders) -> tuple[str, str]:
-        """The content type and the event type that the headers tell, where this source's are looked at."""
+    def says(self, headers: RequestHeaders) -> tuple[str, str, str]:
+        """What the headers tell: content type, event type where this source's is looked at, trace context."""
         content_type = headers.get("content-type").lower()[:MAX_TYPE_CHARS] if "content-type" in headers else ""
         event_type = headers.get("x-nexus-event-type") if self.expert else ""
         usable = len(event_type) <= MAX_TYPE_CHARS and event_type.isascii() and event_type.isprintable()
-        return content_type, event_type if usable else ""
+        traces = headers.get_all("traceparent")
+        trace = traceparent.valid(traces[0]) if len(traces) == 1 else ""
+        return content_type, event_type if usable else "", trace
 
 
 def of(settings: Receiver) -> dict[str, Source]:
