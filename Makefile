@@ -43,11 +43,12 @@ bench: setup ## the benchmarks, one after the other
 fault: setup ## the long lane: faults, kills, soaks
 	@$(PYTEST) -m long
 
-docs: setup ## write anew what of docs/ comes from code: configuration, logs, architecture's table, IAM policies
+docs: setup ## write anew what of docs/ comes from code: configuration, logs, architecture's table, IAM policies, metrics
 	@"$(BIN)/python" tools/configuration.py
 	@"$(BIN)/python" tools/log_lines.py
 	@"$(BIN)/python" tools/architecture.py
 	@"$(BIN)/python" tools/policies.py
+	@"$(BIN)/python" tools/metrics.py
 
 dist: setup ## what a host without a checkout is installed from: sdist, wheels, locks with hashes, checksums
 	@"$(BIN)/python" tools/dist.py

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from stream_router.local.environment import REGION
 from stream_router.local.report import QUANTILES, Product
-from stream_router.telemetry.catalogue import STAGE_METRICS, STAGES
+from stream_router.telemetry.catalogue import STAGES
 from stream_router.telemetry.cloudwatch import NAMESPACE, SOURCE_SYSTEM
 from stream_router.telemetry.histogram import Histogram
 from stream_router.telemetry.shard_metrics import read_snapshots
@@ -27,7 +27,7 @@ def read(cloudwatch: "CloudWatchClient", state_dir: Path) -> Product:
         calls.update({int(entries): count for entries, count in snapshot["entriesPerCall"].items()})
     seen: Product = {
         "latencyMs": {stage.replace("_", " "): _quantiles(snapshots, stage) for stage in STAGES},
-        "cloudWatch": _cloudwatch(cloudwatch, STAGE_METRICS["received_to_accepted"].name),
+        "cloudWatch": _cloudwatch(cloudwatch, "RoutingLatencyMilliseconds"),
     }
     if calls:
         entries = sum(size * count for size, count in calls.items())

@@ -7,14 +7,13 @@ from stream_router.checks import aws_checks
 from stream_router.checks.finding import at_start
 from stream_router.core import logs
 from stream_router.core.settings_error import EX_CONFIG, SettingsError
-from stream_router.receiver import early_stop, sources
+from stream_router.receiver import admin, early_stop, sources
 from stream_router.receiver.preflight import check
 from stream_router.receiver.supervisor import WorkerSupervisor
 from stream_router.receiver.worker import Worker
 from stream_router.settings.common import load, warn_of_names
 from stream_router.settings.receiver import Receiver
-from stream_router.telemetry import prometheus
-from stream_router.telemetry.prometheus import Board
+from stream_router.telemetry.receiver_board import Board
 
 
 def run(settings: Receiver, workers: int) -> int:
@@ -28,9 +27,9 @@ def run(settings: Receiver, workers: int) -> int:
     look(settings)
     board = Board(workers, sources.names(settings))
     if workers == 1:
-        admin = prometheus.serve(board, settings.receiver_admin_listen)
+        server = admin.serve(board, settings)
         Worker(settings, stream, board.row(0)).run()
-        admin.shutdown()
+        server.close()
         return 0
 
     def work(number: int) -> None:
@@ -38,9 +37,9 @@ def run(settings: Receiver, workers: int) -> int:
 
     supervisor = WorkerSupervisor(workers, work, board.gone)
     supervisor.start()
-    admin = prometheus.serve(board, settings.receiver_admin_listen)
+    server = admin.serve(board, settings)
     status = supervisor.run(settings.drain_delay_s)
-    admin.shutdown()
+    server.close()
     return status
 
 

@@ -74,7 +74,7 @@ class Worker:
         states = States(batcher, clock, self._stats, loop.time, settings)
         tls = Tls(settings)
         followed = [source.secrets for source in served.values() if source.secrets]
-        tasks = [loop.create_task(_every(PUBLISH_EVERY_S, lambda: self._publish(batcher, clock, states)))]
+        tasks = [loop.create_task(_every(PUBLISH_EVERY_S, lambda: self._publish(batcher, clock, states, health)))]
         tasks += [loop.create_task(_every(FOLLOW_TLS_EVERY_S, tls.refresh))]
         tasks += [loop.create_task(_follow(live, every_s)) for live in followed if (every_s := live.follow_every_s)]
         loop.add_signal_handler(signal.SIGHUP, lambda: _reload(loop, tls, followed))
@@ -137,9 +137,11 @@ class Worker:
         if not await server.drain(DRAIN_S):
             log.warning("some requests were still arriving and got no answer", extra={"worker": self._number})
 
-    def _publish(self, batcher: Batcher, clock: LoopClock, states: States) -> None:
+    def _publish(self, batcher: Batcher, clock: LoopClock, states: States, health: Health) -> None:
         stats = self._stats
         stats.stream_up = int(not batcher.stream.down)
+        stats.ready, stats.draining = int(stats.up and health.ready), int(health.draining)
+        stats.heartbeat_timestamp_seconds = time.time()
         stats.loop_lag_seconds = clock.lag_s
         spill = batcher.spill_state
         stats.spill_bytes, stats.spill_failing = spill.size_bytes, int(bool(spill.error))

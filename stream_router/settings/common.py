@@ -17,7 +17,7 @@ from stream_router.core import limits
 from stream_router.core.settings_error import SettingsError, first_error
 from stream_router.settings import names, types
 from stream_router.settings.names import PREFIX
-from stream_router.settings.types import Bus, EventTypes
+from stream_router.settings.types import Bus, EventTypes, Secret
 
 NO_RULE = "none"
 """The rule's name where the rules behind the bus are others', or where the bus (v2) has none."""
@@ -54,6 +54,21 @@ class SecretRule(Environment):
     """Whether weak secrets are taken."""
 
     weak_secrets: Literal["refuse", "allow"] = Field("refuse", description="refuse or allow")
+
+
+class AdminToken(Environment):
+    """What is asked for on the admin port of a program."""
+
+    admin_token: Secret | None = Field(None, description="a bearer token; required where it listens beyond loopback")
+
+    def unguarded(self, variable: str, listen: str) -> str:
+        """What is wrong with an admin port at `listen`; "" where nothing is."""
+        if self.admin_token or types.is_loopback(listen):
+            return ""
+        return (
+            f"STREAM_ROUTER_ADMIN_TOKEN: is not set, and {variable} is beyond loopback; "
+            "set a token, or listen on 127.0.0.1"
+        )
 
 
 class ConfigFile(Environment):

@@ -1,13 +1,13 @@
 """What `stream-router consume` and its children read; keys that operators' commands read alone."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from stream_router.core import limits
 from stream_router.settings import types
-from stream_router.settings.common import Common, ConfigFile, Environment, SecretRule
+from stream_router.settings.common import AdminToken, Common, ConfigFile, Environment, SecretRule
 from stream_router.settings.secret_strength import weakness
 from stream_router.settings.types import (
     DeadLetterLimit,
@@ -16,7 +16,6 @@ from stream_router.settings.types import (
     QueueUrl,
     Secret,
     dead_letter_limit,
-    is_loopback,
 )
 
 MIB = 1024 * 1024
@@ -38,7 +37,7 @@ class Mask(ConfigFile, MaskingKey):
     """What `mask` needs: key and shapes alone, so that a policy can be tried on any machine."""
 
 
-class Consumer(Common, SecretRule, MaskingKey, AuditKey):
+class Consumer(Common, SecretRule, AdminToken, MaskingKey, AuditKey):
     """What `consume` and its children need."""
 
     sqs_dlq_url: QueueUrl = Field(
@@ -75,7 +74,6 @@ class Consumer(Common, SecretRule, MaskingKey, AuditKey):
         None, pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="an S3 bucket's name"
     )
     admin_listen: HostPort = Field("127.0.0.1:9464", description="HOST:PORT")
-    admin_token: Secret | None = Field(None, description="a bearer token; required where it listens beyond loopback")
     audit_dir: Path | None = Field(None, description="a writable folder")
     state_dir: Path | None = Field(
         None,
@@ -93,17 +91,10 @@ class Consumer(Common, SecretRule, MaskingKey, AuditKey):
     jvm_options: str = Field("", description="options of the daemon's JVM, for example -Xmx1g")
     metrics_s: float = Field(60.0, ge=0.1, le=3600, description="seconds between metrics, 0.1 to 3600")
 
-    @model_validator(mode="after")
-    def _admin_port_is_guarded(self) -> Self:
-        if not self.admin_token and not is_loopback(self.admin_listen):
-            raise ValueError(
-                "STREAM_ROUTER_ADMIN_TOKEN: is not set, and STREAM_ROUTER_ADMIN_LISTEN is beyond loopback; "
-                "set a token, or listen on 127.0.0.1"
-            )
-        return self
-
     def refusal(self) -> str:
         """A key that can be tried out, or one without what it is for: who set it believes in masking, or in audit."""
+        if line := self.unguarded("STREAM_ROUTER_ADMIN_LISTEN", self.admin_listen):
+            return line
         for variable, key, used, use in (
             ("STREAM_ROUTER_MASKING_KEY", self.masking_key, self.masking != "off", "STREAM_ROUTER_MASKING"),
             ("STREAM_ROUTER_AUDIT_KEY", self.audit_key, self.audit_dir is not None, "STREAM_ROUTER_AUDIT_DIR"),

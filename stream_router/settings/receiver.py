@@ -6,12 +6,12 @@ from typing import Literal
 from pydantic import Field, SecretStr
 
 from stream_router.settings import types
-from stream_router.settings.common import Common, SecretRule
+from stream_router.settings.common import AdminToken, Common, SecretRule
 from stream_router.settings.secret_strength import weakness
 from stream_router.settings.types import HostPort, Networks, Paths, Scheme, Secret, Template
 
 
-class Receiver(Common, SecretRule):
+class Receiver(Common, SecretRule, AdminToken):
     """What `receive` needs."""
 
     listen: HostPort = Field("127.0.0.1:8080", description="HOST:PORT")
@@ -63,6 +63,8 @@ class Receiver(Common, SecretRule):
 
     def refusal(self) -> str:
         """Secrets that can be guessed, or that anyone on the way can read."""
+        if line := self.unguarded("STREAM_ROUTER_RECEIVER_ADMIN_LISTEN", self.receiver_admin_listen):
+            return line
         weak = "" if self.weak_secrets == "allow" else weakness(self._literal_secrets(), self.webhook_scheme or "")
         if weak:
             return f"STREAM_ROUTER_WEBHOOK_SECRETS: {weak}"

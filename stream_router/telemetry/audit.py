@@ -12,7 +12,6 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +20,7 @@ import orjson
 from stream_router.core.logs import Seldom
 from stream_router.core.names import PIPELINE_ID
 from stream_router.core.settings_error import SettingsError
+from stream_router.telemetry.iso_time import iso_s
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class AuditLog:
         `reasons` says why the batch cannot be called verified; empty where it can. `metrics` is JSON data.
         """
         record: dict[str, Any] = {
-            "auditTimestamp": datetime.fromtimestamp(now_s, UTC).isoformat(timespec="milliseconds")[:-6] + "Z",
+            "auditTimestamp": iso_s(now_s),
             "pipelineId": PIPELINE_ID,
             "eventsProcessed": events,
             "metrics": metrics,

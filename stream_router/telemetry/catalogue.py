@@ -1,59 +1,231 @@
-"""The catalogue of what a child counts and times: every name once, with its meaning; mypy refuses any other.
+"""The catalogue: every number that the programs tell of themselves, once, with its meaning.
 
-`docs/metrics.md` says the same to operators.
+Prometheus, CloudWatch, `/status` and the tables of docs/metrics.md are all made from it; mypy refuses any other name.
 """
 
-from typing import Final, Literal, NamedTuple, get_args
+from typing import Final, Literal, NamedTuple
 
-Counter = Literal[
-    "delivered",  # events that EventBridge accepted
-    "failed",  # events that were not delivered: each is a dead letter
-    "dead_lettered",  # dead letters stored in the DLQ, whole
-    "dropped",  # events that a setting says to drop
-    "retried",  # entries sent again
-    "accepted_bytes",  # bytes of accepted entries, by AWS's formula
-    "records",  # Kinesis records read
-    "batches",  # the daemon's batches, each with its audit record
-    "metrics_lost",  # CloudWatch requests given up: refused for their content, or too many waiting
-    "audit_failed",  # audit records that could not be written at once
-]
+PREFIX: Final = "stream_router_"
+"""Of every Prometheus name."""
 
-Stage = Literal[
-    "received_to_stored",  # from the receiver's (or Kinesis's) first sight of the event to its arrival in the stream
-    "stored_to_read",  # from its arrival in the stream until the child has it
-    "read_to_sent",  # from there until its first call started
-    "sent_to_accepted",  # from its first call until EventBridge accepted it, whatever calls there were between
-    "received_to_accepted",  # the whole way: RoutingLatencyMilliseconds
-    "received_to_dead_lettered",  # the whole way of what cannot be delivered: until its dead letter is stored
-]
-
-COUNTERS: Final[tuple[Counter, ...]] = get_args(Counter)
-STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
+Kind = Literal["counter", "gauge", "histogram"]
 
 
-class Metric(NamedTuple):
+class CloudWatch(NamedTuple):
     """A metric as CloudWatch knows it."""
 
     name: str
-    unit: str
+    unit: Literal["Count", "Milliseconds", "Seconds"] = "Count"
 
 
-COUNTER_METRICS: Final[dict[Counter, Metric]] = {
-    "delivered": Metric("RoutingSuccessCount", "Count"),
-    "failed": Metric("RoutingFailureCount", "Count"),
-    "dead_lettered": Metric("DeadLetterCount", "Count"),
-    "dropped": Metric("DroppedCount", "Count"),
-    "retried": Metric("RetryCount", "Count"),
+class Metric(NamedTuple):
+    """One metric. `name` is Prometheus's without PREFIX and `_total`; `labels` are its labels' names.
+
+    `scale` turns what is counted or told inside into the base unit that the name carries. `cloudwatch` says what it is
+    sent as, None where it is not.
+    """
+
+    name: str
+    kind: Kind
+    text: str
+    labels: tuple[str, ...] = ()
+    cloudwatch: CloudWatch | None = None
+    scale: float = 1.0
+
+    @property
+    def full_name(self) -> str:
+        """As Prometheus shows it."""
+        return f"{PREFIX}{self.name}{'_total' if self.kind == 'counter' else ''}"
+
+
+Counter = Literal[
+    "delivered",
+    "failed",
+    "dead_lettered",
+    "dropped",
+    "retried",
+    "accepted_bytes",
+    "records",
+    "batches",
+    "metrics_lost",
+    "audit_failed",
+]
+"""What a child counts, by its name in snapshots and in `/status`."""
+
+Stage = Literal[
+    "received_to_stored",
+    "stored_to_read",
+    "read_to_sent",
+    "sent_to_accepted",
+    "received_to_accepted",
+    "received_to_dead_lettered",
+]
+
+COUNTERS: Final[dict[Counter, Metric]] = {
+    "delivered": Metric(
+        "events_delivered", "counter", "Events that EventBridge accepted", (), CloudWatch("RoutingSuccessCount")
+    ),
+    "failed": Metric(
+        "events_failed",
+        "counter",
+        "Events that were not delivered; each is a stored dead letter",
+        (),
+        CloudWatch("RoutingFailureCount"),
+    ),
+    "dead_lettered": Metric(
+        "dead_letters",
+        "counter",
+        "Dead letters stored in the queue, whole, by reason",
+        ("reason",),
+        CloudWatch("DeadLetterCount"),
+    ),
+    "dropped": Metric(
+        "events_dropped", "counter", "Events that a setting says to drop", (), CloudWatch("DroppedCount")
+    ),
+    "retried": Metric(
+        "retries", "counter", "Entries sent again, by the code that they had got", ("code",), CloudWatch("RetryCount")
+    ),
+    "accepted_bytes": Metric("accepted_bytes", "counter", "Bytes of accepted entries, by AWS's formula"),
+    "records": Metric("records_read", "counter", "Kinesis records read"),
+    "batches": Metric("batches", "counter", "Batches of the KCL daemon whose events are all settled"),
+    "metrics_lost": Metric(
+        "cloudwatch_requests_lost",
+        "counter",
+        "CloudWatch requests given up: refused for their content, or too many waiting",
+    ),
+    "audit_failed": Metric("audit_failures", "counter", "Audit records that could not be written at once"),
 }
-"""Counters that go to CloudWatch. The others are in the snapshot only."""
 
-STAGE_METRICS: Final[dict[Stage, Metric]] = {
-    "received_to_stored": Metric("ReceivedToStoredMilliseconds", "Milliseconds"),
-    "stored_to_read": Metric("StoredToReadMilliseconds", "Milliseconds"),
-    "read_to_sent": Metric("ReadToSentMilliseconds", "Milliseconds"),
-    "sent_to_accepted": Metric("SentToAcceptedMilliseconds", "Milliseconds"),
-    "received_to_accepted": Metric("RoutingLatencyMilliseconds", "Milliseconds"),
-    "received_to_dead_lettered": Metric("ReceivedToDeadLetteredMilliseconds", "Milliseconds"),
+STAGE_LATENCY: Final = Metric(
+    "stage_latency_seconds", "histogram", "Time of each stage of an event's way", ("stage",), None, 0.001
+)
+
+
+def _stage(text: str, name: str) -> Metric:
+    return STAGE_LATENCY._replace(text=text, cloudwatch=CloudWatch(name, "Milliseconds"))
+
+
+STAGES: Final[dict[Stage, Metric]] = {
+    "received_to_stored": _stage(
+        "From the receiver's (or Kinesis's) first sight of the event to its arrival in the stream",
+        "ReceivedToStoredMilliseconds",
+    ),
+    "stored_to_read": _stage("From there until the child has it: the KCL's part", "StoredToReadMilliseconds"),
+    "read_to_sent": _stage("From there until its first PutEvents call was started", "ReadToSentMilliseconds"),
+    "sent_to_accepted": _stage(
+        "From there until EventBridge accepted it, whatever calls there were between", "SentToAcceptedMilliseconds"
+    ),
+    "received_to_accepted": _stage("The whole way of an event that was delivered", "RoutingLatencyMilliseconds"),
+    "received_to_dead_lettered": _stage(
+        "The whole way of one that cannot be: until its dead letter is stored", "ReceivedToDeadLetteredMilliseconds"
+    ),
 }
+"""The values of the label `stage`; each is a metric of its own in CloudWatch."""
 
-ENTRIES_PER_CALL: Final = Metric("EntriesPerCall", "Count")
+ENTRIES_PER_CALL: Final = Metric(
+    "entries_per_call", "histogram", "Accepted entries of a PutEvents call", (), CloudWatch("EntriesPerCall")
+)
+
+SHARD: Final[dict[str, Metric]] = {
+    "oldest_unsettled_age_seconds": Metric(
+        "oldest_unsettled_age_seconds",
+        "gauge",
+        "Age of the oldest event that is not settled, since it was received; 0 only where the shard is caught up",
+        ("shard",),
+        CloudWatch("OldestUnsettledAgeSeconds", "Seconds"),
+    ),
+    "retention_headroom_seconds": Metric(
+        "retention_headroom_seconds",
+        "gauge",
+        "Time until the stream drops the oldest record that is not settled",
+        ("shard",),
+        CloudWatch("RetentionHeadroomSeconds", "Seconds"),
+    ),
+    **{
+        said: Metric(name, "gauge", text, ("shard",), None, scale)
+        for said, name, text, scale in (
+            ("window_bytes", "window_bytes", "Bytes that the child has under way", 1.0),
+            (
+                "window_span_seconds",
+                "window_span_seconds",
+                "Time since the oldest record above the checkpoint was opened",
+                1.0,
+            ),
+            ("calls_in_flight", "calls_in_flight", "PutEvents calls under way", 1.0),
+            ("calls_ceiling", "calls_ceiling", "PutEvents calls that may be under way at present", 1.0),
+            ("checkpoint_age_seconds", "checkpoint_age_seconds", "Time since the last checkpoint that was taken", 1.0),
+            (
+                "millis_behind_latest",
+                "behind_latest_seconds",
+                "What of the stream lies behind the daemon's last batch",
+                0.001,
+            ),
+        )
+    },
+}
+"""What is so with a shard whose child lives here, by its name in `/status`."""
+
+HOLDING: Final = Metric(
+    "holding",
+    "gauge",
+    "1 where the shard holds, and why",
+    ("shard", "reason"),
+    CloudWatch("HoldingShards"),
+)
+BREAKER: Final = Metric(
+    "breaker_open", "gauge", "1 while the circuit breaker of PutEvents is open or probes", ("shard",)
+)
+TIME: Final = Metric(
+    "child_time_seconds",
+    "counter",
+    "Where the children's time went: waiting (for records), work, bus, holding, deadLetters",
+    ("activity",),
+)
+SNAPSHOT_AGE: Final = Metric("snapshot_age_seconds", "gauge", "Age of what the child last said", ("shard",))
+
+UNREAD: Final = Metric(
+    "unread_shards",
+    "gauge",
+    "Shards of the stream that no worker reads; absent where it cannot be asked",
+    (),
+    CloudWatch("UnreadShards"),
+)
+RULE_MATCHED: Final = Metric(
+    "rule_matched",
+    "gauge",
+    "1 where the rule lets our events through to a target, 0 where not; absent if unknown",
+    (),
+    CloudWatch("RuleUnmatched"),
+)
+CATCH_UP: Final = Metric(
+    "catch_up_seconds",
+    "gauge",
+    "Time until every shard has caught up at the speed of the last minute; absent where none is gained",
+)
+DAEMON_UP: Final = Metric("daemon_up", "gauge", "1 while the KCL daemon runs")
+DAEMON_RESTARTS: Final = Metric("daemon_restarts", "counter", "Times that the KCL daemon was started again")
+DAEMON_MEMORY: Final = Metric("daemon_resident_memory_bytes", "gauge", "Memory of the KCL daemon's JVM that is in RAM")
+BUS_UNASKED: Final = Metric(
+    "bus_unasked_seconds", "gauge", "Time since the event bus could last be asked; 0 while it answers"
+)
+BUILD: Final = Metric("build_info", "gauge", "The program and its version", ("program", "version"))
+
+CONSUMER: Final[tuple[Metric, ...]] = (
+    *COUNTERS.values(),
+    TIME,
+    STAGE_LATENCY,
+    ENTRIES_PER_CALL,
+    *SHARD.values(),
+    HOLDING,
+    BREAKER,
+    SNAPSHOT_AGE,
+    UNREAD,
+    RULE_MATCHED,
+    CATCH_UP,
+    DAEMON_UP,
+    DAEMON_RESTARTS,
+    DAEMON_MEMORY,
+    BUS_UNASKED,
+    BUILD,
+)
+"""Every family of the consumer's `/metrics`, in its order."""

@@ -1,11 +1,13 @@
 """Builds PutMetricData requests, by hand and small: the data plane has no boto3.
 
-Distributions go as `Values` and `Counts`, so that CloudWatch's own percentiles are right; a mean would not be. One
-request takes at most 150 distinct values of a metric: a wider distribution goes over several requests, not coarser.
+Every datum goes twice: as `docs/contract.md` names it, and with the dimension `Application` besides, so that two
+deployments of one account can be told apart. Distributions go as `Values` and `Counts`, so that CloudWatch's own
+percentiles are right; a mean would not be. One request takes at most 150 distinct values of a metric: a wider
+distribution goes over several requests, not coarser.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 from botocore.session import Session
@@ -19,6 +21,19 @@ SOURCE_SYSTEM: Final = "NICE_CXone"
 
 REQUEST_BYTES = 1_000_000
 """Most bytes of one request. Source: model `cloudwatch`, PutMetricData (1 MB), read as the decimal megabyte."""
+
+
+class Whose(NamedTuple):
+    """Whose metrics they are: the values of the dimensions."""
+
+    region: str
+    application: str
+
+    @property
+    def dimensions(self) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+        """The two sets that each datum goes with."""
+        whole = [{"Name": "SourceSystem", "Value": SOURCE_SYSTEM}, {"Name": "Region", "Value": self.region}]
+        return whole, [*whole, {"Name": "Application", "Value": self.application}]
 
 
 class Series(NamedTuple):
@@ -35,29 +50,39 @@ def put_metric_data(session: Session) -> Target:
     return json_target(url, "monitoring", "GraniteServiceVersion20100801.PutMetricData", "1.0")
 
 
-def bodies(series: Sequence[Series], region: str, time_s: float) -> list[bytes]:
+def bodies(series: Sequence[Series], whose: Whose, time_s: float) -> list[bytes]:
     """The requests that carry all of `series`, stamped `time_s` (epoch seconds). No values, no request."""
-    parts = [list(_parts(one, region, time_s)) for one in series]
+    parts = [list(_parts(one, whose, time_s)) for one in series]
     requests: list[bytes] = []
     for number in range(max(map(len, parts), default=0)):
         # The n-th 150 values of every metric: no request then has more than 150 of one.
-        requests += _packed([part[number] for part in parts if number < len(part)])
+        requests += _packed([datum for part in parts if number < len(part) for datum in part[number]])
     return requests
 
 
-def _parts(one: Series, region: str, time_s: float) -> Iterator[bytes]:
-    dimensions = [{"Name": "SourceSystem", "Value": SOURCE_SYSTEM}, {"Name": "Region", "Value": region}]
+def data(series: Sequence[Series], whose: Whose, time_s: float) -> list[dict[str, Any]]:
+    """The same as the data of one boto3 call; each of `series` has few values."""
+    return [orjson.loads(datum) for one in series for part in _parts(one, whose, time_s) for datum in part]
+
+
+def _parts(one: Series, whose: Whose, time_s: float) -> Iterator[list[bytes]]:
+    """Up to 150 values at a time, with each set of dimensions. A metric that is not CloudWatch's has no data."""
+    if (told := one.metric.cloudwatch) is None:
+        return
     for at in range(0, len(one.values), METRIC_VALUES_MAX):
-        yield orjson.dumps(
-            {
-                "MetricName": one.metric.name,
-                "Dimensions": dimensions,
-                "Timestamp": time_s,
-                "Values": one.values[at : at + METRIC_VALUES_MAX],
-                "Counts": one.counts[at : at + METRIC_VALUES_MAX],
-                "Unit": one.metric.unit,
-            }
-        )
+        yield [
+            orjson.dumps(
+                {
+                    "MetricName": told.name,
+                    "Dimensions": dimensions,
+                    "Timestamp": time_s,
+                    "Values": one.values[at : at + METRIC_VALUES_MAX],
+                    "Counts": one.counts[at : at + METRIC_VALUES_MAX],
+                    "Unit": told.unit,
+                }
+            )
+            for dimensions in whose.dimensions
+        ]
 
 
 def _packed(data: Sequence[bytes]) -> Iterator[bytes]:

@@ -1,17 +1,18 @@
 """The consumer's `/metrics`: merged snapshots and what the supervisor knows, in Prometheus's words and base units."""
 
 from collections.abc import Iterable, Mapping
-from importlib.metadata import version
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
-from stream_router.telemetry.histogram import Histogram
+from stream_router.telemetry import catalogue
+from stream_router.telemetry.catalogue import COUNTERS, ENTRIES_PER_CALL, PREFIX, SHARD
+from stream_router.telemetry.families import build, counter, cumulative, gauge, latency
 from stream_router.telemetry.merged_shards import Merged, Shard, Totals
-
-PREFIX = "stream_router_"
+from stream_router.telemetry.recent import ACTIVITIES
 
 BUCKETS_S = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.35, 0.5, 0.75),
@@ -22,25 +23,6 @@ bound may stand on its other side: the histogram behind it is that fine."""
 
 BUCKETS_ENTRIES = (1, 2, 3, 5, 8, 10, 25, 50, 75, 100)
 
-COUNTERS = {
-    "delivered": ("events_delivered", "Events that EventBridge accepted"),
-    "dropped": ("events_dropped", "Events that a setting says to drop"),
-    "records": ("records_read", "Kinesis records read"),
-    "batches": ("batches", "Batches of the KCL daemon"),
-    "metrics_lost": ("cloudwatch_requests_lost", "CloudWatch requests given up"),
-    "audit_failed": ("audit_failures", "Audit records that could not be written at once"),
-}
-
-SHARD_GAUGES = {
-    "oldest_unsettled_age_seconds": "Age of the oldest event that is not settled, since it was received",
-    "retention_headroom_seconds": "Time until the stream drops the oldest event that is not settled",
-    "window_bytes": "Bytes that the child has under way",
-    "window_span_seconds": "Time since the oldest record above the checkpoint was opened",
-    "calls_in_flight": "PutEvents calls under way",
-    "checkpoint_age_seconds": "Time since the last checkpoint that was taken",
-}
-"""What a child may say of its shard; what it does not say has no sample."""
-
 
 class Facts(NamedTuple):
     """What the supervisor itself knows; None where it does not."""
@@ -49,94 +31,71 @@ class Facts(NamedTuple):
     daemon_restarts: int
     rule_matched: bool | None
     bus_unasked_s: float
+    daemon_memory_bytes: int | None = None
+    unread_shards: int | None = None
+    catch_up_s: float | None = None
+    shards: Mapping[str, Mapping[str, float | None]] = {}
+    """Gauges of shards that are of this moment and not of their children's: by shard, then by name."""
 
 
 def page(merged: Merged, facts: Facts, now_s: float) -> bytes:
     """The text of the page."""
     registry = CollectorRegistry()
-    registry.register(_Families([*_totals(merged.totals), *_shards(merged.shards, now_s), *_facts(facts)]))
+    families = [*_totals(merged.totals), *_shards(merged.shards, facts, now_s), *_facts(facts)]
+    registry.register(_Families(families))
     return generate_latest(registry)
 
 
 class _Families(Collector):
-    def __init__(self, families: list[Metric]) -> None:
+    def __init__(self, families: list[Family]) -> None:
         self._families = families
 
-    def collect(self) -> Iterable[Metric]:
+    def collect(self) -> Iterable[Family]:
         return self._families
 
 
-def _totals(totals: Totals) -> Iterable[Metric]:
-    for counter, (name, text) in COUNTERS.items():
-        yield CounterMetricFamily(PREFIX + name, text, value=totals.counters[counter])
-    yield _labelled("dead_letters", "Dead letters stored, by reason", "reason", totals.dead_letters)
-    yield _labelled("retries", "Entries sent again, by the code that they had got", "code", totals.retries)
-    latency = HistogramMetricFamily(
-        PREFIX + "stage_latency_seconds", "Time of each stage of an event's way", labels=["stage"]
-    )
-    for stage, histogram in sorted(totals.latencies.items()):
-        buckets, sum_s = _seconds(histogram)
-        latency.add_metric([stage], buckets, sum_s)
-    yield latency
-    calls = HistogramMetricFamily(PREFIX + "entries_per_call", "Accepted entries of a PutEvents call")
+def _totals(totals: Totals) -> Iterable[Family]:
+    by_label = {"dead_lettered": totals.dead_letters, "retried": totals.retries}
+    for name, metric in COUNTERS.items():
+        if metric.labels:
+            yield counter(metric, {(label,): count for label, count in by_label[name].items()})
+        else:
+            yield counter(metric, {(): totals.counters[name]})
+    yield counter(catalogue.TIME, {(activity,): totals.times[activity] for activity in ACTIVITIES})
+    by_stage = {(stage,): histogram for stage, histogram in totals.latencies.items()}
+    yield latency(catalogue.STAGE_LATENCY, BUCKETS_S, by_stage)
+    calls = HistogramMetricFamily(PREFIX + ENTRIES_PER_CALL.name, ENTRIES_PER_CALL.text)
     calls.add_metric(
         [],
-        _cumulative(totals.entries_per_call, BUCKETS_ENTRIES),
+        cumulative(totals.entries_per_call, BUCKETS_ENTRIES),
         sum(entries * count for entries, count in totals.entries_per_call.items()),
     )
     yield calls
 
 
-def _labelled(name: str, text: str, label: str, counts: Mapping[str, int]) -> Metric:
-    family = CounterMetricFamily(PREFIX + name, text, labels=[label])
-    for value, count in sorted(counts.items()):
-        family.add_metric([value], count)
-    return family
-
-
-def _seconds(histogram: Histogram) -> tuple[list[tuple[str, float]], float]:
-    """The classic buckets of a histogram of milliseconds, and its sum in seconds."""
-    counts = {value_ms / 1000: count for value_ms, count in zip(*histogram.values_counts(), strict=True)}
-    return _cumulative(counts, BUCKETS_S), sum(value_s * count for value_s, count in counts.items())
-
-
-def _cumulative(counts: Mapping[float, int] | Mapping[int, int], bounds: Iterable[float]) -> list[tuple[str, float]]:
-    below = [(str(float(bound)), sum(count for value, count in counts.items() if value <= bound)) for bound in bounds]
-    return [*below, ("+Inf", sum(counts.values()))]
-
-
-def _shards(shards: list[Shard], now_s: float) -> Iterable[Metric]:
-    for name, text in SHARD_GAUGES.items():
-        family = GaugeMetricFamily(PREFIX + name, text, labels=["shard"])
-        for shard in shards:
-            if name in shard.gauges:
-                family.add_metric([shard.shard_id], shard.gauges[name])
-        yield family
-    holding = GaugeMetricFamily(PREFIX + "holding", "1 where the shard holds, and why", labels=["shard", "reason"])
-    age = GaugeMetricFamily(PREFIX + "snapshot_age_seconds", "Age of what the child last said", labels=["shard"])
-    for shard in shards:
-        holding.add_metric([shard.shard_id, shard.holding], float(bool(shard.holding)))
-        age.add_metric([shard.shard_id], max(0.0, now_s - shard.at_s))
-    yield holding
-    yield age
-
-
-def _facts(facts: Facts) -> Iterable[Metric]:
-    yield GaugeMetricFamily(PREFIX + "daemon_up", "1 while the KCL daemon runs", value=facts.daemon_up)
-    yield CounterMetricFamily(
-        PREFIX + "daemon_restarts", "Times that the KCL daemon was started again", value=facts.daemon_restarts
+def _shards(shards: list[Shard], facts: Facts, now_s: float) -> Iterable[Family]:
+    told: dict[str, Mapping[str, Any]] = {
+        shard.shard_id: {**shard.gauges, **facts.shards.get(shard.shard_id, {})} for shard in shards
+    }
+    for name, metric in SHARD.items():
+        yield gauge(metric, {(shard,): gauges.get(name) for shard, gauges in told.items()})
+    yield gauge(catalogue.HOLDING, {(shard.shard_id, shard.holding): float(bool(shard.holding)) for shard in shards})
+    yield gauge(
+        catalogue.BREAKER,
+        {
+            (shard.shard_id,): float(shard.told["breaker"] != "closed") if "breaker" in shard.told else None
+            for shard in shards
+        },
     )
-    matched = GaugeMetricFamily(
-        PREFIX + "rule_matched", "1 where the rule lets our events through to a target, 0 where not; absent if unknown"
-    )
-    if facts.rule_matched is not None:
-        matched.add_metric([], facts.rule_matched)
-    yield matched
-    yield GaugeMetricFamily(
-        PREFIX + "bus_unasked_seconds",
-        "Time since the event bus could last be asked; 0 while it answers",
-        value=facts.bus_unasked_s,
-    )
-    build = GaugeMetricFamily(PREFIX + "build_info", "The program's version", labels=["program", "version"])
-    build.add_metric(["consume", version("stream_router")], 1)
-    yield build
+    yield gauge(catalogue.SNAPSHOT_AGE, {(shard.shard_id,): max(0.0, now_s - shard.at_s) for shard in shards})
+
+
+def _facts(facts: Facts) -> Iterable[Family]:
+    yield gauge(catalogue.UNREAD, {(): facts.unread_shards})
+    yield gauge(catalogue.RULE_MATCHED, {(): facts.rule_matched})
+    yield gauge(catalogue.CATCH_UP, {(): facts.catch_up_s})
+    yield gauge(catalogue.DAEMON_UP, {(): facts.daemon_up})
+    yield counter(catalogue.DAEMON_RESTARTS, {(): facts.daemon_restarts})
+    yield gauge(catalogue.DAEMON_MEMORY, {(): facts.daemon_memory_bytes})
+    yield gauge(catalogue.BUS_UNASKED, {(): facts.bus_unasked_s})
+    yield build("consume")

@@ -25,6 +25,8 @@ class Totals:
     """Calls, by how many of their entries were accepted."""
     latencies: dict[str, Histogram] = field(default_factory=dict)
     """By stage."""
+    times: collections.Counter[str] = field(default_factory=collections.Counter)
+    """Seconds of all children by activity."""
 
     def add(self, other: "Totals") -> None:
         """Add everything that `other` has counted."""
@@ -34,6 +36,7 @@ class Totals:
         self.entries_per_call.update(other.entries_per_call)
         for stage, histogram in other.latencies.items():
             self.latencies.setdefault(stage, Histogram()).merge(histogram)
+        self.times.update(other.times)
 
     def since(self, base: "Totals") -> "Totals":
         """What was counted after `base` was: these totals less those."""
@@ -59,6 +62,7 @@ class Totals:
             collections.Counter({str(code): int(count) for code, count in retries.items()}),
             collections.Counter({int(entries): int(calls) for entries, calls in snapshot["entriesPerCall"].items()}),
             {str(stage): Histogram.from_dict(data) for stage, data in snapshot["latenciesMs"].items()},
+            collections.Counter({str(name): float(seconds) for name, seconds in snapshot.get("timeS", {}).items()}),
         )
 
 

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from stream_router.telemetry import receiver_catalogue
+from stream_router.telemetry.histogram import BUCKETS, Histogram
+
 ANSWERS = (
     (202, "stored"),
     (202, "seen_before"),
@@ -49,46 +52,27 @@ FAILURES = (
     "other",
 )
 """Why the stream refused a record: AWS's code; ours where there is no answer; `other` for what is not in this list."""
-LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 0.6, 0.9, 1.0)
-COUNTERS = (
-    "events_stored",
-    "events_spilled",
-    "events_refused",
-    "duplicates",
-    "calls",
-    "call_failures",
-    "records",
-    "throttles",
-    "bytes_received",
-    "spill_damaged",
-    "connections_accepted",
-    "connections_refused",
-    "connections_cut",
-)
-GAUGES = (
-    "events_in_flight",
-    "bytes_in_flight",
-    "spilled_events",
-    "spill_bytes",
-    "spill_oldest_age_seconds",
-    "connections",
-    "loop_lag_seconds",
-    "stream_up",
-    "spill_failing",
-    "up",
-)
-OF_THE_WORST = {"spill_oldest_age_seconds": np.max, "loop_lag_seconds": np.max, "stream_up": np.min}
+COUNTERS, GAUGES = tuple(receiver_catalogue.COUNTERS), tuple(receiver_catalogue.GAUGES)
+OF_THE_WORST = {
+    "spill_oldest_age_seconds": np.max,
+    "loop_lag_seconds": np.max,
+    "stream_up": np.min,
+    "heartbeat_timestamp_seconds": np.min,
+}
 """Of several workers the worst is shown; all other gauges are added up."""
+
+LATENCY = BUCKETS + 2
+"""The last numbers of a row: counts of a `Histogram`'s buckets, the sum in seconds, the largest value in ms."""
 
 Row = npt.NDArray[np.float64]
 
 
 def width(sources: int) -> int:
-    """Numbers of one worker's row: answers of each source, failures, counters, gauges, latency counts and sum."""
-    return len(ANSWERS) * sources + len(FAILURES) + len(COUNTERS) + len(GAUGES) + len(LATENCY_BUCKETS_S) + 2
+    """Numbers of one worker's row: answers of each source, failures, counters, gauges, latency (`LATENCY`)."""
+    return len(ANSWERS) * sources + len(FAILURES) + len(COUNTERS) + len(GAUGES) + LATENCY
 
 
-def gauge(name: str, sources: int) -> int:
+def gauge_at(name: str, sources: int) -> int:
     """Where in a row a gauge stands."""
     return len(ANSWERS) * sources + len(FAILURES) + len(COUNTERS) + GAUGES.index(name)
 
@@ -118,6 +102,9 @@ class Stats:
     loop_lag_seconds: float
     stream_up: int
     spill_failing: int
+    ready: int
+    draining: int
+    heartbeat_timestamp_seconds: float
     up: int
 
     def __init__(self, row: Row | None = None, sources: Sequence[str] = ("",)) -> None:
@@ -131,7 +118,7 @@ class Stats:
         for name in GAUGES:
             setattr(self, name, 0)
         self.latencies_s: list[float] = []
-        self._latency = before[-(len(LATENCY_BUCKETS_S) + 2) :].copy()
+        self._latency = before[-LATENCY:].copy()
 
     def failed(self, code: str) -> None:
         """The stream refused a record, or a call of them."""
@@ -146,9 +133,11 @@ class Stats:
         """Everything as one row of numbers, in the order of ANSWERS by source, FAILURES, COUNTERS, GAUGES, latency."""
         if self.latencies_s:
             seen, self.latencies_s = np.array(self.latencies_s), []
-            places = np.searchsorted(LATENCY_BUCKETS_S, seen)
-            self._latency[:-1] += np.bincount(places, minlength=len(LATENCY_BUCKETS_S) + 1)
-            self._latency[-1] += seen.sum()
+            histogram = Histogram()
+            histogram.record(seen * 1000)
+            self._latency[:BUCKETS] += histogram.counts
+            self._latency[BUCKETS] += seen.sum()
+            self._latency[-1] = max(self._latency[-1], histogram.largest_ms)
         answers = [count for of_source in self.answers.values() for count in of_source.values()]
         named = [getattr(self, name) for name in (*COUNTERS, *GAUGES)]
         counts = [*answers, *self.failures.values(), *named]

@@ -18,15 +18,7 @@ from stream_router.core import whole_file
 from stream_router.core.names import SNAPSHOTS
 from stream_router.settings.consumer import Consumer
 from stream_router.telemetry import cloudwatch
-from stream_router.telemetry.catalogue import (
-    COUNTER_METRICS,
-    COUNTERS,
-    ENTRIES_PER_CALL,
-    STAGE_METRICS,
-    STAGES,
-    Counter,
-    Stage,
-)
+from stream_router.telemetry.catalogue import COUNTERS, ENTRIES_PER_CALL, STAGES, Counter, Stage
 from stream_router.telemetry.histogram import Histogram
 
 log = logging.getLogger(__name__)
@@ -53,7 +45,7 @@ class ChildMetrics:
         now_s: Callable[[], float] = time.time,
     ) -> None:
         self._shard_id = shard_id
-        self._region = settings.aws_region
+        self._whose = cloudwatch.Whose(settings.aws_region, settings.application)
         self._folder = settings.state_dir / SNAPSHOTS if settings.state_dir else None
         self._every_s = settings.metrics_s
         self._clock = clock
@@ -116,7 +108,7 @@ class ChildMetrics:
 
         They are out of these books from then on; what fails comes back by `requeue`.
         """
-        fresh = cloudwatch.bodies(self._series(), self._region, round(self._now_s(), 3))
+        fresh = cloudwatch.bodies(self._series(), self._whose, round(self._now_s(), 3))
         waiting, self._waiting = [*self._waiting, *fresh], collections.deque()
         return waiting
 
@@ -159,14 +151,18 @@ class ChildMetrics:
     def _series(self) -> list[cloudwatch.Series]:
         """What is new since the last call, and mark it as handed over."""
         series = []
-        for counter, metric in COUNTER_METRICS.items():
-            # A zero is sent too: an alarm on failures can tell "none" from "no child".
-            series.append(cloudwatch.Series(metric, [float(self._total[counter] - self._sent[counter])], [1]))
+        # A zero is sent too, so that an alarm can tell "none" from "no child"; but none that claims health while the
+        # shard holds.
+        zeros = not self.vitals().get("holding")
+        for counter, metric in COUNTERS.items():
+            new = self._total[counter] - self._sent[counter]
+            if new or zeros:
+                series.append(cloudwatch.Series(metric, [float(new)], [1]))
         self._sent = collections.Counter(self._total)
         sizes = sorted(self._unsent_calls)
         counts = [self._unsent_calls[size] for size in sizes]
         series.append(cloudwatch.Series(ENTRIES_PER_CALL, [float(size) for size in sizes], counts))
-        for stage, metric in STAGE_METRICS.items():
+        for stage, metric in STAGES.items():
             unsent, self._unsent[stage] = self._unsent[stage], Histogram()
             self._latencies[stage].merge(unsent)
             series.append(cloudwatch.Series(metric, *unsent.values_counts()))

@@ -12,13 +12,13 @@ import httpx
 import pytest
 
 from stream_router.consumer.state_dir import BUS_PROOF, BUS_UNASKED, RULE_STATE, StateDir
-from stream_router.consumer.supervisor import admin_port
 from stream_router.consumer.supervisor.admin_port import AdminPort
 from stream_router.consumer.supervisor.status import Status
 from stream_router.consumer.supervisor.status_json import SCHEMA, Identity
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.core.names import SNAPSHOTS
 from stream_router.core.settings_error import SettingsError
+from stream_router.telemetry import admin_server
 from tests.unit.test_merged_shards import snapshot
 
 WHO = Identity("router", "cxone-events", "us-east-1", "worker-1", "default")
@@ -170,8 +170,8 @@ def test_anything_else_is_refused(serve: Serve, method: str, path: str, code: in
 
 def test_askers_that_hang_hold_up_nobody_and_are_cut(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """More silent connections than are served at once: the next is closed at once, and after a while all are free."""
-    monkeypatch.setattr(admin_port, "WHOLE_S", 1.0)
-    monkeypatch.setattr(admin_port, "CONNECTIONS_MAX", 4)
+    monkeypatch.setattr(admin_server, "WHOLE_S", 1.0)
+    monkeypatch.setattr(admin_server, "CONNECTIONS_MAX", 4)
     url = serve()
     host, port = url.removeprefix("http://").split(":")
     hanging = [socket.create_connection((host, int(port))) for _ in range(3)]

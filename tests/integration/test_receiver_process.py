@@ -21,13 +21,14 @@ import pytest
 
 from stream_router.core.settings_error import SettingsError
 from stream_router.fakeaws.process import FakeAwsProcess
-from stream_router.receiver import preflight
+from stream_router.receiver import admin, preflight
 from stream_router.receiver.preflight import free_port
 from stream_router.receiver.spill.segments import lock
 from stream_router.receiver.worker import Worker
+from stream_router.settings.common import load
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.types import split_host_port
-from stream_router.telemetry import prometheus
+from stream_router.telemetry.receiver_board import Board
 from tests.receiver_kit import KEY, ReceiverProcess, event, expected_id, raw, receiver, stored_ids
 
 ANSWER_WITHIN_S = 0.9
@@ -228,17 +229,18 @@ def has_ipv6_loopback() -> bool:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
-def test_metrics_are_served_on_either_kind_of_address(host: str) -> None:
+def test_metrics_are_served_on_either_kind_of_address(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """An IPv6 address works as an IPv4 one does."""
     if ":" in host and not has_ipv6_loopback():
         pytest.skip("this machine has no IPv6")
     listen = free_port(f"{host}:0", "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN")
-    server = prometheus.serve(prometheus.Board(1), listen)
+    monkeypatch.setenv("STREAM_ROUTER_RECEIVER_ADMIN_LISTEN", listen)
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    server = admin.serve(Board(1), load(Receiver))
     try:
         assert "stream_router_receiver_up" in httpx.get(f"http://{listen}/metrics").text
     finally:
-        server.shutdown()
-        server.server_close()
+        server.close()
 
 
 def test_a_name_is_resolved_once_at_the_start() -> None:
@@ -405,7 +407,7 @@ def test_two_equal_addresses_are_a_setting_s_error(host: str, admin: str) -> Non
     """The metrics would take the receiver's port: said before anything starts."""
     _, port = split_host_port(free_port("127.0.0.1:0", ""))
     addresses = {"LISTEN": f"{host}:{port}", "RECEIVER_ADMIN_LISTEN": f"{admin}:{port}"}
-    ended = ended_receiver({"WEBHOOK_SCHEME": "none", **addresses})
+    ended = ended_receiver({"WEBHOOK_SCHEME": "none", "ADMIN_TOKEN": "a token of many bytes", **addresses})
     assert (ended.returncode, ended.stderr.split(":")[0]) == (78, "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN")
     assert ended.stderr.count("\n") == 1
 
@@ -421,7 +423,7 @@ def test_a_server_that_cannot_listen_ends_the_receiver_with_an_error(
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         settings = Receiver(aws_region="us-east-1", webhook_scheme="none", listen=address)
         with pytest.raises(SettingsError) as caught:
-            Worker(settings, preflight.find_stream(settings), prometheus.Board(1).row(0)).run()
+            Worker(settings, preflight.find_stream(settings), Board(1).row(0)).run()
     assert "STREAM_ROUTER_LISTEN: cannot listen there (Address already in use" in str(caught.value)
     assert "serves" not in caplog.text
 

@@ -228,8 +228,9 @@ def test_the_last_metrics_are_sent_at_the_end_and_once(world: World) -> None:
     world.books.close()
     world.books.close()
     [body] = world.wire.sent
-    [success] = [one for one in orjson.loads(body)["MetricData"] if one["MetricName"] == "RoutingSuccessCount"]
-    assert success["Values"] == [1.0]
+    success = [one for one in orjson.loads(body)["MetricData"] if one["MetricName"] == "RoutingSuccessCount"]
+    assert [one["Values"] for one in success] == [[1.0], [1.0]]
+    assert [len(one["Dimensions"]) for one in success] == [2, 3]
 
 
 def publish(world: World) -> None:

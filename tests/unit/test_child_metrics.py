@@ -28,17 +28,22 @@ def configured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Consumer:
     return load(Consumer)
 
 
+def whole(body: bytes) -> list[dict[str, Any]]:
+    """The data without the dimension Application: each metric once."""
+    return [datum for datum in orjson.loads(body)["MetricData"] if len(datum["Dimensions"]) == 2]
+
+
 def sums(bodies: list[bytes]) -> dict[str, float]:
     found: dict[str, float] = {}
     for body in bodies:
-        for datum in orjson.loads(body)["MetricData"]:
+        for datum in whole(body):
             total = sum(value * count for value, count in zip(datum["Values"], datum["Counts"], strict=True))
             found[datum["MetricName"]] = found.get(datum["MetricName"], 0) + total
     return found
 
 
 def samples(bodies: list[bytes], name: str) -> int:
-    data: list[dict[str, Any]] = [datum for body in bodies for datum in orjson.loads(body)["MetricData"]]
+    data: list[dict[str, Any]] = [datum for body in bodies for datum in whole(body)]
     return sum(sum(datum["Counts"]) for datum in data if datum["MetricName"] == name)
 
 
@@ -60,6 +65,16 @@ def test_each_event_is_sent_to_cloudwatch_once(configured: Consumer) -> None:
     assert sums(second)["RoutingSuccessCount"] == 3
     assert samples(second, "RoutingLatencyMilliseconds") == 3
     assert sums(second)["DeadLetterCount"] == sums(second)["RoutingFailureCount"] == 1
+
+
+def test_a_zero_is_sent_to_tell_none_from_no_child_but_not_while_the_shard_holds(configured: Consumer) -> None:
+    """A held shard would else look like one to which nothing comes: every alarm stayed green."""
+    metrics = ChildMetrics("shardId-0", configured, Clock())
+    assert sums(metrics.bodies())["RoutingSuccessCount"] == 0
+    metrics.vitals = lambda: {"holding": "destination"}
+    metrics.count("retried", 3)
+    told = sums(metrics.bodies())
+    assert told == {"RetryCount": 3}
 
 
 def test_what_does_not_get_through_is_sent_again_unchanged(configured: Consumer) -> None:

@@ -1,13 +1,20 @@
 """The consumer's `/metrics`: read back by Prometheus's own parser, equal to what was merged."""
 
 import re
+import shutil
+import subprocess
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from stream_router.telemetry import receiver_page
+from stream_router.telemetry.catalogue import CONSUMER, SHARD
 from stream_router.telemetry.consumer_page import BUCKETS_S, Facts, page
 from stream_router.telemetry.merged_shards import Merged, ShardMerger
+from stream_router.telemetry.receiver_board import Board
+from stream_router.telemetry.receiver_catalogue import RECEIVER
+from stream_router.telemetry.receiver_stats import Stats
 from tests.unit.test_merged_shards import snapshot
 
 WELL = Facts(daemon_up=True, daemon_restarts=2, rule_matched=True, bus_unasked_s=0.0)
@@ -88,3 +95,46 @@ def test_names_are_as_prometheus_wants_them() -> None:
     for name, kind in kinds.items():
         assert re.fullmatch(r"stream_router_[a-z0-9_]+", name)
         assert name.endswith("_total") == (kind == "counter")
+
+
+def receiver_page_text() -> str:
+    board = Board(2, ("", "expert"))
+    stats = Stats(board.row(0), ("", "expert"))
+    stats.latencies_s += [n / 1000 for n in range(1, 901)]
+    board.row(0)[:] = stats.row()
+    return receiver_page.page(board).decode()
+
+
+def test_every_family_stands_in_the_catalogue_and_every_one_of_it_is_shown() -> None:
+    """A metric that is only in the table, or only on a page, is a promise that nobody keeps."""
+    told: dict[str, Any] = {"gauges": dict.fromkeys(SHARD, 1.0), "holding": "bytes", "breaker": "open"}
+    one = ShardMerger(lambda _: True).merge([snapshot("a", 1, 900, timeS={"work": 1.0}, **told)])
+    facts = WELL._replace(daemon_memory_bytes=1, unread_shards=0, catch_up_s=1.0)
+    for text, table in ((page(one, facts, 11.0).decode(), CONSUMER), (receiver_page_text(), RECEIVER)):
+        kinds = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
+        assert kinds == {metric.full_name: metric.kind for metric in table}
+        with_samples = {family.name for family in text_string_to_metric_families(text) if family.samples}
+        assert with_samples == {metric.full_name.removesuffix("_total") for metric in table}
+
+
+def test_a_receiver_s_percentiles_are_within_one_percent() -> None:
+    """The row that its workers share holds the fine histogram; sum and largest value are exact."""
+    samples = [
+        sample
+        for family in text_string_to_metric_families(receiver_page_text())
+        for sample in family.samples
+        if family.name == "stream_router_receiver_request_duration_seconds"
+    ]
+    by_bound = {sample.labels["le"]: sample.value for sample in samples if "le" in sample.labels}
+    assert len(by_bound) == 25
+    assert by_bound["0.1"] == pytest.approx(100, abs=2)
+    (total,) = [sample.value for sample in samples if sample.name.endswith("_sum")]
+    assert total == pytest.approx(sum(range(1, 901)) / 1000)
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (Debian's package prometheus)")
+def test_promtool_finds_nothing() -> None:
+    """Prometheus's own linter of names and units, over both pages."""
+    for text in (page(merged(), WELL, 11.0).decode(), receiver_page_text()):
+        ran = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+        assert (ran.returncode, ran.stdout + ran.stderr) == (0, "")

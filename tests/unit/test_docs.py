@@ -77,6 +77,15 @@ def test_the_architecture_s_table_is_the_import_table(monkeypatch: pytest.Monkey
     assert architecture.PAGE.read_text("utf-8") == architecture.page(), "run `make docs`"
 
 
+def test_the_tables_of_the_metrics_are_the_catalogue_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every metric stands on the page, with its kind and meaning, and no other. Write it anew with `make docs`."""
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    monkeypatch.delitem(sys.modules, "metrics", raising=False)
+    import metrics
+
+    assert metrics.PAGE.read_text("utf-8") == metrics.page(), "run `make docs`"
+
+
 def test_the_contract_names_every_command_and_no_other() -> None:
     """Of the commands' table, what stands before the options is what the program knows."""
     table = (ROOT / "docs/contract.md").read_text("utf-8").partition("## Commands")[2].partition("\n\nBad")[0]

@@ -77,7 +77,7 @@ VALUES: dict[str, Values] = {
     "STREAM_ROUTER_UNKNOWN": choice("refuse", "warn"),
     "STREAM_ROUTER_WEAK_SECRETS": choice("refuse", "allow"),
     "STREAM_ROUTER_LISTEN": LISTEN,
-    "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN": LISTEN,
+    "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN": LISTEN._replace(odd=(), because=""),
     "STREAM_ROUTER_ADMIN_LISTEN": LISTEN._replace(odd=(), because=""),
     "STREAM_ROUTER_ADMIN_TOKEN": Values(("\udcff",), ("t" * 16,), ("t",), "its port shows figures, and no event"),
     "STREAM_ROUTER_TLS_CERT": PATH,

@@ -1,174 +1,32 @@
-"""The consumer's admin port: health, status, metrics, on threads of its own. Nothing waits for an asker."""
-
-import contextlib
-import errno
-import hmac
-import logging
-import socket
-import threading
-import time
-from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, NamedTuple
+"""The consumer's admin port: which pages it has, and what they are made of."""
 
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from stream_router.consumer.supervisor.status import Status
 from stream_router.consumer.supervisor.vitals import Vitals
-from stream_router.core.settings_error import SettingsError
-from stream_router.settings.types import split_host_port
-
-log = logging.getLogger(__name__)
-
-IDLE_S = 5.0
-"""Longest silence of an asker, while it sends or while it takes its answer."""
-
-WHOLE_S = 10.0
-"""Longest life of a connection, however busy: one that trickles must not keep its place."""
-
-CONNECTIONS_MAX = 32
-"""Served at once; a further one is closed at once."""
-
-TEXT, JSON = "text/plain; charset=utf-8", "application/json"
+from stream_router.telemetry.admin_server import JSON, AdminServer, Page, Verdict, probe
 
 
-class Page(NamedTuple):
-    """An answer."""
-
-    status: int
-    content_type: str
-    body: bytes
-
-
-class AdminPort:
-    """Serves from `start` until `close`. Raises SettingsError at construction where it cannot listen.
-
-    `token` is asked for on every page but `/healthz` and `/readyz`; without one nothing is asked.
-    """
+class AdminPort(AdminServer):
+    """Serves from `start` until `close`. Raises SettingsError at construction where it cannot listen."""
 
     def __init__(self, listen: str, token: str | None, vitals: Vitals, status: Status) -> None:
-        self._token = token.encode() if token else None
-        self._vitals = vitals
-        self._status = status
-        handler = type("Handler", (_Handler,), {"answer": staticmethod(self.answer)})
-        try:
-            self._server = _Server(listen, handler)
-        except OSError as error:
-            reason = errno.errorcode.get(error.errno or 0, "no such address")
-            raise SettingsError(
-                f"STREAM_ROUTER_ADMIN_LISTEN: cannot listen there ({reason}); choose another HOST:PORT"
-            ) from None
-        host, self.port = self._server.server_address[:2]
-        self.address = f"[{host!s}]:{self.port}" if ":" in str(host) else f"{host!s}:{self.port}"
+        def health() -> Page:
+            healthy = vitals.known().healthy
+            return probe(Verdict(healthy, "well" if healthy else "ill"))
 
-    def start(self) -> None:
-        """Begin serving."""
-        threading.Thread(target=self._server.serve_forever, name="admin-port", daemon=True).start()
+        def ready() -> Page:
+            known = vitals.known()
+            return probe(Verdict(known.ready, "ready" if known.ready else known.state))
 
-    def close(self) -> None:
-        """Stop serving; connections that are open are left to their threads, which end with the process."""
-        self._server.shutdown()
-        self._server.server_close()
-
-    def answer(self, path: str, authorization: str) -> Page:
-        """The answer to GET `path`."""
-        if path == "/healthz":
-            return _verdict("well" if self._vitals.known().healthy else "ill", good="well")
-        if path == "/readyz":
-            return _verdict("ready" if (known := self._vitals.known()).ready else known.state, good="ready")
-        if path not in ("/status", "/metrics"):
-            return Page(404, TEXT, b"not found\n")
-        if self._token is not None and not _bears(authorization, self._token):
-            return Page(401, TEXT, b"the bearer token of STREAM_ROUTER_ADMIN_TOKEN is asked for\n")
-        pages = self._status.pages()
-        return Page(200, JSON, pages.status) if path == "/status" else Page(200, CONTENT_TYPE_LATEST, pages.metrics)
-
-
-def _verdict(word: str, good: str) -> Page:
-    return Page(200 if word == good else 503, TEXT, f"{word}\n".encode())
-
-
-def _bears(authorization: str, token: bytes) -> bool:
-    scheme, _, given = authorization.partition(" ")
-    return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode("utf-8", "replace"), token)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    """GET and HEAD of what `answer` knows."""
-
-    timeout = IDLE_S
-    answer: Callable[[str, str], Page]
-
-    def do_GET(self) -> None:
-        """Send the page."""
-        page = self._page()
-        self.send_response(page.status)
-        self.send_header("Content-Type", page.content_type)
-        self.send_header("Content-Length", str(len(page.body)))
-        self.send_header("Cache-Control", "no-store")
-        if page.status == 401:
-            self.send_header("WWW-Authenticate", "Bearer")
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(page.body)
-
-    do_HEAD = do_GET  # noqa: N815 - the name is the base class's
-
-    def _page(self) -> Page:
-        try:
-            return self.answer(self.path.partition("?")[0], self.headers.get("Authorization", ""))
-        except Exception:  # an asker must never end more than its own connection
-            log.exception("a page of the admin port could not be made")
-            return Page(500, TEXT, b"the page could not be made; see the log\n")
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
-        """Scrapes are not logged."""
-
-    def version_string(self) -> str:
-        """What is told of the server: no versions."""
-        return "stream-router"
-
-
-class _Server(ThreadingHTTPServer):
-    """At most CONNECTIONS_MAX at once, none longer than WHOLE_S."""
-
-    daemon_threads = True
-    block_on_close = False
-
-    def __init__(self, listen: str, handler: type[BaseHTTPRequestHandler]) -> None:
-        host, port = split_host_port(listen)
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        self.address_family = found[0]
-        self._open: dict[socket.socket, float] = {}
-        super().__init__((host, port), handler)
-
-    def server_bind(self) -> None:
-        """Bind, without asking a name server what this host is called."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Take the connection, or close it where there are too many."""
-        if len(self._open) >= CONNECTIONS_MAX:
-            super().shutdown_request(request)
-            return
-        self._open[request] = time.monotonic() + WHOLE_S
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        """The connection is over."""
-        self._open.pop(request, None)
-        super().shutdown_request(request)
-
-    def service_actions(self) -> None:
-        """Twice a second: whose time is over is cut, and its thread ends by that."""
-        now = time.monotonic()
-        for request, until in list(self._open.items()):
-            if now > until:
-                with contextlib.suppress(OSError):
-                    request.shutdown(socket.SHUT_RDWR)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """An asker that went away is no news."""
+        super().__init__(
+            listen,
+            "STREAM_ROUTER_ADMIN_LISTEN",
+            token,
+            {
+                "/healthz": health,
+                "/readyz": ready,
+                "/status": lambda: Page(200, JSON, status.pages().status),
+                "/metrics": lambda: Page(200, CONTENT_TYPE_LATEST, status.pages().metrics),
+            },
+        )

@@ -16,6 +16,8 @@ from stream_router.consumer.supervisor import (
     rule_watch,
     start_checks,
     start_line,
+    stream_watch,
+    worker_metrics,
 )
 from stream_router.consumer.supervisor.admin_port import AdminPort
 from stream_router.consumer.supervisor.bus_prober import BusProver, Proof
@@ -23,6 +25,7 @@ from stream_router.consumer.supervisor.heartbeat import Heartbeat
 from stream_router.consumer.supervisor.sampler import Sampler
 from stream_router.consumer.supervisor.status import Status
 from stream_router.consumer.supervisor.status_json import Identity
+from stream_router.consumer.supervisor.stream_watch import StreamWatch
 from stream_router.consumer.supervisor.supervisor import DaemonSupervisor, Happening
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.transform_config import transform_config
@@ -61,7 +64,8 @@ def _run(settings: Consumer, state: StateDir) -> int:
     every_s = bus_prober.ask_every_s(settings.checkpoint_s)
     prover = BusProver(state, settings.event_bus, bus_prober.describer(settings), proven, every_s=every_s)
     vitals = Vitals()
-    status = _status(settings, state, vitals)
+    stream = stream_watch.of(settings)
+    status = _status(settings, state, vitals, stream)
     admin = _admin_port(settings, vitals, status)
     jvm = java.find_java()
     java.prove(jvm)
@@ -80,19 +84,31 @@ def _run(settings: Consumer, state: StateDir) -> int:
     log.info("the consumer starts", extra={**told, "admin": admin.address})
     if settings.bus_proof == "trust":
         log.warning(bus_prober.TRUSTED, extra={"bus": settings.event_bus})
-    beside = (admin, Heartbeat(state.path, settings.metrics_s), Sampler(SAMPLE_S, [status.sample]))
     with contextlib.ExitStack() as stack:
         stack.callback(watch.close)
-        for one in beside:
+        for one in _beside(settings, state, status, admin, stream):
             one.start()
             stack.callback(one.close)
         return supervisor.run()
 
 
-def _status(settings: Consumer, state: StateDir, vitals: Vitals) -> Status:
+def _beside(
+    settings: Consumer, state: StateDir, status: Status, admin: AdminPort, stream: StreamWatch
+) -> tuple[AdminPort | Heartbeat | Sampler, ...]:
+    """What runs beside the supervisor, each on threads of its own, so that none holds up another."""
+    return (
+        admin,
+        Heartbeat(state.path, settings.metrics_s),
+        Sampler(SAMPLE_S, [status.sample], "sampler"),
+        Sampler(stream_watch.EVERY_S, [stream.look], "stream-watch"),
+        Sampler(settings.metrics_s, [worker_metrics.of(settings, status.seen)], "worker-metrics"),
+    )
+
+
+def _status(settings: Consumer, state: StateDir, vitals: Vitals, stream: StreamWatch) -> Status:
     worker = state.worker_id(settings.worker)
     identity = Identity(settings.application, settings.stream, settings.aws_region, worker, settings.event_bus)
-    return Status(state, vitals, identity)
+    return Status(state, vitals, identity, lambda: stream.known)
 
 
 def _admin_port(settings: Consumer, vitals: Vitals, status: Status) -> AdminPort:

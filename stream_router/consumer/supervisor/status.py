@@ -10,8 +10,8 @@ import orjson
 
 from stream_router.consumer.state_dir import StateDir
 from stream_router.consumer.supervisor import bus_state
-from stream_router.consumer.supervisor.status_json import Identity, Seen, Verdict, status, verdict
-from stream_router.consumer.supervisor.unread_shards import NOT_ASKED, Unread
+from stream_router.consumer.supervisor.status_json import Identity, Seen, Verdict, rss_bytes, status, verdict
+from stream_router.consumer.supervisor.stream_watch import NOTHING, Known
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.telemetry import consumer_page, shard_state
 from stream_router.telemetry.merged_shards import ShardMerger
@@ -31,8 +31,8 @@ class Pages(NamedTuple):
 class Status:
     """Makes the pages when asked, and keeps them for a second: a hundred askers cost as much as one.
 
-    `sample` is to be called every few seconds, asked or not: rates and recent percentiles come of it. `unread` tells
-    which shards nobody reads.
+    `sample` is to be called every few seconds, asked or not: rates and recent percentiles come of it. `stream` tells
+    what is known of the stream.
     """
 
     def __init__(
@@ -40,14 +40,14 @@ class Status:
         state: StateDir,
         vitals: Vitals,
         identity: Identity,
-        unread: Callable[[], Unread] = lambda: NOT_ASKED,
+        stream: Callable[[], Known] = lambda: NOTHING,
         clock: Callable[[], float] = time.monotonic,
         now_s: Callable[[], float] = time.time,
     ) -> None:
         self._state = state
         self._vitals = vitals
         self._identity = identity
-        self._unread = unread
+        self._stream = stream
         self._clock = clock
         self._now_s = now_s
         self._merger = ShardMerger(lambda pid: Path(f"/proc/{pid}").exists())
@@ -82,7 +82,6 @@ class Status:
             return self._seen
         at_s = self._now_s()
         merged = self._merger.merge(read_snapshots(self._state.path))
-        unread = self._unread()
         lags = {shard.shard_id: shard_state.lag(shard, at_s) for shard in merged.shards}
         self._recent.note(now, merged, {name: lag.oldest_age_s for name, lag in lags.items()})
         seen = Seen(
@@ -94,7 +93,7 @@ class Status:
             bus=bus_state.bus(self._state, self._identity.bus, now),
             merged=merged,
             lags=lags,
-            unread=unread,
+            stream=self._stream(),
             recent=self._recent,
             verdict=None,
         )
@@ -114,5 +113,9 @@ class Status:
             daemon_restarts=seen.known.restarts,
             rule_matched={"matched": True, "unmatched": False}.get(str(seen.rule.get("state"))),
             bus_unasked_s=float(seen.bus.get("unaskedS") or 0.0),
+            daemon_memory_bytes=rss_bytes(seen.known.daemon),
+            unread_shards=None if seen.stream.unread is None else len(seen.stream.unread),
+            catch_up_s=seen.catch_up_s,
+            shards={name: seen.lag_gauges(name) for name in seen.lags},
         )
         return consumer_page.page(seen.merged, facts, seen.at_s)

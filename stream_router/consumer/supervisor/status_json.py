@@ -5,7 +5,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stream_router.consumer.supervisor.unread_shards import Unread
+from stream_router.consumer.supervisor.stream_watch import Known as StreamKnown
 from stream_router.consumer.supervisor.vitals import Known
 from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.telemetry import shard_state
@@ -47,7 +47,7 @@ class Seen(NamedTuple):
     bus: Mapping[str, Any]
     merged: Merged
     lags: Mapping[str, Lag]
-    unread: Unread
+    stream: StreamKnown
     recent: Recent
     verdict: Verdict | None
 
@@ -58,9 +58,36 @@ class Seen(NamedTuple):
         return max(ages, default=None)
 
     @property
+    def headroom_s(self) -> float | None:
+        """Time until the stream drops something that is not settled: the smallest of any shard that is read here."""
+        known = [seconds for name in self.lags if (seconds := self.shard_headroom_s(name)) is not None]
+        return min(known, default=None)
+
+    def shard_headroom_s(self, shard: str) -> float | None:
+        """The same of one shard."""
+        arrived_ago_s = self.lags[shard].arrived_ago_s
+        if self.stream.retention_s is None or arrived_ago_s is None:
+            return None
+        return self.stream.retention_s - arrived_ago_s
+
+    def lag_gauges(self, shard: str) -> dict[str, float | None]:
+        """A shard's lag, by the catalogue's names."""
+        return {
+            "oldest_unsettled_age_seconds": _round(self.lags[shard].oldest_age_s),
+            "retention_headroom_seconds": _round(self.shard_headroom_s(shard)),
+        }
+
+    @property
+    def catch_up_s(self) -> float | None:
+        """Seconds until the last shard has caught up, at the speed of the last minute; None where one gains nothing."""
+        found = [self.recent.catch_up_s(self.clock, name, lag.oldest_age_s) for name, lag in self.lags.items()]
+        known = [seconds for seconds in found if seconds is not None]
+        return max(known) if known and len(known) == len(found) else None
+
+    @property
     def caught_up(self) -> bool:
         """Whether every shard is caught up by the contract, as far as is known, and none unread."""
-        return bool(self.lags) and all(lag.caught_up for lag in self.lags.values()) and not self.unread
+        return bool(self.lags) and all(lag.caught_up for lag in self.lags.values()) and not self.stream.unread
 
 
 def verdict(seen: Seen) -> Verdict:
@@ -73,10 +100,10 @@ def verdict(seen: Seen) -> Verdict:
         reasons = ", ".join(sorted({str(reason) for _, reason, _ in holding}))
         since_s = min((since for _, _, since in holding if since is not None), default=None)
         return Verdict("holding", since_s, f"{len(holding)} of {len(states)} shards hold: {reasons}")
-    if seen.unread:
-        names = ", ".join(f"{one.shard} ({one.why})" for one in seen.unread[:3])
-        more = f" and {len(seen.unread) - 3} more" if len(seen.unread) > 3 else ""
-        since_s = min(one.since_s for one in seen.unread)
+    if seen.stream.unread:
+        names = ", ".join(f"{one.shard} ({one.why})" for one in seen.stream.unread[:3])
+        more = f" and {len(seen.stream.unread) - 3} more" if len(seen.stream.unread) > 3 else ""
+        since_s = min(one.since_s for one in seen.stream.unread)
         return Verdict("shards unread", since_s, f"nobody reads {names}{more}")
     if seen.rule.get("state") == "unmatched":
         return Verdict("rule unmatched", None, seen.rule.get("problem"))
@@ -109,20 +136,18 @@ def status(seen: Seen) -> dict[str, Any]:
         "totals": _totals(seen.merged.totals),
         "recent": _recent(seen),
         "unreadShards": None
-        if seen.unread is None
-        else [{"shard": one.shard, "why": one.why, "since": _iso(one.since_s)} for one in seen.unread],
+        if seen.stream.unread is None
+        else [{"shard": one.shard, "why": one.why, "since": _iso(one.since_s)} for one in seen.stream.unread],
         "shards": [_shard(shard, seen) for shard in seen.merged.shards],
     }
 
 
 def _lag(seen: Seen) -> dict[str, Any]:
-    catch_up = [seen.recent.catch_up_s(seen.clock, name, lag.oldest_age_s) for name, lag in seen.lags.items()]
-    known = [seconds for seconds in catch_up if seconds is not None]
     return {
         "oldestUnsettledAgeS": _round(seen.oldest_age_s),
-        "retentionHeadroomS": None,
+        "retentionHeadroomS": _round(seen.headroom_s),
         "caughtUp": seen.caught_up,
-        "catchUpS": max(known) if known and len(known) == len(catch_up) else None,
+        "catchUpS": seen.catch_up_s,
     }
 
 
@@ -142,7 +167,7 @@ def _shard(shard: Shard, seen: Seen) -> dict[str, Any]:
         "state": state,
         "reason": reason,
         "since": None if since_s is None else _iso(since_s),
-        "gauges": {**shard.gauges, "oldest_unsettled_age_seconds": _round(lag.oldest_age_s)},
+        "gauges": {**shard.gauges, **seen.lag_gauges(shard.shard_id)},
         "breaker": shard.told.get("breaker"),
         "timeShares": seen.recent.shares(seen.clock, shard),
         "counters": shard.counters,

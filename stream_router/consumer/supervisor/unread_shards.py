@@ -1,17 +1,90 @@
-"""Shards that nobody reads: without an owner in the lease table, or with a lease that does not move."""
+"""Which shards of the stream nobody reads, from the stream's shards and two looks at the lease table."""
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
+
+SHARD_END = "SHARD_END"
+"""What the KCL writes as the checkpoint of a shard that was read to its end."""
+
+NO_OWNER, STANDS_STILL = "no owner", "lease does not move"
 
 
 class UnreadShard(NamedTuple):
-    """A shard that nobody reads, why, and since when (epoch seconds)."""
+    """A shard that nobody reads, why, and since when at the latest (epoch seconds)."""
 
     shard: str
     why: str
     since_s: float
 
 
-Unread = list[UnreadShard] | None
-"""None where it could not be asked."""
+class StreamShard(NamedTuple):
+    """A shard as the stream tells it."""
 
-NOT_ASKED: Unread = None
+    shard_id: str
+    parents: tuple[str, ...]
+    closed: bool
+
+
+class Lease(NamedTuple):
+    """A shard's row in the lease table."""
+
+    owner: str
+    counter: str
+    """Whoever holds the lease renews it several times a minute, and counts."""
+    checkpoint: str
+
+
+class Look(NamedTuple):
+    """What one look found, and when (epoch seconds)."""
+
+    at_s: float
+    shards: Sequence[StreamShard]
+    leases: Mapping[str, Lease]
+
+
+def unread(now: Look, before: Look | None) -> list[UnreadShard]:
+    """The shards that nobody reads. It takes two looks: a lease may be without an owner while it changes hands."""
+    if before is None:
+        return []
+    orphans = set(_orphans(before))
+    found = [UnreadShard(shard, NO_OWNER, before.at_s) for shard in _orphans(now) if shard in orphans]
+    for shard, lease in now.leases.items():
+        if lease.owner and lease.checkpoint != SHARD_END and before.leases.get(shard) == lease and _is_of(shard, now):
+            found.append(UnreadShard(shard, STANDS_STILL, before.at_s))
+    return sorted(found)
+
+
+def _is_of(shard_id: str, look: Look) -> bool:
+    return any(shard.shard_id == shard_id for shard in look.shards)
+
+
+def _orphans(look: Look) -> list[str]:
+    """Shards that are to be read now and have no owner."""
+    by_id = {shard.shard_id: shard for shard in look.shards}
+    children: dict[str, list[str]] = {}
+    for shard in look.shards:
+        for parent in shard.parents:
+            children.setdefault(parent, []).append(shard.shard_id)
+    # Children have higher numbers than their parents, so that what came of them is known first.
+    begun: set[str] = set()
+    for name in sorted(by_id, reverse=True):
+        if name in look.leases or any(child in begun for child in children.get(name, [])):
+            begun.add(name)
+    found = []
+    for shard in look.shards:
+        lease = look.leases.get(shard.shard_id)
+        if lease is None:
+            # Without a lease: read to its end and its lease removed, or not yet to be read, or forgotten.
+            is_done = shard.closed and shard.shard_id in begun
+            waits = any(_is_under_way(parent, look) for parent in shard.parents if parent in by_id)
+            if not is_done and not waits:
+                found.append(shard.shard_id)
+        elif not lease.owner and lease.checkpoint != SHARD_END:
+            found.append(shard.shard_id)
+    return found
+
+
+def _is_under_way(parent: str, look: Look) -> bool:
+    """Whether a parent is not read to its end: its children are not read before, and its own state tells of it."""
+    lease = look.leases.get(parent)
+    return lease is not None and lease.checkpoint != SHARD_END

@@ -1,0 +1,74 @@
+"""What is the worker's, not one child's, in CloudWatch: lag, holding and unread shards, the rule.
+
+The supervisor sends it, since a child that hangs, or is stopped, could not tell of its own lag. Nothing waits for it:
+it runs on a thread of its own, and what does not get through is gone, as the next minute tells it anew.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from stream_router.aws import endpoints
+from stream_router.consumer.supervisor.status_json import Seen
+from stream_router.core.logs import Seldom
+from stream_router.settings.consumer import Consumer
+from stream_router.telemetry import catalogue, cloudwatch
+from stream_router.telemetry.catalogue import SHARD, Metric
+from stream_router.telemetry.cloudwatch import NAMESPACE, Series, Whose
+
+log = logging.getLogger(__name__)
+
+
+class WorkerMetrics:
+    """Callable: sends what `seen` tells, once. Never raises for what CloudWatch does."""
+
+    def __init__(
+        self,
+        client: Any,
+        whose: Whose,
+        seen: Callable[[], Seen],
+        clock: Callable[[], float] = time.monotonic,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
+        self._client = client
+        self._whose = whose
+        self._seen = seen
+        self._now_s = now_s
+        self._to_be_said = Seldom(clock)
+
+    def __call__(self) -> None:
+        series = [Series(metric, [value], [1]) for metric, value in values(self._seen())]
+        if not series:
+            return
+        data = cloudwatch.data(series, self._whose, round(self._now_s(), 3))
+        try:
+            self._client.put_metric_data(Namespace=NAMESPACE, MetricData=data)
+        except (BotoCoreError, ClientError) as error:
+            code = error.response["Error"].get("Code", "") if isinstance(error, ClientError) else type(error).__name__
+            if self._to_be_said():
+                log.warning("CloudWatch does not take the worker's metrics: %s; the next minute's are sent anew", code)
+
+
+def values(seen: Seen) -> Iterator[tuple[Metric, float]]:
+    """What is known; what is not has no value: a 0 would claim health."""
+    if seen.oldest_age_s is not None:
+        yield SHARD["oldest_unsettled_age_seconds"], round(seen.oldest_age_s, 3)
+    if seen.headroom_s is not None:
+        yield SHARD["retention_headroom_seconds"], round(seen.headroom_s, 3)
+    if seen.merged.shards:
+        yield catalogue.HOLDING, float(sum(bool(shard.holding) for shard in seen.merged.shards))
+    if seen.stream.unread is not None:
+        yield catalogue.UNREAD, float(len(seen.stream.unread))
+    if (state := seen.rule.get("state")) in ("matched", "unmatched"):
+        yield catalogue.RULE_MATCHED, float(state == "unmatched")
+
+
+def of(settings: Consumer, seen: Callable[[], Seen]) -> WorkerMetrics:
+    """The sender of these settings: one attempt each minute, at most 8 s."""
+    config = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1})
+    client = endpoints.client(endpoints.session(settings.aws_region), "cloudwatch", config)
+    return WorkerMetrics(client, Whose(settings.aws_region, settings.application), seen)

@@ -1,0 +1,152 @@
+"""The receiver's admin port: health, readiness, `/status` and `/metrics`, from the rows that the workers show."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+import orjson
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from stream_router.settings.receiver import Receiver
+from stream_router.telemetry import receiver_page
+from stream_router.telemetry.admin_server import JSON, AdminServer, Page, Verdict, probe
+from stream_router.telemetry.iso_time import iso_s
+from stream_router.telemetry.receiver_board import Board, Numbers
+from stream_router.telemetry.receiver_stats import FAILURES
+
+SCHEMA = "stream-router.receiver-status/1"
+
+SILENT_S = 30.0
+"""A worker shows its row four times a second: one that has been silent for so long hangs."""
+
+KEPT_S = 1.0
+RATES_S = 60.0
+SAMPLES_MAX = 120
+PERCENTILES = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p999": 99.9}
+RATES = {"storedPerS": "events_stored", "spilledPerS": "events_spilled", "refusedPerS": "events_refused"}
+
+
+class ReceiverStatus:
+    """What the workers' rows say. `clock` is monotonic, `now_s` the wall clock. Cheap: made at most once a second."""
+
+    def __init__(
+        self,
+        board: Board,
+        settings: Receiver,
+        clock: Callable[[], float] = time.monotonic,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
+        self._board = board
+        self._stream = settings.stream
+        self._clock = clock
+        self._now_s = now_s
+        self._lock = threading.Lock()
+        self._state, self._since_s = "", now_s()
+        self._samples: deque[tuple[float, Numbers]] = deque(maxlen=SAMPLES_MAX)
+        self._made_at = -KEPT_S
+        self._made = b""
+
+    def health(self) -> Verdict:
+        """Ill where a worker's loop has stood still for half a minute; never for the stream."""
+        silent = [at for at in self._board.each("heartbeat_timestamp_seconds") if at and self._now_s() - at > SILENT_S]
+        return Verdict(not silent, "ill" if silent else "well")
+
+    def ready(self) -> Verdict:
+        """Ready while a worker can take events and none drains."""
+        if any(self._board.each("draining")):
+            return Verdict(False, "draining")
+        return Verdict(any(self._board.each("ready")), "ready" if any(self._board.each("ready")) else "not ready")
+
+    def page(self) -> bytes:
+        """`/status`."""
+        with self._lock:
+            now = self._clock()
+            if now - self._made_at >= KEPT_S:
+                self._made, self._made_at = orjson.dumps(self._status(now)), now
+            return self._made
+
+    def _status(self, now: float) -> dict[str, Any]:
+        numbers, at_s = Numbers(self._board.total(), self._board.sources), self._now_s()
+        state, reason = self._verdict(numbers)
+        if state != self._state:
+            self._state, self._since_s = state, at_s
+        gauges = numbers.gauges
+        answers = {f"{status} {why}": 0 for _, status, why in numbers.answers}
+        for (_, status, why), count in numbers.answers.items():
+            answers[f"{status} {why}"] += int(count)
+        return {
+            "schema": SCHEMA,
+            "at": iso_s(at_s),
+            "version": version("stream_router"),
+            "state": state,
+            "since": iso_s(self._since_s),
+            "reason": reason,
+            "workers": int(gauges["up"]),
+            "stream": {"name": self._stream, "up": bool(gauges["stream_up"]), "code": None},
+            "rates": self._rates(now, numbers),
+            "latencyMs": self._latency(numbers),
+            "connections": int(gauges["connections"]),
+            "spill": {
+                "events": int(gauges["spilled_events"]),
+                "bytes": int(gauges["spill_bytes"]),
+                "oldestAgeS": round(gauges["spill_oldest_age_seconds"], 3) if gauges["spilled_events"] else None,
+                "failing": bool(gauges["spill_failing"]),
+            },
+            "answers": {name: count for name, count in answers.items() if count},
+            "failures": {code: int(n) for code, n in zip(FAILURES, numbers.failures, strict=True) if n},
+            "counters": {name: int(value) for name, value in numbers.counters.items()},
+        }
+
+    def _verdict(self, numbers: Numbers) -> tuple[str, str | None]:
+        gauges = numbers.gauges
+        if gauges["draining"]:
+            return "draining", "told to stop"
+        if not gauges["up"]:
+            return "starting", None
+        if gauges["spill_failing"]:
+            return "spill failing", "the spill's disk refuses; see the log"
+        if not gauges["stream_up"]:
+            where = "events wait in the spill" if gauges["ready"] else "senders are answered 503"
+            return "stream down", f"the stream takes no events; {where}"
+        return ("ready", None) if gauges["ready"] else ("not ready", "no worker can take events")
+
+    def _rates(self, now: float, numbers: Numbers) -> dict[str, float | None]:
+        """Means over the last minute, as far as somebody has asked since."""
+        while len(self._samples) > 1 and now - self._samples[1][0] >= RATES_S:
+            self._samples.popleft()
+        base = self._samples[0] if self._samples else None
+        self._samples.append((now, numbers))
+        if base is None or now - base[0] < KEPT_S:
+            return dict.fromkeys(RATES)
+        at, before = base
+        return {
+            name: round((numbers.counters[one] - before.counters[one]) / (now - at), 3) for name, one in RATES.items()
+        }
+
+    @staticmethod
+    def _latency(numbers: Numbers) -> dict[str, float]:
+        histogram = numbers.latency
+        found = {name: round(histogram.percentile(percent), 3) for name, percent in PERCENTILES.items()}
+        return {"count": histogram.count, **found, "max": round(histogram.largest_ms, 3)}
+
+
+def serve(board: Board, settings: Receiver) -> AdminServer:
+    """Serve the pages until the returned server is closed. Raises SettingsError where it cannot listen."""
+    status = ReceiverStatus(board, settings)
+    token = settings.admin_token.get_secret_value() if settings.admin_token else None
+    server = AdminServer(
+        settings.receiver_admin_listen,
+        "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN",
+        token,
+        {
+            "/healthz": lambda: probe(status.health()),
+            "/readyz": lambda: probe(status.ready()),
+            "/status": lambda: Page(200, JSON, status.page()),
+            "/metrics": lambda: Page(200, CONTENT_TYPE_LATEST, receiver_page.page(board)),
+        },
+    )
+    server.start()
+    return server

@@ -1,0 +1,67 @@
+"""Where the receiver's workers show their numbers: a row each, in memory that they share."""
+
+import mmap
+from collections.abc import Sequence
+
+import numpy as np
+
+from stream_router.telemetry.histogram import BUCKETS, Histogram
+from stream_router.telemetry.receiver_stats import (
+    ANSWERS,
+    COUNTERS,
+    GAUGES,
+    LATENCY,
+    OF_THE_WORST,
+    Row,
+    gauge_at,
+    width,
+)
+
+
+class Board:
+    """One row of numbers a worker, in memory that survives a fork and is shared by it."""
+
+    def __init__(self, workers: int, sources: Sequence[str] = ("",)) -> None:
+        self.sources = tuple(sources)
+        self.workers = workers
+        columns = width(len(self.sources))
+        self._rows = np.frombuffer(mmap.mmap(-1, workers * columns * 8), dtype=np.float64).reshape(workers, columns)
+
+    def row(self, worker: int) -> Row:
+        """A worker's own row, to write to."""
+        row: Row = self._rows[worker]
+        return row
+
+    def gone(self, worker: int) -> None:
+        """A worker died: it is not up, and holds nothing any more. What it counted stays."""
+        for name in GAUGES:
+            self._rows[worker, gauge_at(name, len(self.sources))] = 0
+
+    def total(self) -> Row:
+        """All workers together."""
+        total: Row = self._rows.sum(axis=0)
+        for name, worst in OF_THE_WORST.items():
+            column = gauge_at(name, len(self.sources))
+            total[column] = worst(self._rows[:, column])
+        total[-1] = self._rows[:, -1].max()
+        return total
+
+    def each(self, name: str) -> list[float]:
+        """A gauge of each worker."""
+        return [float(value) for value in self._rows[:, gauge_at(name, len(self.sources))]]
+
+
+class Numbers:
+    """A total of rows, by names."""
+
+    def __init__(self, total: Row, sources: Sequence[str]) -> None:
+        self.row = total
+        at = len(ANSWERS) * len(sources)
+        self.answers = dict(zip(((source, *answer) for source in sources for answer in ANSWERS), total, strict=False))
+        tail = total[:-LATENCY]
+        self.gauges = dict(zip(GAUGES, (float(value) for value in tail[-len(GAUGES) :]), strict=True))
+        counters = tail[-len(GAUGES) - len(COUNTERS) : -len(GAUGES)]
+        self.counters = dict(zip(COUNTERS, (float(value) for value in counters), strict=True))
+        self.failures = [float(value) for value in tail[at : -len(GAUGES) - len(COUNTERS)]]
+        self.latency = Histogram.of_counts(total[-LATENCY:-2], float(total[-1]))
+        self.latency_sum_s = float(total[-LATENCY + BUCKETS])

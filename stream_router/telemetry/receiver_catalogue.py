@@ -1,0 +1,59 @@
+"""The receiver's part of the catalogue: what its workers count, each with its meaning."""
+
+from typing import Final
+
+from stream_router.telemetry.catalogue import BUILD, Kind, Metric
+
+REQUESTS: Final = Metric(
+    "receiver_requests", "counter", "Requests by source, status and reason", ("source", "code", "reason")
+)
+RECORDS_FAILED: Final = Metric(
+    "receiver_records_failed", "counter", "Kinesis records refused, by AWS's code", ("code",)
+)
+DURATION: Final = Metric(
+    "receiver_request_duration_seconds", "histogram", "Time from a request's headers to its answer"
+)
+
+
+def _all(kind: Kind, texts: dict[str, str]) -> dict[str, Metric]:
+    return {name: Metric(f"receiver_{name}", kind, text) for name, text in texts.items()}
+
+
+COUNTERS: Final = _all(
+    "counter",
+    {
+        "events_stored": "Events that the stream took",
+        "events_spilled": "Events that went to the spill on disk",
+        "events_refused": "Events of requests answered 503 because they could not be stored in time",
+        "duplicates": "Deliveries seen before, answered 202 and not stored again",
+        "calls": "PutRecords calls (events a call: events_stored by calls)",
+        "call_failures": "PutRecords calls that failed whole",
+        "records": "Kinesis records sent (records a call: records by calls)",
+        "throttles": "Kinesis records refused for throughput",
+        "bytes_received": "Bytes of request bodies",
+        "spill_damaged": "Spilled events that were damaged or missing when they were looked for",
+        "connections_accepted": "Connections that were taken",
+        "connections_refused": "Connections closed as they came, at a limit",
+        "connections_cut": "Connections closed because they took too long or made room for others",
+    },
+)
+GAUGES: Final = _all(
+    "gauge",
+    {
+        "events_in_flight": "Events in memory that are not stored yet",
+        "bytes_in_flight": "Their bytes",
+        "spilled_events": "Events that wait in the spill",
+        "spill_bytes": "Bytes of the spill's files",
+        "spill_oldest_age_seconds": "Age of the oldest event in the spill",
+        "connections": "Connections that are open, counted from accept",
+        "loop_lag_seconds": "How late the event loop comes to what has arrived",
+        "stream_up": "1 while the stream takes events, as far as every worker knows",
+        "spill_failing": "Workers whose spill takes nothing, for whatever reason",
+        "ready": "Workers that can take events: what `/readyz` says of each",
+        "draining": "Workers that were told to stop and finish what is in",
+        "heartbeat_timestamp_seconds": "When the worker last said anything that has been silent for longest",
+        "up": "Workers that serve",
+    },
+)
+RECEIVER: Final[tuple[Metric, ...]] = (REQUESTS, RECORDS_FAILED, *COUNTERS.values(), *GAUGES.values(), DURATION, BUILD)
+"""Every family of the receiver's `/metrics`, in its order."""

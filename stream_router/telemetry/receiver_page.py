@@ -1,0 +1,54 @@
+"""The receiver's `/metrics`: all workers' numbers in Prometheus's words."""
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import Metric as Family
+from prometheus_client.registry import Collector
+
+from stream_router.telemetry import receiver_catalogue
+from stream_router.telemetry.families import build, counter, gauge, latency
+from stream_router.telemetry.receiver_board import Board, Numbers
+from stream_router.telemetry.receiver_stats import FAILURES
+
+DEFAULT_SOURCE = "default"
+"""What the label `source` says of the path without a name."""
+
+BUCKETS_S = (
+    *(0.001, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.025, 0.035, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5),
+    *(0.6, 0.75, 0.9, 1.0, 2.5, 5.0, 10.0),
+)
+"""Finest where an ordinary answer comes (5 to 100 ms); 0.9 s is the promise."""
+
+
+class _Collector(Collector):
+    def __init__(self, board: Board) -> None:
+        self._board = board
+
+    def collect(self) -> Iterable[Family]:
+        return families(Numbers(self._board.total(), self._board.sources))
+
+
+def page(board: Board) -> bytes:
+    """The text of the page."""
+    registry = CollectorRegistry()
+    registry.register(_Collector(board))
+    return generate_latest(registry)
+
+
+def families(numbers: Numbers) -> list[Family]:
+    """The numbers as Prometheus metrics."""
+    answers = {
+        (source or DEFAULT_SOURCE, str(status), reason): count
+        for (source, status, reason), count in numbers.answers.items()
+    }
+    failed = {(code,): count for code, count in zip(FAILURES, numbers.failures, strict=True)}
+    counters, gauges = receiver_catalogue.COUNTERS, receiver_catalogue.GAUGES
+    return [
+        counter(receiver_catalogue.REQUESTS, answers),
+        counter(receiver_catalogue.RECORDS_FAILED, failed),
+        *[counter(counters[name], {(): value}) for name, value in numbers.counters.items()],
+        *[gauge(gauges[name], {(): value}) for name, value in numbers.gauges.items()],
+        latency(receiver_catalogue.DURATION, BUCKETS_S, {(): numbers.latency}, {(): numbers.latency_sum_s}),
+        build("receive"),
+    ]

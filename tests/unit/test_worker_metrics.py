@@ -1,0 +1,163 @@
+"""What the supervisor sends to CloudWatch: what is known, twice; never a 0 that claims health."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from botocore.exceptions import ClientError
+
+from stream_router.consumer.state_dir import RULE_STATE, StateDir
+from stream_router.consumer.supervisor.status import Status
+from stream_router.consumer.supervisor.status_json import Identity
+from stream_router.consumer.supervisor.stream_watch import Known
+from stream_router.consumer.supervisor.unread_shards import NO_OWNER, UnreadShard
+from stream_router.consumer.supervisor.vitals import Vitals
+from stream_router.consumer.supervisor.worker_metrics import WorkerMetrics
+from stream_router.core.names import SNAPSHOTS
+from stream_router.telemetry.cloudwatch import Whose
+from tests.unit.test_merged_shards import snapshot
+
+WHO = Identity("router", "stream", "us-east-1", "worker-1", "default")
+WEEK_S = 168 * 3600.0
+
+
+class CloudWatch:
+    """Keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[dict[str, Any]] = []
+        self.refusal = ""
+
+    def put_metric_data(self, **call: Any) -> None:
+        if self.refusal:
+            raise ClientError({"Error": {"Code": self.refusal}}, "PutMetricData")
+        self.sent.append(call)
+
+    def values(self) -> dict[str, float]:
+        """Of the last call, by name; each datum came twice."""
+        data = self.sent[-1]["MetricData"]
+        whole = [one for one in data if len(one["Dimensions"]) == 2]
+        assert len(data) == 2 * len(whole)
+        return {one["MetricName"]: one["Values"][0] for one in whole}
+
+
+class World:
+    """A worker whose children said what the test wrote, on the test's clocks."""
+
+    def __init__(self, folder: Path) -> None:
+        self.now = 0.0
+        self.wall = time.time()
+        self.state = StateDir(folder)
+        self.known = Known()
+        vitals = Vitals()
+        vitals.daemon_runs(1)
+        self.status = Status(self.state, vitals, WHO, lambda: self.known, lambda: self.now, lambda: self.wall)
+        self.cloud = CloudWatch()
+        self.send = WorkerMetrics(self.cloud, Whose("us-east-1", "router"), self.status.seen)
+
+    def child_says(self, shard: str, pid: int = 1, **told: Any) -> None:
+        folder = self.state.path / SNAPSHOTS
+        folder.mkdir(exist_ok=True)
+        said = snapshot(shard, pid, 5, at=self.wall, **{"callbackAgoS": 0.0, "caughtUpAgoS": 0.0, **told})
+        (folder / f"{shard}.{pid}.json").write_bytes(orjson.dumps(said))
+
+    def after(self, seconds: float) -> None:
+        self.now += seconds
+        self.wall += seconds
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    yield made
+    made.state.close()
+
+
+def test_before_anything_is_known_nothing_is_sent(world: World) -> None:
+    """No shard, no look at the stream, no word on the rule: an alarm on missing data must see that."""
+    world.send()
+    assert world.cloud.sent == []
+
+
+def test_a_worker_that_holds_says_so_and_its_lag_grows_with_the_clock(world: World) -> None:
+    """The largest age, the smallest headroom, of the shards of this worker."""
+    world.known = Known([], WEEK_S)
+    received_ms = world.wall * 1000 - 30_000
+    held: dict[str, Any] = {
+        "holding": "destination",
+        "holdReason": "x",
+        "oldestReceivedMs": received_ms,
+        "oldestArrivedMs": received_ms,
+    }
+    world.child_says("a", **held)
+    world.child_says("b")
+    for seconds in (0.0, 30.0):
+        world.after(seconds)
+        world.send()
+        assert world.cloud.values() == {
+            "OldestUnsettledAgeSeconds": pytest.approx(30 + seconds, abs=0.01),
+            "RetentionHeadroomSeconds": pytest.approx(WEEK_S - 30 - seconds, abs=0.01),
+            "HoldingShards": 1.0,
+            "UnreadShards": 0.0,
+        }
+
+
+def test_a_caught_up_worker_has_age_zero_until_its_children_fall_silent(world: World) -> None:
+    """A child that was stopped says nothing more: 0 is not claimed for it for longer than ten seconds."""
+    world.child_says("a")
+    world.send()
+    assert world.cloud.values()["OldestUnsettledAgeSeconds"] == 0.0
+    world.after(120)
+    world.send()
+    assert world.cloud.values()["OldestUnsettledAgeSeconds"] == pytest.approx(120)
+
+
+def test_a_shard_whose_child_died_keeps_no_stale_zero(world: World) -> None:
+    """Its process is gone: no lag of it, no count of holding shards."""
+    world.child_says("a", pid=2**22 + 7)
+    world.known = Known([UnreadShard("a", NO_OWNER, 1.0)], WEEK_S)
+    world.send()
+    assert world.cloud.values() == {"UnreadShards": 1.0}
+
+
+@pytest.mark.parametrize(("state", "value"), [("unmatched", 1.0), ("matched", 0.0), ("unknown", None)])
+def test_the_rule_is_told_where_it_is_known(world: World, state: str, value: float | None) -> None:
+    """1 is the alarm."""
+    world.state.write(RULE_STATE, orjson.dumps({"state": state}).decode())
+    world.child_says("a")
+    world.send()
+    assert world.cloud.values().get("RuleUnmatched") == value
+
+
+def test_a_cloudwatch_that_refuses_is_said_and_nothing_more(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """The next minute tells it anew."""
+    world.child_says("a")
+    world.cloud.refusal = "AccessDenied"
+    world.send()
+    assert "CloudWatch does not take the worker's metrics: AccessDenied" in caplog.text
+    world.cloud.refusal = ""
+    world.send()
+    assert world.cloud.values()["HoldingShards"] == 0.0
+
+
+def test_status_tells_unread_shards_and_says_so_first(world: World) -> None:
+    """In the verdict, in the list, with why and since when; not caught up."""
+    world.child_says("a")
+    world.known = Known([UnreadShard("b", NO_OWNER, 1_764_000_000.0)], WEEK_S)
+    told = orjson.loads(world.status.pages().status)
+    assert (told["state"], told["reason"]) == ("shards unread", "nobody reads b (no owner)")
+    assert told["since"] == "2025-11-24T16:00:00.000Z"
+    assert told["unreadShards"] == [{"shard": "b", "why": NO_OWNER, "since": "2025-11-24T16:00:00.000Z"}]
+    assert told["lag"] == {
+        "oldestUnsettledAgeS": 0.0,
+        "retentionHeadroomS": WEEK_S,
+        "caughtUp": False,
+        "catchUpS": 0.0,
+    }
+    assert b"stream_router_unread_shards 1.0" in world.status.pages().metrics
+    world.known = Known()
+    world.after(2)
+    assert b"\nstream_router_unread_shards" not in world.status.pages().metrics
