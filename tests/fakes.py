@@ -17,6 +17,7 @@ from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit, LimitConfig
 from stream_router.pipeline.delivery.dispatcher_contract import Policy, Took
 from stream_router.pipeline.delivery.health import Health
+from stream_router.pipeline.delivery.retry_budget import Memory
 from stream_router.pipeline.route import Router
 from stream_router.pipeline.sinks.claim_check import ClaimCheck
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
@@ -244,16 +245,18 @@ def rig(
     health: Health | None = None,
     limit: LimitConfig | None = None,
     claim_check: Callable[[World], ClaimCheck] | None = None,
+    world: World | None = None,
+    memory: Memory[Entry] | None = None,
 ) -> Rig:
     """A router wired as `consumer.wiring` wires it, over fakes."""
-    world = World(seed=seed)
+    world = world or World(seed=seed)
     bus, queue, books = FakeBus(world, judge, latency_s), FakeQueue(world), FakeLedger()
     dice = world.random.random
     writer = LetterWriter("stream", "shard-0", lambda: 1_764_000_000_000.0, ordered=ordered)
     router = Router(
         transform or (lambda found: entry(found.line)),
         raw_of,
-        Publisher(PutEventsCalls(bus, limits), Lanes(enabled=ordered), policy, world.clock, dice, health),
+        Publisher(PutEventsCalls(bus, limits), Lanes(enabled=ordered), policy, world.clock, dice, health, memory),
         DeadLetters(SendMessageCalls(queue.send, "http://queue"), writer, world.clock, dice),
         claim_check(world) if claim_check else None,
         books,

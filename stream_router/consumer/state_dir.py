@@ -33,6 +33,9 @@ LIVES = "shards"
 HEALTH = "health"
 """The folder in which each child tells the others how its calls fare."""
 
+TROUBLES = "troubles"
+"""The folder in which each shard's child keeps when entries in trouble failed first, for the child after it."""
+
 ENDING = "daemon-ending"
 """Written by the daemon's log when it begins to shut down, whatever the reason."""
 

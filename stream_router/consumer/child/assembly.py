@@ -10,6 +10,7 @@ from stream_router.consumer.bus_proof import BusProof
 from stream_router.consumer.child.checkpoints import Checkpoints
 from stream_router.consumer.child.crash_guard import CrashGuard
 from stream_router.consumer.child.failpoint import failing_at
+from stream_router.consumer.child.first_failures import FirstFailures
 from stream_router.consumer.child.neighbours import Neighbours
 from stream_router.consumer.child.processor import ShardProcessor
 from stream_router.consumer.child.shard import REST_S, Shard
@@ -53,6 +54,13 @@ class Child:
         guard = CrashGuard(self._lives, shard_id, start)
         neighbours = Neighbours(settings.state_dir, shard_id, clock)
         health = Health(neighbours)
+        memory = FirstFailures(settings.state_dir, shard_id, clock)
+
+        def tell() -> None:
+            """The other shards of how calls fare here, the next child of what is in trouble."""
+            neighbours.publish(health.tally)
+            memory.write()
+
         telemetry = ShardTelemetry(
             shard_id,
             settings,
@@ -60,11 +68,11 @@ class Child:
             self._wiring.transport,
             self._wiring.session,
             guard,
-            lambda: neighbours.publish(health.tally),
+            tell,
         )
         route = failing_at(settings.failpoint, self._transform) if settings.failpoint else self._transform
         window = Window(settings.window_bytes, settings.window_span_s, clock, telemetry.batch_closed)
-        router = self._wiring.router(shard_id, self._transform, route, telemetry, health)
+        router = self._wiring.router(shard_id, self._transform, route, telemetry, health, memory)
         checkpoints = Checkpoints(self._proof, settings.checkpoint_s, clock)
         log.info("shard taken up", extra={"shard": shard_id, "from": start, "careful": guard.careful})
         return Shard(router, telemetry, window, checkpoints, guard, self._wait, self._beat, clock)

@@ -10,6 +10,7 @@ from stream_router.consumer.data_plane import CALL_TIMEOUT_S, DataPlane, Done, c
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit, LimitConfig
 from stream_router.pipeline.delivery.health import Health
+from stream_router.pipeline.delivery.retry_budget import Memory
 from stream_router.pipeline.route import Router
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
 from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters, SendMessageCalls
@@ -28,7 +29,13 @@ class Wiring(DataPlane):
         self._sqs = endpoints.send_message_batch(self.session)
 
     def router(
-        self, shard_id: str, transform: Transform, route: Route, telemetry: ShardTelemetry, health: Health
+        self,
+        shard_id: str,
+        transform: Transform,
+        route: Route,
+        telemetry: ShardTelemetry,
+        health: Health,
+        memory: Memory[Entry],
     ) -> Router:
         """The pipeline of one shard. `route` is the transform, or what a test put around it."""
         settings, clock = self.settings, time.monotonic

@@ -21,7 +21,7 @@ from stream_router.pipeline.delivery.delay_queue import Flight, Later
 from stream_router.pipeline.delivery.dispatcher_contract import Destination, Ended, Policy, why_given_up
 from stream_router.pipeline.delivery.health import Health, Others
 from stream_router.pipeline.delivery.hold_report import HoldReport
-from stream_router.pipeline.delivery.retry_budget import SPREAD_S, Budgets, Tries
+from stream_router.pipeline.delivery.retry_budget import SPREAD_S, Budgets, Memory, Tries
 
 T = TypeVar("T")
 
@@ -36,6 +36,7 @@ class Dispatcher(Generic[T]):
         clock: Callable[[], float],
         random: Callable[[], float],
         health: Health | None = None,
+        memory: Memory[T] | None = None,
     ) -> None:
         self._to = to
         self._policy = policy
@@ -48,7 +49,7 @@ class Dispatcher(Generic[T]):
         self.flight = Flight()
         self._suspects: Suspects[T] = Suspects(to.key)
         self._suspects_turn = True
-        self.budgets: Budgets[T] = Budgets(to.key, self._health)
+        self.budgets: Budgets[T] = Budgets(to.key, self._health, memory)
         self.report = HoldReport(to.name)
         self._ended: Ended[T] = Ended([], [], [], [])
 
@@ -183,7 +184,7 @@ class Dispatcher(Generic[T]):
                 self._again(item, tries.next_systemic_at(now, self._random), code)
             case Then.RETRY | Then.RETRY_ANEW:
                 if row.then is Then.RETRY_ANEW:
-                    tries.begin_anew(now)
+                    self.budgets.begin_anew(item, now)
                 self._again(item, tries.next_own_at(now, self._policy.max_retries, self._random), code)
             case Then.SUSPECT:
                 self.gate.failed(now)

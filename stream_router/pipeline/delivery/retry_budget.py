@@ -1,12 +1,13 @@
 """How often, and how far apart, an item that fails is tried again; when it has had its chance."""
 
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from stream_router.pipeline.delivery.dispatcher_contract import Took
 from stream_router.pipeline.delivery.health import Health
 
 T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
 
 SPREAD_S = 30.0
 """An item's retries span at least this long before it is given up (docs/contract.md, "What an error means")."""
@@ -68,12 +69,39 @@ class Tries:
         return now + random() * min(SYSTEMIC_LONGEST_DELAY_S, SYSTEMIC_FIRST_DELAY_S * 2.0 ** min(self.all - 1, 10))
 
 
+class Memory(Protocol[T_contra]):
+    """Keeps what is known of items' own trouble over the end of the process."""
+
+    def recall(self, item: T_contra) -> tuple[int, float] | None:
+        """How often an item failed by itself in a process before this one, and when first (monotonic seconds)."""
+
+    def failed(self, item: T_contra, own: int, first_own_at: float) -> None:
+        """The item failed by itself, so often by now, and then first."""
+
+    def ended(self, item: T_contra) -> None:
+        """The item is accepted, or given up."""
+
+
+class Forgetful:
+    """The memory of a dispatcher that has none."""
+
+    def recall(self, item: object) -> None:
+        """Nothing is known."""
+
+    def failed(self, item: object, own: int, first_own_at: float) -> None:
+        """Nothing is kept."""
+
+    def ended(self, item: object) -> None:
+        """Nothing was kept."""
+
+
 class Budgets(Generic[T]):
     """What is known of the failures of the items under way, and what that tells of the destination's health."""
 
-    def __init__(self, key: Callable[[T], Hashable], health: Health) -> None:
+    def __init__(self, key: Callable[[T], Hashable], health: Health, memory: Memory[T] | None = None) -> None:
         self._key = key
         self._health = health
+        self._memory: Memory[T] = memory or Forgetful()
         self._tries: dict[Hashable, Tries] = {}
         self.sick = 0
         """Items under way that failed by themselves."""
@@ -89,11 +117,21 @@ class Budgets(Generic[T]):
         if tries.first_sent is None:
             tries.first_sent = sent_at
         if itself:
-            self.sick += not tries.own
+            if not tries.own:
+                self.sick += 1
+                if earlier := self._memory.recall(item):
+                    tries.own, tries.first_own_at = earlier
             tries.failed_itself(now)
+            self._memory.failed(item, tries.own, tries.first_own_at)
         else:
             tries.failed_with_all()
         return tries
+
+    def begin_anew(self, item: T, now: float) -> None:
+        """The others fail too: the item's budget begins anew."""
+        tries = self.of(item)
+        tries.begin_anew(now)
+        self._memory.failed(item, tries.own, tries.first_own_at)
 
     def of(self, item: T) -> Tries:
         """The item's failures so far."""
@@ -124,5 +162,7 @@ class Budgets(Generic[T]):
             return 0
         if tries.last_sent is not None:
             self._health.left(tries.last_sent)
-        self.sick -= tries.own > 0
+        if tries.own:
+            self.sick -= 1
+            self._memory.ended(item)
         return tries.all

@@ -7,6 +7,7 @@ from stream_router.core.model import Entry
 from stream_router.pipeline.delivery.dispatcher import Dispatcher
 from stream_router.pipeline.delivery.dispatcher_contract import Ended, GivenUp, Policy
 from stream_router.pipeline.delivery.health import Health
+from stream_router.pipeline.delivery.retry_budget import Memory
 from stream_router.pipeline.sinks.eventbridge.conversation_lanes import Lanes
 from stream_router.pipeline.sinks.eventbridge.packer import fits
 from stream_router.pipeline.sinks.eventbridge.putevents_calls import PutEventsCalls
@@ -29,10 +30,11 @@ class Publisher:
         clock: Callable[[], float],
         random: Callable[[], float],
         health: Health | None = None,
+        memory: Memory[Entry] | None = None,
     ) -> None:
         self.limits = calls.limits
         self._lanes = lanes
-        self.dispatcher: Dispatcher[Entry] = Dispatcher(calls, policy, clock, random, health)
+        self.dispatcher: Dispatcher[Entry] = Dispatcher(calls, policy, clock, random, health, memory)
         self._given_up: list[tuple[Entry, GivenUp]] = []
 
     @property
