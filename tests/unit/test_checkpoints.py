@@ -1,10 +1,12 @@
 """Where a shard is checkpointed: only past what was settled before the bus was asked, in the daemon's own digits."""
 
 import base64
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from stream_router.consumer.child.checkpoints import Checkpoints
 from stream_router.consumer.child.watermark import Position, Watermark
 from stream_router.core.envelope import seal
 from stream_router.core.model import Record
@@ -44,3 +46,44 @@ def test_what_was_settled_as_the_bus_was_asked_is_not_proven(proof_s: float, pro
     mark.advance(5.0)
     assert mark.proven(proof_s) == proven
     assert mark.unproven is (proven is None)
+
+
+class Proofs:
+    """The bus is asked every five seconds, a little after each checkpoint would be due."""
+
+    gone = unasked = False
+
+    def __init__(self, clock: Callable[[], float], phase_s: float) -> None:
+        self._clock, self._phase_s = clock, phase_s
+
+    def latest(self) -> float:
+        return (self._clock() - self._phase_s) // 5.02 * 5.02 + self._phase_s
+
+    def renew(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("phase_s", [0.0, 0.3, 1.0, 2.5, 4.0, 4.9])
+def test_a_checkpoint_comes_with_the_proof_that_it_waits_for(phase_s: float) -> None:
+    """Whatever the proofs' phase, at most six seconds of settled work are above the checkpoint."""
+    now = 0.0
+
+    def clock() -> float:
+        return now
+
+    class Daemon:
+        def checkpoint(self, sequence_number: str, sub_sequence_number: int) -> None:
+            self.at = int(sequence_number)
+
+    daemon = Daemon()
+    checkpoints = Checkpoints(Proofs(clock, phase_s), 5.0, clock)  # type: ignore[arg-type]
+    worst = 0.0
+    for number in range(1, 400):
+        now = number * 0.25
+        record = Record(b"", number)
+        record.expect(0)
+        checkpoints.expect([record], 1)
+        checkpoints.take_if_due(daemon)
+        if now > 15:
+            worst = max(worst, now - daemon.at * 0.25)
+    assert worst <= 6.0

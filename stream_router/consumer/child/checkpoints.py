@@ -13,6 +13,13 @@ log = logging.getLogger(__name__)
 
 SHARD_END_WITHIN_S = 10.0
 
+EARLY_S = 2.5
+"""So long before it is due a checkpoint goes with a new proof of the bus: the two then keep step. Else a checkpoint
+could rest on a proof that is an interval old, and a crash bring back twice as much."""
+
+LOOK_EVERY_S = 0.25
+"""How often the proof is looked at meanwhile: it is a file."""
+
 
 class LeaseGoneError(Exception):
     """A checkpoint said that the lease is another worker's: stop here, the records are theirs."""
@@ -35,6 +42,7 @@ class Checkpoints:
         self.taken_at = clock()
         """When; until there is one, when the shard was taken up."""
         self._due = clock() + every_s
+        self._look_at = self._proof_s = 0.0
         self._digits = 0
 
     def expect(self, records: Iterable[Record], digits: int) -> None:
@@ -78,16 +86,27 @@ class Checkpoints:
         """Follow the watermark, and checkpoint where it is time to. False where it is to be tried again."""
         now = self._clock()
         self._watermark.advance(now)
-        return now < self._due or self.take(checkpointer)
+        return not (now >= self._due or self._comes_with_a_proof(now)) or self.take(checkpointer)
+
+    def _comes_with_a_proof(self, now: float) -> bool:
+        """Whether the next checkpoint is nearly due, and a proof is there that the last one did not have."""
+        if now < self._due - min(EARLY_S, self._every_s / 2) or now < self._look_at:
+            return False
+        self._look_at = now + LOOK_EVERY_S
+        return self._proof.latest() > self._proof_s
 
     def take(self, checkpointer: Checkpointer) -> bool:
         """Checkpoint the settled, proven prefix, where it moved. False where it is to be tried again: throttled.
 
         Raises LeaseGoneError where the lease is lost, CheckpointError where the KCL calls it a mistake of ours.
         """
-        self._due = self._clock() + self._every_s
-        position = self._watermark.proven(self._proof.latest())
+        now = self._clock()
+        self._due = now + self._every_s
+        self._proof_s = self._proof.latest()
+        position = self._watermark.proven(self._proof_s)
         if position is None or position == self.taken:
+            if self._watermark.unproven:
+                self._due = now + LOOK_EVERY_S
             return True
         if self.taken and position < self.taken:
             raise AssertionError("the watermark moved backwards")
