@@ -9,7 +9,7 @@ from stream_router.consumer.child import first_failures
 from stream_router.consumer.child.first_failures import FirstFailures
 from stream_router.consumer.state_dir import TROUBLES
 from stream_router.core.aws_answers import Answer
-from stream_router.core.dispositions import Reason
+from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import Entry
 from tests.fakes import Rig, World, entry, rig
 
