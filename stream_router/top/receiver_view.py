@@ -17,8 +17,10 @@ def receiver(host: Host, width: int) -> RenderableType:
         return verdict.line(host)
     status = host.status
     rates, latency = status.get("rates") or {}, status.get("latencyMs") or {}
+    latency = latency if latency.get("count") else {}
     speed: list[Fact] = [
         ("stored", rate(rates.get("storedPerS"))),
+        ("spilled", rate(rates.get("spilledPerS")), ""),
         ("refused", rate(rates.get("refusedPerS"))),
         ("answer p50", millis(latency.get("p50"))),
         ("p99", millis(latency.get("p99"))),
@@ -30,7 +32,7 @@ def receiver(host: Host, width: int) -> RenderableType:
 
 def _spill(status: dict[str, Any]) -> list[Fact]:
     up, code = get(status, "stream", "up"), get(status, "stream", "code")
-    stream = {True: "takes events", False: f"takes nothing ({code or 'no code'})"}.get(up, UNKNOWN)
+    stream = {True: "takes events", False: f"takes nothing ({code})" if code else "takes nothing"}.get(up, UNKNOWN)
     events = get(status, "spill", "events")
     facts: list[Fact] = [("stream", stream, "bold red" if up is False else ""), ("spill", f"{number(events)} events")]
     if events:
@@ -42,6 +44,10 @@ def _spill(status: dict[str, Any]) -> list[Fact]:
 
 
 def _refusals(status: dict[str, Any]) -> list[Text]:
-    answers = status.get("answers") or {}
-    found = [f"{name} {number(count)}" for name, count in answers.items() if count and not name.startswith("2")]
-    return [Text("refused: ").append(", ".join(found), "bold")] if found else []
+    """By us, with status and reason; by the stream, with AWS's code. Since the start."""
+    lines = []
+    for title, key in (("refused: ", "answers"), ("stream refused: ", "failures")):
+        told = (status.get(key) or {}).items()
+        found = [f"{name} {number(count)}" for name, count in told if count and not name.startswith("2")]
+        lines += [Text(title).append(", ".join(found), "bold")] if found else []
+    return lines

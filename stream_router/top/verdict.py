@@ -24,6 +24,8 @@ LOOKS = {
     "rule unmatched": BAD,
     "shards unread": BAD,
     "not ready": BAD,
+    "stream down": BAD,
+    "spill failing": BAD,
     "open": BAD,
     "half-open": WARN,
 }

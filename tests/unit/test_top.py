@@ -53,6 +53,8 @@ def test_the_verdict_stands_first_then_what_explains_it() -> None:
     assert the(lines, "dead letters: ") == "dead letters: malformed_json 6, unroutable 1"
     assert the(lines, "retries: ") == "retries: ThrottlingException 20, InternalFailure 4"
     assert the(lines, "stream takes") == "stream takes events  spill 0 events"
+    assert the(lines, "refused: ") == "refused: 401 bad_signature 3"
+    assert the(lines, "stream refused: ") == "stream refused: ProvisionedThroughputExceededException 12"
 
 
 def test_the_shards_that_are_ill_stand_on_top_with_their_reason() -> None:
