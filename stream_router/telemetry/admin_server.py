@@ -37,6 +37,8 @@ class Page(NamedTuple):
     status: int
     content_type: str
     body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+    """Beside those that every answer has."""
 
 
 class Verdict(NamedTuple):
@@ -113,6 +115,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", page.content_type)
         self.send_header("Content-Length", str(len(page.body)))
         self.send_header("Cache-Control", "no-store")
+        for name, value in page.headers:
+            self.send_header(name, value)
         if page.status == 401:
             self.send_header("WWW-Authenticate", "Bearer")
         self.end_headers()

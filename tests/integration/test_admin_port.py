@@ -13,6 +13,7 @@ import pytest
 
 from stream_router.consumer.state_dir import BUS_PROOF, BUS_UNASKED, RULE_STATE, StateDir
 from stream_router.consumer.supervisor.admin_port import AdminPort
+from stream_router.consumer.supervisor.history import History, moment
 from stream_router.consumer.supervisor.status import Status
 from stream_router.consumer.supervisor.status_json import SCHEMA, Identity
 from stream_router.consumer.supervisor.vitals import Vitals
@@ -44,7 +45,8 @@ def serve(state: StateDir, vitals: Vitals) -> Iterator[Serve]:
     ports: list[AdminPort] = []
 
     def serve(listen: str = "127.0.0.1:0", token: str | None = None) -> str:
-        ports.append(AdminPort(listen, token, vitals, Status(state, vitals, WHO)))
+        status = Status(state, vitals, WHO)
+        ports.append(AdminPort(listen, token, vitals, status, History(lambda: moment(status.seen()))))
         ports[-1].start()
         return f"http://{ports[-1].address}"
 
@@ -125,6 +127,20 @@ def test_a_bus_that_cannot_be_asked_shows(serve: Serve, state: StateDir) -> None
     assert float(line.split()[1]) >= 60
 
 
+def test_the_web_page_comes_with_a_policy_that_names_no_other_host(serve: Serve) -> None:
+    """As HTML, with the headers that hold a browser to it."""
+    answer = httpx.get(serve())
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert (answer.headers["x-content-type-options"], answer.headers["cache-control"]) == ("nosniff", "no-store")
+
+
+def test_the_history_begins_empty(serve: Serve) -> None:
+    """With its columns, before the first row."""
+    told = httpx.get(f"{serve()}/history").json()
+    assert (told["schema"], told["rows"], told["columns"][0]) == ("stream-router.history/1", [], "at")
+
+
 def test_the_pages_are_made_at_most_once_a_second(state: StateDir, vitals: Vitals) -> None:
     """A hundred askers cost as much as one; after a second what is new is shown."""
     now = [100.0]
@@ -152,12 +168,12 @@ def test_torn_files_of_the_state_folder_break_no_page(serve: Serve, state: State
 def test_the_token_is_asked_for_but_not_for_health(serve: Serve) -> None:
     """Numbers are for those who bear it; a probe of the platform needs none."""
     url = serve(token=TOKEN)
-    for path in ("/status", "/metrics"):
+    for path in ("/status", "/metrics", "/history"):
         assert httpx.get(url + path).status_code == 401
         assert httpx.get(url + path, headers={"Authorization": f"Bearer {TOKEN}x"}).status_code == 401
         assert httpx.get(url + path, headers={"Authorization": f"Basic {TOKEN}"}).status_code == 401
         assert httpx.get(url + path, headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
-    assert {httpx.get(url + path).status_code for path in ("/healthz", "/readyz")} == {200}
+    assert {httpx.get(url + path).status_code for path in ("/healthz", "/readyz", "/")} == {200}
 
 
 @pytest.mark.parametrize(
@@ -190,5 +206,6 @@ def test_askers_that_hang_hold_up_nobody_and_are_cut(serve: Serve, monkeypatch: 
 def test_an_address_that_is_taken_is_refused_in_one_line(serve: Serve, state: StateDir, vitals: Vitals) -> None:
     """Exit 78 names the setting."""
     taken = serve().removeprefix("http://")
+    status = Status(state, vitals, WHO)
     with pytest.raises(SettingsError, match=r"^STREAM_ROUTER_ADMIN_LISTEN: cannot listen there \(EADDRINUSE\); choose"):
-        AdminPort(taken, None, vitals, Status(state, vitals, WHO))
+        AdminPort(taken, None, vitals, status, History(lambda: moment(status.seen())))

@@ -22,6 +22,7 @@ from stream_router.consumer.supervisor import (
 from stream_router.consumer.supervisor.admin_port import AdminPort
 from stream_router.consumer.supervisor.bus_prober import BusProver, Proof
 from stream_router.consumer.supervisor.heartbeat import Heartbeat
+from stream_router.consumer.supervisor.history import EVERY_S, History, moment
 from stream_router.consumer.supervisor.sampler import Sampler
 from stream_router.consumer.supervisor.status import Status
 from stream_router.consumer.supervisor.status_json import Identity
@@ -66,7 +67,8 @@ def _run(settings: Consumer, state: StateDir) -> int:
     vitals = Vitals()
     stream = stream_watch.of(settings)
     status = _status(settings, state, vitals, stream)
-    admin = _admin_port(settings, vitals, status)
+    history = History(lambda: moment(status.seen()))
+    admin = _admin_port(settings, vitals, status, history)
     jvm = java.find_java()
     java.prove(jvm)
     at_start(start_checks.all_of(settings, endpoints.session(settings.aws_region), jvm, rendered.jvm_options))
@@ -86,20 +88,21 @@ def _run(settings: Consumer, state: StateDir) -> int:
         log.warning(bus_prober.TRUSTED, extra={"bus": settings.event_bus})
     with contextlib.ExitStack() as stack:
         stack.callback(watch.close)
-        for one in _beside(settings, state, status, admin, stream):
+        for one in _beside(settings, state, status, admin, stream, history):
             one.start()
             stack.callback(one.close)
         return supervisor.run()
 
 
 def _beside(
-    settings: Consumer, state: StateDir, status: Status, admin: AdminPort, stream: StreamWatch
+    settings: Consumer, state: StateDir, status: Status, admin: AdminPort, stream: StreamWatch, history: History
 ) -> tuple[AdminPort | Heartbeat | Sampler, ...]:
     """What runs beside the supervisor, each on threads of its own, so that none holds up another."""
     return (
         admin,
         Heartbeat(state.path, settings.metrics_s),
         Sampler(SAMPLE_S, [status.sample], "sampler"),
+        Sampler(EVERY_S, [history.take], "history"),
         Sampler(stream_watch.EVERY_S, [stream.look], "stream-watch"),
         Sampler(settings.metrics_s, [worker_metrics.of(settings, status.seen)], "worker-metrics"),
     )
@@ -111,10 +114,10 @@ def _status(settings: Consumer, state: StateDir, vitals: Vitals, stream: StreamW
     return Status(state, vitals, identity, lambda: stream.known)
 
 
-def _admin_port(settings: Consumer, vitals: Vitals, status: Status) -> AdminPort:
+def _admin_port(settings: Consumer, vitals: Vitals, status: Status, history: History) -> AdminPort:
     """The port, which listens from here on. Raises SettingsError where it cannot."""
     token = settings.admin_token.get_secret_value() if settings.admin_token else None
-    return AdminPort(settings.admin_listen, token, vitals, status)
+    return AdminPort(settings.admin_listen, token, vitals, status, history)
 
 
 def _checked(settings: Consumer, state: StateDir) -> properties.Rendered:

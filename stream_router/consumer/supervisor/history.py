@@ -1,0 +1,105 @@
+"""`/history`: the last hour as one row of numbers every ten seconds, for the lines of the web page.
+
+Bounded, and made once for all askers: a row costs no look that `/status` does not make anyway.
+"""
+
+import collections
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import orjson
+
+from stream_router.consumer.supervisor.status_json import PERCENTILES, Seen
+from stream_router.telemetry.merged_shards import Totals
+
+SCHEMA = "stream-router.history/1"
+EVERY_S = 10
+ROWS_MAX = 360
+STAGE = "received_to_accepted"
+RATES = {"deliveredPerS": "delivered", "deadLettersPerS": "dead_lettered", "retriesPerS": "retried"}
+COLUMNS = ("at", *RATES, *PERCENTILES, "lagS", "headroomS", "holdingShards", "shards")
+"""`at` is epoch milliseconds; percentiles are milliseconds, of the events of these ten seconds; null where unknown."""
+
+
+class Moment(NamedTuple):
+    """What of a moment goes into a row."""
+
+    at_s: float
+    """Epoch seconds."""
+    totals: Totals
+    lag_s: float | None
+    headroom_s: float | None
+    holding_shards: int
+    shards: int
+
+
+def moment(seen: Seen) -> Moment:
+    """What of all that is known goes into a row."""
+    shards = seen.merged.shards
+    return Moment(
+        at_s=seen.at_s,
+        totals=seen.merged.totals,
+        lag_s=seen.oldest_age_s,
+        headroom_s=seen.headroom_s,
+        holding_shards=sum(bool(shard.holding) for shard in shards),
+        shards=len(shards),
+    )
+
+
+class History:
+    """An hour of rows. `take` is called every EVERY_S by one thread; `body` may be asked for by any.
+
+    `look` gives the present. The first look makes no row: a row is what happened between two.
+    """
+
+    def __init__(self, look: Callable[[], Moment]) -> None:
+        self._look = look
+        self._before: Moment | None = None
+        self._rows: collections.deque[list[float | None]] = collections.deque(maxlen=ROWS_MAX)
+        self._dead: collections.deque[dict[str, int]] = collections.deque(maxlen=ROWS_MAX)
+        self._body = self._made()
+
+    def body(self) -> bytes:
+        """The page, as JSON. It is replaced whole, so no asker sees half a row."""
+        return self._body
+
+    def take(self) -> None:
+        """Look, and add the row of the time since the look before."""
+        now, before = self._look(), self._before
+        if before is not None and now.at_s <= before.at_s:
+            return
+        self._before = now
+        if before is None:
+            return
+        between = now.totals.since(before.totals)
+        self._rows.append(_row(between, now, now.at_s - before.at_s))
+        self._dead.append({reason: count for reason, count in between.dead_letters.items() if count})
+        self._body = self._made()
+
+    def _made(self) -> bytes:
+        reasons = sorted({reason for row in self._dead for reason in row})
+        told: dict[str, Any] = {
+            "schema": SCHEMA,
+            "everyS": EVERY_S,
+            "columns": COLUMNS,
+            "deadLetters": {reason: [row.get(reason, 0) for row in self._dead] for reason in reasons},
+            "rows": list(self._rows),
+        }
+        return orjson.dumps(told)
+
+
+def _row(between: Totals, now: Moment, over_s: float) -> list[float | None]:
+    return [
+        round(now.at_s * 1000),
+        *(round(between.counters[counter] / over_s, 2) for counter in RATES.values()),
+        *_percentiles(between),
+        *(now.lag_s, now.headroom_s, now.holding_shards, now.shards),
+    ]
+
+
+def _percentiles(between: Totals) -> list[float | None]:
+    """Of these ten seconds' events; nothing where there were none."""
+    latest = between.latencies.get(STAGE)
+    if latest is None or not latest.count:
+        return [None] * len(PERCENTILES)
+    return [round(latest.percentile(percent), 3) for percent in PERCENTILES.values()]

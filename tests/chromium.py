@@ -1,0 +1,158 @@
+"""A headless Chromium driven over its own pipe (Chrome DevTools Protocol), for the tests of the page.
+
+Debian's package `chromium`; a test that needs it skips where it is not installed. Nothing is installed from here.
+"""
+
+import contextlib
+import itertools
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, Self
+
+PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+WAIT_S = 30.0
+
+
+class Chromium:
+    """A browser with one page at a time. `said` are its console messages and uncaught errors, `asked` its requests."""
+
+    def __init__(self, folder: Path) -> None:
+        assert PROGRAM is not None
+        to_browser, self._write = os.pipe()
+        self._read, from_browser = os.pipe()
+        # The protocol's pipes are file descriptors 3 and 4 of the browser.
+        command = f'exec 3<&{to_browser} 4>&{from_browser}; exec "$0" "$@"'
+        options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--mute-audio"]
+        quiet = ["--disable-background-networking", "--disable-component-update", "--no-first-run", "--disable-sync"]
+        self._process = subprocess.Popen(
+            ["bash", "-c", command, PROGRAM, *options, *quiet, f"--user-data-dir={folder}", "--remote-debugging-pipe"],
+            pass_fds=(to_browser, from_browser),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        os.close(to_browser)
+        os.close(from_browser)
+        self._numbers = itertools.count(1)
+        self._rest = b""
+        self.said: list[str] = []
+        self.asked: list[str] = []
+        self._session = self._target = ""
+        self.fresh()
+
+    def fresh(self) -> None:
+        """Another page, that has seen and said nothing."""
+        self._session, before = "", self._target
+        self._target = target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+        session, self._session = self._session, ""
+        if before:
+            self.call("Target.closeTarget", targetId=before)
+        self._session = session
+        self.said, self.asked = [], []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(10)
+        os.close(self._write)
+        os.close(self._read)
+
+    def call(self, method: str, **params: Any) -> Any:
+        """A command of the protocol, and its result."""
+        number = next(self._numbers)
+        message = {"id": number, "method": method, "params": params}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._write, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._next()
+            if answer.get("id") == number:
+                assert "error" not in answer, answer["error"]
+                return answer["result"]
+            self._heard(answer)
+
+    def open(self, url: str, *, width: int = 1200, dark: bool = False) -> None:
+        """Go to a page, in a window of this width and in a light or dark theme."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600
+        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.call("Emulation.setEmulatedMedia", features=[scheme])
+        self.call("Page.navigate", url=url)
+
+    def value(self, expression: str) -> Any:
+        """What a JavaScript expression is in the page now."""
+        result = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in result, result["exceptionDetails"]
+        return result["result"].get("value")
+
+    def until(self, expression: str) -> None:
+        """Wait until the expression is true in the page; fail where it does not come true."""
+        deadline = time.monotonic() + WAIT_S
+        waiting = (
+            f"new Promise((is) => {{ const holds = () => {{ try {{ return {expression} }} catch {{ return false }} }};"
+            "const look = () => holds() ? is(true) : setTimeout(look, 20); look(); setTimeout(() => is(false), 500) })"
+        )
+        while not self.value(waiting):
+            assert time.monotonic() < deadline, f"never true: {expression}; the page said {self.said}"
+
+    def press(self, key: str, text: str = "") -> None:
+        """A key, as a person at the keyboard presses it."""
+        codes = {"Tab": 9, "Enter": 13, " ": 32}
+        for kind in ("keyDown", "keyUp"):
+            self.call(
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key=key,
+                code=key,
+                windowsVirtualKeyCode=codes.get(key, 0),
+                text={"Enter": "\r"}.get(key, text) if kind == "keyDown" else "",
+            )
+
+    def write(self, text: str) -> None:
+        """Text, at the place that has the focus."""
+        self.call("Input.insertText", text=text)
+
+    def screenshot(self) -> str:
+        """The whole page as PNG, base64: the window is made as high as the page, so that all of it is drawn."""
+        width, height = self.value("[window.innerWidth, document.documentElement.scrollHeight]")
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        self.until("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(() => drawn(true))))")
+        return str(self.call("Page.captureScreenshot")["data"])
+
+    def _next(self) -> Any:
+        deadline = time.monotonic() + WAIT_S
+        while b"\0" not in self._rest:
+            ready, _, _ = select.select([self._read], [], [], max(0.0, deadline - time.monotonic()))
+            assert ready, "the browser does not answer"
+            got = os.read(self._read, 1 << 16)
+            assert got, "the browser has ended"
+            self._rest += got
+        message, _, self._rest = self._rest.partition(b"\0")
+        return json.loads(message)
+
+    def _heard(self, event: dict[str, Any]) -> None:
+        params = event.get("params", {})
+        match event.get("method"):
+            case "Runtime.consoleAPICalled":
+                self.said.append(" ".join(str(one.get("value", "")) for one in params["args"]))
+            case "Runtime.exceptionThrown":
+                self.said.append(str(params["exceptionDetails"]))
+            case "Log.entryAdded":
+                self.said.append(
+                    f"{params['entry']['level']}: {params['entry']['text']} {params['entry'].get('url', '')}"
+                )
+            case "Network.requestWillBeSent":
+                self.asked.append(params["request"]["url"])

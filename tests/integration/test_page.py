@@ -1,0 +1,306 @@
+"""The web page in a real browser: its values are those of /status, in any state, theme and width, without a complaint.
+
+Needs Debian's package `chromium` (CONTRIBUTING.md, "Build and test"); skipped where it is not installed.
+"""
+
+import base64
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from stream_router.consumer.state_dir import StateDir
+from stream_router.consumer.supervisor.admin_port import AdminPort
+from stream_router.consumer.supervisor.history import History, moment
+from stream_router.consumer.supervisor.status import Pages, Status
+from stream_router.consumer.supervisor.status_json import Identity
+from stream_router.consumer.supervisor.vitals import Vitals
+from tests import statuses
+from tests.chromium import PROGRAM, Chromium
+
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium here; install Debian's package `chromium`")
+
+WHO = Identity("router", "cxone-events", "us-east-1", "worker-1", "default")
+TOKEN = "a token of many bytes"
+SHOWN = "Number(document.body.dataset.looks) >= 1"
+
+
+class Told(Status):
+    """A status that is what the test says."""
+
+    told: dict[str, Any]
+
+    def pages(self) -> Pages:
+        return Pages(json.dumps(self.told).encode(), b"")
+
+
+class Kept(History):
+    """A history that is what the test says."""
+
+    told: dict[str, Any]
+
+    def body(self) -> bytes:
+        return json.dumps(self.told).encode()
+
+
+class Consumer(NamedTuple):
+    url: str
+    status: Told
+    history: Kept
+
+
+Serve = Callable[..., Consumer]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """The real admin port, with a status and an hour of one's own."""
+    ports: list[AdminPort] = []
+    with StateDir(tmp_path / "state") as state:
+
+        def serve(status: dict[str, Any], hour: dict[str, Any], token: str | None = None) -> Consumer:
+            vitals = Vitals()
+            told = Told(state, vitals, WHO)
+            told.told = status
+            kept = Kept(lambda: moment(told.seen()))
+            kept.told = hour
+            ports.append(AdminPort("127.0.0.1:0", token, vitals, told, kept))
+            ports[-1].start()
+            return Consumer(f"http://{ports[-1].address}/", told, kept)
+
+        yield serve
+        for port in ports:
+            port.close()
+
+
+@pytest.fixture(scope="module")
+def one_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+    with Chromium(tmp_path_factory.mktemp("browser")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def browser(one_browser: Chromium) -> Chromium:
+    """A page of its own for each test."""
+    one_browser.fresh()
+    return one_browser
+
+
+def at(status: Any, path: str) -> Any:
+    """The value at a dotted path; the last part may hold dots of its own (an AWS code)."""
+    for step in path.split("."):
+        status = status[int(step)] if isinstance(status, list) else status.get(step)
+        if status is None:
+            return None
+    return status
+
+
+def cells(browser: Chromium) -> list[list[str]]:
+    """Every element that shows a value of /status: path, value, text."""
+    found: list[list[str]] = browser.value(
+        "[...document.querySelectorAll('[data-path]')].map((e) => [e.dataset.path, e.dataset.value, e.textContent])"
+    )
+    return found
+
+
+def leaves(value: Any, path: str = "") -> Iterator[str]:
+    """The dotted path of each number and text."""
+    if isinstance(value, dict | list):
+        for key, one in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from leaves(one, f"{path}.{key}" if path else str(key))
+    elif value is not None:
+        yield path
+
+
+def keep(browser: Chromium, name: str) -> None:
+    """A screenshot for whoever wants to look, where PAGE_SCREENSHOTS names a folder."""
+    if folder := os.environ.get("PAGE_SCREENSHOTS"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        (Path(folder) / f"{name}.png").write_bytes(base64.b64decode(browser.screenshot()))
+
+
+STATES = {
+    "healthy": (statuses.consumer, statuses.history()),
+    "holding": (statuses.holding, statuses.history(trouble=True)),
+    "moved": (statuses.moved, statuses.history()),
+}
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [1200, 390])
+@pytest.mark.parametrize("state", STATES)
+def test_every_value_is_that_of_status(serve: Serve, browser: Chromium, state: str, width: int, dark: bool) -> None:
+    """Percentiles, figures, shards, reasons; nothing on the console, no other host asked, nothing too wide."""
+    status, hour = STATES[state][0](), STATES[state][1]
+    consumer = serve(status, hour)
+    browser.open(consumer.url, width=width, dark=dark)
+    browser.until(SHOWN)
+    shown = cells(browser)
+    assert {path: value for path, value, _ in shown} == {
+        path: "" if at(status, path) is None else _js(at(status, path)) for path, _, _ in shown
+    }
+    told = {path for path in leaves(status) if path.startswith(("recent.latenciesMs", "totals.retries", "rates"))}
+    assert told <= {path for path, _, _ in shown}
+    keep(browser, f"{state}-{'dark' if dark else 'light'}-{width}")
+    assert browser.said == []
+    assert {url.split("/")[2] for url in browser.asked} == {consumer.url.split("/")[2]}
+    assert browser.value("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def _js(value: Any) -> str:
+    """A value as JavaScript writes it."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def test_the_words_say_what_the_numbers_are(serve: Serve, browser: Chromium) -> None:
+    """What a person reads, worked out by hand from the fixture: units, since when, why."""
+    consumer = serve(statuses.holding(), statuses.history(trouble=True))
+    browser.open(consumer.url)
+    browser.until(SHOWN)
+    words = {path: text for path, _, text in cells(browser)}
+    assert words["state"] == "✗ Holding since 09:28:00 UTC"
+    assert words["reason"] == "1 of 2 shards hold: the event bus refuses every call (ThrottlingException)"
+    assert words["lag.retentionHeadroomS"] == "6 d 23 h"
+    assert words["lag.oldestUnsettledAgeS"] == "2 min 2 s"
+    assert words["lag.catchUpS"] == "-"
+    assert words["rates.deliveredPerS"] == "256/s"
+    assert words["recent.latenciesMs.received_to_accepted.p50"] == "840 ms"
+    assert words["recent.latenciesMs.received_to_accepted.p999"] == "35 s"
+    assert words["totals.counters.delivered"] == "102,469"
+    assert words["shards.1.timeShares.holding"] == "95 %"
+    assert browser.value("document.title") == "holding - stream-router"
+    first = browser.value("document.querySelector('#shards tbody tr').textContent")
+    assert first.startswith("shardId-000000000001✗ holding since 09:28:00 UTC: the event bus refuses"), "worst first"
+
+
+def test_it_follows_a_shard_that_moves_and_a_state_that_ends(serve: Serve, browser: Chromium) -> None:
+    """The next poll shows it, in the elements that were there: no reload, no row of what is gone."""
+    consumer = serve(statuses.holding(), statuses.history())
+    browser.open(consumer.url)
+    browser.until(SHOWN)
+    browser.value("document.querySelector('#shards tbody tr:last-child').id = 'the-same'")
+    consumer.status.told = statuses.moved()
+    browser.until("document.querySelector('#unread tbody tr')")
+    rows = browser.value("[...document.querySelectorAll('#shards tbody tr')].map((row) => row.id)")
+    assert rows == ["the-same"]
+    assert browser.value("document.querySelector('#state').textContent").startswith("✗ Shards unread since 09:26:00")
+    consumer.status.told = statuses.consumer()
+    browser.until("document.querySelector('#state').textContent.startsWith('✓ Caught up')")
+    assert browser.value("document.querySelector('#unread-box').hidden")
+    assert browser.said == []
+
+
+def test_the_lines_are_where_the_history_says(serve: Serve, browser: Chromium) -> None:
+    """On a log axis: from 10 ms to 100 ms is as far as from 100 ms to 1 s; where nothing went out the line ends."""
+    hour = statuses.history()
+    p50, p99, p999 = (hour["columns"].index(name) for name in ("p50", "p99", "p999"))
+    for row in hour["rows"]:
+        row[p50], row[p99], row[p999] = 10.0, 100.0, 1000.0
+    hour["rows"][200][p50] = None
+    browser.open(serve(statuses.consumer(), hour).url)
+    browser.until(SHOWN)
+    lines = {
+        name: browser.value(f"document.querySelector('#latency path.{name}').getAttribute('d')")
+        for name in ("k1", "k2", "k3")
+    }
+    heights = [float(lines[name].split("h")[0].split(" ")[1]) for name in ("k1", "k2", "k3")]
+    assert heights[0] - heights[1] == pytest.approx(heights[1] - heights[2], abs=0.3)
+    assert heights[0] > heights[1]
+    assert (lines["k1"].count("M"), lines["k2"].count("M")) == (2, 1)
+    said = browser.value("document.querySelector('#latency').getAttribute('aria-label')")
+    assert said.startswith("Lines over the last hour. Latest: p50 10 ms, p90 ")
+    bars = browser.value("document.querySelectorAll('#dead rect').length")
+    assert bars == len([1 for n in range(360) if n % 70 == 3 or n % 110 == 5])
+
+
+def test_the_token_is_asked_for_once(serve: Serve, browser: Chromium) -> None:
+    """A wrong one is said to be wrong; the right one is kept while the page is open, and by nothing else."""
+    consumer = serve(statuses.consumer(), statuses.history(), token=TOKEN)
+    browser.open(consumer.url)
+    browser.until("!document.querySelector('#ask').hidden")
+    assert browser.value("document.querySelector('#all').hidden")
+    assert browser.value("document.activeElement.id") == "token"
+    browser.write("not the token")
+    browser.press("Enter")
+    browser.until("document.querySelector('#ask-why').textContent.startsWith('That token is not')")
+    browser.write(TOKEN)
+    browser.press("Enter")
+    browser.until(SHOWN)
+    browser.until("Number(document.body.dataset.looks) >= 2")
+    assert browser.value("document.querySelector('#ask').hidden")
+    assert browser.value("document.querySelector('#token').value + document.cookie + localStorage.length") == "0"
+    complaints = [said for said in browser.said if "401" not in said]
+    assert complaints == [], "the browser itself notes each 401; nothing else is said"
+
+
+def test_it_works_by_keyboard_and_for_a_screen_reader(serve: Serve, browser: Chromium) -> None:
+    """Tab reaches what scrolls and what opens; tables have captions and headings; the verdict is announced politely."""
+    browser.open(serve(statuses.moved(), statuses.history()).url)
+    browser.until(SHOWN)
+    reached = set()
+    for _ in range(12):
+        browser.press("Tab")
+        reached.add(
+            browser.value("document.activeElement.getAttribute('aria-label') || document.activeElement.tagName")
+        )
+    assert {"SUMMARY", "Latency by stage", "Shards", "Shards that nobody reads", "Where the time goes"} <= reached
+    browser.value("document.querySelector('#latency-rows summary').focus()")
+    browser.press("Enter")
+    browser.until("document.querySelectorAll('#latency-rows tbody tr').length >= 60")
+    tree = browser.call("Accessibility.getFullAXTree")["nodes"]
+    named = [(node["role"]["value"], node.get("name", {}).get("value", "")) for node in tree if not node["ignored"]]
+    tables = [name for role, name in named if role == "table"]
+    assert len(tables) >= 6
+    assert all(tables), "each table has its caption as its name"
+    images = [name for role, name in named if role in ("image", "img")]
+    assert len(images) >= 4
+    assert all(images), "each chart and each bar says in words what it shows"
+    assert ("rowheader", "shardId-000000000000") in named
+    live = browser.value("document.querySelector('#state').closest('[aria-live]').getAttribute('aria-live')")
+    assert live == "polite"
+
+
+def test_text_stands_out_from_its_ground_in_both_themes(serve: Serve, browser: Chromium) -> None:
+    """WCAG AA: 4.5 to 1 for every text that is shown."""
+    consumer = serve(statuses.holding(), statuses.history())
+    for dark in (False, True):
+        browser.open(consumer.url, dark=dark)
+        browser.until(SHOWN)
+        assert browser.value(WEAK) == []
+
+
+WEAK = """(() => {
+  const light = (rgb) => rgb.map((c) => c / 255).map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, c, n) => sum + c * [0.2126, 0.7152, 0.0722][n], 0);
+  const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const ground = (e) => { for (; e; e = e.parentElement) { const c = parts(getComputedStyle(e).backgroundColor);
+    if (c.length < 4 || c[3] > 0) return c.slice(0, 3); } return [255, 255, 255]; };
+  const weak = [];
+  for (const e of document.querySelectorAll('#all *')) {
+    if (![...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim())) continue;
+    const style = getComputedStyle(e), colour = parts(e instanceof SVGElement ? style.fill : style.color).slice(0, 3);
+    const [a, b] = [light(colour), light(ground(e))].sort((x, y) => y - x);
+    if ((a + 0.05) / (b + 0.05) < 4.5) weak.push([e.textContent, (a + 0.05) / (b + 0.05)]);
+  }
+  return weak;
+})()"""
+
+
+def test_a_consumer_that_does_not_answer_is_said(serve: Serve, browser: Chromium) -> None:
+    """Old numbers never look like new ones."""
+    consumer = serve(statuses.consumer(), statuses.history())
+    browser.open(consumer.url)
+    browser.until(SHOWN)
+    browser.call(
+        "Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=-1, uploadThroughput=-1
+    )
+    browser.until("!document.querySelector('#trouble').hidden")
+    said = browser.value("document.querySelector('#trouble').textContent")
+    assert said.startswith("The consumer does not answer; what stands below is of 09:30:02 UTC.")
+    browser.call(
+        "Network.emulateNetworkConditions", offline=False, latency=0, downloadThroughput=-1, uploadThroughput=-1
+    )
+    browser.until("document.querySelector('#trouble').hidden")
