@@ -11,7 +11,7 @@ LOST := $(shell "$(BIN)/python" -c 'import sys; sys.exit(sys.version_info < (3, 
 PYTEST := "$(BIN)/python" -m pytest
 CODE := stream_router tests benchmarks tools
 
-.PHONY: demo test setup check lint unit test-pythons bench fault docs dist help lost
+.PHONY: demo test setup check lint unit test-pythons bench fault docs deploy-check dist help lost
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -49,6 +49,9 @@ docs: setup ## write anew what of docs/ comes from code: configuration, logs, ar
 	@"$(BIN)/python" tools/architecture.py
 	@"$(BIN)/python" tools/policies.py
 	@"$(BIN)/python" tools/metrics.py
+
+deploy-check: setup ## the deployment files through their linters; says which of them are not installed
+	@"$(BIN)/python" tools/deploy_check.py
 
 dist: setup ## what a host without a checkout is installed from: sdist, wheels, locks with hashes, checksums
 	@"$(BIN)/python" tools/dist.py

@@ -75,7 +75,7 @@ FOR = {
     "STREAM_ROUTER_MASKING": "the masking policy",
     "STREAM_ROUTER_MASKING_KEY": "key of the policy's `hmac` action",
     "STREAM_ROUTER_OFFLOAD_BUCKET": "where payloads go that no call and no message can carry",
-    "STREAM_ROUTER_ADMIN_LISTEN": "where the consumer's web page, health, `/status`, `/history` and `/metrics` are served",
+    "STREAM_ROUTER_ADMIN_LISTEN": "where the consumer's web page, health, `/status` and `/metrics` are served",
     "STREAM_ROUTER_ADMIN_TOKEN": "asked for on both admin ports, but not for `/healthz`, `/readyz` and `/`",
     "STREAM_ROUTER_AUDIT_DIR": "where audit files go, one a shard",
     "STREAM_ROUTER_AUDIT_KEY": "makes the audit chain an HMAC",

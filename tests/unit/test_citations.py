@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("stream_router", "tests", "benchmarks", "properties", "docs", "tools")
-SUFFIXES = {".py", ".md", ".toml", ".properties", ".xml", ".cfg"}
+FOLDERS = ("stream_router", "tests", "benchmarks", "properties", "docs", "tools", "deploy")
+SUFFIXES = {".py", ".md", ".toml", ".properties", ".xml", ".cfg", ".yaml", ".html"}
 PAGE = re.compile(r'\b((?:docs/[\w/.-]+|CONTRIBUTING|README|SECURITY)\.md)`?(?:, "([^"\n]+)")?')
 FILE = re.compile(r"\b((?:stream_router|tests|benchmarks|tools|properties)/[\w/.-]+\.(?:py|md|toml|properties|xml))\b")
 OUTSIDE = re.compile(r"\b(CONTRACT|FACTS|DESIGN|STYLE|PROMISES|FINDINGS|ANCHORS)\b(?! =)")

@@ -17,6 +17,7 @@ PAGES = [
     ROOT / "SECURITY.md",
     *sorted((ROOT / "docs").rglob("*.md")),
     ROOT / "benchmarks/README.md",
+    *sorted((ROOT / "deploy").rglob("*.md")),
 ]
 
 
@@ -48,8 +49,8 @@ def test_the_readme_names_the_two_commands() -> None:
 
 
 def test_every_page_of_docs_is_in_the_index() -> None:
-    """docs/README.md links all of them, docs/decisions/README.md every decision."""
-    for folder in (ROOT / "docs", ROOT / "docs/decisions"):
+    """docs/README.md links all of them; decisions and runbooks have an index of their own."""
+    for folder in (ROOT / "docs", ROOT / "docs/decisions", ROOT / "docs/runbooks"):
         index = (folder / "README.md").read_text("utf-8")
         assert not [
             page.name for page in folder.glob("*.md") if page.name != "README.md" and f"({page.name})" not in index

@@ -67,8 +67,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
     vitals = Vitals()
     stream = stream_watch.of(settings)
     status = _status(settings, state, vitals, stream)
-    history = History(lambda: moment(status.seen()))
-    admin = _admin_port(settings, vitals, status, history)
+    history, admin = _admin_port(settings, vitals, status)
     jvm = java.find_java()
     java.prove(jvm)
     at_start(start_checks.all_of(settings, endpoints.session(settings.aws_region), jvm, rendered.jvm_options))
@@ -114,10 +113,11 @@ def _status(settings: Consumer, state: StateDir, vitals: Vitals, stream: StreamW
     return Status(state, vitals, identity, lambda: stream.known)
 
 
-def _admin_port(settings: Consumer, vitals: Vitals, status: Status, history: History) -> AdminPort:
-    """The port, which listens from here on. Raises SettingsError where it cannot."""
+def _admin_port(settings: Consumer, vitals: Vitals, status: Status) -> tuple[History, AdminPort]:
+    """The hour of history, and the port, which listens from here on. Raises SettingsError where it cannot."""
     token = settings.admin_token.get_secret_value() if settings.admin_token else None
-    return AdminPort(settings.admin_listen, token, vitals, status, history)
+    history = History(lambda: moment(status.seen()))
+    return history, AdminPort(settings.admin_listen, token, vitals, status, history)
 
 
 def _checked(settings: Consumer, state: StateDir) -> properties.Rendered:
