@@ -145,6 +145,33 @@ def setup(
 
 
 @app.command()
+def doctor(
+    program: Annotated[
+        str | None, typer.Argument(help="receive or consume, where this host runs only one; else both are judged.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of lines.")] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Only what needs no network: settings, files, Java, jars.")
+    ] = False,
+    fail_on: Annotated[
+        str, typer.Option("--fail-on", help="The least that ends it with 1: failure, or warning.")
+    ] = "failure",
+) -> None:
+    """Check everything that can be wrong: settings, this host, AWS. One line each with a code and the cure.
+
+    Changes nothing, takes at most 15 s, says its verdict last. Ends with 0 if all is well, 1 if something is wrong, 2
+    if it cannot judge; bad settings are findings too, never 78. Example: stream-router doctor --fail-on warning
+    """
+    from stream_router.control.doctor import command
+
+    if program not in (None, *command.PROGRAMS):
+        raise typer.BadParameter(f"name one of {', '.join(command.PROGRAMS)}, or none", param_hint="PROGRAM")
+    if fail_on not in ("failure", "warning"):
+        raise typer.BadParameter("give failure or warning", param_hint="--fail-on")
+    _end(command.run(command.Wish(program, as_json, offline, fail_on == "warning")))
+
+
+@app.command()
 def teardown(
     yes: Annotated[bool, typer.Option("--yes", help="Delete; without it, only show what would be.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Delete also what holds events.")] = False,

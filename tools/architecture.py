@@ -25,7 +25,7 @@ DOES = {
     "consumer/supervisor": "starts the JVM, keeps it running, ends it; proves that the bus exists",
     "consumer/child": "one process a shard: protocol, checkpoints, crash isolation",
     "cxone": "CXone's OAuth2 client, event sources",
-    "control": "`setup`, `mask`, `audit verify`: the operator's commands",
+    "control": "`setup`, `doctor`, `mask`, `audit verify`: the operator's commands",
     "checks": "what `receive` and `consume` look at before they start, each with a stable code",
     "send": "signed example events of any preset, posted at a rate",
     "top": "the live view in a terminal, over the admin ports alone",

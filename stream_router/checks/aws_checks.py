@@ -11,7 +11,7 @@ from botocore.session import Session
 from stream_router.aws import endpoints
 from stream_router.checks.finding import DENIED, Finding, Question, Verdict, ask, well
 
-ONCE = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1})
+ONCE = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1}, max_pool_connections=50)
 """A start waits for no more than this; an outage is no reason to wait."""
 
 LEAST_RETENTION_S = 4 * 24 * 3600

@@ -26,6 +26,8 @@ class Verdict(Enum):
     """Nobody answered, or nobody who knows the question."""
     WRONG = "wrong"
     """A definite no."""
+    SKIPPED = "skipped"
+    """There is nothing to ask here, or what it depends on is not there."""
 
 
 class Finding(NamedTuple):
@@ -43,7 +45,7 @@ class Finding(NamedTuple):
 
 
 DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403", "Forbidden"})
-_NOT_SPOKEN = frozenset(
+NOT_SPOKEN = frozenset(
     {"UnknownOperationException", "UnknownOperation", "InvalidAction", "NotImplemented", "NotImplementedException"}
 )
 
@@ -73,7 +75,7 @@ def ask(question: Question) -> tuple[Finding | None, Any]:
         if said in DENIED:
             problem = f"{what} may not be looked at ({said})"
             return Finding(code, setting, Verdict.WARNING, problem, "grant it, or be sure of the setting"), None
-        why = "is not known to this emulator" if said in _NOT_SPOKEN else "could not be asked for"
+        why = "is not known to this emulator" if said in NOT_SPOKEN else "could not be asked for"
         return Finding(code, setting, Verdict.UNKNOWN, f"{what} {why} ({said})", LATER), None
     except BotoCoreError as error:
         return Finding(code, setting, Verdict.UNKNOWN, f"{what} gave no answer ({type(error).__name__})", LATER), None
@@ -82,6 +84,11 @@ def ask(question: Question) -> tuple[Finding | None, Any]:
 def well(question: Question) -> Finding:
     """Nothing to say."""
     return Finding(question.code, question.setting, Verdict.WELL, f"{question.what} is as it should be")
+
+
+def skipped(code: str, why: str) -> Finding:
+    """Not asked, and why."""
+    return Finding(code, "", Verdict.SKIPPED, why)
 
 
 def at_start(checks: Iterable[Callable[[], Finding]]) -> None:

@@ -145,6 +145,11 @@ def load(kind: type[S], **given: Any) -> S:
     Raises SettingsError with the line to show, and exit 78.
     """
     names.refuse_unknown(os.environ)
+    return read(kind, **given)
+
+
+def read(kind: type[S], **given: Any) -> S:
+    """The same, whatever names of settings there are that nobody knows."""
     try:
         made = kind(**given)
     except ValidationError as error:

@@ -47,6 +47,11 @@ def unknown() -> list[str]:
     return names.warnings(os.environ)
 
 
+def is_set(*variables: str) -> bool:
+    """Whether the environment holds any of these, not empty."""
+    return any(os.environ.get(name) for name in variables)
+
+
 def _row(kind: type[BaseSettings], name: str, made: BaseSettings | None) -> Row:
     field, shown = kind.model_fields[name], variable(kind, name)
     given = {key.upper(): value for key, value in os.environ.items()}.get(shown, "")

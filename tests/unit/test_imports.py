@@ -20,7 +20,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "receiver": {"core", "aws", "settings", "telemetry", "checks"},
     "consumer": {"core", "aws", "settings", "telemetry", "pipeline", "checks"},
     "cxone": {"core", "settings"},
-    "control": {"core", "aws", "settings", "telemetry", "pipeline", "consumer", "cxone", "checks"},
+    "control": {
+        *("core", "aws", "settings", "telemetry", "pipeline", "consumer", "cxone", "checks"),
+        *("receiver", "send"),
+    },
     "send": {"core", "settings"},
     "top": {"core", "settings"},
     "fakeaws": set(),

@@ -1,0 +1,32 @@
+"""The check of the CXone credentials, where they are set."""
+
+from stream_router.checks.finding import Finding, Verdict
+from stream_router.control.doctor.say import ok, skipped, wrong
+from stream_router.control.doctor.world import World
+from stream_router.core.settings_error import SettingsError
+from stream_router.cxone.oauth import TokenSource
+from stream_router.cxone.settings import Cxone
+from stream_router.cxone.web import Clock, CxoneError, Web, open_client
+from stream_router.settings import in_force
+from stream_router.settings.common import read
+
+DEADLINE_S = 9.0
+"""Less than all checks together have."""
+
+VARIABLES = ("CXONE_CLIENT_ID", "CXONE_CLIENT_SECRET", "CXONE_ACCESS_KEY_ID", "CXONE_ACCESS_KEY_SECRET")
+
+
+def credentials(_world: World) -> Finding:
+    """SR190: CXone gives a token for them."""
+    if not in_force.is_set(*VARIABLES):
+        return skipped("SR190", "no CXone credentials are set; events come without them")
+    try:
+        settings = read(Cxone)
+        with open_client(settings.certificates) as client:
+            got = TokenSource(settings, Web(client, Clock(), DEADLINE_S))()
+    except (SettingsError, CxoneError) as error:
+        problem, _, cure = str(error).partition("; ")
+        if cure == "try again later":
+            return Finding("SR190", "CXONE_CLIENT_ID", Verdict.UNKNOWN, problem, cure)
+        return wrong("SR190", "CXONE_CLIENT_ID", problem, cure or "`stream-router cxone token` tries them")
+    return ok("SR190", f"a token of {got.life_s:.0f} s")

@@ -1,0 +1,79 @@
+"""Checks of the lease table: of this stream, every shard read by somebody, and whoever reads it lives."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from stream_router.checks import aws_checks
+from stream_router.checks.finding import Finding, Question, ask
+from stream_router.control.doctor.say import ok, skipped, warn, wrong
+from stream_router.control.doctor.world import World
+
+APPLICATION = "STREAM_ROUTER_APPLICATION"
+LOOKS_AFTER_S = (1.0, 2.0, 4.0)
+"""A worker renews its leases three times within failoverTimeMillis (10 s): after 7 s each has moved."""
+
+
+def of_this_stream(world: World) -> Finding:
+    """SR105: the application's checkpoints are of this stream."""
+    return aws_checks.lease_table(world.session, world.settings.application, world.settings.stream)
+
+
+def owners(world: World) -> Finding:
+    """SR160: every shard has a lease, and every lease that is not at its end an owner."""
+    none = {"ResourceNotFoundException": ("there is none yet", "")}
+    refused, rows = ask(Question("SR160", APPLICATION, "the lease table", world.leases, none))
+    if refused:
+        if refused.says.startswith("there is none"):
+            return skipped("SR160", "no lease table yet: `consume` was never started")
+        return refused
+    shards = world.maybe(world.shards)
+    if shards is None:
+        return skipped("SR160", "waits for SR101")
+    open_rows = {_shard(row): row for row in rows if row["checkpoint"].get("S") != "SHARD_END"}
+    ownerless = sorted(name for name, row in open_rows.items() if not row.get("leaseOwner", {}).get("S"))
+    known = {_shard(row) for row in rows}
+    missing = [one["ShardId"] for one in shards if one["ShardId"] not in known and not _waits(one, open_rows)]
+    if unread := [*ownerless, *missing]:
+        says = f"{len(unread)} of {len(shards)} shards are read by nobody ({unread[0]})"
+        return wrong("SR160", APPLICATION, says, "start `stream-router consume`; its log says why it takes no lease")
+    gone = known - {one["ShardId"] for one in shards}
+    stray = [name for name in gone if name in open_rows]
+    if stray:
+        says = f"lease {stray[0]} is of no shard of this stream"
+        return warn("SR160", APPLICATION, says, "give each stream an application of its own")
+    by = {row["leaseOwner"]["S"] for row in open_rows.values()}
+    return ok("SR160", f"{len(open_rows)} leases, {len(by)} workers")
+
+
+def _shard(row: Mapping[str, Any]) -> str:
+    return str(row["leaseKey"]["S"])
+
+
+def _waits(shard: Mapping[str, Any], open_rows: Mapping[str, Any]) -> bool:
+    """A shard whose parent is still read gets its lease when that one ends."""
+    return any(shard.get(parent) in open_rows for parent in ("ParentShardId", "AdjacentParentShardId"))
+
+
+def renewed(world: World) -> Finding:
+    """SR161: owners renew their leases: one that does not is dead, and its shard waits to be taken over."""
+    rows = world.maybe(world.leases)
+    held = {_shard(row): _counter(row) for row in rows or [] if row.get("leaseOwner", {}).get("S")}
+    held = {shard: counter for shard, counter in held.items() if counter}
+    if not held:
+        return skipped("SR161", "waits for SR160")
+    still = dict(held)
+    for look, after_s in enumerate(LOOKS_AFTER_S, 1):
+        world.wait(after_s)
+        again = {_shard(row): _counter(row) for row in world.maybe(lambda look=look: world.leases(look)) or []}  # type: ignore[misc]
+        still = {shard: counter for shard, counter in still.items() if again.get(shard, counter) == counter}
+        if not still:
+            return ok("SR161", f"{len(held)} leases move")
+    says = f"{len(still)} of {len(held)} leases are not renewed ({min(still)}): their worker is dead, or hangs"
+    return wrong("SR161", APPLICATION, says, "look at its host and log; another worker takes them over in some seconds")
+
+
+def _counter(row: Mapping[str, Any]) -> str:
+    """What moves with each renewal; a lease at its end is renewed no more."""
+    if row["checkpoint"].get("S") == "SHARD_END":
+        return ""
+    return f"{row.get('leaseCounter', {}).get('N', '')} {row.get('leaseOwner', {}).get('S', '')}"

@@ -1,0 +1,187 @@
+"""Checks of the rule's targets: EventBridge gets in, tries again as it should, and has where to put what it cannot."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from stream_router.checks.finding import DENIED, NOT_SPOKEN, Finding, Verdict
+from stream_router.control import arns
+from stream_router.control.doctor.bus import is_v2
+from stream_router.control.doctor.iam_policy import lets_in
+from stream_router.control.doctor.say import SETUP, ok, skipped, warn, wrong
+from stream_router.control.doctor.world import World
+from stream_router.control.setup.rules import RETRY_POLICY
+from stream_router.control.setup.steps import WrongSettingError
+from stream_router.settings.common import NO_RULE
+
+TARGET, ROLE, UNDELIVERED = "EVENTBRIDGE_TARGET_ARN", "STREAM_ROUTER_TARGET_ROLE_ARN", "STREAM_ROUTER_TARGET_DLQ_ARN"
+QUEUE_KEY = "alias/aws/sqs"
+"""A queue under it takes nothing from EventBridge: nobody can let a service use a key that AWS keeps."""
+
+_ABSENT = frozenset(
+    {
+        *("ResourceNotFoundException", "NotFoundException", "NotFound", "NoSuchEntity", "QueueDoesNotExist"),
+        "AWS.SimpleQueueService.NonExistentQueue",
+    }
+)
+
+
+def each(world: World, code: str, judge: Callable[[World, Any], Finding | None], well: str) -> Finding:
+    """`judge` of every target of the rule: the worst that it finds, or that all is well.
+
+    What may not be looked at is a warning, what no emulator speaks is passed over.
+    """
+    if is_v2(world) or world.settings.rule == NO_RULE:
+        return skipped(code, "there is no rule of ours")
+    targets = world.maybe(world.targets)
+    if not targets:
+        return skipped(code, "waits for SR132")
+    found = [finding for target in targets if (finding := _judged(world, code, judge, target))]
+    order = (Verdict.WRONG, Verdict.UNKNOWN, Verdict.WARNING, Verdict.SKIPPED)
+    return next((one for verdict in order for one in found if one.verdict is verdict), None) or ok(code, well)
+
+
+def _judged(world: World, code: str, judge: Callable[[World, Any], Finding | None], target: Any) -> Finding | None:
+    try:
+        return judge(world, target)
+    except WrongSettingError as error:
+        return wrong(code, TARGET, str(error), "correct it")
+    except ClientError as error:
+        return _refused(code, target["Arn"], str(error.response["Error"].get("Code", "")))
+    except BotoCoreError as error:
+        says = f"{target['Arn']} gave no answer ({type(error).__name__})"
+        return Finding(code, TARGET, Verdict.UNKNOWN, says, "ask again later")
+
+
+def _refused(code: str, arn: str, said: str) -> Finding:
+    if said in _ABSENT:
+        return wrong(code, TARGET, f"{arn}: {said}, so it is not there, or lets nobody in", "make it, or let it in")
+    if said in DENIED:
+        return warn(code, TARGET, f"{arn} may not be looked at ({said})", "grant it, or be sure of it")
+    if said in NOT_SPOKEN:
+        return skipped(code, "this emulator does not speak of it")
+    return Finding(code, TARGET, Verdict.UNKNOWN, f"{arn} could not be asked for ({said})", "ask again later")
+
+
+def _rule_arn(world: World) -> str:
+    return str(world.rule().get("Arn") or world.home().rule(world.settings.event_bus, world.settings.rule))
+
+
+def lets_eventbridge_in(world: World) -> Finding:
+    """SR140: each target is there, and its own policy lets EventBridge in for our rule."""
+    return each(world, "SR140", _lets_in, "each lets EventBridge in")
+
+
+def _lets_in(world: World, target: Any) -> Finding | None:
+    arn = arns.parse(target["Arn"], TARGET)
+    if target.get("RoleArn") and arn.service != "sqs":
+        return None  # by its role: SR141
+    looks: dict[str, tuple[Callable[[], Iterator[Any]], str]] = {
+        "sqs": (lambda: _queue_policies(world, arn), "sqs:SendMessage"),
+        "lambda": (lambda: _function_policies(world, target["Arn"]), "lambda:InvokeFunction"),
+        "sns": (lambda: _topic_policies(world, target["Arn"]), "sns:Publish"),
+        "logs": (lambda: _log_policies(world), "logs:PutLogEvents"),
+    }
+    if arn.service not in looks:
+        return None
+    policies, action = looks[arn.service]
+    if any(lets_in(policy, action, _rule_arn(world), arn.account) for policy in policies()):
+        return None
+    says = f"{target['Arn']} does not let EventBridge in for this rule: all ends in its dead-letter queue"
+    return wrong("SR140", TARGET, says, f"{SETUP}: it opens a queue, and prints the command for a function")
+
+
+def _queue_policies(world: World, arn: arns.Arn) -> Iterator[Any]:
+    yield world.queue_attributes(world.queue_url(arn.resource, arn.account)).get("Policy")
+
+
+def _function_policies(world: World, arn: str) -> Iterator[Any]:
+    yield world.client("lambda").get_policy(FunctionName=arn)["Policy"]
+
+
+def _topic_policies(world: World, arn: str) -> Iterator[Any]:
+    yield world.client("sns").get_topic_attributes(TopicArn=arn)["Attributes"].get("Policy")
+
+
+def _log_policies(world: World) -> Iterator[Any]:
+    for policy in world.client("logs").describe_resource_policies().get("resourcePolicies", []):
+        yield policy.get("policyDocument")
+
+
+def role(world: World) -> Finding:
+    """SR141: each role that a target is reached with is there, and EventBridge may take it."""
+    return each(world, "SR141", _role, "each role, where one is needed, is EventBridge's to take")
+
+
+def _role(world: World, target: Any) -> Finding | None:
+    if not (arn := target.get("RoleArn")):
+        return None
+    found = world.client("iam").get_role(RoleName=arn.rsplit("/", 1)[-1])["Role"]
+    policy = found.get("AssumeRolePolicyDocument")
+    if lets_in(policy, "sts:AssumeRole", _rule_arn(world), arns.parse(arn, ROLE).account):
+        return None
+    return wrong("SR141", ROLE, f"{arn} cannot be taken by EventBridge", "let events.amazonaws.com assume it")
+
+
+def retries(world: World) -> Finding:
+    """SR142: each target's retry policy is the contract's, read back."""
+    return each(world, "SR142", _retries, "3 retries within an hour")
+
+
+def _retries(_: World, target: Any) -> Finding | None:
+    has = target.get("RetryPolicy") or {}
+    if has == RETRY_POLICY:
+        return None
+    said = f"{has['MaximumRetryAttempts']} retries" if "MaximumRetryAttempts" in has else "EventBridge's own (24 hours)"
+    return warn("SR142", TARGET, f"{target['Arn']}: its retry policy is {said}, not 3 within an hour", SETUP)
+
+
+def dead_letters(world: World) -> Finding:
+    """SR143: each target has a dead-letter queue, without which EventBridge throws away what it cannot deliver."""
+    return each(world, "SR143", _has_queue, "each has one")
+
+
+def _has_queue(_: World, target: Any) -> Finding | None:
+    if target.get("DeadLetterConfig", {}).get("Arn"):
+        return None
+    return wrong("SR143", UNDELIVERED, f"{target['Arn']} has no dead-letter queue: what it refuses is lost", SETUP)
+
+
+def takes_dead_letters(world: World) -> Finding:
+    """SR144: that queue is there, and takes what EventBridge sends; where it does not, events are lost in silence."""
+    return each(world, "SR144", _takes, "EventBridge may send to each")
+
+
+def _takes(world: World, target: Any) -> Finding | None:
+    text = target.get("DeadLetterConfig", {}).get("Arn")
+    if not text:
+        return None
+    arn = arns.parse(text, UNDELIVERED)
+    has = world.queue_attributes(world.queue_url(arn.resource, arn.account))
+    if not lets_in(has.get("Policy"), "sqs:SendMessage", _rule_arn(world), arn.account):
+        says = f"queue {arn.resource} does not let EventBridge in: what the target refuses is lost"
+        return wrong("SR144", UNDELIVERED, says, SETUP)
+    if has.get("KmsMasterKeyId") == QUEUE_KEY:
+        says = f"queue {arn.resource} is under {QUEUE_KEY}, which EventBridge may not use: what it sends there is lost"
+        return wrong("SR144", UNDELIVERED, says, "encrypt it with SQS's own key, or with one of yours")
+    return None
+
+
+def waiting(world: World) -> Finding:
+    """SR145: nothing waits in those queues."""
+    return each(world, "SR145", _waits, "nothing was refused by a target")
+
+
+def _waits(world: World, target: Any) -> Finding | None:
+    text = target.get("DeadLetterConfig", {}).get("Arn")
+    if not text:
+        return None
+    arn = arns.parse(text, UNDELIVERED)
+    count = int(
+        world.queue_attributes(world.queue_url(arn.resource, arn.account)).get("ApproximateNumberOfMessages", "0")
+    )
+    if not count:
+        return None
+    says = f"{count} events in {arn.resource}: the target refused them"
+    return warn("SR145", UNDELIVERED, says, "`stream-router dlq list --undelivered` says why")

@@ -1,0 +1,309 @@
+"""The checks of `doctor` that only AWS itself can answer: each in a world where it is well, and where it is not."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from botocore.stub import Stubber
+
+from stream_router.aws import endpoints
+from stream_router.checks.finding import Finding, Verdict
+from stream_router.control.doctor import account, catalogue, queue, rights, stream, target
+from stream_router.control.doctor.iam_policy import lets_in
+from stream_router.control.doctor.world import World
+from tests.unit import test_settings
+from tests.unit.test_settings import given
+
+empty_environment = test_settings.empty_environment
+
+REGION = "eu-west-1"
+ACCOUNT = "123456789012"
+QUEUE = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/dead"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/path/consumer"
+RULE = f"arn:aws:events:{REGION}:{ACCOUNT}:rule/cx/r"
+SETTINGS = {
+    "AWS_REGION": REGION,
+    "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+    "SQS_DLQ_URL": QUEUE,
+    "STREAM_ROUTER_WEBHOOK_SCHEME": "hmac",
+    "STREAM_ROUTER_WEBHOOK_SECRETS": "s" * 32,
+}
+
+
+class Aws:
+    """A world whose clients follow a script, one of each service."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **settings: str) -> None:
+        given(monkeypatch, {**SETTINGS, **settings})
+        self.stubs: dict[str, Stubber] = {}
+        self.world = World(offline=False)
+        monkeypatch.setattr(endpoints, "client", lambda _session, service, _config=None: self.stub(service).client)
+
+    def stub(self, service: str) -> Stubber:
+        if service not in self.stubs:
+            make: Any = boto3.Session("AKIDEXAMPLE", "secret", region_name=REGION).client
+            self.stubs[service] = Stubber(make(service))
+            self.stubs[service].activate()
+        return self.stubs[service]
+
+    def answer(
+        self, service: str, operation: str, answer: dict[str, Any], wanted: dict[str, Any] | None = None
+    ) -> None:
+        self.stub(service).add_response(operation, answer, wanted)
+
+    def refuse(self, service: str, operation: str, code: str) -> None:
+        self.stub(service).add_client_error(operation, code)
+
+    def stream(self, shards: int = 2) -> None:
+        self.world.once("stream", lambda: {"OpenShardCount": shards, "RetentionPeriodHours": 168})
+
+    def is_role(self) -> None:
+        arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/consumer/i-1"
+        self.world.once("identity", lambda: {"Account": ACCOUNT, "Arn": arn})
+        role = {"Path": "/path/", "RoleName": "consumer", "RoleId": "A" * 16, "Arn": ROLE, "CreateDate": 0}
+        self.answer("iam", "get_role", {"Role": role}, {"RoleName": "consumer"})
+
+
+Look = Callable[[World], Finding]
+
+
+def judged(aws: Aws, look: Look) -> Verdict:
+    found = look(aws.world)
+    if found.verdict not in (Verdict.WELL, Verdict.SKIPPED):
+        assert found.cure
+    return found.verdict
+
+
+@pytest.mark.parametrize(
+    ("code", "verdict"),
+    [
+        ("DryRunOperationException", Verdict.WELL),
+        ("AccessDeniedException", Verdict.WRONG),
+        ("KMSDisabledException", Verdict.WRONG),
+        ("ProvisionedThroughputExceededException", Verdict.UNKNOWN),
+    ],
+)
+def test_reading_and_writing_are_tried_by_dry_run(monkeypatch: pytest.MonkeyPatch, code: str, verdict: Verdict) -> None:
+    """SR102 and SR110: AWS itself says whether it would work."""
+    aws = Aws(monkeypatch)
+    aws.refuse("kinesis", "put_records", code)
+    assert judged(aws, stream.writable) is verdict
+    aws.answer("kinesis", "list_shards", {"Shards": [_shard()]})
+    aws.answer("kinesis", "get_shard_iterator", {"ShardIterator": "it"})
+    aws.refuse("kinesis", "get_records", code)
+    assert judged(aws, stream.readable) is verdict
+
+
+def _shard() -> dict[str, Any]:
+    keys = {"StartingHashKey": "0", "EndingHashKey": "1"}
+    return {"ShardId": "shardId-0", "HashKeyRange": keys, "SequenceNumberRange": {"StartingSequenceNumber": "1"}}
+
+
+@pytest.mark.parametrize(("quota", "verdict"), [(10_000, Verdict.WELL), (100, Verdict.WARNING)])
+def test_the_quota_of_calls_is_held_against_the_shards(
+    monkeypatch: pytest.MonkeyPatch, quota: int, verdict: Verdict
+) -> None:
+    """SR180: two full shards are 2,000 events a second, 200 calls of ten."""
+    aws = Aws(monkeypatch)
+    aws.stream()
+    aws.answer("service-quotas", "get_service_quota", {"Quota": {"Value": float(quota)}})
+    assert judged(aws, rights.put_events) is verdict
+
+
+def _evaluated(decision: str, name: str = "kinesis:PutRecords") -> dict[str, Any]:
+    return {"EvaluationResults": [{"EvalActionName": name, "EvalDecision": decision}]}
+
+
+def test_rights_are_simulated_with_region_and_resource(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SR170: the role behind the session, its path included; the region, on which conditions of many firms hang."""
+    aws = Aws(monkeypatch)
+    aws.is_role()
+    wanted = {
+        "PolicySourceArn": ROLE,
+        "ActionNames": ["kinesis:PutRecords"],
+        "ResourceArns": [f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/cxone-events"],
+        "ContextEntries": [
+            {"ContextKeyName": "aws:RequestedRegion", "ContextKeyValues": [REGION], "ContextKeyType": "string"}
+        ],
+    }
+    aws.answer("iam", "simulate_principal_policy", _evaluated("allowed"), wanted)
+    assert judged(aws, rights.receive) is Verdict.WELL
+
+
+@pytest.mark.parametrize(("own", "said"), [("implicitDeny", "kinesis:PutRecords;"), ("allowed", "organisation's")])
+def test_what_a_simulation_denies_could_not_be_proved(monkeypatch: pytest.MonkeyPatch, own: str, said: str) -> None:
+    """A warning, and which layer denies: asked again without the organisation's policies."""
+    aws = Aws(monkeypatch)
+    aws.is_role()
+    aws.answer("iam", "simulate_principal_policy", _evaluated("implicitDeny"))
+    aws.answer("iam", "simulate_principal_policy", _evaluated(own))
+    found = rights.receive(aws.world)
+    assert found.verdict is Verdict.WARNING
+    assert "could not be proved" in found.says
+    assert said in f"{found.says};"
+
+
+def test_a_consumer_s_rights_are_all_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SR171: a call for each statement of `setup --policy consume`; one that is denied is named."""
+    aws = Aws(monkeypatch)
+    aws.is_role()
+    for _ in range(7):
+        aws.answer("iam", "simulate_principal_policy", _evaluated("allowed"))
+    aws.stub("iam")
+    for _ in range(2):
+        aws.answer("iam", "simulate_principal_policy", _evaluated("explicitDeny", "sqs:SendMessage"))
+    for _ in range(3):
+        aws.answer("iam", "simulate_principal_policy", _evaluated("allowed"))
+    found = rights.consume(aws.world)
+    assert found.verdict is Verdict.WARNING
+    assert "sqs:SendMessage" in found.says
+
+
+def test_without_the_right_to_simulate_nothing_is_said_of_rights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its absence proves nothing."""
+    aws = Aws(monkeypatch)
+    aws.is_role()
+    aws.refuse("iam", "simulate_principal_policy", "AccessDenied")
+    found = rights.receive(aws.world)
+    assert found.verdict is Verdict.SKIPPED
+    assert "iam:SimulatePrincipalPolicy" in found.says
+
+
+@pytest.mark.parametrize(("age_s", "verdict"), [(3600.0, Verdict.WARNING), (13.5 * 24 * 3600, Verdict.WRONG)])
+def test_the_oldest_letter_s_age_is_cloudwatch_s(
+    monkeypatch: pytest.MonkeyPatch, age_s: float, verdict: Verdict
+) -> None:
+    """SR153: reading a queue shows some of its messages only; the metric knows the oldest."""
+    aws = Aws(monkeypatch)
+    has = {"ApproximateNumberOfMessages": "3", "MessageRetentionPeriod": str(14 * 24 * 3600)}
+    aws.world.once(f"queue {QUEUE}", lambda: has)
+    aws.answer("cloudwatch", "get_metric_data", {"MetricDataResults": [{"Id": "age", "Values": [age_s]}]})
+    assert judged(aws, queue.letters) is verdict
+
+
+@pytest.mark.parametrize(
+    ("code", "verdict"),
+    [("InvalidClientTokenId", Verdict.WRONG), ("ExpiredToken", Verdict.WRONG), ("Throttling", Verdict.UNKNOWN)],
+)
+def test_credentials_that_aws_does_not_know(monkeypatch: pytest.MonkeyPatch, code: str, verdict: Verdict) -> None:
+    """SR011; and then nothing else of AWS is asked, since each call would be refused for the same."""
+    aws = Aws(monkeypatch)
+    aws.refuse("sts", "get_caller_identity", code)
+    assert judged(aws, account.identity) is verdict
+    assert account.stands_in_the_way(aws.world) == ("SR011" if verdict is Verdict.WRONG else "")
+
+
+def _with_target(aws: Aws, arn: str, **more: Any) -> None:
+    aws.world.once("rule", lambda: {"Arn": RULE})
+    aws.world.once("targets cxone-webhook-router", lambda: [{"Id": "x", "Arn": arn, **more}])
+
+
+FUNCTION = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f"
+
+
+def _statement(source: str) -> str:
+    import json
+
+    one = {
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": "lambda:InvokeFunction",
+        "Condition": {"ArnLike": {"AWS:SourceArn": source}},
+    }
+    return json.dumps({"Statement": [one]})
+
+
+@pytest.mark.parametrize(("source", "verdict"), [(RULE, Verdict.WELL), (f"{RULE}2", Verdict.WRONG)])
+def test_a_function_must_let_this_rule_in(monkeypatch: pytest.MonkeyPatch, source: str, verdict: Verdict) -> None:
+    """SR140: the command that `setup` prints was run, for this rule."""
+    aws = Aws(monkeypatch)
+    _with_target(aws, FUNCTION)
+    aws.answer("lambda", "get_policy", {"Policy": _statement(source)})
+    assert judged(aws, target.lets_eventbridge_in) is verdict
+
+
+def test_a_function_without_any_policy_lets_nobody_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lambda says not found to both: no function, and no policy."""
+    aws = Aws(monkeypatch)
+    _with_target(aws, FUNCTION)
+    aws.refuse("lambda", "get_policy", "ResourceNotFoundException")
+    assert judged(aws, target.lets_eventbridge_in) is Verdict.WRONG
+
+
+def test_a_target_that_may_not_be_looked_at_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be right."""
+    aws = Aws(monkeypatch)
+    _with_target(aws, FUNCTION)
+    aws.refuse("lambda", "get_policy", "AccessDeniedException")
+    assert judged(aws, target.lets_eventbridge_in) is Verdict.WARNING
+
+
+def test_a_queue_under_aws_s_own_key_takes_nothing_from_eventbridge(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SR144: EventBridge may not use alias/aws/sqs, and says so nowhere."""
+    aws = Aws(monkeypatch)
+    dead = f"arn:aws:sqs:{REGION}:{ACCOUNT}:undelivered"
+    _with_target(aws, FUNCTION, DeadLetterConfig={"Arn": dead})
+    aws.world.once(f"url {ACCOUNT} undelivered", lambda: "url")
+    policy = _statement(RULE).replace("lambda:InvokeFunction", "sqs:SendMessage")
+    aws.world.once("queue url", lambda: {"Policy": policy, "KmsMasterKeyId": "alias/aws/sqs"})
+    assert judged(aws, target.takes_dead_letters) is Verdict.WRONG
+
+
+ALLOW = {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage"}
+
+
+@pytest.mark.parametrize(
+    ("statements", "is_in"),
+    [
+        ([ALLOW], True),
+        ([{**ALLOW, "Action": "SQS:*"}], True),
+        ([{**ALLOW, "Principal": "*"}], True),
+        ([{**ALLOW, "Principal": {"Service": ["x", "events.amazonaws.com"]}}], True),
+        ([{**ALLOW, "Principal": {"Service": "sns.amazonaws.com"}}], False),
+        ([{**ALLOW, "Action": "sqs:ReceiveMessage"}], False),
+        ([{**ALLOW, "Condition": {"ArnEquals": {"aws:SourceArn": RULE}}}], True),
+        ([{**ALLOW, "Condition": {"ArnEquals": {"aws:SourceArn": RULE + "x"}}}], False),
+        ([{**ALLOW, "Condition": {"ArnLike": {"aws:SourceArn": [RULE[:-1] + "*"]}}}], True),
+        ([{**ALLOW, "Condition": {"StringEquals": {"aws:SourceAccount": "999999999999"}}}], False),
+        ([{**ALLOW, "Condition": {"StringNotEquals": {"aws:SourceAccount": "999999999999"}}}], True),
+        ([ALLOW, {**ALLOW, "Effect": "Deny"}], False),
+        ([], False),
+    ],
+)
+def test_a_policy_is_read_as_iam_reads_it(statements: list[dict[str, Any]], is_in: bool) -> None:
+    """As far as it speaks of EventBridge and of our rule."""
+    assert lets_in({"Statement": statements}, "sqs:SendMessage", RULE, ACCOUNT) is is_in
+    assert not lets_in(None, "sqs:SendMessage", RULE, ACCOUNT)
+
+
+def test_a_refusal_s_time_tells_the_clock_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SR013: a clock so wrong that the call is refused for it."""
+    aws = Aws(monkeypatch)
+
+    def refuse() -> Any:
+        meta = {"HTTPHeaders": {"date": "Wed, 25 Nov 2026 10:00:00 GMT"}}
+        raise ClientError({"Error": {"Code": "RequestExpired"}, "ResponseMetadata": meta}, "GetCallerIdentity")  # type: ignore[typeddict-item]
+
+    with pytest.raises(ClientError):
+        aws.world.once("identity", refuse)
+    aws.world.now_s = lambda: 1_795_600_800.0 + 600
+    found = account.clock(aws.world)
+    assert found.verdict is Verdict.WRONG
+    assert found.says.startswith("600 s ahead of AWS")
+
+
+def test_the_page_has_every_check_and_no_other() -> None:
+    """By its code and by what it looks at, in the order in which they are shown."""
+    page = (Path(__file__).parents[2] / "docs" / "doctor.md").read_text("utf-8")
+    rows = re.findall(r"^\| (SR\d+) \| ([^|]+) \|", page, re.MULTILINE)
+    shown = [(check.code, check.about) for check in catalogue.CHECKS]
+    assert [
+        (code, about.replace("`", "").replace(" of ", ": ", 1) if about.startswith("settings of") else about)
+        for code, about in rows
+    ] == shown
+    assert len({code for code, _ in shown}) == len(shown)
