@@ -13,7 +13,22 @@ from stream_router import cli
 from stream_router.control.setup import setup
 from stream_router.core.settings_error import EX_CONFIG
 
-COMMANDS = ("receive", "consume", "setup", "config", "jars", "top", "send", "mask", "local", "demo", "cxone", "audit")
+COMMANDS = (
+    "receive",
+    "consume",
+    "setup",
+    "doctor",
+    "teardown",
+    "config",
+    "jars",
+    "top",
+    "send",
+    "mask",
+    "local",
+    "demo",
+    "cxone",
+    "audit",
+)
 
 runner = CliRunner()
 
@@ -58,7 +73,7 @@ def test_every_command_has_help(words: list[str]) -> None:
 
 def test_no_command_is_offered_that_does_not_exist() -> None:
     """What later issues bring is not there yet."""
-    for later in ("doctor", "dlq"):
+    for later in ("dlq", "find"):
         assert runner.invoke(cli.app, [later]).exit_code == 2
 
 
