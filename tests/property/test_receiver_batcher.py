@@ -44,6 +44,14 @@ def firsts(lines: list[bytes]) -> list[bytes]:
     room=st.sampled_from([300, 10**9]),
 )
 @example(steps=[([0], 0.001)], runs=[("hang", 10), *[("hang", 12)] * 3], spill=True, disk_s=0.4, failing=[], room=300)
+@example(
+    steps=[([3, 0, 2], 0.001), ([3, 0, 2], 0.6), ([3, 0, 2], 0.001)],
+    runs=[("hang", 1)],
+    spill=True,
+    disk_s=0.005,
+    failing=[False, False, True],
+    room=300,
+)
 @settings(max_examples=400, deadline=None)
 def test_answers_are_true_and_in_time_and_order_is_kept(
     steps: list[tuple[list[int], float]],

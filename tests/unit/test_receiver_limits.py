@@ -16,7 +16,7 @@ from stream_router.receiver.http.loop_clock import LoopClock
 from stream_router.receiver.http.request import Request
 from stream_router.settings import types
 from stream_router.telemetry.receiver_stats import Stats
-from tests.receiver_kit import FakeLoop
+from tests.receiver_kit import FakeLoop, Headers
 
 
 class Fake:
@@ -113,7 +113,7 @@ def test_behind_trusted_proxies_the_rightmost_address_that_is_none_of_theirs_cou
 ) -> None:
     """What stands left of it anyone could have written; who is no proxy of ours is believed nothing."""
     bench = Bench(proxies="10.0.0.0/8, fd00::/8")
-    assert bench.connections.client_of(peer, forwarded) == client
+    assert bench.connections.client_of(peer, Headers({"x-forwarded-for": forwarded})) == client
     bench.loop.close()
 
 

@@ -33,7 +33,7 @@ class Bench:
             self.now_s += COST_S
             self.done.append(name)
 
-        return Turn(self.turns, work)
+        return Turn(self.turns, work, lambda: 0.01)
 
     def next_round(self) -> None:
         self.round_s = self.now_s
@@ -66,10 +66,10 @@ def test_a_connection_waits_once_whatever_it_sends() -> None:
     slow.came(1)
     bench.now_s += 0.2
     slow.came(1)
-    assert slow.at_least_s(0.01) == pytest.approx(0.2)
+    assert slow.waited_s() == pytest.approx(0.2)
     bench.next_round()
     assert bench.done == ["x"] * 4 + ["slow"]
-    assert slow.at_least_s(0.01) == 0.01
+    assert slow.waited_s() == 0.01
 
 
 def test_who_has_sent_all_need_not_wait() -> None:

@@ -1,7 +1,7 @@
 """Group commit: many requests into few PutRecords calls; an event waits for nobody but its own conversation.
 
 When calls are in flight, what arrives waits a few milliseconds for company; when the stream is idle it leaves at once.
-A request's future is set exactly once: True when all its events are stored, False when they are not, in time.
+A request's outcome is settled once: True when all its events are stored, False when they are not, in time.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from stream_router.receiver.batching.lanes import (
     Bucket,
     Lane,
     Lanes,
+    Outcome,
     Part,
     RecordInFlight,
     Request,
@@ -66,9 +67,9 @@ class Batcher:
         self._backlog = Backlog(spill, max_bytes, self._stats, self)
         self._backlog.load()
 
-    def submit(self, events: Sequence[Sealed], arrived_s: float) -> "asyncio.Future[bool]":
-        """Begin to store a request's events; the future says whether all are stored, within 0.85 s of `arrived_s`."""
-        request = Request(arrived_s, self._loop.create_future(), len(events))
+    def submit(self, events: Sequence[Sealed], arrived_s: float) -> Outcome:
+        """Begin to store a request's events; the outcome says whether all are stored, within 0.85 s of `arrived_s`."""
+        request = Request(arrived_s, len(events))
         self._deadlines.watch(request)
         stats = self._stats
         for event in events:
@@ -77,7 +78,7 @@ class Batcher:
             lane = self.lanes.of(event.conversation)
             request.lanes.append(lane)
             self._add(lane, Part(event.line, request))
-        return request.stored
+        return request.outcome
 
     @property
     def spill_takes(self) -> bool:
@@ -235,10 +236,7 @@ class Batcher:
             request.finish(stored=False)
 
     def _spill(self, lane: Lane) -> None:
-        """Put on disk, in order, all of a conversation that is in memory alone.
-
-        What is in flight stays so as well: where it lands, its row on disk is not sent.
-        """
+        """Put on disk, in order, all of a conversation that is in memory alone; what lands is sent no more."""
         waiting = [part for part in (*lane.flying, *lane.parts, *lane.behind) if part.row == NO_ROW]
         lane.parts = deque(part for part in lane.parts if part.row != NO_ROW)
         lane.behind = []

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from stream_router.receiver.batching.batcher import Batcher
+from stream_router.receiver.batching.lanes import Outcome
 from stream_router.receiver.http import answers
 from stream_router.receiver.http.answers import Response
 from stream_router.receiver.http.headers import RefusedError
@@ -47,7 +48,7 @@ class App:
         self._max_held_bytes = max_held_bytes
         self._wall_clock = wall_clock
         self._recent = RecentIds()
-        self._storing: dict[str, asyncio.Future[bool]] = {}
+        self._storing: dict[str, Outcome] = {}
         self._long = LongWork()
         self.closing = False
         """While draining: answers close their connections."""
@@ -146,20 +147,18 @@ class App:
                 stored, reason = on_its_way, "seen_before"
             else:
                 stored = self._storing[first] = self._batcher.submit(events, arrived_s)
-                stored.add_done_callback(partial(self._remember, first))
+                stored.then(partial(self._remember, first))
         identities = [event.identity for event in events]
-        stored.add_done_callback(partial(self._stored, request, identities, arrived_s, reason))
+        stored.then(partial(self._stored, request, identities, arrived_s, reason))
         return None
 
-    def _remember(self, first: str, stored: "asyncio.Future[bool]") -> None:
+    def _remember(self, first: str, stored: bool) -> None:
         del self._storing[first]
-        if stored.result():
+        if stored:
             self._recent.add(first, self._batcher.now_s())
 
-    def _stored(
-        self, request: Request, identities: list[str], arrived_s: float, reason: str, stored: "asyncio.Future[bool]"
-    ) -> None:
-        if stored.result() and time.monotonic() - arrived_s < LATEST_202_S:
+    def _stored(self, request: Request, identities: list[str], arrived_s: float, reason: str, stored: bool) -> None:
+        if stored and time.monotonic() - arrived_s < LATEST_202_S:
             request.finish(answers.accepted(identities, reason))
         else:
             self._stats.events_refused += len(identities)

@@ -46,17 +46,17 @@ class Connection(asyncio.Protocol):
         self._connections = connections
         self._handler = handler
         self._limits = limits
-        self._turn = Turn(turns, self._feed)
         self._transport: asyncio.Transport | None = None
         self._parser = parse.parser(self)
         self._request: Request | None = None
         self._waiting: deque[Request] = deque()
-        self._body = bytearray()
+        self._body: bytes | bytearray = b""
         self._head_bytes = 0
         self._early: Response | None = None
         self._in_head = True
         self._discarding = False
         self._flow = Flow(sock)
+        self._turn = Turn(turns, self._feed, self._flow.waited_s)
         self._rest = b""
         self._known = False
         self._ends = False
@@ -104,29 +104,28 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self._in_head, self._early = True, None
-        self._request = Request(self.flush, self.known, self._waited_s)
+        self._request = Request(self.flush, self.known, self._turn.waited_s)
 
     def on_url(self, url: bytes) -> None:
         if self._request is not None:
             self._request.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._request is not None:
-            self._request.add_header(name, value)
+        if self._request is not None and self._in_head:
+            self._request.fields.append((name, value))
 
     def on_headers_complete(self) -> None:
         request = self._request
         if request is None or self._discarding:
             return
-        self._in_head, self._body = False, bytearray()
-        headers = request.headers
+        self._in_head, self._body = False, b""
         request.method = self._parser.get_method().decode("latin-1")
         request.path = request.url.partition(b"?")[0].decode("latin-1")
-        self.sender = self._connections.client_of(self.client, headers.get_all("x-forwarded-for"))
+        refusal = request.read_head(self._limits.header_bytes, self._parser.get_http_version())
+        headers = request.headers
+        self.sender = self._connections.client_of(self.client, headers)
         self._deadline(self._loop.time() + self._limits.body_timeout_s)
-        self._early = request.refusal(
-            self._limits.header_bytes, self._parser.get_http_version()
-        ) or self._handler.begin(request)
+        self._early = refusal or self._handler.begin(request)
         announced = request.announced_bytes
         if self._early is None and announced is not None and announced > self._limits.body_bytes:
             self._early = answers.TOO_LARGE
@@ -140,7 +139,12 @@ class Connection(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         if self._request is None or self._early is not None:
             return
-        self._body += body
+        if not self._body:
+            self._body = body  # most come whole: those are never copied
+        elif isinstance(self._body, bytearray):
+            self._body += body
+        else:
+            self._body = bytearray(self._body) + body
         if len(self._body) > self._limits.body_bytes:
             self._refuse(answers.TOO_LARGE)
 
@@ -153,7 +157,7 @@ class Connection(asyncio.Protocol):
         request.keep_alive = self._parser.should_keep_alive()
         self._waiting.append(request)
         self._deadline(math.inf)
-        request.body, self._body = bytes(self._body), bytearray()
+        request.body, self._body = bytes(self._body), b""
         answer = self._early or self._handler.complete(request)
         if answer is not None:
             request.finish(answer)
@@ -163,9 +167,6 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._rest += data
         self._turn.came(len(data))
-
-    def _waited_s(self) -> float | None:
-        return self._turn.at_least_s(self._flow.waited_s())
 
     def _feed(self) -> None:
         """Parse what is there: of requests one after the other a little at a time, so that others come in between."""
@@ -240,8 +241,7 @@ class Connection(asyncio.Protocol):
         """Answer behind what is still waiting, read nothing more, and end."""
         if self._discarding:
             return
-        request = self._request or Request(self.flush, self.known, self._waited_s)
-        self._request = None
+        request, self._request = self._request or Request(self.flush, self.known, self._turn.waited_s), None
         self._discarding = True
         self._connections.read_no_more(self)
         request.keep_alive = False

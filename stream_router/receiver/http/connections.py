@@ -9,6 +9,7 @@ import ipaddress
 from collections.abc import Sequence
 from typing import Protocol
 
+from stream_router.receiver.http.headers import Headers
 from stream_router.telemetry.receiver_stats import Stats
 
 SWEEP_EVERY_S = 0.25
@@ -71,10 +72,11 @@ class Connections:
             return False
         return any(found in network for network in self._proxies if network.version == found.version)
 
-    def client_of(self, peer: str, forwarded: Sequence[str]) -> str:
+    def client_of(self, peer: str, headers: Headers) -> str:
         """Who sends: the peer, or behind trusted proxies the rightmost address of X-Forwarded-For that is none's."""
-        if not self.trusted(peer):
+        if not self._proxies or not self.trusted(peer):
             return peer
+        forwarded = headers.get_all("x-forwarded-for")
         for address in reversed([item.strip() for value in forwarded for item in value.split(",")]):
             if not self.trusted(address):
                 return address

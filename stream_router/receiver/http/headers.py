@@ -1,5 +1,6 @@
 """Reads the headers that say who sends: each once or not at all, anything odd refused."""
 
+from collections.abc import Iterable
 from typing import Protocol
 
 BAD_SIGNATURE = "bad_signature"
@@ -23,30 +24,45 @@ class Headers(Protocol):
 
 
 class RequestHeaders:
-    """A request's headers as they came, whatever bytes their values hold."""
+    """A request's headers as they came, whatever bytes their values hold; those are decoded where they are asked for.
+
+    As latin-1, so that a second copy of a header is seen whatever is in it.
+    """
 
     __slots__ = ("_values",)
 
-    def __init__(self) -> None:
-        self._values: dict[str, list[str]] = {}
-
-    def add(self, name: bytes, value: bytes) -> None:
-        """One more field. Latin-1, so that a second copy of a header is seen whatever is in it."""
-        key = name.decode("latin-1").lower()
-        if key in self._values:
-            self._values[key].append(value.decode("latin-1"))
-        else:
-            self._values[key] = [value.decode("latin-1")]
+    def __init__(self, fields: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        """`fields` in their order."""
+        values: dict[str, list[bytes]] = {}
+        for name, value in fields:
+            key = _KEYS.get(name) or _key(name)
+            if key in values:
+                values[key].append(value)
+            else:
+                values[key] = [value]
+        self._values = values
 
     def get_all(self, key: str, /) -> list[str]:
-        return self._values.get(key, [])
+        return [value.decode("latin-1") for value in self._values.get(key, ())]
 
     def __contains__(self, key: str, /) -> bool:
         return key in self._values
 
     def get(self, key: str) -> str:
         """The first value; empty where there is no such header."""
-        return self._values[key][0] if key in self._values else ""
+        return self._values[key][0].decode("latin-1") if key in self._values else ""
+
+
+_KEYS: dict[bytes, str] = {}
+"""Names of headers as they come, in lower case. Senders choose them, so only so many are kept."""
+_MOST_KEYS = 1_000
+
+
+def _key(name: bytes) -> str:
+    key = name.decode("latin-1").lower()
+    if len(_KEYS) < _MOST_KEYS:
+        _KEYS[name] = key
+    return key
 
 
 def single(headers: Headers, name: str) -> str:

@@ -11,6 +11,9 @@ from stream_router.receiver.http.headers import RequestHeaders
 MAX_FIELDS = 100
 
 
+_NONE = RequestHeaders()
+
+
 class Limits(NamedTuple):
     """What one connection may cost."""
 
@@ -37,11 +40,10 @@ class Request:
     """One request and, once it has one, its answer. The handler may `finish` it later."""
 
     __slots__ = (
-        "_bytes",
-        "_fields",
         "_finished",
         "answer",
         "body",
+        "fields",
         "headers",
         "keep_alive",
         "known",
@@ -67,8 +69,9 @@ class Request:
         self._finished = finished
         self.known = known
         self.url = b""
-        self._fields = self._bytes = 0
-        self.headers = RequestHeaders()
+        self.fields: list[tuple[bytes, bytes]] = []
+        """The head as it comes; `headers` once all of it is there."""
+        self.headers = _NONE
         self.body = b""
         self.method = ""
         self.path = ""
@@ -78,18 +81,15 @@ class Request:
         self.keep_alive = True
         self.answer: Response | None = None
 
-    def add_header(self, name: bytes, value: bytes) -> None:
-        """One more field; beyond what is allowed it is only counted."""
-        self._fields += 1
-        self._bytes += len(name) + len(value)
-        if self._fields <= MAX_FIELDS:
-            self.headers.add(name, value)
-
-    def refusal(self, max_bytes: int, version: str) -> Response | None:
+    def read_head(self, max_bytes: int, version: str) -> Response | None:
         """Why this head is refused, whatever it asks for; None where it is as it should be."""
-        headers = self.headers
-        if self._fields > MAX_FIELDS or self._bytes + len(self.url) > max_bytes:
+        fields = self.fields
+        if (
+            len(fields) > MAX_FIELDS
+            or len(self.url) + sum([len(name) + len(value) for name, value in fields]) > max_bytes
+        ):
             return answers.HEADERS_TOO_LARGE
+        headers = self.headers = RequestHeaders(fields)
         encodings = [value.strip().lower() for value in headers.get_all("transfer-encoding")]
         if encodings and (encodings != ["chunked"] or version != "1.1"):
             return answers.BAD_REQUEST

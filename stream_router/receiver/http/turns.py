@@ -63,11 +63,12 @@ class Turns:
 
 
 class Turn:
-    """One connection's place among them. `work` parses what it has read."""
+    """One connection's place among them. `work` parses what it has read; `kernel_s` is Flow.waited_s."""
 
-    __slots__ = ("_since_s", "_turns", "_work")
+    __slots__ = ("_kernel_s", "_since_s", "_turns", "_work")
 
-    def __init__(self, turns: Turns, work: Work) -> None:
+    def __init__(self, turns: Turns, work: Work, kernel_s: Callable[[], float | None]) -> None:
+        self._kernel_s = kernel_s
         self._turns = turns
         self._work = work
         self._since_s: float | None = None
@@ -88,8 +89,12 @@ class Turn:
             self._work()
             self._since_s = None
 
-    def at_least_s(self, waited_s: float | None) -> float | None:
-        """How long its bytes have waited, by the kernel; what was sent since then does not make them younger."""
+    def waited_s(self) -> float | None:
+        """How long its last bytes have been here; what was sent since then does not make them younger.
+
+        None where the kernel does not tell.
+        """
+        kernel_s = self._kernel_s()
         if self._since_s is None:
-            return waited_s
-        return max(waited_s or 0.0, self._turns.now_s() - self._since_s)
+            return kernel_s
+        return max(kernel_s or 0.0, self._turns.now_s() - self._since_s)

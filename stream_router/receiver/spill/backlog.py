@@ -137,6 +137,7 @@ class Backlog:
         """The disk did not take them: back into memory, where their order can be kept; else they are refused."""
         lane.on_disk -= len(parts)
         newest = lane.appends == token
+        kept: list[Part] = []
         for part in parts:
             part.row = NO_ROW
             if part.gone or part.request is None:
@@ -146,9 +147,14 @@ class Backlog:
             if part in lane.flying:
                 continue
             if newest and not part.refused:
-                (lane.behind if lane.on_disk else lane.parts).append(part)
+                kept.append(part)
             else:
                 self._owner.release(part)
+        # What came since stands behind them; where nothing is on disk any more, nothing else would ever move it.
+        lane.behind[:0] = kept
+        if not lane.on_disk:
+            lane.parts.extend(lane.behind)
+            lane.behind = []
         self._owner.go_on(lane)
 
     def _fetch(self) -> None:
