@@ -74,6 +74,16 @@ def test_an_oversize_payload_goes_to_the_bucket_however_deep(levels: int, beside
     assert (reference["size"], reference["sha256"]) == (len(payload), hashlib.sha256(payload).hexdigest())
 
 
+def test_numbers_go_to_the_bucket_and_to_the_bus_as_they_were_written() -> None:
+    """Also those that no double holds: in the payload, and in what stands beside it."""
+    made, objects = with_bucket()
+    payload = b'{"amount":123456789.123456789,"x":' + LONG + b"}"
+    through(made, HEAD + b',"beside":100000000000000000000000.5,"payload":' + payload + b"}")
+    (entry,) = made.books.delivered
+    assert list(objects.values()) == [payload]
+    assert b'"extensions":{"beside":100000000000000000000000.5}' in entry.detail
+
+
 def test_a_payload_that_cannot_be_written_is_a_dead_letter() -> None:
     """What nests deeper than can be written by itself is buried as `oversize`; nothing is stored, nothing escapes."""
     detail = b'{"eventId":"e","payload":' + b"[" * 1010 + LONG + b"]" * 1010 + b"}"

@@ -11,7 +11,7 @@ from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.envelope import event_id, open_record
 from stream_router.core.model import DeadLetter, Entry, Record
 from stream_router.core.settings_error import SettingsError
-from stream_router.pipeline.mapping import config_file
+from stream_router.pipeline.mapping import config_file, lossless
 from stream_router.pipeline.transform import Transform, TransformConfig
 from stream_router.receiver.intake import Body, Intake, ProblemError
 from stream_router.settings.receiver import Receiver
@@ -165,6 +165,20 @@ def test_a_named_source_is_mapped_by_its_preset(tmp_path: Path, caplog: pytest.L
         assert not isinstance(event, DeadLetter)
         assert isinstance(transform(event), Entry)
     assert caplog.text.count("strange") == 1
+
+
+def test_a_body_of_a_named_source_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its numbers are looked at once, and stay as they were written."""
+    path = tmp_path / "config.toml"
+    path.write_text(SOURCES)
+    read, seen = lossless.read, list[object]()
+    monkeypatch.setattr(lossless, "read", lambda event: seen.append(event) or read(event))
+    body = b'{"script":"s-1","kind":"page.updated","at":"2026-11-24T09:30:00Z","n":0.10000000000000000001}'
+    (event,) = open_record(Record(sealed(body, "", "ivr-script"), 1))
+    entry = Transform(TransformConfig("us-east-1", (TYPE,), config_file=path), lambda: NOW_S * 1000)(event)
+    assert isinstance(entry, Entry)
+    assert b'"n":0.10000000000000000001' in entry.detail
+    assert len(seen) == 1
 
 
 def test_a_preset_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ _CONVERSATIONS = [parse_path(path) for path in ("conversationId", "event.page.@i
 _TIMES = [parse_path(path) for path in ("event.@datetime", "@datetime", "datetime", "timestamp", "createdAt", "date")]
 _TYPES = [parse_path(path) for path in ("eventType", "event.@type", "@type", "type")]
 
-Read = Callable[[Event], Any]
+Read = Callable[[Event, dict[str, Any]], Any]
+"""What an event says whose body, an object, is read already."""
 
 
 def said(event: Event) -> dict[str, Any]:
@@ -43,15 +44,18 @@ class AddedReader:
     def read(self, event: Event, fields: dict[str, Any]) -> Any:
         """What the event says, as the mapper's `read` gives it. Raises Rejected."""
         is_text = "bodyEncoding" in fields
-        plain = event._replace(raw=_without(event.raw, fields))
-        body = _xml(event.body, fields) if is_text else lossless.read(plain)
+        if is_text:
+            body = _xml(event.body, fields)
+        else:
+            body = lossless.read(event._replace(raw=_without(event.raw, fields)))
         preset = self._preset(str(fields.get("source") or ""))
         if preset is None and (is_text or "eventTypeHeader" in fields) and not self._has_a_shape(event, is_text):
             preset = EXPERT
         if preset == EXPERT:
             return _expert(event, body, str(fields.get("eventTypeHeader") or ""))
-        plain = plain._replace(body=body)
-        return self._by_shape[preset](plain) if preset else self._read(plain)
+        if type(body) is not dict:
+            raise mismatch("NotAnObject", "the event is not a JSON object")
+        return (self._by_shape[preset] if preset else self._read)(event, body)
 
     def _has_a_shape(self, event: Event, is_text: bool) -> bool:
         """Whether an event with an event type in its header says all that we need in its body."""

@@ -34,7 +34,7 @@ class Validator:
     def __init__(self, shapes: Sequence[Shape], presets: Mapping[str, str | None] | None = None) -> None:
         """`presets` says by which shape a named source's events are mapped."""
         self._shapes = tuple(shapes)
-        self._added = None if presets is None else AddedReader(self.read_plain, _one_by_one(shapes), presets)
+        self._added = None if presets is None else AddedReader(self.read_body, _one_by_one(shapes), presets)
         first = self._shapes[0]
         # A body that passes for the default shape's fields has every key that the shape is known by.
         self._quick = first if first.fields is None and not first.deeper and first.keys <= OUR_FIELDS else None
@@ -44,13 +44,12 @@ class Validator:
         if self._added is not None and (fields := added.said(event)):
             valid: Valid = self._added.read(event, fields)
             return valid
-        return self.read_plain(event)
-
-    def read_plain(self, event: Event) -> Valid:
-        """The same of an event whose envelope says nothing but its body."""
         if type(event.body) is not dict:
             raise mismatch("NotAnObject", "the event is not a JSON object")
-        body = lossless.read(event)
+        return self.read_body(event, lossless.read(event))
+
+    def read_body(self, event: Event, body: dict[str, Any]) -> Valid:
+        """What an event says whose body, an object, is read already."""
         shape = self._quick
         if shape is not None:
             try:
@@ -116,8 +115,8 @@ class Validator:
         raise mismatch("UnknownShape", f"the event fits no shape; nearest is {nearest.name}, without {missing}")
 
 
-def _one_by_one(shapes: Sequence[Shape]) -> dict[str, Callable[[Event], Valid]]:
-    return {shape.name: Validator([shape]).read_plain for shape in shapes}
+def _one_by_one(shapes: Sequence[Shape]) -> dict[str, Callable[[Event, dict[str, Any]], Valid]]:
+    return {shape.name: Validator([shape]).read_body for shape in shapes}
 
 
 def _leads_all(body: dict[str, Any], paths: tuple[Path, ...]) -> bool:

@@ -5,14 +5,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import orjson
-
 from stream_router.core.aws_answers import ACCEPTED, Answer, Outcome, Refusal, refusal
 from stream_router.core.aws_error_codes import Disposition
 from stream_router.core.model import DeadLetter, Entry
 from stream_router.pipeline import deep_json
 from stream_router.pipeline.delivery.dispatcher import Dispatcher
 from stream_router.pipeline.delivery.dispatcher_contract import Policy
+from stream_router.pipeline.mapping import lossless
 from stream_router.pipeline.rejection import Rejected
 
 POLICY = Policy(max_in_flight=4, max_in_flight_bytes=32 * 1024 * 1024, max_retries=1_000_000_000)
@@ -89,7 +88,7 @@ class ClaimCheck:
         False, and nothing is done, where the payload is in S3 already (a sender's own key of that name in its payload
         is no reference), or nests too deep to be written by itself.
         """
-        detail = orjson.loads(entry.detail)
+        detail = lossless.parse(entry.detail)
         if "payloadRef" in detail:
             return False
         key = f"payloads/{entry.event.event_id}.json"
