@@ -12,11 +12,11 @@ from stream_router.aws import credentials
 from stream_router.aws.endpoints import Target, ca_bundle, put_records, session
 from stream_router.core.settings_error import SettingsError
 from stream_router.receiver import sources
-from stream_router.receiver.auth.schemes import StaticToken, is_loopback
+from stream_router.receiver.auth.schemes import StaticToken
 from stream_router.receiver.http import tls
 from stream_router.receiver.sources import Source
 from stream_router.settings.receiver import Receiver
-from stream_router.settings.types import split_host_port
+from stream_router.settings.types import is_loopback, split_host_port
 
 SPARE_FILES = 256
 """Open files that a worker needs beside its senders' connections."""
@@ -100,6 +100,12 @@ def check_spill(folder: Path | None) -> None:
     # os.path answers no where a name is too long for a path; Path raises.
     if folder is not None and not (os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)):  # noqa: PTH112
         raise SettingsError("STREAM_ROUTER_SPILL_DIR: is no folder that can be written to; make it, or fix its rights")
+    old = sorted(folder.glob("spill-*.sqlite*")) if folder is not None else []
+    if old:
+        raise SettingsError(
+            f"STREAM_ROUTER_SPILL_DIR: {old[0].name} there is of an older version, and its events would wait for ever; "
+            "drain it with that version, or move it away"
+        )
 
 
 def find_stream(settings: Receiver) -> Stream:

@@ -17,6 +17,7 @@ STOP_S = 9.5
 SHORT_LIFE_S = 5.0
 MAX_SHORT_LIVES = 3
 RESPAWN_AFTER_S = 1.0
+LOOK_EVERY_S = 0.25
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 
 
@@ -30,6 +31,8 @@ class WorkerSupervisor:
         self._wanted = workers
         self._numbers: dict[int, int] = {}
         self._started_s: dict[int, float] = {}
+        self._again: list[tuple[float, int]] = []
+        """When which worker is to be started again."""
         self._short_lives = 0
         self._complaints = os.pipe()
         """Through it a worker tells what is wrong with the settings."""
@@ -50,13 +53,14 @@ class WorkerSupervisor:
         """
         status = 0
         while True:
-            told = signal.sigtimedwait(_SIGNALS, 1.0)
+            told = signal.sigtimedwait(_SIGNALS, LOOK_EVERY_S)
             if told and told.si_signo == signal.SIGHUP:
                 for pid in self._numbers:
                     os.kill(pid, signal.SIGHUP)
             elif told and told.si_signo != signal.SIGCHLD:
                 break
             self._replace_dead()
+            self._fork_due()
             if self._complaint:
                 break
             if self._short_lives >= MAX_SHORT_LIVES:
@@ -102,8 +106,14 @@ class WorkerSupervisor:
             log.error("a worker died and is replaced", extra={"worker": number})
             self._short_lives = self._short_lives + 1 if lived_s < SHORT_LIFE_S else 0
             if self._short_lives < MAX_SHORT_LIVES:
-                signal.sigtimedwait({signal.SIGUSR2}, RESPAWN_AFTER_S)
-                self._fork(number)
+                self._again.append((time.monotonic() + RESPAWN_AFTER_S, number))
+
+    def _fork_due(self) -> None:
+        """Start anew what died a second ago; meanwhile the deaths of others are seen, and a stop is."""
+        due = [again for again in self._again if again[0] <= time.monotonic()]
+        self._again = [again for again in self._again if again not in due]
+        for _, number in due:
+            self._fork(number)
 
     def _reap(self) -> list[tuple[int, int]]:
         """The workers that ended, and how."""
@@ -118,7 +128,7 @@ class WorkerSupervisor:
         while self._numbers and time.monotonic() < deadline_s:
             signal.sigtimedwait({signal.SIGCHLD}, 0.1)
             for pid, _ in self._reap():
-                del self._numbers[pid]
+                self._gone(self._numbers.pop(pid))
         for pid in self._numbers:
             log.error("a worker did not drain in time and was killed", extra={"worker": self._numbers[pid]})
             os.kill(pid, signal.SIGKILL)

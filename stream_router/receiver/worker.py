@@ -134,6 +134,7 @@ class Worker:
         log.info("the receiver drains", extra={"worker": self._number, "delay_s": settings.drain_delay_s})
         # Still serving: balancers see /readyz first, and clients open new connections elsewhere.
         await asyncio.sleep(settings.drain_delay_s)
+        self._stats.up = 0
         if not await server.drain(DRAIN_S):
             log.warning("some requests were still arriving and got no answer", extra={"worker": self._number})
 

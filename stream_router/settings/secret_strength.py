@@ -14,7 +14,7 @@ READ_ELSEWHERE = ("file:", "secretsmanager:", "ssm:")
 
 ALLOW = "or set STREAM_ROUTER_WEAK_SECRETS=allow"
 
-_PATH = re.compile(r"\.{0,2}/[\w.+@-]+(?:/[\w.+@-]+)*/?|[\w.+@-]+(?:/[\w.+@-]+)*\.(?:txt|key|pem|secret|secrets)")
+_PATH = re.compile(r"(?:~|\.{0,2})/[\w.+@-]+(?:/[\w.+@-]+)*/?|[\w.+@-]+(?:/[\w.+@-]+)*\.(?:txt|key|pem|secret|secrets)")
 """A path, whole. Base64 may begin with a slash too, but is longer than the names of a path are."""
 
 _LONGEST_NAME_IN_A_PATH = 40

@@ -98,7 +98,11 @@ def own_url(listen: str, scheme: str = "http") -> str:
 
 def is_loopback(listen: str) -> bool:
     """Whether only this machine reaches what listens at `HOST:PORT`."""
-    host, _ = split_host_port(listen)
+    return is_loopback_host(split_host_port(listen)[0])
+
+
+def is_loopback_host(host: str) -> bool:
+    """Whether a host's name or address is this machine's own."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -311,6 +311,32 @@ def test_workers_share_port_and_metrics_and_one_that_dies_is_replaced(fake_aws: 
         assert running.stop() == 0
 
 
+def test_up_is_right_within_a_second(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
+    """Of three workers two die one behind the other: 1; they are replaced: 3; told to stop while a body comes: 0."""
+    with receiver(fake_aws.url, tmp_path, workers="3") as served:
+
+        def within(seconds: float, up: int) -> None:
+            deadline_s = time.monotonic() + seconds
+            while (found := served.metrics()["up"]) != up:
+                assert time.monotonic() < deadline_s, (found, up)
+                time.sleep(0.02)
+
+        within(5.0, 3)
+        first, second, _ = _children(served.process.pid)
+        os.kill(first, signal.SIGKILL)
+        within(1.0, 2)
+        os.kill(second, signal.SIGKILL)
+        within(1.0, 1)
+        within(5.0, 3)
+        with socket.create_connection(served.address) as slow:
+            slow.sendall(b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{")
+            time.sleep(0.1)
+            served.process.send_signal(signal.SIGTERM)
+            within(1.0, 0)
+            assert served.process.poll() is None
+        assert served.process.wait(10) == 0
+
+
 def _post_until_taken(running: ReceiverProcess) -> None:
     deadline_s = time.monotonic() + 10
     while time.monotonic() < deadline_s:
@@ -368,6 +394,13 @@ def test_a_worker_s_bad_setting_is_one_line_and_78_of_the_whole(tmp_path: Path) 
     os.close(held)
     line = "stream-router: STREAM_ROUTER_SPILL_DIR: another receiver uses it; give each receiver a folder of its own\n"
     assert (ended.returncode, ended.stderr) == (78, line)
+
+
+def test_a_spill_of_an_older_version_is_named_and_not_passed_over(tmp_path: Path) -> None:
+    """Its events would wait for ever, and nobody would know: the file, and what to do."""
+    (tmp_path / "spill-0.sqlite").write_bytes(b"SQLite format 3\0")
+    with pytest.raises(SettingsError, match=r"STREAM_ROUTER_SPILL_DIR: spill-0\.sqlite .*drain it"):
+        preflight.check_spill(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,50 @@ def test_a_delivery_id_beyond_all_reason_is_refused() -> None:
     assert refusal(verifier(webhook_scheme="expert"), {**expert(), "X-Nexus-Delivery-Id": "x" * 257}) == "bad_signature"
 
 
+SECRET = base64.b64encode(b"a key of some length").decode()
+
+
+def branded(name: str, body: bytes = BODY) -> dict[str, Any]:
+    """A delivery as the Standard Webhooks' libraries sign it, under a brand's names of the headers."""
+    signed = mac(f"msg_1.{int(NOW_S)}.".encode() + body, b"a key of some length")
+    signature = f"v1a,AAAA v1,{base64.b64encode(signed).decode()}"
+    return {f"{name}-id": "msg_1", f"{name}-timestamp": str(int(NOW_S)), f"{name}-signature": signature}
+
+
+def test_standard_webhooks_under_svix_s_own_names() -> None:
+    """Svix sends the same three under `svix-…`; one set may not lend the other a header."""
+    made = verifier(webhook_scheme="standard-webhooks", webhook_secrets=f"whsec_{SECRET}")
+    assert made.verify(Headers(branded("svix")), BODY, NOW_S) == "msg_1"
+    assert made.verify(Headers(branded("webhook")), BODY, NOW_S) == "msg_1"
+    mixed = {**branded("svix"), "webhook-signature": branded("webhook", b"other")["webhook-signature"]}
+    assert refusal(made, mixed) == "bad_signature"
+    for missing in branded("svix"):
+        assert refusal(made, {k: v for k, v in branded("svix").items() if k != missing}) == "bad_signature"
+
+
+STRIPE = {
+    "webhook_scheme": "hmac",
+    "hmac_header": "Stripe-Signature",
+    "hmac_timestamp_header": "Stripe-Signature",
+    "hmac_prefix": "v1=",
+    "hmac_template": "{timestamp}.{body}",
+}
+
+
+def test_timestamp_and_signatures_in_one_header() -> None:
+    """As Stripe has it, `t=…,v1=…`: any good signature of the list, a fresh time, both under one MAC."""
+    made = verifier(**STRIPE)
+    stamp = int(NOW_S)
+    good = mac(f"{stamp}.".encode() + BODY).hex()
+    for value in (f"t={stamp},v1={good}", f"t={stamp},v1={'0' * 64},v1={good},v0=x", f"v1={good}, t={stamp}"):
+        assert made.verify(Headers({"Stripe-Signature": value}), BODY, NOW_S) is None
+    for value in (f"v1={good}", f"t={stamp}", f"t={stamp},t={stamp},v1={good}", f"t={stamp + 1},v1={good}", good, ""):
+        assert refusal(made, {"Stripe-Signature": value}) == "bad_signature"
+    old = stamp - 301
+    signed = mac(f"{old}.".encode() + BODY).hex()
+    assert refusal(made, {"Stripe-Signature": f"t={old},v1={signed}"}) == "stale"
+
+
 def test_every_live_secret_is_good() -> None:
     """Two secrets are live while one replaces the other."""
     for secrets in (f"{KEY},new", f"new, {KEY} "):

@@ -42,10 +42,11 @@ def test_a_file_that_is_being_written_is_read_again_before_it_counts(tmp_path: P
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("short", "shorter than 16 bytes"),
-        (f"{'x' * 20},cdef", "separated by commas"),
-        ("/etc/stream-router/secrets", "looks like a path"),
-        ("./secrets-of-the-receiver", "looks like a path"),
+        ("short", "less than 16 bytes"),
+        (f"{'x' * 20},cdef", "less than 16 bytes"),
+        ("/etc/stream-router/secrets", "is a path"),
+        ("./secrets-of-the-receiver", "is a path"),
+        ("~/secrets-of-the-receiver", "is a path"),
     ],
 )
 def test_what_can_hardly_be_meant_as_a_secret_is_refused(text: str, why: str) -> None:

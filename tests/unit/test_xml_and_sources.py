@@ -9,7 +9,7 @@ import pytest
 
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.envelope import event_id, open_record
-from stream_router.core.model import DeadLetter, Entry, Record
+from stream_router.core.model import DeadLetter, Entry, Event, Record
 from stream_router.core.settings_error import SettingsError
 from stream_router.pipeline.mapping import config_file, lossless
 from stream_router.pipeline.transform import Transform, TransformConfig
@@ -172,9 +172,15 @@ def test_a_body_of_a_named_source_is_read_once(tmp_path: Path, monkeypatch: pyte
     path = tmp_path / "config.toml"
     path.write_text(SOURCES)
     read, seen = lossless.read, list[object]()
-    monkeypatch.setattr(lossless, "read", lambda event: seen.append(event) or read(event))
+
+    def noted(event: Event) -> object:
+        seen.append(event)
+        return read(event)
+
+    monkeypatch.setattr(lossless, "read", noted)
     body = b'{"script":"s-1","kind":"page.updated","at":"2026-11-24T09:30:00Z","n":0.10000000000000000001}'
     (event,) = open_record(Record(sealed(body, "", "ivr-script"), 1))
+    assert isinstance(event, Event)
     entry = Transform(TransformConfig("us-east-1", (TYPE,), config_file=path), lambda: NOW_S * 1000)(event)
     assert isinstance(entry, Entry)
     assert b'"n":0.10000000000000000001' in entry.detail

@@ -1,6 +1,5 @@
 """Renders what the KCL daemon is started with: a file of `properties/`, plus what the settings say."""
 
-import ipaddress
 import re
 import shlex
 import site
@@ -16,6 +15,7 @@ from botocore.session import Session
 from stream_router.aws.endpoints import client
 from stream_router.core.settings_error import SettingsError
 from stream_router.settings.consumer import Consumer
+from stream_router.settings.types import is_loopback_host
 
 CHILD_VARIABLE = "STREAM_ROUTER_CHILD"
 """Holds the Python that runs the children, since the daemon splits its command at every space."""
@@ -63,7 +63,7 @@ class Endpoints(NamedTuple):
     @property
     def is_local(self) -> bool:
         """Whether Kinesis is on this machine, so that it can only be an emulator."""
-        return _is_loopback(self.kinesis)
+        return is_loopback_host(urlsplit(self.kinesis).hostname or "")
 
 
 def endpoints(session: Session) -> Endpoints:
@@ -75,16 +75,6 @@ def _configured_endpoint(session: Session, service: str) -> str:
     url = str(client(session, service).meta.endpoint_url)
     own = client(session, service, _OWN_ENDPOINTS).meta.endpoint_url
     return "" if url == own else url
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def shipped(name: str) -> Path:

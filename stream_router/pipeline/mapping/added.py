@@ -44,10 +44,7 @@ class AddedReader:
     def read(self, event: Event, fields: dict[str, Any]) -> Any:
         """What the event says, as the mapper's `read` gives it. Raises Rejected."""
         is_text = "bodyEncoding" in fields
-        if is_text:
-            body = _xml(event.body, fields)
-        else:
-            body = lossless.read(event._replace(raw=_without(event.raw, fields)))
+        body = _xml(event.body, fields) if is_text else lossless.read(event._replace(raw=_without(event.raw, fields)))
         preset = self._preset(str(fields.get("source") or ""))
         if preset is None and (is_text or "eventTypeHeader" in fields) and not self._has_a_shape(event, is_text):
             preset = EXPERT

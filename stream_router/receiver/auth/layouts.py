@@ -22,6 +22,10 @@ class Layout(NamedTuple):
     algorithm: str = "sha256"
     encode: Callable[[bytes], str] = bytes.hex
     many: bool = False
+    other: "Layout | None" = None
+    """The same under other names, taken where its own header is not there."""
+    in_one_header: bool = False
+    """Timestamp and signatures stand in one header, as Stripe has it: `t=1795512600,v1=5257a8…,v1=…`."""
 
 
 def in_base64(raw: bytes) -> str:
@@ -29,14 +33,11 @@ def in_base64(raw: bytes) -> str:
 
 
 EXPERT = Layout("x-nexus-signature-256", "sha256=", "{timestamp}.{body}", "x-nexus-timestamp", "x-nexus-delivery-id")
-STANDARD_WEBHOOKS = Layout(
-    "webhook-signature",
-    "v1,",
-    "{id}.{timestamp}.{body}",
-    "webhook-timestamp",
-    "webhook-id",
-    encode=in_base64,
-    many=True,
+SVIX = Layout(
+    "svix-signature", "v1,", "{id}.{timestamp}.{body}", "svix-timestamp", "svix-id", encode=in_base64, many=True
+)
+STANDARD_WEBHOOKS = SVIX._replace(
+    header="webhook-signature", timestamp_header="webhook-timestamp", id_header="webhook-id", other=SVIX
 )
 
 
@@ -69,6 +70,8 @@ def own(settings: Receiver) -> Layout:
         identity_header,
         settings.hmac_algorithm,
         encode=encode,
+        many=timestamp_header == header,
+        in_one_header=timestamp_header == header,
     )
 
 

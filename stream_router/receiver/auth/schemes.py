@@ -7,7 +7,6 @@ whatever the headers hold.
 import base64
 import binascii
 import hmac
-import ipaddress
 import re
 from collections.abc import Callable
 from typing import Protocol
@@ -18,10 +17,12 @@ from stream_router.receiver.auth.layouts import Layout
 from stream_router.receiver.auth.secrets import Decode, Secrets
 from stream_router.receiver.http.headers import BAD_SIGNATURE, STALE, Headers, RefusedError, delivery_id, single
 from stream_router.settings.receiver import Receiver
-from stream_router.settings.types import split_host_port
+from stream_router.settings.types import is_loopback
 
 MAX_SIGNATURES = 16
 """Signatures of one Standard Webhooks header that are looked at; a sender that rotates its keys sends two."""
+TIME_PREFIX = "t="
+"""How the timestamp begins in a header that holds the signatures too."""
 MILLISECONDS_FROM = 10**11
 """A timestamp from here up is in milliseconds (as seconds it would be the year 5138)."""
 
@@ -48,11 +49,18 @@ class Signed:
     def verify(self, headers: Headers, body: bytes, now_s: float) -> str | None:
         """The delivery id of a body whose signature is good and fresh."""
         layout = self._layout
+        if layout.other is not None and layout.header not in headers:
+            layout = layout.other
         identity = delivery_id(headers, layout.id_header)
         if self._signs_id and identity is None:
             raise RefusedError(BAD_SIGNATURE)
-        timestamp = single(headers, layout.timestamp_header) if layout.timestamp_header else ""
-        signatures = self._signatures(single(headers, layout.header))
+        value = single(headers, layout.header)
+        if layout.in_one_header:
+            timestamp, found = _taken_apart(value)
+        else:
+            timestamp = single(headers, layout.timestamp_header) if layout.timestamp_header else ""
+            found = value.split(" ") if layout.many else [value]
+        signatures = self._signatures(found)
         message = self._message(identity or "", timestamp, body)
         good = False
         for key in self._keys.live:
@@ -74,11 +82,10 @@ class Signed:
         mac.update(message)
         return mac.digest()
 
-    def _signatures(self, value: str) -> list[bytes]:
+    def _signatures(self, found: list[str]) -> list[bytes]:
         """The signatures of a header as bytes, without their prefix; hex in lower case."""
         prefix = self._layout.prefix
-        found = value.split(" ")[:MAX_SIGNATURES] if self._layout.many else [value]
-        bare = [text[len(prefix) :] for text in found if text.startswith(prefix)]
+        bare = [text[len(prefix) :] for text in found[:MAX_SIGNATURES] if text.startswith(prefix)]
         if self._layout.encode is bytes.hex:
             bare = [text.lower() for text in bare]
         return [text.encode() for text in bare]
@@ -137,6 +144,15 @@ class Anyone:
         return delivery_id(headers, self._id_header)
 
 
+def _taken_apart(value: str) -> tuple[str, list[str]]:
+    """The timestamp of a header that holds signatures too, and all its parts. Refused where it is not there once."""
+    parts = [part.strip() for part in value.split(",")]
+    times = [part.removeprefix(TIME_PREFIX) for part in parts if part.startswith(TIME_PREFIX)]
+    if len(times) != 1:
+        raise RefusedError(BAD_SIGNATURE)
+    return times[0], [part for part in parts if not part.startswith(TIME_PREFIX)]
+
+
 def _seconds(timestamp: str) -> float:
     """A Unix time in seconds or milliseconds; refused where it is neither."""
     if not timestamp.isascii() or not timestamp.isdigit() or len(timestamp) > 16:
@@ -188,15 +204,6 @@ def _token(kind: str, decode: Decode) -> Callable[[Receiver], Made]:
 def _anyone(settings: Receiver) -> Made:
     _require_loopback(settings.listen)
     return Anyone(layouts.id_header(settings)), None
-
-
-def is_loopback(listen: str) -> bool:
-    """Whether only this machine can reach the address."""
-    host, _ = split_host_port(listen)
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _require_loopback(listen: str) -> None:

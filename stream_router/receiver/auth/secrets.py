@@ -10,6 +10,7 @@ from pathlib import Path
 from stream_router.aws import secret_store
 from stream_router.core.settings_error import SettingsError
 from stream_router.settings.receiver import Receiver
+from stream_router.settings.secret_strength import weakness_of_one
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +20,6 @@ FOLLOW_FILE_EVERY_S = 1.0
 """How often a secrets file is read again; a removed secret must be refused within 5 s."""
 FOLLOW_STORE_EVERY_S = 300.0
 MAX_FILE_BYTES = 1024 * 1024
-LEAST_BYTES = 16
 
 Decode = Callable[[str], bytes]
 
@@ -27,16 +27,15 @@ Decode = Callable[[str], bytes]
 class Secrets:
     """The secrets that are live now, in the form in which a scheme compares them. Its repr shows none."""
 
-    __slots__ = ("_candidate", "_decode", "_region", "_text", "_weak", "_where", "live")
+    __slots__ = ("_candidate", "_decode", "_region", "_scheme", "_text", "_weak", "_where", "live")
 
-    def __init__(self, text: str, decode: Decode, region: str = "", *, weak: bool = False) -> None:
+    def __init__(self, text: str, decode: Decode, region: str = "", *, scheme: str = "", weak: bool = False) -> None:
         """`text` is the setting's value. Raises SettingsError, which quotes no secret. `weak` takes short ones."""
+        self._scheme = scheme
         self._decode = decode
         self._region = region
         self._weak = weak
         self._where = text if text.startswith((FILE_PREFIX, *secret_store.PREFIXES)) else ""
-        if not self._where and text.startswith(("/", "./", "~/")):
-            raise SettingsError(f"{VARIABLE}: looks like a path; write {FILE_PREFIX}PATH to read a file")
         self._text = self.read() if self._where else text.replace(",", "\n")
         self._candidate = self._text
         self.live = self._parse(self._text)
@@ -93,11 +92,9 @@ class Secrets:
         found = [line for line in lines if line and not line.startswith("#")]
         if not found:
             raise SettingsError(f"{VARIABLE}: no secret is set; set at least one, or {FILE_PREFIX}PATH")
-        if not self._weak and any(len(line.encode()) < LEAST_BYTES for line in found):
-            raise SettingsError(
-                f"{VARIABLE}: a secret is shorter than {LEAST_BYTES} bytes; give longer ones, separated by commas, "
-                "or set STREAM_ROUTER_WEAK_SECRETS=allow"
-            )
+        for line in found:
+            if not self._weak and (weakness := weakness_of_one(line, self._scheme)):
+                raise SettingsError(f"{VARIABLE}: {weakness}")
         return tuple(self._decode(line) for line in found)
 
 
@@ -148,4 +145,5 @@ def bearer(text: str) -> bytes:
 def of(settings: Receiver, decode: Decode) -> Secrets:
     """The secrets that the settings give. Raises SettingsError."""
     weak = settings.weak_secrets == "allow"
-    return Secrets(settings.webhook_secrets.get_secret_value(), decode, settings.aws_region, weak=weak)
+    text, scheme = settings.webhook_secrets.get_secret_value(), settings.webhook_scheme or ""
+    return Secrets(text, decode, settings.aws_region, scheme=scheme, weak=weak)

@@ -87,7 +87,8 @@ class Connection(asyncio.Protocol):
 
     def close_if_idle(self) -> None:
         """End it where nobody waits for an answer on it."""
-        if not self._waiting and self._request is None and self._transport is not None:
+        idle = not self._waiting and self._request is None and not self._rest
+        if idle and self._transport is not None:
             self._transport.close()
 
     def cut_body(self) -> None:

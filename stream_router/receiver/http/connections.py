@@ -162,5 +162,7 @@ class Connections:
         now_s = self._loop.time()
         late = [one for one in self.all if one.deadline_s <= now_s]
         for connection in sorted(late, key=lambda one: one.deadline_s):
+            # Who has shown who it is and is only idle took nobody's time.
+            self._stats.connections_cut += connection in self._unknown or connection.reading_bytes > 0
             connection.overdue(now_s)
         self._sweeper = self._loop.call_later(SWEEP_EVERY_S, self._sweep)
