@@ -153,6 +153,13 @@ def doctor(
     offline: Annotated[
         bool, typer.Option("--offline", help="Only what needs no network: settings, files, Java, jars.")
     ] = False,
+    end_to_end: Annotated[
+        bool, typer.Option("--end-to-end", help="Also send an event of our own the whole way, and time each stage.")
+    ] = False,
+    url: Annotated[
+        str | None, typer.Option("--url", help="With --end-to-end: the receiver's URL; else that of its own settings.")
+    ] = None,
+    ca: Annotated[Path | None, typer.Option("--ca", help="PEM file of the CA of the receiver's certificate.")] = None,
     fail_on: Annotated[
         str, typer.Option("--fail-on", help="The least that ends it with 1: failure, or warning.")
     ] = "failure",
@@ -168,7 +175,10 @@ def doctor(
         raise typer.BadParameter(f"name one of {', '.join(command.PROGRAMS)}, or none", param_hint="PROGRAM")
     if fail_on not in ("failure", "warning"):
         raise typer.BadParameter("give failure or warning", param_hint="--fail-on")
-    _end(command.run(command.Wish(program, as_json, offline, fail_on == "warning")))
+    if offline and end_to_end:
+        raise typer.BadParameter("there is no way to go offline", param_hint="--end-to-end")
+    wish = command.Wish(program, as_json, offline, fail_on == "warning")
+    _end(command.run(wish._replace(end_to_end=end_to_end, url=url, ca=str(ca or ""))))
 
 
 @app.command()

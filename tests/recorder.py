@@ -86,6 +86,10 @@ class Recorder:
     ) -> list[tuple[str, str]]:
         if service == "s3":
             return _s3(scope)
+        if service == "kms":
+            operation = headers["x-amz-target"].partition(".")[2]
+            key = _read(headers, asked).get("KeyId", "")
+            return [(f"kms:{operation}", key if key.startswith("arn:") else arn("kms", f"key/{key}"))]
         if service in ("sts", "iam"):
             return [(f"{service}:{parse_qs(asked.decode())['Action'][0]}", "*")]
         if "/operation/" in scope["path"]:

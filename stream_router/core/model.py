@@ -34,6 +34,7 @@ class Batch:
         "is_open",
         "masked",
         "number",
+        "probes",
         "records",
         "retried",
         "unsettled",
@@ -41,7 +42,7 @@ class Batch:
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.records = self.events = self.unsettled = self.delivered = self.dropped = self.retried = 0
+        self.records = self.events = self.unsettled = self.delivered = self.dropped = self.retried = self.probes = 0
         self.dead_letters: Counter[str] = Counter()
         self.masked: Counter[str] = Counter()
         self.is_open = True

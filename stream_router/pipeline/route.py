@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.envelope import open_record
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record
+from stream_router.core.names import PROBE_TYPE
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
 from stream_router.pipeline.delivery.dispatcher_contract import GivenUp, Held, Took
 from stream_router.pipeline.sinks.claim_check import ClaimCheck
@@ -104,12 +105,25 @@ class Router:
                 self.dead_letters.submit_stored(stored)
 
     def _accepted(self, entries: list[Entry], took_s: Took) -> None:
+        if any(entry.detail_type == PROBE_TYPE for entry in entries):
+            entries, took_s = self._without_probes(entries, took_s)
         for entry in entries:
             event = entry.event
             record = event.record
             record.batch.delivered += 1
             record.settle(event.line)
-        self._ledger.accepted(entries, took_s)
+        if entries:
+            self._ledger.accepted(entries, took_s)
+
+    def _without_probes(self, entries: list[Entry], took_s: Took) -> tuple[list[Entry], Took]:
+        """The product's own events are settled like all and counted apart; what is left, and its times."""
+        own = [entry.detail_type == PROBE_TYPE for entry in entries]
+        for event in [entry.event for entry, is_own in zip(entries, own, strict=True) if is_own]:
+            event.record.batch.probes += 1
+            event.record.settle(event.line)
+        if isinstance(took_s, list):
+            took_s = [took for took, is_own in zip(took_s, own, strict=True) if not is_own]
+        return [entry for entry, is_own in zip(entries, own, strict=True) if not is_own], took_s
 
     def _unpublished(self, entry: Entry, why: GivenUp) -> None:
         """What no call can carry goes by claim check where there is a bucket; the rest is a dead letter."""

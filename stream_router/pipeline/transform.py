@@ -13,7 +13,7 @@ from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.envelope import added_fields, added_text, correlation_id, open_record, seal
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record, new_entry, new_event
 from stream_router.core.names import PIPELINE_ID, SOURCE
-from stream_router.pipeline import deep_json
+from stream_router.pipeline import deep_json, probe
 from stream_router.pipeline.exact_number import written
 from stream_router.pipeline.mapping import config_file, lossless
 from stream_router.pipeline.mapping.mapper import Valid, Validator
@@ -22,6 +22,7 @@ from stream_router.pipeline.masking import policy_file
 from stream_router.pipeline.masking.policy import MaskingPolicy, Parts
 from stream_router.pipeline.masking.trace import Hits, Trace
 from stream_router.pipeline.masking.unknown_fields import UnknownFields
+from stream_router.pipeline.probe import is_probe
 from stream_router.pipeline.rejection import Rejected, mismatch
 
 UNMASKED, MASKED, PARTLY = "unmasked", "pii-masked", "pii-masked-partly"
@@ -82,6 +83,8 @@ class Transform:
 
     def __call__(self, event: Event) -> Entry | DeadLetter | Dropped:
         try:
+            if is_probe(event.body):
+                return self._probe(event)
             valid = self._read(event)
             if self._drop_types and not self._drop_types.isdisjoint((valid[2], valid[7])):
                 return Dropped(event, valid[7])
@@ -94,6 +97,11 @@ class Transform:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this event's trouble, not the batch's
             return DeadLetter(event, Reason.INTERNAL_ERROR, type(error).__name__, "the transform failed unforeseen")
+
+    def _probe(self, event: Event) -> Entry:
+        """Neither mapped nor masked, neither unroutable nor dropped: it proves the way, not the mapping."""
+        received, processed = self._received_iso(event.received_at_ms), self._processed_iso(int(self._now_ms()))
+        return probe.entry(event, received, processed, self._fragments[UNMASKED])
 
     def _unrouted(self, event: Event, valid: Valid) -> Entry | DeadLetter | Dropped:
         """An event whose type does not match the rule. The type goes into attributes, so it must be printable."""

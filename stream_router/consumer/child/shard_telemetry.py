@@ -156,11 +156,13 @@ class ShardTelemetry:
             told["masked"] = dict(batch.masked)
             # Paths, never values; of the process so far, since no batch alone is walked for them.
             told["unknownFields"] = self._transform.unknown_fields()
+        if batch.probes:
+            told["probes"] = batch.probes
         if unclosed := self._guard.unclosed:
             # What was open when the processes before this one ended; their events came again in later batches.
             told["unclosed"] = list(unclosed)
         doubts = []
-        if batch.delivered + dead + batch.dropped != batch.events:
+        if batch.delivered + dead + batch.dropped + batch.probes != batch.events:
             doubts.append("events_unaccounted")
         if batch.dead_letters["masking_failed"]:
             doubts.append("masking_failed")

@@ -11,17 +11,17 @@ from stream_router.aws import endpoints
 from stream_router.consumer.supervisor import properties
 from stream_router.control import arns
 from stream_router.control.arns import Home
-from stream_router.control.policy import hands, programs
+from stream_router.control.policy import hands, operate, programs
 from stream_router.control.policy.needs import Need, document
 from stream_router.control.policy.programs import Kcl
 from stream_router.control.setup.setup import dead_letters_name
 from stream_router.core.settings_error import SettingsError
-from stream_router.settings.common import Common, load
+from stream_router.settings.common import NO_RULE, Common, load
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.setup import Queue, Setup
 
-NAMES = ("receive", "consume", "setup", "teardown")
+NAMES = ("receive", "consume", "setup", "operate", "teardown")
 ONCE = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1})
 PLACEHOLDER = "ACCOUNT"
 
@@ -45,20 +45,30 @@ def needs_of(name: str, home: Home) -> Iterator[Need]:
             return _consume(home)
         case "setup":
             return hands.setup(load(Setup), home)
+        case "operate":
+            return _operate(home)
         case "teardown":
             return hands.teardown(load(Setup), home)
     raise SettingsError(f"--policy: there is no {name}; name one of {', '.join(NAMES)}")
 
 
-def _consume(home: Home) -> Iterator[Need]:
+def _consumer(home: Home) -> Consumer:
     """Before `setup` has run nobody knows the queue's URL, but its name is known."""
-    asked = load(Queue)
-    queue = asked.sqs_dlq_url or home.queue_url(dead_letters_name(load(Common).stream))
-    settings = load(Consumer, sqs_dlq_url=queue)
+    queue = load(Queue).sqs_dlq_url or home.queue_url(dead_letters_name(load(Common).stream))
+    return load(Consumer, sqs_dlq_url=queue)
+
+
+def _operate(home: Home) -> Iterator[Need]:
+    setup = load(Setup) if load(Common).rule != NO_RULE else None
+    return operate.doctor(load(Receiver), _consumer(home), setup, load(Queue), home)
+
+
+def _consume(home: Home) -> Iterator[Need]:
+    settings = _consumer(home)
     found = properties.endpoints(endpoints.session(settings.aws_region))
     told = properties.render(settings, found, "any").properties
     kcl = Kcl(told.get("retrievalMode", "").upper() == "FANOUT", told.get("metricsLevel", "").upper() != "NONE")
-    return programs.consume(settings, home, asked.kms_key, kcl)
+    return programs.consume(settings, home, load(Queue).kms_key, kcl)
 
 
 def home_of(settings: Common) -> Home:

@@ -23,6 +23,11 @@ def receive(settings: Receiver, home: Home, key: str | None) -> Iterator[Need]:
     yield need("kinesis", "PutRecords", home.stream(settings.stream))
     if key:
         yield need("kms", "GenerateDataKey", key)
+    yield from secrets_of(settings, home)
+
+
+def secrets_of(settings: Receiver, home: Home) -> Iterator[Need]:
+    """Of the receiver's secrets those that AWS holds."""
     posted = [source for source in read(settings.config) if isinstance(source, Posted) and source.secrets]
     kept = [settings.webhook_secrets, *(source.secrets for source in posted if source.secrets)]
     for reference in (secret.get_secret_value() for secret in kept):

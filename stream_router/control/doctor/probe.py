@@ -1,0 +1,161 @@
+"""`doctor --end-to-end`: one event of the reserved type goes the whole way, followed to the bus, each stage timed.
+
+A rule and a queue of its own, for its mark alone, catch it behind the bus and are removed again. Nobody's event is
+touched, and our own rule never matches it; a foreign rule on the source alone gets it too, and is named before.
+"""
+
+import json
+import secrets
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from stream_router.checks.finding import Finding, Verdict
+from stream_router.control.doctor import bus
+from stream_router.control.doctor.say import ok, skipped, warn, wrong
+from stream_router.control.doctor.world import World
+from stream_router.control.setup.queues import eventbridge_policy
+from stream_router.core.names import PROBE_TYPE, SOURCE
+from stream_router.core.settings_error import SettingsError
+from stream_router.pipeline.sample_events import sample_entries
+from stream_router.send.poster import Answered, Poster, Webhook
+from stream_router.send.signing import signer
+
+POST_S = 5.0
+ARRIVAL_S = 60.0
+"""A consumer that just starts takes half a minute to its first record."""
+
+AGAIN_S = 20.0
+"""A new rule may take a while until it works: then another probe is sent."""
+
+PREFIX = "stream-router-probe-"
+CODES = ("SR200", "SR201", "SR202", "SR203")
+
+
+class Way:
+    """Sends probes and sees them arrive. `url` is the receiver's, `ca` a PEM file of its certificate's CA."""
+
+    def __init__(self, world: World, url: str, ca: str) -> None:
+        assert world.receive is not None
+        self._world, self._url, self._ca = world, url, ca
+        self._sign = signer(world.receive)
+        self.mark = secrets.token_hex(16)
+        self.name = f"{PREFIX}{self.mark[:12]}"
+
+    def pattern(self) -> str:
+        """What only our own probe matches."""
+        detail = {"eventSource": ["cxone.webhook"], "payload": {"probe": [self.mark]}}
+        return json.dumps({"source": [SOURCE], "detail-type": [PROBE_TYPE], "detail": detail})
+
+    def post(self) -> Answered:
+        """Send one, and how the receiver answered."""
+        body = {
+            "interactionId": self.name,
+            "conversationId": self.name,
+            "eventType": PROBE_TYPE,
+            "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "payload": {"probe": self.mark},
+        }
+        answers: list[Answered] = []
+        webhook = Webhook(str(uuid.uuid4()), json.dumps(body).encode())
+        Poster(self._url, self._sign, answers.append, POST_S, self._ca).run(iter([webhook]), 0, lambda: True)
+        return answers[0]
+
+    @contextmanager
+    def caught(self) -> Iterator[str]:
+        """The URL of a queue behind a rule for our probe; both are gone afterwards."""
+        events, sqs, home = self._world.client("events"), self._world.client("sqs"), self._world.home()
+        on = {"EventBusName": self._world.settings.event_bus}
+        rule_arn = home.rule(self._world.settings.event_bus.rsplit("/", 1)[-1], self.name)
+        policy = json.dumps(eventbridge_policy(home.queue(self.name), rule_arn))
+        queue = str(sqs.create_queue(QueueName=self.name, Attributes={"Policy": policy})["QueueUrl"])
+        try:
+            events.put_rule(Name=self.name, EventPattern=self.pattern(), **on)
+            try:
+                events.put_targets(Rule=self.name, Targets=[{"Id": "probe", "Arn": home.queue(self.name)}], **on)
+                yield queue
+            finally:
+                events.remove_targets(Rule=self.name, Ids=["probe"], **on)
+                events.delete_rule(Name=self.name, **on)
+        finally:
+            sqs.delete_queue(QueueUrl=queue)
+
+    def arrive(self, queue: str, within_s: float) -> Any | None:
+        """The message, as soon as it is there."""
+        until = time.monotonic() + within_s
+        while time.monotonic() < until:
+            answer = self._world.client("sqs").receive_message(
+                QueueUrl=queue, WaitTimeSeconds=1, AttributeNames=["SentTimestamp"]
+            )
+            if answer.get("Messages"):
+                return answer["Messages"][0]
+        return None
+
+
+def run(world: World, url: str, ca: str) -> list[Finding]:
+    """SR200 who else gets the probe, SR201 stored, SR202 through the consumer, SR203 over the bus: one finding each."""
+    if world.common is None or world.receive is None:
+        return [skipped(code, "waits for SR001") for code in CODES]
+    if bus.is_v2(world):
+        return [skipped(code, "a v2 bus has no rules, so nothing can be followed behind it") for code in CODES]
+    try:
+        found = [_others(world)]
+        way = Way(world, url, ca)
+        with way.caught() as queue:
+            found += _follow(way, queue)
+    except SettingsError as error:
+        setting, _, rest = str(error).partition(": ")
+        problem, _, cure = rest.partition("; ")
+        found = [wrong("SR200", setting, problem, cure)]
+    except ClientError as error:
+        says = f"{error.operation_name} was refused ({error.response['Error'].get('Code')})"
+        cure = "grant what `stream-router setup --policy operate` prints"
+        found = [Finding("SR200", "end to end", Verdict.UNKNOWN, says, cure)]
+    return found + [skipped(code, "the probe came no further") for code in CODES[len(found) :]]
+
+
+def _others(world: World) -> Finding:
+    """Rules that match the probe: ours must not, and another one's targets see it."""
+    (entry,) = sample_entries(world.settings.aws_region, [PROBE_TYPE], int(world.now_s() * 1000))
+    names = [
+        rule["Name"]
+        for rule in world.rules()[: bus.RULES_LOOKED_AT]
+        if rule.get("EventPattern") and bus.matches(world, rule["EventPattern"], entry)
+    ]
+    if world.settings.rule in names:
+        says = f"rule {world.settings.rule} matches the type {PROBE_TYPE}, so its target gets the probe"
+        return warn("SR200", bus.RULE, says, "run `stream-router setup`, which writes the pattern")
+    if names:
+        return ok("SR200", f"these rules get the probe too: {', '.join(names)}")
+    return ok("SR200", "no other rule gets the probe")
+
+
+def _follow(way: Way, queue: str) -> list[Finding]:
+    answer = way.post()
+    if answer.status != 202:
+        said = answer.body.decode("utf-8", "replace")[:200]
+        told = f"answered {answer.status}: {said}" if answer.status else f"gave no answer: {said}"
+        cure = "start `stream-router receive`, or give its URL with --url; its log says why it refuses"
+        return [wrong("SR201", "STREAM_ROUTER_LISTEN", f"the receiver {told}", cure)]
+    stored = ok("SR201", f"answered 202 in {answer.took_ms:.0f} ms")
+    message = way.arrive(queue, AGAIN_S)
+    if message is None:
+        way.post()
+        message = way.arrive(queue, ARRIVAL_S - AGAIN_S)
+    if message is None:
+        says = f"the probe was stored, and not seen behind the bus within {ARRIVAL_S:.0f} s"
+        cure = "see SR160, SR161 and SR120, and the log of `consume`; a dead letter would say why"
+        return [stored, wrong("SR202", "end to end", says, cure)]
+    detail = json.loads(message["Body"])["detail"]
+    received, processed = (datetime.fromisoformat(detail[name]).timestamp() for name in ("receivedAt", "processedAt"))
+    at_queue = int(message["Attributes"]["SentTimestamp"]) / 1000
+    return [
+        stored,
+        ok("SR202", f"{(processed - received) * 1000:.0f} ms from the receiver through the stream into the consumer"),
+        ok("SR203", f"{(at_queue - processed) * 1000:.0f} ms from the consumer over the bus to a queue"),
+    ]

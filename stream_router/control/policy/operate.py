@@ -1,0 +1,61 @@
+"""What the commands that look and mend ask of AWS: `doctor` and its probe."""
+
+from collections.abc import Iterator
+
+from stream_router.control import arns
+from stream_router.control.arns import Home
+from stream_router.control.doctor.probe import PREFIX
+from stream_router.control.policy.needs import Need, need
+from stream_router.control.policy.programs import secrets_of
+from stream_router.control.setup.setup import dead_letters_name, undelivered_name
+from stream_router.core import limits
+from stream_router.settings.common import NO_RULE
+from stream_router.settings.consumer import Consumer
+from stream_router.settings.receiver import Receiver
+from stream_router.settings.setup import Queue, Setup
+
+
+def doctor(receiver: Receiver, consumer: Consumer, setup: Setup | None, queue: Queue, home: Home) -> Iterator[Need]:
+    """Every check, and `--end-to-end`; `setup` is None where the rules are others'."""
+    stream = home.stream(consumer.stream)
+    yield need("kinesis", "DescribeStreamSummary ListShards GetShardIterator GetRecords PutRecords", stream)
+    yield need("dynamodb", "Scan", home.table(consumer.application))
+    yield need("servicequotas", "GetServiceQuota", "*")
+    yield need("cloudwatch", "GetMetricData", "*")
+    yield from secrets_of(receiver, home)
+    if consumer.offload_bucket:
+        yield need("s3", "ListBucket", f"arn:{home.partition}:s3:::{consumer.offload_bucket}")
+    if queue.kms_key:
+        yield need("kms", "DescribeKey GenerateDataKey Decrypt", queue.kms_key)
+    dead = home.queue_of(queue.sqs_dlq_url or dead_letters_name(consumer.stream))
+    yield need("sqs", "GetQueueAttributes", dead)
+    yield need("events", "DescribeEventBus", home.bus(consumer.event_bus))
+    if not limits.is_v2_bus(consumer.event_bus):
+        yield from _rules(consumer, setup, home)
+
+
+def _rules(consumer: Consumer, setup: Setup | None, home: Home) -> Iterator[Need]:
+    bus = consumer.event_bus.rsplit("/", 1)[-1]
+    yield need("events", "ListRules TestEventPattern", "*")
+    yield need("events", "PutRule PutTargets RemoveTargets DeleteRule", home.rule(bus, f"{PREFIX}*"))
+    yield need("sqs", "CreateQueue ReceiveMessage DeleteQueue", home.queue(f"{PREFIX}*"))
+    if consumer.rule == NO_RULE or setup is None:
+        return
+    yield need("events", "DescribeRule", home.rule(bus, consumer.rule))
+    yield need("events", "ListTargetsByRule", home.rule(bus, "*"))  # of other rules that get our events too
+    undelivered = setup.target_dlq_arn or home.queue(undelivered_name(consumer.stream))
+    yield need("sqs", "GetQueueUrl GetQueueAttributes", undelivered)
+    if setup.target_arn:
+        yield from _target(setup.target_arn, setup.target_role_arn)
+
+
+def _target(arn: str, role: str | None) -> Iterator[Need]:
+    """What tells whether EventBridge gets into the target."""
+    asked = {"sqs": "GetQueueUrl GetQueueAttributes", "lambda": "GetPolicy", "sns": "GetTopicAttributes"}
+    service = arns.parse(arn, "EVENTBRIDGE_TARGET_ARN").service
+    if service in asked:
+        yield need(service, asked[service], arn)
+    elif service == "logs":
+        yield need("logs", "DescribeResourcePolicies", "*")
+    if role:
+        yield need("iam", "GetRole", role)

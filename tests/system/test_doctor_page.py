@@ -1,0 +1,88 @@
+"""docs/doctor.md, tried line by line; and what `--end-to-end` leaves behind, and says where there is no receiver."""
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.system.test_tutorial import SHELL_BLOCK, Reader
+from tests.system.world import PROGRAM, World, free_port, until
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+PAGE = (Path(__file__).parents[2] / "docs" / "doctor.md").read_text("utf-8")
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Iterator[Reader]:
+    made = Reader(tmp_path)
+    made.blocks = [(found[1], found[2].splitlines()) for found in SHELL_BLOCK.finditer(PAGE)]
+    yield made
+    for terminal in reversed(made.terminals.values()):
+        terminal.close()
+
+
+def test_the_page_from_its_first_command_to_its_last(reader: Reader) -> None:
+    """Masking off is a warning; then all is well; then an event of our own goes the whole way, and is timed."""
+    assert [name[-1] for name, _ in reader.blocks] == ["1", "2", "3", "4"]
+    stack = reader.type_next()
+    reader.env_file = stack.wait_for(r"in each other terminal, first: \. (\S+)$")[1]
+    reader.type_next().wait_for("the receiver serves")
+    reader.type_next().wait_for("shard taken up")
+    operator = reader.type_next()
+    operator.wait_for(r"^warning +SR005 +masking ")
+    operator.wait_for(r"^well: 1 warning, \d+ ok, \d+ not asked$")
+    operator.wait_for(r"^well: \d+ ok, \d+ not asked$")
+    stages = [operator.wait_for(rf"^ok +SR20{number} .* (\d+) ms ?")[1] for number in (1, 2, 3)]
+    assert all(int(stage) < 60_000 for stage in stages)
+    operator.wait_for(r"^well: \d+ ok, \d+ not asked$")
+
+
+def doctor(world: World, *arguments: str) -> tuple[int, dict[str, Any]]:
+    done = subprocess.run(
+        [PROGRAM, "doctor", "--json", *arguments],
+        env={**os.environ, **world.environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    found = json.loads(done.stdout)
+    return done.returncode, {check["code"]: check for check in found["checks"]}
+
+
+def test_a_probe_leaves_nothing_behind_and_reaches_no_target(tmp_path: Path) -> None:
+    """No rule, no queue, no delivered event; a foreign rule is named; without a receiver it is a failure."""
+    world = World(tmp_path, STREAM_ROUTER_MASKING="strict", STREAM_ROUTER_DROP_TYPES="stream_router.probe")
+    try:
+        world.start_all()
+        events: Any = world._client("events")
+        events.put_rule(Name="theirs", EventPattern=json.dumps({"source": ["nice.cxone.webhook"]}))
+        status, found = doctor(world, "--end-to-end")
+        assert status == 0, found
+        assert found["SR200"]["says"] == "these rules get the probe too: theirs"
+        assert re.fullmatch(r"answered 202 in \d+ ms", found["SR201"]["says"])
+        assert [rule["Name"] for rule in events.list_rules()["Rules"]] == ["cxone-webhook-router", "theirs"]
+        assert not [url for url in world.sqs.list_queues()["QueueUrls"] if "probe" in url]
+        assert world.drain(world.target) == []
+        assert world.drain(world.dead_letters) == []
+        world.receiver.terminate()
+        assert world.receiver.wait(30) == 0
+        status, found = doctor(world, "--end-to-end", "--url", f"http://127.0.0.1:{free_port()}/v1/events")
+        assert status == 1
+        assert (found["SR201"]["verdict"], found["SR202"]["verdict"]) == ("wrong", "skipped")
+        assert "start `stream-router receive`" in found["SR201"]["cure"]
+        assert not [url for url in world.sqs.list_queues()["QueueUrls"] if "probe" in url]
+        world.consumer.terminate()
+        assert world.consumer.wait(60) == 0
+        until(lambda: doctor(world)[1]["SR161"]["verdict"] != "well", 30, "nobody renews the leases")
+        status, found = doctor(world)
+        assert status == 1
+        assert "wrong" in {found["SR160"]["verdict"], found["SR161"]["verdict"]}
+    finally:
+        world.close()
