@@ -43,12 +43,13 @@ bench: setup ## the benchmarks, one after the other
 fault: setup ## the long lane: faults, kills, soaks
 	@$(PYTEST) -m long
 
-docs: setup ## write anew what of docs/ comes from code: configuration, logs, architecture's table, IAM policies, metrics
+docs: setup ## write anew what of docs/ comes from code: configuration, logs, architecture's table, IAM policies, metrics, schemas
 	@"$(BIN)/python" tools/configuration.py
 	@"$(BIN)/python" tools/log_lines.py
 	@"$(BIN)/python" tools/architecture.py
 	@"$(BIN)/python" tools/policies.py
 	@"$(BIN)/python" tools/metrics.py
+	@"$(BIN)/python" tools/schemas.py
 
 deploy-check: setup ## the deployment files through their linters; says which of them are not installed
 	@"$(BIN)/python" tools/deploy_check.py

@@ -34,7 +34,13 @@ def envelope(number: int, **fields: Any) -> bytes:
 class Child:
     """One `stream-router-shard` process. Answers its checkpoints by `checkpoint_error(number)` (None is success)."""
 
-    def __init__(self, endpoint: str, state_dir: Path | None = None, **environment: str) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        state_dir: Path | None = None,
+        module: str = "stream_router.consumer.child",
+        **environment: str,
+    ) -> None:
         environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "STREAM_ROUTER_"))},
             "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
@@ -51,7 +57,7 @@ class Child:
         self.sequence = FIRST_SEQUENCE
         self._errors = (state_dir / "stderr").open("ab") if state_dir else None
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "stream_router.consumer.child"],
+            [sys.executable, "-m", module],
             env=environ | environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

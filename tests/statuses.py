@@ -178,5 +178,6 @@ def receiver(**changes: Any) -> dict[str, Any]:
         "spill": {"events": 0, "bytes": 0, "oldestAgeS": None, "failing": False},
         "answers": {"202 stored": 100_000, "401 bad_signature": 3},
         "failures": {"ProvisionedThroughputExceededException": 12},
+        "counters": {"events_stored": 100_000},
         **changes,
     }

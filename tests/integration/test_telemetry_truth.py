@@ -1,0 +1,124 @@
+"""What the children count is what AWS's ledger holds, to the event; and telling it holds nothing up."""
+
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stream_router.fakeaws.process import FakeAwsProcess
+from stream_router.telemetry.merged_shards import ShardMerger, Totals
+from stream_router.telemetry.shard_metrics import read_snapshots
+from tests.daemon import Child, envelope
+
+
+@pytest.fixture
+def fake_aws(tmp_path: Path) -> Iterator[FakeAwsProcess]:
+    with FakeAwsProcess(tmp_path / "ledger", None, 1) as running:
+        yield running
+
+
+def host(folder: Path, name: str) -> Path:
+    """The state folder of a worker whose supervisor has proven the bus for whatever the test's time."""
+    made = folder / name
+    made.mkdir()
+    (made / "bus-proof").write_text(repr(time.monotonic() + 3600))
+    return made
+
+
+def batch(first: int, records: int, **fields: Any) -> list[bytes]:
+    return [b"\n".join(envelope(first + 10 * r + n, **fields) for n in range(10)) for r in range(records)]
+
+
+def codes(fake_aws: FakeAwsProcess) -> Counter[str]:
+    return Counter(line["code"] for line in fake_aws.lines("PutEvents", "refused"))
+
+
+def test_counters_equal_the_ledger_over_faults_and_a_shard_s_move(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
+    """Delivered, retried by code, dead by reason: the sums of both workers are the ledger's, exactly."""
+    refused = {"fault": "entry_error", "operation": "PutEvents", "code": "MalformedDetail", "where": "int-77"}
+    rules = [
+        refused,
+        {"fault": "entry_error", "operation": "PutEvents", "code": "InternalFailure", "rate": 0.03},
+        {"fault": "entry_error", "operation": "PutEvents", "code": "ThrottlingException", "rate": 0.03},
+        {"fault": "call_error", "operation": "PutEvents", "code": "ServiceUnavailable", "status": 503, "rate": 0.03},
+        {"fault": "entry_error", "operation": "SendMessageBatch", "code": "InternalError", "rate": 0.2},
+    ]
+    fake_aws.plan({"rules": rules})
+    hosts = [host(tmp_path, name) for name in ("one", "two")]
+    for number, state in enumerate(hosts):
+        with Child(fake_aws.url, state) as child:
+            child.initialize()
+            child.process_batch(batch(1000 * number, 50))
+            child.process_batch([b"{broken", envelope(5000 + number, eventType="unheard.of")])
+            child.say("shutdownRequested")
+            assert child.hang_up() == 0
+    totals = Totals()
+    for state in hosts:
+        totals.add(ShardMerger(lambda _: False).merge(read_snapshots(state)).totals)
+    letters = Counter(line["note"] for line in fake_aws.lines("SendMessageBatch", "accepted"))
+    assert totals.counters["delivered"] == len(fake_aws.lines("PutEvents", "accepted")) > 900
+    assert totals.dead_letters == letters
+    assert letters["malformed_json"] == letters["unroutable"] == 2
+    assert letters["refused"] > 0
+    assert totals.counters["dead_lettered"] == totals.counters["failed"] == letters.total()
+    retried = codes(fake_aws)
+    assert retried.pop("MalformedDetail") == letters["refused"]
+    assert totals.retries == retried
+    assert totals.counters["retried"] == retried.total() > 0
+    calls = {line["call"] for line in fake_aws.lines("PutEvents", "accepted")}
+    assert totals.entries_per_call.total() == len(calls)
+    assert totals.latencies["received_to_accepted"].count == totals.counters["delivered"]
+    assert totals.latencies["received_to_dead_lettered"].count == letters.total()
+
+
+def test_after_a_kill_they_are_short_by_what_was_under_way_and_never_over(
+    fake_aws: FakeAwsProcess, tmp_path: Path
+) -> None:
+    """The last snapshot holds what was accepted before it, but for the calls in flight; nothing that was not."""
+    state = host(tmp_path, "one")
+    fake_aws.plan({"rules": [{"fault": "delay", "ms": 20, "operation": "PutEvents"}]})
+    with Child(fake_aws.url, state) as child:
+        child.initialize()
+        until, number = time.monotonic() + 5, 0
+        while time.monotonic() < until:
+            child.process_batch(batch(number, 20))
+            number += 200
+        os.kill(child.process.pid, signal.SIGKILL)
+        child.process.wait()
+    (snapshot,) = read_snapshots(state)
+    accepted_ms = [line["time"] for line in fake_aws.lines("PutEvents", "accepted")]
+    before = sum(at <= snapshot["at"] * 1000 for at in accepted_ms)
+    under_way = 10 * fake_aws.stats()["mostInFlight"]
+    assert before - under_way <= snapshot["counters"]["delivered"] <= before
+    assert before > 1000
+    assert max(accepted_ms) / 1000 - snapshot["at"] < 3.0
+
+
+def test_a_cloudwatch_that_hangs_and_a_folder_that_takes_nothing_hold_up_no_event(
+    fake_aws: FakeAwsProcess, tmp_path: Path
+) -> None:
+    """Metrics every tenth of a second, each request stalls; no snapshot can be written: the events do not notice."""
+    rules = [{"fault": "stall", "operation": "PutMetricData", "stall_s": 30.0, "accept": False}]
+    fake_aws.plan({"rules": rules})
+    state = host(tmp_path, "one")
+    (state / "metrics").write_text("a file where the folder of snapshots should be")
+    with Child(fake_aws.url, state, STREAM_ROUTER_METRICS_S="0.1") as child:
+        child.initialize()
+        child.process_batch(batch(0, 10))
+        child.settle()
+        time.sleep(0.5)
+        began = time.monotonic()
+        for number in range(10):
+            child.process_batch(batch(1000 + 100 * number, 10))
+        child.settle()
+        took_s = time.monotonic() - began
+        child.say("shutdownRequested")
+        assert child.hang_up() == 0
+    assert len(fake_aws.lines("PutEvents", "accepted")) == 1100
+    assert took_s < 5.0
+    assert fake_aws.lines("PutMetricData", "accepted") == []

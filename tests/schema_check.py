@@ -1,0 +1,98 @@
+"""Holds what tests emit against docs/schemas: every Detail, dead letter, audit record, status and demo report.
+
+Installed for a whole session by tests/conftest.py: the places where the product makes such objects are wrapped, and
+what other processes sent is looked at where the fake AWS's ledger, or an audit file, is read.
+"""
+
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from stream_router.consumer.supervisor import status
+from stream_router.fakeaws.process import FakeAwsProcess
+from stream_router.local import report
+from stream_router.pipeline.sinks.dead_letters.message import LetterWriter, Message
+from stream_router.pipeline.transform import Transform
+from stream_router.receiver.admin import ReceiverStatus
+from stream_router.telemetry.audit import AuditLog
+
+FOLDER = Path(__file__).parent.parent / "docs" / "schemas"
+NAMES = ("detail", "dead-letter", "audit-record", "consumer-status", "receiver-status", "demo")
+
+
+@cache
+def validator(name: str) -> jsonschema_rs.Draft202012Validator:
+    return jsonschema_rs.Draft202012Validator(json.loads((FOLDER / f"{name}.json").read_text("utf-8")))
+
+
+def conforms(name: str, made: Any) -> None:
+    """Fails where the object is not as its schema says."""
+    validator(name).validate(made)
+
+
+def read(text: str | bytes) -> Any:
+    """Its JSON value; numbers as texts where Python would take for ever, None where it nests too deep for Python."""
+    try:
+        return json.loads(text, parse_int=_whole)
+    except RecursionError:
+        return None
+
+
+def _whole(text: str) -> int | str:
+    return int(text) if len(text) < 20 else text
+
+
+def _text_conforms(name: str, text: str | bytes) -> None:
+    if (made := read(text)) is not None:
+        conforms(name, made)
+
+
+def _wrap(patch: pytest.MonkeyPatch, owner: Any, name: str, check: Callable[[Any, tuple[Any, ...]], object]) -> None:
+    """`check` sees what the function returned, and its arguments."""
+    original = getattr(owner, name)
+
+    def checked(*args: Any, **named: Any) -> Any:
+        made = original(*args, **named)
+        check(made, args)
+        return made
+
+    patch.setattr(owner, name, checked)
+
+
+def _audit_record(_: Any, args: tuple[Any, ...]) -> None:
+    digests = {"previous": "0" * 64, "digest": "0" * 64}
+    conforms("audit-record", {**json.loads(json.dumps(args[1])), **digests})
+
+
+def _letters(made: list[Message], _: tuple[Any, ...]) -> None:
+    for message in made:
+        _text_conforms("dead-letter", message.body)
+
+
+def _ledger(_: Any, args: tuple[Any, ...]) -> None:
+    fake_aws: FakeAwsProcess = args[0]
+    for line in fake_aws._lines[getattr(fake_aws, "checked", 0) :]:
+        if "payload" not in line or line["verdict"] != "accepted":
+            continue
+        if line["operation"] == "SendMessageBatch":
+            _text_conforms("dead-letter", line["payload"])
+        elif line["operation"].startswith("PutEvents"):
+            _text_conforms("detail", line["payload"])
+    fake_aws.checked = len(fake_aws._lines)  # type: ignore[attr-defined]
+
+
+def install(patch: pytest.MonkeyPatch) -> None:
+    """From now on everything that is emitted is checked."""
+    _wrap(patch, Transform, "_written", lambda made, _: _text_conforms("detail", made))
+    for name in ("write", "write_reference", "write_parts"):
+        _wrap(patch, LetterWriter, name, _letters)
+    _wrap(patch, AuditLog, "_write", _audit_record)
+    _wrap(patch, status, "status", lambda made, _: conforms("consumer-status", made))
+    _wrap(patch, ReceiverStatus, "_status", lambda made, _: conforms("receiver-status", made))
+    _wrap(patch, report, "as_json", lambda made, _: conforms("demo", made))
+    _wrap(patch, FakeAwsProcess, "_read_on", _ledger)
