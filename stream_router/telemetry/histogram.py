@@ -79,7 +79,8 @@ class Histogram:
         total = int(self._counts.sum())
         if not total:
             return 0.0
-        rank = max(1, math.ceil(percent / 100 * total))
+        # 99.9 % of 1,000 is the 999th: as floats it would be a little more, and so the last.
+        rank = max(1, math.ceil(percent * total / 100 - 1e-6))
         bucket = int(np.searchsorted(np.cumsum(self._counts), rank))
         return min(float(_VALUES[bucket]), self._largest)
 

@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from stream_router.telemetry.merged_shards import Merged, Shard, Totals
 
 SAMPLE_S = 10.0
@@ -21,9 +23,19 @@ RATES = {
 }
 """Rates by name, each of a counter."""
 
+SLOWEST = 0.001
+"""Seconds of lag gained in a second; what is slower is no catching up."""
+
 ACTIVITIES = ("waiting", "work", "bus", "holding", "deadLetters")
 
 Times = Mapping[str, float]
+
+
+class Age(NamedTuple):
+    """A shard's lag in seconds, and when its child said what it is reckoned from (epoch seconds)."""
+
+    said_s: float
+    seconds: float
 
 
 class Sample(NamedTuple):
@@ -33,8 +45,8 @@ class Sample(NamedTuple):
     totals: Totals
     times: dict[tuple[str, int], Times]
     """Seconds of each child by activity."""
-    ages: dict[str, float]
-    """Each shard's lag in seconds."""
+    ages: dict[str, "Age"]
+    """Each shard's lag."""
 
 
 class Recent:
@@ -43,13 +55,12 @@ class Recent:
     def __init__(self) -> None:
         self._samples: deque[Sample] = deque(maxlen=int(PERCENTILES_S / SAMPLE_S) + 2)
 
-    def note(self, at: float, merged: Merged, ages: Mapping[str, float | None]) -> None:
+    def note(self, at: float, merged: Merged, ages: Mapping[str, Age]) -> None:
         """How it stands now."""
         if self._samples and at - self._samples[-1].at < SAMPLE_S - 0.5:
             return
         times = {(shard.shard_id, shard.pid): _times(shard) for shard in merged.shards}
-        known = {name: age for name, age in ages.items() if age is not None}
-        self._samples.append(Sample(at, merged.totals, times, known))
+        self._samples.append(Sample(at, merged.totals, times, dict(ages)))
 
     def rates(self, at: float, totals: Totals) -> dict[str, float | None]:
         """Means over the last minute, or over as much of it as is known; None before anything is."""
@@ -76,19 +87,22 @@ class Recent:
         total = sum(spent.values())
         return {name: round(seconds / total, 4) for name, seconds in spent.items()} if total > 0 else None
 
-    def catch_up_s(self, at: float, shard_id: str, age_s: float | None) -> float | None:
-        """Seconds until the shard has caught up at the speed of the last minute; None where it gains nothing."""
-        if not age_s:
-            return age_s
-        known = [
-            (one.at, one.ages[shard_id]) for one in self._samples if shard_id in one.ages and one.at > at - RATES_S
-        ]
-        if not known:
+    def catch_up_s(self, at: float, shard_id: str, now: Age | None) -> float | None:
+        """Seconds until the shard has caught up at the speed of the last minute; None where it gains nothing.
+
+        The speed is that since the lag was largest: a straight line through what was said after it.
+        """
+        if now is None or not now.seconds:
+            return None if now is None else 0.0
+        lately = [one.ages[shard_id] for one in self._samples if shard_id in one.ages and one.at > at - RATES_S]
+        said = [*lately, now]
+        peak = max(range(len(said)), key=lambda n: said[n].seconds)
+        # The largest lag was between this sample and the next: it is left out where others tell enough.
+        points = said[peak + 1 :] if now.said_s - said[min(peak + 1, len(said) - 1)].said_s >= SAMPLE_S else said[peak:]
+        if now.said_s - points[0].said_s < 1.0:
             return None
-        began_at, most_s = max(known, key=lambda one: one[1])
-        if at - began_at < 1.0 or most_s <= age_s:
-            return None
-        return round(age_s * (at - began_at) / (most_s - age_s), 1)
+        speed = -float(np.polyfit([one.said_s - now.said_s for one in points], [one.seconds for one in points], 1)[0])
+        return round(now.seconds / speed, 1) if speed > SLOWEST else None
 
     def _before(self, at: float, span_s: float) -> Sample | None:
         """The newest sample that is as old as that, or the oldest of all; None where none is a second old."""

@@ -98,3 +98,15 @@ def test_the_buckets_reach_from_a_microsecond_to_eleven_days() -> None:
     assert filled([1e9]).percentile(100) == pytest.approx(1e9, rel=RELATIVE_ERROR)
     assert len(filled([1e9]).to_dict()["buckets"]) == 1
     assert max(int(bucket) for bucket in filled([1e9]).to_dict()["buckets"]) < BUCKETS
+
+
+@pytest.mark.parametrize("percent", [50.0, 90.0, 95.0, 99.0, 99.9])
+@pytest.mark.parametrize("total", [10, 1000, 20_000])
+def test_the_rank_of_a_percentile_is_exact(percent: float, total: int) -> None:
+    """99.9 % of 1,000 values is the 999th, not the last: no rounding of floats moves the rank."""
+    values = [1.5**n if total == 10 else 1.0 for n in range(total)]
+    rank = -(-int(percent * 10) * total // 1000)
+    values[rank:] = [1e6] * (total - rank)
+    histogram = Histogram()
+    histogram.record(values)
+    assert histogram.percentile(percent) == pytest.approx(values[rank - 1], rel=0.0101)

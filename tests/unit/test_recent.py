@@ -6,7 +6,7 @@ import pytest
 
 from stream_router.telemetry.histogram import Histogram
 from stream_router.telemetry.merged_shards import Merged, ShardMerger
-from stream_router.telemetry.recent import Recent
+from stream_router.telemetry.recent import Age, Recent
 from tests.unit.test_merged_shards import snapshot
 
 
@@ -53,12 +53,30 @@ def test_shares_sum_to_one_and_are_of_the_last_minute() -> None:
     assert recent.shares(120.0, silent) is None
 
 
-def test_the_time_to_catch_up_is_that_of_the_present_speed() -> None:
-    """A lag of 100 s that shrinks by 2 s a second is over in 50 s; one that grows is never over."""
+@pytest.mark.parametrize("seen_from", [20.0, 30.0, 50.0])
+def test_the_time_to_catch_up_is_that_of_the_present_speed(seen_from: float) -> None:
+    """A lag that grows for a minute and then shrinks by 2 s a second: the growth before says nothing."""
+    recent = Recent()
+
+    def age(at: float) -> Age:
+        return Age(1000.0 + at, 60.0 + at if at < 3 else 63.0 - 2 * (at - 3) if at < 34.5 else 0.0)
+
+    for at in range(-60, 60, 10):
+        if at <= seen_from:
+            recent.note(float(at), merged(1, []), {"a": age(at)})
+    really_s = 34.5 - seen_from
+    if really_s > 0:
+        assert recent.catch_up_s(seen_from, "a", age(seen_from)) == pytest.approx(really_s, rel=0.3)
+    else:
+        assert recent.catch_up_s(seen_from, "a", age(seen_from)) == 0.0
+
+
+def test_a_lag_that_does_not_shrink_is_never_over() -> None:
+    """Nor is one of which nothing is known, or one of a child that says nothing new."""
     recent = Recent()
     for at in range(0, 60, 10):
-        recent.note(float(at), merged(1, []), {"a": 200.0 - 2 * at})
-    assert recent.catch_up_s(50.0, "a", 100.0) == pytest.approx(50.0)
-    assert recent.catch_up_s(50.0, "a", 300.0) is None
-    assert recent.catch_up_s(50.0, "a", 0.0) == 0.0
-    assert recent.catch_up_s(50.0, "b", 10.0) is None
+        recent.note(float(at), merged(1, []), {"a": Age(1000.0 + at, 10.0 + at), "still": Age(1000.0, 99.0)})
+    assert recent.catch_up_s(60.0, "a", Age(1060.0, 70.0)) is None
+    assert recent.catch_up_s(60.0, "still", Age(1000.0, 99.0)) is None
+    assert recent.catch_up_s(60.0, "b", None) is None
+    assert recent.catch_up_s(60.0, "new", Age(1060.0, 5.0)) is None

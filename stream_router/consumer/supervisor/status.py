@@ -14,8 +14,8 @@ from stream_router.consumer.supervisor.status_json import Identity, Seen, Verdic
 from stream_router.consumer.supervisor.stream_watch import NOTHING, Known
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.telemetry import consumer_page, shard_state
-from stream_router.telemetry.merged_shards import ShardMerger
-from stream_router.telemetry.recent import Recent
+from stream_router.telemetry.merged_shards import Merged, ShardMerger
+from stream_router.telemetry.recent import Age, Recent
 from stream_router.telemetry.shard_metrics import read_snapshots
 
 KEPT_S = 1.0
@@ -83,7 +83,8 @@ class Status:
         at_s = self._now_s()
         merged = self._merger.merge(read_snapshots(self._state.path))
         lags = {shard.shard_id: shard_state.lag(shard, at_s) for shard in merged.shards}
-        self._recent.note(now, merged, {name: lag.oldest_age_s for name, lag in lags.items()})
+        ages = _ages(merged)
+        self._recent.note(now, merged, ages)
         seen = Seen(
             at_s=at_s,
             clock=now,
@@ -93,6 +94,7 @@ class Status:
             bus=bus_state.bus(self._state, self._identity.bus, now),
             merged=merged,
             lags=lags,
+            ages=ages,
             stream=self._stream(),
             recent=self._recent,
             verdict=None,
@@ -119,3 +121,9 @@ class Status:
             shards={name: seen.lag_gauges(name) for name in seen.lags},
         )
         return consumer_page.page(seen.merged, facts, seen.at_s)
+
+
+def _ages(merged: Merged) -> dict[str, Age]:
+    """Each shard's lag when its child last spoke, where it told."""
+    told = [(shard, shard_state.lag(shard, shard.at_s).oldest_age_s) for shard in merged.shards]
+    return {shard.shard_id: Age(shard.at_s, age_s) for shard, age_s in told if age_s is not None}

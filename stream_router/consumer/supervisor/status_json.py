@@ -11,7 +11,7 @@ from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.telemetry import shard_state
 from stream_router.telemetry.histogram import Histogram
 from stream_router.telemetry.merged_shards import Merged, Shard, Totals
-from stream_router.telemetry.recent import Recent
+from stream_router.telemetry.recent import Age, Recent
 from stream_router.telemetry.shard_state import Lag
 
 SCHEMA = "stream-router.consumer-status/2"
@@ -47,6 +47,7 @@ class Seen(NamedTuple):
     bus: Mapping[str, Any]
     merged: Merged
     lags: Mapping[str, Lag]
+    ages: Mapping[str, Age]
     stream: StreamKnown
     recent: Recent
     verdict: Verdict | None
@@ -80,7 +81,7 @@ class Seen(NamedTuple):
     @property
     def catch_up_s(self) -> float | None:
         """Seconds until the last shard has caught up, at the speed of the last minute; None where one gains nothing."""
-        found = [self.recent.catch_up_s(self.clock, name, lag.oldest_age_s) for name, lag in self.lags.items()]
+        found = [self.recent.catch_up_s(self.clock, name, self.ages.get(name)) for name in self.lags]
         known = [seconds for seconds in found if seconds is not None]
         return max(known) if known and len(known) == len(found) else None
 
