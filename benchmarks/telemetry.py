@@ -22,9 +22,14 @@ ON, OFF = "stream_router.consumer.child", "benchmarks.peers.silent_child"
 CEILING = 0.03
 
 
-def cpu_us(fake_aws: FakeAwsProcess, module: str, count: int, folder: Path) -> float:
+def cpu_us(fake_aws: FakeAwsProcess, module: str, count: int) -> float:
     """The CPU of one child, µs an event, once it is warm."""
     fake_aws.reset()
+    with tempfile.TemporaryDirectory() as folder:
+        return _cpu_us(fake_aws, module, count, Path(folder))
+
+
+def _cpu_us(fake_aws: FakeAwsProcess, module: str, count: int, folder: Path) -> float:
     (folder / "bus-proof").write_text(repr(time.monotonic() + 3600))
     datas = [
         b"\n".join(events.envelope(number) for number in range(at, at + LINES_PER_RECORD))
@@ -33,12 +38,15 @@ def cpu_us(fake_aws: FakeAwsProcess, module: str, count: int, folder: Path) -> f
     with Child(fake_aws.url, folder, module=module, STREAM_ROUTER_CHECKPOINT_S="5") as running:
         running.initialize()
         running.process_batch(datas)
-        line = json.dumps({"action": "processRecords", "millisBehindLatest": 0, "records": running.records(datas)})
         batch = len(datas) * LINES_PER_RECORD
+        made = [
+            json.dumps({"action": "processRecords", "millisBehindLatest": 0, "records": running.records(datas)})
+            for _ in range(count // batch)
+        ]
         while accepted(fake_aws) < batch:
             time.sleep(0.01)
         before = cpu_s(running.process.pid)
-        for _ in range(count // batch):
+        for line in made:
             assert running.process.stdin
             running.process.stdin.write(line.encode() + b"\n")
             running.process.stdin.flush()
@@ -55,10 +63,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
     pairs: list[tuple[float, float]] = []
-    with FakeAwsProcess() as fake_aws, tempfile.TemporaryDirectory() as folder:
+    with FakeAwsProcess() as fake_aws:
         for number in range(chosen.rounds):
             order = (ON, OFF) if number % 2 else (OFF, ON)
-            found = {module: cpu_us(fake_aws, module, chosen.events, Path(folder)) for module in order}
+            found = {module: cpu_us(fake_aws, module, chosen.events) for module in order}
             pairs.append((found[ON], found[OFF]))
             print(f"round {number + 1}: on {found[ON]:.2f} µs, off {found[OFF]:.2f} µs", flush=True)
     costs = sorted(on / off - 1 for on, off in pairs)

@@ -23,6 +23,8 @@ HELD_S = 60.0
 PER_S = 5.0
 DRAINED_PER_S = 10
 UNREAD_WITHIN_S = 120.0
+NEARLY_S = 3.0
+"""A lag as small is that of an ordinary moment: snapshots are up to two seconds old."""
 
 
 class Watched(World):
@@ -123,10 +125,12 @@ def _while_it_catches_up(world: Watched) -> None:
     """What is drained is twice of what comes: the estimates of the middle, against when it was so."""
     estimates: list[tuple[float, float]] = []
     until_s = time.monotonic() + 3 * HELD_S
-    while (status := world.status())["lag"]["oldestUnsettledAgeS"] > 3:
+    while (status := world.status())["lag"]["oldestUnsettledAgeS"] > NEARLY_S:
         assert time.monotonic() < until_s, status["lag"]
         if status["lag"]["catchUpS"] is not None:
-            estimates.append((time.monotonic(), status["lag"]["catchUpS"]))
+            # Looked at until three seconds are left: so much less of the estimate is to be waited for.
+            age_s = status["lag"]["oldestUnsettledAgeS"]
+            estimates.append((time.monotonic(), status["lag"]["catchUpS"] * (age_s - NEARLY_S) / age_s))
         time.sleep(2)
     over = time.monotonic()
     middle = [(over - at, said) for at, said in estimates if 15 < over - at < 0.6 * HELD_S]
