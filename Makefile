@@ -22,7 +22,8 @@ demo: setup ## the whole pipeline on this machine: 10,000 events in, what became
 	@"$(BIN)/stream-router" demo $(DEMO)
 
 test: setup lint ## every gate, then all tests but the long lane
-	@$(PYTEST) -m "not long"
+	@$(PYTEST) -m "not long" -n 2 tests/unit tests/property tests/contract
+	@$(PYTEST) -m "not long" --ignore tests/unit --ignore tests/property --ignore tests/contract
 
 check: test ## all gates: lint, types, tests
 
@@ -32,7 +33,7 @@ lint: setup ## ruff and mypy --strict over package, tests and benchmarks
 	@"$(BIN)/python" -m mypy $(CODE)
 
 unit: setup ## the quick tests only
-	@$(PYTEST) tests/unit tests/property tests/contract
+	@$(PYTEST) -n 2 tests/unit tests/property tests/contract
 
 test-pythons: setup ## the quick tests on every Python that setup.cfg names, where PATH or pyenv has it
 	@"$(BIN)/python" tools/test_pythons.py "$(VENV)/pythons"
