@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import cbor2
 import orjson
 
-from stream_router.fakeaws import cloudwatch, dynamodb, events, events_v2, kinesis, s3, sqs
+from stream_router.fakeaws import cloudwatch, dynamodb, events, events_v2, kinesis, s3, sqs, undelivered
 from stream_router.fakeaws.call import Call, Refusal
 from stream_router.fakeaws.dedup import Deduplicator
 from stream_router.fakeaws.http import Request
+from stream_router.fakeaws.queues import Queues
 from stream_router.fakeaws.shards import Shards
 from stream_router.fakeaws.wire import Wire
 
@@ -24,6 +25,7 @@ class Shop:
     def __init__(self) -> None:
         self.seen = Deduplicator()
         self.objects = s3.Objects()
+        self.queues = Queues()
         self.tables = dynamodb.Tables()
         self.shards = Shards(1, limited=True)
 
@@ -41,6 +43,7 @@ class Shop:
         self.seen.clear()
         self.objects.clear()
         self.tables.clear()
+        self.queues.clear()
         self.apply({})
 
 
@@ -85,6 +88,16 @@ def _plain(request: Request) -> bytes:
         raise ValueError("not gzip") from error
 
 
+def _accept_classic(call: Call, shop: Shop, settings: Settings) -> None:
+    events.accept_classic(call, settings)
+    undelivered.play(call, shop.queues, settings, v2=False)
+
+
+def _accept_v2(call: Call, shop: Shop, settings: Settings) -> None:
+    events_v2.accept(call, shop.seen)
+    undelivered.play(call, shop.queues, settings, v2=True)
+
+
 def _describe(request: Request, name: str, settings: Settings, document: dict[str, Any]) -> Call:
     missing = name.rsplit("/", 1)[-1] in settings.get("missing", ()) or name in settings.get("missing", ())
     status = 404 if request.path.startswith("/service/") else 400
@@ -119,7 +132,7 @@ BY_TARGET = {
         Wire.JSON_1_1,
         _EVENTS,
         lambda request, _shop, settings, _ids: events.read_classic(json_body(request), settings),
-        lambda call, _shop, settings: events.accept_classic(call, settings),
+        _accept_classic,
         events.answer_put_events,
     ),
     "AWSEvents.DescribeEventBus": Operation(
@@ -145,7 +158,7 @@ BY_TARGET = {
         Wire.JSON_1_0,
         _SQS,
         lambda request, _shop, settings, _ids: sqs.read(json_body(request), settings),
-        lambda call, _shop, _settings: sqs.accept(call),
+        lambda call, shop, _settings: sqs.accept(call, shop.queues),
         sqs.answer,
     ),
     "GraniteServiceVersion20100801.PutMetricData": Operation(
@@ -165,7 +178,7 @@ BY_PATH = {
         Wire.CBOR,
         _EVENTS_V2,
         lambda request, _shop, settings, _ids: events_v2.read(cbor_body(request), settings),
-        lambda call, shop, _settings: events_v2.accept(call, shop.seen),
+        _accept_v2,
         events.answer_put_events,
     ),
     "/service/AWSEventsV2/operation/DescribeEventBus": Operation(

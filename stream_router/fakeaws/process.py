@@ -51,6 +51,16 @@ class FakeAwsProcess:
         found: dict[str, Any] = orjson.loads(self._ask("/_stats", None))
         return found
 
+    def queues(self, *, show_all: bool = False) -> dict[str, list[dict[str, Any]]]:
+        """What the queues hold, by name: `id`, `body`, `received`, `attributes`.
+
+        With `show_all` what somebody held is visible again first, as when its time-out has passed.
+        """
+        found: dict[str, list[dict[str, Any]]] = orjson.loads(
+            self._ask("/_show" if show_all else "/_queues", b"" if show_all else None)
+        )
+        return found
+
     def reset(self) -> None:
         """Forget plan and counters; the ledger's lines stay."""
         self._ask("/_reset", b"")

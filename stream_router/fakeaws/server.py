@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from stream_router.fakeaws import operations, s3, stream_operations, wire
+from stream_router.fakeaws import bus_rules, operations, queue_operations, s3, stream_operations, wire
 from stream_router.fakeaws.call import ACCEPTED, DEDUPLICATED, DROPPED, REFUSED, Call, Refusal
 from stream_router.fakeaws.http import Ending, Reply, Request
 from stream_router.fakeaws.ledger import Ledger
@@ -18,7 +18,8 @@ _AUTHORIZATION = re.compile(
 )
 
 
-operations.BY_TARGET.update(stream_operations.BY_TARGET)
+for _more in (stream_operations, queue_operations, bus_rules):
+    operations.BY_TARGET.update(_more.BY_TARGET)
 
 
 class _Broken(NamedTuple):
@@ -51,6 +52,12 @@ class FakeAws:
         self.set_plan({})
         self._shop.clear()
         self.ledger.clear()
+
+    def queues(self, *, show_all: bool) -> dict[str, Any]:
+        """What the queues hold; with `show_all` every message that somebody held is visible again first."""
+        if show_all:
+            self._shop.queues.show_all()
+        return self._shop.queues.dump()
 
     def handle(self, request: Request) -> Reply:
         """Answer one request."""
@@ -177,10 +184,12 @@ __all__ = ["FakeAws", "PlanError", "admin"]
 
 
 def admin(fake_aws: FakeAws, request: Request) -> Reply:
-    """POST /_plan, GET /_stats, POST /_reset."""
+    """POST /_plan, GET /_stats, GET /_queues, POST /_show, POST /_reset."""
     route = (request.method, request.path)
     if route == ("GET", "/_stats"):
         return _json(200, fake_aws.ledger.stats())
+    if route in (("GET", "/_queues"), ("POST", "/_show")):
+        return _json(200, fake_aws.queues(show_all=route[0] == "POST"))
     if route == ("POST", "/_reset"):
         fake_aws.reset()
         return _json(200, {})
@@ -190,7 +199,7 @@ def admin(fake_aws: FakeAws, request: Request) -> Reply:
         except (ValueError, TypeError, AttributeError, LookupError) as error:
             return _json(400, {"error": f"plan: {error}"})
         return _json(200, {})
-    return _json(404, {"error": "POST /_plan, GET /_stats, POST /_reset"})
+    return _json(404, {"error": "POST /_plan, GET /_stats, GET /_queues, POST /_show, POST /_reset"})
 
 
 def _json(status: int, value: object) -> Reply:

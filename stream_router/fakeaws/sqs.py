@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from stream_router.fakeaws import detail
-from stream_router.fakeaws.call import ACCEPTED, Call, Item, Refusal, new_id
+from stream_router.fakeaws.call import ACCEPTED, Call, Item, Refusal
+from stream_router.fakeaws.queues import Queues
 
 MESSAGE_BYTES = 1_048_576
 """A message's largest size, attributes included, and a batch's. Source: model `sqs` (MaximumMessageSize)."""
@@ -115,13 +116,13 @@ def _check(item: Item, most_bytes: int) -> None:
             item.refuse("InvalidParameterValue", f"Message attribute '{name}' holds invalid characters.")
 
 
-def accept(call: Call) -> None:
+def accept(call: Call, queues: Queues) -> None:
     """Store every message that is not refused: its id and digests."""
     for item in call.items:
         if item.verdict == ACCEPTED:
             item.result = {
                 "Id": item.id,
-                "MessageId": new_id(),
+                "MessageId": queues.send(call.target, str(item.content), item.raw.get("MessageAttributes") or {}),
                 "MD5OfMessageBody": hashlib.md5(str(item.content).encode(), usedforsecurity=False).hexdigest(),
             }
             if item.raw.get("MessageAttributes"):
