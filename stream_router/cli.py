@@ -10,7 +10,7 @@ from typing import Annotated, TypeVar
 import typer
 from pydantic_settings import BaseSettings
 
-from stream_router import cli_local
+from stream_router import cli_dlq, cli_local
 from stream_router.core.settings_error import EX_CONFIG, SettingsError
 
 S = TypeVar("S", bound=BaseSettings)
@@ -33,6 +33,7 @@ audit = typer.Typer(
 )
 app.add_typer(cxone, name="cxone")
 app.add_typer(audit, name="audit")
+app.add_typer(cli_dlq.app, name="dlq")
 
 _debug = False
 

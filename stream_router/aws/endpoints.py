@@ -103,6 +103,11 @@ def send_message_batch(session: Session) -> Target:
     return json_target(endpoint_url(session, "sqs"), "sqs", "AmazonSQS.SendMessageBatch", "1.0")
 
 
+def sqs(session: Session, operation: str) -> Target:
+    """Another operation of SQS, for example ReceiveMessage."""
+    return json_target(endpoint_url(session, "sqs"), "sqs", f"AmazonSQS.{operation}", "1.0")
+
+
 def put_events_v2(session: Session, bus_arn: str) -> Target:
     """PutEvents on a v2 bus: rpc-v2-cbor, at the host that botocore derives from the bus's ARN."""
     return _v2_target(session, bus_arn, "PutEvents")

@@ -18,7 +18,8 @@ CONNECT_TIMEOUT_MS = 3_000
 SKEW_NOTICED_S = 30.0
 """A clock further off than this is corrected; AWS refuses a signature that is 5 minutes off (15 for SQS)."""
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
-"""More than any answer that is read here; an endpoint that sends without end must not take the memory."""
+"""More than any answer that is read here but ReceiveMessage's; an endpoint that sends without end must not take the
+memory."""
 
 SENT_ONCE = "the kept connection broke; sent once, unanswered"
 """What a call ends with that libcurl would have sent again."""
@@ -35,6 +36,7 @@ class _Easy:
         "curl",
         "done",
         "header_lines",
+        "max_answer_bytes",
         "path",
         "sent",
         "size_bytes",
@@ -44,8 +46,9 @@ class _Easy:
         "timeout_ms",
     )
 
-    def __init__(self, curl: pycurl.Curl, target: Target) -> None:
+    def __init__(self, curl: pycurl.Curl, target: Target, max_answer_bytes: int) -> None:
         self.curl = curl
+        self.max_answer_bytes = max_answer_bytes
         self.target = target
         self.path = ""
         self.credentials: Credentials | None = None
@@ -75,7 +78,7 @@ class _Easy:
     def _take(self, chunk: bytes) -> int | None:
         """A piece of the answer; 0, which ends the call, where it grows beyond what any answer is."""
         self.size_bytes += len(chunk)
-        if self.size_bytes > MAX_ANSWER_BYTES:
+        if self.size_bytes > self.max_answer_bytes:
             return 0
         self.body.append(chunk)
         return None
@@ -85,8 +88,14 @@ class SignedCalls:
     """Sends signed calls without blocking. Not thread-safe. A subclass drives them."""
 
     def __init__(
-        self, credentials: Callable[[], Credentials], region: str, ca_bundle: str, max_connections: int = 64
+        self,
+        credentials: Callable[[], Credentials],
+        region: str,
+        ca_bundle: str,
+        max_connections: int = 64,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
     ) -> None:
+        self._max_answer_bytes = max_answer_bytes
         self._credentials = credentials
         self._region = region
         self._ca_bundle = ca_bundle
@@ -151,7 +160,7 @@ class SignedCalls:
         curl.setopt(pycurl.TCP_KEEPALIVE, 1)
         curl.setopt(pycurl.CAINFO, self._ca_bundle)
         curl.setopt(pycurl.AWS_SIGV4, f"aws:amz:{self._region}:{target.service}")
-        return _Easy(curl, target)
+        return _Easy(curl, target, self._max_answer_bytes)
 
     def _sign(self, easy: _Easy) -> None:
         """Set what the signature depends on, where that changed since the handle's last call."""

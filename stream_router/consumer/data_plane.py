@@ -14,6 +14,7 @@ from stream_router.aws import endpoints
 from stream_router.aws.credentials import CredentialsError, CredentialSource
 from stream_router.aws.credentials import Session as CredentialsSession
 from stream_router.aws.pumped_transport import Transport
+from stream_router.aws.signed_calls import MAX_ANSWER_BYTES
 from stream_router.core import limits
 from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_put_events, of_put_events_v2
 from stream_router.core.model import Entry, Event
@@ -97,11 +98,14 @@ def patient_credentials(
 class DataPlane:
     """One process's calls to AWS. Raises CredentialsError where none are to be had for half a minute."""
 
-    def __init__(self, settings: Consumer) -> None:
+    def __init__(self, settings: Consumer, max_answer_bytes: int = MAX_ANSWER_BYTES) -> None:
         self.settings = settings
         self.session = endpoints.session(settings.aws_region)
         self.transport = Transport(
-            patient_credentials(self.session), settings.aws_region, endpoints.ca_bundle(self.session)
+            patient_credentials(self.session),
+            settings.aws_region,
+            endpoints.ca_bundle(self.session),
+            max_answer_bytes=max_answer_bytes,
         )
         self._describe = endpoints.describe_event_bus(self.session, settings.event_bus)
 

@@ -100,6 +100,19 @@ def of_send_message_batch(answer: Answer, body_md5s: Sequence[str]) -> list[Outc
     return _settle(answer, lambda body: _by_id(body, body_md5s))
 
 
+def of_message_batch(answer: Answer, sent: int) -> list[Outcome] | Refusal:
+    """The outcome of each entry of a DeleteMessageBatch or ChangeMessageVisibilityBatch call, by its ids "0", "1", ….
+
+    Nothing is stored, so the id alone is the proof.
+    """
+    return _settle(answer, lambda body: _by_id(body, [None] * sent))
+
+
+def of_receive_message(answer: Answer) -> list[dict[str, Any]] | Refusal:
+    """The messages of a ReceiveMessage call."""
+    return _settle(answer, lambda body: [dict(message) for message in body.get("Messages") or []])
+
+
 def of_describe_event_bus(answer: Answer) -> float | Refusal:
     """When the bus was made (epoch seconds), 0.0 where the answer does not tell; of a classic or of a v2 bus."""
     parse = orjson.loads if answer.body.startswith(b"{") else cbor2.loads
@@ -177,11 +190,12 @@ def _one(result: dict[str, Any], proofs: tuple[str, ...]) -> Outcome:
     return ACCEPTED
 
 
-def _by_id(body: dict[str, Any], body_md5s: Sequence[str]) -> list[Outcome]:
+def _by_id(body: dict[str, Any], body_md5s: Sequence[str | None]) -> list[Outcome]:
+    """An MD5 of None: the id alone is the proof, since nothing is stored."""
     outcomes: list[Outcome | None] = [None] * len(body_md5s)
     for result in body.get("Successful") or []:
-        at = _place(result, outcomes)
-        proven = result.get("MessageId") and result.get("MD5OfMessageBody") == body_md5s[at]
+        at, md5 = _place(result, outcomes), result.get("MD5OfMessageBody")
+        proven = body_md5s[at] is None or (result.get("MessageId") and md5 == body_md5s[at])
         outcomes[at] = ACCEPTED if proven else Outcome(Disposition.RETRY, "Md5Mismatch")
     for result in body.get("Failed") or []:
         at = _place(result, outcomes)

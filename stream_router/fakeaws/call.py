@@ -9,6 +9,8 @@ REFUSED = "refused"
 DROPPED = "accepted_then_dropped"
 """Accepted, but the caller got no readable answer."""
 DEDUPLICATED = "deduplicated"
+UNTOLD = {ACCEPTED: DROPPED, DEDUPLICATED: "deduplicated_then_dropped"}
+"""What a verdict becomes where the caller got no readable answer."""
 VOID = "void"
 """Answered as accepted, but the bus does not exist: the event is gone, as on a real classic bus."""
 

@@ -1,4 +1,4 @@
-"""PutObject and GetObject, path style: what claim checks need."""
+"""PutObject, GetObject and DeleteObject, path style: what claim checks need, and who loses them."""
 
 import hashlib
 from xml.sax.saxutils import escape
@@ -31,9 +31,12 @@ class Objects:
             self._stored[f"{call.target}/{item.key}"] = item.raw.body
             item.note = hashlib.sha256(item.raw.body).hexdigest()
 
-    def get(self, request: Request) -> Reply:
-        """A stored object, or 404."""
+    def answer(self, request: Request) -> Reply:
+        """A stored object, or 404; one that is to be deleted is forgotten."""
         path = request.path.split("?", 1)[0].lstrip("/")
+        if request.method == "DELETE":
+            self._stored.pop(path, None)
+            return Reply(204)
         found = self._stored.get(path)
         if found is None:
             body = f"<Error><Code>NoSuchKey</Code><Key>{escape(path)}</Key></Error>".encode()

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from stream_router.fakeaws import bus_rules, operations, queue_operations, s3, stream_operations, wire
-from stream_router.fakeaws.call import ACCEPTED, DEDUPLICATED, DROPPED, REFUSED, Call, Refusal
+from stream_router.fakeaws.call import ACCEPTED, REFUSED, UNTOLD, Call, Refusal
 from stream_router.fakeaws.http import Ending, Reply, Request
 from stream_router.fakeaws.ledger import Ledger
 from stream_router.fakeaws.operations import Operation, Shop
@@ -63,8 +63,8 @@ class FakeAws:
         """Answer one request."""
         operation = operations.of(request)
         if operation is None:
-            if request.method == "GET":
-                return self._shop.objects.get(request)
+            if request.method in ("GET", "DELETE"):
+                return self._shop.objects.answer(request)
             unknown = Refusal("UnknownOperationException", "The fake AWS does not speak this operation.")
             return wire.refused(wire.Wire.JSON_1_0, unknown, "")
         call = self._read(operation, request)
@@ -128,8 +128,7 @@ class FakeAws:
         if rule is None or rule.fault == "shuffle":
             return reply
         for item in call.items:
-            if item.verdict in (ACCEPTED, DEDUPLICATED):
-                item.verdict = DROPPED
+            item.verdict = UNTOLD.get(item.verdict, item.verdict)
         return _ended(reply, rule, operation)
 
     def _garble(self, body: dict[str, Any], fault: str) -> None:

@@ -2,6 +2,7 @@
 
 import time
 
+from stream_router.aws.signed_calls import MAX_ANSWER_BYTES
 from stream_router.consumer.bus_proof import BusProof
 from stream_router.consumer.data_plane import DataPlane
 from stream_router.consumer.transform_config import transform_config
@@ -13,8 +14,8 @@ from stream_router.settings.consumer import Consumer
 class Connection(DataPlane):
     """One command's calls. Raises SettingsError, CredentialsError where the settings cannot be used."""
 
-    def __init__(self, settings: Consumer) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: Consumer, max_answer_bytes: int = MAX_ANSWER_BYTES) -> None:
+        super().__init__(settings, max_answer_bytes)
         self.proof = BusProof(None, self.ask_for_bus)
 
     def transform(self, replayed: str = "") -> Transform:

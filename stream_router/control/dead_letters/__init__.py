@@ -1,0 +1,1 @@
+"""What an operator does with dead letters: list, show, redrive, export, import; EventBridge's own ones too."""

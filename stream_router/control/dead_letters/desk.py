@@ -1,0 +1,87 @@
+"""What every command on dead letters begins with: the settings, the connection, the queue, and how much is in it."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from stream_router.aws import endpoints
+from stream_router.control.dead_letters.gathering import QueueUnreadableError
+from stream_router.control.dead_letters.messages import Messages
+from stream_router.control.republish.connection import Connection
+from stream_router.core import logs
+from stream_router.pipeline.sinks.dead_letters.reader import UnreadableLetterError
+from stream_router.settings.consumer import Consumer
+
+ANSWER_BYTES = 64 * 1024 * 1024
+"""Ten messages of 1 MiB whose text is escaped once more in the answer."""
+
+_CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 3})
+
+
+class Depth(NamedTuple):
+    """About how many messages a queue holds, and how many of them others (or we) hold at present."""
+
+    visible: int
+    hidden: int
+
+
+class Desk:
+    """One command's means. Raises SettingsError where the settings cannot be used, QueueUnreadableError."""
+
+    def __init__(self, settings: Consumer, queue_url: str | None = None) -> None:
+        logs.start("WARNING", settings.log_format)
+        self.settings = settings
+        self.connection = Connection(settings, ANSWER_BYTES)
+        self.messages = Messages(self.connection, queue_url or settings.sqs_dlq_url)
+        self._sqs = endpoints.client(self.connection.session, "sqs", _CONFIG)
+        self._s3: Any = None
+
+    def depth(self) -> Depth:
+        """Ask the queue."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        try:
+            answer = self._sqs.get_queue_attributes(QueueUrl=self.messages.queue_url, AttributeNames=names)
+        except (ClientError, BotoCoreError) as error:
+            raise self._refused(error) from None
+        found = answer.get("Attributes", {})
+        return Depth(*(int(found.get(name, 0)) for name in names))
+
+    def _refused(self, error: Exception) -> QueueUnreadableError:
+        code = str(error.response["Error"].get("Code")) if isinstance(error, ClientError) else type(error).__name__
+        cure = "allow sqs:GetQueueAttributes, or try again later"
+        if "NonExistentQueue" in code or "QueueDoesNotExist" in code:
+            cure = "correct SQS_DLQ_URL (for --undelivered STREAM_ROUTER_TARGET_DLQ_ARN), or run `stream-router setup`"
+        return QueueUnreadableError(f"the queue {self.messages.name} cannot be asked ({code}): {cure}")
+
+    def fetch(self, url: str) -> bytes:
+        """An object of S3 (s3://bucket/key). Raises UnreadableLetterError where it cannot be had."""
+        self._s3 = self._s3 or endpoints.client(self.connection.session, "s3", _CONFIG)
+        parts = urlsplit(url)
+        try:
+            answer = self._s3.get_object(Bucket=parts.netloc, Key=parts.path.lstrip("/"))
+            return bytes(answer["Body"].read())
+        except (ClientError, BotoCoreError) as error:
+            code = str(error.response["Error"].get("Code")) if isinstance(error, ClientError) else type(error).__name__
+            raise UnreadableLetterError(f"its object in S3 cannot be had ({code})") from None
+
+
+def of_undelivered(settings: Consumer, target_dlq_arn: str | None, stream: str) -> Callable[[], str]:
+    """Finds the URL of EventBridge's own dead-letter queue: that of the setting, else `<stream>-undelivered`."""
+
+    def find() -> str:
+        client = endpoints.client(endpoints.session(settings.aws_region), "sqs", _CONFIG)
+        name = target_dlq_arn.rsplit(":", 1)[-1] if target_dlq_arn else f"{stream}-undelivered"
+        owner = {"QueueOwnerAWSAccountId": target_dlq_arn.split(":")[4]} if target_dlq_arn else {}
+        try:
+            return str(client.get_queue_url(QueueName=name, **owner)["QueueUrl"])
+        except (ClientError, BotoCoreError) as error:
+            code = str(error.response["Error"].get("Code")) if isinstance(error, ClientError) else type(error).__name__
+            raise QueueUnreadableError(
+                f"the queue {name} cannot be found ({code}): run `stream-router setup`, or correct "
+                "STREAM_ROUTER_TARGET_DLQ_ARN"
+            ) from None
+
+    return find

@@ -1,0 +1,132 @@
+"""Takes dead letters out of the queue into our hands: decoded, selected, parts put together."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import NamedTuple
+
+from stream_router.control.dead_letters.messages import Held, Messages
+from stream_router.control.dead_letters.selection import Selection
+from stream_router.pipeline.sinks.dead_letters import reader
+from stream_router.pipeline.sinks.dead_letters.reader import Letter, PartsKey, UnreadableLetterError
+
+MAX_BYTES = 256 * 1024 * 1024
+MAX_LETTERS = 10_000
+"""What is in hand at once; the rest comes in further rounds."""
+
+PATIENCE_S = 30.0
+"""A queue that refuses every call for so long is not waited for."""
+
+
+class QueueUnreadableError(Exception):
+    """The queue cannot be read; the text says why and what to do."""
+
+
+class Whole(NamedTuple):
+    """One whole letter and the messages that carry it: one, or one for each part (copies of a part too)."""
+
+    letter: Letter
+    messages: list[Held]
+
+    @property
+    def sent_ms(self) -> int:
+        """When it was sent (epoch ms), by the queue's own stamp."""
+        return min(held.sent_ms for held in self.messages)
+
+    @property
+    def order(self) -> tuple[int, int, int]:
+        """Oldest first: by the place in the stream, where sequence numbers grow with time."""
+        at = self.letter.origin
+        digits = at.sequence_number
+        return int(digits) if digits.isdecimal() else 0, at.sub_sequence_number, at.line
+
+
+class Gathering:
+    """What is in hand. `skipped` counts messages that were not taken, by why.
+
+    What failed again after `started_at` (ISO 8601) is not taken: one redrive would else wear out all its tries.
+    """
+
+    def __init__(self, messages: Messages, selection: Selection, started_at: str = "") -> None:
+        self._messages = messages
+        self._selection = selection
+        self._started_at = started_at
+        self._parts: dict[PartsKey, list[tuple[Letter, Held]]] = {}
+        self.whole: list[Whole] = []
+        self.skipped: Counter[str] = Counter()
+        self.unselected = 0
+        self.seen = 0
+        """Messages that were looked at, each once."""
+        self._bytes = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more should be taken in hand in this round."""
+        return len(self.whole) >= MAX_LETTERS or self._bytes >= MAX_BYTES
+
+    def gather(self, on: Callable[[], bool], most: int = 0, *, limit_seen: int = 0) -> None:
+        """Receive until nothing more comes, `most` whole letters are in hand, or `on` says no.
+
+        `limit_seen` ends it after so many messages. Raises QueueUnreadableError.
+        """
+        trouble_since = None
+        while on() and not self.is_full and not self._messages.dry:
+            if (most and len(self.whole) >= most) or (limit_seen and self.seen >= limit_seen):
+                break
+            self._messages.keep_receiving()
+            self._messages.turn(0.25)
+            self._sort(self._messages.take())
+            now = self._messages.now()
+            trouble_since = (trouble_since or now) if self._messages.refused else None
+            if trouble_since is not None and now - trouble_since > PATIENCE_S:
+                raise unreadable(self._messages)
+        # What is still under way is held too, as soon as it comes.
+        while self._messages.receiving:
+            self._messages.turn(0.25)
+            self._sort(self._messages.take())
+
+    def end(self) -> None:
+        """Nothing more comes: letters of which a part is missing are skipped."""
+        if self._parts:
+            self.skipped["a part of it is missing"] += len(self._parts)
+            self._parts.clear()
+
+    def take_round(self) -> list[Whole]:
+        """What is in hand now, oldest first, and room for the next round."""
+        taken, self.whole = sorted(self.whole, key=lambda one: one.order), []
+        self._bytes = 0
+        return taken
+
+    def _sort(self, received: list[Held]) -> None:
+        for held in received:
+            self.seen += 1
+            try:
+                letter = reader.read(held.body, held.attributes)
+            except UnreadableLetterError as error:
+                self.skipped[f"unreadable: {error}"] += 1
+            else:
+                self._take(letter, held)
+            held.body = ""
+
+    def _take(self, letter: Letter, held: Held) -> None:
+        just_now = self._started_at and letter.generation and letter.failed_at >= self._started_at
+        if just_now or not self._selection.takes(letter, held.sent_ms):
+            self.unselected += 1
+            return
+        self._bytes += held.size_bytes
+        if letter.part is None or letter.part.of == 1:
+            self.whole.append(Whole(letter, [held]))
+            return
+        key = reader.parts_key(letter)
+        parts = self._parts.setdefault(key, [])
+        parts.append((letter, held))
+        if (joined := reader.join(part for part, _ in parts)) is not None:
+            del self._parts[key]
+            self.whole.append(Whole(joined, [one for _, one in parts]))
+
+
+def unreadable(messages: Messages) -> QueueUnreadableError:
+    """Why a queue could not be read for so long."""
+    return QueueUnreadableError(
+        f"the queue {messages.name} cannot be read ({messages.trouble}): "
+        "allow sqs:ReceiveMessage, sqs:DeleteMessage and sqs:ChangeMessageVisibility on it, or try again later"
+    )

@@ -1,0 +1,181 @@
+"""`stream-router dlq redrive`: dead letters back to life, through the present mapping, masking and settings."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import NamedTuple
+
+from stream_router.control.dead_letters import gathering, put_back, telling
+from stream_router.control.dead_letters.desk import Desk
+from stream_router.control.dead_letters.gathering import Gathering, QueueUnreadableError
+from stream_router.control.dead_letters.redriving import Means, Redriving, Tally
+from stream_router.control.dead_letters.selection import Selection
+from stream_router.control.dead_letters.telling import Bar, Interrupt, say, warn
+from stream_router.control.dead_letters.trial import Trial, Trials
+from stream_router.control.republish import preconditions
+from stream_router.core import limits
+from stream_router.core.model import DeadLetter, Dropped, Entry, Event
+from stream_router.pipeline.mapping.timestamps import iso
+from stream_router.pipeline.transform import Transform
+from stream_router.settings.consumer import Consumer
+
+SECOND_COPIES = (
+    "on a v2 bus an event that was published less than 5 minutes ago is not published twice; an older one is, and has "
+    "the same eventId"
+)
+
+
+class Wish(NamedTuple):
+    """What the operator asked for. `rate` is events a second, 0 for no bound; `limit` letters, 0 for all."""
+
+    selection: Selection
+    rate: float
+    limit: int
+    dry_run: bool
+    keep: bool
+    parked: bool
+    yes: bool
+
+
+class Refused(Exception):  # noqa: N818 - an answer, not an error of the program
+    """Nothing was published, nothing deleted: the text says why."""
+
+
+def run(settings: Consumer, wish: Wish, now_ms: float) -> int:
+    """Redrive, and say what became of each letter. 0, or 1 where something failed again, is left, or was refused."""
+    desk = Desk(settings)
+    return Redrive(desk, wish, Interrupt(), iso(int(now_ms))).run()
+
+
+class Redrive:
+    """One redrive. `started_at` (ISO 8601) is its name in `metadata.replayed` of what was edited by hand."""
+
+    def __init__(self, desk: Desk, wish: Wish, asked: Callable[[], bool], started_at: str) -> None:
+        self._desk, self._wish, self._asked = desk, wish, asked
+        self._plain = desk.connection.transform()
+        self._marked: Transform | None = None
+        self._mark = f"redrive/{started_at}"
+        self._ordered = desk.settings.ordering == "conversation"
+        self._trials = Trials(self._transform, desk.fetch, parked=wish.parked)
+        self._gathering = Gathering(desk.messages, wish.selection, started_at)
+        self._proven: set[str] = set()
+        self._skipped: Counter[str] = Counter()
+        self._types: Counter[str] = Counter()
+        self._selected = self._eligible = 0
+
+    def _transform(self, edited: bool) -> Callable[[Event], Entry | DeadLetter | Dropped]:
+        if not edited:
+            return self._plain
+        self._marked = self._marked or self._desk.connection.transform(self._mark)
+        return self._marked
+
+    def run(self) -> int:
+        """Everything, to the summary."""
+        desk, wish = self._desk, self._wish
+        depth = desk.depth()
+        means = Means(
+            desk.messages,
+            self._trials,
+            desk.connection.republisher(self._plain, wish.rate),
+            put_back.sender(desk.connection, desk.messages.queue_url),
+            wish.keep,
+        )
+        say(f"{desk.messages.name} holds about {telling.s(depth.visible, 'message')}")
+        if limits.is_v2_bus(desk.settings.event_bus):
+            say(SECOND_COPIES)
+        refused = ""
+        with Bar("redriven") as bar:
+            redriving = Redriving(means, self._asked, lambda tally: self._show(bar, tally, depth.visible))
+            try:
+                self._rounds(redriving)
+            except (Refused, QueueUnreadableError) as error:
+                refused = str(error)
+            finally:
+                redriving.close()
+        return self._report(redriving.tally, refused)
+
+    def _rounds(self, redriving: Redriving) -> None:
+        while not redriving.ended and not self._asked():
+            eligible = self._next_round()
+            if not eligible and (self._desk.messages.dry or self._reached_limit()):
+                break
+            if eligible and not self._wish.dry_run:
+                self._prove(eligible)
+                redriving.round(eligible)
+            elif eligible:
+                self._types.update(name for trial in eligible for name in trial.event_types)
+        self._gathering.end()
+        if self._wish.dry_run and self._types:
+            self._look(self._types)
+
+    def _next_round(self) -> list[Trial]:
+        """Letters in hand, tried: those that can be redriven."""
+        most = 0 if self._ordered or not self._wish.limit else max(1, self._wish.limit - self._eligible)
+        self._gathering.gather(lambda: not self._asked(), most)
+        if self._ordered and self._gathering.is_full and not self._desk.messages.dry:
+            raise Refused(
+                f"more than {gathering.MAX_LETTERS:,} dead letters cannot be put in order at once "
+                "(STREAM_ROUTER_ORDERING=conversation); choose fewer, with --until for example"
+            )
+        eligible: list[Trial] = []
+        for whole in self._gathering.take_round():
+            if self._reached_limit():
+                break
+            self._selected += 1
+            trial = self._trials(whole)
+            self._desk.messages.turn(0.0)
+            if not trial.skipped and not any(map(self._wish.selection.takes_type, trial.event_types)):
+                self._selected -= 1
+            elif trial.skipped:
+                self._skipped[trial.skipped] += 1
+            else:
+                eligible.append(trial)
+                self._eligible += 1
+        return eligible
+
+    def _reached_limit(self) -> bool:
+        return bool(self._wish.limit) and self._eligible >= self._wish.limit
+
+    def _prove(self, eligible: list[Trial]) -> None:
+        """Before anything of a type is published, let alone deleted. Raises Refused."""
+        types = {name for trial in eligible for name in trial.event_types} - self._proven
+        if types:
+            self._look(types)
+            self._proven |= types
+
+    def _look(self, types: Counter[str] | set[str]) -> None:
+        verdict = preconditions.look(self._desk.settings, types)
+        if verdict.refusals:
+            raise Refused("; ".join(verdict.refusals))
+        for line in verdict.unjudged:
+            say(f"note: {line}")
+        if verdict.unjudged and not self._wish.yes and not self._wish.dry_run:
+            raise Refused("what is not judged takes your word: --yes")
+
+    def _show(self, bar: Bar, tally: Tally, about: int) -> None:
+        failed = sum(tally.failed_again.values())
+        bar.at(tally.redriven, max(about, self._eligible), f", {failed} failed again" if failed else "")
+
+    def _report(self, tally: Tally, refused: str) -> int:
+        wish, skipped = self._wish, self._skipped + self._gathering.skipped
+        total = self._eligible + sum(skipped.values())
+        say(f"selected {total:,}, eligible {self._eligible:,}")
+        telling.counted("skipped", skipped)
+        if refused:
+            warn(f"stream-router dlq: {refused}; nothing more was published, and what was not settled stays")
+            return 1
+        if wish.dry_run:
+            telling.counted("would be redriven", self._types)
+            return 0
+        say(f"redriven {tally.redriven:,}" + (", all kept in the queue (--keep)" if wish.keep else ""))
+        if tally.failed_again:
+            telling.counted("failed again" if wish.keep else "failed again, back in the queue", tally.failed_again)
+        if tally.left:
+            say(f"left in the queue {tally.left:,}")
+        if tally.ended_because:
+            warn(f"stream-router dlq: {tally.ended_because}")
+        if self._desk.messages.undeleted:
+            lost = telling.s(self._desk.messages.undeleted, "message")
+            warn(f"stream-router dlq: {lost} could not be deleted ({self._desk.messages.trouble}) though redriven: "
+                 "allow sqs:DeleteMessage, or the next redrive sends them again")  # fmt: skip
+        whole = not (tally.failed_again or tally.left or tally.ended_because or self._desk.messages.undeleted)
+        return 0 if whole and not self._asked() else 1

@@ -1,0 +1,43 @@
+"""Which dead letters an operator means."""
+
+from typing import NamedTuple
+
+from stream_router.control.moments import moment_ms
+from stream_router.pipeline.sinks.dead_letters.reader import Letter
+
+
+class Selection(NamedTuple):
+    """All conditions must hold; an empty one holds for everything. Times are epoch ms, of when the letter was made."""
+
+    reason: str = ""
+    code: str = ""
+    event_type: str = ""
+    since_ms: int = 0
+    until_ms: int = 0
+    id: str = ""
+
+    def takes(self, letter: Letter, sent_ms: int) -> bool:
+        """Whether the letter is meant, as far as it tells without being opened."""
+        wanted = ((self.reason, letter.reason), (self.code, letter.error.code), (self.id, letter.origin.event_id))
+        return (
+            all(want in ("", is_so) for want, is_so in wanted)
+            and self.takes_type(letter.event_type or self.event_type)
+            and (not self.since_ms or sent_ms >= self.since_ms)
+            and (not self.until_ms or sent_ms < self.until_ms)
+        )
+
+    def takes_type(self, event_type: str) -> bool:
+        """Whether an event of this type is meant."""
+        return self.event_type in ("", event_type)
+
+
+def selection(reason: str, code: str, event_type: str, since: str, until: str, identity: str, now_ms: int) -> Selection:
+    """From the options of the command line. Raises SettingsError for a time that is none."""
+    return Selection(
+        reason,
+        code,
+        event_type,
+        moment_ms(since, "--since", now_ms) if since else 0,
+        moment_ms(until, "--until", now_ms) if until else 0,
+        identity,
+    )

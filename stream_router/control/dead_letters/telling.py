@@ -1,0 +1,89 @@
+"""How the commands on dead letters talk: what was found on standard output, progress and troubles on standard error."""
+
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from types import FrameType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+PLAIN_EVERY_S = 10.0
+"""How often progress is a line where nobody sees a bar."""
+
+
+class Interrupt:
+    """Ctrl-C and SIGTERM, heard and not obeyed at once: what is in flight is finished. A second Ctrl-C ends at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._heard)
+
+    def __call__(self) -> bool:
+        return self.asked
+
+    def _heard(self, _number: int, _frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        sys.stderr.write("finishing what is in flight; once more ends at once\n")
+
+
+class Bar:
+    """Progress on standard error: a bar on a terminal, else a line now and then. Use it with `with`."""
+
+    def __init__(self, what: str, clock: Callable[[], float] = time.monotonic) -> None:
+        console = Console(stderr=True)
+        self._what = what
+        self._clock = clock
+        self._said_at = clock()
+        self._bar: Progress | None = None
+        if console.is_terminal:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self._bar = Progress(*columns, console=console)
+            self._task = self._bar.add_task(what, total=None)
+
+    def __enter__(self) -> Self:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def at(self, done: int, total: int | None, more: str = "") -> None:
+        """So many of so many, and what else there is to say."""
+        if self._bar:
+            self._bar.update(self._task, completed=done, total=total, description=f"{self._what}{more}")
+        elif (now := self._clock()) - self._said_at >= PLAIN_EVERY_S:
+            self._said_at = now
+            sys.stderr.write(f"{self._what}: {done}{f' of {total}' if total else ''}{more}\n")
+
+
+def say(text: str) -> None:
+    """One line of what was found."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def warn(text: str) -> None:
+    """One line of what is wrong."""
+    sys.stdout.flush()
+    sys.stderr.write(f"{text}\n")
+
+
+def counted(title: str, counts: Mapping[str, int] | Counter[str]) -> None:
+    """A count and, below it, what it is made of, the most first."""
+    say(f"{title} {sum(counts.values()):,}")
+    for name, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])):
+        say(f"  {count:>7,}  {name}")
+
+
+def s(count: int, noun: str) -> str:
+    """`1 dead letter`, `2 dead letters`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

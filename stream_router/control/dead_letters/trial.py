@@ -1,0 +1,115 @@
+"""Tries a dead letter on the present settings, without sending anything: which events it gives, or why it gives none.
+
+A letter `crashed` is tried in a process of its own (`alone.py`), whose death is a skip, not ours.
+"""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import NamedTuple
+
+import orjson
+
+from stream_router.control.dead_letters import reopening
+from stream_router.control.dead_letters.gathering import Whole
+from stream_router.core.dispositions import Reason
+from stream_router.core.model import DeadLetter, Dropped, Entry, Event
+from stream_router.pipeline.sinks.dead_letters.reader import UnreadableLetterError
+
+PARKED_AFTER = 5
+"""Generations after which a letter is passed over: what failed so often wants a person, not another try."""
+
+ALONE_WITHIN_S = 30.0
+
+
+class Trial(NamedTuple):
+    """What came of one letter: `event_types` of its events where it is eligible, else why it is skipped."""
+
+    whole: Whole
+    number: int
+    raw: bytes
+    event_types: tuple[str, ...] = ()
+    skipped: str = ""
+    entries: tuple[Entry, ...] = ()
+    """Only of a letter `crashed`: made in a process of its own, and not to be made again in this one."""
+
+
+class Trials:
+    """Tries letters. `transform` gives the transform for a letter; `fetch` gets objects of S3."""
+
+    def __init__(
+        self,
+        transform: Callable[[bool], Callable[[Event], Entry | DeadLetter | Dropped]],
+        fetch: Callable[[str], bytes] | None,
+        *,
+        parked: bool,
+    ) -> None:
+        self._transform = transform
+        self._fetch = fetch
+        self._parked = parked
+        self._number = 0
+
+    def __call__(self, whole: Whole) -> Trial:
+        """Try one letter."""
+        self._number += 1
+        number, letter = self._number, whole.letter
+        if letter.generation >= PARKED_AFTER and not self._parked:
+            return Trial(whole, number, b"", skipped=f"parked: failed {letter.generation} redrives (--parked takes it)")
+        try:
+            raw = reopening.original(letter, self._fetch)
+        except UnreadableLetterError as error:
+            return Trial(whole, number, b"", skipped=str(error))
+        if letter.reason == Reason.CRASHED and not letter.edited:
+            return self._alone(whole, number, raw)
+        made = [self.made(found, edited=letter.edited) for found in reopening.reopen(raw, letter, number)]
+        if why := next((_why(one) for one in made if not isinstance(one, Entry)), ""):
+            return Trial(whole, number, raw, skipped=why)
+        return Trial(whole, number, raw, tuple(one.detail_type for one in made if isinstance(one, Entry)))
+
+    def made(self, found: Event | DeadLetter, *, edited: bool) -> Entry | DeadLetter | Dropped:
+        """What the present settings make of it."""
+        return found if isinstance(found, DeadLetter) else self._transform(edited)(found)
+
+    def entries(self, trial: Trial) -> list[Entry]:
+        """The entries of an eligible letter, made at this moment; empty where it is eligible no longer."""
+        if trial.entries:
+            return list(trial.entries)
+        letter = trial.whole.letter
+        found = reopening.reopen(trial.raw, letter, trial.number)
+        made = [self.made(one, edited=letter.edited) for one in found]
+        entries = [one for one in made if isinstance(one, Entry)]
+        return entries if len(entries) == len(made) else []
+
+    def _alone(self, whole: Whole, number: int, raw: bytes) -> Trial:
+        command = [sys.executable, "-m", "stream_router.control.dead_letters.alone"]
+        head = orjson.dumps({"origin": whole.letter.origin.model_dump(by_alias=True)}) + b"\n"
+        try:
+            done = subprocess.run(
+                command,
+                input=head + raw,
+                capture_output=True,
+                timeout=ALONE_WITHIN_S,
+                check=False,
+                start_new_session=True,
+            )
+            told = orjson.loads(done.stdout) if done.returncode == 0 else {}
+        except (subprocess.TimeoutExpired, orjson.JSONDecodeError):
+            told = {}
+        if why := told.get("why"):
+            return Trial(whole, number, raw, skipped=str(why))
+        if "entries" not in told:
+            return Trial(whole, number, raw, skipped="it still kills the process that opens it")
+        event = reopening.unread(raw, whole.letter, number)
+        entries = tuple(
+            Entry(event, one["type"], one["detail"].encode(), one["time_s"], one["size_bytes"], one["order_key"])
+            for one in told["entries"]
+        )
+        return Trial(whole, number, raw, tuple(entry.detail_type for entry in entries), "", entries)
+
+
+def _why(made: DeadLetter | Dropped | Entry) -> str:
+    if isinstance(made, Dropped):
+        return "a setting says to drop it (STREAM_ROUTER_DROP_TYPES, STREAM_ROUTER_UNROUTABLE)"
+    if isinstance(made, DeadLetter):
+        return f"still {made.reason.value} ({made.code})"
+    return ""

@@ -1,0 +1,206 @@
+"""Dead letters of every form in a fake AWS's queue, and what its ledger says of a redrive."""
+
+import os
+import random
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import boto3
+import orjson
+from botocore.config import Config
+
+from stream_router.core import limits
+from stream_router.core.dispositions import Reason
+from stream_router.core.envelope import event_id, seal
+from stream_router.core.model import DeadLetter, Entry, Event, Record
+from stream_router.fakeaws.process import FakeAwsProcess
+from stream_router.pipeline.sinks.dead_letters.message import LetterWriter, Message
+
+PROGRAM = str(Path(sys.executable).parent / "stream-router")
+QUEUE_NAME = "cxone-events-dead-letters"
+QUEUE = f"https://sqs.us-east-1.amazonaws.com/123456789012/{QUEUE_NAME}"
+V2_BUS = "arn:aws:events:us-east-1:123456789012:event-busv2/router/abcdefghijklmnopqrstuvwxy"
+TYPES = ("interaction.created", "conversation.updated", "agent.status.changed")
+RULE = {
+    "Name": "cxone-webhook-router",
+    "EventPattern": {
+        "source": ["nice.cxone.webhook"],
+        "detail-type": list(TYPES),
+        "detail": {"eventSource": [{"prefix": "cxone"}]},
+    },
+    "Targets": ["arn:aws:sqs:us-east-1:123456789012:out"],
+}
+FORMS = ("base64", "entry", "minimal", "s3", *("base64", "entry", "minimal") * 2, "gzip", "parts")
+BEGUN_MS = 1_764_000_000_000
+
+
+class Made(NamedTuple):
+    """One letter that was put into the queue: its event's id, its form, how many messages it has."""
+
+    event_id: str
+    form: str
+    messages: int
+    conversation_id: str
+
+
+class Letters:
+    """Makes letters whose events are good: they died in an outage. `shard_id` is where they were."""
+
+    def __init__(self, fake_aws: FakeAwsProcess, shard_id: str = "shardId-000000000000") -> None:
+        session: Any = boto3.session.Session("AKIDEXAMPLE", "secret", region_name="us-east-1")
+        config = Config(retries={"total_max_attempts": 5}, max_pool_connections=4)
+        self._sqs = session.client("sqs", endpoint_url=fake_aws.url, config=config)
+        self._s3 = session.client("s3", endpoint_url=fake_aws.url, config=config)
+        self._writer = LetterWriter("cxone-events", shard_id, lambda: BEGUN_MS + 60_000.0, ordered=False)
+        self._number = 0
+        self._dice = random.Random(11)
+
+    def put(self, count: int, forms: Sequence[str] = FORMS, **changes: Any) -> list[Made]:
+        """Put `count` letters of these forms, in turn; `changes` go into each body of the events."""
+        made, batch = [], list[Message]()
+        for _ in range(count):
+            one, messages = self._one(forms[self._number % len(forms)], changes)
+            made.append(one)
+            batch += messages
+            if len(batch) >= 200:
+                self.send(batch)
+                batch = []
+        self.send(batch)
+        return made
+
+    def letter(self, raw: bytes, identity: str, id_from: str = "delivery", **changes: Any) -> DeadLetter:
+        """One letter around a line, at the next place of the shard."""
+        record = Record(raw, 10**20 + self._number)
+        event = Event(record, 0, raw, identity, id_from, BEGUN_MS + self._number, None)
+        return DeadLetter(event, Reason.OUTAGE, "ThrottlingException", "accepted nothing", 9, raw=raw)._replace(
+            **changes
+        )
+
+    def write(self, letter: DeadLetter) -> list[Message]:
+        """As the child writes it."""
+        return self._writer.write(letter)
+
+    def _one(self, form: str, changes: dict[str, Any]) -> tuple[Made, list[Message]]:
+        self._number += 1
+        number = self._number
+        text = self._dice.randbytes(700_000 if form == "parts" else 20).hex() if form != "gzip" else "again " * 200_000
+        body = {
+            "interactionId": f"i-{number}",
+            "conversationId": f"c-{number % 37}",
+            "eventType": TYPES[number % 3],
+            "timestamp": "2026-11-24T10:30:00.123+01:00",
+            "payload": {"n": number, "text": text if form not in ("gzip", "parts") else "short", "name": "Zoë"},
+            **changes,
+        }
+        raw_body = orjson.dumps(body)
+        identity = event_id("hmac", f"d-{number}", 0, raw_body)
+        # What makes a letter large is white space and added fields: the event itself still fits a call.
+        added = orjson.dumps({"filler": text}) if form in ("gzip", "parts") else b""
+        raw = seal(identity, "delivery", BEGUN_MS + number, raw_body, b"," + added[1:-1] if added else b"")
+        letter = self.letter(raw, identity, event_type=str(body["eventType"]))
+        made = Made(identity, form, 1, str(body["conversationId"]))
+        if form == "entry":
+            entry = Entry(letter.event, str(body["eventType"]), b"{}", BEGUN_MS / 1000, 100, "")
+            return made, self._writer.write(letter._replace(entry=entry))
+        if form == "s3":
+            key = f"dead-letters/{number}-0-0"
+            self._s3.put_object(Bucket="bucket", Key=key, Body=raw)
+            return made, self._writer.write_reference(letter, f"s3://bucket/{key}")
+        messages = self._writer.write_parts(letter, minimal=form == "minimal") if form in ("parts", "minimal") else None
+        messages = messages or self._writer.write(letter)
+        return made._replace(messages=len(messages)), messages
+
+    def send(self, messages: Iterable[Message]) -> None:
+        """Put messages into the queue, as few calls as SQS allows."""
+        batch: list[dict[str, Any]] = []
+        room = limits.SQS_MESSAGE_BYTES
+        for message in messages:
+            if len(batch) == 10 or message.size_bytes > room:
+                self._flush(batch)
+                batch, room = [], limits.SQS_MESSAGE_BYTES
+            entry: dict[str, Any] = {"Id": str(len(batch)), "MessageBody": message.body}
+            if message.attributes:
+                entry["MessageAttributes"] = {
+                    name: {"DataType": "String", "StringValue": value} for name, value in message.attributes.items()
+                }
+            batch.append(entry)
+            room -= message.size_bytes
+        self._flush(batch)
+
+    def _flush(self, batch: list[dict[str, Any]]) -> None:
+        if batch:
+            answer = self._sqs.send_message_batch(QueueUrl=QUEUE, Entries=batch)
+            assert not answer.get("Failed"), answer
+
+
+def environment(fake_aws: FakeAwsProcess, **more: str) -> dict[str, str]:
+    """What a command reads."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "STREAM_ROUTER_", "SQS_"))}
+    return {
+        **kept,
+        "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": fake_aws.url,
+        "SQS_DLQ_URL": QUEUE,
+        **more,
+    }
+
+
+def run(
+    fake_aws: FakeAwsProcess, *words: str, timeout_s: float = 170, **more: str
+) -> "subprocess.CompletedProcess[str]":
+    """`stream-router dlq …` to its end."""
+    return subprocess.run(
+        [PROGRAM, "dlq", *words],
+        env=environment(fake_aws, **more),
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+
+
+def start(fake_aws: FakeAwsProcess, *words: str, **more: str) -> "subprocess.Popen[str]":
+    """The same, begun."""
+    return subprocess.Popen(
+        [PROGRAM, "dlq", *words],
+        env=environment(fake_aws, **more),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def left(fake_aws: FakeAwsProcess) -> list[dict[str, Any]]:
+    """The bodies that are still in the queue."""
+    return [orjson.loads(message["body"]) for message in fake_aws.queues().get(QUEUE_NAME, [])]
+
+
+def accepted(fake_aws: FakeAwsProcess) -> Counter[str]:
+    """How often each event was accepted, with or without an answer that could be read."""
+    lines = [*fake_aws.lines("PutEvents"), *fake_aws.lines("PutEventsV2")]
+    return Counter(line["eventId"] for line in lines if line["verdict"] in ("accepted", "accepted_then_dropped"))
+
+
+def assert_accepted_before_deleted(fake_aws: FakeAwsProcess) -> int:
+    """For each message that was deleted the ledger has, before it, an accepting answer, or the letter in its place.
+
+    How many were deleted.
+    """
+    told: Counter[str] = Counter()
+    deleted = 0
+    for line in fake_aws.lines():
+        operation, verdict, identity = line["operation"], line["verdict"], line.get("eventId", "")
+        if operation in ("PutEvents", "PutEventsV2") and verdict in ("accepted", "deduplicated"):
+            told[identity] += 1
+        elif operation == "SendMessageBatch" and verdict == "accepted":
+            told[identity] += line["time"] > 0 and identity in told
+        elif operation == "DeleteMessageBatch" and verdict in ("accepted", "accepted_then_dropped"):
+            deleted += 1
+            assert told[identity], f"{identity} was deleted and never accepted"
+    return deleted
