@@ -204,6 +204,12 @@ class Transform:
             return event.raw
         if letter.reason is Reason.CRASHED:
             return _withheld(letter.code)
+        return self.masked_raw(letter)
+
+    def masked_raw(self, letter: DeadLetter) -> bytes:
+        """The event's own line, masked by the policy whatever it says of dead letters; there must be one."""
+        event = letter.event
+        assert self.policy
         try:
             whole = event if event.body is not None else _read_again(event)
             parts = self.policy.mask(_parts(self._read(whole)), [])

@@ -1,8 +1,10 @@
 """`stream-router dlq …`, command by command: settings read, the part that does the work called, its status returned."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
+from stream_router.control.dead_letters import exporting, importing, listing, showing
 from stream_router.control.dead_letters import redrive as redriving
 from stream_router.control.dead_letters.gathering import QueueUnreadableError
 from stream_router.control.dead_letters.selection import Selection, selection
@@ -42,6 +44,32 @@ def redrive(options: Options, how: How, *, undelivered: bool, now_ms: int) -> in
     settings = load(DeadLetters)
     chosen = options.selection(now_ms)
     return _told(lambda: redriving.run(settings, redriving.Wish(chosen, *how), now_ms))
+
+
+def list_(options: Options, sample: int, *, undelivered: bool, now_ms: int) -> int:
+    """`dlq list`."""
+    settings = load(DeadLetters)
+    chosen = options.selection(now_ms)
+    return _told(lambda: listing.run(settings, chosen, sample))
+
+
+def show(identity: str, *, payload: bool, undelivered: bool) -> int:
+    """`dlq show`."""
+    settings = load(DeadLetters)
+    return _told(lambda: showing.run(settings, identity, payload=payload))
+
+
+def export(file: Path, options: Options, *, take: bool, undelivered: bool, now_ms: int) -> int:
+    """`dlq export`."""
+    settings = load(DeadLetters)
+    chosen = options.selection(now_ms)
+    return _told(lambda: exporting.run(settings, file, chosen, take=take))
+
+
+def import_(file: Path, *, undelivered: bool) -> int:
+    """`dlq import`."""
+    settings = load(DeadLetters)
+    return _told(lambda: importing.run(settings, file))
 
 
 def _told(work: Callable[[], int]) -> int:

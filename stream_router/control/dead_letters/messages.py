@@ -133,8 +133,8 @@ class Messages:
 
     @property
     def dry(self) -> bool:
-        """Whether nothing more seems to be there."""
-        return self.empty_answers >= DRY_AFTER
+        """Whether nothing more seems to be there. A call that is under way may still bring the opposite."""
+        return self.empty_answers >= DRY_AFTER and not self._receiving
 
     @property
     def changing(self) -> int:
@@ -156,7 +156,9 @@ class Messages:
         return self._clock()
 
     def keep_receiving(self, calls: int = RECEIVE_CALLS) -> None:
-        """Have so many ReceiveMessage calls under way."""
+        """Have so many ReceiveMessage calls under way, unless all of late were empty: then hear out the last ones."""
+        if self.empty_answers >= DRY_AFTER:
+            return
         body = {
             "QueueUrl": self.queue_url,
             "MaxNumberOfMessages": limits.SQS_BATCH_MAX,

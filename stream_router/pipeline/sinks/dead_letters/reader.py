@@ -144,6 +144,11 @@ def original(letter: Letter, fetch: Callable[[str], bytes] | None = None) -> byt
         raise UnreadableLetterError("its data are damaged") from None
 
 
+def encoded(raw: bytes) -> dict[str, str]:
+    """A line as a letter's `record` holds it."""
+    return {"encoding": "base64", "data": base64.b64encode(raw).decode()}
+
+
 PartsKey = tuple[object, ...]
 
 

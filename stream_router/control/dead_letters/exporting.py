@@ -1,0 +1,118 @@
+"""`stream-router dlq export`: dead letters as JSON lines, for repair by hand. They hold what the customers wrote.
+
+Each line has the letter without its data (`letter`), the event's line as it was (`record`, base64) and, to be edited,
+`event` where the line is JSON, else `line` where it is text. `--take` deletes what is on disk for good.
+"""
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from stream_router.control.dead_letters import listing, telling
+from stream_router.control.dead_letters.desk import Desk
+from stream_router.control.dead_letters.gathering import Gathering, Whole
+from stream_router.control.dead_letters.selection import Selection
+from stream_router.control.dead_letters.telling import Bar, Interrupt, say, warn
+from stream_router.pipeline.mapping.timestamps import iso
+from stream_router.pipeline.sinks.dead_letters import reader
+from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableLetterError
+from stream_router.settings.consumer import Consumer
+
+SCHEMA = "stream-router.dead-letter-export/1"
+OF_THE_LETTER = {"record", "part", "event_type"}
+"""What of a letter stands elsewhere in the line."""
+
+
+def run(settings: Consumer, file: Path, selection: Selection, *, take: bool) -> int:
+    """The command. 0, or 1 where the file is there already, cannot be written, or something could not be exported."""
+    desk, asked = Desk(settings), Interrupt()
+    depth = desk.depth()
+    try:
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        warn(f"stream-router dlq: {file} cannot be written ({error.strerror}); name a new file")
+        return 1
+    gathering = Gathering(desk.messages, selection)
+    exported, skipped = 0, Counter[str]()
+    try:
+        with open(handle, "wb") as out, Bar("exported") as bar:  # noqa: PTH123 - a descriptor, not a path
+            while not asked():
+                gathering.gather(lambda: not asked())
+                whole = gathering.take_round()
+                if not whole:
+                    break
+                written = [one for one in whole if _written(desk, one, out, skipped)]
+                exported += len(written)
+                out.flush()
+                os.fsync(out.fileno())
+                if take:
+                    _sync_folder(file)
+                    desk.messages.delete(held for one in written for held in one.messages)
+                bar.at(exported, max(depth.visible, exported))
+    except OSError as error:
+        warn(f"stream-router dlq: {file} cannot be written ({error.strerror}); what was not written stays in the queue")
+        return 1
+    finally:
+        listing.give_back(desk.messages)
+    gathering.end()
+    return _report(desk, file, exported, skipped + gathering.skipped, take=take, broken_off=asked())
+
+
+def _report(desk: Desk, file: Path, exported: int, skipped: Counter[str], *, take: bool, broken_off: bool) -> int:
+    taken = ", and taken out of the queue" if take else ", and still in the queue"
+    say(f"exported {telling.s(exported, 'dead letter')} to {file}{taken}; the file holds customers' data")
+    telling.counted("skipped", skipped)
+    if broken_off:
+        warn("stream-router dlq: broken off; what is not in the file stays in the queue")
+    if desk.messages.undeleted:
+        trouble = desk.messages.trouble
+        warn(f"stream-router dlq: {desk.messages.undeleted:,} could not be deleted ({trouble}): they are in both")
+    return 1 if skipped or broken_off or desk.messages.undeleted else 0
+
+
+def _written(desk: Desk, whole: Whole, out: Any, skipped: Counter[str]) -> bool:
+    try:
+        raw = reader.original(whole.letter, desk.fetch)
+    except UnreadableLetterError as error:
+        skipped[str(error)] += 1
+        return False
+    out.write(orjson.dumps(line_of(whole.letter, raw, whole.sent_ms)) + b"\n")
+    return True
+
+
+def line_of(letter: Letter, raw: bytes, sent_ms: int) -> dict[str, Any]:
+    """One line of the file."""
+    known: dict[str, Any] = letter.model_dump(by_alias=True, exclude=OF_THE_LETTER)
+    line = {
+        "schema": SCHEMA,
+        "sentAt": iso(sent_ms),
+        "eventType": letter.event_type,
+        "letter": known,
+        "record": reader.encoded(raw),
+    }
+    return {**line, **editable(raw)}
+
+
+def editable(raw: bytes) -> dict[str, Any]:
+    """The event in the form that a person can edit: JSON, else text; nothing where it is neither."""
+    try:
+        if orjson.loads(raw) is not None:  # a line break can only stand between two tokens
+            return {"event": orjson.Fragment(raw.replace(b"\n", b" ").replace(b"\r", b" "))}
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        return {"line": raw.decode()}
+    except UnicodeDecodeError:
+        return {}
+
+
+def _sync_folder(file: Path) -> None:
+    """The file's name is on disk too."""
+    folder = os.open(file.resolve().parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

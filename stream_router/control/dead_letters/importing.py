@@ -1,0 +1,142 @@
+"""`stream-router dlq import`: what `export` wrote, perhaps mended by hand, goes back into the queue.
+
+What is still in the queue is refused: it would be there twice. What was edited keeps its event's identity and is marked
+as edited, so that a redrive tells consumers (`metadata.replayed`).
+"""
+
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import orjson
+
+from stream_router.control.dead_letters import listing, put_back, telling
+from stream_router.control.dead_letters.desk import Desk
+from stream_router.control.dead_letters.exporting import SCHEMA
+from stream_router.control.dead_letters.messages import Held
+from stream_router.control.dead_letters.showing import ALL
+from stream_router.control.dead_letters.telling import Bar, Interrupt, say, warn
+from stream_router.core.json_members import member_texts
+from stream_router.pipeline.sinks.dead_letters import reader
+from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableLetterError
+from stream_router.settings.consumer import Consumer
+
+PATIENCE_S = 60.0
+"""Where the queue takes nothing for so long, the rest is not sent."""
+
+
+class Line(NamedTuple):
+    """One line of the file: the letter to be sent, and its event's line."""
+
+    letter: Letter
+    raw: bytes
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What no two letters in one queue have in common."""
+        return (*self.letter.place, self.letter.origin.event_id)
+
+
+class UnusableFileError(ValueError):
+    """The file is none of `export`'s; the text names the line."""
+
+
+def run(settings: Consumer, file: Path) -> int:
+    """The command. 0, or 1 where the file cannot be used, or some of it was refused or not sent."""
+    try:
+        lines = read(file)
+    except (OSError, UnusableFileError) as error:
+        warn(f"stream-router dlq: {file}: {error}; nothing was imported")
+        return 1
+    desk, asked = Desk(settings), Interrupt()
+    wanted, still_there = {line.key for line in lines}, set[tuple[object, ...]]()
+
+    def take(held: Held) -> bool:
+        try:
+            letter = reader.read(held.body, held.attributes)
+        except UnreadableLetterError:
+            return False
+        key = (*letter.place, letter.origin.event_id)
+        if key in wanted:
+            still_there.add(key)
+        return False
+
+    seen = listing.look(desk, ALL, take, asked)
+    if asked():
+        warn("stream-router dlq: broken off; nothing was imported")
+        return 1
+    if seen.depth.hidden:
+        say(f"note: {telling.s(seen.depth.hidden, 'message')} held by another reader could not be compared")
+    refused = [line for line in lines if line.key in still_there]
+    sent = _send(desk, [line for line in lines if line.key not in still_there], asked)
+    return _report(lines, refused, sent)
+
+
+def _report(lines: list[Line], refused: list[Line], sent: list[Line]) -> int:
+    edited = sum(line.letter.edited for line in sent)
+    say(f"imported {telling.s(len(sent), 'dead letter')}, {edited:,} of them edited; redrive them next")
+    if refused:
+        say(f"refused {len(refused):,}: still in the queue")
+        for line in refused[:10]:
+            say(f"  {line.letter.origin.event_id}")
+    if left := len(lines) - len(sent) - len(refused):
+        warn(
+            f"stream-router dlq: {left:,} were not sent; import the file again, what is in the queue by then is refused"
+        )
+    return 1 if refused or left else 0
+
+
+def _send(desk: Desk, lines: list[Line], asked: Interrupt) -> list[Line]:
+    """Send letters, and say which of them are stored, every message of each."""
+    sender = put_back.sender(desk.connection, desk.messages.queue_url)
+    by_number = dict(enumerate(lines, 1))
+    stored: list[Line] = []
+    sender.submit([put_back.to_be_sent(line.letter, line.raw, number) for number, line in by_number.items()])
+    moved_at = time.monotonic()
+    with Bar("imported") as bar:
+        while len(stored) < len(lines) and time.monotonic() - moved_at < PATIENCE_S:
+            if asked():
+                sender.dispatcher.gate.stop()
+                if not sender.dispatcher.flight.calls:
+                    break
+            sender.dispatcher.advance(flush=True)
+            desk.connection.wait(0.25)
+            for letter in sender.collect():
+                stored.append(by_number[letter.event.record.sequence_number])
+                moved_at = time.monotonic()
+            bar.at(len(stored), len(lines))
+    return stored
+
+
+def read(file: Path) -> list[Line]:
+    """Every line of the file. Raises UnusableFileError, OSError."""
+    lines = []
+    for number, text in enumerate(file.read_bytes().splitlines(), 1):
+        if text.strip():
+            try:
+                lines.append(_line(text))
+            except (ValueError, LookupError, TypeError, AttributeError, UnreadableLetterError) as error:
+                raise UnusableFileError(f"line {number} is none that `export` wrote ({type(error).__name__})") from None
+    return lines
+
+
+def _line(text: bytes) -> Line:
+    value, texts = orjson.loads(text), member_texts(text.decode())
+    if value["schema"] != SCHEMA:
+        raise ValueError
+    letter = reader.of_content(
+        {**value["letter"], "record": value["record"]}, {"eventType": value.get("eventType", "")}
+    )
+    raw, edited = reader.original(letter), None
+    if value.get("event") is not None:
+        try:
+            is_same = orjson.loads(raw) == value["event"]
+        except orjson.JSONDecodeError:
+            is_same = False
+        edited = None if is_same else texts["event"].encode()
+    elif "line" in value and value["line"].encode() != raw:
+        edited = value["line"].encode()
+    if edited is None:
+        return Line(letter, raw)
+    record = letter.record.model_copy(update={"data": reader.encoded(edited)["data"]})
+    return Line(letter.model_copy(update={"record": record, "edited": True, "event_type": ""}), edited)

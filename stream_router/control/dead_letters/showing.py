@@ -1,0 +1,95 @@
+"""`stream-router dlq show`: one dead letter, decoded; its event only where asked for, masked where masking is on."""
+
+import time
+
+import orjson
+
+from stream_router.control.dead_letters import listing, reopening
+from stream_router.control.dead_letters.desk import Desk
+from stream_router.control.dead_letters.messages import Held
+from stream_router.control.dead_letters.telling import Interrupt, say, warn
+from stream_router.core.dispositions import Reason
+from stream_router.core.model import DeadLetter
+from stream_router.pipeline.sinks.dead_letters import reader
+from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableLetterError
+from stream_router.settings.consumer import Consumer
+
+ALL = 1_000_000
+
+
+def run(settings: Consumer, identity: str, *, payload: bool) -> int:
+    """Look for the letter of an event, or of a message, and show it. 0, or 1 where it was not found."""
+    found: list[Letter] = []
+
+    def take(held: Held) -> bool:
+        try:
+            letter = reader.read(held.body, held.attributes)
+        except UnreadableLetterError:
+            return False
+        if identity in (held.id, letter.origin.event_id):
+            found.append(letter)
+            if payload and letter.part:
+                return reader.join(found) is not None
+            return True
+        return False
+
+    desk = Desk(settings)
+    seen = listing.look(desk, ALL, take, Interrupt())
+    if not found:
+        seen.tell(desk.messages.name)
+        warn(f"stream-router dlq: no dead letter of {identity} was seen")
+        return 1
+    _tell(found[0])
+    return _tell_payload(desk, found) if payload else 0
+
+
+def _tell(letter: Letter) -> None:
+    at, now_ms = letter.origin, time.time() * 1000
+    rows = {
+        "event": f"{at.event_id or '(not known)'} ({at.id_from})",
+        "event type": letter.event_type or "(not known)",
+        "reason": letter.reason,
+        "error": f"{letter.error.code}: {letter.error.message}",
+        "attempts": str(letter.attempts),
+        "buried": f"{letter.failed_at} ({listing.age_of(letter.failed_at, now_ms)})",
+        "received": at.received_at,
+        "origin": f"{at.stream} {at.shard_id}",
+        "sequence": f"{at.sequence_number}.{at.sub_sequence_number}, line {at.line}",
+        "form": letter.record.encoding + (f", part {letter.part.n} of {letter.part.of}" if letter.part else ""),
+        "generation": f"{letter.generation}" + (" (edited by hand)" if letter.edited else ""),
+    }
+    for name, value in rows.items():
+        say(f"{name:<11} {value}")
+    for past in letter.history:
+        say(f"{'before':<11} {past.failed_at} {past.reason} ({past.code}), attempts {past.attempts}")
+
+
+def _tell_payload(desk: Desk, found: list[Letter]) -> int:
+    letter = reader.join(found) if found[0].part else found[0]
+    if letter is None:
+        warn("stream-router dlq: a part of it was not seen, so its event is not whole")
+        return 1
+    try:
+        raw = reopening.original(letter, desk.fetch)
+    except UnreadableLetterError as error:
+        warn(f"stream-router dlq: {error}")
+        return 1
+    transform = desk.connection.transform()
+    if transform.policy is not None:
+        if letter.reason == Reason.CRASHED:
+            warn("stream-router dlq: its event is not opened, since it killed a process, so it cannot be masked either")
+            return 1
+        event = reopening.unread(raw, letter, 1)
+        raw = transform.masked_raw(DeadLetter(event, Reason.INTERNAL_ERROR, "", "", raw=raw))
+        say(f"masked by {transform.masking}:")
+    say(_readable(raw))
+    return 0
+
+
+def _readable(raw: bytes) -> str:
+    """Indented where it is JSON; else its text without what would drive a terminal."""
+    try:
+        text = orjson.dumps(orjson.loads(raw), option=orjson.OPT_INDENT_2).decode()
+    except (orjson.JSONDecodeError, TypeError):
+        text = raw.decode("utf-8", "replace")
+    return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text)
