@@ -20,6 +20,7 @@ from stream_router.core.model import DeadLetter, Entry, Event, Record
 from stream_router.fakeaws.process import FakeAwsProcess
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter, Message
 
+RUN_WITHIN_S = 170
 PROGRAM = str(Path(sys.executable).parent / "stream-router")
 QUEUE_NAME = "cxone-events-dead-letters"
 QUEUE = f"https://sqs.us-east-1.amazonaws.com/123456789012/{QUEUE_NAME}"
@@ -151,16 +152,14 @@ def environment(fake_aws: FakeAwsProcess, **more: str) -> dict[str, str]:
     }
 
 
-def run(
-    fake_aws: FakeAwsProcess, *words: str, timeout_s: float = 170, **more: str
-) -> "subprocess.CompletedProcess[str]":
+def run(fake_aws: FakeAwsProcess, *words: str, **more: str) -> "subprocess.CompletedProcess[str]":
     """`stream-router dlq …` to its end."""
     return subprocess.run(
         [PROGRAM, "dlq", *words],
         env=environment(fake_aws, **more),
         capture_output=True,
         text=True,
-        timeout=timeout_s,
+        timeout=RUN_WITHIN_S,
         check=False,
     )
 

@@ -10,6 +10,7 @@ BEGIN, END = "<!-- written by `make docs` from tests/unit/test_imports.py -->", 
 DOES = {
     "__main__": "`python -m stream_router`",
     "cli": "the `stream-router` command; no logic",
+    "cli_dlq": "its commands on dead letters",
     "cli_local": "its commands that need no AWS: top, send, local, demo",
     "settings": "the only reader of the environment, one module a program",
     "core": "what every part shares: the data, the envelope, what an AWS error means, limits, logs",

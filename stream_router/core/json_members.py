@@ -1,4 +1,4 @@
-"""A JSON object's members, each value as its own text: nothing of it is parsed and written again, so nothing changes."""
+"""A JSON object's members, each value as its own text: what is not parsed and written again does not change."""
 
 import json
 import re

@@ -6,9 +6,13 @@ from typing import NamedTuple
 
 from stream_router.control.dead_letters import exporting, importing, listing, showing
 from stream_router.control.dead_letters import redrive as redriving
+from stream_router.control.dead_letters.desk import Desk, undelivered_url
 from stream_router.control.dead_letters.gathering import QueueUnreadableError
 from stream_router.control.dead_letters.selection import Selection, selection
-from stream_router.control.dead_letters.telling import warn
+from stream_router.control.dead_letters.telling import Interrupt, warn
+from stream_router.control.dead_letters.undelivered import desk as of_eventbridge
+from stream_router.control.dead_letters.undelivered.redrive import UndeliveredRedrive
+from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.settings.common import load
 from stream_router.settings.dead_letters import DeadLetters
 
@@ -43,33 +47,47 @@ def redrive(options: Options, how: How, *, undelivered: bool, now_ms: int) -> in
     """`dlq redrive`."""
     settings = load(DeadLetters)
     chosen = options.selection(now_ms)
-    return _told(lambda: redriving.run(settings, redriving.Wish(chosen, *how), now_ms))
+    wish, started_at = redriving.Wish(chosen, *how), iso(now_ms)
+    kind = UndeliveredRedrive if undelivered else redriving.Redrive
+    return _told(lambda: kind(_desk(settings, undelivered), wish, Interrupt(), started_at).run())
 
 
 def list_(options: Options, sample: int, *, undelivered: bool, now_ms: int) -> int:
     """`dlq list`."""
     settings = load(DeadLetters)
     chosen = options.selection(now_ms)
-    return _told(lambda: listing.run(settings, chosen, sample))
+    if undelivered:
+        return _told(lambda: of_eventbridge.show_list(_desk(settings, True), chosen, sample))
+    return _told(lambda: listing.run(_desk(settings, False), chosen, sample))
 
 
 def show(identity: str, *, payload: bool, undelivered: bool) -> int:
     """`dlq show`."""
     settings = load(DeadLetters)
-    return _told(lambda: showing.run(settings, identity, payload=payload))
+    if undelivered:
+        return _told(lambda: of_eventbridge.show(_desk(settings, True), identity, payload=payload))
+    return _told(lambda: showing.run(_desk(settings, False), identity, payload=payload))
 
 
 def export(file: Path, options: Options, *, take: bool, undelivered: bool, now_ms: int) -> int:
     """`dlq export`."""
     settings = load(DeadLetters)
     chosen = options.selection(now_ms)
-    return _told(lambda: exporting.run(settings, file, chosen, take=take))
+    if undelivered:
+        return _told(lambda: of_eventbridge.export(_desk(settings, True), file, chosen, take=take))
+    return _told(lambda: exporting.run(_desk(settings, False), file, chosen, take=take))
 
 
 def import_(file: Path, *, undelivered: bool) -> int:
     """`dlq import`."""
     settings = load(DeadLetters)
-    return _told(lambda: importing.run(settings, file))
+    if undelivered:
+        return _told(lambda: of_eventbridge.import_(_desk(settings, True), file))
+    return _told(lambda: importing.run(_desk(settings, False), file))
+
+
+def _desk(settings: DeadLetters, undelivered: bool) -> Desk:
+    return Desk(settings, undelivered_url(settings) if undelivered else settings.sqs_dlq_url)
 
 
 def _told(work: Callable[[], int]) -> int:

@@ -1,6 +1,5 @@
 """What every command on dead letters begins with: the settings, the connection, the queue, and how much is in it."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -11,9 +10,11 @@ from stream_router.aws import endpoints
 from stream_router.control.dead_letters.gathering import QueueUnreadableError
 from stream_router.control.dead_letters.messages import Messages
 from stream_router.control.republish.connection import Connection
+from stream_router.control.setup.setup import undelivered_name
 from stream_router.core import logs
 from stream_router.pipeline.sinks.dead_letters.reader import UnreadableLetterError
 from stream_router.settings.consumer import Consumer
+from stream_router.settings.dead_letters import DeadLetters
 
 ANSWER_BYTES = 64 * 1024 * 1024
 """Ten messages of 1 MiB whose text is escaped once more in the answer."""
@@ -31,11 +32,11 @@ class Depth(NamedTuple):
 class Desk:
     """One command's means. Raises SettingsError where the settings cannot be used, QueueUnreadableError."""
 
-    def __init__(self, settings: Consumer, queue_url: str | None = None) -> None:
+    def __init__(self, settings: Consumer, queue_url: str) -> None:
         logs.start("WARNING", settings.log_format)
         self.settings = settings
         self.connection = Connection(settings, ANSWER_BYTES)
-        self.messages = Messages(self.connection, queue_url or settings.sqs_dlq_url)
+        self.messages = Messages(self.connection, queue_url)
         self._sqs = endpoints.client(self.connection.session, "sqs", _CONFIG)
         self._s3: Any = None
 
@@ -50,11 +51,22 @@ class Desk:
         return Depth(*(int(found.get(name, 0)) for name in names))
 
     def _refused(self, error: Exception) -> QueueUnreadableError:
-        code = str(error.response["Error"].get("Code")) if isinstance(error, ClientError) else type(error).__name__
+        code = _code(error)
         cure = "allow sqs:GetQueueAttributes, or try again later"
         if "NonExistentQueue" in code or "QueueDoesNotExist" in code:
             cure = "correct SQS_DLQ_URL (for --undelivered STREAM_ROUTER_TARGET_DLQ_ARN), or run `stream-router setup`"
         return QueueUnreadableError(f"the queue {self.messages.name} cannot be asked ({code}): {cure}")
+
+    def send(self, body: str, attributes: dict[str, str]) -> None:
+        """Send one message to the queue. Raises QueueUnreadableError where it is not stored."""
+        typed = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
+        try:
+            self._sqs.send_message_batch(
+                QueueUrl=self.messages.queue_url,
+                Entries=[{"Id": "0", "MessageBody": body, "MessageAttributes": typed}],
+            )["Successful"][0]
+        except (ClientError, BotoCoreError, LookupError) as error:
+            raise self._refused(error) from None
 
     def fetch(self, url: str) -> bytes:
         """An object of S3 (s3://bucket/key). Raises UnreadableLetterError where it cannot be had."""
@@ -64,24 +76,26 @@ class Desk:
             answer = self._s3.get_object(Bucket=parts.netloc, Key=parts.path.lstrip("/"))
             return bytes(answer["Body"].read())
         except (ClientError, BotoCoreError) as error:
-            code = str(error.response["Error"].get("Code")) if isinstance(error, ClientError) else type(error).__name__
-            raise UnreadableLetterError(f"its object in S3 cannot be had ({code})") from None
+            raise UnreadableLetterError(f"its object in S3 cannot be had ({_code(error)})") from None
 
 
-def of_undelivered(settings: Consumer, target_dlq_arn: str | None, stream: str) -> Callable[[], str]:
-    """Finds the URL of EventBridge's own dead-letter queue: that of the setting, else `<stream>-undelivered`."""
+def undelivered_url(settings: DeadLetters) -> str:
+    """The URL of EventBridge's own dead-letter queue: that of the setting, else `<stream>-undelivered`.
 
-    def find() -> str:
-        client = endpoints.client(endpoints.session(settings.aws_region), "sqs", _CONFIG)
-        name = target_dlq_arn.rsplit(":", 1)[-1] if target_dlq_arn else f"{stream}-undelivered"
-        owner = {"QueueOwnerAWSAccountId": target_dlq_arn.split(":")[4]} if target_dlq_arn else {}
-        try:
-            return str(client.get_queue_url(QueueName=name, **owner)["QueueUrl"])
-        except (ClientError, BotoCoreError) as error:
-            code = str(error.response["Error"].get("Code")) if isinstance(error, ClientError) else type(error).__name__
-            raise QueueUnreadableError(
-                f"the queue {name} cannot be found ({code}): run `stream-router setup`, or correct "
-                "STREAM_ROUTER_TARGET_DLQ_ARN"
-            ) from None
+    Raises QueueUnreadableError where it is not to be found.
+    """
+    client = endpoints.client(endpoints.session(settings.aws_region), "sqs", _CONFIG)
+    arn = settings.target_dlq_arn
+    name = arn.rsplit(":", 1)[-1] if arn else undelivered_name(settings.stream)
+    owner = {"QueueOwnerAWSAccountId": arn.split(":")[4]} if arn else {}
+    try:
+        return str(client.get_queue_url(QueueName=name, **owner)["QueueUrl"])
+    except (ClientError, BotoCoreError) as error:
+        raise QueueUnreadableError(
+            f"the queue {name} cannot be found ({_code(error)}): run `stream-router setup`, or correct "
+            "STREAM_ROUTER_TARGET_DLQ_ARN"
+        ) from None
 
-    return find
+
+def _code(error: Exception) -> str:
+    return str(error.response["Error"].get("Code")) if isinstance(error, ClientError) else type(error).__name__

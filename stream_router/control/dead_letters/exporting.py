@@ -19,16 +19,15 @@ from stream_router.control.dead_letters.telling import Bar, Interrupt, say, warn
 from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableLetterError
-from stream_router.settings.consumer import Consumer
 
 SCHEMA = "stream-router.dead-letter-export/1"
 OF_THE_LETTER = {"record", "part", "event_type"}
 """What of a letter stands elsewhere in the line."""
 
 
-def run(settings: Consumer, file: Path, selection: Selection, *, take: bool) -> int:
+def run(desk: Desk, file: Path, selection: Selection, *, take: bool) -> int:
     """The command. 0, or 1 where the file is there already, cannot be written, or something could not be exported."""
-    desk, asked = Desk(settings), Interrupt()
+    asked = Interrupt()
     depth = desk.depth()
     try:
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

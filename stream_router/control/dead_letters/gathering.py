@@ -1,7 +1,7 @@
 """Takes dead letters out of the queue into our hands: decoded, selected, parts put together."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from stream_router.control.dead_letters.messages import Held, Messages
@@ -15,6 +15,10 @@ MAX_LETTERS = 10_000
 
 PATIENCE_S = 30.0
 """A queue that refuses every call for so long is not waited for."""
+
+
+Read = Callable[[str, Mapping[str, str]], Letter]
+"""What makes a letter of a message's body and attributes, or raises UnreadableLetterError."""
 
 
 class QueueUnreadableError(Exception):
@@ -46,9 +50,12 @@ class Gathering:
     What failed again after `started_at` (ISO 8601) is not taken: one redrive would else wear out all its tries.
     """
 
-    def __init__(self, messages: Messages, selection: Selection, started_at: str = "") -> None:
+    def __init__(
+        self, messages: Messages, selection: Selection, started_at: str = "", read: Read = reader.read
+    ) -> None:
         self._messages = messages
         self._selection = selection
+        self._read = read
         self._started_at = started_at
         self._parts: dict[PartsKey, list[tuple[Letter, Held]]] = {}
         self.whole: list[Whole] = []
@@ -100,7 +107,7 @@ class Gathering:
         for held in received:
             self.seen += 1
             try:
-                letter = reader.read(held.body, held.attributes)
+                letter = self._read(held.body, held.attributes)
             except UnreadableLetterError as error:
                 self.skipped[f"unreadable: {error}"] += 1
             else:

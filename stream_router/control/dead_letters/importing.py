@@ -19,7 +19,6 @@ from stream_router.control.dead_letters.telling import Bar, Interrupt, say, warn
 from stream_router.core.json_members import member_texts
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableLetterError
-from stream_router.settings.consumer import Consumer
 
 PATIENCE_S = 60.0
 """Where the queue takes nothing for so long, the rest is not sent."""
@@ -41,14 +40,14 @@ class UnusableFileError(ValueError):
     """The file is none of `export`'s; the text names the line."""
 
 
-def run(settings: Consumer, file: Path) -> int:
+def run(desk: Desk, file: Path) -> int:
     """The command. 0, or 1 where the file cannot be used, or some of it was refused or not sent."""
     try:
         lines = read(file)
     except (OSError, UnusableFileError) as error:
         warn(f"stream-router dlq: {file}: {error}; nothing was imported")
         return 1
-    desk, asked = Desk(settings), Interrupt()
+    asked = Interrupt()
     wanted, still_there = {line.key for line in lines}, set[tuple[object, ...]]()
 
     def take(held: Held) -> bool:

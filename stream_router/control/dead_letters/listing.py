@@ -15,7 +15,6 @@ from stream_router.control.dead_letters.telling import Bar, Interrupt, say
 from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableLetterError
-from stream_router.settings.consumer import Consumer
 
 AGES = ((60, "under a minute"), (3600, "under an hour"), (86_400, "under a day"), (604_800, "under a week"))
 SIZES = ((1024, "under 1 KiB"), (65_536, "under 64 KiB"), (1_048_577, "up to 1 MiB"))
@@ -98,7 +97,7 @@ def give_back(messages: Messages) -> None:
         messages.turn(0.25)
 
 
-def run(settings: Consumer, selection: Selection, sample: int) -> int:
+def run(desk: Desk, selection: Selection, sample: int) -> int:
     """The command. 0, or 1 where the queue cannot be read."""
     counts = Counts()
 
@@ -114,7 +113,6 @@ def run(settings: Consumer, selection: Selection, sample: int) -> int:
             counts.unselected += 1
         return False
 
-    desk = Desk(settings)
     look(desk, sample, take, Interrupt()).tell(desk.messages.name)
     if selection != Selection():
         say(f"{counts.taken:,} of them are meant, {counts.unselected:,} are not")

@@ -240,7 +240,7 @@ class Messages:
             self._hide_anew(now)
         for dispatcher in (self._delete, self._hide):
             dispatcher.advance(flush=True)
-            accepted, given_up, retried = dispatcher.collect()
+            accepted, given_up, retried, *_ = dispatcher.collect()
             if dispatcher is self._delete:
                 self.deleted += sum(map(len, accepted))
             for change, why in given_up:

@@ -6,17 +6,16 @@ from typing import NamedTuple
 
 from stream_router.control.dead_letters import gathering, put_back, telling
 from stream_router.control.dead_letters.desk import Desk
-from stream_router.control.dead_letters.gathering import Gathering, QueueUnreadableError
+from stream_router.control.dead_letters.gathering import Gathering, QueueUnreadableError, Whole
 from stream_router.control.dead_letters.redriving import Means, Redriving, Tally
 from stream_router.control.dead_letters.selection import Selection
-from stream_router.control.dead_letters.telling import Bar, Interrupt, say, warn
-from stream_router.control.dead_letters.trial import Trial, Trials
+from stream_router.control.dead_letters.telling import Bar, say, warn
+from stream_router.control.dead_letters.trial import Trial, Trials, Tries
 from stream_router.control.republish import preconditions
 from stream_router.core import limits
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event
-from stream_router.pipeline.mapping.timestamps import iso
+from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
 from stream_router.pipeline.transform import Transform
-from stream_router.settings.consumer import Consumer
 
 SECOND_COPIES = (
     "on a v2 bus an event that was published less than 5 minutes ago is not published twice; an older one is, and has "
@@ -40,27 +39,31 @@ class Refused(Exception):  # noqa: N818 - an answer, not an error of the program
     """Nothing was published, nothing deleted: the text says why."""
 
 
-def run(settings: Consumer, wish: Wish, now_ms: float) -> int:
-    """Redrive, and say what became of each letter. 0, or 1 where something failed again, is left, or was refused."""
-    desk = Desk(settings)
-    return Redrive(desk, wish, Interrupt(), iso(int(now_ms))).run()
-
-
 class Redrive:
     """One redrive. `started_at` (ISO 8601) is its name in `metadata.replayed` of what was edited by hand."""
 
     def __init__(self, desk: Desk, wish: Wish, asked: Callable[[], bool], started_at: str) -> None:
         self._desk, self._wish, self._asked = desk, wish, asked
+        self._started_at = started_at
         self._plain = desk.connection.transform()
         self._marked: Transform | None = None
         self._mark = f"redrive/{started_at}"
         self._ordered = desk.settings.ordering == "conversation"
-        self._trials = Trials(self._transform, desk.fetch, parked=wish.parked)
-        self._gathering = Gathering(desk.messages, wish.selection, started_at)
+        self._trials = self._tries()
+        self._gathering = self._gathers()
         self._proven: set[str] = set()
         self._skipped: Counter[str] = Counter()
         self._types: Counter[str] = Counter()
         self._selected = self._eligible = 0
+
+    def _tries(self) -> Tries:
+        return Trials(self._transform, self._desk.fetch, parked=self._wish.parked)
+
+    def _gathers(self) -> Gathering:
+        return Gathering(self._desk.messages, self._wish.selection, self._started_at)
+
+    def _sends_back(self) -> DeadLetters | None:
+        return put_back.sender(self._desk.connection, self._desk.messages.queue_url)
 
     def _transform(self, edited: bool) -> Callable[[Event], Entry | DeadLetter | Dropped]:
         if not edited:
@@ -76,7 +79,7 @@ class Redrive:
             desk.messages,
             self._trials,
             desk.connection.republisher(self._plain, wish.rate),
-            put_back.sender(desk.connection, desk.messages.queue_url),
+            self._sends_back(),
             wish.keep,
         )
         say(f"{desk.messages.name} holds about {telling.s(depth.visible, 'message')}")
@@ -117,7 +120,7 @@ class Redrive:
                 "(STREAM_ROUTER_ORDERING=conversation); choose fewer, with --until for example"
             )
         eligible: list[Trial] = []
-        for whole in self._gathering.take_round():
+        for whole in self._in_hand():
             if self._reached_limit():
                 break
             self._selected += 1
@@ -131,6 +134,9 @@ class Redrive:
                 eligible.append(trial)
                 self._eligible += 1
         return eligible
+
+    def _in_hand(self) -> list[Whole]:
+        return self._gathering.take_round()
 
     def _reached_limit(self) -> bool:
         return bool(self._wish.limit) and self._eligible >= self._wish.limit
@@ -146,10 +152,15 @@ class Redrive:
         verdict = preconditions.look(self._desk.settings, types)
         if verdict.refusals:
             raise Refused("; ".join(verdict.refusals))
-        for line in verdict.unjudged:
+        notes = [*verdict.unjudged, *self._notes(set(types))]
+        for line in notes:
             say(f"note: {line}")
-        if verdict.unjudged and not self._wish.yes and not self._wish.dry_run:
-            raise Refused("what is not judged takes your word: --yes")
+        if notes and not self._wish.yes and not self._wish.dry_run:
+            raise Refused("what is noted here takes your word: --yes")
+
+    def _notes(self, types: set[str]) -> list[str]:
+        """What else the operator should say yes to before events of these types go out."""
+        return []
 
     def _show(self, bar: Bar, tally: Tally, about: int) -> None:
         failed = sum(tally.failed_again.values())

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from stream_router.control.dead_letters import put_back
 from stream_router.control.dead_letters.messages import Held, Messages
-from stream_router.control.dead_letters.trial import Trial, Trials
+from stream_router.control.dead_letters.trial import Trial, Tries
 from stream_router.control.republish.republisher import Outcome, Republisher
 from stream_router.core.dispositions import Reason
 from stream_router.core.model import DeadLetter
@@ -49,12 +49,15 @@ class _Job:
 
 
 class Means(NamedTuple):
-    """With what letters are redriven. `again` sends letters back; `keep`: nothing is deleted, nothing goes back."""
+    """With what letters are redriven. `keep`: nothing is deleted, nothing goes back.
+
+    `again` sends letters back; where it is None a letter that failed again stays as it is.
+    """
 
     messages: Messages
-    trials: Trials
+    trials: Tries
     republisher: Republisher
-    again: DeadLetters
+    again: DeadLetters | None
     keep: bool
 
 
@@ -166,16 +169,16 @@ class Redriving:
 
     def _failed_again(self, job: _Job, failure: DeadLetter) -> None:
         self.tally.failed_again[f"{failure.reason.value} ({failure.code})"] += 1
-        if self._to.keep:
+        if self._to.keep or self._to.again is None:
             return
         trial = job.trial
         self._going_back[trial.number] = job
         self._to.again.submit([put_back.failed_again(failure, trial.whole.letter, trial.raw, trial.number)])
 
     def _move_letters(self) -> None:
-        again = self._to.again
-        again.dispatcher.advance(flush=True)
-        for stored in again.collect():
+        if self._to.again is not None:
+            self._to.again.dispatcher.advance(flush=True)
+        for stored in self._to.again.collect() if self._to.again else ():
             job = self._going_back.pop(stored.event.record.sequence_number)
             self._delete(job.trial.whole.messages)
             self._moved_at = self._clock()

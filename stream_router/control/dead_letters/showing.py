@@ -12,12 +12,11 @@ from stream_router.core.dispositions import Reason
 from stream_router.core.model import DeadLetter
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableLetterError
-from stream_router.settings.consumer import Consumer
 
 ALL = 1_000_000
 
 
-def run(settings: Consumer, identity: str, *, payload: bool) -> int:
+def run(desk: Desk, identity: str, *, payload: bool) -> int:
     """Look for the letter of an event, or of a message, and show it. 0, or 1 where it was not found."""
     found: list[Letter] = []
 
@@ -33,7 +32,6 @@ def run(settings: Consumer, identity: str, *, payload: bool) -> int:
             return True
         return False
 
-    desk = Desk(settings)
     seen = listing.look(desk, ALL, take, Interrupt())
     if not found:
         seen.tell(desk.messages.name)

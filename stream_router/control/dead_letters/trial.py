@@ -6,7 +6,7 @@ A letter `crashed` is tried in a process of its own (`alone.py`), whose death is
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import orjson
 
@@ -32,6 +32,16 @@ class Trial(NamedTuple):
     skipped: str = ""
     entries: tuple[Entry, ...] = ()
     """Only of a letter `crashed`: made in a process of its own, and not to be made again in this one."""
+
+
+class Tries(Protocol):
+    """Tries letters, each before anything is sent."""
+
+    def __call__(self, whole: Whole) -> Trial:
+        """Try one letter."""
+
+    def entries(self, trial: Trial) -> list[Entry]:
+        """The entries of an eligible letter, made at this moment; empty where it is eligible no longer."""
 
 
 class Trials:

@@ -1,0 +1,1 @@
+"""EventBridge's own dead letters: events that the rule's target did not take."""

@@ -1,0 +1,183 @@
+"""`stream-router dlq list | show | export | import --undelivered`."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from stream_router.control.dead_letters import listing, telling
+from stream_router.control.dead_letters.desk import Desk
+from stream_router.control.dead_letters.gathering import Gathering, Whole
+from stream_router.control.dead_letters.listing import Counts
+from stream_router.control.dead_letters.messages import Held
+from stream_router.control.dead_letters.selection import Selection
+from stream_router.control.dead_letters.telling import Interrupt, say, warn
+from stream_router.control.dead_letters.undelivered import reading
+from stream_router.control.dead_letters.undelivered.reading import Undelivered
+from stream_router.pipeline.mapping.timestamps import iso
+from stream_router.pipeline.sinks.dead_letters.reader import UnreadableLetterError
+
+ALL = 1_000_000
+EXPORT_SCHEMA = "stream-router.undelivered-export/1"
+
+
+def show_list(desk: Desk, selection: Selection, sample: int) -> int:
+    """Count them by error code, rule, target and so on."""
+    counts = Counts()
+
+    def take(held: Held) -> bool:
+        try:
+            letter = reading.read(held.body, held.attributes)
+        except UnreadableLetterError as error:
+            counts.add(held.sent_ms, time.time() * 1000, error_code=f"unreadable: {error}")
+            return False
+        if not selection.takes(letter, held.sent_ms):
+            counts.unselected += 1
+            return False
+        counts.add(
+            held.sent_ms,
+            time.time() * 1000,
+            error_code=letter.reason,
+            after=letter.condition,
+            event_type=letter.event_type or "(not known: v2)",
+            rule=_short(letter.rule_arn),
+            target=_short(letter.target_arn),
+        )
+        return False
+
+    listing.look(desk, sample, take, Interrupt()).tell(desk.messages.name)
+    if selection != Selection():
+        say(f"{counts.taken:,} of them are meant, {counts.unselected:,} are not")
+    counts.tell()
+    return 0
+
+
+def _short(arn: str) -> str:
+    return arn.split(":", 5)[-1] or "(not known)"
+
+
+def show(desk: Desk, identity: str, *, payload: bool) -> int:
+    """Show one, by the event's id, by EventBridge's own, or by the message's."""
+    found: list[Undelivered] = []
+
+    def take(held: Held) -> bool:
+        try:
+            letter = reading.read(held.body, held.attributes)
+        except UnreadableLetterError:
+            return False
+        known = {held.id, letter.origin.event_id, *(token for token, _ in letter.lost)}
+        if identity in known or (letter.event and orjson.loads(letter.event).get("id") == identity):
+            found.append(letter)
+        return bool(found)
+
+    seen = listing.look(desk, ALL, take, Interrupt())
+    if not found:
+        seen.tell(desk.messages.name)
+        warn(f"stream-router dlq: no undelivered event {identity} was seen")
+        return 1
+    letter = found[0]
+    rows = {
+        "event": letter.origin.event_id or "(not known)",
+        "event type": letter.event_type or "(not known: v2)",
+        "error": f"{letter.error.code}: {letter.error.message}",
+        "retries": f"{letter.attempts}, {letter.condition}",
+        "rule": letter.rule_arn or "(not known)",
+        "target": letter.target_arn or "(not known)",
+        "time": letter.failed_at or (letter.lost[0][1] if letter.lost else ""),
+    }
+    for name, value in rows.items():
+        say(f"{name:<11} {value}")
+    return _show_payload(desk, letter) if payload else 0
+
+
+def _show_payload(desk: Desk, letter: Undelivered) -> int:
+    if not letter.event:
+        warn("stream-router dlq: a v2 bus keeps no payload; `dlq redrive --undelivered` looks for it in the stream")
+        return 1
+    detail = orjson.loads(letter.event)["detail"]
+    policy = desk.connection.transform().policy
+    if policy is not None:
+        parts = {name: detail[name] for name in ("payload", "conversationId", "originalEventId") if name in detail}
+        detail |= policy.mask(parts, [])
+        say(f"masked by {policy.id} {policy.version}:")
+    say(orjson.dumps(detail, option=orjson.OPT_INDENT_2).decode())
+    return 0
+
+
+def export(desk: Desk, file: Path, selection: Selection, *, take: bool) -> int:
+    """Write the messages as they are, JSON lines; with `take` delete them once they are on disk."""
+    asked = Interrupt()
+    try:
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        warn(f"stream-router dlq: {file} cannot be written ({error.strerror}); name a new file")
+        return 1
+    gathering = Gathering(desk.messages, selection, "", reading.read)
+    exported = 0
+    try:
+        with open(handle, "wb") as out:  # noqa: PTH123 - a descriptor, not a path
+            while not asked():
+                gathering.gather(lambda: not asked())
+                whole = gathering.take_round()
+                if not whole:
+                    break
+                exported += sum(_written(one, out) for one in whole)
+                out.flush()
+                os.fsync(out.fileno())
+                if take:
+                    desk.messages.delete(held for one in whole for held in one.messages)
+    except OSError as error:
+        warn(f"stream-router dlq: {file} cannot be written ({error.strerror}); what was not written stays in the queue")
+        return 1
+    finally:
+        listing.give_back(desk.messages)
+    say(f"exported {telling.s(exported, 'undelivered event')} to {file}; the file holds customers' data")
+    telling.counted("skipped", gathering.skipped)
+    return 1 if gathering.skipped or asked() or desk.messages.undeleted else 0
+
+
+def _written(whole: Whole, out: Any) -> int:
+    letter = whole.letter
+    assert isinstance(letter, Undelivered)
+    line = {"schema": EXPORT_SCHEMA, "sentAt": iso(whole.sent_ms), "body": letter.body, "attributes": letter.said}
+    out.write(orjson.dumps(line) + b"\n")
+    return 1
+
+
+def import_(desk: Desk, file: Path) -> int:
+    """Send the messages of a file to the queue again, but for those that are still there."""
+    try:
+        lines = [orjson.loads(line) for line in file.read_bytes().splitlines() if line.strip()]
+        keyed = {_key(str(line["body"])): line for line in lines if line["schema"] == EXPORT_SCHEMA}
+    except (OSError, ValueError, LookupError, TypeError):
+        warn(f"stream-router dlq: {file} is none that `export --undelivered` wrote; nothing was imported")
+        return 1
+    asked, still_there = Interrupt(), set[str]()
+
+    def take(held: Held) -> bool:
+        if (key := _key(held.body)) in keyed:
+            still_there.add(key)
+        return False
+
+    listing.look(desk, ALL, take, asked)
+    imported = 0
+    for key, line in keyed.items():
+        if key not in still_there and not asked():
+            desk.send(str(line["body"]), {str(k): str(v) for k, v in line["attributes"].items()})
+            imported += 1
+    say(f"imported {telling.s(imported, 'undelivered event')}")
+    if still_there:
+        say(f"refused {len(still_there):,}: still in the queue")
+    return 0 if imported == len(keyed) else 1
+
+
+def _key(body: str) -> str:
+    """EventBridge's own ids of the events in a message."""
+    try:
+        value = orjson.loads(body)
+        ids = [one.get("eventId") for one in value.get("failedMessages") or []] or [value.get("id")]
+    except (orjson.JSONDecodeError, AttributeError):
+        return body
+    return orjson.dumps(ids).decode()

@@ -1,0 +1,124 @@
+"""Reads EventBridge's own dead letters, of a classic bus (the whole event) and of a v2 bus (ids alone), as letters.
+
+Source: docs/facts.md, "EventBridge".
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from stream_router.control.republish.republisher import Again
+from stream_router.core import limits
+from stream_router.core.json_members import member_texts
+from stream_router.core.model import Entry, Event
+from stream_router.core.names import SOURCE
+from stream_router.pipeline.mapping.timestamps import to_utc
+from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
+from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableLetterError, encoded
+
+NO_RETRY = "no retry was made"
+UNKNOWN_CODE = "(no code)"
+
+
+class Undelivered(Letter):
+    """One message of EventBridge's: its reason is EventBridge's error code.
+
+    `body` and `said` are the message's text and attributes. On a v2 bus, which keeps no payload, `lost` are the events'
+    tokens and times.
+    """
+
+    rule_arn: str = ""
+    target_arn: str = ""
+    condition: str = NO_RETRY
+    body: str
+    said: dict[str, str]
+    lost: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def event(self) -> str:
+        """The event as the rule saw it; "" where the message does not hold it."""
+        return "" if self.lost else self.body
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the event is one that the consumer published."""
+        return bool(self.lost) or (self.entry or {}).get("Source") == SOURCE
+
+
+def read(body: str, attributes: Mapping[str, str]) -> Undelivered:
+    """The message. Raises UnreadableLetterError where it is neither form."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise UnreadableLetterError("the message is no JSON") from None
+    if isinstance(value, dict) and isinstance(value.get("failedMessages"), list):
+        return _of_v2(body, value, attributes)
+    if isinstance(value, dict) and "detail-type" in value and isinstance(value.get("detail"), dict):
+        return _of_classic(body, value, attributes)
+    raise UnreadableLetterError("the message is no dead letter of EventBridge's")
+
+
+def _of_classic(body: str, value: dict[str, Any], said: Mapping[str, str]) -> Undelivered:
+    detail = value["detail"]
+    entry = {
+        "Source": str(value.get("source")),
+        "DetailType": str(value["detail-type"]),
+        "Time": str(detail.get("eventTimestamp") or value.get("time") or ""),
+        # As its own text: a number that a parser would change keeps its digits.
+        "Detail": member_texts(body)["detail"],
+    }
+    known = {
+        "rule_arn": said.get("RULE_ARN", ""),
+        "target_arn": said.get("TARGET_ARN", ""),
+        "condition": said.get("EXHAUSTED_RETRY_CONDITION", NO_RETRY),
+        "body": body,
+        "said": dict(said),
+        "event_type": entry["DetailType"],
+        "entry": entry,
+        "failedAt": str(value.get("time") or ""),
+    }
+    identity = str(detail.get("eventId") or "")
+    tries = said.get("RETRY_ATTEMPTS", "0")
+    code, message = said.get("ERROR_CODE") or UNKNOWN_CODE, said.get("ERROR_MESSAGE", "")
+    return _letter(code, message, int(tries) if tries.isdecimal() else 0, identity, known)
+
+
+def _of_v2(body: str, value: dict[str, Any], said: Mapping[str, str]) -> Undelivered:
+    failed = [one for one in value["failedMessages"] if isinstance(one, dict)]
+    lost = tuple((str(one.get("deduplicationId") or ""), str(one.get("timestamp") or "")) for one in failed)
+    condition = value.get("exhaustedRetryCondition") or NO_RETRY
+    known = {"condition": condition, "lost": lost, "body": body, "said": dict(said)}
+    identity = lost[0][0] if len(lost) == 1 and ":" not in lost[0][0] else ""
+    attempts = value.get("retryAttempts")
+    code, message = str(value.get("errorCode") or UNKNOWN_CODE), str(value.get("errorMessage") or "")
+    return _letter(code, message, attempts if isinstance(attempts, int) else 0, identity, known)
+
+
+def _letter(code: str, message: str, attempts: int, identity: str, known: dict[str, Any]) -> Undelivered:
+    content = {
+        "schema": SCHEMA,
+        "reason": code,
+        "error": {"code": code, "message": message},
+        "attempts": attempts,
+        "origin": {"eventId": identity},
+        "record": encoded(b""),
+        **known,
+    }
+    return Undelivered.model_validate(content)
+
+
+def entry_of(letter: Undelivered, number: int, message_id: str) -> Entry:
+    """The entry to be published again, with the same Detail. Raises UnreadableLetterError for a time that is none."""
+    given = letter.entry or {}
+    detail = str(given["Detail"]).encode()
+    try:
+        _, time_s = to_utc(given["Time"], None)
+    except ValueError:
+        raise UnreadableLetterError("its time is none") from None
+    record = Again(b"", f"undelivered:{message_id}", number, alone=True)
+    event = Event(record, 0, b"", letter.origin.event_id, "content", 0, None)
+    detail_type = str(given["DetailType"])
+    size = limits.ENTRY_TIME_BYTES + len(SOURCE.encode()) + len(detail_type.encode()) + len(detail)
+    conversation = orjson.loads(detail).get("conversationId")
+    return Entry(event, detail_type, detail, time_s, size, conversation if isinstance(conversation, str) else "")

@@ -1,0 +1,100 @@
+"""`stream-router dlq redrive --undelivered`: publishes again what the rule's target did not take, with the same Detail.
+
+PutEvents knows no target: every rule that matches gets the events. So the other rules and targets are named first.
+"""
+
+from collections.abc import Callable
+
+from stream_router.aws.clients import Clients
+from stream_router.control.dead_letters.desk import Desk
+from stream_router.control.dead_letters.gathering import Gathering, Whole
+from stream_router.control.dead_letters.redrive import Redrive, Wish
+from stream_router.control.dead_letters.telling import say
+from stream_router.control.dead_letters.trial import Trial, Tries
+from stream_router.control.dead_letters.undelivered import others, reading, stream
+from stream_router.control.dead_letters.undelivered.reading import Undelivered
+from stream_router.control.republish.republisher import Again, token_of
+from stream_router.control.stream.shards import UnreadableError
+from stream_router.core.model import DeadLetter, Dropped, Entry, Event
+from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
+from stream_router.pipeline.sinks.dead_letters.reader import UnreadableLetterError
+
+
+class UndeliveredTrials:
+    """Makes entries of EventBridge's messages: of a classic bus from the message, of a v2 bus from the stream."""
+
+    def __init__(self, transform: Callable[[Event], Entry | DeadLetter | Dropped]) -> None:
+        self._transform = transform
+        self._number = 0
+        self.found = stream.Found({}, "")
+
+    def __call__(self, whole: Whole) -> Trial:
+        """Try one message."""
+        self._number += 1
+        letter, number = whole.letter, self._number
+        assert isinstance(letter, Undelivered)
+        if not letter.is_ours:
+            return Trial(whole, number, b"", skipped="the event is not one that we publish")
+        try:
+            entries = self._entries(letter, number, whole.messages[0].id)
+        except UnreadableLetterError as error:
+            return Trial(whole, number, b"", skipped=str(error))
+        return Trial(whole, number, b"", tuple(entry.detail_type for entry in entries), "", entries)
+
+    def entries(self, trial: Trial) -> list[Entry]:
+        """They are made already."""
+        return list(trial.entries)
+
+    def _entries(self, letter: Undelivered, number: int, message_id: str) -> tuple[Entry, ...]:
+        if not letter.lost:
+            return (reading.entry_of(letter, number, message_id),)
+        return tuple(self._again(token, number) for token, _ in letter.lost)
+
+    def _again(self, token: str, number: int) -> Entry:
+        event = self.found.events.get(token)
+        if event is None:
+            raise UnreadableLetterError(self.found.why_not)
+        made = event if isinstance(event, DeadLetter) else self._transform(event)
+        if not isinstance(made, Entry):
+            raise UnreadableLetterError("the present settings make no event of it any more")
+        record = Again(b"", token_of(made.event), number, alone=True)
+        return made._replace(event=made.event._replace(record=record))
+
+
+class UndeliveredRedrive(Redrive):
+    """One redrive of EventBridge's own dead letters."""
+
+    def __init__(self, desk: Desk, wish: Wish, asked: Callable[[], bool], started_at: str) -> None:
+        self._samples: dict[str, str] = {}
+        self._targets: set[str] = set()
+        super().__init__(desk, wish, asked, started_at)
+
+    def _tries(self) -> Tries:
+        self._undelivered = UndeliveredTrials(self._plain)
+        return self._undelivered
+
+    def _gathers(self) -> Gathering:
+        return Gathering(self._desk.messages, self._wish.selection, "", reading.read)
+
+    def _sends_back(self) -> DeadLetters | None:
+        return None
+
+    def _in_hand(self) -> list[Whole]:
+        taken = super()._in_hand()
+        letters = [one.letter for one in taken if isinstance(one.letter, Undelivered)]
+        for letter in letters:
+            self._targets.add(letter.target_arn)
+            if letter.event:
+                self._samples.setdefault(letter.event_type, letter.event)
+        if wanted := [lost for letter in letters for lost in letter.lost]:
+            clients = Clients(self._desk.settings.aws_region)
+            try:
+                self._undelivered.found = stream.find(clients, self._desk.settings.stream, wanted, self._asked, say)
+            except UnreadableError as error:
+                self._undelivered.found = stream.Found({}, str(error))
+        return taken
+
+    def _notes(self, types: set[str]) -> list[str]:
+        samples = {name: event for name, event in self._samples.items() if name in types}
+        lines = others.look(self._desk.settings, samples, self._targets).lines
+        return [f"they get these events too: {line}" if line.startswith("rule ") else line for line in lines]
