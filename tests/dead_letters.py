@@ -14,7 +14,7 @@ import orjson
 from botocore.config import Config
 
 from stream_router.core import limits
-from stream_router.core.dispositions import Reason
+from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.envelope import event_id, seal
 from stream_router.core.model import DeadLetter, Entry, Event, Record
 from stream_router.fakeaws.process import FakeAwsProcess

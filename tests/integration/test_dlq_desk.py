@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stream_router.core.dispositions import Reason
+from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.envelope import event_id, seal
 from stream_router.fakeaws.process import FakeAwsProcess
 from tests import dead_letters as dlq

@@ -60,7 +60,8 @@ def test_help_says_what_the_product_is_and_where_to_start() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [[c] for c in COMMANDS] + [["cxone", "token"], ["cxone", "sources"], ["audit", "verify"]]
+    [[c] for c in COMMANDS]
+    + [["cxone", "token"], ["cxone", "sources"], ["audit", "verify"]]
     + [["dlq", one] for one in ("list", "show", "redrive", "export", "import")],
     ids=" ".join,
 )

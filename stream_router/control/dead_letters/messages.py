@@ -15,8 +15,8 @@ from stream_router.aws import endpoints
 from stream_router.consumer.data_plane import CALL_TIMEOUT_S, DataPlane, chance
 from stream_router.core import limits
 from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_message_batch, of_receive_message
-from stream_router.pipeline.delivery.destination import Policy
 from stream_router.pipeline.delivery.dispatcher import Dispatcher
+from stream_router.pipeline.delivery.dispatcher_contract import Policy
 
 HIDE_S = 300.0
 """How long a message is hidden at a time; after half of it, it is hidden anew. A command that is killed gives back what

@@ -6,7 +6,7 @@ from typing import Any
 from stream_router.aws import endpoints
 from stream_router.consumer.data_plane import CALL_TIMEOUT_S, DataPlane, Done, chance
 from stream_router.control.dead_letters.reopening import LetterRecord
-from stream_router.core.dispositions import Reason
+from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import DeadLetter, Entry, Event
 from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter, Message

@@ -13,7 +13,7 @@ from stream_router.control.dead_letters import put_back
 from stream_router.control.dead_letters.messages import Held, Messages
 from stream_router.control.dead_letters.trial import Trial, Tries
 from stream_router.control.republish.republisher import Outcome, Republisher
-from stream_router.core.dispositions import Reason
+from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import DeadLetter
 from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
 

@@ -8,7 +8,7 @@ from stream_router.control.dead_letters import listing, reopening
 from stream_router.control.dead_letters.desk import Desk
 from stream_router.control.dead_letters.messages import Held
 from stream_router.control.dead_letters.telling import Interrupt, say, warn
-from stream_router.core.dispositions import Reason
+from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import DeadLetter
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableLetterError

@@ -12,7 +12,7 @@ import orjson
 
 from stream_router.control.dead_letters import reopening
 from stream_router.control.dead_letters.gathering import Whole
-from stream_router.core.dispositions import Reason
+from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event
 from stream_router.pipeline.sinks.dead_letters.reader import UnreadableLetterError
 
