@@ -110,7 +110,8 @@ def _until_depth(reader: Reader, queue: str, wanted: int) -> None:
 
 
 def _drain(reader: Reader, queue: str) -> list[dict[str, Any]]:
-    sqs, bodies = _sqs(reader), []
+    sqs = _sqs(reader)
+    bodies: list[dict[str, Any]] = []
     url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
     deadline = time.monotonic() + 20
     while not bodies and time.monotonic() < deadline:

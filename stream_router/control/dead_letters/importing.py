@@ -13,7 +13,7 @@ import orjson
 from stream_router.control.dead_letters import listing, put_back, telling
 from stream_router.control.dead_letters.desk import Desk
 from stream_router.control.dead_letters.exporting import SCHEMA
-from stream_router.control.dead_letters.messages import Held
+from stream_router.control.dead_letters.held import Held
 from stream_router.control.dead_letters.showing import ALL
 from stream_router.control.dead_letters.telling import Bar, Interrupt, say, warn
 from stream_router.core.json_members import member_texts

@@ -6,15 +6,15 @@ back as soon as nobody needs it.
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable
 
 import orjson
 
 from stream_router.aws import endpoints
 from stream_router.consumer.data_plane import CALL_TIMEOUT_S, DataPlane, chance
+from stream_router.control.dead_letters.held import Batches, Change, Held
 from stream_router.core import limits
-from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_message_batch, of_receive_message
+from stream_router.core.aws_answers import Answer, Refusal, of_receive_message
 from stream_router.pipeline.delivery.dispatcher import Dispatcher
 from stream_router.pipeline.delivery.dispatcher_contract import Policy
 
@@ -32,70 +32,6 @@ DRY_AFTER = 2 * RECEIVE_CALLS
 """Empty answers in a row that say that nothing more is there: one alone may only have asked other servers of SQS's."""
 
 POLICY = Policy(8, 1_000_000_000, 4, outage_gives_up=True)
-
-
-class Held:
-    """One message that we hold. `hidden_until` is monotonic seconds; `sent_ms` when it was sent (epoch ms).
-
-    `body` may be let go once it is read.
-    """
-
-    __slots__ = ("attributes", "body", "handle", "hidden_until", "id", "lost", "received", "sent_ms", "size_bytes")
-
-    def __init__(self, message: dict[str, Any], hidden_until: float) -> None:
-        self.id = str(message["MessageId"])
-        self.handle = str(message["ReceiptHandle"])
-        self.body = str(message["Body"])
-        self.size_bytes = len(self.body)
-        given = message.get("MessageAttributes") or {}
-        self.attributes = {str(name): str(value.get("StringValue") or "") for name, value in given.items()}
-        system = message.get("Attributes") or {}
-        self.sent_ms = int(system.get("SentTimestamp") or 0)
-        self.received = int(system.get("ApproximateReceiveCount") or 1)
-        self.hidden_until = hidden_until
-        self.lost = False
-        """Whether SQS says that it is no longer ours: another reader may have it."""
-
-
-class _Change(NamedTuple):
-    """One message and what is to be done with it: deleted (None), or hidden so many seconds."""
-
-    held: Held
-    hide_s: float | None
-
-
-class _Batches:
-    """Calls that delete, or change the visibility: a `Destination` for the dispatcher."""
-
-    def __init__(self, name: str, send: Callable[[bytes, Callable[[Answer], None]], None], queue_url: str) -> None:
-        self.name = name
-        self._send = send
-        self._queue_url = queue_url
-
-    def take(self, ready: "deque[_Change]") -> list[_Change]:
-        return [ready.popleft() for _ in range(min(len(ready), limits.SQS_BATCH_MAX))]
-
-    def is_full(self, items: Sequence[_Change]) -> bool:
-        return len(items) >= limits.SQS_BATCH_MAX
-
-    def size_bytes(self, items: Sequence[_Change]) -> int:
-        return len(items)
-
-    def key(self, item: _Change) -> int:
-        return id(item.held)
-
-    def send(self, items: Sequence[_Change], done: Callable[[Answer], None]) -> None:
-        entries = [{"Id": str(n), "ReceiptHandle": item.held.handle} for n, item in enumerate(items)]
-        for entry, item in zip(entries, items, strict=True):
-            if item.hide_s is not None:
-                entry["VisibilityTimeout"] = int(item.hide_s)  # type: ignore[assignment]
-        self._send(orjson.dumps({"QueueUrl": self._queue_url, "Entries": entries}), done)
-
-    def read(self, answer: Answer, items: Sequence[_Change]) -> list[Outcome] | Refusal:
-        return of_message_batch(answer, len(items))
-
-    def too_large(self, items: Sequence[_Change], refusal: Refusal) -> bool:
-        return False
 
 
 class Messages:
@@ -122,13 +58,13 @@ class Messages:
         self.refused = 0
         """Receive calls in a row that failed."""
 
-    def _dispatcher(self, connection: DataPlane, operation: str) -> "Dispatcher[_Change]":
+    def _dispatcher(self, connection: DataPlane, operation: str) -> "Dispatcher[Change]":
         target = endpoints.sqs(connection.session, operation)
 
         def send(body: bytes, done: Callable[[Answer], None]) -> None:
             self._transport.start(target, body, CALL_TIMEOUT_S, done)
 
-        calls = _Batches(f"{operation} of {self.name}", send, self.queue_url)
+        calls = Batches(f"{operation} of {self.name}", send, self.queue_url)
         return Dispatcher(calls, POLICY, self._clock, chance)
 
     @property
@@ -204,11 +140,11 @@ class Messages:
 
     def delete(self, messages: Iterable[Held]) -> None:
         """Delete these; `turn` sees to it."""
-        self._delete.submit([_Change(held, None) for held in self._let_go(messages)])
+        self._delete.submit([Change(held, None) for held in self._let_go(messages)])
 
     def give_back(self, messages: Iterable[Held]) -> None:
         """Show these to other readers again."""
-        self._hide.submit([_Change(held, 0.0) for held in self._let_go(messages) if not held.lost])
+        self._hide.submit([Change(held, 0.0) for held in self._let_go(messages) if not held.lost])
 
     def give_back_all(self) -> None:
         """Show everything that we still hold."""
@@ -224,7 +160,7 @@ class Messages:
         due = [held for held in self._held.values() if held.hidden_until - now < HIDE_S / 2 and not held.lost]
         for held in due:
             held.hidden_until = now + HIDE_S
-        self._hide.enqueue([_Change(held, HIDE_S) for held in due])
+        self._hide.enqueue([Change(held, HIDE_S) for held in due])
 
     def turn(self, wait_s: float) -> None:
         """Once around: hide anew what has been hidden for half of its time, start calls, hear answers."""

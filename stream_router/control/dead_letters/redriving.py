@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from stream_router.control.dead_letters import put_back
-from stream_router.control.dead_letters.messages import Held, Messages
+from stream_router.control.dead_letters.held import Held
+from stream_router.control.dead_letters.messages import Messages
 from stream_router.control.dead_letters.trial import Trial, Tries
 from stream_router.control.republish.republisher import Outcome, Republisher
 from stream_router.core.dead_letter_reasons import Reason

@@ -6,7 +6,7 @@ import orjson
 
 from stream_router.control.dead_letters import listing, reopening
 from stream_router.control.dead_letters.desk import Desk
-from stream_router.control.dead_letters.messages import Held
+from stream_router.control.dead_letters.held import Held
 from stream_router.control.dead_letters.telling import Interrupt, say, warn
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import DeadLetter

@@ -10,8 +10,8 @@ import orjson
 from stream_router.control.dead_letters import listing, telling
 from stream_router.control.dead_letters.desk import Desk
 from stream_router.control.dead_letters.gathering import Gathering, Whole
+from stream_router.control.dead_letters.held import Held
 from stream_router.control.dead_letters.listing import Counts
-from stream_router.control.dead_letters.messages import Held
 from stream_router.control.dead_letters.selection import Selection
 from stream_router.control.dead_letters.telling import Interrupt, say, warn
 from stream_router.control.dead_letters.undelivered import reading

@@ -1,0 +1,74 @@
+"""Messages that we hold, and the calls that delete them or change how long they are hidden."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+
+from stream_router.core import limits
+from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_message_batch
+
+
+class Held:
+    """One message that we hold. `hidden_until` is monotonic seconds; `sent_ms` when it was sent (epoch ms).
+
+    `body` may be let go once it is read.
+    """
+
+    __slots__ = ("attributes", "body", "handle", "hidden_until", "id", "lost", "received", "sent_ms", "size_bytes")
+
+    def __init__(self, message: dict[str, Any], hidden_until: float) -> None:
+        self.id = str(message["MessageId"])
+        self.handle = str(message["ReceiptHandle"])
+        self.body = str(message["Body"])
+        self.size_bytes = len(self.body)
+        given = message.get("MessageAttributes") or {}
+        self.attributes = {str(name): str(value.get("StringValue") or "") for name, value in given.items()}
+        system = message.get("Attributes") or {}
+        self.sent_ms = int(system.get("SentTimestamp") or 0)
+        self.received = int(system.get("ApproximateReceiveCount") or 1)
+        self.hidden_until = hidden_until
+        self.lost = False
+        """Whether SQS says that it is no longer ours: another reader may have it."""
+
+
+class Change(NamedTuple):
+    """One message and what is to be done with it: deleted (None), or hidden so many seconds."""
+
+    held: Held
+    hide_s: float | None
+
+
+class Batches:
+    """Calls that delete, or change the visibility: a `Destination` for the dispatcher."""
+
+    def __init__(self, name: str, send: Callable[[bytes, Callable[[Answer], None]], None], queue_url: str) -> None:
+        self.name = name
+        self._send = send
+        self._queue_url = queue_url
+
+    def take(self, ready: "deque[Change]") -> list[Change]:
+        return [ready.popleft() for _ in range(min(len(ready), limits.SQS_BATCH_MAX))]
+
+    def is_full(self, items: Sequence[Change]) -> bool:
+        return len(items) >= limits.SQS_BATCH_MAX
+
+    def size_bytes(self, items: Sequence[Change]) -> int:
+        return len(items)
+
+    def key(self, item: Change) -> int:
+        return id(item.held)
+
+    def send(self, items: Sequence[Change], done: Callable[[Answer], None]) -> None:
+        entries = [{"Id": str(n), "ReceiptHandle": item.held.handle} for n, item in enumerate(items)]
+        for entry, item in zip(entries, items, strict=True):
+            if item.hide_s is not None:
+                entry["VisibilityTimeout"] = int(item.hide_s)  # type: ignore[assignment]
+        self._send(orjson.dumps({"QueueUrl": self._queue_url, "Entries": entries}), done)
+
+    def read(self, answer: Answer, items: Sequence[Change]) -> list[Outcome] | Refusal:
+        return of_message_batch(answer, len(items))
+
+    def too_large(self, items: Sequence[Change], refusal: Refusal) -> bool:
+        return False
