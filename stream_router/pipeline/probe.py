@@ -18,11 +18,6 @@ _MARK = re.compile(r"[0-9a-f]{32}")
 _FIXED_BYTES = ENTRY_TIME_BYTES + len(SOURCE) + len(PROBE_TYPE)
 
 
-def is_probe(body: object) -> bool:
-    """Whether this body is the product's own event: by its own shape alone, whatever shapes are mapped."""
-    return type(body) is dict and body.get("eventType") == PROBE_TYPE
-
-
 def entry(event: Event, received: str, processed: str, metadata: Any) -> Entry:
     """The entry of a probe. `received` and `processed` are its times in ISO, `metadata` as every event has it."""
     assert isinstance(event.body, dict)

@@ -105,7 +105,7 @@ class Router:
                 self.dead_letters.submit_stored(stored)
 
     def _accepted(self, entries: list[Entry], took_s: Took) -> None:
-        if any(entry.detail_type == PROBE_TYPE for entry in entries):
+        if PROBE_TYPE in [entry.detail_type for entry in entries]:
             entries, took_s = self._without_probes(entries, took_s)
         for entry in entries:
             event = entry.event

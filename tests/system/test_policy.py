@@ -79,7 +79,14 @@ class Recorded(World):
         until(self._answers, 30, "ministack answers")
         self.target = self.sqs.create_queue(QueueName="out")["QueueUrl"]
         self._client("s3").create_bucket(Bucket="claims")
-        self.key = self._client("kms").create_key()["KeyMetadata"]["Arn"]
+        grant = {
+            "Effect": "Allow",
+            "Principal": {"Service": "events.amazonaws.com"},
+            "Action": "kms:*",
+            "Resource": "*",
+        }
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [grant]})
+        self.key = self._client("kms").create_key(Policy=policy)["KeyMetadata"]["Arn"]
         self.environment["STREAM_ROUTER_KMS_KEY"] = self.key
 
     def as_(self, who: str) -> None:

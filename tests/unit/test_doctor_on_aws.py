@@ -1,5 +1,6 @@
 """The checks of `doctor` that only AWS itself can answer: each in a world where it is well, and where it is not."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,8 @@ from botocore.stub import Stubber
 
 from stream_router.aws import endpoints
 from stream_router.checks.finding import Finding, Verdict
-from stream_router.control.doctor import account, catalogue, queue, rights, stream, target
+from stream_router.control.doctor import account, catalogue, probe, queue, rights, stream, target
+from stream_router.control.doctor.bus import may_match
 from stream_router.control.doctor.iam_policy import lets_in
 from stream_router.control.doctor.world import World
 from tests.unit import test_settings
@@ -207,8 +209,6 @@ FUNCTION = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f"
 
 
 def _statement(source: str) -> str:
-    import json
-
     one = {
         "Effect": "Allow",
         "Principal": {"Service": "events.amazonaws.com"},
@@ -252,6 +252,42 @@ def test_a_queue_under_aws_s_own_key_takes_nothing_from_eventbridge(monkeypatch:
     policy = _statement(RULE).replace("lambda:InvokeFunction", "sqs:SendMessage")
     aws.world.once("queue url", lambda: {"Policy": policy, "KmsMasterKeyId": "alias/aws/sqs"})
     assert judged(aws, target.takes_dead_letters) is Verdict.WRONG
+
+
+@pytest.mark.parametrize(
+    ("principal", "verdict"),
+    [
+        ({"Service": "events.amazonaws.com"}, Verdict.WELL),
+        ({"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, Verdict.WRONG),
+    ],
+)
+def test_a_customer_s_key_must_be_open_to_eventbridge(
+    monkeypatch: pytest.MonkeyPatch, principal: dict[str, str], verdict: Verdict
+) -> None:
+    """SR144: with STREAM_ROUTER_KMS_KEY the queue is under a key whose policy `setup` does not touch."""
+    aws = Aws(monkeypatch)
+    _with_target(aws, FUNCTION, DeadLetterConfig={"Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:undelivered"})
+    aws.world.once(f"url {ACCOUNT} undelivered", lambda: "url")
+    policy = _statement(RULE).replace("lambda:InvokeFunction", "sqs:SendMessage")
+    aws.world.once("queue url", lambda: {"Policy": policy, "KmsMasterKeyId": "key-1"})
+    grant = {"Effect": "Allow", "Principal": principal, "Action": "kms:*", "Resource": "*"}
+    aws.answer("kms", "get_key_policy", {"Policy": json.dumps({"Statement": [grant]})})
+    assert judged(aws, target.takes_dead_letters) is verdict
+
+
+@pytest.mark.parametrize(
+    ("pattern", "may"),
+    [
+        ('{"source":["aws.ec2"]}', False),
+        ('{"source":["aws.ec2","nice.cxone.webhook"]}', True),
+        ('{"source":[{"prefix":"nice"}]}', True),
+        ('{"detail-type":["x"]}', True),
+        ("no json", True),
+    ],
+)
+def test_a_rule_that_names_another_source_is_not_asked_about(pattern: str, may: bool) -> None:
+    """All of an account share some 50 calls a second of the control plane."""
+    assert may_match(pattern) is may
 
 
 ALLOW = {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage"}
@@ -301,9 +337,8 @@ def test_the_page_has_every_check_and_no_other() -> None:
     """By its code and by what it looks at, in the order in which they are shown."""
     page = (Path(__file__).parents[2] / "docs" / "doctor.md").read_text("utf-8")
     rows = re.findall(r"^\| (SR\d+) \| ([^|]+) \|", page, re.MULTILINE)
+    told = [(code, about.replace("`", "").replace("settings of", "settings:")) for code, about in rows]
     shown = [(check.code, check.about) for check in catalogue.CHECKS]
-    assert [
-        (code, about.replace("`", "").replace(" of ", ": ", 1) if about.startswith("settings of") else about)
-        for code, about in rows
-    ] == shown
-    assert len({code for code, _ in shown}) == len(shown)
+    assert [row for row in told if row[0] not in probe.CODES] == shown
+    assert tuple(code for code, _ in told if code in probe.CODES) == probe.CODES
+    assert len({code for code, _ in told}) == len(told)

@@ -11,6 +11,7 @@ from stream_router.control.doctor.say import SETUP, ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
 from stream_router.core import limits
 from stream_router.core.model import Entry
+from stream_router.core.names import SOURCE
 from stream_router.pipeline.sample_events import as_delivered, sample_entries
 from stream_router.settings.common import NO_RULE
 
@@ -179,6 +180,16 @@ def others(world: World) -> Finding:
 
 
 def _gets_ours(world: World, rule: Any) -> bool:
-    if not str(rule.get("State", "ENABLED")).startswith("ENABLED"):
+    if not str(rule.get("State", "ENABLED")).startswith("ENABLED") or not may_match(rule["EventPattern"]):
         return False
     return any(matches(world, rule["EventPattern"], entry) for entry in samples(world))
+
+
+def may_match(pattern: str) -> bool:
+    """Whether a pattern could let an event of ours through: most rules name another source, and need no call."""
+    try:
+        sources = json.loads(pattern).get("source")
+    except (ValueError, AttributeError):
+        return True
+    plain = isinstance(sources, list) and all(isinstance(one, str) for one in sources)
+    return not plain or SOURCE in sources

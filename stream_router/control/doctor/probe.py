@@ -124,7 +124,9 @@ def _others(world: World) -> Finding:
     (entry,) = sample_entries(world.settings.aws_region, [PROBE_TYPE], int(world.now_s() * 1000))
     names = [
         rule["Name"]
-        for rule in world.rules()[: bus.RULES_LOOKED_AT]
+        for rule in [rule for rule in world.rules() if bus.may_match(rule.get("EventPattern", ""))][
+            : bus.RULES_LOOKED_AT
+        ]
         if rule.get("EventPattern") and bus.matches(world, rule["EventPattern"], entry)
     ]
     if world.settings.rule in names:

@@ -165,7 +165,22 @@ def _takes(world: World, target: Any) -> Finding | None:
     if has.get("KmsMasterKeyId") == QUEUE_KEY:
         says = f"queue {arn.resource} is under {QUEUE_KEY}, which EventBridge may not use: what it sends there is lost"
         return wrong("SR144", UNDELIVERED, says, "encrypt it with SQS's own key, or with one of yours")
+    key = has.get("KmsMasterKeyId")
+    if key and not _key_lets_in(world, key, arn.account):
+        says = f"the key of queue {arn.resource} is closed to EventBridge: what it sends there is lost"
+        cure = f"let events.amazonaws.com use kms:GenerateDataKey and kms:Decrypt in the policy of {key}"
+        return wrong("SR144", UNDELIVERED, says, cure)
     return None
+
+
+def _key_lets_in(world: World, key: str, account: str) -> bool:
+    """By the key's own policy; where that may not be read it is taken to be right."""
+    kms = world.client("kms")
+    try:
+        policy = kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"]
+    except (ClientError, BotoCoreError):
+        return True
+    return lets_in(policy, "kms:GenerateDataKey", _rule_arn(world), account)
 
 
 def waiting(world: World) -> Finding:

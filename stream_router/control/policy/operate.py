@@ -26,7 +26,7 @@ def doctor(receiver: Receiver, consumer: Consumer, setup: Setup | None, queue: Q
     if consumer.offload_bucket:
         yield need("s3", "ListBucket", f"arn:{home.partition}:s3:::{consumer.offload_bucket}")
     if queue.kms_key:
-        yield need("kms", "DescribeKey GenerateDataKey Decrypt", queue.kms_key)
+        yield need("kms", "DescribeKey GetKeyPolicy GenerateDataKey Decrypt", queue.kms_key)
     dead = home.queue_of(queue.sqs_dlq_url or dead_letters_name(consumer.stream))
     yield need("sqs", "GetQueueAttributes", dead)
     yield need("events", "DescribeEventBus", home.bus(consumer.event_bus))
