@@ -166,6 +166,26 @@ def test_a_consumer_s_rights_are_all_asked_for(monkeypatch: pytest.MonkeyPatch) 
     assert "sqs:SendMessage" in found.says
 
 
+def test_on_a_v2_bus_under_a_key_the_right_to_decrypt_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SR171: without it every PutEvents is refused."""
+    bus = f"arn:aws:events:{REGION}:{ACCOUNT}:event-busv2/b"
+    aws = Aws(monkeypatch, STREAM_ROUTER_EVENT_BUS=bus)
+    aws.is_role()
+    aws.world.once("v2 bus", lambda: {"EncryptionConfiguration": {"KmsKeyIdentifier": "arn:key"}})
+    asked: list[Any] = []
+
+    def simulate(**call: Any) -> Any:
+        asked.append(call)
+        denied = call["ActionNames"] == ["kms:Decrypt"]
+        return _evaluated("implicitDeny" if denied else "allowed", call["ActionNames"][0])
+
+    aws.stub("iam").client.simulate_principal_policy = simulate
+    found = rights.consume(aws.world)
+    assert found.verdict is Verdict.WARNING
+    assert found.says == "could not be proved: kms:Decrypt"
+    assert next(call["ResourceArns"] for call in asked if call["ActionNames"] == ["kms:Decrypt"]) == ["arn:key"]
+
+
 def test_without_the_right_to_simulate_nothing_is_said_of_rights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its absence proves nothing."""
     aws = Aws(monkeypatch)

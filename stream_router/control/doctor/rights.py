@@ -6,11 +6,11 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.checks.finding import DENIED, Finding, Question, Verdict, ask
-from stream_router.control.doctor.bus import is_v2
+from stream_router.control.doctor.bus import is_v2, v2_bus
 from stream_router.control.doctor.say import ok, skipped, warn
 from stream_router.control.doctor.world import World
 from stream_router.control.policy import command
-from stream_router.control.policy.needs import Need
+from stream_router.control.policy.needs import Need, need
 from stream_router.control.setup import quotas
 from stream_router.control.setup.quotas import Quota
 from stream_router.control.setup.rules import pattern_text
@@ -62,7 +62,15 @@ def _unasked(code: str, error: ClientError | BotoCoreError) -> Finding:
 
 def _all_denied(world: World, program: str) -> list[str]:
     who = _principal(world)
-    return [name for need in command.needs_of(program, world.home()) for name in _denied(world, who, need)]
+    needs = [*command.needs_of(program, world.home()), *(_of_v2_key(world) if program == "consume" else ())]
+    return [name for one in needs for name in _denied(world, who, one)]
+
+
+def _of_v2_key(world: World) -> Iterator[Need]:
+    """On a v2 bus under a customer's key every publisher has to decrypt; without the right each call is refused."""
+    found = world.maybe(lambda: v2_bus(world)) if is_v2(world) else None
+    if found and (key := found.get("EncryptionConfiguration", {}).get("KmsKeyIdentifier")):
+        yield need("kms", "Decrypt", key)
 
 
 def _principal(world: World) -> str:
@@ -73,21 +81,21 @@ def _principal(world: World) -> str:
     return str(world.client("iam").get_role(RoleName=arn.split("/")[1])["Role"]["Arn"])
 
 
-def _denied(world: World, who: str, need: Need) -> Iterator[str]:
+def _denied(world: World, who: str, asked_for: Need) -> Iterator[str]:
     context = [{"key": "aws:RequestedRegion", "value": world.settings.aws_region}]
-    if need.condition:
-        _, key, values = need.condition
+    if asked_for.condition:
+        _, key, values = asked_for.condition
         context.append({"key": key, "value": values[0]})
     asked: dict[str, Any] = {
         "PolicySourceArn": who,
-        "ActionNames": list(need.actions),
+        "ActionNames": list(asked_for.actions),
         "ContextEntries": [
             {"ContextKeyName": one["key"], "ContextKeyValues": [one["value"]], "ContextKeyType": "string"}
             for one in context
         ],
     }
-    if need.resources != ("*",):
-        asked["ResourceArns"] = list(need.resources)
+    if asked_for.resources != ("*",):
+        asked["ResourceArns"] = list(asked_for.resources)
     answer = world.client("iam").simulate_principal_policy(**asked)
     refused = [one for one in answer["EvaluationResults"] if one["EvalDecision"] != "allowed"]
     if not refused:
