@@ -15,7 +15,8 @@ from botocore.config import Config
 
 from stream_router.core import limits
 from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.envelope import event_id, seal
+from stream_router.core.envelope import seal
+from stream_router.core.event_id import of_body as event_id
 from stream_router.core.model import DeadLetter, Entry, Event, Record
 from stream_router.fakeaws.process import FakeAwsProcess
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter, Message

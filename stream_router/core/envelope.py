@@ -6,7 +6,6 @@ after the body, and readers pass over those that they do not know.
 """
 
 import base64
-import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from stream_router.core import documents
+from stream_router.core import documents, event_id
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.json_depth import is_too_deep
 from stream_router.core.model import DeadLetter, Event, Record, new_event
@@ -29,25 +28,6 @@ _STREAM_SCHEME = "stream"
 _SCANNER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
 _BETWEEN = re.compile(r"[ \t\r\n,]*")
 _BREAKS_TO_SPACES = bytes.maketrans(b"\r\n", b"  ")
-
-
-def event_id(scheme: str, delivery_id: str | None, index: int, body: bytes) -> str:
-    """The identity of an event: 32 hex digits, the same for every copy of one delivery (docs/contract.md, "Identity").
-
-    `index` is the event's place in an array body (0 for a single object), `body` the request's whole body as sent.
-    """
-    return event_id_of_hash(scheme, delivery_id, index, hashlib.sha256(body).digest())
-
-
-def event_id_of_hash(scheme: str, delivery_id: str | None, index: int, body_hash: bytes) -> str:
-    """The same, from the body's SHA-256: so a body is hashed once, however many events it holds."""
-    text = b"\0".join((scheme.encode(), (delivery_id or "").encode(), str(index).encode(), body_hash))
-    return hashlib.sha256(text).hexdigest()[:32]
-
-
-def correlation_id(identity: str) -> str:
-    """The event id's 128 bits written as a UUID."""
-    return f"{identity[:8]}-{identity[8:12]}-{identity[12:16]}-{identity[16:20]}-{identity[20:]}"
 
 
 def seal(identity: str, id_from: str, received_at_ms: int, body: bytes, added: bytes = b"") -> bytes:
@@ -213,7 +193,7 @@ def _from_envelope(record: Record, line: int, raw: bytes, value: dict[str, Any])
 
 def _foreign(record: Record, line: int, raw: bytes, body: object, index: int) -> Event:
     """An event that no receiver of ours sealed: identified by its content, received when Kinesis got it."""
-    identity = event_id(_STREAM_SCHEME, None, index, raw)
+    identity = event_id.of_body(_STREAM_SCHEME, None, index, raw)
     return Event(record, line, raw, identity, "content", record.arrived_at_ms, body)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from stream_router.core.envelope import correlation_id
+from stream_router.core.event_id import correlation_id
 from stream_router.local.arrivals import Arrival, arrival
 from stream_router.local.poison import Garbage
 from stream_router.pipeline.sinks.dead_letters import reader

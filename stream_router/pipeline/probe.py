@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from stream_router.core.envelope import correlation_id
+from stream_router.core.event_id import correlation_id
 from stream_router.core.limits import ENTRY_TIME_BYTES
 from stream_router.core.model import Entry, Event, new_entry, new_event
 from stream_router.core.names import PROBE_TYPE, SOURCE

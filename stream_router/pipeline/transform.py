@@ -10,7 +10,8 @@ import orjson
 
 from stream_router.core import limits, traceparent
 from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.envelope import added_fields, added_text, correlation_id, open_record, seal
+from stream_router.core.envelope import added_fields, added_text, open_record, seal
+from stream_router.core.event_id import correlation_id
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record, new_entry, new_event
 from stream_router.core.names import PIPELINE_ID, PROBE_TYPE, SOURCE
 from stream_router.pipeline import deep_json, probe

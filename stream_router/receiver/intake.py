@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from stream_router.core import envelope, json_depth, limits
+from stream_router.core import envelope, event_id, json_depth, limits
 from stream_router.settings import types
 from stream_router.settings.receiver import Receiver
 
@@ -119,7 +119,7 @@ class Intake:
         def seal(value: dict[str, Any], part: bytes, index: int) -> Sealed:
             if len(part) > max_bytes:
                 raise ProblemError(413, "too_large", "the event is larger than a Kinesis record")
-            identity = envelope.event_id_of_hash(scheme, delivery_id, index, body_hash)
+            identity = event_id.of_hash(scheme, delivery_id, index, body_hash)
             line = envelope.seal(identity, id_from, received_at_ms, part, added)
             return Sealed(identity, self.conversation(value, identity), line)
 
@@ -134,7 +134,7 @@ class Intake:
         """XML, which is not looked into: it goes on as a text, byte for byte."""
         if not self._takes_xml:
             raise ProblemError(415, "unsupported_encoding", "this path takes JSON, not XML")
-        identity = envelope.event_id(self._scheme, body.delivery_id, 0, body.text)
+        identity = event_id.of_body(self._scheme, body.delivery_id, 0, body.text)
         text, encoding = envelope.text_body(body.text)
         fields = {**self._fields(body), "contentType": body.content_type, "bodyEncoding": encoding}
         id_from = "delivery" if body.delivery_id else "content"

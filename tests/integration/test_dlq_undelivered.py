@@ -9,7 +9,8 @@ from typing import Any
 import boto3
 import pytest
 
-from stream_router.core.envelope import event_id, seal
+from stream_router.core.envelope import seal
+from stream_router.core.event_id import of_body as event_id
 from stream_router.fakeaws.process import FakeAwsProcess
 from tests import dead_letters as dlq
 from tests.dead_letters import Letters

@@ -7,7 +7,8 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_router.core.envelope import event_id, open_record, seal, split_array
+from stream_router.core.envelope import open_record, seal, split_array
+from stream_router.core.event_id import of_body as event_id
 from stream_router.core.model import DeadLetter, Event, Record
 
 _NUMBERS = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)

@@ -12,7 +12,8 @@ import orjson
 import pytest
 from rich.console import Console
 
-from stream_router.core.envelope import correlation_id, open_record
+from stream_router.core.envelope import open_record
+from stream_router.core.event_id import correlation_id
 from stream_router.core.model import Record
 from stream_router.local import poison, report
 from stream_router.local.accounts import Accounts

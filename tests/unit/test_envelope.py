@@ -7,7 +7,9 @@ import pytest
 
 from stream_router.core import envelope
 from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.envelope import correlation_id, event_id, open_record, seal, split_array
+from stream_router.core.envelope import open_record, seal, split_array
+from stream_router.core.event_id import correlation_id
+from stream_router.core.event_id import of_body as event_id
 from stream_router.core.model import DeadLetter, Event, Record
 
 ID = "0123456789abcdef0123456789abcdef"

@@ -21,7 +21,8 @@ from stream_router.core import envelope, limits
 from stream_router.core.aws_answers import of_put_events
 from stream_router.core.aws_error_codes import Disposition, of_call, of_entry
 from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.envelope import correlation_id, event_id
+from stream_router.core.event_id import correlation_id
+from stream_router.core.event_id import of_body as event_id
 from stream_router.core.model import Entry, Event, Record
 from stream_router.pipeline.delivery.retry_budget import Tries
 from stream_router.pipeline.sample_events import sample_entries

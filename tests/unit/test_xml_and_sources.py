@@ -8,7 +8,8 @@ import orjson
 import pytest
 
 from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.envelope import event_id, open_record
+from stream_router.core.envelope import open_record
+from stream_router.core.event_id import of_body as event_id
 from stream_router.core.model import DeadLetter, Entry, Event, Record
 from stream_router.core.settings_error import SettingsError
 from stream_router.pipeline.mapping import config_file, lossless
