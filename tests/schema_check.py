@@ -19,7 +19,9 @@ from stream_router.local import report
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter, Message
 from stream_router.pipeline.transform import Transform
 from stream_router.receiver.admin import ReceiverStatus
+from stream_router.telemetry import audit
 from stream_router.telemetry.audit import AuditLog
+from tests.system.world import World
 
 FOLDER = Path(__file__).parent.parent / "docs" / "schemas"
 NAMES = ("detail", "dead-letter", "audit-record", "consumer-status", "receiver-status", "demo")
@@ -86,6 +88,21 @@ def _ledger(_: Any, args: tuple[Any, ...]) -> None:
     fake_aws.checked = len(fake_aws._lines)  # type: ignore[attr-defined]
 
 
+def _drained(made: list[dict[str, Any]], _: tuple[Any, ...]) -> None:
+    """What came out at the rule's target, or into the dead-letter queue."""
+    for body in made:
+        if str(body.get("schema", "")).startswith("stream-router.dead-letter/"):
+            conforms("dead-letter", body)
+        elif body.get("source") == "nice.cxone.webhook":
+            conforms("detail", body["detail"])
+
+
+def _verified(made: audit.Result, args: tuple[Any, ...]) -> None:
+    """The lines that hold, whoever wrote them."""
+    for line in Path(args[0]).read_bytes().splitlines()[: made.lines]:
+        _text_conforms("audit-record", line)
+
+
 def install(patch: pytest.MonkeyPatch) -> None:
     """From now on everything that is emitted is checked."""
     _wrap(patch, Transform, "_written", lambda made, _: _text_conforms("detail", made))
@@ -96,3 +113,5 @@ def install(patch: pytest.MonkeyPatch) -> None:
     _wrap(patch, ReceiverStatus, "_status", lambda made, _: conforms("receiver-status", made))
     _wrap(patch, report, "as_json", lambda made, _: conforms("demo", made))
     _wrap(patch, FakeAwsProcess, "_read_on", _ledger)
+    _wrap(patch, World, "drain", _drained)
+    _wrap(patch, audit, "verify", _verified)

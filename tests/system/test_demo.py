@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.schema_check import conforms
 from tests.system.world import PROGRAM, until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
@@ -45,6 +46,7 @@ def test_the_demo_accounts_for_every_event() -> None:
     )
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    conforms("demo", result)
     assert result.keys() >= PROMISED
     assert result["latencyMs"].keys() == {"p50", "p90", "p95", "p99", "p999", "max"}
     assert (result["sent"], result["rejected"], result["injected"]) == (3000, 30, 30)
@@ -116,6 +118,7 @@ def test_the_demo_loses_nothing_when_a_child_and_the_daemon_are_killed(tmp_path:
     os.kill(jvm, signal.SIGKILL)
     out, _ = demo.communicate(timeout=120)
     result = json.loads(out.splitlines()[-1])
+    conforms("demo", result)
     assert demo.returncode == 0, (tmp_path / "err").read_text()
     assert (result["sent"], result["lost"], result["changedIdentity"], result["wrongReasons"]) == (5000, 0, 0, 0)
 

@@ -3,6 +3,7 @@
 import collections
 import logging
 import time
+from array import array
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -62,8 +63,9 @@ class ShardTelemetry:
         if settings.audit_dir:
             key = settings.audit_key.get_secret_value().encode() if settings.audit_key else None
             self._audit = AuditLog(settings.audit_dir / f"{settings.application}.{shard_id}.jsonl", key)
-        self._received_ms: list[int] = []
-        self._of_records: list[Record] = []
+        self._received_ms = array("q")
+        self._of_records: list[tuple[Record, int]] = []
+        """Whose events were accepted, in the same order: a record, and how many of its events."""
         self._accepted: list[tuple[float, int, Took]] = []
         self._buried_ms: list[float] = []
         self._to_send: collections.deque[bytes] = collections.deque()
@@ -93,8 +95,12 @@ class ShardTelemetry:
         self._metrics.call(len(entries))
         self._accepted.append((self._now_s() * 1000, len(entries), took_s))
         events = [entry.event for entry in entries]
-        self._received_ms += [event.received_at_ms for event in events]
-        self._of_records += [event.record for event in events]
+        self._received_ms.extend([event.received_at_ms for event in events])
+        records = [event.record for event in events]
+        if records.count(records[0]) == len(records):  # as a rule: a record fills calls
+            self._of_records.append((records[0], len(records)))
+        else:
+            self._of_records += [(record, 1) for record in records]
         if len(self._received_ms) >= TIMES_MAX:
             self._reckon()
 
@@ -106,12 +112,13 @@ class ShardTelemetry:
         if not self._accepted:
             return
         received = np.array(self._received_ms, dtype=np.float64)
-        arrived = np.array([record.arrived_at_ms for record in self._of_records], dtype=np.float64)
-        opened = np.array([record.opened_at_ms for record in self._of_records], dtype=np.float64)
+        events = [count for _, count in self._of_records]
+        arrived = np.repeat(np.array([one.arrived_at_ms for one, _ in self._of_records], dtype=np.float64), events)
+        opened = np.repeat(np.array([one.opened_at_ms for one, _ in self._of_records], dtype=np.float64), events)
         counts = [count for _, count, _ in self._accepted]
         accepted = np.repeat([at for at, _, _ in self._accepted], counts)
         took = _each([took_s for _, _, took_s in self._accepted], counts) * 1000
-        self._received_ms, self._of_records, self._accepted = [], [], []
+        self._received_ms, self._of_records, self._accepted = array("q"), [], []
         self._metrics.latency("received_to_stored", arrived - received)
         self._metrics.latency("stored_to_read", opened - arrived)
         self._metrics.latency("read_to_sent", accepted - took - opened)
