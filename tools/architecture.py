@@ -15,7 +15,7 @@ DOES = {
     "settings": "the only reader of the environment, one module a program",
     "core": "what every part shares: the data, the envelope, what an AWS error means, limits, logs",
     "aws": "signed calls over libcurl, endpoints, credentials; boto3 clients for the control plane",
-    "telemetry": "the catalogue of metrics, histograms, CloudWatch, Prometheus, the audit log",
+    "telemetry": "the catalogue of metrics, histograms, CloudWatch, Prometheus, the admin ports' server, the audit log",
     "pipeline": "an event's way through the child: open, map, mask, pack, deliver, bury (`route.py` first)",
     "pipeline/mapping": "shapes of events, field mapping, timestamps, proof that parsing changed nothing",
     "pipeline/masking": "masking policies, path patterns, detectors",
