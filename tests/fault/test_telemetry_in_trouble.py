@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,28 @@ class Watched(World):
         families = {family.name: family for family in text_string_to_metric_families(text)}
         return {sample.labels.get("shard", ""): sample.value for sample in families[f"stream_router_{name}"].samples}
 
+    def cloudwatch(self, metric: str, statistic: Any) -> float | None:
+        """Of the last ten minutes, of this application; None where there is no data."""
+        client = boto3.Session("test", "test", region_name=REGION).client(
+            "cloudwatch", endpoint_url=self.environment["AWS_ENDPOINT_URL"]
+        )
+        now = datetime.now(UTC)
+        answer = client.get_metric_statistics(
+            Namespace="CXoneEventRouter",
+            MetricName=metric,
+            Dimensions=[
+                {"Name": "SourceSystem", "Value": "NICE_CXone"},
+                {"Name": "Region", "Value": REGION},
+                {"Name": "Application", "Value": "cxone-event-router"},
+            ],
+            StartTime=now - timedelta(minutes=10),
+            EndTime=now + timedelta(minutes=1),
+            Period=3600,
+            Statistics=[statistic],
+        )
+        points: Any = answer["Datapoints"]
+        return max((point[statistic] for point in points), default=None)
+
     def ready(self) -> int:
         return httpx.get(f"{self.admin}/readyz", timeout=5).status_code
 
@@ -81,7 +104,11 @@ def test_a_hold_of_a_minute_shows_everywhere_and_the_time_to_catch_up_is_right(
 ) -> None:
     """Lag grows with the clock, headroom shrinks, readiness stays, the reason is named; then catch-up within 30 %."""
     with FakeAwsProcess(tmp_path / "ledger") as fake_aws:
-        rate = {"STREAM_ROUTER_MAX_SHARD_RATE": str(DRAINED_PER_S), "STREAM_ROUTER_SHARDS": "1"}
+        rate = {
+            "STREAM_ROUTER_MAX_SHARD_RATE": str(DRAINED_PER_S),
+            "STREAM_ROUTER_SHARDS": "1",
+            "STREAM_ROUTER_METRICS_S": "10",
+        }
         world = make(**rate)
         world.start_stack()
         world.run_setup()
@@ -119,6 +146,9 @@ def _while_it_holds(world: Watched, began: float) -> None:
             assert "accepts nothing: AccessDeniedException" in shard["reason"]
             assert sum(world.gauge("holding").values()) == 1
     assert shard["timeShares"]["holding"] > 0.8
+    assert (world.cloudwatch("OldestUnsettledAgeSeconds", "Maximum") or 0) > HELD_S - 20
+    assert world.cloudwatch("RetentionHeadroomSeconds", "Minimum") == pytest.approx(week_s - HELD_S, abs=20)
+    assert world.cloudwatch("HoldingShards", "Maximum") == 1
 
 
 def _while_it_catches_up(world: Watched) -> None:
