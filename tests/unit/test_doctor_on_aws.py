@@ -179,7 +179,8 @@ def test_on_a_v2_bus_under_a_key_the_right_to_decrypt_is_asked_for(monkeypatch: 
         denied = call["ActionNames"] == ["kms:Decrypt"]
         return _evaluated("implicitDeny" if denied else "allowed", call["ActionNames"][0])
 
-    aws.stub("iam").client.simulate_principal_policy = simulate
+    client: Any = aws.stub("iam").client
+    client.simulate_principal_policy = simulate
     found = rights.consume(aws.world)
     assert found.verdict is Verdict.WARNING
     assert found.says == "could not be proved: kms:Decrypt"
