@@ -113,6 +113,15 @@ Reason = Literal[
 ]
 
 
+class EarlierFailure(Model):
+    """A time that the event became a dead letter before."""
+
+    failed_at: Moment
+    reason: str
+    code: str
+    attempts: Count
+
+
 class DeadLetter(Model):
     """The body of a message in the dead-letter queue."""
 
@@ -125,6 +134,9 @@ class DeadLetter(Model):
     entry: Entry | None
     record: Data
     part: Part | None
+    generation: int = Field(0, ge=0, description="How often it was redriven and failed again.")
+    history: list[EarlierFailure] = Field([], description="Why, the times before; the oldest first.")
+    edited: bool = Field(default=False, description="Whether somebody changed the event by hand.")
 
 
 class AuditRecord(Model):

@@ -47,6 +47,8 @@ ONLY_ON_AWS: dict[str, dict[str, str]] = {
         "servicequotas:GetServiceQuota": "no emulator has quotas, so none is asked",
         "kms:GenerateDataKey": "asked for by Kinesis itself in the dry run",
         "kms:Decrypt": "asked for by Kinesis itself",
+        "s3:GetObject": "no dead letter of this run is so large that it lies in S3",
+        "s3:PutObject": "no event of this run is too large for an entry when it is published again",
     },
     "setup": {
         "kms:DescribeKey": "asked for by Kinesis itself",
@@ -141,12 +143,34 @@ def _use(world: Recorded) -> None:
     foreign.put_rule(Name="theirs", EventBusName="cx", EventPattern=json.dumps({"source": ["nice.cxone.webhook"]}))
     done = world.start("doctor", PROGRAM, "doctor", "--end-to-end")
     assert done.wait(90) == 0, (world.folder / "doctor.log").read_text("utf-8")
+    _mend(world)
     foreign.delete_rule(Name="theirs", EventBusName="cx")
     wanted = {"sqs:SendMessage", "s3:PutObject", "events:PutEvents", "cloudwatch:PutMetricData"}
     until(lambda: wanted <= {action for action, _ in world.calls("consume")}, 60, "every event went its way")
     for program in (receiver, consumer):
         program.terminate()
         assert program.wait(60) == 0
+
+
+def _mend(world: Recorded) -> None:
+    """Dead letters out, in again, and to the bus; then an event that the target did not take."""
+    until(lambda: "sqs:SendMessage" in {action for action, _ in world.calls("consume")}, 60, "a dead letter")
+    file = str(world.folder / "letters")
+    for words in (["export", file, "--take"], ["import", file], ["list"], ["list", "--undelivered"]):
+        world.run("operate", "dlq", *words)
+    publish = {"STREAM_ROUTER_UNROUTABLE": "publish"}
+    assert world.start("dlq", PROGRAM, "dlq", "redrive", "--yes", **publish).wait(60) == 0
+    body = {
+        "id": "1",
+        "source": "nice.cxone.webhook",
+        "detail-type": "interaction.created",
+        "time": "2026-11-25T10:00:00Z",
+    }
+    url = world.sqs.get_queue_url(QueueName="cxone-events-undelivered")["QueueUrl"]
+    world.sqs.send_message(QueueUrl=url, MessageBody=json.dumps({**body, "detail": {"eventId": "e"}}))
+    kept = str(world.folder / "undelivered")
+    for words in (["export", kept, "--take"], ["import", kept], ["redrive", "--yes"]):
+        world.run("operate", "dlq", *words, "--undelivered")
 
 
 def _damage(world: Recorded) -> None:

@@ -10,7 +10,7 @@ from stream_router.control.dead_letters.selection import Selection
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.reader import Letter, PartsKey, UnreadableLetterError
 
-MAX_BYTES = 256 * 1024 * 1024
+MAX_BYTES = 128 * 1024 * 1024
 MAX_LETTERS = 10_000
 """What is in hand at once; the rest comes in further rounds."""
 

@@ -88,12 +88,13 @@ class Redrive:
         refused = ""
         with Bar("redriven") as bar:
             redriving = Redriving(means, self._asked, lambda tally: self._show(bar, tally, depth.visible))
+            redriving.patience_s = max(redriving.patience_s, 3 / wish.rate if wish.rate else 0.0)
             try:
                 self._rounds(redriving)
             except (Refused, QueueUnreadableError) as error:
                 refused = str(error)
-            finally:
-                redriving.close()
+            # A second Ctrl-C passes by here: what is held then is hidden for some minutes more.
+            redriving.close()
         return self._report(redriving.tally, refused)
 
     def _rounds(self, redriving: Redriving) -> None:

@@ -80,6 +80,7 @@ class Redriving:
         self._going_back: dict[int, _Job] = {}
         self._moved_at = clock()
         self.tally = Tally()
+        self.patience_s = PATIENCE_S
 
     @property
     def ended(self) -> bool:
@@ -120,7 +121,7 @@ class Redriving:
             return "broken off: what was in flight has ended, the rest stays in the queue"
         if republisher.bus_gone:
             return "the event bus is gone: what is not settled stays in the queue; run `stream-router setup`"
-        if self._clock() - self._moved_at > PATIENCE_S:
+        if self._clock() - self._moved_at > self.patience_s:
             code = republisher.last_code or self._to.messages.trouble or "no answer"
             return f"nothing more ends ({code}): the rest stays in the queue; try again later"
         return ""

@@ -59,8 +59,10 @@ def _consumer(home: Home) -> Consumer:
 
 
 def _operate(home: Home) -> Iterator[Need]:
-    setup = load(Setup) if load(Common).rule != NO_RULE else None
-    return operate.doctor(load(Receiver), _consumer(home), setup, load(Queue), home)
+    setup, queue = load(Setup) if load(Common).rule != NO_RULE else None, load(Queue)
+    consumer = _consumer(home)
+    yield from operate.doctor(load(Receiver), consumer, setup, queue, home)
+    yield from operate.dead_letters(consumer, setup, queue, home)
 
 
 def _consume(home: Home) -> Iterator[Need]:

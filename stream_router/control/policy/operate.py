@@ -1,4 +1,4 @@
-"""What the commands that look and mend ask of AWS: `doctor` and its probe."""
+"""What the commands that look and mend ask of AWS: `doctor` and its probe, `dlq`."""
 
 from collections.abc import Iterator
 
@@ -32,6 +32,25 @@ def doctor(receiver: Receiver, consumer: Consumer, setup: Setup | None, queue: Q
     yield need("events", "DescribeEventBus", home.bus(consumer.event_bus))
     if not limits.is_v2_bus(consumer.event_bus):
         yield from _rules(consumer, setup, home)
+
+
+def dead_letters(consumer: Consumer, setup: Setup | None, queue: Queue, home: Home) -> Iterator[Need]:
+    """Every `dlq` command, `--undelivered` too; `setup` is None where the rules are others'."""
+    dead = home.queue_of(queue.sqs_dlq_url or dead_letters_name(consumer.stream))
+    undelivered = (setup.target_dlq_arn if setup else None) or home.queue(undelivered_name(consumer.stream))
+    actions = "GetQueueAttributes ReceiveMessage ChangeMessageVisibility DeleteMessage SendMessage"
+    yield need("sqs", actions, dead, undelivered)
+    yield need("sqs", "GetQueueUrl", undelivered)
+    yield need("events", "PutEvents DescribeEventBus", home.bus(consumer.event_bus))
+    if consumer.offload_bucket:
+        yield need("s3", "GetObject PutObject", f"arn:{home.partition}:s3:::{consumer.offload_bucket}/*")
+    if queue.kms_key:
+        yield need("kms", "GenerateDataKey Decrypt", queue.kms_key)
+    if not limits.is_v2_bus(consumer.event_bus) and consumer.rule != NO_RULE and setup is not None:
+        bus = consumer.event_bus.rsplit("/", 1)[-1]
+        yield need("events", "ListRules TestEventPattern", "*")
+        yield need("events", "DescribeRule", home.rule(bus, consumer.rule))
+        yield need("events", "ListTargetsByRule", home.rule(bus, "*"))
 
 
 def _rules(consumer: Consumer, setup: Setup | None, home: Home) -> Iterator[Need]:

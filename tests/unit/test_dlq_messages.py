@@ -1,0 +1,154 @@
+"""Messages in hand: hidden for as long as they are held, each once, given back or deleted for certain."""
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import pytest
+
+from stream_router.aws import endpoints
+from stream_router.aws.endpoints import Target
+from stream_router.control.dead_letters.messages import DRY_AFTER, HIDE_S, Messages
+from stream_router.core.aws_answers import Answer
+from tests.fakes import World, ok, refused
+
+URL = "http://sqs/1/q"
+
+
+class Sqs:
+    """A queue behind a transport, in virtual time: `judge` may refuse a call."""
+
+    def __init__(self) -> None:
+        self.world = World()
+        self.bodies = [str(n) for n in range(3)]
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.judge: Callable[[str, dict[str, Any]], Answer | None] = lambda *_: None
+        self.session, self.transport = None, self
+
+    def start(self, target: Target, body: bytes, timeout_s: float, done: Callable[[Answer], None]) -> None:
+        name, given = target.url, orjson.loads(body)
+        self.calls.append((name, given))
+        answer = self.judge(name, given) or self._answer(name, given)
+        self.world.after(0.01, lambda: done(answer))
+
+    def pump(self, wait_s: float) -> None:
+        self.world.pump(wait_s)
+
+    def _answer(self, name: str, given: dict[str, Any]) -> Answer:
+        if name == "ReceiveMessage":
+            found = [{"MessageId": body, "ReceiptHandle": f"r-{body}", "Body": body} for body in self.bodies[:10]]
+            self.bodies = self.bodies[10:]
+            return ok({"Messages": found} if found else {})
+        return ok({"Successful": [{"Id": entry["Id"]} for entry in given["Entries"]]})
+
+    def named(self, name: str) -> list[dict[str, Any]]:
+        return [entry for called, given in self.calls if called == name for entry in given["Entries"]]
+
+
+@pytest.fixture
+def sqs(monkeypatch: pytest.MonkeyPatch) -> Sqs:
+    monkeypatch.setattr(endpoints, "sqs", lambda _, operation: Target(operation, "sqs", ()))
+    return Sqs()
+
+
+def held(sqs: Sqs) -> Messages:
+    """All of the queue in hand."""
+    messages = Messages(sqs, URL, sqs.world.clock)  # type: ignore[arg-type]
+    while not messages.dry:
+        messages.keep_receiving()
+        messages.turn(0.25)
+    return messages
+
+
+def test_the_queue_is_read_until_many_answers_in_a_row_are_empty(sqs: Sqs) -> None:
+    """One empty answer proves nothing: SQS asks only some of its servers."""
+    messages = held(sqs)
+    assert [one.id for one in messages.take()] == ["0", "1", "2"]
+    assert messages.held == 3
+    assert len([name for name, _ in sqs.calls if name == "ReceiveMessage"]) > DRY_AFTER
+
+
+def test_a_message_is_hidden_anew_for_as_long_as_it_is_held(sqs: Sqs) -> None:
+    """After half of its time, again and again; what was let go is left alone."""
+    messages = held(sqs)
+    first, *rest = messages.take()
+    messages.delete([first])
+    for _ in range(int(2 * HIDE_S)):
+        messages.turn(0.0)
+        sqs.world.now += 1.0
+    hidden = sqs.named("ChangeMessageVisibilityBatch")
+    assert {entry["VisibilityTimeout"] for entry in hidden} == {int(HIDE_S)}
+    for one in rest:
+        assert 3 <= sum(entry["ReceiptHandle"] == one.handle for entry in hidden) <= 5
+        assert one.hidden_until > sqs.world.now
+    assert not [entry for entry in hidden if entry["ReceiptHandle"] == first.handle]
+
+
+def test_what_comes_again_is_held_once_with_its_newer_receipt(sqs: Sqs) -> None:
+    """SQS delivers at least once."""
+    messages = held(sqs)
+    before = messages.take()
+    messages.empty_answers = 0
+    sqs.bodies = ["1"]
+    messages.keep_receiving()
+    messages.turn(0.25)
+    assert messages.take() == []
+    assert messages.held == 3
+    assert before[1].handle == "r-1"
+
+
+def test_a_delete_is_tried_again_and_counted_once(sqs: Sqs) -> None:
+    """A failed entry goes again, with its call or alone."""
+    messages = held(sqs)
+    answers = iter(
+        [
+            refused("ServiceUnavailable", 503),
+            ok({"Successful": [{"Id": "0"}], "Failed": [{"Id": "1", "Code": "InternalError", "SenderFault": False}]}),
+        ]
+    )
+    sqs.judge = lambda name, _: next(answers, None) if name == "DeleteMessageBatch" else None
+    messages.delete(messages.take()[:2])
+    for _ in range(400):
+        messages.turn(0.25)
+    assert (messages.deleted, messages.undeleted, messages.changing) == (2, 0, 0)
+
+
+def test_what_may_not_be_deleted_is_told(sqs: Sqs) -> None:
+    """After the budget, with AWS's code: the event went out and would go out again."""
+    messages = held(sqs)
+    sqs.judge = lambda name, _: refused("AccessDenied", 403) if name == "DeleteMessageBatch" else None
+    messages.delete(messages.take())
+    for _ in range(1000):
+        messages.turn(0.25)
+    assert (messages.deleted, messages.undeleted, messages.changing) == (0, 3, 0)
+    assert messages.trouble == "AccessDenied"
+
+
+def test_what_sqs_says_is_no_longer_ours_is_lost(sqs: Sqs) -> None:
+    """It is not begun with: another reader may have it."""
+    messages = held(sqs)
+    (first, *_) = taken = messages.take()
+    failed = {"Code": "InvalidParameterValue", "SenderFault": True}
+
+    def judge(name: str, given: dict[str, Any]) -> Answer | None:
+        if name != "ChangeMessageVisibilityBatch":
+            return None
+        wrong = [entry["Id"] for entry in given["Entries"] if entry["ReceiptHandle"] == first.handle]
+        right = [entry["Id"] for entry in given["Entries"] if entry["Id"] not in wrong]
+        return ok({"Successful": [{"Id": one} for one in right], "Failed": [{"Id": one, **failed} for one in wrong]})
+
+    sqs.judge = judge
+    sqs.world.now += HIDE_S * 0.6
+    for _ in range(50):
+        messages.turn(0.25)
+    assert [one.lost for one in taken] == [True, False, False]
+
+
+def test_everything_is_given_back_at_the_end(sqs: Sqs) -> None:
+    """Visible at once to whoever reads next."""
+    messages = held(sqs)
+    messages.give_back_all()
+    while messages.changing:
+        messages.turn(0.25)
+    assert [entry["VisibilityTimeout"] for entry in sqs.named("ChangeMessageVisibilityBatch")] == [0, 0, 0]
+    assert messages.held == 0
