@@ -13,7 +13,7 @@ from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.envelope import added_fields, added_text, open_record, seal
 from stream_router.core.event_id import correlation_id
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record, new_entry, new_event
-from stream_router.core.names import PIPELINE_ID, PROBE_TYPE, SOURCE
+from stream_router.core.names import PROBE_TYPE, SOURCE
 from stream_router.pipeline import deep_json, probe
 from stream_router.pipeline.exact_number import written
 from stream_router.pipeline.mapping import config_file, lossless
@@ -23,11 +23,8 @@ from stream_router.pipeline.masking import policy_file
 from stream_router.pipeline.masking.policy import MaskingPolicy, Parts
 from stream_router.pipeline.masking.trace import Hits, Trace
 from stream_router.pipeline.masking.unknown_fields import UnknownFields
+from stream_router.pipeline.metadata import MASKED, PARTLY, UNMASKED, metadata_by_tag
 from stream_router.pipeline.rejection import Rejected, mismatch
-
-UNMASKED, MASKED, PARTLY = "unmasked", "pii-masked", "pii-masked-partly"
-"""What an entry's `complianceTag` says: whether a masking policy ran, and decided on every field."""
-
 
 _TYPE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.:/-]{0,127}")
 
@@ -74,11 +71,7 @@ class Transform:
         self._drop_types = config.drop_types
         self._received_iso, self._processed_iso = IsoMs().text, IsoMs().text
         self._unknown = UnknownFields(self.policy) if self.policy else None
-        mark = {"replayed": config.replayed} if config.replayed else {}
-        self._metadata = {
-            tag: _metadata(config.region, tag, self.policy) | dict(mapping.metadata) | mark
-            for tag in (UNMASKED, MASKED, PARTLY)
-        }
+        self._metadata = metadata_by_tag(config.region, self.policy, dict(mapping.metadata), config.replayed)
         self._fragments = {tag: orjson.Fragment(orjson.dumps(made)) for tag, made in self._metadata.items()}
 
     def __call__(self, event: Event) -> Entry | DeadLetter | Dropped:
@@ -244,10 +237,3 @@ def _parts(valid: Valid) -> Parts:
 def _masking_failed(event_type: str, error: Exception) -> Rejected:
     message = "masking failed, so the event is not sent"
     return Rejected(Reason.MASKING_FAILED, type(error).__name__, message, event_type)
-
-
-def _metadata(region: str, tag: str, masking: MaskingPolicy | None) -> dict[str, Any]:
-    metadata: dict[str, Any] = {"enrichmentPipeline": PIPELINE_ID, "complianceTag": tag, "region": region}
-    if masking is not None:
-        metadata["maskingPolicy"] = {"id": masking.id, "version": masking.version}
-    return metadata
