@@ -51,11 +51,12 @@ def test_a_row_tells_what_happened_since_the_one_before() -> None:
     kept.take()
     assert rows(kept) == []
     pipeline.passes(*[float(n) for n in range(1, 101)], dead="malformed_json")
+    pipeline.lag_s = 10.135402202606201
     kept.take()
     (row,) = rows(kept)
     assert (row["at"], row["deliveredPerS"], row["deadLettersPerS"]) == (1_000_020_000, 10.0, 0.1)
     assert [row[name] for name in ("p50", "p90", "p95", "p99")] == pytest.approx([50, 90, 95, 99], rel=0.011)
-    assert (row["lagS"], row["headroomS"], row["holdingShards"], row["shards"]) == (0.0, 604_800.0, 0, 2)
+    assert (row["lagS"], row["headroomS"], row["holdingShards"], row["shards"]) == (10.135, 604_800.0, 0, 2)
 
 
 def test_ten_seconds_without_an_event_have_no_percentiles() -> None:

@@ -93,7 +93,8 @@ def _row(between: Totals, now: Moment, over_s: float) -> list[float | None]:
         round(now.at_s * 1000),
         *(round(between.counters[counter] / over_s, 2) for counter in RATES.values()),
         *_percentiles(between),
-        *(now.lag_s, now.headroom_s, now.holding_shards, now.shards),
+        *(None if seconds is None else round(seconds, 3) for seconds in (now.lag_s, now.headroom_s)),
+        *(now.holding_shards, now.shards),
     ]
 
 
