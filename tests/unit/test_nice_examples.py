@@ -20,7 +20,9 @@ EXAMPLES: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "data" 
 
 POLICIES = ("default", "strict")
 PER_EXAMPLE = pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example["name"])
-TRANSFORMS = {name: Transform(config_of(masking=name, unroutable="publish"), lambda: NOW_MS) for name in POLICIES}
+TRANSFORMS = {
+    name: Transform(config_of(masking=name, unroutable="publish"), lambda: NOW_MS) for name in ("off", *POLICIES)
+}
 STRUCTURAL = ("interactionId", "contactId", "channelId", "routingQueueId", "customerContactId")
 
 
@@ -42,6 +44,25 @@ def test_no_canary_comes_out_and_the_tag_is_right(example: dict[str, Any], polic
     detail = sent(policy, example["event"])
     assert canaries(detail) == 0
     assert detail["metadata"]["complianceTag"] == "pii-masked"
+
+
+DETAILS: dict[str, dict[str, Any]] = json.loads((Path(__file__).parents[1] / "data" / "nice-details.json").read_text())
+"""What each example becomes, by policy: read by a person when it was written, and compared since."""
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@PER_EXAMPLE
+def test_detail_is_exactly_the_golden_one(example: dict[str, Any], policy: str) -> None:
+    """Every field of it: what stays, what is masked, and how."""
+    assert sent(policy, example["event"]) == DETAILS[example["name"]][policy]
+
+
+@PER_EXAMPLE
+def test_unmasked_the_payload_is_the_senders_own(example: dict[str, Any]) -> None:
+    """Our fields are the golden ones, beside NICE's event as it came."""
+    detail = sent("off", example["event"])
+    assert detail.pop("payload") == example["event"]
+    assert detail == DETAILS[example["name"]]["off"]
 
 
 def test_examples_hold_canaries() -> None:
