@@ -316,3 +316,11 @@ def test_a_span_older_than_retention_is_refused() -> None:
     script.expect("kinesis", "describe_stream_summary", {"StreamName": "s"}, described(24))
     with pytest.raises(TooOldError, match=r"\(24 hours\): nothing before 1970-01-03T00:00:00Z can be read"):
         shards_.describe(script.clients.kinesis, "s", 48 * HOUR_MS - 1, 72 * HOUR_MS)
+
+
+def test_how_far_a_shard_is_read_is_never_said_too_far() -> None:
+    """By what was handed out, not by Kinesis's word on what is left, which is old by the time it is heard."""
+    pieces = bounded(
+        iter([batch(record(1, 120), behind_ms=10), batch(ended=True)]), SHARD, Span(100, 900), None, lambda: 800
+    )
+    assert [(piece.reached_ms, piece.read_to_ms) for piece in pieces] == [(790, 120), (900, 900)]

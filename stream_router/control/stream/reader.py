@@ -29,12 +29,17 @@ class Span(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """Some records of one shard that are in the span, in order. `reached_ms`: so far the shard is read (epoch ms)."""
+    """Some records of one shard that are in the span, in order.
+
+    `reached_ms` is about how far the shard is read, `read_to_ms` how far surely: what arrived before it was handed out,
+    but for what is late by LATE_MS (both epoch ms, the span's end once the shard is read).
+    """
 
     shard: Shard
     records: Sequence[UserRecord]
     size_bytes: int
     reached_ms: int
+    read_to_ms: int
 
 
 class _Ended(NamedTuple):
@@ -52,6 +57,7 @@ def bounded(
 
     It returns (as a generator does) whether the shard was read to its very end.
     """
+    read_to_ms = span.since_ms
     for batch in batches:
         beyond = any(last is not None and record.position > last for record in batch.records)
         wanted = [
@@ -61,8 +67,10 @@ def bounded(
         ]
         newest_ms = max((record.arrived_at_ms for record in batch.records), default=0)
         at_tip = batch.behind_ms == 0 and now_ms() >= span.until_ms
-        reached_ms = span.until_ms if beyond or at_tip or batch.ended else max(newest_ms, now_ms() - batch.behind_ms)
-        yield Piece(shard, wanted, batch.size_bytes, min(max(reached_ms, span.since_ms), span.until_ms))
+        is_read = beyond or at_tip or batch.ended
+        read_to_ms = span.until_ms if is_read else max(read_to_ms, newest_ms)
+        about_ms = max(read_to_ms, now_ms() - batch.behind_ms)
+        yield Piece(shard, wanted, batch.size_bytes, min(about_ms, span.until_ms), min(read_to_ms, span.until_ms))
         if batch.ended:
             return True
         if beyond or at_tip or newest_ms >= span.until_ms + LATE_MS:
@@ -73,7 +81,8 @@ def bounded(
 class StreamReader:
     """Reads one span once. `bounds` gives the last position wanted of a shard, where there is a bound.
 
-    `stop` ends the reading early. Shards are read at the same time, each by a thread of its own.
+    `stop` ends the reading early. `meanwhile` is called again and again while nothing is read. Shards are read at the
+    same time, each by a thread of its own.
     """
 
     def __init__(
@@ -84,6 +93,7 @@ class StreamReader:
         now_ms: Callable[[], int],
         stop: threading.Event,
         bounds: Mapping[str, Position] | None = None,
+        meanwhile: Callable[[], None] | None = None,
     ) -> None:
         self._source = source
         self._shards = shards
@@ -91,6 +101,7 @@ class StreamReader:
         self._now_ms = now_ms
         self._stop = stop
         self._bounds = bounds or {}
+        self._meanwhile = meanwhile
         self._found: queue.Queue[Piece | _Ended] = queue.Queue(_QUEUED)
         self._threads: list[threading.Thread] = []
 
@@ -125,9 +136,10 @@ class StreamReader:
         """What comes next of any shard; None where the reading is to stop."""
         while not self._stop.is_set():
             try:
-                return self._found.get(timeout=0.2)
+                return self._found.get(timeout=0.02 if self._meanwhile else 0.2)
             except queue.Empty:
-                continue
+                if self._meanwhile:
+                    self._meanwhile()
         return None
 
     def _begin(self, shard: Shard) -> None:

@@ -1,0 +1,136 @@
+"""One command's reading of the stream, put together: what it will take is said first, then it is read with progress."""
+
+import contextlib
+import random
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from stream_router.aws.clients import Clients
+from stream_router.control.moments import moment_ms
+from stream_router.control.stream import estimate, leases
+from stream_router.control.stream.batches import Source
+from stream_router.control.stream.fan_out import FanOut
+from stream_router.control.stream.polite_reads import PoliteReads
+from stream_router.control.stream.positions import Position
+from stream_router.control.stream.progress import Progress
+from stream_router.control.stream.reader import Piece, Span, StreamReader
+from stream_router.control.stream.shards import Stream
+from stream_router.core.settings_error import SettingsError
+from stream_router.settings.common import Common
+
+
+def say(text: str) -> None:
+    """One line beside the result: where progress goes too."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def span_of(since: str, until: str | None, now_ms: int) -> Span:
+    """The span that an operator typed. Raises SettingsError where it is none."""
+    since_ms = moment_ms(since, "--since", now_ms)
+    until_ms = min(moment_ms(until, "--until", now_ms), now_ms) if until else now_ms
+    if since_ms >= until_ms:
+        raise SettingsError("--since: is not before --until, or is in the future; give an earlier moment")
+    return Span(since_ms, until_ms)
+
+
+class Stops:
+    """Ctrl-C and SIGTERM as an event. A second Ctrl-C changes nothing: what is under way is finished."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self._others: list[threading.Event] = []
+
+    def also(self, event: threading.Event) -> None:
+        """Set this one too."""
+        self._others.append(event)
+
+    def _ask(self, *_: Any) -> None:
+        self.asked.set()
+        for event in self._others:
+            event.set()
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Signals are taken while the block runs."""
+        before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+class Checkpoints(NamedTuple):
+    """How far the consumer has come in each shard; None, and `missing` says why, where that is not known."""
+
+    of_shard: Mapping[str, Position] | None
+    missing: str = ""
+
+
+def checkpoints_of(settings: Common, clients: Clients, stream: Stream) -> Checkpoints:
+    """How far the consumer has come, as it stands now."""
+    try:
+        found = leases.read(clients.dynamodb, settings.application)
+    except leases.LeasesError as error:
+        return Checkpoints(None, str(error))
+    return Checkpoints(leases.checkpoints(found, stream.shards))
+
+
+@contextlib.contextmanager
+def reading(
+    clients: Clients,
+    stream: Stream,
+    span: Span,
+    stops: Stops,
+    *,
+    fan_out: bool,
+    bounds: Mapping[str, Position] | None = None,
+    more: Callable[[], str] = str,
+    meanwhile: Callable[[], None] | None = None,
+) -> Iterator[Iterator[Piece]]:
+    """The pieces of the span, read with progress; what it will take is said first. Raises UnreadableError.
+
+    `meanwhile` is called while nothing is read.
+    """
+    size_bytes = estimate.incoming_bytes(clients.cloudwatch, stream.name, span)
+    made = estimate.estimate(size_bytes, len(stream.shards), span, fan_out=fan_out)
+    say(estimate.text(made, len(stream.shards), fan_out=fan_out))
+    stop = threading.Event()
+    stops.also(stop)
+    progress = Progress(span, len(stream.shards), time.monotonic, more=more)
+    with _source(clients, stream, stop, fan_out=fan_out) as source:
+        reader = StreamReader(source, stream.shards, span, _now_ms, stop, bounds, meanwhile)
+        pieces = _noted(reader.pieces(), progress)
+        try:
+            yield pieces
+        finally:
+            pieces.close()
+            progress.end()
+
+
+def _noted(pieces: Iterator[Piece], progress: Progress) -> Any:
+    """The same pieces, each noted. Closing it closes the reading."""
+    with contextlib.closing(pieces):  # type: ignore[type-var]
+        for piece in pieces:
+            progress.note(piece)
+            yield piece
+
+
+@contextlib.contextmanager
+def _source(clients: Clients, stream: Stream, stop: threading.Event, *, fan_out: bool) -> Iterator[Source]:
+    chance = random.Random().random  # noqa: S311 - jitter
+    if not fan_out:
+        yield PoliteReads(clients.kinesis_reads, stream.name, time.monotonic, stop.wait, chance)
+        return
+    name = f"stream-router-read-{_now_ms()}"
+    with FanOut(clients.kinesis_reads, stream.name, stream.arn, name, time.monotonic, stop.wait, chance) as source:
+        yield source
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
