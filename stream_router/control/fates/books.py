@@ -1,0 +1,121 @@
+"""What is in the two queues, by event: our dead letters, and EventBridge's own of the rule's target."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import orjson
+
+from stream_router.control.stream.sightings import Sighting
+from stream_router.pipeline.sinks.dead_letters import reader
+from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableLetterError
+
+Place = tuple[str, int, int, int]
+
+
+class Message(NamedTuple):
+    """One message of a queue: its text, its attributes, when it was sent (epoch ms)."""
+
+    body: str
+    attributes: Mapping[str, str]
+    sent_ms: int
+
+
+class Look(NamedTuple):
+    """What was seen of one queue. `missing`: why it, or some of it, was not seen ("" where all of it was)."""
+
+    messages: Iterable[Message]
+    missing: str = ""
+
+
+class Letters:
+    """Our dead letters, by the place of their event in the stream and by its id. `missing` as in `Look`."""
+
+    def __init__(self, look: Look, stream: str) -> None:
+        self._of_place: dict[Place, Letter] = {}
+        self._of_id: dict[str, list[Letter]] = {}
+        self.unreadable = 0
+        """Messages that are no dead letter of ours."""
+        seen: dict[tuple[object, ...], Letter] = {}
+        for message in look.messages:
+            try:
+                letter = reader.read(message.body, message.attributes)
+            except UnreadableLetterError:
+                self.unreadable += 1
+            else:
+                seen.setdefault(letter.place, letter)  # a letter in parts, or twice, is one
+        self.all = list(seen.values())
+        self.missing = look.missing
+        for letter in self.all:
+            self._of_id.setdefault(letter.origin.event_id, []).append(letter)
+            if letter.origin.stream == stream and letter.origin.sequence_number.isdecimal():
+                self._of_place[place_of(letter)] = letter
+
+    def of(self, sighting: Sighting) -> Letter | None:
+        """The letter of this very event: of a copy of it elsewhere in the stream it says nothing."""
+        return self._of_place.get(sighting.place)
+
+    def of_id(self, event_id: str) -> list[Letter]:
+        """The letters of all copies of an event."""
+        return self._of_id.get(event_id, [])
+
+    @property
+    def places(self) -> Mapping[Place, Letter]:
+        """The letters of events of our stream."""
+        return self._of_place
+
+
+def place_of(letter: Letter) -> Place:
+    """Where a letter's event is in its stream."""
+    at = letter.origin
+    return at.shard_id, int(at.sequence_number), at.sub_sequence_number, at.line
+
+
+class Undelivered(NamedTuple):
+    """An event that EventBridge could not bring to the rule's target, and why in AWS's words.
+
+    `detail` is the event's Detail; empty on a v2 bus, whose record has only ids.
+    """
+
+    event_id: str
+    code: str
+    message: str
+    detail: Mapping[str, Any]
+
+
+class UndeliveredBook:
+    """EventBridge's own dead letters of the target, by event. `missing` as in `Look`."""
+
+    def __init__(self, look: Look) -> None:
+        self._of_token: dict[str, Undelivered] = {}
+        self.missing = look.missing
+        for message in look.messages:
+            for token, one in _undelivered(message):
+                self._of_token[token] = one
+
+    @property
+    def all(self) -> Iterable[Undelivered]:
+        """Each event once; those that are known by their place alone have no id."""
+        return self._of_token.values()
+
+    def of(self, sighting: Sighting) -> Undelivered | None:
+        """Why the event is undelivered, None where it is not there."""
+        event = sighting.event
+        at_place = f"{sighting.shard_id}:{sighting.position[0]}:{sighting.position[1]}:{event.line}"
+        return self._of_token.get(event.event_id) or self._of_token.get(at_place)
+
+
+def _undelivered(message: Message) -> Iterator[tuple[str, Undelivered]]:
+    """What a message tells of, by event id, or by the token under which a v2 bus had it."""
+    try:
+        body = orjson.loads(message.body)
+    except orjson.JSONDecodeError:
+        return
+    told, detail = message.attributes, body.get("detail") if isinstance(body, dict) else None
+    if isinstance(detail, dict) and isinstance(event_id := detail.get("eventId"), str):
+        yield event_id, Undelivered(event_id, told.get("ERROR_CODE", ""), told.get("ERROR_MESSAGE", ""), detail)
+    elif isinstance(body, dict) and isinstance(body.get("failedMessages"), list):
+        code, text = str(body.get("errorCode") or ""), str(body.get("errorMessage") or "")
+        for failed in body["failedMessages"]:
+            token = str(failed.get("deduplicationId") or "") if isinstance(failed, dict) else ""
+            if token:
+                yield token, Undelivered("" if ":" in token else token, code, text, {})

@@ -1,0 +1,144 @@
+"""`stream-router find`: what became of an event, or of all events of an interaction or a conversation."""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from stream_router.aws.clients import Clients
+from stream_router.consumer.transform_config import transform_config
+from stream_router.control.fates import found_report, looks
+from stream_router.control.fates.books import Letters, UndeliveredBook
+from stream_router.control.fates.found_report import Answer
+from stream_router.control.fates.judge import Fate, Judge
+from stream_router.control.fates.wanted import Wanted
+from stream_router.control.stream import session
+from stream_router.control.stream import shards as shards_
+from stream_router.control.stream.reader import Span
+from stream_router.control.stream.session import Checkpoints, Stops, say
+from stream_router.control.stream.shards import UnreadableError
+from stream_router.control.stream.sightings import Sighting, sightings
+from stream_router.core.envelope import open_record
+from stream_router.core.model import Dropped, Event, Record
+from stream_router.pipeline.mapping import config_file
+from stream_router.pipeline.mapping.mapper import Validator
+from stream_router.pipeline.sinks.dead_letters import reader
+from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableLetterError
+from stream_router.pipeline.transform import Transform
+from stream_router.settings.dead_letters import DeadLetters
+
+FOUND, NOT_FOUND, CANNOT_JUDGE = 0, 1, 2
+
+MOST_FOUND = 100_000
+"""A conversation has fewer events; more would be kept in memory."""
+
+
+class Wish(NamedTuple):
+    """What the operator typed. `everything`: look for later copies of an event too."""
+
+    ids: Sequence[str]
+    interaction: str | None
+    conversation: str | None
+    since: str
+    fan_out: bool
+    everything: bool
+
+
+class Scan(NamedTuple):
+    """What was met in the stream. `missing`: why some of the span was not read ("" where all of it was)."""
+
+    sightings: list[Sighting]
+    checkpoints: Checkpoints
+    missing: str
+
+
+def run(settings: DeadLetters, wish: Wish) -> int:
+    """The command. 0 found, 1 not found, 2 cannot judge. Raises SettingsError."""
+    mapping = config_file.load(settings.config)
+    wanted = Wanted(wish.ids, wish.interaction, wish.conversation, Validator(mapping.shapes, mapping.sources))
+    transform = Transform(transform_config(settings), _wall_ms)
+    span = session.span_of(wish.since, None, int(_wall_ms()))
+    clients, stops = Clients(settings.aws_region), Stops()
+    with stops.listening():
+        letters, undelivered = looks.both(settings, stops)
+        buried = [letter for letter in letters.all if _is_wanted(letter, wanted)]
+        if wanted.by_id and not wish.everything and _all_buried(wanted, buried):
+            scan = Scan([], Checkpoints(None), "")
+        else:
+            scan = _scan(settings, clients, span, wanted, stops, wish)
+            if scan.sightings:  # a letter may have been written, or undelivered, since
+                letters, undelivered = looks.both(settings, stops)
+                buried = [letter for letter in letters.all if _is_wanted(letter, wanted)]
+    judge = judge_of(settings, transform, scan.checkpoints, letters, undelivered)
+    answer = Answer(wanted, wish.since, span, scan.sightings, buried, undelivered, scan.missing)
+    for line in found_report.lines(answer, judge, transform):
+        sys.stdout.write(f"{line}\n")
+    return status(answer, judge, letters)
+
+
+def judge_of(
+    settings: DeadLetters,
+    transform: Transform,
+    checkpoints: Checkpoints,
+    letters: Letters,
+    undelivered: UndeliveredBook,
+) -> Judge:
+    """The judge of events of the settings' stream."""
+    config = transform_config(settings)
+    by_types = Transform(config._replace(unroutable="publish"), _wall_ms) if config.drop_types else None
+
+    def dropping(event: Event) -> str:
+        dropped = by_types is not None and isinstance(by_types(event), Dropped)
+        return "STREAM_ROUTER_DROP_TYPES" if dropped else "STREAM_ROUTER_UNROUTABLE=drop"
+
+    return Judge(transform, dropping, checkpoints.of_shard, letters, undelivered, checkpoints.missing)
+
+
+def status(answer: Answer, judge: Callable[[Sighting], object], letters: Letters) -> int:
+    """0 where everything that was asked for was found and judged, 2 where something cannot be judged, else 1."""
+    fates = [judge(one) for one in answer.sightings]
+    if any(getattr(verdict, "fate", None) is Fate.UNKNOWN for verdict in fates):
+        return CANNOT_JUDGE
+    if answer.is_complete:
+        return FOUND
+    return CANNOT_JUDGE if answer.missing or letters.missing or answer.undelivered.missing else NOT_FOUND
+
+
+def _scan(settings: DeadLetters, clients: Clients, span: Span, wanted: Wanted, stops: Stops, wish: Wish) -> Scan:
+    met: list[Sighting] = []
+    missing = ""
+    try:
+        stream = shards_.describe(clients.kinesis, settings.stream, span.since_ms, span.until_ms)
+        left = set(wanted.ids)
+        with session.reading(clients, stream, span, stops, fan_out=wish.fan_out) as pieces:
+            for piece in pieces:
+                new = [one for one in sightings(piece) if wanted.takes(one.found)]
+                met += new
+                left -= {one.event.event_id for one in new}
+                if len(met) > MOST_FOUND or (wanted.by_id and not left and not wish.everything):
+                    break
+        if stops.asked.is_set():
+            missing = "the reading was broken off"
+        return Scan(met, session.checkpoints_of(settings, clients, stream), missing)
+    except UnreadableError as error:
+        say(str(error))
+        return Scan(met, Checkpoints(None, str(error)), str(error))
+
+
+def _all_buried(wanted: Wanted, buried: Sequence[Letter]) -> bool:
+    return set(wanted.ids) <= {letter.origin.event_id for letter in buried}
+
+
+def _is_wanted(letter: Letter, wanted: Wanted) -> bool:
+    """By its id, or by what its event says, where that can be had without S3."""
+    if wanted.by_id:
+        return wanted.takes_id(letter.origin.event_id)
+    try:
+        raw = reader.original(letter)
+    except UnreadableLetterError:
+        return False
+    return any(wanted.takes(found) for found in open_record(Record(raw, 0)))
+
+
+def _wall_ms() -> float:
+    return time.time() * 1000

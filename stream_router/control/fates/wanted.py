@@ -1,0 +1,67 @@
+"""Which events an operator asks for: by event id, by interaction, or by conversation."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from stream_router.core.model import DeadLetter, Event
+from stream_router.core.settings_error import SettingsError
+from stream_router.pipeline.mapping.mapper import Validator
+from stream_router.pipeline.rejection import Rejected
+
+_ID = re.compile(r"[0-9a-f]{32}")
+
+
+class Wanted:
+    """What is asked for: exactly one of the three. Raises SettingsError where it is not, or where an id is none.
+
+    An id may be given as a `correlationId` too, which is the same in another form.
+    """
+
+    def __init__(
+        self, ids: Sequence[str], interaction: str | None, conversation: str | None, validator: Validator
+    ) -> None:
+        if bool(ids) + bool(interaction) + bool(conversation) != 1:
+            raise SettingsError("find: give event ids, or --interaction, or --conversation")
+        self.ids = [one.strip().lower().replace("-", "") for one in ids]
+        for given, one in zip(ids, self.ids, strict=True):
+            if not _ID.fullmatch(one):
+                raise SettingsError(f"find: {given[:64]} is no eventId (32 hex digits) and no correlationId (a UUID)")
+        self._ids = frozenset(self.ids)
+        self._interaction, self._conversation = interaction, conversation
+        self._validator = validator
+
+    @property
+    def by_id(self) -> bool:
+        """Whether each event is known by name, so that the search can end with the last of them."""
+        return bool(self._ids)
+
+    def takes(self, found: Event | DeadLetter) -> bool:
+        """Whether an event is asked for. What cannot be read is known by its id alone."""
+        if self._ids:
+            event = found.event if isinstance(found, DeadLetter) else found
+            return event.event_id in self._ids
+        if isinstance(found, DeadLetter):
+            return False
+        try:
+            valid = self._validator.read(found)
+        except Rejected:
+            return False
+        return (valid[1] if self._conversation else valid[0]) == (self._conversation or self._interaction)
+
+    def takes_id(self, event_id: str) -> bool:
+        """Whether an event is asked for by this id."""
+        return event_id in self._ids
+
+    def takes_detail(self, event_id: str, detail: Mapping[str, Any]) -> bool:
+        """The same of an EventBridge event's Detail. Where masking changed its fields it cannot be known by them."""
+        if self._ids:
+            return event_id in self._ids
+        name = "conversationId" if self._conversation else "originalEventId"
+        return detail.get(name) == (self._conversation or self._interaction)
+
+    def text(self) -> str:
+        """What is asked for, as it is said."""
+        if self._ids:
+            return "this event" if len(self._ids) == 1 else f"{len(self._ids)} events"
+        return f"conversation {self._conversation}" if self._conversation else f"interaction {self._interaction}"

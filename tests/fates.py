@@ -1,0 +1,283 @@
+"""A stream whose events had every fate there is, under faults: two children over the fake AWS, whose ledger knows."""
+
+import base64
+import itertools
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import boto3
+from botocore.config import Config
+
+from stream_router.fakeaws.process import FakeAwsProcess
+from tests import kpl
+from tests.daemon import Child, envelope
+
+PROGRAM = str(Path(sys.executable).parent / "stream-router")
+STREAM, APPLICATION = "cxone-events", "cxone-event-router"
+QUEUE = "https://sqs.us-east-1.amazonaws.com/123456789012/dead-letters"
+TYPES = ("interaction.created", "conversation.updated", "agent.status.changed")
+RULE = {
+    "Name": "cxone-webhook-router",
+    "EventPattern": {
+        "source": ["nice.cxone.webhook"],
+        "detail-type": list(TYPES),
+        "detail": {"eventSource": [{"prefix": "cxone"}]},
+    },
+    "Targets": ["arn:aws:sqs:us-east-1:123456789012:out"],
+}
+FAULTS = [
+    {"fault": "entry_error", "operation": "PutEvents", "code": "MalformedDetail", "where": "refuse-me"},
+    {"fault": "entry_error", "operation": "PutEvents", "code": "InternalFailure", "rate": 0.03},
+    {"fault": "reset", "operation": "PutEvents", "rate": 0.02},
+    {"fault": "call_error", "operation": "PutEvents", "code": "ThrottlingException", "rate": 0.02},
+    {"fault": "entry_error", "operation": "SendMessageBatch", "code": "InternalError", "rate": 0.03},
+]
+SHARDS = ("shardId-000000000000", "shardId-000000000001")
+LINES = 7
+"""Events of one record: fates stand beside each other."""
+
+HASH_KEYS = 2**128
+
+
+def line(number: int, fate: str) -> bytes:
+    """One event's line; what its fate takes is in it. Its id is its number."""
+    fields: dict[str, Any] = {"interactionId": f"int-{number}", "conversationId": f"{fate}-conv"}
+    if fate in ("malformed", "gone"):
+        return envelope(number, timestamp="yesterday", **fields)
+    if fate == "unroutable":
+        return envelope(number, eventType="unheard.of", **fields)
+    if fate == "refused":
+        return envelope(number, payload={"text": "refuse-me"}, **fields)
+    if fate == "dropped":
+        return envelope(number, eventType="typing.started", **fields)
+    return envelope(number, eventType=TYPES[number // 3 % 3], **fields)
+
+
+class Kept(NamedTuple):
+    """A record as the stream has it."""
+
+    shard: str
+    sequence: int
+    data: str
+    arrived_ms: int
+
+
+class Fates:
+    """The world. `ids` has the ids by the fate that they were made for; the ledger says what became of them."""
+
+    def __init__(self, fake_aws: FakeAwsProcess, folder: Path, count: int) -> None:
+        self.fake_aws, self.folder, self.count = fake_aws, folder, count
+        self.ids: dict[str, list[str]] = {}
+        self.settings = {"STREAM_ROUTER_DROP_TYPES": "typing.started"}
+        self._numbers = itertools.count(1)
+        session: Any = boto3.session.Session("AKIDEXAMPLE", "secret", region_name="us-east-1")
+        config = Config(retries={"total_max_attempts": 5})
+        self.kinesis, self.dynamodb, self.sqs = (
+            session.client(name, endpoint_url=fake_aws.url, config=config) for name in ("kinesis", "dynamodb", "sqs")
+        )
+        self._fed: dict[str, int] = dict.fromkeys(SHARDS, 0)
+        self.children: dict[str, Child] = {}
+
+    def plan(self, **more: Any) -> None:
+        settings = {"keep_records": True, "shards": 2, "shard_limits": False, "bus_rules": [RULE]}
+        self.fake_aws.plan({**settings, **more})
+
+    # --- what goes in -------------------------------------------------------------------------------------------
+
+    def put(self, *fates: str) -> None:
+        """`count` events of each fate, mixed, several in a record, over both shards."""
+        lines = []
+        for _ in range(self.count):
+            for fate in fates:
+                number = next(self._numbers)
+                self.ids.setdefault(fate, []).append(f"{number:032x}")
+                lines.append(line(number, fate))
+        self.put_records([b"\n".join(lines[at : at + LINES]) for at in range(0, len(lines), LINES)])
+
+    def put_passed_over(self) -> None:
+        """Aggregated records with a key of the other shard: the KCL hands them to nobody."""
+        self.ids["passed over"] = made = [f"{next(self._numbers):032x}" for _ in range(self.count)]
+        datas = [(f"key-{n}", line(int(one, 16), "passed over")) for n, one in enumerate(made)]
+        wrong = [str(HASH_KEYS - 1)] * len(datas)
+        self.put_records([kpl.aggregated(datas, hash_keys=wrong)], shard=0)
+
+    def put_records(self, datas: Sequence[bytes], shard: int | None = None) -> None:
+        for at in range(0, len(datas), 400):
+            records = [
+                {
+                    "Data": data,
+                    "PartitionKey": "k",
+                    "ExplicitHashKey": str((n % 2 if shard is None else shard) * HASH_KEYS // 2),
+                }
+                for n, data in enumerate(datas[at : at + 400])
+            ]
+            assert not self.kinesis.put_records(StreamName=STREAM, Records=records)["FailedRecordCount"]
+
+    # --- the consumer -------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        for shard in SHARDS:
+            folder = self.folder / shard
+            folder.mkdir()
+            child = Child(self.fake_aws.url, folder, SQS_DLQ_URL=QUEUE, **self.settings)
+            child.initialize(shard=shard)
+            self.children[shard] = child
+
+    def feed(self) -> None:
+        """What is new goes to the children, as the KCL hands it over; until it is settled."""
+        for shard, child in self.children.items():
+            new = [one for one in self.kept(shard) if one.sequence > self._fed[shard]]
+            records = [
+                {
+                    "action": "record",
+                    "data": one.data,
+                    "partitionKey": "k",
+                    "sequenceNumber": str(one.sequence),
+                    "subSequenceNumber": 0,
+                    "approximateArrivalTimestamp": one.arrived_ms,
+                }
+                for one in new
+            ]
+            for at in range(0, len(records), 100):
+                child.begin(records[at : at + 100])
+                child.done("processRecords")
+            if new:
+                self._fed[shard] = child.sequence = new[-1].sequence
+                child.settle(120)
+
+    def kept(self, shard: str) -> list[Kept]:
+        """The records of a shard but those that the KCL passes over."""
+        iterator = self.kinesis.get_shard_iterator(StreamName=STREAM, ShardId=shard, ShardIteratorType="TRIM_HORIZON")
+        token, found = iterator["ShardIterator"], []
+        while True:
+            answer = self.kinesis.get_records(ShardIterator=token)
+            for one in answer["Records"]:
+                if not one["Data"].startswith(kpl.MAGIC):
+                    data = base64.b64encode(one["Data"]).decode()
+                    at = int(one["ApproximateArrivalTimestamp"].timestamp() * 1000)
+                    found.append(Kept(shard, int(one["SequenceNumber"]), data, at))
+            if not answer["MillisBehindLatest"]:
+                return found
+            token = answer["NextShardIterator"]
+
+    def write_leases(self) -> None:
+        """The children's checkpoints, where the KCL would have them; and rows that are no leases."""
+        for shard, child in self.children.items():
+            sequence, sub = child.checkpoints[-1]
+            self.put_lease(shard, str(sequence), int(sub or 0))
+        leader = {"leaseKey": {"S": "leader"}, "entityType": {"S": "LEADER"}, "checkpoint": {"S": "12345"}}
+        self.dynamodb.put_item(TableName=APPLICATION, Item=leader)
+
+    def put_lease(self, shard: str, checkpoint: str, sub: int = 0) -> None:
+        row = {
+            "leaseKey": {"S": shard},
+            "checkpoint": {"S": checkpoint},
+            "checkpointSubSequenceNumber": {"N": str(sub)},
+            "entityType": {"S": "LEASE"},
+        }
+        self.dynamodb.put_item(TableName=APPLICATION, Item=row)
+
+    def leases(self) -> dict[str, str]:
+        """The checkpoints as the table has them."""
+        rows = self.dynamodb.get_paginator("scan").paginate(TableName=APPLICATION).build_full_result()["Items"]
+        return {row["leaseKey"]["S"]: row["checkpoint"]["S"] for row in rows}
+
+    def purge_letters(self, ids: Iterable[str]) -> None:
+        """Take these letters out of the queue, as a redrive or a purge would."""
+        wanted = set(ids)
+        until = time.monotonic() + 60
+        while wanted:
+            assert time.monotonic() < until, f"{len(wanted)} letters are not there"
+            answer = self.sqs.receive_message(QueueUrl=QUEUE, MaxNumberOfMessages=10, VisibilityTimeout=20)
+            for message in answer.get("Messages", []):
+                identity = json.loads(message["Body"])["origin"]["eventId"]
+                handle = {"Id": "0", "ReceiptHandle": message["ReceiptHandle"]}
+                if identity in wanted:
+                    wanted.discard(identity)
+                    self.sqs.delete_message_batch(QueueUrl=QUEUE, Entries=[handle])
+        self.fake_aws.queues(show_all=True)
+
+    def close(self) -> None:
+        for child in self.children.values():
+            child.__exit__()
+
+    # --- what is asked ------------------------------------------------------------------------------------------
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """What a command reads."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "STREAM_ROUTER_", "SQS_"))}
+        return {
+            **kept,
+            "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": self.fake_aws.url,
+            "SQS_DLQ_URL": QUEUE,
+            **self.settings,
+            **more,
+        }
+
+    def run(self, *words: str, **more: str) -> "subprocess.CompletedProcess[str]":
+        """`stream-router …` to its end."""
+        return subprocess.run(
+            [PROGRAM, *words],
+            env=self.environment(**more),
+            capture_output=True,
+            text=True,
+            timeout=170,
+            check=False,
+        )
+
+    def begin(self, *words: str, **more: str) -> "subprocess.Popen[str]":
+        """The same, begun."""
+        return subprocess.Popen(
+            [PROGRAM, *words],
+            env=self.environment(**more),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def until(self, is_so: Callable[[], bool], timeout_s: float = 60.0) -> None:
+        """Wait for it; fail where it does not come."""
+        deadline = time.monotonic() + timeout_s
+        while not is_so():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+    def truth(self) -> dict[str, set[str]]:
+        """The fates by the ledger: accepted, letters that are there, letters that were taken out, dropped by nobody."""
+        accepted = {one["eventId"] for one in self.fake_aws.lines("PutEvents") if one["verdict"].startswith("accepted")}
+        letters = {one["eventId"] for one in self.fake_aws.lines("SendMessageBatch", "accepted")}
+        there = {
+            json.loads(message["body"])["origin"]["eventId"]
+            for message in self.fake_aws.queues().get("dead-letters", [])
+        }
+        undelivered = {
+            json.loads(message["body"])["detail"]["eventId"]
+            for message in self.fake_aws.queues().get(f"{STREAM}-undelivered", [])
+        }
+        return {
+            "accepted": accepted - undelivered,
+            "letters": there,
+            "gone": letters - there,
+            "undelivered": undelivered,
+        }
+
+
+def told(output: str) -> dict[str, str]:
+    """What `find` says of each event: the line of its fate."""
+    found: dict[str, str] = {}
+    identity = ""
+    for one in output.splitlines():
+        if not one.startswith(" "):
+            identity = one.split("  ")[0]
+        elif one.startswith("  fate"):
+            found[identity] = one.removeprefix("  fate").strip()
+    return found

@@ -1,0 +1,200 @@
+"""`find` and `reconcile` against the ledger of a run with faults: every fate, and what cannot be told."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stream_router.fakeaws.process import FakeAwsProcess
+from tests.fates import FAULTS, SHARDS, STREAM, Fates, told
+
+DEAD = "in the dead-letter queue"
+UNDELIVERED = "accepted by EventBridge, and undelivered at the rule's target"
+WAITING = "not settled yet: the consumer's checkpoint is not past it"
+PASSED_OVER = "in an aggregated record that the KCL hands to nobody"
+DROPPED = "past the checkpoint, and a setting drops it"
+ACCEPTED = "past the checkpoint and in no queue: accepted by EventBridge, or its letter is gone"
+LETTER_GONE = "past the checkpoint, and its dead letter is gone"
+UNKNOWN = "cannot be judged"
+
+
+def lived(folder: Path, count: int) -> Iterator[Fates]:
+    """A world in which events of every fate have lived: `count` of each."""
+    with FakeAwsProcess(folder / "ledger", None, 3) as fake_aws:
+        world = Fates(fake_aws, folder, count)
+        world.plan(rules=FAULTS)
+        world.start()
+        world.put("delivered", "malformed", "unroutable", "refused", "dropped", "gone")
+        world.put_passed_over()
+        world.feed()
+        world.plan(undelivered={"queue": f"{STREAM}-undelivered", "code": "NO_PERMISSIONS", "message": "it may not"})
+        world.put("undelivered")
+        world.feed()
+        world.write_leases()
+        world.plan()
+        world.put("waiting")
+        world.purge_letters(world.ids["gone"])
+        yield world
+        world.close()
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fates]:
+    yield from lived(tmp_path_factory.mktemp("fates"), 100)
+
+
+def assert_found_right(world: Fates) -> None:
+    """`find` of every event says what the ledger says, and never more."""
+    never = [f"{10**9 + n:032x}" for n in range(world.count)]
+    asked = [identity for ids in world.ids.values() for identity in ids]
+    answer = world.run("find", *asked, *never, "--since", "1h", "--all")
+    assert answer.returncode == 1, answer.stderr[-2000:]
+    says, truth = told(answer.stdout), world.truth()
+    assert len(says) == len(asked) + len(never)
+    for identity in asked:
+        fate = says[identity]
+        if identity in truth["letters"]:
+            assert fate == DEAD
+        elif identity in truth["undelivered"]:
+            assert fate == UNDELIVERED
+        elif identity in truth["gone"]:
+            assert fate == LETTER_GONE
+        elif identity in truth["accepted"]:
+            assert fate == ACCEPTED
+        else:
+            made_for = next(name for name, ids in world.ids.items() if identity in ids)
+            assert fate == {"waiting": WAITING, "dropped": DROPPED, "passed over": PASSED_OVER}[made_for]
+    for identity in never:
+        assert says[identity].startswith("not in the stream since ")
+        assert says[identity].endswith("and in no queue: not received since then")
+
+
+def assert_reconciled_right(world: Fates) -> None:
+    """The counts are the ledger's, and what is listed is what does not agree."""
+    answer = world.run("reconcile", "--since", "1h", "--show", "1000")
+    assert answer.returncode == 1, answer.stderr[-2000:]
+    truth, n = world.truth(), world.count
+    found = [re.match(r"([a-z ]{16}) *([\d,]+)(?: |$)", text) for text in answer.stdout.splitlines()]
+    counts = {one[1].strip(): int(one[2].replace(",", "")) for one in found if one}
+    assert counts["in the stream"] == 9 * n
+    assert counts["not settled yet"] == n
+    assert counts["settled"] == 7 * n
+    assert counts["dead letters"] == len(truth["letters"]) == 3 * n
+    assert counts["undelivered"] == len(truth["undelivered"]) == n
+    assert counts["dropped"] == n
+    assert counts["accepted"] == len(truth["accepted"]) == n
+    assert counts["letter gone"] == len(truth["gone"]) == n
+    assert counts["passed over"] == n
+    differing = {text.split()[1] for text in answer.stdout.splitlines() if text.startswith("differs")}
+    wrong = {*world.ids["gone"], *world.ids["passed over"]}
+    assert differing <= wrong
+    assert len(differing) == min(len(wrong), 1000)
+    assert answer.stdout.splitlines()[-1] == f"{2 * n:,} differences"
+
+
+def test_find_is_right_for_every_fate(world: Fates) -> None:
+    """100 events of each fate, over records of several events, under faults."""
+    assert_found_right(world)
+
+
+def test_reconcile_is_right_for_every_fate(world: Fates) -> None:
+    """The same world as counts and differences."""
+    assert_reconciled_right(world)
+
+
+def test_find_by_conversation_and_interaction(world: Fates) -> None:
+    """All events of a conversation; an interaction by its own name, its correlationId by the event's."""
+    answer = world.run("find", "--conversation", "waiting-conv", "--since", "1h")
+    assert answer.returncode == 0
+    assert told(answer.stdout) == dict.fromkeys(world.ids["waiting"], WAITING)
+    one = world.ids["delivered"][0]
+    answer = world.run("find", "--interaction", f"int-{int(one, 16)}", "--since", "1h")
+    assert (answer.returncode, told(answer.stdout)) == (0, {one: ACCEPTED})
+    assert "shard shardId-00000000000" in answer.stdout
+    correlation = f"{one[:8]}-{one[8:12]}-{one[12:16]}-{one[16:20]}-{one[20:]}"
+    assert told(world.run("find", correlation, "--since", "1h").stdout) == {one: ACCEPTED}
+    nobody = world.run("find", "--conversation", "nobody's", "--since", "1h")
+    assert nobody.returncode == 1
+    assert "conversation nobody's: not in the stream since" in nobody.stdout
+
+
+def test_a_dead_letter_is_found_without_the_stream(world: Fates) -> None:
+    """The queue says where its event is and why it died; the stream is not read for it."""
+    one = world.ids["refused"][0]
+    answer = world.run("find", one)
+    assert (answer.returncode, told(answer.stdout)) == (0, {one: DEAD})
+    assert "refused (MalformedDetail)" in answer.stdout
+    assert "reading" not in answer.stderr
+
+
+def test_looking_gives_every_message_back(world: Fates) -> None:
+    """The queues hold as much after as before, and nothing of it stays hidden."""
+    before = {name: len(messages) for name, messages in world.fake_aws.queues().items()}
+    world.run("find", world.ids["malformed"][0])
+    assert {name: len(messages) for name, messages in world.fake_aws.queues().items()} == before
+    attributes = world.sqs.get_queue_attributes(
+        QueueUrl="https://sqs.us-east-1.amazonaws.com/123456789012/dead-letters",
+        AttributeNames=["ApproximateNumberOfMessagesNotVisible"],
+    )["Attributes"]
+    assert attributes["ApproximateNumberOfMessagesNotVisible"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("words", "settings", "says"),
+    [
+        (("--since", "8d"), {}, "--since is older than what stream cxone-events keeps (168 hours)"),
+        (("--since", "1h"), {"STREAM_ROUTER_STREAM": "missing"}, "there is no stream missing"),
+        (("--since", "1h"), {"STREAM_ROUTER_APPLICATION": "never-ran"}, "there is no lease table never-ran"),
+        (("--since", "1h"), {"SQS_DLQ_URL": "https://sqs.us-east-1.amazonaws.com/1/missing"}, "the queue missing"),
+    ],
+)
+def test_what_cannot_be_read_cannot_be_judged(
+    world: Fates, words: tuple[str, ...], settings: dict[str, str], says: str
+) -> None:
+    """2, with the reason and the cure, where stream, leases or queue cannot be read: never a guess."""
+    world.plan(missing=["missing"])
+    found = world.run("find", world.ids["delivered"][0], *words, **settings)
+    assert found.returncode == 2, found.stdout + found.stderr
+    assert says in " ".join((found.stdout + found.stderr).split())
+    all_of_them = world.run("reconcile", *words, **settings)
+    assert all_of_them.returncode == 2
+    assert "cannot judge" in all_of_them.stdout + all_of_them.stderr
+    assert not [text for text in told(found.stdout).values() if text == ACCEPTED]
+    world.plan()
+
+
+def test_a_checkpoint_that_is_a_word_tells_nothing(world: Fates) -> None:
+    """A consumer that began at LATEST has passed something over, but its row does not say what."""
+    before = world.leases()
+    for shard in SHARDS:
+        world.put_lease(shard, "LATEST")
+    answer = world.run("find", world.ids["delivered"][0], "--since", "1h")
+    assert (answer.returncode, list(told(answer.stdout).values())) == (2, [UNKNOWN])
+    for shard in SHARDS:
+        world.put_lease(shard, before[shard])
+    assert world.run("find", world.ids["delivered"][0], "--since", "1h").returncode == 0
+
+
+def test_an_equal_account_ends_with_0(tmp_path: Path) -> None:
+    """Nothing is missing: every event is delivered, buried, dropped or waits."""
+    with FakeAwsProcess(tmp_path / "ledger", None, 3) as fake_aws:
+        world = Fates(fake_aws, tmp_path, 20)
+        world.plan()
+        world.start()
+        world.put("delivered", "malformed", "dropped")
+        world.feed()
+        world.write_leases()
+        world.put("waiting")
+        answer = world.run("reconcile", "--since", "1h")
+        world.close()
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert answer.stdout.splitlines()[-1] == "equal: every event is accounted for"
+
+
+@pytest.mark.long
+def test_1000_events_of_each_fate(tmp_path: Path) -> None:
+    """The whole size: nine fates and events that were never there."""
+    for world in lived(tmp_path, 1000):
+        assert_found_right(world)
+        assert_reconciled_right(world)

@@ -1,0 +1,205 @@
+"""What is said of an event, case by case: only what checkpoint, queues and today's settings make certain."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+import pytest
+
+from stream_router.control.fates import account_report
+from stream_router.control.fates.account import Account
+from stream_router.control.fates.books import Letters, Look, Message, UndeliveredBook
+from stream_router.control.fates.judge import Fate, Judge
+from stream_router.control.fates.wanted import Wanted
+from stream_router.control.stream.batches import UserRecord
+from stream_router.control.stream.positions import LATEST, Position
+from stream_router.control.stream.reader import Span
+from stream_router.control.stream.sightings import Sighting, of_record
+from stream_router.core.dead_letter_reasons import Reason
+from stream_router.core.envelope import correlation_id, seal
+from stream_router.core.model import DeadLetter, Dropped, Entry, Event
+from stream_router.core.settings_error import SettingsError
+from stream_router.pipeline.mapping import config_file
+from stream_router.pipeline.mapping.mapper import Validator
+
+SHARD, STREAM = "shard-1", "cxone-events"
+ID = "0123456789abcdef0123456789abcdef"
+NOTHING = Look(())
+AT_10, AT_100 = Position(10, 0), Position(100, 0)
+
+
+def sighting(number: int = 10, *, identity: str = ID, passed_over: bool = False, **body: Any) -> Sighting:
+    said = {"interactionId": "i-1", "conversationId": "c-1", "eventType": "t", "timestamp": "2026-11-24T09:30:00Z"}
+    line = seal(identity, "delivery", 1_000, orjson.dumps({**said, "payload": {}, **body}))
+    (one,) = of_record(SHARD, UserRecord(Position(number, 0), 2_000, line, passed_over))
+    return one
+
+
+def letter(number: int = 10, line: int = 0, stream: str = STREAM, identity: str = ID, part: Any = None) -> Message:
+    origin = {"stream": stream, "shardId": SHARD, "sequenceNumber": str(number), "subSequenceNumber": 0, "line": line}
+    body = {
+        "schema": "stream-router.dead-letter/1",
+        "reason": "refused",
+        "error": {"code": "MalformedDetail", "message": "no"},
+        "failedAt": "2026-11-24T09:30:00.000Z",
+        "origin": {**origin, "eventId": identity},
+        "record": {"encoding": "base64", "data": ""},
+        "part": part,
+    }
+    return Message(json.dumps(body), {}, 0)
+
+
+def undelivered(identity: str = ID) -> Message:
+    return Message(json.dumps({"detail": {"eventId": identity}}), {"ERROR_CODE": "NO_PERMISSIONS"}, 0)
+
+
+def to_entry(event: Event) -> Entry | DeadLetter | Dropped:
+    return Entry(event, "t", b"{}", 0.0, 1, "")
+
+
+def to_letter(event: Event) -> Entry | DeadLetter | Dropped:
+    return DeadLetter(event, Reason.UNROUTABLE, "UnroutableEventType", "no", event_type="t")
+
+
+def to_nothing(event: Event) -> Entry | DeadLetter | Dropped:
+    return Dropped(event, "t")
+
+
+def judge(
+    transform: Any = to_entry,
+    checkpoint: Position | None = AT_10,
+    letters: Look = NOTHING,
+    target: Look = NOTHING,
+    missing: str = "",
+) -> Judge:
+    checkpoints: Mapping[str, Position] | None = None if checkpoint is None else {SHARD: checkpoint}
+    book = Letters(letters, STREAM)
+    return Judge(transform, lambda _: "A_SETTING", checkpoints, book, UndeliveredBook(target), missing)
+
+
+@pytest.mark.parametrize(
+    ("given", "seen", "fate", "why"),
+    [
+        ({}, {}, Fate.ACCEPTED, "publish it as t"),
+        ({"checkpoint": Position(9, 0)}, {}, Fate.WAITING, "when its turn comes"),
+        ({"letters": Look([letter()])}, {}, Fate.DEAD, "refused (MalformedDetail)"),
+        ({"letters": Look([letter()]), "checkpoint": Position(9, 0)}, {}, Fate.DEAD, "refused"),
+        ({"letters": Look([letter(11)])}, {}, Fate.ACCEPTED, ""),
+        ({"letters": Look([letter(line=1)])}, {}, Fate.ACCEPTED, ""),
+        ({"letters": Look([letter(stream="other")])}, {}, Fate.ACCEPTED, ""),
+        ({"target": Look([undelivered()])}, {}, Fate.UNDELIVERED, "NO_PERMISSIONS"),
+        ({"target": Look([undelivered()]), "letters": Look([letter()])}, {}, Fate.DEAD, "refused"),
+        ({"transform": to_nothing}, {}, Fate.DROPPED, "A_SETTING drops events of type t"),
+        ({"transform": to_letter}, {}, Fate.LETTER_GONE, "unroutable, UnroutableEventType"),
+        ({}, {"passed_over": True}, Fate.PASSED_OVER, "another shard"),
+        ({"checkpoint": LATEST}, {}, Fate.UNKNOWN, "a word, not a position"),
+        ({"checkpoint": None, "missing": "no table"}, {}, Fate.UNKNOWN, "no table"),
+        ({"letters": Look((), "half of it")}, {}, Fate.UNKNOWN, "half of it"),
+        ({"letters": Look((), "half of it"), "transform": to_letter}, {}, Fate.UNKNOWN, "half of it"),
+        ({"letters": Look((), "half of it"), "transform": to_nothing}, {}, Fate.DROPPED, ""),
+        ({"letters": Look((), "half of it"), "checkpoint": Position(9, 0)}, {}, Fate.WAITING, ""),
+        ({"target": Look((), "not seen")}, {}, Fate.ACCEPTED, "it may be undelivered at the target: not seen"),
+    ],
+)
+def test_only_what_is_certain_is_said(given: dict[str, Any], seen: dict[str, Any], fate: Fate, why: str) -> None:
+    """A letter counts for its own place in the stream; what was not seen makes a fate uncertain only where it can."""
+    verdict = judge(**given)(sighting(**seen))
+    assert verdict.fate is fate
+    assert why in verdict.why
+
+
+def test_garbage_that_no_letter_tells_of_has_lost_its_letter() -> None:
+    """What cannot be read cannot have been accepted."""
+    (one,) = of_record(SHARD, UserRecord(Position(3, 0), 2_000, b"{broken", passed_over=False))
+    assert judge()(one).fate is Fate.LETTER_GONE
+
+
+def test_a_v2_bus_tells_of_the_undelivered_by_token() -> None:
+    """An event id where the sender gave one, else the place in the stream."""
+    failed = [{"deduplicationId": ID}, {"deduplicationId": f"{SHARD}:20:0:0"}]
+    record = {"errorCode": "X", "errorMessage": "y", "failedMessages": failed}
+    book = Look([Message(json.dumps(record), {}, 0)])
+    assert judge(target=book)(sighting()).fate is Fate.UNDELIVERED
+    (foreign,) = of_record(SHARD, UserRecord(Position(20, 0), 2_000, b'{"a":1}', passed_over=False))
+    assert judge(target=book, checkpoint=Position(30, 0))(foreign).fate is Fate.UNDELIVERED
+
+
+@pytest.mark.parametrize("body", ["no json", "[]", "{}", '{"detail":7}', '{"failedMessages":[7]}'])
+def test_other_messages_in_the_queues_are_passed_over(body: str) -> None:
+    """They tell of no event; in our own queue they are counted."""
+    assert list(UndeliveredBook(Look([Message(body, {}, 0)])).all) == []
+    assert Letters(Look([Message(body, {}, 0), letter()]), STREAM).unreadable == 1
+
+
+def test_a_letter_in_parts_is_one_letter() -> None:
+    """So is a letter that was received twice."""
+    parts = [letter(part={"n": n, "of": 2}) for n in (1, 2)]
+    assert len(Letters(Look([*parts, parts[0]]), STREAM).all) == 1
+
+
+# --- what is asked for ------------------------------------------------------------------------------------------
+
+
+def wanted(*ids: str, interaction: str | None = None, conversation: str | None = None) -> Wanted:
+    mapping = config_file.load(None)
+    return Wanted(ids, interaction, conversation, Validator(mapping.shapes, mapping.sources))
+
+
+def test_an_event_is_known_by_either_of_its_names() -> None:
+    """eventId and correlationId are the same 128 bits."""
+    assert wanted(ID.upper()).takes(sighting().found)
+    assert wanted(correlation_id(ID)).takes(sighting().found)
+    assert not wanted("f" * 32).takes(sighting().found)
+
+
+def test_interaction_and_conversation_are_those_that_mapping_finds() -> None:
+    """What cannot be mapped has neither."""
+    assert wanted(interaction="i-1").takes(sighting().found)
+    assert wanted(conversation="c-1").takes(sighting().found)
+    assert not wanted(conversation="i-1").takes(sighting().found)
+    assert not wanted(conversation="c-1").takes(sighting(timestamp="never").found)
+
+
+@pytest.mark.parametrize(
+    ("ids", "more"),
+    [((), {}), ((ID,), {"interaction": "i"}), (("not-an-id",), {}), ((), {"interaction": "i", "conversation": "c"})],
+)
+def test_one_question_at_a_time(ids: tuple[str, ...], more: dict[str, str]) -> None:
+    """Neither none, nor two, nor an id that is none."""
+    with pytest.raises(SettingsError, match=r"^find: "):
+        wanted(*ids, **more)
+
+
+# --- the account ------------------------------------------------------------------------------------------------
+
+
+def accounted(letters: Look, *seen: Sighting, checkpoint: Position = AT_100) -> tuple[Account, list[str]]:
+    book = Letters(letters, STREAM)
+    account = Account(judge(letters=letters, checkpoint=checkpoint), book)
+    for one in seen:
+        account.note(one)
+    account.close()
+    return account, list(account_report.lines(account, Span(0, 9_000), 1, book, UndeliveredBook(NOTHING), 10))
+
+
+def test_a_letter_whose_event_is_not_there_is_a_difference() -> None:
+    """Within what was read of its shard; a letter of an older event is no matter."""
+    account, lines = accounted(Look([letter(15, identity="a" * 32), letter(5)]), sighting(10), sighting(20))
+    assert account.differences == 1
+    assert any(line.startswith(f"differs  {'a' * 32}  shard-1 15") for line in lines)
+    assert lines[-1] == "1 difference"
+
+
+def test_an_account_that_agrees_says_so() -> None:
+    """Accepted, dead and waiting events, and nothing else."""
+    account, lines = accounted(Look([letter(20)]), sighting(10), sighting(20), sighting(120))
+    assert (account.events, account.differences) == (3, 0)
+    assert (account.fates[Fate.ACCEPTED], account.fates[Fate.DEAD], account.fates[Fate.WAITING]) == (1, 1, 1)
+    assert lines[-1] == "equal: every event is accounted for"
+
+
+def test_an_account_with_a_gap_is_no_judgement() -> None:
+    """Where the queue was not wholly seen, equality cannot be told."""
+    _, lines = accounted(Look((), "half of it"), sighting(10))
+    assert lines[-1] == "cannot judge: half of it"
