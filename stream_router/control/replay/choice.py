@@ -1,0 +1,87 @@
+"""Which events of the stream a replay takes, and what today's settings make of each."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from stream_router.control.republish.republisher import Again
+from stream_router.control.stream.reader import Piece
+from stream_router.core.envelope import open_record
+from stream_router.core.model import DeadLetter, Dropped, Entry, Event
+
+Transform = Callable[[Event], Entry | DeadLetter | Dropped]
+
+
+class Chosen(NamedTuple):
+    """One event that is to be published again. `raw` is its line as it is in the stream."""
+
+    entry: Entry
+    shard_id: str
+    arrived_at_ms: int
+    raw: bytes
+
+
+class Failed(NamedTuple):
+    """One event that was not published, where it is, and why."""
+
+    event_id: str
+    shard_id: str
+    sequence_number: int
+    line: int
+    reason: str
+    code: str
+    message: str
+
+
+class Choice:
+    """Chooses by event type and id, of what today's settings can publish. Counts what it does not take, by why."""
+
+    def __init__(self, transform: Transform, event_types: frozenset[str], ids: frozenset[str]) -> None:
+        self._transform = transform
+        self._event_types = event_types
+        self._ids = ids
+        self.left_out: Counter[str] = Counter()
+
+    def chosen(self, piece: Piece) -> Iterator[Chosen | Failed]:
+        """The events of some records that are asked for, in order; a failure for each that cannot be published."""
+        shard_id = piece.shard.shard_id
+        for record in piece.records:
+            number, sub = record.position
+            again = Again(record.data, f"{shard_id}:{number}:{sub}:", number, record.arrived_at_ms)
+            for found in open_record(again):
+                event = found.event if isinstance(found, DeadLetter) else found
+                if self._ids and event.event_id not in self._ids:
+                    continue
+                if record.passed_over:
+                    self.left_out["in an aggregated record that the KCL hands to nobody"] += 1
+                    continue
+                made = found if isinstance(found, DeadLetter) else self._transform(found)
+                if one := self._one(made, event, shard_id, record.arrived_at_ms):
+                    yield one
+
+    def _one(
+        self, made: Entry | DeadLetter | Dropped, event: Event, shard_id: str, arrived_at_ms: int
+    ) -> Chosen | Failed | None:
+        event_type = made.detail_type if isinstance(made, Entry) else made.event_type
+        if self._event_types and event_type not in self._event_types:
+            return None
+        if isinstance(made, Entry):
+            return Chosen(made, shard_id, arrived_at_ms, event.raw)
+        if isinstance(made, Dropped):
+            self.left_out[f"a setting drops events of type {event_type}"] += 1
+            return None
+        return failed(made, shard_id)
+
+
+def failed(letter: DeadLetter, shard_id: str) -> Failed:
+    """Why an event was not published, as it is listed: no payload in it."""
+    event = letter.event
+    return Failed(
+        event.event_id,
+        shard_id,
+        event.record.sequence_number,
+        event.line,
+        letter.reason.value,
+        letter.code,
+        letter.message,
+    )

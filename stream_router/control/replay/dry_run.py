@@ -1,0 +1,78 @@
+"""`replay --dry-run`: what would be published, and one event before and after, masked."""
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+
+import orjson
+
+from stream_router.consumer.transform_config import transform_config
+from stream_router.control.replay.choice import Chosen, Failed
+from stream_router.control.stream.reader import Span
+from stream_router.core.dead_letter_reasons import Reason
+from stream_router.core.envelope import open_record
+from stream_router.core.model import DeadLetter, Entry, Event, Record
+from stream_router.pipeline.mapping.timestamps import iso
+from stream_router.pipeline.transform import Transform
+from stream_router.settings.consumer import Consumer
+
+
+class DryRun:
+    """Counts what a replay would publish. Sends nothing."""
+
+    def __init__(self, settings: Consumer, replay_id: str) -> None:
+        self._settings, self._replay_id = settings, replay_id
+        self._sample: Chosen | None = None
+        self.types: Counter[str] = Counter()
+        self.failed: Counter[str] = Counter()
+        self.first: Chosen | None = None
+        self.last: Chosen | None = None
+
+    def note(self, chosen: Iterable[Chosen | Failed]) -> None:
+        """These would be published, or would fail."""
+        for one in chosen:
+            if isinstance(one, Failed):
+                self.failed[f"{one.reason} ({one.code})"] += 1
+                continue
+            self.types[one.entry.detail_type] += 1
+            if self.first is None or one.arrived_at_ms < self.first.arrived_at_ms:
+                self.first = one
+            if self.last is None or one.arrived_at_ms >= self.last.arrived_at_ms:
+                self.last = one
+
+    def lines(self, span: Span, left_out: Counter[str]) -> list[str]:
+        """What would become of the span, line by line."""
+        made = [f"would publish {events(self.types.total())} of {iso(span.since_ms)} to {iso(span.until_ms)}"]
+        made += [f"  {count:>10,}  {name}" for name, count in self.types.most_common()]
+        made += [f"would leave out {count:,}: {why}" for why, count in left_out.most_common()]
+        made += [f"would fail {count:,}: {why}" for why, count in self.failed.most_common()]
+        for name, one in (("first", self.first), ("last", self.last)):
+            if one is not None:
+                made.append(f"{name:<6} {iso(one.arrived_at_ms)}  {one.entry.event.event_id}")
+        return made + (self._before_and_after(self.first) if self.first else [])
+
+    def _before_and_after(self, one: Chosen) -> list[str]:
+        """The line as it is in the stream, and what would be published of it; by policy `default` where none is set."""
+        config = transform_config(self._settings)._replace(replayed=self._replay_id)
+        masked = config._replace(masking="default") if config.masking == "off" else config
+        transform = Transform(masked, lambda: time.time() * 1000)
+        found = open_record(Record(one.raw, 0))[0]
+        after = transform(found) if isinstance(found, Event) else None
+        if not isinstance(found, Event) or not isinstance(after, Entry):
+            return ["the first event cannot be shown masked, so it is not shown"]
+        note = ", masked here only" if config.masking == "off" else ", masked"
+        return [
+            f"before (the first event, as it is in the stream{note}):",
+            *_shown(transform.masked_raw(DeadLetter(found, Reason.REFUSED, "", ""))),
+            "after (its Detail):",
+            *_shown(after.detail),
+        ]
+
+
+def events(count: int) -> str:
+    """`1 event`, `2 events`."""
+    return "1 event" if count == 1 else f"{count:,} events"
+
+
+def _shown(data: bytes) -> list[str]:
+    return [f"  {line}" for line in orjson.dumps(orjson.loads(data), option=orjson.OPT_INDENT_2).decode().splitlines()]

@@ -1,0 +1,187 @@
+"""`stream-router replay`, from the settings to the last line."""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from stream_router.aws.clients import Clients
+from stream_router.control.replay import replay_report
+from stream_router.control.replay.choice import Choice
+from stream_router.control.replay.dry_run import DryRun
+from stream_router.control.replay.publishing import Publishing
+from stream_router.control.republish import preconditions
+from stream_router.control.republish.connection import Connection
+from stream_router.control.stream import session
+from stream_router.control.stream import shards as shards_
+from stream_router.control.stream.positions import AT_TIMESTAMP, LATEST, TRIM_HORIZON, Position
+from stream_router.control.stream.reader import LATE_MS, Piece, Span
+from stream_router.control.stream.session import Stops, say
+from stream_router.control.stream.shards import Stream, UnreadableError
+from stream_router.core import logs
+from stream_router.pipeline.mapping.timestamps import iso
+from stream_router.settings.consumer import Consumer
+
+DONE, NOT_ALL = 0, 1
+
+
+class Wish(NamedTuple):
+    """What the operator typed. `replay_id` is "" for a new replay; `rate` events a second, 0 for no bound."""
+
+    since: str
+    until: str | None
+    event_types: Sequence[str]
+    ids: Sequence[str]
+    rate: float
+    dry_run: bool
+    fan_out: bool
+    yes: bool
+    replay_id: str
+
+
+class RefusedError(Exception):
+    """Nothing was published; the text says why."""
+
+
+def run(settings: Consumer, wish: Wish) -> int:
+    """The command. 0, or 1 where something was refused, failed, or is left. Raises SettingsError."""
+    logs.start("WARNING", settings.log_format)
+    begun_ms = int(_wall_ms())
+    span = session.span_of(wish.since, wish.until, begun_ms)
+    clients, stops = Clients(settings.aws_region), Stops()
+    with stops.listening():
+        try:
+            stream = shards_.describe(clients.kinesis, settings.stream, span.since_ms, begun_ms)
+            bounds = bounds_of(settings, clients, stream)
+            replay = Replay(settings, wish, span, stream, wish.replay_id or f"replay/{iso(begun_ms)}")
+            return replay.run(clients, stops, bounds)
+        except (UnreadableError, RefusedError) as error:
+            say(f"stream-router replay: {error}")
+            return NOT_ALL
+
+
+def bounds_of(settings: Consumer, clients: Clients, stream: Stream) -> dict[str, Position]:
+    """Up to where each shard is replayed: its checkpoint as it stands now. What is behind it comes anyway.
+
+    Raises RefusedError where the checkpoints are not known.
+    """
+    checkpoints = session.checkpoints_of(settings, clients, stream)
+    if checkpoints.of_shard is None:
+        raise RefusedError(f"{checkpoints.missing}; without checkpoints it is not known what was published")
+    untold = [name for name, at in checkpoints.of_shard.items() if at in (LATEST, AT_TIMESTAMP)]
+    if untold:
+        say(f"note: the consumer has taken no checkpoint yet in {', '.join(untold)}: nothing of it is replayed")
+    return {name: TRIM_HORIZON if name in untold else at for name, at in checkpoints.of_shard.items()}
+
+
+class Replay:
+    """One replay. `replay_id` is what every event of it carries in `metadata.replayed`."""
+
+    def __init__(self, settings: Consumer, wish: Wish, span: Span, stream: Stream, replay_id: str) -> None:
+        self._settings, self._wish, self._span, self._stream = settings, wish, span, stream
+        self._replay_id = replay_id
+        self._read_to_ms: dict[str, int] = {}
+        self._newest_ms: dict[str, int] = {}
+
+    def run(self, clients: Clients, stops: Stops, bounds: dict[str, Position]) -> int:
+        """Everything, to the summary."""
+        connection = Connection(self._settings)
+        transform = connection.transform(self._replay_id)
+        choice = Choice(transform, frozenset(self._wish.event_types), frozenset(map(_plain, self._wish.ids)))
+        self._see_first()
+        if self._wish.dry_run:
+            dry = DryRun(self._settings, self._replay_id)
+            self._read(clients, stops, bounds, lambda piece: dry.note(choice.chosen(piece)))
+            return self._told(dry.lines(self._span, choice.left_out), well=not dry.failed and not stops.asked.is_set())
+        publishing = Publishing(connection.republisher(transform, self._wish.rate), stops.asked.is_set, self._why_not)
+        self._read(
+            clients,
+            stops,
+            bounds,
+            lambda piece: publishing.take(choice.chosen(piece)),
+            lambda: publishing.turn(0.05),
+            lambda: f", {publishing.published:,} published",
+            lambda: publishing.ended,
+        )
+        publishing.finish()
+        if stops.asked.is_set() and not publishing.ended:
+            publishing.stop("broken off")
+        lines = replay_report.lines(publishing, choice.left_out, self._replay_id, self._go_on_ms(publishing))
+        return self._told(lines, well=not publishing.failed and not publishing.ended)
+
+    def _see_first(self) -> None:
+        """Bus and rule, before the first event is read: for every type of the settings, or those that are asked for."""
+        types = self._wish.event_types or self._settings.event_type_list
+        if why := self._refusal(types):
+            raise RefusedError(why)
+
+    def _why_not(self, event_type: str) -> str:
+        """Why events of a type may not be published; types of the settings were seen to before."""
+        if event_type in (self._wish.event_types or self._settings.event_type_list):
+            return ""
+        return self._refusal([event_type])
+
+    def _refusal(self, types: Sequence[str]) -> str:
+        verdict = preconditions.look(self._settings, types)
+        for line in verdict.unjudged:
+            say(f"note: {line}")
+        if verdict.refusals:
+            return "; ".join(verdict.refusals)
+        needs_word = verdict.unjudged and not self._wish.yes and not self._wish.dry_run
+        return "what is not judged takes your word: --yes" if needs_word else ""
+
+    def _read(
+        self,
+        clients: Clients,
+        stops: Stops,
+        bounds: dict[str, Position],
+        take: Callable[[Piece], None],
+        meanwhile: Callable[[], None] | None = None,
+        more: Callable[[], str] = str,
+        ended: Callable[[], bool] = lambda: False,
+    ) -> None:
+        with session.reading(
+            clients,
+            self._stream,
+            self._span,
+            stops,
+            fan_out=self._wish.fan_out,
+            bounds=bounds,
+            more=more,
+            meanwhile=meanwhile,
+        ) as pieces:
+            for piece in pieces:
+                take(piece)
+                self._read_to_ms[piece.shard.shard_id] = piece.read_to_ms
+                if piece.records:
+                    self._newest_ms[piece.shard.shard_id] = piece.records[-1].arrived_at_ms
+                if ended():
+                    return
+
+    def _go_on_ms(self, publishing: Publishing) -> int | None:
+        """From when on a replay that ended early is to be gone on with (epoch ms); None where nothing is left."""
+        if not publishing.ended:
+            return None
+        since_ms, until_ms = self._span
+        found = min([*map(self._surely_ms, self._stream.shards), publishing.oldest_open_ms or until_ms])
+        return found if found == until_ms else max(since_ms, found - LATE_MS)
+
+    def _surely_ms(self, shard_id: str) -> int:
+        """How far a shard is read; one that was not begun has nothing older than the newest of its parents."""
+        if shard_id in self._read_to_ms:
+            return self._read_to_ms[shard_id]
+        parents = self._stream.shards[shard_id].parents
+        return max([self._span.since_ms, *(self._newest_ms.get(parent, 0) for parent in parents)])
+
+    def _told(self, lines: Sequence[str], *, well: bool) -> int:
+        for line in lines:
+            sys.stdout.write(f"{line}\n")
+        return DONE if well else NOT_ALL
+
+
+def _plain(event_id: str) -> str:
+    return event_id.strip().lower().replace("-", "")
+
+
+def _wall_ms() -> float:
+    return time.time() * 1000

@@ -1,0 +1,27 @@
+"""What `replay` says at its end: how many of which type, what was left out, what failed, from where on to go on."""
+
+from collections import Counter
+
+from stream_router.control.replay.dry_run import events
+from stream_router.control.replay.publishing import Publishing
+from stream_router.pipeline.mapping.timestamps import iso
+
+MOST_LISTED = 50
+
+
+def lines(publishing: Publishing, left_out: Counter[str], replay_id: str, go_on_ms: int | None) -> list[str]:
+    """The summary, line by line."""
+    made = [f"published {events(publishing.published)} as {replay_id}"]
+    made += [f"  {count:>10,}  {name}" for name, count in publishing.types.most_common()]
+    made += [f"left out {count:,}: {why}" for why, count in left_out.most_common()]
+    for why, count in publishing.failed.most_common():
+        made.append(f"failed {count:,}: {why}; no dead letter was written")
+    for one in publishing.failures[:MOST_LISTED]:
+        made.append(f"  {one.event_id}  {one.shard_id} {one.sequence_number} line {one.line}")
+        made.append(f"      {one.reason} ({one.code}): {one.message}")
+    if sum(publishing.failed.values()) > MOST_LISTED:
+        made.append(f"  and {sum(publishing.failed.values()) - MOST_LISTED:,} more")
+    if go_on_ms is not None:
+        made.append(f"not all: {publishing.ended_because}")
+        made.append(f"go on with: --since {iso(go_on_ms)} --replay-id {replay_id}")
+    return made
