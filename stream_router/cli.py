@@ -10,7 +10,7 @@ from typing import Annotated, TypeVar
 import typer
 from pydantic_settings import BaseSettings
 
-from stream_router import cli_dlq, cli_local
+from stream_router import cli_dlq, cli_local, cli_stream
 from stream_router.core.settings_error import EX_CONFIG, SettingsError
 
 S = TypeVar("S", bound=BaseSettings)
@@ -283,3 +283,4 @@ def sources() -> None:
 
 for command in (cli_local.top, cli_local.send, cli_local.local, cli_local.demo):
     app.command()(command)
+cli_stream.add_to(app)
