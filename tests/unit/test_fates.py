@@ -7,9 +7,10 @@ from typing import Any
 import orjson
 import pytest
 
-from stream_router.control.fates import account_report
+from stream_router.control.fates import account_report, find, found_report
 from stream_router.control.fates.account import Account
 from stream_router.control.fates.books import Letters, Look, Message, UndeliveredBook
+from stream_router.control.fates.found_report import Answer
 from stream_router.control.fates.judge import Fate, Judge
 from stream_router.control.fates.wanted import Wanted
 from stream_router.control.stream.batches import UserRecord
@@ -169,6 +170,49 @@ def test_one_question_at_a_time(ids: tuple[str, ...], more: dict[str, str]) -> N
     """Neither none, nor two, nor an id that is none."""
     with pytest.raises(SettingsError, match=r"^find: "):
         wanted(*ids, **more)
+
+
+def answered(
+    *seen: Sighting, letters: Look = NOTHING, target: Look = NOTHING, missing: str = ""
+) -> tuple[int, list[str]]:
+    """The exit status and the lines for a search of ID."""
+    book, lost = Letters(letters, STREAM), UndeliveredBook(target)
+    buried = [one for one in book.all if one.origin.event_id == ID]
+    unseen = "; ".join(filter(None, (book.missing, lost.missing)))
+    answer = Answer(wanted(ID), Span(0, 9_000), seen, buried, lost, missing, unseen)
+    made = judge(letters=letters, target=target)
+    return find.status(answer, made, book), list(found_report.lines(answer, made, to_entry))
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "says"),
+    [
+        ({}, 1, "not received since then"),
+        ({"letters": Look((), "half of it")}, 2, "not all of the queues was seen: half of it"),
+        ({"target": Look((), "no such queue")}, 1, "not all of the queues was seen: no such queue"),
+        ({"missing": "no stream"}, 2, "cannot be judged: no stream"),
+        ({"missing": "no stream", "letters": Look([letter()])}, 0, "in the dead-letter queue"),
+        ({"target": Look([undelivered()])}, 0, "undelivered at the rule's target"),
+    ],
+)
+def test_an_event_that_is_not_in_the_stream(given: dict[str, Any], status: int, says: str) -> None:
+    """What is in a queue is found all the same; where stream or letters were not seen, nothing is certain."""
+    ended, lines = answered(**given)
+    assert ended == status
+    assert any(says in line for line in lines)
+
+
+def test_an_event_that_is_in_the_stream_is_shown_with_its_place() -> None:
+    """Shard, record, times, checkpoint, fate; readable at 60 columns but for AWS's own words."""
+    status, lines = answered(sighting())
+    assert status == 0
+    assert lines[:4] == [
+        f"{ID}  t",
+        "  stream      shard shard-1",
+        "              record 10",
+        "  received    1970-01-01T00:00:01.000Z, stored 1970-01-01T00:00:02.000Z",
+    ]
+    assert "  checkpoint  past it" in lines
 
 
 # --- the account ------------------------------------------------------------------------------------------------

@@ -70,7 +70,8 @@ def run(settings: DeadLetters, wish: Wish) -> int:
                 letters, undelivered = looks.both(settings, stops)
                 buried = [letter for letter in letters.all if _is_wanted(letter, wanted)]
     judge = judge_of(settings, transform, scan.checkpoints, letters, undelivered)
-    answer = Answer(wanted, wish.since, span, scan.sightings, buried, undelivered, scan.missing)
+    unseen = "; ".join(filter(None, (letters.missing, undelivered.missing)))
+    answer = Answer(wanted, span, scan.sightings, buried, undelivered, scan.missing, unseen)
     for line in found_report.lines(answer, judge, transform):
         sys.stdout.write(f"{line}\n")
     return status(answer, judge, letters)
@@ -101,7 +102,7 @@ def status(answer: Answer, judge: Callable[[Sighting], object], letters: Letters
         return CANNOT_JUDGE
     if answer.is_complete:
         return FOUND
-    return CANNOT_JUDGE if answer.missing or letters.missing or answer.undelivered.missing else NOT_FOUND
+    return CANNOT_JUDGE if answer.missing or letters.missing else NOT_FOUND
 
 
 def _scan(settings: DeadLetters, clients: Clients, span: Span, wanted: Wanted, stops: Stops, wish: Wish) -> Scan:

@@ -17,15 +17,15 @@ _PASSED = {True: "past it", False: "not past it", None: "not known"}
 
 
 class Answer(NamedTuple):
-    """What was found. `missing`: why some of the stream was not read."""
+    """What was found. `missing`: why some of the stream was not read; `unseen`: why some of the queues was not seen."""
 
     wanted: Wanted
-    since: str
     span: Span
     sightings: Sequence[Sighting]
     buried: Sequence[Letter]
     undelivered: UndeliveredBook
     missing: str
+    unseen: str
 
     @property
     def found_ids(self) -> set[str]:
@@ -65,7 +65,8 @@ def _unseen(answer: Answer, seen: set[str]) -> Iterator[str]:
     if answer.missing:
         nothing = f"cannot be judged: {answer.missing}"
     else:
-        nothing = f"not in the stream since {since}, and in no queue: not received since then"
+        queues = f"; not all of the queues was seen: {answer.unseen}" if answer.unseen else ""
+        nothing = f"not in the stream since {since}, and in no queue: not received since then{queues}"
     if answer.missing and not answer.wanted.by_id and seen:
         yield f"there may be more: {answer.missing}"
     if not answer.wanted.by_id and not seen:
