@@ -10,6 +10,7 @@ BEGIN, END = "<!-- written by `make docs` from tests/unit/test_imports.py -->", 
 DOES = {
     "__main__": "`python -m stream_router`",
     "cli": "the `stream-router` command; no logic",
+    "cli_checks": "its commands that try something out: a masking policy, audit files, credentials",
     "cli_dlq": "its commands on dead letters",
     "cli_stream": "its commands that read the stream: find, reconcile, replay",
     "cli_local": "its commands that need no AWS: top, send, local, demo",

@@ -1,6 +1,7 @@
 """What is said of an event, case by case: only what checkpoint, queues and today's settings make certain."""
 
 import json
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +19,7 @@ from stream_router.control.stream.positions import LATEST, Position
 from stream_router.control.stream.reader import Span
 from stream_router.control.stream.sightings import Sighting, of_record
 from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.envelope import correlation_id, seal
+from stream_router.core.envelope import seal
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event
 from stream_router.core.settings_error import SettingsError
 from stream_router.pipeline.mapping import config_file
@@ -150,7 +151,7 @@ def wanted(*ids: str, interaction: str | None = None, conversation: str | None =
 def test_an_event_is_known_by_either_of_its_names() -> None:
     """eventId and correlationId are the same 128 bits."""
     assert wanted(ID.upper()).takes(sighting().found)
-    assert wanted(correlation_id(ID)).takes(sighting().found)
+    assert wanted(str(uuid.UUID(ID))).takes(sighting().found)
     assert not wanted("f" * 32).takes(sighting().found)
 
 

@@ -31,8 +31,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"cli"},
     "cli_local": {"settings", "local", "send", "top"},
     "cli_dlq": {"control"},
+    "cli_checks": {"control", "cxone"},
     "cli_stream": {"control", "settings"},
-    "cli": {"core", "settings", "receiver", "consumer", "control", "cxone", "cli_local", "cli_dlq", "cli_stream"},
+    "cli": {
+        "core",
+        "settings",
+        "receiver",
+        "consumer",
+        "control",
+        "cxone",
+        "cli_local",
+        "cli_dlq",
+        "cli_stream",
+        "cli_checks",
+    },
 }
 """Which parts of the package each part may import; what is not here may not be."""
 
@@ -126,7 +138,7 @@ def test_the_pipeline_reads_no_environment() -> None:
 def test_the_command_line_imports_its_parts_only_where_it_uses_them() -> None:
     """`--help` loads nothing but the command line itself and what is said of bad settings."""
     at_top = {own for name, top in _imports(ROOT / "cli.py") if top and (own := _own(name))}
-    assert at_top <= {"core", "cli_local", "cli_dlq", "cli_stream"}
+    assert at_top <= {"core", "cli_local", "cli_dlq", "cli_stream", "cli_checks"}
 
 
 def test_the_table_names_every_part_and_no_other() -> None:
