@@ -24,7 +24,7 @@ SAYING = frozenset(
         r"\S+",
         """phone phoned telephone tel telefone telefono teléfono téléphone ph tlf call called caller calling mobile mob
         móvil movil cell cel cellphone celular cellulare portable landline fax whatsapp sms text texted reach reached
-        rufnummer dial dialed dialled ring rang puhelin callback natel gsm ani dnis
+        rufnummer dial dialed dialled ring rang puhelin puh tél callback natel gsm ani dnis
         anruf anrufen rappeler rappelez appeler appelez appelle téléphonez llamar llame llamadme llámame llámeme
         chiamare chiamami chiamatemi ligar ligue bellen zadzwoń dzwonić звоните позвоните телефон""",
     )
@@ -111,7 +111,7 @@ SAYING_STEMS = (
 """Beginnings of words in other languages that say `telephone`, `call` or `reach`, whatever their ending."""
 
 UNSPACED = re.compile(
-    r"电话|電話|手机|手機|致电|拨打|撥打|打给|回电|来电|联系|聯絡|聯繫|座机|携帯|でんわ|折り返し|お掛け|おかけ|かけて|連絡|tel|"
+    r"电话|電話|手机|手機|致电|拨打|撥打|打给|打$|回电|来电|联系|聯絡|聯繫|座机|携帯|でんわ|折り返し|お掛け|おかけ|かけて|連絡|tel|"
     r"전화|휴대폰|핸드폰|휴대전화|연락|통화|โทร|נייד|טלפון|התקשר|תתקשר|פלאפון|חייג|هاتف|جوال|اتصل|اتصال|موبايل|رقمي|تلفون"
 )
 """The same in scripts that put no space between words, or particles before them."""
