@@ -132,6 +132,8 @@ def setup(
     from stream_router.control.setup import setup as control
     from stream_router.settings.setup import Setup
 
+    if exit_code and not plan:
+        raise typer.BadParameter("tells of a plan; add --plan", param_hint="--exit-code")
     if policy is not None:
         from stream_router.control.policy import command
 

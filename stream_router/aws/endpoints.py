@@ -77,8 +77,11 @@ def endpoint_url(session: Session, service: str) -> str:
 
 
 def is_aws(url: str) -> bool:
-    """Whether an endpoint is AWS's own."""
-    host = urlsplit(url).hostname or ""
+    """Whether an endpoint is AWS's own; what is no URL is not."""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return False
     return host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws"))
 
 

@@ -189,3 +189,36 @@ def test_a_narrow_terminal_shows_whole_lines() -> None:
     assert max(map(len, lines)) <= 60
     assert "set AWS_REGION, for example us-east-1" in " ".join(" ".join(lines).split())
     assert lines[-1].startswith("something is wrong: ")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "code"),
+    [
+        ("AWS_PROFILE", "nope", "SR010"),
+        ("AWS_ENDPOINT_URL", "http://[::1", "SR011"),
+        ("AWS_CA_BUNDLE", "/nonexistent.pem", "SR001"),
+    ],
+)
+def test_an_environment_that_cannot_be_used_is_a_finding_and_the_rest_waits(
+    variable: str, value: str, code: str
+) -> None:
+    """Not one failure for each call that would be made, and never a traceback."""
+    settings = {
+        "AWS_REGION": "eu-west-1",
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+        "STREAM_ROUTER_WEBHOOK_SCHEME": "hmac",
+        "STREAM_ROUTER_WEBHOOK_SECRETS": "s" * 32,
+        variable: value,
+    }
+    done = doctor("receive", "--json", **settings)
+    assert done.returncode == 1, done.stdout
+    found = {check["code"]: check for check in json.loads(done.stdout)["checks"]}
+    assert found[code]["verdict"] == "wrong"
+    assert found[code]["cure"]
+    assert {check["verdict"] for check in found.values() if check["code"] != code} <= {
+        *("well", "skipped"),
+        *(("unknown",) if variable == "AWS_CA_BUNDLE" else ()),
+    }
+    assert "failed" not in json.dumps(found)

@@ -58,6 +58,8 @@ def stands_in_the_way(world: World) -> str:
         world.identity()
     except ClientError as error:
         return "SR011" if error.response["Error"].get("Code") in _NO_IDENTITY else ""
+    except SettingsError:  # an endpoint that is no URL, a CA bundle that cannot be read
+        return "SR011"
     except BotoCoreError:
         pass  # STS may be out of reach where the rest is not
     return ""
@@ -74,8 +76,12 @@ def identity(world: World) -> Finding:
 def region(world: World) -> Finding:
     """SR012: the region is one that the SDK knows; what points elsewhere than AWS is said."""
     name = world.settings.aws_region
-    partitions = world.session.get_available_partitions()
-    if not any(name in world.session.get_available_regions("kinesis", one) for one in partitions):
+    try:
+        partitions = world.session.get_available_partitions()
+        known = any(name in world.session.get_available_regions("kinesis", one) for one in partitions)
+    except BotoCoreError:  # a profile that is not there
+        return skipped("SR012", "waits for SR010")
+    if not known:
         says = f"{name} is no region that this SDK knows"
         return warn("SR012", "AWS_REGION", says, "correct it; a region newer than the SDK works all the same")
     elsewhere = [
@@ -88,7 +94,7 @@ def clock(world: World) -> Finding:
     """SR013: this host's clock is AWS's, by the time that AWS's answer bears."""
     try:
         answer: Any = _answered(world.identity)
-    except BotoCoreError:
+    except (BotoCoreError, SettingsError):
         return skipped("SR013", "waits for SR011")
     stamp = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
     try:

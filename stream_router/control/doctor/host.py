@@ -1,11 +1,15 @@
 """Checks of this machine, without a network: settings, files, Java, jars, disk, open files."""
 
+import contextlib
 import resource
 import shutil
 import tempfile
 import time
 from pathlib import Path
 
+from botocore.exceptions import BotoCoreError
+
+from stream_router.aws import endpoints
 from stream_router.aws.secret_store import PREFIXES
 from stream_router.checks import jvm
 from stream_router.checks.finding import Finding
@@ -45,6 +49,7 @@ def receive_settings(world: World) -> Finding:
         secrets = settings.webhook_secrets.get_secret_value()
         if not (world.offline and secrets.startswith(PREFIXES)):
             preflight.check_in_the_clear(settings, sources.of(settings))
+        _check_ca(world)
     except SettingsError as error:
         return _said("SR001", error)
     return ok("SR001", f"scheme {settings.webhook_scheme or 'of each source'}, listens at {settings.listen}")
@@ -58,11 +63,17 @@ def consume_settings(world: World) -> Finding:
     try:
         Transform(transform_config(settings), time.time)
         _rendered(world)
+        _check_ca(world)
         for variable, folder in (("AUDIT_DIR", settings.audit_dir), ("STATE_DIR", settings.state_dir)):
             _check_folder(f"STREAM_ROUTER_{variable}", folder)
     except SettingsError as error:
         return _said("SR002", error)
     return ok("SR002", f"stream {settings.stream}, application {settings.application}, bus {settings.event_bus}")
+
+
+def _check_ca(world: World) -> None:
+    with contextlib.suppress(BotoCoreError):  # a profile that is not there: SR010 says so
+        endpoints.ca_bundle(world.session)
 
 
 def _check_folder(variable: str, folder: Path | None) -> None:

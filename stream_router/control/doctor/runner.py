@@ -69,10 +69,11 @@ def _judge(check: Check, world: World) -> Finding:
 def _broken(check: Check, error: Exception) -> Finding:
     """What a check that was not ended by a finding means."""
     if isinstance(error, SettingsError):
-        problem, _, cure = str(error).partition("; ")
-        if "AWS credentials" in problem:
+        setting, _, rest = str(error).partition(": ")
+        problem, _, cure = rest.partition("; ")
+        if setting == "AWS credentials":
             return skipped(check.code, "waits for SR010")
-        return Finding(check.code, check.about, Verdict.WRONG, problem, cure)
+        return Finding(check.code, setting, Verdict.WRONG, problem, cure)
     verdict, cure = Verdict.UNKNOWN, LATER
     says = f"the check itself failed ({type(error).__name__})"
     if isinstance(error, ClientError):
