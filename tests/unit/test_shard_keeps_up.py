@@ -96,6 +96,30 @@ def test_a_span_that_only_sick_entries_fill_lets_a_small_batch_in_every_five_sec
     assert sum(steps) <= SMALL_BATCH_RECORDS * (60 / SMALL_BATCH_EVERY_S + 2)
 
 
+BIG = b'{"a":"' + b"x" * 20_000 + b'"}'
+
+
+def test_bytes_that_only_sick_entries_hold_let_a_small_batch_in_too(tmp_path: Path) -> None:
+    """Else nothing would ever tell whose trouble it is. The healthy come in and prove it: all sick ones are buried."""
+    life = Life(tmp_path, window_bytes=1024 * 1024)
+    fail(life, range(60))
+    life.process(*range(60), body=BIG)
+    life.process(*range(60, 1_200))
+    life.live(60)
+    assert sorted(life.buried) == list(range(60))
+    assert sorted(life.delivered) == list(range(60, 1_200))
+
+
+def test_in_an_outage_of_every_entry_small_batches_have_an_end(tmp_path: Path) -> None:
+    """Two megabytes more than the window's are held, however long it lasts."""
+    life = Life(tmp_path, window_bytes=1024 * 1024)
+    fail(life, range(10_000))
+    leave_at(life, 600)
+    life.process(*range(400), body=BIG)
+    assert 2 * 1024 * 1024 < life.window.held_bytes < 3 * 1024 * 1024 + 200 * 1024
+    assert not life.buried
+
+
 def test_the_checkpoint_goes_on_while_the_window_is_full(tmp_path: Path) -> None:
     """The wait for room is inside a callback that may carry it: what settles meanwhile is checkpointed."""
     life = Life(tmp_path, checkpoint_s=1.0)

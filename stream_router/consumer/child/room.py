@@ -13,8 +13,8 @@ READY_MAX = 1_000
 
 SMALL_BATCH_RECORDS = 100
 SMALL_BATCH_EVERY_S = 5.0
-"""Where only entries in trouble of their own fill the span, a small batch is opened now and then all the same: without
-other entries nothing tells whether the bus is well."""
+"""Where only entries in trouble of their own, and what waits behind them, fill span or bytes, a small batch is opened
+now and then all the same: without others nothing tells whether the bus is well, and the shard would stand for good."""
 
 
 class Room:
@@ -35,7 +35,7 @@ class Room:
         if self._small_batch or not (full_by := self._full_by()):
             return False
         now = self._clock()
-        if full_by == "span" and self._router.only_sick and now >= self._small_batch_at:
+        if full_by in ("span", "bytes") and now >= self._small_batch_at and self._is_only_sick:
             self._small_batch, self._small_batch_at = True, now + SMALL_BATCH_EVERY_S
             return False
         self.hold_watch.look(full_by)
@@ -45,6 +45,10 @@ class Room:
     def is_waited_for(self) -> bool:
         """Whether a record waits, or waited a moment ago, for room."""
         return self.hold_watch.looked_lately
+
+    @property
+    def _is_only_sick(self) -> bool:
+        return self._router.only_sick and self._window.has_spare
 
     @property
     def is_crowded(self) -> bool:

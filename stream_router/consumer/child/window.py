@@ -16,6 +16,9 @@ SPAN_FREE_EVENTS = 2_000
 RECORDS_MAX = 1_000_000
 """Records above the checkpoint, whatever the span: a ceiling for a shard that is read faster than anybody thought."""
 
+SPARE_BYTES = 2 * 1024 * 1024
+"""More than a record of the usual limit, so that a small batch fits beside a window that one large record filled."""
+
 
 class Window:
     """Counts what is under way. `closed` is told of each batch whose last record is settled. Monotonic seconds."""
@@ -81,6 +84,11 @@ class Window:
     def span_s(self) -> float:
         """Seconds since the oldest of them was opened."""
         return self._clock() - self._opened[0][0] if self._opened else 0.0
+
+    @property
+    def has_spare(self) -> bool:
+        """Whether a small batch may come though the window is full: SPARE_BYTES, or a quarter, are there for that."""
+        return self.held_bytes < self._max_bytes + max(SPARE_BYTES, self._max_bytes // 4)
 
     def full_by(self, *, unasked: bool = False) -> str:
         """What keeps the next record out: `bytes`, `span` or `records`; "" where there is room."""
