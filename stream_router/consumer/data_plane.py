@@ -20,6 +20,7 @@ from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_put_even
 from stream_router.core.model import Entry, Event
 from stream_router.pipeline.delivery.dispatcher_contract import Policy
 from stream_router.pipeline.delivery.health import Health
+from stream_router.pipeline.delivery.retry_budget import Memory
 from stream_router.pipeline.sinks.claim_check import ClaimCheck
 from stream_router.pipeline.sinks.eventbridge import wire_format
 from stream_router.pipeline.sinks.eventbridge.conversation_lanes import Lanes
@@ -118,7 +119,13 @@ class DataPlane:
         self.transport.start(self._describe, body, CALL_TIMEOUT_S, done)
 
     def publisher(
-        self, token_of: Callable[[Event], str], max_rate: float, health: Health | None = None, *, outage_gives_up: bool
+        self,
+        token_of: Callable[[Event], str],
+        max_rate: float,
+        health: Health | None = None,
+        memory: Memory[Entry] | None = None,
+        *,
+        outage_gives_up: bool,
     ) -> Publisher:
         """Publishes to the bus of the settings, at most `max_rate` events a second (0.0: no bound).
 
@@ -132,7 +139,7 @@ class DataPlane:
             f"the event bus {settings.event_bus.rsplit('/', 1)[-1]}",
         )
         policy = Policy(settings.max_in_flight, BYTES_IN_FLIGHT, settings.max_retries, outage_gives_up, max_rate)
-        return Publisher(calls, Lanes(enabled=ordered), policy, time.monotonic, chance, health)
+        return Publisher(calls, Lanes(enabled=ordered), policy, time.monotonic, chance, health, memory)
 
     def _bus(self, token_of: Callable[[Event], str], *, grouped: bool) -> ClassicBus | V2Bus:
         bus = self.settings.event_bus

@@ -48,7 +48,7 @@ class Wiring(DataPlane):
         return Router(
             route,
             transform.dead_letter_raw,
-            self.publisher(token_of, settings.max_shard_rate or 0.0, health, outage_gives_up=outage_gives_up),
+            self.publisher(token_of, settings.max_shard_rate or 0.0, health, memory, outage_gives_up=outage_gives_up),
             DeadLetters(queue, writer, clock, chance),
             self.claim_check(),
             telemetry,
