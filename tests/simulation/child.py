@@ -1,0 +1,148 @@
+"""One child's life in the simulation: the real shard, pipeline and transform over a world of virtual time."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from amazon_kclpy import dispatch, messages
+from amazon_kclpy.checkpoint_error import CheckpointError
+
+from stream_router.consumer.bus_proof import BusProof
+from stream_router.consumer.child.checkpoints import Checkpoints
+from stream_router.consumer.child.crash_guard import CrashGuard
+from stream_router.consumer.child.first_failures import FirstFailures
+from stream_router.consumer.child.processor import ShardProcessor
+from stream_router.consumer.child.shard import Shard
+from stream_router.consumer.child.window import SPARE_BYTES, Window
+from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
+from stream_router.pipeline.delivery.dispatcher_contract import Policy
+from stream_router.pipeline.delivery.health import Health
+from stream_router.pipeline.route import Router
+from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
+from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters, SendMessageCalls
+from stream_router.pipeline.sinks.eventbridge.conversation_lanes import Lanes
+from stream_router.pipeline.sinks.eventbridge.packer import CallLimits
+from stream_router.pipeline.sinks.eventbridge.publisher import Publisher
+from stream_router.pipeline.sinks.eventbridge.putevents_calls import PutEventsCalls
+from stream_router.pipeline.transform import Transform, TransformConfig
+from tests.fakes import FakeLedger, World, ok, refused
+from tests.lives import KilledError, Told
+from tests.simulation.kinds import Kind
+from tests.simulation.world import Bus, Outside, Queue
+
+CHECKPOINT_S = 5.0
+A_TURN_S = 0.0001
+"""What one turn of the loop costs: time never stands still."""
+
+SLICE_SLACK_BYTES = 100 * 1024
+TYPES = ("interaction.created", "conversation.updated", "agent.status.changed")
+
+
+class Child:
+    """A process that ends when it is told to, or at once at `dies_at`. `checkpoint` is where its shard stands.
+
+    `take` is the lease table: it gets each checkpoint that is taken. `told_at` (if set) is when SIGTERM comes.
+    """
+
+    def __init__(
+        self,
+        outside: Outside,
+        now: float,
+        folder: Path,
+        checkpoint: tuple[str, int],
+        kinds: dict[str, Kind],
+        take: Callable[[str | None, int | None, float], str | None],
+    ) -> None:
+        self.outside = outside
+        self.world = World(now=now, seed=outside.scenario.seed)
+        self._take = take
+        self._folder = folder
+        self._kinds = kinds
+        self.dies_at = self.told_at = float("inf")
+        self.gave_back = False
+        self.in_callback = ""
+        self.processor = ShardProcessor(self._shard, lambda: None)
+        self.hear("initialize", shardId="shard-1", sequenceNumber=checkpoint[0], subSequenceNumber=checkpoint[1])
+
+    def _shard(self, shard_id: str, start: str) -> Shard:
+        scenario, clock, dice = self.outside.scenario, self.world.clock, self.world.random.random
+        guard = CrashGuard(self._folder, shard_id, start, clock)
+        self.memory = FirstFailures(self._folder, shard_id, clock)
+        health = Health()
+        transform = Transform(TransformConfig("eu-central-1", TYPES), lambda: self.world.now * 1000)
+        bus = Bus(self.outside, self.world, self.outside.life, self._kinds)
+        queue = Queue(self.outside, self.world, self.outside.life)
+        writer = LetterWriter("stream", shard_id, lambda: self.world.now * 1000, ordered=scenario.ordered)
+        policy = Policy(scenario.max_in_flight, 16 * 1024 * 1024, 4)
+        self.router = Router(
+            transform,
+            transform.dead_letter_raw,
+            Publisher(
+                PutEventsCalls(bus, CallLimits(10, 1_000_000)),
+                Lanes(enabled=scenario.ordered),
+                policy,
+                clock,
+                dice,
+                health,
+                self.memory,
+            ),
+            DeadLetters(SendMessageCalls(queue.send, "http://queue"), writer, clock, dice),
+            None,
+            FakeLedger(),
+            DeadLetterLimit(None, clock),
+        )
+        self.window = Window(scenario.window_bytes, scenario.span_s, clock, lambda b: guard.batch_closed(b.number))
+        proof = BusProof(None, self._describe, clock)
+        checkpoints = Checkpoints(proof, CHECKPOINT_S, clock)
+        return Shard(self.router, Told(), self.window, checkpoints, guard, self._wait, lambda: None, clock)
+
+    def _describe(self, done: Callable[[Any], None]) -> None:
+        asked = refused("ThrottlingException") if self.outside.fault(self.world.now, "bus unasked") else ok({})
+        self.world.after(0.05, lambda: done(asked))
+
+    def _wait(self, seconds: float, *, daemon: bool = False) -> None:
+        assert daemon is (not self.in_callback), "the daemon's line is waited for inside a callback, or not outside"
+        self.world.now += A_TURN_S
+        limit = min(self.dies_at, self.told_at) - self.world.now
+        self.world.pump(max(0.0, min(seconds, limit)))
+        self.memory.write()
+        if self.world.now >= self.told_at:
+            self.told_at = float("inf")
+            self.processor.told_to_leave()
+        if self.world.now >= self.dies_at:
+            raise KilledError
+        window_bytes = self.outside.scenario.window_bytes
+        most = window_bytes + max(SPARE_BYTES, window_bytes // 4) + SLICE_SLACK_BYTES
+        assert self.window.held_bytes <= most, "the window burst"
+
+    def hear(self, action: str, **fields: Any) -> None:
+        """One message of the daemon's; returns with the child's answer."""
+        told = {"action": action, **fields}
+        message = messages.ProcessRecordsInput(told) if "records" in fields else dispatch.message_decode(told)
+        self.in_callback = action
+        message.dispatch(self, self.processor)
+        self.in_callback = ""
+
+    def checkpoint(self, sequence_number: str | None = None, sub_sequence_number: int | None = None) -> None:
+        """kclpy's checkpointer: the reply comes from DynamoDB after a while, and work goes on meanwhile."""
+        inside = self.in_callback
+        assert inside in ("processRecords", "shutdownRequested", "shardEnded"), f"a checkpoint in {inside!r}"
+        now, outside = self.world.now, self.outside
+        until = now + (outside.dice.uniform(1, 20) if outside.fault(now, "table slow") else 0.02)
+        self.in_callback = ""
+        while self.world.now < until:
+            before = self.world.now
+            self.processor.meanwhile()
+            if self.world.now == before:
+                self.world.now += 0.01
+        self.in_callback = inside
+        if error := self._take(sequence_number, sub_sequence_number, now):
+            raise CheckpointError(error)
+
+    def rest(self, until: float) -> None:
+        """The daemon says nothing until then."""
+        while self.world.now < until:
+            before = self.world.now
+            self.processor.meanwhile()
+            if self.world.now == before:
+                self.world.now += 0.001

@@ -1,0 +1,227 @@
+"""Plays the daemon and the lease table to one shard from its first event to its end, and judges what became of all."""
+
+import base64
+import contextlib
+import hashlib
+import itertools
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stream_router.consumer.child.shard import LeavingError
+from tests.lives import KilledError
+from tests.simulation.child import Child
+from tests.simulation.kinds import Kind
+from tests.simulation.scenario import Planned, Scenario, planned
+from tests.simulation.world import Outside, kinds_of, others_were_well
+
+START_S = 1_000.0
+FIRST_SEQUENCE = 10_000
+COMPANY_EVERY_S = 5.0
+COMPANY = 60
+"""Good events that come so often once the stream is over: 90 % of the others must be accepted for the sick to be told
+from an outage, so there must be many more of them than of the sick."""
+
+DRAINED_WITHIN_S = 1_800.0
+"""After the last fault everything is settled within this; a sick entry, within three minutes of its first failure."""
+
+REASONS = {
+    Kind.SICK: {"retries_exhausted"},
+    Kind.POISON: {"refused"},
+    Kind.MALFORMED: {"schema_mismatch", "malformed_json"},
+    Kind.UNROUTABLE: {"unroutable"},
+}
+HAND_OVER_WITHIN_S = 30.0
+
+
+class Verdict(NamedTuple):
+    """A run that broke no promise, in numbers. `trace` is a digest of everything that happened."""
+
+    events: int
+    accepted: int
+    dead: int
+    twice: int
+    lives: int
+    simulated_s: float
+    bitten: dict[str, int]
+    trace: str
+
+
+class ShardRun:
+    """One scenario from its first event to the shard's end. Raises AssertionError where a promise is broken."""
+
+    def __init__(self, scenario: Scenario, folder: Path) -> None:
+        self.scenario = scenario
+        self.outside = Outside(scenario, START_S)
+        self.folder = folder
+        self.now = START_S
+        self.kinds = kinds_of(scenario.events)
+        self.of_the_stream = [*self.kinds]
+        self.records: list[tuple[float, list[Planned]]] = []
+        self.settled_to = 0
+        self.taken = ("TRIM_HORIZON", 0)
+        self.at = 0
+        self.ended = self.lease_is_ours = False
+        self.ends = [*scenario.ends]
+        self.trace = hashlib.sha256()
+        self._cut(scenario.events)
+
+    def _cut(self, events: list[Planned]) -> None:
+        """Group events into records, each there when its last event is."""
+        step = self.scenario.per_record
+        for at in range(0, len(events), step):
+            group = events[at : at + step]
+            self.records.append((START_S + group[-1].at_s, group))
+
+    def run(self) -> Verdict:
+        """To the shard's end."""
+        while not self.ended:
+            self.outside.life += 1
+            self._one_life()
+            assert self.outside.life < 60, "the child never gets through"
+        return self._judge()
+
+    def _one_life(self) -> None:
+        self.lease_is_ours = True
+        child = Child(self.outside, self.now, self.folder, self.taken, self.kinds, self._take)
+        self.at = 0 if self.taken[0] == "TRIM_HORIZON" else int(self.taken[0]) - FIRST_SEQUENCE + 1
+        at, what = self.ends.pop(0) if self.ends else (float("inf"), "")
+        ends_at = max(START_S + at, self.now + 0.5)
+        if what == "kill":
+            child.dies_at = ends_at
+        elif what == "stop":
+            child.told_at = ends_at
+        with contextlib.suppress(KilledError, LeavingError):
+            self._live(child, ends_at, what)
+        self.outside.life += 1  # whatever the old process still starts is a violation
+        self.now = child.world.now + self.outside.dice.uniform(1, 10)
+
+    def _live(self, child: Child, ends_at: float, what: str) -> None:
+        while True:
+            now = child.world.now
+            if now >= ends_at:
+                self._end(child, what)
+                return
+            due = self.at
+            while due < len(self.records) and self.records[due][0] <= now and due - self.at < 2_000:
+                due += 1
+            child.hear("processRecords", records=self._handed(self.at, due), millisBehindLatest=0)
+            self.at = due
+            if due == len(self.records) and self._may_end(child):
+                child.hear("shardEnded")
+                self.ended = True
+                return
+            self._send_company(child.world.now)
+            child.rest(min(child.world.now + self.scenario.poll_s, max(child.world.now, ends_at)))
+
+    def _end(self, child: Child, what: str) -> None:
+        """The daemon ends this child's work, as the KCL does for each reason."""
+        asked = child.world.now
+        if what == "lease lost":
+            self.lease_is_ours = False
+            child.hear(
+                "processRecords", records=self._handed(self.at, min(len(self.records), self.at)), millisBehindLatest=0
+            )
+            child.hear("leaseLost")
+            return
+        child.hear("shutdownRequested")
+        assert child.world.now - asked <= HAND_OVER_WITHIN_S + 20.0, "the hand-off came too late"
+
+    def _may_end(self, child: Child) -> bool:
+        """The faults are over, and so is everything: nothing waits for company any more."""
+        if child.world.now < START_S + self.scenario.healed_s:
+            return False
+        late_s = child.world.now - START_S - self.scenario.healed_s
+        assert late_s < DRAINED_WITHIN_S, f"{child.router.backlog} under way {late_s:.0f} s after the last fault"
+        return not child.router.backlog
+
+    def _send_company(self, now: float) -> None:
+        """Once the stream is over an event comes now and then: else nothing tells who is to blame for a failure."""
+        if now < self.records[-1][0] + COMPANY_EVERY_S:
+            return
+        if not all(self.outside.is_settled(event_id) for event_id in self.of_the_stream):
+            first = len(self.kinds)
+            numbers = range(first, first + COMPANY)
+            events = [planned(n, now - START_S, Kind.GOOD, f"company-{n}") for n in numbers]
+            self.kinds |= kinds_of(events)
+            self.records.append((now, events))
+
+    def _handed(self, first: int, end: int) -> list[dict[str, Any]]:
+        return [
+            {
+                "data": base64.b64encode(b"\n".join(event.data for event in events)).decode(),
+                "sequenceNumber": str(FIRST_SEQUENCE + first + n),
+                "subSequenceNumber": 0,
+                "approximateArrivalTimestamp": int(at * 1000),
+            }
+            for n, (at, events) in enumerate(self.records[first:end])
+        ]
+
+    def _take(self, sequence: str | None, sub_sequence: int | None, asked: float) -> str | None:
+        """The lease table's answer to a checkpoint: an error's name, or None."""
+        if not self.lease_is_ours:
+            return "ShutdownException"
+        if self.outside.fault(asked, "table throttled"):
+            return "ThrottlingException"
+        position = len(self.records) if sequence is None else int(sequence) - FIRST_SEQUENCE + 1
+        for _, events in self.records[self.settled_to : position]:
+            for event in events:
+                assert self.outside.is_settled(f"{event.number:032x}"), f"checkpoint past event {event.number}"
+        assert position >= self.settled_to, "the checkpoint went back"
+        self.settled_to = position
+        if sequence is not None:
+            self.taken = (sequence, sub_sequence or 0)
+        self.trace.update(f"{asked:.6f} {sequence}\n".encode())
+        return None
+
+    # The judgement.
+
+    def _judge(self) -> Verdict:
+        outside = self.outside
+        for event_id, kind in self.kinds.items():
+            assert outside.is_settled(event_id), f"event {int(event_id, 16)} is lost"
+            self._judge_one(event_id, kind)
+        self._judge_order()
+        for at, life, event_id in outside.order:
+            self.trace.update(f"{at} {life} {event_id}\n".encode())
+        twice = sum(len(times) - 1 for times in outside.accepted.values())
+        lives = (outside.life + 1) // 2
+        simulated = self.now - START_S
+        digest = self.trace.hexdigest()
+        numbers = (len(self.kinds), len(outside.accepted), len(outside.dead))
+        return Verdict(*numbers, twice, lives, simulated, outside.bitten, digest)
+
+    def _judge_one(self, event_id: str, kind: Kind) -> None:
+        """It ended where its kind ends, and each copy beyond the first has a cause."""
+        outside, number = self.outside, int(event_id, 16)
+        accepted, dead = outside.accepted.get(event_id, []), outside.dead.get(event_id)
+        if kind is Kind.GOOD:
+            if dead:
+                at, reason = dead
+                may = reason == "crashed" or (reason == "retries_exhausted" and others_were_well(outside, event_id, at))
+                assert may or accepted, f"good event {number} is a dead letter: {reason}"
+        else:
+            assert not accepted, f"event {number} ({kind.value}) was accepted"
+            assert dead
+            assert dead[1] in REASONS[kind] | {"crashed"}, f"event {number} ({kind.value}) is dead: {dead[1]}"
+        for (_, life, told), (_, next_life, _) in itertools.pairwise(accepted):
+            assert next_life != life or not told, f"event {number} was sent again though it was accepted"
+
+    def _judge_order(self) -> None:
+        """Within a child's life a conversation is accepted first in the stream's order."""
+        if not self.scenario.ordered:
+            return
+        latest: dict[tuple[int, str], int] = {}
+        seen: set[tuple[int, str]] = set()
+        for life, conversation, event_id in self.outside.order:
+            if (life, event_id) in seen or not conversation:
+                continue
+            seen.add((life, event_id))
+            number = int(event_id, 16)
+            assert latest.get((life, conversation), -1) < number, f"event {number} overtook in {conversation}"
+            latest[life, conversation] = number
+
+
+def reasons(run: ShardRun) -> Counter[str]:
+    """Dead letters by reason."""
+    return Counter(reason for _, reason in run.outside.dead.values())

@@ -1,0 +1,158 @@
+"""The world outside the child: a bus, a dead-letter queue and a lease table that remember, and fail as a seed says."""
+
+import hashlib
+import json
+import random
+from collections.abc import Callable, Sequence
+
+from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_put_events
+from stream_router.core.model import Entry
+from tests.fakes import NO_ANSWER, World, ok, refused
+from tests.simulation.kinds import Kind
+from tests.simulation.scenario import Fault, Planned, Scenario
+
+Done = Callable[[Answer], None]
+
+_WHOLE = {
+    "down": lambda: refused("InternalException", 503),
+    "throttled": lambda: refused("ThrottlingException"),
+    "no answer": lambda: NO_ANSWER,
+    "expired": lambda: refused("ExpiredTokenException"),
+    "html": lambda: Answer(502, b"<html>", {}, "", 0.1),
+}
+
+
+class Outside:
+    """What outlives every child. Times are virtual seconds."""
+
+    def __init__(self, scenario: Scenario, start_s: float) -> None:
+        self.scenario = scenario
+        self.start_s = start_s
+        self.dice = random.Random(scenario.seed ^ 0x5EED)
+        self.life = 0
+        """The number of the child that lives now; what an earlier one still sends is a violation."""
+        self.accepted: dict[str, list[tuple[float, int, bool]]] = {}
+        """By event id: when, by which child, whether it was told so."""
+        self.order: list[tuple[int, str, str]] = []
+        """Acceptances in their order: child, conversation, event id."""
+        self.dead: dict[str, tuple[float, str]] = {}
+        self.answers: dict[str, tuple[float, bool]] = {}
+        """The latest answer to each event: when, and whether it was accepted."""
+        self.bitten: dict[str, int] = {}
+        self.calls = 0
+
+    def fault(self, now: float, *names: str) -> Fault | None:
+        """The first of these faults that holds now and bites by the dice."""
+        since = now - self.start_s
+        for one in self.scenario.faults:
+            if one.what in names and one.from_s <= since < one.to_s and self.dice.random() < one.rate:
+                self.bitten[one.what] = self.bitten.get(one.what, 0) + 1
+                return one
+        return None
+
+    def holds(self, now: float, name: str) -> Fault | None:
+        """The fault of this name that holds now, whatever the dice say."""
+        since = now - self.start_s
+        return next((f for f in self.scenario.faults if f.what == name and f.from_s <= since < f.to_s), None)
+
+    def is_settled(self, event_id: str) -> bool:
+        return event_id in self.accepted or event_id in self.dead
+
+
+class Bus:
+    """PutEvents, as one child sees it."""
+
+    def __init__(self, outside: Outside, world: World, life: int, kinds: dict[str, Kind]) -> None:
+        self._outside, self._world, self._life, self._kinds = outside, world, life, kinds
+
+    def send(self, entries: Sequence[Entry], done: Done) -> None:
+        outside, now = self._outside, self._world.now
+        assert outside.life == self._life, "a call was started after the lease was given back"
+        outside.calls += 1
+        slow = outside.fault(now, "slow bus")
+        latency_s = outside.scenario.latency_s * (0.5 + outside.dice.random()) + (1.5 if slow else 0.0)
+        answer = self._judge(entries, now)
+        if answer is NO_ANSWER:
+            latency_s = 5.0
+        self._world.after(latency_s, lambda: done(answer))
+
+    def read(self, answer: Answer, sent: int) -> list[Outcome] | Refusal:
+        return of_put_events(answer, sent)
+
+    def _judge(self, entries: Sequence[Entry], now: float) -> Answer:
+        if fault := self._outside.fault(now, *_WHOLE):
+            return _WHOLE[fault.what]()
+        if any(self._kinds[entry.event.event_id] is Kind.POISON for entry in entries):
+            return refused("ValidationException", 400, "something in it")
+        told = not self._outside.fault(now, "lost answer")
+        short = told and self._outside.fault(now, "short")
+        codes = [self._code(entry, now) for entry in entries]
+        for entry, code in zip(entries, codes, strict=True):
+            self._note(entry, code, now, told=told and not short)
+        if not told:
+            return NO_ANSWER
+        results = [{"ErrorCode": c, "ErrorMessage": "no"} if c else {"EventId": "e"} for c in codes]
+        if short:
+            results = results[:-1] or [{"EventId": "e"}, {"EventId": "e"}]
+        return ok({"FailedEntryCount": sum(map(bool, codes)), "Entries": results})
+
+    def _code(self, entry: Entry, now: float) -> str:
+        if self._kinds[entry.event.event_id] is Kind.SICK:
+            return "InternalFailure"
+        if self._outside.fault(now, "all entries"):
+            return "InternalFailure"
+        if self._outside.fault(now, "entries throttled"):
+            return "ThrottlingException"
+        if self._outside.fault(now, "some entries"):
+            return "InternalFailure"
+        same = self._outside.holds(now, "same entries")
+        if same and int(hashlib.sha256(entry.event.event_id.encode()).hexdigest()[:8], 16) / 2**32 < same.rate:
+            self._outside.bitten["same entries"] = self._outside.bitten.get("same entries", 0) + 1
+            return "InternalFailure"
+        return ""
+
+    def _note(self, entry: Entry, code: str, now: float, *, told: bool) -> None:
+        event_id = entry.event.event_id
+        self._outside.answers[event_id] = (now, not code)
+        if not code:
+            self._outside.accepted.setdefault(event_id, []).append((now, self._life, told))
+            self._outside.order.append((self._life, entry.order_key, event_id))
+
+
+class Queue:
+    """SendMessageBatch, as one child sees it."""
+
+    def __init__(self, outside: Outside, world: World, life: int) -> None:
+        self._outside, self._world, self._life = outside, world, life
+
+    def send(self, body: bytes, done: Done) -> None:
+        outside, now = self._outside, self._world.now
+        assert outside.life == self._life, "a dead letter was sent after the lease was given back"
+        if outside.fault(now, "queue down"):
+            self._world.after(0.02, lambda: done(refused("InternalError", 503)))
+            return
+        stored, failed = [], []
+        for message in json.loads(body)["Entries"]:
+            text = message["MessageBody"]
+            if outside.fault(now, "queue fails"):
+                failed.append({"Id": message["Id"], "Code": "InternalError", "SenderFault": False, "Message": "no"})
+                continue
+            letter = json.loads(text)
+            outside.dead.setdefault(letter["origin"]["eventId"], (now, letter["reason"]))
+            md5 = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+            stored.append({"Id": message["Id"], "MessageId": "m", "MD5OfMessageBody": md5})
+        answer = ok({"Successful": stored, "Failed": failed})
+        self._world.after(0.02, lambda: done(answer))
+
+
+def others_were_well(outside: Outside, event_id: str, now: float) -> bool:
+    """The contract's rule, worked out anew: 90 % of the others' latest answers of the last minute accepted them.
+
+    The others may be a few seconds older or younger than those that the child could see.
+    """
+    lately = [ok for other, (at, ok) in outside.answers.items() if other != event_id and now - 65 <= at <= now]
+    return bool(lately) and sum(lately) >= 0.85 * len(lately)
+
+
+def kinds_of(events: Sequence[Planned]) -> dict[str, Kind]:
+    return {f"{event.number:032x}": event.kind for event in events}
