@@ -30,6 +30,7 @@ REGION = "us-east-1"
 TARGET_ARN = f"arn:aws:sqs:{REGION}:000000000000:out"
 MARK = "SYSTEM_TEST_WORLD"
 _LIBC = ctypes.CDLL(None)
+SHIPPED = Path(__file__).parents[2] / "properties" / "consumer.properties"
 PROGRAM = str(Path(sys.executable).parent / "stream-router")
 
 
@@ -97,6 +98,23 @@ class World:
         self.dead_letters = line.partition("=")[2]
         self.environment["SQS_DLQ_URL"] = self.dead_letters
         return done.stdout
+
+    def seed_leases(self) -> None:
+        """What `demo` does against an emulator: no random wait on an empty lease table."""
+        clients = ("kinesis", "dynamodb")
+        made = ", ".join(f"session.client({name!r}, endpoint_url='http://127.0.0.1:{self.port}')" for name in clients)
+        program = (
+            "import boto3; from stream_router.local.leases import seed;"
+            f"session = boto3.Session('test', 'test', region_name={REGION!r});"
+            f"seed({made}, 'cxone-events', 'cxone-event-router')"
+        )
+        subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+
+    def use_shipped_properties(self) -> None:
+        """What production runs with; only that an emulator speaks JSON."""
+        own = self.folder / "shipped.properties"
+        own.write_text(f"{SHIPPED.read_text()}\njvm.system.aws.cborEnabled = false\n")
+        self.environment["STREAM_ROUTER_PROPERTIES"] = str(own)
 
     def start(self, name: str, *command: str, **more: str) -> subprocess.Popen[bytes]:
         """Start a program; its output goes to a file in the folder."""

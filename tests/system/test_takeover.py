@@ -1,0 +1,179 @@
+"""Takeovers with the shipped properties: two workers, four shards, one worker is killed with all its processes.
+
+Long lane, minutes. What it prints is what docs/daemon.md states.
+"""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import pytest
+
+from tests.system.world import PROGRAM, REGION, World, free_port, until, webhook
+
+pytestmark = [pytest.mark.system, pytest.mark.long, pytest.mark.timeout(470)]
+
+SHARDS = 4
+SPACE = 2**128
+TAKEN_OVER_WITHIN_S = 30.0
+APPLICATION = "cxone-event-router"
+
+
+class CallCounter:
+    """A TCP proxy in front of DynamoDB that counts the calls that pass, by operation."""
+
+    def __init__(self, port: int) -> None:
+        self._to = port
+        self.calls: Counter[str] = Counter()
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = self._server.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                here, _ = self._server.accept()
+                there = socket.create_connection(("127.0.0.1", self._to))
+                threading.Thread(target=self._pump, args=(here, there, True), daemon=True).start()
+                threading.Thread(target=self._pump, args=(there, here, False), daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket, counts: bool) -> None:
+        with source, contextlib.suppress(OSError):
+            while data := source.recv(65_536):
+                if counts:
+                    self.calls.update(name.decode() for name in re.findall(rb"DynamoDB_20120810\.(\w+)", data))
+                sink.sendall(data)
+        with contextlib.suppress(OSError):
+            sink.shutdown(socket.SHUT_RDWR)  # the other thread closes it
+
+    def close(self) -> None:
+        self._server.close()
+
+
+class Workers:
+    """Two consumers of one stream, each with its own state folder, and who holds which lease."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.counter = CallCounter(world.port)
+        session = boto3.Session("test", "test", region_name=REGION)
+        self.table = session.resource("dynamodb", endpoint_url=f"http://127.0.0.1:{world.port}").Table(APPLICATION)
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str) -> None:
+        self.processes[name] = self.world.start(
+            name,
+            PROGRAM,
+            "consume",
+            STREAM_ROUTER_STATE_DIR=str(self.world.folder / f"state-{name}"),
+            STREAM_ROUTER_ADMIN_LISTEN=f"127.0.0.1:{free_port()}",
+            STREAM_ROUTER_WORKER=name,
+            AWS_ENDPOINT_URL_DYNAMODB=f"http://127.0.0.1:{self.counter.port}",
+        )
+
+    def rows(self) -> list[dict[str, Any]]:
+        with contextlib.suppress(self.table.meta.client.exceptions.ResourceNotFoundException):
+            found: list[dict[str, Any]] = self.table.scan(ConsistentRead=True)["Items"]
+            return found
+        return []
+
+    def owned_by(self, name: str) -> set[str]:
+        return {
+            str(row["leaseKey"])
+            for row in self.rows()
+            if str(row["leaseKey"]).startswith("shardId-") and row.get("leaseOwner") == name
+        }
+
+    def leader(self) -> str:
+        """The worker that holds the KCL's leader lock; "" while nobody does."""
+        for row in self.rows():
+            if "leader" in str(row["leaseKey"]).lower():
+                return next((str(row[key]) for key in ("ownerName", "leaseOwner", "owner") if key in row), "")
+        return ""
+
+    def kill(self, name: str) -> None:
+        """Kill -9 of the supervisor; its JVM and children go with it."""
+        process = self.processes[name]
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+class Beat:
+    """Puts one event into each shard every half second and notes when one of each came out."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.shards = {s["ShardId"]: s for s in world.kinesis.list_shards(StreamName="cxone-events")["Shards"]}
+        self.out: dict[str, list[float]] = {shard: [] for shard in self.shards}
+        self._number = 0
+
+    def once(self) -> None:
+        records = []
+        for shard, told in self.shards.items():
+            self._number += 1
+            body = webhook(self._number * 3, payload={"shard": shard})
+            key = told["HashKeyRange"]["StartingHashKey"]
+            records.append({"Data": body, "PartitionKey": "p", "ExplicitHashKey": key})
+        self.world.kinesis.put_records(StreamName="cxone-events", Records=records)
+        for event in self.world.drain(self.world.target):
+            self.out[event["detail"]["payload"]["shard"]].append(time.monotonic())
+        time.sleep(0.5)
+
+    def until_all(self, shards: set[str], since: float, within_s: float) -> float:
+        """Seconds until an event of each of these shards came out."""
+        while not all(any(at > since for at in self.out[shard]) for shard in shards):
+            assert time.monotonic() - since < within_s, {s: len(self.out[s]) for s in shards}
+            self.once()
+        return max(min(at for at in self.out[shard] if at > since) for shard in shards) - since
+
+
+@pytest.fixture
+def workers(make_world: Callable[..., World]) -> Iterator[Workers]:
+    world = make_world(STREAM_ROUTER_SHARDS=str(SHARDS))
+    world.start_stack()
+    world.run_setup()
+    made = Workers(world)
+    yield made
+    made.counter.close()
+
+
+def test_a_killed_worker_that_does_not_lead_is_replaced_soon(
+    workers: Workers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All its shards are read again within 30 s; the calls to DynamoDB in a quiet minute are counted."""
+    workers.world.seed_leases()
+    workers.world.use_shipped_properties()
+    beat = Beat(workers.world)
+    begun = time.monotonic()
+    workers.start("one")
+    workers.start("two")
+    started = beat.until_all(set(beat.shards), begun, 150)
+    until(lambda: bool(workers.owned_by("one")) and bool(workers.owned_by("two")), 120, "both have leases")
+    until(lambda: workers.leader() in ("one", "two"), 60, f"somebody leads: {json.dumps(workers.rows(), default=str)}")
+    workers.counter.calls.clear()
+    minute = time.monotonic()
+    while time.monotonic() < minute + 60:
+        beat.once()
+    calls = dict(workers.counter.calls.most_common())
+    other = "two" if workers.leader() == "one" else "one"
+    shards = workers.owned_by(other)
+    killed = time.monotonic()
+    workers.kill(other)
+    took = beat.until_all(shards, killed + 1.0, 120)
+    with capsys.disabled():
+        sys.stdout.write(
+            f"\n  both started, {SHARDS} shards read after {started:.0f} s; a worker that does not lead killed, its "
+            f"{len(shards)} shards read again after {took + 1:.0f} s; DynamoDB calls a minute: {calls}\n"
+        )
+    assert took + 1 <= TAKEN_OVER_WITHIN_S
