@@ -11,7 +11,7 @@ LOST := $(shell "$(BIN)/python" -c 'import sys; sys.exit(sys.version_info < (3, 
 PYTEST := "$(BIN)/python" -m pytest
 CODE := stream_router tests benchmarks tools
 
-.PHONY: demo test setup check lint unit test-pythons bench fault docs deploy-check dist help lost
+.PHONY: demo test setup check lint unit test-pythons bench fault prove docs deploy-check dist help lost
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -22,8 +22,8 @@ demo: setup ## the whole pipeline on this machine: 10,000 events in, what became
 	@"$(BIN)/stream-router" demo $(DEMO)
 
 test: setup lint ## every gate, then all tests but the long lane
-	@$(PYTEST) -m "not long" -n 2 tests/unit tests/property tests/contract
-	@$(PYTEST) -m "not long" --ignore tests/unit --ignore tests/property --ignore tests/contract
+	@$(PYTEST) -m "not long and not prove" -n 2 tests/unit tests/property tests/contract
+	@$(PYTEST) -m "not long and not prove" --ignore tests/unit --ignore tests/property --ignore tests/contract
 
 check: test ## all gates: lint, types, tests
 
@@ -43,6 +43,9 @@ bench: setup ## the benchmarks, one after the other
 
 fault: setup ## the long lane: faults, kills, soaks
 	@$(PYTEST) -m long
+
+prove: setup ## what takes hours: seeds, mutants; a part of it with PROVE='-k mistake'
+	@$(PYTEST) -m prove $(PROVE)
 
 docs: setup ## write anew what of docs/ comes from code: configuration, logs, architecture's table, IAM policies, metrics, schemas
 	@"$(BIN)/python" tools/configuration.py

@@ -1,4 +1,4 @@
-"""The long lane's engine runs: 200,000 seeded fault scripts, each checked like the property tests check theirs."""
+"""Two hundred thousand seeded fault scripts for the engine, each checked like the property tests check theirs."""
 
 import random
 
@@ -12,7 +12,7 @@ CODES = ["", "", "", "InternalFailure", "ThrottlingException", "MalformedDetail"
 FAULTS = ["", "", "", "500", "throttled", "expired", "no answer", "short", "html", "lost", "invalid"]
 
 
-@pytest.mark.long
+@pytest.mark.prove
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("share", range(SHARES))
 def test_seeded_fault_scripts(share: int) -> None:

@@ -1,6 +1,7 @@
 """Negative controls: known mistakes put into a copy of the package, one at a time; the tests must notice each.
 
-Without this "nothing lost" would prove nothing. Long lane: each row runs tests in a process of its own.
+Without this "nothing lost" would prove nothing. Each row runs tests in a process of its own, so this
+is of `make prove`.
 """
 
 import os
@@ -137,6 +138,64 @@ MUTANTS = {
         "return Position",
         ("tests/fault/test_crash.py", "tests/property/test_watermark.py"),
     ),
+    "a sick entry's budget begins anew with each process": Mutant(
+        "consumer/child/first_failures.py",
+        "return self._known.get(entry.event.place) if self._known else None",
+        "return None",
+        ("tests/unit/test_first_failures.py",),
+    ),
+    "a checkpoint rests on an old proof": Mutant(
+        "consumer/child/checkpoints.py",
+        "return self._proof.latest() > self._proof_s",
+        "return False",
+        ("tests/unit/test_checkpoints.py",),
+    ),
+    "a window full of the sick stands for good": Mutant(
+        "consumer/child/room.py",
+        'if full_by in ("span", "bytes") and',
+        'if full_by == "span" and',
+        ("tests/unit/test_shard_keeps_up.py",),
+    ),
+    "a lost answer counts as accepted": Mutant(
+        "pipeline/delivery/dispatcher.py",
+        "        if isinstance(outcome, Refusal):\n",
+        "        if answer.status == 0:\n            self._accept(items, sent_at, now)\n"
+        "        elif isinstance(outcome, Refusal):\n",
+        ("tests/simulation",),
+    ),
+    "the watermark passes what is unsettled": Mutant(
+        "consumer/child/watermark.py",
+        "return None if one.unsettled else Position",
+        "return None if one.unsettled and one.sequence_number % 2 else Position",
+        ("tests/simulation",),
+    ),
+    "what comes back after a hand-off starts calls": Mutant(
+        "pipeline/route.py",
+        "            part.dispatcher.gate.stop()\n",
+        "            pass\n",
+        ("tests/simulation",),
+    ),
+    "a batch that was answered unread is taken for read": Mutant(
+        "consumer/child/shard.py",
+        "            elif records:\n                self._unread = True\n",
+        "",
+        ("tests/unit/test_shard.py", "tests/unit/test_shard_keeps_up.py"),
+    ),
+    "sequence numbers are compared as text": Mutant(
+        "consumer/child/watermark.py",
+        "    sequence_number: int\n    sub_sequence_number: int\n",
+        "    sequence_number: int\n    sub_sequence_number: int\n\n"
+        "    def __lt__(self, other):\n        return str(self[0]) < str(other[0])\n\n"
+        "    def __gt__(self, other):\n        return str(self[0]) > str(other[0])\n",
+        ("tests/property/test_watermark.py",),
+    ),
+    "a dead letter counts as stored when SQS fails": Mutant(
+        "pipeline/sinks/dead_letters/queue.py",
+        "        return [_never_refused(message, outcome) for message, outcome in zip(items, outcomes, strict=True)]\n",
+        "        return [ACCEPTED for _ in items]\n",
+        ("tests/unit/test_dead_letters.py",),
+        ("import Answer, Outcome", "import ACCEPTED, Answer, Outcome"),
+    ),
     "the window has no bound": Mutant(
         "consumer/child/window.py",
         "if self.held_bytes >= self._max_bytes:",
@@ -249,7 +308,18 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(folder: Path, tests: tuple[str, ...]) -> int:
     """pytest's exit status: 0 where all passed, 1 where a test failed or they hung."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "not long", *tests]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-x",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-m",
+        "not long and not prove",
+        *tests,
+    ]
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     try:
         return subprocess.run(
@@ -259,7 +329,7 @@ def run(folder: Path, tests: tuple[str, ...]) -> int:
         return 1
 
 
-@pytest.mark.long
+@pytest.mark.prove
 @pytest.mark.timeout(WITHIN_S + 30)
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_mistake_is_noticed(copy: Path, name: str) -> None:
