@@ -103,9 +103,9 @@ class ShardRun:
         self._due = 0
         self.failure: BaseException | None = None
 
-    def run(self, begun: float, begun_ms: float, kill_at_s: Iterable[float], settle_s: float) -> None:
-        """Hand events over as they fall due, with kills at those seconds, and settle what is left."""
-        kills = [*kill_at_s]
+    def run(self, begun: float, begun_ms: float, lives_s: Iterable[float], settle_s: float) -> None:
+        """Hand events over as they fall due; each child of `lives_s` is killed so long after it took the shard up."""
+        kills = [*lives_s]
         try:
             while True:
                 with Watched(self._url, self._folder, **self._environment) as child:
@@ -130,9 +130,10 @@ class ShardRun:
     def _live(self, child: Watched, begun: float, begun_ms: float, kills: list[float], settle_s: float) -> bool:
         """True where everything is settled; False after a kill."""
         until = begun + (self.events[-1].at_s if self.events else 0.0) + settle_s
+        dies_at = max(begun, time.monotonic()) - begun + kills[0] if kills else float("inf")
         while True:
             now = time.monotonic() - begun
-            if kills and now >= kills[0]:
+            if now >= dies_at:
                 kills.pop(0)
                 child.process.kill()
                 last = child.asked_for[-1][1] if child.asked_for else self.checkpointed
@@ -289,13 +290,16 @@ def run(
     streams: list[list[Due]],
     rules: list[dict[str, Any]],
     *,
-    kill_at_s: Iterable[float] = (),
+    lives_s: Iterable[float] = (),
     settle_s: float = 120.0,
     proves: bool = True,
     prepare: Callable[[Path], None] = lambda _: None,
     settings: dict[str, str] | None = None,
 ) -> Run:
-    """Each stream through a child of its own, all of one worker, with the shipped intervals. The ledger's account."""
+    """Each stream through a child of its own, all of one worker, with the shipped intervals. The ledger's account.
+
+    `lives_s` are the lives of the first shard's children that are killed, from when each took the shard up.
+    """
     folder.mkdir()
     prepare(folder)
     environment = {"STREAM_ROUTER_CHECKPOINT_S": "5", **(settings or {})}
@@ -307,7 +311,7 @@ def run(
         # The children need a second to start; their events fall due after it.
         begun, begun_ms = time.monotonic() + 2, (time.time() + 2) * 1000
         threads = [
-            threading.Thread(target=shard.run, args=(begun, begun_ms, [*kill_at_s] if not n else [], settle_s))
+            threading.Thread(target=shard.run, args=(begun, begun_ms, [*lives_s] if not n else [], settle_s))
             for n, shard in enumerate(shards)
         ]
         for thread in threads:

@@ -143,6 +143,7 @@ def test_a_sick_entry_delays_its_own_conversation_alone(tmp_path: Path, say: Say
 
 
 KILL_RATE = 1_000.0
+STARTS_WITHIN_S = 3.0
 IN_FLIGHT = 1_280
 """128 calls of ten entries."""
 
@@ -165,10 +166,9 @@ def came_again(found: Run) -> list[int]:
 def test_ten_kills_bring_back_six_seconds_at_most(tmp_path: Path, say: Say) -> None:
     """Kill -9 of the child every 7 to 11 s at 1,000/s: nothing lost, what comes again bounded each time."""
     dice = random.Random(17)
-    kills = [6.0]
-    for _ in range(9):
-        kills.append(kills[-1] + dice.uniform(7, 11))
-    found = run(tmp_path / "run", [steady(KILL_RATE, kills[-1] + 6)], [SLOW_BUS], kill_at_s=kills)
+    lives = [dice.uniform(7, 11) for _ in range(10)]
+    seconds = sum(lives) + STARTS_WITHIN_S * len(lives)
+    found = run(tmp_path / "run", [steady(KILL_RATE, seconds)], [SLOW_BUS], lives_s=lives)
     assert not found.outcome.lost
     assert not found.outcome.dead
     found.outcome.check_checkpoints(found.shards[0])
@@ -182,19 +182,24 @@ def test_kills_with_a_sick_entry_bring_back_its_age_and_six_seconds(tmp_path: Pa
     """Its budget goes on over the kills: none brings back more than its age, 30 s at most, and six seconds."""
     events = steady(KILL_RATE, 62)
     events[2_000] = events[2_000]._replace(sick=True)
-    found = run(tmp_path / "run", [events], [SLOW_BUS, SICK_RULE], kill_at_s=[22.0, 28.0, 47.0])
+    found = run(tmp_path / "run", [events], [SLOW_BUS, SICK_RULE], lives_s=[22.0, 4.0, 15.0])
     outcome = found.outcome
     assert not outcome.lost
     outcome.check_checkpoints(found.shards[0])
     (after,) = outcome.buried_after_s()
     again = came_again(found)
-    say(
-        f"kills with a sick entry 20, 26 s old, and after it: {' '.join(f'{n / KILL_RATE:.1f}' for n in again)} s of"
-        f" the rate came again; dead {after:.1f} s after its first failure"
-    )
+    ages_s = [age_s(outcome, 2_000, kill.at_ms) for kill in found.shards[0].kills]
+    figures = " ".join(f"{age:.0f}/{n / KILL_RATE:.1f}" for age, n in zip(ages_s, again, strict=True))
+    say(f"kills, age of a sick entry / seconds of the rate that came again: {figures}; dead after {after:.1f} s")
     assert 30 <= after <= 45
-    for count, age_s in zip(again, (20, 26, 0), strict=True):
-        assert count <= (age_s + 6) * KILL_RATE + IN_FLIGHT
+    assert ages_s[0] > 15
+    for count, age in zip(again, ages_s, strict=True):
+        assert count <= (age + 6) * KILL_RATE + IN_FLIGHT
+
+
+def age_s(outcome: Outcome, number: int, at_ms: float) -> float:
+    """How old a sick entry's trouble was then; 0.0 where it was buried before."""
+    return (at_ms - outcome.first_failed[number]) / 1000 if outcome.dead[number][0] > at_ms else 0.0
 
 
 def test_a_v2_bus_publishes_nothing_twice(tmp_path: Path, say: Say) -> None:
@@ -203,9 +208,9 @@ def test_a_v2_bus_publishes_nothing_twice(tmp_path: Path, say: Say) -> None:
     slow = {**SLOW_BUS, "operation": "PutEventsV2"}
     found = run(
         tmp_path / "run",
-        [steady(KILL_RATE, 32)],
+        [steady(KILL_RATE, 36)],
         [slow],
-        kill_at_s=[8.0, 16.0, 24.0],
+        lives_s=[8.0, 8.0, 8.0],
         settings={"STREAM_ROUTER_EVENT_BUS": bus},
     )
     assert not found.outcome.lost
