@@ -144,7 +144,12 @@ class Transform:
             "metadata": self._fragments[tag],
         }
         metadata = self._metadata[tag]
-        if b'"traceparent"' in raw and (trace := traceparent.valid(added_fields(raw).get("traceparent"))):
+        # Added fields are texts behind the body, so an envelope with one ends in this; few do.
+        if (
+            raw[-2:] == b'"}'
+            and b'"traceparent"' in raw
+            and (trace := traceparent.valid(added_fields(raw).get("traceparent")))
+        ):
             detail["metadata"] = metadata = {**metadata, "traceparent": trace}
         if extensions:
             detail["extensions"] = extensions

@@ -41,7 +41,7 @@ class Validator:
 
     def read(self, event: Event) -> Valid:
         """What `event` says. Raises Rejected with a reason that quotes nothing of the event."""
-        if self._added is not None and (fields := added.said(event)):
+        if self._added is not None and event.raw[-2:] == added.ENDS and (fields := added.said(event)):
             valid: Valid = self._added.read(event, fields)
             return valid
         if type(event.body) is not dict:

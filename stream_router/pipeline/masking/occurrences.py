@@ -30,10 +30,11 @@ def replacer(trace: Trace) -> Replace | None:
     joined = _joined(trace.known + trace.unknown if trace.unknown else trace.known)
     if "%" in joined or "&" in joined:
         joined += "\n" + _decoded(joined).lower()
-    found: dict[str, Any] = {}
-    for text in set(trace.redacted):
-        if (folded := text.lower()) in joined and len(folded) >= MIN_CHARS:
-            found[folded] = REDACTED
+    found: dict[str, Any] = {
+        folded: REDACTED
+        for text in set(trace.redacted)
+        if len(text) >= MIN_CHARS and (folded := text.lower()) in joined
+    }
     for value, left in trace.secrets:
         if type(value) is not str:
             inside: list[tuple[Any, Any]] = []
@@ -41,6 +42,8 @@ def replacer(trace: Trace) -> Replace | None:
             found.update(_recurring(inside, joined))
         elif value.lower() in joined:
             found.update(_recurring([(value, left)], joined))
+    if not found:
+        return None
     found.pop(REDACTED.lower(), None)
     return _replace({text: left if type(left) is str else REDACTED for text, left in found.items()}) if found else None
 
