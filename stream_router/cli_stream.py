@@ -83,7 +83,23 @@ def replay(
     raise typer.Exit(control.run(load(Consumer), wish))
 
 
+def shards(
+    to: Annotated[int | None, typer.Option("--to", min=1, help="Reshard to so many, and follow it to the end.")] = None,
+    seconds: Annotated[int, typer.Option("--seconds", min=10, max=3600, help="Measure over the last so many.")] = 60,
+    yes: Annotated[bool, typer.Option("--yes", help="Reshard although there are too few buckets.")] = False,
+) -> None:
+    """Show the load of each shard against its limits, and what to do; with --to, reshard by AWS's rules.
+
+    Measures by reading what came of late. Example: stream-router shards --to 4
+    """
+    from stream_router.control.shards import command
+    from stream_router.settings.common import load
+    from stream_router.settings.receiver import Receiver
+
+    raise typer.Exit(command.run(load(Receiver), command.Wish(to, seconds, yes)))
+
+
 def add_to(app: typer.Typer) -> None:
     """Make them commands of `app`."""
-    for command in (find, reconcile, replay):
+    for command in (find, reconcile, replay, shards):
         app.command()(command)

@@ -1,0 +1,49 @@
+"""`stream-router shards` on the wire: a load of known size, and a reshard of the emulator's stream."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from stream_router.fakeaws.process import FakeAwsProcess
+
+Client = Callable[[str], Any]
+PROGRAM = str(Path(sys.executable).parent / "stream-router")
+
+
+def run(url: str, *words: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "STREAM_ROUTER_"))}
+    access = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1"}
+    environment = {**kept, **access, "AWS_ENDPOINT_URL": url, **settings}
+    return subprocess.run([PROGRAM, "shards", *words], env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_load_of_each_shard_is_what_was_put(fake_aws: FakeAwsProcess, client: Client) -> None:
+    """100 records of 1,000 bytes into one shard of two, over ten seconds: 10 a second, 10 kB a second."""
+    fake_aws.plan({"keep_records": True, "shards": 2, "shard_limits": False})
+    kinesis = client("kinesis")
+    kinesis.put_records(StreamName="cxone-events", Records=[{"Data": bytes(1000), "PartitionKey": "c"}] * 100)
+    time.sleep(0.1)
+    answer = run(fake_aws.url, "--seconds", "10")
+    assert answer.returncode == 0, answer.stderr
+    rows = [line.split() for line in answer.stdout.splitlines() if line.startswith("shardId-")]
+    assert sorted(row[2:] for row in rows) == [["0.0", "0%", "0.0", "0%"], ["10.0", "1%", "10.0", "1%"]]
+
+
+def test_a_reshard_is_done_and_followed(ministack_url: str, ministack_client: Client) -> None:
+    """From two to four; four want 16 buckets, which is said first."""
+    kinesis = ministack_client("kinesis")
+    kinesis.create_stream(StreamName="reshard-me", ShardCount=2)
+    named = {"STREAM_ROUTER_STREAM": "reshard-me"}
+    refused = run(ministack_url, "--to", "4", **named)
+    assert refused.returncode == 1
+    assert "4 shards want STREAM_ROUTER_BUCKETS of at least 16 (here it is " in refused.stderr
+    done = run(ministack_url, "--to", "4", STREAM_ROUTER_BUCKETS="16", **named)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-2:] == ["ACTIVE, 4 shards open", "done"]
+    assert len(kinesis.list_shards(StreamName="reshard-me")["Shards"]) == 4
+    assert "has 4 shards already" in run(ministack_url, "--to", "4", **named).stdout
+    assert "at most double at once: first --to 8" in run(ministack_url, "--to", "9", **named).stderr

@@ -1,0 +1,113 @@
+"""`shards`: loads against limits, what to do, and a reshard with its rules."""
+
+from typing import Any
+
+import pytest
+
+from stream_router.control.shards import command, load, reshard
+from stream_router.control.shards.load import Load
+from stream_router.control.stream.batches import UserRecord
+from stream_router.control.stream.positions import Position
+from stream_router.control.stream.reader import Piece, Span
+from stream_router.control.stream.shards import Shard
+from tests.scripted import Script
+
+HALF = 2**127
+
+
+def summary(shards: int = 4, status: str = "ACTIVE", mode: str = "PROVISIONED") -> dict[str, Any]:
+    return {"OpenShardCount": shards, "StreamStatus": status, "StreamModeDetails": {"StreamMode": mode}}
+
+
+def test_a_load_is_measured_by_records_and_bytes() -> None:
+    """User records of one Kinesis record count once; closed shards are not shown, empty ones are."""
+    shards = {
+        "a": Shard("a", (), 0, HALF - 1, is_open=True),
+        "b": Shard("b", (), HALF, 2 * HALF - 1, is_open=True),
+        "c": Shard("c", (), 0, HALF - 1, is_open=False),
+    }
+    records = [UserRecord(Position(n // 2, n % 2), 1, bytes(100), passed_over=False) for n in range(20)]
+    pieces = [Piece(shards["a"], records[:10], 0, 1, 1), Piece(shards["a"], records[10:], 0, 1, 1)]
+    assert load.measure(pieces, shards, Span(0, 10_000)) == [Load("a", 0.5, 1.0, 200.0), Load("b", 0.5, 0.0, 0.0)]
+
+
+@pytest.mark.parametrize(
+    ("loads", "says"),
+    [
+        ([(900, 0), (900, 0)], "nearly full: `stream-router shards --to 4`"),
+        ([(0, 850_000)], "nearly full: `stream-router shards --to 2`"),
+        ([(950, 0), (10, 0), (10, 0)], "a is far fuller than the others"),
+        ([(100, 0), (100, 0), (100, 0)], "half as many shards would do at this load: `stream-router shards --to 2`"),
+        ([(400, 0), (400, 0)], "nothing to do"),
+        ([(10, 0)], "nothing to do"),
+    ],
+)
+def test_it_says_what_to_do(loads: list[tuple[float, float]], says: str) -> None:
+    """By the limit that binds first, and not where another number of shards would not help."""
+    made = [Load("abc"[n], 1 / len(loads), *one) for n, one in enumerate(loads)]
+    assert load.advice(made).startswith(says)
+
+
+def test_the_table_is_readable_at_60_columns() -> None:
+    """Figures and shares of the limits."""
+    lines = command.table([Load("shardId-000000000001", 0.5, 412.0, 612_345.0)], 60)
+    assert lines[1].split() == ["shardId-000000000001", "50.0%", "412.0", "41%", "612.3", "61%"]
+    assert max(map(len, lines)) <= 60
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted", "buckets", "why"),
+    [
+        (summary(), 8, 32, ""),
+        (summary(), 2, 32, ""),
+        (summary(5), 3, 32, ""),
+        (summary(), 9, 64, "at most double at once: first --to 8"),
+        (summary(5), 2, 32, "at least half at once: first --to 3"),
+        (summary(6_000), 10_001, 64_000, "at most 10,000 shards"),
+        (summary(status="UPDATING"), 8, 32, "the stream is UPDATING"),
+        (summary(mode="ON_DEMAND"), 8, 32, "the stream is on demand"),
+        (summary(), 8, 31, "8 shards want STREAM_ROUTER_BUCKETS of at least 32 (here it is 31)"),
+    ],
+)
+def test_the_rules_of_a_reshard(given: dict[str, Any], wanted: int, buckets: int, why: str) -> None:
+    """What AWS would refuse, and what would leave shards empty, is said before."""
+    found = reshard.refusal(given, wanted, buckets)
+    assert found.startswith(why)
+    assert bool(found) == bool(why)
+
+
+def described(status: str, shards: int) -> dict[str, Any]:
+    told = {"StreamName": "s", "StreamARN": "arn:aws:kinesis:eu-west-1:123456789012:stream/s", "StreamStatus": status}
+    more = {"RetentionPeriodHours": 24, "StreamCreationTimestamp": 1.0, "EnhancedMonitoring": []}
+    return {"StreamDescriptionSummary": {**told, **more, "OpenShardCount": shards}}
+
+
+def test_a_reshard_is_followed_to_its_end() -> None:
+    """Active with the wanted number of shards; active too early is not the end."""
+    script = Script()
+    states = [("ACTIVE", 2), ("UPDATING", 3), ("UPDATING", 4), ("ACTIVE", 4)]
+    for state in states:
+        script.expect("kinesis", "describe_stream_summary", {"StreamName": "s"}, described(*state))
+    waited: list[float] = []
+
+    def wait(seconds: float) -> bool:
+        waited.append(seconds)
+        return False
+
+    told = list(reshard.follow(script.clients.kinesis, "s", 4, lambda: 0.0, wait))
+    assert told == states
+    assert waited == [reshard.FOLLOWED_EVERY_S] * 3
+
+
+def test_a_reshard_that_does_not_end_is_given_up() -> None:
+    """After half an hour; Kinesis may still go on."""
+    script, now = Script(), [0.0]
+    for _ in range(2):
+        script.expect("kinesis", "describe_stream_summary", {"StreamName": "s"}, described("UPDATING", 3))
+
+    def wait(seconds: float) -> bool:
+        now[0] += reshard.FOLLOWED_FOR_S + 1
+        return False
+
+    with pytest.raises(TimeoutError, match="after 30 minutes the stream is UPDATING"):
+        list(reshard.follow(script.clients.kinesis, "s", 4, lambda: now[0], wait))
