@@ -323,3 +323,21 @@ def test_where_the_loop_comes_late_a_503_comes_sooner(late_s: float) -> None:
         done_s.append(now_s - began_s)
     assert all(0.6 < seconds <= 0.9 for seconds in done_s)
     assert late_s or done_s[0] > 0.84
+
+
+def test_who_waits_for_an_outcome_is_told_once_and_does_no_harm(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """Before it is known or after; what one of them does wrong keeps neither the others nor the stream waiting."""
+    told: list[tuple[str, bool]] = []
+
+    def fails(_: bool) -> None:
+        raise RuntimeError
+
+    stored, other = bench.submit(0), bench.submit(1)
+    stored.then(fails)
+    stored.then(lambda known: told.append(("before", known)))
+    bench.loop.move(0.05)
+    stored.then(lambda known: told.append(("after", known)))
+    assert told == [("before", True), ("after", True)]
+    assert other.result() is True
+    assert bench.stats.events_in_flight == 0
+    assert "unforeseen" in caplog.text
