@@ -44,7 +44,8 @@ Counter = Literal[
     "dead_lettered",
     "dropped",
     "retried",
-    "accepted_bytes",
+    "calls",
+    "sent_bytes",
     "records",
     "batches",
     "metrics_lost",
@@ -85,7 +86,8 @@ COUNTERS: Final[dict[Counter, Metric]] = {
     "retried": Metric(
         "retries", "counter", "Entries sent again, by the code that they had got", ("code",), CloudWatch("RetryCount")
     ),
-    "accepted_bytes": Metric("accepted_bytes", "counter", "Bytes of accepted entries, by AWS's formula"),
+    "calls": Metric("calls_sent", "counter", "PutEvents calls sent, those that failed too"),
+    "sent_bytes": Metric("sent_bytes", "counter", "Bytes of the entries of these calls, by AWS's formula"),
     "records": Metric("records_read", "counter", "Kinesis records read"),
     "batches": Metric("batches", "counter", "Batches of the KCL daemon whose events are all settled"),
     "metrics_lost": Metric(

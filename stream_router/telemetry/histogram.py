@@ -21,7 +21,8 @@ SMALLEST_MS = 0.001
 BUCKETS = 1400
 """Enough for 0.001 ms to 1e9 ms, which is eleven days; what takes longer counts as the last bucket."""
 
-_LOG_GROWTH = math.log(GROWTH)
+_PER_BUCKET = 1 / math.log(GROWTH)
+_FIRST_BUCKET = 1 - math.log(SMALLEST_MS) * _PER_BUCKET
 _TOP_MS = SMALLEST_MS * GROWTH ** (BUCKETS - 2)
 _PENDING_MAX = 4096
 
@@ -138,9 +139,8 @@ class Histogram:
     def _add(self, values_ms: npt.NDArray[np.float64]) -> None:
         if not values_ms.size:
             return
-        values = np.clip(np.nan_to_num(values_ms, posinf=_TOP_MS), 0.0, _TOP_MS)
-        large = np.maximum(values, SMALLEST_MS)
-        buckets = np.floor(np.log(large / SMALLEST_MS) / _LOG_GROWTH).astype(np.int64) + 1
-        buckets[values < SMALLEST_MS] = 0
-        self._counts += np.bincount(np.minimum(buckets, BUCKETS - 1), minlength=BUCKETS)
+        # NaN is less than any number to fmax. Below SMALLEST_MS the logarithm is negative: bucket 0.
+        values = np.fmin(np.fmax(values_ms, 0.0), _TOP_MS)
+        buckets = (np.log(np.maximum(values, SMALLEST_MS / 2)) * _PER_BUCKET + _FIRST_BUCKET).astype(np.int64)
+        self._counts += np.bincount(np.clip(buckets, 0, BUCKETS - 1), minlength=BUCKETS)
         self._largest = max(self._largest, float(values.max()))

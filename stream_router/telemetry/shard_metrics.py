@@ -73,9 +73,11 @@ class ChildMetrics:
         """How long `stage` took, for each of several events (ms)."""
         self._unsent[stage].record(values_ms)
 
-    def call(self, entries: int) -> None:
-        """A PutEvents call of so many entries was accepted, wholly or in part."""
-        self._unsent_calls[entries] += 1
+    def calls(self, entries: Iterable[int]) -> None:
+        """PutEvents calls were accepted, wholly or in part, each with so many entries."""
+        counts = collections.Counter(entries)
+        self._unsent_calls.update(counts)
+        self._total["delivered"] += sum(size * count for size, count in counts.items())
 
     def dead_letter(self, reason: str) -> None:
         """A dead letter was stored; the event was not delivered."""
@@ -126,16 +128,17 @@ class ChildMetrics:
         """
         latencies = {stage: _sum(self._latencies[stage], self._unsent[stage]) for stage in STAGES}
         calls = self._calls + self._unsent_calls
+        vitals = self.vitals()
         return {
             "shardId": self._shard_id,
             "pid": os.getpid(),
             "at": round(self._now_s(), 3),
-            "counters": dict(self._total),
+            "counters": {**self._total, **vitals.pop("counters", {})},
             "deadLetters": dict(self._reasons),
             "entriesPerCall": {str(entries): calls for entries, calls in sorted(calls.items())},
             "latenciesMs": {stage: histogram.to_dict() for stage, histogram in latencies.items()},
             "retries": dict(self.retries),
-            **self.vitals(),
+            **vitals,
         }
 
     def write_snapshot(self) -> None:

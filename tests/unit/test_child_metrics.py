@@ -50,12 +50,10 @@ def samples(bodies: list[bytes], name: str) -> int:
 def test_each_event_is_sent_to_cloudwatch_once(configured: Consumer) -> None:
     """What was sent is not sent again; what came since is; the sums are the events."""
     metrics = ChildMetrics("shardId-0", configured, Clock(), lambda: 1767225600.0)
-    metrics.count("delivered", 10)
-    metrics.call(10)
+    metrics.calls([10])
     metrics.latency("received_to_accepted", [5.0] * 10)
     first = metrics.bodies()
-    metrics.count("delivered", 3)
-    metrics.call(3)
+    metrics.calls([3])
     metrics.latency("received_to_accepted", [7.0] * 3)
     metrics.dead_letter("malformed_json")
     second = metrics.bodies()
@@ -112,10 +110,10 @@ def test_the_snapshot_is_cumulative_and_merges_over_shards(configured: Consumer,
     for shard, value in (("shardId-0", 10.0), ("shardId-1", 1000.0)):
         metrics = ChildMetrics(shard, configured, Clock())
         metrics.latency("received_to_accepted", [value] * 50)
-        metrics.call(10)
+        metrics.calls([10])
         metrics.bodies()
         metrics.latency("received_to_accepted", [value] * 50)
-        metrics.call(10)
+        metrics.calls([10])
         metrics.dead_letter("refused")
         metrics.write_snapshot()
         metrics.write_snapshot()

@@ -2,6 +2,7 @@
 
 import collections
 import logging
+import operator
 import time
 from array import array
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from botocore.session import Session
 from stream_router.aws.pumped_transport import Transport
 from stream_router.consumer.child.crash_guard import CrashGuard
 from stream_router.core.aws_answers import Answer
-from stream_router.core.model import Batch, DeadLetter, Dropped, Entry, Record
+from stream_router.core.model import Batch, DeadLetter, Dropped, Entry, Event, Record
 from stream_router.pipeline.delivery.dispatcher_contract import Took
 from stream_router.pipeline.transform import Transform
 from stream_router.settings.consumer import Consumer
@@ -30,6 +31,12 @@ SENT_AT_ONCE = 8
 
 TIMES_MAX = 5_000
 """Latencies wait for the end of the daemon's batch, but no more than so many."""
+
+_EVENT, _RECEIVED_AT, _RECORD = (
+    operator.itemgetter(kind._fields.index(name))
+    for kind, name in ((Entry, "event"), (Event, "received_at_ms"), (Event, "record"))
+)
+"""A third faster than the attributes, and it is done for every event."""
 
 CLOSE_WITHIN_S = 1.0
 """What a closing shard gives its last metrics."""
@@ -90,13 +97,10 @@ class ShardTelemetry:
 
     def accepted(self, entries: Sequence[Entry], took_s: Took = 0.0) -> None:
         """One call's entries were accepted by the bus now, so long after their first call was started."""
-        self._metrics.count("delivered", len(entries))
-        self._metrics.count("accepted_bytes", sum([entry.size_bytes for entry in entries]))
-        self._metrics.call(len(entries))
         self._accepted.append((self._now_s() * 1000, len(entries), took_s))
-        events = [entry.event for entry in entries]
-        self._received_ms.extend([event.received_at_ms for event in events])
-        records = [event.record for event in events]
+        events = [*map(_EVENT, entries)]
+        self._received_ms.extend(map(_RECEIVED_AT, events))
+        records = [*map(_RECORD, events)]
         if records.count(records[0]) == len(records):  # as a rule: a record fills calls
             self._of_records.append((records[0], len(records)))
         else:
@@ -105,7 +109,7 @@ class ShardTelemetry:
             self._reckon()
 
     def _reckon(self) -> None:
-        """The latencies of what was accepted, or buried, since the last time, all at once."""
+        """Counts and latencies of what was accepted, or buried, since the last time, all at once."""
         if self._buried_ms:
             buried, self._buried_ms = self._buried_ms, []
             self._metrics.latency("received_to_dead_lettered", buried)
@@ -116,6 +120,7 @@ class ShardTelemetry:
         arrived = np.repeat(np.array([one.arrived_at_ms for one, _ in self._of_records], dtype=np.float64), events)
         opened = np.repeat(np.array([one.opened_at_ms for one, _ in self._of_records], dtype=np.float64), events)
         counts = [count for _, count, _ in self._accepted]
+        self._metrics.calls(counts)
         accepted = np.repeat([at for at, _, _ in self._accepted], counts)
         took = _each([took_s for _, _, took_s in self._accepted], counts) * 1000
         self._received_ms, self._of_records, self._accepted = array("q"), [], []

@@ -65,7 +65,10 @@ class ShardVitals:
         return timed_wait
 
     def _what(self, *, daemon: bool) -> str:
-        if self._router.holding or self._room.hold_watch.holds_for:
+        dispatcher, hold_watch = self._router.publisher.dispatcher, self._room.hold_watch
+        if dispatcher.flight.calls and not dispatcher.gate.failures and not hold_watch.reason:
+            return "bus"  # nearly always, and asked before each wait
+        if self._router.holding or hold_watch.holds_for:
             return "holding"
         if self._router.publisher.backlog:
             return "bus"
@@ -75,9 +78,11 @@ class ShardVitals:
 
     def __call__(self) -> dict[str, Any]:
         now, oldest = self._clock(), self._oldest_ms()
+        flight = self._router.publisher.dispatcher.flight
         if oldest is None and not self._behind_ms and now - self._callback_at <= CALLBACK_WITHIN_S:
             self._caught_up_at = now
         return {
+            "counters": {"calls": flight.all_calls, "sent_bytes": flight.all_bytes},
             "gauges": self._gauges(now),
             **self._hold(now),
             "careful": self._is_careful(),

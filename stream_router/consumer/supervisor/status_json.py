@@ -180,13 +180,14 @@ def _shard(shard: Shard, seen: Seen) -> dict[str, Any]:
 def _totals(totals: Totals) -> dict[str, Any]:
     calls = sum(totals.entries_per_call.values())
     entries = sum(entries * count for entries, count in totals.entries_per_call.items())
+    sent = totals.counters["calls"]
     return {
         "counters": dict(totals.counters),
         "deadLetters": dict(totals.dead_letters),
         "retries": dict(totals.retries),
         "calls": calls,
         "entriesPerCall": round(entries / calls, 2) if calls else None,
-        "bytesPerCall": round(totals.counters["accepted_bytes"] / calls) if calls else None,
+        "bytesPerCall": round(totals.counters["sent_bytes"] / sent) if sent else None,
         "latenciesMs": _latencies(totals),
     }
 

@@ -9,18 +9,20 @@ T = TypeVar("T")
 
 
 class Flight:
-    """Counts what is on the wire."""
+    """Counts what is on the wire, and what ever was: `all_calls` and `all_bytes`."""
 
-    __slots__ = ("bytes", "calls", "items")
+    __slots__ = ("all_bytes", "all_calls", "bytes", "calls", "items")
 
     def __init__(self) -> None:
-        self.calls = self.items = self.bytes = 0
+        self.calls = self.items = self.bytes = self.all_calls = self.all_bytes = 0
 
     def starts(self, items: int, size_bytes: int) -> None:
         """One call more."""
         self.calls += 1
+        self.all_calls += 1
         self.items += items
         self.bytes += size_bytes
+        self.all_bytes += size_bytes
 
     def ends(self, items: int, size_bytes: int) -> None:
         """One call less."""
