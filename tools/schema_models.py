@@ -36,9 +36,22 @@ class Metadata(Model):
     replayed: str | None = None
 
 
-class Detail(Model):
-    """The Detail of an EventBridge entry: one CXone event."""
+class PayloadRef(Model):
+    """Where the payload is, where no call can carry it: an object in S3."""
 
+    bucket: str
+    key: str
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    size: Count
+
+
+class Detail(Model):
+    """The Detail of an EventBridge entry: one CXone event, with its payload or with where that is."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        json_schema_extra={"oneOf": [{"required": ["payload"]}, {"required": ["payloadRef"]}]},
+    )
     correlation_id: str = Field(pattern="^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
     event_id: EventId
     event_source: Literal["cxone.webhook"]
@@ -50,7 +63,8 @@ class Detail(Model):
     processed_at: Moment
     source_system: Literal["nice.cxone"]
     routing_version: Literal["1.0"]
-    payload: dict[str, Any]
+    payload: dict[str, Any] | None = None
+    payload_ref: PayloadRef | None = None
     metadata: Metadata
     extensions: dict[str, Any] | None = None
 
