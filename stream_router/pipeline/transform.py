@@ -145,12 +145,8 @@ class Transform:
         }
         metadata = self._metadata[tag]
         # Added fields are texts behind the body, so an envelope with one ends in this; few do.
-        if (
-            raw[-2:] == b'"}'
-            and b'"traceparent"' in raw
-            and (trace := traceparent.valid(added_fields(raw).get("traceparent")))
-        ):
-            detail["metadata"] = metadata = {**metadata, "traceparent": trace}
+        if raw[-2:] == b'"}' and b'"traceparent"' in raw:
+            detail["metadata"] = metadata = _traced(metadata, raw)
         if extensions:
             detail["extensions"] = extensions
         text = self._written(detail, metadata)
@@ -219,6 +215,12 @@ class Transform:
             return _withheld(error.code if isinstance(error, Rejected) else type(error).__name__)
         added = added_text(added_fields(event.raw))
         return seal(event.event_id, event.id_from, event.received_at_ms, body, added)
+
+
+def _traced(metadata: dict[str, Any], raw: bytes) -> dict[str, Any]:
+    """The metadata, with the trace context that the envelope carries where it is one."""
+    trace = traceparent.valid(added_fields(raw).get("traceparent"))
+    return {**metadata, "traceparent": trace} if trace else metadata
 
 
 def _withheld(code: str) -> bytes:
