@@ -49,6 +49,7 @@ prove: setup ## what takes hours: seeds, mutants; a part of it with PROVE='-k mi
 
 docs: setup ## write anew what of docs/ comes from code: configuration, logs, architecture's table, IAM policies, metrics, schemas
 	@"$(BIN)/python" tools/configuration.py
+	@"$(BIN)/python" tools/environment_file.py
 	@"$(BIN)/python" tools/log_lines.py
 	@"$(BIN)/python" tools/architecture.py
 	@"$(BIN)/python" tools/policies.py

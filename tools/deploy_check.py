@@ -26,6 +26,14 @@ CHECKS = (
     Check(
         ("promtool", "test", "rules", "rules_test.yaml"), OBSERVABILITY / "prometheus", "Debian's package `prometheus`"
     ),
+    *(
+        Check(
+            ("systemd-analyze", "security", "--offline=true", "--threshold=20", unit),
+            ROOT / "deploy" / "systemd",
+            "Debian's package `systemd`",
+        )
+        for unit in ("stream-router-consume.service", "stream-router-receive@.service")
+    ),
     Check(("cfn-lint", "observability.yaml"), OBSERVABILITY / "cloudwatch", "`pip install cfn-lint`"),
 )
 

@@ -1,0 +1,49 @@
+"""Writes deploy/systemd/stream-router.env, every setting of both programs commented: `make docs`."""
+
+import sys
+from pathlib import Path
+
+from configuration import FOR, SECTIONS, default
+from pydantic_settings import BaseSettings
+
+from stream_router.settings.common import variable
+
+FILE = Path(__file__).resolve().parent.parent / "deploy" / "systemd" / "stream-router.env"
+
+HEAD = """# Settings of stream_router's services: /etc/stream-router/stream-router.env, owned by root, mode 0600.
+# NAME=value, no spaces around the `=`; an empty value is the same as none. docs/configuration.md says more of each.
+# Written by `make docs`.
+# Credentials: none here on EC2, where the role of the instance serves; elsewhere AWS_ACCESS_KEY_ID and so on.
+"""
+
+
+def text() -> str:
+    """The file."""
+    seen: set[str] = set()
+    parts = [HEAD]
+    for title, _, kind in SECTIONS[:3]:
+        parts.append(f"\n# --- {title} ---\n")
+        parts += [_setting(kind, name) for name in kind.model_fields if not _known(kind, name, seen)]
+    return "".join(parts)
+
+
+def _known(kind: type[BaseSettings], name: str, seen: set[str]) -> bool:
+    variable_name = variable(kind, name)
+    known = variable_name in seen
+    seen.add(variable_name)
+    return known
+
+
+def _setting(kind: type[BaseSettings], name: str) -> str:
+    field = kind.model_fields[name]
+    variable_name = variable(kind, name)
+    shown = default(field.default).strip("`*")
+    value = "" if shown in ("-", "required") else shown
+    note = f"{FOR.get(variable_name, '')} ({field.description})".strip()
+    required = " Required." if shown == "required" else ""
+    return f"# {note}.{required}\n#{variable_name}={value}\n"
+
+
+if __name__ == "__main__":
+    FILE.write_text(text(), "utf-8")
+    sys.stdout.write(f"{FILE} written\n")
