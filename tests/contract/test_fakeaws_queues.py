@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from stream_router.fakeaws.process import FakeAwsProcess
 
 Client = Callable[[str], Any]
-QUEUE = "https://sqs.us-east-1.amazonaws.com/123456789012/q"
+QUEUE = "https://sqs.us-east-1.amazonaws.com/123456789012/plain"
 PATTERN = {"source": ["a"], "detail-type": ["x", "y"], "detail": {"eventSource": [{"prefix": "cxone"}]}}
 EVENT = {
     "id": "1", "account": "1", "time": "2026-01-01T00:00:00Z", "region": "r", "resources": [],
@@ -110,7 +110,7 @@ def test_who_died_with_messages_in_hand_gives_them_back(client: Client, fake_aws
     sqs = client("sqs")
     _send(sqs, QUEUE, "one")
     assert _receive(sqs, QUEUE, 600)
-    assert [one["body"] for one in fake_aws.queues(show_all=True)["q"]] == ["one"]
+    assert [one["body"] for one in fake_aws.queues(show_all=True)["plain"]] == ["one"]
     assert _receive(sqs, QUEUE)
 
 
