@@ -66,6 +66,21 @@ def test_who_holds_connections_without_saying_who_it_is_loses_its_oldest(bench: 
     assert [one.was_cut for one in (other, *silent)] == [False, True, False, False, False]
 
 
+def test_who_says_nothing_in_its_time_is_counted_and_who_is_idle_is_not(bench: Bench) -> None:
+    """A silent client and a half-sent body are; a sender that is known and has nothing to send is none of our trouble."""
+    silent, half, idle = bench.admit("a", "b", "c")
+    for one in (half, idle):
+        bench.connections.known(one)
+    bench.connections.reading(half, 100)
+    for one in (silent, half, idle):
+        one.deadline_s = 1.0
+    bench.loop.move(0.9)
+    assert not silent.was_cut
+    bench.loop.move(0.2)
+    assert all(one.was_cut for one in (silent, half, idle))
+    assert bench.stats.connections_cut == 2
+
+
 def test_where_all_places_are_taken_the_oldest_unknown_goes(bench: Bench) -> None:
     """Who has shown who it is stays; where only such are there, the new one is refused."""
     held = bench.admit("a", "b", "c", "d", "e", "f")
