@@ -420,3 +420,20 @@ def test_offline_asks_no_network(place: Place) -> None:
     }
     results = runner.run(checks, World(offline=True))
     assert report.status(results, fail_on_warning=True) == 0
+
+
+def test_a_target_s_dead_letter_queue_that_is_gone_is_said_once(place: Place) -> None:
+    """By its own name, and not as if the target were gone."""
+    place.clients.sqs.delete_queue(QueueUrl=place.queue_url("undelivered"))
+    found = place.look()
+    assert bad(found) == {"SR144": Verdict.WRONG}
+    assert found["SR144"].says.startswith(f"queue {place.name}-undelivered is not there")
+
+
+@pytest.mark.parametrize("end", ["out", "undelivered"])
+def test_dead_letters_and_events_in_one_queue_are_told(place: Place, end: str) -> None:
+    """The setting names the target's queue, or EventBridge's own dead letters."""
+    place.set(SQS_DLQ_URL=place.queue_url(end))
+    found = place.look()
+    assert found["SR103"].verdict is Verdict.WARNING
+    assert "lie in one queue" in found["SR103"].says

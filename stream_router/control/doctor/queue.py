@@ -22,7 +22,18 @@ def there(world: World) -> Finding:
     if not world.dead_letters_url:
         return skipped("SR103", "waits for SR002")
     finding = aws_checks.dead_letter_queue(world.session, world.dead_letters_url, world.settings.aws_region)
-    return finding if finding.cure else ok("SR103", world.dead_letters_url)
+    if finding.cure:
+        return finding
+    name = world.dead_letters_url.rsplit("/", 1)[-1]
+    for target in world.maybe(world.targets) or []:
+        if name in (_queue_name(target["Arn"]), _queue_name(target.get("DeadLetterConfig", {}).get("Arn", ""))):
+            says = f"{name} is also where EventBridge sends events: dead letters and events lie in one queue"
+            return warn("SR103", QUEUE, says, "give dead letters a queue of their own; `stream-router setup` makes one")
+    return ok("SR103", world.dead_letters_url)
+
+
+def _queue_name(arn: str) -> str:
+    return arn.rsplit(":", 1)[-1] if ":sqs:" in arn else ""
 
 
 def _attributes(world: World) -> dict[str, str] | None:

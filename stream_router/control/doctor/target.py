@@ -158,7 +158,13 @@ def _takes(world: World, target: Any) -> Finding | None:
     if not text:
         return None
     arn = arns.parse(text, UNDELIVERED)
-    has = world.queue_attributes(world.queue_url(arn.resource, arn.account))
+    try:
+        has = world.queue_attributes(world.queue_url(arn.resource, arn.account))
+    except ClientError as error:
+        if error.response["Error"].get("Code") not in _ABSENT:
+            raise
+        says = f"queue {arn.resource} is not there: what the target refuses is lost"
+        return wrong("SR144", UNDELIVERED, says, SETUP)
     if not lets_in(has.get("Policy"), "sqs:SendMessage", _rule_arn(world), arn.account):
         says = f"queue {arn.resource} does not let EventBridge in: what the target refuses is lost"
         return wrong("SR144", UNDELIVERED, says, SETUP)
@@ -193,9 +199,10 @@ def _waits(world: World, target: Any) -> Finding | None:
     if not text:
         return None
     arn = arns.parse(text, UNDELIVERED)
-    count = int(
-        world.queue_attributes(world.queue_url(arn.resource, arn.account)).get("ApproximateNumberOfMessages", "0")
-    )
+    has = world.maybe(lambda: world.queue_attributes(world.queue_url(arn.resource, arn.account)))
+    if has is None:
+        return skipped("SR145", "waits for SR144")
+    count = int(has.get("ApproximateNumberOfMessages", "0"))
     if not count:
         return None
     says = f"{count} events in {arn.resource}: the target refused them"
