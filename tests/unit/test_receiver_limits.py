@@ -67,7 +67,7 @@ def test_who_holds_connections_without_saying_who_it_is_loses_its_oldest(bench: 
 
 
 def test_who_says_nothing_in_its_time_is_counted_and_who_is_idle_is_not(bench: Bench) -> None:
-    """A silent client and a half-sent body are; a sender that is known and has nothing to send is none of our trouble."""
+    """A silent client and a half-sent body are; a sender that is known and has nothing to send is not."""
     silent, half, idle = bench.admit("a", "b", "c")
     for one in (half, idle):
         bench.connections.known(one)
