@@ -30,6 +30,7 @@ _NAMED_OTHERWISE = {
 """The API's name and the action that IAM knows."""
 
 _OF_NOTHING = {"events:ListRules", "events:TestEventPattern", "cloudwatch:GetMetricData", "cloudwatch:PutMetricData"}
+_OF_NOTHING |= {"cloudwatch:GetMetricStatistics"}
 """Actions for which IAM knows no resource."""
 
 
@@ -119,6 +120,8 @@ class Recorder:
         return _events(operation, body)
 
     def _kinesis(self, operation: str, body: Any, answer: Any) -> list[tuple[str, str]]:
+        if "ConsumerARN" in body:
+            return [(operation, body["ConsumerARN"])]
         name = body.get("StreamName") or body.get("StreamARN", "").rsplit("/", 1)[-1]
         name = name or self._streams.get(body.get("ShardIterator") or body.get("NextToken") or "", "?")
         for handed in ("ShardIterator", "NextShardIterator", "NextToken"):

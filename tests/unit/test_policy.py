@@ -160,6 +160,7 @@ NO_RESOURCE = {
     "servicequotas:GetServiceQuota",
     "cloudwatch:PutMetricData",
     "cloudwatch:GetMetricData",
+    "cloudwatch:GetMetricStatistics",
 }
 
 

@@ -63,6 +63,7 @@ def _operate(home: Home) -> Iterator[Need]:
     consumer = _consumer(home)
     yield from operate.doctor(load(Receiver), consumer, setup, queue, home)
     yield from operate.dead_letters(consumer, setup, queue, home)
+    yield from operate.stream(consumer, home)
 
 
 def _consume(home: Home) -> Iterator[Need]:

@@ -1,4 +1,4 @@
-"""What the commands that look and mend ask of AWS: `doctor` and its probe, `dlq`."""
+"""What the commands that look and mend ask of AWS: `doctor` and its probe, `dlq`, those that read the stream."""
 
 from collections.abc import Iterator
 
@@ -8,6 +8,7 @@ from stream_router.control.doctor.probe import PREFIX
 from stream_router.control.policy.needs import Need, need
 from stream_router.control.policy.programs import secrets_of
 from stream_router.control.setup.setup import dead_letters_name, undelivered_name
+from stream_router.control.stream.session import READER
 from stream_router.core import limits
 from stream_router.settings.common import NO_RULE
 from stream_router.settings.consumer import Consumer
@@ -51,6 +52,17 @@ def dead_letters(consumer: Consumer, setup: Setup | None, queue: Queue, home: Ho
         yield need("events", "ListRules TestEventPattern", "*")
         yield need("events", "DescribeRule", home.rule(bus, consumer.rule))
         yield need("events", "ListTargetsByRule", home.rule(bus, "*"))
+
+
+def stream(consumer: Consumer, home: Home) -> Iterator[Need]:
+    """`find`, `reconcile`, `replay`, `shards`, but for a reshard: who may do that is told apart from who may look."""
+    there = home.stream(consumer.stream)
+    yield need("kinesis", "DescribeStreamSummary ListShards GetShardIterator GetRecords", there)
+    yield need("kinesis", "RegisterStreamConsumer", there)
+    by_fan_out = f"{there}/consumer/{READER}*"
+    yield need("kinesis", "DescribeStreamConsumer DeregisterStreamConsumer SubscribeToShard", by_fan_out)
+    yield need("dynamodb", "Scan", home.table(consumer.application))
+    yield need("cloudwatch", "GetMetricStatistics", "*")
 
 
 def _rules(consumer: Consumer, setup: Setup | None, home: Home) -> Iterator[Need]:

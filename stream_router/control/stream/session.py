@@ -22,6 +22,9 @@ from stream_router.control.stream.shards import Stream
 from stream_router.core.settings_error import SettingsError
 from stream_router.settings.common import Common
 
+READER = "stream-router-read-"
+"""How the name of our fan-out consumer begins."""
+
 
 def say(text: str) -> None:
     """One line beside the result: where progress goes too."""
@@ -127,7 +130,7 @@ def _source(clients: Clients, stream: Stream, stop: threading.Event, *, fan_out:
     if not fan_out:
         yield PoliteReads(clients.kinesis_reads, stream.name, time.monotonic, stop.wait, chance)
         return
-    name = f"stream-router-read-{_now_ms()}"
+    name = f"{READER}{_now_ms()}"
     with FanOut(clients.kinesis_reads, stream.name, stream.arn, name, time.monotonic, stop.wait, chance) as source:
         yield source
 
