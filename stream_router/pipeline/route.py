@@ -197,7 +197,7 @@ class Router:
 
     @property
     def only_sick(self) -> bool:
-        """Whether all that is under way failed by itself before, or waits behind such an entry."""
+        """Whether all that is under way is in trouble of its own, or suspected, or waits behind such an entry."""
         return self.publisher.only_sick and not self.dead_letters.backlog and not self._uploads
 
     @property

@@ -110,6 +110,22 @@ def test_bytes_that_only_sick_entries_hold_let_a_small_batch_in_too(tmp_path: Pa
     assert sorted(life.delivered) == list(range(60, 1_200))
 
 
+def test_a_window_full_of_suspects_lets_a_small_batch_in_too(tmp_path: Path) -> None:
+    """What is refused for its content, with its call, waits for another that is accepted: one must come in."""
+    life = Life(tmp_path, window_bytes=1024 * 1024)
+    bus = life.rig.bus
+    bus.judge = lambda call: (
+        refused("ValidationException")
+        if any(one.event.record.sequence_number < 60 for one in call)
+        else bus.answer(call, [""] * len(call))
+    )
+    life.process(*range(60), body=BIG)
+    life.process(*range(60, 1_200))
+    life.live(120)
+    assert sorted(life.buried) == list(range(60))
+    assert sorted(life.delivered) == list(range(60, 1_200))
+
+
 def test_in_an_outage_of_every_entry_small_batches_have_an_end(tmp_path: Path) -> None:
     """Two megabytes more than the window's are held, however long it lasts."""
     life = Life(tmp_path, window_bytes=1024 * 1024)

@@ -47,7 +47,7 @@ class Dispatcher(Generic[T]):
         self._ready: deque[T] = deque()
         self._later: Later[T] = Later()
         self.flight = Flight()
-        self._suspects: Suspects[T] = Suspects(to.key)
+        self.suspects: Suspects[T] = Suspects(to.key)
         self._suspects_turn = True
         self.budgets: Budgets[T] = Budgets(to.key, self._health, memory)
         self.report = HoldReport(to.name)
@@ -56,7 +56,7 @@ class Dispatcher(Generic[T]):
     @property
     def backlog(self) -> int:
         """Items not yet accepted or given up."""
-        return len(self._ready) + len(self._later) + len(self._suspects) + self.flight.items
+        return len(self._ready) + len(self._later) + len(self.suspects) + self.flight.items
 
     @property
     def ready(self) -> int:
@@ -102,7 +102,7 @@ class Dispatcher(Generic[T]):
         """Seconds, at most `longest`, until time alone lets something happen."""
         now = self._clock()
         wait = longest
-        if self._ready or self._suspects:
+        if self._ready or self.suspects:
             wait = min(wait, self.gate.wait_s(now) or longest)
         if self._later:
             wait = min(wait, max(self._later.wait_s(now), self.gate.wait_s(now)))
@@ -113,7 +113,7 @@ class Dispatcher(Generic[T]):
         # where all of them are culprits only what nobody suspects has any. So these take turns.
         holding = self.gate.holding
         self._suspects_turn = not (self._suspects_turn and self._ready and holding)
-        if self._suspects_turn and (group := self._suspects.next_group(alone=holding)):
+        if self._suspects_turn and (group := self.suspects.next_group(alone=holding)):
             return group
         if not self._ready:
             return []
@@ -144,7 +144,7 @@ class Dispatcher(Generic[T]):
         if self.gate.holding:
             self.report.over(now, self.gate.held_since)
         self.gate.succeeded(backlog=bool(self._ready))
-        self._suspects.cleared(items)
+        self.suspects.cleared(items)
         self._ended.accepted.append(items)
         self._ended.took_s.append(self.budgets.through(items, sent_at, now))
 
@@ -188,7 +188,7 @@ class Dispatcher(Generic[T]):
                 self._again(item, tries.next_own_at(now, self._policy.max_retries, self._random), code)
             case Then.SUSPECT:
                 self.gate.failed(now)
-                self._suspects.split([item], now)
+                self.suspects.split([item], now)
 
     def _call_refused(self, items: list[T], refusal: Refusal, sent_at: float, now: float) -> None:
         is_content = refusal.disposition is Disposition.BISECT
@@ -201,7 +201,7 @@ class Dispatcher(Generic[T]):
         if refusal.code in aws_error_codes.THROTTLING:
             self.gate.throttled()
         self.gate.failed(now, refusal.retry_after_s)
-        if self._suspects.returned(items):
+        if self.suspects.returned(items):
             return
         at = tried[0].next_systemic_at(now, self._random)
         for item in items:
@@ -216,15 +216,15 @@ class Dispatcher(Generic[T]):
                 self._ready.extendleft(reversed(items))
             return
         is_alone = len(items) == 1
-        nobody_else = is_alone and self.backlog == len(self._suspects) < blame.FEW
-        others = self._health.of_refusal(self._suspects.refused_at(items[0], now), now, alone=nobody_else)
+        nobody_else = is_alone and self.backlog == len(self.suspects) < blame.FEW
+        others = self._health.of_refusal(self.suspects.refused_at(items[0], now), now, alone=nobody_else)
         if is_alone:
             row = blame.decide(Failure.REFUSED_ALONE, others)
             self._follow(row, items[0], self.budgets.of(items[0]), refusal.code, now)
             return
         if others is not Others.WELL:
             self.gate.failed(now)
-        self._suspects.split(items, now)
+        self.suspects.split(items, now)
 
     def _hold(self, now: float) -> None:
         """While the breaker is open: say so, and, where a setting says so, give up after the budget."""
@@ -236,7 +236,7 @@ class Dispatcher(Generic[T]):
     def _give_up_waiting(self) -> None:
         """All that waits, but, where no probe is under way, what the next one will carry."""
         probe = [] if self.flight.calls or not self._ready else self._to.take(self._ready)
-        for item in [*self._suspects.drain(), *self._later.drain(), *self._ready]:
+        for item in [*self.suspects.drain(), *self._later.drain(), *self._ready]:
             self._give_up(item, Reason.OUTAGE, self.report.code)
         self._ready = deque(probe)
 
@@ -246,5 +246,5 @@ class Dispatcher(Generic[T]):
 
     def _give_up(self, item: T, reason: Reason, code: str) -> None:
         attempts = self.budgets.forget(item)
-        self._suspects.cleared([item])
+        self.suspects.cleared([item])
         self._ended.given_up.append((item, why_given_up(self._to.name, reason, code, attempts)))

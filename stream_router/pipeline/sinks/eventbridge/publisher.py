@@ -44,8 +44,8 @@ class Publisher:
 
     @property
     def only_sick(self) -> bool:
-        """Whether all that is under way failed by itself before, or waits behind such an entry."""
-        return 0 < self.dispatcher.backlog <= self.dispatcher.budgets.sick
+        """Whether all that is under way is in trouble of its own, or suspected, or waits behind such an entry."""
+        return 0 < self.dispatcher.backlog <= self.dispatcher.budgets.sick + len(self.dispatcher.suspects)
 
     def submit(self, entries: Iterable[Entry]) -> None:
         """Take charge of `entries`; full calls start at once where the gate allows."""
