@@ -252,9 +252,9 @@ class Outcome:
         return found[int(len(found) * 0.99)]
 
     def seconds_without(self, begun_ms: float, seconds: float) -> list[int]:
-        """The seconds of the run in which nothing was accepted."""
+        """The seconds of the run, from the first delivery on (a child takes a while to start), without one."""
         seen = {int((times[0] - begun_ms) // 1000) for times in self.accepted.values()}
-        return [second for second in range(int(seconds)) if second not in seen]
+        return [second for second in range(min(seen), int(seconds)) if second not in seen]
 
     def buried_after_s(self) -> list[float]:
         """Seconds from each sick entry's first failure to its dead letter; all of them must have one."""
