@@ -50,21 +50,8 @@ def test_numbers_of_any_form_keep_their_value(transform: Transform) -> None:
         assert arrived(transform, numbers) == [Decimal(number) for number in numbers]
 
 
-@pytest.mark.long
-def test_a_million_numbers_of_up_to_forty_digits_keep_their_value() -> None:
-    """Whole ones, with a point, with an exponent: the same decimal value, or a refusal that is true."""
-    draw = random.Random(13)
-    for _ in range(10_000):
-        numbers = [drawn_any(draw) for _ in range(100)]
-        kept = [number for number in numbers if refusal_of(number) is None]
-        assert arrived(PLAIN, kept) == [Decimal(number) for number in kept]
-        for number in numbers:
-            if why := refusal_of(number):
-                assert refused(PLAIN, number) == why, number
-
-
 def test_whole_numbers_beyond_64_bits_are_refused_and_no_others() -> None:
-    """The same, a thousand of them."""
+    """By the grammar and `decimal` alone, a thousand at random; a million are in tests/fault/test_numbers.py."""
     draw = random.Random(14)
     for number in [drawn_any(draw) for _ in range(1_000)]:
         if why := refusal_of(number):
