@@ -13,7 +13,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from stream_router.consumer.supervisor import status
+from stream_router.consumer.supervisor.admin import status
 from stream_router.fakeaws.process import FakeAwsProcess
 from stream_router.local import report
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter, Message

@@ -15,7 +15,7 @@ CHILD = f'/bin/sh -c exec\t"${{STREAM_ROUTER_CHILD}}"\t{Path(__file__).resolve()
 def consume() -> None:
     """The real `stream-router consume`, whose children are `child` of this file."""
     from stream_router import cli
-    from stream_router.consumer.supervisor import properties
+    from stream_router.consumer.supervisor.daemon import properties
 
     properties.CHILD_COMMAND = CHILD
     cli.main()
@@ -55,8 +55,8 @@ def supervise(state_dir: Path, jvm: Path) -> int:
 
     from stream_router.consumer.state_dir import StateDir
     from stream_router.consumer.supervisor import supervisor
-    from stream_router.consumer.supervisor.bus_prober import BusProver
     from stream_router.consumer.supervisor.vitals import Vitals
+    from stream_router.consumer.supervisor.watches.bus_prober import BusProver
     from stream_router.core import die_with_parent, logs
     from stream_router.core.settings_error import SettingsError
 

@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from stream_router.consumer.supervisor import jars
-from stream_router.consumer.supervisor.jars import Jar
+from stream_router.consumer.supervisor.daemon import jars
+from stream_router.consumer.supervisor.daemon.jars import Jar
 from stream_router.core.settings_error import SettingsError
 from stream_router.settings.jars import Jars
 

@@ -12,10 +12,10 @@ import httpx
 import pytest
 
 from stream_router.consumer.state_dir import BUS_PROOF, BUS_UNASKED, RULE_STATE, StateDir
-from stream_router.consumer.supervisor.admin_port import AdminPort
-from stream_router.consumer.supervisor.history import History, moment
-from stream_router.consumer.supervisor.status import Status
-from stream_router.consumer.supervisor.status_json import SCHEMA, Identity
+from stream_router.consumer.supervisor.admin.admin_port import AdminPort
+from stream_router.consumer.supervisor.admin.history import History, moment
+from stream_router.consumer.supervisor.admin.status import Status
+from stream_router.consumer.supervisor.admin.status_json import SCHEMA, Identity
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.core.names import SNAPSHOTS
 from stream_router.core.settings_error import SettingsError

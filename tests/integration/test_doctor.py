@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 from stream_router.aws.clients import Clients
 from stream_router.checks import jvm
 from stream_router.checks.finding import Finding, Verdict
-from stream_router.consumer.supervisor import jars, java
+from stream_router.consumer.supervisor.daemon import jars, java
 from stream_router.control.doctor import catalogue, report, runner, stream
 from stream_router.control.doctor.world import World
 from stream_router.control.setup import quotas, setup

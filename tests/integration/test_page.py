@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from stream_router.consumer.state_dir import StateDir
-from stream_router.consumer.supervisor.admin_port import AdminPort
-from stream_router.consumer.supervisor.history import History, moment
-from stream_router.consumer.supervisor.status import Pages, Status
-from stream_router.consumer.supervisor.status_json import Identity
+from stream_router.consumer.supervisor.admin.admin_port import AdminPort
+from stream_router.consumer.supervisor.admin.history import History, moment
+from stream_router.consumer.supervisor.admin.status import Pages, Status
+from stream_router.consumer.supervisor.admin.status_json import Identity
 from stream_router.consumer.supervisor.vitals import Vitals
 from tests import statuses
 from tests.chromium import PROGRAM, Chromium

@@ -14,7 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from stream_router.aws.clients import Clients
-from stream_router.consumer.supervisor.rule_check import RuleCheck
+from stream_router.consumer.supervisor.watches.rule_check import RuleCheck
 from stream_router.control.arns import Home
 from stream_router.control.setup import rule_match, setup
 from stream_router.local import stack

@@ -13,7 +13,7 @@ from botocore.stub import Stubber
 from stream_router.aws import endpoints
 from stream_router.checks import aws_checks, jvm
 from stream_router.checks.finding import Finding, Verdict, at_start
-from stream_router.consumer.supervisor import java
+from stream_router.consumer.supervisor.daemon import java
 from stream_router.core.settings_error import SettingsError
 
 REGION = "eu-west-1"

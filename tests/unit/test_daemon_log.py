@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stream_router.consumer.supervisor.daemon_log import LONGEST_MESSAGE, DaemonLog
+from stream_router.consumer.supervisor.daemon.daemon_log import LONGEST_MESSAGE, DaemonLog
 
 
 class World:

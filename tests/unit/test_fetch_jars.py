@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.consumer.supervisor import jars
-from stream_router.consumer.supervisor.jars import Jar
+from stream_router.consumer.supervisor.daemon import jars
+from stream_router.consumer.supervisor.daemon.jars import Jar
 from stream_router.control import fetch_jars
 from stream_router.core.settings_error import SettingsError
 from stream_router.settings.common import load

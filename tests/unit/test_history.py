@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from stream_router.consumer.supervisor import history
-from stream_router.consumer.supervisor.history import History, Moment
-from stream_router.consumer.supervisor.status_json import PERCENTILES
+from stream_router.consumer.supervisor.admin import history
+from stream_router.consumer.supervisor.admin.history import History, Moment
+from stream_router.consumer.supervisor.admin.status_json import PERCENTILES
 from stream_router.telemetry.histogram import Histogram
 from stream_router.telemetry.merged_shards import Totals
 

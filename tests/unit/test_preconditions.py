@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from stream_router.consumer.supervisor import bus_prober, rule_check
+from stream_router.consumer.supervisor.watches import bus_prober, rule_check
 from stream_router.control.republish import preconditions
 from stream_router.settings.common import load
 from stream_router.settings.consumer import Consumer

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.consumer.supervisor import properties
-from stream_router.consumer.supervisor.properties import Endpoints
+from stream_router.consumer.supervisor.daemon import properties
+from stream_router.consumer.supervisor.daemon.properties import Endpoints
 from stream_router.core.settings_error import SettingsError
 from stream_router.settings.common import load
 from stream_router.settings.consumer import Consumer

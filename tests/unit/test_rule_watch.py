@@ -9,9 +9,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from stream_router.consumer.state_dir import RULE_STATE, StateDir
-from stream_router.consumer.supervisor import rule_watch
-from stream_router.consumer.supervisor.rule_check import RuleCheck
-from stream_router.consumer.supervisor.rule_watch import RuleWatch
+from stream_router.consumer.supervisor.watches import rule_watch
+from stream_router.consumer.supervisor.watches.rule_check import RuleCheck
+from stream_router.consumer.supervisor.watches.rule_watch import RuleWatch
 from stream_router.settings.common import load
 from stream_router.settings.consumer import Consumer
 from tests.scripted import ACCOUNT, REGION, Script

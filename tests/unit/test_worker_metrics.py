@@ -10,11 +10,11 @@ import pytest
 from botocore.exceptions import ClientError
 
 from stream_router.consumer.state_dir import RULE_STATE, StateDir
-from stream_router.consumer.supervisor.status import Status
-from stream_router.consumer.supervisor.status_json import Identity
-from stream_router.consumer.supervisor.stream_watch import Known
-from stream_router.consumer.supervisor.unread_shards import NO_OWNER, UnreadShard
+from stream_router.consumer.supervisor.admin.status import Status
+from stream_router.consumer.supervisor.admin.status_json import Identity
 from stream_router.consumer.supervisor.vitals import Vitals
+from stream_router.consumer.supervisor.watches.stream_watch import Known
+from stream_router.consumer.supervisor.watches.unread_shards import NO_OWNER, UnreadShard
 from stream_router.consumer.supervisor.worker_metrics import WorkerMetrics
 from stream_router.core.names import SNAPSHOTS
 from stream_router.telemetry.cloudwatch import Whose

@@ -8,27 +8,19 @@ import time
 from stream_router.aws import endpoints
 from stream_router.checks.finding import at_start
 from stream_router.consumer.state_dir import DAEMON_PROPERTIES, StateDir
-from stream_router.consumer.supervisor import (
-    bus_prober,
-    java,
-    jvm_command,
-    properties,
-    rule_watch,
-    start_checks,
-    start_line,
-    stream_watch,
-    worker_metrics,
-)
-from stream_router.consumer.supervisor.admin_port import AdminPort
-from stream_router.consumer.supervisor.bus_prober import BusProver, Proof
+from stream_router.consumer.supervisor import start_checks, start_line, worker_metrics
+from stream_router.consumer.supervisor.admin.admin_port import AdminPort
+from stream_router.consumer.supervisor.admin.history import EVERY_S, History, moment
+from stream_router.consumer.supervisor.admin.status import Status
+from stream_router.consumer.supervisor.admin.status_json import Identity
+from stream_router.consumer.supervisor.daemon import java, jvm_command, properties
 from stream_router.consumer.supervisor.heartbeat import Heartbeat
-from stream_router.consumer.supervisor.history import EVERY_S, History, moment
-from stream_router.consumer.supervisor.sampler import Sampler
-from stream_router.consumer.supervisor.status import Status
-from stream_router.consumer.supervisor.status_json import Identity
-from stream_router.consumer.supervisor.stream_watch import StreamWatch
 from stream_router.consumer.supervisor.supervisor import DaemonSupervisor, Happening
 from stream_router.consumer.supervisor.vitals import Vitals
+from stream_router.consumer.supervisor.watches import bus_prober, rule_watch, stream_watch
+from stream_router.consumer.supervisor.watches.bus_prober import BusProver, Proof
+from stream_router.consumer.supervisor.watches.sampler import Sampler
+from stream_router.consumer.supervisor.watches.stream_watch import StreamWatch
 from stream_router.consumer.transform_config import transform_config
 from stream_router.core import logs
 from stream_router.pipeline.transform import Transform

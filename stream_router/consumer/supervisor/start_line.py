@@ -5,8 +5,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from stream_router.consumer.state_dir import StateDir
-from stream_router.consumer.supervisor import jars, java
-from stream_router.consumer.supervisor.properties import Rendered
+from stream_router.consumer.supervisor.daemon import jars, java
+from stream_router.consumer.supervisor.daemon.properties import Rendered
 from stream_router.core import limits
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.in_force import of_aws

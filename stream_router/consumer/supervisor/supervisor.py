@@ -16,9 +16,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from stream_router.consumer.state_dir import BUS_GONE, ENDING, FATAL, StateDir
-from stream_router.consumer.supervisor import daemon_log, processes
-from stream_router.consumer.supervisor.bus_prober import BusProver, Proof
+from stream_router.consumer.supervisor import processes
+from stream_router.consumer.supervisor.daemon import daemon_log
 from stream_router.consumer.supervisor.vitals import Vitals
+from stream_router.consumer.supervisor.watches.bus_prober import BusProver, Proof
 from stream_router.core import doubling_wait
 from stream_router.core.settings_error import SettingsError
 

@@ -13,7 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws import endpoints
-from stream_router.consumer.supervisor.status_json import Seen
+from stream_router.consumer.supervisor.admin.status_json import Seen
 from stream_router.core.logs import Seldom
 from stream_router.settings.consumer import Consumer
 from stream_router.telemetry import catalogue, cloudwatch

@@ -13,7 +13,7 @@ from stream_router.aws import endpoints
 from stream_router.aws.secret_store import PREFIXES
 from stream_router.checks import jvm
 from stream_router.checks.finding import Finding
-from stream_router.consumer.supervisor import jars, java, properties
+from stream_router.consumer.supervisor.daemon import jars, java, properties
 from stream_router.consumer.transform_config import transform_config
 from stream_router.control.doctor.say import ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World

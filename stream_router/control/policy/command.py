@@ -8,7 +8,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws import endpoints
-from stream_router.consumer.supervisor import properties
+from stream_router.consumer.supervisor.daemon import properties
 from stream_router.control import arns
 from stream_router.control.arns import Home
 from stream_router.control.policy import hands, operate, programs

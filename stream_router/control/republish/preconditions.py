@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from stream_router.consumer.supervisor import bus_prober, rule_check
+from stream_router.consumer.supervisor.watches import bus_prober, rule_check
 from stream_router.core import limits
 from stream_router.settings.common import NO_RULE
 from stream_router.settings.consumer import Consumer

@@ -87,7 +87,7 @@ def shipped(name: str) -> Path:
 
 def _folders() -> Iterator[Path]:
     """A checkout's own folder; then where pip puts a wheel's data: under the prefix, the user's base, a --target."""
-    beside = Path(__file__).resolve().parents[3]
+    beside = Path(__file__).resolve().parents[4]
     if (beside / "setup.cfg").is_file():
         yield beside / "properties"
     for base in (sys.prefix, site.getuserbase(), beside):

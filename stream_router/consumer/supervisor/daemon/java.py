@@ -1,6 +1,7 @@
 """Finds a Java that runs the KCL daemon, and proves that the daemon's jars are all there.
 
-`python -m stream_router.consumer.supervisor.java` prints what it found, or the one line that says what to do (exit 1).
+`python -m stream_router.consumer.supervisor.daemon.java` prints what it found, or the one line that says what to do
+(exit 1).
 """
 
 import os
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from stream_router.consumer.supervisor import jars
+from stream_router.consumer.supervisor.daemon import jars
 from stream_router.core.settings_error import SettingsError
 
 OLDEST_JAVA = 17

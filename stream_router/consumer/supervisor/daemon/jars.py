@@ -45,7 +45,7 @@ class Jar(NamedTuple):
 @cache
 def listed() -> tuple[Jar, ...]:
     """Every jar of `jars.txt`, in its order."""
-    lines = files("stream_router.consumer.supervisor").joinpath("jars.txt").read_text("utf-8").splitlines()
+    lines = files("stream_router.consumer.supervisor.daemon").joinpath("jars.txt").read_text("utf-8").splitlines()
     rows = (line.split() for line in lines if line and not line.startswith("#"))
     return tuple(Jar(sha256, int(size), *coordinates.split(":")) for sha256, size, coordinates in rows)
 
@@ -61,7 +61,7 @@ def folders() -> Iterator[Path]:
     The base that this package itself was installed under comes first.
     """
     here = Path(__file__).resolve()
-    bases = [Path(sys.prefix), Path(site.getuserbase()), here.parents[3]]
+    bases = [Path(sys.prefix), Path(site.getuserbase()), here.parents[4]]
     for base in sorted(bases[:2], key=lambda base: not here.is_relative_to(base.resolve())) + bases[2:]:
         yield base / "share" / "stream_router" / "jars"
 

@@ -5,8 +5,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stream_router.consumer.supervisor.stream_watch import Known as StreamKnown
 from stream_router.consumer.supervisor.vitals import Known
+from stream_router.consumer.supervisor.watches.stream_watch import Known as StreamKnown
 from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.telemetry import shard_state
 from stream_router.telemetry.histogram import Histogram

@@ -9,7 +9,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws import endpoints
-from stream_router.consumer.supervisor.unread_shards import Lease, Look, StreamShard, UnreadShard, unread
+from stream_router.consumer.supervisor.watches.unread_shards import Lease, Look, StreamShard, UnreadShard, unread
 from stream_router.settings.consumer import Consumer
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from botocore.exceptions import ClientError
 
 from stream_router.consumer.state_dir import RULE_STATE, StateDir
-from stream_router.consumer.supervisor.rule_check import Fault, RuleCheck, client
+from stream_router.consumer.supervisor.watches.rule_check import Fault, RuleCheck, client
 from stream_router.core import limits
 from stream_router.core.logs import Seldom
 from stream_router.pipeline.mapping.timestamps import iso

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import orjson
 
 from stream_router.consumer.state_dir import StateDir
-from stream_router.consumer.supervisor import bus_state
-from stream_router.consumer.supervisor.status_json import Identity, Seen, Verdict, rss_bytes, status, verdict
-from stream_router.consumer.supervisor.stream_watch import NOTHING, Known
+from stream_router.consumer.supervisor.admin import bus_state
+from stream_router.consumer.supervisor.admin.status_json import Identity, Seen, Verdict, rss_bytes, status, verdict
 from stream_router.consumer.supervisor.vitals import Vitals
+from stream_router.consumer.supervisor.watches.stream_watch import NOTHING, Known
 from stream_router.telemetry import consumer_page, shard_state
 from stream_router.telemetry.merged_shards import Merged, ShardMerger
 from stream_router.telemetry.recent import Age, Recent

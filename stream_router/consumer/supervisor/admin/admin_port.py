@@ -2,8 +2,8 @@
 
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from stream_router.consumer.supervisor.history import History
-from stream_router.consumer.supervisor.status import Status
+from stream_router.consumer.supervisor.admin.history import History
+from stream_router.consumer.supervisor.admin.status import Status
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.telemetry import web_page
 from stream_router.telemetry.admin_server import HEALTH, JSON, AdminServer, Page, Verdict, probe

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from stream_router.consumer.supervisor.status_json import PERCENTILES, Seen
+from stream_router.consumer.supervisor.admin.status_json import PERCENTILES, Seen
 from stream_router.telemetry.merged_shards import Totals
 
 SCHEMA = "stream-router.history/1"

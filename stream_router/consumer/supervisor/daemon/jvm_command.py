@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from stream_router.consumer.supervisor import jars, java, properties
+from stream_router.consumer.supervisor.daemon import jars, java, properties
 from stream_router.core import die_with_parent
 from stream_router.settings.consumer import Consumer
 

@@ -1,0 +1,1 @@
+"""What the admin port shows: health, status, the hour of history."""
