@@ -16,9 +16,16 @@ import pytest
 from botocore.config import Config
 
 from stream_router.fakeaws.process import FakeAwsProcess
+from tests import schema_check
 
 Client = Callable[[str], Any]
 START_S = 30.0
+
+
+@pytest.fixture(autouse=True)
+def _entries_are_not_the_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These tests send what shows the wire, not Details of the product."""
+    monkeypatch.setattr(schema_check, "fake_aws_gets_ours", False)
 
 
 @pytest.fixture(scope="module")

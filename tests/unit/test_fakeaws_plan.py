@@ -7,7 +7,7 @@ import pytest
 from stream_router.fakeaws import detail
 from stream_router.fakeaws.call import Call, Item
 from stream_router.fakeaws.plan import Plan, PlanError
-from stream_router.fakeaws.shards import Shards
+from stream_router.fakeaws.shards import HASH_KEYS, Shard, Shards
 
 
 def call(*contents: str) -> Call:
@@ -102,3 +102,13 @@ def test_records_fall_into_equal_ranges_of_hash_keys() -> None:
     assert shards.of(by_key) == 0
     by_key.key = "c"  # MD5 4a8a08f0…
     assert shards.of(by_key) == 1
+
+
+def test_a_shard_takes_a_thousand_records_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond a second's budget it takes none; half a second later it takes half as many."""
+    now = [100.0]
+    monkeypatch.setattr("stream_router.fakeaws.shards.time.monotonic", lambda: now[0])
+    shard = Shard(0, 0, HASH_KEYS - 1)
+    assert [shard.takes(10) for _ in range(1_500)] == [True] * 1_000 + [False] * 500
+    now[0] += 0.5
+    assert sum(shard.takes(10) for _ in range(1_500)) == 500
