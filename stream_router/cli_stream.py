@@ -1,4 +1,4 @@
-"""The commands that read the stream beside the consumer. No logic, as in `cli`."""
+"""The commands that read the stream beside the consumer, or say how large it should be. No logic, as in `cli`."""
 
 from typing import Annotated
 
@@ -99,7 +99,26 @@ def shards(
     raise typer.Exit(command.run(load(Receiver), command.Wish(to, seconds, yes)))
 
 
+def plan(
+    events_per_second: Annotated[float, typer.Option("--events-per-second", help="The mean over a month.")],
+    event_bytes: Annotated[int, typer.Option("--event-bytes", help="Mean size of an event, as it is posted.")],
+    peak: Annotated[float, typer.Option("--peak", help="The highest rate, as a multiple of the mean.")] = 2.0,
+    region: Annotated[
+        str, typer.Option("--region", help="Whose quotas hold; the prices are us-east-1's.")
+    ] = "us-east-1",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Say what a load takes, what binds first and what it costs, from measured figures; asks nothing of AWS.
+
+    Shards, receivers, consumers, calls and dollars; docs/scale.md says how it is reckoned.
+    Example: stream-router plan --events-per-second 1000 --event-bytes 600 --peak 3
+    """
+    from stream_router.control.plan import command
+
+    raise typer.Exit(command.run(command.checked(events_per_second, event_bytes, peak, region), as_json=as_json))
+
+
 def add_to(app: typer.Typer) -> None:
     """Make them commands of `app`."""
-    for command in (find, reconcile, replay, shards):
+    for command in (find, reconcile, replay, shards, plan):
         app.command()(command)

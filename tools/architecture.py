@@ -12,7 +12,7 @@ DOES = {
     "cli": "the `stream-router` command; no logic",
     "cli_checks": "its commands that try something out: a masking policy, audit files, credentials",
     "cli_dlq": "its commands on dead letters",
-    "cli_stream": "its commands that read the stream: find, reconcile, replay, shards",
+    "cli_stream": "its commands on the stream: find, reconcile, replay, shards, plan",
     "cli_local": "its commands that need no AWS: top, send, local, demo",
     "settings": "the only reader of the environment, one module a program",
     "core": "what every part shares: the data, the envelope, what an AWS error means, limits, logs",

@@ -1,0 +1,61 @@
+"""How near a plan is to each limit, and so which of them binds first."""
+
+from typing import NamedTuple
+
+from stream_router.control.plan.capacity import MOST_BUCKETS, Capacity, Load
+from stream_router.control.shards.reshard import BUCKETS_PER_SHARD, MOST_SHARDS
+
+LEASE_WRITES_PER_S = 1_000
+"""Write units a second of one DynamoDB partition; a small table has few of them. Source: DynamoDB developer guide,
+"Best practices for designing and using partition keys effectively"."""
+
+METRIC_CALLS_PER_S = 500
+"""PutMetricData calls a second of an account, adjustable; fewer in small regions. Source: CloudWatch user guide,
+"CloudWatch service quotas"."""
+
+
+class Bound(NamedTuple):
+    """A limit: what of it is used at the peak, and what to do before it is reached."""
+
+    name: str
+    used: float
+    limit: float
+    cure: str
+
+    @property
+    def share(self) -> float:
+        """1.0 is all of it."""
+        return self.used / self.limit
+
+
+def bounds(load: Load, found: Capacity, quota_calls: int, quota_invocations: int | None) -> list[Bound]:
+    """Every limit that is known for the region, the one that binds first first."""
+    made = [
+        Bound("PutEvents calls/s", found.calls_peak, quota_calls, "ask AWS to raise the quota"),
+        Bound(
+            "buckets for the shards",
+            BUCKETS_PER_SHARD * found.shards,
+            MOST_BUCKETS,
+            "with fewer than 4 buckets a shard the load is uneven: use a second stream and application",
+        ),
+        Bound("shards of a stream", found.shards, MOST_SHARDS, "use a second stream and application"),
+        Bound(
+            "lease table writes/s", found.lease_writes, LEASE_WRITES_PER_S, "use a second application on another stream"
+        ),
+        Bound(
+            "CloudWatch calls/s",
+            (found.shards + found.consumers.tasks) / 60,
+            METRIC_CALLS_PER_S,
+            "report less often (STREAM_ROUTER_METRICS_S)",
+        ),
+        Bound(
+            "a child's core",
+            load.peak_per_s / found.shards * found.child_us / 1e6,
+            1.0,
+            "take more shards (`stream-router shards --to`)",
+        ),
+    ]
+    if quota_invocations:
+        cure = "beyond it targets get events late; ask AWS to raise it"
+        made.append(Bound("target invocations/s", load.peak_per_s, quota_invocations, cure))
+    return sorted(made, key=lambda bound: -bound.share)

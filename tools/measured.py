@@ -1,0 +1,80 @@
+"""Writes stream_router/control/plan/measured.json, the figures that `plan` reckons with, from the newest results.
+
+Run by `make docs`. A wheel has no benchmarks/results: so they are copied, each with the file it comes from.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+TARGET = ROOT / "stream_router" / "control" / "plan" / "measured.json"
+
+
+def _result(name: str) -> Any:
+    return json.loads((RESULTS / name).read_text("utf-8"))
+
+
+def _jvm_us() -> float:
+    """The JVM has no benchmark of its own yet: its figure stands in docs/facts.md."""
+    found = re.search(
+        r"\| the KCL's JVM, a Kinesis record \| ([0-9.]+) µs \|", (ROOT / "docs/facts.md").read_text("utf-8")
+    )
+    assert found, "docs/facts.md no longer says what the JVM takes a record"
+    return float(found[1])
+
+
+def _added_bytes() -> tuple[int, int]:
+    """What the envelope and the entry add to the sender's body, of the event that the benchmarks use."""
+    sys.path.insert(0, str(ROOT))
+    from benchmarks import events, transform
+    from stream_router.core.model import Entry
+
+    body = events.body(1)
+    (event,) = transform.events([body])
+    entry = transform.transform("off")(event)
+    assert isinstance(entry, Entry)
+    return len(events.envelope(1)) + 1 - len(body), entry.size_bytes - len(body)
+
+
+def text() -> str:
+    """The file as it should be."""
+    sizes, receiver = _result("sizes.json"), _result("receiver-2-cpus.json")
+    small, large = min(map(int, sizes["sizes"])), max(map(int, sizes["sizes"]))
+    memory = {size: one["rssMb"] for size, one in sizes["sizes"].items()}
+    slope = (memory[str(large)] - memory[str(small)]) / (large - small)
+    envelope, entry = _added_bytes()
+    figures = {
+        "child_base_us": (sizes["line"]["baseUs"], "benchmarks/results/sizes.json"),
+        "child_ns_per_byte": (sizes["line"]["perByteNs"], "benchmarks/results/sizes.json"),
+        "child_base_mb": (round(memory[str(small)] - slope * small, 1), "benchmarks/results/sizes.json"),
+        "child_mb_per_kb": (round(slope * 1000, 3), "benchmarks/results/sizes.json"),
+        "receiver_us": (round(receiver["closed"]["cpuUs"], 1), "benchmarks/results/receiver-2-cpus.json"),
+        "receiver_mb": (round(receiver["rssMb"], 1), "benchmarks/results/receiver-2-cpus.json"),
+        "jvm_us_per_record": (_jvm_us(), "docs/facts.md"),
+        "envelope_bytes": (envelope, "what the envelope adds to the body of benchmarks/events.py"),
+        "entry_bytes": (entry, "what the entry adds to the body of benchmarks/events.py"),
+    }
+    return (
+        json.dumps(
+            {
+                "machine": sizes["machine"],
+                "event_bytes": small,
+                "figures": {name: {"value": value, "source": source} for name, (value, source) in figures.items()},
+            },
+            indent=1,
+        )
+        + "\n"
+    )
+
+
+def main() -> None:
+    """Write it."""
+    TARGET.write_text(text(), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
