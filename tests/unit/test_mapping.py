@@ -122,6 +122,8 @@ def wrong(old: str, new: str) -> str:
         (wrong('payload = "acd"', f"payload = {{ value = {{ {'a.' * 999}a = 1 }} }}"), "shapes[0].fields.payload"),
         (wrong('Started = "interaction.created"', 'Started = "a\\u0007"'), "shapes[0].event_types.Started"),
         ('[event_types]\nA = "a\\nb"\n', "event_types.A"),
+        ('[metadata]\nreplayed = "x"\n', "metadata.replayed"),
+        ('[metadata]\ntraceparent = "x"\n', "metadata.traceparent"),
         (f"[metadata]\nn = {2**63}\n", "metadata.n"),
         (f"[metadata]\nn = {10**20}\n", "metadata.n"),
         ("[metadata]\nn = inf\n", "metadata.n"),

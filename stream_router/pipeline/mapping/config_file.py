@@ -30,7 +30,7 @@ VARIABLE = "STREAM_ROUTER_CONFIG"
 RECEIVED_AT = "receivedAt"
 """The default of a timestamp by which an event without one has the time at which it was received."""
 
-OWN_METADATA = frozenset({"enrichmentPipeline", "complianceTag", "region", "maskingPolicy"})
+OWN_METADATA = frozenset({"enrichmentPipeline", "complianceTag", "region", "maskingPolicy", "replayed", "traceparent"})
 
 EventType = Annotated[
     str, StringConstraints(min_length=1, max_length=limits.DETAIL_TYPE_MAX_CHARS), AfterValidator(constants.printable)
