@@ -38,10 +38,18 @@ def loads() -> list[str]:
     ]
 
 
+def by_hand() -> list[str]:
+    """The sum behind one figure of the table of costs."""
+    dollars = cost.services(1_000)[cost.OURS]
+    total = sum(dollars.values())
+    parts = " + ".join(f"{name} {usd:,.2f}" for name, usd in dollars.items())
+    return [f"{parts} = {total:,.2f}; divided by 2,628: {total / 2_628:.2f} a million."]
+
+
 def page() -> str:
     """The page with its tables as they should be."""
     text = PAGE.read_text("utf-8")
-    for name, lines in (("loads", loads()), ("cost", cost.table())):
+    for name, lines in (("loads", loads()), ("cost", cost.table()), ("by hand", by_hand())):
         opening = f"<!-- {name}: "
         before, found, rest = text.partition(opening)
         assert found, name
