@@ -223,6 +223,6 @@ def config(
     _end(config_report.run(program))
 
 
-for command in (cli_checks.mask, cli_local.top, cli_local.send, cli_local.local, cli_local.demo):
+for command in (cli_checks.mask, cli_local.top, cli_local.health, cli_local.send, cli_local.local, cli_local.demo):
     app.command()(command)
 cli_stream.add_to(app)

@@ -52,6 +52,21 @@ def top(
     raise typer.Exit(command.run(load(Top), command.Wish(once, json, url or ())))
 
 
+def health(
+    ready: Annotated[bool, typer.Option("--ready", help="Ask whether it is ready for work, too.")] = False,
+) -> None:
+    """Say whether the `receive` or `consume` of this host is well. 0 if it is, else 1: for a container's health check.
+
+    Asks the admin ports of this host (STREAM_ROUTER_ADMIN_LISTEN, STREAM_ROUTER_RECEIVER_ADMIN_LISTEN) and needs no
+    token. Example: stream-router health --ready
+    """
+    from stream_router.settings.common import load
+    from stream_router.settings.top import Top
+    from stream_router.top import health as probe
+
+    raise typer.Exit(probe.run(load(Top), ready=ready))
+
+
 def local(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where to serve; 0 takes any free port.")] = 4566,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print no events.")] = False,
