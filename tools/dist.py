@@ -1,8 +1,9 @@
 """`make dist`: what a host without a checkout is installed from, in one folder.
 
 The sdist and the wheel; amazon_kclpy's wheel without jars; `requirements.lock` with a SHA-256 of every file that pip
-may take, so that neither a mirror nor a look-alike on the index can slip another in; checksums of it all. Two locks:
-with `-local`, the embedded stack for `demo` and `local` comes too. Run as `python tools/dist.py [FOLDER]`.
+may take, so that neither a mirror nor a look-alike on the index can slip another in; a bill of materials; checksums of
+it all. Two locks: with `-local`, the embedded stack for `demo` and `local` comes too.
+Run as `python tools/dist.py [FOLDER]`.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import kclpy_wheel
+import sbom
 
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST_PYTHON = "3.11"
@@ -33,6 +35,7 @@ def main() -> None:
     build_own(python, target)
     for name, extra in LOCKS.items():
         (target / name).write_text(lock(target, extra), "utf-8")
+    sbom.write(target, ROOT, next(target.glob("stream_router-*.whl")).name.split("-")[1])
     checksums = [f"{sha256(path)}  {path.name}\n" for path in sorted(target.iterdir())]
     (target / "SHA256SUMS").write_text("".join(checksums), "utf-8")
     for path in sorted(target.iterdir()):
