@@ -1,0 +1,55 @@
+"""deploy/Containerfile, without building it: what of it can be read off."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FILE = ROOT / "deploy" / "Containerfile"
+LINES = re.sub(r"\\\n\s*", "", re.sub(r"^#.*\n", "", FILE.read_text("utf-8"), flags=re.MULTILINE)).splitlines()
+STEPS = [line.partition(" ") for line in LINES if line.strip()]
+LAST = STEPS[max(n for n, step in enumerate(STEPS) if step[0] == "FROM") :]
+
+
+def of(word: str) -> list[str]:
+    """The arguments of the last stage's instructions of that name."""
+    return [rest for name, _, rest in LAST if name == word]
+
+
+def test_both_stages_begin_at_one_base_that_is_an_argument() -> None:
+    """The environment links to the base's Python, and a registry may be out of reach."""
+    froms = [rest.split()[0] for name, _, rest in STEPS if name == "FROM"]
+    assert froms == ["${BASE}", "${BASE}"]
+    assert STEPS[0][0] == "ARG"
+    assert STEPS[0][2].startswith("BASE=")
+
+
+def test_it_runs_as_nobody_in_particular_stops_on_sigterm_and_asks_its_own_health() -> None:
+    """By number, so that Kubernetes can see that it is not root; the program itself is PID 1, no shell before it."""
+    assert of("USER") == ["10001:10001"]
+    assert of("STOPSIGNAL") == ["SIGTERM"]
+    assert of("ENTRYPOINT") == ['["stream-router"]']
+    (health,) = of("HEALTHCHECK")
+    assert health.endswith('CMD ["stream-router", "health"]')
+    assert not [rest for rest in of("RUN") if re.search(r"apt|pip|gcc|curl", rest)]
+    assert "STREAM_ROUTER_SPILL_DIR" not in " ".join(of("ENV")), (
+        "a spill in a container's own layer would be lost with it"
+    )
+
+
+def test_only_what_make_dist_made_is_in_the_context() -> None:
+    """No checkout, no secret that lies about, no environment gets into a layer."""
+    ignored = [line for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines() if not line.startswith("#")]
+    assert ignored == ["*", "!dist/"]
+    copied = [rest.split()[0] for name, _, rest in STEPS if name in ("COPY", "ADD") and not rest.startswith("--from")]
+    assert all(source.startswith("dist/") for source in copied)
+
+
+@pytest.mark.skipif(shutil.which("hadolint") is None, reason="hadolint is not installed")
+def test_hadolint_finds_nothing() -> None:
+    """With its own rules, none switched off."""
+    done = subprocess.run(["hadolint", FILE], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
