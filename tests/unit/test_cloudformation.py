@@ -1,0 +1,158 @@
+"""deploy/cloudformation: the rights that the code asks for, settings that there are, what `setup` would make."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stream_router.control.arns import Home
+from stream_router.control.policy.command import needs_of
+from stream_router.control.policy.needs import document
+from stream_router.control.setup import queues, rules, streams
+from stream_router.settings.names import settings
+
+ROOT = Path(__file__).parents[2]
+FILE = ROOT / "deploy/cloudformation/stream-router.yaml"
+TEMPLATE: dict[str, Any] = yaml.safe_load(FILE.read_text("utf-8"))
+RESOURCES = TEMPLATE["Resources"]
+SECRET = "arn:aws:secretsmanager:eu-west-1:210987654321:secret:webhook-AbCdEf"
+TARGET = "arn:aws:lambda:eu-west-1:210987654321:function:take"
+GIVEN = {
+    "AWS::Partition": "aws",
+    "AWS::Region": "eu-west-1",
+    "AWS::AccountId": "210987654321",
+    "Stream": "calls",
+    "Application": "router",
+    "EventBus": "telephony",
+    "Rule": "all",
+    "WebhookSecretArn": SECRET,
+    "TargetArn": TARGET,
+}
+SAME_AS_SETTINGS = {
+    "AWS_REGION": GIVEN["AWS::Region"],
+    "STREAM_ROUTER_STREAM": GIVEN["Stream"],
+    "STREAM_ROUTER_APPLICATION": GIVEN["Application"],
+    "STREAM_ROUTER_EVENT_BUS": GIVEN["EventBus"],
+    "STREAM_ROUTER_RULE": GIVEN["Rule"],
+    "STREAM_ROUTER_WEBHOOK_SCHEME": "hmac",
+    "STREAM_ROUTER_WEBHOOK_SECRETS": f"secretsmanager:{SECRET}",
+    "EVENTBRIDGE_TARGET_ARN": TARGET,
+}
+
+
+def resolved(value: Any) -> Any:
+    """The value with the given parameters in it, as CloudFormation would have it."""
+    if isinstance(value, dict) and list(value) == ["Fn::Sub"]:
+        return re.sub(r"\$\{([^}]+)\}", lambda found: GIVEN[found[1]], value["Fn::Sub"])
+    if isinstance(value, dict):
+        return {key: resolved(inner) for key, inner in value.items()}
+    return [resolved(inner) for inner in value] if isinstance(value, list) else value
+
+
+def variables(task: str) -> dict[str, Any]:
+    (container,) = RESOURCES[task]["Properties"]["ContainerDefinitions"]
+    return {entry["Name"]: entry["Value"] for entry in container["Environment"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "policy"),
+    [
+        ("receive", RESOURCES["ReceiverRole"]["Properties"]["Policies"][0]),
+        ("consume", RESOURCES["ConsumerRole"]["Properties"]["Policies"][0]),
+        ("operate", RESOURCES["OperatorPolicy"]["Properties"]),
+    ],
+    ids=["receive", "consume", "operate"],
+)
+def test_a_role_has_exactly_the_statements_of_setup_policy(
+    name: str, policy: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Word for word what the command prints for the same names. Write them anew with `make docs`."""
+    for variable in [key for key in os.environ if key.startswith(("AWS_", "STREAM_ROUTER_", "SQS_", "EVENTBRIDGE_"))]:
+        monkeypatch.delenv(variable)
+    for variable, value in SAME_AS_SETTINGS.items():
+        monkeypatch.setenv(variable, value)
+    home = Home("aws", GIVEN["AWS::Region"], GIVEN["AWS::AccountId"])
+    assert resolved(policy["PolicyDocument"]) == document(needs_of(name, home))
+
+
+def test_roles_have_nothing_besides() -> None:
+    """One policy each, and none that AWS manages but for the execution role, which pulls the image and writes logs."""
+    for role in ("ReceiverRole", "ConsumerRole"):
+        assert len(RESOURCES[role]["Properties"]["Policies"]) == 1
+        assert "ManagedPolicyArns" not in RESOURCES[role]["Properties"]
+    assert "Policies" not in RESOURCES["ExecutionRole"]["Properties"]
+
+
+@pytest.mark.parametrize("task", ["ReceiverTask", "ConsumerTask"])
+def test_a_task_is_run_as_the_image_wants_it(task: str) -> None:
+    """Read-only but for the state, an init that reaps, its own health command, time enough to drain, known settings."""
+    (container,) = RESOURCES[task]["Properties"]["ContainerDefinitions"]
+    assert container["ReadonlyRootFilesystem"] is True
+    assert container["LinuxParameters"] == {"InitProcessEnabled": True}
+    assert container["HealthCheck"]["Command"] == ["CMD", "stream-router", "health"]
+    assert [point["ContainerPath"] for point in container["MountPoints"]] == ["/var/lib/stream-router"]
+    delay_s = float(variables(task).get("STREAM_ROUTER_DRAIN_DELAY_S", "0"))
+    assert 120 >= container["StopTimeout"] >= delay_s + 20 + 10, "Fargate waits 120 s at most; a drain takes 20 s"
+    names = {name for name in variables(task) if not name.startswith("AWS_")}
+    assert names <= settings() | {"SQS_DLQ_URL"}
+
+
+def test_the_balancer_gives_up_an_idle_connection_before_the_receiver_does() -> None:
+    """Else a request could meet a connection that is just being closed, and would be answered 502."""
+    attributes = {a["Key"]: a["Value"] for a in RESOURCES["Balancer"]["Properties"]["LoadBalancerAttributes"]}
+    assert float(variables("ReceiverTask")["STREAM_ROUTER_HEADER_TIMEOUT_S"]) > float(
+        attributes["idle_timeout.timeout_seconds"]
+    )
+
+
+def test_what_holds_events_is_as_setup_makes_it_and_stays() -> None:
+    """The same retention, size, pattern and retries; deleted with the stack is none of it."""
+    parameters = TEMPLATE["Parameters"]
+    assert parameters["RetentionHours"]["Default"] == streams.RETENTION_HOURS
+    for name in ("DeadLetterQueue", "UndeliveredQueue"):
+        made = RESOURCES[name]["Properties"]
+        assert {key: str(made[key]) for key in queues.WANTED} == queues.WANTED
+        assert made["SqsManagedSseEnabled"] is True
+    types = parameters["EventTypes"]["Default"].split(",")
+    pattern = RESOURCES["EventRule"]["Properties"]["EventPattern"]
+    assert pattern == {**rules.pattern(types), "detail-type": {"Ref": "EventTypes"}}
+    (target,) = RESOURCES["EventRule"]["Properties"]["Targets"]
+    assert target["RetryPolicy"] == rules.RETRY_POLICY
+    for name in ("EventStream", "DeadLetterQueue", "UndeliveredQueue"):
+        assert RESOURCES[name]["DeletionPolicy"] == RESOURCES[name]["UpdateReplacePolicy"] == "Retain"
+
+
+def test_its_parameters_fit_the_nested_template() -> None:
+    """Alarms and dashboard come from deploy/observability, with parameters that are there."""
+    nested = RESOURCES["Observability"]["Properties"]
+    file = (FILE.parent / nested["TemplateURL"]).resolve()
+    assert set(nested["Parameters"]) <= set(yaml.safe_load(file.read_text("utf-8"))["Parameters"])
+
+
+def test_buckets_are_enough_for_the_shards() -> None:
+    """At least 4 for each shard, by the defaults, and for the 4 shards with which an on-demand stream begins."""
+    parameters = TEMPLATE["Parameters"]
+    assert parameters["Buckets"]["Default"] >= 4 * max(parameters["Shards"]["Default"], 4)
+
+
+@pytest.mark.skipif(shutil.which("cfn-lint") is None, reason="cfn-lint is not installed")
+def test_cfn_lint_finds_nothing() -> None:
+    """By the linter's own list of resources and their properties."""
+    done = subprocess.run(["cfn-lint", FILE.name], cwd=FILE.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_linter_is_asked_by_deploy_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make deploy-check` hands it this file, and the Containerfile to hadolint."""
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    sys.modules.pop("deploy_check", None)
+    import deploy_check
+
+    asked = {(check.command[0], str(check.folder / check.command[-1])) for check in deploy_check.CHECKS}
+    assert {("cfn-lint", str(FILE)), ("hadolint", str(ROOT / "deploy" / "Containerfile"))} <= asked

@@ -1,0 +1,77 @@
+"""Writes the roles' statements of deploy/cloudformation from the code of `setup --policy`.
+
+The template's parameters stand in the settings as words of their own, and become `${Parameter}` in what is written.
+"""
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from stream_router.control.arns import Home
+from stream_router.control.policy.command import needs_of
+from stream_router.control.policy.needs import document
+
+FILE = Path(__file__).resolve().parent.parent / "deploy" / "cloudformation" / "stream-router.yaml"
+PART = re.compile(r"^( *)# (\w+): written by `make docs` from control/policy\n.*?^ *# end\n", re.MULTILINE | re.DOTALL)
+HOME = Home("aws", "eu-central-1", "123456789012")
+SECRET = f"arn:aws:secretsmanager:{HOME.region}:{HOME.account}:secret:cx-AbCdEf"
+TARGET = f"arn:aws:lambda:{HOME.region}:{HOME.account}:function:target"
+SETTINGS = {
+    "AWS_REGION": HOME.region,
+    "STREAM_ROUTER_STREAM": "the-stream",
+    "STREAM_ROUTER_APPLICATION": "the-application",
+    "STREAM_ROUTER_EVENT_BUS": "the-bus",
+    "STREAM_ROUTER_RULE": "the-rule",
+    "STREAM_ROUTER_WEBHOOK_SCHEME": "bearer",
+    "STREAM_ROUTER_WEBHOOK_SECRETS": f"secretsmanager:{SECRET}",
+    "STREAM_ROUTER_TRUSTED_PROXIES": "10.0.0.0/8",
+    "EVENTBRIDGE_TARGET_ARN": TARGET,
+}
+NAMES = {
+    SECRET: "${WebhookSecretArn}",
+    TARGET: "${TargetArn}",
+    "the-stream": "${Stream}",
+    "the-application": "${Application}",
+    "the-bus": "${EventBus}",
+    "the-rule": "${Rule}",
+    HOME.region: "${AWS::Region}",
+    HOME.account: "${AWS::AccountId}",
+    "arn:aws:": "arn:${AWS::Partition}:",
+}
+"""Longer ones first: an ARN is replaced whole."""
+
+
+def text() -> str:
+    """The template as it should be. Reads the environment."""
+    return PART.sub(_part, FILE.read_text("utf-8"))
+
+
+def _part(found: re.Match[str]) -> str:
+    space, name = found[1], found[2]
+    statements = document(needs_of(name, HOME))["Statement"]
+    lines = [f"{space}  - {json.dumps(_named(statement))}\n" for statement in statements]
+    begin = f"{space}# {name}: written by `make docs` from control/policy\n"
+    return f"{begin}{space}Statement:\n{''.join(lines)}{space}# end\n"
+
+
+def _named(value: Any) -> Any:
+    """The value with the parameters' names in it."""
+    if isinstance(value, dict):
+        return {key: _named(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_named(inner) for inner in value]
+    made = str(value)
+    for word, name in NAMES.items():
+        made = made.replace(word, name)
+    return {"Fn::Sub": made} if made != value else value
+
+
+if __name__ == "__main__":
+    for name in [name for name in os.environ if name.startswith(("STREAM_ROUTER_", "AWS_", "SQS_", "EVENTBRIDGE_"))]:
+        del os.environ[name]
+    os.environ.update(SETTINGS)
+    FILE.write_text(text(), "utf-8")
+    sys.stdout.write(f"{FILE} written\n")
