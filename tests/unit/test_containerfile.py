@@ -1,5 +1,6 @@
 """deploy/Containerfile, without building it: what of it can be read off."""
 
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -46,6 +47,13 @@ def test_only_what_make_dist_made_is_in_the_context() -> None:
     assert ignored == ["*", "!dist/"]
     copied = [rest.split()[0] for name, _, rest in STEPS if name in ("COPY", "ADD") and not rest.startswith("--from")]
     assert all(source.startswith("dist/") for source in copied)
+
+
+def test_the_modules_that_it_calls_are_there() -> None:
+    """A module that moves takes its name in the file with it: the build itself runs only where a builder is."""
+    called = re.findall(r"-m (stream_router[\w.]*)", FILE.read_text("utf-8"))
+    assert called
+    assert all(importlib.util.find_spec(name) for name in called)
 
 
 @pytest.mark.skipif(shutil.which("hadolint") is None, reason="hadolint is not installed")
