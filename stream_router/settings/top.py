@@ -3,14 +3,18 @@
 from pydantic import Field
 
 from stream_router.settings.common import Environment
+from stream_router.settings.consumer import Consumer
+from stream_router.settings.receiver import Receiver
 from stream_router.settings.types import HostPort, Secret, own_url
 
 
 class Top(Environment):
     """What `top` needs; other settings, and those of AWS, are of no matter to it."""
 
-    admin_listen: HostPort = Field("127.0.0.1:9464", description="HOST:PORT")
-    receiver_admin_listen: HostPort = Field("127.0.0.1:9465", description="HOST:PORT")
+    admin_listen: HostPort = Field(Consumer.model_fields["admin_listen"].default, description="HOST:PORT")
+    receiver_admin_listen: HostPort = Field(
+        Receiver.model_fields["receiver_admin_listen"].default, description="HOST:PORT"
+    )
     admin_token: Secret | None = Field(None, description="a bearer token; required where it listens beyond loopback")
 
     @property

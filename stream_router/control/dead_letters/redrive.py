@@ -7,8 +7,8 @@ from typing import NamedTuple
 from stream_router.control.dead_letters import gathering, put_back, telling
 from stream_router.control.dead_letters.desk import Desk
 from stream_router.control.dead_letters.gathering import Gathering, QueueUnreadableError, Whole
-from stream_router.control.dead_letters.redriving import Means, Redriving, Tally
 from stream_router.control.dead_letters.selection import Selection
+from stream_router.control.dead_letters.settling import Means, Redriving, Tally
 from stream_router.control.dead_letters.telling import Bar, say, warn
 from stream_router.control.dead_letters.trial import Trial, Trials, Tries
 from stream_router.control.republish import preconditions
