@@ -1,0 +1,54 @@
+{{- define "labels" -}}
+app.kubernetes.io/name: stream-router
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{- define "image" -}}
+{{ required "image.repository: name the image" .Values.image.repository }}@{{ required "image.digest: name the image by its digest" .Values.image.digest }}
+{{- end -}}
+
+{{- define "pod" -}}
+enableServiceLinks: false
+automountServiceAccountToken: false
+serviceAccountName: {{ .root.Release.Name }}-{{ .component }}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 10001
+  runAsGroup: 10001
+  fsGroup: 10001
+  seccompProfile: {type: RuntimeDefault}
+affinity:
+  podAntiAffinity:
+    preferredDuringSchedulingIgnoredDuringExecution:
+      - weight: 100
+        podAffinityTerm:
+          topologyKey: kubernetes.io/hostname
+          labelSelector:
+            matchLabels: {{- include "labels" . | nindent 14 }}
+topologySpreadConstraints:
+  - maxSkew: 1
+    topologyKey: topology.kubernetes.io/zone
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels: {{- include "labels" . | nindent 8 }}
+{{- end -}}
+
+{{- define "container" -}}
+image: {{ include "image" .root }}
+imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities: {drop: [ALL]}
+envFrom:
+  - configMapRef: {name: {{ .root.Release.Name }}-settings}
+  - secretRef: {name: {{ required "secretName: name a Secret with STREAM_ROUTER_WEBHOOK_SECRETS" .root.Values.secretName }}}
+livenessProbe:
+  exec: {command: [stream-router, health]}
+  initialDelaySeconds: 60
+  periodSeconds: 30
+  timeoutSeconds: 10
+volumeMounts:
+  - {name: state, mountPath: /var/lib/stream-router}
+{{- end -}}

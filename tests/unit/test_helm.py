@@ -1,0 +1,85 @@
+"""deploy/helm: what it renders to, held against settings and drains; by `helm` itself where it is installed."""
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stream_router.settings.names import settings
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "deploy" / "helm"
+GOLDEN = ROOT / "tests" / "data" / "helm_everything.yaml"
+COMMAND = ("helm", "template", "cx", str(CHART), "--kube-version", "1.31.0", "-f", str(CHART / "everything.yaml"))
+needs_helm = pytest.mark.skipif(shutil.which("helm") is None, reason="helm is not installed")
+
+
+def parsed(text: str) -> dict[tuple[str, str], Any]:
+    return {(one["kind"], one["metadata"]["name"]): one for one in yaml.safe_load_all(text)}
+
+
+RENDERED = parsed(GOLDEN.read_text("utf-8"))
+PODS = {
+    "receive": RENDERED["Deployment", "cx-receive"]["spec"]["template"]["spec"],
+    "consume": RENDERED["StatefulSet", "cx-consume"]["spec"]["template"]["spec"],
+}
+
+
+def variables(pod: dict[str, Any]) -> dict[str, Any]:
+    return {entry["name"]: entry.get("value") for entry in pod["containers"][0]["env"]}
+
+
+@needs_helm
+def test_the_chart_renders_to_what_is_committed() -> None:
+    """Write it anew with the command of this file, when the chart changes, and read the difference."""
+    done = subprocess.run(COMMAND, capture_output=True, text=True, check=True)
+    assert parsed(done.stdout) == RENDERED
+
+
+@needs_helm
+def test_helm_lint_finds_nothing_and_a_value_that_is_missing_is_named() -> None:
+    """With everything on; with nothing given it names what it needs, and renders nothing."""
+    lint = ["helm", "lint", "--strict", str(CHART), "-f", str(CHART / "everything.yaml")]
+    assert subprocess.run(lint, capture_output=True, check=False).returncode == 0
+    done = subprocess.run(COMMAND[:-2], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "is not set" in done.stderr or ": name the" in done.stderr
+
+
+@pytest.mark.parametrize("program", PODS)
+def test_a_pod_is_hardened_named_and_drained(program: str) -> None:
+    """Not root, read-only but for its state, no service links, and time for its drain before it is killed."""
+    pod = PODS[program]
+    (container,) = pod["containers"]
+    assert container["args"] == [program]
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    assert pod["securityContext"]["runAsUser"] == 10001
+    assert pod["enableServiceLinks"] is False
+    assert "podAntiAffinity" in pod["affinity"]
+    assert [mount["mountPath"] for mount in container["volumeMounts"]] == ["/var/lib/stream-router"]
+    delay_s = float(variables(pod).get("STREAM_ROUTER_DRAIN_DELAY_S") or 0)
+    assert pod["terminationGracePeriodSeconds"] >= delay_s + 20 + 10, "a drain takes 20 s at most"
+
+
+def test_every_variable_is_a_setting() -> None:
+    """A name that no program knows would end it with 78."""
+    names = {*variables(PODS["receive"]), *variables(PODS["consume"]), *RENDERED["ConfigMap", "cx-settings"]["data"]}
+    assert {name for name in names if name.startswith("STREAM_ROUTER_")} <= settings()
+
+
+def test_a_consumer_keeps_its_name_and_its_volume_and_scales_on_our_lag() -> None:
+    """Its worker is the pod's name; KEDA asks for the age of the oldest unsettled event, up to the number of shards."""
+    names = PODS["consume"]["containers"][0]["env"]
+    assert {
+        "name": "STREAM_ROUTER_WORKER",
+        "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}},
+    } in names
+    (claim,) = RENDERED["StatefulSet", "cx-consume"]["spec"]["volumeClaimTemplates"]
+    assert claim["metadata"]["name"] == "state"
+    scaled = RENDERED["ScaledObject", "cx-consume"]["spec"]
+    assert scaled["maxReplicaCount"] == 8
+    assert "stream_router_oldest_unsettled_age_seconds" in scaled["triggers"][0]["metadata"]["query"]
+    assert "replicas" not in RENDERED["StatefulSet", "cx-consume"]["spec"], "two would set the number"
