@@ -8,10 +8,13 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from stream_router.aws.endpoints import is_aws
 from stream_router.core.settings_error import SettingsError
+from stream_router.settings import in_force
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +81,20 @@ def ask(question: Question) -> tuple[Finding | None, Any]:
         why = "is not known to this emulator" if said in NOT_SPOKEN else "could not be asked for"
         return Finding(code, setting, Verdict.UNKNOWN, f"{what} {why} ({said})", LATER), None
     except BotoCoreError as error:
-        return Finding(code, setting, Verdict.UNKNOWN, f"{what} gave no answer ({type(error).__name__})", LATER), None
+        where, cure = silence(error)
+        return Finding(code, setting, Verdict.UNKNOWN, f"{what} gave no answer{where}", cure), None
+
+
+def silence(error: BotoCoreError) -> tuple[str, str]:
+    """Where and why there was no answer, and the cure: an endpoint that is not AWS's may be left from a trial."""
+    url = str(error.kwargs.get("endpoint_url") or "")
+    kind = f" ({type(error).__name__})"
+    if not url or is_aws(url):
+        return kind, LATER
+    there = urlsplit(url).netloc
+    named = [row.variable for row in in_force.of_aws() if "ENDPOINT" in row.variable and there in row.value]
+    cure = f"start what listens there, or unset {named[0] if named else 'endpoint_url in the profile'}"
+    return f" at {there.rpartition('@')[2]}{kind}", cure
 
 
 def well(question: Question) -> Finding:

@@ -15,7 +15,7 @@ from stream_router.aws import endpoints
 from stream_router.checks.finding import Finding, Verdict
 from stream_router.control.doctor import account, catalogue, probe, queue, rights, stream, target
 from stream_router.control.doctor.bus import may_match
-from stream_router.control.doctor.iam_policy import lets_in
+from stream_router.control.doctor.iam_policy import denial, lets_in
 from stream_router.control.doctor.world import World
 from tests.unit import test_settings
 from tests.unit.test_settings import given
@@ -273,6 +273,57 @@ def test_a_queue_under_aws_s_own_key_takes_nothing_from_eventbridge(monkeypatch:
     policy = _statement(RULE).replace("lambda:InvokeFunction", "sqs:SendMessage")
     aws.world.once("queue url", lambda: {"Policy": policy, "KmsMasterKeyId": "alias/aws/sqs"})
     assert judged(aws, target.takes_dead_letters) is Verdict.WRONG
+
+
+_VPC = {"StringNotEquals": {"aws:SourceVpce": "vpce-1"}}
+
+
+@pytest.mark.parametrize(
+    ("condition", "denied"),
+    [
+        ({"Bool": {"aws:SecureTransport": "false"}}, False),
+        ({"Bool": {"aws:SecureTransport": False}}, False),
+        (_VPC, True),
+        ({"StringNotEqualsIfExists": {"aws:SourceVpce": "vpce-1"}}, True),
+        ({"StringEquals": {"aws:SourceVpce": "vpce-1"}}, False),
+        ({**_VPC, "Bool": {"aws:PrincipalIsAWSService": "false"}}, False),
+        ({**_VPC, "Null": {"aws:SourceVpce": "false"}}, False),
+        ({"StringNotEquals": {"aws:PrincipalOrgID": "o-1"}}, True),
+        ({"StringNotEquals": {"aws:SourceAccount": ACCOUNT}}, False),
+        ({"StringNotEquals": {"aws:SourceAccount": "999999999999"}}, True),
+        ({"ArnNotLike": {"aws:SourceArn": "arn:aws:events:*"}}, False),
+        ({"StringNotEquals": {"aws:SourceOrgID": "o-1"}}, False),
+        ({}, True),
+    ],
+)
+def test_a_deny_counts_where_it_is_about_eventbridge(condition: dict[str, Any], denied: bool) -> None:
+    """By IAM's rules for keys that a service's call bears or does not; what nobody can tell is no denial."""
+    deny = {"Sid": "No", "Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Condition": condition}
+    allow = {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage"}
+    policy = {"Statement": [allow, deny]}
+    assert denial(policy, "sqs:SendMessage", RULE, ACCOUNT) == ("No" if denied else None)
+    assert lets_in(policy, "sqs:SendMessage", RULE, ACCOUNT) is not denied
+
+
+def test_an_allow_for_the_organisation_lets_no_service_in() -> None:
+    """A service's call bears no organisation of its own."""
+    condition = {"StringEquals": {"aws:PrincipalOrgID": "o-1"}}
+    allow = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Condition": condition}
+    assert not lets_in({"Statement": [allow]}, "sqs:SendMessage", RULE, ACCOUNT)
+
+
+def test_a_target_that_denies_eventbridge_is_said_by_its_statement(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SR140: `setup` cannot mend it, so the cure is another one."""
+    aws = Aws(monkeypatch)
+    _with_target(aws, FUNCTION)
+    deny = {"Sid": "Locked", "Effect": "Deny", "Principal": "*", "Action": "lambda:*"}
+    policy = json.loads(_statement(RULE))
+    policy["Statement"].append(deny)
+    aws.answer("lambda", "get_policy", {"Policy": json.dumps(policy)})
+    found = target.lets_eventbridge_in(aws.world)
+    assert found.verdict is Verdict.WRONG
+    assert "Locked" in found.says
+    assert "take it out" in found.cure
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,22 @@
 
 import fnmatch
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 SERVICE = "events.amazonaws.com"
+_OF_SERVICE = {
+    "aws:principalisawsservice": "true",
+    "aws:principalservicename": SERVICE,
+    "aws:securetransport": "true",
+}
+_ABSENT = frozenset(
+    {
+        *("aws:sourcevpce", "aws:sourcevpc", "aws:sourcevpcarn", "aws:vpcsourceip", "aws:sourceip"),
+        *("aws:principalorgid", "aws:principalorgpaths", "aws:principalaccount", "aws:principalarn"),
+    }
+)
+"""A call that a service makes of its own bears none of these ("global condition context keys" of IAM)."""
 
 
 def statements(policy: str | dict[str, Any] | None) -> Iterator[dict[str, Any]]:
@@ -16,21 +28,38 @@ def statements(policy: str | dict[str, Any] | None) -> Iterator[dict[str, Any]]:
 
 
 def lets_in(policy: str | dict[str, Any] | None, action: str, source_arn: str, account: str) -> bool:
-    """Whether EventBridge may do `action` on behalf of the rule. Conditions that it does not know count as met."""
-    allowed = False
+    """Whether EventBridge may do `action` on behalf of the rule. What it does not know counts in favour."""
+    allows = [one for one in _of_eventbridge(policy, action, source_arn, account) if one.get("Effect") != "Deny"]
+    return bool(allows) and denial(policy, action, source_arn, account) is None
+
+
+def denial(policy: str | dict[str, Any] | None, action: str, source_arn: str, account: str) -> str | None:
+    """The `Sid` (or a word for it) of a statement that denies EventBridge `action`, which no Allow outweighs."""
+    for statement in _of_eventbridge(policy, action, source_arn, account):
+        if statement.get("Effect") == "Deny":
+            return str(statement.get("Sid") or "without a Sid")
+    return None
+
+
+def _of_eventbridge(policy: Any, action: str, source_arn: str, account: str) -> Iterator[dict[str, Any]]:
+    """The statements that are about EventBridge's `action`, their conditions met."""
+    has = {**_OF_SERVICE, "aws:sourcearn": source_arn, "aws:sourceaccount": account}
     for statement in statements(policy):
         if not _names_eventbridge(statement.get("Principal")) or not _is_in(action, statement.get("Action")):
             continue
-        if not _met(statement.get("Condition", {}), source_arn, account):
-            continue
-        if statement.get("Effect") == "Deny":
-            return False
-        allowed = True
-    return allowed
+        unknown = statement.get("Effect") != "Deny"
+        if all(_met(*one, has, unknown) for one in _conditions(statement.get("Condition", {}))):
+            yield statement
 
 
 def _listed(value: Any) -> list[str]:
-    return [str(one) for one in value] if isinstance(value, list) else [str(value)] if value else []
+    return (
+        [_text(one) for one in value] if isinstance(value, list) else [_text(value)] if value not in (None, "") else []
+    )
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _names_eventbridge(principal: Any) -> bool:
@@ -45,14 +74,28 @@ def _is_in(action: str, actions: Any) -> bool:
     return any(fnmatch.fnmatchcase(action.lower(), one.lower()) for one in _listed(actions))
 
 
-def _met(condition: dict[str, Any], source_arn: str, account: str) -> bool:
-    """What of a condition speaks of the source; an operator that negates is not understood, and so met."""
-    real = {"aws:sourcearn": source_arn, "aws:sourceaccount": account}
+def _conditions(condition: dict[str, Any]) -> Iterator[tuple[str, str, list[str]]]:
     for operator, keys in condition.items():
-        if "not" in operator.lower():
-            continue
         for key, wanted in keys.items():
-            has = real.get(key.lower())
-            if has and not any(fnmatch.fnmatchcase(has, one) for one in _listed(wanted)):
-                return False
-    return True
+            yield operator.lower().rpartition(":")[2], key.lower(), _listed(wanted)
+
+
+def _met(operator: str, key: str, wanted: list[str], has: dict[str, str], unknown: bool) -> bool:
+    """One condition by IAM's rules; `unknown` where nobody can tell.
+
+    A key that is not there meets an operator that negates, and one that ends with `IfExists`.
+    """
+    if key not in has and key not in _ABSENT:
+        return unknown
+    if operator == "null":
+        return ("true" in wanted) is (key in _ABSENT)
+    negates = "not" in operator
+    if key in _ABSENT:
+        return negates or operator.endswith("ifexists")
+    return _equals(operator)(has[key], wanted) is not negates
+
+
+def _equals(operator: str) -> Callable[[str, list[str]], bool]:
+    if operator.startswith("string") and "like" not in operator and "ignorecase" not in operator:
+        return lambda value, wanted: value in wanted
+    return lambda value, wanted: any(fnmatch.fnmatchcase(value.lower(), one.lower()) for one in wanted)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from stream_router.checks.finding import DENIED, LATER, Finding, Verdict, skipped
+from stream_router.checks.finding import DENIED, LATER, Finding, Verdict, silence, skipped
 from stream_router.control.doctor import account
 from stream_router.control.doctor.catalogue import Check
 from stream_router.control.doctor.world import World
@@ -82,5 +82,6 @@ def _broken(check: Check, error: Exception) -> Finding:
         if said in DENIED:
             verdict, cure = Verdict.WARNING, "grant it, or be sure of it"
     elif isinstance(error, BotoCoreError):
-        says = f"no answer ({type(error).__name__})"
+        where, cure = silence(error)
+        says = f"no answer{where}"
     return Finding(check.code, check.about, verdict, says, cure)

@@ -5,10 +5,10 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from stream_router.checks.finding import DENIED, NOT_SPOKEN, Finding, Verdict
+from stream_router.checks.finding import DENIED, NOT_SPOKEN, Finding, Verdict, silence
 from stream_router.control import arns
 from stream_router.control.doctor.bus import is_v2
-from stream_router.control.doctor.iam_policy import lets_in
+from stream_router.control.doctor.iam_policy import denial, lets_in
 from stream_router.control.doctor.say import SETUP, ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
 from stream_router.control.setup.rules import RETRY_POLICY
@@ -18,6 +18,12 @@ from stream_router.settings.common import NO_RULE
 TARGET, ROLE, UNDELIVERED = "EVENTBRIDGE_TARGET_ARN", "STREAM_ROUTER_TARGET_ROLE_ARN", "STREAM_ROUTER_TARGET_DLQ_ARN"
 QUEUE_KEY = "alias/aws/sqs"
 """A queue under it takes nothing from EventBridge: nobody can let a service use a key that AWS keeps."""
+
+DENIES = "statement {} of its policy denies EventBridge"
+EXCEPT = (
+    'take it out, or add "BoolIfExists": {"aws:PrincipalIsAWSService": "false"} to its condition; `setup` adds an '
+    "Allow only, which a Deny outweighs"
+)
 
 _ABSENT = frozenset(
     {
@@ -50,8 +56,8 @@ def _judged(world: World, code: str, judge: Callable[[World, Any], Finding | Non
     except ClientError as error:
         return _refused(code, target["Arn"], str(error.response["Error"].get("Code", "")))
     except BotoCoreError as error:
-        says = f"{target['Arn']} gave no answer ({type(error).__name__})"
-        return Finding(code, TARGET, Verdict.UNKNOWN, says, "ask again later")
+        where, cure = silence(error)
+        return Finding(code, TARGET, Verdict.UNKNOWN, f"{target['Arn']} gave no answer{where}", cure)
 
 
 def _refused(code: str, arn: str, said: str) -> Finding:
@@ -85,8 +91,13 @@ def _lets_in(world: World, target: Any) -> Finding | None:
     }
     if arn.service not in looks:
         return None
-    policies, action = looks[arn.service]
-    if any(lets_in(policy, action, _rule_arn(world), arn.account) for policy in policies()):
+    look, action = looks[arn.service]
+    policies = list(look())
+    for policy in policies:
+        if said := denial(policy, action, _rule_arn(world), arn.account):
+            says = f"{target['Arn']}: {DENIES.format(said)}: all ends in its dead-letter queue"
+            return wrong("SR140", TARGET, says, EXCEPT)
+    if any(lets_in(policy, action, _rule_arn(world), arn.account) for policy in policies):
         return None
     says = f"{target['Arn']} does not let EventBridge in for this rule: all ends in its dead-letter queue"
     return wrong("SR140", TARGET, says, f"{SETUP}: it opens a queue, and prints the command for a function")
@@ -165,15 +176,27 @@ def _takes(world: World, target: Any) -> Finding | None:
             raise
         says = f"queue {arn.resource} is not there: what the target refuses is lost"
         return wrong("SR144", UNDELIVERED, says, SETUP)
-    if not lets_in(has.get("Policy"), "sqs:SendMessage", _rule_arn(world), arn.account):
-        says = f"queue {arn.resource} does not let EventBridge in: what the target refuses is lost"
+    return _closed(world, arn, has.get("Policy")) or _key_closed(world, arn, has.get("KmsMasterKeyId"))
+
+
+def _closed(world: World, queue: arns.Arn, policy: str | None) -> Finding | None:
+    if said := denial(policy, "sqs:SendMessage", _rule_arn(world), queue.account):
+        says = f"queue {queue.resource}: {DENIES.format(said)}: what the target refuses is lost"
+        return wrong("SR144", UNDELIVERED, says, EXCEPT)
+    if not lets_in(policy, "sqs:SendMessage", _rule_arn(world), queue.account):
+        says = f"queue {queue.resource} does not let EventBridge in: what the target refuses is lost"
         return wrong("SR144", UNDELIVERED, says, SETUP)
-    if has.get("KmsMasterKeyId") == QUEUE_KEY:
-        says = f"queue {arn.resource} is under {QUEUE_KEY}, which EventBridge may not use: what it sends there is lost"
+    return None
+
+
+def _key_closed(world: World, queue: arns.Arn, key: str | None) -> Finding | None:
+    if key == QUEUE_KEY:
+        says = (
+            f"queue {queue.resource} is under {QUEUE_KEY}, which EventBridge may not use: what it sends there is lost"
+        )
         return wrong("SR144", UNDELIVERED, says, "encrypt it with SQS's own key, or with one of yours")
-    key = has.get("KmsMasterKeyId")
-    if key and not _key_lets_in(world, key, arn.account):
-        says = f"the key of queue {arn.resource} is closed to EventBridge: what it sends there is lost"
+    if key and not _key_lets_in(world, key, queue.account):
+        says = f"the key of queue {queue.resource} is closed to EventBridge: what it sends there is lost"
         cure = f"let events.amazonaws.com use kms:GenerateDataKey and kms:Decrypt in the policy of {key}"
         return wrong("SR144", UNDELIVERED, says, cure)
     return None
