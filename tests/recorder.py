@@ -144,6 +144,8 @@ def _read(headers: dict[str, str], body: bytes) -> Any:
 def _s3(scope: Any) -> list[tuple[str, str]]:
     bucket, _, key = scope["path"].lstrip("/").partition("/")
     if not key:
+        if b"lifecycle" in scope["query_string"]:
+            return [("s3:GetLifecycleConfiguration", f"arn:aws:s3:::{bucket}")]
         action = {"HEAD": "ListBucket", "PUT": "CreateBucket"}.get(scope["method"], scope["method"])
         return [(f"s3:{action}", f"arn:aws:s3:::{bucket}")]
     action = {"PUT": "PutObject", "GET": "GetObject", "HEAD": "GetObject"}.get(scope["method"], scope["method"])

@@ -1,5 +1,6 @@
 """`doctor` against ministack: in a right world all is well; each damage is found by its own check, and by no other."""
 
+import datetime as dt
 import json
 import os
 import resource
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import trustme
 from botocore.exceptions import ClientError
 
 from stream_router.aws.clients import Clients
@@ -125,7 +127,7 @@ def test_in_a_right_world_all_is_well(place: Place) -> None:
     found = place.look(java_too=True)
     assert not bad(found), found
     skipped = {code for code, one in found.items() if one.verdict is Verdict.SKIPPED}
-    assert skipped == OF_AWS | {"SR104", "SR190"}
+    assert skipped == OF_AWS | {"SR104", "SR155", "SR190", "SR014"}
 
 
 Damage = Callable[[Place], World | None]
@@ -156,6 +158,7 @@ setting("SR002", Verdict.WRONG, STREAM_ROUTER_MASKING="/nonexistent.toml")
 setting("SR003", Verdict.WRONG, STREAM_ROUTER_TARGET_DLQ_ARN=f"arn:aws:sqs:{REGION}:{ACCOUNT}:q.fifo")
 setting("SR005", Verdict.WARNING, STREAM_ROUTER_MASKING="off")
 setting("SR106", Verdict.WRONG, STREAM_ROUTER_JVM_OPTIONS="-Xmx1banana")
+setting("SR015", Verdict.WARNING, STREAM_ROUTER_DROP_TYPES="interaction.created")
 setting("SR101", Verdict.WRONG, STREAM_ROUTER_STREAM="nosuch")
 setting("SR113", Verdict.WARNING, STREAM_ROUTER_BUCKETS="7")
 setting("SR120", Verdict.WRONG, STREAM_ROUTER_EVENT_BUS="nosuch")
@@ -298,6 +301,13 @@ def _delivered_twice(place: Place) -> None:
     place.clients.events.put_targets(Rule="too", Targets=[{"Id": "x", "Arn": place.queue_arn("out")}], **place.on)
 
 
+@world("SR134", Verdict.WRONG)
+def _loop(place: Place) -> None:
+    summary = place.clients.kinesis.describe_stream_summary(StreamName=place.name)["StreamDescriptionSummary"]
+    place.clients.events.put_rule(Name="back", EventPattern='{"source":["nice.cxone.webhook"]}', **place.on)
+    place.clients.events.put_targets(Rule="back", Targets=[{"Id": "s", "Arn": summary["StreamARN"]}], **place.on)
+
+
 @world("SR140", Verdict.WRONG)
 def _target_closed(place: Place) -> None:
     place.clients.sqs.set_queue_attributes(QueueUrl=place.target, Attributes={"Policy": ""})
@@ -344,9 +354,39 @@ attribute("SR151", "MaximumMessageSize", "262144")
 attribute("SR152", "SqsManagedSseEnabled", "false")
 
 
+@world("SR154", Verdict.WARNING)
+def _letters_go_away(place: Place) -> None:
+    policy = json.dumps({"deadLetterTargetArn": place.queue_arn("undelivered"), "maxReceiveCount": 3})
+    url = place.queue_url("dead-letters")
+    place.clients.sqs.set_queue_attributes(QueueUrl=url, Attributes={"RedrivePolicy": policy})
+
+
 @world("SR153", Verdict.WARNING)
 def _dead_letter(place: Place) -> None:
     place.clients.sqs.send_message(QueueUrl=place.queue_url("dead-letters"), MessageBody="{}")
+
+
+@world("SR155", Verdict.WARNING)
+def _bucket_forgets(place: Place) -> None:
+    s3: Any = place.clients._make("s3")
+    s3.create_bucket(Bucket=f"{place.name}-bucket")
+    rule = {"ID": "x", "Status": "Enabled", "Filter": {"Prefix": "dead-letters/"}, "Expiration": {"Days": 13}}
+    s3.put_bucket_lifecycle_configuration(Bucket=f"{place.name}-bucket", LifecycleConfiguration={"Rules": [rule]})
+    place.set(STREAM_ROUTER_OFFLOAD_BUCKET=f"{place.name}-bucket")
+
+
+@world("SR014", Verdict.WRONG)
+def _certificate_ended(place: Place) -> World:
+    import time
+
+    issued = trustme.CA().issue_cert("localhost", not_after=dt.datetime.now(dt.UTC) + dt.timedelta(1))
+    cert, key = place.folder / "cert.pem", place.folder / "key.pem"
+    issued.cert_chain_pems[0].write_to_path(str(cert))
+    issued.private_key_pem.write_to_path(str(key))
+    place.set(STREAM_ROUTER_TLS_CERT=str(cert), STREAM_ROUTER_TLS_KEY=str(key))
+    made = World(offline=False, now_s=lambda: time.time() + 25 * 3600, wait=place.renew)
+    made.once("clock", time.time)
+    return made
 
 
 @world("SR181", Verdict.WARNING)
@@ -416,7 +456,7 @@ def test_offline_asks_no_network(place: Place) -> None:
     place.set(AWS_ENDPOINT_URL="http://127.0.0.1:9")
     checks = catalogue.chosen(None, offline=True)
     assert {check.code for check in checks} == {
-        *("SR001", "SR002", "SR003", "SR004", "SR005", "SR006", "SR007", "SR008", "SR009", "SR106"),
+        *("SR001", "SR002", "SR003", "SR004", "SR005", "SR006", "SR007", "SR008", "SR009", "SR106", "SR014", "SR015"),
     }
     results = runner.run(checks, World(offline=True))
     assert report.status(results, fail_on_warning=True) == 0

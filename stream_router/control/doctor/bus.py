@@ -169,14 +169,38 @@ def others(world: World) -> Finding:
     if refused:
         return refused
     ours = {target["Arn"] for target in world.maybe(world.targets) or []}
-    theirs = [one for one in every if one["Name"] != world.settings.rule and one.get("EventPattern")][:RULES_LOOKED_AT]
-    too = [one["Name"] for one in theirs if world.maybe(lambda one=one: _gets_ours(world, one))]  # type: ignore[misc]
+    too = _rules_too(world, every)
     for name in too:
         twice = ours & {target["Arn"] for target in world.maybe(lambda name=name: world.targets_of(name)) or []}  # type: ignore[misc]
         if twice:
             says = f"rule {name} sends our events to {min(twice)} too: each arrives twice"
             return warn("SR133", RULE, says, f"take the target out of {name}, or narrow its pattern")
     return ok("SR133", f"also to {', '.join(too)}" if too else "no other rule gets our events")
+
+
+def _rules_too(world: World, every: list[Any]) -> list[str]:
+    """Which other rules get our events; asked once."""
+    theirs = [one for one in every if one["Name"] != world.settings.rule and one.get("EventPattern")][:RULES_LOOKED_AT]
+
+    def look() -> list[str]:
+        return [one["Name"] for one in theirs if world.maybe(lambda one=one: _gets_ours(world, one))]  # type: ignore[misc]
+
+    return world.once("rules too", look)
+
+
+def no_loop(world: World) -> Finding:
+    """SR134: no rule sends what came out of the stream into it again."""
+    if none := _no_rule(world, "SR134"):
+        return none
+    every, stream = world.maybe(world.rules), world.maybe(world.stream)
+    if every is None or stream is None:
+        return skipped("SR134", "waits for SR101 and SR133")
+    for name in (world.settings.rule, *_rules_too(world, every)):
+        targets = world.maybe(lambda name=name: world.targets_of(name)) or []  # type: ignore[misc]
+        if stream["StreamARN"] in [target["Arn"] for target in targets]:
+            says = f"rule {name} sends our events back into the stream: each comes round again without end"
+            return wrong("SR134", RULE, says, f"take the stream out of the targets of {name}")
+    return ok("SR134", "nothing comes back into the stream")
 
 
 def _gets_ours(world: World, rule: Any) -> bool:

@@ -4,7 +4,18 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from stream_router.checks.finding import Finding
-from stream_router.control.doctor import account, bus, cxone_check, host, leases, queue, rights, stream, target
+from stream_router.control.doctor import (
+    account,
+    bus,
+    certificate,
+    cxone_check,
+    host,
+    leases,
+    queue,
+    rights,
+    stream,
+    target,
+)
 from stream_router.control.doctor.world import World
 
 BOTH = frozenset({"receive", "consume"})
@@ -32,6 +43,8 @@ CHECKS = (
     Check("SR106", "JVM options", host.jvm_starts, CONSUME, offline=True),
     Check("SR008", "disk", host.disk, BOTH, offline=True),
     Check("SR009", "open files", host.open_files, RECEIVE, offline=True),
+    Check("SR014", "TLS certificate", certificate.lasts, RECEIVE, offline=True),
+    Check("SR015", "dropped types", host.dropped, CONSUME, offline=True),
     Check("SR010", "credentials", account.found),
     Check("SR011", "identity", account.identity),
     Check("SR012", "region", account.region),
@@ -53,6 +66,7 @@ CHECKS = (
     Check("SR131", "what it matches", bus.lets_through, CONSUME),
     Check("SR132", "its target", bus.has_target, CONSUME),
     Check("SR133", "other rules", bus.others, CONSUME),
+    Check("SR134", "no loop", bus.no_loop, CONSUME),
     Check("SR140", "target lets in", target.lets_eventbridge_in, CONSUME),
     Check("SR141", "target's role", target.role, CONSUME),
     Check("SR142", "target's retries", target.retries, CONSUME),
@@ -64,7 +78,9 @@ CHECKS = (
     Check("SR151", "its message size", queue.takes_large, CONSUME),
     Check("SR152", "its encryption", queue.encryption, CONSUME),
     Check("SR153", "dead letters", queue.letters, CONSUME),
+    Check("SR154", "letters stay", queue.keeps_what_is_looked_at, CONSUME),
     Check("SR104", "claim checks' bucket", queue.bucket, CONSUME),
+    Check("SR155", "its lifecycle", queue.bucket_keeps, CONSUME),
     Check("SR170", "rights of receive", rights.receive, RECEIVE),
     Check("SR171", "rights of consume", rights.consume, CONSUME),
     Check("SR180", "quota of calls", rights.put_events, CONSUME),

@@ -185,3 +185,14 @@ def open_files(world: World) -> Finding:
         says = f"{hard} open files are allowed, {needed} are needed; the receiver would take fewer connections"
         return warn("SR009", "STREAM_ROUTER_MAX_CONNECTIONS", says, "raise the limit (LimitNOFILE=), or set fewer")
     return ok("SR009", "unlimited" if hard == resource.RLIM_INFINITY else f"{hard} may be open")
+
+
+def dropped(world: World) -> Finding:
+    """SR015: no type is dropped that the rule is to let through."""
+    if world.consume is None:
+        return skipped("SR015", "waits for SR002")
+    both = sorted(set(world.consume.drop_type_list) & set(world.consume.event_type_list))
+    if both:
+        says = f"{', '.join(both)} is dropped, and in STREAM_ROUTER_EVENT_TYPES: such events are settled unsent"
+        return warn("SR015", "STREAM_ROUTER_DROP_TYPES", says, "take it out of one of the two")
+    return ok("SR015", f"{len(world.consume.drop_type_list)} types are dropped, none that is to be routed")

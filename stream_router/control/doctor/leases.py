@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stream_router.checks import aws_checks
-from stream_router.checks.finding import Finding, Question, ask
+from stream_router.checks.finding import Finding, Question, Verdict, ask
 from stream_router.control.doctor.say import ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
 
@@ -15,7 +15,23 @@ LOOKS_AFTER_S = (1.0, 2.0, 4.0)
 
 def of_this_stream(world: World) -> Finding:
     """SR105: the application's checkpoints are of this stream."""
-    return aws_checks.lease_table(world.session, world.settings.application, world.settings.stream)
+    found = aws_checks.lease_table(world.session, world.settings.application, world.settings.stream)
+    if found.verdict is not Verdict.WELL or not (shard := _older_than_its_shard(world)):
+        return found
+    says = f"the checkpoint of {shard} is from before that shard: of another stream, or of one deleted since"
+    cure = "give each stream an application of its own, or delete its lease table to read this stream anew"
+    return wrong("SR105", APPLICATION, says, cure)
+
+
+def _older_than_its_shard(world: World) -> str:
+    """A shard with a checkpoint below its first number, which no event of it can have; "" where there is none."""
+    begins = {one["ShardId"]: one["SequenceNumberRange"] for one in world.maybe(world.shards) or []}
+    for row in world.maybe(world.leases) or []:
+        first = begins.get(_shard(row), {}).get("StartingSequenceNumber", "")
+        at = row["checkpoint"].get("S", "")
+        if first.isdigit() and at.isdigit() and int(at) < int(first):
+            return _shard(row)
+    return ""
 
 
 def owners(world: World) -> Finding:

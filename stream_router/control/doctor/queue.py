@@ -1,13 +1,14 @@
 """Checks of our dead-letter queue and of the claim checks' bucket."""
 
 import contextlib
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.checks import aws_checks
-from stream_router.checks.finding import Finding
+from stream_router.checks.finding import Finding, Question, ask
 from stream_router.control.doctor.say import SETUP, ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
 from stream_router.core import limits
@@ -138,3 +139,62 @@ def bucket(world: World) -> Finding:
     if not world.consume.offload_bucket:
         return skipped("SR104", "no bucket is set")
     return aws_checks.offload_bucket(world.session, world.consume.offload_bucket)
+
+
+def keeps_what_is_looked_at(world: World) -> Finding:
+    """SR154: SQS moves no letter away because it was looked at: each look counts as a receive."""
+    has = _attributes(world)
+    if has is None:
+        return skipped("SR154", "waits for SR103")
+    if not (text := has.get("RedrivePolicy")):
+        return ok("SR154", "letters stay, however often they are looked at")
+    policy = json.loads(text)
+    there = str(policy.get("deadLetterTargetArn", "")).rsplit(":", 1)[-1]
+    says = f"a letter that was looked at {policy.get('maxReceiveCount')} times goes to {there}, where nobody looks"
+    return warn("SR154", QUEUE, says, "take the queue's RedrivePolicy away: it is a dead-letter queue itself")
+
+
+_PREFIXES = ("dead-letters/", "payloads/")
+"""Of the keys that the consumer writes."""
+
+
+def bucket_keeps(world: World) -> Finding:
+    """SR155: the bucket keeps what dead letters and claim checks point to, as long as a letter lives."""
+    name = world.consume.offload_bucket if world.consume else None
+    if not name:
+        return skipped("SR155", "no bucket is set" if world.consume else "waits for SR002")
+    s3 = world.client("s3")
+
+    def look() -> list[Any]:
+        try:
+            return list(s3.get_bucket_lifecycle_configuration(Bucket=name).get("Rules", []))
+        except ClientError as error:
+            if error.response["Error"].get("Code") == "NoSuchLifecycleConfiguration":
+                return []
+            raise
+
+    refused, rules = ask(Question("SR155", aws_checks.BUCKET, "its lifecycle", look, _NO_BUCKET))
+    if refused:
+        return skipped("SR155", "waits for SR104") if refused.says == "gone" else refused
+    days, has = 14, _attributes(world)
+    if has:
+        days = int(has.get("MessageRetentionPeriod", days * DAY_S)) // DAY_S
+    for rule in rules:
+        kept = rule.get("Expiration", {}).get("Days", days)
+        if rule.get("Status") == "Enabled" and kept < days and _takes_ours(rule):
+            says = f"lifecycle rule {rule.get('ID')} deletes after {kept} days what letters point to for {days}"
+            return warn("SR155", aws_checks.BUCKET, says, f"set it to {days} days or more, or narrow it to other keys")
+    return ok("SR155", f"nothing is deleted within {days} days")
+
+
+_NO_BUCKET = dict.fromkeys(("NoSuchBucket", "404"), ("gone", ""))
+
+
+def _takes_ours(rule: Any) -> bool:
+    """A rule that asks for tags is another's: our objects have none."""
+    chosen = rule.get("Filter") or {}
+    chosen = {**chosen, **chosen.get("And", {})}
+    if chosen.get("Tag") or chosen.get("Tags"):
+        return False
+    prefix = str(chosen.get("Prefix") or rule.get("Prefix") or "")
+    return any(one.startswith(prefix) or prefix.startswith(one) for one in _PREFIXES)

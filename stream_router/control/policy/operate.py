@@ -25,7 +25,7 @@ def doctor(receiver: Receiver, consumer: Consumer, setup: Setup | None, queue: Q
     yield need("cloudwatch", "GetMetricData", "*")
     yield from secrets_of(receiver, home)
     if consumer.offload_bucket:
-        yield need("s3", "ListBucket", f"arn:{home.partition}:s3:::{consumer.offload_bucket}")
+        yield need("s3", "ListBucket GetLifecycleConfiguration", f"arn:{home.partition}:s3:::{consumer.offload_bucket}")
     if queue.kms_key:
         yield need("kms", "DescribeKey GetKeyPolicy GenerateDataKey Decrypt", queue.kms_key)
     dead = home.queue_of(queue.sqs_dlq_url or dead_letters_name(consumer.stream))
