@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-CHILD = f'/bin/sh -c exec\t"${{STREAM_ROUTER_CHILD}}"\t{Path(__file__).resolve()}\tchild'
+CHILD = '/bin/sh -c exec\t"${STREAM_ROUTER_CHILD}"\t"${SUPERVISED}"\tchild'
 
 
 def consume() -> None:
@@ -18,6 +18,7 @@ def consume() -> None:
     from stream_router.consumer.supervisor.daemon import properties
 
     properties.CHILD_COMMAND = CHILD
+    os.environ["SUPERVISED"] = str(Path(__file__).resolve())
     cli.main()
 
 

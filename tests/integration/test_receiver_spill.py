@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shlex
 import signal
 import stat
 import subprocess
@@ -333,7 +334,7 @@ def test_a_full_disk_takes_nothing_drains_all_and_works_again(tmp_path: Path) ->
     mount = f"mount -t tmpfs -o size=4m tmpfs {tmp_path}"
     if subprocess.run([*unshare, mount], capture_output=True, check=False).returncode:
         pytest.skip("this machine gives no user namespace in which a small disk could be mounted")
-    command = f"{mount} && exec {sys.executable} -c '{FULL}' {tmp_path}"
+    command = f"{mount} && exec {shlex.quote(sys.executable)} -c '{FULL}' {tmp_path}"
     ended = subprocess.run([*unshare, command], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     assert json.loads(ended.stdout) == {"full": None, "error": "ENOSPC", "again": True, "lost": 0, "after": True}
