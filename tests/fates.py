@@ -5,7 +5,6 @@ import itertools
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -17,20 +16,10 @@ from botocore.config import Config
 from stream_router.fakeaws.process import FakeAwsProcess
 from tests import kpl
 from tests.daemon import Child, envelope
+from tests.dead_letters import PROGRAM, RULE, TYPES
 
-PROGRAM = str(Path(sys.executable).parent / "stream-router")
 STREAM, APPLICATION = "cxone-events", "cxone-event-router"
 QUEUE = "https://sqs.us-east-1.amazonaws.com/123456789012/dead-letters"
-TYPES = ("interaction.created", "conversation.updated", "agent.status.changed")
-RULE = {
-    "Name": "cxone-webhook-router",
-    "EventPattern": {
-        "source": ["nice.cxone.webhook"],
-        "detail-type": list(TYPES),
-        "detail": {"eventSource": [{"prefix": "cxone"}]},
-    },
-    "Targets": ["arn:aws:sqs:us-east-1:123456789012:out"],
-}
 FAULTS = [
     {"fault": "entry_error", "operation": "PutEvents", "code": "MalformedDetail", "where": "refuse-me"},
     {"fault": "entry_error", "operation": "PutEvents", "code": "InternalFailure", "rate": 0.03},

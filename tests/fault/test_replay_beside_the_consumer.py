@@ -13,7 +13,7 @@ import pytest
 
 from stream_router.fakeaws.process import FakeAwsProcess
 from stream_router.local import leases
-from tests.fates import RULE
+from tests.dead_letters import RULE
 from tests.system.conftest import make_world
 from tests.system.world import PROGRAM, World, until
 

@@ -6,7 +6,7 @@ import os
 import resource
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,21 +23,14 @@ from stream_router.consumer.supervisor.daemon import jars, java
 from stream_router.control.doctor import catalogue, report, runner, stream
 from stream_router.control.doctor.world import World
 from stream_router.control.setup import quotas, setup
-from stream_router.local import leases, stack
+from stream_router.local import leases
 from stream_router.local.environment import ACCOUNT, REGION, clean
-from stream_router.local.programs import Programs
 from stream_router.settings.common import load
 from stream_router.settings.setup import Setup
 
 JAVA = {"SR006", "SR007", "SR106"}
 OF_AWS = {"SR102", "SR110", "SR170", "SR171", "SR180"}
 """Asked of AWS alone: test_doctor_on_aws has their worlds."""
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    with Programs() as programs:
-        yield stack.start(programs)[1]
 
 
 class Place:

@@ -19,7 +19,7 @@ from tests.integration.test_doctor import Place
 
 pytestmark = pytest.mark.long
 
-endpoint, place = test_doctor.endpoint, test_doctor.place
+place = test_doctor.place
 
 SOON_S = 0.5
 """Between two renewals of the leases: the KCL's own is 3.3 s, and `doctor` looks for 7 s."""

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from stream_router.fakeaws.process import FakeAwsProcess
-from tests.fates import RULE, Fates
+from tests.dead_letters import RULE
+from tests.fates import Fates
 
 HOUR = ("--since", "150m", "--until", "60m")
 

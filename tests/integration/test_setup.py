@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +16,11 @@ from stream_router.aws.clients import Clients
 from stream_router.consumer.supervisor.watches.rule_check import RuleCheck
 from stream_router.control.arns import Home
 from stream_router.control.setup import rule_match, setup
-from stream_router.local import stack
 from stream_router.local.environment import ACCOUNT, REGION, clean
-from stream_router.local.programs import Programs
 from stream_router.settings.common import load
 from stream_router.settings.setup import Setup
 
 TARGET = f"arn:aws:sqs:{REGION}:{ACCOUNT}:out"
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    with Programs() as programs:
-        yield stack.start(programs)[1]
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """`setup` as the command: a setting that is at fault ends it with 78 before anything was made; and what it says."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -8,26 +7,11 @@ import pytest
 from stream_router.aws.clients import Clients
 from stream_router.control.setup import setup
 from stream_router.core.settings_error import SettingsError
-from stream_router.local import stack
-from stream_router.local.environment import ACCOUNT, REGION, clean
-from stream_router.local.programs import Programs
+from stream_router.local.environment import ACCOUNT, REGION
 from stream_router.settings.common import load
 from stream_router.settings.setup import Setup
 
 QUEUES = f"arn:aws:sqs:{REGION}:{ACCOUNT}"
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    with Programs() as programs:
-        yield stack.start(programs)[1]
-
-
-@pytest.fixture
-def clients(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Clients:
-    for key, value in clean(endpoint, "test").items():
-        monkeypatch.setenv(key, value)
-    return Clients(REGION)
 
 
 def run(*, plan: bool = False, **given: Any) -> int:

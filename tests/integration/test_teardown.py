@@ -7,27 +7,12 @@ import pytest
 
 from stream_router.aws.clients import Clients
 from stream_router.control.setup import setup, teardown
-from stream_router.local import stack
-from stream_router.local.environment import ACCOUNT, REGION, clean
-from stream_router.local.programs import Programs
+from stream_router.local.environment import ACCOUNT, REGION
 from stream_router.settings.common import load
 from stream_router.settings.setup import Setup
 
 TARGET = f"arn:aws:sqs:{REGION}:{ACCOUNT}:out"
 TAGS = {"stream-router-setup": "s", "team": "cx"}
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    with Programs() as programs:
-        yield stack.start(programs)[1]
-
-
-@pytest.fixture
-def clients(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Clients:
-    for key, value in clean(endpoint, "test").items():
-        monkeypatch.setenv(key, value)
-    return Clients(REGION)
 
 
 @pytest.fixture

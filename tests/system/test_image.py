@@ -122,13 +122,7 @@ def test_receiver_and_consumer_work_in_it_and_drain(image: Image, make_world: Ca
     until(lambda: world._get("/readyz") == 200, 30, "the receiver is ready")
     until(lambda: len(world.children()) >= 2, 120, "two children run")
     sent = world.post_many(50, 50.0)
-    arrived: set[str] = set()
-
-    def all_came() -> bool:
-        arrived.update(event["detail"]["eventId"] for event in world.drain(world.target))
-        return arrived >= sent.keys()
-
-    until(all_came, 60, "every event came out")
+    world.all_arrived(sent, 60)
     probe = image.command(*entry, "health")
     health = subprocess.run(probe, env={**world.environment, **outside}, capture_output=True, text=True, check=False)
     assert (health.returncode, health.stdout.count(" 200 ")) == (0, 2), health.stderr

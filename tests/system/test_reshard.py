@@ -28,18 +28,6 @@ def _start(world: World) -> None:
     until(lambda: len(world.children()) >= 2, 120, "two children run")
 
 
-def _all_arrived(world: World, sent: dict[str, bytes]) -> list[str]:
-    """Wait for every event at the target; the ids as they arrived, copies included."""
-    arrived: list[str] = []
-
-    def are_there() -> bool:
-        arrived.extend(event["detail"]["eventId"] for event in world.drain(world.target))
-        return set(arrived) >= sent.keys()
-
-    until(are_there, 120, "every event came out")
-    return arrived
-
-
 def test_enhanced_fan_out_delivers_every_event_once(make_world: Callable[..., World], tmp_path: Path) -> None:
     """With `retrievalMode = FANOUT` the daemon registers a consumer, and 1,000 events come out once each."""
     properties = tmp_path / "fan-out.properties"
@@ -50,7 +38,7 @@ def test_enhanced_fan_out_delivers_every_event_once(make_world: Callable[..., Wo
     world.run_setup()
     _start(world)
     sent = world.post_many(1_000, 200.0)
-    arrived = _all_arrived(world, sent)
+    arrived = world.all_arrived(sent, 120)
     assert len(arrived) == len(sent)
     assert not world.drain(world.dead_letters)
     stream = world.kinesis.describe_stream_summary(StreamName=STREAM)["StreamDescriptionSummary"]["StreamARN"]
@@ -79,7 +67,7 @@ def test_a_split_and_a_merge_under_load_lose_and_repeat_nothing(
     resharded.start()
     sent = world.post_many(6_000, 100.0)
     resharded.join()
-    arrived = _all_arrived(world, sent)
+    arrived = world.all_arrived(sent, 120)
     assert len(arrived) == len(sent)
     assert not world.drain(world.dead_letters)
     open_now = [shard for shard in _shards(kinesis) if "EndingSequenceNumber" not in shard["SequenceNumberRange"]]

@@ -62,11 +62,5 @@ def test_a_consumer_that_holds_ends_soon_and_loses_nothing(
         bus.kill()
         bus.communicate()
     world.start("consume", PROGRAM, "consume")
-    arrived: set[str] = set()
-
-    def all_came() -> bool:
-        arrived.update(event["detail"]["eventId"] for event in world.drain(world.target))
-        return arrived >= sent.keys()
-
-    until(all_came, 90, "every event came out")
+    world.all_arrived(sent, 90)
     assert not world.drain(world.dead_letters)

@@ -42,13 +42,7 @@ def test_both_units_work_with_a_read_only_file_system_and_drain(make_world: Call
     until(lambda: world._get("/readyz") == 200, 30, "the receiver is ready")
     until(lambda: len(world.children()) >= 2, 90, "two children run")
     sent = world.post_many(50, 50.0)
-    arrived: set[str] = set()
-
-    def all_came() -> bool:
-        arrived.update(event["detail"]["eventId"] for event in world.drain(world.target))
-        return arrived >= sent.keys()
-
-    until(all_came, 60, "every event came out")
+    world.all_arrived(sent, 60)
     for process in (receiver, consumer):
         process.terminate()
         assert process.wait(40) == 0

@@ -214,6 +214,17 @@ class World:
             self.sqs.delete_message_batch(QueueUrl=queue, Entries=handles)
         return bodies
 
+    def all_arrived(self, sent: dict[str, bytes], timeout_s: float) -> list[str]:
+        """Wait for every event at the target: the ids as they arrived, copies included."""
+        arrived: list[str] = []
+
+        def are_there() -> bool:
+            arrived.extend(event["detail"]["eventId"] for event in self.drain(self.target))
+            return set(arrived) >= sent.keys()
+
+        until(are_there, timeout_s, "every event came out")
+        return arrived
+
     def _get(self, path: str) -> int:
         with contextlib.suppress(httpx.TransportError):
             return self.http.get(path).status_code

@@ -1,0 +1,23 @@
+"""An embedded stack for a module's tests, and the control plane's clients pointed at it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from stream_router.aws.clients import Clients
+from stream_router.local import stack
+from stream_router.local.environment import REGION, clean
+from stream_router.local.programs import Programs
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    with Programs() as programs:
+        yield stack.start(programs)[1]
+
+
+@pytest.fixture
+def clients(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Clients:
+    for key, value in clean(endpoint, "test").items():
+        monkeypatch.setenv(key, value)
+    return Clients(REGION)
