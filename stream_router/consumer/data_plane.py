@@ -26,7 +26,7 @@ from stream_router.pipeline.sinks.eventbridge import wire_format
 from stream_router.pipeline.sinks.eventbridge.conversation_lanes import Lanes
 from stream_router.pipeline.sinks.eventbridge.packer import CallLimits
 from stream_router.pipeline.sinks.eventbridge.publisher import Publisher
-from stream_router.pipeline.sinks.eventbridge.putevents_calls import PutEventsCalls
+from stream_router.pipeline.sinks.eventbridge.putevents_calls import BACKOFF, PutEventsCalls
 from stream_router.settings.consumer import Consumer
 
 CALL_TIMEOUT_S = 5.0
@@ -138,7 +138,9 @@ class DataPlane:
             CallLimits(settings.entries_per_call, settings.bytes_per_call),
             f"the event bus {settings.event_bus.rsplit('/', 1)[-1]}",
         )
-        policy = Policy(settings.max_in_flight, BYTES_IN_FLIGHT, settings.max_retries, outage_gives_up, max_rate)
+        policy = Policy(
+            settings.max_in_flight, BYTES_IN_FLIGHT, settings.max_retries, outage_gives_up, max_rate, BACKOFF
+        )
         return Publisher(calls, Lanes(enabled=ordered), policy, time.monotonic, chance, health, memory)
 
     def _bus(self, token_of: Callable[[Event], str], *, grouped: bool) -> ClassicBus | V2Bus:

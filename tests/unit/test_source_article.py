@@ -24,6 +24,7 @@ from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.event_id import correlation_id
 from stream_router.core.event_id import of_body as event_id
 from stream_router.core.model import Entry, Event, Record
+from stream_router.pipeline.delivery.dispatcher_contract import Policy
 from stream_router.pipeline.delivery.retry_budget import Tries
 from stream_router.pipeline.sample_events import sample_entries
 from stream_router.pipeline.transform import Transform
@@ -89,8 +90,8 @@ def test_jitter_comes_from_a_function_that_exists() -> None:
         assert not [c for c in calls if isinstance(c.value, ast.Name) and c.value.id == "math"], path
     tries = Tries()
     tries.failed_itself(100.0)
-    assert tries.next_own_at(100.0, 4, lambda: 0.0) == 100.0
-    assert tries.next_own_at(100.0, 4, lambda: 0.5) == 100.125
+    assert tries.next_own_at(100.0, Policy(1, 1, 4), lambda: 0.0) == 100.0
+    assert tries.next_own_at(100.0, Policy(1, 1, 4), lambda: 0.5) == 100.125
 
 
 def test_a_call_without_any_answer_is_handled() -> None:

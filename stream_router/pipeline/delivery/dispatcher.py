@@ -181,11 +181,11 @@ class Dispatcher(Generic[T]):
             case Then.BURY:
                 self._give_up(item, row.reason or Reason.REFUSED, code)
             case Then.WAIT:
-                self._again(item, tries.next_systemic_at(now, self._random), code)
+                self._again(item, tries.next_systemic_at(now, self._policy, self._random), code)
             case Then.RETRY | Then.RETRY_ANEW:
                 if row.then is Then.RETRY_ANEW:
                     self.budgets.begin_anew(item, now)
-                self._again(item, tries.next_own_at(now, self._policy.max_retries, self._random), code)
+                self._again(item, tries.next_own_at(now, self._policy, self._random), code)
             case Then.SUSPECT:
                 self.gate.failed(now)
                 self.suspects.split([item], now)
@@ -203,7 +203,7 @@ class Dispatcher(Generic[T]):
         self.gate.failed(now, refusal.retry_after_s)
         if self.suspects.returned(items):
             return
-        at = tried[0].next_systemic_at(now, self._random)
+        at = tried[0].next_systemic_at(now, self._policy, self._random)
         for item in items:
             self._again(item, at, refusal.code)
 

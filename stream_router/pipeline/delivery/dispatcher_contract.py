@@ -6,6 +6,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from stream_router.core.aws_answers import Answer, Outcome, Refusal
 from stream_router.core.dead_letter_reasons import Reason
+from stream_router.pipeline.delivery.backoff import Backoff
 
 T = TypeVar("T")
 
@@ -91,7 +92,7 @@ class Destination(Protocol[T]):
 class Policy(NamedTuple):
     """How far the dispatcher goes: calls and bytes in flight, retries of an item's own trouble, what an outage means.
 
-    `max_rate` is the most items a second, 0.0 where there is no such bound.
+    `max_rate` is the most items a second, 0.0 where there is no such bound; `backoff` says how far apart tries are.
     """
 
     max_in_flight: int
@@ -99,3 +100,4 @@ class Policy(NamedTuple):
     max_retries: int
     outage_gives_up: bool = False
     max_rate: float = 0.0
+    backoff: Backoff = Backoff()

@@ -1,9 +1,9 @@
-"""How often, and how far apart, an item that fails is tried again; when it has had its chance."""
+"""How often an item that fails is tried again, and when it has had its chance. The delays: `backoff.py`."""
 
 from collections.abc import Callable, Hashable
 from typing import Generic, Protocol, TypeVar
 
-from stream_router.pipeline.delivery.dispatcher_contract import Took
+from stream_router.pipeline.delivery.dispatcher_contract import Policy, Took
 from stream_router.pipeline.delivery.health import Health
 
 T = TypeVar("T")
@@ -11,14 +11,6 @@ T_contra = TypeVar("T_contra", contravariant=True)
 
 SPREAD_S = 30.0
 """An item's retries span at least this long before it is given up (docs/contract.md, "What an error means")."""
-
-FIRST_DELAY_S = 0.25
-GROWTH = 4.0
-LONGEST_DELAY_S = 10.0
-"""Most troubles pass within a quarter of a second; the others have the whole spread."""
-
-SYSTEMIC_FIRST_DELAY_S = 0.1
-SYSTEMIC_LONGEST_DELAY_S = 2.0
 
 
 class Tries:
@@ -57,16 +49,16 @@ class Tries:
         """Whether the item had its retries, spread over at least 30 s (at once where none are allowed)."""
         return self.own > max_retries and (max_retries == 0 or now - self.first_own_at >= SPREAD_S)
 
-    def next_own_at(self, now: float, max_retries: int, random: Callable[[], float]) -> float:
-        """When to try again after the item's own failure: exponential with full jitter, the last after the spread."""
-        delay = random() * min(LONGEST_DELAY_S, FIRST_DELAY_S * GROWTH ** min(self.own - 1, 10))
-        if self.own >= max_retries > 0:
-            return max(now + delay, self.first_own_at + SPREAD_S)
-        return now + delay
+    def next_own_at(self, now: float, policy: Policy, random: Callable[[], float]) -> float:
+        """When to try again after the item's own failure: by the destination's backoff, the last after the spread."""
+        at = now + policy.backoff.after_own(self.own, random)
+        if self.own >= policy.max_retries > 0:
+            return max(at, self.first_own_at + SPREAD_S)
+        return at
 
-    def next_systemic_at(self, now: float, random: Callable[[], float]) -> float:
-        """When to try again after a failure of the whole call: exponential with full jitter."""
-        return now + random() * min(SYSTEMIC_LONGEST_DELAY_S, SYSTEMIC_FIRST_DELAY_S * 2.0 ** min(self.all - 1, 10))
+    def next_systemic_at(self, now: float, policy: Policy, random: Callable[[], float]) -> float:
+        """When to try again after a failure of the whole call: by the destination's backoff."""
+        return now + policy.backoff.after_call(self.all, random)
 
 
 class Memory(Protocol[T_contra]):

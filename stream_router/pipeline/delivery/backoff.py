@@ -1,0 +1,32 @@
+"""How far apart the tries of one item are: exponential with full jitter, each destination with its own numbers."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+_MOST_DOUBLINGS = 10
+"""Keeps the power small; every delay has reached its longest long before."""
+
+
+class Backoff(NamedTuple):
+    """The delays of one destination, in seconds. `random` gives a number from 0 up to 1.
+
+    Most troubles pass within a quarter of a second; the others have the whole spread (`retry_budget.SPREAD_S`).
+    """
+
+    first_s: float = 0.25
+    """The longest first delay after an item failed by itself."""
+    growth: float = 4.0
+    longest_s: float = 10.0
+    call_first_s: float = 0.1
+    """The longest first delay after a whole call failed."""
+    call_growth: float = 2.0
+    call_longest_s: float = 2.0
+
+    def after_own(self, failures: int, random: Callable[[], float]) -> float:
+        """The wait after an item failed by itself for the `failures`th time."""
+        return random() * min(self.longest_s, self.first_s * self.growth ** min(failures - 1, _MOST_DOUBLINGS))
+
+    def after_call(self, failures: int, random: Callable[[], float]) -> float:
+        """The wait after an item failed with its whole call, its `failures`th failure of any kind."""
+        wait_s = self.call_first_s * self.call_growth ** min(failures - 1, _MOST_DOUBLINGS)
+        return random() * min(self.call_longest_s, wait_s)
