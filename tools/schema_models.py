@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from stream_router.core.dead_letter_reasons import Reason
+
 Moment = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", description="UTC, milliseconds")]
 EventId = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 Count = Annotated[int, Field(ge=0)]
@@ -110,21 +112,6 @@ class Part(Model):
 
     n: int = Field(ge=1)
     of: int = Field(ge=2)
-
-
-Reason = Literal[
-    "malformed_json",
-    "schema_mismatch",
-    "unsupported_version",
-    "unroutable",
-    "oversize",
-    "masking_failed",
-    "refused",
-    "retries_exhausted",
-    "outage",
-    "internal_error",
-    "crashed",
-]
 
 
 class EarlierFailure(Model):

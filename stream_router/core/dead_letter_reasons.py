@@ -1,4 +1,7 @@
-"""Why an event is buried: the reasons that a dead letter can name."""
+"""Why an event is buried: the reasons that a dead letter can name. A new one needs its place here alone.
+
+The schema of a dead letter (docs/schemas/) and the metrics' label take their values from here.
+"""
 
 import enum
 
@@ -17,3 +20,18 @@ class Reason(enum.StrEnum):
     OUTAGE = "outage"
     INTERNAL_ERROR = "internal_error"
     CRASHED = "crashed"
+
+
+REASONS_OF_DATA = frozenset(
+    {
+        Reason.SCHEMA_MISMATCH,
+        Reason.UNSUPPORTED_VERSION,
+        Reason.MALFORMED_JSON,
+        Reason.MASKING_FAILED,
+        Reason.REFUSED,
+    }
+)
+"""What counts against the limit on dead letters (`pipeline/dead_letter_limit.py`).
+
+`unroutable` does not: to subscribe to 3 of 20 event types is normal.
+"""

@@ -4,19 +4,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from stream_router.core.dead_letter_reasons import Reason
+from stream_router.core.dead_letter_reasons import REASONS_OF_DATA, Reason
 from stream_router.core.model import DeadLetter
-
-REASONS_OF_DATA = frozenset(
-    {
-        Reason.SCHEMA_MISMATCH,
-        Reason.UNSUPPORTED_VERSION,
-        Reason.MALFORMED_JSON,
-        Reason.MASKING_FAILED,
-        Reason.REFUSED,
-    }
-)
-"""What counts against the limit. `unroutable` does not: to subscribe to 3 of 20 event types is normal."""
 
 LEAST_JUDGED = 100
 """Fewer events prove no mistake."""

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.core.dead_letter_reasons import Reason
+from stream_router.core.dead_letter_reasons import REASONS_OF_DATA, Reason
 from stream_router.core.model import DeadLetter, Entry, Event
-from stream_router.pipeline.dead_letter_limit import LEAST_JUDGED, REASONS_OF_DATA, DeadLetterLimit, LimitConfig
+from stream_router.pipeline.dead_letter_limit import LEAST_JUDGED, DeadLetterLimit, LimitConfig
 from tests.fakes import entry, event, rig
 from tests.lives import Life
 
