@@ -19,8 +19,8 @@ from stream_router.local import report
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter, Message
 from stream_router.pipeline.transform import Transform
 from stream_router.receiver.admin import ReceiverStatus
-from stream_router.telemetry import audit
-from stream_router.telemetry.audit import AuditLog
+from stream_router.telemetry import audit_chain
+from stream_router.telemetry.audit_chain import AuditLog
 from tests.system.world import World
 
 FOLDER = Path(__file__).parent.parent / "docs" / "schemas"
@@ -103,7 +103,7 @@ def _drained(made: list[dict[str, Any]], _: tuple[Any, ...]) -> None:
             conforms("detail", body["detail"])
 
 
-def _verified(made: audit.Result, args: tuple[Any, ...]) -> None:
+def _verified(made: audit_chain.Result, args: tuple[Any, ...]) -> None:
     """The lines that hold, whoever wrote them."""
     for line in Path(args[0]).read_bytes().splitlines()[: made.lines]:
         _text_conforms("audit-record", line)
@@ -120,4 +120,4 @@ def install(patch: pytest.MonkeyPatch) -> None:
     _wrap(patch, report, "as_json", lambda made, _: conforms("demo", made))
     _wrap(patch, FakeAwsProcess, "_read_on", _ledger)
     _wrap(patch, World, "drain", _drained)
-    _wrap(patch, audit, "verify", _verified)
+    _wrap(patch, audit_chain, "verify", _verified)

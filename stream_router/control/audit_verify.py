@@ -5,7 +5,7 @@ from pathlib import Path
 
 from stream_router.settings.common import load
 from stream_router.settings.consumer import AuditKey
-from stream_router.telemetry import audit
+from stream_router.telemetry import audit_chain
 
 
 def run(*files: Path) -> int:
@@ -20,7 +20,7 @@ def run(*files: Path) -> int:
 
 def _verify(file: Path, key: bytes | None) -> int:
     try:
-        result = audit.verify(file, key)
+        result = audit_chain.verify(file, key)
     except OSError as error:
         sys.stderr.write(f"{file}: {error.strerror}\n")
         return 1

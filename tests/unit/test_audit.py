@@ -10,25 +10,26 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from stream_router.control import audit_verify
-from stream_router.telemetry import audit
+from stream_router.telemetry import audit_chain
+from stream_router.telemetry.audit_record import record
 
 NOW_S = 1767225600.5
 KEYS = pytest.mark.parametrize("key", [None, b"a key"], ids=["sha256", "hmac"])
 
 
 def write(path: Path, batches: int, key: bytes | None = None) -> None:
-    log = audit.AuditLog(path, key)
+    log = audit_chain.AuditLog(path, key)
     for number in range(batches):
-        assert log.append(number, {"delivered": number}, [], NOW_S + number)
+        assert log.append(record(number, {"delivered": number}, [], NOW_S + number))
     log.close()
 
 
 @KEYS
 def test_a_record_is_what_the_contract_says(tmp_path: Path, key: bytes | None) -> None:
     """Every field of docs/contract.md, "Audit record"; `verified` only without a reason against it."""
-    log = audit.AuditLog(tmp_path / "a" / "shard.jsonl", key)
-    log.append(7, {"delivered": 7}, [], NOW_S)
-    log.append(8, {"delivered": 6}, ["events_unaccounted"], NOW_S)
+    log = audit_chain.AuditLog(tmp_path / "a" / "shard.jsonl", key)
+    log.append(record(7, {"delivered": 7}, [], NOW_S))
+    log.append(record(8, {"delivered": 6}, ["events_unaccounted"], NOW_S))
     log.close()
     first, second = (orjson.loads(line) for line in (tmp_path / "a" / "shard.jsonl").read_bytes().splitlines())
     assert first["auditTimestamp"] == "2026-01-01T00:00:00.500Z"
@@ -48,7 +49,7 @@ def test_the_chain_goes_on_over_a_restart(tmp_path: Path, key: bytes | None) -> 
     path = tmp_path / "shard.jsonl"
     for _ in range(3):
         write(path, 2, key)
-    assert audit.verify(path, key) == audit.Result(6, "")
+    assert audit_chain.verify(path, key) == audit_chain.Result(6, "")
 
 
 @given(data=st.data(), key=st.sampled_from([None, b"k"]))
@@ -61,7 +62,7 @@ def test_any_changed_byte_shows(tmp_path: Path, data: st.DataObject, key: bytes 
     at = data.draw(st.integers(0, len(content) - 1))
     content[at] ^= data.draw(st.integers(1, 255))
     path.write_bytes(content)
-    assert audit.verify(path, key).problem
+    assert audit_chain.verify(path, key).problem
 
 
 @KEYS
@@ -80,16 +81,16 @@ def test_a_line_taken_out_moved_or_added_shows(tmp_path: Path, key: bytes | None
         "forged": [*lines[:2], (tmp_path / "other.jsonl").read_bytes(), *lines[2:]],
     }[edit]
     path.write_bytes(b"".join(edited))
-    assert audit.verify(path, key).problem
+    assert audit_chain.verify(path, key).problem
 
 
 def test_without_the_key_no_line_can_be_written_that_holds(tmp_path: Path) -> None:
     """A forger who recomputes every digest with plain SHA-256, or another key, is found out."""
     path = tmp_path / "shard.jsonl"
     write(path, 3, b"the forger's")
-    assert audit.verify(path, b"the real one").problem.startswith("line 1 was changed")
+    assert audit_chain.verify(path, b"the real one").problem.startswith("line 1 was changed")
     write(tmp_path / "plain.jsonl", 3, None)
-    assert audit.verify(tmp_path / "plain.jsonl", b"the real one").problem
+    assert audit_chain.verify(tmp_path / "plain.jsonl", b"the real one").problem
 
 
 @pytest.mark.parametrize("cut", [1, 10, 200])
@@ -99,33 +100,33 @@ def test_a_torn_last_line_is_cut_off_and_the_chain_goes_on(tmp_path: Path, cut: 
     write(path, 3)
     content = path.read_bytes()
     path.write_bytes(content[:-cut])
-    assert "torn" in audit.verify(path, None).problem
+    assert "torn" in audit_chain.verify(path, None).problem
     torn = len(content[:-cut].rpartition(b"\n")[2])
     write(path, 1)
-    assert audit.verify(path, None) == audit.Result(3, "")
+    assert audit_chain.verify(path, None) == audit_chain.Result(3, "")
     assert orjson.loads(path.read_bytes().splitlines()[-1])["tornBytesBefore"] == torn
 
 
 def test_records_wait_while_another_writer_holds_the_file(tmp_path: Path) -> None:
     """Two writers would fork the chain: the second waits, and then writes everything, in order."""
     path = tmp_path / "shard.jsonl"
-    first, second = audit.AuditLog(path, None), audit.AuditLog(path, None)
-    assert first.append(1, {}, [], NOW_S)
-    assert not second.append(2, {}, [], NOW_S)
-    assert not second.append(3, {}, [], NOW_S)
+    first, second = audit_chain.AuditLog(path, None), audit_chain.AuditLog(path, None)
+    assert first.append(record(1, {}, [], NOW_S))
+    assert not second.append(record(2, {}, [], NOW_S))
+    assert not second.append(record(3, {}, [], NOW_S))
     first.close()
-    assert second.append(4, {}, [], NOW_S)
+    assert second.append(record(4, {}, [], NOW_S))
     second.close()
-    assert audit.verify(path, None) == audit.Result(4, "")
+    assert audit_chain.verify(path, None) == audit_chain.Result(4, "")
     assert [orjson.loads(line)["eventsProcessed"] for line in path.read_bytes().splitlines()] == [1, 2, 3, 4]
 
 
 def test_a_folder_that_cannot_be_made_never_raises_and_is_bounded(tmp_path: Path) -> None:
     """Auditing that fails delays its records, up to a bound, and says how many it gave up."""
     (tmp_path / "a").write_text("no folder")
-    log = audit.AuditLog(tmp_path / "a" / "shard.jsonl", None)
-    for _ in range(audit.WAITING_MAX + 2):
-        assert not log.append(1, {}, [], NOW_S)
+    log = audit_chain.AuditLog(tmp_path / "a" / "shard.jsonl", None)
+    for _ in range(audit_chain.WAITING_MAX + 2):
+        assert not log.append(record(1, {}, [], NOW_S))
     assert log.given_up == 2
     log.close()
 
@@ -133,11 +134,11 @@ def test_a_folder_that_cannot_be_made_never_raises_and_is_bounded(tmp_path: Path
 def test_a_very_long_line_is_still_found_as_the_last(tmp_path: Path) -> None:
     """Resuming reads back to the line's beginning, wherever that is."""
     path = tmp_path / "shard.jsonl"
-    log = audit.AuditLog(path, None)
-    log.append(1, {"masked": {str(number): number for number in range(30_000)}}, [], NOW_S)
+    log = audit_chain.AuditLog(path, None)
+    log.append(record(1, {"masked": {str(number): number for number in range(30_000)}}, [], NOW_S))
     log.close()
     write(path, 1)
-    assert audit.verify(path, None) == audit.Result(2, "")
+    assert audit_chain.verify(path, None) == audit_chain.Result(2, "")
 
 
 def test_the_command_says_which_line_is_wrong(

@@ -18,7 +18,7 @@ from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import Batch, DeadLetter, Dropped, Entry, Event, Record
 from stream_router.settings.common import load
 from stream_router.settings.consumer import Consumer
-from stream_router.telemetry import audit, shard_metrics
+from stream_router.telemetry import audit_chain, shard_metrics
 from stream_router.telemetry.shard_metrics import read_snapshots
 
 Done = Callable[[Answer], None]
@@ -96,7 +96,7 @@ class World:
 
     def audited(self) -> list[dict[str, Any]]:
         path = self.folder / "audit" / "cxone-event-router.shardId-0.jsonl"
-        assert audit.verify(path, None).problem == ""
+        assert audit_chain.verify(path, None).problem == ""
         return [orjson.loads(line) for line in path.read_bytes().splitlines()]
 
 

@@ -19,7 +19,8 @@ from stream_router.core.model import Batch, DeadLetter, Dropped, Entry, Event, R
 from stream_router.pipeline.delivery.dispatcher_contract import Took
 from stream_router.pipeline.transform import Transform
 from stream_router.settings.consumer import Consumer
-from stream_router.telemetry.audit import AuditLog
+from stream_router.telemetry import audit_record
+from stream_router.telemetry.audit_chain import AuditLog
 from stream_router.telemetry.cloudwatch import put_metric_data
 from stream_router.telemetry.shard_metrics import ChildMetrics
 
@@ -153,32 +154,10 @@ class ShardTelemetry:
         self._guard.batch_closed(batch.number)
         if self._audit is None:
             return
-        dead = batch.dead_letters.total()
-        told: dict[str, Any] = {
-            "batch": batch.number,
-            "deadLetters": dict(batch.dead_letters),
-            "masking": self._transform.masking,
-            "delivered": batch.delivered,
-            "dead_lettered": dead,
-            "dropped": batch.dropped,
-            "retried": batch.retried,
-            "records": batch.records,
-        }
-        if self._transform.policy:
-            told["masked"] = dict(batch.masked)
-            # Paths, never values; of the process so far, since no batch alone is walked for them.
-            told["unknownFields"] = self._transform.unknown_fields()
-        if batch.probes:
-            told["probes"] = batch.probes
-        if unclosed := self._guard.unclosed:
-            # What was open when the processes before this one ended; their events came again in later batches.
-            told["unclosed"] = list(unclosed)
-        doubts = []
-        if batch.delivered + dead + batch.dropped + batch.probes != batch.events:
-            doubts.append("events_unaccounted")
-        if batch.dead_letters["masking_failed"]:
-            doubts.append("masking_failed")
-        if self._audit.append(batch.events, told, doubts, self._now_s()):
+        unknown = self._transform.unknown_fields() if self._transform.policy else None
+        unclosed = self._guard.unclosed
+        record = audit_record.of_batch(batch, self._transform.masking, unknown, unclosed, self._now_s())
+        if self._audit.append(record):
             self._guard.unclosed_is_said()
         else:
             self._metrics.count("audit_failed")

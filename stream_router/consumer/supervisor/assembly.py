@@ -26,7 +26,7 @@ from stream_router.core import logs
 from stream_router.pipeline.transform import Transform
 from stream_router.settings.common import warn_of_names
 from stream_router.settings.consumer import Consumer
-from stream_router.telemetry import audit
+from stream_router.telemetry import audit_chain
 from stream_router.telemetry.recent import SAMPLE_S
 
 log = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ def _checked(settings: Consumer, state: StateDir) -> properties.Rendered:
     """The daemon's properties, once everything is refused that the children would refuse, but after the JVM's start."""
     Transform(transform_config(settings), time.time)
     if settings.audit_dir:
-        audit.prepare(settings.audit_dir)
+        audit_chain.prepare(settings.audit_dir)
     session = endpoints.session(settings.aws_region)
     found = properties.endpoints(session)
     for service in ("sqs", "cloudwatch"):

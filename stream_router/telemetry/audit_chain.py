@@ -11,20 +11,17 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
 
 from stream_router.core.logs import Seldom
-from stream_router.core.names import PIPELINE_ID
 from stream_router.core.settings_error import SettingsError
-from stream_router.telemetry.iso_time import iso_s
 
 log = logging.getLogger(__name__)
 
-RETENTION = "90days"
 FIRST = "0" * 64
 """What the first line of a file has for the digest of the line before."""
 
@@ -74,20 +71,8 @@ class AuditLog:
         self.given_up = 0
         """Records that could not be kept."""
 
-    def append(self, events: int, metrics: Mapping[str, Any], reasons: Sequence[str], now_s: float) -> bool:
-        """Write the record of a batch of `events` events at `now_s` (epoch seconds); False where it has to wait.
-
-        `reasons` says why the batch cannot be called verified; empty where it can. `metrics` is JSON data.
-        """
-        record: dict[str, Any] = {
-            "auditTimestamp": iso_s(now_s),
-            "pipelineId": PIPELINE_ID,
-            "eventsProcessed": events,
-            "metrics": metrics,
-            "complianceStatus": "unverified" if reasons else "verified",
-            **({"complianceReasons": list(reasons)} if reasons else {}),
-            "dataRetentionPolicy": RETENTION,
-        }
+    def append(self, record: dict[str, Any]) -> bool:
+        """Write the record of a batch (`audit_record.of_batch`); False where it has to wait."""
         if len(self._waiting) < WAITING_MAX:
             self._waiting.append(record)
         else:

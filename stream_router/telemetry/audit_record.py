@@ -1,0 +1,58 @@
+"""What the audit log says of a batch: every field of docs/contract.md, "Audit record"."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from stream_router.core.model import Batch
+from stream_router.core.names import PIPELINE_ID
+from stream_router.telemetry.iso_time import iso_s
+
+RETENTION = "90days"
+
+
+def of_batch(
+    batch: Batch, masking: str, unknown_fields: Sequence[str] | None, unclosed: Sequence[int], now_s: float
+) -> dict[str, Any]:
+    """The record of a batch whose every event is settled, from its own events alone. `now_s` is epoch seconds.
+
+    `unknown_fields` are paths, never values, of the process so far, since no batch alone is walked for them; None where
+    nothing is masked. `unclosed` are the batches that were open when the processes before this one ended; their events
+    came again in later batches.
+    """
+    dead = batch.dead_letters.total()
+    metrics: dict[str, Any] = {
+        "batch": batch.number,
+        "deadLetters": dict(batch.dead_letters),
+        "masking": masking,
+        "delivered": batch.delivered,
+        "dead_lettered": dead,
+        "dropped": batch.dropped,
+        "retried": batch.retried,
+        "records": batch.records,
+    }
+    if unknown_fields is not None:
+        metrics["masked"] = dict(batch.masked)
+        metrics["unknownFields"] = unknown_fields
+    if batch.probes:
+        metrics["probes"] = batch.probes
+    if unclosed:
+        metrics["unclosed"] = list(unclosed)
+    doubts = []
+    if batch.delivered + dead + batch.dropped + batch.probes != batch.events:
+        doubts.append("events_unaccounted")
+    if batch.dead_letters["masking_failed"]:
+        doubts.append("masking_failed")
+    return record(batch.events, metrics, doubts, now_s)
+
+
+def record(events: int, metrics: Mapping[str, Any], doubts: Sequence[str], now_s: float) -> dict[str, Any]:
+    """The record around `metrics`, which is JSON data; `doubts` says why the batch cannot be called verified."""
+    return {
+        "auditTimestamp": iso_s(now_s),
+        "pipelineId": PIPELINE_ID,
+        "eventsProcessed": events,
+        "metrics": metrics,
+        "complianceStatus": "unverified" if doubts else "verified",
+        **({"complianceReasons": list(doubts)} if doubts else {}),
+        "dataRetentionPolicy": RETENTION,
+    }
