@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from stream_router.aws.credentials import Credentials, CredentialsError
-from stream_router.consumer import data_plane
+from stream_router.consumer import destinations
 
 
 class Chain:
@@ -38,7 +38,7 @@ class Time:
 def test_credentials_that_come_late_are_waited_for() -> None:
     """Three answers of the metadata service are too slow, the fourth is there."""
     chain, time = Chain(3), Time()
-    source = data_plane.patient_credentials(chain, time.clock, time.wait)
+    source = destinations.patient_credentials(chain, time.clock, time.wait)
     source.close()
     assert source().access_key == "AK"
     assert chain.asked == 4
@@ -48,5 +48,5 @@ def test_credentials_that_do_not_come_are_given_up_in_half_a_minute() -> None:
     """Then the child ends with 75 and the daemon starts again."""
     chain, time = Chain(10_000), Time()
     with pytest.raises(CredentialsError):
-        data_plane.patient_credentials(chain, time.clock, time.wait)
+        destinations.patient_credentials(chain, time.clock, time.wait)
     assert 30 <= time.now_s <= 32

@@ -4,29 +4,22 @@ import functools
 import time
 from collections.abc import Callable
 
-from stream_router.aws import endpoints
 from stream_router.consumer.child.shard_telemetry import ShardTelemetry
-from stream_router.consumer.data_plane import CALL_TIMEOUT_S, DataPlane, Done, chance
+from stream_router.consumer.destinations import Destinations
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit, LimitConfig
 from stream_router.pipeline.delivery.health import Health
 from stream_router.pipeline.delivery.retry_budget import Memory
 from stream_router.pipeline.route import Router
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
-from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters, SendMessageCalls
 from stream_router.pipeline.sinks.eventbridge import wire_format
 from stream_router.pipeline.transform import Transform
-from stream_router.settings.consumer import Consumer
 
 Route = Callable[[Event], Entry | DeadLetter | Dropped]
 
 
-class Wiring(DataPlane):
+class Wiring(Destinations):
     """One child's calls to AWS. Raises CredentialsError where none are to be had for half a minute."""
-
-    def __init__(self, settings: Consumer) -> None:
-        super().__init__(settings)
-        self._sqs = endpoints.send_message_batch(self.session)
 
     def router(
         self,
@@ -40,7 +33,6 @@ class Wiring(DataPlane):
         """The pipeline of one shard. `route` is the transform, or what a test put around it."""
         settings, clock = self.settings, time.monotonic
         ordered = settings.ordering == "conversation"
-        queue = SendMessageCalls(self._send_letters, settings.sqs_dlq_url)
         writer = LetterWriter(settings.stream, shard_id, _now_ms, ordered=ordered)
         limit = settings.dead_letters
         token_of = functools.partial(wire_format.deduplication_id, shard_id)
@@ -49,14 +41,11 @@ class Wiring(DataPlane):
             route,
             transform.dead_letter_raw,
             self.publisher(token_of, settings.max_shard_rate or 0.0, health, memory, outage_gives_up=outage_gives_up),
-            DeadLetters(queue, writer, clock, chance),
+            self.dead_letters(settings.sqs_dlq_url, writer),
             self.claim_check(),
             telemetry,
             DeadLetterLimit(LimitConfig(limit.share, limit.events, limit.over_s) if limit else None, clock),
         )
-
-    def _send_letters(self, body: bytes, done: Done) -> None:
-        self.transport.start(self._sqs, body, CALL_TIMEOUT_S, done)
 
 
 def _now_ms() -> float:

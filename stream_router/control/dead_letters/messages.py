@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 import orjson
 
 from stream_router.aws import endpoints
-from stream_router.consumer.data_plane import CALL_TIMEOUT_S, DataPlane, chance
+from stream_router.consumer.destinations import CALL_TIMEOUT_S, Destinations, chance
 from stream_router.control.dead_letters.held import Batches, Change, Held
 from stream_router.core import limits
 from stream_router.core.aws_answers import Answer, Refusal, of_receive_message
@@ -37,7 +37,7 @@ POLICY = Policy(8, 1_000_000_000, 4, outage_gives_up=True)
 class Messages:
     """One queue. `turn` moves everything on; what was received comes from `take`."""
 
-    def __init__(self, connection: DataPlane, queue_url: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, connection: Destinations, queue_url: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._transport, self._clock = connection.transport, clock
         self.queue_url = queue_url
         self.name = queue_url.rsplit("/", 1)[-1]
@@ -58,7 +58,7 @@ class Messages:
         self.refused = 0
         """Receive calls in a row that failed."""
 
-    def _dispatcher(self, connection: DataPlane, operation: str) -> "Dispatcher[Change]":
+    def _dispatcher(self, connection: Destinations, operation: str) -> "Dispatcher[Change]":
         target = endpoints.sqs(connection.session, operation)
 
         def send(body: bytes, done: Callable[[Answer], None]) -> None:

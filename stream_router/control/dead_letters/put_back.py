@@ -3,14 +3,13 @@
 import time
 from typing import Any
 
-from stream_router.aws import endpoints
-from stream_router.consumer.data_plane import CALL_TIMEOUT_S, DataPlane, Done, chance
+from stream_router.consumer.destinations import Destinations
 from stream_router.control.dead_letters.reopening import LetterRecord
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import DeadLetter, Entry, Event
 from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter, Message
-from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters, SendMessageCalls
+from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
 from stream_router.pipeline.sinks.dead_letters.reader import Failure, Letter
 
 HISTORY_MAX = 10
@@ -65,14 +64,9 @@ def to_be_sent(letter: Letter, raw: bytes, number: int, failure: DeadLetter | No
     return DeadLetter(event, reason, "", "", 0, entry, event_type, raw)
 
 
-def sender(connection: DataPlane, queue_url: str) -> DeadLetters:
+def sender(connection: Destinations, queue_url: str) -> DeadLetters:
     """What sends letters to the queue and sees each stored."""
-    target = endpoints.send_message_batch(connection.session)
-
-    def send(body: bytes, done: Done) -> None:
-        connection.transport.start(target, body, CALL_TIMEOUT_S, done)
-
-    return DeadLetters(SendMessageCalls(send, queue_url), AgainWriter(), time.monotonic, chance)
+    return connection.dead_letters(queue_url, AgainWriter())
 
 
 def _known(letter: DeadLetter) -> Letter:

@@ -4,14 +4,14 @@ import time
 
 from stream_router.aws.signed_calls import MAX_ANSWER_BYTES
 from stream_router.consumer.bus_proof import BusProof
-from stream_router.consumer.data_plane import DataPlane
+from stream_router.consumer.destinations import Destinations
 from stream_router.consumer.transform_config import transform_config
 from stream_router.control.republish.republisher import Republisher, token_of
 from stream_router.pipeline.transform import Transform
 from stream_router.settings.consumer import Consumer
 
 
-class Connection(DataPlane):
+class Connection(Destinations):
     """One command's calls. Raises SettingsError, CredentialsError where the settings cannot be used."""
 
     def __init__(self, settings: Consumer, max_answer_bytes: int = MAX_ANSWER_BYTES) -> None:

@@ -1,6 +1,7 @@
-"""The consumer's calls to AWS that carry events: the bus, its proof, the bucket.
+"""Makes what the consumer sends events to: the bus, its proof, the dead-letter queue, the bucket.
 
-A shard's child uses them, and so do the operator's commands that publish again.
+A shard's child uses them, and so do the operator's commands that publish again. Another destination is made here; what
+it does stands in a folder of `pipeline/sinks`.
 """
 
 import random
@@ -22,6 +23,8 @@ from stream_router.pipeline.delivery.dispatcher_contract import Policy
 from stream_router.pipeline.delivery.health import Health
 from stream_router.pipeline.delivery.retry_budget import Memory
 from stream_router.pipeline.sinks.claim_check import ClaimCheck
+from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
+from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters, SendMessageCalls
 from stream_router.pipeline.sinks.eventbridge import wire_format
 from stream_router.pipeline.sinks.eventbridge.conversation_lanes import Lanes
 from stream_router.pipeline.sinks.eventbridge.packer import CallLimits
@@ -96,8 +99,8 @@ def patient_credentials(
         wait(CREDENTIALS_AGAIN_S)
 
 
-class DataPlane:
-    """One process's calls to AWS. Raises CredentialsError where none are to be had for half a minute."""
+class Destinations:
+    """One process's calls that carry events. Raises CredentialsError where no credentials come for half a minute."""
 
     def __init__(self, settings: Consumer, max_answer_bytes: int = MAX_ANSWER_BYTES) -> None:
         self.settings = settings
@@ -148,6 +151,15 @@ class DataPlane:
         if limits.is_v2_bus(bus):
             return V2Bus(self.transport, self.session, wire_format.V2Encoder(bus, token_of, grouped=grouped), bus)
         return ClassicBus(self.transport, self.session, bus)
+
+    def dead_letters(self, queue_url: str, writer: LetterWriter) -> DeadLetters:
+        """Sends letters to the queue, as `writer` writes them, and sees each stored."""
+        target = endpoints.send_message_batch(self.session)
+
+        def send(body: bytes, done: Done) -> None:
+            self.transport.start(target, body, CALL_TIMEOUT_S, done)
+
+        return DeadLetters(SendMessageCalls(send, queue_url), writer, time.monotonic, chance)
 
     def claim_check(self) -> ClaimCheck | None:
         """What stores large things in the bucket of the settings, None where they name none."""
