@@ -22,7 +22,7 @@ MAX_ANSWER_BYTES = 4 * 1024 * 1024
 memory."""
 
 SENT_ONCE = "the kept connection broke; sent once, unanswered"
-"""What a call ends with that libcurl would have sent again."""
+"""The error of a call that libcurl would have sent again."""
 
 Done = Callable[[Answer], None]
 
@@ -163,7 +163,7 @@ class SignedCalls:
         return _Easy(curl, target, self._max_answer_bytes)
 
     def _sign(self, easy: _Easy) -> None:
-        """Set what the signature depends on, where that changed since the handle's last call."""
+        """Set the inputs of the signature, where one changed since the handle's last call."""
         credentials = self._credentials()
         skewed = self.skew_s != 0.0
         if credentials is easy.credentials and not skewed and not easy.skewed:

@@ -4,7 +4,7 @@ import enum
 
 
 class Disposition(enum.Enum):
-    """What to do with an entry or a call that AWS did not accept."""
+    """The treatment of an entry, or of a call, that AWS did not accept."""
 
     DEAD_LETTER = "dead_letter"
     """The data is wrong: no retry can help, bury it at once."""

@@ -76,7 +76,7 @@ class Router:
             keep_up()
 
     def route_found(self, found: Sequence[Event | DeadLetter]) -> None:
-        """Take charge of what was found in records that were opened."""
+        """Take charge of the events of opened records."""
         events, malformed, _ = split(found, Event)
         transform = self.transform
         entries, rejected, dropped = split([transform(event) for event in events], Entry)

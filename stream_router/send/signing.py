@@ -17,7 +17,7 @@ Sign = Callable[[str, bytes, int], dict[str, str]]
 
 
 def signer(settings: Receiver) -> Sign:
-    """What signs for the receiver that has these settings, with the first of its secrets. Raises SettingsError."""
+    """Signs for the receiver that has these settings, with the first of its secrets. Raises SettingsError."""
     scheme = settings.webhook_scheme
     if scheme == "none":
         return lambda delivery_id, _body, _now: _id_header(settings, delivery_id)

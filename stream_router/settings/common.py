@@ -46,7 +46,7 @@ class Environment(BaseSettings):
         return init_settings, env_settings
 
     def refusal(self) -> str:
-        """What is wrong with values that are well formed each by itself, as one line; "" where nothing is."""
+        """The trouble with values that are each well formed, as one line; "" where there is none."""
         return ""
 
 

@@ -114,12 +114,12 @@ class Consumer(Common, SecretRule, AdminToken, MaskingKey, AuditKey):
 
     @property
     def entries_per_call(self) -> int:
-        """Entries of one call: what was asked for, or the bus's own ceiling where that is lower."""
+        """Entries of one call: as the setting asks, or the bus's own ceiling where that is lower."""
         return min(self.max_entries, limits.bus_ceiling(self.event_bus))
 
     @property
     def bytes_per_call(self) -> int:
-        """Bytes of one call: what was asked for, or the region's limit where that is lower."""
+        """Bytes of one call: as the setting asks, or the region's limit where that is lower."""
         limit = limits.request_bytes(self.aws_region)
         return min(self.max_request_bytes or limit, limit)
 

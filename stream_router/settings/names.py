@@ -13,7 +13,7 @@ PREFIX = "STREAM_ROUTER_"
 UNKNOWN = "STREAM_ROUTER_UNKNOWN"
 
 OURS = frozenset({"STREAM_ROUTER_CHILD", "STREAM_ROUTER_DEMO"})
-"""What our own programs hand to those that they start (supervisor/daemon/properties.py, local/environment.py)."""
+"""Names that our own programs hand to those that they start (supervisor/daemon/properties.py, local/environment.py)."""
 
 OF_KUBERNETES = re.compile(r"STREAM_ROUTER_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_.*)?|PORT(?:_.*)?)")
 """Kubernetes puts such names into every container beside a Service called stream-router, or stream-router-anything."""

@@ -1,4 +1,4 @@
-"""Reads a TOML file into a pydantic model; what is wrong is one line that names the setting, the file and the key."""
+"""Reads a TOML file into a pydantic model; an error is one line that names the setting, the file and the key."""
 
 import re
 import tomllib

@@ -1,7 +1,7 @@
 """The audit log of a shard: one JSON line a batch, each holding a digest of itself and of the line before.
 
 A line that is changed, added, taken out or moved shows. With a key the digests are HMACs, so that only who has the key
-can write lines that hold. What no chain can show is that the newest lines were cut off: ship the file elsewhere.
+can write lines that hold. No chain shows that the newest lines were cut off: ship the file elsewhere.
 """
 
 import fcntl

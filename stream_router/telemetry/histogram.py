@@ -40,7 +40,7 @@ class Histogram:
         self._largest = 0.0
 
     def record(self, values_ms: Iterable[float]) -> None:
-        """Add values; an array at once. What is negative (clocks that disagree) or not a number counts as 0."""
+        """Add values; an array at once. A negative value (clocks disagree) and one that is no number count as 0."""
         if isinstance(values_ms, np.ndarray):
             self._add(values_ms)
             return

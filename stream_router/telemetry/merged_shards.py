@@ -1,6 +1,6 @@
 """The children's snapshots as one truth: counts and histograms added up over shards, never averaged, never falling.
 
-A snapshot counts from its child's start. What a child that is gone has counted stays in the sums; what a shard *is*
+A snapshot counts from its child's start. The counts of a child that is gone stay in the sums; what a shard *is*
 (its gauges) is told only by a child that lives, so a shard that moved to another host is forgotten here.
 """
 
@@ -68,7 +68,7 @@ class Totals:
 
 @dataclass
 class Shard:
-    """What the child that has the shard now says of it."""
+    """The latest word of the child that has the shard."""
 
     shard_id: str
     pid: int

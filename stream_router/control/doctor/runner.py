@@ -67,7 +67,7 @@ def _judge(check: Check, world: World) -> Finding:
 
 
 def _broken(check: Check, error: Exception) -> Finding:
-    """What a check that was not ended by a finding means."""
+    """The verdict of a check that no finding ended."""
     if isinstance(error, SettingsError):
         setting, _, rest = str(error).partition(": ")
         problem, _, cure = rest.partition("; ")

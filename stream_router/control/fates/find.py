@@ -131,7 +131,7 @@ def _all_buried(wanted: Wanted, buried: Sequence[Letter]) -> bool:
 
 
 def _is_wanted(letter: Letter, wanted: Wanted) -> bool:
-    """By its id, or by what its event says, where that can be had without S3."""
+    """By its id, or by its event's content, where that can be had without S3."""
     if wanted.by_id:
         return wanted.takes_id(letter.origin.event_id)
     try:

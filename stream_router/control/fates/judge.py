@@ -15,7 +15,7 @@ Transform = Callable[[Event], Entry | DeadLetter | Dropped]
 
 
 class Fate(enum.Enum):
-    """What is certain of an event that is in the stream."""
+    """The certain facts of an event in the stream."""
 
     DEAD = "in the dead-letter queue"
     UNDELIVERED = "accepted by EventBridge, and undelivered at the rule's target"
@@ -65,7 +65,7 @@ class Judge:
         return None if checkpoint is None else positions.has_passed(checkpoint, sighting.position)
 
     def __call__(self, sighting: Sighting) -> Verdict:
-        """What is certain of an event that was met in the stream."""
+        """The certain facts of an event that was met in the stream."""
         if letter := self._letters.of(sighting):
             return Verdict(Fate.DEAD, why_dead(letter), letter=letter)
         if one := self._undelivered.of(sighting):
@@ -80,7 +80,7 @@ class Judge:
         return self._settled(sighting)
 
     def _settled(self, sighting: Sighting) -> Verdict:
-        """Past the checkpoint and in no queue: what that can mean depends on what today's settings make of it."""
+        """Past the checkpoint and in no queue: today's settings decide what this can mean."""
         made = sighting.found if isinstance(sighting.found, DeadLetter) else self._transform(sighting.found)
         if isinstance(made, Dropped):
             return Verdict(Fate.DROPPED, f"{self._dropping(made.event)} drops events of type {made.event_type}")

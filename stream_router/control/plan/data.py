@@ -62,7 +62,7 @@ def invocations_per_s(region: str) -> int | None:
 
 
 def check_region(region: str) -> None:
-    """Raises SettingsError for what is no region that botocore knows."""
+    """Raises SettingsError for a region that botocore does not know."""
     from botocore.session import Session
 
     session = Session()

@@ -37,7 +37,7 @@ class Again(Record):
 
 
 def token_of(event: Event) -> str:
-    """What tells a v2 bus that an event of an `Again` is a copy: the same as when the child published it."""
+    """The token by which a v2 bus knows an event of an `Again` for a copy: the same as the child's."""
     record = event.record
     assert isinstance(record, Again)
     if event.id_from == "delivery":

@@ -1,4 +1,4 @@
-"""The rule and its target: what it lets through, where that goes, and what happens when the target does not take it."""
+"""The rule and its target: which events match, where they go, and what happens when the target does not take one."""
 
 import hashlib
 import json

@@ -46,7 +46,7 @@ class Held(NamedTuple):
 
 
 def why_given_up(destination: str, reason: Reason, code: str, attempts: int) -> GivenUp:
-    """What is said of an item that is given up, in our own words: AWS's message may quote the payload."""
+    """Why an item is given up, in our own words: AWS's message may quote the payload."""
     match reason:
         case Reason.REFUSED:
             why = "refuses it for its content"

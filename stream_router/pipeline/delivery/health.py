@@ -91,7 +91,7 @@ class Health:
             failing[second] -= 1
 
     def of_others(self, first: float, last: float, now: float) -> Others:
-        """What the others say of an item that failed in calls sent at `first`, first, and at `last`, now.
+        """How the others fared since an item failed first, in a call sent at `first`. Its last was sent at `last`.
 
         Only answers to calls that were sent after its first failure count: a success of before proves nothing. And
         where many fail at their first try a destination is unwell though it accepts nearly all of them in the end.

@@ -88,7 +88,7 @@ class Forgetful:
 
 
 class Budgets(Generic[T]):
-    """What is known of the failures of the items under way, and what that tells of the destination's health."""
+    """The failures of the items under way; each is told to the destination's health."""
 
     def __init__(self, key: Callable[[T], Hashable], health: Health, memory: Memory[T] | None = None) -> None:
         self._key = key

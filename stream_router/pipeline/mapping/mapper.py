@@ -82,9 +82,9 @@ class Validator:
         )
 
     def unmapped(self, body: Any, parts: dict[str, Any]) -> dict[str, Any]:
-        """`body` (valid) with its own form but `parts` for what they came from, and nothing that is mapped nowhere.
+        """`body` (valid) in its own form, its values as `parts` have them; fields that no part came from are left out.
 
-        An id that is not in `parts` is null. What stands in the payload stands there as `parts` have it, field or not.
+        An id that is not in `parts` is null. The payload is that of `parts`, whole.
         """
         shape = self.shape_of(body)
         masked = {

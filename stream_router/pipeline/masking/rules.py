@@ -1,4 +1,4 @@
-"""One rule of a masking policy, and what the rules that fit a path say together."""
+"""One rule of a masking policy, and the joint verdict of all rules that fit a path."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -41,7 +41,7 @@ LOOKED_INTO = frozenset({OPEN, KEPT, PASSED, ASK_IF_PLAIN})
 
 
 def meaning(rules: Sequence[MaskRule]) -> Any:
-    """What the rules that end at a step say, as far as that is one thing whatever value stands there."""
+    """The verdict of the rules that end at a step, where it is the same for every value."""
     if not rules:
         return OPEN
     first = rules[0]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Find = Callable[[str, Hits], str]
 RECURRING = "recurring"
-"""What the counts call a private value that was found again."""
+"""The counts' name for a private value that was found again."""
 
 _ROUNDS_MAX = 4
 """A replaced value can uncover a find and the other way round; more rounds than two were never seen."""

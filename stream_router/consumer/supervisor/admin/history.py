@@ -34,7 +34,7 @@ class Moment(NamedTuple):
 
 
 def moment(seen: Seen) -> Moment:
-    """What of all that is known goes into a row."""
+    """The numbers of one row."""
     shards = seen.merged.shards
     return Moment(
         at_s=seen.at_s,

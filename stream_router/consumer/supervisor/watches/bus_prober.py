@@ -36,7 +36,7 @@ TRUSTED = (
     "the event bus is not asked whether it exists (STREAM_ROUTER_BUS_PROOF=trust): if it is deleted, it goes on "
     "answering success, and what is sent to it meanwhile is lost, with the checkpoint past it"
 )
-"""What is said once at start of a bus that may not be described."""
+"""Said once at start, where the bus may not be described."""
 
 
 def ask_every_s(checkpoint_s: float) -> float:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 SHARD_END = "SHARD_END"
-"""What the KCL writes as the checkpoint of a shard that was read to its end."""
+"""The KCL's checkpoint of a shard that was read to its end."""
 
 NO_OWNER, STANDS_STILL = "no owner", "lease does not move"
 

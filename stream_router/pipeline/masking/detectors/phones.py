@@ -92,7 +92,7 @@ _WORD = re.compile(r"[^\W\d_]+")
 _GAP_MAX_CHARS = 28
 _GAP_ENDS = re.compile(r"[\d\n+(]")
 _FOUND_BEFORE = "[PHONE]"
-"""What stands for a number that was found; it says of what follows as little as the number did."""
+"""Stands in the place of a found number; like the number it announces nothing that follows."""
 
 _YEAR = r"(?:19|20)\d\d"
 _MONTH = r"(?:0[1-9]|1[0-2])"
