@@ -216,6 +216,27 @@ def test_a_shards_end_waits_for_a_sick_entry_and_is_then_checkpointed(tmp_path: 
     assert life.delivered == [100]
 
 
+@pytest.mark.parametrize("known_before", [False, True])
+def test_a_lease_that_is_lost_at_the_shards_end_is_no_death(tmp_path: Path, known_before: bool) -> None:
+    """The bare checkpoint, or one before it, says that the shard is another worker's: no exception, no suspicion."""
+    for _ in range(4):
+        life = Life(tmp_path, checkpoint_s=0.0)
+        life.process(100)
+        life.live(2)
+        life.rig.bus.latency_s = lambda: 5.0
+        life.process(101)
+        life.errors = ["ShutdownException"]
+        if known_before:
+            life.live(10)
+            assert not life.errors
+        life.hear("shardEnded")
+        assert not life.errors
+        assert None not in life.taken
+        assert life.told.closed == 1
+    again = CrashGuard(tmp_path, "shard-1", f"{START}:0")
+    assert again._life.deaths == 0
+
+
 def test_the_watchdog_hears_of_every_turn(tmp_path: Path) -> None:
     """Inside callbacks and between them: the child never waits without it."""
     life = Life(tmp_path)

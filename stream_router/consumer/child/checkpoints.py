@@ -123,12 +123,17 @@ class Checkpoints:
         return True
 
     def take_shard_end(self, checkpointer: Checkpointer, wait: Callable[[], None]) -> None:
-        """The bare checkpoint of a shard's end, tried for a while: without it the daemon wedges the shard."""
+        """The bare checkpoint of a shard's end, tried for a while: without it the daemon wedges the shard.
+
+        Raises as `take` does.
+        """
         until = self._clock() + SHARD_END_WITHIN_S
         while True:
             try:
                 checkpointer.checkpoint()
             except CheckpointError as error:
+                if error.value == "ShutdownException":
+                    raise LeaseGoneError from None
                 if not _may_try_again(error) or self._clock() > until:
                     raise
                 wait()

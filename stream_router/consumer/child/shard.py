@@ -136,9 +136,15 @@ class Shard:
         self._end("lease lost")
 
     def shard_ended(self, checkpointer: Checkpointer) -> None:
-        """Everything is settled and proven before the bare checkpoint; failing that, the process ends instead."""
-        if self._unread:
-            self._leave("a batch was answered unread, so the shard's end may not be checkpointed")
+        """All is settled and proven before the bare checkpoint, or the process ends; a lost lease ends it quietly."""
+        if not self._lease_gone:
+            if self._unread:
+                self._leave("a batch was answered unread, so the shard's end may not be checkpointed")
+            with self._losing_the_lease():
+                self._settle_the_end(checkpointer)
+        self._end("lease lost" if self._lease_gone else "shard ended")
+
+    def _settle_the_end(self, checkpointer: Checkpointer) -> None:
         while self._router.backlog or self._router.limit.passed_by or not self._checkpoints.proven():
             if self.leave_by and self._clock() >= self.leave_by:
                 self._leave("told to leave before the shard's end was settled")
@@ -149,7 +155,6 @@ class Shard:
         if not self._checkpoints.settled:
             raise AssertionError("the accounts do not add up: nothing is under way, yet a record is not settled")
         self._checkpoints.take_shard_end(checkpointer, lambda: self._turn(WAIT_S))
-        self._end("shard ended")
 
     def shutdown_requested(self, checkpointer: Checkpointer) -> None:
         """The last chance to checkpoint: a stop, or another worker wants the lease. After it nothing is started."""
