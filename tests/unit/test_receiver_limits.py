@@ -81,6 +81,26 @@ def test_who_says_nothing_in_its_time_is_counted_and_who_is_idle_is_not(bench: B
     assert bench.stats.connections_cut == 2
 
 
+def test_a_client_that_is_told_408_and_stays_is_counted_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told that its time is over, hangs on, and is closed a while later: one connection that took too long."""
+    silent, greedy = bench.admit("a", "b")
+
+    def overdue(now_s: float) -> None:
+        silent.deadline_s = now_s + 1.0
+
+    monkeypatch.setattr(silent, "overdue", overdue)
+    silent.deadline_s = 1.0
+    bench.loop.move(3.0)
+    assert bench.stats.connections_cut == 1
+    monkeypatch.setattr(connections, "MAX_READING_BYTES", 1_000)
+    bench.connections.reading(greedy, 600)
+    assert greedy.body_was_cut
+    greedy.deadline_s = 1.0
+    bench.loop.move(1.0)
+    assert greedy.was_cut
+    assert bench.stats.connections_cut == 2
+
+
 def test_where_all_places_are_taken_the_oldest_unknown_goes(bench: Bench) -> None:
     """Who has shown who it is stays; where only such are there, the new one is refused."""
     held = bench.admit("a", "b", "c", "d", "e", "f")

@@ -56,6 +56,8 @@ class Connections:
         self._reading: dict[Tracked, None] = {}
         self._reading_of: dict[str, int] = {}
         self._reading_bytes = 0
+        self._cut: set[Tracked] = set()
+        """Those that are counted as cut and are still there: answered, they linger, and go with a later sweep."""
         self._sweeper = loop.call_later(SWEEP_EVERY_S, self._sweep)
 
     def stop(self) -> None:
@@ -116,6 +118,12 @@ class Connections:
         if connection in self._unknown:
             self._forget_unknown(connection)
         self.read_no_more(connection)
+        self._cut.discard(connection)
+
+    def _count_cut(self, connection: Tracked) -> None:
+        if connection not in self._cut:
+            self._cut.add(connection)
+            self._stats.connections_cut += 1
 
     def _forget_unknown(self, connection: Tracked) -> None:
         del self._unknown[connection]
@@ -125,7 +133,7 @@ class Connections:
             del self._unknown_of[connection.client]
 
     def _evict(self, connection: Tracked) -> None:
-        self._stats.connections_cut += 1
+        self._count_cut(connection)
         self.gone(connection)
         connection.cut()
 
@@ -153,7 +161,7 @@ class Connections:
             connection.reading_bytes = 0
 
     def _cut_body(self, connection: Tracked) -> None:
-        self._stats.connections_cut += 1
+        self._count_cut(connection)
         self.read_no_more(connection)
         connection.cut_body()
 
@@ -163,6 +171,7 @@ class Connections:
         late = [one for one in self.all if one.deadline_s <= now_s]
         for connection in sorted(late, key=lambda one: one.deadline_s):
             # Who has shown who it is and is only idle took nobody's time.
-            self._stats.connections_cut += connection in self._unknown or connection.reading_bytes > 0
+            if connection in self._unknown or connection.reading_bytes > 0:
+                self._count_cut(connection)
             connection.overdue(now_s)
         self._sweeper = self._loop.call_later(SWEEP_EVERY_S, self._sweep)
