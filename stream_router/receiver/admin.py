@@ -15,7 +15,7 @@ from stream_router.telemetry import receiver_page
 from stream_router.telemetry.admin_server import JSON, AdminServer, Page, Verdict, probe
 from stream_router.telemetry.iso_time import iso_s
 from stream_router.telemetry.receiver_board import Board, Numbers
-from stream_router.telemetry.receiver_stats import FAILURES
+from stream_router.telemetry.receiver_stats import FAILURES, STREAM_CODE, code_of
 
 SCHEMA = "stream-router.receiver-status/1"
 
@@ -85,7 +85,11 @@ class ReceiverStatus:
             "since": iso_s(self._since_s),
             "reason": reason,
             "workers": int(gauges["up"]),
-            "stream": {"name": self._stream, "up": bool(gauges["stream_up"]), "code": None},
+            "stream": {
+                "name": self._stream,
+                "up": bool(gauges["stream_up"]),
+                "code": code_of(gauges[STREAM_CODE]) or None,
+            },
             "rates": self._rates(now, numbers),
             "latencyMs": self._latency(numbers),
             "connections": int(gauges["connections"]),
@@ -110,7 +114,8 @@ class ReceiverStatus:
             return "spill failing", "the spill's disk refuses; see the log"
         if not gauges["stream_up"]:
             where = "events wait in the spill" if gauges["ready"] else "senders are answered 503"
-            return "stream down", f"the stream takes no events; {where}"
+            code = f" ({code_of(gauges[STREAM_CODE])})" if gauges[STREAM_CODE] else ""
+            return "stream down", f"the stream takes no events{code}; {where}"
         return ("ready", None) if gauges["ready"] else ("not ready", "no worker can take events")
 
     def _rates(self, now: float, numbers: Numbers) -> dict[str, float | None]:

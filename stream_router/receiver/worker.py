@@ -26,7 +26,7 @@ from stream_router.receiver.preflight import Stream, cannot_listen
 from stream_router.receiver.spill.spill import Spill
 from stream_router.receiver.states import States
 from stream_router.settings.receiver import Receiver
-from stream_router.telemetry.receiver_stats import Row, Stats
+from stream_router.telemetry.receiver_stats import Row, Stats, code_number
 
 log = logging.getLogger(__name__)
 
@@ -140,7 +140,7 @@ class Worker:
 
     def _publish(self, batcher: Batcher, clock: LoopClock, states: States, health: Health) -> None:
         stats = self._stats
-        stats.stream_up = int(not batcher.stream.down)
+        stats.stream_up, stats.stream_code = int(not batcher.stream.down), code_number(batcher.stream.failing_code)
         stats.ready, stats.draining = int(stats.up and health.ready), int(health.draining)
         stats.heartbeat_timestamp_seconds = time.time()
         stats.loop_lag_seconds = clock.lag_s

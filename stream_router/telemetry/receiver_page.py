@@ -48,7 +48,7 @@ def families(numbers: Numbers) -> list[Family]:
         counter(receiver_catalogue.REQUESTS, answers),
         counter(receiver_catalogue.RECORDS_FAILED, failed),
         *[counter(counters[name], {(): value}) for name, value in numbers.counters.items()],
-        *[gauge(gauges[name], {(): value}) for name, value in numbers.gauges.items()],
+        *[gauge(metric, {(): numbers.gauges[name]}) for name, metric in gauges.items()],
         latency(receiver_catalogue.DURATION, BUCKETS_S, {(): numbers.latency}, {(): numbers.latency_sum_s}),
         build("receive"),
     ]

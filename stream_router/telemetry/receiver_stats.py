@@ -52,12 +52,15 @@ FAILURES = (
     "other",
 )
 """Why the stream refused a record: AWS's code; ours where there is no answer; `other` for what is not in this list."""
-COUNTERS, GAUGES = tuple(receiver_catalogue.COUNTERS), tuple(receiver_catalogue.GAUGES)
+STREAM_CODE = "stream_code"
+"""A number that is no metric: why the stream refuses now (`code_number`), for `/status` to say in words."""
+COUNTERS, GAUGES = tuple(receiver_catalogue.COUNTERS), (*receiver_catalogue.GAUGES, STREAM_CODE)
 OF_THE_WORST = {
     "spill_oldest_age_seconds": np.max,
     "loop_lag_seconds": np.max,
     "stream_up": np.min,
     "heartbeat_timestamp_seconds": np.min,
+    STREAM_CODE: np.max,
 }
 """Of several workers the worst is shown; all other gauges are added up."""
 
@@ -75,6 +78,16 @@ def width(sources: int) -> int:
 def gauge_at(name: str, sources: int) -> int:
     """Where in a row a gauge stands."""
     return len(ANSWERS) * sources + len(FAILURES) + len(COUNTERS) + GAUGES.index(name)
+
+
+def code_number(code: str) -> int:
+    """0 for no code, else one more than its place in FAILURES; a code that is not there is `other`."""
+    return 1 + FAILURES.index(code if code in FAILURES else "other") if code else 0
+
+
+def code_of(number: float) -> str:
+    """The code of a `code_number`."""
+    return FAILURES[int(number) - 1] if number else ""
 
 
 class Stats:
@@ -106,6 +119,7 @@ class Stats:
     draining: int
     heartbeat_timestamp_seconds: float
     up: int
+    stream_code: int
 
     def __init__(self, row: Row | None = None, sources: Sequence[str] = ("",)) -> None:
         """`row` is what a process before this one counted: counters go on from there, gauges begin at 0."""

@@ -1,5 +1,7 @@
 """The receiver's admin port on real processes: health, readiness and what `/status` says, with and without mTLS."""
 
+import itertools
+import json
 import socket
 import ssl
 import time
@@ -13,8 +15,9 @@ import pytest
 from stream_router.fakeaws.process import FakeAwsProcess
 from stream_router.receiver import admin
 from stream_router.settings.receiver import Receiver
+from stream_router.telemetry import receiver_page
 from stream_router.telemetry.receiver_board import Board
-from stream_router.telemetry.receiver_stats import gauge_at
+from stream_router.telemetry.receiver_stats import Stats, code_number, code_of, gauge_at
 from tests.integration.test_receiver_process import make_certificates
 from tests.receiver_kit import ReceiverProcess, event, receiver
 
@@ -84,10 +87,17 @@ def test_a_stream_that_refuses_makes_it_unready_and_never_ill(fake_aws: FakeAwsP
         assert eventually(running, "/readyz", 503).text == "not ready\n"
         assert eventually(running, "/healthz", 200).text == "well\n"
         told = status(running)
-        assert (told["state"], told["stream"]["up"]) == ("stream down", False)
-        assert told["reason"] == "the stream takes no events; senders are answered 503"
-        assert told["failures"]
+        (code,) = told["failures"]
+        assert (told["state"], told["stream"]["up"], told["stream"]["code"]) == ("stream down", False, code)
+        assert told["reason"] == f"the stream takes no events ({code}); senders are answered 503"
         assert told["since"].endswith("Z")
+        fake_aws.plan({})
+        eventually(running, "/readyz", 200, 10.0)
+        assert httpx.post(f"{running.url}/v1/events", content=event(4)).status_code == 202
+        until = time.monotonic() + 5
+        while status(running)["stream"] != {"name": "cxone-events", "up": True, "code": None}:
+            assert time.monotonic() < until, status(running)["stream"]
+            time.sleep(0.1)
 
 
 def test_while_it_drains_it_is_not_ready(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
@@ -115,6 +125,32 @@ def test_a_worker_that_stands_still_makes_it_ill() -> None:
     assert made.health() == (False, "ill")
     board.gone(1)
     assert made.health().good
+
+
+def test_the_code_is_that_of_a_worker_whose_stream_refuses() -> None:
+    """One of two workers is refused: its code is told, and is no metric; once it is stored for, none is."""
+    board = Board(2)
+    made = admin.ReceiverStatus(
+        board, Receiver(aws_region="x", webhook_scheme="none"), clock=itertools.count().__next__
+    )
+    for worker, code in enumerate(("", "AccessDeniedException")):
+        stats = Stats()
+        stats.up = 1
+        stats.stream_up = int(not code)
+        stats.stream_code = code_number(code)
+        board.row(worker)[:] = stats.row()
+    told = json.loads(made.page())
+    assert told["stream"] == {"name": "cxone-events", "up": False, "code": "AccessDeniedException"}
+    assert told["reason"] == "the stream takes no events (AccessDeniedException); senders are answered 503"
+    assert b"stream_code" not in receiver_page.page(board)
+    board.row(1)[:] = board.row(0)
+    assert json.loads(made.page())["stream"]["code"] is None
+
+
+@pytest.mark.parametrize(("code", "told"), [("", ""), ("NoAnswer", "NoAnswer"), ("NewOfAws", "other")])
+def test_a_code_goes_through_a_row_of_numbers(code: str, told: str) -> None:
+    """What no version knew is called other; its name is in the log."""
+    assert code_of(code_number(code)) == told
 
 
 def test_an_asker_that_hangs_holds_up_no_sender(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:

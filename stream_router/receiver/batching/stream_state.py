@@ -31,6 +31,11 @@ class StreamState:
             self.failing_since_s = self.last_failure_s
 
     @property
+    def failing_code(self) -> str:
+        """AWS's code of the last refusal while it refuses; "" while it takes events."""
+        return "" if self.failing_since_s is None else self.code
+
+    @property
     def down(self) -> bool:
         """Whether it has refused everything for a second, as far as is known."""
         since_s = self.failing_since_s
