@@ -1,4 +1,4 @@
-"""Holds what tests emit against docs/schemas: every Detail, dead letter, audit record, status and demo report.
+"""Holds what tests emit against docs/schemas: every Detail, dead letter, audit record, status, hour and demo report.
 
 Installed for a whole session by tests/conftest.py: the places where the product makes such objects are wrapped, and
 what other processes sent is looked at where the fake AWS's ledger, or an audit file, is read.
@@ -14,6 +14,7 @@ import jsonschema_rs
 import pytest
 
 from stream_router.consumer.supervisor.admin import status
+from stream_router.consumer.supervisor.admin.history import History
 from stream_router.fakeaws.process import FakeAwsProcess
 from stream_router.local import report
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter, Message
@@ -30,7 +31,7 @@ NO_LETTERS = ("-undelivered", "/plain")
 fake_aws_gets_ours = True
 """False while a test of the wire sends entries of its own making."""
 
-NAMES = ("detail", "dead-letter", "audit-record", "consumer-status", "receiver-status", "demo")
+NAMES = ("detail", "dead-letter", "audit-record", "consumer-status", "receiver-status", "history", "demo")
 
 
 @cache
@@ -117,6 +118,7 @@ def install(patch: pytest.MonkeyPatch) -> None:
     _wrap(patch, AuditLog, "_write", _audit_record)
     _wrap(patch, status, "status", lambda made, _: conforms("consumer-status", made))
     _wrap(patch, ReceiverStatus, "_status", lambda made, _: conforms("receiver-status", made))
+    _wrap(patch, History, "_made", lambda made, _: _text_conforms("history", made))
     _wrap(patch, report, "as_json", lambda made, _: conforms("demo", made))
     _wrap(patch, FakeAwsProcess, "_read_on", _ledger)
     _wrap(patch, World, "drain", _drained)

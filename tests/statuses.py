@@ -134,6 +134,8 @@ COLUMNS = (
     "p999",
     "lagS",
     "headroomS",
+    "holdingShards",
+    "shards",
 )
 
 
@@ -151,7 +153,9 @@ def history(*, trouble: bool = False) -> dict[str, Any]:
         bad.append(dead)
         poor.append(2 if n % 110 == 5 else 0)
         lag = (n - 347) * 10.0 if nothing else 0.0
-        rows.append([at_ms, rate, (dead + poor[-1]) / 10, 14.5 if nothing else 0.2, *percentiles, lag, 604_798 - lag])
+        shards = (int(nothing), 2)
+        dead_per_s, retries_per_s = (dead + poor[-1]) / 10, 14.5 if nothing else 0.2
+        rows.append([at_ms, rate, dead_per_s, retries_per_s, *percentiles, lag, 604_798 - lag, *shards])
     return {
         "schema": "stream-router.history/1",
         "everyS": 10,

@@ -7,7 +7,7 @@ may be added at any time (docs/contract.md). The product does not use the models
 import json
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from pydantic.json_schema import GenerateJsonSchema
@@ -78,6 +78,29 @@ class ReceiverStatus(Model):
     counters: dict[str, Count]
 
 
+HISTORY_COLUMNS = (
+    *("at", "deliveredPerS", "deadLettersPerS", "retriesPerS", "p50", "p90", "p95", "p99", "p999"),
+    *("lagS", "headroomS", "holdingShards", "shards"),
+)
+"""Further ones may be added behind them."""
+
+
+class History(Model):
+    """`GET /history` of the consumer's admin port: the last hour, one row of numbers every ten seconds.
+
+    `at` is epoch milliseconds, percentiles are milliseconds of the events of these ten seconds; null is unknown.
+    """
+
+    schema_: Literal["stream-router.history/1"] = Field(alias="schema")
+    every_s: Literal[10]
+    columns: list[str] = Field(
+        min_length=len(HISTORY_COLUMNS),
+        json_schema_extra={"prefixItems": [{"const": name} for name in HISTORY_COLUMNS]},
+    )
+    dead_letters: dict[str, list[Count]] = Field(description="By reason, a number for each row.")
+    rows: list[Annotated[list[float | None], Field(min_length=len(HISTORY_COLUMNS))]] = Field(max_length=360)
+
+
 class Quantiles(Model):
     """Milliseconds, from what arrived at the target; null where nothing did."""
 
@@ -112,6 +135,7 @@ SCHEMAS: dict[str, type[Model]] = {
     "audit-record": AuditRecord,
     "consumer-status": ConsumerStatus,
     "receiver-status": ReceiverStatus,
+    "history": History,
     "demo": Demo,
 }
 

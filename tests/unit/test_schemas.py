@@ -49,6 +49,21 @@ def test_an_object_that_is_not_as_its_schema_says_fails_the_test_that_made_it(mo
 
 
 def test_the_views_are_tried_with_statuses_that_can_be() -> None:
-    """What the tests of `top` and of the page take for a `/status` is one."""
-    conforms("consumer-status", statuses.consumer())
+    """What the tests of `top` and of the page take for a `/status`, or for an hour, is one."""
+    for status in (statuses.consumer(), statuses.holding(), statuses.moved()):
+        conforms("consumer-status", status)
     conforms("receiver-status", statuses.receiver())
+    for hour in (statuses.history(), statuses.history(trouble=True)):
+        conforms("history", hour)
+
+
+def test_a_row_of_the_hour_that_lacks_a_number_is_none() -> None:
+    """And so is an hour whose columns stand in another order: the page finds them by name, others may by place."""
+    hour = statuses.history()
+    hour["rows"][7].pop()
+    with pytest.raises(jsonschema_rs.ValidationError):
+        conforms("history", hour)
+    hour = statuses.history()
+    hour["columns"][1:3] = hour["columns"][2:0:-1]
+    with pytest.raises(jsonschema_rs.ValidationError):
+        conforms("history", hour)
