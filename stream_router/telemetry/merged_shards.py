@@ -11,6 +11,12 @@ from typing import Any
 
 from stream_router.telemetry.histogram import Histogram
 
+ENDED_KEPT = 16
+"""Children that ended and are known each by itself; what earlier ones counted is one sum."""
+
+Child = tuple[str, int]
+"""A shard's id and the id of the process that had it."""
+
 
 @dataclass
 class Totals:
@@ -107,7 +113,8 @@ class ShardMerger:
     def __init__(self, is_alive: Callable[[int], bool]) -> None:
         self._is_alive = is_alive
         self._ended = Totals()
-        self._latest: dict[tuple[str, int], Totals] = {}
+        self._latest: dict[Child, Totals] = {}
+        self._said_s: dict[Child, float] = {}
 
     def merge(self, snapshots: Iterable[Mapping[str, Any]]) -> Merged:
         """Every snapshot that is there now, with what earlier ones had said. One that cannot be read is passed over."""
@@ -118,6 +125,7 @@ class ShardMerger:
             except (KeyError, TypeError, ValueError, IndexError, AttributeError):
                 continue
             self._keep((shard.shard_id, shard.pid), totals)
+            self._said_s[shard.shard_id, shard.pid] = shard.at_s
             known = shards.get(shard.shard_id)
             if self._is_alive(shard.pid) and (known is None or known.at_s < shard.at_s):
                 shards[shard.shard_id] = shard
@@ -126,7 +134,21 @@ class ShardMerger:
             totals.add(part)
         return Merged(totals, [shards[name] for name in sorted(shards)])
 
-    def _keep(self, child: tuple[str, int], totals: Totals) -> None:
+    def gone(self, before_s: float) -> list[Child]:
+        """Children that ended and said their last word before then (epoch seconds), but for the latest; oldest first.
+
+        Where their snapshots are removed, and `let_go` is told, neither files nor sums grow with each child that ends.
+        """
+        ended = [child for child in self._latest if not self._is_alive(child[1])]
+        ended.sort(key=lambda child: self._said_s[child])
+        return [child for child in ended[:-ENDED_KEPT] if self._said_s[child] < before_s]
+
+    def let_go(self, child: Child) -> None:
+        """The child's snapshot is there no more: what it counted is of the sum from now on."""
+        self._ended.add(self._latest.pop(child))
+        del self._said_s[child]
+
+    def _keep(self, child: Child, totals: Totals) -> None:
         before = self._latest.get(child)
         if before and any(totals.counters[name] < count for name, count in before.counters.items()):
             self._ended.add(before)  # the kernel gave the process id to a later child of the same shard

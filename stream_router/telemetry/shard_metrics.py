@@ -147,7 +147,7 @@ class ChildMetrics:
             return
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            whole_file.write(self._folder / f"{self._shard_id}.{os.getpid()}.json", orjson.dumps(self.snapshot()))
+            whole_file.write(snapshot_file(self._folder, self._shard_id, os.getpid()), orjson.dumps(self.snapshot()))
         except OSError as error:
             log.warning("the metrics' snapshot was not written: %s", error.strerror)
 
@@ -179,6 +179,11 @@ def _sum(*histograms: Histogram) -> Histogram:
     for histogram in histograms:
         total.merge(histogram)
     return total
+
+
+def snapshot_file(folder: Path, shard_id: str, pid: int) -> Path:
+    """Where a child's snapshot is, in the `folder` of them."""
+    return folder / f"{shard_id}.{pid}.json"
 
 
 def read_snapshots(folder: Path) -> list[dict[str, Any]]:

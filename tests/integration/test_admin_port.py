@@ -1,6 +1,7 @@
 """The consumer's admin port over real sockets: what it answers to whom, and that no asker holds anything up."""
 
 import contextlib
+import itertools
 import json
 import os
 import socket
@@ -20,6 +21,7 @@ from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.core.names import SNAPSHOTS
 from stream_router.core.settings_error import SettingsError
 from stream_router.telemetry import admin_server
+from stream_router.telemetry.merged_shards import ENDED_KEPT
 from tests.unit.test_merged_shards import snapshot
 
 WHO = Identity("router", "cxone-events", "us-east-1", "worker-1", "default")
@@ -61,6 +63,24 @@ def child_says(state: StateDir, delivered: int, **more: object) -> None:
     folder.mkdir(exist_ok=True)
     told = snapshot("shardId-0", os.getpid(), delivered, at=time.time(), **more)
     (folder / f"shardId-0.{os.getpid()}.json").write_text(json.dumps(told))
+
+
+def test_snapshots_of_children_that_ended_are_cleaned_up_and_stay_counted(state: StateDir, vitals: Vitals) -> None:
+    """A daemon that dies again and again fills neither the folder nor the memory, and no sum falls."""
+    folder = state.path / SNAPSHOTS
+    folder.mkdir()
+    ended_s = time.time() - 3600
+    no_process = 2**22 + 1  # above the kernel's largest
+    for number in range(60):
+        told = snapshot("shardId-0", no_process + number, 10, at=ended_s + number)
+        (folder / f"shardId-0.{no_process + number}.json").write_text(json.dumps(told))
+    child_says(state, 5)
+    clock = itertools.count(step=2).__next__
+    status = Status(state, vitals, WHO, clock=clock)
+    for _ in range(3):
+        assert status.seen().merged.totals.counters["delivered"] == 605
+    assert len(list(folder.iterdir())) == ENDED_KEPT + 1
+    assert [shard.pid for shard in status.seen().merged.shards] == [os.getpid()]
 
 
 def test_health_and_readiness_follow_the_vitals(serve: Serve, vitals: Vitals) -> None:

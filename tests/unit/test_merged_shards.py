@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_router.telemetry.histogram import Histogram
-from stream_router.telemetry.merged_shards import ShardMerger
+from stream_router.telemetry.merged_shards import ENDED_KEPT, ShardMerger
 
 
 def snapshot(shard: str, pid: int, delivered: int, *, at: float = 1.0, **more: Any) -> dict[str, Any]:
@@ -85,3 +85,22 @@ def test_what_a_child_says_of_its_shard_is_kept_as_it_is() -> None:
     merged = ShardMerger(lambda _: True).merge([snapshot("a", 1, 1, **told)])
     assert (merged.shards[0].gauges, merged.shards[0].holding) == ({"window_bytes": 7.0}, "bus")
     assert merged.totals.retries == {"Throttled": 3}
+
+
+def test_children_that_ended_long_ago_can_be_let_go_of_and_their_counts_stay() -> None:
+    """The latest that ended are kept, whoever lives is, and who spoke within the last minute may yet speak."""
+    alive = {7}
+    merger = ShardMerger(alive.__contains__)
+    ended = [snapshot("a", 1000 + n, 10, at=float(n)) for n in range(ENDED_KEPT + 5)]
+    here = [*ended, snapshot("a", 7, 10, at=0.0), snapshot("b", 2000, 10, at=500.0)]
+    merger.merge(here)
+    gone = merger.gone(before_s=440.0)
+    assert gone == [("a", 1000 + n) for n in range(6)]
+    for child in gone:
+        merger.let_go(child)
+    left = [one for one in here if (one["shardId"], one["pid"]) not in gone]
+    for _ in range(2):
+        merged = merger.merge(left)
+        assert merged.totals.counters["delivered"] == 10 * len(here)
+        assert merged.totals.latencies["received_to_accepted"].count == 10 * len(here)
+    assert merger.gone(before_s=440.0) == []

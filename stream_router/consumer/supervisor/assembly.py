@@ -79,19 +79,19 @@ def _run(settings: Consumer, state: StateDir) -> int:
         log.warning(bus_prober.TRUSTED, extra={"bus": settings.event_bus})
     with contextlib.ExitStack() as stack:
         stack.callback(watch.close)
-        for one in _beside(settings, state, status, admin, stream, history):
+        for one in _beside(settings, status, admin, stream, history):
             one.start()
             stack.callback(one.close)
         return supervisor.run()
 
 
 def _beside(
-    settings: Consumer, state: StateDir, status: Status, admin: AdminPort, stream: StreamWatch, history: History
+    settings: Consumer, status: Status, admin: AdminPort, stream: StreamWatch, history: History
 ) -> tuple[AdminPort | Heartbeat | Sampler, ...]:
     """What runs beside the supervisor, each on threads of its own, so that none holds up another."""
     return (
         admin,
-        Heartbeat(state.path, settings.metrics_s),
+        Heartbeat(lambda: status.seen().merged, settings.metrics_s),
         Sampler(SAMPLE_S, [status.sample], "sampler"),
         Sampler(EVERY_S, [history.take], "history"),
         Sampler(stream_watch.EVERY_S, [stream.look], "stream-watch"),

@@ -5,23 +5,25 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from stream_router.telemetry.shard_metrics import read_snapshots
+from stream_router.telemetry.merged_shards import Merged
 
 log = logging.getLogger(__name__)
 
 EVERY_S = 300.0
 STALE_S = 180.0
-"""A child writes its snapshot with its metrics; one that is older by so much is of a child that is gone."""
+"""A child writes its snapshot with its metrics; one that is older by so much is of a child that hangs."""
 
 
 class Heartbeat:
-    """Logs from a thread of its own until closed. `now_s` is the epoch time that snapshots bear."""
+    """Logs from a thread of its own until closed.
 
-    def __init__(self, state_dir: Path, metrics_s: float, now_s: Callable[[], float] = time.time) -> None:
-        self._state_dir = state_dir
+    `merged` gives what the supervisor knows now; `now_s` is the epoch time that snapshots bear.
+    """
+
+    def __init__(self, merged: Callable[[], Merged], metrics_s: float, now_s: Callable[[], float] = time.time) -> None:
+        self._merged = merged
         self._stale_s = STALE_S + metrics_s
         self._now_s = now_s
         self._last: Counter[str] = Counter()
@@ -45,15 +47,13 @@ class Heartbeat:
     def said(self) -> dict[str, Any]:
         """What the line says: shards now, and what was done since the line before."""
         now_s = self._now_s()
-        snapshots = read_snapshots(self._state_dir)
-        live = [snapshot for snapshot in snapshots if now_s - snapshot["at"] <= self._stale_s]
-        total: Counter[str] = Counter()
-        for snapshot in snapshots:
-            total.update(snapshot["counters"])
+        merged = self._merged()
+        live = [shard for shard in merged.shards if now_s - shard.at_s <= self._stale_s]
+        total = Counter(merged.totals.counters)
         done, over_s = total - self._last, max(now_s - self._last_at_s, 0.001)
         self._last, self._last_at_s = total, now_s
         return {
-            "shards": sorted({snapshot["shardId"] for snapshot in live}),
+            "shards": sorted(shard.shard_id for shard in live),
             "deliveredPerSecond": round(done["delivered"] / over_s, 1),
             "delivered": done["delivered"],
             "deadLetters": done["dead_lettered"],

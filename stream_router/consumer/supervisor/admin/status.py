@@ -1,5 +1,6 @@
 """`/status` and `/metrics` of the consumer, made from the state folder and the vitals, at most once a second."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -13,12 +14,15 @@ from stream_router.consumer.supervisor.admin import bus_state
 from stream_router.consumer.supervisor.admin.status_json import Identity, Seen, Verdict, rss_bytes, status, verdict
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.supervisor.watches.stream_watch import NOTHING, Known
+from stream_router.core.names import SNAPSHOTS
 from stream_router.telemetry import consumer_page, shard_state
 from stream_router.telemetry.merged_shards import Merged, ShardMerger
 from stream_router.telemetry.recent import Age, Recent
-from stream_router.telemetry.shard_metrics import read_snapshots
+from stream_router.telemetry.shard_metrics import read_snapshots, snapshot_file
 
 KEPT_S = 1.0
+LAST_WORD_S = 60.0
+"""A child whose snapshot is older, and whose process is gone, writes no other."""
 
 
 class Pages(NamedTuple):
@@ -82,6 +86,7 @@ class Status:
             return self._seen
         at_s = self._now_s()
         merged = self._merger.merge(read_snapshots(self._state.path))
+        self._clean_up(at_s)
         lags = {shard.shard_id: shard_state.lag(shard, at_s) for shard in merged.shards}
         ages = _ages(merged)
         self._recent.note(now, merged, ages)
@@ -108,6 +113,13 @@ class Status:
         self._verdict = found
         self._seen, self._seen_at = seen._replace(verdict=found), now
         return self._seen
+
+    def _clean_up(self, at_s: float) -> None:
+        """Remove what children left that ended long ago: a daemon that dies again and again would fill the folder."""
+        for shard_id, pid in self._merger.gone(at_s - LAST_WORD_S):
+            with contextlib.suppress(OSError):  # a file that stays is counted by itself as before
+                snapshot_file(self._state.path / SNAPSHOTS, shard_id, pid).unlink(missing_ok=True)
+                self._merger.let_go((shard_id, pid))
 
     def _metrics(self, seen: Seen) -> bytes:
         facts = consumer_page.Facts(
