@@ -30,8 +30,9 @@ SEND_TIMEOUT_S = 10.0
 SENT_AT_ONCE = 8
 """CloudWatch requests under way at once, so that a long backlog of them does not crowd out the events' own calls."""
 
-TIMES_MAX = 5_000
-"""Latencies wait for the end of the daemon's batch, but no more than so many."""
+TIMES_MAX = 20_000
+"""Latencies wait for the next snapshot, but no more than so many: reckoned together they cost next to nothing, and a
+shard with a few events a batch would else spend more on reckoning than on them."""
 
 _EVENT, _RECEIVED_AT, _RECORD = (
     operator.itemgetter(kind._fields.index(name))
@@ -149,7 +150,6 @@ class ShardTelemetry:
 
     def batch_closed(self, batch: Batch) -> None:
         """Every event of this batch is settled: close its account, from its own events alone."""
-        self._reckon()
         self._metrics.count("batches")
         self._guard.batch_closed(batch.number)
         if self._audit is None:
