@@ -19,7 +19,6 @@ from stream_router.consumer.supervisor.supervisor import DaemonSupervisor, Happe
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.supervisor.watches import bus_prober, rule_watch, stream_watch
 from stream_router.consumer.supervisor.watches.bus_prober import BusProver, Proof
-from stream_router.consumer.supervisor.watches.sampler import Sampler
 from stream_router.consumer.supervisor.watches.stream_watch import StreamWatch
 from stream_router.consumer.transform_config import transform_config
 from stream_router.core import logs
@@ -28,6 +27,7 @@ from stream_router.settings.common import warn_of_names
 from stream_router.settings.consumer import Consumer
 from stream_router.telemetry import audit_chain
 from stream_router.telemetry.recent import SAMPLE_S
+from stream_router.telemetry.sampler import Sampler
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""Calls what is to be done every few seconds beside the supervisor, on a thread of its own."""
+"""Calls what is to be done every few seconds beside a program's own work, on a thread of its own."""
 
 import logging
 import threading
