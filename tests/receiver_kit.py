@@ -235,6 +235,7 @@ class ReceiverProcess:
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_ENDPOINT_URL_KINESIS": stream_url,
+            "AWS_ENDPOINT_URL_CLOUDWATCH": stream_url,
             **{f"STREAM_ROUTER_{name}": value for name, value in given.items()},
         }
         run = (

@@ -15,8 +15,22 @@ HELD_TO = {
     "HoldingShards": "Maximum",
     "UnreadShards": "Maximum",
     "RuleUnmatched": "Maximum",
+    "SpilledEvents": "Maximum",
+    "SpillBytes": "Maximum",
+    "SpillOldestAgeSeconds": "Maximum",
+    "SpillFailing": "Maximum",
+    "StreamDown": "Maximum",
+    "ReceiverReady": "Maximum",
 }
 """The statistic that says something, where it is not the sum."""
+
+SAYS = {
+    "HoldingShards": "Shards that hold",
+    "RuleUnmatched": "1 where the rule lets our events through to no target, 0 where it does; absent if unknown",
+    "RecordsFailedCount": "Kinesis records refused, for whatever reason; `/metrics` has AWS's code",
+    "StreamDown": "1 while the stream takes no events, 0 while it does; absent before a worker serves",
+}
+"""The meaning, where CloudWatch's metric is not the same as Prometheus's."""
 
 
 def tables() -> dict[str, str]:
@@ -35,15 +49,12 @@ def tables() -> dict[str, str]:
 
 
 def _cloudwatch() -> Iterable[str]:
-    from stream_router.telemetry import catalogue
+    from stream_router.telemetry import catalogue, receiver_catalogue
 
-    for metric in (*catalogue.CONSUMER, *catalogue.STAGES.values()):
+    for metric in (*catalogue.CONSUMER, *catalogue.STAGES.values(), *receiver_catalogue.IN_CLOUDWATCH):
         if told := metric.cloudwatch:
             statistic = HELD_TO.get(told.name) or ("p50 to p99.9" if metric.kind == "histogram" else "Sum")
-            text = "Shards that hold" if told.name == "HoldingShards" else metric.text
-            if told.name == "RuleUnmatched":
-                text = "1 where the rule lets our events through to no target, 0 where it does; absent if unknown"
-            yield f"| `{told.name}` | {told.unit} | {statistic} | {text} |"
+            yield f"| `{told.name}` | {told.unit} | {statistic} | {SAYS.get(told.name, metric.text)} |"
 
 
 def _prometheus(metrics: Iterable[object]) -> str:

@@ -1,6 +1,11 @@
 """The receiver's program: checks everything, then serves with one or more workers until it is told to stop."""
 
+import contextlib
 import sys
+import threading
+from collections.abc import Iterator
+
+from botocore.session import Session
 
 from stream_router.aws.endpoints import session
 from stream_router.checks import aws_checks
@@ -13,7 +18,13 @@ from stream_router.receiver.supervisor import WorkerSupervisor
 from stream_router.receiver.worker import Worker
 from stream_router.settings.common import load, warn_of_names
 from stream_router.settings.receiver import Receiver
+from stream_router.telemetry import receiver_cloudwatch
 from stream_router.telemetry.receiver_board import Board
+from stream_router.telemetry.receiver_cloudwatch import ReceiverMetrics
+from stream_router.telemetry.sampler import Sampler
+
+LAST_METRICS_S = 1.0
+"""What a receiver that ends gives its last metrics."""
 
 
 def run(settings: Receiver, workers: int) -> int:
@@ -24,12 +35,13 @@ def run(settings: Receiver, workers: int) -> int:
     logs.start(settings.log_level, settings.log_format)
     warn_of_names()
     settings, stream = check(settings)
-    look(settings)
+    asked = session(settings.aws_region)
+    look(settings, asked)
     board = Board(workers, sources.names(settings))
+    metrics = receiver_cloudwatch.of(settings, asked, board)
     if workers == 1:
-        server = admin.serve(board, settings)
-        Worker(settings, stream, board.row(0)).run()
-        server.close()
+        with _watched(board, settings, metrics):
+            Worker(settings, stream, board.row(0)).run()
         return 0
 
     def work(number: int) -> None:
@@ -37,15 +49,31 @@ def run(settings: Receiver, workers: int) -> int:
 
     supervisor = WorkerSupervisor(workers, work, board.gone)
     supervisor.start()
+    with _watched(board, settings, metrics):
+        return supervisor.run(settings.drain_delay_s)
+
+
+@contextlib.contextmanager
+def _watched(board: Board, settings: Receiver, metrics: ReceiverMetrics) -> Iterator[None]:
+    """The admin port and CloudWatch, on threads of their own; at the end the last numbers are sent, within a second.
+
+    Raises SettingsError where the admin port cannot listen.
+    """
     server = admin.serve(board, settings)
-    status = supervisor.run(settings.drain_delay_s)
-    server.close()
-    return status
+    sampler = Sampler(settings.metrics_s, [metrics], "receiver-metrics")
+    sampler.start()
+    try:
+        yield
+    finally:
+        sampler.close()
+        last = threading.Thread(target=metrics, name="last-metrics", daemon=True)
+        last.start()
+        last.join(LAST_METRICS_S)
+        server.close()
 
 
-def look(settings: Receiver) -> None:
+def look(settings: Receiver, asked: Session) -> None:
     """Whether the stream is there and may be written. Raises SettingsError for a definite no only."""
-    asked = session(settings.aws_region)
     at_start([lambda: aws_checks.stream_writable(asked, settings.stream)])
 
 

@@ -71,6 +71,12 @@ class AdminToken(Environment):
         )
 
 
+class Metrics(Environment):
+    """How often a program tells CloudWatch."""
+
+    metrics_s: float = Field(60.0, ge=0.1, le=3600, description="seconds between metrics, 0.1 to 3600")
+
+
 class ConfigFile(Environment):
     """The file of mapping, shapes and event sources."""
 

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from stream_router.core import limits
 from stream_router.settings import types
-from stream_router.settings.common import AdminToken, Common, ConfigFile, Environment, SecretRule
+from stream_router.settings.common import AdminToken, Common, ConfigFile, Environment, Metrics, SecretRule
 from stream_router.settings.secret_strength import weakness
 from stream_router.settings.types import (
     DeadLetterLimit,
@@ -37,7 +37,7 @@ class Mask(ConfigFile, MaskingKey):
     """What `mask` needs: key and shapes alone, so that a policy can be tried on any machine."""
 
 
-class Consumer(Common, SecretRule, AdminToken, MaskingKey, AuditKey):
+class Consumer(Common, SecretRule, AdminToken, Metrics, MaskingKey, AuditKey):
     """What `consume` and its children need."""
 
     sqs_dlq_url: QueueUrl = Field(
@@ -89,7 +89,6 @@ class Consumer(Common, SecretRule, AdminToken, MaskingKey, AuditKey):
     )
     properties: Path | None = Field(None, description="path of the KCL properties file to start from")
     jvm_options: str = Field("", description="options of the daemon's JVM, for example -Xmx1g")
-    metrics_s: float = Field(60.0, ge=0.1, le=3600, description="seconds between metrics, 0.1 to 3600")
 
     def refusal(self) -> str:
         """A key that can be tried out, or one without what it is for: who set it believes in masking, or in audit."""

@@ -6,12 +6,12 @@ from typing import Literal
 from pydantic import Field, SecretStr
 
 from stream_router.settings import types
-from stream_router.settings.common import AdminToken, Common, SecretRule
+from stream_router.settings.common import AdminToken, Common, Metrics, SecretRule
 from stream_router.settings.secret_strength import weakness
 from stream_router.settings.types import HostPort, Networks, Paths, Scheme, Secret, Template
 
 
-class Receiver(Common, SecretRule, AdminToken):
+class Receiver(Common, SecretRule, AdminToken, Metrics):
     """What `receive` needs."""
 
     listen: HostPort = Field("127.0.0.1:8080", description="HOST:PORT")

@@ -15,7 +15,7 @@ class CloudWatch(NamedTuple):
     """A metric as CloudWatch knows it."""
 
     name: str
-    unit: Literal["Count", "Milliseconds", "Seconds"] = "Count"
+    unit: Literal["Count", "Milliseconds", "Seconds", "Bytes"] = "Count"
 
 
 class Metric(NamedTuple):

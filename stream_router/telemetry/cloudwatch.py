@@ -10,8 +10,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import orjson
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 
+from stream_router.aws import endpoints
 from stream_router.aws.endpoints import Target, endpoint_url, json_target
 from stream_router.core.limits import METRIC_DATA_MAX, METRIC_VALUES_MAX
 from stream_router.telemetry.catalogue import Metric
@@ -21,6 +24,10 @@ SOURCE_SYSTEM: Final = "NICE_CXone"
 
 REQUEST_BYTES = 1_000_000
 """Most bytes of one request. Source: model `cloudwatch`, PutMetricData (1 MB), read as the decimal megabyte."""
+
+
+REFUSED: Final = ("InvalidParameter", "MissingParameter", "MissingRequiredParameter", "ValidationE", "InvalidFormat")
+"""How a code of CloudWatch's begins that blames the request itself: the same would be refused for ever."""
 
 
 class Whose(NamedTuple):
@@ -48,6 +55,17 @@ def put_metric_data(session: Session) -> Target:
     """PutMetricData in JSON, as botocore's model `cloudwatch` names it."""
     url = endpoint_url(session, "cloudwatch")
     return json_target(url, "monitoring", "GraniteServiceVersion20100801.PutMetricData", "1.0")
+
+
+def client(session: Session) -> Any:
+    """botocore's, for what is sent from a thread of its own: one attempt, at most 8 s. Raises SettingsError."""
+    config = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1})
+    return endpoints.client(session, "cloudwatch", config)
+
+
+def why(error: BotoCoreError | ClientError) -> str:
+    """CloudWatch's code for what it did not take; botocore's name where there was no answer."""
+    return error.response["Error"].get("Code", "") if isinstance(error, ClientError) else type(error).__name__
 
 
 def bodies(series: Sequence[Series], whose: Whose, time_s: float) -> list[bytes]:

@@ -2,21 +2,38 @@
 
 from typing import Final
 
-from stream_router.telemetry.catalogue import BUILD, Kind, Metric
+from stream_router.telemetry.catalogue import BUILD, CloudWatch, Kind, Metric
 
 REQUESTS: Final = Metric(
     "receiver_requests", "counter", "Requests by source, status and reason", ("source", "code", "reason")
 )
+ANSWERED: Final = {
+    status: REQUESTS._replace(text=text, cloudwatch=CloudWatch(f"Answered{status}xxCount"))
+    for status, text in (
+        (2, "Requests whose events are stored, or were before"),
+        (4, "Requests that were refused for what they are: no known sender, no event, too large, too slow"),
+        (5, "Requests whose events could not be stored in time: the sender has to send them again"),
+    )
+}
+"""What CloudWatch gets of the requests, by the first digit of the status: there each code would be a metric to pay."""
 RECORDS_FAILED: Final = Metric(
-    "receiver_records_failed", "counter", "Kinesis records refused, by AWS's code", ("code",)
+    "receiver_records_failed",
+    "counter",
+    "Kinesis records refused, by AWS's code",
+    ("code",),
+    CloudWatch("RecordsFailedCount"),
 )
 DURATION: Final = Metric(
-    "receiver_request_duration_seconds", "histogram", "Time from a request's headers to its answer"
+    "receiver_request_duration_seconds",
+    "histogram",
+    "Time from a request's headers to its answer",
+    (),
+    CloudWatch("ReceiverLatencyMilliseconds", "Milliseconds"),
 )
 
 
-def _all(kind: Kind, texts: dict[str, str]) -> dict[str, Metric]:
-    return {name: Metric(f"receiver_{name}", kind, text) for name, text in texts.items()}
+def _all(kind: Kind, texts: dict[str, str], told: dict[str, CloudWatch]) -> dict[str, Metric]:
+    return {name: Metric(f"receiver_{name}", kind, text, (), told.get(name)) for name, text in texts.items()}
 
 
 COUNTERS: Final = _all(
@@ -36,6 +53,12 @@ COUNTERS: Final = _all(
         "connections_refused": "Connections closed as they came, at a limit",
         "connections_cut": "Connections closed because they took too long or made room for others",
     },
+    {
+        "events_stored": CloudWatch("EventsStoredCount"),
+        "events_spilled": CloudWatch("EventsSpilledCount"),
+        "throttles": CloudWatch("RecordsThrottledCount"),
+        "spill_damaged": CloudWatch("SpillDamagedCount"),
+    },
 )
 GAUGES: Final = _all(
     "gauge",
@@ -54,6 +77,20 @@ GAUGES: Final = _all(
         "heartbeat_timestamp_seconds": "When the worker last said anything that has been silent for longest",
         "up": "Workers that serve",
     },
+    {
+        "spilled_events": CloudWatch("SpilledEvents"),
+        "spill_bytes": CloudWatch("SpillBytes", "Bytes"),
+        "spill_oldest_age_seconds": CloudWatch("SpillOldestAgeSeconds", "Seconds"),
+        "stream_up": CloudWatch("StreamDown"),
+        "spill_failing": CloudWatch("SpillFailing"),
+        "ready": CloudWatch("ReceiverReady"),
+    },
 )
 RECEIVER: Final[tuple[Metric, ...]] = (REQUESTS, RECORDS_FAILED, *COUNTERS.values(), *GAUGES.values(), DURATION, BUILD)
 """Every family of the receiver's `/metrics`, in its order."""
+
+IN_CLOUDWATCH: Final[tuple[Metric, ...]] = (
+    *ANSWERED.values(),
+    *(metric for metric in RECEIVER if metric.cloudwatch),
+)
+"""Everything that the receiver sends to CloudWatch."""

@@ -25,7 +25,7 @@ from stream_router.telemetry.catalogue import (
     Metric,
 )
 from stream_router.telemetry.cloudwatch import NAMESPACE
-from stream_router.telemetry.receiver_catalogue import RECEIVER
+from stream_router.telemetry.receiver_catalogue import IN_CLOUDWATCH, RECEIVER
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy/observability"
@@ -214,7 +214,8 @@ def test_the_dashboard_can_be_imported_and_not_be_spoilt() -> None:
 def own_metrics() -> set[str]:
     """What we send to CloudWatch."""
     kinds: tuple[Metric, ...] = (*COUNTERS.values(), *STAGES.values(), ENTRIES_PER_CALL, *SHARD.values())
-    return {metric.cloudwatch.name for metric in (*kinds, HOLDING, UNREAD, RULE_MATCHED) if metric.cloudwatch}
+    told = (*kinds, HOLDING, UNREAD, RULE_MATCHED, *IN_CLOUDWATCH)
+    return {metric.cloudwatch.name for metric in told if metric.cloudwatch}
 
 
 RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
@@ -250,17 +251,18 @@ def test_an_alarm_of_cloudwatch_is_on_a_metric_that_exists(name: str) -> None:
 
 
 def test_what_the_issue_of_alarms_names_is_watched() -> None:
-    """Retention, holding, dead letters, queues at 7 of 14 days, p99, no data, rule, unread shards, the second leg."""
+    """Retention, holding, dead letters, queues at 7 of 14 days, spill, p99, no data, rule, unread, the second leg."""
     watched = {alarm["MetricName"] for alarm in ALARMS.values()}
     assert watched >= {
         *("RetentionHeadroomSeconds", "OldestUnsettledAgeSeconds", "HoldingShards", "UnreadShards", "RuleUnmatched"),
         *("DeadLetterCount", "RoutingLatencyMilliseconds", "ApproximateAgeOfOldestMessage"),
         *("IngestionToInvocationSuccessLatency", "FailedInvocations", "InvocationsFailedToBeSentToDlq"),
+        *("SpillOldestAgeSeconds", "SpillFailing", "SpillDamagedCount", "StreamDown", "Answered5xxCount"),
     }
     old = [alarm for alarm in ALARMS.values() if alarm["MetricName"] == "ApproximateAgeOfOldestMessage"]
     assert [alarm["Threshold"] for alarm in old] == [7 * 24 * 3600] * 2
-    no_data = ALARMS["NoData"]
-    assert (no_data["MetricName"], no_data["TreatMissingData"]) == ("HoldingShards", "breaching")
+    no_data = [(alarm["MetricName"], alarm["TreatMissingData"]) for alarm in (ALARMS["NoData"], ALARMS["NoReceiver"])]
+    assert no_data == [("HoldingShards", "breaching"), ("ReceiverReady", "breaching")]
 
 
 def body(default_bus: bool) -> dict[str, Any]:

@@ -80,13 +80,17 @@ def test_the_linter_does_find_something() -> None:
     assert {line.split()[0] for line in done.stdout.splitlines()} >= {"UNKNOWN_ACTION"}
 
 
-def test_a_receiver_may_put_records_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_receiver_may_put_records_and_its_metrics_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     """It stands where the world can reach it."""
     stream = "arn:aws:kinesis:eu-central-1:123456789012:stream/cxone-events"
-    assert granted(policy(monkeypatch, "receive", BASE)) == {("kinesis:PutRecords", stream)}
+    puts = {("kinesis:PutRecords", stream), ("cloudwatch:PutMetricData", "*")}
+    made = policy(monkeypatch, "receive", BASE)
+    assert granted(made) == puts
+    (metrics,) = [one for one in made["Statement"] if one["Resource"] == "*"]
+    assert metrics["Condition"] == {"StringEquals": {"cloudwatch:namespace": "CXoneEventRouter"}}
     secret = FULL["STREAM_ROUTER_WEBHOOK_SECRETS"].partition(":")[2]
     assert granted(policy(monkeypatch, "receive", FULL)) == {
-        ("kinesis:PutRecords", stream),
+        *puts,
         ("kms:GenerateDataKey", KEY),
         ("secretsmanager:GetSecretValue", secret),
     }

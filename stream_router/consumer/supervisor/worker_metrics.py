@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws import endpoints
@@ -48,9 +47,9 @@ class WorkerMetrics:
         try:
             self._client.put_metric_data(Namespace=NAMESPACE, MetricData=data)
         except (BotoCoreError, ClientError) as error:
-            code = error.response["Error"].get("Code", "") if isinstance(error, ClientError) else type(error).__name__
             if self._to_be_said():
-                log.warning("CloudWatch does not take the worker's metrics: %s; the next minute's are sent anew", code)
+                why = cloudwatch.why(error)
+                log.warning("CloudWatch does not take the worker's metrics: %s; the next minute's are sent anew", why)
 
 
 def values(seen: Seen) -> Iterator[tuple[Metric, float]]:
@@ -68,7 +67,6 @@ def values(seen: Seen) -> Iterator[tuple[Metric, float]]:
 
 
 def of(settings: Consumer, seen: Callable[[], Seen]) -> WorkerMetrics:
-    """The sender of these settings: one attempt each minute, at most 8 s."""
-    config = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1})
-    client = endpoints.client(endpoints.session(settings.aws_region), "cloudwatch", config)
-    return WorkerMetrics(client, Whose(settings.aws_region, settings.application), seen)
+    """The sender of these settings."""
+    whose = Whose(settings.aws_region, settings.application)
+    return WorkerMetrics(cloudwatch.client(endpoints.session(settings.aws_region)), whose, seen)

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from stream_router.control.plan.capacity import MOST_BUCKETS, Capacity, Load
+from stream_router.control.plan.cost import senders
 from stream_router.control.shards.reshard import BUCKETS_PER_SHARD, MOST_SHARDS
 
 LEASE_WRITES_PER_S = 1_000
@@ -44,7 +45,7 @@ def bounds(load: Load, found: Capacity, quota_calls: int, quota_invocations: int
         ),
         Bound(
             "CloudWatch calls/s",
-            (found.shards + found.consumers.tasks) / 60,
+            senders(found) / 60,
             METRIC_CALLS_PER_S,
             "report less often (STREAM_ROUTER_METRICS_S)",
         ),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from math import ceil
 
 from stream_router.control.plan.capacity import Capacity, Fleet, Load
-from stream_router.telemetry import catalogue
+from stream_router.telemetry import catalogue, receiver_catalogue
 
 HOURS = 730
 SECONDS = HOURS * 3600
@@ -28,7 +28,7 @@ def product(load: Load, found: Capacity, usd: Mapping[str, float], entry_bytes: 
     millions = load.events_per_s * SECONDS / 1e6
     put_units = found.record_rate * ceil(found.record_bytes / PUT_UNIT_BYTES) * SECONDS / 1e6
     shard_hours = found.shards * HOURS
-    metrics, metric_calls = metric_count(), (found.shards + found.consumers.tasks) * HOURS * 60
+    metrics, metric_calls = metric_count(), senders(found) * HOURS * 60
     lcu = load.events_per_s * load.event_bytes * 3600 / 1e9
     return {
         "Kinesis": shard_hours * (usd["kinesis_shard_hour"] + usd["kinesis_retention_shard_hour"])
@@ -54,7 +54,12 @@ def _fargate(fleet: Fleet, usd: Mapping[str, float]) -> float:
 def metric_count() -> int:
     """The product's own metrics in CloudWatch: each of the catalogue, with two sets of dimensions."""
     own = [one for one in catalogue.CONSUMER if one.cloudwatch]
-    return 2 * (len(own) + len(catalogue.STAGES))
+    return 2 * (len(own) + len(catalogue.STAGES) + len(receiver_catalogue.IN_CLOUDWATCH))
+
+
+def senders(found: Capacity) -> int:
+    """Processes that send metrics: a child a shard, each consumer's supervisor, each receiver."""
+    return found.shards + found.consumers.tasks + found.receivers.tasks
 
 
 def lambda_and_eventbridge(load: Load, usd: Mapping[str, float], entry_bytes: float) -> dict[str, float]:

@@ -19,8 +19,9 @@ OLDER_TABLES = ("CoordinatorState", "WorkerMetricStats")
 
 
 def receive(settings: Receiver, home: Home, key: str | None) -> Iterator[Need]:
-    """PutRecords, and whatever of AWS holds a secret. `key` is the stream's own KMS key, where it has one."""
+    """PutRecords, metrics, and whatever of AWS holds a secret. `key` is the stream's own KMS key, where it has one."""
     yield need("kinesis", "PutRecords", home.stream(settings.stream))
+    yield _metrics(NAMESPACE)
     if key:
         yield need("kms", "GenerateDataKey", key)
     yield from secrets_of(settings, home)
@@ -62,14 +63,17 @@ def consume(settings: Consumer, home: Home, key: str | None, kcl: Kcl) -> Iterat
     yield from _lease_table(home.table(settings.application))
     yield from _bus(settings, home)
     yield need("sqs", "SendMessage GetQueueAttributes", home.queue_of(settings.sqs_dlq_url))
-    namespaces = (NAMESPACE, settings.application) if kcl.metrics else (NAMESPACE,)
-    yield need("cloudwatch", "PutMetricData", "*", condition=("StringEquals", "cloudwatch:namespace", namespaces))
+    yield _metrics(*((NAMESPACE, settings.application) if kcl.metrics else (NAMESPACE,)))
     if settings.offload_bucket:
         bucket = f"arn:{home.partition}:s3:::{settings.offload_bucket}"
         yield need("s3", "ListBucket", bucket)
         yield need("s3", "PutObject", f"{bucket}/*")
     if key:
         yield need("kms", "Decrypt GenerateDataKey", key)
+
+
+def _metrics(*namespaces: str) -> Need:
+    return need("cloudwatch", "PutMetricData", "*", condition=("StringEquals", "cloudwatch:namespace", namespaces))
 
 
 def _lease_table(table: str) -> Iterator[Need]:

@@ -1,0 +1,121 @@
+"""What the receiver tells CloudWatch: how it answers, what the stream refuses, what waits in the spill.
+
+Sent by the process that watches the workers, from a thread of its own: no request waits for it. Counts are sent once:
+a request that does not get through is kept, with its own time stamp, and sent again.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import orjson
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import Session
+
+from stream_router.core.logs import Seldom
+from stream_router.settings.receiver import Receiver
+from stream_router.telemetry import cloudwatch, receiver_catalogue
+from stream_router.telemetry.catalogue import Metric
+from stream_router.telemetry.cloudwatch import Series, Whose
+from stream_router.telemetry.histogram import Histogram
+from stream_router.telemetry.receiver_board import Board, Numbers
+
+log = logging.getLogger(__name__)
+
+WAITING_MAX = 240
+"""Requests that wait for a CloudWatch that does not answer: some hours of minutes, a megabyte. Then the oldest go."""
+
+
+class ReceiverMetrics:
+    """Callable: sends what happened since the last time, and how it is now. Never raises for what CloudWatch does.
+
+    `client` is botocore's; `clock` is monotonic, `now_s` the wall clock (epoch seconds).
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        whose: Whose,
+        board: Board,
+        clock: Callable[[], float] = time.monotonic,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
+        self._client = client
+        self._whose = whose
+        self._board = board
+        self._now_s = now_s
+        self._sent = self._numbers()
+        self._waiting: deque[dict[str, Any]] = deque(maxlen=WAITING_MAX)
+        self._to_be_said = Seldom(clock)
+        self._served = False
+        self._lock = threading.Lock()
+
+    def __call__(self) -> None:
+        with self._lock:  # the last numbers of all are sent from another thread
+            self._take()
+            self._send_all()
+
+    def _take(self) -> None:
+        now = self._numbers()
+        self._served |= now.gauges["up"] > 0
+        series = [*_counts(now, self._sent), *(_state(now) if self._served else ())]
+        self._sent = now
+        self._waiting += map(orjson.loads, cloudwatch.bodies(series, self._whose, round(self._now_s(), 3)))
+
+    def _send_all(self) -> None:
+        try:
+            while self._waiting:
+                self._send(self._waiting[0])
+                self._waiting.popleft()
+        except (BotoCoreError, ClientError) as error:
+            if self._to_be_said():
+                why = cloudwatch.why(error)
+                log.warning("CloudWatch does not take the receiver's metrics: %s; they are kept and sent again", why)
+
+    def _send(self, body: dict[str, Any]) -> None:
+        try:
+            self._client.put_metric_data(**body)
+        except ClientError as error:
+            if not (code := cloudwatch.why(error)).startswith(cloudwatch.REFUSED):
+                raise
+            log.error("CloudWatch refused metrics for their content", extra={"code": code})  # noqa: TRY400 - one line
+
+    def _numbers(self) -> Numbers:
+        return Numbers(self._board.total(), self._board.sources)
+
+
+def _counts(now: Numbers, before: Numbers) -> Iterator[Series]:
+    """What happened between the two. A zero is sent too, so that an alarm can tell "none" from "no receiver"."""
+    for digit, metric in receiver_catalogue.ANSWERED.items():
+        yield _one(metric, _answered(now, digit) - _answered(before, digit))
+    yield _one(receiver_catalogue.RECORDS_FAILED, sum(now.failures) - sum(before.failures))
+    for name, metric in receiver_catalogue.COUNTERS.items():
+        if metric.cloudwatch:
+            yield _one(metric, now.counters[name] - before.counters[name])
+    latency: Histogram = now.latency.since(before.latency)
+    yield Series(receiver_catalogue.DURATION, *latency.values_counts())
+
+
+def _answered(numbers: Numbers, digit: int) -> float:
+    return sum(count for (_, status, _), count in numbers.answers.items() if status // 100 == digit)
+
+
+def _state(now: Numbers) -> Iterator[Series]:
+    """How it is now, once a worker has served. Of the stream nothing is claimed while none does."""
+    for name, metric in receiver_catalogue.GAUGES.items():
+        if name == "stream_up" and now.gauges["up"]:
+            yield _one(metric, float(not now.gauges["stream_up"]))
+        elif metric.cloudwatch and name != "stream_up":
+            yield _one(metric, round(now.gauges[name], 3))
+
+
+def _one(metric: Metric, value: float) -> Series:
+    return Series(metric, [float(value)], [1])
+
+
+def of(settings: Receiver, session: Session, board: Board) -> ReceiverMetrics:
+    """The sender of these settings. Raises SettingsError where CloudWatch's endpoint cannot be used."""
+    return ReceiverMetrics(cloudwatch.client(session), Whose(settings.aws_region, settings.application), board)

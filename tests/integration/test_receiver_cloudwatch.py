@@ -1,0 +1,91 @@
+"""The receiver's numbers in CloudWatch, from the real process: they are the ledger's, and hold nothing up."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from stream_router.fakeaws.process import FakeAwsProcess
+from tests.receiver_kit import event, receiver, stored_ids
+
+
+@pytest.fixture
+def fake_aws(tmp_path: Path) -> Iterator[FakeAwsProcess]:
+    with FakeAwsProcess(tmp_path / "ledger", {"shard_limits": False}, 0, "--payloads") as running:
+        yield running
+
+
+def told(fake_aws: FakeAwsProcess) -> tuple[Counter[str], dict[str, float]]:
+    """Of what CloudWatch took for this application: each metric's sum, and its largest value."""
+    sums: Counter[str] = Counter()
+    largest: dict[str, float] = {}
+    for line in fake_aws.lines("PutMetricData", "accepted"):
+        datum: dict[str, Any] = json.loads(line["payload"])
+        if len(datum["Dimensions"]) == 3 and datum["Values"]:
+            name = datum["MetricName"]
+            sums[name] += sum(value * count for value, count in zip(datum["Values"], datum["Counts"], strict=True))
+            largest[name] = max(largest.get(name, 0.0), *datum["Values"])
+    return sums, largest
+
+
+def test_what_cloudwatch_is_told_is_what_the_ledger_holds(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
+    """Answers, events, refusals of two workers, through an outage with a spill, to the last before the end."""
+    spill = tmp_path / "spill"
+    spill.mkdir()
+    with receiver(fake_aws.url, tmp_path, workers="2", METRICS_S="0.5", SPILL_DIR=str(spill)) as running:
+        for number in range(30):
+            assert httpx.post(f"{running.url}/v1/events", content=event(number)).status_code == 202
+        assert httpx.post(f"{running.url}/v1/events", content=b"{").status_code == 400
+        fake_aws.plan({"rules": [{"fault": "outage", "operation": "PutRecords"}]})
+        for number in range(30, 35):
+            assert httpx.post(f"{running.url}/v1/events", content=event(number)).status_code == 202
+        until = time.monotonic() + 10
+        while not {"SpillBytes", "SpillOldestAgeSeconds", "StreamDown"} <= {
+            n for n, v in told(fake_aws)[1].items() if v
+        }:
+            assert time.monotonic() < until, told(fake_aws)
+            time.sleep(0.2)
+        fake_aws.plan({"shard_limits": False})
+        while len(set(stored_ids(fake_aws.lines("PutRecords")))) < 35:
+            assert time.monotonic() < until + 20
+            time.sleep(0.2)
+        assert httpx.post(f"{running.url}/v1/events", content=event(35)).status_code == 202
+        assert running.stop() == 0
+    sums, largest = told(fake_aws)
+    assert (sums["Answered2xxCount"], sums["Answered4xxCount"], sums["Answered5xxCount"]) == (36, 1, 0)
+    assert sums["EventsStoredCount"] == 36
+    assert sums["EventsSpilledCount"] == 5
+    assert sums["RecordsFailedCount"] > 0
+    assert largest["ReceiverReady"] == 2
+
+
+def test_a_cloudwatch_that_hangs_holds_up_no_sender_and_no_stop(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
+    """Each request stalls: events are answered as ever, and a stop ends within its ten seconds."""
+    fake_aws.plan({"rules": [{"fault": "stall", "operation": "PutMetricData", "stall_s": 30.0, "accept": False}]})
+    with receiver(fake_aws.url, tmp_path, METRICS_S="0.1") as running:
+        slowest_s = 0.0
+        for number in range(40):
+            began = time.monotonic()
+            assert httpx.post(f"{running.url}/v1/events", content=event(number)).status_code == 202
+            slowest_s = max(slowest_s, time.monotonic() - began)
+        assert slowest_s < 0.9
+        assert running.stop() == 0
+    assert fake_aws.lines("PutMetricData", "accepted") == []
+
+
+def test_a_role_that_may_not_send_metrics_is_said_and_serves_on(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
+    """After an upgrade a role may lack the permission: a line says what to allow, events go on."""
+    rule = {"fault": "call_error", "operation": "PutMetricData", "code": "AccessDenied", "status": 403}
+    fake_aws.plan({"rules": [rule]})
+    with receiver(fake_aws.url, tmp_path, METRICS_S="0.2") as running:
+        until = time.monotonic() + 10
+        while "CloudWatch does not take the receiver's metrics: AccessDenied" not in running.log.read_text():
+            assert time.monotonic() < until, running.log.read_text()
+            time.sleep(0.1)
+        assert httpx.post(f"{running.url}/v1/events", content=event(1)).status_code == 202
+        assert running.stop() == 0
