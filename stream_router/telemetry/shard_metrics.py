@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from stream_router.core import whole_file
+from stream_router.core.logs import Seldom
 from stream_router.core.names import SNAPSHOTS
 from stream_router.settings.consumer import Consumer
 from stream_router.telemetry import cloudwatch
@@ -60,6 +61,7 @@ class ChildMetrics:
         self._reasons: collections.Counter[str] = collections.Counter()
         self._waiting: collections.deque[bytes] = collections.deque()
         self._snapshot_due = clock() + SNAPSHOT_S
+        self._to_be_logged = Seldom(clock)
         self.retries: collections.Counter[str] = collections.Counter()
         """Entries sent again, by AWS's code."""
         self.vitals: Callable[[], dict[str, Any]] = dict
@@ -142,14 +144,15 @@ class ChildMetrics:
         }
 
     def write_snapshot(self) -> None:
-        """Put the snapshot into the state folder, whole or not at all. Trouble with the disk is only logged."""
+        """Put the snapshot into the state folder, whole or not at all. Trouble with the disk is logged once a minute."""
         if self._folder is None:
             return
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             whole_file.write(snapshot_file(self._folder, self._shard_id, os.getpid()), orjson.dumps(self.snapshot()))
         except OSError as error:
-            log.warning("the metrics' snapshot was not written: %s", error.strerror)
+            if self._to_be_logged():
+                log.warning("the metrics' snapshot was not written: %s", error.strerror)
 
     def _series(self) -> list[cloudwatch.Series]:
         """What is new since the last call, and mark it as handed over."""

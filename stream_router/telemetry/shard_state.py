@@ -60,7 +60,11 @@ def state(shard: Shard, known: Lag, now_s: float) -> tuple[State, str | None, fl
     if shard.told.get("full"):
         return "back-pressure", "the window is full, and what is under way is being settled", None
     late = known.oldest_age_s is None or known.oldest_age_s > YOUNG_S
-    silent_s = (shard.number("callbackAgoS") or 0.0) + max(0.0, now_s - shard.at_s)
+    silent_s = max(0.0, now_s - shard.at_s)
     if late and silent_s > CALLBACK_WITHIN_S:
-        return "catching up", f"the daemon has brought nothing for {silent_s:.0f} s", None
+        why = f"its child has said nothing for {silent_s:.0f} s: it hangs, or STREAM_ROUTER_STATE_DIR takes nothing"
+        return "catching up", why, None
+    uncalled_s = (shard.number("callbackAgoS") or 0.0) + silent_s
+    if late and uncalled_s > CALLBACK_WITHIN_S:
+        return "catching up", f"the daemon has brought nothing for {uncalled_s:.0f} s", None
     return ("catching up", "events wait for longer than 10 s", None) if late else ("caught up", None, None)

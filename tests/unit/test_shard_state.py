@@ -29,7 +29,11 @@ def test_the_age_is_zero_only_when_caught_up() -> None:
     assert known == (0.0, 0.0, True)
     late = lag(shard(caughtUpAgoS=0.5), NOW + 60)
     assert (late.oldest_age_s, late.caught_up) == (60.5, False)
-    assert state(shard(), late, NOW + 60)[:2] == ("catching up", "the daemon has brought nothing for 61 s")
+    silent = "its child has said nothing for 60 s: it hangs, or STREAM_ROUTER_STATE_DIR takes nothing"
+    assert state(shard(), late, NOW + 60)[:2] == ("catching up", silent)
+    uncalled = shard(callbackAgoS=61.0, caughtUpAgoS=61.0)
+    told = state(uncalled, lag(uncalled, NOW + 1), NOW + 1)
+    assert told[:2] == ("catching up", "the daemon has brought nothing for 62 s")
 
 
 def test_the_age_is_that_of_the_oldest_unsettled_event() -> None:

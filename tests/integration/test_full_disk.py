@@ -1,0 +1,106 @@
+"""A disk that is full to the last byte holds up no event: the child goes on, and makes good what was missing."""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from stream_router.fakeaws.process import FakeAwsProcess
+from stream_router.telemetry import audit_chain
+from stream_router.telemetry.shard_metrics import read_snapshots
+from tests import small_disk
+from tests.daemon import Child, envelope
+
+BATCH = 200
+FULL_S = 6.0
+"""Three snapshots would be due."""
+
+
+def test_a_child_whose_disk_is_full_goes_on_and_makes_good_what_is_missing(tmp_path: Path) -> None:
+    """State and audit on a tmpfs of 2 MB that another program filled; the ledger says that all went out, in time."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    output, log = small_disk.run_on(disk, "tests.integration.test_full_disk")
+    told: dict[str, Any] = json.loads(output)
+    assert told["slowestBatchS"] < 1.0
+    assert told["accepted"] == told["sent"] == told["deliveredInCloudWatch"]
+    assert told["checkpointsWhileFull"] > 3, "the checkpoint moves on as ever"
+    assert told["snapshotAgeS"] > FULL_S - 3, "no snapshot was written"
+    assert log.count("the metrics' snapshot was not written: No space left on device") == 1, "once a minute, not more"
+    assert log.count("the audit log cannot be written: the disk is full; its records wait") == 1
+    assert told["deliveredInSnapshot"] == told["sent"], "once there is room, all is told"
+    assert told["audit"] == [told["batches"], ""], "each batch has its record, and the chain holds"
+
+
+def _until(is_so: Callable[[], bool], within_s: float) -> None:
+    deadline = time.monotonic() + within_s
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _delivered(state: Path) -> int:
+    return sum(one["counters"]["delivered"] for one in read_snapshots(state))
+
+
+def _in_cloudwatch(fake_aws: FakeAwsProcess) -> int:
+    data = [json.loads(line["payload"]) for line in fake_aws.lines("PutMetricData", "accepted")]
+    whole = [one for one in data if one["MetricName"] == "RoutingSuccessCount" and len(one["Dimensions"]) == 2]
+    return int(sum(value for one in whole for value in one["Values"]))
+
+
+def inside(disk: Path) -> dict[str, Any]:
+    """What happens on the small disk: some batches, then no room, then room again."""
+    state, files = disk / "state", disk / "audit"
+    state.mkdir()
+    (state / "bus-proof").write_text(repr(time.monotonic() + 3600))
+    own = {"STREAM_ROUTER_STATE_DIR": str(state), "STREAM_ROUTER_AUDIT_DIR": str(files)}
+    with FakeAwsProcess(disk.parent / "ledger", None, 0, "--payloads") as fake_aws:
+        with Child(fake_aws.url, None, **own, STREAM_ROUTER_METRICS_S="0.5") as child:
+            child.initialize()
+            sent = batches = 0
+
+            def batch() -> float:
+                nonlocal sent, batches
+                began = time.monotonic()
+                child.process_batch([b"\n".join(envelope(sent + n + 10 * r) for n in range(10)) for r in range(20)])
+                sent, batches = sent + BATCH, batches + 1
+                return time.monotonic() - began
+
+            batch()
+            child.settle()
+            _until(lambda: _delivered(state) == sent, 5)
+            hog, until, slowest_s, before = (
+                small_disk.fill(disk),
+                time.monotonic() + FULL_S,
+                0.0,
+                len(child.checkpoints),
+            )
+            while time.monotonic() < until:
+                slowest_s = max(slowest_s, batch())
+                child.settle()
+                time.sleep(0.05)
+            told = {"slowestBatchS": slowest_s, "checkpointsWhileFull": len(child.checkpoints) - before}
+            told["snapshotAgeS"] = time.time() - max(one["at"] for one in read_snapshots(state))
+            hog.unlink()
+            batch()
+            child.settle()
+            _until(lambda: _delivered(state) == sent, 5)
+            told["deliveredInSnapshot"] = _delivered(state)
+            child.say("shutdownRequested")
+            assert child.hang_up() == 0
+        (name,) = files.iterdir()
+        return {
+            **told,
+            "sent": sent,
+            "batches": batches,
+            "accepted": len(fake_aws.lines("PutEvents", "accepted")),
+            "deliveredInCloudWatch": _in_cloudwatch(fake_aws),
+            "audit": audit_chain.verify(name, None),
+        }
+
+
+if __name__ == "__main__":
+    json.dump(inside(Path(sys.argv[1])), sys.stdout)
