@@ -1,0 +1,166 @@
+"""One run of a real child, seen from everywhere: each view's percentiles are those of the ledger, to within 1 %."""
+
+import json
+import math
+import random
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import numpy as np
+import numpy.typing as npt
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from stream_router.consumer.state_dir import BUS_PROOF, StateDir
+from stream_router.consumer.supervisor.admin.admin_port import AdminPort
+from stream_router.consumer.supervisor.admin.history import History, moment
+from stream_router.consumer.supervisor.admin.status import Status
+from stream_router.consumer.supervisor.admin.status_json import Identity
+from stream_router.consumer.supervisor.vitals import Vitals
+from stream_router.fakeaws.process import FakeAwsProcess
+from stream_router.local import product
+from stream_router.telemetry.shard_metrics import read_snapshots
+from tests.chromium import PROGRAM as CHROMIUM
+from tests.chromium import Chromium
+from tests.daemon import Child, envelope
+from tests.system.world import PROGRAM
+
+EVENTS = 6_000
+STAGE = "received_to_accepted"
+PERCENTS = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p999": 99.9}
+NEARLY = 0.0105
+"""1 %, and what the ledger's moment of an answer is before the child's: milliseconds, of a minute at least."""
+
+WHO = Identity("router", "cxone-events", "us-east-1", "worker-1", "default")
+
+
+def nearest_rank(values: npt.NDArray[np.float64], percent: float) -> float:
+    """numpy's `inverted_cdf` takes 99.9 % of 6,000 for a little more than the 5,994th."""
+    return float(np.sort(values)[math.ceil(percent * len(values) / 100 - 1e-6) - 1])
+
+
+class Seen(NamedTuple):
+    """The exact latencies (ms), and where to look."""
+
+    exact: npt.NDArray[np.float64]
+    url: str
+    state: Path
+    fake_aws: FakeAwsProcess
+
+    def is_right(self, told: dict[str, Any], scale: float = 1.0) -> None:
+        """Each percentile by its name; the nearest rank, as the product has it."""
+        for name, percent in PERCENTS.items():
+            wanted = nearest_rank(self.exact, percent)
+            assert float(told[name]) * scale == pytest.approx(wanted, rel=NEARLY), name
+        if "max" in told:
+            assert float(told["max"]) * scale == pytest.approx(float(self.exact.max()), rel=0.001)
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
+    """Events that were received a minute to an hour ago go through a child; its supervisor's admin port is open."""
+    folder, dice = tmp_path_factory.mktemp("run"), random.Random(11)
+    received_ms: dict[str, int] = {}
+    with FakeAwsProcess(folder / "ledger", None, 0, "--payloads") as fake_aws, StateDir(folder / "state") as state:
+        (state.path / BUS_PROOF).write_text(repr(time.monotonic() + 3600))
+        vitals = Vitals()
+        vitals.daemon_runs(1)
+        status = Status(state, vitals, WHO)
+        status.sample()
+        with Child(fake_aws.url, state.path, STREAM_ROUTER_METRICS_S="1") as child:
+            child.initialize()
+            for batch in range(EVENTS // 1000):
+                datas = []
+                for record in range(100):
+                    lines = []
+                    for number in range(1000 * batch + 10 * record, 1000 * batch + 10 * record + 10):
+                        ago_ms = min(3.6e6, 60_000 * math.exp(abs(dice.gauss(0.0, 1.2))))
+                        line = json.loads(envelope(number))
+                        line["receivedAt"] = received_ms[f"{number:032x}"] = int(time.time() * 1000 - ago_ms)
+                        lines.append(json.dumps(line).encode())
+                    datas.append(b"\n".join(lines))
+                child.process_batch(datas)
+            child.settle()
+            until = time.monotonic() + 10
+            while sum(one["counters"]["delivered"] for one in read_snapshots(state.path)) < EVENTS:
+                assert time.monotonic() < until
+                time.sleep(0.05)
+            time.sleep(1.1)  # a look is kept for a second
+            accepted = fake_aws.lines("PutEvents", "accepted")
+            exact = np.array([line["time"] - received_ms[line["eventId"]] for line in accepted])
+            assert len(exact) == EVENTS
+            port = AdminPort("127.0.0.1:0", None, vitals, status, History(lambda: moment(status.seen())))
+            port.start()
+            yield Seen(exact, f"http://{port.address}", state.path, fake_aws)
+            port.close()
+
+
+def test_status_has_them(seen: Seen) -> None:
+    """Since the start, and of the last five minutes."""
+    told = httpx.get(f"{seen.url}/status").json()
+    for part in ("totals", "recent"):
+        latency = told[part]["latenciesMs"][STAGE]
+        assert latency["count"] == EVENTS
+        seen.is_right(latency)
+
+
+def test_top_has_them(seen: Seen) -> None:
+    """As JSON, over the admin port."""
+    done = subprocess.run([PROGRAM, "top", "--json", "--url", seen.url], check=True, capture_output=True, text=True)
+    (host,) = json.loads(done.stdout)["hosts"]
+    seen.is_right(host["status"]["recent"]["latenciesMs"][STAGE])
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here; install Debian's package `chromium`")
+def test_the_page_has_them(seen: Seen, tmp_path: Path) -> None:
+    """In its elements, in a real browser."""
+    with Chromium(tmp_path) as browser:
+        browser.open(seen.url)
+        browser.until("Number(document.body.dataset.looks) >= 1")
+        cells = dict(
+            browser.value("[...document.querySelectorAll('[data-path]')].map((e) => [e.dataset.path, e.dataset.value])")
+        )
+        seen.is_right({name: cells[f"recent.latenciesMs.{STAGE}.{name}"] for name in (*PERCENTS, "max")})
+        assert browser.said == []
+
+
+def test_prometheus_has_them_within_one_bucket(seen: Seen) -> None:
+    """Each bound has as many events below it as lie below it less or more 1 %; so no percentile is a bucket off."""
+    families = text_string_to_metric_families(httpx.get(f"{seen.url}/metrics").text)
+    (family,) = [one for one in families if one.name == "stream_router_stage_latency_seconds"]
+    bounds = {
+        float(sample.labels["le"]): sample.value
+        for sample in family.samples
+        if sample.name.endswith("_bucket") and sample.labels["stage"] == STAGE
+    }
+    exact_s = seen.exact / 1000
+    for bound, count in bounds.items():
+        assert (exact_s <= bound * (1 - NEARLY)).sum() <= count <= (exact_s <= bound * (1 + NEARLY)).sum()
+    edges = sorted(bounds)
+    for percent in PERCENTS.values():
+        shown = next(n for n, edge in enumerate(edges) if bounds[edge] >= percent / 100 * EVENTS)
+        really = int(np.searchsorted(edges, nearest_rank(exact_s, percent)))
+        assert abs(shown - really) <= 1
+
+
+def test_demo_has_them(seen: Seen) -> None:
+    """From the snapshots, as it reports them."""
+    told = product._quantiles(read_snapshots(seen.state), STAGE)
+    seen.is_right({name: told[name] for name in (*PERCENTS, "max")})
+
+
+def test_cloudwatch_has_them(seen: Seen) -> None:
+    """From the values and counts that it was sent."""
+    values: list[float] = []
+    until = time.monotonic() + 5
+    while len(values) < EVENTS:
+        assert time.monotonic() < until
+        data = [json.loads(line["payload"]) for line in seen.fake_aws.lines("PutMetricData", "accepted")]
+        own = [one for one in data if one["MetricName"] == "RoutingLatencyMilliseconds" and len(one["Dimensions"]) == 3]
+        values = [value for one in own for value in np.repeat(one["Values"], one["Counts"]).tolist()]
+    assert len(values) == EVENTS
+    seen.is_right({name: nearest_rank(np.array(values), at) for name, at in PERCENTS.items()})
