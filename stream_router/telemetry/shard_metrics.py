@@ -144,7 +144,7 @@ class ChildMetrics:
         }
 
     def write_snapshot(self) -> None:
-        """Put the snapshot into the state folder, whole or not at all. Trouble with the disk is logged once a minute."""
+        """Put the snapshot into the state folder, whole or not at all. Trouble with it is logged once a minute."""
         if self._folder is None:
             return
         try:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -103,7 +103,10 @@ def _table(*columns: str) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
     for n, column in enumerate(columns):
         is_text = n == 0 or column in ("state", "owner")
-        table.add_column(column, justify="left" if is_text else "right", no_wrap=True, overflow="ellipsis")
+        # rich takes room from columns that may wrap; a name without spaces does not, it is cut off.
+        gives_way = column == "owner"
+        justify: JustifyMethod = "left" if is_text else "right"
+        table.add_column(column, justify=justify, no_wrap=not gives_way, overflow="ellipsis")
     return table
 
 

@@ -126,6 +126,17 @@ def test_nothing_is_wider_than_the_terminal(made: Any, width: int) -> None:
     assert any("123,456 events" in line for line in lines)
 
 
+@pytest.mark.parametrize("width", [100, 110, 140])
+def test_where_the_shards_need_more_room_the_owner_s_name_gives_way_and_no_figure(width: int) -> None:
+    """Half a figure says nothing; of a name the beginning is enough."""
+    busy = statuses.shard(0)
+    busy["gauges"] |= {"calls_in_flight": 128, "calls_ceiling": 128, "window_bytes": 63_900_000}
+    row = the(shown(host(statuses.consumer(shards=[busy])), width=width), "shardId-000000000000")
+    assert "128 of 128" in row
+    assert "51,234 host-a-" in row
+    assert len(row) <= width
+
+
 def without(value: Any, path: tuple[Any, ...]) -> Any:
     """A copy in which what stands at the path is not known."""
     if not path:
