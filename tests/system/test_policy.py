@@ -5,7 +5,6 @@ Both ways: every call that a program made is granted by its policy, and everythi
 
 import fnmatch
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,6 +34,8 @@ Pair = tuple[str, str]
 ONLY_ON_EMULATORS: dict[str, dict[str, str]] = {
     "receive": {"kinesis:DescribeStreamSummary": "on AWS the check at start is PutRecords' own dry run (SR102)"},
 }
+NOTED_ON_EMULATORS = "table/cxone-event-router-stream"
+"""Which stream the checkpoints are of: AWS itself refuses another stream's (`checks/stream_mark.py`)."""
 ONLY_ON_AWS: dict[str, dict[str, str]] = {
     "receive": {"kms:GenerateDataKey": "asked for by Kinesis itself"},
     "consume": {"kms:Decrypt": "asked for by Kinesis itself", "kms:GenerateDataKey": "asked for by SQS itself"},
@@ -70,12 +71,9 @@ def policy(name: str, environment: dict[str, str], monkeypatch: pytest.MonkeyPat
 class Recorded(World):
     """A world whose stack notes each call, and whose programs each have a key of their own."""
 
-    def start_stack(self) -> None:
+    def start_stack(self, *_: str) -> None:
         self.calls_file = self.folder / "calls"
-        stack = {"GATEWAY_PORT": str(self.port), "BIND_HOST": "127.0.0.1", "LOG_LEVEL": "WARNING"}
-        self.start("ministack", sys.executable, "-m", "tests.recorder", str(self.calls_file), **stack)
-        until(self._answers, 30, "ministack answers")
-        self.target = self.sqs.create_queue(QueueName="out")["QueueUrl"]
+        super().start_stack("tests.recorder", str(self.calls_file))
         self._client("s3").create_bucket(Bucket="claims")
         grant = {
             "Effect": "Allow",
@@ -147,6 +145,7 @@ def _use(world: Recorded) -> None:
     for program in (receiver, consumer):
         program.terminate()
         assert program.wait(60) == 0
+    world.run("operate", "shards", "--to", "4", "--yes")
 
 
 def _mend(world: Recorded) -> None:
@@ -200,6 +199,7 @@ def test_a_policy_grants_what_its_program_does_and_no_more(
     """Action and resource; what only the one or the other world shows is listed above with its reason."""
     granted = policy(name, ran.environment, monkeypatch)
     called = {pair for pair in ran.calls(name) if pair[0] not in FREE | ONLY_ON_EMULATORS.get(name, {}).keys()}
+    called = {pair for pair in called if not pair[1].endswith(NOTED_ON_EMULATORS)}
     assert called
     missing = {pair for pair in called if not any(_covers(grant, pair) for grant in granted)}
     assert not missing, "done, and not granted"

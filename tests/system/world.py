@@ -84,10 +84,10 @@ class World:
         until(lambda: self._get("/readyz") == 200, 30, "the receiver is ready")
         until(lambda: len(self.children()) >= 2, 90, "two children run")
 
-    def start_stack(self) -> None:
-        """ministack, with the queue that will be the rule's target."""
+    def start_stack(self, *program: str) -> None:
+        """ministack (or a program of ours with it inside), with the queue that will be the rule's target."""
         stack = {"GATEWAY_PORT": str(self.port), "BIND_HOST": "127.0.0.1", "LOG_LEVEL": "WARNING"}
-        self.start("ministack", sys.executable, "-m", "ministack", **stack)
+        self.start("ministack", sys.executable, "-m", *(program or ("ministack",)), **stack)
         until(self._answers, 30, "ministack answers")
         self.target = self.sqs.create_queue(QueueName="out")["QueueUrl"]
 

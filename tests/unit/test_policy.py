@@ -159,6 +159,7 @@ def test_a_star_stands_only_where_aws_knows_no_resource(monkeypatch: pytest.Monk
 
 
 NO_RESOURCE = {
+    "kinesis:UpdateShardCount",
     "events:ListRules",
     "events:TestEventPattern",
     "servicequotas:GetServiceQuota",

@@ -55,10 +55,11 @@ def dead_letters(consumer: Consumer, setup: Setup | None, queue: Queue, home: Ho
 
 
 def stream(consumer: Consumer, home: Home) -> Iterator[Need]:
-    """`find`, `reconcile`, `replay`, `shards`, but for a reshard: who may do that is told apart from who may look."""
+    """`find`, `reconcile`, `replay`, `shards`. For a reshard AWS knows no resource."""
     there = home.stream(consumer.stream)
     yield need("kinesis", "DescribeStreamSummary ListShards GetShardIterator GetRecords", there)
     yield need("kinesis", "RegisterStreamConsumer", there)
+    yield need("kinesis", "UpdateShardCount", "*")
     by_fan_out = f"{there}/consumer/{READER}*"
     yield need("kinesis", "DescribeStreamConsumer DeregisterStreamConsumer SubscribeToShard", by_fan_out)
     yield need("dynamodb", "Scan", home.table(consumer.application))
