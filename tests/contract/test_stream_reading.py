@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from stream_router.aws.clients import Clients
 from stream_router.control.stream import leases
 from stream_router.control.stream import shards as shards_
-from stream_router.control.stream.batches import Source
+from stream_router.control.stream.batches import Means, Source
 from stream_router.control.stream.fan_out import FanOut
 from stream_router.control.stream.polite_reads import PoliteReads
 from stream_router.control.stream.positions import Position
@@ -55,7 +55,7 @@ def now_ms() -> int:
 def read(clients: Clients, since_ms: int, source: Source | None = None, stream: str = "s") -> list[tuple[str, bytes]]:
     """Everything since then, with the shard that it is in."""
     stop = threading.Event()
-    made = source or PoliteReads(clients.kinesis_reads, stream, time.monotonic, stop.wait, lambda: 0.5)
+    made = source or PoliteReads(Means(clients.kinesis_reads, stream, time.monotonic, stop.wait, lambda: 0.5))
     shards = shards_.describe(clients.kinesis, stream, since_ms, now_ms()).shards
     reader = StreamReader(made, shards, Span(since_ms, now_ms()), now_ms, stop)
     return [(piece.shard.shard_id, record.data) for piece in reader.pieces() for record in piece.records]
@@ -138,7 +138,7 @@ def test_the_fake_kinesis_enforces_the_limits_of_reading(kept: FakeAwsProcess, c
 
 def fan_out(clients: Clients, arn: str, stream: str = "s") -> FanOut:
     wait = threading.Event().wait
-    return FanOut(clients.kinesis_reads, stream, arn, "reader-1", time.monotonic, wait, lambda: 0.5)
+    return FanOut(Means(clients.kinesis_reads, stream, time.monotonic, wait, lambda: 0.5), arn, "reader-1")
 
 
 def test_fan_out_reads_the_same(kept: FakeAwsProcess, client: Client, clients: Callable[[str], Clients]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from stream_router.control.stream import shards as shards_
-from stream_router.control.stream.batches import GIVEN_UP_AFTER_S, Batch, UserRecord
+from stream_router.control.stream.batches import GIVEN_UP_AFTER_S, Batch, Means, UserRecord
 from stream_router.control.stream.polite_reads import READ_BYTES, PoliteReads
 from stream_router.control.stream.positions import Position
 from stream_router.control.stream.reader import LATE_MS, Piece, Span, StreamReader, bounded
@@ -62,7 +62,7 @@ class Kinesis:
         return False
 
     def all(self) -> list[Batch]:
-        source = PoliteReads(self, "s", lambda: self.now, self.wait, lambda: 0.5)  # type: ignore[arg-type]
+        source = PoliteReads(Means(self, "s", lambda: self.now, self.wait, lambda: 0.5))  # type: ignore[arg-type]
         return list(source.batches(SHARD, 5_000))
 
 

@@ -1,7 +1,7 @@
 """What a source of a shard's records gives, whichever way it reads: batches of user records, in order."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -11,8 +11,21 @@ from stream_router.control.stream.shards import Shard, UnreadableError, cure
 from stream_router.core import doubling_wait
 from stream_router.core.aws_error_codes import THROTTLING
 
+if TYPE_CHECKING:
+    from mypy_boto3_kinesis import KinesisClient
+
 Wait = Callable[[float], bool]
 """Waits so many seconds; true where the reading is to stop instead."""
+
+
+class Means(NamedTuple):
+    """What a source reads a stream with. `clock` is a monotonic one (s), `random` gives 0 to 1."""
+
+    kinesis: "KinesisClient"
+    stream: str
+    clock: Callable[[], float]
+    wait: Wait
+    random: Callable[[], float]
 
 
 class UserRecord(NamedTuple):
@@ -68,10 +81,8 @@ _FIRST_S, _MOST_S = 1.0, 10.0
 class Patience:
     """What to do after a read that failed: wait and try again, or give up."""
 
-    def __init__(self, stream: str, clock: Callable[[], float], random: Callable[[], float]) -> None:
-        self._stream = stream
-        self._clock = clock
-        self._random = random
+    def __init__(self, means: Means) -> None:
+        self._stream, self._clock, self._random = means.stream, means.clock, means.random
         self._failures = 0
         self._since = 0.0
 

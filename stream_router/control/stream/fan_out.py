@@ -1,18 +1,15 @@
 """Reads shards by enhanced fan-out: 2 MB/s a shard of its own, at a price; nothing is taken from the consumer."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from botocore.exceptions import BotoCoreError, ClientError, EventStreamError
 
-from stream_router.control.stream.batches import Batch, Patience, Wait, opened
+from stream_router.control.stream.batches import Batch, Means, Patience, opened
 from stream_router.control.stream.shards import Shard, UnreadableError
-
-if TYPE_CHECKING:
-    from mypy_boto3_kinesis import KinesisClient
 
 FAN_OUT_BYTES_PER_S = 2_000_000
 """Of each shard, for this reader alone (Kinesis developer guide, "Enhanced fan-out consumers")."""
@@ -29,23 +26,11 @@ _AGAIN_AFTER_S = 5.0
 class FanOut:
     """A source of batches, and a consumer of the stream that is registered and taken away again: use it with `with`."""
 
-    def __init__(
-        self,
-        kinesis: "KinesisClient",
-        stream: str,
-        arn: str,
-        name: str,
-        clock: Callable[[], float],
-        wait: Wait,
-        random: Callable[[], float],
-    ) -> None:
-        self._kinesis = kinesis
-        self._stream = stream
+    def __init__(self, means: Means, arn: str, name: str) -> None:
+        self._means = means
+        self._kinesis = means.kinesis
         self._arn = arn
         self._name = name
-        self._clock = clock
-        self._wait = wait
-        self._random = random
         self._consumer = ""
 
     def __enter__(self) -> Self:
@@ -57,7 +42,7 @@ class FanOut:
         except (BotoCoreError, ClientError) as error:
             self.__exit__(None, None, None)
             raise UnreadableError(
-                f"no fan-out consumer can be registered on stream {self._stream} ({error}); leave --fan-out out"
+                f"no fan-out consumer can be registered on stream {self._means.stream} ({error}); leave --fan-out out"
             ) from None
         return self
 
@@ -68,22 +53,25 @@ class FanOut:
             self._consumer = ""
 
     def _until_active(self) -> None:
-        until = self._clock() + ACTIVE_WITHIN_S
+        clock, wait = self._means.clock, self._means.wait
+        until = clock() + ACTIVE_WITHIN_S
         while True:
             described = self._kinesis.describe_stream_consumer(ConsumerARN=self._consumer)
             if described["ConsumerDescription"]["ConsumerStatus"] == "ACTIVE":
                 return
-            if self._wait(_ASK_EVERY_S) or self._clock() > until:
+            if wait(_ASK_EVERY_S) or clock() > until:
                 self.__exit__(None, None, None)
-                raise UnreadableError(f"the fan-out consumer on stream {self._stream} did not become active in time")
+                raise UnreadableError(
+                    f"the fan-out consumer on stream {self._means.stream} did not become active in time"
+                )
 
     def batches(self, shard: Shard, from_ms: int) -> Iterator[Batch]:
         """The records of a shard that arrived at `from_ms` or later. Raises UnreadableError."""
-        patience = Patience(self._stream, self._clock, self._random)
+        patience, clock = Patience(self._means), self._means.clock
         start: dict[str, Any] = {"Type": "AT_TIMESTAMP", "Timestamp": datetime.fromtimestamp(from_ms / 1000, UTC)}
         pause_s = 0.0
-        while not self._wait(pause_s):
-            begun = self._clock()
+        while not self._means.wait(pause_s):
+            begun = clock()
             try:
                 for batch, reached in self._subscribed(shard, start):
                     patience.well()
@@ -97,7 +85,7 @@ class FanOut:
                 passing = isinstance(error, ClientError) and error.response["Error"]["Code"] == "ResourceInUseException"
                 pause_s = _AGAIN_AFTER_S if passing else patience.wait_s(error)
             else:
-                pause_s = max(0.0, begun + _AGAIN_AFTER_S - self._clock())
+                pause_s = max(0.0, begun + _AGAIN_AFTER_S - clock())
 
     def _subscribed(self, shard: Shard, start: Any) -> Iterator[tuple[Batch, str]]:
         """One subscription, which lasts at most 5 minutes: each batch, and up to which sequence number it goes."""

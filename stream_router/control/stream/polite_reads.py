@@ -4,17 +4,14 @@ A shard gives 5 reads and 2 MB a second to all who read it, the consumer takes u
 keeps every reader of the shard waiting for 5 s (docs/facts.md, "Kinesis and SQS").
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from stream_router.control.stream.batches import Batch, Patience, Wait, opened
+from stream_router.control.stream.batches import Batch, Means, Patience, opened
 from stream_router.control.stream.shards import Shard
-
-if TYPE_CHECKING:
-    from mypy_boto3_kinesis import KinesisClient
 
 READ_EVERY_S = 1.0
 READ_BYTES = 1_000_000
@@ -51,37 +48,26 @@ class ReadSize:
 
 
 class PoliteReads:
-    """A source of batches. `wait` waits, or says that the reading is to stop; `clock` is a monotonic one."""
+    """A source of batches."""
 
-    def __init__(
-        self,
-        kinesis: "KinesisClient",
-        stream: str,
-        clock: Callable[[], float],
-        wait: Wait,
-        random: Callable[[], float],
-    ) -> None:
-        self._kinesis = kinesis
-        self._stream = stream
-        self._clock = clock
-        self._wait = wait
-        self._random = random
+    def __init__(self, means: Means) -> None:
+        self._means = means
 
     def batches(self, shard: Shard, from_ms: int) -> Iterator[Batch]:
         """The records of a shard that arrived at `from_ms` or later. Raises UnreadableError."""
-        size, patience = ReadSize(), Patience(self._stream, self._clock, self._random)
+        means, size, patience = self._means, ReadSize(), Patience(self._means)
         start: dict[str, Any] = {
             "ShardIteratorType": "AT_TIMESTAMP",
             "Timestamp": datetime.fromtimestamp(from_ms / 1000, UTC),
         }
         iterator: str | None = None
         pause_s = 0.0
-        while not self._wait(pause_s):
-            begun = self._clock()
+        while not means.wait(pause_s):
+            begun = means.clock()
             try:
                 if iterator is None:
                     iterator = self._iterator(shard, start)
-                answer = self._kinesis.get_records(ShardIterator=iterator, Limit=size.records)
+                answer = means.kinesis.get_records(ShardIterator=iterator, Limit=size.records)
             except (BotoCoreError, ClientError) as error:
                 if _code(error) == "ExpiredIteratorException":
                     iterator, pause_s = None, READ_EVERY_S
@@ -101,12 +87,11 @@ class PoliteReads:
                 return
             # What was more than a read should be is paid for with a longer wait.
             whole_s = max(READ_EVERY_S, batch.size_bytes / READ_BYTES)
-            pause_s = max(0.0, begun + whole_s - self._clock())
+            pause_s = max(0.0, begun + whole_s - means.clock())
 
     def _iterator(self, shard: Shard, start: dict[str, Any]) -> str:
-        return self._kinesis.get_shard_iterator(StreamName=self._stream, ShardId=shard.shard_id, **start)[
-            "ShardIterator"
-        ]
+        answer = self._means.kinesis.get_shard_iterator(StreamName=self._means.stream, ShardId=shard.shard_id, **start)
+        return answer["ShardIterator"]
 
 
 def _code(error: BotoCoreError | ClientError) -> str:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from stream_router.aws.clients import Clients
 from stream_router.control.moments import moment_ms
 from stream_router.control.stream import estimate, leases
-from stream_router.control.stream.batches import Source
+from stream_router.control.stream.batches import Means, Source
 from stream_router.control.stream.fan_out import FanOut
 from stream_router.control.stream.polite_reads import PoliteReads
 from stream_router.control.stream.positions import Position
@@ -127,11 +127,11 @@ def _noted(pieces: Iterator[Piece], progress: Progress) -> Any:
 @contextlib.contextmanager
 def _source(clients: Clients, stream: Stream, stop: threading.Event, *, fan_out: bool) -> Iterator[Source]:
     chance = random.Random().random  # noqa: S311 - jitter
+    means = Means(clients.kinesis_reads, stream.name, time.monotonic, stop.wait, chance)
     if not fan_out:
-        yield PoliteReads(clients.kinesis_reads, stream.name, time.monotonic, stop.wait, chance)
+        yield PoliteReads(means)
         return
-    name = f"{READER}{_now_ms()}"
-    with FanOut(clients.kinesis_reads, stream.name, stream.arn, name, time.monotonic, stop.wait, chance) as source:
+    with FanOut(means, stream.arn, f"{READER}{_now_ms()}") as source:
         yield source
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from stream_router.aws.clients import Clients
 from stream_router.control.republish.republisher import Again, token_of
+from stream_router.control.stream.batches import Means
 from stream_router.control.stream.polite_reads import PoliteReads
 from stream_router.control.stream.reader import Piece, Span, StreamReader
 from stream_router.control.stream.shards import TooOldError, describe
@@ -60,7 +61,8 @@ def find(
     def wait(seconds: float) -> bool:
         return stop.wait(seconds)
 
-    source = PoliteReads(clients.kinesis, stream, time.monotonic, wait, random.Random().random)  # noqa: S311 - jitter
+    chance = random.Random().random  # noqa: S311 - jitter
+    source = PoliteReads(Means(clients.kinesis, stream, time.monotonic, wait, chance))
     reader = StreamReader(source, shards, Span(since_ms, until_ms + 1), lambda: int(time.time() * 1000), stop)
     for piece in reader.pieces():
         _take(piece, tokens, found)
