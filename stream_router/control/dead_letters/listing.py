@@ -39,8 +39,10 @@ class Counts:
         self.oldest_ms = min(self.oldest_ms or sent_ms, sent_ms)
         self.newest_ms = max(self.newest_ms, sent_ms)
 
-    def tell(self) -> None:
+    def tell(self, selection: Selection) -> None:
         """By reason first, then the rest."""
+        if selection != Selection():
+            say(f"{self.taken:,} of them are meant, {self.unselected:,} are not")
         for name, counts in self.by.items():
             telling.counted(f"by {name.replace('_', ' ')}:", counts)
         if self.taken:
@@ -87,6 +89,13 @@ def look(desk: Desk, most: int, take: Callable[[Held], bool], asked: Callable[[]
     return Seen(seen, depth)
 
 
+def look_and_tell(desk: Desk, most: int, take: Callable[[Held], bool], counts: Counts, selection: Selection) -> int:
+    """Look at the queue, and say what `take` has counted. 0. Raises QueueUnreadableError."""
+    look(desk, most, take, Interrupt()).tell(desk.messages.name)
+    counts.tell(selection)
+    return 0
+
+
 def give_back(messages: Messages) -> None:
     """Whatever is held, or still on its way to us, is shown to others again."""
     until = messages.now() + GIVE_BACK_WITHIN_S
@@ -114,11 +123,7 @@ def run(desk: Desk, selection: Selection, sample: int) -> int:
             counts.unselected += 1
         return False
 
-    look(desk, sample, take, Interrupt()).tell(desk.messages.name)
-    if selection != Selection():
-        say(f"{counts.taken:,} of them are meant, {counts.unselected:,} are not")
-    counts.tell()
-    return 0
+    return look_and_tell(desk, sample, take, counts, selection)
 
 
 def _count(counts: Counts, letter: Letter, held: Held) -> None:

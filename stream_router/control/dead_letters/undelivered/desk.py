@@ -47,11 +47,7 @@ def show_list(desk: Desk, selection: Selection, sample: int) -> int:
         )
         return False
 
-    listing.look(desk, sample, take, Interrupt()).tell(desk.messages.name)
-    if selection != Selection():
-        say(f"{counts.taken:,} of them are meant, {counts.unselected:,} are not")
-    counts.tell()
-    return 0
+    return listing.look_and_tell(desk, sample, take, counts, selection)
 
 
 def _short(arn: str) -> str:
