@@ -1,8 +1,10 @@
 """`stream-router dlq redrive` as a process, against the fake AWS: none lost, none deleted before it was accepted."""
 
+import re
 import signal
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +144,25 @@ def test_a_bus_that_goes_in_the_middle_settles_nothing_more(fake_aws: FakeAwsPro
     still_there = {body["origin"]["eventId"] for body in dlq.left(fake_aws)}
     assert still_there | dlq.accepted(fake_aws).keys() == {one.event_id for one in made}
     dlq.assert_accepted_before_deleted(fake_aws)
+
+
+def test_what_a_killed_redrive_held_is_told_by_the_next(fake_aws: FakeAwsProcess) -> None:
+    """How many messages are hidden, and until when: SQS lets nobody else show them earlier."""
+    Letters(fake_aws).put(200, ("base64",))
+    one = dlq.start(fake_aws, "redrive", "--rate", "20")
+    _until(lambda: len(dlq.accepted(fake_aws)) >= 20, one)
+    one.kill()
+    one.communicate(timeout=100)
+    hidden = len(dlq.left(fake_aws))
+    done = dlq.run(fake_aws, "redrive", "--rate", "0")
+    told = re.search(r"note: (\d+) more are hidden until (\S+) at the latest, if .* was killed", done.stdout)
+    assert told, done.stdout
+    assert int(told[1]) == hidden
+    assert 240 < datetime.fromisoformat(told[2]).timestamp() - time.time() <= 300
+    fake_aws.queues(show_all=True)
+    after = dlq.run(fake_aws, "redrive", "--rate", "0")
+    assert f"redriven {hidden}" in after.stdout
+    assert "hidden" not in after.stdout
 
 
 def test_what_fails_again_goes_back_with_its_history_and_is_parked_after_five(fake_aws: FakeAwsProcess) -> None:

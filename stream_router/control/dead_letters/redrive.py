@@ -1,5 +1,6 @@
 """`stream-router dlq redrive`: dead letters back to life, through the present mapping, masking and settings."""
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,6 +8,7 @@ from typing import NamedTuple
 from stream_router.control.dead_letters import gathering, put_back, telling
 from stream_router.control.dead_letters.desk import Desk
 from stream_router.control.dead_letters.gathering import Gathering, QueueUnreadableError, Whole
+from stream_router.control.dead_letters.messages import HIDE_S
 from stream_router.control.dead_letters.selection import Selection
 from stream_router.control.dead_letters.settling import Means, Redriving, Tally
 from stream_router.control.dead_letters.telling import Bar, say, warn
@@ -14,6 +16,7 @@ from stream_router.control.dead_letters.trial import Trial, Trials, Tries
 from stream_router.control.republish import preconditions
 from stream_router.core import limits
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event
+from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
 from stream_router.pipeline.transform import Transform
 
@@ -83,6 +86,12 @@ class Redrive:
             wish.keep,
         )
         say(f"{desk.messages.name} holds about {telling.s(depth.visible, 'message')}")
+        if depth.hidden:
+            until = iso(int((time.time() + HIDE_S) * 1000))
+            say(
+                f"note: {depth.hidden:,} more are hidden until {until} at the latest, if the command that took them "
+                "was killed; or a command that runs has them. Run this again after it"
+            )
         if limits.is_v2_bus(desk.settings.event_bus):
             say(SECOND_COPIES)
         refused = ""
