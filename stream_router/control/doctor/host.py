@@ -77,9 +77,15 @@ def _check_ca(world: World) -> None:
 
 
 def _check_folder(variable: str, folder: Path | None) -> None:
-    """One that is not there yet is made at start."""
-    if folder is not None and folder.exists() and not folder.is_dir():
-        raise SettingsError(f"{variable}: is no folder; name one that can be written")
+    """Tried, since nothing else tells (rights, a read-only disk, root); one that is not there is made at start."""
+    if folder is None:
+        return
+    whole = folder.absolute()
+    try:
+        there = next(path for path in (whole, *whole.parents) if path.exists())
+        tempfile.TemporaryFile(dir=there).close()
+    except OSError as error:
+        raise SettingsError(f"{variable}: cannot be written ({error.strerror}); name a writable folder") from None
 
 
 def _rendered(world: World) -> properties.Rendered:

@@ -1,0 +1,57 @@
+"""`doctor` on this host: what of the settings only shows when it is tried."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stream_router.checks.finding import Verdict
+from stream_router.control.doctor import host
+from stream_router.control.doctor.world import World
+from tests.unit import test_settings
+from tests.unit.test_settings import given
+
+empty_environment = test_settings.empty_environment
+
+CONSUME = {"AWS_REGION": "eu-west-1", "SQS_DLQ_URL": "https://sqs.eu-west-1.amazonaws.com/123456789012/dead"}
+
+
+def _file(folder: Path) -> Path:
+    made = folder / "file"
+    made.touch()
+    return made
+
+
+PLACES: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "a file": (_file, "Not a directory"),
+    "below a file": (lambda folder: _file(folder) / "deeper", "Not a directory"),
+    "where nothing can be made": (lambda _: Path("/proc/none"), "No such file or directory"),
+    "there, and not to be written": (lambda _: Path("/proc"), "No such file or directory"),
+    "too long": (lambda folder: folder / ("x" * 300), "File name too long"),
+}
+
+
+@pytest.mark.parametrize("variable", ["STREAM_ROUTER_STATE_DIR", "STREAM_ROUTER_AUDIT_DIR"])
+@pytest.mark.parametrize("place", PLACES)
+def test_a_folder_that_cannot_be_written_is_found_before_consume_ends_by_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, place: str
+) -> None:
+    """Writing is tried: rights tell root nothing, and a disk may be mounted read-only."""
+    make, why = PLACES[place]
+    given(monkeypatch, {**CONSUME, variable: str(make(tmp_path))})
+    found = host.consume_settings(World(offline=True))
+    assert (found.verdict, found.setting) == (Verdict.WRONG, variable)
+    assert found.says == f"cannot be written ({why})"
+    assert found.cure == "name a writable folder"
+
+
+def test_a_folder_that_can_be_written_is_well_and_nothing_is_left_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """One that is not there yet is not made: `consume` makes it."""
+    there, later = tmp_path / "there", tmp_path / "later" / "deeper"
+    there.mkdir()
+    folders = {"STREAM_ROUTER_STATE_DIR": str(there), "STREAM_ROUTER_AUDIT_DIR": str(later)}
+    given(monkeypatch, {**CONSUME, **folders})
+    assert host.consume_settings(World(offline=True)).verdict is Verdict.WELL
+    assert list(tmp_path.rglob("*")) == [there]
