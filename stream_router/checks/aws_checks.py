@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 from botocore.session import Session
 
 from stream_router.aws import endpoints
+from stream_router.checks import stream_mark
 from stream_router.checks.finding import DENIED, Finding, Question, Verdict, ask, well
 
 ONCE = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1}, max_pool_connections=50)
@@ -103,11 +104,12 @@ def offload_bucket(session: Session, name: str) -> Finding:
     return refused or well(question)
 
 
-def lease_table(session: Session, application: str, stream_name: str) -> Finding:
+def lease_table(session: Session, application: str, stream_name: str, *, note: bool = False) -> Finding:
     """SR105: the application's checkpoints are of this stream.
 
     A lease's row names no stream, so the same application on another stream would begin at that one's checkpoints:
-    beyond what is there, or in the middle. AWS refuses an iterator at a number that another stream gave.
+    beyond what is there, or in the middle. AWS refuses an iterator at a number that another stream gave; with an
+    emulator the stream is compared with the one that `note` has noted.
     """
     dynamodb = endpoints.client(session, "dynamodb", ONCE)
     question = Question(
@@ -116,21 +118,25 @@ def lease_table(session: Session, application: str, stream_name: str) -> Finding
         {"ResourceNotFoundException": ("there is none yet", "")},
     )
     refused, answer = ask(question)
-    if refused:  # the first start of an application finds no table
-        return well(question) if refused.verdict is Verdict.WRONG else refused
+    if refused and refused.verdict is not Verdict.WRONG:
+        return refused
+    checkpoints = _checkpoints(answer.get("Items", []) if answer else [])  # an application's first start finds no table
     kinesis = endpoints.client(session, "kinesis", ONCE)
-    for shard, number in _checkpoints(answer.get("Items", [])):
-        if _is_foreign(kinesis, stream_name, shard, number):
-            return Finding(
-                *(
-                    "SR105",
-                    APPLICATION,
-                    Verdict.WRONG,
-                    "its checkpoints are of another stream (or of one deleted since)",
-                ),
-                "give each stream an application of its own, or delete its lease table to read this stream anew",
-            )
+    if any(_is_foreign(kinesis, stream_name, *checkpoint) for checkpoint in checkpoints):
+        return _FOREIGN
+    if not endpoints.is_aws(endpoints.endpoint_url(session, "kinesis")):
+        mark, noted = stream_mark.of(kinesis, stream_name), stream_mark.read(dynamodb, application)
+        if checkpoints and mark and noted and mark != noted:
+            return _FOREIGN
+        if note and mark and mark != noted:
+            stream_mark.write(dynamodb, application, mark)
     return well(question)
+
+
+_FOREIGN = Finding(
+    *("SR105", APPLICATION, Verdict.WRONG, "its checkpoints are of another stream (or of one deleted since)"),
+    "give each stream an application of its own, or delete its lease table to read this stream anew",
+)
 
 
 def _checkpoints(rows: list[Mapping[str, Any]]) -> list[tuple[str, str]]:

@@ -19,5 +19,5 @@ def all_of(settings: Consumer, session: Session, jvm: Path, jvm_options: Sequenc
         lambda: aws_checks.stream(session, settings.stream),
         lambda: aws_checks.dead_letter_queue(session, settings.sqs_dlq_url, settings.aws_region),
         *([lambda: aws_checks.offload_bucket(session, bucket)] if bucket else []),
-        lambda: aws_checks.lease_table(session, settings.application, settings.stream),
+        lambda: aws_checks.lease_table(session, settings.application, settings.stream, note=True),
     ]
