@@ -1,6 +1,7 @@
 """The receiver's program: checks everything, then serves with one or more workers until it is told to stop."""
 
 import contextlib
+import logging
 import sys
 import threading
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from stream_router.checks import aws_checks
 from stream_router.checks.finding import at_start
 from stream_router.core import logs
 from stream_router.core.settings_error import EX_CONFIG, SettingsError
-from stream_router.receiver import admin, early_stop, sources
+from stream_router.receiver import admin, early_stop, sources, start_line
 from stream_router.receiver.preflight import check
 from stream_router.receiver.supervisor import WorkerSupervisor
 from stream_router.receiver.worker import Worker
@@ -26,6 +27,8 @@ from stream_router.telemetry.sampler import Sampler
 LAST_METRICS_S = 1.0
 """What a receiver that ends gives its last metrics."""
 
+log = logging.getLogger(__name__)
+
 
 def run(settings: Receiver, workers: int) -> int:
     """Serve until SIGTERM or SIGINT, drain, and return 0. Raises SettingsError before anything starts."""
@@ -37,6 +40,7 @@ def run(settings: Receiver, workers: int) -> int:
     settings, stream = check(settings)
     asked = session(settings.aws_region)
     look(settings, asked)
+    log.info("the receiver starts", extra=start_line.in_force(settings, workers))
     board = Board(workers, sources.names(settings))
     metrics = receiver_cloudwatch.of(settings, asked, board)
     if workers == 1:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from stream_router.core.logs import Seldom
 from stream_router.receiver.batching.batcher import Batcher
 from stream_router.receiver.http.loop_clock import LoopClock
+from stream_router.receiver.refusals import Refusals
 from stream_router.settings.receiver import Receiver
 from stream_router.telemetry.receiver_stats import Stats
 
@@ -55,12 +56,14 @@ class _Now(NamedTuple):
 
 
 class State:
-    """Says when something begins, lasts and ends. `clock` tells seconds."""
+    """Says when something begins, lasts and ends. `clock` tells seconds, `counted` how many events were met so far."""
 
-    def __init__(self, name: str, clock: Callable[[], float], after_s: float) -> None:
+    def __init__(self, name: str, clock: Callable[[], float], after_s: float, counted: Callable[[], int]) -> None:
         self._name = name
         self._clock = clock
         self._after_s = after_s
+        self._counted = counted
+        self._before = counted()
         self._since_s: float | None = None
         self._said = Seldom(clock)
         self._begun = False
@@ -69,20 +72,45 @@ class State:
         """Told again and again what is."""
         if now is None:
             if self._begun and self._since_s is not None:
-                log.warning("%s: over", self._name, extra={"after_s": round(self._clock() - self._since_s, 1)})
-            self._since_s, self._begun = None, False
+                extra = {"after_s": round(self._clock() - self._since_s, 1), "events": self._counted() - self._before}
+                log.warning("%s: over", self._name, extra=extra)
+            self._since_s, self._begun, self._before = None, False, self._counted()
             return
         if self._since_s is None:
             self._since_s = self._clock()
             self._said = Seldom(self._clock)
         lasted_s = self._clock() - self._since_s
         if lasted_s >= self._after_s and self._said():
-            extra = {"code": now.code, "resource": now.resource, "since_s": round(lasted_s, 1)}
+            events = self._counted() - self._before
+            extra = {"code": now.code, "resource": now.resource, "since_s": round(lasted_s, 1), "events": events}
             if self._begun:
                 log.error("%s: still: %s (%s); %s", self._name, now.text, now.code, now.cure, extra=extra)
             else:
                 log.error("%s: %s (%s); %s", self._name, now.text, now.code, now.cure, extra=extra)
             self._begun = True
+
+
+class Drain:
+    """Says once that the spill is empty again, how many events it held and for how long."""
+
+    def __init__(self, stats: Stats, clock: Callable[[], float]) -> None:
+        self._stats = stats
+        self._clock = clock
+        self._since_s: float | None = None
+        self._before = 0
+        self._most = 0
+
+    def look(self) -> None:
+        """Told again and again what is."""
+        waiting = self._stats.spilled_events
+        if waiting and self._since_s is None:
+            self._since_s, self._before, self._most = self._clock(), self._stats.events_spilled - waiting, 0
+        self._most = max(self._most, waiting)
+        if self._since_s is not None and not waiting:
+            events = max(self._most, self._stats.events_spilled - self._before)
+            extra = {"events": events, "after_s": round(self._clock() - self._since_s, 1)}
+            log.info("the spill is empty again: what waited there is in the stream", extra=extra)
+            self._since_s = None
 
 
 class States:
@@ -96,9 +124,15 @@ class States:
         self._stats = stats
         self._stream_name = settings.stream
         self._folder = str(settings.spill_dir)
-        self._stream = State("the stream takes no events", now_s, SAID_AFTER_S)
-        self._spill = State("the spill takes no events", now_s, 0.0)
-        self._lag = State("the receiver has too much to do", now_s, SAID_AFTER_S)
+        self._stream = State(
+            "the stream takes no events", now_s, SAID_AFTER_S, lambda: stats.events_refused + stats.events_spilled
+        )
+        self._spill = State("the spill takes no events", now_s, 0.0, lambda: stats.events_refused)
+        self._lag = State(
+            *("the receiver has too much to do", now_s, SAID_AFTER_S),
+            lambda: sum(answers[503, "overload"] for answers in stats.answers.values()),
+        )
+        self._drain, self._refusals = Drain(stats, now_s), Refusals(stats, now_s)
         if stats.spill_damaged:
             log.error(
                 "events of the spill are missing: its files were damaged, cut or deleted; what is there is sent on",
@@ -108,6 +142,8 @@ class States:
 
     def look(self) -> None:
         """Called a few times a second."""
+        self._refusals.look()
+        self._drain.look()
         self._stream.look(self._of_stream())
         self._spill.look(self._of_spill())
         shed = _Now("lag", "it comes late to what arrives", "CPU", "give it another worker, or a larger machine")

@@ -1,5 +1,6 @@
 """The heartbeat line: which shards are read, and what was done since the last."""
 
+from stream_router.consumer.supervisor.admin.history import Moment
 from stream_router.consumer.supervisor.heartbeat import Heartbeat
 from stream_router.telemetry.merged_shards import Merged, Shard, Totals
 
@@ -16,16 +17,21 @@ class Seen:
         return Merged(self.totals, shards)
 
 
+def moment(lag_s: float | None, holding: int = 0) -> Moment:
+    return Moment(0.0, Totals(), lag_s, None, holding, 1)
+
+
 def test_it_says_what_was_done_since_the_last() -> None:
     """Over all shards, and over all lives of their children, whatever files are still there of them."""
     now, seen = [1000.0], Seen()
-    heartbeat = Heartbeat(seen, 60.0, lambda: now[0])
+    heartbeat = Heartbeat(seen, lambda: moment(lag_s=12.34, holding=1), 60.0, lambda: now[0])
     now[0] = 1300.0
     seen.shards = {"a": 1290.0, "b": 1290.0}
     seen.totals.counters.update(delivered=600, retried=2, dead_lettered=1)
     first = heartbeat.said()
     assert (first["shards"], first["delivered"], first["deliveredPerSecond"]) == (["a", "b"], 600, 2.0)
     assert (first["deadLetters"], first["retried"], first["overS"]) == (1, 2, 300)
+    assert (first["lagS"], first["holdingShards"]) == (12.3, 1)
     now[0] = 1600.0
     seen.shards = {"a": 1590.0, "b": 1290.0}
     seen.totals.counters.update(delivered=60)
@@ -35,5 +41,5 @@ def test_it_says_what_was_done_since_the_last() -> None:
 
 def test_an_idle_consumer_says_so() -> None:
     """No shard, nothing done: another host has them, or the KCL has not begun."""
-    said = Heartbeat(Seen(), 60.0, lambda: 0.0).said()
-    assert (said["shards"], said["delivered"]) == ([], 0)
+    said = Heartbeat(Seen(), lambda: moment(lag_s=None), 60.0, lambda: 0.0).said()
+    assert (said["shards"], said["delivered"], said["lagS"]) == ([], 0, None)

@@ -14,6 +14,7 @@ from botocore.session import Session
 
 from stream_router.aws.pumped_transport import Transport
 from stream_router.consumer.child.crash_guard import CrashGuard
+from stream_router.consumer.child.dead_letter_log import DeadLetterLog
 from stream_router.core.aws_answers import Answer
 from stream_router.core.model import Batch, DeadLetter, Dropped, Entry, Event, Record
 from stream_router.pipeline.delivery.dispatcher_contract import Took
@@ -77,6 +78,7 @@ class ShardTelemetry:
         """Whose events were accepted, in the same order: a record, and how many of its events."""
         self._accepted: list[tuple[float, int, Took]] = []
         self._buried_ms: list[float] = []
+        self._letters = DeadLetterLog(shard_id, time.monotonic)
         self._to_send: collections.deque[bytes] = collections.deque()
         self._sending = 0
         self._closed = False
@@ -141,6 +143,7 @@ class ShardTelemetry:
 
     def buried(self, letter: DeadLetter) -> None:
         """A dead letter is stored, whole."""
+        self._letters.buried(letter)
         self._metrics.dead_letter(letter.reason.value)
         self._buried_ms.append(self._now_s() * 1000 - letter.event.received_at_ms)
 
@@ -165,6 +168,7 @@ class ShardTelemetry:
     def tick(self) -> None:
         """A moment to publish what is due."""
         self._tell_neighbours()
+        self._letters.tick()
         if self._metrics.snapshot_is_due():
             self._reckon()
             self._metrics.write_snapshot()

@@ -91,7 +91,7 @@ def _beside(
     """What runs beside the supervisor, each on threads of its own, so that none holds up another."""
     return (
         admin,
-        Heartbeat(lambda: status.seen().merged, settings.metrics_s),
+        Heartbeat(lambda: status.seen().merged, lambda: moment(status.seen()), settings.metrics_s),
         Sampler(SAMPLE_S, [status.sample], "sampler"),
         Sampler(EVERY_S, [history.take], "history"),
         Sampler(stream_watch.EVERY_S, [stream.look], "stream-watch"),

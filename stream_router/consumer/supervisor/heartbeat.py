@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from stream_router.consumer.supervisor.admin.history import Moment
 from stream_router.telemetry.merged_shards import Merged
 
 log = logging.getLogger(__name__)
@@ -19,11 +20,18 @@ STALE_S = 180.0
 class Heartbeat:
     """Logs from a thread of its own until closed.
 
-    `merged` gives what the supervisor knows now; `now_s` is the epoch time that snapshots bear.
+    `merged` gives what the supervisor knows now, `look` the lag; `now_s` is the epoch time that snapshots bear.
     """
 
-    def __init__(self, merged: Callable[[], Merged], metrics_s: float, now_s: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        merged: Callable[[], Merged],
+        look: Callable[[], Moment],
+        metrics_s: float,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
         self._merged = merged
+        self._look = look
         self._stale_s = STALE_S + metrics_s
         self._now_s = now_s
         self._last: Counter[str] = Counter()
@@ -46,7 +54,7 @@ class Heartbeat:
 
     def said(self) -> dict[str, Any]:
         """What the line says: shards now, and what was done since the line before."""
-        now_s = self._now_s()
+        now_s, moment = self._now_s(), self._look()
         merged = self._merged()
         live = [shard for shard in merged.shards if now_s - shard.at_s <= self._stale_s]
         total = Counter(merged.totals.counters)
@@ -54,6 +62,8 @@ class Heartbeat:
         self._last, self._last_at_s = total, now_s
         return {
             "shards": sorted(shard.shard_id for shard in live),
+            "lagS": None if moment.lag_s is None else round(moment.lag_s, 1),
+            "holdingShards": moment.holding_shards,
             "deliveredPerSecond": round(done["delivered"] / over_s, 1),
             "delivered": done["delivered"],
             "deadLetters": done["dead_lettered"],

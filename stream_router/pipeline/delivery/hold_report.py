@@ -2,6 +2,8 @@
 
 import logging
 
+from stream_router.core import aws_cures
+
 log = logging.getLogger(__name__)
 
 REMIND_EVERY_S = 60.0
@@ -30,10 +32,11 @@ class HoldReport:
             return
         self._said, self._said_at = self.code, now
         log.warning(
-            "%s accepts nothing, so its events wait, and nothing is lost: %s%s",
+            "%s accepts nothing, so its events wait, and nothing is lost: %s%s; %s",
             self.destination,
             self.code,
             f" ({self._message})" if self._message else "",
+            aws_cures.cure(self.code),
             extra={"code": self.code, "waiting": waiting, "held_s": round(now - since, 1)},
         )
 
