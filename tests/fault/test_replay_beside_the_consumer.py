@@ -8,19 +8,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
+import httpx
 import pytest
 
 from stream_router.fakeaws.process import FakeAwsProcess
-from stream_router.local import leases
 from tests.dead_letters import RULE
+from tests.half_faked import started, table
 from tests.system.conftest import make_world
 from tests.system.world import PROGRAM, World, until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(420)]
 
 RATE, SECONDS = 40, 25
-REPLAYED = 600
+SLICES, SLICE_S = 12, 300
+"""An hour is posted in slices; after each the whole stream is made five minutes older."""
+OF_THE_HOUR, OF_ANOTHER = 50, 5
+"""Events a slice: of the hour that is replayed, of the hours before and after it."""
 MOST = 1.5
 
 __all__ = ["make_world"]
@@ -30,24 +33,6 @@ __all__ = ["make_world"]
 def bus(tmp_path: Path) -> Iterator[FakeAwsProcess]:
     with FakeAwsProcess(tmp_path / "ledger", {"bus_rules": [RULE]}, 1, "--payloads", "--delay-ms", "20") as fake_aws:
         yield fake_aws
-
-
-def started(make_world: Callable[..., World], bus: FakeAwsProcess) -> World:
-    """Receiver and consumer; stream and leases in ministack, the bus and the queues in the fake AWS."""
-    endpoints = {f"AWS_ENDPOINT_URL_{name}": bus.url for name in ("EVENTBRIDGE", "SQS", "CLOUDWATCH")}
-    world = make_world(**endpoints, SQS_DLQ_URL=f"{bus.url}/123456789012/dead-letters")
-    world.start_stack()
-    world.kinesis.create_stream(StreamName="cxone-events", ShardCount=2)
-    leases.seed(world.kinesis, table(world), "cxone-events", "cxone-event-router")
-    world.consumer = world.start("consume", PROGRAM, "consume")
-    world.receiver = world.start("receive", PROGRAM, "receive")
-    until(lambda: len(world.children()) >= 2, 90, "two children run")
-    return world
-
-
-def table(world: World) -> Any:
-    session = boto3.Session("test", "test", region_name="us-east-1")
-    return session.client("dynamodb", endpoint_url=f"http://127.0.0.1:{world.port}")
 
 
 def checkpoints(world: World) -> dict[str, int]:
@@ -70,20 +55,31 @@ def p99_ms(events: list[tuple[float, dict[str, Any]]]) -> float:
     return took[int(len(took) * 0.99)]
 
 
+def an_hour(world: World, a_slice: int) -> tuple[float, set[str]]:
+    """Events whose arrivals lie spread over an hour that ends now: when the first was posted, and their ids."""
+    begun = time.time()
+    sent: set[str] = set()
+    for _ in range(SLICES):
+        sent |= world.post_many(a_slice, rate=100).keys()
+        httpx.post(f"http://127.0.0.1:{world.port}/_age?seconds={SLICE_S}").raise_for_status()
+    assert time.time() - begun < SLICE_S, "the hour's last slice is beyond its end"
+    return begun, sent
+
+
 def test_the_hour_comes_out_again_and_the_consumer_keeps_its_latency(
     make_world: Callable[..., World],
     bus: FakeAwsProcess,
     tmp_path: Path,
 ) -> None:
-    """Every event of the span once, none of another, mended and marked; no checkpoint goes back; p99 at most 1.5x."""
-    world = started(make_world, bus)
-    world.post_many(20, rate=20)
-    time.sleep(2)
-    since = int(time.time() * 1000)
-    hour = world.post_many(REPLAYED, rate=60)
-    time.sleep(2)
-    end = int(time.time() * 1000)
-    until(lambda: {one["eventId"] for _, one in details(bus, since)} >= hour.keys(), 60, "the hour is delivered")
+    """The middle one of three hours, each event once, mended, marked; no checkpoint goes back; p99 at most 1.5x."""
+    world = started(make_world, bus, "tests.aged_stack")
+    _, earlier = an_hour(world, OF_ANOTHER)
+    begun, hour = an_hour(world, OF_THE_HOUR)
+    _, later = an_hour(world, OF_ANOTHER)
+    since = int((begun - 2 * SLICES * SLICE_S) * 1000)
+    end = since + 3_600_000
+    everything = earlier | hour | later
+    until(lambda: {one["eventId"] for _, one in details(bus, 0)} >= everything, 60, "three hours are delivered")
 
     before_ms = time.time() * 1000
     world.post_many(RATE * SECONDS, rate=RATE)
@@ -109,7 +105,7 @@ def test_the_hour_comes_out_again_and_the_consumer_keeps_its_latency(
     after = p99_ms([one for one in found if "replayed" not in one[1]["metadata"]])
     print(f"p99 received to accepted: {before:.0f} ms before, {after:.0f} ms while replay runs")  # noqa: T201
     again = [one for _, one in found if "replayed" in one["metadata"]]
-    assert Counter(one["eventId"] for one in again) == Counter(hour.keys())
+    assert Counter(one["eventId"] for one in again) == Counter(hour)
     assert {one["metadata"]["mended"] for one in again} == {"yes"}
     assert all("mended" not in one["metadata"] for _, one in found if "replayed" not in one["metadata"])
     now = checkpoints(world)

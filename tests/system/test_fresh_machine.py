@@ -1,0 +1,85 @@
+"""The README's first command on a bare Debian: no python3-venv, no Java, no compiler, not root.
+
+Needs root (for the chroot) and `mmdebstrap`, Debian's package; reaches Debian, PyPI and Maven Central.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+NEEDED = ("mmdebstrap", "unshare", "git")
+MISSING = [name for name in NEEDED if shutil.which(name) is None]
+
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.long,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(bool(MISSING) or os.geteuid() != 0, reason=f"needs root and {', '.join(NEEDED)}"),
+]
+
+PACKAGES = "python3,make,ca-certificates"
+USER = "10001:10001"
+INSIDE = """
+set -e
+mount --bind "$0" "$0"
+mount --rbind /dev "$0/dev"
+mount -t proc proc "$0/proc"
+exec chroot --userspec="$1" "$0" /bin/sh -c "$2"
+"""
+
+
+class Machine:
+    """A minimal Debian in a folder, with the checkout in its user's home."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "debian"
+        suite = re.findall(r"^VERSION_CODENAME=(\w+)$", Path("/etc/os-release").read_text(), re.MULTILINE)[0]
+        done = subprocess.run(
+            ["mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", suite, str(self.root)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        for name in ("etc/resolv.conf", "etc/hosts", "etc/ssl/certs/ca-certificates.crt"):
+            shutil.copy(f"/{name}", self.root / name)
+        home = self.root / "home" / "user"
+        (home / "app").mkdir(parents=True)
+        archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, capture_output=True, check=True).stdout
+        subprocess.run(["tar", "-x", "-C", str(home / "app")], input=archive, check=True)
+        subprocess.run(["chown", "-R", USER, str(home)], check=True)
+
+    def run(self, user: str, command: str) -> "subprocess.CompletedProcess[str]":
+        """As this user, in an environment with nothing of this machine's but where packages come from."""
+        kept = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
+        environment = {**kept, "HOME": "/home/user", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+        return subprocess.run(
+            ["unshare", "-m", "-p", "-f", "--kill-child", "sh", "-c", INSIDE, str(self.root), user, command],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+
+
+def test_the_demo_s_one_line_cures_and_then_it_is_green(tmp_path: Path) -> None:
+    """The first `make demo` names the package that is missing; with it the same command loses no event."""
+    machine = Machine(tmp_path)
+    make = "cd ~/app && make demo"
+    first = machine.run(USER, make)
+    assert first.returncode != 0
+    cures = re.findall(r"`(apt-get install [\w.-]+)`", first.stderr)
+    assert len(cures) == 1, first.stderr
+    assert "Traceback" not in first.stderr
+    cured = machine.run("0:0", f"apt-get -q update && {cures[0]} -y")
+    assert cured.returncode == 0, cured.stderr
+    assert machine.run(USER, "command -v java").returncode != 0
+    again = machine.run(USER, make)
+    assert again.returncode == 0, again.stdout[-3000:] + again.stderr[-3000:]
+    assert re.search(r"\blost\W+0\b", again.stdout), again.stdout[-3000:]

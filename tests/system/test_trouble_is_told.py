@@ -1,0 +1,170 @@
+"""What the consumer's log says of a trouble: one line with what to do, and nothing else at WARNING or above."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stream_router.fakeaws.process import FakeAwsProcess
+from tests.dead_letters import RULE
+from tests.half_faked import started
+from tests.system.world import PROGRAM, World, until, webhook
+
+pytestmark = [pytest.mark.system, pytest.mark.long, pytest.mark.timeout(420)]
+
+FROZEN_S = 30.0
+SECRET = "c4n4ry"
+
+
+@pytest.fixture
+def bus(tmp_path: Path) -> Iterator[FakeAwsProcess]:
+    with FakeAwsProcess(tmp_path / "ledger", {"bus_rules": [RULE]}) as fake_aws:
+        yield fake_aws
+
+
+class Told:
+    """The consumer's log, from one trouble to the next."""
+
+    def __init__(self, world: World, bus: FakeAwsProcess) -> None:
+        self.world, self.bus = world, bus
+        self._log = world.folder / "consume.log"
+        self._from = 0
+        self._posted = 0
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Whole lines since `next`."""
+        with self._log.open("rb") as log:
+            log.seek(self._from)
+            return [json.loads(line) for line in log.read().splitlines(keepends=True) if line.endswith(b"\n")]
+
+    def size_bytes(self) -> int:
+        return self._log.stat().st_size - self._from
+
+    def bad(self) -> list[dict[str, Any]]:
+        """What `grep` for WARNING and ERROR finds, the KCL's own troubles too."""
+        return [line for line in self.lines() if line["level"] in ("WARNING", "ERROR")]
+
+    def next(self, **plan: Any) -> None:
+        """Another trouble begins."""
+        self._from = self._log.stat().st_size
+        self.bus.plan({"bus_rules": [RULE], **plan})
+
+    def post(self, count: int, **changes: Any) -> None:
+        for _ in range(count):
+            self._posted += 1
+            body = webhook(self._posted, payload={"text": SECRET}, **changes)
+            self.world.post_patiently(f"t-{self._posted}", body)
+
+    def wait_for(self, line_id: str, timeout_s: float = 40.0) -> list[dict[str, Any]]:
+        """The lines of that id, once there is one."""
+        until(lambda: any(line["id"] == line_id for line in self.lines()), timeout_s, f"a line {line_id}")
+        return [line for line in self.lines() if line["id"] == line_id]
+
+    def settle(self) -> None:
+        """Nothing is held any more."""
+        self.bus.plan({"bus_rules": [RULE]})
+        before = len(self.bus.lines("PutEvents", "accepted"))
+        self.post(8)
+        until(lambda: len(self.bus.lines("PutEvents", "accepted")) >= before + 8, 60, "events go out again")
+
+
+def test_each_trouble_of_the_consumer_is_told_once_with_its_cure(
+    make_world: Callable[..., World], bus: FakeAwsProcess
+) -> None:
+    """One life of a consumer: denied, expired, the bus not described, the rule gone, a dead letter, Kinesis frozen."""
+    world = started(make_world, bus)
+    told = Told(world, bus)
+    told.next()
+    told.settle()
+    assert told.bad() == []
+    for trouble in (_denied, _not_described, _rule_gone, _dead_letter, _frozen):
+        trouble(told)
+        told.settle()
+    assert SECRET not in (world.folder / "consume.log").read_text("utf-8")
+    _another_stream(told)
+
+
+def call_error(operation: str, code: str) -> dict[str, Any]:
+    return {"operation": operation, "fault": "call_error", "code": code}
+
+
+def _denied(told: Told) -> None:
+    """A17: the resource, AWS's code and message, how many events stand behind; anew when the cause changes."""
+    told.next(rules=[call_error("PutEvents", "AccessDeniedException")])
+    told.post(20)
+    first = told.wait_for("holding")
+    assert {line["id"] for line in told.bad()} == {"holding"}
+    assert len(first) <= 2, "one a shard"
+    assert "default accepts nothing" in first[0]["message"]
+    assert "AccessDeniedException (" in first[0]["message"]
+    assert first[0]["message"].endswith("; grant it (stream-router setup --policy)")
+    assert sum(line["waiting"] for line in first) > 1
+    told.next(rules=[call_error("PutEvents", "ExpiredTokenException")])
+    (again, *_) = told.wait_for("holding")
+    assert again["code"] == "ExpiredTokenException"
+    assert again["message"].endswith("; renew the credentials")
+    assert {line["id"] for line in told.bad()} == {"holding"}
+
+
+def _not_described(told: Told) -> None:
+    """A10: events go on, and the line says so."""
+    told.next(rules=[call_error("DescribeEventBus", "AccessDeniedException")])
+    before = len(told.bus.lines("PutEvents", "accepted"))
+    (line,) = told.wait_for("bus-not-asked")
+    told.post(8)
+    until(lambda: len(told.bus.lines("PutEvents", "accepted")) >= before + 8, 30, "events go on")
+    assert [line] == told.bad()
+    assert "AccessDeniedException; events go on while it accepts them" in line["message"]
+    assert "held" not in line["message"]
+
+
+def _rule_gone(told: Told) -> None:
+    """A9: EventBridge answers success to all of it."""
+    told.next(bus_rules=[])
+    (line,) = told.wait_for("rule-unmatched", 60)
+    assert told.bad() == [line]
+    assert "events reach no target since" in line["message"]
+    assert "stream-router setup" in line["message"]
+    assert "stream-router replay --since" in line["message"]
+
+
+def _dead_letter(told: Told) -> None:
+    """A11: which event, why, and where to look."""
+    told.next()
+    told.post(1, eventType="of.nobody")
+    (line,) = told.wait_for("dead-letter")
+    assert f"unroutable (UnroutableEventType); see stream-router dlq show {line['event']}" in line["message"]
+    assert {one["id"] for one in told.bad()} <= {"dead-letter", "types-unmatched", "rule-matches-again"}
+
+
+def _frozen(told: Told) -> None:
+    """A16: Kinesis and DynamoDB answer nobody; the KCL's traces do not bury what matters."""
+    told.next()
+    (stack,) = [pid for pid, words in told.world._running() if words[1:3] == ["-m", "ministack"]]
+    os.kill(stack, signal.SIGSTOP)
+    time.sleep(FROZEN_S)
+    os.kill(stack, signal.SIGCONT)
+    assert told.size_bytes() < 60_000, "1.9 MB in 100 s once"
+    assert len(told.bad()) < 40, "773 lines once"
+
+
+def _another_stream(told: Told) -> None:
+    """A22: the same application on another stream would begin at that one's checkpoints."""
+    told.world.consumer.terminate()
+    assert told.world.consumer.wait(60) == 0
+    told.world.kinesis.create_stream(StreamName="another", ShardCount=2)
+    told.next()
+    again = told.world.start("again", PROGRAM, "consume", STREAM_ROUTER_STREAM="another")
+    assert again.wait(60) == 78
+    *_, line = (told.world.folder / "again.log").read_text("utf-8").splitlines()
+    assert line.startswith("stream-router: STREAM_ROUTER_APPLICATION: its checkpoints are of another stream")
+    assert line.endswith("(SR105)")
+    same = told.world.start("same", PROGRAM, "consume")
+    until(lambda: len(told.world.children()) >= 2, 90, "on its own stream it starts")
+    same.terminate()
+    assert same.wait(60) == 0
