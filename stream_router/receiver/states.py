@@ -72,8 +72,9 @@ class State:
         """Told again and again what is."""
         if now is None:
             if self._begun and self._since_s is not None:
-                extra = {"after_s": round(self._clock() - self._since_s, 1), "events": self._counted() - self._before}
-                log.warning("%s: over", self._name, extra=extra)
+                lasted_s = round(self._clock() - self._since_s, 1)
+                events = self._counted() - self._before
+                log.warning("%s: over", self._name, extra={"after_s": lasted_s, "events": events})
             self._since_s, self._begun, self._before = None, False, self._counted()
             return
         if self._since_s is None:
@@ -81,8 +82,8 @@ class State:
             self._said = Seldom(self._clock)
         lasted_s = self._clock() - self._since_s
         if lasted_s >= self._after_s and self._said():
-            events = self._counted() - self._before
-            extra = {"code": now.code, "resource": now.resource, "since_s": round(lasted_s, 1), "events": events}
+            extra: dict[str, object] = {"code": now.code, "resource": now.resource, "since_s": round(lasted_s, 1)}
+            extra["events"] = self._counted() - self._before
             if self._begun:
                 log.error("%s: still: %s (%s); %s", self._name, now.text, now.code, now.cure, extra=extra)
             else:

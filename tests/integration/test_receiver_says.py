@@ -45,7 +45,7 @@ def wait_for(is_so: Callable[[], Any], what: str, timeout_s: float = 20.0) -> No
 
 def post_for(running: ReceiverProcess, seconds: float) -> list[int]:
     """An event ten times a second: the statuses."""
-    statuses = []
+    statuses: list[int] = []
     with httpx.Client(base_url=running.url, timeout=5) as client:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
