@@ -94,7 +94,7 @@ _MASK = re.compile(rf"{re.escape(REDACTED)}|hmac:[A-Za-z0-9_.-]{{1,32}}:[0-9a-f]
 
 def is_mask(value: Any) -> bool:
     """Whether a value is what an action may leave of anything: also of an object or an array."""
-    return type(value) is str and _MASK.fullmatch(value) is not None
+    return type(value) is str and value[:1] in "[h" and _MASK.fullmatch(value) is not None
 
 
 def _text(value: Any) -> str | None:

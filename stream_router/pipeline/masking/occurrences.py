@@ -31,17 +31,17 @@ def replacer(trace: Trace) -> Replace | None:
     if "%" in joined or "&" in joined:
         joined += "\n" + _decoded(joined).lower()
     found: dict[str, Any] = {
-        folded: REDACTED
+        text.lower(): REDACTED
         for text in set(trace.redacted)
-        if len(text) >= MIN_CHARS and (folded := text.lower()) in joined
+        if text.lower() in joined and len(text) >= MIN_CHARS
     }
+    secrets: list[tuple[Any, Any]] = []
     for value, left in trace.secrets:
-        if type(value) is not str:
-            inside: list[tuple[Any, Any]] = []
-            _take_apart(value, left, inside)
-            found.update(_recurring(inside, joined))
-        elif value.lower() in joined:
-            found.update(_recurring([(value, left)], joined))
+        _take_apart(value, left, secrets)
+    for value, left in secrets:
+        text = str(value).lower()
+        if text in joined and len(text) >= MIN_CHARS and not is_mask(value):
+            found[text] = left
     if not found:
         return None
     found.pop(REDACTED.lower(), None)
@@ -53,11 +53,6 @@ def _joined(values: Sequence[Any]) -> str:
         return "\n".join(values).lower()
     except TypeError:  # one of them is a number
         return "\n".join(map(str, values)).lower()
-
-
-def _recurring(secrets: Sequence[tuple[Any, Any]], joined: str) -> dict[str, Any]:
-    folded = [(str(value).lower(), left) for value, left in secrets if not is_mask(value)]
-    return {text: left for text, left in folded if text in joined and len(text) >= MIN_CHARS}
 
 
 def _take_apart(value: Any, left: Any, inside: list[tuple[Any, Any]]) -> None:

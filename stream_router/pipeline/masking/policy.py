@@ -5,6 +5,7 @@ A policy's paths begin at the parts of an entry's Detail that come from the send
 """
 
 from collections.abc import Sequence
+from operator import is_
 from typing import Any
 
 from stream_router.pipeline.masking import pruning
@@ -13,14 +14,15 @@ from stream_router.pipeline.masking.detectors.prefilter import suspicious
 from stream_router.pipeline.masking.occurrences import all_texts, replacer
 from stream_router.pipeline.masking.path_patterns import Automaton, Learned, State, Step, Token
 from stream_router.pipeline.masking.rules import (
-    ASK,
-    ASK_IF_PLAIN,
+    BOOLEANS_STAY,
     KEPT,
     LOOKED_INTO,
     MASKED_BEFORE,
+    NULLS_STAY,
     OPEN,
     PASSED,
     REDACT,
+    REDACT_TEXTS,
     UNTOUCHED,
     MaskRule,
     meaning,
@@ -80,10 +82,10 @@ class MaskingPolicy:
                 trace.known.append(interaction_id)
             if conversation_id:
                 trace.known.append(conversation_id)
-            payload = self._object(parts["payload"], self._payload_state, None, trace)
+            payload = self._object(parts["payload"], self._payload_state, trace)
             masked = {"payload": payload, "conversationId": conversation_id, "originalEventId": interaction_id}
         else:
-            masked = self._object(parts, self.start, None, trace)
+            masked = self._object(parts, self.start, trace)
         if trace.redacted:
             trace.hits += ["redact"] * len(trace.redacted)
         look = self._look(trace)
@@ -94,7 +96,7 @@ class MaskingPolicy:
     def look_for(self, parts: Parts) -> SecondLook | None:
         """The second look that masking these parts takes, for who shows what masking does."""
         trace = Trace([])
-        trace.known += all_texts(self._object(parts, self.start, None, trace))
+        trace.known += all_texts(self._object(parts, self.start, trace))
         return self._look(trace)
 
     def _look(self, trace: Trace) -> SecondLook | None:
@@ -111,7 +113,7 @@ class MaskingPolicy:
         return [self._rules[at] for at in self.start.keys[part].ends]
 
     def _object(  # noqa: C901, PLR0912 - a call less for each field
-        self, value: dict[str, Any], state: State, find: Find | None, trace: Trace
+        self, value: dict[str, Any], state: State, trace: Trace
     ) -> dict[str, Any]:
         """The hot loop: most fields of most events are kept, and most masks are `redact`."""
         quick, masked = state.quick, None
@@ -122,23 +124,28 @@ class MaskingPolicy:
             except KeyError:
                 learned = state.learn(key)
             said, kind = learned[0], type(item)
-            if said is KEPT and find is None and kind is not dict and kind is not list:
-                continue
-            if item is None or item is False or item is True:
-                if said is OPEN or said is KEPT or said is PASSED or said is UNTOUCHED:
+            if kind is str:
+                if said is KEPT:
                     continue
-                new = self._act(item, learned[2], find, trace, key)
-            elif said is REDACT and kind is str:
-                trace.redacted.append(item)
-                new = REDACTED
-            elif kind is dict and find is None and said in LOOKED_INTO:
-                new = self._object(item, learned[1] or self.nothing, None, trace)
-            elif said is UNTOUCHED:
+                if said is REDACT or said is REDACT_TEXTS:
+                    trace.redacted.append(item)
+                    if masked is None:
+                        masked = value.copy()
+                    masked[key] = REDACTED
+                    continue
+                new = self._other(item, learned, trace, key)
+            elif kind is bool or item is None:
+                if said is OPEN or said is KEPT or said in (NULLS_STAY if item is None else BOOLEANS_STAY):
+                    continue
+                new = self._other(item, learned, trace, key)
+            elif kind is dict and said in LOOKED_INTO:
+                new = self._object(item, learned[1] or self.nothing, trace)
+            elif kind is list and said in LOOKED_INTO:
+                new = self._array(item, learned[1] or self.nothing, None, trace, key) if item else item
+            elif said is KEPT:
                 continue
-            elif type(said) is tuple:
-                new = self._acted(said[0], said[1], item, trace)
             else:
-                new = self._other(item, learned, find, trace, key)
+                new = self._other(item, learned, trace, key)
             if new is not item:
                 if masked is None:
                     masked = value.copy()
@@ -148,17 +155,24 @@ class MaskingPolicy:
                     masked[key] = new
         return value if masked is None else masked
 
-    def _other(self, value: Any, learned: Learned, find: Find | None, trace: Trace, key: str) -> Any:
+    def _other(self, value: Any, learned: Learned, trace: Trace, key: str) -> Any:
         """What is rarer than what the loop does itself."""
-        said, below, step = learned
-        if said is ASK or find is not None or (said is ASK_IF_PLAIN and type(value) is not list):
-            return self._act(value, step, find, trace, key)
-        if type(value) is list:
-            return self._array(value, below or self.nothing, None, trace, key)
+        said = learned[0]
+        if type(said) is tuple:
+            return self._acted(said[0], said[1], value, trace)
+        if said is OPEN:
+            return self._unknown(value, trace, key)
         if said is PASSED:
             trace.known.append(value)
             return value
-        return self._unknown(value, trace, key)
+        return value if said is UNTOUCHED else self._act(value, learned[2], None, trace, key)
+
+    def _searched(self, value: dict[str, Any], state: State, find: Find, trace: Trace) -> dict[str, Any]:
+        """An object under a rule that searches; the rules that fit below it are asked for each field."""
+        masked = {key: self._act(item, state.keys[key], find, trace, key) for key, item in value.items()}
+        if all(map(is_, masked.values(), value.values())):
+            return value
+        return {key: item for key, item in masked.items() if item is not GONE}
 
     def _array(self, value: list[Any], state: State, find: Find | None, trace: Trace, key: str) -> list[Any]:
         if not value:
@@ -168,12 +182,12 @@ class MaskingPolicy:
             trace.known += value
             return value
         masked: list[Any] = []
-        look_into = find is None and step[2] is OPEN
+        look_into = find is None and step[2] in LOOKED_INTO
         for item in value:
             kind = type(item)
             # One frame a level: what nests deep is masked as far as the stack goes.
             if look_into and kind is dict:
-                masked.append(self._object(item, step[1] or self.nothing, None, trace))
+                masked.append(self._object(item, step[1] or self.nothing, trace))
             elif look_into and kind is list:
                 masked.append(self._array(item, step[1] or self.nothing, None, trace, key))
             else:
@@ -207,7 +221,8 @@ class MaskingPolicy:
         """What no rule acts on: looked into, and searched where a rule above says so."""
         kind = type(value)
         if kind is dict:
-            return self._object(value, state or self.nothing, find, trace)
+            below = state or self.nothing
+            return self._object(value, below, trace) if find is None else self._searched(value, below, find, trace)
         if kind is list:
             return self._array(value, state or self.nothing, find, trace, key)
         if find is None:

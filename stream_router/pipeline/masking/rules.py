@@ -36,8 +36,11 @@ OPEN, KEPT, PASSED, UNTOUCHED = object(), object(), object(), object()
 ASK, ASK_IF_PLAIN = object(), object()
 """The rules must be asked with the value at hand; the second looks into objects and arrays all the same."""
 
-REDACT = ("redact", redact)
+REDACT, REDACT_TEXTS = ("redact", redact), ("redact", redact_texts)
 LOOKED_INTO = frozenset({OPEN, KEPT, PASSED, ASK_IF_PLAIN})
+BOOLEANS_STAY = frozenset({OPEN, KEPT, PASSED, UNTOUCHED, REDACT_TEXTS})
+NULLS_STAY = BOOLEANS_STAY | {REDACT}
+"""Where true and false, or null, are left alone whatever stands beside them."""
 
 
 def meaning(rules: Sequence[MaskRule]) -> Any:
@@ -50,5 +53,5 @@ def meaning(rules: Sequence[MaskRule]) -> Any:
     if first.find is not None or first.plain_only:
         return ASK
     if first.action is not None:
-        return REDACT if first.action in (redact, redact_texts) else (first.name, first.action)
+        return {redact: REDACT, redact_texts: REDACT_TEXTS}.get(first.action) or (first.name, first.action)
     return UNTOUCHED if first.name == "keep" else ASK
