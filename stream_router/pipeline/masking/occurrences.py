@@ -31,9 +31,7 @@ def replacer(trace: Trace) -> Replace | None:
     if "%" in joined or "&" in joined:
         joined += "\n" + _decoded(joined).lower()
     found: dict[str, Any] = {
-        text.lower(): REDACTED
-        for text in set(trace.redacted)
-        if text.lower() in joined and len(text) >= MIN_CHARS
+        text.lower(): REDACTED for text in set(trace.redacted) if text.lower() in joined and len(text) >= MIN_CHARS
     }
     secrets: list[tuple[Any, Any]] = []
     for value, left in trace.secrets:

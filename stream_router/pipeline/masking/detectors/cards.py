@@ -37,6 +37,9 @@ _ISSUERS = (
     ("65", "65", (16, 17, 18, 19)),
     ("62", "62", (16, 17, 18, 19)),
     ("3528", "3589", (16, 17, 18, 19)),
+    ("35", "35", (16,)),  # beyond 3528 to 3589 no issuer's, but made-up cards have it
+    ("2131", "2131", (15,)),
+    ("1800", "1800", (15,)),
     ("300", "305", (14, 16, 17, 18, 19)),
     ("36", "36", (14, 16, 17, 18, 19)),
     ("38", "39", (14, 16, 17, 18, 19)),
@@ -95,7 +98,8 @@ def _cards_of_run(text: str, run: re.Match[str], end: int) -> Iterator[Span]:
         if last is None:
             first += 1
         else:
-            yield groups[first][0], groups[last][1]
+            if not _is_chance(text, groups[first][0], groups[last][1]):
+                yield groups[first][0], groups[last][1]
             first = last + 1
 
 
@@ -111,6 +115,21 @@ def _last_of_card(text: str, groups: list[Span], first: int, *, begins: bool) ->
         if len(digits) in _CARD_DIGITS and (begins or len(digits) >= _INNER_DIGITS) and is_card(digits):
             found = last
     return found
+
+
+_SAYS_CARD = re.compile(
+    r"card|karte|carte|tarjeta|cart[aã]|kaart|kart|kort|kártya|kredit|cr[eé]dit|maestro|debit|visa|κάρτ|карт|بطاق|כרטיס|卡|カード|카드|pan\b",
+    re.IGNORECASE,
+)
+_SURE_DIGITS = 14
+_BEFORE_CHARS = 48
+
+
+def _is_chance(text: str, start: int, end: int) -> bool:
+    """Whether a short card in one run is rather one of the many numbers of 12 digits: nothing says `card`."""
+    if end - start >= _SURE_DIGITS or text[start] == "4":
+        return False
+    return _SAYS_CARD.search(text, max(0, start - _BEFORE_CHARS), start) is None
 
 
 def is_card(digits: str) -> bool:

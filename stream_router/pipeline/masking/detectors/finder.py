@@ -13,7 +13,7 @@ from stream_router.pipeline.masking.detectors.folding import Folded, fold
 from stream_router.pipeline.masking.detectors.ibans import ibans
 from stream_router.pipeline.masking.detectors.phone_regions import phones_of
 from stream_router.pipeline.masking.detectors.phones import phones
-from stream_router.pipeline.masking.detectors.spans import Span, widened, without_overlaps
+from stream_router.pipeline.masking.detectors.spans import APART, UNSPACED_SCRIPTS, Span, widened, without_overlaps
 
 Detector = Callable[[str], list[Span]]
 
@@ -27,8 +27,15 @@ _ROW = re.compile(r"\d(?:[\s.,:;/|+()_-]*\d)*")
 
 _LOCAL_CHARS = 64
 _LOCAL = re.compile(r"\w[\w.+%'&/=~!#$*^-]{0,63}$")
+_GLUED_BEFORE = re.compile(
+    rf".*[{UNSPACED_SCRIPTS}\u0590-\u06ff](?=[^{UNSPACED_SCRIPTS}\u0590-\u06ff]*[A-Za-z])", re.DOTALL
+)
+"""Words of a script that sets none apart, glued to a local part in Latin letters."""
+
 _DOMAIN = re.compile(
-    r"@(?:\w(?:[\w-]{0,61}\w)?\.){1,8}(?P<top>xn--[a-z0-9-]{2,59}|[^\W\d_]{2,24})(?![^\W_]|\.[^\W_])", re.IGNORECASE
+    r"@(?:\w(?:[\w-]{0,61}\w)?\.){1,8}(?P<top>xn--[a-z0-9-]{2,59}|[a-z]{2,24}|[^\W\d_]{2,24})"
+    rf"(?!{APART}|\.[^\W_])",
+    re.IGNORECASE,
 )
 _FILE_ENDINGS = frozenset({"png", "jpg", "jpeg", "gif", "svg", "webp", "css", "js", "ts", "mp3", "mp4", "pdf"})
 
@@ -52,8 +59,8 @@ _GROUP_CHARS = (0, 4)
 
 _DASHES = "-\u2010\u2011\u2012\u2013\u2014"
 _SSN = re.compile(
-    rf"\d{{3}}(?:(?<![{_DASHES}\w]...)|(?<=[Ss][Ss][Nn]...)|(?<=[Ss][Ss][Nn]_...))(?<!000|666)(?<!9..)"
-    rf"(?P<between>\s{{0,2}}[{_DASHES}./]?\s{{0,2}})(?!00)\d{{2}}(?P=between)(?!0000)\d{{4}}(?!\w|[{_DASHES}]\d)"
+    rf"\d{{3}}(?:(?<![{_DASHES}_]...)(?<!{APART}...)|(?<=[Ss][Ss][Nn]...)|(?<=[Ss][Ss][Nn]_...))(?<!000|666)(?<!9..)"
+    rf"(?P<between>\s{{0,2}}[{_DASHES}./]?\s{{0,2}})(?!00)\d{{2}}(?P=between)(?!0000)\d{{4}}(?!{APART}|_|[{_DASHES}]\d)"
 )
 """What must stand before it is looked at behind its first digits, since a pattern that begins with them is faster."""
 
@@ -76,7 +83,8 @@ def emails(text: str) -> list[Span]:
             local = _LOCAL.search(text[start:at])
             if local is not None:
                 end = domain.end()
-                spans.append((start + local.start(), end))
+                glued = None if local[0].isascii() else _GLUED_BEFORE.match(local[0])
+                spans.append((start + local.start() + (glued.end() if glued else 0), end))
         at = text.find("@", at + 1)
     return spans
 

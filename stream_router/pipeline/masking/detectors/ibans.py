@@ -2,7 +2,7 @@
 
 import re
 
-from stream_router.pipeline.masking.detectors.spans import Span
+from stream_router.pipeline.masking.detectors.spans import APART, Span
 
 # Source: SWIFT's IBAN registry (ISO 13616), lengths by country.
 _IBAN_LENGTHS = dict(
@@ -99,9 +99,54 @@ _IBAN_LENGTHS = dict(
         "YE:30",
     ]
 )
-_IBAN_START = re.compile(
-    r"[A-Za-z]{2}(?=[ \u00a0-]?[0-9]{2}[\s.-]{0,3}[A-Za-z0-9])(?:(?<![^\W_]..)|(?<=[Ii][Bb][Aa][Nn]..))"
+_DIGITS_ONLY = frozenset(
+    [
+        "AE",
+        "AT",
+        "BA",
+        "BE",
+        "BI",
+        "CR",
+        "CZ",
+        "DE",
+        "DK",
+        "EE",
+        "EG",
+        "ES",
+        "FI",
+        "FO",
+        "GL",
+        "HR",
+        "HU",
+        "IL",
+        "IS",
+        "LT",
+        "LY",
+        "ME",
+        "MR",
+        "NO",
+        "PL",
+        "PT",
+        "RS",
+        "SD",
+        "SE",
+        "SI",
+        "SK",
+        "SO",
+        "TL",
+        "TN",
+        "VA",
+        "XK",
+    ]
 )
+"""Countries whose account numbers have no letters: `at 0216710014 tomorrow` is none, whatever its check digits."""
+
+_IBAN_START = re.compile(
+    r"[A-Za-z]{2}(?=[ \u00a0-]?[0-9]{2}[\s.-]{0,3}[A-Za-z0-9])(?:"
+    rf"(?<!{APART}..)|(?<=[Ii][Bb][Aa][Nn]..))"
+)
+_NEW_SENTENCE = re.compile(r"\.\s")
+_LETTER = re.compile(APART)
 _BETWEEN = frozenset(" \u00a0\t\n\r.-")
 _BETWEEN_MAX = 3
 
@@ -131,6 +176,11 @@ def _iban_end(text: str, start: int) -> int | None:
         elif char not in _BETWEEN or _BETWEEN.issuperset(text[max(start, at - _BETWEEN_MAX) : at]):
             return None
         at += 1
-    if len(kept) < length or (at < len(text) and text[at].isalnum()):
+    if len(kept) < length or _LETTER.match(text, at):
+        return None
+    written = text[start + 2 : at]
+    if _NEW_SENTENCE.search(written) or not (written.isupper() or written.islower() or kept[2:].isdecimal()):
+        return None
+    if kept[:2] in _DIGITS_ONLY and not kept[4:].isdecimal():
         return None
     return at if int("".join(str(int(char, 36)) for char in kept[4:] + kept[:4])) % 97 == 1 else None

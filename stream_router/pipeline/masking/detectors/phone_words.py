@@ -1,157 +1,30 @@
 """The words around a number that say whether it is a phone's."""
 
 import re
+from itertools import pairwise
 
-_WORDS = re.compile(r"[^\W\d_]+")
-_OWN = frozenset({"my", "contact", "best", "new", "correct", "his", "her", "our", "their"})
-SAYING_BEHIND = {
-    **dict.fromkeys(("number", "no", "nr"), _OWN),
-    "me": frozenset({"get", "got", "try"}),
-    "nummer": frozenset({"meine", "meiner", "seine", "ihre", "mijn", "zijn", "haar", "mit", "mitt", "min", "på", "op"}),
-    "nummeret": frozenset({"på"}),
-    "numero": frozenset({"mio", "suo", "al"}),
-    "número": frozenset({"mi", "su", "meu", "seu", "al"}),
-    "numéro": frozenset({"mon", "son", "notre", "au"}),
-    "meu": frozenset({"numărul"}),
-    **dict.fromkeys(("numer", "numerem", "nr"), frozenset({"mój", "pod", *_OWN})),
-    "číslo": frozenset({"moje", "na"}),
-    **dict.fromkeys(("номер", "номером", "номеру"), frozenset({"мой", "мій", "по", "за"})),
-}
-"""Words that say `phone` only behind one of these: most numbers are a phone's no more than an order's."""
+from stream_router.pipeline.masking.detectors.phone_vocabulary import (
+    AT_NUMBER,
+    NUMBER,
+    OTHER,
+    OTHER_INSIDE,
+    OWN,
+    PLACED,
+    SAYING,
+    SAYING_INSIDE,
+)
 
-SAYING = frozenset(
-    re.findall(
-        r"\S+",
-        """phone phoned telephone tel telefone telefono teléfono téléphone ph tlf call called caller calling mobile mob
-        móvil movil cell cel cellphone celular cellulare portable landline fax whatsapp sms text texted reach reached
-        rufnummer dial dialed dialled ring rang puhelin puh tél callback natel gsm ani dnis
-        anruf anrufen rappeler rappelez appeler appelez appelle téléphonez llamar llame llamadme llámame llámeme
-        chiamare chiamami chiamatemi ligar ligue bellen zadzwoń dzwonić звоните позвоните телефон""",
-    )
-    + list(SAYING_BEHIND)
-)
-SAYING_STEMS = (
-    *(
-        "telefon",
-        "telefo",
-        "teléf",
-        "téléph",
-        "handy",
-        "rückruf",
-        "ruckruf",
-        "zurückruf",
-        "mobil",
-        "erreich",
-        "durchwahl",
-    ),
-    *("ruf", "anzurufen", "numeroni", "numeroon", "numerosta", "számom", "fone", "whats", "marque", "marcar"),
-    *(
-        "rappel",
-        "joign",
-        "joindre",
-        "contact",
-        "contat",
-        "kontakt",
-        "llam",
-        "localiz",
-        "telemóv",
-        "celul",
-        "ligue",
-        "ligar",
-    ),
-    *("liguem", "chiam", "richiam", "raggiung", "cellul", "bel", "terugbel", "bereik", "mobiel", "dzwoni", "zadzwo"),
-    *("oddzwo", "komórk", "volat", "zavol", "volej", "dovol", "ring", "tlf", "träff", "soit", "puhelin", "matkapuh"),
-    *("tavoit", "känny", "hív", "visszahív", "elérhet", "sun", "apel", "ara", "cep", "ulaş", "numaram", "τηλ", "κινητ"),
-    *("καλέσ", "καλεσ", "καλεί", "κλήσ", "пере", "позвон", "звон", "набер", "набира", "мобіл", "мобил", "теле", "связ"),
-    *(
-        "дзвон",
-        "зателеф",
-        "передзв",
-        "зв'яж",
-        "сотов",
-        "هاتف",
-        "الهاتف",
-        "جوال",
-        "الجوال",
-        "اتصل",
-        "الاتصال",
-        "للاتصال",
-    ),
-    *(
-        "موبايل",
-        "رقمي",
-        "تلفون",
-        "محمول",
-        "يمكنكم",
-        "בטלפון",
-        "טלפון",
-        "הטלפון",
-        "נייד",
-        "לנייד",
-        "בנייד",
-        "התקשר",
-        "להתקשר",
-    ),
-    *(
-        "תתקשר",
-        "לחזור",
-        "חייג",
-        "פלאפון",
-        "gọi",
-        "điện",
-        "โทร",
-        "เบอร์โทร",
-        "telepon",
-        "hubungi",
-        "फ़ोन",
-        "फोन",
-        "मोबाइल",
-    ),
-)
-"""Beginnings of words in other languages that say `telephone`, `call` or `reach`, whatever their ending."""
+_WORD = re.compile(r"[^\W\d_]+")
+_GAP_MAX_CHARS, _GAP_PLACED_MAX_CHARS = 40, 48
+"""Between a word that says `phone` and the number; more where a word of place (`at`) stands directly before it."""
 
-UNSPACED = re.compile(
-    r"电话|電話|手机|手機|致电|拨打|撥打|打给|打$|回电|来电|联系|聯絡|聯繫|座机|携帯|でんわ|折り返し|お掛け|おかけ|かけて|連絡|tel|"
-    r"전화|휴대폰|핸드폰|휴대전화|연락|통화|โทร|נייד|טלפון|התקשר|תתקשר|פלאפון|חייג|هاتف|جوال|اتصل|اتصال|موبايل|رقمي|تلفون"
-)
-"""The same in scripts that put no space between words, or particles before them."""
+_GAP_ENDS = re.compile(r"\d{3}|[\n+(]")
+"""Another number ends it, but not the hour at which somebody may be called."""
 
-_OTHER_UNSPACED = re.compile(
-    r"订单|訂單|单号|單號|注文|注番|お問い合わせ番号|受付番号|会員番号|顧客番号|主文|工单|账号|帳號|合同|주문|송장|계좌|회원번호"
-)
+
 _BEHIND_CHARS = 26
-_BEHIND_END = re.compile(r"[\d\n.!?;。！？+(]")
-_BEHIND_STEMS = (
-    *("zurück", "anruf", "erreich", "rufen", "telefonisch", "llam", "appel", "rappel", "joign", "chiam", "richiam"),
-    *(
-        "bellen",
-        "terugbel",
-        "bereik",
-        "ara",
-        "ulaş",
-        "numaralı telefon",
-        "numarasından",
-        "hív",
-        "számon",
-        "soit",
-        "tavoit",
-    ),
-    *(
-        "numeros",
-        "numeroon",
-        "позвон",
-        "перезвон",
-        "звон",
-        "набер",
-        "τηλ",
-        "καλέσ",
-        "اتصل",
-        "הטלפון",
-        "התקשר",
-        "zadzwo",
-    ),
-    *("dzwon", "zavol", "ring", "sun", "ligar", "ligue"),
-)
+_SENTENCES = re.compile(r"[.!?]\s|[。！？]")
+_BEHIND_END = re.compile(r"[\d\n.!?;:。！？+(]")
 SAYING_AFTER = re.compile(
     r"[ \u00a0,)]{1,2}(?:is|was|ist|es|è|est|c'est)[ \u00a0]"
     r"(?:my|our|his|her|their|the|meine?|unsere?|mon|notre|mi|il mio)[ \u00a0]"
@@ -177,16 +50,31 @@ _NAMED_OTHERWISE = re.compile(
     re.IGNORECASE,
 )
 _OTHER_NUMBER = re.compile(
-    r"\b(?:(?<!caller )ids?|ref|reference|order|ticket|case|recording|duration|invoice|account|booking|queue|code|"
-    r"session|error|since|until|model|serial|version|build|imei|tracking|parcel|policy|contract|confirmation|lasted|took|"
-    r"costs?|tone|aviv|kunden\w*|auftrag\w*|vertrag\w*|pedido|commande|rechnung\w*|bestell\w*|ordin\w*|encomenda|zamówieni\w*|"
-    r"objednávk\w*|tilau\w*|rendelés\w*|comand\w*|sipariş\w*|παραγγελ\w*|заказ\w*|замовлен\w*|счет\w*|счёт\w*|договор\w*|"
-    r"faktur\w*|fattur\w*|számla\w*|lasku\w*|הזמנה|חשבונית|الطلب|طلب|فاتورة|dossier|pratica|"
-    r"zaak\w*|sak|ärende\w*)\b"
+    r"\b(?:(?<!caller )ids?|code|since|until|confirmation|lasted|took|costs?|tone|aviv|duration|kunden\w*)\b"
     rf"|[,;.][^,;.]*\b{_PERSON}\s{{1,2}}$",
     re.IGNORECASE,
 )
-_PLACE = re.compile(r"\b(?:at|on|under|unter|au|al|op|på)\W{1,2}$")
+_MARKS = re.compile("[\u0307\u064b-\u0652\u0591-\u05bd\u05bf-\u05c7]")
+"""The dot that `İ` leaves when it becomes small, the vowels of Arabic and Hebrew."""
+
+_ANOTHER = re.compile(r"[+(]?\d(?:\W?\d){4}")
+"""Words between two numbers speak of the second."""
+
+_PLACE = re.compile(
+    r"\b(?:at|on|under|unter|au|al|op|på|to|sur|via|pelo|pod|na|till?|на|στον?|numeroon|numerosta)\W{1,2}$"
+)
+_PLACE_WIDE = re.compile(
+    r"\b(?:at|on|under|via|unter|auf|bei|au|sur|al|en|pelo|pela|no|na|ao|para|allo|alla|sul|op|onder|pod|po|på|la|pe|"
+    r"numeroon|numerosta|numerossa|στο|στον|по|на|за|através do|على|في)"
+    r"(?:\W(?:der|die|dem|le|la|el|o|il|number|nummer|numéro|número|numero|número de|numer|número do|числа))?\W{1,2}$|"
+    r"(?:^|\W)[בל][-\u05be]?$"
+)
+_PERSON_BEFORE = re.compile(
+    rf"\b(?:{_PERSON}|contact|kontakt|user|caller|anrufer|client|cliente|klient|zákazník|kunden?|asiakas|ügyfél|клиент|клієнт)"
+    r"\W{1,3}$"
+)
+"""`Kunde 4711 hat angerufen`: who is meant, not how to reach him."""
+
 _UNIT = re.compile(
     r"[ \u00a0]?(?:[%€$£]|(?:ms|milliseconds|secs?|seconds|mins?|minutes|hours|hrs|days|times|mal|fois|veces|bytes?|"
     r"[kmgt]i?b|bits?|users?|people|persons?|customers|clients|kunden|subscribers|members|households|calls|messages|texts|"
@@ -206,30 +94,117 @@ def other_number(before: str, saying: int) -> bool:
 
     `at` and the like directly before the number are stronger: "call me about the order at …".
     """
-    if not before.isascii() and _OTHER_UNSPACED.search(before, saying):
+    if not before.isascii() and OTHER_INSIDE.search(before, saying):
         return True
-    return _OTHER_NUMBER.search(before, saying) is not None and not _PLACE.search(before)
+    return _speaks_of_other(before, saying) and not _PLACE.search(before)
+
+
+def _speaks_of_other(text: str, at: int = 0) -> bool:
+    return _OTHER_NUMBER.search(text, at) is not None or any(word in OTHER for word in _WORD.findall(text, at))
+
+
+def folded_case(text: str) -> str:
+    """In small letters, without the marks that some writers set and others not."""
+    small = text.lower()
+    return small if small.isascii() else _MARKS.sub("", small)
+
+
+def said_before(before: str) -> bool:
+    """Whether a word not far before a number, and no other number between them, says that it is a phone's.
+
+    `before` is the text up to the number, in small letters without points and marks over them (`folded_case`).
+    """
+    words = list(_WORD.finditer(before))
+    placed = _PLACE_WIDE.search(before) is not None
+    for place in range(len(words) - 1, -1, -1):
+        gap = before[words[place].end() :]
+        if len(gap) > (_GAP_PLACED_MAX_CHARS if placed else _GAP_MAX_CHARS) or _GAP_ENDS.search(gap):
+            return False
+        if _says(words, place, placed=placed):
+            return not other_number(before, words[place].start())
+    return False
+
+
+_MAY_CONTACT = frozenset(
+    ["please", "to", "can", "could", "may", "should", "or", "and", "you", "we", "kindly", "just", "de"]
+)
+_APART = re.compile(r"[:.,;=]")
+"""`contact 4093847561` is one of many contacts, unless the word before makes a verb of it or a colon sets it apart."""
+
+
+def _says(words: list[re.Match[str]], place: int, *, placed: bool) -> bool:
+    """Whether a word says that a phone number follows."""
+    word = words[place][0]
+    before = words[place - 1][0] if place else ""
+    if word == "contact" and place == len(words) - 1 and not placed and before not in _MAY_CONTACT:
+        return _APART.search(words[place].string, words[place].end()) is not None
+    if word in SAYING or (placed and word in PLACED) or (not word.isascii() and SAYING_INSIDE.search(word)):
+        return True
+    if word in NUMBER:
+        behind = words[place + 1][0] if place + 1 < len(words) else ""
+        return before in OWN or behind in OWN or before in AT_NUMBER
+    return word == "me" and before in ("get", "got", "try")
+
+
+def _any_says(words: list[str], *, placed: bool) -> bool:
+    """Whether one of the words says `phone`, or two neighbours `my number`."""
+    if any(word in SAYING or (placed and word in PLACED) for word in words):
+        return True
+    return any(
+        (first in NUMBER and second in OWN) or (first in OWN and second in NUMBER) for first, second in pairwise(words)
+    )
 
 
 def said_behind(text: str, at: int, end: int) -> bool:
     """Whether words directly behind a number say that it is a phone's: `… erreichen Sie mich`, `…に電話して`."""
-    behind = text[end : end + _BEHIND_CHARS].lower()
+    behind = folded_case(text[end : end + _BEHIND_CHARS])
     if stop := _BEHIND_END.search(behind):
+        if _ANOTHER.match(text, end + stop.start()):
+            return False
         behind = behind[: stop.start()]
-    if not behind.isascii() and UNSPACED.search(behind):
-        return not _OTHER_UNSPACED.search(text[max(0, at - _BEHIND_CHARS) : at])
-    if not any(word.startswith(_BEHIND_STEMS) for word in _WORDS.findall(behind)):
+    unspaced = not behind.isascii() and SAYING_INSIDE.search(behind) is not None
+    placed = _PLACE_WIDE.search(folded_case(text[max(0, at - _BEHIND_CHARS) : at])) is not None
+    if not unspaced and not _any_says(_WORD.findall(behind), placed=placed):
         return False
-    before = text[max(0, at - 2 * _BEHIND_CHARS) : at].lower()
-    return not named_otherwise(before) and not _OTHER_NUMBER.search(before)
+    before = _SENTENCES.split(folded_case(text[max(0, at - 2 * _BEHIND_CHARS) : at]))[-1]
+    if not before.isascii() and OTHER_INSIDE.search(before, max(0, len(before) - _BEHIND_CHARS)):
+        return False
+    between = _before_saying(behind)
+    if _speaks_of_other(between) or (_speaks_of_other(before) and not _PLACE.search(before)):
+        return False
+    return not named_otherwise(before) and not _PERSON_BEFORE.search(before)
 
 
-def may_say(before: str) -> bool:
-    """A quick look: whether any word says `telephone`."""
-    words = _WORDS.findall(before)
-    if not SAYING.isdisjoint(words) or any(word.startswith(SAYING_STEMS) for word in words):
+def _before_saying(behind: str) -> str:
+    """The words between a number and the first that says `phone`."""
+    found = next((word.start() for word in _WORD.finditer(behind) if word[0] in SAYING), len(behind))
+    return behind[:found]
+
+
+def unnamed_in_script(before: str, behind: str) -> bool:
+    """Whether a number stands in Korean, Japanese, Hebrew or Arabic, and nothing beside it says what else it is.
+
+    Numbers with a trunk 0 are phones there: what else is counted hardly begins with 0.
+    """
+    if not (_SCRIPT.search(before) or _SCRIPT.search(behind)):
+        return False
+    return not (OTHER_INSIDE.search(before) or OTHER_INSIDE.search(behind) or _NUMBER_OF.search(before))
+
+
+_SCRIPT = re.compile(r"[\u3040-\u30ff\uac00-\ud7af\u0590-\u05ff\u0621-\u064a]")
+_NUMBER_OF = re.compile(r"(?:번호|番号)\W{0,3}$|(?:رقم|מספר)\s+\w+\W{0,3}$")
+
+
+def thing_after(text: str, end: int) -> bool:
+    """Whether a number is that of a thing named directly behind it, as Hungarian, Turkish and Korean do."""
+    behind = folded_case(text[end : end + _BEHIND_CHARS])
+    if not behind.isascii() and OTHER_INSIDE.match(behind.lstrip(" 号番號번의")):
         return True
-    return not before.isascii() and UNSPACED.search(before) is not None
+    found = _THING_AFTER.match(behind)
+    return found is not None and found[1] in OTHER
+
+
+_THING_AFTER = re.compile(r"[ \u00a0](?:(?:numaralı|nolu|no'lu|számú|sz\.?|numeroinen) )?([^\W\d_]+)")
 
 
 def unit_after(text: str, end: int) -> bool:

@@ -6,16 +6,14 @@ International ones anywhere; national ones by their country's way of writing the
 import re
 
 from stream_router.pipeline.masking.detectors.phone_words import (
-    SAYING,
     SAYING_AFTER,
-    SAYING_BEHIND,
-    SAYING_STEMS,
-    UNSPACED,
-    may_say,
+    folded_case,
     named_otherwise,
-    other_number,
+    said_before,
     said_behind,
+    thing_after,
     unit_after,
+    unnamed_in_script,
 )
 from stream_router.pipeline.masking.detectors.spans import Span
 
@@ -88,9 +86,6 @@ _NEXT = re.compile(r"[\s:,;|/]{0,3}(?=[+(])|[\s:,;|/]{1,3}(?=\d)")
 
 _LAST_GROUP = re.compile(r"\D+\d+$")
 _GROUP_WITH_0 = re.compile(rf"{_SEP}+0\d\d")
-_WORD = re.compile(r"[^\W\d_]+")
-_GAP_MAX_CHARS = 28
-_GAP_ENDS = re.compile(r"[\d\n+(]")
 _FOUND_BEFORE = "[PHONE]"
 """Stands in the place of a found number; like the number it announces nothing that follows."""
 
@@ -105,13 +100,18 @@ _DATE = re.compile(
 )
 """Dates, lists of times (0930 1015 1100), and seconds or milliseconds of the epoch."""
 
+_DAY_FIRST = re.compile(rf"{_DAY}{_MONTH}{_YEAR}")
+"""A date that nobody writes so where a phone is announced; Danish and Norwegian numbers are of eight digits."""
+
+_WITH_TRUNK_0 = re.compile(rf"0[1-9]\d{{7,9}}(?!{_LETTER}|[.{_DASH}:,]\d)")
 _TAX_NUMBER = re.compile(r"(?:\d{3}\.\d{3}\.\d{3}-\d\d|\d{3}-\d\d-\d{4})(?!\d)")
 _AMOUNT = re.compile(r"\d{1,2}(?:\.\d{3}){2,}|[\d. ]*0(?:[. ]?0){4}")
 """Thousands set apart by dots (1.234.567), and round figures (2500000)."""
 
 _DIGITS = range(8, 16)
 _TRUNK_DIGITS = range(9, 13)
-_BEFORE_CHARS = 48
+_BEFORE_CHARS = 64
+_NEAR_CHARS = 20
 
 
 def phones(text: str) -> list[Span]:
@@ -179,6 +179,9 @@ def _said_end(text: str, at: int) -> int:
     if found is None or not _could_be(text, found):
         return 0
     end = found.end()
+    near = text[max(0, at - _NEAR_CHARS) : at], text[end : end + _NEAR_CHARS]
+    if _WITH_TRUNK_0.match(text, at) and unnamed_in_script(*near):
+        return end
     return end if _said_before(text, at) or SAYING_AFTER.match(text, end) or said_behind(text, at, end) else 0
 
 
@@ -190,30 +193,13 @@ def is_no_phone(number: str) -> bool:
 def _could_be(text: str, found: re.Match[str]) -> bool:
     """Whether a number is none of the things that numbers mostly are."""
     number = found["number"]
-    return not (_DATE.match(number) or _AMOUNT.fullmatch(number) or unit_after(text, found.end()))
+    date = _DATE.match(number) and not _DAY_FIRST.fullmatch(number)
+    return not (date or _AMOUNT.fullmatch(number) or unit_after(text, found.end()) or thing_after(text, found.end()))
 
 
 def _said_before(text: str, at: int) -> bool:
-    """Whether a word not far before a number, and no other number between them, says that it is a phone's."""
-    before = text[max(0, at - _BEFORE_CHARS) : at].replace(_FOUND_BEFORE, "\n").lower()
-    if not may_say(before):
-        return False
-    words = list(_WORD.finditer(before))
-    for place in range(len(words) - 1, -1, -1):
-        gap = before[words[place].end() :]
-        if len(gap) > _GAP_MAX_CHARS or _GAP_ENDS.search(gap):
-            return False
-        if _says(words, place):
-            return not other_number(before, words[place].start())
-    return False
-
-
-def _says(words: list[re.Match[str]], place: int) -> bool:
-    """Whether a word says that a phone number follows."""
-    word = words[place][0]
-    if word in SAYING_BEHIND:
-        return place > 0 and words[place - 1][0] in SAYING_BEHIND[word]
-    return word in SAYING or word.startswith(SAYING_STEMS) or UNSPACED.search(word) is not None
+    """Whether the words before a number say that it is a phone's; of one that stands before it they say it not."""
+    return said_before(folded_case(text[max(0, at - _BEFORE_CHARS) : at].replace(_FOUND_BEFORE, "\n")))
 
 
 def _digits(number: str) -> int:

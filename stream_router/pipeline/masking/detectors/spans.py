@@ -5,6 +5,13 @@ from collections.abc import Sequence
 
 Span = tuple[int, int]
 
+UNSPACED_SCRIPTS = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f"
+"""Scripts that put no space between a word and what stands beside it, as a character class has them: Japanese, Chinese,
+Korean (its particles), Thai."""
+
+APART = rf"[^\W_{UNSPACED_SCRIPTS}\u0590-\u06ff]"
+"""A letter or digit of a script that sets words apart. Hebrew and Arabic glue prepositions to what follows."""
+
 
 def without_overlaps(spans: list[Span]) -> list[Span]:
     """In order; of two that overlap, the one that begins first stays, and of those that begin together the longest."""
