@@ -1,194 +1,73 @@
 """How well the built-in detectors do on texts drawn anew: recall by language and form of writing, what they leave be.
 
-Run: python -m benchmarks.detectors [--held-out] [--seed N] [--ids N] [--json]. One core, no network. Phones come from
-libphonenumber's own examples with digits drawn at random and found valid, cards and IBANs from their check digits.
-Beside ours stands `phonenumbers`, told the text's country, and Presidio where the extra `presidio` is.
-`--held-out` takes sentences that nobody has looked at while the detectors were written.
+Run: python -m benchmarks.detectors [--draw N] [--seed N] [--ids N] [--beside] [--json]. One core, no network. Phones
+are libphonenumber's own examples with digits drawn at random and found valid; people, places, cards, IBANs, e-mail and
+IP addresses are Faker's. Draw 0 are the sentences that the detectors were written with; each later draw was new when it
+was first run, and its module says what came of it then. `--beside` adds `phonenumbers`, told the regions of each text's
+language, and Presidio (benchmarks/presidio_beside.py says how it is set). Needs the extra `dev`.
 """
 
 import argparse
 import random
 import re
-import string
 import sys
 import time
-import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from types import ModuleType
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import orjson
 import phonenumbers
 
-from benchmarks import detector_sentences, held_out_sentences
-from stream_router.core.settings_error import SettingsError
-from stream_router.pipeline.masking.detectors import presidio
-from stream_router.pipeline.masking.detectors.cards import is_card
+from benchmarks import (
+    detector_sentences,
+    drawn,
+    held_out_fifth,
+    held_out_fourth,
+    held_out_second,
+    held_out_sentences,
+    held_out_sixth,
+    held_out_third,
+    odd_forms,
+    presidio_beside,
+)
+from benchmarks.drawn import Sample, Sentences
 from stream_router.pipeline.masking.detectors.finder import DETECTORS, finder
 
-FORMS_EACH = 64
-DRAWS = 6
-"""Numbers for each sentence and region."""
+NEGATIVES_REGION = ("US",)
+"""What the peers are told of a text with nobody's number."""
 
-TRIES = 100
-NEGATIVES_EACH = 100
-ARABIC_INDIC = str.maketrans(string.digits, "٠١٢٣٤٥٦٧٨٩")
-FULL_WIDTH = {code: code + 0xFEE0 for code in range(0x21, 0x7F)}
+OURS, NAMED, LIBRARY, PRESIDIO = "ours", "ours, regions named", "phonenumbers", "presidio"
+Judge = Callable[[Sample], bool]
 
 
-class Sample(NamedTuple):
-    """A text with one private value in it; `regions` are those of its language."""
+class Draw(NamedTuple):
+    """The sentences of one draw, by language, and its texts with other numbers."""
 
-    group: str
-    text: str
-    value: str
-    regions: tuple[str, ...]
+    sentences: Mapping[str, Sentences]
+    negatives: Sequence[str]
 
 
-def phone(draw: random.Random, region: str) -> phonenumbers.PhoneNumber:
-    """A valid number of a region, drawn anew."""
-    kind = draw.choice((phonenumbers.PhoneNumberType.MOBILE, phonenumbers.PhoneNumberType.FIXED_LINE))
-    example = phonenumbers.example_number_for_type(region, kind) or phonenumbers.example_number(region)
-    assert example is not None
-    digits = phonenumbers.national_significant_number(example)
-    for _ in range(TRIES):
-        kept = draw.randint(2, 4)
-        drawn = digits[:kept] + "".join(draw.choice(string.digits) for _ in digits[kept:])
-        number = phonenumbers.parse(f"+{example.country_code}{drawn}")
-        if phonenumbers.is_valid_number(number):
-            return number
-    return example
+def _plain(
+    announced: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]], plain: Mapping[str, str]
+) -> dict[str, Sentences]:
+    return {language: ((), found, (), plain[language]) for language, (_, found) in announced.items()}
 
 
-def written(number: phonenumbers.PhoneNumber, form: int) -> str:
-    return phonenumbers.format_number(number, form)
-
-
-def phones(draw: random.Random, sentences_of: ModuleType = detector_sentences) -> Iterator[Sample]:
-    """Announced national numbers in one run and as written, others as written, international ones."""
-    national, international = phonenumbers.PhoneNumberFormat.NATIONAL, phonenumbers.PhoneNumberFormat.INTERNATIONAL
-    for language, (regions, sentences) in sentences_of.ANNOUNCED.items():
-        for region in regions:
-            for _ in range(DRAWS):
-                for sentence in sentences:
-                    number = written(phone(draw, region), national)
-                    run = re.sub(r"\D", "", number)
-                    yield Sample(f"phone announced, one run/{language}", sentence.format(run), run, regions)
-                    yield Sample(f"phone announced, as written/{language}", sentence.format(number), number, regions)
-                for form, group in ((national, "as written"), (international, "international")):
-                    value = written(phone(draw, region), form)
-                    sentence = sentences_of.NOT_ANNOUNCED[language]
-                    yield Sample(f"phone not announced, {group}/{language}", sentence.format(value), value, regions)
-
-
-def card(draw: random.Random) -> str:
-    while True:
-        digits = draw.choice(("4", "51", "55", "2221", "6011", "3530")) + "".join(draw.choices(string.digits, k=15))
-        if is_card(digits[:16]):
-            return digits[:16]
-
-
-def iban(draw: random.Random) -> str:
-    country, length = draw.choice((("DE", 22), ("GB", 22), ("FR", 27), ("ES", 24), ("NL", 18), ("IT", 27), ("AT", 20)))
-    inner = "".join(draw.choices(string.digits, k=length - 4))
-    check = 98 - int("".join(str(int(char, 36)) for char in f"{inner}{country}00")) % 97
-    return f"{country}{check:02d}{inner}"
-
-
-def values(draw: random.Random) -> dict[str, str]:
-    """One of each kind, in groups as people write them."""
-    number, account = card(draw), iban(draw)
-    international = phonenumbers.PhoneNumberFormat.INTERNATIONAL
-    return {
-        "phone": written(phone(draw, draw.choice(("GB", "DE", "FR", "US", "JP"))), international),
-        "card": " ".join(number[at : at + 4] for at in range(0, 16, 4)),
-        "email": f"{draw.choice(('anna', 'kim.lee', 'j-p_roux'))}{draw.randint(1, 999)}@firma.example",
-        "iban": " ".join(account[at : at + 4] for at in range(0, len(account), 4)),
-        "ip": ".".join(str(draw.randint(11, 223)) for _ in range(4)),
-    }
-
-
-FORMS: dict[str, Callable[[str], str]] = {
-    "plain": str,
-    "full-width": lambda text: text.translate(FULL_WIDTH),
-    "arabic-indic digits": lambda text: text.translate(ARABIC_INDIC),
-    "narrow no-break space": lambda text: text.replace(" ", "\u202f"),
-    "over two lines": lambda text: text.replace(" ", "\n", 2).replace("\n", " ", 1),
-    "&nbsp;": lambda text: text.replace(" ", "&nbsp;"),
-    "character references": lambda text: re.sub(r"[@.+]", lambda found: f"&#{ord(found[0])};", text),
-    "percent-encoded": lambda text: text.replace("+", "%2B").replace(" ", "%20").replace("@", "%40"),
-    "plus for space": lambda text: text.replace("+", "%2B").replace(" ", "+"),
-    "zero-width space": "\u200b".join,
-    "non-breaking hyphen": lambda text: text.replace(" ", "\u2011"),
-    "commas": lambda text: text.replace(" ", ", "),
-}
-ONLY = {
-    "arabic-indic digits": ("phone", "card"),
-    "commas": ("card",),
-    "non-breaking hyphen": ("phone", "card"),
-    "narrow no-break space": ("phone", "card", "iban"),
-    "over two lines": ("phone", "card", "iban"),
-    "&nbsp;": ("phone", "card", "iban"),
-}
-
-
-def odd_forms(draw: random.Random) -> Iterator[Sample]:
-    """Values of all kinds, written in the ways that look-alikes and encodings have."""
-    for form, change in FORMS.items():
-        for _ in range(FORMS_EACH):
-            for kind, value in values(draw).items():
-                if kind in ONLY.get(form, (kind,)):
-                    changed = change(value)
-                    yield Sample(f"form: {form}/{kind}", f"it is {changed} as I said", changed, ())
-
-
-def negatives(draw: random.Random, patterns: Sequence[str] = detector_sentences.NEGATIVES) -> Iterator[str]:
-    """Texts with numbers that are nobody's."""
-
-    def filled(found: re.Match[str]) -> str:
-        name = found[1]
-        if name[0] == "d" and name[1:].isdecimal():
-            return draw.choice("123456789") + "".join(draw.choices(string.digits, k=int(name[1:]) - 1))
-        month, day, hour = draw.randint(1, 12), draw.randint(1, 28), draw.randint(0, 23)
-        second, milli = draw.randint(10, 59), draw.randint(100, 999)
-        made = {
-            "v4": lambda: ".".join(str(draw.randint(0, 30)) for _ in range(4)),
-            "uuid": lambda: str(uuid.UUID(int=draw.getrandbits(128), version=4)),
-            "hex32": lambda: f"{draw.getrandbits(128):032x}",
-            "date": lambda: f"{day:02d}.{month:02d}.2026",
-            "time": lambda: f"{draw.randint(0, 23):02d}:{draw.randint(0, 59):02d}",
-            "iso": lambda: f"2026-{month:02d}-{day:02d}T{hour:02d}:12:{second}.{milli}Z",
-        }
-        return made[name]()
-
-    for pattern in patterns:
-        for _ in range(NEGATIVES_EACH):
-            yield re.sub(r"\{(\w+)\}", filled, pattern)
-
-
-def damaged(draw: random.Random, count: int) -> dict[str, int]:
-    """How many ids and times of each kind, alone and in a sentence, a search of everything changes."""
-    find, found = finder(tuple(DETECTORS)), dict[str, int]()
-    for kind in ("uuid", "dfo thread id", "iso time"):
-        hit = 0
-        for at in range(count):
-            one = str(uuid.UUID(int=draw.getrandbits(128), version=4))
-            if kind == "dfo thread id":
-                one = f"chat_{one}_{str(uuid.UUID(int=draw.getrandbits(128))).upper()}"
-            if kind == "iso time":
-                clock = f"{at % 24:02d}:{at % 60:02d}:{at % 59:02d}.{draw.randint(0, 999):03d}"
-                one = f"2026-{at % 12 + 1:02d}-{at % 28 + 1:02d}T{clock}Z"
-            text = one if at % 2 else f"interaction {one} ended"
-            hit += find(text, []) != text
-        found[kind] = hit
-    return found
+DRAWS = (
+    Draw(_plain(detector_sentences.ANNOUNCED, detector_sentences.NOT_ANNOUNCED), detector_sentences.NEGATIVES),
+    Draw(_plain(held_out_sentences.ANNOUNCED, held_out_sentences.NOT_ANNOUNCED), held_out_sentences.NEGATIVES),
+    Draw(held_out_second.SENTENCES, held_out_second.NEGATIVES),
+    Draw(held_out_third.SENTENCES, held_out_third.NEGATIVES),
+    Draw(held_out_fourth.SENTENCES, held_out_fourth.NEGATIVES),
+    Draw(held_out_fifth.SENTENCES, held_out_fifth.NEGATIVES),
+    Draw(held_out_sixth.SENTENCES, held_out_sixth.NEGATIVES),
+)
 
 
 def masked_whole(sample: Sample, masked: str) -> bool:
-    """Whether nothing of the value is left but what any text has: three of its digits or letters in a row count."""
-    before = sample.text.replace(sample.value, "\0", 1)
-    left, _, right = before.partition("\0")
+    """Whether nothing of the value is left but what any text has: three of its digits in a row count."""
+    left, _, right = sample.text.replace(sample.value, "\0", 1).partition("\0")
     return (
         masked.startswith(left)
         and masked.endswith(right)
@@ -197,103 +76,131 @@ def masked_whole(sample: Sample, masked: str) -> bool:
     )
 
 
-def matched(sample: Sample) -> bool:
-    """Whether libphonenumber's own matcher, told the country, covers the value."""
+def covered(sample: Sample, spans: Sequence[Sequence[int]]) -> bool:
+    """Whether spans cover every letter and digit of the value."""
     start = sample.text.index(sample.value)
-    return any(
-        match.start <= start and match.end >= start + len(sample.value)
-        for region in sample.regions
-        for match in phonenumbers.PhoneNumberMatcher(sample.text, region)
-    )
+    places = (at for at, char in enumerate(sample.value, start) if char.isalnum())
+    return all(any(first <= at < end for first, end in spans) for at in places)
 
 
-def beside_presidio(samples: Sequence[Sample], others: Sequence[str]) -> dict[str, float] | str:
-    """Presidio on every hundredth text: recall, share of negatives kept, CPU; or why it is left out."""
-    try:
-        find = presidio.finder((), "en", "benchmark")
-        find("warm up", [])
-    except (SettingsError, ImportError, OSError) as error:
-        return f"left out: {error}"
-    some, few = samples[::100], others[::20]
-    started = time.process_time()
-    found = [masked_whole(one, find(one.text, [])) for one in some]
-    used_s = time.process_time() - started
-    kept = [find(text, []) == text for text in few]
-    return {"recall": sum(found) / len(found), "kept": sum(kept) / len(kept), "us": used_s / len(some) * 1e6}
+def matches(text: str, regions: Sequence[str]) -> list[tuple[int, int]]:
+    """What libphonenumber's own matcher finds, told the regions."""
+    return [
+        (match.start, match.end)
+        for region in regions or ("ZZ",)
+        for match in phonenumbers.PhoneNumberMatcher(text, region)
+    ]
 
 
-def measure(seed: int, ids: int, sentences_of: ModuleType = detector_sentences) -> dict[str, object]:
-    draw = random.Random(seed)
+def judges(regions: set[tuple[str, ...]], *, beside: bool) -> dict[str, Judge]:
     plain = finder(tuple(DETECTORS))
-    named = {regions: finder(tuple(DETECTORS), regions) for regions, _ in sentences_of.ANNOUNCED.values()}
-    rows: dict[str, list[tuple[bool, bool, bool]]] = defaultdict(list)
-    seconds = {"ours": 0.0, "ours, regions named": 0.0, "phonenumbers": 0.0}
-    samples = [*phones(draw, sentences_of), *odd_forms(draw)]
-    for sample in samples:
+    named = {told: finder(tuple(DETECTORS), told) for told in regions}
+    ours: dict[str, Judge] = {
+        OURS: lambda sample: masked_whole(sample, plain(sample.text, [])),
+        NAMED: lambda sample: masked_whole(sample, named.get(sample.regions, plain)(sample.text, [])),
+    }
+    return {**ours, LIBRARY: lambda sample: covered(sample, matches(sample.text, sample.regions))} if beside else ours
+
+
+def judged(samples: Sequence[Sample], *, beside: bool) -> tuple[dict[str, list[bool]], dict[str, float]]:
+    """By who looks: whether each sample's value was found whole; and CPU in µs a text."""
+    found, used_us = dict[str, list[bool]](), dict[str, float]()
+    for name, judge in judges({one.regions for one in samples if one.regions}, beside=beside).items():
         started = time.process_time()
-        ours = masked_whole(sample, plain(sample.text, []))
-        seconds["ours"] += (time.process_time() - started) * bool(sample.regions)
-        started = time.process_time()
-        regions = masked_whole(sample, named[sample.regions](sample.text, [])) if sample.regions else ours
-        seconds["ours, regions named"] += time.process_time() - started
-        started = time.process_time()
-        library = matched(sample) if sample.regions else False
-        seconds["phonenumbers"] += time.process_time() - started
-        rows[sample.group].append((ours, regions, library))
-    others = list(negatives(draw, sentences_of.NEGATIVES))
-    kept = [text == plain(text, []) for text in others]
-    lost = sorted({re.sub(r"\d", "9", text) for text, whole in zip(others, kept, strict=True) if not whole})
+        found[name] = [judge(sample) for sample in samples]
+        used_us[name] = round((time.process_time() - started) / len(samples) * 1e6, 1)
+    answer = presidio_beside.find([(one.text, one.regions) for one in samples]) if beside else None
+    if answer:
+        found[PRESIDIO] = [covered(*pair) for pair in zip(samples, answer["found"], strict=True)]
+        used_us[PRESIDIO] = round(answer["us"], 1)
+    return found, used_us
+
+
+def kept(texts: Sequence[str], *, beside: bool) -> tuple[dict[str, float], list[str]]:
+    """By who looks: the share of texts in which nothing is found; and those in which we find something."""
+    find = finder(tuple(DETECTORS))
+    whole = {OURS: [find(text, []) == text for text in texts]}
+    lost = sorted({re.sub(r"\d", "9", text) for text, same in zip(texts, whole[OURS], strict=True) if not same})
+    if beside:
+        whole[LIBRARY] = [not matches(text, NEGATIVES_REGION) for text in texts]
+        if answer := presidio_beside.find([(text, NEGATIVES_REGION) for text in texts]):
+            whole[PRESIDIO] = [not spans for spans in answer["found"]]
+    return {name: sum(found) / len(found) for name, found in whole.items()}, lost
+
+
+def measure(seed: int, ids: int, number: int, *, beside: bool) -> dict[str, Any]:
+    draw, chosen = random.Random(seed), DRAWS[number]
+    samples = [*drawn.samples(draw, chosen.sentences), *odd_forms.odd_forms(draw)]
+    found, used_us = judged(samples, beside=beside)
+    groups = defaultdict[str, list[int]](list)
+    for at, sample in enumerate(samples):
+        groups[sample.group].append(at)
+    texts = list(odd_forms.negatives(draw, chosen.negatives))
+    shares, lost = kept(texts, beside=beside)
     return {
-        "samples": len(samples),
+        "draw": number,
+        "seed": seed,
+        "texts": len(samples),
         "recall": {
-            group: [len(found), *(sum(column) / len(found) for column in zip(*found, strict=True))]
-            for group, found in rows.items()
+            group: {
+                "n": len(places),
+                **{name: sum(map(told.__getitem__, places)) / len(places) for name, told in found.items()},
+            }
+            for group, places in groups.items()
         },
-        "negativesKept": sum(kept) / len(kept),
-        "negatives": len(kept),
-        "negativesLost": lost[:10],
-        "presidio": beside_presidio(samples, others),
+        "missed": missed(samples, found[OURS]),
+        "negatives": len(texts),
+        "negativesKept": shares,
+        "negativesLost": lost,
         "damagedOf": ids,
-        "damaged": damaged(draw, ids),
-        "usPerText": {
-            name: round(total / sum(bool(one.regions) for one in samples) * 1e6, 1) for name, total in seconds.items()
-        },
+        "damaged": odd_forms.damaged(draw, ids),
+        "usPerText": used_us,
     }
 
 
-def summary(found: dict[str, object]) -> Iterator[str]:
-    recall = found["recall"]
-    assert isinstance(recall, dict)
-    groups: dict[str, list[list[float]]] = defaultdict(list)
-    for name, row in recall.items():
-        groups[name.partition("/")[0]].append(row)
+def missed(samples: Sequence[Sample], found: Sequence[bool]) -> list[str]:
+    """Announced phones that we miss, and all misses of other kinds."""
+    wanted = [one for one, right in zip(samples, found, strict=True) if not right and "not announced" not in one.group]
+    return [f"{one.group}: {one.text}" for one in wanted][:40]
+
+
+def summary(found: dict[str, Any]) -> Iterator[str]:
+    recall: dict[str, dict[str, float]] = found["recall"]
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in recall:
+        groups[name.partition("/")[0]].append(name)
         if name.startswith("phone"):
-            groups["all phones"].append(row)
-    yield f"{'group':46} {'n':>6} {'ours':>6} {'named':>6} {'libph.':>6}   least (ours): {found['samples']} texts"
-    for group, rows in groups.items():
-        total = sum(row[0] for row in rows)
-        means = [sum(row[0] * row[at] for row in rows) / total for at in (1, 2, 3)]
-        prefix = "" if group == "all phones" else f"{group}/"
-        worst = sorted((row[1], name[len(prefix) :]) for name, row in recall.items() if name.startswith(prefix))[:4]
-        told = ", ".join(f"{name} {share:.2f}" for share, name in worst if share < 1)
-        yield f"{group:46} {total:6.0f} {means[0]:6.3f} {means[1]:6.3f} {means[2]:6.3f}   {told}"
-    yield f"negatives kept {found['negativesKept']:.4f} of {found['negatives']}; lost: {found['negativesLost']}"
-    yield f"damaged of {found['damagedOf']} each: {found['damaged']}"
-    yield f"Presidio, all it knows: {found['presidio']}"
-    yield f"CPU in µs a text with a phone: {found['usPerText']}"
+            groups["all phones"].append(name)
+            if name.startswith("phone announced"):
+                groups["all announced phones"].append(name)
+    who = list(found["usPerText"])
+    yield f"{'':34} {'n':>6} " + " ".join(f"{name[-12:]:>12}" for name in who) + "   least (ours)"
+    for group, names in groups.items():
+        total = sum(recall[name]["n"] for name in names)
+        means = [sum(recall[name]["n"] * recall[name][one] for name in names) / total for one in who]
+        worst = sorted((recall[name][OURS], name.rpartition("/")[2]) for name in names if recall[name][OURS] < 1)[:6]
+        told = ", ".join(f"{name} {share:.2f}" for share, name in worst)
+        yield f"{group:34} {total:6.0f} " + " ".join(f"{mean:12.3f}" for mean in means) + f"   {told}"
+    yield "negatives kept: " + ", ".join(f"{name} {share:.4f}" for name, share in found["negativesKept"].items())
+    yield f"negatives lost by ours, of {found['negatives']}: {found['negativesLost'][:10]}"
+    yield f"damaged of {found['damagedOf']:,} each: {found['damaged']}"
+    yield f"CPU in µs a text: {found['usPerText']}"
+    yield from (f"missed: {text}" for text in found["missed"][:20])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seed", type=int, default=20261125)
+    parser.add_argument("--draw", type=int, default=len(DRAWS) - 1, choices=range(len(DRAWS)), help="which sentences")
+    parser.add_argument("--seed", type=int, default=20261126)
     parser.add_argument("--ids", type=int, default=20_000, help="ids and times of each kind to try")
+    parser.add_argument("--beside", action="store_true", help="also phonenumbers, and Presidio where it is installed")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--held-out", action="store_true", help="sentences that nobody looked at")
-    arguments = parser.parse_args()
-    sentences_of = held_out_sentences if arguments.held_out else detector_sentences
-    found = measure(arguments.seed + arguments.held_out, arguments.ids, sentences_of)
-    if arguments.json:
-        sys.stdout.write(orjson.dumps(found).decode() + "\n")
+    chosen = parser.parse_args()
+    if chosen.beside and not presidio_beside.PYTHON.exists():
+        sys.stderr.write("Presidio is left out: python -m benchmarks.presidio_beside installs it\n")
+    found = measure(chosen.seed, chosen.ids, chosen.draw, beside=chosen.beside)
+    if chosen.json:
+        sys.stdout.write(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode() + "\n")
         return
     for line in summary(found):
         print(line)

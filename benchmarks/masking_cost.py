@@ -1,8 +1,8 @@
 """What the policy `default` costs an event, beside another commit of this repository, in one run.
 
 Run: python -m benchmarks.masking_cost [--rev COMMIT] [--rounds N] [--json]. One core, no network; half a minute. The
-default commit is the last one before masked values were looked for in all other fields. Both sides take turns in one run;
-each figure is the least of all rounds, in CPU time.
+default commit is the last one before masked values were looked for in all other fields. Both sides take turns in one
+run; each figure is the least of all rounds, in CPU time.
 """
 
 import argparse

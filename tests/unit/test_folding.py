@@ -4,7 +4,9 @@ import random
 
 import pytest
 
-from benchmarks.detectors import FORMS, damaged, masked_whole, negatives, odd_forms, phones
+from benchmarks.detectors import DRAWS, masked_whole
+from benchmarks.drawn import samples
+from benchmarks.odd_forms import FORMS, damaged, negatives, odd_forms
 from stream_router.pipeline.masking.detectors.finder import DETECTORS, finder
 from stream_router.pipeline.masking.detectors.folding import fold
 
@@ -52,7 +54,8 @@ def test_every_form_and_language_of_a_draw_is_found() -> None:
     """Of a draw anew: announced phones in 24 languages, all forms of writing, at the rates that the page promises."""
     draw = random.Random(DRAW_SEED)
     found = [
-        (sample.group, masked_whole(sample, FIND(sample.text, []))) for sample in (*phones(draw), *odd_forms(draw))
+        (sample.group, masked_whole(sample, FIND(sample.text, [])))
+        for sample in (*samples(draw, DRAWS[0].sentences), *odd_forms(draw))
     ]
     rate = {
         group: sum(hit for name, hit in found if name == group) / sum(name == group for name, _ in found)
@@ -68,15 +71,15 @@ def test_every_form_and_language_of_a_draw_is_found() -> None:
 
 def test_regions_that_a_policy_names_bring_their_national_numbers() -> None:
     """With the regions of its language named, a number that no word announces is found as well."""
-    samples = [sample for sample in phones(random.Random(DRAW_SEED)) if sample.group.startswith("phone")]
-    finders = {regions: finder(("phone",), regions) for regions in {sample.regions for sample in samples}}
-    hits = [masked_whole(sample, finders[sample.regions](sample.text, [])) for sample in samples]
+    drawn = [sample for sample in samples(random.Random(DRAW_SEED), DRAWS[0].sentences) if sample.regions]
+    finders = {regions: finder(("phone",), regions) for regions in {sample.regions for sample in drawn}}
+    hits = [masked_whole(sample, finders[sample.regions](sample.text, [])) for sample in drawn]
     assert sum(hits) / len(hits) >= 0.97
 
 
 def test_what_is_nobodys_stays() -> None:
     """Numbers of orders, times, amounts, versions; ids of NICE's shapes."""
-    texts = list(negatives(random.Random(DRAW_SEED)))
+    texts = list(negatives(random.Random(DRAW_SEED), DRAWS[0].negatives))
     kept = [FIND(text, []) == text for text in texts]
     assert sum(kept) / len(kept) >= 0.999
     assert damaged(random.Random(DRAW_SEED), 2_000) == {"uuid": 0, "dfo thread id": 0, "iso time": 0}
