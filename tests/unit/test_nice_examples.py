@@ -2,6 +2,7 @@
 
 import copy
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,69 @@ def test_new_fields_with_private_values(example: dict[str, Any]) -> None:
     assert strict["metadata"]["complianceTag"] == "pii-masked"
     assert default["metadata"]["complianceTag"] == "pii-masked-partly"
     assert "payload.loyaltyScheme.motto[]" in TRANSFORMS["default"].unknown_fields()
+
+
+def objects(value: Any) -> Iterator[dict[str, Any]]:
+    """Every object of an event, the event itself too."""
+    if isinstance(value, dict):
+        yield value
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from objects(item)
+
+
+@PER_EXAMPLE
+def test_new_field_in_any_object(example: dict[str, Any]) -> None:
+    """Wherever NICE adds a field: under `strict` nothing of it leaves; under `default` it is masked or the tag says."""
+    count = sum(1 for _ in objects(example["event"]))
+    for place in range(count):
+        body = copy.deepcopy(example["event"])
+        list(objects(body))[place].update({"zodiacMotto": "canary", "shelf": [{"mark": "canary"}, "canary"]})
+        assert canaries(sent("strict", body)) == 0, place
+        default = sent("default", body)
+        assert canaries(default) == 0 or default["metadata"]["complianceTag"] == "pii-masked-partly", place
+
+
+NEEDED = {
+    "eventType",
+    "eventObject",
+    "createdAt",
+    "createdAtWithMilliseconds",
+    "contactStart",
+    "lastUpdateTime",
+    "eventTime",
+}
+"""Fields by which a shape is known and its time read: they keep their values."""
+
+
+def with_a_canary_everywhere(value: Any, path: str, placed: dict[str, str]) -> Any:
+    """The value with each of its texts replaced by a canary of its own; `placed` says which stands where."""
+    if isinstance(value, dict):
+        return {
+            key: item if key in NEEDED else with_a_canary_everywhere(item, f"{path}.{key}", placed)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [with_a_canary_everywhere(item, f"{path}[]", placed) for item in value]
+    if not isinstance(value, str):
+        return value
+    name = f"Canary{len(placed)}Zq"
+    placed[name] = path
+    return name
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@PER_EXAMPLE
+def test_of_all_texts_only_those_leave_that_pass_on_purpose(example: dict[str, Any], policy: str) -> None:
+    """A canary in every single text of NICE's examples: it comes out only where the coverage says that it passes."""
+    placed: dict[str, str] = {}
+    body = with_a_canary_everywhere(example["event"], "payload", placed)
+    detail = json.dumps(sent(policy, body)["payload"])
+    compiled = policy_file.load(policy, None)
+    assert compiled is not None
+    verdicts = mask_coverage.verdicts(preview.show(compiled, PRESETS, orjson.dumps(body)))
+    out = {path for name, path in placed.items() if f'"{name}"' in detail or f"{name}" in detail}
+    assert {path for path in out if verdicts.get(path) != "passes"} == set()
+    assert out
 
 
 @PER_EXAMPLE

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 _SUSPICIOUS = re.compile(
-    r"[@\uff20]|%40|&[#\w]|::|:[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}:|[\u200b-\u200d]|\d(?:[^\w\n]{0,3}\d){6}"
+    r"[@\uff20]|%40|&[#\w]|::|:[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}:|[\u200b-\u200d]|\d\.\d{1,3}\.\d{1,3}\.\d"
+    r"|\d(?:\W{0,3}\d){6}"
 )
 
 
