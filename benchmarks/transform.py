@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from benchmarks.masking_cost import message_created
 from stream_router.consumer.transform_config import transform_config
 from stream_router.core.envelope import open_record, seal
 from stream_router.core.model import DeadLetter, Entry, Event, Record
@@ -27,6 +28,13 @@ TEXT = (
     "nicht stimmt. Meine Kundennummer ist 40938475. Bitte rufen Sie mich unter +49 30 901820 zurück oder schreiben Sie "
     "an anna.schmidt@example.com. Die Karte 4111 1111 1111 1111 wurde zweimal belastet. "
 )
+
+SHORT = {
+    "no number": "Guten Tag, meine Rechnung stimmt nicht, bitte prüfen Sie das",
+    "three numbers": "Meine Kundennummer ist 40938475, die Rechnung 2026-11-000123",
+    "a phone": "Bitte rufen Sie mich unter 030 901820 zurück, danke schön.",
+}
+FIND = finder.finder(tuple(finder.DETECTORS))
 
 
 def body(number: int) -> dict[str, Any]:
@@ -77,6 +85,7 @@ def cases() -> dict[str, Callable[[], None]]:
     compact = [orjson.dumps(body(number)) for number in range(EVENTS)]
     spaced = [text.replace(b'":', b'": ').replace(b',"', b', "') for text in compact]
     text = (TEXT * 3)[:DETECTOR_TEXT_CHARS]
+    messages = [orjson.dumps({**message_created(), "eventId": f"id-{number:012x}"}) for number in range(EVENTS)]
     plain, masked = transform("off"), transform("default")
     for made in (plain, masked):
         assert all(isinstance(made(event), Entry) for event in events(compact + spaced))
@@ -85,6 +94,14 @@ def cases() -> dict[str, Callable[[], None]]:
         "validate + transform": over(plain, events(compact)),
         "validate + transform, spaced JSON (read twice)": over(plain, events(spaced)),
         "the same with the default policy's field paths": over(masked, events(compact)),
+        "NICE's MessageCreated": over(plain, events(messages)),
+        "NICE's MessageCreated with the policy default": over(masked, events(messages)),
+        **{
+            f"all detectors in 60 characters, {name} (characters)": over(
+                lambda one: FIND(one, []), [short[:60].ljust(60)] * 50
+            )
+            for name, short in SHORT.items()
+        },
     }
     for name in (*finder.DETECTORS, "all detectors"):
         names = tuple(finder.DETECTORS) if name == "all detectors" else (name,)

@@ -7,6 +7,10 @@ from pathlib import Path
 _TABLES: dict[str, dict[str, str]] = tomllib.loads((Path(__file__).parent / "phone_vocabulary.toml").read_text("utf-8"))
 
 
+_HEAD_CHARS = 3
+"""Most words begin like no entry, which one look at their first letters tells."""
+
+
 def entries(table: str) -> set[str]:
     """The words and beginnings of words of a table, all languages together."""
     return {word for words in _TABLES[table].values() for word in words.split()}
@@ -23,12 +27,13 @@ class Vocabulary:
     def __init__(self, table: str) -> None:
         found = entries(table)
         self._words = frozenset(word for word in found if not word.endswith("*"))
-        self._stems = frozenset(word[:-1] for word in found if word.endswith("*"))
-        self._lengths = sorted({len(stem) for stem in self._stems})
+        stems = sorted(word[:-1] for word in found if word.endswith("*"))
+        self._short = tuple(stem for stem in stems if len(stem) < _HEAD_CHARS)
+        heads = {stem[:_HEAD_CHARS] for stem in stems}
+        self._by_head = {head: (*self._short, *(stem for stem in stems if stem.startswith(head))) for head in heads}
 
     def __contains__(self, word: str) -> bool:
-        stems = self._stems
-        return word in self._words or any(word[:length] in stems for length in self._lengths)
+        return word in self._words or word.startswith(self._by_head.get(word[:_HEAD_CHARS], self._short))
 
 
 SAYING, PLACED, OTHER = Vocabulary("said"), Vocabulary("placed"), Vocabulary("other")

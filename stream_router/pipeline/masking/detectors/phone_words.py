@@ -69,6 +69,7 @@ _PLACE_WIDE = re.compile(
     r"(?:\W(?:der|die|dem|le|la|el|o|il|number|nummer|numéro|número|numero|número de|numer|número do|числа))?\W{1,2}$|"
     r"(?:^|\W)[בל][-\u05be]?$"
 )
+_PLACE_CHARS = 24
 _PERSON_BEFORE = re.compile(
     rf"\b(?:{_PERSON}|contact|kontakt|user|caller|anrufer|client|cliente|klient|zákazník|kunden?|asiakas|ügyfél|клиент|клієнт)"
     r"\W{1,3}$"
@@ -115,14 +116,19 @@ def said_before(before: str) -> bool:
     `before` is the text up to the number, in small letters without points and marks over them (`folded_case`).
     """
     words = list(_WORD.finditer(before))
-    placed = _PLACE_WIDE.search(before) is not None
     for place in range(len(words) - 1, -1, -1):
-        gap = before[words[place].end() :]
-        if len(gap) > (_GAP_PLACED_MAX_CHARS if placed else _GAP_MAX_CHARS) or _GAP_ENDS.search(gap):
+        end = words[place].end()
+        gap_chars = len(before) - end
+        if gap_chars > _GAP_PLACED_MAX_CHARS or _GAP_ENDS.search(before, end):
             return False
-        if _says(words, place, placed=placed):
-            return not other_number(before, words[place].start())
+        if _says(words, place):
+            return (gap_chars <= _GAP_MAX_CHARS or _placed(before)) and not other_number(before, words[place].start())
     return False
+
+
+def _placed(before: str) -> bool:
+    """Whether a word of place stands directly before the number."""
+    return _PLACE_WIDE.search(before[-_PLACE_CHARS:]) is not None
 
 
 _MAY_CONTACT = frozenset(
@@ -132,23 +138,26 @@ _APART = re.compile(r"[:.,;=]")
 """`contact 4093847561` is one of many contacts, unless the word before makes a verb of it or a colon sets it apart."""
 
 
-def _says(words: list[re.Match[str]], place: int, *, placed: bool) -> bool:
+def _says(words: list[re.Match[str]], place: int) -> bool:
     """Whether a word says that a phone number follows."""
-    word = words[place][0]
+    word, text = words[place][0], words[place].string
     before = words[place - 1][0] if place else ""
-    if word == "contact" and place == len(words) - 1 and not placed and before not in _MAY_CONTACT:
-        return _APART.search(words[place].string, words[place].end()) is not None
-    if word in SAYING or (placed and word in PLACED) or (not word.isascii() and SAYING_INSIDE.search(word)):
+    if word in SAYING:
+        last = word == "contact" and place == len(words) - 1 and before not in _MAY_CONTACT
+        return not last or _placed(text) or _APART.search(text, words[place].end()) is not None
+    if not word.isascii() and SAYING_INSIDE.search(word):
         return True
     if word in NUMBER:
         behind = words[place + 1][0] if place + 1 < len(words) else ""
         return before in OWN or behind in OWN or before in AT_NUMBER
-    return word == "me" and before in ("get", "got", "try")
+    return (word in PLACED and _placed(text)) or (word == "me" and before in ("get", "got", "try"))
 
 
-def _any_says(words: list[str], *, placed: bool) -> bool:
-    """Whether one of the words says `phone`, or two neighbours `my number`."""
-    if any(word in SAYING or (placed and word in PLACED) for word in words):
+def _any_says(text: str, at: int, words: list[str]) -> bool:
+    """Whether one of the words behind a number at `at` says `phone`, or two neighbours `my number`."""
+    if any(word in SAYING for word in words):
+        return True
+    if any(word in PLACED for word in words) and _placed(folded_case(text[max(0, at - _PLACE_CHARS) : at])):
         return True
     return any(
         (first in NUMBER and second in OWN) or (first in OWN and second in NUMBER) for first, second in pairwise(words)
@@ -162,9 +171,7 @@ def said_behind(text: str, at: int, end: int) -> bool:
         if _ANOTHER.match(text, end + stop.start()):
             return False
         behind = behind[: stop.start()]
-    unspaced = not behind.isascii() and SAYING_INSIDE.search(behind) is not None
-    placed = _PLACE_WIDE.search(folded_case(text[max(0, at - _BEHIND_CHARS) : at])) is not None
-    if not unspaced and not _any_says(_WORD.findall(behind), placed=placed):
+    if not (not behind.isascii() and SAYING_INSIDE.search(behind)) and not _any_says(text, at, _WORD.findall(behind)):
         return False
     before = _SENTENCES.split(folded_case(text[max(0, at - 2 * _BEHIND_CHARS) : at]))[-1]
     if not before.isascii() and OTHER_INSIDE.search(before, max(0, len(before) - _BEHIND_CHARS)):

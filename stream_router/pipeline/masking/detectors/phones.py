@@ -182,7 +182,8 @@ def _said_end(text: str, at: int) -> int:
     near = text[max(0, at - _NEAR_CHARS) : at], text[end : end + _NEAR_CHARS]
     if _WITH_TRUNK_0.match(text, at) and unnamed_in_script(*near):
         return end
-    return end if _said_before(text, at) or SAYING_AFTER.match(text, end) or said_behind(text, at, end) else 0
+    said = _said_before(text, at) or SAYING_AFTER.match(text, end) or said_behind(text, at, end)
+    return end if said and not thing_after(text, end) else 0
 
 
 def is_no_phone(number: str) -> bool:
@@ -194,7 +195,7 @@ def _could_be(text: str, found: re.Match[str]) -> bool:
     """Whether a number is none of the things that numbers mostly are."""
     number = found["number"]
     date = _DATE.match(number) and not _DAY_FIRST.fullmatch(number)
-    return not (date or _AMOUNT.fullmatch(number) or unit_after(text, found.end()) or thing_after(text, found.end()))
+    return not (date or _AMOUNT.fullmatch(number) or unit_after(text, found.end()))
 
 
 def _said_before(text: str, at: int) -> bool:
