@@ -194,10 +194,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=20261126)
     parser.add_argument("--ids", type=int, default=20_000, help="ids and times of each kind to try")
     parser.add_argument("--beside", action="store_true", help="also phonenumbers, and Presidio where it is installed")
+    parser.add_argument("--install-presidio", action="store_true", help="in benchmarks/.presidio, some 400 MB; and end")
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
+    if chosen.install_presidio:
+        presidio_beside.install()
+        return
     if chosen.beside and not presidio_beside.PYTHON.exists():
-        sys.stderr.write("Presidio is left out: python -m benchmarks.presidio_beside installs it\n")
+        sys.stderr.write("Presidio is left out: --install-presidio installs it\n")
     found = measure(chosen.seed, chosen.ids, chosen.draw, beside=chosen.beside)
     if chosen.json:
         sys.stdout.write(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode() + "\n")

@@ -39,7 +39,7 @@ def values(draw: random.Random) -> dict[str, str]:
     return {
         "phone": written(phone(draw, draw.choice(("GB", "DE", "FR", "US", "JP"))), international),
         "card": " ".join(number[at : at + 4] for at in range(0, 16, 4)),
-        "email": f"{draw.choice(('anna', 'kim.lee', 'j-p_roux'))}{draw.randint(1, 999)}@firma.example",
+        "email": f"{draw.choice(('anna', 'kim.lee', 'j-p_roux'))}{draw.randint(1, 999)}@mail.example.org",
         "iban": " ".join(account[at : at + 4] for at in range(0, len(account), 4)),
         "ip": ".".join(str(draw.randint(11, 223)) for _ in range(4)),
     }

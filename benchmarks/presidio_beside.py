@@ -1,14 +1,13 @@
 """Presidio on the texts of benchmarks/detectors.py, in an environment of its own, so that nothing else depends on it.
 
-`python -m benchmarks.presidio_beside` installs it (PyPI, some 400 MB in benchmarks/.presidio). How it is set, so
-that the comparison is fair: its pattern recognizers for the kinds that our detectors claim, and no others, since
-names and dates are no finds here; the phone recognizer is told the regions of each text's language (ours are not,
-but in one column); a spaCy pipeline without a model, since none of these recognizers needs one; every score counts
-as a find.
+`python -m benchmarks.detectors --install-presidio` installs it (PyPI, some 400 MB in benchmarks/.presidio). How it
+is set, so that the comparison is fair: its pattern recognizers for the kinds that our detectors claim, and no
+others, since names and dates are no finds here; the phone recognizer is told the regions of each text's language
+(ours are not, but in one column); a spaCy pipeline without a model, since none of these recognizers needs one;
+every score counts as a find.
 """
 
 import subprocess
-import sys
 import venv
 from collections.abc import Sequence
 from pathlib import Path
@@ -77,8 +76,3 @@ def find(texts: Sequence[tuple[str, Sequence[str]]]) -> dict[str, Any] | None:
     answer = subprocess.run([PYTHON, "-c", WORKER], input=given, stdout=subprocess.PIPE, check=True).stdout
     found: dict[str, Any] = orjson.loads(answer)
     return found
-
-
-if __name__ == "__main__":
-    install()
-    sys.stdout.write(f"Presidio {VERSION} is in {FOLDER}\n")
