@@ -3,6 +3,7 @@
 import random
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import NamedTuple
 
 import phonenumbers
@@ -89,15 +90,21 @@ def written(number: phonenumbers.PhoneNumber, form: int) -> str:
     return phonenumbers.format_number(number, form)
 
 
+@cache
+def _faker(_: str, locale: str) -> Faker:
+    """One for each purpose and locale: to make one takes long, and each is seeded anew."""
+    return Faker(locale)
+
+
 class Composer:
     """Puts sentences of one language together, with what stands before and behind them now and then."""
 
     def __init__(self, draw: random.Random, locale: str, sentences: Sentences) -> None:
         self._draw = draw
         self._before, self.announced, self._behind, self.plain = sentences
-        self.fake = Faker(locale)
-        self.cards = Faker("en_US")  # some locales know cards of their own only
-        self.banks = [Faker(name) for name in BANKS]  # the others make IBANs that are none
+        self.fake = _faker("people", locale)
+        self.cards = _faker("cards", "en_US")  # some locales know cards of their own only
+        self.banks = [_faker("banks", name) for name in BANKS]  # the others make IBANs that are none
         for one in (self.fake, self.cards, *self.banks):
             one.seed_instance(draw.getrandbits(32))
 
