@@ -6,6 +6,7 @@ import pytest
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.envelope import open_record
 from stream_router.core.model import DeadLetter, Entry, Event, Record
+from stream_router.pipeline.mapping import lossless
 from stream_router.pipeline.transform import Transform
 from tests.events import BODY, NOW_MS, config_of, entry, letter
 
@@ -55,6 +56,32 @@ def test_what_is_only_written_otherwise_passes(payload: bytes) -> None:
     """Spaces, escapes, exponents and integers within 64 bits change nothing."""
     detail = orjson.loads(entry(body(payload)).detail)
     assert detail["payload"] == orjson.loads(payload)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'{"url":"https:\\/\\/x.example\\/a"}',
+        b'{"a\\/b":1,"a":"\\\\","c":"\\/","d":"\\\\\\/"}',
+    ],
+)
+def test_escaped_slashes_are_proven_without_reading_twice(payload: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NICE's own examples and PHP write them, so they take the quick way."""
+    monkeypatch.setattr(lossless, "_read_carefully", None)
+    assert orjson.loads(entry(body(payload)).detail)["payload"] == orjson.loads(payload)
+
+
+@pytest.mark.parametrize(
+    ("payload", "code"),
+    [
+        (b'{"a\\/b":1,"a/b":2}', "DuplicateKey"),
+        (b'{"a":"\\/","n":18446744073709551616}', "IntegerOutOfRange"),
+        (b'{"a":"\\\\/","n":18446744073709551616}', "IntegerOutOfRange"),
+    ],
+)
+def test_escaped_slashes_hide_nothing(payload: bytes, code: str) -> None:
+    """What parsing changes is seen beside them as well."""
+    assert letter(body(payload)).code == code
 
 
 def test_a_body_that_is_smuggled_beside_the_real_one_is_seen() -> None:

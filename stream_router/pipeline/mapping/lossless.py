@@ -17,6 +17,7 @@ from stream_router.pipeline.exact_number import ExactNumber
 from stream_router.pipeline.rejection import mismatch
 
 _BODY = b',"body":'
+_SLASH = b"\\/"
 _SURE_CHARS = 15
 """A number of so many characters and no exponent has at most so many digits, which every double holds."""
 
@@ -31,10 +32,20 @@ def read(event: Event) -> Any:
         written = orjson.dumps(event.body, None, orjson.OPT_STRICT_INTEGER)
     except TypeError:
         return _read_carefully(event)
-    # `,"body":` cannot stand inside a JSON string, and only the last of equal keys counts: so this is the body.
-    if event.raw.endswith(b"".join((_BODY, written, b"}"))) or event.raw == written:
+    if _is_of(event.raw, written):
+        return event.body
+    # PHP escapes every slash, and so do NICE's examples; a slash stands nowhere but in strings.
+    if _SLASH in event.raw and _is_of(event.raw, written.replace(b"/", _SLASH)):
         return event.body
     return _read_carefully(event)
+
+
+def _is_of(raw: bytes, written: bytes) -> bool:
+    """Whether `written` is what an envelope, or a document, has for its body.
+
+    `,"body":` cannot stand inside a JSON string, and only the last of equal keys counts: so it is the body.
+    """
+    return raw.endswith(b"".join((_BODY, written, b"}"))) or raw == written
 
 
 def parse(detail: bytes) -> Any:
