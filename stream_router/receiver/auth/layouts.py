@@ -1,6 +1,6 @@
 """Where a signing scheme keeps its parts: Expert's, the Standard Webhooks', and one's own, by the settings."""
 
-import base64
+import binascii
 import re
 from collections.abc import Callable
 from typing import NamedTuple
@@ -29,7 +29,7 @@ class Layout(NamedTuple):
 
 
 def in_base64(raw: bytes) -> str:
-    return base64.b64encode(raw).decode()
+    return binascii.b2a_base64(raw, newline=False).decode()
 
 
 EXPERT = Layout("x-nexus-signature-256", "sha256=", "{timestamp}.{body}", "x-nexus-timestamp", "x-nexus-delivery-id")
