@@ -33,7 +33,7 @@ class Bench:
             self.now_s += COST_S
             self.done.append(name)
 
-        return Turn(self.turns, work, lambda: 0.01)
+        return Turn(self.turns, work, lambda _: 0.01)
 
     def next_round(self) -> None:
         self.round_s = self.now_s
@@ -125,3 +125,22 @@ def test_what_waited_too_long_is_503_before_it_is_looked_at(
     else:
         with pytest.raises(Looked):
             app.complete(request)
+
+
+def test_bytes_came_after_the_round_before_this_one() -> None:
+    """So that is the longest that they can have waited; it is told to whoever asks the kernel."""
+    bench = Bench()
+    told: list[float] = []
+
+    def kernel_s(longest_s: float) -> float:
+        told.append(longest_s)
+        return longest_s
+
+    turn = Turn(bench.turns, lambda: None, kernel_s)
+    turn.came(1)
+    turn.waited_s()
+    bench.now_s = bench.round_s = 100.5
+    turn.came(1)
+    bench.now_s = 100.6
+    turn.waited_s()
+    assert told == [float("inf"), pytest.approx(0.6)]

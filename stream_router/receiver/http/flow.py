@@ -9,6 +9,8 @@ UNREAD_BYTES = 64 * 1024
 """Written and not read by the client: beyond it nothing more is read from it, and its time runs."""
 
 MOST_UNREAD_BYTES = 256 * 1024
+NEXT_TO_NOTHING_S = 0.005
+"""A bound this close is as good as the kernel's answer, which costs 2 µs a request: its own clock has 4 ms steps."""
 LAST_DATA_END = 56
 """Where `tcpi_last_data_recv` ends in Linux's struct tcp_info: milliseconds since data came."""
 _TCP_INFO: int | None = getattr(socket, "TCP_INFO", None)
@@ -21,6 +23,8 @@ class Flow:
         self._socket = sock
         self._transport: asyncio.Transport | None = None
         self._paused = False
+        self._read_all_the_time = False
+        """Not before its first request, nor after a pause until the next one: bytes may wait unseen for any time."""
         self.write_deadline_s = math.inf
 
     def attach(self, transport: asyncio.Transport) -> None:
@@ -28,11 +32,15 @@ class Flow:
         self._transport = transport
         transport.set_write_buffer_limits(high=UNREAD_BYTES)
 
-    def waited_s(self) -> float | None:
+    def waited_s(self, since_last_look_s: float) -> float | None:
         """How long ago the last bytes came, by the kernel's own account: before accept, and in its buffers, too.
 
-        None where the kernel does not tell.
+        None where the kernel does not tell. `since_last_look_s` is how long ago the loop looked at what it reads: where
+        that is next to nothing, the kernel need not be asked about a connection that is being read all the time.
         """
+        if self._read_all_the_time and since_last_look_s < NEXT_TO_NOTHING_S:
+            return since_last_look_s
+        self._read_all_the_time = True
         if _TCP_INFO is None:
             return None
         try:
@@ -44,7 +52,7 @@ class Flow:
     def pause(self) -> None:
         """Read nothing more for now."""
         if not self._paused and self._transport is not None and not self._transport.is_closing():
-            self._paused = True
+            self._paused, self._read_all_the_time = True, False
             self._transport.pause_reading()
 
     def read_on(self) -> None:

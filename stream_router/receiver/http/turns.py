@@ -5,6 +5,7 @@ no timer rings and no answer of the stream is read: what could have been answere
 """
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -31,12 +32,21 @@ class Turns:
         self._clock = clock
         self._waiting: deque[tuple[Work, int, float]] = deque()
         self._bytes = 0
+        self._round_s = self._before_s = -math.inf
+        """When this round of the loop began, and the one before it, of those in which bytes came."""
 
     def have_time(self) -> bool:
         """Whether there is time in this round. The loop's own clock stands still from the round's last look on."""
+        round_s = self._loop.time()
+        if round_s != self._round_s:
+            self._before_s, self._round_s = self._round_s, round_s
         if self._waiting:
             return self._bytes > MAX_WAITING_BYTES
-        return self.now_s() - self._loop.time() < WORK_S
+        return self.now_s() - round_s < WORK_S
+
+    def since_last_look_s(self) -> float:
+        """Since the round before this one: bytes that are seen now came later, where they were waited for then."""
+        return self.now_s() - self._before_s
 
     def later(self, work: Work, size_bytes: int) -> None:
         """Do this when its turn comes."""
@@ -67,7 +77,7 @@ class Turn:
 
     __slots__ = ("_kernel_s", "_since_s", "_turns", "_work")
 
-    def __init__(self, turns: Turns, work: Work, kernel_s: Callable[[], float | None]) -> None:
+    def __init__(self, turns: Turns, work: Work, kernel_s: Callable[[float], float | None]) -> None:
         self._kernel_s = kernel_s
         self._turns = turns
         self._work = work
@@ -94,7 +104,6 @@ class Turn:
 
         None where the kernel does not tell.
         """
-        kernel_s = self._kernel_s()
         if self._since_s is None:
-            return kernel_s
-        return max(kernel_s or 0.0, self._turns.now_s() - self._since_s)
+            return self._kernel_s(self._turns.since_last_look_s())
+        return max(self._kernel_s(math.inf) or 0.0, self._turns.now_s() - self._since_s)
