@@ -67,6 +67,7 @@ class Intake:
         """`source` is a named source's name; "" is the environment's own."""
         self._scheme = f"source/{source}" if source else settings.webhook_scheme or ""
         self._added = {"source": source} if source else {}
+        self._added_text = envelope.added_text(self._added)
         self._takes_xml = takes_xml
         self._max_line_bytes = settings.max_body_bytes
         self._paths = types.paths(settings.partition_path)
@@ -74,7 +75,15 @@ class Intake:
 
     def seal(self, body: bytes, delivery_id: str | None) -> list[Sealed]:
         """The events of a body, in order. Raises ProblemError for what is no JSON object or array of them."""
-        return list(itertools.chain.from_iterable(self.slices(Body(body, delivery_id))))
+        return self.events(Body(body, delivery_id))
+
+    def events(self, body: Body) -> list[Sealed]:
+        """The same, of a body with what its headers say: all of it at once, so for a small one."""
+        received_at_ms = int(self._clock() * 1000)
+        value = self._value(body)
+        if type(value) is dict:
+            return [self._sealer(body, received_at_ms)(value, body.text, 0)]
+        return list(itertools.chain.from_iterable(self._in_slices(body, value, received_at_ms)))
 
     def slices(self, body: Body) -> Iterator[list[Sealed]]:
         """The same, some events at a time: between two slices the caller may do something else.
@@ -82,12 +91,20 @@ class Intake:
         What is refused is refused before the last slice, so nothing may be stored until all are there.
         """
         received_at_ms = int(self._clock() * 1000)
-        text = body.text
+        yield from self._in_slices(body, self._value(body), received_at_ms)
+
+    def _value(self, body: Body) -> object:
+        """Its JSON value, or NOT_JSON where it may go on as a text. Raises ProblemError."""
         try:
-            value = parse(text)
+            return parse(body.text)
         except ProblemError as problem:
             if problem.code != "malformed_json" or "xml" not in body.content_type:
                 raise
+            return _NOT_JSON
+
+    def _in_slices(self, body: Body, value: object, received_at_ms: int) -> Iterator[list[Sealed]]:
+        text = body.text
+        if value is _NOT_JSON:
             yield [self._not_json(body, received_at_ms)]
             return
         seal = self._sealer(body, received_at_ms)
@@ -113,7 +130,8 @@ class Intake:
         scheme, delivery_id = self._scheme, body.delivery_id
         body_hash = hashlib.sha256(body.text).digest()
         id_from = "delivery" if delivery_id else "content"
-        added = envelope.added_text(self._fields(body))
+        told = body.traceparent or body.event_type
+        added = envelope.added_text(self._fields(body)) if told else self._added_text
         max_bytes = MAX_EVENT_BYTES - len(added)
 
         def seal(value: dict[str, Any], part: bytes, index: int) -> Sealed:
@@ -190,6 +208,9 @@ def parse(body: bytes) -> object:
         raise ProblemError(400, "malformed_json", "the body is not valid JSON (UTF-8, no byte order mark)") from None
 
 
+_NOT_JSON = object()
+
+
 class TooDeepError(ValueError):
     """The text may be JSON, but it nests deeper than an event may."""
 
@@ -209,7 +230,8 @@ def read_json(text: bytes) -> object:
             value = _GRAMMAR.decode(text.decode())
         except RecursionError:
             raise TooDeepError from None
-    if json_depth.is_too_deep(value):
+    # Most texts open fewer objects and arrays than may lie within each other.
+    if text.count(b"{") + text.count(b"[") > limits.EVENT_MAX_DEPTH and json_depth.is_too_deep(value):
         raise TooDeepError
     return value
 

@@ -9,6 +9,7 @@ import orjson
 
 Header = tuple[str, str]
 JSON: Header = ("content-type", "application/json")
+_JSON_ALONE = (JSON,)
 RETRY_AFTER: Header = ("retry-after", "2")
 
 
@@ -57,7 +58,7 @@ def accepted(identities: list[str], reason: str = "stored") -> Response:
     # Ids are hex digits: nothing to escape.
     ids = '","'.join(identities)
     quoted = f'"{ids}"' if identities else ""
-    return Response(202, reason, (JSON,), f'{{"accepted":{len(identities)},"ids":[{quoted}]}}'.encode())
+    return Response(202, reason, _JSON_ALONE, f'{{"accepted":{len(identities)},"ids":[{quoted}]}}'.encode())
 
 
 UNAVAILABLE = error(503, "unavailable", "the events could not be stored in time; send them again", reason="not_stored")

@@ -97,7 +97,7 @@ class App:
             if len(text) > SLICE_BYTES:
                 self._long.start(partial(self._in_slices, request, source, body, arrived_s))
                 return None
-            events = [event for some in source.intake.slices(body) for event in some]
+            events = source.intake.events(body)
         except RefusedError as error:
             return answers.REFUSED[error.code]
         except ProblemError as error:
@@ -134,28 +134,33 @@ class App:
         if not events:
             return answers.accepted([])
         reason = "stored"
+        identities = [event.identity for event in events]
         if delivery_id is None:
             stored = self._batcher.submit(events, arrived_s)
         else:
-            first = events[0].identity
+            first = identities[0]
             if self._recent.seen(first, arrived_s):
                 self._stats.duplicates += 1
-                return answers.accepted([event.identity for event in events], "seen_before")
+                return answers.accepted(identities, "seen_before")
             on_its_way = self._storing.get(first)
-            if on_its_way is not None:
-                self._stats.duplicates += 1
-                stored, reason = on_its_way, "seen_before"
-            else:
+            if on_its_way is None:
                 stored = self._storing[first] = self._batcher.submit(events, arrived_s)
-                stored.then(partial(self._remember, first))
-        identities = [event.identity for event in events]
+                stored.then(partial(self._first_stored, request, identities, arrived_s, reason))
+                return None
+            self._stats.duplicates += 1
+            stored, reason = on_its_way, "seen_before"
         stored.then(partial(self._stored, request, identities, arrived_s, reason))
         return None
 
-    def _remember(self, first: str, stored: bool) -> None:
+    def _first_stored(
+        self, request: Request, identities: list[str], arrived_s: float, reason: str, stored: bool
+    ) -> None:
+        """Remember the delivery, then answer it; copies that wait are answered after it."""
+        first = identities[0]
         del self._storing[first]
         if stored:
             self._recent.add(first, self._batcher.now_s())
+        self._stored(request, identities, arrived_s, reason, stored)
 
     def _stored(self, request: Request, identities: list[str], arrived_s: float, reason: str, stored: bool) -> None:
         if stored and time.monotonic() - arrived_s < LATEST_202_S:

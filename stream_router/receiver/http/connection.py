@@ -122,7 +122,7 @@ class Connection(asyncio.Protocol):
         self._in_head, self._body = False, b""
         request.method = self._parser.get_method().decode("latin-1")
         request.path = request.url.partition(b"?")[0].decode("latin-1")
-        refusal = request.read_head(self._limits.header_bytes, self._parser.get_http_version())
+        refusal = request.read_head(self._limits.header_bytes, self._parser.get_http_version)
         headers = request.headers
         self.sender = self._connections.client_of(self.client, headers)
         self._deadline(self._loop.time() + self._limits.body_timeout_s)
@@ -166,7 +166,7 @@ class Connection(asyncio.Protocol):
             self._flow.pause()
 
     def data_received(self, data: bytes) -> None:
-        self._rest += data
+        self._rest = self._rest + data if self._rest else data
         self._turn.came(len(data))
 
     def _feed(self) -> None:

@@ -29,28 +29,38 @@ class RequestHeaders:
     As latin-1, so that a second copy of a header is seen whatever is in it.
     """
 
-    __slots__ = ("_values",)
+    __slots__ = ("_again", "_values")
 
     def __init__(self, fields: Iterable[tuple[bytes, bytes]] = ()) -> None:
         """`fields` in their order."""
-        values: dict[str, list[bytes]] = {}
+        values: dict[str, bytes] = {}
+        again: list[tuple[str, bytes]] = []
         for name, value in fields:
             key = _KEYS.get(name) or _key(name)
             if key in values:
-                values[key].append(value)
+                again.append((key, value))
             else:
-                values[key] = [value]
+                values[key] = value
         self._values = values
+        self._again = again
+        """What came more than once, but for the first of each name."""
 
     def get_all(self, key: str, /) -> list[str]:
-        return [value.decode("latin-1") for value in self._values.get(key, ())]
+        value = self._values.get(key)
+        if value is None:
+            return []
+        found = [value.decode("latin-1")]
+        if self._again:
+            found += [value.decode("latin-1") for name, value in self._again if name == key]
+        return found
 
     def __contains__(self, key: str, /) -> bool:
         return key in self._values
 
     def get(self, key: str) -> str:
         """The first value; empty where there is no such header."""
-        return self._values[key][0].decode("latin-1") if key in self._values else ""
+        value = self._values.get(key)
+        return "" if value is None else value.decode("latin-1")
 
 
 _KEYS: dict[bytes, str] = {}

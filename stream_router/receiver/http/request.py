@@ -81,19 +81,23 @@ class Request:
         self.keep_alive = True
         self.answer: Response | None = None
 
-    def read_head(self, max_bytes: int, version: str) -> Response | None:
+    def read_head(self, max_bytes: int, version: Callable[[], str]) -> Response | None:
         """Why this head is refused, whatever it asks for; None where it is as it should be."""
         fields = self.fields
-        if (
-            len(fields) > MAX_FIELDS
-            or len(self.url) + sum([len(name) + len(value) for name, value in fields]) > max_bytes
-        ):
+        if len(fields) > MAX_FIELDS:
+            return answers.HEADERS_TOO_LARGE
+        size_bytes = len(self.url)
+        for name, value in fields:
+            size_bytes += len(name) + len(value)
+        if size_bytes > max_bytes:
             return answers.HEADERS_TOO_LARGE
         headers = self.headers = RequestHeaders(fields)
-        encodings = [value.strip().lower() for value in headers.get_all("transfer-encoding")]
-        if encodings and (encodings != ["chunked"] or version != "1.1"):
-            return answers.BAD_REQUEST
-        if len(headers.get_all("host")) > 1 or ("host" not in headers and version == "1.1"):
+        if "transfer-encoding" in headers:
+            encodings = [value.strip().lower() for value in headers.get_all("transfer-encoding")]
+            if encodings != ["chunked"] or version() != "1.1":
+                return answers.BAD_REQUEST
+        hosts = len(headers.get_all("host"))
+        if hosts > 1 or (not hosts and version() == "1.1"):
             return answers.BAD_REQUEST
         return None
 
