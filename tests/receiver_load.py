@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, cast
@@ -54,19 +55,25 @@ class _Connection(asyncio.Protocol):
             self._waiting.set_result((status, body))
 
     def ask(self, request: bytes) -> "asyncio.Future[tuple[int, bytes]]":
+        if self.transport is None:
+            # A receiver that is killed resets it between its opening and this.
+            raise ConnectionResetError
         self._waiting = asyncio.get_running_loop().create_future()
-        assert self.transport
         self.transport.write(request)
         return self._waiting
 
 
 async def _lane(
-    address: tuple[str, int], slots: "asyncio.Queue[tuple[float, bytes]]", outcomes: list[Outcome], timeout_s: float
+    address: tuple[str, int],
+    slots: "asyncio.Queue[tuple[float, bytes]]",
+    outcomes: list[Outcome],
+    timeout_s: float,
+    ended: threading.Event,
 ) -> None:
     """Take requests from the queue, wait for each one's time, send it; connect again where the connection is gone."""
     loop = asyncio.get_running_loop()
     connection: _Connection | None = None
-    while not slots.empty():
+    while not slots.empty() and not ended.is_set():
         due_s, request = slots.get_nowait()
         await asyncio.sleep(max(0.0, due_s - time.perf_counter()))
         status, body, sent_s = 0, b"", due_s
@@ -101,8 +108,21 @@ def send(
     connections: int,
     beside: Callable[[], None] | None = None,
     timeout_s: float = 10.0,
+    *,
+    until_beside: bool = False,
 ) -> list[Outcome]:
-    """Send the requests at `rate` a second over `connections`; `beside` runs on a thread meanwhile."""
+    """Send the requests at `rate` a second over `connections`; `beside` runs on a thread meanwhile.
+
+    `until_beside`: send no more of them once that is through.
+    """
+    ended = threading.Event()
+
+    def run_beside(what: Callable[[], None]) -> None:
+        try:
+            what()
+        finally:
+            if until_beside:
+                ended.set()
 
     async def run() -> list[Outcome]:
         slots: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
@@ -110,8 +130,8 @@ def send(
         for number, request in enumerate(requests):
             slots.put_nowait((start_s + number / rate, request))
         outcomes: list[Outcome] = []
-        lanes = [_lane(address, slots, outcomes, timeout_s) for _ in range(connections)]
-        other = [asyncio.to_thread(beside)] if beside else []
+        lanes = [_lane(address, slots, outcomes, timeout_s, ended) for _ in range(connections)]
+        other = [asyncio.to_thread(run_beside, beside)] if beside else []
         await asyncio.gather(*lanes, *other)
         return outcomes
 

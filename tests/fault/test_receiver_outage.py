@@ -21,6 +21,10 @@ SLACK_S = 0.35
 """What the load and a shared machine may add to 900 ms as seen from the sender."""
 RSS_BYTES = 256 * 1024 * 1024
 DRAINED_WITHIN_S = 60.0
+LOAD_BEGINS_S = 0.2
+"""After the clock of what happens beside it."""
+RESTART_S = 20.0
+"""The longest that a killed receiver takes until it listens again, on a machine that has other things to do."""
 
 
 @pytest.fixture
@@ -45,17 +49,18 @@ class Run:
         self.shape = shape
         self.kill = kill
         self.most_rss_bytes = 0
-        seconds = shape["before_s"] + shape["outage_s"] + shape["after_s"]
+        # However long the restart takes: what the load lasts is what happens beside it.
+        seconds = shape["before_s"] + shape["outage_s"] + shape["after_s"] + RESTART_S * kill
         requests = [
             post(event(number, conversation=number % 97), {"x-delivery-id": f"d-{number}"})
             for number in range(int(shape["rate"] * seconds))
         ]
         connections = int(shape["rate"])
-        self.outcomes = send(running.address, requests, shape["rate"], connections, self._beside)
+        self.outcomes = send(running.address, requests, shape["rate"], connections, self._beside, until_beside=True)
 
     def _beside(self) -> None:
         """The outage, and in its middle the kill."""
-        time.sleep(self.shape["before_s"])
+        time.sleep(LOAD_BEGINS_S + self.shape["before_s"])
         self.fake_aws.plan({"shard_limits": False, "rules": [{"fault": "outage", "operation": "PutRecords"}]})
         time.sleep(self.shape["outage_s"] / 2)
         self._look()
@@ -65,6 +70,7 @@ class Run:
         time.sleep(self.shape["outage_s"] / 2)
         self._look()
         self.fake_aws.plan({"shard_limits": False})
+        time.sleep(self.shape["after_s"])
 
     def _look(self) -> None:
         self.most_rss_bytes = max(self.most_rss_bytes, self.running.rss_bytes())
