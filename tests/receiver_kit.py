@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -214,7 +214,8 @@ def free_port() -> int:
 class ReceiverProcess:
     """The real receiver as a process, in front of the stream at `stream_url`."""
 
-    def __init__(self, stream_url: str, folder: Path, **settings: str) -> None:
+    def __init__(self, stream_url: str, folder: Path, around: Sequence[str] = (), **settings: str) -> None:
+        """`around`: a command that runs the receiver's, given behind it."""
         port, admin = free_port(), free_port()
         scheme = "https" if "TLS_CERT" in settings else "http"
         self.address = ("127.0.0.1", port)
@@ -245,7 +246,7 @@ class ReceiverProcess:
             "from stream_router.settings.receiver import Receiver; "
             f"sys.exit(run(load(Receiver), {workers}))"
         )
-        self._command = [sys.executable, "-c", run]
+        self._command = [*around, sys.executable, "-c", run]
         self._verify = False
         self.start()
 
@@ -286,9 +287,9 @@ class ReceiverProcess:
 
 
 @contextmanager
-def receiver(stream_url: str, folder: Path, **settings: str) -> Iterator[ReceiverProcess]:
+def receiver(stream_url: str, folder: Path, around: Sequence[str] = (), **settings: str) -> Iterator[ReceiverProcess]:
     """A receiver that is killed at the end where the test did not stop it."""
-    running = ReceiverProcess(stream_url, folder, **settings)
+    running = ReceiverProcess(stream_url, folder, around, **settings)
     try:
         yield running
     finally:

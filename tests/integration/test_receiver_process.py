@@ -228,6 +228,19 @@ def has_ipv6_loopback() -> bool:
         return False
 
 
+def test_what_is_no_http_is_counted_too(running: ReceiverProcess) -> None:
+    """Whoever is refused before there is a request shows in the metrics as everybody does."""
+    assert raw(running.address, b"BROKEN\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+    large = b"".join(b"X-%d: %b\r\n" % (n, b"y" * 1_000) for n in range(40))
+    assert raw(running.address, b"POST /v1/events HTTP/1.1\r\nHost: x\r\n" + large + b"\r\n").startswith(
+        b"HTTP/1.1 431 "
+    )
+    time.sleep(0.6)
+    metrics = running.metrics()
+    assert metrics['requests_total{code="400",reason="bad_request",source="default"}'] == 1
+    assert metrics['requests_total{code="431",reason="headers_too_large",source="default"}'] == 1
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
 def test_metrics_are_served_on_either_kind_of_address(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """An IPv6 address works as an IPv4 one does."""
@@ -289,6 +302,19 @@ def test_a_secrets_file_is_followed_within_5_s(fake_aws: FakeAwsProcess, tmp_pat
             assert time.monotonic() < deadline_s
             time.sleep(0.1)
         assert post(running, b"{}", authorization="Bearer new").status_code == 202
+
+
+def test_a_comment_in_the_secrets_file_lets_nobody_in(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
+    """Whoever knows it: the file stands in a repository without its secrets."""
+    secrets = tmp_path / "secrets"
+    secrets.write_text(f"# rotated 2026-11-25\n\n{KEY}\n")
+    with receiver(fake_aws.url, tmp_path, WEBHOOK_SCHEME="bearer", WEBHOOK_SECRETS=f"file:{secrets}") as running:
+
+        def status(token: str) -> int:
+            headers = {"authorization": f"Bearer {token}"}
+            return httpx.post(f"{running.url}/v1/events", content=event(1), headers=headers).status_code
+
+        assert [status(KEY), status("# rotated 2026-11-25")] == [202, 401]
 
 
 def test_workers_share_port_and_metrics_and_one_that_dies_is_replaced(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
