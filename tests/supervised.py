@@ -58,7 +58,7 @@ def supervise(state_dir: Path, jvm: Path) -> int:
     from stream_router.consumer.supervisor import supervisor
     from stream_router.consumer.supervisor.vitals import Vitals
     from stream_router.consumer.supervisor.watches.bus_prober import BusProver
-    from stream_router.core import die_with_parent, logs
+    from stream_router.core import die_with_parent, failpoints, logs
     from stream_router.core.settings_error import SettingsError
 
     def describe() -> float:
@@ -67,6 +67,7 @@ def supervise(state_dir: Path, jvm: Path) -> int:
         return 0.0
 
     logs.start("INFO")
+    failpoints.arm(os.environ.get(failpoints.VARIABLE, ""))
     happenings: queue.SimpleQueue[supervisor.Happening] = queue.SimpleQueue()
     try:
         with StateDir(state_dir) as state:

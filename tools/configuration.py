@@ -82,7 +82,6 @@ FOR = {
     "STREAM_ROUTER_STATE_DIR": "what must outlive a crash: the worker's name, the markers of crash isolation",
     "STREAM_ROUTER_WORKER": "the worker's name in the lease table, where the platform gives a stable one "
     "(else host and a random part, kept in the state folder)",
-    "STREAM_ROUTER_FAILPOINT": "for the project's own tests",
     "STREAM_ROUTER_PROPERTIES": "the KCL daemon's properties, instead of those that come with the product",
     "STREAM_ROUTER_JVM_OPTIONS": "further options of the JVM",
     "STREAM_ROUTER_METRICS_S": "how often metrics are published",

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, TypeVar
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from stream_router.core import limits
+from stream_router.core import failpoints, limits
 from stream_router.core.settings_error import SettingsError, first_error
 from stream_router.settings import names, types
 from stream_router.settings.names import PREFIX
@@ -151,6 +151,7 @@ def load(kind: type[S], **given: Any) -> S:
     Raises SettingsError with the line to show, and exit 78.
     """
     names.refuse_unknown(os.environ)
+    failpoints.arm(os.environ.get(failpoints.VARIABLE, ""))
     return read(kind, **given)
 
 
@@ -169,6 +170,13 @@ def warn_of_names() -> None:
     """Log each name of the environment that looks like a setting, is none, and was not refused: once, at start."""
     for line in names.warnings(os.environ):
         log.warning("%s", line)
+    warn_of_failpoints()
+
+
+def warn_of_failpoints() -> None:
+    """Log that failpoints are armed, which nobody may miss."""
+    if told := failpoints.in_force():
+        log.warning("failpoints are armed: this process is to be killed or stalled on purpose, by a test: %s", told)
 
 
 def _one_line(kind: type[BaseSettings], error: ValidationError) -> str:

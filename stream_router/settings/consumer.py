@@ -82,11 +82,6 @@ class Consumer(Common, SecretRule, AdminToken, Metrics, MaskingKey, AuditKey):
     worker: str | None = Field(
         None, pattern=r"^[a-zA-Z0-9_.:-]{1,128}$", description="1 to 128 of A-Z a-z 0-9 _ . : -, one for each worker"
     )
-    failpoint: str | None = Field(
-        None,
-        pattern=r"^segfault:.+$",
-        description="for tests only; segfault:TEXT",
-    )
     properties: Path | None = Field(None, description="path of the KCL properties file to start from")
     jvm_options: str = Field("", description="options of the daemon's JVM, for example -Xmx1g")
 

@@ -7,13 +7,16 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping
 
+from stream_router.core import failpoints
 from stream_router.core.settings_error import SettingsError
 
 PREFIX = "STREAM_ROUTER_"
 UNKNOWN = "STREAM_ROUTER_UNKNOWN"
 
-OURS = frozenset({"STREAM_ROUTER_CHILD", "STREAM_ROUTER_DEMO"})
-"""Names that our own programs hand to those that they start (supervisor/daemon/properties.py, local/environment.py)."""
+OURS = frozenset({"STREAM_ROUTER_CHILD", "STREAM_ROUTER_DEMO", failpoints.VARIABLE})
+"""Names that our own programs hand to those that they start (supervisor/daemon/properties.py, local/environment.py),
+and the one that is for tests alone (docs/failpoints.md).
+"""
 
 OF_KUBERNETES = re.compile(r"STREAM_ROUTER_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_.*)?|PORT(?:_.*)?)")
 """Kubernetes puts such names into every container beside a Service called stream-router, or stream-router-anything."""

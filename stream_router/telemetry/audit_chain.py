@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from stream_router.core import failpoints
 from stream_router.core.logs import Seldom
 from stream_router.core.settings_error import SettingsError
 
@@ -92,6 +93,7 @@ class AuditLog:
                 self._open()
             while self._waiting:
                 self._write(self._waiting[0])
+                failpoints.reach("audit_record_written")
                 del self._waiting[0]
         except OSError as error:
             if self._to_be_logged():

@@ -353,7 +353,7 @@ def test_a_record_that_kills_the_process_is_buried_alone(fake_aws: FakeAwsProces
     datas = [envelope(n) for n in range(1000)]
     deaths = 0
     for _ in range(8):
-        with Child(fake_aws.url, tmp_path, STREAM_ROUTER_FAILPOINT='segfault:"int-500"') as child:
+        with Child(fake_aws.url, tmp_path, STREAM_ROUTER_FAILPOINTS='event=segfault:"int-500"') as child:
             child.initialize()
             try:
                 child.process_batch(datas)

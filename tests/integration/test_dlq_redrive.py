@@ -248,7 +248,7 @@ def test_a_letter_that_kills_its_process_is_a_skip(fake_aws: FakeAwsProcess) -> 
     body = messages[0].body.replace('"reason":"outage"', '"reason":"crashed"')
     letters.send([messages[0]._replace(body=body)])
     letters.put(5, ("base64",))
-    done = dlq.run(fake_aws, "redrive", STREAM_ROUTER_FAILPOINT="segfault:deadly")
+    done = dlq.run(fake_aws, "redrive", STREAM_ROUTER_FAILPOINTS="event=segfault:deadly")
     assert "1  it still kills the process that opens it" in done.stdout
     assert "redriven 5" in done.stdout
     assert [one["origin"]["eventId"] for one in dlq.left(fake_aws)] == [made.event_id]

@@ -150,7 +150,6 @@ VALUES: dict[str, Values] = {
     "STREAM_ROUTER_AUDIT_KEY": Values(("\udcff", "k" * 16), (), (), ""),
     "STREAM_ROUTER_STATE_DIR": PATH,
     "STREAM_ROUTER_WORKER": Values(("a b", "w" * 129, "a/b"), ("w", "w" * 128, "pod-0.ns:1")),
-    "STREAM_ROUTER_FAILPOINT": Values(("segfault:", "halt:x"), ("segfault:x",)),
     "STREAM_ROUTER_PROPERTIES": PATH,
     "STREAM_ROUTER_JVM_OPTIONS": Values((), ("-Xmx1g",), ('"', "-Xmx1banana"), READ_AT_START),
     "STREAM_ROUTER_METRICS_S": number("0.1", "3600", "0", "3600.1", "nan", "inf"),

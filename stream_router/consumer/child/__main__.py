@@ -19,7 +19,7 @@ from stream_router.consumer.child import protocol
 from stream_router.consumer.state_dir import FATAL
 from stream_router.core import logs
 from stream_router.core.settings_error import EX_CONFIG, SettingsError
-from stream_router.settings.common import load
+from stream_router.settings.common import load, warn_of_failpoints
 from stream_router.settings.consumer import Consumer
 
 log = logging.getLogger("stream_router.shard")
@@ -40,6 +40,7 @@ def main() -> NoReturn:
     try:
         configured = load(Consumer)
         logging.getLogger().setLevel(configured.log_level)
+        warn_of_failpoints()
         code = _serve(configured, protocol.DaemonInput(0), sink)
     except SettingsError as error:
         code = _refuse(error)

@@ -70,7 +70,7 @@ class Child:
             guard,
             tell,
         )
-        route = failing_at(settings.failpoint, self._transform) if settings.failpoint else self._transform
+        route = failing_at(self._transform)
         window = Window(settings.window_bytes, settings.window_span_s, clock, telemetry.batch_closed)
         router = self._wiring.router(shard_id, self._transform, route, telemetry, health, memory)
         checkpoints = Checkpoints(self._proof, settings.checkpoint_s, clock)

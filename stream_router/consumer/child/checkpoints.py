@@ -7,6 +7,7 @@ from amazon_kclpy.kcl import Checkpointer, CheckpointError
 
 from stream_router.consumer.bus_proof import BusProof
 from stream_router.consumer.child.watermark import Position, Watermark
+from stream_router.core import failpoints
 from stream_router.core.model import Record
 
 log = logging.getLogger(__name__)
@@ -110,6 +111,7 @@ class Checkpoints:
             return True
         if self.taken and position < self.taken:
             raise AssertionError("the watermark moved backwards")
+        failpoints.reach("after_settle_before_checkpoint")
         try:
             checkpointer.checkpoint(str(position.sequence_number).zfill(self._digits), position.sub_sequence_number)
         except CheckpointError as error:

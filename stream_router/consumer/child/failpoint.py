@@ -4,14 +4,17 @@ import os
 import signal
 from collections.abc import Callable
 
+from stream_router.core import failpoints
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event
 
 
 def failing_at(
-    failpoint: str, transform: Callable[[Event], Entry | DeadLetter | Dropped]
+    transform: Callable[[Event], Entry | DeadLetter | Dropped],
 ) -> Callable[[Event], Entry | DeadLetter | Dropped]:
-    """`transform`, but an event whose line holds the text of `segfault:TEXT` ends the process by SIGSEGV."""
-    text = failpoint.partition(":")[2].encode()
+    """`transform` itself, unless `event=segfault:TEXT` is armed: then an event whose line holds TEXT is deadly."""
+    text = failpoints.deadly_text()
+    if not text:
+        return transform
 
     def deadly(event: Event) -> Entry | DeadLetter | Dropped:
         if text in event.raw:

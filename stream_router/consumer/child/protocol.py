@@ -15,6 +15,8 @@ from typing import IO, Any
 import orjson
 from amazon_kclpy import dispatch, kcl, messages
 
+from stream_router.core import failpoints
+
 CHANNEL_BYTES = 1024 * 1024
 """Linux lets anyone make a pipe so large (pipe(7), pipe-max-size)."""
 
@@ -105,6 +107,8 @@ class Channel(kcl._IOHandler):  # type: ignore[misc] # noqa: SLF001 - kclpy offe
             self.output_file.flush()
         except BrokenPipeError:
             raise DaemonGoneError(os.EX_TEMPFAIL) from None
+        if '"checkpoint"' in line:
+            failpoints.reach("checkpoint_sent_before_reply")
 
 
 class Process(kcl.KCLProcess):  # type: ignore[misc]

@@ -7,7 +7,7 @@ from pathlib import Path
 from stream_router.consumer.state_dir import StateDir
 from stream_router.consumer.supervisor.daemon import jars, java
 from stream_router.consumer.supervisor.daemon.properties import Rendered
-from stream_router.core import limits
+from stream_router.core import failpoints, limits
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.in_force import of_aws
 
@@ -41,4 +41,5 @@ def in_force(settings: Consumer, state: StateDir, jvm: Path, rendered: Rendered)
         "state": str(state.path),
         "stateOutlivesRestart": settings.state_dir is not None,
         "properties": str(rendered.source),
+        **({"failpoints": told} if (told := failpoints.in_force()) else {}),
     }

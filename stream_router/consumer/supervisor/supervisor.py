@@ -20,7 +20,7 @@ from stream_router.consumer.supervisor import processes
 from stream_router.consumer.supervisor.daemon import daemon_log
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.supervisor.watches.bus_prober import BusProver, Proof
-from stream_router.core import doubling_wait
+from stream_router.core import doubling_wait, failpoints
 from stream_router.core.settings_error import SettingsError
 
 log = logging.getLogger(__name__)
@@ -133,6 +133,7 @@ class DaemonSupervisor:
         self._daemon_log = daemon_log.follow(jvm.stdout, self._log_format)
         self._vitals.daemon_runs(jvm.pid)
         threading.Thread(target=lambda: self._happenings.put(Exited(jvm.wait())), daemon=True).start()
+        failpoints.reach("daemon_started_before_first_look")
         while True:
             happened = self._next(LOOK_EVERY_S)
             if isinstance(happened, Exited):

@@ -30,7 +30,7 @@ def main() -> None:
     settings = load(Consumer)
     logs.start("ERROR", settings.log_format)
     transform = Transform(transform_config(settings), _now_ms)
-    route = failing_at(settings.failpoint, transform) if settings.failpoint else transform
+    route = failing_at(transform)
     found = reopening.reopen(raw, letter, 1)
     made = [one if isinstance(one, DeadLetter) else route(one) for one in found]
     entries = [one for one in made if isinstance(one, Entry)]

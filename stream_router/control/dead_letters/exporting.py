@@ -16,6 +16,7 @@ from stream_router.control.dead_letters.desk import Desk
 from stream_router.control.dead_letters.gathering import Gathering, Whole
 from stream_router.control.dead_letters.selection import Selection
 from stream_router.control.dead_letters.telling import Bar, Interrupt, say, warn
+from stream_router.core import failpoints
 from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableLetterError
@@ -49,6 +50,7 @@ def run(desk: Desk, file: Path, selection: Selection, *, take: bool) -> int:
                 os.fsync(out.fileno())
                 if take:
                     _sync_folder(file)
+                    failpoints.reach("exported_before_deleted")
                     desk.messages.delete(held for one in written for held in one.messages)
                 bar.at(exported, max(depth.visible, exported))
     except OSError as error:

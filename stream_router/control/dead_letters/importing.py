@@ -16,6 +16,7 @@ from stream_router.control.dead_letters.exporting import SCHEMA
 from stream_router.control.dead_letters.held import Held
 from stream_router.control.dead_letters.showing import ALL
 from stream_router.control.dead_letters.telling import Bar, Interrupt, say, warn
+from stream_router.core import failpoints
 from stream_router.core.json_members import member_texts
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableLetterError
@@ -101,6 +102,7 @@ def _send(desk: Desk, lines: list[Line], asked: Interrupt) -> list[Line]:
             sender.dispatcher.advance(flush=True)
             desk.connection.wait(0.25)
             for letter in sender.collect():
+                failpoints.reach("imported_before_counted")
                 stored.append(by_number[letter.event.record.sequence_number])
                 moved_at = time.monotonic()
             bar.at(len(stored), len(lines))

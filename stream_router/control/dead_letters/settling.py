@@ -14,6 +14,7 @@ from stream_router.control.dead_letters.held import Held
 from stream_router.control.dead_letters.messages import Messages
 from stream_router.control.dead_letters.trial import Trial, Tries
 from stream_router.control.republish.republisher import Outcome, Republisher
+from stream_router.core import failpoints
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import DeadLetter
 from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
@@ -161,6 +162,7 @@ class Redriving:
         del self._jobs[number]
         if job.failure is None:
             self.tally.redriven += 1
+            failpoints.reach("redrive_settled_before_deleted")
             self._delete(job.trial.whole.messages)
         elif job.failure.reason is Reason.OUTAGE:
             self.tally.left += 1
@@ -181,6 +183,7 @@ class Redriving:
         if self._to.again is not None:
             self._to.again.dispatcher.advance(flush=True)
         for stored in self._to.again.collect() if self._to.again else ():
+            failpoints.reach("failed_again_stored_before_deleted")
             job = self._going_back.pop(stored.event.record.sequence_number)
             self._delete(job.trial.whole.messages)
             self._moved_at = self._clock()

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from stream_router.core import failpoints
 from stream_router.core.aws_answers import ACCEPTED, Answer, Outcome, Refusal, refusal
 from stream_router.core.aws_error_codes import Disposition
 from stream_router.core.model import DeadLetter, Entry
@@ -117,4 +118,6 @@ class ClaimCheck:
         """Entries and letters whose objects are stored since the last time."""
         travelling = [upload.then for uploads in self.dispatcher.collect().accepted for upload in uploads]
         entries = [one for one in travelling if isinstance(one, Entry)]
+        if entries:
+            failpoints.reach("claim_check_stored_before_entry_sent")
         return entries, [one for one in travelling if isinstance(one, Stored)]

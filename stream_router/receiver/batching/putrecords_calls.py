@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from stream_router.aws.pumped_transport import Answer
+from stream_router.core import failpoints
 from stream_router.core.aws_answers import Outcome, Refusal, of_put_records
 from stream_router.core.aws_error_codes import Disposition
 from stream_router.receiver.batching import putrecords
@@ -84,7 +85,9 @@ class PutRecordsCalls:
         self._bytes -= size_bytes
         if not self.in_flight:
             self._none_in_flight.set()
-        for record, outcome in zip(records, self._read(records, answer), strict=True):
+        outcomes = self._read(records, answer)
+        failpoints.reach("after_put_before_ack")
+        for record, outcome in zip(records, outcomes, strict=True):
             self._settled(record, "" if outcome.disposition is None else outcome.code or "Unknown")
         self._landed()
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from stream_router.core import failpoints
 from stream_router.receiver.spill.segment import Row
 from stream_router.receiver.spill.segments import Segments
 
@@ -123,6 +124,7 @@ class Spill:
         try:
             first = self._files[0].append([line for job in jobs for line in job.lines])
             self.error = ""
+            failpoints.reach("spill_written_before_answer")
         except OSError as error:
             first, self.error = None, errno.errorcode.get(error.errno or 0, "EIO")
         answers: list[Callable[[], None]] = []
@@ -135,6 +137,7 @@ class Spill:
         if isinstance(job, _Read):
             return _told(job.done, self._read(job.max_bytes))
         assert isinstance(job, _Settle)
+        failpoints.reach("spill_drained_before_removed")
         for number, files in enumerate(self._files):
             rows = [row & (1 << _FILES) - 1 for row in job.rows if row >> _FILES == number]
             if rows:

@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError, NoCredentialsError
 from stream_router.aws import credentials, endpoints
 from stream_router.consumer.bus_proof import UNASKED_SPAN_S, SeenBus
 from stream_router.consumer.state_dir import BUS_GONE, BUS_PROOF, BUS_UNASKED, StateDir
-from stream_router.core import doubling_wait, limits
+from stream_router.core import doubling_wait, failpoints, limits
 from stream_router.core.aws_answers import epoch_s
 from stream_router.core.logs import Seldom
 from stream_router.settings.consumer import Consumer
@@ -140,6 +140,7 @@ class BusProver:
             log.error("the event bus was deleted and made again", extra={"bus": self._bus})
             self._lost()
             return
+        failpoints.reach("bus_proven_before_written")
         if not self._written(lambda: self._state.write(BUS_PROOF, f"{asked!r} {made_s!r}\n")):
             return
         self.gone = False

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import orjson
 
-from stream_router.core import limits
+from stream_router.core import failpoints, limits
 from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_send_message_batch
 from stream_router.core.aws_error_codes import Disposition
 from stream_router.core.model import DeadLetter, Place
@@ -94,6 +94,7 @@ class DeadLetters:
 
     def submit(self, letters: Iterable[DeadLetter], *, may_go_aside: bool = False) -> list[DeadLetter]:
         """Take charge of `letters`; those that fit no message come back where they `may_go_aside`, to S3."""
+        failpoints.reach("before_dead_letter_sent")
         too_large = []
         for letter in letters:
             messages = self._writer.write(letter)
@@ -119,6 +120,7 @@ class DeadLetters:
                 self._parts[place] -= 1
                 if not self._parts[place]:
                     del self._parts[place]
+                    failpoints.reach("dead_letter_stored_before_settled")
                     through.append(message.letter)
         for message, why in blamed:
             log.warning("SQS refused a dead letter, sending its minimal form", extra={"code": why.code})

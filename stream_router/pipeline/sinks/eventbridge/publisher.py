@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
+from stream_router.core import failpoints
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import Entry
 from stream_router.pipeline.delivery.dispatcher import Dispatcher
@@ -70,6 +71,8 @@ class Publisher:
     def collect(self) -> Ended[Entry]:
         """What came back since the last time. What follows accepted entries in their conversations may go now."""
         accepted, given_up, retried, took_s = self.dispatcher.collect()
+        if accepted:
+            failpoints.reach("after_accept_before_settle")
         for entries in accepted:
             self._admit(self._lanes.leave(entries))
         here, self._given_up = self._given_up, []

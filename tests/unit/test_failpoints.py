@@ -1,0 +1,84 @@
+"""Failpoints: off unless the variable says so, each place there once, a rule that is none refused."""
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stream_router.core import failpoints
+from stream_router.core.settings_error import SettingsError
+from stream_router.settings.common import read, warn_of_names
+from stream_router.settings.receiver import Receiver
+
+PACKAGE = Path(failpoints.__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _disarmed() -> Iterator[None]:
+    yield
+    failpoints.arm("")
+
+
+def test_every_place_is_in_the_code_once() -> None:
+    """What the page promises can be reached, and nothing else is."""
+    found = Counter(
+        name
+        for path in PACKAGE.rglob("*.py")
+        for name in re.findall(r'failpoints\.reach\("([a-z_]+)"\)', path.read_text("utf-8"))
+    )
+    assert found == dict.fromkeys(failpoints.PLACES, 1)
+    assert len(found) >= 15
+
+
+def test_the_third_time_alone_stalls_and_other_places_never(capfd: pytest.CaptureFixture[str]) -> None:
+    """`@3` counts; the place says itself when it is reached."""
+    failpoints.arm("in_lease_lost=stall:0.05s@3")
+    took = []
+    for _ in range(4):
+        begun = time.perf_counter()
+        failpoints.reach("in_lease_lost")
+        failpoints.reach("in_shard_end")
+        took.append(time.perf_counter() - begun >= 0.05)
+    assert took == [False, False, True, False]
+    assert capfd.readouterr().err == "failpoint in_lease_lost, time 3\n"
+
+
+def test_a_kill_is_a_kill() -> None:
+    """Nothing of the process runs after it: no handler, no flush."""
+    program = (
+        "from stream_router.core import failpoints; import atexit; atexit.register(print, 'ended');"
+        "failpoints.arm('in_shard_end=kill@2; audit_record_written=stall:1s');"
+        "[failpoints.reach('in_shard_end') for _ in range(3)]"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert (done.stdout, done.stderr) == (b"", b"failpoint in_shard_end, time 2\n")
+
+
+@pytest.mark.parametrize(
+    "text", ["x", "nowhere=kill", "in_shard_end=die", "in_shard_end=stall:2", "in_shard_end=kill@0"]
+)
+def test_a_rule_that_is_none_is_refused(text: str) -> None:
+    """One line that names the variable and the cure."""
+    with pytest.raises(
+        SettingsError, match=r"^STREAM_ROUTER_FAILPOINTS: has a rule that is none; .* docs/failpoints.md"
+    ):
+        failpoints.arm(text)
+
+
+def test_armed_is_said_at_start(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """A warning with the places; nothing at all while the variable is not set."""
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    warn_of_names()
+    assert not caplog.records
+    read(Receiver)
+    failpoints.arm("in_shard_end=kill;event=segfault:x")
+    warn_of_names()
+    assert "failpoints are armed" in caplog.text
+    assert caplog.text.rstrip().endswith("in_shard_end, event")
