@@ -1,0 +1,293 @@
+"""Mistakes that were chosen by reading the program alone, by somebody who had not written the tests, on 2026-11-25.
+
+They were listed before the tests were looked at; which tests to run was looked up afterwards.
+"""
+
+from tests.fault.mutant import Mutant
+
+RECEIVER = {
+    "a delivery is remembered before it is stored": Mutant(
+        "receiver/http/app.py",
+        "        if stored:\n            self._recent.add(",
+        "        if True:\n            self._recent.add(",
+        ("tests/integration/test_receiver_process.py",),
+    ),
+    "a receiver that drains is ready": Mutant(
+        "receiver/http/health.py",
+        "return not self.draining and (",
+        "return (",
+        ("tests/integration/test_receiver_process.py", "tests/integration/test_receiver_admin.py"),
+    ),
+    "an array is stored with its first event": Mutant(
+        "receiver/batching/lanes.py",
+        "        if not self.missing:\n            self.finish(",
+        "        if True:\n            self.finish(",
+        ("tests/unit/test_receiver_batcher.py",),
+    ),
+    "an answer of the stream that cannot be read is a yes": Mutant(
+        "receiver/batching/putrecords_calls.py",
+        'Outcome(Disposition.HOLD, "UnreadableAnswer")',
+        'Outcome(None, "")',
+        ("tests/unit/test_receiver_batcher.py",),
+    ),
+    "what the stream refused goes behind what is newer": Mutant(
+        "receiver/batching/batcher.py",
+        "lane.parts.extendleft(part for part in reversed(flying) if",
+        "lane.parts.extend(part for part in flying if",
+        ("tests/unit/test_receiver_batcher.py", "tests/property/test_receiver_batcher.py"),
+    ),
+    "a call that hangs is answered 202": Mutant(
+        "receiver/batching/batcher.py",
+        "            for request in waiting:\n                request.finish(stored=False)\n",
+        "            for request in waiting:\n                request.finish(stored=True)\n",
+        ("tests/unit/test_receiver_batcher.py",),
+    ),
+    "an event overtakes its conversation on the disk": Mutant(
+        "receiver/batching/batcher.py",
+        "(lane.on_disk or (self.stream.down and backlog.probing))",
+        "(self.stream.down and backlog.probing)",
+        ("tests/unit/test_receiver_backlog.py", "tests/property/test_receiver_batcher.py"),
+    ),
+    "the spill is not synced": Mutant(
+        "receiver/spill/segments.py",
+        "            os.fdatasync(self._active)\n",
+        "",
+        ("tests/integration/test_receiver_spill.py",),
+    ),
+    "spilled rows are forgotten once they are read": Mutant(
+        "receiver/spill/backlog.py",
+        "                lane.parts.append(part)\n",
+        "                lane.parts.append(part)\n                self._settle(row.number)\n",
+        ("tests/unit/test_receiver_backlog.py", "tests/property/test_receiver_batcher.py"),
+    ),
+    "a secret that was taken out stays live": Mutant(
+        "receiver/auth/secrets.py",
+        "        self.live = self._parse(text)\n        self._text = text\n",
+        "        self.live = (*self.live, *self._parse(text))\n        self._text = text\n",
+        ("tests/unit/test_receiver_secrets.py",),
+    ),
+}
+
+CHILD = {
+    "standard output is not shielded": Mutant(
+        "consumer/child/protocol.py",
+        "    os.dup2(2, 1)\n    sys.stdout = sys.stderr\n",
+        "",
+        ("tests/integration/test_child.py", "-k", "protocol"),
+    ),
+    "a shard's end that was not taken is answered as done": Mutant(
+        "consumer/child/checkpoints.py",
+        "                if not _may_try_again(error) or self._clock() > until:\n                    raise\n",
+        "                if not _may_try_again(error) or self._clock() > until:\n                    return\n",
+        ("tests/unit/test_shard.py", "tests/integration/test_child.py"),
+    ),
+    "the last checkpoint is the bare one": Mutant(
+        "consumer/child/shard.py",
+        "while not self._checkpoint(checkpointer, now=True) and",
+        "while checkpointer.checkpoint() is not None and",
+        ("tests/unit/test_shard.py",),
+    ),
+    "a child that was told to stop goes on opening": Mutant(
+        "consumer/child/shard.py",
+        "            if records and not self.leave_by:\n",
+        "            if records:\n",
+        ("tests/unit/test_shard.py", "tests/unit/test_shard_keeps_up.py"),
+    ),
+    "a killer is never named": Mutant(
+        "consumer/child/crash_guard.py",
+        "elif before.at_work == before.suspect:",
+        "elif False:",
+        ("tests/unit/test_crash_guard.py",),
+    ),
+    "an orphan goes on sending": Mutant(
+        "consumer/child/__main__.py",
+        '    threading.Thread(target=_die_with, args=(parent, processor.ended_well), name="parent-watch", '
+        "daemon=True).start()\n",
+        "",
+        ("tests/integration/test_child.py", "tests/integration/test_child_corners.py"),
+    ),
+    "a bus that was made anew is the old one": Mutant(
+        "consumer/bus_proof.py",
+        "        if self._seen.is_another(made_s):\n            self._lost()\n",
+        "        if False:\n            self._lost()\n",
+        ("tests/unit/test_bus_gone.py",),
+    ),
+    "an earlier life's proof of the bus counts": Mutant(
+        "consumer/state_dir.py",
+        "        self.discard(BUS_PROOF)\n",
+        "",
+        ("tests/unit/test_bus_proof.py", "tests/unit/test_shard_state.py", "tests/integration/test_supervisor.py"),
+    ),
+}
+
+PIPELINE = {
+    "the whole call is sent again for one entry": Mutant(
+        "pipeline/delivery/dispatcher.py",
+        "        pairs = list(zip(items, outcomes, strict=True))\n",
+        '        for item in items:\n            self._again(item, now + 0.1, "InternalFailure")\n        return\n'
+        "        pairs = list(zip(items, outcomes, strict=True))\n",
+        ("tests/unit/test_dispatch.py",),
+    ),
+    "a call is larger than the bus takes": Mutant(
+        "pipeline/sinks/eventbridge/packer.py",
+        "while size > limits.bytes and",
+        "while size > limits.bytes + 4096 and",
+        ("tests/property/test_pack.py",),
+    ),
+    "a claim check is stored whatever S3 says": Mutant(
+        "pipeline/sinks/claim_check.py",
+        "if answer.status == 200:",
+        "if answer.status:",
+        ("tests/unit/test_offload.py",),
+    ),
+    "the limit on dead letters is never passed": Mutant(
+        "pipeline/dead_letter_limit.py",
+        "self._dead >= config.share * self._events",
+        "self._dead > 2 * self._events",
+        ("tests/unit/test_dead_letter_limit.py",),
+    ),
+    "what cannot be masked goes out as it is": Mutant(
+        "pipeline/transform.py",
+        "                raise _masking_failed(self._told(event_type), error) from None\n",
+        "                str(error)\n",
+        ("tests/unit/test_mask.py",),
+    ),
+    "a time without an offset is not in its zone": Mutant(
+        "pipeline/mapping/timestamps.py",
+        "moment.replace(tzinfo=zone or UTC)",
+        "moment.replace(tzinfo=UTC)",
+        ("tests/unit/test_timestamps.py", "tests/unit/test_mapping.py"),
+    ),
+    "a number that would change is let through": Mutant(
+        "pipeline/mapping/lossless.py",
+        "        return Decimal(text) == Decimal(repr(float(text)))\n",
+        "        return True\n",
+        ("tests/unit/test_exact.py", "tests/unit/test_numbers.py"),
+    ),
+    "a message that SQS failed is found by its place": Mutant(
+        "core/aws_answers.py",
+        "        at = _place(result, outcomes)\n        outcomes[at] = _failed_message(result)\n",
+        "        at = outcomes.index(None)\n        outcomes[at] = _failed_message(result)\n",
+        ("tests/unit/test_outcomes.py", "tests/contract/test_outcomes_on_the_wire.py"),
+    ),
+}
+
+TELEMETRY = {
+    "a restarted child's counts are forgotten": Mutant(
+        "telemetry/merged_shards.py",
+        "            self._ended.add(before)",
+        "            pass",
+        ("tests/unit/test_merged_shards.py",),
+    ),
+    "histograms are merged by averaging": Mutant(
+        "telemetry/histogram.py",
+        "        self._counts += other._counts  # noqa: SLF001\n",
+        "        self._counts = (self._counts + other._counts) // 2  # noqa: SLF001\n",
+        ("tests/unit/test_histogram.py",),
+    ),
+    "an audit record does not name the one before": Mutant(
+        "telemetry/audit.py",
+        "        self._previous = digest(line, self._key)\n        self._torn_bytes = 0\n\n    def _open",
+        "        self._torn_bytes = 0\n\n    def _open",
+        ("tests/unit/test_audit.py",),
+    ),
+    "a batch whose events are not accounted for is verified": Mutant(
+        "consumer/child/shard_telemetry.py",
+        'doubts.append("events_unaccounted")',
+        "pass",
+        ("tests/unit/test_books.py", "tests/unit/test_child_metrics.py"),
+    ),
+    "metrics that CloudWatch did not take are gone": Mutant(
+        "consumer/child/shard_telemetry.py",
+        "                self._metrics.requeue([body])\n",
+        "                pass\n",
+        ("tests/unit/test_child_metrics.py", "tests/unit/test_cloudwatch.py"),
+    ),
+}
+
+SUPERVISOR = {
+    "children are not told of a stop": Mutant(
+        "consumer/supervisor/supervisor.py",
+        "        processes.send(processes.children(jvm), signal.SIGTERM)\n"
+        "        processes.send([jvm], signal.SIGTERM)\n",
+        "        processes.send([jvm], signal.SIGTERM)\n",
+        ("tests/integration/test_supervisor.py",),
+    ),
+    "a bus that is gone stops no daemon": Mutant(
+        "consumer/supervisor/supervisor.py",
+        "            if self._prover.gone or self._state.read(BUS_GONE):\n",
+        "            if False:\n",
+        ("tests/integration/test_supervisor.py",),
+    ),
+    "a consumer that drains is ready": Mutant(
+        "consumer/supervisor/vitals.py",
+        'ready=self._starts > 0 and state != "draining"',
+        "ready=self._starts > 0",
+        ("tests/unit/test_vitals.py",),
+    ),
+    "two supervisors share a state folder": Mutant(
+        "consumer/state_dir.py",
+        "            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
+        "            pass\n",
+        ("tests/unit/test_bus_proof.py", "tests/integration/test_consume_refuses.py"),
+    ),
+}
+
+OPERATOR = {
+    "redrive deletes before the event is settled": Mutant(
+        "control/dead_letters/settling.py",
+        "        self._jobs[trial.number] = _Job(trial, len(entries))\n",
+        "        self._jobs[trial.number] = _Job(trial, len(entries))\n        self._delete(trial.whole.messages)\n",
+        ("tests/integration/test_dlq_redrive.py",),
+    ),
+    "what was accepted is settled without a proof of the bus": Mutant(
+        "control/republish/republisher.py",
+        "while self._unproven and self._unproven[0][0] < latest:",
+        "while self._unproven:",
+        ("tests/unit/test_republisher.py",),
+    ),
+    "an export takes what it could not write": Mutant(
+        "control/dead_letters/exporting.py",
+        "desk.messages.delete(held for one in written for",
+        "desk.messages.delete(held for one in whole for",
+        ("tests/integration/test_dlq_desk.py",),
+    ),
+    "an import doubles what is still in the queue": Mutant(
+        "control/dead_letters/importing.py",
+        "[line for line in lines if line.key not in still_there]",
+        "lines",
+        ("tests/integration/test_dlq_desk.py",),
+    ),
+    "a teardown deletes what holds events": Mutant(
+        "control/setup/teardown.py",
+        "        elif holding and not force:\n",
+        "        elif holding and not (force or yes):\n",
+        ("tests/integration/test_teardown.py",),
+    ),
+    "a replay counts what failed as published": Mutant(
+        "control/replay/publishing.py",
+        "            self._failed(failed(outcome.failure, one.shard_id))\n",
+        "            self.published += 1\n",
+        ("tests/integration/test_replay.py",),
+    ),
+    "doctor is content where it could not judge": Mutant(
+        "control/doctor/report.py",
+        "return UNJUDGED if Verdict.UNKNOWN in seen else WELL",
+        "return WELL",
+        ("tests/unit/test_doctor_report.py",),
+    ),
+    "a setting that nobody knows is passed over": Mutant(
+        "settings/names.py",
+        '    if environment.get(UNKNOWN) == "warn":\n        return\n',
+        "    return\n",
+        ("tests/unit/test_settings_names.py",),
+    ),
+    "a short secret is taken": Mutant(
+        "settings/secret_strength.py",
+        "if len(_key(secret, scheme)) < LEAST_BYTES:",
+        "if False:",
+        ("tests/unit/test_settings_secrets.py",),
+    ),
+}
+
+CHOSEN: dict[str, Mutant] = {**RECEIVER, **CHILD, **PIPELINE, **TELEMETRY, **SUPERVISOR, **OPERATOR}

@@ -1,0 +1,38 @@
+"""Writes the table of docs/proof.md from tests/fault/results/mutants.jsonl: which test kills which mistake, and how fast.
+
+Run by `make docs`. The file comes from `MUTANTS_RESULTS=FILE make prove PROVE='-k mistake'`; the last row of a name counts.
+"""
+
+import json
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "proof.md"
+RESULTS = ROOT / "tests" / "fault" / "results" / "mutants.jsonl"
+BEGIN, END = "<!-- written by `make docs` from tests/fault/results/mutants.jsonl -->", "<!-- end -->"
+
+
+def rows() -> dict[str, dict[str, object]]:
+    """The newest result of each mistake, by its name."""
+    lines = map(json.loads, RESULTS.read_text("utf-8").splitlines())
+    return {line["mutant"]: line for line in lines}
+
+
+def table() -> str:
+    """By part, in order."""
+    found = sorted(rows().values(), key=lambda row: (str(row["path"]), str(row["mutant"])))
+    told = [
+        f"| {row['mutant']} | `{row['path']}` | `{str(row['killedBy']).removeprefix('tests/')}` | {row['seconds']} |"
+        for row in found
+    ]
+    return "\n".join(["| mistake | in | killed by | seconds |", "|---|---|---|---|", *told])
+
+
+def main() -> None:
+    """Replace what stands between the two marks."""
+    before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
+    PAGE.write_text(f"{before}{BEGIN}\n{table()}\n{END}{rest.partition(END)[2]}")
+
+
+if __name__ == "__main__":
+    main()
