@@ -168,11 +168,15 @@ class World:
 
     def post(self, delivery_id: str, body: bytes) -> httpx.Response:
         """One signed webhook."""
+        headers = {**self.signed(delivery_id, body), "content-type": "application/json"}
+        return self.http.post("/v1/events", content=body, headers=headers)
+
+    def signed(self, delivery_id: str, body: bytes) -> dict[str, str]:
+        """The headers that prove the sender."""
         stamp = str(int(time.time()))
-        signed = b".".join((delivery_id.encode(), stamp.encode(), body))
-        signature = hmac.new(self.secret.encode(), signed, hashlib.sha256).hexdigest()
-        headers = {"x-delivery-id": delivery_id, "x-timestamp": stamp, "x-signature": signature}
-        return self.http.post("/v1/events", content=body, headers={**headers, "content-type": "application/json"})
+        message = b".".join((delivery_id.encode(), stamp.encode(), body))
+        signature = hmac.new(self.secret.encode(), message, hashlib.sha256).hexdigest()
+        return {"x-delivery-id": delivery_id, "x-timestamp": stamp, "x-signature": signature}
 
     def post_patiently(self, delivery_id: str, body: bytes) -> str:
         """Send until it is stored, as a sender does: the event's id."""
