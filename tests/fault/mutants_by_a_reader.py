@@ -186,13 +186,13 @@ TELEMETRY = {
         ("tests/unit/test_histogram.py",),
     ),
     "an audit record does not name the one before": Mutant(
-        "telemetry/audit.py",
+        "telemetry/audit_chain.py",
         "        self._previous = digest(line, self._key)\n        self._torn_bytes = 0\n\n    def _open",
         "        self._torn_bytes = 0\n\n    def _open",
         ("tests/unit/test_audit.py",),
     ),
     "a batch whose events are not accounted for is verified": Mutant(
-        "consumer/child/shard_telemetry.py",
+        "telemetry/audit_record.py",
         'doubts.append("events_unaccounted")',
         "pass",
         ("tests/unit/test_books.py", "tests/unit/test_child_metrics.py"),
