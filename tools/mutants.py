@@ -1,6 +1,7 @@
-"""Writes the table of docs/proof.md from tests/fault/results/mutants.jsonl: which test kills which mistake, and how fast.
+"""Writes the table of docs/proof.md: which test kills which mistake, and how fast. Run by `make docs`.
 
-Run by `make docs`. The file comes from `MUTANTS_RESULTS=FILE make prove PROVE='-k mistake'`; the last row of a name counts.
+tests/fault/results/mutants.jsonl comes from `MUTANTS_RESULTS=FILE make prove PROVE='-k mistake'`; the last row of a
+name counts.
 """
 
 import json

@@ -32,6 +32,25 @@ def matrix(keywords: str) -> tuple[str, ...]:
 
 
 OF_THE_AUTHORS = {
+    "a request is answered before it is stored": Mutant(
+        "receiver/batching/batcher.py",
+        "        return request.outcome\n",
+        "        request.finish(stored=True)\n        return request.outcome\n",
+        ("tests/unit/test_receiver_batcher.py",),
+    ),
+    "an exception in a callback is swallowed": Mutant(
+        "consumer/child/protocol.py",
+        "        action.dispatch(self.checkpointer, self.processor)\n",
+        "        try:\n            action.dispatch(self.checkpointer, self.processor)\n"
+        "        except Exception:\n            pass\n",
+        ("tests/integration/test_child.py", "tests/integration/test_child_corners.py"),
+    ),
+    "what failed inside an answer is passed over": Mutant(
+        "core/aws_answers.py",
+        'ACCEPTED if result.get(first) and not result.get("ErrorCode") else _one(result, proofs) for result in results',
+        "ACCEPTED if first else _one(result, proofs) for result in results",
+        ("tests/unit/test_outcomes.py", "tests/unit/test_source_article.py"),
+    ),
     "an answer of another length is believed": Mutant(
         "core/aws_answers.py", "    if len(results) != sent:\n        raise _UnreadableError\n", "", matrix("short")
     ),
