@@ -13,9 +13,12 @@ import pytest
 
 from stream_router.core import failpoints
 from stream_router.core.settings_error import SettingsError
-from stream_router.settings.common import read, warn_of_names
+from stream_router.settings.common import load, warn_of_names
 from stream_router.settings.receiver import Receiver
+from tests.unit import test_settings
+from tests.unit.test_settings import RECEIVER, given
 
+empty_environment = test_settings.empty_environment
 PACKAGE = Path(failpoints.__file__).parents[1]
 
 
@@ -73,12 +76,14 @@ def test_a_rule_that_is_none_is_refused(text: str) -> None:
 
 
 def test_armed_is_said_at_start(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """A warning with the places; nothing at all while the variable is not set."""
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    """Read with the settings, of which it is none; then a warning with the places. Nothing while it is not set."""
+    given(monkeypatch, RECEIVER)
+    load(Receiver)
     warn_of_names()
     assert not caplog.records
-    read(Receiver)
-    failpoints.arm("in_shard_end=kill;event=segfault:x")
+    given(monkeypatch, {**RECEIVER, failpoints.VARIABLE: "in_shard_end=kill;event=segfault:x"})
+    load(Receiver)
+    assert failpoints.deadly_text() == b"x"
     warn_of_names()
     assert "failpoints are armed" in caplog.text
     assert caplog.text.rstrip().endswith("in_shard_end, event")
