@@ -101,12 +101,12 @@ def _fill(world: World) -> None:
     """The same number of records into each shard."""
     for shard, told in enumerate(world.kinesis.list_shards(StreamName="cxone-events")["Shards"]):
         key = told["HashKeyRange"]["StartingHashKey"]
-        for first in range(0, RECORDS, 5):
+        for first in range(0, RECORDS, 4):
             world.kinesis.put_records(
                 StreamName="cxone-events",
                 Records=[
                     {"Data": _record(shard, number), "PartitionKey": "p", "ExplicitHashKey": key}
-                    for number in range(first, first + 5)
+                    for number in range(first, first + 4)
                 ],
             )
 
