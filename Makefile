@@ -11,7 +11,7 @@ LOST := $(shell "$(BIN)/python" -c 'import sys; sys.exit(sys.version_info < (3, 
 PYTEST := "$(BIN)/python" -m pytest
 CODE := stream_router tests benchmarks tools
 
-.PHONY: demo test setup check lint unit test-pythons bench fault prove docs deploy-check dist help lost
+.PHONY: demo test setup check lint unit test-pythons bench bench-quick report fault prove docs deploy-check dist help lost
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -38,8 +38,14 @@ unit: setup ## the quick tests only
 test-pythons: setup ## the quick tests on every Python that setup.cfg names, where PATH or pyenv has it
 	@"$(BIN)/python" tools/test_pythons.py "$(VENV)/pythons"
 
-bench: setup ## the benchmarks, one after the other
+bench: setup ## the benchmarks, one after the other, each to its file in benchmarks/results
 	@"$(BIN)/python" -m benchmarks
+
+bench-quick: setup ## a first look in less than five minutes; writes nothing
+	@"$(BIN)/python" -m benchmarks --quick
+
+report: setup ## the kept results as one page with plots: benchmarks/report/report.html
+	@"$(BIN)/python" -m benchmarks report
 
 fault: setup ## the long lane: faults, kills, soaks
 	@$(PYTEST) -m long

@@ -1,10 +1,20 @@
-"""`make bench`: every benchmark of this folder, one after the other; `python -m benchmarks NAME…` only those named."""
+"""`make bench`: every benchmark of this folder, one after the other, each to its file in benchmarks/results.
+
+`python -m benchmarks [NAME…]` runs those named, `--quick` less of each (under 5 minutes for all, nothing written),
+`python -m benchmarks compare A.json B.json` sets two results beside each other, `python -m benchmarks report [FOLDER]`
+writes all kept results as one page with plots (default benchmarks/report).
+"""
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+from benchmarks.harness import compare, report, results
+
 FOLDER = Path(__file__).parent
+QUICK = ("child", "sizes", "slow_bus", "shards", "faults", "stages")
+"""What `make bench-quick` runs: the questions that can be answered without the JVM and without a long load."""
 
 
 def names() -> list[str]:
@@ -14,17 +24,47 @@ def names() -> list[str]:
     return [name for name in found if name != "__main__"]
 
 
-def main() -> int:
-    """Run them; 1 if any failed."""
-    chosen = sys.argv[1:] or names()
-    failed = []
-    for name in chosen:
-        print(f"--- {name}", flush=True)
-        if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=False).returncode:
+def asks(name: str) -> bool:
+    """Whether the module's result has the schema of all, so that it can be written for the report."""
+    return "ask(QUESTION)" in (FOLDER / f"{name}.py").read_text("utf-8")
+
+
+def run(chosen: list[str], *, quick: bool) -> int:
+    """Run them with their progress; 1 if any failed."""
+    failed, start_s = [], time.monotonic()
+    for number, name in enumerate(chosen, 1):
+        print(f"--- {name} ({number} of {len(chosen)}, {time.monotonic() - start_s:.0f} s so far)", flush=True)
+        command = [sys.executable, "-m", f"benchmarks.{name}"]
+        if asks(name):
+            command += ["--quick"] if quick else ["--json", str(results.FOLDER / f"{name}.json")]
+        if subprocess.run(command, check=False).returncode:
             failed.append(name)
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def main() -> int:
+    """The command; exit code 2 for what it cannot read."""
+    words = sys.argv[1:]
+    try:
+        match words:
+            case ["compare", first, second]:
+                return compare.command(Path(first), Path(second))
+            case ["report", *target]:
+                return report.command(Path(target[0]) if target else FOLDER / "report")
+            case ["-h" | "--help"] | ["compare", *_]:
+                print(__doc__)
+                return 0 if words[0] != "compare" else 2
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    quick = "--quick" in words
+    chosen = [word for word in words if word != "--quick"] or (list(QUICK) if quick else names())
+    if unknown := [name for name in chosen if name not in names()]:
+        print(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(names())}", file=sys.stderr)
+        return 2
+    return run(chosen, quick=quick)
 
 
 if __name__ == "__main__":

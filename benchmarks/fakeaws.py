@@ -18,7 +18,7 @@ import cbor2
 import certifi
 import orjson
 
-from benchmarks.child import V2_BUS, cpu_s
+from benchmarks.driven_child import V2_BUS, cpu_s
 from stream_router.aws.credentials import Credentials
 from stream_router.aws.endpoints import Target, json_target
 from stream_router.aws.pumped_transport import Transport

@@ -1,60 +1,92 @@
-"""What do faults cost? One child beside a plain concurrent client, the same faults in the same run.
+"""What do faults cost: the child's rate and its healthy events' latency, beside concurrent clients with own retries?"""
 
-`python -m benchmarks.faults [--events N] [--rounds N] [--json FILE]`. The bus answers after 2 ms. The client retries by
-itself and does nothing else, and gives an entry up after five quick retries. Its rate ends with its last retry, the
-child's when 99.9 % of the events are accepted: one of 100,000 has bad luck four times, and its last retry comes after
-30 s, while nothing waits for it.
-"""
-
-import argparse
-import json
+import contextlib
 import statistics
-import subprocess
-import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from benchmarks.child import child
+from benchmarks.driven_child import Load, flood, paced
+from benchmarks.harness.question import Options, Question, ask
+from benchmarks.harness.rounds import Case, Row, Taken
+from benchmarks.peers import consumers
 from stream_router.fakeaws.process import FakeAwsProcess
 
-FAULTS: dict[str, list[dict[str, object]]] = {
+FAULTS: dict[str, list[dict[str, Any]]] = {
     "no fault": [],
     "5 % of entries fail": [{"fault": "entry_error", "rate": 0.05, "operation": "PutEvents"}],
     "5 % of calls fail": [{"fault": "call_error", "code": "InternalException", "rate": 0.05, "operation": "PutEvents"}],
     "2 % of calls are reset": [{"fault": "reset", "rate": 0.02, "accept": False, "operation": "PutEvents"}],
+    "1 of 997 conversations is sick": [{"fault": "entry_error", "where": "conv-000007", "operation": "PutEvents"}],
 }
+BUS_MS = "2"
+RATE = 2_000
+SHARE = 0.999
+"""The child's rate ends here: one of 100,000 has bad luck four times, and waits 30 s while nothing waits for it."""
+
+PEERS = (consumers.CONCURRENT, *(peer for peer in consumers.PEERS if peer.program))
 
 
-def client(url: str, count: int) -> float:
-    """The plain client's events a second."""
-    command = [sys.executable, "-m", "benchmarks.peers.concurrent_client", url, str(count)]
-    ran = subprocess.run(command, capture_output=True, check=True, text=True)
-    return float(json.loads(ran.stdout)["eventsPerSecond"])
+def _flooded(fake_aws: FakeAwsProcess, rules: list[dict[str, Any]], load: Load) -> Taken:
+    fake_aws.reset()
+    fake_aws.plan({"rules": rules})
+    whole = load if not any("where" in rule for rule in rules) else replace(load, share=0.998)
+    taken = flood(fake_aws, whole)
+    kept = ("cpuUs", "perSecond")
+    return Taken({name: taken.figures[name] for name in kept})
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=60_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path)
-    chosen = parser.parse_args()
-    rates: dict[str, dict[str, list[float]]] = {name: {"child": [], "client": []} for name in FAULTS}
-    with FakeAwsProcess(None, None, 0, "--delay-ms", "2") as fake_aws:
-        for _ in range(chosen.rounds):
-            for name, rules in FAULTS.items():
-                fake_aws.reset()
-                fake_aws.plan({"rules": rules})
-                rates[name]["child"].append(1e6 / child(fake_aws, chosen.events, share=0.999)["wallUs"])
-                rates[name]["client"].append(client(fake_aws.url, chosen.events))
-    result = {
-        name: {who: round(statistics.median(found)) for who, found in both.items()} for name, both in rates.items()
-    }
-    for name, both in result.items():
-        share = both["child"] / result["no fault"]["child"]
-        beside = both["child"] / both["client"]
-        print(f"{name:24} child {both['child']:7,} events/s ({share:.0%} of no fault), {beside:.2f} times the client")
-    if chosen.json:
-        chosen.json.write_text(json.dumps(result, indent=1) + "\n")
+def _peer(fake_aws: FakeAwsProcess, rules: list[dict[str, Any]], peer: consumers.Peer, count: int) -> Taken:
+    fake_aws.reset()
+    fake_aws.plan({"rules": rules})
+    return peer.run(fake_aws, count)
 
+
+def _paced(rules: list[dict[str, Any]], seconds: float) -> Taken:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        FakeAwsProcess(Path(folder) / "ledger", {"rules": rules}, 0, "--delay-ms", BUS_MS) as fake_aws,
+    ):
+        return paced(fake_aws, RATE, seconds, Load(0))
+
+
+@contextlib.contextmanager
+def cases(options: Options) -> Iterator[Sequence[Case]]:
+    """Each fault by itself: the child at full speed and at 2,000 events a second; the peers at full speed."""
+    count = options.count(40_000, 20_000)
+    with FakeAwsProcess(None, None, 0, "--delay-ms", BUS_MS) as fake_aws:
+        made = []
+        peers = {case.name for case in consumers.cases(fake_aws, count, PEERS)}
+        for fault, rules in FAULTS.items():
+            role = "ours" if rules else "baseline"
+            made.append(Case(f"child: {fault}", partial(_flooded, fake_aws, rules, Load(count, share=SHARE)), role))  # type: ignore[arg-type]
+            made.append(Case(f"child, {RATE}/s: {fault}", partial(_paced, rules, options.count(8, 4))))
+            if "sick" in fault or "reset" in fault:
+                continue
+            for peer in PEERS:
+                if peer.name in peers:
+                    run = partial(_peer, fake_aws, rules, peer, count)
+                    made.append(Case(f"{peer.name}: {fault}", run, "peer", peer.note))
+        yield made
+
+
+def over_no_fault(rows: Sequence[Row]) -> dict[str, Any]:
+    """Each one's rate, and the healthy p99, as a multiple of its own without a fault, medians."""
+    found: dict[str, Any] = {"rate": {}, "healthyP99": {}}
+    base = {row.case.name.partition(": ")[0]: row for row in rows if row.case.name.endswith(": no fault")}
+    for row in rows:
+        who, _, fault = row.case.name.partition(": ")
+        for what, figure in (("rate", "perSecond"), ("healthyP99", "p99Ms")):
+            if figure in row.rounds[0].figures and row is not base[who]:
+                pairs = zip(row.values(figure), base[who].values(figure), strict=False)
+                found[what].setdefault(who, {})[fault] = round(statistics.median(one / two for one, two in pairs), 3)
+    return found
+
+
+QUESTION = Question("faults", str(__doc__), cases, rounds=3, bound_s=330, facts=over_no_fault)
 
 if __name__ == "__main__":
-    main()
+    ask(QUESTION)

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from benchmarks import events
-from benchmarks.child import LINES_PER_RECORD, RECORDS_PER_BATCH, accepted
+from benchmarks.driven_child import LINES_PER_RECORD, RECORDS_PER_BATCH, accepted
 from stream_router.fakeaws.process import FakeAwsProcess
 from tests.daemon import Child
 
