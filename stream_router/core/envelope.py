@@ -108,7 +108,8 @@ def open_record(record: Record) -> list[Event | DeadLetter]:
     (or an array of them); otherwise each non-empty line is. Never raises for what the record holds.
     """
     found: list[Event | DeadLetter] = []
-    for line in record.data.split(b"\n"):
+    data = record.data
+    for line in data.split(b"\n") if b"\n" in data else (data,):  # a large one is not copied
         try:
             value = orjson.loads(line)
         except orjson.JSONDecodeError:

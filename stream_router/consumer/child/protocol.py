@@ -66,9 +66,10 @@ class DaemonInput:
         """The first whole line of what was read; the daemon sends one at a time, so little is behind it."""
         if not self._parts or b"\n" not in self._parts[-1]:
             return None
-        line, end, rest = b"".join(self._parts).partition(b"\n")
-        self._parts = [rest] if rest else []
-        return line + end
+        whole = b"".join(self._parts)
+        end = len(whole) - len(self._parts[-1]) + self._parts[-1].index(b"\n") + 1
+        self._parts = [whole[end:]] if end < len(whole) else []
+        return whole[:end]  # no copy where it is all: a line may be megabytes
 
 
 class DaemonGoneError(SystemExit):
