@@ -11,7 +11,7 @@ from benchmarks.harness.rounds import Case, Taken
 from stream_router.fakeaws.process import FakeAwsProcess
 from tests.daemon import Child
 
-ONCE = 10_000
+ONCE = 5_000
 """Events of a backlog of 1x: one batch."""
 
 
