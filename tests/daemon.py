@@ -39,6 +39,7 @@ class Child:
         endpoint: str,
         state_dir: Path | None = None,
         module: str = "stream_router.consumer.child",
+        python: str = sys.executable,
         **environment: str,
     ) -> None:
         environ = {
@@ -57,7 +58,7 @@ class Child:
         self.sequence = FIRST_SEQUENCE
         self._errors = (state_dir / "stderr").open("ab") if state_dir else None
         self.process = subprocess.Popen(
-            [sys.executable, "-m", module],
+            [python, "-m", module],
             env=environ | environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -29,7 +29,6 @@ def _jvm_us() -> float:
 
 def _added_bytes() -> tuple[int, int]:
     """What the envelope and the entry add to the sender's body, of the event that the benchmarks use."""
-    sys.path.insert(0, str(ROOT))
     from benchmarks import events, transform
     from stream_router.core.model import Entry
 
@@ -42,15 +41,20 @@ def _added_bytes() -> tuple[int, int]:
 
 def text() -> str:
     """The file as it should be."""
-    sizes, receiver = _result("sizes.json"), _result("receiver-2-cpus.json")
-    small, large = min(map(int, sizes["sizes"])), max(map(int, sizes["sizes"]))
-    memory = {size: one["rssMb"] for size, one in sizes["sizes"].items()}
-    slope = (memory[str(large)] - memory[str(small)]) / (large - small)
+    sys.path.insert(0, str(ROOT))
+    from benchmarks.harness import results
+    from benchmarks.sizes import FITTED
+
+    sizes, receiver = results.latest("sizes"), _result("receiver-2-cpus.json")
+    small, large = FITTED
+    memory = {size: results.median(sizes, f"child, {size} bytes", "rssMb") for size in FITTED}
+    line = sizes["facts"]["line"]
+    slope = (memory[large] - memory[small]) / (large - small)
     envelope, entry = _added_bytes()
     figures = {
-        "child_base_us": (sizes["line"]["baseUs"], "benchmarks/results/sizes.json"),
-        "child_ns_per_byte": (sizes["line"]["perByteNs"], "benchmarks/results/sizes.json"),
-        "child_base_mb": (round(memory[str(small)] - slope * small, 1), "benchmarks/results/sizes.json"),
+        "child_base_us": (line["baseUs"], "benchmarks/results/sizes.json"),
+        "child_ns_per_byte": (line["perByteNs"], "benchmarks/results/sizes.json"),
+        "child_base_mb": (round(memory[small] - slope * small, 1), "benchmarks/results/sizes.json"),
         "child_mb_per_kb": (round(slope * 1000, 3), "benchmarks/results/sizes.json"),
         "receiver_us": (round(receiver["closed"]["cpuUs"], 1), "benchmarks/results/receiver-2-cpus.json"),
         "receiver_mb": (round(receiver["rssMb"], 1), "benchmarks/results/receiver-2-cpus.json"),

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks import cost as costs
+from benchmarks.harness import results
 from stream_router import cli
 from stream_router.control.plan import capacity, command, cost, data
 from stream_router.control.plan.capacity import Fleet, Load
@@ -148,8 +149,7 @@ def test_the_tables_of_the_page_are_the_commands_output(monkeypatch: pytest.Monk
 
 def test_a_line_is_true_to_the_sizes_between() -> None:
     """From the CPU at 0.6 and 64 KB the plan predicts the run at 4 KB within 20 %."""
-    result = json.loads((ROOT / "benchmarks/results/sizes.json").read_text("utf-8"))
-    run = result["sizes"]["4096"]
+    run = {name: results.median(results.latest("sizes"), "child, 4096 bytes", name) for name in ("cpuUs", "rssMb")}
     planned = command.plan(Load(1_000, 4_096, 1.0, "us-east-1")).found
     assert planned.child_us == pytest.approx(run["cpuUs"], rel=0.2)
     assert planned.child_mb == pytest.approx(run["rssMb"], rel=0.2)

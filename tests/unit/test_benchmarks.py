@@ -1,0 +1,164 @@
+"""The benchmarks' harness: what a result says, what two of them tell, and that the documents show the kept ones."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import __main__ as bench
+from benchmarks import to_reach
+from benchmarks.harness import compare, question, report, results
+from benchmarks.harness.question import Options, Question
+from benchmarks.harness.rounds import Case, Row, Taken, spread, take
+
+ROOT = Path(__file__).parents[2]
+OTHER_FORMS = {"telemetry", "receiver-2-cpus", "transform"}
+"""Kept results that are older than the common schema, each shown by a page of its own."""
+
+
+def case(name: str, values: list[float], role: Any = "ours") -> Case:
+    """A case that gives one value after the other."""
+    left = iter(values)
+    return Case(name, lambda: Taken({"cpuUs": next(left)}), role)
+
+
+def result(name: str, **rows: list[float]) -> results.Result:
+    """A result with these rows; the first is the baseline."""
+    roles = ["baseline", *["ours"] * len(rows)]
+    made = [Row(case(row, []), [Taken({"cpuUs": value}) for value in values]) for row, values in rows.items()]
+    named = [Row(Case(row.case.name, row.case.run, role), row.rounds) for row, role in zip(made, roles, strict=False)]  # type: ignore[arg-type]
+    head = {"machine": "m", "commit": "c", "load": {"before": [1.0], "after": [1.0]}, "versions": {"python": "3"}}
+    about = {"schema": 1, "name": name, "question": "?", "at": "", "seconds": 1, "rounds": 3, "facts": {}}
+    return {**about, **head, "rows": results.result_rows(named)}
+
+
+def test_cases_take_turns() -> None:
+    """Every round runs each case once, so that what drifts does so for all."""
+    order: list[str] = []
+
+    def run(name: str) -> Taken:
+        order.append(name)
+        return Taken({"cpuUs": 1.0})
+
+    take([Case("a", lambda: run("a")), Case("b", lambda: run("b"))], 2, 60.0)
+    assert order == ["a", "b", "a", "b"]
+
+
+def test_a_round_beyond_the_bound_is_not_begun() -> None:
+    """The first is always taken."""
+    (row,) = take([case("a", [1.0, 2.0])], 5, 0.0)
+    assert row.values("cpuUs") == [1.0]
+
+
+def test_ratios_are_of_pairs() -> None:
+    """A machine that is twice as slow in one round doubles both: the ratio stays."""
+    _, ours = result("x", base=[10.0, 20.0, 40.0], ours=[5.0, 10.0, 20.0])["rows"]
+    assert ours["times"]["baseline"]["cpuUs"] == {"median": 0.5, "q1": 0.5, "q3": 0.5, "values": [0.5, 0.5, 0.5]}
+
+
+def test_quartiles_lie_within_what_was_measured() -> None:
+    """Also of one value or two."""
+    assert [spread([3.0])[key] for key in ("q1", "median", "q3")] == [3.0, 3.0, 3.0]
+    assert [spread([1.0, 3.0])[key] for key in ("q1", "median", "q3")] == [1.0, 2.0, 3.0]
+    assert [spread([1.0, 2.0, 3.0, 4.0, 5.0])[key] for key in ("q1", "median", "q3")] == [2.0, 3.0, 4.0]
+
+
+@pytest.mark.parametrize(
+    ("after", "verdict"),
+    [
+        ([5.0, 5.1, 5.2], "better"),
+        ([20.0, 21.0, 22.0], "worse"),
+        ([9.0, 10.5, 12.0], "noise"),
+        ([5.0, 5.1], "unknown (2 rounds)"),
+    ],
+)
+def test_only_what_is_outside_the_scatter_is_a_difference(after: list[float], verdict: str) -> None:
+    """Quartiles that overlap prove nothing, nor do two rounds."""
+    (found,) = compare.differences(result("x", a=[9.0, 10.0, 11.0]), result("x", a=after))
+    assert found.verdict == verdict
+
+
+def test_more_events_a_second_are_better() -> None:
+    """The name of a figure says which way is up."""
+    one, other = spread([1.0, 1.0, 1.0]), spread([2.0, 2.0, 2.0])
+    assert compare.difference("a", "perSecond", one, other).verdict == "better"
+    assert compare.difference("a", "p99Ms", one, other).verdict == "worse"
+
+
+def test_results_of_different_questions_are_not_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says so, and ends with 1."""
+    for name in ("x", "y"):
+        results.write(result(name, a=[1.0, 2.0, 3.0]), tmp_path / f"{name}.json")
+    assert compare.command(tmp_path / "x.json", tmp_path / "y.json") == 1
+    assert "cannot be compared" in capsys.readouterr().out
+
+
+def test_a_result_names_its_circumstances(tmp_path: Path) -> None:
+    """Machine, load, versions, commit; the file gives back what was written."""
+
+    class Opened:
+        def __enter__(self) -> list[Case]:
+            return [case("a", [1.0, 2.0]), case("b", [2.0, 2.0], "baseline")]
+
+        def __exit__(self, *_: object) -> None:
+            return None
+
+    found = question.answer(Question("q", "?", lambda _: Opened()), Options(rounds=2))
+    results.write(found, tmp_path / "q.json")
+    again = results.read(tmp_path / "q.json")
+    assert again == json.loads(json.dumps(found))
+    assert all(again[what] for what in ("machine", "load", "versions", "commit", "at"))
+    assert results.times(again, "a", "baseline", "cpuUs") == 0.75
+
+
+def test_what_is_no_result_is_refused(tmp_path: Path) -> None:
+    """One line, not a traceback."""
+    (tmp_path / "x.json").write_text("{}")
+    with pytest.raises(ValueError, match="no result"):
+        results.read(tmp_path / "x.json")
+
+
+def kept() -> list[Path]:
+    return [path for path in sorted(results.FOLDER.glob("*.json")) if path.stem not in OTHER_FORMS]
+
+
+@pytest.mark.parametrize("path", kept(), ids=lambda path: path.stem)
+def test_a_kept_result_answers_a_question_that_is_asked(path: Path) -> None:
+    """Of the common schema, by a module of its name, with a load and a commit."""
+    found = results.read(path)
+    assert found["name"] == path.stem
+    assert bench.asks(path.stem)
+    assert found["load"]["before"]
+    assert not found["quick"]
+
+
+def test_the_page_shows_the_kept_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    """docs/benchmarks.md, the goals on it too. Write it anew with `make docs`."""
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    monkeypatch.delitem(sys.modules, "benchmarks_page", raising=False)
+    tool = importlib.import_module("benchmarks_page")
+    assert tool.PAGE.read_text("utf-8") == tool.page(), "run `make docs`"
+
+
+def test_a_goal_is_held_or_missed_by_its_bound() -> None:
+    """And never held where it was not measured."""
+    goal = to_reach.Goal("x", "", "x", lambda _: 0.0, most=1.3)
+    verdicts = [to_reach.Reached(goal, value).verdict for value in (1.3, 1.31, None)]
+    assert verdicts == ["held", "**missed**", "not measured"]
+
+
+def test_the_report_needs_nothing_else() -> None:
+    """One file: no script, no picture, no style from elsewhere."""
+    text = report.page([(result("x", base=[1.0, 2.0, 3.0], ours=[2.0, 3.0, 4.0]), [])])
+    assert "src=" not in text
+    assert "http" not in text
+    assert "(baseline)" in text
+
+
+def test_quick_benchmarks_are_there() -> None:
+    """What `make bench-quick` runs, each with the common options."""
+    assert set(bench.QUICK) <= set(bench.names())
+    assert all(bench.asks(name) for name in bench.QUICK)

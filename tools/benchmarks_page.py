@@ -1,0 +1,87 @@
+"""Writes docs/benchmarks.md from the kept results: what was asked for, and every table. Run by `make docs`."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import to_reach  # noqa: E402  # a script's path has only its own folder
+from benchmarks.harness import results  # noqa: E402
+from benchmarks.harness.rounds import unit  # noqa: E402
+
+PAGE = ROOT / "docs" / "benchmarks.md"
+INTRO = """# Measured
+
+Written by `make docs` from [benchmarks/results](../benchmarks/results): no figure here is typed. `make bench` measures
+anew, `make report` draws the plots, `python -m benchmarks compare A.json B.json` sets two results side by side
+([benchmarks](../benchmarks/README.md) has the rules).
+
+All of it comes from a small shared machine, and each table names its load averages: read the ratios, which are medians
+of pairs from the same round, rather than the absolute figures. The peers take events and not the daemon's lines, check
+nothing, keep no watermark and have no dead letters; what else each lacks stands in its row.
+
+## What was asked for
+"""
+
+
+def goals() -> Iterator[str]:
+    """Every goal, held or missed."""
+    yield "| | asked | measured | | result |"
+    yield "|---|---|---|---|---|"
+    for goal, measured in to_reach.reached():
+        shown = "-" if measured is None else f"{measured:,.3g}"
+        yield f"| {goal.what} | {goal.asked} | {shown} | {to_reach.Reached(goal, measured).verdict} | `{goal.of}` |"
+
+
+def table(result: results.Result) -> Iterator[str]:
+    """One result."""
+    yield f"\n## {result['question']}\n"
+    load = f"load {result['load']['before'][0]} before, {result['load']['after'][0]} after"
+    yield f"`{result['name']}`, {result['at']}, {result['rounds']} rounds, {load}; {result['machine']}; Python"
+    yield f"{result['versions']['python']}; commit {result['commit']}. Medians, quartiles in brackets.\n"
+    figures = list(dict.fromkeys(name for row in result["rows"] for name in row["figures"]))
+    roles = [role for role in ("baseline", "floor") if any(role in row["times"] for row in result["rows"])]
+    head = [f"{name}{unit(name) and ', ' + unit(name)}" for name in figures]
+    head += [f"{figures[0]} over the {role}'s" for role in roles]
+    yield "| | " + " | ".join(head) + " |"
+    yield "|---" * (len(head) + 1) + "|"
+    for row in result["rows"]:
+        cells = [_cell(row["figures"].get(name)) for name in figures]
+        for role in roles:
+            found = row["times"].get(role, {}).get(figures[0])
+            cells.append(f"{found['median']:.2f}" if found else "")
+        mark = f" ({row['role']})" if row["role"] in ("baseline", "floor") else ""
+        note = f"; {row['note']}" if row["note"] else ""
+        yield f"| {row['name']}{mark}{note} | " + " | ".join(cells) + " |"
+    for name, value in result["facts"].items():
+        yield f"\n{name}: `{value}`"
+
+
+def _cell(value: dict[str, float] | None) -> str:
+    if value is None:
+        return ""
+    if value["q1"] == value["q3"]:
+        return f"{value['median']:,.4g}"
+    return f"{value['median']:,.4g} [{value['q1']:,.4g}, {value['q3']:,.4g}]"
+
+
+def page() -> str:
+    """The page as it should be."""
+    lines = [INTRO, *goals()]
+    for path in sorted(results.FOLDER.glob("*.json")):
+        try:
+            lines += table(results.read(path))
+        except ValueError:
+            continue  # a result of another form, which its own page shows
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Write it."""
+    PAGE.write_text(page(), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
