@@ -65,7 +65,7 @@ def text() -> str:
     return (
         json.dumps(
             {
-                "machine": sizes["machine"],
+                "machine": f"{sizes['machine']}, Python {sizes['versions']['python']}",
                 "event_bytes": small,
                 "figures": {name: {"value": value, "source": source} for name, (value, source) in figures.items()},
             },

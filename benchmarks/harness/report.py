@@ -9,7 +9,7 @@ from benchmarks.harness import results
 from benchmarks.harness.results import Result
 from benchmarks.harness.rounds import unit
 
-STYLE = """
+LOOKS = """
 :root { color-scheme: light dark; } body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto;
 padding: 0 1rem; } h2 { margin-top: 3rem; } img { max-width: 100%; background: #fff; border-radius: 4px; }
 table { border-collapse: collapse; font-size: 13px; display: block; overflow-x: auto; } td, th { padding: .25rem .6rem;
@@ -68,7 +68,7 @@ def page(parts: Sequence[tuple[Result, Sequence[Path]]]) -> str:
         "<p>Medians of the rounds; in small print the quartiles. Ratios are medians of pairs taken in the same round. "
         "Figures of different sections were taken at different times: compare within a section.</p>"
     )
-    return f"{head}<style>{STYLE}</style><h1>stream_router, measured</h1><p>{links}</p>{intro}{body}</html>\n"
+    return f"{head}<style>{LOOKS}</style><h1>stream_router, measured</h1><p>{links}</p>{intro}{body}</html>\n"
 
 
 def command(target: Path) -> int:
