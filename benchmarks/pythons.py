@@ -25,8 +25,9 @@ def others() -> list[Path]:
 
 def version(python: Path) -> str:
     """Its version, with the patch."""
-    command = [python, "-c", "import platform; print(platform.python_version())"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    command = [str(python), "-c", "import platform; print(platform.python_version())"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 @contextlib.contextmanager

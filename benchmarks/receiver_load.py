@@ -19,6 +19,7 @@ from benchmarks.harness.question import Options, Question, ask
 from benchmarks.harness.rounds import Case, Row, Taken, spread
 from benchmarks.peers import programs
 from stream_router.fakeaws.process import FakeAwsProcess
+from tests.receiver_kit import KEY
 from tests.receiver_kit import receiver as our_receiver
 
 RATES = (500, 1_000, 2_000, 5_000, 8_000)
@@ -49,7 +50,7 @@ def go(fake_aws: FakeAwsProcess, program: Path, rate: int, seconds: float) -> Ta
 
 def saturated(fake_aws: FakeAwsProcess, folder: Path, seconds: float) -> Taken:
     """Closed loop, 512 connections: what one worker takes at the most."""
-    with our_receiver(fake_aws.url, folder, WEBHOOK_SCHEME="hmac", WEBHOOK_SECRETS=receiver.KEY) as running:
+    with our_receiver(fake_aws.url, folder, WEBHOOK_SCHEME="hmac", WEBHOOK_SECRETS=KEY) as running:
         receiver.closed_loop(running.address, running.process.pid, 1, 512)
         found = receiver.closed_loop(running.address, running.process.pid, seconds, 512)
     return Taken({name: found[name] for name in ("cpuUs", "perSecond", "p99Ms", "errors")})

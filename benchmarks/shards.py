@@ -62,7 +62,7 @@ def cases(options: Options) -> Iterator[Sequence[Case]]:
         ]
 
 
-QUESTION = Question("shards", str(__doc__), cases, rounds=3, bound_s=240)
+QUESTION = Question("shards", str(__doc__).partition("\n")[0], cases, rounds=3, bound_s=240)
 
 if __name__ == "__main__":
     ask(QUESTION)

@@ -44,7 +44,7 @@ class Reached(NamedTuple):
 def paired(result: Result, one: str, other: str, figure: str) -> float:
     """The median of one row's figure over another's, round by round."""
     first, second = (results.row(result, name)["figures"][figure]["values"] for name in (one, other))
-    return statistics.median(a / b for a, b in zip(first, second, strict=False))
+    return float(statistics.median(a / b for a, b in zip(first, second, strict=False)))
 
 
 def _over(one: str, other: str, figure: str = "cpuUs") -> Callable[[Result], float]:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from benchmarks import processes
@@ -52,7 +52,7 @@ def demo(rate: int, seconds: float) -> Taken:
     )
 
 
-def _figures(found: dict[str, object], used_s: dict[str, float], memory: dict[str, float], count: float) -> Taken:
+def _figures(found: dict[str, object], used_s: dict[str, float], memory: Mapping[str, float], count: float) -> Taken:
     late = found["latencyMs"]
     assert isinstance(late, dict)
     figures = {f"{name}Ms": float(late[name]) for name in ("p50", "p99", "p999")}

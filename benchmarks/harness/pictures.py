@@ -19,7 +19,6 @@ PICTURES: dict[str, Sequence[plots.Plot]] = {
     "receiver_load": [
         lambda result: plots.by(result, ["cpuUs"], "webhooks a second offered"),
         lambda result: plots.by(result, ["p50Ms", "p99Ms"], "webhooks a second offered", log_y=True),
-        lambda result: plots.by(result, ["perSecond"], "webhooks a second offered", log_x=False),
     ],
     "whole": [plots.percentiles, lambda result: plots.bars(result, "cpuUs", f"{CPU}, our processes")],
     "shards": [lambda result: plots.by(result, ["cpuUs"], "shards")],

@@ -13,7 +13,8 @@ import matplotlib as mpl
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from benchmarks.harness.results import Result
 from benchmarks.harness.rounds import higher_is_better, unit
@@ -41,7 +42,13 @@ def _begin(result: Result, height: float = 3.6) -> Axes:
 
 def _plain(axis: Any) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
-    axis.set_minor_formatter(FuncFormatter(lambda *_: ""))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _log_y(axes: Axes) -> None:
+    """A logarithmic axis with marks at 1, 2 and 5: a decade alone may have no mark within."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
 
 
 def bars(result: Result, figure: str, words: str = "") -> None:
@@ -63,7 +70,7 @@ def bars(result: Result, figure: str, words: str = "") -> None:
     axes.set_xlabel(_named(figure, words))
     present = [role for role in COLOURS if any(row["role"] == role for row in rows)]
     if len(present) > 1:
-        handles = [plt.Rectangle((0, 0), 1, 1, color=COLOURS[role]) for role in present]
+        handles = [Rectangle((0, 0), 1, 1, color=COLOURS[role]) for role in present]
         axes.legend(handles, present, frameon=False, fontsize=8, loc="lower right")
 
 
@@ -81,7 +88,7 @@ def by(result: Result, figures: Sequence[str], across: str, *, log_x: bool = Tru
             label = " ".join(part for part in (group, figure if len(figures) > 1 else "") if part)
             places = [x for x, _ in found]
             medians = [value["median"] for _, value in found]
-            style = {"color": LINES[at % len(LINES)], "marker": MARKS[at % len(MARKS)]}
+            style: dict[str, Any] = {"color": LINES[at % len(LINES)], "marker": MARKS[at % len(MARKS)]}
             axes.plot(places, medians, label=label, markersize=4.5, **style)
             low, high = [value["q1"] for _, value in found], [value["q3"] for _, value in found]
             axes.fill_between(places, low, high, alpha=0.18, color=style["color"], linewidth=0)
@@ -91,13 +98,13 @@ def by(result: Result, figures: Sequence[str], across: str, *, log_x: bool = Tru
         axes.set_xscale("log")
         axes.set_xticks(places)
     if log_y:
-        axes.set_yscale("log")
+        _log_y(axes)
     else:
         axes.set_ylim(bottom=0)
     _plain(axes.xaxis)
     _plain(axes.yaxis)
     axes.set_xlabel(across)
-    axes.set_ylabel(_named(figures[0], "" if len(figures) == 1 else "figures"))
+    axes.set_ylabel(_named(figures[0], "" if len(figures) == 1 else "latency"))
     if at > 1:
         axes.legend(frameon=False, fontsize=8)
 
@@ -112,13 +119,13 @@ def percentiles(result: Result) -> None:
         if len(shown) > 1:
             places = [names.index(name) for name in shown]
             values = [row["figures"][name] for name in shown]
-            style = {"color": LINES[at % len(LINES)], "marker": MARKS[at % len(MARKS)]}
+            style: dict[str, Any] = {"color": LINES[at % len(LINES)], "marker": MARKS[at % len(MARKS)]}
             axes.plot(places, [value["median"] for value in values], label=row["name"], markersize=4.5, **style)
             low, high = [value["q1"] for value in values], [value["q3"] for value in values]
             axes.fill_between(places, low, high, alpha=0.15, color=style["color"], linewidth=0)
             at += 1
     axes.set_xticks(range(len(names)), [f"p{PERCENTILES[name]:g}" for name in names])
-    axes.set_yscale("log")
+    _log_y(axes)
     _plain(axes.yaxis)
     axes.set_ylabel("latency (ms) - lower is better")
     axes.legend(frameon=False, fontsize=8)
