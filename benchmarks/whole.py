@@ -27,10 +27,13 @@ FROM_SHARE, TO_SHARE = 0.4, 0.95
 
 def demo(rate: int, seconds: float) -> Taken:
     """One demo at a steady rate."""
-    count = int(rate * seconds)
     command = [sys.executable, "-m", "stream_router", "demo", "--json", "--poison", "0"]
-    arguments = ["--events", str(count), "--rate", str(rate)]
-    process = subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return run([*command, "--events", str(int(rate * seconds)), "--rate", str(rate)], rate, seconds)
+
+
+def run(command: Sequence[str], rate: int, seconds: float) -> Taken:
+    """A demo by its command; CPU is that of the middle of its load."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stderr
     assert process.stdout
     said = []
