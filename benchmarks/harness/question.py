@@ -20,10 +20,11 @@ class Options:
     only: str = ""
     rounds: int = 3
     bound_s: float = 300.0
+    scale: float = 1.0
 
     def count(self, whole: int, quick: int) -> int:
-        """The bigger number, or the one for the quick run."""
-        return quick if self.quick else whole
+        """The bigger number, or the one for the quick run; times `scale`."""
+        return max(1, int((quick if self.quick else whole) * self.scale))
 
 
 Cases = Callable[[Options], contextlib.AbstractContextManager[Sequence[Case]]]
@@ -58,6 +59,7 @@ def answer(question: Question, options: Options) -> results.Result:
         **circumstances.circumstances(),
         "load": {"before": before, "after": circumstances.load()},
         "quick": options.quick,
+        "scale": options.scale,
         "rounds": min((len(row.rounds) for row in rows), default=0),
         "facts": question.facts(rows),
         "rows": results.result_rows(rows),
@@ -88,11 +90,12 @@ def ask(question: Question) -> None:
     parser.add_argument("--quick", action="store_true", help="less of all, for a first look")
     parser.add_argument("--rounds", type=int, help=f"default {question.rounds}")
     parser.add_argument("--bound-s", type=float, default=question.bound_s, help="begins no round beyond it")
+    parser.add_argument("--scale", type=float, default=1.0, help="so many times the events or seconds of a round")
     parser.add_argument("--only", default="", help="a part of the names of the cases to run")
     parser.add_argument("--json", type=Path, help="the result file to write")
     chosen = parser.parse_args()
     rounds = chosen.rounds or (question.quick_rounds if chosen.quick else question.rounds)
-    result = answer(question, Options(chosen.quick, chosen.only, rounds, chosen.bound_s))
+    result = answer(question, Options(chosen.quick, chosen.only, rounds, chosen.bound_s, chosen.scale))
     print("\n".join(table(result)))
     if chosen.json:
         results.write(result, chosen.json)
