@@ -20,16 +20,20 @@ _DOUBLE = struct.Struct(">d").pack
 def put_events(bus: str, entries: Sequence[Entry]) -> bytes:
     """The body of a classic PutEvents call to `bus` (name or ARN)."""
     wired = [
-        {"Source": SOURCE, "EventBusName": bus, "DetailType": detail_type, "Detail": _text_of(detail), "Time": time_s}
+        {
+            "Source": SOURCE,
+            "EventBusName": bus,
+            "DetailType": detail_type,
+            "Detail": detail.decode() if len(detail) < _LARGE_BYTES else _text_of(detail),
+            "Time": time_s,
+        }
         for _, detail_type, detail, time_s, _, _ in entries
     ]
     return orjson.dumps({"Entries": wired})
 
 
-def _text_of(detail: bytes) -> str | orjson.Fragment:
-    """A Detail, JSON itself, as orjson takes a text: JSON holds no raw control characters, so two kinds are escaped."""
-    if len(detail) < _LARGE_BYTES:
-        return detail.decode()
+def _text_of(detail: bytes) -> orjson.Fragment:
+    """A Detail, JSON itself, as a JSON string: it holds no raw control character, so only two kinds are escaped."""
     return orjson.Fragment(b'"%b"' % detail.replace(b"\\", b"\\\\").replace(b'"', b'\\"'))
 
 
