@@ -26,8 +26,9 @@ Every setting is an environment variable. It is read once, at start; a bad value
 and one line that names the variable, what is wrong with it, and the cure. An empty value is the same as none. A name
 that begins with `STREAM_ROUTER_` and that no program knows is refused as well, since a mistyped setting would do
 nothing; what one program reads all know, for they share environments. Kubernetes' own names for a Service called
-`stream-router` are passed over. An unknown `CXONE_` name is a warning. `stream-router config` prints every setting that
-is in force and where it came from.
+`stream-router` are passed over. An unknown `CXONE_` name is a warning. A setting that gets another name works under
+the old one for one minor version, with a warning at start (docs/upgrade.md, "Settings that get another name").
+`stream-router config` prints every setting that is in force and where it came from.
 
 AWS's own variables work as boto3 reads them, for the data plane and the control plane alike: `AWS_PROFILE`,
 `AWS_CA_BUNDLE`, `AWS_ENDPOINT_URL`, and `AWS_ENDPOINT_URL_KINESIS`, `_DYNAMODB`, `_EVENTBRIDGE`, `_SQS`, `_CLOUDWATCH`,

@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 
 from stream_router.core import failpoints, limits
 from stream_router.core.settings_error import SettingsError, first_error
-from stream_router.settings import names, types
+from stream_router.settings import names, renamed, types
 from stream_router.settings.names import PREFIX
 from stream_router.settings.types import Bus, EventTypes, Secret
 
@@ -40,8 +40,13 @@ class Environment(BaseSettings):
         env_settings: PydanticBaseSettingsSource,
         **_: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment, where a field with an alias has no second name (its own, with our prefix before it)."""
+        """The environment, where a field with an alias has no second name (its own, with our prefix before it).
+
+        But what was renamed is read under its old name too.
+        """
         assert isinstance(env_settings, EnvSettingsSource)
+        given = renamed.under_new_names(env_settings.env_vars)
+        env_settings.env_vars = {name.lower(): value for name, value in given.items()}
         env_settings.config = SettingsConfigDict(**{**env_settings.config, "populate_by_name": False})
         return init_settings, env_settings
 
@@ -151,6 +156,7 @@ def load(kind: type[S], **given: Any) -> S:
     Raises SettingsError with the line to show, and exit 78.
     """
     names.refuse_unknown(os.environ)
+    renamed.refuse_both(os.environ)
     failpoints.arm(os.environ.get(failpoints.VARIABLE, ""))
     return read(kind, **given)
 
@@ -167,9 +173,12 @@ def read(kind: type[S], **given: Any) -> S:
 
 
 def warn_of_names() -> None:
-    """Log each name of the environment that looks like a setting, is none, and was not refused: once, at start."""
+    """Log each name of the environment that is none of a setting and was not refused, or is an old one: at start."""
     for line in names.warnings(os.environ):
         log.warning("%s", line)
+    for row in renamed.in_use(os.environ):
+        told = {"code": names.CODE, "setting": row.old, "cure": row.cure}
+        log.warning("%s: %s; %s", row.old, row.says, row.cure, extra=told)
     warn_of_failpoints()
 
 
@@ -188,7 +197,7 @@ def _one_line(kind: type[BaseSettings], error: ValidationError) -> str:
     name = str(first["loc"][0])
     if first["type"] == "missing":
         problem = "is not set"
-    return f"{variable(kind, name)}: {problem}; {_cure(kind, name)}"
+    return f"{renamed.as_written(variable(kind, name), os.environ)}: {problem}; {_cure(kind, name)}"
 
 
 def variable(kind: type[BaseSettings], name: str) -> str:

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
 from stream_router.core.settings_error import SettingsError
-from stream_router.settings import names
+from stream_router.settings import names, renamed
 from stream_router.settings.common import load, variable
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.secret_strength import READ_ELSEWHERE
@@ -47,17 +47,25 @@ def unknown() -> list[str]:
     return names.warnings(os.environ)
 
 
+def old_names() -> list[renamed.Renamed]:
+    """What is set under a name that it had before."""
+    return renamed.in_use(os.environ)
+
+
 def is_set(*variables: str) -> bool:
     """Whether the environment holds any of these, not empty."""
-    return any(os.environ.get(name) for name in variables)
+    given = renamed.under_new_names(os.environ)
+    return any(given.get(name) for name in variables)
 
 
 def _row(kind: type[BaseSettings], name: str, made: BaseSettings | None) -> Row:
     field, shown = kind.model_fields[name], variable(kind, name)
-    given = {key.upper(): value for key, value in os.environ.items()}.get(shown, "")
+    given = {key.upper(): value for key, value in renamed.under_new_names(os.environ).items()}.get(shown, "")
     secret = "Secret" in str(field.annotation)
     if given:
-        return Row(shown, _hidden(given) if secret else given, ENVIRONMENT + _ceiling(made, shown))
+        written = renamed.as_written(shown, os.environ)
+        source = ENVIRONMENT if written == shown else f"{ENVIRONMENT}, as {written}, its old name"
+        return Row(shown, _hidden(given) if secret else given, source + _ceiling(made, shown))
     if shown == "AWS_REGION":
         return _region(made)
     default = field.default

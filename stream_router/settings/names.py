@@ -9,9 +9,13 @@ from collections.abc import Iterator, Mapping
 
 from stream_router.core import failpoints
 from stream_router.core.settings_error import SettingsError
+from stream_router.settings import renamed
 
 PREFIX = "STREAM_ROUTER_"
 UNKNOWN = "STREAM_ROUTER_UNKNOWN"
+
+CODE = "SR004"
+"""Of doctor's check of names, and of the line at start (docs/doctor.md)."""
 
 OURS = frozenset({"STREAM_ROUTER_CHILD", "STREAM_ROUTER_DEMO", failpoints.VARIABLE})
 """Names that our own programs hand to those that they start (supervisor/daemon/properties.py, local/environment.py),
@@ -59,7 +63,7 @@ def warnings(environment: Mapping[str, str]) -> list[str]:
 
 def _unknown(environment: Mapping[str, str]) -> Iterator[str]:
     """Names are settings in whatever case they are written, as for the settings themselves."""
-    known = settings() | OURS
+    known = settings() | OURS | {row.old for row in renamed.RENAMED}
     for name in sorted(environment):
         upper = name.upper()
         if upper.startswith(PREFIX) and upper not in known and not OF_KUBERNETES.fullmatch(upper):

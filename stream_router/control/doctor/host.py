@@ -109,6 +109,8 @@ def setup_settings(world: World) -> Finding:
 def names(_: World) -> Finding:
     """SR004: no setting that nobody knows, which would do nothing."""
     if not (lines := in_force.unknown()):
+        if old := in_force.old_names():
+            return warn("SR004", old[0].old, old[0].says, old[0].cure)
         return ok("SR004", "every name is known")
     finding = _said("SR004", SettingsError(lines[0]))
     more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from stream_router.consumer.supervisor.daemon import jars, java, properties
 from stream_router.core import die_with_parent
+from stream_router.settings import renamed
 from stream_router.settings.consumer import Consumer
 
 
@@ -29,7 +30,7 @@ def command(jvm: Path, rendered: properties.Rendered, daemon_properties: Path) -
 def environment(settings: Consumer, state: Path) -> dict[str, str]:
     """The environment of the JVM, which hands it down: ours, the state folder, the region, UTF-8."""
     return {
-        **os.environ,
+        **renamed.under_new_names(os.environ),  # else an old name would stand beside what is set here
         "AWS_REGION": settings.aws_region,
         "STREAM_ROUTER_STATE_DIR": str(state),
         properties.CHILD_VARIABLE: sys.executable,
