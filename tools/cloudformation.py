@@ -1,6 +1,7 @@
 """Writes the roles' statements of deploy/cloudformation from the code of `setup --policy`.
 
-The template's parameters stand in the settings as words of their own, and become `${Parameter}` in what is written.
+The template's parameters stand in the settings as words of their own, and become `${Parameter}` in what is written. A
+statement on a key or a bucket is there only where the parameter is given.
 """
 
 import json
@@ -19,6 +20,7 @@ PART = re.compile(r"^( *)# (\w+): written by `make docs` from control/policy\n.*
 HOME = Home("aws", "eu-central-1", "123456789012")
 SECRET = f"arn:aws:secretsmanager:{HOME.region}:{HOME.account}:secret:cx-AbCdEf"
 TARGET = f"arn:aws:lambda:{HOME.region}:{HOME.account}:function:target"
+KEY = f"arn:aws:kms:{HOME.region}:{HOME.account}:key/the-key"
 SETTINGS = {
     "AWS_REGION": HOME.region,
     "STREAM_ROUTER_STREAM": "the-stream",
@@ -29,10 +31,14 @@ SETTINGS = {
     "STREAM_ROUTER_WEBHOOK_SECRETS": f"secretsmanager:{SECRET}",
     "STREAM_ROUTER_TRUSTED_PROXIES": "10.0.0.0/8",
     "EVENTBRIDGE_TARGET_ARN": TARGET,
+    "STREAM_ROUTER_KMS_KEY": KEY,
+    "STREAM_ROUTER_OFFLOAD_BUCKET": "the-bucket",
 }
 NAMES = {
     SECRET: "${WebhookSecretArn}",
     TARGET: "${TargetArn}",
+    KEY: "${KmsKeyArn}",
+    "the-bucket": "${OffloadBucket}",
     "the-stream": "${Stream}",
     "the-application": "${Application}",
     "the-bus": "${EventBus}",
@@ -42,6 +48,7 @@ NAMES = {
     "arn:aws:": "arn:${AWS::Partition}:",
 }
 """Longer ones first: an ARN is replaced whole."""
+CONDITIONS = {KEY: "HasKey", "the-bucket": "HasBucket"}
 
 
 def text() -> str:
@@ -52,9 +59,17 @@ def text() -> str:
 def _part(found: re.Match[str]) -> str:
     space, name = found[1], found[2]
     statements = document(needs_of(name, HOME))["Statement"]
-    lines = [f"{space}  - {json.dumps(_named(statement))}\n" for statement in statements]
+    lines = [f"{space}  - {json.dumps(_conditional(statement))}\n" for statement in statements]
     begin = f"{space}# {name}: written by `make docs` from control/policy\n"
     return f"{begin}{space}Statement:\n{''.join(lines)}{space}# end\n"
+
+
+def _conditional(statement: dict[str, Any]) -> dict[str, Any]:
+    for word, condition in CONDITIONS.items():
+        if word in json.dumps(statement["Resource"]):
+            return {"Fn::If": [condition, _named(statement), {"Ref": "AWS::NoValue"}]}
+    named: dict[str, Any] = _named(statement)
+    return named
 
 
 def _named(value: Any) -> Any:

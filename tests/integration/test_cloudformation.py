@@ -40,7 +40,7 @@ LETS_THE_RULE_IN = {
 
 
 class Cloud:
-    """ministack with the stack in it."""
+    """ministack with the stack in it; later with a second one, which has a key and a bucket of its own."""
 
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
@@ -49,8 +49,11 @@ class Cloud:
     def client(self, service: Any) -> Any:
         return self.session.client(service, endpoint_url=self.url)
 
-    def deploy(self) -> None:
-        """As `aws cloudformation package` and `deploy` do: the nested template goes to S3 first."""
+    def prepare(self) -> None:
+        """What is there before the stack: target, secret, network, and a bucket with the nested template.
+
+        `aws cloudformation package` and `deploy` bring that one there.
+        """
         self.client("sqs").create_queue(QueueName="out", Attributes={"Policy": json.dumps(LETS_THE_RULE_IN)})
         secret = self.client("secretsmanager").create_secret(Name=SECRET_NAME, SecretString="0123456789abcdef" * 2)
         self.secret = secret["ARN"]
@@ -58,44 +61,70 @@ class Cloud:
         s3.create_bucket(Bucket="templates")
         nested = (FOLDER / "observability/cloudwatch/observability.yaml").read_bytes()
         s3.put_object(Bucket="templates", Key="observability.yaml", Body=nested)
+        ec2 = self.client("ec2")
+        self.vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+        self.subnets = ",".join(
+            ec2.create_subnet(VpcId=self.vpc, CidrBlock=f"10.0.{n}.0/24")["Subnet"]["SubnetId"] for n in range(2)
+        )
+
+    def deploy(self, stack: str = NAME, **more: str) -> None:
+        """The template with these parameters beside those that it must have, until it is settled."""
         template = yaml.safe_load((FOLDER / "cloudformation/stream-router.yaml").read_text("utf-8"))
         template["Resources"]["Observability"]["Properties"]["TemplateURL"] = f"{self.url}/templates/observability.yaml"
         for service in ("ReceiverService", "ConsumerService"):
             # The emulator hands a parameter on as text, and fails on a count that is one; and with any other count than
             # 0 it would ask for a Docker daemon. So no container runs here.
             template["Resources"][service]["Properties"]["DesiredCount"] = 0
-        ec2 = self.client("ec2")
-        vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
-        subnets = ",".join(
-            ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.0.{n}.0/24")["Subnet"]["SubnetId"] for n in range(2)
-        )
         given = {
             "Image": "none",
             "TargetArn": TARGET,
-            "VpcId": vpc,
-            "PublicSubnets": subnets,
-            "PrivateSubnets": subnets,
+            "VpcId": self.vpc,
+            "PublicSubnets": self.subnets,
+            "PrivateSubnets": self.subnets,
             "CertificateArn": f"arn:aws:acm:{REGION}:{ACCOUNT}:certificate/1",
             "WebhookScheme": "hmac",
             "WebhookSecretArn": self.secret,
+            **more,
         }
         self.client("cloudformation").create_stack(
-            StackName=NAME,
+            StackName=stack,
             TemplateBody=json.dumps(template),
             Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
             Capabilities=["CAPABILITY_IAM"],
         )
+        until(lambda: not self.status(stack).endswith("IN_PROGRESS"), 60, "the stack is settled")
 
-    def status(self) -> str:
-        return str(self.client("cloudformation").describe_stacks(StackName=NAME)["Stacks"][0]["StackStatus"])
+    def status(self, stack: str = NAME) -> str:
+        return str(self.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"])
 
     def resources(self, stack: str = NAME) -> dict[str, dict[str, str]]:
         found = self.client("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
         return {one["LogicalResourceId"]: one for one in found}
 
-    def outputs(self) -> dict[str, str]:
-        (stack,) = self.client("cloudformation").describe_stacks(StackName=NAME)["Stacks"]
-        return {one["OutputKey"]: one["OutputValue"] for one in stack["Outputs"]}
+    def outputs(self, stack: str = NAME) -> dict[str, str]:
+        (told,) = self.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+        return {one["OutputKey"]: one["OutputValue"] for one in told["Outputs"]}
+
+    def doctor(self, stack: str = NAME, **more: str) -> dict[str, dict[str, str]]:
+        """What `doctor` finds of a stack, by code."""
+        environment = {
+            "PATH": "/usr/bin:/bin",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": REGION,
+            "AWS_ENDPOINT_URL": self.url,
+            "STREAM_ROUTER_EVENT_BUS": "cxone",
+            "EVENTBRIDGE_TARGET_ARN": TARGET,
+            "SQS_DLQ_URL": self.outputs(stack)["DeadLetterQueueUrl"],
+            "STREAM_ROUTER_WEBHOOK_SCHEME": "hmac",
+            "STREAM_ROUTER_WEBHOOK_SECRETS": f"secretsmanager:{self.secret}",
+            "STREAM_ROUTER_BUCKETS": "16",
+            **more,
+        }
+        done = subprocess.run(
+            [PROGRAM, "doctor", "--json"], env=environment, capture_output=True, text=True, check=False
+        )
+        return {check["code"]: check for check in json.loads(done.stdout)["checks"]}
 
 
 @pytest.fixture(scope="module")
@@ -114,8 +143,8 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
             return False
 
     until(answers, 30, "ministack answers")
+    cloud.prepare()
     cloud.deploy()
-    until(lambda: not cloud.status().endswith("IN_PROGRESS"), 60, "the stack is settled")
     yield cloud
     process.terminate()
     process.wait(10)
@@ -132,9 +161,8 @@ def test_every_resource_comes_to_be(cloud: Cloud) -> None:
     assert cloud.status() == "CREATE_COMPLETE", failed
     template = yaml.safe_load((FOLDER / "cloudformation/stream-router.yaml").read_text("utf-8"))
     made = cloud.resources()
-    assert {name: one["ResourceStatus"] for name, one in made.items()} == dict.fromkeys(
-        template["Resources"], "CREATE_COMPLETE"
-    )
+    wanted = set(template["Resources"]) - {"Bucket"}
+    assert {name: one["ResourceStatus"] for name, one in made.items()} == dict.fromkeys(wanted, "CREATE_COMPLETE")
     nested = yaml.safe_load((FOLDER / "observability/cloudwatch/observability.yaml").read_text("utf-8"))
     assert set(cloud.resources(made["Observability"]["PhysicalResourceId"])) == set(nested["Resources"])
 
@@ -156,23 +184,36 @@ def test_the_rule_lets_our_types_through_to_the_target(cloud: Cloud) -> None:
 
 def test_doctor_finds_nothing_wrong_with_it(cloud: Cloud) -> None:
     """It warns that masking is off (the product's default), and of what the emulator leaves out: the encryption."""
-    environment = {
-        "PATH": "/usr/bin:/bin",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_REGION": REGION,
-        "AWS_ENDPOINT_URL": cloud.url,
-        "STREAM_ROUTER_EVENT_BUS": "cxone",
-        "EVENTBRIDGE_TARGET_ARN": TARGET,
-        "SQS_DLQ_URL": cloud.outputs()["DeadLetterQueueUrl"],
-        "STREAM_ROUTER_WEBHOOK_SCHEME": "hmac",
-        "STREAM_ROUTER_WEBHOOK_SECRETS": f"secretsmanager:{cloud.secret}",
-        "STREAM_ROUTER_BUCKETS": "16",
-    }
-    done = subprocess.run([PROGRAM, "doctor", "--json"], env=environment, capture_output=True, text=True, check=False)
-    found = {check["code"]: check for check in json.loads(done.stdout)["checks"]}
-    wrong = {code: one["says"] for code, one in found.items() if one["verdict"] not in ("well", "warning", "skipped")}
-    assert wrong == {}
+    found = cloud.doctor()
+    assert _wrong(found) == {}
     assert {code for code, one in found.items() if one["verdict"] == "warning"} == {"SR005", "SR112"}
     looked_at = {"SR101", "SR111", "SR140", "SR142", "SR143"}
     assert {found[code]["verdict"] for code in looked_at} == {"well"}
+
+
+def test_with_a_key_and_a_bucket_of_yours_nothing_is_wrong_either(cloud: Cloud) -> None:
+    """The bucket comes to be, the key is the queues', and `doctor`, with the same settings, sees both."""
+    key = cloud.client("kms").create_key()["KeyMetadata"]["Arn"]
+    target = {"TargetArn": TARGET, "KmsKeyArn": key, "OffloadBucket": "large-events"}
+    names = {"Stream": "keyed", "EventBus": "keyed", "Rule": "cxone-webhook-router", "Application": "keyed"}
+    cloud.deploy("keyed", **target, **names)
+    assert cloud.status("keyed") == "CREATE_COMPLETE"
+    assert cloud.resources("keyed")["Bucket"]["PhysicalResourceId"] == "large-events"
+    queue = cloud.outputs("keyed")["DeadLetterQueueUrl"]
+    attributes = cloud.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
+    assert attributes["KmsMasterKeyId"] == key
+    found = cloud.doctor(
+        "keyed",
+        STREAM_ROUTER_STREAM="keyed",
+        STREAM_ROUTER_EVENT_BUS="keyed",
+        STREAM_ROUTER_APPLICATION="keyed",
+        STREAM_ROUTER_KMS_KEY=key,
+        STREAM_ROUTER_OFFLOAD_BUCKET="large-events",
+    )
+    assert _wrong(found) == {}
+    assert {found[code]["verdict"] for code in ("SR101", "SR104", "SR121", "SR140", "SR152", "SR155")} == {"well"}
+    assert found["SR152"]["says"] == key
+
+
+def _wrong(found: dict[str, dict[str, str]]) -> dict[str, str]:
+    return {code: one["says"] for code, one in found.items() if one["verdict"] not in ("well", "warning", "skipped")}

@@ -23,17 +23,24 @@ TEMPLATE: dict[str, Any] = yaml.safe_load(FILE.read_text("utf-8"))
 RESOURCES = TEMPLATE["Resources"]
 SECRET = "arn:aws:secretsmanager:eu-west-1:210987654321:secret:webhook-AbCdEf"
 TARGET = "arn:aws:lambda:eu-west-1:210987654321:function:take"
+KEY = "arn:aws:kms:eu-west-1:210987654321:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 GIVEN = {
     "AWS::Partition": "aws",
     "AWS::Region": "eu-west-1",
     "AWS::AccountId": "210987654321",
+    "AWS::StackName": "ours",
     "Stream": "calls",
     "Application": "router",
     "EventBus": "telephony",
     "Rule": "all",
     "WebhookSecretArn": SECRET,
     "TargetArn": TARGET,
+    "KmsKeyArn": KEY,
+    "OffloadBucket": "large-events",
 }
+OPTIONAL = {"HasKey": ("STREAM_ROUTER_KMS_KEY", KEY), "HasBucket": ("STREAM_ROUTER_OFFLOAD_BUCKET", "large-events")}
+"""A condition of the template, and the setting that says the same."""
+NOTHING = object()
 SAME_AS_SETTINGS = {
     "AWS_REGION": GIVEN["AWS::Region"],
     "STREAM_ROUTER_STREAM": GIVEN["Stream"],
@@ -46,13 +53,21 @@ SAME_AS_SETTINGS = {
 }
 
 
-def resolved(value: Any) -> Any:
-    """The value with the given parameters in it, as CloudFormation would have it."""
+def resolved(value: Any, conditions: set[str]) -> Any:
+    """The value with the given parameters in it, as CloudFormation would have it where these conditions are true."""
+    if value == {"Ref": "AWS::NoValue"}:
+        return NOTHING
+    if isinstance(value, dict) and list(value) == ["Fn::If"]:
+        condition, then, otherwise = value["Fn::If"]
+        return resolved(then if condition in conditions else otherwise, conditions)
     if isinstance(value, dict) and list(value) == ["Fn::Sub"]:
         return re.sub(r"\$\{([^}]+)\}", lambda found: GIVEN[found[1]], value["Fn::Sub"])
     if isinstance(value, dict):
-        return {key: resolved(inner) for key, inner in value.items()}
-    return [resolved(inner) for inner in value] if isinstance(value, list) else value
+        made = {key: resolved(inner, conditions) for key, inner in value.items()}
+        return {key: inner for key, inner in made.items() if inner is not NOTHING}
+    if isinstance(value, list):
+        return [inner for inner in (resolved(one, conditions) for one in value) if inner is not NOTHING]
+    return value
 
 
 def variables(task: str) -> dict[str, Any]:
@@ -69,16 +84,17 @@ def variables(task: str) -> dict[str, Any]:
     ],
     ids=["receive", "consume", "operate"],
 )
+@pytest.mark.parametrize("true", [set(), {"HasKey"}, {"HasBucket"}, {"HasKey", "HasBucket"}], ids=" ".join)
 def test_a_role_has_exactly_the_statements_of_setup_policy(
-    name: str, policy: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    name: str, policy: dict[str, Any], true: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Word for word what the command prints for the same names. Write them anew with `make docs`."""
     for variable in [key for key in os.environ if key.startswith(("AWS_", "STREAM_ROUTER_", "SQS_", "EVENTBRIDGE_"))]:
         monkeypatch.delenv(variable)
-    for variable, value in SAME_AS_SETTINGS.items():
+    for variable, value in [*SAME_AS_SETTINGS.items(), *(OPTIONAL[condition] for condition in true)]:
         monkeypatch.setenv(variable, value)
     home = Home("aws", GIVEN["AWS::Region"], GIVEN["AWS::AccountId"])
-    assert resolved(policy["PolicyDocument"]) == document(needs_of(name, home))
+    assert resolved(policy["PolicyDocument"], true) == document(needs_of(name, home))
 
 
 def test_roles_have_nothing_besides() -> None:
@@ -118,14 +134,34 @@ def test_what_holds_events_is_as_setup_makes_it_and_stays() -> None:
     for name in ("DeadLetterQueue", "UndeliveredQueue"):
         made = RESOURCES[name]["Properties"]
         assert {key: str(made[key]) for key in queues.WANTED} == queues.WANTED
-        assert made["SqsManagedSseEnabled"] is True
+        assert resolved(made, set())["SqsManagedSseEnabled"] is True
     types = parameters["EventTypes"]["Default"].split(",")
     pattern = RESOURCES["EventRule"]["Properties"]["EventPattern"]
     assert pattern == {**rules.pattern(types), "detail-type": {"Ref": "EventTypes"}}
     (target,) = RESOURCES["EventRule"]["Properties"]["Targets"]
     assert target["RetryPolicy"] == rules.RETRY_POLICY
-    for name in ("EventStream", "DeadLetterQueue", "UndeliveredQueue"):
+    for name in ("EventStream", "DeadLetterQueue", "UndeliveredQueue", "Bucket"):
         assert RESOURCES[name]["DeletionPolicy"] == RESOURCES[name]["UpdateReplacePolicy"] == "Retain"
+
+
+def test_a_key_of_yours_encrypts_all_that_setup_would_encrypt_with_it() -> None:
+    """Stream, both queues, bus, and the bucket; without one AWS's own keys do, and no queue has both kinds."""
+    own, none = (
+        {name: resolved(made.get("Properties"), true) for name, made in RESOURCES.items()}
+        for true in ({"HasKey"}, set[str]())
+    )
+    key = {"Ref": "KmsKeyArn"}
+    assert own["EventStream"]["StreamEncryption"] == {"EncryptionType": "KMS", "KeyId": key}
+    assert none["EventStream"]["StreamEncryption"]["KeyId"] == streams.KEY
+    assert own["Bus"]["KmsKeyIdentifier"] == key
+    assert "KmsKeyIdentifier" not in none["Bus"]
+    for name in ("DeadLetterQueue", "UndeliveredQueue"):
+        assert own[name]["KmsMasterKeyId"] == key
+        assert "SqsManagedSseEnabled" not in own[name]
+        assert "KmsMasterKeyId" not in none[name]
+    (of_bucket,) = own["Bucket"]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert of_bucket["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
+    assert RESOURCES["Bucket"]["Condition"] == "MakesBucket"
 
 
 def test_its_parameters_fit_the_nested_template() -> None:
