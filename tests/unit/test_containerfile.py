@@ -56,6 +56,16 @@ def test_the_modules_that_it_calls_are_there() -> None:
     assert all(importlib.util.find_spec(name) for name in called)
 
 
+def test_no_jar_is_for_one_platform(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The jars are Java alone, for x86-64 and arm64; `make deploy-check` asks the index for the wheels."""
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    import platforms
+
+    assert platforms.jars_of_one_platform() == 0
+    assert platforms.NATIVE.search("io.netty:netty-transport-native-epoll:4.1.118.Final:linux-x86_64")
+    assert {platform.partition("-")[0] for platform in platforms.PLATFORMS} == {"x86_64", "aarch64"}
+
+
 @pytest.mark.skipif(shutil.which("hadolint") is None, reason="hadolint is not installed")
 def test_hadolint_finds_nothing() -> None:
     """With its own rules, none switched off."""
