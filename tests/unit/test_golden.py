@@ -1,6 +1,7 @@
 """Golden files: what comes in, and the exact entries that leave, for each preset and for a shape of one's own."""
 
 import json
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -89,3 +90,14 @@ def test_entries_match_the_rule_that_setup_writes(case: Mapping[str, Any]) -> No
             continue
         event = {"source": SOURCE, "detail-type": given["detailType"], "detail": json.loads(given["detail"])}
         assert matches(rule, event) == (case.get("settings", {}).get("unroutable") != "publish")
+
+
+def test_the_readmes_event_is_a_golden_one() -> None:
+    """What a visitor sees go in and come out is what the code makes of it."""
+    text = (DATA.parents[1] / "README.md").read_text("utf-8")
+    webhook, detail = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", text, re.DOTALL))
+    (entry,) = run({"body": webhook})
+    assert json.loads(entry["detail"]) == detail
+    assert entry["detailType"] == webhook["eventType"]
+    assert f"detail type `{entry['detailType']}`" in text
+    assert f"source `{SOURCE}`" in text
