@@ -1,9 +1,11 @@
 """Settings that got another name: for one minor version the old name works as well, and is told of at start."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from stream_router.core.settings_error import SettingsError
+
+Value = TypeVar("Value")
 
 
 class Renamed(NamedTuple):
@@ -34,7 +36,7 @@ RENAMED: tuple[Renamed, ...] = ()
 """A row leaves with the version that refuses its old name (tests/unit/test_settings_renamed.py sees to it)."""
 
 
-def in_use(environment: Mapping[str, str]) -> list[Renamed]:
+def in_use(environment: Mapping[str, object]) -> list[Renamed]:
     """The rows whose old name is set, in whatever case it is written."""
     given = _given(environment)
     return [row for row in RENAMED if row.old in given]
@@ -48,7 +50,7 @@ def refuse_both(environment: Mapping[str, str]) -> None:
             raise SettingsError(f"{row.old}: is set beside {row.new}, its name since {row.since}; unset {row.old}")
 
 
-def under_new_names(environment: Mapping[str, str]) -> dict[str, str]:
+def under_new_names(environment: Mapping[str, Value]) -> dict[str, Value]:
     """The environment as if it had been written with the new names."""
     new = {row.old: row.new for row in in_use(environment)}
     return {new.get(name.upper(), name): value for name, value in environment.items()}
@@ -59,6 +61,6 @@ def as_written(variable: str, environment: Mapping[str, str]) -> str:
     return next((row.old for row in in_use(environment) if row.new == variable), variable)
 
 
-def _given(environment: Mapping[str, str]) -> set[str]:
+def _given(environment: Mapping[str, object]) -> set[str]:
     """What is empty is not set."""
     return {name.upper() for name, value in environment.items() if value}

@@ -100,7 +100,7 @@ def _counts(now: Numbers, before: Numbers) -> Iterator[Series]:
 
 
 def _answered(numbers: Numbers, digit: int) -> float:
-    return sum(count for (_, status, _), count in numbers.answers.items() if status // 100 == digit)
+    return float(sum(count for (_, status, _), count in numbers.answers.items() if status // 100 == digit))
 
 
 def _state(now: Numbers) -> Iterator[Series]:

@@ -72,9 +72,8 @@ def inside(disk: Path) -> dict[str, Any]:
         hog = small_disk.fill(disk)
         told = _while_full(world, sent)
         hog.unlink()
-        delivered = lambda: world.status()["totals"]["counters"]["delivered"]  # noqa: E731
-        until(lambda: delivered() == len(sent) and world.status()["state"] == "caught up", 60, "all is told")
-        return {**told, "sent": len(sent), "deliveredAfter": delivered()}
+        until(lambda: _delivered(world) == len(sent) and world.status()["state"] == "caught up", 60, "all is told")
+        return {**told, "sent": len(sent), "deliveredAfter": _delivered(world)}
     finally:
         world.close()
 
@@ -107,3 +106,7 @@ def _while_full(world: Host, sent: dict[str, bytes]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     json.dump(inside(Path(sys.argv[1])), sys.stdout)
+
+
+def _delivered(world: Host) -> int:
+    return int(world.status()["totals"]["counters"]["delivered"])

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.child import accepted
-from benchmarks.sizes import envelopes
+from benchmarks.driven_child import accepted
+from benchmarks.events import envelopes
 from stream_router.control.plan import command
 from stream_router.control.plan.capacity import Load
 from stream_router.fakeaws.process import FakeAwsProcess
@@ -25,7 +25,7 @@ def test_calls_at_4_kb_are_within_a_fifth_of_the_plan(tmp_path: Path) -> None:
     planned = command.plan(Load(RATE, SIZE_BYTES, 1.0, "us-east-1")).found
     share, dice = RATE / planned.shards / BATCHES_PER_S, random.Random(19)
     batches = [round(share * dice.uniform(0.6, 1.4)) for _ in range(SECONDS * BATCHES_PER_S)]
-    lines = envelopes(SIZE_BYTES, sum(batches))
+    lines = envelopes(sum(batches), SIZE_BYTES)
     with FakeAwsProcess() as fake_aws, Child(fake_aws.url, tmp_path) as child:
         child.initialize()
         begun = time.monotonic()

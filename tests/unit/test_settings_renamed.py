@@ -3,12 +3,14 @@
 import logging
 from importlib import metadata
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from stream_router.consumer.supervisor.daemon import jvm_command
 from stream_router.control import config_report
 from stream_router.control.doctor import host
+from stream_router.control.doctor.world import World
 from stream_router.core.settings_error import SettingsError
 from stream_router.settings import names, renamed
 from stream_router.settings.common import load, warn_of_names
@@ -88,7 +90,7 @@ def test_config_shows_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 def test_doctor_warns(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before the version comes that refuses it."""
     given(monkeypatch, OLD)
-    finding = host.names(None)  # type: ignore[arg-type] - it looks at the environment alone
+    finding = host.names(cast(World, None))  # it looks at the environment alone
     assert (finding.verdict.value, finding.setting, finding.cure) == ("warning", ROW.old, f"set {ROW.new} instead")
 
 
