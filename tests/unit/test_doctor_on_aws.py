@@ -134,6 +134,7 @@ def test_rights_are_simulated_with_region_and_resource(monkeypatch: pytest.Monke
         ],
     }
     aws.answer("iam", "simulate_principal_policy", _evaluated("allowed"), wanted)
+    aws.answer("iam", "simulate_principal_policy", _evaluated("allowed", "cloudwatch:PutMetricData"))
     assert judged(aws, rights.receive) is Verdict.WELL
 
 
@@ -144,6 +145,7 @@ def test_what_a_simulation_denies_could_not_be_proved(monkeypatch: pytest.Monkey
     aws.is_role()
     aws.answer("iam", "simulate_principal_policy", _evaluated("implicitDeny"))
     aws.answer("iam", "simulate_principal_policy", _evaluated(own))
+    aws.answer("iam", "simulate_principal_policy", _evaluated("allowed", "cloudwatch:PutMetricData"))
     found = rights.receive(aws.world)
     assert found.verdict is Verdict.WARNING
     assert "could not be proved" in found.says

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from stream_router.consumer.child.checkpoints import LeavingError
 from stream_router.consumer.child.crash_guard import CrashGuard
 from stream_router.consumer.child.micro_batches import MICRO_BATCH_RECORDS
 from stream_router.consumer.child.room import READY_MAX, SMALL_BATCH_EVERY_S, SMALL_BATCH_RECORDS
-from stream_router.consumer.child.shard import LeavingError
 from stream_router.consumer.child.window import SPAN_FREE_EVENTS
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import DeadLetter, Entry, Event

@@ -22,6 +22,10 @@ LOOK_EVERY_S = 0.25
 """How often the proof is looked at meanwhile: it is a file."""
 
 
+class LeavingError(SystemExit):
+    """The process ends here, and all that is not checkpointed comes again."""
+
+
 class LeaseGoneError(Exception):
     """A checkpoint said that the lease is another worker's: stop here, the records are theirs."""
 

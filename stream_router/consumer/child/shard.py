@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from amazon_kclpy.kcl import Checkpointer
 
-from stream_router.consumer.child.checkpoints import Checkpoints, LeaseGoneError
+from stream_router.consumer.child.checkpoints import Checkpoints, LeaseGoneError, LeavingError
 from stream_router.consumer.child.collaborators import Telemetry, Waiting
 from stream_router.consumer.child.crash_guard import CrashGuard
 from stream_router.consumer.child.micro_batches import micro_batches
@@ -40,12 +40,7 @@ LEAVE_WITHIN_S = 4.0
 """After a SIGTERM a child that cannot settle everything answers within this; what is unsettled comes again."""
 
 HAND_OFF_WITHIN_S = 25.0
-"""The KCL waits 30 s (gracefulLeaseHandoffTimeoutMillis) from when it asks; what it asks reaches the child behind the
-callback before it. Five seconds are for the last checkpoint."""
-
-
-class LeavingError(SystemExit):
-    """The process ends here, and all that is not checkpointed comes again."""
+"""Of the KCL's 30 s (gracefulLeaseHandoffTimeoutMillis); the callback before it, and the last checkpoint, need five."""
 
 
 class Shard:
@@ -232,8 +227,8 @@ class Shard:
 
     def _checkpoint(self, checkpointer: Checkpointer, *, now: bool = False) -> bool:
         """Checkpoint where it is due, or `now`; False where it is to be tried again."""
-        before = self._checkpoints.taken
-        through = self._checkpoints.take(checkpointer) if now else self._checkpoints.take_if_due(checkpointer)
+        before, take = self._checkpoints.taken, self._checkpoints.take if now else self._checkpoints.take_if_due
+        through = take(checkpointer)
         if (taken := self._checkpoints.taken) and taken != before:
             self._guard.progressed(*taken)
             self._window.checkpoint_taken(taken)
@@ -247,7 +242,7 @@ class Shard:
         self._router.stop()
         log.info("shard given back", extra={"why": why})
         self._telemetry.close()
-        self._guard.ended_well()
+        self.ended_well()
 
     def _leave(self, why: str) -> NoReturn:
         """End the process; whatever is not checkpointed comes again."""

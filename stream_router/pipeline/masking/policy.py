@@ -17,7 +17,6 @@ from stream_router.pipeline.masking.rules import (
     BOOLEANS_STAY,
     KEPT,
     LOOKED_INTO,
-    MASKED_BEFORE,
     NULLS_STAY,
     OPEN,
     PASSED,
@@ -25,6 +24,7 @@ from stream_router.pipeline.masking.rules import (
     REDACT_TEXTS,
     UNTOUCHED,
     MaskRule,
+    deciding,
     meaning,
 )
 from stream_router.pipeline.masking.second_look import Find, SecondLook
@@ -57,9 +57,13 @@ class MaskingPolicy:
         self.closed = closed
         self._search_unknown = search_unknown
         self._rules = tuple(rules)
-        self.start = Automaton([rule.path for rule in rules], self._meaning_of).start
+
+        def said_by(ends: tuple[int, ...]) -> Any:
+            return meaning([self._rules[at] for at in ends])
+
+        self.start = Automaton([rule.path for rule in rules], said_by).start
         self.allowed = None if allow is None else Automaton(allow).start
-        self.nothing = Automaton([], self._meaning_of).start
+        self.nothing = Automaton([], said_by).start
         steps = {root: self.start.keys[root] for root in ROOTS}
         self._payload_state = steps["payload"].below or self.nothing
         said = [steps[root].meaning for root in ("payload", "originalEventId", "conversationId")]
@@ -78,10 +82,7 @@ class MaskingPolicy:
         masked: Parts
         if self._ids_pass and len(parts) == 3:
             interaction_id, conversation_id = parts["originalEventId"], parts["conversationId"]
-            if interaction_id:
-                trace.known.append(interaction_id)
-            if conversation_id:
-                trace.known.append(conversation_id)
+            trace.known += filter(None, (interaction_id, conversation_id))
             payload = self._object(parts["payload"], self._payload_state, trace)
             masked = {"payload": payload, "conversationId": conversation_id, "originalEventId": interaction_id}
         else:
@@ -100,9 +101,7 @@ class MaskingPolicy:
         return self._look(trace)
 
     def _look(self, trace: Trace) -> SecondLook | None:
-        if not trace.known and not trace.unknown:
-            return None
-        replace = replacer(trace)
+        replace = replacer(trace) if trace.known or trace.unknown else None
         search = self._search_unknown if suspicious(trace.unknown) else None
         if replace is None and search is None:
             return None
@@ -112,10 +111,8 @@ class MaskingPolicy:
         """The rules that fit a part as a whole; the policy's reader refuses those that would leave no object."""
         return [self._rules[at] for at in self.start.keys[part].ends]
 
-    def _object(  # noqa: C901, PLR0912 - a call less for each field
-        self, value: dict[str, Any], state: State, trace: Trace
-    ) -> dict[str, Any]:
-        """The hot loop: most fields of most events are kept, and most masks are `redact`."""
+    def _object(self, value: dict[str, Any], state: State, trace: Trace) -> dict[str, Any]:  # noqa: C901, PLR0912
+        """The hot loop, in one piece: most fields of most events are kept, and most masks are `redact`."""
         quick, masked = state.quick, None
         new: Any
         for key, item in value.items():
@@ -248,15 +245,4 @@ class MaskingPolicy:
 
     def rule_for(self, value: Any, step: Step) -> MaskRule | None:
         """The rule that decides about a value to which `step` led."""
-        for at in step[0]:
-            rule = self._rules[at]
-            if not rule.plain_only:
-                return rule
-            if is_mask(value):
-                return MASKED_BEFORE
-            if type(value) is not dict and type(value) is not list:
-                return rule
-        return None
-
-    def _meaning_of(self, ends: tuple[int, ...]) -> Any:
-        return meaning([self._rules[at] for at in ends])
+        return deciding(self._rules, step[0], value)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from stream_router.pipeline.masking.actions import Action, redact, redact_texts
+from stream_router.pipeline.masking.actions import Action, is_mask, redact, redact_texts
 from stream_router.pipeline.masking.path_patterns import Token
 from stream_router.pipeline.masking.second_look import Find
 
@@ -55,3 +55,16 @@ def meaning(rules: Sequence[MaskRule]) -> Any:
     if first.action is not None:
         return {redact: REDACT, redact_texts: REDACT_TEXTS}.get(first.action) or (first.name, first.action)
     return UNTOUCHED if first.name == "keep" else ASK
+
+
+def deciding(rules: Sequence[MaskRule], ends: Sequence[int], value: Any) -> MaskRule | None:
+    """The first of the rules at `ends` that decides about this value."""
+    for at in ends:
+        rule = rules[at]
+        if not rule.plain_only:
+            return rule
+        if is_mask(value):
+            return MASKED_BEFORE
+        if type(value) is not dict and type(value) is not list:
+            return rule
+    return None
