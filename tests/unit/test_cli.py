@@ -140,3 +140,13 @@ def test_the_console_scripts_are_installed() -> None:
     assert (folder / "stream-router-shard").exists()
     done = subprocess.run([folder / "stream-router", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("stream-router ")
+
+
+def test_mask_of_a_file_that_is_not_there_is_one_line_and_exit_1(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No usage box: the file, what is wrong with it, what to give."""
+    assert _main(monkeypatch, "mask", "--policy", "default", str(tmp_path / "nope.json")) == 1
+    told = " ".join("".join(capsys.readouterr()).split())
+    assert "nope.json: cannot be read" in told
+    assert "Usage" not in told
