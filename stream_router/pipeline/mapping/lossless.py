@@ -35,12 +35,14 @@ def read(event: Event) -> Any:
         written = orjson.dumps(event.body, None, orjson.OPT_STRICT_INTEGER)
     except TypeError:
         return _read_carefully(event)
-    if _is_of(event.raw, written):
+    # `,"body":` cannot stand inside a JSON string, and only the last of equal keys counts: so this is the body.
+    raw = event.raw
+    if raw.endswith(b"".join((_BODY, written, b"}"))) or raw == written:
         return event.body
     # PHP escapes every slash, and so do NICE's examples; a slash stands nowhere but in strings.
-    if _SLASH in event.raw and _is_of(event.raw, written.replace(b"/", _SLASH)):
-        return event.body
-    return event.body if _same_tokens(event.raw, written) else _read_carefully(event)
+    if _SLASH in raw:
+        written = written.replace(b"/", _SLASH)
+    return event.body if _same_tokens(raw, written) else _read_carefully(event)
 
 
 def _same_tokens(raw: bytes, written: bytes) -> bool:
@@ -49,14 +51,6 @@ def _same_tokens(raw: bytes, written: bytes) -> bool:
     # Behind the first `,"body":` of an envelope stands the body with one brace, or this is not equal.
     _, _, body = raw.partition(_BODY)
     return body.translate(None, _BLANKS) == tokens + b"}" or raw.translate(None, _BLANKS) == tokens
-
-
-def _is_of(raw: bytes, written: bytes) -> bool:
-    """Whether `written` is what an envelope, or a document, has for its body.
-
-    `,"body":` cannot stand inside a JSON string, and only the last of equal keys counts: so it is the body.
-    """
-    return raw.endswith(b"".join((_BODY, written, b"}"))) or raw == written
 
 
 def parse(detail: bytes) -> Any:
