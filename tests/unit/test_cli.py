@@ -146,7 +146,8 @@ def test_mask_of_a_file_that_is_not_there_is_one_line_and_exit_1(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """No usage box: the file, what is wrong with it, what to give."""
-    assert _main(monkeypatch, "mask", "--policy", "default", str(tmp_path / "nope.json")) == 1
+    monkeypatch.chdir(tmp_path)
+    assert _main(monkeypatch, "mask", "--policy", "default", "nope.json") == 1
     told = " ".join("".join(capsys.readouterr()).split())
     assert "nope.json: cannot be read" in told
     assert "Usage" not in told
