@@ -164,3 +164,18 @@ def test_an_export_that_cannot_write_takes_nothing(fake_aws: FakeAwsProcess, let
     done = dlq.run(fake_aws, "export", "/dev/full", "--take")
     assert done.returncode == 1
     assert len(dlq.left(fake_aws)) == 3
+
+
+def test_what_an_export_cannot_read_it_does_not_take(
+    fake_aws: FakeAwsProcess, letters: Letters, tmp_path: Path
+) -> None:
+    """A letter whose bytes are in S3 and cannot be had now is skipped, said, and stays in the queue."""
+    made = letters.put(2, ("base64",))
+    gone = letters.letter(b"{}", "c" * 32)
+    letters.send(letters._writer.write_reference(gone, "s3://bucket/dead-letters/gone"))
+    file = tmp_path / "letters.jsonl"
+    done = dlq.run(fake_aws, "export", str(file), "--take")
+    assert done.returncode == 1
+    assert "its object in S3 cannot be had" in done.stdout
+    assert {line["letter"]["origin"]["eventId"] for line in _file(file)} == {one.event_id for one in made}
+    assert [body["origin"]["eventId"] for body in dlq.left(fake_aws)] == ["c" * 32]
