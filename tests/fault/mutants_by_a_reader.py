@@ -201,7 +201,7 @@ TELEMETRY = {
         "consumer/child/shard_telemetry.py",
         "                self._metrics.requeue([body])\n",
         "                pass\n",
-        ("tests/unit/test_child_metrics.py", "tests/unit/test_cloudwatch.py"),
+        ("tests/unit/test_books.py", "tests/unit/test_child_metrics.py"),
     ),
 }
 

@@ -140,6 +140,17 @@ def slope(samples: list[Sample], from_s: float) -> dict[str, Any]:
     return found
 
 
+def by_minute(samples: list[Sample]) -> list[list[float]]:
+    """Of each minute: the mean of the resident MB, the most descriptors."""
+    minutes: dict[int, list[Sample]] = defaultdict(list)
+    for one in samples:
+        minutes[int(one.at_s // 60)].append(one)
+    return [
+        [round(float(np.mean([one.rss_bytes for one in found])) / 1e6, 1), max(one.descriptors for one in found)]
+        for _, found in sorted(minutes.items())
+    ]
+
+
 def account(fake_aws: FakeAwsProcess, acked: set[str]) -> dict[str, int]:
     """What became of what was acknowledged."""
     took = Counter(line["eventId"] for line in ledger(fake_aws) if line["verdict"] in TOOK)
@@ -203,7 +214,7 @@ def _result(watch: Watch, sender: Sender, books: dict[str, int], warm_up: float,
         "answerMs": {name: round(float(np.percentile(latencies, p)), 1) for name, p in (("p50", 50), ("p99", 99))},
         "processes": restarted,
         "growth": {
-            f"{role} {number}": slope(samples, warm_up * 60)
+            f"{role} {number}": {**slope(samples, warm_up * 60), "byMinute": by_minute(samples)}
             for role in ROLES
             for number, samples in enumerate(
                 (s for (known, _), s in watch.samples.items() if known == role and s[-1].at_s > warm_up * 60), 1
