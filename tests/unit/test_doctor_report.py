@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,12 +17,13 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from stream_router.checks.finding import Finding, Verdict
 from stream_router.control.doctor import report, runner
-from stream_router.control.doctor.catalogue import Check
+from stream_router.control.doctor.catalogue import CHECKS, RUNBOOKS, Check, runbook
 from stream_router.control.doctor.runner import Result
 from stream_router.control.doctor.world import World
 from tests.unit import test_settings
 from tests.unit.test_settings import given
 
+ROOT = Path(__file__).parents[2]
 empty_environment = test_settings.empty_environment
 
 
@@ -54,6 +56,20 @@ def test_the_verdict_is_the_last_line_and_the_exit_status(
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(results) + 1
     assert lines[-1] == last
+
+
+def test_what_an_alarm_tells_too_names_its_runbook(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where something is wrong, in the line and in the JSON; the page is there; where all is well there is none."""
+    for verdict, there in ((Verdict.WRONG, True), (Verdict.WARNING, True), (Verdict.WELL, False)):
+        finding = Finding("SR115", "lag", verdict, "a problem", "a cure")
+        results = [Result(Check("SR115", "lag", lambda _, found=finding: found), finding, 1.0)]
+        report.show(results, 0)
+        assert ("a cure (docs/runbooks/behind.md)" in capsys.readouterr().out) is there
+        assert ("runbook" in json.loads(report.as_json(results, 0))["checks"][0]) is there
+    codes = {check.code for check in CHECKS}
+    for code in RUNBOOKS:
+        assert code in codes
+        assert (ROOT / runbook(code)).is_file()
 
 
 def test_json_has_code_verdict_and_cure(capsys: pytest.CaptureFixture[str]) -> None:

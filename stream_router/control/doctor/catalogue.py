@@ -32,6 +32,28 @@ class Check(NamedTuple):
     offline: bool = False
 
 
+RUNBOOKS = {
+    "SR101": "holding",
+    "SR103": "holding",
+    "SR115": "behind",
+    "SR120": "holding",
+    "SR121": "holding",
+    "SR130": "rule-unmatched",
+    "SR131": "rule-unmatched",
+    "SR132": "rule-unmatched",
+    "SR145": "undelivered",
+    "SR153": "dead-letters",
+    "SR160": "unread-shards",
+    "SR161": "unread-shards",
+}
+"""The page of docs/runbooks of a finding that an alarm tells too."""
+
+
+def runbook(code: str) -> str:
+    """The page that goes on where the cure of a finding ends; "" where there is none."""
+    return f"docs/runbooks/{RUNBOOKS[code]}.md" if code in RUNBOOKS else ""
+
+
 CHECKS = (
     Check("SR004", "names of settings", host.names, BOTH, offline=True),
     Check("SR001", "settings: receive", host.receive_settings, RECEIVE, offline=True),

@@ -11,9 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from stream_router.checks.finding import Verdict
+from stream_router.control.doctor.catalogue import runbook
 from stream_router.control.doctor.runner import Result
 
 WELL, WRONG, UNJUDGED = 0, 1, 2
+TROUBLE = (Verdict.WARNING, Verdict.WRONG)
 SIGNS = {
     Verdict.WELL: ("ok", "green"),
     Verdict.WARNING: ("warning", "yellow"),
@@ -72,7 +74,12 @@ def show(results: Sequence[Result], code: int) -> None:
 def _text(result: Result) -> str:
     finding = result.finding
     whose = f"{finding.setting}: " if finding.setting and finding.verdict is not Verdict.WELL else ""
-    return _printable(f"{whose}{finding.says}" + (f"; {finding.cure}" if finding.cure else ""))
+    more = f"; {finding.cure}" if finding.cure else ""
+    return _printable(f"{whose}{finding.says}{more}" + (f" ({page})" if (page := _page(result)) else ""))
+
+
+def _page(result: Result) -> str:
+    return runbook(result.check.code) if result.finding.verdict in TROUBLE else ""
 
 
 def _printable(line: str) -> str:
@@ -90,6 +97,7 @@ def as_json(results: Sequence[Result], code: int) -> str:
             "setting": result.finding.setting,
             "says": result.finding.says,
             "cure": result.finding.cure,
+            **({"runbook": page} if (page := _page(result)) else {}),
             "tookMs": round(result.took_ms),
         }
         for result in results
