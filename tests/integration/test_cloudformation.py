@@ -31,12 +31,30 @@ LETS_THE_RULE_IN = {
             "Action": "sqs:SendMessage",
             "Resource": TARGET,
             "Condition": {
-                "ArnEquals": {"aws:SourceArn": f"arn:aws:events:{REGION}:{ACCOUNT}:rule/cxone/cxone-webhook-router"}
+                "ArnEquals": {
+                    "aws:SourceArn": [
+                        f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{bus}/cxone-webhook-router"
+                        for bus in ("cxone", "keyed")
+                    ]
+                }
             },
         }
     ],
 }
 """What the target's owner does, as the README says: it is no resource of the stack."""
+LETS_EVENTBRIDGE_USE_IT = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "kms:*", "Resource": "*"},
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "events.amazonaws.com"},
+            "Action": ["kms:GenerateDataKey", "kms:Decrypt", "kms:DescribeKey"],
+            "Resource": "*",
+        },
+    ],
+}
+"""What the key's owner does, as the README says."""
 
 
 class Cloud:
@@ -193,7 +211,8 @@ def test_doctor_finds_nothing_wrong_with_it(cloud: Cloud) -> None:
 
 def test_with_a_key_and_a_bucket_of_yours_nothing_is_wrong_either(cloud: Cloud) -> None:
     """The bucket comes to be, the key is the queues', and `doctor`, with the same settings, sees both."""
-    key = cloud.client("kms").create_key()["KeyMetadata"]["Arn"]
+    policy = json.dumps(LETS_EVENTBRIDGE_USE_IT)
+    key = cloud.client("kms").create_key(Policy=policy)["KeyMetadata"]["Arn"]
     target = {"TargetArn": TARGET, "KmsKeyArn": key, "OffloadBucket": "large-events"}
     names = {"Stream": "keyed", "EventBus": "keyed", "Rule": "cxone-webhook-router", "Application": "keyed"}
     cloud.deploy("keyed", **target, **names)

@@ -27,9 +27,9 @@ ROOT = Path(__file__).parents[2]
 empty_environment = test_settings.empty_environment
 
 
-def result(verdict: Verdict) -> Result:
-    finding = Finding("SR199", "SETTING", verdict, "a problem", "a cure")
-    return Result(Check("SR199", "a thing", lambda _: finding), finding, 12.3)
+def result(verdict: Verdict, code: str = "SR199") -> Result:
+    finding = Finding(code, "SETTING", verdict, "a problem", "a cure")
+    return Result(Check(code, "a thing", lambda _: finding), finding, 12.3)
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,7 @@ def test_the_verdict_is_the_last_line_and_the_exit_status(
 def test_what_an_alarm_tells_too_names_its_runbook(capsys: pytest.CaptureFixture[str]) -> None:
     """Where something is wrong, in the line and in the JSON; the page is there; where all is well there is none."""
     for verdict, there in ((Verdict.WRONG, True), (Verdict.WARNING, True), (Verdict.WELL, False)):
-        finding = Finding("SR115", "lag", verdict, "a problem", "a cure")
-        results = [Result(Check("SR115", "lag", lambda _, found=finding: found), finding, 1.0)]
+        results = [result(verdict, "SR115")]
         report.show(results, 0)
         assert ("a cure (docs/runbooks/behind.md)" in capsys.readouterr().out) is there
         assert ("runbook" in json.loads(report.as_json(results, 0))["checks"][0]) is there
