@@ -1,5 +1,6 @@
 """Checks of what stands in AWS: stream, dead-letter queue, bucket, and the lease table against the stream."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -122,8 +123,13 @@ def lease_table(session: Session, application: str, stream_name: str, *, note: b
         return refused
     checkpoints = _checkpoints(answer.get("Items", []) if answer else [])  # an application's first start finds no table
     kinesis = endpoints.client(session, "kinesis", ONCE)
-    if any(_is_foreign(kinesis, stream_name, *checkpoint) for checkpoint in checkpoints):
-        return _FOREIGN
+    for checkpoint in checkpoints:
+        once = functools.partial(_is_foreign, kinesis, stream_name, *checkpoint)
+        silent, foreign = ask(Question("SR105", APPLICATION, "the stream", once, {}))
+        if silent:  # and so it would be for the other leases: a start does not wait for each of them
+            return silent
+        if foreign:
+            return _FOREIGN
     if not endpoints.is_aws(endpoints.endpoint_url(session, "kinesis")):
         mark, noted = stream_mark.of(kinesis, stream_name), stream_mark.read(dynamodb, application)
         if checkpoints and mark and noted and mark != noted:

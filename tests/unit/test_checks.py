@@ -7,7 +7,7 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import BotoCoreError, ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 from botocore.session import Session
 from botocore.stub import Stubber
 
@@ -191,6 +191,24 @@ def test_another_refusal_of_an_iterator_proves_nothing(aws: Aws, code: str) -> N
     aws.answer("dynamodb", "scan", leases("495"))
     aws.refuse("kinesis", "get_shard_iterator", code, "as scripted")
     assert aws_checks.lease_table(SESSION, "app", "s").verdict is Verdict.WELL
+
+
+@pytest.mark.parametrize("silence", [ConnectionClosedError, ReadTimeoutError, EndpointConnectionError])
+def test_a_stream_that_does_not_answer_proves_nothing_of_the_checkpoints(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch, silence: type[BotoCoreError]
+) -> None:
+    """A start in an outage of Kinesis goes on, and waits for one silence only. The lane found `consume` ended by it."""
+    aws.answer("dynamodb", "scan", leases("49", "50"))
+    asked: list[str] = []
+
+    def get_shard_iterator(**named: str) -> None:
+        asked.append(named["StartingSequenceNumber"])
+        raise silence(endpoint_url="https://kinesis", error="none")
+
+    kinesis = endpoints.client(SESSION, "kinesis")
+    monkeypatch.setattr(kinesis, "get_shard_iterator", get_shard_iterator)
+    assert aws_checks.lease_table(SESSION, "app", "s").verdict is Verdict.UNKNOWN
+    assert asked == ["49"]
 
 
 def test_an_application_that_was_never_started_is_well(aws: Aws) -> None:
