@@ -30,16 +30,20 @@ def replacer(trace: Trace) -> Replace | None:
     joined = _joined(trace.known + trace.unknown if trace.unknown else trace.known)
     if "%" in joined or "&" in joined:
         joined += "\n" + _decoded(joined).lower()
-    found: dict[str, Any] = {
-        text.lower(): REDACTED for text in set(trace.redacted) if text.lower() in joined and len(text) >= MIN_CHARS
-    }
+    found: dict[str, Any] = {}
+    for text in set(trace.redacted):
+        if text.lower() in joined and len(text) >= MIN_CHARS:
+            found[text.lower()] = REDACTED
     secrets: list[tuple[Any, Any]] = []
     for value, left in trace.secrets:
-        _take_apart(value, left, secrets)
+        if type(value) is not str:
+            _take_apart(value, left, secrets)
+        elif value.lower() in joined:
+            secrets.append((value, left))
     for value, left in secrets:
-        text = str(value).lower()
-        if text in joined and len(text) >= MIN_CHARS and not is_mask(value):
-            found[text] = left
+        folded = str(value).lower()
+        if folded in joined and len(folded) >= MIN_CHARS and not is_mask(value):
+            found[folded] = left
     if not found:
         return None
     found.pop(REDACTED.lower(), None)

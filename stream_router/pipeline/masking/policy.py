@@ -102,7 +102,7 @@ class MaskingPolicy:
 
     def _look(self, trace: Trace) -> SecondLook | None:
         replace = replacer(trace) if trace.known or trace.unknown else None
-        search = self._search_unknown if suspicious(trace.unknown) else None
+        search = self._search_unknown if trace.unknown and suspicious(trace.unknown) else None
         if replace is None and search is None:
             return None
         return SecondLook(self.rule_for, self.nothing, replace, search)
