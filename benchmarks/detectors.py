@@ -129,19 +129,21 @@ def kept(texts: Sequence[str], *, beside: bool) -> tuple[dict[str, float], list[
     return {name: sum(found) / len(found) for name, found in whole.items()}, lost
 
 
-def measure(seed: int, ids: int, number: int, *, beside: bool) -> dict[str, Any]:
+def measure(seed: int, ids: int, number: int, *, beside: bool, every: int = 1) -> dict[str, Any]:
     draw, chosen = random.Random(seed), DRAWS[number]
-    samples = [*drawn.samples(draw, chosen.sentences), *odd_forms.odd_forms(draw)]
+    samples = [*drawn.samples(draw, chosen.sentences), *odd_forms.odd_forms(draw)][::every]
     found, used_us = judged(samples, beside=beside)
     groups = defaultdict[str, list[int]](list)
     for at, sample in enumerate(samples):
         groups[sample.group].append(at)
-    texts = list(odd_forms.negatives(draw, chosen.negatives))
+    texts = list(odd_forms.negatives(draw, chosen.negatives))[::every]
     shares, lost = kept(texts, beside=beside)
     return {
         "draw": number,
         "seed": seed,
         "texts": len(samples),
+        "every": every,
+        "loadAverage": os.getloadavg()[0],
         "recall": {
             group: {
                 "n": len(places),
@@ -202,6 +204,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=20261126)
     parser.add_argument("--ids", type=int, default=20_000, help="ids and times of each kind to try")
     parser.add_argument("--beside", action="store_true", help="also phonenumbers, and Presidio where it is installed")
+    parser.add_argument("--every", type=int, default=1, help="only every so many texts: Presidio takes its time")
     parser.add_argument("--install-presidio", action="store_true", help="in benchmarks/.presidio, some 400 MB; and end")
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
@@ -210,7 +213,7 @@ def main() -> None:
         return
     if chosen.beside and not presidio_beside.PYTHON.exists():
         sys.stderr.write("Presidio is left out: --install-presidio installs it\n")
-    found = measure(chosen.seed, chosen.ids, chosen.draw, beside=chosen.beside)
+    found = measure(chosen.seed, chosen.ids, chosen.draw, beside=chosen.beside, every=chosen.every)
     if chosen.json:
         sys.stdout.write(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode() + "\n")
         return
