@@ -1,4 +1,7 @@
-"""Kill -9 in the middle of the traffic: nothing is lost, and whatever comes twice is the same event."""
+"""Kill -9 in the middle of the traffic: nothing is lost, and whatever comes twice is the same event.
+
+Long lane: what it kills, tests/fault/lane/test_lane.py kills in `make test`, with more beside.
+"""
 
 import os
 import signal
@@ -12,7 +15,7 @@ import pytest
 
 from tests.system.world import World, until
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.long, pytest.mark.timeout(300)]
 
 EVENTS = 4_000
 RATE = 250.0

@@ -87,6 +87,15 @@ def test_the_tables_of_the_metrics_are_the_catalogue_s(monkeypatch: pytest.Monke
     assert metrics.PAGE.read_text("utf-8") == metrics.page(), "run `make docs`"
 
 
+def test_the_table_of_the_lane_is_its_kept_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What docs/lane.md tells of the seeds is what their files say. Write it anew with `make docs`."""
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    monkeypatch.delitem(sys.modules, "lane", raising=False)
+    import lane
+
+    assert lane.PAGE.read_text("utf-8") == lane.page(), "run `make docs`"
+
+
 def test_the_contract_names_every_command_and_no_other() -> None:
     """Of the commands' table, what stands before the options is what the program knows."""
     table = (ROOT / "docs/contract.md").read_text("utf-8").partition("## Commands")[2].partition("\n\nBad")[0]

@@ -1,0 +1,70 @@
+"""Reads what a run left behind into evidence: the fake AWS's ledger, and the stream itself."""
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from tests.fault.lane.evidence import Delivery, Evidence, Letter, Record
+from tests.fault.lane.world import STREAM, LaneWorld
+
+TOOK = {"accepted": True, "accepted_then_dropped": False}
+"""The verdicts of what was taken, and whether the caller was told so."""
+
+
+def read_ledger(world: LaneWorld, evidence: Evidence) -> None:
+    """Deliveries, refusals (of dead letters too) and dead letters, in the order in which they happened."""
+    for line in world.fake_aws.lines():
+        if line["index"] < 0 or line["operation"] not in ("PutEvents", "SendMessageBatch"):
+            continue
+        at, event_id, told = line["time"] / 1000, line.get("eventId", ""), TOOK.get(line["verdict"])
+        if told is None:
+            evidence.refusals.append((at, event_id, line.get("code", "")))
+        elif line["operation"] == "PutEvents":
+            evidence.deliveries.append(Delivery(at, event_id, told, orjson.loads(line["payload"])))
+        else:
+            letter = orjson.loads(line["payload"])
+            data = base64.b64decode(letter["record"]["data"])
+            evidence.letters.append(Letter(at, event_id, told, letter["reason"], data))
+
+
+class Settled:
+    """The events that are settled by now: follows the ledger's file."""
+
+    def __init__(self, ledger: Path) -> None:
+        self._ledger = ledger
+        self._read_to = 0
+        self.ids: set[str] = set()
+
+    def look(self) -> set[str]:
+        """Read on. A line that is being written now waits for the next time."""
+        with self._ledger.open("rb") as file:
+            file.seek(self._read_to)
+            whole, newline, _ = file.read().rpartition(b"\n")
+        self._read_to += len(whole) + len(newline)
+        for text in whole.splitlines():
+            line = orjson.loads(text)
+            if line["verdict"] in TOOK and line["operation"] in ("PutEvents", "SendMessageBatch"):
+                self.ids.add(line.get("eventId", ""))
+        return self.ids
+
+
+def read_stream(world: LaneWorld) -> list[Record]:
+    """Every record of every shard, ended ones too."""
+    return [record for shard in world.shards() for record in _read_shard(world.kinesis, shard["ShardId"])]
+
+
+def _read_shard(kinesis: Any, shard: str) -> Iterator[Record]:
+    named = {"StreamName": STREAM, "ShardId": shard, "ShardIteratorType": "TRIM_HORIZON"}
+    iterator = kinesis.get_shard_iterator(**named)["ShardIterator"]
+    while iterator:
+        answer = kinesis.get_records(ShardIterator=iterator, Limit=2_000)
+        for one in answer["Records"]:
+            ids = tuple(orjson.loads(line)["id"] for line in one["Data"].split(b"\n"))
+            arrived = one["ApproximateArrivalTimestamp"].timestamp()
+            yield Record(shard, int(one["SequenceNumber"]), ids, arrived)
+        if not answer["Records"] and not answer.get("MillisBehindLatest"):
+            return
+        iterator = answer.get("NextShardIterator")

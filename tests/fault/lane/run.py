@@ -1,0 +1,168 @@
+"""One run of the lane: start, traffic under chaos, heal, drain, stop, judge."""
+
+import pickle
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.fault.lane.chaos import Schedule, Shape, draw
+from tests.fault.lane.collect import Settled, read_ledger, read_stream
+from tests.fault.lane.driver import Driver
+from tests.fault.lane.evidence import Evidence
+from tests.fault.lane.fleet import FleetHands
+from tests.fault.lane.judge import Verdict, judge
+from tests.fault.lane.traffic import Traffic
+from tests.fault.lane.world import LaneWorld
+
+FRESH_A_SHARD = 30
+COMPANY_RATE = 4.0
+DRAINED_WITHIN_S = 180.0
+SAY_EVERY_S = 10.0
+
+SHORT = Shape(events=8_000, kills=5, seconds=55.0)
+FULL = Shape(events=60_000, kills=40, seconds=600.0, two_workers=True, reshards=True, clock=True, sick=40, stops=25)
+
+
+class Result(NamedTuple):
+    """A run that ended."""
+
+    seed: int
+    shape: Shape
+    evidence: Evidence
+    verdict: Verdict
+    seconds: float
+
+
+def run(folder: Path, seed: int, shape: Shape, say: Callable[[str], None] = lambda _: None, repeat: str = "") -> Result:
+    """The whole of it. By the seed's last two bits: conversation order or none, a spill or none."""
+    begun = time.monotonic()
+    schedule = draw(seed, shape)
+    in_order, spills = bool(seed & 1), not seed & 2
+    world = LaneWorld(
+        folder,
+        seed,
+        reshards=shape.reshards,
+        clock=shape.clock,
+        in_order=in_order,
+        spills=spills,
+        shards=4 if shape.two_workers else 2,
+    )
+    try:
+        lane = _Lane(world, schedule, seed, shape, say)
+        evidence = lane.run()
+    finally:
+        world.close()
+    evidence.in_order, evidence.wanted = in_order, schedule.wanted
+    (folder / "evidence").write_bytes(pickle.dumps(evidence))
+    evidence.repeat = repeat or f"python -m tests.fault.lane --seed {seed}"
+    return Result(seed, shape, evidence, judge(evidence), time.monotonic() - begun)
+
+
+class _Lane:
+    def __init__(
+        self, world: LaneWorld, schedule: Schedule, seed: int, shape: Shape, say: Callable[[str], None]
+    ) -> None:
+        self._world, self._schedule, self._shape, self._say = world, schedule, shape, say
+        self._traffic = Traffic(seed)
+        self._evidence = Evidence()
+        self._begun = time.monotonic()
+        self._said = 0.0
+        self._hands = FleetHands(world, schedule, seed, self._tell)
+        self._settled = Settled(world.folder / "ledger")
+        self._hands.settled = lambda: len(self._settled.look())
+        self._keeps_sending = False
+
+    def run(self) -> Evidence:
+        self._start()
+        try:
+            self._under_chaos()
+            self._heal_and_drain()
+        finally:
+            self._driver.close()
+        self._stop()
+        return self._account()
+
+    def _tell(self, text: str) -> None:
+        self._say(f"{time.monotonic() - self._begun:6.1f} s  {text}")
+
+    def _beat(self) -> None:
+        if self._keeps_sending and not self._driver.unanswered:
+            # The steps take longer than the traffic was to last: something must flow while they are done.
+            self._driver.send(self._traffic.posts(50), self._shape.rate)
+        if time.monotonic() - self._said >= SAY_EVERY_S:
+            self._said = time.monotonic()
+            settled, kills = len(self._settled.look()), self._hands.bites["kill"]
+            self._tell(f"{self._driver.answered} posts answered, {settled} events settled, {kills} kills")
+
+    def _start(self) -> None:
+        self._tell("starting Kinesis, DynamoDB, the fake AWS, a receiver and a worker")
+        self._world.start_aws()
+        self._driver = Driver(self._world.folder, self._world.proxies["front"].port, self._world.world.secret)
+        self._hands.beat = self._beat
+        self._hands.start("receiver")
+        self._hands.start("one")
+        assert self._hands.wait(self._world.is_ready, 60), "the receiver is not ready"
+        self._world.until_children("one", 120)
+
+    def _under_chaos(self) -> None:
+        self._world.fake_aws.plan({"rules": self._schedule.rules})
+        posts = self._traffic.posts(self._shape.events, self._shape.sick)
+        begun = time.monotonic()
+        self._driver.send(posts, self._shape.rate)
+        self._keeps_sending = True
+        for step in self._schedule.steps:
+            self._hands.wait(lambda step=step: time.monotonic() - begun >= step.at_s, 1e6)  # type: ignore[misc]
+            self._hands.do(step)
+        self._keeps_sending = False
+        self._hands.wait(lambda: not self._driver.unanswered, self._shape.seconds + DRAINED_WITHIN_S)
+
+    def _heal_and_drain(self) -> None:
+        self._tell("healing")
+        self._hands.heal()
+        self._evidence.open_shards = frozenset(self._world.open_shards())
+        fresh = self._traffic.fresh(FRESH_A_SHARD * len(self._evidence.open_shards))
+        sent_at = time.time()
+        self._driver.send(fresh, 1e9)
+        self._evidence.fresh = {event_id: sent_at for post in fresh for event_id in post.ids}
+        until = time.monotonic() + DRAINED_WITHIN_S
+        while not self._is_drained() and time.monotonic() < until:
+            # Without others nobody can tell whose trouble a sick event is: some good ones keep it company.
+            self._driver.send(self._traffic.fresh(4), COMPANY_RATE)
+            self._hands.wait(lambda: False, 1.0)
+
+    def _is_drained(self) -> bool:
+        """Everything that was sent is settled; what was sent a moment ago may still be under way."""
+        settled = self._settled.look()
+        due = [post for post in self._driver.posts() if post.delivery not in self._driver.unanswered]
+        missing = [one for post in due for one in post.ids if one not in settled]
+        return not [one for one in missing if one not in self._recent()]
+
+    def _recent(self) -> set[str]:
+        return {one for post in self._driver.posts()[-12:] for one in post.ids}
+
+    def _stop(self) -> None:
+        self._tell("stopping")
+        self._hands.wait(lambda: not (self._driver.issued() - self._settled.look()), 15)
+        for name in ["receiver", *self._hands.workers]:
+            self._hands.terminate(name)
+
+    def _account(self) -> Evidence:
+        self._tell("reading the stream and the ledger")
+        evidence, hands = self._evidence, self._hands
+        self._driver.tell(evidence)
+        read_ledger(self._world, evidence)
+        evidence.stream = read_stream(self._world)
+        self._world.tap.end()
+        evidence.checkpoints, evidence.owners = self._world.tap.checkpoints, self._world.tap.owners
+        evidence.acts, evidence.ended = hands.acts, hands.ended
+        kinds = [sent.kind for sent in evidence.sent.values()]
+        evidence.bites = {
+            **hands.bites,
+            **self._world.fake_aws.stats()["faults"],
+            "poison": kinds.count("poison"),
+            "sick": kinds.count("sick"),
+            "sent twice": sum(sent.meant_twice for sent in evidence.sent.values()),
+        }
+        evidence.bites["sqs down"] = evidence.bites.get("outage", 0)
+        return evidence

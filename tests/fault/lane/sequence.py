@@ -1,0 +1,92 @@
+"""The judge's rules on sequence: what a checkpoint may be past, and in which order a conversation may come out."""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+
+from tests.fault.lane.copies import Charged
+from tests.fault.lane.evidence import Broken, Delivery, Evidence, Letter, Record
+
+CLOCK_SLACK_S = 0.005
+"""What two processes' readings of one clock may differ by."""
+
+
+def checkpoints(evidence: Evidence) -> Iterator[Broken]:
+    """At the moment of each write everything up to it was settled, and the caller told so."""
+    settled = settled_at(evidence)
+    for shard, records in by_shard(evidence.stream).items():
+        sequences = [record.sequence for record in records]
+        latest: list[tuple[float, str]] = []
+        for record in records:
+            own = max((settled.get(one, float("inf")), one) for one in record.ids)
+            latest.append(max(own, latest[-1]) if latest else own)
+        seen: set[str] = set()
+        for one in evidence.checkpoints:
+            if (
+                one.shard != shard
+                or one.position in seen
+                or not (one.position.isdigit() or one.position == "SHARD_END")
+            ):
+                continue
+            seen.add(one.position)
+            upto = bisect_right(sequences, int(one.position)) if one.position.isdigit() else len(sequences)
+            if upto and latest[upto - 1][0] > one.at + CLOCK_SLACK_S:
+                when, event_id = latest[upto - 1]
+                late = "never" if when == float("inf") else f"{when - one.at:.3f} s later"
+                text = f"{shard} was checkpointed at {one.position}; settled {late}"
+                yield Broken("checkpoint past an unsettled record", event_id, text)
+
+
+def order(evidence: Evidence, charged: list[Charged]) -> Iterator[Broken]:
+    """Each conversation's events were first accepted in the stream's order, and none while an earlier one was open.
+
+    A replay (after a kill, a moved lease, or of what is stored twice) may go back. A copy for an answer that was lost
+    may not: until its event was settled nothing later of its conversation was to be sent.
+    """
+    place = _places(evidence.stream)
+    causes = {(one.event_id, one.at): one.cause for one in charged}
+    furthest: dict[tuple[str, str], tuple[int, str]] = {}
+    taken: dict[tuple[str, str], list[tuple[int, str]]] = {}
+    latest: dict[str, int] = {}
+    for one in evidence.deliveries:
+        if one.event_id not in place or (sent := evidence.sent.get(one.event_id)) is None:
+            continue
+        shard, at = place[one.event_id]
+        key, cause = (shard, sent.conversation), causes.get((one.event_id, one.at))
+        log = taken.setdefault(key, [])
+        later = furthest.get(key, (-1, "")) if cause is None else (-1, "")
+        if cause and cause.startswith("answer"):
+            later = max(log[latest[one.event_id] :], default=(-1, ""))
+        if later[0] > at:
+            yield Broken("out of order", one.event_id, f"accepted after {later[1]}, which stands behind it in {shard}")
+        if cause is None:
+            furthest[key] = max(furthest.get(key, (-1, "")), (at, one.event_id))
+        log.append((at, one.event_id))
+        latest[one.event_id] = len(log)
+
+
+def _places(stream: list[Record]) -> dict[str, tuple[str, int]]:
+    """Where each event stands first: its shard, and its place there."""
+    place: dict[str, tuple[str, int]] = {}
+    for shard, records in by_shard(stream).items():
+        ids = (event_id for record in records for event_id in record.ids)
+        for number, event_id in enumerate(ids):
+            place.setdefault(event_id, (shard, number))
+    return place
+
+
+def settled_at(evidence: Evidence) -> dict[str, float]:
+    """When the caller was first told that an event is settled."""
+    found: dict[str, float] = {}
+    ends: list[Delivery | Letter] = [*evidence.deliveries, *evidence.letters]
+    for one in ends:
+        if one.told:
+            found[one.event_id] = min(one.at, found.get(one.event_id, float("inf")))
+    return found
+
+
+def by_shard(stream: list[Record]) -> dict[str, list[Record]]:
+    """The records of each shard in their order."""
+    found: dict[str, list[Record]] = {}
+    for record in stream:
+        found.setdefault(record.shard, []).append(record)
+    return {shard: sorted(records, key=lambda record: record.sequence) for shard, records in found.items()}

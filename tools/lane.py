@@ -1,0 +1,60 @@
+"""Writes the table of docs/lane.md: what the runs of the lane gave that are kept. Run by `make docs`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "lane.md"
+RESULTS = ROOT / "tests" / "fault" / "lane" / "results"
+OPENING = "<!-- results: "
+
+
+def results() -> list[dict[str, Any]]:
+    """The runs that are kept, by their files' names."""
+    return [json.loads(path.read_text("utf-8")) for path in sorted(RESULTS.glob("*.json"))]
+
+
+def table() -> list[str]:
+    """One column a run."""
+    if not (runs := results()):
+        return ["No run is kept yet."]
+    figures = [run["figures"] for run in runs]
+    rows: dict[str, list[str]] = {
+        "workers": ["1" if "--short" in run["command"] else "2" for run in runs],
+        "events sent": [f"{one['sent']:,}" for one in figures],
+        "`kill -9`": [f"{one['kills']}" for one in figures],
+        "delivered": [f"{one['delivered']:,}" for one in figures],
+        "dead letters": [f"{one['dead']:,}" for one in figures],
+        "checkpoints watched": [f"{one['checkpoints']:,}" for one in figures],
+        **{f"**{rule}**": [f"{run['rules'][rule]}" for run in runs] for rule in runs[0]["rules"]},
+        "copies": [f"{one['copies']:,}" for one in figures],
+    }
+    for cause in sorted({cause for run in runs for cause in run["copies"]}):
+        rows[f"of these: {cause}"] = [f"{run['copies'].get(cause, 0):,}" for run in runs]
+    rows["most copies by one kill"] = [f"{one['mostCopiesAKill']:,}" for one in figures]
+    rows["fresh events after healing within, s"] = [f"{one['freshAfterS']}" for one in figures]
+    rows["took, s"] = [f"{run['seconds']:,}" for run in runs]
+    rows["verdict"] = [run["verdict"] for run in runs]
+    return [
+        "| seed | " + " | ".join(f"{run['seed']}" for run in runs) + " |",
+        "|---|" + "---|" * len(runs),
+        *(f"| {name} | " + " | ".join(row) + " |" for name, row in rows.items()),
+    ]
+
+
+def page() -> str:
+    """The page with its table as it should be."""
+    before, found, rest = PAGE.read_text("utf-8").partition(OPENING)
+    assert found, "docs/lane.md has no place for the table"
+    after = rest.partition("<!-- end -->")[2]
+    return before + OPENING + "written by `make docs` -->\n" + "\n".join(table()) + "\n<!-- end -->" + after
+
+
+def main() -> None:
+    """Write it."""
+    PAGE.write_text(page(), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
