@@ -4,6 +4,7 @@ kclpy decodes the daemon's lines; boto3 sends ten entries a call, one call after
 again with the next call, up to five times each pass; it does no more.
 """
 
+import os
 import time
 from typing import Any
 
@@ -22,7 +23,7 @@ class Processor(processor.RecordProcessorBase):  # type: ignore[misc] # kclpy ha
     """Sends what comes, then checkpoints, as the sample does: at most every five seconds."""
 
     def initialize(self, initialize_input: Any) -> None:
-        self._client: Any = boto3.client("events")
+        self._client: Any = boto3.client("events", region_name=os.environ["AWS_REGION"])
         self._checkpoint_at = time.monotonic()
 
     def process_records(self, process_records_input: Any) -> None:
