@@ -40,20 +40,20 @@ def _taken(fake_aws: FakeAwsProcess, count: int, before: int, cpu_us: float, wal
     )
 
 
-def python(module: str) -> Callable[[FakeAwsProcess, int], Taken]:
-    """A peer of this folder that makes its events itself."""
+def python(module: str, warm: int = 0) -> Callable[[FakeAwsProcess, int], Taken]:
+    """A peer of this folder that makes its events itself; `warm` of them go before the clock starts."""
 
     def run(fake_aws: FakeAwsProcess, count: int) -> Taken:
         command = [sys.executable, "-m", f"benchmarks.peers.{module}", fake_aws.url, str(count)]
         before = driven_child.accepted(fake_aws)
         found = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
-        return _taken(fake_aws, count, before, found["cpuUs"], found["wallUs"])
+        return _taken(fake_aws, count, before + warm, found["cpuUs"], found["wallUs"])
 
     return run
 
 
-def binary(name: str) -> Callable[[FakeAwsProcess, int], Taken]:
-    """A peer that gets its events in a file, and measures itself."""
+def binary(name: str, warm: int = 0) -> Callable[[FakeAwsProcess, int], Taken]:
+    """A peer that gets its events in a file, and measures itself; `warm` of them go before the clock starts."""
 
     def run(fake_aws: FakeAwsProcess, count: int) -> Taken:
         program = programs.built(name)
@@ -63,7 +63,7 @@ def binary(name: str) -> Callable[[FakeAwsProcess, int], Taken]:
             before = driven_child.accepted(fake_aws)
             ran = subprocess.run([program, fake_aws.url, file], capture_output=True, check=True, text=True)
         found = json.loads(ran.stdout)
-        return _taken(fake_aws, count, before, found["cpuUs"], found["wallUs"])
+        return _taken(fake_aws, count, before + warm, found["cpuUs"], found["wallUs"])
 
     return run
 
@@ -97,11 +97,11 @@ def _bento_run(program: Path, fake_aws: FakeAwsProcess, count: int) -> tuple[flo
 
 
 PEERS: Sequence[Peer] = (
-    Peer("boto3 loop", python("boto3_loop"), "baseline", f"{FEWER}; no retry of single entries", 8),
+    Peer("boto3 loop", python("boto3_loop", 1), "baseline", f"{FEWER}; no retry of single entries", 8),
     Peer("stock kclpy + boto3", stock_kclpy, note="no checks, no dead letters, no masking; one call at a time", part=8),
     Peer("bare libraries", python("bare_pipe"), "floor", "the child's libraries and nothing else; no retries"),
-    Peer("Rust, aws-sdk-eventbridge, 16 calls at once", binary("consumer_rust"), program="consumer_rust"),
-    Peer("Go, aws-sdk-go-v2, 16 calls at once", binary("consumer_go"), program="consumer_go"),
+    Peer("Rust, aws-sdk-eventbridge, 16 calls at once", binary("consumer_rust", 10), program="consumer_rust"),
+    Peer("Go, aws-sdk-go-v2, 16 calls at once", binary("consumer_go", 1), program="consumer_go"),
     Peer("Bento, configuration only", bento, note=f"{FEWER}; unsigned; no retry of single entries", program="bento"),
 )
 CONCURRENT = Peer("Python, the child's libraries, 16 calls at once", python("concurrent_client"))
