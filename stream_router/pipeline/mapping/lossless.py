@@ -21,6 +21,10 @@ from stream_router.pipeline.rejection import mismatch
 _BODY = b',"body":'
 _BLANKS = b" \t\r\n"
 _SLASH = b"\\/"
+_SHORT_BYTES = 4_096
+"""Leaving blanks out costs by the byte, the careful reader by the token: 0.6 KB take 2 µs so, 4 the other way; 64 KB
+that are one long text 100 and 30."""
+
 _SURE_CHARS = 15
 """A number of so many characters and no exponent has at most so many digits, which every double holds."""
 
@@ -42,7 +46,8 @@ def read(event: Event) -> Any:
     # PHP escapes every slash, and so do NICE's examples; a slash stands nowhere but in strings.
     if _SLASH in raw:
         written = written.replace(b"/", _SLASH)
-    return event.body if _same_tokens(raw, written) else _read_carefully(event)
+    quick = len(raw) <= _SHORT_BYTES and _same_tokens(raw, written)
+    return event.body if quick else _read_carefully(event)
 
 
 def _same_tokens(raw: bytes, written: bytes) -> bool:
