@@ -1,5 +1,6 @@
 """Writes docs/benchmarks.md from the kept results: what was asked for, and every table. Run by `make docs`."""
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from benchmarks import to_reach  # noqa: E402  # a script's path has only its ow
 from benchmarks.harness import results  # noqa: E402
 from benchmarks.harness.rounds import unit  # noqa: E402
 
-PAGE = ROOT / "docs" / "benchmarks.md"
+PAGE, README = ROOT / "docs" / "benchmarks.md", ROOT / "README.md"
 INTRO = """# Measured
 
 Written by `make docs` from [benchmarks/results](../benchmarks/results): no figure here is typed. `make bench` measures
@@ -78,9 +79,46 @@ def page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def _child_line() -> str:
+    """The README's line of the child, beside peers of the same run where there is one."""
+    start = "| consumer's child, CPU for an event of 0.6 KB "
+    try:
+        found = results.latest("child")
+    except FileNotFoundError:
+        us = results.median(results.latest("sizes"), "child, 600 bytes", "cpuUs")
+        return f"{start}([sizes.json](benchmarks/results/sizes.json)) | {us:,.0f} µs | no peer in that run |"
+    peers = {"Rust": to_reach.RUST, "Go": to_reach.GO, "boto3 in a loop": to_reach.LOOP}
+    have = {row["name"] for row in found["rows"]}
+    beside = [f"{results.median(found, of, 'cpuUs'):,.0f} µs {who}" for who, of in peers.items() if of in have]
+    us = results.median(found, to_reach.COMPACT, "cpuUs")
+    return f"{start}([child.json](benchmarks/results/child.json)) | {us:,.0f} µs | {', '.join(beside)} |"
+
+
+def _receiver_line() -> str:
+    found = json.loads((results.FOLDER / "receiver-2-cpus.json").read_text("utf-8"))
+    cells = [
+        f"{one['cpuUs']:,.{digits}f} µs, {round(one['perSecond'], -places):,.0f}/s"
+        for one, digits, places in ((found["closed"], 0, 2), (found["starletteBoto3"], 0, 1))
+    ]
+    start = "| receiver, CPU for a webhook ([receiver-2-cpus.json](benchmarks/results/receiver-2-cpus.json))"
+    return f"{start} | {cells[0]} | {cells[1]}, Starlette with boto3 |"
+
+
+def readme() -> str:
+    """The README with its measured lines as they should be."""
+    made = [_child_line(), _receiver_line()]
+    lines = README.read_text("utf-8").splitlines()
+    for at, line in enumerate(lines):
+        for one in made:
+            if line.startswith(one.split("(")[0]):
+                lines[at] = one
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
-    """Write it."""
+    """Write them."""
     PAGE.write_text(page(), "utf-8")
+    README.write_text(readme(), "utf-8")
 
 
 if __name__ == "__main__":

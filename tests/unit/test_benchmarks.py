@@ -136,11 +136,12 @@ def test_a_kept_result_answers_a_question_that_is_asked(path: Path) -> None:
 
 
 def test_the_page_shows_the_kept_results(monkeypatch: pytest.MonkeyPatch) -> None:
-    """docs/benchmarks.md, the goals on it too. Write it anew with `make docs`."""
+    """docs/benchmarks.md, the goals on it too, and the README's figures. Write them anew with `make docs`."""
     monkeypatch.syspath_prepend(str(ROOT / "tools"))
     monkeypatch.delitem(sys.modules, "benchmarks_page", raising=False)
     tool = importlib.import_module("benchmarks_page")
     assert tool.PAGE.read_text("utf-8") == tool.page(), "run `make docs`"
+    assert tool.README.read_text("utf-8") == tool.readme(), "run `make docs`"
 
 
 def test_a_goal_is_held_or_missed_by_its_bound() -> None:
