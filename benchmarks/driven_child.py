@@ -99,13 +99,13 @@ def flood(fake_aws: FakeAwsProcess, load: Load) -> Taken:
         first = start_count + sum(data.count(b"\n") + 1 for batch in warm for data in batch)
         until_accepted(fake_aws, first - (first - start_count) // 20)
         made = [_line(running, batch) for batch in batches]
-        until_accepted(fake_aws, first)
+        until_accepted(fake_aws, start_count + int(load.share * (first - start_count)))
         pid, calls_before = running.process.pid, calls(fake_aws)
         before, start = cpu_s(pid), time.perf_counter()
         for line in made:
             _write(running, line)
             running.done("processRecords")
-        until_accepted(fake_aws, first + int(load.share * load.count))
+        until_accepted(fake_aws, start_count + int(load.share * (first - start_count + load.count)))
         wall, used = time.perf_counter() - start, cpu_s(pid) - before
         each = load.count / max(1, calls(fake_aws) - calls_before)
         memory, most = memory_mb(pid), memory_mb(pid, "VmHWM")
