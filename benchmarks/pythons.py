@@ -1,6 +1,6 @@
 """What does an event cost in the child on each Python that the product runs on?
 
-The environments are those that `make test-pythons` leaves in .venv/pythons, or the folder of STREAM_ROUTER_PYTHONS.
+The environments are those that `make test-pythons` leaves in .venv/pythons, or the folder of BENCHMARK_PYTHONS.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from stream_router.fakeaws.process import FakeAwsProcess
 
 def others() -> list[Path]:
     """The interpreters of the other environments."""
-    folder = Path(os.environ.get("STREAM_ROUTER_PYTHONS") or Path(sys.prefix) / "pythons")
+    folder = Path(os.environ.get("BENCHMARK_PYTHONS") or Path(sys.prefix) / "pythons")
     return sorted(folder.glob("3.*/bin/python"))
 
 

@@ -1,7 +1,7 @@
 """Builds the peers that are no Python: `python -m benchmarks.peers.programs [NAME…]` (all without a name).
 
 Each comes from its own registry by its own tool: Go modules, crates. Nothing of it is kept in the repository: it is
-built in the folder of STREAM_ROUTER_PEERS (else one of the temporary folder). Where a toolchain is missing the peer is
+built in the folder of BENCHMARK_PEERS (else one of the temporary folder). Where a toolchain is missing the peer is
 skipped with a word.
 """
 
@@ -24,7 +24,7 @@ class SkippedError(Exception):
 
 def folder() -> Path:
     """Where the peers are built."""
-    found = Path(os.environ.get("STREAM_ROUTER_PEERS") or Path(tempfile.gettempdir()) / "stream_router_peers")
+    found = Path(os.environ.get("BENCHMARK_PEERS") or Path(tempfile.gettempdir()) / "stream_router_peers")
     found.mkdir(parents=True, exist_ok=True)
     return found
 
