@@ -33,7 +33,14 @@ def goals() -> Iterator[str]:
     yield "|---|---|---|---|---|"
     for goal, measured in to_reach.reached():
         shown = "-" if measured is None else f"{measured:,.3g}"
-        yield f"| {goal.what} | {goal.asked} | {shown} | {to_reach.Reached(goal, measured).verdict} | `{goal.of}` |"
+        verdict = to_reach.Reached(goal, measured).verdict
+        noted = " (see its note below)" if measured is not None and _note(goal.of) else ""
+        yield f"| {goal.what} | {goal.asked} | {shown} | {verdict}{noted} | `{goal.of}` |"
+
+
+def _note(name: str) -> str:
+    """What is to be known of a result before it is believed; most have none."""
+    return str(results.latest(name)["facts"].get("note", ""))
 
 
 def table(result: results.Result) -> Iterator[str]:
