@@ -10,7 +10,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import to_reach  # noqa: E402  # a script's path has only its own folder
 from benchmarks.harness import results  # noqa: E402
-from benchmarks.harness.rounds import unit  # noqa: E402
+from benchmarks.harness.rounds import shown, unit  # noqa: E402
 
 PAGE, README = ROOT / "docs" / "benchmarks.md", ROOT / "README.md"
 INTRO = """# Measured
@@ -71,8 +71,8 @@ def _cell(value: dict[str, float] | None) -> str:
     if value is None:
         return ""
     if value["q1"] == value["q3"]:
-        return f"{value['median']:,.4g}"
-    return f"{value['median']:,.4g} [{value['q1']:,.4g}, {value['q3']:,.4g}]"
+        return shown(value["median"])
+    return f"{shown(value['median'])} [{shown(value['q1'])}, {shown(value['q3'])}]"
 
 
 def page() -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.harness import results
-from benchmarks.harness.rounds import higher_is_better
+from benchmarks.harness.rounds import higher_is_better, shown
 
 LEAST_ROUNDS = 3
 """With fewer rounds nothing is known of the scatter."""
@@ -59,7 +59,7 @@ def lines(first: results.Result, second: results.Result) -> Iterator[str]:
     for found in differences(first, second):
         mark = " " if found.verdict == "noise" else "*"
         yield (
-            f"{mark} {found.row}, {found.figure}: {found.before:,.4g} -> {found.after:,.4g}, "
+            f"{mark} {found.row}, {found.figure}: {shown(found.before)} -> {shown(found.after)}, "
             f"{found.ratio:.3f}x [{found.least:.3f}, {found.most:.3f}], {found.verdict}"
         )
     yield "* outside noise: the quartiles of the two do not overlap"

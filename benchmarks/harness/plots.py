@@ -17,7 +17,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from benchmarks.harness.results import Result
-from benchmarks.harness.rounds import higher_is_better, unit
+from benchmarks.harness.rounds import higher_is_better, shown, unit
 
 COLOURS = {"ours": "#1b6ca8", "baseline": "#b8b8b8", "floor": "#6fae6f", "peer": "#d98841"}
 LINES = ("#1b6ca8", "#d98841", "#4f9d4f", "#8e5ea2", "#444444", "#c0504d")
@@ -64,14 +64,22 @@ def bars(result: Result, figure: str, words: str = "") -> None:
     axes.set_yticks(range(len(rows)), [row["name"] for row in rows])
     most = max((value["q3"] for value in values), default=1)
     for at, value in enumerate(values):
-        axes.text(value["q3"] + most * 0.015, at, f"{value['median']:,.4g}", va="center", fontsize=8)
+        axes.text(value["q3"] + most * 0.015, at, shown(value["median"]), va="center", fontsize=8)
     axes.set_xlim(0, most * 1.13)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel(_named(figure, words))
     present = [role for role in COLOURS if any(row["role"] == role for row in rows)]
     if len(present) > 1:
         handles = [Rectangle((0, 0), 1, 1, color=COLOURS[role]) for role in present]
-        axes.legend(handles, present, frameon=False, fontsize=8, loc="lower right")
+        axes.legend(
+            handles,
+            present,
+            frameon=False,
+            fontsize=8,
+            loc="upper center",
+            bbox_to_anchor=(0.4, -0.4 / len(rows) - 0.1),
+            ncol=4,
+        )
 
 
 def by(result: Result, figures: Sequence[str], across: str, *, log_x: bool = True, log_y: bool = False) -> None:

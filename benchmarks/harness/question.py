@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import circumstances, results
-from benchmarks.harness.rounds import Case, Row, take, unit
+from benchmarks.harness.rounds import Case, Row, shown, take, unit
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def table(result: results.Result) -> Iterator[str]:
     yield f"{result['machine']}; load {result['load']['before'][0]} before, {result['load']['after'][0]} after"
     for row in result["rows"]:
         figures = ", ".join(
-            f"{name} {of['median']:,.4g} [{of['q1']:,.4g}, {of['q3']:,.4g}]{unit(name) and ' ' + unit(name)}"
+            f"{name} {shown(of['median'])} [{shown(of['q1'])}, {shown(of['q3'])}]{unit(name) and ' ' + unit(name)}"
             for name, of in row["figures"].items()
         )
         first = next(iter(row["figures"]))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.harness import results
 from benchmarks.harness.results import Result
-from benchmarks.harness.rounds import unit
+from benchmarks.harness.rounds import shown, unit
 
 LOOKS = """
 :root { color-scheme: light dark; } body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto;
@@ -21,7 +21,7 @@ text-align: left; white-space: normal; } small { opacity: .75; }
 
 
 def _cell(value: dict[str, float]) -> str:
-    return f"{value['median']:,.4g} <small>{value['q1']:,.4g} to {value['q3']:,.4g}</small>"
+    return f"{shown(value['median'])} <small>{shown(value['q1'])} to {shown(value['q3'])}</small>"
 
 
 def _times(row: dict[str, dict[str, dict[str, dict[str, float]]]], role: str, figure: str) -> str:

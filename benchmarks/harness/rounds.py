@@ -83,9 +83,14 @@ def take(cases: Sequence[Case], rounds: int, bound_s: float) -> list[Row]:
     return rows
 
 
+def shown(value: float) -> str:
+    """A figure for a reader: four digits, and never an exponent where it is large."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
 def text(figures: Mapping[str, float]) -> str:
     """Figures in a line, for a reader."""
-    return ", ".join(f"{name} {value:,.4g}" for name, value in figures.items())
+    return ", ".join(f"{name} {shown(value)}" for name, value in figures.items())
 
 
 def unit(figure: str) -> str:
