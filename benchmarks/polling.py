@@ -28,7 +28,7 @@ def polled(folder: Path, idle_ms: int, seconds: float) -> Taken:
     file.write_text("\n".join(line for line in text.splitlines() if "idleTimeBetweenReads" not in line))
     with file.open("a") as more:
         more.write(f"\nidleTimeBetweenReadsInMillis = {idle_ms}\n")
-    command = [sys.executable, "-m", "benchmarks.demo_with", f"STREAM_ROUTER_PROPERTIES={file}", "--"]
+    command = [sys.executable, "-m", "benchmarks.harness.demo_with", f"STREAM_ROUTER_PROPERTIES={file}", "--"]
     taken = whole.run([*command, str(int(RATE * seconds)), str(RATE)], RATE, seconds)
     kept = ("p50Ms", "p99Ms", "p999Ms", "jvmUs", "childUs", "emulatorUs", "lost")
     return Taken({name: taken.figures[name] for name in kept} | {"callsPerSecond": 1000 / idle_ms})

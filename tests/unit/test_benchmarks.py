@@ -18,6 +18,19 @@ ROOT = Path(__file__).parents[2]
 OTHER_FORMS = {"detectors", "telemetry", "receiver-2-cpus", "transform"}
 """Kept results that are older than the common schema, each shown by a page of its own."""
 
+PLAIN = {
+    "cost",
+    "detectors",
+    "fakeaws",
+    "masking_cost",
+    "pipeline",
+    "receiver",
+    "receiver_beside_go",
+    "telemetry",
+    "transform",
+}
+"""Benchmarks with a command of their own, older than the common one."""
+
 
 def case(name: str, values: list[float], role: Any = "ours") -> Case:
     """A case that gives one value after the other."""
@@ -163,3 +176,8 @@ def test_quick_benchmarks_are_there() -> None:
     """What `make bench-quick` runs, each with the common options."""
     assert set(bench.QUICK) <= set(bench.names())
     assert all(bench.asks(name) for name in bench.QUICK)
+
+
+def test_every_benchmark_can_be_run_without_arguments() -> None:
+    """`make bench` starts each so: helpers with a command of their own live elsewhere."""
+    assert not [name for name in bench.names() if not bench.asks(name) and name not in PLAIN]

@@ -1,6 +1,6 @@
 """`stream-router demo` with settings of its own for the consumer, which the demo else shields from the environment.
 
-`python -m benchmarks.demo_with NAME=VALUE… -- EVENTS RATE`. For benchmarks only; prints the demo's JSON.
+`python -m benchmarks.harness.demo_with NAME=VALUE… -- EVENTS RATE`. For benchmarks only; prints the demo's JSON.
 """
 
 import sys
