@@ -36,29 +36,33 @@ SAYS = {
 def tables() -> dict[str, str]:
     """Each table's text, by what its first line says of it."""
     sys.path.insert(0, str(ROOT))
-    from stream_router.telemetry import catalogue
-    from stream_router.telemetry.receiver_catalogue import RECEIVER
+    from stream_router.telemetry import metrics_catalogue
+    from stream_router.telemetry.receiver_metrics_catalogue import RECEIVER
 
-    stages = [f"| `{name}` | {metric.text} |" for name, metric in catalogue.STAGES.items()]
+    stages = [f"| `{name}` | {metric.text} |" for name, metric in metrics_catalogue.STAGES.items()]
     return {
         "CloudWatch": "\n".join(["| metric | unit | statistic | meaning |", "|---|---|---|---|", *_cloudwatch()]),
-        "the consumer's /metrics": _prometheus(catalogue.CONSUMER),
+        "the consumer's /metrics": _prometheus(metrics_catalogue.CONSUMER),
         "the stages": "\n".join(["| stage | meaning |", "|---|---|", *stages]),
         "the receiver's /metrics": _prometheus(RECEIVER),
     }
 
 
 def _cloudwatch() -> Iterable[str]:
-    from stream_router.telemetry import catalogue, receiver_catalogue
+    from stream_router.telemetry import metrics_catalogue, receiver_metrics_catalogue
 
-    for metric in (*catalogue.CONSUMER, *catalogue.STAGES.values(), *receiver_catalogue.IN_CLOUDWATCH):
+    for metric in (
+        *metrics_catalogue.CONSUMER,
+        *metrics_catalogue.STAGES.values(),
+        *receiver_metrics_catalogue.IN_CLOUDWATCH,
+    ):
         if told := metric.cloudwatch:
             statistic = HELD_TO.get(told.name) or ("p50 to p99.9" if metric.kind == "histogram" else "Sum")
             yield f"| `{told.name}` | {told.unit} | {statistic} | {SAYS.get(told.name, metric.text)} |"
 
 
 def _prometheus(metrics: Iterable[object]) -> str:
-    from stream_router.telemetry.catalogue import Metric
+    from stream_router.telemetry.metrics_catalogue import Metric
 
     rows = ["| metric | kind | meaning |", "|---|---|---|"]
     for metric in metrics:
@@ -72,7 +76,7 @@ def page() -> str:
     """The page as it should be: its prose as it is, its tables as the catalogue has them."""
     text = PAGE.read_text("utf-8")
     for name, table in tables().items():
-        begin = f"<!-- {name}: written by `make docs` from stream_router/telemetry/catalogue.py -->"
+        begin = f"<!-- {name}: written by `make docs` from stream_router/telemetry/metrics_catalogue.py -->"
         before, found, rest = text.partition(begin)
         if not found:
             raise SystemExit(f"tools/metrics.py: docs/metrics.md has no place for {name}")

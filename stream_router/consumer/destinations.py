@@ -26,10 +26,11 @@ from stream_router.pipeline.sinks.claim_check import ClaimCheck
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
 from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters, SendMessageCalls
 from stream_router.pipeline.sinks.eventbridge import wire_format
+from stream_router.pipeline.sinks.eventbridge.backoff import BACKOFF
 from stream_router.pipeline.sinks.eventbridge.conversation_lanes import Lanes
 from stream_router.pipeline.sinks.eventbridge.packer import CallLimits
 from stream_router.pipeline.sinks.eventbridge.publisher import Publisher
-from stream_router.pipeline.sinks.eventbridge.putevents_calls import BACKOFF, PutEventsCalls
+from stream_router.pipeline.sinks.eventbridge.putevents_calls import PutEventsCalls
 from stream_router.settings.consumer import Consumer
 
 CALL_TIMEOUT_S = 5.0

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from stream_router.local.environment import REGION
 from stream_router.local.report import QUANTILES, Product
-from stream_router.telemetry.catalogue import STAGES
 from stream_router.telemetry.cloudwatch import NAMESPACE, SOURCE_SYSTEM
 from stream_router.telemetry.histogram import Histogram
+from stream_router.telemetry.metrics_catalogue import STAGES
 from stream_router.telemetry.shard_metrics import read_snapshots
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
-from stream_router.telemetry import catalogue
-from stream_router.telemetry.catalogue import COUNTERS, ENTRIES_PER_CALL, PREFIX, SHARD
+from stream_router.telemetry import metrics_catalogue
 from stream_router.telemetry.families import build, counter, cumulative, gauge, latency
 from stream_router.telemetry.merged_shards import Merged, Shard, Totals
+from stream_router.telemetry.metrics_catalogue import COUNTERS, ENTRIES_PER_CALL, PREFIX, SHARD
 from stream_router.telemetry.recent import ACTIVITIES
 
 BUCKETS_S = (
@@ -61,9 +61,9 @@ def _totals(totals: Totals) -> Iterable[Family]:
             yield counter(metric, {(label,): count for label, count in by_label[name].items()})
         else:
             yield counter(metric, {(): totals.counters[name]})
-    yield counter(catalogue.TIME, {(activity,): totals.times[activity] for activity in ACTIVITIES})
+    yield counter(metrics_catalogue.TIME, {(activity,): totals.times[activity] for activity in ACTIVITIES})
     by_stage = {(stage,): histogram for stage, histogram in totals.latencies.items()}
-    yield latency(catalogue.STAGE_LATENCY, BUCKETS_S, by_stage)
+    yield latency(metrics_catalogue.STAGE_LATENCY, BUCKETS_S, by_stage)
     calls = HistogramMetricFamily(PREFIX + ENTRIES_PER_CALL.name, ENTRIES_PER_CALL.text)
     calls.add_metric(
         [],
@@ -79,23 +79,25 @@ def _shards(shards: list[Shard], facts: Facts, now_s: float) -> Iterable[Family]
     }
     for name, metric in SHARD.items():
         yield gauge(metric, {(shard,): gauges.get(name) for shard, gauges in told.items()})
-    yield gauge(catalogue.HOLDING, {(shard.shard_id, shard.holding): float(bool(shard.holding)) for shard in shards})
     yield gauge(
-        catalogue.BREAKER,
+        metrics_catalogue.HOLDING, {(shard.shard_id, shard.holding): float(bool(shard.holding)) for shard in shards}
+    )
+    yield gauge(
+        metrics_catalogue.BREAKER,
         {
             (shard.shard_id,): float(shard.told["breaker"] != "closed") if "breaker" in shard.told else None
             for shard in shards
         },
     )
-    yield gauge(catalogue.SNAPSHOT_AGE, {(shard.shard_id,): max(0.0, now_s - shard.at_s) for shard in shards})
+    yield gauge(metrics_catalogue.SNAPSHOT_AGE, {(shard.shard_id,): max(0.0, now_s - shard.at_s) for shard in shards})
 
 
 def _facts(facts: Facts) -> Iterable[Family]:
-    yield gauge(catalogue.UNREAD, {(): facts.unread_shards})
-    yield gauge(catalogue.RULE_MATCHED, {(): facts.rule_matched})
-    yield gauge(catalogue.CATCH_UP, {(): facts.catch_up_s})
-    yield gauge(catalogue.DAEMON_UP, {(): facts.daemon_up})
-    yield counter(catalogue.DAEMON_RESTARTS, {(): facts.daemon_restarts})
-    yield gauge(catalogue.DAEMON_MEMORY, {(): facts.daemon_memory_bytes})
-    yield gauge(catalogue.BUS_UNASKED, {(): facts.bus_unasked_s})
+    yield gauge(metrics_catalogue.UNREAD, {(): facts.unread_shards})
+    yield gauge(metrics_catalogue.RULE_MATCHED, {(): facts.rule_matched})
+    yield gauge(metrics_catalogue.CATCH_UP, {(): facts.catch_up_s})
+    yield gauge(metrics_catalogue.DAEMON_UP, {(): facts.daemon_up})
+    yield counter(metrics_catalogue.DAEMON_RESTARTS, {(): facts.daemon_restarts})
+    yield gauge(metrics_catalogue.DAEMON_MEMORY, {(): facts.daemon_memory_bytes})
+    yield gauge(metrics_catalogue.BUS_UNASKED, {(): facts.bus_unasked_s})
     yield build("consume")

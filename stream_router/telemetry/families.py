@@ -7,8 +7,8 @@ from typing import TypeVar
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.core import Metric as Family
 
-from stream_router.telemetry.catalogue import BUILD, PREFIX, Metric
 from stream_router.telemetry.histogram import Histogram
+from stream_router.telemetry.metrics_catalogue import BUILD, PREFIX, Metric
 
 L = TypeVar("L", bound=tuple[str, ...])
 """The values of a metric's labels."""

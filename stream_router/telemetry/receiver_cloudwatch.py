@@ -17,10 +17,10 @@ from botocore.session import Session
 
 from stream_router.core.logs import Seldom
 from stream_router.settings.receiver import Receiver
-from stream_router.telemetry import cloudwatch, receiver_catalogue
-from stream_router.telemetry.catalogue import Metric
+from stream_router.telemetry import cloudwatch, receiver_metrics_catalogue
 from stream_router.telemetry.cloudwatch import Series, Whose
 from stream_router.telemetry.histogram import Histogram
+from stream_router.telemetry.metrics_catalogue import Metric
 from stream_router.telemetry.receiver_board import Board, Numbers
 
 log = logging.getLogger(__name__)
@@ -89,14 +89,14 @@ class ReceiverMetrics:
 
 def _counts(now: Numbers, before: Numbers) -> Iterator[Series]:
     """What happened between the two. A zero is sent too, so that an alarm can tell "none" from "no receiver"."""
-    for digit, metric in receiver_catalogue.ANSWERED.items():
+    for digit, metric in receiver_metrics_catalogue.ANSWERED.items():
         yield _one(metric, _answered(now, digit) - _answered(before, digit))
-    yield _one(receiver_catalogue.RECORDS_FAILED, sum(now.failures) - sum(before.failures))
-    for name, metric in receiver_catalogue.COUNTERS.items():
+    yield _one(receiver_metrics_catalogue.RECORDS_FAILED, sum(now.failures) - sum(before.failures))
+    for name, metric in receiver_metrics_catalogue.COUNTERS.items():
         if metric.cloudwatch:
             yield _one(metric, now.counters[name] - before.counters[name])
     latency: Histogram = now.latency.since(before.latency)
-    yield Series(receiver_catalogue.DURATION, *latency.values_counts())
+    yield Series(receiver_metrics_catalogue.DURATION, *latency.values_counts())
 
 
 def _answered(numbers: Numbers, digit: int) -> float:
@@ -105,7 +105,7 @@ def _answered(numbers: Numbers, digit: int) -> float:
 
 def _state(now: Numbers) -> Iterator[Series]:
     """How it is now, once a worker has served. Of the stream nothing is claimed while none does."""
-    for name, metric in receiver_catalogue.GAUGES.items():
+    for name, metric in receiver_metrics_catalogue.GAUGES.items():
         if name == "stream_up" and now.gauges["up"]:
             yield _one(metric, float(not now.gauges["stream_up"]))
         elif metric.cloudwatch and name != "stream_up":

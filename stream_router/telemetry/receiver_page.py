@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
-from stream_router.telemetry import receiver_catalogue
+from stream_router.telemetry import receiver_metrics_catalogue
 from stream_router.telemetry.families import build, counter, gauge, latency
 from stream_router.telemetry.receiver_board import Board, Numbers
 from stream_router.telemetry.receiver_stats import FAILURES
@@ -43,12 +43,12 @@ def families(numbers: Numbers) -> list[Family]:
         for (source, status, reason), count in numbers.answers.items()
     }
     failed = {(code,): count for code, count in zip(FAILURES, numbers.failures, strict=True)}
-    counters, gauges = receiver_catalogue.COUNTERS, receiver_catalogue.GAUGES
+    counters, gauges = receiver_metrics_catalogue.COUNTERS, receiver_metrics_catalogue.GAUGES
     return [
-        counter(receiver_catalogue.REQUESTS, answers),
-        counter(receiver_catalogue.RECORDS_FAILED, failed),
+        counter(receiver_metrics_catalogue.REQUESTS, answers),
+        counter(receiver_metrics_catalogue.RECORDS_FAILED, failed),
         *[counter(counters[name], {(): value}) for name, value in numbers.counters.items()],
         *[gauge(metric, {(): numbers.gauges[name]}) for name, metric in gauges.items()],
-        latency(receiver_catalogue.DURATION, BUCKETS_S, {(): numbers.latency}, {(): numbers.latency_sum_s}),
+        latency(receiver_metrics_catalogue.DURATION, BUCKETS_S, {(): numbers.latency}, {(): numbers.latency_sum_s}),
         build("receive"),
     ]

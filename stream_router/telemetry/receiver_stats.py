@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from stream_router.telemetry import receiver_catalogue
+from stream_router.telemetry import receiver_metrics_catalogue
 from stream_router.telemetry.histogram import BUCKETS, Histogram
 
 ANSWERS = (
@@ -54,7 +54,7 @@ FAILURES = (
 """Why the stream refused a record: AWS's code; ours where there is no answer; `other` for what is not in this list."""
 STREAM_CODE = "stream_code"
 """A number that is no metric: why the stream refuses now (`code_number`), for `/status` to say in words."""
-COUNTERS, GAUGES = tuple(receiver_catalogue.COUNTERS), (*receiver_catalogue.GAUGES, STREAM_CODE)
+COUNTERS, GAUGES = tuple(receiver_metrics_catalogue.COUNTERS), (*receiver_metrics_catalogue.GAUGES, STREAM_CODE)
 OF_THE_WORST = {
     "spill_oldest_age_seconds": np.max,
     "loop_lag_seconds": np.max,

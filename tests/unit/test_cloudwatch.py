@@ -9,7 +9,7 @@ from botocore.validate import validate_parameters
 
 from stream_router.aws import endpoints
 from stream_router.telemetry import cloudwatch
-from stream_router.telemetry.catalogue import ENTRIES_PER_CALL, STAGES
+from stream_router.telemetry.metrics_catalogue import ENTRIES_PER_CALL, STAGES
 
 MODEL = ServiceModel(Loader().load_service_model("cloudwatch", "service-2"))
 WHOSE = cloudwatch.Whose("us-east-1", "router")

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from stream_router.telemetry.catalogue import (
+from stream_router.telemetry.cloudwatch import NAMESPACE
+from stream_router.telemetry.metrics_catalogue import (
     CONSUMER,
     COUNTERS,
     ENTRIES_PER_CALL,
@@ -26,8 +27,7 @@ from stream_router.telemetry.catalogue import (
     UNREAD,
     Metric,
 )
-from stream_router.telemetry.cloudwatch import NAMESPACE
-from stream_router.telemetry.receiver_catalogue import IN_CLOUDWATCH, RECEIVER
+from stream_router.telemetry.receiver_metrics_catalogue import IN_CLOUDWATCH, RECEIVER
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy/observability"

@@ -200,3 +200,10 @@ def test_a_wrong_argument_is_one_line(
     assert said.out == ""
     assert said.err.startswith(f"stream-router: {line}")
     assert said.err.count("\n") == 1
+
+
+def test_the_plan_reckons_with_the_reads_of_the_shipped_properties() -> None:
+    """The daemon's pause between two reads of a shard stands in its properties; the plan has a copy."""
+    lines = (Path(__file__).parent.parent.parent / "properties" / "consumer.properties").read_text().splitlines()
+    pause_ms = next(int(line.split("=")[1]) for line in lines if line.startswith("idleTimeBetweenReadsInMillis"))
+    assert pause_ms * capacity.READS_PER_S == 1000

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from stream_router.telemetry import receiver_catalogue
+from stream_router.telemetry import receiver_metrics_catalogue
 from stream_router.telemetry.cloudwatch import Whose
 from stream_router.telemetry.receiver_board import Board
 from stream_router.telemetry.receiver_cloudwatch import WAITING_MAX, ReceiverMetrics
@@ -75,7 +75,7 @@ def test_before_a_worker_serves_nothing_is_claimed_of_it() -> None:
     """No readiness, no spill, no stream: an alarm on missing data sees a receiver that never came up."""
     bench = Bench()
     bench.send()
-    states = {metric.cloudwatch.name for metric in receiver_catalogue.GAUGES.values() if metric.cloudwatch}
+    states = {metric.cloudwatch.name for metric in receiver_metrics_catalogue.GAUGES.values() if metric.cloudwatch}
     assert not states & {one["MetricName"] for one in bench.cloud.data()}
     bench.serve()
     bench.minute()
@@ -153,7 +153,7 @@ def test_every_datum_goes_twice_and_is_in_the_catalogue(bench: Bench) -> None:
     bench.workers[0].latencies_s = [0.01]
     bench.minute()
     whole, own = bench.cloud.data(2), bench.cloud.data(3)
-    names = {one.cloudwatch.name for one in receiver_catalogue.IN_CLOUDWATCH if one.cloudwatch}
+    names = {one.cloudwatch.name for one in receiver_metrics_catalogue.IN_CLOUDWATCH if one.cloudwatch}
     assert {one["MetricName"] for one in whole} == {one["MetricName"] for one in own} == names
     assert own[0]["Dimensions"] == [
         {"Name": "SourceSystem", "Value": "NICE_CXone"},

@@ -31,8 +31,8 @@ from stream_router.pipeline.transform import Transform
 from stream_router.settings.common import load
 from stream_router.settings.consumer import Consumer
 from stream_router.telemetry import cloudwatch
-from stream_router.telemetry.catalogue import STAGES
 from stream_router.telemetry.histogram import Histogram
+from stream_router.telemetry.metrics_catalogue import STAGES
 from tests.fakes import NO_ANSWER, entry, refused, rig
 
 ROOT = Path(__file__).parents[2] / "stream_router"

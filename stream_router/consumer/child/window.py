@@ -1,5 +1,6 @@
-"""What one child has under way over the daemon's batches: bounded in bytes, and in what would come again after a crash.
+"""How much a child may have under way: bounded in bytes, and in what would come again after a crash.
 
+`shard.py` carries the work from one of the daemon's batches to the next; this counts it.
 `docs/delivery.md` says what an operator sees of it.
 """
 

@@ -15,9 +15,9 @@ from stream_router.aws import endpoints
 from stream_router.consumer.supervisor.admin.status_json import Seen
 from stream_router.core.logs import Seldom
 from stream_router.settings.consumer import Consumer
-from stream_router.telemetry import catalogue, cloudwatch
-from stream_router.telemetry.catalogue import SHARD, Metric
+from stream_router.telemetry import cloudwatch, metrics_catalogue
 from stream_router.telemetry.cloudwatch import NAMESPACE, Series, Whose
+from stream_router.telemetry.metrics_catalogue import SHARD, Metric
 
 log = logging.getLogger(__name__)
 
@@ -59,11 +59,11 @@ def values(seen: Seen) -> Iterator[tuple[Metric, float]]:
     if seen.headroom_s is not None:
         yield SHARD["retention_headroom_seconds"], round(seen.headroom_s, 3)
     if seen.merged.shards:
-        yield catalogue.HOLDING, float(sum(bool(shard.holding) for shard in seen.merged.shards))
+        yield metrics_catalogue.HOLDING, float(sum(bool(shard.holding) for shard in seen.merged.shards))
     if seen.stream.unread is not None:
-        yield catalogue.UNREAD, float(len(seen.stream.unread))
+        yield metrics_catalogue.UNREAD, float(len(seen.stream.unread))
     if (state := seen.rule.get("state")) in ("matched", "unmatched"):
-        yield catalogue.RULE_MATCHED, float(state == "unmatched")
+        yield metrics_catalogue.RULE_MATCHED, float(state == "unmatched")
 
 
 def of(settings: Consumer, seen: Callable[[], Seen]) -> WorkerMetrics:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from math import ceil
 
 from stream_router.control.plan.capacity import Capacity, Fleet, Load
-from stream_router.telemetry import catalogue, receiver_catalogue
+from stream_router.telemetry import metrics_catalogue, receiver_metrics_catalogue
 
 HOURS = 730
 SECONDS = HOURS * 3600
@@ -53,8 +53,8 @@ def _fargate(fleet: Fleet, usd: Mapping[str, float]) -> float:
 
 def metric_count() -> int:
     """The product's own metrics in CloudWatch: each of the catalogue, with two sets of dimensions."""
-    own = [one for one in catalogue.CONSUMER if one.cloudwatch]
-    return 2 * (len(own) + len(catalogue.STAGES) + len(receiver_catalogue.IN_CLOUDWATCH))
+    own = [one for one in metrics_catalogue.CONSUMER if one.cloudwatch]
+    return 2 * (len(own) + len(metrics_catalogue.STAGES) + len(receiver_metrics_catalogue.IN_CLOUDWATCH))
 
 
 def senders(found: Capacity) -> int:

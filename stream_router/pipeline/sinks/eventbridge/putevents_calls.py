@@ -9,13 +9,10 @@ from typing import Protocol
 from stream_router.core import limits
 from stream_router.core.aws_answers import Answer, Outcome, Refusal
 from stream_router.core.model import Entry
-from stream_router.pipeline.delivery.backoff import Backoff
 from stream_router.pipeline.sinks.eventbridge.packer import CallLimits, take
 
 log = logging.getLogger(__name__)
 
-BACKOFF = Backoff()
-"""How far apart the tries of one entry are: of PutEvents alone, SQS and S3 have their own policies."""
 
 _ABOUT_SIZE = re.compile(r"size|too (large|long)|exceed", re.IGNORECASE)
 """EventBridge: "Total size of the entries in the request is over the limit." (docs/facts.md, "EventBridge")."""

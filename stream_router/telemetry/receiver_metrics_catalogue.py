@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from stream_router.telemetry.catalogue import BUILD, CloudWatch, Kind, Metric
+from stream_router.telemetry.metrics_catalogue import BUILD, CloudWatch, Kind, Metric
 
 REQUESTS: Final = Metric(
     "receiver_requests", "counter", "Requests by source, status and reason", ("source", "code", "reason")
