@@ -77,7 +77,7 @@ def test_each_trouble_of_the_consumer_is_told_once_with_its_cure(
     make_world: Callable[..., World], bus: FakeAwsProcess
 ) -> None:
     """One life of a consumer: denied, expired, the bus not described, the rule gone, a dead letter, Kinesis frozen."""
-    world = started(make_world, bus)
+    world = started(make_world, bus, STREAM_ROUTER_MASKING="default")
     told = Told(world, bus)
     told.next()
     told.settle()
