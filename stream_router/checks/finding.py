@@ -97,6 +97,14 @@ def silence(error: BotoCoreError) -> tuple[str, str]:
     return f" at {there.rpartition('@')[2]}{kind}", cure
 
 
+def said(error: Exception) -> str:
+    """An error of a call as an operator reads it: of one that had no answer where, and what to do."""
+    if not isinstance(error, BotoCoreError):
+        return str(error)
+    where, cure = silence(error)
+    return f"no answer{where}; {cure}"
+
+
 def well(question: Question) -> Finding:
     """Nothing to say."""
     return Finding(question.code, question.setting, Verdict.WELL, f"{question.what} is as it should be")

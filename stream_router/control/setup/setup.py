@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws.clients import Clients
+from stream_router.checks.finding import said
 from stream_router.control import arns
 from stream_router.control.arns import Home
 from stream_router.control.setup import queues, quotas, rule_match, rules, streams, targets
@@ -43,7 +44,7 @@ def run(settings: Setup, *, plan: bool, exit_code: bool = False) -> int:
     except SettingsError:
         raise
     except (SetupError, BotoCoreError, ClientError) as error:
-        sys.stderr.write(f"stream-router setup: {error}\n")
+        sys.stderr.write(f"stream-router setup: {said(error)}\n")
         return 1
     _say(made.steps.summary())
     if made.dead_letters_url:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws.clients import Clients
+from stream_router.checks.finding import said
 from stream_router.control import arns
 from stream_router.control.arns import Home
 from stream_router.control.setup import queues, quotas, rules, streams
@@ -66,7 +67,7 @@ def run(settings: Setup, *, yes: bool, force: bool) -> int:
                 thing.delete()
                 _say(f"deleted {thing.what}")
     except (BotoCoreError, ClientError) as error:
-        sys.stderr.write(f"stream-router teardown: {error}\n")
+        sys.stderr.write(f"stream-router teardown: {said(error)}\n")
         return 1
     return 0
 
