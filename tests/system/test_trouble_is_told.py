@@ -121,6 +121,8 @@ def _not_described(told: Told) -> None:
     assert [line] == told.bad()
     assert "AccessDeniedException; events go on while it accepts them" in line["message"]
     assert "held" not in line["message"]
+    told.next()
+    told.wait_for("bus-answers")
 
 
 def _rule_gone(told: Told) -> None:
