@@ -4,6 +4,8 @@ Standard library only: it runs before anything is installed. Says in one line wh
 Run as `python tools/make_env.py VENV`; repeatable.
 """
 
+import contextlib
+import io
 import os
 import shutil
 import subprocess
@@ -54,8 +56,10 @@ def make_venv(target: Path) -> None:
         import venv
 
         # By symbolic links, as `python -m venv` does: a copied program does not find libraries beside the real one.
-        venv.create(target, with_pip=True, symlinks=True)
-    except (ImportError, subprocess.CalledProcessError):
+        # Debian's Python without python3-venv says so in eight lines of its own, and exits.
+        with contextlib.redirect_stdout(io.StringIO()):
+            venv.create(target, with_pip=True, symlinks=True)
+    except (ImportError, subprocess.CalledProcessError, SystemExit):
         shutil.rmtree(target, ignore_errors=True)
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         fail(

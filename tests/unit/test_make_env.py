@@ -76,18 +76,27 @@ def _ended(capsys: pytest.CaptureFixture[str], make_env: Any, target: Path) -> s
     return capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "ends", [subprocess.CalledProcessError(1, "ensurepip"), SystemExit(1)], ids=["plain Python's", "Debian's"]
+)
 def test_a_python_without_pip_is_told_the_cure_and_leaves_nothing(
-    make_env: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    make_env: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    ends: BaseException,
 ) -> None:
     """Debian without python3-venv: once that is installed the same command works, for no half environment stays."""
 
     def half_made(target: Path, **_: Any) -> None:
         target.mkdir()
         (target / "pyvenv.cfg").touch()
-        raise subprocess.CalledProcessError(1, "ensurepip")
+        print("The virtual environment was not created successfully because ensurepip is not available.")  # noqa: T201
+        raise ends
 
     monkeypatch.setattr("venv.create", half_made)
     said = _ended(capsys, make_env, tmp_path / "env")
+    assert said.count("\n") == 1
     assert f"apt-get install python3.{sys.version_info.minor}-venv" in said
     assert said.endswith("run the same command again\n")
     assert not (tmp_path / "env").exists()
