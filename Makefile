@@ -67,6 +67,7 @@ docs: setup ## write anew what of docs/ comes from code: configuration, logs, ar
 	@"$(BIN)/python" tools/failpoints.py
 	@"$(BIN)/python" tools/mutants.py
 	@"$(BIN)/python" tools/benchmarks_page.py
+	@"$(BIN)/python" tools/top_picture.py
 	@"$(BIN)/python" tools/lane.py
 
 deploy-check: setup ## the deployment files through their linters; says which of them are not installed
