@@ -10,13 +10,18 @@ RECEIVER = {
         "receiver/http/app.py",
         "        if stored:\n            self._recent.add(",
         "        if True:\n            self._recent.add(",
-        ("tests/integration/test_receiver_process.py",),
+        ("tests/integration/test_receiver_process.py", "-k", "copy or in_time or sigterm"),
     ),
     "a receiver that drains is ready": Mutant(
         "receiver/http/health.py",
         "return not self.draining and (",
         "return (",
-        ("tests/integration/test_receiver_process.py", "tests/integration/test_receiver_admin.py"),
+        (
+            "tests/integration/test_receiver_process.py",
+            "tests/integration/test_receiver_attack.py",
+            "-k",
+            "drain or sigterm",
+        ),
     ),
     "an array is stored with its first event": Mutant(
         "receiver/batching/lanes.py",

@@ -194,6 +194,16 @@ def test_after_sigterm_batches_are_answered_unread_and_the_shards_end_is_not_che
     assert None not in life.taken
 
 
+def test_a_batch_that_is_answered_unread_is_not_the_childs(tmp_path: Path) -> None:
+    """It was never opened, so the next process does not name it as one that was open when this one ended."""
+    life = Life(tmp_path, checkpoint_s=600.0)
+    life.process(100)
+    life.settle()
+    life.processor.told_to_leave()
+    life.process(101, 102)
+    assert CrashGuard(tmp_path, "shard-1", f"{START}:0").unclosed == []
+
+
 def test_after_sigterm_the_watermark_is_checkpointed_and_no_further(tmp_path: Path) -> None:
     """At shutdownRequested the child gives what is settled, and what it never read is behind it."""
     life = Life(tmp_path, checkpoint_s=600.0)
