@@ -114,6 +114,18 @@ def test_a_delivery_seen_before_is_202_and_not_stored_again(running: ReceiverPro
     assert stored_ids(fake_aws.lines("PutRecords")) == [first.json()["ids"][0], other.json()["ids"][0]]
 
 
+def test_a_delivery_that_was_not_stored_is_stored_when_it_comes_again(
+    running: ReceiverProcess, fake_aws: FakeAwsProcess
+) -> None:
+    """A 503 is no delivery: the same id and body are taken anew, and 202 means that they are stored now."""
+    fake_aws.plan({"rules": [{"fault": "call_error", "code": "ServiceUnavailable", "status": 503}]})
+    assert post(running, event(1), x_delivery_id="d").status_code == 503
+    fake_aws.plan({})
+    again = post(running, event(1), x_delivery_id="d")
+    assert again.status_code == 202
+    assert stored_ids(fake_aws.lines("PutRecords")) == again.json()["ids"]
+
+
 def test_equal_bodies_without_a_delivery_id_are_two_events(running: ReceiverProcess, fake_aws: FakeAwsProcess) -> None:
     """An id from the content drops nothing: two equal records may be two real events."""
     assert post(running, event(1)).json() == post(running, event(1)).json()
