@@ -293,6 +293,18 @@ def test_what_was_stored_twice_comes_out_twice() -> None:
     assert causes(evidence) == {"stored twice": 1}
 
 
+def test_a_reader_that_begins_anew_gets_both_places_of_what_was_stored_twice() -> None:
+    """Once for the kill, and once more for the other place, as before the kill."""
+    evidence = well()
+    evidence.sent["e9"] = evidence.sent["e9"]._replace(attempts=(T + 9, T + 10))
+    evidence.acts.append(Act("kill receiver", T + 9.5, T + 9.5, "receiver"))
+    evidence.stream.append(Record(A, 200, ("e9",), T + 10.1))
+    evidence.acts.append(Act("kill child", T + 10.4, T + 10.4, "one", ("one",)))
+    for at_s in (10.2, 11.5, 11.6):
+        again(evidence, 9, at_s)
+    assert causes(evidence) == {"stored twice": 2, "kill": 1}
+
+
 def test_a_replay_may_go_back_and_nothing_else() -> None:
     """After a kill events come again in the stream's order; a copy for a lost answer never goes back."""
     evidence = well()

@@ -92,30 +92,36 @@ class Copies:
         return [one for event_id, ends in self._ends.items() for one in self._copies(event_id, ends)]
 
     def _copies(self, event_id: str, ends: list[Delivery | Letter]) -> Iterator[Charged]:
-        stored_again = len(self._stored.get(event_id, [])) - 1
+        places, came = len(self._stored.get(event_id, [])), 1
         for before, copy in pairwise(ends):
             if not before.told:
                 yield Charged(event_id, copy.at, "answer lost")
-            elif stored_again > 0:
-                stored_again -= 1
+                continue
+            restarted, too_old = self._restart(event_id, before, copy)
+            if restarted:
+                came = 1  # a reader that begins anew gets every place of the event again
+                yield restarted
+            elif came < places:
+                came += 1
                 yield Charged(event_id, copy.at, "stored twice")
+            elif cause := self._unheard(before.at):
+                yield Charged(event_id, copy.at, cause)
+            elif too_old:
+                yield Charged(event_id, copy.at, "copy older than its kill allows", text=too_old)
             else:
-                yield self._cause(event_id, before, copy)
+                text = f"accepted again after {copy.at - before.at:.1f} s"
+                yield Charged(event_id, copy.at, "copy without a cause", text=text)
 
-    def _cause(self, event_id: str, before: Delivery | Letter, copy: Delivery | Letter) -> Charged:
+    def _restart(self, event_id: str, before: Delivery | Letter, copy: Delivery | Letter) -> tuple[Charged | None, str]:
+        """What made the reader begin anew in between, if it explains the copy; why it does not where it is too old."""
         places = self._stored.get(event_id, [])
         too_old = ""
         for act, cause, at in self._restarts(places, before.at, copy.at):
             over_s = self._over_s(places, before.at, at)
             if over_s <= 0:
-                return Charged(event_id, copy.at, cause, act)
+                return Charged(event_id, copy.at, cause, act), ""
             too_old = f"{cause}: accepted {at - before.at:.1f} s before, {over_s:.1f} s more than is allowed"
-        if cause := self._unheard(before.at):
-            return Charged(event_id, copy.at, cause)
-        if too_old:
-            return Charged(event_id, copy.at, "copy older than its kill allows", text=too_old)
-        text = f"accepted again after {copy.at - before.at:.1f} s"
-        return Charged(event_id, copy.at, "copy without a cause", text=text)
+        return None, too_old
 
     def _unheard(self, at: float) -> str:
         """Why the answer that was given then may have reached nobody, "" where nothing was in its way."""
