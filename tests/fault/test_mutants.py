@@ -189,7 +189,7 @@ OF_THE_AUTHORS = {
         "pipeline/route.py",
         "            part.dispatcher.gate.stop()\n",
         "            pass\n",
-        ("tests/simulation",),
+        ("tests/unit/test_dispatch.py",),
     ),
     "a batch that was answered unread is taken for read": Mutant(
         "consumer/child/shard.py",

@@ -270,3 +270,16 @@ def test_no_retries_allowed_buries_as_soon_as_another_is_accepted() -> None:
     pipeline.run_in_company(limit_s=40)
     (letter,) = pipeline.books.dead
     assert 2 <= letter.attempts <= 5
+
+
+def test_after_a_hand_off_what_comes_back_starts_nothing() -> None:
+    """A call that was in flight then fails an entry: its dead letter is another worker's to write."""
+    pipeline = rig()
+    pipeline.bus.judge = lambda call: pipeline.bus.answer(call, [DATA[0] for _ in call])
+    publish(pipeline, [entry(n) for n in range(10)])
+    pipeline.router.advance(flush=True)
+    assert len(pipeline.bus.calls) == 1
+    pipeline.router.stop()
+    pipeline.run_for(60)
+    assert len(pipeline.bus.calls) == 1
+    assert not pipeline.queue.messages
