@@ -15,7 +15,7 @@ from benchmarks.harness.question import Options, Question
 from benchmarks.harness.rounds import Case, Row, Taken, spread, take
 
 ROOT = Path(__file__).parents[2]
-OTHER_FORMS = {"detectors", "telemetry", "receiver-2-cpus", "transform"}
+OTHER_FORMS = {"detectors", "telemetry", "receiver-2-cpus", "receiver-beside-go", "transform"}
 """Kept results that are older than the common schema, each shown by a page of its own."""
 
 PLAIN = {
