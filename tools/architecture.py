@@ -3,9 +3,11 @@
 import sys
 from pathlib import Path
 
+from marked import filled
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "architecture.md"
-BEGIN, END = "<!-- written by `make docs` from tests/unit/test_imports.py -->", "<!-- end -->"
+BEGIN = "<!-- written by `make docs` from tests/unit/test_imports.py -->"
 
 DOES = {
     "__main__": "`python -m stream_router`",
@@ -50,13 +52,12 @@ def table() -> str:
     missing = allowed.keys() - DOES.keys()
     if missing:
         raise SystemExit(f"tools/architecture.py: say in DOES what {sorted(missing)} is for")
-    return "\n".join(rows) + "\n"
+    return "\n".join(rows)
 
 
 def page() -> str:
     """The page as it should be: its prose as it is, its table as the tests have it."""
-    before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
-    return f"{before}{BEGIN}\n{table()}{END}{rest.partition(END)[2]}"
+    return filled(PAGE.read_text("utf-8"), BEGIN, table())
 
 
 if __name__ == "__main__":

@@ -5,11 +5,12 @@ statement on a key or a bucket is there only where the parameter is given.
 """
 
 import json
-import os
 import re
 import sys
 from pathlib import Path
 from typing import Any
+
+from settings_alone import set_alone
 
 from stream_router.control.arns import Home
 from stream_router.control.policy.command import needs_of
@@ -85,8 +86,6 @@ def _named(value: Any) -> Any:
 
 
 if __name__ == "__main__":
-    for name in [name for name in os.environ if name.startswith(("STREAM_ROUTER_", "AWS_", "SQS_", "EVENTBRIDGE_"))]:
-        del os.environ[name]
-    os.environ.update(SETTINGS)
+    set_alone(SETTINGS)
     FILE.write_text(text(), "utf-8")
     sys.stdout.write(f"{FILE} written\n")

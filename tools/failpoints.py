@@ -3,22 +3,21 @@
 import sys
 from pathlib import Path
 
+from marked import filled
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 PAGE = ROOT / "docs" / "failpoints.md"
-BEGIN, END = "<!-- written by `make docs` from stream_router/core/failpoints.py -->", "<!-- end -->"
+BEGIN = "<!-- written by `make docs` from stream_router/core/failpoints.py -->"
 
 
 def main() -> None:
     """Replace what stands between the two marks."""
     from stream_router.core.failpoints import PLACES
 
-    rows = "\n".join(f"| `{name}` | {says} |" for name, says in PLACES.items())
-    before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
-    after = rest.partition(END)[2]
-    PAGE.write_text(
-        f"{before}{BEGIN}\n| place | what has happened there, and what has not |\n|---|---|\n{rows}\n{END}{after}"
-    )
+    rows = [f"| `{name}` | {says} |" for name, says in PLACES.items()]
+    table = "\n".join(["| place | what has happened there, and what has not |", "|---|---|", *rows])
+    PAGE.write_text(filled(PAGE.read_text("utf-8"), BEGIN, table), "utf-8")
 
 
 if __name__ == "__main__":

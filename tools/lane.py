@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from marked import columns, filled
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "lane.md"
 RESULTS = ROOT / "tests" / "fault" / "lane" / "results"
-OPENING = "<!-- results: "
+BEGIN = "<!-- results: written by `make docs` -->"
 
 
 def results() -> list[dict[str, Any]]:
@@ -15,10 +17,10 @@ def results() -> list[dict[str, Any]]:
     return [json.loads(path.read_text("utf-8")) for path in sorted(RESULTS.glob("*.json"))]
 
 
-def table() -> list[str]:
+def table() -> str:
     """One column a run."""
     if not (runs := results()):
-        return ["No run is kept yet."]
+        return "No run is kept yet."
     figures = [run["figures"] for run in runs]
     rows: dict[str, list[str]] = {
         "workers": ["1" if "--short" in run["command"] else "2" for run in runs],
@@ -36,19 +38,12 @@ def table() -> list[str]:
     rows["fresh events after healing within, s"] = [f"{one['freshAfterS']}" for one in figures]
     rows["took, s"] = [f"{run['seconds']:,}" for run in runs]
     rows["verdict"] = [run["verdict"] for run in runs]
-    return [
-        "| seed | " + " | ".join(f"{run['seed']}" for run in runs) + " |",
-        "|---|" + "---|" * len(runs),
-        *(f"| {name} | " + " | ".join(row) + " |" for name, row in rows.items()),
-    ]
+    return columns("seed", [f"{run['seed']}" for run in runs], rows)
 
 
 def page() -> str:
     """The page with its table as it should be."""
-    before, found, rest = PAGE.read_text("utf-8").partition(OPENING)
-    assert found, "docs/lane.md has no place for the table"
-    after = rest.partition("<!-- end -->")[2]
-    return before + OPENING + "written by `make docs` -->\n" + "\n".join(table()) + "\n<!-- end -->" + after
+    return filled(PAGE.read_text("utf-8"), BEGIN, table())
 
 
 def main() -> None:

@@ -4,9 +4,10 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from marked import filled
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "metrics.md"
-END = "<!-- end -->"
 
 HELD_TO = {
     "RoutingLatencyMilliseconds": "p50 to p99.9",
@@ -77,10 +78,7 @@ def page() -> str:
     text = PAGE.read_text("utf-8")
     for name, table in tables().items():
         begin = f"<!-- {name}: written by `make docs` from stream_router/telemetry/metrics_catalogue.py -->"
-        before, found, rest = text.partition(begin)
-        if not found:
-            raise SystemExit(f"tools/metrics.py: docs/metrics.md has no place for {name}")
-        text = f"{before}{begin}\n{table}\n{END}{rest.partition(END)[2]}"
+        text = filled(text, begin, table)
     return text
 
 

@@ -7,10 +7,12 @@ name counts.
 import json
 from pathlib import Path
 
+from marked import filled
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "proof.md"
 RESULTS = ROOT / "tests" / "fault" / "results" / "mutants.jsonl"
-BEGIN, END = "<!-- written by `make docs` from tests/fault/results/mutants.jsonl -->", "<!-- end -->"
+BEGIN = "<!-- written by `make docs` from tests/fault/results/mutants.jsonl -->"
 
 
 def rows() -> dict[str, dict[str, object]]:
@@ -31,8 +33,7 @@ def table() -> str:
 
 def main() -> None:
     """Replace what stands between the two marks."""
-    before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
-    PAGE.write_text(f"{before}{BEGIN}\n{table()}\n{END}{rest.partition(END)[2]}")
+    PAGE.write_text(filled(PAGE.read_text("utf-8"), BEGIN, table()), "utf-8")
 
 
 if __name__ == "__main__":

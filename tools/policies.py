@@ -1,16 +1,18 @@
 """Writes the example policies of docs/operations.md from the code that prints them: `python tools/policies.py`."""
 
 import json
-import os
 import sys
 from pathlib import Path
+
+from marked import filled
+from settings_alone import set_alone
 
 from stream_router.control.arns import Home
 from stream_router.control.policy.command import NAMES, needs_of
 from stream_router.control.policy.needs import document
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "operations.md"
-BEGIN, END = "<!-- written by `make docs` from control/policy -->", "<!-- end -->"
+BEGIN = "<!-- written by `make docs` from control/policy -->"
 HOME = Home("aws", "eu-central-1", "123456789012")
 SETTINGS = {
     "AWS_REGION": HOME.region,
@@ -20,7 +22,7 @@ SETTINGS = {
 
 def examples() -> str:
     """Each policy under its name, as `setup --policy` prints it but for the line breaks."""
-    return "".join(f"`{name}`:\n\n```json\n{_short(document(needs_of(name, HOME)))}\n```\n\n" for name in NAMES)
+    return "\n".join(f"`{name}`:\n\n```json\n{_short(document(needs_of(name, HOME)))}\n```\n" for name in NAMES)
 
 
 def _short(policy: dict[str, object]) -> str:
@@ -32,13 +34,10 @@ def _short(policy: dict[str, object]) -> str:
 
 def page() -> str:
     """The page as it should be: its prose as it is, its examples as the code has them. Reads the environment."""
-    before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
-    return f"{before}{BEGIN}\n{examples()}{END}{rest.partition(END)[2]}"
+    return filled(PAGE.read_text("utf-8"), BEGIN, examples())
 
 
 if __name__ == "__main__":
-    for name in [name for name in os.environ if name.startswith(("STREAM_ROUTER_", "AWS_", "SQS_", "EVENTBRIDGE_"))]:
-        del os.environ[name]
-    os.environ.update(SETTINGS)
+    set_alone(SETTINGS)
     PAGE.write_text(page(), "utf-8")
     sys.stdout.write(f"{PAGE} written\n")

@@ -6,6 +6,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from marked import columns, filled  # noqa: E402
+
 from benchmarks import cost  # noqa: E402  # a script's path has only its own folder
 from stream_router.control.plan import command  # noqa: E402
 from stream_router.control.plan.capacity import Load  # noqa: E402
@@ -14,7 +16,7 @@ PAGE = ROOT / "docs" / "scale.md"
 RATES = (1_000, 10_000, 100_000, 1_000_000)
 
 
-def loads() -> list[str]:
+def loads() -> str:
     """What `plan` says of 1, 10, 100 and 1,000 times a small deployment."""
     plans = [command.plan(Load(rate, cost.EVENT_BYTES, cost.PEAK, cost.REGION)) for rate in RATES]
     rows = {
@@ -30,31 +32,22 @@ def loads() -> list[str]:
     for name in sorted(bounds):
         shares = [next(bound.share for bound in one.bounds if bound.name == name) for one in plans]
         rows[f"of the limit: {name}"] = [f"{share:,.0%}" if share >= 0.01 else "< 1%" for share in shares]
-    head = "| events a second, mean | " + " | ".join(f"{rate:,}" for rate in RATES) + " |"
-    return [
-        head,
-        "|---|" + "---|" * len(RATES),
-        *(f"| {name} | " + " | ".join(row) + " |" for name, row in rows.items()),
-    ]
+    return columns("events a second, mean", [f"{rate:,}" for rate in RATES], rows)
 
 
-def by_hand() -> list[str]:
+def by_hand() -> str:
     """The sum behind one figure of the table of costs."""
     dollars = cost.services(1_000)[cost.OURS]
     total = sum(dollars.values())
     parts = " + ".join(f"{name} {usd:,.2f}" for name, usd in dollars.items())
-    return [f"{parts} = {total:,.2f}; divided by 2,628: {total / 2_628:.2f} a million."]
+    return f"{parts} = {total:,.2f}; divided by 2,628: {total / 2_628:.2f} a million."
 
 
 def page() -> str:
     """The page with its tables as they should be."""
     text = PAGE.read_text("utf-8")
-    for name, lines in (("loads", loads()), ("cost", cost.table()), ("by hand", by_hand())):
-        opening = f"<!-- {name}: "
-        before, found, rest = text.partition(opening)
-        assert found, name
-        after = rest.partition("<!-- end -->")[2]
-        text = before + opening + "written by `make docs` -->\n" + "\n".join(lines) + "\n<!-- end -->" + after
+    for name, part in (("loads", loads()), ("cost", "\n".join(cost.table())), ("by hand", by_hand())):
+        text = filled(text, f"<!-- {name}: written by `make docs` -->", part)
     return text
 
 
