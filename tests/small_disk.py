@@ -4,6 +4,7 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,16 +12,22 @@ import pytest
 UNSHARE = ("unshare", "-Urm", "sh", "-c")
 
 
-def run_on(disk: Path, module: str, size: str = "2m") -> tuple[str, str]:
-    """`python -m module DISK` where `disk` is a small one: its output and its errors.
-
-    Skips where no namespace can be had; fails where the module does.
-    """
+def around(disk: Path, size: str = "2m") -> tuple[str, ...]:
+    """The words before a command for which `disk` is to be a small one. Skips where no namespace can be had."""
     mount = f"mount -t tmpfs -o size={size} tmpfs {shlex.quote(str(disk))}"
     if subprocess.run([*UNSHARE, mount], capture_output=True, check=False).returncode:
         pytest.skip("this machine gives no user namespace in which a small disk could be mounted")
-    command = f"{mount} && exec {shlex.quote(sys.executable)} -m {module} {shlex.quote(str(disk))}"
-    ended = subprocess.run([*UNSHARE, command], capture_output=True, text=True, check=False)
+    return (*UNSHARE, f'{mount} && exec "$0" "$@"')
+
+
+def run_on(disk: Path, module: str, size: str = "2m") -> tuple[str, str]:
+    """`python -m module DISK` where `disk` is a small one: its output and its errors. Fails where the module does."""
+    return run((*around(disk, size), sys.executable, "-m", module, str(disk)))
+
+
+def run(command: Sequence[str]) -> tuple[str, str]:
+    """A command's output and errors. Fails where it does."""
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout, ended.stderr
 

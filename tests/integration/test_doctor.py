@@ -72,6 +72,15 @@ class Place:
         for variable, value in variables.items():
             self.monkeypatch.setenv(variable, value)
 
+    def bucket_that_forgets(self, prefix: str, days: int) -> None:
+        """An offload bucket with a rule that deletes what begins with `prefix` after so many days."""
+        s3: Any = self.clients._make("s3")
+        name = f"{self.name}-bucket"
+        s3.create_bucket(Bucket=name)
+        rule = {"ID": "tidy", "Status": "Enabled", "Filter": {"Prefix": prefix}, "Expiration": {"Days": days}}
+        s3.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": [rule]})
+        self.set(STREAM_ROUTER_OFFLOAD_BUCKET=name)
+
     def queue_arn(self, end: str) -> str:
         return f"arn:aws:sqs:{REGION}:{ACCOUNT}:{self.name}-{end}"
 
@@ -361,11 +370,7 @@ def _dead_letter(place: Place) -> None:
 
 @world("SR155", Verdict.WARNING)
 def _bucket_forgets(place: Place) -> None:
-    s3: Any = place.clients._make("s3")
-    s3.create_bucket(Bucket=f"{place.name}-bucket")
-    rule = {"ID": "x", "Status": "Enabled", "Filter": {"Prefix": "dead-letters/"}, "Expiration": {"Days": 13}}
-    s3.put_bucket_lifecycle_configuration(Bucket=f"{place.name}-bucket", LifecycleConfiguration={"Rules": [rule]})
-    place.set(STREAM_ROUTER_OFFLOAD_BUCKET=f"{place.name}-bucket")
+    place.bucket_that_forgets("dead-letters/", days=13)
 
 
 @world("SR014", Verdict.WRONG)

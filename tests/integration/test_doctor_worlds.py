@@ -113,11 +113,7 @@ def type_without_setup(place: Place) -> None:
 
 def forgetful_bucket(place: Place) -> None:
     """A rule for temporary files takes the claim checks as well."""
-    s3: Any = place.clients._make("s3")
-    s3.create_bucket(Bucket=f"{place.name}-bucket")
-    rule = {"ID": "tidy", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 3}}
-    s3.put_bucket_lifecycle_configuration(Bucket=f"{place.name}-bucket", LifecycleConfiguration={"Rules": [rule]})
-    place.set(STREAM_ROUTER_OFFLOAD_BUCKET=f"{place.name}-bucket")
+    place.bucket_that_forgets("", days=3)
 
 
 def certificate(place: Place, days: float) -> None:

@@ -1,6 +1,5 @@
 """The program on a disk that is full or that lost something: it serves, and says what is missing."""
 
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from stream_router.fakeaws.process import FakeAwsProcess
+from tests import small_disk
 from tests.receiver_kit import ReceiverProcess, event, receiver, stored_ids
 from tests.receiver_load import Outcome, post, send
 
 EVENTS = 300
-ON_A_SMALL_DISK = ("unshare", "-Urm", "sh", "-c")
 WITHIN_S = 15.0
 
 
@@ -46,29 +45,15 @@ def until(is_so: Callable[[], bool], what: str) -> None:
         time.sleep(0.1)
 
 
-def fill_up(disk: Path) -> None:
-    """To the last byte."""
-    with (disk / "hog").open("wb", buffering=0) as hog:
-        for size_bytes in (65_536, 1):
-            try:
-                while hog.write(b"x" * size_bytes):
-                    pass
-            except OSError:
-                continue
-
-
 def test_a_disk_that_another_filled_turns_no_healthy_stream_into_503(
     fake_aws: FakeAwsProcess, tmp_path: Path, folder: Path
 ) -> None:
     """Events wait on it, another program fills it, the stream is back: everything is taken, and what waited drains."""
-    mount = f"mount -t tmpfs -o size=20m tmpfs {folder}"
-    if subprocess.run([*ON_A_SMALL_DISK, mount], capture_output=True, check=False).returncode:
-        pytest.skip("this machine gives no user namespace in which a small disk could be mounted")
-    around = (*ON_A_SMALL_DISK, f'{mount} && exec "$0" "$@"')
+    around = small_disk.around(folder, "20m")
     with receiver(fake_aws.url, tmp_path, around, SPILL_DIR=str(folder)) as running:
         refusing(fake_aws, True)
         assert {outcome.status for outcome in posted(running, 0)} == {202}
-        fill_up(Path(f"/proc/{running.process.pid}/root{folder}"))
+        small_disk.fill(Path(f"/proc/{running.process.pid}/root{folder}"))
         refusing(fake_aws, False)
         until(lambda: running.metrics()["stream_up"] == 1, "the stream counts as up")
         assert {outcome.status for outcome in posted(running, EVENTS)} == {202}

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import shlex
 import signal
 import stat
 import subprocess
@@ -19,6 +18,7 @@ from stream_router.core.settings_error import SettingsError
 from stream_router.receiver.spill import segments
 from stream_router.receiver.spill.segment import Row
 from stream_router.receiver.spill.spill import Spill
+from tests import small_disk
 
 PATHS = "conversationId"
 LINES = [
@@ -295,24 +295,17 @@ def test_a_folder_that_cannot_be_used_is_a_setting_s_error(tmp_path: Path) -> No
 
 
 FULL = """
-import asyncio, json, os, sys
+import asyncio, json, sys
 from pathlib import Path
 from stream_router.receiver.spill.spill import Spill
+from tests import small_disk
 from tests.integration.test_receiver_spill import LINES, ask, drain, fill, lines, read_all
 folder = Path(sys.argv[1])
-def hog():
-    with open(folder / "hog", "wb") as file:
-        try:
-            while True: os.write(file.fileno(), b"x" * 65536)
-        except OSError: pass
-        try:
-            while True: os.write(file.fileno(), b"x")
-        except OSError: pass
 async def run():
     said = {}
     spill = Spill(folder, 0, 1, "c", len, asyncio.get_running_loop())
     await fill(spill)
-    hog()
+    small_disk.fill(folder)
     said["full"] = await ask(spill.append, [(0, LINES[0])] * 200)
     said["error"] = spill.error
     spill.close()
@@ -330,11 +323,6 @@ asyncio.run(run())
 
 def test_a_full_disk_takes_nothing_drains_all_and_works_again(tmp_path: Path) -> None:
     """Another program fills it to the last byte: draining and a restart need no room."""
-    unshare = ["unshare", "-Urm", "sh", "-c"]
-    mount = f"mount -t tmpfs -o size=4m tmpfs {tmp_path}"
-    if subprocess.run([*unshare, mount], capture_output=True, check=False).returncode:
-        pytest.skip("this machine gives no user namespace in which a small disk could be mounted")
-    command = f"{mount} && exec {shlex.quote(sys.executable)} -c '{FULL}' {tmp_path}"
-    ended = subprocess.run([*unshare, command], capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
-    assert json.loads(ended.stdout) == {"full": None, "error": "ENOSPC", "again": True, "lost": 0, "after": True}
+    on_it = small_disk.around(tmp_path, "4m")
+    out, _ = small_disk.run((*on_it, sys.executable, "-c", FULL, str(tmp_path)))
+    assert json.loads(out) == {"full": None, "error": "ENOSPC", "again": True, "lost": 0, "after": True}

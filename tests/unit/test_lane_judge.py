@@ -283,22 +283,25 @@ def test_an_answer_that_nobody_heard_explains_a_copy() -> None:
     assert causes(evidence) == {"answer lost": 1}
 
 
-def test_what_was_stored_twice_comes_out_twice() -> None:
-    """The receiver was killed before the sender had its answer: it was posted again, and nobody knew it."""
+def stored_twice() -> Evidence:
+    """The receiver was killed before the sender of e9 had its answer, and e9 was posted again."""
     evidence = well()
     evidence.sent["e9"] = evidence.sent["e9"]._replace(attempts=(T + 9, T + 10))
     evidence.acts.append(Act("kill receiver", T + 9.5, T + 9.5, "receiver"))
     evidence.stream.append(Record(A, 200, ("e9",), T + 10.1))
+    return evidence
+
+
+def test_what_was_stored_twice_comes_out_twice() -> None:
+    """The receiver was killed before the sender had its answer: it was posted again, and nobody knew it."""
+    evidence = stored_twice()
     again(evidence, 9, 10.2)
     assert causes(evidence) == {"stored twice": 1}
 
 
 def test_a_reader_that_begins_anew_gets_both_places_of_what_was_stored_twice() -> None:
     """Once for the kill, and once more for the other place, as before the kill."""
-    evidence = well()
-    evidence.sent["e9"] = evidence.sent["e9"]._replace(attempts=(T + 9, T + 10))
-    evidence.acts.append(Act("kill receiver", T + 9.5, T + 9.5, "receiver"))
-    evidence.stream.append(Record(A, 200, ("e9",), T + 10.1))
+    evidence = stored_twice()
     evidence.acts.append(Act("kill child", T + 10.4, T + 10.4, "one", ("one",)))
     for at_s in (10.2, 11.5, 11.6):
         again(evidence, 9, at_s)

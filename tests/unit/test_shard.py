@@ -180,13 +180,19 @@ def test_told_to_leave_a_full_shard_answers_at_once(tmp_path: Path) -> None:
     assert 100 < life.rig.world.now - start < 102
 
 
-def test_after_sigterm_batches_are_answered_unread_and_the_shards_end_is_not_checkpointed(tmp_path: Path) -> None:
-    """What was not read comes again; the bare checkpoint would say that nothing is left to come."""
-    life = Life(tmp_path, checkpoint_s=600.0)
+def told_to_leave_after_100(folder: Path) -> Life:
+    """Record 100 is settled, the child is told to leave, and a batch of 101 and 102 comes."""
+    life = Life(folder, checkpoint_s=600.0)
     life.process(100)
     life.settle()
     life.processor.told_to_leave()
     life.process(101, 102)
+    return life
+
+
+def test_after_sigterm_batches_are_answered_unread_and_the_shards_end_is_not_checkpointed(tmp_path: Path) -> None:
+    """What was not read comes again; the bare checkpoint would say that nothing is left to come."""
+    life = told_to_leave_after_100(tmp_path)
     life.rest(1)
     assert life.delivered == [100]
     with pytest.raises(LeavingError):
@@ -196,11 +202,7 @@ def test_after_sigterm_batches_are_answered_unread_and_the_shards_end_is_not_che
 
 def test_a_batch_that_is_answered_unread_is_not_the_childs(tmp_path: Path) -> None:
     """It was never opened, so the next process does not name it as one that was open when this one ended."""
-    life = Life(tmp_path, checkpoint_s=600.0)
-    life.process(100)
-    life.settle()
-    life.processor.told_to_leave()
-    life.process(101, 102)
+    told_to_leave_after_100(tmp_path)
     assert CrashGuard(tmp_path, "shard-1", f"{START}:0").unclosed == []
 
 
