@@ -9,28 +9,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
+from tests import bare_debian
+from tests.bare_debian import USER
 
-ROOT = Path(__file__).resolve().parents[2]
-NEEDED = ("mmdebstrap", "unshare", "git")
-MISSING = [name for name in NEEDED if shutil.which(name) is None]
-
-pytestmark = [
-    pytest.mark.system,
-    pytest.mark.long,
-    pytest.mark.timeout(900),
-    pytest.mark.skipif(bool(MISSING) or os.geteuid() != 0, reason=f"needs root and {', '.join(NEEDED)}"),
-]
+pytestmark = bare_debian.marks("mmdebstrap", "unshare", "git")
 
 PACKAGES = "python3,make,ca-certificates"
-USER = "10001:10001"
-INSIDE = """
-set -e
-mount --bind "$0" "$0"
-mount --rbind /dev "$0/dev"
-mount -t proc proc "$0/proc"
-exec chroot --userspec="$1" "$0" /bin/sh -c "$2"
-"""
 
 
 class Machine:
@@ -38,19 +22,16 @@ class Machine:
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "debian"
-        suite = re.findall(r"^VERSION_CODENAME=(\w+)$", Path("/etc/os-release").read_text(), re.MULTILINE)[0]
-        done = subprocess.run(
-            ["mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", suite, str(self.root)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        made = bare_debian.command(PACKAGES, self.root)
+        done = subprocess.run(made, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
         for name in ("etc/resolv.conf", "etc/hosts", "etc/ssl/certs/ca-certificates.crt"):
             shutil.copy(f"/{name}", self.root / name)
         home = self.root / "home" / "user"
         (home / "app").mkdir(parents=True)
-        archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, capture_output=True, check=True).stdout
+        archive = subprocess.run(
+            ["git", "archive", "HEAD"], cwd=bare_debian.ROOT, capture_output=True, check=True
+        ).stdout
         subprocess.run(["tar", "-x", "-C", str(home / "app")], input=archive, check=True)
         subprocess.run(["chown", "-R", USER, str(home)], check=True)
 
@@ -59,7 +40,7 @@ class Machine:
         kept = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
         environment = {**kept, "HOME": "/home/user", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
         return subprocess.run(
-            ["unshare", "-m", "-p", "-f", "--kill-child", "sh", "-c", INSIDE, str(self.root), user, command],
+            bare_debian.inside(self.root, user, ["/bin/sh", "-c", command]),
             env=environment,
             capture_output=True,
             text=True,

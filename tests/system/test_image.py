@@ -16,31 +16,18 @@ from typing import NamedTuple
 
 import pytest
 
+from tests import bare_debian
+from tests.bare_debian import ROOT, USER
 from tests.system.world import World, until
 
-ROOT = Path(__file__).resolve().parents[2]
-NEEDED = ("buildah", "mmdebstrap", "unshare")
-MISSING = [name for name in NEEDED if shutil.which(name) is None]
-
-pytestmark = [
-    pytest.mark.system,
-    pytest.mark.long,
-    pytest.mark.timeout(900),
-    pytest.mark.skipif(bool(MISSING) or os.geteuid() != 0, reason=f"needs root and {', '.join(NEEDED)}"),
-]
+pytestmark = bare_debian.marks("buildah", "mmdebstrap", "unshare")
 
 BASE_PACKAGES = "python3,python3-venv,ca-certificates"
-USER = "10001:10001"
-IN_THE_IMAGE = """
-set -e
-mount --bind "$0" "$0"
-mount --rbind /dev "$0/dev"
-mount -t proc proc "$0/proc"
-mount -t tmpfs -o uid=10001,gid=10001,mode=0700 state "$0/var/lib/stream-router"
-mount -o remount,bind,ro "$0"
-exec chroot --userspec={user} "$0" "$@"
+READ_ONLY = """
+mount -t tmpfs -o uid=10001,gid=10001,mode=0700 state "$root/var/lib/stream-router"
+mount -o remount,bind,ro "$root"
 """
-"""What a container runtime does with `--read-only` and a volume for the state; `exec`, so that the program is PID 1."""
+"""What a container runtime does with `--read-only` and a volume for the state."""
 
 
 class Image(NamedTuple):
@@ -51,8 +38,7 @@ class Image(NamedTuple):
 
     def command(self, *words: str) -> list[str]:
         """The words as a container would run them."""
-        inside = IN_THE_IMAGE.format(user=USER)
-        return ["unshare", "-m", "-p", "-f", "--kill-child", "sh", "-c", inside, str(self.root), *words]
+        return bare_debian.inside(self.root, USER, words, READ_ONLY)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -76,8 +62,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
         return run("buildah", "--root", folder / "store", "--runroot", folder / "run", *words)
 
     run(sys.executable, ROOT / "tools" / "dist.py")
-    suite = re.findall(r"^VERSION_CODENAME=(\w+)$", Path("/etc/os-release").read_text(), re.MULTILINE)[0]
-    run("mmdebstrap", "--variant=minbase", f"--include={BASE_PACKAGES}", suite, folder / "base.tar")
+    run(*bare_debian.command(BASE_PACKAGES, folder / "base.tar"))
     scratch = buildah("from", "scratch")
     buildah("add", "--quiet", scratch, folder / "base.tar", "/")
     buildah("commit", "--quiet", scratch, "localhost/base")

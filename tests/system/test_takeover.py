@@ -157,6 +157,31 @@ def workers(make_world: Callable[..., World]) -> Iterator[Workers]:
     made.counter.close()
 
 
+def both_started(workers: Workers, beat: Beat, within_s: float) -> float:
+    """Start both and wait until each has leases: seconds until every shard was read."""
+    begun = time.monotonic()
+    workers.start("one")
+    workers.start("two")
+    started = beat.until_all(set(beat.shards), begun, within_s)
+    until(lambda: bool(workers.owned_by("one")) and bool(workers.owned_by("two")), 120, "both have leases")
+    return started
+
+
+def leads(workers: Workers) -> str:
+    """The one of the two that leads, once there is one."""
+    until(lambda: workers.leader() in ("one", "two"), 60, f"somebody leads: {json.dumps(workers.rows(), default=str)}")
+    return workers.leader()
+
+
+def calls_of_a_quiet_minute(workers: Workers, beat: Beat) -> dict[str, int]:
+    """How often each operation of DynamoDB was called."""
+    workers.counter.calls.clear()
+    minute = time.monotonic()
+    while time.monotonic() < minute + 60:
+        beat.once()
+    return dict(workers.counter.calls.most_common())
+
+
 def test_a_killed_worker_that_does_not_lead_is_replaced_soon(
     workers: Workers, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -164,17 +189,9 @@ def test_a_killed_worker_that_does_not_lead_is_replaced_soon(
     workers.world.seed_leases()
     workers.world.use_shipped_properties()
     beat = Beat(workers.world)
-    begun = time.monotonic()
-    workers.start("one")
-    workers.start("two")
-    started = beat.until_all(set(beat.shards), begun, 150)
-    until(lambda: bool(workers.owned_by("one")) and bool(workers.owned_by("two")), 120, "both have leases")
-    until(lambda: workers.leader() in ("one", "two"), 60, f"somebody leads: {json.dumps(workers.rows(), default=str)}")
-    workers.counter.calls.clear()
-    minute = time.monotonic()
-    while time.monotonic() < minute + 60:
-        beat.once()
-    calls = dict(workers.counter.calls.most_common())
+    started = both_started(workers, beat, 150)
+    leads(workers)
+    calls = calls_of_a_quiet_minute(workers, beat)
     other = "two" if workers.leader() == "one" else "one"
     shards = workers.owned_by(other)
     killed = time.monotonic()
@@ -195,13 +212,8 @@ def test_a_killed_leader_is_replaced_when_its_lock_is_over(
     workers.world.seed_leases()
     workers.world.use_shipped_properties()
     beat = Beat(workers.world)
-    begun = time.monotonic()
-    workers.start("one")
-    workers.start("two")
-    beat.until_all(set(beat.shards), begun, 150)
-    until(lambda: bool(workers.owned_by("one")) and bool(workers.owned_by("two")), 120, "both have leases")
-    until(lambda: workers.leader() in ("one", "two"), 60, "somebody leads")
-    leader = workers.leader()
+    both_started(workers, beat, 150)
+    leader = leads(workers)
     shards = workers.owned_by(leader)
     killed = time.monotonic()
     workers.kill(leader)
@@ -242,16 +254,8 @@ def test_what_ten_shards_cost_in_calls_to_dynamodb(
     world.use_shipped_properties()
     workers = Workers(world)
     beat = Beat(world)
-    begun = time.monotonic()
-    workers.start("one")
-    workers.start("two")
-    beat.until_all(set(beat.shards), begun, 200)
-    until(lambda: bool(workers.owned_by("one")) and bool(workers.owned_by("two")), 120, "both have leases")
-    workers.counter.calls.clear()
-    minute = time.monotonic()
-    while time.monotonic() < minute + 60:
-        beat.once()
-    calls = dict(workers.counter.calls.most_common())
+    both_started(workers, beat, 200)
+    calls = calls_of_a_quiet_minute(workers, beat)
     workers.counter.close()
     with capsys.disabled():
         sys.stdout.write(f"\n  10 shards, 2 workers, DynamoDB calls a minute: {calls}\n")
