@@ -10,7 +10,7 @@ from stream_router.checks.finding import at_start
 from stream_router.consumer.state_dir import DAEMON_PROPERTIES, StateDir
 from stream_router.consumer.supervisor import start_checks, start_line, worker_metrics
 from stream_router.consumer.supervisor.admin.admin_port import AdminPort
-from stream_router.consumer.supervisor.admin.history import EVERY_S, History, moment
+from stream_router.consumer.supervisor.admin.history import EVERY_S, History, Moment, moment
 from stream_router.consumer.supervisor.admin.status import Status
 from stream_router.consumer.supervisor.admin.status_json import Identity
 from stream_router.consumer.supervisor.daemon import java, jvm_command, properties
@@ -26,6 +26,7 @@ from stream_router.pipeline.transform import Transform
 from stream_router.settings.common import warn_of_names
 from stream_router.settings.consumer import Consumer
 from stream_router.telemetry import audit_chain
+from stream_router.telemetry.merged_shards import Merged
 from stream_router.telemetry.recent import SAMPLE_S
 from stream_router.telemetry.sampler import Sampler
 
@@ -89,9 +90,14 @@ def _beside(
     settings: Consumer, status: Status, admin: AdminPort, stream: StreamWatch, history: History
 ) -> tuple[AdminPort | Heartbeat | Sampler, ...]:
     """What runs beside the supervisor, each on threads of its own, so that none holds up another."""
+
+    def look() -> tuple[Merged, Moment]:
+        seen = status.seen()
+        return seen.merged, moment(seen)
+
     return (
         admin,
-        Heartbeat(lambda: status.seen().merged, lambda: moment(status.seen()), settings.metrics_s),
+        Heartbeat(look, settings.metrics_s),
         Sampler(SAMPLE_S, [status.sample], "sampler"),
         Sampler(EVERY_S, [history.take], "history"),
         Sampler(stream_watch.EVERY_S, [stream.look], "stream-watch"),

@@ -20,17 +20,15 @@ STALE_S = 180.0
 class Heartbeat:
     """Logs from a thread of its own until closed.
 
-    `merged` gives what the supervisor knows now, `look` the lag; `now_s` is the epoch time that snapshots bear.
+    `look` gives what the children say and the numbers of the same moment; `now_s` is the epoch time of snapshots.
     """
 
     def __init__(
         self,
-        merged: Callable[[], Merged],
-        look: Callable[[], Moment],
+        look: Callable[[], tuple[Merged, Moment]],
         metrics_s: float,
         now_s: Callable[[], float] = time.time,
     ) -> None:
-        self._merged = merged
         self._look = look
         self._stale_s = STALE_S + metrics_s
         self._now_s = now_s
@@ -54,8 +52,8 @@ class Heartbeat:
 
     def said(self) -> dict[str, Any]:
         """What the line says: shards now, and what was done since the line before."""
-        now_s, moment = self._now_s(), self._look()
-        merged = self._merged()
+        now_s = self._now_s()
+        merged, moment = self._look()
         live = [shard for shard in merged.shards if now_s - shard.at_s <= self._stale_s]
         total = Counter(merged.totals.counters)
         done, over_s = total - self._last, max(now_s - self._last_at_s, 0.001)
