@@ -11,7 +11,7 @@ from typing import IO, Self
 
 from stream_router.core import whole_file
 from stream_router.core.names import SNAPSHOTS
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.settings_error import SettingsError, unwritable
 
 BUS_PROOF = "bus-proof"
 BUS_UNASKED = "bus-unasked"
@@ -58,9 +58,7 @@ class StateDir:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock: IO[str] = (self.path / LOCK).open("w")
         except OSError as error:
-            raise SettingsError(
-                f"STREAM_ROUTER_STATE_DIR: cannot be written ({error.strerror}); name a writable folder"
-            ) from None
+            raise unwritable("STREAM_ROUTER_STATE_DIR", error) from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

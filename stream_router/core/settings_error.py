@@ -15,3 +15,8 @@ class SettingsError(Exception):
 def first_error(error: ValidationError) -> Any:
     """The first thing that pydantic found wrong (`type`, `loc`, `msg`), without the value, which may be a secret."""
     return error.errors(include_url=False, include_input=False, include_context=False)[0]
+
+
+def unwritable(variable: str, error: OSError) -> SettingsError:
+    """The refusal of a folder, named by a setting, that cannot be written."""
+    return SettingsError(f"{variable}: cannot be written ({error.strerror}); name a writable folder")

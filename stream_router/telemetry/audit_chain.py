@@ -19,7 +19,7 @@ import orjson
 
 from stream_router.core import failpoints
 from stream_router.core.logs import Seldom
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.settings_error import unwritable
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +45,7 @@ def prepare(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        why = error.strerror
-        raise SettingsError(f"STREAM_ROUTER_AUDIT_DIR: cannot be written ({why}); name a writable folder") from None
+        raise unwritable("STREAM_ROUTER_AUDIT_DIR", error) from None
 
 
 def digest(data: bytes, key: bytes | None) -> str:

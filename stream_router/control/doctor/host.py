@@ -18,7 +18,7 @@ from stream_router.consumer.transform_config import transform_config
 from stream_router.control.doctor.say import ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
 from stream_router.control.setup import setup as control_setup
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.settings_error import SettingsError, unwritable
 from stream_router.pipeline.transform import Transform
 from stream_router.receiver import preflight, sources
 from stream_router.receiver.http import tls
@@ -85,7 +85,7 @@ def _check_folder(variable: str, folder: Path | None) -> None:
         there = next(path for path in (whole, *whole.parents) if path.exists())
         tempfile.TemporaryFile(dir=there).close()
     except OSError as error:
-        raise SettingsError(f"{variable}: cannot be written ({error.strerror}); name a writable folder") from None
+        raise unwritable(variable, error) from None
 
 
 def _rendered(world: World) -> properties.Rendered:
