@@ -11,7 +11,7 @@ from amazon_kclpy.checkpoint_error import CheckpointError
 from stream_router.consumer.bus_proof import BusProof
 from stream_router.consumer.child.checkpoints import Checkpoints
 from stream_router.consumer.child.crash_guard import CrashGuard
-from stream_router.consumer.child.processor import ShardProcessor
+from stream_router.consumer.child.kcl_callbacks import ShardProcessor
 from stream_router.consumer.child.shard import Shard
 from stream_router.consumer.child.window import Window
 from stream_router.core.aws_answers import Answer

@@ -11,7 +11,7 @@ from stream_router.consumer.bus_proof import BusProof
 from stream_router.consumer.child.checkpoints import Checkpoints
 from stream_router.consumer.child.crash_guard import CrashGuard
 from stream_router.consumer.child.first_failures import FirstFailures
-from stream_router.consumer.child.processor import ShardProcessor
+from stream_router.consumer.child.kcl_callbacks import ShardProcessor
 from stream_router.consumer.child.shard import Shard
 from stream_router.consumer.child.window import SPARE_BYTES, Window
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit

@@ -11,8 +11,8 @@ from stream_router.consumer.child.checkpoints import Checkpoints
 from stream_router.consumer.child.crash_guard import CrashGuard
 from stream_router.consumer.child.failpoint import failing_at
 from stream_router.consumer.child.first_failures import FirstFailures
+from stream_router.consumer.child.kcl_callbacks import ShardProcessor
 from stream_router.consumer.child.neighbours import Neighbours
-from stream_router.consumer.child.processor import ShardProcessor
 from stream_router.consumer.child.shard import REST_S, Shard
 from stream_router.consumer.child.shard_telemetry import ShardTelemetry
 from stream_router.consumer.child.waiter import Waiter

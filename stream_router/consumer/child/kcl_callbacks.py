@@ -1,4 +1,7 @@
-"""The KCL record processor: hands the daemon's calls to the shard that this process has, once it has one."""
+"""The KCL record processor: hands the daemon's callbacks to the shard that this process has, once it has one.
+
+It keeps nothing of a batch; what goes on over several batches is in `shard.py`.
+"""
 
 from collections.abc import Callable
 
