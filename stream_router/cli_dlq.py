@@ -89,9 +89,10 @@ def redrive(
     Example: stream-router dlq redrive --reason unroutable --dry-run
     """
     from stream_router.control.dead_letters import commands
+    from stream_router.control.dead_letters.redrive import How
 
     chosen = commands.Options(reason, code, event_type, since, until, id)
-    how = commands.How(rate, limit, dry_run, keep, parked, yes)
+    how = How(rate=rate, limit=limit, dry_run=dry_run, keep=keep, parked=parked, yes=yes)
     raise typer.Exit(commands.redrive(chosen, how, undelivered=undelivered, now_ms=_now_ms()))
 
 

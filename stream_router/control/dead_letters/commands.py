@@ -32,24 +32,13 @@ class Options(NamedTuple):
         return selection(*self, now_ms)
 
 
-class How(NamedTuple):
-    """How to redrive."""
-
-    rate: float
-    limit: int
-    dry_run: bool
-    keep: bool
-    parked: bool
-    yes: bool
-
-
-def redrive(options: Options, how: How, *, undelivered: bool, now_ms: int) -> int:
+def redrive(options: Options, how: redriving.How, *, undelivered: bool, now_ms: int) -> int:
     """`dlq redrive`."""
     settings = load(DeadLetters)
     chosen = options.selection(now_ms)
-    wish, started_at = redriving.Wish(chosen, *how), iso(now_ms)
+    started_at = iso(now_ms)
     kind = UndeliveredRedrive if undelivered else redriving.Redrive
-    return _told(lambda: kind(_desk(settings, undelivered), wish, Interrupt(), started_at).run())
+    return _told(lambda: kind(_desk(settings, undelivered), chosen, how, Interrupt(), started_at).run())
 
 
 def list_(options: Options, sample: int, *, undelivered: bool, now_ms: int) -> int:

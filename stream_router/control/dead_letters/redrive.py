@@ -26,10 +26,12 @@ SECOND_COPIES = (
 )
 
 
-class Wish(NamedTuple):
-    """What the operator asked for. `rate` is events a second, 0 for no bound; `limit` letters, 0 for all."""
+class How(NamedTuple):
+    """How to redrive, an option each (`cli_dlq.py`).
 
-    selection: Selection
+    `rate` is events a second, 0 for no bound; `limit` letters, 0 for all.
+    """
+
     rate: float
     limit: int
     dry_run: bool
@@ -45,8 +47,8 @@ class Refused(Exception):  # noqa: N818 - an answer, not an error of the program
 class Redrive:
     """One redrive. `started_at` (ISO 8601) is its name in `metadata.replayed` of what was edited by hand."""
 
-    def __init__(self, desk: Desk, wish: Wish, asked: Callable[[], bool], started_at: str) -> None:
-        self._desk, self._wish, self._asked = desk, wish, asked
+    def __init__(self, desk: Desk, selection: Selection, how: How, asked: Callable[[], bool], started_at: str) -> None:
+        self._desk, self._selection, self._how, self._asked = desk, selection, how, asked
         self._started_at = started_at
         self._plain = desk.connection.transform()
         self._marked: Transform | None = None
@@ -60,10 +62,10 @@ class Redrive:
         self._selected = self._eligible = 0
 
     def _tries(self) -> Tries:
-        return Trials(self._transform, self._desk.fetch, parked=self._wish.parked)
+        return Trials(self._transform, self._desk.fetch, parked=self._how.parked)
 
     def _gathers(self) -> Gathering:
-        return Gathering(self._desk.messages, self._wish.selection, self._started_at)
+        return Gathering(self._desk.messages, self._selection, self._started_at)
 
     def _sends_back(self) -> DeadLetters | None:
         return put_back.sender(self._desk.connection, self._desk.messages.queue_url)
@@ -76,14 +78,14 @@ class Redrive:
 
     def run(self) -> int:
         """Everything, to the summary."""
-        desk, wish = self._desk, self._wish
+        desk, how = self._desk, self._how
         depth = desk.depth()
         means = Means(
             desk.messages,
             self._trials,
-            desk.connection.republisher(self._plain, wish.rate),
+            desk.connection.republisher(self._plain, how.rate),
             self._sends_back(),
-            wish.keep,
+            how.keep,
         )
         say(f"{desk.messages.name} holds about {telling.s(depth.visible, 'message')}")
         if depth.hidden:
@@ -97,7 +99,7 @@ class Redrive:
         refused = ""
         with Bar("redriven") as bar:
             redriving = Redriving(means, self._asked, lambda tally: self._show(bar, tally, depth.visible))
-            redriving.patience_s = max(redriving.patience_s, 3 / wish.rate if wish.rate else 0.0)
+            redriving.patience_s = max(redriving.patience_s, 3 / how.rate if how.rate else 0.0)
             try:
                 self._rounds(redriving)
             except (Refused, QueueUnreadableError) as error:
@@ -111,18 +113,18 @@ class Redrive:
             eligible = self._next_round()
             if not eligible and (self._desk.messages.dry or self._reached_limit()):
                 break
-            if eligible and not self._wish.dry_run:
+            if eligible and not self._how.dry_run:
                 self._prove(eligible)
                 redriving.round(eligible)
             elif eligible:
                 self._types.update(name for trial in eligible for name in trial.event_types)
         self._gathering.end()
-        if self._wish.dry_run and self._types:
+        if self._how.dry_run and self._types:
             self._look(self._types)
 
     def _next_round(self) -> list[Trial]:
         """Letters in hand, tried: those that can be redriven."""
-        most = 0 if self._ordered or not self._wish.limit else max(1, self._wish.limit - self._eligible)
+        most = 0 if self._ordered or not self._how.limit else max(1, self._how.limit - self._eligible)
         self._gathering.gather(lambda: not self._asked(), most)
         if self._ordered and self._gathering.is_full and not self._desk.messages.dry:
             raise Refused(
@@ -136,7 +138,7 @@ class Redrive:
             self._selected += 1
             trial = self._trials(whole)
             self._desk.messages.turn(0.0)
-            if not trial.skipped and not any(map(self._wish.selection.takes_type, trial.event_types)):
+            if not trial.skipped and not any(map(self._selection.takes_type, trial.event_types)):
                 self._selected -= 1
             elif trial.skipped:
                 self._skipped[trial.skipped] += 1
@@ -149,7 +151,7 @@ class Redrive:
         return self._gathering.take_round()
 
     def _reached_limit(self) -> bool:
-        return bool(self._wish.limit) and self._eligible >= self._wish.limit
+        return bool(self._how.limit) and self._eligible >= self._how.limit
 
     def _prove(self, eligible: list[Trial]) -> None:
         """Before anything of a type is published, let alone deleted. Raises Refused."""
@@ -165,7 +167,7 @@ class Redrive:
         notes = [*verdict.unjudged, *self._notes(set(types))]
         for line in notes:
             say(f"note: {line}")
-        if notes and not self._wish.yes and not self._wish.dry_run:
+        if notes and not self._how.yes and not self._how.dry_run:
             raise Refused("what is noted here takes your word: --yes")
 
     def _notes(self, types: set[str]) -> list[str]:
@@ -177,19 +179,19 @@ class Redrive:
         bar.at(tally.redriven, max(about, self._eligible), f", {failed} failed again" if failed else "")
 
     def _report(self, tally: Tally, refused: str) -> int:
-        wish, skipped = self._wish, self._skipped + self._gathering.skipped
+        how, skipped = self._how, self._skipped + self._gathering.skipped
         total = self._eligible + sum(skipped.values())
         say(f"selected {total:,}, eligible {self._eligible:,}")
         telling.counted("skipped", skipped)
         if refused:
             warn(f"stream-router dlq: {refused}; nothing more was published, and what was not settled stays")
             return 1
-        if wish.dry_run:
+        if how.dry_run:
             telling.counted("would be redriven", self._types)
             return 0
-        say(f"redriven {tally.redriven:,}" + (", all kept in the queue (--keep)" if wish.keep else ""))
+        say(f"redriven {tally.redriven:,}" + (", all kept in the queue (--keep)" if how.keep else ""))
         if tally.failed_again:
-            telling.counted("failed again" if wish.keep else "failed again, back in the queue", tally.failed_again)
+            telling.counted("failed again" if how.keep else "failed again, back in the queue", tally.failed_again)
         if tally.left:
             say(f"left in the queue {tally.left:,}")
         if tally.ended_because:

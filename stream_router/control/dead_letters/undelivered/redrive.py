@@ -8,7 +8,8 @@ from collections.abc import Callable
 from stream_router.aws.clients import Clients
 from stream_router.control.dead_letters.desk import Desk
 from stream_router.control.dead_letters.gathering import Gathering, Whole
-from stream_router.control.dead_letters.redrive import Redrive, Wish
+from stream_router.control.dead_letters.redrive import How, Redrive
+from stream_router.control.dead_letters.selection import Selection
 from stream_router.control.dead_letters.telling import say
 from stream_router.control.dead_letters.trial import Trial, Tries
 from stream_router.control.dead_letters.undelivered import others, reading, stream
@@ -64,17 +65,17 @@ class UndeliveredTrials:
 class UndeliveredRedrive(Redrive):
     """One redrive of EventBridge's own dead letters."""
 
-    def __init__(self, desk: Desk, wish: Wish, asked: Callable[[], bool], started_at: str) -> None:
+    def __init__(self, desk: Desk, selection: Selection, how: How, asked: Callable[[], bool], started_at: str) -> None:
         self._samples: dict[str, str] = {}
         self._targets: set[str] = set()
-        super().__init__(desk, wish, asked, started_at)
+        super().__init__(desk, selection, how, asked, started_at)
 
     def _tries(self) -> Tries:
         self._undelivered = UndeliveredTrials(self._plain)
         return self._undelivered
 
     def _gathers(self) -> Gathering:
-        return Gathering(self._desk.messages, self._wish.selection, "", reading.read)
+        return Gathering(self._desk.messages, self._selection, "", reading.read)
 
     def _sends_back(self) -> DeadLetters | None:
         return None
