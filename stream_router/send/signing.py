@@ -39,7 +39,9 @@ def signer(settings: Receiver) -> Sign:
         case "standard-webhooks":
             key = _standard_key(secret)
             return lambda delivery_id, body, now: _standard(key, delivery_id, body, now)
-    return lambda delivery_id, body, now: _hmac(settings, secret.encode(), delivery_id, body, now)
+        case "hmac":
+            return lambda delivery_id, body, now: _hmac(settings, secret.encode(), delivery_id, body, now)
+    raise SettingsError(f"STREAM_ROUTER_WEBHOOK_SCHEME: `send` cannot sign for {scheme}; choose another scheme")
 
 
 def first_secret(setting: str) -> str:

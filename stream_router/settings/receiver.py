@@ -69,7 +69,7 @@ class Receiver(Common, SecretRule, AdminToken, Metrics):
         if weak:
             return f"STREAM_ROUTER_WEBHOOK_SECRETS: {weak}"
         in_the_clear = self.tls_cert is None and not self.trusted_proxies and not types.is_loopback(self.listen)
-        if self.webhook_scheme in ("bearer", "basic") and in_the_clear:
+        if self.webhook_scheme in types.SENDS_ITS_SECRET and in_the_clear:
             return (
                 f"STREAM_ROUTER_WEBHOOK_SCHEME: {self.webhook_scheme} would send the secret itself over plain HTTP; "
                 "set STREAM_ROUTER_TLS_CERT, or name the proxies in front in STREAM_ROUTER_TRUSTED_PROXIES"

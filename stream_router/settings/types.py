@@ -26,7 +26,10 @@ def _is_utf8(text: str) -> bool:
 
 
 Scheme = Literal["expert", "standard-webhooks", "hmac", "bearer", "basic", "none"]
-"""How a sender proves who it is; the receiver has one table of them."""
+"""How a sender proves who it is. `receiver/auth/schemes.py` checks each, `send/signing.py` signs as each."""
+
+SENDS_ITS_SECRET = ("bearer", "basic")
+"""Schemes whose secret goes over the wire as it is, so never over plain HTTP."""
 
 Secret = Annotated[SecretStr, AfterValidator(_utf8)]
 

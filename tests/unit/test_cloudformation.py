@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -16,6 +16,7 @@ from stream_router.control.policy.command import needs_of
 from stream_router.control.policy.needs import document
 from stream_router.control.setup import queues, rules, streams
 from stream_router.settings.names import settings
+from stream_router.settings.types import Scheme
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "deploy/cloudformation/stream-router.yaml"
@@ -162,6 +163,11 @@ def test_a_key_of_yours_encrypts_all_that_setup_would_encrypt_with_it() -> None:
     (of_bucket,) = own["Bucket"]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
     assert of_bucket["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
     assert RESOURCES["Bucket"]["Condition"] == "MakesBucket"
+
+
+def test_the_schemes_on_offer_are_the_receivers() -> None:
+    """All but `none`, which is for loopback only."""
+    assert {*TEMPLATE["Parameters"]["WebhookScheme"]["AllowedValues"], "none"} == set(get_args(Scheme))
 
 
 def test_its_parameters_fit_the_nested_template() -> None:

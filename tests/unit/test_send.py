@@ -3,7 +3,7 @@
 import base64
 import itertools
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 import pytest
@@ -20,6 +20,7 @@ from stream_router.send.poster import Answered, Webhook
 from stream_router.send.samples import PRESETS, bodies
 from stream_router.send.signing import first_secret, signer
 from stream_router.settings.receiver import Receiver
+from stream_router.settings.types import Scheme
 from tests.events import IDENTITY, RECEIVED_MS, config_of
 from tests.receiver_kit import Headers
 
@@ -67,6 +68,14 @@ def test_the_receiver_takes_what_is_signed(given: dict[str, Any]) -> None:
     if given["webhook_scheme"] not in ("bearer", "basic", "none"):
         with pytest.raises(RefusedError):
             verifier.verify(headers, BODY + b" ", NOW_S)
+
+
+def test_every_scheme_is_signed_in_its_own_way() -> None:
+    """None falls through to another's; one that is not known is refused before anything is sent."""
+    for scheme in get_args(Scheme):
+        assert callable(signer(settings(webhook_scheme=scheme, webhook_secrets="whsec_" + "MDEyMzQ1Njc4OWFiY2RlZg==")))
+    with pytest.raises(SettingsError, match="STREAM_ROUTER_WEBHOOK_SCHEME"):
+        signer(settings(webhook_scheme="hmac").model_copy(update={"webhook_scheme": "another"}))
 
 
 def test_the_secret_may_stand_in_a_file(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from stream_router.receiver.auth.mac import Mac
 from stream_router.receiver.auth.secrets import Decode, Secrets
 from stream_router.receiver.http.headers import BAD_SIGNATURE, STALE, Headers, RefusedError, delivery_id, single
 from stream_router.settings.receiver import Receiver
-from stream_router.settings.types import is_loopback
+from stream_router.settings.types import SENDS_ITS_SECRET, is_loopback
 
 MAX_SIGNATURES = 16
 """Signatures of one Standard Webhooks header that are looked at; a sender that rotates its keys sends two."""
@@ -176,7 +176,7 @@ def _refuse_unused(settings: Receiver) -> None:
     """A setting of scheme `hmac` beside another scheme would be passed over in silence."""
     if settings.webhook_scheme == "hmac":
         return
-    takes_id = settings.webhook_scheme in ("bearer", "basic", "none")
+    takes_id = settings.webhook_scheme in (*SENDS_ITS_SECRET, "none")
     for name in sorted(settings.model_fields_set):
         if name.startswith("hmac_") and not (takes_id and name == "hmac_id_header"):
             raise SettingsError(
@@ -220,4 +220,5 @@ SCHEMES: dict[str, Callable[[Receiver], Made]] = {
     "basic": _token("basic", secrets.basic),
     "none": _anyone,
 }
-"""Every scheme there is. What is not here is refused."""
+"""Every scheme there is. What is not here is refused. Their names and which of them send the secret itself are in
+`settings/types.py`, how `send` signs in `send/signing.py`, which the template offers in `deploy/cloudformation/`."""
