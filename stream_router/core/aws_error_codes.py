@@ -1,4 +1,7 @@
-"""What an AWS error code means: the one table for every data-plane call."""
+"""What an AWS error code means: the one table for every data-plane call. A systemic code is one of HOLD.
+
+What the log advises beside a code stands in `core/aws_cures.py`; most codes need no advice of their own.
+"""
 
 import enum
 

@@ -1,4 +1,7 @@
-"""Who an event is: derived from its delivery and its body, so every copy of it carries the same id."""
+"""Who an event is: derived from its delivery and its body, so every copy of it carries the same id.
+
+The form, 32 hex digits, is also what `core/envelope.py` and `control/fates/wanted.py` look for.
+"""
 
 import hashlib
 

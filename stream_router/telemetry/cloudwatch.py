@@ -20,6 +20,8 @@ from stream_router.core.limits import METRIC_DATA_MAX, METRIC_VALUES_MAX
 from stream_router.telemetry.metrics_catalogue import Metric
 
 NAMESPACE: Final = "CXoneEventRouter"
+"""Alarms and dashboard name it too, in `deploy/observability/cloudwatch/observability.yaml`; a test compares."""
+
 SOURCE_SYSTEM: Final = "NICE_CXone"
 
 REQUEST_BYTES = 1_000_000

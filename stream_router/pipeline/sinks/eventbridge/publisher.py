@@ -1,4 +1,7 @@
-"""Publishes entries: full PutEvents calls, many in flight, each conversation in order where that is asked for."""
+"""Publishes entries: full PutEvents calls, many in flight, each conversation in order where that is asked for.
+
+What sends a call's bytes (`ClassicBus`, `V2Bus`) stands with the clients, in `consumer/destinations.py`.
+"""
 
 from collections.abc import Callable, Iterable
 
