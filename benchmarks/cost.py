@@ -10,7 +10,7 @@ import argparse
 from stream_router.control.plan import command, cost, data
 from stream_router.control.plan.capacity import Load
 
-RATES = (100, 1_000, 10_000)
+RATES = (10, 100, 1_000, 10_000)
 EVENT_BYTES, PEAK, REGION = 600, 2.0, "us-east-1"
 
 OURS = "this product (Fargate)"
