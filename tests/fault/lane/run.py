@@ -21,7 +21,9 @@ DRAINED_WITHIN_S = 180.0
 SAY_EVERY_S = 10.0
 
 SHORT = Shape(events=8_000, kills=5, seconds=55.0)
-FULL = Shape(events=60_000, kills=40, seconds=600.0, two_workers=True, reshards=True, clock=True, sick=40, stops=25)
+FULL = Shape(
+    events=60_000, kills=40, seconds=600.0, two_workers=True, reshards=True, clock=True, sick=40, stops=25, storm=0.35
+)
 
 
 class Result(NamedTuple):
@@ -112,8 +114,12 @@ class _Lane:
         self._driver.send(posts, self._shape.rate)
         self._keeps_sending = True
         for step in self._schedule.steps:
-            self._hands.wait(lambda step=step: time.monotonic() - begun >= step.at_s, 1e6)  # type: ignore[misc]
+            due = begun + step.at_s
+            self._hands.wait(lambda due=due: time.monotonic() >= due, 1e6)  # type: ignore[misc]
+            started = time.monotonic()
             self._hands.do(step)
+            # What comes after a step that took long waits for as long: else all of it would come at once.
+            begun += max(0.0, time.monotonic() - started - step.for_s)
         self._keeps_sending = False
         self._hands.wait(lambda: not self._driver.unanswered, self._shape.seconds + DRAINED_WITHIN_S)
 
