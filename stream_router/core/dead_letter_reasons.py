@@ -1,6 +1,7 @@
 """Why an event is buried: the reasons that a dead letter can name. A new one is declared here.
 
-The stage that refuses the event raises it; where a destination gives an event up, `why_given_up` of
+The stage that refuses the event raises it (data that cannot be mapped: `pipeline/mapping/mapper.py`, by `Rejected`);
+where a destination gives an event up, `why_given_up` of
 `pipeline/delivery/dispatcher_contract.py` has its words. `REASONS_OF_DATA` says whether it counts against the limit.
 The schema of a dead letter (docs/schemas/) and the metrics' label take their values from here.
 """

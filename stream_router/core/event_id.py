@@ -1,6 +1,9 @@
 """Who an event is: derived from its delivery and its body, so every copy of it carries the same id.
 
-The form, 32 hex digits, is also what `core/envelope.py` and `control/fates/wanted.py` look for.
+What goes in comes from `receiver/intake.py`, and for a record that is not the receiver's from `core/envelope.py`.
+Whether an id stands for a delivery or for content alone (`idFrom`) decides in
+`pipeline/sinks/eventbridge/wire_format.py` and `control/republish/republisher.py` what a v2 bus takes for a copy. The
+form, 32 hex digits, is looked for in `core/envelope.py` and `control/fates/wanted.py`.
 """
 
 import hashlib

@@ -25,16 +25,16 @@ class Source(NamedTuple):
     """One way in: how its sender is known, and what becomes of its bodies. `name` is "" for the environment's."""
 
     name: str
+    scheme: str
     verifier: Verifier
     secrets: Secrets | None
     intake: Intake
-    expert: bool
     takes_xml: bool
 
     def says(self, headers: RequestHeaders) -> tuple[str, str, str]:
         """What the headers tell: content type, event type where this source's is looked at, trace context."""
         content_type = headers.get("content-type").lower()[:MAX_TYPE_CHARS] if "content-type" in headers else ""
-        event_type = headers.get("x-nexus-event-type") if self.expert else ""
+        event_type = headers.get("x-nexus-event-type") if self.scheme == "expert" else ""
         usable = len(event_type) <= MAX_TYPE_CHARS and event_type.isascii() and event_type.isprintable()
         traces = headers.get_all("traceparent")
         trace = traceparent.valid(traces[0]) if len(traces) == 1 else ""
@@ -76,6 +76,6 @@ def _named(settings: Receiver, source: Posted) -> Source:
 
 def _source(settings: Receiver, name: str, *, takes_xml: bool) -> Source:
     verifier, live = schemes.make(settings)
-    expert = settings.webhook_scheme == "expert"
-    takes_xml = takes_xml or expert
-    return Source(name, verifier, live, Intake(settings, source=name, takes_xml=takes_xml), expert, takes_xml)
+    scheme = settings.webhook_scheme or ""
+    takes_xml = takes_xml or scheme == "expert"
+    return Source(name, scheme, verifier, live, Intake(settings, source=name, takes_xml=takes_xml), takes_xml)

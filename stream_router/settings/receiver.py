@@ -1,7 +1,7 @@
 """What `stream-router receive` reads."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field, SecretStr
 
@@ -19,9 +19,7 @@ class Receiver(Common, SecretRule, AdminToken, Metrics):
     tls_cert: Path | None = Field(None, description="path of a PEM file")
     tls_key: Path | None = Field(None, description="path of a PEM file")
     tls_client_ca: Path | None = Field(None, description="path of a PEM file")
-    webhook_scheme: Scheme | None = Field(
-        None, description="expert, standard-webhooks, hmac, bearer, basic, or none (loopback only)"
-    )
+    webhook_scheme: Scheme | None = Field(None, description=f"{', '.join(get_args(Scheme))} (on loopback only)")
     webhook_secrets: Secret = Field(
         SecretStr(""), description="comma-separated secrets, file:PATH, secretsmanager:ARN or ssm:NAME"
     )

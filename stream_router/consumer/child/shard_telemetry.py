@@ -1,4 +1,7 @@
-"""What one shard tells of its events: metrics, and the audit of each batch. Told a call at a time, never an event."""
+"""What one shard tells of its events: metrics, and the audit of each batch. Told a call at a time, never an event.
+
+The fields of a batch's audit line are in `telemetry/audit_record.py`.
+"""
 
 import collections
 import logging

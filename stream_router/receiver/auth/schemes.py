@@ -220,5 +220,11 @@ SCHEMES: dict[str, Callable[[Receiver], Made]] = {
     "basic": _token("basic", secrets.basic),
     "none": _anyone,
 }
-"""Every scheme there is. What is not here is refused. Their names and which of them send the secret itself are in
-`settings/types.py`, how `send` signs in `send/signing.py`, which the template offers in `deploy/cloudformation/`."""
+"""Every scheme there is. What is not here is refused. What else belongs to a scheme:
+
+* its name, and whether it sends the secret itself: `settings/types.py`;
+* where its signature stands in the headers: `layouts.py`; how its secret is read: `secrets.py`, and when that is too
+  weak: `settings/secret_strength.py`;
+* how `send` signs: `send/signing.py`; that the template offers it: `deploy/cloudformation/stream-router.yaml`;
+* settings of its own, where it has some: `settings/receiver.py`, and by source `settings/sources.py`.
+"""
