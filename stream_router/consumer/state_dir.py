@@ -73,6 +73,8 @@ class StateDir:
         self.discard(FATAL)
         for folder in (SNAPSHOTS, HEALTH):
             shutil.rmtree(self.path / folder, ignore_errors=True)
+        for folder in (".", LIVES, TROUBLES):
+            whole_file.forget_halves(self.path / folder)
 
     def __enter__(self) -> Self:
         return self

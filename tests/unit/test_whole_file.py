@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from stream_router.consumer.state_dir import LIVES, TROUBLES, StateDir
 from stream_router.core import whole_file
 
 
@@ -35,3 +36,14 @@ def test_what_cannot_be_written_leaves_the_old_content(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r".*"):
         whole_file.write(tmp_path / "locked", "new")
     assert path.read_bytes() == b"old"
+
+
+def test_what_a_killed_writer_left_is_forgotten_by_the_next_supervisor(tmp_path: Path) -> None:
+    """In each folder that outlives a supervisor; what is whole, and what is not ours, stays."""
+    for folder in (tmp_path, tmp_path / LIVES, tmp_path / TROUBLES):
+        folder.mkdir(exist_ok=True)
+        for name in ("shardId-000000000000.json", ".shardId-000000000000.json.4154.139662060267200", ".profile.old.1x"):
+            (folder / name).write_text("x")
+    with StateDir(tmp_path):
+        kept = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert kept == {"shardId-000000000000.json", ".profile.old.1x", "lock"}
