@@ -41,6 +41,7 @@ class CallCounter:
         self._to = port
         self.calls: Counter[str] = Counter()
         self._server = socket.create_server(("127.0.0.1", 0))
+        self._open: list[socket.socket] = []
         self.port = self._server.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -49,6 +50,7 @@ class CallCounter:
             while True:
                 here, _ = self._server.accept()
                 there = socket.create_connection(("127.0.0.1", self._to))
+                self._open += [here, there]
                 threading.Thread(target=self._pump, args=(here, there, True), daemon=True).start()
                 threading.Thread(target=self._pump, args=(there, here, False), daemon=True).start()
 
@@ -63,6 +65,10 @@ class CallCounter:
 
     def close(self) -> None:
         self._server.close()
+        for one in self._open:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
 
 
 class Workers:

@@ -162,6 +162,7 @@ class World:
                 os.kill(pid, signal.SIGKILL)
         for process in self.processes:
             process.wait(10)
+        until(lambda: not self.left_behind(), 10, "all that was killed is gone")
         self.http.close()
 
     # --- traffic ------------------------------------------------------------------------------------------------
