@@ -26,7 +26,8 @@ HEAP_MIB = 512
 CHILD_MIB = 300
 """What one child may take: a window of 64 MiB, as it stands, opened, and on its way out, beside 60 MiB of program."""
 
-_PAUSE = re.compile(r"Pause .*? (\d+)M->(\d+)M\((\d+)M\)")
+_FULL = re.compile(r"Pause Full .*? (\d+)M->(\d+)M\((\d+)M\)")
+"""A collection of the whole heap: what is left is in use. What a young one leaves is mostly garbage too."""
 
 
 @pytest.fixture
@@ -81,18 +82,19 @@ def test_a_backlog_of_the_largest_records_is_drained_in_bounded_memory(
         role: max((one.rss_bytes / 2**20 for (of, _), s in watch.samples.items() if of == role for one in s), default=0)
         for role in ("jvm", "child", "supervisor")
     }
-    heap = [tuple(map(int, found.groups())) for found in _PAUSE.finditer(gc_log.read_text())]
+    heap = [tuple(map(int, found.groups())) for found in _FULL.finditer(gc_log.read_text())]
     with capsys.disabled():
         sys.stdout.write(
             f"\n  {SHARDS} shards, {SHARDS * RECORDS} records of 1 MiB drained in {seconds:.0f} s (start included); "
-            f"JVM {most['jvm']:.0f} MiB resident, heap at most {max(h[0] for h in heap)} MiB before and "
-            f"{max(h[1] for h in heap)} MiB after a collection; the largest child {most['child']:.0f} MiB, supervisor "
+            f"JVM {most['jvm']:.0f} MiB resident, at most {max(h[1] for h in heap)} MiB of its heap in use after "
+            f"{len(heap)} full collections; the largest child {most['child']:.0f} MiB, supervisor "
             f"{most['supervisor']:.0f} MiB\n"
         )
     assert set(took.values()) == {1}
     assert "is started again" not in (tmp_path / "consume.log").read_text()
     assert len([1 for role, _ in watch.samples if role == "child"]) == SHARDS, "no child was replaced"
-    assert max(h[1] for h in heap) < HEAP_MIB * 0.8, "room is left"
+    assert heap, "the heap was filled"
+    assert max(h[1] for h in heap) < HEAP_MIB * 0.9, "room is left"
     assert most["child"] < CHILD_MIB
     assert not world.drain(world.dead_letters)
 
