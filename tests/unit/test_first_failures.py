@@ -41,12 +41,12 @@ def test_the_next_process_knows_when_an_entry_failed_first(tmp_path: Path) -> No
     assert FirstFailures(tmp_path, "shard-2", clock).recall(entry(1)) is None
 
 
-def test_what_ended_is_forgotten(tmp_path: Path) -> None:
-    """An entry that was accepted, or buried, is known no more; nor is one of five minutes ago."""
+def test_what_was_accepted_is_forgotten(tmp_path: Path) -> None:
+    """An entry that was accepted is known no more; nor is one of five minutes ago."""
     clock = Clock()
     memory = remembered(tmp_path, clock)
     memory.failed(entry(2), 1, clock.now)
-    memory.ended(entry(1))
+    memory.accepted(entry(1))
     memory.write()
     again = FirstFailures(tmp_path, "shard-1", clock)
     assert again.recall(entry(1)) is None
@@ -110,6 +110,18 @@ def test_three_kills_do_not_lengthen_a_sick_entrys_life(tmp_path: Path) -> None:
     live(pipeline, 12, 5_000)
     assert [letter.reason for letter in pipeline.books.dead] == [Reason.RETRIES_EXHAUSTED]
     assert world.now - began < 40
+
+
+def test_a_kill_after_its_burial_does_not_give_a_sick_entry_a_second_life(tmp_path: Path) -> None:
+    """Until the checkpoint has passed it, it comes again: then it is buried once the others are seen to be well."""
+    world = World()
+    pipeline = one_life(tmp_path, world)
+    live(pipeline, 35, 100)
+    assert [letter.reason for letter in pipeline.books.dead] == [Reason.RETRIES_EXHAUSTED]
+    world = World(now=world.now)
+    pipeline = one_life(tmp_path, world)
+    live(pipeline, 12, 5_000)
+    assert [letter.reason for letter in pipeline.books.dead] == [Reason.RETRIES_EXHAUSTED]
 
 
 def all_fail(pipeline: Rig) -> Callable[[Sequence[Entry]], Answer]:

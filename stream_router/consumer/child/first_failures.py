@@ -1,7 +1,8 @@
 """Remembers over a restart when entries in trouble failed first: else their budget would begin anew with each process.
 
 An entry in trouble holds the checkpoint for as long as its budget runs. Were that to begin anew after each death, what
-comes again would grow with each.
+comes again would grow with each. One that was buried is remembered too, for it comes again where its process dies
+before a checkpoint is past it.
 """
 
 import contextlib
@@ -51,8 +52,8 @@ class FirstFailures:
             self._known[place] = (own, first_own_at)
             self._changed = True
 
-    def ended(self, entry: Entry) -> None:
-        """It is accepted, or given up."""
+    def accepted(self, entry: Entry) -> None:
+        """It is no longer in trouble."""
         if self._known.pop(entry.event.place, None):
             self._changed = True
 

@@ -70,8 +70,8 @@ class Memory(Protocol[T_contra]):
     def failed(self, item: T_contra, own: int, first_own_at: float) -> None:
         """The item failed by itself, so often by now, and then first."""
 
-    def ended(self, item: T_contra) -> None:
-        """The item is accepted, or given up."""
+    def accepted(self, item: T_contra) -> None:
+        """The item succeeded. One that is given up is remembered: it may come again before the checkpoint is past it."""
 
 
 class Forgetful:
@@ -83,7 +83,7 @@ class Forgetful:
     def failed(self, item: object, own: int, first_own_at: float) -> None:
         """Nothing is kept."""
 
-    def ended(self, item: object) -> None:
+    def accepted(self, item: object) -> None:
         """Nothing was kept."""
 
 
@@ -145,6 +145,8 @@ class Budgets(Generic[T]):
         tries = [self._tries.get(self._key(item)) for item in items]
         took_s = [now - (sent_at if one is None or one.first_sent is None else one.first_sent) for one in tries]
         for item in items:
+            if self.is_sick(item):
+                self._memory.accepted(item)
             self.forget(item)
         return took_s
 
@@ -156,5 +158,4 @@ class Budgets(Generic[T]):
             self._health.left(tries.last_sent)
         if tries.own:
             self.sick -= 1
-            self._memory.ended(item)
         return tries.all
