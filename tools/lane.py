@@ -35,7 +35,8 @@ def table() -> str:
     for cause in sorted({cause for run in runs for cause in run["copies"]}):
         rows[f"of these: {cause}"] = [f"{run['copies'].get(cause, 0):,}" for run in runs]
     rows["most copies by one kill"] = [f"{one['mostCopiesAKill']:,}" for one in figures]
-    rows["fresh events after healing within, s"] = [f"{one['freshAfterS']}" for one in figures]
+    rows["until each shard was read again, s"] = [f"{one.get('healingS', '')}" for one in figures]
+    rows["fresh events then within, s"] = [f"{one['freshAfterS']}" for one in figures]
     rows["took, s"] = [f"{run['seconds']:,}" for run in runs]
     rows["verdict"] = [run["verdict"] for run in runs]
     return columns("seed", [f"{run['seed']}" for run in runs], rows)

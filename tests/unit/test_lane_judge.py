@@ -250,6 +250,20 @@ def test_the_age_of_a_sick_event_is_added() -> None:
     assert causes(evidence) == {"kill": 1}
 
 
+def test_a_sick_event_that_comes_again_holds_the_checkpoint_again() -> None:
+    """It was buried at 1 s, came again after a kill and was buried again at 9 s."""
+    evidence = well()
+    evidence.acts.append(Act("kill child", T + 9.6, T + 9.6, "one", ("one",)))
+    evidence.acts.append(Act("kill child", T + 1.1, T + 1.1, "one", ("one",)))
+    evidence.sent["e0"] = evidence.sent["e0"]._replace(kind="sick")
+    evidence.deliveries.pop(0)
+    evidence.letters += [letter(0, 1.0, "retries_exhausted"), letter(0, 9.0, "retries_exhausted")]
+    evidence.refusals += [(T + 0.2, "e0", "InternalFailure"), (T + 1.3, "e0", "InternalFailure")]
+    evidence.checkpoints = []
+    again(evidence, 1, 15.0)
+    assert causes(evidence) == {"kill": 2}
+
+
 @pytest.mark.parametrize("family", ["stop supervisor", "wire dynamodb", "wire sink", "sqs down"])
 def test_time_in_which_no_checkpoint_could_be_is_added(family: str) -> None:
     """A copy of 8.4 s before the kill, of which the checkpoint stood for 3 s."""
@@ -290,6 +304,15 @@ def stored_twice() -> Evidence:
     evidence.acts.append(Act("kill receiver", T + 9.5, T + 9.5, "receiver"))
     evidence.stream.append(Record(A, 200, ("e9",), T + 10.1))
     return evidence
+
+
+@pytest.mark.parametrize(("next_try_s", "rules"), [(0.9, []), (0.3, ["stored again without a cause"])])
+def test_a_stream_that_answers_too_late_explains_what_is_stored_twice(next_try_s: float, rules: list[str]) -> None:
+    """The sender was told 503 after the deadline, and the call landed after all. A 503 at once explains nothing."""
+    evidence = well()
+    evidence.sent["e9"] = evidence.sent["e9"]._replace(attempts=(T + 9, T + 9 + next_try_s))
+    evidence.stream.append(Record(A, 200, ("e9",), T + 10.1))
+    assert [one.rule for one in judge(evidence).broken] == rules
 
 
 def test_what_was_stored_twice_comes_out_twice() -> None:

@@ -108,7 +108,7 @@ def _topology(shape: Shape) -> tuple[list[tuple[float, float]], list[Step]]:
         steps.append(Step(whole * share, do, "", for_s))
 
     if shape.two_workers:
-        keep(0.08, 20.0, "join")
+        keep(0.0, 45.0, "join")
         keep(0.45, 60.0, "takeover")
         keep(0.70, 30.0, "leave")
     if shape.reshards:
@@ -142,7 +142,7 @@ def _storm(dice: random.Random, share: float) -> list[dict[str, Any]]:
         {"fault": "reset", "rate": some(0.005, 0.02)},
         {"fault": "html", "rate": some(0.005, 0.01)},
         {"fault": "short", "rate": some(0.005, 0.01)},
-        {"fault": "stall", "stall_s": 8, "rate": some(0.001, 0.003)},
+        {"fault": "stall", "stall_s": 8, "rate": some(0.001, 0.003) / share},
         {"fault": "delay", "ms": 20},
     ]
     letters: list[dict[str, Any]] = [

@@ -26,6 +26,10 @@ STORES_AGAIN = (
     *("kill receiver", "kill everything", "restart receiver"),
     *("wire kinesis in", "stop receiver", "stop everything"),
 )
+ANSWERED_LATE_S = 0.75
+"""From a post to the sender's next try of it, where the receiver's call to Kinesis ran out of its 0.6 s. An answer of
+503 for any other reason comes sooner."""
+
 ARRIVED_SLACK_S = 2.0
 """Kinesis tells arrivals to the second."""
 
@@ -79,8 +83,14 @@ class Copies:
         return found
 
     def _may_be_stored_again(self, event_id: str, first: float) -> bool:
-        """Between first posted and last stored the receiver died, or was cut off from Kinesis or stopped in a call."""
+        """Between first posted and last stored the receiver died, was cut off from Kinesis or stopped in a call.
+
+        Or the stream answered later than a call may take: then the sender is told 503, and its next try is a copy.
+        """
         last = self._arrived[event_id] + ARRIVED_SLACK_S
+        attempts = self._evidence.sent[event_id].attempts
+        if any(then - before >= ANSWERED_LATE_S for before, then in pairwise(attempts)):
+            return True
         return any(
             act.family in STORES_AGAIN and first <= act.ended and act.begun <= last for act in self._evidence.acts
         )
@@ -182,20 +192,23 @@ class Copies:
         return killed - accepted - _covered(held, accepted, killed) - CHECKPOINT_S - SLACK_S
 
     def _spans(self) -> dict[str, list[tuple[float, float, int]]]:
-        """By shard: from when to when an event was in trouble, and its sequence number."""
-        first: dict[str, float] = {}
+        """By shard: from when to when an event was in trouble, and its sequence number. Trouble may come again."""
+        troubles: dict[str, list[float]] = {}
         for at, event_id, _ in self._evidence.refusals:
-            first.setdefault(event_id, at)
+            troubles.setdefault(event_id, []).append(at)
         for event_id, ends in self._ends.items():
-            if not ends[0].told:
-                first[event_id] = min(ends[0].at, first.get(event_id, float("inf")))
+            troubles.setdefault(event_id, []).extend(one.at for one in ends if not one.told)
         found: dict[str, list[tuple[float, float, int]]] = {}
-        for event_id, begun in first.items():
-            told = [one.at for one in self._ends.get(event_id, []) if one.told]
-            ended = min(told, default=float("inf"))
-            if ended - begun >= UNSETTLED_S:
-                for shard, sequence in self._stored.get(event_id, []):
-                    found.setdefault(shard, []).append((begun, ended, sequence))
+        for event_id, times in troubles.items():
+            ended = 0.0
+            for begun in sorted(times):
+                if begun < ended:
+                    continue
+                told = [one.at for one in self._ends.get(event_id, []) if one.told and one.at >= begun]
+                ended = min(told, default=float("inf"))
+                if ended - begun >= UNSETTLED_S:
+                    for shard, sequence in self._stored.get(event_id, []):
+                        found.setdefault(shard, []).append((begun, ended, sequence))
         return found
 
 

@@ -101,6 +101,8 @@ class Evidence:
     """How often each chosen family has to have bitten for the run to prove anything."""
     fresh: dict[str, float] = field(default_factory=dict)
     """Events sent after everything was healed, and when."""
+    healing_s: float = 0.0
+    """How long it took, once nothing was wrong any more, until each shard was read."""
     open_shards: frozenset[str] = frozenset()
     in_order: bool = False
     """Whether the run was made with `ordering=conversation`."""

@@ -7,9 +7,9 @@ from tests.fault.lane.chaos import Step
 from tests.fault.lane.evidence import Act
 from tests.fault.lane.world import STREAM
 
-TAKEN_OVER_WITHIN_S = 60.0
-OWNS_WITHIN_S = 60.0
-SHARED_BY_ITSELF_WITHIN_S = 10.0
+TAKEN_OVER_WITHIN_S = 180.0
+OWNS_WITHIN_S = 240.0
+"""The two minutes of the KCL's leader lock, and some looks of the leader."""
 
 
 class FleetHands(FaultHands):
@@ -82,20 +82,12 @@ class FleetHands(FaultHands):
     def _share(self) -> bool:
         """Both workers have leases.
 
-        The KCL gives out leases without an owner in equal parts. It moves owned ones by the workers' load, which on one
-        host is the same for both: so where one has all of them both are stopped, which gives leases back, and started.
+        The KCL's leader gives the one of what the other has; after a kill of the leader there is none for two minutes.
         """
 
         def both_own() -> bool:
             return set(self.workers) <= set(self.world.leases().values())
 
-        if not self.wait(both_own, SHARED_BY_ITSELF_WITHIN_S):
-            for name in self.workers:
-                begun = time.time()
-                self.terminate(name)
-                self.acts.append(_act("restart worker", begun, name))
-            for name in self.workers:
-                self.start(name)
         return self.wait(both_own, OWNS_WITHIN_S)
 
     def _follower(self) -> tuple[str, str]:

@@ -167,5 +167,6 @@ def _figures(evidence: Evidence, verdict: Verdict) -> dict[str, float]:
         "checkpoints": len({(one.shard, one.position) for one in evidence.checkpoints}),
         "copies": len(verdict.charged),
         "mostCopiesAKill": max(a_kill.values(), default=0),
+        "healingS": round(evidence.healing_s, 1),
         "freshAfterS": round(max(fresh, default=0.0), 1),
     }

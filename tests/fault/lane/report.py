@@ -40,7 +40,7 @@ def _table(result: Result) -> Iterator[str]:
     yield "  " + ", ".join(f"{figures[name]:,.0f} {name}" for name in ("sent", "acked", "delivered", "dead"))
     yield "  " + ", ".join(f"{figures[name]:,.0f} {name}" for name in ("records", "checkpoints", "kills"))
     yield f"  good events buried as crashed: {figures['good ones dead as crashed']:.0f}"
-    yield f"  fresh events after healing: {figures['freshAfterS']} s"
+    yield f"  each shard read again after {figures['healingS']} s; fresh events then took {figures['freshAfterS']} s"
     for rule in RULES:
         yield f"  {rule:<40} {verdict.count(rule):>6}"
     yield f"  copies: {figures['copies']:,.0f}, at most {figures['mostCopiesAKill']:,.0f} by one kill"

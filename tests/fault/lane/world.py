@@ -133,7 +133,8 @@ class LaneWorld:
         if part == "child":
             return [pid for pid, words in found if words[1:3] == ["-m", "stream_router.consumer.child"]]
         if part == "jvm":
-            return [pid for pid, words in found if words[0].endswith("java")]
+            # With its properties file: without one it only shows, before it is started, that it loads.
+            return [pid for pid, words in found if words[0].endswith("java") and "--properties-file" in words]
         if part in ("supervisor", "receiver"):
             own = self.processes[name].pid
             return [own] if self.processes[name].poll() is None else []
@@ -158,6 +159,12 @@ class LaneWorld:
         rows = self.dynamodb.scan(TableName=APPLICATION, ConsistentRead=True)["Items"]
         shards = [row for row in rows if row["leaseKey"]["S"].startswith("shardId-")]
         return {row["leaseKey"]["S"]: row.get("leaseOwner", {}).get("S", "") for row in shards if not _ended(row)}
+
+    def is_read(self) -> bool:
+        """Whether each lease that has not ended has an owner, and there is a child for each."""
+        leases = self.leases()
+        workers = [name for name in self.processes if name != "receiver"]
+        return all(leases.values()) and len(leases) == sum(len(self.pids(name, "child")) for name in workers)
 
     def leader(self) -> str:
         """The worker that holds the KCL's leader lock; "" while nobody does."""
