@@ -1,0 +1,238 @@
+"""Adding capacity: throughput grows with the shards at work, four consumers share what two had; and a rolling restart.
+
+The bus answers after 100 ms and each child may have one call of one entry under way, so that the bus binds, not this
+machine: 10 events a second and shard at most, whichever consumer has it. Long lane, minutes.
+"""
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+import pytest
+
+from stream_router.fakeaws.process import FakeAwsProcess
+from tests.dead_letters import RULE
+from tests.system.world import PROGRAM, REGION, World, event_id, free_port, until, webhook
+
+pytestmark = [pytest.mark.system, pytest.mark.long, pytest.mark.timeout(400)]
+
+SHARDS = 8
+STREAM, APPLICATION = "cxone-events", "cxone-event-router"
+BUS = {"rules": [{"operation": "PutEvents", "fault": "delay", "ms": 100}], "bus_rules": [RULE]}
+BURST = 120
+"""Events of a shard: 12 s at least."""
+BALANCED_WITHIN_S = 180.0
+WATCHED_S = 30.0
+ROLLED, ROLLED_RATE = 2_000, 20.0
+CHECKPOINT_S = 5.0
+"""STREAM_ROUTER_CHECKPOINT_S: what is above the last checkpoint may come again where a stop does not drain in time."""
+
+
+class Fleet:
+    """Consumers of one stream, what was put into each shard, and what the bus has accepted."""
+
+    def __init__(self, world: World, bus: FakeAwsProcess) -> None:
+        self.world, self.bus = world, bus
+        session = boto3.Session("test", "test", region_name=REGION)
+        self.table = session.resource("dynamodb", endpoint_url=f"http://127.0.0.1:{world.port}").Table(APPLICATION)
+        listed = world.kinesis.list_shards(StreamName=STREAM)["Shards"]
+        self.keys = [shard["HashKeyRange"]["StartingHashKey"] for shard in listed]
+        self.sent: set[str] = set()
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.ports: dict[str, int] = {}
+        self._number = 0
+
+    def start(self, name: str) -> None:
+        self.ports[name] = free_port()
+        self.processes[name] = self.world.start(
+            name,
+            PROGRAM,
+            "consume",
+            AWS_ENDPOINT_URL_EVENTBRIDGE=self.bus.url,
+            STREAM_ROUTER_STATE_DIR=str(self.world.folder / f"state-{name}"),
+            STREAM_ROUTER_ADMIN_LISTEN=f"127.0.0.1:{self.ports[name]}",
+            STREAM_ROUTER_WORKER=name,
+            STREAM_ROUTER_MAX_IN_FLIGHT="1",
+            STREAM_ROUTER_MAX_ENTRIES="1",
+        )
+
+    def start_two(self) -> None:
+        """Two consumers, which have shared all shards."""
+        for name in ("one", "two"):
+            self.start(name)
+        self.until_all_work()
+
+    def until_all_work(self) -> None:
+        """Until every consumer has a shard, and every shard a child."""
+
+        def shared() -> bool:
+            owned = self.owned().values()
+            return sum(owned) == SHARDS and min(owned) > 0
+
+        until(shared, 150, "all share the shards")
+        until(lambda: len(self.world.children()) == SHARDS, 60, "a child for each shard")
+
+    def is_fair(self) -> bool:
+        """Whether no consumer is idle, and none has more than 1.5 times the mean."""
+        owned = self.owned().values()
+        return sum(owned) == SHARDS and min(owned) > 0 and max(owned) <= 1.5 * SHARDS / len(owned)
+
+    def stop(self, name: str) -> int:
+        """SIGTERM: it drains and leaves. Its exit status."""
+        process = self.processes.pop(name)
+        process.terminate()
+        return process.wait(60)
+
+    def put(self, shards: int, each: int) -> set[str]:
+        """Events into the first so many shards, evenly; their ids."""
+        records, ids = [], set()
+        for key in self.keys[:shards] * each:
+            self._number += 3
+            body = webhook(self._number)
+            ids.add(event_id("stream", "", 0, body))
+            records.append({"Data": body, "PartitionKey": "p", "ExplicitHashKey": key})
+        self.sent |= ids
+        for at in range(0, len(records), 100):
+            answer = self.world.kinesis.put_records(StreamName=STREAM, Records=records[at : at + 100])
+            assert answer["FailedRecordCount"] == 0
+        return ids
+
+    def accepted(self) -> dict[str, float]:
+        """When the bus accepted each event first, in epoch ms."""
+        first: dict[str, float] = {}
+        for line in self.bus.lines("PutEvents", "accepted"):
+            first.setdefault(line["eventId"], line["time"])
+        return first
+
+    def rate(self, shards: int) -> float:
+        """Events a second while so many shards have something to do."""
+        ids = self.put(shards, BURST)
+        until(lambda: ids <= self.accepted().keys(), 120, f"a burst on {shards} shards is delivered")
+        times = sorted(at for identity, at in self.accepted().items() if identity in ids)
+        return (len(times) - 1) / (times[-1] - times[0]) * 1000
+
+    def owned(self) -> dict[str, int]:
+        """How many shards each consumer that runs has."""
+        rows: list[dict[str, Any]] = self.table.scan(ConsistentRead=True)["Items"]
+        owners = [row.get("leaseOwner") for row in rows if str(row["leaseKey"]).startswith("shardId-")]
+        return {name: owners.count(name) for name in self.processes}
+
+    def sent_bytes(self) -> dict[str, float]:
+        """Bytes that each consumer has sent to the bus since it started."""
+        found = {}
+        for name, port in self.ports.items():
+            if name in self.processes:
+                page = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text.splitlines()
+                lines = [line for line in page if line.startswith("stream_router_sent_bytes_total")]
+                found[name] = sum(float(line.rsplit(" ", 1)[1]) for line in lines)
+        return found
+
+
+class Trickle:
+    """Two events a second into each shard, until it is stopped."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet, self._over = fleet, threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        while not self._over.wait(0.5):
+            self._fleet.put(SHARDS, 1)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+
+@pytest.fixture
+def fleet(make_world: Callable[..., World], tmp_path: Path) -> Iterator[Fleet]:
+    world = make_world(STREAM_ROUTER_SHARDS=str(SHARDS))
+    world.start_stack()
+    world.run_setup()
+    world.seed_leases()
+    world.use_shipped_properties()
+    with FakeAwsProcess(tmp_path / "ledger", BUS) as bus:
+        yield Fleet(world, bus)
+
+
+def test_four_consumers_share_the_shards_of_two_and_lose_nothing(
+    fleet: Fleet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Throughput grows with the shards; after a join none is idle or over 1.5 times the mean; nothing is lost."""
+    fleet.start_two()
+    rates = {shards: fleet.rate(shards) for shards in (2, 4, 8)}
+    assert rates[4] > 1.5 * rates[2]
+    assert rates[8] > 1.5 * rates[4]
+
+    with Trickle(fleet):
+        joined = time.monotonic()
+        for name in ("three", "four"):
+            fleet.start(name)
+        until(fleet.is_fair, BALANCED_WITHIN_S, "none is idle, none has more than 1.5 times the mean")
+        balanced_s = time.monotonic() - joined
+        time.sleep(10)
+        before = fleet.sent_bytes()
+        time.sleep(WATCHED_S)
+        after = fleet.sent_bytes()
+    moved = {name: after[name] - before[name] for name in after}
+    mean = sum(moved.values()) / len(moved)
+    four = fleet.rate(8)
+
+    with Trickle(fleet):
+        left = [fleet.stop(name) for name in ("one", "three")]
+        time.sleep(10)
+    until(lambda: fleet.sent <= fleet.accepted().keys(), 120, "every event is delivered")
+    every = [line["eventId"] for line in fleet.bus.lines("PutEvents", "accepted")]
+    with capsys.disabled():
+        told = {shards: round(rate, 1) for shards, rate in rates.items()}
+        sys.stdout.write(
+            f"\n  events/s by shards at work, two consumers: {told}; four consumers, 8 shards: {four:.1f}\n"
+            f"  shares after {balanced_s:.0f} s: {moved} bytes in {WATCHED_S:.0f} s; sent {len(fleet.sent)}, "
+            f"lost {len(fleet.sent - set(every))}, copies {len(every) - len(set(every))}\n"
+        )
+    assert min(moved.values()) > 0
+    assert max(moved.values()) <= 1.5 * mean
+    assert four > 0.7 * rates[8], "the shards bind, not the consumers"
+    assert left == [0, 0]
+    assert not fleet.world.drain(fleet.world.dead_letters)
+
+
+def test_a_rolling_restart_loses_nothing(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both consumers one after the other, then the receiver, under load: each drains, and copies are few."""
+    fleet.start_two()
+    world, sent = fleet.world, dict[str, bytes]()
+    receiver = world.start("receive", PROGRAM, "receive")
+    until(lambda: world._get("/readyz") == 200, 30, "the receiver is ready")
+    traffic = threading.Thread(target=lambda: sent.update(world.post_many(ROLLED, ROLLED_RATE)))
+    traffic.start()
+    ends = []
+    for name in ("one", "two"):
+        ends.append(fleet.stop(name))
+        fleet.start(name)
+        fleet.until_all_work()
+    receiver.terminate()
+    ends.append(receiver.wait(30))
+    world.start("receive", PROGRAM, "receive")
+    ongoing = traffic.is_alive()
+    traffic.join()
+    until(lambda: sent.keys() <= fleet.accepted().keys(), 120, "every event is delivered")
+    every = [line["eventId"] for line in fleet.bus.lines("PutEvents", "accepted")]
+    copies = len(every) - len(set(every))
+    with capsys.disabled():
+        lost = len(sent.keys() - set(every))
+        sys.stdout.write(f"\n  rolled under load: {len(sent)} sent, lost {lost}, copies {copies}\n")
+    assert ends == [0, 0, 0]
+    assert ongoing, "the load lasted as long as the restarts"
+    assert len(sent) == ROLLED
+    assert set(every) == sent.keys()
+    assert copies <= ROLLED_RATE * CHECKPOINT_S
+    assert not world.drain(world.dead_letters)
