@@ -22,11 +22,18 @@ def services(rate: float, event_bytes: int = EVENT_BYTES) -> dict[str, dict[str,
     """Dollars a month by way and service, at a mean of `rate` events a second."""
     load = Load(rate, event_bytes, PEAK, REGION)
     entry_bytes = event_bytes + data.measured()[0].entry_bytes
+    with_lambda = cost.lambda_and_eventbridge(load, data.prices(), entry_bytes)
     return {
         OURS: command.plan(load).dollars,
-        "API Gateway + Lambda + EventBridge": cost.lambda_and_eventbridge(load, data.prices(), entry_bytes),
+        "API Gateway + Lambda + EventBridge": with_lambda,
+        "Lambda with a function URL + EventBridge": _without(with_lambda, "API Gateway"),
+        "API Gateway straight into EventBridge": _without(with_lambda, "Lambda"),
         "API Gateway + Kinesis + Pipes": cost.kinesis_and_pipes(load, data.prices(), entry_bytes),
     }
+
+
+def _without(dollars: dict[str, float], service: str) -> dict[str, float]:
+    return {name: usd for name, usd in dollars.items() if name != service}
 
 
 def table(event_bytes: int = EVENT_BYTES) -> list[str]:

@@ -1,4 +1,4 @@
-"""Writes the table of docs/lane.md: what the runs of the lane gave that are kept. Run by `make docs`."""
+"""Writes the table of docs/lane.md, and the README's sentence: what the kept runs gave. Run by `make docs`."""
 
 import json
 from pathlib import Path
@@ -7,9 +7,9 @@ from typing import Any
 from marked import columns, filled
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "lane.md"
+PAGE, README = ROOT / "docs" / "lane.md", ROOT / "README.md"
 RESULTS = ROOT / "tests" / "fault" / "lane" / "results"
-BEGIN = "<!-- results: written by `make docs` -->"
+BEGIN, BEGIN_README = "<!-- results: written by `make docs` -->", "<!-- lane: written by `make docs` -->"
 
 
 def results() -> list[dict[str, Any]]:
@@ -47,9 +47,21 @@ def page() -> str:
     return filled(PAGE.read_text("utf-8"), BEGIN, table())
 
 
+def readme() -> str:
+    """The README with its sentence of what the kept runs came to."""
+    runs = [run for run in results() if run["verdict"] != "invalid"]
+    sent, kills = (sum(run["figures"][name] for run in runs) for name in ("sent", "kills"))
+    lost = sum(run["rules"]["lost"] for run in runs)
+    seeds = f"{len(runs)} seed{'s' * (len(runs) != 1)}"
+    said = f"""**Tried:** [the lane](docs/lane.md), chaos over all of it by {seeds}: {kills} times `kill -9`, stops, cut
+lines, failing AWS. {sent:,} events sent, {lost} lost. To try it: `.venv/bin/python -m tests.fault.lane --short`."""
+    return filled(README.read_text("utf-8"), BEGIN_README, said)
+
+
 def main() -> None:
-    """Write it."""
+    """Write both."""
     PAGE.write_text(page(), "utf-8")
+    README.write_text(readme(), "utf-8")
 
 
 if __name__ == "__main__":

@@ -94,6 +94,7 @@ def test_the_table_of_the_lane_is_its_kept_results(monkeypatch: pytest.MonkeyPat
     import lane
 
     assert lane.PAGE.read_text("utf-8") == lane.page(), "run `make docs`"
+    assert lane.README.read_text("utf-8") == lane.readme(), "run `make docs`"
 
 
 def test_the_contract_names_every_command_and_no_other() -> None:
