@@ -27,6 +27,9 @@ FLEET = {
     "parentShardPollIntervalMillis": "1000",
     "shardSyncIntervalMillis": "2000",
     "jvm.system.aws.cborEnabled": "false",
+    # kinesis-local is slow by the call, by the record that it keeps, and by what a read gives back.
+    "idleTimeBetweenReadsInMillis": "500",
+    "maxRecords": "300",
     "STREAM_ROUTER_JVM_OPTIONS": "-Xmx256m -XX:TieredStopAtLevel=1",
 }
 """What a fleet's daemons run with beside the shipped properties: an emulator speaks JSON, and a run is short. Leases
@@ -47,8 +50,7 @@ class LaneWorld:
             folder,
             STREAM_ROUTER_SHARDS=str(shards),
             STREAM_ROUTER_BUCKETS="16",
-            # kinesis-local is slow by the call: fewer, larger ones.
-            STREAM_ROUTER_LINGER_MS="100" if reshards else "5",
+            STREAM_ROUTER_LINGER_MS="250" if reshards else "5",
             STREAM_ROUTER_ORDERING="conversation" if in_order else "none",
             **({"STREAM_ROUTER_SPILL_DIR": str(folder / "spill")} if spills else {}),
         )
