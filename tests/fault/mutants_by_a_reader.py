@@ -197,7 +197,7 @@ TELEMETRY = {
         ("tests/unit/test_audit.py",),
     ),
     "a batch whose events are not accounted for is verified": Mutant(
-        "telemetry/audit_record.py",
+        "telemetry/batch_audit_record.py",
         'doubts.append("events_unaccounted")',
         "pass",
         ("tests/unit/test_books.py", "tests/unit/test_child_metrics.py"),

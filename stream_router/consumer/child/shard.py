@@ -1,7 +1,6 @@
 """One shard's work in this process: takes charge of the daemon's batches, sees each event to its end, checkpoints.
 
-Work flows over the daemon's batches: a batch is answered as soon as the window has room for the next, and what is not
-settled stays under way. `docs/delivery.md` says what an operator sees of it.
+A batch is answered once the window has room for the next; what is not settled stays under way (docs/delivery.md).
 """
 
 import contextlib
@@ -46,7 +45,8 @@ HAND_OFF_WITHIN_S = 25.0
 class Shard:
     """Owns one shard's lease in this process. An exception that leaves a callback ends the process.
 
-    Times are monotonic seconds. `leave_by` is when to answer at the latest; 0.0 until told to leave.
+    What is carried from batch to batch is an attribute here; what has a bound is counted in `window.py`.
+    `leave_by` is when to answer at the latest, in monotonic seconds; 0.0 until told to leave.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """What one shard tells of its events: metrics, and the audit of each batch. Told a call at a time, never an event.
 
-The fields of a batch's audit line are in `telemetry/audit_record.py`.
+The fields of a batch's audit line are in `telemetry/batch_audit_record.py`.
 """
 
 import collections
@@ -23,7 +23,7 @@ from stream_router.core.model import Batch, DeadLetter, Dropped, Entry, Event, R
 from stream_router.pipeline.delivery.dispatcher_contract import Took
 from stream_router.pipeline.transform import Transform
 from stream_router.settings.consumer import Consumer
-from stream_router.telemetry import audit_record
+from stream_router.telemetry import batch_audit_record
 from stream_router.telemetry.audit_chain import AuditLog
 from stream_router.telemetry.cloudwatch import REFUSED, put_metric_data
 from stream_router.telemetry.shard_metrics import ChildMetrics
@@ -162,7 +162,7 @@ class ShardTelemetry:
             return
         unknown = self._transform.unknown_fields() if self._transform.policy else None
         unclosed = self._guard.unclosed
-        record = audit_record.of_batch(batch, self._transform.masking, unknown, unclosed, self._now_s())
+        record = batch_audit_record.of_batch(batch, self._transform.masking, unknown, unclosed, self._now_s())
         if self._audit.append(record):
             self._guard.unclosed_is_said()
         else:

@@ -71,7 +71,7 @@ class Memory(Protocol[T_contra]):
         """The item failed by itself, so often by now, and then first."""
 
     def accepted(self, item: T_contra) -> None:
-        """The item succeeded. One that is given up is remembered: it may come again before the checkpoint is past it."""
+        """The item succeeded. One that is given up is remembered: it may come again before a checkpoint is past it."""
 
 
 class Forgetful:

@@ -223,8 +223,10 @@ SCHEMES: dict[str, Callable[[Receiver], Made]] = {
 """Every scheme there is. What is not here is refused. What else belongs to a scheme:
 
 * its name, and whether it sends the secret itself: `settings/types.py`;
-* where its signature stands in the headers: `layouts.py`; how its secret is read: `secrets.py`, and when that is too
-  weak: `settings/secret_strength.py`;
+* where its signature stands in the headers, and its algorithm where that is an HMAC that hashlib knows: a `Layout` in
+  `layouts.py`. Any other algorithm is a `Verifier` of its own, here;
+* only where the secret is not its own text (base64, say): how it is read, `secrets.py`, and when it is too weak,
+  `settings/secret_strength.py`;
 * how `send` signs: `send/signing.py`; that the template offers it: `deploy/cloudformation/stream-router.yaml`;
 * settings of its own, where it has some: `settings/receiver.py`, and by source `settings/sources.py`.
 """

@@ -1,4 +1,7 @@
-"""What the audit log says of a batch: every field of docs/contract.md, "Audit record"."""
+"""What the audit log says of a batch: every field of docs/contract.md, "Audit record".
+
+The schema of the record (`AuditRecord` in `tools/schema_models.py`) names its fields too, but for those in `metrics`.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
