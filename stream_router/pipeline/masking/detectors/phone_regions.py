@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 
-from stream_router.pipeline.masking.detectors.phone_words import named_otherwise, unit_after
+from stream_router.pipeline.masking.detectors.phone_naming import named_otherwise, unit_after
 from stream_router.pipeline.masking.detectors.phones import is_no_phone, phones
 from stream_router.pipeline.masking.detectors.spans import Span, without_overlaps
 

@@ -2,13 +2,44 @@
 
 import re
 import tomllib
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 _TABLES: dict[str, dict[str, str]] = tomllib.loads((Path(__file__).parent / "phone_vocabulary.toml").read_text("utf-8"))
 
+SAYING, PLACED, PASSED, INCOMING, SPOKEN, DIRECT, LABEL, PERSON, CUSTOMER = (1 << bit for bit in range(9))
+NUMBER, OWN, THING, OTHER, NAMED, PLACE, PASSING, AT_NUMBER, ARTICLE = (1 << bit for bit in range(9, 18))
+"""What kinds a word can be of, each a bit."""
+
+_KIND_OF = {
+    "said": SAYING,
+    "placed": PLACED,
+    "passed": PASSED,
+    "incoming": INCOMING,
+    "spoken": SPOKEN,
+    "direct": DIRECT,
+    "labels": LABEL,
+    "persons": PERSON,
+    "customers": CUSTOMER,
+    "nouns": NUMBER,
+    "owners": OWN,
+    "things": THING,
+    "other": OTHER,
+    "named": NAMED,
+    "places": PLACE,
+}
+_PLACES = {"passed": PASSING, "number": AT_NUMBER, "articles": ARTICLE}
+"""What of the table of places is no language."""
 
 _HEAD_CHARS = 3
-"""Most words begin like no entry, which one look at their first letters tells."""
+"""Beginnings of words are at least so long; most words begin like no entry, which one look at these letters tells."""
+
+_PLAIN_MIN_CHARS = 4
+_PLAIN = str.maketrans({"ł": "l", "ø": "o", "æ": "ae", "ß": "ss", "\u0131": "i", "ё": "\u0435", "đ": "d", "œ": "oe"})
+_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "ø": "oe", "å": "aa"})
+_FIRST_WITH_MARKS_OF_ITS_OWN = "\u0400"
 
 
 def entries(table: str) -> set[str]:
@@ -16,26 +47,67 @@ def entries(table: str) -> set[str]:
     return {word for words in _TABLES[table].values() for word in words.split()}
 
 
+def _spellings(word: str) -> set[str]:
+    """A word as it is, and as those write it who leave out accents; short words become others without them."""
+    if word.isascii() or len(word) < _PLAIN_MIN_CHARS + word.endswith("*") * 2:
+        return {word}
+    if max(word) >= _FIRST_WITH_MARKS_OF_ITS_OWN:
+        return {word, word.translate(_PLAIN)}
+    bare = (char for char in unicodedata.normalize("NFD", word.translate(_PLAIN)) if not unicodedata.combining(char))
+    return {word, "".join(bare), word.translate(_UMLAUTS)}
+
+
+def _kinds() -> Iterator[tuple[str, int]]:
+    """Each entry, in all its spellings, and its kind."""
+    for table, kind in _KIND_OF.items():
+        for name, words in _TABLES[table].items():
+            for word in words.split():
+                for spelling in _spellings(word):
+                    yield spelling, _PLACES.get(name, kind) if kind == PLACE else kind
+
+
 def _parts(table: str) -> re.Pattern[str]:
     """Parts of words; an underscore is a space."""
     return re.compile("|".join(part.replace("_", " ") for part in sorted(entries(table), key=len, reverse=True)))
 
 
-class Vocabulary:
-    """Words and beginnings of words; `in` is asked of a word in small letters."""
-
-    def __init__(self, table: str) -> None:
-        found = entries(table)
-        self._words = frozenset(word for word in found if not word.endswith("*"))
-        stems = sorted(word[:-1] for word in found if word.endswith("*"))
-        self._short = tuple(stem for stem in stems if len(stem) < _HEAD_CHARS)
-        heads = {stem[:_HEAD_CHARS] for stem in stems}
-        self._by_head = {head: (*self._short, *(stem for stem in stems if stem.startswith(head))) for head in heads}
-
-    def __contains__(self, word: str) -> bool:
-        return word in self._words or word.startswith(self._by_head.get(word[:_HEAD_CHARS], self._short))
+_WORDS: dict[str, int] = defaultdict(int)
+_PAIRS: dict[str, int] = defaultdict(int)
+_STEMS: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+for _entry, _kind in _kinds():
+    if _entry.endswith("*"):
+        _STEMS[_entry[:_HEAD_CHARS]][_entry[:-1]] |= _kind
+    else:
+        (_PAIRS if "_" in _entry else _WORDS)[_entry.replace("_", " ")] |= _kind
+_SECONDS = frozenset(pair.partition(" ")[2] for pair in _PAIRS)
+_BY_HEAD = {head: tuple(stems.items()) for head, stems in _STEMS.items()}
+_WORD_KINDS = dict(_WORDS)
 
 
-SAYING, PLACED, OTHER = Vocabulary("said"), Vocabulary("placed"), Vocabulary("other")
+def kinds(words: Sequence[str]) -> list[int]:
+    """Of what kinds each word of a text is, in small letters; those of a pair are those of its second word."""
+    found = []
+    for at, word in enumerate(words):
+        kind = _WORD_KINDS.get(word, 0)
+        for stem, also in _BY_HEAD.get(word[:_HEAD_CHARS], ()):
+            if word.startswith(stem):
+                kind |= also
+        if at and word in _SECONDS:
+            kind |= _PAIRS.get(f"{words[at - 1]} {word}", 0)
+        found.append(kind)
+    return found
+
+
 SAYING_INSIDE, OTHER_INSIDE = _parts("said_inside"), _parts("other_inside")
-NUMBER, OWN, AT_NUMBER = (frozenset(_TABLES["number"][name].split()) for name in ("nouns", "owners", "places"))
+
+_BETWEEN = " :\u00a0#\uff1a-\u2013("
+_COUNTED = re.compile(r"[\W_]?(?:번호|番号|号码|號碼|编号|号|號|رقم|מספר|מס'?|id|no|は|是|为)\W?$")
+_NAMED_ENDS = tuple(word.replace("_", " ") for word in entries("named_inside"))
+_NAMED_CHARS = 28
+
+
+def ends_named(text: str) -> bool:
+    """Whether a text of a script with particles ends with what has a number, with or without a word for `number`."""
+    tail = text[-_NAMED_CHARS:].rstrip(_BETWEEN)
+    bare = _COUNTED.sub("", tail, count=1)
+    return tail.endswith(_NAMED_ENDS) or any(bare[: len(bare) - end].endswith(_NAMED_ENDS) for end in range(3))

@@ -1,30 +1,45 @@
 """The words around a number that say whether it is a phone's."""
 
 import re
-from itertools import pairwise
 
+from stream_router.pipeline.masking.detectors.phone_naming import (
+    PERSON_BEFORE,
+    PLACE_NEAR,
+    named_otherwise,
+    named_with_capital,
+    other_between,
+)
+from stream_router.pipeline.masking.detectors.phone_said import Words
+from stream_router.pipeline.masking.detectors.phone_text import folded_case, has_unspaced, placed_behind
 from stream_router.pipeline.masking.detectors.phone_vocabulary import (
-    AT_NUMBER,
-    NUMBER,
+    NAMED,
     OTHER,
     OTHER_INSIDE,
-    OWN,
+    PERSON,
     PLACED,
-    SAYING,
     SAYING_INSIDE,
+    ends_named,
+    kinds,
 )
 
-_WORD = re.compile(r"[^\W\d_]+")
-_GAP_MAX_CHARS, _GAP_PLACED_MAX_CHARS = 40, 48
+_GAP_MAX_CHARS, _GAP_PLACED_MAX_CHARS = 44, 56
 """Between a word that says `phone` and the number; more where a word of place (`at`) stands directly before it."""
 
-_GAP_ENDS = re.compile(r"\d{3}|[\n+(]")
-"""Another number ends it, but not the hour at which somebody may be called."""
+_GAP_ENDS = re.compile(r"\d{3}|[\0+]|\((?=\W*\d)|(?<!:)\n|\n(?=\s*\S)")
+"""Another number ends it, but not the hour at which somebody may be called; a line too, but for a label's own line."""
 
+_MAY_END_GAP = re.compile(r"[\d\0+(\n]")
+_SIGN = re.compile("(?:[☎☏✆📞📱📲]\ufe0f?|\\b06)\\W{0,3}$")
+"""Signs that people draw; in the Netherlands a mobile is somebody's `06`."""
 
-_BEHIND_CHARS = 26
-_SENTENCES = re.compile(r"[.!?]\s|[。！？]")
+_BEHIND_CHARS = 40
+_BEFORE_BEHIND_CHARS = 52
+_SENTENCES = re.compile(r"[.!?]\s|[。！？\0]")
 _BEHIND_END = re.compile(r"[\d\n.!?;:。！？+(]")
+_ANOTHER = re.compile(r"[+(]?\d(?:\W?\d){4}")
+"""Words between two numbers speak of the second."""
+
+_IN_PARENTHESES = re.compile(r"[ \u00a0]?\((?=[^\d+])")
 SAYING_AFTER = re.compile(
     r"[ \u00a0,)]{1,2}(?:is|was|ist|es|è|est|c'est)[ \u00a0]"
     r"(?:my|our|his|her|their|the|meine?|unsere?|mon|notre|mi|il mio)[ \u00a0]"
@@ -36,184 +51,108 @@ SAYING_AFTER = re.compile(
 )
 """`… is my cell`, `… is the best number to reach me`: what people say behind a number."""
 
-_THING = (
-    r"(?:orders?|tickets?|invoices?|cases?|ref|reference|account|tracking|parcel|booking|serial|isbn|sku|items?|article|"
-    r"part|model|policy|contract|meeting|session|webinar|confirmation|code|passcode|pin|nhs|routing|vat|passport|zip|"
-    r"bestellung|auftrag|konto|rechnung|vertrag|artikel|vorgang|sendung|pedido|factura|commande|facture|dossier|"
-    r"(?:bestell|auftrags?|konto|rechnungs?|vertrags?|artikel|kunden|kd|vorgangs?|sendungs?|mitglieds?|fall|policen)"
-    r"\W{0,2}(?:nummer|nr))"
-)
-_PERSON = r"(?:customer|client|member|user|agent|employee|kunde|kundin|kunden|cliente|klant)"
-_COUNTED = r"(?:no|nr|num|number|nummer|numéro|numero|número|id|ids|ref|code|n\.?[º°]|[#№])"
-_NAMED_OTHERWISE = re.compile(
-    rf"\b(?:{_THING}(?:\W{{0,3}}{_COUNTED})?|{_PERSON}\W{{0,3}}{_COUNTED})\W{{0,3}}(?:(?:is|was|ist|lautet|est|es)\W{{1,2}})?$",
-    re.IGNORECASE,
-)
-_OTHER_NUMBER = re.compile(
-    r"\b(?:(?<!caller )ids?|code|since|until|confirmation|lasted|took|costs?|tone|aviv|duration|kunden\w*)\b"
-    rf"|[,;.][^,;.]*\b{_PERSON}\s{{1,2}}$",
-    re.IGNORECASE,
-)
-_MARKS = re.compile("[\u0307\u064b-\u0652\u0591-\u05bd\u05bf-\u05c7]")
-"""The dot that `İ` leaves when it becomes small, the vowels of Arabic and Hebrew."""
 
-_ANOTHER = re.compile(r"[+(]?\d(?:\W?\d){4}")
-"""Words between two numbers speak of the second."""
+def said_before(before: str, *, likely: bool = False) -> bool:
+    r"""Whether a word not far before a number, and no other number between them, says that it is a phone's.
 
-_PLACE = re.compile(
-    r"\b(?:at|on|under|unter|au|al|op|på|to|sur|via|pelo|pod|na|till?|на|στον?|numeroon|numerosta)\W{1,2}$"
-)
-_PLACE_WIDE = re.compile(
-    r"\b(?:at|on|under|via|unter|auf|bei|au|sur|al|en|pelo|pela|no|na|ao|para|allo|alla|sul|op|onder|pod|po|på|la|pe|"
-    r"numeroon|numerosta|numerossa|στο|στον|по|на|за|através do|على|في)"
-    r"(?:\W(?:der|die|dem|le|la|el|o|il|number|nummer|numéro|número|numero|número de|numer|número do|числа))?\W{1,2}$|"
-    r"(?:^|\W)[בל][-\u05be]?$"
-)
-_PLACE_CHARS = 24
-_PERSON_BEFORE = re.compile(
-    rf"\b(?:{_PERSON}|contact|kontakt|user|caller|anrufer|client|cliente|klient|zákazník|kunden?|asiakas|ügyfél|клиент|клієнт)"
-    r"\W{1,3}$"
-)
-"""`Kunde 4711 hat angerufen`: who is meant, not how to reach him."""
-
-_UNIT = re.compile(
-    r"[ \u00a0]?(?:[%€$£]|(?:ms|milliseconds|secs?|seconds|mins?|minutes|hours|hrs|days|times|mal|fois|veces|bytes?|"
-    r"[kmgt]i?b|bits?|users?|people|persons?|customers|clients|kunden|subscribers|members|households|calls|messages|texts|"
-    r"pages|characters|chars|words|lines|rows|records|items|orders|tickets|downloads|views|units|pieces|stück|jobs|km|kg|"
-    r"eur|euros?|usd|dollars?|gbp|pounds|chf|inr|jpy|yen|pln|sek|nok|dkk|brl)\b)",
-    re.IGNORECASE,
-)
-
-
-def named_otherwise(before: str) -> bool:
-    """Whether the text up to a number names it directly as a number of something else."""
-    return _NAMED_OTHERWISE.search(before) is not None
-
-
-def other_number(before: str, saying: int) -> bool:
-    """Whether the text from the word that says `phone` on to a number speaks of a number of something else.
-
-    `at` and the like directly before the number are stronger: "call me about the order at …".
+    `before` is the text up to the number, in small letters without points and marks over them (`folded_case`), with
+    `\0` for a number that was found. Of a `likely` one, as its digits are, fewer words say it.
     """
-    if not before.isascii() and OTHER_INSIDE.search(before, saying):
+    if _SIGN.search(before, max(0, len(before) - 5)):
         return True
-    return _speaks_of_other(before, saying) and not _PLACE.search(before)
-
-
-def _speaks_of_other(text: str, at: int = 0) -> bool:
-    return _OTHER_NUMBER.search(text, at) is not None or any(word in OTHER for word in _WORD.findall(text, at))
-
-
-def folded_case(text: str) -> str:
-    """In small letters, without the marks that some writers set and others not."""
-    small = text.lower()
-    return small if small.isascii() else _MARKS.sub("", small)
-
-
-def said_before(before: str) -> bool:
-    """Whether a word not far before a number, and no other number between them, says that it is a phone's.
-
-    `before` is the text up to the number, in small letters without points and marks over them (`folded_case`).
-    """
-    words = list(_WORD.finditer(before))
-    for place in range(len(words) - 1, -1, -1):
-        end = words[place].end()
-        gap_chars = len(before) - end
-        if gap_chars > _GAP_PLACED_MAX_CHARS or _GAP_ENDS.search(before, end):
+    if _MAY_END_GAP.search(before):
+        ends = [end.end() for end in _GAP_ENDS.finditer(before)]
+        before = before[ends[-1] :] if ends else before
+    words = Words(before)
+    if not words.may_say(likely=likely):
+        return False
+    for place in range(len(words.kinds) - 1, -1, -1):
+        gap_chars = len(before) - words.found[place].end()
+        if gap_chars > _GAP_PLACED_MAX_CHARS:
             return False
-        if _says(words, place):
-            return (gap_chars <= _GAP_MAX_CHARS or _placed(before)) and not other_number(before, words[place].start())
+        if words.says(place, placed=words.placed) or (likely and words.hints(place)):
+            if gap_chars > _GAP_MAX_CHARS and not words.placed:
+                return False
+            return not words.of_a_thing(place) and not other_between(words, place)
     return False
 
 
-def _placed(before: str) -> bool:
-    """Whether a word of place stands directly before the number."""
-    return _PLACE_WIDE.search(before[-_PLACE_CHARS:]) is not None
-
-
-_MAY_CONTACT = frozenset(
-    ["please", "to", "can", "could", "may", "should", "or", "and", "you", "we", "kindly", "just", "de"]
-)
-_APART = re.compile(r"[:.,;=]")
-"""`contact 4093847561` is one of many contacts, unless the word before makes a verb of it or a colon sets it apart."""
-
-
-def _says(words: list[re.Match[str]], place: int) -> bool:
-    """Whether a word says that a phone number follows."""
-    word, text = words[place][0], words[place].string
-    before = words[place - 1][0] if place else ""
-    if word in SAYING:
-        last = word == "contact" and place == len(words) - 1 and before not in _MAY_CONTACT
-        return not last or _placed(text) or _APART.search(text, words[place].end()) is not None
-    if not word.isascii() and SAYING_INSIDE.search(word):
-        return True
-    if word in NUMBER:
-        behind = words[place + 1][0] if place + 1 < len(words) else ""
-        return before in OWN or behind in OWN or before in AT_NUMBER
-    return (word in PLACED and _placed(text)) or (word == "me" and before in ("get", "got", "try"))
-
-
-def _any_says(text: str, at: int, words: list[str]) -> bool:
-    """Whether one of the words behind a number at `at` says `phone`, or two neighbours `my number`."""
-    if any(word in SAYING for word in words):
-        return True
-    if any(word in PLACED for word in words) and _placed(folded_case(text[max(0, at - _PLACE_CHARS) : at])):
-        return True
-    return any(
-        (first in NUMBER and second in OWN) or (first in OWN and second in NUMBER) for first, second in pairwise(words)
-    )
-
-
-def said_behind(text: str, at: int, end: int) -> bool:
+def said_behind(text: str, at: int, end: int, *, likely: bool = False) -> bool:
     """Whether words directly behind a number say that it is a phone's: `… erreichen Sie mich`, `…に電話して`."""
     behind = folded_case(text[end : end + _BEHIND_CHARS])
-    if stop := _BEHIND_END.search(behind):
+    if inner := _IN_PARENTHESES.match(behind):
+        behind = behind[inner.end() :]
+    elif stop := _BEHIND_END.search(behind):
         if _ANOTHER.match(text, end + stop.start()):
             return False
         behind = behind[: stop.start()]
-    if not (not behind.isascii() and SAYING_INSIDE.search(behind)) and not _any_says(text, at, _WORD.findall(behind)):
+    words, suffixed = Words(behind), placed_behind(behind)
+    if not suffixed and not words.may_say(likely=likely):
         return False
-    before = _SENTENCES.split(folded_case(text[max(0, at - 2 * _BEHIND_CHARS) : at]))[-1]
-    if not before.isascii() and OTHER_INSIDE.search(before, max(0, len(before) - _BEHIND_CHARS)):
+    before = _SENTENCES.split(folded_case(text[max(0, at - _BEFORE_BEHIND_CHARS) : at]))[-1]
+    first = Words(before)
+    says = _says_behind(words, placed=suffixed or first.placed, likely=likely)
+    if says < 0 and not (suffixed and (likely or any(kind & (PLACED | PERSON) for kind in first.kinds))):
         return False
-    between = _before_saying(behind)
-    if _speaks_of_other(between) or (_speaks_of_other(before) and not _PLACE.search(before)):
+    if PERSON_BEFORE.search(before) and not suffixed:
         return False
-    return not named_otherwise(before) and not _PERSON_BEFORE.search(before)
+    return not _of_other(before, first, behind[: max(says, 0)]) and not named_with_capital(text[:at], first, behind)
 
 
-def _before_saying(behind: str) -> str:
-    """The words between a number and the first that says `phone`."""
-    found = next((word.start() for word in _WORD.finditer(behind) if word[0] in SAYING), len(behind))
-    return behind[:found]
+def _says_behind(words: Words, *, placed: bool, likely: bool) -> int:
+    """Where the first word stands that says it; -1 if none does."""
+    if has_unspaced(words.text) and (inside := SAYING_INSIDE.search(words.text)):
+        return inside.start()
+    for place, found in enumerate(words.found):
+        if words.says(place, placed=placed) or words.finds_me(place) or (likely and words.hints(place)):
+            return found.start()
+    return -1
 
 
-def unnamed_in_script(before: str, behind: str) -> bool:
-    """Whether a number stands in Korean, Japanese, Hebrew or Arabic, and nothing beside it says what else it is.
+def _of_other(before: str, first: Words, between: str) -> bool:
+    """Whether a number is named otherwise before it, or something else that has one stands around it."""
+    if named_otherwise(before) or first.names_a_thing:
+        return True
+    if any(kind & OTHER for kind in kinds([word for word in between.split() if word.isalpha()])):
+        return True
+    if has_unspaced(before) and OTHER_INSIDE.search(before, max(0, len(before) - 26)):
+        return True
+    return first.speaks_of_other(0) and not PLACE_NEAR.search(before)
 
-    Numbers with a trunk 0 are phones there: what else is counted hardly begins with 0.
+
+def unnamed_in_script(before: str, behind: str, *, chinese: bool) -> bool:
+    """Whether a number stands in Korean, Japanese, Chinese, Hebrew or Arabic, and nothing says what else it is.
+
+    Numbers with a trunk 0 are phones there, and those that begin as mobiles do in Chinese: what else is counted hardly
+    begins so.
     """
-    if not (_SCRIPT.search(before) or _SCRIPT.search(behind)):
+    script = _HAN if chinese else _SCRIPT
+    if not (script.search(before) or script.search(behind)):
         return False
-    return not (OTHER_INSIDE.search(before) or OTHER_INSIDE.search(behind) or _NUMBER_OF.search(before))
+    if OTHER_INSIDE.search(before) or OTHER_INSIDE.search(behind) or ends_named(before):
+        return False
+    return not (_NUMBER_OF.search(before) or _COUNTED.search(before))
 
 
-_SCRIPT = re.compile(r"[\u3040-\u30ff\uac00-\ud7af\u0590-\u05ff\u0621-\u064a]")
+_SCRIPT = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af\u0590-\u05ff\u0621-\u064a]")
+_HAN = re.compile(r"[\u4e00-\u9fff]")
 _NUMBER_OF = re.compile(r"(?:번호|番号)\W{0,3}$|(?:رقم|מספר)\s+\w+\W{0,3}$")
+_COUNTED = re.compile(r"(?:[号號码碼]|id|no)\W{0,3}$", re.IGNORECASE)
 
 
 def thing_after(text: str, end: int) -> bool:
     """Whether a number is that of a thing named directly behind it, as Hungarian, Turkish and Korean do."""
     behind = folded_case(text[end : end + _BEHIND_CHARS])
-    if not behind.isascii() and OTHER_INSIDE.match(behind.lstrip(" 号番號번의")):
+    if has_unspaced(behind) and OTHER_INSIDE.match(behind.lstrip(" 号番號번의")):
         return True
     found = _THING_AFTER.match(behind)
-    return found is not None and found[1] in OTHER
+    if found is None:
+        return False
+    words = found["things"] or found["thing"]
+    return any(kind & (OTHER | NAMED) for kind in kinds(words.split()))
 
 
-_THING_AFTER = re.compile(r"[ \u00a0](?:(?:numaralı|nolu|no'lu|számú|sz\.?|numeroinen) )?([^\W\d_]+)")
-
-
-def unit_after(text: str, end: int) -> bool:
-    """Whether a number counts something."""
-    return _UNIT.match(text, end) is not None
+_THING_AFTER = re.compile(
+    r"[ \u00a0](?:(?:numaral\u0131|nolu|no'lu|számú|sz\.?|numeroinen) (?P<things>[^\W\d_]+(?: [^\W\d_]+){0,2})|"
+    r"(?P<thing>[^\W\d_]+))"
+)

@@ -5,14 +5,13 @@ International ones anywhere; national ones by their country's way of writing the
 
 import re
 
+from stream_router.pipeline.masking.detectors.phone_naming import named_otherwise, unit_after
+from stream_router.pipeline.masking.detectors.phone_text import folded_case
 from stream_router.pipeline.masking.detectors.phone_words import (
     SAYING_AFTER,
-    folded_case,
-    named_otherwise,
     said_before,
     said_behind,
     thing_after,
-    unit_after,
     unnamed_in_script,
 )
 from stream_router.pipeline.masking.detectors.spans import Span
@@ -103,7 +102,8 @@ _DATE = re.compile(
 _DAY_FIRST = re.compile(rf"{_DAY}{_MONTH}{_YEAR}")
 """A date that nobody writes so where a phone is announced; Danish and Norwegian numbers are of eight digits."""
 
-_WITH_TRUNK_0 = re.compile(rf"0[1-9]\d{{7,9}}(?!{_LETTER}|[.{_DASH}:,]\d)")
+_WITH_TRUNK = re.compile(rf"(?:0[1-9]\d{{6,9}}|8[3489]\d{{9}}|1[3-9]\d{{9}})(?!{_LETTER}|[.{_DASH}:,]\d)")
+"""A trunk 0, Russia's 8, or a Chinese mobile: what else has a number seldom has such a one."""
 _TAX_NUMBER = re.compile(r"(?:\d{3}\.\d{3}\.\d{3}-\d\d|\d{3}-\d\d-\d{4})(?!\d)")
 _AMOUNT = re.compile(r"\d{1,2}(?:\.\d{3}){2,}|[\d. ]*0(?:[. ]?0){4}")
 """Thousands set apart by dots (1.234.567), and round figures (2500000)."""
@@ -180,9 +180,16 @@ def _said_end(text: str, at: int) -> int:
         return 0
     end = found.end()
     near = text[max(0, at - _NEAR_CHARS) : at], text[end : end + _NEAR_CHARS]
-    if _WITH_TRUNK_0.match(text, at) and unnamed_in_script(*near):
+    likely = _WITH_TRUNK.match(text, at) is not None
+    chinese = likely and text[at] == "1"
+    if likely and text[at] != "8" and unnamed_in_script(*near, chinese=chinese):
         return end
-    said = _said_before(text, at) or SAYING_AFTER.match(text, end) or said_behind(text, at, end)
+    likely = likely and not chinese
+    said = (
+        _said_before(text, at, likely=likely)
+        or SAYING_AFTER.match(text, end)
+        or said_behind(text, at, end, likely=likely)
+    )
     return end if said and not thing_after(text, end) else 0
 
 
@@ -198,9 +205,10 @@ def _could_be(text: str, found: re.Match[str]) -> bool:
     return not (date or _AMOUNT.fullmatch(number) or unit_after(text, found.end()))
 
 
-def _said_before(text: str, at: int) -> bool:
+def _said_before(text: str, at: int, *, likely: bool) -> bool:
     """Whether the words before a number say that it is a phone's; of one that stands before it they say it not."""
-    return said_before(folded_case(text[max(0, at - _BEFORE_CHARS) : at].replace(_FOUND_BEFORE, "\n")))
+    before = folded_case(text[max(0, at - _BEFORE_CHARS) : at].replace(_FOUND_BEFORE, "\0"))
+    return said_before(before, likely=likely)
 
 
 def _digits(number: str) -> int:

@@ -1,0 +1,227 @@
+"""Which words of a text say that a number is a phone's."""
+
+import re
+from functools import cached_property
+
+from stream_router.pipeline.masking.detectors.phone_text import UNSPACED, has_unspaced
+from stream_router.pipeline.masking.detectors.phone_vocabulary import (
+    ARTICLE,
+    AT_NUMBER,
+    CUSTOMER,
+    DIRECT,
+    INCOMING,
+    LABEL,
+    NAMED,
+    NUMBER,
+    OTHER,
+    OTHER_INSIDE,
+    OWN,
+    PASSED,
+    PASSING,
+    PERSON,
+    PLACE,
+    PLACED,
+    SAYING,
+    SAYING_INSIDE,
+    SPOKEN,
+    THING,
+    kinds,
+)
+
+_MAY_SAY = SAYING | PLACED | PASSED | SPOKEN | DIRECT | LABEL | PERSON | NUMBER
+_HAS_ANOTHER = CUSTOMER | OTHER | NAMED | THING
+_THING_AT_END = re.compile(
+    "(?:vertrag|rechnung|abonnement|abonnemang|abo|tarif|versicherung|contract|rekening|factuur|avtal|aftale|avtale|räkning|"
+    "regning|ringtone|faktura|försäkring|forsikring|sopimu|lasku|szerződés|számla|előfizetés|biztosítás)[a-zäöå]{0,3}$"
+)
+"""Compounds are what their last part says."""
+
+_COPULAS = frozenset(
+    {"is", "was", "ist", "war", "lautet", "est", "es", "è", "é", "jest", "to", "je", "er", "är", "on", "este"}
+    | {"είναι", "это", "є", "het", "no", "n", "nº", "sz"}
+)
+_WORD = re.compile(r"[^\W\d_]+")
+_MAY_CONTACT = frozenset(
+    ["please", "to", "can", "could", "may", "should", "or", "and", "you", "we", "kindly", "just", "de"]
+)
+_APART = re.compile(r"[:.,;=\uff1a]")
+"""`contact 4093847561` is one of many contacts, unless the word before makes a verb of it or a colon sets it apart."""
+
+_COLON = re.compile(r"[:,\uff1a،]\s?$")
+_AT_END = SPOKEN | DIRECT | LABEL | PERSON
+_LABEL_WORDS = 3
+_CLAUSES = re.compile(r"[.,;:!?()]")
+_DIRECT_CHARS = 2
+"""At most so much stands between a word directly before the number and the number."""
+
+_SMALL = frozenset(["de", "di", "do", "da", "of", "van", "von", "af", "av", "jsem", "si", "jsme"])
+_ASKS_CHARS = 4
+_PERSON_WORDS = 4
+"""`the number of my dear old mother`."""
+
+_THING_WORDS = 5
+
+
+class Words:
+    """The words of a text in small letters (`folded_case`), their kinds, and what they say of a number beside them."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.words = _WORD.findall(text)
+        self.kinds = kinds(self.words)
+
+    @cached_property
+    def found(self) -> list[re.Match[str]]:
+        """Where each word stands; most texts are never asked."""
+        return list(_WORD.finditer(self.text))
+
+    def may_say(self, *, likely: bool) -> bool:
+        """Whether any word could say it, which most texts are done with."""
+        wanted = _MAY_SAY | PLACE if likely else _MAY_SAY
+        for kind in self.kinds:
+            if kind & wanted:
+                return True
+        return has_unspaced(self.text)
+
+    @cached_property
+    def placed(self) -> bool:
+        """Whether a word of place stands directly before the end: `at`, `under the number`."""
+        return self._ends_with(PLACE)
+
+    @cached_property
+    def passing(self) -> bool:
+        """Whether a word of whither or whence stands there: `to`, `from`."""
+        return self._ends_with(PASSING)
+
+    def _ends_with(self, wanted: int) -> bool:
+        last = len(self.kinds) - 1
+        if last < 0 or len(self.text) - self.found[last].end() > _DIRECT_CHARS:
+            return False
+        kind = self.kinds
+        if kind[last] & wanted:
+            return True
+        if kind[last] & NUMBER and last:
+            last -= 1
+        elif not kind[last] & ARTICLE:
+            return False
+        if last and not kind[last] & wanted and kind[last] & ARTICLE:
+            last -= 1
+        return bool(kind[last] & wanted)
+
+    def says(self, place: int, *, placed: bool) -> bool:
+        """Whether a word says that the number is a phone's; `placed` where a word of place stands before it."""
+        kind, word = self.kinds[place], self.words[place]
+        if kind & SAYING:
+            return (word != "contact" or self._contacts(place)) and not self._of_another(place)
+        if (word[0] >= UNSPACED or word[-1] >= UNSPACED) and SAYING_INSIDE.search(word):
+            return True
+        return bool(kind & _MAY_SAY) and (
+            bool(kind & (PLACED | PERSON) and placed)
+            or bool(kind & NUMBER and self._of_somebody(place))
+            or bool(kind & _AT_END and self._labels(place))
+            or bool(kind & PASSED and self._passes(place))
+            or (word == "me" and place > 0 and self.words[place - 1] in ("get", "got", "try"))
+        )
+
+    def _passes(self, place: int) -> bool:
+        """Whether what goes to a phone or comes from one does: `the code was sent to …`, `missed call`."""
+        return self.passing or any(kind & INCOMING for kind in self.kinds[max(0, place - 1) : place + 2])
+
+    def _of_another(self, place: int) -> bool:
+        """Whether a word is a thing's all the same: `Mobilfunkvertrag`; `müşteri numaram`."""
+        if _THING_AT_END.search(self.words[place]):
+            return True
+        return bool(self.kinds[place] & NUMBER and place and self.kinds[place - 1] & _HAS_ANOTHER)
+
+    def _contacts(self, place: int) -> bool:
+        before = self.words[place - 1] if place else ""
+        last = place == len(self.found) - 1 and before not in _MAY_CONTACT
+        return not last or self.placed or _APART.search(self.text, self.found[place].end()) is not None
+
+    def _labels(self, place: int) -> bool:
+        """Whether the end comes close behind the word: `talk to her: …`, `he answers …`, `office: …`."""
+        kind, last = self.kinds[place], len(self.kinds) - 1
+        if kind & DIRECT and (place == last or (place == last - 1 and self.kinds[last] & ARTICLE)):
+            return len(self.text) - self.found[last].end() <= _DIRECT_CHARS
+        if not _COLON.search(self.text) or any(one & (OTHER | NAMED | THING) for one in self.kinds):
+            return False
+        if has_unspaced(self.text) and OTHER_INSIDE.search(self.text):
+            return False
+        return last - place <= (_LABEL_WORDS if kind & (SPOKEN | PERSON) else 0)
+
+    def _of_somebody(self, place: int) -> bool:
+        """Whether a word for `number` is with one that says whose or which: `my number`, `номер мамы`."""
+        kind = self.kinds
+        if any(one & _HAS_ANOTHER for one in kind[place + 1 : place + 3]):
+            return False
+        if place:
+            if kind[place - 1] & (OWN | PERSON | AT_NUMBER) or self._has_number(place):
+                return True
+            between = self.words[place - 1]
+            if place > 1 and (
+                (between in _SMALL and kind[place - 2] & OWN)
+                or (between == "s" and kind[place - 2] & PERSON)
+                or (kind[place - 1] & ARTICLE and kind[place - 2] & AT_NUMBER)
+            ):
+                return True
+        behind = kind[place + 1 : place + 1 + _PERSON_WORDS]
+        if behind and behind[0] & OWN:
+            return True
+        for at, one in enumerate(behind, place + 1):
+            if one & PERSON:
+                return not _CLAUSES.search(self.text, self.found[place].end(), self.found[at].start())
+        return False
+
+    def _has_number(self, place: int) -> bool:
+        """Whether somebody has it: `my wife has the number`."""
+        for at in range(place - 1, max(-1, place - 1 - _PERSON_WORDS), -1):
+            if self.kinds[at] & PERSON:
+                return not _CLAUSES.search(self.text, self.found[at].end(), self.found[place].start())
+            if len(self.words[at]) > _ASKS_CHARS:
+                return False
+        return False
+
+    def hints(self, place: int) -> bool:
+        """Whether a word says it of digits that are a phone's as they stand."""
+        kind, last = self.kinds[place], len(self.kinds) - 1
+        if kind & (PLACED | PERSON | PASSED):
+            return True
+        if kind & NUMBER:
+            return self._stands_alone(place) and all(
+                one & (OWN | PERSON | ARTICLE) or len(word) <= _ASKS_CHARS for one, word in self._from(place + 1)
+            )
+        return place == last and self.placed
+
+    def _stands_alone(self, place: int) -> bool:
+        """Whether a word for `number` is no part of one for another thing's: `account no.`."""
+        return not place or bool(self.kinds[place - 1] & ~_HAS_ANOTHER) or len(self.words[place - 1]) <= _ASKS_CHARS
+
+    def _from(self, place: int) -> list[tuple[int, str]]:
+        return list(zip(self.kinds[place:], self.words[place:], strict=True))
+
+    def finds_me(self, place: int) -> bool:
+        """Whether two words behind a number do: `(where you) find me`."""
+        return place + 1 < len(self.kinds) and bool(self.kinds[place] & self.kinds[place + 1] & PLACED)
+
+    def of_a_thing(self, place: int) -> bool:
+        """Whether a thing of the phone that a word names has the number: `serial number of my phone`."""
+        behind = zip(self.kinds[place + 1 :], self.words[place + 1 :], strict=True)
+        if not all(kind & (OWN | NUMBER) or word in _COPULAS for kind, word in behind):
+            return False
+        for at in range(place - 1, max(-1, place - 1 - _THING_WORDS), -1):
+            if self.kinds[at] & THING:
+                return not _CLAUSES.search(self.text, self.found[at].end(), self.found[place].start())
+        return False
+
+    @cached_property
+    def names_a_thing(self) -> bool:
+        """Whether it ends with what has a number: `loan`, `loan number is`, `customer number`."""
+        last, wanted = len(self.kinds) - 1, NAMED
+        while last > 0 and (self.kinds[last] & NUMBER or self.words[last] in _COPULAS):
+            wanted |= CUSTOMER if self.kinds[last] & NUMBER else 0
+            last -= 1
+        return last >= 0 and bool(self.kinds[last] & wanted)
+
+    def speaks_of_other(self, place: int) -> bool:
+        """Whether a word from `place` on is something that has a number of its own."""
+        return any(kind & OTHER for kind in self.kinds[place:])
