@@ -59,13 +59,11 @@ def other_between(words: Words, place: int) -> bool:
     `at` and the like directly before the number are stronger: "call me about the order at …".
     """
     before, saying = words.text, words.found[place].start()
-    if has_unspaced(before) and (OTHER_INSIDE.search(before, saying) or ends_named(before)):
-        return not PLACE_NEAR.search(before)
-    if words.names_a_thing:
-        return True
-    if not (words.speaks_of_other(place) or _OTHER_NUMBER.search(before, saying)):
+    if PLACE_NEAR.search(before):
         return False
-    return not PLACE_NEAR.search(before)
+    if has_unspaced(before) and (OTHER_INSIDE.search(before, saying) or ends_named(before)):
+        return True
+    return words.names_a_thing or words.speaks_of_other(place) or _OTHER_NUMBER.search(before, saying) is not None
 
 
 def named_with_capital(text: str, words: Words, behind: str) -> bool:

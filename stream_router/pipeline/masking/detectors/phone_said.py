@@ -8,6 +8,7 @@ from stream_router.pipeline.masking.detectors.phone_vocabulary import (
     ARTICLE,
     AT_NUMBER,
     CUSTOMER,
+    DESK,
     DIRECT,
     INCOMING,
     LABEL,
@@ -38,7 +39,7 @@ _THING_AT_END = re.compile(
 
 _COPULAS = frozenset(
     {"is", "was", "ist", "war", "lautet", "est", "es", "è", "é", "jest", "to", "je", "er", "är", "on", "este"}
-    | {"είναι", "это", "є", "het", "no", "n", "nº", "sz"}
+    | {"είναι", "это", "є", "het", "no", "n", "nº", "sz", "e"}
 )
 _WORD = re.compile(r"[^\W\d_]+")
 _MAY_CONTACT = frozenset(
@@ -47,7 +48,7 @@ _MAY_CONTACT = frozenset(
 _APART = re.compile(r"[:.,;=\uff1a]")
 """`contact 4093847561` is one of many contacts, unless the word before makes a verb of it or a colon sets it apart."""
 
-_COLON = re.compile(r"[:,\uff1a،]\s?$")
+_COLON = re.compile(r"(?:[:,\uff1a،]\s?|\()$")
 _AT_END = SPOKEN | DIRECT | LABEL | PERSON
 _LABEL_WORDS = 3
 _CLAUSES = re.compile(r"[.,;:!?()]")
@@ -151,26 +152,42 @@ class Words:
 
     def _of_somebody(self, place: int) -> bool:
         """Whether a word for `number` is with one that says whose or which: `my number`, `номер мамы`."""
-        kind = self.kinds
-        if any(one & _HAS_ANOTHER for one in kind[place + 1 : place + 3]):
+        if any(kind & _HAS_ANOTHER for kind in self.kinds[place + 1 : place + 3]):
             return False
-        if place:
-            if kind[place - 1] & (OWN | PERSON | AT_NUMBER) or self._has_number(place):
-                return True
-            between = self.words[place - 1]
-            if place > 1 and (
-                (between in _SMALL and kind[place - 2] & OWN)
-                or (between == "s" and kind[place - 2] & PERSON)
-                or (kind[place - 1] & ARTICLE and kind[place - 2] & AT_NUMBER)
-            ):
-                return True
-        behind = kind[place + 1 : place + 1 + _PERSON_WORDS]
-        if behind and behind[0] & OWN:
+        return self._owned_before(place) or self._has_number(place) or self._owned_behind(place)
+
+    def _owned_before(self, place: int) -> bool:
+        """Whether that stands before it: `my number`, `wife's number`, `at the number`."""
+        if not place:
+            return False
+        kind, between = self.kinds, self.words[place - 1]
+        if kind[place - 1] & (OWN | PERSON | DESK | AT_NUMBER):
+            return True
+        return place > 1 and bool(
+            (between in _SMALL and kind[place - 2] & OWN)
+            or (between == "s" and kind[place - 2] & PERSON)
+            or (kind[place - 1] & ARTICLE and kind[place - 2] & AT_NUMBER)
+        )
+
+    def _owned_behind(self, place: int) -> bool:
+        """Whether that follows: `numărul meu`, `the number is now`, `номер мамы`, `which number? mine is`."""
+        behind = self.kinds[place + 1 : place + 1 + _PERSON_WORDS]
+        if behind and (behind[0] & OWN or (self.words[place + 1] in _COPULAS and self._next(place + 2) & OWN)):
+            return True
+        if self._ends_with_mine(place) and not (place and self.kinds[place - 1] & _HAS_ANOTHER):
             return True
         for at, one in enumerate(behind, place + 1):
-            if one & PERSON:
+            if one & (PERSON | DESK):
                 return not _CLAUSES.search(self.text, self.found[place].end(), self.found[at].start())
         return False
+
+    def _ends_with_mine(self, place: int) -> bool:
+        """Whether a number is asked for, and one's own said: `which number did you use? mine is …`."""
+        last = len(self.kinds) - 1
+        return last > place + 1 and self.words[last] in _COPULAS and bool(self.kinds[last - 1] & OWN)
+
+    def _next(self, place: int) -> int:
+        return self.kinds[place] if place < len(self.kinds) else 0
 
     def _has_number(self, place: int) -> bool:
         """Whether somebody has it: `my wife has the number`."""
@@ -217,7 +234,7 @@ class Words:
     def names_a_thing(self) -> bool:
         """Whether it ends with what has a number: `loan`, `loan number is`, `customer number`."""
         last, wanted = len(self.kinds) - 1, NAMED
-        while last > 0 and (self.kinds[last] & NUMBER or self.words[last] in _COPULAS):
+        while last > 0 and (self.kinds[last] & (NUMBER | SAYING) == NUMBER or self.words[last] in _COPULAS):
             wanted |= CUSTOMER if self.kinds[last] & NUMBER else 0
             last -= 1
         return last >= 0 and bool(self.kinds[last] & wanted)

@@ -3,14 +3,13 @@
 import re
 import tomllib
 import unicodedata
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 _TABLES: dict[str, dict[str, str]] = tomllib.loads((Path(__file__).parent / "phone_vocabulary.toml").read_text("utf-8"))
 
-SAYING, PLACED, PASSED, INCOMING, SPOKEN, DIRECT, LABEL, PERSON, CUSTOMER = (1 << bit for bit in range(9))
-NUMBER, OWN, THING, OTHER, NAMED, PLACE, PASSING, AT_NUMBER, ARTICLE = (1 << bit for bit in range(9, 18))
+SAYING, PLACED, PASSED, INCOMING, SPOKEN, DIRECT, LABEL, PERSON, CUSTOMER, DESK = (1 << bit for bit in range(10))
+NUMBER, OWN, THING, OTHER, NAMED, PLACE, PASSING, AT_NUMBER, ARTICLE = (1 << bit for bit in range(10, 19))
 """What kinds a word can be of, each a bit."""
 
 _KIND_OF = {
@@ -22,6 +21,7 @@ _KIND_OF = {
     "direct": DIRECT,
     "labels": LABEL,
     "persons": PERSON,
+    "desks": DESK,
     "customers": CUSTOMER,
     "nouns": NUMBER,
     "owners": OWN,
@@ -33,8 +33,8 @@ _KIND_OF = {
 _PLACES = {"passed": PASSING, "number": AT_NUMBER, "articles": ARTICLE}
 """What of the table of places is no language."""
 
-_HEAD_CHARS = 3
-"""Beginnings of words are at least so long; most words begin like no entry, which one look at these letters tells."""
+_STEM_CHARS, _HEAD_CHARS = 3, 4
+"""Beginnings of words are at least so long; most words begin like no longer one, which one look at a head tells."""
 
 _PLAIN_MIN_CHARS = 4
 _PLAIN = str.maketrans({"ł": "l", "ø": "o", "æ": "ae", "ß": "ss", "\u0131": "i", "ё": "\u0435", "đ": "d", "œ": "oe"})
@@ -71,27 +71,36 @@ def _parts(table: str) -> re.Pattern[str]:
     return re.compile("|".join(part.replace("_", " ") for part in sorted(entries(table), key=len, reverse=True)))
 
 
-_WORDS: dict[str, int] = defaultdict(int)
-_PAIRS: dict[str, int] = defaultdict(int)
-_STEMS: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+_WORDS, _PAIRS, _SHORT = dict[str, int](), dict[str, int](), dict[str, int]()
+_STEMS = dict[str, dict[str, int]]()
 for _entry, _kind in _kinds():
+    _found, _key = (_PAIRS if "_" in _entry else _WORDS), _entry.replace("_", " ")
     if _entry.endswith("*"):
-        _STEMS[_entry[:_HEAD_CHARS]][_entry[:-1]] |= _kind
-    else:
-        (_PAIRS if "_" in _entry else _WORDS)[_entry.replace("_", " ")] |= _kind
+        _key = _entry[:-1]
+        _found = _SHORT if len(_key) == _STEM_CHARS else _STEMS.setdefault(_key[:_HEAD_CHARS], {})
+    _found[_key] = _found.get(_key, 0) | _kind
 _SECONDS = frozenset(pair.partition(" ")[2] for pair in _PAIRS)
 _BY_HEAD = {head: tuple(stems.items()) for head, stems in _STEMS.items()}
-_WORD_KINDS = dict(_WORDS)
+
+_PHONES = (
+    *("telefon", "telefonen", "telefoon", "hotline", "handy", "puhelin", "puhelimen", "puhelimemme", "linjenummer"),
+    *("telefonnummer", "telefonnr", "telefoonnummer", "handynummer", "rufnummer", "mobilnummer", "puhelinnumero"),
+    *("telefonszám", "telefonszáma", "telefonszámunk", "mobiltelefon"),
+)
+_COMPOUND_CHARS = 8
+"""Compounds are what their last part says, whatever the first says: `Terminhotline`."""
 
 
 def kinds(words: Sequence[str]) -> list[int]:
     """Of what kinds each word of a text is, in small letters; those of a pair are those of its second word."""
     found = []
     for at, word in enumerate(words):
-        kind = _WORD_KINDS.get(word, 0)
+        kind = _WORDS.get(word, 0) | _SHORT.get(word[:_STEM_CHARS], 0)
         for stem, also in _BY_HEAD.get(word[:_HEAD_CHARS], ()):
             if word.startswith(stem):
                 kind |= also
+        if len(word) > _COMPOUND_CHARS and word.endswith(_PHONES):
+            kind = SAYING
         if at and word in _SECONDS:
             kind |= _PAIRS.get(f"{words[at - 1]} {word}", 0)
         found.append(kind)

@@ -25,7 +25,7 @@ from stream_router.pipeline.masking.detectors.phone_vocabulary import (
 _GAP_MAX_CHARS, _GAP_PLACED_MAX_CHARS = 44, 56
 """Between a word that says `phone` and the number; more where a word of place (`at`) stands directly before it."""
 
-_GAP_ENDS = re.compile(r"\d{3}|[\0+]|\((?=\W*\d)|(?<!:)\n|\n(?=\s*\S)")
+_GAP_END = re.compile(r".*(?:\d{3}|[\0+]|\((?=\W*\d)|(?<!:)\n|\n(?=\s*\S))", re.DOTALL)
 """Another number ends it, but not the hour at which somebody may be called; a line too, but for a label's own line."""
 
 _MAY_END_GAP = re.compile(r"[\d\0+(\n]")
@@ -60,9 +60,8 @@ def said_before(before: str, *, likely: bool = False) -> bool:
     """
     if _SIGN.search(before, max(0, len(before) - 5)):
         return True
-    if _MAY_END_GAP.search(before):
-        ends = [end.end() for end in _GAP_ENDS.finditer(before)]
-        before = before[ends[-1] :] if ends else before
+    if _MAY_END_GAP.search(before) and (ended := _GAP_END.match(before)):
+        before = before[ended.end() :]
     words = Words(before)
     if not words.may_say(likely=likely):
         return False

@@ -207,7 +207,8 @@ def _could_be(text: str, found: re.Match[str]) -> bool:
 
 def _said_before(text: str, at: int, *, likely: bool) -> bool:
     """Whether the words before a number say that it is a phone's; of one that stands before it they say it not."""
-    before = folded_case(text[max(0, at - _BEFORE_CHARS) : at].replace(_FOUND_BEFORE, "\0"))
+    to = at + 1 if text[at] == "(" else at
+    before = folded_case(text[max(0, at - _BEFORE_CHARS) : to].replace(_FOUND_BEFORE, "\0"))
     return said_before(before, likely=likely)
 
 
