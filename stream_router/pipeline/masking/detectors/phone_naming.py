@@ -59,7 +59,7 @@ def other_between(words: Words, place: int) -> bool:
     `at` and the like directly before the number are stronger: "call me about the order at …".
     """
     before, saying = words.text, words.found[place].start()
-    if PLACE_NEAR.search(before):
+    if PLACE_NEAR.search(before) or words.is_for_things(place):
         return False
     if has_unspaced(before) and (OTHER_INSIDE.search(before, saying) or ends_named(before)):
         return True

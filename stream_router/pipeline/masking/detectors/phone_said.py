@@ -7,6 +7,7 @@ from stream_router.pipeline.masking.detectors.phone_text import UNSPACED, has_un
 from stream_router.pipeline.masking.detectors.phone_vocabulary import (
     ARTICLE,
     AT_NUMBER,
+    COPULAS,
     CUSTOMER,
     DESK,
     DIRECT,
@@ -22,8 +23,10 @@ from stream_router.pipeline.masking.detectors.phone_vocabulary import (
     PERSON,
     PLACE,
     PLACED,
+    PURPOSE,
     SAYING,
     SAYING_INSIDE,
+    SMALL,
     SPOKEN,
     THING,
     kinds,
@@ -37,10 +40,6 @@ _THING_AT_END = re.compile(
 )
 """Compounds are what their last part says."""
 
-_COPULAS = frozenset(
-    {"is", "was", "ist", "war", "lautet", "est", "es", "è", "é", "jest", "to", "je", "er", "är", "on", "este"}
-    | {"είναι", "это", "є", "het", "no", "n", "nº", "sz", "e"}
-)
 _WORD = re.compile(r"[^\W\d_]+")
 _MAY_CONTACT = frozenset(
     ["please", "to", "can", "could", "may", "should", "or", "and", "you", "we", "kindly", "just", "de"]
@@ -55,7 +54,6 @@ _CLAUSES = re.compile(r"[.,;:!?()]")
 _DIRECT_CHARS = 2
 """At most so much stands between a word directly before the number and the number."""
 
-_SMALL = frozenset(["de", "di", "do", "da", "of", "van", "von", "af", "av", "jsem", "si", "jsme"])
 _ASKS_CHARS = 4
 _PERSON_WORDS = 4
 """`the number of my dear old mother`."""
@@ -164,7 +162,7 @@ class Words:
         if kind[place - 1] & (OWN | PERSON | DESK | AT_NUMBER):
             return True
         return place > 1 and bool(
-            (between in _SMALL and kind[place - 2] & OWN)
+            (between in SMALL and kind[place - 2] & OWN)
             or (between == "s" and kind[place - 2] & PERSON)
             or (kind[place - 1] & ARTICLE and kind[place - 2] & AT_NUMBER)
         )
@@ -172,7 +170,7 @@ class Words:
     def _owned_behind(self, place: int) -> bool:
         """Whether that follows: `numărul meu`, `the number is now`, `номер мамы`, `which number? mine is`."""
         behind = self.kinds[place + 1 : place + 1 + _PERSON_WORDS]
-        if behind and (behind[0] & OWN or (self.words[place + 1] in _COPULAS and self._next(place + 2) & OWN)):
+        if behind and (behind[0] & OWN or (self.words[place + 1] in COPULAS and self._next(place + 2) & OWN)):
             return True
         if self._ends_with_mine(place) and not (place and self.kinds[place - 1] & _HAS_ANOTHER):
             return True
@@ -184,7 +182,7 @@ class Words:
     def _ends_with_mine(self, place: int) -> bool:
         """Whether a number is asked for, and one's own said: `which number did you use? mine is …`."""
         last = len(self.kinds) - 1
-        return last > place + 1 and self.words[last] in _COPULAS and bool(self.kinds[last - 1] & OWN)
+        return last > place + 1 and self.words[last] in COPULAS and bool(self.kinds[last - 1] & OWN)
 
     def _next(self, place: int) -> int:
         return self.kinds[place] if place < len(self.kinds) else 0
@@ -223,7 +221,7 @@ class Words:
     def of_a_thing(self, place: int) -> bool:
         """Whether a thing of the phone that a word names has the number: `serial number of my phone`."""
         behind = zip(self.kinds[place + 1 :], self.words[place + 1 :], strict=True)
-        if not all(kind & (OWN | NUMBER) or word in _COPULAS for kind, word in behind):
+        if not all(kind & (OWN | NUMBER) or word in COPULAS for kind, word in behind):
             return False
         for at in range(place - 1, max(-1, place - 1 - _THING_WORDS), -1):
             if self.kinds[at] & THING:
@@ -234,10 +232,14 @@ class Words:
     def names_a_thing(self) -> bool:
         """Whether it ends with what has a number: `loan`, `loan number is`, `customer number`."""
         last, wanted = len(self.kinds) - 1, NAMED
-        while last > 0 and (self.kinds[last] & (NUMBER | SAYING) == NUMBER or self.words[last] in _COPULAS):
+        while last > 0 and (self.kinds[last] & (NUMBER | SAYING) == NUMBER or self.words[last] in COPULAS):
             wanted |= CUSTOMER if self.kinds[last] & NUMBER else 0
             last -= 1
         return last >= 0 and bool(self.kinds[last] & wanted)
+
+    def is_for_things(self, place: int) -> bool:
+        """Whether a phone is there for what has numbers: `hotline for lost cards: …`."""
+        return any(word in PURPOSE for word in self.words[place + 1 : place + 2]) and self.text.rstrip().endswith(":")
 
     def speaks_of_other(self, place: int) -> bool:
         """Whether a word from `place` on is something that has a number of its own."""

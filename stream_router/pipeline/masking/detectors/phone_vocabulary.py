@@ -107,6 +107,7 @@ def kinds(words: Sequence[str]) -> list[int]:
     return found
 
 
+COPULAS, PURPOSE, SMALL = (frozenset(entries(table)) for table in ("copulas", "purpose", "small"))
 SAYING_INSIDE, OTHER_INSIDE = _parts("said_inside"), _parts("other_inside")
 
 _BETWEEN = " :\u00a0#\uff1a-\u2013("

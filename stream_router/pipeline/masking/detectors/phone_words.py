@@ -29,8 +29,8 @@ _GAP_END = re.compile(r".*(?:\d{3}|[\0+]|\((?=\W*\d)|(?<!:)\n|\n(?=\s*\S))", re.
 """Another number ends it, but not the hour at which somebody may be called; a line too, but for a label's own line."""
 
 _MAY_END_GAP = re.compile(r"[\d\0+(\n]")
-_SIGN = re.compile("(?:[☎☏✆📞📱📲]\ufe0f?|\\b06)\\W{0,3}$")
-"""Signs that people draw; in the Netherlands a mobile is somebody's `06`."""
+_SIGN = re.compile("(?:[☎☏✆📞📱📲]\ufe0f?|\\b06|(?:^|[\\n|,;/])\\s?[tm](?=[.:]))\\W{0,3}$")
+"""Signs that people draw, and `T:` and `M:` at the foot of a letter; in the Netherlands a mobile is somebody's `06`."""
 
 _BEHIND_CHARS = 40
 _BEFORE_BEHIND_CHARS = 52
