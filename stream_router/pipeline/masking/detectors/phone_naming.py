@@ -63,7 +63,7 @@ def other_between(words: Words, place: int) -> bool:
         return False
     if has_unspaced(before) and (OTHER_INSIDE.search(before, saying) or ends_named(before)):
         return True
-    return words.names_a_thing or words.speaks_of_other(place) or _OTHER_NUMBER.search(before, saying) is not None
+    return words.names_a_thing() or words.speaks_of_other(place) or _OTHER_NUMBER.search(before, saying) is not None
 
 
 def named_with_capital(text: str, words: Words, behind: str) -> bool:

@@ -1,7 +1,7 @@
 """Which words of a text say that a number is a phone's."""
 
 import re
-from functools import cached_property
+from collections.abc import Sequence
 
 from stream_router.pipeline.masking.detectors.phone_text import UNSPACED, has_unspaced
 from stream_router.pipeline.masking.detectors.phone_vocabulary import (
@@ -68,29 +68,25 @@ class Words:
         self.text = text
         self.words = _WORD.findall(text)
         self.kinds = kinds(self.words)
+        self._found: list[re.Match[str]] | None = None
 
-    @cached_property
+    @property
     def found(self) -> list[re.Match[str]]:
         """Where each word stands; most texts are never asked."""
-        return list(_WORD.finditer(self.text))
+        if self._found is None:
+            self._found = list(_WORD.finditer(self.text))
+        return self._found
 
-    def may_say(self, *, likely: bool) -> bool:
-        """Whether any word could say it, which most texts are done with."""
+    def may_say(self, *, likely: bool) -> Sequence[int]:
+        """The places of the words that could say it; most texts have none."""
+        if has_unspaced(self.text):
+            return range(len(self.kinds))
         wanted = _MAY_SAY | PLACE if likely else _MAY_SAY
-        for kind in self.kinds:
-            if kind & wanted:
-                return True
-        return has_unspaced(self.text)
+        return [place for place, kind in enumerate(self.kinds) if kind & wanted]
 
-    @cached_property
     def placed(self) -> bool:
         """Whether a word of place stands directly before the end: `at`, `under the number`."""
         return self._ends_with(PLACE)
-
-    @cached_property
-    def passing(self) -> bool:
-        """Whether a word of whither or whence stands there: `to`, `from`."""
-        return self._ends_with(PASSING)
 
     def _ends_with(self, wanted: int) -> bool:
         last = len(self.kinds) - 1
@@ -124,7 +120,7 @@ class Words:
 
     def _passes(self, place: int) -> bool:
         """Whether what goes to a phone or comes from one does: `the code was sent to …`, `missed call`."""
-        return self.passing or any(kind & INCOMING for kind in self.kinds[max(0, place - 1) : place + 2])
+        return self._ends_with(PASSING) or any(kind & INCOMING for kind in self.kinds[max(0, place - 1) : place + 2])
 
     def _of_another(self, place: int) -> bool:
         """Whether a word is a thing's all the same: `Mobilfunkvertrag`; `müşteri numaram`."""
@@ -135,7 +131,7 @@ class Words:
     def _contacts(self, place: int) -> bool:
         before = self.words[place - 1] if place else ""
         last = place == len(self.found) - 1 and before not in _MAY_CONTACT
-        return not last or self.placed or _APART.search(self.text, self.found[place].end()) is not None
+        return not last or self.placed() or _APART.search(self.text, self.found[place].end()) is not None
 
     def _labels(self, place: int) -> bool:
         """Whether the end comes close behind the word: `talk to her: …`, `he answers …`, `office: …`."""
@@ -205,7 +201,7 @@ class Words:
             return self._stands_alone(place) and all(
                 one & (OWN | PERSON | ARTICLE) or len(word) <= _ASKS_CHARS for one, word in self._from(place + 1)
             )
-        return place == last and self.placed
+        return place == last and self.placed()
 
     def _stands_alone(self, place: int) -> bool:
         """Whether a word for `number` is no part of one for another thing's: `account no.`."""
@@ -228,7 +224,6 @@ class Words:
                 return not _CLAUSES.search(self.text, self.found[at].end(), self.found[place].start())
         return False
 
-    @cached_property
     def names_a_thing(self) -> bool:
         """Whether it ends with what has a number: `loan`, `loan number is`, `customer number`."""
         last, wanted = len(self.kinds) - 1, NAMED

@@ -32,6 +32,10 @@ _MAY_END_GAP = re.compile(r"[\d\0+(\n]")
 _SIGN = re.compile("(?:[☎☏✆📞📱📲]\ufe0f?|\\b06|(?:^|[\\n|,;/])\\s?[tm](?=[.:]))\\W{0,3}$")
 """Signs that people draw, and `T:` and `M:` at the foot of a letter; in the Netherlands a mobile is somebody's `06`."""
 
+_SIGN_CHARS = 5
+_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz")
+"""Behind one of these, which mostly stand there, no sign is looked for."""
+
 _BEHIND_CHARS = 40
 _BEFORE_BEHIND_CHARS = 52
 _SENTENCES = re.compile(r"[.!?]\s|[。！？\0]")
@@ -58,19 +62,17 @@ def said_before(before: str, *, likely: bool = False) -> bool:
     `before` is the text up to the number, in small letters without points and marks over them (`folded_case`), with
     `\0` for a number that was found. Of a `likely` one, as its digits are, fewer words say it.
     """
-    if _SIGN.search(before, max(0, len(before) - 5)):
+    if before[-_SIGN_CHARS:].rstrip()[-1:] not in _LETTERS and _SIGN.search(before, max(0, len(before) - _SIGN_CHARS)):
         return True
     if _MAY_END_GAP.search(before) and (ended := _GAP_END.match(before)):
         before = before[ended.end() :]
     words = Words(before)
-    if not words.may_say(likely=likely):
-        return False
-    for place in range(len(words.kinds) - 1, -1, -1):
-        gap_chars = len(before) - words.found[place].end()
-        if gap_chars > _GAP_PLACED_MAX_CHARS:
-            return False
-        if words.says(place, placed=words.placed) or (likely and words.hints(place)):
-            if gap_chars > _GAP_MAX_CHARS and not words.placed:
+    places = words.may_say(likely=likely)
+    placed = bool(places) and words.placed()
+    for place in reversed(places):
+        if words.says(place, placed=placed) or (likely and words.hints(place)):
+            gap_chars = len(before) - words.found[place].end()
+            if gap_chars > (_GAP_PLACED_MAX_CHARS if placed else _GAP_MAX_CHARS):
                 return False
             return not words.of_a_thing(place) and not other_between(words, place)
     return False
@@ -85,12 +87,14 @@ def said_behind(text: str, at: int, end: int, *, likely: bool = False) -> bool:
         if _ANOTHER.match(text, end + stop.start()):
             return False
         behind = behind[: stop.start()]
+    if behind.isspace():
+        return False
     words, suffixed = Words(behind), placed_behind(behind)
     if not suffixed and not words.may_say(likely=likely):
         return False
     before = _SENTENCES.split(folded_case(text[max(0, at - _BEFORE_BEHIND_CHARS) : at]))[-1]
     first = Words(before)
-    says = _says_behind(words, placed=suffixed or first.placed, likely=likely)
+    says = _says_behind(words, placed=suffixed or first.placed(), likely=likely)
     if says < 0 and not (suffixed and (likely or any(kind & (PLACED | PERSON) for kind in first.kinds))):
         return False
     if PERSON_BEFORE.search(before) and not suffixed:
@@ -110,7 +114,7 @@ def _says_behind(words: Words, *, placed: bool, likely: bool) -> int:
 
 def _of_other(before: str, first: Words, between: str) -> bool:
     """Whether a number is named otherwise before it, or something else that has one stands around it."""
-    if named_otherwise(before) or first.names_a_thing:
+    if named_otherwise(before) or first.names_a_thing():
         return True
     if any(kind & OTHER for kind in kinds([word for word in between.split() if word.isalpha()])):
         return True

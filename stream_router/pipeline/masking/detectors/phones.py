@@ -179,12 +179,12 @@ def _said_end(text: str, at: int) -> int:
     if found is None or not _could_be(text, found):
         return 0
     end = found.end()
-    near = text[max(0, at - _NEAR_CHARS) : at], text[end : end + _NEAR_CHARS]
     likely = _WITH_TRUNK.match(text, at) is not None
-    chinese = likely and text[at] == "1"
-    if likely and text[at] != "8" and unnamed_in_script(*near, chinese=chinese):
-        return end
-    likely = likely and not chinese
+    if likely and text[at] != "8":
+        near, chinese = (text[max(0, at - _NEAR_CHARS) : at], text[end : end + _NEAR_CHARS]), text[at] == "1"
+        if unnamed_in_script(*near, chinese=chinese):
+            return end
+        likely = not chinese
     said = (
         _said_before(text, at, likely=likely)
         or SAYING_AFTER.match(text, end)
