@@ -85,7 +85,7 @@ _BY_HEAD = {head: tuple(stems.items()) for head, stems in _STEMS.items()}
 _PHONES = (
     *("telefon", "telefonen", "telefoon", "hotline", "handy", "puhelin", "puhelimen", "puhelimemme", "linjenummer"),
     *("telefonnummer", "telefonnr", "telefoonnummer", "handynummer", "rufnummer", "mobilnummer", "puhelinnumero"),
-    *("telefonszám", "telefonszáma", "telefonszámunk", "mobiltelefon"),
+    *("telefonszám", "telefonszáma", "telefonszámunk", "mobiltelefon", "anruf", "anrufe", "anrufen", "opkald", "anrop"),
 )
 _COMPOUND_CHARS = 8
 """Compounds are what their last part says, whatever the first says: `Terminhotline`."""

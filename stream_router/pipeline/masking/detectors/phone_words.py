@@ -87,8 +87,6 @@ def said_behind(text: str, at: int, end: int, *, likely: bool = False) -> bool:
         if _ANOTHER.match(text, end + stop.start()):
             return False
         behind = behind[: stop.start()]
-    if behind.isspace():
-        return False
     words, suffixed = Words(behind), placed_behind(behind)
     if not suffixed and not words.may_say(likely=likely):
         return False
@@ -97,9 +95,13 @@ def said_behind(text: str, at: int, end: int, *, likely: bool = False) -> bool:
     says = _says_behind(words, placed=suffixed or first.placed(), likely=likely)
     if says < 0 and not (suffixed and (likely or any(kind & (PLACED | PERSON) for kind in first.kinds))):
         return False
-    if PERSON_BEFORE.search(before) and not suffixed:
-        return False
-    return not _of_other(before, first, behind[: max(says, 0)]) and not named_with_capital(text[:at], first, behind)
+    if suffixed and not has_unspaced(before):
+        return not (named_otherwise(before) or first.names_a_thing())
+    return not (
+        (PERSON_BEFORE.search(before) and not suffixed)
+        or _of_other(before, first, behind[: max(says, 0)])
+        or named_with_capital(text[:at], first, behind)
+    )
 
 
 def _says_behind(words: Words, *, placed: bool, likely: bool) -> int:
