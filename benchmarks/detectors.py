@@ -23,10 +23,13 @@ import phonenumbers
 from benchmarks import (
     detector_sentences,
     drawn,
+    held_out_eighth,
     held_out_fifth,
     held_out_fourth,
+    held_out_ninth,
     held_out_second,
     held_out_sentences,
+    held_out_seventh,
     held_out_sixth,
     held_out_third,
     odd_forms,
@@ -63,6 +66,9 @@ DRAWS = (
     Draw(held_out_fourth.SENTENCES, held_out_fourth.NEGATIVES),
     Draw(held_out_fifth.SENTENCES, held_out_fifth.NEGATIVES),
     Draw(held_out_sixth.SENTENCES, held_out_sixth.NEGATIVES),
+    Draw(held_out_seventh.SENTENCES, held_out_seventh.NEGATIVES),
+    Draw(held_out_eighth.SENTENCES, held_out_eighth.NEGATIVES),
+    Draw(held_out_ninth.SENTENCES, held_out_ninth.NEGATIVES),
 )
 
 

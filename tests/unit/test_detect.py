@@ -110,6 +110,14 @@ def test_finds_are_replaced_and_told() -> None:
     assert sorted(hits) == ["detect.card", "detect.email", "detect.iban", "detect.ip", "detect.phone"]
 
 
+@pytest.mark.parametrize("number", ["(07400 989920)", "(2016284584)", "(+44 7400 989920)"])
+def test_parentheses_around_a_whole_number_stay(number: str) -> None:
+    """They are the sentence's. Those of an area code are the number's."""
+    find = finder(tuple(DETECTORS))
+    assert find(f"call me by phone today {number} please", []) == "call me by phone today ([PHONE]) please"
+    assert find("call me at (020) 7946 0958 please", []) == "call me at [PHONE] please"
+
+
 def test_only_chosen_detectors_run() -> None:
     """What the policy names not is left as it was."""
     assert finder(("email",))("a@example.com 192.0.2.4", []) == "[EMAIL] 192.0.2.4"

@@ -126,10 +126,19 @@ def phones(text: str) -> list[Span]:
         if not stop:
             stop, said = _said_end(text, at), True
         while stop:
-            spans.append((at, stop))
+            spans.append(_bare(text, at, stop))
             end = stop
             at, stop = _next_of_list(text, end, said=said)
     return spans
+
+
+def _bare(text: str, at: int, stop: int) -> Span:
+    """The span without parentheses that stand around the whole number: they are the sentence's."""
+    if text[at] == "(" and ")" not in text[at : stop - 1]:
+        at += 1
+    if text[stop - 1] == ")" and "(" not in text[at:stop]:
+        stop -= 1
+    return at, stop
 
 
 def _next_of_list(text: str, end: int, *, said: bool) -> Span:
