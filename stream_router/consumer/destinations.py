@@ -1,7 +1,7 @@
 """Makes what the consumer sends events to: the bus, its proof, the dead-letter queue, the bucket.
 
-A shard's child uses them, and so do the operator's commands that publish again. Another destination is made here; what
-it does stands in a folder of `pipeline/sinks`.
+A shard's child uses them, and so do the operator's commands that publish again. Another bus is a class beside
+`ClassicBus`; a destination that is no bus has a folder of its own in `pipeline/sinks`, and is made here.
 """
 
 import random

@@ -1,6 +1,7 @@
 """Who an event is: derived from its delivery and its body, so every copy of it carries the same id.
 
-What goes in comes from `receiver/intake.py`, and for a record that is not the receiver's from `core/envelope.py`.
+What goes in, the body's SHA-256 too, comes from `receiver/intake.py`, and for a record that is not the receiver's from
+`core/envelope.py`; `of_hash` alone decides the id's own digest.
 Whether an id stands for a delivery or for content alone (`idFrom`) decides in
 `pipeline/sinks/eventbridge/wire_format.py` and `control/republish/republisher.py` what a v2 bus takes for a copy. The
 form, 32 hex digits, is looked for in `core/envelope.py` and `control/fates/wanted.py`.

@@ -73,6 +73,7 @@ class Consumer(Common, SecretRule, AdminToken, Metrics, MaskingKey, AuditKey):
     offload_bucket: str | None = Field(
         None, pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="an S3 bucket's name"
     )
+    # The Helm chart sets a port by itself (deploy/helm/templates/common.yaml, consumer.yaml).
     admin_listen: HostPort = Field("127.0.0.1:9464", description="HOST:PORT")
     audit_dir: Path | None = Field(None, description="a writable folder")
     state_dir: Path | None = Field(

@@ -3,7 +3,7 @@
 Prometheus, CloudWatch, `/status` and the tables of docs/metrics.md are all made from it; mypy refuses any other name.
 Who fills a number in, for the consumer: a count of a child `consumer/child/shard_telemetry.py`; a gauge of a shard, or
 a count that a dispatcher keeps, `consumer/child/shard_vitals.py`; a number with a label also
-`consumer/child/shard_metrics.py`, `telemetry/merged_shards.py` and `telemetry/consumer_page.py`; one of the
+`telemetry/shard_metrics.py`, `telemetry/merged_shards.py` and `telemetry/consumer_page.py`; one of the
 supervisor's own `telemetry/consumer_page.py`.
 """
 

@@ -27,7 +27,7 @@ SECOND_COPIES = (
 
 
 class How(NamedTuple):
-    """How to redrive, an option each (`cli_dlq.py`).
+    """How to redrive, an option each (`cli_dlq.py`); `--undelivered` gets the same.
 
     `rate` is events a second, 0 for no bound; `limit` letters, 0 for all.
     """
