@@ -91,7 +91,7 @@ class FakeStream:
     """A Kinesis stream on the fake loop. `verdicts` says of each call what becomes of it; then all is accepted.
 
     A verdict is "ok", "down" (503), "hang" (no answer within the call's time), "lost" (stored, no answer), or a list
-    with an error code, or "", for each record.
+    with an error code, or "", for each record. Where `latency_s` is more than a call's time, "ok" lands too late.
     """
 
     def __init__(self, loop: FakeLoop, verdicts: Iterable[Any] = (), latency_s: float = 0.01) -> None:
@@ -112,6 +112,9 @@ class FakeStream:
             self.flying[key] = self.flying.get(key, 0) + 1
             self.most_of_one_bucket = max(self.most_of_one_bucket, self.flying[key])
         verdict = next(self._verdicts, "ok")
+        if verdict == "ok" and self.latency_s > timeout_s:
+            self._loop.call_later(self.latency_s, self._store, records, [""] * len(records))
+            verdict = "hang"
         delay_s = timeout_s if verdict in ("hang", "lost") else self.latency_s
         self._loop.call_later(delay_s, self._answer, records, verdict, done)
 

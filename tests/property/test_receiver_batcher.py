@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stream_router.receiver.batching.batcher import BACKOFF_MOST_S, Batcher
-from stream_router.receiver.batching.putrecords_calls import CALL_TIMEOUT_S
+from stream_router.receiver.batching.putrecords_calls import PATIENT_TIMEOUT_S
 from stream_router.receiver.intake import Sealed
 from stream_router.telemetry.receiver_stats import Stats
 from tests.receiver_kit import FakeDisk, FakeLoop, FakeStream
@@ -89,7 +89,7 @@ def test_answers_are_true_and_in_time_and_order_is_kept(
         loop.move(0.001)
         check_answers(sent, loop, stream, disk)
     # The script may be one call after the other, each with its rest and its rows read again; then the disk empties.
-    loop.move(120.0 + len(script) * (CALL_TIMEOUT_S + BACKOFF_MOST_S + disk_s))
+    loop.move(120.0 + len(script) * (PATIENT_TIMEOUT_S + BACKOFF_MOST_S + disk_s))
     check_end(sent, stream, disk, stats, batcher)
     loop.close()
 

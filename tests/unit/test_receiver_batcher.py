@@ -13,7 +13,7 @@ from stream_router.receiver.batching.deadlines import Deadlines
 from stream_router.receiver.batching.putrecords import HASH_SPACE, Address
 from stream_router.receiver.intake import Sealed
 from stream_router.telemetry.receiver_stats import Stats
-from tests.receiver_kit import FakeLoop, FakeStream
+from tests.receiver_kit import FakeDisk, FakeLoop, FakeStream
 
 
 class Bench:
@@ -240,6 +240,21 @@ def test_a_stream_that_becomes_slow_costs_nothing() -> None:
     bench.loop.move(2.0)
     assert all(stored.result() for stored in waiting)
     assert len(bench.stream.stored) == len(set(bench.stream.stored)) == 2_000
+    bench.loop.close()
+
+
+def test_what_comes_from_the_disk_may_take_its_time() -> None:
+    """Nobody waits for it: a stream that answers after the deadline gets it once more, not again and again."""
+    bench = Bench()
+    bench.stream.latency_s = 1.4
+    disk = FakeDisk(bench.loop, 0.005)
+    bench.batcher.use_spill(cast("Any", disk), 10**9)
+    stored = bench.submit(0)
+    bench.loop.move(0.9)
+    assert stored.result()
+    bench.loop.move(10.0)
+    assert bench.of(0) == [1, 1]
+    assert not disk.rows
     bench.loop.close()
 
 

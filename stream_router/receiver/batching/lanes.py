@@ -187,6 +187,11 @@ class RecordInFlight(NamedTuple):
     lanes: list[Lane]
 
     @property
+    def is_waited_for(self) -> bool:
+        """Whether a sender waits for one of its events: those that are on disk, or were read from there, have none."""
+        return any(part.request is not None for lane in self.lanes for part in lane.flying)
+
+    @property
     def data(self) -> bytes:
         """The record's lines."""
         return b"\n".join([part.line for lane in self.lanes for part in lane.flying])

@@ -20,6 +20,9 @@ MAX_BYTES = 32 * 1024 * 1024
 CALL_TIMEOUT_S = 0.6
 """A call that hangs longer is given up: its place is free, its events are decided, and if it lands after all it is a
 duplicate. Nothing learns this number from answers: a stream that becomes slower, up to this, costs nothing."""
+PATIENT_TIMEOUT_S = 5.0
+"""The same of a call in which nobody waits for any event, since all of them are on disk. With the shorter one a stream
+that answers late would get them again and again, and the disk would never be empty."""
 TIMED_OUT = "TimedOut"
 THROTTLED = frozenset(
     {
@@ -78,7 +81,8 @@ class PutRecordsCalls:
         self._none_in_flight.clear()
         self._stats.calls += 1
         self._stats.records += len(records)
-        self._send(body, CALL_TIMEOUT_S, lambda answer: self._answered(records, size_bytes, answer))
+        timeout_s = CALL_TIMEOUT_S if any(record.is_waited_for for record in records) else PATIENT_TIMEOUT_S
+        self._send(body, timeout_s, lambda answer: self._answered(records, size_bytes, answer))
 
     def _answered(self, records: Sequence[RecordInFlight], size_bytes: int, answer: Answer) -> None:
         self.in_flight -= 1
