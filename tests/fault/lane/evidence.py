@@ -93,6 +93,8 @@ class Evidence:
     checkpoints: list[Checkpoint] = field(default_factory=list)
     owners: list[Owner] = field(default_factory=list)
     acts: list[Act] = field(default_factory=list)
+    late_stream: list[tuple[float, float]] = field(default_factory=list)
+    """From when to when Kinesis owed the receiver an answer for longer than a call of it may take."""
     ended: list[str] = field(default_factory=list)
     """Programs that ended though nobody had told them to."""
     bites: dict[str, int] = field(default_factory=dict)

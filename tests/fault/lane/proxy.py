@@ -8,12 +8,16 @@ import contextlib
 import socket
 import struct
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
 Tap = Callable[[int, bool, bytes], None]
 """Sees what passes: the connection's number, whether it goes up (to the server), the bytes."""
+
+LATE_S = 0.5
+"""An answer that takes longer is noted: its asker may have given up."""
 
 LAST_WORDS_S = 10.0
 """How long a server may go on after it was told that nothing more comes."""
@@ -65,6 +69,8 @@ class _Line:
     def __init__(self, number: int, here: asyncio.StreamWriter, there: asyncio.StreamWriter) -> None:
         self.number, self.here, self.there = number, here, there
         self.spoilt = False
+        self.asked_at = 0.0
+        """When it was asked for what it has not answered yet; 0.0 where nothing is open."""
 
     def reset(self) -> None:
         """The client gets a reset. The server only hears that nothing more comes: an emulator may die of a reset."""
@@ -75,12 +81,16 @@ class _Line:
 
 
 class Proxy:
-    """One proxy. `bites` counts by fault what was hit: pieces of traffic, or connections."""
+    """One proxy. `bites` counts by fault what was hit: pieces of traffic, or connections.
+
+    `late` are the times in which the server owed an answer for longer than LATE_S: from, to.
+    """
 
     def __init__(self, name: str, to_port: int, tap: Tap | None) -> None:
         self.name = name
         self.trouble = Trouble()
         self.bites: Counter[str] = Counter()
+        self.late: list[tuple[float, float]] = []
         self.port = 0
         self._to_port, self._tap = to_port, tap
         self._lines: set[_Line] = set()
@@ -121,6 +131,7 @@ class Proxy:
             await asyncio.wait([down], timeout=LAST_WORDS_S)
         finally:
             down.cancel()
+            self._answered(line)
             self._lines.discard(line)
             for end in (writer, there):
                 end.close()
@@ -139,8 +150,17 @@ class Proxy:
                 if self._tap:
                     self._tap(line.number, up, data)
                 await self._pass_on(line, data, to)
+                if not up:
+                    self._answered(line)
+                elif not line.asked_at:
+                    line.asked_at = time.time()
         if not up:
             to.close()
+
+    def _answered(self, line: _Line) -> None:
+        now, asked_at, line.asked_at = time.time(), line.asked_at, 0.0
+        if asked_at and now - asked_at >= LATE_S:
+            self.late.append((asked_at, now))
 
     async def _pass_on(self, line: _Line, data: bytes, to: asyncio.StreamWriter) -> None:
         try:

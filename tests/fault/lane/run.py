@@ -173,6 +173,7 @@ class _Lane:
         self._world.tap.end()
         evidence.checkpoints, evidence.owners = self._world.tap.checkpoints, self._world.tap.owners
         evidence.acts, evidence.ended = hands.acts, hands.ended
+        evidence.late_stream = self._world.proxies["kinesis in"].late
         kinds = [sent.kind for sent in evidence.sent.values()]
         evidence.bites = {
             **hands.bites,
