@@ -66,7 +66,7 @@ class FakeLoop:
     def create_future(self) -> "asyncio.Future[bool]":
         return self._futures.create_future()
 
-    def call_later(self, delay_s: float, what: Callable[..., None], *arguments: Any) -> Handle:
+    def call_later(self, delay_s: float, what: Callable[..., object], *arguments: Any) -> Handle:
         handle = Handle(lambda: what(*arguments))
         heapq.heappush(self._timers, (self._now_s + max(0.0, delay_s), next(self._numbers), handle))
         return handle
