@@ -66,7 +66,7 @@ class FakeLoop:
     def create_future(self) -> "asyncio.Future[bool]":
         return self._futures.create_future()
 
-    def call_later(self, delay_s: float, what: Callable[..., object], *arguments: Any) -> Handle:
+    def call_later(self, delay_s: float, what: Callable[..., None], *arguments: Any) -> Handle:
         handle = Handle(lambda: what(*arguments))
         heapq.heappush(self._timers, (self._now_s + max(0.0, delay_s), next(self._numbers), handle))
         return handle
@@ -113,7 +113,7 @@ class FakeStream:
             self.most_of_one_bucket = max(self.most_of_one_bucket, self.flying[key])
         verdict = next(self._verdicts, "ok")
         if verdict == "ok" and self.latency_s > timeout_s:
-            self._loop.call_later(self.latency_s, self._store, records, [""] * len(records))
+            self._loop.call_later(self.latency_s, self._land, records)
             verdict = "hang"
         delay_s = timeout_s if verdict in ("hang", "lost") else self.latency_s
         self._loop.call_later(delay_s, self._answer, records, verdict, done)
@@ -131,6 +131,9 @@ class FakeStream:
         else:
             codes = [""] * len(records) if verdict == "ok" else [verdict[i % len(verdict)] for i in range(len(records))]
             done(self._store(records, codes))
+
+    def _land(self, records: list[dict[str, Any]]) -> None:
+        self._store(records, [""] * len(records))
 
     def _store(self, records: list[dict[str, Any]], codes: list[str]) -> Answer:
         results: list[dict[str, str]] = []
