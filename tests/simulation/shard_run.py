@@ -19,8 +19,10 @@ START_S = 1_000.0
 FIRST_SEQUENCE = 10_000
 COMPANY_EVERY_S = 5.0
 COMPANY = 60
-"""Good events that come so often once the stream is over: 90 % of the others must be accepted for the sick to be told
-from an outage, so there must be many more of them than of the sick."""
+"""Good events that come so often once the stream is over, and some for each that is not settled: 90 % of the others
+must be accepted for the sick to be told from an outage, so there must be many more of them than of the sick."""
+
+COMPANY_OF_EACH = 15
 
 DRAINED_WITHIN_S = 1_800.0
 """After the last fault everything is settled within this; a sick entry, within three minutes of its first failure."""
@@ -139,9 +141,9 @@ class ShardRun:
         """Once the stream is over an event comes now and then: else nothing tells who is to blame for a failure."""
         if now < self.records[-1][0] + COMPANY_EVERY_S:
             return
-        if not all(self.outside.is_settled(event_id) for event_id in self.of_the_stream):
+        if left := sum(not self.outside.is_settled(event_id) for event_id in self.of_the_stream):
             first = len(self.kinds)
-            numbers = range(first, first + COMPANY)
+            numbers = range(first, first + COMPANY + COMPANY_OF_EACH * left)
             events = [planned(n, now - START_S, Kind.GOOD, f"company-{n}") for n in numbers]
             self.kinds |= kinds_of(events)
             self.records.append((now, events))
