@@ -146,7 +146,7 @@ class ShardRun:
             numbers = range(first, first + COMPANY + COMPANY_OF_EACH * left)
             events = [planned(n, now - START_S, Kind.GOOD, f"company-{n}") for n in numbers]
             self.kinds |= kinds_of(events)
-            self.records.append((now, events))
+            self.records += [(now, events[at : at + COMPANY]) for at in range(0, len(events), COMPANY)]
 
     def _handed(self, first: int, end: int) -> list[dict[str, Any]]:
         return [
