@@ -11,7 +11,7 @@ LOST := $(shell "$(BIN)/python" -c 'import sys; sys.exit(sys.version_info < (3, 
 PYTEST := "$(BIN)/python" -m pytest
 CODE := stream_router tests benchmarks tools
 
-.PHONY: demo test setup check lint unit test-pythons bench bench-quick report fault prove docs deploy-check dist help lost
+.PHONY: demo test setup check lint unit test-pythons bench bench-quick report fault long prove docs deploy-check dist help lost
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -47,7 +47,10 @@ bench-quick: setup ## a first look in less than five minutes; writes nothing
 report: setup ## the kept results as one page with plots: benchmarks/report/report.html
 	@"$(BIN)/python" -m benchmarks report
 
-fault: setup ## the long lane: faults, kills, soaks
+fault: setup ## twenty-five minutes: one seed of the whole under chaos, and the simulator
+	@$(PYTEST) -m long -n 2 --dist load tests/fault/lane tests/simulation
+
+long: setup ## hours: every long test, that of `make fault` too
 	@$(PYTEST) -m long
 
 prove: setup ## what takes hours: seeds, mutants; a part of it with PROVE='-k mistake'

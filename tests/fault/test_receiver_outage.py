@@ -1,6 +1,6 @@
 """The stream refuses, the receiver is killed: every 202 is in the stream at the end, every answer comes in time.
 
-The short form runs in `make test`, the long one (30 s of outage under 1,000/s) in `make fault`.
+The short form runs in `make test`, the long one (30 s of outage under 1,000/s) in `make long`.
 """
 
 import time
