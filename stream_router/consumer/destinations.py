@@ -39,6 +39,10 @@ CALL_TIMEOUT_S = 5.0
 UPLOAD_TIMEOUT_S = 30.0
 BYTES_IN_FLIGHT = 16 * 1024 * 1024
 
+OTHER_CONNECTIONS = 64
+"""Connections kept beside one for each PutEvents call: for letters, uploads, metrics. libcurl closes what is beyond, and
+then calls begin with a handshake."""
+
 CREDENTIALS_WITHIN_S = 30.0
 CREDENTIALS_AGAIN_S = 1.0
 
@@ -110,7 +114,8 @@ class Destinations:
             patient_credentials(self.session),
             settings.aws_region,
             endpoints.ca_bundle(self.session),
-            max_answer_bytes=max_answer_bytes,
+            settings.max_in_flight + OTHER_CONNECTIONS,
+            max_answer_bytes,
         )
         self._describe = endpoints.describe_event_bus(self.session, settings.event_bus)
 
