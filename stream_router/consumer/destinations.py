@@ -40,8 +40,8 @@ UPLOAD_TIMEOUT_S = 30.0
 BYTES_IN_FLIGHT = 16 * 1024 * 1024
 
 OTHER_CONNECTIONS = 64
-"""Connections kept beside one for each PutEvents call: for letters, uploads, metrics. libcurl closes what is beyond, and
-then calls begin with a handshake."""
+"""Connections kept beside one for each PutEvents call: for letters, uploads, metrics. libcurl closes what is beyond,
+and then calls begin with a handshake."""
 
 CREDENTIALS_WITHIN_S = 30.0
 CREDENTIALS_AGAIN_S = 1.0

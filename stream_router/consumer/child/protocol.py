@@ -12,9 +12,9 @@ import sys
 from collections.abc import Callable
 from typing import IO, Any
 
-import orjson
 from amazon_kclpy import dispatch, kcl, messages
 
+from stream_router.consumer.child import daemon_lines
 from stream_router.core import failpoints
 
 CHANNEL_BYTES = 1024 * 1024
@@ -95,7 +95,7 @@ class Channel(kcl._IOHandler):  # type: ignore[misc] # noqa: SLF001 - kclpy offe
     def load_action(self, line: bytes) -> Any:
         if not line.endswith(b"\n"):
             raise DaemonGoneError(os.EX_TEMPFAIL)
-        message = orjson.loads(line)
+        message = daemon_lines.read(line)
         if type(message) is dict and message.get("action") == "processRecords":
             return messages.ProcessRecordsInput(message)
         if type(message) is not dict:
