@@ -1,8 +1,7 @@
 """Read this first: what becomes of every record. `route` is its way down, `collect` what comes back."""
 
-import logging
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.envelope import open_record
@@ -13,14 +12,11 @@ from stream_router.pipeline.delivery.dispatcher_contract import GivenUp, Held, T
 from stream_router.pipeline.sinks.claim_check import ClaimCheck
 from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
 from stream_router.pipeline.sinks.eventbridge.publisher import TOO_LARGE, Publisher
+from stream_router.pipeline.unroutable_types import UnroutableTypes
 
-log = logging.getLogger(__name__)
-
-T = TypeVar("T")
+Made = Entry | DeadLetter | Dropped
 SLICE_EVENTS = 500
 """Events routed at once. A record of very many tiny lines would else take memory out of all proportion."""
-
-UNROUTABLE_TYPES_SAID = 20
 
 
 class Ledger(Protocol):
@@ -47,7 +43,7 @@ class Router:
 
     def __init__(
         self,
-        transform: Callable[[Event], Entry | DeadLetter | Dropped],
+        transform: Callable[[Event], Made],
         raw_of: Callable[[DeadLetter], bytes],
         publisher: Publisher,
         dead_letters: DeadLetters,
@@ -62,26 +58,39 @@ class Router:
         self._claim_check = claim_check
         self._ledger = ledger
         self.limit = limit
-        self._said_types: set[str] = set()
+        self._unroutable = UnroutableTypes()
         self._stopped = False
 
     def route(self, records: Iterable[Record], keep_up: Callable[[], None] = lambda: None) -> None:
         """Take charge of every event of `records`; each settles in its record once it is through.
 
-        `keep_up` is called after each slice of them, so that the caller can let the backlog shrink.
+        `keep_up` is called after each slice of them, so that the caller can let the backlog shrink. Each record is
+        transformed as it is opened: what was parsed of it is freed, and used anew, while the caches hold it.
         """
-        found = [event for record in records for event in open_record(record)]
-        for at in range(0, len(found), SLICE_EVENTS):
-            self.route_found(found[at : at + SLICE_EVENTS])
-            keep_up()
+        made: list[Made] = []
+        for record in records:
+            found = open_record(record)
+            for at in range(0, len(found), SLICE_EVENTS):
+                if made and len(made) + len(found) - at > SLICE_EVENTS:
+                    self._go_on(made)
+                    keep_up()
+                    made = []
+                made += self._transformed(found[at : at + SLICE_EVENTS])
+        self._go_on(made)
+        keep_up()
 
     def route_found(self, found: Sequence[Event | DeadLetter]) -> None:
         """Take charge of the events of opened records."""
-        events, malformed, _ = split(found, Event)
+        self._go_on(self._transformed(found))
+
+    def _transformed(self, found: Sequence[Event | DeadLetter]) -> list[Made]:
         transform = self.transform
-        entries, rejected, dropped = split([transform(event) for event in events], Entry)
-        self.limit.judge(len(entries), [*malformed, *rejected])
-        self.bury([*malformed, *rejected])
+        return [one if isinstance(one, DeadLetter) else transform(one) for one in found]
+
+    def _go_on(self, made: Sequence[Made]) -> None:
+        entries, letters, dropped = _split(made)
+        self.limit.judge(len(entries), letters)
+        self.bury(letters)
         self.drop(dropped)
         self.publisher.submit(entries)
 
@@ -148,7 +157,7 @@ class Router:
         """
         if self.limit.passed_by or not letters:
             return
-        self._warn_of_types(letters)
+        self._unroutable.warn(letters)
         written = [letter._replace(raw=self._raw_of(letter)) for letter in letters]
         for letter in self.dead_letters.submit(written, may_go_aside=self._claim_check is not None):
             assert self._claim_check
@@ -159,19 +168,6 @@ class Router:
         record.batch.dead_letters[letter.reason.value] += 1
         record.settle(letter.event.line)
         self._ledger.buried(letter)
-
-    def _warn_of_types(self, letters: Sequence[DeadLetter]) -> None:
-        """Once for each event type that the rule does not match: there may be a subscription too many, or a typo."""
-        for letter in letters:
-            if letter.reason is not Reason.UNROUTABLE or letter.event_type in self._said_types:
-                continue
-            if len(self._said_types) < UNROUTABLE_TYPES_SAID:
-                self._said_types.add(letter.event_type)
-                log.warning(
-                    "events of a type that the rule does not match become dead letters; name it in"
-                    " STREAM_ROUTER_EVENT_TYPES, or see STREAM_ROUTER_UNROUTABLE",
-                    extra={"event_type": letter.event_type},
-                )
 
     def drop(self, dropped: Sequence[Dropped]) -> None:
         """Settle what a setting says to drop, and count it."""
@@ -240,10 +236,9 @@ class Router:
         return min(part.dispatcher.wait_s(longest) for part in self._parts())
 
 
-def split(found: Sequence[T | DeadLetter | Dropped], kind: type[T]) -> tuple[list[T], list[DeadLetter], list[Dropped]]:
-    """Values of `kind`, rejections and drops, each in order."""
-    values = [one for one in found if type(one) is kind]
-    if len(values) == len(found):
-        return values, [], []
-    rejected = [one for one in found if type(one) is DeadLetter]
-    return values, rejected, [one for one in found if type(one) is Dropped]
+def _split(made: Sequence[Made]) -> tuple[list[Entry], list[DeadLetter], list[Dropped]]:
+    """Entries, rejections and drops, each in order."""
+    entries = [one for one in made if type(one) is Entry]
+    if len(entries) == len(made):
+        return entries, [], []
+    return entries, [one for one in made if type(one) is DeadLetter], [one for one in made if type(one) is Dropped]

@@ -1,0 +1,31 @@
+"""Warns of event types that the rule does not match: there may be a subscription too many, or a typo."""
+
+import logging
+from collections.abc import Iterable
+
+from stream_router.core.dead_letter_reasons import Reason
+from stream_router.core.model import DeadLetter
+
+log = logging.getLogger(__name__)
+
+MOST_SAID = 20
+
+
+class UnroutableTypes:
+    """Says each type once, and of a few types only."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def warn(self, letters: Iterable[DeadLetter]) -> None:
+        """These are about to be buried."""
+        for letter in letters:
+            if letter.reason is not Reason.UNROUTABLE or letter.event_type in self._said:
+                continue
+            if len(self._said) < MOST_SAID:
+                self._said.add(letter.event_type)
+                log.warning(
+                    "events of a type that the rule does not match become dead letters; name it in"
+                    " STREAM_ROUTER_EVENT_TYPES, or see STREAM_ROUTER_UNROUTABLE",
+                    extra={"event_type": letter.event_type},
+                )
