@@ -14,6 +14,7 @@ import pybase64
 from benchmarks import driven_child, events
 from benchmarks.harness.question import Options, Question, ask
 from benchmarks.harness.rounds import Case, Taken
+from stream_router.consumer.child import daemon_lines
 from stream_router.consumer.child.micro_batches import micro_batches
 from stream_router.consumer.transform_config import transform_config
 from stream_router.core.envelope import open_record
@@ -54,7 +55,7 @@ class Stages:
         records = [{"data": pybase64.b64encode(data).decode(), "partitionKey": "k", **fields} for data in datas]
         self.bodies = [events.body(number, spaced=spaced) for number in range(COUNT)]
         self.line = orjson.dumps({"action": "processRecords", "records": records})
-        self.records = records
+        self.records = daemon_lines.read(self.line)["records"]
         self.datas = datas
         self.events = [one for data in datas for one in open_record(Record(data, 1)) if isinstance(one, Event)]
         made = [transform("off")(event) for event in self.events]
@@ -97,7 +98,7 @@ def cases(options: Options) -> Iterator[Sequence[Case]]:
     histogram = Histogram()
     waits = [float(number % 997) for number in range(COUNT)]
     work: dict[str, Callable[[], object]] = {
-        "read the daemon's line": partial(orjson.loads, compact.line),
+        "read the daemon's line": partial(daemon_lines.read, compact.line),
         "base64, records": compact.decode,
         "open the envelopes": compact.open,
         "validate and transform": partial(each, plain, compact.events),

@@ -39,7 +39,7 @@ def _cut(line: bytes) -> tuple[bytes, list[memoryview]]:
     """The line with numbers for data, and the data."""
     view, at = memoryview(line), 0
     parts: list[bytes | memoryview] = []
-    datas = []
+    datas: list[memoryview] = []
     while (found := _next_data(line, at)) != _NONE:
         start, end = found
         parts += (view[at:start], b"%d" % len(datas))
