@@ -36,8 +36,8 @@ class Outside:
         self.order: list[tuple[int, str, str]] = []
         """Acceptances in their order: child, conversation, event id."""
         self.dead: dict[str, tuple[float, str]] = {}
-        self.answers: dict[str, tuple[float, bool]] = {}
-        """The latest answer to each event: when, and whether it was accepted."""
+        self.answers: dict[str, list[tuple[float, bool]]] = {}
+        """Each event's answers: when, and whether it was accepted."""
         self.bitten: dict[str, int] = {}
         self.calls = 0
 
@@ -113,7 +113,7 @@ class Bus:
 
     def _note(self, entry: Entry, code: str, now: float, *, told: bool) -> None:
         event_id = entry.event.event_id
-        self._outside.answers[event_id] = (now, not code)
+        self._outside.answers.setdefault(event_id, []).append((now, not code))
         if not code:
             self._outside.accepted.setdefault(event_id, []).append((now, self._life, told))
             self._outside.order.append((self._life, entry.order_key, event_id))
@@ -148,9 +148,19 @@ class Queue:
 def others_were_well(outside: Outside, event_id: str, now: float) -> bool:
     """The contract's rule, worked out anew: 90 % of the others' latest answers of the last minute accepted them.
 
-    The others may be a few seconds older or younger than those that the child could see.
+    The child decided at the event's own last answer (that its dead letter is stored, `now`, may be long after), and
+    looked at calls that were sent after its first failure. So the others may be a few seconds older or younger here:
+    it is enough that they were well in the whole minute, or since that failure.
     """
-    lately = [ok for other, (at, ok) in outside.answers.items() if other != event_id and now - 65 <= at <= now]
+    own = [at for at, ok in outside.answers.get(event_id, []) if not ok and now - 65 <= at <= now]
+    decided = max(own, default=now)
+    return any(_were_well(outside, event_id, since, decided) for since in (decided - 65, min(own, default=now)))
+
+
+def _were_well(outside: Outside, event_id: str, since: float, until: float) -> bool:
+    answers = [told for other, told in outside.answers.items() if other != event_id]
+    in_time = [[ok for at, ok in told if since <= at <= until] for told in answers]
+    lately = [oks[-1] for oks in in_time if oks]
     return bool(lately) and sum(lately) >= 0.85 * len(lately)
 
 
