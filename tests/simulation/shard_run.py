@@ -113,7 +113,7 @@ class ShardRun:
                 child.hear("shardEnded")
                 self.ended = True
                 return
-            self._send_company(child.world.now)
+            self._send_company(child)
             child.rest(min(child.world.now + self.scenario.poll_s, max(child.world.now, ends_at)))
 
     def _end(self, child: Child, what: str) -> None:
@@ -137,11 +137,14 @@ class ShardRun:
         assert late_s < DRAINED_WITHIN_S, f"{child.router.backlog} under way {late_s:.0f} s after the last fault"
         return not child.router.backlog
 
-    def _send_company(self, now: float) -> None:
+    def _send_company(self, child: Child) -> None:
         """Once the stream is over an event comes now and then: else nothing tells who is to blame for a failure."""
+        now = child.world.now
         if now < self.records[-1][0] + COMPANY_EVERY_S:
             return
-        if left := sum(not self.outside.is_settled(event_id) for event_id in self.of_the_stream):
+        left = sum(not self.outside.is_settled(event_id) for event_id in self.of_the_stream)
+        # What was buried already may have come again, and needs company too.
+        if left or child.router.backlog:
             first = len(self.kinds)
             numbers = range(first, first + COMPANY + COMPANY_OF_EACH * left)
             events = [planned(n, now - START_S, Kind.GOOD, f"company-{n}") for n in numbers]
