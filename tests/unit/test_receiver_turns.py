@@ -94,20 +94,26 @@ def test_what_waits_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize(
-    ("waited_s", "lag_s", "overloaded", "shed"),
+    ("waited_s", "lag_s", "overloaded", "busy", "oldest_s", "in_flight", "shed"),
     [
-        (0.19, 9.0, True, False),
-        (0.21, 9.0, True, True),
-        (0.49, 9.0, False, False),
-        (0.51, 0.0, False, True),
-        (None, 0.21, True, True),
-        (None, 0.3, False, False),
+        (0.19, 9.0, True, False, 0.9, 9_999, False),
+        (0.21, 9.0, True, False, 0.0, 0, True),
+        (0.49, 9.0, False, False, 0.0, 0, False),
+        (0.51, 0.0, False, False, 0.0, 0, True),
+        (None, 0.21, True, False, 0.0, 0, True),
+        (None, 0.3, False, False, 0.0, 0, False),
+        (0.01, 0.1, False, True, 0.29, 3_000, False),
+        (0.01, 0.1, False, True, 0.31, 0, True),
+        (0.01, 0.1, False, True, 0.0, 3_001, True),
     ],
 )
 def test_what_waited_too_long_is_503_before_it_is_looked_at(
-    waited_s: float | None, lag_s: float, overloaded: bool, shed: bool
+    waited_s: float | None, lag_s: float, overloaded: bool, busy: bool, oldest_s: float, in_flight: int, shed: bool
 ) -> None:
-    """By the kernel's account of its own bytes; by the loop's lag only where the kernel tells nothing."""
+    """By the kernel's account of its own bytes; by the loop's lag only where the kernel tells nothing.
+
+    Where the loop is busy, also what comes behind much, or behind what has waited long: it would come too late.
+    """
 
     class Looked(Exception):  # noqa: N818 - it is no error
         pass
@@ -116,8 +122,12 @@ def test_what_waited_too_long_is_503_before_it_is_looked_at(
         raise Looked
 
     source: Any = SimpleNamespace(name="", verifier=SimpleNamespace(verify=verify))
-    nothing, clock = cast("Any", None), cast("Any", SimpleNamespace(lag_s=lag_s, overloaded=overloaded))
-    app = App({"/v1/events": source}, nothing, nothing, Stats(), clock, 1_000)
+    nothing: Any = None
+    clock: Any = SimpleNamespace(lag_s=lag_s, overloaded=overloaded, busy=busy)
+    batcher: Any = SimpleNamespace(deadlines=SimpleNamespace(oldest_s=oldest_s))
+    stats = Stats()
+    stats.events_in_flight = in_flight
+    app = App({"/v1/events": source}, batcher, nothing, stats, clock, 1_000)
     request = Request(lambda: None, lambda: None, lambda: waited_s)
     request.method, request.path = "POST", "/v1/events"
     if shed:

@@ -57,7 +57,7 @@ class Batcher:
         self._ready: dict[Bucket, None] = {}
         self._calls = PutRecordsCalls(send, stream, stats, self._settled, self._landed)
         self._timer: asyncio.TimerHandle | None = None
-        self._deadlines = Deadlines(loop, self._decide)
+        self.deadlines = Deadlines(loop, self._decide)
         self._backlog: Backlog | None = None
         self._closing = False
         self.stream = StreamState(loop.time)
@@ -70,7 +70,7 @@ class Batcher:
     def submit(self, events: Sequence[Sealed], arrived_s: float) -> Outcome:
         """Begin to store a request's events; the outcome says whether all are stored, within 0.85 s of `arrived_s`."""
         request = Request(arrived_s, len(events))
-        self._deadlines.watch(request)
+        self.deadlines.watch(request)
         stats = self._stats
         for event in events:
             stats.events_in_flight += 1

@@ -30,6 +30,14 @@ class Deadlines:
         self._due_s = 0.0
         self._late_s = 0.0
 
+    @property
+    def oldest_s(self) -> float:
+        """How long the oldest request has waited that is not decided; 0.0 where there is none."""
+        undecided = self._undecided
+        while undecided and undecided[0].done:
+            undecided.popleft()
+        return self._loop.time() - undecided[0].arrived_s if undecided else 0.0
+
     def watch(self, request: Request) -> None:
         """Keep this request's deadlines."""
         self._undecided.append(request)

@@ -22,6 +22,13 @@ from stream_router.telemetry.receiver_stats import Stats
 
 log = logging.getLogger(__name__)
 
+OLD_S, MANY_EVENTS = 0.3, 3_000
+"""Where the loop is busy and what it took in waits for so long, or is so many, more is refused before any work is done
+for it: else all of it would be checked and sealed, and be too late; or so many answers at once make the loop late."""
+
+MOST_OF_A_ROUND_S = 0.3
+"""Of a loop that is busy: thousands of answers at once."""
+
 LATEST_202_S = 0.88
 """An event that was stored later than this is answered 503: the answer has a way to go, and its time ends at 0.9 s."""
 
@@ -86,6 +93,10 @@ class App:
         if waited_s is None:
             waited_s = self._clock.lag_s
         if waited_s > SUSTAINED_ABOVE_S and (waited_s > SHED_ABOVE_S or self._clock.overloaded):
+            return answers.OVERLOAD
+        if self._clock.busy and (
+            self._stats.events_in_flight > MANY_EVENTS or self._batcher.deadlines.oldest_s > OLD_S
+        ):
             return answers.OVERLOAD
         arrived_s = time.monotonic() - waited_s
         source, text = self._sources[request.path], request.body
@@ -163,7 +174,9 @@ class App:
         self._stored(request, identities, arrived_s, reason, stored)
 
     def _stored(self, request: Request, identities: list[str], arrived_s: float, reason: str, stored: bool) -> None:
-        if stored and time.monotonic() - arrived_s < LATEST_202_S:
+        # uvloop writes at the end of its round, which is long while the loop is busy.
+        latest_s = LATEST_202_S - (MOST_OF_A_ROUND_S if self._clock.late_lately else 0.0)
+        if stored and time.monotonic() - arrived_s < latest_s:
             request.finish(answers.accepted(identities, reason))
         else:
             self._stats.events_refused += len(identities)

@@ -8,6 +8,8 @@ SHED_ABOVE_S = 0.5
 """A request that waited longer is answered 503 at once: until its events are stored, the loop comes round again."""
 SUSTAINED_ABOVE_S = 0.2
 """The same where the round before was as late: one hiccup of the machine is no overload, two are."""
+BUSY_ABOVE_S = 0.05
+"""A loop that comes so late twice in a row has more to do than it can."""
 
 
 class LoopClock:
@@ -37,6 +39,16 @@ class LoopClock:
         """Whether it is late, and was so before: what waits by now is more than it can do."""
         lag_s = self.lag_s
         return lag_s > SUSTAINED_ABOVE_S and (lag_s > SHED_ABOVE_S or self._before_s > SUSTAINED_ABOVE_S)
+
+    @property
+    def late_lately(self) -> bool:
+        """Whether this round or the one before it was long."""
+        return max(self._before_s, self.lag_s) > BUSY_ABOVE_S
+
+    @property
+    def busy(self) -> bool:
+        """Whether it has had no rest lately: what waits in it waits for the loop, and not for the stream."""
+        return self._before_s > BUSY_ABOVE_S and self.lag_s > BUSY_ABOVE_S
 
     def _tick(self) -> None:
         now_s = time.monotonic()
