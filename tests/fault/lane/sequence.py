@@ -1,6 +1,7 @@
 """The judge's rules on sequence: what a checkpoint may be past, and in which order a conversation may come out."""
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator
 
 from tests.fault.lane.copies import Charged
@@ -40,9 +41,11 @@ def order(evidence: Evidence, charged: list[Charged]) -> Iterator[Broken]:
     """Each conversation's events were first accepted in the stream's order, and none while an earlier one was open.
 
     A replay (after a kill, a moved lease, or of what is stored twice) may go back. A copy for an answer that was lost
-    may not: until its event was settled nothing later of its conversation was to be sent.
+    may not: until its event was settled nothing later of its conversation was to be sent. Of an event that is stored
+    more than once nobody can tell which of its places a copy came from.
     """
     place = _places(evidence.stream)
+    stored = Counter(event_id for record in evidence.stream for event_id in record.ids)
     causes = {(one.event_id, one.at): one.cause for one in charged}
     furthest: dict[tuple[str, str], tuple[int, str]] = {}
     taken: dict[tuple[str, str], list[tuple[int, str]]] = {}
@@ -54,7 +57,7 @@ def order(evidence: Evidence, charged: list[Charged]) -> Iterator[Broken]:
         key, cause = (shard, sent.conversation), causes.get((one.event_id, one.at))
         log = taken.setdefault(key, [])
         later = furthest.get(key, (-1, "")) if cause is None else (-1, "")
-        if cause and cause.startswith("answer"):
+        if cause and cause.startswith("answer") and stored[one.event_id] == 1:
             later = max(log[latest[one.event_id] :], default=(-1, ""))
         if later[0] > at:
             yield Broken("out of order", one.event_id, f"accepted after {later[1]}, which stands behind it in {shard}")
