@@ -15,7 +15,7 @@ from stream_router.receiver import sources
 from stream_router.receiver.http import tls
 from stream_router.receiver.sources import Source
 from stream_router.settings.receiver import Receiver
-from stream_router.settings.types import SENDS_ITS_SECRET, is_loopback, split_host_port
+from stream_router.settings.types import SENDS_ITS_SECRET, split_host_port
 
 SPARE_FILES = 256
 """Open files that a worker needs beside its senders' connections."""
@@ -49,9 +49,7 @@ def check(settings: Receiver) -> tuple[Receiver, Stream]:
 
 def check_in_the_clear(settings: Receiver, served: Mapping[str, Source]) -> None:
     """Raises SettingsError where a secret would come over the network as it is, for anyone to read."""
-    if settings.tls_cert or settings.trusted_proxies or is_loopback(settings.listen):
-        return
-    if any(source.scheme in SENDS_ITS_SECRET for source in served.values()):
+    if settings.in_the_clear and any(source.scheme in SENDS_ITS_SECRET for source in served.values()):
         raise SettingsError(
             f"STREAM_ROUTER_TLS_CERT: is not set, and {' and '.join(SENDS_ITS_SECRET)} send their secret as it is; set "
             "TLS, or STREAM_ROUTER_TRUSTED_PROXIES where a proxy in front of the receiver ends it"

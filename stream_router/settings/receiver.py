@@ -59,6 +59,11 @@ class Receiver(Common, SecretRule, AdminToken, Metrics):
         """Connections of one client address that have not yet shown who they are."""
         return self.max_client_connections or max(1, self.max_connections // 2)
 
+    @property
+    def in_the_clear(self) -> bool:
+        """Whether what is sent here can be read on its way: no TLS of ours, no proxy that ends it, no loopback."""
+        return self.tls_cert is None and not self.trusted_proxies and not types.is_loopback(self.listen)
+
     def refusal(self) -> str:
         """Secrets that can be guessed, or that anyone on the way can read."""
         if line := self.unguarded("STREAM_ROUTER_RECEIVER_ADMIN_LISTEN", self.receiver_admin_listen):
@@ -66,8 +71,7 @@ class Receiver(Common, SecretRule, AdminToken, Metrics):
         weak = "" if self.weak_secrets == "allow" else weakness(self._literal_secrets(), self.webhook_scheme or "")
         if weak:
             return f"STREAM_ROUTER_WEBHOOK_SECRETS: {weak}"
-        in_the_clear = self.tls_cert is None and not self.trusted_proxies and not types.is_loopback(self.listen)
-        if self.webhook_scheme in types.SENDS_ITS_SECRET and in_the_clear:
+        if self.webhook_scheme in types.SENDS_ITS_SECRET and self.in_the_clear:
             return (
                 f"STREAM_ROUTER_WEBHOOK_SCHEME: {self.webhook_scheme} would send the secret itself over plain HTTP; "
                 "set STREAM_ROUTER_TLS_CERT, or name the proxies in front in STREAM_ROUTER_TRUSTED_PROXIES"
