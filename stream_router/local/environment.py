@@ -1,7 +1,10 @@
 """The environment of the embedded stack: none of the operator's AWS or product settings gets into it."""
 
+import errno
 import os
+import random
 import socket
+from contextlib import suppress
 
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
@@ -9,6 +12,9 @@ ACCOUNT = "000000000000"
 
 MARK = "STREAM_ROUTER_DEMO"
 """Set in every process of one stack, inherited by all that they start: so whatever is left behind can be found."""
+
+_OWN_PORTS = range(30_000, 32_768)
+"""Linux gives the ports from 32768 on to outgoing connections, other systems those from 49152 on."""
 
 _DROPPED = ("AWS_", "STREAM_ROUTER_", "CXONE_", "EVENTBRIDGE_", "SQS_")
 
@@ -43,7 +49,12 @@ def _is_proxy(key: str) -> bool:
 
 
 def free_port() -> int:
-    """A port of the loopback that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of the loopback that nobody uses now, and that no outgoing connection is given before its program starts.
+
+    Raises OSError where there is none.
+    """
+    for port in random.sample(_OWN_PORTS, len(_OWN_PORTS)):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError(errno.EADDRINUSE, "every port that the stack may use is taken")
