@@ -26,7 +26,8 @@ from typing import Any
 import httpx
 
 from stream_router.fakeaws.process import FakeAwsProcess
-from tests.receiver_kit import KEY, free_port, receiver
+from tests.ports import free_port
+from tests.receiver_kit import KEY, receiver
 from tests.receiver_load import percentile_s, post, send
 
 EVENTS = 2_000

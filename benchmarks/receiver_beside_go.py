@@ -24,7 +24,8 @@ from typing import NamedTuple
 
 from benchmarks.receiver import bodies, cpu_s
 from stream_router.fakeaws.process import FakeAwsProcess
-from tests.receiver_kit import ReceiverProcess, free_port, receiver
+from tests.ports import free_port
+from tests.receiver_kit import ReceiverProcess, receiver
 from tests.receiver_load import percentile_s, post, send
 
 SECRET = b"a key of thirty-two bytes length"

@@ -24,6 +24,7 @@ import orjson
 from stream_router.aws.pumped_transport import Answer
 from stream_router.receiver.spill.backlog import ROW_BYTES
 from stream_router.receiver.spill.segment import Row
+from tests.ports import free_port
 
 KEY = "a webhook secret of some length"
 
@@ -208,13 +209,6 @@ class FakeDisk:
     def settle(self, rows: list[int]) -> None:
         for row in rows:
             del self.rows[row]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class ReceiverProcess:

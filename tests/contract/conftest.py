@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from botocore.config import Config
 
 from stream_router.fakeaws.process import FakeAwsProcess
 from tests import schema_check
+from tests.ports import free_port
 
 Client = Callable[[str], Any]
 START_S = 30.0
@@ -65,9 +65,7 @@ def _clients(url: str) -> Iterator[Client]:
 
 @pytest.fixture(scope="module")
 def ministack_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     home = tmp_path_factory.mktemp("ministack")
     settings = {"GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "LOG_LEVEL": "ERROR", "S3_DATA_DIR": str(home)}
     with (home / "log").open("w") as log:

@@ -12,7 +12,8 @@ import httpx
 import pytest
 import yaml
 
-from tests.system.world import PROGRAM, free_port, until
+from tests.ports import free_port
+from tests.system.world import PROGRAM, until
 
 pytestmark = pytest.mark.timeout(120)
 

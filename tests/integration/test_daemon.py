@@ -14,8 +14,8 @@ import boto3
 import pytest
 
 from stream_router.local import leases
-from stream_router.local.environment import free_port
 from tests import supervised
+from tests.ports import free_port
 
 SECRET = "customer-secret-4711-é"
 

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import pytest
 import trustme
 
-from stream_router.local.environment import free_port
 from tests.integration import test_doctor
 from tests.integration.test_doctor import Place
+from tests.ports import free_port
 
 pytestmark = pytest.mark.long
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from stream_router.fakeaws.process import FakeAwsProcess
-from stream_router.local.environment import free_port
+from tests.ports import free_port
 from tests.receiver_kit import KEY, ReceiverProcess, event, receiver
 
 STREAM = "cxone-events"

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from stream_router.aws import secret_store
-from tests.receiver_kit import free_port
+from tests.ports import free_port
 
 TEXT = "a secret of some length, and another one"
 

@@ -17,8 +17,9 @@ from stream_router.aws.clients import Clients
 from stream_router.checks import aws_checks, stream_mark
 from stream_router.checks.finding import Verdict
 from stream_router.local import leases, stack
-from stream_router.local.environment import clean, free_port
+from stream_router.local.environment import clean
 from stream_router.local.programs import Programs
+from tests.ports import free_port
 
 SECRET = "a webhook secret of some length"
 

@@ -13,8 +13,9 @@ import boto3
 import pytest
 
 from stream_router.local import stack
-from stream_router.local.environment import clean, free_port
+from stream_router.local.environment import clean
 from stream_router.local.programs import Programs
+from tests.ports import free_port
 from tests.system.world import PROGRAM
 
 pytestmark = pytest.mark.long

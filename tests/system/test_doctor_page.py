@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from stream_router.local import leases
+from tests.ports import free_port
 from tests.system.test_tutorial import SHELL_BLOCK, Reader
-from tests.system.world import PROGRAM, World, free_port, until
+from tests.system.world import PROGRAM, World, until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 

@@ -13,7 +13,8 @@ import boto3
 import httpx
 import pytest
 
-from tests.system.world import PROGRAM, REGION, World, free_port, until
+from tests.ports import free_port
+from tests.system.world import PROGRAM, REGION, World, until
 
 pytestmark = [pytest.mark.system, pytest.mark.long, pytest.mark.timeout(420)]
 

@@ -18,7 +18,8 @@ import pytest
 
 from stream_router.fakeaws.process import FakeAwsProcess
 from tests.dead_letters import RULE
-from tests.system.world import PROGRAM, REGION, World, event_id, free_port, until, webhook
+from tests.ports import free_port
+from tests.system.world import PROGRAM, REGION, World, event_id, until, webhook
 
 pytestmark = [pytest.mark.system, pytest.mark.long, pytest.mark.timeout(400)]
 

@@ -20,7 +20,8 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.system.world import PROGRAM, REGION, World, free_port, until, webhook
+from tests.ports import free_port
+from tests.system.world import PROGRAM, REGION, World, until, webhook
 
 pytestmark = [pytest.mark.system, pytest.mark.long, pytest.mark.timeout(470)]
 

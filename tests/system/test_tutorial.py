@@ -16,7 +16,7 @@ from typing import Any
 import boto3
 import pytest
 
-from stream_router.local.environment import free_port
+from tests.ports import free_port
 
 PAGE = (Path(__file__).parents[2] / "docs" / "tutorial.md").read_text("utf-8")
 SHELL_BLOCK = re.compile(r"```sh (terminal \d)\n(.*?)```", re.DOTALL)

@@ -12,7 +12,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -25,6 +24,8 @@ from typing import Any
 import boto3
 import httpx
 from botocore.config import Config
+
+from tests.ports import free_port
 
 REGION = "us-east-1"
 TARGET_ARN = f"arn:aws:sqs:{REGION}:000000000000:out"
@@ -277,10 +278,3 @@ def until(is_so: Callable[[], bool], timeout_s: float, what: str) -> None:
     while not is_so():
         assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
         time.sleep(0.1)
-
-
-def free_port() -> int:
-    """A port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

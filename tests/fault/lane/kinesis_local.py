@@ -7,7 +7,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.system.world import World, free_port, until
+from tests.ports import free_port
+from tests.system.world import World, until
 
 PACKAGE = Path(__file__).parents[2] / "node" / "package.json"
 
