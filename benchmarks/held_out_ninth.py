@@ -1,7 +1,10 @@
 """The ninth draw of sentences, written by somebody who had not seen the detector:
 `python -m benchmarks.detectors --draw 9`.
 
-Not looked at yet: it is for whoever changes the detectors next.
+At its first look (2026-11-26, no word changed since draw 8): announced phones 0.976 (no 0.75, es 0.78, nl and hu 0.94,
+the other 20 languages 1.00; with regions named 1.000), all other kinds and all forms 1.00, negatives 0.9512 of 4,100:
+two sentences, a Spanish call to a garage whose order has the number, and a Greek fine, the word for which is also
+`call`. A line that is busy, a direct line and a SIM card are known words since then.
 """
 
 from benchmarks.drawn import Sentences
