@@ -22,7 +22,7 @@ def started(make_world: Callable[..., World], bus: FakeAwsProcess, *stack: str, 
     leases.seed(world.kinesis, table(world), "cxone-events", "cxone-event-router")
     world.consumer = world.start("consume", PROGRAM, "consume")
     world.receiver = world.start("receive", PROGRAM, "receive")
-    until(lambda: world._get("/readyz") == 200, 30, "the receiver is ready")
+    until(world.is_ready, 30, "the receiver is ready")
     until(lambda: len(world.children()) >= 2, 90, "two children run")
     return world
 

@@ -182,7 +182,7 @@ def soak(folder: Path, minutes: float, rate: float, warm_up_minutes: float) -> d
         world.use_shipped_properties()
         world.start("consume", PROGRAM, "consume", AWS_ENDPOINT_URL_EVENTBRIDGE=fake_aws.url, STREAM_ROUTER_RULE="none")
         world.start("receive", PROGRAM, "receive")
-        until(lambda: world._get("/readyz") == 200, 30, "the receiver is ready")
+        until(world.is_ready, 30, "the receiver is ready")
         until(lambda: len(world.children()) >= 2, 120, "two children run")
         watch, sender, begun = Watch(world), Sender(world, rate), time.monotonic()
         while time.monotonic() - begun < minutes * 60:

@@ -64,7 +64,7 @@ def test_a_clean_stop_under_load_twenty_times(
     world.run_setup()
     world.seed_leases()
     world.receiver = world.start("receive", PROGRAM, "receive")
-    until(lambda: world._get("/readyz") == 200, 30, "the receiver is ready")
+    until(world.is_ready, 30, "the receiver is ready")
     load = Load(world)
     stops: list[Stop] = []
     copies = 0

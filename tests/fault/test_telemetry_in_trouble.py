@@ -114,7 +114,7 @@ def test_a_hold_of_a_minute_shows_everywhere_and_the_time_to_catch_up_is_right(
         world.run_setup()
         world.start("consume", PROGRAM, "consume", AWS_ENDPOINT_URL_EVENTBRIDGE=fake_aws.url)
         world.start("receive", PROGRAM, "receive")
-        until(lambda: world._get("/readyz") == 200, 30, "the receiver is ready")
+        until(world.is_ready, 30, "the receiver is ready")
         until(lambda: len(world.children()) == 1, 90, "a child runs")
         until(lambda: world.status()["state"] == "caught up", 60, "it is caught up")
         fake_aws.plan({"rules": [{"fault": "call_error", "operation": "PutEvents", "code": "AccessDeniedException"}]})

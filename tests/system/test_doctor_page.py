@@ -68,7 +68,7 @@ def test_a_probe_leaves_nothing_behind_and_reaches_no_target(tmp_path: Path) -> 
         leases.seed(world.kinesis, world._client("dynamodb"), "cxone-events", "cxone-event-router")
         world.consumer = world.start("consume", PROGRAM, "consume")
         world.receiver = world.start("receive", PROGRAM, "receive")
-        until(lambda: world._get("/readyz") == 200, 30, "the receiver is ready")
+        until(world.is_ready, 30, "the receiver is ready")
         until(lambda: len(world.children()) >= 2, 90, "two children run")
         events: Any = world._client("events")
         events.put_rule(Name="theirs", EventPattern=json.dumps({"source": ["nice.cxone.webhook"]}))

@@ -104,7 +104,7 @@ def test_receiver_and_consumer_work_in_it_and_drain(image: Image, make_world: Ca
     outside = {**own, "PATH": f"{own['PATH']}:/usr/sbin:/sbin"}
     receiver = world.start("receive", *image.command(*entry, "receive"), **outside)
     consumer = world.start("consume", *image.command(*entry, "consume"), **outside)
-    until(lambda: world._get("/readyz") == 200, 30, "the receiver is ready")
+    until(world.is_ready, 30, "the receiver is ready")
     until(lambda: len(world.children()) >= 2, 120, "two children run")
     sent = world.post_many(50, 50.0)
     world.all_arrived(sent, 60)

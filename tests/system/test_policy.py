@@ -127,7 +127,7 @@ def _use(world: Recorded) -> None:
     consumer = world.start("consume", PROGRAM, "consume")
     world.as_("receive")
     receiver = world.start("receive", PROGRAM, "receive")
-    until(lambda: world._get("/readyz") == 200, 30, "the receiver is ready")
+    until(world.is_ready, 30, "the receiver is ready")
     until(lambda: len(world.children()) >= 2, 90, "two children run")
     world.post("a", webhook(0))
     world.post("b", webhook(1, eventType="of.my.own"))

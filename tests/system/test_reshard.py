@@ -25,7 +25,7 @@ STREAM = "cxone-events"
 def _start(world: World) -> None:
     world.start("consume", PROGRAM, "consume")
     world.start("receive", PROGRAM, "receive")
-    until(lambda: world._get("/readyz") == 200, 60, "the receiver is ready")
+    until(world.is_ready, 60, "the receiver is ready")
     until(lambda: len(world.children()) >= 2, 120, "two children run")
 
 

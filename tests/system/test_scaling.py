@@ -212,7 +212,7 @@ def test_a_rolling_restart_loses_nothing(fleet: Fleet, capsys: pytest.CaptureFix
     fleet.start_two()
     world, sent = fleet.world, dict[str, bytes]()
     receiver = world.start("receive", PROGRAM, "receive")
-    until(lambda: world._get("/readyz") == 200, 30, "the receiver is ready")
+    until(world.is_ready, 30, "the receiver is ready")
     traffic = threading.Thread(target=lambda: sent.update(world.post_many(ROLLED, ROLLED_RATE)))
     traffic.start()
     ends = []

@@ -43,7 +43,7 @@ def test_a_consumer_that_holds_ends_soon_and_loses_nothing(
     if which == "shipped":
         world.use_shipped_properties()
     world.receiver = world.start("receive", PROGRAM, "receive")
-    until(lambda: world._get("/readyz") == 200, 30, "the receiver is ready")
+    until(world.is_ready, 30, "the receiver is ready")
     bus, url = _refusing_bus()
     try:
         consumer = world.start("consume", PROGRAM, "consume", AWS_ENDPOINT_URL_EVENTBRIDGE=url)

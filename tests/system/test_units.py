@@ -39,7 +39,7 @@ def test_both_units_work_with_a_read_only_file_system_and_drain(make_world: Call
         "receive", *_command("stream-router-receive@.service", spill), STREAM_ROUTER_SPILL_DIR=str(spill)
     )
     consumer = world.start("consume", *_command("stream-router-consume.service", state))
-    until(lambda: world._get("/readyz") == 200, 30, "the receiver is ready")
+    until(world.is_ready, 30, "the receiver is ready")
     until(lambda: len(world.children()) >= 2, 90, "two children run")
     sent = world.post_many(50, 50.0)
     world.all_arrived(sent, 60)

@@ -82,7 +82,7 @@ class World:
         self.run_setup()
         self.consumer = self.start("consume", PROGRAM, "consume")
         self.receiver = self.start("receive", PROGRAM, "receive")
-        until(lambda: self._get("/readyz") == 200, 30, "the receiver is ready")
+        until(self.is_ready, 30, "the receiver is ready")
         until(lambda: len(self.children()) >= 2, 90, "two children run")
 
     def start_stack(self, *program: str) -> None:
@@ -231,10 +231,11 @@ class World:
         until(are_there, timeout_s, "every event came out")
         return arrived
 
-    def _get(self, path: str) -> int:
+    def is_ready(self) -> bool:
+        """Whether the receiver says so."""
         with contextlib.suppress(httpx.TransportError):
-            return self.http.get(path).status_code
-        return 0
+            return self.http.get("/readyz").status_code == 200
+        return False
 
     def _answers(self) -> bool:
         with contextlib.suppress(httpx.TransportError):

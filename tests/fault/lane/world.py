@@ -154,7 +154,7 @@ class LaneWorld:
 
     def is_ready(self) -> bool:
         """Whether the receiver answers that it is ready."""
-        return self.world._get("/readyz") == 200
+        return self.world.is_ready()
 
     def leases(self) -> dict[str, str]:
         """The owner of each shard's lease, "" where it has none."""
