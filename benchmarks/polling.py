@@ -5,13 +5,17 @@ fan-out is not in it: the stack does not have it.
 """
 
 import contextlib
+import json
+import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from benchmarks import whole
+from benchmarks import processes
 from benchmarks.harness.question import Options, Question, ask
 from benchmarks.harness.rounds import Case, Taken
 
@@ -19,6 +23,11 @@ PROPERTIES = Path(__file__).resolve().parents[1] / "properties"
 IDLE_MS = (200, 250, 500, 1_000)
 RATE = 200
 SHIPPED_MS = 250
+SETTLED = "children, one a shard"
+"""The demo's line when events begin to flow."""
+
+FROM_SHARE, TO_SHARE = 0.4, 0.95
+"""The part of the load over which CPU is counted."""
 
 
 def polled(folder: Path, idle_ms: int, seconds: float) -> Taken:
@@ -29,9 +38,43 @@ def polled(folder: Path, idle_ms: int, seconds: float) -> Taken:
     with file.open("a") as more:
         more.write(f"\nidleTimeBetweenReadsInMillis = {idle_ms}\n")
     command = [sys.executable, "-m", "benchmarks.harness.demo_with", f"STREAM_ROUTER_PROPERTIES={file}", "--"]
-    taken = whole.run([*command, str(int(RATE * seconds)), str(RATE)], RATE, seconds)
+    taken = run([*command, str(int(RATE * seconds)), str(RATE)], RATE, seconds)
     kept = ("p50Ms", "p99Ms", "p999Ms", "jvmUs", "childUs", "emulatorUs", "lost")
     return Taken({name: taken.figures[name] for name in kept} | {"callsPerSecond": 1000 / idle_ms})
+
+
+def run(command: Sequence[str], rate: int, seconds: float) -> Taken:
+    """A demo by its command; CPU is that of the middle of its load."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr
+    assert process.stdout
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if SETTLED in line:
+            break
+    rest = threading.Thread(target=lambda: said.extend(process.stderr or ()), daemon=True)
+    rest.start()
+    time.sleep(seconds * FROM_SHARE)
+    before, start_s = processes.cpu_by_role(process.pid), time.monotonic()
+    time.sleep(seconds * (TO_SHARE - FROM_SHARE))
+    after, took_s = processes.cpu_by_role(process.pid), time.monotonic() - start_s
+    memory = processes.memory_by_role(process.pid)
+    output = process.stdout.read()
+    assert process.wait() == 0, "".join(said[-5:])
+    return _figures(
+        json.loads(output.splitlines()[-1]), {name: after[name] - before[name] for name in after}, memory, rate * took_s
+    )
+
+
+def _figures(found: dict[str, object], used_s: dict[str, float], memory: Mapping[str, float], count: float) -> Taken:
+    late = found["latencyMs"]
+    assert isinstance(late, dict)
+    figures = {f"{name}Ms": float(late[name]) for name in ("p50", "p99", "p999")}
+    figures["cpuUs"] = sum(used_s.get(name, 0.0) for name in processes.PRODUCT) / count * 1e6
+    figures |= {f"{name}Us": used_s.get(name, 0.0) / count * 1e6 for name in (*processes.PRODUCT, "emulator", "load")}
+    figures |= {f"{name}Mb": memory.get(name, 0.0) for name in ("receiver", "jvm", "child")}
+    return Taken({**figures, "lost": float(str(found["lost"])), "twice": float(str(found["duplicates"]))})
 
 
 @contextlib.contextmanager

@@ -1,78 +1,121 @@
-"""How late is an event from webhook to target on this machine, and what does it cost in each of our processes?
+"""How late is an event from webhook to EventBridge's yes on this machine, and what does it cost in each process?
 
-The real programs on the embedded stack (`stream-router demo`). The emulator is one Python process that takes most of
-the machine: its share stands apart, and its delays are in the latencies.
+Receiver, daemon and children run as they ship (`properties/consumer.properties`) on ministack's Kinesis, which answers
+PutRecords after 15 ms, and DynamoDB; the bus is the fake AWS, which answers after 30 ms. CPU is counted once the JVM
+has compiled what it runs, as it has on a host after its first minutes. ministack is one Python process that takes most
+of a core: its share stands apart, and its delays are in the latencies.
 """
 
 import contextlib
-import json
-import subprocess
-import sys
-import threading
+import os
+import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
 from benchmarks import processes
 from benchmarks.harness.question import Options, Question, ask
 from benchmarks.harness.rounds import Case, Taken
+from stream_router.fakeaws.process import FakeAwsProcess
+from tests import receiver_load
+from tests.fault.soak import TOOK, ledger
+from tests.receiver_load import Outcome
+from tests.system.world import PROGRAM, World, until, webhook
 
 RATES = (100, 500, 1_500)
-SETTLED = "children, one a shard"
-"""The demo's line when events begin to flow."""
-
-FROM_SHARE, TO_SHARE = 0.4, 0.95
-"""The part of the load over which CPU is counted: the JVM has compiled by then."""
-
-
-def demo(rate: int, seconds: float) -> Taken:
-    """One demo at a steady rate."""
-    command = [sys.executable, "-m", "stream_router", "demo", "--json", "--poison", "0"]
-    return run([*command, "--events", str(int(rate * seconds)), "--rate", str(rate)], rate, seconds)
+STREAM_MS, BUS_MS = "15", "30"
+CONNECTIONS = 32
+SETTLE_WITHIN_S = 30.0
+OTHERS = ("emulator", "bus", "load")
 
 
-def run(command: Sequence[str], rate: int, seconds: float) -> Taken:
-    """A demo by its command; CPU is that of the middle of its load."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stderr
-    assert process.stdout
-    said = []
-    for line in process.stderr:
-        said.append(line)
-        if SETTLED in line:
-            break
-    rest = threading.Thread(target=lambda: said.extend(process.stderr or ()), daemon=True)
-    rest.start()
-    time.sleep(seconds * FROM_SHARE)
-    before, start_s = processes.cpu_by_role(process.pid), time.monotonic()
-    time.sleep(seconds * (TO_SHARE - FROM_SHARE))
-    after, took_s = processes.cpu_by_role(process.pid), time.monotonic() - start_s
-    memory = processes.memory_by_role(process.pid)
-    output = process.stdout.read()
-    assert process.wait() == 0, "".join(said[-5:])
-    return _figures(
-        json.loads(output.splitlines()[-1]), {name: after[name] - before[name] for name in after}, memory, rate * took_s
-    )
+class Pipeline:
+    """The programs that ship, on one stack, for all rates."""
+
+    def __init__(self, folder: Path) -> None:
+        self.fake_aws = FakeAwsProcess(folder / "ledger", None, 0, "--delay-ms", BUS_MS)
+        self.world = World(folder)
+        self._number = 0
+
+    def start(self, warm_up_s: int) -> None:
+        """Until each shard has its child and the JVM has compiled what it runs: so long at the highest rate."""
+        world = self.world
+        world.environment["STREAM_ANSWERS_AFTER_MS"] = STREAM_MS
+        world.start_stack("tests.fault.long_ministack")
+        world.run_setup()
+        world.seed_leases()
+        world.use_shipped_properties()
+        sink = {"AWS_ENDPOINT_URL_EVENTBRIDGE": self.fake_aws.url, "STREAM_ROUTER_RULE": "none"}
+        world.start("consume", PROGRAM, "consume", **sink)
+        world.start("receive", PROGRAM, "receive")
+        until(world.is_ready, 30, "the receiver is ready")
+        until(lambda: len(world.children()) >= 2, 120, "two children run")
+        self.run(RATES[-1], warm_up_s)
+
+    def close(self) -> None:
+        self.world.close()
+        self.fake_aws.stop()
+
+    def run(self, rate: int, seconds: int) -> Taken:
+        """So many events a second for so long, from the first webhook's time to the last acceptance."""
+        host, _, port = self.world.environment["STREAM_ROUTER_LISTEN"].rpartition(":")
+        requests = [self._request() for _ in range(rate * seconds)]
+        before, clock_s = processes.cpu_by_role(os.getpid()), time.time() - time.perf_counter()
+        outcomes = receiver_load.send((host, int(port)), requests, rate, CONNECTIONS)
+        sent = {one.identity: (clock_s + one.answered_s - one.latency_s) * 1000 for one in outcomes if one.identity}
+        took = self._settled(sent)
+        used = processes.cpu_by_role(os.getpid())
+        used.subtract(before)
+        figures = _latencies(sent, took, outcomes)
+        figures["cpuUs"] = sum(used[name] for name in processes.PRODUCT) / len(requests) * 1e6
+        figures |= {f"{name}Us": used[name] / len(requests) * 1e6 for name in (*processes.PRODUCT, *OTHERS)}
+        memory = processes.memory_by_role(os.getpid())
+        figures |= {f"{name}Mb": memory[name] for name in ("receiver", "jvm", "child")}
+        twice = sum(len(times) - 1 for times in took.values())
+        return Taken({**figures, "lost": float(len(sent) - len(took)), "twice": float(twice)})
+
+    def _request(self) -> bytes:
+        self._number += 1
+        body = webhook(self._number)
+        return receiver_load.post(body, self.world.signed(f"d-{self._number}", body))
+
+    def _settled(self, sent: dict[str, float]) -> dict[str, list[float]]:
+        """When each was accepted, in epoch milliseconds; those that were not within the time are missing."""
+        until_s = time.monotonic() + SETTLE_WITHIN_S
+        while True:
+            took: dict[str, list[float]] = {}
+            for line in ledger(self.fake_aws):
+                if line["verdict"] in TOOK and line["eventId"] in sent:
+                    took.setdefault(line["eventId"], []).append(line["time"])
+            if len(took) == len(sent) or time.monotonic() > until_s:
+                return took
+            time.sleep(0.2)
 
 
-def _figures(found: dict[str, object], used_s: dict[str, float], memory: Mapping[str, float], count: float) -> Taken:
-    late = found["latencyMs"]
-    assert isinstance(late, dict)
-    figures = {f"{name}Ms": float(late[name]) for name in ("p50", "p99", "p999")}
-    figures["cpuUs"] = sum(used_s.get(name, 0.0) for name in processes.PRODUCT) / count * 1e6
-    figures |= {f"{name}Us": used_s.get(name, 0.0) / count * 1e6 for name in (*processes.PRODUCT, "emulator", "load")}
-    figures |= {f"{name}Mb": memory.get(name, 0.0) for name in ("receiver", "jvm", "child")}
-    return Taken({**figures, "lost": float(str(found["lost"])), "twice": float(str(found["duplicates"]))})
+def _latencies(sent: dict[str, float], took: dict[str, list[float]], outcomes: Sequence[Outcome]) -> dict[str, float]:
+    statuses = Counter(one.status for one in outcomes)
+    late = sorted(times[0] - sent[name] for name, times in took.items())
+    shares = {"p50Ms": 0.5, "p99Ms": 0.99, "p999Ms": 0.999}
+    found = {name: late[min(len(late) - 1, int(share * len(late)))] for name, share in shares.items()}
+    return {**found, "refused": float(len(outcomes) - statuses[202])}
 
 
 @contextlib.contextmanager
 def cases(options: Options) -> Iterator[Sequence[Case]]:
-    """One rate after the other, each with a stack of its own."""
-    seconds = options.count(20, 8)
-    yield [Case(f"whole pipeline, {rate}/s", partial(demo, rate, seconds), at=rate) for rate in RATES]
+    """One rate after the other on the same programs."""
+    seconds = options.count(20, 6)
+    with tempfile.TemporaryDirectory(prefix="whole-") as folder:
+        pipeline = Pipeline(Path(folder))
+        try:
+            pipeline.start(options.count(90, 10))
+            yield [Case(f"whole pipeline, {rate}/s", partial(pipeline.run, rate, seconds), at=rate) for rate in RATES]
+        finally:
+            pipeline.close()
 
 
-QUESTION = Question("whole", str(__doc__).partition("\n")[0], cases, rounds=2, bound_s=330)
+QUESTION = Question("whole", str(__doc__).partition("\n")[0], cases, rounds=3, bound_s=330)
 
 if __name__ == "__main__":
     ask(QUESTION)
