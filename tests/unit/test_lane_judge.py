@@ -291,10 +291,11 @@ def test_an_answer_that_nobody_heard_explains_a_copy() -> None:
     again(evidence, 9, 9.6)
     evidence.checkpoints.pop()
     assert causes(evidence) == {"answer lost": 1}
-    evidence = well()
-    evidence.acts.append(Act("wire sink", T + 9.3, T + 9.3, "reset"))
-    again(evidence, 9, 9.6)
-    assert causes(evidence) == {"answer lost": 1}
+    for cut in ("reset", "refuse"):  # a line that refuses resets what was open
+        evidence = well()
+        evidence.acts.append(Act("wire sink", T + 9.3, T + 9.3, cut))
+        again(evidence, 9, 9.6)
+        assert causes(evidence) == {"answer lost": 1}
 
 
 def stored_twice() -> Evidence:

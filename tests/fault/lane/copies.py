@@ -133,7 +133,7 @@ class Copies:
     def _unheard(self, at: float) -> str:
         """Why the answer that was given then may have reached nobody, "" where nothing was in its way."""
         for act in self._evidence.acts:
-            cut = act.family == "wire sink" and act.what in ("reset", "blackhole")
+            cut = act.family == "wire sink" and act.what in ("reset", "refuse", "blackhole")
             if cut and act.begun - SLACK_S <= at <= act.ended + SLACK_S:
                 return "answer lost"
             if _stops_a_child(act) and act.begun - CALL_S <= at <= act.ended + SLACK_S:
