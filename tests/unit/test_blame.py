@@ -156,6 +156,21 @@ def test_own_trouble_proven() -> None:
     assert [letter.reason for letter in pipeline.books.dead] == [Reason.RETRIES_EXHAUSTED]
 
 
+def test_an_entry_is_judged_by_all_answers_of_its_call() -> None:
+    """Its retries are over, one that was sent with it is accepted and two behind it fail: everybody's trouble."""
+    pipeline, bad, good = rig(), entry(0), entry(1)
+    pipeline.bus.judge = lambda call: pipeline.bus.answer(
+        call, ["" if it is good else "InternalFailure" for it in call]
+    )
+    pipeline.router.publisher.submit([bad])
+    pipeline.run_for(60)
+    pipeline.world.pump(pipeline.router.wait_s(60.0))
+    pipeline.router.publisher.submit([good, entry(2), entry(3)])
+    pipeline.run_for(1)
+    assert any(call[0] is bad and len(call) == 4 for call in pipeline.bus.calls)
+    assert not pipeline.books.dead
+
+
 def test_own_trouble_with_nobody_to_compare_with() -> None:
     """It waits, however long, and the breaker stays closed: it alone says nothing of the destination."""
     pipeline, bad = rig(), entry(0)

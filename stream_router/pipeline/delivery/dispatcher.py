@@ -163,17 +163,17 @@ class Dispatcher(Generic[T]):
             blamed = systemic[0] if systemic else failed[0][1]._replace(message="")
             self.report.failing(blamed.code, blamed.message)
             self.gate.failed(now)
+        # All are counted before any is judged: those behind an item in its call are others to it as well.
+        counted: list[tuple[T, Failure, Tries, str]] = []
         for item, outcome in failed:
-            self._item_failed(item, outcome, sent_at, now)
-
-    def _item_failed(self, item: T, outcome: Outcome, sent_at: float, now: float) -> None:
-        failure, others = blame.failure_of(outcome.disposition), Others.UNKNOWN
-        itself = failure is not Failure.WITH_ALL
-        tries = self.budgets.failed(item, sent_at, now, itself=itself)
-        if itself:
-            others = self._health.of_others(tries.first_own_at, sent_at, now)
-        spent = tries.exhausted(now, self._policy.max_retries)
-        self._follow(blame.decide(failure, others, budget_spent=spent), item, tries, outcome.code, now)
+            cause = blame.failure_of(outcome.disposition)
+            tries = self.budgets.failed(item, sent_at, now, itself=cause is not Failure.WITH_ALL)
+            counted.append((item, cause, tries, outcome.code))
+        for item, cause, tries, code in counted:
+            own = cause is not Failure.WITH_ALL
+            others = self._health.of_others(tries.first_own_at, sent_at, now) if own else Others.UNKNOWN
+            spent = tries.exhausted(now, self._policy.max_retries)
+            self._follow(blame.decide(cause, others, budget_spent=spent), item, tries, code, now)
 
     def _follow(self, row: Row, item: T, tries: Tries, code: str, now: float) -> None:
         """Do with an item that failed what the table says."""
