@@ -15,8 +15,6 @@ from tests.receiver_kit import event, receiver
 from tests.receiver_load import post
 
 LATEST_S = 0.9
-SLACK_S = 0.35
-"""For a 503 only: where other programs have the machine for so long, it cannot come sooner."""
 
 
 class Shape(NamedTuple):
@@ -31,9 +29,12 @@ class Shape(NamedTuple):
     least_stored: float
     """Of the saturation, what was answered 202: work for what comes too late is work for nothing."""
 
+    slack_s: float
+    """For a 503 only: where other tests have the machine for so long, it cannot come sooner."""
 
-SHORT = Shape(500, 2.0, 1, 0.5, 0.3)
-LONG = Shape(6_000, 10.0, 150, 1.1, 0.15)
+
+SHORT = Shape(500, 2.0, 1, 0.5, 0.3, 0.35)
+LONG = Shape(6_000, 10.0, 150, 1.35, 0.5, 0.0)
 
 
 @pytest.mark.parametrize("shape", [SHORT, pytest.param(LONG, marks=pytest.mark.long)], ids=["short", "long"])
@@ -59,7 +60,7 @@ def test_half_as_much_again_as_it_can_do_is_shed_in_time(tmp_path: Path, shape: 
     assert sent > shape.least_sent * saturation
     assert counts[202] > shape.least_stored * saturation * shape.seconds
     assert latest[202] <= LATEST_S, (latest, counts)
-    assert latest.get(503, 0.0) <= LATEST_S + SLACK_S, (latest, counts)
+    assert latest.get(503, 0.0) <= LATEST_S + shape.slack_s, (latest, counts)
 
 
 def _signed(body: bytes, key: str) -> bytes:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -190,3 +190,20 @@ def test_the_lag_of_the_loop_is_measured() -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert runner.run(run()) == [(True, False), (True, True), (False, False)]
+
+
+@pytest.mark.parametrize(("share", "for_s", "busy"), [(0.95, 0.6, True), (0.95, 0.4, False), (0.8, 0.6, False)])
+def test_a_thread_that_is_hardly_idle_for_half_a_second_is_busy(share: float, for_s: float, busy: bool) -> None:
+    """Though its loop comes round in time: then what it took in waits for it elsewhere. A shorter burst is none."""
+    now, ticks = [100.0], [lambda: None]
+
+    def call_later(delay_s: float, tick: Callable[[], None]) -> None:
+        now[0] += delay_s
+        ticks[0] = tick
+
+    loop: Any = SimpleNamespace(call_later=call_later)
+    clock = LoopClock(loop, lambda: now[0], lambda: now[0] * share)
+    while now[0] < 100.0 + for_s:
+        ticks[0]()
+    assert clock.lag_s < 0.001
+    assert clock.busy is busy
