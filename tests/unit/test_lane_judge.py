@@ -332,6 +332,16 @@ def test_a_reader_that_begins_anew_gets_both_places_of_what_was_stored_twice() -
     assert causes(evidence) == {"stored twice": 2, "kill": 1}
 
 
+def test_a_lost_answer_before_the_kill_leaves_both_places_to_the_reader_that_begins_anew() -> None:
+    """What came before the kill does not count, whether somebody was told of it or not."""
+    evidence = stored_twice()
+    evidence.acts.append(Act("kill child", T + 10.4, T + 10.4, "one", ("one",)))
+    evidence.deliveries.append(delivery(9, 10.2, told=False))
+    for at_s in (11.5, 11.6):
+        again(evidence, 9, at_s)
+    assert causes(evidence) == {"stored twice": 2, "answer lost": 1}
+
+
 def test_a_replay_may_go_back_and_nothing_else() -> None:
     """After a kill events come again in the stream's order; a copy for a lost answer never goes back."""
     evidence = well()

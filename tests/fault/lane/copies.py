@@ -101,12 +101,12 @@ class Copies:
     def _copies(self, event_id: str, ends: list[Delivery | Letter]) -> Iterator[Charged]:
         places, came = len(self._stored.get(event_id, [])), 1
         for before, copy in pairwise(ends):
-            if not before.told:
-                yield Charged(event_id, copy.at, "answer lost")
-                continue
             restarted, too_old = self._restart(event_id, before, copy)
             if restarted:
                 came = 1  # a reader that begins anew gets every place of the event again
+            if not before.told:
+                yield Charged(event_id, copy.at, "answer lost")
+            elif restarted:
                 yield restarted
             elif came < places:
                 came += 1
