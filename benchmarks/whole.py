@@ -26,7 +26,7 @@ from tests.system.world import PROGRAM, World, until, webhook
 
 RATES = (100, 500, 1_500)
 STREAM_MS, BUS_MS = "15", "30"
-CONNECTIONS = 32
+CONNECTIONS = 128
 SETTLE_WITHIN_S = 30.0
 OTHERS = ("emulator", "bus", "load")
 
