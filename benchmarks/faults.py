@@ -22,6 +22,7 @@ FAULTS: dict[str, list[dict[str, Any]]] = {
     "2 % of calls are reset": [{"fault": "reset", "rate": 0.02, "accept": False, "operation": "PutEvents"}],
     "1 of 997 conversations is sick": [{"fault": "entry_error", "where": "conv-000007", "operation": "PutEvents"}],
 }
+BURIED = "lost to the bus are the sick conversation's, which became dead letters"
 BUS_MS = "2"
 RATE = 2_000
 SHARE = 0.999
@@ -63,7 +64,8 @@ def cases(options: Options) -> Iterator[Sequence[Case]]:
         for fault, rules in FAULTS.items():
             role = "ours" if rules else "baseline"
             made.append(Case(f"child: {fault}", partial(_flooded, fake_aws, rules, Load(count, share=SHARE)), role))  # type: ignore[arg-type]
-            made.append(Case(f"child, {RATE}/s: {fault}", partial(_paced, rules, options.count(8, 4))))
+            note = BURIED if "sick" in fault else ""
+            made.append(Case(f"child, {RATE}/s: {fault}", partial(_paced, rules, options.count(8, 4)), note=note))
             if "sick" in fault or "reset" in fault:
                 continue
             for peer in PEERS:
