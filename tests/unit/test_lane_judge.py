@@ -342,6 +342,17 @@ def test_a_lost_answer_before_the_kill_leaves_both_places_to_the_reader_that_beg
     assert causes(evidence) == {"stored twice": 2, "answer lost": 1}
 
 
+def test_of_what_was_stored_twice_the_copy_for_a_lost_answer_may_be_any() -> None:
+    """The first acceptance was unheard: it comes again, and then the other place."""
+    evidence = stored_twice()
+    evidence.acts.append(Act("wire sink", T + 9.3, T + 9.3, "reset"))
+    for at_s in (11.5, 13.5):
+        again(evidence, 9, at_s)
+    assert causes(evidence) == {"stored twice": 1, "answer lost": 1}
+    again(evidence, 9, 15.5)
+    assert [one.rule for one in judge(evidence).broken] == ["copy without a cause"]
+
+
 def test_a_replay_may_go_back_and_nothing_else() -> None:
     """After a kill events come again in the stream's order; a copy for a lost answer never goes back."""
     evidence = well()

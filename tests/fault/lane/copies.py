@@ -99,19 +99,21 @@ class Copies:
         return [one for event_id, ends in self._ends.items() for one in self._copies(event_id, ends)]
 
     def _copies(self, event_id: str, ends: list[Delivery | Letter]) -> Iterator[Charged]:
-        places, came = len(self._stored.get(event_id, [])), 1
+        places, came, spare = len(self._stored.get(event_id, [])), 1, ""
         for before, copy in pairwise(ends):
             restarted, too_old = self._restart(event_id, before, copy)
             if restarted:
-                came = 1  # a reader that begins anew gets every place of the event again
+                came, spare = 1, ""  # a reader that begins anew gets every place of the event again
             if not before.told:
                 yield Charged(event_id, copy.at, "answer lost")
             elif restarted:
                 yield restarted
             elif came < places:
-                came += 1
+                # Which of the places it is nobody knows: it may be the call again whose answer was lost.
+                came, spare = came + 1, spare or self._unheard(before.at)
                 yield Charged(event_id, copy.at, "stored twice")
-            elif cause := self._unheard(before.at):
+            elif cause := self._unheard(before.at) or spare:
+                spare = ""
                 yield Charged(event_id, copy.at, cause)
             elif too_old:
                 yield Charged(event_id, copy.at, "copy older than its kill allows", text=too_old)
