@@ -96,19 +96,19 @@ def test_a_span_that_only_sick_entries_fill_lets_a_small_batch_in_every_five_sec
     assert sum(steps) <= SMALL_BATCH_RECORDS * (60 / SMALL_BATCH_EVERY_S + 2)
 
 
-BIG = b'{"a":"' + b"x" * 25_000 + b'"}'
+BIG = b'{"a":"' + b"x" * 20_000 + b'"}'
 
 
 def test_bytes_that_only_sick_entries_hold_let_a_small_batch_in_too(tmp_path: Path) -> None:
     """Else nothing would ever tell whose trouble it is. The healthy come in and prove it: all sick ones are buried."""
     life = Life(tmp_path, window_bytes=1024 * 1024)
-    # Few enough for the hundred that come every five seconds to be nine tenths of the others when the budget is over.
-    fail(life, range(45))
-    life.process(*range(45), body=BIG)
-    life.process(*range(45, 1_200))
+    # The most that 500 healthy ones, a hundred every five seconds of a budget, can prove: they are nine tenths.
+    fail(life, range(55))
+    life.process(*range(55), body=BIG)
+    life.process(*range(55, 1_200))
     life.live(60)
-    assert sorted(life.buried) == list(range(45))
-    assert sorted(life.delivered) == list(range(45, 1_200))
+    assert sorted(life.buried) == list(range(55))
+    assert sorted(life.delivered) == list(range(55, 1_200))
 
 
 def test_a_window_full_of_suspects_lets_a_small_batch_in_too(tmp_path: Path) -> None:
