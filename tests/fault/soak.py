@@ -171,19 +171,24 @@ def ledger(fake_aws: FakeAwsProcess) -> Iterator[dict[str, Any]]:
                 yield json.loads(line)
 
 
+def start_as_shipped(world: World, fake_aws: FakeAwsProcess) -> None:
+    """Receiver, daemon and children with the properties that ship, until they are ready; the bus is the fake AWS."""
+    world.start_stack("tests.fault.long_ministack")
+    world.run_setup()
+    world.seed_leases()
+    world.use_shipped_properties()
+    world.start("consume", PROGRAM, "consume", AWS_ENDPOINT_URL_EVENTBRIDGE=fake_aws.url, STREAM_ROUTER_RULE="none")
+    world.start("receive", PROGRAM, "receive")
+    until(world.is_ready, 30, "the receiver is ready")
+    until(lambda: len(world.children()) >= 2, 120, "two children run")
+
+
 def soak(folder: Path, minutes: float, rate: float, warm_up_minutes: float) -> dict[str, Any]:
     """The result of one soak, as JSON data."""
     fake_aws = FakeAwsProcess(folder / "ledger")
     world = World(folder)
     try:
-        world.start_stack("tests.fault.long_ministack")
-        world.run_setup()
-        world.seed_leases()
-        world.use_shipped_properties()
-        world.start("consume", PROGRAM, "consume", AWS_ENDPOINT_URL_EVENTBRIDGE=fake_aws.url, STREAM_ROUTER_RULE="none")
-        world.start("receive", PROGRAM, "receive")
-        until(world.is_ready, 30, "the receiver is ready")
-        until(lambda: len(world.children()) >= 2, 120, "two children run")
+        start_as_shipped(world, fake_aws)
         watch, sender, begun = Watch(world), Sender(world, rate), time.monotonic()
         while time.monotonic() - begun < minutes * 60:
             sender.slice()
