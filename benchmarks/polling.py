@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -38,12 +38,10 @@ def polled(folder: Path, idle_ms: int, seconds: float) -> Taken:
     with file.open("a") as more:
         more.write(f"\nidleTimeBetweenReadsInMillis = {idle_ms}\n")
     command = [sys.executable, "-m", "benchmarks.harness.demo_with", f"STREAM_ROUTER_PROPERTIES={file}", "--"]
-    taken = run([*command, str(int(RATE * seconds)), str(RATE)], RATE, seconds)
-    kept = ("p50Ms", "p99Ms", "p999Ms", "jvmUs", "childUs", "emulatorUs", "lost")
-    return Taken({name: taken.figures[name] for name in kept} | {"callsPerSecond": 1000 / idle_ms})
+    return run([*command, str(int(RATE * seconds)), str(RATE)], idle_ms, seconds)
 
 
-def run(command: Sequence[str], rate: int, seconds: float) -> Taken:
+def run(command: Sequence[str], idle_ms: int, seconds: float) -> Taken:
     """A demo by its command; CPU is that of the middle of its load."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stderr
@@ -56,25 +54,15 @@ def run(command: Sequence[str], rate: int, seconds: float) -> Taken:
     rest = threading.Thread(target=lambda: said.extend(process.stderr or ()), daemon=True)
     rest.start()
     time.sleep(seconds * FROM_SHARE)
-    before, start_s = processes.cpu_by_role(process.pid), time.monotonic()
+    used, start_s = processes.cpu_by_role(process.pid), time.monotonic()
     time.sleep(seconds * (TO_SHARE - FROM_SHARE))
-    after, took_s = processes.cpu_by_role(process.pid), time.monotonic() - start_s
-    memory = processes.memory_by_role(process.pid)
+    after, count = processes.cpu_by_role(process.pid), RATE * (time.monotonic() - start_s)
     output = process.stdout.read()
     assert process.wait() == 0, "".join(said[-5:])
-    return _figures(
-        json.loads(output.splitlines()[-1]), {name: after[name] - before[name] for name in after}, memory, rate * took_s
-    )
-
-
-def _figures(found: dict[str, object], used_s: dict[str, float], memory: Mapping[str, float], count: float) -> Taken:
-    late = found["latencyMs"]
-    assert isinstance(late, dict)
-    figures = {f"{name}Ms": float(late[name]) for name in ("p50", "p99", "p999")}
-    figures["cpuUs"] = sum(used_s.get(name, 0.0) for name in processes.PRODUCT) / count * 1e6
-    figures |= {f"{name}Us": used_s.get(name, 0.0) / count * 1e6 for name in (*processes.PRODUCT, "emulator", "load")}
-    figures |= {f"{name}Mb": memory.get(name, 0.0) for name in ("receiver", "jvm", "child")}
-    return Taken({**figures, "lost": float(str(found["lost"])), "twice": float(str(found["duplicates"]))})
+    found = json.loads(output.splitlines()[-1])
+    figures = {f"{name}Ms": float(found["latencyMs"][name]) for name in ("p50", "p99", "p999")}
+    figures |= {f"{name}Us": (after[name] - used[name]) / count * 1e6 for name in ("jvm", "child", "emulator")}
+    return Taken({**figures, "lost": float(found["lost"]), "callsPerSecond": 1000 / idle_ms})
 
 
 @contextlib.contextmanager
