@@ -1,5 +1,6 @@
 """Ports of the loopback for programs that are told theirs before they start."""
 
+import contextlib
 import itertools
 import os
 import socket
@@ -20,11 +21,8 @@ _ports = itertools.islice(itertools.cycle(_of_this_process()), os.getpid() % _EA
 
 def free_port() -> int:
     """A port that nobody uses now, another with each call."""
-    for port in _ports:
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return port
-    raise AssertionError("the cycle of ports does not end")
+    while True:
+        port = next(_ports)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

@@ -12,8 +12,6 @@ from typing import Any
 
 from ministack.services import kinesis
 
-STREAM_ANSWERS_AFTER_MS = "STREAM_ANSWERS_AFTER_MS"
-
 
 def later(handle: Callable[..., Awaitable[Any]], after_s: float) -> Callable[..., Awaitable[Any]]:
     """The same handler of requests, which lets PutRecords wait first."""
@@ -28,7 +26,7 @@ def later(handle: Callable[..., Awaitable[Any]], after_s: float) -> Callable[...
 
 def main() -> None:
     kinesis._expire_records = lambda _: None
-    if after_ms := os.environ.get(STREAM_ANSWERS_AFTER_MS):
+    if after_ms := os.environ.get("STREAM_ANSWERS_AFTER_MS"):
         kinesis.handle_request = later(kinesis.handle_request, float(after_ms) / 1000)
     runpy.run_module("ministack", run_name="__main__")
 
