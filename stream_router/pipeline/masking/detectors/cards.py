@@ -90,7 +90,7 @@ def _cards_of_run(text: str, run: re.Match[str], end: int) -> Iterator[Span]:
     glued = bool(before) and (before[-1].isalnum() or before[-1] == "+")
     begins = not glued or bool(word and not word[0].isupper())
     first = 0 if begins or word else 1
-    while first < len(groups):
+    while first < len(groups) and groups[-1][1] - groups[first][0] >= _CARD_DIGITS[0]:
         if first and _NEW_SENTENCE.match(text, groups[first - 1][1]):
             begins = True
         last = _last_of_card(text, groups, first, begins=begins)

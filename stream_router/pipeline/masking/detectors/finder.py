@@ -12,7 +12,6 @@ from stream_router.pipeline.masking.detectors.cards import cards
 from stream_router.pipeline.masking.detectors.folding import Folded, fold
 from stream_router.pipeline.masking.detectors.ibans import ibans
 from stream_router.pipeline.masking.detectors.phone_regions import phones_of
-from stream_router.pipeline.masking.detectors.phones import phones
 from stream_router.pipeline.masking.detectors.spans import APART, UNSPACED_SCRIPTS, Span, widened, without_overlaps
 
 Detector = Callable[[str], list[Span]]
@@ -42,7 +41,8 @@ _FILE_ENDINGS = frozenset({"png", "jpg", "jpeg", "gif", "svg", "webp", "css", "j
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _IP4 = re.compile(rf"(?<![A-Za-z0-9_.]){_OCTET}(?:\.{_OCTET}){{3}}(?![A-Za-z0-9_]|\.\d)")
 _VERSION_BEFORE = re.compile(
-    r"\b(?:version|ver\.?|build|release|firmware|section|clause|chapter|article|update|§|kernel)[\s:#=]{0,3}$",
+    r"\b(?:version|ver\.?|build|release|firmware|section|clause|chapter|article|update|app|§|kernel)[\s:#=]{0,3}$"
+    r"|\b(?:up|down)graded? (?:from |(?:from [\d.]{7,15} )?to )$",
     re.IGNORECASE,
 )
 _IP6 = re.compile(
@@ -131,7 +131,7 @@ DETECTORS: dict[str, Detector] = {
     "email": emails,
     "ip": ips,
     "ssn": ssns,
-    "phone": phones,
+    "phone": phones_of(()),
 }
 """By name, in the order in which they run: what is sure first.
 

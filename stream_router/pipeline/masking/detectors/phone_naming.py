@@ -2,9 +2,17 @@
 
 import re
 
-from stream_router.pipeline.masking.detectors.phone_said import Words
+from stream_router.pipeline.masking.detectors.phone_languages import is_word_of
+from stream_router.pipeline.masking.detectors.phone_said import CLAUSES, Words
 from stream_router.pipeline.masking.detectors.phone_text import has_unspaced
-from stream_router.pipeline.masking.detectors.phone_vocabulary import OTHER_INSIDE, ends_named
+from stream_router.pipeline.masking.detectors.phone_vocabulary import (
+    NAMED,
+    OTHER,
+    OTHER_INSIDE,
+    PURPOSE,
+    SAYING,
+    ends_named,
+)
 
 _THING = (
     r"(?:orders?|tickets?|invoices?|cases?|ref|reference|account|tracking|parcel|booking|serial|isbn|sku|items?|article|"
@@ -15,11 +23,12 @@ _THING = (
 )
 _PERSON = r"(?:customer|client|member|user|agent|employee|kunde|kundin|kunden|cliente|klant)"
 _COUNTED = r"(?:no|nr|num|number|nummer|numéro|numero|número|id|ids|ref|code|n\.?[º°]|[#№])"
+_NAMED_CHARS = 40
 _NAMED_OTHERWISE = re.compile(
     rf"\b(?:{_THING}(?:\W{{0,3}}{_COUNTED})?|{_PERSON}\W{{0,3}}{_COUNTED})\W{{0,3}}(?:(?:is|was|ist|lautet|est|es)\W{{1,2}})?$",
     re.IGNORECASE,
 )
-_OTHER_NUMBER = re.compile(
+OTHER_NUMBER = re.compile(
     r"\b(?:(?<!caller )ids?|code|since|until|confirmation|lasted|took|costs?|tone|aviv|duration|kunden\w*)\b"
     rf"|[,;.][^,;.]*\b{_PERSON}\s{{1,2}}$",
     re.IGNORECASE,
@@ -37,18 +46,27 @@ _UNIT = re.compile(
     r"[ \u00a0]?(?:[%€$£]|(?:ms|milliseconds|secs?|seconds|mins?|minutes|hours|hrs|days|times|mal|fois|veces|bytes?|"
     r"[kmgt]i?b|bits?|users?|people|persons?|customers|clients|kunden|subscribers|members|households|calls|messages|texts|"
     r"pages|characters|chars|words|lines|rows|records|items|orders|tickets|downloads|views|units|pieces|stück|jobs|km|kg|"
-    r"eur|euros?|usd|dollars?|gbp|pounds|chf|inr|jpy|yen|pln|sek|nok|dkk|brl)\b)",
+    r"eur|euros?|euroa|usd|dollars?|gbp|pounds|chf|inr|jpy|yen|pln|sek|nok|dkk|brl|kr|kroner|kronor|kč|korun|zł|złotych|"
+    r"ft|forint|lei|lira|tl|reais|pesos|\u0440\u0443\u0431\w{0,3}|грн|гривень)\b)",
     re.IGNORECASE,
 )
 
 _SET_APART = re.compile(r"\s?[,;\u2013\u2014-]")
+_OPENING, _CLAUSE_ENDS = "-*•(\n\t \u2013\u2014", ".,;:!?"
+_PHONE_STEMS = (
+    *("tel", "mobil", "móvil", "movil", "cel", "handy", "phone", "cell", "gsm", "kom", "puhelin", "matkapuhelin"),
+    *("τηλ", "κιν", "тел", "моб"),
+)
 _NAME_CHARS = 4
+_UNKNOWN_WORDS = 3
+"""A word that says it stands nearer to a number than an unknown one between them: `mobile of the driver …`."""
+
 _TITLES = frozenset(["frau", "herr", "herrn", "mr", "mrs", "ms", "dr", "mme", "madame", "monsieur", "señora", "señor"])
 
 
 def named_otherwise(before: str) -> bool:
     """Whether the text up to a number names it directly as a number of something else."""
-    if _NAMED_OTHERWISE.search(before):
+    if _NAMED_OTHERWISE.search(before, max(0, len(before) - _NAMED_CHARS)):
         return True
     return has_unspaced(before) and ends_named(before)
 
@@ -59,11 +77,45 @@ def other_between(words: Words, place: int) -> bool:
     `at` and the like directly before the number are stronger: "call me about the order at …".
     """
     before, saying = words.text, words.found[place].start()
-    if PLACE_NEAR.search(before) or words.is_for_things(place):
+    if PLACE_NEAR.search(before) or _is_a_label(words, place):
         return False
     if has_unspaced(before) and (OTHER_INSIDE.search(before, saying) or ends_named(before)):
         return True
-    return words.names_a_thing() or words.speaks_of_other(place) or _OTHER_NUMBER.search(before, saying) is not None
+    return words.names_a_thing() or words.speaks_of_other(place) or OTHER_NUMBER.search(before, saying) is not None
+
+
+def _is_a_label(words: Words, place: int) -> bool:
+    """Whether a label names a phone, whatever for: `hotline for lost cards: …`, `mobile of who gets the parcel: …`."""
+    if not words.text.rstrip().endswith(":"):
+        return False
+    if any(word in PURPOSE for word in words.words[place + 1 : place + 2]):
+        return True
+    before = words.text[: words.found[place].start()].rstrip(_OPENING)
+    return words.words[place].startswith(_PHONE_STEMS) and (not before or before[-1] in _CLAUSE_ENDS)
+
+
+def is_anothers(words: Words, place: int) -> bool:
+    """Whether the number is that of something in its own clause, which a word at `place` does not make a phone's.
+
+    `The request is with us under …`; `after the call I moved her claim to …`; `she called because her locker …`.
+    """
+    if has_unspaced(words.text):
+        return False
+    starts = [found.end() for found in CLAUSES.finditer(words.text, 0, words.found[-1].start())]
+    start = starts[-1] if starts else 0
+    if words.found[place].start() < start or not words.kinds[place] & SAYING:
+        named = zip(words.kinds, words.found, strict=True)
+        if any(kind & (OTHER | NAMED) and found.start() >= start for kind, found in named):
+            return True
+    return _follows_unknown(words, place)
+
+
+def _follows_unknown(words: Words, place: int) -> bool:
+    """Whether the word directly before the number is one of which nothing is known, and that at `place` is far."""
+    last = len(words.kinds) - 1
+    if last - place < _UNKNOWN_WORDS or words.kinds[last] or is_word_of(words.words[last]):
+        return False
+    return not words.text[words.found[last].end() :].strip(" \u00a0(")
 
 
 def named_with_capital(text: str, words: Words, behind: str) -> bool:

@@ -1,9 +1,16 @@
-"""National phone numbers of the regions that a policy names, by libphonenumber's own rules (docs/decisions/0012)."""
+"""National phone numbers that nothing announces, by libphonenumber's own rules (docs/decisions/0012).
+
+They are those of the regions that a policy names, and those of the language of the sentence around them.
+"""
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
+from stream_router.pipeline.masking.detectors.phone_expected import expected_regions
 from stream_router.pipeline.masking.detectors.phone_naming import named_otherwise, unit_after
+from stream_router.pipeline.masking.detectors.phone_words import thing_after
+from stream_router.pipeline.masking.detectors.phone_written import is_written_in, parsed, regions_by_shape
 from stream_router.pipeline.masking.detectors.phones import is_no_phone, phones
 from stream_router.pipeline.masking.detectors.spans import Span, without_overlaps
 
@@ -12,29 +19,45 @@ _BEFORE_CHARS = 48
 
 
 def phones_of(regions: Sequence[str]) -> Callable[[str], list[Span]]:
-    """A detector that also finds what is a valid number in one of `regions`. Costs some 15 µs for each candidate."""
-    import phonenumbers
+    """A detector that also finds what is a valid number in one of `regions`, or where the text's language is spoken.
 
-    def valid(number: str) -> bool:
-        for region in regions:
-            try:
-                if phonenumbers.is_valid_number(phonenumbers.parse(number, region)):
-                    return True
-            except phonenumbers.NumberParseException:
-                continue
-        return False
+    Costs some 15 µs for each candidate and region.
+    """
 
     def detector(text: str) -> list[Span]:
         found = phones(text)
-        candidates = [candidate for candidate in _CANDIDATE.finditer(text) if not _overlaps(candidate.span(), found)]
-        more = [found.span() for found in candidates if _could_be(text, found) and valid(found[0])]
+        more = [
+            candidate.span()
+            for candidate in _CANDIDATE.finditer(text)
+            if not (found and _overlaps(candidate.span(), found))
+            and (_is_expected(text, candidate) or (regions and _is_valid(text, candidate, regions)))
+        ]
         return without_overlaps(found + more) if more else found
 
     return detector
 
 
+def _is_valid(text: str, found: re.Match[str], regions: Sequence[str]) -> bool:
+    return _could_be(text, found) and any(parsed(found[0], region) for region in regions)
+
+
+def _is_expected(text: str, found: re.Match[str]) -> bool:
+    """Whether a candidate is written as a country writes it in which the language of its sentence is spoken."""
+    possible = regions_by_shape(found[0])
+    regions = expected_regions(text, *found.span(), possible) if possible else []
+    return (
+        bool(regions)
+        and _could_be(text, found)
+        and not thing_after(text, found.end())
+        and any(is_written_in(found[0], region) for region in regions)
+    )
+
+
 def _overlaps(span: Span, found: Sequence[Span]) -> bool:
-    return any(start < span[1] and span[0] < end for start, end in found)
+    """Whether a span touches one of those found, which are in order and apart from each other."""
+    start, end = span
+    following = bisect_left(found, (end,))
+    return following > 0 and found[following - 1][1] > start
 
 
 def _could_be(text: str, found: re.Match[str]) -> bool:

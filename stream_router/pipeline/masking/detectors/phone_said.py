@@ -23,7 +23,6 @@ from stream_router.pipeline.masking.detectors.phone_vocabulary import (
     PERSON,
     PLACE,
     PLACED,
-    PURPOSE,
     SAYING,
     SAYING_INSIDE,
     SMALL,
@@ -36,7 +35,7 @@ _MAY_SAY = SAYING | PLACED | PASSED | SPOKEN | DIRECT | LABEL | PERSON | NUMBER
 _HAS_ANOTHER = CUSTOMER | OTHER | NAMED | THING
 _THING_AT_END = re.compile(
     "(?:vertrag|rechnung|abonnement|abonnemang|abo|tarif|versicherung|contract|rekening|factuur|avtal|aftale|avtale|räkning|"
-    "regning|ringtone|faktura|försäkring|forsikring|sopimu|lasku|szerződés|számla|előfizetés|biztosítás)[a-zäöå]{0,3}$"
+    "regning|ringtone|faktura|försäkring|forsikring|sopimu|lasku|mittari|meter|zähler|måler|mätare|szerződés|számla|előfizetés|biztosítás)[a-zäöå]{0,3}$"
 )
 """Compounds are what their last part says."""
 
@@ -50,7 +49,7 @@ _APART = re.compile(r"[:.,;=\uff1a]")
 _COLON = re.compile(r"(?:[:,\uff1a،]\s?|\()$")
 _AT_END = SPOKEN | DIRECT | LABEL | PERSON
 _LABEL_WORDS = 3
-_CLAUSES = re.compile(r"[.,;:!?()]")
+CLAUSES = re.compile(r"[.,;:!?()]")
 _DIRECT_CHARS = 2
 """At most so much stands between a word directly before the number and the number."""
 
@@ -110,7 +109,7 @@ class Words:
             return (word != "contact" or self._contacts(place)) and not self._of_another(place)
         if (word[0] >= UNSPACED or word[-1] >= UNSPACED) and SAYING_INSIDE.search(word):
             return True
-        return bool(kind & _MAY_SAY) and (
+        return bool(kind & _MAY_SAY and not _THING_AT_END.search(word)) and (
             bool(kind & (PLACED | PERSON) and placed)
             or bool(kind & NUMBER and self._of_somebody(place))
             or bool(kind & _AT_END and self._labels(place))
@@ -172,7 +171,7 @@ class Words:
             return True
         for at, one in enumerate(behind, place + 1):
             if one & (PERSON | DESK):
-                return not _CLAUSES.search(self.text, self.found[place].end(), self.found[at].start())
+                return not CLAUSES.search(self.text, self.found[place].end(), self.found[at].start())
         return False
 
     def _ends_with_mine(self, place: int) -> bool:
@@ -187,7 +186,7 @@ class Words:
         """Whether somebody has it: `my wife has the number`."""
         for at in range(place - 1, max(-1, place - 1 - _PERSON_WORDS), -1):
             if self.kinds[at] & PERSON:
-                return not _CLAUSES.search(self.text, self.found[at].end(), self.found[place].start())
+                return not CLAUSES.search(self.text, self.found[at].end(), self.found[place].start())
             if len(self.words[at]) > _ASKS_CHARS:
                 return False
         return False
@@ -221,7 +220,7 @@ class Words:
             return False
         for at in range(place - 1, max(-1, place - 1 - _THING_WORDS), -1):
             if self.kinds[at] & THING:
-                return not _CLAUSES.search(self.text, self.found[at].end(), self.found[place].start())
+                return not CLAUSES.search(self.text, self.found[at].end(), self.found[place].start())
         return False
 
     def names_a_thing(self) -> bool:
@@ -231,10 +230,6 @@ class Words:
             wanted |= CUSTOMER if self.kinds[last] & NUMBER else 0
             last -= 1
         return last >= 0 and bool(self.kinds[last] & wanted)
-
-    def is_for_things(self, place: int) -> bool:
-        """Whether a phone is there for what has numbers: `hotline for lost cards: …`."""
-        return any(word in PURPOSE for word in self.words[place + 1 : place + 2]) and self.text.rstrip().endswith(":")
 
     def speaks_of_other(self, place: int) -> bool:
         """Whether a word from `place` on is something that has a number of its own."""

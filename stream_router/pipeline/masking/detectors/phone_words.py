@@ -5,6 +5,7 @@ import re
 from stream_router.pipeline.masking.detectors.phone_naming import (
     PERSON_BEFORE,
     PLACE_NEAR,
+    is_anothers,
     named_otherwise,
     named_with_capital,
     other_between,
@@ -36,6 +37,7 @@ _SIGN_CHARS = 5
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz")
 """Behind one of these, which mostly stand there, no sign is looked for."""
 
+_SUBSCRIBER_CHARS = 16
 _BEHIND_CHARS = 40
 _BEFORE_BEHIND_CHARS = 52
 _SENTENCES = re.compile(r"[.!?]\s|[。！？\0]")
@@ -56,6 +58,20 @@ SAYING_AFTER = re.compile(
 """`… is my cell`, `… is the best number to reach me`: what people say behind a number."""
 
 
+_SUBSCRIBER = re.compile(r"\b(?:abonent|abonnent|абонент|subscriber)\w{0,3}\W{1,2}$", re.IGNORECASE)
+_OUT_OF_RANGE = re.compile(
+    r"\W{1,2}(?:(?:is|ist|jest|je|сейчас|временно|зараз) )?(?:unreachable|out of range|not answering|nicht erreichbar|"
+    r"poza zasięgiem|nieosiągalny|nie odpowiada|nedostupný|недоступ|вне зоны|не отвеча|не відпов|поза зон)",
+    re.IGNORECASE,
+)
+"""`The subscriber … is out of range` says the network: elsewhere a subscriber's number is a contract's."""
+
+
+def is_out_of_range(text: str, at: int, end: int) -> bool:
+    """Whether a number is said to be that of a subscriber whom the network does not reach."""
+    return bool(_OUT_OF_RANGE.match(text, end) and _SUBSCRIBER.search(text[max(0, at - _SUBSCRIBER_CHARS) : at]))
+
+
 def said_before(before: str, *, likely: bool = False) -> bool:
     r"""Whether a word not far before a number, and no other number between them, says that it is a phone's.
 
@@ -70,7 +86,8 @@ def said_before(before: str, *, likely: bool = False) -> bool:
     places = words.may_say(likely=likely)
     placed = bool(places) and words.placed()
     for place in reversed(places):
-        if words.says(place, placed=placed) or (likely and words.hints(place)):
+        says = words.says(place, placed=placed) or (likely and words.hints(place))
+        if says and not is_anothers(words, place):
             gap_chars = len(before) - words.found[place].end()
             if gap_chars > (_GAP_PLACED_MAX_CHARS if placed else _GAP_MAX_CHARS):
                 return False
@@ -158,6 +175,6 @@ def thing_after(text: str, end: int) -> bool:
 
 
 _THING_AFTER = re.compile(
-    r"[ \u00a0](?:(?:numaral\u0131|nolu|no'lu|számú|sz\.?|numeroinen) (?P<things>[^\W\d_]+(?: [^\W\d_]+){0,2})|"
+    r"[ \u00a0](?:(?:numaral\u0131|kodlu|nolu|no'lu|számú|sz\.?|numeroinen) (?P<things>[^\W\d_]+(?: [^\W\d_]+){0,2})|"
     r"(?P<thing>[^\W\d_]+))"
 )

@@ -9,6 +9,7 @@ from stream_router.pipeline.masking.detectors.phone_naming import named_otherwis
 from stream_router.pipeline.masking.detectors.phone_text import folded_case
 from stream_router.pipeline.masking.detectors.phone_words import (
     SAYING_AFTER,
+    is_out_of_range,
     said_before,
     said_behind,
     thing_after,
@@ -136,7 +137,7 @@ def _bare(text: str, at: int, stop: int) -> Span:
     """The span without parentheses that stand around the whole number: they are the sentence's."""
     if text[at] == "(" and ")" not in text[at : stop - 1]:
         at += 1
-    if text[stop - 1] == ")" and "(" not in text[at:stop]:
+    if text[stop - 1] == ")" and text.count("(", at, stop) < text.count(")", at, stop):
         stop -= 1
     return at, stop
 
@@ -197,6 +198,7 @@ def _said_end(text: str, at: int) -> int:
     said = (
         _said_before(text, at, likely=likely)
         or SAYING_AFTER.match(text, end)
+        or is_out_of_range(text, at, end)
         or said_behind(text, at, end, likely=likely)
     )
     return end if said and not thing_after(text, end) else 0

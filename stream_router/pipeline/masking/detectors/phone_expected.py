@@ -1,0 +1,85 @@
+"""Numbers that nothing announces, where the language of the sentence says whose phone numbers to expect."""
+
+import re
+from collections.abc import Sequence
+
+from stream_router.pipeline.masking.detectors.phone_languages import (
+    COUNTING,
+    is_word_of,
+    languages,
+    regions_of,
+    regions_of_word,
+)
+from stream_router.pipeline.masking.detectors.phone_naming import OTHER_NUMBER
+from stream_router.pipeline.masking.detectors.phone_said import Words
+from stream_router.pipeline.masking.detectors.phone_text import folded_case, has_unspaced
+from stream_router.pipeline.masking.detectors.phone_vocabulary import NAMED, NUMBER, OTHER, THING, kinds
+
+_BEFORE_CHARS, _NEAR_CHARS, _BEHIND_CHARS = 120, 24, 60
+_CLAUSE_ENDS = re.compile(r"[.,;:!?()\n\u2013\u2014]|\s-\s")
+_GAP_CHARS = " \u00a0\n\t.,;:!?(\u2013\u2014\"'-"
+"""What may stand between a word and a number that is meant on its own; `#` and the like make it something's number."""
+
+_RANGE = re.compile(r"\s\w{1,6}\s\d")
+"""`from 20000000 to 30000000 kroner`: what is counted."""
+
+_APART = re.compile(r"[.,;!?\n]")
+_WORD = re.compile(r"[^\W\d_]+")
+_JOINED = " \u00a0("
+_WORDS_BEHIND, _WORDS_NEAR = 3, 2
+"""Words further away speak of something else."""
+
+_KNOWN_WORDS, _KNOWN_WORDS_WITH_TRUNK, _KNOWN_WORDS_BEFORE_COLON = 2, 1, 2
+_HAS_ONE = OTHER | NAMED | THING
+_IS_ONE = _HAS_ONE | NUMBER
+
+
+def expected_regions(text: str, at: int, end: int, possible: frozenset[str]) -> list[str]:
+    """Which of the regions `possible` the sentence lets expect a number of from `at` to `end`; none if it is another's.
+
+    A number with a trunk 0 may stand anywhere in a sentence of their languages. Others stand behind a word such as
+    `at`, `my` or `is`, or behind a comma: behind a noun they are mostly that thing's (`locker 20538983`).
+    """
+    with_trunk = text[at] == "0"
+    if not (with_trunk or _may_follow(text[max(0, at - _NEAR_CHARS) : at], possible)):
+        return []
+    before = folded_case(text[max(0, at - _BEFORE_CHARS) : at])
+    said = before.rstrip(_GAP_CHARS)
+    gap = before[len(said) :]
+    if said and not said[-1].isalpha():
+        return []
+    behind = folded_case(text[end : end + _BEHIND_CHARS])
+    if _RANGE.match(behind) or has_unspaced(said) or has_unspaced(behind):
+        return []
+    spoken = languages(_WORD.findall(f"{said} {behind}"), _KNOWN_WORDS_WITH_TRUNK if with_trunk else _KNOWN_WORDS)
+    regions = [region for region in regions_of(spoken) if region in possible]
+    return regions if regions and _is_open(said, gap, behind, spoken, with_trunk=with_trunk) else []
+
+
+def _may_follow(near: str, possible: frozenset[str]) -> bool:
+    """Whether what stands directly before a number could let it stand on its own: a cheap first look."""
+    said = near.rstrip(_JOINED)
+    if not said or not said[-1].isalpha():
+        return True
+    last = said[said.rfind(" ") + 1 :].lower()
+    return last not in COUNTING and not possible.isdisjoint(regions_of_word(last))
+
+
+def _is_open(said: str, gap: str, behind: str, spoken: Sequence[str], *, with_trunk: bool) -> bool:
+    """Whether the clause around a number leaves open whose it is."""
+    clause = "" if _APART.search(gap) else _CLAUSE_ENDS.split(said)[-1]
+    if clause and not _may_stand_behind(Words(clause), gap, spoken, with_trunk=with_trunk):
+        return False
+    return not any(kind & _HAS_ONE for kind in kinds(_WORD.findall(_CLAUSE_ENDS.split(behind, 1)[0])[:_WORDS_BEHIND]))
+
+
+def _may_stand_behind(clause: Words, gap: str, spoken: Sequence[str], *, with_trunk: bool) -> bool:
+    """Whether a number may stand behind a clause without being that of something in it."""
+    near = clause.kinds[-_WORDS_NEAR:] if with_trunk else clause.kinds
+    if any(kind & _IS_ONE for kind in near) or OTHER_NUMBER.search(clause.text):
+        return False
+    if with_trunk:
+        return True
+    if ":" in gap:
+        return sum(is_word_of(word, spoken) for word in clause.words) >= _KNOWN_WORDS_BEFORE_COLON
+    return bool(gap.strip(_JOINED)) or is_word_of(clause.words[-1], spoken)

@@ -1,0 +1,62 @@
+"""How countries write their national phone numbers, by libphonenumber's own rules."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from functools import cache
+
+import phonenumbers
+
+from stream_router.pipeline.masking.detectors.phone_languages import regions_spoken
+
+_NATIONAL = phonenumbers.PhoneNumberFormat.NATIONAL
+_MOBILE, _FIXED_LINE = phonenumbers.PhoneNumberType.MOBILE, phonenumbers.PhoneNumberType.FIXED_LINE
+NOWHERE = frozenset[str]()
+
+
+def parsed(number: str, region: str) -> phonenumbers.PhoneNumber | None:
+    """The number as one of a region; None if it is not valid there."""
+    try:
+        found = phonenumbers.parse(number, region)
+    except phonenumbers.NumberParseException:
+        return None
+    return found if phonenumbers.is_valid_number(found) else None
+
+
+def is_written_in(number: str, region: str) -> bool:
+    """Whether a number is valid in a region, with its trunk prefix where the region writes one, without elsewhere."""
+    found = parsed(number, region)
+    return found is not None and _as_digits(phonenumbers.format_number(found, _NATIONAL)) == _as_digits(number)
+
+
+def regions_by_shape(number: str) -> frozenset[str]:
+    """The regions of the known languages that write so many digits, with a 0 in front or without: a first look."""
+    written = number if number.isdecimal() else _as_digits(number)
+    return _shapes().get((written[0] == "0", len(written)), NOWHERE)
+
+
+@cache
+def _shapes() -> dict[tuple[bool, int], frozenset[str]]:
+    found = defaultdict[tuple[bool, int], set[str]](set)
+    for region in regions_spoken():
+        for kind, lengths in _lengths(region):
+            example = phonenumbers.example_number_for_type(region, kind)
+            if example is not None:
+                written = _as_digits(phonenumbers.format_number(example, _NATIONAL))
+                prefix_digits = len(written) - len(phonenumbers.national_significant_number(example))
+                for length in lengths:
+                    found[written[0] == "0", length + prefix_digits].add(region)
+    return {shape: frozenset(regions) for shape, regions in found.items()}
+
+
+def _lengths(region: str) -> Iterator[tuple[int, Sequence[int]]]:
+    """How many digits a region's mobile and its fixed-line numbers have behind the trunk prefix."""
+    metadata = phonenumbers.PhoneMetadata.metadata_for_region(region)
+    if metadata is not None and metadata.general_desc is not None:
+        kinds = ((_MOBILE, metadata.mobile), (_FIXED_LINE, metadata.fixed_line))
+        for kind, described in kinds:
+            if described is not None:
+                yield kind, described.possible_length or metadata.general_desc.possible_length
+
+
+def _as_digits(number: str) -> str:
+    return "".join(filter(str.isdecimal, number))

@@ -1,0 +1,77 @@
+"""National phone numbers that nothing announces, found by the language of the sentence around them."""
+
+import pytest
+
+from stream_router.pipeline.masking.detectors.finder import finder
+from stream_router.pipeline.masking.detectors.phone_languages import languages
+from stream_router.pipeline.masking.detectors.phone_written import is_written_in, regions_by_shape
+
+FIND = finder(("phone",))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Vi flytter, men 21577193 er den vi har der også.",
+        "21 57 71 93 er den jeg har nå, og den skal være med.",
+        "Vous trouverez mon mari au 0612331204 ou chez nous.",
+        "Si no hay nadie, insistan: el 612315272 es de mi casa.",
+        "Wir sind dann nur noch so zu haben: 030 9018203, und zwar bis sechs.",
+        "Avisem a minha filha, 912409623, que eu já não vou.",
+    ],
+)
+def test_a_number_of_the_languages_country_is_found_without_an_announcement(text: str) -> None:
+    """A sentence of a language lets expect the phone numbers of the countries in which it is spoken."""
+    assert "[PHONE]" in FIND(text, [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Bot 21577193 er betalt for lenge siden, og det er vi glade for.",
+        "Vi har 21577193 skruer til dere på lageret nå.",
+        "Ordren er den med 21577193 som dere har sendt til oss.",
+        "Budsjettet gikk opp fra 21577193 til 31577193 kroner.",
+        "El pedido es el 612315272 de la semana que ya pasó.",
+        "αριθμός παροχής ρεύματος είναι 2101234567, όπως γράφει στον λογαριασμό.",
+        "Det er #21577193 som er til dere.",
+        "21577193",
+        "value 21577193 ok",
+    ],
+)
+def test_a_number_of_something_else_is_left_alone(text: str) -> None:
+    """What stands behind a noun, counts, is named, or stands in no sentence of a known language is no phone's."""
+    assert FIND(text, []) == text
+
+
+def test_a_number_is_taken_only_as_its_country_writes_it() -> None:
+    """Germany writes a trunk 0, Norway none: without it, or with it, a number is another's."""
+    assert is_written_in("030 901820", "DE")
+    assert not is_written_in("30901820", "DE")
+    assert is_written_in("21577193", "NO")
+    assert regions_by_shape("21577193") >= {"NO", "DK"}
+    assert "DE" not in regions_by_shape("21577193")
+
+
+def test_languages_that_share_their_words_are_both_meant() -> None:
+    """Danish and Norwegian cannot be told apart by a short sentence; a sentence of neither gives nothing."""
+    assert set(languages(["jeg", "er", "her", "og", "vil", "ikke"], 2)) >= {"da", "no"}
+    assert languages(["lorem", "ipsum", "dolor"], 2) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("абонент 89158289842 недоступен, попробую позже", "абонент [PHONE] недоступен, попробую позже"),
+        ("abonent 123404853 jest poza zasięgiem", "abonent [PHONE] jest poza zasięgiem"),
+        ("абонент 89158289842 не оплатил счёт", "абонент 89158289842 не оплатил счёт"),
+        ("we rang you today ((022) 10388), nobody came", "we rang you today ([PHONE]), nobody came"),
+        ("Telemóvel de quem recebe a encomenda: 912409623", "Telemóvel de quem recebe a encomenda: [PHONE]"),
+        ("De klant belde omdat waardebon 22334455 niet gaat.", "De klant belde omdat waardebon 22334455 niet gaat."),
+        ("De aanvraag staat bij ons geboekt onder 123456789.", "De aanvraag staat bij ons geboekt onder 123456789."),
+        ("After the call, I moved her claim to 234567890 now.", "After the call, I moved her claim to 234567890 now."),
+    ],
+)
+def test_what_the_words_of_the_same_clause_name_decides(text: str, masked: str) -> None:
+    """A thing that has a number, in the number's own clause, is stronger than a call in the one before."""
+    assert FIND(text, []) == masked
