@@ -24,6 +24,7 @@ from benchmarks import (
     detector_sentences,
     drawn,
     held_out_eighth,
+    held_out_eleventh,
     held_out_fifth,
     held_out_fourth,
     held_out_ninth,
@@ -31,7 +32,9 @@ from benchmarks import (
     held_out_sentences,
     held_out_seventh,
     held_out_sixth,
+    held_out_tenth,
     held_out_third,
+    held_out_twelfth,
     odd_forms,
     presidio_beside,
 )
@@ -69,6 +72,9 @@ DRAWS = (
     Draw(held_out_seventh.SENTENCES, held_out_seventh.NEGATIVES),
     Draw(held_out_eighth.SENTENCES, held_out_eighth.NEGATIVES),
     Draw(held_out_ninth.SENTENCES, held_out_ninth.NEGATIVES),
+    Draw(held_out_tenth.SENTENCES, held_out_tenth.NEGATIVES),
+    Draw(held_out_eleventh.SENTENCES, held_out_eleventh.NEGATIVES),
+    Draw(held_out_twelfth.SENTENCES, held_out_twelfth.NEGATIVES),
 )
 
 
