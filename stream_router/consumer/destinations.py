@@ -9,11 +9,10 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from botocore.session import Session
-
 from stream_router.aws import endpoints
 from stream_router.aws.credentials import CredentialsError, CredentialSource
 from stream_router.aws.credentials import Session as CredentialsSession
+from stream_router.aws.endpoints import Target
 from stream_router.aws.pumped_transport import Transport
 from stream_router.aws.signed_calls import MAX_ANSWER_BYTES
 from stream_router.core import limits
@@ -32,6 +31,7 @@ from stream_router.pipeline.sinks.eventbridge.packer import CallLimits
 from stream_router.pipeline.sinks.eventbridge.publisher import Publisher
 from stream_router.pipeline.sinks.eventbridge.putevents_calls import PutEventsCalls
 from stream_router.settings.consumer import Consumer
+from stream_router.telemetry.cloudwatch import put_metric_data
 
 CALL_TIMEOUT_S = 5.0
 """A PutEvents or SendMessageBatch call that takes longer is indeterminate and is sent again."""
@@ -54,9 +54,9 @@ chance = random.Random().random  # noqa: S311 - jitter
 class ClassicBus:
     """PutEvents on a classic bus."""
 
-    def __init__(self, transport: Transport, session: Session, bus: str) -> None:
+    def __init__(self, transport: Transport, target: Target, bus: str) -> None:
         self._transport = transport
-        self._target = endpoints.put_events(session)
+        self._target = target
         self._bus = bus
 
     def send(self, entries: Sequence[Entry], done: Done) -> None:
@@ -69,9 +69,9 @@ class ClassicBus:
 class V2Bus:
     """PutEvents on a v2 bus, which removes copies by itself."""
 
-    def __init__(self, transport: Transport, session: Session, encoder: wire_format.V2Encoder, bus_arn: str) -> None:
+    def __init__(self, transport: Transport, target: Target, encoder: wire_format.V2Encoder) -> None:
         self._transport = transport
-        self._target = endpoints.put_events_v2(session, bus_arn)
+        self._target = target
         self._encoder = encoder
 
     def send(self, entries: Sequence[Entry], done: Done) -> None:
@@ -104,6 +104,22 @@ def patient_credentials(
         wait(CREDENTIALS_AGAIN_S)
 
 
+class Places:
+    """Where each call of the consumer goes.
+
+    They are found by a session of their own, which is let go: botocore keeps 12 MB of what it reads to find them.
+    """
+
+    def __init__(self, settings: Consumer) -> None:
+        session, bus = endpoints.session(settings.aws_region), settings.event_bus
+        self.describe = endpoints.describe_event_bus(session, bus)
+        is_v2 = limits.is_v2_bus(bus)
+        self.publish = endpoints.put_events_v2(session, bus) if is_v2 else endpoints.put_events(session)
+        self.letters = endpoints.send_message_batch(session)
+        self.uploads = endpoints.put_object(session, settings.offload_bucket) if settings.offload_bucket else None
+        self.metrics = put_metric_data(session)
+
+
 class Destinations:
     """One process's calls that carry events. Raises CredentialsError where no credentials come for half a minute."""
 
@@ -117,7 +133,7 @@ class Destinations:
             settings.max_in_flight + OTHER_CONNECTIONS,
             max_answer_bytes,
         )
-        self._describe = endpoints.describe_event_bus(self.session, settings.event_bus)
+        self.places = Places(settings)
 
     def ask_for_bus(self, done: Done) -> None:
         """One DescribeEventBus; where the bus is to be trusted, none: it exists by the operator's word."""
@@ -125,7 +141,7 @@ class Destinations:
             done(Answer(200, b"{}", {}, "", 0.0))
             return
         body = wire_format.describe_event_bus(self.settings.event_bus)
-        self.transport.start(self._describe, body, CALL_TIMEOUT_S, done)
+        self.transport.start(self.places.describe, body, CALL_TIMEOUT_S, done)
 
     def publisher(
         self,
@@ -155,24 +171,23 @@ class Destinations:
     def _bus(self, token_of: Callable[[Event], str], *, grouped: bool) -> ClassicBus | V2Bus:
         bus = self.settings.event_bus
         if limits.is_v2_bus(bus):
-            return V2Bus(self.transport, self.session, wire_format.V2Encoder(bus, token_of, grouped=grouped), bus)
-        return ClassicBus(self.transport, self.session, bus)
+            encoder = wire_format.V2Encoder(bus, token_of, grouped=grouped)
+            return V2Bus(self.transport, self.places.publish, encoder)
+        return ClassicBus(self.transport, self.places.publish, bus)
 
     def dead_letters(self, queue_url: str, writer: LetterWriter) -> DeadLetters:
         """Sends letters to the queue, as `writer` writes them, and sees each stored."""
-        target = endpoints.send_message_batch(self.session)
 
         def send(body: bytes, done: Done) -> None:
-            self.transport.start(target, body, CALL_TIMEOUT_S, done)
+            self.transport.start(self.places.letters, body, CALL_TIMEOUT_S, done)
 
         return DeadLetters(SendMessageCalls(send, queue_url), writer, time.monotonic, chance)
 
     def claim_check(self) -> ClaimCheck | None:
         """What stores large things in the bucket of the settings, None where they name none."""
-        bucket = self.settings.offload_bucket
-        if not bucket:
+        bucket, target = self.settings.offload_bucket, self.places.uploads
+        if not bucket or target is None:
             return None
-        target = endpoints.put_object(self.session, bucket)
 
         def send(key: str, data: bytes, done: Done) -> None:
             self.transport.start(target, data, UPLOAD_TIMEOUT_S, done, path=key)

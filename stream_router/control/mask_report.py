@@ -13,6 +13,7 @@ from stream_router.core.settings_error import SettingsError
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.masking import policy_file as policies
 from stream_router.pipeline.masking import preview
+from stream_router.pipeline.masking.asked_for import asked_for
 from stream_router.pipeline.masking.policy import MaskingPolicy
 from stream_router.settings.common import load
 from stream_router.settings.consumer import Mask
@@ -59,7 +60,7 @@ def run(policy: str, *files: Path, coverage: bool = False, console: Console | No
 
 def _compiled(policy: str, key: bytes) -> MaskingPolicy:
     try:
-        compiled = policies.load(policy, key)
+        compiled = asked_for(policy, key)
     except SettingsError as error:
         raise SettingsError(str(error).replace(f"{policies.VARIABLE}: ", "--policy: ", 1)) from None
     if compiled is None:

@@ -19,7 +19,7 @@ from stream_router.pipeline.exact_number import written
 from stream_router.pipeline.mapping import config_file, lossless
 from stream_router.pipeline.mapping.mapper import Valid, Validator
 from stream_router.pipeline.mapping.timestamps import IsoMs
-from stream_router.pipeline.masking import policy_file
+from stream_router.pipeline.masking.asked_for import asked_for
 from stream_router.pipeline.masking.policy import MaskingPolicy, Parts
 from stream_router.pipeline.masking.trace import Hits, Trace
 from stream_router.pipeline.masking.unknown_fields import UnknownFields
@@ -60,7 +60,7 @@ class Transform:
     """
 
     def __init__(self, config: TransformConfig, now_ms: Callable[[], float]) -> None:
-        self.policy: MaskingPolicy | None = policy_file.load(config.masking, config.masking_key)
+        self.policy = asked_for(config.masking, config.masking_key)
         self._hits: Hits = []
         self._now_ms = now_ms
         mapping = config_file.load(config.config_file)

@@ -18,7 +18,7 @@ from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import Batch, DeadLetter, Dropped, Entry, Event, Record
 from stream_router.settings.common import load
 from stream_router.settings.consumer import Consumer
-from stream_router.telemetry import audit_chain, shard_metrics
+from stream_router.telemetry import audit_chain, cloudwatch, shard_metrics
 from stream_router.telemetry.shard_metrics import read_snapshots
 
 Done = Callable[[Answer], None]
@@ -53,10 +53,10 @@ class World:
         configured = load(Consumer)
         transform: Any = SimpleNamespace(policy=None, masking="off", take_masked_counts=Counter)
         wire: Any = self.wire
-        session = endpoints.session("us-east-1")
+        target = cloudwatch.put_metric_data(endpoints.session("us-east-1"))
         self.guard = CrashGuard(folder / "shards", "shardId-0", "TRIM_HORIZON:0")
         self.books = ShardTelemetry(
-            "shardId-0", configured, transform, wire, session, self.guard, now_s=lambda: self.now_s
+            "shardId-0", configured, transform, wire, target, self.guard, now_s=lambda: self.now_s
         )
         self.window = Window(10**9, 120.0, lambda: self.now_s, self.books.batch_closed)
         self.newest = 0

@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import orjson
 import pytest
-from botocore.session import Session
 
+from stream_router.aws.endpoints import json_target
 from stream_router.aws.pumped_transport import Transport
 from stream_router.consumer.child.assembly import Child
 from stream_router.consumer.child.crash_guard import CrashGuard
@@ -33,10 +33,9 @@ def test_audit_record_says_which_policy_ran_and_how_often(masking: str, said: st
     """`off`, or the policy's id and version with the counts of what it did in this batch."""
     settings = consumer(masking=masking, audit_dir=tmp_path, state_dir=tmp_path)
     transform = Transform(transform_config(settings), lambda: NOW_MS)
-    session = Session()
-    session.set_config_variable("region", "eu-central-1")
+    target = json_target("https://monitoring.invalid", "monitoring", "PutMetricData", "1.0")
     guard = CrashGuard(tmp_path, "shardId-0", "TRIM_HORIZON:0")
-    telemetry = ShardTelemetry("shardId-0", settings, transform, cast("Transport", None), session, guard)
+    telemetry = ShardTelemetry("shardId-0", settings, transform, cast("Transport", None), target, guard)
     batch = Batch(guard.took_charge(1, 0))
     transform(event({**BODY, "payload": {"email": "anna@example.com"}}))
     telemetry.routed(batch)

@@ -80,13 +80,15 @@ def _keep_memory() -> None:
     """Spend less on memory (a fifth of the CPU, benchmarks/child.py).
 
     Events make no reference cycles, so cycles are looked for rarely. A batch's buffers, megabytes each, are kept for
-    the next batch instead of being given back to the kernel and faulted in anew; only glibc knows these options.
+    the next batch instead of being given back to the kernel and faulted in anew; only glibc knows these options. What
+    the start alone needed is given back first.
     """
-    with contextlib.suppress(AttributeError, OSError):
-        mallopt = ctypes.CDLL(None).mallopt
-        for option in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
-            mallopt(option, KEEP_BYTES)
     gc.collect()
+    with contextlib.suppress(AttributeError, OSError):
+        libc = ctypes.CDLL(None)
+        libc.malloc_trim(0)
+        for option in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
+            libc.mallopt(option, KEEP_BYTES)
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)
 

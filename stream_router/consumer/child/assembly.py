@@ -66,7 +66,7 @@ class Child:
             settings,
             self._transform,
             self._wiring.transport,
-            self._wiring.session,
+            self._wiring.places.metrics,
             guard,
             tell,
         )

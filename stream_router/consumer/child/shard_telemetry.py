@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from botocore.session import Session
 
+from stream_router.aws.endpoints import Target
 from stream_router.aws.pumped_transport import Transport
 from stream_router.consumer.child.crash_guard import CrashGuard
 from stream_router.consumer.child.dead_letter_log import DeadLetterLog
@@ -25,7 +25,7 @@ from stream_router.pipeline.transform import Transform
 from stream_router.settings.consumer import Consumer
 from stream_router.telemetry import batch_audit_record
 from stream_router.telemetry.audit_chain import AuditLog
-from stream_router.telemetry.cloudwatch import REFUSED, put_metric_data
+from stream_router.telemetry.cloudwatch import REFUSED
 from stream_router.telemetry.shard_metrics import ChildMetrics
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class ShardTelemetry:
         settings: Consumer,
         transform: Transform,
         transport: Transport,
-        session: Session,
+        metrics_target: Target,
         guard: CrashGuard,
         tell_neighbours: Callable[[], None] = lambda: None,
         now_s: Callable[[], float] = time.time,
@@ -68,7 +68,7 @@ class ShardTelemetry:
         self._metrics = ChildMetrics(shard_id, settings)
         self._transform = transform
         self._transport = transport
-        self._target = put_metric_data(session)
+        self._target = metrics_target
         self._guard = guard
         self._tell_neighbours = tell_neighbours
         self._now_s = now_s

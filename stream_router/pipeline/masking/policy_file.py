@@ -85,13 +85,11 @@ class PolicyFile(Checked):
     rules: tuple[RuleTable, ...] = ()
 
 
-def load(name: str, key: bytes | None) -> MaskingPolicy | None:
-    """The policy that the setting names: `off` (None), `default`, or a file's path.
+def load(name: str, key: bytes | None) -> MaskingPolicy:
+    """The policy that the setting names: `default`, `strict`, or a file's path.
 
-    Besides them `strict` ships. `key` is the HMAC's, where there is one. Raises SettingsError, naming the failing key.
+    `key` is the HMAC's, where there is one. Raises SettingsError, naming the failing key.
     """
-    if name == "off":
-        return None
     path = SHIPPED / f"{name}.toml" if name in SHIPPED_NAMES else Path(name)
     document = toml_file.read(path, VARIABLE, PolicyFile)
     rules = [
