@@ -2,36 +2,32 @@
 
 import json
 import os
-import shutil
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.simulation.memory_folder import memory_folder
 from tests.simulation.scenario import DAY, draw
 from tests.simulation.shard_run import ShardRun, Verdict
 
 
-def simulate(seed: int, folder: Path) -> Verdict:
-    """One seed; what it breaks is told with the command that repeats it."""
+def simulate(seed: int, folder: Path | None = None) -> Verdict:
+    """One seed; what it breaks is told with the command that repeats it. Without a folder its files are in memory."""
     scenario = draw(seed)
-    place = folder / f"seed-{seed}"
-    place.mkdir()
     try:
-        return ShardRun(scenario, place).run()
+        return ShardRun(scenario, folder or memory_folder()).run()
     except BaseException as error:
         again = f"STREAM_ROUTER_TEST_SEED={seed} python -m pytest tests/simulation -k one_seed"
         raise AssertionError(f"{error}\n{scenario.describe()}\nagain: {again}") from error
-    finally:
-        shutil.rmtree(place)
 
 
-def many(first: int, seconds: float, folder: Path) -> list[Verdict]:
+def many(first: int, seconds: float) -> list[Verdict]:
     """Seeds from `first` on, for so many seconds of CPU: a busy machine does not make fewer of them."""
     until = time.process_time() + seconds
     found: list[Verdict] = []
     while time.process_time() < until:
-        found.append(simulate(first + len(found), folder))
+        found.append(simulate(first + len(found)))
     return found
 
 
@@ -43,31 +39,31 @@ def check_bitten(found: list[Verdict], least: int) -> None:
     assert any(verdict.twice for verdict in found)
 
 
-def test_no_seed_breaks_a_promise(tmp_path: Path) -> None:
+def test_no_seed_breaks_a_promise() -> None:
     """As many seeds as fifteen seconds of CPU take."""
-    check_bitten(many(0, 15.0, tmp_path), 8)
+    check_bitten(many(0, 15.0), 8)
 
 
 def test_a_seed_repeats_exactly(tmp_path: Path) -> None:
-    """Twice the same seed is twice the same run, to the last acceptance and checkpoint."""
+    """Twice the same seed is twice the same run, to the last acceptance and checkpoint; once with its files on disk."""
     seeds = [
         seed for seed in range(100, 200) if draw(seed).ends and draw(seed).faults and draw(seed).healed_s < DAY / 4
     ]
     for seed in seeds[:5]:
-        assert simulate(seed, tmp_path) == simulate(seed, tmp_path)
+        assert simulate(seed) == simulate(seed, tmp_path / str(seed))
 
 
-def test_one_seed(tmp_path: Path) -> None:
+def test_one_seed() -> None:
     """The seed that the environment names, or one with everything in it."""
-    simulate(int(os.environ.get("STREAM_ROUTER_TEST_SEED", "7")), tmp_path)
+    simulate(int(os.environ.get("STREAM_ROUTER_TEST_SEED", "7")))
 
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("share", range(2))
-def test_five_minutes_of_seeds(tmp_path: Path, share: int) -> None:
+def test_five_minutes_of_seeds(share: int) -> None:
     """The long lane's: other seeds than the short test's."""
-    check_bitten(many(10_000 * (share + 1), 150.0, tmp_path), 12)
+    check_bitten(many(10_000 * (share + 1), 150.0), 12)
 
 
 PROVE_SEEDS, SHARES = 200_000, 400
@@ -78,10 +74,10 @@ RESULTS = os.environ.get("SIMULATOR_RESULTS", "")
 @pytest.mark.prove
 @pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("share", range(SHARES))
-def test_many_seeds(tmp_path: Path, share: int) -> None:
+def test_many_seeds(share: int) -> None:
     """Two hundred thousand further seeds, in shares: `make prove PROVE='-k many_seeds[7]'` runs one of them."""
     seeds = range(share, PROVE_SEEDS, SHARES)
-    lives = sum(simulate(1_000_000 + seed, tmp_path).lives for seed in seeds)
+    lives = sum(simulate(1_000_000 + seed).lives for seed in seeds)
     if RESULTS:
         told = {"share": share, "seeds": len(seeds), "lives": lives, "cpuSeconds": round(time.process_time(), 1)}
         with Path(RESULTS).open("a", encoding="utf-8") as out:
