@@ -1,6 +1,6 @@
 """One child's life in the simulation: the real shard, pipeline and transform over a world of virtual time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from stream_router.consumer.child.first_failures import FirstFailures
 from stream_router.consumer.child.kcl_callbacks import ShardProcessor
 from stream_router.consumer.child.shard import Shard
 from stream_router.consumer.child.window import SPARE_BYTES, Window
+from stream_router.core.model import DeadLetter, Dropped, Entry
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
-from stream_router.pipeline.delivery.dispatcher_contract import Policy
+from stream_router.pipeline.delivery.dispatcher_contract import Policy, Took
 from stream_router.pipeline.delivery.health import Health
 from stream_router.pipeline.route import Router
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
@@ -25,7 +26,7 @@ from stream_router.pipeline.sinks.eventbridge.packer import CallLimits
 from stream_router.pipeline.sinks.eventbridge.publisher import Publisher
 from stream_router.pipeline.sinks.eventbridge.putevents_calls import PutEventsCalls
 from stream_router.pipeline.transform import Transform, TransformConfig
-from tests.fakes import FakeLedger, World, ok, refused
+from tests.fakes import World, ok, refused
 from tests.lives import KilledError, Told
 from tests.simulation.kinds import Kind
 from tests.simulation.world import Bus, Outside, Queue
@@ -36,6 +37,22 @@ A_TURN_S = 0.0001
 
 SLICE_SLACK_BYTES = 100 * 1024
 TYPES = ("interaction.created", "conversation.updated", "agent.status.changed")
+
+
+class Unkept:
+    """A ledger that keeps nothing: the bus and the queue know what became of each event."""
+
+    def accepted(self, entries: Sequence[Entry], took_s: Took) -> None:
+        pass
+
+    def retried(self, entries: Sequence[tuple[Entry, str]]) -> None:
+        pass
+
+    def buried(self, letter: DeadLetter) -> None:
+        pass
+
+    def dropped(self, dropped: Sequence[Dropped]) -> None:
+        pass
 
 
 class Child:
@@ -88,7 +105,7 @@ class Child:
             ),
             DeadLetters(SendMessageCalls(queue.send, "http://queue"), writer, clock, dice),
             None,
-            FakeLedger(),
+            Unkept(),
             DeadLetterLimit(None, clock),
         )
         self.window = Window(scenario.window_bytes, scenario.span_s, clock, lambda b: guard.batch_closed(b.number))

@@ -1,5 +1,6 @@
 """The consumer's real code through seeded troubles in virtual time: no promise broken, and a seed repeats exactly."""
 
+import gc
 import json
 import os
 import time
@@ -20,6 +21,8 @@ def simulate(seed: int, folder: Path | None = None) -> Verdict:
     except BaseException as error:
         again = f"STREAM_ROUTER_TEST_SEED={seed} python -m pytest tests/simulation -k one_seed"
         raise AssertionError(f"{error}\n{scenario.describe()}\nagain: {again}") from error
+    finally:
+        gc.collect()  # a child and its world hold each other
 
 
 def many(first: int, seconds: float) -> list[Verdict]:
