@@ -60,6 +60,8 @@ class Router:
         self.limit = limit
         self._unroutable = UnroutableTypes()
         self._stopped = False
+        parts: tuple[Publisher | DeadLetters | ClaimCheck, ...] = (publisher, dead_letters)
+        self._parts = (*parts, claim_check) if claim_check else parts
 
     def route(self, records: Iterable[Record], keep_up: Callable[[], None] = lambda: None) -> None:
         """Take charge of every event of `records`; each settles in its record once it is through.
@@ -189,7 +191,7 @@ class Router:
     @property
     def ready(self) -> int:
         """Items that wait for nothing but a call: more of them gain nothing."""
-        return sum(part.dispatcher.ready for part in self._parts())
+        return sum(part.dispatcher.ready for part in self._parts)
 
     @property
     def only_sick(self) -> bool:
@@ -199,18 +201,14 @@ class Router:
     @property
     def holding(self) -> bool:
         """Whether some destination accepts nothing at present."""
-        return any(part.dispatcher.gate.holding for part in self._parts())
+        return any(part.dispatcher.gate.holding for part in self._parts)
 
     @property
     def held(self) -> Held | None:
         """The destination that has accepted nothing for longest, where there is one."""
-        found = [part.dispatcher for part in self._parts() if part.dispatcher.gate.holding]
+        found = [part.dispatcher for part in self._parts if part.dispatcher.gate.holding]
         held = [Held(one.report.destination, one.gate.held_since, one.report.code) for one in found]
         return min(held, key=lambda one: one.since) if held else None
-
-    def _parts(self) -> tuple[Publisher | DeadLetters | ClaimCheck, ...]:
-        parts: tuple[Publisher | DeadLetters | ClaimCheck, ...] = (self.publisher, self.dead_letters)
-        return (*parts, self._claim_check) if self._claim_check else parts
 
     def advance(self, *, flush: bool) -> None:
         """Settle what came back and start what may be started now; with `flush` also calls that are not full."""
@@ -226,14 +224,14 @@ class Router:
         """Start nothing more: the lease is another's. What is in flight may still come back."""
         self._stopped = True
         # What comes back would start calls of its own: a dead letter, the next of a conversation, a claim check.
-        for part in self._parts():
+        for part in self._parts:
             part.dispatcher.gate.stop()
 
     def wait_s(self, longest: float) -> float:
         """Seconds, at most `longest`, until time alone lets something happen."""
         if self._stopped:
             return longest
-        return min(part.dispatcher.wait_s(longest) for part in self._parts())
+        return min(part.dispatcher.wait_s(longest) for part in self._parts)
 
 
 def _split(made: Sequence[Made]) -> tuple[list[Entry], list[DeadLetter], list[Dropped]]:

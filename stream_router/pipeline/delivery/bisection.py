@@ -18,6 +18,9 @@ class Suspects(Generic[T]):
     def __len__(self) -> int:
         return sum(map(len, self._groups))
 
+    def __bool__(self) -> bool:
+        return bool(self._groups)
+
     def next_group(self, *, alone: bool) -> list[T]:
         """Remove the group whose turn it is, or one item of it `alone`; empty where none waits."""
         if not self._groups:

@@ -2,7 +2,7 @@
 
 import heapq
 import itertools
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -45,10 +45,12 @@ class Later(Generic[T]):
         """`item` is due `at` that time."""
         heapq.heappush(self._heap, (at, next(self._order), item))
 
-    def due(self, now: float) -> Iterator[T]:
-        """Remove what is due, the earliest first."""
+    def due(self, now: float) -> Sequence[T]:
+        """Remove what is due, the latest first."""
+        due: list[T] = []
         while self._heap and self._heap[0][0] <= now:
-            yield heapq.heappop(self._heap)[2]
+            due.append(heapq.heappop(self._heap)[2])
+        return due[::-1] if due else ()
 
     def wait_s(self, now: float) -> float:
         """Seconds until the first is due. There must be one."""

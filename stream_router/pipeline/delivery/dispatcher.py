@@ -88,7 +88,9 @@ class Dispatcher(Generic[T]):
         What finds nothing in flight leaves at once.
         """
         now = self._clock()
-        self._ready.extendleft(reversed([*self._later.due(now)]))
+        self._ready.extendleft(self._later.due(now))
+        if not (self._ready or self.suspects or self.gate.holding):
+            return
         # A probe need not be full: on a quiet stream nothing else would ever tell that the destination is back.
         while self.flight.bytes < self._policy.max_in_flight_bytes and self.gate.may_start(self.flight.calls, now):
             items = self._next_call(flush=flush or self.gate.holding or not self.flight.calls)
@@ -100,13 +102,10 @@ class Dispatcher(Generic[T]):
 
     def wait_s(self, longest: float) -> float:
         """Seconds, at most `longest`, until time alone lets something happen."""
-        now = self._clock()
-        wait = longest
+        now, wait = self._clock(), longest
         if self._ready or self.suspects:
             wait = min(wait, self.gate.wait_s(now) or longest)
-        if self._later:
-            wait = min(wait, max(self._later.wait_s(now), self.gate.wait_s(now)))
-        return wait
+        return min(wait, max(self._later.wait_s(now), self.gate.wait_s(now))) if self._later else wait
 
     def _next_call(self, *, flush: bool) -> list[T]:
         # While nothing is accepted, one success tells who is to blame: a suspect alone has the best chance of it, and

@@ -15,9 +15,10 @@ class Lanes:
     def __init__(self, *, enabled: bool) -> None:
         self._enabled = enabled
         self._waiting: dict[str, deque[Entry]] = {}
+        self._held = 0
 
     def __len__(self) -> int:
-        return sum(map(len, self._waiting.values()))
+        return self._held
 
     def enter(self, entries: Iterable[Entry]) -> list[Entry]:
         """Those of `entries` that may be sent now, in order; the rest waits for `leave`."""
@@ -32,6 +33,7 @@ class Lanes:
                 through.append(entry)
             else:
                 lane.append(entry)
+                self._held += 1
         return through
 
     def leave(self, entries: Iterable[Entry]) -> list[Entry]:
@@ -45,6 +47,7 @@ class Lanes:
             lane = self._waiting[entry.order_key]
             if lane:
                 freed.append(lane.popleft())
+                self._held -= 1
             else:
                 del self._waiting[entry.order_key]
         return freed
