@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.simulation.child import Child
 from tests.simulation.memory_folder import memory_folder
 from tests.simulation.scenario import DAY, draw
 from tests.simulation.shard_run import ShardRun, Verdict
@@ -54,6 +55,14 @@ def test_a_seed_repeats_exactly(tmp_path: Path) -> None:
     ]
     for seed in seeds[:5]:
         assert simulate(seed) == simulate(seed, tmp_path / str(seed))
+
+
+def test_an_idle_childs_sleep_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long seeds, with every turn of an idle child taken and with nearly none of them."""
+    seeds = [seed for seed in range(500, 600) if draw(seed).ends and draw(seed).healed_s > DAY / 4]
+    slept = [simulate(seed) for seed in seeds]
+    monkeypatch.setattr(Child, "sleeps", False)
+    assert [simulate(seed) for seed in seeds] == slept
 
 
 def test_one_seed() -> None:
