@@ -229,9 +229,10 @@ class Router:
 
     def wait_s(self, longest: float) -> float:
         """Seconds, at most `longest`, until time alone lets something happen."""
-        if self._stopped:
-            return longest
-        return min(part.dispatcher.wait_s(longest) for part in self._parts)
+        if not self._stopped:
+            for part in self._parts:
+                longest = part.dispatcher.wait_s(longest)
+        return longest
 
 
 def _split(made: Sequence[Made]) -> tuple[list[Entry], list[DeadLetter], list[Dropped]]:

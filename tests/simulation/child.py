@@ -80,6 +80,8 @@ class Child:
         self._kinds = kinds
         self.dies_at = self.told_at = float("inf")
         self._asked_s = 0.0
+        window_bytes = outside.scenario.window_bytes
+        self._most_bytes = window_bytes + max(SPARE_BYTES, window_bytes // 4) + SLICE_SLACK_BYTES
         self.gave_back = False
         self.in_callback = ""
         self.processor = ShardProcessor(self._shard, lambda: None)
@@ -123,19 +125,17 @@ class Child:
 
     def _wait(self, seconds: float, *, daemon: bool = False) -> None:
         assert daemon is (not self.in_callback), "the daemon's line is waited for inside a callback, or not outside"
-        self._asked_s = seconds
-        self.world.now += A_TURN_S
-        limit = min(self.dies_at, self.told_at) - self.world.now
-        self.world.pump(max(0.0, min(seconds, limit)))
+        self._asked_s, world = seconds, self.world
+        world.now += A_TURN_S
+        limit = min(self.dies_at, self.told_at) - world.now
+        world.pump(seconds if seconds <= limit else max(0.0, limit))
         self.memory.write()
-        if self.world.now >= self.told_at:
+        if world.now >= self.told_at:
             self.told_at = float("inf")
             self.processor.told_to_leave()
-        if self.world.now >= self.dies_at:
+        if world.now >= self.dies_at:
             raise KilledError
-        window_bytes = self.outside.scenario.window_bytes
-        most = window_bytes + max(SPARE_BYTES, window_bytes // 4) + SLICE_SLACK_BYTES
-        assert self.window.held_bytes <= most, "the window burst"
+        assert self.window.held_bytes <= self._most_bytes, "the window burst"
 
     def hear(self, action: str, **fields: Any) -> None:
         """One message of the daemon's; returns with the child's answer."""

@@ -61,7 +61,9 @@ class ShardRun:
         self.folder = folder
         self.now = START_S
         self.kinds = kinds_of(scenario.events)
-        self.of_the_stream = [*self.kinds]
+        self.of_the_stream = len(self.kinds)
+        self.unsettled = [*self.kinds]
+        """Of the stream's events, those that were not settled when last looked at."""
         self.records: list[tuple[float, list[Planned]]] = []
         self.settled_to = 0
         self.taken = ("TRIM_HORIZON", 0)
@@ -138,7 +140,7 @@ class ShardRun:
         if child.world.now < START_S + self.scenario.healed_s:
             return False
         late_s = child.world.now - START_S - self.scenario.healed_s
-        one_by_one_s = SLOWEST_CALL * self.scenario.latency_s * len(self.of_the_stream)
+        one_by_one_s = SLOWEST_CALL * self.scenario.latency_s * self.of_the_stream
         assert late_s < DRAINED_WITHIN_S + one_by_one_s, (
             f"{child.router.backlog} under way {late_s:.0f} s after the last fault"
         )
@@ -152,7 +154,8 @@ class ShardRun:
         now = child.world.now
         if now < self.records[-1][0] + COMPANY_EVERY_S:
             return
-        left = sum(not self.outside.is_settled(event_id) for event_id in self.of_the_stream)
+        self.unsettled = [event_id for event_id in self.unsettled if not self.outside.is_settled(event_id)]
+        left = len(self.unsettled)
         # What was buried already may have come again, and needs company too.
         if left or waiting:
             first = len(self.kinds)

@@ -9,7 +9,7 @@ from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_put_even
 from stream_router.core.model import Entry
 from tests.fakes import NO_ANSWER, World, ok, refused
 from tests.simulation.kinds import Kind
-from tests.simulation.scenario import Fault, Planned, Scenario
+from tests.simulation.scenario import ENTRY_FAULTS, Fault, Planned, Scenario
 
 Done = Callable[[Answer], None]
 
@@ -39,6 +39,7 @@ class Outside:
         self.answers: dict[str, list[tuple[float, bool]]] = {}
         """Each event's answers: when, and whether it was accepted."""
         self.bitten: dict[str, int] = {}
+        self.fails_entries = any(fault.what in ENTRY_FAULTS for fault in scenario.faults)
         self.calls = 0
 
     def fault(self, now: float, *names: str) -> Fault | None:
@@ -82,7 +83,7 @@ class Bus:
     def _judge(self, entries: Sequence[Entry], now: float) -> Answer:
         if fault := self._outside.fault(now, *_WHOLE):
             return _WHOLE[fault.what]()
-        if any(self._kinds[entry.event.event_id] is Kind.POISON for entry in entries):
+        if Kind.POISON in [self._kinds[entry.event.event_id] for entry in entries]:
             return refused("ValidationException", 400, "something in it")
         told = not self._outside.fault(now, "lost answer")
         short = told and self._outside.fault(now, "short")
@@ -99,6 +100,9 @@ class Bus:
     def _code(self, entry: Entry, now: float) -> str:
         if self._kinds[entry.event.event_id] is Kind.SICK:
             return "InternalFailure"
+        return self._code_of_fault(entry, now) if self._outside.fails_entries else ""
+
+    def _code_of_fault(self, entry: Entry, now: float) -> str:
         if self._outside.fault(now, "all entries"):
             return "InternalFailure"
         if self._outside.fault(now, "entries throttled"):
