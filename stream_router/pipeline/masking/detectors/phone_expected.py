@@ -1,7 +1,7 @@
 """Numbers that nothing announces, where the language of the sentence says whose phone numbers to expect."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from stream_router.pipeline.masking.detectors.phone_languages import (
     COUNTING,
@@ -37,10 +37,10 @@ _IS_ONE = _HAS_ONE | NUMBER
 def expected_regions(text: str, at: int, end: int, possible: frozenset[str]) -> list[str]:
     """Which of the regions `possible` the sentence lets expect a number of from `at` to `end`; none if it is another's.
 
-    A number with a trunk 0 may stand anywhere in a sentence of their languages. Others stand behind a word such as
+    A number with a trunk prefix may stand anywhere in a sentence of their languages. Others stand behind a word such as
     `at`, `my` or `is`, or behind a comma: behind a noun they are mostly that thing's (`locker 20538983`).
     """
-    with_trunk = text[at] == "0"
+    with_trunk = _has_trunk(text[at], possible)
     if not (with_trunk or _may_follow(text[max(0, at - _NEAR_CHARS) : at], possible)):
         return []
     before = folded_case(text[max(0, at - _BEFORE_CHARS) : at])
@@ -53,7 +53,13 @@ def expected_regions(text: str, at: int, end: int, possible: frozenset[str]) -> 
         return []
     spoken = languages(_WORD.findall(f"{said} {behind}"), _KNOWN_WORDS_WITH_TRUNK if with_trunk else _KNOWN_WORDS)
     regions = [region for region in regions_of(spoken) if region in possible]
+    with_trunk = _has_trunk(text[at], regions)
     return regions if regions and _is_open(said, gap, behind, spoken, with_trunk=with_trunk) else []
+
+
+def _has_trunk(first: str, regions: Collection[str]) -> bool:
+    """Whether a number that begins so has a trunk prefix in one of the regions: a 0, in Russia an 8."""
+    return first == "0" or (first == "8" and "RU" in regions)
 
 
 def _may_follow(near: str, possible: frozenset[str]) -> bool:
