@@ -40,10 +40,10 @@ COUNTING = frozenset(_TABLES["counting"]["all"].split())
 def languages(words: Sequence[str], least: float) -> list[str]:
     """The languages in which words (small letters) may stand, the likeliest first; those with a score of `least` only.
 
-    Each word that a sentence of a language can hardly be without scores 1 for it.
+    Each word that a sentence of a language can hardly be without scores 1 for it, once.
     """
     score = defaultdict[str, float](float)
-    for word in words:
+    for word in dict.fromkeys(words):
         for language in _BY_WORD.get(word, ()):
             score[language] += 1
         if not word.isascii():
