@@ -34,6 +34,7 @@ from benchmarks import (
     held_out_sixth,
     held_out_tenth,
     held_out_third,
+    held_out_thirteenth,
     held_out_twelfth,
     odd_forms,
     presidio_beside,
@@ -75,6 +76,7 @@ DRAWS = (
     Draw(held_out_tenth.SENTENCES, held_out_tenth.NEGATIVES),
     Draw(held_out_eleventh.SENTENCES, held_out_eleventh.NEGATIVES),
     Draw(held_out_twelfth.SENTENCES, held_out_twelfth.NEGATIVES),
+    Draw(held_out_thirteenth.SENTENCES, held_out_thirteenth.NEGATIVES),
 )
 
 

@@ -101,8 +101,9 @@ def is_anothers(words: Words, place: int) -> bool:
     """
     if has_unspaced(words.text):
         return False
-    starts = [found.end() for found in CLAUSES.finditer(words.text, 0, words.found[-1].start())]
-    start = starts[-1] if starts else 0
+    said_to = words.found[place].end()  # a point there is an abbreviation's: `tel. of the office …`
+    ends = CLAUSES.finditer(words.text, 0, words.found[-1].start())
+    start = max((one.end() for one in ends if one.start() != said_to or one[0] != "."), default=0)
     if words.found[place].start() < start or not words.kinds[place] & SAYING:
         named = zip(words.kinds, words.found, strict=True)
         if any(kind & (OTHER | NAMED) and found.start() >= start for kind, found in named):
