@@ -29,6 +29,7 @@ from stream_router.pipeline.transform import Transform, TransformConfig
 from tests.fakes import World, ok, refused
 from tests.lives import KilledError, Told
 from tests.simulation.kinds import Kind
+from tests.simulation.memory_folder import rewritten
 from tests.simulation.world import Bus, Outside, Queue
 
 CHECKPOINT_S = 5.0
@@ -89,7 +90,7 @@ class Child:
 
     def _shard(self, shard_id: str, start: str) -> Shard:
         scenario, clock, dice = self.outside.scenario, self.world.clock, self.world.random.random
-        guard = CrashGuard(self._folder, shard_id, start, clock)
+        guard = CrashGuard(self._folder, shard_id, start, clock, rewritten)
         self.memory = FirstFailures(self._folder, shard_id, clock)
         health = Health()
         transform = Transform(TransformConfig("eu-central-1", TYPES), lambda: self.world.now * 1000)

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import cast
 
+from stream_router.core.whole_file import Rewritten
+
 
 class MemoryPath:
     """As much of `pathlib.Path` as the child uses for the few files of a shard. Folders are there without being made.
@@ -51,6 +53,18 @@ class MemoryPath:
     def unlink(self, *, missing_ok: bool = False) -> None:
         assert missing_ok
         self._files.pop(self._name, None)
+
+
+class MemoryFile(Rewritten):
+    """One of its files that is written over and over."""
+
+    def write(self, content: str) -> None:
+        self._path.write_bytes(content.encode())
+
+
+def rewritten(path: Path) -> Rewritten:
+    """A file that is written over and over, in memory or on the disk as its path is."""
+    return MemoryFile(path) if isinstance(path, MemoryPath) else Rewritten(path)
 
 
 def memory_folder() -> Path:

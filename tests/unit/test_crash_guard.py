@@ -1,14 +1,16 @@
 """Who is taken for the killer of a process, and who is not."""
 
 import errno
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from stream_router.consumer.child.crash_guard import CrashGuard
+from stream_router.consumer.child.crash_guard import CrashGuard, Life
 from stream_router.core.model import Record
+from stream_router.core.whole_file import PAGE_BYTES
 
 START = "TRIM_HORIZON:0"
 POISON, GOOD = Record(b"", 500), Record(b"", 501)
@@ -176,10 +178,14 @@ def test_the_next_event_is_at_work_though_the_one_before_was_held(careful: Path)
 def full(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Called, it fills the disk."""
 
-    def write_bytes(self: Path, *_: object) -> int:
-        raise OSError(errno.ENOSPC, "No space left on device", str(self))
+    def refused(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    return lambda: monkeypatch.setattr(Path, "write_bytes", write_bytes)
+    def fill() -> None:
+        monkeypatch.setattr(Path, "write_bytes", refused)
+        monkeypatch.setattr(os, "pwrite", refused)
+
+    return fill
 
 
 def test_a_full_disk_does_not_stop_a_healthy_shard(
@@ -207,20 +213,35 @@ def test_without_its_marker_a_careful_shard_does_not_go_on(careful: Path, full: 
     assert not born(careful).is_culprit(GOOD, 0)
 
 
-def test_the_watcher_of_the_parent_tears_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two threads write the file at one moment, each by way of a neighbour of its own."""
+def test_the_watcher_of_the_parent_tears_no_file(tmp_path: Path) -> None:
+    """Two threads write the file at one moment, long contents and short: what is read afterwards is one of them."""
     guard = born(tmp_path)
-    used: list[Path] = []
-    write_bytes = Path.write_bytes
-
-    def noting(self: Path, data: bytes) -> int:
-        used.append(self)
-        return write_bytes(self, data)
-
-    monkeypatch.setattr(Path, "write_bytes", noting)
-    guard.progressed(1, 0)
-    watcher = threading.Thread(target=guard.ended_well, name="parent-watch")
-    watcher.start()
-    watcher.join()
-    assert len(set(used)) == 2
+    for number in range(200):
+        watcher = threading.Thread(target=guard.ended_well, name="parent-watch")
+        watcher.start()
+        guard.begin(Record(b"", 10 ** (number % 30)), 0)
+        watcher.join()
+        Life.model_validate_json((tmp_path / "shard-1.json").read_bytes())
     assert [file.name for file in tmp_path.iterdir()] == ["shard-1.json"]
+
+
+def test_a_short_life_leaves_nothing_of_a_long_one(tmp_path: Path) -> None:
+    """In place, by way of a new file where it is longer than a page, and back."""
+    guard = born(tmp_path)
+    numbers = [guard.took_charge(10**60 + at, 0) for at in range(1_500)]
+    long = (tmp_path / "shard-1.json").read_bytes()
+    assert len(long) > PAGE_BYTES
+    for number in numbers:
+        guard.batch_closed(number)
+    read = (tmp_path / "shard-1.json").read_bytes()
+    assert Life.model_validate_json(read).open_batches == []
+    assert len(read) <= PAGE_BYTES
+
+
+def test_an_older_process_writes_into_no_file_of_a_newer_one(tmp_path: Path) -> None:
+    """A child that comes while the one before still dies has a file of its own, which that one does not touch."""
+    older = born(tmp_path)
+    newer = born(tmp_path)
+    newer.begin(POISON, 0)
+    older.ended_well()
+    assert Life.model_validate_json((tmp_path / "shard-1.json").read_bytes()).at_work

@@ -55,9 +55,15 @@ class CrashGuard:
     """
 
     def __init__(
-        self, folder: Path, shard_id: str, checkpoint: str, clock: Callable[[], float] = time.monotonic
+        self,
+        folder: Path,
+        shard_id: str,
+        checkpoint: str,
+        clock: Callable[[], float] = time.monotonic,
+        rewritten: Callable[[Path], whole_file.Rewritten] = whole_file.Rewritten,
     ) -> None:
         self._path = folder / f"{shard_id}.json"
+        self._file = rewritten(self._path)
         self._to_be_logged = Seldom(clock)
         self._life = self._born(checkpoint)
         self._save()
@@ -79,11 +85,11 @@ class CrashGuard:
         self._life.at_work = Place(record.sequence_number, record.sub_sequence_number, line)
         self._life.held = False
         try:
-            self._write()
+            self._file.write(self._life.model_dump_json())
         except OSError:
             # Nor may the event before be charged with the death that comes of this: a full disk still lets files go.
             with contextlib.suppress(OSError):
-                self._path.unlink(missing_ok=True)
+                self._file.remove()
             raise
 
     def holds(self) -> None:
@@ -175,11 +181,7 @@ class CrashGuard:
 
     def _save(self) -> None:
         try:
-            self._write()
+            self._file.write(self._life.model_dump_json())
         except OSError as error:
             if self._to_be_logged():
                 log.warning("the shard's crash marker was not written: %s", error.strerror)
-
-    def _write(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        whole_file.write(self._path, self._life.model_dump_json())
