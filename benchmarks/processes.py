@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 ROLES = {
@@ -56,11 +56,11 @@ def cpu_by_role(root: int) -> Counter[str]:
     return found
 
 
-def memory_by_role(root: int) -> Counter[str]:
-    """Resident memory in MB, by role."""
-    found: Counter[str] = Counter()
+def memory_by_role(root: int) -> dict[str, list[float]]:
+    """Resident memory in MB of each process, by role."""
+    found = defaultdict[str, list[float]](list)
     for pid in tree(root):
         with contextlib.suppress(OSError):
             pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-            found[role(pid, root)] += pages * os.sysconf("SC_PAGE_SIZE") / 1e6  # type: ignore[assignment]
+            found[role(pid, root)].append(pages * os.sysconf("SC_PAGE_SIZE") / 1e6)
     return found

@@ -81,7 +81,7 @@ def offered(fake_aws: FakeAwsProcess, settings: Mapping[str, str], requests: Req
             outcomes = send_at(running.address, requests(int(RATE * seconds)))
             took_s = time.perf_counter() - start_s
             used_s = sum(processes.cpu_by_role(running.process.pid).values()) - before_s
-            memory = sum(processes.memory_by_role(running.process.pid).values())
+            memory = sum(sum(each) for each in processes.memory_by_role(running.process.pid).values())
     errors = sum(outcome.status != 202 for outcome in outcomes)
     late = {"p50Ms": percentile_s(outcomes, 0.5) * 1e3, "p99Ms": percentile_s(outcomes, 0.99) * 1e3}
     figures = {"cpuUs": used_s / len(outcomes) * 1e6, **late, "perSecond": len(outcomes) / took_s}

@@ -2,8 +2,8 @@
 
 Receiver, daemon and children run as they ship (`properties/consumer.properties`) on ministack's Kinesis, which answers
 PutRecords after 15 ms, and DynamoDB; the bus is the fake AWS, which answers after 30 ms. CPU is counted once the JVM
-has compiled what it runs, as it has on a host after its first minutes. ministack is one Python process that takes most
-of a core: its share stands apart, and its delays are in the latencies.
+has compiled what it runs, as it has on a host after its first minutes; memory is the largest process's of each kind.
+ministack is one Python process that takes most of a core: its share stands apart, its delays are in the latencies.
 """
 
 import contextlib
@@ -66,7 +66,7 @@ class Pipeline:
         figures["cpuUs"] = sum(used[name] for name in processes.PRODUCT) / len(requests) * 1e6
         figures |= {f"{name}Us": used[name] / len(requests) * 1e6 for name in (*processes.PRODUCT, *OTHERS)}
         memory = processes.memory_by_role(os.getpid())
-        figures |= {f"{name}Mb": memory[name] for name in ("receiver", "jvm", "child")}
+        figures |= {f"{name}Mb": max(memory[name]) for name in ("receiver", "jvm", "child")}
         twice = sum(len(times) - 1 for times in took.values())
         return Taken({**figures, "lost": float(len(sent) - len(took)), "twice": float(twice)})
 
