@@ -15,6 +15,7 @@ from stream_router.aws.credentials import Session as CredentialsSession
 from stream_router.aws.endpoints import Target
 from stream_router.aws.pumped_transport import Transport
 from stream_router.aws.signed_calls import MAX_ANSWER_BYTES
+from stream_router.consumer.places import Places
 from stream_router.core import limits
 from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_put_events, of_put_events_v2
 from stream_router.core.model import Entry, Event
@@ -31,7 +32,6 @@ from stream_router.pipeline.sinks.eventbridge.packer import CallLimits
 from stream_router.pipeline.sinks.eventbridge.publisher import Publisher
 from stream_router.pipeline.sinks.eventbridge.putevents_calls import PutEventsCalls
 from stream_router.settings.consumer import Consumer
-from stream_router.telemetry.cloudwatch import put_metric_data
 
 CALL_TIMEOUT_S = 5.0
 """A PutEvents or SendMessageBatch call that takes longer is indeterminate and is sent again."""
@@ -104,26 +104,12 @@ def patient_credentials(
         wait(CREDENTIALS_AGAIN_S)
 
 
-class Places:
-    """Where each call of the consumer goes.
-
-    They are found by a session of their own, which is let go: botocore keeps 12 MB of what it reads to find them.
-    """
-
-    def __init__(self, settings: Consumer) -> None:
-        session, bus = endpoints.session(settings.aws_region), settings.event_bus
-        self.describe = endpoints.describe_event_bus(session, bus)
-        is_v2 = limits.is_v2_bus(bus)
-        self.publish = endpoints.put_events_v2(session, bus) if is_v2 else endpoints.put_events(session)
-        self.letters = endpoints.send_message_batch(session)
-        self.uploads = endpoints.put_object(session, settings.offload_bucket) if settings.offload_bucket else None
-        self.metrics = put_metric_data(session)
-
-
 class Destinations:
     """One process's calls that carry events. Raises CredentialsError where no credentials come for half a minute."""
 
-    def __init__(self, settings: Consumer, max_answer_bytes: int = MAX_ANSWER_BYTES) -> None:
+    def __init__(
+        self, settings: Consumer, max_answer_bytes: int = MAX_ANSWER_BYTES, places: Places | None = None
+    ) -> None:
         self.settings = settings
         self.session = endpoints.session(settings.aws_region)
         self.transport = Transport(
@@ -133,7 +119,7 @@ class Destinations:
             settings.max_in_flight + OTHER_CONNECTIONS,
             max_answer_bytes,
         )
-        self.places = Places(settings)
+        self.places = places or Places(settings)
 
     def ask_for_bus(self, done: Done) -> None:
         """One DescribeEventBus; where the bus is to be trusted, none: it exists by the operator's word."""

@@ -55,10 +55,14 @@ def main() -> NoReturn:
 
 def _serve(configured: Consumer, source: protocol.DaemonInput, sink: IO[bytes]) -> int:
     from stream_router.aws.credentials import CredentialsError
+    from stream_router.consumer.places import Places
+
+    places = Places(configured)
+    gc.collect()
     from stream_router.consumer.child.assembly import Child
 
     try:
-        processor = Child(configured, Watchdog()).processor()
+        processor = Child(configured, Watchdog(), places).processor()
     except CredentialsError as error:
         # No verdict: the supervisor had credentials, and gets another child after a while.
         log.error("%s", error)  # noqa: TRY400 - one line

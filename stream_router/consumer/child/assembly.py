@@ -18,6 +18,7 @@ from stream_router.consumer.child.shard_telemetry import ShardTelemetry
 from stream_router.consumer.child.waiter import Waiter
 from stream_router.consumer.child.window import Window
 from stream_router.consumer.child.wiring import Wiring
+from stream_router.consumer.places import Places
 from stream_router.consumer.state_dir import LIVES
 from stream_router.consumer.transform_config import transform_config
 from stream_router.pipeline.delivery.health import Health
@@ -30,10 +31,10 @@ log = logging.getLogger(__name__)
 class Child:
     """What this process has before it knows its shard. Raises SettingsError or CredentialsError."""
 
-    def __init__(self, settings: Consumer, beat: Callable[[], None]) -> None:
+    def __init__(self, settings: Consumer, beat: Callable[[], None], places: Places | None = None) -> None:
         self._settings = settings
         self._beat = beat
-        self._wiring = Wiring(settings)
+        self._wiring = Wiring(settings, places=places)
         self._transform = Transform(transform_config(settings), lambda: time.time() * 1000)
         masking = self._transform.masking
         log.log(logging.INFO if self._transform.policy else logging.WARNING, "masking: %s", masking)
