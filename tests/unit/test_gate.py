@@ -15,7 +15,7 @@ from stream_router.pipeline.delivery.circuit_breaker import (
     Gate,
 )
 from stream_router.pipeline.delivery.dispatcher_contract import Policy
-from tests.fakes import Rig, entry, refused, rig
+from tests.fakes import NO_ANSWER, Rig, entry, refused, rig
 
 NOW = 1000.0
 GIVES_UP = Policy(16, 10**9, 4, outage_gives_up=True)
@@ -44,6 +44,16 @@ def test_the_third_failure_in_a_row_opens_the_breaker() -> None:
     assert (made.holding, made.held_since) == (True, NOW + 1)
     fails(made, 5, NOW + 30)
     assert made.held_since == NOW + 1
+
+
+def test_a_few_of_many_calls_that_left_together_open_no_breaker() -> None:
+    """A connection that breaks is known at once, an answer later: most of what left with it has to fail as well."""
+    made = gate(64)
+    for failed in range(1, 9):
+        made.failed(NOW, in_flight=16 - failed)
+        assert made.holding == (failed == 8), "as many have failed as are still under way"
+    made.succeeded(backlog=False)
+    assert not made.holding
 
 
 @pytest.mark.parametrize("failures", [TRIPS_AT - 1, TRIPS_AT, 50])
@@ -129,6 +139,28 @@ def test_a_bounded_rate_is_kept_whatever_comes_back() -> None:
     assert len([at for at in started if at == NOW]) == 3
     assert 40 <= len(started) <= 43
     assert made.wait_s(NOW + 4) > 0
+
+
+def test_three_broken_connections_of_one_round_hold_nobody() -> None:
+    """They are known at once, while the other calls of the round are still under way, and these are accepted."""
+    held: list[float] = []
+    delays = iter([0.001, 0.001, 0.001])
+    broken: list[int] = []
+
+    def judge(entries: Sequence[Entry]) -> Answer:
+        if len(broken) < 3:
+            broken.append(len(entries))
+            return NO_ANSWER
+        return pipeline.bus.accept(entries)
+
+    pipeline = rig(judge=judge, latency_s=lambda: next(delays, 0.05))
+    pipeline.router.publisher.submit([entry(number) for number in range(160)])
+    while pipeline.router.backlog:
+        pipeline.run_once()
+        held += [pipeline.world.now] * pipeline.router.holding
+    assert broken == [10, 10, 10]
+    assert held == []
+    assert len(pipeline.books.delivered) == 160
 
 
 def test_a_rate_that_was_not_used_is_not_saved_up() -> None:

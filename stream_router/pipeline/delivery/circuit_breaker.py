@@ -3,7 +3,11 @@
 from collections.abc import Callable
 
 TRIPS_AT = 3
-"""Failed calls in a row, none accepted between them, that open the breaker: one bad answer among good ones does not."""
+"""Failed calls in a row, none accepted between them, that open the breaker: one bad answer among good ones does not.
+
+As many as are still in flight, where those are more: connections that break are known at once, and three of twenty
+calls that left together say nothing of the other seventeen.
+"""
 
 PROBE_FLOOR_S = 0.5
 """Least time between two probes, so that an outage sees at most two attempts a second."""
@@ -33,15 +37,12 @@ class Gate:
         self._max_rate = max_rate
         self._paid_until = 0.0
         self._stopped = False
+        self.holding = False
+        """Whether the breaker is open: the destination is down, or refuses everything."""
         self.failures = 0
         """Calls that failed in a row, with nothing accepted since."""
         self.held_since = 0.0
         """When the breaker opened; 0.0 while it is closed."""
-
-    @property
-    def holding(self) -> bool:
-        """Whether the breaker is open: the destination is down, or refuses everything."""
-        return self.failures >= TRIPS_AT
 
     @property
     def ceiling(self) -> int:
@@ -75,6 +76,7 @@ class Gate:
         still holds.
         """
         self.failures = 0
+        self.holding = False
         self.held_since = 0.0
         self._not_before = 0.0
         if backlog:
@@ -84,9 +86,10 @@ class Gate:
         """Some of a call was throttled: half as many calls in flight."""
         self._ceiling = max(1.0, self._ceiling / 2)
 
-    def failed(self, now: float, retry_after_s: float = 0.0) -> None:
+    def failed(self, now: float, retry_after_s: float = 0.0, in_flight: int = 0) -> None:
         """A call brought nothing: one less in flight, half as many from the second in a row on, then only probes.
 
+        `in_flight` calls are still under way.
         A lone failure among good answers is a broken connection or server, not a destination with too much to do.
         """
         self.failures += 1
@@ -96,6 +99,7 @@ class Gate:
             self._ceiling = max(1.0, self._ceiling - 1.0)
         if retry_after_s:
             self._asked_to_wait_until = max(self._asked_to_wait_until, now + retry_after_s)
+        self.holding = self.holding or self.failures >= max(TRIPS_AT, in_flight)
         if self.holding:
             self.held_since = self.held_since or now
             spread = min(PROBE_SPREAD_S, 0.25 * 2.0 ** min(self.failures - TRIPS_AT, 10))

@@ -161,7 +161,7 @@ class Dispatcher(Generic[T]):
             # A call of items that failed by themselves before says nothing of the destination.
             blamed = systemic[0] if systemic else failed[0][1]._replace(message="")
             self.report.failing(blamed.code, blamed.message)
-            self.gate.failed(now)
+            self.gate.failed(now, in_flight=self.flight.calls)
         # All are counted before any is judged: those behind an item in its call are others to it as well.
         counted: list[tuple[T, Failure, Tries, str]] = []
         for item, outcome in failed:
@@ -186,7 +186,7 @@ class Dispatcher(Generic[T]):
                     self.budgets.begin_anew(item, now)
                 self._again(item, tries.next_own_at(now, self._policy, self._random), code)
             case Then.SUSPECT:
-                self.gate.failed(now)
+                self.gate.failed(now, in_flight=self.flight.calls)
                 self.suspects.split([item], now)
 
     def _call_refused(self, items: list[T], refusal: Refusal, sent_at: float, now: float) -> None:
@@ -199,7 +199,7 @@ class Dispatcher(Generic[T]):
             return
         if refusal.code in aws_error_codes.THROTTLING:
             self.gate.throttled()
-        self.gate.failed(now, refusal.retry_after_s)
+        self.gate.failed(now, refusal.retry_after_s, self.flight.calls)
         if self.suspects.returned(items):
             return
         at = tried[0].next_systemic_at(now, self._policy, self._random)
@@ -222,7 +222,7 @@ class Dispatcher(Generic[T]):
             self._follow(row, items[0], self.budgets.of(items[0]), refusal.code, now)
             return
         if others is not Others.WELL:
-            self.gate.failed(now)
+            self.gate.failed(now, in_flight=self.flight.calls)
         self.suspects.split(items, now)
 
     def _hold(self, now: float) -> None:
