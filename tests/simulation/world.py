@@ -156,9 +156,10 @@ def others_were_well(outside: Outside, event_id: str, now: float) -> bool:
     looked at calls that were sent after its first failure. So the others may be a few seconds older or younger here:
     it is enough that they were well in the whole minute, or since that failure.
     """
-    own = [at for at, ok in outside.answers.get(event_id, []) if not ok and now - 65 <= at <= now]
+    own = [at for at, ok in outside.answers.get(event_id, []) if not ok and at <= now]
     decided = max(own, default=now)
-    return any(_were_well(outside, event_id, since, decided) for since in (decided - 65, min(own, default=now)))
+    first = min((at for at in own if at >= decided - 65), default=now)
+    return any(_were_well(outside, event_id, since, decided) for since in (decided - 65, first))
 
 
 def _were_well(outside: Outside, event_id: str, since: float, until: float) -> bool:
