@@ -107,7 +107,7 @@ def cases(options: Options) -> Iterator[Sequence[Case]]:
     with tempfile.TemporaryDirectory(prefix="whole-") as folder:
         pipeline = Pipeline(Path(folder))
         try:
-            pipeline.start(options.count(90, 10))
+            pipeline.start(options.count(180, 10))
             yield [Case(f"whole pipeline, {rate}/s", partial(pipeline.run, rate, seconds), at=rate) for rate in RATES]
         finally:
             pipeline.close()
