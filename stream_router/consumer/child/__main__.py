@@ -5,6 +5,7 @@ import ctypes
 import faulthandler
 import gc
 import logging
+import math
 import os
 import select
 import signal
@@ -28,6 +29,7 @@ EX_SOFTWARE = 70
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 KEEP_BYTES = 32 * 1024 * 1024  # the most that glibc takes as a threshold on 64 bits
 LOOK_FOR_PARENT_S = 0.5
+TRIM_EVERY_S = 60.0
 STUCK_AFTER_S = 120.0
 """A main loop that shows no life for so long is hung (the daemon's own time-out stays unset: docs/facts.md, "KCL")."""
 
@@ -88,13 +90,19 @@ def _keep_memory() -> None:
     the start alone needed is given back first.
     """
     gc.collect()
+    _give_back()
     with contextlib.suppress(AttributeError, OSError):
-        libc = ctypes.CDLL(None)
-        libc.malloc_trim(0)
+        mallopt = ctypes.CDLL(None).mallopt
         for option in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
-            libc.mallopt(option, KEEP_BYTES)
+            mallopt(option, KEEP_BYTES)
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)
+
+
+def _give_back() -> None:
+    """Give free memory back to the kernel: some milliseconds, and what is needed again is faulted in anew."""
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _refuse(error: SettingsError) -> int:
@@ -121,17 +129,25 @@ def _die_with(parent: int, ended_well: Callable[[], None]) -> None:
 
 
 class Watchdog:
-    """Ends the process, with every thread's stack on stderr, where the main loop shows no life for too long."""
+    """Ends the process, with every thread's stack on stderr, where the main loop shows no life for too long.
 
-    def __init__(self) -> None:
-        self._armed_at = 0.0
+    A sign of life also gives back, once a minute, the memory that a busy moment has left free.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._armed_at = -math.inf
+        self._trimmed_at = clock()
 
     def __call__(self) -> None:
         """A sign of life."""
-        now = time.monotonic()
+        now = self._clock()
         if now - self._armed_at > 1.0:
             self._armed_at = now
             faulthandler.dump_traceback_later(STUCK_AFTER_S, exit=True, file=sys.stderr)
+        if now - self._trimmed_at > TRIM_EVERY_S:
+            self._trimmed_at = now
+            _give_back()
 
 
 if __name__ == "__main__":
