@@ -45,6 +45,19 @@ def test_nine_tenths_of_the_others_must_be_accepted() -> None:
         assert health.of_others(100.1, 131.0, 131.1) is means
 
 
+def test_what_was_accepted_after_a_failure_only_proves_nothing() -> None:
+    """A bus that fails most entries accepts each in the end: one that it takes at the first try must be among them."""
+    health = Health()
+    of = budgets(health)
+    of.failed("sick", 100.0, 100.1, itself=True)
+    of.failed("other", 90.0, 90.1, itself=True)
+    health.accepted(102.0, 102.1, 1, retried=1)
+    of.failed("sick", 131.0, 131.1, itself=True)
+    assert health.of_others(100.1, 131.0, 131.1) is Others.UNWELL
+    health.accepted(132.0, 132.1, 9)
+    assert health.of_others(100.1, 131.0, 132.1) is Others.WELL
+
+
 def test_only_calls_that_were_sent_after_the_first_failure_count() -> None:
     """A success that came later but was sent before proves nothing: it was on the wire when the trouble began."""
     health = Health()

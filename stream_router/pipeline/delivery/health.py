@@ -94,7 +94,8 @@ class Health:
         """How the others fared since an item failed first, in a call sent at `first`. Its last was sent at `last`.
 
         Only answers to calls that were sent after its first failure count: a success of before proves nothing. And
-        where many fail at their first try a destination is unwell though it accepts nearly all of them in the end.
+        where many fail at their first try a destination is unwell though it accepts nearly all of them in the end; so
+        it is where all that it accepted had failed before.
         """
         since = max(math.ceil(first), int(now - LATELY_S) + 1)
         accepted, failing = self.tally.since(since)
@@ -103,8 +104,9 @@ class Health:
         accepted, failing = accepted + of_neighbours[0], failing + of_neighbours[1]
         if not accepted + failing:
             return Others.UNKNOWN
-        well = all(ok >= WELL_SHARE * (ok + bad) for ok, bad in ((accepted, failing), self._at_first.since(since)))
-        return Others.WELL if well else Others.UNWELL
+        at_first = self._at_first.since(since)
+        well = all(ok >= WELL_SHARE * (ok + bad) for ok, bad in ((accepted, failing), at_first))
+        return Others.WELL if well and at_first[0] + of_neighbours[0] else Others.UNWELL
 
     def of_refusal(self, first: float, now: float, *, alone: bool) -> Others:
         """The same of an item that is refused for its content, with its call, since `first`.
