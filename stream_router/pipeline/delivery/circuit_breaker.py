@@ -37,12 +37,15 @@ class Gate:
         self._max_rate = max_rate
         self._paid_until = 0.0
         self._stopped = False
-        self.holding = False
-        """Whether the breaker is open: the destination is down, or refuses everything."""
         self.failures = 0
         """Calls that failed in a row, with nothing accepted since."""
         self.held_since = 0.0
         """When the breaker opened; 0.0 while it is closed."""
+
+    @property
+    def holding(self) -> bool:
+        """Whether the breaker is open: the destination is down, or refuses everything."""
+        return self.held_since > 0.0
 
     @property
     def ceiling(self) -> int:
@@ -76,7 +79,6 @@ class Gate:
         still holds.
         """
         self.failures = 0
-        self.holding = False
         self.held_since = 0.0
         self._not_before = 0.0
         if backlog:
@@ -89,8 +91,8 @@ class Gate:
     def failed(self, now: float, retry_after_s: float = 0.0, in_flight: int = 0) -> None:
         """A call brought nothing: one less in flight, half as many from the second in a row on, then only probes.
 
-        `in_flight` calls are still under way.
-        A lone failure among good answers is a broken connection or server, not a destination with too much to do.
+        `in_flight` calls are still under way. A lone failure among good answers is a broken connection or server, not
+        a destination with too much to do.
         """
         self.failures += 1
         if self.failures > 1:
@@ -99,8 +101,8 @@ class Gate:
             self._ceiling = max(1.0, self._ceiling - 1.0)
         if retry_after_s:
             self._asked_to_wait_until = max(self._asked_to_wait_until, now + retry_after_s)
-        self.holding = self.holding or self.failures >= max(TRIPS_AT, in_flight)
-        if self.holding:
+        if self.failures >= max(TRIPS_AT, in_flight):
             self.held_since = self.held_since or now
+        if self.holding:
             spread = min(PROBE_SPREAD_S, 0.25 * 2.0 ** min(self.failures - TRIPS_AT, 10))
             self._not_before = max(self._not_before, now + PROBE_FLOOR_S + self._random() * spread)
