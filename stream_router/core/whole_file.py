@@ -38,7 +38,7 @@ class Rewritten:
         self._path = path
         self._longest = 0
         self._descriptor = -1
-        self._close: Callable[[], object] = int
+        self._close: Callable[[], object] = lambda: None
         self._one_at_a_time = threading.Lock()
 
     def write(self, content: str) -> None:

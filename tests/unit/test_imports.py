@@ -55,13 +55,11 @@ ROOMS: dict[str, set[str]] = {
     "pipeline/sinks": {"pipeline/rejection", "pipeline/deep_json", "pipeline/delivery", "pipeline/mapping"},
     "consumer/supervisor": {"consumer/state_dir", "consumer/bus_proof", "consumer/transform_config"},
     "consumer/child": {
-        *(
-            "consumer/state_dir",
-            "consumer/bus_proof",
-            "consumer/transform_config",
-            "consumer/destinations",
-            "consumer/places",
-        ),
+        "consumer/state_dir",
+        "consumer/bus_proof",
+        "consumer/transform_config",
+        "consumer/destinations",
+        "consumer/places",
     },
 }
 """The same for the rooms of two parts: what of its own part each room may import."""

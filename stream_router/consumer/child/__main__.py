@@ -60,7 +60,7 @@ def _serve(configured: Consumer, source: protocol.DaemonInput, sink: IO[bytes]) 
     from stream_router.consumer.places import Places
 
     places = Places(configured)
-    gc.collect()
+    gc.collect()  # what finding them took is free for what is imported now
     from stream_router.consumer.child.assembly import Child
 
     try:
