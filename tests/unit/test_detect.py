@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import pytest
 
-from stream_router.pipeline.masking.detectors import phone_vocabulary
 from stream_router.pipeline.masking.detectors.cards import is_card
 from stream_router.pipeline.masking.detectors.finder import DETECTORS, finder
 from stream_router.pipeline.masking.detectors.ibans import ibans
+from stream_router.pipeline.masking.detectors.phones import vocabulary
 
 DATA = Path(__file__).parents[1] / "data"
 CORPUS = DATA / "detectors.txt"
@@ -198,6 +198,6 @@ def _cpu_s(detect: Callable[[str], object], text: str) -> float:
 
 def test_no_word_says_phone_and_something_else() -> None:
     """What announces a phone cannot speak against it."""
-    said = sorted(word.rstrip("*") for word in phone_vocabulary.entries("said") if "_" not in word)
-    kinds = phone_vocabulary.kinds(said)
-    assert [word for word, kind in zip(said, kinds, strict=True) if kind & phone_vocabulary.OTHER] == []
+    said = sorted(word.rstrip("*") for word in vocabulary.entries("said") if "_" not in word)
+    kinds = vocabulary.kinds(said)
+    assert [word for word, kind in zip(said, kinds, strict=True) if kind & vocabulary.OTHER] == []

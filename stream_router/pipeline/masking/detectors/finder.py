@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from stream_router.pipeline.masking.detectors.cards import cards
 from stream_router.pipeline.masking.detectors.folding import Folded, fold
 from stream_router.pipeline.masking.detectors.ibans import ibans
-from stream_router.pipeline.masking.detectors.phone_regions import phones_of
+from stream_router.pipeline.masking.detectors.phones.regions import phones_of
 from stream_router.pipeline.masking.detectors.spans import APART, UNSPACED_SCRIPTS, Span, widened, without_overlaps
 
 Detector = Callable[[str], list[Span]]

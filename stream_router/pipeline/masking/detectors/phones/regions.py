@@ -7,11 +7,11 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
-from stream_router.pipeline.masking.detectors.phone_expected import expected_regions
-from stream_router.pipeline.masking.detectors.phone_naming import named_otherwise, unit_after
-from stream_router.pipeline.masking.detectors.phone_words import thing_after
-from stream_router.pipeline.masking.detectors.phone_written import is_written_in, parsed, regions_by_shape
-from stream_router.pipeline.masking.detectors.phones import is_no_phone, phones
+from stream_router.pipeline.masking.detectors.phones.expected import expected_regions
+from stream_router.pipeline.masking.detectors.phones.naming import named_otherwise, unit_after
+from stream_router.pipeline.masking.detectors.phones.numbers import is_no_phone, phones
+from stream_router.pipeline.masking.detectors.phones.words import thing_after
+from stream_router.pipeline.masking.detectors.phones.written import is_written_in, parsed, regions_by_shape
 from stream_router.pipeline.masking.detectors.spans import Span, without_overlaps
 
 _CANDIDATE = re.compile(r"(?<![A-Za-z0-9_.,:/-])\(?\d(?:[ ().\-/]{0,3}\d){5,13}(?![A-Za-z0-9_]|[.,:/-]\d)")

@@ -3,17 +3,17 @@
 import re
 from collections.abc import Collection, Sequence
 
-from stream_router.pipeline.masking.detectors.phone_languages import (
+from stream_router.pipeline.masking.detectors.phones.languages import (
     COUNTING,
     is_word_of,
     languages,
     regions_of,
     regions_of_word,
 )
-from stream_router.pipeline.masking.detectors.phone_naming import OTHER_NUMBER
-from stream_router.pipeline.masking.detectors.phone_said import Words
-from stream_router.pipeline.masking.detectors.phone_text import folded_case, has_unspaced
-from stream_router.pipeline.masking.detectors.phone_vocabulary import NAMED, NUMBER, OTHER, THING, kinds
+from stream_router.pipeline.masking.detectors.phones.naming import OTHER_NUMBER
+from stream_router.pipeline.masking.detectors.phones.said import Words
+from stream_router.pipeline.masking.detectors.phones.text import folded_case, has_unspaced
+from stream_router.pipeline.masking.detectors.phones.vocabulary import NAMED, NUMBER, OTHER, THING, kinds
 
 _BEFORE_CHARS, _NEAR_CHARS, _BEHIND_CHARS = 120, 24, 60
 _CLAUSE_ENDS = re.compile(r"[.,;:!?()\n\u2013\u2014]|\s-\s")

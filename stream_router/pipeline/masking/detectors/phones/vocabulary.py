@@ -1,4 +1,4 @@
-"""The vocabulary of phones by language (phone_vocabulary.toml), ready to be asked."""
+"""The vocabulary of phones by language (vocabulary.toml), ready to be asked."""
 
 import re
 import tomllib
@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-_TABLES: dict[str, dict[str, str]] = tomllib.loads((Path(__file__).parent / "phone_vocabulary.toml").read_text("utf-8"))
+_TABLES: dict[str, dict[str, str]] = tomllib.loads((Path(__file__).parent / "vocabulary.toml").read_text("utf-8"))
 
 SAYING, PLACED, PASSED, INCOMING, SPOKEN, DIRECT, LABEL, PERSON, CUSTOMER, DESK = (1 << bit for bit in range(10))
 NUMBER, OWN, THING, OTHER, NAMED, PLACE, PASSING, AT_NUMBER, ARTICLE = (1 << bit for bit in range(10, 19))

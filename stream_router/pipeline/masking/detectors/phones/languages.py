@@ -1,11 +1,11 @@
-"""In which languages a text may be, and whose national phone numbers its speakers write (phone_languages.toml)."""
+"""In which languages a text may be, and whose national phone numbers its speakers write (languages.toml)."""
 
 import tomllib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-_TABLES: dict[str, dict[str, str]] = tomllib.loads((Path(__file__).parent / "phone_languages.toml").read_text("utf-8"))
+_TABLES: dict[str, dict[str, str]] = tomllib.loads((Path(__file__).parent / "languages.toml").read_text("utf-8"))
 
 _LETTER_SHARE = 0.6
 """What a letter counts beside a word of the language: names have letters of other languages."""

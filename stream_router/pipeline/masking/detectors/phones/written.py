@@ -6,7 +6,7 @@ from functools import cache
 
 import phonenumbers
 
-from stream_router.pipeline.masking.detectors.phone_languages import regions_spoken
+from stream_router.pipeline.masking.detectors.phones.languages import regions_spoken
 
 _NATIONAL = phonenumbers.PhoneNumberFormat.NATIONAL
 _MOBILE, _FIXED_LINE = phonenumbers.PhoneNumberType.MOBILE, phonenumbers.PhoneNumberType.FIXED_LINE

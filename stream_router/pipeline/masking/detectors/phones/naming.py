@@ -2,10 +2,10 @@
 
 import re
 
-from stream_router.pipeline.masking.detectors.phone_languages import is_word_of
-from stream_router.pipeline.masking.detectors.phone_said import CLAUSES, Words
-from stream_router.pipeline.masking.detectors.phone_text import has_unspaced
-from stream_router.pipeline.masking.detectors.phone_vocabulary import (
+from stream_router.pipeline.masking.detectors.phones.languages import is_word_of
+from stream_router.pipeline.masking.detectors.phones.said import CLAUSES, Words
+from stream_router.pipeline.masking.detectors.phones.text import has_unspaced
+from stream_router.pipeline.masking.detectors.phones.vocabulary import (
     NAMED,
     OTHER,
     OTHER_INSIDE,

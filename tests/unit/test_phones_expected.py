@@ -3,8 +3,8 @@
 import pytest
 
 from stream_router.pipeline.masking.detectors.finder import finder
-from stream_router.pipeline.masking.detectors.phone_languages import languages
-from stream_router.pipeline.masking.detectors.phone_written import is_written_in, regions_by_shape
+from stream_router.pipeline.masking.detectors.phones.languages import languages
+from stream_router.pipeline.masking.detectors.phones.written import is_written_in, regions_by_shape
 
 FIND = finder(("phone",))
 

@@ -5,9 +5,9 @@ International ones anywhere; national ones by their country's way of writing the
 
 import re
 
-from stream_router.pipeline.masking.detectors.phone_naming import named_otherwise, unit_after
-from stream_router.pipeline.masking.detectors.phone_text import folded_case
-from stream_router.pipeline.masking.detectors.phone_words import (
+from stream_router.pipeline.masking.detectors.phones.naming import named_otherwise, unit_after
+from stream_router.pipeline.masking.detectors.phones.text import folded_case
+from stream_router.pipeline.masking.detectors.phones.words import (
     SAYING_AFTER,
     is_out_of_range,
     said_before,

@@ -2,7 +2,7 @@
 
 import re
 
-from stream_router.pipeline.masking.detectors.phone_naming import (
+from stream_router.pipeline.masking.detectors.phones.naming import (
     PERSON_BEFORE,
     PLACE_NEAR,
     is_anothers,
@@ -10,9 +10,9 @@ from stream_router.pipeline.masking.detectors.phone_naming import (
     named_with_capital,
     other_between,
 )
-from stream_router.pipeline.masking.detectors.phone_said import Words
-from stream_router.pipeline.masking.detectors.phone_text import folded_case, has_unspaced, placed_behind
-from stream_router.pipeline.masking.detectors.phone_vocabulary import (
+from stream_router.pipeline.masking.detectors.phones.said import Words
+from stream_router.pipeline.masking.detectors.phones.text import folded_case, has_unspaced, placed_behind
+from stream_router.pipeline.masking.detectors.phones.vocabulary import (
     NAMED,
     OTHER,
     OTHER_INSIDE,

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Sequence
 
-from stream_router.pipeline.masking.detectors.phone_text import UNSPACED, has_unspaced
-from stream_router.pipeline.masking.detectors.phone_vocabulary import (
+from stream_router.pipeline.masking.detectors.phones.text import UNSPACED, has_unspaced
+from stream_router.pipeline.masking.detectors.phones.vocabulary import (
     ARTICLE,
     AT_NUMBER,
     COPULAS,
