@@ -11,7 +11,7 @@ from stream_router.pipeline.masking.detectors.phones.languages import (
     regions_of_word,
 )
 from stream_router.pipeline.masking.detectors.phones.naming import OTHER_NUMBER
-from stream_router.pipeline.masking.detectors.phones.said import Words
+from stream_router.pipeline.masking.detectors.phones.said import WORD, Words
 from stream_router.pipeline.masking.detectors.phones.text import folded_case, has_unspaced
 from stream_router.pipeline.masking.detectors.phones.vocabulary import NAMED, NUMBER, OTHER, THING, kinds
 
@@ -24,7 +24,6 @@ _RANGE = re.compile(r"\s\w{1,6}\s\d")
 """`from 20000000 to 30000000 kroner`: what is counted."""
 
 _APART = re.compile(r"[.,;!?\n]")
-_WORD = re.compile(r"[^\W\d_]+")
 _JOINED = " \u00a0("
 _WORDS_BEHIND, _WORDS_NEAR = 3, 2
 """Words further away speak of something else."""
@@ -51,7 +50,7 @@ def expected_regions(text: str, at: int, end: int, possible: frozenset[str]) -> 
     behind = folded_case(text[end : end + _BEHIND_CHARS])
     if _RANGE.match(behind) or has_unspaced(said) or has_unspaced(behind):
         return []
-    spoken = languages(_WORD.findall(f"{said} {behind}"), _KNOWN_WORDS_WITH_TRUNK if with_trunk else _KNOWN_WORDS)
+    spoken = languages(WORD.findall(f"{said} {behind}"), _KNOWN_WORDS_WITH_TRUNK if with_trunk else _KNOWN_WORDS)
     regions = [region for region in regions_of(spoken) if region in possible]
     with_trunk = _has_trunk(text[at], regions)
     return regions if regions and _is_open(said, gap, behind, spoken, with_trunk=with_trunk) else []
@@ -76,7 +75,7 @@ def _is_open(said: str, gap: str, behind: str, spoken: Sequence[str], *, with_tr
     clause = "" if _APART.search(gap) else _CLAUSE_ENDS.split(said)[-1]
     if clause and not _may_stand_behind(Words(clause), gap, spoken, with_trunk=with_trunk):
         return False
-    return not any(kind & _HAS_ONE for kind in kinds(_WORD.findall(_CLAUSE_ENDS.split(behind, 1)[0])[:_WORDS_BEHIND]))
+    return not any(kind & _HAS_ONE for kind in kinds(WORD.findall(_CLAUSE_ENDS.split(behind, 1)[0])[:_WORDS_BEHIND]))
 
 
 def _may_stand_behind(clause: Words, gap: str, spoken: Sequence[str], *, with_trunk: bool) -> bool:

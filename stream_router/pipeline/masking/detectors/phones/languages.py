@@ -31,7 +31,6 @@ _REGIONS = {language: tuple(regions.split()) for language, regions in _TABLES["r
 _REGIONS_BY_WORD = {
     word: frozenset(region for language in known for region in _REGIONS[language]) for word, known in _BY_WORD.items()
 }
-_NOWHERE = frozenset[str]()
 
 COUNTING = frozenset(_TABLES["counting"]["all"].split())
 """Such words of theirs as stand before what is counted: `we have 20000000 screws`."""
@@ -60,7 +59,7 @@ def is_word_of(word: str, among: Sequence[str] = tuple(_REGIONS)) -> bool:
 
 def regions_of_word(word: str) -> frozenset[str]:
     """The regions whose languages have a word among those."""
-    return _REGIONS_BY_WORD.get(word, _NOWHERE)
+    return _REGIONS_BY_WORD.get(word, frozenset())
 
 
 def regions_of(among: Sequence[str]) -> list[str]:

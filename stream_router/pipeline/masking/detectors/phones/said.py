@@ -39,7 +39,7 @@ _THING_AT_END = re.compile(
 )
 """Compounds are what their last part says."""
 
-_WORD = re.compile(r"[^\W\d_]+")
+WORD = re.compile(r"[^\W\d_]+")
 _MAY_CONTACT = frozenset(
     ["please", "to", "can", "could", "may", "should", "or", "and", "you", "we", "kindly", "just", "de"]
 )
@@ -65,7 +65,7 @@ class Words:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.words = _WORD.findall(text)
+        self.words = WORD.findall(text)
         self.kinds = kinds(self.words)
         self._found: list[re.Match[str]] | None = None
 
@@ -73,7 +73,7 @@ class Words:
     def found(self) -> list[re.Match[str]]:
         """Where each word stands; most texts are never asked."""
         if self._found is None:
-            self._found = list(_WORD.finditer(self.text))
+            self._found = list(WORD.finditer(self.text))
         return self._found
 
     def may_say(self, *, likely: bool) -> Sequence[int]:

@@ -10,7 +10,6 @@ from stream_router.pipeline.masking.detectors.phones.languages import regions_sp
 
 _NATIONAL = phonenumbers.PhoneNumberFormat.NATIONAL
 _MOBILE, _FIXED_LINE = phonenumbers.PhoneNumberType.MOBILE, phonenumbers.PhoneNumberType.FIXED_LINE
-NOWHERE = frozenset[str]()
 
 
 def parsed(number: str, region: str) -> phonenumbers.PhoneNumber | None:
@@ -31,7 +30,7 @@ def is_written_in(number: str, region: str) -> bool:
 def regions_by_shape(number: str) -> frozenset[str]:
     """The regions of the known languages that write so many digits, with a 0 in front or without: a first look."""
     written = number if number.isdecimal() else _as_digits(number)
-    return _shapes().get((written[0] == "0", len(written)), NOWHERE)
+    return _shapes().get((written[0] == "0", len(written)), frozenset())
 
 
 @cache
