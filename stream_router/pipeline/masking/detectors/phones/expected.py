@@ -13,15 +13,26 @@ from stream_router.pipeline.masking.detectors.phones.languages import (
 from stream_router.pipeline.masking.detectors.phones.naming import OTHER_NUMBER
 from stream_router.pipeline.masking.detectors.phones.said import WORD, Words
 from stream_router.pipeline.masking.detectors.phones.text import folded_case, has_unspaced
-from stream_router.pipeline.masking.detectors.phones.vocabulary import NAMED, NUMBER, OTHER, THING, kinds
+from stream_router.pipeline.masking.detectors.phones.vocabulary import (
+    NAMED,
+    NUMBER,
+    OTHER,
+    SAYING,
+    TELECOM,
+    THING,
+    kinds,
+)
 
-_BEFORE_CHARS, _NEAR_CHARS, _BEHIND_CHARS = 120, 24, 60
+_BEFORE_CHARS, _NEAR_CHARS, _BEHIND_CHARS = 120, 32, 60
 _CLAUSE_ENDS = re.compile(r"[.,;:!?()\n\u2013\u2014]|\s-\s")
 _GAP_CHARS = " \u00a0\n\t.,;:!?(\u2013\u2014\"'-"
 """What may stand between a word and a number that is meant on its own; `#` and the like make it something's number."""
 
 _RANGE = re.compile(r"\s\w{1,6}\s\d")
 """`from 20000000 to 30000000 kroner`: what is counted."""
+
+_ABBREVIATED = re.compile(r"\b(?:nr|no|č|n|num|núm|\u03b1\u03c1|ref|id)\.?[ \u00a0]?$")
+"""`smlouva č. …`: it numbers what stands before it."""
 
 _APART = re.compile(r"[.,;!?\n]")
 _JOINED = " \u00a0("
@@ -40,12 +51,15 @@ def expected_regions(text: str, at: int, end: int, possible: frozenset[str]) -> 
     `at`, `my` or `is`, or behind a comma: behind a noun they are mostly that thing's (`locker 20538983`).
     """
     with_trunk = _has_trunk(text[at], possible)
-    if not (with_trunk or _may_follow(text[max(0, at - _NEAR_CHARS) : at], possible)):
+    near = text[max(0, at - _NEAR_CHARS) : at]
+    if not (
+        with_trunk or _may_follow(near, possible) or _may_be_spoken_of(near, text[end : end + _NEAR_CHARS], possible)
+    ):
         return []
     before = folded_case(text[max(0, at - _BEFORE_CHARS) : at])
     said = before.rstrip(_GAP_CHARS)
     gap = before[len(said) :]
-    if said and not said[-1].isalpha():
+    if said and (not said[-1].isalpha() or _ABBREVIATED.search(said + gap)):
         return []
     behind = folded_case(text[end : end + _BEHIND_CHARS])
     if _RANGE.match(behind) or has_unspaced(said) or has_unspaced(behind):
@@ -53,7 +67,10 @@ def expected_regions(text: str, at: int, end: int, possible: frozenset[str]) -> 
     spoken = languages(WORD.findall(f"{said} {behind}"), _KNOWN_WORDS_WITH_TRUNK if with_trunk else _KNOWN_WORDS)
     regions = [region for region in regions_of(spoken) if region in possible]
     with_trunk = _has_trunk(text[at], regions)
-    return regions if regions and _is_open(said, gap, behind, spoken, with_trunk=with_trunk) else []
+    if not regions:
+        return []
+    is_open = (with_trunk or _may_follow(near, possible)) and _is_open(said, gap, behind, spoken, with_trunk=with_trunk)
+    return regions if is_open or _speaks_of_phones(said, gap, behind) else []
 
 
 def _has_trunk(first: str, regions: Collection[str]) -> bool:
@@ -68,6 +85,22 @@ def _may_follow(near: str, possible: frozenset[str]) -> bool:
         return True
     last = said[said.rfind(" ") + 1 :].lower()
     return last not in COUNTING and not possible.isdisjoint(regions_of_word(last))
+
+
+def _may_be_spoken_of(before: str, behind: str, possible: frozenset[str]) -> bool:
+    """Whether the texts beside a number may be of a language of its regions, and it stands behind no other's noun."""
+    words = WORD.findall(before.lower())
+    if all(possible.isdisjoint(regions_of_word(word)) for word in (*words, *WORD.findall(behind.lower()))):
+        return False
+    return not words or not kinds(words[-1:])[0] & (_HAS_ONE | THING)
+
+
+def _speaks_of_phones(said: str, gap: str, behind: str) -> bool:
+    """Whether the text around a number speaks of phones or calls, and its own clause of nothing that has a number."""
+    if not any(kind & (SAYING | TELECOM) for kind in kinds(WORD.findall(f"{said} {behind}"))):
+        return False
+    clause = f"{'' if _APART.search(gap) else _CLAUSE_ENDS.split(said)[-1]} {_CLAUSE_ENDS.split(behind, 1)[0]}"
+    return not any(kind & _HAS_ONE for kind in kinds(WORD.findall(clause)))
 
 
 def _is_open(said: str, gap: str, behind: str, spoken: Sequence[str], *, with_trunk: bool) -> bool:

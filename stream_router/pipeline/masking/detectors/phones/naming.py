@@ -3,15 +3,22 @@
 import re
 
 from stream_router.pipeline.masking.detectors.phones.languages import is_word_of
-from stream_router.pipeline.masking.detectors.phones.said import CLAUSES, Words
+from stream_router.pipeline.masking.detectors.phones.said import CLAUSES, PHONE_STEMS, Words
 from stream_router.pipeline.masking.detectors.phones.text import has_unspaced
 from stream_router.pipeline.masking.detectors.phones.vocabulary import (
+    COPULAS,
+    COUNTED,
+    CUSTOMER,
     NAMED,
+    NUMBER,
     OTHER,
     OTHER_INSIDE,
+    OWN,
     PURPOSE,
     SAYING,
+    THING,
     ends_named,
+    kinds,
 )
 
 _THING = (
@@ -43,21 +50,15 @@ PERSON_BEFORE = re.compile(
 """`Kunde 4711 hat angerufen`: who is meant, not how to reach him."""
 
 _UNIT = re.compile(
-    r"[ \u00a0]?(?:[%€$£]|(?:ms|milliseconds|secs?|seconds|mins?|minutes|hours|hrs|days|times|mal|fois|veces|bytes?|"
-    r"[kmgt]i?b|bits?|users?|people|persons?|customers|clients|kunden|subscribers|members|households|calls|messages|texts|"
-    r"pages|characters|chars|words|lines|rows|records|items|orders|tickets|downloads|views|units|pieces|stück|jobs|km|kg|"
-    r"eur|euros?|euroa|usd|dollars?|gbp|pounds|chf|inr|jpy|yen|pln|sek|nok|dkk|brl|kr|kroner|kronor|kč|korun|zł|złotych|"
-    r"ft|forint|lei|lira|tl|reais|pesos|\u0440\u0443\u0431\w{0,3}|грн|гривень)\b)",
-    re.IGNORECASE,
+    r"[ \u00a0]?(?:[%€$£]|[元円원]|[次回](?![一-龯])|[件个個条條](?!人)|건|회(?![가-힣]{2})|分钟|分間|"
+    r"(?:de[ \u00a0])?(?P<word>[^\W\d_]+))"
 )
+"""What is counted directly behind a number; a word is looked up."""
 
 _SET_APART = re.compile(r"\s?[,;\u2013\u2014-]")
 _OPENING, _CLAUSE_ENDS = "-*•(\n\t \u2013\u2014", ".,;:!?"
-_PHONE_STEMS = (
-    *("tel", "mobil", "móvil", "movil", "cel", "handy", "phone", "cell", "gsm", "kom", "puhelin", "matkapuhelin"),
-    *("τηλ", "κιν", "тел", "моб"),
-)
 _NAME_CHARS = 4
+_THING_WORDS = 5
 _UNKNOWN_WORDS = 3
 """A word that says it stands nearer to a number than an unknown one between them: `mobile of the driver …`."""
 
@@ -81,17 +82,18 @@ def other_between(words: Words, place: int) -> bool:
         return False
     if has_unspaced(before) and (OTHER_INSIDE.search(before, saying) or ends_named(before)):
         return True
-    return words.names_a_thing() or words.speaks_of_other(place) or OTHER_NUMBER.search(before, saying) is not None
+    return names_a_thing(words) or speaks_of_other(words, place) or OTHER_NUMBER.search(before, saying) is not None
 
 
 def _is_a_label(words: Words, place: int) -> bool:
     """Whether a label names a phone, whatever for: `hotline for lost cards: …`, `mobile of who gets the parcel: …`."""
     if not words.text.rstrip().endswith(":"):
         return False
-    if any(word in PURPOSE for word in words.words[place + 1 : place + 2]):
+    behind = place + 1 + bool(words.kinds[place + 1 : place + 2] and words.kinds[place + 1] & NUMBER)
+    if words.words[behind : behind + 1] and words.words[behind] in PURPOSE:
         return True
     before = words.text[: words.found[place].start()].rstrip(_OPENING)
-    return words.words[place].startswith(_PHONE_STEMS) and (not before or before[-1] in _CLAUSE_ENDS)
+    return words.words[place].startswith(PHONE_STEMS) and (not before or before[-1] in _CLAUSE_ENDS)
 
 
 def is_anothers(words: Words, place: int) -> bool:
@@ -101,9 +103,10 @@ def is_anothers(words: Words, place: int) -> bool:
     """
     if has_unspaced(words.text):
         return False
-    said_to = words.found[place].end()  # a point there is an abbreviation's: `tel. of the office …`
+    said_to = {words.found[place].end()}  # a point there is an abbreviation's: `tel. no. of the office …`
+    said_to |= {found.end() for kind, found in zip(words.kinds, words.found, strict=True) if kind & NUMBER}
     ends = CLAUSES.finditer(words.text, 0, words.found[-1].start())
-    start = max((one.end() for one in ends if one.start() != said_to or one[0] != "."), default=0)
+    start = max((one.end() for one in ends if one.start() not in said_to or one[0] != "."), default=0)
     if words.found[place].start() < start or not words.kinds[place] & SAYING:
         named = zip(words.kinds, words.found, strict=True)
         if any(kind & (OTHER | NAMED) and found.start() >= start for kind, found in named):
@@ -133,4 +136,33 @@ def named_with_capital(text: str, words: Words, behind: str) -> bool:
 
 def unit_after(text: str, end: int) -> bool:
     """Whether a number counts something."""
-    return _UNIT.match(text, end) is not None
+    found = _UNIT.match(text, end)
+    if found is None:
+        return False
+    word = found["word"]
+    return word is None or bool(kinds([word.lower()])[0] & COUNTED)
+
+
+def of_a_thing(words: Words, place: int) -> bool:
+    """Whether a thing of the phone that a word names has the number: `serial number of my phone`."""
+    behind = zip(words.kinds[place + 1 :], words.words[place + 1 :], strict=True)
+    if not all(kind & (OWN | NUMBER) or word in COPULAS for kind, word in behind):
+        return False
+    for at in range(place - 1, max(-1, place - 1 - _THING_WORDS), -1):
+        if words.kinds[at] & THING:
+            return not CLAUSES.search(words.text, words.found[at].end(), words.found[place].start())
+    return False
+
+
+def names_a_thing(words: Words) -> bool:
+    """Whether it ends with what has a number: `loan`, `loan number is`, `customer number`."""
+    last, wanted = len(words.kinds) - 1, NAMED
+    while last > 0 and (words.kinds[last] & (NUMBER | SAYING) == NUMBER or words.words[last] in COPULAS):
+        wanted |= CUSTOMER if words.kinds[last] & NUMBER else 0
+        last -= 1
+    return last >= 0 and bool(words.kinds[last] & wanted)
+
+
+def speaks_of_other(words: Words, place: int) -> bool:
+    """Whether a word from `place` on is something that has a number of its own."""
+    return any(kind & OTHER for kind in words.kinds[place:])

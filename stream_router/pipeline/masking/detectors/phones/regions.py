@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 
 from stream_router.pipeline.masking.detectors.phones.expected import expected_regions
 from stream_router.pipeline.masking.detectors.phones.naming import named_otherwise, unit_after
-from stream_router.pipeline.masking.detectors.phones.numbers import is_no_phone, phones
+from stream_router.pipeline.masking.detectors.phones.numbers import phones
+from stream_router.pipeline.masking.detectors.phones.shapes import is_no_phone
 from stream_router.pipeline.masking.detectors.phones.words import thing_after
 from stream_router.pipeline.masking.detectors.phones.written import is_written_in, parsed, regions_by_shape
 from stream_router.pipeline.masking.detectors.spans import Span, without_overlaps

@@ -21,6 +21,7 @@ from stream_router.pipeline.masking.detectors.phones.vocabulary import (
     PASSED,
     PASSING,
     PERSON,
+    PHONE_NUMBERS,
     PLACE,
     PLACED,
     SAYING,
@@ -57,7 +58,11 @@ _ASKS_CHARS = 4
 _PERSON_WORDS = 4
 """`the number of my dear old mother`."""
 
-_THING_WORDS = 5
+_COPULAS_BEHIND = frozenset(["è", "é", "es", "est", "este", "era", "sería", "seria"])
+PHONE_STEMS = (
+    *("tel", "mobil", "móvil", "movil", "cel", "handy", "phone", "cell", "gsm", "kom", "puhelin", "matkapuhelin"),
+    *("τηλ", "κιν", "тел", "моб"),
+)
 
 
 class Words:
@@ -213,24 +218,31 @@ class Words:
         """Whether two words behind a number do: `(where you) find me`."""
         return place + 1 < len(self.kinds) and bool(self.kinds[place] & self.kinds[place + 1] & PLACED)
 
-    def of_a_thing(self, place: int) -> bool:
-        """Whether a thing of the phone that a word names has the number: `serial number of my phone`."""
-        behind = zip(self.kinds[place + 1 :], self.words[place + 1 :], strict=True)
-        if not all(kind & (OWN | NUMBER) or word in COPULAS for kind, word in behind):
+    def is_label(self, place: int) -> bool:
+        """Whether it ends with a word for a phone's number, and that of nothing else: `mobilnummer`, `numer telefonu`.
+
+        `my` and the like, `is`, people and articles may stand behind it, and `my` between the two words.
+        """
+        if self.kinds[place] & THING:
             return False
-        for at in range(place - 1, max(-1, place - 1 - _THING_WORDS), -1):
-            if self.kinds[at] & THING:
-                return not CLAUSES.search(self.text, self.found[at].end(), self.found[place].start())
-        return False
+        behind = zip(self.kinds[place + 1 :], self.words[place + 1 :], strict=True)
+        if not all(kind & (OWN | NUMBER | PERSON | ARTICLE) or word in COPULAS for kind, word in behind):
+            return False
+        before = place - 1
+        while before >= 0 and self.kinds[before] & OWN and not self.kinds[before] & NUMBER:
+            before -= 1
+        if before > 0 and self.kinds[before] & NUMBER and self.kinds[before - 1] & _HAS_ANOTHER:
+            return False
+        is_number = before >= 0 and self.kinds[before] & NUMBER
+        return bool(is_number or self._next(place + 1) & NUMBER or self.words[place].endswith(PHONE_NUMBERS))
 
-    def names_a_thing(self) -> bool:
-        """Whether it ends with what has a number: `loan`, `loan number is`, `customer number`."""
-        last, wanted = len(self.kinds) - 1, NAMED
-        while last > 0 and (self.kinds[last] & (NUMBER | SAYING) == NUMBER or self.words[last] in COPULAS):
-            wanted |= CUSTOMER if self.kinds[last] & NUMBER else 0
-            last -= 1
-        return last >= 0 and bool(self.kinds[last] & wanted)
+    def is_subject(self, place: int) -> bool:
+        """Whether the number is said to be this phone's, in languages whose nouns stand before what they belong to.
 
-    def speaks_of_other(self, place: int) -> bool:
-        """Whether a word from `place` on is something that has a number of its own."""
-        return any(kind & OTHER for kind in self.kinds[place:])
+        `il cellulare associato al conto è …`, but `la fattura del cellulare è …`.
+        """
+        if self.words[-1] not in _COPULAS_BEHIND or not self.words[place].startswith(PHONE_STEMS):
+            return False
+        ends = [found.end() for found in CLAUSES.finditer(self.text, 0, self.found[-1].start())]
+        first = next((at for at, found in enumerate(self.found) if not ends or found.start() >= ends[-1]), place)
+        return first <= place and not any(kind & _HAS_ANOTHER for kind in self.kinds[first:place])

@@ -1,5 +1,6 @@
 """The vocabulary of phones by language (vocabulary.toml), ready to be asked."""
 
+import functools
 import re
 import tomllib
 import unicodedata
@@ -9,7 +10,9 @@ from pathlib import Path
 _TABLES: dict[str, dict[str, str]] = tomllib.loads((Path(__file__).parent / "vocabulary.toml").read_text("utf-8"))
 
 SAYING, PLACED, PASSED, INCOMING, SPOKEN, DIRECT, LABEL, PERSON, CUSTOMER, DESK = (1 << bit for bit in range(10))
-NUMBER, OWN, THING, OTHER, NAMED, PLACE, PASSING, AT_NUMBER, ARTICLE = (1 << bit for bit in range(10, 19))
+NUMBER, OWN, THING, OTHER, NAMED, PLACE, PASSING, AT_NUMBER, ARTICLE, COUNTED, TELECOM = (
+    1 << bit for bit in range(10, 21)
+)
 """What kinds a word can be of, each a bit."""
 
 _KIND_OF = {
@@ -29,6 +32,8 @@ _KIND_OF = {
     "other": OTHER,
     "named": NAMED,
     "places": PLACE,
+    "counted": COUNTED,
+    "telecom": TELECOM,
 }
 _PLACES = {"passed": PASSING, "number": AT_NUMBER, "articles": ARTICLE}
 """What of the table of places is no language."""
@@ -79,31 +84,39 @@ for _entry, _kind in _kinds():
         _key = _entry[:-1]
         _found = _SHORT if len(_key) == _STEM_CHARS else _STEMS.setdefault(_key[:_HEAD_CHARS], {})
     _found[_key] = _found.get(_key, 0) | _kind
-_SECONDS = frozenset(pair.partition(" ")[2] for pair in _PAIRS)
+_IDIOMS = frozenset(entry.replace("_", " ") for entry in entries("idioms"))
+_SECONDS = frozenset(pair.partition(" ")[2] for pair in (*_PAIRS, *_IDIOMS))
 _BY_HEAD = {head: tuple(stems.items()) for head, stems in _STEMS.items()}
 
+PHONE_NUMBERS = (
+    *("telefonnummer", "telefonnummeret", "telefonnumret", "telefonnr", "telefoonnummer", "handynummer", "rufnummer"),
+    *("mobilnummer", "mobilnummeret", "mobilnumret", "mobielnummer", "puhelinnumero", "puhelinnumeron"),
+    *("telefonszám", "telefonszáma", "telefonszámom", "telefonszámunk"),
+)
 _PHONES = (
     *("telefon", "telefonen", "telefoon", "hotline", "handy", "puhelin", "puhelimen", "puhelimemme", "linjenummer"),
-    *("telefonnummer", "telefonnr", "telefoonnummer", "handynummer", "rufnummer", "mobilnummer", "puhelinnumero"),
-    *("telefonszám", "telefonszáma", "telefonszámunk", "mobiltelefon", "anruf", "anrufe", "anrufen", "opkald", "anrop"),
+    *("mobiltelefon", "anruf", "anrufe", "anrufen", "opkald", "anrop", *PHONE_NUMBERS),
 )
 _COMPOUND_CHARS = 8
 """Compounds are what their last part says, whatever the first says: `Terminhotline`."""
 
 
+@functools.lru_cache(maxsize=8_192)
+def _kind_of(word: str) -> int:
+    kind = _WORDS.get(word, 0) | _SHORT.get(word[:_STEM_CHARS], 0)
+    for stem, also in _BY_HEAD.get(word[:_HEAD_CHARS], ()):
+        if word.startswith(stem):
+            kind |= also
+    return SAYING if len(word) > _COMPOUND_CHARS and word.endswith(_PHONES) else kind
+
+
 def kinds(words: Sequence[str]) -> list[int]:
     """Of what kinds each word of a text is, in small letters; those of a pair are those of its second word."""
-    found = []
+    found = [_kind_of(word) for word in words]
     for at, word in enumerate(words):
-        kind = _WORDS.get(word, 0) | _SHORT.get(word[:_STEM_CHARS], 0)
-        for stem, also in _BY_HEAD.get(word[:_HEAD_CHARS], ()):
-            if word.startswith(stem):
-                kind |= also
-        if len(word) > _COMPOUND_CHARS and word.endswith(_PHONES):
-            kind = SAYING
-        if at and word in _SECONDS:
-            kind |= _PAIRS.get(f"{words[at - 1]} {word}", 0)
-        found.append(kind)
+        if word in _SECONDS and at:
+            pair = f"{words[at - 1]} {word}"
+            found[at] = 0 if pair in _IDIOMS else found[at] | _PAIRS.get(pair, 0)
     return found
 
 
@@ -114,10 +127,13 @@ _BETWEEN = " :\u00a0#\uff1a-\u2013("
 _COUNTED = re.compile(r"[\W_]?(?:번호|番号|号码|號碼|编号|号|號|رقم|מספר|מס'?|id|no|は|是|为)\W?$")
 _NAMED_ENDS = tuple(word.replace("_", " ") for word in entries("named_inside"))
 _NAMED_CHARS = 28
+_APART = re.compile("[,.!?\u3002]")
 
 
 def ends_named(text: str) -> bool:
     """Whether a text of a script with particles ends with what has a number, with or without a word for `number`."""
     tail = text[-_NAMED_CHARS:].rstrip(_BETWEEN)
     bare = _COUNTED.sub("", tail, count=1)
-    return tail.endswith(_NAMED_ENDS) or any(bare[: len(bare) - end].endswith(_NAMED_ENDS) for end in range(3))
+    return tail.endswith(_NAMED_ENDS) or any(
+        bare[: len(bare) - end].endswith(_NAMED_ENDS) for end in range(3) if not _APART.search(bare, len(bare) - end)
+    )

@@ -1,6 +1,7 @@
 """The words around a number that say whether it is a phone's."""
 
 import re
+from enum import Enum, auto
 
 from stream_router.pipeline.masking.detectors.phones.naming import (
     PERSON_BEFORE,
@@ -8,7 +9,10 @@ from stream_router.pipeline.masking.detectors.phones.naming import (
     is_anothers,
     named_otherwise,
     named_with_capital,
+    names_a_thing,
+    of_a_thing,
     other_between,
+    speaks_of_other,
 )
 from stream_router.pipeline.masking.detectors.phones.said import Words
 from stream_router.pipeline.masking.detectors.phones.text import folded_case, has_unspaced, placed_behind
@@ -18,19 +22,23 @@ from stream_router.pipeline.masking.detectors.phones.vocabulary import (
     OTHER_INSIDE,
     PERSON,
     PLACED,
+    SAYING,
     SAYING_INSIDE,
     ends_named,
     kinds,
 )
 
 _GAP_MAX_CHARS, _GAP_PLACED_MAX_CHARS = 44, 56
-"""Between a word that says `phone` and the number; more where a word of place (`at`) stands directly before it."""
+"""Between a word that says `phone` and the number; more where a word of place (`at`) or a colon stands before it."""
+
+_CLOSE_WORDS, _CLOSE_CHARS = 3, 12
+"""A word so near says it of any digits; one further away of those only that a country of the language writes so."""
 
 _GAP_END = re.compile(r".*(?:\d{3}|[\0+]|\((?=\W*\d)|(?<!:)\n|\n(?=\s*\S))", re.DOTALL)
 """Another number ends it, but not the hour at which somebody may be called; a line too, but for a label's own line."""
 
 _MAY_END_GAP = re.compile(r"[\d\0+(\n]")
-_SIGN = re.compile("(?:[☎☏✆📞📱📲]\ufe0f?|\\b06|(?:^|[\\n|,;/])\\s?[tm](?=[.:]))\\W{0,3}$")
+_SIGN = re.compile("(?:[☎☏✆📞📱📲]\ufe0f?|\\b06|(?:^|[\\n|,;/])\\s?[tmτκтм](?=[.:]))\\W{0,3}$")
 """Signs that people draw, and `T:` and `M:` at the foot of a letter; in the Netherlands a mobile is somebody's `06`."""
 
 _SIGN_CHARS = 5
@@ -58,6 +66,9 @@ SAYING_AFTER = re.compile(
 """`… is my cell`, `… is the best number to reach me`: what people say behind a number."""
 
 
+_NUMBERED = re.compile(r"[ \u00a0](?:numaral\u0131|nolu|no'lu|számú) (?P<what>[^\W\d_]+)")
+"""`… numaralı telefon`, which is the phone's, whatever stands before."""
+
 _SUBSCRIBER = re.compile(r"\b(?:abonent|abonnent|абонент|subscriber)\w{0,3}\W{1,2}$", re.IGNORECASE)
 _OUT_OF_RANGE = re.compile(
     r"\W{1,2}(?:(?:is|ist|jest|je|сейчас|временно|зараз) )?(?:unreachable|out of range|not answering|nicht erreichbar|"
@@ -72,14 +83,23 @@ def is_out_of_range(text: str, at: int, end: int) -> bool:
     return bool(_OUT_OF_RANGE.match(text, end) and _SUBSCRIBER.search(text[max(0, at - _SUBSCRIBER_CHARS) : at]))
 
 
-def said_before(before: str, *, likely: bool = False) -> bool:
+class Said(Enum):
+    """What the words around a number say of it."""
+
+    NOTHING = auto()
+    FROM_AFAR = auto()
+    """A word that is not close by says that it is a phone's."""
+    PLAINLY = auto()
+
+
+def said_before(before: str, *, likely: bool = False) -> Said:
     r"""Whether a word not far before a number, and no other number between them, says that it is a phone's.
 
     `before` is the text up to the number, in small letters without points and marks over them (`folded_case`), with
     `\0` for a number that was found. Of a `likely` one, as its digits are, fewer words say it.
     """
     if before[-_SIGN_CHARS:].rstrip()[-1:] not in _LETTERS and _SIGN.search(before, max(0, len(before) - _SIGN_CHARS)):
-        return True
+        return Said.PLAINLY
     if _MAY_END_GAP.search(before) and (ended := _GAP_END.match(before)):
         before = before[ended.end() :]
     words = Words(before)
@@ -87,38 +107,48 @@ def said_before(before: str, *, likely: bool = False) -> bool:
     placed = bool(places) and words.placed()
     for place in reversed(places):
         says = words.says(place, placed=placed) or (likely and words.hints(place))
-        if says and not is_anothers(words, place):
+        if says and (words.is_label(place) or words.is_subject(place) or not is_anothers(words, place)):
             gap_chars = len(before) - words.found[place].end()
-            if gap_chars > (_GAP_PLACED_MAX_CHARS if placed else _GAP_MAX_CHARS):
-                return False
-            return not words.of_a_thing(place) and not other_between(words, place)
-    return False
+            if gap_chars > (_GAP_PLACED_MAX_CHARS if placed or before.rstrip().endswith(":") else _GAP_MAX_CHARS):
+                return Said.NOTHING
+            if words.is_label(place) or words.is_subject(place):
+                return Said.PLAINLY
+            if of_a_thing(words, place) or other_between(words, place):
+                return Said.NOTHING
+            return Said.PLAINLY if len(words.kinds) - place <= _CLOSE_WORDS else Said.FROM_AFAR
+    return Said.NOTHING
 
 
-def said_behind(text: str, at: int, end: int, *, likely: bool = False) -> bool:
+def said_behind(text: str, at: int, end: int, *, likely: bool = False) -> Said:
     """Whether words directly behind a number say that it is a phone's: `… erreichen Sie mich`, `…に電話して`."""
     behind = folded_case(text[end : end + _BEHIND_CHARS])
     if inner := _IN_PARENTHESES.match(behind):
         behind = behind[inner.end() :]
     elif stop := _BEHIND_END.search(behind):
         if _ANOTHER.match(text, end + stop.start()):
-            return False
+            return Said.NOTHING
         behind = behind[: stop.start()]
+    if (numbered := _NUMBERED.match(behind)) and kinds([numbered["what"]])[0] & SAYING:
+        return Said.PLAINLY
     words, suffixed = Words(behind), placed_behind(behind)
     if not suffixed and not words.may_say(likely=likely):
-        return False
+        return Said.NOTHING
     before = _SENTENCES.split(folded_case(text[max(0, at - _BEFORE_BEHIND_CHARS) : at]))[-1]
     first = Words(before)
     says = _says_behind(words, placed=suffixed or first.placed(), likely=likely)
     if says < 0 and not (suffixed and (likely or any(kind & (PLACED | PERSON) for kind in first.kinds))):
-        return False
+        return Said.NOTHING
     if suffixed and not has_unspaced(before):
-        return not (named_otherwise(before) or first.names_a_thing())
-    return not (
-        (PERSON_BEFORE.search(before) and not suffixed)
-        or _of_other(before, first, behind[: max(says, 0)])
-        or named_with_capital(text[:at], first, behind)
-    )
+        anothers = named_otherwise(before) or names_a_thing(first)
+    else:
+        anothers = (
+            (PERSON_BEFORE.search(before) is not None and not suffixed)
+            or _of_other(before, first, behind[: max(says, 0)])
+            or named_with_capital(text[:at], first, behind)
+        )
+    if anothers:
+        return Said.NOTHING
+    return Said.PLAINLY if suffixed or says <= _CLOSE_CHARS else Said.FROM_AFAR
 
 
 def _says_behind(words: Words, *, placed: bool, likely: bool) -> int:
@@ -133,13 +163,13 @@ def _says_behind(words: Words, *, placed: bool, likely: bool) -> int:
 
 def _of_other(before: str, first: Words, between: str) -> bool:
     """Whether a number is named otherwise before it, or something else that has one stands around it."""
-    if named_otherwise(before) or first.names_a_thing():
+    if named_otherwise(before) or names_a_thing(first):
         return True
     if any(kind & OTHER for kind in kinds([word for word in between.split() if word.isalpha()])):
         return True
     if has_unspaced(before) and OTHER_INSIDE.search(before, max(0, len(before) - 26)):
         return True
-    return first.speaks_of_other(0) and not PLACE_NEAR.search(before)
+    return speaks_of_other(first, 0) and not PLACE_NEAR.search(before)
 
 
 def unnamed_in_script(before: str, behind: str, *, chinese: bool) -> bool:
@@ -170,8 +200,8 @@ def thing_after(text: str, end: int) -> bool:
     found = _THING_AFTER.match(behind)
     if found is None:
         return False
-    words = found["things"] or found["thing"]
-    return any(kind & (OTHER | NAMED) for kind in kinds(words.split()))
+    words = kinds((found["things"] or found["thing"]).split())
+    return not words[0] & SAYING and any(kind & (OTHER | NAMED) for kind in words)
 
 
 _THING_AFTER = re.compile(

@@ -1,7 +1,7 @@
 """How countries write their national phone numbers, by libphonenumber's own rules."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 
 import phonenumbers
@@ -9,6 +9,9 @@ import phonenumbers
 from stream_router.pipeline.masking.detectors.phones.languages import regions_spoken
 
 _NATIONAL = phonenumbers.PhoneNumberFormat.NATIONAL
+_WITHOUT_TRUNK = frozenset(["AE", "BR", "HU", "IL", "IN", "JP", "KR", "RU", "SA", "TR", "UA"])
+"""Where many leave the trunk prefix out."""
+
 _MOBILE, _FIXED_LINE = phonenumbers.PhoneNumberType.MOBILE, phonenumbers.PhoneNumberType.FIXED_LINE
 
 
@@ -31,6 +34,26 @@ def regions_by_shape(number: str) -> frozenset[str]:
     """The regions of the known languages that write so many digits, with a 0 in front or without: a first look."""
     written = number if number.isdecimal() else _as_digits(number)
     return _shapes().get((written[0] == "0", len(written)), frozenset())
+
+
+def could_be_of(number: str, regions: Iterable[str]) -> bool:
+    """Whether a number has as many digits as one of the regions writes, its trunk prefix or its country code before."""
+    digits = _as_digits(number)
+    here, shapes = frozenset(regions), _shapes()
+    if not here.isdisjoint(shapes.get((digits[0] == "0", len(digits)), frozenset())):
+        return True
+    for region in here:
+        code = str(phonenumbers.country_code_for_region(region))
+        if digits.startswith(code) and len(digits) - len(code) in _subscriber_lengths(region):
+            return True
+        if region in _WITHOUT_TRUNK and len(digits) in _subscriber_lengths(region):
+            return True
+    return False
+
+
+@cache
+def _subscriber_lengths(region: str) -> frozenset[int]:
+    return frozenset(length for _, lengths in _lengths(region) for length in lengths)
 
 
 @cache

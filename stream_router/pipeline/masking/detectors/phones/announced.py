@@ -1,0 +1,74 @@
+"""Numbers of which the words around them say that they are phones'."""
+
+import re
+
+from stream_router.pipeline.masking.detectors.phones.languages import languages, regions_of
+from stream_router.pipeline.masking.detectors.phones.said import WORD
+from stream_router.pipeline.masking.detectors.phones.shapes import DASH, LETTER, NUMBER, could_be
+from stream_router.pipeline.masking.detectors.phones.text import folded_case
+from stream_router.pipeline.masking.detectors.phones.words import (
+    SAYING_AFTER,
+    Said,
+    is_out_of_range,
+    said_before,
+    said_behind,
+    thing_after,
+    unnamed_in_script,
+)
+from stream_router.pipeline.masking.detectors.phones.written import could_be_of
+
+_COUNT_BEHIND = re.compile(r"[ \u00a0]\d[ \u00a0][^\W\d_]")
+"""`… 2 days ago`: a digit by itself behind a number counts something else."""
+
+_FOUND_BEFORE = "[PHONE]"
+"""Stands in the place of a found number; like the number it announces nothing that follows."""
+
+_WITH_TRUNK = re.compile(rf"(?:0[1-9]\d{{6,9}}|8[3489]\d{{9}}|1[3-9]\d{{9}})(?!{LETTER}|[.{DASH}:,]\d)")
+"""A trunk 0, Russia's 8, or a Chinese mobile: what else has a number seldom has such a one."""
+
+_BEFORE_CHARS = 64
+_NEAR_CHARS = 20
+_KNOWN_WORDS = 2
+
+
+def said_end(text: str, at: int) -> int:
+    """The end of a number at `at` of which the words around it say that it is a phone's; 0 if there is none."""
+    found = NUMBER.match(text, at)
+    if found is None or not could_be(text, found):
+        return 0
+    end = found.end()
+    if _COUNT_BEHIND.match(text, end - 2):
+        end -= 2
+    likely = _WITH_TRUNK.match(text, at) is not None
+    if likely and text[at] != "8":
+        near, chinese = (text[max(0, at - _NEAR_CHARS) : at], text[end : end + _NEAR_CHARS]), text[at] == "1"
+        if unnamed_in_script(*near, chinese=chinese):
+            return end
+        likely = not chinese
+    said = _said(text, at, end, likely=likely)
+    if said is Said.NOTHING or thing_after(text, end):
+        return 0
+    return 0 if said is Said.FROM_AFAR and _is_foreign(text, at, end) else end
+
+
+def _said(text: str, at: int, end: int, *, likely: bool) -> Said:
+    """What the words before a number, or those behind it, say of it."""
+    before = _said_before(text, at, likely=likely)
+    if before is Said.PLAINLY or SAYING_AFTER.match(text, end) or is_out_of_range(text, at, end):
+        return Said.PLAINLY
+    behind = said_behind(text, at, end, likely=likely)
+    return before if behind is Said.NOTHING else behind
+
+
+def _is_foreign(text: str, at: int, end: int) -> bool:
+    """Whether a number has as many digits as no country writes in which the sentence's language is spoken."""
+    around = f"{text[max(0, at - _BEFORE_CHARS) : at]} {text[end : end + _BEFORE_CHARS]}"
+    regions = regions_of(languages(WORD.findall(folded_case(around)), _KNOWN_WORDS))
+    return bool(regions) and not could_be_of(text[at:end], regions)
+
+
+def _said_before(text: str, at: int, *, likely: bool) -> Said:
+    """What the words before a number say of it; of one that stands before it they say nothing."""
+    to = at + 1 if text[at] == "(" else at
+    before = folded_case(text[max(0, at - _BEFORE_CHARS) : to].replace(_FOUND_BEFORE, "\0"))
+    return said_before(before, likely=likely)

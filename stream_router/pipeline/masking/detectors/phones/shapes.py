@@ -1,0 +1,97 @@
+"""How phone numbers are written, as patterns, and what is written like one and is none."""
+
+import re
+
+from stream_router.pipeline.masking.detectors.phones.naming import unit_after
+
+LETTER = r"[A-Za-z0-9_\u00c0-\u024f\u0370-\u052f]"
+"""A letter, digit or underscore of a script that sets numbers apart with spaces. Others glue particles to them."""
+
+DASH = r"\u2010-\u2013-"
+SEP = rf"[ \u00a0./{DASH}]"
+_EXTENSION = r"(?:,?[ \u00a0]{0,2}(?:x|ext\.?|extension)[ \u00a0]{0,2}\d{1,6})?"
+_END = rf"{_EXTENSION}(?!{LETTER}|[.{DASH}:]\d|,\d\d?(?!\d|,| \d|[\u4e00-\u9fff]))"
+"""A comma and one or two digits are a fraction; a comma and more is the next field."""
+
+_DIGIT = rf"(?:{SEP}{{0,3}}(?:\((?=0\)|\d{{2,5}}\)))?\d\)?)"
+
+_COUNTRY = (
+    r"(?:1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|2[1-689]\d|3[578]\d|42\d|5[09]\d|6[789]\d|"
+    r"8[058]\d|9[679]\d)"
+)
+_IN_PARENTHESES = (
+    # North America: (555) 234-5678, 1(555)234-5678
+    rf"(?:1[ .{DASH}]?)?\([2-9]\d\d\)[ .{DASH}]?[2-9]\d\d[ .{DASH}]?\d{{4}}",
+)
+_WITH_0 = (
+    rf"00 ?{_COUNTRY}(?:(?!{SEP}+00){_DIGIT}){{6,12}}",
+    # France, before what follows can look like more groups of two: 01 23 45 67 89
+    rf"0[1-9](?:{SEP}\d\d){{4}}",
+    # with a trunk 0: 030 901820, 0171/1234567, 03-1234-5678
+    rf"0[1-9]\d{{0,4}}\)?(?:{SEP}{{1,3}}\d{{2,8}}){{1,4}}",
+    # mobiles with a trunk 0 in one run: Britain, Germany, France, Australia, Netherlands, Poland's neighbours
+    r"0(?:7\d{9}|1[567]\d{8,9}|[67]\d{8}|4\d{8})",
+)
+_WITHOUT_0 = (
+    *_IN_PARENTHESES,
+    # North America: 555-234-5678, 1-800-555-0199, 555-2345678
+    rf"(?:1[ .{DASH}])?[2-9]\d\d(?:[ .{DASH}][2-9]\d\d[ .{DASH}]|-[2-9]\d\d)\d{{4}}",
+    # India 98765 43210; Mexico 55 1234 5678; China 138 1234 5678; Italy 347 123 4567
+    r"[6-9]\d{4}[ -]\d{5}",
+    r"[1-9]\d[ -]\d{4}[ -]\d{4}",
+    r"1[3-9]\d[ -]\d{4}[ -]\d{4}",
+    r"3[2-9]\d[ .-]\d{3}[ .-]\d{4}",
+    # Russia 8 (495) 123-45-67
+    r"8[ -]?\(?\d{3}\)?[ -]?\d{3}[ -]\d\d[ -]\d\d",
+)
+_OPENED = (
+    *_IN_PARENTHESES,
+    # with a trunk 0: (020) 7946 0958, (020)79460958; Brazil (11) 91234-5678
+    rf"\(0[1-9]\d{{0,4}}\){SEP}{{0,3}}\d{{2,8}}(?:{SEP}{{1,3}}\d{{2,8}}){{0,3}}",
+    r"\(\d\d\) ?9?\d{4}[ -]\d{4}",
+    # Hungary: (06 1) 231 7891
+    r"\(06[ -]?\d\d?\)[ -]?\d{3}[ -]\d{3,4}",
+)
+
+
+def _sure(shapes: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(rf"(?P<number>{'|'.join(shapes)}){_END}")
+
+
+SURE = {"0": _sure(_WITH_0), "(": _sure(_OPENED), **dict.fromkeys("123456789", _sure(_WITHOUT_0))}
+"""By the first character; a digit of another script begins no national number."""
+
+INTERNATIONAL = re.compile(rf"\+ ?[1-9]{_DIGIT}{{6,14}}(?!\d){_EXTENSION}")
+NUMBER = re.compile(rf"(?P<number>\(?\d\)?{_DIGIT}{{5,14}}){_END}")
+
+_YEAR = r"(?:19|20)\d\d"
+_MONTH = r"(?:0[1-9]|1[0-2])"
+_DAY = r"(?:0[1-9]|[12]\d|3[01])"
+_TIME = r"(?:[01]\d|2[0-3])[0-5]\d"
+_HOUR = r"(?:[01]?\d|2[0-4])[.:][0-5]\d"
+DATE = re.compile(
+    rf"\(?(?:\d{{1,2}}(?:[./-]\d{{1,2}}[./-]\d{{4}}| \d{{1,2}} {_YEAR})|\d{{4}}[./-]\d{{1,2}}[./-]\d{{1,2}}|"
+    rf"{_YEAR}{_MONTH}{_DAY}(?:\d{{4}}|\d{{6}})?|{_DAY}{_MONTH}{_YEAR}|{_TIME}(?: {_TIME}){{2,}}|"
+    rf"{_HOUR}[ \u00a0]?[{DASH}][ \u00a0]?{_HOUR}|"
+    r"1[4-9]\d{8}(?:\d{3})?)(?!\d)"
+)
+"""Dates, lists of times (0930 1015 1100), hours (08.00-17.00), and seconds or milliseconds of the epoch."""
+
+_DAY_FIRST = re.compile(rf"{_DAY}{_MONTH}{_YEAR}")
+"""A date that nobody writes so where a phone is announced; Danish and Norwegian numbers are of eight digits."""
+
+TAX_NUMBER = re.compile(r"(?:\d{3}\.\d{3}\.\d{3}-\d\d|\d{3}-\d\d-\d{4})(?!\d)")
+_AMOUNT = re.compile(r"\d{1,2}(?:\.\d{3}){2,}|[\d. ]*0(?:[. ]?0){4}")
+"""Thousands set apart by dots (1.234.567), and round figures (2500000)."""
+
+
+def is_no_phone(number: str) -> bool:
+    """Whether a number is a date, a time, an amount or a tax number by how it is written."""
+    return bool(DATE.match(number) or _AMOUNT.fullmatch(number) or TAX_NUMBER.match(number))
+
+
+def could_be(text: str, found: re.Match[str]) -> bool:
+    """Whether a number is none of the things that numbers mostly are."""
+    number = found["number"]
+    date = DATE.match(number) and not _DAY_FIRST.fullmatch(number)
+    return not (date or _AMOUNT.fullmatch(number) or unit_after(text, found.end()))

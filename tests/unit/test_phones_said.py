@@ -1,0 +1,107 @@
+"""What the words of a sentence say of the number in it: a phone's, another thing's, how many of something there are."""
+
+import pytest
+
+from stream_router.pipeline.masking.detectors.finder import finder
+
+FIND = finder(("phone",))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I fjor svarte vi på 22334455 anrop.",
+        "L'an dernier nos centres ont traité 612345678 appels au total.",
+        "W zeszłym roku odebraliśmy 512345678 połączeń.",
+        "Robotul a preluat 212345678 de apeluri anul trecut.",
+        "콜센터 인입 건수는 5012345678건입니다.",
+    ],
+)
+def test_what_is_counted_is_no_phone(text: str) -> None:
+    """A number directly before what it counts stays, though the sentence speaks of calls."""
+    assert FIND(text, []) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Abonnementet som hører til mobilnummer {}, er sperret.",
+        "Výpověď smlouvy k telefonnímu číslu {}",
+        "Dotyczy: wypowiedzenie umowy dla numeru telefonu {}",
+    ],
+)
+def test_a_word_for_a_phones_number_directly_before_it_is_stronger_than_any_thing(text: str) -> None:
+    """A contract in the same clause does not make another number of what is called a phone's."""
+    assert "[PHONE]" in FIND(text.format("21577193" if "mobil" in text else "512345678"), [])
+
+
+def test_a_thing_of_the_phone_keeps_its_number() -> None:
+    """A phone's serial number, in either order of the words, and its PUK are no phone numbers."""
+    for text in (
+        "Mobil s výrobním číslem 602345678 se sám vypíná.",
+        "серийный номер моего телефона 4519456945",
+        "La factura del teléfono es 612345678 y no la entiendo.",
+        "PUK 5078398 ist falsch, das Handy bleibt gesperrt.",
+    ):
+        assert FIND(text, []) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Confermo che il cellulare associato al conto è {}.",
+        "Confirmo que el teléfono asociado a la cuenta es {}.",
+    ],
+)
+def test_the_subject_of_is_has_the_number(text: str) -> None:
+    """Where nouns stand before what they belong to, the first one is what the number is of."""
+    assert "[PHONE]" in FIND(text.format("612345678" if "cuenta" in text else "3123243577"), [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "In case of emergency please contact my daughter Helen ({}).",
+        "Em último caso liguem para {}.",
+    ],
+)
+def test_an_idiom_names_no_thing(text: str) -> None:
+    """`in case` is no case that has a number."""
+    assert "[PHONE]" in FIND(text.format("912409623" if "caso" in text else "2125550199"), [])
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("Cevapsız çağrı: 05067534601 (3 kez)", "Cevapsız çağrı: [PHONE] (3 kez)"),
+        ("lutfen arayin beni 05061911076 2 gundur internet yok", "lutfen arayin beni [PHONE] 2 gundur internet yok"),
+        ("Факс (8 (301) 216-39-14) не отвечает", "Факс ([PHONE]) не отвечает"),
+        ("Hívjon fel: (06 1) 231 7891", "Hívjon fel: [PHONE]"),
+        ("Aramak için hafta içi 08.00-17.00 arası", "Aramak için hafta içi 08.00-17.00 arası"),
+        ("Belgeleri 02128775769 numaralı faksa gönderdim.", "Belgeleri [PHONE] numaralı faksa gönderdim."),
+    ],
+)
+def test_a_number_ends_where_it_ends(text: str, masked: str) -> None:
+    """What counts calls or days behind it, the sentence's own parentheses and hours of the day are not the number's."""
+    assert FIND(text, []) == masked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Er det dere som eier 21577193? Fikk en sms derfra i dag.",
+        "Hvem pokker gemmer sig bag 34441078? De har ringet fem gange i dag.",
+        "V O2 tvrdí, že 212348567 je pořád ve vaší síti a nejde přenést.",
+        "Co to za numer 512345678? Jak oddzwaniam, to słyszę sygnał.",
+    ],
+)
+def test_a_sentence_that_speaks_of_phones_lets_expect_its_countrys_numbers(text: str) -> None:
+    """Nothing announces it, but the text is about calls or networks, and the number's clause names nothing else."""
+    assert "[PHONE]" in FIND(text, [])
+
+
+def test_a_call_from_afar_says_it_only_of_numbers_that_the_language_writes() -> None:
+    """Seven or twelve digits are no phone number in France or Norway, unless they are called one directly."""
+    far = "Personne ne décroche quand on vous appelle, alors voici encore une fois ce que vous vouliez : {}."
+    assert FIND(far.format("7654321"), []) == far.format("7654321")
+    assert FIND("Appelez le 7654321.", []) == "Appelez le [PHONE]."
