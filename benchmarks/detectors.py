@@ -38,6 +38,7 @@ from benchmarks import (
     held_out_twelfth,
     odd_forms,
     presidio_beside,
+    wild_sentences,
 )
 from benchmarks.drawn import Sample, Sentences
 from stream_router.pipeline.masking.detectors.finder import DETECTORS, finder
@@ -77,6 +78,7 @@ DRAWS = (
     Draw(held_out_eleventh.SENTENCES, held_out_eleventh.NEGATIVES),
     Draw(held_out_twelfth.SENTENCES, held_out_twelfth.NEGATIVES),
     Draw(held_out_thirteenth.SENTENCES, held_out_thirteenth.NEGATIVES),
+    *(Draw(*wild_sentences.read(number)) for number in wild_sentences.NUMBERS),
 )
 
 
