@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import gc
 import json
+import os
 import signal
 import ssl
 import sys
@@ -22,7 +23,11 @@ def main() -> None:
     """Parse the command line and serve."""
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)  # requests make no cycles, and the tokens that a v2 bus remembers are many
-    uvloop.run(_serve(_arguments()))
+    try:
+        uvloop.run(_serve(_arguments()))
+    except (OSError, ValueError) as error:  # a file that cannot be read or written, a port that is taken, a wrong plan
+        sys.stderr.write(f"the fake AWS cannot start: {error}\n")
+        raise SystemExit(os.EX_CONFIG) from None
 
 
 def _arguments() -> argparse.Namespace:

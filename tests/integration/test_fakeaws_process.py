@@ -2,6 +2,8 @@
 
 import json
 import ssl
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -28,6 +30,27 @@ def test_without_a_ledger_there_are_counters() -> None:
     assert stats["calls"] == {"PutEvents": 3}
     assert stats["items"] == {"PutEvents": {"accepted": 3}}
     assert stats["mostInFlight"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--ledger", "{folder}"], "Is a directory"),
+        (["--plan", "{folder}/none.json"], "No such file"),
+        (["--plan", "{folder}/broken.json"], "unexpected"),
+        (["--plan", "{folder}/unknown.json"], "unknown fault"),
+    ],
+)
+def test_what_it_cannot_start_with_is_one_line(tmp_path: Path, arguments: list[str], told: str) -> None:
+    """A wrong ledger or plan ends it with 78 and a line that says why, no traceback."""
+    (tmp_path / "broken.json").write_text("{")
+    (tmp_path / "unknown.json").write_text('{"rules": [{"fault": "flood"}]}')
+    filled = [one.replace("{folder}", str(tmp_path)) for one in arguments]
+    command = [sys.executable, "-m", "stream_router.fakeaws", *filled]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 78
+    assert done.stderr.count("\n") == 1
+    assert told in done.stderr
 
 
 def test_a_line_is_written_before_the_answer(tmp_path: Path) -> None:
