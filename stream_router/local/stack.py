@@ -11,6 +11,7 @@ from stream_router.local.environment import free_port
 from stream_router.local.programs import Program, Programs
 
 START_S = 30.0
+SERVER = "stream_router.local.steady_ministack"
 
 
 def start(programs: Programs, port: int | None = None) -> tuple[Program, str]:
@@ -32,7 +33,7 @@ def start(programs: Programs, port: int | None = None) -> tuple[Program, str]:
         "LOG_LEVEL": "WARNING",
         "S3_DATA_DIR": str(programs.folder / "s3"),
     }
-    program = programs.start("ministack", [sys.executable, "-m", "ministack"], endpoint, settings)
+    program = programs.start("ministack", [sys.executable, "-m", SERVER], endpoint, settings)
     program.wait_ready(lambda: _answers(f"{endpoint}/_ministack/health"), START_S)
     return program, endpoint
 

@@ -1,15 +1,18 @@
 """ministack for hours: it looks for expired records in the whole stream at each call, which here never are any.
 
-Started as `python -m tests.fault.long_ministack` in place of `python -m ministack`, with the same environment. With
-STREAM_ANSWERS_AFTER_MS PutRecords is answered so much later, as Kinesis does, and holds up nothing else meanwhile.
+Started as `python -m tests.fault.long_ministack` in place of `python -m ministack`, with the same environment. Its
+connections last (`stream_router/local/steady_ministack.py` says why). With STREAM_ANSWERS_AFTER_MS PutRecords is
+answered so much later, as Kinesis does, and holds up nothing else meanwhile.
 """
 
 import asyncio
 import os
 import runpy
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from hypercorn.config import Config
 from ministack.services import kinesis
 
 
@@ -25,6 +28,7 @@ def later(handle: Callable[..., Awaitable[Any]], after_s: float) -> Callable[...
 
 
 def main() -> None:
+    Config.keep_alive_max_requests = sys.maxsize
     kinesis._expire_records = lambda _: None
     if after_ms := os.environ.get("STREAM_ANSWERS_AFTER_MS"):
         kinesis.handle_request = later(kinesis.handle_request, float(after_ms) / 1000)

@@ -44,7 +44,7 @@ class World:
         self.processes: list[subprocess.Popen[bytes]] = []
         stack = {"GATEWAY_PORT": str(self.port), "BIND_HOST": "127.0.0.1", "LOG_LEVEL": "WARNING"}
         quiet = (folder / "ministack").open("w")
-        self.start([sys.executable, "-m", "ministack"], {**self.environment, **stack}, quiet)
+        self.start([sys.executable, "-m", "stream_router.local.steady_ministack"], {**self.environment, **stack}, quiet)
         quiet.close()
         self.kinesis = self.client("kinesis")
         self.until(self._made_stream, 30, "ministack")
