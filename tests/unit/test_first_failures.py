@@ -124,6 +124,19 @@ def test_a_kill_after_its_burial_does_not_give_a_sick_entry_a_second_life(tmp_pa
     assert [letter.reason for letter in pipeline.books.dead] == [Reason.RETRIES_EXHAUSTED]
 
 
+def test_its_first_failure_in_a_new_process_buries_nothing(tmp_path: Path) -> None:
+    """Others that happened to be accepted in the same call are no word yet: the rest were not asked again."""
+    world = World()
+    for number in range(3):
+        live(one_life(tmp_path, world), 12, 100 + 1_000 * number)
+        world = World(now=world.now)
+    pipeline = one_life(tmp_path, world)
+    pipeline.router.publisher.submit([entry(1, "sick"), *(entry(number) for number in range(9_000, 9_009))])
+    while not pipeline.books.dead:
+        pipeline.run_for(0.001)
+    assert sum(one.order_key == "sick" for call in pipeline.bus.calls for one in call) == 2
+
+
 def all_fail(pipeline: Rig) -> Callable[[Sequence[Entry]], Answer]:
     return lambda call: pipeline.bus.answer(call, ["InternalFailure"] * len(call))
 

@@ -16,15 +16,16 @@ SPREAD_S = 30.0
 class Tries:
     """One item's failures. `own` counts those that are the item's trouble, `all` every attempt that failed.
 
+    `own_here` are those of its own trouble that this process saw: with a memory `own` may begin higher.
     `last_sent` is when the call was sent in which it failed last (monotonic seconds), None where it never failed;
     `first_sent` the same of the first.
     """
 
-    __slots__ = ("all", "first_own_at", "first_sent", "last_sent", "own")
+    __slots__ = ("all", "first_own_at", "first_sent", "last_sent", "own", "own_here")
 
     def __init__(self) -> None:
         self.all = 0
-        self.own = 0
+        self.own = self.own_here = 0
         self.first_own_at = 0.0
         self.first_sent: float | None = None
         self.last_sent: float | None = None
@@ -33,6 +34,7 @@ class Tries:
         """The item failed by itself."""
         self.all += 1
         self.own += 1
+        self.own_here += 1
         if self.own == 1:
             self.first_own_at = now
 
@@ -46,8 +48,12 @@ class Tries:
         self.first_own_at = now
 
     def exhausted(self, now: float, max_retries: int) -> bool:
-        """Whether the item had its retries, spread over at least 30 s (at once where none are allowed)."""
-        return self.own > max_retries and (max_retries == 0 or now - self.first_own_at >= SPREAD_S)
+        """Whether the item had its retries, spread over at least 30 s (at once where none are allowed).
+
+        One is always made in this process: at its first failure here few others were asked, and they are the measure.
+        """
+        spread = self.own_here > 1 and now - self.first_own_at >= SPREAD_S
+        return self.own > max_retries and (max_retries == 0 or spread)
 
     def next_own_at(self, now: float, policy: Policy, random: Callable[[], float]) -> float:
         """When to try again after the item's own failure: by the destination's backoff, the last after the spread."""
