@@ -29,6 +29,10 @@ class KilledError(BaseException):
     """Stands for the death of the process: no `except Exception` sees it."""
 
 
+class TooLongError(BaseException):
+    """A seed makes more calls than a run of many has time for."""
+
+
 class Told:
     """The shard's telemetry: remembers whether it was closed."""
 

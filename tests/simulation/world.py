@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_put_events
 from stream_router.core.model import Entry
 from tests.fakes import NO_ANSWER, World, ok, refused
+from tests.lives import TooLongError
 from tests.simulation.kinds import Kind
 from tests.simulation.scenario import ENTRY_FAULTS, Fault, Planned, Scenario
 
@@ -60,6 +61,10 @@ class Outside:
         return event_id in self.accepted or event_id in self.dead
 
 
+MOST_CALLS = 150_000
+"""A seed makes some two thousand; one in which nearly all entries fail for a day and a half makes millions."""
+
+
 class Bus:
     """PutEvents, as one child sees it."""
 
@@ -70,6 +75,8 @@ class Bus:
         outside, now = self._outside, self._world.now
         assert outside.life == self._life, "a call was started after the lease was given back"
         outside.calls += 1
+        if outside.calls > MOST_CALLS:
+            raise TooLongError
         slow = outside.fault(now, "slow bus")
         latency_s = outside.scenario.latency_s * (0.5 + outside.dice.random()) + (1.5 if slow else 0.0)
         answer = self._judge(entries, now)
