@@ -68,8 +68,9 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._transport, self._rest = None, b""
-        # The parser calls back into this: a circle that would wait for the collector.
-        self._parser = None
+        # These call back into this: circles that would wait for the collector, for half an hour at a few a second.
+        self._parser = self._request = None
+        self._turn.end()
         self._connections.gone(self)
 
     def known(self) -> None:

@@ -72,6 +72,10 @@ class Turns:
                 self._clock.behind_s = 0.0
 
 
+def _nothing() -> None:
+    """The work of a closed connection."""
+
+
 class Turn:
     """One connection's place among them. `work` parses what it has read; `kernel_s` is Flow.waited_s."""
 
@@ -98,6 +102,10 @@ class Turn:
         if self._since_s is not None:
             self._work()
             self._since_s = None
+
+    def end(self) -> None:
+        """The connection is closed: nothing of it is held here any more."""
+        self._work = _nothing
 
     def waited_s(self) -> float | None:
         """How long its last bytes have been here; what was sent since then does not make them younger.

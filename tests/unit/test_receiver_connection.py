@@ -1,0 +1,74 @@
+"""One connection of the receiver, without a socket: what is left of it once it is closed."""
+
+import asyncio
+import gc
+import socket
+import weakref
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+
+from stream_router.receiver.http.answers import Response
+from stream_router.receiver.http.connection import Connection
+from stream_router.receiver.http.connections import Connections
+from stream_router.receiver.http.loop_clock import LoopClock
+from stream_router.receiver.http.request import Limits, Request
+from stream_router.receiver.http.turns import Turns
+from stream_router.telemetry.receiver_stats import Stats
+
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+LIMITS = Limits(16_384, 1_000_000, 5.0, 5.0, 5.0, 60.0)
+
+
+class Handler:
+    """Answers everything at once."""
+
+    closing = False
+
+    def begin(self, request: Request) -> Response | None:
+        return None
+
+    def complete(self, request: Request) -> Response | None:
+        return Response(200, "", (), b"")
+
+    def answered(self, request: Request, answer: Response) -> None:
+        """Nobody counts."""
+
+
+class Transport:
+    """Takes whatever is asked of it."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_, **__: False
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """The garbage collector looks at nothing meanwhile."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("uncollected")
+@pytest.mark.parametrize("data", [b"", GET, b"POST / HTTP/1.1\r\nHo", b"nonsense\r\n\r\n"])
+def test_nothing_is_left_of_a_closed_connection(data: bytes) -> None:
+    """It is freed at once, whatever it had read: what waits for the collector grows for half an hour."""
+    loop, (ours, theirs) = asyncio.new_event_loop(), socket.socketpair()
+    connections = Connections(loop, 10, 10, (), Stats())
+    connection = Connection("1.2.3.4", ours, loop, connections, Handler(), LIMITS, Turns(loop, LoopClock(loop)))
+    assert connections.admit(connection)
+    connection.connection_made(cast("asyncio.Transport", Transport()))
+    if data:
+        connection.data_received(data)
+    connection.connection_lost(None)
+    left = weakref.ref(connection)
+    del connection
+    loop.run_until_complete(asyncio.sleep(0))
+    connections.stop()
+    loop.close()
+    ours.close()
+    theirs.close()
+    assert left() is None
