@@ -48,13 +48,12 @@ def expected_regions(text: str, at: int, end: int, possible: frozenset[str]) -> 
     """Which of the regions `possible` the sentence lets expect a number of from `at` to `end`; none if it is another's.
 
     A number with a trunk prefix may stand anywhere in a sentence of their languages. Others stand behind a word such as
-    `at`, `my` or `is`, or behind a comma: behind a noun they are mostly that thing's (`locker 20538983`).
+    `at`, `my` or `is`, or behind a comma: behind a noun they are mostly that thing's (`locker 20538983`). Where the
+    text speaks of phones they may stand behind any word but such a noun.
     """
-    with_trunk = _has_trunk(text[at], possible)
-    near = text[max(0, at - _NEAR_CHARS) : at]
-    if not (
-        with_trunk or _may_follow(near, possible) or _may_be_spoken_of(near, text[end : end + _NEAR_CHARS], possible)
-    ):
+    with_trunk, near = _has_trunk(text[at], possible), text[max(0, at - _NEAR_CHARS) : at]
+    follows = with_trunk or _may_follow(near, possible)
+    if not (follows or _may_be_spoken_of(near, text[end : end + _NEAR_CHARS], possible)):
         return []
     before = folded_case(text[max(0, at - _BEFORE_CHARS) : at])
     said = before.rstrip(_GAP_CHARS)
@@ -67,10 +66,9 @@ def expected_regions(text: str, at: int, end: int, possible: frozenset[str]) -> 
     spoken = languages(WORD.findall(f"{said} {behind}"), _KNOWN_WORDS_WITH_TRUNK if with_trunk else _KNOWN_WORDS)
     regions = [region for region in regions_of(spoken) if region in possible]
     with_trunk = _has_trunk(text[at], regions)
-    if not regions:
-        return []
-    is_open = (with_trunk or _may_follow(near, possible)) and _is_open(said, gap, behind, spoken, with_trunk=with_trunk)
-    return regions if is_open or _speaks_of_phones(said, gap, behind) else []
+    if regions and follows and _is_open(said, gap, behind, spoken, with_trunk=with_trunk):
+        return regions
+    return regions if regions and _speaks_of_phones(said, gap, behind) else []
 
 
 def _has_trunk(first: str, regions: Collection[str]) -> bool:
