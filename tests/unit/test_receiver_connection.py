@@ -53,17 +53,20 @@ def uncollected() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("uncollected")
-@pytest.mark.parametrize("data", [b"", GET, b"POST / HTTP/1.1\r\nHo", b"nonsense\r\n\r\n"])
-def test_nothing_is_left_of_a_closed_connection(data: bytes) -> None:
+@pytest.mark.parametrize("data", [None, b"", GET, b"POST / HTTP/1.1\r\nHo", b"nonsense\r\n\r\n"])
+def test_nothing_is_left_of_a_closed_connection(data: bytes | None) -> None:
     """It is freed at once, whatever it had read: what waits for the collector grows for half an hour."""
     loop, (ours, theirs) = asyncio.new_event_loop(), socket.socketpair()
     connections = Connections(loop, 10, 10, (), Stats())
     connection = Connection("1.2.3.4", ours, loop, connections, Handler(), LIMITS, Turns(loop, LoopClock(loop)))
     assert connections.admit(connection)
-    connection.connection_made(cast("asyncio.Transport", Transport()))
-    if data:
-        connection.data_received(data)
-    connection.connection_lost(None)
+    if data is None:  # its TLS handshake fails
+        connection.gone()
+    else:
+        connection.connection_made(cast("asyncio.Transport", Transport()))
+        if data:
+            connection.data_received(data)
+        connection.connection_lost(None)
     left = weakref.ref(connection)
     del connection
     loop.run_until_complete(asyncio.sleep(0))

@@ -38,7 +38,7 @@ class Connection(asyncio.Protocol):
         turns: Turns,
     ) -> None:
         self.client = self.sender = client
-        self.reading_bytes = 0
+        self.reading_bytes = self._head_bytes = 0
         self.accepted_s = loop.time()
         self.deadline_s = self.accepted_s + limits.header_timeout_s
         self.opening: asyncio.Task[Any] | None = None
@@ -51,15 +51,12 @@ class Connection(asyncio.Protocol):
         self._request: Request | None = None
         self._waiting: deque[Request] = deque()
         self._body: bytes | bytearray = b""
-        self._head_bytes = 0
         self._early: Response | None = None
         self._in_head = True
-        self._discarding = False
+        self._discarding = self._known = self._ends = False
         self._flow = Flow(sock)
         self._turn = Turn(turns, self._feed, self._flow.waited_s)
         self._rest = b""
-        self._known = False
-        self._ends = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -67,8 +64,11 @@ class Connection(asyncio.Protocol):
         self.opening = None
 
     def connection_lost(self, error: Exception | None) -> None:
+        self.gone()
+
+    def gone(self) -> None:
+        """It is closed, or never opened: no circle holds it, which would wait half an hour for the collector."""
         self._transport, self._rest = None, b""
-        # These call back into this: circles that would wait for the collector, for half an hour at a few a second.
         self._parser = self._request = None
         self._turn.end()
         self._connections.gone(self)
@@ -88,8 +88,7 @@ class Connection(asyncio.Protocol):
 
     def close_if_idle(self) -> None:
         """End it where nobody waits for an answer on it."""
-        idle = not self._waiting and self._request is None and not self._rest
-        if idle and self._transport is not None:
+        if self._transport is not None and not self._waiting and self._request is None and not self._rest:
             self._transport.close()
 
     def cut_body(self) -> None:

@@ -79,7 +79,8 @@ class Listener:
             )
         except (OSError, asyncio.CancelledError):
             sock.close()
-            self._connections.gone(connection)
+            connection.opening = None
+            connection.gone()
 
     def _no_files(self) -> None:
         """No descriptor is left, though a reserve is kept: somebody else took them. Make room and pause."""
