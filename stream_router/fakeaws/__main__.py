@@ -18,16 +18,14 @@ from stream_router.fakeaws.listener import Listener
 from stream_router.fakeaws.plan import Plan
 from stream_router.fakeaws.server import FakeAws
 
+_MOST_PORT = 65_535
+
 
 def main() -> None:
     """Parse the command line and serve."""
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)  # requests make no cycles, and the tokens that a v2 bus remembers are many
-    try:
-        uvloop.run(_serve(_arguments()))
-    except (OSError, ValueError) as error:  # a file that cannot be read or written, a port that is taken, a wrong plan
-        sys.stderr.write(f"the fake AWS cannot start: {error}\n")
-        raise SystemExit(os.EX_CONFIG) from None
+    uvloop.run(_serve(_arguments()))
 
 
 def _arguments() -> argparse.Namespace:
@@ -44,6 +42,22 @@ def _arguments() -> argparse.Namespace:
 
 
 async def _serve(arguments: argparse.Namespace) -> None:
+    try:
+        listener, ledger = await _started(arguments)
+    except (OSError, ValueError) as error:  # a file that cannot be read or written, a port that is taken, a wrong plan
+        sys.stderr.write(f"the fake AWS cannot start: {error}\n")
+        raise SystemExit(os.EX_CONFIG) from None
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    await ended.wait()
+    listener.close()
+    ledger.close()
+
+
+async def _started(arguments: argparse.Namespace) -> tuple[Listener, Ledger]:
+    if not 0 <= arguments.port <= _MOST_PORT:
+        raise ValueError(f"--port: {arguments.port} is no port; name 0 to {_MOST_PORT}")
     path = None if arguments.ledger == "none" else Path(arguments.ledger)
     document = orjson.loads(arguments.plan.read_bytes()) if arguments.plan else {}
     ledger = Ledger(path, payloads=arguments.payloads)
@@ -52,12 +66,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
     port = await listener.start(arguments.port)
     sys.stdout.write(json.dumps({"port": port, "adminPort": listener.admin_port}) + "\n")
     sys.stdout.flush()
-    ended = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    await ended.wait()
-    listener.close()
-    ledger.close()
+    return listener, ledger
 
 
 def _tls(arguments: argparse.Namespace) -> ssl.SSLContext | None:

@@ -63,10 +63,16 @@ class FaultRule:
         return True
 
 
+def _are_objects(rules: object) -> bool:
+    return isinstance(rules, list) and all(isinstance(rule, dict) for rule in rules)
+
+
 class Plan:
     """A set of rules, and the settings of the imitated services. Raises PlanError for a wrong document."""
 
     def __init__(self, document: dict[str, Any], seed: int) -> None:
+        if not isinstance(document, dict) or not _are_objects(document.get("rules", [])):
+            raise PlanError("a plan is an object, and its rules are a list of objects")
         unknown = document.keys() - _SETTINGS
         if unknown:
             raise PlanError(f"unknown keys: {sorted(unknown)}")

@@ -39,12 +39,17 @@ def test_without_a_ledger_there_are_counters() -> None:
         (["--plan", "{folder}/none.json"], "No such file"),
         (["--plan", "{folder}/broken.json"], "unexpected"),
         (["--plan", "{folder}/unknown.json"], "unknown fault"),
+        (["--plan", "{folder}/list.json"], "a plan is an object"),
+        (["--plan", "{folder}/rules.json"], "a plan is an object"),
+        (["--port", "99999"], "is no port"),
     ],
 )
 def test_what_it_cannot_start_with_is_one_line(tmp_path: Path, arguments: list[str], told: str) -> None:
     """A wrong ledger or plan ends it with 78 and a line that says why, no traceback."""
     (tmp_path / "broken.json").write_text("{")
     (tmp_path / "unknown.json").write_text('{"rules": [{"fault": "flood"}]}')
+    (tmp_path / "list.json").write_text("[]")
+    (tmp_path / "rules.json").write_text('{"rules": [5]}')
     filled = [one.replace("{folder}", str(tmp_path)) for one in arguments]
     command = [sys.executable, "-m", "stream_router.fakeaws", *filled]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
