@@ -10,6 +10,8 @@ from urllib.parse import parse_qs
 import ministack.app
 from ministack.services import kinesis
 
+from stream_router.local.steady_ministack import keep_connections
+
 
 class Aging:
     """An ASGI application in front of another one."""
@@ -31,5 +33,6 @@ class Aging:
 
 
 if __name__ == "__main__":
+    keep_connections()
     ministack.app.app = Aging(ministack.app.app)
     ministack.app.main()

@@ -180,5 +180,8 @@ def _bus(name: str) -> str:
 if __name__ == "__main__":
     import ministack.app
 
+    from stream_router.local.steady_ministack import keep_connections
+
+    keep_connections()
     ministack.app.app = Recorder(ministack.app.app, Path(sys.argv.pop(1)))
     ministack.app.main()

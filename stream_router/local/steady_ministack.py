@@ -10,8 +10,13 @@ import sys
 from hypercorn.config import Config
 
 
-def main() -> None:
+def keep_connections() -> None:
+    """From now on this process's Hypercorn ends no connection for the number of its requests."""
     Config.keep_alive_max_requests = sys.maxsize
+
+
+def main() -> None:
+    keep_connections()
     runpy.run_module("ministack", run_name="__main__")
 
 

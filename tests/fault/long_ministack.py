@@ -8,12 +8,12 @@ answered so much later, as Kinesis does, and holds up nothing else meanwhile.
 import asyncio
 import os
 import runpy
-import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from hypercorn.config import Config
 from ministack.services import kinesis
+
+from stream_router.local.steady_ministack import keep_connections
 
 
 def later(handle: Callable[..., Awaitable[Any]], after_s: float) -> Callable[..., Awaitable[Any]]:
@@ -28,7 +28,7 @@ def later(handle: Callable[..., Awaitable[Any]], after_s: float) -> Callable[...
 
 
 def main() -> None:
-    Config.keep_alive_max_requests = sys.maxsize
+    keep_connections()
     kinesis._expire_records = lambda _: None
     if after_ms := os.environ.get("STREAM_ANSWERS_AFTER_MS"):
         kinesis.handle_request = later(kinesis.handle_request, float(after_ms) / 1000)
