@@ -35,6 +35,37 @@ def test_a_word_for_a_phones_number_directly_before_it_is_stronger_than_any_thin
     assert "[PHONE]" in FIND(text.format("21577193" if "mobil" in text else "512345678"), [])
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Beni arayın {} saat 10'dan sonra",
+        "Telefonum {} mesaj atabilirsiniz",
+        "전화번호 {} 회신 주세요",
+        "Appelez le {} appels gratuits",
+        "Ring oss {} samtaler tas opp",
+        "Tel.: {} hívás után",
+    ],
+)
+def test_what_is_announced_directly_counts_nothing(text: str) -> None:
+    """A word that numbers count stands behind a phone, too: what says `phone` directly before it is stronger."""
+    numbers = {"Ring": "22334455", "전화번호": "01012345678", "Appelez": "612345678"}
+    number = numbers.get(text.partition(" ")[0], "05061911076")
+    assert "[PHONE]" in FIND(text.format(number), [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Please call me when you have some news about all this: 2125550199 ext 114.",
+        "Please call me when you have some news about all this: 555-1234",
+        "troquei de celular pessoal, salva ai o novo: 912345678",
+    ],
+)
+def test_a_call_from_afar_says_it_of_local_numbers_and_of_those_with_an_extension(text: str) -> None:
+    """What is no national number is one in its town; an extension is none of its digits."""
+    assert "[PHONE]" in FIND(text, [])
+
+
 def test_a_thing_of_the_phone_keeps_its_number() -> None:
     """A phone's serial number, in either order of the words, and its PUK are no phone numbers."""
     for text in (
@@ -75,6 +106,10 @@ def test_an_idiom_names_no_thing(text: str) -> None:
     [
         ("Cevapsız çağrı: 05067534601 (3 kez)", "Cevapsız çağrı: [PHONE] (3 kez)"),
         ("lutfen arayin beni 05061911076 2 gundur internet yok", "lutfen arayin beni [PHONE] 2 gundur internet yok"),
+        ("lutfen arayin beni 05061911076 2 saat sonra", "lutfen arayin beni [PHONE] 2 saat sonra"),
+        ("고객 부재로 01027819300 3회 통화 시도", "고객 부재로 [PHONE] 3회 통화 시도"),
+        ("ring mig på 20 33 44 5 6 tak", "ring mig på [PHONE] tak"),
+        ("Tel: 5551234567 ext 5 please", "Tel: [PHONE] please"),
         ("Факс (8 (301) 216-39-14) не отвечает", "Факс ([PHONE]) не отвечает"),
         ("Hívjon fel: (06 1) 231 7891", "Hívjon fel: [PHONE]"),
         ("Aramak için hafta içi 08.00-17.00 arası", "Aramak için hafta içi 08.00-17.00 arası"),
@@ -102,6 +137,6 @@ def test_a_sentence_that_speaks_of_phones_lets_expect_its_countrys_numbers(text:
 
 def test_a_call_from_afar_says_it_only_of_numbers_that_the_language_writes() -> None:
     """Seven or twelve digits are no phone number in France or Norway, unless they are called one directly."""
-    far = "Personne ne décroche quand on vous appelle, alors voici encore une fois ce que vous vouliez : {}."
+    far = "Personne ne décroche quand on vous appelle, alors voici encore une fois ce que vous vouliez, {}."
     assert FIND(far.format("7654321"), []) == far.format("7654321")
     assert FIND("Appelez le 7654321.", []) == "Appelez le [PHONE]."

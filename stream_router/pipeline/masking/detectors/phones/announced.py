@@ -3,6 +3,7 @@
 import re
 
 from stream_router.pipeline.masking.detectors.phones.languages import languages, regions_of
+from stream_router.pipeline.masking.detectors.phones.naming import unit_after
 from stream_router.pipeline.masking.detectors.phones.said import WORD
 from stream_router.pipeline.masking.detectors.phones.shapes import DASH, LETTER, NUMBER, could_be
 from stream_router.pipeline.masking.detectors.phones.text import folded_case
@@ -17,8 +18,11 @@ from stream_router.pipeline.masking.detectors.phones.words import (
 )
 from stream_router.pipeline.masking.detectors.phones.written import could_be_of
 
-_COUNT_BEHIND = re.compile(r"[ \u00a0]\d[ \u00a0][^\W\d_]")
-"""`… 2 days ago`: a digit by itself behind a number counts something else."""
+_COUNT_BEHIND = re.compile(r"[ \u00a0]\d[ \u00a0]?[^\W\d_]")
+_BETWEEN_GROUPS = " \u00a0./-"
+"""Behind one of these stands a group of one digit: such a number has groups like that."""
+
+_DIGITS_MIN = 8
 
 _FOUND_BEFORE = "[PHONE]"
 """Stands in the place of a found number; like the number it announces nothing that follows."""
@@ -28,17 +32,18 @@ _WITH_TRUNK = re.compile(rf"(?:0[1-9]\d{{6,9}}|8[3489]\d{{9}}|1[3-9]\d{{9}})(?!{
 
 _BEFORE_CHARS = 64
 _NEAR_CHARS = 20
-_KNOWN_WORDS = 2
+_KNOWN_WORDS = 3
 
 
 def said_end(text: str, at: int) -> int:
     """The end of a number at `at` of which the words around it say that it is a phone's; 0 if there is none."""
     found = NUMBER.match(text, at)
-    if found is None or not could_be(text, found):
+    if found is None:
         return 0
-    end = found.end()
-    if _COUNT_BEHIND.match(text, end - 2):
-        end -= 2
+    end = _without_count(text, found)
+    number = text[at : min(end, found.end("number"))]
+    if not could_be(number):
+        return 0
     likely = _WITH_TRUNK.match(text, at) is not None
     if likely and text[at] != "8":
         near, chinese = (text[max(0, at - _NEAR_CHARS) : at], text[end : end + _NEAR_CHARS]), text[at] == "1"
@@ -48,23 +53,42 @@ def said_end(text: str, at: int) -> int:
     said = _said(text, at, end, likely=likely)
     if said is Said.NOTHING or thing_after(text, end):
         return 0
-    return 0 if said is Said.FROM_AFAR and _is_foreign(text, at, end) else end
+    if said is not Said.DIRECTLY and not likely and unit_after(text, end):
+        return 0
+    return 0 if said is Said.FROM_AFAR and _is_foreign(text, at, end, number) else end
+
+
+def _without_count(text: str, found: re.Match[str]) -> int:
+    """The end of a number without a digit that counts what follows: `… 2 days ago`, `… 3회`."""
+    end = found.end()
+    counts = end == found.end("number") and _COUNT_BEHIND.match(text, end - 2) and text[end - 4] not in _BETWEEN_GROUPS
+    if counts and sum(char.isdecimal() for char in found[0]) > _DIGITS_MIN:
+        return found.start() + len(text[found.start() : end - 2].rstrip())
+    return end
 
 
 def _said(text: str, at: int, end: int, *, likely: bool) -> Said:
     """What the words before a number, or those behind it, say of it."""
     before = _said_before(text, at, likely=likely)
-    if before is Said.PLAINLY or SAYING_AFTER.match(text, end) or is_out_of_range(text, at, end):
-        return Said.PLAINLY
+    if before in (Said.PLAINLY, Said.DIRECTLY):
+        return before
+    if SAYING_AFTER.match(text, end) or is_out_of_range(text, at, end):
+        return Said.DIRECTLY
     behind = said_behind(text, at, end, likely=likely)
     return before if behind is Said.NOTHING else behind
 
 
-def _is_foreign(text: str, at: int, end: int) -> bool:
-    """Whether a number has as many digits as no country writes in which the sentence's language is spoken."""
-    around = f"{text[max(0, at - _BEFORE_CHARS) : at]} {text[end : end + _BEFORE_CHARS]}"
+def _is_foreign(text: str, at: int, end: int, number: str) -> bool:
+    """Whether a number has as many digits as no country writes in which the sentence's language is spoken.
+
+    Where a colon sets it apart, or the language is told by a word or two, it is none.
+    """
+    before = text[max(0, at - _BEFORE_CHARS) : at]
+    if before.rstrip().endswith(":"):
+        return False
+    around = f"{before} {text[end : end + _BEFORE_CHARS]}"
     regions = regions_of(languages(WORD.findall(folded_case(around)), _KNOWN_WORDS))
-    return bool(regions) and not could_be_of(text[at:end], regions)
+    return bool(regions) and not could_be_of(number.replace("(0)", ""), regions)
 
 
 def _said_before(text: str, at: int, *, likely: bool) -> Said:

@@ -51,7 +51,7 @@ PERSON_BEFORE = re.compile(
 
 _UNIT = re.compile(
     r"[ \u00a0]?(?:[%€$£]|[元円원]|[次回](?![一-龯])|[件个個条條](?!人)|건|회(?![가-힣]{2})|分钟|分間|"
-    r"(?:de[ \u00a0])?(?P<word>[^\W\d_]+))"
+    r"(?:de[ \u00a0])?(?P<word>[^\W\d_]{1,24}))"
 )
 """What is counted directly behind a number; a word is looked up."""
 

@@ -6,7 +6,7 @@ International ones anywhere; national ones by their country's way of writing the
 import re
 
 from stream_router.pipeline.masking.detectors.phones.announced import said_end
-from stream_router.pipeline.masking.detectors.phones.naming import named_otherwise
+from stream_router.pipeline.masking.detectors.phones.naming import named_otherwise, unit_after
 from stream_router.pipeline.masking.detectors.phones.shapes import (
     DASH,
     DATE,
@@ -81,7 +81,7 @@ def _next_of_list(text: str, end: int, *, said: bool) -> Span:
     stop = _sure_end(text, at, glued=False)
     if not stop and said:
         found = NUMBER.match(text, at)
-        if found is not None and _digits(found["number"]) in _DIGITS and could_be(text, found):
+        if found is not None and _digits(found["number"]) in _DIGITS and _could_be(text, found):
             stop = found.end()
     return at, stop
 
@@ -111,6 +111,11 @@ def _cut(number: str) -> str:
         following = [found.start() for found in _GROUP_WITH_0.finditer(number)]
         number = number[: following[-1]] if following else _LAST_GROUP.sub("", number)
     return number
+
+
+def _could_be(text: str, found: re.Match[str]) -> bool:
+    """Whether the next of a list is none of the things that numbers mostly are."""
+    return could_be(found["number"]) and not unit_after(text, found.end())
 
 
 def _digits(number: str) -> int:

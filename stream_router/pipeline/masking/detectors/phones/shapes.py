@@ -2,8 +2,6 @@
 
 import re
 
-from stream_router.pipeline.masking.detectors.phones.naming import unit_after
-
 LETTER = r"[A-Za-z0-9_\u00c0-\u024f\u0370-\u052f]"
 """A letter, digit or underscore of a script that sets numbers apart with spaces. Others glue particles to them."""
 
@@ -90,8 +88,7 @@ def is_no_phone(number: str) -> bool:
     return bool(DATE.match(number) or _AMOUNT.fullmatch(number) or TAX_NUMBER.match(number))
 
 
-def could_be(text: str, found: re.Match[str]) -> bool:
-    """Whether a number is none of the things that numbers mostly are."""
-    number = found["number"]
+def could_be(number: str) -> bool:
+    """Whether a number is none of the things that numbers mostly are, by how it is written."""
     date = DATE.match(number) and not _DAY_FIRST.fullmatch(number)
-    return not (date or _AMOUNT.fullmatch(number) or unit_after(text, found.end()))
+    return not (date or _AMOUNT.fullmatch(number))

@@ -101,6 +101,10 @@ _COMPOUND_CHARS = 8
 """Compounds are what their last part says, whatever the first says: `Terminhotline`."""
 
 
+_WORD_CHARS = 48
+"""What is longer is no word that people know; so what is kept of them has a bound."""
+
+
 @functools.lru_cache(maxsize=8_192)
 def _kind_of(word: str) -> int:
     kind = _WORDS.get(word, 0) | _SHORT.get(word[:_STEM_CHARS], 0)
@@ -112,7 +116,7 @@ def _kind_of(word: str) -> int:
 
 def kinds(words: Sequence[str]) -> list[int]:
     """Of what kinds each word of a text is, in small letters; those of a pair are those of its second word."""
-    found = [_kind_of(word) for word in words]
+    found = [_kind_of(word[:_WORD_CHARS]) for word in words]
     for at, word in enumerate(words):
         if word in _SECONDS and at:
             pair = f"{words[at - 1]} {word}"

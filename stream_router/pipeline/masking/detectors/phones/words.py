@@ -31,7 +31,7 @@ from stream_router.pipeline.masking.detectors.phones.vocabulary import (
 _GAP_MAX_CHARS, _GAP_PLACED_MAX_CHARS = 44, 56
 """Between a word that says `phone` and the number; more where a word of place (`at`) or a colon stands before it."""
 
-_CLOSE_WORDS, _CLOSE_CHARS = 3, 12
+_DIRECT_WORDS, _CLOSE_WORDS, _CLOSE_CHARS = 2, 3, 12
 """A word so near says it of any digits; one further away of those only that a country of the language writes so."""
 
 _GAP_END = re.compile(r".*(?:\d{3}|[\0+]|\((?=\W*\d)|(?<!:)\n|\n(?=\s*\S))", re.DOTALL)
@@ -90,6 +90,8 @@ class Said(Enum):
     FROM_AFAR = auto()
     """A word that is not close by says that it is a phone's."""
     PLAINLY = auto()
+    DIRECTLY = auto()
+    """The last word before the number does, or the one before that."""
 
 
 def said_before(before: str, *, likely: bool = False) -> Said:
@@ -99,7 +101,7 @@ def said_before(before: str, *, likely: bool = False) -> Said:
     `\0` for a number that was found. Of a `likely` one, as its digits are, fewer words say it.
     """
     if before[-_SIGN_CHARS:].rstrip()[-1:] not in _LETTERS and _SIGN.search(before, max(0, len(before) - _SIGN_CHARS)):
-        return Said.PLAINLY
+        return Said.DIRECTLY
     if _MAY_END_GAP.search(before) and (ended := _GAP_END.match(before)):
         before = before[ended.end() :]
     words = Words(before)
@@ -112,11 +114,18 @@ def said_before(before: str, *, likely: bool = False) -> Said:
             if gap_chars > (_GAP_PLACED_MAX_CHARS if placed or before.rstrip().endswith(":") else _GAP_MAX_CHARS):
                 return Said.NOTHING
             if words.is_label(place) or words.is_subject(place):
-                return Said.PLAINLY
+                return Said.DIRECTLY
             if of_a_thing(words, place) or other_between(words, place):
                 return Said.NOTHING
-            return Said.PLAINLY if len(words.kinds) - place <= _CLOSE_WORDS else Said.FROM_AFAR
+            return _how_close(len(words.kinds) - place)
     return Said.NOTHING
+
+
+def _how_close(words: int) -> Said:
+    """What a word says, by how many words it and those behind it are."""
+    if words <= _DIRECT_WORDS:
+        return Said.DIRECTLY
+    return Said.PLAINLY if words <= _CLOSE_WORDS else Said.FROM_AFAR
 
 
 def said_behind(text: str, at: int, end: int, *, likely: bool = False) -> Said:

@@ -1,7 +1,7 @@
 """How countries write their national phone numbers, by libphonenumber's own rules."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cache
 
 import phonenumbers
@@ -36,9 +36,11 @@ def regions_by_shape(number: str) -> frozenset[str]:
     return _shapes().get((written[0] == "0", len(written)), frozenset())
 
 
-def could_be_of(number: str, regions: Iterable[str]) -> bool:
+def could_be_of(number: str, regions: Collection[str]) -> bool:
     """Whether a number has as many digits as one of the regions writes, its trunk prefix or its country code before."""
     digits = _as_digits(number)
+    if any(len(digits) in _local_lengths(region) for region in regions):
+        return True
     here, shapes = frozenset(regions), _shapes()
     if not here.isdisjoint(shapes.get((digits[0] == "0", len(digits)), frozenset())):
         return True
@@ -49,6 +51,14 @@ def could_be_of(number: str, regions: Iterable[str]) -> bool:
         if region in _WITHOUT_TRUNK and len(digits) in _subscriber_lengths(region):
             return True
     return False
+
+
+@cache
+def _local_lengths(region: str) -> frozenset[int]:
+    """How many digits a number has without its area, where the region allows that."""
+    metadata = phonenumbers.PhoneMetadata.metadata_for_region(region)
+    fixed = metadata.fixed_line if metadata is not None else None
+    return frozenset(fixed.possible_length_local_only if fixed is not None else ())
 
 
 @cache
