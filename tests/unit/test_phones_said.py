@@ -15,6 +15,8 @@ FIND = finder(("phone",))
         "W zeszłym roku odebraliśmy 512345678 połączeń.",
         "Robotul a preluat 212345678 de apeluri anul trecut.",
         "콜센터 인입 건수는 5012345678건입니다.",
+        "called 12345678 times",
+        "45194569 numaralı telefon sözleşmesi bitiyor.",
     ],
 )
 def test_what_is_counted_is_no_phone(text: str) -> None:

@@ -3,7 +3,7 @@
 import re
 
 from stream_router.pipeline.masking.detectors.phones.languages import languages, regions_of
-from stream_router.pipeline.masking.detectors.phones.naming import unit_after
+from stream_router.pipeline.masking.detectors.phones.naming import may_count, unit_after
 from stream_router.pipeline.masking.detectors.phones.said import WORD
 from stream_router.pipeline.masking.detectors.phones.shapes import DASH, LETTER, NUMBER, could_be
 from stream_router.pipeline.masking.detectors.phones.text import folded_case
@@ -42,7 +42,7 @@ def said_end(text: str, at: int) -> int:
         return 0
     end = _without_count(text, found)
     number = text[at : min(end, found.end("number"))]
-    if not could_be(number):
+    if not could_be(number) or unit_after(text, end):
         return 0
     likely = _WITH_TRUNK.match(text, at) is not None
     if likely and text[at] != "8":
@@ -53,7 +53,7 @@ def said_end(text: str, at: int) -> int:
     said = _said(text, at, end, likely=likely)
     if said is Said.NOTHING or thing_after(text, end):
         return 0
-    if said is not Said.DIRECTLY and not likely and unit_after(text, end):
+    if said is not Said.DIRECTLY and not likely and may_count(text, end):
         return 0
     return 0 if said is Said.FROM_AFAR and _is_foreign(text, at, end, number) else end
 

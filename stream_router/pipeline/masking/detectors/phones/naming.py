@@ -6,6 +6,7 @@ from stream_router.pipeline.masking.detectors.phones.languages import is_word_of
 from stream_router.pipeline.masking.detectors.phones.said import CLAUSES, PHONE_STEMS, Words
 from stream_router.pipeline.masking.detectors.phones.text import has_unspaced
 from stream_router.pipeline.masking.detectors.phones.vocabulary import (
+    CALLS,
     COPULAS,
     COUNTED,
     CUSTOMER,
@@ -50,7 +51,7 @@ PERSON_BEFORE = re.compile(
 """`Kunde 4711 hat angerufen`: who is meant, not how to reach him."""
 
 _UNIT = re.compile(
-    r"[ \u00a0]?(?:[%€$£]|[元円원]|[次回](?![一-龯])|[件个個条條](?!人)|건|회(?![가-힣]{2})|分钟|分間|"
+    r"[ \u00a0]?(?:(?P<sign>[%€$£])|[元円원]|[次回](?![一-龯])|[件个個条條](?!人)|건|회(?![가-힣]{2})|分钟|分間|"
     r"(?:de[ \u00a0])?(?P<word>[^\W\d_]{1,24}))"
 )
 """What is counted directly behind a number; a word is looked up."""
@@ -135,12 +136,22 @@ def named_with_capital(text: str, words: Words, behind: str) -> bool:
 
 
 def unit_after(text: str, end: int) -> bool:
-    """Whether a number counts something."""
+    """Whether a number counts something: `… times`."""
+    return _counts(text, end, COUNTED)
+
+
+def may_count(text: str, end: int) -> bool:
+    """Whether it does, or stands before what is counted and may stand behind a phone, too: `… calls`."""
+    return _counts(text, end, COUNTED | CALLS)
+
+
+def _counts(text: str, end: int, wanted: int) -> bool:
     found = _UNIT.match(text, end)
-    if found is None:
-        return False
-    word = found["word"]
-    return word is None or bool(kinds([word.lower()])[0] & COUNTED)
+    if found is None or found["sign"]:
+        return found is not None
+    if found["word"] is None:  # a letter of Chinese, Japanese or Korean, which may begin another word
+        return bool(wanted & CALLS)
+    return bool(kinds([found["word"].lower()])[0] & wanted)
 
 
 def of_a_thing(words: Words, place: int) -> bool:

@@ -8,7 +8,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
 from stream_router.pipeline.masking.detectors.phones.expected import expected_regions
-from stream_router.pipeline.masking.detectors.phones.naming import named_otherwise, unit_after
+from stream_router.pipeline.masking.detectors.phones.naming import may_count, named_otherwise
 from stream_router.pipeline.masking.detectors.phones.numbers import phones
 from stream_router.pipeline.masking.detectors.phones.shapes import is_no_phone
 from stream_router.pipeline.masking.detectors.phones.words import thing_after
@@ -63,6 +63,6 @@ def _overlaps(span: Span, found: Sequence[Span]) -> bool:
 
 def _could_be(text: str, found: re.Match[str]) -> bool:
     """Whether a candidate is nothing else by how it is written, and by what stands directly beside it."""
-    if is_no_phone(found[0]) or unit_after(text, found.end()):
+    if is_no_phone(found[0]) or may_count(text, found.end()):
         return False
     return not named_otherwise(text[max(0, found.start() - _BEFORE_CHARS) : found.start()])

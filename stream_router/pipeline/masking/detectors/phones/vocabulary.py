@@ -10,8 +10,8 @@ from pathlib import Path
 _TABLES: dict[str, dict[str, str]] = tomllib.loads((Path(__file__).parent / "vocabulary.toml").read_text("utf-8"))
 
 SAYING, PLACED, PASSED, INCOMING, SPOKEN, DIRECT, LABEL, PERSON, CUSTOMER, DESK = (1 << bit for bit in range(10))
-NUMBER, OWN, THING, OTHER, NAMED, PLACE, PASSING, AT_NUMBER, ARTICLE, COUNTED, TELECOM = (
-    1 << bit for bit in range(10, 21)
+NUMBER, OWN, THING, OTHER, NAMED, PLACE, PASSING, AT_NUMBER, ARTICLE, COUNTED, CALLS, TELECOM = (
+    1 << bit for bit in range(10, 22)
 )
 """What kinds a word can be of, each a bit."""
 
@@ -32,11 +32,11 @@ _KIND_OF = {
     "other": OTHER,
     "named": NAMED,
     "places": PLACE,
-    "counted": COUNTED,
+    "counted": CALLS,
     "telecom": TELECOM,
 }
-_PLACES = {"passed": PASSING, "number": AT_NUMBER, "articles": ARTICLE}
-"""What of the table of places is no language."""
+_OF_PARTS = {"places": {"passed": PASSING, "number": AT_NUMBER, "articles": ARTICLE}, "counted": {"all": COUNTED}}
+"""What of these tables is no language."""
 
 _STEM_CHARS, _HEAD_CHARS = 3, 4
 """Beginnings of words are at least so long; most words begin like no longer one, which one look at a head tells."""
@@ -68,7 +68,7 @@ def _kinds() -> Iterator[tuple[str, int]]:
         for name, words in _TABLES[table].items():
             for word in words.split():
                 for spelling in _spellings(word):
-                    yield spelling, _PLACES.get(name, kind) if kind == PLACE else kind
+                    yield spelling, _OF_PARTS.get(table, {}).get(name, kind)
 
 
 def _parts(table: str) -> re.Pattern[str]:

@@ -66,7 +66,7 @@ SAYING_AFTER = re.compile(
 """`… is my cell`, `… is the best number to reach me`: what people say behind a number."""
 
 
-_NUMBERED = re.compile(r"[ \u00a0](?:numaral\u0131|nolu|no'lu|számú) (?P<what>[^\W\d_]+)")
+_NUMBERED = re.compile(r"[ \u00a0](?:numaral\u0131|nolu|no'lu|számú) (?P<what>[^\W\d_]+)(?P<thing> [^\W\d_]+)?")
 """`… numaralı telefon`, which is the phone's, whatever stands before."""
 
 _SUBSCRIBER = re.compile(r"\b(?:abonent|abonnent|абонент|subscriber)\w{0,3}\W{1,2}$", re.IGNORECASE)
@@ -137,8 +137,8 @@ def said_behind(text: str, at: int, end: int, *, likely: bool = False) -> Said:
         if _ANOTHER.match(text, end + stop.start()):
             return Said.NOTHING
         behind = behind[: stop.start()]
-    if (numbered := _NUMBERED.match(behind)) and kinds([numbered["what"]])[0] & SAYING:
-        return Said.PLAINLY
+    if (numbered := _NUMBERED.match(behind)) and _is_a_phones(numbered):
+        return Said.DIRECTLY
     words, suffixed = Words(behind), placed_behind(behind)
     if not suffixed and not words.may_say(likely=likely):
         return Said.NOTHING
@@ -158,6 +158,12 @@ def said_behind(text: str, at: int, end: int, *, likely: bool = False) -> Said:
     if anothers:
         return Said.NOTHING
     return Said.PLAINLY if suffixed or says <= _CLOSE_CHARS else Said.FROM_AFAR
+
+
+def _is_a_phones(numbered: re.Match[str]) -> bool:
+    """Whether a number is a phone's, and not that of a thing of it (its contract)."""
+    what, thing = kinds([numbered["what"], (numbered["thing"] or "").strip()])
+    return bool(what & SAYING) and not thing & (OTHER | NAMED)
 
 
 def _says_behind(words: Words, *, placed: bool, likely: bool) -> int:
@@ -210,8 +216,11 @@ def thing_after(text: str, end: int) -> bool:
     if found is None:
         return False
     words = kinds((found["things"] or found["thing"]).split())
-    return not words[0] & SAYING and any(kind & (OTHER | NAMED) for kind in words)
+    return any(kind & (OTHER | NAMED) for kind in (words[:_OF_A_PHONE] if words[0] & SAYING else words))
 
+
+_OF_A_PHONE = 2
+"""Behind a phone only the next word may be a thing of it: its contract, but not `telefondan bana kargo`."""
 
 _THING_AFTER = re.compile(
     r"[ \u00a0](?:(?:numaral\u0131|kodlu|nolu|no'lu|számú|sz\.?|numeroinen) (?P<things>[^\W\d_]+(?: [^\W\d_]+){0,2})|"
