@@ -1,5 +1,9 @@
 """National phone numbers that nothing announces, found by the language of the sentence around them."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from stream_router.pipeline.masking.detectors.finder import finder
@@ -75,3 +79,18 @@ def test_languages_that_share_their_words_are_both_meant() -> None:
 def test_what_the_words_of_the_same_clause_name_decides(text: str, masked: str) -> None:
     """A thing that has a number, in the number's own clause, is stronger than a call in the one before."""
     assert FIND(text, []) == masked
+
+
+def test_the_same_words_tell_the_same_languages_in_every_process() -> None:
+    """Languages that are as likely keep one order, whatever the process's hashes: a text is masked alike by all."""
+    program = (
+        "from stream_router.pipeline.masking.detectors.phones.languages import languages;"
+        "print(languages(['été', 'não', 'größe', 'läßt', 'pålägg', 'mañana'], 0.5))"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", program], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in ("1", "2", "3", "4")
+    }
+    assert len(said) == 1

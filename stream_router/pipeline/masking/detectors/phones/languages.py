@@ -46,7 +46,7 @@ def languages(words: Sequence[str], least: float) -> list[str]:
         for language in _BY_WORD.get(word, ()):
             score[language] += 1
         if not word.isascii():
-            for language in {language for letter in word for language in _BY_LETTER.get(letter, ())}:
+            for language in dict.fromkeys(one for letter in word for one in _BY_LETTER.get(letter, ())):
                 score[language] += _LETTER_SHARE
     enough = max(least, _LIKELY_SHARE * max(score.values(), default=0))
     return sorted((one for one in score if score[one] >= enough), key=lambda one: -score[one])[:_LANGUAGES_MAX]
