@@ -20,7 +20,8 @@ from benchmarks.driven_child import accepted
 from benchmarks.harness.question import Options, Question, ask
 from benchmarks.harness.rounds import Case, Taken
 from stream_router.fakeaws.process import FakeAwsProcess
-from tests.system.world import PROGRAM, World, until
+from tests.fault.soak import start_worker_as_shipped
+from tests.system.world import World, until
 
 SHARDS = 4
 EVENTS_A_RECORD = {1_000: 1, 2_500: 2, 5_000: 4}
@@ -42,14 +43,8 @@ class Worker:
 
     def start(self, warm_up_s: int) -> None:
         """Until each shard has its child and the JVM has compiled what it runs: so long at the highest rate."""
-        world = self.world
-        world.start_stack("tests.fault.long_ministack")
-        world.run_setup()
-        world.seed_leases()
-        world.use_shipped_properties()
-        bus = {"AWS_ENDPOINT_URL_EVENTBRIDGE": self.fake_aws.url, "STREAM_ROUTER_RULE": "none"}
-        world.start("consume", PROGRAM, "consume", **bus)
-        until(lambda: len(world.children()) >= SHARDS, 120, "a child for each shard runs")
+        start_worker_as_shipped(self.world, self.fake_aws)
+        until(lambda: len(self.world.children()) >= SHARDS, 120, "a child for each shard runs")
         self.run(max(EVENTS_A_RECORD), warm_up_s)
 
     def close(self) -> None:

@@ -171,13 +171,18 @@ def ledger(fake_aws: FakeAwsProcess) -> Iterator[dict[str, Any]]:
                 yield json.loads(line)
 
 
-def start_as_shipped(world: World, fake_aws: FakeAwsProcess) -> None:
-    """Receiver, daemon and children with the properties that ship, until they are ready; the bus is the fake AWS."""
+def start_worker_as_shipped(world: World, fake_aws: FakeAwsProcess) -> None:
+    """Stack, daemon and children with the properties that ship; nobody waits for them. The bus is the fake AWS."""
     world.start_stack("tests.fault.long_ministack")
     world.run_setup()
     world.seed_leases()
     world.use_shipped_properties()
     world.start("consume", PROGRAM, "consume", AWS_ENDPOINT_URL_EVENTBRIDGE=fake_aws.url, STREAM_ROUTER_RULE="none")
+
+
+def start_as_shipped(world: World, fake_aws: FakeAwsProcess) -> None:
+    """Those, and the receiver, until they are ready."""
+    start_worker_as_shipped(world, fake_aws)
     world.start("receive", PROGRAM, "receive")
     until(world.is_ready, 30, "the receiver is ready")
     until(lambda: len(world.children()) >= 2, 120, "two children run")

@@ -14,6 +14,7 @@ import boto3
 import pytest
 
 from stream_router.local import leases
+from stream_router.local.stack import SERVER
 from tests import supervised
 from tests.ports import free_port
 
@@ -44,7 +45,7 @@ class World:
         self.processes: list[subprocess.Popen[bytes]] = []
         stack = {"GATEWAY_PORT": str(self.port), "BIND_HOST": "127.0.0.1", "LOG_LEVEL": "WARNING"}
         quiet = (folder / "ministack").open("w")
-        self.start([sys.executable, "-m", "stream_router.local.steady_ministack"], {**self.environment, **stack}, quiet)
+        self.start([sys.executable, "-m", SERVER], {**self.environment, **stack}, quiet)
         quiet.close()
         self.kinesis = self.client("kinesis")
         self.until(self._made_stream, 30, "ministack")

@@ -5,7 +5,7 @@ import re
 from stream_router.pipeline.masking.detectors.phones.languages import languages, regions_of
 from stream_router.pipeline.masking.detectors.phones.naming import may_count, unit_after
 from stream_router.pipeline.masking.detectors.phones.said import WORD
-from stream_router.pipeline.masking.detectors.phones.shapes import DASH, LETTER, NUMBER, could_be
+from stream_router.pipeline.masking.detectors.phones.shapes import DASH, LETTER, NUMBER, could_be, digit_count
 from stream_router.pipeline.masking.detectors.phones.text import folded_case
 from stream_router.pipeline.masking.detectors.phones.words import (
     SAYING_AFTER,
@@ -62,7 +62,7 @@ def _without_count(text: str, found: re.Match[str]) -> int:
     """The end of a number without a digit that counts what follows: `… 2 days ago`, `… 3회`."""
     end = found.end()
     counts = end == found.end("number") and _COUNT_BEHIND.match(text, end - 2) and text[end - 4] not in _BETWEEN_GROUPS
-    if counts and sum(char.isdecimal() for char in found[0]) > _DIGITS_MIN:
+    if counts and digit_count(found[0]) > _DIGITS_MIN:
         return found.start() + len(text[found.start() : end - 2].rstrip())
     return end
 

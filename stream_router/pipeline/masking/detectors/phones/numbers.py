@@ -17,6 +17,7 @@ from stream_router.pipeline.masking.detectors.phones.shapes import (
     SURE,
     TAX_NUMBER,
     could_be,
+    digit_count,
 )
 from stream_router.pipeline.masking.detectors.spans import Span
 
@@ -81,8 +82,8 @@ def _next_of_list(text: str, end: int, *, said: bool) -> Span:
     stop = _sure_end(text, at, glued=False)
     if not stop and said:
         found = NUMBER.match(text, at)
-        if found is not None and _digits(found["number"]) in _DIGITS and _could_be(text, found):
-            stop = found.end()
+        if found is not None and digit_count(found["number"]) in _DIGITS and could_be(found["number"]):
+            stop = 0 if unit_after(text, found.end()) else found.end()
     return at, stop
 
 
@@ -98,7 +99,7 @@ def _sure_end(text: str, at: int, *, glued: bool) -> int:
     number, lengths = found["number"], _DIGITS
     if number.lstrip("(")[0] == "0" and number[:2] != "00":
         number, lengths = _cut(number), _TRUNK_DIGITS
-    if _digits(number) not in lengths or DATE.match(number) or TAX_NUMBER.match(number):
+    if digit_count(number) not in lengths or DATE.match(number) or TAX_NUMBER.match(number):
         return 0
     if named_otherwise(text[max(0, at - _BEFORE_CHARS) : at]):
         return 0
@@ -107,16 +108,7 @@ def _sure_end(text: str, at: int, *, glued: bool) -> int:
 
 def _cut(number: str) -> str:
     """A number with a trunk 0, without the groups that make it too long: they are the next number."""
-    while _digits(number) >= _TRUNK_DIGITS.stop:
+    while digit_count(number) >= _TRUNK_DIGITS.stop:
         following = [found.start() for found in _GROUP_WITH_0.finditer(number)]
         number = number[: following[-1]] if following else _LAST_GROUP.sub("", number)
     return number
-
-
-def _could_be(text: str, found: re.Match[str]) -> bool:
-    """Whether the next of a list is none of the things that numbers mostly are."""
-    return could_be(found["number"]) and not unit_after(text, found.end())
-
-
-def _digits(number: str) -> int:
-    return sum(char.isdecimal() for char in number)

@@ -92,3 +92,8 @@ def could_be(number: str) -> bool:
     """Whether a number is none of the things that numbers mostly are, by how it is written."""
     date = DATE.match(number) and not _DAY_FIRST.fullmatch(number)
     return not (date or _AMOUNT.fullmatch(number))
+
+
+def digit_count(number: str) -> int:
+    """How many digits a number has, however it is written."""
+    return sum(char.isdecimal() for char in number)

@@ -108,16 +108,19 @@ def said_before(before: str, *, likely: bool = False) -> Said:
     places = words.may_say(likely=likely)
     placed = bool(places) and words.placed()
     for place in reversed(places):
-        says = words.says(place, placed=placed) or (likely and words.hints(place))
-        if says and (words.is_label(place) or words.is_subject(place) or not is_anothers(words, place)):
-            gap_chars = len(before) - words.found[place].end()
-            if gap_chars > (_GAP_PLACED_MAX_CHARS if placed or before.rstrip().endswith(":") else _GAP_MAX_CHARS):
-                return Said.NOTHING
-            if words.is_label(place) or words.is_subject(place):
-                return Said.DIRECTLY
-            if of_a_thing(words, place) or other_between(words, place):
-                return Said.NOTHING
-            return _how_close(len(words.kinds) - place)
+        if not (words.says(place, placed=placed) or (likely and words.hints(place))):
+            continue
+        names_it = words.is_label(place) or words.is_subject(place)
+        if not names_it and is_anothers(words, place):
+            continue
+        gap_chars = len(before) - words.found[place].end()
+        if gap_chars > (_GAP_PLACED_MAX_CHARS if placed or before.rstrip().endswith(":") else _GAP_MAX_CHARS):
+            return Said.NOTHING
+        if names_it:
+            return Said.DIRECTLY
+        if of_a_thing(words, place) or other_between(words, place):
+            return Said.NOTHING
+        return _how_close(len(words.kinds) - place)
     return Said.NOTHING
 
 
