@@ -23,15 +23,13 @@ class World:
     def __init__(self, fake_aws: FakeAwsProcess, running: ReceiverProcess) -> None:
         self.fake_aws = fake_aws
         self.receiver = running
-        self.client = httpx.Client(base_url=running.url, timeout=5)
+        # Each request on a connection of its own: a kept one is closed after 0.3 s, perhaps just when it is used again.
+        self.client = httpx.Client(base_url=running.url, timeout=5, headers={"Connection": "close"})
         self.accepted: list[str] = []
 
     def good(self) -> None:
-        """A good event, which must be accepted whatever came before it.
-
-        On a connection of its own: a kept one is closed after 0.3 s here, perhaps just when it is used again.
-        """
-        answer = self.client.post("/v1/events", content=event(len(self.accepted)), headers={"Connection": "close"})
+        """A good event, which must be accepted whatever came before it."""
+        answer = self.client.post("/v1/events", content=event(len(self.accepted)))
         assert answer.status_code == 202, answer.text
         self.accepted += answer.json()["ids"]
 
