@@ -26,6 +26,9 @@ FLOWING = {"kill": 300, "stop": 20}
 BITES_WITHIN_S = 30.0
 """A fault that has hit nothing yet lasts longer, at most so long."""
 
+QUEUE_BITES_WITHIN_S = 90.0
+"""The same of an outage of SQS: a queue that fails is asked less and less often, and not at all while no child runs."""
+
 WORKERS_WIRES = ("kinesis out", "dynamodb", "sink")
 
 
@@ -132,7 +135,7 @@ class FaultHands(Hands):
 
     def _sqs_down(self, step: Step) -> None:
         self._mostly_while_they_work()
-        begun, latest = time.time(), time.monotonic() + BITES_WITHIN_S
+        begun, latest = time.time(), time.monotonic() + QUEUE_BITES_WITHIN_S
         outage = {"operation": "SendMessageBatch", "fault": "outage"}
         before = self._outages()
         self.world.fake_aws.plan({"rules": [outage, *self.schedule.rules]})
