@@ -3,8 +3,8 @@
 Run: python -m benchmarks.detectors [--draw N] [--seed N] [--ids N] [--beside] [--json]. One core, no network. Phones
 are libphonenumber's own examples with digits drawn at random and found valid; people, places, cards, IBANs, e-mail and
 IP addresses are Faker's. Draw 0 are the sentences that the detectors were written with; each later draw was new when it
-was first run, and its module says what came of it then. `--beside` adds `phonenumbers`, told the regions of each text's
-language, and Presidio (benchmarks/presidio_beside.py says how it is set). Needs the extra `dev`.
+was first run (benchmarks/sentences/README.md). `--beside` adds `phonenumbers`, told the regions of a language, and
+Presidio (benchmarks/presidio_beside.py says how it is set). Needs the extra `dev`.
 """
 
 import argparse
@@ -14,33 +14,14 @@ import re
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import orjson
 import phonenumbers
 
-from benchmarks import (
-    detector_sentences,
-    drawn,
-    held_out_eighth,
-    held_out_eleventh,
-    held_out_fifth,
-    held_out_fourth,
-    held_out_ninth,
-    held_out_second,
-    held_out_sentences,
-    held_out_seventh,
-    held_out_sixth,
-    held_out_tenth,
-    held_out_third,
-    held_out_thirteenth,
-    held_out_twelfth,
-    odd_forms,
-    presidio_beside,
-    wild_sentences,
-)
-from benchmarks.drawn import Sample, Sentences
+from benchmarks import drawn, odd_forms, presidio_beside, sentence_draws
+from benchmarks.drawn import Sample
 from stream_router.pipeline.masking.detectors.finder import DETECTORS, finder
 
 NEGATIVES_REGION = ("US",)
@@ -48,38 +29,6 @@ NEGATIVES_REGION = ("US",)
 
 OURS, NAMED, LIBRARY, PRESIDIO = "ours", "ours, regions named", "phonenumbers", "presidio"
 Judge = Callable[[Sample], bool]
-
-
-class Draw(NamedTuple):
-    """The sentences of one draw, by language, and its texts with other numbers."""
-
-    sentences: Mapping[str, Sentences]
-    negatives: Sequence[str]
-
-
-def _plain(
-    announced: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]], plain: Mapping[str, str]
-) -> dict[str, Sentences]:
-    return {language: ((), found, (), plain[language]) for language, (_, found) in announced.items()}
-
-
-DRAWS = (
-    Draw(_plain(detector_sentences.ANNOUNCED, detector_sentences.NOT_ANNOUNCED), detector_sentences.NEGATIVES),
-    Draw(_plain(held_out_sentences.ANNOUNCED, held_out_sentences.NOT_ANNOUNCED), held_out_sentences.NEGATIVES),
-    Draw(held_out_second.SENTENCES, held_out_second.NEGATIVES),
-    Draw(held_out_third.SENTENCES, held_out_third.NEGATIVES),
-    Draw(held_out_fourth.SENTENCES, held_out_fourth.NEGATIVES),
-    Draw(held_out_fifth.SENTENCES, held_out_fifth.NEGATIVES),
-    Draw(held_out_sixth.SENTENCES, held_out_sixth.NEGATIVES),
-    Draw(held_out_seventh.SENTENCES, held_out_seventh.NEGATIVES),
-    Draw(held_out_eighth.SENTENCES, held_out_eighth.NEGATIVES),
-    Draw(held_out_ninth.SENTENCES, held_out_ninth.NEGATIVES),
-    Draw(held_out_tenth.SENTENCES, held_out_tenth.NEGATIVES),
-    Draw(held_out_eleventh.SENTENCES, held_out_eleventh.NEGATIVES),
-    Draw(held_out_twelfth.SENTENCES, held_out_twelfth.NEGATIVES),
-    Draw(held_out_thirteenth.SENTENCES, held_out_thirteenth.NEGATIVES),
-    *(Draw(*wild_sentences.read(number)) for number in wild_sentences.NUMBERS),
-)
 
 
 def masked_whole(sample: Sample, masked: str) -> bool:
@@ -146,7 +95,7 @@ def kept(texts: Sequence[str], *, beside: bool) -> tuple[dict[str, float], list[
 
 
 def measure(seed: int, ids: int, number: int, *, beside: bool, every: int = 1) -> dict[str, Any]:
-    draw, chosen = random.Random(seed), DRAWS[number]
+    draw, chosen = random.Random(seed), sentence_draws.read(number)
     samples = [*drawn.samples(draw, chosen.sentences), *odd_forms.odd_forms(draw)][::every]
     found, used_us = judged(samples, beside=beside)
     groups = defaultdict[str, list[int]](list)
@@ -215,8 +164,8 @@ def hash_alike() -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--draw", type=int, default=len(DRAWS) - 1, choices=range(len(DRAWS)), help="which sentences")
+    parser, draws = argparse.ArgumentParser(description=__doc__), sentence_draws.NUMBERS
+    parser.add_argument("--draw", type=int, default=max(draws), choices=draws, help="which sentences")
     parser.add_argument("--seed", type=int, default=20261126)
     parser.add_argument("--ids", type=int, default=20_000, help="ids and times of each kind to try")
     parser.add_argument("--beside", action="store_true", help="also phonenumbers, and Presidio where it is installed")

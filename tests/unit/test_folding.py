@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from benchmarks.detectors import DRAWS, masked_whole
+from benchmarks import sentence_draws
+from benchmarks.detectors import masked_whole
 from benchmarks.drawn import samples
 from benchmarks.odd_forms import FORMS, damaged, negatives, odd_forms
 from stream_router.pipeline.masking.detectors.finder import DETECTORS, finder
@@ -55,7 +56,7 @@ def test_every_form_and_language_of_a_draw_is_found() -> None:
     draw = random.Random(DRAW_SEED)
     found = [
         (sample.group, masked_whole(sample, FIND(sample.text, [])))
-        for sample in (*samples(draw, DRAWS[0].sentences), *odd_forms(draw))
+        for sample in (*samples(draw, sentence_draws.read(0).sentences), *odd_forms(draw))
     ]
     rate = {
         group: sum(hit for name, hit in found if name == group) / sum(name == group for name, _ in found)
@@ -71,7 +72,7 @@ def test_every_form_and_language_of_a_draw_is_found() -> None:
 
 def test_regions_that_a_policy_names_bring_their_national_numbers() -> None:
     """With the regions of its language named, a number that no word announces is found as well."""
-    drawn = [sample for sample in samples(random.Random(DRAW_SEED), DRAWS[0].sentences) if sample.regions]
+    drawn = [sample for sample in samples(random.Random(DRAW_SEED), sentence_draws.read(0).sentences) if sample.regions]
     finders = {regions: finder(("phone",), regions) for regions in {sample.regions for sample in drawn}}
     hits = [masked_whole(sample, finders[sample.regions](sample.text, [])) for sample in drawn]
     assert sum(hits) / len(hits) >= 0.97
@@ -79,7 +80,7 @@ def test_regions_that_a_policy_names_bring_their_national_numbers() -> None:
 
 def test_what_is_nobodys_stays() -> None:
     """Numbers of orders, times, amounts, versions; ids of NICE's shapes."""
-    texts = list(negatives(random.Random(DRAW_SEED), DRAWS[0].negatives))
+    texts = list(negatives(random.Random(DRAW_SEED), sentence_draws.read(0).negatives))
     kept = [FIND(text, []) == text for text in texts]
     assert sum(kept) / len(kept) >= 0.999
     assert damaged(random.Random(DRAW_SEED), 2_000) == {"uuid": 0, "dfo thread id": 0, "iso time": 0}
