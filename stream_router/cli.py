@@ -53,7 +53,7 @@ def _complain(error: Exception, status: int) -> None:
 
 
 def _settings(kind: type[S]) -> S:
-    from stream_router.settings.common import load
+    from stream_router.settings.reading import load
 
     return load(kind)
 

@@ -29,8 +29,8 @@ def find(
     Example: stream-router find 0123456789abcdef0123456789abcdef --since 2h
     """
     from stream_router.control.fates import find as control
-    from stream_router.settings.common import load
     from stream_router.settings.dead_letters import DeadLetters
+    from stream_router.settings.reading import load
 
     wish = control.Wish(ids or [], interaction, conversation, since, fan_out, everything)
     raise typer.Exit(control.run(load(DeadLetters), wish))
@@ -47,8 +47,8 @@ def reconcile(
     Ends with 0 equal, 1 differences (listed), 2 cannot judge. Example: stream-router reconcile --since 2h
     """
     from stream_router.control.fates import reconcile as control
-    from stream_router.settings.common import load
     from stream_router.settings.dead_letters import DeadLetters
+    from stream_router.settings.reading import load
 
     raise typer.Exit(control.run(load(DeadLetters), control.Wish(since, until, fan_out, show)))
 
@@ -76,8 +76,8 @@ def replay(
     metadata.replayed. Example: stream-router replay --since 2026-11-24T09:00Z --until 2026-11-24T11:00Z --dry-run
     """
     from stream_router.control.replay import replay as control
-    from stream_router.settings.common import load
     from stream_router.settings.consumer import Consumer
+    from stream_router.settings.reading import load
 
     wish = control.Wish(since, until, event_type or [], id or [], rate, dry_run, fan_out, yes, replay_id)
     raise typer.Exit(control.run(load(Consumer), wish))
@@ -93,7 +93,7 @@ def shards(
     Measures by reading what came of late. Example: stream-router shards --to 4
     """
     from stream_router.control.shards import command
-    from stream_router.settings.common import load
+    from stream_router.settings.reading import load
     from stream_router.settings.receiver import Receiver
 
     raise typer.Exit(command.run(load(Receiver), command.Wish(to, seconds, yes)))

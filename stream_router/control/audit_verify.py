@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from stream_router.settings.common import load
 from stream_router.settings.consumer import AuditKey
+from stream_router.settings.reading import load
 from stream_router.telemetry import audit_chain
 
 

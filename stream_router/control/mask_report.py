@@ -15,8 +15,8 @@ from stream_router.pipeline.masking import policy_file as policies
 from stream_router.pipeline.masking import preview
 from stream_router.pipeline.masking.asked_for import asked_for
 from stream_router.pipeline.masking.policy import MaskingPolicy
-from stream_router.settings.common import load
 from stream_router.settings.consumer import Mask
+from stream_router.settings.reading import load
 
 _TEXT_MAX = 200
 

@@ -17,7 +17,7 @@ from stream_router.receiver import admin, early_stop, sources, start_line
 from stream_router.receiver.preflight import check
 from stream_router.receiver.supervisor import WorkerSupervisor
 from stream_router.receiver.worker import Worker
-from stream_router.settings.common import load, warn_of_names
+from stream_router.settings.reading import load, warn_of_names
 from stream_router.settings.receiver import Receiver
 from stream_router.telemetry import receiver_cloudwatch
 from stream_router.telemetry.receiver_board import Board

@@ -1,23 +1,20 @@
-"""How the environment is read, and what every program needs. Nothing else reads the environment.
+"""The settings that every program needs, and what sets of settings are made of.
 
-Names and defaults are promised (docs/contract.md, "Settings"). A bad value raises `SettingsError`, whose text is one
-line: the variable, what is wrong with its value, the cure. Values are never quoted, since some are secrets.
+Names and defaults are promised (docs/contract.md, "Settings"). `reading.load` reads them.
 """
 
-import logging
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from stream_router.core import failpoints, limits
-from stream_router.core.settings_error import SettingsError, first_error
-from stream_router.settings import names, renamed, types
-from stream_router.settings.names import PREFIX
+from stream_router.core import limits
+from stream_router.settings import renamed, types
 from stream_router.settings.types import Bus, EventTypes, Secret
+
+PREFIX = "STREAM_ROUTER_"
 
 NO_RULE = "none"
 """The rule's name where the rules behind the bus are others', or where the bus (v2) has none."""
@@ -145,72 +142,9 @@ def _profile_region() -> str:
         raise ValueError(f"AWS_REGION: is not set, and {error}; set AWS_REGION, or correct AWS_PROFILE") from None
 
 
-log = logging.getLogger(__name__)
-
-S = TypeVar("S", bound=BaseSettings)
-
-
-def load(kind: type[S], **given: Any) -> S:
-    """Read and check the environment for one program; `given` wins over it (by field name).
-
-    Raises SettingsError with the line to show, and exit 78.
-    """
-    names.refuse_unknown(os.environ)
-    renamed.refuse_both(os.environ)
-    failpoints.arm(os.environ.get(failpoints.VARIABLE, ""))
-    return read(kind, **given)
-
-
-def read(kind: type[S], **given: Any) -> S:
-    """The same, whatever names of settings there are that nobody knows."""
-    try:
-        made = kind(**given)
-    except ValidationError as error:
-        raise SettingsError(_one_line(kind, error)) from None
-    if isinstance(made, Environment) and (line := made.refusal()):
-        raise SettingsError(line)
-    return made
-
-
-def warn_of_names() -> None:
-    """Log each name of the environment that is none of a setting and was not refused, or is an old one: at start."""
-    for line in names.warnings(os.environ):
-        log.warning("%s", line)
-    for row in renamed.in_use(os.environ):
-        told = {"code": names.CODE, "setting": row.old, "cure": row.cure}
-        log.warning("%s: %s; %s", row.old, row.says, row.cure, extra=told)
-    warn_of_failpoints()
-
-
-def warn_of_failpoints() -> None:
-    """Log that failpoints are armed, which nobody may miss."""
-    if told := failpoints.in_force():
-        log.warning("failpoints are armed: this process is to be killed or stalled on purpose, by a test: %s", told)
-
-
-def _one_line(kind: type[BaseSettings], error: ValidationError) -> str:
-    """The first thing wrong, as `VARIABLE: problem; cure`."""
-    first = first_error(error)
-    problem: str = first["msg"].removeprefix("Value error, ")
-    if not first["loc"]:
-        return problem
-    name = str(first["loc"][0])
-    if first["type"] == "missing":
-        problem = "is not set"
-    return f"{renamed.as_written(variable(kind, name), os.environ)}: {problem}; {_cure(kind, name)}"
-
-
 def variable(kind: type[BaseSettings], name: str) -> str:
     """The environment variable of a field (given by its own name or its alias)."""
     field = kind.model_fields.get(name)
     if field is None:
         return name.upper()
     return str(field.validation_alias) if field.validation_alias else PREFIX + name.upper()
-
-
-def _cure(kind: type[BaseSettings], name: str) -> str:
-    fields: Mapping[str, Any] = kind.model_fields
-    for key, field in fields.items():
-        if name in (key, field.validation_alias):
-            return str(field.description)
-    return "see the configuration reference"

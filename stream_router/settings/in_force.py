@@ -8,8 +8,9 @@ from pydantic_settings import BaseSettings
 
 from stream_router.core.settings_error import SettingsError
 from stream_router.settings import names, renamed
-from stream_router.settings.common import load, variable
+from stream_router.settings.common import variable
 from stream_router.settings.consumer import Consumer
+from stream_router.settings.reading import load
 from stream_router.settings.secret_strength import READ_ELSEWHERE
 
 ENVIRONMENT, DEFAULT, UNSET = "environment", "default", "not set"

@@ -10,8 +10,12 @@ from collections.abc import Iterator, Mapping
 from stream_router.core import failpoints
 from stream_router.core.settings_error import SettingsError
 from stream_router.settings import renamed
+from stream_router.settings.common import PREFIX, variable
+from stream_router.settings.consumer import Consumer, Mask
+from stream_router.settings.jars import Jars
+from stream_router.settings.receiver import Receiver
+from stream_router.settings.setup import Setup
 
-PREFIX = "STREAM_ROUTER_"
 UNKNOWN = "STREAM_ROUTER_UNKNOWN"
 
 CODE = "SR004"
@@ -36,12 +40,6 @@ OF_CXONE = frozenset(
 
 def settings() -> frozenset[str]:
     """Every setting, of whichever program, but those of `cxone`."""
-    from stream_router.settings.common import variable
-    from stream_router.settings.consumer import Consumer, Mask
-    from stream_router.settings.jars import Jars
-    from stream_router.settings.receiver import Receiver
-    from stream_router.settings.setup import Setup
-
     kinds = (Receiver, Consumer, Mask, Setup, Jars)
     return frozenset(variable(kind, name) for kind in kinds for name in kind.model_fields)
 

@@ -25,7 +25,7 @@ from stream_router.control.doctor.world import World
 from stream_router.control.setup import quotas, setup
 from stream_router.local import leases
 from stream_router.local.environment import ACCOUNT, REGION, clean
-from stream_router.settings.common import load
+from stream_router.settings.reading import load
 from stream_router.settings.setup import Setup
 
 JAVA = {"SR006", "SR007", "SR106"}

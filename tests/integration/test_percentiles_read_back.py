@@ -13,8 +13,8 @@ import numpy as np
 import orjson
 import pytest
 
-from stream_router.settings.common import load
 from stream_router.settings.consumer import Consumer
+from stream_router.settings.reading import load
 from stream_router.telemetry.cloudwatch import NAMESPACE, Whose
 from stream_router.telemetry.shard_metrics import ChildMetrics
 from tests.system.world import REGION, World

@@ -16,8 +16,8 @@ from stream_router.consumer.child.window import Window
 from stream_router.core.aws_answers import Answer
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import Batch, DeadLetter, Dropped, Entry, Event, Record
-from stream_router.settings.common import load
 from stream_router.settings.consumer import Consumer
+from stream_router.settings.reading import load
 from stream_router.telemetry import audit_chain, cloudwatch, shard_metrics
 from stream_router.telemetry.shard_metrics import read_snapshots
 

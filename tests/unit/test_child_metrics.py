@@ -6,8 +6,8 @@ from typing import Any
 import orjson
 import pytest
 
-from stream_router.settings.common import load
 from stream_router.settings.consumer import Consumer
+from stream_router.settings.reading import load
 from stream_router.telemetry.histogram import Histogram
 from stream_router.telemetry.shard_metrics import WAITING_MAX, ChildMetrics, read_snapshots
 

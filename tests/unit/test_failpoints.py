@@ -13,7 +13,7 @@ import pytest
 
 from stream_router.core import failpoints
 from stream_router.core.settings_error import SettingsError
-from stream_router.settings.common import load, warn_of_names
+from stream_router.settings.reading import load, warn_of_names
 from stream_router.settings.receiver import Receiver
 from tests.unit import test_settings
 from tests.unit.test_settings import RECEIVER, given

@@ -154,7 +154,8 @@ def test_the_table_names_every_part_and_no_other() -> None:
 
 READS_ENVIRONMENT = {
     "core/logs.py": "NO_COLOR",
-    "settings/common.py": "the settings themselves",
+    "settings/common.py": "AWS_DEFAULT_REGION",
+    "settings/reading.py": "the settings themselves",
     "settings/in_force.py": "says where each setting came from",
     "control/fetch_jars.py": "XDG_CACHE_HOME",
     "consumer/supervisor/daemon/jvm_command.py": "hands it to the JVM",

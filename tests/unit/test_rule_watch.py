@@ -12,8 +12,8 @@ from stream_router.consumer.state_dir import RULE_STATE, StateDir
 from stream_router.consumer.supervisor.watches import rule_watch
 from stream_router.consumer.supervisor.watches.rule_check import RuleCheck
 from stream_router.consumer.supervisor.watches.rule_watch import RuleWatch
-from stream_router.settings.common import load
 from stream_router.settings.consumer import Consumer
+from stream_router.settings.reading import load
 from tests.scripted import ACCOUNT, REGION, Script
 
 TYPES = ("interaction.created", "agent.status.changed")

@@ -5,8 +5,9 @@ import pytest
 from stream_router.core.settings_error import SettingsError
 from stream_router.cxone.settings import Cxone
 from stream_router.settings import names
-from stream_router.settings.common import load, variable
+from stream_router.settings.common import variable
 from stream_router.settings.consumer import Consumer
+from stream_router.settings.reading import load
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.setup import Setup
 from tests.unit import test_settings

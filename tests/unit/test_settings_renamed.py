@@ -13,8 +13,8 @@ from stream_router.control.doctor import host
 from stream_router.control.doctor.world import World
 from stream_router.core.settings_error import SettingsError
 from stream_router.settings import names, renamed
-from stream_router.settings.common import load, warn_of_names
 from stream_router.settings.consumer import Consumer
+from stream_router.settings.reading import load, warn_of_names
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.renamed import Renamed
 from stream_router.settings.setup import Setup

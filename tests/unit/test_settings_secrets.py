@@ -3,8 +3,8 @@
 import pytest
 
 from stream_router.core.settings_error import SettingsError
-from stream_router.settings.common import load
 from stream_router.settings.consumer import Consumer
+from stream_router.settings.reading import load
 from stream_router.settings.receiver import Receiver
 from tests.unit import test_settings
 from tests.unit.test_settings import CONSUMER, RECEIVER, given

@@ -6,7 +6,8 @@ import pytest
 from pydantic_settings import BaseSettings
 
 from stream_router.core.settings_error import SettingsError
-from stream_router.settings.common import load, variable
+from stream_router.settings.common import variable
+from stream_router.settings.reading import load
 from tests.unit import test_settings
 from tests.unit.test_settings import GOOD, given
 

@@ -20,8 +20,8 @@ from stream_router.consumer.child import protocol
 from stream_router.consumer.state_dir import FATAL
 from stream_router.core import logs
 from stream_router.core.settings_error import EX_CONFIG, SettingsError
-from stream_router.settings.common import load, warn_of_failpoints
 from stream_router.settings.consumer import Consumer
+from stream_router.settings.reading import load, warn_of_failpoints
 
 log = logging.getLogger("stream_router.shard")
 

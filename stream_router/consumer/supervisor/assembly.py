@@ -23,8 +23,8 @@ from stream_router.consumer.supervisor.watches.stream_watch import StreamWatch
 from stream_router.consumer.transform_config import transform_config
 from stream_router.core import logs
 from stream_router.pipeline.transform import Transform
-from stream_router.settings.common import warn_of_names
 from stream_router.settings.consumer import Consumer
+from stream_router.settings.reading import warn_of_names
 from stream_router.telemetry import audit_chain
 from stream_router.telemetry.merged_shards import Merged
 from stream_router.telemetry.recent import SAMPLE_S

@@ -18,8 +18,8 @@ from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
 from stream_router.pipeline.sinks.eventbridge import wire_format
 from stream_router.pipeline.transform import Transform
-from stream_router.settings.common import load
 from stream_router.settings.consumer import Consumer
+from stream_router.settings.reading import load
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from stream_router.cxone.oauth import TokenSource
 from stream_router.cxone.settings import Cxone
 from stream_router.cxone.web import Clock, CxoneError, Web, open_client
 from stream_router.settings import in_force
-from stream_router.settings.common import read
+from stream_router.settings.reading import read
 
 DEADLINE_S = 9.0
 """Less than all checks together have."""

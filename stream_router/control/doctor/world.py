@@ -14,8 +14,9 @@ from stream_router.aws import endpoints
 from stream_router.checks.aws_checks import ONCE
 from stream_router.control.arns import Home
 from stream_router.core.settings_error import SettingsError
-from stream_router.settings.common import Common, read
+from stream_router.settings.common import Common
 from stream_router.settings.consumer import Consumer
+from stream_router.settings.reading import read
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.setup import Queue, Setup
 
