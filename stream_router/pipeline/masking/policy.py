@@ -27,8 +27,8 @@ from stream_router.pipeline.masking.rules import (
     deciding,
     meaning,
 )
-from stream_router.pipeline.masking.second_look import Find, SecondLook
-from stream_router.pipeline.masking.trace import Hits, Trace
+from stream_router.pipeline.masking.second_look import SecondLook
+from stream_router.pipeline.masking.trace import Find, Hits, Trace
 
 ROOTS = ("payload", "extensions", "conversationId", "originalEventId")
 Parts = dict[str, Any]

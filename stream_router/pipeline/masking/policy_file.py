@@ -12,7 +12,7 @@ from stream_router.pipeline.masking.detectors import finder
 from stream_router.pipeline.masking.path_patterns import DEEP, ELEMENT, State, tokens
 from stream_router.pipeline.masking.policy import ROOTS, MaskingPolicy
 from stream_router.pipeline.masking.rules import MaskRule
-from stream_router.pipeline.masking.second_look import Find
+from stream_router.pipeline.masking.trace import Find
 from stream_router.settings import toml_file
 from stream_router.settings.toml_file import Checked
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from stream_router.pipeline.masking.actions import Action, is_mask, redact, redact_texts
 from stream_router.pipeline.masking.path_patterns import Token
-from stream_router.pipeline.masking.second_look import Find
+from stream_router.pipeline.masking.trace import Find
 
 
 class MaskRule(NamedTuple):

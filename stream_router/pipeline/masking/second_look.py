@@ -5,17 +5,14 @@ in the event, and those that no rule names by the detectors, where the policy sa
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from stream_router.pipeline.exact_number import ExactNumber
 from stream_router.pipeline.masking.occurrences import Replace
-from stream_router.pipeline.masking.trace import Hits
+from stream_router.pipeline.masking.path_patterns import State, Step
+from stream_router.pipeline.masking.rules import MaskRule
+from stream_router.pipeline.masking.trace import Find, Hits
 
-if TYPE_CHECKING:
-    from stream_router.pipeline.masking.path_patterns import State, Step
-    from stream_router.pipeline.masking.rules import MaskRule
-
-Find = Callable[[str, Hits], str]
 RECURRING = "recurring"
 """The counts' name for a private value that was found again."""
 
@@ -28,8 +25,8 @@ class SecondLook:
 
     def __init__(
         self,
-        rule_for: "Callable[[Any, Step], MaskRule | None]",
-        nothing: "State",
+        rule_for: Callable[[Any, Step], MaskRule | None],
+        nothing: State,
         replace: Replace | None,
         search_unknown: Find | None,
     ) -> None:
@@ -38,7 +35,7 @@ class SecondLook:
         self._replace = replace
         self._search_unknown = search_unknown
 
-    def object(self, value: dict[str, Any], state: "State", find: Find | None, hits: Hits) -> dict[str, Any]:
+    def object(self, value: dict[str, Any], state: State, find: Find | None, hits: Hits) -> dict[str, Any]:
         """`value` with what passes of it searched; `find` is the search of the rule above, where there is one."""
         masked = None
         for key, item in value.items():
@@ -49,7 +46,7 @@ class SecondLook:
                 masked[key] = new
         return value if masked is None else masked
 
-    def _value(self, value: Any, step: "Step", find: Find | None, hits: Hits) -> Any:
+    def _value(self, value: Any, step: Step, find: Find | None, hits: Hits) -> Any:
         rule = self._rule_for(value, step)
         if rule is not None and rule.decides:
             return value
@@ -70,7 +67,7 @@ class SecondLook:
             return value if found == text else found
         return value
 
-    def text(self, text: str, rule: "MaskRule | None", find: Find | None, hits: Hits, *, is_text: bool = True) -> str:
+    def text(self, text: str, rule: MaskRule | None, find: Find | None, hits: Hits, *, is_text: bool = True) -> str:
         """A text or an integer that passes, searched; `rule` is the one that decides about it.
 
         With `is_text` false it is a number with a point: nobody's card, whatever its digits.

@@ -1,9 +1,13 @@
 """What masking one event noted on its way: what it did, what it took away, what it let pass."""
 
+from collections.abc import Callable
 from typing import Any
 
 Hits = list[str]
 """What was done, by name, once for each time it was done: a list takes that at half the cost of counting."""
+
+Find = Callable[[str, Hits], str]
+"""A search in a text: gives the text with what is private in it masked, and notes what it found."""
 
 
 class Trace:
