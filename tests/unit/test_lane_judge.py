@@ -316,6 +316,15 @@ def test_a_stream_that_answers_too_late_explains_what_is_stored_twice(late_s: fl
     assert [one.rule for one in judge(evidence).broken] == rules
 
 
+@pytest.mark.parametrize(("taken_s", "rules"), [(9.6, []), (9.1, ["stored again without a cause"])])
+def test_what_the_stream_takes_late_may_be_stored_twice(taken_s: float, rules: list[str]) -> None:
+    """Half a second after it was posted its call may have been given up already, whatever the proxy saw of it."""
+    evidence = well()
+    evidence.stream[9] = evidence.stream[9]._replace(arrived=T + taken_s)
+    evidence.stream.append(Record(A, 200, ("e9",), T + 9.9))
+    assert [one.rule for one in judge(evidence).broken] == rules
+
+
 def test_what_was_stored_twice_comes_out_twice() -> None:
     """The receiver was killed before the sender had its answer: it was posted again, and nobody knew it."""
     evidence = stored_twice()

@@ -5,11 +5,12 @@ while an earlier event of the shard is unsettled, while DynamoDB or the bus cann
 stopped: that time is added.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 from tests.fault.lane.evidence import Act, Delivery, Evidence, Letter
+from tests.fault.lane.proxy import LATE_S
 
 CHECKPOINT_S = 6.0
 SLACK_S = 1.5
@@ -59,10 +60,12 @@ class Copies:
         self._evidence = evidence
         self._stored: dict[str, list[tuple[str, int]]] = {}
         self._arrived: dict[str, float] = {}
+        self._first_arrived: dict[str, float] = {}
         for record in evidence.stream:
             for event_id in record.ids:
                 self._stored.setdefault(event_id, []).append((record.shard, record.sequence))
                 self._arrived[event_id] = max(record.arrived, self._arrived.get(event_id, 0.0))
+                self._first_arrived[event_id] = min(record.arrived, self._first_arrived.get(event_id, record.arrived))
         self._ends: dict[str, list[Delivery | Letter]] = {}
         ends: list[Delivery | Letter] = [*evidence.deliveries, *evidence.letters]
         for one in sorted(ends, key=lambda one: one.at):
@@ -76,16 +79,20 @@ class Copies:
         found = []
         for event_id, places in self._stored.items():
             sent = self._evidence.sent.get(event_id)
-            if len(places) > 1 and sent and not self._may_be_stored_again(event_id, sent.attempts[0]):
+            if len(places) > 1 and sent and not self._may_be_stored_again(event_id, sent.attempts):
                 found.append((event_id, f"stored {len(places)} times"))
         return found
 
-    def _may_be_stored_again(self, event_id: str, first: float) -> bool:
+    def _may_be_stored_again(self, event_id: str, attempts: Sequence[float]) -> bool:
         """Between first posted and last stored the receiver died, was cut off from Kinesis or stopped in a call.
 
-        Or the stream answered later than a call may take: then the event is sent again, by its sender or the spill.
+        Or the stream took or answered it later than a call may take: then it is sent again, by its sender, the receiver
+        or the spill. The proxy sees no more of that than its own side of a busy machine.
         """
-        last = self._arrived[event_id] + ARRIVED_SLACK_S
+        first, last = attempts[0], self._arrived[event_id] + ARRIVED_SLACK_S
+        taken = self._first_arrived[event_id]
+        if taken - max((one for one in attempts if one <= taken), default=taken) >= LATE_S:
+            return True
         if any(first <= ended and begun <= last for begun, ended in self._evidence.late_stream):
             return True
         return any(
