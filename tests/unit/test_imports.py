@@ -1,6 +1,7 @@
 """Who may import whom, as data (docs/architecture.md draws it): the arrows hold because this test holds."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -121,6 +122,18 @@ def test_a_room_imports_of_its_part_only_what_it_may(room: str) -> None:
             if words[:2] == ["stream_router", part] and len(words) > 2:
                 found.add(f"{part}/{words[2]}")
     assert found - {room} <= ROOMS[room]
+
+
+def test_no_modules_import_each_other() -> None:
+    """Nor in a circle of several, nor inside a function or for types only: each can be read without the other."""
+    names = {".".join(path.relative_to(ROOT.parent).with_suffix("").parts): path for path in _modules()}
+    graph = {
+        name: {
+            found for one, _ in _imports(path) if (found := one if one in names else one.rpartition(".")[0]) in names
+        }
+        for name, path in names.items()
+    }
+    tuple(graphlib.TopologicalSorter(graph).static_order())
 
 
 def test_the_pipeline_loads_no_client_and_no_environment() -> None:
