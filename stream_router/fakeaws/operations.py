@@ -8,12 +8,15 @@ from typing import Any, NamedTuple
 import cbor2
 import orjson
 
-from stream_router.fakeaws import cloudwatch, dynamodb, events, events_v2, kinesis, s3, sqs, undelivered
+from stream_router.fakeaws import cloudwatch, dynamodb, s3
+from stream_router.fakeaws.bus import events, events_v2, undelivered
+from stream_router.fakeaws.bus.dedup import Deduplicator
 from stream_router.fakeaws.call import Call, Refusal
-from stream_router.fakeaws.dedup import Deduplicator
 from stream_router.fakeaws.http import Request
-from stream_router.fakeaws.queues import Queues
-from stream_router.fakeaws.shards import Shards
+from stream_router.fakeaws.queue import sqs
+from stream_router.fakeaws.queue.queues import Queues
+from stream_router.fakeaws.stream import kinesis
+from stream_router.fakeaws.stream.shards import Shards
 from stream_router.fakeaws.wire import Wire
 
 Settings = dict[str, Any]

@@ -5,12 +5,15 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from stream_router.fakeaws import bus_rules, operations, queue_operations, s3, stream_operations, wire
+from stream_router.fakeaws import operations, s3, wire
+from stream_router.fakeaws.bus import bus_rules
 from stream_router.fakeaws.call import ACCEPTED, REFUSED, UNTOLD, Call, Refusal
 from stream_router.fakeaws.http import Ending, Reply, Request
 from stream_router.fakeaws.ledger import Ledger
 from stream_router.fakeaws.operations import Operation, Shop
 from stream_router.fakeaws.plan import FaultRule, Plan, PlanError
+from stream_router.fakeaws.queue import queue_operations
+from stream_router.fakeaws.stream import stream_operations
 
 _AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 Credential=[^/,\s]+/\d{8}/[^/,\s]+/[^/,\s]+/aws4_request, ?"

@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from stream_router.fakeaws.process import FakeAwsProcess
-from stream_router.fakeaws.sqs import attributes_md5
+from stream_router.fakeaws.queue.sqs import attributes_md5
 from tests.contract.conftest import Client
 
 NOW = dt.datetime(2026, 11, 24, 9, 30, 0, 123_000, tzinfo=dt.UTC)

@@ -1,0 +1,1 @@
+"""SQS of the fake AWS: what is sent, kept, received and deleted."""

@@ -1,0 +1,1 @@
+"""Kinesis of the fake AWS: what is put, kept and read."""
