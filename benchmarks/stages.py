@@ -14,8 +14,8 @@ import pybase64
 from benchmarks import driven_child, events
 from benchmarks.harness.question import Options, Question, ask
 from benchmarks.harness.rounds import Case, Taken
-from stream_router.consumer.child import daemon_lines
-from stream_router.consumer.child.micro_batches import micro_batches
+from stream_router.consumer.child.daemon import daemon_lines
+from stream_router.consumer.child.intake.micro_batches import micro_batches
 from stream_router.consumer.transform_config import transform_config
 from stream_router.core.envelope import open_record
 from stream_router.core.model import Batch, Entry, Event, Record

@@ -9,11 +9,11 @@ from amazon_kclpy import dispatch, messages
 from amazon_kclpy.checkpoint_error import CheckpointError
 
 from stream_router.consumer.bus_proof import BusProof
-from stream_router.consumer.child.checkpoints import Checkpoints
-from stream_router.consumer.child.crash_guard import CrashGuard
-from stream_router.consumer.child.kcl_callbacks import ShardProcessor
+from stream_router.consumer.child.daemon.kcl_callbacks import ShardProcessor
+from stream_router.consumer.child.intake.window import Window
+from stream_router.consumer.child.progress.checkpoints import Checkpoints
+from stream_router.consumer.child.progress.crash_guard import CrashGuard
 from stream_router.consumer.child.shard import Shard
-from stream_router.consumer.child.window import Window
 from stream_router.core.aws_answers import Answer
 from stream_router.core.envelope import seal
 from stream_router.core.model import Batch, DeadLetter, Entry, Event, Record

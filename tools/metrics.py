@@ -38,7 +38,7 @@ def tables() -> dict[str, str]:
     """Each table's text, by what its first line says of it."""
     sys.path.insert(0, str(ROOT))
     from stream_router.telemetry import metrics_catalogue
-    from stream_router.telemetry.receiver_metrics_catalogue import RECEIVER
+    from stream_router.telemetry.receiver.receiver_metrics_catalogue import RECEIVER
 
     stages = [f"| `{name}` | {metric.text} |" for name, metric in metrics_catalogue.STAGES.items()]
     return {
@@ -50,7 +50,8 @@ def tables() -> dict[str, str]:
 
 
 def _cloudwatch() -> Iterable[str]:
-    from stream_router.telemetry import metrics_catalogue, receiver_metrics_catalogue
+    from stream_router.telemetry import metrics_catalogue
+    from stream_router.telemetry.receiver import receiver_metrics_catalogue
 
     for metric in (
         *metrics_catalogue.CONSUMER,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from stream_router.settings.consumer import AuditKey
 from stream_router.settings.reading import load
-from stream_router.telemetry import audit_chain
+from stream_router.telemetry.audit import audit_chain
 
 
 def run(*files: Path) -> int:

@@ -17,7 +17,7 @@ from stream_router.send.signing import Sign, signer
 from stream_router.settings.reading import load
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.setup import Setup
-from stream_router.telemetry.shard_metrics import read_snapshots
+from stream_router.telemetry.shards.shard_metrics import read_snapshots
 
 TARGET_QUEUE = "demo-target"
 SHARDS = 2

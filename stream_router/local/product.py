@@ -10,7 +10,7 @@ from stream_router.local.report import QUANTILES, Product
 from stream_router.telemetry.cloudwatch import NAMESPACE, SOURCE_SYSTEM
 from stream_router.telemetry.histogram import Histogram
 from stream_router.telemetry.metrics_catalogue import STAGES
-from stream_router.telemetry.shard_metrics import read_snapshots
+from stream_router.telemetry.shards.shard_metrics import read_snapshots
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient

@@ -19,9 +19,9 @@ from stream_router.receiver.supervisor import WorkerSupervisor
 from stream_router.receiver.worker import Worker
 from stream_router.settings.reading import load, warn_of_names
 from stream_router.settings.receiver import Receiver
-from stream_router.telemetry import receiver_cloudwatch
-from stream_router.telemetry.receiver_board import Board
-from stream_router.telemetry.receiver_cloudwatch import ReceiverMetrics
+from stream_router.telemetry.receiver import receiver_cloudwatch
+from stream_router.telemetry.receiver.receiver_board import Board
+from stream_router.telemetry.receiver.receiver_cloudwatch import ReceiverMetrics
 from stream_router.telemetry.sampler import Sampler
 
 LAST_METRICS_S = 1.0

@@ -11,11 +11,11 @@ import orjson
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from stream_router.settings.receiver import Receiver
-from stream_router.telemetry import receiver_page
 from stream_router.telemetry.admin_server import JSON, AdminServer, Page, Verdict, probe
 from stream_router.telemetry.iso_time import iso_s
-from stream_router.telemetry.receiver_board import Board, Numbers
-from stream_router.telemetry.receiver_stats import FAILURES, STREAM_CODE, code_of
+from stream_router.telemetry.receiver import receiver_page
+from stream_router.telemetry.receiver.receiver_board import Board, Numbers
+from stream_router.telemetry.receiver.receiver_stats import FAILURES, STREAM_CODE, code_of
 
 SCHEMA = "stream-router.receiver-status/1"
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from stream_router.core.logs import Seldom
-from stream_router.telemetry.receiver_stats import Stats
+from stream_router.telemetry.receiver.receiver_stats import Stats
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from stream_router.receiver.batching.batcher import Batcher
 from stream_router.receiver.http.loop_clock import LoopClock
 from stream_router.receiver.refusals import Refusals
 from stream_router.settings.receiver import Receiver
-from stream_router.telemetry.receiver_stats import Stats
+from stream_router.telemetry.receiver.receiver_stats import Stats
 
 log = logging.getLogger(__name__)
 

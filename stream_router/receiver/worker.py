@@ -26,7 +26,7 @@ from stream_router.receiver.preflight import Stream, cannot_listen
 from stream_router.receiver.spill.spill import Spill
 from stream_router.receiver.states import States
 from stream_router.settings.receiver import Receiver
-from stream_router.telemetry.receiver_stats import Row, Stats, code_number
+from stream_router.telemetry.receiver.receiver_stats import Row, Stats, code_number
 
 log = logging.getLogger(__name__)
 

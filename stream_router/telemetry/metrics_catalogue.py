@@ -1,10 +1,10 @@
 """The catalogue: every number that the programs tell of themselves, once, with its meaning.
 
 Prometheus, CloudWatch, `/status` and the tables of docs/metrics.md are all made from it; mypy refuses any other name.
-Who fills a number in, for the consumer: a count of a child `consumer/child/shard_telemetry.py`; a gauge of a shard, or
-a count that a dispatcher keeps, `consumer/child/shard_vitals.py`; a number with a label also
-`telemetry/shard_metrics.py`, `telemetry/merged_shards.py` and `telemetry/consumer_page.py`; one of the
-supervisor's own `telemetry/consumer_page.py`.
+Who fills a number in, for the consumer: a count of a child `consumer/child/telling/shard_telemetry.py`; a gauge of a
+shard, or a count that a dispatcher keeps, `consumer/child/telling/shard_vitals.py`; a number with a label also
+`shard_metrics.py`, `merged_shards.py` and `consumer_page.py` of `telemetry/shards`, the last of which also fills in one
+of the supervisor's own.
 """
 
 from typing import Final, Literal, NamedTuple

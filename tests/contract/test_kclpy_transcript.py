@@ -21,7 +21,7 @@ from amazon_kclpy.v3.processor import RecordProcessorBase
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_router.consumer.child import protocol
+from stream_router.consumer.child.daemon import protocol
 
 RECORDED = (Path(__file__).parents[1] / "data" / "kcl-daemon-transcript.jsonl").read_bytes().splitlines()
 

@@ -75,13 +75,13 @@ RECEIVER = {
 
 CHILD = {
     "standard output is not shielded": Mutant(
-        "consumer/child/protocol.py",
+        "consumer/child/daemon/protocol.py",
         "    os.dup2(2, 1)\n    sys.stdout = sys.stderr\n",
         "",
         ("tests/integration/test_child.py", "-k", "protocol"),
     ),
     "a shard's end that was not taken is answered as done": Mutant(
-        "consumer/child/checkpoints.py",
+        "consumer/child/progress/checkpoints.py",
         "                if not _may_try_again(error) or self._clock() > until:\n                    raise\n",
         "                if not _may_try_again(error) or self._clock() > until:\n                    return\n",
         ("tests/unit/test_shard.py", "tests/integration/test_child.py"),
@@ -99,7 +99,7 @@ CHILD = {
         ("tests/unit/test_shard.py", "tests/unit/test_shard_keeps_up.py"),
     ),
     "a killer is never named": Mutant(
-        "consumer/child/crash_guard.py",
+        "consumer/child/progress/crash_guard.py",
         "elif before.at_work == before.suspect:",
         "elif False:",
         ("tests/unit/test_crash_guard.py",),
@@ -179,7 +179,7 @@ PIPELINE = {
 
 TELEMETRY = {
     "a restarted child's counts are forgotten": Mutant(
-        "telemetry/merged_shards.py",
+        "telemetry/shards/merged_shards.py",
         "            self._ended.add(before)",
         "            pass",
         ("tests/unit/test_merged_shards.py",),
@@ -191,19 +191,19 @@ TELEMETRY = {
         ("tests/unit/test_histogram.py",),
     ),
     "an audit record does not name the one before": Mutant(
-        "telemetry/audit_chain.py",
+        "telemetry/audit/audit_chain.py",
         "        self._previous = digest(line, self._key)\n        self._torn_bytes = 0\n\n    def _open",
         "        self._torn_bytes = 0\n\n    def _open",
         ("tests/unit/test_audit.py",),
     ),
     "a batch whose events are not accounted for is verified": Mutant(
-        "telemetry/batch_audit_record.py",
+        "telemetry/audit/batch_audit_record.py",
         'doubts.append("events_unaccounted")',
         "pass",
         ("tests/unit/test_books.py", "tests/unit/test_child_metrics.py"),
     ),
     "metrics that CloudWatch did not take are gone": Mutant(
-        "consumer/child/shard_telemetry.py",
+        "consumer/child/telling/shard_telemetry.py",
         "                self._metrics.requeue([body])\n",
         "                pass\n",
         ("tests/unit/test_books.py", "tests/unit/test_child_metrics.py"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stream_router.fakeaws.process import FakeAwsProcess
-from stream_router.telemetry.audit_chain import verify
+from stream_router.telemetry.audit.audit_chain import verify
 from tests.daemon import Child, envelope
 from tests.fault.failpoint_lives import LINES, PLACES, RECORDS, SHARD, Lives, last_checkpoint, letters
 

@@ -39,7 +39,7 @@ OF_THE_AUTHORS = {
         ("tests/unit/test_receiver_batcher.py",),
     ),
     "an exception in a callback is swallowed": Mutant(
-        "consumer/child/protocol.py",
+        "consumer/child/daemon/protocol.py",
         "        action.dispatch(self.checkpointer, self.processor)\n",
         "        try:\n            action.dispatch(self.checkpointer, self.processor)\n"
         "        except Exception:\n            pass\n",
@@ -149,25 +149,25 @@ OF_THE_AUTHORS = {
         matrix("whatever_the_queue"),
     ),
     "the checkpoint passes what is unsettled": Mutant(
-        "consumer/child/watermark.py",
+        "consumer/child/progress/watermark.py",
         "return None if one.unsettled else Position",
         "return Position",
         ("tests/fault/test_crash.py", "tests/property/test_watermark.py"),
     ),
     "a sick entry's budget begins anew with each process": Mutant(
-        "consumer/child/first_failures.py",
+        "consumer/child/progress/first_failures.py",
         "return self._known.get(entry.event.place) if self._known else None",
         "return None",
         ("tests/unit/test_first_failures.py",),
     ),
     "a checkpoint rests on an old proof": Mutant(
-        "consumer/child/checkpoints.py",
+        "consumer/child/progress/checkpoints.py",
         "return self._proof.latest() > self._proof_s",
         "return False",
         ("tests/unit/test_checkpoints.py",),
     ),
     "a window full of the sick stands for good": Mutant(
-        "consumer/child/room.py",
+        "consumer/child/intake/room.py",
         'if full_by in ("span", "bytes") and',
         'if full_by == "span" and',
         ("tests/unit/test_shard_keeps_up.py",),
@@ -180,7 +180,7 @@ OF_THE_AUTHORS = {
         ("tests/simulation",),
     ),
     "the watermark passes what is unsettled": Mutant(
-        "consumer/child/watermark.py",
+        "consumer/child/progress/watermark.py",
         "return None if one.unsettled else Position",
         "return None if one.unsettled and one.sequence_number % 2 else Position",
         ("tests/simulation",),
@@ -198,7 +198,7 @@ OF_THE_AUTHORS = {
         ("tests/unit/test_shard.py", "tests/unit/test_shard_keeps_up.py"),
     ),
     "sequence numbers are compared as text": Mutant(
-        "consumer/child/watermark.py",
+        "consumer/child/progress/watermark.py",
         "    sequence_number: int\n    sub_sequence_number: int\n",
         "    sequence_number: int\n    sub_sequence_number: int\n\n"
         "    def __lt__(self, other):\n        return str(self[0]) < str(other[0])\n\n"
@@ -213,7 +213,7 @@ OF_THE_AUTHORS = {
         ("import Answer, Outcome", "import ACCEPTED, Answer, Outcome"),
     ),
     "the window has no bound": Mutant(
-        "consumer/child/window.py",
+        "consumer/child/intake/window.py",
         "if self.held_bytes >= self._max_bytes:",
         "if False:",
         ("tests/unit/test_window.py",),
@@ -231,7 +231,7 @@ OF_THE_AUTHORS = {
         ("tests/unit/test_shard.py",),
     ),
     "an audit record is written early": Mutant(
-        "consumer/child/window.py",
+        "consumer/child/intake/window.py",
         "if not batch.unsettled and not batch.is_open:",
         "if not batch.is_open:",
         ("tests/unit/test_books.py", "tests/unit/test_shard.py", "tests/unit/test_window.py"),
@@ -247,7 +247,7 @@ OF_THE_AUTHORS = {
         ),
     ),
     "the checkpoint stands still under load": Mutant(
-        "consumer/child/watermark.py",
+        "consumer/child/progress/watermark.py",
         "if len(self._reached) > 1 and self._reached[-1][0] - self._reached[-2][0] < SAMPLE_EVERY_S:",
         "if self._reached and now - self._reached[-1][0] < SAMPLE_EVERY_S:",
         ("tests/property/test_watermark.py",),

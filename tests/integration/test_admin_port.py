@@ -21,7 +21,7 @@ from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.core.names import SNAPSHOTS
 from stream_router.core.settings_error import SettingsError
 from stream_router.telemetry import admin_server
-from stream_router.telemetry.merged_shards import ENDED_KEPT
+from stream_router.telemetry.shards.merged_shards import ENDED_KEPT
 from tests.unit.test_merged_shards import snapshot
 
 WHO = Identity("router", "cxone-events", "us-east-1", "worker-1", "default")

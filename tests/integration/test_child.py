@@ -441,7 +441,7 @@ def test_nothing_but_the_protocol_can_reach_the_daemon() -> None:
     """A print and a raw write to fd 1 land on stderr: no stray line can forge a checkpoint."""
     script = (
         "import os\n"
-        "from stream_router.consumer.child import protocol\n"
+        "from stream_router.consumer.child.daemon import protocol\n"
         "channel = protocol.private_output()\n"
         'print(\'{"action":"checkpoint"}\')\n'
         "os.write(1, b'null\\n')\n"

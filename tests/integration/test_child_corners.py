@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stream_router.fakeaws.process import FakeAwsProcess
-from stream_router.telemetry.shard_metrics import read_snapshots
+from stream_router.telemetry.shards.shard_metrics import read_snapshots
 from tests.daemon import Child, envelope
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from stream_router.fakeaws.process import FakeAwsProcess
-from stream_router.telemetry import audit_chain
-from stream_router.telemetry.shard_metrics import read_snapshots
+from stream_router.telemetry.audit import audit_chain
+from stream_router.telemetry.shards.shard_metrics import read_snapshots
 from tests import small_disk
 from tests.daemon import Child, envelope
 

@@ -23,7 +23,7 @@ from stream_router.consumer.supervisor.admin.status_json import Identity
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.fakeaws.process import FakeAwsProcess
 from stream_router.local import product
-from stream_router.telemetry.shard_metrics import read_snapshots
+from stream_router.telemetry.shards.shard_metrics import read_snapshots
 from tests.chromium import PROGRAM as CHROMIUM
 from tests.chromium import Chromium
 from tests.daemon import Child, envelope

@@ -16,7 +16,7 @@ import pytest
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.reading import load
 from stream_router.telemetry.cloudwatch import NAMESPACE, Whose
-from stream_router.telemetry.shard_metrics import ChildMetrics
+from stream_router.telemetry.shards.shard_metrics import ChildMetrics
 from tests.system.world import REGION, World
 
 PERCENTS = (50.0, 90.0, 99.0, 99.9)

@@ -28,7 +28,7 @@ from stream_router.receiver.worker import Worker
 from stream_router.settings.reading import load
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.types import split_host_port
-from stream_router.telemetry.receiver_board import Board
+from stream_router.telemetry.receiver.receiver_board import Board
 from tests.receiver_kit import KEY, ReceiverProcess, event, expected_id, raw, receiver, stored_ids
 
 ANSWER_WITHIN_S = 0.9

@@ -8,12 +8,12 @@ from amazon_kclpy import dispatch, messages
 from amazon_kclpy.checkpoint_error import CheckpointError
 
 from stream_router.consumer.bus_proof import BusProof
-from stream_router.consumer.child.checkpoints import Checkpoints
-from stream_router.consumer.child.crash_guard import CrashGuard
-from stream_router.consumer.child.first_failures import FirstFailures
-from stream_router.consumer.child.kcl_callbacks import ShardProcessor
+from stream_router.consumer.child.daemon.kcl_callbacks import ShardProcessor
+from stream_router.consumer.child.intake.window import SPARE_BYTES, Window
+from stream_router.consumer.child.progress.checkpoints import Checkpoints
+from stream_router.consumer.child.progress.crash_guard import CrashGuard
+from stream_router.consumer.child.progress.first_failures import FirstFailures
 from stream_router.consumer.child.shard import REST_S, Shard
-from stream_router.consumer.child.window import SPARE_BYTES, Window
 from stream_router.core.model import DeadLetter, Dropped, Entry
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
 from stream_router.pipeline.delivery.dispatcher_contract import Policy, Took

@@ -10,8 +10,8 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from stream_router.control import audit_verify
-from stream_router.telemetry import audit_chain
-from stream_router.telemetry.batch_audit_record import record
+from stream_router.telemetry.audit import audit_chain
+from stream_router.telemetry.audit.batch_audit_record import record
 
 NOW_S = 1767225600.5
 KEYS = pytest.mark.parametrize("key", [None, b"a key"], ids=["sha256", "hmac"])

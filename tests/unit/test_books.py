@@ -10,16 +10,18 @@ import orjson
 import pytest
 
 from stream_router.aws import endpoints
-from stream_router.consumer.child.crash_guard import CrashGuard
-from stream_router.consumer.child.shard_telemetry import ShardTelemetry
-from stream_router.consumer.child.window import Window
+from stream_router.consumer.child.intake.window import Window
+from stream_router.consumer.child.progress.crash_guard import CrashGuard
+from stream_router.consumer.child.telling.shard_telemetry import ShardTelemetry
 from stream_router.core.aws_answers import Answer
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import Batch, DeadLetter, Dropped, Entry, Event, Record
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.reading import load
-from stream_router.telemetry import audit_chain, cloudwatch, shard_metrics
-from stream_router.telemetry.shard_metrics import read_snapshots
+from stream_router.telemetry import cloudwatch
+from stream_router.telemetry.audit import audit_chain
+from stream_router.telemetry.shards import shard_metrics
+from stream_router.telemetry.shards.shard_metrics import read_snapshots
 
 Done = Callable[[Answer], None]
 

@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
-from stream_router.consumer.child.crash_guard import WHOLE_RECORD, CrashGuard
-from stream_router.consumer.child.one_at_a_time import route_carefully
+from stream_router.consumer.child.progress.crash_guard import WHOLE_RECORD, CrashGuard
+from stream_router.consumer.child.progress.one_at_a_time import route_carefully
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.envelope import seal
 from stream_router.core.event_id import of_body as event_id

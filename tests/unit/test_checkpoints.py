@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.consumer.child.checkpoints import Checkpoints
-from stream_router.consumer.child.watermark import Position, Watermark
+from stream_router.consumer.child.progress.checkpoints import Checkpoints
+from stream_router.consumer.child.progress.watermark import Position, Watermark
 from stream_router.core.envelope import seal
 from stream_router.core.model import Record
 from tests.events import RECEIVED_MS

@@ -9,7 +9,7 @@ import pytest
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.reading import load
 from stream_router.telemetry.histogram import Histogram
-from stream_router.telemetry.shard_metrics import WAITING_MAX, ChildMetrics, read_snapshots
+from stream_router.telemetry.shards.shard_metrics import WAITING_MAX, ChildMetrics, read_snapshots
 
 
 class Clock:

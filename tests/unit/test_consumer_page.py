@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from stream_router.telemetry import receiver_page
-from stream_router.telemetry.consumer_page import BUCKETS_S, Facts, page
-from stream_router.telemetry.merged_shards import Merged, ShardMerger
 from stream_router.telemetry.metrics_catalogue import CONSUMER, SHARD
-from stream_router.telemetry.receiver_board import Board
-from stream_router.telemetry.receiver_metrics_catalogue import RECEIVER
-from stream_router.telemetry.receiver_stats import Stats
+from stream_router.telemetry.receiver import receiver_page
+from stream_router.telemetry.receiver.receiver_board import Board
+from stream_router.telemetry.receiver.receiver_metrics_catalogue import RECEIVER
+from stream_router.telemetry.receiver.receiver_stats import Stats
+from stream_router.telemetry.shards.consumer_page import BUCKETS_S, Facts, page
+from stream_router.telemetry.shards.merged_shards import Merged, ShardMerger
 from tests.unit.test_merged_shards import snapshot
 
 WELL = Facts(daemon_up=True, daemon_restarts=2, rule_matched=True, bus_unasked_s=0.0)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.consumer.child.crash_guard import CrashGuard, Life
+from stream_router.consumer.child.progress.crash_guard import CrashGuard, Life
 from stream_router.core.model import Record
 from stream_router.core.whole_file import PAGE_BYTES
 

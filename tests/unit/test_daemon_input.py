@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_router.consumer.child.protocol import DaemonInput
+from stream_router.consumer.child.daemon.protocol import DaemonInput
 
 
 class Pipe:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_router.consumer.child import daemon_lines
+from stream_router.consumer.child.daemon import daemon_lines
 
 LARGE = "QUJD" * 1_100
 SEPARATORS = [(",", ":"), (", ", ": ")]

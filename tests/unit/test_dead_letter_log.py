@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stream_router.consumer.child.dead_letter_log import DeadLetterLog
+from stream_router.consumer.child.telling.dead_letter_log import DeadLetterLog
 from stream_router.core.aws_cures import cure
 from stream_router.core.aws_error_codes import CODES, Disposition
 from stream_router.core.dead_letter_reasons import Reason

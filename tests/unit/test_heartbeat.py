@@ -2,7 +2,7 @@
 
 from stream_router.consumer.supervisor.admin.history import Moment
 from stream_router.consumer.supervisor.heartbeat import Heartbeat
-from stream_router.telemetry.merged_shards import Merged, Shard, Totals
+from stream_router.telemetry.shards.merged_shards import Merged, Shard, Totals
 
 
 class Seen:

@@ -10,7 +10,7 @@ from stream_router.consumer.supervisor.admin import history
 from stream_router.consumer.supervisor.admin.history import History, Moment
 from stream_router.consumer.supervisor.admin.status_json import PERCENTILES
 from stream_router.telemetry.histogram import Histogram
-from stream_router.telemetry.merged_shards import Totals
+from stream_router.telemetry.shards.merged_shards import Totals
 
 
 class Pipeline:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from stream_router.consumer.child.hold_watch import HOLDING_AFTER_S, HoldWatch
-from stream_router.consumer.child.window import Window
+from stream_router.consumer.child.intake.window import Window
+from stream_router.consumer.child.telling.hold_watch import HOLDING_AFTER_S, HoldWatch
 from stream_router.core.model import Record
 from tests.fakes import rig
 

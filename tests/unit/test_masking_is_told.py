@@ -12,8 +12,8 @@ import pytest
 from stream_router.aws.endpoints import json_target
 from stream_router.aws.pumped_transport import Transport
 from stream_router.consumer.child.assembly import Child
-from stream_router.consumer.child.crash_guard import CrashGuard
-from stream_router.consumer.child.shard_telemetry import ShardTelemetry
+from stream_router.consumer.child.progress.crash_guard import CrashGuard
+from stream_router.consumer.child.telling.shard_telemetry import ShardTelemetry
 from stream_router.consumer.transform_config import transform_config
 from stream_router.core.model import Batch
 from stream_router.pipeline.transform import Transform

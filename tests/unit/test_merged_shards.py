@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_router.telemetry.histogram import Histogram
-from stream_router.telemetry.merged_shards import ENDED_KEPT, ShardMerger
+from stream_router.telemetry.shards.merged_shards import ENDED_KEPT, ShardMerger
 
 
 def snapshot(shard: str, pid: int, delivered: int, *, at: float = 1.0, **more: Any) -> dict[str, Any]:

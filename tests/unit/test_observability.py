@@ -27,7 +27,7 @@ from stream_router.telemetry.metrics_catalogue import (
     UNREAD,
     Metric,
 )
-from stream_router.telemetry.receiver_metrics_catalogue import IN_CLOUDWATCH, RECEIVER
+from stream_router.telemetry.receiver.receiver_metrics_catalogue import IN_CLOUDWATCH, RECEIVER
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy/observability"

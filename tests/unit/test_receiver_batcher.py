@@ -12,7 +12,7 @@ from stream_router.receiver.batching.batcher import Batcher
 from stream_router.receiver.batching.deadlines import Deadlines
 from stream_router.receiver.batching.putrecords import HASH_SPACE, Address
 from stream_router.receiver.intake import Sealed
-from stream_router.telemetry.receiver_stats import Stats
+from stream_router.telemetry.receiver.receiver_stats import Stats
 from tests.receiver_kit import FakeDisk, FakeLoop, FakeStream
 
 

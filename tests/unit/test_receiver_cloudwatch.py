@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from stream_router.telemetry import receiver_metrics_catalogue
 from stream_router.telemetry.cloudwatch import Whose
-from stream_router.telemetry.receiver_board import Board
-from stream_router.telemetry.receiver_cloudwatch import WAITING_MAX, ReceiverMetrics
-from stream_router.telemetry.receiver_stats import Stats
+from stream_router.telemetry.receiver import receiver_metrics_catalogue
+from stream_router.telemetry.receiver.receiver_board import Board
+from stream_router.telemetry.receiver.receiver_cloudwatch import WAITING_MAX, ReceiverMetrics
+from stream_router.telemetry.receiver.receiver_stats import Stats
 
 
 class CloudWatch:

@@ -15,7 +15,7 @@ from stream_router.receiver.http.connections import Connections
 from stream_router.receiver.http.loop_clock import LoopClock
 from stream_router.receiver.http.request import Limits, Request
 from stream_router.receiver.http.turns import Turns
-from stream_router.telemetry.receiver_stats import Stats
+from stream_router.telemetry.receiver.receiver_stats import Stats
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 LIMITS = Limits(16_384, 1_000_000, 5.0, 5.0, 5.0, 60.0)

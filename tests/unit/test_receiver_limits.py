@@ -15,7 +15,7 @@ from stream_router.receiver.http.connections import Connections
 from stream_router.receiver.http.loop_clock import LoopClock
 from stream_router.receiver.http.request import Request
 from stream_router.settings import types
-from stream_router.telemetry.receiver_stats import Stats
+from stream_router.telemetry.receiver.receiver_stats import Stats
 from tests.receiver_kit import FakeLoop, Headers
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from stream_router.receiver.refusals import OVER_AFTER_S, Refusals
 from stream_router.receiver.states import Drain
-from stream_router.telemetry.receiver_stats import Stats
+from stream_router.telemetry.receiver.receiver_stats import Stats
 
 
 class Watched:

@@ -9,7 +9,7 @@ from stream_router.receiver.http import answers, turns
 from stream_router.receiver.http.app import App
 from stream_router.receiver.http.request import Request
 from stream_router.receiver.http.turns import Turn, Turns
-from stream_router.telemetry.receiver_stats import Stats
+from stream_router.telemetry.receiver.receiver_stats import Stats
 
 COST_S = 0.003
 

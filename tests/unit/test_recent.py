@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from stream_router.telemetry.histogram import Histogram
-from stream_router.telemetry.merged_shards import Merged, ShardMerger
-from stream_router.telemetry.recent import Age, Recent
+from stream_router.telemetry.shards.merged_shards import Merged, ShardMerger
+from stream_router.telemetry.shards.recent import Age, Recent
 from tests.unit.test_merged_shards import snapshot
 
 

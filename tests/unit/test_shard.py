@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.consumer.child.checkpoints import LeavingError
-from stream_router.consumer.child.crash_guard import CrashGuard
+from stream_router.consumer.child.progress.checkpoints import LeavingError
+from stream_router.consumer.child.progress.crash_guard import CrashGuard
 from stream_router.consumer.child.shard import HAND_OFF_WITHIN_S, LEAVE_WITHIN_S
 from stream_router.core.aws_answers import Answer
 from stream_router.core.model import Entry

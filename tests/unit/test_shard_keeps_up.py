@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.consumer.child.checkpoints import LeavingError
-from stream_router.consumer.child.crash_guard import CrashGuard
-from stream_router.consumer.child.micro_batches import MICRO_BATCH_RECORDS
-from stream_router.consumer.child.room import READY_MAX, SMALL_BATCH_EVERY_S, SMALL_BATCH_RECORDS
-from stream_router.consumer.child.window import SPAN_FREE_EVENTS
+from stream_router.consumer.child.intake.micro_batches import MICRO_BATCH_RECORDS
+from stream_router.consumer.child.intake.room import READY_MAX, SMALL_BATCH_EVERY_S, SMALL_BATCH_RECORDS
+from stream_router.consumer.child.intake.window import SPAN_FREE_EVENTS
+from stream_router.consumer.child.progress.checkpoints import LeavingError
+from stream_router.consumer.child.progress.crash_guard import CrashGuard
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import DeadLetter, Entry, Event
 from stream_router.pipeline.dead_letter_limit import LimitConfig

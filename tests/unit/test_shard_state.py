@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from stream_router.telemetry.merged_shards import Shard, ShardMerger
-from stream_router.telemetry.shard_state import lag, state
+from stream_router.telemetry.shards.merged_shards import Shard, ShardMerger
+from stream_router.telemetry.shards.shard_state import lag, state
 from tests.events import RECEIVED_MS
 from tests.fakes import World, refused
 from tests.lives import Life

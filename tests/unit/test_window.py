@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import pytest
 
 from stream_router.consumer.bus_proof import UNASKED_SPAN_S
-from stream_router.consumer.child import window as module
-from stream_router.consumer.child.watermark import Position
-from stream_router.consumer.child.window import SPAN_FREE_EVENTS, Window
+from stream_router.consumer.child.intake import window as module
+from stream_router.consumer.child.intake.window import SPAN_FREE_EVENTS, Window
+from stream_router.consumer.child.progress.watermark import Position
 from stream_router.core.model import Batch, Record
 
 

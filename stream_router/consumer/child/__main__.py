@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, NoReturn
 
-from stream_router.consumer.child import protocol
+from stream_router.consumer.child.daemon import protocol
 from stream_router.consumer.state_dir import FATAL
 from stream_router.core import logs
 from stream_router.core.settings_error import EX_CONFIG, SettingsError

@@ -7,16 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stream_router.consumer.bus_proof import BusProof
-from stream_router.consumer.child.checkpoints import Checkpoints
-from stream_router.consumer.child.crash_guard import CrashGuard
+from stream_router.consumer.child.daemon.kcl_callbacks import ShardProcessor
 from stream_router.consumer.child.failpoint import failing_at
-from stream_router.consumer.child.first_failures import FirstFailures
-from stream_router.consumer.child.kcl_callbacks import ShardProcessor
+from stream_router.consumer.child.intake.window import Window
 from stream_router.consumer.child.neighbours import Neighbours
+from stream_router.consumer.child.progress.checkpoints import Checkpoints
+from stream_router.consumer.child.progress.crash_guard import CrashGuard
+from stream_router.consumer.child.progress.first_failures import FirstFailures
 from stream_router.consumer.child.shard import REST_S, Shard
-from stream_router.consumer.child.shard_telemetry import ShardTelemetry
+from stream_router.consumer.child.telling.shard_telemetry import ShardTelemetry
 from stream_router.consumer.child.waiter import Waiter
-from stream_router.consumer.child.window import Window
 from stream_router.consumer.child.wiring import Wiring
 from stream_router.consumer.places import Places
 from stream_router.consumer.state_dir import LIVES

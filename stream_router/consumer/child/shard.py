@@ -12,14 +12,14 @@ from typing import Any, NoReturn
 
 from amazon_kclpy.kcl import Checkpointer
 
-from stream_router.consumer.child.checkpoints import Checkpoints, LeaseGoneError, LeavingError
 from stream_router.consumer.child.collaborators import Telemetry, Waiting
-from stream_router.consumer.child.crash_guard import CrashGuard
-from stream_router.consumer.child.micro_batches import micro_batches
-from stream_router.consumer.child.one_at_a_time import route_carefully
-from stream_router.consumer.child.room import Room
-from stream_router.consumer.child.shard_vitals import ShardVitals
-from stream_router.consumer.child.window import Window
+from stream_router.consumer.child.intake.micro_batches import micro_batches
+from stream_router.consumer.child.intake.room import Room
+from stream_router.consumer.child.intake.window import Window
+from stream_router.consumer.child.progress.checkpoints import Checkpoints, LeaseGoneError, LeavingError
+from stream_router.consumer.child.progress.crash_guard import CrashGuard
+from stream_router.consumer.child.progress.one_at_a_time import route_carefully
+from stream_router.consumer.child.telling.shard_vitals import ShardVitals
 from stream_router.core import failpoints
 from stream_router.core.model import Batch, Record
 from stream_router.pipeline.route import Router

@@ -4,7 +4,7 @@ import functools
 import time
 from collections.abc import Callable
 
-from stream_router.consumer.child.shard_telemetry import ShardTelemetry
+from stream_router.consumer.child.telling.shard_telemetry import ShardTelemetry
 from stream_router.consumer.destinations import Destinations
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit, LimitConfig

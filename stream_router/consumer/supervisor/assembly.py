@@ -25,10 +25,10 @@ from stream_router.core import logs
 from stream_router.pipeline.transform import Transform
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.reading import warn_of_names
-from stream_router.telemetry import audit_chain
-from stream_router.telemetry.merged_shards import Merged
-from stream_router.telemetry.recent import SAMPLE_S
+from stream_router.telemetry.audit import audit_chain
 from stream_router.telemetry.sampler import Sampler
+from stream_router.telemetry.shards.merged_shards import Merged
+from stream_router.telemetry.shards.recent import SAMPLE_S
 
 log = logging.getLogger(__name__)
 

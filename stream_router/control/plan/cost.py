@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from math import ceil
 
 from stream_router.control.plan.capacity import Capacity, Fleet, Load
-from stream_router.telemetry import metrics_catalogue, receiver_metrics_catalogue
+from stream_router.telemetry import metrics_catalogue
+from stream_router.telemetry.receiver import receiver_metrics_catalogue
 
 HOURS = 730
 SECONDS = HOURS * 3600

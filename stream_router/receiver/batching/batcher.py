@@ -28,7 +28,7 @@ from stream_router.receiver.batching.stream_state import StreamState
 from stream_router.receiver.intake import Sealed
 from stream_router.receiver.spill.backlog import NO_SPILL, Backlog, SpillState
 from stream_router.receiver.spill.spill import Spill
-from stream_router.telemetry.receiver_stats import Stats
+from stream_router.telemetry.receiver.receiver_stats import Stats
 
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.025, 0.4
 IDLE_CALLS = 2

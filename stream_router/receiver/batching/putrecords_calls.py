@@ -10,7 +10,7 @@ from stream_router.core.aws_answers import Outcome, Refusal, of_put_records
 from stream_router.core.aws_error_codes import Disposition
 from stream_router.receiver.batching import putrecords
 from stream_router.receiver.batching.lanes import RecordInFlight
-from stream_router.telemetry.receiver_stats import Stats
+from stream_router.telemetry.receiver.receiver_stats import Stats
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from stream_router.receiver.http.request import Request
 from stream_router.receiver.intake import SLICE_BYTES, Body, ProblemError, Sealed
 from stream_router.receiver.recent_ids import RecentIds
 from stream_router.receiver.sources import Source
-from stream_router.telemetry.receiver_stats import Stats
+from stream_router.telemetry.receiver.receiver_stats import Stats
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from stream_router.receiver.http.headers import Headers
-from stream_router.telemetry.receiver_stats import Stats
+from stream_router.telemetry.receiver.receiver_stats import Stats
 
 SWEEP_EVERY_S = 0.25
 MAX_READING_BYTES = 48 * 1024 * 1024

@@ -15,7 +15,7 @@ from stream_router.receiver.http.turns import Turns
 from stream_router.settings import types
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.types import split_host_port
-from stream_router.telemetry.receiver_stats import Stats
+from stream_router.telemetry.receiver.receiver_stats import Stats
 
 LOOK_EVERY_S = 0.02
 

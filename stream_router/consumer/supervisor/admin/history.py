@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from stream_router.consumer.supervisor.admin.status_json import PERCENTILES, Seen
-from stream_router.telemetry.merged_shards import Totals
+from stream_router.telemetry.shards.merged_shards import Totals
 
 SCHEMA = "stream-router.history/1"
 EVERY_S = 10

@@ -15,10 +15,10 @@ from stream_router.consumer.supervisor.admin.status_json import Identity, Seen, 
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.supervisor.watches.stream_watch import NOTHING, Known
 from stream_router.core.names import SNAPSHOTS
-from stream_router.telemetry import consumer_page, shard_state
-from stream_router.telemetry.merged_shards import Merged, ShardMerger
-from stream_router.telemetry.recent import Age, Recent
-from stream_router.telemetry.shard_metrics import read_snapshots, snapshot_file
+from stream_router.telemetry.shards import consumer_page, shard_state
+from stream_router.telemetry.shards.merged_shards import Merged, ShardMerger
+from stream_router.telemetry.shards.recent import Age, Recent
+from stream_router.telemetry.shards.shard_metrics import read_snapshots, snapshot_file
 
 KEPT_S = 1.0
 LAST_WORD_S = 60.0

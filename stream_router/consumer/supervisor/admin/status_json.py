@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 from stream_router.consumer.supervisor.vitals import Known
 from stream_router.consumer.supervisor.watches.stream_watch import Known as StreamKnown
 from stream_router.pipeline.mapping.timestamps import iso
-from stream_router.telemetry import shard_state
 from stream_router.telemetry.histogram import Histogram
-from stream_router.telemetry.merged_shards import Merged, Shard, Totals
-from stream_router.telemetry.recent import Age, Recent
-from stream_router.telemetry.shard_state import Lag
+from stream_router.telemetry.shards import shard_state
+from stream_router.telemetry.shards.merged_shards import Merged, Shard, Totals
+from stream_router.telemetry.shards.recent import Age, Recent
+from stream_router.telemetry.shards.shard_state import Lag
 
 SCHEMA = "stream-router.consumer-status/2"
 PERCENTILES = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p999": 99.9}

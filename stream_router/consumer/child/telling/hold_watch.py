@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 
-from stream_router.consumer.child.window import Window
+from stream_router.consumer.child.intake.window import Window
 from stream_router.core.logs import Seldom
 from stream_router.pipeline.route import Router
 

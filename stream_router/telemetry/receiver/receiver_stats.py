@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from stream_router.telemetry import receiver_metrics_catalogue
 from stream_router.telemetry.histogram import BUCKETS, Histogram
+from stream_router.telemetry.receiver import receiver_metrics_catalogue
 
 ANSWERS = (
     (202, "stored"),

@@ -86,7 +86,7 @@ class Shard:
     holding: str
     """Why it holds, in a word; "" where it does not."""
     told: Mapping[str, Any]
-    """All else that the snapshot says (`consumer/child/shard_vitals.py`)."""
+    """All else that the snapshot says (`consumer/child/telling/shard_vitals.py`)."""
     dead_letters: dict[str, int] = field(default_factory=dict)
     retries: dict[str, int] = field(default_factory=dict)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
-from stream_router.consumer.child.crash_guard import WHOLE_RECORD, CrashGuard
+from stream_router.consumer.child.progress.crash_guard import WHOLE_RECORD, CrashGuard
 from stream_router.core import envelope
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import DeadLetter, Event, Record

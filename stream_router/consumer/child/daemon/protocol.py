@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from amazon_kclpy import dispatch, kcl, messages
 
-from stream_router.consumer.child import daemon_lines
+from stream_router.consumer.child.daemon import daemon_lines
 from stream_router.core import failpoints
 
 CHANNEL_BYTES = 1024 * 1024

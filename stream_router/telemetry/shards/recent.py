@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stream_router.telemetry.merged_shards import Merged, Shard, Totals
+from stream_router.telemetry.shards.merged_shards import Merged, Shard, Totals
 
 SAMPLE_S = 10.0
 RATES_S = 60.0

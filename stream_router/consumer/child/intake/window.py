@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from stream_router.consumer.bus_proof import UNASKED_SPAN_S
-from stream_router.consumer.child.watermark import Position
+from stream_router.consumer.child.progress.watermark import Position
 from stream_router.core.model import Batch, Record
 
 SPAN_FREE_EVENTS = 2_000

@@ -1,6 +1,6 @@
 """What one shard tells of its events: metrics, and the audit of each batch. Told a call at a time, never an event.
 
-The fields of a batch's audit line are in `telemetry/batch_audit_record.py`.
+The fields of a batch's audit line are in `telemetry/audit/batch_audit_record.py`.
 """
 
 import collections
@@ -16,17 +16,17 @@ import numpy.typing as npt
 
 from stream_router.aws.endpoints import Target
 from stream_router.aws.pumped_transport import Transport
-from stream_router.consumer.child.crash_guard import CrashGuard
-from stream_router.consumer.child.dead_letter_log import DeadLetterLog
+from stream_router.consumer.child.progress.crash_guard import CrashGuard
+from stream_router.consumer.child.telling.dead_letter_log import DeadLetterLog
 from stream_router.core.aws_answers import Answer
 from stream_router.core.model import Batch, DeadLetter, Dropped, Entry, Event, Record
 from stream_router.pipeline.delivery.dispatcher_contract import Took
 from stream_router.pipeline.transform import Transform
 from stream_router.settings.consumer import Consumer
-from stream_router.telemetry import batch_audit_record
-from stream_router.telemetry.audit_chain import AuditLog
+from stream_router.telemetry.audit import batch_audit_record
+from stream_router.telemetry.audit.audit_chain import AuditLog
 from stream_router.telemetry.cloudwatch import REFUSED
-from stream_router.telemetry.shard_metrics import ChildMetrics
+from stream_router.telemetry.shards.shard_metrics import ChildMetrics
 
 log = logging.getLogger(__name__)
 

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
-from stream_router.consumer.child.checkpoints import Checkpoints
 from stream_router.consumer.child.collaborators import Waiting
-from stream_router.consumer.child.hold_watch import HOLDING_AFTER_S, MEANS
-from stream_router.consumer.child.room import Room
-from stream_router.consumer.child.window import Window
+from stream_router.consumer.child.intake.room import Room
+from stream_router.consumer.child.intake.window import Window
+from stream_router.consumer.child.progress.checkpoints import Checkpoints
+from stream_router.consumer.child.telling.hold_watch import HOLDING_AFTER_S, MEANS
 from stream_router.pipeline.route import Router
-from stream_router.telemetry.shard_state import CALLBACK_WITHIN_S
+from stream_router.telemetry.shards.shard_state import CALLBACK_WITHIN_S
 
 WAITS = ("waiting", "bus", "holding", "deadLetters")
 """What a child waits for: records, the bus, a destination that accepts nothing, the dead letters' queue."""

@@ -6,10 +6,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
-from stream_router.telemetry import receiver_metrics_catalogue
 from stream_router.telemetry.families import build, counter, gauge, latency
-from stream_router.telemetry.receiver_board import Board, Numbers
-from stream_router.telemetry.receiver_stats import FAILURES
+from stream_router.telemetry.receiver import receiver_metrics_catalogue
+from stream_router.telemetry.receiver.receiver_board import Board, Numbers
+from stream_router.telemetry.receiver.receiver_stats import FAILURES
 
 DEFAULT_SOURCE = "default"
 """What the label `source` says of the path without a name."""

@@ -17,11 +17,12 @@ from botocore.session import Session
 
 from stream_router.core.logs import Seldom
 from stream_router.settings.receiver import Receiver
-from stream_router.telemetry import cloudwatch, receiver_metrics_catalogue
+from stream_router.telemetry import cloudwatch
 from stream_router.telemetry.cloudwatch import Series, Whose
 from stream_router.telemetry.histogram import Histogram
 from stream_router.telemetry.metrics_catalogue import Metric
-from stream_router.telemetry.receiver_board import Board, Numbers
+from stream_router.telemetry.receiver import receiver_metrics_catalogue
+from stream_router.telemetry.receiver.receiver_board import Board, Numbers
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from stream_router.telemetry.histogram import BUCKETS, Histogram
-from stream_router.telemetry.receiver_stats import (
+from stream_router.telemetry.receiver.receiver_stats import (
     ANSWERS,
     COUNTERS,
     GAUGES,

@@ -5,7 +5,7 @@ The child's word ages: a child that is stopped says nothing more, and its lag gr
 
 from typing import Literal, NamedTuple
 
-from stream_router.telemetry.merged_shards import Shard
+from stream_router.telemetry.shards.merged_shards import Shard
 
 CALLBACK_WITHIN_S = 10.0
 """A shard without a callback for longer is not known to be caught up (docs/contract.md, "CloudWatch")."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from amazon_kclpy.kcl import Checkpointer, CheckpointError
 
 from stream_router.consumer.bus_proof import BusProof
-from stream_router.consumer.child.watermark import Position, Watermark
+from stream_router.consumer.child.progress.watermark import Position, Watermark
 from stream_router.core import failpoints
 from stream_router.core.model import Record
 

@@ -10,9 +10,9 @@ from prometheus_client.registry import Collector
 
 from stream_router.telemetry import metrics_catalogue
 from stream_router.telemetry.families import build, counter, cumulative, gauge, latency
-from stream_router.telemetry.merged_shards import Merged, Shard, Totals
 from stream_router.telemetry.metrics_catalogue import COUNTERS, ENTRIES_PER_CALL, PREFIX, SHARD
-from stream_router.telemetry.recent import ACTIVITIES
+from stream_router.telemetry.shards.merged_shards import Merged, Shard, Totals
+from stream_router.telemetry.shards.recent import ACTIVITIES
 
 BUCKETS_S = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.35, 0.5, 0.75),

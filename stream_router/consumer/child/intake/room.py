@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from stream_router.consumer.child.checkpoints import Checkpoints
-from stream_router.consumer.child.hold_watch import HoldWatch
-from stream_router.consumer.child.micro_batches import MICRO_BATCH_RECORDS
-from stream_router.consumer.child.window import Window
+from stream_router.consumer.child.intake.micro_batches import MICRO_BATCH_RECORDS
+from stream_router.consumer.child.intake.window import Window
+from stream_router.consumer.child.progress.checkpoints import Checkpoints
+from stream_router.consumer.child.telling.hold_watch import HoldWatch
 from stream_router.pipeline.route import Router
 
 READY_MAX = 1_000

@@ -1,0 +1,1 @@
+"""How much of what the daemon hands over is taken up at once."""

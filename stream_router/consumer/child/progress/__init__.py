@@ -1,0 +1,1 @@
+"""How far a shard is, and what a later process is told of it."""

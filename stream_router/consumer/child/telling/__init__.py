@@ -1,0 +1,1 @@
+"""What a child says of its work: metrics, vitals, holds, dead letters."""
