@@ -188,11 +188,13 @@ class DaemonSupervisor:
                 return None
         return self._kill(jvm)
 
-    def _kill(self, jvm: int) -> Exited:
+    def _kill(self, jvm: int) -> Exited | None:
+        """Kill the daemon and wait for its end; None where a signal came meanwhile: it must not be started again."""
         processes.send([jvm], signal.SIGKILL)
+        asked_to_stop = False
         while not isinstance(happened := self._happenings.get(), Exited):
-            pass
-        return happened
+            asked_to_stop = True
+        return None if asked_to_stop else happened
 
     def _await_bus(self) -> bool:
         """Where the bus was found gone, wait until it is proven anew; False where a signal came meanwhile."""
