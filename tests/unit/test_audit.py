@@ -121,14 +121,25 @@ def test_records_wait_while_another_writer_holds_the_file(tmp_path: Path) -> Non
     assert [orjson.loads(line)["eventsProcessed"] for line in path.read_bytes().splitlines()] == [1, 2, 3, 4]
 
 
-def test_a_folder_that_cannot_be_made_never_raises_and_is_bounded(tmp_path: Path) -> None:
-    """Auditing that fails delays its records, up to a bound, and says how many it gave up."""
+def test_what_had_to_be_given_up_is_told_by_the_chain(tmp_path: Path) -> None:
+    """Auditing that fails delays its records, up to a bound. The next line that is written says how many are missing.
+
+    And whoever appends one that is given up is not told that it was written.
+    """
     (tmp_path / "a").write_text("no folder")
-    log = audit_chain.AuditLog(tmp_path / "a" / "shard.jsonl", None)
-    for _ in range(audit_chain.WAITING_MAX + 2):
+    path = tmp_path / "a" / "shard.jsonl"
+    log = audit_chain.AuditLog(path, None)
+    for _ in range(audit_chain.WAITING_MAX + 1):
         assert not log.append(record(1, {}, [], NOW_S))
-    assert log.given_up == 2
+    (tmp_path / "a").unlink()
+    assert not log.append(record(2, {}, [], NOW_S))
+    assert log.append(record(3, {}, [], NOW_S))
     log.close()
+    lines = [orjson.loads(line) for line in path.read_bytes().splitlines()]
+    assert len(lines) == audit_chain.WAITING_MAX + 1
+    assert (lines[-1]["eventsProcessed"], lines[-1]["lostBefore"]) == (3, 2)
+    assert not any("lostBefore" in line for line in lines[:-1])
+    assert audit_chain.verify(path, None) == audit_chain.Result(len(lines), "")
 
 
 def test_a_very_long_line_is_still_found_as_the_last(tmp_path: Path) -> None:

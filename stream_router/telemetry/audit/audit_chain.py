@@ -27,7 +27,7 @@ FIRST = "0" * 64
 """What the first line of a file has for the digest of the line before."""
 
 WAITING_MAX = 1_000
-"""Records that wait while the file cannot be written; further ones are given up, and counted."""
+"""Records that wait while the file cannot be written; further ones are lost, and the line after them says how many."""
 
 _SEAL = b',"digest":"'
 
@@ -67,17 +67,17 @@ class AuditLog:
         self._previous = FIRST
         self._torn_bytes = 0
         self._waiting: list[dict[str, Any]] = []
+        self._lost = 0
         self._to_be_logged = Seldom(clock)
-        self.given_up = 0
-        """Records that could not be kept."""
 
     def append(self, record: dict[str, Any]) -> bool:
-        """Write the record of a batch (`audit_record.of_batch`); False where it has to wait."""
-        if len(self._waiting) < WAITING_MAX:
-            self._waiting.append(record)
+        """Write the record of a batch (`batch_audit_record.of_batch`); False where it has to wait, or is lost."""
+        if is_kept := len(self._waiting) < WAITING_MAX:
+            self._waiting.append({**record, "lostBefore": self._lost} if self._lost else record)
+            self._lost = 0
         else:
-            self.given_up += 1
-        return self._flush()
+            self._lost += 1
+        return self._flush() and is_kept
 
     def close(self) -> None:
         """Write what waits, and let go of the file."""
