@@ -245,3 +245,13 @@ def test_an_older_process_writes_into_no_file_of_a_newer_one(tmp_path: Path) -> 
     newer.begin(POISON, 0)
     older.ended_well()
     assert Life.model_validate_json((tmp_path / "shard-1.json").read_bytes()).at_work
+
+
+@pytest.mark.parametrize(("audited", "kept"), [(True, [1, 2, 3]), (False, [])])
+def test_batches_of_earlier_processes_are_kept_only_for_an_audit_log(
+    tmp_path: Path, kept: list[int], *, audited: bool
+) -> None:
+    """Without one nothing would ever take them out of the marker, which is written twice a batch."""
+    for _ in range(3):
+        CrashGuard(tmp_path, "shard-1", START, audited=audited).took_charge(1, 0)
+    assert CrashGuard(tmp_path, "shard-1", START, audited=audited).unclosed == kept

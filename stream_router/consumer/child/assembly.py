@@ -52,7 +52,7 @@ class Child:
 
     def _shard(self, shard_id: str, start: str) -> Shard:
         settings, clock = self._settings, time.monotonic
-        guard = CrashGuard(self._lives, shard_id, start)
+        guard = CrashGuard(self._lives, shard_id, start, audited=settings.audit_dir is not None)
         neighbours = Neighbours(settings.state_dir, shard_id, clock)
         health = Health(neighbours)
         memory = FirstFailures(settings.state_dir, shard_id, clock)

@@ -51,7 +51,8 @@ class Life(BaseModel):
 class CrashGuard:
     """Keeps one shard's life on disk, in `folder`. Created as the child takes the shard up at `checkpoint`.
 
-    A disk that cannot be written is logged once a minute; only `begin` needs it.
+    Without `audited` nobody asks for the batches of earlier processes, and none are kept. A disk that cannot be written
+    is logged once a minute; only `begin` needs it.
     """
 
     def __init__(
@@ -61,11 +62,15 @@ class CrashGuard:
         checkpoint: str,
         clock: Callable[[], float] = time.monotonic,
         rewritten: Callable[[Path], whole_file.Rewritten] = whole_file.Rewritten,
+        *,
+        audited: bool = True,
     ) -> None:
         self._path = folder / f"{shard_id}.json"
         self._file = rewritten(self._path)
         self._to_be_logged = Seldom(clock)
         self._life = self._born(checkpoint)
+        if not audited:
+            self._life.unclosed = []
         self._save()
 
     @property
