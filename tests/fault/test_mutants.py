@@ -242,8 +242,8 @@ OF_THE_AUTHORS = {
         "        self._turn(REST_S, daemon=True)\n        self._checkpoint(self._kept)\n",
         ("tests/unit/test_shard.py", "tests/unit/test_shard_keeps_up.py"),
         (
-            "        self._callback_at = self._clock()\n",
-            "        self._callback_at, self._kept = self._clock(), checkpointer\n",
+            "        self._vitals.called(millis_behind_latest)\n",
+            "        self._vitals.called(millis_behind_latest)\n        self._kept = checkpointer\n",
         ),
     ),
     "the checkpoint stands still under load": Mutant(

@@ -67,6 +67,16 @@ def test_the_last_checkpoint_is_not_tried_for_ever(tmp_path: Path, told: bool) -
     assert life.told.closed == 1
 
 
+def test_a_stop_during_a_hand_off_is_obeyed_in_time(tmp_path: Path) -> None:
+    """The hand-off has 25 seconds; the SIGTERM that comes in its first one leaves four."""
+    life = Life(tmp_path, judge=down)
+    life.process(100)
+    began = life.rig.world.now
+    life.at_wait = lambda: life.processor.told_to_leave() if life.rig.world.now >= began + 1 else None
+    life.hear("shutdownRequested")
+    assert 1 + LEAVE_WITHIN_S <= life.rig.world.now - began < 2 + LEAVE_WITHIN_S
+
+
 @pytest.mark.parametrize("code", ["ThrottlingException", "ResourceNotFoundException"])
 def test_a_shards_end_that_is_not_proven_is_no_death(tmp_path: Path, code: str) -> None:
     """Told to leave while the bus cannot be asked, or the bus is gone: the accounts close, nobody is suspected."""

@@ -72,8 +72,8 @@ class Shard:
         self._wait = self._vitals.timed(wait)
         self._lease_gone = False
         self._unread = False
-        self._routed_at = self._callback_at = clock()
-        self.leave_by = 0.0
+        self._routed_at = clock()
+        self.leave_by, self._answer_by = 0.0, clock() + HAND_OFF_WITHIN_S
         telemetry.watch(self._vitals)
 
     # What the daemon calls.
@@ -82,7 +82,7 @@ class Shard:
         self, records: list[dict[str, Any]], checkpointer: Checkpointer, millis_behind_latest: int | None = None
     ) -> None:
         """Take charge of a batch; return once there is room for the next."""
-        self._callback_at = self._clock()
+        self._answer_by = self.leave_by or self._clock() + HAND_OFF_WITHIN_S
         self._vitals.called(millis_behind_latest)
         if self._lease_gone:
             return
@@ -160,17 +160,17 @@ class Shard:
         """The last chance to checkpoint: a stop, or another worker wants the lease. After it nothing is started."""
         failpoints.reach("in_shutdown_requested")
         if not self._lease_gone:
-            until = self.leave_by or self._callback_at + HAND_OFF_WITHIN_S
-            while (self._router.backlog or not self._checkpoints.proven()) and self._clock() < until:
+            while (self._router.backlog or not self._checkpoints.proven()) and self._clock() < self._answer_by:
                 self._turn(WAIT_S)
             with self._losing_the_lease():
-                while not self._checkpoint(checkpointer, now=True) and self._clock() < until:
+                while not self._checkpoint(checkpointer, now=True) and self._clock() < self._answer_by:
                     self._turn(WAIT_S)
         self._end("shutdown requested")
 
     def told_to_leave(self) -> None:
         """The supervisor's SIGTERM: open nothing more, settle what can be settled soon, answer whatever comes."""
         self.leave_by = self.leave_by or self._clock() + LEAVE_WITHIN_S
+        self._answer_by = min(self._answer_by, self.leave_by)
 
     def meanwhile(self) -> None:
         """Between two callbacks, or while a checkpoint's answer is awaited: what is under way goes on."""
