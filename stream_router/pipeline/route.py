@@ -142,6 +142,8 @@ class Router:
             return
         letter = DeadLetter(entry.event, *why, entry=entry, event_type=entry.detail_type)
         self.limit.refused(letter)
+        if self.limit.passed_by:
+            return  # it is not buried, so what follows in its conversation may not overtake it
         self.bury([letter])
         self.publisher.ended(entry, why)
 

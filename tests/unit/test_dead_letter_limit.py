@@ -128,6 +128,21 @@ def test_bad_events_are_held_not_buried() -> None:
     assert sum(bool(one.record.unsettled) for one in found) == 400 - 67
 
 
+def test_what_is_refused_once_the_limit_is_passed_is_not_overtaken() -> None:
+    """It comes again after the operator's mend: the next of its conversation waits for it until then."""
+    pipeline = rig(ordered=True, limit=CONFIG)
+    sick, behind, other = entry(0, "c"), entry(1, "c"), entry(2, "d")
+    pipeline.bus.judge = lambda call: pipeline.bus.answer(
+        call, ["InvalidArgument" if one is sick else "" for one in call]
+    )
+    pipeline.router.limit.passed_by = Reason.REFUSED
+    pipeline.router.publisher.submit([sick, behind, other])
+    pipeline.run_for(60.0)
+    assert pipeline.books.delivered == [other]
+    assert not pipeline.books.dead
+    assert behind.event.record.unsettled
+
+
 def test_a_shard_that_passed_the_limit_holds_and_says_the_cure(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
