@@ -1,5 +1,6 @@
 """The daemon's output on its way to ours: repeats are folded, words of the dying pass, the form is the operator's."""
 
+import errno
 import io
 import json
 from typing import Any
@@ -95,3 +96,24 @@ def test_a_stream_is_followed_to_its_end() -> None:
     world = World()
     world.log.follow(io.BytesIO(b"one\n\xff\xfe two\nthree"))
     assert world.lines == ["one", "\ufffd\ufffd two", "three"]
+
+
+def test_a_line_that_cannot_be_written_stops_no_other() -> None:
+    """A full disk behind standard error: what comes once there is room again is passed on."""
+    passed: list[str] = []
+
+    def write(line: str) -> None:
+        if "lost" in line:
+            raise OSError(errno.ENOSPC, "no space left on device")
+        passed.append(line)
+
+    log = DaemonLog(write, text=False, colour=False)
+    log.follow(io.BytesIO(b"lost\nfound\n"))
+    assert passed == ["found"]
+
+
+def test_a_line_of_the_kcls_without_a_message_is_passed_on() -> None:
+    """Whatever a logger leaves out, the thread that reads for all goes on."""
+    world = World()
+    world.log.take('{"level":"INFO","id":"kcl"}')
+    assert [line["message"] for line in world.said()] == [""]

@@ -5,6 +5,7 @@ lines and 1.9 MB, two of which said what was wrong. So a line of the daemon is p
 minute with the number of its repeats.
 """
 
+import contextlib
 import re
 import sys
 import threading
@@ -38,10 +39,14 @@ class DaemonLog:
         """When each kind of line was last passed on, and how many of it were not since."""
 
     def follow(self, stream: IO[bytes]) -> None:
-        """Pass on every line until the stream ends."""
+        """Pass on every line until the stream ends.
+
+        A line that cannot be written (a full disk, a reader that is gone) is lost; the ones after it are tried.
+        """
         with stream:
             for line in stream:
-                self.take(line.decode("utf-8", "replace").rstrip("\n"))
+                with contextlib.suppress(OSError):
+                    self.take(line.decode("utf-8", "replace").rstrip("\n"))
 
     def take(self, raw: str) -> None:
         """One line."""
@@ -56,7 +61,7 @@ class DaemonLog:
             repeats = self._repeats(str(line.get("logger")), str(line.get("message")))
             if repeats is None:
                 return
-            line["message"] = str(line["message"])[:LONGEST_MESSAGE]
+            line["message"] = str(line.get("message", ""))[:LONGEST_MESSAGE]
             if repeats:
                 line["repeated"] = repeats
         self._write(logs.as_text(line, colour=self._colour) if self._text else logs.as_json(line))
