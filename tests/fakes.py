@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 import orjson
 
 from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_put_events
+from stream_router.core.dead_letter_share import DeadLetterShare
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record
-from stream_router.pipeline.dead_letter_limit import DeadLetterLimit, LimitConfig
+from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
 from stream_router.pipeline.delivery.dispatcher_contract import Policy, Took
 from stream_router.pipeline.delivery.health import Health
 from stream_router.pipeline.delivery.retry_budget import Memory
@@ -243,7 +244,7 @@ def rig(
     latency_s: Callable[[], float] = lambda: 0.01,
     raw_of: Callable[[DeadLetter], bytes] = lambda letter: letter.event.raw,
     health: Health | None = None,
-    limit: LimitConfig | None = None,
+    limit: DeadLetterShare | None = None,
     claim_check: Callable[[World], ClaimCheck] | None = None,
     world: World | None = None,
     memory: Memory[Entry] | None = None,

@@ -15,9 +15,9 @@ from stream_router.consumer.child.progress.checkpoints import Checkpoints
 from stream_router.consumer.child.progress.crash_guard import CrashGuard
 from stream_router.consumer.child.shard import Shard
 from stream_router.core.aws_answers import Answer
+from stream_router.core.dead_letter_share import DeadLetterShare
 from stream_router.core.envelope import seal
 from stream_router.core.model import Batch, DeadLetter, Entry, Event, Record
-from stream_router.pipeline.dead_letter_limit import LimitConfig
 from tests.events import RECEIVED_MS
 from tests.fakes import Rig, entry, ok, rig
 
@@ -71,7 +71,7 @@ class Life:
         checkpoint_s: float = 5.0,
         window_bytes: int = 64 * MIB,
         span_s: float = 120.0,
-        limit: LimitConfig | None = None,
+        limit: DeadLetterShare | None = None,
     ) -> None:
         made = transform or (lambda found: entry(0)._replace(event=found))
         self.rig: Rig = rig(transform=made, judge=judge, limit=limit)

@@ -6,11 +6,11 @@ from typing import Literal
 from pydantic import Field
 
 from stream_router.core import limits
+from stream_router.core.dead_letter_share import DeadLetterShare
 from stream_router.settings import types
 from stream_router.settings.common import AdminToken, Common, ConfigFile, Environment, Metrics, SecretRule
 from stream_router.settings.secret_strength import weakness
 from stream_router.settings.types import (
-    DeadLetterLimit,
     HostPort,
     LimitText,
     QueueUrl,
@@ -119,6 +119,6 @@ class Consumer(Common, SecretRule, AdminToken, Metrics, MaskingKey, AuditKey):
         return min(self.max_request_bytes or limit, limit)
 
     @property
-    def dead_letters(self) -> DeadLetterLimit | None:
+    def dead_letter_share(self) -> DeadLetterShare | None:
         """The share of dead letters at which a shard holds; None where it is off."""
         return dead_letter_limit(self.dead_letter_limit)

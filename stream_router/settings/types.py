@@ -2,11 +2,12 @@
 
 import ipaddress
 import re
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, SecretStr, StringConstraints
 
 from stream_router.core import limits
+from stream_router.core.dead_letter_share import LEAST_JUDGED, DeadLetterShare
 from stream_router.core.names import PROBE_TYPE
 
 
@@ -206,33 +207,19 @@ def _tags(value: str) -> str:
 Tags = Annotated[str, AfterValidator(_tags)]
 
 
-class DeadLetterLimit(NamedTuple):
-    """How many of a shard's events may become dead letters for a reason of data before it holds."""
-
-    share: float
-    """Above 0, at most 1."""
-    events: int
-    """Judged among the last so many events,"""
-    over_s: float
-    """of the last so many seconds, or among `LEAST_JUDGED` where those took longer."""
-
-
-LEAST_JUDGED = 100
-"""Fewer events prove no mistake in the settings, however long they took."""
-
 MOST_JUDGED = 1_000_000
 """A child remembers each judged event's outcome and time: a million are some 16 MB."""
 
 _LIMIT = re.compile(r"(\d{1,3}(?:\.\d+)?)%/(\d{1,7})/(\d{1,6}(?:\.\d+)?)s")
 
 
-def dead_letter_limit(text: str) -> DeadLetterLimit | None:
+def dead_letter_limit(text: str) -> DeadLetterShare | None:
     """`SHARE%/EVENTS/SECONDSs` read, None for `off`. Raises ValueError for what is neither, or out of range."""
     if text == "off":
         return None
     if not (found := _LIMIT.fullmatch(text)):
         raise ValueError("is not SHARE%/EVENTS/SECONDSs")
-    limit = DeadLetterLimit(float(found[1]) / 100, int(found[2]), float(found[3]))
+    limit = DeadLetterShare(float(found[1]) / 100, int(found[2]), float(found[3]))
     if not 0 < limit.share <= 1:
         raise ValueError("has a share that is not above 0 % and at most 100 %")
     if not LEAST_JUDGED <= limit.events <= MOST_JUDGED:

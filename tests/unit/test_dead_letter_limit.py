@@ -5,18 +5,19 @@ from pathlib import Path
 import pytest
 
 from stream_router.core.dead_letter_reasons import REASONS_OF_DATA, Reason
+from stream_router.core.dead_letter_share import LEAST_JUDGED, DeadLetterShare
 from stream_router.core.model import DeadLetter, Entry, Event
-from stream_router.pipeline.dead_letter_limit import LEAST_JUDGED, DeadLetterLimit, LimitConfig
+from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
 from tests.fakes import entry, event, rig
 from tests.lives import Life
 
-CONFIG = LimitConfig(0.9, 1_000, 300.0)
+CONFIG = DeadLetterShare(0.9, 1_000, 300.0)
 
 
 class World:
     """A limit on a clock that the test moves."""
 
-    def __init__(self, config: LimitConfig | None = CONFIG) -> None:
+    def __init__(self, config: DeadLetterShare | None = CONFIG) -> None:
         self.now = 0.0
         self.limit = DeadLetterLimit(config, lambda: self.now)
 

@@ -5,6 +5,7 @@ import os
 import pytest
 from pydantic_settings import BaseSettings
 
+from stream_router.core.dead_letter_share import DeadLetterShare
 from stream_router.core.settings_error import SettingsError
 from stream_router.cxone.settings import Cxone
 from stream_router.settings import types
@@ -225,7 +226,7 @@ def test_defaults_are_the_contracts(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     assert (consumer.unroutable, consumer.admin_listen) == ("dead-letter", "127.0.0.1:9464")
     assert (consumer.window_bytes, consumer.window_span_s, consumer.max_shard_rate) == (64 * 1024**2, 120, None)
-    assert consumer.dead_letters == types.DeadLetterLimit(0.9, 1000, 300)
+    assert consumer.dead_letter_share == DeadLetterShare(0.9, 1000, 300)
     assert (consumer.bus_proof, consumer.worker) == ("describe", None)
     assert (receiver.listen, receiver.receiver_admin_listen) == ("127.0.0.1:8080", "127.0.0.1:9465")
     assert (receiver.max_body_bytes, receiver.buckets, receiver.linger_ms) == (716_800, 8, 5)
@@ -236,9 +237,9 @@ def test_defaults_are_the_contracts(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_limit_on_dead_letters_can_be_given_and_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """A share of events over seconds, or no limit at all."""
     given(monkeypatch, {**CONSUMER, "STREAM_ROUTER_DEAD_LETTER_LIMIT": "12.5%/200/60s"})
-    assert load(Consumer).dead_letters == types.DeadLetterLimit(0.125, 200, 60)
+    assert load(Consumer).dead_letter_share == DeadLetterShare(0.125, 200, 60)
     given(monkeypatch, {"STREAM_ROUTER_DEAD_LETTER_LIMIT": "off"})
-    assert load(Consumer).dead_letters is None
+    assert load(Consumer).dead_letter_share is None
 
 
 def test_the_consumer_may_have_no_rule(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,8 @@ from stream_router.consumer.child.intake.window import SPAN_FREE_EVENTS
 from stream_router.consumer.child.progress.checkpoints import LeavingError
 from stream_router.consumer.child.progress.crash_guard import CrashGuard
 from stream_router.core.dead_letter_reasons import Reason
+from stream_router.core.dead_letter_share import DeadLetterShare
 from stream_router.core.model import DeadLetter, Entry, Event
-from stream_router.pipeline.dead_letter_limit import LimitConfig
 from tests.fakes import NO_ANSWER, entry, refused
 from tests.lives import START, KilledError, Life
 
@@ -150,7 +150,7 @@ def test_a_shards_end_holds_where_the_limit_on_dead_letters_is_passed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Refusals that come in after the last batch pass it: the shard holds, says so, and leaves when it is told to."""
-    life = Life(tmp_path, limit=LimitConfig(0.9, 1_000, 300.0), checkpoint_s=1.0)
+    life = Life(tmp_path, limit=DeadLetterShare(0.9, 1_000, 300.0), checkpoint_s=1.0)
     bus = life.rig.bus
     bus.latency_s = lambda: 2.0
     bus.judge = lambda call: bus.answer(call, ["MalformedDetail"] * len(call))

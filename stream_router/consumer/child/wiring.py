@@ -7,7 +7,7 @@ from collections.abc import Callable
 from stream_router.consumer.child.telling.shard_telemetry import ShardTelemetry
 from stream_router.consumer.destinations import Destinations
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event
-from stream_router.pipeline.dead_letter_limit import DeadLetterLimit, LimitConfig
+from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
 from stream_router.pipeline.delivery.health import Health
 from stream_router.pipeline.delivery.retry_budget import Memory
 from stream_router.pipeline.route import Router
@@ -34,7 +34,6 @@ class Wiring(Destinations):
         settings, clock = self.settings, time.monotonic
         ordered = settings.ordering == "conversation"
         writer = LetterWriter(settings.stream, shard_id, _now_ms, ordered=ordered)
-        limit = settings.dead_letters
         token_of = functools.partial(wire_format.deduplication_id, shard_id)
         outage_gives_up = settings.on_outage == "dead-letter"
         return Router(
@@ -44,7 +43,7 @@ class Wiring(Destinations):
             self.dead_letters(settings.sqs_dlq_url, writer),
             self.claim_check(),
             telemetry,
-            DeadLetterLimit(LimitConfig(limit.share, limit.events, limit.over_s) if limit else None, clock),
+            DeadLetterLimit(settings.dead_letter_share, clock),
         )
 
 
