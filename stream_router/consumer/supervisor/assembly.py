@@ -97,7 +97,7 @@ def _beside(
 
     return (
         admin,
-        Heartbeat(look, settings.metrics_s),
+        Heartbeat(look),
         Sampler(SAMPLE_S, [status.sample], "sampler"),
         Sampler(EVERY_S, [history.take], "history"),
         Sampler(stream_watch.EVERY_S, [stream.look], "stream-watch"),

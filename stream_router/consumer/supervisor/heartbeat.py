@@ -13,8 +13,8 @@ from stream_router.telemetry.shards.merged_shards import Merged
 log = logging.getLogger(__name__)
 
 EVERY_S = 300.0
-STALE_S = 180.0
-"""A child writes its snapshot with its metrics; one that is older by so much is of a child that hangs."""
+STALE_S = 60.0
+"""A child writes a snapshot every two seconds; one that is older by so much is of a child that hangs."""
 
 
 class Heartbeat:
@@ -26,11 +26,9 @@ class Heartbeat:
     def __init__(
         self,
         look: Callable[[], tuple[Merged, Moment]],
-        metrics_s: float,
         now_s: Callable[[], float] = time.time,
     ) -> None:
         self._look = look
-        self._stale_s = STALE_S + metrics_s
         self._now_s = now_s
         self._last: Counter[str] = Counter()
         self._last_at_s = now_s()
@@ -54,7 +52,7 @@ class Heartbeat:
         """What the line says: shards now, and what was done since the line before."""
         now_s = self._now_s()
         merged, moment = self._look()
-        live = [shard for shard in merged.shards if now_s - shard.at_s <= self._stale_s]
+        live = [shard for shard in merged.shards if now_s - shard.at_s <= STALE_S]
         total = Counter(merged.totals.counters)
         done, over_s = total - self._last, max(now_s - self._last_at_s, 0.001)
         self._last, self._last_at_s = total, now_s
