@@ -84,8 +84,8 @@ OF_THE_AUTHORS = {
     ),
     "suspects take every probe": Mutant(
         "pipeline/delivery/dispatcher.py",
-        "not (self._suspects_turn and self._ready and holding)",
-        "True",
+        "holding and self._suspects_were_asked and bool(self._ready)",
+        "False",
         ("tests/unit/test_dispatch_stays_alive.py",),
     ),
     "presumptions have no end": Mutant(

@@ -48,7 +48,7 @@ class Dispatcher(Generic[T]):
         self._later: Later[T] = Later()
         self.flight = Flight()
         self.suspects: Suspects[T] = Suspects(to.key)
-        self._suspects_turn = True
+        self._suspects_were_asked = True
         self.budgets: Budgets[T] = Budgets(to.key, self._health, memory)
         self.report = HoldReport(to.name)
         self._ended: Ended[T] = Ended([], [], [], [])
@@ -111,8 +111,9 @@ class Dispatcher(Generic[T]):
         # While nothing is accepted, one success tells who is to blame: a suspect alone has the best chance of it, and
         # where all of them are culprits only what nobody suspects has any. So these take turns.
         holding = self.gate.holding
-        self._suspects_turn = not (self._suspects_turn and self._ready and holding)
-        if self._suspects_turn and (group := self.suspects.next_group(alone=holding)):
+        others_turn = holding and self._suspects_were_asked and bool(self._ready)
+        self._suspects_were_asked = not others_turn
+        if not others_turn and (group := self.suspects.next_group(alone=holding)):
             return group
         if not self._ready:
             return []

@@ -91,7 +91,9 @@ class Checkpoints:
         """Follow the watermark, and checkpoint where it is time to. False where it is to be tried again."""
         now = self._clock()
         self._watermark.advance(now)
-        return not (now >= self._due or self._comes_with_a_proof(now)) or self.take(checkpointer)
+        if now < self._due and not self._comes_with_a_proof(now):
+            return True
+        return self.take(checkpointer)
 
     def _comes_with_a_proof(self, now: float) -> bool:
         """Whether the next checkpoint is nearly due, and a proof is there that the last one did not have."""
