@@ -147,7 +147,7 @@ PIPELINE = {
     ),
     "the limit on dead letters is never passed": Mutant(
         "pipeline/dead_letter_limit.py",
-        "self._dead >= config.share * self._events",
+        "self._dead >= allowed.share * self._events",
         "self._dead > 2 * self._events",
         ("tests/unit/test_dead_letter_limit.py",),
     ),
