@@ -59,13 +59,11 @@ class Copies:
     def __init__(self, evidence: Evidence) -> None:
         self._evidence = evidence
         self._stored: dict[str, list[tuple[str, int]]] = {}
-        self._arrived: dict[str, float] = {}
-        self._first_arrived: dict[str, float] = {}
+        self._arrived: dict[str, list[float]] = {}
         for record in evidence.stream:
             for event_id in record.ids:
                 self._stored.setdefault(event_id, []).append((record.shard, record.sequence))
-                self._arrived[event_id] = max(record.arrived, self._arrived.get(event_id, 0.0))
-                self._first_arrived[event_id] = min(record.arrived, self._first_arrived.get(event_id, record.arrived))
+                self._arrived.setdefault(event_id, []).append(record.arrived)
         self._ends: dict[str, list[Delivery | Letter]] = {}
         ends: list[Delivery | Letter] = [*evidence.deliveries, *evidence.letters]
         for one in sorted(ends, key=lambda one: one.at):
@@ -87,11 +85,11 @@ class Copies:
         """Between first posted and last stored the receiver died, was cut off from Kinesis or stopped in a call.
 
         Or the stream took or answered it later than a call may take: then it is sent again, by its sender, the receiver
-        or the spill. The proxy sees no more of that than its own side of a busy machine.
+        or the spill. On a busy machine the proxy need not see it: a call comes late to it, or its answer is read late.
         """
-        first, last = attempts[0], self._arrived[event_id] + ARRIVED_SLACK_S
-        taken = self._first_arrived[event_id]
-        if taken - max((one for one in attempts if one <= taken), default=taken) >= LATE_S:
+        arrived = self._arrived[event_id]
+        first, last = attempts[0], max(arrived) + ARRIVED_SLACK_S
+        if any(at - max((one for one in attempts if one <= at), default=at) >= LATE_S for at in arrived):
             return True
         if any(first <= ended and begun <= last for begun, ended in self._evidence.late_stream):
             return True
