@@ -193,6 +193,13 @@ def test_a_fault_that_hardly_bit_makes_the_run_invalid(bit: int, valid: bool) ->
     assert verdict.well is valid
 
 
+def test_sequence_numbers_that_fall_make_the_run_invalid() -> None:
+    """The stream was read in another order than that of the numbers by which everything is judged."""
+    evidence = well()
+    evidence.stream[3], evidence.stream[4] = evidence.stream[4], evidence.stream[3]
+    assert not judge(evidence).well
+
+
 def causes(evidence: Evidence) -> dict[str, int]:
     verdict = judge(evidence)
     assert not verdict.broken

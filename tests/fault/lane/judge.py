@@ -76,6 +76,8 @@ def judge(evidence: Evidence) -> Verdict:
     for family, least in sorted(evidence.wanted.items()):
         if (bit := evidence.bites.get(family, 0)) < least:
             verdict.invalid.append(f"{family}: bit {bit} times, wanted {least}")
+    if fell := sequence.fell(evidence.stream):
+        verdict.invalid.append(f"the stream's sequence numbers fell {fell} times: was the machine's clock set back?")
     verdict.figures = _figures(evidence, verdict)
     return verdict
 

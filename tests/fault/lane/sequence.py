@@ -87,6 +87,19 @@ def settled_at(evidence: Evidence) -> dict[str, float]:
     return found
 
 
+def fell(stream: list[Record]) -> int:
+    """How often a record's number is below that of the one before it in its shard, which real Kinesis does not do.
+
+    ministack makes them of the wall clock. The KCL reads by place, and all rules here go by number.
+    """
+    latest: dict[str, int] = {}
+    times = 0
+    for record in stream:
+        times += record.sequence < latest.get(record.shard, 0)
+        latest[record.shard] = record.sequence
+    return times
+
+
 def by_shard(stream: list[Record]) -> dict[str, list[Record]]:
     """The records of each shard in their order."""
     found: dict[str, list[Record]] = {}
