@@ -1,5 +1,6 @@
 """`stream-router replay`, from the settings to the last line."""
 
+import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -37,6 +38,14 @@ class Wish(NamedTuple):
     fan_out: bool
     yes: bool
     replay_id: str
+
+    def again(self, since_ms: int, until_ms: int, replay_id: str) -> str:
+        """The command that goes on with this replay over another span, to be pasted into a shell."""
+        words = ["stream-router", "replay", "--since", iso(since_ms), "--until", iso(until_ms)]
+        words += [word for name in self.event_types for word in ("--event-type", name)]
+        words += [word for event_id in self.ids for word in ("--id", event_id)]
+        words += ["--rate", f"{self.rate:g}"] * bool(self.rate) + ["--fan-out"] * self.fan_out + ["--yes"] * self.yes
+        return shlex.join([*words, "--replay-id", replay_id])
 
 
 class RefusedError(Exception):
@@ -106,7 +115,7 @@ class Replay:
         publishing.finish()
         if stops.asked.is_set() and not publishing.ended:
             publishing.stop("broken off")
-        lines = replay_report.lines(publishing, choice.left_out, self._replay_id, self._go_on_ms(publishing))
+        lines = replay_report.lines(publishing, choice.left_out, self._replay_id, self._go_on(publishing))
         return self._told(lines, well=not publishing.failed and not publishing.ended)
 
     def _see_first(self) -> None:
@@ -158,13 +167,13 @@ class Replay:
                 if ended():
                     return
 
-    def _go_on_ms(self, publishing: Publishing) -> int | None:
-        """From when on a replay that ended early is to be gone on with (epoch ms); None where nothing is left."""
+    def _go_on(self, publishing: Publishing) -> str:
+        """The command that goes on where a replay ended early, up to the same end; "" where nothing is left."""
         if not publishing.ended:
-            return None
+            return ""
         since_ms, until_ms = self._span
         found = min([*map(self._surely_ms, self._stream.shards), publishing.oldest_open_ms or until_ms])
-        return found if found == until_ms else max(since_ms, found - LATE_MS)
+        return self._wish.again(max(since_ms, found - LATE_MS), until_ms, self._replay_id)
 
     def _surely_ms(self, shard_id: str) -> int:
         """How far a shard is read; one that was not begun has nothing older than the newest of its parents."""

@@ -4,13 +4,12 @@ from collections import Counter
 
 from stream_router.control.replay.dry_run import events
 from stream_router.control.replay.publishing import Publishing
-from stream_router.pipeline.mapping.timestamps import iso
 
 MOST_LISTED = 50
 
 
-def lines(publishing: Publishing, left_out: Counter[str], replay_id: str, go_on_ms: int | None) -> list[str]:
-    """The summary, line by line."""
+def lines(publishing: Publishing, left_out: Counter[str], replay_id: str, go_on: str) -> list[str]:
+    """The summary, line by line; `go_on` is the command that publishes what is left, "" where nothing is."""
     made = [f"published {events(publishing.published)} as {replay_id}"]
     made += [f"  {count:>10,}  {name}" for name, count in publishing.types.most_common()]
     made += [f"left out {count:,}: {why}" for why, count in left_out.most_common()]
@@ -21,7 +20,7 @@ def lines(publishing: Publishing, left_out: Counter[str], replay_id: str, go_on_
         made.append(f"      {one.reason} ({one.code}): {one.message}")
     if sum(publishing.failed.values()) > MOST_LISTED:
         made.append(f"  and {sum(publishing.failed.values()) - MOST_LISTED:,} more")
-    if go_on_ms is not None:
+    if go_on:
         made.append(f"not all: {publishing.ended_because}")
-        made.append(f"go on with: --since {iso(go_on_ms)} --replay-id {replay_id}")
+        made.append(f"go on with: {go_on}")
     return made
