@@ -185,6 +185,15 @@ def test_faults_lose_nothing_and_failures_are_told(world: Fates, since: float) -
     assert f"  {world.ids['hour'][7]}  shardId-" in answer.stdout
 
 
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_a_type_that_the_settings_do_not_name_is_refused(world: Fates, since: float, more: tuple[str, ...]) -> None:
+    """A typing error would end as a replay of nothing; the line names what is wrong."""
+    answer = world.run("replay", *HOUR, "--event-type", "no.such", *more)
+    assert answer.returncode == 1
+    assert "no.such: not in STREAM_ROUTER_EVENT_TYPES" in answer.stderr
+    assert published(world, since) == []
+
+
 def test_ctrl_c_finishes_what_is_in_flight_and_says_where_to_go_on(world: Fates, since: float) -> None:
     """The rest is published by the command that is printed, under the same replay id: together what was asked for."""
     process = world.begin("replay", *HOUR, "--rate", "20", "--event-type", TYPES[0], "--event-type", TYPES[1])

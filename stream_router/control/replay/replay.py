@@ -121,6 +121,12 @@ class Replay:
     def _see_first(self) -> None:
         """Bus and rule, before the first event is read: for every type of the settings, or those that are asked for."""
         types = self._wish.event_types or self._settings.event_type_list
+        unknown = [name for name in types if name not in self._settings.event_type_list]
+        if unknown and self._settings.unroutable != "publish":
+            raise RefusedError(
+                f"{', '.join(unknown)}: not in STREAM_ROUTER_EVENT_TYPES, so no event of it would be published; "
+                "correct --event-type, or add it there"
+            )
         if why := self._refusal(types):
             raise RefusedError(why)
 

@@ -68,7 +68,7 @@ def _rule(settings: Consumer, event_types: list[str]) -> tuple[list[str], list[s
     unjudged = []
     if faults is None or check.unjudged:
         unjudged.append(f"whether the rule {settings.rule} matches these events cannot be asked here")
-    if others:
+    if others and settings.unroutable == "publish":
         unjudged.append(f"STREAM_ROUTER_UNROUTABLE is publish: the rule is not for the event types {', '.join(others)}")
     return [f"{fault.problem}; {fault.cure}" for fault in faults or []], unjudged
 
