@@ -89,11 +89,25 @@ def test_what_never_catches_up_has_no_retention_left() -> None:
     ],
 )
 def test_what_binds_first(rate: float, region: str, first: str, passed: bool) -> None:
-    """The limit of which most is used at the peak; of a region whose quota is unknown nothing is made up."""
+    """The limit that is full first as the load grows; of a region whose quota is unknown nothing is made up."""
     made = command.plan(Load(rate, 600, 2.0, region))
-    assert made.bounds[0].name == first
-    assert (made.bounds[0].share > 1) is passed
+    assert made.first.bound.name == first
+    assert (made.first.times < 1) is passed
     assert ("target invocations/s" in {one.name for one in made.bounds}) is (region == "us-east-1")
+
+
+@pytest.mark.parametrize("rate", [10, 100, 2_000])
+def test_what_binds_first_is_full_at_so_many_times_the_load(rate: float) -> None:
+    """Not what a small load uses most of: two shards and their buckets are the least, and do not grow with it."""
+    first = command.plan(Load(rate, 600, 2.0, "us-east-1")).first
+    (then,) = [
+        one
+        for one in command.plan(Load(rate * first.times, 600, 2.0, "us-east-1")).bounds
+        if one.name == first.bound.name
+    ]
+    assert then.share == pytest.approx(1, abs=0.02)
+    before = command.plan(Load(rate * first.times * 0.95, 600, 2.0, "us-east-1")).bounds
+    assert all(one.share < 1 for one in before)
 
 
 def test_dollars_by_hand() -> None:
@@ -172,7 +186,8 @@ def test_json_says_the_same() -> None:
     done = runner.invoke(cli.app, ["plan", "--events-per-second", "1000", "--event-bytes", "600", "--json"])
     found = json.loads(done.output)
     assert (found["shards"], found["putEventsQuota"], found["peakEventsPerSecond"]) == (2, 10_000, 2_000)
-    assert found["bindsFirst"] == found["limits"][0]["name"]
+    assert (found["bindsFirst"], found["limits"][0]["name"]) == ("target invocations/s", "target invocations/s")
+    assert 1 < found["bindsAtTimesThisLoad"] < 10_000
     assert sum(found["dollarsAMonth"].values()) == pytest.approx(found["dollarsAMonthAll"])
 
 

@@ -1,5 +1,7 @@
-"""How near a plan is to each limit, and so which of them binds first."""
+"""How near a plan is to each limit, and which of them binds first as the load grows."""
 
+import math
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from stream_router.control.plan.capacity import MOST_BUCKETS, Capacity, Load
@@ -30,7 +32,7 @@ class Bound(NamedTuple):
 
 
 def bounds(load: Load, found: Capacity, quota_calls: int, quota_invocations: int | None) -> list[Bound]:
-    """Every limit that is known for the region, the one that binds first first."""
+    """Every limit that is known for the region, the one of which most is used first."""
     made = [
         Bound("PutEvents calls/s", found.calls_peak, quota_calls, "ask AWS to raise the quota"),
         Bound(
@@ -60,3 +62,26 @@ def bounds(load: Load, found: Capacity, quota_calls: int, quota_invocations: int
         cure = "beyond it targets get events late; ask AWS to raise it"
         made.append(Bound("target invocations/s", load.peak_per_s, quota_invocations, cure))
     return sorted(made, key=lambda bound: -bound.share)
+
+
+class First(NamedTuple):
+    """The limit that binds first, and at how many times the load."""
+
+    bound: Bound
+    times: float
+
+
+def binds_first(bounds_at: Callable[[float], Sequence[Bound]]) -> First:
+    """The limit that is the first to be full as the load grows, within a hundredth; `bounds_at` a multiple of it.
+
+    What is used does not always grow with the load: a stream has two shards however little comes.
+    """
+    low = high = 1.0
+    while bounds_at(high)[0].share < 1:
+        low, high = high, high * 2
+    while bounds_at(low)[0].share >= 1:
+        low, high = low / 2, low
+    while high / low > 1.01:
+        middle = math.sqrt(low * high)
+        low, high = (low, middle) if bounds_at(middle)[0].share >= 1 else (middle, high)
+    return First(bounds_at(high)[0], high)

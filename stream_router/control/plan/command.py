@@ -7,7 +7,7 @@ import textwrap
 from typing import Any, NamedTuple
 
 from stream_router.control.plan import capacity, cost, data
-from stream_router.control.plan.bounds import Bound, bounds
+from stream_router.control.plan.bounds import Bound, First, binds_first, bounds
 from stream_router.control.plan.capacity import Capacity, Fleet, Load
 from stream_router.core.settings_error import SettingsError
 
@@ -24,6 +24,7 @@ class Plan(NamedTuple):
     load: Load
     found: Capacity
     bounds: list[Bound]
+    first: First
     dollars: dict[str, float]
     quota_calls: int
 
@@ -45,11 +46,17 @@ def checked(events_per_s: float, event_bytes: int, peak: float, region: str) -> 
 def plan(load: Load) -> Plan:
     """Reckon it, with the figures and prices that came with the program."""
     figures, measured_bytes, _ = data.measured()
-    quota = data.put_events_per_s(load.region)
-    found = capacity.reckon(load, figures, measured_bytes, quota)
+    quota, invocations = data.put_events_per_s(load.region), data.invocations_per_s(load.region)
+
+    def reckoned(load: Load) -> tuple[Capacity, list[Bound]]:
+        found = capacity.reckon(load, figures, measured_bytes, quota)
+        return found, bounds(load, found, quota, invocations)
+
+    found, used = reckoned(load)
+    first = binds_first(lambda times: reckoned(load._replace(events_per_s=load.events_per_s * times))[1])
     entry_bytes = load.event_bytes + figures.entry_bytes
     dollars = cost.product(load, found, data.prices(), entry_bytes)
-    return Plan(load, found, bounds(load, found, quota, data.invocations_per_s(load.region)), dollars, quota)
+    return Plan(load, found, used, first, dollars, quota)
 
 
 def run(load: Load, *, as_json: bool) -> int:
@@ -71,7 +78,7 @@ def table(made: Plan) -> list[str]:
         "",
         f"{'limits':<22}{'at the peak':>12}{'limit':>10}",
         *(f"{one.name:<22}{_few(one.used):>12}{one.limit:>10,.0f}{_share(one.share)}" for one in made.bounds),
-        *_verdict(made.bounds[0]),
+        *_verdict(made.first),
         "",
         f"dollars a month (list prices of {data.price_region()})",
         *_rows([(name, f"{usd:,.2f}", "") for name, usd in made.dollars.items()]),
@@ -123,13 +130,11 @@ def _memory_gb(found: Capacity) -> float:
     return found.receivers.tasks * found.receivers.gb + found.consumers.tasks * found.consumers.gb
 
 
-def _verdict(first: Bound) -> list[str]:
-    over = "passed already" if first.share > 1 else "binds first"
-    times = 1 / first.share
+def _verdict(first: First) -> list[str]:
+    name, cure, times = first.bound.name, first.bound.cure, first.times
+    over = "passed already" if times < 1 else "binds first"
     at = f"{times:,.0f}" if times >= 10 else f"{times:.2g}"
-    return textwrap.wrap(
-        f"{first.name}: {over}, at {at} times this load. {first.cure[0].upper()}{first.cure[1:]}.", WIDTH
-    )
+    return textwrap.wrap(f"{name}: {over}, at {at} times this load. {cure[0].upper()}{cure[1:]}.", WIDTH)
 
 
 def _per_million(load: Load, total: float) -> float:
@@ -139,7 +144,6 @@ def _per_million(load: Load, total: float) -> float:
 def as_object(made: Plan) -> dict[str, Any]:
     """For programs. Names end in their unit."""
     load, found, total = made.load, made.found, sum(made.dollars.values())
-    first = made.bounds[0]
     return {
         "eventsPerSecond": load.events_per_s,
         "eventBytes": load.event_bytes,
@@ -164,7 +168,8 @@ def as_object(made: Plan) -> dict[str, Any]:
         "catchUpBinds": found.catch_up_binds,
         "retentionLeftHours": found.retention_left_h,
         "limits": [{**one._asdict(), "share": one.share} for one in made.bounds],
-        "bindsFirst": first.name,
+        "bindsFirst": made.first.bound.name,
+        "bindsAtTimesThisLoad": round(made.first.times, 2),
         "dollarsAMonth": made.dollars,
         "dollarsAMonthAll": total,
         "dollarsAMillionEvents": _per_million(load, total),
