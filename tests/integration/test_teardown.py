@@ -99,6 +99,9 @@ def test_while_something_holds_events_nothing_is_deleted(
     assert teardown.run(settings(), yes=True, force=False) == 1
     assert present(made) == before
     said = capsys.readouterr().out
+    assert said.splitlines()[-1].endswith("`teardown --yes --force` deletes them too")
+    assert teardown.run(settings(), yes=False, force=True) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith("`stream-router teardown --yes --force`")
     assert ("stream s: holds events" if holder == "stream" else "queue s-dead-letters: holds 1 messages") in said
     assert teardown.run(settings(), yes=True, force=True) == 0
     assert present(made)["streams"] == []

@@ -58,10 +58,11 @@ def run(settings: Setup, *, yes: bool, force: bool) -> int:
         if not things:
             _say("nothing of setup's is here")
         elif holding and not force:
-            _say("nothing was deleted, since something holds events; --force deletes them too")
+            _say("nothing was deleted, since something holds events; `teardown --yes --force` deletes them too")
             return 1
         elif not yes:
-            _say("nothing was deleted; end `receive` and `consume`, then run `stream-router teardown --yes`")
+            again = "stream-router teardown --yes" + " --force" * bool(holding)
+            _say(f"nothing was deleted; end `receive` and `consume`, then run `{again}`")
         else:
             for thing in things:
                 thing.delete()
