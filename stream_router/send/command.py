@@ -1,6 +1,8 @@
 """The command: posts example events, shows how far it is, and sums up what the receiver answered."""
 
+import contextlib
 import itertools
+import signal
 import sys
 import uuid
 from collections import Counter
@@ -22,6 +24,8 @@ from stream_router.settings.receiver import Receiver
 GIVE_UP_S = 10.0
 """A sender of CXone's tries for longer; someone at a terminal wants to know."""
 
+BROKEN_OFF = 128 + signal.SIGINT
+
 QUANTILES = (50, 90, 99, 100)
 
 
@@ -37,23 +41,49 @@ class Wish(NamedTuple):
     ca: Path | None
 
 
+class Stop:
+    """Ctrl-C or SIGTERM: at the first nothing new is sent, at the second no answer is awaited."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def _came(self, *_: object) -> None:
+        self.times += 1
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Signals are counted while the block runs."""
+        before = {number: signal.signal(number, self._came) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
 def run(settings: Receiver, wish: Wish) -> int:
-    """Post the events. 0 where all of them were accepted, 1 where not. Raises SettingsError."""
+    """Post the events. 0 where all were accepted, 1 where not, 130 where it was broken off. Raises SettingsError."""
     url = wish.url or own_url(settings)
     if not url.startswith(("http://", "https://")):
         raise SettingsError("--url: is no URL of a receiver; give http://HOST:PORT/v1/events")
     ca = str(wish.ca) if wish.ca else ""
     answers: list[Answered] = []
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=wish.events == 1 or not console.is_terminal) as progress:
+    console, stop = Console(stderr=True), Stop()
+    quiet = wish.events == 1 or not console.is_terminal
+    with stop.listening(), Progress(console=console, transient=True, disable=quiet) as progress:
         task = progress.add_task("answered", total=wish.events)
 
         def done(answer: Answered) -> None:
             answers.append(answer)
             progress.advance(task)
 
-        Poster(url, signer(settings), done, GIVE_UP_S, ca).run(_webhooks(wish), wish.rate, lambda: True)
+        webhooks = itertools.takewhile(lambda _: not stop.times, _webhooks(wish))
+        poster = Poster(url, signer(settings), done, GIVE_UP_S, ca)
+        poster.run(webhooks, wish.rate, lambda: not stop.times or (stop.times < 2 and poster.under_way))
     _say(_summary(answers, url))
+    if stop.times:
+        _say([f"broken off: {wish.events - len(answers)} of {wish.events} were not sent, or not answered"])
+        return BROKEN_OFF
     return 0 if all(answer.status == 202 for answer in answers) else 1
 
 

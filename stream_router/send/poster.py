@@ -65,13 +65,18 @@ class Poster:
         self._busy: dict[pycurl.Curl, _Attempt] = {}
         self._again: list[tuple[float, Webhook, float]] = []
 
+    @property
+    def under_way(self) -> bool:
+        """Whether a delivery was begun that has not ended."""
+        return bool(self._busy or self._again)
+
     def run(self, webhooks: Iterator[Webhook], rate: float, go_on: Callable[[], bool]) -> None:
         """Send them all (`rate` a second, 0: as fast as they are answered) and return when each has ended.
 
         Stops early, with what is under way unanswered, as soon as `go_on` says no.
         """
         begun_s, sent, exhausted = time.monotonic(), 0, False
-        while go_on() and not (exhausted and not self._busy and not self._again):
+        while go_on() and (self.under_way or not exhausted):
             while self._idle and not exhausted and (not rate or sent <= (time.monotonic() - begun_s) * rate):
                 webhook = next(webhooks, None)
                 if webhook is None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 
 from stream_router.fakeaws.process import FakeAwsProcess
 from tests.receiver_kit import KEY, ReceiverProcess, receiver, stored_ids
+from tests.system.world import until
 
 SIGNED = {
     "WEBHOOK_SCHEME": "hmac",
@@ -62,6 +64,24 @@ def test_many_events_are_counted(running: ReceiverProcess, fake_aws: FakeAwsProc
     assert done.returncode == 0, done.stdout
     assert "     30 202 accepted" in done.stdout.splitlines()
     assert len(set(stored_ids(fake_aws.lines("PutRecords")))) == 30
+
+
+@pytest.mark.parametrize("rate", ["20", "0.001"])
+def test_broken_off_it_says_what_was_sent(running: ReceiverProcess, fake_aws: FakeAwsProcess, rate: str) -> None:
+    """What is on its way is answered first; what was never sent is counted, and the exit status tells."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stream_router", "send", "--count", "1000", "--rate", rate],
+        env=running.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    until(lambda: bool(fake_aws.lines("PutRecords")), 30, "the first is stored")
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=30)
+    stored = len(stored_ids(fake_aws.lines("PutRecords")))
+    assert process.returncode == 130
+    assert f"{stored:>7} 202 accepted" in out.splitlines()
+    assert f"broken off: {1000 - stored} of 1000 were not sent, or not answered" in out.splitlines()
 
 
 def test_a_wrong_secret_is_told_in_the_receivers_words(running: ReceiverProcess) -> None:
