@@ -1,6 +1,7 @@
 """`stream-router mask`: what a masking policy does to samples, side by side or path by path."""
 
 import os
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -39,10 +40,10 @@ def run(policy: str, *files: Path, coverage: bool = False, console: Console | No
         try:
             shown = preview.show(compiled, shapes, file.read_bytes())
         except OSError as error:
-            _fail(console, file, f"cannot be read ({error.strerror}); name a file with JSON events")
+            _fail(file, f"cannot be read ({error.strerror}); name a file with JSON events")
             return 1
         except ValueError as error:
-            _fail(console, file, str(error))
+            _fail(file, str(error))
             return 1
         told += shown
         if not coverage:
@@ -68,8 +69,8 @@ def _compiled(policy: str, key: bytes) -> MaskingPolicy:
     return compiled
 
 
-def _fail(console: Console, file: Path, problem: str) -> None:
-    console.print(f"{escape(str(file))}: {escape(problem)}", style="red")
+def _fail(file: Path, problem: str) -> None:
+    sys.stderr.write(f"stream-router mask: {file}: {problem}\n")
 
 
 def _table(title: str, shown: list[preview.Shown]) -> Table:

@@ -391,11 +391,16 @@ def test_report_shows_a_sample_side_by_side(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_report_of_a_broken_sample_ends_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It says so in a line and quotes nothing."""
-    sample = tmp_path / "sample.json"
-    sample.write_text("{secret")
+    """It says on standard error, in one line, which line of the file is wrong, and quotes nothing."""
+    sample = tmp_path / ("a-long-name-" * 10 + ".json")
+    sample.write_text('{"a":1}\n{secret\n')
     assert mask_report.run("default", sample) == 1
-    assert "secret" not in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert not said.out
+    assert said.err == f"stream-router mask: {sample}: line 2: the line is not valid JSON\n"
+    sample.write_text(" \n")
+    assert mask_report.run("default", sample) == 1
+    assert capsys.readouterr().err == f"stream-router mask: {sample}: holds no event\n"
 
 
 def test_report_of_a_sample_that_nests_deep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -408,9 +413,9 @@ def test_report_of_a_sample_that_nests_deep(tmp_path: Path, capsys: pytest.Captu
     policy = tmp_path / "policy.toml"
     policy.write_text(HEAD + rule("detect", "payload.**"))
     assert mask_report.run(str(policy), sample) == 1
-    shown = capsys.readouterr().out
-    assert "nests too deep" in shown
-    assert "canary" not in shown
+    said = capsys.readouterr()
+    assert "nests too deep" in said.err
+    assert "canary" not in said.out + said.err
 
 
 OWN_SHAPE = """

@@ -43,9 +43,11 @@ def show(policy: MaskingPolicy, shapes: Sequence[Shape], sample: bytes) -> list[
     """
     validator = Validator(shapes)
     found: list[Shown] = []
-    for opened in open_record(Record(sample.strip(), 0)):
+    if not (stripped := sample.strip()):
+        raise ValueError("holds no event")
+    for opened in open_record(Record(stripped, 0)):
         if isinstance(opened, DeadLetter):
-            raise ValueError(opened.message)  # noqa: TRY004 - no argument is wrong, the sample is
+            raise ValueError(f"line {opened.event.line + 1}: {opened.message}")  # noqa: TRY004 - the sample is wrong
         parts = _parts(validator, opened)
         try:
             policy.mask(parts, [])
