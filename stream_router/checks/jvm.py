@@ -9,6 +9,8 @@ from stream_router.checks.finding import Finding, Verdict
 
 SETTING = "STREAM_ROUTER_JVM_OPTIONS"
 TIMEOUT_S = 60.0
+PREAMBLE = "Error occurred during initialization of VM"
+"""What a JVM says before the line that has the reason."""
 
 
 def starts(java: Path, options: Sequence[str]) -> Finding:
@@ -23,6 +25,7 @@ def starts(java: Path, options: Sequence[str]) -> Finding:
         )
     if done.returncode == 0:
         return Finding("SR106", SETTING, Verdict.WELL, "the JVM starts")
-    said = next((line for line in (done.stdout + done.stderr).splitlines() if line.strip()), "it said nothing")
-    problem = f"the JVM does not start with these options, and those of the properties file: {said.strip()[:200]}"
+    lines = [line.strip() for line in (done.stdout + done.stderr).splitlines()]
+    said = next((line for line in lines if line and line != PREAMBLE), "it said nothing")
+    problem = f"the JVM does not start with these options, and those of the properties file: {said[:200]}"
     return Finding("SR106", SETTING, Verdict.WRONG, problem, "correct them")

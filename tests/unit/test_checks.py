@@ -219,9 +219,10 @@ def test_an_application_that_was_never_started_is_well(aws: Aws) -> None:
 
 @pytest.mark.parametrize("options", [["-Xmx1banana"], ["-Xms900000g"], ["-XX:NoSuchOption"]])
 def test_options_with_which_no_jvm_starts_are_a_no(options: list[str], tmp_path: Path) -> None:
-    """The JVM's own first line is in it; it leaves no report of its crash behind."""
+    """The JVM's own reason is in it, not what it says before; it leaves no report of its crash behind."""
     found = jvm.starts(java.find_java(), options)
     assert (found.code, found.verdict) == ("SR106", Verdict.WRONG)
+    assert jvm.PREAMBLE not in found.says
     assert not list(Path.cwd().glob("hs_err_pid*"))
 
 
