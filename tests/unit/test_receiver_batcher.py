@@ -340,6 +340,34 @@ def test_where_the_loop_comes_late_a_503_comes_sooner(late_s: float) -> None:
     assert late_s or done_s[0] > 0.84
 
 
+@pytest.mark.parametrize(("late_after_s", "waited_s"), [(0.0, 0.65), (0.62, 0.8), (0.1, 0.05), (0.3, 0.84)])
+def test_a_request_that_waited_before_it_was_taken_in_is_answered_at_its_own_age(
+    bench: Bench, late_after_s: float, waited_s: float
+) -> None:
+    """It stands behind no fresher one, neither before it is decided nor after: its answer comes within 0.9 s."""
+    loop, told = bench.loop, dict[str, float]()
+    watched = Deadlines(cast("Any", loop), lambda _: None)
+
+    def take_in(name: str, waited_s: float) -> None:
+        request: Any = SimpleNamespace(arrived_s=loop.time() - waited_s, done=False)
+
+        def finish(*, stored: bool) -> None:
+            request.done = True
+            told[name] = loop.time() - request.arrived_s
+
+        request.finish = finish
+        watched.watch(request)
+
+    take_in("fresh", 0.0)
+    loop.move(late_after_s)
+    take_in("late", waited_s)
+    assert watched.oldest_s == pytest.approx(waited_s if late_after_s > 0.6 else max(waited_s, late_after_s))
+    take_in("after it", 0.0)
+    loop.move(2.0)
+    assert set(told) == {"fresh", "late", "after it"}
+    assert all(0.6 < age_s <= 0.9 for age_s in told.values()), told
+
+
 def test_who_waits_for_an_outcome_is_told_once_and_does_no_harm(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     """Before it is known or after; what one of them does wrong keeps neither the others nor the stream waiting."""
     told: list[tuple[str, bool]] = []
