@@ -34,8 +34,8 @@ def matrix(keywords: str) -> tuple[str, ...]:
 OF_THE_AUTHORS = {
     "a request is answered before it is stored": Mutant(
         "receiver/batching/batcher.py",
-        "        return request.outcome\n",
-        "        request.finish(stored=True)\n        return request.outcome\n",
+        "        return request.storing\n",
+        "        request.finish(stored=True)\n        return request.storing\n",
         ("tests/unit/test_receiver_batcher.py",),
     ),
     "an exception in a callback is swallowed": Mutant(

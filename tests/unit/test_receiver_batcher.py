@@ -368,7 +368,7 @@ def test_a_request_that_waited_before_it_was_taken_in_is_answered_at_its_own_age
     assert all(0.6 < age_s <= 0.9 for age_s in told.values()), told
 
 
-def test_who_waits_for_an_outcome_is_told_once_and_does_no_harm(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+def test_who_waits_for_a_storing_is_told_once_and_does_no_harm(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     """Before it is known or after; what one of them does wrong keeps neither the others nor the stream waiting."""
     told: list[tuple[str, bool]] = []
 

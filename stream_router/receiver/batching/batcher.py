@@ -1,7 +1,7 @@
 """Group commit: many requests into few PutRecords calls; an event waits for nobody but its own conversation.
 
 When calls are in flight, what arrives waits a few milliseconds for company; when the stream is idle it leaves at once.
-A request's outcome is settled once: True when all its events are stored, False when they are not, in time.
+Whether a request is stored is settled once: True when all its events are stored, False when they are not, in time.
 """
 
 import asyncio
@@ -16,7 +16,6 @@ from stream_router.receiver.batching.lanes import (
     Bucket,
     Lane,
     Lanes,
-    Outcome,
     Part,
     RecordInFlight,
     Request,
@@ -24,6 +23,7 @@ from stream_router.receiver.batching.lanes import (
     next_call,
 )
 from stream_router.receiver.batching.putrecords_calls import TIMED_OUT, PutRecordsCalls, Send
+from stream_router.receiver.batching.storing import Storing
 from stream_router.receiver.batching.stream_state import StreamState
 from stream_router.receiver.intake import Sealed
 from stream_router.receiver.spill.backlog import NO_SPILL, Backlog, SpillState
@@ -67,8 +67,8 @@ class Batcher:
         self._backlog = Backlog(spill, max_bytes, self._stats, self)
         self._backlog.load()
 
-    def submit(self, events: Sequence[Sealed], arrived_s: float) -> Outcome:
-        """Begin to store a request's events; the outcome says whether all are stored, within 0.85 s of `arrived_s`."""
+    def submit(self, events: Sequence[Sealed], arrived_s: float) -> Storing:
+        """Begin to store a request's events; whether all are stored is known within 0.85 s of `arrived_s`."""
         request = Request(arrived_s, len(events))
         self.deadlines.watch(request)
         stats = self._stats
@@ -78,7 +78,7 @@ class Batcher:
             lane = self.lanes.of(event.conversation)
             request.lanes.append(lane)
             self._add(lane, Part(event.line, request))
-        return request.outcome
+        return request.storing
 
     @property
     def spill_takes(self) -> bool:

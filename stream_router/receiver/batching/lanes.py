@@ -4,67 +4,26 @@ A lane is one conversation: one part of it, or several in one record, may be in 
 that and for nothing else. A bucket is a place in the stream, in which many conversations share records.
 """
 
-import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from stream_router.receiver.batching import putrecords
 from stream_router.receiver.batching.putrecords import Address
-
-log = logging.getLogger(__name__)
+from stream_router.receiver.batching.storing import Storing
 
 NO_ROW = -1
 PENDING = -2
 
 
-class Outcome:
-    """Whether a request's events are stored, once that is known. Who waits for it is told at once, in order.
-
-    A future of asyncio does the same a round of the loop later, at four times the cost.
-    """
-
-    __slots__ = ("_stored", "_waiting")
-
-    def __init__(self) -> None:
-        self._stored: bool | None = None
-        self._waiting: list[Callable[[bool], None]] = []
-
-    def done(self) -> bool:
-        """Whether it is known."""
-        return self._stored is not None
-
-    def result(self) -> bool:
-        """What it is; once it is known."""
-        assert self._stored is not None
-        return self._stored
-
-    def then(self, told: Callable[[bool], None]) -> None:
-        """Call this with it, now or once it is known."""
-        if self._stored is None:
-            self._waiting.append(told)
-        else:
-            told(self._stored)
-
-    def settle(self, stored: bool) -> None:
-        """It is known, once. Raises nothing: what one who waits does wrong must not keep others from the stream."""
-        self._stored = stored
-        waiting, self._waiting = self._waiting, []
-        for told in waiting:
-            try:
-                told(stored)
-            except Exception:
-                log.exception("a request failed in an unforeseen way")
-
-
 class Request:
     """One request's events on their way. `missing` counts those not yet stored; `done` once it is answered."""
 
-    __slots__ = ("arrived_s", "done", "lanes", "missing", "outcome")
+    __slots__ = ("arrived_s", "done", "lanes", "missing", "storing")
 
     def __init__(self, arrived_s: float, missing: int) -> None:
         self.arrived_s = arrived_s
-        self.outcome = Outcome()
+        self.storing = Storing()
         self.lanes: list[Lane] = []
         self.done = False
         self.missing = missing
@@ -73,7 +32,7 @@ class Request:
         """Answer the request, once."""
         if not self.done:
             self.done = True
-            self.outcome.settle(stored)
+            self.storing.settle(stored)
 
     def part_stored(self) -> None:
         """One more of its events is stored."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from stream_router.receiver.batching.batcher import Batcher
-from stream_router.receiver.batching.lanes import Outcome
+from stream_router.receiver.batching.storing import Storing
 from stream_router.receiver.http import answers
 from stream_router.receiver.http.answers import Response
 from stream_router.receiver.http.headers import RefusedError
@@ -55,7 +55,7 @@ class App:
         self._max_held_bytes = max_held_bytes
         self._wall_clock = wall_clock
         self._recent = RecentIds()
-        self._storing: dict[str, Outcome] = {}
+        self._storing: dict[str, Storing] = {}
         self._long = LongWork()
         self.closing = False
         """While draining: answers close their connections."""
