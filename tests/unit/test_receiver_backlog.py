@@ -1,6 +1,8 @@
 """What waits on disk comes back in order, and newer events never pass it, step by step."""
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
 from typing import Any, cast
 
 import pytest
@@ -191,3 +193,44 @@ def test_readiness_follows_stream_and_spill(make: Callable[..., Bench], spill: b
         assert health.ready
     health.draining = True
     assert not health.ready
+
+
+def steps_of_an_outage(bench: Bench, requests: int, then: str) -> int:
+    """Lines of the receiver's code that run until so many requests of one conversation are answered.
+
+    The stream refuses their record, and then is down, or hangs so that they are decided while they fly.
+    """
+    steps = 0
+
+    def count(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal steps
+        steps += event == "line"
+        return count if "/receiver/" in frame.f_code.co_filename else None
+
+    waiting = [bench.submit(f"{number:04d}" * 250) for number in range(requests)]
+    bench.loop.move(0.015)
+    bench.verdict = then
+    sys.settrace(count)
+    try:
+        bench.loop.move(0.9)
+    finally:
+        sys.settrace(None)
+    assert all(stored.done() for stored in waiting)
+    return steps
+
+
+@pytest.mark.parametrize("then", ["down", "hang"])
+@pytest.mark.parametrize("room", [0, 100_000, 10**9])
+def test_a_conversation_of_many_requests_is_decided_in_as_many_steps(
+    make: Callable[..., Bench], room: int, then: str
+) -> None:
+    """Without a spill, with one that is too small, and with one: four times the requests are four times the work."""
+    few, many = (steps_of_an_outage(make(room, spill=room > 0), requests, then) for requests in (200, 800))
+    assert many < 5 * few
+
+
+@pytest.mark.parametrize("then", ["down", "hang"])
+def test_where_the_disk_fails_a_conversation_is_decided_in_as_many_steps(make: Callable[..., Bench], then: str) -> None:
+    """What comes back from there is not looked for among what flies, one by one."""
+    few, many = make(10**9, [True] * 1_000), make(10**9, [True] * 1_000)
+    assert steps_of_an_outage(many, 800, then) < 5 * steps_of_an_outage(few, 200, then)

@@ -11,17 +11,7 @@ from collections.abc import Callable, Sequence
 
 from stream_router.core import doubling_wait
 from stream_router.receiver.batching.deadlines import Deadlines
-from stream_router.receiver.batching.lanes import (
-    NO_ROW,
-    Bucket,
-    Lane,
-    Lanes,
-    Part,
-    RecordInFlight,
-    Request,
-    names,
-    next_call,
-)
+from stream_router.receiver.batching.lanes import NO_ROW, Bucket, Lane, Lanes, Part, RecordInFlight, Request, next_call
 from stream_router.receiver.batching.putrecords_calls import TIMED_OUT, PutRecordsCalls, Send
 from stream_router.receiver.batching.storing import Storing
 from stream_router.receiver.batching.stream_state import StreamState
@@ -76,8 +66,9 @@ class Batcher:
             stats.events_in_flight += 1
             stats.bytes_in_flight += len(event.line)
             lane = self.lanes.of(event.conversation)
-            request.lanes.append(lane)
-            self._add(lane, Part(event.line, request))
+            part = Part(lane, event.line, request)
+            request.parts.append(part)
+            self._add(lane, part)
         return request.storing
 
     @property
@@ -176,6 +167,8 @@ class Batcher:
             self._rest(record.bucket)
         for lane in record.lanes:
             flying, lane.flying = lane.flying, []
+            for part in flying:
+                part.flying = False
             # What is on disk besides, or will be in a moment, comes from there.
             lane.parts.extendleft(part for part in reversed(flying) if part.row == NO_ROW or part.from_disk)
             self.go_on(lane)
@@ -222,18 +215,19 @@ class Batcher:
             self._stats.events_in_flight -= 1
             self._stats.bytes_in_flight -= len(part.line)
 
-    def _decide(self, request: Request) -> None:
-        """A request waits too long: its conversations go to the spill as they stand, or it is answered 503.
+    def _decide(self, overdue: Sequence[Request]) -> None:
+        """Requests wait too long: their conversations go to the spill as they stand, or they are answered 503.
 
-        Without a spill, what is in flight is left to its call, which ends soon.
+        Without a spill, what is in flight is left to its call, which ends soon. A conversation may be long, and hold
+        all of these requests: it is looked through once, not for each.
         """
-        lanes = dict.fromkeys(request.lanes)
         if self.spill_takes:
-            for lane in lanes:
-                if names((*lane.flying, *lane.parts, *lane.behind), request):
-                    self._spill(lane)
-        elif any(names((*lane.parts, *lane.behind), request) for lane in lanes):
-            request.finish(stored=False)
+            for lane in dict.fromkeys(part.lane for request in overdue for part in request.parts if part.unsaved):
+                self._spill(lane)
+        if not self.spill_takes:
+            for request in overdue:
+                if any(part.unsaved and not part.flying for part in request.parts):
+                    request.finish(stored=False)
 
     def _spill(self, lane: Lane) -> None:
         """Put on disk, in order, all of a conversation that is in memory alone; what lands is sent no more."""
@@ -243,6 +237,6 @@ class Batcher:
         assert self._backlog is not None
         self._backlog.append(lane, [part for part in waiting if not part.refused])
         for part in waiting:
-            if part.refused and part not in lane.flying:
+            if part.refused and not part.flying:
                 self.release(part)
         self.lanes.forget(lane)

@@ -4,7 +4,7 @@ import asyncio
 import heapq
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from stream_router.receiver.batching.lanes import Request
 
@@ -66,12 +66,12 @@ class _ByArrival:
 
 
 class Deadlines:
-    """Watches requests: `decide` is called with each that is not answered at 0.6 s; at 0.85 s it is answered False.
+    """Watches requests: `decide` gets those that are not answered at 0.6 s; at 0.85 s each is answered False.
 
     Where sweeps come late, that is so much earlier, but never before 0.6 s.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, decide: Callable[[Request], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, decide: Callable[[Sequence[Request]], None]) -> None:
         self._loop = loop
         self._decide = decide
         self._undecided = _ByArrival()
@@ -100,8 +100,8 @@ class Deadlines:
         now_s = self._loop.time()
         self._late_s = max(now_s - self._due_s, self._late_s * LATE_FADES_TO)
         give_up_after_s = max(DECIDE_AFTER_S, GIVE_UP_AFTER_S - self._late_s)
-        for request in self._undecided.older(now_s - DECIDE_AFTER_S):
-            self._decide(request)
+        self._decide(overdue := list(self._undecided.older(now_s - DECIDE_AFTER_S)))
+        for request in overdue:
             self._overdue.add(request)
         for request in self._overdue.older(now_s - give_up_after_s):
             request.finish(stored=False)

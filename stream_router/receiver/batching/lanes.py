@@ -5,7 +5,7 @@ that and for nothing else. A bucket is a place in the stream, in which many conv
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import NamedTuple
 
 from stream_router.receiver.batching import putrecords
@@ -17,14 +17,14 @@ PENDING = -2
 
 
 class Request:
-    """One request's events on their way. `missing` counts those not yet stored; `done` once it is answered."""
+    """One request's events on their way: `parts`, until it is answered (`done`); `missing` of them are not stored."""
 
-    __slots__ = ("arrived_s", "done", "lanes", "missing", "storing")
+    __slots__ = ("arrived_s", "done", "missing", "parts", "storing")
 
     def __init__(self, arrived_s: float, missing: int) -> None:
         self.arrived_s = arrived_s
         self.storing = Storing()
-        self.lanes: list[Lane] = []
+        self.parts: list[Part] = []
         self.done = False
         self.missing = missing
 
@@ -32,6 +32,7 @@ class Request:
         """Answer the request, once."""
         if not self.done:
             self.done = True
+            self.parts = []
             self.storing.settle(stored)
 
     def part_stored(self) -> None:
@@ -42,21 +43,28 @@ class Request:
 
 
 class Part:
-    """One event on its way: its line, who waits for it (None: nobody any more), and its row on disk.
+    """One event on its way: its conversation, its line, who waits for it (None: nobody any more), its row on disk.
 
     `row` is NO_ROW where it is in memory alone, PENDING while the disk works on it. `from_disk` where it was read from
-    there; `gone` where it is in the stream and need not be sent; `counted` while it counts as an event in memory.
+    there; `flying` while it is in a call; `gone` where it is in the stream and need not be sent; `counted` while it
+    counts as an event in memory.
     """
 
-    __slots__ = ("counted", "from_disk", "gone", "line", "request", "row")
+    __slots__ = ("counted", "flying", "from_disk", "gone", "lane", "line", "request", "row")
 
-    def __init__(self, line: bytes, request: Request | None, row: int = NO_ROW) -> None:
+    def __init__(self, lane: "Lane", line: bytes, request: Request | None, row: int = NO_ROW) -> None:
+        self.lane = lane
         self.line = line
         self.request = request
         self.row = row
         self.from_disk = row != NO_ROW
         self.counted = row == NO_ROW
-        self.gone = False
+        self.gone = self.flying = False
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether its request waits for it, and the disk neither has it nor is about to."""
+        return self.request is not None and self.row == NO_ROW
 
     @property
     def refused(self) -> bool:
@@ -100,6 +108,7 @@ class Lane:
             if size > room_bytes:
                 break
             room_bytes -= size
+            part.flying = True
             flying.append(parts.popleft())
         return room_bytes
 
@@ -200,8 +209,3 @@ class Lanes:
         """Keep no lane of which nothing is anywhere."""
         if lane.idle:
             self._lanes.pop(lane.key, None)
-
-
-def names(parts: Iterable[Part], request: Request) -> bool:
-    """Whether a part of the request is among these."""
-    return any(part.request is request for part in parts)

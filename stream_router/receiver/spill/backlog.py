@@ -144,7 +144,7 @@ class Backlog:
                 continue
             if not newest:
                 part.request.finish(stored=False)
-            if part in lane.flying:
+            if part.flying:
                 continue
             if newest and not part.refused:
                 kept.append(part)
@@ -182,7 +182,7 @@ class Backlog:
                 self._early.discard(row.number)
                 self._settle(row.number)
             else:
-                part = self._out[row.number] = Part(row.line, None, row.number)
+                part = self._out[row.number] = Part(lane, row.line, None, row.number)
                 self._out_bytes += len(row.line)
                 lane.parts.append(part)
         for lane in lanes.values():
