@@ -87,7 +87,7 @@ class ReceiverStatus:
             "workers": int(gauges["up"]),
             "stream": {
                 "name": self._stream,
-                "up": bool(gauges["stream_up"]),
+                "up": bool(gauges["stream_up"]) if gauges["up"] else None,
                 "code": code_of(gauges[STREAM_CODE]) or None,
             },
             "rates": self._rates(now, numbers),

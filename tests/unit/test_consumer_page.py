@@ -100,6 +100,7 @@ def test_names_are_as_prometheus_wants_them() -> None:
 def receiver_page_text() -> str:
     board = Board(2, ("", "expert"))
     stats = Stats(board.row(0), ("", "expert"))
+    stats.up = stats.stream_up = 1
     stats.latencies_s += [n / 1000 for n in range(1, 901)]
     board.row(0)[:] = stats.row()
     return receiver_page.page(board).decode()

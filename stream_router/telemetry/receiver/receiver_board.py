@@ -12,6 +12,7 @@ from stream_router.telemetry.receiver.receiver_stats import (
     GAUGES,
     LATENCY,
     OF_THE_WORST,
+    OF_THE_WORST_THAT_SERVES,
     Row,
     gauge_at,
     width,
@@ -38,11 +39,15 @@ class Board:
             self._rows[worker, gauge_at(name, len(self.sources))] = 0
 
     def total(self) -> Row:
-        """All workers together."""
+        """All workers together; NaN is what nobody knows, because none serves."""
         total: Row = self._rows.sum(axis=0)
         for name, worst in OF_THE_WORST.items():
             column = gauge_at(name, len(self.sources))
             total[column] = worst(self._rows[:, column])
+        serving = self._rows[self._rows[:, gauge_at("up", len(self.sources))] > 0]
+        for name, worst in OF_THE_WORST_THAT_SERVES.items():
+            column = gauge_at(name, len(self.sources))
+            total[column] = worst(serving[:, column]) if len(serving) else np.nan
         total[-1] = self._rows[:, -1].max()
         return total
 
@@ -52,7 +57,7 @@ class Board:
 
 
 class Numbers:
-    """A total of rows, by names."""
+    """A total of rows, by names. A gauge is NaN where no worker knows it."""
 
     def __init__(self, total: Row, sources: Sequence[str]) -> None:
         self.row = total

@@ -1,5 +1,6 @@
 """The receiver's `/metrics`: all workers' numbers in Prometheus's words."""
 
+import math
 from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -48,7 +49,11 @@ def families(numbers: Numbers) -> list[Family]:
         counter(receiver_metrics_catalogue.REQUESTS, answers),
         counter(receiver_metrics_catalogue.RECORDS_FAILED, failed),
         *[counter(counters[name], {(): value}) for name, value in numbers.counters.items()],
-        *[gauge(metric, {(): numbers.gauges[name]}) for name, metric in gauges.items()],
+        *[gauge(metric, {(): _known(numbers.gauges[name])}) for name, metric in gauges.items()],
         latency(receiver_metrics_catalogue.DURATION, BUCKETS_S, {(): numbers.latency}, {(): numbers.latency_sum_s}),
         build("receive"),
     ]
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value

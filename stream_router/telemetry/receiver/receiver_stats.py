@@ -58,11 +58,11 @@ COUNTERS, GAUGES = tuple(receiver_metrics_catalogue.COUNTERS), (*receiver_metric
 OF_THE_WORST = {
     "spill_oldest_age_seconds": np.max,
     "loop_lag_seconds": np.max,
-    "stream_up": np.min,
-    "heartbeat_timestamp_seconds": np.min,
     STREAM_CODE: np.max,
 }
-"""Of several workers the worst is shown; all other gauges are added up."""
+OF_THE_WORST_THAT_SERVES = {"stream_up": np.min, "heartbeat_timestamp_seconds": np.min}
+"""Of several workers the worst is shown; all other gauges are added up. Of a worker that has not started, or has died,
+the gauges are all 0: of the stream, and of when it spoke last, that says nothing."""
 
 LATENCY = BUCKETS + 2
 """The last numbers of a row: counts of a `Histogram`'s buckets, the sum in seconds, the largest value in ms."""

@@ -1,0 +1,79 @@
+"""What two workers' rows say together, while one of them does not serve."""
+
+import time
+from itertools import count
+from typing import Any
+
+import orjson
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from stream_router.receiver.admin import ReceiverStatus
+from stream_router.settings.receiver import Receiver
+from stream_router.telemetry.receiver import receiver_page
+from stream_router.telemetry.receiver.receiver_board import Board
+from stream_router.telemetry.receiver.receiver_stats import Stats
+
+
+class Bench:
+    """A board of two workers, and what it tells."""
+
+    def __init__(self) -> None:
+        self.board = Board(2)
+        settings = Receiver(aws_region="us-east-1", webhook_scheme="none")
+        self._status = ReceiverStatus(self.board, settings, clock=count().__next__)
+
+    def serve(self, worker: int, *, stream_up: bool = True, heartbeat_s: float = 1_000.0) -> None:
+        stats = Stats()
+        stats.up = stats.ready = 1
+        stats.stream_up = int(stream_up)
+        stats.heartbeat_timestamp_seconds = heartbeat_s
+        self.board.row(worker)[:] = stats.row()
+
+    def status(self) -> Any:
+        return orjson.loads(self._status.page())
+
+    def sample(self, name: str) -> float | None:
+        """What the page says of a gauge; None where it says nothing."""
+        text = receiver_page.page(self.board).decode()
+        families = {family.name: family for family in text_string_to_metric_families(text)}
+        samples = families[f"stream_router_receiver_{name}"].samples
+        return samples[0].value if samples else None
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_a_worker_that_does_not_serve_says_nothing_of_the_stream(bench: Bench) -> None:
+    """One that has not started, or has died, neither makes the stream count as down nor seems silent for ever."""
+    bench.serve(0, heartbeat_s=1_000.0)
+    assert (bench.status()["state"], bench.sample("stream_up")) == ("ready", 1.0)
+    assert bench.sample("heartbeat_timestamp_seconds") == 1_000.0
+    bench.serve(1, heartbeat_s=900.0)
+    assert bench.sample("heartbeat_timestamp_seconds") == 900.0
+    bench.board.gone(1)
+    assert (bench.status()["state"], bench.sample("stream_up")) == ("ready", 1.0)
+    assert bench.sample("heartbeat_timestamp_seconds") == 1_000.0
+
+
+def test_of_the_workers_that_serve_the_worst_is_told(bench: Bench) -> None:
+    """The stream is down where one of them says so, whatever the others say."""
+    bench.serve(0)
+    bench.serve(1, stream_up=False)
+    assert (bench.status()["state"], bench.sample("stream_up")) == ("stream down", 0.0)
+    bench.board.gone(0)
+    assert bench.sample("stream_up") == 0.0
+
+
+def test_where_no_worker_serves_nothing_is_known_of_the_stream(bench: Bench) -> None:
+    """The page has no sample, so that no alarm takes it for down; `up` is 0, and the status says so too."""
+    assert (bench.sample("up"), bench.sample("ready")) == (0.0, 0.0)
+    assert bench.sample("stream_up") is None
+    assert bench.sample("heartbeat_timestamp_seconds") is None
+    told = bench.status()
+    assert (told["state"], told["stream"]["up"], told["stream"]["code"]) == ("starting", None, None)
+    bench.serve(0, heartbeat_s=time.time())
+    bench.board.gone(0)
+    assert bench.sample("stream_up") is None
