@@ -104,7 +104,7 @@ class Segments:
         try:
             _write(self._active, data)
             os.fdatasync(self._active)
-        except OSError:
+        except Exception:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._active, before)
             # After a failed sync nobody knows what the disk has of this file: the next rows get one of their own.
@@ -151,20 +151,25 @@ class Segments:
         self._close_active()
         for fd in (self._ledger, self._lock):
             if fd >= 0:
-                os.close(fd)
+                _close(fd)
 
     def _begin(self, first_row: int) -> Segment:
         self._close_active()
         path = self._folder / f"spill-{self._worker}-{first_row:020d}.seg"
         self._active = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        self._files.append(Segment(path, first_row))
-        _sync_folder(self._folder)
-        return self._files[-1]
+        self._files.append(segment := Segment(path, first_row))
+        try:
+            _sync_folder(self._folder)
+        except OSError:
+            # Rows in it would be answered, and be gone with its name after a power cut.
+            self._dispose(segment)
+            raise
+        return segment
 
     def _close_active(self) -> None:
         if self._active >= 0:
-            os.close(self._active)
-            self._active = -1
+            fd, self._active = self._active, -1
+            _close(fd)
 
     def _dispose(self, segment: Segment) -> None:
         """Let go of a file whose rows are all settled; one that was damaged is kept under another name."""
@@ -215,4 +220,12 @@ def _sync_folder(folder: Path) -> None:
     try:
         os.fsync(fd)
     finally:
+        _close(fd)
+
+
+def _close(fd: int) -> None:
+    """The descriptor is free whatever this says, and what was answered was synced before: nothing depends on it."""
+    try:
         os.close(fd)
+    except OSError as error:
+        log.warning("a file of the spill did not close cleanly: %s", errno.errorcode.get(error.errno or 0, "EIO"))

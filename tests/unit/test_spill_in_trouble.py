@@ -1,0 +1,138 @@
+"""The spill's thread goes on whatever happens to it: everything that is asked for is answered, and trouble is told."""
+
+import errno
+import os
+import queue
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from stream_router.receiver.spill import segments
+from stream_router.receiver.spill.segment import Row
+from stream_router.receiver.spill.segments import Segments
+from stream_router.receiver.spill.spill import Spill
+
+LINE = b'{"n":1}'
+
+
+class Loop:
+    """What the spill uses of an event loop; the test takes each answer where the loop would."""
+
+    def __init__(self) -> None:
+        self._due: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+
+    def call_soon_threadsafe(self, what: Callable[..., None], *arguments: Any) -> None:
+        self._due.put(lambda: what(*arguments))
+
+    def turn(self) -> None:
+        """The next answers. Raises Empty where the thread gives none."""
+        self._due.get(timeout=5)()
+
+
+class Bench:
+    """A spill on a real folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.loop = Loop()
+        self.spill = Spill(folder, 0, 1, "conversationId", len, cast("Any", self.loop))
+
+    def append(self) -> int | None:
+        found: list[int | None] = []
+        self.spill.append([(7, LINE)], found.append)
+        while not found:
+            self.loop.turn()
+        return found[0]
+
+    def read(self) -> list[Row]:
+        found: list[list[Row]] = []
+        self.spill.read(1_000, found.append)
+        while not found:
+            self.loop.turn()
+        return found[0]
+
+    def settle(self, *rows: int) -> None:
+        self.spill.settle(rows)
+        self.loop.turn()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    made.spill.close()
+
+
+class Failing:
+    """The module `os`, of which one function fails when its work is done, so often."""
+
+    def __init__(self, name: str, times: int, error: Exception) -> None:
+        self._name, self.left, self._error = name, times, error
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(os, name)
+        return real if name != self._name else lambda *arguments: self._fail(real, arguments)
+
+    def _fail(self, real: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        found = real(*arguments)
+        if self.left:
+            self.left -= 1
+            raise self._error
+        return found
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.EDQUOT])
+def test_a_file_that_does_not_close_cleanly_keeps_nothing_from_the_disk(
+    bench: Bench, code: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its rows were synced before they were answered: it is let go, and the next rows get a file of their own."""
+    first = bench.append()
+    assert first is not None
+    failing = Failing("close", 1, OSError(code, "refused"))
+    monkeypatch.setattr(segments, "os", failing)
+    bench.settle(first)
+    assert not failing.left
+    second = bench.append()
+    assert second == first + 1
+    assert bench.read()[-1] == Row(second, 7, LINE)
+    assert bench.spill.error == ""
+    assert "did not close cleanly" in caplog.text
+
+
+def test_rows_whose_writing_broke_off_leave_nothing_that_others_could_be_taken_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the error is: after a restart the rows that were answered are there, under their own numbers."""
+    files = Segments(tmp_path, 0, "conversationId", len)
+    files.open()
+    assert files.append([(7, b"first")]) == 0
+    monkeypatch.setattr(segments, "os", Failing("write", 1, MemoryError()))
+    with pytest.raises(MemoryError):
+        files.append([(7, b"broken off")])
+    assert files.append([(7, b"second")]) == 1
+    files.close()
+    again = Segments(tmp_path, 0, "conversationId", len)
+    again.open()
+    rows: list[Row] = []
+    while found := again.read(1_000):
+        rows += found
+    assert [row.line for row in rows] == [b"first", b"second"]
+    assert again.lost == 0
+    again.close()
+
+
+def test_a_file_is_used_only_in_a_folder_that_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a power cut takes the file with all that was answered: where the sync fails the next rows try it again."""
+    files = Segments(tmp_path, 0, "conversationId", len)
+    files.open()
+    failing = Failing("fsync", 2, OSError(errno.EIO, "refused"))
+    monkeypatch.setattr(segments, "os", failing)
+    for _ in range(2):
+        with pytest.raises(OSError, match="refused"):
+            files.append([(7, LINE)])
+        assert not list(tmp_path.glob("*.seg"))
+    assert files.append([(7, LINE)]) == 0
+    assert not failing.left
+    assert files.size_bytes > len(LINE)
+    files.close()
