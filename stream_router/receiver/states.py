@@ -8,6 +8,7 @@ from stream_router.core.logs import Seldom
 from stream_router.receiver.batching.batcher import Batcher
 from stream_router.receiver.http.loop_clock import LoopClock
 from stream_router.receiver.refusals import Refusals
+from stream_router.receiver.spill.spill import DEFECT
 from stream_router.settings.receiver import Receiver
 from stream_router.telemetry.receiver.receiver_stats import Stats
 
@@ -43,6 +44,7 @@ DISK_CURES = {
     "EROFS": "the disk became read-only; look at the kernel's log, and mount it anew",
     "EACCES": "the folder may not be written to; give its rights back",
     "EIO": "the disk fails; replace it",
+    DEFECT: "a defect of ours; report the exception that the log shows",
 }
 
 
@@ -164,7 +166,8 @@ class States:
     def _of_spill(self) -> _Now | None:
         spill = self._batcher.spill_state
         if spill.error:
-            return _Now(spill.error, "its disk refuses", self._folder, DISK_CURES.get(spill.error, DISK_CURES["EIO"]))
+            text = "a job of its thread failed" if spill.error == DEFECT else "its disk refuses"
+            return _Now(spill.error, text, self._folder, DISK_CURES.get(spill.error, DISK_CURES["EIO"]))
         if spill.full:
             return _Now(
                 "full", "STREAM_ROUTER_SPILL_MAX_BYTES is reached", self._folder, "it drains when the stream is back"

@@ -12,7 +12,7 @@ import pytest
 from stream_router.receiver.spill import segments
 from stream_router.receiver.spill.segment import Row
 from stream_router.receiver.spill.segments import Segments
-from stream_router.receiver.spill.spill import Spill
+from stream_router.receiver.spill.spill import DEFECT, Spill
 
 LINE = b'{"n":1}'
 
@@ -98,6 +98,34 @@ def test_a_file_that_does_not_close_cleanly_keeps_nothing_from_the_disk(
     assert bench.read()[-1] == Row(second, 7, LINE)
     assert bench.spill.error == ""
     assert "did not close cleanly" in caplog.text
+
+
+@pytest.mark.parametrize("method", ["append", "read", "settle"])
+def test_a_job_that_fails_in_an_unforeseen_way_is_answered_and_told(
+    bench: Bench, method: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What it asked for counts as refused, the spill as failing; the next of its kind is done."""
+
+    def fails(*_: object) -> Any:
+        raise KeyError("a payload")
+
+    first = bench.append()
+    assert first is not None
+    monkeypatch.setattr(Segments, method, fails)
+    trials: dict[str, Callable[[], Any]] = {
+        "append": bench.append,
+        "read": bench.read,
+        "settle": lambda: bench.settle(first),
+    }
+    assert not trials[method]()
+    assert bench.spill.error == DEFECT
+    assert "KeyError" in caplog.text
+    for name in set(trials) - {method}:
+        trials[name]()
+        assert bench.spill.error == DEFECT, name
+    monkeypatch.undo()
+    trials[method]()
+    assert bench.spill.error == ""
 
 
 def test_rows_whose_writing_broke_off_leave_nothing_that_others_could_be_taken_for(

@@ -13,7 +13,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from stream_router.core import failpoints
 from stream_router.receiver.spill.segment import Row
@@ -23,6 +23,11 @@ log = logging.getLogger(__name__)
 
 _FILES = 48
 """A row's number says in its higher bits whose files it is in: this worker's own, or adopted ones."""
+
+DEFECT = "defect"
+"""In place of the disk's code where a job failed in an unforeseen way."""
+
+T = TypeVar("T")
 
 Line = tuple[int, bytes]
 """A conversation and an event's line."""
@@ -70,8 +75,9 @@ class Spill:
             files.open()
         self.lost = sum(files.lost for files in self._files)
         """Rows that an earlier process wrote and that are not there any more."""
+        self._errors: dict[str, str] = {}
         self.error = ""
-        """Why the last append failed; empty where it did not."""
+        """Why the last job of a kind failed, an append before others; empty where none did."""
         self.size_bytes = sum(files.size_bytes for files in self._files)
         self.oldest_s = 0.0
         self._look()
@@ -120,29 +126,45 @@ class Spill:
         """Append for all of them with one sync."""
         if not jobs:
             return []
-        first: int | None
-        try:
-            first = self._files[0].append([line for job in jobs for line in job.lines])
-            self.error = ""
-            failpoints.reach("spill_written_before_answer")
-        except OSError as error:
-            first, self.error = None, errno.errorcode.get(error.errno or 0, "EIO")
+        first = self._tried("append", lambda: self._store([line for job in jobs for line in job.lines]), None)
         answers: list[Callable[[], None]] = []
         for job in jobs:
             answers.append(_told(job.done, first))
             first = None if first is None else first + len(job.lines)
         return answers
 
+    def _store(self, lines: Sequence[Line]) -> int | None:
+        first = self._files[0].append(lines)
+        failpoints.reach("spill_written_before_answer")
+        return first
+
     def _do(self, job: _Job) -> Callable[[], None]:
         if isinstance(job, _Read):
-            return _told(job.done, self._read(job.max_bytes))
+            return _told(job.done, self._tried("read", lambda: self._read(job.max_bytes), list[Row]()))
         assert isinstance(job, _Settle)
+        self._tried("settle", lambda: self._settle(job.rows), None)
+        return lambda: None
+
+    def _tried(self, kind: str, job: Callable[[], T], refused: T) -> T:
+        """What a job gives, else `refused`. The thread goes on in any case: without it nothing would be answered."""
+        try:
+            found = job()
+        except OSError as error:
+            self._errors[kind] = errno.errorcode.get(error.errno or 0, "EIO")
+            return refused
+        except Exception:
+            log.exception("a job of the spill failed in an unforeseen way")
+            self._errors[kind] = DEFECT
+            return refused
+        self._errors.pop(kind, None)
+        return found
+
+    def _settle(self, settled: Sequence[int]) -> None:
         failpoints.reach("spill_drained_before_removed")
         for number, files in enumerate(self._files):
-            rows = [row & (1 << _FILES) - 1 for row in job.rows if row >> _FILES == number]
+            rows = [row & (1 << _FILES) - 1 for row in settled if row >> _FILES == number]
             if rows:
                 files.settle(rows)
-        return lambda: None
 
     def _read(self, max_bytes: int) -> list[Row]:
         """Adopted files first: nothing is written to them any more."""
@@ -155,6 +177,7 @@ class Spill:
         return []
 
     def _look(self) -> None:
+        self.error = self._errors.get("append") or next(iter(self._errors.values()), "")
         self.size_bytes = sum(files.size_bytes for files in self._files)
         self.oldest_s = min((oldest_s for files in self._files if (oldest_s := files.oldest_s)), default=0.0)
 
