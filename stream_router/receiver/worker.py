@@ -5,14 +5,13 @@ import gc
 import logging
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import uvloop
 
 from stream_router.aws.credentials import CredentialSource
 from stream_router.aws.endpoints import session
 from stream_router.aws.loop_transport import LoopTransport
-from stream_router.core.settings_error import SettingsError
 from stream_router.receiver import sources
 from stream_router.receiver.auth.secrets import Secrets
 from stream_router.receiver.batching.batcher import Batcher
@@ -161,27 +160,20 @@ async def _follow(live: Secrets, every_s: float) -> None:
     """Read the secrets again and again, in a thread: a file on a slow disk, or AWS, must not hold the loop."""
     while True:
         await asyncio.sleep(every_s)
-        await _read_again(live)
-
-
-async def _read_again(live: Secrets) -> None:
-    try:
-        live.take(await asyncio.to_thread(live.read))
-    except SettingsError as error:
-        log.warning("the old secrets stay in force: %s", error)
+        await asyncio.to_thread(live.refresh)
 
 
 def _reload(loop: asyncio.AbstractEventLoop, tls: Tls, followed: list[Secrets]) -> None:
     """SIGHUP: look at once at all that is followed anyway."""
     log.info("told to look again at secrets and TLS files (SIGHUP)")
     tls.refresh()
-    tasks: list[Awaitable[None]] = [_read_again(live) for live in followed if live.follow_every_s]
+    tasks = [asyncio.to_thread(live.refresh) for live in followed if live.follow_every_s]
     if tasks:
         _reloading.add(task := loop.create_task(_all(tasks)))
         task.add_done_callback(_reloading.discard)
 
 
-async def _all(tasks: list[Awaitable[None]]) -> None:
+async def _all(tasks: Sequence[Awaitable[object]]) -> None:
     await asyncio.gather(*tasks)
 
 

@@ -4,10 +4,12 @@ import base64
 import binascii
 import hashlib
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from stream_router.aws import secret_store
+from stream_router.core.logs import Seldom
 from stream_router.core.settings_error import SettingsError
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.secret_strength import weakness_of_one
@@ -27,16 +29,27 @@ Decode = Callable[[str], bytes]
 class Secrets:
     """The secrets that are live now, in the form in which a scheme compares them. Its repr shows none."""
 
-    __slots__ = ("_candidate", "_decode", "_region", "_scheme", "_text", "_weak", "_where", "live")
+    __slots__ = ("_candidate", "_clock", "_decode", "_region", "_said", "_scheme", "_text", "_weak", "_where", "live")
 
-    def __init__(self, text: str, decode: Decode, region: str = "", *, scheme: str = "", weak: bool = False) -> None:
+    def __init__(
+        self,
+        text: str,
+        decode: Decode,
+        region: str = "",
+        *,
+        scheme: str = "",
+        weak: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """`text` is the setting's value. Raises SettingsError, which quotes no secret. `weak` takes short ones."""
+        self._clock = clock
+        self._said: Seldom | None = None
         self._scheme = scheme
         self._decode = decode
         self._region = region
         self._weak = weak
         self._where = text if text.startswith((FILE_PREFIX, *secret_store.PREFIXES)) else ""
-        self._text = self.read() if self._where else text.replace(",", "\n")
+        self._text = self._read() if self._where else text.replace(",", "\n")
         self._candidate = self._text
         self.live = self._parse(self._text)
 
@@ -45,20 +58,27 @@ class Secrets:
 
     @property
     def follow_every_s(self) -> float | None:
-        """How often `read` and `take` are to be called; None where the secrets cannot change."""
+        """How often `refresh` is to be called; None where the secrets cannot change."""
         if not self._where:
             return None
         return FOLLOW_FILE_EVERY_S if self._where.startswith(FILE_PREFIX) else FOLLOW_STORE_EVERY_S
 
     def refresh(self) -> bool:
-        """Read again and take what is there; True where the secrets changed. What cannot be used changes nothing."""
-        try:
-            return self.take(self.read())
-        except SettingsError as error:
-            log.warning("the old secrets stay in force: %s", error)
-            return False
+        """Read again and take what is there; True where the secrets changed. May block.
 
-    def take(self, text: str) -> bool:
+        What cannot be used changes nothing. It is said when that begins, and once a minute while it lasts.
+        """
+        try:
+            changed = self._take(self._read())
+        except SettingsError as error:
+            self._said = self._said or Seldom(self._clock)
+            if self._said():
+                log.warning("the old secrets stay in force: %s", error)
+            return False
+        self._said = None
+        return changed
+
+    def _take(self, text: str) -> bool:
         """A file that changed counts once it was the same twice: one that is being written would be cut."""
         if text == self._text:
             self._candidate = text
@@ -71,8 +91,8 @@ class Secrets:
         log.info("the webhook secrets changed: %d are live", len(self.live))
         return True
 
-    def read(self) -> str:
-        """What stands there now. May block. Raises SettingsError."""
+    def _read(self) -> str:
+        """What stands there now. Raises SettingsError."""
         where = self._where
         try:
             if where.startswith(FILE_PREFIX):
