@@ -3,8 +3,11 @@
 import logging
 import os
 import ssl
+import time
+from collections.abc import Callable
 from pathlib import Path
 
+from stream_router.core.logs import Seldom
 from stream_router.core.settings_error import SettingsError
 from stream_router.settings.receiver import Receiver
 
@@ -68,7 +71,9 @@ def _load_pair(made: ssl.SSLContext, cert: Path, key: Path) -> None:
 class Tls:
     """The context for new connections; `refresh` looks whether a file changed."""
 
-    def __init__(self, settings: Receiver) -> None:
+    def __init__(self, settings: Receiver, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._said = Seldom(clock)
         self._files = (settings.tls_cert, settings.tls_key, settings.tls_client_ca)
         self._seen = self._look()
         self.context: ssl.SSLContext | None = None
@@ -86,8 +91,10 @@ class Tls:
             self.context = context(cert, key, client_ca)
         except SettingsError as error:
             # A pair is replaced file by file: what does not fit now may in a moment, and is tried again.
-            log.warning("the old TLS files stay in force: %s", error)
+            if self._said():
+                log.warning("the old TLS files stay in force: %s", error)
             return
+        self._said = Seldom(self._clock)
         self._seen = seen
         log.info("the TLS files changed and are in force for new connections")
 
