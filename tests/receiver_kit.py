@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 import orjson
 
-from stream_router.aws.pumped_transport import Answer
+from stream_router.core.aws_answers import Answer
 from stream_router.receiver.spill.backlog import ROW_BYTES
 from stream_router.receiver.spill.segment import Row
 from tests.ports import free_port

@@ -4,10 +4,7 @@ import select
 import time
 from collections.abc import Sequence
 
-from stream_router.aws.signed_calls import Done, SignedCalls
-from stream_router.core.aws_answers import Answer
-
-__all__ = ["Answer", "Done", "Transport"]
+from stream_router.aws.signed_calls import SignedCalls
 
 LINGER_S = 0.0005
 """How long `pump` lets further answers gather once the first is there: each wake-up asks every call in flight, and

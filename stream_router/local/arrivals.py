@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import orjson
 
 from stream_router.aws.endpoints import json_target
-from stream_router.aws.pumped_transport import Answer, Transport
+from stream_router.aws.pumped_transport import Transport
+from stream_router.core.aws_answers import Answer
 
 CALL_TIMEOUT_S = 20.0
 LONG_POLL_S = 1

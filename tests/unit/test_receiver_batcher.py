@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 
+from stream_router.core.aws_answers import Answer
 from stream_router.receiver.batching import batcher as batcher_module
 from stream_router.receiver.batching import putrecords_calls
 from stream_router.receiver.batching.batcher import Batcher
@@ -265,8 +266,6 @@ def test_a_call_refused_for_its_content_is_taken_apart() -> None:
     plain_send = bench.stream.send
 
     def send(body: bytes, timeout_s: float, done: Any) -> None:
-        from stream_router.aws.pumped_transport import Answer
-
         if any(text in body for text in poison):
             refusal = Answer(400, b'{"__type":"ValidationException"}', {}, "", 0.0)
             bench.stream.calls.append([])

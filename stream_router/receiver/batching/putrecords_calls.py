@@ -4,9 +4,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from stream_router.aws.pumped_transport import Answer
 from stream_router.core import failpoints
-from stream_router.core.aws_answers import Outcome, Refusal, of_put_records
+from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_put_records
 from stream_router.core.aws_error_codes import Disposition
 from stream_router.receiver.batching import putrecords
 from stream_router.receiver.batching.lanes import RecordInFlight

@@ -138,11 +138,6 @@ class Stats:
         """The stream refused a record, or a call of them."""
         self.failures[code if code in self.failures else "other"] += 1
 
-    @property
-    def records_failed(self) -> int:
-        """Records that the stream refused, for whatever reason."""
-        return sum(self.failures.values())
-
     def row(self) -> Row:
         """Everything as one row of numbers, in the order of ANSWERS by source, FAILURES, COUNTERS, GAUGES, latency."""
         if self.latencies_s:
