@@ -14,6 +14,7 @@ from stream_router.receiver.http.headers import RequestHeaders
 from stream_router.receiver.intake import Intake
 from stream_router.settings import sources
 from stream_router.settings.receiver import Receiver
+from stream_router.settings.signature import Signature
 from stream_router.settings.sources import Posted
 
 EVENTS_PATH = "/v1/events"
@@ -57,14 +58,13 @@ def names(settings: Receiver) -> list[str]:
 
 
 def _named(settings: Receiver, source: Posted) -> Source:
-    given = {name: getattr(source, name) for name in source.model_fields_set if name.startswith("hmac_")}
+    given = {name: getattr(source, name) for name in source.model_fields_set & Signature.model_fields.keys()}
     changes: dict[str, Any] = {
         **given,
         "webhook_scheme": source.scheme,
         "webhook_secrets": source.secrets or SecretStr(""),
-        "replay_window_s": source.replay_window_s or settings.replay_window_s,
     }
-    defaults = {name: field.default for name, field in Receiver.model_fields.items() if name.startswith("hmac_")}
+    defaults = {name: field.default for name, field in Signature.model_fields.items() if name.startswith("hmac_")}
     own = settings.model_copy(update={**defaults, **changes})
     own.model_fields_set.difference_update(defaults.keys() - given.keys())
     try:

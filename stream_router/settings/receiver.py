@@ -1,18 +1,19 @@
 """What `stream-router receive` reads."""
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 from pydantic import Field, SecretStr
 
 from stream_router.settings import types
 from stream_router.settings.common import AdminToken, Common, Metrics, SecretRule
 from stream_router.settings.secret_strength import weakness
-from stream_router.settings.types import HostPort, Networks, Paths, Scheme, Secret, Template
+from stream_router.settings.signature import Signature
+from stream_router.settings.types import HostPort, Networks, Paths, Scheme, Secret
 
 
-class Receiver(Common, SecretRule, AdminToken, Metrics):
-    """What `receive` needs."""
+class Entrance(Common, SecretRule, AdminToken, Metrics):
+    """Where it is reached, and by which secrets a sender is known."""
 
     listen: HostPort = Field("127.0.0.1:8080", description="HOST:PORT")
     receiver_admin_listen: HostPort = Field("127.0.0.1:9465", description="HOST:PORT")
@@ -23,14 +24,11 @@ class Receiver(Common, SecretRule, AdminToken, Metrics):
     webhook_secrets: Secret = Field(
         SecretStr(""), description="comma-separated secrets, file:PATH, secretsmanager:ARN or ssm:NAME"
     )
-    hmac_header: str = Field("x-signature", min_length=1, description="a header's name")
-    hmac_algorithm: Literal["sha1", "sha256", "sha384", "sha512"] = Field("sha256", description="sha256, for example")
-    hmac_encoding: Literal["hex", "base64"] = Field("hex", description="hex or base64")
-    hmac_prefix: str = Field("", description="what stands before the signature, for example sha256=")
-    hmac_template: Template = Field("{body}", description="a text of {id}, {timestamp}, {body}")
-    hmac_timestamp_header: str | None = Field(None, description="a header's name")
-    hmac_id_header: str | None = Field(None, description="a header's name")
-    replay_window_s: int = Field(300, ge=1, le=86400, description="seconds, 1 to 86400")
+
+
+class Receiver(Signature, Entrance):
+    """What `receive` needs. The bases stand so that the settings are listed in the order in which they are met."""
+
     max_body_bytes: int = Field(716_800, ge=1, le=10 * 1024 * 1024, description="bytes, 1 to 10485760")
     max_held_bytes: int = Field(
         64 * 1024 * 1024, ge=1024 * 1024, description="bytes of accepted events that wait, at least 1048576"

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, m
 
 from stream_router.core.settings_error import SettingsError, first_error
 from stream_router.settings import toml_file
+from stream_router.settings.signature import Signature
 from stream_router.settings.types import Scheme, Secret
 
 VARIABLE = "STREAM_ROUTER_CONFIG"
@@ -20,23 +21,16 @@ class _Table(BaseModel):
     name: str = Field(min_length=1, max_length=64)
 
 
-class Posted(_Table):
+class Posted(_Table, Signature):
     """A source that posts to the receiver. With `secrets` it has a path of its own, `/v1/events/<name>`.
 
-    The keys are the environment's settings of the same names, in lower case, for this source alone.
+    The keys are the environment's settings of the same names, in lower case, for this source alone. Where it gives no
+    `replay_window_s`, the environment's holds.
     """
 
     url: str
     scheme: Scheme | None = None
     secrets: Secret | None = None
-    hmac_header: str = Field("x-signature", min_length=1)
-    hmac_algorithm: Literal["sha1", "sha256", "sha384", "sha512"] = "sha256"
-    hmac_encoding: Literal["hex", "base64"] = "hex"
-    hmac_prefix: str = ""
-    hmac_template: str = "{body}"
-    hmac_timestamp_header: str | None = None
-    hmac_id_header: str | None = None
-    replay_window_s: int | None = Field(None, ge=1, le=86400)
     preset: str | None = Field(None, min_length=1, max_length=64)
     """The mapping's shape for this source's events, instead of the first that fits."""
     xml: bool = False

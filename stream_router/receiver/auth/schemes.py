@@ -228,5 +228,5 @@ SCHEMES: dict[str, Callable[[Receiver], Made]] = {
 * only where the secret is not its own text (base64, say): how it is read, `secrets.py`, and when it is too weak,
   `settings/secret_strength.py`;
 * how `send` signs: `send/signing.py`; that the template offers it: `deploy/cloudformation/stream-router.yaml`;
-* settings of its own, where it has some: `settings/receiver.py`, and by source `settings/sources.py`.
+* settings of its own, where it has some: `settings/signature.py`, for the environment and each named source.
 """

@@ -1,0 +1,93 @@
+"""A named source's signature settings are those of the environment: the same names, bounds and defaults."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from stream_router.core.settings_error import SettingsError
+from stream_router.receiver import sources
+from stream_router.receiver.auth import layouts, schemes
+from stream_router.settings.receiver import Receiver
+from stream_router.settings.signature import Signature
+from stream_router.settings.sources import Posted
+
+SOURCE = """
+[[cxone.sources]]
+name = "a"
+type = "webhook"
+url = "https://x"
+scheme = "hmac"
+secrets = "a webhook secret of some length"
+"""
+
+
+@pytest.fixture
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Receiver]:
+    """With these lines in the file and these settings beside it: by which the source's sender is known."""
+    made: list[Receiver] = []
+    make = schemes.make
+
+    def noted(settings: Receiver) -> schemes.Made:
+        made.append(settings)
+        return make(settings)
+
+    monkeypatch.setattr(schemes, "make", noted)
+
+    def one(given: str, **environment: object) -> Receiver:
+        config = tmp_path / "config.toml"
+        config.write_text(SOURCE + given)
+        sources.of(Receiver.model_validate({"AWS_REGION": "x", "config": config, **environment}))
+        return made[-1]
+
+    return one
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("hmac_template", "{ts}.{body}"),
+        ("hmac_algorithm", "md5"),
+        ("hmac_encoding", "base32"),
+        ("hmac_header", ""),
+        ("replay_window_s", 0),
+        ("replay_window_s", 86_401),
+    ],
+)
+def test_what_the_environment_refuses_a_named_source_refuses(
+    served: Callable[..., Receiver], name: str, value: object
+) -> None:
+    """A template that no sender signs would make each delivery a 401."""
+    with pytest.raises(ValidationError, match=name):
+        Receiver.model_validate({"AWS_REGION": "x", name: value})
+    with pytest.raises(SettingsError, match=rf"STREAM_ROUTER_CONFIG: cxone.sources.0.*{name}"):
+        served(f"{name} = {value!r}\n")
+
+
+def test_signature_settings_are_declared_once() -> None:
+    """What one of them takes, or has where nothing is given, the other does too."""
+    for name, field in Signature.model_fields.items():
+        for kind in (Receiver, Posted):
+            found = kind.model_fields[name]
+            assert (found.annotation, found.default, found.metadata) == (
+                field.annotation,
+                field.default,
+                field.metadata,
+            )
+
+
+@pytest.mark.parametrize(("given", "window_s"), [("", 77), ("replay_window_s = 300\n", 300)])
+def test_the_replay_window_is_the_environment_s_unless_the_source_has_one(
+    served: Callable[..., Receiver], given: str, window_s: int
+) -> None:
+    """Also where it gives what the environment's default is."""
+    assert served(given, replay_window_s=77).replay_window_s == window_s
+
+
+def test_a_source_that_gives_nothing_has_the_defaults_and_not_the_environment_s(
+    served: Callable[..., Receiver],
+) -> None:
+    """The environment's are its own sender's."""
+    own = served("", hmac_header="x-other", hmac_template="{timestamp}.{body}", hmac_timestamp_header="x-t")
+    assert layouts.own(own) == layouts.own(Receiver.model_validate({"AWS_REGION": "x"}))
