@@ -17,6 +17,7 @@ from stream_router.control.dead_letters.gathering import Gathering, Whole
 from stream_router.control.dead_letters.selection import Selection
 from stream_router.control.dead_letters.telling import Bar, Interrupt, say, warn
 from stream_router.core import failpoints
+from stream_router.core.json_depth import is_too_deep
 from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableLetterError
@@ -98,9 +99,13 @@ def line_of(letter: Letter, raw: bytes, sent_ms: int) -> dict[str, Any]:
 
 
 def editable(raw: bytes) -> dict[str, Any]:
-    """The event in the form that a person can edit: JSON, else text; nothing where it is neither."""
+    """The event in the form that a person can edit: JSON, else text; nothing where it is neither.
+
+    JSON that nests deeper than an event may is text here: one level deeper, in the line, no import could read it.
+    """
     try:
-        if orjson.loads(raw) is not None:  # a line break can only stand between two tokens
+        value = orjson.loads(raw)
+        if value is not None and not is_too_deep(value):  # a line break can only stand between two tokens
             return {"event": orjson.Fragment(raw.replace(b"\n", b" ").replace(b"\r", b" "))}
     except orjson.JSONDecodeError:
         pass

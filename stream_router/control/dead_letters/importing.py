@@ -4,9 +4,10 @@ What is still in the queue is refused: it would be there twice. What was edited 
 as edited, so that a redrive tells consumers (`metadata.replayed`).
 """
 
+import json
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -130,14 +131,34 @@ def _line(text: bytes) -> Line:
     )
     raw, edited = reader.original(letter), None
     if value.get("event") is not None:
-        try:
-            is_same = orjson.loads(raw) == value["event"]
-        except orjson.JSONDecodeError:
-            is_same = False
-        edited = None if is_same else texts["event"].encode()
+        edited = None if _is_same(raw, texts["event"]) else texts["event"].encode()
     elif "line" in value and value["line"].encode() != raw:
         edited = value["line"].encode()
     if edited is None:
         return Line(letter, raw)
     record = letter.record.model_copy(update={"data": reader.encoded(edited)["data"]})
     return Line(letter.model_copy(update={"record": record, "edited": True, "event_type": ""}), edited)
+
+
+def _is_same(raw: bytes, text: str) -> bool:
+    """Whether the event's line and its text in the file are written alike, but for blanks and the members' order."""
+    try:
+        return bool(_AS_WRITTEN.decode(raw.decode()) == _AS_WRITTEN.decode(text))
+    except (ValueError, RecursionError):  # it is no JSON, or nests deeper than Python follows
+        return raw == text.encode()
+
+
+def _number(text: str) -> tuple[str]:
+    """A number as it was written, equal to no text: as floats 123 and 123.0 are the same, and so are many long ones."""
+    return (text,)
+
+
+def _members(pairs: list[tuple[str, Any]]) -> Any:
+    """An object; where a name stands twice all of its pairs, since a dictionary keeps the last alone."""
+    members = dict(pairs)
+    return members if len(members) == len(pairs) else (pairs,)
+
+
+_AS_WRITTEN = json.JSONDecoder(
+    object_pairs_hook=_members, parse_int=_number, parse_float=_number, parse_constant=_number
+)
