@@ -6,14 +6,15 @@ Each line has the letter without its data (`letter`), the event's line as it was
 
 import os
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from stream_router.control.dead_letters import listing, telling
 from stream_router.control.dead_letters.desk import Desk
-from stream_router.control.dead_letters.gathering import Gathering, Whole
+from stream_router.control.dead_letters.gathering import Gathering, Read, Whole
 from stream_router.control.dead_letters.selection import Selection
 from stream_router.control.dead_letters.telling import Bar, Interrupt, say, warn
 from stream_router.core import failpoints
@@ -27,8 +28,24 @@ OF_THE_LETTER = {"record", "part", "event_type"}
 """What of a letter stands elsewhere in the line."""
 
 
+class Form(NamedTuple):
+    """What is exported: its name, what reads a message of it, and what writes a line of a whole one.
+
+    Both raise UnreadableLetterError for what is then skipped, and stays in the queue.
+    """
+
+    noun: str
+    read: Read
+    line_of: Callable[[Desk, Whole], dict[str, Any]]
+
+
 def run(desk: Desk, file: Path, selection: Selection, *, take: bool) -> int:
-    """The command. 0, or 1 where the file is there already, cannot be written, or something could not be exported."""
+    """The command, for our own dead letters."""
+    return export(desk, file, selection, Form("dead letter", reader.read, _line_of), take=take)
+
+
+def export(desk: Desk, file: Path, selection: Selection, form: Form, *, take: bool) -> int:
+    """Any form's. 0, or 1 where the file is there already, cannot be written, or something could not be exported."""
     asked = Interrupt()
     depth = desk.depth()
     try:
@@ -36,7 +53,7 @@ def run(desk: Desk, file: Path, selection: Selection, *, take: bool) -> int:
     except OSError as error:
         warn(f"stream-router dlq: {file} cannot be written ({error.strerror}); name a new file")
         return 1
-    gathering = Gathering(desk.messages, selection)
+    gathering = Gathering(desk.messages, selection, "", form.read)
     exported, skipped = 0, Counter[str]()
     try:
         with open(handle, "wb") as out, Bar("exported") as bar:  # noqa: PTH123 - a descriptor, not a path
@@ -45,7 +62,7 @@ def run(desk: Desk, file: Path, selection: Selection, *, take: bool) -> int:
                 whole = gathering.take_round()
                 if not whole:
                     break
-                written = [one for one in whole if _written(desk, one, out, skipped)]
+                written = [one for one in whole if _written(desk, one, form, out, skipped)]
                 exported += len(written)
                 out.flush()
                 os.fsync(out.fileno())
@@ -60,12 +77,13 @@ def run(desk: Desk, file: Path, selection: Selection, *, take: bool) -> int:
     finally:
         listing.give_back(desk.messages)
     gathering.end()
-    return _report(desk, file, exported, skipped + gathering.skipped, take=take, broken_off=asked())
+    told = f"exported {telling.s(exported, form.noun)} to {file}"
+    return _report(desk, told, skipped + gathering.skipped, take=take, broken_off=asked())
 
 
-def _report(desk: Desk, file: Path, exported: int, skipped: Counter[str], *, take: bool, broken_off: bool) -> int:
+def _report(desk: Desk, told: str, skipped: Counter[str], *, take: bool, broken_off: bool) -> int:
     taken = ", and taken out of the queue" if take else ", and still in the queue"
-    say(f"exported {telling.s(exported, 'dead letter')} to {file}{taken}; the file holds customers' data")
+    say(f"{told}{taken}; the file holds customers' data")
     telling.counted("skipped", skipped)
     if broken_off:
         warn("stream-router dlq: broken off; what is not in the file stays in the queue")
@@ -75,14 +93,18 @@ def _report(desk: Desk, file: Path, exported: int, skipped: Counter[str], *, tak
     return 1 if skipped or broken_off or desk.messages.undeleted else 0
 
 
-def _written(desk: Desk, whole: Whole, out: Any, skipped: Counter[str]) -> bool:
+def _written(desk: Desk, whole: Whole, form: Form, out: Any, skipped: Counter[str]) -> bool:
     try:
-        raw = reader.original(whole.letter, desk.fetch)
+        line = form.line_of(desk, whole)
     except UnreadableLetterError as error:
         skipped[str(error)] += 1
         return False
-    out.write(orjson.dumps(line_of(whole.letter, raw, whole.sent_ms)) + b"\n")
+    out.write(orjson.dumps(line) + b"\n")
     return True
+
+
+def _line_of(desk: Desk, whole: Whole) -> dict[str, Any]:
+    return line_of(whole.letter, reader.original(whole.letter, desk.fetch), whole.sent_ms)
 
 
 def line_of(letter: Letter, raw: bytes, sent_ms: int) -> dict[str, Any]:

@@ -1,15 +1,15 @@
 """`stream-router dlq list | show | export | import --undelivered`."""
 
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from stream_router.control.dead_letters import listing, telling
+from stream_router.control.dead_letters import exporting, listing, telling
 from stream_router.control.dead_letters.desk import Desk
-from stream_router.control.dead_letters.gathering import Gathering, Whole
+from stream_router.control.dead_letters.exporting import Form
+from stream_router.control.dead_letters.gathering import Whole
 from stream_router.control.dead_letters.held import Held
 from stream_router.control.dead_letters.listing import Counts
 from stream_router.control.dead_letters.selection import Selection
@@ -104,42 +104,13 @@ def _show_payload(desk: Desk, letter: Undelivered) -> int:
 
 def export(desk: Desk, file: Path, selection: Selection, *, take: bool) -> int:
     """Write the messages as they are, JSON lines; with `take` delete them once they are on disk."""
-    asked = Interrupt()
-    try:
-        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except OSError as error:
-        warn(f"stream-router dlq: {file} cannot be written ({error.strerror}); name a new file")
-        return 1
-    gathering = Gathering(desk.messages, selection, "", reading.read)
-    exported = 0
-    try:
-        with open(handle, "wb") as out:  # noqa: PTH123 - a descriptor, not a path
-            while not asked():
-                gathering.gather(lambda: not asked())
-                whole = gathering.take_round()
-                if not whole:
-                    break
-                exported += sum(_written(one, out) for one in whole)
-                out.flush()
-                os.fsync(out.fileno())
-                if take:
-                    desk.messages.delete(held for one in whole for held in one.messages)
-    except OSError as error:
-        warn(f"stream-router dlq: {file} cannot be written ({error.strerror}); what was not written stays in the queue")
-        return 1
-    finally:
-        listing.give_back(desk.messages)
-    say(f"exported {telling.s(exported, 'undelivered event')} to {file}; the file holds customers' data")
-    telling.counted("skipped", gathering.skipped)
-    return 1 if gathering.skipped or asked() or desk.messages.undeleted else 0
+    return exporting.export(desk, file, selection, Form("undelivered event", reading.read, _line_of), take=take)
 
 
-def _written(whole: Whole, out: Any) -> int:
+def _line_of(_: Desk, whole: Whole) -> dict[str, Any]:
     letter = whole.letter
     assert isinstance(letter, Undelivered)
-    line = {"schema": EXPORT_SCHEMA, "sentAt": iso(whole.sent_ms), "body": letter.body, "attributes": letter.said}
-    out.write(orjson.dumps(line) + b"\n")
-    return 1
+    return {"schema": EXPORT_SCHEMA, "sentAt": iso(whole.sent_ms), "body": letter.body, "attributes": letter.said}
 
 
 def import_(desk: Desk, file: Path) -> int:

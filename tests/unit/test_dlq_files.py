@@ -1,0 +1,114 @@
+"""What goes between a queue and a file: `dlq export`, our own dead letters and EventBridge's."""
+
+import os
+import signal
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from stream_router.aws import endpoints
+from stream_router.aws.endpoints import Target
+from stream_router.control.dead_letters import exporting
+from stream_router.control.dead_letters.desk import Depth
+from stream_router.control.dead_letters.messages import Messages
+from stream_router.control.dead_letters.selection import Selection
+from stream_router.control.dead_letters.telling import Interrupt
+from stream_router.control.dead_letters.undelivered import desk as of_eventbridge
+from stream_router.core.aws_answers import Answer
+from stream_router.pipeline.sinks.dead_letters import reader
+from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
+from tests.sqs_in_time import Sqs
+
+Export = Callable[..., int]
+
+
+class DeskInTime:
+    """A desk whose queue lives in virtual time; `sent` is what an import sent to it."""
+
+    def __init__(self, sqs: Sqs) -> None:
+        self.messages = Messages(sqs, "http://sqs/1/q", sqs.world.clock)  # type: ignore[arg-type]
+        self.depth = lambda: Depth(len(sqs.bodies), 0)
+        self.sent: list[tuple[str, dict[str, str]]] = []
+
+    def send(self, body: str, attributes: dict[str, str]) -> None:
+        self.sent.append((body, attributes))
+
+    def fetch(self, url: str) -> bytes:
+        raise NotImplementedError(url)
+
+
+@pytest.fixture(autouse=True)
+def signals_as_before() -> Iterator[None]:
+    """The commands hear Ctrl-C; pytest hears it again after them."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def sqs(monkeypatch: pytest.MonkeyPatch) -> Sqs:
+    monkeypatch.setattr(endpoints, "sqs", lambda _, operation: Target(operation, "sqs", ()))
+    return Sqs()
+
+
+def ours(number: int) -> str:
+    """A dead letter of ours."""
+    origin = {"eventId": f"{number:032x}", "sequenceNumber": str(number)}
+    content = {"schema": SCHEMA, "reason": "outage", "record": reader.encoded(b"{}"), "origin": origin}
+    return orjson.dumps(content).decode()
+
+
+def undelivered(number: int, **more: Any) -> str:
+    """One of EventBridge's."""
+    return orjson.dumps({"id": f"eb-{number}", "detail-type": "t", "detail": {"eventId": "e"}, **more}).decode()
+
+
+BOTH = pytest.mark.parametrize(
+    ("export", "body"), [(exporting.run, ours), (of_eventbridge.export, undelivered)], ids=["ours", "undelivered"]
+)
+
+
+@BOTH
+def test_what_is_taken_is_on_disk_first_and_so_is_the_files_name(
+    sqs: Sqs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, export: Export, body: Callable[[int], str]
+) -> None:
+    """A machine that dies after the first delete still has the file, and finds it in its folder."""
+    sqs.bodies = [body(1), body(2)]
+    synced: list[str] = []
+
+    def fsync(descriptor: int) -> None:
+        synced.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+
+    def judge(name: str, _: dict[str, Any]) -> Answer | None:
+        if name == "DeleteMessageBatch":
+            assert synced == ["file", "folder"]
+        return None
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    sqs.judge = judge
+    file = tmp_path / "letters.jsonl"
+    assert export(DeskInTime(sqs), file, Selection(), take=True) == 0
+    assert len(sqs.named("DeleteMessageBatch")) == 2
+    assert len(file.read_bytes().splitlines()) == 2
+
+
+@BOTH
+def test_an_export_that_was_broken_off_says_so(
+    sqs: Sqs,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    export: Export,
+    body: Callable[[int], str],
+) -> None:
+    """Ctrl-C: what the file does not have is in the queue, and the operator hears it."""
+    sqs.bodies = [body(1)]
+    monkeypatch.setattr(Interrupt, "__call__", lambda _: True)
+    assert export(DeskInTime(sqs), tmp_path / "letters.jsonl", Selection(), take=True) == 1
+    assert "broken off; what is not in the file stays in the queue" in capsys.readouterr().err
+    assert sqs.named("DeleteMessageBatch") == []
