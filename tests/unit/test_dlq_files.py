@@ -1,4 +1,4 @@
-"""What goes between a queue and a file: `dlq export`, our own dead letters and EventBridge's."""
+"""What goes between a queue and a file: `dlq export` and `dlq import`, our own dead letters and EventBridge's."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ import pytest
 
 from stream_router.aws import endpoints
 from stream_router.aws.endpoints import Target
-from stream_router.control.dead_letters import exporting
+from stream_router.control.dead_letters import exporting, importing
 from stream_router.control.dead_letters.desk import Depth
 from stream_router.control.dead_letters.messages import Messages
 from stream_router.control.dead_letters.selection import Selection
@@ -112,3 +112,58 @@ def test_an_export_that_was_broken_off_says_so(
     assert export(DeskInTime(sqs), tmp_path / "letters.jsonl", Selection(), take=True) == 1
     assert "broken off; what is not in the file stays in the queue" in capsys.readouterr().err
     assert sqs.named("DeleteMessageBatch") == []
+
+
+def line(**more: Any) -> bytes:
+    """A line of `export --undelivered`."""
+    schema = "stream-router.undelivered-export/1"
+    whole = {"schema": schema, "body": undelivered(1), "attributes": {"RULE_ARN": "r"}, **more}
+    return orjson.dumps({name: value for name, value in whole.items() if value is not None}) + b"\n"
+
+
+OF_OURS = orjson.dumps({"schema": "stream-router.dead-letter-export/1", "letter": {}, "record": {}}) + b"\n"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *(OF_OURS, b"[]\n", b"no json\n", line(schema="x"), line(schema=["x"])),
+        *(line(attributes=None), line(attributes=[]), line(body=None), line(body=1), line(body="{}")),
+    ],
+)
+def test_a_file_that_is_no_export_of_undelivered_events_is_refused_whole(
+    sqs: Sqs, tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: bytes
+) -> None:
+    """By its first bad line, and before anything was sent."""
+    file = tmp_path / "undelivered.jsonl"
+    file.write_bytes(line() + b"\n" + wrong)
+    desk = DeskInTime(sqs)
+    assert of_eventbridge.import_(desk, file) == 1  # type: ignore[arg-type]
+    assert desk.sent == []
+    assert "line 3 is none that `export --undelivered` wrote" in capsys.readouterr().err
+
+
+def test_a_file_of_the_other_export_is_named_as_such(
+    sqs: Sqs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The operator forgot `--undelivered`, or gave it where it does not belong."""
+    file = tmp_path / "letters.jsonl"
+    file.write_bytes(OF_OURS)
+    assert of_eventbridge.import_(DeskInTime(sqs), file) == 1  # type: ignore[arg-type]
+    assert "`export` wrote it; import it without --undelivered" in capsys.readouterr().err
+    file.write_bytes(line())
+    assert importing.run(DeskInTime(sqs), file) == 1  # type: ignore[arg-type]
+    assert "`export --undelivered` wrote it; import it with --undelivered" in capsys.readouterr().err
+
+
+def test_undelivered_events_without_an_id_are_not_taken_for_one(sqs: Sqs, tmp_path: Path) -> None:
+    """EventBridge's id tells messages apart; where there is none their text does."""
+    file = tmp_path / "undelivered.jsonl"
+    bodies = [undelivered(n, id=None, time=str(n)) for n in range(3)]
+    failed = {"deduplicationId": "d"}
+    bodies += [orjson.dumps({"errorCode": f"{n}", "failedMessages": [failed]}).decode() for n in range(2)]
+    file.write_bytes(b"".join(line(body=body) for body in bodies))
+    desk = DeskInTime(sqs)
+    assert of_eventbridge.import_(desk, file) == 0  # type: ignore[arg-type]
+    assert [body for body, _ in desk.sent] == bodies
+    assert desk.sent[0][1] == {"RULE_ARN": "r"}

@@ -24,6 +24,9 @@ from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableLetterError
 
 SCHEMA = "stream-router.dead-letter-export/1"
+OF_UNDELIVERED = "stream-router.undelivered-export/1"
+"""The schema of `export --undelivered`'s lines: either import knows the other's by it."""
+
 OF_THE_LETTER = {"record", "part", "event_type"}
 """What of a letter stands elsewhere in the line."""
 

@@ -6,14 +6,15 @@ as edited, so that a redrive tells consumers (`metadata.replayed`).
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
 from stream_router.control.dead_letters import listing, put_back, telling
 from stream_router.control.dead_letters.desk import Desk
-from stream_router.control.dead_letters.exporting import SCHEMA
+from stream_router.control.dead_letters.exporting import OF_UNDELIVERED, SCHEMA
 from stream_router.control.dead_letters.held import Held
 from stream_router.control.dead_letters.showing import ALL
 from stream_router.control.dead_letters.telling import Bar, Interrupt, say, warn
@@ -21,6 +22,11 @@ from stream_router.core import failpoints
 from stream_router.core.json_members import member_texts
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableLetterError
+
+_T = TypeVar("_T")
+
+WRITTEN_BY = {SCHEMA: "`export`", OF_UNDELIVERED: "`export --undelivered`"}
+"""Which command writes lines of which schema."""
 
 PATIENCE_S = 60.0
 """Where the queue takes nothing for so long, the rest is not sent."""
@@ -112,20 +118,40 @@ def _send(desk: Desk, lines: list[Line], asked: Interrupt) -> list[Line]:
 
 def read(file: Path) -> list[Line]:
     """Every line of the file. Raises UnusableFileError, OSError."""
+    return lines_of(file, SCHEMA, _line)
+
+
+def lines_of(file: Path, schema: str, read_line: Callable[[Any, str], _T]) -> list[_T]:
+    """What `read_line` makes of each line, its value and its text. Raises UnusableFileError at the first bad one."""
     lines = []
     for number, text in enumerate(file.read_bytes().splitlines(), 1):
         if text.strip():
+            value = None
             try:
-                lines.append(_line(text))
-            except (ValueError, LookupError, TypeError, AttributeError, UnreadableLetterError) as error:
-                raise UnusableFileError(f"line {number} is none that `export` wrote ({type(error).__name__})") from None
+                value = orjson.loads(text)
+                lines.append(read_line(_of_schema(value, schema), text.decode()))
+            except (ValueError, LookupError, TypeError, AttributeError) as error:
+                why = _other(value, schema) or type(error).__name__
+                raise UnusableFileError(f"line {number} is none that {WRITTEN_BY[schema]} wrote ({why})") from None
     return lines
 
 
-def _line(text: bytes) -> Line:
-    value, texts = orjson.loads(text), member_texts(text.decode())
-    if value["schema"] != SCHEMA:
-        raise ValueError
+def _of_schema(value: Any, schema: str) -> Any:
+    if value["schema"] != schema:
+        raise ValueError(schema)
+    return value
+
+
+def _other(value: Any, schema: str) -> str:
+    """Which other export wrote a line, and what to do; "" where none did."""
+    found = str(value.get("schema")) if isinstance(value, dict) else ""
+    if found == schema or found not in WRITTEN_BY:
+        return ""
+    return f"{WRITTEN_BY[found]} wrote it; import it {'with' if found == OF_UNDELIVERED else 'without'} --undelivered"
+
+
+def _line(value: Any, text: str) -> Line:
+    texts = member_texts(text)
     letter = reader.of_content(
         {**value["letter"], "record": value["record"]}, {"eventType": value.get("eventType", "")}
     )

@@ -6,11 +6,12 @@ from typing import Any
 
 import orjson
 
-from stream_router.control.dead_letters import exporting, listing, telling
+from stream_router.control.dead_letters import exporting, importing, listing, telling
 from stream_router.control.dead_letters.desk import Desk
-from stream_router.control.dead_letters.exporting import Form
+from stream_router.control.dead_letters.exporting import OF_UNDELIVERED, Form
 from stream_router.control.dead_letters.gathering import Whole
 from stream_router.control.dead_letters.held import Held
+from stream_router.control.dead_letters.importing import UnusableFileError
 from stream_router.control.dead_letters.listing import Counts
 from stream_router.control.dead_letters.selection import Selection
 from stream_router.control.dead_letters.telling import Interrupt, say, warn
@@ -20,7 +21,6 @@ from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.sinks.dead_letters.reader import UnreadableLetterError
 
 ALL = 1_000_000
-EXPORT_SCHEMA = "stream-router.undelivered-export/1"
 
 
 def show_list(desk: Desk, selection: Selection, sample: int) -> int:
@@ -110,17 +110,17 @@ def export(desk: Desk, file: Path, selection: Selection, *, take: bool) -> int:
 def _line_of(_: Desk, whole: Whole) -> dict[str, Any]:
     letter = whole.letter
     assert isinstance(letter, Undelivered)
-    return {"schema": EXPORT_SCHEMA, "sentAt": iso(whole.sent_ms), "body": letter.body, "attributes": letter.said}
+    return {"schema": OF_UNDELIVERED, "sentAt": iso(whole.sent_ms), "body": letter.body, "attributes": letter.said}
 
 
 def import_(desk: Desk, file: Path) -> int:
     """Send the messages of a file to the queue again, but for those that are still there."""
     try:
-        lines = [orjson.loads(line) for line in file.read_bytes().splitlines() if line.strip()]
-        keyed = {_key(str(line["body"])): line for line in lines if line["schema"] == EXPORT_SCHEMA}
-    except (OSError, ValueError, LookupError, TypeError):
-        warn(f"stream-router dlq: {file} is none that `export --undelivered` wrote; nothing was imported")
+        lines = importing.lines_of(file, OF_UNDELIVERED, lambda line, _: reading.read(line["body"], line["attributes"]))
+    except (OSError, UnusableFileError) as error:
+        warn(f"stream-router dlq: {file}: {error}; nothing was imported")
         return 1
+    keyed = {_key(letter.body): letter for letter in lines}
     asked, still_there = Interrupt(), set[str]()
 
     def take(held: Held) -> bool:
@@ -130,9 +130,9 @@ def import_(desk: Desk, file: Path) -> int:
 
     listing.look(desk, ALL, take, asked)
     imported = 0
-    for key, line in keyed.items():
+    for key, letter in keyed.items():
         if key not in still_there and not asked():
-            desk.send(str(line["body"]), {str(k): str(v) for k, v in line["attributes"].items()})
+            desk.send(letter.body, letter.said)
             imported += 1
     say(f"imported {telling.s(imported, 'undelivered event')}")
     if still_there:
@@ -141,10 +141,10 @@ def import_(desk: Desk, file: Path) -> int:
 
 
 def _key(body: str) -> str:
-    """EventBridge's own ids of the events in a message."""
+    """EventBridge's own ids of the events in a message; where one has none, the message's text."""
     try:
         value = orjson.loads(body)
         ids = [one.get("eventId") for one in value.get("failedMessages") or []] or [value.get("id")]
     except (orjson.JSONDecodeError, AttributeError):
         return body
-    return orjson.dumps(ids).decode()
+    return orjson.dumps(ids).decode() if all(ids) else body
