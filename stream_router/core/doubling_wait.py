@@ -1,7 +1,8 @@
 """How long to wait after failures in a row: doubled each time up to a bound, and a random part of that.
 
-For waits that only double: the supervisor's restarts and first proofs, the receiver's buckets, CXone's token.
-Deliveries wait by their retry budget and circuit breaker, which decide by more than a number of failures.
+For waits that only double: the supervisor's restarts and first proofs, the receiver's buckets, CXone's token, a queue
+that refuses to be read. Deliveries wait by their retry budget and circuit breaker, which decide by more than a number
+of failures.
 """
 
 MOST_DOUBLINGS = 60

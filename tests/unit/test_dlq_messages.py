@@ -1,12 +1,15 @@
 """Messages in hand: hidden for as long as they are held, each once, given back or deleted for certain."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from stream_router.aws import endpoints
 from stream_router.aws.endpoints import Target
-from stream_router.control.dead_letters.messages import DRY_AFTER, HIDE_S, Messages
+from stream_router.control.dead_letters.gathering import PATIENCE_S, Gathering, QueueUnreadableError
+from stream_router.control.dead_letters.messages import DRY_AFTER, HIDE_S, RECEIVE_CALLS, Messages
+from stream_router.control.dead_letters.selection import Selection
 from stream_router.core.aws_answers import Answer
 from tests.fakes import ok, refused
 from tests.sqs_in_time import Sqs
@@ -121,3 +124,53 @@ def test_everything_is_given_back_at_the_end(sqs: Sqs) -> None:
         messages.turn(0.25)
     assert [entry["VisibilityTimeout"] for entry in sqs.named("ChangeMessageVisibilityBatch")] == [0, 0, 0]
     assert messages.held == 0
+
+
+def gather(messages: Messages, on: Callable[[], bool] = lambda: True) -> Gathering:
+    gathering = Gathering(messages, Selection())
+    gathering.gather(on)
+    return gathering
+
+
+def test_a_queue_that_refuses_is_asked_more_and_more_seldom(sqs: Sqs) -> None:
+    """A refusal comes after 10 ms, PATIENCE_S are 30 s: asked anew at once that would be thousands of calls."""
+    messages = Messages(sqs, URL, sqs.world.clock)  # type: ignore[arg-type]
+    begun = sqs.world.now
+    sqs.judge = lambda *_: refused("AccessDeniedException", 403)
+    with pytest.raises(QueueUnreadableError, match="AccessDeniedException"):
+        gather(messages)
+    assert PATIENCE_S < sqs.world.now - begun < PATIENCE_S + 1
+    assert RECEIVE_CALLS <= len(sqs.calls) < 4 * RECEIVE_CALLS
+
+
+def test_a_queue_that_answers_again_is_read_at_full_speed(sqs: Sqs) -> None:
+    """After some throttled calls everything is received, and the next refusal is waited for shortly again."""
+    messages = Messages(sqs, URL, sqs.world.clock)  # type: ignore[arg-type]
+    answers = iter([refused("ThrottlingException")] * RECEIVE_CALLS)
+    sqs.judge = lambda *_: next(answers, None)
+    begun = sqs.world.now
+    while not messages.dry:
+        messages.keep_receiving()
+        messages.turn(0.25)
+    assert [one.id for one in messages.take()] == ["0", "1", "2"]
+    assert sqs.world.now - begun < 2.0
+    assert messages.receiving == messages.refused == 0
+
+
+def test_a_reader_that_waits_after_a_refusal_hears_ctrl_c(sqs: Sqs) -> None:
+    """Within a turn, however long the wait has become."""
+    messages = Messages(sqs, URL, sqs.world.clock)  # type: ignore[arg-type]
+    sqs.judge = lambda *_: refused("AccessDeniedException", 403)
+    asked_at = sqs.world.now + 20.0
+    gather(messages, lambda: sqs.world.now < asked_at)
+    assert sqs.world.now - asked_at < 0.5
+
+
+def test_a_queue_that_hides_too_much_is_dry_at_once(sqs: Sqs) -> None:
+    """OverLimit counts as an empty answer: what is held can be worked on, and frees the queue."""
+    messages = Messages(sqs, URL, sqs.world.clock)  # type: ignore[arg-type]
+    sqs.judge = lambda *_: refused("OverLimit", 403)
+    begun = sqs.world.now
+    gather(messages)
+    assert messages.dry
+    assert sqs.world.now - begun < 1.0

@@ -13,7 +13,7 @@ import orjson
 from stream_router.aws import endpoints
 from stream_router.consumer.destinations import CALL_TIMEOUT_S, Destinations, chance
 from stream_router.control.dead_letters.held import Batches, Change, Held
-from stream_router.core import limits
+from stream_router.core import doubling_wait, limits
 from stream_router.core.aws_answers import Answer, Refusal, of_receive_message
 from stream_router.pipeline.delivery.dispatcher import Dispatcher
 from stream_router.pipeline.delivery.dispatcher_contract import Policy
@@ -30,6 +30,9 @@ LONG_POLL_S = 1
 RECEIVE_TIMEOUT_S = 30.0
 DRY_AFTER = 2 * RECEIVE_CALLS
 """Empty answers in a row that say that nothing more is there: one alone may only have asked other servers of SQS's."""
+
+AGAIN_S, AGAIN_MOST_S = 0.25, 5.0
+"""The first and the longest wait after a refused call: a right or a quota does not come back within milliseconds."""
 
 POLICY = Policy(8, 1_000_000_000, 4, outage_gives_up=True)
 
@@ -57,6 +60,9 @@ class Messages:
         """AWS's code for the latest call that failed."""
         self.refused = 0
         """Receive calls in a row that failed."""
+        self._waits = 0
+        """Waits in a row after refusals."""
+        self._receive_again_at = clock()
 
     def _dispatcher(self, connection: Destinations, operation: str) -> "Dispatcher[Change]":
         target = endpoints.sqs(connection.session, operation)
@@ -92,8 +98,11 @@ class Messages:
         return self._clock()
 
     def keep_receiving(self, calls: int = RECEIVE_CALLS) -> None:
-        """Have so many ReceiveMessage calls under way, unless all of late were empty: then hear out the last ones."""
-        if self.empty_answers >= DRY_AFTER:
+        """Have so many ReceiveMessage calls under way, unless all of late were empty: then hear out the last ones.
+
+        After a refusal it waits, longer each time, and one call asks whether the queue answers again.
+        """
+        if self.empty_answers >= DRY_AFTER or self._clock() < self._receive_again_at:
             return
         body = {
             "QueueUrl": self.queue_url,
@@ -103,7 +112,7 @@ class Messages:
             "AttributeNames": ["SentTimestamp", "ApproximateReceiveCount"],
             "MessageAttributeNames": ["All"],
         }
-        while self._receiving < calls:
+        while self._receiving < (1 if self._waits else calls):
             self._receiving += 1
             asked = self._clock()
             self._transport.start(
@@ -118,10 +127,13 @@ class Messages:
         found = of_receive_message(answer)
         if isinstance(found, Refusal):
             self.trouble, self.refused = found.code, self.refused + 1
-            # Standard queues refuse further readers once 120,000 messages are hidden.
-            self.empty_answers += found.code == "OverLimit"
+            if found.code == "OverLimit":
+                # Standard queues refuse further readers once 120,000 messages are hidden.
+                self.empty_answers += 1
+            else:
+                self._wait_before_next()
             return
-        self.refused = 0
+        self.refused = self._waits = 0
         self.empty_answers = 0 if found else self.empty_answers + 1
         for message in found:
             held = Held(message, asked + HIDE_S)
@@ -131,6 +143,12 @@ class Messages:
                 continue
             self._held[held.id] = held
             self._received.append(held)
+
+    def _wait_before_next(self) -> None:
+        now = self._clock()
+        if now >= self._receive_again_at:  # calls that were under way together are refused together
+            wait_s = doubling_wait.half_jitter_s(self._waits, AGAIN_S, AGAIN_MOST_S, chance())
+            self._receive_again_at, self._waits = now + wait_s, self._waits + 1
 
     def take(self) -> list[Held]:
         """What was received since the last time, each message once."""
