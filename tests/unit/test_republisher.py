@@ -48,7 +48,6 @@ class Rig:
         calls = PutEventsCalls(self.bus, CallLimits(10, 10_000))
         publisher = Publisher(calls, Lanes(enabled=ordered), policy, self.world.clock, dice)
         self.republisher = Republisher(
-            lambda event: entry(event.line),
             publisher,
             bucket(self.world) if bucket else None,
             self.proof,

@@ -53,7 +53,6 @@ class Messages:
         self._look_again_at = clock() + LOOK_EVERY_S
         self.empty_answers = 0
         """Empty answers in a row."""
-        self.deleted = 0
         self.undeleted = 0
         """Messages that could not be deleted although they should be."""
         self.trouble = ""
@@ -194,9 +193,7 @@ class Messages:
             self._hide_anew(now)
         for dispatcher in (self._delete, self._hide):
             dispatcher.advance(flush=True)
-            accepted, given_up, retried, *_ = dispatcher.collect()
-            if dispatcher is self._delete:
-                self.deleted += sum(map(len, accepted))
+            _, given_up, retried, *_ = dispatcher.collect()
             for change, why in given_up:
                 self.trouble = why.code
                 if change.hide_s is None:

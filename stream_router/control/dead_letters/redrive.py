@@ -83,7 +83,7 @@ class Redrive:
         means = Means(
             desk.messages,
             self._trials,
-            desk.connection.republisher(self._plain, how.rate),
+            desk.connection.republisher(how.rate),
             self._sends_back(),
             how.keep,
         )

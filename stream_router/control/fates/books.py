@@ -28,11 +28,10 @@ class Look(NamedTuple):
 
 
 class Letters:
-    """Our dead letters, by the place of their event in the stream and by its id. `missing` as in `Look`."""
+    """Our dead letters, by the place of their event in the stream. `missing` as in `Look`."""
 
     def __init__(self, look: Look, stream: str) -> None:
         self._of_place: dict[Place, Letter] = {}
-        self._of_id: dict[str, list[Letter]] = {}
         self.unreadable = 0
         """Messages that are no dead letter of ours."""
         seen: dict[tuple[object, ...], Letter] = {}
@@ -46,17 +45,12 @@ class Letters:
         self.all = list(seen.values())
         self.missing = look.missing
         for letter in self.all:
-            self._of_id.setdefault(letter.origin.event_id, []).append(letter)
             if letter.origin.stream == stream and letter.origin.sequence_number.isdecimal():
                 self._of_place[place_of(letter)] = letter
 
     def of(self, sighting: Sighting) -> Letter | None:
         """The letter of this very event: of a copy of it elsewhere in the stream it says nothing."""
         return self._of_place.get(sighting.place)
-
-    def of_id(self, event_id: str) -> list[Letter]:
-        """The letters of all copies of an event."""
-        return self._of_id.get(event_id, [])
 
     @property
     def places(self) -> Mapping[Place, Letter]:

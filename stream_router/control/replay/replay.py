@@ -102,7 +102,7 @@ class Replay:
             dry = DryRun(self._settings, self._replay_id)
             self._read(clients, stops, bounds, lambda piece: dry.note(choice.chosen(piece)))
             return self._told(dry.lines(self._span, choice.left_out), well=not dry.failed and not stops.asked.is_set())
-        publishing = Publishing(connection.republisher(transform, self._wish.rate), stops.asked.is_set, self._why_not)
+        publishing = Publishing(connection.republisher(self._wish.rate), stops.asked.is_set, self._why_not)
         self._read(
             clients,
             stops,

@@ -22,10 +22,10 @@ class Connection(Destinations):
         """The consumer's transform; with `replayed` it writes that mark into each event."""
         return Transform(transform_config(self.settings)._replace(replayed=replayed), lambda: time.time() * 1000)
 
-    def republisher(self, transform: Transform, rate: float) -> Republisher:
+    def republisher(self, rate: float) -> Republisher:
         """Publishes at most `rate` events a second (0.0: as fast as the bus takes them)."""
         publisher = self.publisher(token_of, rate, outage_gives_up=True)
-        return Republisher(transform, publisher, self.claim_check(), self.proof, self.wait, time.monotonic)
+        return Republisher(publisher, self.claim_check(), self.proof, self.wait, time.monotonic)
 
     def wait(self, seconds: float) -> None:
         """Move every call on; wait at most so long."""

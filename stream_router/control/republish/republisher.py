@@ -1,6 +1,6 @@
-"""Publishes events again through the present mapping, masking and settings, and says of each what became of it.
+"""Publishes entries that the present settings make of events again, and says of each what became of it.
 
-The way is the child's own (transform, packing, many calls in flight, retries, bisection, claim check), with one
+The way is the child's own (packing, many calls in flight, retries, bisection, claim check), with one
 difference: what cannot be published is handed back, not buried. An event counts as settled once the bus accepted it and
 was proven to exist after that, as a checkpoint counts it.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record
+from stream_router.core.model import DeadLetter, Entry, Event, Record
 from stream_router.pipeline.delivery.dispatcher_contract import GivenUp
 from stream_router.pipeline.sinks.claim_check import ClaimCheck
 from stream_router.pipeline.sinks.eventbridge.publisher import TOO_LARGE, Publisher
@@ -72,14 +72,12 @@ class Republisher:
 
     def __init__(
         self,
-        transform: Callable[[Event], Entry | DeadLetter | Dropped],
         publisher: Publisher,
         claim_check: ClaimCheck | None,
         proof: Proof,
         wait: Callable[[float], object],
         clock: Callable[[], float],
     ) -> None:
-        self._transform = transform
         self._publisher = publisher
         self._claim_check = claim_check
         self._proof = proof
@@ -91,10 +89,6 @@ class Republisher:
         """Attempts that failed and were, or are to be, made again."""
         self.last_code = ""
         """AWS's code of the latest of them."""
-
-    def try_out(self, found: Event | DeadLetter) -> Entry | DeadLetter | Dropped:
-        """What the present settings make of an event; sends nothing, and raises nothing but MemoryError."""
-        return found if isinstance(found, DeadLetter) else self._transform(found)
 
     def publish(self, entries: Iterable[Entry]) -> None:
         """Take charge of entries, in order; with `ordering=conversation` each waits for those before it."""

@@ -182,8 +182,3 @@ class Joiner:
         if whole is not None:
             del self._parts[key]
         return whole
-
-    @property
-    def incomplete(self) -> int:
-        """Letters of which a part is missing."""
-        return len(self._parts)
