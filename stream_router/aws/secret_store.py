@@ -6,6 +6,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws.endpoints import refusals, session
+from stream_router.aws.errors import code_of
 
 PREFIXES = ("secretsmanager:", "ssm:")
 CONFIG = Config(retries={"mode": "standard", "max_attempts": 3}, connect_timeout=3, read_timeout=5)
@@ -25,8 +26,6 @@ def fetch(reference: str, region: str) -> str:
             text = client.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]
         else:
             text = client.get_secret_value(SecretId=name).get("SecretString") or ""
-    except ClientError as error:
-        raise SecretUnreadableError(str(error.response.get("Error", {}).get("Code") or "refused")) from None
-    except (BotoCoreError, KeyError) as error:
-        raise SecretUnreadableError(type(error).__name__) from None
+    except (ClientError, BotoCoreError, KeyError) as error:
+        raise SecretUnreadableError(code_of(error)) from None
     return str(text)

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from botocore.session import Session
 
 from stream_router.aws import endpoints
+from stream_router.aws.errors import code_of
 from stream_router.checks import stream_mark
 from stream_router.checks.finding import DENIED, Finding, Question, Verdict, ask, well
 
@@ -66,7 +67,7 @@ def _dry_put(kinesis: Any, name: str) -> None:
     try:
         kinesis.put_records(StreamName=name, Records=[{"Data": b"x", "PartitionKey": "x"}], DryRun=True)
     except ClientError as error:
-        if error.response["Error"]["Code"] != "DryRunOperationException":  # which says that it would have worked
+        if code_of(error) != "DryRunOperationException":  # which says that it would have worked
             raise
 
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws.endpoints import is_aws
+from stream_router.aws.errors import code_of
 from stream_router.core.settings_error import SettingsError
 from stream_router.settings import in_force
 
@@ -72,7 +73,7 @@ def ask(question: Question) -> tuple[Finding | None, Any]:
     try:
         return None, call()
     except ClientError as error:
-        said = str(error.response.get("Error", {}).get("Code", ""))
+        said = code_of(error)
         if said in no:
             return Finding(code, setting, Verdict.WRONG, *no[said]), None
         if said in DENIED:

@@ -11,7 +11,6 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 
 from stream_router.aws import endpoints
@@ -63,11 +62,6 @@ def client(session: Session) -> Any:
     """botocore's, for what is sent from a thread of its own: one attempt, at most 8 s. Raises SettingsError."""
     config = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1})
     return endpoints.client(session, "cloudwatch", config)
-
-
-def why(error: BotoCoreError | ClientError) -> str:
-    """CloudWatch's code for what it did not take; botocore's name where there was no answer."""
-    return error.response["Error"].get("Code", "") if isinstance(error, ClientError) else type(error).__name__
 
 
 def bodies(series: Sequence[Series], whose: Whose, time_s: float) -> list[bytes]:

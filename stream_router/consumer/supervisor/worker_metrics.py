@@ -12,6 +12,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws import endpoints
+from stream_router.aws.errors import code_of
 from stream_router.consumer.supervisor.admin.status_json import Seen
 from stream_router.core.logs import Seldom
 from stream_router.settings.consumer import Consumer
@@ -48,7 +49,7 @@ class WorkerMetrics:
             self._client.put_metric_data(Namespace=NAMESPACE, MetricData=data)
         except (BotoCoreError, ClientError) as error:
             if self._to_be_said():
-                why = cloudwatch.why(error)
+                why = code_of(error)
                 log.warning("CloudWatch does not take the worker's metrics: %s; the next minute's are sent anew", why)
 
 

@@ -7,6 +7,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws import endpoints
+from stream_router.aws.errors import code_of
 from stream_router.control.dead_letters.gathering import QueueUnreadableError
 from stream_router.control.dead_letters.messages import Messages
 from stream_router.control.republish.connection import Connection
@@ -51,7 +52,7 @@ class Desk:
         return Depth(*(int(found.get(name, 0)) for name in names))
 
     def _refused(self, error: Exception) -> QueueUnreadableError:
-        code = _code(error)
+        code = code_of(error)
         cure = "allow sqs:GetQueueAttributes, or try again later"
         if "NonExistentQueue" in code or "QueueDoesNotExist" in code:
             cure = "correct SQS_DLQ_URL (for --undelivered STREAM_ROUTER_TARGET_DLQ_ARN), or run `stream-router setup`"
@@ -76,7 +77,7 @@ class Desk:
             answer = self._s3.get_object(Bucket=parts.netloc, Key=parts.path.lstrip("/"))
             return bytes(answer["Body"].read())
         except (ClientError, BotoCoreError) as error:
-            raise UnreadableLetterError(f"its object in S3 cannot be had ({_code(error)})") from None
+            raise UnreadableLetterError(f"its object in S3 cannot be had ({code_of(error)})") from None
 
 
 def undelivered_url(settings: DeadLetters) -> str:
@@ -92,10 +93,6 @@ def undelivered_url(settings: DeadLetters) -> str:
         return str(client.get_queue_url(QueueName=name, **owner)["QueueUrl"])
     except (ClientError, BotoCoreError) as error:
         raise QueueUnreadableError(
-            f"the queue {name} cannot be found ({_code(error)}): run `stream-router setup`, or correct "
+            f"the queue {name} cannot be found ({code_of(error)}): run `stream-router setup`, or correct "
             "STREAM_ROUTER_TARGET_DLQ_ARN"
         ) from None
-
-
-def _code(error: Exception) -> str:
-    return str(error.response["Error"].get("Code")) if isinstance(error, ClientError) else type(error).__name__

@@ -9,6 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws import credentials
 from stream_router.aws.endpoints import is_aws
+from stream_router.aws.errors import code_of
 from stream_router.checks.finding import Finding, Question, ask
 from stream_router.control.doctor.say import ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
@@ -57,7 +58,7 @@ def stands_in_the_way(world: World) -> str:
     try:
         world.identity()
     except ClientError as error:
-        return "SR011" if error.response["Error"].get("Code") in _NO_IDENTITY else ""
+        return "SR011" if code_of(error) in _NO_IDENTITY else ""
     except SettingsError:  # an endpoint that is no URL, a CA bundle that cannot be read
         return "SR011"
     except BotoCoreError:

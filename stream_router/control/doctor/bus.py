@@ -6,6 +6,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from stream_router.aws.errors import code_of
 from stream_router.checks.finding import NOT_SPOKEN, Finding, Question, ask
 from stream_router.control.doctor.say import SETUP, ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
@@ -77,7 +78,7 @@ def _is_gone(world: World) -> bool:
     try:
         world.bus()
     except ClientError as error:
-        return error.response["Error"].get("Code") == "ResourceNotFoundException"
+        return code_of(error) == "ResourceNotFoundException"
     except BotoCoreError:
         return False
     return False
@@ -112,7 +113,7 @@ def matches(world: World, pattern: str, entry: Entry) -> bool | None:
     try:
         answer = world.client("events").test_event_pattern(EventPattern=pattern, Event=event)
     except ClientError as error:
-        if error.response["Error"].get("Code") in NOT_SPOKEN:
+        if code_of(error) in NOT_SPOKEN:
             return None
         raise
     found: bool | None = answer.get("Result")  # an emulator may answer everything with nothing

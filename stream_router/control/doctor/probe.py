@@ -15,6 +15,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from stream_router.aws.errors import code_of
 from stream_router.checks.finding import Finding, Verdict
 from stream_router.control.doctor import bus
 from stream_router.control.doctor.say import ok, skipped, warn, wrong
@@ -113,7 +114,7 @@ def run(world: World, url: str, ca: str) -> list[Finding]:
         problem, _, cure = rest.partition("; ")
         found = [wrong("SR200", setting, problem, cure)]
     except ClientError as error:
-        says = f"{error.operation_name} was refused ({error.response['Error'].get('Code')})"
+        says = f"{error.operation_name} was refused ({code_of(error)})"
         cure = "grant what `stream-router setup --policy operate` prints"
         found = [Finding("SR200", "end to end", Verdict.UNKNOWN, says, cure)]
     return found + [skipped(code, "the probe came no further") for code in CODES[len(found) :]]

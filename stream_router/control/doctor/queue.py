@@ -7,6 +7,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from stream_router.aws.errors import code_of
 from stream_router.checks import aws_checks
 from stream_router.checks.finding import Finding, Question, ask
 from stream_router.control.doctor.say import SETUP, ok, skipped, warn, wrong
@@ -169,7 +170,7 @@ def bucket_keeps(world: World) -> Finding:
         try:
             return list(s3.get_bucket_lifecycle_configuration(Bucket=name).get("Rules", []))
         except ClientError as error:
-            if error.response["Error"].get("Code") == "NoSuchLifecycleConfiguration":
+            if code_of(error) == "NoSuchLifecycleConfiguration":
                 return []
             raise
 

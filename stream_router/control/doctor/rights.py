@@ -5,6 +5,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from stream_router.aws.errors import code_of
 from stream_router.checks.finding import DENIED, Finding, Question, Verdict, ask
 from stream_router.control.doctor.bus import is_v2, v2_bus
 from stream_router.control.doctor.say import ok, skipped, warn
@@ -54,7 +55,7 @@ def _simulated(world: World, code: str, program: str) -> Finding:
 
 
 def _unasked(code: str, error: ClientError | BotoCoreError) -> Finding:
-    said = error.response["Error"].get("Code", "") if isinstance(error, ClientError) else type(error).__name__
+    said = code_of(error)
     if said in DENIED:
         return skipped(code, "not asked: it needs iam:SimulatePrincipalPolicy")
     return Finding(code, "IAM", Verdict.UNKNOWN, f"the rights could not be asked for ({said})", "ask again later")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from stream_router.aws.errors import code_of
 from stream_router.checks.finding import DENIED, LATER, Finding, Verdict, silence, skipped
 from stream_router.control.doctor import account
 from stream_router.control.doctor.catalogue import Check
@@ -77,7 +78,7 @@ def _broken(check: Check, error: Exception) -> Finding:
     verdict, cure = Verdict.UNKNOWN, LATER
     says = f"the check itself failed ({type(error).__name__})"
     if isinstance(error, ClientError):
-        said = str(error.response.get("Error", {}).get("Code", ""))
+        said = code_of(error)
         says = f"{error.operation_name} was refused ({said})"
         if said in DENIED:
             verdict, cure = Verdict.WARNING, "grant it, or be sure of it"

@@ -5,6 +5,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from stream_router.aws.errors import code_of
 from stream_router.checks import aws_checks
 from stream_router.checks.finding import DENIED, Finding, Question, ask, well
 from stream_router.control.doctor.say import SETUP, ok, skipped, warn, wrong
@@ -58,7 +59,7 @@ def readable(world: World) -> Finding:
         try:
             kinesis.get_records(ShardIterator=start["ShardIterator"], Limit=1, DryRun=True)
         except ClientError as error:
-            if error.response["Error"]["Code"] != "DryRunOperationException":
+            if code_of(error) != "DryRunOperationException":
                 raise
 
     question = Question("SR110", STREAM, "GetRecords", read, _NO_GET)

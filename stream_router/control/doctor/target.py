@@ -5,6 +5,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from stream_router.aws.errors import code_of
 from stream_router.checks.finding import DENIED, NOT_SPOKEN, Finding, Verdict, silence
 from stream_router.control import arns
 from stream_router.control.doctor.bus import is_v2
@@ -54,7 +55,7 @@ def _judged(world: World, code: str, judge: Callable[[World, Any], Finding | Non
     except WrongSettingError as error:
         return wrong(code, TARGET, str(error), "correct it")
     except ClientError as error:
-        return _refused(code, target["Arn"], str(error.response["Error"].get("Code", "")))
+        return _refused(code, target["Arn"], code_of(error))
     except BotoCoreError as error:
         where, cure = silence(error)
         return Finding(code, TARGET, Verdict.UNKNOWN, f"{target['Arn']} gave no answer{where}", cure)
@@ -172,7 +173,7 @@ def _takes(world: World, target: Any) -> Finding | None:
     try:
         has = world.queue_attributes(world.queue_url(arn.resource, arn.account))
     except ClientError as error:
-        if error.response["Error"].get("Code") not in _ABSENT:
+        if code_of(error) not in _ABSENT:
             raise
         says = f"queue {arn.resource} is not there: what the target refuses is lost"
         return wrong("SR144", UNDELIVERED, says, SETUP)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from stream_router.aws.errors import code_of
 from stream_router.consumer.supervisor.watches import bus_prober, rule_check
 from stream_router.core import limits
 from stream_router.settings.common import NO_RULE
@@ -38,7 +39,7 @@ def _bus(settings: Consumer) -> str:
     try:
         bus_prober.describer(settings)()
     except (ClientError, BotoCoreError) as error:
-        code = _code(error)
+        code = code_of(error)
         if code == "ResourceNotFoundException":
             return (
                 f"the event bus {settings.event_bus} does not exist, and would answer success to everything: "
@@ -64,16 +65,10 @@ def _rule(settings: Consumer, event_types: list[str]) -> tuple[list[str], list[s
     try:
         faults = check()
     except (ClientError, BotoCoreError) as error:
-        return [f"the rule {settings.rule} cannot be looked at ({_code(error)}): try again later"], []
+        return [f"the rule {settings.rule} cannot be looked at ({code_of(error)}): try again later"], []
     unjudged = []
     if faults is None or check.unjudged:
         unjudged.append(f"whether the rule {settings.rule} matches these events cannot be asked here")
     if others and settings.unroutable == "publish":
         unjudged.append(f"STREAM_ROUTER_UNROUTABLE is publish: the rule is not for the event types {', '.join(others)}")
     return [f"{fault.problem}; {fault.cure}" for fault in faults or []], unjudged
-
-
-def _code(error: Exception) -> str:
-    if isinstance(error, ClientError):
-        return str(error.response["Error"].get("Code", "")) or "no code"
-    return type(error).__name__

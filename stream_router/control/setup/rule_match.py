@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
+from stream_router.aws.errors import code_of
 from stream_router.control.arns import Home
 from stream_router.control.setup.steps import SetupError
 from stream_router.core.model import Entry
@@ -44,7 +45,7 @@ def prove(clients: "Clients", home: Home, bus: str, pattern: str, event_types: S
         matched = [_tested(clients, home, pattern, entry) for entry in entries]
         how = "TestEventPattern"
     except ClientError as error:
-        if error.response["Error"]["Code"] not in _LACKING:
+        if code_of(error) not in _LACKING:
             raise
         if not may_send:
             raise NothingProvedError("this endpoint has no TestEventPattern; setup will send real events") from None

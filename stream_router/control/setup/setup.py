@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws.clients import Clients
+from stream_router.aws.errors import code_of
 from stream_router.checks.finding import said
 from stream_router.control import arns
 from stream_router.control.arns import Home
@@ -141,7 +142,7 @@ def _verify_v2_bus(settings: Setup, clients: Clients, steps: Steps) -> None:
     try:
         clients.events_v2.describe_event_bus(EventBusArn=settings.event_bus)
     except ClientError as error:
-        code = error.response["Error"]["Code"]
+        code = code_of(error)
         raise WrongSettingError(
             f"STREAM_ROUTER_EVENT_BUS: the v2 bus cannot be read ({code}); correct the ARN"
         ) from None

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from stream_router.aws.errors import code_of
 from stream_router.control.stream import kpl
 from stream_router.control.stream.positions import Position
 from stream_router.control.stream.shards import Shard, UnreadableError, cure
@@ -92,7 +93,7 @@ class Patience:
 
     def wait_s(self, error: BotoCoreError | ClientError) -> float:
         """How long to wait before the next try. Raises UnreadableError where there is none."""
-        code = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+        code = code_of(error)
         if isinstance(error, ClientError) and not is_passing(error):
             raise UnreadableError(cure(self._stream, code)) from None
         if not self._failures:
@@ -108,4 +109,4 @@ class Patience:
 def is_passing(error: ClientError) -> bool:
     """Whether an error of Kinesis may be gone at the next try: throttling, or a fault of the service's own."""
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
-    return error.response["Error"]["Code"] in THROTTLING or status >= 500
+    return code_of(error) in THROTTLING or status >= 500

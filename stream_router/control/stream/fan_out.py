@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from botocore.exceptions import BotoCoreError, ClientError, EventStreamError
 
+from stream_router.aws.errors import code_of
 from stream_router.control.stream.batches import Batch, Means, Patience, opened
 from stream_router.control.stream.shards import Shard, UnreadableError
 
@@ -82,7 +83,7 @@ class FanOut:
             except EventStreamError as error:
                 pause_s = patience.wait_s(error)
             except (BotoCoreError, ClientError) as error:
-                passing = isinstance(error, ClientError) and error.response["Error"]["Code"] == "ResourceInUseException"
+                passing = code_of(error) == "ResourceInUseException"
                 pause_s = _AGAIN_AFTER_S if passing else patience.wait_s(error)
             else:
                 pause_s = max(0.0, begun + _AGAIN_AFTER_S - clock())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from stream_router.aws.errors import code_of
 from stream_router.control.stream import positions
 from stream_router.control.stream.positions import SHARD_END, TRIM_HORIZON, Position
 from stream_router.control.stream.shards import Shard
@@ -35,7 +36,7 @@ def read(dynamodb: "DynamoDBClient", application: str) -> dict[str, Lease]:
         pages = dynamodb.get_paginator("scan").paginate(TableName=application, ConsistentRead=True)
         found = [lease for page in pages for row in page["Items"] if (lease := lease_of(row))]
     except ClientError as error:
-        code = error.response["Error"]["Code"]
+        code = code_of(error)
         raise LeasesError(_cure(application, code)) from None
     except BotoCoreError as error:
         raise LeasesError(f"the lease table {application} cannot be read: {error}") from None

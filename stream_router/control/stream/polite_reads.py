@@ -10,6 +10,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from stream_router.aws.errors import code_of
 from stream_router.control.stream.batches import Batch, Means, Patience, opened
 from stream_router.control.stream.shards import Shard
 
@@ -69,7 +70,7 @@ class PoliteReads:
                     iterator = self._iterator(shard, start)
                 answer = means.kinesis.get_records(ShardIterator=iterator, Limit=size.records)
             except (BotoCoreError, ClientError) as error:
-                if _code(error) == "ExpiredIteratorException":
+                if code_of(error) == "ExpiredIteratorException":
                     iterator, pause_s = None, READ_EVERY_S
                     continue
                 size.refused()
@@ -92,10 +93,6 @@ class PoliteReads:
     def _iterator(self, shard: Shard, start: dict[str, Any]) -> str:
         answer = self._means.kinesis.get_shard_iterator(StreamName=self._means.stream, ShardId=shard.shard_id, **start)
         return answer["ShardIterator"]
-
-
-def _code(error: BotoCoreError | ClientError) -> str:
-    return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else ""
 
 
 def _batch(shard: Shard, answer: Any) -> Batch:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from stream_router.aws.errors import code_of
+
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
 
@@ -56,7 +58,7 @@ def describe(kinesis: "KinesisClient", name: str, since_ms: int, now_ms: int) ->
             )
         shards = _listed(kinesis, name, since_ms)
     except ClientError as error:
-        raise UnreadableError(cure(name, error.response["Error"]["Code"])) from None
+        raise UnreadableError(cure(name, code_of(error))) from None
     except BotoCoreError as error:
         raise UnreadableError(f"stream {name} cannot be read: {error}") from None
     return Stream(name, summary["StreamARN"], shards, oldest_ms)

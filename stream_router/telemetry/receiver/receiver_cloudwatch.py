@@ -15,6 +15,7 @@ import orjson
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 
+from stream_router.aws.errors import code_of
 from stream_router.core.logs import Seldom
 from stream_router.settings.receiver import Receiver
 from stream_router.telemetry import cloudwatch
@@ -73,14 +74,14 @@ class ReceiverMetrics:
                 self._waiting.popleft()
         except (BotoCoreError, ClientError) as error:
             if self._to_be_said():
-                why = cloudwatch.why(error)
+                why = code_of(error)
                 log.warning("CloudWatch does not take the receiver's metrics: %s; they are kept and sent again", why)
 
     def _send(self, body: dict[str, Any]) -> None:
         try:
             self._client.put_metric_data(**body)
         except ClientError as error:
-            if not (code := cloudwatch.why(error)).startswith(cloudwatch.REFUSED):
+            if not (code := code_of(error)).startswith(cloudwatch.REFUSED):
                 raise
             log.error("CloudWatch refused metrics for their content", extra={"code": code})  # noqa: TRY400 - one line
 

@@ -15,9 +15,10 @@ from collections.abc import Callable
 from enum import Enum
 
 from botocore.config import Config
-from botocore.exceptions import ClientError, NoCredentialsError
+from botocore.exceptions import NoCredentialsError
 
 from stream_router.aws import credentials, endpoints
+from stream_router.aws.errors import code_of
 from stream_router.consumer.bus_proof import UNASKED_SPAN_S, SeenBus
 from stream_router.consumer.state_dir import BUS_GONE, BUS_PROOF, BUS_UNASKED, StateDir
 from stream_router.core import doubling_wait, failpoints, limits
@@ -153,7 +154,7 @@ class BusProver:
         self.gone = True
 
     def _failed(self, error: Exception, asked: float) -> None:
-        code = error.response["Error"].get("Code", "") if isinstance(error, ClientError) else type(error).__name__
+        code = code_of(error)
         if not self._proven and (refusal := self._refusal(code, error)):
             self.refusal = refusal
             self._report(Proof.REFUSED)

@@ -10,6 +10,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from stream_router.aws import endpoints
+from stream_router.aws.errors import code_of
 from stream_router.pipeline.sample_events import as_delivered, sample_entries
 from stream_router.settings.consumer import Consumer
 
@@ -91,7 +92,7 @@ class RuleCheck:
         try:
             found = self._events.describe_rule(Name=self.rule, EventBusName=self.bus)
         except ClientError as error:
-            if _code(error) == _GONE:
+            if code_of(error) == _GONE:
                 return [Fault(f"rule {self.rule} does not exist on bus {self.bus}", SETUP)]
             if not self._forbidden(error, "DescribeRule", "the rule is not watched"):
                 raise
@@ -132,7 +133,7 @@ class RuleCheck:
             try:
                 answer = self._events.test_event_pattern(EventPattern=pattern, Event=event)
             except ClientError as error:
-                if _code(error) in _LACKING:
+                if code_of(error) in _LACKING:
                     self._warn("TestEventPattern", f"this endpoint has no TestEventPattern: {unseen}")
                 elif not self._forbidden(error, "TestEventPattern", unseen):
                     raise
@@ -147,7 +148,7 @@ class RuleCheck:
 
     def _forbidden(self, error: ClientError, operation: str, so: str) -> bool:
         """Whether it is only not allowed to ask, which is said once."""
-        if _code(error) not in _FORBIDDEN:
+        if code_of(error) not in _FORBIDDEN:
             return False
         self._warn(operation, f"not allowed to look at the rule: {so}; allow events:{operation} to this role")
         return True
@@ -156,7 +157,3 @@ class RuleCheck:
         if about not in self._warned:
             self._warned.add(about)
             log.warning("%s", text, extra={"rule": self.rule, "bus": self.bus})
-
-
-def _code(error: ClientError) -> str:
-    return str(error.response["Error"].get("Code", ""))

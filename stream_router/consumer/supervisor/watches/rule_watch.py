@@ -13,8 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from botocore.exceptions import ClientError
-
+from stream_router.aws.errors import code_of
 from stream_router.consumer.state_dir import RULE_STATE, StateDir
 from stream_router.consumer.supervisor.watches.rule_check import Fault, RuleCheck, client
 from stream_router.core import limits
@@ -144,7 +143,7 @@ class RuleWatch:
 
     def _unasked(self, at: str, error: Exception) -> None:
         """Nothing new is known: a fault that was seen stands."""
-        code = error.response["Error"].get("Code", "") if isinstance(error, ClientError) else type(error).__name__
+        code = code_of(error)
         if self._unasked_to_be_logged():
             log.warning("the rule cannot be looked at: %s; what was known of it stands", code, extra=self._told())
         self._write("unmatched" if self._faults else "unknown", at)

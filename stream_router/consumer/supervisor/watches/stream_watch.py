@@ -9,6 +9,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws import endpoints
+from stream_router.aws.errors import code_of
 from stream_router.consumer.supervisor.watches.unread_shards import Lease, Look, StreamShard, UnreadShard, unread
 from stream_router.settings.consumer import Consumer
 
@@ -72,7 +73,7 @@ class StreamWatch:
         try:
             found = ask()
         except (BotoCoreError, ClientError) as error:
-            code = error.response["Error"].get("Code", "") if isinstance(error, ClientError) else type(error).__name__
+            code = code_of(error)
             if what not in self._said:
                 self._said.add(what)
                 log.warning(
@@ -110,7 +111,7 @@ class StreamWatch:
                         yield _text(row, "leaseKey"), _lease(row)
         except ClientError as error:
             # No table: nobody has ever read this stream under this name.
-            if error.response["Error"].get("Code") != "ResourceNotFoundException":
+            if code_of(error) != "ResourceNotFoundException":
                 raise
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws.clients import Clients
+from stream_router.aws.errors import code_of
 from stream_router.core import limits
 from stream_router.settings.consumer import Consumer
 
@@ -30,7 +31,7 @@ def look(settings: Consumer, samples: Mapping[str, str], failed_target: set[str]
     try:
         return Others(_lines(events, settings, samples, failed_target))
     except (ClientError, BotoCoreError) as error:
-        code = str(error.response["Error"].get("Code")) if isinstance(error, ClientError) else type(error).__name__
+        code = code_of(error)
         return Others([f"which other rules of {settings.event_bus} get these events cannot be asked ({code})"])
 
 
@@ -65,7 +66,7 @@ def _matches(events: Any, pattern: str, event: str) -> bool:
     try:
         answer = events.test_event_pattern(EventPattern=pattern, Event=event)
     except ClientError as error:
-        if error.response["Error"].get("Code") in ("AccessDenied", "AccessDeniedException", "ThrottlingException"):
+        if code_of(error) in ("AccessDenied", "AccessDeniedException", "ThrottlingException"):
             raise
         return _sources(pattern) is None or json.loads(event).get("source") in (_sources(pattern) or ())
     return bool(answer.get("Result", True))
