@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from stream_router.control.setup.steps import WrongSettingError
+from stream_router.control.setup_error import WrongSettingError
 
 
 class Arn(NamedTuple):

@@ -136,6 +136,22 @@ def test_no_modules_import_each_other() -> None:
     tuple(graphlib.TopologicalSorter(graph).static_order())
 
 
+NOT_ONE_WAY = {"receiver", "fakeaws"}
+"""Parts whose folders still import each other. What is not here stays one way."""
+
+
+@pytest.mark.parametrize("part", sorted({part for part in MAY_IMPORT if (ROOT / part).is_dir()} - NOT_ONE_WAY))
+def test_the_folders_of_a_part_import_one_way(part: str) -> None:
+    """A folder, or a module beside it, that imports another is not imported by it, nor in a circle of several."""
+    graph: dict[str, set[str]] = {}
+    for path in sorted((ROOT / part).rglob("*.py")):
+        room = path.relative_to(ROOT / part).with_suffix("").parts[0]
+        names = [name.split(".") for name, _ in _imports(path)]
+        found = {words[2] for words in names if words[:2] == ["stream_router", part] and len(words) > 2}
+        graph.setdefault(room, set()).update(found - {room})
+    tuple(graphlib.TopologicalSorter(graph).static_order())
+
+
 def test_the_pipeline_loads_no_client_and_no_environment() -> None:
     """What importing `pipeline.route` and the transform loads, by whatever way, holds no client and no settings."""
     program = "import sys, stream_router.pipeline.route, stream_router.pipeline.transform; print(*sys.modules)"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from stream_router.control.setup import quotas, rules
-from stream_router.control.setup.steps import SetupError
+from stream_router.control.setup_error import SetupError
 from stream_router.settings.reading import load
 from stream_router.settings.setup import Setup
 from tests.scripted import REGION, Script

@@ -10,8 +10,9 @@ import pytest
 from stream_router.control.arns import Home, parse
 from stream_router.control.setup import rule_match, rules, setup
 from stream_router.control.setup.marks import Marks
-from stream_router.control.setup.steps import SetupError, Steps
+from stream_router.control.setup.steps import Steps
 from stream_router.control.setup.targets import Kind, kind_of
+from stream_router.control.setup_error import SetupError
 from tests.scripted import ACCOUNT, REGION, Script
 
 HOME = Home("aws", REGION, ACCOUNT)

@@ -20,6 +20,7 @@ from stream_router.checks.finding import Finding, Verdict
 from stream_router.control.doctor import bus
 from stream_router.control.doctor.say import ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
+from stream_router.control.names import PROBE_PREFIX
 from stream_router.control.setup.queues import eventbridge_policy
 from stream_router.core.names import PROBE_TYPE, SOURCE
 from stream_router.core.settings_error import SettingsError
@@ -34,7 +35,6 @@ ARRIVAL_S = 60.0
 AGAIN_S = 20.0
 """A new rule may take a while until it works: then another probe is sent."""
 
-PREFIX = "stream-router-probe-"
 CODES = ("SR200", "SR201", "SR202", "SR203")
 
 
@@ -46,7 +46,7 @@ class Way:
         self._world, self._url, self._ca = world, url, ca
         self._sign = signer(world.receive)
         self.mark = secrets.token_hex(16)
-        self.name = f"{PREFIX}{self.mark[:12]}"
+        self.name = f"{PROBE_PREFIX}{self.mark[:12]}"
 
     def pattern(self) -> str:
         """What only our own probe matches."""

@@ -13,7 +13,7 @@ from stream_router.control.doctor.iam_policy import denial, lets_in
 from stream_router.control.doctor.say import SETUP, ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
 from stream_router.control.setup.rules import RETRY_POLICY
-from stream_router.control.setup.steps import WrongSettingError
+from stream_router.control.setup_error import WrongSettingError
 from stream_router.settings.common import NO_RULE
 
 TARGET, ROLE, UNDELIVERED = "EVENTBRIDGE_TARGET_ARN", "STREAM_ROUTER_TARGET_ROLE_ARN", "STREAM_ROUTER_TARGET_DLQ_ARN"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from stream_router.control import arns
 from stream_router.control.arns import Home
-from stream_router.control.doctor.probe import PREFIX
+from stream_router.control.names import PROBE_PREFIX
 from stream_router.control.policy.needs import Need, need
 from stream_router.control.policy.programs import secrets_of
 from stream_router.control.setup.setup import dead_letters_name, undelivered_name
@@ -69,8 +69,8 @@ def stream(consumer: Consumer, home: Home) -> Iterator[Need]:
 def _rules(consumer: Consumer, setup: Setup | None, home: Home) -> Iterator[Need]:
     bus = consumer.event_bus.rsplit("/", 1)[-1]
     yield need("events", "ListRules TestEventPattern", "*")
-    yield need("events", "PutRule PutTargets RemoveTargets DeleteRule", home.rule(bus, f"{PREFIX}*"))
-    yield need("sqs", "CreateQueue ReceiveMessage DeleteQueue", home.queue(f"{PREFIX}*"))
+    yield need("events", "PutRule PutTargets RemoveTargets DeleteRule", home.rule(bus, f"{PROBE_PREFIX}*"))
+    yield need("sqs", "CreateQueue ReceiveMessage DeleteQueue", home.queue(f"{PROBE_PREFIX}*"))
     if consumer.rule == NO_RULE or setup is None:
         return
     yield need("events", "DescribeRule", home.rule(bus, consumer.rule))

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from stream_router.control.arns import Arn
 from stream_router.control.setup.marks import Marks, told
-from stream_router.control.setup.steps import Steps, WrongSettingError
+from stream_router.control.setup.steps import Steps
+from stream_router.control.setup_error import WrongSettingError
 from stream_router.core import limits
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws.endpoints import is_aws
 from stream_router.control.setup.rules import targets_of
-from stream_router.control.setup.steps import SetupError, WrongSettingError
+from stream_router.control.setup_error import SetupError, WrongSettingError
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient

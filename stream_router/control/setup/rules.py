@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from stream_router.control.setup.marks import Marks, from_list, told
-from stream_router.control.setup.steps import SetupError, Steps, WrongSettingError
+from stream_router.control.setup.steps import Steps
 from stream_router.control.setup.targets import Kind
+from stream_router.control.setup_error import SetupError, WrongSettingError
 from stream_router.core import limits
 from stream_router.core.names import SOURCE
 

@@ -16,7 +16,8 @@ from stream_router.control import arns
 from stream_router.control.arns import Home
 from stream_router.control.setup import queues, quotas, rule_match, rules, streams, targets
 from stream_router.control.setup.marks import Marks
-from stream_router.control.setup.steps import Say, SetupError, Steps, WrongSettingError
+from stream_router.control.setup.steps import Say, Steps
+from stream_router.control.setup_error import SetupError, WrongSettingError
 from stream_router.core import limits
 from stream_router.core.settings_error import SettingsError
 from stream_router.pipeline.sample_events import sample_entries

@@ -3,17 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from stream_router.core.settings_error import SettingsError
-
 Say = Callable[[str], None]
-
-
-class SetupError(Exception):
-    """Setup cannot go on; its text is the one line that the operator sees, the cure in it."""
-
-
-class WrongSettingError(SettingsError, SetupError):
-    """The same, where a setting is at fault: exit 78."""
 
 
 class Steps:
