@@ -50,15 +50,23 @@ def test_list_counts_by_reason_first_and_disturbs_nothing(fake_aws: FakeAwsProce
     assert {message["received"] for message in fake_aws.queues()[dlq.QUEUE_NAME]} == {1}
     again = dlq.run(fake_aws, "list", "--reason", "malformed_json", "--sample", "1000")
     assert "3 of them are meant, 40 are not" in again.stdout
+    typed = dlq.run(fake_aws, "list", "--event-type", "conversation.updated")
+    assert "14 of them are meant, 29 are not" in typed.stdout, "whose type is not known, is not of this type"
 
 
 def test_list_says_that_it_saw_a_sample(fake_aws: FakeAwsProcess, letters: Letters) -> None:
     """It does not read a whole queue to say what it is about."""
     letters.put(400, ("base64",))
     done = dlq.run(fake_aws, "list", "--sample", "100")
-    seen = int(done.stdout.split("sampled ")[1].split()[0])
-    assert 100 <= seen < 300
-    assert "of about 400" in done.stdout
+    assert "sampled 100 of about 400" in done.stdout
+
+
+def test_a_queue_that_does_not_answer_is_told_with_its_endpoint(fake_aws: FakeAwsProcess) -> None:
+    """An endpoint is left from a trial more often than a right is missing."""
+    nobody = "http://127.0.0.1:1"
+    done = dlq.run(fake_aws, "list", AWS_ENDPOINT_URL=nobody, SQS_DLQ_URL=f"{nobody}/1/q")
+    assert done.returncode == 1
+    assert "no answer at 127.0.0.1:1 (EndpointConnectionError); start what listens there" in done.stderr
 
 
 def test_show_tells_all_but_the_payload(fake_aws: FakeAwsProcess, letters: Letters) -> None:

@@ -146,7 +146,7 @@ def test_a_bus_that_goes_in_the_middle_settles_nothing_more(fake_aws: FakeAwsPro
     dlq.assert_accepted_before_deleted(fake_aws)
 
 
-def test_what_a_killed_redrive_held_is_told_by_the_next(fake_aws: FakeAwsProcess) -> None:
+def test_what_a_killed_redrive_held_is_told_by_the_next(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
     """How many messages are hidden, and until when: SQS lets nobody else show them earlier."""
     Letters(fake_aws).put(200, ("base64",))
     one = dlq.start(fake_aws, "redrive", "--rate", "20")
@@ -154,6 +154,8 @@ def test_what_a_killed_redrive_held_is_told_by_the_next(fake_aws: FakeAwsProcess
     one.kill()
     one.communicate(timeout=100)
     hidden = len(dlq.left(fake_aws))
+    export = dlq.run(fake_aws, "export", str(tmp_path / "letters"), "--take")
+    assert f"note: {hidden} more are hidden until " in export.stdout, "an empty file would say that nothing is left"
     done = dlq.run(fake_aws, "redrive", "--rate", "0")
     told = re.search(r"note: (\d+) more are hidden until (\S+) at the latest, if .* was killed", done.stdout)
     assert told, done.stdout

@@ -1,5 +1,6 @@
 """What every command on dead letters begins with: the settings, the connection, the queue, and how much is in it."""
 
+import time
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -8,11 +9,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws import endpoints
 from stream_router.aws.errors import code_of
+from stream_router.checks.finding import silence
 from stream_router.control.dead_letters.gathering import QueueUnreadableError
-from stream_router.control.dead_letters.messages import Messages
+from stream_router.control.dead_letters.messages import HIDE_S, Messages
+from stream_router.control.dead_letters.telling import say
 from stream_router.control.republish.connection import Connection
 from stream_router.control.setup.setup import undelivered_name
 from stream_router.core import logs
+from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.sinks.dead_letters.reader import UnreadableLetterError
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.dead_letters import DeadLetters
@@ -28,6 +32,16 @@ class Depth(NamedTuple):
 
     visible: int
     hidden: int
+
+
+def tell_hidden(depth: Depth) -> None:
+    """Say of messages that others hold, where there are any, until when, and what to do."""
+    if depth.hidden:
+        until = iso(int((time.time() + HIDE_S) * 1000))
+        say(
+            f"note: {depth.hidden:,} more are hidden until {until} at the latest, if the command that took them "
+            "was killed; or a command that runs has them. Run this again after it"
+        )
 
 
 class Desk:
@@ -52,6 +66,9 @@ class Desk:
         return Depth(*(int(found.get(name, 0)) for name in names))
 
     def _refused(self, error: Exception) -> QueueUnreadableError:
+        if isinstance(error, BotoCoreError):
+            where, cure = silence(error)
+            return QueueUnreadableError(f"the queue {self.messages.name} cannot be asked: no answer{where}; {cure}")
         code = code_of(error)
         cure = "allow sqs:GetQueueAttributes, or try again later"
         if "NonExistentQueue" in code or "QueueDoesNotExist" in code:

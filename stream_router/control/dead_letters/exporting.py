@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from stream_router.control.dead_letters import listing, telling
-from stream_router.control.dead_letters.desk import Desk
+from stream_router.control.dead_letters.desk import Desk, tell_hidden
 from stream_router.control.dead_letters.gathering import Gathering, Read, Whole
 from stream_router.control.dead_letters.selection import Selection
 from stream_router.control.dead_letters.telling import Bar, Interrupt, say, warn
@@ -51,6 +51,7 @@ def export(desk: Desk, file: Path, selection: Selection, form: Form, *, take: bo
     """Any form's. 0, or 1 where the file is there already, cannot be written, or something could not be exported."""
     asked = Interrupt()
     depth = desk.depth()
+    tell_hidden(depth)
     try:
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
@@ -80,6 +81,8 @@ def export(desk: Desk, file: Path, selection: Selection, form: Form, *, take: bo
     finally:
         listing.give_back(desk.messages)
     gathering.end()
+    if depth.visible and not depth.hidden and not gathering.seen:
+        tell_hidden(desk.depth())  # somebody else took them meanwhile
     told = f"exported {telling.s(exported, form.noun)} to {file}"
     return _report(desk, told, skipped + gathering.skipped, take=take, broken_off=asked())
 

@@ -75,7 +75,7 @@ def look(desk: Desk, most: int, take: Callable[[Held], bool], asked: Callable[[]
             while not (enough or messages.dry or seen >= most or asked()):
                 messages.keep_receiving()
                 messages.turn(0.25)
-                for held in messages.take():
+                for held in messages.take()[: most - seen]:
                     seen += 1
                     enough = take(held) or enough
                     held.body = ""

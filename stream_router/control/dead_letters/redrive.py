@@ -1,14 +1,12 @@
 """`stream-router dlq redrive`: dead letters back to life, through the present mapping, masking and settings."""
 
-import time
 from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
 from stream_router.control.dead_letters import gathering, put_back, telling
-from stream_router.control.dead_letters.desk import Desk
+from stream_router.control.dead_letters.desk import Desk, tell_hidden
 from stream_router.control.dead_letters.gathering import Gathering, QueueUnreadableError, Whole
-from stream_router.control.dead_letters.messages import HIDE_S
 from stream_router.control.dead_letters.selection import Selection
 from stream_router.control.dead_letters.settling import Means, Redriving, Tally
 from stream_router.control.dead_letters.telling import Bar, say, warn
@@ -16,7 +14,6 @@ from stream_router.control.dead_letters.trial import Trial, Trials, Tries
 from stream_router.control.republish import preconditions
 from stream_router.core import limits
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event
-from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
 from stream_router.pipeline.transform import Transform
 
@@ -48,7 +45,8 @@ class Redrive:
     """One redrive. `started_at` (ISO 8601) is its name in `metadata.replayed` of what was edited by hand."""
 
     def __init__(self, desk: Desk, selection: Selection, how: How, asked: Callable[[], bool], started_at: str) -> None:
-        self._desk, self._selection, self._how, self._asked = desk, selection, how, asked
+        self._desk, self._how, self._asked = desk, how, asked
+        self._selection = selection._replace(maps_first=True)
         self._started_at = started_at
         self._plain = desk.connection.transform()
         self._marked: Transform | None = None
@@ -88,12 +86,7 @@ class Redrive:
             how.keep,
         )
         say(f"{desk.messages.name} holds about {telling.s(depth.visible, 'message')}")
-        if depth.hidden:
-            until = iso(int((time.time() + HIDE_S) * 1000))
-            say(
-                f"note: {depth.hidden:,} more are hidden until {until} at the latest, if the command that took them "
-                "was killed; or a command that runs has them. Run this again after it"
-            )
+        tell_hidden(depth)
         if limits.is_v2_bus(desk.settings.event_bus):
             say(SECOND_COPIES)
         refused = ""
@@ -106,6 +99,8 @@ class Redrive:
                 refused = str(error)
             # A second Ctrl-C passes by here: what is held then is hidden for some minutes more.
             redriving.close()
+        if depth.visible and not depth.hidden and not self._gathering.seen:
+            tell_hidden(desk.depth())  # somebody else took them meanwhile
         return self._report(redriving.tally, refused)
 
     def _rounds(self, redriving: Redriving) -> None:

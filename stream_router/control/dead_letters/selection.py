@@ -7,7 +7,10 @@ from stream_router.pipeline.sinks.dead_letters.reader import Letter
 
 
 class Selection(NamedTuple):
-    """All conditions must hold; an empty one holds for everything. Times are epoch ms, of when the letter was made."""
+    """All conditions must hold; an empty one holds for everything. Times are epoch ms, of when the letter was made.
+
+    With `maps_first` a letter whose event's type is not known is meant too: its event is mapped, and judged then.
+    """
 
     reason: str = ""
     code: str = ""
@@ -15,13 +18,14 @@ class Selection(NamedTuple):
     since_ms: int = 0
     until_ms: int = 0
     id: str = ""
+    maps_first: bool = False
 
     def takes(self, letter: Letter, sent_ms: int) -> bool:
         """Whether the letter is meant, as far as it tells without being opened."""
         wanted = ((self.reason, letter.reason), (self.code, letter.error.code), (self.id, letter.origin.event_id))
         return (
             all(want in ("", is_so) for want, is_so in wanted)
-            and self.takes_type(letter.event_type or self.event_type)
+            and ((self.maps_first and not letter.event_type) or self.takes_type(letter.event_type))
             and (not self.since_ms or sent_ms >= self.since_ms)
             and (not self.until_ms or sent_ms < self.until_ms)
         )
