@@ -197,6 +197,14 @@ def test_a_closed_shard_is_read_to_its_end() -> None:
     assert drained([batch(record(1, 100), ended=True)], Span(0, 200)) == ([1], 1, True)
 
 
+def test_a_closed_shard_at_its_tip_is_read_on_until_its_end_is_said() -> None:
+    """Its last records may come with "0 ms behind" and one more iterator; its children are read all the same."""
+    shards = {"a": Shard("a", (), 0, TOP, is_open=False), "b": Shard("b", ("a",), 0, TOP, is_open=True)}
+    last = [batch(record(1, 100), behind_ms=0), batch(behind_ms=0, ended=True)]
+    shelf = Shelf({"a": [*last], "b": [batch(record(2, 150), behind_ms=0)]})
+    assert numbers(reader(shelf, shards).pieces()) == [("a", 1), ("b", 2)]
+
+
 class Shelf:
     """A source of prepared batches that notes the order in which shards are begun, and which were done by then."""
 

@@ -66,7 +66,8 @@ def bounded(
             if span.holds(record.arrived_at_ms) and (last is None or record.position <= last)
         ]
         newest_ms = max((record.arrived_at_ms for record in batch.records), default=0)
-        at_tip = batch.behind_ms == 0 and now_ms() >= span.until_ms
+        # A closed shard ends by itself; to leave it here would leave its children out.
+        at_tip = shard.is_open and batch.behind_ms == 0 and now_ms() >= span.until_ms
         is_read = beyond or at_tip or batch.ended
         read_to_ms = span.until_ms if is_read else max(read_to_ms, newest_ms)
         about_ms = max(read_to_ms, now_ms() - batch.behind_ms)
