@@ -49,8 +49,10 @@ class Stops:
         self._others: list[threading.Event] = []
 
     def also(self, event: threading.Event) -> None:
-        """Set this one too."""
+        """Set this one too; at once where it was asked for before: a command has looked at queues until then."""
         self._others.append(event)
+        if self.asked.is_set():  # after the append, so that a signal between the two is not lost
+            event.set()
 
     def _ask(self, *_: Any) -> None:
         self.asked.set()
