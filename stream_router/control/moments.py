@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime
 
 from stream_router.core.settings_error import SettingsError
+from stream_router.pipeline.mapping.timestamps import iso
 
 _AGO = re.compile(r"(\d{1,6})(s|m|h|d)")
 _MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -14,6 +15,17 @@ def moment_ms(text: str, option: str, now_ms: int) -> int:
 
     Raises SettingsError with one line that names the option.
     """
+    found_ms = _found_ms(text, option, now_ms)
+    try:
+        iso(found_ms)
+    except ValueError:
+        raise SettingsError(
+            f"{option}: is before 1970 or after 9999; give a moment that the stream or the queue can hold"
+        ) from None
+    return found_ms
+
+
+def _found_ms(text: str, option: str, now_ms: int) -> int:
     if ago := _AGO.fullmatch(text.strip()):
         return now_ms - int(ago[1]) * _MS[ago[2]]
     try:

@@ -30,3 +30,10 @@ def test_what_is_no_moment_is_one_line(text: str) -> None:
     """It names the option and shows the forms."""
     with pytest.raises(SettingsError, match=r"--since: is no moment; give one as 2026-"):
         moment_ms(text, "--since", NOW_MS)
+
+
+@pytest.mark.parametrize("text", ["999999d", "1960-01-01", "0001-01-01", "9999-12-31T23:59:59.9999"])
+def test_a_moment_that_cannot_be_written_is_one_line(text: str) -> None:
+    """Every command writes its span; years before 1970 and after 9999 have no form for that."""
+    with pytest.raises(SettingsError, match=r"--since: is before 1970 or after 9999; give a moment that"):
+        moment_ms(text, "--since", NOW_MS)
