@@ -11,6 +11,7 @@ from stream_router.control.fates import found_report, looks
 from stream_router.control.fates.books import Letters, UndeliveredBook
 from stream_router.control.fates.found_report import Answer
 from stream_router.control.fates.judge import Fate, Judge
+from stream_router.control.fates.judged import CANNOT_JUDGE, judged
 from stream_router.control.fates.wanted import Wanted
 from stream_router.control.stream import session
 from stream_router.control.stream import shards as shards_
@@ -27,7 +28,7 @@ from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableL
 from stream_router.pipeline.transform import Transform
 from stream_router.settings.dead_letters import DeadLetters
 
-FOUND, NOT_FOUND, CANNOT_JUDGE = 0, 1, 2
+FOUND, NOT_FOUND = 0, 1
 
 MOST_FOUND = 100_000
 """A conversation has fewer events; more would be kept in memory."""
@@ -54,6 +55,10 @@ class Scan(NamedTuple):
 
 def run(settings: DeadLetters, wish: Wish) -> int:
     """The command. 0 found, 1 not found, 2 cannot judge. Raises SettingsError."""
+    return judged(lambda: _found(settings, wish))
+
+
+def _found(settings: DeadLetters, wish: Wish) -> int:
     mapping = config_file.load(settings.config)
     wanted = Wanted(wish.ids, wish.interaction, wish.conversation, Validator(mapping.shapes, mapping.sources))
     transform = Transform(transform_config(settings), _wall_ms)

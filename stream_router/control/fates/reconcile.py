@@ -10,6 +10,7 @@ from stream_router.control.fates import account_report, looks
 from stream_router.control.fates.account import Account
 from stream_router.control.fates.books import Letters
 from stream_router.control.fates.find import judge_of
+from stream_router.control.fates.judged import CANNOT_JUDGE, judged
 from stream_router.control.stream import session
 from stream_router.control.stream import shards as shards_
 from stream_router.control.stream.session import Stops, say
@@ -18,7 +19,7 @@ from stream_router.control.stream.sightings import sightings
 from stream_router.pipeline.transform import Transform
 from stream_router.settings.dead_letters import DeadLetters
 
-EQUAL, DIFFERENCES, CANNOT_JUDGE = 0, 1, 2
+EQUAL, DIFFERENCES = 0, 1
 
 
 class Wish(NamedTuple):
@@ -31,7 +32,12 @@ class Wish(NamedTuple):
 
 
 def run(settings: DeadLetters, wish: Wish) -> int:
-    """The command. 0 equal, 1 differences, 2 cannot judge. Raises SettingsError.
+    """The command. 0 equal, 1 differences, 2 cannot judge. Raises SettingsError."""
+    return judged(lambda: _reconciled(settings, wish))
+
+
+def _reconciled(settings: DeadLetters, wish: Wish) -> int:
+    """The account, said, and its status.
 
     The checkpoints are read first: a letter is stored before the checkpoint passes its event, so whatever the queue
     then lacks was taken out of it.
