@@ -1,12 +1,14 @@
 """Reads shards by enhanced fan-out: 2 MB/s a shard of its own, at a price; nothing is taken from the consumer."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
-from botocore.exceptions import BotoCoreError, ClientError, EventStreamError
+from botocore.eventstream import ParserError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError, EventStreamError
+from urllib3.exceptions import HTTPError
 
 from stream_router.aws.errors import code_of
 from stream_router.control.stream.batches import Batch, Means, Patience, opened
@@ -94,10 +96,17 @@ class FanOut:
             ConsumerARN=self._consumer, ShardId=shard.shard_id, StartingPosition=start
         )
         with contextlib.closing(answer["EventStream"]) as events:
-            for event in events:
+            for event in self._heard(events):
                 one = event.get("SubscribeToShardEvent")
                 if one is None:
                     continue
                 records, size_bytes = opened(shard, one["Records"])
                 reached = one.get("ContinuationSequenceNumber", "")
                 yield Batch(records, size_bytes, one.get("MillisBehindLatest", 0), not reached), reached
+
+    def _heard(self, events: Iterable[Any]) -> Iterator[Any]:
+        """The events of a subscription. botocore wraps no error of a connection that breaks, or is silent, midway."""
+        try:
+            yield from events
+        except (HTTPError, OSError, ParserError) as error:
+            raise ConnectionClosedError(endpoint_url=self._arn, error=error) from None
