@@ -3,15 +3,19 @@
 import itertools
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from botocore.eventstream import ChecksumMismatch
+from botocore.exceptions import ClientError, EndpointConnectionError
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
+from stream_router.control.stream import estimate, session
 from stream_router.control.stream.batches import GIVEN_UP_AFTER_S, Means
 from stream_router.control.stream.fan_out import FanOut
-from stream_router.control.stream.shards import Shard, UnreadableError
+from stream_router.control.stream.reader import Span
+from stream_router.control.stream.shards import Shard, Stream, UnreadableError
 
 SHARD = Shard("shard-1", (), 0, 2**128 - 1, is_open=True)
 BREAKS = [
@@ -88,3 +92,35 @@ def test_connections_that_break_without_end_are_given_up() -> None:
     with pytest.raises(UnreadableError, match=r"could not be read for 120 s \(ConnectionClosedError\)"):
         kinesis.numbers()
     assert GIVEN_UP_AFTER_S <= kinesis.now < GIVEN_UP_AFTER_S + 20
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "DeregisterStreamConsumer"),
+        EndpointConnectionError(endpoint_url="x"),
+    ],
+    ids=["refused", "no answer"],
+)
+def test_a_consumer_that_cannot_be_taken_away_is_said_and_changes_no_result(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It costs money until somebody takes it away; what was read is read."""
+
+    class Registered(Kinesis):
+        def register_stream_consumer(self, **_: Any) -> dict[str, Any]:
+            return {"Consumer": {"ConsumerARN": "arn:consumer"}}
+
+        def describe_stream_consumer(self, **_: Any) -> dict[str, Any]:
+            return {"ConsumerDescription": {"ConsumerStatus": "ACTIVE"}}
+
+        def deregister_stream_consumer(self, **_: Any) -> dict[str, Any]:
+            raise error
+
+    monkeypatch.setattr(estimate, "incoming_bytes", lambda *_: None)
+    kinesis = Registered([[event(1, last=True)]])
+    clients: Any = SimpleNamespace(kinesis_reads=kinesis, cloudwatch=None)
+    stream = Stream("s", "arn", {SHARD.shard_id: SHARD}, 0)
+    with session.reading(clients, stream, Span(0, 2_000_000), session.Stops(), fan_out=True) as pieces:
+        assert sum(len(piece.records) for piece in pieces) == 1
+    assert "note: the fan-out consumer arn:consumer could not be taken away (" in capsys.readouterr().err

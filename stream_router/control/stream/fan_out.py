@@ -35,6 +35,8 @@ class FanOut:
         self._arn = arn
         self._name = name
         self._consumer = ""
+        self.left = ""
+        """What an operator is to be told of a consumer that is registered still."""
 
     def __enter__(self) -> Self:
         """Register the consumer and wait until it is active. Raises UnreadableError."""
@@ -51,8 +53,15 @@ class FanOut:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._consumer:
-            with contextlib.suppress(self._kinesis.exceptions.ResourceNotFoundException):
+            try:
                 self._kinesis.deregister_stream_consumer(ConsumerARN=self._consumer)
+            except self._kinesis.exceptions.ResourceNotFoundException:
+                pass
+            except (BotoCoreError, ClientError) as refusal:  # what was read is read: it is no error of the reading
+                self.left = (
+                    f"the fan-out consumer {self._consumer} could not be taken away ({refusal}): it costs money until "
+                    f"it is; run `aws kinesis deregister-stream-consumer --consumer-arn {self._consumer}`"
+                )
             self._consumer = ""
 
     def _until_active(self) -> None:

@@ -133,8 +133,13 @@ def _source(clients: Clients, stream: Stream, stop: threading.Event, *, fan_out:
     if not fan_out:
         yield PoliteReads(means)
         return
-    with FanOut(means, stream.arn, f"{READER}{_now_ms()}") as source:
-        yield source
+    fans_out = FanOut(means, stream.arn, f"{READER}{_now_ms()}")
+    try:
+        with fans_out as source:
+            yield source
+    finally:
+        if fans_out.left:
+            say(f"note: {fans_out.left}")
 
 
 def _now_ms() -> int:
