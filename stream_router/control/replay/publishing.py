@@ -88,8 +88,8 @@ class Publishing:
             self.turn(0.25)
 
     def stop(self, why: str) -> None:
-        """Begin nothing more."""
-        self.ended_because = why
+        """Begin nothing more. The first reason is the one that counts."""
+        self.ended_because = self.ended_because or why
         self._republisher.stop()
         self._moved_at = self._clock()
 

@@ -99,24 +99,42 @@ class Replay:
         choice = Choice(transform, frozenset(self._wish.event_types), frozenset(map(_plain, self._wish.ids)))
         self._see_first()
         if self._wish.dry_run:
-            dry = DryRun(self._settings, self._replay_id)
-            self._read(clients, stops, bounds, lambda piece: dry.note(choice.chosen(piece)))
-            return self._told(dry.lines(self._span, choice.left_out), well=not dry.failed and not stops.asked.is_set())
+            return self._tried(clients, stops, bounds, choice)
         publishing = Publishing(connection.republisher(self._wish.rate), stops.asked.is_set, self._why_not)
-        self._read(
-            clients,
-            stops,
-            bounds,
-            lambda piece: publishing.take(choice.chosen(piece)),
-            lambda: publishing.turn(0.05),
-            lambda: f", {publishing.published:,} published",
-            lambda: publishing.ended,
-        )
-        publishing.finish()
-        if stops.asked.is_set() and not publishing.ended:
-            publishing.stop("broken off")
-        lines = replay_report.lines(publishing, choice.left_out, self._replay_id, self._go_on(publishing))
-        return self._told(lines, well=not publishing.failed and not publishing.ended)
+        try:
+            self._read(
+                clients,
+                stops,
+                bounds,
+                lambda piece: publishing.take(choice.chosen(piece)),
+                lambda: publishing.turn(0.05),
+                lambda: f", {publishing.published:,} published",
+                lambda: publishing.ended,
+            )
+        except UnreadableError as error:
+            publishing.stop(str(error))
+        except Exception as error:
+            publishing.stop(f"{type(error).__name__}: {error}")
+            raise
+        finally:  # whatever it ends by: only the summary says what was published, and how to go on
+            publishing.finish()
+            if stops.asked.is_set():
+                publishing.stop("broken off")
+            _tell(replay_report.lines(publishing, choice.left_out, self._replay_id, self._go_on(publishing)))
+        return NOT_ALL if publishing.failed or publishing.ended else DONE
+
+    def _tried(self, clients: Clients, stops: Stops, bounds: dict[str, Position], choice: Choice) -> int:
+        """The same, but that nothing is sent."""
+        dry, cut_short = DryRun(self._settings, self._replay_id), ""
+        try:
+            self._read(clients, stops, bounds, lambda piece: dry.note(choice.chosen(piece)))
+        except UnreadableError as error:
+            cut_short = str(error)
+        if stops.asked.is_set():
+            cut_short = cut_short or "broken off"
+        _tell(dry.lines(self._span, choice.left_out))
+        _tell([f"not all of the span was read: {cut_short}"] * bool(cut_short))
+        return NOT_ALL if dry.failed or cut_short else DONE
 
     def _see_first(self) -> None:
         """Bus and rule, before the first event is read: for every type of the settings, or those that are asked for."""
@@ -188,10 +206,10 @@ class Replay:
         parents = self._stream.shards[shard_id].parents
         return max([self._span.since_ms, *(self._newest_ms.get(parent, 0) for parent in parents)])
 
-    def _told(self, lines: Sequence[str], *, well: bool) -> int:
-        for line in lines:
-            sys.stdout.write(f"{line}\n")
-        return DONE if well else NOT_ALL
+
+def _tell(lines: Sequence[str]) -> None:
+    for line in lines:
+        sys.stdout.write(f"{line}\n")
 
 
 def _plain(event_id: str) -> str:

@@ -1,0 +1,136 @@
+"""`replay` without AWS: what is said where the reading fails, and what is left out."""
+
+import contextlib
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import orjson
+import pytest
+
+from stream_router.control.replay import replay
+from stream_router.control.republish import preconditions
+from stream_router.control.republish.republisher import Outcome
+from stream_router.control.stream import session
+from stream_router.control.stream.batches import UserRecord
+from stream_router.control.stream.positions import Position
+from stream_router.control.stream.reader import Piece
+from stream_router.control.stream.session import Stops
+from stream_router.control.stream.shards import Shard, Stream, UnreadableError
+from stream_router.core.model import Entry
+from stream_router.pipeline.mapping.timestamps import iso
+from stream_router.pipeline.transform import Transform, TransformConfig
+from stream_router.settings.consumer import Consumer
+from stream_router.settings.reading import load
+
+SHARD = Shard("shardId-000000000000", (), 0, 1, is_open=True)
+NOW_MS = int(time.time() * 1000)
+HOUR_AGO_MS = NOW_MS - 3_600_000
+WISH = replay.Wish("2h", None, [], [], 0.0, dry_run=False, fan_out=False, yes=False, replay_id="")
+FAULT = UnreadableError("stream s could not be read for 120 s (ThrottlingException); try again later")
+
+
+class Bus:
+    """A republisher that has everything accepted and proven at once."""
+
+    has_room, bus_gone, unproven, in_flight, last_code = True, False, 0, 0, ""
+
+    def __init__(self) -> None:
+        self._waiting: list[Entry] = []
+
+    def publish(self, entries: Iterable[Entry]) -> None:
+        self._waiting += entries
+
+    def turn(self, _: float) -> list[Outcome]:
+        ended, self._waiting = self._waiting, []
+        return [Outcome(entry.event) for entry in ended]
+
+    def stop(self) -> None:
+        """Nothing is in flight."""
+
+
+class Connection:
+    def __init__(self, settings: Consumer) -> None:
+        self._settings = settings
+
+    def transform(self, replay_id: str) -> Transform:
+        settings = self._settings
+        config = TransformConfig("us-east-1", tuple(settings.event_type_list), replayed=replay_id)
+        return Transform(config._replace(unroutable=settings.unroutable), lambda: time.time() * 1000)
+
+    def republisher(self, *_: object) -> Bus:
+        return Bus()
+
+
+def event(event_type: str = "interaction.created", **payload: Any) -> bytes:
+    said = {"interactionId": "i", "conversationId": "c", "timestamp": "2026-11-24T09:30:00Z"}
+    return orjson.dumps({**said, "eventType": event_type, "payload": payload})
+
+
+def piece(number: int, data: bytes) -> Piece:
+    at_ms = HOUR_AGO_MS + number * 60_000
+    return Piece(SHARD, [UserRecord(Position(number, 0), at_ms, data, passed_over=False)], 100, at_ms, at_ms)
+
+
+@pytest.fixture
+def settings() -> Consumer:
+    return load(Consumer, aws_region="us-east-1", sqs_dlq_url="https://sqs/1/q", event_types="interaction.created")
+
+
+def replayed(
+    monkeypatch: pytest.MonkeyPatch, settings: Consumer, told: Iterable[bytes | Exception], wish: replay.Wish = WISH
+) -> int:
+    """The command over one shard, whose records are a minute apart; its status."""
+
+    def pieces() -> Iterator[Piece]:
+        for number, one in enumerate(told, 1):
+            if isinstance(one, Exception):
+                raise one
+            yield piece(number, one)
+
+    @contextlib.contextmanager
+    def reading(*_: object, **__: object) -> Iterator[Iterator[Piece]]:
+        yield pieces()
+
+    monkeypatch.setattr(replay, "Connection", Connection)
+    monkeypatch.setattr(session, "reading", reading)
+    monkeypatch.setattr(preconditions, "look", lambda *_: preconditions.Verdict([], []))
+    stream = Stream("s", "arn", {SHARD.shard_id: SHARD}, NOW_MS - 86_400_000)
+    span = session.span_of(wish.since, wish.until, NOW_MS)
+    made = replay.Replay(settings, wish, span, stream, "replay/1")
+    return made.run(None, Stops(), {})  # type: ignore[arg-type]
+
+
+def test_a_reading_that_fails_ends_a_replay_that_can_be_gone_on_with(
+    monkeypatch: pytest.MonkeyPatch, settings: Consumer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """How many, under which id, why it ended, and the command that publishes the rest."""
+    assert replayed(monkeypatch, settings, [event(), event(), FAULT]) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "published 2 events as replay/1"
+    assert said[-2] == f"not all: {FAULT}"
+    since = iso(HOUR_AGO_MS + 2 * 60_000 - 10_000)
+    assert said[-1].startswith(f"go on with: stream-router replay --since {since} --until ")
+    assert said[-1].endswith(" --replay-id replay/1")
+
+
+def test_an_unforeseen_error_of_a_replay_comes_after_its_summary(
+    monkeypatch: pytest.MonkeyPatch, settings: Consumer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was published is told all the same; the error stays one, for the command line and its --debug."""
+    with pytest.raises(RuntimeError, match="something broke"):
+        replayed(monkeypatch, settings, [event(), RuntimeError("something broke")])
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "published 1 event as replay/1"
+    assert said[-2] == "not all: RuntimeError: something broke"
+    assert said[-1].startswith("go on with: ")
+
+
+def test_a_dry_run_over_a_part_of_the_span_says_so(
+    monkeypatch: pytest.MonkeyPatch, settings: Consumer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was counted is shown; it is not the whole."""
+    assert replayed(monkeypatch, settings, [event(), FAULT], WISH._replace(dry_run=True)) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("would publish 1 event of ")
+    assert said[-1] == f"not all of the span was read: {FAULT}"
