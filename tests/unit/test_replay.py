@@ -134,3 +134,15 @@ def test_a_dry_run_over_a_part_of_the_span_says_so(
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("would publish 1 event of ")
     assert said[-1] == f"not all of the span was read: {FAULT}"
+
+
+def test_an_event_of_many_levels_is_shown_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, settings: Consumer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """orjson indents at most 254 levels; the pipeline publishes more."""
+    data = event(deep=None).replace(b'"deep":null', b'"deep":' + b'{"a":' * 280 + b"1" + b"}" * 280)
+    assert replayed(monkeypatch, settings, [data], WISH._replace(dry_run=True)) == 0
+    said = capsys.readouterr().out
+    assert "would publish 1 event" in said
+    after = said.split("after (its Detail):\n")[1]
+    assert after.count('{"a":') == 280

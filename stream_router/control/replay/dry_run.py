@@ -75,4 +75,8 @@ def events(count: int) -> str:
 
 
 def _shown(data: bytes) -> list[str]:
-    return [f"  {line}" for line in orjson.dumps(orjson.loads(data), option=orjson.OPT_INDENT_2).decode().splitlines()]
+    try:
+        text = orjson.dumps(orjson.loads(data), option=orjson.OPT_INDENT_2).decode()
+    except (TypeError, ValueError):  # more levels than orjson takes: such an event is published all the same
+        text = data.decode(errors="replace")
+    return [f"  {line}" for line in text.splitlines()]
