@@ -18,6 +18,7 @@ from stream_router.control.stream.reader import Piece
 from stream_router.control.stream.session import Stops
 from stream_router.control.stream.shards import Shard, Stream, UnreadableError
 from stream_router.core.model import Entry
+from stream_router.core.names import PROBE_TYPE
 from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.transform import Transform, TransformConfig
 from stream_router.settings.consumer import Consumer
@@ -134,6 +135,18 @@ def test_a_dry_run_over_a_part_of_the_span_says_so(
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("would publish 1 event of ")
     assert said[-1] == f"not all of the span was read: {FAULT}"
+
+
+@pytest.mark.parametrize("wish", [WISH, WISH._replace(dry_run=True)], ids=["replay", "dry run"])
+def test_a_probe_of_doctor_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, settings: Consumer, capsys: pytest.CaptureFixture[str], wish: replay.Wish
+) -> None:
+    """It was nobody's event: it neither goes out again nor stops the replay for a word, and it is counted."""
+    made = settings.model_copy(update={"unroutable": "publish"})
+    assert replayed(monkeypatch, made, [event(), event(PROBE_TYPE, probe="0" * 32), event()], wish) == 0
+    said = capsys.readouterr().out
+    assert "publish 2 events" in said.replace("published", "publish")
+    assert "out 1: a probe of `stream-router doctor --end-to-end`" in said
 
 
 def test_an_event_of_many_levels_is_shown_as_it_is(

@@ -8,6 +8,7 @@ from stream_router.control.republish.republisher import Again
 from stream_router.control.stream.reader import Piece
 from stream_router.core.envelope import open_record
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event
+from stream_router.core.names import PROBE_TYPE
 
 Transform = Callable[[Event], Entry | DeadLetter | Dropped]
 
@@ -64,6 +65,9 @@ class Choice:
     ) -> Chosen | Failed | None:
         event_type = made.detail_type if isinstance(made, Entry) else made.event_type
         if self._event_types and event_type not in self._event_types:
+            return None
+        if event_type == PROBE_TYPE:
+            self.left_out["a probe of `stream-router doctor --end-to-end`, which is nobody's event"] += 1
             return None
         if isinstance(made, Entry):
             return Chosen(made, shard_id, arrived_at_ms, event.raw)
