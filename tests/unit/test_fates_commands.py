@@ -1,8 +1,13 @@
 """`find` and `reconcile` as commands: how they end where nothing can be judged, and what they look at."""
 
+from collections.abc import Iterable
+from types import SimpleNamespace
+
 import pytest
 
-from stream_router.control.fates import find, reconcile
+from stream_router.control.dead_letters.desk import Depth
+from stream_router.control.fates import find, looks, reconcile
+from stream_router.control.stream.session import Stops
 from stream_router.core.settings_error import SettingsError
 from stream_router.settings.dead_letters import DeadLetters
 from stream_router.settings.reading import load
@@ -47,3 +52,38 @@ def test_a_bad_setting_stays_one(settings: DeadLetters) -> None:
         find.run(settings, FIND._replace(since="999999d"))
     with pytest.raises(SettingsError, match="--since"):
         reconcile.run(settings, RECONCILE._replace(since="999999d"))
+
+
+class Queue:
+    """A queue's messages, as `looks` takes them: what SQS says of their number is late."""
+
+    name, refused, receiving, changing, trouble = "q", 0, 0, 0, ""
+
+    def __init__(self, bodies: Iterable[str]) -> None:
+        self._there = [SimpleNamespace(body=body, attributes={}, sent_ms=0, size_bytes=1) for body in bodies]
+        self.dry = False
+
+    def keep_receiving(self) -> None:
+        """What is there comes with the next turn."""
+
+    def turn(self, _: float) -> None:
+        self.dry = True
+
+    def take(self) -> list[SimpleNamespace]:
+        taken, self._there = self._there, []
+        return taken
+
+    def give_back_all(self) -> None:
+        """Nothing is hidden here."""
+
+
+@pytest.mark.parametrize("bodies", [["a letter of the last minute"], []], ids=["one", "none"])
+def test_a_queue_that_says_it_is_empty_is_looked_at(
+    settings: DeadLetters, monkeypatch: pytest.MonkeyPatch, bodies: list[str]
+) -> None:
+    """SQS's own count may be a minute late; that nothing is there is known by receiving nothing."""
+    desk = SimpleNamespace(messages=Queue(bodies), depth=lambda: Depth(0, 0))
+    monkeypatch.setattr(looks, "Desk", lambda *_: desk)
+    seen = looks.look(settings, "https://sqs/1/q", Stops())
+    assert [one.body for one in seen.messages] == bodies
+    assert seen.missing == ""
