@@ -60,7 +60,6 @@ def start(programs: Programs, say: Say) -> Pipeline:
     assert made.dead_letters_url is not None, "only a plan makes nothing"
     leases.seed(clients.kinesis, clients.dynamodb, wanted.stream, wanted.application)
     state_dir = programs.folder / "state"
-    leases.seed(clients.kinesis, clients.dynamodb, wanted.stream, wanted.application)
     consumer = _start_consumer(programs, endpoint, made.dead_letters_url, state_dir)
     receiver, url, sign = _start_receiver(programs, endpoint)
     say(f"the receiver serves at {url}")
