@@ -1,14 +1,26 @@
 """`find` and `reconcile` as commands: how they end where nothing can be judged, and what they look at."""
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from stream_router.control.dead_letters.desk import Depth
 from stream_router.control.fates import find, looks, reconcile
-from stream_router.control.stream.session import Stops
+from stream_router.control.fates.books import Look, UndeliveredBook
+from stream_router.control.fates.found_report import Answer
+from stream_router.control.fates.wanted import Wanted
+from stream_router.control.stream import session, shards
+from stream_router.control.stream.batches import UserRecord
+from stream_router.control.stream.positions import Position
+from stream_router.control.stream.reader import Piece, Span
+from stream_router.control.stream.session import Checkpoints, Stops
+from stream_router.control.stream.shards import Shard, Stream
 from stream_router.core.settings_error import SettingsError
+from stream_router.pipeline.mapping import config_file
+from stream_router.pipeline.mapping.mapper import Validator
 from stream_router.settings.dead_letters import DeadLetters
 from stream_router.settings.reading import load
 
@@ -87,3 +99,27 @@ def test_a_queue_that_says_it_is_empty_is_looked_at(
     seen = looks.look(settings, "https://sqs/1/q", Stops())
     assert [one.body for one in seen.messages] == bodies
     assert seen.missing == ""
+
+
+def test_more_events_than_are_kept_are_not_all(settings: DeadLetters, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The search ends there, and what was found is not said to be everything."""
+    shard = Shard("shard-1", (), 0, 9, is_open=True)
+    line = b'{"interactionId":"i","conversationId":"c","eventType":"t","timestamp":"2026-11-24T09:30:00Z","payload":{}}'
+    records = [UserRecord(Position(n, 0), 1_000, line, passed_over=False) for n in range(3)]
+
+    @contextlib.contextmanager
+    def reading(*_: object, **__: object) -> Iterator[Iterator[Piece]]:
+        yield iter([Piece(shard, records, 1, 1_000, 1_000)])
+
+    monkeypatch.setattr(find, "MOST_FOUND", 2)
+    monkeypatch.setattr(session, "reading", reading)
+    monkeypatch.setattr(session, "checkpoints_of", lambda *_: Checkpoints({}))
+    monkeypatch.setattr(shards, "describe", lambda *_: Stream("s", "arn", {"shard-1": shard}, 0))
+    mapping = config_file.load(None)
+    wanted = Wanted([], None, "c", Validator(mapping.shapes, mapping.sources))
+    clients: Any = SimpleNamespace(kinesis=None)
+    wish = FIND._replace(ids=[], conversation="c")
+    scan = find._scan(settings, clients, Span(0, 9_000), wanted, Stops(), wish)
+    assert scan.missing == "more than 2 events were met, and the reading ended there; give a later --since"
+    answer = Answer(wanted, Span(0, 9_000), scan.sightings, [], UndeliveredBook(Look(())), scan.missing, "")
+    assert not answer.is_complete

@@ -121,7 +121,12 @@ def _scan(settings: DeadLetters, clients: Clients, span: Span, wanted: Wanted, s
                 new = [one for one in sightings(piece) if wanted.takes(one.found)]
                 met += new
                 left -= {one.event.event_id for one in new}
-                if len(met) > MOST_FOUND or (wanted.by_id and not left and not wish.everything):
+                if wanted.by_id and not left and not wish.everything:
+                    break
+                if len(met) > MOST_FOUND:
+                    missing = (
+                        f"more than {MOST_FOUND:,} events were met, and the reading ended there; give a later --since"
+                    )
                     break
         if stops.asked.is_set():
             missing = "the reading was broken off"
