@@ -236,6 +236,18 @@ def test_a_letter_whose_event_is_not_there_is_a_difference() -> None:
     assert lines[-1] == "1 difference"
 
 
+def test_a_letter_of_an_event_that_arrived_outside_the_span_is_no_difference() -> None:
+    """Arrival times are approximate: between two records of the span there may be one that is not of it."""
+    letters = Look([letter(15), letter(16, identity="a" * 32)])
+    book = Letters(letters, STREAM)
+    account = Account(judge(letters=letters, checkpoint=AT_100), book)
+    account.note(sighting(10))
+    account.note_outside(SHARD, Position(15, 0))
+    account.note(sighting(20))
+    account.close()
+    assert [one.sequence_number for one in account.kept] == [16]
+
+
 def test_an_account_that_agrees_says_so() -> None:
     """Accepted, dead and waiting events, and nothing else."""
     account, lines = accounted(Look([letter(20)]), sighting(10), sighting(20), sighting(120))

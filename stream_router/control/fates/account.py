@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from stream_router.control.fates.books import Letters, Place
 from stream_router.control.fates.judge import Fate, Verdict
+from stream_router.control.stream.positions import Position
 from stream_router.control.stream.sightings import Sighting
 from stream_router.pipeline.sinks.dead_letters.reader import Letter
 
@@ -30,6 +31,8 @@ class Account:
         self._judge = judge
         self._letters = letters
         self._unmet = dict(letters.places)
+        self._of_letters = {place[:3] for place in letters.places}
+        self._outside: set[tuple[str, int, int]] = set()
         self._read: dict[str, tuple[int, int]] = {}
         self.records = 0
         self.events = 0
@@ -62,11 +65,16 @@ class Account:
         elif verdict.fate in (Fate.LETTER_GONE, Fate.PASSED_OVER):
             self._differ(sighting.event.event_id, sighting.place, f"{verdict.fate.value}: {verdict.why}")
 
+    def note_outside(self, shard_id: str, position: Position) -> None:
+        """A record was met that arrived before or after the span: it is there, and is not of this account."""
+        if (place := (shard_id, *position)) in self._of_letters:
+            self._outside.add(place)
+
     def close(self) -> None:
         """The whole span is read: letters of events between the first and the last of a shard must have been met."""
         for place, letter in self._unmet.items():
             first, last = self._read.get(letter.origin.shard_id, (1, 0))
-            if first <= place[1] <= last:
+            if first <= place[1] <= last and place[:3] not in self._outside:
                 self._differ(letter.origin.event_id, place, _stray(letter))
 
     def _widen(self, sighting: Sighting) -> None:

@@ -56,6 +56,8 @@ def _reconciled(settings: DeadLetters, wish: Wish) -> int:
                 for piece in pieces:
                     for sighting in sightings(piece):
                         account.note(sighting)
+                    for position in piece.outside:
+                        account.note_outside(piece.shard.shard_id, position)
                     account.records += len(piece.records)
         except UnreadableError as error:
             say(f"cannot judge: {error}")
