@@ -117,7 +117,12 @@ def test_an_expired_iterator_goes_on_behind_the_last_record() -> None:
 
 @pytest.mark.parametrize(
     ("code", "words"),
-    [("AccessDeniedException", "kinesis:DescribeStreamSummary"), ("ResourceNotFoundException", "no stream s")],
+    [
+        ("AccessDeniedException", "kinesis:DescribeStreamSummary"),
+        ("ResourceNotFoundException", "no stream s"),
+        ("ExpiredTokenException", r"\(ExpiredTokenException\): renew the credentials"),
+        ("UnrecognizedClientException", "renew the credentials"),
+    ],
 )
 def test_a_stream_that_may_not_be_read_is_said_at_once(code: str, words: str) -> None:
     """No waiting helps there."""

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
 
 _HOUR_MS = 3_600_000
+_NO_CREDENTIALS = ("Expired", "UnrecognizedClient", "InvalidClientToken")
+"""How AWS's codes begin for credentials that are no more, or never were."""
 
 
 class UnreadableError(Exception):
@@ -68,6 +70,8 @@ def cure(name: str, code: str) -> str:
     """What an error code of Kinesis means to an operator."""
     if code == "ResourceNotFoundException":
         return f"there is no stream {name} in this region and account; see STREAM_ROUTER_STREAM and AWS_REGION"
+    if code.startswith(_NO_CREDENTIALS):
+        return f"stream {name} cannot be read ({code}): renew the credentials, then try again"
     return (
         f"stream {name} cannot be read ({code}); these credentials need kinesis:DescribeStreamSummary, ListShards, "
         "GetShardIterator and GetRecords on it"
