@@ -124,3 +124,18 @@ def test_a_consumer_that_cannot_be_taken_away_is_said_and_changes_no_result(
     with session.reading(clients, stream, Span(0, 2_000_000), session.Stops(), fan_out=True) as pieces:
         assert sum(len(piece.records) for piece in pieces) == 1
     assert "note: the fan-out consumer arn:consumer could not be taken away (" in capsys.readouterr().err
+
+
+def test_a_stop_before_the_consumer_is_active_is_no_fault_of_its_own() -> None:
+    """It is taken away again, and the line does not blame the stream."""
+    gone: list[str] = []
+    kinesis = SimpleNamespace(
+        register_stream_consumer=lambda **_: {"Consumer": {"ConsumerARN": "arn:consumer"}},
+        describe_stream_consumer=lambda **_: {"ConsumerDescription": {"ConsumerStatus": "CREATING"}},
+        deregister_stream_consumer=lambda **asked: gone.append(asked["ConsumerARN"]),
+        exceptions=Kinesis.exceptions,
+    )
+    means = Means(kinesis, "s", lambda: 0.0, lambda _: True, lambda: 0.5)  # type: ignore[arg-type]
+    with pytest.raises(UnreadableError, match="the reading was broken off before"), FanOut(means, "a", "n"):
+        pass
+    assert gone == ["arn:consumer"]

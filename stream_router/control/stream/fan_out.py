@@ -71,11 +71,11 @@ class FanOut:
             described = self._kinesis.describe_stream_consumer(ConsumerARN=self._consumer)
             if described["ConsumerDescription"]["ConsumerStatus"] == "ACTIVE":
                 return
-            if wait(_ASK_EVERY_S) or clock() > until:
+            stopped = wait(_ASK_EVERY_S)
+            if stopped or clock() > until:
                 self.__exit__(None, None, None)
-                raise UnreadableError(
-                    f"the fan-out consumer on stream {self._means.stream} did not become active in time"
-                )
+                late = f"the fan-out consumer on stream {self._means.stream} did not become active in time"
+                raise UnreadableError("the reading was broken off before it began" if stopped else late)
 
     def batches(self, shard: Shard, from_ms: int) -> Iterator[Batch]:
         """The records of a shard that arrived at `from_ms` or later. Raises UnreadableError."""
