@@ -203,6 +203,12 @@ def test_an_event_that_is_not_in_the_stream(given: dict[str, Any], status: int, 
     assert any(says in line for line in lines)
 
 
+def test_a_search_that_was_broken_off_says_that_there_may_be_more() -> None:
+    """An event may be in the stream more than once, and `--all` asks for each of them."""
+    _, lines = answered(sighting(), missing="the reading was broken off")
+    assert lines[-1] == "there may be more: the reading was broken off"
+
+
 def test_an_event_that_is_in_the_stream_is_shown_with_its_place() -> None:
     """Shard, record, times, checkpoint, fate; readable at 60 columns but for AWS's own words."""
     status, lines = answered(sighting())

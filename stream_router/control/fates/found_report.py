@@ -67,7 +67,7 @@ def _unseen(answer: Answer, seen: set[str]) -> Iterator[str]:
     else:
         queues = f"; not all of the queues was seen: {answer.unseen}" if answer.unseen else ""
         nothing = f"not in the stream since {since}, and in no queue: not received since then{queues}"
-    if answer.missing and not answer.wanted.by_id and seen:
+    if answer.missing and seen:
         yield f"there may be more: {answer.missing}"
     if not answer.wanted.by_id and not seen:
         yield f"{answer.wanted.text()}: {nothing}"
