@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterable
 
 from stream_router.control.replay.choice import Chosen, Failed, failed
 from stream_router.control.republish.republisher import Again, Outcome, Republisher
+from stream_router.core import limits
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import Event
 
 PATIENCE_S = 90.0
-"""Where nothing ends for so long the replay ends: an entry that fails alone would be tried without end."""
+"""Where nothing ends for so long, a low rate's rests apart, the replay ends: an entry that fails alone would be tried
+without end."""
 
 END_WITHIN_S = 40.0
 """How long calls in flight and the bus's last proof may take at the end."""
@@ -19,6 +21,11 @@ MOST_KEPT = 1_000
 """Failures of which each is listed; beyond that they are counted alone."""
 
 Key = tuple[str, int]
+
+
+def patience_at(rate: float, bus: str) -> float:
+    """How long nothing may end at `rate` events a second (0.0: no bound): a full call is paid for with a rest."""
+    return PATIENCE_S + (limits.bus_ceiling(bus) / rate if rate else 0.0)
 
 
 class Publishing:
@@ -33,11 +40,13 @@ class Publishing:
         asked_to_stop: Callable[[], bool],
         prove: Callable[[str], str],
         clock: Callable[[], float] = time.monotonic,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self._republisher = republisher
         self._asked_to_stop = asked_to_stop
         self._prove = prove
         self._clock = clock
+        self._patience_s = patience_s
         self._proven: set[str] = set()
         self._waiting: deque[Chosen] = deque()
         self._under_way: dict[Key, Chosen] = {}
@@ -98,7 +107,7 @@ class Publishing:
             return "broken off: what was in flight has ended"
         if self._republisher.bus_gone:
             return "the event bus is gone: run `stream-router setup`, then go on"
-        if self._under_way and self._clock() - self._moved_at > PATIENCE_S:
+        if self._under_way and self._clock() - self._moved_at > self._patience_s:
             return f"nothing more ends ({self._republisher.last_code or 'no answer'}): go on later"
         return ""
 

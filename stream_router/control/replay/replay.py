@@ -10,9 +10,10 @@ from stream_router.aws.clients import Clients
 from stream_router.control.replay import replay_report
 from stream_router.control.replay.choice import Choice
 from stream_router.control.replay.dry_run import DryRun
-from stream_router.control.replay.publishing import Publishing
+from stream_router.control.replay.publishing import Publishing, patience_at
 from stream_router.control.republish import preconditions
 from stream_router.control.republish.connection import Connection
+from stream_router.control.republish.republisher import Republisher
 from stream_router.control.stream import session
 from stream_router.control.stream import shards as shards_
 from stream_router.control.stream.positions import AT_TIMESTAMP, LATEST, TRIM_HORIZON, Position
@@ -100,7 +101,7 @@ class Replay:
         self._see_first()
         if self._wish.dry_run:
             return self._tried(clients, stops, bounds, choice)
-        publishing = Publishing(connection.republisher(self._wish.rate), stops.asked.is_set, self._why_not)
+        publishing = self._publishing(connection.republisher(self._wish.rate), stops)
         try:
             self._read(
                 clients,
@@ -122,6 +123,10 @@ class Replay:
                 publishing.stop("broken off")
             _tell(replay_report.lines(publishing, choice.left_out, self._replay_id, self._go_on(publishing)))
         return NOT_ALL if publishing.failed or publishing.ended else DONE
+
+    def _publishing(self, republisher: Republisher, stops: Stops) -> Publishing:
+        patience_s = patience_at(self._wish.rate, self._settings.event_bus)
+        return Publishing(republisher, stops.asked.is_set, self._why_not, patience_s=patience_s)
 
     def _tried(self, clients: Clients, stops: Stops, bounds: dict[str, Position], choice: Choice) -> int:
         """The same, but that nothing is sent."""
