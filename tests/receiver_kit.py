@@ -72,6 +72,9 @@ class FakeLoop:
         heapq.heappush(self._timers, (self._now_s + max(0.0, delay_s), next(self._numbers), handle))
         return handle
 
+    def call_soon(self, what: Callable[..., None], *arguments: Any) -> Handle:
+        return self.call_later(0.0, what, *arguments)
+
     def call_soon_threadsafe(self, what: Callable[..., None], *arguments: Any) -> Handle:
         return self.call_later(0.0, what, *arguments)
 

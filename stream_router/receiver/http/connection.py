@@ -38,7 +38,7 @@ class Connection(asyncio.Protocol):
         turns: Turns,
     ) -> None:
         self.client = self.sender = client
-        self.reading_bytes = self._head_bytes = 0
+        self.reading_bytes = self._beside_bytes = 0
         self.accepted_s = loop.time()
         self.deadline_s = self.accepted_s + limits.header_timeout_s
         self.opening: asyncio.Task[Any] | None = None
@@ -119,7 +119,7 @@ class Connection(asyncio.Protocol):
         request = self._request
         if request is None or self._discarding:
             return
-        self._in_head, self._body = False, b""
+        self._in_head, self._body, self._beside_bytes = False, b"", 0
         request.method = self._parser.get_method().decode("latin-1")
         request.path = request.url.partition(b"?")[0].decode("latin-1")
         refusal = request.read_head(self._limits.header_bytes, self._parser.get_http_version)
@@ -138,6 +138,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
+        self._beside_bytes = 0
         if self._request is None or self._early is not None:
             return
         if not self._body:
@@ -154,7 +155,7 @@ class Connection(asyncio.Protocol):
         if request is None or self._discarding:
             return
         self._connections.read_no_more(self)
-        self._head_bytes, self._in_head = 0, True
+        self._beside_bytes, self._in_head = 0, True
         request.keep_alive = self._parser.should_keep_alive()
         self._waiting.append(request)
         self._deadline(math.inf)
@@ -182,13 +183,12 @@ class Connection(asyncio.Protocol):
             self._flow.read_on()
 
     def _parse(self, piece: bytes) -> None:
-        if self._in_head:
-            self._head_bytes += len(piece)
+        self._beside_bytes += len(piece)  # also trailers: httptools holds one, and joins it anew for each packet
         ends, refusal = parse.feed(self._parser, piece)
         self._ends |= ends
         if refusal is not None:
             self._refuse(refusal)
-        if self._in_head and self._head_bytes > self._limits.header_bytes:
+        if self._beside_bytes > self._limits.header_bytes:
             self._refuse(answers.HEADERS_TOO_LARGE)
         elif len(self._body) > self.reading_bytes:
             self._connections.reading(self, len(self._body) - self.reading_bytes)
