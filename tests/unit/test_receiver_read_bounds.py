@@ -164,3 +164,15 @@ def test_a_large_body_behind_a_large_head_is_no_large_head(bench: Bench) -> None
     for at in range(0, len(sent), 3_000):
         bench.send(sent[at : at + 3_000])
     assert (bench.status, len(bench.bodies[0])) == (202, 90_000)
+
+
+@pytest.mark.parametrize("large", [b"Content-Length: 200000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n30d40\r\n"])
+def test_what_comes_behind_a_refusal_is_not_held(bench: Bench, large: bytes) -> None:
+    """Its connection lingers so that the answer is read; what it sends meanwhile is dropped, as is the half body."""
+    bench.send(HEAD + large)
+    bench.sent_until_refused(b"a" * 10_000)
+    assert bench.status == 413
+    for _ in range(10):
+        bench.send(b"a" * 10_000)
+    assert len(bench.connection._rest) == len(bench.connection._body) == 0
+    assert bench.connections._reading_bytes == 0

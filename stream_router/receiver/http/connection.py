@@ -167,7 +167,7 @@ class Connection(asyncio.Protocol):
             self._flow.pause()
 
     def data_received(self, data: bytes) -> None:
-        self._rest = self._rest + data if self._rest else data
+        self._rest = b"" if self._discarding else self._rest + data
         self._turn.came(len(data))
 
     def _feed(self) -> None:
@@ -243,7 +243,7 @@ class Connection(asyncio.Protocol):
         if self._discarding:
             return
         request, self._request = self._request or Request(self.flush, self.known, self._turn.waited_s), None
-        self._discarding = True
+        self._discarding, self._body = True, b""
         self._connections.read_no_more(self)
         request.keep_alive = False
         self._waiting.append(request)
