@@ -1,5 +1,6 @@
 """How long a request's bytes have been here: never less than is so; the kernel is asked where it may know more."""
 
+import errno
 import socket
 import time
 from collections.abc import Iterator
@@ -53,3 +54,19 @@ def test_after_a_pause_the_kernel_is_asked_again(old: Flow) -> None:
     old.pause()
     old.read_on()
     assert (old.waited_s(0.001) or 0) >= LONG_AGO_S
+
+
+def test_the_end_of_a_connection_that_is_gone_is_no_error(old: Flow) -> None:
+    """Its client has reset it and the loop does not know yet: whoever answers it, or ends what is overdue, goes on."""
+
+    def write_eof() -> None:
+        raise OSError(errno.ENOTCONN, "")
+
+    transport: Any = SimpleNamespace(
+        set_write_buffer_limits=lambda high: None,
+        is_closing=lambda: False,
+        can_write_eof=lambda: True,
+        write_eof=write_eof,
+    )
+    old.attach(transport)
+    old.end()

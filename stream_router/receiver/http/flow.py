@@ -1,6 +1,7 @@
 """What is read from a connection, and until when its client must have read what was written."""
 
 import asyncio
+import contextlib
 import math
 import socket
 import sys
@@ -88,7 +89,9 @@ class Flow:
         if self._transport is None or self._transport.is_closing():
             return
         if self.half_closes:
-            self._transport.write_eof()
+            # asyncio's own loop raises where the client has reset the connection; that it is lost is told in a moment.
+            with contextlib.suppress(OSError):
+                self._transport.write_eof()
             self.read_on()
         else:
             self._transport.close()
