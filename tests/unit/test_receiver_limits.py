@@ -101,6 +101,24 @@ def test_a_client_that_is_told_408_and_stays_is_counted_once(bench: Bench, monke
     assert bench.stats.connections_cut == 2
 
 
+def test_a_connection_that_breaks_the_sweep_costs_no_other_its_end(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is cut and told in the log; whoever comes after it, then and in later sweeps, is ended in time."""
+    bad, good, later = bench.admit("a", "b", "c")
+
+    def overdue(now_s: float) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(bad, "overdue", overdue)
+    bad.deadline_s, good.deadline_s, later.deadline_s = 0.9, 1.0, 2.0
+    bench.loop.move(1.1)
+    assert (bad.was_cut, good.was_cut, later.was_cut) == (True, True, False)
+    bench.loop.move(1.1)
+    assert later.was_cut
+    assert {record.levelname for record in caplog.records} == {"ERROR"}
+
+
 def test_where_all_places_are_taken_the_oldest_unknown_goes(bench: Bench) -> None:
     """Who has shown who it is stays; where only such are there, the new one is refused."""
     held = bench.admit("a", "b", "c", "d", "e", "f")

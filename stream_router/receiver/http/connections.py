@@ -6,11 +6,14 @@ unknown one goes: a sender shows who it is within milliseconds, who only holds a
 
 import asyncio
 import ipaddress
+import logging
 from collections.abc import Sequence
 from typing import Protocol
 
 from stream_router.receiver.http.headers import Headers
 from stream_router.telemetry.receiver.receiver_stats import Stats
+
+log = logging.getLogger(__name__)
 
 SWEEP_EVERY_S = 0.25
 MAX_READING_BYTES = 48 * 1024 * 1024
@@ -167,11 +170,16 @@ class Connections:
 
     def _sweep(self) -> None:
         """One timer for all: a timer a request would cost more than its MAC."""
+        # First of all: whatever happens below, there is a next sweep.
+        self._sweeper = self._loop.call_later(SWEEP_EVERY_S, self._sweep)
         now_s = self._loop.time()
         late = [one for one in self.all if one.deadline_s <= now_s]
         for connection in sorted(late, key=lambda one: one.deadline_s):
             # Who has shown who it is and is only idle took nobody's time.
             if connection in self._unknown or connection.reading_bytes > 0:
                 self._count_cut(connection)
-            connection.overdue(now_s)
-        self._sweeper = self._loop.call_later(SWEEP_EVERY_S, self._sweep)
+            try:
+                connection.overdue(now_s)
+            except Exception:
+                log.exception("a connection did not end as it should, and was cut")
+                connection.cut()
