@@ -5,7 +5,7 @@ import gc
 import logging
 import signal
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 
 import uvloop
 
@@ -22,6 +22,7 @@ from stream_router.receiver.http.server import HttpServer
 from stream_router.receiver.http.tls import Tls
 from stream_router.receiver.intake import Intake
 from stream_router.receiver.preflight import Stream, cannot_listen
+from stream_router.receiver.recurring import every
 from stream_router.receiver.spill.spill import Spill
 from stream_router.receiver.states import States
 from stream_router.settings.receiver import Receiver
@@ -73,8 +74,8 @@ class Worker:
         states = States(batcher, clock, self._stats, loop.time, settings)
         tls = Tls(settings)
         followed = [source.secrets for source in served.values() if source.secrets]
-        tasks = [loop.create_task(_every(PUBLISH_EVERY_S, lambda: self._publish(batcher, clock, states, health)))]
-        tasks += [loop.create_task(_every(FOLLOW_TLS_EVERY_S, tls.refresh))]
+        tasks = [loop.create_task(every(PUBLISH_EVERY_S, lambda: self._publish(batcher, clock, states, health)))]
+        tasks += [loop.create_task(every(FOLLOW_TLS_EVERY_S, tls.refresh))]
         tasks += [loop.create_task(_follow(live, every_s)) for live in followed if (every_s := live.follow_every_s)]
         loop.add_signal_handler(signal.SIGHUP, lambda: _reload(loop, tls, followed))
         try:
@@ -150,17 +151,9 @@ class Worker:
         self._row[:] = stats.row()
 
 
-async def _every(period_s: float, what: Callable[[], object]) -> None:
-    while True:
-        await asyncio.sleep(period_s)
-        what()
-
-
 async def _follow(live: Secrets, every_s: float) -> None:
     """Read the secrets again and again, in a thread: a file on a slow disk, or AWS, must not hold the loop."""
-    while True:
-        await asyncio.sleep(every_s)
-        await asyncio.to_thread(live.refresh)
+    await every(every_s, lambda: asyncio.to_thread(live.refresh))
 
 
 def _reload(loop: asyncio.AbstractEventLoop, tls: Tls, followed: list[Secrets]) -> None:

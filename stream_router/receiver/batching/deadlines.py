@@ -100,11 +100,15 @@ class Deadlines:
         now_s = self._loop.time()
         self._late_s = max(now_s - self._due_s, self._late_s * LATE_FADES_TO)
         give_up_after_s = max(DECIDE_AFTER_S, GIVE_UP_AFTER_S - self._late_s)
-        self._decide(overdue := list(self._undecided.older(now_s - DECIDE_AFTER_S)))
+        overdue = list(self._undecided.older(now_s - DECIDE_AFTER_S))
         for request in overdue:
             self._overdue.add(request)
-        for request in self._overdue.older(now_s - give_up_after_s):
-            request.finish(stored=False)
-        self._sweeper = None
-        if self._undecided or self._overdue:
-            self._arm()
+        try:
+            self._decide(overdue)
+            for request in self._overdue.older(now_s - give_up_after_s):
+                request.finish(stored=False)
+        finally:
+            # Whatever failed: who waits behind it is answered by the next sweep.
+            self._sweeper = None
+            if self._undecided or self._overdue:
+                self._arm()

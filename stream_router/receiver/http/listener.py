@@ -71,24 +71,29 @@ class Listener:
         connection.opening = self._loop.create_task(self._opened(sock, connection))
 
     async def _opened(self, sock: socket.socket, connection: Connection) -> None:
-        context = self._tls()
-        timeout_s = self._handshake_timeout_s if context is not None else None
+        opened = False
         try:
+            context = self._tls()
+            timeout_s = self._handshake_timeout_s if context is not None else None
             await self._loop.connect_accepted_socket(
                 lambda: connection, sock, ssl=context, ssl_handshake_timeout=timeout_s
             )
+            opened = True
         except (OSError, asyncio.CancelledError):
-            sock.close()
-            connection.opening = None
-            connection.gone()
+            pass  # the client went, or was sent away
+        finally:
+            if not opened:
+                sock.close()
+                connection.opening = None
+                connection.gone()
 
     def _no_files(self) -> None:
         """No descriptor is left, though a reserve is kept: somebody else took them. Make room and pause."""
+        self._loop.remove_reader(self._socket.fileno())
+        self._loop.call_later(NO_FILES_PAUSE_S, self._again)
         self._connections.make_room()
         if self._seldom():
             log.error("no open file is left for a connection; raise the limit of open files (ulimit -n)")
-        self._loop.remove_reader(self._socket.fileno())
-        self._loop.call_later(NO_FILES_PAUSE_S, self._again)
 
     def _again(self) -> None:
         if self._open:

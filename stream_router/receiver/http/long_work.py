@@ -1,9 +1,12 @@
 """Work that takes long, one piece after the other: whoever sends large bodies, others wait for a slice at most."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
+
+log = logging.getLogger(__name__)
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 
@@ -24,6 +27,9 @@ class LongWork:
     async def _run(self) -> None:
         try:
             while self._queue:
-                await self._queue.popleft()()
+                try:
+                    await self._queue.popleft()()
+                except Exception:
+                    log.exception("a request failed in an unforeseen way")
         finally:
             self._worker = None

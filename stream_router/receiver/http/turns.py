@@ -100,8 +100,10 @@ class Turn:
     def hurry(self) -> None:
         """Wait no longer."""
         if self._since_s is not None:
-            self._work()
-            self._since_s = None
+            try:
+                self._work()
+            finally:
+                self._since_s = None
 
     def end(self) -> None:
         """The connection is closed: nothing of it is held here any more."""

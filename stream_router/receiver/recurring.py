@@ -1,0 +1,29 @@
+"""What a worker does again and again beside its requests: a failure is told, and ends nothing."""
+
+import asyncio
+import inspect
+import logging
+import time
+from collections.abc import Callable
+
+from stream_router.core.logs import Seldom
+
+log = logging.getLogger(__name__)
+
+
+async def every(period_s: float, what: Callable[[], object]) -> None:
+    """Call `what` (and wait for it, where it can be awaited) until cancelled, so long after each time.
+
+    One that fails is told once a minute, and called again. Ending the process would break off its requests for what is
+    no part of them; a worker that cannot even show its numbers any more counts as ill (`/healthz`) after half a minute.
+    """
+    said = Seldom(time.monotonic)
+    while True:
+        await asyncio.sleep(period_s)
+        try:
+            result = what()
+            if inspect.isawaitable(result):
+                await result
+        except Exception:
+            if said():
+                log.exception("a worker's task failed in an unforeseen way, and is tried again")

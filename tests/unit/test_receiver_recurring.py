@@ -1,0 +1,135 @@
+"""A worker's timers and tasks after something in them has failed: they go on, and the log tells of it."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+
+from stream_router.receiver.batching.deadlines import Deadlines
+from stream_router.receiver.http.listener import Listener
+from stream_router.receiver.http.long_work import LongWork
+from stream_router.receiver.http.turns import Turn
+from stream_router.receiver.recurring import every
+from tests.receiver_kit import FakeLoop
+
+
+@pytest.fixture
+def loop() -> Iterator[FakeLoop]:
+    made = FakeLoop()
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+def test_a_task_that_failed_is_called_again_and_told_once_a_minute(
+    awaited: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Showing the numbers, following secrets and TLS files: a failure is one line, and not the last time."""
+    calls: list[int] = []
+
+    async def run() -> None:
+        enough = asyncio.Event()
+
+        def work() -> None:
+            calls.append(1)
+            if len(calls) == 5:
+                enough.set()
+            raise RuntimeError
+
+        async def waited_for() -> None:
+            await asyncio.sleep(0)
+            work()
+
+        task = asyncio.create_task(every(0.0, waited_for if awaited else work))
+        await asyncio.wait_for(enough.wait(), 5)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(run())
+    assert len(calls) >= 5
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+
+
+def test_requests_are_answered_in_time_though_deciding_fails(loop: FakeLoop) -> None:
+    """Where the spill breaks while it is asked, each request is still answered, and so are those that come later."""
+    told: list[float] = []
+
+    def decide(overdue: object) -> None:
+        if overdue:
+            raise RuntimeError
+
+    watched = Deadlines(loop, decide)  # type: ignore[arg-type]
+
+    def take_in() -> None:
+        request: Any = SimpleNamespace(arrived_s=loop.time(), done=False)
+
+        def finish(*, stored: bool) -> None:
+            request.done = not stored
+            told.append(loop.time() - request.arrived_s)
+
+        request.finish = finish
+        watched.watch(request)
+
+    for _ in range(2):
+        take_in()
+        for _ in range(100):
+            with contextlib.suppress(RuntimeError):  # a real loop logs it
+                loop.move(0.01)
+    assert [age_s <= 0.9 for age_s in told] == [True, True]
+
+
+def test_a_connection_whose_work_failed_has_its_next_turn(loop: FakeLoop) -> None:
+    """What comes on it later is worked on, and does not wait for a turn that is over."""
+    done: list[str] = []
+    later: list[Callable[[], None]] = []
+
+    def work() -> None:
+        done.append("work")
+        raise RuntimeError
+
+    turns: Any = SimpleNamespace(
+        have_time=lambda: False, now_s=loop.time, later=lambda what, size_bytes: later.append(what)
+    )
+    turn = Turn(turns, work, lambda _: None)
+    for _ in range(2):
+        turn.came(1)
+        with pytest.raises(RuntimeError):
+            later.pop()()
+    assert done == ["work", "work"]
+
+
+def test_a_large_body_that_fails_keeps_none_behind_it_waiting(caplog: pytest.LogCaptureFixture) -> None:
+    """The next one begins, and the log tells of the failure."""
+    done: list[str] = []
+
+    async def fails() -> None:
+        raise RuntimeError
+
+    async def works() -> None:
+        done.append("works")
+
+    async def run() -> None:
+        long = LongWork()
+        for work in (fails, works):
+            long.start(work)
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    asyncio.run(run())
+    assert done == ["works"]
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+
+
+def test_a_connection_that_cannot_be_opened_gives_its_place_back() -> None:
+    """Whatever the reason: its socket is closed and its place is free."""
+    sock, connection = Mock(), Mock()
+    listener = Listener(Mock(), Mock(), Mock(), Mock(), Mock(side_effect=RuntimeError), 5.0)
+    with pytest.raises(RuntimeError):
+        asyncio.run(listener._opened(sock, connection))
+    sock.close.assert_called_once()
+    connection.gone.assert_called_once()
