@@ -1,4 +1,4 @@
-"""What is wrong, said once when it begins, once a minute while it lasts, and once when it ends."""
+"""What is wrong, said once when it begins, once a minute while it is met, and once when it ends."""
 
 import logging
 from collections.abc import Callable
@@ -55,6 +55,8 @@ class _Now(NamedTuple):
     text: str
     resource: str
     cure: str
+    latest_s: float | None = None
+    """When it was met last; None where it is met at every look."""
 
 
 class State:
@@ -67,6 +69,7 @@ class State:
         self._counted = counted
         self._before = counted()
         self._since_s: float | None = None
+        self._latest_s = 0.0
         self._said = Seldom(clock)
         self._begun = False
 
@@ -74,7 +77,8 @@ class State:
         """Told again and again what is."""
         if now is None:
             if self._begun and self._since_s is not None:
-                lasted_s = round(self._clock() - self._since_s, 1)
+                # To when it was met last: where nobody tried since, nobody knows when it ended.
+                lasted_s = round(max(0.0, self._latest_s - self._since_s), 1)
                 events = self._counted() - self._before
                 log.warning("%s: over", self._name, extra={"after_s": lasted_s, "events": events})
             self._since_s, self._begun, self._before = None, False, self._counted()
@@ -82,8 +86,10 @@ class State:
         if self._since_s is None:
             self._since_s = self._clock()
             self._said = Seldom(self._clock)
+        comes = now.latest_s is None or now.latest_s > self._latest_s
+        self._latest_s = self._clock() if now.latest_s is None else now.latest_s
         lasted_s = self._clock() - self._since_s
-        if lasted_s >= self._after_s and self._said():
+        if (comes or not self._begun) and lasted_s >= self._after_s and self._said():
             extra: dict[str, object] = {"code": now.code, "resource": now.resource, "since_s": round(lasted_s, 1)}
             extra["events"] = self._counted() - self._before
             if self._begun:
@@ -161,7 +167,8 @@ class States:
         if stream.failing_since_s is None:
             return None
         where = "events wait in the spill" if self._batcher.spill_takes else "senders are answered 503"
-        return _Now(stream.code, where, self._stream_name, CURES.get(stream.code, _UNKNOWN_CURE))
+        cure = CURES.get(stream.code, _UNKNOWN_CURE)
+        return _Now(stream.code, where, self._stream_name, cure, stream.last_failure_s)
 
     def _of_spill(self) -> _Now | None:
         spill = self._batcher.spill_state

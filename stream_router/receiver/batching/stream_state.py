@@ -36,10 +36,11 @@ class StreamState:
         return "" if self.failing_since_s is None else self.code
 
     @property
+    def refuses(self) -> bool:
+        """Whether it has taken nothing since it began to refuse, a second ago or more: as last known, however old."""
+        return self.failing_since_s is not None and self._now_s() - self.failing_since_s >= DOWN_AFTER_S
+
+    @property
     def down(self) -> bool:
-        """Whether it has refused everything for a second, as far as is known."""
-        since_s = self.failing_since_s
-        if since_s is None:
-            return False
-        now_s = self._now_s()
-        return now_s - since_s >= DOWN_AFTER_S and now_s - self.last_failure_s <= BELIEVED_FOR_S
+        """The same while it is believed: whether to keep new traffic away."""
+        return self.refuses and self._now_s() - self.last_failure_s <= BELIEVED_FOR_S

@@ -1,0 +1,93 @@
+"""What is told of a stream that refuses while hardly anybody sends, on a clock of the test's own."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from stream_router.receiver.batching.stream_state import BELIEVED_FOR_S, StreamState
+from stream_router.receiver.spill.backlog import NO_SPILL
+from stream_router.receiver.states import States
+from stream_router.settings.receiver import Receiver
+from stream_router.telemetry.receiver.receiver_stats import Stats
+
+
+class Watched:
+    """A worker without a spill, what it knows of its stream, and what it says of it."""
+
+    def __init__(self) -> None:
+        self.now_s = 1_000.0
+        self.stats = Stats()
+        self.stream = StreamState(lambda: self.now_s)
+        batcher: Any = SimpleNamespace(stream=self.stream, spill_takes=False, spill_state=NO_SPILL)
+        clock: Any = SimpleNamespace(overloaded=False)
+        settings = Receiver(aws_region="us-east-1", webhook_scheme="none")
+        self._states = States(batcher, clock, self.stats, lambda: self.now_s, settings)
+
+    def refuse(self) -> None:
+        """A sender's event is refused."""
+        self.stream.refused("AccessDeniedException")
+        self.stats.events_refused += 1
+
+    def pass_s(self, seconds: float, *, refusing: bool = False) -> None:
+        """Time goes by in quarters of a second, with a refusal in each of them or without."""
+        for _ in range(int(seconds * 4)):
+            if refusing:
+                self.refuse()
+            self.now_s += 0.25
+            self._states.look()
+
+
+@pytest.fixture
+def watched() -> Watched:
+    return Watched()
+
+
+def test_what_was_refused_last_is_down_until_it_takes_something(watched: Watched) -> None:
+    """A single refusal too; for readiness it is believed for 5 s, or nobody would ever try again."""
+    assert (watched.stream.refuses, watched.stream.down) == (False, False)
+    watched.refuse()
+    assert (watched.stream.refuses, watched.stream.down) == (False, False)
+    watched.pass_s(2)
+    assert (watched.stream.refuses, watched.stream.down) == (True, True)
+    watched.pass_s(BELIEVED_FOR_S)
+    assert (watched.stream.refuses, watched.stream.down) == (True, False)
+    watched.pass_s(3_600)
+    assert watched.stream.refuses
+    watched.stream.took()
+    assert (watched.stream.refuses, watched.stream.down) == (False, False)
+
+
+def test_what_lasts_is_told_once_a_minute_while_it_is_met(watched: Watched, caplog: pytest.LogCaptureFixture) -> None:
+    """Its begin, each minute of it, and its end with how long and how many."""
+    watched.pass_s(150, refusing=True)
+    watched.stream.took()
+    watched.pass_s(1)
+    begin, *still, over = [record.getMessage() for record in caplog.records]
+    assert begin.startswith("the stream takes no events: senders are answered 503 (AccessDeniedException)")
+    assert [line.startswith("the stream takes no events: still: ") for line in still] == [True, True]
+    assert over == "the stream takes no events: over"
+    told = caplog.records[-1].__dict__
+    assert (told["after_s"], told["events"]) == (pytest.approx(150, abs=1), 600)
+
+
+def test_while_nobody_sends_nothing_is_told_of_senders(watched: Watched, caplog: pytest.LogCaptureFixture) -> None:
+    """The outage is told once, however long the silence behind it; its end counts to the last refusal."""
+    watched.pass_s(25, refusing=True)
+    watched.pass_s(600)
+    assert len(caplog.records) == 1
+    watched.stream.took()
+    watched.pass_s(1)
+    begin, over = caplog.records
+    assert (begin.levelname, over.levelname) == ("ERROR", "WARNING")
+    assert over.__dict__["after_s"] == pytest.approx(25, abs=0.5)
+    assert over.__dict__["events"] == 100
+
+
+def test_a_refusal_after_a_silence_is_the_same_outage(watched: Watched, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing was taken in between, so it is told that it lasts still."""
+    watched.pass_s(5, refusing=True)
+    watched.pass_s(300)
+    watched.refuse()
+    watched.pass_s(300)
+    assert [": still: " in record.getMessage() for record in caplog.records] == [False, True]
