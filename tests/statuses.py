@@ -175,7 +175,7 @@ def receiver(**changes: Any) -> dict[str, Any]:
         "since": "2026-11-25T08:00:00.000Z",
         "reason": None,
         "workers": 2,
-        "stream": {"name": "cxone-events", "up": True, "code": None},
+        "stream": {"name": "cxone-events", "up": True, "code": None, "lastTriedAt": "2026-11-25T09:30:02.100Z"},
         "rates": {"storedPerS": 511.9, "spilledPerS": 0.0, "refusedPerS": 0.0},
         "latencyMs": {"count": 30_000, "p50": 6.5, "p90": 9.0, "p95": 12.0, "p99": 31.5, "p999": 88.0, "max": 140.2},
         "connections": 17,

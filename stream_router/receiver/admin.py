@@ -15,7 +15,7 @@ from stream_router.telemetry.admin_server import JSON, AdminServer, Page, Verdic
 from stream_router.telemetry.iso_time import iso_s
 from stream_router.telemetry.receiver import receiver_page
 from stream_router.telemetry.receiver.receiver_board import Board, Numbers
-from stream_router.telemetry.receiver.receiver_stats import FAILURES, STREAM_CODE, code_of
+from stream_router.telemetry.receiver.receiver_stats import FAILURES, SPILL_TAKES, STREAM_CODE, STREAM_HEARD_S, code_of
 
 SCHEMA = "stream-router.receiver-status/1"
 
@@ -88,7 +88,8 @@ class ReceiverStatus:
             "stream": {
                 "name": self._stream,
                 "up": bool(gauges["stream_up"]) if gauges["up"] else None,
-                "code": code_of(gauges[STREAM_CODE]) or None,
+                "code": (code_of(gauges[STREAM_CODE]) or None) if gauges["up"] else None,
+                "lastTriedAt": iso_s(gauges[STREAM_HEARD_S]) if gauges[STREAM_HEARD_S] else None,
             },
             "rates": self._rates(now, numbers),
             "latencyMs": self._latency(numbers),
@@ -113,10 +114,18 @@ class ReceiverStatus:
         if gauges["spill_failing"]:
             return "spill failing", "the spill's disk refuses; see the log"
         if not gauges["stream_up"]:
-            where = "events wait in the spill" if gauges["ready"] else "senders are answered 503"
             code = f" ({code_of(gauges[STREAM_CODE])})" if gauges[STREAM_CODE] else ""
-            return "stream down", f"the stream takes no events{code}; {where}"
+            return "stream down", f"the stream takes no events{code}; {self._where_events_go(gauges)}"
         return ("ready", None) if gauges["ready"] else ("not ready", "no worker can take events")
+
+    @staticmethod
+    def _where_events_go(gauges: dict[str, float]) -> str:
+        """While the stream refuses. Without a spill, ready means that traffic may try again, and none came."""
+        if not gauges["ready"]:
+            return "senders are answered 503"
+        if gauges[SPILL_TAKES]:
+            return "events wait in the spill"
+        return f"nothing came to try it with since {iso_s(gauges[STREAM_HEARD_S])}"
 
     def _rates(self, now: float, numbers: Numbers) -> dict[str, float | None]:
         """Means over the last minute, as far as somebody has asked since."""

@@ -50,6 +50,7 @@ class Worker:
         self._number = number
         self._workers = workers
         self._stats = Stats(row, sources.names(settings))
+        self._heard = (self._stats.events_stored, 0.0)
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain. Returns within 10 s of the signal (and the drain's delay)."""
@@ -140,7 +141,13 @@ class Worker:
 
     def _publish(self, batcher: Batcher, clock: LoopClock, states: States, health: Health) -> None:
         stats = self._stats
-        stats.stream_up, stats.stream_code = int(not batcher.stream.down), code_number(batcher.stream.failing_code)
+        stream = batcher.stream
+        stats.stream_up, stats.stream_code = int(not stream.refuses), code_number(stream.failing_code)
+        # Seen here and not told by each record that lands: what the stream took and refused since the last look.
+        heard = (stats.events_stored, stream.last_failure_s)
+        if heard != self._heard:
+            self._heard, stats.stream_heard_s = heard, time.time()
+        stats.spill_takes = int(batcher.spill_takes)
         stats.ready, stats.draining = int(stats.up and health.ready), int(health.draining)
         stats.heartbeat_timestamp_seconds = time.time()
         stats.loop_lag_seconds = clock.lag_s

@@ -8,7 +8,7 @@ from rich.text import Text
 from stream_router.top import verdict
 from stream_router.top.flow import Fact, flow
 from stream_router.top.hosts import Host
-from stream_router.top.words import UNKNOWN, get, millis, number, rate, seconds, size
+from stream_router.top.words import UNKNOWN, get, millis, number, rate, seconds, since, size
 
 
 def receiver(host: Host, width: int) -> RenderableType:
@@ -33,8 +33,11 @@ def receiver(host: Host, width: int) -> RenderableType:
 def _spill(status: dict[str, Any]) -> list[Fact]:
     up, code = get(status, "stream", "up"), get(status, "stream", "code")
     stream = {True: "takes events", False: f"takes nothing ({code})" if code else "takes nothing"}.get(up, UNKNOWN)
+    facts: list[Fact] = [("stream", stream, "bold red" if up is False else "")]
+    if up is False and (tried := since(get(status, "stream", "lastTriedAt"), status.get("at"))):
+        facts.append(("last tried", f"{tried} UTC", ""))
     events = get(status, "spill", "events")
-    facts: list[Fact] = [("stream", stream, "bold red" if up is False else ""), ("spill", f"{number(events)} events")]
+    facts.append(("spill", f"{number(events)} events"))
     if events:
         facts.append(("oldest", seconds(get(status, "spill", "oldestAgeS")), "yellow"))
         facts.append(("size", size(get(status, "spill", "bytes")), "yellow"))

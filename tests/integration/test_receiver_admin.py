@@ -95,7 +95,7 @@ def test_a_stream_that_refuses_makes_it_unready_and_never_ill(fake_aws: FakeAwsP
         eventually(running, "/readyz", 200, 10.0)
         assert httpx.post(f"{running.url}/v1/events", content=event(4)).status_code == 202
         until = time.monotonic() + 5
-        while status(running)["stream"] != {"name": "cxone-events", "up": True, "code": None}:
+        while (now := status(running)["stream"])["code"] is not None or not now["up"]:
             assert time.monotonic() < until, status(running)["stream"]
             time.sleep(0.1)
 
@@ -140,7 +140,7 @@ def test_the_code_is_that_of_a_worker_whose_stream_refuses() -> None:
         stats.stream_code = code_number(code)
         board.row(worker)[:] = stats.row()
     told = json.loads(made.page())
-    assert told["stream"] == {"name": "cxone-events", "up": False, "code": "AccessDeniedException"}
+    assert (told["stream"]["up"], told["stream"]["code"]) == (False, "AccessDeniedException")
     assert told["reason"] == "the stream takes no events (AccessDeniedException); senders are answered 503"
     assert b"stream_code" not in receiver_page.page(board)
     board.row(1)[:] = board.row(0)

@@ -1,6 +1,7 @@
 """What two workers' rows say together, while one of them does not serve."""
 
 import time
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
@@ -12,7 +13,7 @@ from stream_router.receiver.admin import ReceiverStatus
 from stream_router.settings.receiver import Receiver
 from stream_router.telemetry.receiver import receiver_page
 from stream_router.telemetry.receiver.receiver_board import Board
-from stream_router.telemetry.receiver.receiver_stats import Stats
+from stream_router.telemetry.receiver.receiver_stats import HEARD_WITHIN_S, Stats, code_number
 
 
 class Bench:
@@ -23,10 +24,12 @@ class Bench:
         settings = Receiver(aws_region="us-east-1", webhook_scheme="none")
         self._status = ReceiverStatus(self.board, settings, clock=count().__next__)
 
-    def serve(self, worker: int, *, stream_up: bool = True, heartbeat_s: float = 1_000.0) -> None:
+    def serve(
+        self, worker: int, *, stream_up: bool = True, heartbeat_s: float = 1_000.0, heard_s: float = 0.0, ready: int = 1
+    ) -> None:
         stats = Stats()
-        stats.up = stats.ready = 1
-        stats.stream_up = int(stream_up)
+        stats.up, stats.ready, stats.stream_heard_s = 1, ready, heard_s
+        stats.stream_up, stats.stream_code = int(stream_up), code_number("" if stream_up else "NoAnswer")
         stats.heartbeat_timestamp_seconds = heartbeat_s
         self.board.row(worker)[:] = stats.row()
 
@@ -77,3 +80,42 @@ def test_where_no_worker_serves_nothing_is_known_of_the_stream(bench: Bench) -> 
     bench.serve(0, heartbeat_s=time.time())
     bench.board.gone(0)
     assert bench.sample("stream_up") is None
+
+
+def test_of_the_stream_those_tell_who_heard_of_it_last(bench: Bench) -> None:
+    """A worker that was refused in an outage and had no traffic since does not gainsay one for which it takes events;
+    one that has never sent anything gainsays none that was refused.
+    """
+    bench.serve(0, stream_up=False, heard_s=1_000.0)
+    bench.serve(1, heard_s=0.0)
+    assert (bench.status()["state"], bench.sample("stream_up")) == ("stream down", 0.0)
+    bench.serve(1, heard_s=1_000.0 + HEARD_WITHIN_S)
+    assert (bench.status()["state"], bench.sample("stream_up")) == ("stream down", 0.0)
+    bench.serve(1, heard_s=1_000.1 + HEARD_WITHIN_S)
+    told = bench.status()
+    assert (told["state"], told["stream"]["up"], told["stream"]["code"]) == ("ready", True, None)
+    assert bench.sample("stream_up") == 1.0
+
+
+@pytest.mark.parametrize(
+    ("ready", "spill_takes", "where"),
+    [
+        (0, 0, "senders are answered 503"),
+        (1, 1, "events wait in the spill"),
+        (1, 0, "nothing came to try it with since 2026-11-25T09:30:00.000Z"),
+    ],
+)
+def test_a_stream_that_refused_last_is_down_until_it_takes_something(
+    bench: Bench, ready: int, spill_takes: int, where: str
+) -> None:
+    """Also once traffic may try again: then it is said since when nothing came. It is no metric."""
+    assert bench.status()["stream"]["lastTriedAt"] is None
+    stats = Stats()
+    stats.up, stats.ready, stats.spill_takes, stats.stream_code = 1, ready, spill_takes, code_number("NoAnswer")
+    stats.stream_heard_s = datetime(2026, 11, 25, 9, 30, tzinfo=UTC).timestamp()
+    bench.board.row(0)[:] = stats.row()
+    told = bench.status()
+    assert (told["state"], told["reason"]) == ("stream down", f"the stream takes no events (NoAnswer); {where}")
+    assert told["stream"]["lastTriedAt"] == "2026-11-25T09:30:00.000Z"
+    assert b"heard" not in receiver_page.page(bench.board)
+    assert b"spill_takes" not in receiver_page.page(bench.board)

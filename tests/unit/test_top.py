@@ -119,10 +119,12 @@ def test_a_screen_that_is_full_loses_shards_and_never_the_keys() -> None:
 def test_nothing_is_wider_than_the_terminal(made: Any, width: int) -> None:
     """In every state."""
     spill = {"events": 123_456, "bytes": 5_600_000, "oldestAgeS": 75.0, "failing": True}
-    ill = statuses.receiver(spill=spill, stream={"name": "s", "up": False, "code": "KMSDisabledException"})
+    refuses = {"name": "s", "up": False, "code": "KMSDisabledException", "lastTriedAt": "2026-11-25T09:28:00.000Z"}
+    ill = statuses.receiver(spill=spill, stream=refuses)
     lines = shown(host(made()), host(ill, RECEIVER, "receive"), width=width)
     assert max(map(len, lines)) <= width
     assert any("takes nothing (KMSDisabledException)" in line for line in lines)
+    assert any("last tried 09:28:00 UTC" in line for line in lines)
     assert any("123,456 events" in line for line in lines)
 
 

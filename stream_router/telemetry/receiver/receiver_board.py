@@ -10,9 +10,12 @@ from stream_router.telemetry.receiver.receiver_stats import (
     ANSWERS,
     COUNTERS,
     GAUGES,
+    HEARD_WITHIN_S,
     LATENCY,
     OF_THE_WORST,
+    OF_THE_WORST_THAT_HEARD,
     OF_THE_WORST_THAT_SERVES,
+    STREAM_HEARD_S,
     Row,
     gauge_at,
     width,
@@ -48,6 +51,11 @@ class Board:
         for name, worst in OF_THE_WORST_THAT_SERVES.items():
             column = gauge_at(name, len(self.sources))
             total[column] = worst(serving[:, column]) if len(serving) else np.nan
+        heard = serving[:, gauge_at(STREAM_HEARD_S, len(self.sources))]
+        lately = serving[heard >= heard.max(initial=0.0) - HEARD_WITHIN_S]
+        for name, worst_of in OF_THE_WORST_THAT_HEARD.items():
+            column = gauge_at(name, len(self.sources))
+            total[column] = worst_of(lately[:, column]) if len(lately) else np.nan
         total[-1] = self._rows[:, -1].max()
         return total
 

@@ -70,7 +70,7 @@ GAUGES: Final = _all(
         "spill_oldest_age_seconds": "Age of the oldest event in the spill",
         "connections": "Connections that are open, counted from accept",
         "loop_lag_seconds": "How late the event loop comes to what has arrived",
-        "stream_up": "1 while the stream takes events, as far as every worker knows",
+        "stream_up": "0 from a second of refusals on until the stream takes an event, also while none comes; else 1",
         "spill_failing": "Workers whose spill takes nothing, for whatever reason",
         "ready": "Workers that can take events: what `/readyz` says of each",
         "draining": "Workers that were told to stop and finish what is in",

@@ -54,15 +54,25 @@ FAILURES = (
 """Why the stream refused a record: AWS's code; ours where there is no answer; `other` for what is not in this list."""
 STREAM_CODE = "stream_code"
 """A number that is no metric: why the stream refuses now (`code_number`), for `/status` to say in words."""
-COUNTERS, GAUGES = tuple(receiver_metrics_catalogue.COUNTERS), (*receiver_metrics_catalogue.GAUGES, STREAM_CODE)
+STREAM_HEARD_S = "stream_heard_s"
+"""No metric either: when the stream last took or refused something of this worker (epoch seconds); 0 for never."""
+HEARD_WITHIN_S = 5.0
+"""A worker that heard of the stream so much earlier than another knows nothing of it any more."""
+SPILL_TAKES = "spill_takes"
+"""No metric either: whether there is a spill that can take events."""
+COUNTERS = tuple(receiver_metrics_catalogue.COUNTERS)
+GAUGES = (*receiver_metrics_catalogue.GAUGES, STREAM_CODE, STREAM_HEARD_S, SPILL_TAKES)
 OF_THE_WORST = {
     "spill_oldest_age_seconds": np.max,
     "loop_lag_seconds": np.max,
-    STREAM_CODE: np.max,
+    STREAM_HEARD_S: np.max,
 }
-OF_THE_WORST_THAT_SERVES = {"stream_up": np.min, "heartbeat_timestamp_seconds": np.min}
-"""Of several workers the worst is shown; all other gauges are added up. Of a worker that has not started, or has died,
-the gauges are all 0: of the stream, and of when it spoke last, that says nothing."""
+"""Of several workers the worst is shown, or the latest; all other gauges are added up."""
+OF_THE_WORST_THAT_SERVES = {"heartbeat_timestamp_seconds": np.min}
+"""Of a worker that has not started, or has died, the gauges are all 0: that says nothing of when it spoke last."""
+OF_THE_WORST_THAT_HEARD = {"stream_up": np.min, STREAM_CODE: np.max}
+"""Of the stream only those that serve and heard of it lately are asked: one without traffic since an outage would hold
+on to it, whatever the stream took of the others."""
 
 LATENCY = BUCKETS + 2
 """The last numbers of a row: counts of a `Histogram`'s buckets, the sum in seconds, the largest value in ms."""
@@ -120,6 +130,8 @@ class Stats:
     heartbeat_timestamp_seconds: float
     up: int
     stream_code: int
+    stream_heard_s: float
+    spill_takes: int
 
     def __init__(self, row: Row | None = None, sources: Sequence[str] = ("",)) -> None:
         """`row` is what a process before this one counted: counters go on from there, gauges begin at 0."""

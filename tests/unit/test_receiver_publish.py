@@ -1,0 +1,67 @@
+"""What a worker shows of the stream in its row of numbers: as last known, whatever readiness believes."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stream_router.receiver import worker as worker_module
+from stream_router.receiver.batching.stream_state import BELIEVED_FOR_S, StreamState
+from stream_router.receiver.http.health import Health
+from stream_router.receiver.spill.backlog import NO_SPILL
+from stream_router.receiver.worker import Worker
+from stream_router.settings.receiver import Receiver
+from stream_router.telemetry.receiver.receiver_stats import gauge_at, width
+
+
+class Bench:
+    """A worker without a spill that has just started, on a clock of the test's own."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now_s = 1_000.0
+        monkeypatch.setattr(worker_module, "time", SimpleNamespace(time=lambda: self.now_s))
+        self.stream = StreamState(lambda: self.now_s)
+        self._batcher: Any = SimpleNamespace(stream=self.stream, spill_takes=False, spill_state=NO_SPILL)
+        self._row = np.zeros(width(1))
+        nothing: Any = None
+        settings = Receiver(aws_region="us-east-1", webhook_scheme="none")
+        self.worker = Worker(settings, nothing, self._row)
+        self.worker._stats.up = 1
+
+    def shown(self, name: str) -> float:
+        clock: Any = SimpleNamespace(lag_s=0.0)
+        states: Any = SimpleNamespace(look=lambda: None)
+        self.worker._publish(self._batcher, clock, states, Health(self._batcher))
+        return float(self._row[gauge_at(name, 1)])
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
+    return Bench(monkeypatch)
+
+
+def test_what_refused_last_is_down_until_it_takes_something(bench: Bench) -> None:
+    """Though readiness lets traffic try again after 5 s: with none, nobody knows that it is back."""
+    assert (bench.shown("stream_up"), bench.shown("ready")) == (1, 1)
+    bench.stream.refused("NoAnswer")
+    bench.now_s += 2
+    assert (bench.shown("stream_up"), bench.shown("ready")) == (0, 0)
+    bench.now_s += BELIEVED_FOR_S
+    assert (bench.shown("stream_up"), bench.shown("ready")) == (0, 1)
+    bench.now_s += 3_600
+    assert (bench.shown("stream_up"), bench.shown("stream_code") > 0) == (0, True)
+    bench.stream.took()
+    assert (bench.shown("stream_up"), bench.shown("stream_code")) == (1, 0)
+
+
+def test_when_it_last_heard_of_the_stream_is_shown(bench: Bench) -> None:
+    """Of a refusal as of an event that was stored; silence moves nothing."""
+    assert bench.shown("stream_heard_s") == 0
+    bench.stream.refused("NoAnswer")
+    assert bench.shown("stream_heard_s") == 1_000
+    bench.now_s += 60
+    assert bench.shown("stream_heard_s") == 1_000
+    bench.stream.took()
+    bench.worker._stats.events_stored += 1
+    assert bench.shown("stream_heard_s") == 1_060
