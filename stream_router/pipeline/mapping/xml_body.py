@@ -60,18 +60,14 @@ class _Builder:
         parent = self._open[-1][1]
         if name not in parent:
             parent[name] = value
-        elif isinstance(parent[name], _Repeated):
+        elif type(parent[name]) is list:  # only repetition makes lists: one element is a text or an object
             parent[name].append(value)
         else:
-            parent[name] = _Repeated([parent[name], value])
+            parent[name] = [parent[name], value]
 
     def close(self) -> dict[str, Any]:
         """The whole."""
         return self._root
-
-
-class _Repeated(list[Any]):
-    """Elements of one name, side by side."""
 
 
 def _local(name: str) -> str:

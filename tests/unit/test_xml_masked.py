@@ -1,0 +1,68 @@
+"""XML as masking meets it: the same plain values as those of JSON, and attributes under the rules of their names."""
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_router.core.envelope import open_record
+from stream_router.core.model import Entry, Event, Record
+from stream_router.pipeline.mapping import xml_body
+from stream_router.pipeline.transform import Transform, TransformConfig
+from tests.unit.test_xml_and_sources import NOW_S, TYPE, sealed
+
+PERSON = (
+    b"<participant><email>anna@example.com</email><ssn>078-05-1120</ssn><firstName>Anna</firstName>"
+    b"<phone>+4915112345678</phone></participant>"
+)
+IN_CLEAR = ("anna@", "078-05", "Anna", "151123")
+
+
+def masked(xml: bytes, policy: str = "default") -> dict[str, Any]:
+    """The Detail that comes of this body, the whole way from the receiver's line."""
+    transform = Transform(TransformConfig("us-east-1", (TYPE,), masking=policy), lambda: NOW_S * 1000)
+    (event,) = open_record(Record(sealed(xml), 1))
+    assert isinstance(event, Event)
+    entry = transform(event)
+    assert isinstance(entry, Entry)
+    detail: dict[str, Any] = orjson.loads(entry.detail)
+    return detail
+
+
+def types_of(value: Any) -> Any:
+    """The exact type of a value and of all that is in it, by place."""
+    if isinstance(value, dict):
+        return type(value), {key: types_of(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return type(value), [types_of(item) for item in value]
+    return type(value)
+
+
+NAMES = st.sampled_from(["a", "b", "note"])
+TREES = st.recursive(
+    st.builds(lambda name, text: f"<{name}>{text}</{name}>", NAMES, st.sampled_from(["", "x", " "])),
+    lambda inner: st.builds(
+        lambda name, attribute, parts: f"<{name}{attribute}>{''.join(parts)}</{name}>",
+        NAMES,
+        st.sampled_from(["", ' a="1"']),
+        st.lists(inner, max_size=4),
+    ),
+)
+
+
+@given(TREES)
+def test_values_of_xml_have_the_types_of_json(xml: str) -> None:
+    """Masking asks for the very type of a value, so what XML becomes has the types that reading JSON gives."""
+    value = xml_body.parse(xml.encode())
+    assert types_of(value) == types_of(orjson.loads(orjson.dumps(value)))
+
+
+@pytest.mark.parametrize("policy", ["default", "strict"])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_repeated_elements_are_masked(policy: str, count: int) -> None:
+    """A second element of the same name makes an array of both, which is masked as a JSON array is."""
+    text = orjson.dumps(masked(b"<event>" + PERSON * count + b"</event>", policy)).decode()
+    assert [clear for clear in IN_CLEAR if clear in text] == []
+    assert text.count("****5678") == count
