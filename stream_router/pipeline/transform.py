@@ -157,7 +157,7 @@ class Transform:
 
     def _written(self, detail: dict[str, Any], metadata: dict[str, Any]) -> bytes:
         try:
-            return orjson.dumps(detail, written)
+            return orjson.dumps(detail, written, orjson.OPT_PASSTHROUGH_SUBCLASS)
         except TypeError:  # the only thing that orjson cannot write of what it has read is deep nesting
             return deep_json.dumps({**detail, "metadata": metadata})
 

@@ -456,3 +456,17 @@ def test_report_refuses_a_config_that_cannot_be_read(tmp_path: Path, monkeypatch
     monkeypatch.setenv("STREAM_ROUTER_CONFIG", str(tmp_path / "nowhere.toml"))
     with pytest.raises(SettingsError, match=r"STREAM_ROUTER_CONFIG: .* cannot be read"):
         mask_report.run("default", sample)
+
+
+@pytest.mark.parametrize("kind", [list, dict, str, int, float])
+@pytest.mark.parametrize("levels", [1, 300])
+def test_a_value_of_a_derived_type_is_not_sent(monkeypatch: pytest.MonkeyPatch, kind: type, levels: int) -> None:
+    """Masking asks for the very type of a value, so one of a type of its own passed it by: the event is buried."""
+    value: Any = type("Derived", (kind,), {})()
+    for _ in range(levels):
+        value = {"a": value}
+    made = Transform(config_of(masking="default"), lambda: NOW_MS)
+    monkeypatch.setattr(made, "_read", lambda event: ("i", "c", BODY["eventType"], "t", 1.0, value, None, "t"))
+    buried = made(event(BODY))
+    assert isinstance(buried, DeadLetter)
+    assert (buried.reason, buried.code) == (Reason.INTERNAL_ERROR, "TypeError")
