@@ -1,5 +1,6 @@
 """XML as masking meets it: the same plain values as those of JSON, and attributes under the rules of their names."""
 
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -66,3 +67,26 @@ def test_repeated_elements_are_masked(policy: str, count: int) -> None:
     text = orjson.dumps(masked(b"<event>" + PERSON * count + b"</event>", policy)).decode()
     assert [clear for clear in IN_CLEAR if clear in text] == []
     assert text.count("****5678") == count
+
+
+def test_an_attribute_is_masked_as_the_key_of_its_name() -> None:
+    """What a rule says of `name` holds for `@name` too, in a key's full name and in its words."""
+    detail = masked(
+        b'<event id="e-1" status="open"><page name="Anna Schmidt" zip="10115" homePhone="0151 1234567"/></event>'
+    )
+    assert detail["payload"]["event"] == {
+        "@id": "e-1",
+        "@status": "open",
+        "page": {"@name": "[REDACTED]", "@zip": "[REDACTED]", "@homePhone": "****4567"},
+    }
+    assert detail["metadata"]["complianceTag"] == "pii-masked"
+
+
+def test_a_rule_for_an_attribute_is_none_for_the_key_and_allows_nothing_else(tmp_path: Path) -> None:
+    """A path may say `@name` itself; and what `allow` names passes as written, so no attribute passes with its key."""
+    path = tmp_path / "policy.toml"
+    path.write_text('id="x"\nversion="1"\n[[rules]]\naction="redact"\npaths=["**.@name"]\n')
+    xml = b'<event><page name="Anna Schmidt"><name>queue 7</name></page></event>'
+    assert masked(xml, str(path))["payload"]["event"]["page"] == {"@name": "[REDACTED]", "name": "queue 7"}
+    path.write_text('id="x"\nversion="1"\nallow=["payload.event.page.name"]\n')
+    assert masked(xml, str(path))["payload"]["event"]["page"] == {"name": "queue 7"}

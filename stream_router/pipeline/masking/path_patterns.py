@@ -115,18 +115,24 @@ class _Keys(dict[str, Step]):
 
 
 class Automaton:
-    """Several patterns as one. `start` is the state at the root; `meaning_of` gives what steps carry for their ends."""
+    """Several patterns as one. `start` is the state at the root; `meaning_of` gives what steps carry for their ends.
+
+    With `attributes` a pattern's key `name` also fits `@name`, the key of an attribute in XML.
+    """
 
     def __init__(
         self,
         patterns: Sequence[tuple[Token, ...]],
         meaning_of: Callable[[tuple[int, ...]], Any] = lambda _: None,
+        *,
+        attributes: bool = True,
     ) -> None:
+        self._attributes = attributes
         self._patterns = tuple(patterns)
         self._meaning_of = meaning_of
         self._states: dict[frozenset[Position], State] = {}
         self._steps: dict[tuple[frozenset[Position], object], Step] = {}
-        self._named = {token for pattern in patterns for token in pattern if isinstance(token, str)}
+        self._named = frozenset(token for pattern in patterns for token in pattern if isinstance(token, str))
         self._words = KeyWords({token for pattern in patterns for token in pattern if isinstance(token, Word)})
         self.start = self._state(self._closed({(at, 0) for at in range(len(patterns))}))
 
@@ -143,12 +149,11 @@ class Automaton:
         return step
 
     def _name(self, key: str) -> object:
-        """What patterns can tell of a key: its folded name where one has it, and which of their words it has."""
+        """What patterns can tell of a key: which of its names they have, folded, and which of their words it has."""
         folded = key.lower()
+        names = self._named & ({folded, folded.removeprefix("@")} if self._attributes else {folded})
         words = self._words.of(key)
-        if folded not in self._named:
-            return (None, words) if words else ANY_KEY
-        return folded, words
+        return (names, words) if names or words else ANY_KEY
 
     def _moved(self, position: Position, name: object) -> list[Position]:
         at, done = position
@@ -157,7 +162,7 @@ class Automaton:
             return [position]
         matches = token is name or token is _ANYTHING or (token is ANY_KEY and name is not ELEMENT)
         if not matches and isinstance(name, tuple):
-            matches = token == name[0] or token in name[1]
+            matches = token in name[0] or token in name[1]
         return [(at, done + 1)] if matches else []
 
     def _closed(self, positions: set[Position]) -> frozenset[Position]:

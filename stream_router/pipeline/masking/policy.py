@@ -62,7 +62,7 @@ class MaskingPolicy:
             return meaning([self._rules[at] for at in ends])
 
         self.start = Automaton([rule.path for rule in rules], said_by).start
-        self.allowed = None if allow is None else Automaton(allow).start
+        self.allowed = None if allow is None else Automaton(allow, attributes=False).start
         self.nothing = Automaton([], said_by).start
         steps = {root: self.start.keys[root] for root in ROOTS}
         self._payload_state = steps["payload"].below or self.nothing
