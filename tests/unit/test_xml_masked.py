@@ -90,3 +90,23 @@ def test_a_rule_for_an_attribute_is_none_for_the_key_and_allows_nothing_else(tmp
     assert masked(xml, str(path))["payload"]["event"]["page"] == {"@name": "[REDACTED]", "name": "queue 7"}
     path.write_text('id="x"\nversion="1"\nallow=["payload.event.page.name"]\n')
     assert masked(xml, str(path))["payload"]["event"]["page"] == {"name": "queue 7"}
+
+
+CLASHES = {
+    "two namespaces": (b'x:id="1" y:id="2"', {"@id": "1", "@2:id": "2"}),
+    "none goes first": (b'x:id="1" id="2"', {"@id": "2", "@2:id": "1"}),
+    "three": (b'x:id="1" y:id="2" id="3"', {"@id": "3", "@2:id": "1", "@3:id": "2"}),
+    "no clash": (b'x:id="1" y:no="2"', {"@id": "1", "@no": "2"}),
+}
+
+
+@pytest.mark.parametrize(("attributes", "wanted"), CLASHES.values(), ids=CLASHES)
+def test_attributes_of_one_local_name_are_all_kept(attributes: bytes, wanted: dict[str, str]) -> None:
+    """The one without a namespace has the short name, else the first; the others are counted."""
+    assert xml_body.parse(b'<a xmlns:x="u:1" xmlns:y="u:2" ' + attributes + b"/>") == {"a": wanted}
+
+
+def test_a_counted_attribute_is_masked_as_the_key_of_its_name() -> None:
+    """The count is no part of the name that a rule gives."""
+    detail = masked(b'<event><page xmlns:x="u:1" name="Start" x:name="Anna Schmidt"/></event>')
+    assert detail["payload"]["event"]["page"] == {"@name": "[REDACTED]", "@2:name": "[REDACTED]"}

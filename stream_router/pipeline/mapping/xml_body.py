@@ -3,6 +3,7 @@
 No document type, no entities; depth and elements bounded, so that hostile XML costs as little as it is worth.
 """
 
+from collections import Counter
 from typing import Any
 
 from defusedxml.common import DefusedXmlException
@@ -44,7 +45,7 @@ class _Builder:
             raise mismatch("TooDeep", f"the XML nests deeper than {MAX_DEPTH} levels")
         if self._nodes > MAX_NODES:
             raise mismatch("TooManyElements", f"the XML has more than {MAX_NODES} elements and attributes")
-        self._open.append((_local(tag), {f"@{_local(name)}": value for name, value in attributes.items()}, []))
+        self._open.append((_local(tag), _named(attributes), []))
 
     def data(self, text: str) -> None:
         """Text inside the innermost element."""
@@ -68,6 +69,24 @@ class _Builder:
     def close(self) -> dict[str, Any]:
         """The whole."""
         return self._root
+
+
+def _named(attributes: dict[str, str]) -> dict[str, Any]:
+    """Attributes by their local names; where namespaces give several the same, the others are `@2:name` and so on.
+
+    The short name is first of all that of an attribute without a namespace, by which events are mapped. A namespace
+    itself is not written: it may be long, and would be written with every attribute.
+    """
+    found: dict[str, Any] = {f"@{_local(name)}": value for name, value in attributes.items()}
+    if len(found) == len(attributes):
+        return found
+    found = {}
+    seen: Counter[str] = Counter()
+    for name, value in sorted(attributes.items(), key=lambda pair: pair[0][0] == "{"):
+        local = _local(name)
+        seen[local] += 1
+        found[f"@{local}" if seen[local] == 1 else f"@{seen[local]}:{local}"] = value
+    return found
 
 
 def _local(name: str) -> str:

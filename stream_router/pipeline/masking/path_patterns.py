@@ -151,7 +151,7 @@ class Automaton:
     def _name(self, key: str) -> object:
         """What patterns can tell of a key: which of its names they have, folded, and which of their words it has."""
         folded = key.lower()
-        names = self._named & ({folded, folded.removeprefix("@")} if self._attributes else {folded})
+        names = self._named & ({folded, _of_attribute(folded)} if self._attributes else {folded})
         words = self._words.of(key)
         return (names, words) if names or words else ANY_KEY
 
@@ -181,3 +181,8 @@ class Automaton:
             state = self._states[positions] = State(self, positions)
             state.fill()
         return state
+
+
+def _of_attribute(key: str) -> str:
+    """The name of the attribute that a key (`@name`, `@2:name`) stands for; any other key as it is."""
+    return key[1:].rpartition(":")[2] if key[:1] == "@" else key
