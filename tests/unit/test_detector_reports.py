@@ -75,11 +75,59 @@ def test_left_as_it_is(text: str) -> None:
     assert FIND(text, []) == text
 
 
-def test_first_look_lets_through_whatever_a_detector_finds() -> None:
-    """A field that no rule names is searched only where the first look is suspicious: no find may hide from it."""
+def measured() -> list[str]:
+    """The texts that the detectors are measured over, and those above."""
     lines = (Path(__file__).parents[1] / "data" / "detectors.txt").read_text().splitlines()
     texts = [re.sub(r"\{\w+\|([^}]*)\}", r"\1", line) for line in lines if line and not line.startswith("#")]
-    found = [text for text in [*texts, *(text for text, _ in MASKED)] if FIND(text, []) != text]
+    return [*texts, *(text for text, _ in MASKED)]
+
+
+def test_first_look_lets_through_whatever_a_detector_finds() -> None:
+    """A field that no rule names is searched only where the first look is suspicious: no find may hide from it."""
+    found = [text for text in measured() if FIND(text, []) != text]
     assert len(found) > 300
     hidden = [text for text in found if not suspicious([text])]
     assert hidden == [], hidden
+
+
+BETWEEN_DIGITS = re.compile(r"(?<=\d)[ ./:()-]{1,3}(?=\d)")
+SEPARATORS = [
+    *(
+        "_",
+        "  -  ",
+        ") - (",
+        " . ",
+        "/",
+        "--",
+        "\u2013",
+        "\uff0e",
+        "\uff0d",
+        "\uff1a",
+        "\u00a0",
+        "\u3000",
+        "\u00ad",
+        "\u2060",
+    ),
+    *("%2E", "%20", "%2D", "&#46;", "&nbsp;", "\n", "\r\n     ", "  \n>   "),
+]
+
+
+@pytest.mark.parametrize("separator", SEPARATORS, ids=ascii)
+def test_first_look_lets_through_what_is_found_with_other_separators(separator: str) -> None:
+    """The same where other signs stand between the digits than the texts have, so far as they are found."""
+    texts = {BETWEEN_DIGITS.sub(separator.replace("\\", r"\\"), text) for text in measured()} - set(measured())
+    found = [text for text in texts if not suspicious([text]) and FIND(text, []) != text]
+    assert found == [], found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("4111_1111_1111_1111", "192%2E168%2E1%2E1", "10\uff0e0\uff0e0\uff0e1", "ssn 123  -  45  -  6789"),
+        *("tel: 0(151) - (123) - 4567", "fe80\uff1a\uff1a1", "1\u00ad0.0.0.1"),
+    ],
+)
+def test_first_look_lets_through_what_was_once_missed(text: str) -> None:
+    """A detector finds something, and the first look is suspicious."""
+    assert FIND(text, []) != text
+    assert suspicious([text])

@@ -4,12 +4,24 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+_AT = r"@\uff20"
+_UNSEEN = r"\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
+"""What folding leaves out, but for the mark that makes a sign an emoji, which stands in many texts."""
+
+_COLON = r"[:\uff1a]"
+_HEX = r"[0-9A-Fa-f\uff10-\uff19\uff21-\uff26\uff41-\uff46]{1,4}"
+_DOT = r"[.\uff0e]"
+_GAP = r"[\W_]{0,16}"
+"""What stands between two digits of a number, with room for parentheses, dashes and a line break with its indent."""
+
 _SUSPICIOUS = re.compile(
-    r"[@\uff20]|%40|&[#\w]|::|:[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}:|[\u200b-\u200d]|\d\.\d{1,3}\.\d{1,3}\.\d"
-    r"|\d(?:\W{0,3}\d){6}"
+    rf"[{_AT}{_UNSEEN}%&:\uff1a\d](?:(?<=[{_AT}{_UNSEEN}])|(?<=%)[0-9A-Fa-f]{{2}}|(?<=&)[#\w]"
+    rf"|(?<={_COLON})(?:{_COLON}|{_HEX}{_COLON}{_HEX}{_COLON})"
+    rf"|(?<=\d)(?:{_DOT}\d{{1,3}}{_DOT}\d{{1,3}}{_DOT}\d|(?:{_GAP}\d){{5}}))"
 )
+"""It begins with one set of characters, so that most of a text is passed over at a third of what alternatives cost."""
 
 
 def suspicious(values: Sequence[Any]) -> bool:
-    """Whether one of the texts or numbers might hold an address, or enough digits for a number of a person."""
+    """Whether one of the texts or numbers might hold an address, or enough digits (six) for a number of a person."""
     return bool(values) and any(_SUSPICIOUS.search(value if type(value) is str else str(value)) for value in values)
