@@ -2,6 +2,7 @@
 
 import html
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import unquote
@@ -29,21 +30,23 @@ def replacer(trace: Trace) -> Replace | None:
     """
     joined = _joined(trace.known + trace.unknown if trace.unknown else trace.known)
     if "%" in joined or "&" in joined:
-        joined += "\n" + _decoded(joined).lower()
+        joined += "\n" + _decoded(joined)
+    folded = str.lower if joined.isascii() else _folded
+    joined = folded(joined)
     found: dict[str, Any] = {}
     for text in set(trace.redacted):
-        if text.lower() in joined and len(text) >= MIN_CHARS:
-            found[text.lower()] = REDACTED
+        if (same := folded(text)) in joined and len(same) >= MIN_CHARS:
+            found[same] = REDACTED
     secrets: list[tuple[Any, Any]] = []
     for value, left in trace.secrets:
         if type(value) is not str:
             _take_apart(value, left, secrets)
-        elif value.lower() in joined:
+        elif folded(value) in joined:
             secrets.append((value, left))
     for value, left in secrets:
-        folded = str(value).lower()
-        if folded in joined and len(folded) >= MIN_CHARS and not is_mask(value):
-            found[folded] = left
+        same = folded(str(value))
+        if same in joined and len(same) >= MIN_CHARS and not is_mask(value):
+            found[same] = left
     if not found:
         return None
     found.pop(REDACTED.lower(), None)
@@ -52,9 +55,22 @@ def replacer(trace: Trace) -> Replace | None:
 
 def _joined(values: Sequence[Any]) -> str:
     try:
-        return "\n".join(values).lower()
+        return "\n".join(values)
     except TypeError:  # one of them is a number
-        return "\n".join(map(str, values)).lower()
+        return "\n".join(map(str, values))
+
+
+def _folded(text: str) -> str:
+    """A text in small letters, accents in one character with their letter, so that it is found however it is written.
+
+    The Turkish i, with and without a dot, and the Greek s at a word's end are those that the search in any case takes
+    for i and s, too. `str.lower` makes two characters of the Turkish capital, which nothing would be equal to.
+    """
+    return _composed(text).replace("\u0130", "i").lower().replace("\u0131", "i").replace("\u03c2", "\u03c3")
+
+
+def _composed(text: str) -> str:
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def _take_apart(value: Any, left: Any, inside: list[tuple[Any, Any]]) -> None:
@@ -75,13 +91,14 @@ def _replace(found: dict[str, str]) -> Replace:
     any_of_them = re.compile("|".join(map(_as_word, longest_first)), re.IGNORECASE)
 
     def instead(match: re.Match[str]) -> str:
-        return found.get(match[0].lower(), REDACTED)
+        return found.get(_folded(match[0]), REDACTED)
 
     def replace(text: str) -> str:
-        replaced = any_of_them.sub(instead, text)
-        if _WRITTEN_OTHERWISE.search(replaced) and any_of_them.search(_decoded(replaced)):
+        composed = _composed(text)
+        replaced = any_of_them.sub(instead, composed)
+        if _WRITTEN_OTHERWISE.search(replaced) and any_of_them.search(_composed(_decoded(replaced))):
             return REDACTED
-        return replaced
+        return text if replaced == composed else replaced
 
     return replace
 
