@@ -74,6 +74,21 @@ def test_an_oversize_payload_goes_to_the_bucket_however_deep(levels: int, beside
     assert (reference["size"], reference["sha256"]) == (len(payload), hashlib.sha256(payload).hexdigest())
 
 
+def test_a_replay_under_another_policy_keeps_what_was_stored_before() -> None:
+    """The key holds the payload's SHA-256, so each entry's reference leads to the bytes that it vouches for."""
+    stored: dict[str, bytes] = {}
+    body = HEAD + b',"payload":{"note":"hello","big":' + LONG + b"}}"
+    for policy in ("off", "default"):
+        transform = Transform(config_of(masking=policy), lambda: NOW_MS)
+        made, objects = with_bucket(transform)
+        through(made, body)
+        (entry,) = made.books.delivered
+        reference = orjson.loads(entry.detail)["payloadRef"]
+        assert reference["key"] == f"payloads/{entry.event.event_id}-{reference['sha256'][:16]}.json"
+        stored |= objects
+    assert len(stored) == 2
+
+
 def test_numbers_go_to_the_bucket_and_to_the_bus_as_they_were_written() -> None:
     """Also those that no double holds: in the payload, and in what stands beside it."""
     made, objects = with_bucket()

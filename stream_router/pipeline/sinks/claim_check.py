@@ -92,14 +92,16 @@ class ClaimCheck:
         detail = lossless.parse(entry.detail)
         if "payloadRef" in detail:
             return False
-        key = f"payloads/{entry.event.event_id}.json"
         try:
             data = deep_json.write(detail.pop("payload", None))
+            digest = hashlib.sha256(data).hexdigest()
+            # A replay under another policy has the same id: it must not replace what the first entry vouches for.
+            key = f"payloads/{entry.event.event_id}-{digest[:16]}.json"
             detail["payloadRef"] = {
                 "bucket": self._bucket,
                 "key": key,
                 "size": len(data),
-                "sha256": hashlib.sha256(data).hexdigest(),
+                "sha256": digest,
             }
             slim = deep_json.write(detail)
         except Rejected:
