@@ -110,3 +110,15 @@ def test_a_counted_attribute_is_masked_as_the_key_of_its_name() -> None:
     """The count is no part of the name that a rule gives."""
     detail = masked(b'<event><page xmlns:x="u:1" name="Start" x:name="Anna Schmidt"/></event>')
     assert detail["payload"]["event"]["page"] == {"@name": "[REDACTED]", "@2:name": "[REDACTED]"}
+
+
+@pytest.mark.parametrize(
+    "name", ["message", "content", "body", "customer", "contact", "agent", "user", "author", "caller"]
+)
+def test_repeated_elements_that_hold_texts_are_masked(name: str) -> None:
+    """Also under a name that elsewhere holds an object: each text of the array is masked as a single one is."""
+    element = f"<{name}>Anna Schmidt</{name}>".encode()
+    for count in (1, 2):
+        text = orjson.dumps(masked(b"<event>" + element * count + b"</event>")).decode()
+        assert "Anna" not in text
+        assert text.count("[REDACTED]") == count
