@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from stream_router.core.envelope import open_record
 from stream_router.core.model import Entry, Event, Record
 from stream_router.pipeline.mapping import xml_body
+from stream_router.pipeline.rejection import Rejected
 from stream_router.pipeline.transform import Transform, TransformConfig
 from tests.unit.test_xml_and_sources import NOW_S, TYPE, sealed
 
@@ -122,3 +123,21 @@ def test_repeated_elements_that_hold_texts_are_masked(name: str) -> None:
         text = orjson.dumps(masked(b"<event>" + element * count + b"</event>")).decode()
         assert "Anna" not in text
         assert text.count("[REDACTED]") == count
+
+
+LONG = f' xmlns:x="{"u" * 5000}"'
+NAMES_OF_ONE = {
+    "attributes": (LONG + "".join(f' x:a{number}=""' for number in range(100)), ""),
+    "elements": (LONG, "".join(f"<x:a{number}/>" for number in range(100))),
+    "a long prefix": (f' xmlns:{"p" * 2000} = "{"u" * 5000}"', ""),
+    "the default": (f" xmlns\n='{'u' * 5000}'", "<b/>"),
+}
+
+
+@pytest.mark.parametrize(("attributes", "elements"), NAMES_OF_ONE.values(), ids=NAMES_OF_ONE)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_long_namespace_is_refused(encoding: str, attributes: str, elements: str) -> None:
+    """The parser writes it out with every name, so a body of 200 KB would take gigabytes."""
+    with pytest.raises(Rejected) as caught:
+        xml_body.parse(f"<a{attributes}>{elements}</a>".encode(encoding))
+    assert caught.value.code == "LongNamespace"

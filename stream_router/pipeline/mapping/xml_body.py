@@ -3,6 +3,7 @@
 No document type, no entities; depth and elements bounded, so that hostile XML costs as little as it is worth.
 """
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -15,9 +16,18 @@ MAX_DEPTH = 100
 MAX_NODES = 20_000
 """Elements and attributes of one body: more than any event of CXone has, and some ten milliseconds of work."""
 
+MAX_NAMESPACE_BYTES = 1000
+"""The parser writes a namespace out with each name: one of 100 KB made 2 GB of a body of 200 KB."""
+
+_LONG = b"[^%%s<]{%d}" % (MAX_NAMESPACE_BYTES + 1)
+_LONG_NAMESPACE = re.compile(rb"(?<=\s)xmlns(?::[^\s=<>]*+)?\s*+=\s*+(?:\"%s|'%s)" % (_LONG % b'"', _LONG % b"'"))
+"""Looked for before parsing: all attributes of an element are written out before the parser tells of any of them."""
+
 
 def parse(text: bytes) -> dict[str, Any]:
     """The object that the XML says. Raises Rejected, which quotes nothing."""
+    if _LONG_NAMESPACE.search(text.replace(b"\0", b"")):  # UTF-16 has those
+        raise mismatch("LongNamespace", f"the XML has a namespace of more than {MAX_NAMESPACE_BYTES} bytes")
     builder = _Builder()
     parser = DefusedXMLParser(target=builder, forbid_dtd=True)
     try:
