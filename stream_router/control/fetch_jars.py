@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from stream_router.consumer.supervisor.daemon import jars
 from stream_router.consumer.supervisor.daemon.jars import Jar
@@ -131,13 +131,16 @@ def _download(url: str, jar: Jar) -> bytes:
 
 
 def _request(url: str) -> urllib.request.Request:
-    """A request; a user and password in the URL become the header that urllib does not make of them."""
+    """A request; a user and password in the URL become the header that urllib does not make of them.
+
+    Where the mirror sends us on to another host, that one gets the request without them.
+    """
     parts = urlsplit(url)
     plain = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     request = urllib.request.Request(plain)  # noqa: S310 - http(s) only
     if parts.username:
-        token = base64.b64encode(f"{parts.username}:{parts.password or ''}".encode()).decode()
-        request.add_header("Authorization", f"Basic {token}")
+        token = base64.b64encode(f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()).decode()
+        request.add_unredirected_header("Authorization", f"Basic {token}")
     return request
 
 

@@ -1,5 +1,6 @@
 """`jars`: each jar is proved by its SHA-256, comes from cache, repository or folder, and is whole or not there."""
 
+import base64
 import hashlib
 import http.server
 import threading
@@ -26,10 +27,16 @@ class Repository(http.server.BaseHTTPRequestHandler):
     """A Maven repository on loopback; `broken` says what becomes of the first answers."""
 
     broken: list[str]
+    elsewhere = ""
     asked: list[str]
     authorization: list[str]
 
     def do_GET(self) -> None:
+        if self.elsewhere:
+            self.send_response(302)
+            self.send_header("Location", f"{self.elsewhere}{self.path}")
+            self.end_headers()
+            return
         self.asked.append(self.path)
         self.authorization.append(self.headers.get("Authorization", ""))
         content = CONTENTS[self.path.split("/")[-3]]
@@ -144,6 +151,26 @@ def test_a_mirrors_password_is_sent_and_not_said(repository: str, capsys: pytest
     (next(jars.folders()) / LIST[0].name).unlink()
     fetch(repository.replace("//", "//user:c4n4ry@"))
     assert "c4n4ry" not in "".join(capsys.readouterr())
+
+
+def test_a_mirrors_password_may_hold_any_character(repository: str) -> None:
+    """In a URL an `@` or a colon of it is written with percent signs, and the mirror gets it as it is."""
+    assert fetch(repository.replace("//", "//us%3Aer:p%40ss@")) == 0
+    assert set(Repository.authorization) == {"Basic " + base64.b64encode(b"us:er:p@ss").decode()}
+
+
+class Mirror(Repository):
+    """Sends everybody to the repository behind it."""
+
+
+def test_a_mirrors_password_goes_to_nobody_else(repository: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mirror may send us on to another host, which gets the request without it."""
+    monkeypatch.setattr(Mirror, "elsewhere", repository.removesuffix("/maven"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Mirror) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        assert fetch(f"http://user:c4n4ry@127.0.0.1:{server.server_address[1]}/maven") == 0
+        server.shutdown()
+    assert set(Repository.authorization) == {""}
 
 
 @pytest.mark.parametrize("layout", ["flat", "maven"])
