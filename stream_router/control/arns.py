@@ -61,9 +61,9 @@ class Home(NamedTuple):
         return bus if bus.startswith("arn:") else self.arn("events", f"event-bus/{bus}")
 
     def rule(self, bus: str, name: str) -> str:
-        """The ARN of a rule on the bus of that name."""
-        path = name if bus == "default" else f"{bus}/{name}"
-        return f"arn:{self.partition}:events:{self.region}:{self.account}:rule/{path}"
+        """The ARN of a rule on a bus, by the bus's name or ARN: a rule is in the account of its bus."""
+        head, _, of = self.bus(bus).rpartition(":event-bus/")
+        return f"{head}:rule/{name if of == 'default' else f'{of}/{name}'}"
 
     def owns(self, arn: Arn) -> bool:
         """Whether a resource is in this account and region."""

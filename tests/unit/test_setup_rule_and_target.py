@@ -225,6 +225,7 @@ def test_the_arn_of_a_rule_on_the_default_bus_has_no_bus_in_it() -> None:
     """So the queue policy's condition names exactly the rule that EventBridge will name."""
     assert HOME.rule("default", "r").endswith(":rule/r")
     assert HOME.rule("cx", "r").endswith(":rule/cx/r")
+    assert HOME.rule("arn:aws:events:eu-west-1:999999999999:event-bus/default", "r").endswith(":999999999999:rule/r")
     assert HOME.owns(parse(DLQ, "STREAM_ROUTER_TARGET_DLQ_ARN"))
 
 

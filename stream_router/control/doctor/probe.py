@@ -72,7 +72,7 @@ class Way:
         """The URL of a queue behind a rule for our probe; both are gone afterwards."""
         events, sqs, home = self._world.client("events"), self._world.client("sqs"), self._world.home()
         on = {"EventBusName": self._world.settings.event_bus}
-        rule_arn = home.rule(self._world.settings.event_bus.rsplit("/", 1)[-1], self.name)
+        rule_arn = home.rule(self._world.settings.event_bus, self.name)
         policy = json.dumps(eventbridge_policy(home.queue(self.name), rule_arn))
         queue = str(sqs.create_queue(QueueName=self.name, Attributes={"Policy": policy})["QueueUrl"])
         try:

@@ -76,13 +76,13 @@ def _consume(home: Home) -> Iterator[Need]:
 
 
 def home_of(settings: Common) -> Home:
-    """Partition, region and account; the account a placeholder where nobody tells."""
+    """Partition, region and account. Where STS does not tell the account, the bus's; else a placeholder."""
     session = endpoints.session(settings.aws_region)
     partition = session.get_partition_for_region(settings.aws_region)
-    if settings.event_bus.startswith("arn:"):
-        return Home(partition, settings.aws_region, arns.parse(settings.event_bus, "STREAM_ROUTER_EVENT_BUS").account)
     try:
         account = endpoints.client(session, "sts", ONCE).get_caller_identity()["Account"]
     except (BotoCoreError, ClientError):
         account = PLACEHOLDER
+        if settings.event_bus.startswith("arn:"):
+            account = arns.parse(settings.event_bus, "STREAM_ROUTER_EVENT_BUS").account
     return Home(partition, settings.aws_region, account)

@@ -41,7 +41,7 @@ def _routing(settings: Setup, home: Home) -> Iterator[Need]:
             yield need("events", "CreateEventBus", bus)
         if settings.kms_key:
             yield need("events", "UpdateEventBus", bus)
-    rule = home.rule(settings.event_bus.rsplit("/", 1)[-1], settings.rule)
+    rule = home.rule(settings.event_bus, settings.rule)
     yield need("events", "DescribeRule PutRule ListTargetsByRule ListTagsForResource TagResource", rule)
     yield need("events", "TestEventPattern ListRules", "*")
     yield need("servicequotas", "GetServiceQuota", "*")
@@ -73,7 +73,7 @@ def teardown(settings: Setup, home: Home) -> Iterator[Need]:
     queues = [dead_letters]
     if not limits.is_v2_bus(settings.event_bus):
         bus = home.bus(settings.event_bus)
-        rule = home.rule(settings.event_bus.rsplit("/", 1)[-1], settings.rule)
+        rule = home.rule(settings.event_bus, settings.rule)
         yield need("events", "DescribeRule ListTargetsByRule ListTagsForResource RemoveTargets DeleteRule", rule)
         yield need("events", "DescribeEventBus", bus)
         if not bus.endswith("/default"):

@@ -48,7 +48,7 @@ def dead_letters(consumer: Consumer, setup: Setup | None, queue: Queue, home: Ho
     if queue.kms_key:
         yield need("kms", "GenerateDataKey Decrypt", queue.kms_key)
     if not limits.is_v2_bus(consumer.event_bus) and consumer.rule != NO_RULE and setup is not None:
-        bus = consumer.event_bus.rsplit("/", 1)[-1]
+        bus = consumer.event_bus
         yield need("events", "ListRules TestEventPattern", "*")
         yield need("events", "DescribeRule", home.rule(bus, consumer.rule))
         yield need("events", "ListTargetsByRule", home.rule(bus, "*"))
@@ -67,7 +67,7 @@ def stream(consumer: Consumer, home: Home) -> Iterator[Need]:
 
 
 def _rules(consumer: Consumer, setup: Setup | None, home: Home) -> Iterator[Need]:
-    bus = consumer.event_bus.rsplit("/", 1)[-1]
+    bus = consumer.event_bus
     yield need("events", "ListRules TestEventPattern", "*")
     yield need("events", "PutRule PutTargets RemoveTargets DeleteRule", home.rule(bus, f"{PROBE_PREFIX}*"))
     yield need("sqs", "CreateQueue ReceiveMessage DeleteQueue", home.queue(f"{PROBE_PREFIX}*"))

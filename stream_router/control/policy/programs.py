@@ -88,6 +88,6 @@ def _bus(settings: Consumer, home: Home) -> Iterator[Need]:
     describe = "" if settings.bus_proof == "trust" else " DescribeEventBus"
     yield need("events", f"PutEvents{describe}", bus)
     if settings.rule != NO_RULE and not limits.is_v2_bus(settings.event_bus):
-        rule = home.rule(settings.event_bus.rsplit("/", 1)[-1], settings.rule)
+        rule = home.rule(settings.event_bus, settings.rule)
         yield need("events", "DescribeRule ListTargetsByRule", rule)
         yield need("events", "TestEventPattern", "*")

@@ -156,7 +156,7 @@ def _ensure_routing(settings: Setup, clients: Clients, home: Home, steps: Steps,
     """Bus, rule, target, the target's dead-letter queue, on a classic bus."""
     bus = settings.event_bus
     pattern = rules.pattern_text(settings.event_type_list)
-    rule_arn = home.rule(bus.rsplit("/", 1)[-1], settings.rule)
+    rule_arn = home.rule(bus, settings.rule)
     rules.ensure_bus(clients.events, bus, steps, marks)
     _prove(settings, clients, home, pattern, steps)
     rules.ensure_rule(clients.events, bus, settings.rule, pattern, steps, marks)
