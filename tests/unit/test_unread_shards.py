@@ -69,6 +69,17 @@ def test_a_closed_shard_that_was_never_begun_is_read_by_nobody() -> None:
     assert ("shardId-0", NO_OWNER) in judged([parent, child], {}, {})
 
 
+def test_a_shard_waits_for_all_that_was_before_it() -> None:
+    """Resharded twice while nobody read: the KCL gives the grandchild its lease when the child is read to its end."""
+    grandparent, parent = (
+        StreamShard("shardId-0", (), closed=True),
+        StreamShard("shardId-1", ("shardId-0",), closed=True),
+    )
+    child = StreamShard("shardId-2", ("shardId-1",), closed=False)
+    shards = [grandparent, parent, child]
+    assert judged(shards, {"shardId-0": held(1)}, {"shardId-0": held(2)}) == []
+
+
 class Aws:
     """A stream and a lease table of the test's."""
 

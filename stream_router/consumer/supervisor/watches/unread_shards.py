@@ -46,8 +46,8 @@ def unread(now: Look, before: Look | None) -> list[UnreadShard]:
     """The shards that nobody reads. It takes two looks: a lease may be without an owner while it changes hands."""
     if before is None:
         return []
-    orphans = set(_orphans(before))
-    found = [UnreadShard(shard, NO_OWNER, before.at_s) for shard in _orphans(now) if shard in orphans]
+    orphans = set(without_owner(before))
+    found = [UnreadShard(shard, NO_OWNER, before.at_s) for shard in without_owner(now) if shard in orphans]
     for shard, lease in now.leases.items():
         if lease.owner and lease.checkpoint != SHARD_END and before.leases.get(shard) == lease and _is_of(shard, now):
             found.append(UnreadShard(shard, STANDS_STILL, before.at_s))
@@ -58,8 +58,8 @@ def _is_of(shard_id: str, look: Look) -> bool:
     return any(shard.shard_id == shard_id for shard in look.shards)
 
 
-def _orphans(look: Look) -> list[str]:
-    """Shards that are to be read now and have no owner."""
+def without_owner(look: Look) -> list[str]:
+    """Shards that are to be read now and have no owner, by one look. `doctor` asks this too."""
     by_id = {shard.shard_id: shard for shard in look.shards}
     children: dict[str, list[str]] = {}
     for shard in look.shards:
@@ -76,12 +76,20 @@ def _orphans(look: Look) -> list[str]:
         if lease is None:
             # Without a lease: read to its end and its lease removed, or not yet to be read, or forgotten.
             is_done = shard.closed and shard.shard_id in begun
-            waits = any(_is_under_way(parent, look) for parent in shard.parents if parent in by_id)
-            if not is_done and not waits:
+            if not is_done and not _waits(shard, by_id, look):
                 found.append(shard.shard_id)
         elif not lease.owner and lease.checkpoint != SHARD_END:
             found.append(shard.shard_id)
     return found
+
+
+def _waits(shard: StreamShard, by_id: Mapping[str, StreamShard], look: Look) -> bool:
+    """Whether something before it is still read: its lease is made when its parent is at its end."""
+    parents = [by_id[parent] for parent in shard.parents if parent in by_id]
+    return any(
+        _is_under_way(parent.shard_id, look) or (parent.shard_id not in look.leases and _waits(parent, by_id, look))
+        for parent in parents
+    )
 
 
 def _is_under_way(parent: str, look: Look) -> bool:
