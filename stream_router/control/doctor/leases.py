@@ -5,6 +5,13 @@ from typing import Any
 
 from stream_router.checks import aws_checks
 from stream_router.checks.finding import Finding, Question, Verdict, ask
+from stream_router.consumer.supervisor.watches.unread_shards import (
+    SHARD_END,
+    Lease,
+    Look,
+    StreamShard,
+    without_owner,
+)
 from stream_router.control.doctor.say import ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
 
@@ -35,7 +42,7 @@ def _older_than_its_shard(world: World) -> str:
 
 
 def owners(world: World) -> Finding:
-    """SR160: every shard has a lease, and every lease that is not at its end an owner."""
+    """SR160: every shard that is to be read now has a lease with an owner, by the supervisor's own judge."""
     none = {"ResourceNotFoundException": ("there is none yet", "")}
     refused, rows = ask(Question("SR160", APPLICATION, "the lease table", world.leases, none))
     if refused:
@@ -45,29 +52,28 @@ def owners(world: World) -> Finding:
     shards = world.maybe(world.shards)
     if shards is None:
         return skipped("SR160", "waits for SR101")
-    open_rows = {_shard(row): row for row in rows if row["checkpoint"].get("S") != "SHARD_END"}
-    ownerless = sorted(name for name, row in open_rows.items() if not row.get("leaseOwner", {}).get("S"))
-    known = {_shard(row) for row in rows}
-    missing = [one["ShardId"] for one in shards if one["ShardId"] not in known and not _waits(one, open_rows)]
-    if unread := [*ownerless, *missing]:
+    look = Look(world.now_s(), [_of_stream(one) for one in shards], {_shard(row): _lease(row) for row in rows})
+    if unread := sorted(without_owner(look)):
         says = f"{len(unread)} of {len(shards)} shards are read by nobody ({unread[0]})"
         return wrong("SR160", APPLICATION, says, "start `stream-router consume`; its log says why it takes no lease")
-    gone = known - {one["ShardId"] for one in shards}
-    stray = [name for name in gone if name in open_rows]
-    if stray:
+    held = {name: lease.owner for name, lease in look.leases.items() if lease.checkpoint != SHARD_END}
+    if stray := sorted(held.keys() - {one.shard_id for one in look.shards}):
         says = f"lease {stray[0]} is of no shard of this stream"
         return warn("SR160", APPLICATION, says, "give each stream an application of its own")
-    by = {row["leaseOwner"]["S"] for row in open_rows.values()}
-    return ok("SR160", f"{len(open_rows)} leases, {len(by)} workers")
+    return ok("SR160", f"{len(held)} leases, {len(set(held.values()))} workers")
 
 
 def _shard(row: Mapping[str, Any]) -> str:
     return str(row["leaseKey"]["S"])
 
 
-def _waits(shard: Mapping[str, Any], open_rows: Mapping[str, Any]) -> bool:
-    """A shard whose parent is still read gets its lease when that one ends."""
-    return any(shard.get(parent) in open_rows for parent in ("ParentShardId", "AdjacentParentShardId"))
+def _lease(row: Mapping[str, Any]) -> Lease:
+    return Lease(row.get("leaseOwner", {}).get("S", ""), _counter(row), row["checkpoint"].get("S", ""))
+
+
+def _of_stream(one: Mapping[str, Any]) -> StreamShard:
+    parents = tuple(one[name] for name in ("ParentShardId", "AdjacentParentShardId") if one.get(name))
+    return StreamShard(one["ShardId"], parents, "EndingSequenceNumber" in one["SequenceNumberRange"])
 
 
 def renewed(world: World) -> Finding:
@@ -90,6 +96,6 @@ def renewed(world: World) -> Finding:
 
 def _counter(row: Mapping[str, Any]) -> str:
     """What moves with each renewal; a lease at its end is renewed no more."""
-    if row["checkpoint"].get("S") == "SHARD_END":
+    if row["checkpoint"].get("S") == SHARD_END:
         return ""
     return f"{row.get('leaseCounter', {}).get('N', '')} {row.get('leaseOwner', {}).get('S', '')}"

@@ -1,0 +1,73 @@
+"""What `doctor` says of the lease table: by the supervisor's own judge, and only of what it saw."""
+
+from typing import Any
+
+import pytest
+
+from stream_router.checks.finding import Verdict
+from stream_router.control.doctor import leases
+from stream_router.control.doctor.world import World
+from tests.unit import test_settings
+from tests.unit.test_settings import given
+
+empty_environment = test_settings.empty_environment
+
+
+def row(shard: str, checkpoint: str = "123", owner: str = "worker-1", counter: int = 1) -> dict[str, Any]:
+    made = {"leaseKey": {"S": shard}, "checkpoint": {"S": checkpoint}, "leaseCounter": {"N": str(counter)}}
+    return {**made, **({"leaseOwner": {"S": owner}} if owner else {})}
+
+
+def shard(name: str, parent: str = "", *, closed: bool = False) -> dict[str, Any]:
+    numbers = {"StartingSequenceNumber": "1", **({"EndingSequenceNumber": "9"} if closed else {})}
+    return {"ShardId": name, "SequenceNumberRange": numbers, **({"ParentShardId": parent} if parent else {})}
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    given(monkeypatch, {"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"})
+    return World(offline=False, wait=lambda _: None)
+
+
+def holds(world: World, shards: list[dict[str, Any]], rows: list[dict[str, Any]]) -> None:
+    world.once("shards", lambda: shards)
+    world.once("leases 0", lambda: rows)
+
+
+SPLIT = [shard("s0", closed=True), shard("s1", "s0"), shard("s2", "s0")]
+
+
+def test_a_shard_that_is_read_to_its_end_needs_no_lease(world: World) -> None:
+    """SR160: the stream lists a closed shard as long as its records; its lease is deleted when its children begin."""
+    holds(world, SPLIT, [row("s1"), row("s2")])
+    found = leases.owners(world)
+    assert (found.verdict, found.says) == (Verdict.WELL, "2 leases, 1 workers")
+
+
+@pytest.mark.parametrize(
+    ("rows", "unread"),
+    [
+        ([row("s0"), row("s1"), row("s2", owner="")], "s2"),
+        ([row("s0", "SHARD_END", owner=""), row("s1")], "s2"),
+        ([row("s1", owner=""), row("s2")], "s1"),
+    ],
+    ids=["no owner", "forgotten child", "its parent is done"],
+)
+def test_a_shard_that_is_to_be_read_needs_an_owner(world: World, rows: list[dict[str, Any]], unread: str) -> None:
+    """SR160: a child of a shard that is read to its end as well."""
+    holds(world, SPLIT, rows)
+    found = leases.owners(world)
+    assert (found.verdict, found.says) == (Verdict.WRONG, f"1 of 3 shards are read by nobody ({unread})")
+
+
+def test_a_child_waits_for_its_parent(world: World) -> None:
+    """SR160: the KCL gives it a lease when the parent is read to its end."""
+    holds(world, SPLIT, [row("s0")])
+    assert leases.owners(world).verdict is Verdict.WELL
+
+
+def test_a_lease_of_another_stream_is_told(world: World) -> None:
+    """SR160: it has an owner or not, and is no shard of ours that nobody reads."""
+    holds(world, [shard("s0")], [row("s0"), row("theirs", owner="")])
+    found = leases.owners(world)
+    assert (found.verdict, found.says) == (Verdict.WARNING, "lease theirs is of no shard of this stream")
