@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws.errors import code_of
-from stream_router.checks.finding import Finding, Verdict
+from stream_router.checks.finding import LATER, Finding, Verdict, silence
 from stream_router.control.doctor import bus
 from stream_router.control.doctor.say import ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
@@ -104,20 +104,34 @@ def run(world: World, url: str, ca: str) -> list[Finding]:
         return [skipped(code, "waits for SR001") for code in CODES]
     if bus.is_v2(world):
         return [skipped(code, "a v2 bus has no rules, so nothing can be followed behind it") for code in CODES]
+    found: list[Finding] = []
+    left = ""
     try:
-        found = [_others(world)]
+        found.append(_others(world))
         way = Way(world, url, ca)
         with way.caught() as queue:
             found += _follow(way, queue)
-    except SettingsError as error:
+            left = f"; rule and queue {way.name} may be left: delete them"
+    except Exception as error:  # noqa: BLE001 - whatever breaks is said; the report of all checks is not lost for it
+        found = found[: len(CODES) - 1]
+        found.append(_broken(CODES[len(found)], error, left))
+    return found + [skipped(code, "the probe came no further") for code in CODES[len(found) :]]
+
+
+def _broken(code: str, error: Exception, left: str) -> Finding:
+    """What became of a step that raised; `left` says what it may have left behind."""
+    if isinstance(error, SettingsError):
         setting, _, rest = str(error).partition(": ")
         problem, _, cure = rest.partition("; ")
-        found = [wrong("SR200", setting, problem, cure)]
-    except ClientError as error:
+        return wrong(code, setting, problem, cure)
+    says, cure = f"the check itself failed ({type(error).__name__})", LATER
+    if isinstance(error, ClientError):
         says = f"{error.operation_name} was refused ({code_of(error)})"
         cure = "grant what `stream-router setup --policy operate` prints"
-        found = [Finding("SR200", "end to end", Verdict.UNKNOWN, says, cure)]
-    return found + [skipped(code, "the probe came no further") for code in CODES[len(found) :]]
+    elif isinstance(error, BotoCoreError):
+        where, cure = silence(error)
+        says = f"no answer{where}"
+    return Finding(code, "end to end", Verdict.UNKNOWN, f"{says}{left}", cure)
 
 
 def _others(world: World) -> Finding:
