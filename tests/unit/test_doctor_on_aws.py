@@ -250,6 +250,20 @@ def test_a_function_must_let_this_rule_in(monkeypatch: pytest.MonkeyPatch, sourc
     assert judged(aws, target.lets_eventbridge_in) is verdict
 
 
+OTHER = "999999999999"
+
+
+@pytest.mark.parametrize(("allowed", "verdict"), [(ACCOUNT, Verdict.WELL), (OTHER, Verdict.WRONG)])
+def test_the_source_account_is_the_rule_s(monkeypatch: pytest.MonkeyPatch, allowed: str, verdict: Verdict) -> None:
+    """SR140: a target in another account lets in the account of the rule, not its own."""
+    aws = Aws(monkeypatch)
+    _with_target(aws, FUNCTION.replace(ACCOUNT, OTHER))
+    policy = json.loads(_statement(RULE))
+    policy["Statement"][0]["Condition"] = {"StringEquals": {"aws:SourceAccount": allowed}}
+    aws.answer("lambda", "get_policy", {"Policy": json.dumps(policy)})
+    assert judged(aws, target.lets_eventbridge_in) is verdict
+
+
 def test_a_function_without_any_policy_lets_nobody_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lambda says not found to both: no function, and no policy."""
     aws = Aws(monkeypatch)
@@ -303,15 +317,15 @@ def test_a_deny_counts_where_it_is_about_eventbridge(condition: dict[str, Any], 
     deny = {"Sid": "No", "Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Condition": condition}
     allow = {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage"}
     policy = {"Statement": [allow, deny]}
-    assert denial(policy, "sqs:SendMessage", RULE, ACCOUNT) == ("No" if denied else None)
-    assert lets_in(policy, "sqs:SendMessage", RULE, ACCOUNT) is not denied
+    assert denial(policy, "sqs:SendMessage", RULE) == ("No" if denied else None)
+    assert lets_in(policy, "sqs:SendMessage", RULE) is not denied
 
 
 def test_an_allow_for_the_organisation_lets_no_service_in() -> None:
     """A service's call bears no organisation of its own."""
     condition = {"StringEquals": {"aws:PrincipalOrgID": "o-1"}}
     allow = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Condition": condition}
-    assert not lets_in({"Statement": [allow]}, "sqs:SendMessage", RULE, ACCOUNT)
+    assert not lets_in({"Statement": [allow]}, "sqs:SendMessage", RULE)
 
 
 def test_a_target_that_denies_eventbridge_is_said_by_its_statement(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -387,8 +401,8 @@ ALLOW = {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "A
 )
 def test_a_policy_is_read_as_iam_reads_it(statements: list[dict[str, Any]], is_in: bool) -> None:
     """As far as it speaks of EventBridge and of our rule."""
-    assert lets_in({"Statement": statements}, "sqs:SendMessage", RULE, ACCOUNT) is is_in
-    assert not lets_in(None, "sqs:SendMessage", RULE, ACCOUNT)
+    assert lets_in({"Statement": statements}, "sqs:SendMessage", RULE) is is_in
+    assert not lets_in(None, "sqs:SendMessage", RULE)
 
 
 def test_a_refusal_s_time_tells_the_clock_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,23 +27,23 @@ def statements(policy: str | dict[str, Any] | None) -> Iterator[dict[str, Any]]:
     yield from found if isinstance(found, list) else [found]
 
 
-def lets_in(policy: str | dict[str, Any] | None, action: str, source_arn: str, account: str) -> bool:
+def lets_in(policy: str | dict[str, Any] | None, action: str, rule_arn: str) -> bool:
     """Whether EventBridge may do `action` on behalf of the rule. What it does not know counts in favour."""
-    allows = [one for one in _of_eventbridge(policy, action, source_arn, account) if one.get("Effect") != "Deny"]
-    return bool(allows) and denial(policy, action, source_arn, account) is None
+    allows = [one for one in _of_eventbridge(policy, action, rule_arn) if one.get("Effect") != "Deny"]
+    return bool(allows) and denial(policy, action, rule_arn) is None
 
 
-def denial(policy: str | dict[str, Any] | None, action: str, source_arn: str, account: str) -> str | None:
+def denial(policy: str | dict[str, Any] | None, action: str, rule_arn: str) -> str | None:
     """The `Sid` (or a word for it) of a statement that denies EventBridge `action`, which no Allow outweighs."""
-    for statement in _of_eventbridge(policy, action, source_arn, account):
+    for statement in _of_eventbridge(policy, action, rule_arn):
         if statement.get("Effect") == "Deny":
             return str(statement.get("Sid") or "without a Sid")
     return None
 
 
-def _of_eventbridge(policy: Any, action: str, source_arn: str, account: str) -> Iterator[dict[str, Any]]:
-    """The statements that are about EventBridge's `action`, their conditions met."""
-    has = {**_OF_SERVICE, "aws:sourcearn": source_arn, "aws:sourceaccount": account}
+def _of_eventbridge(policy: Any, action: str, rule_arn: str) -> Iterator[dict[str, Any]]:
+    """The statements that are about EventBridge's `action`, their conditions met. The source is the rule's account."""
+    has = {**_OF_SERVICE, "aws:sourcearn": rule_arn, "aws:sourceaccount": rule_arn.split(":")[4]}
     for statement in statements(policy):
         if not _names_eventbridge(statement.get("Principal")) or not _is_in(action, statement.get("Action")):
             continue

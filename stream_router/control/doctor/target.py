@@ -95,10 +95,10 @@ def _lets_in(world: World, target: Any) -> Finding | None:
     look, action = looks[arn.service]
     policies = list(look())
     for policy in policies:
-        if said := denial(policy, action, _rule_arn(world), arn.account):
+        if said := denial(policy, action, _rule_arn(world)):
             says = f"{target['Arn']}: {DENIES.format(said)}: all ends in its dead-letter queue"
             return wrong("SR140", TARGET, says, EXCEPT)
-    if any(lets_in(policy, action, _rule_arn(world), arn.account) for policy in policies):
+    if any(lets_in(policy, action, _rule_arn(world)) for policy in policies):
         return None
     says = f"{target['Arn']} does not let EventBridge in for this rule: all ends in its dead-letter queue"
     return wrong("SR140", TARGET, says, f"{SETUP}: it opens a queue, and prints the command for a function")
@@ -131,7 +131,7 @@ def _role(world: World, target: Any) -> Finding | None:
         return None
     found = world.client("iam").get_role(RoleName=arn.rsplit("/", 1)[-1])["Role"]
     policy = found.get("AssumeRolePolicyDocument")
-    if lets_in(policy, "sts:AssumeRole", _rule_arn(world), arns.parse(arn, ROLE).account):
+    if lets_in(policy, "sts:AssumeRole", _rule_arn(world)):
         return None
     return wrong("SR141", ROLE, f"{arn} cannot be taken by EventBridge", "let events.amazonaws.com assume it")
 
@@ -181,10 +181,10 @@ def _takes(world: World, target: Any) -> Finding | None:
 
 
 def _closed(world: World, queue: arns.Arn, policy: str | None) -> Finding | None:
-    if said := denial(policy, "sqs:SendMessage", _rule_arn(world), queue.account):
+    if said := denial(policy, "sqs:SendMessage", _rule_arn(world)):
         says = f"queue {queue.resource}: {DENIES.format(said)}: what the target refuses is lost"
         return wrong("SR144", UNDELIVERED, says, EXCEPT)
-    if not lets_in(policy, "sqs:SendMessage", _rule_arn(world), queue.account):
+    if not lets_in(policy, "sqs:SendMessage", _rule_arn(world)):
         says = f"queue {queue.resource} does not let EventBridge in: what the target refuses is lost"
         return wrong("SR144", UNDELIVERED, says, SETUP)
     return None
@@ -196,21 +196,21 @@ def _key_closed(world: World, queue: arns.Arn, key: str | None) -> Finding | Non
             f"queue {queue.resource} is under {QUEUE_KEY}, which EventBridge may not use: what it sends there is lost"
         )
         return wrong("SR144", UNDELIVERED, says, "encrypt it with SQS's own key, or with one of yours")
-    if key and not _key_lets_in(world, key, queue.account):
+    if key and not _key_lets_in(world, key):
         says = f"the key of queue {queue.resource} is closed to EventBridge: what it sends there is lost"
         cure = f"let events.amazonaws.com use kms:GenerateDataKey and kms:Decrypt in the policy of {key}"
         return wrong("SR144", UNDELIVERED, says, cure)
     return None
 
 
-def _key_lets_in(world: World, key: str, account: str) -> bool:
+def _key_lets_in(world: World, key: str) -> bool:
     """By the key's own policy; where that may not be read it is taken to be right."""
     kms = world.client("kms")
     try:
         policy = kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"]
     except (ClientError, BotoCoreError):
         return True
-    return lets_in(policy, "kms:GenerateDataKey", _rule_arn(world), account)
+    return lets_in(policy, "kms:GenerateDataKey", _rule_arn(world))
 
 
 def waiting(world: World) -> Finding:
