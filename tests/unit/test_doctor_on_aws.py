@@ -211,6 +211,28 @@ def test_the_oldest_letter_s_age_is_cloudwatch_s(
     assert judged(aws, queue.letters) is verdict
 
 
+HIDDEN = {"ApproximateNumberOfMessages": "0", "ApproximateNumberOfMessagesNotVisible": "3"}
+
+
+def test_letters_that_someone_holds_wait_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SR153: a message that was received is hidden for a while, and comes back if it is not deleted."""
+    aws = Aws(monkeypatch)
+    aws.world.once(f"queue {QUEUE}", lambda: HIDDEN)
+    aws.answer("cloudwatch", "get_metric_data", {"MetricDataResults": []})
+    found = queue.letters(aws.world)
+    assert (found.verdict, found.says) == (Verdict.WARNING, "3 wait (3 hidden, since somebody reads them)")
+
+
+def test_undelivered_events_that_someone_holds_wait_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SR145: as with our own dead letters."""
+    aws = Aws(monkeypatch)
+    _with_target(aws, FUNCTION, DeadLetterConfig={"Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:undelivered"})
+    aws.world.once(f"url {ACCOUNT} undelivered", lambda: "url")
+    aws.world.once("queue url", lambda: {**HIDDEN, "ApproximateNumberOfMessages": "1"})
+    found = target.waiting(aws.world)
+    assert (found.verdict, found.says.partition(" in ")[0]) == (Verdict.WARNING, "4 events")
+
+
 @pytest.mark.parametrize(
     ("code", "verdict"),
     [("InvalidClientTokenId", Verdict.WRONG), ("ExpiredToken", Verdict.WRONG), ("Throttling", Verdict.UNKNOWN)],

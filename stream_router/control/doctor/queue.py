@@ -12,6 +12,7 @@ from stream_router.checks import aws_checks
 from stream_router.checks.finding import Finding, Question, ask
 from stream_router.control.doctor.say import SETUP, ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
+from stream_router.control.setup import queues
 from stream_router.core import limits
 
 QUEUE = "SQS_DLQ_URL"
@@ -83,11 +84,12 @@ def letters(world: World) -> Finding:
     has = _attributes(world)
     if has is None:
         return skipped("SR153", "waits for SR103")
-    count = int(has.get("ApproximateNumberOfMessages", "0"))
-    if not count:
+    if not (count := queues.held(has)):
         return ok("SR153", "none")
     kept_s, age_s = int(has.get("MessageRetentionPeriod", 14 * DAY_S)), _oldest_s(world)
-    says = f"{count} wait" + (f", the oldest for {_days(age_s)}" if age_s is not None else "")
+    hidden = count - int(has.get("ApproximateNumberOfMessages", "0"))
+    says = f"{count} wait" + (f" ({hidden} hidden, since somebody reads them)" if hidden else "")
+    says += f", the oldest for {_days(age_s)}" if age_s is not None else ""
     cure = "`stream-router dlq list` says why, `dlq redrive` sends them again"
     if age_s is not None and kept_s - age_s < 2 * DAY_S:
         return wrong("SR153", QUEUE, f"{says}; SQS deletes it in {_days(max(0.0, kept_s - age_s))}", cure)

@@ -12,6 +12,7 @@ from stream_router.control.doctor.bus import is_v2
 from stream_router.control.doctor.iam_policy import denial, lets_in
 from stream_router.control.doctor.say import SETUP, ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
+from stream_router.control.setup.queues import held
 from stream_router.control.setup.rules import RETRY_POLICY
 from stream_router.control.setup_error import WrongSettingError
 from stream_router.settings.common import NO_RULE
@@ -226,8 +227,7 @@ def _waits(world: World, target: Any) -> Finding | None:
     has = world.maybe(lambda: world.queue_attributes(world.queue_url(arn.resource, arn.account)))
     if has is None:
         return skipped("SR145", "waits for SR144")
-    count = int(has.get("ApproximateNumberOfMessages", "0"))
-    if not count:
+    if not (count := held(has)):
         return None
     says = f"{count} events in {arn.resource}: the target refused them"
     return warn("SR145", UNDELIVERED, says, "`stream-router dlq list --undelivered` says why")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from stream_router.control.arns import Arn
@@ -154,6 +155,11 @@ def open_to_eventbridge(sqs: "SQSClient", arn: Arn, variable: str, rule_arn: str
         )
     text = f"arn:{arn.partition}:sqs:{arn.region}:{arn.account}:{arn.resource}"
     ensure_policy(sqs, url, arn.resource, eventbridge_policy(text, rule_arn), steps)
+
+
+def held(attributes: Mapping[str, str]) -> int:
+    """How many messages a queue holds by its attributes: those that somebody reads, or that are delayed, as well."""
+    return sum(int(attributes.get(f"ApproximateNumberOfMessages{kind}", "0")) for kind in ("", "NotVisible", "Delayed"))
 
 
 def attributes_of(sqs: "SQSClient", url: str) -> dict[str, str]:

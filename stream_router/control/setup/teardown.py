@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 READS_A_SHARD = 20
 """An old shard may answer some reads without a record before it comes to one."""
 
-MESSAGES = ("", "NotVisible", "Delayed")
-
 
 class Thing(NamedTuple):
     """Something of ours: what it is, how it is deleted, and what it holds ("" where nothing)."""
@@ -156,7 +154,7 @@ def _queue(clients: Clients, name: str, marks: Marks) -> Iterator[Thing | Left]:
         yield _not_ours(what)
         return
     has = queues.attributes_of(clients.sqs, url)
-    held = sum(int(has.get(f"ApproximateNumberOfMessages{kind}", "0")) for kind in MESSAGES)
+    held = queues.held(has)
     yield Thing(what, lambda: clients.sqs.delete_queue(QueueUrl=url), f"{held} messages" if held else "")
 
 
