@@ -67,7 +67,7 @@ def _given_queue(arn: str, home: Home) -> Iterator[Need]:
 def teardown(settings: Setup, home: Home) -> Iterator[Need]:
     """What looks for the things of `setup`, and what deletes them."""
     stream = home.stream(settings.stream)
-    looks = "DescribeStreamSummary ListTagsForStream ListShards GetShardIterator GetRecords"
+    looks = "DescribeStreamSummary ListTagsForStream ListStreamConsumers ListShards GetShardIterator GetRecords"
     yield need("kinesis", f"{looks} DeleteStream", stream)
     dead_letters = home.queue_of(settings.sqs_dlq_url or dead_letters_name(settings.stream))
     queues = [dead_letters]

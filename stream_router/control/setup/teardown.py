@@ -17,6 +17,7 @@ from stream_router.control.arns import Home
 from stream_router.control.setup import queues, quotas, rules, streams
 from stream_router.control.setup.marks import TAG, Marks
 from stream_router.control.setup.setup import dead_letters_name, marks_of, undelivered_name
+from stream_router.control.stream.session import READER
 from stream_router.core import limits
 from stream_router.settings.setup import Setup
 
@@ -86,7 +87,7 @@ def look(settings: Setup, clients: Clients) -> Iterator[Thing | Left]:
         yield from _undelivered(settings, clients, home, marks)
     name = settings.sqs_dlq_url.rsplit("/", 1)[-1] if settings.sqs_dlq_url else dead_letters_name(settings.stream)
     yield from _queue(clients, name, marks)
-    yield from _stream(clients.kinesis, settings.stream, marks)
+    yield from _stream(clients.kinesis, settings, marks)
     table = settings.application
     yield Left(
         f"lease table {table}", f"it is the KCL's; with the stream, `aws dynamodb delete-table --table-name {table}`"
@@ -158,14 +159,32 @@ def _queue(clients: Clients, name: str, marks: Marks) -> Iterator[Thing | Left]:
     yield Thing(what, lambda: clients.sqs.delete_queue(QueueUrl=url), f"{held} messages" if held else "")
 
 
-def _stream(kinesis: "KinesisClient", name: str, marks: Marks) -> Iterator[Thing | Left]:
-    if streams.describe(kinesis, name) is None:
+def _stream(kinesis: "KinesisClient", settings: Setup, marks: Marks) -> Iterator[Thing | Left]:
+    name = settings.stream
+    if (summary := streams.describe(kinesis, name)) is None:
         return
     what = f"stream {name}"
     if not marks.ours(streams.tags_of(kinesis, name)):
         yield _not_ours(what)
         return
-    yield Thing(what, lambda: kinesis.delete_stream(StreamName=name), _held(kinesis, name))
+    consumers = _consumers(kinesis, summary["StreamARN"])
+    others = [one for one, status in consumers if status != "DELETING" and not _is_our_consumer(one, settings)]
+    held = [_held(kinesis, name), f"{len(others)} consumers of others ({', '.join(others[:3])})" if others else ""]
+    # A stream with registered consumers is deleted together with them, or not at all.
+    along: Any = {"EnforceConsumerDeletion": True} if consumers else {}
+    what += f", its {len(consumers)} consumers" if consumers else ""
+    yield Thing(what, lambda: kinesis.delete_stream(StreamName=name, **along), " and ".join(filter(None, held)))
+
+
+def _consumers(kinesis: "KinesisClient", arn: str) -> list[tuple[str, str]]:
+    """Name and status of each fan-out consumer that is registered on the stream."""
+    pages = kinesis.get_paginator("list_stream_consumers").paginate(StreamARN=arn)
+    return [(one["ConsumerName"], one["ConsumerStatus"]) for page in pages for one in page["Consumers"]]
+
+
+def _is_our_consumer(name: str, settings: Setup) -> bool:
+    """The KCL registers one by the application's name, `--fan-out` one by a name of its own."""
+    return name == settings.application or name.startswith(READER)
 
 
 def _held(kinesis: "KinesisClient", name: str) -> str:
