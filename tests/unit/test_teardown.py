@@ -6,7 +6,7 @@ import pytest
 
 from stream_router.control.setup import teardown
 from stream_router.control.setup.marks import Marks
-from stream_router.control.setup.teardown import Thing
+from stream_router.control.setup.teardown import Left, Thing
 from stream_router.settings.reading import load
 from stream_router.settings.setup import Setup
 from tests.scripted import ACCOUNT, REGION, Script
@@ -16,7 +16,7 @@ from tests.unit.test_settings import given
 empty_environment = test_settings.empty_environment
 
 MARKS = Marks("s", {})
-OURS = [{"Key": "stream-router-setup", "Value": "s"}]
+OURS, THEIRS = [{"Key": "stream-router-setup", "Value": "s"}], [{"Key": "team", "Value": "x"}]
 STREAM_ARN = f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/s"
 
 
@@ -88,3 +88,35 @@ def test_a_stream_without_consumers_is_deleted_as_it_is(script: Script, settings
     script.expect("kinesis", "delete_stream", {"StreamName": "s"})
     found.delete()
     script.done()
+
+
+def rule_and_bus(script: Script, settings: Setup, tags: list[dict[str, str]]) -> list[Thing | Left]:
+    """The rule with these tags, alone on a bus of ours."""
+    arns = {kind: f"arn:aws:events:{REGION}:{ACCOUNT}:{kind}" for kind in ("rule/cx/r", "event-bus/cx")}
+    named = {"Name": "r", "EventBusName": "cx"}
+    script.expect("events", "describe_rule", named, {"Name": "r", "Arn": arns["rule/cx/r"]})
+    script.expect("events", "list_tags_for_resource", {"ResourceARN": arns["rule/cx/r"]}, {"Tags": tags})
+    if tags is OURS:
+        targets = {"Targets": [{"Id": "stream-router-1", "Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:out"}]}
+        script.expect("events", "list_targets_by_rule", {"Rule": "r", "EventBusName": "cx"}, targets)
+    script.expect("events", "describe_event_bus", {"Name": "cx"}, {"Name": "cx", "Arn": arns["event-bus/cx"]})
+    script.expect("events", "list_rules", {"EventBusName": "cx"}, {"Rules": [{"Name": "r"}]})
+    script.expect("events", "list_tags_for_resource", {"ResourceARN": arns["event-bus/cx"]}, {"Tags": OURS})
+    found = list(teardown._routing(settings, script.clients, MARKS))
+    script.done()
+    return found
+
+
+def test_a_rule_that_stays_keeps_its_bus(script: Script, settings: Setup) -> None:
+    """AWS deletes no bus that has a rule, so each `--yes` would end with its error, the queues and stream left."""
+    rule, bus = rule_and_bus(script, settings, THEIRS)
+    assert isinstance(rule, Left)
+    assert bus == Left("event bus cx", "it has rules of others (r)")
+
+
+def test_a_rule_that_goes_takes_its_bus_along(script: Script, settings: Setup) -> None:
+    """Both are ours."""
+    assert [one.what for one in rule_and_bus(script, settings, OURS) if isinstance(one, Thing)] == [
+        "rule r on bus cx, its 1 targets",
+        "event bus cx",
+    ]

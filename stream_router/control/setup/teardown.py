@@ -82,8 +82,7 @@ def look(settings: Setup, clients: Clients) -> Iterator[Thing | Left]:
     marks = marks_of(settings)
     home = Home(clients.partition, clients.region, clients.sts.get_caller_identity()["Account"])
     if not limits.is_v2_bus(settings.event_bus):
-        yield from _rule(settings, clients, marks)
-        yield from _bus(settings, clients, marks)
+        yield from _routing(settings, clients, marks)
         yield from _undelivered(settings, clients, home, marks)
     name = settings.sqs_dlq_url.rsplit("/", 1)[-1] if settings.sqs_dlq_url else dead_letters_name(settings.stream)
     yield from _queue(clients, name, marks)
@@ -96,6 +95,13 @@ def look(settings: Setup, clients: Clients) -> Iterator[Thing | Left]:
 
 def _not_ours(what: str) -> Left:
     return Left(what, f"it does not carry the tag {TAG} of this stream")
+
+
+def _routing(settings: Setup, clients: Clients, marks: Marks) -> Iterator[Thing | Left]:
+    """The rule, and the bus where nothing is on it once the rule is gone: AWS deletes no bus that has a rule."""
+    rule = list(_rule(settings, clients, marks))
+    yield from rule
+    yield from _bus(settings, clients, marks, settings.rule if any(isinstance(one, Thing) for one in rule) else "")
 
 
 def _rule(settings: Setup, clients: Clients, marks: Marks) -> Iterator[Thing | Left]:
@@ -119,7 +125,8 @@ def _rule(settings: Setup, clients: Clients, marks: Marks) -> Iterator[Thing | L
     yield Thing(f"{what}, its {len(targets)} targets", delete, f"{len(others)} targets of others" if others else "")
 
 
-def _bus(settings: Setup, clients: Clients, marks: Marks) -> Iterator[Thing | Left]:
+def _bus(settings: Setup, clients: Clients, marks: Marks, goes: str) -> Iterator[Thing | Left]:
+    """The bus; `goes` is the name of the rule that is deleted before it, "" where none is."""
     events, bus = clients.events, settings.event_bus
     try:
         found = events.describe_event_bus(Name=bus)
@@ -128,7 +135,7 @@ def _bus(settings: Setup, clients: Clients, marks: Marks) -> Iterator[Thing | Le
     if found.get("Name", bus) == "default":
         return
     what = f"event bus {bus}"
-    others = [rule["Name"] for rule in quotas.rules_on(events, bus) if rule["Name"] != settings.rule]
+    others = [rule["Name"] for rule in quotas.rules_on(events, bus) if rule["Name"] != goes]
     if not marks.ours(rules.tags_of(events, found["Arn"])):
         yield _not_ours(what)
     elif others:
