@@ -149,6 +149,12 @@ def test_setup_may_delete_nothing_and_pass_one_role_to_eventbridge_only(monkeypa
     assert role["Condition"] == {"StringEquals": {"iam:PassedToService": "events.amazonaws.com"}}
 
 
+def test_teardown_may_read_what_it_sees_to_be_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under a key of the customer's AWS asks for the key too."""
+    assert not [action for action, _ in granted(policy(monkeypatch, "teardown", BASE)) if action.startswith("kms:")]
+    assert ("kms:Decrypt", KEY) in granted(policy(monkeypatch, "teardown", FULL))
+
+
 def re_deletes(action: str) -> bool:
     return action.split(":")[1].startswith(("Delete", "Remove"))
 

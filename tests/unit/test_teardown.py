@@ -18,6 +18,7 @@ empty_environment = test_settings.empty_environment
 MARKS = Marks("s", {})
 OURS, THEIRS = [{"Key": "stream-router-setup", "Value": "s"}], [{"Key": "team", "Value": "x"}]
 STREAM_ARN = f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/s"
+URL = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/q"
 
 
 @pytest.fixture
@@ -120,3 +121,20 @@ def test_a_rule_that_goes_takes_its_bus_along(script: Script, settings: Setup) -
         "rule r on bus cx, its 1 targets",
         "event bus cx",
     ]
+
+
+@pytest.mark.parametrize(("messages", "holds"), [([{"MessageId": "1"}], "messages"), ([], "")])
+def test_a_queue_is_asked_before_it_is_believed_empty(
+    script: Script, messages: list[dict[str, Any]], holds: str
+) -> None:
+    """Its count of 0 may be a minute old. What is received for this is visible again at once."""
+    script.expect("sqs", "get_queue_url", {"QueueName": "q"}, {"QueueUrl": URL})
+    script.expect("sqs", "list_queue_tags", {"QueueUrl": URL}, {"Tags": {"stream-router-setup": "s"}})
+    counted = {"ApproximateNumberOfMessages": "0"}
+    script.expect("sqs", "get_queue_attributes", {"QueueUrl": URL, "AttributeNames": ["All"]}, {"Attributes": counted})
+    asked = {"QueueUrl": URL, "VisibilityTimeout": 0, "WaitTimeSeconds": teardown.LOOKS_S}
+    script.expect("sqs", "receive_message", asked, {"Messages": messages})
+    (found,) = teardown._queue(script.clients, "q", MARKS)
+    assert isinstance(found, Thing)
+    assert found.holds == holds
+    script.done()

@@ -80,4 +80,6 @@ def teardown(settings: Setup, home: Home) -> Iterator[Need]:
             yield need("events", "ListTagsForResource DeleteEventBus", bus)
             yield need("events", "ListRules", "*")
         queues.append(settings.target_dlq_arn or home.queue(undelivered_name(settings.stream)))
-    yield need("sqs", "GetQueueUrl ListQueueTags GetQueueAttributes DeleteQueue", *queues)
+    yield need("sqs", "GetQueueUrl ListQueueTags GetQueueAttributes ReceiveMessage DeleteQueue", *queues)
+    if settings.kms_key:  # it reads the stream and the queues, to see that they hold nothing
+        yield need("kms", "Decrypt", settings.kms_key)

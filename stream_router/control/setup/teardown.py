@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 READS_A_SHARD = 20
 """An old shard may answer some reads without a record before it comes to one."""
 
+LOOKS_S = 2
+"""How long SQS looks for a message; more than 0 makes it ask all of its servers."""
+
 
 class Thing(NamedTuple):
     """Something of ours: what it is, how it is deleted, and what it holds ("" where nothing)."""
@@ -161,9 +164,15 @@ def _queue(clients: Clients, name: str, marks: Marks) -> Iterator[Thing | Left]:
     if not marks.ours(queues.tags_of(clients.sqs, url)):
         yield _not_ours(what)
         return
-    has = queues.attributes_of(clients.sqs, url)
-    held = queues.held(has)
-    yield Thing(what, lambda: clients.sqs.delete_queue(QueueUrl=url), f"{held} messages" if held else "")
+    yield Thing(what, lambda: clients.sqs.delete_queue(QueueUrl=url), _messages(clients, url))
+
+
+def _messages(clients: Clients, url: str) -> str:
+    """What the queue holds. Its counts may be a minute old, so that one is looked for before none is believed."""
+    if count := queues.held(queues.attributes_of(clients.sqs, url)):
+        return f"{count} messages"
+    answer = clients.sqs.receive_message(QueueUrl=url, VisibilityTimeout=0, WaitTimeSeconds=LOOKS_S)
+    return "messages" if answer.get("Messages") else ""
 
 
 def _stream(kinesis: "KinesisClient", settings: Setup, marks: Marks) -> Iterator[Thing | Left]:
