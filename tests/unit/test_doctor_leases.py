@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from stream_router.checks.finding import Verdict
 from stream_router.control.doctor import leases
@@ -71,3 +72,44 @@ def test_a_lease_of_another_stream_is_told(world: World) -> None:
     holds(world, [shard("s0")], [row("s0"), row("theirs", owner="")])
     found = leases.owners(world)
     assert (found.verdict, found.says) == (Verdict.WARNING, "lease theirs is of no shard of this stream")
+
+
+def looked_again(world: World, *looks: list[dict[str, Any]] | Exception) -> None:
+    """What the further looks at the table find."""
+    for number, rows in enumerate(looks, 1):
+
+        def look(rows: list[dict[str, Any]] | Exception = rows) -> list[dict[str, Any]]:
+            if isinstance(rows, Exception):
+                raise rows
+            return rows
+
+        if isinstance(rows, Exception):
+            with pytest.raises(type(rows)):
+                world.once(f"leases {number}", look)
+        else:
+            world.once(f"leases {number}", look)
+
+
+THROTTLED = ClientError({"Error": {"Code": "ProvisionedThroughputExceededException"}}, "Scan")
+
+
+def test_a_table_that_cannot_be_looked_at_again_says_nothing_of_its_workers(world: World) -> None:
+    """SR161: a scan that is throttled is no worker that is dead."""
+    holds(world, SPLIT, [row("s1")])
+    looked_again(world, THROTTLED, THROTTLED, THROTTLED)
+    assert leases.renewed(world).verdict is Verdict.UNKNOWN
+
+
+def test_one_further_look_that_is_answered_is_enough(world: World) -> None:
+    """SR161: at the last one the counter stands where it was."""
+    holds(world, SPLIT, [row("s1"), row("s2")])
+    looked_again(world, THROTTLED, [row("s1", counter=2), row("s2")], THROTTLED)
+    found = leases.renewed(world)
+    assert (found.verdict, found.says.partition(":")[0]) == (Verdict.WRONG, "1 of 2 leases are not renewed (s2)")
+
+
+def test_a_lease_that_is_gone_at_the_next_look_is_not_one_that_stands_still(world: World) -> None:
+    """SR161: the KCL deletes the lease of a shard that is read to its end."""
+    holds(world, SPLIT, [row("s0"), row("s1")])
+    looked_again(world, [row("s1", counter=2)])
+    assert leases.renewed(world).verdict is Verdict.WELL
