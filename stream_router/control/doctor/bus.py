@@ -2,6 +2,7 @@
 
 import json
 import time
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -169,24 +170,38 @@ def others(world: World) -> Finding:
     refused, every = ask(Question("SR133", RULE, "the bus's rules", world.rules, {}))
     if refused:
         return refused
+    refused, too = ask(Question("SR133", RULE, "TestEventPattern", lambda: _rules_too(world, every), {}))
+    if refused:
+        return refused
     ours = {target["Arn"] for target in world.maybe(world.targets) or []}
-    too = _rules_too(world, every)
     for name in too:
-        twice = ours & {target["Arn"] for target in world.maybe(lambda name=name: world.targets_of(name)) or []}  # type: ignore[misc]
-        if twice:
+        look = partial(world.targets_of, name)
+        refused, targets = ask(Question("SR133", RULE, f"what is behind rule {name}", look, {}))
+        if refused:
+            return refused
+        if twice := ours & {target["Arn"] for target in targets}:
             says = f"rule {name} sends our events to {min(twice)} too: each arrives twice"
             return warn("SR133", RULE, says, f"take the target out of {name}, or narrow its pattern")
-    return ok("SR133", f"also to {', '.join(too)}" if too else "no other rule gets our events")
+    count = len(_candidates(world, every))
+    cut = f"; {RULES_LOOKED_AT} of {count} rules looked at" if count > RULES_LOOKED_AT else ""
+    return ok("SR133", (f"also to {', '.join(too)}" if too else "no other rule gets our events") + cut)
+
+
+def _candidates(world: World, every: list[Any]) -> list[Any]:
+    """Other rules that could let an event of ours through."""
+    theirs = [one for one in every if one["Name"] != world.settings.rule and one.get("EventPattern")]
+    enabled = [one for one in theirs if str(one.get("State", "ENABLED")).startswith("ENABLED")]
+    return [one for one in enabled if may_match(one["EventPattern"])]
 
 
 def _rules_too(world: World, every: list[Any]) -> list[str]:
-    """Which other rules get our events; asked once."""
-    theirs = [one for one in every if one["Name"] != world.settings.rule and one.get("EventPattern")][:RULES_LOOKED_AT]
+    """Which other rules get our events; asked once. Raises what AWS refuses with."""
 
-    def look() -> list[str]:
-        return [one["Name"] for one in theirs if world.maybe(lambda one=one: _gets_ours(world, one))]  # type: ignore[misc]
+    def gets_ours(one: Any) -> bool:
+        return any(matches(world, one["EventPattern"], entry) for entry in samples(world))
 
-    return world.once("rules too", look)
+    looked_at = _candidates(world, every)[:RULES_LOOKED_AT]
+    return world.once("rules too", lambda: [one["Name"] for one in looked_at if gets_ours(one)])
 
 
 def no_loop(world: World) -> Finding:
@@ -194,20 +209,17 @@ def no_loop(world: World) -> Finding:
     if none := _no_rule(world, "SR134"):
         return none
     every, stream = world.maybe(world.rules), world.maybe(world.stream)
-    if every is None or stream is None:
+    too = None if every is None else world.maybe(lambda: _rules_too(world, every))
+    if too is None or stream is None:
         return skipped("SR134", "waits for SR101 and SR133")
-    for name in (world.settings.rule, *_rules_too(world, every)):
-        targets = world.maybe(lambda name=name: world.targets_of(name)) or []  # type: ignore[misc]
-        if stream["StreamARN"] in [target["Arn"] for target in targets]:
+    behind = {name: world.maybe(partial(world.targets_of, name)) for name in (world.settings.rule, *too)}
+    for name, targets in behind.items():
+        if stream["StreamARN"] in [target["Arn"] for target in targets or []]:
             says = f"rule {name} sends our events back into the stream: each comes round again without end"
             return wrong("SR134", RULE, says, f"take the stream out of the targets of {name}")
+    if None in behind.values():
+        return skipped("SR134", "waits for SR132 and SR133")
     return ok("SR134", "nothing comes back into the stream")
-
-
-def _gets_ours(world: World, rule: Any) -> bool:
-    if not str(rule.get("State", "ENABLED")).startswith("ENABLED") or not may_match(rule["EventPattern"]):
-        return False
-    return any(matches(world, rule["EventPattern"], entry) for entry in samples(world))
 
 
 def may_match(pattern: str) -> bool:
