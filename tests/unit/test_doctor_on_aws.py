@@ -199,6 +199,29 @@ def test_without_the_right_to_simulate_nothing_is_said_of_rights(monkeypatch: py
     assert "iam:SimulatePrincipalPolicy" in found.says
 
 
+def test_a_simulation_is_read_to_its_last_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SR170: IAM may stop at any result, and says so."""
+    aws = Aws(monkeypatch)
+    aws.is_role()
+    aws.answer("iam", "simulate_principal_policy", {**_evaluated("allowed"), "IsTruncated": True, "Marker": "further"})
+    for _ in range(2):
+        aws.answer("iam", "simulate_principal_policy", _evaluated("implicitDeny", "kinesis:Later"))
+    aws.answer("iam", "simulate_principal_policy", _evaluated("allowed", "cloudwatch:PutMetricData"))
+    found = rights.receive(aws.world)
+    assert (found.verdict, found.says) == (Verdict.WARNING, "could not be proved: kinesis:Later")
+    aws.stub("iam").assert_no_pending_responses()
+
+
+def test_the_right_that_a_simulation_lacks_is_the_one_that_was_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The role behind a session is looked up before."""
+    aws = Aws(monkeypatch)
+    arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/consumer/i-1"
+    aws.world.once("identity", lambda: {"Account": ACCOUNT, "Arn": arn})
+    aws.refuse("iam", "get_role", "AccessDenied")
+    found = rights.receive(aws.world)
+    assert (found.verdict, found.says) == (Verdict.SKIPPED, "not asked: it needs iam:GetRole")
+
+
 @pytest.mark.parametrize(("age_s", "verdict"), [(3600.0, Verdict.WARNING), (13.5 * 24 * 3600, Verdict.WRONG)])
 def test_the_oldest_letter_s_age_is_cloudwatch_s(
     monkeypatch: pytest.MonkeyPatch, age_s: float, verdict: Verdict

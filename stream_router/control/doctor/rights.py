@@ -56,8 +56,8 @@ def _simulated(world: World, code: str, program: str) -> Finding:
 
 def _unasked(code: str, error: ClientError | BotoCoreError) -> Finding:
     said = code_of(error)
-    if said in DENIED:
-        return skipped(code, "not asked: it needs iam:SimulatePrincipalPolicy")
+    if isinstance(error, ClientError) and said in DENIED:
+        return skipped(code, f"not asked: it needs iam:{error.operation_name}")
     return Finding(code, "IAM", Verdict.UNKNOWN, f"the rights could not be asked for ({said})", "ask again later")
 
 
@@ -97,16 +97,19 @@ def _denied(world: World, who: str, asked_for: Need) -> Iterator[str]:
     }
     if asked_for.resources != ("*",):
         asked["ResourceArns"] = list(asked_for.resources)
-    answer = world.client("iam").simulate_principal_policy(**asked)
-    refused = [one for one in answer["EvaluationResults"] if one["EvalDecision"] != "allowed"]
+    refused = _refused(world, asked)
     if not refused:
         return
     # Asked again without the organisation's policies: whether it is they that deny.
-    own = world.client("iam").simulate_principal_policy(**asked, PolicyExclusionList=[{"PolicyType": "scp"}])
-    denied = {one["EvalActionName"] for one in own["EvaluationResults"] if one["EvalDecision"] != "allowed"}
-    for one in refused:
-        name = one["EvalActionName"]
+    denied = _refused(world, {**asked, "PolicyExclusionList": [{"PolicyType": "scp"}]})
+    for name in refused:
         yield name if name in denied else f"{name} (by the organisation's policy)"
+
+
+def _refused(world: World, asked: dict[str, Any]) -> list[str]:
+    pages = world.client("iam").get_paginator("simulate_principal_policy").paginate(**asked)
+    results = [one for page in pages for one in page["EvaluationResults"]]
+    return [one["EvalActionName"] for one in results if one["EvalDecision"] != "allowed"]
 
 
 def _quota(world: World, quota: Quota) -> int:
