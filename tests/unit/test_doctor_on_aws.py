@@ -325,6 +325,14 @@ def test_a_target_that_may_not_be_looked_at_is_a_warning(monkeypatch: pytest.Mon
     assert judged(aws, target.lets_eventbridge_in) is Verdict.WARNING
 
 
+def test_a_topic_that_may_not_be_looked_at_is_a_warning_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SNS has a word of its own for a right that is lacking (model `sns`, AuthorizationErrorException)."""
+    aws = Aws(monkeypatch)
+    _with_target(aws, f"arn:aws:sns:{REGION}:{ACCOUNT}:t")
+    aws.refuse("sns", "get_topic_attributes", "AuthorizationError")
+    assert judged(aws, target.lets_eventbridge_in) is Verdict.WARNING
+
+
 def test_a_queue_under_aws_s_own_key_takes_nothing_from_eventbridge(monkeypatch: pytest.MonkeyPatch) -> None:
     """SR144: EventBridge may not use alias/aws/sqs, and says so nowhere."""
     aws = Aws(monkeypatch)
