@@ -138,14 +138,20 @@ def _ensure_dead_letters(settings: Setup, sqs: "SQSClient", steps: Steps, marks:
     return settings.sqs_dlq_url
 
 
+_NO_V2_BUS = frozenset({"ResourceNotFoundException", "InvalidInputException", "ValidationException"})
+"""What says that the ARN is wrong; whatever else AWS refuses with says nothing of it."""
+
+
 def _verify_v2_bus(settings: Setup, clients: Clients, steps: Steps) -> None:
     """A v2 bus has subscribers instead of rules and targets, and its owner makes them: we only see that it is there."""
     try:
         clients.events_v2.describe_event_bus(EventBusArn=settings.event_bus)
     except ClientError as error:
         code = code_of(error)
+        if code not in _NO_V2_BUS:
+            raise
         raise WrongSettingError(
-            f"STREAM_ROUTER_EVENT_BUS: the v2 bus cannot be read ({code}); correct the ARN"
+            f"STREAM_ROUTER_EVENT_BUS: there is no such v2 bus ({code}); correct the ARN, or make the bus"
         ) from None
     steps.right(f"event bus {settings.event_bus} (v2)")
     steps.note("a v2 bus has subscribers instead of a rule and a target: make one with this filter pattern:")
