@@ -106,6 +106,19 @@ def _shard() -> dict[str, Any]:
     return {"ShardId": "shardId-0", "HashKeyRange": keys, "SequenceNumberRange": {"StartingSequenceNumber": "1"}}
 
 
+def test_ended_leases_take_no_look_from_those_that_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SR115: after a reshard the table begins with them, and a limited number of shards is read."""
+    aws = Aws(monkeypatch)
+    aws.stream()
+    ended = [{"leaseKey": {"S": f"s{n}"}, "checkpoint": {"S": "SHARD_END"}} for n in range(stream.SHARDS_READ)]
+    late = {"leaseKey": {"S": "late"}, "checkpoint": {"S": "TRIM_HORIZON"}}
+    aws.world.once("leases 0", lambda: [*ended, late])
+    aws.answer("kinesis", "get_shard_iterator", {"ShardIterator": "it"})
+    aws.answer("kinesis", "get_records", {"Records": [], "MillisBehindLatest": 400_000})
+    found = stream.lag(aws.world)
+    assert (found.verdict, found.says) == (Verdict.WARNING, "400 s behind at late")
+
+
 @pytest.mark.parametrize(("quota", "verdict"), [(10_000, Verdict.WELL), (100, Verdict.WARNING)])
 def test_the_quota_of_calls_is_held_against_the_shards(
     monkeypatch: pytest.MonkeyPatch, quota: int, verdict: Verdict
@@ -323,6 +336,16 @@ def test_a_target_that_may_not_be_looked_at_is_a_warning(monkeypatch: pytest.Mon
     _with_target(aws, FUNCTION)
     aws.refuse("lambda", "get_policy", "AccessDeniedException")
     assert judged(aws, target.lets_eventbridge_in) is Verdict.WARNING
+
+
+def test_the_policies_of_logs_are_read_to_the_last_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SR140: an account has several, and ours may stand on any page."""
+    aws = Aws(monkeypatch)
+    _with_target(aws, f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/events/cx")
+    ours = _statement(RULE).replace("lambda:InvokeFunction", "logs:PutLogEvents")
+    aws.answer("logs", "describe_resource_policies", {"resourcePolicies": [], "nextToken": "further"})
+    aws.answer("logs", "describe_resource_policies", {"resourcePolicies": [{"policyDocument": ours}]})
+    assert judged(aws, target.lets_eventbridge_in) is Verdict.WELL
 
 
 def test_a_topic_that_may_not_be_looked_at_is_a_warning_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,8 +118,8 @@ def _topic_policies(world: World, arn: str) -> Iterator[Any]:
 
 
 def _log_policies(world: World) -> Iterator[Any]:
-    for policy in world.client("logs").describe_resource_policies().get("resourcePolicies", []):
-        yield policy.get("policyDocument")
+    for page in world.client("logs").get_paginator("describe_resource_policies").paginate():
+        yield from (policy.get("policyDocument") for policy in page.get("resourcePolicies", []))
 
 
 def role(world: World) -> Finding:
