@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from stream_router.control.arns import Home, parse
 from stream_router.control.setup import rule_match, rules, setup
@@ -274,3 +275,25 @@ def test_an_emulator_that_says_nothing_proves_nothing(script: Script) -> None:
     script.clients.events.test_event_pattern = lambda **_: {}  # type: ignore[method-assign,assignment]
     with pytest.raises(rule_match.NothingProvedError):
         rule_match.prove(script.clients, HOME, "default", PATTERN, TYPES, may_send=False)
+
+
+def test_a_proof_that_is_refused_takes_its_queue_away_and_says_why(script: Script) -> None:
+    """Without a rule there is none to delete: a second refusal would hide the first, and leave the queue."""
+    script.clients.events.test_event_pattern = lambda **_: {}  # type: ignore[method-assign,assignment]
+    refuse = ClientError({"Error": {"Code": "AccessDeniedException"}}, "PutRule")
+    deleted: list[str] = []
+
+    def put_rule(**_: Any) -> None:
+        raise refuse
+
+    def remove_targets(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": "ResourceNotFoundException"}}, "RemoveTargets")
+
+    events, sqs = script.clients.events, script.clients.sqs
+    events.put_rule = put_rule  # type: ignore[method-assign,assignment]
+    events.remove_targets = remove_targets  # type: ignore[method-assign,assignment]
+    sqs.create_queue = lambda **_: {"QueueUrl": "url"}  # type: ignore[method-assign,assignment]
+    sqs.delete_queue = lambda **asked: deleted.append(asked["QueueUrl"])  # type: ignore[method-assign,assignment]
+    with pytest.raises(ClientError, match="PutRule"):
+        rule_match.prove(script.clients, HOME, "default", PATTERN, TYPES, may_send=True)
+    assert deleted == ["url"]

@@ -84,16 +84,21 @@ class _RealEvents:
         queue = self._sqs.create_queue(QueueName=self._name)["QueueUrl"]
         try:
             self._events.put_rule(Name=self._name, EventBusName=self._bus, EventPattern=pattern)
-            target = {"Id": "proof", "Arn": self._home.queue(self._name)}
-            self._events.put_targets(Rule=self._name, EventBusName=self._bus, Targets=[target])  # type: ignore[list-item]
-            for entry in entries:
-                self._send(entry)
-            seen = self._collect(queue, len(entries))
+            try:
+                seen = self._through_rule(queue, entries)
+            finally:
+                self._events.remove_targets(Rule=self._name, EventBusName=self._bus, Ids=["proof"])
+                self._events.delete_rule(Name=self._name, EventBusName=self._bus)
         finally:
-            self._events.remove_targets(Rule=self._name, EventBusName=self._bus, Ids=["proof"])
-            self._events.delete_rule(Name=self._name, EventBusName=self._bus)
             self._sqs.delete_queue(QueueUrl=queue)
         return [entry.event.event_id in seen for entry in entries]
+
+    def _through_rule(self, queue: str, entries: Sequence[Entry]) -> set[str]:
+        target = {"Id": "proof", "Arn": self._home.queue(self._name)}
+        self._events.put_targets(Rule=self._name, EventBusName=self._bus, Targets=[target])  # type: ignore[list-item]
+        for entry in entries:
+            self._send(entry)
+        return self._collect(queue, len(entries))
 
     def _send(self, entry: Entry) -> None:
         sent = {
