@@ -143,9 +143,10 @@ class Router:
         letter = DeadLetter(entry.event, *why, entry=entry, event_type=entry.detail_type)
         self.limit.refused(letter)
         if self.limit.passed_by:
-            return  # it is not buried, so what follows in its conversation may not overtake it
-        self.bury([letter])
-        self.publisher.ended(entry, why)
+            self.publisher.shut(entry)  # it is not buried, so what follows it may not overtake it
+        else:
+            self.bury([letter])
+            self.publisher.ended(entry, why)
 
     def _slimmed(self, entry: Entry) -> None:
         """An entry whose payload is in S3 now; what is too large even without it can only be buried."""

@@ -130,7 +130,7 @@ def test_bad_events_are_held_not_buried() -> None:
 
 
 def test_what_is_refused_once_the_limit_is_passed_is_not_overtaken() -> None:
-    """It comes again after the operator's mend: the next of its conversation waits for it until then."""
+    """It comes again after the operator's mend, and what follows it then; meanwhile nothing is left to wait for."""
     pipeline = rig(ordered=True, limit=CONFIG)
     sick, behind, other = entry(0, "c"), entry(1, "c"), entry(2, "d")
     pipeline.bus.judge = lambda call: pipeline.bus.answer(
@@ -138,10 +138,13 @@ def test_what_is_refused_once_the_limit_is_passed_is_not_overtaken() -> None:
     )
     pipeline.router.limit.passed_by = Reason.REFUSED
     pipeline.router.publisher.submit([sick, behind, other])
-    pipeline.run_for(60.0)
+    pipeline.drain(limit_s=60)
+    pipeline.router.publisher.submit([later := entry(3, "c")])
+    pipeline.drain(limit_s=1)
     assert pipeline.books.delivered == [other]
     assert not pipeline.books.dead
     assert behind.event.record.unsettled
+    assert later.event.record.unsettled
 
 
 def test_a_shard_that_passed_the_limit_holds_and_says_the_cure(

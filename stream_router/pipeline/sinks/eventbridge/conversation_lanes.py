@@ -31,10 +31,16 @@ class Lanes:
             elif (lane := self._waiting.get(entry.order_key)) is None:
                 self._waiting[entry.order_key] = deque()
                 through.append(entry)
-            else:
+            elif lane.maxlen != 0:
                 lane.append(entry)
                 self._held += 1
         return through
+
+    def shut(self, entry: Entry) -> None:
+        """Let nothing of this conversation through any more: what waits, and what comes, is dropped unsettled."""
+        if self._enabled and entry.order_key:
+            self._held -= len(self._waiting[entry.order_key])
+            self._waiting[entry.order_key] = deque(maxlen=0)
 
     def leave(self, entries: Iterable[Entry]) -> list[Entry]:
         """Those that may be sent now because `entries`, let through before, are accepted or given up."""

@@ -71,6 +71,10 @@ class Publisher:
         else:
             self._admit(freed)
 
+    def shut(self, entry: Entry) -> None:
+        """An entry that was given up stays unsettled: nothing of its conversation is sent any more, nor waited for."""
+        self._lanes.shut(entry)
+
     def collect(self) -> Ended[Entry]:
         """What came back since the last time. What follows accepted entries in their conversations may go now."""
         accepted, given_up, retried, took_s = self.dispatcher.collect()
