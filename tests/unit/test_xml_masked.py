@@ -131,11 +131,12 @@ NAMES_OF_ONE = {
     "elements": (LONG, "".join(f"<x:a{number}/>" for number in range(100))),
     "a long prefix": (f' xmlns:{"p" * 2000} = "{"u" * 5000}"', ""),
     "the default": (f" xmlns\n='{'u' * 5000}'", "<b/>"),
+    "bytes like quotes in UTF-16": (f' xmlns:x="{chr(0x2222) * 1500}{chr(0x2727) * 1500}{chr(0x3C3C) * 1500}"', ""),
 }
 
 
 @pytest.mark.parametrize(("attributes", "elements"), NAMES_OF_ONE.values(), ids=NAMES_OF_ONE)
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-16-be"])
 def test_a_long_namespace_is_refused(encoding: str, attributes: str, elements: str) -> None:
     """The parser writes it out with every name, so a body of 200 KB would take gigabytes."""
     with pytest.raises(Rejected) as caught:

@@ -3,6 +3,7 @@
 No document type, no entities; depth and elements bounded, so that hostile XML costs as little as it is worth.
 """
 
+import codecs
 import re
 from collections import Counter
 from typing import Any
@@ -26,7 +27,7 @@ _LONG_NAMESPACE = re.compile(rb"(?<=\s)xmlns(?::[^\s=<>]*+)?\s*+=\s*+(?:\"%s|'%s
 
 def parse(text: bytes) -> dict[str, Any]:
     """The object that the XML says. Raises Rejected, which quotes nothing."""
-    if _LONG_NAMESPACE.search(text.replace(b"\0", b"")):  # UTF-16 has those
+    if _LONG_NAMESPACE.search(_as_utf8(text)):
         raise mismatch("LongNamespace", f"the XML has a namespace of more than {MAX_NAMESPACE_BYTES} bytes")
     builder = _Builder()
     parser = DefusedXMLParser(target=builder, forbid_dtd=True)
@@ -38,6 +39,15 @@ def parse(text: bytes) -> dict[str, Any]:
     except (ParseError, ValueError, LookupError):  # the latter two: an encoding that nobody knows
         raise mismatch("MalformedXml", "the body is no well-formed XML") from None
     return root
+
+
+def _as_utf8(text: bytes) -> bytes:
+    """UTF-16, which the parser takes too, as UTF-8: a byte of one of its characters may look like a quote."""
+    if text[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return text.decode("utf-16", "replace").encode()
+    if b"\0" in text[:2]:
+        return text.decode("utf-16-be" if text[:1] == b"\0" else "utf-16-le", "replace").encode()
+    return text
 
 
 class _Builder:
