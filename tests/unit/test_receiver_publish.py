@@ -46,8 +46,10 @@ def test_what_refused_last_is_down_until_it_takes_something(bench: Bench) -> Non
     assert (bench.shown("stream_up"), bench.shown("ready")) == (1, 1)
     bench.stream.refused("NoAnswer")
     bench.now_s += 2
+    assert (bench.shown("stream_up"), bench.shown("ready")) == (1, 1), "one call that hung is no outage"
+    bench.stream.refused("NoAnswer")
     assert (bench.shown("stream_up"), bench.shown("ready")) == (0, 0)
-    bench.now_s += BELIEVED_FOR_S
+    bench.now_s += BELIEVED_FOR_S + 1
     assert (bench.shown("stream_up"), bench.shown("ready")) == (0, 1)
     bench.now_s += 3_600
     assert (bench.shown("stream_up"), bench.shown("stream_code") > 0) == (0, True)

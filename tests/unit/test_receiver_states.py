@@ -44,13 +44,15 @@ def watched() -> Watched:
 
 
 def test_what_was_refused_last_is_down_until_it_takes_something(watched: Watched) -> None:
-    """A single refusal too; for readiness it is believed for 5 s, or nobody would ever try again."""
+    """A single refusal proves nothing. For readiness they are believed for 5 s, or nobody would ever try again."""
     assert (watched.stream.refuses, watched.stream.down) == (False, False)
     watched.refuse()
     assert (watched.stream.refuses, watched.stream.down) == (False, False)
     watched.pass_s(2)
+    assert (watched.stream.refuses, watched.stream.down) == (False, False)
+    watched.refuse()
     assert (watched.stream.refuses, watched.stream.down) == (True, True)
-    watched.pass_s(BELIEVED_FOR_S)
+    watched.pass_s(BELIEVED_FOR_S + 1)
     assert (watched.stream.refuses, watched.stream.down) == (True, False)
     watched.pass_s(3_600)
     assert watched.stream.refuses

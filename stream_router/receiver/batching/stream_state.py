@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 DOWN_AFTER_S = 1.0
-"""The stream counts as down after it refused for so long."""
+"""The stream counts as down once it refused for so long: longer than one event is tried, so another met it too."""
 BELIEVED_FOR_S = 5.0
 """Without a new refusal it is believed for so long; then new traffic is let in to try, or nothing ever would."""
 
@@ -37,8 +37,8 @@ class StreamState:
 
     @property
     def refuses(self) -> bool:
-        """Whether it has taken nothing since it began to refuse, a second ago or more: as last known, however old."""
-        return self.failing_since_s is not None and self._now_s() - self.failing_since_s >= DOWN_AFTER_S
+        """Whether it refused over a second or more, and took nothing since: as last known, however old."""
+        return self.failing_since_s is not None and self.last_failure_s - self.failing_since_s >= DOWN_AFTER_S
 
     @property
     def down(self) -> bool:
