@@ -10,6 +10,7 @@ import errno
 import logging
 import queue
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -23,6 +24,9 @@ log = logging.getLogger(__name__)
 
 _FILES = 48
 """A row's number says in its higher bits whose files it is in: this worker's own, or adopted ones."""
+
+TOLD_S = 60.0
+"""How long a reading or removing that failed counts: it may not be tried again, and events are taken all the same."""
 
 DEFECT = "defect"
 """In place of the disk's code where a job failed in an unforeseen way."""
@@ -75,14 +79,19 @@ class Spill:
             files.open()
         self.lost = sum(files.lost for files in self._files)
         """Rows that an earlier process wrote and that are not there any more."""
-        self._errors: dict[str, str] = {}
-        self.error = ""
-        """Why the last job of a kind failed, an append before others; empty where none did."""
+        self._errors: dict[str, tuple[str, float]] = {}
         self.size_bytes = sum(files.size_bytes for files in self._files)
         self.oldest_s = 0.0
         self._look()
         self._thread = threading.Thread(target=self._work, name="spill", daemon=True)
         self._thread.start()
+
+    @property
+    def error(self) -> str:
+        """Why the last append failed, else why another job did within the last minute; empty where none did."""
+        errors, since_s = dict(self._errors), time.monotonic() - TOLD_S
+        lasting = [code for kind, (code, at_s) in errors.items() if kind == "append" or at_s > since_s]
+        return errors["append"][0] if "append" in errors else next(iter(lasting), "")
 
     def append(self, lines: Sequence[Line], done: Callable[[int | None], None]) -> None:
         """Store lines behind what is there; `done` gets the first one's row once all are synced, else None."""
@@ -150,11 +159,11 @@ class Spill:
         try:
             found = job()
         except OSError as error:
-            self._errors[kind] = errno.errorcode.get(error.errno or 0, "EIO")
+            self._errors[kind] = errno.errorcode.get(error.errno or 0, "EIO"), time.monotonic()
             return refused
         except Exception:
             log.exception("a job of the spill failed in an unforeseen way")
-            self._errors[kind] = DEFECT
+            self._errors[kind] = DEFECT, time.monotonic()
             return refused
         self._errors.pop(kind, None)
         return found
@@ -177,7 +186,6 @@ class Spill:
         return []
 
     def _look(self) -> None:
-        self.error = self._errors.get("append") or next(iter(self._errors.values()), "")
         self.size_bytes = sum(files.size_bytes for files in self._files)
         self.oldest_s = min((oldest_s for files in self._files if (oldest_s := files.oldest_s)), default=0.0)
 
