@@ -80,6 +80,17 @@ def test_a_shard_waits_for_all_that_was_before_it() -> None:
     assert judged(shards, {"shardId-0": held(1)}, {"shardId-0": held(2)}) == []
 
 
+def test_a_stream_that_was_split_and_merged_often_is_judged_at_once() -> None:
+    """Each merge has two parents: to go up by each of them would take twice as long with every pair."""
+    shards = [StreamShard("shardId-000", (), closed=True)]
+    for pair in range(60):
+        before, first = shards[-1].shard_id, 3 * pair + 1
+        parts = tuple(f"shardId-{first + one:03}" for one in (0, 1))
+        shards += [StreamShard(part, (before,), closed=True) for part in parts]
+        shards.append(StreamShard(f"shardId-{first + 2:03}", parts, closed=True))
+    assert judged(shards, {"shardId-000": held(1)}, {"shardId-000": held(2)}) == []
+
+
 class Aws:
     """A stream and a lease table of the test's."""
 

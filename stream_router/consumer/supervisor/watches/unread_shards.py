@@ -70,26 +70,28 @@ def without_owner(look: Look) -> list[str]:
     for name in sorted(by_id, reverse=True):
         if name in look.leases or any(child in begun for child in children.get(name, [])):
             begun.add(name)
+    waiting = _waiting(by_id, look)
     found = []
     for shard in look.shards:
         lease = look.leases.get(shard.shard_id)
         if lease is None:
             # Without a lease: read to its end and its lease removed, or not yet to be read, or forgotten.
             is_done = shard.closed and shard.shard_id in begun
-            if not is_done and not _waits(shard, by_id, look):
+            if not is_done and shard.shard_id not in waiting:
                 found.append(shard.shard_id)
         elif not lease.owner and lease.checkpoint != SHARD_END:
             found.append(shard.shard_id)
     return found
 
 
-def _waits(shard: StreamShard, by_id: Mapping[str, StreamShard], look: Look) -> bool:
-    """Whether something before it is still read: its lease is made when its parent is at its end."""
-    parents = [by_id[parent] for parent in shard.parents if parent in by_id]
-    return any(
-        _is_under_way(parent.shard_id, look) or (parent.shard_id not in look.leases and _waits(parent, by_id, look))
-        for parent in parents
-    )
+def _waiting(by_id: Mapping[str, StreamShard], look: Look) -> set[str]:
+    """Shards before which something is still read: their leases are made when their parents are at their ends."""
+    waiting: set[str] = set()
+    for name in sorted(by_id):  # parents have lower numbers, so each is known before its children
+        parents = [parent for parent in by_id[name].parents if parent in by_id]
+        if any(_is_under_way(one, look) or (one not in look.leases and one in waiting) for one in parents):
+            waiting.add(name)
+    return waiting
 
 
 def _is_under_way(parent: str, look: Look) -> bool:
