@@ -72,6 +72,8 @@ class AuditLog:
 
     def append(self, record: dict[str, Any]) -> bool:
         """Write the record of a batch (`batch_audit_record.of_batch`); False where it has to wait, or is lost."""
+        if len(self._waiting) >= WAITING_MAX:
+            self._flush()  # the file may be writable again
         if is_kept := len(self._waiting) < WAITING_MAX:
             self._waiting.append({**record, "lostBefore": self._lost} if self._lost else record)
             self._lost = 0
