@@ -1,4 +1,4 @@
-"""How a sender signs: the settings of scheme `hmac`, in the environment and of each named source."""
+"""How a sender signs: `hmac_*` of scheme `hmac`, and the window of every scheme that signs a time."""
 
 from typing import Literal
 
