@@ -100,10 +100,17 @@ def test_a_table_that_cannot_be_looked_at_again_says_nothing_of_its_workers(worl
     assert leases.renewed(world).verdict is Verdict.UNKNOWN
 
 
-def test_one_further_look_that_is_answered_is_enough(world: World) -> None:
-    """SR161: at the last one the counter stands where it was."""
+def test_a_last_look_that_is_refused_says_nothing_of_its_workers(world: World) -> None:
+    """SR161: three seconds after the first one a worker that lives need not have renewed."""
     holds(world, SPLIT, [row("s1"), row("s2")])
     looked_again(world, THROTTLED, [row("s1", counter=2), row("s2")], THROTTLED)
+    assert leases.renewed(world).verdict is Verdict.UNKNOWN
+
+
+def test_a_last_look_that_is_answered_is_enough(world: World) -> None:
+    """SR161: at the last one the counter stands where it was."""
+    holds(world, SPLIT, [row("s1"), row("s2")])
+    looked_again(world, THROTTLED, THROTTLED, [row("s1", counter=2), row("s2")])
     found = leases.renewed(world)
     assert (found.verdict, found.says.partition(":")[0]) == (Verdict.WRONG, "1 of 2 leases are not renewed (s2)")
 

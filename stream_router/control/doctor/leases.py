@@ -83,19 +83,18 @@ def renewed(world: World) -> Finding:
     held = {shard: counter for shard, counter in held.items() if counter}
     if not held:
         return skipped("SR161", "waits for SR160")
-    still, refused, looked = dict(held), None, False
+    still, refused = dict(held), None
     for look, after_s in enumerate(LOOKS_AFTER_S, 1):
         world.wait(after_s)
         question = Question("SR161", APPLICATION, "the lease table", lambda look=look: world.leases(look), {})  # type: ignore[misc]
         refused, again = ask(question)
         if refused:
             continue
-        looked = True
         now = {_shard(row): _counter(row) for row in again}
         still = {shard: counter for shard, counter in still.items() if now.get(shard) == counter}
         if not still:
             return ok("SR161", f"{len(held)} leases move")
-    if refused and not looked:
+    if refused:  # the last look: before it not each worker has had the time to renew
         return refused
     says = f"{len(still)} of {len(held)} leases are not renewed ({min(still)}): their worker is dead, or hangs"
     return wrong("SR161", APPLICATION, says, "look at its host and log; another worker takes them over in some seconds")

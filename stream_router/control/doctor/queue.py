@@ -87,7 +87,7 @@ def letters(world: World) -> Finding:
     if not (count := queues.held(has)):
         return ok("SR153", "none")
     kept_s, age_s = int(has.get("MessageRetentionPeriod", 14 * DAY_S)), _oldest_s(world)
-    hidden = count - int(has.get("ApproximateNumberOfMessages", "0"))
+    hidden = int(has.get("ApproximateNumberOfMessagesNotVisible", "0"))
     says = f"{count} wait" + (f" ({hidden} hidden, since somebody reads them)" if hidden else "")
     says += f", the oldest for {_days(age_s)}" if age_s is not None else ""
     cure = "`stream-router dlq list` says why, `dlq redrive` sends them again"

@@ -8,6 +8,7 @@ from botocore.exceptions import ClientError
 from stream_router.aws.errors import code_of
 from stream_router.checks import aws_checks
 from stream_router.checks.finding import DENIED, Finding, Question, ask, well
+from stream_router.consumer.supervisor.watches.unread_shards import SHARD_END
 from stream_router.control.doctor.say import SETUP, ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
 from stream_router.control.setup.streams import RETENTION_HOURS
@@ -119,7 +120,7 @@ def lag(world: World) -> Finding:
         return skipped("SR115", "waits for SR101 and the lease table (SR160)")
     kept_s = summary["RetentionPeriodHours"] * 3600
     late: dict[str, float] = {}
-    read = [row for row in leases if row["checkpoint"]["S"] != "SHARD_END"]
+    read = [row for row in leases if row["checkpoint"].get("S") != SHARD_END]
     for row in read[:SHARDS_READ]:
         shard = row["leaseKey"]["S"]
         behind = world.maybe(lambda shard=shard, row=row: _behind_s(world, shard, row["checkpoint"]["S"]))  # type: ignore[misc]
