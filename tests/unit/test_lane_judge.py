@@ -325,10 +325,16 @@ def test_a_stream_that_answers_too_late_explains_what_is_stored_twice(late_s: fl
 
 @pytest.mark.parametrize(
     ("taken_s", "again_s", "rules"),
-    [(9.6, 9.61, []), (9.1, 9.7, []), (9.1, 9.2, ["stored again without a cause"])],
+    [
+        *((9.6, 9.61, []), (9.1, 9.7, [])),
+        *((9.1, again_s, ["stored again without a cause"]) for again_s in (9.2, 14.0)),
+    ],
 )
 def test_what_the_stream_takes_late_may_be_stored_twice(taken_s: float, again_s: float, rules: list[str]) -> None:
-    """Half a second after it was posted its call may have been given up already, whatever the proxy saw of it."""
+    """Half a second after it was posted its call may have been given up already, whatever the proxy saw of it.
+
+    Seconds later no call of that post is begun any more.
+    """
     evidence = well()
     evidence.stream[9] = evidence.stream[9]._replace(arrived=T + taken_s)
     evidence.stream.append(Record(A, 200, ("e9",), T + again_s))

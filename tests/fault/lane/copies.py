@@ -39,6 +39,9 @@ DAEMON_ENDS_S = 30.0
 HAND_OFF_S = 30.0
 """How long a worker whose lease went to another may go on with what it has: 25 s as docs/delivery.md says, and some."""
 
+GIVEN_UP_S = 0.9 + SLACK_S
+"""How long after it was posted an event's last call may begin: the receiver answers within 900 ms."""
+
 UNSETTLED_S = 1.0
 """An event that is unsettled for longer than this holds the checkpoint back noticeably."""
 
@@ -89,7 +92,7 @@ class Copies:
         """
         arrived = self._arrived[event_id]
         first, last = attempts[0], max(arrived) + ARRIVED_SLACK_S
-        if any(at - max((one for one in attempts if one <= at), default=at) >= LATE_S for at in arrived):
+        if any(LATE_S <= at - max((one for one in attempts if one <= at), default=at) <= GIVEN_UP_S for at in arrived):
             return True
         if any(first <= ended and begun <= last for begun, ended in self._evidence.late_stream):
             return True
