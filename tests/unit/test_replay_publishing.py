@@ -1,7 +1,8 @@
 """A replay's publishing over a fake bus, in virtual time."""
 
 from stream_router.control.replay.choice import Chosen
-from stream_router.control.replay.publishing import PATIENCE_S, Publishing, patience_at
+from stream_router.control.replay.publishing import Publishing
+from stream_router.control.republish.patience import PATIENCE_S, patience_at
 from stream_router.control.republish.republisher import Again
 from stream_router.core.model import Entry
 from tests.fakes import event

@@ -12,6 +12,7 @@ from stream_router.control.dead_letters.settling import Means, Redriving, Tally
 from stream_router.control.dead_letters.telling import Bar, say, warn
 from stream_router.control.dead_letters.trial import Trial, Trials, Tries
 from stream_router.control.republish import preconditions
+from stream_router.control.republish.patience import patience_at
 from stream_router.core import limits
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event
 from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
@@ -92,7 +93,7 @@ class Redrive:
         refused = ""
         with Bar("redriven") as bar:
             redriving = Redriving(means, self._asked, lambda tally: self._show(bar, tally, depth.visible))
-            redriving.patience_s = max(redriving.patience_s, 3 / how.rate if how.rate else 0.0)
+            redriving.patience_s = patience_at(how.rate, desk.settings.event_bus)
             try:
                 self._rounds(redriving)
             except (Refused, QueueUnreadableError) as error:

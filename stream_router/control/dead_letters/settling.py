@@ -13,15 +13,12 @@ from stream_router.control.dead_letters import put_back
 from stream_router.control.dead_letters.held import Held
 from stream_router.control.dead_letters.messages import Messages
 from stream_router.control.dead_letters.trial import Trial, Tries
+from stream_router.control.republish.patience import PATIENCE_S
 from stream_router.control.republish.republisher import Outcome, Republisher
 from stream_router.core import failpoints
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import DeadLetter
 from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
-
-PATIENCE_S = 90.0
-"""Where nothing ends for so long, what waits is left in the queue: an entry that fails alone, with no other beside it
-to show that the bus is well, would be tried without end."""
 
 END_WITHIN_S = 40.0
 """How long deletes and letters that go back may take at the end."""

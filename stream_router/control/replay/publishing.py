@@ -5,14 +5,10 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 
 from stream_router.control.replay.choice import Chosen, Failed, failed
+from stream_router.control.republish.patience import PATIENCE_S
 from stream_router.control.republish.republisher import Again, Outcome, Republisher
-from stream_router.core import limits
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import Event
-
-PATIENCE_S = 90.0
-"""Where nothing ends for so long, a low rate's rests apart, the replay ends: an entry that fails alone would be tried
-without end."""
 
 END_WITHIN_S = 40.0
 """How long calls in flight and the bus's last proof may take at the end."""
@@ -21,11 +17,6 @@ MOST_KEPT = 1_000
 """Failures of which each is listed; beyond that they are counted alone."""
 
 Key = tuple[str, int]
-
-
-def patience_at(rate: float, bus: str) -> float:
-    """How long nothing may end at `rate` events a second (0.0: no bound): a full call is paid for with a rest."""
-    return PATIENCE_S + (limits.bus_ceiling(bus) / rate if rate else 0.0)
 
 
 class Publishing:

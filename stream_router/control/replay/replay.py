@@ -10,9 +10,10 @@ from stream_router.aws.clients import Clients
 from stream_router.control.replay import replay_report
 from stream_router.control.replay.choice import Choice
 from stream_router.control.replay.dry_run import DryRun
-from stream_router.control.replay.publishing import Publishing, patience_at
+from stream_router.control.replay.publishing import Publishing
 from stream_router.control.republish import preconditions
 from stream_router.control.republish.connection import Connection
+from stream_router.control.republish.patience import patience_at
 from stream_router.control.republish.republisher import Republisher
 from stream_router.control.stream import session
 from stream_router.control.stream import shards as shards_
@@ -202,6 +203,8 @@ class Replay:
             return ""
         since_ms, until_ms = self._span
         found = min([*map(self._surely_ms, self._stream.shards), publishing.oldest_open_ms or until_ms])
+        if found == until_ms:
+            return ""
         return self._wish.again(max(since_ms, found - LATE_MS), until_ms, self._replay_id)
 
     def _surely_ms(self, shard_id: str) -> int:
