@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings
 
 from stream_router import cli_checks, cli_dlq, cli_local, cli_stream
 from stream_router.core.settings_error import EX_CONFIG, SettingsError
+from stream_router.core.unforeseen_error import UnforeseenError
 
 S = TypeVar("S", bound=BaseSettings)
 
@@ -38,6 +39,8 @@ def main() -> None:
         app()
     except SettingsError as error:
         _complain(error, EX_CONFIG)
+    except UnforeseenError as error:
+        _complain(error, error.status)
     except Exception as error:  # noqa: BLE001  # the last line of defence between an operator and a traceback
         _complain(error, 1)
 
@@ -46,7 +49,7 @@ def _complain(error: Exception, status: int) -> None:
     if _debug:
         raise error
     text = " ".join(str(error).split()) or type(error).__name__
-    kind = "" if isinstance(error, SettingsError) else f"{type(error).__name__}: "
+    kind = "" if isinstance(error, SettingsError | UnforeseenError) else f"{type(error).__name__}: "
     hint = "" if isinstance(error, SettingsError) else " (--debug shows where)"
     sys.stderr.write(f"stream-router: {kind}{text}{hint}\n")
     sys.exit(status)

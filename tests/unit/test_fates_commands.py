@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from stream_router import cli
 from stream_router.control.dead_letters.desk import Depth
 from stream_router.control.fates import find, looks, reconcile
 from stream_router.control.fates.books import Look, UndeliveredBook
@@ -19,6 +20,7 @@ from stream_router.control.stream.reader import Piece, Span
 from stream_router.control.stream.session import Checkpoints, Stops
 from stream_router.control.stream.shards import Shard, Stream
 from stream_router.core.settings_error import SettingsError
+from stream_router.core.unforeseen_error import UnforeseenError
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.mapping.mapper import Validator
 from stream_router.settings.dead_letters import DeadLetters
@@ -43,19 +45,24 @@ def test_an_unforeseen_error_of_find_is_no_judgement(
 ) -> None:
     """1 would mean that the event was not received."""
     monkeypatch.setattr(find, "Clients", broken)
-    assert find.run(settings, FIND) == 2
+    monkeypatch.setattr(cli, "app", lambda: find.run(settings, FIND))
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 2
     said = capsys.readouterr().err
-    assert said.startswith("cannot judge: RuntimeError: something broke (test_fates_commands.py:")
+    assert said.startswith("stream-router: cannot judge: RuntimeError: something broke, unforeseen; try again")
+    assert said.endswith(" (--debug shows where)\n")
     assert said.count("\n") == 1
 
 
 def test_an_unforeseen_error_of_reconcile_is_no_judgement(
-    settings: DeadLetters, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    settings: DeadLetters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """1 would mean that there are differences."""
     monkeypatch.setattr(reconcile, "Clients", broken)
-    assert reconcile.run(settings, RECONCILE) == 2
-    assert "cannot judge: RuntimeError: something broke" in capsys.readouterr().err
+    with pytest.raises(UnforeseenError, match="cannot judge: RuntimeError: something") as caught:
+        reconcile.run(settings, RECONCILE)
+    assert caught.value.status == 2
 
 
 def test_a_bad_setting_stays_one(settings: DeadLetters) -> None:
