@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from stream_router.consumer.supervisor.daemon import jars
@@ -111,10 +112,10 @@ def _from_folder(folder: Path, jar: Jar) -> bytes:
 
 def _download(url: str, jar: Jar) -> bytes:
     """One file over HTTP, tried again where that can help. Proxies and CAs as Python's own client takes them."""
-    wait_s = FIRST_WAIT_S
+    wait_s, opener = FIRST_WAIT_S, urllib.request.build_opener(_SameMirror)
     for attempt in range(1, TRIES + 1):
         try:
-            with urllib.request.urlopen(_request(url), timeout=ANSWER_TIMEOUT_S) as answer:  # noqa: S310 - http(s) only
+            with opener.open(_request(url), timeout=ANSWER_TIMEOUT_S) as answer:
                 return bytes(answer.read())
         except urllib.error.HTTPError as error:
             problem, again = f"HTTP {error.code}", error.code == 429 or error.code >= 500
@@ -130,10 +131,21 @@ def _download(url: str, jar: Jar) -> bytes:
     )
 
 
+class _SameMirror(urllib.request.HTTPRedirectHandler):
+    """Gives the mirror's credentials again where it sends us on within itself; nobody else gets them."""
+
+    def redirect_request(self, req: urllib.request.Request, *args: Any, **more: Any) -> urllib.request.Request | None:
+        """The request that follows a redirect."""
+        made = super().redirect_request(req, *args, **more)
+        if made is not None and (made.type, made.host) in ((req.type, req.host), ("https", req.host)):
+            made.unredirected_hdrs.update(req.unredirected_hdrs)
+        return made
+
+
 def _request(url: str) -> urllib.request.Request:
     """A request; a user and password in the URL become the header that urllib does not make of them.
 
-    Where the mirror sends us on to another host, that one gets the request without them.
+    Where the mirror sends us on to another host, that one gets the request without them (`_SameMirror`).
     """
     parts = urlsplit(url)
     plain = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

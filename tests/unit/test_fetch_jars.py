@@ -32,9 +32,11 @@ class Repository(http.server.BaseHTTPRequestHandler):
     authorization: list[str]
 
     def do_GET(self) -> None:
-        if self.elsewhere:
+        moved = self.path.startswith("/moved/")
+        if self.elsewhere or moved:
+            there = f"http://{self.headers['Host']}" if moved else self.elsewhere
             self.send_response(302)
-            self.send_header("Location", f"{self.elsewhere}{self.path}")
+            self.send_header("Location", f"{there}{self.path.removeprefix('/moved')}")
             self.end_headers()
             return
         self.asked.append(self.path)
@@ -171,6 +173,13 @@ def test_a_mirrors_password_goes_to_nobody_else(repository: str, monkeypatch: py
         assert fetch(f"http://user:c4n4ry@127.0.0.1:{server.server_address[1]}/maven") == 0
         server.shutdown()
     assert set(Repository.authorization) == {""}
+
+
+def test_a_mirror_that_sends_us_on_within_itself_gets_its_password_again(repository: str) -> None:
+    """Many rewrite a path, or go from http to https."""
+    address = repository.removesuffix("/maven").replace("//", "//user:c4n4ry@")
+    assert fetch(f"{address}/moved/maven") == 0
+    assert "" not in Repository.authorization
 
 
 @pytest.mark.parametrize("layout", ["flat", "maven"])
