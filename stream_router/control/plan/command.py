@@ -169,7 +169,7 @@ def as_object(made: Plan) -> dict[str, Any]:
         "retentionLeftHours": found.retention_left_h,
         "limits": [{**one._asdict(), "share": one.share} for one in made.bounds],
         "bindsFirst": made.first.bound.name,
-        "bindsAtTimesThisLoad": round(made.first.times, 2),
+        "bindsAtTimesThisLoad": float(f"{made.first.times:.3g}"),
         "dollarsAMonth": made.dollars,
         "dollarsAMonthAll": total,
         "dollarsAMillionEvents": _per_million(load, total),
