@@ -90,10 +90,11 @@ def look(desk: Desk, most: int, take: Callable[[Held], bool], asked: Callable[[]
 
 
 def look_and_tell(desk: Desk, most: int, take: Callable[[Held], bool], counts: Counts, selection: Selection) -> int:
-    """Look at the queue, and say what `take` has counted. 0. Raises QueueUnreadableError."""
-    look(desk, most, take, Interrupt()).tell(desk.messages.name)
+    """Look at the queue, and say what `take` has counted. 0, or 1 if it was broken off. Raises QueueUnreadableError."""
+    asked = Interrupt()
+    look(desk, most, take, asked).tell(desk.messages.name)
     counts.tell(selection)
-    return 0
+    return 1 if asked() else 0
 
 
 def give_back(messages: Messages) -> None:
