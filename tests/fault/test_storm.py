@@ -53,6 +53,7 @@ def test_a_storm_of_every_fault_loses_nothing(tmp_path: Path) -> None:
     assert min(faults[name] for name in ("entry_error", "call_error", "reset")) >= BIT_AT_LEAST
 
 
+@pytest.mark.long
 def test_a_bus_that_takes_smaller_calls_than_documented_gets_them(tmp_path: Path) -> None:
     """Where 256 KB hold though the region's table says 1 MB the child learns it, and everything is delivered."""
     with (

@@ -90,7 +90,13 @@ def _until(is_so: Any, process: Any) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize(("bus", "count"), [("default", 600), (dlq.V2_BUS, 300)], ids=["classic", "v2"])
+@pytest.mark.parametrize(
+    ("bus", "count"),
+    [
+        pytest.param("default", 600, id="classic"),
+        pytest.param(dlq.V2_BUS, 300, id="v2", marks=pytest.mark.long),
+    ],
+)
 def test_none_is_lost_whatever_happens(fake_aws: FakeAwsProcess, bus: str, count: int) -> None:
     """Hundreds of letters of all forms under faults, a kill -9, a Ctrl-C and two redrives at once."""
     storm(fake_aws, count, STREAM_ROUTER_EVENT_BUS=bus)

@@ -68,6 +68,7 @@ def test_a_seed_repeats_exactly(tmp_path: Path) -> None:
         assert simulate(seed) == simulate(seed, tmp_path / str(seed))
 
 
+@pytest.mark.long
 def test_an_idle_childs_sleep_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     """Long seeds, with every turn of an idle child taken and with nearly none of them."""
     seeds = [seed for seed in range(500, 600) if draw(seed).ends and draw(seed).healed_s > DAY / 4]

@@ -49,6 +49,7 @@ def wait_until_settled(terminal: Terminal, *identities: str) -> None:
             terminal.type(f"stream-router find {identity}")
 
 
+@pytest.mark.long
 def test_the_page_from_its_first_command_to_its_last(reader: PageReader) -> None:
     """One event was accepted, one is a dead letter, one was never received; all agree; the good one comes out again."""
     stack = reader.type_next()
