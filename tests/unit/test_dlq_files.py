@@ -5,15 +5,15 @@ import signal
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
 
 from stream_router.aws import endpoints
 from stream_router.aws.endpoints import Target
-from stream_router.control.dead_letters import exporting, importing
-from stream_router.control.dead_letters.desk import Depth
+from stream_router.control.dead_letters import exporting, importing, listing
+from stream_router.control.dead_letters.desk import Depth, Desk
 from stream_router.control.dead_letters.messages import Messages
 from stream_router.control.dead_letters.selection import Selection
 from stream_router.control.dead_letters.telling import Interrupt
@@ -167,3 +167,20 @@ def test_undelivered_events_without_an_id_are_not_taken_for_one(sqs: Sqs, tmp_pa
     assert of_eventbridge.import_(desk, file) == 0  # type: ignore[arg-type]
     assert [body for body, _ in desk.sent] == bodies
     assert desk.sent[0][1] == {"RULE_ARN": "r"}
+
+
+def test_a_listing_that_is_broken_off_is_no_whole_one(sqs: Sqs, capsys: pytest.CaptureFixture[str]) -> None:
+    """What was seen is told, and the exit status says that it is not all."""
+    sqs.bodies = [ours(number) for number in range(30)]
+
+    def judge(name: str, _: dict[str, Any]) -> Answer | None:
+        if name == "ReceiveMessage" and len(sqs.calls) == 1:
+            signal.raise_signal(signal.SIGINT)
+        return None
+
+    sqs.judge = judge
+    desk = cast("Desk", DeskInTime(sqs))
+    assert listing.run(desk, Selection(), 1_000) == 1
+    assert "sampled " in capsys.readouterr().out
+    sqs.judge = lambda *_: None
+    assert listing.run(cast("Desk", DeskInTime(sqs)), Selection(), 1_000) == 0

@@ -115,6 +115,15 @@ def test_a_reading_that_fails_ends_a_replay_that_can_be_gone_on_with(
     assert said[-1].endswith(" --replay-id replay/1")
 
 
+def test_a_replay_that_was_stopped_at_its_very_end_has_nothing_to_go_on_with(
+    monkeypatch: pytest.MonkeyPatch, settings: Consumer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All was read and all is settled: a command would publish the last seconds once more."""
+    monkeypatch.setattr(replay.Replay, "_surely_ms", lambda self, _: self._span.until_ms)
+    assert replayed(monkeypatch, settings, [event(), FAULT]) == 1
+    assert "go on with" not in capsys.readouterr().out
+
+
 def test_an_unforeseen_error_of_a_replay_comes_after_its_summary(
     monkeypatch: pytest.MonkeyPatch, settings: Consumer, capsys: pytest.CaptureFixture[str]
 ) -> None:
