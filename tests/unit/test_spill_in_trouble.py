@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from stream_router.receiver.spill import segments
+from stream_router.receiver.spill import segments, spill
 from stream_router.receiver.spill.segment import Row
 from stream_router.receiver.spill.segments import Segments
 from stream_router.receiver.spill.spill import DEFECT, Spill
@@ -164,3 +164,15 @@ def test_a_file_is_used_only_in_a_folder_that_is_synced(tmp_path: Path, monkeypa
     assert not failing.left
     assert files.size_bytes > len(LINE)
     files.close()
+
+
+def test_an_answer_that_raises_keeps_no_other_back() -> None:
+    """Several appends share a sync: whoever asked for the next one is answered all the same, and the loop is told."""
+    answered: list[int] = []
+
+    def raises() -> None:
+        raise RuntimeError("a defect")
+
+    with pytest.raises(RuntimeError, match="a defect"):
+        spill._deliver([raises, lambda: answered.append(1), raises, lambda: answered.append(2)])
+    assert answered == [1, 2]

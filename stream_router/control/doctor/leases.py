@@ -42,7 +42,7 @@ def _older_than_its_shard(world: World) -> str:
 
 
 def owners(world: World) -> Finding:
-    """SR160: every shard that is to be read now has a lease with an owner, by the supervisor's own judge."""
+    """SR160: every shard that is to be read now has a lease with an owner, as the supervisor judges one look."""
     none = {"ResourceNotFoundException": ("there is none yet", "")}
     refused, rows = ask(Question("SR160", APPLICATION, "the lease table", world.leases, none))
     if refused:

@@ -203,5 +203,12 @@ def _told(done: Callable[..., None], what: object) -> Callable[[], None]:
 
 
 def _deliver(answers: Iterable[Callable[[], None]]) -> None:
+    """Each of them; one that raises keeps no other back, and is the loop's to tell."""
+    troubles: list[Exception] = []
     for answer in answers:
-        answer()
+        try:
+            answer()
+        except Exception as error:  # noqa: BLE001 - raised below, once all are answered
+            troubles.append(error)
+    if troubles:
+        raise troubles[0]
