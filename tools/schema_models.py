@@ -150,6 +150,8 @@ class AuditRecord(Model):
     compliance_status: Literal["verified", "unverified"]
     compliance_reasons: list[str] | None = None
     data_retention_policy: Literal["90days"]
+    lost_before: Count | None = None
+    torn_bytes_before: Count | None = None
     previous: str = Field(pattern="^[0-9a-f]{64}$")
     digest: str = Field(pattern="^[0-9a-f]{64}$")
 
