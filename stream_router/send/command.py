@@ -14,6 +14,7 @@ import orjson
 from rich.console import Console
 from rich.progress import Progress
 
+from stream_router.core.heard_signals import heard_by
 from stream_router.core.settings_error import SettingsError
 from stream_router.send.poster import Answered, Poster, Webhook
 from stream_router.send.samples import bodies
@@ -50,15 +51,9 @@ class Stop:
     def _came(self, *_: object) -> None:
         self.times += 1
 
-    @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
+    def listening(self) -> contextlib.AbstractContextManager[None]:
         """Signals are counted while the block runs."""
-        before = {number: signal.signal(number, self._came) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        return heard_by(self._came, signal.SIGINT, signal.SIGTERM)
 
 
 def run(settings: Receiver, wish: Wish) -> int:

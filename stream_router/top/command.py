@@ -5,7 +5,7 @@ import contextlib
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from types import FrameType
 from typing import NamedTuple
@@ -14,6 +14,7 @@ import orjson
 from rich.console import Console
 from rich.live import Live
 
+from stream_router.core.heard_signals import heard_by
 from stream_router.core.settings_error import SettingsError
 from stream_router.settings.top import Top
 from stream_router.top.hosts import Host, Hosts
@@ -108,16 +109,10 @@ class _Asker:
                 await asyncio.sleep(EVERY_S)
 
 
-@contextlib.contextmanager
-def _ends_on_signals() -> Iterator[None]:
+def _ends_on_signals() -> contextlib.AbstractContextManager[None]:
     """SIGTERM, and a terminal that is closed, end it as Ctrl-C does, so that the terminal is put back."""
 
     def end(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return heard_by(end, signal.SIGTERM, signal.SIGHUP)

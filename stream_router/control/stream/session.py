@@ -19,6 +19,7 @@ from stream_router.control.stream.positions import Position
 from stream_router.control.stream.progress import Progress
 from stream_router.control.stream.reader import Piece, Span, StreamReader
 from stream_router.control.stream.shards import Stream
+from stream_router.core.heard_signals import heard_by
 from stream_router.core.settings_error import SettingsError
 from stream_router.settings.common import Common
 
@@ -59,15 +60,9 @@ class Stops:
         for event in self._others:
             event.set()
 
-    @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
+    def listening(self) -> contextlib.AbstractContextManager[None]:
         """Signals are taken while the block runs."""
-        before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        return heard_by(self._ask, signal.SIGINT, signal.SIGTERM)
 
 
 class Checkpoints(NamedTuple):
