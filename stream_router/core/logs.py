@@ -118,6 +118,10 @@ class Seldom:
         self._said_at = now
         return True
 
+    def over(self) -> None:
+        """The trouble has ended: the next one is logged at once."""
+        self._said_at = -self.EVERY_S
+
 
 def is_text(log_format: str) -> bool:
     """Whether lines are for a person: asked for, or `auto` and stderr is a terminal."""

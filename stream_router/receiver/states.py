@@ -85,7 +85,7 @@ class State:
             return
         if self._since_s is None:
             self._since_s = self._clock()
-            self._said = Seldom(self._clock)
+            self._said.over()
         comes = now.latest_s is None or now.latest_s > self._latest_s
         self._latest_s = self._clock() if now.latest_s is None else now.latest_s
         lasted_s = self._clock() - self._since_s

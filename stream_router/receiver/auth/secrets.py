@@ -29,7 +29,7 @@ Decode = Callable[[str], bytes]
 class Secrets:
     """The secrets that are live now, in the form in which a scheme compares them. Its repr shows none."""
 
-    __slots__ = ("_candidate", "_clock", "_decode", "_region", "_said", "_scheme", "_text", "_weak", "_where", "live")
+    __slots__ = ("_candidate", "_decode", "_region", "_said", "_scheme", "_text", "_weak", "_where", "live")
 
     def __init__(
         self,
@@ -42,8 +42,7 @@ class Secrets:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`text` is the setting's value. Raises SettingsError, which quotes no secret. `weak` takes short ones."""
-        self._clock = clock
-        self._said: Seldom | None = None
+        self._said = Seldom(clock)
         self._scheme = scheme
         self._decode = decode
         self._region = region
@@ -71,11 +70,10 @@ class Secrets:
         try:
             changed = self._take(self._read())
         except SettingsError as error:
-            self._said = self._said or Seldom(self._clock)
             if self._said():
                 log.warning("the old secrets stay in force: %s", error)
             return False
-        self._said = None
+        self._said.over()
         return changed
 
     def _take(self, text: str) -> bool:

@@ -72,7 +72,6 @@ class Tls:
     """The context for new connections; `refresh` looks whether a file changed."""
 
     def __init__(self, settings: Receiver, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
         self._said = Seldom(clock)
         self._files = (settings.tls_cert, settings.tls_key, settings.tls_client_ca)
         self._seen = self._look()
@@ -94,7 +93,7 @@ class Tls:
             if self._said():
                 log.warning("the old TLS files stay in force: %s", error)
             return
-        self._said = Seldom(self._clock)
+        self._said.over()
         self._seen = seen
         log.info("the TLS files changed and are in force for new connections")
 
