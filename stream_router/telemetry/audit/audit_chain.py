@@ -72,14 +72,12 @@ class AuditLog:
 
     def append(self, record: dict[str, Any]) -> bool:
         """Write the record of a batch (`batch_audit_record.of_batch`); False where it has to wait, or is lost."""
-        if len(self._waiting) >= WAITING_MAX:
-            self._flush()  # the file may be writable again
-        if is_kept := len(self._waiting) < WAITING_MAX:
-            self._waiting.append({**record, "lostBefore": self._lost} if self._lost else record)
-            self._lost = 0
-        else:
+        if len(self._waiting) >= WAITING_MAX and not self._flush():
             self._lost += 1
-        return self._flush() and is_kept
+            return False
+        self._waiting.append({**record, "lostBefore": self._lost} if self._lost else record)
+        self._lost = 0
+        return self._flush()
 
     def close(self) -> None:
         """Write what waits, and let go of the file."""
