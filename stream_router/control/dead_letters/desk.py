@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws import endpoints
 from stream_router.aws.errors import code_of
-from stream_router.checks.finding import silence
+from stream_router.checks.finding import said
 from stream_router.control.dead_letters.gathering import QueueUnreadableError
 from stream_router.control.dead_letters.messages import HIDE_S, Messages
 from stream_router.control.dead_letters.telling import say
@@ -67,8 +67,7 @@ class Desk:
 
     def _refused(self, error: Exception) -> QueueUnreadableError:
         if isinstance(error, BotoCoreError):
-            where, cure = silence(error)
-            return QueueUnreadableError(f"the queue {self.messages.name} cannot be asked: no answer{where}; {cure}")
+            return QueueUnreadableError(f"the queue {self.messages.name} cannot be asked: {said(error)}")
         code = code_of(error)
         cure = "allow sqs:GetQueueAttributes, or try again later"
         if "NonExistentQueue" in code or "QueueDoesNotExist" in code:
@@ -95,6 +94,12 @@ class Desk:
             return bytes(answer["Body"].read())
         except (ClientError, BotoCoreError) as error:
             raise UnreadableLetterError(f"its object in S3 cannot be had ({code_of(error)})") from None
+
+
+def tell_hidden_since(desk: Desk, before: Depth, seen: int) -> None:
+    """The same at the end, where nothing was `seen` though there was something: others took it meanwhile."""
+    if before.visible and not before.hidden and not seen:
+        tell_hidden(desk.depth())
 
 
 def undelivered_url(settings: DeadLetters) -> str:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from stream_router.control.dead_letters import listing, telling
-from stream_router.control.dead_letters.desk import Desk, tell_hidden
+from stream_router.control.dead_letters.desk import Desk, tell_hidden, tell_hidden_since
 from stream_router.control.dead_letters.gathering import Gathering, Read, Whole
 from stream_router.control.dead_letters.selection import Selection
 from stream_router.control.dead_letters.telling import Bar, Interrupt, say, warn
@@ -81,8 +81,7 @@ def export(desk: Desk, file: Path, selection: Selection, form: Form, *, take: bo
     finally:
         listing.give_back(desk.messages)
     gathering.end()
-    if depth.visible and not depth.hidden and not gathering.seen:
-        tell_hidden(desk.depth())  # somebody else took them meanwhile
+    tell_hidden_since(desk, depth, gathering.seen)
     told = f"exported {telling.s(exported, form.noun)} to {file}"
     return _report(desk, told, skipped + gathering.skipped, take=take, broken_off=asked())
 

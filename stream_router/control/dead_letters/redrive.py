@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from stream_router.control.dead_letters import gathering, put_back, telling
-from stream_router.control.dead_letters.desk import Desk, tell_hidden
+from stream_router.control.dead_letters.desk import Desk, tell_hidden, tell_hidden_since
 from stream_router.control.dead_letters.gathering import Gathering, QueueUnreadableError, Whole
 from stream_router.control.dead_letters.selection import Selection
 from stream_router.control.dead_letters.settling import Means, Redriving, Tally
@@ -100,8 +100,7 @@ class Redrive:
                 refused = str(error)
             # A second Ctrl-C passes by here: what is held then is hidden for some minutes more.
             redriving.close()
-        if depth.visible and not depth.hidden and not self._gathering.seen:
-            tell_hidden(desk.depth())  # somebody else took them meanwhile
+        tell_hidden_since(desk, depth, self._gathering.seen)
         return self._report(redriving.tally, refused)
 
     def _rounds(self, redriving: Redriving) -> None:
