@@ -52,7 +52,7 @@ def owners(world: World) -> Finding:
     shards = world.maybe(world.shards)
     if shards is None:
         return skipped("SR160", "waits for SR101")
-    look = Look(world.now_s(), [_of_stream(one) for one in shards], {_shard(row): _lease(row) for row in rows})
+    look = Look(world.now_s(), [StreamShard.of(one) for one in shards], {_shard(row): Lease.of(row) for row in rows})
     if unread := sorted(without_owner(look)):
         says = f"{len(unread)} of {len(shards)} shards are read by nobody ({unread[0]})"
         return wrong("SR160", APPLICATION, says, "start `stream-router consume`; its log says why it takes no lease")
@@ -65,15 +65,6 @@ def owners(world: World) -> Finding:
 
 def _shard(row: Mapping[str, Any]) -> str:
     return str(row["leaseKey"]["S"])
-
-
-def _lease(row: Mapping[str, Any]) -> Lease:
-    return Lease(row.get("leaseOwner", {}).get("S", ""), _counter(row), row["checkpoint"].get("S", ""))
-
-
-def _of_stream(one: Mapping[str, Any]) -> StreamShard:
-    parents = tuple(one[name] for name in ("ParentShardId", "AdjacentParentShardId") if one.get(name))
-    return StreamShard(one["ShardId"], parents, "EndingSequenceNumber" in one["SequenceNumberRange"])
 
 
 def renewed(world: World) -> Finding:

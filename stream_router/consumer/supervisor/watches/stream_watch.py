@@ -10,7 +10,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws import endpoints
 from stream_router.aws.errors import code_of
-from stream_router.consumer.supervisor.watches.unread_shards import Lease, Look, StreamShard, UnreadShard, unread
+from stream_router.consumer.supervisor.watches.unread_shards import (
+    Lease,
+    Look,
+    StreamShard,
+    UnreadShard,
+    text_of,
+    unread,
+)
 from stream_router.settings.consumer import Consumer
 
 log = logging.getLogger(__name__)
@@ -97,9 +104,7 @@ class StreamWatch:
     def _shards(self) -> Iterator[StreamShard]:
         for page in self._kinesis.get_paginator("list_shards").paginate(StreamName=self._stream):
             for shard in page["Shards"]:
-                parents = tuple(shard[name] for name in ("ParentShardId", "AdjacentParentShardId") if name in shard)
-                closed = "EndingSequenceNumber" in shard["SequenceNumberRange"]
-                yield StreamShard(shard["ShardId"], parents, closed)
+                yield StreamShard.of(shard)
 
     def _leases(self) -> Iterator[tuple[str, Lease]]:
         """Rows of shards. The KCL keeps other things in this table too; they have no `leaseCounter`, or no shard."""
@@ -108,19 +113,11 @@ class StreamWatch:
             for page in pages:
                 for row in page["Items"]:
                     if "leaseKey" in row and "leaseCounter" in row:
-                        yield _text(row, "leaseKey"), _lease(row)
+                        yield text_of(row, "leaseKey"), Lease.of(row)
         except ClientError as error:
             # No table: nobody has ever read this stream under this name.
             if code_of(error) != "ResourceNotFoundException":
                 raise
-
-
-def _lease(row: dict[str, Any]) -> Lease:
-    return Lease(_text(row, "leaseOwner"), _text(row, "leaseCounter"), _text(row, "checkpoint"))
-
-
-def _text(row: dict[str, Any], name: str) -> str:
-    return str(next(iter(row.get(name, {"S": ""}).values())))
 
 
 def of(settings: Consumer) -> StreamWatch:

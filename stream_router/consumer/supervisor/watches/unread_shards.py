@@ -1,7 +1,7 @@
 """Which shards of the stream nobody reads, from the stream's shards and two looks at the lease table."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 SHARD_END = "SHARD_END"
 """The KCL's checkpoint of a shard that was read to its end."""
@@ -17,12 +17,23 @@ class UnreadShard(NamedTuple):
     since_s: float
 
 
+def text_of(row: Mapping[str, Any], name: str) -> str:
+    """An attribute of an item, whichever type it has; "" where there is none."""
+    return str(next(iter(row.get(name, {"S": ""}).values())))
+
+
 class StreamShard(NamedTuple):
     """A shard as the stream tells it."""
 
     shard_id: str
     parents: tuple[str, ...]
     closed: bool
+
+    @classmethod
+    def of(cls, shard: Mapping[str, Any]) -> Self:
+        """From a row of ListShards."""
+        parents = tuple(shard[name] for name in ("ParentShardId", "AdjacentParentShardId") if shard.get(name))
+        return cls(shard["ShardId"], parents, "EndingSequenceNumber" in shard["SequenceNumberRange"])
 
 
 class Lease(NamedTuple):
@@ -32,6 +43,11 @@ class Lease(NamedTuple):
     counter: str
     """Whoever holds the lease renews it several times a minute, and counts."""
     checkpoint: str
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Self:
+        """From an item of the table; "" for what it does not have."""
+        return cls(text_of(row, "leaseOwner"), text_of(row, "leaseCounter"), text_of(row, "checkpoint"))
 
 
 class Look(NamedTuple):
