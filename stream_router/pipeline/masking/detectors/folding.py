@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from stream_router.pipeline.masking.detectors.spans import Span
 
-_UNSEEN = "\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufe0f\ufeff"
+UNSEEN = "\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufe0f\ufeff"
 """Characters without a width: soft hyphen, zero-width space and joiners, marks of direction."""
 
 _SPACES = "\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
@@ -36,12 +36,12 @@ _ZEROS = (
 """The digit 0 of other scripts; nine more follow each."""
 
 _DIGITS = "".join(f"{chr(zero)}-{chr(zero + 9)}" for zero in _ZEROS)
-_ODD_CHARACTERS = f"{_DIGITS}{_UNSEEN}{_SPACES}{_DASHES}{_FULL_WIDTH}"
+_ODD_CHARACTERS = f"{_DIGITS}{UNSEEN}{_SPACES}{_DASHES}{_FULL_WIDTH}"
 _ODD = re.compile(rf"{_IN_ASCII}|[{_ODD_CHARACTERS}]+")
 _HINTS_IN_ASCII = re.compile(r"[&%\n]")
 _HINTS = re.compile(rf"[&%\n{_ODD_CHARACTERS}]")
 _PLUS_HINT = re.compile(r"\d\+\d")
-_UNSEEN_ONE = re.compile(f"[{_UNSEEN}]")
+_UNSEEN_ONE = re.compile(f"[{UNSEEN}]")
 _SPACE_ONE = re.compile(f"[{_SPACES}]")
 _DASH_ONE = re.compile(f"[{_DASHES}]")
 _OPEN_NUMBER = re.compile(r"(?:\+|00)[1-9][\d ()./-]{0,20}$")

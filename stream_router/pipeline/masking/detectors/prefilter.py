@@ -4,8 +4,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from stream_router.pipeline.masking.detectors.folding import UNSEEN
+
 _AT = r"@\uff20"
-_UNSEEN = r"\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
+_UNSEEN = UNSEEN.replace("\ufe0f", "")
 """What folding leaves out, but for the mark that makes a sign an emoji, which stands in many texts."""
 
 _COLON = r"[:\uff1a]"
