@@ -13,12 +13,9 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from stream_router.aws.errors import code_of
-from stream_router.checks.finding import LATER, Finding, Verdict, silence
+from stream_router.checks.finding import Finding, Verdict
 from stream_router.control.doctor import bus
-from stream_router.control.doctor.say import ok, skipped, warn, wrong
+from stream_router.control.doctor.say import broken, ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
 from stream_router.control.names import PROBE_PREFIX
 from stream_router.control.setup.queues import eventbridge_policy
@@ -124,13 +121,8 @@ def _broken(code: str, error: Exception, left: str) -> Finding:
         setting, _, rest = str(error).partition(": ")
         problem, _, cure = rest.partition("; ")
         return wrong(code, setting, problem, cure)
-    says, cure = f"the check itself failed ({type(error).__name__})", LATER
-    if isinstance(error, ClientError):
-        says = f"{error.operation_name} was refused ({code_of(error)})"
-        cure = "grant what `stream-router setup --policy operate` prints"
-    elif isinstance(error, BotoCoreError):
-        where, cure = silence(error)
-        says = f"no answer{where}"
+    says, cure = broken(error)
+    cure = cure or "grant what `stream-router setup --policy operate` prints"
     return Finding(code, "end to end", Verdict.UNKNOWN, f"{says}{left}", cure)
 
 

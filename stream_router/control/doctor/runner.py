@@ -6,12 +6,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from stream_router.aws.errors import code_of
-from stream_router.checks.finding import DENIED, LATER, Finding, Verdict, silence, skipped
+from stream_router.checks.finding import DENIED, LATER, Finding, Verdict, skipped
 from stream_router.control.doctor import account
 from stream_router.control.doctor.catalogue import Check
+from stream_router.control.doctor.say import broken
 from stream_router.control.doctor.world import World
 from stream_router.core.settings_error import SettingsError
 
@@ -75,14 +74,7 @@ def _broken(check: Check, error: Exception) -> Finding:
         if setting == "AWS credentials":
             return skipped(check.code, "waits for SR010")
         return Finding(check.code, setting, Verdict.WRONG, problem, cure)
-    verdict, cure = Verdict.UNKNOWN, LATER
-    says = f"the check itself failed ({type(error).__name__})"
-    if isinstance(error, ClientError):
-        said = code_of(error)
-        says = f"{error.operation_name} was refused ({said})"
-        if said in DENIED:
-            verdict, cure = Verdict.WARNING, "grant it, or be sure of it"
-    elif isinstance(error, BotoCoreError):
-        where, cure = silence(error)
-        says = f"no answer{where}"
-    return Finding(check.code, check.about, verdict, says, cure)
+    says, cure = broken(error)
+    if code_of(error) in DENIED:
+        return Finding(check.code, check.about, Verdict.WARNING, says, "grant it, or be sure of it")
+    return Finding(check.code, check.about, Verdict.UNKNOWN, says, cure or LATER)

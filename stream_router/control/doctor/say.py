@@ -1,10 +1,13 @@
 """How a check ends, in few words."""
 
-from stream_router.checks.finding import Finding, Verdict, skipped
+from botocore.exceptions import BotoCoreError, ClientError
+
+from stream_router.aws.errors import code_of
+from stream_router.checks.finding import LATER, Finding, Verdict, silence, skipped
 
 SETUP = "run `stream-router setup`"
 
-__all__ = ["SETUP", "ok", "skipped", "warn", "wrong"]
+__all__ = ["SETUP", "broken", "ok", "skipped", "warn", "wrong"]
 
 
 def ok(code: str, says: str) -> Finding:
@@ -20,3 +23,13 @@ def warn(code: str, setting: str, says: str, cure: str) -> Finding:
 def wrong(code: str, setting: str, says: str, cure: str) -> Finding:
     """A definite no."""
     return Finding(code, setting, Verdict.WRONG, says, cure)
+
+
+def broken(error: Exception) -> tuple[str, str]:
+    """What a check that raised has to say, and the cure: of a refusal it depends on the check, and is "" here."""
+    if isinstance(error, ClientError):
+        return f"{error.operation_name} was refused ({code_of(error)})", ""
+    if isinstance(error, BotoCoreError):
+        where, cure = silence(error)
+        return f"no answer{where}", cure
+    return f"the check itself failed ({type(error).__name__})", LATER
