@@ -125,6 +125,7 @@ def test_first_look_lets_through_what_is_found_with_other_separators(separator: 
     [
         *("4111_1111_1111_1111", "192%2E168%2E1%2E1", "10\uff0e0\uff0e0\uff0e1", "ssn 123  -  45  -  6789"),
         *("tel: 0(151) - (123) - 4567", "fe80\uff1a\uff1a1", "1\u00ad0.0.0.1"),
+        *("10\ufe0f.0.0.1", "1\ufe0f0.0.0.1", "10.\ufe0f0.0.1", "10.0.0\ufe0f.1"),
     ],
 )
 def test_first_look_lets_through_what_was_once_missed(text: str) -> None:

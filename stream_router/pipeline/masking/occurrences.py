@@ -31,20 +31,19 @@ def replacer(trace: Trace) -> Replace | None:
     joined = _joined(trace.known + trace.unknown if trace.unknown else trace.known)
     if "%" in joined or "&" in joined:
         joined += "\n" + _decoded(joined)
-    folded = str.lower if joined.isascii() else _folded
-    joined = folded(joined)
+    joined = _folded(joined)
     found: dict[str, Any] = {}
     for text in set(trace.redacted):
-        if (same := folded(text)) in joined and len(same) >= MIN_CHARS:
+        if (same := _folded(text)) in joined and len(same) >= MIN_CHARS:
             found[same] = REDACTED
     secrets: list[tuple[Any, Any]] = []
     for value, left in trace.secrets:
         if type(value) is not str:
             _take_apart(value, left, secrets)
-        elif folded(value) in joined:
+        elif _folded(value) in joined:
             secrets.append((value, left))
     for value, left in secrets:
-        same = folded(str(value))
+        same = _folded(str(value))
         if same in joined and len(same) >= MIN_CHARS and not is_mask(value):
             found[same] = left
     if not found:
@@ -66,7 +65,15 @@ def _folded(text: str) -> str:
     The Turkish i, with and without a dot, and the Greek s at a word's end are those that the search in any case takes
     for i and s, too. `str.lower` makes two characters of the Turkish capital, which nothing would be equal to.
     """
-    return _composed(text).replace("\u0130", "i").lower().replace("\u0131", "i").replace("\u03c2", "\u03c3")
+    if text.isascii():
+        return text.lower()
+    return (
+        unicodedata.normalize("NFC", text)
+        .replace("\u0130", "i")
+        .lower()
+        .replace("\u0131", "i")
+        .replace("\u03c2", "\u03c3")
+    )
 
 
 def _composed(text: str) -> str:

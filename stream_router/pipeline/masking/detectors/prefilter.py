@@ -8,18 +8,18 @@ from stream_router.pipeline.masking.detectors.folding import UNSEEN
 
 _AT = r"@\uff20"
 _UNSEEN = UNSEEN.replace("\ufe0f", "")
-"""What folding leaves out, but for the mark that makes a sign an emoji, which stands in many texts."""
+"""What folding leaves out, but for the mark of an emoji: it stands in many texts, and matters beside digits alone."""
 
 _COLON = r"[:\uff1a]"
 _HEX = r"[0-9A-Fa-f\uff10-\uff19\uff21-\uff26\uff41-\uff46]{1,4}"
-_DOT = r"[.\uff0e]"
+_DOT = r"[.\uff0e]\ufe0f?"
 _GAP = r"[\W_]{0,16}"
 """What stands between two digits of a number, with room for parentheses, dashes and a line break with its indent."""
 
 _SUSPICIOUS = re.compile(
     rf"[{_AT}{_UNSEEN}%&:\uff1a\d](?:(?<=[{_AT}{_UNSEEN}])|(?<=%)[0-9A-Fa-f]{{2}}|(?<=&)[#\w]"
     rf"|(?<={_COLON})(?:{_COLON}|{_HEX}{_COLON}{_HEX}{_COLON})"
-    rf"|(?<=\d)(?:{_DOT}\d{{1,3}}{_DOT}\d{{1,3}}{_DOT}\d|(?:{_GAP}\d){{5}}))"
+    rf"|(?<=\d)(?:\ufe0f|{_DOT}\d{{1,3}}{_DOT}\d{{1,3}}{_DOT}\d|(?:{_GAP}\d){{5}}))"
 )
 """It begins with one set of characters, so that most of a text is passed over at a third of what alternatives cost."""
 
