@@ -2,12 +2,11 @@
 
 import time
 
-import orjson
-
 from stream_router.control.dead_letters import listing, reopening
 from stream_router.control.dead_letters.desk import Desk
 from stream_router.control.dead_letters.held import Held
 from stream_router.control.dead_letters.telling import Interrupt, say, warn
+from stream_router.control.indented_json import indented
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import DeadLetter
 from stream_router.pipeline.sinks.dead_letters import reader
@@ -87,7 +86,7 @@ def _tell_payload(desk: Desk, found: list[Letter]) -> int:
 def _readable(raw: bytes) -> str:
     """Indented where it is JSON; else its text without what would drive a terminal."""
     try:
-        text = orjson.dumps(orjson.loads(raw), option=orjson.OPT_INDENT_2).decode()
-    except (orjson.JSONDecodeError, TypeError):
+        text = indented(raw)
+    except ValueError:
         text = raw.decode("utf-8", "replace")
     return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text)

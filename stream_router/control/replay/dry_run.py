@@ -4,9 +4,8 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 
-import orjson
-
 from stream_router.consumer.transform_config import transform_config
+from stream_router.control.indented_json import indented
 from stream_router.control.replay.choice import Chosen, Failed
 from stream_router.control.stream.reader import Span
 from stream_router.core.dead_letter_reasons import Reason
@@ -76,7 +75,7 @@ def events(count: int) -> str:
 
 def _shown(data: bytes) -> list[str]:
     try:
-        text = orjson.dumps(orjson.loads(data), option=orjson.OPT_INDENT_2).decode()
-    except (TypeError, ValueError):  # more levels than orjson takes: such an event is published all the same
+        text = indented(data)
+    except ValueError:  # more levels than orjson takes: such an event is published all the same
         text = data.decode(errors="replace")
     return [f"  {line}" for line in text.splitlines()]

@@ -17,7 +17,11 @@ from stream_router.control.dead_letters.selection import Selection
 from stream_router.control.dead_letters.telling import Interrupt, say, warn
 from stream_router.control.dead_letters.undelivered import reading
 from stream_router.control.dead_letters.undelivered.reading import Undelivered
+from stream_router.control.indented_json import indented
+from stream_router.pipeline.exact_number import written
+from stream_router.pipeline.mapping import lossless
 from stream_router.pipeline.mapping.timestamps import iso
+from stream_router.pipeline.rejection import Rejected
 from stream_router.pipeline.sinks.dead_letters.reader import UnreadableLetterError
 
 ALL = 1_000_000
@@ -92,13 +96,17 @@ def _show_payload(desk: Desk, letter: Undelivered) -> int:
     if not letter.event:
         warn("stream-router dlq: a v2 bus keeps no payload; `dlq redrive --undelivered` looks for it in the stream")
         return 1
-    detail = orjson.loads(letter.event)["detail"]
+    try:
+        detail = lossless.parse(letter.event.encode())["detail"]
+    except Rejected as no:  # somebody else's event, since what the transform wrote can be read again
+        warn(f"stream-router dlq: its event is none of stream_router's: {no.message}")
+        return 1
     policy = desk.connection.transform().policy
     if policy is not None:
         parts = {name: detail[name] for name in ("payload", "conversationId", "originalEventId") if name in detail}
         detail |= policy.mask(parts, [])
         say(f"masked by {policy.id} {policy.version}:")
-    say(orjson.dumps(detail, option=orjson.OPT_INDENT_2).decode())
+    say(indented(orjson.dumps(detail, written)))
     return 0
 
 
