@@ -158,6 +158,20 @@ def test_a_probe_of_doctor_is_left_out(
     assert "out 1: a probe of `stream-router doctor --end-to-end`" in said
 
 
+@pytest.mark.parametrize("wish", [WISH, WISH._replace(dry_run=True)], ids=["replay", "dry run"])
+def test_an_id_that_is_not_in_the_span_is_said(
+    monkeypatch: pytest.MonkeyPatch, settings: Consumer, capsys: pytest.CaptureFixture[str], wish: replay.Wish
+) -> None:
+    """A mistyped id, or one of another hour: nothing of it was published, so it does not end with 0."""
+    there, typed = "0" * 31 + "1", "ABCDEF00-0000-0000-0000-000000000002"
+    enveloped = b'{"v":1,"id":"%b","idFrom":"content","receivedAt":1764000000000,"body":%b}' % (there.encode(), event())
+    assert replayed(monkeypatch, settings, [enveloped], wish._replace(ids=[there])) == 0
+    assert "not in this span" not in capsys.readouterr().out
+    assert replayed(monkeypatch, settings, [enveloped], wish._replace(ids=[there, typed])) == 1
+    plain = typed.replace("-", "").lower()
+    assert f"not in this span, up to the checkpoint: {plain}; see stream-router find {plain}" in capsys.readouterr().out
+
+
 def test_an_event_of_many_levels_is_shown_as_it_is(
     monkeypatch: pytest.MonkeyPatch, settings: Consumer, capsys: pytest.CaptureFixture[str]
 ) -> None:

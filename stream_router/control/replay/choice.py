@@ -35,12 +35,16 @@ class Failed(NamedTuple):
 
 
 class Choice:
-    """Chooses by event type and id, of what today's settings can publish. Counts what it does not take, by why."""
+    """Chooses by event type and id, of what today's settings can publish. Counts what it does not take, by why.
+
+    `unmet` are the ids that were asked for and have not come yet.
+    """
 
     def __init__(self, transform: Transform, event_types: frozenset[str], ids: frozenset[str]) -> None:
         self._transform = transform
         self._event_types = event_types
         self._ids = ids
+        self.unmet = set(ids)
         self.left_out: Counter[str] = Counter()
 
     def chosen(self, piece: Piece) -> Iterator[Chosen | Failed]:
@@ -53,6 +57,7 @@ class Choice:
                 event = found.event if isinstance(found, DeadLetter) else found
                 if self._ids and event.event_id not in self._ids:
                     continue
+                self.unmet.discard(event.event_id)
                 if record.passed_over:
                     self.left_out["in an aggregated record that the KCL hands to nobody"] += 1
                     continue

@@ -123,7 +123,9 @@ class Replay:
             if stops.asked.is_set():
                 publishing.stop("broken off")
             _tell(replay_report.lines(publishing, choice.left_out, self._replay_id, self._go_on(publishing)))
-        return NOT_ALL if publishing.failed or publishing.ended else DONE
+        if publishing.ended:
+            return NOT_ALL
+        return NOT_ALL if _unmet(choice) or publishing.failed else DONE
 
     def _publishing(self, republisher: Republisher, stops: Stops) -> Publishing:
         patience_s = patience_at(self._wish.rate, self._settings.event_bus)
@@ -139,8 +141,10 @@ class Replay:
         if stops.asked.is_set():
             cut_short = cut_short or "broken off"
         _tell(dry.lines(self._span, choice.left_out))
-        _tell([f"not all of the span was read: {cut_short}"] * bool(cut_short))
-        return NOT_ALL if dry.failed or cut_short else DONE
+        if cut_short:
+            _tell([f"not all of the span was read: {cut_short}"])
+            return NOT_ALL
+        return NOT_ALL if _unmet(choice) or dry.failed else DONE
 
     def _see_first(self) -> None:
         """Bus and rule, before the first event is read: for every type of the settings, or those that are asked for."""
@@ -218,6 +222,14 @@ class Replay:
 def _tell(lines: Sequence[str]) -> None:
     for line in lines:
         sys.stdout.write(f"{line}\n")
+
+
+def _unmet(choice: Choice) -> bool:
+    """Whether an id that was asked for is not in the span; each is said, with what tells where it is."""
+    _tell(
+        [f"not in this span, up to the checkpoint: {one}; see stream-router find {one}" for one in sorted(choice.unmet)]
+    )
+    return bool(choice.unmet)
 
 
 def _plain(event_id: str) -> str:
