@@ -22,7 +22,7 @@ import httpx
 import orjson
 
 from stream_router.core.aws_answers import Answer
-from stream_router.receiver.spill.backlog import ROW_BYTES
+from stream_router.receiver.batching.backlog import ROW_BYTES
 from stream_router.receiver.spill.segment import Row
 from tests.ports import free_port
 

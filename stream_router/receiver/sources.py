@@ -10,7 +10,7 @@ from stream_router.core.settings_error import SettingsError
 from stream_router.receiver.auth import schemes
 from stream_router.receiver.auth.schemes import Verifier
 from stream_router.receiver.auth.secrets import Secrets
-from stream_router.receiver.http.headers import RequestHeaders
+from stream_router.receiver.headers import RequestHeaders
 from stream_router.receiver.intake import Intake
 from stream_router.settings import sources
 from stream_router.settings.receiver import Receiver

@@ -60,7 +60,7 @@ RECEIVER = {
         ("tests/integration/test_receiver_spill.py",),
     ),
     "spilled rows are forgotten once they are read": Mutant(
-        "receiver/spill/backlog.py",
+        "receiver/batching/backlog.py",
         "                lane.parts.append(part)\n",
         "                lane.parts.append(part)\n                self._settle(row.number)\n",
         ("tests/unit/test_receiver_backlog.py", "tests/property/test_receiver_batcher.py"),

@@ -10,7 +10,7 @@ import pytest
 
 from stream_router.core.settings_error import SettingsError
 from stream_router.receiver.auth import schemes
-from stream_router.receiver.http.headers import RefusedError, RequestHeaders
+from stream_router.receiver.headers import RefusedError, RequestHeaders
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.types import Scheme
 from tests.receiver_kit import KEY, Headers

@@ -7,11 +7,11 @@ from typing import Any, cast
 
 import pytest
 
+from stream_router.receiver.batching.backlog import BROKEN_FOR_S, ROW_BYTES
 from stream_router.receiver.batching.batcher import Batcher
 from stream_router.receiver.batching.stream_state import BELIEVED_FOR_S
 from stream_router.receiver.http.health import Health
 from stream_router.receiver.intake import Sealed
-from stream_router.receiver.spill.backlog import BROKEN_FOR_S, ROW_BYTES
 from stream_router.telemetry.receiver.receiver_stats import Stats
 from tests.receiver_kit import FakeDisk, FakeLoop, FakeStream
 

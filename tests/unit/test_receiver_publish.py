@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from stream_router.receiver import worker as worker_module
+from stream_router.receiver.batching.backlog import NO_SPILL
 from stream_router.receiver.batching.stream_state import BELIEVED_FOR_S, StreamState
 from stream_router.receiver.http.health import Health
-from stream_router.receiver.spill.backlog import NO_SPILL
 from stream_router.receiver.worker import Worker
 from stream_router.settings.receiver import Receiver
 from stream_router.telemetry.receiver.receiver_stats import gauge_at, width

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from stream_router.receiver.batching.backlog import NO_SPILL
 from stream_router.receiver.batching.stream_state import BELIEVED_FOR_S, StreamState
-from stream_router.receiver.spill.backlog import NO_SPILL
 from stream_router.receiver.states import States
 from stream_router.settings.receiver import Receiver
 from stream_router.telemetry.receiver.receiver_stats import Stats

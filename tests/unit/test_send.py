@@ -13,7 +13,7 @@ from stream_router.core.model import Entry, Event, Record
 from stream_router.core.settings_error import SettingsError
 from stream_router.pipeline.transform import Transform
 from stream_router.receiver.auth import schemes
-from stream_router.receiver.http.headers import RefusedError
+from stream_router.receiver.headers import RefusedError
 from stream_router.send import command
 from stream_router.send.command import Wish
 from stream_router.send.poster import Answered, Webhook

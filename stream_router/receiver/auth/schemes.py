@@ -16,7 +16,7 @@ from stream_router.receiver.auth import layouts, secrets
 from stream_router.receiver.auth.layouts import Layout
 from stream_router.receiver.auth.mac import Mac
 from stream_router.receiver.auth.secrets import Decode, Secrets
-from stream_router.receiver.http.headers import BAD_SIGNATURE, STALE, Headers, RefusedError, delivery_id, single
+from stream_router.receiver.headers import BAD_SIGNATURE, STALE, Headers, RefusedError, delivery_id, single
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.types import SENDS_ITS_SECRET, is_loopback
 

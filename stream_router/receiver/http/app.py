@@ -8,9 +8,9 @@ from functools import partial
 
 from stream_router.receiver.batching.batcher import Batcher
 from stream_router.receiver.batching.storing import Storing
+from stream_router.receiver.headers import RefusedError
 from stream_router.receiver.http import answers
 from stream_router.receiver.http.answers import Response
-from stream_router.receiver.http.headers import RefusedError
 from stream_router.receiver.http.health import Health
 from stream_router.receiver.http.long_work import LongWork
 from stream_router.receiver.http.loop_clock import SHED_ABOVE_S, SUSTAINED_ABOVE_S, LoopClock

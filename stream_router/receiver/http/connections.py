@@ -10,7 +10,7 @@ import logging
 from collections.abc import Sequence
 from typing import Protocol
 
-from stream_router.receiver.http.headers import Headers
+from stream_router.receiver.headers import Headers
 from stream_router.telemetry.receiver.receiver_stats import Stats
 
 log = logging.getLogger(__name__)

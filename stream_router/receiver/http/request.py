@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from stream_router.receiver.headers import RequestHeaders
 from stream_router.receiver.http import answers
 from stream_router.receiver.http.answers import Response
-from stream_router.receiver.http.headers import RequestHeaders
 
 MAX_FIELDS = 100
 
