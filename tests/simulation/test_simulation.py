@@ -36,11 +36,11 @@ def simulate(seed: int, folder: Path | None = None) -> Verdict:
 
 
 def many(first: int, seconds: float) -> list[Verdict]:
-    """Seeds from `first` on, for so many seconds of CPU: a busy machine does not make fewer of them."""
-    until = time.process_time() + seconds
+    """Seeds from `first` on, for so many seconds of CPU, but no more than twice as many by the clock."""
+    until, at_most_until = time.process_time() + seconds, time.monotonic() + 2 * seconds
     found: list[Verdict] = []
     seeds = itertools.count(first)
-    while time.process_time() < until:
+    while time.process_time() < until and time.monotonic() < at_most_until:
         with contextlib.suppress(TooLongError):
             found.append(simulate(next(seeds)))
     return found
