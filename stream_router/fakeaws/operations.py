@@ -1,94 +1,18 @@
 """The operations that the fake AWS speaks: how each is recognised, read, carried out and answered."""
 
-import gzip
-import zlib
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import cbor2
-import orjson
 
-from stream_router.fakeaws import cloudwatch, dynamodb, s3
+from stream_router.fakeaws import cloudwatch
 from stream_router.fakeaws.bus import events, events_v2, undelivered
-from stream_router.fakeaws.bus.dedup import Deduplicator
 from stream_router.fakeaws.call import Call, Refusal
 from stream_router.fakeaws.http import Request
+from stream_router.fakeaws.operation import Operation, cbor_body, json_body
 from stream_router.fakeaws.queue import sqs
-from stream_router.fakeaws.queue.queues import Queues
+from stream_router.fakeaws.state.shop import Settings, Shop
 from stream_router.fakeaws.stream import kinesis
-from stream_router.fakeaws.stream.shards import Shards
 from stream_router.fakeaws.wire import Wire
-
-Settings = dict[str, Any]
-
-
-class Shop:
-    """What the imitated services remember: tokens, shards, objects, tables."""
-
-    def __init__(self) -> None:
-        self.seen = Deduplicator()
-        self.objects = s3.Objects()
-        self.queues = Queues()
-        self.tables = dynamodb.Tables()
-        self.shards = Shards(1, limited=True)
-
-    def apply(self, settings: Settings) -> None:
-        """Take a plan's settings. A stream keeps its records while the number of its shards stays what it was."""
-        count, keeps = int(settings.get("shards", 1)), bool(settings.get("keep_records", False))
-        if not keeps or not self.shards.keeps or count != self.shards.count:
-            self.shards = Shards(count, limited=True)
-        self.shards.keeps = keeps
-        self.shards.limited = bool(settings.get("shard_limits", True))
-        self.shards.offset_s = float(settings.get("arrival_offset_s", 0.0))
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self.seen.clear()
-        self.objects.clear()
-        self.tables.clear()
-        self.queues.clear()
-        self.apply({})
-
-
-class Operation(NamedTuple):
-    """One operation of one service. `read` may raise ValueError for a body that is not its wire form."""
-
-    name: str
-    wire: Wire
-    namespace: str
-    read: Callable[[Request, Shop, Settings, bool], Call]
-    accept: Callable[[Call, Shop, Settings], None]
-    answer: Callable[[Call], Any]
-
-
-def json_body(request: Request) -> dict[str, Any]:
-    """The body of an awsJson call."""
-    value = orjson.loads(_plain(request))
-    if not isinstance(value, dict):
-        raise TypeError("not a structure")
-    return value
-
-
-def cbor_body(request: Request) -> dict[str, Any]:
-    """The body of an rpc-v2-cbor call."""
-    if request.headers.get("content-type") != Wire.CBOR.value:
-        raise ValueError("not CBOR")
-    try:
-        value = cbor2.loads(_plain(request))
-    except cbor2.CBORDecodeError as error:
-        raise ValueError("not CBOR") from error
-    if not isinstance(value, dict):
-        raise TypeError("not a structure")
-    return value
-
-
-def _plain(request: Request) -> bytes:
-    if request.headers.get("content-encoding") != "gzip":
-        return request.body
-    try:
-        return gzip.decompress(request.body)
-    except (OSError, EOFError, zlib.error) as error:
-        raise ValueError("not gzip") from error
 
 
 def _accept_classic(call: Call, shop: Shop, settings: Settings) -> None:

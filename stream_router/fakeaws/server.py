@@ -10,9 +10,10 @@ from stream_router.fakeaws.bus import bus_rules
 from stream_router.fakeaws.call import ACCEPTED, REFUSED, UNTOLD, Call, Refusal
 from stream_router.fakeaws.http import Ending, Reply, Request
 from stream_router.fakeaws.ledger import Ledger
-from stream_router.fakeaws.operations import Operation, Shop
+from stream_router.fakeaws.operation import Operation
 from stream_router.fakeaws.plan import FaultRule, Plan, PlanError
 from stream_router.fakeaws.queue import queue_operations
+from stream_router.fakeaws.state.shop import Shop
 from stream_router.fakeaws.stream import stream_operations
 
 _AUTHORIZATION = re.compile(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from stream_router.fakeaws.bus import detail
+from stream_router.fakeaws import detail
 from stream_router.fakeaws.process import FakeAwsProcess
 from tests.contract.conftest import Client
 from tests.contract.test_fakeaws_wire import V2_BUS, code_of, entry

@@ -136,11 +136,7 @@ def test_no_modules_import_each_other() -> None:
     tuple(graphlib.TopologicalSorter(graph).static_order())
 
 
-NOT_ONE_WAY = {"fakeaws"}
-"""Parts whose folders still import each other. What is not here stays one way."""
-
-
-@pytest.mark.parametrize("part", sorted({part for part in MAY_IMPORT if (ROOT / part).is_dir()} - NOT_ONE_WAY))
+@pytest.mark.parametrize("part", sorted({part for part in MAY_IMPORT if (ROOT / part).is_dir()}))
 def test_the_folders_of_a_part_import_one_way(part: str) -> None:
     """A folder, or a module beside it, that imports another is not imported by it, nor in a circle of several."""
     graph: dict[str, set[str]] = {}

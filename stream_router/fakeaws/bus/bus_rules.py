@@ -8,7 +8,8 @@ from typing import Any
 
 from stream_router.fakeaws.call import Call, Refusal
 from stream_router.fakeaws.http import Request
-from stream_router.fakeaws.operations import Operation, Settings, Shop, json_body
+from stream_router.fakeaws.operation import Operation, json_body
+from stream_router.fakeaws.state.shop import Settings, Shop
 from stream_router.fakeaws.wire import Wire
 
 _ARN = "arn:aws:events:us-east-1:123456789012:rule/"

@@ -6,8 +6,7 @@ Sources: botocore model `events`; EventBridge user guide, "Calculating PutEvents
 from collections.abc import Iterator
 from typing import Any
 
-from stream_router.fakeaws import model
-from stream_router.fakeaws.bus import detail
+from stream_router.fakeaws import detail, model
 from stream_router.fakeaws.call import ACCEPTED, VOID, Call, Item, Refusal, new_id
 
 REQUEST_BYTES = 1_048_576

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from stream_router.fakeaws import model
-from stream_router.fakeaws.bus.dedup import Deduplicator
 from stream_router.fakeaws.bus.events import REQUEST_BYTES, TOO_BIG, items_of
 from stream_router.fakeaws.call import ACCEPTED, DEDUPLICATED, Call, Item, Refusal, new_id
+from stream_router.fakeaws.state.dedup import Deduplicator
 
 
 def read(document: dict[str, Any], settings: dict[str, Any]) -> Call:

@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from stream_router.fakeaws.call import ACCEPTED, Call, Item, new_id
-from stream_router.fakeaws.queue.queues import Queues
+from stream_router.fakeaws.state.queues import Queues
 
 _RULE = "arn:aws:events:us-east-1:123456789012:rule/cxone-webhook-router"
 _TARGET = "arn:aws:lambda:us-east-1:123456789012:function:target"

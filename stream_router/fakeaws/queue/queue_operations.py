@@ -6,12 +6,13 @@ Sources: botocore model `sqs`; SQS developer guide, "Visibility timeout".
 from collections.abc import Callable
 from typing import Any
 
-from stream_router.fakeaws.bus import detail
+from stream_router.fakeaws import detail
 from stream_router.fakeaws.call import ACCEPTED, Call, Item, Refusal
 from stream_router.fakeaws.http import Request
-from stream_router.fakeaws.operations import Operation, Settings, Shop, json_body
+from stream_router.fakeaws.operation import Operation, json_body
 from stream_router.fakeaws.queue import sqs
-from stream_router.fakeaws.queue.queues import VISIBILITY_S, Message, md5
+from stream_router.fakeaws.state.queues import VISIBILITY_S, Message, md5
+from stream_router.fakeaws.state.shop import Settings, Shop
 from stream_router.fakeaws.wire import Wire
 
 _SQS = "com.amazonaws.sqs#"

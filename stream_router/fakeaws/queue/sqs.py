@@ -12,9 +12,9 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
-from stream_router.fakeaws.bus import detail
+from stream_router.fakeaws import detail
 from stream_router.fakeaws.call import ACCEPTED, Call, Item, Refusal
-from stream_router.fakeaws.queue.queues import Queues
+from stream_router.fakeaws.state.queues import Queues
 
 MESSAGE_BYTES = 1_048_576
 """A message's largest size, attributes included, and a batch's. Source: model `sqs` (MaximumMessageSize)."""

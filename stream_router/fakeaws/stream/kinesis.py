@@ -9,10 +9,9 @@ from typing import Any
 
 import pybase64
 
-from stream_router.fakeaws import model
-from stream_router.fakeaws.bus import detail
+from stream_router.fakeaws import detail, model
 from stream_router.fakeaws.call import Call, Item, Refusal
-from stream_router.fakeaws.stream.shards import HASH_KEYS
+from stream_router.fakeaws.state.shards import HASH_KEYS
 
 RECORD_BYTES = 1_048_576
 """Data and partition key of one record of a stream that was not raised to more."""

@@ -11,9 +11,9 @@ import time
 import zlib
 from typing import Any
 
-from stream_router.fakeaws.bus import detail
+from stream_router.fakeaws import detail
 from stream_router.fakeaws.call import Call, Item, Refusal
-from stream_router.fakeaws.stream.shards import Kept, Shard, Shards, rate_exceeded
+from stream_router.fakeaws.state.shards import Kept, Shard, Shards, rate_exceeded
 
 ARN = "arn:aws:kinesis:us-east-1:123456789012:stream/"
 MOST_RECORDS = 10_000

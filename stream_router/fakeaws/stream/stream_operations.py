@@ -5,9 +5,10 @@ from typing import Any
 
 from stream_router.fakeaws.call import Call, Refusal
 from stream_router.fakeaws.http import Request
-from stream_router.fakeaws.operations import Operation, Settings, Shop, json_body
+from stream_router.fakeaws.operation import Operation, json_body
+from stream_router.fakeaws.state.shards import Shard
+from stream_router.fakeaws.state.shop import Settings, Shop
 from stream_router.fakeaws.stream import kinesis_reads
-from stream_router.fakeaws.stream.shards import Shard
 from stream_router.fakeaws.wire import Wire
 
 _KINESIS = "com.amazonaws.kinesis#"

@@ -1,0 +1,1 @@
+"""What the imitated services remember between two calls: tokens, queues, shards."""
