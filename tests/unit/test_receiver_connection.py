@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import itertools
 import socket
 import weakref
 from collections.abc import Iterator
@@ -14,10 +15,11 @@ from stream_router.receiver.http.connection import Connection
 from stream_router.receiver.http.connections import Connections
 from stream_router.receiver.http.loop_clock import LoopClock
 from stream_router.receiver.http.request import Limits, Request
-from stream_router.receiver.http.turns import Turns
+from stream_router.receiver.http.turns import WORK_S, Turns
 from stream_router.telemetry.receiver.receiver_stats import Stats
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 700000\r\n\r\n"
 LIMITS = Limits(16_384, 1_000_000, 5.0, 5.0, 5.0, 60.0)
 
 
@@ -50,6 +52,40 @@ def uncollected() -> Iterator[None]:
     gc.disable()
     yield
     gc.enable()
+
+
+class Reading(Transport):
+    """Says whether it is read from."""
+
+    def __init__(self) -> None:
+        self.reads = True
+
+    def pause_reading(self) -> None:
+        self.reads = False
+
+    def resume_reading(self) -> None:
+        self.reads = True
+
+
+def test_a_body_that_waits_for_its_turn_is_read_no_further() -> None:
+    """A client that sends and sends fills the kernel's buffer, not the receiver's memory; at its turn it is read on."""
+    loop, (ours, theirs) = asyncio.new_event_loop(), socket.socketpair()
+    connections = Connections(loop, 10, 10, (), Stats())
+    turns = Turns(loop, LoopClock(loop), itertools.count(0.0, 2 * WORK_S).__next__)
+    connection = Connection("1.2.3.4", ours, loop, connections, Handler(), LIMITS, turns)
+    transport = Reading()
+    connection.connection_made(cast("asyncio.Transport", transport))
+    connection.data_received(POST)
+    assert transport.reads
+    connection.data_received(b"x" * 64 * 1024)
+    assert not transport.reads
+    loop.run_until_complete(asyncio.sleep(0))
+    assert transport.reads
+    connection.connection_lost(None)
+    connections.stop()
+    loop.close()
+    ours.close()
+    theirs.close()
 
 
 @pytest.mark.usefixtures("uncollected")

@@ -18,11 +18,12 @@ class Bench:
     """A loop whose rounds the test makes, and connections each of whose pieces takes 3 ms."""
 
     def __init__(self) -> None:
-        self.now_s = self.round_s = 100.0
+        self.now_s = 100.0
         self.soon: list[Any] = []
         self.done: list[str] = []
         self.clock = cast("Any", SimpleNamespace(behind_s=0.0))
-        loop: Any = SimpleNamespace(time=lambda: self.round_s, call_soon=self.call_soon)
+        # As asyncio's and uvloop's: their time goes on within a round.
+        loop: Any = SimpleNamespace(time=lambda: self.now_s, call_soon=self.call_soon)
         self.turns = Turns(loop, self.clock, lambda: self.now_s)
 
     def call_soon(self, what: Any) -> None:
@@ -36,7 +37,6 @@ class Bench:
         return Turn(self.turns, work, lambda _: 0.01)
 
     def next_round(self) -> None:
-        self.round_s = self.now_s
         soon, self.soon = self.soon, []
         for what in soon:
             what()
@@ -55,6 +55,21 @@ def test_what_fits_no_round_waits_in_its_order() -> None:
     assert bench.done == [str(number) for number in range(10)]
     assert bench.clock.behind_s == 0.0
     assert not bench.soon
+
+
+def test_who_waits_for_its_turn_is_read_no_further() -> None:
+    """Neither one whose bytes wait nor one whose bytes found no room: what they send on stays with the kernel."""
+    bench = Bench()
+    assert bench.connection("first").came(100)
+    for _ in range(3):
+        bench.connection("x").came(1)
+    waits, finds_no_room = bench.connection("waits"), bench.connection("finds no room")
+    assert not waits.came(turns.MAX_WAITING_BYTES + 1)
+    assert not waits.came(1)
+    assert not finds_no_room.came(1)
+    assert bench.done[-1] == "finds no room"
+    bench.next_round()
+    assert bench.done[-2:] == ["waits", "finds no room"]
 
 
 def test_a_connection_waits_once_whatever_it_sends() -> None:
@@ -149,7 +164,10 @@ def test_bytes_came_after_the_round_before_this_one() -> None:
     turn = Turn(bench.turns, lambda: None, kernel_s)
     turn.came(1)
     turn.waited_s()
-    bench.now_s = bench.round_s = 100.5
+    bench.now_s = 100.5
+    bench.next_round()
+    turn.came(1)
+    bench.now_s = 100.505
     turn.came(1)
     bench.now_s = 100.6
     turn.waited_s()

@@ -123,18 +123,17 @@ class Connection(asyncio.Protocol):
         request.method = self._parser.get_method().decode("latin-1")
         request.path = request.url.partition(b"?")[0].decode("latin-1")
         refusal = request.read_head(self._limits.header_bytes, self._parser.get_http_version)
-        headers = request.headers
-        self.sender = self._connections.client_of(self.client, headers)
+        self.sender = self._connections.client_of(self.client, request.headers)
         self._deadline(self._loop.time() + self._limits.body_timeout_s)
         self._early = refusal or self._handler.begin(request)
         announced = request.announced_bytes
         if self._early is None and announced is not None and announced > self._limits.body_bytes:
             self._early = answers.TOO_LARGE
         if self._early is not None:
-            long = "transfer-encoding" in headers if announced is None else announced > DISCARD_UP_TO_BYTES
+            long = "transfer-encoding" in request.headers if announced is None else announced > DISCARD_UP_TO_BYTES
             if self._early.close or long:
                 self._refuse(self._early)
-        elif headers.get("expect").lower() == "100-continue" and self._transport is not None:
+        elif request.headers.get("expect").lower() == "100-continue" and self._transport is not None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
@@ -168,7 +167,8 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._rest = b"" if self._discarding else self._rest + data
-        self._turn.came(len(data))
+        if not self._turn.came(len(data)) and max(len(data), len(self._rest)) >= parse.BODY_PIECE_BYTES:
+            self._flow.pause()
 
     def _feed(self) -> None:
         """Parse what is there: of requests one after the other a little at a time, so that others come in between."""

@@ -15,7 +15,7 @@ from stream_router.receiver.http.loop_clock import LoopClock
 WORK_S = 0.01
 """Most that one round works on requests; the answers of the stream and the deadlines come round as often."""
 MAX_WAITING_BYTES = 32 * 1024 * 1024
-"""Bytes that were read and wait; beyond it they are worked on at once, since then each connection is bounded itself."""
+"""Bytes that were read and wait; beyond it they are worked on at once, and their connection waits without any."""
 
 Work = Callable[[], None]
 
@@ -26,23 +26,33 @@ class Turns:
     def __init__(
         self, loop: asyncio.AbstractEventLoop, clock: LoopClock, now_s: Callable[[], float] = time.monotonic
     ) -> None:
-        """`now_s` is the clock by which the loop's own goes."""
+        """`now_s` is any steady clock."""
         self.now_s = now_s
         self._loop = loop
         self._clock = clock
         self._waiting: deque[tuple[Work, int, float]] = deque()
         self._bytes = 0
+        self._in_round = False
         self._round_s = self._before_s = -math.inf
         """When this round of the loop began, and the one before it, of those in which bytes came."""
 
     def have_time(self) -> bool:
-        """Whether there is time in this round. The loop's own clock stands still from the round's last look on."""
-        round_s = self._loop.time()
-        if round_s != self._round_s:
-            self._before_s, self._round_s = self._round_s, round_s
-        if self._waiting:
-            return self._bytes > MAX_WAITING_BYTES
-        return self.now_s() - round_s < WORK_S
+        """Whether there is time in this round."""
+        now_s = self.now_s()
+        if not self._in_round:
+            # The loop's clock goes on within a round, so no look at it tells two of them apart; this callback does.
+            self._in_round = True
+            self._before_s, self._round_s = self._round_s, now_s
+            self._loop.call_soon(self._round_ends)
+        return not self._waiting and now_s - self._round_s < WORK_S
+
+    @property
+    def full(self) -> bool:
+        """Whether so much waits that nothing more may."""
+        return self._bytes > MAX_WAITING_BYTES
+
+    def _round_ends(self) -> None:
+        self._in_round = False
 
     def since_last_look_s(self) -> float:
         """Since the round before this one: bytes that are seen now came later, where they were waited for then."""
@@ -87,15 +97,22 @@ class Turn:
         self._work = work
         self._since_s: float | None = None
 
-    def came(self, size_bytes: int) -> None:
-        """So many more bytes are there: they are worked on now, or when their turn comes."""
+    def came(self, size_bytes: int) -> bool:
+        """So many more bytes are there: they are worked on now, or when their turn comes.
+
+        Whether more may be read before that: a client that sends and sends would fill the memory, and the round.
+        """
         if self._since_s is not None:
-            return
+            return False
         if self._turns.have_time():
             self._work()
-        else:
-            self._since_s = self._turns.now_s()
-            self._turns.later(self.hurry, size_bytes)
+            return True
+        if self._turns.full:
+            self._work()
+            size_bytes = 0
+        self._since_s = self._turns.now_s()
+        self._turns.later(self.hurry, size_bytes)
+        return False
 
     def hurry(self) -> None:
         """Wait no longer."""
