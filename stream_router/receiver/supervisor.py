@@ -8,6 +8,7 @@ from collections.abc import Callable
 from select import PIPE_BUF
 
 from stream_router.core import die_with_parent
+from stream_router.core.logs import Seldom
 from stream_router.core.settings_error import EX_CONFIG, SettingsError
 
 log = logging.getLogger(__name__)
@@ -17,6 +18,8 @@ STOP_S = 9.5
 SHORT_LIFE_S = 5.0
 MAX_SHORT_LIVES = 3
 RESPAWN_AFTER_S = 1.0
+REFUSED_RESPAWN_AFTER_S = 5.0
+"""Then a worker is tried again that could not take a dead one's place: a start costs a good part of a CPU second."""
 LOOK_EVERY_S = 0.25
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 
@@ -33,10 +36,14 @@ class WorkerSupervisor:
         self._started_s: dict[int, float] = {}
         self._again: list[tuple[float, int]] = []
         """When which worker is to be started again."""
+        self._replacements: set[int] = set()
+        """The workers that took a dead one's place."""
         self._short_lives = 0
         self._complaints = os.pipe()
         """Through it a worker tells what is wrong with the settings."""
+        os.set_blocking(self._complaints[0], False)
         self._complaint = ""
+        self._refused = Seldom(time.monotonic)
 
     def start(self) -> None:
         """Fork the workers. Signals are waited for from here on, so threads that start later never get them."""
@@ -49,7 +56,7 @@ class WorkerSupervisor:
 
         `drain_delay_s` is how much longer workers may take to end.
 
-        Raises SettingsError where a worker did: others would fail in the same way.
+        Raises SettingsError where one of the first workers did: others would fail in the same way.
         """
         status = 0
         while True:
@@ -72,13 +79,13 @@ class WorkerSupervisor:
             raise SettingsError(self._complaint)
         return status
 
-    def _fork(self, number: int) -> None:
+    def _fork(self, number: int) -> int:
         parent = os.getpid()
         pid = os.fork()
         if pid:
             self._numbers[pid] = number
             self._started_s[pid] = time.monotonic()
-            return
+            return pid
         status = 1
         try:
             # A worker without its parent would serve on unseen, and hold its spill.
@@ -100,20 +107,38 @@ class WorkerSupervisor:
             lived_s = time.monotonic() - self._started_s.pop(pid)
             number = self._numbers.pop(pid)
             self._gone(number)
+            replaces = pid in self._replacements
+            self._replacements.discard(pid)
             if status == EX_CONFIG:
-                self._complaint = self._complaint or os.read(self._complaints[0], PIPE_BUF).decode().split("\n")[0]
+                self._refuses(number, self._told(), replaces=replaces)
                 continue
             log.error("a worker died and is replaced", extra={"worker": number})
             self._short_lives = self._short_lives + 1 if lived_s < SHORT_LIFE_S else 0
             if self._short_lives < MAX_SHORT_LIVES:
                 self._again.append((time.monotonic() + RESPAWN_AFTER_S, number))
 
+    def _told(self) -> str:
+        """What a worker told of the settings; "" where it was read with what another one told."""
+        try:
+            return os.read(self._complaints[0], PIPE_BUF).decode().split("\n")[0]
+        except BlockingIOError:
+            return ""
+
+    def _refuses(self, number: int, told: str, *, replaces: bool) -> None:
+        """A worker could not start. Files and secrets that were good once will be again, and the others still serve."""
+        if not replaces:
+            self._complaint = self._complaint or told
+            return
+        self._again.append((time.monotonic() + REFUSED_RESPAWN_AFTER_S, number))
+        if told and self._refused():
+            log.error("a dead worker cannot be replaced now, and is tried again: %s", told, extra={"worker": number})
+
     def _fork_due(self) -> None:
         """Start anew what died a second ago; meanwhile the deaths of others are seen, and a stop is."""
         due = [again for again in self._again if again[0] <= time.monotonic()]
         self._again = [again for again in self._again if again not in due]
         for _, number in due:
-            self._fork(number)
+            self._replacements.add(self._fork(number))
 
     def _reap(self) -> list[tuple[int, int]]:
         """The workers that ended, and how."""

@@ -1,0 +1,95 @@
+"""What the receiver's parent does where a worker ends, without a process: which ends are the receiver's own."""
+
+import os
+import signal
+from types import SimpleNamespace
+
+import pytest
+
+from stream_router.core.settings_error import EX_CONFIG, SettingsError
+from stream_router.receiver import supervisor
+from stream_router.receiver.supervisor import (
+    MAX_SHORT_LIVES,
+    REFUSED_RESPAWN_AFTER_S,
+    RESPAWN_AFTER_S,
+    WorkerSupervisor,
+)
+
+BAD = "STREAM_ROUTER_WEBHOOK_SECRETS: no secret is set; set at least one, or file:PATH"
+
+
+class Workers(WorkerSupervisor):
+    """Two workers of which no process is made; the test ends them, and moves the clock."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now_s = 100.0
+        monkeypatch.setattr(supervisor, "time", SimpleNamespace(monotonic=lambda: self.now_s))
+        super().__init__(2, lambda _: None)
+        self.forked: list[int] = []
+        self.ended: list[tuple[int, int]] = []
+        self.start_both()
+
+    def start_both(self) -> None:
+        for number in range(2):
+            self._fork(number)
+
+    def _fork(self, number: int) -> int:
+        self.forked.append(number)
+        pid = len(self.forked)
+        self._numbers[pid], self._started_s[pid] = number, self.now_s
+        return pid
+
+    def _reap(self) -> list[tuple[int, int]]:
+        ended, self.ended = self.ended, []
+        return ended
+
+    def refuse(self, *pids: int) -> None:
+        """These workers tell what is wrong with the settings, and end."""
+        for pid in pids:
+            os.write(self._complaints[1], f"{BAD}\n".encode())
+            self.ended.append((pid, EX_CONFIG))
+
+    def after(self, seconds: float) -> str:
+        """One look later; what the receiver stops for."""
+        self.now_s += seconds
+        self._replace_dead()
+        self._fork_due()
+        return self._complaint
+
+
+def test_a_dead_worker_that_cannot_be_replaced_now_stops_no_other(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Secrets that are being replaced just then are no reason to stop those who serve: it is told, and tried again."""
+    workers = Workers(monkeypatch)
+    workers.ended = [(1, -9), (2, -9)]
+    assert workers.after(60.0) == ""
+    assert workers.after(RESPAWN_AFTER_S) == ""
+    assert workers.forked == [0, 1, 0, 1]
+    for _ in range(MAX_SHORT_LIVES):
+        workers.refuse(len(workers.forked) - 1, len(workers.forked))
+        assert workers.after(0.1) == ""
+        assert workers.after(REFUSED_RESPAWN_AFTER_S) == ""
+    assert workers.forked == [0, 1] * 5
+    assert workers._short_lives == 0
+    assert [record.getMessage() for record in caplog.records].count(
+        f"a dead worker cannot be replaced now, and is tried again: {BAD}"
+    ) == 1
+
+
+def test_a_first_worker_that_finds_the_settings_bad_stops_the_receiver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody serves yet, and what is wrong is wrong for all: the line of one of them is the receiver's own."""
+    workers = Workers(monkeypatch)
+    workers.refuse(1, 2)
+    assert workers.after(0.1) == BAD
+    assert workers.forked == [0, 1]
+
+
+def test_the_line_of_a_first_worker_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the error that ends the program with 78."""
+    workers = Workers(monkeypatch)
+    workers.refuse(2)
+    monkeypatch.setattr(signal, "sigtimedwait", lambda *_: None)
+    monkeypatch.setattr(workers, "_stop", lambda _: None)
+    with pytest.raises(SettingsError, match="no secret is set"):
+        workers.run()
