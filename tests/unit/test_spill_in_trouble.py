@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from stream_router.core.settings_error import SettingsError
 from stream_router.receiver.spill import segments, spill
 from stream_router.receiver.spill.segment import Row
 from stream_router.receiver.spill.segments import Segments
@@ -126,6 +127,80 @@ def test_a_job_that_fails_in_an_unforeseen_way_is_answered_and_told(
     monkeypatch.undo()
     trials[method]()
     assert bench.spill.error == ""
+
+
+def spilled(folder: Path) -> list[bytes]:
+    """Three lines, synced, of a receiver that is gone."""
+    files = Segments(folder, 0, "conversationId", len)
+    files.open()
+    files.append([(7, b"one"), (7, b"two"), (8, b"three")])
+    files.close()
+    return [b"one", b"two", b"three"]
+
+
+class Unreadable:
+    """Opening a segment fails so often; then it is as it was."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, code: int, times: int) -> None:
+        self.left = times
+        real = Path.open
+
+        def opens(path: Path, *arguments: Any, **named: Any) -> Any:
+            if path.suffix == ".seg" and self.left:
+                self.left -= 1
+                raise OSError(code, "refused")
+            return real(path, *arguments, **named)
+
+        monkeypatch.setattr(Path, "open", opens)
+
+
+@pytest.mark.parametrize(
+    ("code", "times"), [(errno.EMFILE, 50), (errno.EACCES, 50), (errno.ENOMEM, 50), (errno.EIO, 2)]
+)
+def test_a_file_that_cannot_be_opened_now_is_read_later(
+    tmp_path: Path, code: int, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No open file left says nothing of the events in it: they wait, however long that lasts, and none is given up."""
+    lines = spilled(tmp_path)
+    files = Segments(tmp_path, 0, "conversationId", len)
+    files.open()
+    Unreadable(monkeypatch, code, times)
+    for _ in range(times):
+        with pytest.raises(OSError, match="refused"):
+            files.read(1_000)
+    assert [row.line for row in files.read(1_000)] == lines
+    files.close()
+
+
+def test_reads_that_failed_long_ago_set_no_file_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only those one behind the other tell that the disk has the file no more."""
+    files = Segments(tmp_path, 0, "conversationId", len)
+    files.open()
+    failing = Unreadable(monkeypatch, errno.EIO, 0)
+    for number in range(5):
+        files.append([(7, LINE)])
+        failing.left = 1
+        with pytest.raises(OSError, match="refused"):
+            files.read(1_000)
+        assert files.read(1_000) == [Row(number, 7, LINE)]
+    files.close()
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EMFILE])
+def test_a_whole_file_that_may_not_be_read_stops_the_start(
+    tmp_path: Path, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a copy by another user: it is named and stays where it is; once it may be read its events come."""
+    lines = spilled(tmp_path)
+    Unreadable(monkeypatch, code, 1)
+    refused = Segments(tmp_path, 0, "conversationId", len)
+    with pytest.raises(SettingsError, match=r"STREAM_ROUTER_SPILL_DIR: spill-0-0+\.seg in it cannot be read"):
+        refused.open()
+    refused.close()
+    files = Segments(tmp_path, 0, "conversationId", len)
+    files.open()
+    assert [row.line for row in files.read(1_000)] == lines
+    files.close()
 
 
 def test_rows_whose_writing_broke_off_leave_nothing_that_others_could_be_taken_for(

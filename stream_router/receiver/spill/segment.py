@@ -1,5 +1,7 @@
 """One file of the spill: its rows encoded, found again behind damage, read in order, counted until all are settled."""
 
+import contextlib
+import errno
 import re
 import struct
 import time
@@ -8,6 +10,8 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from stream_router.core.settings_error import SettingsError
 
 MARKER = b"\xffROW"
 """No line holds the byte 0xff: it is in no UTF-8."""
@@ -19,6 +23,27 @@ LOST = 2**32
 _RECEIVED_AT = re.compile(rb'"receivedAt":(\d{1,14}),')
 _NAME = re.compile(r"spill-\d+-(\d{20})\.seg")
 READ_ON_BYTES = 1024 * 1024
+_OF_THE_FILE = frozenset({"EBADMSG", "EIO", "EISDIR", "ELOOP", "ENOENT", "ENOTDIR", "EUCLEAN"})
+
+
+def tells_damage(error: OSError) -> bool:
+    """Whether it says that a file is gone or damaged. No right to it, no memory or open file left: it may be whole."""
+    return errno.errorcode.get(error.errno or 0, "") in _OF_THE_FILE
+
+
+@contextlib.contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Makes one line for the operator where a file is there and may not, or cannot now, be read."""
+    try:
+        yield
+    except OSError as error:
+        if tells_damage(error):
+            raise
+        code = errno.errorcode.get(error.errno or 0, "error")
+        raise SettingsError(
+            f"STREAM_ROUTER_SPILL_DIR: {path.name} in it cannot be read ({code}), and events may wait in it; "
+            "let this receiver's user own it, or move it away"
+        ) from None
 
 
 class Row(NamedTuple):
@@ -90,10 +115,15 @@ class Segment:
         self._times.append((first, time.time()))
 
     def scan(self, low: int, before: int, layout: int, key_of: Callable[[bytes], int]) -> None:
-        """Find its rows from `low` on (those below are settled); with the row `before` the next file begins."""
+        """Find its rows from `low` on (those below are settled); with the row `before` the next file begins.
+
+        Raises OSError where it cannot be read and may be whole.
+        """
         try:
             data = self.path.read_bytes()
-        except OSError:
+        except OSError as error:
+            if not tells_damage(error):
+                raise
             data, self.damaged = b"", True
         self.size_bytes = len(data)
         for row, key, written_with, line, _ in rows_of(data):

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from stream_router.core.settings_error import SettingsError
-from stream_router.receiver.spill.segment import LOST, Row, Segment, encode
+from stream_router.receiver.spill.segment import LOST, Row, Segment, encode, readable, tells_damage
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,10 @@ class Segments:
         """Rows that the ledger knows and no file has; after `open`."""
 
     def open(self) -> None:
-        """Read through what an earlier process left. Never fails for what is in the files."""
+        """Read through what an earlier process left. Never fails for what is in the files.
+
+        Raises SettingsError where one cannot be opened: set aside as damaged, whole events would wait for ever.
+        """
         found = [s for path in self._folder.glob(f"spill-{self._worker}-*.seg") if (s := Segment.named(path))]
         found.sort(key=lambda segment: segment.first_row)
         low, known = self._read_ledger()
@@ -77,7 +80,8 @@ class Segments:
         self._next_row = known
         for at, segment in enumerate(found):
             following = found[at + 1].first_row if at + 1 < len(found) else ROWS_END
-            segment.scan(low, following, self._layout, self._key_of)
+            with readable(segment.path):
+                segment.scan(low, following, self._layout, self._key_of)
             segment.damaged |= segment.end_row < (following if following < ROWS_END else known)
             self._next_row = max(self._next_row, segment.end_row)
             self.size_bytes += segment.size_bytes
@@ -124,10 +128,11 @@ class Segments:
                 try:
                     rows = segment.read(max_bytes)
                 except OSError as error:
-                    segment.failures += 1
+                    segment.failures += tells_damage(error)
                     if segment.failures < READS_BEFORE_SET_ASIDE and not isinstance(error, FileNotFoundError):
                         raise
-                    rows = segment.give_up()
+                    return segment.give_up()
+                segment.failures = 0
                 return rows
         return []
 
@@ -192,8 +197,9 @@ class Segments:
     def _read_ledger(self) -> tuple[int, int]:
         path = self._folder / f"spill-{self._worker}.ledger"
         try:
-            self._ledger = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-            low, end, crc = _LEDGER.unpack(os.pread(self._ledger, _LEDGER.size, 0))
+            with readable(path):
+                self._ledger = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+                low, end, crc = _LEDGER.unpack(os.pread(self._ledger, _LEDGER.size, 0))
         except (OSError, struct.error):
             return 0, 0
         return (low, end) if crc == zlib.crc32(struct.pack("<QQ", low, end)) else (0, 0)
