@@ -18,6 +18,8 @@ class Sqs:
         self.bodies = [str(n) for n in range(3)]
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.judge: Callable[[str, dict[str, Any]], Answer | None] = lambda *_: None
+        self.sent_ms = 0
+        """When what is received was sent (epoch ms)."""
         self.session, self.transport = None, self
 
     def start(self, target: Target, body: bytes, timeout_s: float, done: Callable[[Answer], None]) -> None:
@@ -31,10 +33,14 @@ class Sqs:
 
     def _answer(self, name: str, given: dict[str, Any]) -> Answer:
         if name == "ReceiveMessage":
-            found = [{"MessageId": body, "ReceiptHandle": f"r-{body}", "Body": body} for body in self.bodies[:10]]
+            found = [self._message(body) for body in self.bodies[:10]]
             self.bodies = self.bodies[10:]
             return ok({"Messages": found} if found else {})
         return ok({"Successful": [{"Id": entry["Id"]} for entry in given["Entries"]]})
+
+    def _message(self, body: str) -> dict[str, Any]:
+        sent = {"SentTimestamp": str(self.sent_ms)} if self.sent_ms else {}
+        return {"MessageId": body, "ReceiptHandle": f"r-{body}", "Body": body, "Attributes": sent}
 
     def named(self, name: str) -> list[dict[str, Any]]:
         return [entry for called, given in self.calls if called == name for entry in given["Entries"]]

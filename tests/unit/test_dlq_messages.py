@@ -40,6 +40,22 @@ def test_the_queue_is_read_until_many_answers_in_a_row_are_empty(sqs: Sqs) -> No
     assert len([name for name, _ in sqs.calls if name == "ReceiveMessage"]) > DRY_AFTER
 
 
+def test_a_queue_that_fills_all_the_time_has_an_end(sqs: Sqs) -> None:
+    """What comes while a command reads does not keep it reading: it is in hand, and its answer counts as empty."""
+    messages, taken = Messages(sqs, URL, sqs.world.clock), list[str]()  # type: ignore[arg-type]
+    messages.begun_ms, sqs.sent_ms = 50_000.0, 49_000
+    for number in range(10 * DRY_AFTER):
+        if messages.dry:
+            break
+        messages.keep_receiving()
+        messages.turn(0.25)
+        taken += [held.id for held in messages.take()]
+        sqs.sent_ms = 60_000
+        sqs.bodies = [f"later-{number}"]
+    assert messages.dry
+    assert {"0", "1", "2", "later-0"} <= set(taken)
+
+
 def test_a_message_is_hidden_anew_for_as_long_as_it_is_held(sqs: Sqs) -> None:
     """After half of its time, again and again; what was let go is left alone."""
     messages = held(sqs)

@@ -16,6 +16,7 @@ from stream_router.control.dead_letters.telling import say
 from stream_router.control.republish.connection import Connection
 from stream_router.control.setup.setup import undelivered_name
 from stream_router.core import logs
+from stream_router.core.aws_answers import epoch_of
 from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.sinks.dead_letters.reader import UnreadableLetterError
 from stream_router.settings.consumer import Consumer
@@ -56,12 +57,14 @@ class Desk:
         self._s3: Any = None
 
     def depth(self) -> Depth:
-        """Ask the queue."""
+        """Ask the queue. The first time tells, by its own clock, when this command began."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         try:
             answer = self._sqs.get_queue_attributes(QueueUrl=self.messages.queue_url, AttributeNames=names)
         except (ClientError, BotoCoreError) as error:
             raise self._refused(error) from None
+        date = answer["ResponseMetadata"]["HTTPHeaders"].get("date", "")
+        self.messages.begun_ms = self.messages.begun_ms or epoch_of(date) * 1000
         found = answer.get("Attributes", {})
         return Depth(*(int(found.get(name, 0)) for name in names))
 

@@ -16,7 +16,18 @@ class Held:
     `body` may be let go once it is read.
     """
 
-    __slots__ = ("attributes", "body", "handle", "hidden_until", "id", "lost", "received", "sent_ms", "size_bytes")
+    __slots__ = (
+        "attributes",
+        "body",
+        "came_later",
+        "handle",
+        "hidden_until",
+        "id",
+        "lost",
+        "received",
+        "sent_ms",
+        "size_bytes",
+    )
 
     def __init__(self, message: dict[str, Any], hidden_until: float) -> None:
         self.id = str(message["MessageId"])
@@ -31,6 +42,8 @@ class Held:
         self.hidden_until = hidden_until
         self.lost = False
         """Whether SQS says that it is no longer ours: another reader may have it."""
+        self.came_later = False
+        """Whether it was sent after we began to read the queue."""
 
 
 class Change(NamedTuple):

@@ -31,6 +31,9 @@ RECEIVE_TIMEOUT_S = 30.0
 DRY_AFTER = 2 * RECEIVE_CALLS
 """Empty answers in a row that say that nothing more is there: one alone may only have asked other servers of SQS's."""
 
+DATE_STEP_MS = 1_000
+"""How fine the date is that an answer tells."""
+
 AGAIN_S, AGAIN_MOST_S = 0.25, 5.0
 """The first and the longest wait after a refused call: a right or a quota does not come back within milliseconds."""
 
@@ -52,7 +55,10 @@ class Messages:
         self._held: dict[str, Held] = {}
         self._look_again_at = clock() + LOOK_EVERY_S
         self.empty_answers = 0
-        """Empty answers in a row."""
+        """Answers in a row without a message that was there when we began: a queue that fills all the time has an end
+        too."""
+        self.begun_ms = 0.0
+        """When we began to look at the queue (epoch ms), by its own clock; 0.0 where that is not known."""
         self.undeleted = 0
         """Messages that could not be deleted although they should be."""
         self.trouble = ""
@@ -133,9 +139,12 @@ class Messages:
                 self._wait_before_next()
             return
         self.refused = self._waits = 0
-        self.empty_answers = 0 if found else self.empty_answers + 1
+        self.empty_answers += 1
         for message in found:
             held = Held(message, asked + HIDE_S)
+            held.came_later = bool(self.begun_ms) and held.sent_ms >= self.begun_ms + DATE_STEP_MS
+            if not held.came_later:
+                self.empty_answers = 0
             if (before := self._held.get(held.id)) is not None:
                 # It came again while we hold it: the newer receipt is the one that counts.
                 before.handle, before.hidden_until, before.lost = held.handle, held.hidden_until, False
