@@ -134,6 +134,25 @@ def test_export_takes_and_import_gives_back(fake_aws: FakeAwsProcess, tmp_path: 
     assert "refused 4: still in the queue" in again.stdout
 
 
+@pytest.mark.long
+def test_a_target_that_still_takes_nothing_gets_each_event_once(tmp_path: Path) -> None:
+    """Two rounds: what comes back undelivered at once is not published again by the same redrive, and is told."""
+    world = plan(undelivered={"queue": UNDELIVERED, "code": "NO_PERMISSIONS", "tried": False})
+    with FakeAwsProcess(tmp_path / "ledger.jsonl", world, 7) as fake_aws:
+        session: Any = boto3.session.Session("AKIDEXAMPLE", "secret", region_name="us-east-1")
+        events = session.client("events", endpoint_url=fake_aws.url)
+        for number in range(700):
+            detail = {"eventId": f"{number:032x}", "eventSource": "cxone.webhook", "payload": "x" * 200_000}
+            entry = {"Source": "nice.cxone.webhook", "DetailType": dlq.TYPES[0], "Detail": json.dumps(detail)}
+            events.put_events(Entries=[entry])
+        time.sleep(2.0)  # an answer's date is in whole seconds
+        done = dlq.run(fake_aws, "redrive", "--undelivered", "--rate", "0")
+        assert set(dlq.accepted(fake_aws).values()) == {2}
+        assert done.returncode == 1
+        assert "came since this redrive began" in done.stderr
+        assert len(fake_aws.queues()[UNDELIVERED]) == 700
+
+
 V2 = {"STREAM_ROUTER_EVENT_BUS": dlq.V2_BUS}
 
 

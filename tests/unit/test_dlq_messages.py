@@ -11,10 +11,13 @@ from stream_router.control.dead_letters.gathering import PATIENCE_S, Gathering, 
 from stream_router.control.dead_letters.messages import DRY_AFTER, HIDE_S, RECEIVE_CALLS, Messages
 from stream_router.control.dead_letters.selection import Selection
 from stream_router.core.aws_answers import Answer
+from stream_router.pipeline.sinks.dead_letters import reader
+from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
 from tests.fakes import ok, refused
 from tests.sqs_in_time import Sqs
 
 URL = "http://sqs/1/q"
+LETTER = reader.of_content({"schema": SCHEMA, "reason": "outage", "record": reader.encoded(b"{}")})
 
 
 @pytest.fixture
@@ -54,6 +57,15 @@ def test_a_queue_that_fills_all_the_time_has_an_end(sqs: Sqs) -> None:
         sqs.bodies = [f"later-{number}"]
     assert messages.dry
     assert {"0", "1", "2", "later-0"} <= set(taken)
+
+
+def test_what_came_since_the_command_began_is_left_where_only_the_old_is_meant(sqs: Sqs) -> None:
+    """An undelivered event that comes back undelivered is not taken by the same redrive again, and again."""
+    messages = Messages(sqs, URL, sqs.world.clock)  # type: ignore[arg-type]
+    messages.begun_ms, sqs.sent_ms = 50_000.0, 51_000
+    gathering = Gathering(messages, Selection(), "", lambda *_: LETTER, old_only=True)
+    gathering.gather(lambda: True)
+    assert (gathering.came_later, gathering.take_round()) == (3, [])
 
 
 def test_a_message_is_hidden_anew_for_as_long_as_it_is_held(sqs: Sqs) -> None:

@@ -48,20 +48,29 @@ class Whole(NamedTuple):
 class Gathering:
     """What is in hand. `skipped` counts messages that were not taken, by why.
 
-    What failed again after `started_at` (ISO 8601) is not taken: one redrive would else wear out all its tries.
+    What failed again after `started_at` (ISO 8601) is not taken: one redrive would else wear out all its tries. Nor is,
+    with `old_only`, what was sent since the command began: `came_later` counts it.
     """
 
     def __init__(
-        self, messages: Messages, selection: Selection, started_at: str = "", read: Read = reader.read
+        self,
+        messages: Messages,
+        selection: Selection,
+        started_at: str = "",
+        read: Read = reader.read,
+        *,
+        old_only: bool = False,
     ) -> None:
         self._messages = messages
         self._selection = selection
         self._read = read
         self._started_at = started_at
+        self._old_only = old_only
         self._parts: dict[PartsKey, list[tuple[Letter, Held]]] = {}
         self.whole: list[Whole] = []
         self.skipped: Counter[str] = Counter()
         self.unselected = 0
+        self.came_later = 0
         self.seen = 0
         """Messages that were looked at, each once."""
         self._bytes = 0
@@ -119,6 +128,9 @@ class Gathering:
         just_now = self._started_at and letter.generation and letter.failed_at >= self._started_at
         if just_now or not self._selection.takes(letter, held.sent_ms):
             self.unselected += 1
+            return
+        if self._old_only and held.came_later:
+            self.came_later += 1
             return
         self._bytes += held.size_bytes
         if letter.part is None or letter.part.of == 1:

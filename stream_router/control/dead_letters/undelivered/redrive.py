@@ -6,11 +6,13 @@ PutEvents knows no target: every rule that matches gets the events. So the other
 from collections.abc import Callable
 
 from stream_router.aws.clients import Clients
+from stream_router.control.dead_letters import telling
 from stream_router.control.dead_letters.desk import Desk
 from stream_router.control.dead_letters.gathering import Gathering, Whole
 from stream_router.control.dead_letters.redrive import How, Redrive
 from stream_router.control.dead_letters.selection import Selection
-from stream_router.control.dead_letters.telling import say
+from stream_router.control.dead_letters.settling import Tally
+from stream_router.control.dead_letters.telling import say, warn
 from stream_router.control.dead_letters.trial import Trial, Tries
 from stream_router.control.dead_letters.undelivered import others, reading, stream
 from stream_router.control.dead_letters.undelivered.reading import Undelivered
@@ -75,7 +77,18 @@ class UndeliveredRedrive(Redrive):
         return self._undelivered
 
     def _gathers(self) -> Gathering:
-        return Gathering(self._desk.messages, self._selection, "", reading.read)
+        # What is published here and not delivered comes back at once: taken again, it would go round without end.
+        return Gathering(self._desk.messages, self._selection, "", reading.read, old_only=True)
+
+    def _report(self, tally: Tally, refused: str) -> int:
+        status = super()._report(tally, refused)
+        if not (later := self._gathering.came_later):
+            return status
+        warn(
+            f"stream-router dlq: {telling.s(later, 'message')} came since this redrive began: the target still takes "
+            "not all events; they stay in the queue, so mend the target, and redrive again"
+        )
+        return 1
 
     def _sends_back(self) -> DeadLetters | None:
         return None
