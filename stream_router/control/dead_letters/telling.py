@@ -1,12 +1,18 @@
-"""How the commands on dead letters talk: what was found on standard output, progress and troubles on standard error."""
+"""How the commands on dead letters talk: what was found on standard output, progress and troubles on standard error.
 
+Nobody has to listen: a reader that went (`| head -1`, a terminal that was closed) stops no work. Else a redrive would
+end between an event that was published and its letter that is to be deleted.
+"""
+
+import contextlib
+import os
 import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from types import FrameType
-from typing import Self
+from typing import Self, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -16,12 +22,16 @@ PLAIN_EVERY_S = 10.0
 
 
 class Interrupt:
-    """Ctrl-C and SIGTERM, heard and not obeyed at once: what is in flight is finished. A second Ctrl-C ends at once."""
+    """Ctrl-C, SIGTERM and a closed terminal, heard and not obeyed at once: what is in flight is finished.
+
+    A second Ctrl-C ends at once.
+    """
 
     def __init__(self) -> None:
         self.asked = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._heard)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) != signal.SIG_IGN:  # `nohup` ignores one, and is to go on
+                signal.signal(number, self._heard)
 
     def __call__(self) -> bool:
         return self.asked
@@ -30,7 +40,8 @@ class Interrupt:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
-        sys.stderr.write("finishing what is in flight; once more ends at once\n")
+        with contextlib.suppress(OSError):  # past the buffer, in which the signal may have come
+            os.write(2, b"finishing what is in flight; once more ends at once\n")
 
 
 class Bar:
@@ -54,7 +65,8 @@ class Bar:
 
     def __exit__(self, *_: object) -> None:
         if self._bar:
-            self._bar.stop()
+            with contextlib.suppress(OSError):
+                self._bar.stop()
 
     def at(self, done: int, total: int | None, more: str = "") -> None:
         """So many of so many, and what else there is to say."""
@@ -62,19 +74,28 @@ class Bar:
             self._bar.update(self._task, completed=done, total=total, description=f"{self._what}{more}")
         elif (now := self._clock()) - self._said_at >= PLAIN_EVERY_S:
             self._said_at = now
-            sys.stderr.write(f"{self._what}: {done}{f' of {total}' if total else ''}{more}\n")
+            warn(f"{self._what}: {done}{f' of {total}' if total else ''}{more}")
 
 
 def say(text: str) -> None:
     """One line of what was found."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    _write(sys.stdout, text)
 
 
 def warn(text: str) -> None:
     """One line of what is wrong."""
-    sys.stdout.flush()
-    sys.stderr.write(f"{text}\n")
+    _write(sys.stderr, text)
+
+
+def _write(stream: TextIO, text: str) -> None:
+    try:
+        stream.write(f"{text}\n")
+        stream.flush()
+    except OSError:  # what is buffered goes nowhere too, or Python itself would fail on it at its end
+        with contextlib.suppress(OSError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
 
 
 def counted(title: str, counts: Mapping[str, int] | Counter[str]) -> None:
