@@ -3,6 +3,7 @@
 Everything is imported where it is used, so `--help` is quick and no command needs what only another one needs.
 """
 
+import io
 import sys
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -35,6 +36,8 @@ _debug = False
 
 def main() -> None:
     """The console script: one line for an operator where something is wrong (exit 78 for settings, else 1)."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # what a customer wrote may not be in the terminal's character set
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except SettingsError as error:

@@ -1,5 +1,6 @@
 """The command line as an operator meets it: help that explains, one line where something is wrong, 78 for settings."""
 
+import io
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from stream_router import cli
@@ -53,6 +55,16 @@ def _main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     with pytest.raises(SystemExit) as ended:
         cli.main()
     return int(ended.value.code or 0)
+
+
+def test_a_character_that_the_terminal_lacks_is_written_as_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`dlq show --payload` where the locale is Latin-1: an emoji of a customer's is no error."""
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "latin-1"))
+    monkeypatch.setattr(cli, "app", lambda: typer.echo("Zoë \N{GRINNING FACE}"))
+    monkeypatch.setattr(sys, "argv", ["stream-router"])
+    cli.main()
+    assert written.getvalue() == b"Zo\xeb \\U0001f600\n"
 
 
 def test_help_says_what_the_product_is_and_where_to_start() -> None:
