@@ -5,13 +5,14 @@ from stream_router.settings.consumer import Consumer
 
 
 def transform_config(settings: Consumer) -> TransformConfig:
-    """The transform's part of the settings."""
+    """The transform's part of the settings. Raises SettingsError where the masking key cannot be had."""
+    key = settings.secret("masking_key", weak=settings.weak_secrets == "allow")
     return TransformConfig(
         region=settings.aws_region,
         event_types=settings.event_type_list,
         unroutable=settings.unroutable,
         drop_types=frozenset(settings.drop_type_list),
         masking=settings.masking,
-        masking_key=settings.masking_key.get_secret_value().encode() if settings.masking_key else None,
+        masking_key=key.encode() if key else None,
         config_file=settings.config,
     )

@@ -13,8 +13,7 @@ def run(*files: Path) -> int:
 
     The key, if one was used, comes from `STREAM_ROUTER_AUDIT_KEY`; nothing else needs to be set.
     """
-    secret = load(AuditKey).audit_key
-    key = secret.get_secret_value().encode() if secret else None
+    key = load(AuditKey).secret("audit_key").encode() or None
     return max([_verify(file, key) for file in files], default=0)
 
 

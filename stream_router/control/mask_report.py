@@ -32,8 +32,8 @@ def run(policy: str, *files: Path, coverage: bool = False, console: Console | No
     """
     console = console or Console()
     given = load(Mask)
-    key = given.masking_key
-    compiled = _compiled(policy, os.urandom(32) if key is None else key.get_secret_value().encode())
+    key = given.secret("masking_key")
+    compiled = _compiled(policy, key.encode() or os.urandom(32))
     shapes = config_file.load(given.config).shapes
     told: list[preview.Shown] = []
     for file in files:
@@ -54,7 +54,7 @@ def run(policy: str, *files: Path, coverage: bool = False, console: Console | No
     counts = Counter(line.action for line in told if line.action not in ("", "keep", "pass"))
     sums = ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "nothing"
     console.print(f"masked: {escape(sums)}; values: {len(told)}")
-    if key is None and counts["hmac"]:
+    if not key and counts["hmac"]:
         console.print("STREAM_ROUTER_MASKING_KEY is not set: the hashes shown are of a throw-away key")
     return 0
 

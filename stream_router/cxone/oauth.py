@@ -86,14 +86,14 @@ class TokenSource:
         given = self._settings
         if given.client_id is None:
             url = check_url(given.auth_url or ACCESS_KEY_URL, "CXONE_AUTH_URL")
-            keys = {"accessKeyId": given.access_key_id, "accessKeySecret": _secret(given.access_key_secret)}
+            keys = {"accessKeyId": given.access_key_id, "accessKeySecret": given.text_of("access_key_secret")}
             return httpx.Request("POST", url, json=keys)
         url = given.auth_url or discovery.token_endpoint(self._web, given.issuer)
         form = {"grant_type": "client_credentials", "scope": given.scope}
         if given.access_key_id is not None:
-            password = _secret(given.access_key_secret)
+            password = given.text_of("access_key_secret")
             form = {"grant_type": "password", "username": given.access_key_id, "password": password}
-        headers = {"Authorization": _basic(given.client_id, _secret(given.client_secret))}
+        headers = {"Authorization": _basic(given.client_id, given.text_of("client_secret"))}
         return httpx.Request("POST", check_url(url, "CXONE_AUTH_URL"), data=form, headers=headers)
 
     def _scopes(self, body: dict[str, Any], value: str) -> frozenset[str] | None:
@@ -112,10 +112,6 @@ def _life_s(expires_in: object) -> float:
     if isinstance(expires_in, bool) or not isinstance(expires_in, int | float | str):
         raise ValueError("is no number of seconds")  # noqa: TRY004 - what an answer says is no argument
     return float(expires_in)
-
-
-def _secret(value: Any) -> str:
-    return str(value.get_secret_value()) if value is not None else ""
 
 
 def _basic(client_id: str, secret: str) -> str:

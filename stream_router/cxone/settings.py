@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from stream_router.core.digital_types import AGENT, CREATED, UPDATED
 from stream_router.cxone.web import is_safe
+from stream_router.settings import kept_secrets
 from stream_router.settings.types import Secret
 
 
@@ -76,6 +77,10 @@ class Cxone(BaseSettings):
     def certificates(self) -> Path | None:
         """The CA bundle to use; None where httpx finds its own (SSL_CERT_FILE, or those that it brings)."""
         return None if self.ssl_cert_file else self.ca_bundle
+
+    def text_of(self, name: str) -> str:
+        """A field's secret, wherever it stands; "" where none is set. Raises SettingsError, see `kept_secrets`."""
+        return kept_secrets.text(getattr(self, name), str(type(self).model_fields[name].validation_alias))
 
     @model_validator(mode="after")
     def _has_a_pair(self) -> Self:

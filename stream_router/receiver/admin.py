@@ -150,7 +150,7 @@ class ReceiverStatus:
 def serve(board: Board, settings: Receiver) -> AdminServer:
     """Serve the pages until the returned server is closed. Raises SettingsError where it cannot listen."""
     status = ReceiverStatus(board, settings)
-    token = settings.admin_token.get_secret_value() if settings.admin_token else None
+    token = settings.secret("admin_token") or None
     server = AdminServer(
         settings.receiver_admin_listen,
         "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN",

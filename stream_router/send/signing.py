@@ -4,11 +4,11 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Callable
-from pathlib import Path
 
 from stream_router.core.settings_error import SettingsError
-from stream_router.settings import types
+from stream_router.settings import kept_secrets, types
 from stream_router.settings.receiver import Receiver
+from stream_router.settings.secret_strength import IN_AWS, IN_FILE
 
 SECRETS = "STREAM_ROUTER_WEBHOOK_SECRETS"
 
@@ -46,17 +46,10 @@ def signer(settings: Receiver) -> Sign:
 
 def first_secret(setting: str) -> str:
     """The first secret of the setting, read from its file where it names one. Raises SettingsError."""
-    if setting.startswith(("secretsmanager:", "ssm:")):
+    if setting.startswith(IN_AWS):
         raise SettingsError(f"{SECRETS}: `send` reads no secret out of AWS; set the secret itself, or file:PATH, here")
-    found = types.items(setting)
-    if setting.startswith("file:"):
-        try:
-            lines = Path(setting.removeprefix("file:")).read_text("utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(
-                f"{SECRETS}: its file cannot be read ({type(error).__name__}); give a readable UTF-8 file"
-            ) from None
-        found = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+    in_file = setting.startswith(IN_FILE)
+    found = kept_secrets.lines(kept_secrets.in_file(setting, SECRETS)) if in_file else types.items(setting)
     if not found:
         raise SettingsError(f"{SECRETS}: is not set; set the receiver's secret, or file:PATH")
     return found[0]

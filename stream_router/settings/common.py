@@ -3,7 +3,6 @@
 Names and defaults are promised (docs/contract.md, "Settings"). `reading.load` reads them.
 """
 
-import os
 from pathlib import Path
 from typing import Literal, Self
 
@@ -11,7 +10,9 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from stream_router.core import limits
-from stream_router.settings import renamed, types
+from stream_router.core.settings_error import SettingsError
+from stream_router.settings import kept_secrets, renamed, types
+from stream_router.settings.region import region_of_environment
 from stream_router.settings.types import Bus, EventTypes, Secret
 
 PREFIX = "STREAM_ROUTER_"
@@ -50,6 +51,11 @@ class Environment(BaseSettings):
     def refusal(self) -> str:
         """The trouble with values that are each well formed, as one line; "" where there is none."""
         return ""
+
+    def secret(self, name: str, *, weak: bool = True) -> str:
+        """The secret of a field, wherever it stands; "" where none is set. Raises SettingsError, see `kept_secrets`."""
+        region = str(getattr(self, "aws_region", ""))
+        return kept_secrets.text(getattr(self, name), variable(type(self), name), region=region, weak=weak)
 
 
 class SecretRule(Environment):
@@ -109,10 +115,10 @@ class Common(ConfigFile):
 
     @model_validator(mode="after")
     def _fill_region(self) -> Self:
-        if not self.aws_region:
-            self.aws_region = os.environ.get("AWS_DEFAULT_REGION", "") or _profile_region()
-        if not self.aws_region:
-            raise ValueError("AWS_REGION: is not set; set AWS_REGION, for example us-east-1")
+        try:
+            self.aws_region = self.aws_region or region_of_environment()
+        except SettingsError as error:
+            raise ValueError(str(error)) from None
         return self
 
     def refusal(self) -> str:
@@ -130,16 +136,6 @@ class Common(ConfigFile):
     def event_type_list(self) -> tuple[str, ...]:
         """The event types that the rule lets through, in order."""
         return types.items(self.event_types)
-
-
-def _profile_region() -> str:
-    from botocore.exceptions import BotoCoreError
-    from botocore.session import Session
-
-    try:
-        return str(Session().get_config_variable("region") or "")
-    except BotoCoreError as error:
-        raise ValueError(f"AWS_REGION: is not set, and {error}; set AWS_REGION, or correct AWS_PROFILE") from None
 
 
 def variable(kind: type[BaseSettings], name: str) -> str:

@@ -9,7 +9,7 @@ from stream_router.core import limits
 from stream_router.core.dead_letter_share import DeadLetterShare
 from stream_router.settings import types
 from stream_router.settings.common import AdminToken, Common, ConfigFile, Environment, Metrics, SecretRule
-from stream_router.settings.secret_strength import weakness
+from stream_router.settings.secret_strength import READ_ELSEWHERE, weakness_of_one
 from stream_router.settings.types import (
     HostPort,
     LimitText,
@@ -98,7 +98,8 @@ class Consumer(Common, SecretRule, AdminToken, Metrics, MaskingKey, AuditKey):
                 continue
             if not used:
                 return f"{variable}: is set, but {use} is not, so it would do nothing; set both, or none"
-            if self.weak_secrets != "allow" and (weak := weakness(key.get_secret_value())):
+            literal = "" if key.get_secret_value().startswith(READ_ELSEWHERE) else key.get_secret_value()
+            if literal and self.weak_secrets != "allow" and (weak := weakness_of_one(literal)):
                 return f"{variable}: {weak}"
         return super().refusal()
 

@@ -9,7 +9,8 @@ from stream_router.settings import types
 LEAST_BYTES = 16
 """128 bits, where they are random; less can be tried out by whoever holds one signed body."""
 
-READ_ELSEWHERE = ("file:", "secretsmanager:", "ssm:")
+IN_FILE, IN_AWS = "file:", ("secretsmanager:", "ssm:")
+READ_ELSEWHERE = (IN_FILE, *IN_AWS)
 """How a setting begins whose secrets stand somewhere else."""
 
 ALLOW = "or set STREAM_ROUTER_WEAK_SECRETS=allow"

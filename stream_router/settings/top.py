@@ -25,4 +25,4 @@ class Top(Environment):
     @property
     def token(self) -> str:
         """The bearer token, "" where there is none."""
-        return self.admin_token.get_secret_value() if self.admin_token else ""
+        return self.secret("admin_token")

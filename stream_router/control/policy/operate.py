@@ -6,7 +6,7 @@ from stream_router.control import arns
 from stream_router.control.arns import Home
 from stream_router.control.names import PROBE_PREFIX
 from stream_router.control.policy.needs import Need, need
-from stream_router.control.policy.programs import secrets_of
+from stream_router.control.policy.programs import keys_of, secrets_of
 from stream_router.control.setup.setup import dead_letters_name, undelivered_name
 from stream_router.control.stream.session import READER
 from stream_router.core import limits
@@ -24,6 +24,7 @@ def doctor(receiver: Receiver, consumer: Consumer, setup: Setup | None, queue: Q
     yield need("servicequotas", "GetServiceQuota", "*")
     yield need("cloudwatch", "GetMetricData", "*")
     yield from secrets_of(receiver, home)
+    yield from keys_of(consumer, home)
     if consumer.offload_bucket:
         yield need("s3", "ListBucket GetLifecycleConfiguration", f"arn:{home.partition}:s3:::{consumer.offload_bucket}")
     if queue.kms_key:

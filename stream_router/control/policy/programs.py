@@ -1,7 +1,9 @@
 """What `receive` and `consume` ask of AWS: the calls of our own, and those of the KCL."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
+
+from pydantic import SecretStr
 
 from stream_router.aws.secret_store import PREFIXES
 from stream_router.control.arns import Home
@@ -10,7 +12,7 @@ from stream_router.core import limits
 from stream_router.settings.common import NO_RULE
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.receiver import Receiver
-from stream_router.settings.sources import Posted, read
+from stream_router.settings.sources import Posted, plain, read
 from stream_router.telemetry.cloudwatch import NAMESPACE
 
 OWNER_INDEX = "LeaseOwnerToLeaseKeyIndex"
@@ -25,13 +27,23 @@ def receive(settings: Receiver, home: Home, key: str | None) -> Iterator[Need]:
     if key:
         yield need("kms", "GenerateDataKey", key)
     yield from secrets_of(settings, home)
+    yield from kept((settings.admin_token,), home)
 
 
 def secrets_of(settings: Receiver, home: Home) -> Iterator[Need]:
-    """Of the receiver's secrets those that AWS holds."""
+    """Of the secrets by which the receiver knows senders those that AWS holds."""
     posted = [source for source in read(settings.config) if isinstance(source, Posted) and source.secrets]
-    kept = [settings.webhook_secrets, *(source.secrets for source in posted if source.secrets)]
-    for reference in (secret.get_secret_value() for secret in kept):
+    return kept((settings.webhook_secrets, *(source.secrets for source in posted)), home)
+
+
+def keys_of(settings: Consumer, home: Home) -> Iterator[Need]:
+    """Of the consumer's secrets those that AWS holds."""
+    return kept((settings.masking_key, settings.audit_key, settings.admin_token), home)
+
+
+def kept(secrets: Iterable[SecretStr | None], home: Home) -> Iterator[Need]:
+    """What reads those that AWS holds."""
+    for reference in map(plain, secrets):
         if reference.startswith(PREFIXES):
             yield _secret(reference, home)
 
@@ -70,6 +82,7 @@ def consume(settings: Consumer, home: Home, key: str | None, kcl: Kcl) -> Iterat
         yield need("s3", "PutObject", f"{bucket}/*")
     if key:
         yield need("kms", "Decrypt GenerateDataKey", key)
+    yield from keys_of(settings, home)
 
 
 def _metrics(*namespaces: str) -> Need:

@@ -6,22 +6,19 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-from stream_router.aws import secret_store
 from stream_router.core.logs import Seldom
 from stream_router.core.settings_error import SettingsError
+from stream_router.settings import kept_secrets
 from stream_router.settings.receiver import Receiver
-from stream_router.settings.secret_strength import weakness_of_one
+from stream_router.settings.secret_strength import IN_FILE, READ_ELSEWHERE, weakness_of_one
 
 log = logging.getLogger(__name__)
 
 VARIABLE = "STREAM_ROUTER_WEBHOOK_SECRETS"
-FILE_PREFIX = "file:"
 FOLLOW_FILE_EVERY_S = 1.0
 """How often a secrets file is read again; a removed secret must be refused within 5 s."""
 FOLLOW_STORE_EVERY_S = 300.0
-MAX_FILE_BYTES = 1024 * 1024
 
 Decode = Callable[[str], bytes]
 
@@ -47,7 +44,7 @@ class Secrets:
         self._decode = decode
         self._region = region
         self._weak = weak
-        self._where = text if text.startswith((FILE_PREFIX, *secret_store.PREFIXES)) else ""
+        self._where = text if text.startswith(READ_ELSEWHERE) else ""
         self._text = self._read() if self._where else text.replace(",", "\n")
         self._candidate = self._text
         self.live = self._parse(self._text)
@@ -60,7 +57,7 @@ class Secrets:
         """How often `refresh` is to be called; None where the secrets cannot change."""
         if not self._where:
             return None
-        return FOLLOW_FILE_EVERY_S if self._where.startswith(FILE_PREFIX) else FOLLOW_STORE_EVERY_S
+        return FOLLOW_FILE_EVERY_S if self._where.startswith(IN_FILE) else FOLLOW_STORE_EVERY_S
 
     def refresh(self) -> bool:
         """Read again and take what is there; True where the secrets changed. May block.
@@ -81,7 +78,7 @@ class Secrets:
         if text == self._text:
             self._candidate = text
             return False
-        if self._where.startswith(FILE_PREFIX) and text != self._candidate:
+        if self._where.startswith(IN_FILE) and text != self._candidate:
             self._candidate = text
             return False
         self.live = self._parse(text)
@@ -91,38 +88,18 @@ class Secrets:
 
     def _read(self) -> str:
         """What stands there now. Raises SettingsError."""
-        where = self._where
-        try:
-            if where.startswith(FILE_PREFIX):
-                return _read_file(Path(where.removeprefix(FILE_PREFIX)))
-            return secret_store.fetch(where, self._region).replace(",", "\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(
-                f"{VARIABLE}: its file cannot be read ({type(error).__name__}); give a readable UTF-8 file"
-            ) from None
-        except secret_store.SecretUnreadableError as error:
-            raise SettingsError(
-                f"{VARIABLE}: it cannot be had from AWS ({error}); check its name and the role's permissions"
-            ) from None
+        if self._where.startswith(IN_FILE):
+            return kept_secrets.in_file(self._where, VARIABLE)
+        return kept_secrets.in_aws(self._where, VARIABLE, self._region).replace(",", "\n")
 
     def _parse(self, text: str) -> tuple[bytes, ...]:
-        lines = [line.strip() for line in text.splitlines()]
-        found = [line for line in lines if line and not line.startswith("#")]
+        found = kept_secrets.lines(text)
         if not found:
-            raise SettingsError(f"{VARIABLE}: no secret is set; set at least one, or {FILE_PREFIX}PATH")
+            raise SettingsError(f"{VARIABLE}: no secret is set; set at least one, or {IN_FILE}PATH")
         for line in found:
             if not self._weak and (weakness := weakness_of_one(line, self._scheme)):
                 raise SettingsError(f"{VARIABLE}: {weakness}")
         return tuple(self._decode(line) for line in found)
-
-
-def _read_file(path: Path) -> str:
-    with path.open("rb") as file:
-        data = file.read(MAX_FILE_BYTES + 1)
-    if len(data) > MAX_FILE_BYTES:
-        raise SettingsError(f"{VARIABLE}: its file is larger than 1 MiB; give one secret a line")
-    # Some editors put a byte order mark first, which would be a part of the first secret.
-    return data.decode("utf-8-sig")
 
 
 def digest(text: bytes) -> bytes:

@@ -7,6 +7,7 @@ from pathlib import Path
 from stream_router.consumer.supervisor.daemon import jars, java, properties
 from stream_router.core import die_with_parent
 from stream_router.settings import renamed
+from stream_router.settings.common import variable
 from stream_router.settings.consumer import Consumer
 
 
@@ -28,11 +29,18 @@ def command(jvm: Path, rendered: properties.Rendered, daemon_properties: Path) -
 
 
 def environment(settings: Consumer, state: Path) -> dict[str, str]:
-    """The environment of the JVM, which hands it down: ours, the state folder, the region, UTF-8."""
+    """The environment of the JVM, which hands it down: ours, the state folder, the region, UTF-8.
+
+    A key that stands elsewhere is read here, once, for all children: they need not be let into AWS's stores, and all
+    of them hash with the same one. Raises SettingsError where it cannot be had.
+    """
+    weak = settings.weak_secrets == "allow"
+    keys = {variable(Consumer, name): settings.secret(name, weak=weak) for name in ("masking_key", "audit_key")}
     return {
         **renamed.under_new_names(os.environ),  # else an old name would stand beside what is set here
         "AWS_REGION": settings.aws_region,
         "STREAM_ROUTER_STATE_DIR": str(state),
         properties.CHILD_VARIABLE: sys.executable,
         "PYTHONUTF8": "1",
+        **{name: key for name, key in keys.items() if key},
     }

@@ -1,0 +1,66 @@
+"""A secret that stands elsewhere: `file:PATH`, `secretsmanager:ARN` or `ssm:NAME` in place of the secret itself.
+
+Every secret setting takes the three forms. The webhook secrets may be several, and the receiver follows their changes
+(receiver/auth/secrets.py); each of the others is one secret, read once, at start.
+"""
+
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from stream_router.core.settings_error import SettingsError
+from stream_router.settings.region import region_of_environment
+from stream_router.settings.secret_strength import IN_FILE, READ_ELSEWHERE, weakness_of_one
+
+MAX_FILE_BYTES = 1024 * 1024
+
+
+def lines(text: str) -> list[str]:
+    """The secrets of a text, one a line: empty lines and lines that begin with `#` are none."""
+    stripped = (line.strip() for line in text.splitlines())
+    return [line for line in stripped if line and not line.startswith("#")]
+
+
+def in_file(where: str, variable: str) -> str:
+    """The text of the file that `file:PATH` names. Raises SettingsError."""
+    try:
+        with Path(where.removeprefix(IN_FILE)).open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+        if len(data) > MAX_FILE_BYTES:
+            raise SettingsError(f"{variable}: its file is larger than 1 MiB; give one secret a line")
+        # Some editors put a byte order mark first, which would be a part of the first secret.
+        return data.decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        problem = f"its file cannot be read ({type(error).__name__})"
+        raise SettingsError(f"{variable}: {problem}; give a readable UTF-8 file") from None
+
+
+def in_aws(where: str, variable: str, region: str) -> str:
+    """The text that Secrets Manager or SSM keeps. Blocks. Raises SettingsError."""
+    from stream_router.aws import secret_store  # most programs need none of it
+
+    try:
+        return secret_store.fetch(where, region)
+    except secret_store.SecretUnreadableError as error:
+        problem = f"it cannot be had from AWS ({error})"
+        raise SettingsError(f"{variable}: {problem}; check its name and the role's permissions") from None
+
+
+def text(secret: SecretStr | None, variable: str, *, region: str = "", weak: bool = True) -> str:
+    """The secret itself, wherever it stands; "" where none is set. Raises SettingsError, which quotes no secret.
+
+    `region` is AWS's, by default that of the environment. Where `weak` is false, what stands elsewhere is refused if
+    it is too weak; a secret that is the setting itself was looked at with the settings.
+    """
+    given = secret.get_secret_value() if secret else ""
+    if not given.startswith(READ_ELSEWHERE):
+        return given
+    if given.startswith(IN_FILE):
+        found = lines(in_file(given, variable))
+    else:
+        found = lines(in_aws(given, variable, region or region_of_environment()))
+    if len(found) != 1:
+        raise SettingsError(f"{variable}: {len(found)} secrets stand where it points; leave one, on a line of its own")
+    if not weak and (weakness := weakness_of_one(found[0])):
+        raise SettingsError(f"{variable}: {weakness}")
+    return found[0]

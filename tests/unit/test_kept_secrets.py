@@ -1,0 +1,116 @@
+"""Every secret setting takes the secret itself, `file:PATH`, `secretsmanager:ARN` or `ssm:NAME` (docs/contract.md)."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from stream_router.aws import secret_store
+from stream_router.consumer.supervisor.daemon import jvm_command
+from stream_router.consumer.transform_config import transform_config
+from stream_router.control.arns import Home
+from stream_router.control.policy import programs
+from stream_router.control.policy.needs import document
+from stream_router.core.settings_error import SettingsError
+from stream_router.cxone.settings import Cxone
+from stream_router.send.signing import first_secret
+from stream_router.settings import kept_secrets
+from stream_router.settings.consumer import AuditKey, Consumer, Mask
+from stream_router.settings.reading import load
+from stream_router.settings.top import Top
+from tests.unit.test_settings import CONSUMER
+
+SECRET = "0123456789abcdef-of-a-file"
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> str:
+    """A setting that names a file with one secret, below a comment."""
+    (tmp_path / "secret").write_text(f"\ufeff# of 2026-11\n\n{SECRET}\n", "utf-8")
+    return f"file:{tmp_path / 'secret'}"
+
+
+def test_each_secret_is_read_from_its_file(monkeypatch: pytest.MonkeyPatch, kept: str) -> None:
+    """No program takes the words `file:PATH` themselves for the key: whoever reads the configuration would know it."""
+    secrets = ("MASKING_KEY", "AUDIT_KEY", "ADMIN_TOKEN")
+    for name, value in {**CONSUMER, "STREAM_ROUTER_MASKING": "default", "STREAM_ROUTER_AUDIT_DIR": "/tmp"}.items():
+        monkeypatch.setenv(name, value)
+    for name in (*(f"STREAM_ROUTER_{secret}" for secret in secrets), "CXONE_CLIENT_SECRET", "CXONE_ACCESS_KEY_SECRET"):
+        monkeypatch.setenv(name, kept)
+    monkeypatch.setenv("CXONE_CLIENT_ID", "id")
+    monkeypatch.setenv("CXONE_ACCESS_KEY_ID", "id")
+    consumer, cxone = load(Consumer), load(Cxone)
+    assert [consumer.secret(secret.lower()) for secret in secrets] == [SECRET] * 3
+    assert transform_config(consumer).masking_key == SECRET.encode()
+    assert load(Mask).secret("masking_key") == load(AuditKey).secret("audit_key") == load(Top).token == SECRET
+    assert cxone.text_of("client_secret") == cxone.text_of("access_key_secret") == SECRET
+    given = jvm_command.environment(consumer, Path("/tmp"))
+    assert given["STREAM_ROUTER_MASKING_KEY"] == given["STREAM_ROUTER_AUDIT_KEY"] == SECRET, "the children ask nobody"
+
+
+def test_a_secret_of_aws_is_asked_for_where_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the region of the settings, else of the environment; its last line break is none of it."""
+    asked: list[tuple[str, str]] = []
+
+    def fetch(reference: str, region: str) -> str:
+        asked.append((reference, region))
+        return f"{SECRET}\n"
+
+    monkeypatch.setattr(secret_store, "fetch", fetch)
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    assert kept_secrets.text(SecretStr("ssm:/key"), "KEY") == SECRET
+    assert kept_secrets.text(SecretStr("secretsmanager:key"), "KEY", region="eu-west-1") == SECRET
+    assert asked == [("ssm:/key", "eu-central-1"), ("secretsmanager:key", "eu-west-1")]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("# nothing\n", "0 secrets stand where it points"),
+        (f"{SECRET}\n{SECRET}2\n", "2 secrets stand where it points"),
+        ("short\n", "has a secret of less than 16 bytes"),
+        ("x" * (1024 * 1024 + 1), "larger than 1 MiB"),
+    ],
+)
+def test_what_cannot_be_the_secret_is_refused_in_one_line(tmp_path: Path, text: str, problem: str) -> None:
+    """None or several, a weak one, a file of something else: one line that names the variable and quotes nothing."""
+    (tmp_path / "secret").write_text(text)
+    with pytest.raises(SettingsError, match=f"^STREAM_ROUTER_MASKING_KEY: .*{problem}") as refused:
+        kept_secrets.text(SecretStr(f"file:{tmp_path / 'secret'}"), "STREAM_ROUTER_MASKING_KEY", weak=False)
+    assert "\n" not in str(refused.value)
+    assert SECRET not in str(refused.value)
+
+
+def test_a_file_that_is_not_there_is_refused() -> None:
+    """The line names variable, problem and cure."""
+    with pytest.raises(SettingsError, match=r"^KEY: its file cannot be read \(FileNotFoundError\); give a readable"):
+        kept_secrets.text(SecretStr("file:/nowhere/at/all"), "KEY")
+
+
+def test_one_key_may_hold_a_comma(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the webhook secrets are several: a masking key is one, and is as long as all of it."""
+    for name, value in {**CONSUMER, "STREAM_ROUTER_MASKING": "default"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("STREAM_ROUTER_MASKING_KEY", "abc,0123456789abcdef")
+    assert load(Consumer).secret("masking_key") == "abc,0123456789abcdef"
+
+
+def test_the_policy_of_consume_reads_its_keys_in_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Printing it asks for no secret: who prints it need not be let in."""
+    monkeypatch.setattr(secret_store, "fetch", lambda *_: pytest.fail("asked for the secret"))
+    for name, value in {**CONSUMER, "STREAM_ROUTER_MASKING": "default"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("STREAM_ROUTER_MASKING_KEY", "ssm:/router/masking")
+    monkeypatch.setenv("STREAM_ROUTER_ADMIN_TOKEN", "secretsmanager:token")
+    policy = document(programs.keys_of(load(Consumer), Home("aws", "us-east-1", "123456789012")))
+    assert [statement["Action"] for statement in policy["Statement"]] == [
+        ["ssm:GetParameter"],
+        ["secretsmanager:GetSecretValue"],
+    ]
+    assert policy["Statement"][0]["Resource"] == "arn:aws:ssm:us-east-1:123456789012:parameter/router/masking"
+
+
+def test_send_and_the_receiver_read_a_file_of_secrets_alike(tmp_path: Path) -> None:
+    """A comment behind a blank is a comment to both: `send` signed with it, and was answered 401."""
+    (tmp_path / "secrets").write_text(f"  # rotated\n{SECRET}\n")
+    assert first_secret(f"file:{tmp_path / 'secrets'}") == SECRET
