@@ -63,13 +63,19 @@ def _watched(board: Board, settings: Receiver, metrics: ReceiverMetrics) -> Iter
 
     Raises SettingsError where the admin port cannot listen.
     """
-    server = admin.serve(board, settings)
-    sampler = Sampler(settings.metrics_s, [metrics], "receiver-metrics")
-    sampler.start()
+    status = admin.ReceiverStatus(board, settings)
+    server = admin.serve(board, settings, status)
+    samplers = (
+        Sampler(settings.metrics_s, [metrics], "receiver-metrics"),
+        Sampler(admin.LOOK_EVERY_S, [status.look], "receiver-state"),
+    )
+    for sampler in samplers:
+        sampler.start()
     try:
         yield
     finally:
-        sampler.close()
+        for sampler in samplers:
+            sampler.close()
         last = threading.Thread(target=metrics, name="last-metrics", daemon=True)
         last.start()
         last.join(LAST_METRICS_S)

@@ -23,6 +23,7 @@ SILENT_S = 30.0
 """A worker shows its row four times a second: one that has been silent for so long hangs."""
 
 KEPT_S = 1.0
+LOOK_EVERY_S = 1.0
 RATES_S = 60.0
 SAMPLES_MAX = 120
 PERCENTILES = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p999": 99.9}
@@ -45,6 +46,7 @@ class ReceiverStatus:
         self._now_s = now_s
         self._lock = threading.Lock()
         self._state, self._since_s = "", now_s()
+        self._reason: str | None = None
         self._samples: deque[tuple[float, Numbers]] = deque(maxlen=SAMPLES_MAX)
         self._made_at = -KEPT_S
         self._made = b""
@@ -60,6 +62,13 @@ class ReceiverStatus:
             return Verdict(False, "draining")
         return Verdict(any(self._board.each("ready")), "ready" if any(self._board.each("ready")) else "not ready")
 
+    def look(self) -> None:
+        """Note a state when it begins, and the counts of the moment: who asks later asks since when, and how fast."""
+        with self._lock:
+            numbers = self._numbers()
+            self._note(numbers)
+            self._keep(self._clock(), numbers)
+
     def page(self) -> bytes:
         """`/status`."""
         with self._lock:
@@ -69,10 +78,8 @@ class ReceiverStatus:
             return self._made
 
     def _status(self, now: float) -> dict[str, Any]:
-        numbers, at_s = Numbers(self._board.total(), self._board.sources), self._now_s()
-        state, reason = self._verdict(numbers)
-        if state != self._state:
-            self._state, self._since_s = state, at_s
+        numbers, at_s = self._numbers(), self._now_s()
+        self._note(numbers)
         gauges = numbers.gauges
         answers = {f"{status} {why}": 0 for _, status, why in numbers.answers}
         for (_, status, why), count in numbers.answers.items():
@@ -81,9 +88,9 @@ class ReceiverStatus:
             "schema": SCHEMA,
             "at": iso_s(at_s),
             "version": version("stream_router"),
-            "state": state,
+            "state": self._state,
             "since": iso_s(self._since_s),
-            "reason": reason,
+            "reason": self._reason,
             "workers": int(gauges["up"]),
             "stream": {
                 "name": self._stream,
@@ -104,6 +111,14 @@ class ReceiverStatus:
             "failures": {code: int(n) for code, n in zip(FAILURES, numbers.failures, strict=True) if n},
             "counters": {name: int(value) for name, value in numbers.counters.items()},
         }
+
+    def _numbers(self) -> Numbers:
+        return Numbers(self._board.total(), self._board.sources)
+
+    def _note(self, numbers: Numbers) -> None:
+        state, self._reason = self._verdict(numbers)
+        if state != self._state:
+            self._state, self._since_s = state, self._now_s()
 
     def _verdict(self, numbers: Numbers) -> tuple[str, str | None]:
         gauges = numbers.gauges
@@ -128,17 +143,20 @@ class ReceiverStatus:
         return f"nothing came to try it with since {iso_s(gauges[STREAM_HEARD_S])}"
 
     def _rates(self, now: float, numbers: Numbers) -> dict[str, float | None]:
-        """Means over the last minute, as far as somebody has asked since."""
-        while len(self._samples) > 1 and now - self._samples[1][0] >= RATES_S:
-            self._samples.popleft()
+        """Means over the last minute, or since the first look."""
         base = self._samples[0] if self._samples else None
-        self._samples.append((now, numbers))
+        self._keep(now, numbers)
         if base is None or now - base[0] < KEPT_S:
             return dict.fromkeys(RATES)
         at, before = base
         return {
             name: round((numbers.counters[one] - before.counters[one]) / (now - at), 3) for name, one in RATES.items()
         }
+
+    def _keep(self, now: float, numbers: Numbers) -> None:
+        while len(self._samples) > 1 and now - self._samples[1][0] >= RATES_S:
+            self._samples.popleft()
+        self._samples.append((now, numbers))
 
     @staticmethod
     def _latency(numbers: Numbers) -> dict[str, float]:
@@ -147,9 +165,8 @@ class ReceiverStatus:
         return {"count": histogram.count, **found, "max": round(histogram.largest_ms, 3)}
 
 
-def serve(board: Board, settings: Receiver) -> AdminServer:
+def serve(board: Board, settings: Receiver, status: ReceiverStatus) -> AdminServer:
     """Serve the pages until the returned server is closed. Raises SettingsError where it cannot listen."""
-    status = ReceiverStatus(board, settings)
     token = settings.secret("admin_token") or None
     server = AdminServer(
         settings.receiver_admin_listen,

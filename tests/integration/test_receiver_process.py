@@ -261,7 +261,8 @@ def test_metrics_are_served_on_either_kind_of_address(host: str, monkeypatch: py
     listen = free_port(f"{host}:0", "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN")
     monkeypatch.setenv("STREAM_ROUTER_RECEIVER_ADMIN_LISTEN", listen)
     monkeypatch.setenv("AWS_REGION", "us-east-1")
-    server = admin.serve(Board(1), load(Receiver))
+    board, settings = Board(1), load(Receiver)
+    server = admin.serve(board, settings, admin.ReceiverStatus(board, settings))
     try:
         assert "stream_router_receiver_up" in httpx.get(f"http://{listen}/metrics").text
     finally:

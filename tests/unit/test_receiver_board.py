@@ -70,6 +70,21 @@ def test_of_the_workers_that_serve_the_worst_is_told(bench: Bench) -> None:
     assert bench.sample("stream_up") == 0.0
 
 
+def test_a_state_is_told_since_it_began(bench: Bench) -> None:
+    """Whoever asks first an hour later is told since when, and how fast: the receiver itself looks, nobody need ask."""
+    now = [1_000.0]
+    status = ReceiverStatus(bench.board, Receiver(aws_region="x", webhook_scheme="none"), now_s=lambda: now[0])
+    bench.serve(0)
+    status.look()
+    now[0] = 2_000.0
+    bench.serve(0, stream_up=False)
+    status.look()
+    now[0] = 5_600.0
+    told = orjson.loads(status.page())
+    assert (told["state"], told["since"]) == ("stream down", "1970-01-01T00:33:20.000Z")
+    assert told["at"] == "1970-01-01T01:33:20.000Z"
+
+
 def test_where_no_worker_serves_nothing_is_known_of_the_stream(bench: Bench) -> None:
     """The page has no sample, so that no alarm takes it for down; `up` is 0, and the status says so too."""
     assert (bench.sample("up"), bench.sample("ready")) == (0.0, 0.0)
