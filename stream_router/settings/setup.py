@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from stream_router.settings import types
 from stream_router.settings.common import NO_RULE, Common, Environment
+from stream_router.settings.receiver import Receiver
 from stream_router.settings.types import QueueUrl, Tags
 
 
@@ -34,6 +35,9 @@ class Setup(Common, Queue):
     target_dlq_arn: str | None = Field(None, pattern=r"^arn:\S+$", description="the ARN of an SQS queue")
     target_role_arn: str | None = Field(
         None, pattern=r"^arn:\S+$", description="the ARN of the role with which EventBridge reaches the target"
+    )
+    buckets: int = Field(
+        Receiver.model_fields["buckets"].default, ge=1, le=4096, description="ordering buckets, 1 to 4096"
     )
     shards: int = Field(2, ge=1, le=10_000, description="shards of a new stream, 1 to 10000")
     tags: Tags = Field("", description="key=value,…, as AWS takes tags")

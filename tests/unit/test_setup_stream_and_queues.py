@@ -8,7 +8,7 @@ import pytest
 from stream_router.control.setup import queues
 from stream_router.control.setup.marks import Marks
 from stream_router.control.setup.steps import Steps
-from stream_router.control.setup.streams import ensure_stream
+from stream_router.control.setup.streams import ensure_stream, tell_buckets
 from tests.scripted import Script
 
 NAME = {"StreamName": "events"}
@@ -217,3 +217,13 @@ def test_the_policy_is_written_as_json(script: Script) -> None:
     script.expect("sqs", "set_queue_attributes", {"QueueUrl": URL, "Attributes": {"Policy": json.dumps(policy)}})
     queues.ensure_policy(script.clients.sqs, URL, "q", policy, Steps(lambda _: None, apply=True))
     script.done()
+
+
+@pytest.mark.parametrize(("shards", "buckets", "told"), [(2, 8, False), (3, 8, True), (3, 12, False)])
+def test_too_few_buckets_for_the_shards_are_told(shards: int, buckets: int, told: bool) -> None:
+    """Four for each shard, as `shards`, `plan` and `doctor` want them; a note, for no call can set it."""
+    said: list[str] = []
+    steps = Steps(said.append, apply=True)
+    tell_buckets(shards, buckets, steps)
+    assert [f"want STREAM_ROUTER_BUCKETS of at least {4 * shards}" in line for line in said] == [True] * told
+    assert (steps.changes, steps.problems) == (0, 0)

@@ -105,7 +105,8 @@ def ensure(settings: Setup, clients: Clients, say: Say, *, plan: bool) -> Made:
     home = Home(clients.partition, clients.region, clients.sts.get_caller_identity()["Account"])
     if not limits.is_v2_bus(settings.event_bus):
         quotas.check(settings, clients, rules.pattern_text(settings.event_type_list))
-    streams.ensure_stream(clients.kinesis, settings.stream, settings.shards, steps, marks)
+    shards = streams.ensure_stream(clients.kinesis, settings.stream, settings.shards, steps, marks)
+    streams.tell_buckets(shards, settings.buckets, steps)
     dead_letters = _ensure_dead_letters(settings, clients.sqs, steps, marks)
     if limits.is_v2_bus(settings.event_bus):
         _verify_v2_bus(settings, clients, steps)

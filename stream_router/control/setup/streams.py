@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from stream_router.control.setup.marks import Marks, from_list, told
 from stream_router.control.setup.steps import Steps
+from stream_router.control.shards.reshard import BUCKETS_PER_SHARD
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
@@ -18,8 +19,11 @@ KEY = "alias/aws/kinesis"
 NONE = "no encryption"
 
 
-def ensure_stream(kinesis: "KinesisClient", name: str, shards: int, steps: Steps, marks: Marks) -> None:
-    """Make the stream with `shards` shards, or see that the one there has the retention and encryption."""
+def ensure_stream(kinesis: "KinesisClient", name: str, shards: int, steps: Steps, marks: Marks) -> int:
+    """Make the stream with `shards` shards, or see that the one there has the retention and encryption.
+
+    Returns how many shards it has, or is to have.
+    """
     found = describe(kinesis, name)
     ours = found is None
     if found is None:
@@ -33,6 +37,17 @@ def ensure_stream(kinesis: "KinesisClient", name: str, shards: int, steps: Steps
     has = found.get("EncryptionType", "NONE") if found else "NONE"
     key = found.get("KeyId", "") if found else ""
     _ensure_encryption(kinesis, name, (key or KEY) if has == "KMS" else NONE, (marks.key if ours else None), steps)
+    return found["OpenShardCount"] if found else shards
+
+
+def tell_buckets(shards: int, buckets: int, steps: Steps) -> None:
+    """The receivers' buckets fill the shards only where there are enough; `setup` can say so, and set it nowhere."""
+    least = BUCKETS_PER_SHARD * shards
+    if buckets < least:
+        steps.note(
+            f"{shards} shards want STREAM_ROUTER_BUCKETS of at least {least} (here it is {buckets}): set it in all "
+            "receivers, or shards stay empty"
+        )
 
 
 def describe(kinesis: "KinesisClient", name: str) -> "StreamDescriptionSummaryTypeDef | None":
