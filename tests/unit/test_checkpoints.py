@@ -1,12 +1,20 @@
 """Where a shard is checkpointed: only past what was settled before the bus was asked, in the daemon's own digits."""
 
 import base64
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from amazon_kclpy.checkpoint_error import CheckpointError
 
-from stream_router.consumer.child.progress.checkpoints import Checkpoints
+from stream_router.consumer.child.progress.checkpoints import (
+    EARLY_S,
+    LOOK_EVERY_S,
+    SHARD_END_WITHIN_S,
+    Checkpoints,
+    LeaseGoneError,
+)
 from stream_router.consumer.child.progress.watermark import Position, Watermark
 from stream_router.core.envelope import seal
 from stream_router.core.model import Record
@@ -87,3 +95,194 @@ def test_a_checkpoint_comes_with_the_proof_that_it_waits_for(phase_s: float) -> 
         if now > 15:
             worst = max(worst, now - daemon.at * 0.25)
     assert worst <= 6.0
+
+
+class Bench:
+    """Checkpoints over a daemon that fails with the next of `errors`; the bus is always proven, until `proof_s`."""
+
+    gone = unasked = False
+
+    def __init__(self, every_s: float = 5.0) -> None:
+        self.now = 1_000.0
+        self.proof_s = math.inf
+        self.asked = self.looks = 0
+        self.errors: list[str] = []
+        self.tries = 0
+        self.taken: list[tuple[str, int] | None] = []
+        self.waits = 0
+        self.checkpoints = Checkpoints(self, every_s, lambda: self.now)  # type: ignore[arg-type]
+
+    def latest(self) -> float:
+        self.looks += 1
+        return min(self.now, self.proof_s)
+
+    def renew(self) -> None:
+        self.asked += 1
+
+    def checkpoint(self, sequence_number: str | None = None, sub_sequence_number: int = 0) -> None:
+        self.tries += 1
+        if self.errors:
+            raise CheckpointError(self.errors.pop(0))
+        self.taken.append((sequence_number, sub_sequence_number) if sequence_number is not None else None)
+
+    def settled(self, number: int, sub_sequence_number: int = 0) -> None:
+        record = Record(b"", number, sub_sequence_number)
+        record.expect(0)
+        self.checkpoints.expect([record], 1)
+        assert self.checkpoints.settled
+
+    def wait(self) -> None:
+        self.waits += 1
+        self.now += 0.5
+
+
+@pytest.mark.parametrize(("every_s", "early_s"), [(5.0, EARLY_S), (1.0, 0.5)])
+def test_a_checkpoint_comes_when_it_is_due_or_a_little_early_with_a_new_proof(every_s: float, early_s: float) -> None:
+    """Not before: each is a write to a table, and its cost. Half an interval early at most, where that is short."""
+    bench = Bench(every_s)
+    bench.settled(1)
+    bench.now += every_s - early_s - 0.01
+    assert bench.checkpoints.take_if_due(bench)
+    assert bench.tries == 0
+    bench.now += 0.02
+    assert bench.checkpoints.take_if_due(bench)
+    assert bench.taken == [("1", 0)]
+    bench.proof_s = bench.now
+    bench.settled(2)
+    bench.now += every_s - 0.01
+    assert bench.checkpoints.take_if_due(bench)
+    assert bench.tries == 1
+
+
+def test_what_was_settled_after_the_proof_waits_for_the_next_and_is_looked_at_soon() -> None:
+    """A checkpoint that only waits for its proof is due again within a quarter of a second, not an interval later."""
+    bench = Bench()
+    bench.settled(1, 7)
+    bench.now += 1.0
+    bench.proof_s = bench.now
+    bench.settled(2)
+    bench.now += 5.0
+    assert bench.checkpoints.take_if_due(bench)
+    assert bench.taken == [("1", 7)]
+    assert bench.checkpoints.taken_at == bench.now
+    assert not bench.checkpoints.proven()
+    bench.now += 5.0
+    assert bench.checkpoints.take_if_due(bench)
+    bench.proof_s = bench.now
+    bench.now += LOOK_EVERY_S
+    assert bench.checkpoints.take_if_due(bench)
+    assert bench.taken == [("1", 7), ("2", 0)]
+    assert bench.checkpoints.proven()
+
+
+def test_checkpoints_are_an_interval_apart() -> None:
+    """However often the child comes by, and however much is settled meanwhile."""
+    bench = Bench()
+    for number in range(1, 401):
+        bench.settled(number)
+        bench.now += 0.1
+        assert bench.checkpoints.take_if_due(bench)
+    assert 40 / 5.0 - 1 <= bench.tries <= 40 / (5.0 - EARLY_S)
+
+
+def test_while_a_checkpoint_is_nearly_due_the_proof_is_looked_at_four_times_a_second() -> None:
+    """It is a file, and the child comes by a thousand times a second."""
+    bench = Bench()
+    bench.settled(1)
+    bench.now += 0.1
+    bench.checkpoints.take(bench)
+    bench.proof_s = bench.now
+    bench.looks = 0
+    for _ in range(4_900):
+        bench.now += 0.001
+        bench.checkpoints.take_if_due(bench)
+    assert EARLY_S / LOOK_EVERY_S - 2 <= bench.looks <= EARLY_S / LOOK_EVERY_S + 1
+
+
+def test_the_bus_is_asked_only_where_a_proof_is_lacking() -> None:
+    """Each question counts against the account's quota of the control plane."""
+    bench = Bench()
+    assert bench.checkpoints.proven()
+    bench.settled(1)
+    bench.proof_s = bench.now
+    assert not bench.checkpoints.proven()
+    assert bench.asked == 1
+    bench.now += 0.1
+    bench.proof_s = bench.now
+    assert bench.checkpoints.proven()
+    assert bench.asked == 1
+    assert bench.checkpoints.bus_gone is False
+    bench.gone = True
+    assert bench.checkpoints.bus_gone is True
+
+
+def test_a_checkpoint_that_is_throttled_is_tried_again_and_one_that_is_refused_is_a_fault() -> None:
+    """The watermark waits, and what was taken is told as it is; a lost lease ends everything."""
+    bench = Bench()
+    bench.settled(1)
+    bench.now += 0.1
+    for code in ("ThrottlingException", "KinesisClientLibDependencyException"):
+        bench.errors = [code]
+        assert bench.checkpoints.take(bench) is False
+    assert bench.checkpoints.taken is None
+    assert bench.checkpoints.take(bench) is True
+    assert bench.checkpoints.taken == Position(1, 0)
+    bench.settled(2)
+    bench.now += 0.1
+    bench.errors = ["InvalidStateException", "ShutdownException"]
+    with pytest.raises(CheckpointError):
+        bench.checkpoints.take(bench)
+    with pytest.raises(LeaseGoneError):
+        bench.checkpoints.take(bench)
+
+
+def test_a_shards_end_that_is_throttled_is_tried_again_for_ten_seconds() -> None:
+    """Without it the daemon wedges the shard; whoever waits lets the rest go on. A refusal is final at once."""
+    bench = Bench()
+    bench.errors = ["ThrottlingException", "KinesisClientLibDependencyException"]
+    bench.checkpoints.take_shard_end(bench, bench.wait)
+    assert (bench.taken, bench.tries, bench.waits) == ([None], 3, 2)
+    bench = Bench()
+    bench.errors = ["ThrottlingException"] * 1_000
+    with pytest.raises(CheckpointError):
+        bench.checkpoints.take_shard_end(bench, bench.wait)
+    assert SHARD_END_WITHIN_S <= bench.now - 1_000.0 <= SHARD_END_WITHIN_S + 1.0
+    for code, error in (("InvalidStateException", CheckpointError), ("ShutdownException", LeaseGoneError)):
+        bench = Bench()
+        bench.errors = [code]
+        with pytest.raises(error):
+            bench.checkpoints.take_shard_end(bench, bench.wait)
+        assert (bench.tries, bench.waits) == (1, 0)
+
+
+def test_the_oldest_event_is_the_one_that_came_first_of_those_not_settled() -> None:
+    """By when it was received and by when its record arrived, each by itself; folded and settled records are none."""
+    mark = Watermark()
+    records = [Record(b"", number, 0, arrived) for number, arrived in enumerate([1, 50, 40, 60])]
+    for record, received_ms in zip(records, [1, 20, 30, 10], strict=True):
+        record.expect(1)
+        record.received_at_ms = received_ms
+    mark.expect(records)
+    records[0].settle(0)
+    mark.advance(1.0)
+    assert mark.oldest_ms() == (10, 40)
+    records[2].settle(0)
+    records[3].settle(0)
+    mark.advance(2.0)
+    assert mark.oldest_ms() == (20, 50)
+    records[1].settle(0)
+    mark.advance(3.0)
+    assert mark.oldest_ms() is None
+
+
+def test_the_oldest_event_is_told_as_it_stands_at_the_moment() -> None:
+    """What is settled meanwhile counts no more, though nobody moved the watermark since."""
+    bench = Bench()
+    record = Record(b"", 1, 0, 40)
+    record.expect(1)
+    bench.checkpoints.expect([record], 1)
+    assert bench.checkpoints.oldest_ms() == (40, 40)
+    assert not bench.checkpoints.settled
+    record.settle(0)
+    assert bench.checkpoints.oldest_ms() is None
+    assert bench.checkpoints.settled

@@ -25,7 +25,7 @@ def sizes(*records: dict[str, Any]) -> list[int]:
 
 
 def test_a_record_keeps_its_place_its_time_and_its_batch() -> None:
-    """A record that the KPL packed differs from its neighbours in the sub-sequence number alone: a checkpoint names it."""
+    """A record that the KPL packed differs from its neighbours in the sub-sequence number alone."""
     batch = Batch(1)
     given = [told(2**180, 3, subSequenceNumber=7, approximateArrivalTimestamp=1_795_512_601_007)]
     ((record,),) = micro_batches(given, batch)
@@ -36,7 +36,7 @@ def test_a_record_keeps_its_place_its_time_and_its_batch() -> None:
 @pytest.mark.parametrize("field", ["subSequenceNumber", "approximateArrivalTimestamp"])
 def test_what_the_daemon_leaves_null_is_zero(field: str) -> None:
     """Null is what it writes where Kinesis, or an emulator, says nothing."""
-    ((record,),) = micro_batches([told(1, **{field: None})], Batch(1))
+    ((record,),) = micro_batches([{**told(1), field: None}], Batch(1))
     assert (record.sub_sequence_number, record.arrived_at_ms) == ((0, 1_000) if "sub" in field else (0, 0))
 
 
