@@ -47,6 +47,18 @@ def test_what_cannot_be_read_from_some_point_on_is_one_dead_letter(rest: bytes) 
     assert (letter.reason, letter.event.raw) == (Reason.MALFORMED_JSON, rest)
 
 
+@pytest.mark.parametrize("bad", [b'{"a":"\\ud83d"}', b'{"a":1e400}'])
+def test_a_document_among_others_that_cannot_be_sent_is_a_dead_letter_alone(bad: bytes) -> None:
+    """Its end is known, so what stands behind it is read; each has a line of its own."""
+    first, letter, last = opened(IVR[0] + bad + IVR[1])
+    assert isinstance(first, Event)
+    assert isinstance(letter, DeadLetter)
+    assert isinstance(last, Event)
+    assert (letter.reason, letter.event.raw) == (Reason.SCHEMA_MISMATCH, bad)
+    assert (first.raw, last.raw) == (IVR[0], IVR[1])
+    assert [first.line, letter.event.line, last.line] == [0, 1, 2]
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [

@@ -192,6 +192,27 @@ def test_foreign_lines_are_an_event_each() -> None:
     assert [event.body for event in events(b'{"a":1}\n{"a":2}\n')] == [{"a": 1}, {"a": 2}]
 
 
+@pytest.mark.parametrize("blank", [b"", b" ", b"\r", b" \t\r"])
+def test_a_blank_line_is_no_event(blank: bytes) -> None:
+    """Wherever it stands: a file with CRLF, or with an empty last line, has no dead letter for it."""
+    data = b"\n".join([blank, b'{"a":1}', blank, b'{"a":2}', blank])
+    assert [event.body for event in events(data)] == [{"a": 1}, {"a": 2}]
+
+
+def test_a_record_of_bad_lines_is_tried_as_a_whole_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were it tried for each of them, a record of a megabyte of bad lines would hold its shard for minutes."""
+    tried: list[bytes] = []
+
+    def broken(data: bytes) -> object:
+        tried.append(data)
+        return envelope._BROKEN
+
+    monkeypatch.setattr(envelope, "_parse", broken)
+    data = b'{"a":1\n' * 100
+    assert len(open_record(Record(data, 1))) == 100
+    assert tried.count(data) == 1
+
+
 def test_a_foreign_array_is_an_event_each_with_its_own_bytes() -> None:
     """Elements keep their bytes; equal ones are events of their own."""
     found = events(b'[ {"a": 1.0},{"a": 1.0} , {"b":"]"}]')
