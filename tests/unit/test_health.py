@@ -118,3 +118,21 @@ def test_a_success_of_before_is_presumed_only_so_often() -> None:
     assert health.of_refusal(110.0, 171.0, alone=True) is Others.UNKNOWN
     health.accepted(111.0, 111.1, 1)
     assert health.of_refusal(110.0, 171.0, alone=False) is Others.WELL
+
+
+def test_of_a_refusal_only_a_call_that_was_sent_after_it_is_proof() -> None:
+    """One that left in the same moment may have been judged before it; a neighbour's second counts from the next on."""
+    asked: list[int] = []
+
+    def neighbours(since: int) -> tuple[int, int]:
+        asked.append(since)
+        return int(since <= 111), 5
+
+    health = Health()
+    health.accepted(110.5, 110.6, 1)
+    assert health.of_refusal(110.5, 110.7, alone=False) is Others.UNKNOWN
+    assert health.of_refusal(110.4, 110.7, alone=False) is Others.WELL
+    with_neighbours = Health(neighbours)
+    assert with_neighbours.of_refusal(110.5, 110.7, alone=False) is Others.WELL
+    assert with_neighbours.of_refusal(111.5, 111.7, alone=False) is Others.UNKNOWN
+    assert asked == [111, 112]
