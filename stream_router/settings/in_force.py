@@ -1,6 +1,7 @@
 """What is in force: every setting of a program, its value and where it came from. Secrets are hidden."""
 
 import os
+import re
 from typing import Any, NamedTuple
 
 from pydantic import SecretStr
@@ -17,6 +18,14 @@ ENVIRONMENT, DEFAULT, UNSET = "environment", "default", "not set"
 
 OF_AWS = ("AWS_PROFILE", "AWS_CA_BUNDLE")
 """Shown as well, with the endpoints: boto3 reads them, and they decide where everything goes."""
+
+
+_USER_IN_A_URL = re.compile(r"(?<=://)[^/?#\s]*@")
+
+
+def without_user(text: str) -> str:
+    """A text, in whose URLs a user (and so a password) is hidden; of no setting is it any use."""
+    return _USER_IN_A_URL.sub("(hidden)@", text)
 
 
 class Row(NamedTuple):
@@ -40,7 +49,7 @@ def rows(kind: type[BaseSettings]) -> tuple[list[Row], str]:
 def of_aws() -> list[Row]:
     """What of boto3's own settings the environment holds; no credentials."""
     shown = [name for name in sorted(os.environ) if name in OF_AWS or name.startswith("AWS_ENDPOINT_URL")]
-    return [Row(name, os.environ[name], ENVIRONMENT) for name in shown]
+    return [Row(name, without_user(os.environ[name]), ENVIRONMENT) for name in shown]
 
 
 def unknown() -> list[str]:
@@ -66,7 +75,7 @@ def _row(kind: type[BaseSettings], name: str, made: BaseSettings | None) -> Row:
     if given:
         written = renamed.as_written(shown, os.environ)
         source = ENVIRONMENT if written == shown else f"{ENVIRONMENT}, as {written}, its old name"
-        return Row(shown, _hidden(given) if secret else given, source + _ceiling(made, shown))
+        return Row(shown, _hidden(given) if secret else without_user(given), source + _ceiling(made, shown))
     if shown == "AWS_REGION":
         return _region(made)
     default = field.default

@@ -6,6 +6,7 @@ import pytest
 
 from stream_router.control import config_report
 from stream_router.core.settings_error import SettingsError
+from stream_router.settings import in_force
 from tests.unit import test_settings
 from tests.unit.test_settings import CONSUMER, CXONE, RECEIVER, given
 
@@ -57,6 +58,20 @@ def test_secrets_are_hidden_and_their_places_are_not(
     assert "c4n4ry" not in "".join(told)
     assert "STREAM_ROUTER_WEBHOOK_SECRETS='(hidden)'  # environment" in told
     assert "STREAM_ROUTER_MASKING_KEY=file:/run/key  # environment" in told
+
+
+def test_a_password_in_a_url_is_hidden(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing of ours uses it, but who pastes such an endpoint has it shown neither here nor in the first log line."""
+    given(monkeypatch, {**ALL, "SQS_DLQ_URL": "https://me:c4n4ry@sqs.us-east-1.amazonaws.com/1/q"})
+    given(monkeypatch, {"AWS_ENDPOINT_URL_SQS": "http://me:c4n4ry@127.0.0.1:9/a@b", "AWS_CA_BUNDLE": "/ca.pem"})
+    config_report.run(None)
+    told = "\n".join(lines(capsys))
+    assert "c4n4ry@" not in told
+    assert "AWS_ENDPOINT_URL_SQS='http://(hidden)@127.0.0.1:9/a@b'" in told
+    assert {row.variable: row.value for row in in_force.of_aws()} == {
+        "AWS_CA_BUNDLE": "/ca.pem",
+        "AWS_ENDPOINT_URL_SQS": "http://(hidden)@127.0.0.1:9/a@b",
+    }
 
 
 @pytest.mark.parametrize("program", ["receive", "consume", "setup"])

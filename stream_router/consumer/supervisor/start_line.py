@@ -9,7 +9,7 @@ from stream_router.consumer.supervisor.daemon import jars, java
 from stream_router.consumer.supervisor.daemon.properties import Rendered
 from stream_router.core import failpoints, limits
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.in_force import of_aws
+from stream_router.settings.in_force import of_aws, without_user
 
 
 def in_force(settings: Consumer, state: StateDir, jvm: Path, rendered: Rendered) -> dict[str, object]:
@@ -30,7 +30,7 @@ def in_force(settings: Consumer, state: StateDir, jvm: Path, rendered: Rendered)
         "bytesPerCall": settings.bytes_per_call,
         "rule": settings.rule,
         "eventTypes": list(settings.event_type_list),
-        "deadLetters": settings.sqs_dlq_url,
+        "deadLetters": without_user(settings.sqs_dlq_url),
         "offloadBucket": settings.offload_bucket,
         "unroutable": settings.unroutable,
         "onOutage": settings.on_outage,
