@@ -12,7 +12,7 @@ import typer
 from pydantic_settings import BaseSettings
 
 from stream_router import cli_checks, cli_dlq, cli_local, cli_stream
-from stream_router.core.settings_error import EX_CONFIG, SettingsError
+from stream_router.core.settings_error import SettingsError
 from stream_router.core.unforeseen_error import UnforeseenError
 
 S = TypeVar("S", bound=BaseSettings)
@@ -41,7 +41,7 @@ def main() -> None:
     try:
         app()
     except SettingsError as error:
-        _complain(error, EX_CONFIG)
+        _complain(error, error.status)
     except UnforeseenError as error:
         _complain(error, error.status)
     except Exception as error:  # noqa: BLE001  # the last line of defence between an operator and a traceback

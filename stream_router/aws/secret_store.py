@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from botocore import exceptions
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from stream_router.aws.endpoints import refusals, session
 from stream_router.aws.errors import code_of
@@ -13,7 +14,11 @@ CONFIG = Config(retries={"mode": "standard", "max_attempts": 3}, connect_timeout
 
 
 class SecretUnreadableError(Exception):
-    """Its text says why, and quotes no secret."""
+    """Its text says why, and quotes no secret. `outage`: nobody said no, so the same may be answered later."""
+
+    def __init__(self, why: str, *, outage: bool = False) -> None:
+        super().__init__(why)
+        self.outage = outage
 
 
 def fetch(reference: str, region: str) -> str:
@@ -27,5 +32,13 @@ def fetch(reference: str, region: str) -> str:
         else:
             text = client.get_secret_value(SecretId=name).get("SecretString") or ""
     except (ClientError, BotoCoreError, KeyError) as error:
-        raise SecretUnreadableError(code_of(error)) from None
+        raise SecretUnreadableError(code_of(error), outage=_is_outage(error)) from None
     return str(text)
+
+
+def _is_outage(error: Exception) -> bool:
+    """No answer, a 5xx, or throttling."""
+    if not isinstance(error, ClientError):
+        return isinstance(error, HTTPClientError | exceptions.ConnectionError)
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return status >= 500 or "Throttl" in code_of(error) or "TooManyRequests" in code_of(error)

@@ -11,6 +11,15 @@ EX_CONFIG = 78
 class SettingsError(Exception):
     """A setting is missing or wrong; its text is the one line that the operator sees."""
 
+    status = EX_CONFIG
+    """How a program ends with it."""
+
+
+class NotNowError(SettingsError):
+    """What a setting names did not answer. Ends with 1: who runs the program starts it again, as after no 78."""
+
+    status = 1
+
 
 def first_error(error: ValidationError) -> Any:
     """The first thing that pydantic found wrong (`type`, `loc`, `msg`), without the value, which may be a secret."""

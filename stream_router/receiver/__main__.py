@@ -12,7 +12,7 @@ from stream_router.aws.endpoints import session
 from stream_router.checks import aws_checks
 from stream_router.checks.finding import at_start
 from stream_router.core import logs
-from stream_router.core.settings_error import EX_CONFIG, SettingsError
+from stream_router.core.settings_error import SettingsError
 from stream_router.receiver import admin, early_stop, sources, start_line
 from stream_router.receiver.preflight import check
 from stream_router.receiver.supervisor import WorkerSupervisor
@@ -93,7 +93,7 @@ def main() -> int:
         return run(load(Receiver), 1)
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
-        return EX_CONFIG
+        return error.status
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ def _named(settings: Receiver, source: Posted) -> Source:
         return _source(own, source.name, takes_xml=source.xml)
     except SettingsError as error:
         text = _VARIABLE.sub(lambda found: found[1].lower(), str(error))
-        raise SettingsError(f"{sources.VARIABLE}: cxone.sources {source.name}: {text}") from None
+        raise type(error)(f"{sources.VARIABLE}: cxone.sources {source.name}: {text}") from None
 
 
 def _source(settings: Receiver, name: str, *, takes_xml: bool) -> Source:

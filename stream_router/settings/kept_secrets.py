@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.settings_error import NotNowError, SettingsError
 from stream_router.settings.region import region_of_environment
 from stream_router.settings.secret_strength import IN_FILE, READ_ELSEWHERE, weakness_of_one
 
@@ -36,14 +36,16 @@ def in_file(where: str, variable: str) -> str:
 
 
 def in_aws(where: str, variable: str, region: str) -> str:
-    """The text that Secrets Manager or SSM keeps. Blocks. Raises SettingsError."""
+    """The text that Secrets Manager or SSM keeps. Blocks. Raises SettingsError; NotNowError where AWS is silent."""
     from stream_router.aws import secret_store  # most programs need none of it
 
     try:
         return secret_store.fetch(where, region)
     except secret_store.SecretUnreadableError as error:
-        problem = f"it cannot be had from AWS ({error})"
-        raise SettingsError(f"{variable}: {problem}; check its name and the role's permissions") from None
+        told = f"{variable}: it cannot be had from AWS ({error}); "
+        if error.outage:
+            raise NotNowError(f"{told}try again, and check the way to AWS where that does not help") from None
+        raise SettingsError(f"{told}check its name and the role's permissions") from None
 
 
 def text(secret: SecretStr | None, variable: str, *, region: str = "", weak: bool = True) -> str:

@@ -1,8 +1,17 @@
 """Where secrets stand: what is a secret there, what an editor added, what was meant for a human."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ReadTimeoutError,
+)
 
 from stream_router.aws import secret_store
 from stream_router.core.settings_error import SettingsError
@@ -88,6 +97,45 @@ def test_a_file_of_no_size_for_secrets_is_refused(tmp_path: Path) -> None:
     """A gigabyte would hold the receiver for seconds."""
     with pytest.raises(SettingsError, match="larger than 1 MiB"):
         in_file(tmp_path / "s", b"x" * (1024 * 1024 + 1))
+
+
+def refusal(code: str, status: int) -> ClientError:
+    answer: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(answer, "GetParameter")
+
+
+class NoStore:
+    """A botocore client of which every call fails."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def get_parameter(self, **_: object) -> None:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (EndpointConnectionError(endpoint_url="https://ssm"), 1),
+        (ReadTimeoutError(endpoint_url="https://ssm"), 1),
+        (ConnectionClosedError(endpoint_url="https://ssm"), 1),
+        (refusal("ThrottlingException", 400), 1),
+        (refusal("InternalServerError", 500), 1),
+        (refusal("AccessDeniedException", 400), 78),
+        (refusal("ParameterNotFound", 400), 78),
+        (NoCredentialsError(), 78),
+    ],
+)
+def test_a_store_that_does_not_answer_is_no_bad_setting(
+    error: Exception, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host that boots in an outage of AWS is started again; only a definite no ends with 78, after which none is."""
+    session = SimpleNamespace(create_client=lambda *_, **__: NoStore(error))
+    monkeypatch.setattr(secret_store, "session", lambda _: session)
+    with pytest.raises(SettingsError, match="cannot be had from AWS") as raised:
+        Secrets("ssm:/cxone/secrets", str.encode, "eu-west-1")
+    assert raised.value.status == status
 
 
 @pytest.mark.parametrize("where", ["secretsmanager:arn:aws:secretsmanager:us-east-1:1:secret:s", "ssm:/cxone/secrets"])
