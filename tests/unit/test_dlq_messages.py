@@ -125,6 +125,16 @@ def test_what_may_not_be_deleted_is_told(sqs: Sqs) -> None:
     assert messages.trouble == "AccessDenied"
 
 
+def test_a_delete_that_is_not_through_is_not_taken_for_one(sqs: Sqs) -> None:
+    """A command that ends before the queue has answered says of these that they may still be there."""
+    messages = held(sqs)
+    messages.delete(messages.take())
+    assert messages.undeleted == 3
+    while messages.changing:
+        messages.turn(0.25)
+    assert messages.undeleted == 0
+
+
 def test_what_sqs_says_is_no_longer_ours_is_lost(sqs: Sqs) -> None:
     """It is not begun with: another reader may have it."""
     messages = held(sqs)

@@ -12,10 +12,10 @@ from stream_router.aws.errors import code_of
 from stream_router.checks.finding import said
 from stream_router.control.dead_letters.gathering import QueueUnreadableError
 from stream_router.control.dead_letters.messages import HIDE_S, Messages
-from stream_router.control.dead_letters.telling import say
+from stream_router.control.dead_letters.telling import s, say
 from stream_router.control.republish.connection import Connection
 from stream_router.control.setup.setup import undelivered_name
-from stream_router.core import logs
+from stream_router.core import limits, logs
 from stream_router.core.aws_answers import epoch_of
 from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.sinks.dead_letters.reader import UnreadableLetterError
@@ -101,8 +101,19 @@ class Desk:
 
 def tell_hidden_since(desk: Desk, before: Depth, seen: int) -> None:
     """The same at the end, where nothing was `seen` though there was something: others took it meanwhile."""
+    tell_unanswered(desk.messages)
     if before.visible and not before.hidden and not seen:
         tell_hidden(desk.depth())
+
+
+def tell_unanswered(messages: Messages) -> None:
+    """Say of messages that SQS gave to a call whose answer never came, where there may be any."""
+    if calls := messages.unanswered:
+        until = iso(int((time.time() + HIDE_S) * 1000))
+        say(
+            f"note: {s(calls, 'call')} for messages got no answer: what SQS gave them, {limits.SQS_BATCH_MAX} each at "
+            f"most, is hidden until {until} at the latest. Run this again after it"
+        )
 
 
 def undelivered_url(settings: DeadLetters) -> str:

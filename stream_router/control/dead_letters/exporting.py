@@ -95,7 +95,7 @@ def _report(desk: Desk, told: str, skipped: Counter[str], *, take: bool, broken_
     if desk.messages.undeleted:
         trouble = desk.messages.trouble
         warn(f"stream-router dlq: {desk.messages.undeleted:,} could not be deleted ({trouble}): they are in both")
-    return 1 if skipped or broken_off or desk.messages.undeleted else 0
+    return 1 if skipped or broken_off or desk.messages.undeleted or desk.messages.unanswered else 0
 
 
 def _written(desk: Desk, whole: Whole, form: Form, out: Any, skipped: Counter[str]) -> bool:

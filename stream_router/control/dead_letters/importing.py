@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import orjson
 
 from stream_router.control.dead_letters import listing, put_back, telling
-from stream_router.control.dead_letters.desk import Desk
+from stream_router.control.dead_letters.desk import Desk, tell_unanswered
 from stream_router.control.dead_letters.exporting import OF_UNDELIVERED, SCHEMA
 from stream_router.control.dead_letters.held import Held
 from stream_router.control.dead_letters.showing import ALL
@@ -74,6 +74,7 @@ def run(desk: Desk, file: Path) -> int:
         return 1
     if seen.depth.hidden:
         say(f"note: {telling.s(seen.depth.hidden, 'message')} held by another reader could not be compared")
+    tell_unanswered(desk.messages)
     refused = [line for line in lines if line.key in still_there]
     sent = _send(desk, [line for line in lines if line.key not in still_there], asked)
     return _report(lines, refused, sent)

@@ -59,8 +59,9 @@ class Messages:
         too."""
         self.begun_ms = 0.0
         """When we began to look at the queue (epoch ms), by its own clock; 0.0 where that is not known."""
-        self.undeleted = 0
-        """Messages that could not be deleted although they should be."""
+        self._not_deleted = 0
+        self.unanswered = 0
+        """Receive calls that got no answer: what SQS gave them is hidden, and nobody has it."""
         self.trouble = ""
         """AWS's code for the latest call that failed."""
         self.refused = 0
@@ -87,6 +88,11 @@ class Messages:
     def changing(self) -> int:
         """Deletes and changes of visibility that are not through."""
         return self._delete.backlog + self._hide.backlog
+
+    @property
+    def undeleted(self) -> int:
+        """Messages that should be deleted, and of which it is not known that they are: given up, or not through."""
+        return self._not_deleted + self._delete.backlog
 
     @property
     def held(self) -> int:
@@ -132,6 +138,7 @@ class Messages:
         found = of_receive_message(answer)
         if isinstance(found, Refusal):
             self.trouble, self.refused = found.code, self.refused + 1
+            self.unanswered += found.indeterminate
             if found.code == "OverLimit":
                 # Standard queues refuse further readers once 120,000 messages are hidden.
                 self.empty_answers += 1
@@ -206,7 +213,7 @@ class Messages:
             for change, why in given_up:
                 self.trouble = why.code
                 if change.hide_s is None:
-                    self.undeleted += 1
+                    self._not_deleted += 1
                 change.held.lost = True
             if retried:
                 self.trouble = retried[-1][1]

@@ -23,6 +23,8 @@ SECOND_COPIES = (
     "the same eventId"
 )
 
+BROKEN_OFF = "broken off: there may be letters that were not looked at"
+
 
 class How(NamedTuple):
     """How to redrive, an option each (`cli_dlq.py`); `--undelivered` gets the same.
@@ -58,7 +60,7 @@ class Redrive:
         self._proven: set[str] = set()
         self._skipped: Counter[str] = Counter()
         self._types: Counter[str] = Counter()
-        self._selected = self._eligible = 0
+        self._selected = self._eligible = self._untried = 0
 
     def _tries(self) -> Tries:
         return Trials(self._transform, self._desk.fetch, parked=self._how.parked)
@@ -127,8 +129,12 @@ class Redrive:
                 "(STREAM_ROUTER_ORDERING=conversation); choose fewer, with --until for example"
             )
         eligible: list[Trial] = []
-        for whole in self._in_hand():
+        in_hand = self._in_hand()
+        for number, whole in enumerate(in_hand):
             if self._reached_limit():
+                break
+            if self._asked():  # a letter that kills its process, or lies in S3, takes seconds
+                self._untried = len(in_hand) - number
                 break
             self._selected += 1
             trial = self._trials(whole)
@@ -181,19 +187,22 @@ class Redrive:
         if refused:
             warn(f"stream-router dlq: {refused}; nothing more was published, and what was not settled stays")
             return 1
+        messages, left = self._desk.messages, tally.left + self._untried
         if how.dry_run:
             telling.counted("would be redriven", self._types)
-            return 0
-        say(f"redriven {tally.redriven:,}" + (", all kept in the queue (--keep)" if how.keep else ""))
+        else:
+            say(f"redriven {tally.redriven:,}" + (", all kept in the queue (--keep)" if how.keep else ""))
         if tally.failed_again:
             telling.counted("failed again" if how.keep else "failed again, back in the queue", tally.failed_again)
-        if tally.left:
-            say(f"left in the queue {tally.left:,}")
-        if tally.ended_because:
-            warn(f"stream-router dlq: {tally.ended_because}")
-        if self._desk.messages.undeleted:
-            lost = telling.s(self._desk.messages.undeleted, "message")
-            warn(f"stream-router dlq: {lost} could not be deleted ({self._desk.messages.trouble}) though redriven: "
-                 "allow sqs:DeleteMessage, or the next redrive sends them again")  # fmt: skip
-        whole = not (tally.failed_again or tally.left or tally.ended_because or self._desk.messages.undeleted)
-        return 0 if whole and not self._asked() else 1
+        if left:
+            say(f"left in the queue {left:,}")
+        if ended := tally.ended_because or (BROKEN_OFF if self._asked() else ""):
+            warn(f"stream-router dlq: {ended}")
+        if messages.undeleted:
+            warn(
+                f"stream-router dlq: {telling.s(messages.undeleted, 'message')} could not be deleted "
+                f"({messages.trouble or 'no answer'}) though redriven: allow sqs:DeleteMessage, or the next redrive "
+                "sends them again"
+            )
+        whole = not (tally.failed_again or left or ended or messages.undeleted or messages.unanswered)
+        return 0 if whole else 1

@@ -1,0 +1,99 @@
+"""What `dlq redrive` says of itself: its summary and its exit status tell what was not looked at, too."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import MagicMock
+
+import orjson
+import pytest
+
+from stream_router.aws import endpoints
+from stream_router.aws.endpoints import Target
+from stream_router.control.dead_letters.desk import Depth
+from stream_router.control.dead_letters.gathering import Whole
+from stream_router.control.dead_letters.messages import Messages
+from stream_router.control.dead_letters.redrive import How, Redrive
+from stream_router.control.dead_letters.selection import Selection
+from stream_router.control.dead_letters.trial import Trial
+from stream_router.control.republish import preconditions
+from stream_router.control.republish.preconditions import Verdict
+from stream_router.core.aws_answers import Answer
+from stream_router.pipeline.sinks.dead_letters import reader
+from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
+from tests.fakes import NO_ANSWER
+from tests.sqs_in_time import Sqs
+
+DRY = How(rate=0.0, limit=0, dry_run=True, keep=False, parked=False, yes=False)
+
+
+@pytest.fixture
+def sqs(monkeypatch: pytest.MonkeyPatch) -> Sqs:
+    monkeypatch.setattr(endpoints, "sqs", lambda _, operation: Target(operation, "sqs", ()))
+    monkeypatch.setattr(preconditions, "look", lambda *_: Verdict([], []))
+    made = Sqs()
+    made.bodies = [
+        orjson.dumps(
+            {
+                "schema": SCHEMA,
+                "reason": "outage",
+                "record": reader.encoded(b"{}"),
+                "origin": {"sequenceNumber": str(number)},
+            }
+        ).decode()
+        for number in range(3)
+    ]
+    return made
+
+
+class Eligible:
+    """Takes every letter to be eligible; `after` is called with each one's number."""
+
+    def __init__(self, after: Callable[[int], None] = lambda _: None) -> None:
+        self.tried = 0
+        self.after = after
+
+    def __call__(self, whole: Whole) -> Trial:
+        self.tried += 1
+        self.after(self.tried)
+        return Trial(whole, self.tried, b"{}", ("interaction.created",))
+
+
+def redrive(sqs: Sqs, asked: Callable[[], bool], trials: Eligible) -> int:
+    messages = Messages(sqs, "http://sqs/1/q", sqs.world.clock)  # type: ignore[arg-type]
+    settings = SimpleNamespace(ordering="none", event_bus="default")
+    desk: Any = SimpleNamespace(
+        messages=messages, settings=settings, connection=MagicMock(), fetch=None, depth=lambda: Depth(3, 0)
+    )
+    one = Redrive(desk, Selection(), DRY, asked, "2026-11-26T00:00:00.000Z")
+    one._trials = trials  # type: ignore[assignment]
+    return one.run()
+
+
+def test_a_dry_run_that_was_whole_is_0(sqs: Sqs, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every letter was tried, and nothing is added."""
+    assert redrive(sqs, lambda: False, Eligible()) == 0
+    assert "note" not in capsys.readouterr().out
+
+
+def test_a_stop_is_heard_between_two_letters(sqs: Sqs, capsys: pytest.CaptureFixture[str]) -> None:
+    """A thousand letters `crashed` take minutes to try: Ctrl-C does not wait for the last. A dry run ends with 1."""
+    stop = list[int]()
+    trials = Eligible(stop.append)
+    assert redrive(sqs, lambda: bool(stop), trials) == 1
+    told = capsys.readouterr()
+    assert trials.tried == 1
+    assert "left in the queue 2" in told.out
+    assert "broken off" in told.err
+
+
+def test_a_call_for_messages_without_an_answer_is_told(sqs: Sqs, capsys: pytest.CaptureFixture[str]) -> None:
+    """SQS may have given it ten messages, which are hidden then: the queue was not redriven whole."""
+    unanswered = [NO_ANSWER]
+
+    def judge(name: str, _: dict[str, Any]) -> Answer | None:
+        return unanswered.pop() if name == "ReceiveMessage" and unanswered else None
+
+    sqs.judge = judge
+    assert redrive(sqs, lambda: False, Eligible()) == 1
+    assert "note: 1 call for messages got no answer" in capsys.readouterr().out
