@@ -10,7 +10,7 @@ import pytest
 
 from stream_router.aws import endpoints
 from stream_router.aws.endpoints import Target
-from stream_router.control.dead_letters.desk import Depth
+from stream_router.control.dead_letters.desk import Depth, Desk
 from stream_router.control.dead_letters.gathering import Whole
 from stream_router.control.dead_letters.messages import Messages
 from stream_router.control.dead_letters.redrive import How, Redrive
@@ -21,6 +21,7 @@ from stream_router.control.republish.preconditions import Verdict
 from stream_router.core.aws_answers import Answer
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
+from stream_router.pipeline.sinks.dead_letters.reader import UnreadableLetterError
 from tests.fakes import NO_ANSWER
 from tests.sqs_in_time import Sqs
 
@@ -32,17 +33,7 @@ def sqs(monkeypatch: pytest.MonkeyPatch) -> Sqs:
     monkeypatch.setattr(endpoints, "sqs", lambda _, operation: Target(operation, "sqs", ()))
     monkeypatch.setattr(preconditions, "look", lambda *_: Verdict([], []))
     made = Sqs()
-    made.bodies = [
-        orjson.dumps(
-            {
-                "schema": SCHEMA,
-                "reason": "outage",
-                "record": reader.encoded(b"{}"),
-                "origin": {"sequenceNumber": str(number)},
-            }
-        ).decode()
-        for number in range(3)
-    ]
+    made.bodies = [letter(sequenceNumber=str(number)) for number in range(3)]
     return made
 
 
@@ -57,6 +48,11 @@ class Eligible:
         self.tried += 1
         self.after(self.tried)
         return Trial(whole, self.tried, b"{}", ("interaction.created",))
+
+
+def letter(**origin: Any) -> str:
+    content = {"schema": SCHEMA, "reason": "outage", "record": reader.encoded(b"{}"), "origin": origin}
+    return orjson.dumps(content).decode()
 
 
 def redrive(sqs: Sqs, asked: Callable[[], bool], trials: Eligible) -> int:
@@ -97,3 +93,30 @@ def test_a_call_for_messages_without_an_answer_is_told(sqs: Sqs, capsys: pytest.
     sqs.judge = judge
     assert redrive(sqs, lambda: False, Eligible()) == 1
     assert "note: 1 call for messages got no answer" in capsys.readouterr().out
+
+
+def test_what_nobody_foresaw_gives_back_what_is_held(sqs: Sqs) -> None:
+    """Else nobody could look at the queue for five minutes after it."""
+
+    def fail(_: int) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        redrive(sqs, lambda: False, Eligible(fail))
+    assert len([entry for entry in sqs.named("ChangeMessageVisibilityBatch") if entry["VisibilityTimeout"] == 0]) == 3
+
+
+def test_a_number_that_is_none_of_kinesis_stops_no_other_letter(sqs: Sqs) -> None:
+    """Somebody else's message, or a damaged one: Python refuses to read five thousand digits."""
+    sqs.bodies.append(letter(sequenceNumber="9" * 5_000))
+    trials = Eligible()
+    assert redrive(sqs, lambda: False, trials) == 0
+    assert trials.tried == 4
+
+
+def test_an_address_of_an_object_that_is_none_skips_its_letter() -> None:
+    """Whatever a message of somebody else's says, only that message is passed over."""
+    desk = Desk.__new__(Desk)
+    desk._s3 = MagicMock()
+    with pytest.raises(UnreadableLetterError, match="address"):
+        desk.fetch("s3://[bucket/key")

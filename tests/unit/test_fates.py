@@ -38,7 +38,9 @@ def sighting(number: int = 10, *, identity: str = ID, passed_over: bool = False,
     return one
 
 
-def letter(number: int = 10, line: int = 0, stream: str = STREAM, identity: str = ID, part: Any = None) -> Message:
+def letter(
+    number: int | str = 10, line: int = 0, stream: str = STREAM, identity: str = ID, part: Any = None
+) -> Message:
     origin = {"stream": stream, "shardId": SHARD, "sequenceNumber": str(number), "subSequenceNumber": 0, "line": line}
     body = {
         "schema": "stream-router.dead-letter/1",
@@ -138,6 +140,13 @@ def test_a_letter_in_parts_is_one_letter() -> None:
     """So is a letter that was received twice."""
     parts = [letter(part={"n": n, "of": 2}) for n in (1, 2)]
     assert len(Letters(Look([*parts, parts[0]]), STREAM).all) == 1
+
+
+@pytest.mark.parametrize("number", ["abc", "-1", "9" * 5_000])
+def test_a_letter_whose_place_is_none_stops_no_search(number: str) -> None:
+    """Somebody else's message in our form, or a damaged letter: it is counted, and of no event in the stream."""
+    letters = Letters(Look([letter(number), letter()]), STREAM)
+    assert (len(letters.all), len(letters.places)) == (2, 1)
 
 
 # --- what is asked for ------------------------------------------------------------------------------------------

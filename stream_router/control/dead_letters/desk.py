@@ -91,7 +91,10 @@ class Desk:
     def fetch(self, url: str) -> bytes:
         """An object of S3 (s3://bucket/key). Raises UnreadableLetterError where it cannot be had."""
         self._s3 = self._s3 or endpoints.client(self.connection.session, "s3", _CONFIG)
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            raise UnreadableLetterError("the address of its object in S3 is none") from None
         try:
             answer = self._s3.get_object(Bucket=parts.netloc, Key=parts.path.lstrip("/"))
             return bytes(answer["Body"].read())

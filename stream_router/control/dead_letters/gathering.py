@@ -41,8 +41,7 @@ class Whole(NamedTuple):
     def order(self) -> tuple[int, int, int]:
         """Oldest first: by the place in the stream, where sequence numbers grow with time."""
         at = self.letter.origin
-        digits = at.sequence_number
-        return int(digits) if digits.isdecimal() else 0, at.sub_sequence_number, at.line
+        return at.sequence or 0, at.sub_sequence_number, at.line
 
 
 class Gathering:

@@ -100,6 +100,9 @@ class Redrive:
                 self._rounds(redriving)
             except (Refused, QueueUnreadableError) as error:
                 refused = str(error)
+            except Exception:
+                redriving.close()
+                raise
             # A second Ctrl-C passes by here: what is held then is hidden for some minutes more.
             redriving.close()
         tell_hidden_since(desk, depth, self._gathering.seen)

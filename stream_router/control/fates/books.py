@@ -45,8 +45,8 @@ class Letters:
         self.all = list(seen.values())
         self.missing = look.missing
         for letter in self.all:
-            if letter.origin.stream == stream and letter.origin.sequence_number.isdecimal():
-                self._of_place[place_of(letter)] = letter
+            if letter.origin.stream == stream and (place := place_of(letter)):
+                self._of_place[place] = letter
 
     def of(self, sighting: Sighting) -> Letter | None:
         """The letter of this very event: of a copy of it elsewhere in the stream it says nothing."""
@@ -58,10 +58,10 @@ class Letters:
         return self._of_place
 
 
-def place_of(letter: Letter) -> Place:
-    """Where a letter's event is in its stream."""
+def place_of(letter: Letter) -> Place | None:
+    """Where a letter's event is in its stream; None where it tells no place."""
     at = letter.origin
-    return at.shard_id, int(at.sequence_number), at.sub_sequence_number, at.line
+    return None if at.sequence is None else (at.shard_id, at.sequence, at.sub_sequence_number, at.line)
 
 
 class Undelivered(NamedTuple):

@@ -18,6 +18,9 @@ from pydantic.alias_generators import to_camel
 
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
 
+MOST_DIGITS = 129
+"""Of a sequence number (botocore's model `kinesis`, SequenceNumber). Python itself refuses some thousand digits."""
+
 
 class UnreadableLetterError(ValueError):
     """A message is no dead letter of ours, or one whose bytes cannot be had. The text quotes nothing of it."""
@@ -46,6 +49,12 @@ class Origin(_Json):
             return round(datetime.fromisoformat(self.received_at).timestamp() * 1000)
         except ValueError:
             return 0
+
+    @property
+    def sequence(self) -> int | None:
+        """The sequence number; None where it is none of Kinesis."""
+        digits = self.sequence_number
+        return int(digits) if digits.isdecimal() and len(digits) <= MOST_DIGITS else None
 
 
 class Failure(_Json):
