@@ -37,6 +37,7 @@ def test_a_load_is_measured_by_records_and_bytes() -> None:
         ([(900, 0), (900, 0)], "nearly full: `stream-router shards --to 4`"),
         ([(0, 850_000)], "nearly full: `stream-router shards --to 2`"),
         ([(950, 0), (10, 0), (10, 0)], "a is far fuller than the others"),
+        ([(0, 0), (0, 0)], "nothing to do"),  # `plan` never wants fewer than two
         ([(100, 0), (100, 0), (100, 0)], "half as many shards would do at this load: `stream-router shards --to 2`"),
         ([(400, 0), (400, 0)], "nothing to do"),
         ([(10, 0)], "nothing to do"),

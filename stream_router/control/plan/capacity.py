@@ -6,7 +6,7 @@ from typing import NamedTuple
 from stream_router.control.plan.data import Figures
 from stream_router.control.setup.streams import RETENTION_HOURS
 from stream_router.control.shards.load import BYTES_PER_S, FULL, RECORDS_PER_S, WANTED
-from stream_router.control.shards.reshard import BUCKETS_PER_SHARD
+from stream_router.control.shards.reshard import BUCKETS_PER_SHARD, LEAST_SHARDS
 from stream_router.core import limits
 
 BUSY = 0.6
@@ -103,7 +103,7 @@ def shards(load: Load, stream_bytes: float, receivers: int) -> tuple[int, int]:
         by_bytes = stream_bytes / BYTES_PER_S
         mean = max(load.events_per_s * by_bytes, records(load.events_per_s, receivers, buckets) / RECORDS_PER_S)
         peak = max(load.peak_per_s * by_bytes, records(load.peak_per_s, receivers, buckets) / RECORDS_PER_S)
-        wanted = max(2, ceil(mean / WANTED), ceil(peak / FULL))
+        wanted = max(LEAST_SHARDS, ceil(mean / WANTED), ceil(peak / FULL))
         if wanted <= count:
             return count, buckets
         count, buckets = wanted, min(MOST_BUCKETS, max(LEAST_BUCKETS, BUCKETS_PER_SHARD * wanted))

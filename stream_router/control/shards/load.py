@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from math import ceil
 from typing import NamedTuple
 
+from stream_router.control.shards.reshard import LEAST_SHARDS
 from stream_router.control.stream.reader import Piece, Span
 from stream_router.control.stream.shards import Shard
 
@@ -66,6 +67,6 @@ def advice(loads: list[Load]) -> str:
         )
     if hottest.share >= FULL:
         return f"nearly full: `stream-router shards --to {max(len(loads) + 1, ceil(total / WANTED))}`"
-    if len(loads) > 1 and hottest.share < ROOMY:
+    if len(loads) > LEAST_SHARDS and hottest.share < ROOMY:
         return f"half as many shards would do at this load: `stream-router shards --to {ceil(len(loads) / 2)}`"
     return "nothing to do"

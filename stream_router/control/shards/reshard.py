@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
 
 BUCKETS_PER_SHARD = 4
+LEAST_SHARDS = 2
+"""Fewer are advised nowhere: with one, a second consumer has nothing to do, and one child's trouble is everybody's."""
 MOST_SHARDS = 10_000
 FOLLOWED_EVERY_S = 2.0
 FOLLOWED_FOR_S = 1_800.0
