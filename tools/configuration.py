@@ -22,6 +22,40 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
 
 INTRODUCTION = """# Configuration
 
+## The ten that a first deployment needs
+
+Each has an example. The third column says in whose environment it belongs. The rest of the page has
+every setting, by topic. Decide on `STREAM_ROUTER_MASKING` too: it is off.
+
+| variable | for example | of | for |
+|---|---|---|---|
+"""
+
+TEN = (
+    ("AWS_REGION", "eu-central-1", "all"),
+    (
+        "EVENTBRIDGE_TARGET_ARN",
+        "arn:aws:lambda:eu-central-1:123456789012:function:my-function",
+        "`setup`, `doctor`",
+    ),
+    (
+        "SQS_DLQ_URL",
+        "https://sqs.eu-central-1.amazonaws.com/123456789012/cxone-events-dead-letters",
+        "`consume`, `dlq`; `setup` prints it",
+    ),
+    ("STREAM_ROUTER_WEBHOOK_SCHEME", "hmac", "`receive`"),
+    ("STREAM_ROUTER_WEBHOOK_SECRETS", "file:/etc/stream-router/secrets", "`receive`"),
+    ("STREAM_ROUTER_LISTEN", "0.0.0.0:8443", "`receive`"),
+    ("STREAM_ROUTER_TLS_CERT", "/etc/stream-router/cert.pem", "`receive`, unless a proxy ends TLS"),
+    ("STREAM_ROUTER_TLS_KEY", "/etc/stream-router/key.pem", "`receive`, unless a proxy ends TLS"),
+    ("STREAM_ROUTER_SPILL_DIR", "/var/lib/stream-router/spill", "`receive`"),
+    ("STREAM_ROUTER_STATE_DIR", "/var/lib/stream-router/consumer", "`consume`"),
+)
+"""Promised (docs/contract.md, "Settings"): the page begins with them."""
+
+RULES = """
+## How settings are read
+
 Every setting is an environment variable. It is read once, at start; a bad value ends the program with exit status 78
 and one line that names the variable, what is wrong with it, and the cure. An empty value is the same as none. A name
 that begins with `STREAM_ROUTER_` and that no program knows is refused as well, since a mistyped setting would do
@@ -137,7 +171,7 @@ FOR = {
     "CXONE_ACCESS_KEY_SECRET": "a user's access key",
     "CXONE_AUTH_URL": "the token endpoint; else it is discovered",
     "CXONE_ISSUER": "where the token endpoint is looked up",
-    "AWS_CA_BUNDLE": "whom `cxone` trusts beside the public CAs; boto3 reads it too",
+    "AWS_CA_BUNDLE": "whom `cxone` trusts instead of the public CAs; boto3 reads it too",
     "SSL_CERT_FILE": "the same for `cxone` alone, and first",
     "CXONE_SCOPE": "the scopes of client credentials",
 }
@@ -145,7 +179,8 @@ FOR = {
 
 def page() -> str:
     """The page's text."""
-    parts, told = [INTRODUCTION], set[str]()
+    ten = "".join(f"| `{name}` | `{example}` | {of} | {FOR[name]} |\n" for name, example, of in TEN)
+    parts, told = [INTRODUCTION + ten + RULES], set[str]()
     for title, note, kind in SECTIONS:
         rows = [row(kind, name) for name in kind.model_fields if variable(kind, name) not in told]
         told |= {variable(kind, name) for name in kind.model_fields if kind is not Setup}

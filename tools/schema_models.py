@@ -114,6 +114,13 @@ class Part(Model):
     of: int = Field(ge=2)
 
 
+class Ordering(Model):
+    """With `ordering=conversation`: what the conversation went on without."""
+
+    conversation_id: str
+    gap: Literal[True]
+
+
 class EarlierFailure(Model):
     """A time that the event became a dead letter before."""
 
@@ -135,6 +142,7 @@ class DeadLetter(Model):
     entry: Entry | None
     record: Data
     part: Part | None
+    ordering: Ordering | None = None
     generation: int = Field(0, ge=0, description="How often it was redriven and failed again.")
     history: list[EarlierFailure] = Field([], description="Why, the times before; the oldest first.")
     edited: bool = Field(default=False, description="Whether somebody changed the event by hand.")

@@ -1,13 +1,19 @@
 """The documents say what is so: the configuration reference, the links, the commands that the README names."""
 
 import configparser
+import json
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from stream_router.cli import app
+from stream_router.settings.consumer import Consumer
+from stream_router.settings.reading import load
+from stream_router.settings.receiver import Receiver
+from stream_router.settings.setup import Setup
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -29,6 +35,18 @@ def test_the_configuration_reference_is_what_the_settings_say(monkeypatch: pytes
 
     assert configuration.PAGE.read_text("utf-8") == configuration.page(), "run `make docs`"
     assert not [line for line in configuration.page().splitlines() if line.endswith("|  |")]
+
+
+def test_the_configuration_page_begins_with_ten_that_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Together they are all that a first deployment needs: each program takes its settings from them."""
+    table = (ROOT / "docs/configuration.md").read_text("utf-8").split("\n## ")[1]
+    ten = dict(re.findall(r"^\| `(\w+)` \| `([^`]+)` ", table, re.MULTILINE))
+    assert len(ten) == 10
+    for name, example in ten.items():
+        monkeypatch.setenv(name, example)
+    assert (load(Receiver).webhook_scheme, load(Receiver).in_the_clear) == ("hmac", False)
+    assert load(Consumer).sqs_dlq_url == ten["SQS_DLQ_URL"]
+    assert load(Setup).target_arn == ten["EVENTBRIDGE_TARGET_ARN"]
 
 
 @pytest.mark.parametrize(
@@ -105,3 +123,32 @@ def test_the_contract_names_every_command_and_no_other() -> None:
     commands = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
     groups = {group.name for group in app.registered_groups}
     assert named == commands | groups
+
+
+@pytest.mark.parametrize("schema", ["detail", "dead-letter", "audit-record", "demo"])
+def test_the_contract_names_every_field(schema: str) -> None:
+    """What a schema has, at whatever depth, the contract tells of."""
+    told = set(re.findall(r"\w+", (ROOT / "docs/contract.md").read_text("utf-8")))
+    assert not set(_fields(json.loads((ROOT / f"docs/schemas/{schema}.json").read_text("utf-8")))) - told
+
+
+def _fields(schema: object) -> Iterator[str]:
+    if isinstance(schema, dict):
+        yield from schema.get("properties", {})
+        for part in schema.values():
+            yield from _fields(part)
+    elif isinstance(schema, list):
+        for part in schema:
+            yield from _fields(part)
+
+
+def test_the_contract_names_every_make_target() -> None:
+    """Each that `make help` lists."""
+    targets = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    promised = (ROOT / "docs/contract.md").read_text("utf-8").partition("The make targets ")[2].partition("keep")[0]
+    assert targets == set(re.findall(r"`([a-z-]+)`", promised))
+
+
+def test_the_contract_tells_what_is_and_not_what_will_be() -> None:
+    """A page that others rely on has no plans."""
+    assert not re.findall(r"planned|will mean|not built", (ROOT / "docs/contract.md").read_text("utf-8"))
