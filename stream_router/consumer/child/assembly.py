@@ -36,8 +36,10 @@ class Child:
         self._beat = beat
         self._wiring = Wiring(settings, places=places)
         self._transform = Transform(transform_config(settings), lambda: time.time() * 1000)
-        masking = self._transform.masking
-        log.log(logging.INFO if self._transform.policy else logging.WARNING, "masking: %s", masking)
+        if self._transform.policy:
+            log.info("masking: %s", self._transform.masking)
+        else:
+            log.warning("masking: off")
         self._proof = BusProof(settings.state_dir, self._wiring.ask_for_bus)
         self._wait = Waiter(self._wiring.transport)
         self._lives = (settings.state_dir or Path(tempfile.mkdtemp(prefix="stream-router-shard-"))) / LIVES
