@@ -47,7 +47,7 @@ bench-quick: setup ## a first look in less than five minutes; writes nothing
 report: setup ## the kept results as one page with plots: benchmarks/report/report.html
 	@"$(BIN)/python" -m benchmarks report
 
-fault: setup ## twenty-five minutes: one seed of the whole under chaos, and the simulator
+fault: setup ## some twenty minutes: one seed of the whole under chaos, and the simulator
 	@$(PYTEST) -m long -n 2 --dist load tests/fault/lane tests/simulation
 
 long: setup ## hours: every long test, that of `make fault` too

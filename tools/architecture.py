@@ -32,7 +32,7 @@ DOES = {
     "cxone": "CXone's OAuth2 client, event sources",
     "control": "`setup`, `doctor`, `mask`, `audit verify`: the operator's commands",
     "checks": "what `receive` and `consume` look at before they start, each with a stable code",
-    "send": "signed example events of any preset, posted at a rate",
+    "send": "signed example events of three presets, or of a file, posted at a rate",
     "top": "the live view in a terminal, over the admin ports alone",
     "fakeaws": "an AWS that enforces its limits, injects faults and keeps a ledger",
     "local": "the embedded stack and the demo",
