@@ -188,3 +188,17 @@ def test_the_tables_can_be_read_in_a_narrow_terminal(
     assert max(map(len, text.splitlines())) <= width
     assert all(name in text for name in latencies)
     assert "123,456" in text
+
+
+@pytest.mark.parametrize(("slowest_ms", "all_of_them"), [(9_876.0, True), (98_765.0, False)])
+def test_no_figure_is_cut_in_a_pipe(slowest_ms: float, all_of_them: bool) -> None:
+    """A busy machine's latencies of seconds go into its 80 columns with all quantiles; longer ones with fewer."""
+    slow = dict.fromkeys(report.QUANTILES, slowest_ms)
+    stages = {"received to dead lettered": slow, "processed to target": dict.fromkeys(report.QUANTILES, 99.96)}
+    product = {"latencyMs": stages, "cloudWatch": {"RoutingLatencyMilliseconds": slow}, "entriesPerCall": 9.7}
+    result = {**report.as_json(Accounts(), 2.0, product), "stagesMs": stages}
+    console = Console(width=80, record=True, file=io.StringIO())
+    report.show(result, console)
+    text = console.export_text()
+    assert "…" not in text
+    assert text.count(f"{slowest_ms:,.0f}") == 3 * len(report.QUANTILES if all_of_them else report.NARROW_QUANTILES)
