@@ -154,6 +154,11 @@ def _character(char: str) -> str:
     return str(unicodedata.decimal(char, char))
 
 
+def ids_in(text: str) -> list[Span]:
+    """Where UUIDs and runs of 32 hex digits stand."""
+    return [found.span() for found in _ID.finditer(text)] if _INSIDE_AN_ID.search(text) else []
+
+
 def _without_ids(text: str) -> str:
     if len(text) >= _HEX_CHARS and _INSIDE_AN_ID.search(text):
         return _ID.sub(lambda found: "x" * len(found[0]), text)
