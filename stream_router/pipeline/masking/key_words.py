@@ -36,16 +36,30 @@ def _same(wanted: str, given: str) -> bool:
 
 
 class KeyWords:
-    """Which of some words a key has. One pattern for all of them tells quickly that a key has none."""
+    """Which of some words a key has. Senders choose keys, ids among them, so only words that may fit are tried."""
 
     def __init__(self, words: Iterable[Word]) -> None:
         self._words = tuple(sorted(words))
-        self._any = re.compile("|".join(sorted({re.escape(word.words[0]) for word in self._words})) or r"(?!)")
+        self._by_first: dict[str, list[Word]] = {}
+        for word in self._words:
+            self._by_first.setdefault(word.words[0], []).append(word)
+        joined = ["".join(word.words) for word in self._words]
+        self._starts = tuple(name for name in joined if len(name) >= _GLUED_MIN_CHARS)
+        self._ends = self._starts + tuple(f"{name}s" for name in self._starts)
 
     def of(self, key: str) -> tuple[Word, ...]:
         """The words of `key`, in a fixed order."""
-        if not self._any.search(key.lower()):
-            return ()
         words = [word.lower() for word in _WORDS.findall(key)]
         glued = "".join(words)
-        return tuple(word for word in self._words if word.fits(words, glued))
+        if glued.startswith(self._starts) or glued.endswith(self._ends):
+            return tuple(word for word in self._words if word.fits(words, glued))
+        known = self._by_first
+        if known.keys().isdisjoint(words) and known.keys().isdisjoint(_singular(words)):
+            return ()
+        may_fit = {word for first in (*words, *_singular(words)) for word in known.get(first, ())}
+        return tuple(sorted(word for word in may_fit if word.fits(words, glued)))
+
+
+def _singular(words: Iterable[str]) -> list[str]:
+    """What these words may be the plurals of."""
+    return [word[:-cut] for word in words for cut in (1, 2) if word.endswith("es"[-cut:])]

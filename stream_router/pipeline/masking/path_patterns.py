@@ -19,7 +19,7 @@ Position = tuple[int, int]
 _STEP = re.compile(r'(?:"([^"]+)"|(\*\*)|(\*)|<([^<>]+)>|([^.\[\]"*<>]+))?((?:\[\])*)(?:\.(?=.)|$)')
 _SPECIAL = {"**": DEEP, "*": ANY_KEY}
 MEMO_MAX = 4096
-"""Keys that one state remembers; senders choose the keys, so this is bounded."""
+"""Keys that one state remembers, and steps that the automaton does; senders choose the keys, so both are bounded."""
 
 
 def tokens(pattern: str) -> tuple[Token, ...]:
@@ -145,7 +145,8 @@ class Automaton:
             ends = tuple(sorted({at for at, done in after if done == len(self._patterns[at])}))
             live = frozenset(p for p in after if p[1] < len(self._patterns[p[0]]))
             step = Step(ends, self._state(live) if live else None, self._meaning_of(ends))
-            self._steps[positions, name] = step
+            if len(self._steps) < MEMO_MAX or not isinstance(name, tuple):
+                self._steps[positions, name] = step
         return step
 
     def _name(self, key: str) -> object:
