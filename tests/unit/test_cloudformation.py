@@ -15,7 +15,10 @@ from stream_router.control.arns import Home
 from stream_router.control.policy.command import needs_of
 from stream_router.control.policy.needs import document
 from stream_router.control.setup import queues, rules, streams
+from stream_router.receiver.auth import schemes
 from stream_router.settings.names import settings
+from stream_router.settings.reading import load
+from stream_router.settings.receiver import Receiver
 from stream_router.settings.types import Scheme
 
 ROOT = Path(__file__).parents[2]
@@ -71,9 +74,10 @@ def resolved(value: Any, conditions: set[str]) -> Any:
     return value
 
 
-def variables(task: str) -> dict[str, Any]:
+def variables(task: str, conditions: set[str] | None = None) -> dict[str, Any]:
     (container,) = RESOURCES[task]["Properties"]["ContainerDefinitions"]
-    return {entry["Name"]: entry["Value"] for entry in container["Environment"]}
+    true = {"SignsByHmac"} if conditions is None else conditions
+    return {entry["Name"]: entry["Value"] for entry in resolved(container["Environment"], true)}
 
 
 @pytest.mark.parametrize(
@@ -168,6 +172,21 @@ def test_a_key_of_yours_encrypts_all_that_setup_would_encrypt_with_it() -> None:
 def test_the_schemes_on_offer_are_the_receivers() -> None:
     """All but `none`, which is for loopback only."""
     assert {*TEMPLATE["Parameters"]["WebhookScheme"]["AllowedValues"], "none"} == set(get_args(Scheme))
+
+
+@pytest.mark.parametrize("scheme", TEMPLATE["Parameters"]["WebhookScheme"]["AllowedValues"])
+def test_a_receiver_starts_with_each_scheme_on_offer(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the parameters that have defaults left alone, the receiver takes what its task sets for this scheme."""
+    for variable in [key for key in os.environ if key.startswith(("AWS_", "STREAM_ROUTER_", "SQS_", "EVENTBRIDGE_"))]:
+        monkeypatch.delenv(variable)
+    defaults = {name: made["Default"] for name, made in TEMPLATE["Parameters"].items() if "Default" in made}
+    given = {**defaults, "WebhookScheme": scheme, "AWS::Region": GIVEN["AWS::Region"], "EventStream": "calls"}
+    for name, value in variables("ReceiverTask", {"SignsByHmac"} if scheme == "hmac" else set()).items():
+        monkeypatch.setenv(name, str(given[value["Ref"]] if isinstance(value, dict) else value))
+    secret = {"standard-webhooks": f"whsec_{'A' * 32}", "basic": "user:a password of some length"}
+    monkeypatch.setenv("STREAM_ROUTER_WEBHOOK_SECRETS", secret.get(scheme, "a secret of some length"))
+    assert TEMPLATE["Conditions"]["SignsByHmac"] == {"Fn::Equals": [{"Ref": "WebhookScheme"}, "hmac"]}
+    assert schemes.make(load(Receiver))
 
 
 def test_its_parameters_fit_the_nested_template() -> None:
