@@ -196,6 +196,13 @@ def test_its_parameters_fit_the_nested_template() -> None:
     assert set(nested["Parameters"]) <= set(yaml.safe_load(file.read_text("utf-8"))["Parameters"])
 
 
+def test_both_programs_report_under_the_application_that_the_alarms_ask_for() -> None:
+    """Else the alarms of a stack with an application of its own would hear nothing of its receivers."""
+    nested = RESOURCES["Observability"]["Properties"]["Parameters"]["Application"]
+    for task in ("ReceiverTask", "ConsumerTask"):
+        assert variables(task).get("STREAM_ROUTER_APPLICATION") == nested
+
+
 def test_buckets_are_enough_for_the_shards() -> None:
     """At least 4 for each shard, by the defaults, and for the 4 shards with which an on-demand stream begins."""
     parameters = TEMPLATE["Parameters"]
