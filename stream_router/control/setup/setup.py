@@ -14,7 +14,7 @@ from stream_router.aws.errors import code_of
 from stream_router.checks.finding import said
 from stream_router.control import arns
 from stream_router.control.arns import Home
-from stream_router.control.setup import queues, quotas, rule_match, rules, streams, targets
+from stream_router.control.setup import at_odds, queues, quotas, rule_match, rules, streams, targets
 from stream_router.control.setup.marks import Marks
 from stream_router.control.setup.steps import Say, Steps
 from stream_router.control.setup_error import SetupError, WrongSettingError
@@ -82,6 +82,7 @@ def look(settings: Setup) -> None:
     """Everything that the settings alone can tell. Raises WrongSettingError."""
     rules.pattern_text(settings.event_type_list)
     sample_entries(settings.aws_region, settings.event_type_list, 0)
+    at_odds.look(settings)
     if settings.sqs_dlq_url and settings.sqs_dlq_url.endswith(".fifo"):
         raise WrongSettingError(
             "SQS_DLQ_URL: must be a standard queue, dead letters have no order; unset it, setup makes one"
@@ -103,6 +104,8 @@ def ensure(settings: Setup, clients: Clients, say: Say, *, plan: bool) -> Made:
     steps = Steps(say, apply=not plan)
     marks = marks_of(settings)
     home = Home(clients.partition, clients.region, clients.sts.get_caller_identity()["Account"])
+    own = home.queue_of(settings.sqs_dlq_url or dead_letters_name(settings.stream))
+    at_odds.check(settings, home, own, settings.target_dlq_arn or home.queue(undelivered_name(settings.stream)))
     if not limits.is_v2_bus(settings.event_bus):
         quotas.check(settings, clients, rules.pattern_text(settings.event_type_list))
     shards = streams.ensure_stream(clients.kinesis, settings.stream, settings.shards, steps, marks)

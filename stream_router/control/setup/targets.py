@@ -38,6 +38,8 @@ def kind_of(arn_text: str, role: str | None, region: str) -> Kind:
     Raises WrongSettingError where it cannot be one, or lacks the role it needs.
     """
     arn = arns.parse(arn_text, "EVENTBRIDGE_TARGET_ARN")
+    if not (len(arn.account) == 12 and arn.account.isdigit()):
+        raise WrongSettingError("EVENTBRIDGE_TARGET_ARN: names no account; an account's number has 12 digits")
     kind = next(
         (
             kind
