@@ -9,6 +9,7 @@ from stream_router.control.setup import queues
 from stream_router.control.setup.marks import Marks
 from stream_router.control.setup.steps import Steps
 from stream_router.control.setup.streams import ensure_stream, tell_buckets
+from stream_router.control.setup_error import SetupError
 from tests.scripted import Script
 
 NAME = {"StreamName": "events"}
@@ -22,12 +23,12 @@ TAGS = {"stream-router-setup": "events", "team": "cx"}
 AS_LIST = [{"Key": key, "Value": value} for key, value in TAGS.items()]
 
 
-def _summary(hours: int = 168, encryption: str = "KMS", shards: int = 2) -> dict[str, Any]:
+def _summary(hours: int = 168, encryption: str = "KMS", shards: int = 2, status: str = "ACTIVE") -> dict[str, Any]:
     return {
         "StreamDescriptionSummary": {
             "StreamName": "events",
             "StreamARN": "arn:aws:kinesis:eu-west-1:123456789012:stream/events",
-            "StreamStatus": "ACTIVE",
+            "StreamStatus": status,
             "RetentionPeriodHours": hours,
             "StreamCreationTimestamp": 0,
             "EnhancedMonitoring": [],
@@ -102,6 +103,27 @@ def test_a_plan_changes_nothing(script: Script) -> None:
         "~ stream events: retention 24 -> 168 hours",
         "~ stream events: no encryption -> encrypted with alias/aws/kinesis",
     ]
+
+
+def test_a_stream_in_the_making_is_waited_for(script: Script) -> None:
+    """A `setup` that was broken off left it so, and Kinesis changes only a stream that is active."""
+    script.expect("kinesis", "describe_stream_summary", NAME, _summary(24, "NONE", status="CREATING"))
+    _describe_active(script)
+    script.expect("kinesis", "describe_stream_summary", NAME, _summary())
+    script.expect("kinesis", "list_tags_for_stream", NAME, {"Tags": AS_LIST, "HasMoreTags": False})
+    steps = Steps(lambda _: None, apply=True)
+    ensure_stream(script.clients.kinesis, "events", 2, steps, MARKS)
+    script.done()
+    assert steps.changes == 0
+
+
+@pytest.mark.parametrize("apply", [True, False])
+def test_a_stream_that_is_being_deleted_is_not_built_upon(script: Script, apply: bool) -> None:
+    """It is still described for a minute, but what `setup` would say of it is over when it is gone."""
+    script.expect("kinesis", "describe_stream_summary", NAME, _summary(status="DELETING"))
+    with pytest.raises(SetupError, match=r"^stream events is being deleted; .* again"):
+        ensure_stream(script.clients.kinesis, "events", 2, Steps(lambda _: None, apply=apply), MARKS)
+    script.done()
 
 
 def test_a_stream_of_ours_gets_the_tags_and_the_key_that_it_lacks(script: Script) -> None:

@@ -37,18 +37,21 @@ def consumer(name: str, status: str = "ACTIVE") -> dict[str, Any]:
     return {"ConsumerName": name, "ConsumerARN": arn, "ConsumerStatus": status, "ConsumerCreationTimestamp": 0}
 
 
-def an_empty_stream(script: Script, *pages: list[dict[str, Any]]) -> None:
-    """The stream is ours and holds no record; its consumers come in these pages."""
-    summary: dict[str, Any] = {
+def summary(status: str = "ACTIVE") -> dict[str, Any]:
+    return {
         "StreamName": "s",
         "StreamARN": STREAM_ARN,
-        "StreamStatus": "ACTIVE",
+        "StreamStatus": status,
         "RetentionPeriodHours": 168,
         "StreamCreationTimestamp": 0,
         "EnhancedMonitoring": [],
         "OpenShardCount": 0,
     }
-    script.expect("kinesis", "describe_stream_summary", {"StreamName": "s"}, {"StreamDescriptionSummary": summary})
+
+
+def an_empty_stream(script: Script, *pages: list[dict[str, Any]]) -> None:
+    """The stream is ours and holds no record; its consumers come in these pages."""
+    script.expect("kinesis", "describe_stream_summary", {"StreamName": "s"}, {"StreamDescriptionSummary": summary()})
     script.expect("kinesis", "list_tags_for_stream", {"StreamName": "s"}, {"Tags": OURS, "HasMoreTags": False})
     for number, page in enumerate(pages):
         token = {"NextToken": str(number)} if number else {}
@@ -88,6 +91,15 @@ def test_a_stream_without_consumers_is_deleted_as_it_is(script: Script, settings
     assert (found.what, found.holds) == ("stream s", "")
     script.expect("kinesis", "delete_stream", {"StreamName": "s"})
     found.delete()
+    script.done()
+
+
+def test_a_stream_that_is_being_deleted_is_left_to_go(script: Script, settings: Setup) -> None:
+    """A teardown that is run again asks nothing more of it: AWS refuses all but describing it."""
+    described = {"StreamDescriptionSummary": summary("DELETING")}
+    script.expect("kinesis", "describe_stream_summary", {"StreamName": "s"}, described)
+    (found,) = teardown._stream(script.clients.kinesis, settings, MARKS)
+    assert isinstance(found, Left)
     script.done()
 
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from stream_router.control.setup.marks import Marks, from_list, told
 from stream_router.control.setup.steps import Steps
+from stream_router.control.setup_error import SetupError
 from stream_router.control.shards.reshard import BUCKETS_PER_SHARD
 
 if TYPE_CHECKING:
@@ -18,13 +19,23 @@ KEY = "alias/aws/kinesis"
 
 NONE = "no encryption"
 
+DELETING = "DELETING"
+"""The status of a stream that goes: it is still described, and takes no change."""
+
 
 def ensure_stream(kinesis: "KinesisClient", name: str, shards: int, steps: Steps, marks: Marks) -> int:
     """Make the stream with `shards` shards, or see that the one there has the retention and encryption.
 
-    Returns how many shards it has, or is to have.
+    Returns how many shards it has, or is to have. Raises SetupError where it is being deleted.
     """
     found = describe(kinesis, name)
+    if found and found["StreamStatus"] == DELETING:
+        raise SetupError(
+            f"stream {name} is being deleted; in a minute it is gone: run `stream-router setup` again then"
+        )
+    if found and found["StreamStatus"] != "ACTIVE" and steps.apply:
+        _until_active(kinesis, name)  # a `setup` that was broken off may have left it in the making
+        found = describe(kinesis, name)
     ours = found is None
     if found is None:
         text = f"stream {name}: {shards} shards ({told(marks.tags)})"

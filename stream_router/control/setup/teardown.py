@@ -180,6 +180,9 @@ def _stream(kinesis: "KinesisClient", settings: Setup, marks: Marks) -> Iterator
     if (summary := streams.describe(kinesis, name)) is None:
         return
     what = f"stream {name}"
+    if summary["StreamStatus"] == streams.DELETING:
+        yield Left(what, "it is being deleted already, and is gone in a minute")
+        return
     if not marks.ours(streams.tags_of(kinesis, name)):
         yield _not_ours(what)
         return
