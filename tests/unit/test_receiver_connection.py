@@ -88,6 +88,63 @@ def test_a_body_that_waits_for_its_turn_is_read_no_further() -> None:
     theirs.close()
 
 
+class Written(Transport):
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        self.answers: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.answers.append(data)
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_sender_that_nobody_knows_has_only_so_many_answers(known: bool) -> None:
+    """What it costs to send a thousand requests at once is sixteen answers; who showed who it is has all of them."""
+    loop, (ours, theirs) = asyncio.new_event_loop(), socket.socketpair()
+    connections = Connections(loop, 10, 10, (), Stats())
+    connection = Connection("1.2.3.4", ours, loop, connections, Handler(), LIMITS, Turns(loop, LoopClock(loop)))
+    assert connections.admit(connection)
+    if known:
+        connection.known()
+    transport = Written()
+    connection.connection_made(cast("asyncio.Transport", transport))
+    connection.data_received(GET * 20)
+    closes = [b"connection: close" in answer for answer in transport.answers]
+    assert closes == ([False] * 20 if known else [False] * 15 + [True])
+    connection.connection_lost(None)
+    connections.stop()
+    loop.close()
+    ours.close()
+    theirs.close()
+
+
+def test_requests_sent_at_once_wait_their_turn_like_all_others() -> None:
+    """One connection's thousand requests are not one piece of work: others come in between."""
+    loop, (ours, theirs) = asyncio.new_event_loop(), socket.socketpair()
+    connections = Connections(loop, 10, 10, (), Stats())
+    turns = Turns(loop, LoopClock(loop))
+    connection = Connection("1.2.3.4", ours, loop, connections, Handler(), LIMITS, turns)
+    assert connections.admit(connection)
+    connection.known()
+    transport = Written()
+    connection.connection_made(cast("asyncio.Transport", transport))
+    connection.data_received(GET * 300)
+    assert len(transport.answers) < 300
+    assert not turns.have_time()
+    for _ in range(3):
+        loop.run_until_complete(asyncio.sleep(0))
+    assert len(transport.answers) == 300
+    connection.connection_lost(None)
+    connections.stop()
+    loop.close()
+    ours.close()
+    theirs.close()
+
+
 @pytest.mark.usefixtures("uncollected")
 @pytest.mark.parametrize("data", [None, b"", GET, b"POST / HTTP/1.1\r\nHo", b"nonsense\r\n\r\n"])
 def test_nothing_is_left_of_a_closed_connection(data: bytes | None) -> None:

@@ -72,6 +72,31 @@ def test_who_waits_for_its_turn_is_read_no_further() -> None:
     assert bench.done[-2:] == ["waits", "finds no room"]
 
 
+def test_who_has_more_to_do_goes_on_behind_all_who_wait() -> None:
+    """One that sends a thousand requests at once is worked on a piece a turn, and once for each turn it asks for."""
+    bench = Bench()
+    left = 3
+
+    def work() -> None:
+        nonlocal left
+        bench.now_s += COST_S
+        bench.done.append("many")
+        left -= 1
+        if left:
+            many.again()
+            many.again()
+
+    many = Turn(bench.turns, work, lambda _: 0.01)
+    many.came(100)
+    assert not many.came(100)
+    bench.connection("other").came(100)
+    bench.now_s += 0.5
+    assert many.waited_s() == pytest.approx(0.5)
+    bench.next_round()
+    assert bench.done == ["many", "many", "other", "many"]
+    assert many.waited_s() == 0.01
+
+
 def test_a_connection_waits_once_whatever_it_sends() -> None:
     """More bytes of one that waits give it no second place, and make it no younger."""
     bench = Bench()

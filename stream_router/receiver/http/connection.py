@@ -13,15 +13,13 @@ from typing import Any, cast
 from stream_router.receiver.http import answers, parse
 from stream_router.receiver.http.answers import Response
 from stream_router.receiver.http.connections import Connections
-from stream_router.receiver.http.flow import Flow
+from stream_router.receiver.http.flow import LINGER_S, Flow
 from stream_router.receiver.http.request import Handler, Limits, Request
 from stream_router.receiver.http.turns import Turn, Turns
 
-DISCARD_UP_TO_BYTES = 64 * 1024
-"""A body that nobody wants is read where it is announced this small: closing on unread bytes resets the answer away."""
-LINGER_S = 1.0
-"""How long a connection that was told to close may still send, unread, until it is cut."""
 MAX_WAITING_ANSWERS = 16
+MAX_OF_THE_UNKNOWN = 16
+"""Answers to a sender that never showed who it is, health checks too: then its connection is closed."""
 
 
 class Connection(asyncio.Protocol):
@@ -57,6 +55,7 @@ class Connection(asyncio.Protocol):
         self._flow = Flow(sock)
         self._turn = Turn(turns, self._feed, self._flow.waited_s)
         self._rest = b""
+        self._left_of_the_unknown = MAX_OF_THE_UNKNOWN
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -130,8 +129,7 @@ class Connection(asyncio.Protocol):
         if self._early is None and announced is not None and announced > self._limits.body_bytes:
             self._early = answers.TOO_LARGE
         if self._early is not None:
-            long = "transfer-encoding" in request.headers if announced is None else announced > DISCARD_UP_TO_BYTES
-            if self._early.close or long:
+            if self._early.close or request.is_long:
                 self._refuse(self._early)
         elif request.headers.get("expect").lower() == "100-continue" and self._transport is not None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -177,7 +175,7 @@ class Connection(asyncio.Protocol):
             self._parse(piece)
             if self._rest and self._in_head:
                 self._flow.pause()
-                self._loop.call_soon(self._feed)
+                self._turn.again()
                 return
         if len(self._waiting) < MAX_WAITING_ANSWERS and self._flow.write_deadline_s == math.inf:
             self._flow.read_on()
@@ -216,7 +214,8 @@ class Connection(asyncio.Protocol):
             self._handler.answered(request, answer)
             if self._transport is None:
                 continue
-            close = answer.close or not request.keep_alive or self._handler.closing
+            self._left_of_the_unknown -= not self._known
+            close = answer.close or not request.keep_alive or self._handler.closing or not self._left_of_the_unknown
             reads = self._flow.write(answer.wire(close=close, head_only=request.method == "HEAD"))
             if close or self._ends:
                 self._discarding = True

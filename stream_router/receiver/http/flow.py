@@ -6,6 +6,8 @@ import math
 import socket
 import sys
 
+LINGER_S = 1.0
+"""How long a connection that was told to close may still send, unread, until it is cut."""
 UNREAD_BYTES = 64 * 1024
 """Written and not read by the client: beyond it nothing more is read from it, and its time runs."""
 

@@ -9,6 +9,8 @@ from stream_router.receiver.http import answers
 from stream_router.receiver.http.answers import Response
 
 MAX_FIELDS = 100
+DISCARD_UP_TO_BYTES = 64 * 1024
+"""A body that nobody wants is read where it is announced this small: closing on unread bytes resets the answer away."""
 
 
 _NONE = RequestHeaders()
@@ -106,6 +108,12 @@ class Request:
         """The body's length, where the head tells it."""
         length = self.headers.get("content-length")
         return int(length) if length.isdigit() else None
+
+    @property
+    def is_long(self) -> bool:
+        """Whether its body is too long to be read for nothing, or nobody knows its length."""
+        announced = self.announced_bytes
+        return "transfer-encoding" in self.headers if announced is None else announced > DISCARD_UP_TO_BYTES
 
     def finish(self, answer: Response) -> None:
         """Answer it, once; does nothing where its connection is gone."""

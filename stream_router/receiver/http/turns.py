@@ -89,12 +89,13 @@ def _nothing() -> None:
 class Turn:
     """One connection's place among them. `work` parses what it has read; `kernel_s` is Flow.waited_s."""
 
-    __slots__ = ("_kernel_s", "_since_s", "_turns", "_work")
+    __slots__ = ("_kernel_s", "_queued", "_since_s", "_turns", "_work")
 
     def __init__(self, turns: Turns, work: Work, kernel_s: Callable[[float], float | None]) -> None:
         self._kernel_s = kernel_s
         self._turns = turns
         self._work = work
+        self._queued = False
         self._since_s: float | None = None
 
     def came(self, size_bytes: int) -> bool:
@@ -102,7 +103,7 @@ class Turn:
 
         Whether more may be read before that: a client that sends and sends would fill the memory, and the round.
         """
-        if self._since_s is not None:
+        if self._queued:
             return False
         if self._turns.have_time():
             self._work()
@@ -110,17 +111,26 @@ class Turn:
         if self._turns.full:
             self._work()
             size_bytes = 0
-        self._since_s = self._turns.now_s()
-        self._turns.later(self.hurry, size_bytes)
+        self.again(size_bytes)
         return False
+
+    def again(self, size_bytes: int = 0) -> None:
+        """Work, or go on with it, when its turn comes: behind all who wait now."""
+        if not self._queued:
+            self._queued = True
+            if self._since_s is None:
+                self._since_s = self._turns.now_s()
+            self._turns.later(self.hurry, size_bytes)
 
     def hurry(self) -> None:
         """Wait no longer."""
-        if self._since_s is not None:
+        if self._queued:
+            self._queued = False
             try:
                 self._work()
             finally:
-                self._since_s = None
+                if not self._queued:
+                    self._since_s = None
 
     def end(self) -> None:
         """The connection is closed: nothing of it is held here any more."""
