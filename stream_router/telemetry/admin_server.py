@@ -23,7 +23,7 @@ WHOLE_S = 10.0
 """Longest life of a connection, however busy: one that trickles must not keep its place."""
 
 CONNECTIONS_MAX = 32
-"""Served at once; a further one is closed at once."""
+"""Served at once; a further one has the place of the oldest, so that nobody keeps the platform's probes out."""
 
 HEALTH = ("/healthz", "/readyz")
 """Asked by the platform's probes, which bear no token."""
@@ -161,12 +161,16 @@ class _Server(ThreadingHTTPServer):
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Take the connection, or close it where there are too many."""
-        if len(self._open) >= CONNECTIONS_MAX:
-            super().shutdown_request(request)
-            return
+        """Take the connection; where there are too many the oldest is cut, and its thread ends by that."""
+        if len(self._open) >= CONNECTIONS_MAX and (oldest := next(iter(self._open), None)):
+            self._cut(oldest)
         self._open[request] = time.monotonic() + WHOLE_S
         super().process_request(request, client_address)
+
+    def _cut(self, request: socket.socket) -> None:
+        self._open.pop(request, None)
+        with contextlib.suppress(OSError):
+            request.shutdown(socket.SHUT_RDWR)
 
     def shutdown_request(self, request: Any) -> None:
         """The connection is over."""
@@ -178,8 +182,7 @@ class _Server(ThreadingHTTPServer):
         now = time.monotonic()
         for request, until in list(self._open.items()):
             if now > until:
-                with contextlib.suppress(OSError):
-                    request.shutdown(socket.SHUT_RDWR)
+                self._cut(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """An asker that went away is no news."""

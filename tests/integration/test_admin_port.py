@@ -205,7 +205,7 @@ def test_anything_else_is_refused(serve: Serve, method: str, path: str, code: in
 
 
 def test_askers_that_hang_hold_up_nobody_and_are_cut(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More silent connections than are served at once: the next is closed at once, and after a while all are free."""
+    """More silent connections than are served at once: the oldest are closed at once, later all of them."""
     monkeypatch.setattr(admin_server, "WHOLE_S", 1.0)
     monkeypatch.setattr(admin_server, "CONNECTIONS_MAX", 4)
     url = serve()
@@ -221,6 +221,19 @@ def test_askers_that_hang_hold_up_nobody_and_are_cut(serve: Serve, monkeypatch: 
                 pass
         one.close()
     assert httpx.get(f"{url}/metrics", timeout=5).status_code == 200
+
+
+def test_who_holds_every_place_keeps_no_probe_out(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else whoever reaches the port has the platform kill the program: the oldest goes, the newest is served."""
+    monkeypatch.setattr(admin_server, "CONNECTIONS_MAX", 4)
+    url = serve()
+    host, port = url.removeprefix("http://").rsplit(":", 1)
+    with contextlib.ExitStack() as stack:
+        hanging = [stack.enter_context(socket.create_connection((host, int(port)))) for _ in range(4)]
+        for _ in range(3):
+            assert httpx.get(f"{url}/healthz", timeout=2).status_code == 200
+        hanging[0].settimeout(2)
+        assert hanging[0].recv(1) == b""
 
 
 def test_an_address_that_is_taken_is_refused_in_one_line(serve: Serve, state: StateDir, vitals: Vitals) -> None:
