@@ -1,11 +1,14 @@
 """What goes between a queue and a file: `dlq export` and `dlq import`, our own dead letters and EventBridge's."""
 
+import contextlib
 import os
 import signal
 import stat
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import MagicMock
 
 import orjson
 import pytest
@@ -14,6 +17,7 @@ from stream_router.aws import endpoints
 from stream_router.aws.endpoints import Target
 from stream_router.control.dead_letters import exporting, importing, listing
 from stream_router.control.dead_letters.desk import Depth, Desk
+from stream_router.control.dead_letters.gathering import QueueUnreadableError
 from stream_router.control.dead_letters.messages import Messages
 from stream_router.control.dead_letters.selection import Selection
 from stream_router.control.dead_letters.telling import Interrupt
@@ -167,6 +171,64 @@ def test_undelivered_events_without_an_id_are_not_taken_for_one(sqs: Sqs, tmp_pa
     assert of_eventbridge.import_(desk, file) == 0  # type: ignore[arg-type]
     assert [body for body, _ in desk.sent] == bodies
     assert desk.sent[0][1] == {"RULE_ARN": "r"}
+
+
+def test_an_import_of_undelivered_events_says_what_it_did_not_send(
+    sqs: Sqs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The queue takes no more after the second: what is imported is told, why it ended, and what to do."""
+    file = tmp_path / "undelivered.jsonl"
+    file.write_bytes(b"".join(line(body=undelivered(number)) for number in range(5)))
+
+    class Full(DeskInTime):
+        def send(self, body: str, attributes: dict[str, str]) -> None:
+            if len(self.sent) == 2:
+                raise QueueUnreadableError("the queue q does not take a message (AccessDenied)")
+            super().send(body, attributes)
+
+    desk = Full(sqs)
+    desk.depth = lambda: Depth(0, 4)
+    assert of_eventbridge.import_(desk, file) == 1  # type: ignore[arg-type]
+    told = capsys.readouterr()
+    assert "note: 4 messages held by another reader could not be compared" in told.out
+    assert "imported 2 undelivered events" in told.out
+    assert "(AccessDenied); 3 were not sent; import the file again" in told.err
+
+
+def test_an_import_that_is_broken_off_says_how_many_are_left(
+    sqs: Sqs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C before the first is sent."""
+    file = tmp_path / "undelivered.jsonl"
+    file.write_bytes(line())
+    monkeypatch.setattr(Interrupt, "__call__", lambda _: True)
+    assert of_eventbridge.import_(DeskInTime(sqs), file) == 1  # type: ignore[arg-type]
+    assert "broken off; 1 were not sent" in capsys.readouterr().err
+
+
+def test_a_last_line_that_is_cut_off_is_named_as_such(
+    sqs: Sqs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An export that was killed, or whose disk was full: the lines before may be nowhere else."""
+    file = tmp_path / "undelivered.jsonl"
+    file.write_bytes(line() + line()[:-20])
+    assert of_eventbridge.import_(DeskInTime(sqs), file) == 1  # type: ignore[arg-type]
+    assert "line 2, the last, is cut off" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("refusals", "is_stored"), [(2, True), (9, False)])
+def test_a_message_that_sqs_refuses_by_itself_is_sent_again(
+    monkeypatch: pytest.MonkeyPatch, refusals: int, is_stored: bool
+) -> None:
+    """SendMessageBatch answers 200 with a failed entry: thrice again, then the operator hears SQS's code."""
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    answers = [{"Failed": [{"Code": "InternalError"}]}] * refusals + [{"Successful": [{}]}]
+    desk = Desk.__new__(Desk)
+    desk.messages = MagicMock(queue_url="u")
+    desk._sqs = MagicMock()
+    desk._sqs.send_message_batch.side_effect = answers
+    with contextlib.nullcontext() if is_stored else pytest.raises(QueueUnreadableError, match="InternalError"):
+        desk.send("body", {})
 
 
 def test_a_listing_that_is_broken_off_is_no_whole_one(sqs: Sqs, capsys: pytest.CaptureFixture[str]) -> None:

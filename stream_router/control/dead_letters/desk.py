@@ -25,6 +25,9 @@ from stream_router.settings.dead_letters import DeadLetters
 ANSWER_BYTES = 64 * 1024 * 1024
 """Ten messages of 1 MiB whose text is escaped once more in the answer."""
 
+SEND_AGAIN_AFTER_S = (0.25, 0.5, 1.0)
+"""Waits before a message is sent again that SQS refused by itself."""
+
 _CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 3})
 
 
@@ -80,13 +83,19 @@ class Desk:
     def send(self, body: str, attributes: dict[str, str]) -> None:
         """Send one message to the queue. Raises QueueUnreadableError where it is not stored."""
         typed = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
+        entries = [{"Id": "0", "MessageBody": body, "MessageAttributes": typed}]
         try:
-            self._sqs.send_message_batch(
-                QueueUrl=self.messages.queue_url,
-                Entries=[{"Id": "0", "MessageBody": body, "MessageAttributes": typed}],
-            )["Successful"][0]
+            for wait_s in (*SEND_AGAIN_AFTER_S, 0.0):
+                answer = self._sqs.send_message_batch(QueueUrl=self.messages.queue_url, Entries=entries)
+                if answer.get("Successful"):
+                    return
+                time.sleep(wait_s)
+            code = str(answer["Failed"][0]["Code"])
         except (ClientError, BotoCoreError, LookupError) as error:
-            raise self._refused(error) from None
+            code = code_of(error)
+        raise QueueUnreadableError(
+            f"the queue {self.messages.name} takes no message ({code}): allow sqs:SendMessage, or try again later"
+        )
 
     def fetch(self, url: str) -> bytes:
         """An object of S3 (s3://bucket/key). Raises UnreadableLetterError where it cannot be had."""

@@ -16,6 +16,7 @@ from stream_router.control.dead_letters import listing, put_back, telling
 from stream_router.control.dead_letters.desk import Desk, tell_unanswered
 from stream_router.control.dead_letters.exporting import OF_UNDELIVERED, SCHEMA
 from stream_router.control.dead_letters.held import Held
+from stream_router.control.dead_letters.listing import Seen
 from stream_router.control.dead_letters.showing import ALL
 from stream_router.control.dead_letters.telling import Bar, Interrupt, say, warn
 from stream_router.core import failpoints
@@ -27,6 +28,10 @@ _T = TypeVar("_T")
 
 WRITTEN_BY = {SCHEMA: "`export`", OF_UNDELIVERED: "`export --undelivered`"}
 """Which command writes lines of which schema."""
+
+CUT_OFF = (
+    "is cut off; an export that was broken off left what is in it in the queue: delete this line, and import again"
+)
 
 PATIENCE_S = 60.0
 """Where the queue takes nothing for so long, the rest is not sent."""
@@ -72,12 +77,26 @@ def run(desk: Desk, file: Path) -> int:
     if asked():
         warn("stream-router dlq: broken off; nothing was imported")
         return 1
-    if seen.depth.hidden:
-        say(f"note: {telling.s(seen.depth.hidden, 'message')} held by another reader could not be compared")
-    tell_unanswered(desk.messages)
+    tell_uncompared(desk, seen)
     refused = [line for line in lines if line.key in still_there]
     sent = _send(desk, [line for line in lines if line.key not in still_there], asked)
     return _report(lines, refused, sent)
+
+
+def tell_uncompared(desk: Desk, seen: Seen) -> None:
+    """Say of messages that may be in the file and in the queue too, where there are any."""
+    if seen.depth.hidden:
+        say(f"note: {telling.s(seen.depth.hidden, 'message')} held by another reader could not be compared")
+    tell_unanswered(desk.messages)
+
+
+def tell_left(left: int, why: str = "") -> None:
+    """Say that so many of the file were not sent, where there are any."""
+    if left:
+        warn(
+            f"stream-router dlq: {f'{why}; ' if why else ''}{left:,} were not sent; import the file again, what is in "
+            "the queue by then is refused"
+        )
 
 
 def _report(lines: list[Line], refused: list[Line], sent: list[Line]) -> int:
@@ -87,10 +106,8 @@ def _report(lines: list[Line], refused: list[Line], sent: list[Line]) -> int:
         say(f"refused {len(refused):,}: still in the queue")
         for line in refused[:10]:
             say(f"  {line.letter.origin.event_id}")
-    if left := len(lines) - len(sent) - len(refused):
-        warn(
-            f"stream-router dlq: {left:,} were not sent; import the file again, what is in the queue by then is refused"
-        )
+    left = len(lines) - len(sent) - len(refused)
+    tell_left(left)
     return 1 if refused or left else 0
 
 
@@ -124,14 +141,17 @@ def read(file: Path) -> list[Line]:
 
 def lines_of(file: Path, schema: str, read_line: Callable[[Any, str], _T]) -> list[_T]:
     """What `read_line` makes of each line, its value and its text. Raises UnusableFileError at the first bad one."""
-    lines = []
-    for number, text in enumerate(file.read_bytes().splitlines(), 1):
+    lines, content = [], file.read_bytes()
+    texts = content.splitlines()
+    for number, text in enumerate(texts, 1):
         if text.strip():
             value = None
             try:
                 value = orjson.loads(text)
                 lines.append(read_line(_of_schema(value, schema), text.decode()))
             except (ValueError, LookupError, TypeError, AttributeError) as error:
+                if number == len(texts) and not content.endswith(b"\n"):
+                    raise UnusableFileError(f"line {number}, the last, {CUT_OFF}") from None
                 why = _other(value, schema) or type(error).__name__
                 raise UnusableFileError(f"line {number} is none that {WRITTEN_BY[schema]} wrote ({why})") from None
     return lines

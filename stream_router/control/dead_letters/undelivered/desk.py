@@ -9,7 +9,7 @@ import orjson
 from stream_router.control.dead_letters import exporting, importing, listing, telling
 from stream_router.control.dead_letters.desk import Desk
 from stream_router.control.dead_letters.exporting import OF_UNDELIVERED, Form
-from stream_router.control.dead_letters.gathering import Whole
+from stream_router.control.dead_letters.gathering import QueueUnreadableError, Whole
 from stream_router.control.dead_letters.held import Held
 from stream_router.control.dead_letters.importing import UnusableFileError
 from stream_router.control.dead_letters.listing import Counts
@@ -136,15 +136,23 @@ def import_(desk: Desk, file: Path) -> int:
             still_there.add(key)
         return False
 
-    listing.look(desk, ALL, take, asked)
-    imported = 0
+    importing.tell_uncompared(desk, listing.look(desk, ALL, take, asked))
+    imported, trouble = 0, ""
     for key, letter in keyed.items():
-        if key not in still_there and not asked():
-            desk.send(letter.body, letter.said)
+        if asked():
+            trouble = "broken off"
+            break
+        if key not in still_there:
+            try:
+                desk.send(letter.body, letter.said)
+            except QueueUnreadableError as error:
+                trouble = str(error)
+                break
             imported += 1
     say(f"imported {telling.s(imported, 'undelivered event')}")
     if still_there:
         say(f"refused {len(still_there):,}: still in the queue")
+    importing.tell_left(len(keyed) - imported - len(still_there), trouble)
     return 0 if imported == len(keyed) else 1
 
 
