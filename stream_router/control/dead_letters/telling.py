@@ -1,8 +1,4 @@
-"""How the commands on dead letters talk: what was found on standard output, progress and troubles on standard error.
-
-Nobody has to listen: a reader that went (`| head -1`, a terminal that was closed) stops no work. Else a redrive would
-end between an event that was published and its letter that is to be deleted.
-"""
+"""How the commands on dead letters talk: what was found on standard output, progress and troubles on standard error."""
 
 import contextlib
 import os
@@ -12,10 +8,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from types import FrameType
-from typing import Self, TextIO
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from stream_router.control.lines import write_line
 
 PLAIN_EVERY_S = 10.0
 """How often progress is a line where nobody sees a bar."""
@@ -79,23 +77,12 @@ class Bar:
 
 def say(text: str) -> None:
     """One line of what was found."""
-    _write(sys.stdout, text)
+    write_line(sys.stdout, text)
 
 
 def warn(text: str) -> None:
     """One line of what is wrong."""
-    _write(sys.stderr, text)
-
-
-def _write(stream: TextIO, text: str) -> None:
-    try:
-        stream.write(f"{text}\n")
-        stream.flush()
-    except OSError:  # what is buffered goes nowhere too, or Python itself would fail on it at its end
-        with contextlib.suppress(OSError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, stream.fileno())
-            os.close(nowhere)
+    write_line(sys.stderr, text)
 
 
 def counted(title: str, counts: Mapping[str, int] | Counter[str]) -> None:

@@ -13,6 +13,7 @@ from stream_router.control.fates.found_report import Answer
 from stream_router.control.fates.judge import Fate, Judge
 from stream_router.control.fates.judged import CANNOT_JUDGE, judged
 from stream_router.control.fates.wanted import Wanted
+from stream_router.control.lines import write_line
 from stream_router.control.stream import session
 from stream_router.control.stream import shards as shards_
 from stream_router.control.stream.reader import Span
@@ -78,7 +79,7 @@ def _found(settings: DeadLetters, wish: Wish) -> int:
     unseen = "; ".join(filter(None, (letters.missing, undelivered.missing)))
     answer = Answer(wanted, span, scan.sightings, buried, undelivered, scan.missing, unseen)
     for line in found_report.lines(answer, judge, transform):
-        sys.stdout.write(f"{line}\n")
+        write_line(sys.stdout, line)
     return status(answer, judge, letters)
 
 

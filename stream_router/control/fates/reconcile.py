@@ -11,6 +11,7 @@ from stream_router.control.fates.account import Account
 from stream_router.control.fates.books import Letters
 from stream_router.control.fates.find import judge_of
 from stream_router.control.fates.judged import CANNOT_JUDGE, judged
+from stream_router.control.lines import write_line
 from stream_router.control.stream import session
 from stream_router.control.stream import shards as shards_
 from stream_router.control.stream.session import Stops, say
@@ -67,7 +68,7 @@ def _reconciled(settings: DeadLetters, wish: Wish) -> int:
         return CANNOT_JUDGE
     account.close()
     for line in account_report.lines(account, span, len(stream.shards), letters, undelivered, wish.show):
-        sys.stdout.write(f"{line}\n")
+        write_line(sys.stdout, line)
     return status(account, letters)
 
 

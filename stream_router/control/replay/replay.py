@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from stream_router.aws.clients import Clients
+from stream_router.control.lines import write_line
 from stream_router.control.replay import replay_report
 from stream_router.control.replay.choice import Choice
 from stream_router.control.replay.dry_run import DryRun
@@ -221,7 +222,7 @@ class Replay:
 
 def _tell(lines: Sequence[str]) -> None:
     for line in lines:
-        sys.stdout.write(f"{line}\n")
+        write_line(sys.stdout, line)
 
 
 def _unmet(choice: Choice) -> bool:

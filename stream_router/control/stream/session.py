@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from stream_router.aws.clients import Clients
+from stream_router.control.lines import write_line
 from stream_router.control.moments import moment_ms
 from stream_router.control.stream import estimate, leases
 from stream_router.control.stream.batches import Means, Source
@@ -29,8 +30,7 @@ READER = "stream-router-read-"
 
 def say(text: str) -> None:
     """One line beside the result: where progress goes too."""
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
+    write_line(sys.stderr, text)
 
 
 def span_of(since: str, until: str | None, now_ms: int) -> Span:
@@ -43,7 +43,7 @@ def span_of(since: str, until: str | None, now_ms: int) -> Span:
 
 
 class Stops:
-    """Ctrl-C and SIGTERM as an event. A second Ctrl-C changes nothing: what is under way is finished."""
+    """Ctrl-C, SIGTERM and a closed terminal as an event. A second changes nothing: what is under way is finished."""
 
     def __init__(self) -> None:
         self.asked = threading.Event()
@@ -62,7 +62,8 @@ class Stops:
 
     def listening(self) -> contextlib.AbstractContextManager[None]:
         """Signals are taken while the block runs."""
-        return heard_by(self._ask, signal.SIGINT, signal.SIGTERM)
+        ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN  # `nohup`: it is to go on
+        return heard_by(self._ask, signal.SIGINT, signal.SIGTERM, *(() if ignored else (signal.SIGHUP,)))
 
 
 class Checkpoints(NamedTuple):
