@@ -15,7 +15,7 @@ import pytest
 
 from stream_router.aws import endpoints
 from stream_router.aws.endpoints import Target
-from stream_router.control.dead_letters import exporting, importing, listing
+from stream_router.control.dead_letters import exporting, importing, listing, showing
 from stream_router.control.dead_letters.desk import Depth, Desk
 from stream_router.control.dead_letters.gathering import QueueUnreadableError
 from stream_router.control.dead_letters.messages import Messages
@@ -246,3 +246,20 @@ def test_a_listing_that_is_broken_off_is_no_whole_one(sqs: Sqs, capsys: pytest.C
     assert "sampled " in capsys.readouterr().out
     sqs.judge = lambda *_: None
     assert listing.run(cast("Desk", DeskInTime(sqs)), Selection(), 1_000) == 0
+
+
+def in_parts(number: int, of: int, generation: int, data: str) -> str:
+    content = orjson.loads(ours(7))
+    content |= {"part": {"n": number, "of": of}, "generation": generation}
+    content["record"] = {"encoding": "base64", "data": data}
+    return orjson.dumps(content).decode()
+
+
+def test_show_joins_no_part_of_one_letter_with_one_of_another(sqs: Sqs, capsys: pytest.CaptureFixture[str]) -> None:
+    """A redrive that was killed between the next generation and the delete leaves both, cut at other places."""
+    sqs.bodies = [in_parts(1, 2, 1, "eyJhIjog"), in_parts(1, 2, 0, "eyJhIj"), in_parts(2, 2, 1, "ImIifQ==")]
+    desk: Any = DeskInTime(sqs)
+    desk.connection = MagicMock()
+    desk.connection.transform.return_value.policy = None
+    assert showing.run(desk, f"{7:032x}", payload=True) == 0
+    assert '"a": "b"' in capsys.readouterr().out

@@ -18,6 +18,8 @@ ALL = 1_000_000
 def run(desk: Desk, identity: str, *, payload: bool) -> int:
     """Look for the letter of an event, or of a message, and show it. 0, or 1 where it was not found."""
     found: list[Letter] = []
+    whole: list[Letter] = []
+    joiner = reader.Joiner()  # an event may have several letters, and a part of one fits none of another
 
     def take(held: Held) -> bool:
         try:
@@ -26,9 +28,8 @@ def run(desk: Desk, identity: str, *, payload: bool) -> int:
             return False
         if identity in (held.id, letter.origin.event_id):
             found.append(letter)
-            if payload and letter.part:
-                return reader.join(found) is not None
-            return True
+            whole.extend(filter(None, [joiner.add(letter)]))
+            return bool(whole) or not payload
         return False
 
     seen = listing.look(desk, ALL, take, Interrupt())
@@ -36,8 +37,8 @@ def run(desk: Desk, identity: str, *, payload: bool) -> int:
         seen.tell(desk.messages.name)
         warn(f"stream-router dlq: no dead letter of {identity} was seen")
         return 1
-    _tell(found[0])
-    return _tell_payload(desk, found) if payload else 0
+    _tell(whole[0] if payload and whole else found[0])
+    return _tell_payload(desk, whole) if payload else 0
 
 
 def _tell(letter: Letter) -> None:
@@ -61,11 +62,11 @@ def _tell(letter: Letter) -> None:
         say(f"{'before':<11} {past.failed_at} {past.reason} ({past.code}), attempts {past.attempts}")
 
 
-def _tell_payload(desk: Desk, found: list[Letter]) -> int:
-    letter = reader.join(found) if found[0].part else found[0]
-    if letter is None:
+def _tell_payload(desk: Desk, whole: list[Letter]) -> int:
+    if not whole:
         warn("stream-router dlq: a part of it was not seen, so its event is not whole")
         return 1
+    letter = whole[0]
     try:
         raw = reopening.original(letter, desk.fetch)
     except UnreadableLetterError as error:
