@@ -20,3 +20,8 @@ def write_line(stream: TextIO, text: str) -> None:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, stream.fileno())
             os.close(nowhere)
+
+
+def plain(text: str) -> str:
+    """What others wrote, as part of a line: nothing in it drives a terminal, or looks like a line of ours."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

@@ -263,3 +263,13 @@ def test_show_joins_no_part_of_one_letter_with_one_of_another(sqs: Sqs, capsys: 
     desk.connection.transform.return_value.policy = None
     assert showing.run(desk, f"{7:032x}", payload=True) == 0
     assert '"a": "b"' in capsys.readouterr().out
+
+
+def test_what_a_strangers_message_holds_makes_no_line_of_ours(sqs: Sqs, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its reason and its type are others' text: in a listing they are one line each, without what drives a terminal."""
+    content = orjson.loads(ours(1)) | {"reason": "x\nredriven 99", "entry": {"DetailType": "\x9b31m"}}
+    sqs.bodies = [orjson.dumps(content).decode()]
+    assert listing.run(cast("Desk", DeskInTime(sqs)), Selection(), 1_000) == 0
+    told = capsys.readouterr().out
+    assert "\nredriven" not in told
+    assert "\x9b" not in told

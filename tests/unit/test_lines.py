@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from stream_router.control.lines import write_line
+from stream_router.control.lines import plain, write_line
 from stream_router.control.stream.session import Stops, say
 
 
@@ -39,3 +39,8 @@ def test_nohup_stays_nohup() -> None:
     finally:
         signal.signal(signal.SIGHUP, before)
     assert not stops.asked.is_set()
+
+
+def test_what_others_wrote_drives_no_terminal() -> None:
+    """A message of somebody else's in a queue: no escape sequence of it is written, and no line of its own."""
+    assert plain("x\nredriven 99 \x1b[2J \x9b31m \u202eë") == "x�redriven 99 �[2J �31m �ë"

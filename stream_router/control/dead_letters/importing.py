@@ -19,6 +19,7 @@ from stream_router.control.dead_letters.held import Held
 from stream_router.control.dead_letters.listing import Seen
 from stream_router.control.dead_letters.showing import ALL
 from stream_router.control.dead_letters.telling import Bar, Interrupt, say, warn
+from stream_router.control.lines import plain
 from stream_router.core import failpoints
 from stream_router.core.json_members import member_texts
 from stream_router.pipeline.sinks.dead_letters import reader
@@ -105,7 +106,7 @@ def _report(lines: list[Line], refused: list[Line], sent: list[Line]) -> int:
     if refused:
         say(f"refused {len(refused):,}: still in the queue")
         for line in refused[:10]:
-            say(f"  {line.letter.origin.event_id}")
+            say(f"  {plain(line.letter.origin.event_id)}")
     left = len(lines) - len(sent) - len(refused)
     tell_left(left)
     return 1 if refused or left else 0

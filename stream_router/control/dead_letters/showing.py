@@ -7,6 +7,7 @@ from stream_router.control.dead_letters.desk import Desk
 from stream_router.control.dead_letters.held import Held
 from stream_router.control.dead_letters.telling import Interrupt, say, warn
 from stream_router.control.indented_json import indented
+from stream_router.control.lines import plain
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import DeadLetter
 from stream_router.pipeline.sinks.dead_letters import reader
@@ -57,9 +58,9 @@ def _tell(letter: Letter) -> None:
         "generation": f"{letter.generation}" + (" (edited by hand)" if letter.edited else ""),
     }
     for name, value in rows.items():
-        say(f"{name:<11} {value}")
+        say(f"{name:<11} {plain(value)}")
     for past in letter.history:
-        say(f"{'before':<11} {past.failed_at} {past.reason} ({past.code}), attempts {past.attempts}")
+        say(f"{'before':<11} {plain(f'{past.failed_at} {past.reason} ({past.code})')}, attempts {past.attempts}")
 
 
 def _tell_payload(desk: Desk, whole: list[Letter]) -> int:

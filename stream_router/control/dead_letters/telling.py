@@ -13,7 +13,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from stream_router.control.lines import write_line
+from stream_router.control.lines import plain, write_line
 
 PLAIN_EVERY_S = 10.0
 """How often progress is a line where nobody sees a bar."""
@@ -89,7 +89,7 @@ def counted(title: str, counts: Mapping[str, int] | Counter[str]) -> None:
     """A count and, below it, what it is made of, the most first."""
     say(f"{title} {sum(counts.values()):,}")
     for name, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])):
-        say(f"  {count:>7,}  {name}")
+        say(f"  {count:>7,}  {plain(name)}")
 
 
 def s(count: int, noun: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from stream_router.control.fates.account import Account
 from stream_router.control.fates.books import Letters, UndeliveredBook
 from stream_router.control.fates.judge import Fate
+from stream_router.control.lines import plain
 from stream_router.control.stream.reader import Span
 from stream_router.pipeline.mapping.timestamps import iso
 
@@ -37,12 +38,12 @@ def lines(
 
 
 def _line(name: str, count: int, more: str) -> str:
-    return f"{name:<16}{count:>12,}  {more}".rstrip()
+    return f"{name:<16}{count:>12,}  {plain(more)}".rstrip()
 
 
 def _differences(account: Account, show: int) -> Iterator[str]:
     for one in account.kept[:show]:
-        yield f"differs  {one.event_id}  {one.shard_id} {one.sequence_number} line {one.line}"
+        yield f"differs  {plain(one.event_id)}  {one.shard_id} {one.sequence_number} line {one.line}"
         yield f"         {one.what}"
     if account.differences > show:
         yield f"         and {account.differences - show:,} more (--show N)"

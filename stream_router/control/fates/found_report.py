@@ -6,6 +6,7 @@ from typing import NamedTuple
 from stream_router.control.fates.books import UndeliveredBook
 from stream_router.control.fates.judge import Fate, Judge, Transform, why_dead, why_undelivered
 from stream_router.control.fates.wanted import Wanted
+from stream_router.control.lines import plain
 from stream_router.control.stream import positions
 from stream_router.control.stream.reader import Span
 from stream_router.control.stream.sightings import Sighting
@@ -109,7 +110,7 @@ def _buried_only(letter: Letter) -> Iterator[str]:
 
 
 def _block(event_id: str, event_type: str, facts: Sequence[tuple[str, str]]) -> Iterator[str]:
-    yield f"{event_id}  {event_type}".rstrip()
+    yield plain(f"{event_id}  {event_type}".rstrip())
     for name, text in facts:
         if text:
-            yield f"  {name:<10}  {text}"
+            yield f"  {name:<10}  {plain(text)}"

@@ -18,6 +18,7 @@ from stream_router.control.dead_letters.telling import Interrupt, say, warn
 from stream_router.control.dead_letters.undelivered import reading
 from stream_router.control.dead_letters.undelivered.reading import Undelivered
 from stream_router.control.indented_json import indented
+from stream_router.control.lines import plain
 from stream_router.pipeline.exact_number import written
 from stream_router.pipeline.mapping import lossless
 from stream_router.pipeline.mapping.timestamps import iso
@@ -88,7 +89,7 @@ def show(desk: Desk, identity: str, *, payload: bool) -> int:
         "time": letter.failed_at or (letter.lost[0][1] if letter.lost else ""),
     }
     for name, value in rows.items():
-        say(f"{name:<11} {value}")
+        say(f"{name:<11} {plain(value)}")
     return _show_payload(desk, letter) if payload else 0
 
 
