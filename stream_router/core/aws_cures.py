@@ -12,7 +12,9 @@ _BY_START = (
         ("InvalidSignature", "IncompleteSignature", "SignatureDoesNotMatch", "Request"),
         "check this host's clock and the secret key",
     ),
-    (("ResourceNotFound", "QueueDoesNotExist", "AWS.SimpleQueueService"), "make it anew with stream-router setup"),
+    (("ResourceNotFound",), "make it anew with stream-router setup"),
+    # `setup` verifies the queue that SQS_DLQ_URL names, and makes one only where it names none.
+    (("QueueDoesNotExist", "AWS.SimpleQueueService"), "make it anew: unset SQS_DLQ_URL, then stream-router setup"),
     (("InvalidAccountId",), "correct the ARN of STREAM_ROUTER_EVENT_BUS"),
     (("KMS", "Kms"), "enable the key in KMS, or set another"),
     (("NoAnswer", "TimedOut"), "check the network, the endpoint (AWS_ENDPOINT_URL) and TLS"),

@@ -64,7 +64,7 @@ def test_more_than_ten_in_a_second_are_a_number(caplog: pytest.LogCaptureFixture
         ("AccessDeniedException", "grant it"),
         ("ExpiredTokenException", "renew the credentials"),
         ("RequestTimeTooSkewed", "check this host's clock"),
-        ("AWS.SimpleQueueService.NonExistentQueue", "stream-router setup"),
+        ("AWS.SimpleQueueService.NonExistentQueue", "unset SQS_DLQ_URL, then stream-router setup"),
         ("ThrottlingException", "raise the quota"),
         ("KMSThrottlingException", "raise the quota"),
         ("KMSDisabledException", "enable the key"),
