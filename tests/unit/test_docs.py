@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from stream_router.cli import app
+from stream_router.core import logs
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.reading import load
 from stream_router.settings.receiver import Receiver
@@ -152,3 +153,10 @@ def test_the_contract_names_every_make_target() -> None:
 def test_the_contract_tells_what_is_and_not_what_will_be() -> None:
     """A page that others rely on has no plans."""
     assert not re.findall(r"planned|will mean|not built", (ROOT / "docs/contract.md").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("page", ["tutorial", "doctor", "find-and-replay"])
+def test_what_a_reader_is_told_to_wait_for_comes(page: str) -> None:
+    """The consumer reads once a child has a shard, and it is this line of the log that says so."""
+    line = next(line["says"] for line in logs.catalogue() if line["id"] == "shard-taken-up")
+    assert f"`{line}`" in (ROOT / f"docs/{page}.md").read_text("utf-8")
