@@ -229,6 +229,7 @@ def test_none_is_taken_on_loopback(listen: str) -> None:
         {"webhook_scheme": "expert", "webhook_secrets": " , "},
         {"webhook_scheme": "expert", "webhook_secrets": "file:/no/such/file"},
         {"webhook_scheme": "standard-webhooks", "webhook_secrets": "plain-secret"},
+        {"webhook_scheme": "standard-webhooks", "webhook_secrets": WHSEC.removeprefix("whsec_")},
         {"webhook_scheme": "standard-webhooks", "webhook_secrets": "whsec_???"},
         {"webhook_scheme": "basic", "webhook_secrets": "no-colon-secret"},
         {"webhook_scheme": "hmac", "hmac_template": "{timestamp}", "hmac_timestamp_header": "x-t"},

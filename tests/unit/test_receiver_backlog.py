@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from stream_router.receiver.batching.backlog import BROKEN_FOR_S, ROW_BYTES
+from stream_router.receiver.batching.backlog import BROKEN_FOR_S, READ_BYTES, ROW_BYTES, WINDOW_BYTES
 from stream_router.receiver.batching.batcher import Batcher
 from stream_router.receiver.batching.stream_state import BELIEVED_FOR_S
 from stream_router.receiver.http.health import Health
@@ -43,7 +43,7 @@ class Bench:
         return [line.decode() for _, line in self.disk.rows.values()]
 
     def stored(self) -> list[str]:
-        return list(dict.fromkeys(line.decode() for _, line in self.stream.stored))
+        return [line.decode() for _, line in self.stream.stored]
 
 
 @pytest.fixture
@@ -135,6 +135,48 @@ def test_an_event_that_lands_after_it_was_spilled_is_not_sent_again(bench: Bench
     assert bench.on_disk() == []
 
 
+def test_an_event_that_lands_while_the_disk_works_on_it_is_not_sent_again(bench: Bench) -> None:
+    """Its row is settled as soon as it is written: the next process does not send it either."""
+    bench.verdict = "ok"
+    bench.stream.latency_s = 0.35
+    bench.disk._delay_s = 0.15
+    bench.submit("a")
+    bench.loop.move(0.05)
+    second = bench.submit("b")
+    bench.loop.move(0.67)
+    assert (bench.stored(), bench.disk.appends, bench.on_disk()) == (["a", "b"], 1, [])
+    bench.loop.move(5.0)
+    assert second.result() is True
+    assert (bench.stored(), bench.on_disk()) == (["a", "b"], [])
+    assert bench.stats.spilled_events == 0
+    assert len(bench.batcher.lanes) == 0
+
+
+def test_what_an_earlier_process_left_is_counted_until_it_is_in_the_stream(make: Callable[..., Bench]) -> None:
+    """Waiting events, and rows that its files lost; the oldest one's time is told while anything waits."""
+    bench = make(spill=False)
+    bench.disk.put((0, b"%d" % number) for number in range(10))
+    bench.disk.lost, bench.disk.oldest_s, bench.disk.error = 3, 17.0, "EIO"
+    bench.batcher.use_spill(cast("Any", bench.disk), bench.disk.size_bytes)
+    assert (bench.stats.spilled_events, bench.stats.spill_damaged) == (10, 3)
+    assert bench.batcher.spill_state == ("EIO", bench.disk.size_bytes, 17.0, True)
+    bench.verdict = "ok"
+    bench.loop.move(5.0)
+    assert bench.stats.spilled_events == 0
+    assert bench.batcher.spill_state == ("EIO", 0, 0.0, False)
+
+
+def test_many_that_come_to_the_disk_at_once_stay_within_its_bound(make: Callable[..., Bench]) -> None:
+    """What it is still working on counts already."""
+    row = ROW_BYTES + 100
+    bench = make(room=5 * row)
+    waiting = [bench.submit("x" * 100, conversation) for conversation in range(20)]
+    bench.loop.move(0.95)
+    assert sum(stored.result() for stored in waiting) == 5
+    assert bench.disk.size_bytes == 5 * row
+    assert bench.stats.events_in_flight == 0
+
+
 def test_a_full_disk_does_not_turn_a_healthy_stream_into_503(make: Callable[..., Bench]) -> None:
     """What is on disk drains, also where the disk takes nothing more; newer events wait behind it in memory."""
     bench = make(failing=[False, *[True] * 1000])
@@ -177,6 +219,92 @@ def test_a_disk_that_failed_is_left_alone_for_two_seconds(make: Callable[..., Be
     assert bench.on_disk() == ["c"]
 
 
+def test_where_the_disk_fails_a_conversation_goes_on_without_it(make: Callable[..., Bench]) -> None:
+    """What is not on disk is waited for by nobody: the next event goes straight to the stream, and nothing is kept."""
+    bench = make(failing=[True])
+    assert not bench.answer("a")
+    bench.verdict = "ok"
+    bench.loop.move(BROKEN_FOR_S)
+    stored = bench.submit("b")
+    bench.loop.move(0.5)
+    assert stored.result() is True
+    assert (bench.stored(), bench.disk.appends, len(bench.batcher.lanes)) == (["b"], 1, 0)
+    assert (bench.stats.events_in_flight, bench.stats.bytes_in_flight) == (0, 0)
+
+
+def test_what_the_disk_did_not_take_keeps_its_place_before_what_came_since(make: Callable[..., Bench]) -> None:
+    """It is refused only where something newer of its conversation is on its way to the disk already."""
+    bench = make(failing=[False, True])
+    bench.disk._delay_s = 0.1
+    bench.submit("probe", conversation=1)
+    bench.loop.move(1.5)
+    assert bench.on_disk() == ["probe"]
+    first = bench.submit("first")
+    bench.loop.move(0.05)
+    assert bench.disk.appends == 2
+    bench.verdict = "ok"
+    bench.loop.move(0.1)
+    second = bench.submit("second")
+    bench.loop.move(0.5)
+    assert first.result() is second.result() is True
+    assert [name for name in bench.stored() if name != "probe"] == ["first", "second"]
+    bench.loop.move(5.0)
+    assert sorted(bench.stored()) == ["first", "probe", "second"]
+    assert len(bench.batcher.lanes) == 0
+
+
+def test_what_the_disk_did_not_take_is_refused_where_something_newer_is_on_its_way_there(
+    make: Callable[..., Bench],
+) -> None:
+    """It could only come behind that; its sender sends it again."""
+    bench = make(failing=[False, True])
+    bench.disk._delay_s = 0.1
+    bench.submit("probe", conversation=1)
+    bench.loop.move(1.5)
+    first = bench.submit("first")
+    bench.loop.move(0.05)
+    second = bench.submit("second")
+    bench.loop.move(0.3)
+    assert (first.result(), second.result()) == (False, True)
+    bench.verdict = "ok"
+    bench.loop.move(5.0)
+    assert sorted(bench.stored()) == ["probe", "second"]
+    assert bench.stats.events_in_flight == 0
+    assert len(bench.batcher.lanes) == 0
+
+
+def test_the_disk_reads_one_thing_at_a_time_and_no_more_than_a_window(make: Callable[..., Bench]) -> None:
+    """However much waits there: memory is bounded, and while the stream refuses, little is read."""
+    bench = make(spill=False)
+    bench.verdict = "hang"
+    bench.disk.put((number % 50, b"x" * 1_000) for number in range(5_000))
+    reading = most = asked = 0
+    read = bench.disk.read
+
+    def watched(max_bytes: int, done: Callable[[Any], None]) -> None:
+        nonlocal reading, most, asked
+        reading += 1
+        most, asked = max(most, reading), asked + max_bytes
+
+        def told(rows: Any) -> None:
+            nonlocal reading
+            reading -= 1
+            done(rows)
+
+        read(max_bytes, told)
+
+    bench.disk.read = watched  # type: ignore[method-assign]
+    bench.batcher.use_spill(cast("Any", bench.disk), 10**9)
+    bench.loop.move(0.3)
+    assert most == 1
+    assert asked <= WINDOW_BYTES + READ_BYTES
+    bench.verdict = "ok"
+    bench.loop.move(60.0)
+    assert most == 1
+    assert len(bench.stored()) == 5_000
+    assert bench.on_disk() == []
+
+
 @pytest.mark.parametrize("spill", [False, True])
 def test_readiness_follows_stream_and_spill(make: Callable[..., Bench], spill: bool) -> None:
     """Without a spill a stream that refuses for a second is not ready; five seconds later somebody may try again."""
@@ -210,11 +338,12 @@ def steps_of_an_outage(bench: Bench, requests: int, then: str) -> int:
     waiting = [bench.submit(f"{number:04d}" * 250) for number in range(requests)]
     bench.loop.move(0.015)
     bench.verdict = then
+    before = sys.gettrace()
     sys.settrace(count)
     try:
         bench.loop.move(0.9)
     finally:
-        sys.settrace(None)
+        sys.settrace(before)
     assert all(stored.done() for stored in waiting)
     return steps
 

@@ -1,5 +1,7 @@
 """Group commit on a clock that the test moves: grouping, order, retries, deadlines."""
 
+import base64
+import itertools
 from collections.abc import Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,7 +13,7 @@ from stream_router.receiver.batching import batcher as batcher_module
 from stream_router.receiver.batching import putrecords_calls
 from stream_router.receiver.batching.batcher import Batcher
 from stream_router.receiver.batching.deadlines import Deadlines
-from stream_router.receiver.batching.putrecords import HASH_SPACE, Address
+from stream_router.receiver.batching.putrecords import HASH_SPACE, MAX_CALL_BYTES, MAX_RECORD_BYTES, Address
 from stream_router.receiver.intake import Sealed
 from stream_router.telemetry.receiver.receiver_stats import Stats
 from tests.receiver_kit import FakeDisk, FakeLoop, FakeStream
@@ -187,6 +189,66 @@ def test_a_record_holds_at_most_a_mebibyte_and_a_call_ten(bench: Bench) -> None:
         assert all(len(record["Data"]) * 3 / 4 <= 1_048_576 for record in records)
     assert bench.of(2) == sorted(bench.of(2))
     assert len(bench.of(2)) == 12
+
+
+def test_a_call_holds_no_more_bytes_than_the_stream_takes() -> None:
+    """With partition keys, as Kinesis counts; what does not fit is in the next one, and nobody is left out."""
+    bench = Bench(buckets=64)
+    waiting = [bench.submit(bucket, size=400_000) for bucket in range(64)]
+    bench.loop.move(0.5)
+    assert all(stored.result() for stored in waiting)
+    sizes = [
+        sum(len(base64.b64decode(record["Data"])) + len(record["PartitionKey"]) for record in records)
+        for records in bench.stream.calls
+    ]
+    assert max(sizes) <= MAX_CALL_BYTES
+    assert len(sizes) <= -(-64 * 400_100 // (MAX_CALL_BYTES - MAX_RECORD_BYTES))
+    bench.loop.close()
+
+
+@pytest.mark.parametrize(("over", "records"), [(0, 1), (1, 2)])
+def test_a_record_is_filled_to_its_last_byte(over: int, records: int) -> None:
+    """The partition key counts, and so does the line break between two events; one byte more is another record."""
+    bench = Bench()
+    room = MAX_RECORD_BYTES - len("bucket-1-of-4") - 1
+    waiting = [bench.submit(1, size=room // 2), bench.submit(1, size=room - room // 2 + over)]
+    bench.loop.move(0.5)
+    assert all(stored.result() for stored in waiting)
+    assert len(bench.stream.calls) == records
+    bench.loop.close()
+
+
+def test_bytes_in_flight_are_bounded_and_come_free() -> None:
+    """Whatever passes in an hour: a call that is through gives its bytes back, and its place."""
+    bench = Bench(buckets=64, linger_s=0.0)
+    bench.stream.latency_s = 0.1
+    waiting = [bench.submit(bucket, size=700_000) for bucket in range(64)]
+    bench.loop.move(0.05)
+    in_flight = sum(len(record["Data"]) for records in bench.stream.calls for record in records)
+    assert putrecords_calls.MAX_BYTES <= in_flight <= putrecords_calls.MAX_BYTES + 8 * 1024 * 1024
+    bench.loop.move(1.0)
+    assert all(stored.result() for stored in waiting)
+    for bucket in range(64):
+        stored = bench.submit(bucket, size=700_000)
+        bench.loop.move(0.2)
+        assert stored.result() is True
+    assert (bench.stats.events_in_flight, bench.stats.bytes_in_flight) == (0, 0)
+    assert bench.stats.calls == len(bench.stream.calls)
+    bench.loop.close()
+
+
+@pytest.mark.parametrize("verdict", ["down", "hang", ["InternalFailure"]])
+def test_what_was_refused_leaves_nothing_behind(verdict: Any) -> None:
+    """Neither in the numbers by which new requests are turned away, nor in the conversations."""
+    bench = Bench(itertools.repeat(verdict, 200))
+    waiting = [bench.submit(bucket % 4) for bucket in range(40)]
+    bench.loop.move(10.0)
+    assert not any(stored.result() for stored in waiting)
+    assert (bench.stats.events_in_flight, bench.stats.bytes_in_flight) == (0, 0)
+    assert len(bench.batcher.lanes) == 0
+    failed_whole = sum(1 for _ in bench.stream.calls) if verdict in ("down", "hang") else 0
+    assert bench.stats.call_failures == failed_whole
+    bench.loop.close()
 
 
 def test_calls_in_flight_are_bounded() -> None:
