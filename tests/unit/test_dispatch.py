@@ -77,6 +77,30 @@ def test_an_entry_in_trouble_is_retried_alone_then_buried(code: str) -> None:
     assert pipeline.books.retries == 4
 
 
+def test_calls_in_which_every_entry_fails_open_the_breaker() -> None:
+    """Each entry's own code says trouble, and yet nothing is accepted: that is the destination's."""
+    pipeline = rig()
+    pipeline.bus.judge = lambda call: pipeline.bus.answer(call, ["InternalFailure"] * len(call))
+    publish(pipeline, [entry(n) for n in range(30)])
+    pipeline.run_for(0.05)
+    assert len(pipeline.bus.calls) == 3
+    assert pipeline.router.publisher.dispatcher.gate.holding
+
+
+def test_the_retries_of_entries_in_trouble_open_no_breaker() -> None:
+    """A call of theirs alone says nothing of the destination: the next good entry leaves at once."""
+    pipeline = rig()
+    sick = [entry(n) for n in range(3)]
+    pipeline.bus.judge = lambda call: pipeline.bus.answer(
+        call, ["InternalFailure" if one in sick else "" for one in call]
+    )
+    publish(pipeline, [*sick, *(entry(n) for n in range(10, 17))])
+    pipeline.run_for(20.0)
+    assert sum(set(map(id, call)) <= set(map(id, sick)) for call in pipeline.bus.calls) >= 3
+    gate = pipeline.router.publisher.dispatcher.gate
+    assert (gate.failures, gate.holding) == (0, False)
+
+
 @pytest.mark.parametrize("code", SYSTEMIC)
 def test_systemic_codes_of_entries_never_reach_the_dead_letters(code: str) -> None:
     """A systemic code, even on single entries and for ten minutes, is retried until it passes."""

@@ -12,7 +12,7 @@ from stream_router.core import limits
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import DeadLetter, Entry, Event, Record
 from stream_router.pipeline.sinks.dead_letters import reader
-from stream_router.pipeline.sinks.dead_letters.message import LetterWriter, Message
+from stream_router.pipeline.sinks.dead_letters.message import MINIMAL_BYTES, LetterWriter, Message
 
 WRITER = LetterWriter("my-stream", "shard-7", lambda: 1_764_000_000_123.0, ordered=False)
 
@@ -128,6 +128,36 @@ def test_what_fits_no_message_goes_over_several() -> None:
     assert parts == [{"n": n + 1, "of": len(messages)} for n in range(len(messages))]
     assert max(message.size_bytes for message in messages) <= limits.SQS_MESSAGE_BYTES
     assert original(messages) == raw
+
+
+def test_a_minimal_letter_fills_messages_of_200_kib() -> None:
+    """A queue that was left at the former limit of 256 KiB takes each; fewer bytes in each would be more messages."""
+    raw = noise(500_000)
+    messages = WRITER.write_parts(letter(raw), minimal=True)
+    sizes = [message.size_bytes for message in messages]
+    assert max(sizes) <= MINIMAL_BYTES
+    assert min(sizes[:-1]) > MINIMAL_BYTES - 1_000
+    assert all(message.minimal and not message.attributes for message in messages)
+    assert original(messages) == raw
+
+
+def test_the_last_byte_of_a_message_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A letter of just the size goes as it is; one byte less room, and it is made smaller."""
+    (message,) = WRITER.write(letter(noise(1_000)))
+    for size_bytes, encoding in ((message.size_bytes, "base64"), (message.size_bytes - 1, "base64+gzip")):
+        monkeypatch.setattr(limits, "SQS_MESSAGE_BYTES", size_bytes)
+        found = WRITER.write(letter(noise(1_000)))
+        assert [json.loads(one.body)["record"]["encoding"] for one in found] in ([encoding], [])
+        assert bool(found) or encoding == "base64+gzip"
+
+
+@pytest.mark.parametrize(("ordered", "conversation"), [(True, "c-1"), (True, ""), (False, "c-1")])
+def test_a_gap_in_a_conversation_is_said_where_order_was_asked_for(ordered: bool, conversation: str) -> None:
+    """Elsewhere nobody relies on it, and an entry without a conversation leaves none."""
+    writer = LetterWriter("my-stream", "shard-7", lambda: 1_764_000_000_123.0, ordered=ordered)
+    (message,) = writer.write(letter(b"x", Entry(letter(b"").event, "t", b"{}", 1.0, 50, conversation)))
+    expected = {"conversationId": "c-1", "gap": True} if ordered and conversation else None
+    assert json.loads(message.body).get("ordering") == expected
 
 
 @settings(max_examples=200, deadline=None)

@@ -1,0 +1,140 @@
+"""A conversation's entries one after the other: through the lanes, and through the publisher that holds them."""
+
+import pytest
+
+from stream_router.core.dead_letter_reasons import Reason
+from stream_router.core.model import Entry
+from stream_router.pipeline.delivery.dispatcher_contract import GivenUp, Policy
+from stream_router.pipeline.sinks.eventbridge.conversation_lanes import Lanes
+from stream_router.pipeline.sinks.eventbridge.packer import CallLimits
+from stream_router.pipeline.sinks.eventbridge.publisher import TOO_LARGE, Publisher
+from stream_router.pipeline.sinks.eventbridge.putevents_calls import PutEventsCalls
+from tests.fakes import FakeBus, World, entry
+
+A1, A2, A3 = (entry(number, "a") for number in (1, 2, 3))
+B1 = entry(4, "b")
+FREE = entry(5)
+OUTAGE = GivenUp(Reason.OUTAGE, "Code", "why", 7)
+REFUSED = GivenUp(Reason.REFUSED, "Code", "why", 1)
+
+
+def test_only_the_first_of_each_conversation_is_let_through() -> None:
+    """What has no conversation passes, in order with the others; the rest counts as held."""
+    lanes = Lanes(enabled=True)
+    assert lanes.enter([A1, FREE, A2, B1, A3]) == [A1, FREE, B1]
+    assert len(lanes) == 2
+
+
+def test_one_that_ends_lets_the_next_of_its_conversation_through() -> None:
+    """In the order in which they came; a lane that is empty is gone, and the next of it goes at once."""
+    lanes = Lanes(enabled=True)
+    lanes.enter([A1, A2, B1])
+    assert lanes.leave([FREE, B1, A1]) == [A2]
+    assert len(lanes) == 0
+    assert lanes.enter([A3]) == []
+    assert lanes.leave([A2]) == [A3]
+    assert lanes.leave([A3]) == []
+    assert lanes.enter([A1, B1]) == [A1, B1]
+
+
+def test_a_lane_that_is_shut_lets_nothing_through_any_more() -> None:
+    """What waits in it, and what comes, stays unsettled; other conversations, and what has none, go on."""
+    lanes = Lanes(enabled=True)
+    lanes.enter([A1, A2, B1, FREE])
+    lanes.shut(A1)
+    lanes.shut(FREE)
+    assert len(lanes) == 0
+    assert lanes.enter([A3, FREE]) == [FREE]
+    assert len(lanes) == 0
+    assert lanes.leave([B1]) == []
+    assert lanes.enter([B1]) == [B1]
+
+
+def test_without_order_everything_passes() -> None:
+    """And nobody waits for anybody."""
+    lanes = Lanes(enabled=False)
+    assert lanes.enter([A1, A2, FREE]) == [A1, A2, FREE]
+    lanes.shut(A1)
+    assert lanes.leave([A1]) == []
+    assert lanes.enter([A3]) == [A3]
+    assert len(lanes) == 0
+
+
+class Bench:
+    """A publisher in order over a fake bus; a call carries two entries, and 1,000 bytes."""
+
+    def __init__(self) -> None:
+        self.world = World()
+        self.bus = FakeBus(self.world)
+        calls = PutEventsCalls(self.bus, CallLimits(2, 1_000))
+        policy = Policy(16, 10**9, 4)
+        self.publisher = Publisher(calls, Lanes(enabled=True), policy, self.world.clock, self.world.random.random)
+
+    def sent(self) -> list[Entry]:
+        return [one for call in self.bus.calls for one in call]
+
+    def turn(self) -> tuple[list[Entry], list[tuple[Entry, GivenUp]]]:
+        """What ended in a moment, accepted and given up."""
+        self.publisher.dispatcher.advance(flush=True)
+        self.world.pump(0.1)
+        accepted, given_up, _, _ = self.publisher.collect()
+        return [one for call in accepted for one in call], given_up
+
+
+def test_what_was_accepted_lets_the_next_go() -> None:
+    """It is in the next call; until it was collected it counts as under way."""
+    bench = Bench()
+    bench.publisher.submit([A1, A2])
+    assert bench.publisher.backlog == 2
+    assert bench.turn() == ([A1], [])
+    assert bench.turn() == ([A2], [])
+    assert bench.publisher.backlog == 0
+    assert not bench.publisher.collectable
+
+
+def test_a_full_call_leaves_as_it_is_submitted() -> None:
+    """Nobody has to come by for it."""
+    bench = Bench()
+    bench.publisher.submit([A1, B1])
+    assert bench.sent() == [A1, B1]
+
+
+def test_one_that_no_call_can_carry_keeps_its_place_until_it_ended_elsewhere() -> None:
+    """The next of its conversation goes after it, or, where it comes back smaller, behind it."""
+    bench = Bench()
+    large = A1._replace(size_bytes=1_001)
+    bench.publisher.submit([large, A2])
+    assert bench.publisher.collectable
+    assert bench.turn() == ([], [(large, TOO_LARGE)])
+    assert bench.sent() == []
+    bench.publisher.again(A1)
+    assert bench.turn() == ([A1], [])
+    assert bench.turn() == ([A2], [])
+    bench.publisher.submit([large, A3])
+    assert bench.turn() == ([], [(large, TOO_LARGE)])
+    bench.publisher.ended(large, TOO_LARGE)
+    assert bench.turn() == ([A3], [])
+
+
+def test_one_of_just_the_limit_goes() -> None:
+    """By AWS's formula, to the byte."""
+    bench = Bench()
+    exact = A1._replace(size_bytes=1_000)
+    bench.publisher.submit([exact])
+    assert bench.turn() == ([exact], [])
+
+
+@pytest.mark.parametrize("why", [OUTAGE, REFUSED], ids=["outage", "refused"])
+def test_in_an_outage_that_is_given_up_for_those_behind_are_given_up_too(why: GivenUp) -> None:
+    """They waited as long, and were never tried; behind any other end the next goes."""
+    bench, large = Bench(), A1._replace(size_bytes=1_001)
+    bench.publisher.submit([large, A2, A3])
+    bench.turn()
+    bench.publisher.ended(large, why)
+    if why is OUTAGE:
+        assert bench.publisher.collectable
+        assert bench.turn() == ([], [(A2, OUTAGE._replace(attempts=0))])
+        assert bench.sent() == []
+    else:
+        assert bench.turn() == ([A2], [])
+        assert bench.turn() == ([A3], [])

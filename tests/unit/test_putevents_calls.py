@@ -1,0 +1,96 @@
+"""Which entries share a PutEvents call, and what is learned where the bus takes less than AWS says."""
+
+from collections import deque
+
+import pytest
+
+from stream_router.core import limits
+from stream_router.core.aws_answers import Refusal
+from stream_router.core.aws_error_codes import Disposition
+from stream_router.core.model import Entry
+from stream_router.pipeline.sinks.eventbridge.packer import CallLimits, fits, take
+from stream_router.pipeline.sinks.eventbridge.putevents_calls import PutEventsCalls
+from tests.fakes import FakeBus, World, entry
+
+LARGE = limits.REQUEST_BYTES_256K // 2 + 1
+LIMITS = CallLimits(10, 1_048_576)
+
+
+def sized(*sizes: int) -> list[Entry]:
+    return [entry(number, size_bytes=size) for number, size in enumerate(sizes)]
+
+
+def refusal(message: str = "", code: str = "ValidationException") -> Refusal:
+    return Refusal(Disposition.BISECT, code, indeterminate=False, retry_after_s=0.0, message=message)
+
+
+@pytest.fixture
+def calls() -> PutEventsCalls:
+    return PutEventsCalls(FakeBus(World()), LIMITS)
+
+
+def test_a_call_takes_the_entries_that_fit_to_the_byte() -> None:
+    """What does not fit any more waits in its place."""
+    ready = deque(sized(400, 300, 300, 1, 2))
+    assert [one.size_bytes for one in take(ready, CallLimits(10, 1_000))] == [400, 300, 300]
+    assert [one.size_bytes for one in ready] == [1, 2]
+    ready = deque(sized(400, 300, 301, 500))
+    assert [one.size_bytes for one in take(ready, CallLimits(10, 1_000))] == [400, 300]
+    assert [one.size_bytes for one in take(ready, CallLimits(10, 1_000))] == [301, 500]
+    assert take(ready, CallLimits(10, 1_000)) == []
+
+
+def test_a_call_has_no_more_entries_than_the_bus_takes() -> None:
+    """However small they are."""
+    ready = deque(sized(*[1] * 25))
+    assert [len(take(ready, CallLimits(10, 1_000))) for _ in range(3)] == [10, 10, 5]
+
+
+def test_one_above_a_limit_that_was_lowered_goes_alone() -> None:
+    """AWS judges it."""
+    ready = deque(sized(2_000, 1))
+    assert [one.size_bytes for one in take(ready, CallLimits(10, 1_000))] == [2_000]
+
+
+def test_an_entry_that_is_larger_than_any_call_is_told_apart() -> None:
+    """One of just the limit fits."""
+    made = sized(1_000, 1_001, 5)
+    assert fits(made, CallLimits(10, 1_000)) == ([made[0], made[2]], [made[1]])
+    assert fits(made[:1], CallLimits(10, 1_000)) == (made[:1], [])
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        refusal("Total size of the entries in the request is over the limit."),
+        refusal("the request is TOO LARGE"),
+        refusal("", "Http413"),
+    ],
+    ids=["EventBridge", "in other words", "a proxy"],
+)
+def test_a_large_call_that_is_refused_for_its_size_teaches_a_smaller_one(calls: PutEventsCalls, said: Refusal) -> None:
+    """The next calls are packed to what held everywhere before; what an entry may be stays as it was."""
+    assert calls.too_large(sized(LARGE, LARGE), said)
+    assert calls.packing == LIMITS._replace(bytes=limits.REQUEST_BYTES_256K)
+    assert calls.limits == LIMITS
+    ready = deque(sized(LARGE, LARGE))
+    assert len(calls.take(ready)) == 1
+    assert calls.too_large(sized(2 * LARGE), said)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [((LARGE, LARGE), refusal("a field is malformed")), ((LARGE, LARGE - 2), refusal("size", "Http413"))],
+    ids=["other words", "of a size that holds everywhere"],
+)
+def test_other_refusals_teach_nothing_of_sizes(calls: PutEventsCalls, sizes: tuple[int, ...], said: Refusal) -> None:
+    """A message may quote an entry, so words alone prove nothing of a small call; it is bisected as any other."""
+    assert not calls.too_large(sized(*sizes), said)
+    assert calls.packing == LIMITS
+
+
+def test_a_call_is_full_with_as_many_entries_as_the_bus_takes(calls: PutEventsCalls) -> None:
+    """Then it leaves though more may come."""
+    assert not calls.is_full(sized(*[1] * 9))
+    assert calls.is_full(sized(*[1] * 10))
+    assert calls.size_bytes(sized(3, 4)) == 7
