@@ -83,6 +83,22 @@ class Failing:
         return found
 
 
+def test_its_size_and_age_follow_every_job(bench: Bench) -> None:
+    """By the size the receiver keeps to its bound, before the answer of the append that reached it."""
+    assert (bench.spill.size_bytes, bench.spill.oldest_s) == (0, 0.0)
+    first = bench.append()
+    assert first is not None
+    one = bench.spill.size_bytes
+    assert one > len(LINE)
+    assert bench.spill.oldest_s > 0
+    second = bench.append()
+    assert second is not None
+    assert bench.spill.size_bytes == 2 * one
+    bench.settle(first, second)
+    bench.read()
+    assert (bench.spill.size_bytes, bench.spill.oldest_s) == (0, 0.0)
+
+
 @pytest.mark.parametrize("code", [errno.EIO, errno.EDQUOT])
 def test_a_file_that_does_not_close_cleanly_keeps_nothing_from_the_disk(
     bench: Bench, code: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

@@ -1,0 +1,101 @@
+"""The spill's files, one by one: how old what waits in them is, and what becomes of a file that cannot be read."""
+
+import errno
+import time
+from pathlib import Path
+
+import pytest
+
+from stream_router.receiver.spill import segments
+from stream_router.receiver.spill.segment import Row, Segment
+from stream_router.receiver.spill.segments import READS_BEFORE_SET_ASIDE, Segments
+
+
+def files_in(folder: Path) -> Segments:
+    made = Segments(folder, 0, "conversationId", len)
+    made.open()
+    return made
+
+
+def line(number: int, received_ms: int) -> bytes:
+    return b'{"v":1,"id":"%d","idFrom":"delivery","receivedAt":%d,"body":{}}' % (number, received_ms)
+
+
+def test_the_oldest_event_that_waits_is_told_as_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By when it was written; as rows are settled the next one counts, and with none left there is no age."""
+    files = files_in(tmp_path)
+    assert files.oldest_s == 0.0
+    for written_s in (1_000.0, 1_010.0, 1_020.0):
+        monkeypatch.setattr(time, "time", lambda at=written_s: at)
+        files.append([(7, b"x")])
+    assert files.oldest_s == 1_000.0
+    files.settle([1])
+    assert files.oldest_s == 1_000.0
+    files.settle([0])
+    assert files.oldest_s == 1_020.0
+    files.settle([2])
+    assert files.oldest_s == 0.0
+    files.close()
+
+
+def test_after_a_restart_the_age_is_that_of_the_first_event_that_waits(tmp_path: Path) -> None:
+    """Its envelope says when it was received: an outage of a day is not younger for a restart."""
+    files = files_in(tmp_path)
+    files.append([(7, line(number, 1_795_000_000_000 + number * 1_000)) for number in range(4)])
+    files.settle([0])
+    files.close()
+    again = files_in(tmp_path)
+    assert again.oldest_s == 1_795_000_001.0
+    again.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "reads"),
+    [(OSError(errno.EIO, "bad"), READS_BEFORE_SET_ASIDE), (FileNotFoundError(errno.ENOENT, "gone"), 1)],
+    ids=["a disk that fails", "a file that is gone"],
+)
+def test_a_file_that_cannot_be_read_is_tried_again_and_then_counted_as_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, reads: int
+) -> None:
+    """A disk may recover, a file that is gone does not; then the files behind it are read. Each row is told once."""
+    monkeypatch.setattr(segments, "SEGMENT_BYTES", 1)
+    files = files_in(tmp_path)
+    files.append([(7, b"first")])
+    files.append([(8, b"second")])
+    first = files._files[0]
+    tries = 0
+    real = Segment.read
+
+    def read(self: Segment, max_bytes: int) -> list[Row]:
+        nonlocal tries
+        if self is first:
+            tries += 1
+            raise error
+        return real(self, max_bytes)
+
+    monkeypatch.setattr(Segment, "read", read)
+    for _ in range(reads - 1):
+        with pytest.raises(OSError, match="bad"):
+            files.read(1_000)
+    assert files.read(1_000) == [Row(0, 7, None)]
+    assert tries == reads
+    assert files.read(1_000) == [Row(1, 8, b"second")]
+    assert files.read(1_000) == []
+    files.close()
+
+
+def test_a_file_that_cannot_be_read_at_the_start_is_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So it is set aside for a person, and not deleted as one of which all is settled."""
+    files = files_in(tmp_path)
+    files.append([(7, b"first"), (7, b"second")])
+    files.close()
+    (path,) = tmp_path.glob("*.seg")
+
+    def fails(_: Path) -> bytes:
+        raise OSError(errno.EIO, "bad")
+
+    monkeypatch.setattr(Path, "read_bytes", fails)
+    found = Segment(path, 0)
+    found.scan(0, 2**63, 0, len)
+    assert found.damaged
+    assert (found.left, found.end_row, found.size_bytes) == (0, 0, 0)
