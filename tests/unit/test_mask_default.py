@@ -39,6 +39,8 @@ PRIVATE = [
         "threadTitle",
         "accessToken",
     ),
+    *("tel", "telNo", "cell", "msisdn", "guestName", "visitor_name", "custName", "participantName", "nick", "fname"),
+    *("F_Name", "link", "recordingLink", "uri", "referrer", "href"),
     *("homeAddress", "streetName", "postalCode", "zip", "passportNumber", "customer", "agent", "avatar", "detailUrl"),
 ]
 PUBLIC = ["queue", "queueName", "channel", "skillName", "teamName", "mediaTypeName", "pointOfContactName", "status"]
@@ -50,6 +52,50 @@ def test_usual_name_is_masked(masking: MaskingPolicy, name: str) -> None:
     """In camelCase, snake_case or any case, at the top or deep inside: not the value's first characters come out."""
     for payload in ({name: "canary-0000"}, {"data": [{"inner": {name: "canary-0000"}}]}):
         assert "canary" not in json.dumps(masking.mask({"payload": payload}, []))
+
+
+@pytest.mark.parametrize("masking", [DEFAULT, STRICT], ids=["default", "strict"])
+@pytest.mark.parametrize("name", ["customFields", "custom_fields", "CUSTOM-FIELDS", "callVariables"])
+def test_custom_fields_and_variables_are_masked_however_they_are_written(masking: MaskingPolicy, name: str) -> None:
+    """As a list of pairs and as an object; what a pair is called stays readable under `default`."""
+    pairs = masking.mask({"payload": {name: [{"ident": "tier", "value": "canary"}]}}, [])["payload"][name]
+    assert pairs[0]["value"] == "[REDACTED]"
+    assert "canary" not in json.dumps(masking.mask({"payload": {name: {"tier": "canary"}}}, []))
+
+
+IDS = ["id", "userId", "UserID", "agentId", "externalId"]
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_id_that_is_an_address_does_not_pass(name: str) -> None:
+    """What others join by passes as it is, but an e-mail address never does, and the tag may say `pii-masked`."""
+    for address in ("anna@x.example", "email_anna@x.example", "anna%40x.example", "anna&#64;x.example"):
+        for payload in ({name: address}, {"user": {name: address}}, {"agent": {name: address}}):
+            assert "anna" not in json.dumps(DEFAULT.mask({"payload": payload}, []))
+    for own in ("c7b0c07a-2026-49da-be86-839bde82f0e5", "chat_4711", 62713508, "@handle", "2125550199"):
+        assert DEFAULT.mask({"payload": {"user": {name: own}}}, []) == {"payload": {"user": {name: own}}}
+
+
+@pytest.mark.parametrize("name", ["conversationId", "originalEventId"])
+@pytest.mark.parametrize("masking", [DEFAULT, STRICT], ids=["default", "strict"])
+def test_conversation_that_is_an_address_does_not_pass(masking: MaskingPolicy, name: str) -> None:
+    """Neither alone nor behind the name of a platform, though nothing else in the event holds it."""
+    parts = {"payload": {}, "conversationId": "c", "originalEventId": "i", name: "email_anna@x.example"}
+    assert masking.mask(parts, [])[name] == "[EMAIL]"
+
+
+@pytest.mark.parametrize("name", ["customer", "sender", "recipient", "caller", "consumer", "profile", "participant"])
+def test_id_of_a_person_is_a_handle(name: str) -> None:
+    """Platforms make it of a phone number or an address: it is redacted, as that of an end user is."""
+    assert DEFAULT.mask({"payload": {name: {"id": "+4930901820"}}}, []) == {"payload": {name: {"id": "[REDACTED]"}}}
+
+
+@pytest.mark.parametrize("name", ["raw", "source", "negative", "positive", "inbound"])
+def test_field_is_known_only_where_nice_has_it(name: str) -> None:
+    """NICE's statistics have fields of such names; elsewhere they may hold anything, and the tag says so."""
+    detail = orjson.loads(entry({**BODY, "payload": {name: "so says anna@x.example"}}, masking="default").detail)
+    assert detail["payload"] == {name: "so says [EMAIL]"}
+    assert detail["metadata"]["complianceTag"] == "pii-masked-partly"
 
 
 @pytest.mark.parametrize("name", PUBLIC)

@@ -23,16 +23,20 @@ _AROUND = " \t\r\n+"
 _INTERNATIONAL = re.compile(r"\+[1-9]\d{6,14}")
 
 
-def replacer(trace: Trace) -> Replace | None:
-    """A function that replaces in a text every secret that stands in what passes; None where none does.
+def passing(trace: Trace) -> str:
+    """All texts that pass as one, folded; what is encoded in them stands there decoded, too."""
+    joined = _joined(trace.known + trace.unknown if trace.unknown else trace.known)
+    if "%" in joined or "&" in joined or "+" in joined or "\\" in joined:
+        joined += "\n" + decoded(joined)
+    return folded(joined)
+
+
+def replacer(trace: Trace, joined: str) -> Replace | None:
+    """A function that replaces in a text every secret that stands in what passes (`joined`); None where none does.
 
     A secret is replaced by what its rule left of it, as a whole word, in any case, but not inside a UUID. A text in
     which one stands only once its encoding is undone is redacted whole.
     """
-    joined = _joined(trace.known + trace.unknown if trace.unknown else trace.known)
-    if "%" in joined or "&" in joined or "+" in joined or "\\" in joined:
-        joined += "\n" + decoded(joined)
-    joined = folded(joined)
     # Most secrets stand nowhere else: what is done for each of them is as little as can be.
     secrets: list[tuple[Any, Any]] = [
         (text, REDACTED) for text in set(trace.redacted) if folded(text).strip(_AROUND) in joined

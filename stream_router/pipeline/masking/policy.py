@@ -10,8 +10,8 @@ from typing import Any
 
 from stream_router.pipeline.masking import pruning
 from stream_router.pipeline.masking.actions import GONE, REDACTED, Action, is_mask
-from stream_router.pipeline.masking.detectors.prefilter import suspicious
-from stream_router.pipeline.masking.occurrences import all_texts, replacer
+from stream_router.pipeline.masking.detectors.prefilter import may_hold_an_address, suspicious
+from stream_router.pipeline.masking.occurrences import all_texts, passing, replacer
 from stream_router.pipeline.masking.path_patterns import Automaton, Learned, State, Step, Token
 from stream_router.pipeline.masking.rules import (
     BOOLEANS_STAY,
@@ -101,9 +101,10 @@ class MaskingPolicy:
         return self._look(trace)
 
     def _look(self, trace: Trace) -> SecondLook | None:
-        replace = replacer(trace) if trace.known or trace.unknown else None
+        joined = passing(trace) if trace.known or trace.unknown else ""
+        replace = replacer(trace, joined) if joined else None
         search = self._search_unknown if trace.unknown and suspicious(trace.unknown) else None
-        if replace is None and search is None:
+        if replace is None and search is None and not may_hold_an_address(joined):
             return None
         return SecondLook(self.rule_for, self.nothing, replace, search)
 

@@ -1,13 +1,14 @@
 """The second walk over an event, taken only where it has something to do: for private values in fields that pass.
 
 What a rule acts on or keeps is left alone. All other texts and numbers are searched for what a rule took away elsewhere
-in the event, and those that no rule names by the detectors, where the policy says so.
+in the event, those that no rule names by the detectors, where the policy says so, and those that pass for addresses.
 """
 
 from collections.abc import Callable
 from typing import Any
 
 from stream_router.pipeline.exact_number import ExactNumber
+from stream_router.pipeline.masking.detectors.finder import finder
 from stream_router.pipeline.masking.occurrences import Replace
 from stream_router.pipeline.masking.path_patterns import State, Step
 from stream_router.pipeline.masking.rules import MaskRule
@@ -15,6 +16,9 @@ from stream_router.pipeline.masking.trace import Find, Hits
 
 RECURRING = "recurring"
 """The counts' name for a private value that was found again."""
+
+_ADDRESSES = finder(("email",))
+"""What passes is no private text, but an id may be the very address of a person."""
 
 _ROUNDS_MAX = 4
 """A replaced value can uncover a find and the other way round; more rounds than two were never seen."""
@@ -74,6 +78,8 @@ class SecondLook:
         """
         if find is None and rule is None:
             find = self._search_unknown
+        elif find is None:
+            find = _ADDRESSES
         if not is_text:
             find = None
         for _ in range(_ROUNDS_MAX):

@@ -27,3 +27,8 @@ _SUSPICIOUS = re.compile(
 def suspicious(values: Sequence[Any]) -> bool:
     """Whether one of the texts or numbers might hold an address, or enough digits (six) for a number of a person."""
     return bool(values) and any(_SUSPICIOUS.search(value if type(value) is str else str(value)) for value in values)
+
+
+def may_hold_an_address(text: str) -> bool:
+    """Whether an e-mail address may stand in a text in which nothing is encoded."""
+    return "@" in text or "\uff20" in text
