@@ -140,7 +140,7 @@ FOR = {
     ),
     "STREAM_ROUTER_MAX_CLIENT_CONNECTIONS": "connections of one unknown address (default: half of all)",
     "STREAM_ROUTER_HMAC_HEADER": "scheme `hmac`: the signature's header",
-    "STREAM_ROUTER_HMAC_ALGORITHM": "scheme `hmac`: sha1, sha256, sha384 or sha512",
+    "STREAM_ROUTER_HMAC_ALGORITHM": "scheme `hmac`: the hash of the signature",
     "STREAM_ROUTER_HMAC_ENCODING": "scheme `hmac`: how the signature is written",
     "STREAM_ROUTER_HMAC_PREFIX": "scheme `hmac`: what stands before the signature",
     "STREAM_ROUTER_HMAC_TEMPLATE": "scheme `hmac`: what is signed",

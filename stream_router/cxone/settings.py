@@ -64,7 +64,9 @@ class Cxone(BaseSettings):
     unroutable: Literal["dead-letter", "publish", "drop"] = Field(
         "dead-letter", validation_alias="STREAM_ROUTER_UNROUTABLE", description="dead-letter, publish or drop"
     )
-    stream: str = Field("cxone-events", validation_alias="STREAM_ROUTER_STREAM", description="name a Kinesis stream")
+    stream: str = Field(
+        "cxone-events", validation_alias="STREAM_ROUTER_STREAM", description="1 to 128 of A-Z a-z 0-9 _ . -"
+    )
     config: Path | None = Field(None, validation_alias="STREAM_ROUTER_CONFIG", description="path of a TOML file")
 
     @field_validator("client_id", "client_secret", "access_key_id", "access_key_secret", mode="before")

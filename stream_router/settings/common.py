@@ -94,8 +94,8 @@ class ConfigFile(Environment):
 class Common(ConfigFile):
     """What every program needs: where the stream and the bus are."""
 
-    aws_region: str = Field("", validation_alias="AWS_REGION", description="set AWS_REGION, for example us-east-1")
-    stream: str = Field("cxone-events", pattern=r"^[a-zA-Z0-9_.-]{1,128}$", description="name a Kinesis stream")
+    aws_region: str = Field("", validation_alias="AWS_REGION", description="a region's name, for example us-east-1")
+    stream: str = Field("cxone-events", pattern=r"^[a-zA-Z0-9_.-]{1,128}$", description="1 to 128 of A-Z a-z 0-9 _ . -")
     application: str = Field(
         "cxone-event-router", pattern=r"^[a-zA-Z0-9_.-]{3,255}$", description="3 to 255 of A-Z a-z 0-9 _ . -"
     )

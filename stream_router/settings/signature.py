@@ -11,7 +11,9 @@ class Signature(BaseModel):
     """Declared once: what the environment refuses, a named source refuses."""
 
     hmac_header: str = Field("x-signature", min_length=1, description="a header's name")
-    hmac_algorithm: Literal["sha1", "sha256", "sha384", "sha512"] = Field("sha256", description="sha256, for example")
+    hmac_algorithm: Literal["sha1", "sha256", "sha384", "sha512"] = Field(
+        "sha256", description="sha1, sha256, sha384 or sha512"
+    )
     hmac_encoding: Literal["hex", "base64"] = Field("hex", description="hex or base64")
     hmac_prefix: str = Field("", description="what stands before the signature, for example sha256=")
     hmac_template: Template = Field("{body}", description="a text of {id}, {timestamp}, {body}")
