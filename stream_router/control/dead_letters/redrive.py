@@ -172,7 +172,7 @@ class Redrive:
         for line in notes:
             say(f"note: {line}")
         if notes and not self._how.yes and not self._how.dry_run:
-            raise Refused("what is noted here takes your word: --yes")
+            raise Refused("see the note above; add --yes to go on all the same")
 
     def _notes(self, types: set[str]) -> list[str]:
         """What else the operator should say yes to before events of these types go out."""

@@ -172,7 +172,7 @@ class Replay:
         if verdict.refusals:
             return "; ".join(verdict.refusals)
         needs_word = verdict.unjudged and not self._wish.yes and not self._wish.dry_run
-        return "what is not judged takes your word: --yes" if needs_word else ""
+        return "see the note above; add --yes to go on all the same" if needs_word else ""
 
     def _read(
         self,
