@@ -22,7 +22,7 @@ Since = Annotated[
     str, typer.Option("--since", help="Only those sent to the queue since: 2026-11-24T09:30Z, or 2h ago.")
 ]
 Until = Annotated[str, typer.Option("--until", help="Only those sent to the queue before.")]
-Id = Annotated[str, typer.Option("--id", help="Only of the event with this id.")]
+Id = Annotated[str, typer.Option("--id", help="Only of the event with this eventId, or correlationId.")]
 
 
 @app.command("list")
@@ -48,7 +48,7 @@ def list_(
 
 @app.command()
 def show(
-    id: Annotated[str, typer.Argument(metavar="ID", help="The event's id, or the message's.")],  # noqa: A002
+    id: Annotated[str, typer.Argument(metavar="ID", help="The event's id or correlationId, or the message's id.")],  # noqa: A002
     payload: Annotated[
         bool, typer.Option("--payload", help="The event too, masked where STREAM_ROUTER_MASKING is on.")
     ] = False,

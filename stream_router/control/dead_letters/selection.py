@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from stream_router.control.moments import moment_ms
+from stream_router.core.settings_error import SettingsError
 from stream_router.pipeline.sinks.dead_letters.reader import Letter
 
 
@@ -22,9 +23,10 @@ class Selection(NamedTuple):
 
     def takes(self, letter: Letter, sent_ms: int) -> bool:
         """Whether the letter is meant, as far as it tells without being opened."""
-        wanted = ((self.reason, letter.reason), (self.code, letter.error.code), (self.id, letter.origin.event_id))
+        wanted = ((self.reason, letter.reason), (self.code, letter.error.code))
         return (
             all(want in ("", is_so) for want, is_so in wanted)
+            and (not self.id or is_meant(self.id, letter.origin.event_id))
             and ((self.maps_first and not letter.event_type) or self.takes_type(letter.event_type))
             and (not self.since_ms or sent_ms >= self.since_ms)
             and (not self.until_ms or sent_ms < self.until_ms)
@@ -35,13 +37,15 @@ class Selection(NamedTuple):
         return self.event_type in ("", event_type)
 
 
+def is_meant(identity: str, event_id: str) -> bool:
+    """Whether `identity` means this event: its eventId, or its correlationId, which is the same written as a UUID."""
+    return event_id in (identity, identity.strip().lower().replace("-", ""))
+
+
 def selection(reason: str, code: str, event_type: str, since: str, until: str, identity: str, now_ms: int) -> Selection:
-    """From the options of the command line. Raises SettingsError for a time that is none."""
-    return Selection(
-        reason,
-        code,
-        event_type,
-        moment_ms(since, "--since", now_ms) if since else 0,
-        moment_ms(until, "--until", now_ms) if until else 0,
-        identity,
-    )
+    """From the options of the command line. Raises SettingsError for a time that is none, or a span that is none."""
+    since_ms = moment_ms(since, "--since", now_ms) if since else 0
+    until_ms = moment_ms(until, "--until", now_ms) if until else 0
+    if since_ms >= (until_ms or now_ms):
+        raise SettingsError("--since: is not before --until, or is in the future; give an earlier moment")
+    return Selection(reason, code, event_type, since_ms, until_ms, identity)

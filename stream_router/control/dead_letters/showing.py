@@ -5,6 +5,7 @@ import time
 from stream_router.control.dead_letters import listing, reopening
 from stream_router.control.dead_letters.desk import Desk
 from stream_router.control.dead_letters.held import Held
+from stream_router.control.dead_letters.selection import is_meant
 from stream_router.control.dead_letters.telling import Interrupt, say, warn
 from stream_router.control.indented_json import indented
 from stream_router.control.lines import plain
@@ -27,7 +28,7 @@ def run(desk: Desk, identity: str, *, payload: bool) -> int:
             letter = reader.read(held.body, held.attributes)
         except UnreadableLetterError:
             return False
-        if identity in (held.id, letter.origin.event_id):
+        if identity == held.id or is_meant(identity, letter.origin.event_id):
             found.append(letter)
             whole.extend(filter(None, [joiner.add(letter)]))
             return bool(whole) or not payload

@@ -13,7 +13,7 @@ from stream_router.control.dead_letters.gathering import QueueUnreadableError, W
 from stream_router.control.dead_letters.held import Held
 from stream_router.control.dead_letters.importing import UnusableFileError
 from stream_router.control.dead_letters.listing import Counts
-from stream_router.control.dead_letters.selection import Selection
+from stream_router.control.dead_letters.selection import Selection, is_meant
 from stream_router.control.dead_letters.telling import Interrupt, say, warn
 from stream_router.control.dead_letters.undelivered import reading
 from stream_router.control.dead_letters.undelivered.reading import Undelivered
@@ -68,8 +68,9 @@ def show(desk: Desk, identity: str, *, payload: bool) -> int:
             letter = reading.read(held.body, held.attributes)
         except UnreadableLetterError:
             return False
-        known = {held.id, letter.origin.event_id, *(token for token, _ in letter.lost)}
-        if identity in known or (letter.event and orjson.loads(letter.event).get("id") == identity):
+        known = {held.id, *(token for token, _ in letter.lost)}
+        by_us = identity in known or is_meant(identity, letter.origin.event_id)
+        if by_us or (letter.event and orjson.loads(letter.event).get("id") == identity):
             found.append(letter)
         return bool(found)
 
