@@ -11,8 +11,8 @@ import pytest
 from stream_router.core import limits
 from stream_router.core.model import Entry
 from stream_router.pipeline.sinks.dead_letters import reader
-from stream_router.pipeline.sinks.dead_letters.message import Message
-from stream_router.pipeline.sinks.dead_letters.reader import Joiner, Letter, UnreadableLetterError
+from stream_router.pipeline.sinks.dead_letters.message import SCHEMA, Message
+from stream_router.pipeline.sinks.dead_letters.reader import Joiner, Letter, Origin, UnreadableLetterError
 from tests.unit.test_letter import WRITER, letter
 
 
@@ -77,6 +77,22 @@ def test_a_part_alone_is_no_event() -> None:
     with pytest.raises(UnreadableLetterError, match="part"):
         reader.original(read(first))
     assert reader.join([read(first)]) is None
+
+
+@pytest.mark.parametrize("data", ["e30", "e30=!", "ë", "\u2028e30="])
+def test_data_that_are_no_base64_are_damaged(data: str) -> None:
+    """A letter that went through an editor, or is somebody else's: it is skipped, and ends nothing."""
+    content = {"schema": SCHEMA, "reason": "outage", "record": {"encoding": "base64", "data": data}}
+    with pytest.raises(UnreadableLetterError, match="damaged"):
+        reader.original(reader.of_content(content))
+
+
+@pytest.mark.parametrize(
+    "text", ["0001-01-01T00:00:00+23:00", "1969-12-31T23:59:59Z", "9999-12-31T23:59:59-23:00", "x"]
+)
+def test_a_time_that_cannot_be_written_again_is_not_known(text: str) -> None:
+    """The letter of an event that fails again says when it was received: by a time that any letter can hold."""
+    assert Origin(received_at=text).received_at_ms == 0
 
 
 def test_what_is_in_s3_is_fetched_by_its_url() -> None:

@@ -19,6 +19,8 @@ from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableL
 
 NO_RETRY = "no retry was made"
 UNKNOWN_CODE = "(no code)"
+MOST_DIGITS = 9
+"""Of a number of retries. Python itself refuses some thousand digits."""
 
 
 class Undelivered(Letter):
@@ -81,13 +83,14 @@ def _of_classic(body: str, value: dict[str, Any], said: Mapping[str, str]) -> Un
     identity = str(detail.get("eventId") or "")
     tries = said.get("RETRY_ATTEMPTS", "0")
     code, message = said.get("ERROR_CODE") or UNKNOWN_CODE, said.get("ERROR_MESSAGE", "")
-    return _letter(code, message, int(tries) if tries.isdecimal() else 0, identity, known)
+    attempts = int(tries) if tries.isdecimal() and len(tries) <= MOST_DIGITS else 0
+    return _letter(code, message, attempts, identity, known)
 
 
 def _of_v2(body: str, value: dict[str, Any], said: Mapping[str, str]) -> Undelivered:
     failed = [one for one in value["failedMessages"] if isinstance(one, dict)]
     lost = tuple((str(one.get("deduplicationId") or ""), str(one.get("timestamp") or "")) for one in failed)
-    condition = value.get("exhaustedRetryCondition") or NO_RETRY
+    condition = str(value.get("exhaustedRetryCondition") or NO_RETRY)
     known = {"condition": condition, "lost": lost, "body": body, "said": dict(said)}
     identity = lost[0][0] if len(lost) == 1 and ":" not in lost[0][0] else ""
     attempts = value.get("retryAttempts")

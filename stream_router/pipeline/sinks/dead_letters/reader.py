@@ -5,7 +5,6 @@ letters (`stream-router dlq`, the demo, the tests) reads them here.
 """
 
 import base64
-import binascii
 import gzip
 import zlib
 from collections.abc import Callable, Iterable, Mapping
@@ -16,6 +15,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
 
 MOST_DIGITS = 129
@@ -44,11 +44,13 @@ class Origin(_Json):
 
     @property
     def received_at_ms(self) -> int:
-        """Epoch ms; 0 where it is not known."""
+        """Epoch ms; 0 where it is not known, or no time that can be written again."""
         try:
-            return round(datetime.fromisoformat(self.received_at).timestamp() * 1000)
-        except ValueError:
+            found_ms = round(datetime.fromisoformat(self.received_at).timestamp() * 1000)
+            iso(found_ms)
+        except (ValueError, OverflowError):
             return 0
+        return found_ms
 
     @property
     def sequence(self) -> int | None:
@@ -149,7 +151,7 @@ def original(letter: Letter, fetch: Callable[[str], bytes] | None = None) -> byt
     try:
         raw = base64.b64decode(data, validate=True)
         return gzip.decompress(raw) if encoding == "base64+gzip" else raw
-    except (binascii.Error, OSError, EOFError, zlib.error):
+    except (ValueError, OSError, EOFError, zlib.error):
         raise UnreadableLetterError("its data are damaged") from None
 
 
