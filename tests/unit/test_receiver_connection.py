@@ -145,6 +145,52 @@ def test_requests_sent_at_once_wait_their_turn_like_all_others() -> None:
     theirs.close()
 
 
+class Bodies(Handler):
+    """Keeps what each request is and holds."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[str, str, bytes]] = []
+
+    def complete(self, request: Request) -> Response | None:
+        self.taken.append((request.method, request.path, request.body))
+        return Response(200, "", (), b"")
+
+
+UPGRADE = b"POST /e HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+
+
+@pytest.mark.parametrize("piece_bytes", [1, 7, len(UPGRADE) + 30, 10_000])
+@pytest.mark.parametrize(
+    ("sent", "body"),
+    [
+        (b"Content-Length: 27\r\n\r\n" + GET, GET),
+        (b"Transfer-Encoding: chunked\r\n\r\n1B\r\n" + GET + b"\r\n0\r\n\r\n", GET),
+        (b"\r\n", b""),
+        (b"Content-Length: 27\r\n\r\n" + GET + GET, GET),
+    ],
+)
+def test_a_body_behind_an_upgrade_is_a_body(sent: bytes, body: bytes, piece_bytes: int) -> None:
+    """However it is cut into packets it is no request, whose answer a proxy would give to another client."""
+    loop, (ours, theirs) = asyncio.new_event_loop(), socket.socketpair()
+    connections = Connections(loop, 10, 10, (), Stats())
+    bodies, transport = Bodies(), Written()
+    connection = Connection("1.2.3.4", ours, loop, connections, bodies, LIMITS, Turns(loop, LoopClock(loop)))
+    assert connections.admit(connection)
+    connection.connection_made(cast("asyncio.Transport", transport))
+    sent = UPGRADE + sent
+    for at in range(0, len(sent), piece_bytes):
+        connection.data_received(sent[at : at + piece_bytes])
+        loop.run_until_complete(asyncio.sleep(0))
+    assert bodies.taken == [("POST", "/e", body)]
+    assert len(transport.answers) == 1
+    assert b"connection: close" in transport.answers[0]
+    connection.connection_lost(None)
+    connections.stop()
+    loop.close()
+    ours.close()
+    theirs.close()
+
+
 @pytest.mark.usefixtures("uncollected")
 @pytest.mark.parametrize("data", [None, b"", GET, b"POST / HTTP/1.1\r\nHo", b"nonsense\r\n\r\n"])
 def test_nothing_is_left_of_a_closed_connection(data: bytes | None) -> None:

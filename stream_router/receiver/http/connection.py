@@ -18,8 +18,6 @@ from stream_router.receiver.http.request import Handler, Limits, Request
 from stream_router.receiver.http.turns import Turn, Turns
 
 MAX_WAITING_ANSWERS = 16
-MAX_OF_THE_UNKNOWN = 16
-"""Answers to a sender that never showed who it is, health checks too: then its connection is closed."""
 
 
 class Connection(asyncio.Protocol):
@@ -51,11 +49,11 @@ class Connection(asyncio.Protocol):
         self._body: bytes | bytearray = b""
         self._early: Response | None = None
         self._in_head = True
-        self._discarding = self._known = self._ends = False
+        self._discarding = self._known = False
         self._flow = Flow(sock)
         self._turn = Turn(turns, self._feed, self._flow.waited_s)
         self._rest = b""
-        self._left_of_the_unknown = MAX_OF_THE_UNKNOWN
+        self._left_of_the_unknown = limits.answers_to_the_unknown
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -125,8 +123,7 @@ class Connection(asyncio.Protocol):
         self.sender = self._connections.client_of(self.client, request.headers)
         self._deadline(self._loop.time() + self._limits.body_timeout_s)
         self._early = refusal or self._handler.begin(request)
-        announced = request.announced_bytes
-        if self._early is None and announced is not None and announced > self._limits.body_bytes:
+        if self._early is None and (request.announced_bytes or 0) > self._limits.body_bytes:
             self._early = answers.TOO_LARGE
         if self._early is not None:
             if self._early.close or request.is_long:
@@ -148,6 +145,8 @@ class Connection(asyncio.Protocol):
             self._refuse(answers.TOO_LARGE)
 
     def on_message_complete(self) -> None:
+        if self._parser.should_upgrade():
+            return  # only its head is here
         request, self._request = self._request, None
         if request is None or self._discarding:
             return
@@ -182,8 +181,10 @@ class Connection(asyncio.Protocol):
 
     def _parse(self, piece: bytes) -> None:
         self._beside_bytes += len(piece)  # also trailers: httptools holds one, and joins it anew for each packet
-        ends, refusal = parse.feed(self._parser, piece)
-        self._ends |= ends
+        behind_head, refusal = parse.feed(self._parser, piece)
+        if behind_head is not None and self._request is not None:
+            self._parser = parse.parser_of_body(self)
+            refusal = parse.feed(self._parser, parse.head_of_body(self._request.headers) + behind_head)[1]
         if refusal is not None:
             self._refuse(refusal)
         if self._beside_bytes > self._limits.header_bytes:
@@ -217,7 +218,7 @@ class Connection(asyncio.Protocol):
             self._left_of_the_unknown -= not self._known
             close = answer.close or not request.keep_alive or self._handler.closing or not self._left_of_the_unknown
             reads = self._flow.write(answer.wire(close=close, head_only=request.method == "HEAD"))
-            if close or self._ends:
+            if close:
                 self._discarding = True
                 waiting.clear()
                 self.deadline_s = self._loop.time() + LINGER_S

@@ -26,6 +26,8 @@ class Limits(NamedTuple):
     write_timeout_s: float
     unknown_for_s: float
     """How long a connection may be open that never carried a request of a known sender."""
+    answers_to_the_unknown: int = 16
+    """How many answers such a connection may carry, health checks too: with the last it is closed."""
 
 
 class Handler(Protocol):
