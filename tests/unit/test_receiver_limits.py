@@ -66,6 +66,32 @@ def test_who_holds_connections_without_saying_who_it_is_loses_its_oldest(bench: 
     assert [one.was_cut for one in (other, *silent)] == [False, True, False, False, False]
 
 
+def test_a_host_with_many_addresses_of_ipv6_is_one_client(bench: Bench) -> None:
+    """A /64 is the least that a network gives, and each address in it may be the same host's; another /64 is not."""
+    addresses = "2001:db8:1:1::1", "2001:db8:1:1::2", "2001:db8:1:1:ffff::3%eth0", "2001:db8:1:1:a:b:c:d"
+    other, *silent = bench.admit("2001:db8:1:2::1", *addresses)
+    assert [one.was_cut for one in (other, *silent)] == [False, True, False, False, False]
+    for one in (other, *silent):
+        bench.connections.gone(one)
+    assert not bench.connections.all
+
+
+@pytest.mark.parametrize(
+    ("address", "client"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:1::1", "2001:db8:1:1::/64"),
+        ("192.0.2.7:4711", "192.0.2.7:4711"),
+        ("2001:" + "0" * 100, "2001:" + "0" * 100),
+        ("unknown", "unknown"),
+    ],
+)
+def test_whose_an_address_is(address: str, client: str) -> None:
+    """What is no address stands for itself."""
+    assert connections.whose(address) == client
+
+
 def test_who_says_nothing_in_its_time_is_counted_and_who_is_idle_is_not(bench: Bench) -> None:
     """A silent client and a half-sent body are; a sender that is known and has nothing to send is not."""
     silent, half, idle = bench.admit("a", "b", "c")

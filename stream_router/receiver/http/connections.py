@@ -5,6 +5,7 @@ unknown one goes: a sender shows who it is within milliseconds, who only holds a
 """
 
 import asyncio
+import functools
 import ipaddress
 import logging
 from collections.abc import Sequence
@@ -19,7 +20,24 @@ SWEEP_EVERY_S = 0.25
 MAX_READING_BYTES = 48 * 1024 * 1024
 """Bytes of all bodies that are half read; half of it for one client. Where it is more, the oldest such body is cut."""
 
+LONGEST_ADDRESS_CHARS = 64
+"""Of IPv6, with the name of an interface; what is longer is none, and is not kept."""
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def whose(address: str) -> str:
+    """Who is counted for an address: itself, or its /64 of IPv6, of which a single host has every address."""
+    return _network_of(address) if ":" in address and len(address) <= LONGEST_ADDRESS_CHARS else address
+
+
+@functools.lru_cache(4096)
+def _network_of(address: str) -> str:
+    try:
+        found = ipaddress.IPv6Address(address.partition("%")[0])
+    except ValueError:
+        return address
+    return str(found.ipv4_mapped or ipaddress.IPv6Network((found, 64), strict=False))
 
 
 class Tracked(Protocol):
@@ -28,7 +46,7 @@ class Tracked(Protocol):
     client: str
     """Its address."""
     sender: str
-    """The address of who sends through it: another where it comes from a trusted proxy."""
+    """Who sends through it: not its client where that is a trusted proxy."""
     reading_bytes: int
     deadline_s: float
 
@@ -80,17 +98,17 @@ class Connections:
     def client_of(self, peer: str, headers: Headers) -> str:
         """Who sends: the peer, or behind trusted proxies the rightmost address of X-Forwarded-For that is none's."""
         if not self._proxies or not self.trusted(peer):
-            return peer
+            return whose(peer)
         forwarded = headers.get_all("x-forwarded-for")
         for address in reversed([item.strip() for value in forwarded for item in value.split(",")]):
             if not self.trusted(address):
-                return address
+                return whose(address)
         return peer
 
     def admit(self, connection: Tracked) -> bool:
         """Whether a new connection may stay; room is made for it where that is possible."""
         if not self.trusted(connection.client):
-            own = self._unknown_of.get(connection.client, {})
+            own = self._unknown_of.get(whose(connection.client), {})
             if len(own) >= self._most_of_client:
                 self._evict(next(iter(own)))
         if len(self.all) >= self._most and not self.make_room():
@@ -99,7 +117,7 @@ class Connections:
         self._stats.connections_accepted += 1
         self.all.add(connection)
         self._unknown[connection] = None
-        self._unknown_of.setdefault(connection.client, {})[connection] = None
+        self._unknown_of.setdefault(whose(connection.client), {})[connection] = None
         return True
 
     def make_room(self) -> bool:
@@ -130,10 +148,11 @@ class Connections:
 
     def _forget_unknown(self, connection: Tracked) -> None:
         del self._unknown[connection]
-        own = self._unknown_of[connection.client]
+        client = whose(connection.client)
+        own = self._unknown_of[client]
         del own[connection]
         if not own:
-            del self._unknown_of[connection.client]
+            del self._unknown_of[client]
 
     def _evict(self, connection: Tracked) -> None:
         self._count_cut(connection)
