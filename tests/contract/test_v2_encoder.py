@@ -85,6 +85,20 @@ def test_our_body_says_what_botocores_says(
     assert ours == expected
 
 
+@pytest.mark.parametrize("size", [0, 23, 24, 255, 256, 65_535, 65_536, 700_000])
+def test_a_text_of_any_length_has_the_shortest_head(size: int) -> None:
+    """At each length at which CBOR's head grows, and just below it."""
+    assert wire_format._text("x" * size) == cbor2.dumps("x" * size)
+
+
+def test_an_entry_without_a_conversation_is_in_no_group() -> None:
+    """In order or not: an empty group's name would be one that AWS refuses, or one group for all of them."""
+    alone = Entry(event(1), "t", b"{}", 1.0, 50, "")
+    in_order = wire_format.V2Encoder(BUS, TOKEN_OF, grouped=True).put_events([alone])
+    assert in_order == wire_format.V2Encoder(BUS, TOKEN_OF, grouped=False).put_events([alone])
+    assert b"EventGroupId" not in in_order
+
+
 def test_describe_event_bus_is_botocores(client: Any) -> None:
     """The question for the bus is byte for byte botocore's."""
     assert wire_format.describe_event_bus(BUS) == botocore_body(client, "describe_event_bus", EventBusArn=BUS)

@@ -117,6 +117,40 @@ def test_a_file_that_does_not_close_cleanly_keeps_nothing_from_the_disk(
     assert "did not close cleanly" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("worker", "workers", "drained"), [(0, 1, [1, 2, 3, 10]), (0, 2, [2, 10]), (1, 2, [3]), (3, 4, [])]
+)
+def test_each_file_of_a_worker_that_runs_no_more_is_one_others_to_drain(
+    tmp_path: Path, worker: int, workers: int, drained: list[int]
+) -> None:
+    """By its number: none is left to nobody, and none is read by two."""
+    for name in ("spill-0-1.seg", "spill-1-1.seg", "spill-1-2.seg", "spill-2-1.seg", "spill-3-1.seg", "spill-10-1.seg"):
+        (tmp_path / name).touch()
+    (tmp_path / "spill-x-1.seg").touch()
+    (tmp_path / "spill-7.lock").touch()
+    assert spill._left_behind(tmp_path, worker, workers) == drained
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.EROFS])
+def test_a_disk_that_refuses_is_told_by_its_code_and_the_thread_goes_on(
+    bench: Bench, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it asked for counts as refused; once it works again nothing is told."""
+    first = bench.append()
+    assert first is not None
+
+    def refuses(*_: object) -> Any:
+        raise OSError(code, "refused")
+
+    monkeypatch.setattr(Segments, "append", refuses)
+    monkeypatch.setattr(Segments, "settle", refuses)
+    assert bench.append() is None
+    assert bench.spill.error == errno.errorcode[code]
+    monkeypatch.undo()
+    assert bench.append() == first + 1
+    assert bench.spill.error == ""
+
+
 @pytest.mark.parametrize("method", ["append", "read", "settle"])
 def test_a_job_that_fails_in_an_unforeseen_way_is_answered_and_told(
     bench: Bench, method: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
