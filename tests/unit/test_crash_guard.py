@@ -111,6 +111,15 @@ def test_a_death_at_rest_charges_nobody(careful: Path) -> None:
     assert not born(careful).is_culprit(POISON, 0)
 
 
+def test_what_is_begun_after_the_end_was_noted_charges_nobody(careful: Path) -> None:
+    """The parent's watcher notes the end in a thread of its own: the other one may still begin an event before it."""
+    for _ in range(3):
+        guard = born(careful)
+        guard.ended_well()
+        guard.begin(POISON, 0)
+    assert not born(careful).is_culprit(POISON, 0)
+
+
 def test_batches_are_numbered_on_over_the_processes(tmp_path: Path) -> None:
     """The next process goes on counting, and knows which batches were open when the one before it ended."""
     guard = born(tmp_path)

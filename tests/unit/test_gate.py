@@ -83,6 +83,16 @@ def test_an_open_breaker_lets_one_probe_through_at_a_time_and_soon(dice: float) 
         made.failed(NOW)
 
 
+def test_probes_grow_apart_from_a_quarter_of_a_second_to_two() -> None:
+    """By jitter above the floor, with each that fails: the end of a short outage is noticed soon."""
+    made, spreads = gate(), []
+    fails(made, TRIPS_AT - 1)
+    for failed in range(6):
+        made.failed(NOW + 10 * failed)
+        spreads.append(made.wait_s(NOW + 10 * failed) - PROBE_FLOOR_S)
+    assert spreads == pytest.approx([0.25, 0.5, 1.0, PROBE_SPREAD_S, PROBE_SPREAD_S, PROBE_SPREAD_S])
+
+
 def test_the_calls_in_flight_halve_with_every_trouble_down_to_one_call() -> None:
     """A lone failed call takes one; the second in a row, and each throttled one, halve them; one is always allowed."""
     made = gate(9)
