@@ -1,18 +1,15 @@
 """The receiver's bounds: connections, half-read bodies, whose they are, and who goes where room is needed."""
 
-import asyncio
-import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-import uvloop
 
 from stream_router.receiver.http import answers, connections
 from stream_router.receiver.http.app import App
 from stream_router.receiver.http.connections import Connections
-from stream_router.receiver.http.loop_clock import LoopClock
+from stream_router.receiver.http.loop_clock import TICK_S, LoopClock
 from stream_router.receiver.http.request import Request
 from stream_router.settings import types
 from stream_router.telemetry.receiver.receiver_stats import Stats
@@ -218,22 +215,21 @@ def test_more_held_than_allowed_is_503_before_the_body_is_read(held: int, refuse
 def test_the_lag_of_the_loop_is_measured() -> None:
     """What arrives behind 300 ms of work may have waited as long; two such rounds are an overload, one is none."""
 
-    async def run() -> list[tuple[bool, bool]]:
-        clock = LoopClock(asyncio.get_running_loop())
-        found = []
-        for _ in range(2):
-            until_s = time.monotonic() + 0.3
-            while time.monotonic() < until_s:
-                pass
-            found.append((clock.lag_s >= 0.27, clock.overloaded))
-            await asyncio.sleep(0)
-        await asyncio.sleep(0.1)
-        found.append((clock.lag_s >= 0.27, clock.overloaded))
-        clock.stop()
-        return found
+    loop, now = FakeLoop(), [0.0]
+    clock = LoopClock(cast("Any", loop), lambda: now[0], lambda: 0.0)
+    found = []
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        assert runner.run(run()) == [(True, False), (True, True), (False, False)]
+    def takes(seconds: float) -> None:
+        """A round of the loop, whose timers ring as late."""
+        now[0] += seconds
+        found.append((clock.lag_s >= 0.27, clock.overloaded))
+        loop.move(TICK_S)
+
+    for seconds in (TICK_S, 0.3, 0.3, TICK_S, TICK_S, TICK_S):
+        takes(seconds)
+    assert found == [(False, False), (True, False), (True, True), (True, True), (False, False), (False, False)]
+    clock.stop()
+    loop.close()
 
 
 @pytest.mark.parametrize(("share", "for_s", "busy"), [(0.95, 0.6, True), (0.95, 0.4, False), (0.8, 0.6, False)])
