@@ -66,6 +66,17 @@ def test_action_leaves(action: actions.Action, value: Any, wanted: Any) -> None:
     assert action(wanted) == wanted
 
 
+@pytest.mark.parametrize("count", range(1, 13))
+def test_what_is_kept_of_a_text_is_never_more_than_half_of_it_nor_its_length(count: int) -> None:
+    """For every length; done twice it is done once, also where what is left is shorter than the stars."""
+    action = actions.keep_last(count)
+    for length in range(40):
+        text = "abcdefghijklmnopqrstuvwxyz0123456789+-/.()"[:length]
+        masked = action(text)
+        assert masked == "****" + text[length - min(count, length // 2) :]
+        assert action(masked) == masked
+
+
 def test_keyed_hash_joins_and_hides() -> None:
     """Equal values have equal hashes, a number equals its text, another key gives another hash; the key's id shows."""
     hashed, other = actions.keyed_hash(KEY, "k1"), actions.keyed_hash(b"another key, as long", "k1")
