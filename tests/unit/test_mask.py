@@ -12,7 +12,7 @@ from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.envelope import open_record
 from stream_router.core.model import DeadLetter, Entry, Event, Record
 from stream_router.core.settings_error import SettingsError
-from stream_router.pipeline.masking import actions, policy_file
+from stream_router.pipeline.masking import actions, policy_file, unknown_fields
 from stream_router.pipeline.masking.policy import MaskingPolicy
 from stream_router.pipeline.transform import Transform
 from tests.events import BODY, IDENTITY, NOW_MS, config_of, dead_of, entry, event
@@ -169,6 +169,41 @@ def test_allow_list_passes_only_what_it_names(file: Path) -> None:
         "customer": {"tier": "gold", "email": "[REDACTED]"},
         "nested": {"skills": [1]},
     }
+
+
+def test_an_allow_list_takes_an_arrays_elements_apart(file: Path) -> None:
+    """A field that is allowed in each element lets no other field of it pass; each that is left out is counted."""
+    policy = written(file, "allow = ['payload.agents[].name', 'payload.skills[]']\n" + rule("redact", "**.email"))
+    hits: list[str] = []
+    payload = {
+        "agents": [{"name": "a", "phone": "1"}, {"phone": "2"}, "b", {"name": "c"}],
+        "skills": ["x", {"y": 1}],
+        "others": ["z"],
+        "name": "d",
+        "flag": True,
+    }
+    assert policy.mask({"payload": payload}, hits)["payload"] == {
+        "agents": [{"name": "a"}, {"name": "c"}],
+        "skills": ["x", {"y": 1}],
+    }
+    # Two phones, the element that nothing is left of, the text among the agents, and three fields.
+    assert hits == ["not_allowed"] * 7
+
+
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ("k12345", "k12345"),
+        ("k123456", "*"),
+        ("agent_name", "agent_name"),
+        ("Jos\u00e9", "*"),
+        ("a b", "*"),
+        ("1a", "*"),
+    ],
+)
+def test_a_key_that_looks_like_a_value_is_not_named(key: str, told: str) -> None:
+    """Senders can use a number or a name as one, and the paths that a policy does not know stand in a report."""
+    assert unknown_fields.shown(key) == told
 
 
 def test_counts_by_action(file: Path) -> None:
