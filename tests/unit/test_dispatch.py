@@ -8,6 +8,7 @@ from stream_router.core.aws_answers import Answer
 from stream_router.core.aws_error_codes import CODES, Disposition
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import Entry
+from stream_router.pipeline.delivery.circuit_breaker import BURST_S
 from stream_router.pipeline.delivery.dispatcher_contract import Policy
 from stream_router.pipeline.sinks.eventbridge.packer import CallLimits
 from tests.fakes import NO_ANSWER, Rig, entry, refused, rig
@@ -75,6 +76,24 @@ def test_an_entry_in_trouble_is_retried_alone_then_buried(code: str) -> None:
     (letter,) = pipeline.books.dead
     assert (letter.reason, letter.attempts) == (Reason.RETRIES_EXHAUSTED, 5)
     assert pipeline.books.retries == 4
+
+
+def test_who_waits_is_told_when_time_alone_lets_something_happen() -> None:
+    """The gate's next opening, or an entry's next try; where nothing is timed, as long as the asker likes."""
+    pipeline = rig(policy=Policy(16, 10**9, 4, max_rate=10.0))
+    dispatcher = pipeline.router.publisher.dispatcher
+    assert dispatcher.wait_s(5.0) == 5.0
+    publish(pipeline, [entry(n) for n in range(30)])
+    assert dispatcher.wait_s(5.0) == pytest.approx(10 / 10.0 - BURST_S)
+    assert dispatcher.wait_s(0.1) == 0.1
+    pipeline = rig()
+    pipeline.bus.judge = lambda call: pipeline.bus.answer(call, ["InternalFailure", *[""] * (len(call) - 1)])
+    publish(pipeline, [entry(n) for n in range(10)])
+    pipeline.world.pump(0.02)
+    dispatcher = pipeline.router.publisher.dispatcher
+    assert 0.0 < dispatcher.wait_s(5.0) <= 0.25
+    pipeline.world.now += 1.0
+    assert dispatcher.wait_s(5.0) == 0.0
 
 
 def test_calls_in_which_every_entry_fails_open_the_breaker() -> None:
