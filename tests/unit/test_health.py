@@ -1,7 +1,7 @@
 """What the answers to the others say of a destination: each item once, by its latest answer, of calls sent since."""
 
 from stream_router.pipeline.delivery.health import FEW, LATELY_S, Health, Others
-from stream_router.pipeline.delivery.retry_budget import Budgets
+from stream_router.pipeline.delivery.retry_budget import SPREAD_S, Budgets, Tries
 
 
 def budgets(health: Health) -> Budgets[str]:
@@ -136,3 +136,29 @@ def test_of_a_refusal_only_a_call_that_was_sent_after_it_is_proof() -> None:
     assert with_neighbours.of_refusal(110.5, 110.7, alone=False) is Others.WELL
     assert with_neighbours.of_refusal(111.5, 111.7, alone=False) is Others.UNKNOWN
     assert asked == [111, 112]
+
+
+def test_how_long_an_item_took_is_since_its_first_call() -> None:
+    """Those beside it that never failed took as long as this call; with no failure it is one number."""
+    of = budgets(Health())
+    assert of.through(["b"], 99.0, 99.5) == 0.5
+    of.failed("a", 100.0, 100.1, itself=False)
+    of.failed("a", 105.0, 105.1, itself=True)
+    assert of.through(["a", "b"], 110.0, 110.5) == [10.5, 0.5]
+    assert (len(of), of.sick) == (0, 0)
+
+
+def test_an_item_is_given_up_after_its_retries_and_half_a_minute_to_the_second() -> None:
+    """One of its failures at least is of this process."""
+    tries = Tries()
+    for now in (100.0, 101.0, 102.0, 103.0, 104.0):
+        tries.failed_itself(now)
+    assert not tries.exhausted(100.0 + SPREAD_S - 0.01, 4)
+    assert tries.exhausted(100.0 + SPREAD_S, 4)
+    assert not tries.exhausted(100.0 + SPREAD_S, 5)
+    remembered = Tries()
+    remembered.own, remembered.first_own_at = 4, 50.0
+    remembered.failed_itself(100.0)
+    assert not remembered.exhausted(100.0, 4)
+    remembered.failed_itself(100.5)
+    assert remembered.exhausted(100.5, 4)
