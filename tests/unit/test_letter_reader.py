@@ -152,3 +152,11 @@ def test_data_that_cannot_be_decoded_are_told(record: dict[str, str], says: str)
 def test_fields_of_a_later_version_are_passed_over() -> None:
     """Fields may be added to the schema without a new number."""
     assert reader.read(_changed(later={"a": 1})).reason == "refused"
+
+
+@pytest.mark.parametrize(
+    ("received_at", "epoch_ms"), [("2025-11-24T16:00:00.001Z", 1_764_000_000_001), ("", 0), ("yesterday", 0)]
+)
+def test_a_time_that_nobody_can_read_is_not_known(received_at: str, epoch_ms: int) -> None:
+    """A letter that a person wrote, or another program, comes back all the same."""
+    assert reader.Origin(received_at=received_at).received_at_ms == epoch_ms
