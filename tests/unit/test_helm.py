@@ -9,6 +9,8 @@ import pytest
 import yaml
 
 from stream_router.settings.names import settings
+from stream_router.settings.reading import load
+from stream_router.settings.receiver import Receiver
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "deploy" / "helm"
@@ -47,6 +49,19 @@ def test_helm_lint_finds_nothing_and_a_value_that_is_missing_is_named() -> None:
     done = subprocess.run(COMMAND[:-2], capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "is not set" in done.stderr or ": name the" in done.stderr
+
+
+def test_a_number_of_the_values_is_written_as_a_setting_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Helm reads 134217728 as a float; the receiver ends with 78 at 1.34217728e+08."""
+    given = yaml.safe_load((CHART / "everything.yaml").read_text("utf-8"))["settings"]
+    data = RENDERED["ConfigMap", "cx-settings"]["data"]
+    for name in given.keys() & data.keys():
+        assert data[name] == str(given[name])
+        monkeypatch.setenv(name, data[name])
+    monkeypatch.setenv("STREAM_ROUTER_WEBHOOK_SECRETS", "a secret of some length")
+    assert load(Receiver).max_held_bytes == given["STREAM_ROUTER_MAX_HELD_BYTES"]
+    template = (CHART / "templates" / "common.yaml").read_text("utf-8")
+    assert 'printf "%.0f"' in template, "what the committed render was made by"
 
 
 @pytest.mark.parametrize("program", PODS)
