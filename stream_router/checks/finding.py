@@ -100,12 +100,17 @@ def silence(error: BotoCoreError) -> tuple[str, str]:
     return f" at {there.rpartition('@')[2]}{kind}", cure
 
 
-def said(error: Exception) -> str:
-    """An error of a call as an operator reads it: of one that had no answer where, and what to do."""
-    if not isinstance(error, BotoCoreError):
-        return str(error)
-    where, cure = silence(error)
-    return f"no answer{where}; {cure}"
+def said(error: Exception, policy: str = "") -> str:
+    """An error of a call as an operator reads it: of one that had no answer where, and what to do.
+
+    `policy` is the name for `setup --policy`, whose rights the call needs.
+    """
+    if isinstance(error, BotoCoreError):
+        where, cure = silence(error)
+        return f"no answer{where}; {cure}"
+    if policy and isinstance(error, ClientError) and code_of(error) in DENIED:
+        return f"{error}; grant what `stream-router setup --policy {policy}` prints"
+    return str(error)
 
 
 def well(question: Question) -> Finding:

@@ -7,13 +7,19 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import BotoCoreError, ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionClosedError,
+    EndpointConnectionError,
+    ReadTimeoutError,
+)
 from botocore.session import Session
 from botocore.stub import Stubber
 
 from stream_router.aws import endpoints
 from stream_router.checks import aws_checks, jvm
-from stream_router.checks.finding import LATER, Finding, Verdict, at_start, silence
+from stream_router.checks.finding import LATER, Finding, Verdict, at_start, said, silence
 from stream_router.consumer.supervisor.daemon import java
 from stream_router.core.settings_error import SettingsError
 
@@ -249,3 +255,12 @@ def test_everything_else_is_told_and_the_program_goes_on(caplog: pytest.LogCaptu
         ("WARNING", '"SR199"'),
         ("INFO", '"SR199"'),
     ]
+
+
+def test_a_call_that_was_denied_is_told_with_the_policy_that_grants_it() -> None:
+    """AWS says what was denied; the command says where the right stands. Another refusal has no such cure."""
+    denied, other = (ClientError({"Error": {"Code": code}}, "PutRule") for code in ("AccessDeniedException", "Limit"))
+    assert said(denied, "setup").endswith(
+        "PutRule operation: Unknown; grant what `stream-router setup --policy setup` prints"
+    )
+    assert "grant" not in said(other, "setup") + said(denied)

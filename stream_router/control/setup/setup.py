@@ -46,7 +46,7 @@ def run(settings: Setup, *, plan: bool, exit_code: bool = False) -> int:
     except SettingsError:
         raise
     except (SetupError, BotoCoreError, ClientError) as error:
-        sys.stderr.write(f"stream-router setup: {said(error)}\n")
+        sys.stderr.write(f"stream-router setup: {said(error, 'setup')}\n")
         return 1
     _say(made.steps.summary())
     if made.dead_letters_url:

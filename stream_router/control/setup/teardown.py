@@ -70,7 +70,7 @@ def run(settings: Setup, *, yes: bool, force: bool) -> int:
                 thing.delete()
                 _say(f"deleted {thing.what}")
     except (BotoCoreError, ClientError) as error:
-        sys.stderr.write(f"stream-router teardown: {said(error)}\n")
+        sys.stderr.write(f"stream-router teardown: {said(error, 'teardown')}\n")
         return 1
     return 0
 
