@@ -148,6 +148,14 @@ def test_detect_searches_all_texts_below_its_path(file: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("path", ["**", "**.**", "payload.**.**", "**.**.note"])
+def test_any_number_of_levels_said_twice_is_said_once(file: Path, path: str) -> None:
+    """Such a path is read as with one `**`, and a search over it compiles."""
+    file.write_text(HEAD + rule("detect", path))
+    masked = policy_file.load(str(file), None).mask({"payload": {"a": {"note": "anna@x.example"}}}, [])
+    assert masked == {"payload": {"a": {"note": "[EMAIL]"}}}
+
+
 def test_detect_of_plain_values_searches_them_at_any_depth(file: Path) -> None:
     """With plain_only, `payload.**` is every value below the payload; the payload itself is none."""
     rules = rule("detect", "payload.**", more='plain_only = true\ndetectors = ["email"]')

@@ -35,7 +35,7 @@ def tokens(pattern: str) -> tuple[Token, ...]:
             found.append(name.lower())
         elif words:
             found.append(Word.of(words))
-        elif special := deep or any_key:
+        elif (special := deep or any_key) and not (deep and found[-1:] == [DEEP]):  # twice any number is any number
             found.append(_SPECIAL[special])
         found.extend([ELEMENT] * (len(elements) // 2))
         at = step.end()
