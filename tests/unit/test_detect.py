@@ -118,6 +118,32 @@ def test_parentheses_around_a_whole_number_stay(number: str) -> None:
     assert find("call me at (020) 7946 0958 please", []) == "call me at [PHONE] please"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("bestelnummer 0612345678", "Mijn bestelnummer is 0612345678", "tilausnumero: 0401234567"),
+        *("Tilausnumeroni on 0401234567", "laskun numero 0401234567", "numărul comenzii 0721234567"),
+        *("nr. facturii este 0721234567", "номер замовлення 0671234567", "Мій номер рахунку 0671234567"),
+        *("§ 12.3.4.5", "§12.3.4.5"),
+    ],
+)
+def test_number_of_an_order_is_kept_in_every_language(text: str) -> None:
+    """Directly behind `order number`, in one word or two, a number is no phone; behind `§` it is no IP address."""
+    assert finder(("phone", "ip"))(text, []) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("Mijn telefoonnummer is 0612345678", "Puhelinnumeroni on 0401234567", "contactnummer 0612345678"),
+        *("tilausnumero 4711, puhelin 0401234567", "Numărul meu este 0721234567", "Купила картку, номер 0671234567"),
+    ],
+)
+def test_number_of_a_person_beside_such_words_is_found(text: str) -> None:
+    """A word for a thing in another clause, or a number of a phone, makes no number of a thing of it."""
+    assert "[PHONE]" in finder(("phone", "ip"))(text, [])
+
+
 def test_only_chosen_detectors_run() -> None:
     """What the policy names not is left as it was."""
     assert finder(("email",))("a@example.com 192.0.2.4", []) == "[EMAIL] 192.0.2.4"

@@ -41,7 +41,7 @@ _FILE_ENDINGS = frozenset({"png", "jpg", "jpeg", "gif", "svg", "webp", "css", "j
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _IP4 = re.compile(rf"(?<![A-Za-z0-9_.]){_OCTET}(?:\.{_OCTET}){{3}}(?![A-Za-z0-9_]|\.\d)")
 _VERSION_BEFORE = re.compile(
-    r"\b(?:version|ver\.?|build|release|firmware|section|clause|chapter|article|update|app|§|kernel)[\s:#=]{0,3}$"
+    r"(?:\b(?:version|ver\.?|build|release|firmware|section|clause|chapter|article|update|app|kernel)|§)[\s:#=]{0,3}$"
     r"|\b(?:up|down)graded? (?:from |(?:from [\d.]{7,15} )?to )$",
     re.IGNORECASE,
 )

@@ -3,7 +3,7 @@
 import re
 
 from stream_router.pipeline.masking.detectors.phones.languages import is_word_of
-from stream_router.pipeline.masking.detectors.phones.said import CLAUSES, PHONE_STEMS, Words
+from stream_router.pipeline.masking.detectors.phones.said import CLAUSES, PHONE_STEMS, WORD, Words
 from stream_router.pipeline.masking.detectors.phones.text import has_unspaced
 from stream_router.pipeline.masking.detectors.phones.vocabulary import (
     CALLS,
@@ -32,6 +32,10 @@ _THING = (
 _PERSON = r"(?:customer|client|member|user|agent|employee|kunde|kundin|kunden|cliente|klant)"
 _COUNTED = r"(?:no|nr|num|number|nummer|numéro|numero|número|id|ids|ref|code|n\.?[º°]|[#№])"
 _NAMED_CHARS = 40
+_NUMBER_OF_IT = re.compile(r"(?:nummer|numero)[a-zäöå]{0,3}$")
+_ONLY_SET_APART = re.compile(r"[^\W\d_]\.?\s?[:=#№]?\s?[#№]?\s?$")
+_CLAUSE_BEFORE = re.compile(r"[,;:!?()](?=.*\w)|(?<=\w{4})\.(?=.*\w)")
+_IS = frozenset(["on", "oli", "este"])
 _NAMED_OTHERWISE = re.compile(
     rf"\b(?:{_THING}(?:\W{{0,3}}{_COUNTED})?|{_PERSON}\W{{0,3}}{_COUNTED})\W{{0,3}}(?:(?:is|was|ist|lautet|est|es)\W{{1,2}})?$",
     re.IGNORECASE,
@@ -70,7 +74,24 @@ def named_otherwise(before: str) -> bool:
     """Whether the text up to a number names it directly as a number of something else."""
     if _NAMED_OTHERWISE.search(before, max(0, len(before) - _NAMED_CHARS)):
         return True
-    return has_unspaced(before) and ends_named(before)
+    if has_unspaced(before):
+        return ends_named(before)
+    return _is_number_of_a_thing(before[-_NAMED_CHARS:])
+
+
+def _is_number_of_a_thing(before: str) -> bool:
+    """Whether it ends with `order number`, in two words in either order or in one, and perhaps `is`."""
+    words = [word.lower() for word in WORD.findall(_CLAUSE_BEFORE.split(before)[-1])[-_THING_WORDS:]]
+    while len(words) > 1 and (words[-1] in COPULAS or words[-1] in _IS):
+        words.pop()
+    if not words or not _ONLY_SET_APART.search(before):
+        return False
+    first, last = kinds(words[-2:]) if len(words) > 1 else (0, kinds(words)[0])
+    if (first | last) & SAYING:
+        return False
+    if last & (OTHER | NAMED) and (first & NUMBER or _NUMBER_OF_IT.search(words[-1])):
+        return True
+    return bool(first & (OTHER | NAMED) and last & NUMBER)
 
 
 def other_between(words: Words, place: int) -> bool:
