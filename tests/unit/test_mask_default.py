@@ -76,6 +76,15 @@ def test_id_that_is_an_address_does_not_pass(name: str) -> None:
         assert DEFAULT.mask({"payload": {"user": {name: own}}}, []) == {"payload": {"user": {name: own}}}
 
 
+def test_user_whose_id_is_an_address_does_not_pass_the_allow_list() -> None:
+    """`strict` lets the ids of NICE's users pass, and no address in their place, nor in an attribute of XML."""
+    payload = {"user": {"id": 62713508}, "agent": {"id": "a-3"}, "agentId": 12}
+    assert STRICT.mask({"payload": payload}, []) == {"payload": payload}
+    for private in ({"user": {"id": "anna@x.example"}}, {"event": {"user": {"@id": "anna@x.example"}}}):
+        assert "anna" not in json.dumps(STRICT.mask({"payload": private}, []))
+    assert "anna" not in json.dumps(STRICT.mask({"payload": {"agent": {"id": "anna@x.example"}}}, []))
+
+
 @pytest.mark.parametrize("name", ["conversationId", "originalEventId"])
 @pytest.mark.parametrize("masking", [DEFAULT, STRICT], ids=["default", "strict"])
 def test_conversation_that_is_an_address_does_not_pass(masking: MaskingPolicy, name: str) -> None:
