@@ -93,10 +93,17 @@ def test_conversation_that_is_an_address_does_not_pass(masking: MaskingPolicy, n
     assert masking.mask(parts, [])[name] == "[EMAIL]"
 
 
-@pytest.mark.parametrize("name", ["customer", "sender", "recipient", "caller", "consumer", "profile", "participant"])
+@pytest.mark.parametrize("name", ["customer", "sender", "recipient", "caller", "consumer"])
 def test_id_of_a_person_is_a_handle(name: str) -> None:
     """Platforms make it of a phone number or an address: it is redacted, as that of an end user is."""
     assert DEFAULT.mask({"payload": {name: {"id": "+4930901820"}}}, []) == {"payload": {name: {"id": "[REDACTED]"}}}
+
+
+@pytest.mark.parametrize("name", ["profile", "participant"])
+def test_id_of_whoever_took_part_stays_if_it_is_no_handle(name: str) -> None:
+    """An agent's is one that others join by; a phone number or an address is not."""
+    for given, wanted in (("+4930901820", "[PHONE]"), ("email_anna@x.example", "[EMAIL]"), ("6d1c-77", "6d1c-77")):
+        assert DEFAULT.mask({"payload": {name: {"id": given}}}, []) == {"payload": {name: {"id": wanted}}}
 
 
 @pytest.mark.parametrize("name", ["raw", "source", "negative", "positive", "inbound"])
