@@ -33,6 +33,9 @@ def weakness(setting: str, scheme: str = "") -> str:
 
 def weakness_of_one(secret: str, scheme: str = "") -> str:
     """The same of one secret, wherever it stands."""
+    if secret.lower().startswith(READ_ELSEWHERE):
+        named = secret.partition(":")[0].lower()
+        return f"has {named}: where it would itself be a part of a secret; write {named}: first and alone, {ALLOW}"
     if _is_path(secret):
         return f"is a path, which would itself be the secret; write file: before it, {ALLOW}"
     if len(_key(secret, scheme)) < LEAST_BYTES:

@@ -1,11 +1,14 @@
 """Secrets that protect nothing: too short, a path in place of what it holds, or sent where anyone can read them."""
 
+import re
+
 import pytest
 
 from stream_router.core.settings_error import SettingsError
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.reading import load
 from stream_router.settings.receiver import Receiver
+from stream_router.settings.secret_strength import weakness
 from tests.unit import test_settings
 from tests.unit.test_settings import CONSUMER, RECEIVER, given
 
@@ -115,3 +118,17 @@ def test_a_key_of_the_consumer_is_as_strong_and_has_a_use(
     given(monkeypatch, {f"STREAM_ROUTER_{key}": "x"})
     with pytest.raises(SettingsError, match=f"^STREAM_ROUTER_{key}: has a secret of less than 16 bytes"):
         load(Consumer)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        " file:/etc/stream-router/secrets",
+        "FILE:/etc/stream-router/secrets",
+        "a secret of some length,ssm:/its/name/here",
+    ],
+)
+def test_a_reference_that_is_not_read_is_no_secret(setting: str) -> None:
+    """After a blank, in capitals or behind a comma it would be taken as the key that it names, for anyone to read."""
+    assert re.match(r"has (file|ssm): .* first and alone", weakness(setting))
+    assert not weakness(setting.strip().rpartition(",")[2].lower())
