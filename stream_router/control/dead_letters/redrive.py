@@ -60,7 +60,7 @@ class Redrive:
         self._proven: set[str] = set()
         self._skipped: Counter[str] = Counter()
         self._types: Counter[str] = Counter()
-        self._selected = self._eligible = self._untried = 0
+        self._eligible = self._untried = 0
 
     def _tries(self) -> Tries:
         return Trials(self._transform, self._desk.fetch, parked=self._how.parked)
@@ -139,14 +139,11 @@ class Redrive:
             if self._asked():  # a letter that kills its process, or lies in S3, takes seconds
                 self._untried = len(in_hand) - number
                 break
-            self._selected += 1
             trial = self._trials(whole)
             self._desk.messages.turn(0.0)
-            if not trial.skipped and not any(map(self._selection.takes_type, trial.event_types)):
-                self._selected -= 1
-            elif trial.skipped:
+            if trial.skipped:
                 self._skipped[trial.skipped] += 1
-            else:
+            elif any(map(self._selection.takes_type, trial.event_types)):
                 eligible.append(trial)
                 self._eligible += 1
         return eligible
