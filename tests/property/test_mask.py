@@ -26,7 +26,7 @@ PATHS = [
     (path, rule["action"], rule.get("n", 0))
     for rule in DEFAULT["rules"]
     for path in rule["paths"]
-    if rule["action"] not in ("keep", "pass")
+    if rule["action"] not in ("keep", "pass", "detect")
 ]
 TRANSFORM = Transform(config_of(masking="default"), lambda: NOW_MS)
 

@@ -15,6 +15,7 @@ HEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @pytest.fixture(autouse=True)
 def signals_as_before() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in HEARD}
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # who started these tests may ignore it
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
