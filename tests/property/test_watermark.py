@@ -33,7 +33,7 @@ def _samples(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_samples")
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=700, deadline=None)
 @given(histories(), st.booleans())
 def test_the_checkpoint_is_the_proven_settled_prefix(
     history: tuple[list[int], list[tuple[str, float]]], aggregated: bool
@@ -82,7 +82,7 @@ def test_a_record_that_is_not_opened_yet_is_unsettled() -> None:
     assert not mark.settled
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(histories())
 def test_folding_settled_records_changes_no_position(history: tuple[list[int], list[tuple[str, float]]]) -> None:
     """The same checkpoints at the same moments, whether runs of settled records are folded together or not."""
