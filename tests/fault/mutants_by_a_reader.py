@@ -84,7 +84,7 @@ CHILD = {
         "consumer/child/progress/checkpoints.py",
         "                if not _may_try_again(error) or self._clock() > until:\n                    raise\n",
         "                if not _may_try_again(error) or self._clock() > until:\n                    return\n",
-        ("tests/unit/test_shard.py", "tests/integration/test_child.py"),
+        ("tests/unit/test_checkpoints.py",),
     ),
     "the last checkpoint is the bare one": Mutant(
         "consumer/child/shard.py",
