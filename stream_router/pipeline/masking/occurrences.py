@@ -122,11 +122,11 @@ def _search(found: Mapping[str, str]) -> Callable[[str], list[Span]]:
 
     def end_of(text: str, start: int, lengths: Sequence[int], ids: Sequence[Span]) -> int | None:
         """Where the longest secret that begins at `start` ends."""
-        if start and _APART.match(text, start) and _APART.match(text, start - 1):
+        if _inside_a_word(text, start):
             return None
         for length in lengths:
             end = start + length
-            fits = text[start:end] in found and end <= len(text) and not _goes_on(text, end)
+            fits = text[start:end] in found and end <= len(text) and not _inside_a_word(text, end)
             if fits and not _is_inside(start, end, ids):
                 return end
         return None
@@ -154,9 +154,9 @@ def _any_of(starts: Mapping[str, Any]) -> str:
     return "|".join(f"{re.escape(first)}(?:{'|'.join(rest)})" for first, rest in by_first.items())
 
 
-def _goes_on(text: str, end: int) -> bool:
-    """Whether a word goes on behind `end`."""
-    return bool(end < len(text) and _APART.match(text, end - 1) and _APART.match(text, end))
+def _inside_a_word(text: str, at: int) -> bool:
+    """Whether a word begins before `at` and goes on behind it."""
+    return bool(0 < at < len(text) and _APART.match(text, at - 1) and _APART.match(text, at))
 
 
 def _is_inside(start: int, end: int, ids: Sequence[Span]) -> bool:
