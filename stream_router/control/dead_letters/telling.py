@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from stream_router.control.lines import plain, write_line
+from stream_router.core.heard_signals import of_a_stop
 
 PLAIN_EVERY_S = 10.0
 """How often progress is a line where nobody sees a bar."""
@@ -27,9 +28,8 @@ class Interrupt:
 
     def __init__(self) -> None:
         self.asked = False
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) != signal.SIG_IGN:  # `nohup` ignores one, and is to go on
-                signal.signal(number, self._heard)
+        for number in of_a_stop():
+            signal.signal(number, self._heard)
 
     def __call__(self) -> bool:
         return self.asked

@@ -2,7 +2,6 @@
 
 import contextlib
 import random
-import signal
 import sys
 import threading
 import time
@@ -20,7 +19,7 @@ from stream_router.control.stream.positions import Position
 from stream_router.control.stream.progress import Progress
 from stream_router.control.stream.reader import Piece, Span, StreamReader
 from stream_router.control.stream.shards import Stream
-from stream_router.core.heard_signals import heard_by
+from stream_router.core.heard_signals import heard_by, of_a_stop
 from stream_router.core.settings_error import SettingsError
 from stream_router.settings.common import Common
 
@@ -62,8 +61,7 @@ class Stops:
 
     def listening(self) -> contextlib.AbstractContextManager[None]:
         """Signals are taken while the block runs."""
-        ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN  # `nohup`: it is to go on
-        return heard_by(self._ask, signal.SIGINT, signal.SIGTERM, *(() if ignored else (signal.SIGHUP,)))
+        return heard_by(self._ask, *of_a_stop())
 
 
 class Checkpoints(NamedTuple):
