@@ -6,13 +6,13 @@ from stream_router.settings.consumer import Consumer
 
 def transform_config(settings: Consumer) -> TransformConfig:
     """The transform's part of the settings. Raises SettingsError where the masking key cannot be had."""
-    key = settings.secret("masking_key", weak=settings.weak_secrets == "allow")
+    key = settings.key("masking_key")
     return TransformConfig(
         region=settings.aws_region,
         event_types=settings.event_type_list,
         unroutable=settings.unroutable,
         drop_types=frozenset(settings.drop_type_list),
         masking=settings.masking,
-        masking_key=key.encode() if key else None,
+        masking_key=key.encode() or None,
         config_file=settings.config,
     )

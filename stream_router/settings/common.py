@@ -63,6 +63,10 @@ class SecretRule(Environment):
 
     weak_secrets: Literal["refuse", "allow"] = Field("refuse", description="refuse or allow")
 
+    def key(self, name: str) -> str:
+        """As `secret`; a key that stands elsewhere has to be strong, unless weak ones are allowed."""
+        return self.secret(name, weak=self.weak_secrets == "allow")
+
 
 class AdminToken(Environment):
     """What is asked for on the admin port of a program."""

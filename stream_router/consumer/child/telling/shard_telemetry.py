@@ -74,7 +74,7 @@ class ShardTelemetry:
         self._now_s = now_s
         self._audit: AuditLog | None = None
         if settings.audit_dir:
-            key = settings.secret("audit_key", weak=settings.weak_secrets == "allow").encode() or None
+            key = settings.key("audit_key").encode() or None
             self._audit = AuditLog(settings.audit_dir / f"{settings.application}.{shard_id}.jsonl", key)
         self._received_ms = array("q")
         self._of_records: list[tuple[Record, int]] = []

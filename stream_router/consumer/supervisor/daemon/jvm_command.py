@@ -34,8 +34,7 @@ def environment(settings: Consumer, state: Path) -> dict[str, str]:
     A key that stands elsewhere is read here, once, for all children: they need not be let into AWS's stores, and all
     of them hash with the same one. Raises SettingsError where it cannot be had.
     """
-    weak = settings.weak_secrets == "allow"
-    keys = {variable(Consumer, name): settings.secret(name, weak=weak) for name in ("masking_key", "audit_key")}
+    keys = {variable(Consumer, name): settings.key(name) for name in ("masking_key", "audit_key")}
     return {
         **renamed.under_new_names(os.environ),  # else an old name would stand beside what is set here
         "AWS_REGION": settings.aws_region,
