@@ -25,6 +25,12 @@ def moment_ms(text: str, option: str, now_ms: int) -> int:
     return found_ms
 
 
+def check_span(since_ms: int, until_ms: int) -> None:
+    """Raises SettingsError where the span has no time in it."""
+    if since_ms >= until_ms:
+        raise SettingsError("--since: is not before --until, or is in the future; give an earlier moment")
+
+
 def _found_ms(text: str, option: str, now_ms: int) -> int:
     if ago := _AGO.fullmatch(text.strip()):
         return now_ms - int(ago[1]) * _MS[ago[2]]

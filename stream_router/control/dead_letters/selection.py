@@ -2,8 +2,7 @@
 
 from typing import NamedTuple
 
-from stream_router.control.moments import moment_ms
-from stream_router.core.settings_error import SettingsError
+from stream_router.control.moments import check_span, moment_ms
 from stream_router.pipeline.sinks.dead_letters.reader import Letter
 
 
@@ -46,6 +45,5 @@ def selection(reason: str, code: str, event_type: str, since: str, until: str, i
     """From the options of the command line. Raises SettingsError for a time that is none, or a span that is none."""
     since_ms = moment_ms(since, "--since", now_ms) if since else 0
     until_ms = moment_ms(until, "--until", now_ms) if until else 0
-    if since_ms >= (until_ms or now_ms):
-        raise SettingsError("--since: is not before --until, or is in the future; give an earlier moment")
+    check_span(since_ms, until_ms or now_ms)
     return Selection(reason, code, event_type, since_ms, until_ms, identity)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from stream_router.aws.clients import Clients
 from stream_router.control.lines import write_line
-from stream_router.control.moments import moment_ms
+from stream_router.control.moments import check_span, moment_ms
 from stream_router.control.stream import estimate, leases
 from stream_router.control.stream.batches import Means, Source
 from stream_router.control.stream.fan_out import FanOut
@@ -20,7 +20,6 @@ from stream_router.control.stream.progress import Progress
 from stream_router.control.stream.reader import Piece, Span, StreamReader
 from stream_router.control.stream.shards import Stream
 from stream_router.core.heard_signals import heard_by, of_a_stop
-from stream_router.core.settings_error import SettingsError
 from stream_router.settings.common import Common
 
 READER = "stream-router-read-"
@@ -36,8 +35,7 @@ def span_of(since: str, until: str | None, now_ms: int) -> Span:
     """The span that an operator typed. Raises SettingsError where it is none."""
     since_ms = moment_ms(since, "--since", now_ms)
     until_ms = min(moment_ms(until, "--until", now_ms), now_ms) if until else now_ms
-    if since_ms >= until_ms:
-        raise SettingsError("--since: is not before --until, or is in the future; give an earlier moment")
+    check_span(since_ms, until_ms)
     return Span(since_ms, until_ms)
 
 
