@@ -92,4 +92,4 @@ def _readable(raw: bytes) -> str:
         text = indented(raw)
     except ValueError:
         text = raw.decode("utf-8", "replace")
-    return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return plain(text, keeps="\n\t")
