@@ -1,11 +1,13 @@
 """One connection of the receiver, without a socket: what is left of it once it is closed."""
 
 import asyncio
+import contextlib
 import gc
 import itertools
 import socket
+import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import pytest
@@ -54,6 +56,24 @@ def uncollected() -> Iterator[None]:
     gc.enable()
 
 
+@contextlib.contextmanager
+def opened(
+    transport: Transport, handler: Handler | None = None, now_s: Callable[[], float] = time.monotonic
+) -> Iterator[tuple[Connection, Turns, asyncio.AbstractEventLoop]]:
+    """A connection of 1.2.3.4 over a transport, the turns that it waits for, and its loop; all closed afterwards."""
+    loop, (ours, theirs) = asyncio.new_event_loop(), socket.socketpair()
+    connections, turns = Connections(loop, 10, 10, (), Stats()), Turns(loop, LoopClock(loop), now_s)
+    connection = Connection("1.2.3.4", ours, loop, connections, handler or Handler(), LIMITS, turns)
+    assert connections.admit(connection)
+    connection.connection_made(cast("asyncio.Transport", transport))
+    yield connection, turns, loop
+    connection.connection_lost(None)
+    connections.stop()
+    loop.close()
+    ours.close()
+    theirs.close()
+
+
 class Reading(Transport):
     """Says whether it is read from."""
 
@@ -69,23 +89,14 @@ class Reading(Transport):
 
 def test_a_body_that_waits_for_its_turn_is_read_no_further() -> None:
     """A client that sends and sends fills the kernel's buffer, not the receiver's memory; at its turn it is read on."""
-    loop, (ours, theirs) = asyncio.new_event_loop(), socket.socketpair()
-    connections = Connections(loop, 10, 10, (), Stats())
-    turns = Turns(loop, LoopClock(loop), itertools.count(0.0, 2 * WORK_S).__next__)
-    connection = Connection("1.2.3.4", ours, loop, connections, Handler(), LIMITS, turns)
     transport = Reading()
-    connection.connection_made(cast("asyncio.Transport", transport))
-    connection.data_received(POST)
-    assert transport.reads
-    connection.data_received(b"x" * 64 * 1024)
-    assert not transport.reads
-    loop.run_until_complete(asyncio.sleep(0))
-    assert transport.reads
-    connection.connection_lost(None)
-    connections.stop()
-    loop.close()
-    ours.close()
-    theirs.close()
+    with opened(transport, now_s=itertools.count(0.0, 2 * WORK_S).__next__) as (connection, _, loop):
+        connection.data_received(POST)
+        assert transport.reads
+        connection.data_received(b"x" * 64 * 1024)
+        assert not transport.reads
+        loop.run_until_complete(asyncio.sleep(0))
+        assert transport.reads
 
 
 class Written(Transport):
@@ -104,45 +115,26 @@ class Written(Transport):
 @pytest.mark.parametrize("known", [False, True])
 def test_a_sender_that_nobody_knows_has_only_so_many_answers(known: bool) -> None:
     """What it costs to send a thousand requests at once is sixteen answers; who showed who it is has all of them."""
-    loop, (ours, theirs) = asyncio.new_event_loop(), socket.socketpair()
-    connections = Connections(loop, 10, 10, (), Stats())
-    connection = Connection("1.2.3.4", ours, loop, connections, Handler(), LIMITS, Turns(loop, LoopClock(loop)))
-    assert connections.admit(connection)
-    if known:
-        connection.known()
     transport = Written()
-    connection.connection_made(cast("asyncio.Transport", transport))
-    connection.data_received(GET * 20)
-    closes = [b"connection: close" in answer for answer in transport.answers]
-    assert closes == ([False] * 20 if known else [False] * 15 + [True])
-    connection.connection_lost(None)
-    connections.stop()
-    loop.close()
-    ours.close()
-    theirs.close()
+    with opened(transport) as (connection, _, _):
+        if known:
+            connection.known()
+        connection.data_received(GET * 20)
+        closes = [b"connection: close" in answer for answer in transport.answers]
+        assert closes == ([False] * 20 if known else [False] * 15 + [True])
 
 
 def test_requests_sent_at_once_wait_their_turn_like_all_others() -> None:
     """One connection's thousand requests are not one piece of work: others come in between."""
-    loop, (ours, theirs) = asyncio.new_event_loop(), socket.socketpair()
-    connections = Connections(loop, 10, 10, (), Stats())
-    turns = Turns(loop, LoopClock(loop))
-    connection = Connection("1.2.3.4", ours, loop, connections, Handler(), LIMITS, turns)
-    assert connections.admit(connection)
-    connection.known()
     transport = Written()
-    connection.connection_made(cast("asyncio.Transport", transport))
-    connection.data_received(GET * 300)
-    assert len(transport.answers) < 300
-    assert not turns.have_time()
-    for _ in range(3):
-        loop.run_until_complete(asyncio.sleep(0))
-    assert len(transport.answers) == 300
-    connection.connection_lost(None)
-    connections.stop()
-    loop.close()
-    ours.close()
-    theirs.close()
+    with opened(transport) as (connection, turns, loop):
+        connection.known()
+        connection.data_received(GET * 300)
+        assert len(transport.answers) < 300
+        assert not turns.have_time()
+        for _ in range(3):
+            loop.run_until_complete(asyncio.sleep(0))
+        assert len(transport.answers) == 300
 
 
 class Bodies(Handler):
@@ -171,24 +163,15 @@ UPGRADE = b"POST /e HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r
 )
 def test_a_body_behind_an_upgrade_is_a_body(sent: bytes, body: bytes, piece_bytes: int) -> None:
     """However it is cut into packets it is no request, whose answer a proxy would give to another client."""
-    loop, (ours, theirs) = asyncio.new_event_loop(), socket.socketpair()
-    connections = Connections(loop, 10, 10, (), Stats())
     bodies, transport = Bodies(), Written()
-    connection = Connection("1.2.3.4", ours, loop, connections, bodies, LIMITS, Turns(loop, LoopClock(loop)))
-    assert connections.admit(connection)
-    connection.connection_made(cast("asyncio.Transport", transport))
     sent = UPGRADE + sent
-    for at in range(0, len(sent), piece_bytes):
-        connection.data_received(sent[at : at + piece_bytes])
-        loop.run_until_complete(asyncio.sleep(0))
-    assert bodies.taken == [("POST", "/e", body)]
-    assert len(transport.answers) == 1
-    assert b"connection: close" in transport.answers[0]
-    connection.connection_lost(None)
-    connections.stop()
-    loop.close()
-    ours.close()
-    theirs.close()
+    with opened(transport, bodies) as (connection, _, loop):
+        for at in range(0, len(sent), piece_bytes):
+            connection.data_received(sent[at : at + piece_bytes])
+            loop.run_until_complete(asyncio.sleep(0))
+        assert bodies.taken == [("POST", "/e", body)]
+        assert len(transport.answers) == 1
+        assert b"connection: close" in transport.answers[0]
 
 
 @pytest.mark.usefixtures("uncollected")
