@@ -12,8 +12,8 @@ import typer
 from pydantic_settings import BaseSettings
 
 from stream_router import cli_checks, cli_dlq, cli_local, cli_stream
-from stream_router.core.settings_error import SettingsError
-from stream_router.core.unforeseen_error import UnforeseenError
+from stream_router.core.process.settings_error import SettingsError
+from stream_router.core.process.unforeseen_error import UnforeseenError
 
 S = TypeVar("S", bound=BaseSettings)
 
@@ -59,7 +59,7 @@ def _complain(error: Exception, status: int) -> None:
 
 
 def _settings(kind: type[S]) -> S:
-    from stream_router.settings.reading import load
+    from stream_router.settings.environment.reading import load
 
     return load(kind)
 

@@ -23,7 +23,7 @@ def send(
     Example: stream-router send --preset cxone-digital --type CaseCreated --count 100 --rate 20
     """
     from stream_router.send import command
-    from stream_router.settings.reading import load
+    from stream_router.settings.environment.reading import load
     from stream_router.settings.receiver import Receiver
 
     # The region is of no matter here: it is not asked for where it is not set.
@@ -45,7 +45,7 @@ def top(
     of STREAM_ROUTER_ADMIN_TOKEN, and nothing else. Keys: s sorts, h goes to the next host, q quits.
     Example: stream-router top --url http://10.0.0.5:9464 --url http://10.0.0.6:9464
     """
-    from stream_router.settings.reading import load
+    from stream_router.settings.environment.reading import load
     from stream_router.settings.top import Top
     from stream_router.top import command
 
@@ -60,7 +60,7 @@ def health(
     Asks the admin ports of this host (STREAM_ROUTER_ADMIN_LISTEN, STREAM_ROUTER_RECEIVER_ADMIN_LISTEN) and needs no
     token. Example: stream-router health --ready
     """
-    from stream_router.settings.reading import load
+    from stream_router.settings.environment.reading import load
     from stream_router.settings.top import Top
     from stream_router.top import health as probe
 

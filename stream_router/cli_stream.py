@@ -30,7 +30,7 @@ def find(
     """
     from stream_router.control.fates import find as control
     from stream_router.settings.dead_letters import DeadLetters
-    from stream_router.settings.reading import load
+    from stream_router.settings.environment.reading import load
 
     wish = control.Wish(ids or [], interaction, conversation, since, fan_out, everything)
     raise typer.Exit(control.run(load(DeadLetters), wish))
@@ -48,7 +48,7 @@ def reconcile(
     """
     from stream_router.control.fates import reconcile as control
     from stream_router.settings.dead_letters import DeadLetters
-    from stream_router.settings.reading import load
+    from stream_router.settings.environment.reading import load
 
     raise typer.Exit(control.run(load(DeadLetters), control.Wish(since, until, fan_out, show)))
 
@@ -77,7 +77,7 @@ def replay(
     """
     from stream_router.control.replay import replay as control
     from stream_router.settings.consumer import Consumer
-    from stream_router.settings.reading import load
+    from stream_router.settings.environment.reading import load
 
     wish = control.Wish(since, until, event_type or [], id or [], rate, dry_run, fan_out, yes, replay_id)
     raise typer.Exit(control.run(load(Consumer), wish))
@@ -93,7 +93,7 @@ def shards(
     Measures by reading what came of late. Example: stream-router shards --to 4
     """
     from stream_router.control.shards import command
-    from stream_router.settings.reading import load
+    from stream_router.settings.environment.reading import load
     from stream_router.settings.receiver import Receiver
 
     raise typer.Exit(command.run(load(Receiver), command.Wish(to, seconds, yes)))

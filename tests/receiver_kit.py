@@ -244,8 +244,8 @@ class ReceiverProcess:
         }
         run = (
             "import sys; from stream_router.receiver.__main__ import run; "
-            "from stream_router.settings.reading import load; "
-            "from stream_router.core.settings_error import SettingsError; "
+            "from stream_router.settings.environment.reading import load; "
+            "from stream_router.core.process.settings_error import SettingsError; "
             "from stream_router.settings.receiver import Receiver; "
             f"sys.exit(run(load(Receiver), {workers}))"
         )

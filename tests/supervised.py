@@ -58,8 +58,9 @@ def supervise(state_dir: Path, jvm: Path) -> int:
     from stream_router.consumer.supervisor import supervisor
     from stream_router.consumer.supervisor.vitals import Vitals
     from stream_router.consumer.supervisor.watches.bus_prober import BusProver
-    from stream_router.core import die_with_parent, failpoints, logs
-    from stream_router.core.settings_error import SettingsError
+    from stream_router.core import logs
+    from stream_router.core.process import die_with_parent, failpoints
+    from stream_router.core.process.settings_error import SettingsError
 
     def describe() -> float:
         if (state_dir / "no-bus").exists():

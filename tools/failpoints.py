@@ -1,4 +1,4 @@
-"""Writes the table of docs/failpoints.md from stream_router/core/failpoints.py. Run by `make docs`."""
+"""Writes the table of docs/failpoints.md from stream_router/core/process/failpoints.py. Run by `make docs`."""
 
 import sys
 from pathlib import Path
@@ -8,12 +8,12 @@ from marked import filled
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 PAGE = ROOT / "docs" / "failpoints.md"
-BEGIN = "<!-- written by `make docs` from stream_router/core/failpoints.py -->"
+BEGIN = "<!-- written by `make docs` from stream_router/core/process/failpoints.py -->"
 
 
 def main() -> None:
     """Replace what stands between the two marks."""
-    from stream_router.core.failpoints import PLACES
+    from stream_router.core.process.failpoints import PLACES
 
     rows = [f"| `{name}` | {says} |" for name, says in PLACES.items()]
     table = "\n".join(["| place | what has happened there, and what has not |", "|---|---|", *rows])

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 from botocore.credentials import Credentials as BotoCredentials
 
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.settings_error import SettingsError
 
 log = logging.getLogger(__name__)
 

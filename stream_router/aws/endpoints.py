@@ -13,7 +13,7 @@ from botocore.httpsession import get_cert_path
 from botocore.session import Session
 
 from stream_router.core import limits
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.settings_error import SettingsError
 
 
 class Target(NamedTuple):

@@ -14,8 +14,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws.endpoints import is_aws
 from stream_router.aws.errors import code_of
-from stream_router.core.settings_error import SettingsError
-from stream_router.settings import in_force
+from stream_router.core.process.settings_error import SettingsError
+from stream_router.settings.environment import in_force
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stream_router.consumer.state_dir import BUS_GONE, BUS_PROOF, BUS_UNASKED
-from stream_router.core import whole_file
 from stream_router.core.aws_answers import Answer, Refusal, of_describe_event_bus
+from stream_router.core.process import whole_file
 
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ import tempfile
 from pathlib import Path
 from typing import IO, Self
 
-from stream_router.core import whole_file
 from stream_router.core.names import SNAPSHOTS
-from stream_router.core.settings_error import SettingsError, unwritable
+from stream_router.core.process import whole_file
+from stream_router.core.process.settings_error import SettingsError, unwritable
 
 BUS_PROOF = "bus-proof"
 BUS_UNASKED = "bus-unasked"

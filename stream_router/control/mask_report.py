@@ -10,14 +10,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from stream_router.control import mask_coverage
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.settings_error import SettingsError
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.masking import policy_file as policies
 from stream_router.pipeline.masking import preview
 from stream_router.pipeline.masking.asked_for import asked_for
 from stream_router.pipeline.masking.policy import MaskingPolicy
 from stream_router.settings.consumer import Mask
-from stream_router.settings.reading import load
+from stream_router.settings.environment.reading import load
 
 _TEXT_MAX = 200
 

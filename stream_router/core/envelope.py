@@ -13,9 +13,10 @@ from typing import Any
 
 import orjson
 
-from stream_router.core import documents, event_id
+from stream_router.core import event_id
 from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.json_depth import is_too_deep
+from stream_router.core.json_text import documents
+from stream_router.core.json_text.json_depth import is_too_deep
 from stream_router.core.model import DeadLetter, Event, Record, new_event
 
 VERSION = 1

@@ -8,7 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from stream_router.core.digital_types import AGENT, CREATED, UPDATED
 from stream_router.cxone.web import is_safe
-from stream_router.settings import kept_secrets
+from stream_router.settings.secrets import kept_secrets
 from stream_router.settings.types import Secret
 
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from stream_router.core import doubling_wait
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.settings_error import SettingsError
 
 TIMEOUT_S = 10.0
 """Of one step of an attempt: the connection, one read."""

@@ -14,7 +14,7 @@ from stream_router.local import leases, stack
 from stream_router.local.environment import ACCOUNT, REGION, free_port
 from stream_router.local.programs import Program, Programs
 from stream_router.send.signing import Sign, signer
-from stream_router.settings.reading import load
+from stream_router.settings.environment.reading import load
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.setup import Setup
 from stream_router.telemetry.shards.shard_metrics import read_snapshots

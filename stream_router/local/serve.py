@@ -16,7 +16,7 @@ from stream_router.local import leases, stack
 from stream_router.local.environment import ACCOUNT, REGION, clean, enter
 from stream_router.local.pipeline import RECEIVER_SETTINGS
 from stream_router.local.programs import Program, ProgramError, Programs
-from stream_router.settings.reading import load
+from stream_router.settings.environment.reading import load
 from stream_router.settings.setup import Setup
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from typing import Any
 
 import orjson
 
-from stream_router.core import json_depth, limits
+from stream_router.core import limits
+from stream_router.core.json_text import json_depth
 from stream_router.pipeline.exact_number import ExactNumber, written
 from stream_router.pipeline.rejection import mismatch
 

@@ -10,7 +10,7 @@ import orjson
 from stream_router.core import envelope, event_id
 from stream_router.core.model import Entry, Record
 from stream_router.core.names import SOURCE
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.settings_error import SettingsError
 from stream_router.pipeline.transform import Transform, TransformConfig
 
 

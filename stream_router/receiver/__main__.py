@@ -12,12 +12,12 @@ from stream_router.aws.endpoints import session
 from stream_router.checks import aws_checks
 from stream_router.checks.finding import at_start
 from stream_router.core import logs
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.settings_error import SettingsError
 from stream_router.receiver import admin, early_stop, sources, start_line
 from stream_router.receiver.preflight import check
 from stream_router.receiver.supervisor import WorkerSupervisor
 from stream_router.receiver.worker import Worker
-from stream_router.settings.reading import load, warn_of_names
+from stream_router.settings.environment.reading import load, warn_of_names
 from stream_router.settings.receiver import Receiver
 from stream_router.telemetry.receiver import receiver_cloudwatch
 from stream_router.telemetry.receiver.receiver_board import Board

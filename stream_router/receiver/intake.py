@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from stream_router.core import envelope, event_id, json_depth, limits
+from stream_router.core import envelope, event_id, limits
+from stream_router.core.json_text import json_depth
 from stream_router.settings import types
 from stream_router.settings.receiver import Receiver
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from stream_router.aws import credentials
 from stream_router.aws.endpoints import Target, ca_bundle, put_records, session
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.settings_error import SettingsError
 from stream_router.receiver import sources
 from stream_router.receiver.http import tls
 from stream_router.receiver.sources import Source

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from pydantic import SecretStr
 
 from stream_router.core import traceparent
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.settings_error import SettingsError
 from stream_router.receiver.auth import schemes
 from stream_router.receiver.auth.schemes import Verifier
 from stream_router.receiver.auth.secrets import Secrets

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from select import PIPE_BUF
 
-from stream_router.core import die_with_parent
 from stream_router.core.logs import Seldom
-from stream_router.core.settings_error import EX_CONFIG, SettingsError
+from stream_router.core.process import die_with_parent
+from stream_router.core.process.settings_error import EX_CONFIG, SettingsError
 
 log = logging.getLogger(__name__)
 

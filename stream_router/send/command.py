@@ -14,8 +14,8 @@ import orjson
 from rich.console import Console
 from rich.progress import Progress
 
-from stream_router.core.heard_signals import heard_by
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.heard_signals import heard_by
+from stream_router.core.process.settings_error import SettingsError
 from stream_router.send.poster import Answered, Poster, Webhook
 from stream_router.send.samples import bodies
 from stream_router.send.signing import signer

@@ -5,10 +5,11 @@ import hashlib
 import hmac
 from collections.abc import Callable
 
-from stream_router.core.settings_error import SettingsError
-from stream_router.settings import kept_secrets, types
+from stream_router.core.process.settings_error import SettingsError
+from stream_router.settings import types
 from stream_router.settings.receiver import Receiver
-from stream_router.settings.secret_strength import IN_AWS, IN_FILE
+from stream_router.settings.secrets import kept_secrets
+from stream_router.settings.secrets.secret_strength import IN_AWS, IN_FILE
 
 SECRETS = "STREAM_ROUTER_WEBHOOK_SECRETS"
 

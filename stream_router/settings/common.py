@@ -10,9 +10,10 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from stream_router.core import limits
-from stream_router.core.settings_error import SettingsError
-from stream_router.settings import kept_secrets, renamed, types
+from stream_router.core.process.settings_error import SettingsError
+from stream_router.settings import renamed, types
 from stream_router.settings.region import region_of_environment
+from stream_router.settings.secrets import kept_secrets
 from stream_router.settings.types import Bus, EventTypes, Secret
 
 PREFIX = "STREAM_ROUTER_"

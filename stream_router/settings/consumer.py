@@ -9,7 +9,7 @@ from stream_router.core import limits
 from stream_router.core.dead_letter_share import DeadLetterShare
 from stream_router.settings import types
 from stream_router.settings.common import AdminToken, Common, ConfigFile, Environment, Metrics, SecretRule
-from stream_router.settings.secret_strength import READ_ELSEWHERE, weakness_of_one
+from stream_router.settings.secrets.secret_strength import READ_ELSEWHERE, weakness_of_one
 from stream_router.settings.types import (
     HostPort,
     LimitText,

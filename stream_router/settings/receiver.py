@@ -7,7 +7,7 @@ from pydantic import Field, SecretStr
 
 from stream_router.settings import types
 from stream_router.settings.common import AdminToken, Common, Metrics, SecretRule
-from stream_router.settings.secret_strength import weakness
+from stream_router.settings.secrets.secret_strength import weakness
 from stream_router.settings.signature import Signature
 from stream_router.settings.types import HostPort, Networks, Paths, Scheme, Secret
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
-from stream_router.core.settings_error import SettingsError, first_error
+from stream_router.core.process.settings_error import SettingsError, first_error
 from stream_router.settings import toml_file
 from stream_router.settings.signature import Signature
 from stream_router.settings.types import Scheme, Secret

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from stream_router.core.settings_error import SettingsError, first_error
+from stream_router.core.process.settings_error import SettingsError, first_error
 
 
 class Checked(BaseModel):

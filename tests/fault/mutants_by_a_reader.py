@@ -240,7 +240,7 @@ SUPERVISOR = {
 
 OPERATOR = {
     "redrive deletes before the event is settled": Mutant(
-        "control/dead_letters/settling.py",
+        "control/dead_letters/redriving/settling.py",
         "        self._jobs[trial.number] = _Job(trial, len(entries))\n",
         "        self._jobs[trial.number] = _Job(trial, len(entries))\n        self._delete(trial.whole.messages)\n",
         ("tests/integration/test_dlq_redrive.py",),
@@ -282,13 +282,13 @@ OPERATOR = {
         ("tests/unit/test_doctor_report.py",),
     ),
     "a setting that nobody knows is passed over": Mutant(
-        "settings/names.py",
+        "settings/environment/names.py",
         '    if environment.get(UNKNOWN) == "warn":\n        return\n',
         "    return\n",
         ("tests/unit/test_settings_names.py",),
     ),
     "a short secret is taken": Mutant(
-        "settings/secret_strength.py",
+        "settings/secrets/secret_strength.py",
         "if len(_key(secret, scheme)) < LEAST_BYTES:",
         "if False:",
         ("tests/unit/test_settings_secrets.py",),

@@ -289,7 +289,7 @@ OF_THE_AUTHORS = {
         ("tests/unit/test_envelope.py",),
     ),
     "a bad setting is quoted": Mutant(
-        "settings/reading.py",
+        "settings/environment/reading.py",
         "    first = first_error(error)\n    problem",
         "    first = error.errors()[0]\n    first['msg'] += str(first['input'])\n    problem",
         ("tests/unit/test_settings.py",),

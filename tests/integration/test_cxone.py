@@ -17,7 +17,7 @@ import httpx
 import pytest
 import trustme
 
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.settings_error import SettingsError
 from stream_router.cxone import commands, oauth
 from stream_router.cxone.oauth import TokenSource
 from stream_router.cxone.settings import Cxone

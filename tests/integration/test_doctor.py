@@ -20,12 +20,13 @@ from stream_router.aws.clients import Clients
 from stream_router.checks import jvm
 from stream_router.checks.finding import Finding, Verdict
 from stream_router.consumer.supervisor.daemon import jars, java
-from stream_router.control.doctor import catalogue, report, runner, stream
+from stream_router.control.doctor import catalogue, report, runner
+from stream_router.control.doctor.checks import stream
 from stream_router.control.doctor.world import World
 from stream_router.control.setup import quotas, setup
 from stream_router.local import leases
 from stream_router.local.environment import ACCOUNT, REGION, clean
-from stream_router.settings.reading import load
+from stream_router.settings.environment.reading import load
 from stream_router.settings.setup import Setup
 
 JAVA = {"SR006", "SR007", "SR106"}

@@ -19,13 +19,13 @@ from typing import Any
 import httpx
 import pytest
 
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.settings_error import SettingsError
 from stream_router.fakeaws.process import FakeAwsProcess
 from stream_router.receiver import admin, preflight
 from stream_router.receiver.preflight import free_port
 from stream_router.receiver.spill.segments import lock
 from stream_router.receiver.worker import Worker
-from stream_router.settings.reading import load
+from stream_router.settings.environment.reading import load
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.types import split_host_port
 from stream_router.telemetry.receiver.receiver_board import Board
@@ -421,8 +421,8 @@ def test_a_worker_s_bad_setting_is_one_line_and_78_of_the_whole(tmp_path: Path) 
     """A spill that another receiver holds is found by the workers: the operator sees their line, once."""
     held = lock(tmp_path, 1)
     run = (
-        "from stream_router.receiver.__main__ import run; from stream_router.settings.reading import load; "
-        "from stream_router.core.settings_error import SettingsError; "
+        "from stream_router.receiver.__main__ import run; from stream_router.settings.environment.reading import load; "
+        "from stream_router.core.process.settings_error import SettingsError; "
         "from stream_router.settings.receiver import Receiver; "
         "from stream_router.cli import _complain\n"
         "try: run(load(Receiver), 3)\n"

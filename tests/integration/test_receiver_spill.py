@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from stream_router.core.envelope import seal
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.settings_error import SettingsError
 from stream_router.receiver.spill import segments
 from stream_router.receiver.spill.segment import Row
 from stream_router.receiver.spill.spill import Spill

@@ -6,9 +6,9 @@ import pytest
 
 from stream_router.aws.clients import Clients
 from stream_router.control.setup import setup
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.settings_error import SettingsError
 from stream_router.local.environment import ACCOUNT, REGION
-from stream_router.settings.reading import load
+from stream_router.settings.environment.reading import load
 from stream_router.settings.setup import Setup
 
 QUEUES = f"arn:aws:sqs:{REGION}:{ACCOUNT}"

@@ -17,7 +17,7 @@ from stream_router.core.aws_answers import Answer
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import Batch, DeadLetter, Dropped, Entry, Event, Record
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.reading import load
+from stream_router.settings.environment.reading import load
 from stream_router.telemetry import cloudwatch
 from stream_router.telemetry.audit import audit_chain
 from stream_router.telemetry.shards import shard_metrics

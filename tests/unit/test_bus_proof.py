@@ -11,9 +11,9 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from stream_router.consumer.bus_proof import STALE_S
 from stream_router.consumer.state_dir import BUS_PROOF, BUS_UNASKED, FATAL, StateDir
 from stream_router.consumer.supervisor.watches.bus_prober import BusProver, Proof, ask_every_s, describer
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.settings_error import SettingsError
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.reading import load
+from stream_router.settings.environment.reading import load
 
 
 class World:

@@ -21,7 +21,7 @@ from stream_router.aws import endpoints
 from stream_router.checks import aws_checks, jvm
 from stream_router.checks.finding import LATER, Finding, Verdict, at_start, said, silence
 from stream_router.consumer.supervisor.daemon import java
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.settings_error import SettingsError
 
 REGION = "eu-west-1"
 QUEUE = f"https://sqs.{REGION}.amazonaws.com/123456789012/dead"

@@ -16,8 +16,8 @@ from stream_router.control.policy.command import needs_of
 from stream_router.control.policy.needs import document
 from stream_router.control.setup import queues, rules, streams
 from stream_router.receiver.auth import schemes
-from stream_router.settings.names import settings
-from stream_router.settings.reading import load
+from stream_router.settings.environment.names import settings
+from stream_router.settings.environment.reading import load
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.types import Scheme
 

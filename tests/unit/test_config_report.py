@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from stream_router.control import config_report
-from stream_router.core.settings_error import SettingsError
-from stream_router.settings import in_force
+from stream_router.core.process.settings_error import SettingsError
+from stream_router.settings.environment import in_force
 from tests.unit import test_settings
 from tests.unit.test_settings import CONSUMER, CXONE, RECEIVER, given
 

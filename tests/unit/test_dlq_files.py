@@ -17,9 +17,9 @@ from stream_router.aws import endpoints
 from stream_router.aws.endpoints import Target
 from stream_router.control.dead_letters import exporting, importing, listing, showing
 from stream_router.control.dead_letters.desk import Depth, Desk
-from stream_router.control.dead_letters.gathering import QueueUnreadableError
-from stream_router.control.dead_letters.messages import Messages
-from stream_router.control.dead_letters.selection import Selection
+from stream_router.control.dead_letters.queue.gathering import QueueUnreadableError
+from stream_router.control.dead_letters.queue.messages import Messages
+from stream_router.control.dead_letters.queue.selection import Selection
 from stream_router.control.dead_letters.telling import Interrupt
 from stream_router.control.dead_letters.undelivered import desk as of_eventbridge
 from stream_router.core.aws_answers import Answer

@@ -7,9 +7,9 @@ import pytest
 
 from stream_router.aws import endpoints
 from stream_router.aws.endpoints import Target
-from stream_router.control.dead_letters.gathering import PATIENCE_S, Gathering, QueueUnreadableError
-from stream_router.control.dead_letters.messages import DRY_AFTER, HIDE_S, RECEIVE_CALLS, Messages
-from stream_router.control.dead_letters.selection import Selection
+from stream_router.control.dead_letters.queue.gathering import PATIENCE_S, Gathering, QueueUnreadableError
+from stream_router.control.dead_letters.queue.messages import DRY_AFTER, HIDE_S, RECEIVE_CALLS, Messages
+from stream_router.control.dead_letters.queue.selection import Selection
 from stream_router.core.aws_answers import Answer
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA

@@ -11,11 +11,11 @@ import pytest
 from stream_router.aws import endpoints
 from stream_router.aws.endpoints import Target
 from stream_router.control.dead_letters.desk import Depth, Desk
-from stream_router.control.dead_letters.gathering import Whole
-from stream_router.control.dead_letters.messages import Messages
-from stream_router.control.dead_letters.redrive import How, Redrive
-from stream_router.control.dead_letters.selection import Selection
-from stream_router.control.dead_letters.trial import Trial
+from stream_router.control.dead_letters.queue.gathering import Whole
+from stream_router.control.dead_letters.queue.messages import Messages
+from stream_router.control.dead_letters.queue.selection import Selection
+from stream_router.control.dead_letters.redriving.redrive import How, Redrive
+from stream_router.control.dead_letters.redriving.trial import Trial
 from stream_router.control.republish import preconditions
 from stream_router.control.republish.preconditions import Verdict
 from stream_router.core.aws_answers import Answer

@@ -13,7 +13,7 @@ from benchmarks import cost
 from stream_router.cli import app
 from stream_router.core import logs
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.reading import load
+from stream_router.settings.environment.reading import load
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.setup import Setup
 

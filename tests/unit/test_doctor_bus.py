@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from stream_router.checks.finding import Verdict
-from stream_router.control.doctor import bus
+from stream_router.control.doctor.checks import bus
 from stream_router.control.doctor.world import World
 from tests.unit import test_settings
 from tests.unit.test_settings import given

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stream_router.checks.finding import Verdict
-from stream_router.control.doctor import host
+from stream_router.control.doctor.checks import host
 from stream_router.control.doctor.world import World
 from tests.unit import test_settings
 from tests.unit.test_settings import given

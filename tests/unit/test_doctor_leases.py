@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from stream_router.checks.finding import Verdict
-from stream_router.control.doctor import leases
+from stream_router.control.doctor.checks import leases
 from stream_router.control.doctor.world import World
 from tests.unit import test_settings
 from tests.unit.test_settings import given

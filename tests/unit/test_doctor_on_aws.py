@@ -13,9 +13,10 @@ from botocore.stub import Stubber
 
 from stream_router.aws import endpoints
 from stream_router.checks.finding import Finding, Verdict
-from stream_router.control.doctor import account, catalogue, probe, queue, rights, stream, target
-from stream_router.control.doctor.bus import may_match
-from stream_router.control.doctor.iam_policy import denial, lets_in
+from stream_router.control.doctor import catalogue, probe
+from stream_router.control.doctor.checks import account, queue, rights, stream, target
+from stream_router.control.doctor.checks.bus import may_match
+from stream_router.control.doctor.checks.iam_policy import denial, lets_in
 from stream_router.control.doctor.world import World
 from tests.unit import test_settings
 from tests.unit.test_settings import given

@@ -10,7 +10,7 @@ from types import ModuleType
 import orjson
 import pytest
 
-from stream_router.control.dead_letters import reopening
+from stream_router.control.dead_letters.redriving import reopening
 from stream_router.core import envelope
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import DeadLetter, Entry, Event, Record

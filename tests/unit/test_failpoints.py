@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.core import failpoints
-from stream_router.core.settings_error import SettingsError
-from stream_router.settings.reading import load, warn_of_names
+from stream_router.core.process import failpoints
+from stream_router.core.process.settings_error import SettingsError
+from stream_router.settings.environment.reading import load, warn_of_names
 from stream_router.settings.receiver import Receiver
 from tests.unit import test_settings
 from tests.unit.test_settings import RECEIVER, given
 
 empty_environment = test_settings.empty_environment
-PACKAGE = Path(failpoints.__file__).parents[1]
+PACKAGE = Path(failpoints.__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +55,7 @@ def test_the_third_time_alone_stalls_and_other_places_never(capfd: pytest.Captur
 def test_a_kill_is_a_kill() -> None:
     """Nothing of the process runs after it: no handler, no flush."""
     program = (
-        "from stream_router.core import failpoints; import atexit; atexit.register(print, 'ended');"
+        "from stream_router.core.process import failpoints; import atexit; atexit.register(print, 'ended');"
         "failpoints.arm('in_shard_end=kill@2; audit_record_written=stall:1s');"
         "[failpoints.reach('in_shard_end') for _ in range(3)]"
     )

@@ -21,7 +21,7 @@ from stream_router.control.stream.sightings import Sighting, of_record
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.envelope import seal
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.settings_error import SettingsError
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.mapping.mapper import Validator
 

@@ -19,12 +19,12 @@ from stream_router.control.stream.positions import Position
 from stream_router.control.stream.reader import Piece, Span
 from stream_router.control.stream.session import Checkpoints, Stops
 from stream_router.control.stream.shards import Shard, Stream
-from stream_router.core.settings_error import SettingsError
-from stream_router.core.unforeseen_error import UnforeseenError
+from stream_router.core.process.settings_error import SettingsError
+from stream_router.core.process.unforeseen_error import UnforeseenError
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.mapping.mapper import Validator
 from stream_router.settings.dead_letters import DeadLetters
-from stream_router.settings.reading import load
+from stream_router.settings.environment.reading import load
 
 ID = "0123456789abcdef0123456789abcdef"
 FIND = find.Wish([ID], None, None, "1h", fan_out=False, everything=False)

@@ -12,9 +12,9 @@ import pytest
 from stream_router.consumer.supervisor.daemon import jars
 from stream_router.consumer.supervisor.daemon.jars import Jar
 from stream_router.control import fetch_jars
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.settings_error import SettingsError
+from stream_router.settings.environment.reading import load
 from stream_router.settings.jars import MAVEN_CENTRAL, Jars
-from stream_router.settings.reading import load
 
 CONTENTS = {f"part-{number}": f"jar number {number}".encode() * 100 for number in range(6)}
 LIST = tuple(

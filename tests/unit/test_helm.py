@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from stream_router.settings.names import settings
-from stream_router.settings.reading import load
+from stream_router.settings.environment.names import settings
+from stream_router.settings.environment.reading import load
 from stream_router.settings.receiver import Receiver
 
 ROOT = Path(__file__).parents[2]

@@ -180,8 +180,8 @@ def test_the_table_names_every_part_and_no_other() -> None:
 READS_ENVIRONMENT = {
     "core/logs.py": "NO_COLOR",
     "settings/region.py": "the region, where no setting of ours names it",
-    "settings/reading.py": "the settings themselves",
-    "settings/in_force.py": "says where each setting came from",
+    "settings/environment/reading.py": "the settings themselves",
+    "settings/environment/in_force.py": "says where each setting came from",
     "control/fetch_jars.py": "XDG_CACHE_HOME",
     "consumer/supervisor/daemon/jvm_command.py": "hands it to the JVM",
     "consumer/supervisor/daemon/java.py": "JAVA_HOME",

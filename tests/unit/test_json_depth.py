@@ -3,8 +3,9 @@
 import orjson
 import pytest
 
-from stream_router.core import envelope, json_depth
+from stream_router.core import envelope
 from stream_router.core.dead_letter_reasons import Reason
+from stream_router.core.json_text import json_depth
 from stream_router.core.limits import EVENT_MAX_DEPTH
 from stream_router.core.model import DeadLetter, Entry, Event, Record
 from stream_router.pipeline.transform import Transform, TransformConfig

@@ -11,12 +11,12 @@ from stream_router.consumer.transform_config import transform_config
 from stream_router.control.arns import Home
 from stream_router.control.policy import programs
 from stream_router.control.policy.needs import document
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.settings_error import SettingsError
 from stream_router.cxone.settings import Cxone
 from stream_router.send.signing import first_secret
-from stream_router.settings import kept_secrets
 from stream_router.settings.consumer import AuditKey, Consumer, Mask
-from stream_router.settings.reading import load
+from stream_router.settings.environment.reading import load
+from stream_router.settings.secrets import kept_secrets
 from stream_router.settings.top import Top
 from tests.unit.test_settings import CONSUMER
 

@@ -11,7 +11,7 @@ from stream_router.control import mask_report
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.envelope import open_record
 from stream_router.core.model import DeadLetter, Entry, Event, Record
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.settings_error import SettingsError
 from stream_router.pipeline.masking import actions, policy_file, unknown_fields
 from stream_router.pipeline.masking.policy import MaskingPolicy
 from stream_router.pipeline.transform import Transform

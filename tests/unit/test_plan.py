@@ -15,7 +15,7 @@ from stream_router import cli
 from stream_router.control.plan import capacity, command, cost, data
 from stream_router.control.plan.capacity import Fleet, Load
 from stream_router.control.plan.data import Figures
-from stream_router.core.settings_error import EX_CONFIG
+from stream_router.core.process.settings_error import EX_CONFIG
 
 ROOT = Path(__file__).parents[2]
 ROUND = Figures(20.0, 10.0, 100.0, 1.0, 50.0, 100.0, 25.0, 100.0, 400.0)

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from stream_router.consumer.supervisor.watches import bus_prober, rule_check
 from stream_router.control.republish import preconditions
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.reading import load
+from stream_router.settings.environment.reading import load
 from tests.unit import test_settings
 
 empty_environment = test_settings.empty_environment

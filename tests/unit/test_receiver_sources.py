@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.settings_error import SettingsError
 from stream_router.receiver import sources
 from stream_router.receiver.auth import layouts, schemes
 from stream_router.settings.receiver import Receiver

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from stream_router.core.settings_error import EX_CONFIG, SettingsError
+from stream_router.core.process.settings_error import EX_CONFIG, SettingsError
 from stream_router.receiver import supervisor
 from stream_router.receiver.supervisor import (
     MAX_SHORT_LIVES,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.settings_error import SettingsError
 from stream_router.receiver.http import tls
 from stream_router.receiver.http.tls import Tls
 from stream_router.settings.receiver import Receiver

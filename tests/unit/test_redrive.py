@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from stream_router.control.dead_letters import redrive as module
 from stream_router.control.dead_letters.desk import Depth
-from stream_router.control.dead_letters.redrive import How, Redrive
-from stream_router.control.dead_letters.selection import Selection
-from stream_router.control.dead_letters.trial import Trial
+from stream_router.control.dead_letters.queue.selection import Selection
+from stream_router.control.dead_letters.redriving import redrive as module
+from stream_router.control.dead_letters.redriving.redrive import How, Redrive
+from stream_router.control.dead_letters.redriving.trial import Trial
 from stream_router.control.republish import preconditions
 from stream_router.core.dead_letter_reasons import Reason
 from tests.unit.test_settling import Bench, trial

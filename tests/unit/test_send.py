@@ -10,7 +10,7 @@ import pytest
 
 from stream_router.core.envelope import open_record, seal
 from stream_router.core.model import Entry, Event, Record
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.settings_error import SettingsError
 from stream_router.pipeline.transform import Transform
 from stream_router.receiver.auth import schemes
 from stream_router.receiver.headers import RefusedError

@@ -6,13 +6,13 @@ import pytest
 from pydantic_settings import BaseSettings
 
 from stream_router.core.dead_letter_share import DeadLetterShare
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.settings_error import SettingsError
 from stream_router.cxone.settings import Cxone
 from stream_router.settings import types
 from stream_router.settings.common import NO_RULE
 from stream_router.settings.consumer import Consumer
+from stream_router.settings.environment.reading import load
 from stream_router.settings.jars import Jars
-from stream_router.settings.reading import load
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.setup import Setup
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.settings_error import SettingsError
 from stream_router.cxone.settings import Cxone
-from stream_router.settings import names
 from stream_router.settings.common import variable
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.reading import load
+from stream_router.settings.environment import names
+from stream_router.settings.environment.reading import load
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.setup import Setup
 from tests.unit import test_settings
@@ -91,7 +91,7 @@ def test_an_unknown_cxone_name_only_warns(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_the_known_cxone_names_are_those_that_the_client_reads() -> None:
-    """The list in settings/names.py is no second truth."""
+    """The list in settings/environment/names.py is no second truth."""
     read = {variable(Cxone, name) for name in Cxone.model_fields}
     assert {name for name in read if name.startswith("CXONE_")} == names.OF_CXONE
 

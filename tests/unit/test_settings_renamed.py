@@ -9,12 +9,13 @@ import pytest
 
 from stream_router.consumer.supervisor.daemon import jvm_command
 from stream_router.control import config_report
-from stream_router.control.doctor import host
+from stream_router.control.doctor.checks import host
 from stream_router.control.doctor.world import World
-from stream_router.core.settings_error import SettingsError
-from stream_router.settings import names, renamed
+from stream_router.core.process.settings_error import SettingsError
+from stream_router.settings import renamed
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.reading import load, warn_of_names
+from stream_router.settings.environment import names
+from stream_router.settings.environment.reading import load, warn_of_names
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.renamed import Renamed
 from stream_router.settings.setup import Setup

@@ -4,11 +4,11 @@ import re
 
 import pytest
 
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.settings_error import SettingsError
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.reading import load
+from stream_router.settings.environment.reading import load
 from stream_router.settings.receiver import Receiver
-from stream_router.settings.secret_strength import weakness
+from stream_router.settings.secrets.secret_strength import weakness
 from tests.unit import test_settings
 from tests.unit.test_settings import CONSUMER, RECEIVER, given
 

@@ -5,10 +5,10 @@ from typing import Any, cast
 
 import pytest
 
-from stream_router.control.dead_letters.gathering import Whole
-from stream_router.control.dead_letters.held import Held
-from stream_router.control.dead_letters.settling import END_WITHIN_S, MARGIN_S, Means, Redriving, Tally
-from stream_router.control.dead_letters.trial import Trial
+from stream_router.control.dead_letters.queue.gathering import Whole
+from stream_router.control.dead_letters.queue.held import Held
+from stream_router.control.dead_letters.redriving.settling import END_WITHIN_S, MARGIN_S, Means, Redriving, Tally
+from stream_router.control.dead_letters.redriving.trial import Trial
 from stream_router.control.republish.republisher import Outcome
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import DeadLetter, Entry, Event, Record

@@ -7,7 +7,7 @@ import pytest
 from stream_router.control.arns import Home
 from stream_router.control.setup import at_odds, setup
 from stream_router.control.setup_error import WrongSettingError
-from stream_router.settings.reading import load
+from stream_router.settings.environment.reading import load
 from stream_router.settings.setup import Setup
 from tests.unit import test_settings
 

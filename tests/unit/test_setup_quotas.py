@@ -6,7 +6,7 @@ import pytest
 
 from stream_router.control.setup import quotas, rules
 from stream_router.control.setup_error import SetupError
-from stream_router.settings.reading import load
+from stream_router.settings.environment.reading import load
 from stream_router.settings.setup import Setup
 from tests.scripted import REGION, Script
 

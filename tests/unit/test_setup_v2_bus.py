@@ -6,7 +6,7 @@ from botocore.exceptions import ClientError
 from stream_router.control.setup import setup
 from stream_router.control.setup.steps import Steps
 from stream_router.control.setup_error import WrongSettingError
-from stream_router.settings.reading import load
+from stream_router.settings.environment.reading import load
 from stream_router.settings.setup import Setup
 from tests.scripted import REGION, Script
 from tests.unit import test_settings

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.settings.names import settings
+from stream_router.settings.environment.names import settings
 
 FOLDER = Path(__file__).resolve().parents[2] / "deploy" / "systemd"
 UNITS = sorted(FOLDER.glob("*.service"))

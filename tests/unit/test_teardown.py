@@ -7,7 +7,7 @@ import pytest
 from stream_router.control.setup import teardown
 from stream_router.control.setup.marks import Marks
 from stream_router.control.setup.teardown import Left, Thing
-from stream_router.settings.reading import load
+from stream_router.settings.environment.reading import load
 from stream_router.settings.setup import Setup
 from tests.scripted import ACCOUNT, REGION, Script
 from tests.unit import test_settings

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stream_router.consumer.state_dir import LIVES, TROUBLES, StateDir
-from stream_router.core import whole_file
+from stream_router.core.process import whole_file
 
 
 def test_a_reader_sees_one_writer_s_content_whole(tmp_path: Path) -> None:

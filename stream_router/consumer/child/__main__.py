@@ -19,9 +19,9 @@ from typing import IO, NoReturn
 from stream_router.consumer.child.daemon import protocol
 from stream_router.consumer.state_dir import FATAL
 from stream_router.core import logs
-from stream_router.core.settings_error import EX_CONFIG, SettingsError
+from stream_router.core.process.settings_error import EX_CONFIG, SettingsError
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.reading import load, warn_of_failpoints
+from stream_router.settings.environment.reading import load, warn_of_failpoints
 
 log = logging.getLogger("stream_router.shard")
 

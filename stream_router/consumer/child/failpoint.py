@@ -4,8 +4,8 @@ import os
 import signal
 from collections.abc import Callable
 
-from stream_router.core import failpoints
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event
+from stream_router.core.process import failpoints
 
 
 def failing_at(

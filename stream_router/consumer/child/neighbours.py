@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 
 from stream_router.consumer.state_dir import HEALTH
-from stream_router.core import whole_file
+from stream_router.core.process import whole_file
 from stream_router.pipeline.delivery.health import LATELY_S, Tally
 
 EVERY_S = 1.0

@@ -20,8 +20,8 @@ from stream_router.consumer.child.progress.checkpoints import Checkpoints, Lease
 from stream_router.consumer.child.progress.crash_guard import CrashGuard
 from stream_router.consumer.child.progress.one_at_a_time import route_carefully
 from stream_router.consumer.child.telling.shard_vitals import ShardVitals
-from stream_router.core import failpoints
 from stream_router.core.model import Batch, Record
+from stream_router.core.process import failpoints
 from stream_router.pipeline.route import Router
 
 log = logging.getLogger(__name__)

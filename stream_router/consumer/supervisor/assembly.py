@@ -24,7 +24,7 @@ from stream_router.consumer.transform_config import transform_config
 from stream_router.core import logs
 from stream_router.pipeline.transform import Transform
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.reading import warn_of_names
+from stream_router.settings.environment.reading import warn_of_names
 from stream_router.telemetry.audit import audit_chain
 from stream_router.telemetry.sampler import Sampler
 from stream_router.telemetry.shards.merged_shards import Merged

@@ -7,9 +7,10 @@ from pathlib import Path
 from stream_router.consumer.state_dir import StateDir
 from stream_router.consumer.supervisor.daemon import jars, java
 from stream_router.consumer.supervisor.daemon.properties import Rendered
-from stream_router.core import failpoints, limits
+from stream_router.core import limits
+from stream_router.core.process import failpoints
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.in_force import of_aws, without_user
+from stream_router.settings.environment.in_force import of_aws, without_user
 
 
 def in_force(settings: Consumer, state: StateDir, jvm: Path, rendered: Rendered) -> dict[str, object]:

@@ -20,8 +20,9 @@ from stream_router.consumer.supervisor import processes
 from stream_router.consumer.supervisor.daemon import daemon_log
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.supervisor.watches.bus_prober import BusProver, Proof
-from stream_router.core import doubling_wait, failpoints
-from stream_router.core.settings_error import SettingsError
+from stream_router.core import doubling_wait
+from stream_router.core.process import failpoints
+from stream_router.core.process.settings_error import SettingsError
 
 log = logging.getLogger(__name__)
 

@@ -5,16 +5,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stream_router.control.dead_letters import exporting, importing, listing, showing
-from stream_router.control.dead_letters import redrive as redriving
 from stream_router.control.dead_letters.desk import Desk, undelivered_url
-from stream_router.control.dead_letters.gathering import QueueUnreadableError
-from stream_router.control.dead_letters.selection import Selection, selection
+from stream_router.control.dead_letters.queue.gathering import QueueUnreadableError
+from stream_router.control.dead_letters.queue.selection import Selection, selection
+from stream_router.control.dead_letters.redriving import redrive as redriving
 from stream_router.control.dead_letters.telling import Interrupt, warn
 from stream_router.control.dead_letters.undelivered import desk as of_eventbridge
 from stream_router.control.dead_letters.undelivered.redrive import UndeliveredRedrive
 from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.settings.dead_letters import DeadLetters
-from stream_router.settings.reading import load
+from stream_router.settings.environment.reading import load
 
 
 class Options(NamedTuple):

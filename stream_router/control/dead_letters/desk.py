@@ -10,8 +10,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from stream_router.aws import endpoints
 from stream_router.aws.errors import code_of
 from stream_router.checks.finding import said
-from stream_router.control.dead_letters.gathering import QueueUnreadableError
-from stream_router.control.dead_letters.messages import HIDE_S, Messages
+from stream_router.control.dead_letters.queue.gathering import QueueUnreadableError
+from stream_router.control.dead_letters.queue.messages import HIDE_S, Messages
 from stream_router.control.dead_letters.telling import s, say
 from stream_router.control.republish.connection import Connection
 from stream_router.control.setup.setup import undelivered_name

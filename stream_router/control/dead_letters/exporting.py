@@ -14,11 +14,11 @@ import orjson
 
 from stream_router.control.dead_letters import listing, telling
 from stream_router.control.dead_letters.desk import Desk, tell_hidden, tell_hidden_since
-from stream_router.control.dead_letters.gathering import Gathering, Read, Whole
-from stream_router.control.dead_letters.selection import Selection
+from stream_router.control.dead_letters.queue.gathering import Gathering, Read, Whole
+from stream_router.control.dead_letters.queue.selection import Selection
 from stream_router.control.dead_letters.telling import Bar, Interrupt, say, warn
-from stream_router.core import failpoints
-from stream_router.core.json_depth import is_too_deep
+from stream_router.core.json_text.json_depth import is_too_deep
+from stream_router.core.process import failpoints
 from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableLetterError

@@ -12,16 +12,17 @@ from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
-from stream_router.control.dead_letters import listing, put_back, telling
+from stream_router.control.dead_letters import listing, telling
 from stream_router.control.dead_letters.desk import Desk, tell_unanswered
 from stream_router.control.dead_letters.exporting import OF_UNDELIVERED, SCHEMA
-from stream_router.control.dead_letters.held import Held
 from stream_router.control.dead_letters.listing import Seen
+from stream_router.control.dead_letters.queue import put_back
+from stream_router.control.dead_letters.queue.held import Held
 from stream_router.control.dead_letters.showing import ALL
 from stream_router.control.dead_letters.telling import Bar, Interrupt, say, warn
 from stream_router.control.lines import plain
-from stream_router.core import failpoints
-from stream_router.core.json_members import member_texts
+from stream_router.core.json_text.json_members import member_texts
+from stream_router.core.process import failpoints
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableLetterError
 

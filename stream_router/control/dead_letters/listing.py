@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from stream_router.control.dead_letters import telling
 from stream_router.control.dead_letters.desk import Depth, Desk
-from stream_router.control.dead_letters.gathering import PATIENCE_S, unreadable
-from stream_router.control.dead_letters.held import Held
-from stream_router.control.dead_letters.messages import Messages
-from stream_router.control.dead_letters.selection import Selection
+from stream_router.control.dead_letters.queue.gathering import PATIENCE_S, unreadable
+from stream_router.control.dead_letters.queue.held import Held
+from stream_router.control.dead_letters.queue.messages import Messages
+from stream_router.control.dead_letters.queue.selection import Selection
 from stream_router.control.dead_letters.telling import Bar, Interrupt, say
 from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.sinks.dead_letters import reader

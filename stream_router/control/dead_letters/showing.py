@@ -2,10 +2,11 @@
 
 import time
 
-from stream_router.control.dead_letters import listing, reopening
+from stream_router.control.dead_letters import listing
 from stream_router.control.dead_letters.desk import Desk
-from stream_router.control.dead_letters.held import Held
-from stream_router.control.dead_letters.selection import is_meant
+from stream_router.control.dead_letters.queue.held import Held
+from stream_router.control.dead_letters.queue.selection import is_meant
+from stream_router.control.dead_letters.redriving import reopening
 from stream_router.control.dead_letters.telling import Interrupt, say, warn
 from stream_router.control.indented_json import indented
 from stream_router.control.lines import plain

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from stream_router.checks.finding import Finding
-from stream_router.control.doctor import (
+from stream_router.control.doctor.checks import (
     account,
     bus,
     certificate,

@@ -14,13 +14,13 @@ from datetime import datetime
 from typing import Any
 
 from stream_router.checks.finding import Finding, Verdict
-from stream_router.control.doctor import bus
+from stream_router.control.doctor.checks import bus
 from stream_router.control.doctor.say import broken, ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
 from stream_router.control.names import PROBE_PREFIX
 from stream_router.control.setup.queues import eventbridge_policy
 from stream_router.core.names import PROBE_TYPE, SOURCE
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.settings_error import SettingsError
 from stream_router.pipeline.sample_events import sample_entries
 from stream_router.send.poster import Answered, Poster, Webhook
 from stream_router.send.signing import signer

@@ -13,10 +13,10 @@ from pydantic_settings import BaseSettings
 from stream_router.aws import endpoints
 from stream_router.checks.aws_checks import ONCE
 from stream_router.control.arns import Home
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.settings_error import SettingsError
 from stream_router.settings.common import Common
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.reading import read
+from stream_router.settings.environment.reading import read
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.setup import Queue, Setup
 

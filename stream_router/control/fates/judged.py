@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from stream_router.core.settings_error import SettingsError
-from stream_router.core.unforeseen_error import UnforeseenError
+from stream_router.core.process.settings_error import SettingsError
+from stream_router.core.process.unforeseen_error import UnforeseenError
 
 CANNOT_JUDGE = 2
 

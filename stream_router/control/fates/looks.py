@@ -3,8 +3,8 @@
 import time
 
 from stream_router.control.dead_letters.desk import Desk, undelivered_url
-from stream_router.control.dead_letters.gathering import PATIENCE_S, QueueUnreadableError, unreadable
-from stream_router.control.dead_letters.messages import Messages
+from stream_router.control.dead_letters.queue.gathering import PATIENCE_S, QueueUnreadableError, unreadable
+from stream_router.control.dead_letters.queue.messages import Messages
 from stream_router.control.fates.books import Letters, Look, Message, UndeliveredBook
 from stream_router.control.stream.session import Stops, say
 from stream_router.settings.dead_letters import DeadLetters

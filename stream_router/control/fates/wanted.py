@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stream_router.core.model import DeadLetter, Event
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.settings_error import SettingsError
 from stream_router.pipeline.mapping.mapper import Validator
 from stream_router.pipeline.rejection import Rejected
 

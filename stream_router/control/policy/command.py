@@ -15,10 +15,10 @@ from stream_router.control.policy import hands, operate, programs
 from stream_router.control.policy.needs import Need, document
 from stream_router.control.policy.programs import Kcl
 from stream_router.control.setup.setup import dead_letters_name
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.settings_error import SettingsError
 from stream_router.settings.common import NO_RULE, Common
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.reading import load
+from stream_router.settings.environment.reading import load
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.setup import Queue, Setup
 

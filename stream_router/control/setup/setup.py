@@ -19,7 +19,7 @@ from stream_router.control.setup.marks import Marks
 from stream_router.control.setup.steps import Say, Steps
 from stream_router.control.setup_error import SetupError, WrongSettingError
 from stream_router.core import limits
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.settings_error import SettingsError
 from stream_router.pipeline.sample_events import sample_entries
 from stream_router.settings.setup import Setup
 

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from stream_router.core import limits
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.settings_error import SettingsError
 from stream_router.pipeline.mapping import constants
 from stream_router.pipeline.mapping.added import EXPERT
 from stream_router.pipeline.mapping.shapes import MISSING, PRESETS, RECEIVED, Shape, Source, parse_path, source

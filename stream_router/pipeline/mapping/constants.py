@@ -5,7 +5,7 @@ import math
 from pydantic import ValidationError
 
 from stream_router.core import limits
-from stream_router.core.settings_error import first_error
+from stream_router.core.process.settings_error import first_error
 from stream_router.pipeline.mapping import timestamps
 from stream_router.pipeline.mapping.shapes import check_fields
 

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from stream_router.core.model import Event
-from stream_router.core.settings_error import first_error
+from stream_router.core.process.settings_error import first_error
 from stream_router.pipeline.mapping import added, lossless, timestamps
 from stream_router.pipeline.mapping.added import AddedReader
 from stream_router.pipeline.mapping.shapes import (

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.settings_error import SettingsError
 from stream_router.pipeline.masking import actions
 from stream_router.pipeline.masking.detectors import finder
 from stream_router.pipeline.masking.path_patterns import DEEP, ELEMENT, State, tokens

@@ -5,10 +5,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from stream_router.core import failpoints
 from stream_router.core.aws_answers import ACCEPTED, Answer, Outcome, Refusal, refusal
 from stream_router.core.aws_error_codes import Disposition
 from stream_router.core.model import DeadLetter, Entry
+from stream_router.core.process import failpoints
 from stream_router.pipeline import deep_json
 from stream_router.pipeline.delivery.dispatcher import Dispatcher
 from stream_router.pipeline.delivery.dispatcher_contract import Policy

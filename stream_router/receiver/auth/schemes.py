@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Protocol
 
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.settings_error import SettingsError
 from stream_router.receiver.auth import layouts, secrets
 from stream_router.receiver.auth.layouts import Layout
 from stream_router.receiver.auth.mac import Mac
@@ -226,7 +226,7 @@ SCHEMES: dict[str, Callable[[Receiver], Made]] = {
 * where its signature stands in the headers, and its algorithm where that is an HMAC that hashlib knows: a `Layout` in
   `layouts.py`. Any other algorithm is a `Verifier` of its own, here;
 * only where the secret is not its own text (base64, say): how it is read, `secrets.py`, and when it is too weak,
-  `settings/secret_strength.py`;
+  `settings/secrets/secret_strength.py`;
 * how `send` signs: `send/signing.py`; that the template offers it: `deploy/cloudformation/stream-router.yaml`;
 * settings of its own, where it has some: `settings/signature.py`, for the environment and each named source.
 """

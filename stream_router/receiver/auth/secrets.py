@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable
 
 from stream_router.core.logs import Seldom
-from stream_router.core.settings_error import SettingsError
-from stream_router.settings import kept_secrets
+from stream_router.core.process.settings_error import SettingsError
 from stream_router.settings.receiver import Receiver
-from stream_router.settings.secret_strength import IN_FILE, READ_ELSEWHERE, weakness_of_one
+from stream_router.settings.secrets import kept_secrets
+from stream_router.settings.secrets.secret_strength import IN_FILE, READ_ELSEWHERE, weakness_of_one
 
 log = logging.getLogger(__name__)
 

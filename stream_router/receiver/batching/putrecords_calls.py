@@ -4,9 +4,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from stream_router.core import failpoints
 from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_put_records
 from stream_router.core.aws_error_codes import Disposition
+from stream_router.core.process import failpoints
 from stream_router.receiver.batching import putrecords
 from stream_router.receiver.batching.lanes import RecordInFlight
 from stream_router.telemetry.receiver.receiver_stats import Stats

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stream_router.core.logs import Seldom
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.settings_error import SettingsError
 from stream_router.settings.receiver import Receiver
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.settings_error import SettingsError
 from stream_router.receiver.spill.segment import LOST, Row, Segment, encode, readable, tells_damage
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from stream_router.core import failpoints
+from stream_router.core.process import failpoints
 from stream_router.receiver.spill.segment import Row
 from stream_router.receiver.spill.segments import Segments
 

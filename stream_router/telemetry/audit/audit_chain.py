@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from stream_router.core import failpoints
 from stream_router.core.logs import Seldom
-from stream_router.core.settings_error import unwritable
+from stream_router.core.process import failpoints
+from stream_router.core.process.settings_error import unwritable
 
 log = logging.getLogger(__name__)
 

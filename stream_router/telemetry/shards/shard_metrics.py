@@ -15,9 +15,9 @@ from typing import Any
 
 import orjson
 
-from stream_router.core import whole_file
 from stream_router.core.logs import Seldom
 from stream_router.core.names import SNAPSHOTS
+from stream_router.core.process import whole_file
 from stream_router.settings.consumer import Consumer
 from stream_router.telemetry import cloudwatch
 from stream_router.telemetry.histogram import Histogram

@@ -15,7 +15,7 @@ from typing import IO, Any
 from amazon_kclpy import dispatch, kcl, messages
 
 from stream_router.consumer.child.daemon import daemon_lines
-from stream_router.core import failpoints
+from stream_router.core.process import failpoints
 
 CHANNEL_BYTES = 1024 * 1024
 """Linux lets anyone make a pipe so large (pipe(7), pipe-max-size)."""

@@ -7,8 +7,8 @@ from amazon_kclpy.kcl import Checkpointer, CheckpointError
 
 from stream_router.consumer.bus_proof import BusProof
 from stream_router.consumer.child.progress.watermark import Position, Watermark
-from stream_router.core import failpoints
 from stream_router.core.model import Record
+from stream_router.core.process import failpoints
 
 log = logging.getLogger(__name__)
 

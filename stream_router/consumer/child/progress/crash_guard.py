@@ -15,9 +15,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from stream_router.core import whole_file
 from stream_router.core.logs import Seldom
 from stream_router.core.model import Place, Record
+from stream_router.core.process import whole_file
 
 log = logging.getLogger(__name__)
 

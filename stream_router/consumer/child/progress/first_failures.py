@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 
 from stream_router.consumer.state_dir import TROUBLES
-from stream_router.core import whole_file
 from stream_router.core.model import Entry, Place
+from stream_router.core.process import whole_file
 
 EVERY_S = 1.0
 KEPT_S = 300.0

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from stream_router.consumer.supervisor.daemon import jars, java, properties
-from stream_router.core import die_with_parent
+from stream_router.core.process import die_with_parent
 from stream_router.settings import renamed
 from stream_router.settings.common import variable
 from stream_router.settings.consumer import Consumer

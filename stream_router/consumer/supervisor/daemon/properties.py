@@ -13,7 +13,7 @@ from botocore.config import Config
 from botocore.session import Session
 
 from stream_router.aws.endpoints import client
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.settings_error import SettingsError
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.types import is_loopback_host
 

@@ -21,9 +21,10 @@ from stream_router.aws import credentials, endpoints
 from stream_router.aws.errors import code_of
 from stream_router.consumer.bus_proof import UNASKED_SPAN_S, SeenBus
 from stream_router.consumer.state_dir import BUS_GONE, BUS_PROOF, BUS_UNASKED, StateDir
-from stream_router.core import doubling_wait, failpoints, limits
+from stream_router.core import doubling_wait, limits
 from stream_router.core.aws_answers import epoch_s
 from stream_router.core.logs import Seldom
+from stream_router.core.process import failpoints
 from stream_router.settings.consumer import Consumer
 
 log = logging.getLogger(__name__)

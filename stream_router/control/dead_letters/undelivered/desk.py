@@ -9,11 +9,11 @@ import orjson
 from stream_router.control.dead_letters import exporting, importing, listing, telling
 from stream_router.control.dead_letters.desk import Desk
 from stream_router.control.dead_letters.exporting import OF_UNDELIVERED, Form
-from stream_router.control.dead_letters.gathering import QueueUnreadableError, Whole
-from stream_router.control.dead_letters.held import Held
 from stream_router.control.dead_letters.importing import UnusableFileError
 from stream_router.control.dead_letters.listing import Counts
-from stream_router.control.dead_letters.selection import Selection, is_meant
+from stream_router.control.dead_letters.queue.gathering import QueueUnreadableError, Whole
+from stream_router.control.dead_letters.queue.held import Held
+from stream_router.control.dead_letters.queue.selection import Selection, is_meant
 from stream_router.control.dead_letters.telling import Interrupt, say, warn
 from stream_router.control.dead_letters.undelivered import reading
 from stream_router.control.dead_letters.undelivered.reading import Undelivered

@@ -10,7 +10,7 @@ import orjson
 
 from stream_router.control.republish.republisher import Again
 from stream_router.core import limits
-from stream_router.core.json_members import member_texts
+from stream_router.core.json_text.json_members import member_texts
 from stream_router.core.model import Entry, Event
 from stream_router.core.names import SOURCE
 from stream_router.pipeline.mapping.timestamps import to_utc

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from stream_router.aws.clients import Clients
 from stream_router.control.dead_letters import telling
 from stream_router.control.dead_letters.desk import Desk
-from stream_router.control.dead_letters.gathering import Gathering, Whole
-from stream_router.control.dead_letters.redrive import How, Redrive
-from stream_router.control.dead_letters.selection import Selection
-from stream_router.control.dead_letters.settling import Tally
+from stream_router.control.dead_letters.queue.gathering import Gathering, Whole
+from stream_router.control.dead_letters.queue.selection import Selection
+from stream_router.control.dead_letters.redriving.redrive import How, Redrive
+from stream_router.control.dead_letters.redriving.settling import Tally
+from stream_router.control.dead_letters.redriving.trial import Trial, Tries
 from stream_router.control.dead_letters.telling import say, warn
-from stream_router.control.dead_letters.trial import Trial, Tries
 from stream_router.control.dead_letters.undelivered import others, reading, stream
 from stream_router.control.dead_letters.undelivered.reading import Undelivered
 from stream_router.control.republish.republisher import Again, token_of

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 
 import orjson
 
-from stream_router.core import failpoints, limits
+from stream_router.core import limits
 from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_send_message_batch
 from stream_router.core.aws_error_codes import Disposition
 from stream_router.core.model import DeadLetter, Place
+from stream_router.core.process import failpoints
 from stream_router.pipeline.delivery.dispatcher import Dispatcher
 from stream_router.pipeline.delivery.dispatcher_contract import Policy
 from stream_router.pipeline.sinks.claim_check import Stored

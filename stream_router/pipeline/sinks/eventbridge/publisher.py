@@ -5,9 +5,9 @@ What sends a call's bytes (`ClassicBus`, `V2Bus`) stands with the clients, in `c
 
 from collections.abc import Callable, Iterable
 
-from stream_router.core import failpoints
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import Entry
+from stream_router.core.process import failpoints
 from stream_router.pipeline.delivery.dispatcher import Dispatcher
 from stream_router.pipeline.delivery.dispatcher_contract import Ended, GivenUp, Policy
 from stream_router.pipeline.delivery.health import Health

@@ -4,13 +4,14 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
-from stream_router.control.dead_letters import gathering, put_back, telling
+from stream_router.control.dead_letters import telling
 from stream_router.control.dead_letters.desk import Desk, tell_hidden, tell_hidden_since
-from stream_router.control.dead_letters.gathering import Gathering, QueueUnreadableError, Whole
-from stream_router.control.dead_letters.selection import Selection
-from stream_router.control.dead_letters.settling import Means, Redriving, Tally
+from stream_router.control.dead_letters.queue import gathering, put_back
+from stream_router.control.dead_letters.queue.gathering import Gathering, QueueUnreadableError, Whole
+from stream_router.control.dead_letters.queue.selection import Selection
+from stream_router.control.dead_letters.redriving.settling import Means, Redriving, Tally
+from stream_router.control.dead_letters.redriving.trial import Trial, Trials, Tries
 from stream_router.control.dead_letters.telling import Bar, say, warn
-from stream_router.control.dead_letters.trial import Trial, Trials, Tries
 from stream_router.control.republish import preconditions
 from stream_router.control.republish.patience import patience_at
 from stream_router.core import limits

@@ -3,12 +3,12 @@
 from stream_router.checks.finding import Finding, Verdict
 from stream_router.control.doctor.say import ok, skipped, wrong
 from stream_router.control.doctor.world import World
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.settings_error import SettingsError
 from stream_router.cxone.oauth import TokenSource
 from stream_router.cxone.settings import Cxone
 from stream_router.cxone.web import Clock, CxoneError, Web, open_client
-from stream_router.settings import in_force
-from stream_router.settings.reading import read
+from stream_router.settings.environment import in_force
+from stream_router.settings.environment.reading import read
 
 DEADLINE_S = 9.0
 """Less than all checks together have."""

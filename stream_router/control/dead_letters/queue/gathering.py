@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from stream_router.control.dead_letters.held import Held
-from stream_router.control.dead_letters.messages import Messages
-from stream_router.control.dead_letters.selection import Selection
+from stream_router.control.dead_letters.queue.held import Held
+from stream_router.control.dead_letters.queue.messages import Messages
+from stream_router.control.dead_letters.queue.selection import Selection
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.reader import Letter, PartsKey, UnreadableLetterError
 

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from stream_router.consumer.destinations import Destinations
-from stream_router.control.dead_letters.reopening import LetterRecord
+from stream_router.control.dead_letters.redriving.reopening import LetterRecord
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import DeadLetter, Entry, Event
 from stream_router.pipeline.mapping.timestamps import iso

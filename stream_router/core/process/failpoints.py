@@ -11,7 +11,7 @@ import signal
 import time
 from typing import NamedTuple
 
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.settings_error import SettingsError
 
 VARIABLE = "STREAM_ROUTER_FAILPOINTS"
 

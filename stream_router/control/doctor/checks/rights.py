@@ -7,7 +7,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws.errors import code_of
 from stream_router.checks.finding import DENIED, Finding, Question, Verdict, ask
-from stream_router.control.doctor.bus import is_v2, v2_bus
+from stream_router.control.doctor.checks.bus import is_v2, v2_bus
 from stream_router.control.doctor.say import ok, skipped, warn
 from stream_router.control.doctor.world import World
 from stream_router.control.policy import command
@@ -15,7 +15,7 @@ from stream_router.control.policy.needs import Need, need
 from stream_router.control.setup import quotas
 from stream_router.control.setup.quotas import Quota
 from stream_router.control.setup.rules import pattern_text
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.settings_error import SettingsError
 from stream_router.settings.common import NO_RULE
 
 PUT_EVENTS = Quota("L-9B653E91", 400)

@@ -6,7 +6,7 @@ from typing import Any
 
 from stream_router.core import limits
 from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.json_depth import is_too_deep
+from stream_router.core.json_text.json_depth import is_too_deep
 
 Why = tuple[Reason, str, str]
 """A dead letter's reason, code and sentence."""

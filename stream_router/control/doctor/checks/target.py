@@ -8,8 +8,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from stream_router.aws.errors import code_of
 from stream_router.checks.finding import DENIED, NOT_SPOKEN, Finding, Verdict, silence
 from stream_router.control import arns
-from stream_router.control.doctor.bus import is_v2
-from stream_router.control.doctor.iam_policy import denial, lets_in
+from stream_router.control.doctor.checks.bus import is_v2
+from stream_router.control.doctor.checks.iam_policy import denial, lets_in
 from stream_router.control.doctor.say import SETUP, ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
 from stream_router.control.setup.queues import held

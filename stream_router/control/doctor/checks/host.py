@@ -20,13 +20,13 @@ from stream_router.consumer.transform_config import transform_config
 from stream_router.control.doctor.say import ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
 from stream_router.control.setup import setup as control_setup
-from stream_router.core.settings_error import SettingsError, unwritable
+from stream_router.core.process.settings_error import SettingsError, unwritable
 from stream_router.pipeline.transform import Transform
 from stream_router.receiver import preflight, sources
 from stream_router.receiver.http import tls
-from stream_router.settings import in_force
 from stream_router.settings.common import NO_RULE
 from stream_router.settings.consumer import Consumer
+from stream_router.settings.environment import in_force
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.sources import plain
 

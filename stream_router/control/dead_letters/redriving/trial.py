@@ -10,8 +10,8 @@ from typing import NamedTuple, Protocol
 
 import orjson
 
-from stream_router.control.dead_letters import reopening
-from stream_router.control.dead_letters.gathering import Whole
+from stream_router.control.dead_letters.queue.gathering import Whole
+from stream_router.control.dead_letters.redriving import reopening
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event
 from stream_router.pipeline.sinks.dead_letters.reader import UnreadableLetterError
@@ -91,7 +91,7 @@ class Trials:
         return entries if len(entries) == len(made) else []
 
     def _alone(self, whole: Whole, number: int, raw: bytes) -> Trial:
-        command = [sys.executable, "-m", "stream_router.control.dead_letters.alone"]
+        command = [sys.executable, "-m", "stream_router.control.dead_letters.redriving.alone"]
         head = orjson.dumps({"origin": whole.letter.origin.model_dump(by_alias=True)}) + b"\n"
         try:
             done = subprocess.run(

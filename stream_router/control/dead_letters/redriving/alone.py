@@ -11,7 +11,7 @@ import orjson
 
 from stream_router.consumer.child.failpoint import failing_at
 from stream_router.consumer.transform_config import transform_config
-from stream_router.control.dead_letters import reopening
+from stream_router.control.dead_letters.redriving import reopening
 from stream_router.core import logs
 from stream_router.core.model import DeadLetter, Entry
 from stream_router.pipeline.sinks.dead_letters import reader
@@ -19,7 +19,7 @@ from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
 from stream_router.pipeline.sinks.eventbridge import wire_format
 from stream_router.pipeline.transform import Transform
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.reading import load
+from stream_router.settings.environment.reading import load
 
 
 def main() -> None:

@@ -13,8 +13,8 @@ from stream_router.aws.errors import code_of
 from stream_router.checks.finding import Finding, Question, ask
 from stream_router.control.doctor.say import ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
-from stream_router.core.settings_error import SettingsError
-from stream_router.settings import in_force
+from stream_router.core.process.settings_error import SettingsError
+from stream_router.settings.environment import in_force
 
 EXPIRES_SOON_S = 15 * 60
 SKEW_WARN_S, SKEW_WRONG_S = 60.0, 240.0

@@ -12,7 +12,7 @@ import orjson
 
 from stream_router.aws import endpoints
 from stream_router.consumer.destinations import CALL_TIMEOUT_S, Destinations, chance
-from stream_router.control.dead_letters.held import Batches, Change, Held
+from stream_router.control.dead_letters.queue.held import Batches, Change, Held
 from stream_router.core import doubling_wait, limits
 from stream_router.core.aws_answers import Answer, Refusal, of_receive_message
 from stream_router.pipeline.delivery.dispatcher import Dispatcher

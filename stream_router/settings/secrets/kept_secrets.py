@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from stream_router.core.settings_error import NotNowError, SettingsError
+from stream_router.core.process.settings_error import NotNowError, SettingsError
 from stream_router.settings.region import region_of_environment
-from stream_router.settings.secret_strength import IN_FILE, READ_ELSEWHERE, weakness_of_one
+from stream_router.settings.secrets.secret_strength import IN_FILE, READ_ELSEWHERE, weakness_of_one
 
 MAX_FILE_BYTES = 1024 * 1024
 

@@ -7,8 +7,8 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping
 
-from stream_router.core import failpoints
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process import failpoints
+from stream_router.core.process.settings_error import SettingsError
 from stream_router.settings import renamed
 from stream_router.settings.common import PREFIX, variable
 from stream_router.settings.consumer import Consumer, Mask

@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
-from stream_router.core import failpoints
-from stream_router.core.settings_error import SettingsError, first_error
-from stream_router.settings import names, renamed
+from stream_router.core.process import failpoints
+from stream_router.core.process.settings_error import SettingsError, first_error
+from stream_router.settings import renamed
 from stream_router.settings.common import Environment, variable
+from stream_router.settings.environment import names
 
 log = logging.getLogger(__name__)
 

@@ -9,15 +9,15 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from stream_router.control.dead_letters import put_back
-from stream_router.control.dead_letters.held import Held
-from stream_router.control.dead_letters.messages import Messages
-from stream_router.control.dead_letters.trial import Trial, Tries
+from stream_router.control.dead_letters.queue import put_back
+from stream_router.control.dead_letters.queue.held import Held
+from stream_router.control.dead_letters.queue.messages import Messages
+from stream_router.control.dead_letters.redriving.trial import Trial, Tries
 from stream_router.control.republish.patience import PATIENCE_S
 from stream_router.control.republish.republisher import Outcome, Republisher
-from stream_router.core import failpoints
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import DeadLetter
+from stream_router.core.process import failpoints
 from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
 
 END_WITHIN_S = 40.0

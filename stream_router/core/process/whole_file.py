@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable
 from pathlib import Path
 
-from stream_router.core import failpoints
+from stream_router.core.process import failpoints
 
 _NEIGHBOUR = re.compile(r"\..+\.\d+\.\d+")
 """The name of a file that is being written, or was when its writer was killed: file, process, thread."""

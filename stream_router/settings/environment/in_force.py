@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
-from stream_router.core.settings_error import SettingsError
-from stream_router.settings import names, renamed
+from stream_router.core.process.settings_error import SettingsError
+from stream_router.settings import renamed
 from stream_router.settings.common import variable
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.reading import load
-from stream_router.settings.secret_strength import READ_ELSEWHERE
+from stream_router.settings.environment import names
+from stream_router.settings.environment.reading import load
+from stream_router.settings.secrets.secret_strength import READ_ELSEWHERE
 
 ENVIRONMENT, DEFAULT, UNSET = "environment", "default", "not set"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from stream_router.checks.finding import Finding
 from stream_router.control.doctor.say import ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
-from stream_router.core.settings_error import SettingsError
+from stream_router.core.process.settings_error import SettingsError
 from stream_router.receiver.http import tls
 
 CERT = "STREAM_ROUTER_TLS_CERT"

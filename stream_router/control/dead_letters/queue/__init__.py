@@ -1,0 +1,1 @@
+"""The queue's side: messages held, letters gathered, selected, put back."""

@@ -1,0 +1,1 @@
+"""Dead letters back to life: opened again, tried, published, settled."""

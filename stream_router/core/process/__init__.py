@@ -1,0 +1,1 @@
+"""What concerns a whole process: signals, its parent, files written whole, errors that end it, failpoints."""

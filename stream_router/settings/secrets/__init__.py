@@ -1,0 +1,1 @@
+"""Secrets that stand elsewhere, and what is too weak to be one."""
