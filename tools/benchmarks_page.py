@@ -122,14 +122,10 @@ def _whole_line() -> str:
 
 
 def readme() -> str:
-    """The README with its measured lines as they should be."""
-    made = [_child_line(), _receiver_line(), _whole_line()]
-    lines = README.read_text("utf-8").splitlines()
-    for at, line in enumerate(lines):
-        for one in made:
-            if line.startswith(one.split("(")[0]):
-                lines[at] = one
-    return filled("\n".join(lines) + "\n", "<!-- cost: written by `make docs` -->", "\n".join(cost.table()))
+    """The README with its tables of figures and of prices as they should be."""
+    figures = ["| | this product | beside |", "|---|---|---|", _whole_line(), _receiver_line(), _child_line()]
+    text = filled(README.read_text("utf-8"), "<!-- figures: written by `make docs` -->", "\n".join(figures))
+    return filled(text, "<!-- cost: written by `make docs` -->", "\n".join(cost.table()))
 
 
 def main() -> None:
