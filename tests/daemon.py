@@ -31,6 +31,11 @@ def envelope(number: int, **fields: Any) -> bytes:
     return f'{{"v":1,"id":"{number:032x}","idFrom":"delivery","receivedAt":{received},"body":{text}}}'.encode()
 
 
+def prove_bus(folder: Path) -> None:
+    """A supervisor's proof of the bus for whatever the test's time: no checkpoint waits ten seconds for the child's."""
+    (folder / "bus-proof").write_text(repr(time.monotonic() + 36_000))
+
+
 class Child:
     """One `stream-router-shard` process. Answers its checkpoints by `checkpoint_error(number)` (None is success)."""
 

@@ -15,7 +15,7 @@ from botocore.config import Config
 
 from stream_router.fakeaws.process import FakeAwsProcess
 from tests import kpl
-from tests.daemon import Child, envelope
+from tests.daemon import Child, envelope, prove_bus
 from tests.dead_letters import PROGRAM, RULE, TYPES
 
 STREAM, APPLICATION = "cxone-events", "cxone-event-router"
@@ -114,6 +114,7 @@ class Fates:
         for shard in SHARDS:
             folder = self.folder / shard
             folder.mkdir()
+            prove_bus(folder)
             child = Child(self.fake_aws.url, folder, SQS_DLQ_URL=QUEUE, **self.settings)
             child.initialize(shard=shard)
             self.children[shard] = child

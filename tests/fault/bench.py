@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from stream_router.fakeaws.process import FakeAwsProcess
-from tests.daemon import Child, envelope
+from tests.daemon import Child, envelope, prove_bus
 
 V2_BUS = "arn:aws:events:us-east-1:123456789012:event-busv2/bus/abcdefghijklmnopqrstuvwxy"
 TOOK = ("accepted", "accepted_then_dropped", "deduplicated")
@@ -57,7 +57,7 @@ class Bench:
     """One child and one fake AWS for many rows. `environment` are the child's own settings."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
-        (folder / "bus-proof").write_text(repr(time.monotonic() + 36_000))
+        prove_bus(folder)
         self.fake_aws = FakeAwsProcess(folder / "ledger", None, 11, "--payloads")
         self._environment = environment
         self._folder = folder

@@ -1,11 +1,10 @@
 """A child that is killed or stalled at one place, and the child after it: what the driver and the ledger saw."""
 
-import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from stream_router.fakeaws.process import FakeAwsProcess
-from tests.daemon import FIRST_SEQUENCE, Child, envelope
+from tests.daemon import FIRST_SEQUENCE, Child, envelope, prove_bus
 from tests.fault.test_crash import TOOK, Settled, WatchedChild, event_of
 
 RECORDS, LINES, BATCH = 60, 10, 10
@@ -71,7 +70,7 @@ class Lives:
         self.audit = folder / "audit"
         self.settled = Settled(fake_aws, RECORDS)
         self.datas = stream()
-        (folder / "bus-proof").write_text(repr(time.monotonic() + 36_000))
+        prove_bus(folder)
 
     def child(self, failpoints: str = "", done: int = 0, **settings: str) -> Ending:
         """A child that goes on after record `done`."""

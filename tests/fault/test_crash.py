@@ -4,14 +4,13 @@ import base64
 import json
 import random
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stream_router.fakeaws.process import FakeAwsProcess
-from tests.daemon import FIRST_SEQUENCE, Child, envelope
+from tests.daemon import FIRST_SEQUENCE, Child, envelope, prove_bus
 
 LINES = 10
 TOOK = {"accepted", "accepted_then_dropped", "deduplicated"}
@@ -104,7 +103,7 @@ def run(folder: Path, records: int, seed: int, kills: int) -> tuple[int, Settled
     """A stream of `records` through up to `kills` lives that are cut short, and a last one that is not."""
     dice = random.Random(seed)
     datas = stream(records)
-    (folder / "bus-proof").write_text(repr(time.monotonic() + 36_000))
+    prove_bus(folder)
     with FakeAwsProcess(folder / "ledger", {"rules": FAULTS}, seed, "--payloads") as fake_aws:
         settled = Settled(fake_aws, records)
         done, lives = 0, 0

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stream_router.fakeaws.process import FakeAwsProcess
-from tests.daemon import Child, envelope
+from tests.daemon import Child, envelope, prove_bus
 
 PER_BATCH = 250
 BATCH_EVERY_S = 0.25
@@ -16,7 +16,7 @@ CAUGHT_UP_WITHIN_S = 10.0
 def run(tmp_path: Path, outage_s: float, after_s: float) -> None:
     """1,000 events/s for `after_s` before and after an outage of `outage_s`, as the daemon would hand them over."""
     batches = int((outage_s + 2 * after_s) / BATCH_EVERY_S)
-    (tmp_path / "bus-proof").write_text(repr(time.monotonic() + 3600))
+    prove_bus(tmp_path)
     with FakeAwsProcess(tmp_path / "ledger") as fake_aws, Child(fake_aws.url, tmp_path) as child:
         child.initialize()
         start = time.monotonic()

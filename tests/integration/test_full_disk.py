@@ -11,7 +11,7 @@ from stream_router.fakeaws.process import FakeAwsProcess
 from stream_router.telemetry.audit import audit_chain
 from stream_router.telemetry.shards.shard_metrics import read_snapshots
 from tests import small_disk
-from tests.daemon import Child, envelope
+from tests.daemon import Child, envelope, prove_bus
 
 BATCH = 200
 FULL_S = 6.0
@@ -55,7 +55,7 @@ def inside(disk: Path) -> dict[str, Any]:
     """What happens on the small disk: some batches, then no room, then room again."""
     state, files = disk / "state", disk / "audit"
     state.mkdir()
-    (state / "bus-proof").write_text(repr(time.monotonic() + 3600))
+    prove_bus(state)
     own = {"STREAM_ROUTER_STATE_DIR": str(state), "STREAM_ROUTER_AUDIT_DIR": str(files)}
     with FakeAwsProcess(disk.parent / "ledger", None, 0, "--payloads") as fake_aws:
         with Child(fake_aws.url, None, **own, STREAM_ROUTER_METRICS_S="0.5") as child:

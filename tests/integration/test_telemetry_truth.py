@@ -13,7 +13,7 @@ import pytest
 from stream_router.fakeaws.process import FakeAwsProcess
 from stream_router.telemetry.shards.merged_shards import ShardMerger, Totals
 from stream_router.telemetry.shards.shard_metrics import read_snapshots
-from tests.daemon import Child, envelope
+from tests.daemon import Child, envelope, prove_bus
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def host(folder: Path, name: str) -> Path:
     """The state folder of a worker whose supervisor has proven the bus for whatever the test's time."""
     made = folder / name
     made.mkdir()
-    (made / "bus-proof").write_text(repr(time.monotonic() + 3600))
+    prove_bus(made)
     return made
 
 
