@@ -16,8 +16,9 @@ TAGS = {"stream-router-setup": "s", "team": "cx"}
 
 
 @pytest.fixture
-def made(clients: Clients) -> Iterator[Clients]:
-    """A set-up of its own, and after the test nothing of it."""
+def made(clients: Clients, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clients]:
+    """A set-up of its own, and after the test nothing of it. The emulator, one server, knows its messages at once."""
+    monkeypatch.setattr(teardown, "LOOKS_S", 0)
     clients.sqs.create_queue(QueueName="out")
     setup.ensure(settings(), clients, lambda _: None, plan=False)
     yield clients
