@@ -52,7 +52,7 @@ def test_a_path_without_file_is_refused(monkeypatch: pytest.MonkeyPatch, path: s
         ("hmac", "/" + "Ab3+" * 10 + "9w=="),
         ("hmac", "/Zk3p/q1VvX8cY7bN6mM5lL4kK3jJ2hH1gG0fF9dD8sS7="),
         ("bearer", "sk_live.0123456789abcdef"),
-        ("basic", "nice:a long password"),
+        ("basic", "nice:a longer password"),
         ("standard-webhooks", "whsec_MDEyMzQ1Njc4OWFiY2RlZg=="),
         ("none", "t"),
     ],
@@ -66,6 +66,14 @@ def test_the_key_counts_and_not_its_base64(monkeypatch: pytest.MonkeyPatch) -> N
     """`whsec_` and base64 make 10 bytes look like 22."""
     with pytest.raises(SettingsError, match="less than 16 bytes"):
         settings(monkeypatch, "standard-webhooks", "whsec_MDEyMzQ1Njc4OQ==")
+
+
+@pytest.mark.parametrize("secret", ["a-user-of-many-letters:short", f"{STRONG}:{STRONG[:15]}", f"{STRONG}:"])
+def test_the_password_counts_and_not_its_user(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+    """A user's name is no secret: one of many letters made any password look strong."""
+    with pytest.raises(SettingsError, match=f"^{SECRETS}: has a secret of less than 16 bytes"):
+        settings(monkeypatch, "basic", secret)
+    settings(monkeypatch, "basic", secret, WEAK_SECRETS="allow")
 
 
 @pytest.mark.parametrize("secret", ["t", "/etc/stream-router/secrets"])

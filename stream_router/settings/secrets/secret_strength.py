@@ -48,10 +48,12 @@ def _is_path(secret: str) -> bool:
 
 
 def _key(secret: str, scheme: str) -> bytes:
-    """What the scheme signs or compares with."""
+    """What the scheme signs with, or what of the secret nobody else knows."""
     if scheme == "standard-webhooks":
         try:
             return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
         except (binascii.Error, ValueError):
             return b"\0" * LEAST_BYTES  # no secret of this scheme at all, which the receiver says better
+    if scheme == "basic" and ":" in secret:
+        return secret.partition(":")[2].encode()  # a user's name is no secret
     return secret.encode()
