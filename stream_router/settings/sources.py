@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from stream_router.core.process.settings_error import SettingsError, first_error
-from stream_router.settings import toml_file
+from stream_router.settings import regular_file, toml_file
 from stream_router.settings.signature import Signature
 from stream_router.settings.types import Scheme, Secret
 
@@ -110,7 +110,7 @@ def read_part(path: Path | None, model: type[M]) -> M:
     if path is None:
         return model()
     try:
-        return model.model_validate(toml_file.parse(path.read_text("utf-8")))
+        return model.model_validate(toml_file.parse(regular_file.read(path).decode("utf-8")))
     except OSError as error:
         raise SettingsError(f"{VARIABLE}: cannot be read ({error.strerror}); name a readable TOML file") from None
     except ValidationError as error:

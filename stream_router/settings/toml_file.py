@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stream_router.core.process.settings_error import SettingsError, first_error
+from stream_router.settings import regular_file
 
 
 class Checked(BaseModel):
@@ -25,7 +26,7 @@ _LONG_INTEGER = re.compile(r"\d(?:_?\d){4300}")
 def read(path: Path, variable: str, model: type[M]) -> M:
     """The file's content, checked. Raises SettingsError, naming `variable` and the failing key."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = regular_file.read(path).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "is not UTF-8"
         raise SettingsError(f"{variable}: {path}: cannot be read ({why}); name a readable TOML file") from None

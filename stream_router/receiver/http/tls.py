@@ -9,6 +9,7 @@ from pathlib import Path
 
 from stream_router.core.logs import Seldom
 from stream_router.core.process.settings_error import SettingsError
+from stream_router.settings import regular_file
 from stream_router.settings.receiver import Receiver
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,8 @@ def check(settings: Receiver) -> None:
 
 def context(cert: Path, key: Path, client_ca: Path | None) -> ssl.SSLContext:
     """A server's context with these files. Raises SettingsError where they cannot be used."""
+    for path, name in ((cert, "CERT"), (key, "KEY"), (client_ca, "CLIENT_CA")):
+        _check_is_file(path, f"STREAM_ROUTER_TLS_{name}")
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     made.minimum_version = ssl.TLSVersion.TLSv1_2
     made.set_alpn_protocols(["http/1.1"])
@@ -44,6 +47,17 @@ def _file(path: Path | None, variable: str) -> Path:
     if path is None:
         raise SettingsError(f"{variable}: is not set; TLS needs STREAM_ROUTER_TLS_CERT and STREAM_ROUTER_TLS_KEY")
     return path
+
+
+def _check_is_file(path: Path | None, variable: str) -> None:
+    """OpenSSL would wait for the writer of a pipe, and read a device without end."""
+    try:
+        if path:
+            regular_file.check(path)
+    except regular_file.NoRegularFileError:
+        raise SettingsError(f"{variable}: is no regular file; give a readable PEM file") from None
+    except OSError:
+        pass  # said better where it is read
 
 
 def _load_pair(made: ssl.SSLContext, cert: Path, key: Path) -> None:

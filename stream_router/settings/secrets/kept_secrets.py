@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from stream_router.core.process.settings_error import NotNowError, SettingsError
+from stream_router.settings import regular_file
 from stream_router.settings.region import region_of_environment
 from stream_router.settings.secrets.secret_strength import IN_FILE, READ_ELSEWHERE, weakness_of_one
 
@@ -24,12 +25,13 @@ def lines(text: str) -> list[str]:
 def in_file(where: str, variable: str) -> str:
     """The text of the file that `file:PATH` names. Raises SettingsError."""
     try:
-        with Path(where.removeprefix(IN_FILE)).open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+        data = regular_file.read(Path(where.removeprefix(IN_FILE)), MAX_FILE_BYTES + 1)
         if len(data) > MAX_FILE_BYTES:
             raise SettingsError(f"{variable}: its file is larger than 1 MiB; give one secret a line")
         # Some editors put a byte order mark first, which would be a part of the first secret.
         return data.decode("utf-8-sig")
+    except regular_file.NoRegularFileError:
+        raise SettingsError(f"{variable}: is no regular file; give a readable UTF-8 file") from None
     except (OSError, UnicodeDecodeError) as error:
         problem = f"its file cannot be read ({type(error).__name__})"
         raise SettingsError(f"{variable}: {problem}; give a readable UTF-8 file") from None

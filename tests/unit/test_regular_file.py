@@ -1,0 +1,89 @@
+"""A file that a setting names is read where it is one; what would never end, or never begin, is refused in one line."""
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from stream_router.core.process.settings_error import SettingsError
+from stream_router.receiver.http import tls
+from stream_router.settings import sources, toml_file
+from stream_router.settings.receiver import Receiver
+from stream_router.settings.secrets import kept_secrets
+
+SECRET = "0123456789abcdef-of-a-file"
+
+Read = Callable[[Path], object]
+
+
+class Table(toml_file.Checked):
+    """A file's content."""
+
+
+def as_a_secret(path: Path) -> object:
+    return kept_secrets.text(SecretStr(f"file:{path}"), "VARIABLE")
+
+
+def as_a_certificate(path: Path) -> object:
+    tls.check(Receiver(aws_region="x", webhook_scheme="none", tls_cert=path, tls_key=path))
+    return None
+
+
+def as_a_client_ca(path: Path) -> object:
+    here = Path(__file__)
+    tls.check(Receiver(aws_region="x", webhook_scheme="none", tls_cert=here, tls_key=here, tls_client_ca=path))
+    return None
+
+
+def as_a_config(path: Path) -> object:
+    return sources.read(path)
+
+
+def as_a_table(path: Path) -> object:
+    return toml_file.read(path, "VARIABLE", Table)
+
+
+READERS: list[Read] = [as_a_secret, as_a_certificate, as_a_client_ca, as_a_config, as_a_table]
+
+
+def refused_by(read: Read, path: Path) -> str:
+    """The line with which a file is refused; fails where that does not come within two seconds."""
+    lines: list[str] = []
+
+    def attempt() -> None:
+        try:
+            read(path)
+        except SettingsError as error:
+            lines.append(str(error))
+
+    thread = threading.Thread(target=attempt, daemon=True)
+    thread.start()
+    thread.join(2.0)
+    assert lines, "it waits for what will never come, or took it"
+    return lines[0]
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_a_pipe_without_a_writer_is_refused_at_once(read: Read, tmp_path: Path) -> None:
+    """To open it waits for a writer for ever: a receiver that starts so says nothing and serves nobody."""
+    os.mkfifo(tmp_path / "pipe")
+    assert "is no regular file" in refused_by(read, tmp_path / "pipe")
+
+
+@pytest.mark.parametrize("read", READERS)
+@pytest.mark.parametrize("odd", ["/dev/zero", "/dev/null", "/tmp"])
+def test_a_device_and_a_folder_are_refused(read: Read, odd: str) -> None:
+    """One of them never ends."""
+    line = refused_by(read, Path(odd))
+    assert "is no regular file" in line
+    assert "\n" not in line
+
+
+def test_a_link_to_a_file_is_one(tmp_path: Path) -> None:
+    """Kubernetes mounts each secret as a link to a link."""
+    (tmp_path / "secret").write_text(SECRET)
+    (tmp_path / "link").symlink_to(tmp_path / "secret")
+    assert as_a_secret(tmp_path / "link") == SECRET
