@@ -13,6 +13,7 @@ from stream_router.control.policy import programs
 from stream_router.control.policy.needs import document
 from stream_router.core.process.settings_error import SettingsError
 from stream_router.cxone.settings import Cxone
+from stream_router.receiver.auth.secrets import Secrets, plain
 from stream_router.send.signing import first_secret
 from stream_router.settings.consumer import AuditKey, Consumer, Mask
 from stream_router.settings.environment.reading import load
@@ -85,6 +86,37 @@ def test_a_file_that_is_not_there_is_refused() -> None:
     """The line names variable, problem and cure."""
     with pytest.raises(SettingsError, match=r"^KEY: its file cannot be read \(FileNotFoundError\); give a readable"):
         kept_secrets.text(SecretStr("file:/nowhere/at/all"), "KEY")
+
+
+PAIRS = '{"webhook":"0123456789abcdef-of-a-pair","other":"0123456789abcdef-of-another"}'
+
+
+@pytest.mark.parametrize(
+    "document", [PAIRS, f"\n {PAIRS}\n", '{\n  "webhook": "0123456789abcdef-of-a-pair"\n}', f"[{PAIRS}]"]
+)
+@pytest.mark.parametrize("where", ["secretsmanager:pairs", "ssm:/pairs", "file:"])
+def test_key_value_pairs_are_no_secret(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, document: str, where: str
+) -> None:
+    """Secrets Manager's console keeps pairs unless told otherwise: their JSON was cut at its commas and taken."""
+    monkeypatch.setattr(secret_store, "fetch", lambda *_: document)
+    (tmp_path / "pairs").write_text(document)
+    where = f"{where}{tmp_path / 'pairs'}" if where == "file:" else where
+    for read in (lambda: kept_secrets.text(SecretStr(where), "KEY", region="eu-west-1"), lambda: Secrets(where, plain)):
+        with pytest.raises(SettingsError, match=r"where it points stands a JSON document, not .*Plaintext") as refused:
+            read()
+        assert "\n" not in str(refused.value)
+        assert "of-a-pair" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "secret",
+    ["{0123456789abcdef}", "[0123456789abcdef", '"0123456789abcdef"', pytest.param("[" * 100_000 + "]", id="deep")],
+)
+def test_what_only_looks_like_json_is_a_secret(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+    """Braces and brackets are as good as letters."""
+    monkeypatch.setattr(secret_store, "fetch", lambda *_: secret)
+    assert kept_secrets.text(SecretStr("ssm:/key"), "KEY", region="eu-west-1") == secret
 
 
 def test_one_key_may_hold_a_comma(monkeypatch: pytest.MonkeyPatch) -> None:

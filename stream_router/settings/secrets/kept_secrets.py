@@ -4,6 +4,8 @@ Every secret setting takes the three forms. The webhook secrets may be several, 
 (receiver/auth/secrets.py); each of the others is one secret, read once, at start.
 """
 
+import contextlib
+import json
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -29,7 +31,7 @@ def in_file(where: str, variable: str) -> str:
         if len(data) > MAX_FILE_BYTES:
             raise SettingsError(f"{variable}: its file is larger than 1 MiB; give one secret a line")
         # Some editors put a byte order mark first, which would be a part of the first secret.
-        return data.decode("utf-8-sig")
+        return _no_document(data.decode("utf-8-sig"), variable)
     except regular_file.NoRegularFileError:
         raise SettingsError(f"{variable}: is no regular file; give a readable UTF-8 file") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -37,12 +39,24 @@ def in_file(where: str, variable: str) -> str:
         raise SettingsError(f"{variable}: {problem}; give a readable UTF-8 file") from None
 
 
+def _no_document(text: str, variable: str) -> str:
+    """The text. Raises SettingsError where it is JSON, as the console keeps it: each piece would be a secret."""
+    if text.strip()[:1] in ("{", "[") and text.strip()[-1:] in ("}", "]"):
+        with contextlib.suppress(ValueError, RecursionError):
+            json.loads(text)
+            raise SettingsError(
+                f"{variable}: where it points stands a JSON document, not the secret alone; keep the secret as plain "
+                "text (Plaintext in Secrets Manager's console)"
+            )
+    return text
+
+
 def in_aws(where: str, variable: str, region: str) -> str:
     """The text that Secrets Manager or SSM keeps. Blocks. Raises SettingsError; NotNowError where AWS is silent."""
     from stream_router.aws import secret_store  # most programs need none of it
 
     try:
-        return secret_store.fetch(where, region)
+        return _no_document(secret_store.fetch(where, region), variable)
     except secret_store.SecretUnreadableError as error:
         told = f"{variable}: it cannot be had from AWS ({error}); "
         if error.outage:
