@@ -44,6 +44,7 @@ DISK_CURES = {
     "EROFS": "the disk became read-only; look at the kernel's log, and mount it anew",
     "EACCES": "the folder may not be written to; give its rights back",
     "EIO": "the disk fails; replace it",
+    "EBUSY": "another receiver has, or had, this folder; give each one of its own, and start this one again",
     DEFECT: "a defect of ours; report the exception that the log shows",
 }
 

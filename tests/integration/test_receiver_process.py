@@ -23,7 +23,7 @@ from stream_router.core.process.settings_error import SettingsError
 from stream_router.fakeaws.process import FakeAwsProcess
 from stream_router.receiver import admin, preflight
 from stream_router.receiver.preflight import free_port
-from stream_router.receiver.spill.segments import lock
+from stream_router.receiver.spill.lock import lock
 from stream_router.receiver.worker import Worker
 from stream_router.settings.environment.reading import load
 from stream_router.settings.receiver import Receiver

@@ -1,12 +1,15 @@
 """The spill's files, one by one: how old what waits in them is, and what becomes of a file that cannot be read."""
 
 import errno
+import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from stream_router.receiver.spill import segments
+from stream_router.core.process.settings_error import SettingsError
+from stream_router.receiver.spill import lock, segments
 from stream_router.receiver.spill.segment import Row, Segment
 from stream_router.receiver.spill.segments import READS_BEFORE_SET_ASIDE, Segments
 
@@ -99,3 +102,61 @@ def test_a_file_that_cannot_be_read_at_the_start_is_damaged(tmp_path: Path, monk
     found.scan(0, 2**63, 0, len)
     assert found.damaged
     assert (found.left, found.end_row, found.size_bytes) == (0, 0, 0)
+
+
+class Disk:
+    """The module `os` on a disk that has room for another file, or has none."""
+
+    has_room = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+    def open(self, path: Path, flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_CREAT and not self.has_room and not path.exists():
+            raise OSError(errno.ENOSPC, "no room")
+        return os.open(path, flags, mode)
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    """A disk without room."""
+    made = Disk()
+    monkeypatch.setattr(segments, "os", made)
+    monkeypatch.setattr(lock, "os", made)
+    return made
+
+
+def refused(files: Segments) -> str:
+    """Why an append is."""
+    with pytest.raises(OSError, match=r"room|another receiver") as found:
+        files.append([(7, b"x")])
+    return errno.errorcode[found.value.errno or 0]
+
+
+def test_a_start_without_room_for_the_lock_takes_it_before_anything_is_written(tmp_path: Path, disk: Disk) -> None:
+    """Two receivers that were given one folder start on a full disk: only one of them ever writes there."""
+    first, second = files_in(tmp_path), files_in(tmp_path)
+    assert refused(first) == "ENOSPC"
+    disk.has_room = True
+    assert first.append([(7, b"x")]) == 0
+    assert refused(second) == "EBUSY"
+    assert first.read(100) == [Row(0, 7, b"x")]
+    with pytest.raises(SettingsError, match="another receiver uses it"):
+        files_in(tmp_path)
+    second.close()
+    first.close()
+
+
+def test_what_another_left_meanwhile_is_not_written_over(tmp_path: Path, disk: Disk) -> None:
+    """Who got its lock late has not read it: its own rows would take the numbers of rows that wait."""
+    late = files_in(tmp_path)
+    disk.has_room = True
+    other = files_in(tmp_path)
+    other.append([(7, b"x")])
+    other.close()
+    assert refused(late) == refused(late) == "EBUSY"
+    late.close()
+    after = files_in(tmp_path)
+    assert after.read(100) == [Row(0, 7, b"x")]
+    after.close()

@@ -8,7 +8,6 @@ without it a file that was cut or deleted would be missed by nobody.
 
 import contextlib
 import errno
-import fcntl
 import logging
 import os
 import struct
@@ -17,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.receiver.spill.lock import lock, lock_late
 from stream_router.receiver.spill.segment import LOST, Row, Segment, encode, readable, tells_damage
 
 log = logging.getLogger(__name__)
@@ -26,28 +25,6 @@ SEGMENT_BYTES = 8 * 1024 * 1024
 _LEDGER = struct.Struct("<QQI")
 READS_BEFORE_SET_ASIDE = 3
 ROWS_END = 2**63
-
-
-def lock(folder: Path, worker: int) -> int:
-    """Hold a worker's files for this process alone; freed by the kernel however it ends. Raises SettingsError."""
-    fd = -1
-    try:
-        fd = os.open(folder / f"spill-{worker}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(fd)
-        raise SettingsError(
-            "STREAM_ROUTER_SPILL_DIR: another receiver uses it; give each receiver a folder of its own"
-        ) from None
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise SettingsError(
-                f"STREAM_ROUTER_SPILL_DIR: it cannot be used ({errno.errorcode.get(error.errno or 0, 'error')}); "
-                "give a folder of its own that this user can write"
-            ) from None
-        # A full disk has no room even for an empty file: who comes second finds none of ours to fight over.
-        fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    return fd
 
 
 class Segments:
@@ -99,6 +76,8 @@ class Segments:
 
     def append(self, lines: Sequence[tuple[int, bytes]]) -> int:
         """Append lines (conversation, line) and sync them; the first one's row. Nothing is kept where it fails."""
+        if self._lock < 0:
+            self._lock = lock_late(self._folder, self._worker)
         first = self._next_row
         data = b"".join([encode(first + n, key, self._layout, line) for n, (key, line) in enumerate(lines)])
         segment = self._files[-1] if self._active >= 0 else None
