@@ -14,7 +14,7 @@ from stream_router.checks.finding import at_start
 from stream_router.core import logs
 from stream_router.core.process.settings_error import SettingsError
 from stream_router.receiver import admin, early_stop, sources, start_line
-from stream_router.receiver.preflight import check
+from stream_router.receiver.preflight import check, claim
 from stream_router.receiver.supervisor import WorkerSupervisor
 from stream_router.receiver.worker import Worker
 from stream_router.settings.environment.reading import load, warn_of_names
@@ -48,12 +48,15 @@ def run(settings: Receiver, workers: int) -> int:
             Worker(settings, stream, board.row(0)).run()
         return 0
 
+    claimed = claim(settings.listen)
+
     def work(number: int) -> None:
+        claimed.close()  # the parent's alone: a worker may outlive it for a moment
         Worker(settings, stream, board.row(number), number, workers).run()
 
     supervisor = WorkerSupervisor(workers, work, board.gone)
     supervisor.start()
-    with _watched(board, settings, metrics):
+    with claimed, _watched(board, settings, metrics):
         return supervisor.run(settings.drain_delay_s)
 
 

@@ -74,6 +74,21 @@ def free_port(listen: str, variable: str) -> str:
     return f"[{host}]:{bound}" if family == socket.AF_INET6 else f"{host}:{bound}"
 
 
+def claim(listen: str) -> socket.socket:
+    """An address for one receiver alone while what this gives is open. Raises SettingsError where it is another's.
+
+    Workers share their port, and the kernel would share it with those of a second receiver as well: one that looked
+    (`free_port`) at the same moment as this one.
+    """
+    held = socket.socket(socket.AF_UNIX)
+    try:
+        held.bind(f"\0stream-router receive {listen}")
+    except OSError as error:
+        held.close()
+        raise cannot_listen("STREAM_ROUTER_LISTEN", errno.errorcode.get(error.errno or 0, "taken")) from None
+    return held
+
+
 def cannot_listen(variable: str, reason: str) -> SettingsError:
     """The line for an address where nothing can listen."""
     return SettingsError(f"{variable}: cannot listen there ({reason}); choose another HOST:PORT")

@@ -513,6 +513,16 @@ def test_a_port_that_is_taken_is_a_setting_s_error(running: ReceiverProcess) -> 
     assert (ended.returncode, ended.stderr.split(":")[0]) == (78, "STREAM_ROUTER_LISTEN")
 
 
+def test_of_two_receivers_that_start_together_one_has_the_port(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
+    """Each of them looks before the other listens, and workers share a port: the kernel would share it with both."""
+    with receiver(fake_aws.url, tmp_path, workers="2") as running:
+        host, port = running.address
+        with pytest.raises(SettingsError, match=r"^STREAM_ROUTER_LISTEN: cannot listen there \(EADDRINUSE\)"):
+            preflight.claim(f"{host}:{port}")
+        running.kill()
+        preflight.claim(f"{host}:{port}").close()
+
+
 def make_certificates(folder: Path) -> dict[str, str]:
     """An authority, a server's and a client's certificate of it, and a client's of nobody."""
     script = """
