@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import os
 import socket
+from collections import deque
 
 _FIRST, _EACH = 20_000, 2_000
 """Below 32768, where Linux begins to take ports for outgoing connections: none of these gets one before its program."""
@@ -16,13 +17,29 @@ def _of_this_process() -> range:
     return range(first, first + _EACH)
 
 
+_KEPT = 64
+_claimed: deque[socket.socket] = deque()
+"""What tells other processes of tests that a port is ours, until its program listens: of the last ports chosen."""
+
+
 _ports = itertools.islice(itertools.cycle(_of_this_process()), os.getpid() % _EACH, None)
 
 
 def free_port() -> int:
-    """A port that nobody uses now, another with each call."""
+    """A port that nobody uses now, another with each call, in each process of tests."""
     while True:
         port = next(_ports)
+        claim = socket.socket(socket.AF_UNIX)
         with socket.socket() as probe, contextlib.suppress(OSError):
+            claim.bind(claim_of(port))
             probe.bind(("127.0.0.1", port))
+            _claimed.append(claim)
+            if len(_claimed) > _KEPT:
+                _claimed.popleft().close()
             return port
+        claim.close()
+
+
+def claim_of(port: int) -> str:
+    """The name that a process binds, which the kernel gives to one at a time and takes back however it ends."""
+    return f"\0stream-router tests {port}"
