@@ -52,9 +52,9 @@ def run(settings: Receiver, workers: int) -> int:
 
     def work(number: int) -> None:
         claimed.close()  # the parent's alone: a worker may outlive it for a moment
-        Worker(settings, stream, board.row(number), number, workers).run()
+        Worker(settings, stream, board.row(number), number, workers, lambda: board.beat(number)).run()
 
-    supervisor = WorkerSupervisor(workers, work, board.gone)
+    supervisor = WorkerSupervisor(workers, work, board.gone, lambda: board.beats)
     supervisor.start()
     with claimed, _watched(board, settings, metrics):
         return supervisor.run(settings.drain_delay_s)

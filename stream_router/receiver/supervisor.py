@@ -1,15 +1,16 @@
-"""More than one worker: a parent that forks them, replaces one that dies, and tells them all to stop."""
+"""More than one worker: a parent that forks them, replaces one that dies or hangs, and tells them all to stop."""
 
 import logging
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from select import PIPE_BUF
 
 from stream_router.core.logs import Seldom
 from stream_router.core.process import die_with_parent
 from stream_router.core.process.settings_error import EX_CONFIG, SettingsError
+from stream_router.receiver.pulses import Pulses
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +28,16 @@ _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 class WorkerSupervisor:
     """Keeps `workers` processes running, each of which runs `work(number)`."""
 
-    def __init__(self, workers: int, work: Callable[[int], None], gone: Callable[[int], None] = lambda _: None) -> None:
-        """`gone(number)` is called when a worker died."""
+    def __init__(
+        self,
+        workers: int,
+        work: Callable[[int], None],
+        gone: Callable[[int], None] = lambda _: None,
+        beats: Callable[[], Sequence[float]] = list,
+    ) -> None:
+        """`gone(number)` is called when a worker died; `beats` tells how often each one's loop came round."""
+        self._pulses = Pulses(beats, time.monotonic)
+        self._killed: set[int] = set()
         self._work = work
         self._gone = gone
         self._wanted = workers
@@ -66,6 +75,7 @@ class WorkerSupervisor:
                     os.kill(pid, signal.SIGHUP)
             elif told and told.si_signo != signal.SIGCHLD:
                 break
+            self._kill_hung()
             self._replace_dead()
             self._fork_due()
             if self._complaint:
@@ -102,6 +112,15 @@ class WorkerSupervisor:
             # Never back into the parent's code.
             os._exit(status)
 
+    def _kill_hung(self) -> None:
+        """End the workers that stand still: they answer nobody, and would not end when they are told to."""
+        hung = self._pulses.look()
+        for pid, number in self._numbers.items():
+            if number in hung and pid not in self._killed:
+                self._killed.add(pid)
+                log.error("a worker stands still and is killed", extra={"worker": number})
+                os.kill(pid, signal.SIGKILL)
+
     def _replace_dead(self) -> None:
         for pid, status in self._reap():
             lived_s = time.monotonic() - self._started_s.pop(pid)
@@ -109,6 +128,7 @@ class WorkerSupervisor:
             self._gone(number)
             replaces = pid in self._replacements
             self._replacements.discard(pid)
+            self._killed.discard(pid)
             if status == EX_CONFIG:
                 self._refuses(number, self._told(), replaces=replaces)
                 continue

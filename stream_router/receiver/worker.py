@@ -5,7 +5,7 @@ import gc
 import logging
 import signal
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import uvloop
 
@@ -34,6 +34,8 @@ DRAIN_S = 7.0
 """Most that a stop waits for requests that are in; a body that comes slower is cut off."""
 CALLS_END_S = 1.0
 PUBLISH_EVERY_S = 0.25
+BEAT_EVERY_S = 1.0
+"""Beside what it shows: numbers that cannot be shown any more are no reason to end a worker that serves."""
 FOLLOW_TLS_EVERY_S = 2.0
 YOUNG_OBJECTS = 50_000
 """Allocations between two looks of the garbage collector: at 20,000 requests a second the default of 700 means dozens
@@ -41,9 +43,18 @@ of looks a second at objects that are all in use."""
 
 
 class Worker:
-    """One process's receiver of `workers`. `row` is where its numbers are shown."""
+    """One process's receiver of `workers`. `row` is where its numbers are shown; `beat` is told that its loop goes."""
 
-    def __init__(self, settings: Receiver, stream: Stream, row: Row, number: int = 0, workers: int = 1) -> None:
+    def __init__(
+        self,
+        settings: Receiver,
+        stream: Stream,
+        row: Row,
+        number: int = 0,
+        workers: int = 1,
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._beat = beat
         self._settings = settings
         self._stream = stream
         self._row = row
@@ -76,6 +87,7 @@ class Worker:
         tls = Tls(settings)
         followed = [source.secrets for source in served.values() if source.secrets]
         tasks = [loop.create_task(every(PUBLISH_EVERY_S, lambda: self._publish(batcher, clock, states, health)))]
+        tasks += [loop.create_task(every(BEAT_EVERY_S, self._beat))]
         tasks += [loop.create_task(every(FOLLOW_TLS_EVERY_S, tls.refresh))]
         tasks += [loop.create_task(_follow(live, every_s)) for live in followed if (every_s := live.follow_every_s)]
         loop.add_signal_handler(signal.SIGHUP, lambda: _reload(loop, tls, followed))

@@ -350,6 +350,36 @@ def test_workers_share_port_and_metrics_and_one_that_dies_is_replaced(fake_aws: 
         assert running.stop() == 0
 
 
+SOONER = "import sys; from stream_router.receiver import pulses, worker; pulses.HUNG_S, worker.BEAT_EVERY_S = 1.5, 0.1"
+
+
+def test_a_worker_that_is_stopped_is_replaced_and_what_it_spilled_is_taken_over(
+    fake_aws: FakeAwsProcess, tmp_path: Path
+) -> None:
+    """Its parent sees that its loop stands still: as after a crash all that was answered comes to the stream."""
+    (tmp_path / "spill").mkdir()
+    fake_aws.plan({"rules": [{"fault": "outage", "operation": "PutRecords"}]})
+    sooner = (sys.executable, "-c", f"{SOONER}; exec(sys.argv[3])")
+    with receiver(fake_aws.url, tmp_path, sooner, workers="2", SPILL_DIR=str(tmp_path / "spill")) as running:
+        accepted: list[str] = []
+        while len({path.name[:7] for path in (tmp_path / "spill").glob("spill-*.seg")}) < 2:
+            answer = post(running, event(len(accepted)))
+            assert answer.status_code == 202
+            accepted += answer.json()["ids"]
+        stopped, _ = _children(running.process.pid)
+        os.kill(stopped, signal.SIGSTOP)
+        fake_aws.plan({})
+        deadline_s = time.monotonic() + 15
+        while (now := _children(running.process.pid)) and (stopped in now or len(now) < 2):
+            assert time.monotonic() < deadline_s
+            time.sleep(0.05)
+        while not set(accepted) <= set(stored_ids(fake_aws.lines("PutRecords"))):
+            assert time.monotonic() < deadline_s
+            time.sleep(0.1)
+        assert running.stop() == 0
+        assert running.log.read_text().count("a worker stands still and is killed") == 1
+
+
 def test_up_is_right_within_a_second(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
     """Of three workers two die one behind the other: 1; they are replaced: 3; told to stop while a body comes: 0."""
     with receiver(fake_aws.url, tmp_path, workers="3") as served:

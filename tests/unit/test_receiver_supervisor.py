@@ -8,12 +8,14 @@ import pytest
 
 from stream_router.core.process.settings_error import EX_CONFIG, SettingsError
 from stream_router.receiver import supervisor
+from stream_router.receiver.pulses import HUNG_S
 from stream_router.receiver.supervisor import (
     MAX_SHORT_LIVES,
     REFUSED_RESPAWN_AFTER_S,
     RESPAWN_AFTER_S,
     WorkerSupervisor,
 )
+from stream_router.telemetry.receiver.receiver_board import Board
 
 BAD = "STREAM_ROUTER_WEBHOOK_SECRETS: no secret is set; set at least one, or file:PATH"
 
@@ -24,7 +26,10 @@ class Workers(WorkerSupervisor):
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now_s = 100.0
         monkeypatch.setattr(supervisor, "time", SimpleNamespace(monotonic=lambda: self.now_s))
-        super().__init__(2, lambda _: None)
+        self.board = Board(2)
+        super().__init__(2, lambda _: None, self.board.gone, lambda: self.board.beats)
+        self.killed: list[tuple[int, int]] = []
+        monkeypatch.setattr(os, "kill", lambda *given: self.killed.append(given))
         self.forked: list[int] = []
         self.ended: list[tuple[int, int]] = []
         self.start_both()
@@ -52,6 +57,7 @@ class Workers(WorkerSupervisor):
     def after(self, seconds: float) -> str:
         """One look later; what the receiver stops for."""
         self.now_s += seconds
+        self._kill_hung()
         self._replace_dead()
         self._fork_due()
         return self._complaint
@@ -75,6 +81,28 @@ def test_a_dead_worker_that_cannot_be_replaced_now_stops_no_other(
     assert [record.getMessage() for record in caplog.records].count(
         f"a dead worker cannot be replaced now, and is tried again: {BAD}"
     ) == 1
+
+
+def test_a_worker_that_stands_still_is_killed_once_and_replaced(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One that is stopped, or whose loop never returns: the kernel would go on giving it connections."""
+    workers = Workers(monkeypatch)
+    for _ in range(round(2 * HUNG_S)):
+        workers.board.beat(0)
+        if workers.now_s < 110.0:
+            workers.board.beat(1)
+        assert workers.after(1.0) == ""
+    assert workers.killed == [(2, signal.SIGKILL)]
+    assert [record.getMessage() for record in caplog.records] == ["a worker stands still and is killed"]
+    workers.ended = [(2, -9)]
+    workers.after(0.1)
+    workers.after(RESPAWN_AFTER_S)
+    assert workers.forked == [0, 1, 1]
+    for _ in range(round(2 * HUNG_S)):
+        workers.board.beat(0)
+        workers.after(1.0)
+    assert len(workers.killed) == 1, "it has not begun yet"
 
 
 def test_a_first_worker_that_finds_the_settings_bad_stops_the_receiver(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,14 +30,25 @@ class Board:
         self.workers = workers
         columns = width(len(self.sources))
         self._rows = np.frombuffer(mmap.mmap(-1, workers * columns * 8), dtype=np.float64).reshape(workers, columns)
+        self._beats = np.frombuffer(mmap.mmap(-1, workers * 8), dtype=np.float64)
 
     def row(self, worker: int) -> Row:
         """A worker's own row, to write to."""
         row: Row = self._rows[worker]
         return row
 
+    def beat(self, worker: int) -> None:
+        """A worker's loop came round."""
+        self._beats[worker] += 1
+
+    @property
+    def beats(self) -> list[float]:
+        """How often each worker's loop did; 0 for one that has not begun."""
+        return [float(beats) for beats in self._beats]
+
     def gone(self, worker: int) -> None:
         """A worker died: it is not up, and holds nothing any more. What it counted stays."""
+        self._beats[worker] = 0
         for name in GAUGES:
             self._rows[worker, gauge_at(name, len(self.sources))] = 0
 
