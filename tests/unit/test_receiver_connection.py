@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import pytest
 
+from stream_router.receiver.http import answers
 from stream_router.receiver.http.answers import Response
 from stream_router.receiver.http.connection import Connection
 from stream_router.receiver.http.connections import Connections
@@ -135,6 +136,22 @@ def test_requests_sent_at_once_wait_their_turn_like_all_others() -> None:
         for _ in range(3):
             loop.run_until_complete(asyncio.sleep(0))
         assert len(transport.answers) == 300
+
+
+@pytest.mark.parametrize("knows", [False, True])
+def test_who_is_refused_on_a_new_connection_waits_with_strangers_from_then_on(knows: bool) -> None:
+    """Its address has brought it one request before theirs, and no more; a connection of a known sender stays one."""
+
+    class Refuses(Handler):
+        def complete(self, request: Request) -> Response | None:
+            if knows:
+                request.known()
+            return answers.REFUSED["bad_signature"]
+
+    with opened(Written(), Refuses()) as (connection, _, _):
+        connection._turn.known = True
+        connection.data_received(GET)
+        assert connection._turn.known == knows
 
 
 class Bodies(Handler):

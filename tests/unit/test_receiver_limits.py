@@ -63,6 +63,30 @@ def test_who_holds_connections_without_saying_who_it_is_loses_its_oldest(bench: 
     assert [one.was_cut for one in (other, *silent)] == [False, True, False, False, False]
 
 
+def test_an_address_stands_from_a_known_sender_until_a_stranger_came_of_it(bench: Bench) -> None:
+    """Its next connection is served before strangers' own; one that never showed who it is ends that for the next."""
+    known, stranger = bench.admit("1.1.1.1", "1.1.1.1")
+    assert not bench.connections.stands("1.1.1.1")
+    bench.connections.known(known)
+    assert bench.connections.stands("1.1.1.1")
+    bench.connections.gone(known)
+    assert bench.connections.stands("1.1.1.1")
+    assert not bench.connections.stands("2.2.2.2")
+    bench.connections.gone(stranger)
+    assert not bench.connections.stands("1.1.1.1")
+
+
+def test_so_many_addresses_stand_and_no_proxy_s_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The memory of them is bounded; behind a proxy's address is everybody."""
+    monkeypatch.setattr(connections, "MOST_STANDING", 2)
+    bench = Bench(proxies="10.0.0.0/8")
+    for connection in bench.admit("10.0.0.1", "1.1.1.1", "2.2.2.2", "1.1.1.1", "3.3.3.3"):
+        bench.connections.known(connection)
+    stand = [name for name in ("10.0.0.1", "1.1.1.1", "2.2.2.2", "3.3.3.3") if bench.connections.stands(name)]
+    assert stand == ["1.1.1.1", "3.3.3.3"]
+    bench.loop.close()
+
+
 def test_a_host_with_many_addresses_of_ipv6_is_one_client(bench: Bench) -> None:
     """A /64 is the least that a network gives, and each address in it may be the same host's; another /64 is not."""
     addresses = "2001:db8:1:1::1", "2001:db8:1:1::2", "2001:db8:1:1:ffff::3%eth0", "2001:db8:1:1:a:b:c:d"

@@ -93,7 +93,7 @@ def test_a_connection_whose_work_failed_has_its_next_turn(loop: FakeLoop) -> Non
         raise RuntimeError
 
     turns: Any = SimpleNamespace(
-        have_time=lambda: False, full=False, now_s=loop.time, later=lambda what, size_bytes: later.append(what)
+        have_time=lambda **_: False, full=False, now_s=loop.time, later=lambda what, *_, **__: later.append(what)
     )
     turn = Turn(turns, work, lambda _: None)
     for _ in range(2):

@@ -29,12 +29,12 @@ class Bench:
     def call_soon(self, what: Any) -> None:
         self.soon.append(what)
 
-    def connection(self, name: str) -> Turn:
+    def connection(self, name: str, *, known: bool = False) -> Turn:
         def work() -> None:
             self.now_s += COST_S
             self.done.append(name)
 
-        return Turn(self.turns, work, lambda _: 0.01)
+        return Turn(self.turns, work, lambda _: 0.01, known=known)
 
     def next_round(self) -> None:
         soon, self.soon = self.soon, []
@@ -55,6 +55,64 @@ def test_what_fits_no_round_waits_in_its_order() -> None:
     assert bench.done == [str(number) for number in range(10)]
     assert bench.clock.behind_s == 0.0
     assert not bench.soon
+
+
+def test_senders_that_are_known_go_before_strangers() -> None:
+    """Six hundred strangers that send what nobody lets in do not keep one known sender waiting for a round."""
+    bench = Bench()
+    for number in range(600):
+        bench.connection(str(number)).came(100)
+    first, second = bench.connection("first", known=True), bench.connection("second", known=True)
+    first.came(100)
+    second.came(100)
+    assert len(bench.done) == 4
+    bench.next_round()
+    assert bench.done[4:6] == ["first", "second"]
+    bench.connection("third", known=True).came(100)
+    assert bench.done[-1] == "third", "a round has time for it, though strangers wait"
+
+
+def test_strangers_have_a_little_of_each_round() -> None:
+    """One of them may be a new sender: those that are known, however much they send, do not keep it out for good."""
+    bench = Bench()
+    for number in range(100):
+        bench.connection(f"known {number}", known=True).came(100)
+    stranger = bench.connection("stranger")
+    stranger.came(100)
+    bench.next_round()
+    assert bench.done[-1] == "stranger"
+    assert len(bench.done) < 12
+
+
+def test_strangers_that_send_much_are_read_in_turns() -> None:
+    """What the kernel copies for them takes the loop's time too: so many a round, and who is known at once."""
+    bench = Bench()
+    reads: list[str] = []
+
+    def flow(name: str) -> Any:
+        return SimpleNamespace(pause=lambda: reads.append(f"not {name}"), read_on=lambda: reads.append(name))
+
+    small, large, known = (bench.connection("x", known=known) for known in (False, False, True))
+    for turn, size in ((small, 100), (large, 70_000), (known, 70_000)):
+        turn.came(size)
+        turn.read_on(flow(str(size)))
+    assert reads == ["100", "not 70000", "70000"]
+    for _ in range(turns.READS_OF_STRANGERS):
+        large.read_on(flow("next"))
+    reads.clear()
+    bench.next_round()
+    assert reads == ["70000", *["next"] * (turns.READS_OF_STRANGERS - 1)]
+    bench.next_round()
+    assert len(reads) == turns.READS_OF_STRANGERS + 1
+
+
+def test_what_is_not_kept_fills_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What still comes on a connection that was told to close is dropped: it pushes nobody out of its turn."""
+    monkeypatch.setattr(turns, "MAX_WAITING_BYTES", 250)
+    bench = Bench()
+    for number in range(9):
+        bench.connection(str(number)).came(100_000, kept=False)
+    assert bench.done == ["0", "1", "2", "3"]
 
 
 def test_who_waits_for_its_turn_is_read_no_further() -> None:

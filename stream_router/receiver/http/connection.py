@@ -17,8 +17,6 @@ from stream_router.receiver.http.flow import LINGER_S, Flow
 from stream_router.receiver.http.request import Handler, Limits, Request
 from stream_router.receiver.http.turns import Turn, Turns
 
-MAX_WAITING_ANSWERS = 16
-
 
 class Connection(asyncio.Protocol):
     """A connection from accept to its end."""
@@ -51,7 +49,7 @@ class Connection(asyncio.Protocol):
         self._in_head = True
         self._discarding = self._known = False
         self._flow = Flow(sock)
-        self._turn = Turn(turns, self._feed, self._flow.waited_s)
+        self._turn = Turn(turns, self._feed, self._flow.waited_s, known=connections.stands(client))
         self._rest = b""
         self._left_of_the_unknown = limits.answers_to_the_unknown
 
@@ -73,7 +71,7 @@ class Connection(asyncio.Protocol):
     def known(self) -> None:
         """A sender that is known uses this connection."""
         if not self._known:
-            self._known = True
+            self._known = self._turn.known = True
             self._connections.known(self)
 
     def cut(self) -> None:
@@ -159,12 +157,13 @@ class Connection(asyncio.Protocol):
         answer = self._early or self._handler.complete(request)
         if answer is not None:
             request.finish(answer)
-        elif len(self._waiting) >= MAX_WAITING_ANSWERS:
+        elif len(self._waiting) >= self._limits.waiting_answers:
             self._flow.pause()
 
     def data_received(self, data: bytes) -> None:
         self._rest = b"" if self._discarding else self._rest + data
-        if not self._turn.came(len(data)) and max(len(data), len(self._rest)) >= parse.BODY_PIECE_BYTES:
+        came = self._turn.came(len(data), kept=not self._discarding)
+        if not came and max(len(data), len(self._rest)) >= parse.BODY_PIECE_BYTES:
             self._flow.pause()
 
     def _feed(self) -> None:
@@ -176,8 +175,8 @@ class Connection(asyncio.Protocol):
                 self._flow.pause()
                 self._turn.again()
                 return
-        if len(self._waiting) < MAX_WAITING_ANSWERS and self._flow.write_deadline_s == math.inf:
-            self._flow.read_on()
+        if len(self._waiting) < self._limits.waiting_answers and self._flow.write_deadline_s == math.inf:
+            self._turn.read_on(self._flow)
 
     def _parse(self, piece: bytes) -> None:
         self._beside_bytes += len(piece)  # also trailers: httptools holds one, and joins it anew for each packet
@@ -216,6 +215,7 @@ class Connection(asyncio.Protocol):
             if self._transport is None:
                 continue
             self._left_of_the_unknown -= not self._known
+            self._turn.known &= self._known or answer.reason not in answers.REFUSED
             close = answer.close or not request.keep_alive or self._handler.closing or not self._left_of_the_unknown
             reads = self._flow.write(answer.wire(close=close, head_only=request.method == "HEAD"))
             if close:

@@ -20,6 +20,9 @@ SWEEP_EVERY_S = 0.25
 MAX_READING_BYTES = 48 * 1024 * 1024
 """Bytes of all bodies that are half read; half of it for one client. Where it is more, the oldest such body is cut."""
 
+MOST_STANDING = 4_096
+"""Addresses of known senders that are remembered; NICE posts from few."""
+
 LONGEST_ADDRESS_CHARS = 64
 """Of IPv6, with the name of an interface; what is longer is none, and is not kept."""
 
@@ -74,6 +77,8 @@ class Connections:
         self.all: set[Tracked] = set()
         self._unknown: dict[Tracked, None] = {}
         self._unknown_of: dict[str, dict[Tracked, None]] = {}
+        self._standing: dict[str, None] = {}
+        """Addresses from which a sender showed who it is, the latest last. Nobody else can put one here."""
         self._reading: dict[Tracked, None] = {}
         self._reading_of: dict[str, int] = {}
         self._reading_bytes = 0
@@ -132,12 +137,22 @@ class Connections:
         """It has carried a request of a sender that is known."""
         if connection in self._unknown:
             self._forget_unknown(connection)
+        if not self.trusted(connection.client):
+            self._standing.pop(whose(connection.client), None)
+            self._standing[whose(connection.client)] = None
+            if len(self._standing) > MOST_STANDING:
+                del self._standing[next(iter(self._standing))]
+
+    def stands(self, client: str) -> bool:
+        """Whether the last that came of this address was a sender that is known. A proxy's says nothing."""
+        return whose(client) in self._standing
 
     def gone(self, connection: Tracked) -> None:
         """It is closed."""
         self.all.discard(connection)
         if connection in self._unknown:
             self._forget_unknown(connection)
+            self._standing.pop(whose(connection.client), None)
         self.read_no_more(connection)
         self._cut.discard(connection)
 

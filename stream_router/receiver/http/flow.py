@@ -59,8 +59,13 @@ class Flow:
             self._transport.pause_reading()
 
     def read_on(self) -> None:
-        """Read again."""
-        if self._paused and self._transport is not None and not self._transport.is_closing():
+        """Read again; not while the client does not read itself."""
+        if (
+            self._paused
+            and self.write_deadline_s == math.inf
+            and self._transport is not None
+            and not self._transport.is_closing()
+        ):
             self._paused = False
             self._transport.resume_reading()
 
@@ -90,6 +95,7 @@ class Flow:
         """Write no more, and read on for a while where that can be: closing on unread bytes would reset the answer."""
         if self._transport is None or self._transport.is_closing():
             return
+        self.write_deadline_s = math.inf
         if self.half_closes:
             # asyncio's own loop raises where the client has reset the connection; that it is lost is told in a moment.
             with contextlib.suppress(OSError):

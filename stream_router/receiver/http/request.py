@@ -28,6 +28,8 @@ class Limits(NamedTuple):
     """How long a connection may be open that never carried a request of a known sender."""
     answers_to_the_unknown: int = 16
     """How many answers such a connection may carry, health checks too: with the last it is closed."""
+    waiting_answers: int = 16
+    """Requests that may wait for theirs before nothing more is read."""
 
 
 class Handler(Protocol):
