@@ -154,6 +154,37 @@ def test_who_is_refused_on_a_new_connection_waits_with_strangers_from_then_on(kn
         assert connection._turn.known == knows
 
 
+class Early(Handler):
+    """Says by the head alone that nothing is there, where it says so at all."""
+
+    def __init__(self, answer: Response | None) -> None:
+        self._answer = answer
+
+    def begin(self, request: Request) -> Response | None:
+        return self._answer
+
+
+EXPECTS = b"POST / HTTP/1.%d\r\nHost: a\r\nExpect: 100-Continue\r\nContent-Length: 2\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("minor", "early", "told"),
+    [
+        (1, None, b"HTTP/1.1 100 Continue"),
+        (1, answers.NOT_FOUND, b"HTTP/1.1 404 Not Found"),
+        (1, answers.ENCODED, b"HTTP/1.1 415 Unsupported Media Type"),
+        (0, None, b""),
+        (0, answers.NOT_FOUND, b""),
+    ],
+)
+def test_who_waits_before_it_sends_a_body_is_told_at_once(minor: int, early: Response | None, told: bytes) -> None:
+    """To go on, or the answer: until its body's time is over it would wait for one. HTTP/1.0 knows no such thing."""
+    transport = Written()
+    with opened(transport, Early(early)) as (connection, _, _):
+        connection.data_received(EXPECTS % minor)
+        assert b"".join(transport.answers).partition(b"\r\n")[0] == told
+
+
 class Bodies(Handler):
     """Keeps what each request is and holds."""
 

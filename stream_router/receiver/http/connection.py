@@ -124,9 +124,9 @@ class Connection(asyncio.Protocol):
         if self._early is None and (request.announced_bytes or 0) > self._limits.body_bytes:
             self._early = answers.TOO_LARGE
         if self._early is not None:
-            if self._early.close or request.is_long:
+            if self._early.close or request.is_long or request.waits:
                 self._refuse(self._early)
-        elif request.headers.get("expect").lower() == "100-continue" and self._transport is not None:
+        elif request.waits and self._transport is not None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:

@@ -59,6 +59,7 @@ class Request:
         "started_s",
         "url",
         "waited_s",
+        "waits",
     )
 
     def __init__(
@@ -85,6 +86,8 @@ class Request:
         """The source to which it is counted."""
         self.started_s = time.monotonic()
         self.keep_alive = True
+        self.waits = False
+        """Whether its client sends the body once it was told to; one of HTTP/1.0 would take that for the answer."""
         self.answer: Response | None = None
 
     def read_head(self, max_bytes: int, version: Callable[[], str]) -> Response | None:
@@ -102,6 +105,7 @@ class Request:
             encodings = [value.strip().lower() for value in headers.get_all("transfer-encoding")]
             if encodings != ["chunked"] or version() != "1.1":
                 return answers.BAD_REQUEST
+        self.waits = headers.get("expect").lower() == "100-continue" and version() == "1.1"
         hosts = len(headers.get_all("host"))
         if hosts > 1 or (not hosts and version() == "1.1"):
             return answers.BAD_REQUEST
