@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from stream_router.receiver.http import answers, connections
+from stream_router.receiver.http import answers, connections, listener
 from stream_router.receiver.http.app import App
 from stream_router.receiver.http.connections import Connections
 from stream_router.receiver.http.loop_clock import TICK_S, LoopClock
@@ -271,3 +271,18 @@ def test_a_thread_that_is_hardly_idle_for_half_a_second_is_busy(share: float, fo
         ticks[0]()
     assert clock.lag_s < 0.001
     assert clock.busy is busy
+
+
+@pytest.mark.parametrize(("context", "taken"), [(None, listener.AT_ONCE), (object(), listener.AT_ONCE_OF_TLS)])
+def test_a_round_takes_as_many_connections_as_it_can_open(context: Any, taken: int) -> None:
+    """The handshakes of six hundred that come at once are not one round: who is served already waits for it."""
+    accepted: list[object] = []
+    client: Any = SimpleNamespace(close=lambda: accepted.append(client))
+    sock: Any = SimpleNamespace(fileno=lambda: 0, accept=lambda: (client, ("1.1.1.1", 1)))
+    readers: list[Callable[[], None]] = []
+    loop: Any = SimpleNamespace(add_reader=lambda _, what: readers.append(what), time=lambda: 0.0)
+    full: Any = SimpleNamespace(admit=lambda _: False)
+    nothing: Any = None
+    listener.Listener(loop, sock, full, lambda *_: nothing, lambda: context, 1.0)
+    readers[0]()
+    assert len(accepted) == taken

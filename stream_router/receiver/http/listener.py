@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 BACKLOG = 4096
 AT_ONCE = 256
 """Connections taken in one round of the loop."""
+AT_ONCE_OF_TLS = 8
+"""The same where each of them costs a handshake, which is half a millisecond or more: all of them are one round."""
 NO_FILES_PAUSE_S = 0.05
 _NO_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
@@ -50,7 +52,7 @@ class Listener:
             self._socket.close()
 
     def _accept(self) -> None:
-        for _ in range(AT_ONCE):
+        for _ in range(AT_ONCE if self._tls() is None else AT_ONCE_OF_TLS):
             try:
                 sock, address = self._socket.accept()
             except (BlockingIOError, InterruptedError):
