@@ -3,8 +3,10 @@
 import asyncio
 import inspect
 import logging
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 
 from stream_router.core.logs import Seldom
 
@@ -27,3 +29,23 @@ async def every(period_s: float, what: Callable[[], object]) -> None:
         except Exception:
             if said():
                 log.exception("a worker's task failed in an unforeseen way, and is tried again")
+
+
+async def beside(work: Callable[[], object]) -> None:
+    """Do what may block in a thread, and wait for it; raises what that does.
+
+    The thread ends with the process. asyncio's own are waited for at a stop, which would take as long as AWS likes.
+    """
+    done: Future[None] = Future()
+    done.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - raised by whoever waits
+            done.set_exception(error)
+        else:
+            done.set_result(None)
+
+    threading.Thread(target=run, name="beside", daemon=True).start()
+    await asyncio.wrap_future(done)

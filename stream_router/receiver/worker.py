@@ -22,7 +22,7 @@ from stream_router.receiver.http.server import HttpServer
 from stream_router.receiver.http.tls import Tls
 from stream_router.receiver.intake import Intake
 from stream_router.receiver.preflight import Stream, cannot_listen
-from stream_router.receiver.recurring import every
+from stream_router.receiver.recurring import beside, every
 from stream_router.receiver.spill.spill import Spill
 from stream_router.receiver.states import States
 from stream_router.settings.receiver import Receiver
@@ -172,14 +172,14 @@ class Worker:
 
 async def _follow(live: Secrets, every_s: float) -> None:
     """Read the secrets again and again, in a thread: a file on a slow disk, or AWS, must not hold the loop."""
-    await every(every_s, lambda: asyncio.to_thread(live.refresh))
+    await every(every_s, lambda: beside(live.refresh))
 
 
 def _reload(loop: asyncio.AbstractEventLoop, tls: Tls, followed: list[Secrets]) -> None:
     """SIGHUP: look at once at all that is followed anyway."""
     log.info("told to look again at secrets and TLS files (SIGHUP)")
     tls.refresh()
-    tasks = [asyncio.to_thread(live.refresh) for live in followed if live.follow_every_s]
+    tasks = [beside(live.refresh) for live in followed if live.follow_every_s]
     if tasks:
         _reloading.add(task := loop.create_task(_all(tasks)))
         task.add_done_callback(_reloading.discard)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -9,11 +10,12 @@ from unittest.mock import Mock
 
 import pytest
 
+from stream_router.receiver import worker
 from stream_router.receiver.batching.deadlines import Deadlines
 from stream_router.receiver.http.listener import Listener
 from stream_router.receiver.http.long_work import LongWork
 from stream_router.receiver.http.turns import Turn
-from stream_router.receiver.recurring import every
+from stream_router.receiver.recurring import beside, every
 from tests.receiver_kit import FakeLoop
 
 
@@ -53,6 +55,41 @@ def test_a_task_that_failed_is_called_again_and_told_once_a_minute(
     asyncio.run(run())
     assert len(calls) >= 5
     assert [record.levelname for record in caplog.records] == ["ERROR"]
+
+
+def test_a_stop_does_not_wait_for_secrets_that_are_being_read() -> None:
+    """AWS, or a disk, may take its time: the loop ends, and what is read then is nobody's any more."""
+    answers = threading.Event()
+    reading: list[threading.Thread] = []
+
+    async def run() -> None:
+        loop, begun = asyncio.get_running_loop(), asyncio.Event()
+
+        def read() -> None:
+            reading.append(threading.current_thread())
+            loop.call_soon_threadsafe(begun.set)
+            assert answers.wait(2)
+
+        live: Any = SimpleNamespace(refresh=read)
+        task = asyncio.create_task(worker._follow(live, 0.0))
+        await asyncio.wait_for(begun.wait(), 5)
+        task.cancel()
+
+    asyncio.run(run())
+    assert reading[0].is_alive()
+    answers.set()
+    reading[0].join(5)
+    assert not reading[0].is_alive()
+
+
+def test_what_is_done_beside_the_loop_tells_its_failure() -> None:
+    """To whoever waits for it."""
+
+    def fails() -> None:
+        raise KeyError("a secret")
+
+    with pytest.raises(KeyError):
+        asyncio.run(beside(fails))
 
 
 def test_requests_are_answered_in_time_though_deciding_fails(loop: FakeLoop) -> None:
