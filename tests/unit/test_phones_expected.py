@@ -81,6 +81,20 @@ def test_what_the_words_of_the_same_clause_name_decides(text: str, masked: str) 
     assert FIND(text, []) == masked
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "היא ניתקה וחזרה מ-{}.",
+        "הלקוח מבקש שיחזרו אליו ל-{} מחר.",
+        "ה-{} הזה תפוס מהבוקר",
+    ],
+)
+def test_a_hebrew_preposition_before_a_hyphen_is_a_word_of_its_own(text: str) -> None:
+    """`to-`, `from-` and `the-` set a number apart; a letter that is none of them makes it the rest of something."""
+    assert FIND(text.format("054-123-4567"), []) == text.format("[PHONE]")
+    assert FIND("חוזה א-054-123-4567 פג", []) == "חוזה א-054-123-4567 פג"
+
+
 def test_the_same_words_tell_the_same_languages_in_every_process() -> None:
     """Languages that are as likely keep one order, whatever the process's hashes: a text is masked alike by all."""
     program = (

@@ -27,6 +27,11 @@ _STARTS = re.compile(rf"[+(\d](?<!{LETTER}.)(?<!\+.)(?:(?<=\+)|(?<!\d[ \u00a0./:
 _GLUED = frozenset("./\u2010\u2011\u2012\u2013-")
 """Behind one of these, what looks like a national number is the rest of something longer."""
 
+_PREFIXED = re.compile(f"(?<![\u05d0-\u05ea])[\u05d1\u05d4\u05d5\u05dc\u05de\u05e9]{{1,2}}[{DASH}]$")
+"""`to`, `at`, `from` in Hebrew: a letter or two that a hyphen sets apart from a number."""
+
+_PREFIX_CHARS = 3
+
 _NEXT = re.compile(r"[\s:,;|/]{0,3}(?=[+(])|[\s:,;|/]{1,3}(?=\d)")
 """What stands between the numbers of a list."""
 
@@ -45,7 +50,7 @@ def phones(text: str) -> list[Span]:
         at = start.start()
         if at < end:
             continue
-        stop, said = _sure_end(text, at, glued=at > 0 and text[at - 1] in _GLUED), False
+        stop, said = _sure_end(text, at, glued=_is_glued(text, at)), False
         if not stop:
             stop, said = said_end(text, at), True
         while stop:
@@ -53,6 +58,13 @@ def phones(text: str) -> list[Span]:
             end = stop
             at, stop = _next_of_list(text, end, said=said)
     return spans
+
+
+def _is_glued(text: str, at: int) -> bool:
+    """Whether what begins at `at` is joined to something before it, which is no word of its own."""
+    if not at or text[at - 1] not in _GLUED:
+        return False
+    return not _PREFIXED.search(text, max(0, at - _PREFIX_CHARS), at)
 
 
 def _bare(text: str, at: int, stop: int) -> Span:
