@@ -1,6 +1,7 @@
 """National phone numbers that nothing announces, found by the language of the sentence around them."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -11,6 +12,12 @@ from stream_router.pipeline.masking.detectors.phones.languages import languages
 from stream_router.pipeline.masking.detectors.phones.written import is_written_in, regions_by_shape
 
 FIND = finder(("phone",))
+
+
+def _is_masked_as_marked(text: str) -> None:
+    """Whether just what a text marks as `[PHONE=…]` is masked in it."""
+    given = re.sub(r"\[PHONE=(\d+)\]", r"\1", text)
+    assert FIND(given, []) == re.sub(r"=\d+", "", text)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +100,50 @@ def test_a_hebrew_preposition_before_a_hyphen_is_a_word_of_its_own(text: str) ->
     """`to-`, `from-` and `the-` set a number apart; a letter that is none of them makes it the rest of something."""
     assert FIND(text.format("054-123-4567"), []) == text.format("[PHONE]")
     assert FIND("חוזה א-054-123-4567 פג", []) == "חוזה א-054-123-4567 פג"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "jestem pod [PHONE=512345678] do 20",
+        "fra 20538983 til 30538983 kroner har vi ikke",
+    ],
+)
+def test_an_hour_behind_a_number_makes_no_range(text: str) -> None:
+    """`… until 20` says until when; `from 20538983 to 30538983` counts."""
+    _is_masked_as_marked(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Det er min datter der står for det, hun har [PHONE=21577193].",
+        "Vi har 21577193 skruer på lager.",
+        "Jeg vil have [PHONE=21577193] flyttet over til jer.",
+        "Slet [PHONE=21577193] fra jeres lister, jeg vil ikke have reklamer.",
+        "Chcę przenieść [PHONE=512345678] do was.",
+        "Vymažte [PHONE=601234567] z databáze, nechci reklamy.",
+        "Slett skap 21577193 fra listene deres, jeg vil ikke ha det.",
+        "Vymažte objednávku 601234567 z databáze, prosím.",
+    ],
+)
+def test_what_is_done_with_a_number_itself_makes_it_no_other_things(text: str) -> None:
+    """What is deleted or moved by its number alone has no other name; `she has` at a clause's end counts nothing."""
+    _is_masked_as_marked(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Linjen [PHONE=21577193] er nede.",
+        "Linia [PHONE=512345678] jest uszkodzona.",
+        "Skap 21577193 er nede.",
+        "Szafka 512345678 jest uszkodzona.",
+    ],
+)
+def test_a_word_for_a_line_tells_the_language_too(text: str) -> None:
+    """A sentence of three words has few articles: what it says of phones tells whose numbers to expect as well."""
+    _is_masked_as_marked(text)
 
 
 def test_the_same_words_tell_the_same_languages_in_every_process() -> None:

@@ -14,13 +14,17 @@ from stream_router.pipeline.masking.detectors.phones.naming import OTHER_NUMBER
 from stream_router.pipeline.masking.detectors.phones.said import WORD, Words
 from stream_router.pipeline.masking.detectors.phones.text import folded_case, has_unspaced
 from stream_router.pipeline.masking.detectors.phones.vocabulary import (
+    CUSTOMER,
+    HANDLED,
     NAMED,
     NUMBER,
     OTHER,
+    PLACE,
     SAYING,
     TELECOM,
     THING,
     kinds,
+    spoken_in,
 )
 
 _BEFORE_CHARS, _NEAR_CHARS, _BEHIND_CHARS = 120, 32, 60
@@ -28,13 +32,14 @@ _CLAUSE_ENDS = re.compile(r"[.,;:!?()\n\u2013\u2014]|\s-\s")
 _GAP_CHARS = " \u00a0\n\t.,;:!?(\u2013\u2014\"'-"
 """What may stand between a word and a number that is meant on its own; `#` and the like make it something's number."""
 
-_RANGE = re.compile(r"\s\w{1,6}\s\d")
-"""`from 20000000 to 30000000 kroner`: what is counted."""
+_RANGE = re.compile(r"\s\w{1,6}\s\d(?:[ .]?\d){4}")
+"""`from 20000000 to 30000000 kroner`: what is counted, and no hour (`… until 20`)."""
 
 _ABBREVIATED = re.compile(r"\b(?:nr|no|č|n|num|núm|\u03b1\u03c1|ref|id)\.?[ \u00a0]?$")
 """`smlouva č. …`: it numbers what stands before it."""
 
 _APART = re.compile(r"[.,;!?\n]")
+_AT_END = re.compile(r"\s*(?:[.,;!?)\n]|$)")
 _JOINED = " \u00a0("
 _WORDS_BEHIND, _WORDS_NEAR = 3, 2
 """Words further away speak of something else."""
@@ -52,8 +57,9 @@ def expected_regions(text: str, at: int, end: int, possible: frozenset[str]) -> 
     text speaks of phones they may stand behind any word but such a noun.
     """
     with_trunk, near = _has_trunk(text[at], possible), text[max(0, at - _NEAR_CHARS) : at]
-    follows = with_trunk or _may_follow(near, possible)
-    if not (follows or _may_be_spoken_of(near, text[end : end + _NEAR_CHARS], possible)):
+    after = text[end : end + _NEAR_CHARS]
+    follows = with_trunk or _may_follow(near, after, possible)
+    if not (follows or _may_be_spoken_of(near, after, possible)):
         return []
     before = folded_case(text[max(0, at - _BEFORE_CHARS) : at])
     said = before.rstrip(_GAP_CHARS)
@@ -63,7 +69,8 @@ def expected_regions(text: str, at: int, end: int, possible: frozenset[str]) -> 
     behind = folded_case(text[end : end + _BEHIND_CHARS])
     if _RANGE.match(behind) or has_unspaced(said) or has_unspaced(behind):
         return []
-    spoken = languages(WORD.findall(f"{said} {behind}"), _KNOWN_WORDS_WITH_TRUNK if with_trunk else _KNOWN_WORDS)
+    least = _KNOWN_WORDS_WITH_TRUNK if with_trunk else _KNOWN_WORDS
+    spoken = languages(WORD.findall(f"{said} {behind}"), least, spoken_in)
     regions = [region for region in regions_of(spoken) if region in possible]
     with_trunk = _has_trunk(text[at], regions)
     if regions and follows and _is_open(said, gap, behind, spoken, with_trunk=with_trunk):
@@ -76,13 +83,22 @@ def _has_trunk(first: str, regions: Collection[str]) -> bool:
     return first == "0" or (first == "8" and "RU" in regions)
 
 
-def _may_follow(near: str, possible: frozenset[str]) -> bool:
-    """Whether what stands directly before a number could let it stand on its own: a cheap first look."""
+def _may_follow(near: str, after: str, possible: frozenset[str]) -> bool:
+    """Whether what stands directly before a number could let it stand on its own: a cheap first look.
+
+    `She has 21577193` counts nothing, and what is deleted, tried or moved by its number is no locker.
+    """
     said = near.rstrip(_JOINED)
     if not said or not said[-1].isalpha():
         return True
     last = said[said.rfind(" ") + 1 :].lower()
-    return last not in COUNTING and not possible.isdisjoint(regions_of_word(last))
+    if last in COUNTING and not _AT_END.match(after):
+        return _is_handled(WORD.findall(after.lower())[:1])
+    return not possible.isdisjoint(regions_of_word(last)) or _is_handled([last])
+
+
+def _is_handled(words: Sequence[str]) -> bool:
+    return any(kind & HANDLED for kind in kinds(words))
 
 
 def _may_be_spoken_of(before: str, behind: str, possible: frozenset[str]) -> bool:
@@ -94,27 +110,37 @@ def _may_be_spoken_of(before: str, behind: str, possible: frozenset[str]) -> boo
 
 
 def _speaks_of_phones(said: str, gap: str, behind: str) -> bool:
-    """Whether the text around a number speaks of phones or calls, and its own clause of nothing that has a number."""
+    """Whether the text around a number speaks of phones or calls, and its own clause of nothing that has a number.
+
+    A customer has one where the clause has a word for `number` too.
+    """
     if not any(kind & (SAYING | TELECOM) for kind in kinds(WORD.findall(f"{said} {behind}"))):
         return False
     clause = f"{'' if _APART.search(gap) else _CLAUSE_ENDS.split(said)[-1]} {_CLAUSE_ENDS.split(behind, 1)[0]}"
-    return not any(kind & _HAS_ONE for kind in kinds(WORD.findall(clause)))
+    named = kinds(WORD.findall(clause))
+    if any(kind & CUSTOMER for kind in named) and any(kind & NUMBER for kind in named):
+        return False
+    return not any(kind & _HAS_ONE for kind in named)
 
 
 def _is_open(said: str, gap: str, behind: str, spoken: Sequence[str], *, with_trunk: bool) -> bool:
     """Whether the clause around a number leaves open whose it is."""
-    clause = "" if _APART.search(gap) else _CLAUSE_ENDS.split(said)[-1]
-    if clause and not _may_stand_behind(Words(clause), gap, spoken, with_trunk=with_trunk):
+    words = Words("" if _APART.search(gap) else _CLAUSE_ENDS.split(said)[-1])
+    following = kinds(WORD.findall(_CLAUSE_ENDS.split(behind, 1)[0])[:_WORDS_BEHIND])
+    handled = any(kind & HANDLED for kind in (*words.kinds[-_WORDS_NEAR:], *following[:1]))
+    if words.kinds and not _may_stand_behind(words, gap, spoken, near_only=with_trunk or handled):
         return False
-    return not any(kind & _HAS_ONE for kind in kinds(WORD.findall(_CLAUSE_ENDS.split(behind, 1)[0])[:_WORDS_BEHIND]))
+    return handled or not any(kind & _HAS_ONE for kind in following)
 
 
-def _may_stand_behind(clause: Words, gap: str, spoken: Sequence[str], *, with_trunk: bool) -> bool:
-    """Whether a number may stand behind a clause without being that of something in it."""
-    near = clause.kinds[-_WORDS_NEAR:] if with_trunk else clause.kinds
+def _may_stand_behind(clause: Words, gap: str, spoken: Sequence[str], *, near_only: bool) -> bool:
+    """Whether a number may stand behind a clause without being that of something in it, or of what is near."""
+    near = clause.kinds
+    if near_only:
+        near = near[-1:] if near[-1] & PLACE else near[-_WORDS_NEAR:]
     if any(kind & _IS_ONE for kind in near) or OTHER_NUMBER.search(clause.text):
         return False
-    if with_trunk:
+    if near_only:
         return True
     if ":" in gap:
         return sum(is_word_of(word, spoken) for word in clause.words) >= _KNOWN_WORDS_BEFORE_COLON

@@ -2,7 +2,7 @@
 
 import tomllib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 _TABLES: dict[str, dict[str, str]] = tomllib.loads((Path(__file__).parent / "languages.toml").read_text("utf-8"))
@@ -36,14 +36,16 @@ COUNTING = frozenset(_TABLES["counting"]["all"].split())
 """Such words of theirs as stand before what is counted: `we have 20000000 screws`."""
 
 
-def languages(words: Sequence[str], least: float) -> list[str]:
+def languages(words: Sequence[str], least: float, also_of: Callable[[str], Collection[str]] | None = None) -> list[str]:
     """The languages in which words (small letters) may stand, the likeliest first; those with a score of `least` only.
 
-    Each word that a sentence of a language can hardly be without scores 1 for it, once.
+    Each word that a sentence of a language can hardly be without scores 1 for it, once; so does one of which `also_of`
+    knows the languages.
     """
     score = defaultdict[str, float](float)
     for word in dict.fromkeys(words):
-        for language in _BY_WORD.get(word, ()):
+        known: Collection[str] = _BY_WORD.get(word, ())
+        for language in known or (also_of(word) if also_of else ()):
             score[language] += 1
         if not word.isascii():
             for language in dict.fromkeys(one for letter in word for one in _BY_LETTER.get(letter, ())):

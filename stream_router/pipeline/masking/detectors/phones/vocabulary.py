@@ -10,8 +10,8 @@ from pathlib import Path
 _TABLES: dict[str, dict[str, str]] = tomllib.loads((Path(__file__).parent / "vocabulary.toml").read_text("utf-8"))
 
 SAYING, PLACED, PASSED, INCOMING, SPOKEN, DIRECT, LABEL, PERSON, CUSTOMER, DESK = (1 << bit for bit in range(10))
-NUMBER, OWN, THING, OTHER, NAMED, PLACE, PASSING, AT_NUMBER, ARTICLE, COUNTED, CALLS, TELECOM = (
-    1 << bit for bit in range(10, 22)
+NUMBER, OWN, THING, OTHER, NAMED, PLACE, PASSING, AT_NUMBER, ARTICLE, COUNTED, CALLS, TELECOM, HANDLED = (
+    1 << bit for bit in range(10, 23)
 )
 """What kinds a word can be of, each a bit."""
 
@@ -34,6 +34,7 @@ _KIND_OF = {
     "places": PLACE,
     "counted": CALLS,
     "telecom": TELECOM,
+    "handled": HANDLED,
 }
 _OF_PARTS = {"places": {"passed": PASSING, "number": AT_NUMBER, "articles": ARTICLE}, "counted": {"all": COUNTED}}
 """What of these tables is no language."""
@@ -52,14 +53,19 @@ def entries(table: str) -> set[str]:
     return {word for words in _TABLES[table].values() for word in words.split()}
 
 
+def _bare(word: str) -> str:
+    """A word of Latin letters without accents."""
+    bare = (char for char in unicodedata.normalize("NFD", word.translate(_PLAIN)) if not unicodedata.combining(char))
+    return "".join(bare)
+
+
 def _spellings(word: str) -> set[str]:
     """A word as it is, and as those write it who leave out accents; short words become others without them."""
     if word.isascii() or len(word) < _PLAIN_MIN_CHARS + word.endswith("*") * 2:
         return {word}
     if max(word) >= _FIRST_WITH_MARKS_OF_ITS_OWN:
         return {word, word.translate(_PLAIN)}
-    bare = (char for char in unicodedata.normalize("NFD", word.translate(_PLAIN)) if not unicodedata.combining(char))
-    return {word, "".join(bare), word.translate(_UMLAUTS)}
+    return {word, _bare(word), word.translate(_UMLAUTS)}
 
 
 def _kinds() -> Iterator[tuple[str, int]]:
@@ -105,12 +111,19 @@ _WORD_CHARS = 48
 """What is longer is no word that people know; so what is kept of them has a bound."""
 
 
+_ACCENTS_MATTER_CHARS = 6
+"""Shorter words become others without their accents; a longer one is the same (`przenieść` begins like `przenies*`)."""
+
+
 @functools.lru_cache(maxsize=8_192)
 def _kind_of(word: str) -> int:
     kind = _WORDS.get(word, 0) | _SHORT.get(word[:_STEM_CHARS], 0)
     for stem, also in _BY_HEAD.get(word[:_HEAD_CHARS], ()):
         if word.startswith(stem):
             kind |= also
+    if not kind and len(word) >= _ACCENTS_MATTER_CHARS and not word.isascii():
+        bare = _bare(word) if max(word) < _FIRST_WITH_MARKS_OF_ITS_OWN else word
+        return _kind_of(bare) if bare != word else kind
     return SAYING if len(word) > _COMPOUND_CHARS and word.endswith(_PHONES) else kind
 
 
@@ -122,6 +135,25 @@ def kinds(words: Sequence[str]) -> list[int]:
             pair = f"{words[at - 1]} {word}"
             found[at] = 0 if pair in _IDIOMS else found[at] | _PAIRS.get(pair, 0)
     return found
+
+
+def _languages_of_phones() -> dict[str, list[str]]:
+    """By each spelling of what is said of phones: the languages that say it."""
+    found: dict[str, list[str]] = {}
+    for language, words in _TABLES["telecom"].items():
+        for spelling in (spelling for word in words.split() for spelling in _spellings(word)):
+            found.setdefault(spelling, []).append(language)
+    return found
+
+
+_LANGUAGES = _languages_of_phones()
+
+
+@functools.lru_cache(maxsize=8_192)
+def spoken_in(word: str) -> tuple[str, ...]:
+    """The languages in which a word speaks of phones, networks or calls."""
+    beginnings = (f"{word[:chars]}*" for chars in range(_STEM_CHARS, min(len(word), _WORD_CHARS) + 1))
+    return tuple({one: None for entry in (word, *beginnings) for one in _LANGUAGES.get(entry, ())})
 
 
 COPULAS, PURPOSE, SMALL = (frozenset(entries(table)) for table in ("copulas", "purpose", "small"))
