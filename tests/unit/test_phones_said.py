@@ -142,3 +142,23 @@ def test_a_call_from_afar_says_it_only_of_numbers_that_the_language_writes() -> 
     far = "Personne ne décroche quand on vous appelle, alors voici encore une fois ce que vous vouliez, {}."
     assert FIND(far.format("7654321"), []) == far.format("7654321")
     assert FIND("Appelez le 7654321.", []) == "Appelez le [PHONE]."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Uppge referens 12345678 när du ringer.",
+        "Indique el localizador 612345678 cuando llame.",
+        "Vermeld kenmerk 12345678 als u belt.",
+        "При звонке назовите шифр 123456789.",
+    ],
+)
+def test_what_is_to_be_quoted_when_one_calls_is_no_phone(text: str) -> None:
+    """`… when you call` behind a number says when, and not where, to call."""
+    assert FIND(text, []) == text
+
+
+@pytest.mark.parametrize("text", ["Partij 123456789 is teruggeroepen.", "123456789 partisi geri çağrıldı."])
+def test_goods_that_are_called_back_are_no_phones(text: str) -> None:
+    """A batch has a number of its own."""
+    assert FIND(text, []) == text

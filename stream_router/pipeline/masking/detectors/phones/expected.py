@@ -12,7 +12,7 @@ from stream_router.pipeline.masking.detectors.phones.languages import (
 )
 from stream_router.pipeline.masking.detectors.phones.naming import OTHER_NUMBER
 from stream_router.pipeline.masking.detectors.phones.said import WORD, Words
-from stream_router.pipeline.masking.detectors.phones.text import folded_case, has_unspaced
+from stream_router.pipeline.masking.detectors.phones.text import folded_case, has_unspaced, says_when
 from stream_router.pipeline.masking.detectors.phones.vocabulary import (
     CUSTOMER,
     HANDLED,
@@ -114,7 +114,8 @@ def _speaks_of_phones(said: str, gap: str, behind: str) -> bool:
 
     A customer has one where the clause has a word for `number` too.
     """
-    if not any(kind & (SAYING | TELECOM) for kind in kinds(WORD.findall(f"{said} {behind}"))):
+    around = said if says_when(behind) else f"{said} {behind}"
+    if not any(kind & (SAYING | TELECOM) for kind in kinds(WORD.findall(around))):
         return False
     clause = f"{'' if _APART.search(gap) else _CLAUSE_ENDS.split(said)[-1]} {_CLAUSE_ENDS.split(behind, 1)[0]}"
     named = kinds(WORD.findall(clause))

@@ -18,6 +18,17 @@ _PLACED_BEHIND = re.compile(
 """Turkish, Hungarian, Japanese, Korean and Chinese put a word of place behind the number."""
 
 
+_MEANWHILE = re.compile(
+    "[ \u00a0](?:when|wenn|quand|lorsque|lors|cuando|quando|als|wanneer|gdy|kiedy|podczas|když|når|när|kun|amikor|"
+    r"când|όταν|когда|при|коли|під час)\b"
+)
+
+
+def says_when(behind: str) -> bool:
+    """Whether a text begins with when something is done: `quote 12345678 when you call` names no number to call."""
+    return _MEANWHILE.match(behind) is not None
+
+
 def folded_case(text: str) -> str:
     """In small letters, without the marks that some writers set and others not."""
     small = text.lower()

@@ -15,7 +15,7 @@ from stream_router.pipeline.masking.detectors.phones.naming import (
     speaks_of_other,
 )
 from stream_router.pipeline.masking.detectors.phones.said import Words
-from stream_router.pipeline.masking.detectors.phones.text import folded_case, has_unspaced, placed_behind
+from stream_router.pipeline.masking.detectors.phones.text import folded_case, has_unspaced, placed_behind, says_when
 from stream_router.pipeline.masking.detectors.phones.vocabulary import (
     NAMED,
     OTHER,
@@ -143,7 +143,7 @@ def said_behind(text: str, at: int, end: int, *, likely: bool = False) -> Said:
     if (numbered := _NUMBERED.match(behind)) and _is_a_phones(numbered):
         return Said.DIRECTLY
     words, suffixed = Words(behind), placed_behind(behind)
-    if not suffixed and not words.may_say(likely=likely):
+    if not suffixed and (says_when(behind) or not words.may_say(likely=likely)):
         return Said.NOTHING
     before = _SENTENCES.split(folded_case(text[max(0, at - _BEFORE_BEHIND_CHARS) : at]))[-1]
     first = Words(before)
