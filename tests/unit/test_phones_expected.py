@@ -146,6 +146,27 @@ def test_a_word_for_a_line_tells_the_language_too(text: str) -> None:
     _is_masked_as_marked(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Pan Wójcik ([PHONE=512345678]) się zgadza.",
+        "Hr. Aydin ([PHONE=21577193]) er indforstået.",
+        "O Sr. Almeida ([PHONE=912409623]) concorda.",
+        "Szafka Wójcika (512345678) się nie zamyka.",
+        "Er wohnt nebenan ([PHONE=0301234567]), sagt er.",
+    ],
+)
+def test_a_number_alone_in_parentheses_behind_a_person_is_theirs(text: str) -> None:
+    """With `Mr` before the name it is no thing's; the parentheses stay."""
+    _is_masked_as_marked(text)
+
+
+@pytest.mark.parametrize("text", ["Jeg trenger nytt SIM-kort til [PHONE=21577193].", "Kortet 21577193 er til deg."])
+def test_a_sim_card_is_for_a_phone(text: str) -> None:
+    """A card has a number of its own; that for which one needs a SIM card is a phone's."""
+    _is_masked_as_marked(text)
+
+
 def test_the_same_words_tell_the_same_languages_in_every_process() -> None:
     """Languages that are as likely keep one order, whatever the process's hashes: a text is masked alike by all."""
     program = (

@@ -39,6 +39,15 @@ _ABBREVIATED = re.compile(r"\b(?:nr|no|č|n|num|núm|\u03b1\u03c1|ref|id)\.?[ \u
 """`smlouva č. …`: it numbers what stands before it."""
 
 _APART = re.compile(r"[.,;!?\n]")
+_OF_A_PERSON = re.compile(
+    r"\b(?:mr|mrs|ms|miss|dr|herr|herrn|frau|hr|fru|monsieur|madame|mme|m|señora?|sra?|senhora?|signora?|sig|dhr|mevr|"
+    r"meneer|mevrouw|pan|pani|p|paní|domnul|doamna|dl|dna|господин|госпожа|пан|пані|κ|κα|herra|rouva)\.? "
+    r"(?:\w+ ){0,2}\w+ ?\($"
+    r"|\w+ (?:bey|han\u0131m|úr) ?\($",
+    re.IGNORECASE,
+)
+"""`Mr Obi (…)`: a number alone in parentheses behind a person."""
+
 _AT_END = re.compile(r"\s*(?:[.,;!?)\n]|$)")
 _JOINED = " \u00a0("
 _WORDS_BEHIND, _WORDS_NEAR = 3, 2
@@ -58,7 +67,8 @@ def expected_regions(text: str, at: int, end: int, possible: frozenset[str]) -> 
     """
     with_trunk, near = _has_trunk(text[at], possible), text[max(0, at - _NEAR_CHARS) : at]
     after = text[end : end + _NEAR_CHARS]
-    follows = with_trunk or _may_follow(near, after, possible)
+    persons = near.endswith("(") and after.startswith(")") and _OF_A_PERSON.search(near) is not None
+    follows = persons or with_trunk or _may_follow(near, after, possible)
     if not (follows or _may_be_spoken_of(near, after, possible)):
         return []
     before = folded_case(text[max(0, at - _BEFORE_CHARS) : at])
@@ -73,7 +83,7 @@ def expected_regions(text: str, at: int, end: int, possible: frozenset[str]) -> 
     spoken = languages(WORD.findall(f"{said} {behind}"), least, spoken_in)
     regions = [region for region in regions_of(spoken) if region in possible]
     with_trunk = _has_trunk(text[at], regions)
-    if regions and follows and _is_open(said, gap, behind, spoken, with_trunk=with_trunk):
+    if regions and follows and (persons or _is_open(said, gap, behind, spoken, with_trunk=with_trunk)):
         return regions
     return regions if regions and _speaks_of_phones(said, gap, behind) else []
 

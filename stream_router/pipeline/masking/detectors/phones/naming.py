@@ -55,7 +55,8 @@ PERSON_BEFORE = re.compile(
 """`Kunde 4711 hat angerufen`: who is meant, not how to reach him."""
 
 _UNIT = re.compile(
-    r"[ \u00a0]?(?:(?P<sign>[%€$£])|[元円원]|[次回](?![一-龯])|[件个個条條](?!人)|건|회(?![가-힣]{2})|分钟|分間|"
+    r"[ \u00a0]?(?:(?P<sign>[%€$£]|积分|積分|ポイント|포인트)|[元円원]|"
+    r"[次回](?![一-龯])|[件个個条條](?!人)|건|회(?![가-힣]{2})|分钟|分間|"
     r"(?:de[ \u00a0])?(?P<word>[^\W\d_]{1,24}))"
 )
 """What is counted directly behind a number; a word is looked up."""

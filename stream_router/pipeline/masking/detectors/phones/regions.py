@@ -15,7 +15,10 @@ from stream_router.pipeline.masking.detectors.phones.words import thing_after
 from stream_router.pipeline.masking.detectors.phones.written import is_written_in, parsed, regions_by_shape
 from stream_router.pipeline.masking.detectors.spans import Span, without_overlaps
 
-_CANDIDATE = re.compile(r"(?<![A-Za-z0-9_.,:/-])\(?\d(?:[ ().\-/]{0,3}\d){5,13}(?![A-Za-z0-9_]|[.,:/-]\d)")
+_CANDIDATE = re.compile(
+    r"(?<![A-Za-z0-9_.,:/-])(?:\((?=[^()]{1,8}\)[ ().\-/]{0,3}\d))?"
+    r"\d(?:[ ().\-/]{0,3}\d){5,13}(?![A-Za-z0-9_]|[.,:/-]\d)"
+)
 _BEFORE_CHARS = 48
 
 

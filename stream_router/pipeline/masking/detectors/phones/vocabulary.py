@@ -133,7 +133,7 @@ def kinds(words: Sequence[str]) -> list[int]:
     for at, word in enumerate(words):
         if word in _SECONDS and at:
             pair = f"{words[at - 1]} {word}"
-            found[at] = 0 if pair in _IDIOMS else found[at] | _PAIRS.get(pair, 0)
+            found[at] = (0 if pair in _IDIOMS else found[at]) | _PAIRS.get(pair, 0)
     return found
 
 
