@@ -37,9 +37,11 @@ def replacer(trace: Trace, joined: str) -> Replace | None:
     A secret is replaced by what its rule left of it, as a whole word, in any case, but not inside a UUID. A text in
     which one stands only once its encoding is undone is redacted whole.
     """
-    # Most secrets stand nowhere else: what is done for each of them is as little as can be.
+    # Most secrets stand nowhere else: what is done for each of them is as little as can be, without a call of ours.
     secrets: list[tuple[Any, Any]] = [
-        (text, REDACTED) for text in set(trace.redacted) if folded(text).strip(_AROUND) in joined
+        (text, REDACTED)
+        for text in set(trace.redacted)
+        if (text.lower() if text.isascii() else folded(text)).strip(_AROUND) in joined
     ]
     for value, left in trace.secrets:
         if type(value) is not str:
