@@ -268,6 +268,35 @@ def test_unknown_texts_are_searched_by_the_detectors() -> None:
     assert detail["metadata"]["complianceTag"] == "pii-masked-partly"
 
 
+LABELS = {
+    "tags": ["call back 2125550199", "vip", {"id": "7"}],
+    "skills": ["anna@x.example", "Billing"],
+    "disposition": "callback to +49 30 901820",
+    "endReason": "paid with 4111 1111 1111 1111",
+    "refuseReason": None,
+    "agentId": "40938475",
+}
+LABELS_MASKED = {
+    "tags": ["call back [PHONE]", "vip", {"id": "7"}],
+    "skills": ["[EMAIL]", "Billing"],
+    "disposition": "callback to [PHONE]",
+    "endReason": "paid with [CARD]",
+    "refuseReason": None,
+    "agentId": "40938475",
+}
+
+
+def test_labels_that_people_type_are_searched() -> None:
+    """Tags, skills, dispositions and reasons pass without what the detectors find; the policy decides on each."""
+    sent = entry({**BODY, "payload": LABELS}, masking="default")
+    detail = orjson.loads(sent.detail)
+    assert detail["payload"] == LABELS_MASKED
+    assert detail["metadata"]["complianceTag"] == "pii-masked"
+    assert STRICT.mask({"payload": {"endReason": "paid with 4111 1111 1111 1111"}}, [])["payload"] == {
+        "endReason": "paid with [CARD]"
+    }
+
+
 def test_type_that_is_a_text_shows_in_no_attribute_of_a_masked_dead_letter(tmp_path: Any) -> None:
     """With mask_dead_letters only what can be a type's name becomes the attribute eventType."""
     file = tmp_path / "policy.toml"

@@ -25,7 +25,7 @@ _INTERNATIONAL = re.compile(r"\+[1-9]\d{6,14}")
 
 def passing(trace: Trace) -> str:
     """All texts that pass as one, folded; what is encoded in them stands there decoded, too."""
-    joined = _joined(trace.known + trace.unknown if trace.unknown else trace.known)
+    joined = _joined(trace.known + trace.typed + trace.unknown)
     if "%" in joined or "&" in joined or "+" in joined or "\\" in joined:
         joined += "\n" + decoded(joined)
     return folded(joined)

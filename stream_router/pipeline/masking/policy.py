@@ -22,6 +22,7 @@ from stream_router.pipeline.masking.rules import (
     PASSED,
     REDACT,
     REDACT_TEXTS,
+    TYPED,
     UNTOUCHED,
     MaskRule,
     deciding,
@@ -101,10 +102,10 @@ class MaskingPolicy:
         return self._look(trace)
 
     def _look(self, trace: Trace) -> SecondLook | None:
-        joined = passing(trace) if trace.known or trace.unknown else ""
+        joined = passing(trace) if trace.known or trace.typed or trace.unknown else ""
         replace = replacer(trace, joined) if joined else None
         search = self._search_unknown if trace.unknown and suspicious(trace.unknown) else None
-        if replace is None and search is None and not may_hold_an_address(joined):
+        if replace is None and search is None and not (may_hold_an_address(joined) or suspicious(trace.typed)):
             return None
         return SecondLook(self.rule_for, self.nothing, replace, search)
 
@@ -160,8 +161,8 @@ class MaskingPolicy:
             return self._acted(said[0], said[1], value, trace)
         if said is OPEN:
             return self._unknown(value, trace, key)
-        if said is PASSED:
-            trace.known.append(value)
+        if said is PASSED or said is TYPED:
+            (trace.typed if said is TYPED else trace.known).append(value)
             return value
         return value if said is UNTOUCHED else self._act(value, learned[2], None, trace, key)
 
@@ -176,8 +177,8 @@ class MaskingPolicy:
         if not value:
             return value
         step = state.element
-        if find is None and step[2] is PASSED and set(map(type, value)) == {str}:
-            trace.known += value
+        if find is None and (step[2] is PASSED or step[2] is TYPED) and set(map(type, value)) == {str}:
+            (trace.typed if step[2] is TYPED else trace.known).extend(value)
             return value
         masked: list[Any] = []
         look_into = find is None and step[2] in LOOKED_INTO
@@ -209,10 +210,10 @@ class MaskingPolicy:
             return self._rest(value, step[1], find, trace, key)
         if rule.action is not None:
             return self._acted(rule.name, rule.action, value, trace)
-        if rule.find is not None:
+        if rule.passes:
+            (trace.typed if rule.find is not None else trace.known).append(value)
+        elif rule.find is not None:
             return self._rest(value, step[1], rule.find, trace, key)
-        if rule.name == "pass":
-            trace.known.append(value)
         return value
 
     def _rest(self, value: Any, state: State | None, find: Find | None, trace: Trace, key: str) -> Any:

@@ -56,8 +56,10 @@ class RuleTable(Checked):
     def _complete(self) -> "RuleTable":
         if (self.n is not None) != (self.action in ("keep_last", "truncate")):
             raise ValueError("`n` goes with keep_last and truncate, and they need it")
-        if self.action != "detect" and self.model_fields_set & {"detectors", "engine", "language"}:
-            raise ValueError("`detectors`, `engine` and `language` go with detect")
+        if self.action != "detect" and self.model_fields_set & {"engine", "language"}:
+            raise ValueError("`engine` and `language` go with detect")
+        if self.action not in ("detect", "pass") and "detectors" in self.model_fields_set:
+            raise ValueError("`detectors` go with detect and pass")
         if self.engine == "builtin" and not self.detectors:
             raise ValueError("`detectors` is empty, so nothing would be found")
         if self.engine == "builtin" and (unknown := set(self.detectors) - set(finder.DETECTORS)):
@@ -151,12 +153,17 @@ def _rules(table: RuleTable, document: PolicyFile, key: bytes | None, where: str
     paths = tuple(map(_without_trailing_deep, table.paths)) if searches and not table.plain_only else table.paths
     for at, path in enumerate(paths):
         _check_reach(path, f"{where}.paths[{at}]", plain_only=table.plain_only)
-    find = _find(table, document.regions, where) if searches else None
+    find = _find(table, document.regions, where) if searches or _is_searched(table) else None
     action = None if searches else _action(table, document.hmac, key, where)
     if action is not None and not table.booleans:
         action = actions.redact_texts if action is actions.redact else actions.but_for_booleans(action)
     plain_only = table.plain_only or table.action == "pass"
     return [MaskRule(table.action, path, action, find, plain_only) for path in paths]
+
+
+def _is_searched(table: RuleTable) -> bool:
+    """Whether what passes by a rule is searched for more than addresses."""
+    return table.action == "pass" and "detectors" in table.model_fields_set
 
 
 def _without_trailing_deep(path: tuple[object, ...]) -> tuple[object, ...]:

@@ -144,7 +144,7 @@ class _Tracer:
         if self._look is not None:
             found = self._look.text(found, above, find, hits, is_text=is_text)
         if found == text:
-            return self._tell(at, value, value, above.name if above and not above.find else "", known)
+            return self._tell(at, value, value, above.name if above and (above.passes or not above.find) else "", known)
         return self._tell(at, value, found, ", ".join(sorted(set(hits))) or RECURRING, known)
 
     def _tell(self, at: _At, before: Any, after: Any, action: str, verdict: Verdict = "masked") -> None:

@@ -11,8 +11,8 @@ from stream_router.pipeline.masking.trace import Find
 class MaskRule(NamedTuple):
     """One rule for one path: an action, or (`find`) a search in all texts at and below it, or neither.
 
-    With neither the value passes on purpose: `keep` as it is, `pass` without what is masked elsewhere in the event.
-    With `plain_only` it is no rule for objects and arrays.
+    With neither the value passes on purpose: `keep` as it is, `pass` without what is masked elsewhere in the event, and
+    with `find` without what that finds. With `plain_only` it is no rule for objects and arrays.
     """
 
     name: str
@@ -24,21 +24,27 @@ class MaskRule(NamedTuple):
     @property
     def decides(self) -> bool:
         """Whether nothing else is done to a value after this rule."""
-        return self.find is None and self.name != "pass"
+        return self.find is None and not self.passes
+
+    @property
+    def passes(self) -> bool:
+        """Whether it lets a value pass without what is masked elsewhere in the event."""
+        return self.name == "pass"
 
 
 MASKED_BEFORE = MaskRule("masked before", ())
 """Decides about a mask whose origin would decide, plain value or nested: so that masking twice is masking once."""
 
-OPEN, KEPT, PASSED, UNTOUCHED = object(), object(), object(), object()
-"""What a step means where it is no action: no rule is known; plain values are kept, or passed; all is kept."""
+OPEN, KEPT, PASSED, TYPED, UNTOUCHED = object(), object(), object(), object(), object()
+"""What a step means where it is no action: no rule is known; plain values are kept, or passed, or passed and searched
+since people type them; all is kept."""
 
 ASK, ASK_IF_PLAIN = object(), object()
 """The rules must be asked with the value at hand; the second looks into objects and arrays all the same."""
 
 REDACT, REDACT_TEXTS = ("redact", redact), ("redact", redact_texts)
-LOOKED_INTO = frozenset({OPEN, KEPT, PASSED, ASK_IF_PLAIN})
-BOOLEANS_STAY = frozenset({OPEN, KEPT, PASSED, UNTOUCHED, REDACT_TEXTS})
+LOOKED_INTO = frozenset({OPEN, KEPT, PASSED, TYPED, ASK_IF_PLAIN})
+BOOLEANS_STAY = frozenset({OPEN, KEPT, PASSED, TYPED, UNTOUCHED, REDACT_TEXTS})
 NULLS_STAY = BOOLEANS_STAY | {REDACT}
 """Where true and false, or null, are left alone whatever stands beside them."""
 
@@ -48,8 +54,9 @@ def meaning(rules: Sequence[MaskRule]) -> Any:
     if not rules:
         return OPEN
     first = rules[0]
-    if all(rule.plain_only and rule.find is None for rule in rules):
-        return ASK_IF_PLAIN if first.action is not None else KEPT if first.name == "keep" else PASSED
+    if all(rule.plain_only and (rule.find is None or rule.passes) for rule in rules):
+        passed = TYPED if first.find is not None else PASSED
+        return ASK_IF_PLAIN if first.action is not None else passed if first.passes else KEPT
     if first.find is not None or first.plain_only:
         return ASK
     if first.action is not None:

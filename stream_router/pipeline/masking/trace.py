@@ -14,16 +14,17 @@ class Trace:
     """Notes of one event's masking.
 
     `redacted` are the texts that rules replaced by `[REDACTED]`, `secrets` pairs of what else was taken away and what
-    was left. `known` are texts and numbers that pass on purpose, but are searched for secrets; `unknown` are those of
-    fields that no rule names, `keys` the names of these fields.
+    was left. `known` are texts and numbers that pass on purpose, but are searched for secrets; `typed` those that a
+    rule has searched for more, too; `unknown` are those of fields that no rule names, `keys` the names of these fields.
     """
 
-    __slots__ = ("hits", "keys", "known", "redacted", "secrets", "unknown")
+    __slots__ = ("hits", "keys", "known", "redacted", "secrets", "typed", "unknown")
 
     def __init__(self, hits: Hits) -> None:
         self.hits = hits
         self.redacted: list[str] = []
         self.secrets: list[tuple[Any, Any]] = []
         self.known: list[Any] = []
+        self.typed: list[Any] = []
         self.unknown: list[Any] = []
         self.keys: list[str] = []
