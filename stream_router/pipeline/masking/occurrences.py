@@ -8,6 +8,7 @@ from stream_router.pipeline.exact_number import ExactNumber
 from stream_router.pipeline.masking.actions import GONE, REDACTED, is_mask
 from stream_router.pipeline.masking.detectors.folding import ids_in
 from stream_router.pipeline.masking.detectors.spans import Span
+from stream_router.pipeline.masking.same_number import SameNumbers, is_phone
 from stream_router.pipeline.masking.text_forms import composed, decoded, folded, is_encoded, places
 from stream_router.pipeline.masking.trace import Trace
 
@@ -43,16 +44,22 @@ def replacer(trace: Trace, joined: str) -> Replace | None:
         for text in set(trace.redacted)
         if (text.lower() if text.isascii() else folded(text)).strip(_AROUND) in joined
     ]
+    phones: list[tuple[str, Any]] = []
     for value, left in trace.secrets:
         if type(value) is not str:
             _take_apart(value, left, secrets)
-        elif folded(value).strip(_AROUND) in joined:
+            continue
+        if folded(value).strip(_AROUND) in joined:
             secrets.append((value, left))
+        if value[-2:] in joined and is_phone(value):  # nobody writes the last digit of a number by itself
+            phones.append((value, left))
     found: dict[str, str] = {}
     for value, left in secrets:
         for same in _forms(str(value)):
             if same in joined and len(same) >= MIN_CHARS and not is_mask(value):
                 found[same] = left if type(left) is str else REDACTED
+    for written, left in SameNumbers(phones).among(joined) if phones else ():
+        found.setdefault(written, left if type(left) is str else REDACTED)
     found.pop(REDACTED.lower(), None)
     return _replace(found) if found else None
 

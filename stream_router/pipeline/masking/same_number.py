@@ -1,0 +1,85 @@
+"""A phone number that a rule took away, found again in other groups, or with another beginning.
+
+`+49 30 901820` is also `030 901820`, `030/901820`, `004930901820` and `4930901820`.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+_BETWEEN = r"[ ()./\u00a0-]{0,3}"
+_DIGITS = rf"[+(]?\d(?:{_BETWEEN}\d){{7,14}}"
+_PHONE = re.compile(rf"\s*{_DIGITS}\s*")
+_NUMBER = re.compile(rf"(?<![A-Za-z0-9.+-]){_DIGITS}(?![A-Za-z0-9-]|\.\d)")
+_NOT_A_DIGIT = re.compile(r"\D+")
+_CORE_MIN_DIGITS = 8
+"""Fewer digits of two numbers are the same by chance."""
+
+_CODE_MAX_DIGITS = 3
+"""Of a country's code; Italy's with the 0 that stays behind it."""
+
+
+class _Number(NamedTuple):
+    core: str
+    international: bool
+    trunk: bool
+
+
+def is_phone(text: str) -> bool:
+    """Whether a text is nothing but a number, written as a phone's may be."""
+    return _PHONE.fullmatch(text) is not None
+
+
+class SameNumbers:
+    """Phone numbers, each with what a rule left of it; asked for another, it looks it up and compares with none."""
+
+    def __init__(self, phones: Sequence[tuple[str, Any]]) -> None:
+        self._whole: dict[str, Any] = {}
+        self._national: dict[str, Any] = {}
+        self._with_trunk: dict[str, Any] = {}
+        self._without_code: dict[str, Any] = {}
+        self._without_shown_code: dict[str, Any] = {}
+        for written, left in phones:
+            number = _number(written)
+            self._whole.setdefault(number.core, left)
+            if not number.international:
+                self._national.setdefault(number.core, left)
+            if number.trunk:
+                self._with_trunk.setdefault(number.core, left)
+            for tail in _tails(number.core):
+                self._without_code.setdefault(tail, left)
+                if number.international:
+                    self._without_shown_code.setdefault(tail, left)
+
+    def among(self, text: str) -> Iterator[tuple[str, Any]]:
+        """Each number in a text that is one of these, as it stands there, and what the rule left of that one."""
+        for written in _NUMBER.findall(text):
+            left = self._left(_number(written))
+            if left is not None:
+                yield written, left
+
+    def _left(self, number: _Number) -> Any:
+        """What was left of the same number, written with and without its country's code, which one of them shows."""
+        core = number.core
+        if len(core) < _CORE_MIN_DIGITS:
+            return None
+        left = self._whole.get(core)
+        if left is None and number.trunk:
+            left = self._without_code.get(core)
+        if left is None and not number.international:
+            left = self._without_shown_code.get(core)
+        shorter = self._national if number.international else self._with_trunk
+        for tail in _tails(core) if left is None else ():
+            left = shorter.get(tail, left)
+        return left
+
+
+def _tails(core: str) -> list[str]:
+    """A number without what may be its country's code."""
+    return [core[cut:] for cut in range(1, _CODE_MAX_DIGITS + 1) if len(core) - cut >= _CORE_MIN_DIGITS]
+
+
+def _number(written: str) -> _Number:
+    digits = _NOT_A_DIGIT.sub("", written.replace("(0)", ""))
+    international = written.lstrip()[:1] == "+" or digits[:2] == "00"
+    return _Number(digits.lstrip("0"), international, digits[:1] == "0" and not international)
