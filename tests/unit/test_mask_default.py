@@ -299,6 +299,38 @@ def test_a_phone_that_recurs_is_found_with_and_without_its_countrys_code(phone: 
     assert DEFAULT.mask({"payload": {"phone": phone, "externalId": elsewhere}}, [])["payload"]["externalId"] == left
 
 
+@pytest.mark.parametrize(
+    ("payload", "wanted"),
+    [
+        ({"contactNumber": "+49 30 901820"}, {"contactNumber": "****1820"}),
+        (
+            {"data": {"message": {"contactNumber": "131988342510"}}},
+            {"data": {"message": {"contactNumber": "131988342510"}}},
+        ),
+        ({"customFields": "pin 4711"}, {"customFields": "[REDACTED]"}),
+        ({"customFields": ["pin 4711"]}, {"customFields": ["[REDACTED]"]}),
+        ({"variables": "pin 4711"}, {"variables": "[REDACTED]"}),
+        ({"participants": ["Anna Schmidt", {"id": "7"}]}, {"participants": ["[REDACTED]", {"id": "7"}]}),
+        ({"users": ["Anna Schmidt"], "names": "Anna"}, {"users": ["[REDACTED]"], "names": "[REDACTED]"}),
+    ],
+)
+def test_what_elsewhere_is_an_object_is_private_as_a_text(payload: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Persons and custom fields that a sender writes as texts are decided on; so is a `contactNumber`."""
+    detail = orjson.loads(entry({**BODY, "payload": payload}, masking="default").detail)
+    assert detail["payload"] == wanted
+    assert detail["metadata"]["complianceTag"] == "pii-masked"
+
+
+def test_contact_number_of_a_shape_of_ones_own_does_not_pass_under_strict() -> None:
+    """In NICE's digital events it is a case's number; elsewhere it is a phone's."""
+    given = {"contact": {"contactNumber": "+49 30 901820"}, "data": {"contact": {"contactNumber": "131988342510"}}}
+    masked = STRICT.mask({"payload": given}, [])["payload"]
+    assert masked == {
+        "contact": {"contactNumber": "****1820"},
+        "data": {"contact": {"contactNumber": "131988342510"}},
+    }
+
+
 LABELS = {
     "tags": ["call back 2125550199", "vip", {"id": "7"}],
     "skills": ["anna@x.example", "Billing"],
