@@ -7,8 +7,8 @@ from stream_router.pipeline.masking.detectors.phones.languages import (
     COUNTING,
     is_word_of,
     languages,
+    may_be_of,
     regions_of,
-    regions_of_word,
 )
 from stream_router.pipeline.masking.detectors.phones.naming import OTHER_NUMBER
 from stream_router.pipeline.masking.detectors.phones.said import WORD, Words
@@ -104,7 +104,7 @@ def _may_follow(near: str, after: str, possible: frozenset[str]) -> bool:
     last = said[said.rfind(" ") + 1 :].lower()
     if last in COUNTING and not _AT_END.match(after):
         return _is_handled(WORD.findall(after.lower())[:1])
-    return not possible.isdisjoint(regions_of_word(last)) or _is_handled([last])
+    return may_be_of((last,), possible) or _is_handled([last])
 
 
 def _is_handled(words: Sequence[str]) -> bool:
@@ -114,7 +114,7 @@ def _is_handled(words: Sequence[str]) -> bool:
 def _may_be_spoken_of(before: str, behind: str, possible: frozenset[str]) -> bool:
     """Whether the texts beside a number may be of a language of its regions, and it stands behind no other's noun."""
     words = WORD.findall(before.lower())
-    if all(possible.isdisjoint(regions_of_word(word)) for word in (*words, *WORD.findall(behind.lower()))):
+    if not (may_be_of(words, possible) or may_be_of(WORD.findall(behind.lower()), possible)):
         return False
     return not words or not kinds(words[-1:])[0] & (_HAS_ONE | THING)
 

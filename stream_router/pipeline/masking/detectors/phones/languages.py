@@ -2,7 +2,7 @@
 
 import tomllib
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 _TABLES: dict[str, dict[str, str]] = tomllib.loads((Path(__file__).parent / "languages.toml").read_text("utf-8"))
@@ -59,9 +59,13 @@ def is_word_of(word: str, among: Sequence[str] = tuple(_REGIONS)) -> bool:
     return any(language in among for language in _BY_WORD.get(word, ()))
 
 
-def regions_of_word(word: str) -> frozenset[str]:
-    """The regions whose languages have a word among those."""
-    return _REGIONS_BY_WORD.get(word, frozenset())
+def may_be_of(words: Iterable[str], regions: frozenset[str]) -> bool:
+    """Whether one of the words is of a language of one of the regions; in one loop, since most texts are asked."""
+    for word in words:
+        known = _REGIONS_BY_WORD.get(word)
+        if known is not None and not known.isdisjoint(regions):
+            return True
+    return False
 
 
 def regions_of(among: Sequence[str]) -> list[str]:
