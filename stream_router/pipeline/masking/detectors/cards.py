@@ -83,11 +83,19 @@ def cards(text: str) -> list[Span]:
     """Payment cards, in one run of digits or in groups; also where other numbers follow (an expiry date, a code)."""
     spans: list[Span] = []
     for run in _RUN.finditer(text):
+        if _is_shortest(run[0]):
+            continue
         spans += _cards_of_run(text, run, spans[-1][1] if spans else 0)
     if ", " in text:
         read_out = [found.span() for found in _READ_OUT.finditer(text) if is_card(_GAPS.sub("", found[0]))]
         return without_overlaps(spans + read_out) if read_out else spans
     return spans
+
+
+def _is_shortest(run: str) -> bool:
+    """Whether a run has no more digits than the shortest card, and begins like none of that length: most ids do."""
+    digits = _GAPS.sub("", run)
+    return len(digits) == _CARD_DIGITS[0] and (digits[0], len(digits)) not in _BY_START and digits.isascii()
 
 
 def _cards_of_run(text: str, run: re.Match[str], end: int) -> Iterator[Span]:
