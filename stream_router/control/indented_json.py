@@ -5,10 +5,21 @@ from collections.abc import Iterator
 
 import orjson
 
+from stream_router.control.lines import plain
+
 _MOST_LEVELS = 254
 """As orjson's own layout: a line that begins with a thousand blanks is read by nobody."""
 
 _WORD = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
+
+
+def readable(data: bytes) -> str:
+    """An event, as every command shows one: indented where it is JSON, else its text; nothing drives a terminal."""
+    try:
+        text = indented(data)
+    except ValueError:
+        text = data.decode("utf-8", "replace")
+    return plain(text, keeps="\n\t")
 
 
 def indented(data: bytes) -> str:

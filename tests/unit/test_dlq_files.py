@@ -273,3 +273,22 @@ def test_what_a_strangers_message_holds_makes_no_line_of_ours(sqs: Sqs, capsys: 
     told = capsys.readouterr().out
     assert "\nredriven" not in told
     assert "\x9b" not in told
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_an_undelivered_event_that_is_shown_drives_no_terminal(
+    sqs: Sqs, capsys: pytest.CaptureFixture[str], masked: bool
+) -> None:
+    """What the customer typed is in it; one that nests deeper than is laid out is shown on one line."""
+    desk: Any = DeskInTime(sqs)
+    desk.connection = MagicMock()
+    policy = desk.connection.transform.return_value.policy
+    policy.mask.side_effect = lambda parts, _: parts
+    desk.connection.transform.return_value.policy = policy if masked else None
+    for payload in ('"x\x9b31m"', '{"a":' * 300 + '"\x9b2J"' + "}" * 300):
+        sqs.bodies = [undelivered(1, detail={"eventId": "e", "payload": None}).replace("null", payload)]
+        assert of_eventbridge.show(desk, "e", payload=True) == 0
+        told = capsys.readouterr().out
+        assert "\N{REPLACEMENT CHARACTER}" in told
+        assert "\x9b" not in told
+        desk.messages = DeskInTime(sqs).messages

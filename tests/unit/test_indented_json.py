@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_router.control.indented_json import indented
+from stream_router.control.indented_json import indented, readable
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text(),
@@ -35,3 +35,18 @@ def test_what_is_no_json_is_said_to_be_none(data: bytes) -> None:
     """The caller shows such bytes as they are."""
     with pytest.raises(ValueError):  # noqa: PT011 - orjson's message is its own
         indented(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "shown"),
+    [
+        ('{"a":"x\u009b31m\\u001b[2J\\u202ey"}'.encode(), '{\n  "a": "x�31m\\u001b[2J�y"\n}'),
+        (b"no json \x1b[2J\r\n\tat all", "no json �[2J�\n\tat all"),
+        (b'{"a":\xff', '{"a":�'),
+        (b"[" * 255 + b'"\xc2\x9b"' + b"]" * 255, "[" * 255 + '"�"' + "]" * 255),
+    ],
+    ids=["json", "text", "no UTF-8", "deep"],
+)
+def test_nothing_in_an_event_drives_a_terminal(data: bytes, shown: str) -> None:
+    """C0 and C1 characters and what turns the direction of writing are replaced; its lines stay lines."""
+    assert readable(data) == shown

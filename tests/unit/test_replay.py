@@ -182,3 +182,14 @@ def test_an_event_of_many_levels_is_shown_as_it_is(
     assert "would publish 1 event" in said
     after = said.split("after (its Detail):\n")[1]
     assert after.count('{"a":') == 280
+
+
+def test_an_event_that_a_dry_run_shows_drives_no_terminal(
+    monkeypatch: pytest.MonkeyPatch, settings: Consumer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the customer typed is in it, before and after."""
+    told = [event(channel="x\x9b31m\x85y\u202ez")]
+    assert replayed(monkeypatch, settings, told, WISH._replace(dry_run=True)) == 0
+    said = capsys.readouterr().out
+    assert said.count("x\ufffd31m\ufffdy\ufffdz") == 2
+    assert not {"\x9b", "\x85", "\u202e"} & set(said)

@@ -8,7 +8,7 @@ from stream_router.control.dead_letters.queue.held import Held
 from stream_router.control.dead_letters.queue.selection import is_meant
 from stream_router.control.dead_letters.redriving import reopening
 from stream_router.control.dead_letters.telling import Interrupt, say, warn
-from stream_router.control.indented_json import indented
+from stream_router.control.indented_json import readable
 from stream_router.control.lines import plain
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import DeadLetter
@@ -83,14 +83,5 @@ def _tell_payload(desk: Desk, whole: list[Letter]) -> int:
         event = reopening.unread(raw, letter, 1)
         raw = transform.masked_raw(DeadLetter(event, Reason.INTERNAL_ERROR, "", "", raw=raw))
         say(f"masked by {transform.masking}:")
-    say(_readable(raw))
+    say(readable(raw))
     return 0
-
-
-def _readable(raw: bytes) -> str:
-    """Indented where it is JSON; else its text without what would drive a terminal."""
-    try:
-        text = indented(raw)
-    except ValueError:
-        text = raw.decode("utf-8", "replace")
-    return plain(text, keeps="\n\t")

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from stream_router.consumer.transform_config import transform_config
-from stream_router.control.indented_json import indented
+from stream_router.control.indented_json import readable
 from stream_router.control.replay.choice import Chosen, Failed
 from stream_router.control.stream.reader import Span
 from stream_router.core.dead_letter_reasons import Reason
@@ -74,8 +74,4 @@ def events(count: int) -> str:
 
 
 def _shown(data: bytes) -> list[str]:
-    try:
-        text = indented(data)
-    except ValueError:  # more levels than orjson takes: such an event is published all the same
-        text = data.decode(errors="replace")
-    return [f"  {line}" for line in text.splitlines()]
+    return [f"  {line}" for line in readable(data).split("\n")]

@@ -17,9 +17,9 @@ from stream_router.control.dead_letters.queue.selection import Selection, is_mea
 from stream_router.control.dead_letters.telling import Interrupt, say, warn
 from stream_router.control.dead_letters.undelivered import reading
 from stream_router.control.dead_letters.undelivered.reading import Undelivered
-from stream_router.control.indented_json import indented
+from stream_router.control.indented_json import readable
 from stream_router.control.lines import plain
-from stream_router.pipeline.exact_number import written
+from stream_router.pipeline import deep_json
 from stream_router.pipeline.mapping import lossless
 from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.rejection import Rejected
@@ -108,7 +108,7 @@ def _show_payload(desk: Desk, letter: Undelivered) -> int:
         parts = {name: detail[name] for name in ("payload", "conversationId", "originalEventId") if name in detail}
         detail |= policy.mask(parts, [])
         say(f"masked by {policy.id} {policy.version}:")
-    say(indented(orjson.dumps(detail, written)))
+    say(readable(deep_json.write(detail)))
     return 0
 
 
