@@ -26,6 +26,7 @@ from tests.fakes import NO_ANSWER
 from tests.sqs_in_time import Sqs
 
 DRY = How(rate=0.0, limit=0, dry_run=True, keep=False, parked=False, yes=False)
+WET = DRY._replace(dry_run=False)
 
 
 @pytest.fixture
@@ -55,13 +56,13 @@ def letter(**origin: Any) -> str:
     return orjson.dumps(content).decode()
 
 
-def redrive(sqs: Sqs, asked: Callable[[], bool], trials: Eligible) -> int:
+def redrive(sqs: Sqs, asked: Callable[[], bool], trials: Eligible, how: How = DRY) -> int:
     messages = Messages(sqs, "http://sqs/1/q", sqs.world.clock)  # type: ignore[arg-type]
     settings = SimpleNamespace(ordering="none", event_bus="default")
     desk: Any = SimpleNamespace(
         messages=messages, settings=settings, connection=MagicMock(), fetch=None, depth=lambda: Depth(3, 0)
     )
-    one = Redrive(desk, Selection(), DRY, asked, "2026-11-26T00:00:00.000Z")
+    one = Redrive(desk, Selection(), how, asked, "2026-11-26T00:00:00.000Z")
     one._trials = trials  # type: ignore[assignment]
     return one.run()
 
@@ -103,7 +104,35 @@ def test_what_nobody_foresaw_gives_back_what_is_held(sqs: Sqs) -> None:
 
     with pytest.raises(ZeroDivisionError):
         redrive(sqs, lambda: False, Eligible(fail))
-    assert len([entry for entry in sqs.named("ChangeMessageVisibilityBatch") if entry["VisibilityTimeout"] == 0]) == 3
+    assert len(given_back(sqs)) == 3
+
+
+def test_a_second_ctrl_c_ends_at_once(sqs: Sqs) -> None:
+    """Nothing more is asked of SQS: what is held is shown again after some minutes."""
+
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        redrive(sqs, lambda: False, Eligible(interrupt))
+    assert given_back(sqs) == []
+
+
+def test_what_nobody_foresaw_comes_after_the_summary(sqs: Sqs, capsys: pytest.CaptureFixture[str]) -> None:
+    """The operator has to know what was published before it."""
+
+    def fail(_: int) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        redrive(sqs, lambda: False, Eligible(fail), WET)
+    told = capsys.readouterr()
+    assert "redriven 0" in told.out
+    assert "ZeroDivisionError, unforeseen; nothing more was published" in told.err
+
+
+def given_back(sqs: Sqs) -> list[dict[str, Any]]:
+    return [entry for entry in sqs.named("ChangeMessageVisibilityBatch") if entry["VisibilityTimeout"] == 0]
 
 
 def test_a_number_that_is_none_of_kinesis_stops_no_other_letter(sqs: Sqs) -> None:

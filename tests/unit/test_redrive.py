@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.unit.test_settling import Bench, trial
 
 HOW = How(rate=0.0, limit=0, dry_run=False, keep=False, parked=False, yes=False)
 ALL = Selection()
+NOTHING: Mapping[str, preconditions.Verdict] = {}
 
 
 class Queue(Bench):
@@ -68,12 +70,14 @@ class Redriven:
         selection: Selection = ALL,
         verdict: preconditions.Verdict | None = None,
         ordering: str = "none",
+        verdicts: Mapping[str, preconditions.Verdict] = NOTHING,
     ) -> None:
         self.looked: list[set[str]] = []
 
         def look(_: object, types: Any) -> preconditions.Verdict:
             self.looked.append(set(types))
-            return verdict or preconditions.Verdict([], [])
+            told = [one for name, one in verdicts.items() if name in types]
+            return next(iter(told), verdict or preconditions.Verdict([], []))
 
         monkeypatch.setattr(preconditions, "look", look)
         monkeypatch.setattr(Redrive, "_tries", lambda _: queue)
@@ -179,6 +183,18 @@ def test_what_is_not_all_done_is_status_1_and_is_said(redriven: Any, what: str) 
         assert "left in the queue 1" in said
     else:
         assert "could not be deleted" in done.warned
+
+
+def test_what_was_redriven_before_a_refusal_is_told(redriven: Any) -> None:
+    """The second round's type goes nowhere; the first round's letters are out, and some of them may be there still."""
+    queue = Queue(["a"], ["b"])
+    queue.undeleted = 1
+    refusal = preconditions.Verdict(["no rule takes b"], [])
+    done = redriven(queue, verdicts={"b": refusal})
+    assert done.status == 1
+    assert "redriven 1" in done.said
+    assert "no rule takes b; nothing more was published" in done.warned
+    assert "1 message could not be deleted (AccessDenied) though redriven" in done.warned
 
 
 def test_more_letters_than_can_be_put_in_order_are_refused(redriven: Any) -> None:

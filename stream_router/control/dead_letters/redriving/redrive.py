@@ -98,14 +98,13 @@ class Redrive:
             redriving = Redriving(means, self._asked, lambda tally: self._show(bar, tally, depth.visible))
             redriving.patience_s = patience_at(how.rate, desk.settings.event_bus)
             try:
-                self._rounds(redriving)
+                with redriving:
+                    self._rounds(redriving)
             except (Refused, QueueUnreadableError) as error:
                 refused = str(error)
-            except Exception:
-                redriving.close()
+            except Exception as error:  # only the summary says what was published before it
+                self._report(redriving.tally, f"{type(error).__name__}, unforeseen")
                 raise
-            # A second Ctrl-C passes by here: what is held then is hidden for some minutes more.
-            redriving.close()
         tell_hidden_since(desk, depth, self._gathering.seen)
         return self._report(redriving.tally, refused)
 
@@ -185,25 +184,29 @@ class Redrive:
         total = self._eligible + sum(skipped.values())
         say(f"selected {total:,}, eligible {self._eligible:,}")
         telling.counted("skipped", skipped)
-        if refused:
-            warn(f"stream-router dlq: {refused}; nothing more was published, and what was not settled stays")
-            return 1
-        messages, left = self._desk.messages, tally.left + self._untried
-        if how.dry_run:
-            telling.counted("would be redriven", self._types)
-        else:
+        if not how.dry_run:
             say(f"redriven {tally.redriven:,}" + (", all kept in the queue (--keep)" if how.keep else ""))
+        elif not refused:
+            telling.counted("would be redriven", self._types)
         if tally.failed_again:
             telling.counted("failed again" if how.keep else "failed again, back in the queue", tally.failed_again)
-        if left:
+        if left := tally.left + self._untried:
             say(f"left in the queue {left:,}")
-        if ended := tally.ended_because or (BROKEN_OFF if self._asked() else ""):
+        ended = tally.ended_because or (BROKEN_OFF if self._asked() else "")
+        if refused:
+            ended = f"{refused}; nothing more was published, and what was not settled stays"
+        if ended:
             warn(f"stream-router dlq: {ended}")
+        self._warn_of_undeleted()
+        messages = self._desk.messages
+        whole = not (tally.failed_again or left or ended or messages.undeleted or messages.unanswered)
+        return 0 if whole else 1
+
+    def _warn_of_undeleted(self) -> None:
+        messages = self._desk.messages
         if messages.undeleted:
             warn(
                 f"stream-router dlq: {telling.s(messages.undeleted, 'message')} could not be deleted "
                 f"({messages.trouble or 'no answer'}) though redriven: allow sqs:DeleteMessage, or the next redrive "
                 "sends them again"
             )
-        whole = not (tally.failed_again or left or ended or messages.undeleted or messages.unanswered)
-        return 0 if whole else 1

@@ -7,7 +7,7 @@ how it failed again is stored in its place. Whatever happens in between, a kill 
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from stream_router.control.dead_letters.queue import put_back
 from stream_router.control.dead_letters.queue.held import Held
@@ -61,7 +61,11 @@ class Means(NamedTuple):
 
 
 class Redriving:
-    """Redrives rounds of letters. `asked_to_stop` is looked at all the time; `progress` gets each letter that ended."""
+    """Redrives rounds of letters. `asked_to_stop` is looked at all the time; `progress` gets each letter that ended.
+
+    Use it with `with`: whatever ends it gives back what is held, but for a second Ctrl-C, which ends at once: what is
+    held then is hidden for some minutes more.
+    """
 
     def __init__(
         self,
@@ -79,6 +83,13 @@ class Redriving:
         self._moved_at = clock()
         self.tally = Tally()
         self.patience_s = PATIENCE_S
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not KeyboardInterrupt:
+            self.close()
 
     @property
     def ended(self) -> bool:
