@@ -7,6 +7,7 @@ from unittest.mock import MagicMock
 
 import orjson
 import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
 
 from stream_router.aws import endpoints
 from stream_router.aws.endpoints import Target
@@ -15,15 +16,20 @@ from stream_router.control.dead_letters.queue.gathering import Whole
 from stream_router.control.dead_letters.queue.messages import Messages
 from stream_router.control.dead_letters.queue.selection import Selection
 from stream_router.control.dead_letters.redriving.redrive import How, Redrive
-from stream_router.control.dead_letters.redriving.trial import Trial
+from stream_router.control.dead_letters.redriving.trial import Trial, not_tried
 from stream_router.control.republish import preconditions
 from stream_router.control.republish.preconditions import Verdict
 from stream_router.core.aws_answers import Answer
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
-from stream_router.pipeline.sinks.dead_letters.reader import UnreadableLetterError
+from stream_router.pipeline.sinks.dead_letters.reader import UnavailableLetterError, UnreadableLetterError
 from tests.fakes import NO_ANSWER
 from tests.sqs_in_time import Sqs
+
+
+def refused_by_s3(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code}}, "GetObject")
+
 
 DRY = How(rate=0.0, limit=0, dry_run=True, keep=False, parked=False, yes=False)
 WET = DRY._replace(dry_run=False)
@@ -141,6 +147,51 @@ def test_a_number_that_is_none_of_kinesis_stops_no_other_letter(sqs: Sqs) -> Non
     trials = Eligible()
     assert redrive(sqs, lambda: False, trials) == 0
     assert trials.tried == 4
+
+
+@pytest.mark.parametrize(
+    ("refusal", "later"),
+    [
+        (refused_by_s3("NoSuchKey"), False),
+        (refused_by_s3("NoSuchBucket"), True),
+        (refused_by_s3("AccessDenied"), True),
+        (refused_by_s3("InvalidObjectState"), True),
+        (ReadTimeoutError(endpoint_url="http://s3"), True),
+    ],
+    ids=["removed", "bucket", "forbidden", "archived", "no answer"],
+)
+def test_an_object_that_may_be_had_later_is_told_from_one_that_is_gone(refusal: Exception, later: bool) -> None:
+    """Only of an object that S3 says is not there nothing can be expected any more."""
+    desk = Desk.__new__(Desk)
+    desk._s3 = MagicMock()
+    desk._s3.get_object.side_effect = refusal
+    with pytest.raises(UnreadableLetterError) as caught:
+        desk.fetch("s3://bucket/key")
+    assert isinstance(caught.value, UnavailableLetterError) is later
+
+
+class Unavailable(Eligible):
+    """Of the first letter the bytes cannot be had now."""
+
+    def __call__(self, whole: Whole) -> Trial:
+        made = super().__call__(whole)
+        return made if self.tried > 1 else not_tried(whole, 1, UnavailableLetterError("S3 says no"))
+
+
+def test_a_letter_that_could_not_be_tried_is_told_and_no_success(sqs: Sqs, capsys: pytest.CaptureFixture[str]) -> None:
+    """A skip is a letter of which it is known that today's settings cannot publish it; of this one nothing is."""
+    assert redrive(sqs, lambda: False, Unavailable()) == 1
+    told = capsys.readouterr().out
+    assert "selected 3, eligible 2" in told
+    assert "could not be tried 1\n        1  S3 says no" in told
+
+
+def test_a_letter_of_which_a_part_was_not_seen_is_no_success(sqs: Sqs, capsys: pytest.CaptureFixture[str]) -> None:
+    """Somebody else may have it in hand: the next redrive may have the whole."""
+    content = orjson.loads(letter(sequenceNumber="7")) | {"part": {"n": 1, "of": 2}}
+    sqs.bodies.append(orjson.dumps(content).decode())
+    assert redrive(sqs, lambda: False, Eligible()) == 1
+    assert "could not be tried 1\n        1  a part of it is missing" in capsys.readouterr().out
 
 
 def test_an_address_of_an_object_that_is_none_skips_its_letter() -> None:

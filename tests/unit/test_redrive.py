@@ -33,6 +33,7 @@ class Queue(Bench):
         self.trials: list[Trial] = []
         self.rounds = [[self._made(event_type) for event_type in types] for types in rounds]
         self.skipped: Counter[str] = Counter()
+        self.unavailable: Counter[str] = Counter()
         self.asked_for: list[int] = []
 
     def _made(self, event_type: str) -> Trial:

@@ -18,7 +18,7 @@ from stream_router.control.setup.setup import undelivered_name
 from stream_router.core import limits, logs
 from stream_router.core.aws_answers import epoch_of
 from stream_router.pipeline.mapping.timestamps import iso
-from stream_router.pipeline.sinks.dead_letters.reader import UnreadableLetterError
+from stream_router.pipeline.sinks.dead_letters.reader import UnavailableLetterError, UnreadableLetterError
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.dead_letters import DeadLetters
 
@@ -98,7 +98,10 @@ class Desk:
         )
 
     def fetch(self, url: str) -> bytes:
-        """An object of S3 (s3://bucket/key). Raises UnreadableLetterError where it cannot be had."""
+        """An object of S3 (s3://bucket/key).
+
+        Raises UnreadableLetterError where it is not there, UnavailableLetterError where S3 does not give it.
+        """
         self._s3 = self._s3 or endpoints.client(self.connection.session, "s3", _CONFIG)
         try:
             parts = urlsplit(url)
@@ -108,7 +111,10 @@ class Desk:
             answer = self._s3.get_object(Bucket=parts.netloc, Key=parts.path.lstrip("/"))
             return bytes(answer["Body"].read())
         except (ClientError, BotoCoreError) as error:
-            raise UnreadableLetterError(f"its object in S3 cannot be had ({code_of(error)})") from None
+            gone = code_of(error) == "NoSuchKey"
+            kind = UnreadableLetterError if gone else UnavailableLetterError
+            cure = "" if gone else ": allow s3:GetObject, or try again later"
+            raise kind(f"its object in S3 cannot be had ({code_of(error)}){cure}") from None
 
 
 def tell_hidden_since(desk: Desk, before: Depth, seen: int) -> None:

@@ -83,7 +83,7 @@ def export(desk: Desk, file: Path, selection: Selection, form: Form, *, take: bo
     gathering.end()
     tell_hidden_since(desk, depth, gathering.seen)
     told = f"exported {telling.s(exported, form.noun)} to {file}"
-    return _report(desk, told, skipped + gathering.skipped, take=take, broken_off=asked())
+    return _report(desk, told, skipped + gathering.skipped + gathering.unavailable, take=take, broken_off=asked())
 
 
 def _report(desk: Desk, told: str, skipped: Counter[str], *, take: bool, broken_off: bool) -> int:

@@ -45,7 +45,7 @@ class Whole(NamedTuple):
 
 
 class Gathering:
-    """What is in hand. `skipped` counts messages that were not taken, by why.
+    """What is in hand. `skipped` counts messages that were not taken, by why; `unavailable` letters that are not whole.
 
     What failed again after `started_at` (ISO 8601) is not taken: one redrive would else wear out all its tries. Nor is,
     with `old_only`, what was sent since the command began: `came_later` counts it.
@@ -68,6 +68,7 @@ class Gathering:
         self._parts: dict[PartsKey, list[tuple[Letter, Held]]] = {}
         self.whole: list[Whole] = []
         self.skipped: Counter[str] = Counter()
+        self.unavailable: Counter[str] = Counter()
         self.unselected = 0
         self.came_later = 0
         self.seen = 0
@@ -101,9 +102,9 @@ class Gathering:
             self._sort(self._messages.take())
 
     def end(self) -> None:
-        """Nothing more comes: letters of which a part is missing are skipped."""
+        """Nothing more comes: letters of which a part is missing, which others may have in hand, are not whole."""
         if self._parts:
-            self.skipped["a part of it is missing"] += len(self._parts)
+            self.unavailable["a part of it is missing"] += len(self._parts)
             self._parts.clear()
 
     def take_round(self) -> list[Whole]:

@@ -60,6 +60,7 @@ class Redrive:
         self._gathering = self._gathers()
         self._proven: set[str] = set()
         self._skipped: Counter[str] = Counter()
+        self._unavailable: Counter[str] = Counter()
         self._types: Counter[str] = Counter()
         self._eligible = self._untried = 0
 
@@ -142,7 +143,7 @@ class Redrive:
             trial = self._trials(whole)
             self._desk.messages.turn(0.0)
             if trial.skipped:
-                self._skipped[trial.skipped] += 1
+                (self._unavailable if trial.unavailable else self._skipped)[trial.skipped] += 1
             elif any(map(self._selection.takes_type, trial.event_types)):
                 eligible.append(trial)
                 self._eligible += 1
@@ -181,9 +182,11 @@ class Redrive:
 
     def _report(self, tally: Tally, refused: str) -> int:
         how, skipped = self._how, self._skipped + self._gathering.skipped
-        total = self._eligible + sum(skipped.values())
-        say(f"selected {total:,}, eligible {self._eligible:,}")
+        unavailable = self._unavailable + self._gathering.unavailable
+        say(f"selected {self._eligible + (skipped + unavailable).total():,}, eligible {self._eligible:,}")
         telling.counted("skipped", skipped)
+        if unavailable:
+            telling.counted("could not be tried", unavailable)
         if not how.dry_run:
             say(f"redriven {tally.redriven:,}" + (", all kept in the queue (--keep)" if how.keep else ""))
         elif not refused:
@@ -199,8 +202,8 @@ class Redrive:
             warn(f"stream-router dlq: {ended}")
         self._warn_of_undeleted()
         messages = self._desk.messages
-        whole = not (tally.failed_again or left or ended or messages.undeleted or messages.unanswered)
-        return 0 if whole else 1
+        undone = tally.failed_again or left or ended or unavailable
+        return 1 if undone or messages.undeleted or messages.unanswered else 0
 
     def _warn_of_undeleted(self) -> None:
         messages = self._desk.messages

@@ -14,7 +14,7 @@ from stream_router.control.dead_letters.queue.gathering import Whole
 from stream_router.control.dead_letters.redriving import reopening
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event
-from stream_router.pipeline.sinks.dead_letters.reader import UnreadableLetterError
+from stream_router.pipeline.sinks.dead_letters.reader import UnavailableLetterError, UnreadableLetterError
 
 PARKED_AFTER = 5
 """Generations after which a letter is passed over: what failed so often wants a person, not another try."""
@@ -23,7 +23,10 @@ ALONE_WITHIN_S = 30.0
 
 
 class Trial(NamedTuple):
-    """What came of one letter: `event_types` of its events where it is eligible, else why it is skipped."""
+    """What came of one letter: `event_types` of its events where it is eligible, else why it is skipped.
+
+    `unavailable`: its bytes cannot be had now, so of what it is nothing is known.
+    """
 
     whole: Whole
     number: int
@@ -32,6 +35,12 @@ class Trial(NamedTuple):
     skipped: str = ""
     entries: tuple[Entry, ...] = ()
     """Only of a letter `crashed`: made in a process of its own, and not to be made again in this one."""
+    unavailable: bool = False
+
+
+def not_tried(whole: Whole, number: int, error: UnreadableLetterError) -> Trial:
+    """A letter whose event cannot be had."""
+    return Trial(whole, number, b"", skipped=str(error), unavailable=isinstance(error, UnavailableLetterError))
 
 
 class Tries(Protocol):
@@ -68,7 +77,7 @@ class Trials:
         try:
             raw = reopening.original(letter, self._fetch)
         except UnreadableLetterError as error:
-            return Trial(whole, number, b"", skipped=str(error))
+            return not_tried(whole, number, error)
         if letter.reason == Reason.CRASHED and not letter.edited:
             return self._alone(whole, number, raw)
         made = [self.made(found, edited=letter.edited) for found in reopening.reopen(raw, letter, number)]

@@ -12,7 +12,7 @@ from stream_router.control.dead_letters.queue.gathering import Gathering, Whole
 from stream_router.control.dead_letters.queue.selection import Selection
 from stream_router.control.dead_letters.redriving.redrive import How, Redrive
 from stream_router.control.dead_letters.redriving.settling import Tally
-from stream_router.control.dead_letters.redriving.trial import Trial, Tries
+from stream_router.control.dead_letters.redriving.trial import Trial, Tries, not_tried
 from stream_router.control.dead_letters.telling import say, warn
 from stream_router.control.dead_letters.undelivered import others, reading, stream
 from stream_router.control.dead_letters.undelivered.reading import Undelivered
@@ -20,7 +20,7 @@ from stream_router.control.republish.republisher import Again, token_of
 from stream_router.control.stream.shards import UnreadableError
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event
 from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
-from stream_router.pipeline.sinks.dead_letters.reader import UnreadableLetterError
+from stream_router.pipeline.sinks.dead_letters.reader import UnavailableLetterError, UnreadableLetterError
 
 
 class UndeliveredTrials:
@@ -41,7 +41,7 @@ class UndeliveredTrials:
         try:
             entries = self._entries(letter, number, whole.messages[0].id)
         except UnreadableLetterError as error:
-            return Trial(whole, number, b"", skipped=str(error))
+            return not_tried(whole, number, error)
         return Trial(whole, number, b"", tuple(entry.detail_type for entry in entries), "", entries)
 
     def entries(self, trial: Trial) -> list[Entry]:
@@ -56,7 +56,7 @@ class UndeliveredTrials:
     def _again(self, token: str, number: int) -> Entry:
         event = self.found.events.get(token)
         if event is None:
-            raise UnreadableLetterError(self.found.why_not)
+            raise (UnavailableLetterError if self.found.unread else UnreadableLetterError)(self.found.why_not)
         made = event if isinstance(event, DeadLetter) else self._transform(event)
         if not isinstance(made, Entry):
             raise UnreadableLetterError("the present settings make no event of it any more")
@@ -105,7 +105,7 @@ class UndeliveredRedrive(Redrive):
             try:
                 self._undelivered.found = stream.find(clients, self._desk.settings.stream, wanted, self._asked, say)
             except UnreadableError as error:
-                self._undelivered.found = stream.Found({}, str(error))
+                self._undelivered.found = stream.Found({}, str(error), unread=True)
         return taken
 
     def _notes(self, types: set[str]) -> list[str]:

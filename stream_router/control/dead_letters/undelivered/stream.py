@@ -23,10 +23,14 @@ AFTER_MS = 60_000
 
 
 class Found(NamedTuple):
-    """Events by the token that the bus knew them by, and why the others were not found ("" where all were read)."""
+    """Events by the token that the bus knew them by, and why the others were not found.
+
+    `unread`: not all of the stream was read, so others may be in it.
+    """
 
     events: Mapping[str, Event | DeadLetter]
     why_not: str
+    unread: bool = False
 
 
 def find(

@@ -26,6 +26,10 @@ class UnreadableLetterError(ValueError):
     """A message is no dead letter of ours, or one whose bytes cannot be had. The text quotes nothing of it."""
 
 
+class UnavailableLetterError(UnreadableLetterError):
+    """Its bytes cannot be had now, and perhaps later: of what they are nothing is known."""
+
+
 class _Json(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, hide_input_in_errors=True)
 
