@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +15,7 @@ from stream_router.control.dead_letters.redriving.redrive import How, Redrive
 from stream_router.control.dead_letters.redriving.trial import Trial
 from stream_router.control.republish import preconditions
 from stream_router.core.dead_letter_reasons import Reason
+from stream_router.core.model import Entry
 from tests.unit.test_settling import Bench, trial
 
 HOW = How(rate=0.0, limit=0, dry_run=False, keep=False, parked=False, yes=False)
@@ -35,6 +36,9 @@ class Queue(Bench):
         self.skipped: Counter[str] = Counter()
         self.unavailable: Counter[str] = Counter()
         self.asked_for: list[int] = []
+        self.tried = 0
+        self.stop_asked = False
+        self.on_publish: Callable[[], object] = lambda: None
 
     def _made(self, event_type: str) -> Trial:
         made = trial(len(self.trials) + 1, self)
@@ -56,7 +60,13 @@ class Queue(Bench):
 
     # The trials.
     def __call__(self, whole: Any) -> Trial:
+        self.tried += 1
         return next(one for one in self.trials if one.whole is whole)
+
+    # The republisher.
+    def publish(self, entries: list[Entry]) -> None:
+        self.on_publish()
+        super().publish(entries)
 
 
 class Redriven:
@@ -94,7 +104,7 @@ class Redriven:
             fetch=None,
         )
         queue.seen = []
-        self.status = Redrive(desk, selection, how, lambda: False, "now").run()
+        self.status = Redrive(desk, selection, how, lambda: queue.stop_asked, "now").run()
         told = capsys.readouterr()
         self.said = told.out.splitlines()
         self.warned = told.err
@@ -184,6 +194,33 @@ def test_what_is_not_all_done_is_status_1_and_is_said(redriven: Any, what: str) 
         assert "left in the queue 1" in said
     else:
         assert "could not be deleted" in done.warned
+
+
+def test_no_more_is_opened_at_once_than_memory_takes(redriven: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gzipped, ten thousand letters are small; opened, they are gigabytes. What is in order stays so."""
+    monkeypatch.setattr(module, "MAX_OPENED_BYTES", 4)
+    queue = Queue(["a", "skip", "a", "a", "a"], ["a"])
+    opened = list[int]()
+    queue.on_publish = lambda: opened.append(queue.tried)
+    done = redriven(queue, ordering="conversation")
+    assert done.status == 0
+    assert queue.published == [1, 3, 4, 5, 6]
+    assert opened == [3, 3, 5, 5, 6]
+    assert "selected 6, eligible 5" in done.said
+
+
+def test_what_is_in_hand_and_was_not_opened_is_left(redriven: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The redrive was stopped behind the first of them; what is over a limit is not meant."""
+    monkeypatch.setattr(module, "MAX_OPENED_BYTES", 2)
+    queue = Queue(["a", "a", "a"])
+    queue.on_publish = lambda: setattr(queue, "stop_asked", True)
+    done = redriven(queue)
+    assert (done.status, queue.deleted) == (1, ["1.0"])
+    assert "left in the queue 2" in done.said
+    queue = Queue(["a", "a", "a"])
+    done = redriven(queue, how=HOW._replace(limit=1))
+    assert (done.status, queue.deleted) == (0, ["1.0"])
+    assert not any(line.startswith("left") for line in done.said)
 
 
 def test_what_was_redriven_before_a_refusal_is_told(redriven: Any) -> None:

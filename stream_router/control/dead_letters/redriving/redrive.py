@@ -1,6 +1,6 @@
 """`stream-router dlq redrive`: dead letters back to life, through the present mapping, masking and settings."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -25,6 +25,11 @@ SECOND_COPIES = (
 )
 
 BROKEN_OFF = "broken off: there may be letters that were not looked at"
+
+
+MAX_OPENED_BYTES = 32 * 1024 * 1024
+"""Events that are opened at once: gzipped, all letters in hand may be fifty times as large as their messages. An event
+takes some times its size while it is published."""
 
 
 class How(NamedTuple):
@@ -62,7 +67,8 @@ class Redrive:
         self._skipped: Counter[str] = Counter()
         self._unavailable: Counter[str] = Counter()
         self._types: Counter[str] = Counter()
-        self._eligible = self._untried = 0
+        self._in_hand: deque[Whole] = deque()
+        self._eligible = 0
 
     def _tries(self) -> Tries:
         return Trials(self._transform, self._desk.fetch, parked=self._how.parked)
@@ -110,21 +116,42 @@ class Redrive:
         return self._report(redriving.tally, refused)
 
     def _rounds(self, redriving: Redriving) -> None:
-        while not redriving.ended and not self._asked():
-            eligible = self._next_round()
-            if not eligible and (self._desk.messages.dry or self._reached_limit()):
-                break
-            if eligible and not self._how.dry_run:
-                self._prove(eligible)
-                redriving.round(eligible)
-            elif eligible:
-                self._types.update(name for trial in eligible for name in trial.event_types)
+        while not redriving.ended and not self._asked() and self._round(redriving):
+            pass
         self._gathering.end()
         if self._how.dry_run and self._types:
             self._look(self._types)
 
-    def _next_round(self) -> list[Trial]:
-        """Letters in hand, tried: those that can be redriven."""
+    def _round(self, redriving: Redriving) -> bool:
+        """Once around; whether there may be more."""
+        if not self._in_hand:
+            self._in_hand += self._take_in_hand()
+        eligible = self._open()
+        if eligible and not self._how.dry_run:
+            self._prove(eligible)
+            redriving.round(eligible)
+        elif eligible:
+            self._types.update(name for trial in eligible for name in trial.event_types)
+        return not self._reached_limit() and bool(self._in_hand or eligible or not self._desk.messages.dry)
+
+    def _open(self) -> list[Trial]:
+        """Of the letters in hand as many, tried, as memory takes at once: those that can be redriven."""
+        eligible: list[Trial] = []
+        size = 0
+        # A letter that kills its process, or lies in S3, takes seconds: a stop is heard between two.
+        while self._in_hand and size < MAX_OPENED_BYTES and not self._reached_limit() and not self._asked():
+            trial = self._trials(self._in_hand.popleft())
+            self._desk.messages.turn(0.0)
+            if trial.skipped:
+                (self._unavailable if trial.unavailable else self._skipped)[trial.skipped] += 1
+            elif any(map(self._selection.takes_type, trial.event_types)):
+                eligible.append(trial)
+                self._eligible += 1
+                size += trial.size_bytes
+        return eligible
+
+    def _take_in_hand(self) -> list[Whole]:
+        """Letters of the queue, oldest first."""
         most = 0 if self._ordered or not self._how.limit else max(1, self._how.limit - self._eligible)
         self._gathering.gather(lambda: not self._asked(), most)
         if self._ordered and self._gathering.is_full and not self._desk.messages.dry:
@@ -132,24 +159,6 @@ class Redrive:
                 f"more than {gathering.MAX_LETTERS:,} dead letters cannot be put in order at once "
                 "(STREAM_ROUTER_ORDERING=conversation); choose fewer, with --until for example"
             )
-        eligible: list[Trial] = []
-        in_hand = self._in_hand()
-        for number, whole in enumerate(in_hand):
-            if self._reached_limit():
-                break
-            if self._asked():  # a letter that kills its process, or lies in S3, takes seconds
-                self._untried = len(in_hand) - number
-                break
-            trial = self._trials(whole)
-            self._desk.messages.turn(0.0)
-            if trial.skipped:
-                (self._unavailable if trial.unavailable else self._skipped)[trial.skipped] += 1
-            elif any(map(self._selection.takes_type, trial.event_types)):
-                eligible.append(trial)
-                self._eligible += 1
-        return eligible
-
-    def _in_hand(self) -> list[Whole]:
         return self._gathering.take_round()
 
     def _reached_limit(self) -> bool:
@@ -193,7 +202,7 @@ class Redrive:
             telling.counted("would be redriven", self._types)
         if tally.failed_again:
             telling.counted("failed again" if how.keep else "failed again, back in the queue", tally.failed_again)
-        if left := tally.left + self._untried:
+        if left := tally.left + (0 if self._reached_limit() else len(self._in_hand)):
             say(f"left in the queue {left:,}")
         ended = tally.ended_because or (BROKEN_OFF if self._asked() else "")
         if refused:

@@ -37,6 +37,11 @@ class Trial(NamedTuple):
     """Only of a letter `crashed`: made in a process of its own, and not to be made again in this one."""
     unavailable: bool = False
 
+    @property
+    def size_bytes(self) -> int:
+        """What it holds in memory besides its letter."""
+        return len(self.raw) + sum(len(entry.detail) for entry in self.entries)
+
 
 def not_tried(whole: Whole, number: int, error: UnreadableLetterError) -> Trial:
     """A letter whose event cannot be had."""

@@ -93,8 +93,8 @@ class UndeliveredRedrive(Redrive):
     def _sends_back(self) -> DeadLetters | None:
         return None
 
-    def _in_hand(self) -> list[Whole]:
-        taken = super()._in_hand()
+    def _take_in_hand(self) -> list[Whole]:
+        taken = super()._take_in_hand()
         letters = [one.letter for one in taken if isinstance(one.letter, Undelivered)]
         for letter in letters:
             self._targets.add(letter.target_arn)
