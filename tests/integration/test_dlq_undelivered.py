@@ -134,6 +134,18 @@ def test_export_takes_and_import_gives_back(fake_aws: FakeAwsProcess, tmp_path: 
     assert "refused 4: still in the queue" in again.stdout
 
 
+def test_a_target_that_still_refuses_is_told_after_one_round(fake_aws: FakeAwsProcess) -> None:
+    """What was published again lies in the queue again: it is no success, and nothing went out a second time."""
+    ids = undelivered(fake_aws, 3)
+    fake_aws.plan(plan(undelivered={"queue": UNDELIVERED, "code": "NO_PERMISSIONS", "tried": False}))
+    done = dlq.run(fake_aws, "redrive", "--undelivered", "--rate", "0")
+    assert done.returncode == 1
+    assert "published again 3" in done.stdout
+    assert "3 of them came back: the target still does not take them" in done.stderr
+    assert dlq.accepted(fake_aws) == dict.fromkeys(ids, 2)
+    assert len(fake_aws.queues(show_all=False)[UNDELIVERED]) == 3
+
+
 @pytest.mark.long
 def test_a_target_that_still_takes_nothing_gets_each_event_once(tmp_path: Path) -> None:
     """Two rounds: what comes back undelivered at once is not published again by the same redrive, and is told."""
@@ -189,7 +201,7 @@ def test_on_a_v2_bus_they_are_found_in_the_stream_again(fake_aws: FakeAwsProcess
         url = f"https://sqs.us-east-1.amazonaws.com/123456789012/{UNDELIVERED}"
         sqs.send_message_batch(QueueUrl=url, Entries=[entry])
     done = dlq.run(fake_aws, "redrive", "--undelivered", "--yes", **V2)
-    assert "redriven 2" in done.stdout, done.stdout + done.stderr
+    assert "published again 2" in done.stdout, done.stdout + done.stderr
     assert "1  it is not in the stream any more" in done.stdout
     published = fake_aws.lines("PutEventsV2", "accepted")
     assert {line["id"] for line in published} == {sealed, place}

@@ -90,7 +90,7 @@ def _redrive_undelivered(reader: Reader, hand: Any, detail: dict[str, Any]) -> N
     hand.wait_for("they get these events too: rule cxone-webhook-router sends order.created to .*local-target")
     hand.wait_for("--yes")
     hand.type("stream-router dlq redrive --undelivered --yes")
-    hand.wait_for("^redriven 1$")
+    hand.wait_for("^published again 1$")
     (again,) = _drain(reader, "local-target")
     assert again["detail"] == detail
 

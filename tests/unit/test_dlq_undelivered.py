@@ -1,13 +1,29 @@
 """EventBridge's own dead letters, and what somebody else put beside them, as letters."""
 
+import time
+from collections.abc import Callable, Iterable
+from types import SimpleNamespace
+from typing import Any
+
 import orjson
 import pytest
 
+from stream_router.aws import endpoints
+from stream_router.aws.endpoints import Target
+from stream_router.control.dead_letters.desk import Depth
 from stream_router.control.dead_letters.queue.gathering import Whole
 from stream_router.control.dead_letters.queue.held import Held
-from stream_router.control.dead_letters.undelivered import reading
-from stream_router.control.dead_letters.undelivered.redrive import UndeliveredTrials
+from stream_router.control.dead_letters.queue.messages import Messages
+from stream_router.control.dead_letters.queue.selection import Selection
+from stream_router.control.dead_letters.redriving.redrive import How
+from stream_router.control.dead_letters.undelivered import others, reading
+from stream_router.control.dead_letters.undelivered.redrive import UndeliveredRedrive, UndeliveredTrials
 from stream_router.control.dead_letters.undelivered.stream import Found
+from stream_router.control.republish import preconditions
+from stream_router.control.republish.republisher import Outcome
+from stream_router.core.model import Entry
+from stream_router.core.names import SOURCE
+from tests.sqs_in_time import Sqs
 
 
 @pytest.mark.parametrize("tries", ["", "x", "-1", "9" * 5_000])
@@ -33,3 +49,110 @@ def test_an_event_that_was_not_looked_for_is_told_from_one_that_is_gone(unread: 
     held = Held({"MessageId": "1", "ReceiptHandle": "r", "Body": body}, 0.0)
     made = trials(Whole(reading.read(body, {}), [held]))
     assert (made.skipped, made.unavailable) == ("why", unread)
+
+
+class Bus:
+    """A republisher that has everything accepted and proven at once; `then` hears of what was published."""
+
+    has_room, bus_gone, unproven, in_flight, last_code = True, False, 0, 0, ""
+
+    def __init__(self, then: Callable[[Entry], None]) -> None:
+        self._then = then
+        self._waiting: list[Entry] = []
+
+    def publish(self, entries: Iterable[Entry]) -> None:
+        self._waiting += entries
+
+    def turn(self, _: float) -> list[Outcome]:
+        ended, self._waiting = self._waiting, []
+        for entry in ended:
+            self._then(entry)
+        return [Outcome(entry.event) for entry in ended]
+
+    def stop(self) -> None:
+        """Nothing is in flight."""
+
+
+BEGUN_MS = 1_764_000_000_000
+
+
+def of_event(number: int, message: int = 0) -> str:
+    """What EventBridge puts there of an event; `message` tells one time from another."""
+    detail = {"eventId": f"{number:032x}", "eventTimestamp": "2026-11-24T09:30:00Z"}
+    whole = {"id": f"{number}-{message}", "source": SOURCE, "detail-type": "t", "time": "2026-11-24T09:30:00Z"}
+    return orjson.dumps({**whole, "detail": detail}).decode()
+
+
+@pytest.fixture
+def sqs(monkeypatch: pytest.MonkeyPatch) -> Sqs:
+    monkeypatch.setattr(endpoints, "sqs", lambda _, operation: Target(operation, "sqs", ()))
+    monkeypatch.setattr(preconditions, "look", lambda *_: preconditions.Verdict([], []))
+    monkeypatch.setattr(others, "look", lambda *_: others.Others([]))
+    made = Sqs()
+    made.world.now = time.monotonic()  # the redrive's own clock
+    made.sent_ms = BEGUN_MS - 1
+    made.bodies = [of_event(number) for number in range(3)]
+    return made
+
+
+def redrive(sqs: Sqs, then: Callable[[Entry], None], **how: Any) -> int:
+    messages = Messages(sqs, "http://sqs/1/q", sqs.world.clock)  # type: ignore[arg-type]
+    messages.begun_ms = BEGUN_MS
+    bus = Bus(then)
+    connection = SimpleNamespace(transform=lambda *_: None, republisher=lambda _: bus, wait=sqs.pump)
+    settings = SimpleNamespace(ordering="none", event_bus="default", rule="r")
+    desk: Any = SimpleNamespace(
+        messages=messages, settings=settings, connection=connection, fetch=None, depth=lambda: Depth(3, 0)
+    )
+    wish = How(rate=0.0, limit=0, dry_run=False, keep=False, parked=False, yes=False)._replace(**how)
+    return UndeliveredRedrive(desk, Selection(), wish, lambda: False, "2026-11-26T00:00:00.000Z").run()
+
+
+def test_what_is_published_again_is_not_said_to_be_delivered(sqs: Sqs, capsys: pytest.CaptureFixture[str]) -> None:
+    """EventBridge tries the target for an hour or so: what can be known is said, and where to look for the rest."""
+    assert redrive(sqs, lambda _: None) == 0
+    told = capsys.readouterr().out
+    assert "published again 3\n" in told
+    assert "redriven" not in told
+    assert "whether the target takes them is not known yet" in told
+    assert "stream-router dlq list --undelivered --since 2025-11-24T16:00:00.000Z" in told
+    assert len(sqs.named("DeleteMessageBatch")) == 3
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_what_comes_back_at_once_is_told_and_no_success(
+    sqs: Sqs, capsys: pytest.CaptureFixture[str], keep: bool
+) -> None:
+    """In one round: the queue is looked at once more, and none of it is published a second time."""
+    published: list[str] = []
+
+    def then(entry: Entry) -> None:
+        identity = entry.event.event_id
+        published.append(identity)
+        sqs.sent_ms = BEGUN_MS
+        sqs.bodies.append(of_event(int(identity, 16), message=1))
+        sqs.bodies.append(of_event(int(identity, 16) + 100))  # others' events may come meanwhile
+
+    assert redrive(sqs, then, keep=keep) == 1
+    told = capsys.readouterr()
+    assert "published again 3" in told.out
+    assert "3 of them came back: the target still does not take them" in told.err
+    assert sorted(published) == [f"{number:032x}" for number in range(3)]
+
+
+def test_what_another_target_did_not_take_did_not_come_back(sqs: Sqs, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is of the same event, and was there before: with --limit the rest of the queue is nobody's failure."""
+
+    def then(_: Entry) -> None:
+        sqs.bodies.append(of_event(0, message=1))
+
+    assert redrive(sqs, then, limit=1) == 0
+    assert "came back" not in capsys.readouterr().err
+
+
+def test_a_dry_run_of_undelivered_events_looks_once(sqs: Sqs, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing was published, so nothing comes back."""
+    assert redrive(sqs, lambda _: None, dry_run=True) == 0
+    told = capsys.readouterr().out
+    assert "would be published again 3" in told
+    assert "not known yet" not in told

@@ -84,6 +84,10 @@ class Messages:
         """Whether nothing more seems to be there. A call that is under way may still bring the opposite."""
         return self.empty_answers >= DRY_AFTER and not self._receiving
 
+    def look_again(self) -> None:
+        """Look for more, though nothing more seemed to be there."""
+        self.empty_answers = 0
+
     @property
     def changing(self) -> int:
         """Deletes and changes of visibility that are not through."""

@@ -53,6 +53,9 @@ class Refused(Exception):  # noqa: N818 - an answer, not an error of the program
 class Redrive:
     """One redrive. `started_at` (ISO 8601) is its name in `metadata.replayed` of what was edited by hand."""
 
+    done = "redriven"
+    """What is said of an event that was settled."""
+
     def __init__(self, desk: Desk, selection: Selection, how: How, asked: Callable[[], bool], started_at: str) -> None:
         self._desk, self._how, self._asked = desk, how, asked
         self._selection = selection._replace(maps_first=True)
@@ -101,12 +104,13 @@ class Redrive:
         if limits.is_v2_bus(desk.settings.event_bus):
             say(SECOND_COPIES)
         refused = ""
-        with Bar("redriven") as bar:
+        with Bar(self.done) as bar:
             redriving = Redriving(means, self._asked, lambda tally: self._show(bar, tally, depth.visible))
             redriving.patience_s = patience_at(how.rate, desk.settings.event_bus)
             try:
                 with redriving:
                     self._rounds(redriving)
+                    self._look_after(redriving.tally)
             except (Refused, QueueUnreadableError) as error:
                 refused = str(error)
             except Exception as error:  # only the summary says what was published before it
@@ -114,6 +118,9 @@ class Redrive:
                 raise
         tell_hidden_since(desk, depth, self._gathering.seen)
         return self._report(redriving.tally, refused)
+
+    def _look_after(self, tally: Tally) -> None:
+        """What there is to be seen once all are published."""
 
     def _rounds(self, redriving: Redriving) -> None:
         while not redriving.ended and not self._asked() and self._round(redriving):
@@ -197,9 +204,9 @@ class Redrive:
         if unavailable:
             telling.counted("could not be tried", unavailable)
         if not how.dry_run:
-            say(f"redriven {tally.redriven:,}" + (", all kept in the queue (--keep)" if how.keep else ""))
+            say(f"{self.done} {tally.redriven:,}" + (", all kept in the queue (--keep)" if how.keep else ""))
         elif not refused:
-            telling.counted("would be redriven", self._types)
+            telling.counted(f"would be {self.done}", self._types)
         if tally.failed_again:
             telling.counted("failed again" if how.keep else "failed again, back in the queue", tally.failed_again)
         if left := tally.left + (0 if self._reached_limit() else len(self._in_hand)):
@@ -219,6 +226,6 @@ class Redrive:
         if messages.undeleted:
             warn(
                 f"stream-router dlq: {telling.s(messages.undeleted, 'message')} could not be deleted "
-                f"({messages.trouble or 'no answer'}) though redriven: allow sqs:DeleteMessage, or the next redrive "
+                f"({messages.trouble or 'no answer'}) though {self.done}: allow sqs:DeleteMessage, or the next redrive "
                 "sends them again"
             )

@@ -43,6 +43,11 @@ class Undelivered(Letter):
         return "" if self.lost else self.body
 
     @property
+    def identities(self) -> set[str]:
+        """What its events are known by, to the bus and to us."""
+        return {name for name in (self.origin.event_id, *(token for token, _ in self.lost)) if name}
+
+    @property
     def is_ours(self) -> bool:
         """Whether the event is one that the consumer published."""
         return bool(self.lost) or (self.entry or {}).get("Source") == SOURCE

@@ -3,6 +3,7 @@
 PutEvents knows no target: every rule that matches gets the events. So the other rules and targets are named first.
 """
 
+import time
 from collections.abc import Callable
 
 from stream_router.aws.clients import Clients
@@ -19,8 +20,12 @@ from stream_router.control.dead_letters.undelivered.reading import Undelivered
 from stream_router.control.republish.republisher import Again, token_of
 from stream_router.control.stream.shards import UnreadableError
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event
+from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
 from stream_router.pipeline.sinks.dead_letters.reader import UnavailableLetterError, UnreadableLetterError
+
+MOST_SEEN_AFTER = 1_000
+"""Messages that the last look takes in hand: with --limit the queue may hold any number that nobody asked for."""
 
 
 class UndeliveredTrials:
@@ -67,9 +72,13 @@ class UndeliveredTrials:
 class UndeliveredRedrive(Redrive):
     """One redrive of EventBridge's own dead letters."""
 
+    done = "published again"
+
     def __init__(self, desk: Desk, selection: Selection, how: How, asked: Callable[[], bool], started_at: str) -> None:
         self._samples: dict[str, str] = {}
         self._targets: set[str] = set()
+        self._known: set[str] = set()
+        self._came_back = 0
         super().__init__(desk, selection, how, asked, started_at)
 
     def _tries(self) -> Tries:
@@ -80,15 +89,41 @@ class UndeliveredRedrive(Redrive):
         # What is published here and not delivered comes back at once: taken again, it would go round without end.
         return Gathering(self._desk.messages, self._selection, "", reading.read, old_only=True)
 
+    def _look_after(self, tally: Tally) -> None:
+        """What the target refuses outright comes back within a moment, known by its event."""
+        if not tally.redriven or self._asked():
+            return
+        self._desk.messages.look_again()
+        after = Gathering(self._desk.messages, Selection(), "", reading.read)
+        after.gather(lambda: not self._asked(), limit_seen=MOST_SEEN_AFTER)
+        self._came_back = sum(self._is_back(one) for one in after.whole)
+
+    def _is_back(self, one: Whole) -> bool:
+        """Whether it is of an event that was in hand, and is not older: another target's message may be."""
+        assert isinstance(one.letter, Undelivered)
+        is_known = not self._known.isdisjoint(one.letter.identities)
+        return is_known and one.sent_ms >= self._desk.messages.begun_ms
+
     def _report(self, tally: Tally, refused: str) -> int:
         status = super()._report(tally, refused)
-        if not (later := self._gathering.came_later):
-            return status
-        warn(
-            f"stream-router dlq: {telling.s(later, 'message')} came since this redrive began: the target still takes "
-            "not all events; they stay in the queue, so mend the target, and redrive again"
-        )
-        return 1
+        if later := self._gathering.came_later:
+            warn(
+                f"stream-router dlq: {telling.s(later, 'message')} came since this redrive began: the target still "
+                "takes not all events; they stay in the queue, so mend the target, and redrive again"
+            )
+        if back := self._came_back:
+            warn(
+                f"stream-router dlq: {back:,} of them came back: the target still does not take them; they stay in "
+                "the queue, so mend the target, and redrive again"
+            )
+        elif tally.redriven:
+            since = iso(int(self._desk.messages.begun_ms or time.time() * 1000))
+            say(
+                "whether the target takes them is not known yet: EventBridge tries as long as the target's retry "
+                f"policy says (an hour, as `setup` makes it). Look then: stream-router dlq list --undelivered --since "
+                f"{since}"
+            )
+        return 1 if later or back else status
 
     def _sends_back(self) -> DeadLetters | None:
         return None
@@ -98,6 +133,7 @@ class UndeliveredRedrive(Redrive):
         letters = [one.letter for one in taken if isinstance(one.letter, Undelivered)]
         for letter in letters:
             self._targets.add(letter.target_arn)
+            self._known |= letter.identities
             if letter.event:
                 self._samples.setdefault(letter.event_type, letter.event)
         if wanted := [lost for letter in letters for lost in letter.lost]:
