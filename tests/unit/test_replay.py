@@ -57,7 +57,9 @@ class Connection:
     def transform(self, replay_id: str) -> Transform:
         settings = self._settings
         config = TransformConfig("us-east-1", tuple(settings.event_type_list), replayed=replay_id)
-        return Transform(config._replace(unroutable=settings.unroutable), lambda: time.time() * 1000)
+        dropped = frozenset(settings.drop_type_list)
+        config = config._replace(unroutable=settings.unroutable, drop_types=dropped)
+        return Transform(config, lambda: time.time() * 1000)
 
     def republisher(self, *_: object) -> Bus:
         return Bus()
@@ -170,6 +172,34 @@ def test_an_id_that_is_not_in_the_span_is_said(
     assert replayed(monkeypatch, settings, [enveloped], wish._replace(ids=[there, typed])) == 1
     plain = typed.replace("-", "").lower()
     assert f"not in this span, up to the checkpoint: {plain}; see stream-router find {plain}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("wish", [WISH, WISH._replace(dry_run=True)], ids=["replay", "dry run"])
+@pytest.mark.parametrize(
+    ("given", "event_types", "why"),
+    [
+        ({"drop_types": "interaction.created"}, [], "a setting drops events of type interaction.created"),
+        ({}, ["other"], "it is of type interaction.created, which is not asked for"),
+    ],
+    ids=["dropped", "another type"],
+)
+def test_an_id_that_is_met_and_left_out_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Consumer,
+    capsys: pytest.CaptureFixture[str],
+    wish: replay.Wish,
+    given: dict[str, Any],
+    event_types: list[str],
+    why: str,
+) -> None:
+    """It was asked for by name and does not go out, so the command does not end with 0; it is said why."""
+    made = settings.model_copy(update={"unroutable": "publish", **given})
+    one = "0" * 31 + "1"
+    enveloped = b'{"v":1,"id":"%b","idFrom":"content","receivedAt":1764000000000,"body":%b}' % (one.encode(), event())
+    assert replayed(monkeypatch, made, [enveloped], wish._replace(ids=[one], event_types=event_types)) == 1
+    said = capsys.readouterr().out
+    assert f"left out though asked for: {one}: {why}" in said
+    assert "not in this span" not in said
 
 
 def test_an_event_of_many_levels_is_shown_as_it_is(

@@ -37,7 +37,7 @@ class Failed(NamedTuple):
 class Choice:
     """Chooses by event type and id, of what today's settings can publish. Counts what it does not take, by why.
 
-    `unmet` are the ids that were asked for and have not come yet.
+    `unmet` are the ids that were asked for of which nothing was taken; `why_unmet` says why not of those that came.
     """
 
     def __init__(self, transform: Transform, event_types: frozenset[str], ids: frozenset[str]) -> None:
@@ -45,6 +45,7 @@ class Choice:
         self._event_types = event_types
         self._ids = ids
         self.unmet = set(ids)
+        self.why_unmet: dict[str, str] = {}
         self.left_out: Counter[str] = Counter()
 
     def chosen(self, piece: Piece) -> Iterator[Chosen | Failed]:
@@ -57,12 +58,12 @@ class Choice:
                 event = found.event if isinstance(found, DeadLetter) else found
                 if self._ids and event.event_id not in self._ids:
                     continue
-                self.unmet.discard(event.event_id)
                 if record.passed_over:
-                    self.left_out["in an aggregated record that the KCL hands to nobody"] += 1
+                    self._leave_out(event, "in an aggregated record that the KCL hands to nobody")
                     continue
                 made = found if isinstance(found, DeadLetter) else self._transform(found)
                 if one := self._one(made, event, shard_id, record.arrived_at_ms):
+                    self.unmet.discard(event.event_id)
                     yield one
 
     def _one(
@@ -70,16 +71,26 @@ class Choice:
     ) -> Chosen | Failed | None:
         event_type = made.detail_type if isinstance(made, Entry) else made.event_type
         if self._event_types and event_type not in self._event_types:
+            named = f"of type {event_type}" if event_type else "of no type that is known"
+            self._pass_by(event, f"it is {named}, which is not asked for")
             return None
         if event_type == PROBE_TYPE:
-            self.left_out["a probe of `stream-router doctor --end-to-end`, which is nobody's event"] += 1
+            self._leave_out(event, "a probe of `stream-router doctor --end-to-end`, which is nobody's event")
             return None
         if isinstance(made, Entry):
             return Chosen(made, shard_id, arrived_at_ms, event.raw)
         if isinstance(made, Dropped):
-            self.left_out[f"a setting drops events of type {event_type}"] += 1
+            self._leave_out(event, f"a setting drops events of type {event_type}")
             return None
         return failed(made, shard_id)
+
+    def _leave_out(self, event: Event, why: str) -> None:
+        self.left_out[why] += 1
+        self._pass_by(event, why)
+
+    def _pass_by(self, event: Event, why: str) -> None:
+        if self._ids:
+            self.why_unmet[event.event_id] = why
 
 
 def failed(letter: DeadLetter, shard_id: str) -> Failed:

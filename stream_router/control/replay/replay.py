@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from stream_router.aws.clients import Clients
-from stream_router.control.lines import write_line
+from stream_router.control.lines import plain, write_line
 from stream_router.control.replay import replay_report
 from stream_router.control.replay.choice import Choice
 from stream_router.control.replay.dry_run import DryRun
@@ -226,10 +226,11 @@ def _tell(lines: Sequence[str]) -> None:
 
 
 def _unmet(choice: Choice) -> bool:
-    """Whether an id that was asked for is not in the span; each is said, with what tells where it is."""
-    _tell(
-        [f"not in this span, up to the checkpoint: {one}; see stream-router find {one}" for one in sorted(choice.unmet)]
-    )
+    """Whether of an id that was asked for nothing is taken; each is said, with why, or with what tells where it is."""
+    for one in sorted(choice.unmet):
+        why = choice.why_unmet.get(one)
+        lost = f"not in this span, up to the checkpoint: {one}; see stream-router find {one}"
+        _tell([plain(f"left out though asked for: {one}: {why}") if why else lost])
     return bool(choice.unmet)
 
 
