@@ -118,6 +118,19 @@ def test_an_export_that_was_broken_off_says_so(
     assert sqs.named("DeleteMessageBatch") == []
 
 
+@BOTH
+def test_an_export_of_an_event_that_is_not_there_is_no_success(
+    sqs: Sqs, tmp_path: Path, capsys: pytest.CaptureFixture[str], export: Export, body: Callable[[int], str]
+) -> None:
+    """A mistyped id: the file is empty, and so is the queue of it."""
+    sqs.bodies = [body(1)]
+    typed = "f" * 32
+    assert export(DeskInTime(sqs), tmp_path / "letters.jsonl", Selection(id=typed), take=True) == 1
+    assert f"nothing of {typed} was seen that is meant" in capsys.readouterr().err
+    sqs.bodies = [body(1)]
+    assert export(DeskInTime(sqs), tmp_path / "more.jsonl", Selection(reason="x"), take=True) == 0
+
+
 def line(**more: Any) -> bytes:
     """A line of `export --undelivered`."""
     schema = "stream-router.undelivered-export/1"

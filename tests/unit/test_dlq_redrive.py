@@ -62,13 +62,13 @@ def letter(**origin: Any) -> str:
     return orjson.dumps(content).decode()
 
 
-def redrive(sqs: Sqs, asked: Callable[[], bool], trials: Eligible, how: How = DRY) -> int:
+def redrive(sqs: Sqs, asked: Callable[[], bool], trials: Eligible, how: How = DRY, identity: str = "") -> int:
     messages = Messages(sqs, "http://sqs/1/q", sqs.world.clock)  # type: ignore[arg-type]
     settings = SimpleNamespace(ordering="none", event_bus="default")
     desk: Any = SimpleNamespace(
         messages=messages, settings=settings, connection=MagicMock(), fetch=None, depth=lambda: Depth(3, 0)
     )
-    one = Redrive(desk, Selection(), how, asked, "2026-11-26T00:00:00.000Z")
+    one = Redrive(desk, Selection(id=identity), how, asked, "2026-11-26T00:00:00.000Z")
     one._trials = trials  # type: ignore[assignment]
     return one.run()
 
@@ -168,6 +168,31 @@ def test_an_object_that_may_be_had_later_is_told_from_one_that_is_gone(refusal: 
     with pytest.raises(UnreadableLetterError) as caught:
         desk.fetch("s3://bucket/key")
     assert isinstance(caught.value, UnavailableLetterError) is later
+
+
+class Unroutable(Eligible):
+    """Takes no letter to be eligible."""
+
+    def __call__(self, whole: Whole) -> Trial:
+        return super().__call__(whole)._replace(skipped="still unroutable")
+
+
+def test_an_event_that_was_asked_for_and_is_not_redriven_is_no_success(
+    sqs: Sqs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A mistyped id, or one that today's settings still cannot publish: it was asked for by name."""
+    typed = "ABCDEF00-0000-0000-0000-000000000002"
+    assert redrive(sqs, lambda: False, Eligible(), identity=typed) == 1
+    assert (
+        f"no dead letter of {typed} was seen that is meant; see stream-router find {typed}" in capsys.readouterr().err
+    )
+    there = "0" * 32
+    sqs.bodies = [letter(sequenceNumber="1", eventId=there)]
+    assert redrive(sqs, lambda: False, Unroutable(), identity=there) == 1
+    assert f"of {there} nothing can be redriven" in capsys.readouterr().err
+    sqs.bodies = [letter(sequenceNumber="1", eventId=there)]
+    assert redrive(sqs, lambda: False, Eligible(), identity=there) == 0
+    assert there not in capsys.readouterr().err
 
 
 class Unavailable(Eligible):

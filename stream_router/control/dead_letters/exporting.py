@@ -83,7 +83,10 @@ def export(desk: Desk, file: Path, selection: Selection, form: Form, *, take: bo
     gathering.end()
     tell_hidden_since(desk, depth, gathering.seen)
     told = f"exported {telling.s(exported, form.noun)} to {file}"
-    return _report(desk, told, skipped + gathering.skipped + gathering.unavailable, take=take, broken_off=asked())
+    if unmet := selection.id and not exported and not skipped:
+        warn(f"stream-router dlq: nothing of {selection.id} was seen that is meant")
+    status = _report(desk, told, skipped + gathering.skipped + gathering.unavailable, take=take, broken_off=asked())
+    return 1 if unmet else status
 
 
 def _report(desk: Desk, told: str, skipped: Counter[str], *, take: bool, broken_off: bool) -> int:

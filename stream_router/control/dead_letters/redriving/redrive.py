@@ -218,8 +218,17 @@ class Redrive:
             warn(f"stream-router dlq: {ended}")
         self._warn_of_undeleted()
         messages = self._desk.messages
-        undone = tally.failed_again or left or ended or unavailable
+        undone = tally.failed_again or left or ended or unavailable or self._warn_of_unmet(skipped + unavailable)
         return 1 if undone or messages.undeleted or messages.unanswered else 0
+
+    def _warn_of_unmet(self, seen: Counter[str]) -> bool:
+        """Whether of an event that was asked for by name no letter can be redriven."""
+        asked_for = self._selection.id
+        if not asked_for or self._eligible:
+            return False
+        unseen = f"no dead letter of {asked_for} was seen that is meant; see stream-router find {asked_for}"
+        warn(f"stream-router dlq: {f'of {asked_for} nothing can be redriven' if seen else unseen}")
+        return True
 
     def _warn_of_undeleted(self) -> None:
         messages = self._desk.messages
