@@ -183,7 +183,7 @@ def test_one_question_at_a_time(ids: tuple[str, ...], more: dict[str, str]) -> N
 
 
 def answered(
-    *seen: Sighting, letters: Look = NOTHING, target: Look = NOTHING, missing: str = ""
+    *seen: Sighting, letters: Look = NOTHING, target: Look = NOTHING, missing: str = "", everything: bool = False
 ) -> tuple[int, list[str]]:
     """The exit status and the lines for a search of ID."""
     book, lost = Letters(letters, STREAM), UndeliveredBook(target)
@@ -191,7 +191,7 @@ def answered(
     unseen = "; ".join(filter(None, (book.missing, lost.missing)))
     answer = Answer(wanted(ID), Span(0, 9_000), seen, buried, lost, missing, unseen)
     made = judge(letters=letters, target=target)
-    return find.status(answer, made, book), list(found_report.lines(answer, made, to_entry))
+    return find.status(answer, made, book, everything=everything), list(found_report.lines(answer, made, to_entry))
 
 
 @pytest.mark.parametrize(
@@ -199,6 +199,7 @@ def answered(
     [
         ({}, 1, "not received since then"),
         ({"letters": Look((), "half of it")}, 2, "not all of the queues was seen: half of it"),
+        ({"letters": Look((), "half of it")}, 2, "and in no queue that was seen: "),
         ({"target": Look((), "no such queue")}, 1, "not all of the queues was seen: no such queue"),
         ({"missing": "no stream"}, 2, "cannot be judged: no stream"),
         ({"missing": "no stream", "letters": Look([letter()])}, 0, "in the dead-letter queue"),
@@ -229,6 +230,22 @@ def test_an_event_that_is_in_the_stream_is_shown_with_its_place() -> None:
         "  received    1970-01-01T00:00:01.000Z, stored 1970-01-01T00:00:02.000Z",
     ]
     assert "  checkpoint  past it" in lines
+
+
+def test_an_event_of_which_a_letter_was_found_is_found() -> None:
+    """The queue was not wholly seen, so of another copy in the stream nothing is certain: only `--all` asks for it."""
+    half = Look([letter(99)], "half of it")
+    status, lines = answered(sighting(), letters=half)
+    assert status == 0
+    assert "  fate        cannot be judged" in lines
+    assert lines[-4:] == [
+        "  stream      was at shard shard-1",
+        "              record 99, line 0",
+        "  fate        in the dead-letter queue",
+        "              refused (MalformedDetail): no; since 2026-11-24T09:30:00.000Z",
+    ]
+    assert answered(sighting(), letters=half, everything=True)[0] == 2
+    assert answered(sighting(), letters=Look((), "half of it"))[0] == 2
 
 
 # --- the account ------------------------------------------------------------------------------------------------

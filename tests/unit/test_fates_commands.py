@@ -1,6 +1,7 @@
 """`find` and `reconcile` as commands: how they end where nothing can be judged, and what they look at."""
 
 import contextlib
+import json
 from collections.abc import Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from stream_router import cli
 from stream_router.control.dead_letters.desk import Depth
 from stream_router.control.fates import find, looks, reconcile
-from stream_router.control.fates.books import Look, UndeliveredBook
+from stream_router.control.fates.books import Letters, Look, Message, UndeliveredBook
 from stream_router.control.fates.found_report import Answer
 from stream_router.control.fates.wanted import Wanted
 from stream_router.control.stream import session, shards
@@ -77,9 +78,10 @@ class Queue:
     """A queue's messages, as `looks` takes them: what SQS says of their number is late."""
 
     name, refused, receiving, changing, trouble = "q", 0, 0, 0, ""
+    begun_ms = 1_000.0
 
-    def __init__(self, bodies: Iterable[str]) -> None:
-        self._there = [SimpleNamespace(body=body, attributes={}, sent_ms=0, size_bytes=1) for body in bodies]
+    def __init__(self, bodies: Iterable[str], sent_ms: int = 0) -> None:
+        self._there = [SimpleNamespace(body=body, attributes={}, sent_ms=sent_ms, size_bytes=1) for body in bodies]
         self.dry = False
 
     def keep_receiving(self) -> None:
@@ -106,6 +108,50 @@ def test_a_queue_that_says_it_is_empty_is_looked_at(
     seen = looks.look(settings, "https://sqs/1/q", Stops())
     assert [one.body for one in seen.messages] == bodies
     assert seen.missing == ""
+
+
+@pytest.mark.parametrize(
+    ("depth", "sent_ms", "is_whole"),
+    [
+        (Depth(0, 2), 999, True),
+        (Depth(2, 0), 999, True),
+        (Depth(0, 3), 999, False),
+        (Depth(3, 0), 999, False),
+        (Depth(0, 2), 1_000, False),
+        (Depth(2, 0), 1_000, True),
+    ],
+)
+def test_a_queue_whose_every_message_was_seen_is_whole(
+    settings: DeadLetters, monkeypatch: pytest.MonkeyPatch, depth: Depth, sent_ms: int, is_whole: bool
+) -> None:
+    """SQS's count of hidden messages is late too: it may still count what this command's first look gave back.
+
+    What may have come since the count was taken proves nothing of those that are hidden.
+    """
+    desk = SimpleNamespace(messages=Queue(["one", "two"], sent_ms), depth=lambda: depth)
+    monkeypatch.setattr(looks, "Desk", lambda *_: desk)
+    assert (looks.look(settings, "https://sqs/1/q", Stops()).missing == "") is is_whole
+
+
+def test_what_the_first_look_saw_is_not_forgotten_by_a_second_that_saw_less() -> None:
+    """Another reader took it in hand meanwhile, or Ctrl-C broke the second look off: it was there."""
+    seen, half = Look([letter(), undelivered_message()]), Look((), "half of it")
+    assert len(Letters(half, "s").after(Letters(seen, "s")).all) == 1
+    assert len(list(UndeliveredBook(half).after(UndeliveredBook(seen)).all)) == 1
+    whole = Look(())
+    assert Letters(whole, "s").after(Letters(seen, "s")).all == []
+    assert list(UndeliveredBook(whole).after(UndeliveredBook(seen)).all) == []
+
+
+def letter() -> Message:
+    origin = {"stream": "s", "shardId": "shard-1", "sequenceNumber": "10", "eventId": ID}
+    record = {"encoding": "base64", "data": ""}
+    body = {"schema": "stream-router.dead-letter/1", "reason": "refused", "origin": origin, "record": record}
+    return Message(json.dumps(body), {}, 0)
+
+
+def undelivered_message() -> Message:
+    return Message(json.dumps({"detail": {"eventId": ID}}), {"ERROR_CODE": "NO_PERMISSIONS"}, 0)
 
 
 def test_more_events_than_are_kept_are_not_all(settings: DeadLetters, monkeypatch: pytest.MonkeyPatch) -> None:

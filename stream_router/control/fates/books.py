@@ -44,9 +44,22 @@ class Letters:
                 seen.setdefault(letter.place, letter)  # a letter in parts, or twice, is one
         self.all = list(seen.values())
         self.missing = look.missing
+        self._stream = stream
         for letter in self.all:
-            if letter.origin.stream == stream and (place := place_of(letter)):
-                self._of_place[place] = letter
+            self._note_place(letter)
+
+    def _note_place(self, letter: Letter) -> None:
+        if letter.origin.stream == self._stream and (place := place_of(letter)):
+            self._of_place[place] = letter
+
+    def after(self, before: "Letters") -> "Letters":
+        """These, and where not all of the queue was seen those that a look before saw."""
+        known = {letter.place for letter in self.all}
+        for letter in before.all if self.missing else ():
+            if letter.place not in known:
+                self.all.append(letter)
+                self._note_place(letter)
+        return self
 
     def of(self, sighting: Sighting) -> Letter | None:
         """The letter of this very event: of a copy of it elsewhere in the stream it says nothing."""
@@ -80,22 +93,29 @@ class UndeliveredBook:
     """EventBridge's own dead letters of the target, by event. `missing` as in `Look`."""
 
     def __init__(self, look: Look) -> None:
-        self._of_token: dict[str, Undelivered] = {}
+        self.by_token: dict[str, Undelivered] = {}
+        """Each by what the bus knew it by."""
         self.missing = look.missing
         for message in look.messages:
             for token, one in _undelivered(message):
-                self._of_token[token] = one
+                self.by_token[token] = one
+
+    def after(self, before: "UndeliveredBook") -> "UndeliveredBook":
+        """These, and where not all of the queue was seen those that a look before saw."""
+        if self.missing:
+            self.by_token = before.by_token | self.by_token
+        return self
 
     @property
     def all(self) -> Iterable[Undelivered]:
         """Each event once; those that are known by their place alone have no id."""
-        return self._of_token.values()
+        return self.by_token.values()
 
     def of(self, sighting: Sighting) -> Undelivered | None:
         """Why the event is undelivered, None where it is not there."""
         event = sighting.event
         at_place = f"{sighting.shard_id}:{sighting.position[0]}:{sighting.position[1]}:{event.line}"
-        return self._of_token.get(event.event_id) or self._of_token.get(at_place)
+        return self.by_token.get(event.event_id) or self.by_token.get(at_place)
 
 
 def _undelivered(message: Message) -> Iterator[tuple[str, Undelivered]]:

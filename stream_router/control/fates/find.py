@@ -73,14 +73,15 @@ def _found(settings: DeadLetters, wish: Wish) -> int:
         else:
             scan = _scan(settings, clients, span, wanted, stops, wish)
             if scan.sightings:  # a letter may have been written, or undelivered, since
-                letters, undelivered = looks.both(settings, stops)
+                now_there, now_undelivered = looks.both(settings, stops)
+                letters, undelivered = now_there.after(letters), now_undelivered.after(undelivered)
                 buried = [letter for letter in letters.all if _is_wanted(letter, wanted)]
     judge = judge_of(settings, transform, scan.checkpoints, letters, undelivered)
     unseen = "; ".join(filter(None, (letters.missing, undelivered.missing)))
     answer = Answer(wanted, span, scan.sightings, buried, undelivered, scan.missing, unseen)
     for line in found_report.lines(answer, judge, transform):
         write_line(sys.stdout, line)
-    return status(answer, judge, letters)
+    return status(answer, judge, letters, everything=wish.everything)
 
 
 def judge_of(
@@ -101,14 +102,24 @@ def judge_of(
     return Judge(transform, dropping, checkpoints.of_shard, letters, undelivered, checkpoints.missing)
 
 
-def status(answer: Answer, judge: Callable[[Sighting], object], letters: Letters) -> int:
-    """0 where everything that was asked for was found and judged, 2 where something cannot be judged, else 1."""
-    fates = [judge(one) for one in answer.sightings]
-    if any(getattr(verdict, "fate", None) is Fate.UNKNOWN for verdict in fates):
+def status(answer: Answer, judge: Callable[[Sighting], object], letters: Letters, *, everything: bool = False) -> int:
+    """0 where everything that was asked for was found and judged, 2 where something cannot be judged, else 1.
+
+    An event that was asked for by its id is judged by one certain fate, but where `everything` asks for each copy.
+    """
+    unsure = {one.event.event_id for one in answer.sightings if _is_unsure(judge(one))}
+    if answer.wanted.by_id and not everything:
+        unsure -= {one.event.event_id for one in answer.sightings if not _is_unsure(judge(one))}
+        unsure -= {letter.origin.event_id for letter in answer.buried}
+    if unsure:
         return CANNOT_JUDGE
     if answer.is_complete:
         return FOUND
     return CANNOT_JUDGE if answer.missing or letters.missing else NOT_FOUND
+
+
+def _is_unsure(verdict: object) -> bool:
+    return getattr(verdict, "fate", None) is Fate.UNKNOWN
 
 
 def _scan(settings: DeadLetters, clients: Clients, span: Span, wanted: Wanted, stops: Stops, wish: Wish) -> Scan:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from stream_router.control.fates.books import UndeliveredBook
+from stream_router.control.fates.books import UndeliveredBook, place_of
 from stream_router.control.fates.judge import Fate, Judge, Transform, why_dead, why_undelivered
 from stream_router.control.fates.wanted import Wanted
 from stream_router.control.lines import plain
@@ -50,8 +50,9 @@ def lines(answer: Answer, judge: Judge, transform: Transform) -> Iterator[str]:
     for one in answer.sightings:
         seen.add(one.event.event_id)
         yield from _sighted(one, judge, transform)
-    for letter in answer.buried:
-        if letter.origin.event_id not in seen:
+    told = {one.place for one in answer.sightings}
+    for letter in answer.buried:  # one at another place is of another copy of the event
+        if letter.origin.event_id not in seen or place_of(letter) not in told:
             seen.add(letter.origin.event_id)
             yield from _buried_only(letter)
     for lost in answer.undelivered.all:
@@ -67,7 +68,8 @@ def _unseen(answer: Answer, seen: set[str]) -> Iterator[str]:
         nothing = f"cannot be judged: {answer.missing}"
     else:
         queues = f"; not all of the queues was seen: {answer.unseen}" if answer.unseen else ""
-        nothing = f"not in the stream since {since}, and in no queue: not received since then{queues}"
+        no_queue = "no queue that was seen" if answer.unseen else "no queue"
+        nothing = f"not in the stream since {since}, and in {no_queue}: not received since then{queues}"
     if answer.missing and seen:
         yield f"there may be more: {answer.missing}"
     if not answer.wanted.by_id and not seen:

@@ -2,7 +2,7 @@
 
 import time
 
-from stream_router.control.dead_letters.desk import Desk, undelivered_url
+from stream_router.control.dead_letters.desk import Depth, Desk, undelivered_url
 from stream_router.control.dead_letters.queue.gathering import PATIENCE_S, QueueUnreadableError, unreadable
 from stream_router.control.dead_letters.queue.messages import Messages
 from stream_router.control.fates.books import Letters, Look, Message, UndeliveredBook
@@ -36,10 +36,19 @@ def look(settings: DeadLetters, queue_url: str, stops: Stops) -> Look:
         return Look((), str(error))
     if broken:
         return Look(found, broken)
-    if about.hidden or len(found) < about.visible:
+    if not _is_all(found, about, desk.messages.begun_ms):
         seen = f"{len(found):,} of about {about.visible + about.hidden:,} messages"
         return Look(found, f"{seen} of queue {desk.messages.name} were seen, others have the rest in hand")
     return Look(found)
+
+
+def _is_all(found: list[Message], about: Depth, begun_ms: float) -> bool:
+    """Whether what was found is as much as SQS counted; hidden ones too: its count may be of our own look before this.
+
+    What was sent since the count was taken is none of those that were hidden then.
+    """
+    old = sum(not begun_ms or one.sent_ms < begun_ms for one in found)
+    return len(found) >= about.visible and (not about.hidden or old >= about.visible + about.hidden)
 
 
 def _gather(messages: Messages, stops: Stops) -> tuple[list[Message], str]:
