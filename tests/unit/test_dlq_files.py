@@ -131,6 +131,19 @@ def test_an_export_of_an_event_that_is_not_there_is_no_success(
     assert export(DeskInTime(sqs), tmp_path / "more.jsonl", Selection(reason="x"), take=True) == 0
 
 
+def test_a_letter_that_is_in_the_queue_twice_is_exported_once_and_both_are_taken(
+    sqs: Sqs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And said: the queue held a message more than the file has lines."""
+    again = orjson.dumps(orjson.loads(ours(1)) | {"attempts": 2}).decode()
+    sqs.bodies = [ours(1), again]
+    file = tmp_path / "letters.jsonl"
+    assert exporting.run(DeskInTime(sqs), file, Selection(), take=True) == 0  # type: ignore[arg-type]
+    assert len(file.read_bytes().splitlines()) == 1
+    assert len(sqs.named("DeleteMessageBatch")) == 2
+    assert "1 message is a copy of a letter" in capsys.readouterr().out
+
+
 def line(**more: Any) -> bytes:
     """A line of `export --undelivered`."""
     schema = "stream-router.undelivered-export/1"

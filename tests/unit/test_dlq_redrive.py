@@ -1,5 +1,7 @@
 """What `dlq redrive` says of itself: its summary and its exit status tell what was not looked at, too."""
 
+import base64
+import gzip
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +14,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from stream_router.aws import endpoints
 from stream_router.aws.endpoints import Target
 from stream_router.control.dead_letters.desk import Depth, Desk
-from stream_router.control.dead_letters.queue.gathering import Whole
+from stream_router.control.dead_letters.queue.gathering import Gathering, Whole
 from stream_router.control.dead_letters.queue.messages import Messages
 from stream_router.control.dead_letters.queue.selection import Selection
 from stream_router.control.dead_letters.redriving.redrive import How, Redrive
@@ -168,6 +170,70 @@ def test_an_object_that_may_be_had_later_is_told_from_one_that_is_gone(refusal: 
     with pytest.raises(UnreadableLetterError) as caught:
         desk.fetch("s3://bucket/key")
     assert isinstance(caught.value, UnavailableLetterError) is later
+
+
+def copies(*letters: str) -> Gathering:
+    """What is in hand of these messages."""
+    sqs = Sqs()
+    sqs.bodies = list(letters)
+    messages = Messages(sqs, "http://sqs/1/q", sqs.world.clock)  # type: ignore[arg-type]
+    made = Gathering(messages, Selection())
+    made.gather(lambda: True)
+    return made
+
+
+def changed(text: str, **more: Any) -> str:
+    return orjson.dumps({**orjson.loads(text), **more}).decode()
+
+
+ONE = letter(sequenceNumber="7", eventId="0" * 32)
+GZIPPED = {"encoding": "base64+gzip", "data": base64.b64encode(gzip.compress(b"{}")).decode()}
+
+
+@pytest.mark.usefixtures("sqs")
+@pytest.mark.parametrize("other", [{"attempts": 2}, {"record": GZIPPED}, {"generation": 1}])
+def test_a_letter_that_is_in_the_queue_twice_is_one_letter(other: dict[str, Any]) -> None:
+    """SQS was sent it again, it was imported beside itself, or a redrive died between its copy and its delete."""
+    made = copies(ONE, changed(ONE, **other))
+    (whole,) = made.take_round()
+    assert len(whole.messages) == 2
+    assert whole.letter.generation == other.get("generation", 0)
+    assert made.copies == 1
+
+
+@pytest.mark.usefixtures("sqs")
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"edited": True},
+        {"record": reader.encoded(b"[]")},
+        {"record": {"encoding": "s3", "data": "s3://b/k"}},
+        {"origin": {"sequenceNumber": "8", "eventId": "0" * 32}},
+        {"origin": {"sequenceNumber": "7", "eventId": "1" * 32}},
+    ],
+)
+def test_another_letter_of_an_event_is_no_copy(other: dict[str, Any]) -> None:
+    """What was mended by hand, another place in the stream, another event."""
+    made = copies(ONE, changed(ONE, **other))
+    assert len(made.take_round()) == 2
+    assert made.copies == 0
+
+
+@pytest.mark.usefixtures("sqs")
+def test_letters_without_a_place_are_no_copies_of_each_other() -> None:
+    """Two equal events may be two."""
+    assert len(copies(letter(), changed(letter(), attempts=2)).take_round()) == 2
+
+
+def test_copies_are_published_once_and_told(sqs: Sqs, capsys: pytest.CaptureFixture[str]) -> None:
+    """The operator counts messages, and the redrive letters."""
+    sqs.bodies = [ONE, changed(ONE, attempts=2)]
+    trials = Eligible()
+    assert redrive(sqs, lambda: False, trials) == 0
+    assert trials.tried == 1
+    told = capsys.readouterr().out
+    assert "selected 1, eligible 1" in told
+    assert "1 message is a copy of a letter that is in the queue once more" in told
 
 
 class Unroutable(Eligible):

@@ -50,8 +50,7 @@ def run(desk: Desk, file: Path, selection: Selection, *, take: bool) -> int:
 def export(desk: Desk, file: Path, selection: Selection, form: Form, *, take: bool) -> int:
     """Any form's. 0, or 1 where the file is there already, cannot be written, or something could not be exported."""
     asked = Interrupt()
-    depth = desk.depth()
-    tell_hidden(depth)
+    tell_hidden(depth := desk.depth())
     try:
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
@@ -82,6 +81,7 @@ def export(desk: Desk, file: Path, selection: Selection, form: Form, *, take: bo
         listing.give_back(desk.messages)
     gathering.end()
     tell_hidden_since(desk, depth, gathering.seen)
+    telling.tell_copies(gathering.copies)
     told = f"exported {telling.s(exported, form.noun)} to {file}"
     if unmet := selection.id and not exported and not skipped:
         warn(f"stream-router dlq: nothing of {selection.id} was seen that is meant")

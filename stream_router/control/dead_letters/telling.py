@@ -85,6 +85,13 @@ def warn(text: str) -> None:
     write_line(sys.stderr, text)
 
 
+def tell_copies(copies: int) -> None:
+    """Say of messages that are counted with a letter that was in hand, where there are any."""
+    if copies:
+        are = "message is a copy" if copies == 1 else "messages are copies"
+        say(f"{copies:,} {are} of a letter that is in the queue once more: one event, one line, settled together")
+
+
 def counted(title: str, counts: Mapping[str, int] | Counter[str]) -> None:
     """A count and, below it, what it is made of, the most first."""
     say(f"{title} {sum(counts.values()):,}")

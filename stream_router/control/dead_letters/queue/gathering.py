@@ -66,6 +66,9 @@ class Gathering:
         self._started_at = started_at
         self._old_only = old_only
         self._parts: dict[PartsKey, list[tuple[Letter, Held]]] = {}
+        self._places: dict[tuple[object, ...], int] = {}
+        self.copies = 0
+        """Messages that carry a copy of a letter that was in hand."""
         self.whole: list[Whole] = []
         self.skipped: Counter[str] = Counter()
         self.unavailable: Counter[str] = Counter()
@@ -111,6 +114,7 @@ class Gathering:
         """What is in hand now, oldest first, and room for the next round."""
         taken, self.whole = sorted(self.whole, key=lambda one: one.order), []
         self._bytes = 0
+        self._places.clear()
         return taken
 
     def _sort(self, received: list[Held]) -> None:
@@ -134,14 +138,28 @@ class Gathering:
             return
         self._bytes += held.size_bytes
         if letter.part is None or letter.part.of == 1:
-            self.whole.append(Whole(letter, [held]))
+            self._add(Whole(letter, [held]))
             return
         key = reader.parts_key(letter)
         parts = self._parts.setdefault(key, [])
         parts.append((letter, held))
         if (joined := reader.join(part for part, _ in parts)) is not None:
             del self._parts[key]
-            self.whole.append(Whole(joined, [one for _, one in parts]))
+            self._add(Whole(joined, [one for _, one in parts]))
+
+    def _add(self, new: Whole) -> None:
+        """One letter more, or messages more of one that is in hand: sent twice, imported beside itself."""
+        key = new.letter.copy_key
+        at = self._places.get(key) if key else None
+        if at is None or not reader.is_copy(self.whole[at].letter, new.letter):
+            if key:
+                self._places[key] = len(self.whole)
+            self.whole.append(new)
+            return
+        before = self.whole[at]
+        newest = max(before.letter, new.letter, key=lambda letter: letter.generation)
+        self.whole[at] = Whole(newest, [*before.messages, *new.messages])
+        self.copies += len(new.messages)
 
 
 def unreadable(messages: Messages) -> QueueUnreadableError:

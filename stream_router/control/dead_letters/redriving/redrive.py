@@ -200,6 +200,7 @@ class Redrive:
         how, skipped = self._how, self._skipped + self._gathering.skipped
         unavailable = self._unavailable + self._gathering.unavailable
         say(f"selected {self._eligible + (skipped + unavailable).total():,}, eligible {self._eligible:,}")
+        telling.tell_copies(self._gathering.copies)
         telling.counted("skipped", skipped)
         if unavailable:
             telling.counted("could not be tried", unavailable)

@@ -114,6 +114,22 @@ class Letter(_Json):
         at = self.origin
         return at.stream, at.shard_id, at.sequence_number, at.sub_sequence_number, at.line
 
+    @property
+    def copy_key(self) -> tuple[object, ...] | None:
+        """What a copy of this letter has in common with it, and no other event's letter; None without a place."""
+        at = self.origin
+        return (*self.place, at.event_id, self.edited) if at.sequence else None
+
+
+def is_copy(one: Letter, other: Letter) -> bool:
+    """Whether two letters of one `copy_key` hold the same event; not known of what lies in S3."""
+    if one.record == other.record:
+        return True
+    try:
+        return original(one) == original(other)
+    except UnreadableLetterError:
+        return False
+
 
 def read(body: str | bytes, attributes: Mapping[str, str] | None = None) -> Letter:
     """The letter that a message holds; `attributes` are the message's. Raises UnreadableLetterError."""
