@@ -217,6 +217,7 @@ def test_an_import_of_undelivered_events_says_what_it_did_not_send(
     assert of_eventbridge.import_(desk, file) == 1  # type: ignore[arg-type]
     told = capsys.readouterr()
     assert "note: 4 messages held by another reader could not be compared" in told.out
+    assert "in the queue twice then: a redrive publishes them twice" in told.out
     assert "imported 2 undelivered events" in told.out
     assert "(AccessDenied); 3 were not sent; import the file again" in told.err
 

@@ -79,16 +79,20 @@ def run(desk: Desk, file: Path) -> int:
     if asked():
         warn("stream-router dlq: broken off; nothing was imported")
         return 1
-    tell_uncompared(desk, seen)
+    tell_uncompared(desk, seen, "a redrive publishes two equal letters once, but an edited one and its original both")
     refused = [line for line in lines if line.key in still_there]
     sent = _send(desk, [line for line in lines if line.key not in still_there], asked)
     return _report(lines, refused, sent)
 
 
-def tell_uncompared(desk: Desk, seen: Seen) -> None:
-    """Say of messages that may be in the file and in the queue too, where there are any."""
+def tell_uncompared(desk: Desk, seen: Seen, then: str) -> None:
+    """Say of messages that may be in the file and in the queue too, where there are any, what comes of it `then`."""
     if seen.depth.hidden:
-        say(f"note: {telling.s(seen.depth.hidden, 'message')} held by another reader could not be compared")
+        say(
+            f"note: {telling.s(seen.depth.hidden, 'message')} held by another reader could not be compared. After an "
+            "`export --take` that was killed they are those of this file, which are in the queue twice then: "
+            f"{then}. To have none twice, import five minutes after the export ended"
+        )
     tell_unanswered(desk.messages)
 
 
