@@ -264,6 +264,17 @@ def test_after_a_stop_a_letter_on_its_way_back_is_waited_for() -> None:
     assert (bench.redriving.tally.left, bench.deleted) == (0, ["1.0"])
 
 
+def test_a_letter_that_could_not_go_back_is_left_and_nothing_else() -> None:
+    """The queue takes none: it is not said to be there with its history. What SQS says of it ends the redrive."""
+    bench = Bench()
+    bench.fails, bench.stores_back = {1: Reason.REFUSED}, False
+    bench.trouble = "AccessDenied"
+    bench.redriving.round([trial(1, bench)])
+    tally = bench.redriving.tally
+    assert (+tally.failed_again, tally.left, bench.deleted) == ({}, 1, [])
+    assert tally.ended_because.startswith("nothing more ends (AccessDenied)")
+
+
 def how_long(bench: Bench, stops: Callable[[Tally], None]) -> float:
     """Seconds that a round of one letter takes; `stops` is called once a turn."""
     bench.redriving._progress = stops

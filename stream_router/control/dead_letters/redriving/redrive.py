@@ -54,7 +54,8 @@ class Redrive:
     """One redrive. `started_at` (ISO 8601) is its name in `metadata.replayed` of what was edited by hand."""
 
     done = "redriven"
-    """What is said of an event that was settled."""
+    failed = "failed again, back in the queue"
+    """What is said of an event that was settled, and of one that was refused."""
 
     def __init__(self, desk: Desk, selection: Selection, how: How, asked: Callable[[], bool], started_at: str) -> None:
         self._desk, self._how, self._asked = desk, how, asked
@@ -209,7 +210,7 @@ class Redrive:
         elif not refused:
             telling.counted(f"would be {self.done}", self._types)
         if tally.failed_again:
-            telling.counted("failed again" if how.keep else "failed again, back in the queue", tally.failed_again)
+            telling.counted("failed again" if how.keep else self.failed, tally.failed_again)
         if left := tally.left + (0 if self._reached_limit() else len(self._in_hand)):
             say(f"left in the queue {left:,}")
         ended = tally.ended_because or (BROKEN_OFF if self._asked() else "")

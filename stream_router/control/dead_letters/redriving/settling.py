@@ -131,7 +131,9 @@ class Redriving:
         if republisher.bus_gone:
             return "the event bus is gone: what is not settled stays in the queue; run `stream-router setup`"
         if self._clock() - self._moved_at > self.patience_s:
-            code = republisher.last_code or self._to.messages.trouble or "no answer"
+            again = self._to.again
+            back = again.trouble if again and self._going_back else ""
+            code = back or republisher.last_code or self._to.messages.trouble or "no answer"
             return f"nothing more ends ({code}): the rest stays in the queue; try again later"
         return ""
 
@@ -180,8 +182,8 @@ class Redriving:
             self._failed_again(job, job.failure)
 
     def _failed_again(self, job: _Job, failure: DeadLetter) -> None:
-        self.tally.failed_again[f"{failure.reason.value} ({failure.code})"] += 1
         if self._to.keep or self._to.again is None:
+            self.tally.failed_again[_why(failure)] += 1
             return
         trial = job.trial
         self._going_back[trial.number] = job
@@ -193,6 +195,8 @@ class Redriving:
         for stored in self._to.again.collect() if self._to.again else ():
             failpoints.reach("failed_again_stored_before_deleted")
             job = self._going_back.pop(stored.event.record.sequence_number)
+            assert job.failure
+            self.tally.failed_again[_why(job.failure)] += 1
             self._delete(job.trial.whole.messages)
             self._moved_at = self._clock()
         self._to.messages.advance()
@@ -200,3 +204,7 @@ class Redriving:
     def _delete(self, messages: list[Held]) -> None:
         if not self._to.keep:
             self._to.messages.delete(messages)
+
+
+def _why(failure: DeadLetter) -> str:
+    return f"{failure.reason.value} ({failure.code})"

@@ -73,6 +73,7 @@ class UndeliveredRedrive(Redrive):
     """One redrive of EventBridge's own dead letters."""
 
     done = "published again"
+    failed = "failed again, still in the queue"
 
     def __init__(self, desk: Desk, selection: Selection, how: How, asked: Callable[[], bool], started_at: str) -> None:
         self._samples: dict[str, str] = {}

@@ -86,6 +86,8 @@ class DeadLetters:
     ) -> None:
         self._writer = writer
         self._parts: dict[Place, int] = {}
+        self.trouble = ""
+        """AWS's code for the latest attempt that failed."""
         self.dispatcher: Dispatcher[Message] = Dispatcher(calls, POLICY, clock, random)
 
     @property
@@ -115,7 +117,9 @@ class DeadLetters:
         """The letters that were stored since the last time, every message of each. What SQS blames goes again."""
         if not self.dispatcher.collectable:
             return []
-        accepted, blamed, _, _ = self.dispatcher.collect()
+        accepted, blamed, retried, _ = self.dispatcher.collect()
+        if retried:
+            self.trouble = retried[-1][1]
         through = []
         for messages in accepted:
             for message in messages:
