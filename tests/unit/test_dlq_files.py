@@ -25,9 +25,11 @@ from stream_router.control.dead_letters.undelivered import desk as of_eventbridg
 from stream_router.core.aws_answers import Answer
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
+from tests.fakes import refused
 from tests.sqs_in_time import Sqs
 
 Export = Callable[..., int]
+DENIED = refused("AccessDenied", 403)
 
 
 class DeskInTime:
@@ -273,6 +275,18 @@ def test_a_listing_that_is_broken_off_is_no_whole_one(sqs: Sqs, capsys: pytest.C
     assert "sampled " in capsys.readouterr().out
     sqs.judge = lambda *_: None
     assert listing.run(cast("Desk", DeskInTime(sqs)), Selection(), 1_000) == 0
+
+
+def test_messages_that_could_not_be_given_back_are_told(sqs: Sqs, capsys: pytest.CaptureFixture[str]) -> None:
+    """A look disturbs nothing, it is promised: where it did, for five minutes, the operator hears why."""
+    sqs.judge = lambda name, _: DENIED if name == "ChangeMessageVisibilityBatch" else None
+    assert listing.run(cast("Desk", DeskInTime(sqs)), Selection(), 1_000) == 0
+    told = capsys.readouterr().out
+    assert "note: 3 messages could not be given back (AccessDenied): hidden from every reader until" in told
+    assert "allow sqs:ChangeMessageVisibility" in told
+    sqs.judge, sqs.bodies = lambda *_: None, [ours(1)]
+    assert listing.run(cast("Desk", DeskInTime(sqs)), Selection(), 1_000) == 0
+    assert "note" not in capsys.readouterr().out
 
 
 def in_parts(number: int, of: int, generation: int, data: str) -> str:

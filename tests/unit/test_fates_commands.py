@@ -78,7 +78,7 @@ class Queue:
     """A queue's messages, as `looks` takes them: what SQS says of their number is late."""
 
     name, refused, receiving, changing, trouble = "q", 0, 0, 0, ""
-    begun_ms = 1_000.0
+    begun_ms, unanswered, not_given_back = 1_000.0, 0, 0
 
     def __init__(self, bodies: Iterable[str], sent_ms: int = 0) -> None:
         self._there = [SimpleNamespace(body=body, attributes={}, sent_ms=sent_ms, size_bytes=1) for body in bodies]
@@ -131,6 +131,17 @@ def test_a_queue_whose_every_message_was_seen_is_whole(
     desk = SimpleNamespace(messages=Queue(["one", "two"], sent_ms), depth=lambda: depth)
     monkeypatch.setattr(looks, "Desk", lambda *_: desk)
     assert (looks.look(settings, "https://sqs/1/q", Stops()).missing == "") is is_whole
+
+
+def test_a_queue_whose_answer_was_lost_was_not_wholly_seen(
+    settings: DeadLetters, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SQS may have given that call ten messages, which nobody sees now; its own count may be a minute late."""
+    queue = Queue(["one"])
+    queue.unanswered = 1
+    monkeypatch.setattr(looks, "Desk", lambda *_: SimpleNamespace(messages=queue, depth=lambda: Depth(1, 0)))
+    assert "whose answer never came" in looks.look(settings, "https://sqs/1/q", Stops()).missing
+    assert "note: 1 call for messages got no answer" in capsys.readouterr().err
 
 
 def test_what_the_first_look_saw_is_not_forgotten_by_a_second_that_saw_less() -> None:

@@ -1,6 +1,7 @@
 """What every command on dead letters begins with: the settings, the connection, the queue, and how much is in it."""
 
 import time
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -119,18 +120,29 @@ class Desk:
 
 def tell_hidden_since(desk: Desk, before: Depth, seen: int) -> None:
     """The same at the end, where nothing was `seen` though there was something: others took it meanwhile."""
-    tell_unanswered(desk.messages)
+    tell_still_hidden(desk.messages)
     if before.visible and not before.hidden and not seen:
         tell_hidden(desk.depth())
 
 
-def tell_unanswered(messages: Messages) -> None:
-    """Say of messages that SQS gave to a call whose answer never came, where there may be any."""
+def tell_still_hidden(messages: Messages) -> None:
+    """Say of messages that nobody has and nobody sees for a while, where there may be any."""
+    for line in still_hidden(messages):
+        say(line)
+
+
+def still_hidden(messages: Messages) -> Iterator[str]:
+    """A note of messages that SQS gave to a call whose answer never came, or did not let us show again."""
+    until = iso(int((time.time() + HIDE_S) * 1000))
     if calls := messages.unanswered:
-        until = iso(int((time.time() + HIDE_S) * 1000))
-        say(
+        yield (
             f"note: {s(calls, 'call')} for messages got no answer: what SQS gave them, {limits.SQS_BATCH_MAX} each at "
             f"most, is hidden until {until} at the latest. Run this again after it"
+        )
+    if kept := messages.not_given_back:
+        yield (
+            f"note: {s(kept, 'message')} could not be given back ({messages.trouble or 'no answer'}): hidden from "
+            f"every reader until {until} at the latest; allow sqs:ChangeMessageVisibility"
         )
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import orjson
 
 from stream_router.control.dead_letters import listing, telling
-from stream_router.control.dead_letters.desk import Desk, tell_unanswered
+from stream_router.control.dead_letters.desk import Desk
 from stream_router.control.dead_letters.exporting import OF_UNDELIVERED, SCHEMA
 from stream_router.control.dead_letters.listing import Seen
 from stream_router.control.dead_letters.queue import put_back
@@ -79,13 +79,13 @@ def run(desk: Desk, file: Path) -> int:
     if asked():
         warn("stream-router dlq: broken off; nothing was imported")
         return 1
-    tell_uncompared(desk, seen, "a redrive publishes two equal letters once, but an edited one and its original both")
+    tell_uncompared(seen, "a redrive publishes two equal letters once, but an edited one and its original both")
     refused = [line for line in lines if line.key in still_there]
     sent = _send(desk, [line for line in lines if line.key not in still_there], asked)
     return _report(lines, refused, sent)
 
 
-def tell_uncompared(desk: Desk, seen: Seen, then: str) -> None:
+def tell_uncompared(seen: Seen, then: str) -> None:
     """Say of messages that may be in the file and in the queue too, where there are any, what comes of it `then`."""
     if seen.depth.hidden:
         say(
@@ -93,7 +93,6 @@ def tell_uncompared(desk: Desk, seen: Seen, then: str) -> None:
             "`export --take` that was killed they are those of this file, which are in the queue twice then: "
             f"{then}. To have none twice, import five minutes after the export ended"
         )
-    tell_unanswered(desk.messages)
 
 
 def tell_left(left: int, why: str = "") -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from stream_router.control.dead_letters import telling
-from stream_router.control.dead_letters.desk import Depth, Desk
+from stream_router.control.dead_letters.desk import Depth, Desk, tell_still_hidden
 from stream_router.control.dead_letters.queue.gathering import PATIENCE_S, unreadable
 from stream_router.control.dead_letters.queue.held import Held
 from stream_router.control.dead_letters.queue.messages import Messages
@@ -86,6 +86,7 @@ def look(desk: Desk, most: int, take: Callable[[Held], bool], asked: Callable[[]
                     raise unreadable(messages)
     finally:
         give_back(messages)
+        tell_still_hidden(messages)
     return Seen(seen, depth)
 
 

@@ -2,7 +2,7 @@
 
 import time
 
-from stream_router.control.dead_letters.desk import Depth, Desk, undelivered_url
+from stream_router.control.dead_letters.desk import Depth, Desk, still_hidden, undelivered_url
 from stream_router.control.dead_letters.queue.gathering import PATIENCE_S, QueueUnreadableError, unreadable
 from stream_router.control.dead_letters.queue.messages import Messages
 from stream_router.control.fates.books import Letters, Look, Message, UndeliveredBook
@@ -32,8 +32,12 @@ def look(settings: DeadLetters, queue_url: str, stops: Stops) -> Look:
         about = desk.depth()  # approximate, and up to a minute late: it never says that nothing is there
         say(f"looking at queue {desk.messages.name}: about {about.visible:,} messages, given back at once")
         found, broken = _gather(desk.messages, stops)
+        for line in still_hidden(desk.messages):
+            say(line)
     except QueueUnreadableError as error:
         return Look((), str(error))
+    if not broken and desk.messages.unanswered:
+        broken = f"SQS gave messages of queue {desk.messages.name} to a call whose answer never came"
     if broken:
         return Look(found, broken)
     if not _is_all(found, about, desk.messages.begun_ms):

@@ -59,7 +59,7 @@ class Messages:
         too."""
         self.begun_ms = 0.0
         """When we began to look at the queue (epoch ms), by its own clock; 0.0 where that is not known."""
-        self._not_deleted = 0
+        self._not_deleted = self._not_shown = 0
         self.unanswered = 0
         """Receive calls that got no answer: what SQS gave them is hidden, and nobody has it."""
         self.trouble = ""
@@ -97,6 +97,11 @@ class Messages:
     def undeleted(self) -> int:
         """Messages that should be deleted, and of which it is not known that they are: given up, or not through."""
         return self._not_deleted + self._delete.backlog
+
+    @property
+    def not_given_back(self) -> int:
+        """Messages that should be visible again, and of which it is not known that they are."""
+        return self._not_shown + (0 if self._held else self._hide.backlog)
 
     @property
     def held(self) -> int:
@@ -216,8 +221,8 @@ class Messages:
             _, given_up, retried, *_ = dispatcher.collect()
             for change, why in given_up:
                 self.trouble = why.code
-                if change.hide_s is None:
-                    self._not_deleted += 1
+                self._not_deleted += change.hide_s is None
+                self._not_shown += change.hide_s == 0.0
                 change.held.lost = True
             if retried:
                 self.trouble = retried[-1][1]

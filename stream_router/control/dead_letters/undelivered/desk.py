@@ -138,7 +138,7 @@ def import_(desk: Desk, file: Path) -> int:
             still_there.add(key)
         return False
 
-    importing.tell_uncompared(desk, listing.look(desk, ALL, take, asked), "a redrive publishes them twice")
+    importing.tell_uncompared(listing.look(desk, ALL, take, asked), "a redrive publishes them twice")
     imported, trouble = 0, ""
     for key, letter in keyed.items():
         if asked():
