@@ -1,6 +1,7 @@
 """What goes between a queue and a file: `dlq export` and `dlq import`, our own dead letters and EventBridge's."""
 
 import contextlib
+import errno
 import os
 import signal
 import stat
@@ -17,6 +18,7 @@ from stream_router.aws import endpoints
 from stream_router.aws.endpoints import Target
 from stream_router.control.dead_letters import exporting, importing, listing, showing
 from stream_router.control.dead_letters.desk import Depth, Desk
+from stream_router.control.dead_letters.queue import gathering
 from stream_router.control.dead_letters.queue.gathering import QueueUnreadableError
 from stream_router.control.dead_letters.queue.messages import Messages
 from stream_router.control.dead_letters.queue.selection import Selection
@@ -144,6 +146,41 @@ def test_a_letter_that_is_in_the_queue_twice_is_exported_once_and_both_are_taken
     assert len(file.read_bytes().splitlines()) == 1
     assert len(sqs.named("DeleteMessageBatch")) == 2
     assert "1 message is a copy of a letter" in capsys.readouterr().out
+
+
+@BOTH
+@pytest.mark.parametrize("how", ["full disk", "unreadable queue"])
+def test_an_export_that_ends_early_says_what_the_file_holds_alone(
+    sqs: Sqs,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    export: Export,
+    body: Callable[[int], str],
+    how: str,
+) -> None:
+    """The first round is out of the queue: who deleted the file of a failed export would lose it."""
+    monkeypatch.setattr(gathering, "MAX_LETTERS", 2)
+    sqs.bodies = [body(number) for number in range(2)]
+    synced: list[int] = []
+
+    def fsync(descriptor: int) -> None:
+        synced.append(descriptor)
+        if len(synced) > 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sqs.bodies = [body(9)]
+
+    def judge(name: str, _: dict[str, Any]) -> Answer | None:
+        return DENIED if name == "ReceiveMessage" and synced and how == "unreadable queue" else None
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    sqs.judge = judge
+    assert export(DeskInTime(sqs), tmp_path / "letters.jsonl", Selection(), take=True) == 1
+    told = capsys.readouterr()
+    assert "exported 2 " in told.out
+    assert "cannot be " in told.err
+    assert "what is in the file is out of the queue: keep it" in told.err
+    assert len(sqs.named("DeleteMessageBatch")) == 2
 
 
 def line(**more: Any) -> bytes:
@@ -287,6 +324,19 @@ def test_messages_that_could_not_be_given_back_are_told(sqs: Sqs, capsys: pytest
     sqs.judge, sqs.bodies = lambda *_: None, [ours(1)]
     assert listing.run(cast("Desk", DeskInTime(sqs)), Selection(), 1_000) == 0
     assert "note" not in capsys.readouterr().out
+
+
+@BOTH
+def test_an_export_that_may_not_delete_does_not_say_that_it_took(
+    sqs: Sqs, tmp_path: Path, capsys: pytest.CaptureFixture[str], export: Export, body: Callable[[int], str]
+) -> None:
+    """They are in both: the file and the queue."""
+    sqs.bodies = [body(1)]
+    sqs.judge = lambda name, _: DENIED if name == "DeleteMessageBatch" else None
+    assert export(DeskInTime(sqs), tmp_path / "letters.jsonl", Selection(), take=True) == 1
+    told = capsys.readouterr()
+    assert "and not all taken out of the queue" in told.out
+    assert "1 could not be deleted (AccessDenied): they are in both" in told.err
 
 
 def in_parts(number: int, of: int, generation: int, data: str) -> str:

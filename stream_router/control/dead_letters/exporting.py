@@ -8,13 +8,13 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import orjson
 
 from stream_router.control.dead_letters import listing, telling
 from stream_router.control.dead_letters.desk import Desk, tell_hidden, tell_hidden_since
-from stream_router.control.dead_letters.queue.gathering import Gathering, Read, Whole
+from stream_router.control.dead_letters.queue.gathering import Gathering, QueueUnreadableError, Read, Whole
 from stream_router.control.dead_letters.queue.selection import Selection
 from stream_router.control.dead_letters.telling import Bar, Interrupt, say, warn
 from stream_router.core.json_text.json_depth import is_too_deep
@@ -57,48 +57,67 @@ def export(desk: Desk, file: Path, selection: Selection, form: Form, *, take: bo
         warn(f"stream-router dlq: {file} cannot be written ({error.strerror}); name a new file")
         return 1
     gathering = Gathering(desk.messages, selection, "", form.read)
-    exported, skipped = 0, Counter[str]()
+    work = _Export(desk, file, form, gathering, take=take)
     try:
         with open(handle, "wb") as out, Bar("exported") as bar:  # noqa: PTH123 - a descriptor, not a path
-            while not asked():
-                gathering.gather(lambda: not asked())
-                whole = gathering.take_round()
-                if not whole:
-                    break
-                written = [one for one in whole if _written(desk, one, form, out, skipped)]
-                exported += len(written)
-                out.flush()
-                os.fsync(out.fileno())
-                if take:
-                    _sync_folder(file)
-                    failpoints.reach("exported_before_deleted")
-                    desk.messages.delete(held for one in written for held in one.messages)
-                bar.at(exported, max(depth.visible, exported))
+            while not asked() and work.round(out, asked):
+                bar.at(work.exported, max(depth.visible, work.exported))
     except OSError as error:
-        warn(f"stream-router dlq: {file} cannot be written ({error.strerror}); what was not written stays in the queue")
-        return 1
+        work.ended_because = f"{file} cannot be written ({error.strerror})"
+    except QueueUnreadableError as error:
+        work.ended_because = str(error)
     finally:
         listing.give_back(desk.messages)
+    if asked() and not work.ended_because:
+        work.ended_because = "broken off"
     gathering.end()
     tell_hidden_since(desk, depth, gathering.seen)
-    telling.tell_copies(gathering.copies)
-    told = f"exported {telling.s(exported, form.noun)} to {file}"
-    if unmet := selection.id and not exported and not skipped:
+    is_whole = work.report()
+    if unmet := selection.id and not work.exported and not work.skipped:
         warn(f"stream-router dlq: nothing of {selection.id} was seen that is meant")
-    status = _report(desk, told, skipped + gathering.skipped + gathering.unavailable, take=take, broken_off=asked())
-    return 1 if unmet else status
+    return 0 if is_whole and not unmet else 1
 
 
-def _report(desk: Desk, told: str, skipped: Counter[str], *, take: bool, broken_off: bool) -> int:
-    taken = ", and taken out of the queue" if take else ", and still in the queue"
-    say(f"{told}{taken}; the file holds customers' data")
-    telling.counted("skipped", skipped)
-    if broken_off:
-        warn("stream-router dlq: broken off; what is not in the file stays in the queue")
-    if desk.messages.undeleted:
-        trouble = desk.messages.trouble
-        warn(f"stream-router dlq: {desk.messages.undeleted:,} could not be deleted ({trouble}): they are in both")
-    return 1 if skipped or broken_off or desk.messages.undeleted or desk.messages.unanswered else 0
+class _Export:
+    """One export, round by round. `exported` letters are on disk for good; `ended_because`: why there are not more."""
+
+    def __init__(self, desk: Desk, file: Path, form: Form, gathering: Gathering, *, take: bool) -> None:
+        self._desk, self._file, self._form, self._gathering, self._take = desk, file, form, gathering, take
+        self.exported = 0
+        self.skipped: Counter[str] = Counter()
+        self.ended_because = ""
+
+    def round(self, out: BinaryIO, asked: Callable[[], bool]) -> bool:
+        """Write what is in hand, then take it out of the queue; whether there was something. Raises OSError."""
+        self._gathering.gather(lambda: not asked())
+        whole = self._gathering.take_round()
+        written = [one for one in whole if _written(self._desk, one, self._form, out, self.skipped)]
+        out.flush()
+        os.fsync(out.fileno())
+        self.exported += len(written)
+        if self._take and written:
+            _sync_folder(self._file)
+            failpoints.reach("exported_before_deleted")
+            self._desk.messages.delete(held for one in written for held in one.messages)
+        return bool(whole)
+
+    def report(self) -> bool:
+        """Say what was done; whether it is all."""
+        messages, skipped = self._desk.messages, self.skipped + self._gathering.skipped + self._gathering.unavailable
+        telling.tell_copies(self._gathering.copies)
+        taken = "not all taken out of the queue" if messages.undeleted else "taken out of the queue"
+        told = f"exported {telling.s(self.exported, self._form.noun)} to {self._file}"
+        say(f"{told}, and {taken if self._take else 'still in the queue'}; the file holds customers' data")
+        telling.counted("skipped", skipped)
+        if self.ended_because:
+            warn(f"stream-router dlq: {self.ended_because}; what is not in the file stays in the queue")
+            if self._take and self.exported:
+                warn("stream-router dlq: what is in the file is out of the queue: keep it")
+        if messages.undeleted:
+            warn(
+                f"stream-router dlq: {messages.undeleted:,} could not be deleted ({messages.trouble}): they are in both"
+            )
+        return not (skipped or self.ended_because or messages.undeleted or messages.unanswered)
 
 
 def _written(desk: Desk, whole: Whole, form: Form, out: Any, skipped: Counter[str]) -> bool:
