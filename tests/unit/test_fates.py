@@ -248,6 +248,23 @@ def test_an_event_of_which_a_letter_was_found_is_found() -> None:
     assert answered(sighting(), letters=Look((), "half of it"))[0] == 2
 
 
+@pytest.mark.parametrize("part", [None, {"n": 1, "of": 2}])
+def test_a_conversation_is_not_said_to_be_nowhere_where_a_letter_cannot_be_compared(part: Any) -> None:
+    """Its event lies in S3, or in parts: it may be of this conversation, from before the span."""
+    body = json.loads(letter(part=part).body)
+    if part is None:
+        body["record"] = {"encoding": "s3", "data": "s3://bucket/key"}
+    asked, book = wanted(conversation="c-1"), Letters(Look([Message(json.dumps(body), {}, 0)]), STREAM)
+    apart = find.uncompared(book, asked)
+    assert apart == "1 dead letter could not be compared, in S3 or in parts"
+    answer = Answer(asked, Span(0, 9_000), [], [], UndeliveredBook(NOTHING), "", apart, apart)
+    assert find.status(answer, judge(), book) == 2
+    assert find.status(answer._replace(sightings=[sighting()]), judge(), book) == 0
+    (line,) = found_report.lines(answer, judge(), to_entry)
+    assert line.endswith(f"not all of the queues was seen: {apart}")
+    assert find.uncompared(book, wanted(ID)) == ""
+
+
 # --- the account ------------------------------------------------------------------------------------------------
 
 

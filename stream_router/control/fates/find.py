@@ -77,8 +77,9 @@ def _found(settings: DeadLetters, wish: Wish) -> int:
                 letters, undelivered = now_there.after(letters), now_undelivered.after(undelivered)
                 buried = [letter for letter in letters.all if _is_wanted(letter, wanted)]
     judge = judge_of(settings, transform, scan.checkpoints, letters, undelivered)
-    unseen = "; ".join(filter(None, (letters.missing, undelivered.missing)))
-    answer = Answer(wanted, span, scan.sightings, buried, undelivered, scan.missing, unseen)
+    apart = uncompared(letters, wanted)
+    unseen = "; ".join(filter(None, (letters.missing, apart, undelivered.missing)))
+    answer = Answer(wanted, span, scan.sightings, buried, undelivered, scan.missing, unseen, apart)
     for line in found_report.lines(answer, judge, transform):
         write_line(sys.stdout, line)
     return status(answer, judge, letters, everything=wish.everything)
@@ -115,7 +116,7 @@ def status(answer: Answer, judge: Callable[[Sighting], object], letters: Letters
         return CANNOT_JUDGE
     if answer.is_complete:
         return FOUND
-    return CANNOT_JUDGE if answer.missing or letters.missing else NOT_FOUND
+    return CANNOT_JUDGE if answer.missing or letters.missing or answer.uncompared else NOT_FOUND
 
 
 def _is_unsure(verdict: object) -> bool:
@@ -152,15 +153,22 @@ def _all_buried(wanted: Wanted, buried: Sequence[Letter]) -> bool:
     return set(wanted.ids) <= {letter.origin.event_id for letter in buried}
 
 
-def _is_wanted(letter: Letter, wanted: Wanted) -> bool:
-    """By its id, or by its event's content, where that can be had without S3."""
+def _is_wanted(letter: Letter, wanted: Wanted) -> bool | None:
+    """By its id, or by its event's content; None where that cannot be had without S3, or is in parts."""
     if wanted.by_id:
         return wanted.takes_id(letter.origin.event_id)
     try:
         raw = reader.original(letter)
     except UnreadableLetterError:
-        return False
+        return None
     return any(wanted.takes(found) for found in open_record(Record(raw, 0)))
+
+
+def uncompared(letters: Letters, wanted: Wanted) -> str:
+    """Why some letters may be of what is asked for though it was not found in them ("" where all were compared)."""
+    count = sum(_is_wanted(letter, wanted) is None for letter in letters.all)
+    those = f"{count:,} dead letters" if count > 1 else "1 dead letter"
+    return f"{those} could not be compared, in S3 or in parts" if count else ""
 
 
 def _wall_ms() -> float:

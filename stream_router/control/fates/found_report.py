@@ -18,7 +18,10 @@ _PASSED = {True: "past it", False: "not past it", None: "not known"}
 
 
 class Answer(NamedTuple):
-    """What was found. `missing`: why some of the stream was not read; `unseen`: why some of the queues was not seen."""
+    """What was found. `missing`: why some of the stream was not read; `unseen`: why some of the queues was not seen.
+
+    `uncompared`: why some letters may be of an interaction or a conversation, and nobody can tell.
+    """
 
     wanted: Wanted
     span: Span
@@ -27,6 +30,7 @@ class Answer(NamedTuple):
     undelivered: UndeliveredBook
     missing: str
     unseen: str
+    uncompared: str = ""
 
     @property
     def found_ids(self) -> set[str]:
