@@ -18,7 +18,7 @@ from stream_router.aws import endpoints
 from stream_router.aws.endpoints import Target
 from stream_router.control.dead_letters import exporting, importing, listing, showing
 from stream_router.control.dead_letters.desk import Depth, Desk
-from stream_router.control.dead_letters.queue import gathering
+from stream_router.control.dead_letters.queue import gathering, put_back
 from stream_router.control.dead_letters.queue.gathering import QueueUnreadableError
 from stream_router.control.dead_letters.queue.messages import Messages
 from stream_router.control.dead_letters.queue.selection import Selection
@@ -270,6 +270,23 @@ def test_an_import_that_is_broken_off_says_how_many_are_left(
     monkeypatch.setattr(Interrupt, "__call__", lambda _: True)
     assert of_eventbridge.import_(DeskInTime(sqs), file) == 1  # type: ignore[arg-type]
     assert "broken off; 1 were not sent" in capsys.readouterr().err
+
+
+def test_an_import_whose_queue_takes_nothing_says_why(
+    sqs: Sqs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With SQS's own code, and how many are left."""
+    file = tmp_path / "letters.jsonl"
+    desk: Any = DeskInTime(sqs)
+    desk.connection = MagicMock()
+    sqs.bodies = [ours(1)]
+    assert exporting.run(desk, file, Selection(), take=True) == 0
+    sender = MagicMock(trouble="AccessDenied")
+    sender.collect.return_value = []
+    monkeypatch.setattr(put_back, "sender", lambda *_: sender)
+    monkeypatch.setattr(importing, "PATIENCE_S", 0.0)
+    assert importing.run(desk, file) == 1
+    assert "the queue takes no message (AccessDenied); 1 were not sent" in capsys.readouterr().err
 
 
 def test_a_last_line_that_is_cut_off_is_named_as_such(

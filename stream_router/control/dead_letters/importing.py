@@ -81,8 +81,8 @@ def run(desk: Desk, file: Path) -> int:
         return 1
     tell_uncompared(seen, "a redrive publishes two equal letters once, but an edited one and its original both")
     refused = [line for line in lines if line.key in still_there]
-    sent = _send(desk, [line for line in lines if line.key not in still_there], asked)
-    return _report(lines, refused, sent)
+    sent, why = _send(desk, [line for line in lines if line.key not in still_there], asked)
+    return _report(lines, refused, sent, why)
 
 
 def tell_uncompared(seen: Seen, then: str) -> None:
@@ -104,7 +104,7 @@ def tell_left(left: int, why: str = "") -> None:
         )
 
 
-def _report(lines: list[Line], refused: list[Line], sent: list[Line]) -> int:
+def _report(lines: list[Line], refused: list[Line], sent: list[Line], why: str) -> int:
     edited = sum(line.letter.edited for line in sent)
     say(f"imported {telling.s(len(sent), 'dead letter')}, {edited:,} of them edited; redrive them next")
     if refused:
@@ -112,12 +112,12 @@ def _report(lines: list[Line], refused: list[Line], sent: list[Line]) -> int:
         for line in refused[:10]:
             say(f"  {plain(line.letter.origin.event_id)}")
     left = len(lines) - len(sent) - len(refused)
-    tell_left(left)
+    tell_left(left, why)
     return 1 if refused or left else 0
 
 
-def _send(desk: Desk, lines: list[Line], asked: Interrupt) -> list[Line]:
-    """Send letters, and say which of them are stored, every message of each."""
+def _send(desk: Desk, lines: list[Line], asked: Interrupt) -> tuple[list[Line], str]:
+    """Send letters: those that are stored, every message of each, and why others, if any, are not."""
     sender = put_back.sender(desk.connection, desk.messages.queue_url)
     by_number = dict(enumerate(lines, 1))
     stored: list[Line] = []
@@ -136,7 +136,7 @@ def _send(desk: Desk, lines: list[Line], asked: Interrupt) -> list[Line]:
                 stored.append(by_number[letter.event.record.sequence_number])
                 moved_at = time.monotonic()
             bar.at(len(stored), len(lines))
-    return stored
+    return stored, "broken off" if asked() else f"the queue takes no message ({sender.trouble or 'no answer'})"
 
 
 def read(file: Path) -> list[Line]:
