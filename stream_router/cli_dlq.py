@@ -89,7 +89,7 @@ def redrive(
     Example: stream-router dlq redrive --reason unroutable --dry-run
     """
     from stream_router.control.dead_letters import commands
-    from stream_router.control.dead_letters.redriving.redrive import How
+    from stream_router.control.dead_letters.redriving.summary import How
 
     chosen = commands.Options(reason, code, event_type, since, until, id)
     how = How(rate=rate, limit=limit, dry_run=dry_run, keep=keep, parked=parked, yes=yes)

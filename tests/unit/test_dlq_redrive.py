@@ -17,7 +17,8 @@ from stream_router.control.dead_letters.desk import Depth, Desk
 from stream_router.control.dead_letters.queue.gathering import Gathering, Whole
 from stream_router.control.dead_letters.queue.messages import Messages
 from stream_router.control.dead_letters.queue.selection import Selection
-from stream_router.control.dead_letters.redriving.redrive import How, Redrive
+from stream_router.control.dead_letters.redriving.redrive import Redrive
+from stream_router.control.dead_letters.redriving.summary import How
 from stream_router.control.dead_letters.redriving.trial import Trial, not_tried
 from stream_router.control.republish import preconditions
 from stream_router.control.republish.preconditions import Verdict

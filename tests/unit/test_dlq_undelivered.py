@@ -15,7 +15,7 @@ from stream_router.control.dead_letters.queue.gathering import Whole
 from stream_router.control.dead_letters.queue.held import Held
 from stream_router.control.dead_letters.queue.messages import Messages
 from stream_router.control.dead_letters.queue.selection import Selection
-from stream_router.control.dead_letters.redriving.redrive import How
+from stream_router.control.dead_letters.redriving.summary import How
 from stream_router.control.dead_letters.undelivered import others, reading
 from stream_router.control.dead_letters.undelivered.redrive import UndeliveredRedrive, UndeliveredTrials
 from stream_router.control.dead_letters.undelivered.stream import Found

@@ -11,7 +11,8 @@ import pytest
 from stream_router.control.dead_letters.desk import Depth
 from stream_router.control.dead_letters.queue.selection import Selection
 from stream_router.control.dead_letters.redriving import redrive as module
-from stream_router.control.dead_letters.redriving.redrive import How, Redrive
+from stream_router.control.dead_letters.redriving.redrive import Redrive
+from stream_router.control.dead_letters.redriving.summary import How
 from stream_router.control.dead_letters.redriving.trial import Trial
 from stream_router.control.republish import preconditions
 from stream_router.core.dead_letter_reasons import Reason

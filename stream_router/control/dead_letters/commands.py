@@ -9,6 +9,7 @@ from stream_router.control.dead_letters.desk import Desk, undelivered_url
 from stream_router.control.dead_letters.queue.gathering import QueueUnreadableError
 from stream_router.control.dead_letters.queue.selection import Selection, selection
 from stream_router.control.dead_letters.redriving import redrive as redriving
+from stream_router.control.dead_letters.redriving.summary import How
 from stream_router.control.dead_letters.telling import Interrupt, warn
 from stream_router.control.dead_letters.undelivered import desk as of_eventbridge
 from stream_router.control.dead_letters.undelivered.redrive import UndeliveredRedrive
@@ -32,7 +33,7 @@ class Options(NamedTuple):
         return selection(*self, now_ms)
 
 
-def redrive(options: Options, how: redriving.How, *, undelivered: bool, now_ms: int) -> int:
+def redrive(options: Options, how: How, *, undelivered: bool, now_ms: int) -> int:
     """`dlq redrive`."""
     settings = load(DeadLetters)
     chosen = options.selection(now_ms)

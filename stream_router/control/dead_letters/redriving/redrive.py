@@ -2,7 +2,6 @@
 
 from collections import Counter, deque
 from collections.abc import Callable
-from typing import NamedTuple
 
 from stream_router.control.dead_letters import telling
 from stream_router.control.dead_letters.desk import Desk, tell_hidden, tell_hidden_since
@@ -10,8 +9,9 @@ from stream_router.control.dead_letters.queue import gathering, put_back
 from stream_router.control.dead_letters.queue.gathering import Gathering, QueueUnreadableError, Whole
 from stream_router.control.dead_letters.queue.selection import Selection
 from stream_router.control.dead_letters.redriving.settling import Means, Redriving, Tally
+from stream_router.control.dead_letters.redriving.summary import How, Summary, Words
 from stream_router.control.dead_letters.redriving.trial import Trial, Trials, Tries
-from stream_router.control.dead_letters.telling import Bar, say, warn
+from stream_router.control.dead_letters.telling import Bar, say
 from stream_router.control.republish import preconditions
 from stream_router.control.republish.patience import patience_at
 from stream_router.core import limits
@@ -32,20 +32,6 @@ MAX_OPENED_BYTES = 32 * 1024 * 1024
 takes some times its size while it is published."""
 
 
-class How(NamedTuple):
-    """How to redrive, an option each (`cli_dlq.py`); `--undelivered` gets the same.
-
-    `rate` is events a second, 0 for no bound; `limit` letters, 0 for all.
-    """
-
-    rate: float
-    limit: int
-    dry_run: bool
-    keep: bool
-    parked: bool
-    yes: bool
-
-
 class Refused(Exception):  # noqa: N818 - an answer, not an error of the program
     """Nothing was published, nothing deleted: the text says why."""
 
@@ -53,9 +39,7 @@ class Refused(Exception):  # noqa: N818 - an answer, not an error of the program
 class Redrive:
     """One redrive. `started_at` (ISO 8601) is its name in `metadata.replayed` of what was edited by hand."""
 
-    done = "redriven"
-    failed = "failed again, back in the queue"
-    """What is said of an event that was settled, and of one that was refused."""
+    words = Words("redriven", "failed again, back in the queue")
 
     def __init__(self, desk: Desk, selection: Selection, how: How, asked: Callable[[], bool], started_at: str) -> None:
         self._desk, self._how, self._asked = desk, how, asked
@@ -105,7 +89,7 @@ class Redrive:
         if limits.is_v2_bus(desk.settings.event_bus):
             say(SECOND_COPIES)
         refused = ""
-        with Bar(self.done) as bar:
+        with Bar(self.words.done) as bar:
             redriving = Redriving(means, self._asked, lambda tally: self._show(bar, tally, depth.visible))
             redriving.patience_s = patience_at(how.rate, desk.settings.event_bus)
             try:
@@ -198,45 +182,17 @@ class Redrive:
         bar.at(tally.redriven, max(about, self._eligible), f", {failed} failed again" if failed else "")
 
     def _report(self, tally: Tally, refused: str) -> int:
-        how, skipped = self._how, self._skipped + self._gathering.skipped
-        unavailable = self._unavailable + self._gathering.unavailable
-        say(f"selected {self._eligible + (skipped + unavailable).total():,}, eligible {self._eligible:,}")
-        telling.tell_copies(self._gathering.copies)
-        telling.counted("skipped", skipped)
-        if unavailable:
-            telling.counted("could not be tried", unavailable)
-        if not how.dry_run:
-            say(f"{self.done} {tally.redriven:,}" + (", all kept in the queue (--keep)" if how.keep else ""))
-        elif not refused:
-            telling.counted(f"would be {self.done}", self._types)
-        if tally.failed_again:
-            telling.counted("failed again" if how.keep else self.failed, tally.failed_again)
-        if left := tally.left + (0 if self._reached_limit() else len(self._in_hand)):
-            say(f"left in the queue {left:,}")
         ended = tally.ended_because or (BROKEN_OFF if self._asked() else "")
         if refused:
             ended = f"{refused}; nothing more was published, and what was not settled stays"
-        if ended:
-            warn(f"stream-router dlq: {ended}")
-        self._warn_of_undeleted()
-        messages = self._desk.messages
-        undone = tally.failed_again or left or ended or unavailable or self._warn_of_unmet(skipped + unavailable)
-        return 1 if undone or messages.undeleted or messages.unanswered else 0
-
-    def _warn_of_unmet(self, seen: Counter[str]) -> bool:
-        """Whether of an event that was asked for by name no letter can be redriven."""
-        asked_for = self._selection.id
-        if not asked_for or self._eligible:
-            return False
-        unseen = f"no dead letter of {asked_for} was seen that is meant; see stream-router find {asked_for}"
-        warn(f"stream-router dlq: {f'of {asked_for} nothing can be redriven' if seen else unseen}")
-        return True
-
-    def _warn_of_undeleted(self) -> None:
-        messages = self._desk.messages
-        if messages.undeleted:
-            warn(
-                f"stream-router dlq: {telling.s(messages.undeleted, 'message')} could not be deleted "
-                f"({messages.trouble or 'no answer'}) though {self.done}: allow sqs:DeleteMessage, or the next redrive "
-                "sends them again"
-            )
+        summary = Summary(
+            self.words,
+            self._gathering,
+            self._skipped + self._gathering.skipped,
+            self._unavailable + self._gathering.unavailable,
+            self._eligible,
+            self._types if self._how.dry_run and not refused else None,
+            tally.left + (0 if self._reached_limit() else len(self._in_hand)),
+            ended,
+        )
+        return summary.tell(tally, self._desk.messages, self._how, self._selection.id)

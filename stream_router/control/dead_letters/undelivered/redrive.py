@@ -11,8 +11,9 @@ from stream_router.control.dead_letters import telling
 from stream_router.control.dead_letters.desk import Desk
 from stream_router.control.dead_letters.queue.gathering import Gathering, Whole
 from stream_router.control.dead_letters.queue.selection import Selection
-from stream_router.control.dead_letters.redriving.redrive import How, Redrive
+from stream_router.control.dead_letters.redriving.redrive import Redrive
 from stream_router.control.dead_letters.redriving.settling import Tally
+from stream_router.control.dead_letters.redriving.summary import How, Words
 from stream_router.control.dead_letters.redriving.trial import Trial, Tries, not_tried
 from stream_router.control.dead_letters.telling import say, warn
 from stream_router.control.dead_letters.undelivered import others, reading, stream
@@ -72,8 +73,7 @@ class UndeliveredTrials:
 class UndeliveredRedrive(Redrive):
     """One redrive of EventBridge's own dead letters."""
 
-    done = "published again"
-    failed = "failed again, still in the queue"
+    words = Words("published again", "failed again, still in the queue")
 
     def __init__(self, desk: Desk, selection: Selection, how: How, asked: Callable[[], bool], started_at: str) -> None:
         self._samples: dict[str, str] = {}
