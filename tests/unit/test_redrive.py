@@ -11,6 +11,7 @@ import pytest
 from stream_router.control.dead_letters.desk import Depth
 from stream_router.control.dead_letters.queue.selection import Selection
 from stream_router.control.dead_letters.redriving import redrive as module
+from stream_router.control.dead_letters.redriving import settling
 from stream_router.control.dead_letters.redriving.redrive import Redrive
 from stream_router.control.dead_letters.redriving.summary import How
 from stream_router.control.dead_letters.redriving.trial import Trial
@@ -234,6 +235,21 @@ def test_what_was_redriven_before_a_refusal_is_told(redriven: Any) -> None:
     assert "redriven 1" in done.said
     assert "no rule takes b; nothing more was published" in done.warned
     assert "1 message could not be deleted (AccessDenied) though redriven" in done.warned
+
+
+def test_events_that_were_accepted_and_not_proven_are_said_to_go_out_again(
+    redriven: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To say that none was redriven, and no more, would say that nobody got them."""
+    monkeypatch.setattr(settling, "END_WITHIN_S", 0.0)
+    queue = Queue(["a"])
+    queue.silent, queue.unproven = {1}, 1
+    queue.on_publish = lambda: setattr(queue, "stop_asked", True)
+    done = redriven(queue)
+    assert done.status == 1
+    assert "redriven 0" in done.said
+    assert "1 event of these EventBridge accepted" in done.warned
+    assert "the next redrive publishes them again" in done.warned
 
 
 def test_more_letters_than_can_be_put_in_order_are_refused(redriven: Any) -> None:

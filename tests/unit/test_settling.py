@@ -275,6 +275,21 @@ def test_a_letter_that_could_not_go_back_is_left_and_nothing_else() -> None:
     assert tally.ended_because.startswith("nothing more ends (AccessDenied)")
 
 
+@pytest.mark.parametrize(("gone", "unproven"), [(False, 3), (True, 0)])
+def test_what_was_accepted_and_never_proven_is_told(gone: bool, unproven: int) -> None:
+    """It stays in the queue, and the next redrive publishes it a second time; a bus that is gone has nothing of it."""
+    bench = Bench()
+    bench.silent, bench.unproven, bench.last_code = {1}, 3, "ThrottlingException"
+
+    def lose(_: Tally) -> None:
+        bench.bus_gone = gone
+
+    how_long(bench, lose)
+    tally = bench.redriving.tally
+    assert (tally.left, tally.unproven, bench.deleted) == (1, unproven, [])
+    assert gone or "allow events:DescribeEventBus" in tally.ended_because
+
+
 def how_long(bench: Bench, stops: Callable[[Tally], None]) -> float:
     """Seconds that a round of one letter takes; `stops` is called once a turn."""
     bench.redriving._progress = stops

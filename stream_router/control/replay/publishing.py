@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from stream_router.control.replay.choice import Chosen, Failed, failed
 from stream_router.control.republish.patience import PATIENCE_S
-from stream_router.control.republish.republisher import Again, Outcome, Republisher
+from stream_router.control.republish.republisher import Again, Outcome, Republisher, why_nothing_ends
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import Event
 
@@ -99,7 +99,7 @@ class Publishing:
         if self._republisher.bus_gone:
             return "the event bus is gone: run `stream-router setup`, then go on"
         if self._under_way and self._clock() - self._moved_at > self._patience_s:
-            return f"nothing more ends ({self._republisher.last_code or 'no answer'}): go on later"
+            return f"nothing more ends ({why_nothing_ends(self._republisher) or 'no answer'}): go on later"
         return ""
 
     def _is_quiet(self) -> bool:

@@ -45,6 +45,13 @@ def token_of(event: Event) -> str:
     return record.place if record.alone else f"{record.place}{event.line}"
 
 
+def why_nothing_ends(republisher: "Republisher") -> str:
+    """What to tell an operator who waits; "" where nothing is known."""
+    if republisher.unproven and not republisher.in_flight:
+        return "EventBridge accepted, and whether the bus exists cannot be asked; allow events:DescribeEventBus"
+    return republisher.last_code
+
+
 class Outcome(NamedTuple):
     """What became of one event: settled where `failure` is None, else why it could not be published."""
 

@@ -14,7 +14,7 @@ from stream_router.control.dead_letters.queue.held import Held
 from stream_router.control.dead_letters.queue.messages import Messages
 from stream_router.control.dead_letters.redriving.trial import Trial, Tries
 from stream_router.control.republish.patience import PATIENCE_S
-from stream_router.control.republish.republisher import Outcome, Republisher
+from stream_router.control.republish.republisher import Outcome, Republisher, why_nothing_ends
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import DeadLetter
 from stream_router.core.process import failpoints
@@ -28,10 +28,10 @@ MARGIN_S = 20.0
 
 
 class Tally:
-    """What became of the letters."""
+    """What became of the letters. `unproven` events were accepted by a bus that was not seen to exist after it."""
 
     def __init__(self) -> None:
-        self.redriven = self.left = 0
+        self.redriven = self.left = self.unproven = 0
         self.failed_again: Counter[str] = Counter()
         self.ended_because = ""
 
@@ -114,6 +114,7 @@ class Redriving:
             self._move_letters()
             self._progress(self.tally)
         self.tally.left += len(self._jobs) + len(self._going_back)
+        self.tally.unproven = 0 if self._to.republisher.bus_gone else self._to.republisher.unproven
         self._jobs.clear()
         self._going_back.clear()
 
@@ -133,7 +134,7 @@ class Redriving:
         if self._clock() - self._moved_at > self.patience_s:
             again = self._to.again
             back = again.trouble if again and self._going_back else ""
-            code = back or republisher.last_code or self._to.messages.trouble or "no answer"
+            code = back or why_nothing_ends(republisher) or self._to.messages.trouble or "no answer"
             return f"nothing more ends ({code}): the rest stays in the queue; try again later"
         return ""
 

@@ -63,6 +63,11 @@ class Summary(NamedTuple):
             say(f"left in the queue {self.left:,}")
         if self.ended:
             warn(f"stream-router dlq: {self.ended}")
+        if tally.unproven:
+            warn(
+                f"stream-router dlq: {telling.s(tally.unproven, 'event')} of these EventBridge accepted, but the bus "
+                "was not seen to exist after it: not settled, so the next redrive publishes them again"
+            )
         self._warn_of_undeleted(messages)
         undone = tally.failed_again or self.left or self.ended or self.unavailable or self._warn_of_unmet(asked_for)
         return 1 if undone or messages.undeleted or messages.unanswered else 0
