@@ -237,6 +237,19 @@ def test_copies_are_published_once_and_told(sqs: Sqs, capsys: pytest.CaptureFixt
     assert "1 message is a copy of a letter that is in the queue once more" in told
 
 
+def test_what_failed_again_elsewhere_and_was_passed_over_is_told(sqs: Sqs, capsys: pytest.CaptureFixture[str]) -> None:
+    """Another operator's redrive put it back, or one whose clock is ahead: an empty summary would say that all is well.
+
+    What this redrive itself puts back it counts as failed again, and does not take a second time.
+    """
+    again = changed(ONE, generation=1, failedAt="2026-11-26T00:10:00.000Z")
+    sqs.bodies = [again, changed(ONE, generation=1, failedAt="2026-11-25T23:59:59.000Z")]
+    trials = Eligible()
+    assert redrive(sqs, lambda: False, trials) == 1
+    assert trials.tried == 1
+    assert "1 dead letter failed again after this redrive began, in another redrive" in capsys.readouterr().err
+
+
 class Unroutable(Eligible):
     """Takes no letter to be eligible."""
 

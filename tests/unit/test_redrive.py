@@ -28,7 +28,8 @@ NOTHING: Mapping[str, preconditions.Verdict] = {}
 class Queue(Bench):
     """The bench of settling, with letters of these types in rounds; "skip" is a letter that is not eligible."""
 
-    name, queue_url, undeleted, unanswered, dry, is_full, copies = "q", "http://q", 0, 0, False, False, 0
+    name, queue_url, undeleted, unanswered, dry, is_full = "q", "http://q", 0, 0, False, False
+    copies = failed_since = 0
 
     def __init__(self, *rounds: list[str]) -> None:
         super().__init__()

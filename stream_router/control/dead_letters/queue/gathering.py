@@ -73,6 +73,8 @@ class Gathering:
         self.skipped: Counter[str] = Counter()
         self.unavailable: Counter[str] = Counter()
         self.unselected = 0
+        self.failed_since = 0
+        """Letters that failed again after `started_at`: put back by us, by another redrive, or under a clock ahead."""
         self.came_later = 0
         self.seen = 0
         """Messages that were looked at, each once."""
@@ -130,8 +132,11 @@ class Gathering:
 
     def _take(self, letter: Letter, held: Held) -> None:
         just_now = self._started_at and letter.generation and letter.failed_at >= self._started_at
-        if just_now or not self._selection.takes(letter, held.sent_ms):
+        if not self._selection.takes(letter, held.sent_ms):
             self.unselected += 1
+            return
+        if just_now:
+            self.failed_since += letter.part is None or letter.part.n == 1
             return
         if self._old_only and held.came_later:
             self.came_later += 1

@@ -70,6 +70,7 @@ class Summary(NamedTuple):
             )
         self._warn_of_undeleted(messages)
         undone = tally.failed_again or self.left or self.ended or self.unavailable or self._warn_of_unmet(asked_for)
+        undone = self._warn_of_others(tally) or undone
         return 1 if undone or messages.undeleted or messages.unanswered else 0
 
     def _warn_of_unmet(self, asked_for: str) -> bool:
@@ -79,6 +80,16 @@ class Summary(NamedTuple):
         unseen = f"no dead letter of {asked_for} was seen that is meant; see stream-router find {asked_for}"
         warn(f"stream-router dlq: {f'of {asked_for} nothing can be redriven' if self.skipped else unseen}")
         return True
+
+    def _warn_of_others(self, tally: Tally) -> bool:
+        """Whether letters were passed over for having failed again just now, though not by us."""
+        others = self.gathering.failed_since - tally.failed_again.total()
+        if others > 0:
+            warn(
+                f"stream-router dlq: {telling.s(others, 'dead letter')} failed again after this redrive began, in "
+                "another redrive or by a clock that is ahead of this host's: not taken, so redrive again"
+            )
+        return others > 0
 
     def _warn_of_undeleted(self, messages: Messages) -> None:
         if messages.undeleted:
