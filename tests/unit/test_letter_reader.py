@@ -1,6 +1,7 @@
 """The reader of dead letters: every form that the writer knows comes back whole, exact, and as one typed object."""
 
 import base64
+import gzip
 import itertools
 import json
 import random
@@ -140,6 +141,9 @@ def test_what_is_no_dead_letter_is_told_in_words_that_quote_nothing(body: str, s
     [
         ({"encoding": "base64", "data": "!!"}, "damaged"),
         ({"encoding": "base64+gzip", "data": base64.b64encode(b"no gzip").decode()}, "damaged"),
+        ({"encoding": "base64+gzip", "data": base64.b64encode(gzip.compress(b"{}")[:-1]).decode()}, "damaged"),
+        ({"encoding": "base64+gzip", "data": base64.b64encode(gzip.compress(b"{}") + b"x").decode()}, "damaged"),
+        ({"encoding": "base64+gzip", "data": base64.b64encode(gzip.compress(b" " * 17_000_000)).decode()}, "larger"),
         ({"encoding": "zstd", "data": ""}, "unknown"),
     ],
 )

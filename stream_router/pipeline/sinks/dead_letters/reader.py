@@ -5,7 +5,6 @@ letters (`stream-router dlq`, the demo, the tests) reads them here.
 """
 
 import base64
-import gzip
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -20,6 +19,13 @@ from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
 
 MOST_DIGITS = 129
 """Of a sequence number (botocore's model `kinesis`, SequenceNumber). Python itself refuses some thousand digits."""
+
+
+MOST_BYTES = 16 * 1024 * 1024
+"""Of an event: a record of Kinesis has 10 MiB at most, and somebody may have edited it."""
+
+_GZIP = 16
+"""zlib's word for gzip's header and checksum, added to the window's size."""
 
 
 class UnreadableLetterError(ValueError):
@@ -170,9 +176,22 @@ def original(letter: Letter, fetch: Callable[[str], bytes] | None = None) -> byt
         raise UnreadableLetterError("its encoding is unknown to this version")
     try:
         raw = base64.b64decode(data, validate=True)
-        return gzip.decompress(raw) if encoding == "base64+gzip" else raw
-    except (ValueError, OSError, EOFError, zlib.error):
+        return _unzipped(raw) if encoding == "base64+gzip" else raw
+    except UnreadableLetterError:
+        raise
+    except (ValueError, zlib.error):
         raise UnreadableLetterError("its data are damaged") from None
+
+
+def _unzipped(data: bytes) -> bytes:
+    """What was gzipped, and not the memory of the host where a thousand times as much comes of it."""
+    reading = zlib.decompressobj(zlib.MAX_WBITS | _GZIP)
+    raw = reading.decompress(data, MOST_BYTES)
+    if reading.unconsumed_tail:
+        raise UnreadableLetterError("its data are larger than any event")
+    if not reading.eof or reading.unused_data:
+        raise ValueError("is cut off, or is more than one")
+    return raw
 
 
 def encoded(raw: bytes) -> dict[str, str]:
