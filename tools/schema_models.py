@@ -262,6 +262,7 @@ WorkerState = Literal[
     "running",
     "caught up",
     "catching up",
+    "hanging",
     "holding",
     "restarting",
     "draining",

@@ -188,6 +188,12 @@ TIME: Final = Metric(
     ("activity",),
 )
 SNAPSHOT_AGE: Final = Metric("snapshot_age_seconds", "gauge", "Age of what the child last said", ("shard",))
+HANGING: Final = Metric(
+    "hanging",
+    "gauge",
+    "1 where the shard's child (shard empty: the daemon) does not go on: stopped, silent or uncalled",
+    ("shard", "reason"),
+)
 
 UNREAD: Final = Metric(
     "unread_shards",
@@ -225,6 +231,7 @@ CONSUMER: Final[tuple[Metric, ...]] = (
     HOLDING,
     BREAKER,
     SNAPSHOT_AGE,
+    HANGING,
     UNREAD,
     RULE_MATCHED,
     CATCH_UP,

@@ -20,6 +20,7 @@ LOOKS = {
     "starting": WARN,
     "restarting": WARN,
     "draining": WARN,
+    "hanging": BAD,
     "holding": BAD,
     "rule unmatched": BAD,
     "shards unread": BAD,

@@ -64,6 +64,13 @@ def test_a_rule_that_is_not_known_has_no_sample(known: bool | None, expected: fl
     assert samples(merged(), WELL._replace(rule_matched=known)).get(("rule_matched", ())) == expected
 
 
+def test_what_hangs_has_a_sample_and_nothing_else_has() -> None:
+    """Of a child by its shard, of the daemon with none; no 0 is told of what nobody judged."""
+    found = samples(merged(), WELL._replace(hangs=[("", "stopped"), ("a", "silent")]))
+    hanging = {labels: value for (name, labels), value in found.items() if name == "hanging"}
+    assert hanging == {(("reason", "stopped"), ("shard", "")): 1.0, (("reason", "silent"), ("shard", "a")): 1.0}
+
+
 def test_the_classic_buckets_are_exact_but_for_one_fine_bucket() -> None:
     """Each cumulative count lies between those of the exact values at the bound less and more 1 %."""
     found = samples(merged())
@@ -110,7 +117,7 @@ def test_every_family_stands_in_the_catalogue_and_every_one_of_it_is_shown() -> 
     """A metric that is only in the table, or only on a page, is a promise that nobody keeps."""
     told: dict[str, Any] = {"gauges": dict.fromkeys(SHARD, 1.0), "holding": "bytes", "breaker": "open"}
     one = ShardMerger(lambda _: True).merge([snapshot("a", 1, 900, timeS={"work": 1.0}, **told)])
-    facts = WELL._replace(daemon_memory_bytes=1, unread_shards=0, catch_up_s=1.0)
+    facts = WELL._replace(daemon_memory_bytes=1, unread_shards=0, catch_up_s=1.0, hangs=[("a", "silent")])
     for text, table in ((page(one, facts, 11.0).decode(), CONSUMER), (receiver_page_text(), RECEIVER)):
         kinds = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
         assert kinds == {metric.full_name: metric.kind for metric in table}

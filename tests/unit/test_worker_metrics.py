@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from stream_router.consumer.state_dir import RULE_STATE, StateDir
 from stream_router.consumer.supervisor.admin.status import Status
 from stream_router.consumer.supervisor.admin.status_json import Identity
-from stream_router.consumer.supervisor.vitals import Vitals
+from stream_router.consumer.supervisor.vitals import Hang, Vitals
 from stream_router.consumer.supervisor.watches.stream_watch import Known
 from stream_router.consumer.supervisor.watches.unread_shards import NO_OWNER, UnreadShard
 from stream_router.consumer.supervisor.worker_metrics import WorkerMetrics
@@ -52,9 +52,9 @@ class World:
         self.wall = time.time()
         self.state = StateDir(folder)
         self.known = Known()
-        vitals = Vitals()
-        vitals.daemon_runs(1)
-        self.status = Status(self.state, vitals, WHO, lambda: self.known, lambda: self.now, lambda: self.wall)
+        self.vitals = Vitals()
+        self.vitals.daemon_runs(1)
+        self.status = Status(self.state, self.vitals, WHO, lambda: self.known, lambda: self.now, lambda: self.wall)
         self.cloud = CloudWatch()
         self.send = WorkerMetrics(self.cloud, Whose("us-east-1", "router"), self.status.seen)
 
@@ -141,6 +141,16 @@ def test_a_cloudwatch_that_refuses_is_said_and_nothing_more(world: World, caplog
     world.cloud.refusal = ""
     world.send()
     assert world.cloud.values()["HoldingShards"] == 0.0
+
+
+def test_status_tells_what_hangs_before_all_else(world: World) -> None:
+    """A holding shard is told by its child, and that of a child that hangs is old."""
+    world.child_says("a", holding="bytes")
+    world.vitals.hang((Hang("a", 2, "silent"), Hang("", 1, "stopped")))
+    told = orjson.loads(world.status.pages().status)
+    assert told["state"] == "hanging"
+    problems = "the child of a has said nothing; the KCL daemon is stopped (SIGSTOP, or a debugger)"
+    assert told["reason"] == problems
 
 
 def test_status_tells_unread_shards_and_says_so_first(world: World) -> None:

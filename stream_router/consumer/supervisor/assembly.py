@@ -17,7 +17,7 @@ from stream_router.consumer.supervisor.daemon import java, jvm_command, properti
 from stream_router.consumer.supervisor.heartbeat import Heartbeat
 from stream_router.consumer.supervisor.supervisor import DaemonSupervisor, Happening
 from stream_router.consumer.supervisor.vitals import Vitals
-from stream_router.consumer.supervisor.watches import bus_prober, rule_watch, stream_watch
+from stream_router.consumer.supervisor.watches import bus_prober, hang_watch, rule_watch, stream_watch
 from stream_router.consumer.supervisor.watches.bus_prober import BusProver, Proof
 from stream_router.consumer.supervisor.watches.stream_watch import StreamWatch
 from stream_router.consumer.transform_config import transform_config
@@ -80,14 +80,14 @@ def _run(settings: Consumer, state: StateDir) -> int:
         log.warning(bus_prober.TRUSTED, extra={"bus": settings.event_bus})
     with contextlib.ExitStack() as stack:
         stack.callback(watch.close)
-        for one in _beside(settings, status, admin, stream, history):
+        for one in _beside(settings, vitals, status, admin, stream, history):
             one.start()
             stack.callback(one.close)
         return supervisor.run()
 
 
 def _beside(
-    settings: Consumer, status: Status, admin: AdminPort, stream: StreamWatch, history: History
+    settings: Consumer, vitals: Vitals, status: Status, admin: AdminPort, stream: StreamWatch, history: History
 ) -> tuple[AdminPort | Heartbeat | Sampler, ...]:
     """What runs beside the supervisor, each on threads of its own, so that none holds up another."""
 
@@ -100,6 +100,7 @@ def _beside(
         Heartbeat(look),
         Sampler(SAMPLE_S, [status.sample], "sampler"),
         Sampler(EVERY_S, [history.take], "history"),
+        Sampler(hang_watch.EVERY_S, [hang_watch.of(vitals, lambda: status.seen().merged.shards).look], "hang-watch"),
         Sampler(stream_watch.EVERY_S, [stream.look], "stream-watch"),
         Sampler(settings.metrics_s, [worker_metrics.of(settings, status.seen)], "worker-metrics"),
     )

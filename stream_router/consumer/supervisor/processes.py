@@ -28,6 +28,13 @@ def children(parent: int) -> list[int]:
     return found
 
 
+def state(pid: int) -> str:
+    """The kernel's letter for what a process does: `T` stopped by a signal, `t` by a debugger; "" where it is gone."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[0]
+    return ""
+
+
 def send(pids: list[int], signal_number: signal.Signals) -> None:
     """Send a signal to each process that is still there."""
     for pid in pids:

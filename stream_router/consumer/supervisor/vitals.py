@@ -13,6 +13,29 @@ DAEMON_DEAD_S = 90.0
 """A daemon that died is started again after 30 s at most; one that is down for three times as long stays down."""
 
 
+class Hang(NamedTuple):
+    """A process that does not go on. `shard` is the child's, "" where it is the daemon."""
+
+    shard: str
+    pid: int
+    kind: Literal["stopped", "silent", "uncalled"]
+    """By a signal or a debugger; a child without a word; a child to which its daemon brings nothing."""
+
+    @property
+    def process(self) -> str:
+        """Which it is, in words."""
+        return f"the child of {self.shard}" if self.shard else "the KCL daemon"
+
+    @property
+    def problem(self) -> str:
+        """What is wrong, in words."""
+        if self.kind == "stopped":
+            return f"{self.process} is stopped (SIGSTOP, or a debugger)"
+        if self.kind == "silent":
+            return f"{self.process} has said nothing"
+        return f"the daemon has brought {self.shard} nothing"
+
+
 class Known(NamedTuple):
     """The vitals at one moment."""
 
@@ -25,6 +48,7 @@ class Known(NamedTuple):
     restarts: int
     healthy: bool
     ready: bool
+    hangs: tuple[Hang, ...] = ()
 
 
 class Vitals:
@@ -40,6 +64,7 @@ class Vitals:
         self._daemon: int | None = None
         self._waits_for_bus = True
         self._starts = 0
+        self._hangs: tuple[Hang, ...] = ()
         self._state: tuple[State, float, str] = ("starting", now_s(), "waits for the event bus to answer")
 
     def beat(self) -> None:
@@ -50,6 +75,7 @@ class Vitals:
         """The daemon was started."""
         self._daemon, self._waits_for_bus = pid, False
         self._starts += 1
+        self._hangs = ()
         self._become("running", "")
 
     def daemon_ended(self, *, for_the_bus: bool) -> None:
@@ -59,6 +85,10 @@ class Vitals:
             reason = "waits for the event bus, which is gone" if for_the_bus else "the KCL daemon died"
             self._become("restarting", reason)
 
+    def hang(self, hangs: tuple[Hang, ...]) -> None:
+        """These processes of the daemon that runs do not go on."""
+        self._hangs = hangs
+
     def draining(self) -> None:
         """A stop was asked for."""
         self._become("draining", "told to stop")
@@ -67,9 +97,11 @@ class Vitals:
         """The vitals now.
 
         Healthy: a restart of the whole would mend nothing. So never ill for holding, nor while the bus is waited for.
+        Nor where something hangs: what is safe to be replaced is, and a stream that cannot be read looks like the rest.
         """
         now = self._clock()
         state, since_s, reason = self._state
+        hangs = self._hangs if state == "running" else ()
         loop_turns = now - self._beat_at < LOOP_DEAD_S
         daemon_lives = self._daemon is not None or self._waits_for_bus or now - self._down_since < DAEMON_DEAD_S
         return Known(
@@ -79,7 +111,8 @@ class Vitals:
             daemon=self._daemon,
             restarts=max(0, self._starts - 1),
             healthy=loop_turns and (daemon_lives or state == "draining"),
-            ready=self._starts > 0 and state != "draining",
+            ready=self._starts > 0 and state != "draining" and not hangs,
+            hangs=hangs,
         )
 
     def _become(self, state: State, reason: str) -> None:

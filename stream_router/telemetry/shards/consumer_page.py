@@ -1,6 +1,6 @@
 """The consumer's `/metrics`: merged snapshots and what the supervisor knows, in Prometheus's words and base units."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -34,6 +34,8 @@ class Facts(NamedTuple):
     daemon_memory_bytes: int | None = None
     unread_shards: int | None = None
     catch_up_s: float | None = None
+    hangs: Collection[tuple[str, str]] = ()
+    """Shard ("" for the daemon) and reason of each process that does not go on."""
     shards: Mapping[str, Mapping[str, float | None]] = {}
     """Gauges of shards that are of this moment and not of their children's: by shard, then by name."""
 
@@ -93,6 +95,7 @@ def _shards(shards: list[Shard], facts: Facts, now_s: float) -> Iterable[Family]
 
 
 def _facts(facts: Facts) -> Iterable[Family]:
+    yield gauge(metrics_catalogue.HANGING, dict.fromkeys(facts.hangs, 1.0))
     yield gauge(metrics_catalogue.UNREAD, {(): facts.unread_shards})
     yield gauge(metrics_catalogue.RULE_MATCHED, {(): facts.rule_matched})
     yield gauge(metrics_catalogue.CATCH_UP, {(): facts.catch_up_s})

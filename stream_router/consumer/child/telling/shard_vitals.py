@@ -40,10 +40,11 @@ class ShardVitals:
         self._behind_ms = 0
         self._spent = dict.fromkeys(WAITS, 0.0)
         self._unopened_ms: int | None = None
+        self._awaits_since: float | None = None
 
     def called(self, behind_ms: int | None) -> None:
         """The daemon brings records, or says that there are none; so much of the stream is behind them."""
-        self._callback_at = self._clock()
+        self._callback_at, self._awaits_since = self._clock(), None
         if behind_ms is not None:
             self._behind_ms = behind_ms
 
@@ -55,6 +56,10 @@ class ShardVitals:
         """`wait`, with its time put down to what it is for."""
 
         def timed_wait(seconds: float, *, daemon: bool = False) -> None:
+            if not daemon:
+                self._awaits_since = None
+            elif self._awaits_since is None:
+                self._awaits_since = self._clock()
             if not seconds:  # only a look: it moves the calls on, which is work
                 wait(seconds, daemon=daemon)
                 return
@@ -91,6 +96,7 @@ class ShardVitals:
             "timeS": {**self._spent, "work": max(0.0, now - self._began - sum(self._spent.values()))},
             "oldestReceivedMs": oldest[0] if oldest else None,
             "oldestArrivedMs": oldest[1] if oldest else None,
+            "awaitsDaemonS": None if self._awaits_since is None else round(now - self._awaits_since, 3),
             "callbackAgoS": round(now - self._callback_at, 3),
             "caughtUpAgoS": round(now - self._caught_up_at, 3),
         }

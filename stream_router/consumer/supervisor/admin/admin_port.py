@@ -22,7 +22,7 @@ class AdminPort(AdminServer):
 
         def ready() -> Page:
             known = vitals.known()
-            return probe(Verdict(known.ready, "ready" if known.ready else known.state))
+            return probe(Verdict(known.ready, "ready" if known.ready else "hanging" if known.hangs else known.state))
 
         super().__init__(
             listen,

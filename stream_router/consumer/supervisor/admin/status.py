@@ -130,6 +130,7 @@ class Status:
             daemon_memory_bytes=rss_bytes(seen.known.daemon),
             unread_shards=None if seen.stream.unread is None else len(seen.stream.unread),
             catch_up_s=seen.catch_up_s,
+            hangs=[(hang.shard, hang.kind) for hang in seen.known.hangs],
             shards={name: seen.lag_gauges(name) for name in seen.lags},
         )
         return consumer_page.page(seen.merged, facts, seen.at_s)

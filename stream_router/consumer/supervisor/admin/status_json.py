@@ -94,8 +94,8 @@ class Seen(NamedTuple):
 def verdict(seen: Seen) -> Verdict:
     """What the supervisor does, unless the shards or the rule have worse to tell."""
     known = seen.known
-    if known.state != "running":
-        return Verdict(known.state, known.since_s, known.reason or None)
+    if known.state != "running" or known.hangs:
+        return _of_processes(known)
     states = [shard_state.state(shard, seen.lags[shard.shard_id], seen.at_s) for shard in seen.merged.shards]
     if holding := [one for one in states if one[0] == "holding"]:
         reasons = ", ".join(sorted({str(reason) for _, reason, _ in holding}))
@@ -112,6 +112,12 @@ def verdict(seen: Seen) -> Verdict:
         return Verdict("running", known.since_s, "no shard is read here yet")
     late = [one for one in states if one[0] != "caught up"]
     return Verdict("catching up", None, late[0][1]) if late else Verdict("caught up", None, None)
+
+
+def _of_processes(known: Known) -> Verdict:
+    if known.hangs:
+        return Verdict("hanging", None, "; ".join(hang.problem for hang in known.hangs))
+    return Verdict(known.state, known.since_s, known.reason or None)
 
 
 def status(seen: Seen) -> dict[str, Any]:
