@@ -12,6 +12,7 @@ import pytest
 from stream_router.aws import endpoints
 from stream_router.consumer.child.intake.window import Window
 from stream_router.consumer.child.progress.crash_guard import CrashGuard
+from stream_router.consumer.child.telling import shard_telemetry
 from stream_router.consumer.child.telling.shard_telemetry import ShardTelemetry
 from stream_router.core.aws_answers import Answer
 from stream_router.core.dead_letter_reasons import Reason
@@ -33,12 +34,14 @@ class Wire:
         self.sent: list[bytes] = []
         self.waiting: list[Done] = []
         self.status, self.body = 200, b"{}"
+        self.at_pump: Callable[[], object] = lambda: None
 
     def start(self, target: Any, body: bytes, timeout_s: float, done: Done) -> None:
         self.sent.append(body)
         self.waiting.append(done)
 
     def pump(self, wait_s: float) -> int:
+        self.at_pump()
         waiting, self.waiting = self.waiting, []
         for done in waiting:
             done(Answer(self.status, self.body, {}, "", 0.0))
@@ -202,6 +205,61 @@ def test_what_was_open_is_named_once_by_the_next_process(world: World) -> None:
         after.accept(after.record(1), 0)
     told = [line["metrics"] for line in after.audited()]
     assert [(one["batch"], one.get("unclosed")) for one in told] == [(2, None), (4, [1, 3]), (5, None)]
+
+
+def no_room(world: World) -> Path:
+    """From now on the audit's folder cannot be made; what stands in its way is returned."""
+    in_the_way = world.folder / "audit"
+    in_the_way.write_text("no folder")
+    return in_the_way
+
+
+def test_a_record_that_waits_is_written_while_the_shard_ends(world: World) -> None:
+    """The end has a second: what makes room within it loses no record."""
+    in_the_way = no_room(world)
+    world.accept(world.record(1), 0)
+    world.wire.at_pump = lambda: in_the_way.unlink(missing_ok=True)
+    world.books.close()
+    assert [line["metrics"]["batch"] for line in world.audited()] == [1]
+    assert world.guard._life.open_batches == []
+
+
+def test_a_record_that_could_not_be_written_is_named_by_the_next_process(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The disk is full to the end: the log says how many are missing, and the next record names their batches."""
+    monkeypatch.setattr(shard_telemetry, "CLOSE_WITHIN_S", 0.01)
+    in_the_way = no_room(world)
+    for _ in range(2):
+        world.accept(world.record(1), 0)
+    world.books.close()
+    assert "2 audit records were not written before the end" in caplog.text
+    in_the_way.unlink()
+    after = World(world.folder)
+    after.accept(after.record(1), 0)
+    assert [line["metrics"]["unclosed"] for line in after.audited()] == [[1, 2]]
+
+
+def test_a_record_that_waits_needs_no_further_batch(world: World) -> None:
+    """On a quiet shard it is written as soon as there is room."""
+    in_the_way = no_room(world)
+    world.accept(world.record(1), 0)
+    in_the_way.unlink()
+    world.books._metrics._snapshot_due = 0.0
+    world.books.tick()
+    assert [line["metrics"]["batch"] for line in world.audited()] == [1]
+
+
+def test_a_record_that_is_given_up_is_not_named_for_ever(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`lostBefore` counts it: were it kept in the shard's file, a full disk would make that grow without end."""
+    monkeypatch.setattr(audit_chain, "WAITING_MAX", 2)
+    in_the_way = no_room(world)
+    for _ in range(5):
+        world.accept(world.record(1), 0)
+    assert world.guard._life.open_batches == [1, 2]
+    in_the_way.unlink()
+    world.accept(world.record(1), 0)
+    assert [line.get("lostBefore") for line in world.audited()] == [None, None, 3]
 
 
 def test_the_stages_add_up_to_the_whole_way(world: World) -> None:

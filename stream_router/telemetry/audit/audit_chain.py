@@ -57,12 +57,20 @@ class AuditLog:
     """Appends to one shard's file, which is created if need be and locked against any other writer.
 
     Never raises: what cannot be written waits for the next time, and is logged. The chain goes on over restarts; a line
-    that a crash left torn is cut off, and the next line says so.
+    that a crash left torn is cut off, and the next line says so. `done` is told of each record that need not be kept in
+    mind any more: it is in the file, or given up, which a later line counts.
     """
 
-    def __init__(self, path: Path, key: bytes | None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        path: Path,
+        key: bytes | None,
+        done: Callable[[dict[str, Any]], object] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._path = path
         self._key = key
+        self._done = done
         self._fd = -1
         self._previous = FIRST
         self._torn_bytes = 0
@@ -72,19 +80,25 @@ class AuditLog:
 
     def append(self, record: dict[str, Any]) -> bool:
         """Write the record of a batch (`batch_audit_record.of_batch`); False where it has to wait, or is lost."""
-        if len(self._waiting) >= WAITING_MAX and not self._flush():
+        if len(self._waiting) >= WAITING_MAX and not self.flush():
             self._lost += 1
+            self._done(record)
             return False
         self._waiting.append({**record, "lostBefore": self._lost} if self._lost else record)
         self._lost = 0
         return self._flush()
 
-    def close(self) -> None:
-        """Write what waits, and let go of the file."""
+    def close(self) -> tuple[int, int]:
+        """Write what waits, and let go of the file; how many records were not written, and how many given up before."""
         self._flush()
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+        return len(self._waiting), self._lost
+
+    def flush(self) -> bool:
+        """Write what waits; False where something still does."""
+        return not self._waiting or self._flush()
 
     def _flush(self) -> bool:
         try:
@@ -93,7 +107,7 @@ class AuditLog:
             while self._waiting:
                 self._write(self._waiting[0])
                 failpoints.reach("audit_record_written")
-                del self._waiting[0]
+                self._done(self._waiting.pop(0))
         except OSError as error:
             if self._to_be_logged():
                 log.error(  # noqa: TRY400 - the cause is in the text, and a traceback says no more

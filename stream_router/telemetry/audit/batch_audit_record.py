@@ -19,8 +19,8 @@ def of_batch(
     """The record of a batch whose every event is settled, from its own events alone. `now_s` is epoch seconds.
 
     `unknown_fields` are paths, never values, of the process so far, since no batch alone is walked for them; None where
-    nothing is masked. `unclosed` are the batches that were open when the processes before this one ended; their events
-    came again in later batches.
+    nothing is masked. `unclosed` are the batches of which the processes before this one left no record: their
+    events came again in later batches, or are settled and the file could not be written.
     """
     dead = batch.dead_letters.total()
     metrics: dict[str, Any] = {

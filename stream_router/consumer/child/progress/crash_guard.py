@@ -31,7 +31,7 @@ class Life(BaseModel):
 
     `held`: what is at work only waits for its destination. `taken`: the newest record that a child took charge of;
     `careful_until`: the same of the children that died. `batch`: the number of the latest batch; `open_batches`: those
-    with unsettled events; `unclosed`: the same of earlier processes, until an audit record has named them.
+    without an audit record; `unclosed`: the same of earlier processes, until a record has named them.
     """
 
     checkpoint: str
@@ -132,7 +132,7 @@ class CrashGuard:
         return life.batch
 
     def batch_closed(self, number: int) -> None:
-        """Every event of this batch is settled."""
+        """Every event of this batch is settled, and its audit record, where there is one, written."""
         self._life.open_batches.remove(number)
         self._save()
 

@@ -45,7 +45,7 @@ _EVENT, _RECEIVED_AT, _RECORD = (
 """A third faster than the attributes, and it is done for every event."""
 
 CLOSE_WITHIN_S = 1.0
-"""What a closing shard gives its last metrics."""
+"""What a closing shard gives its last metrics and audit records."""
 
 
 class ShardTelemetry:
@@ -75,7 +75,8 @@ class ShardTelemetry:
         self._audit: AuditLog | None = None
         if settings.audit_dir:
             key = settings.key("audit_key").encode() or None
-            self._audit = AuditLog(settings.audit_dir / f"{settings.application}.{shard_id}.jsonl", key)
+            path = settings.audit_dir / f"{settings.application}.{shard_id}.jsonl"
+            self._audit = AuditLog(path, key, lambda record: guard.batch_closed(record["metrics"]["batch"]))
         self._received_ms = array("q")
         self._of_records: list[tuple[Record, int]] = []
         """Whose events were accepted, in the same order: a record, and how many of its events."""
@@ -157,8 +158,8 @@ class ShardTelemetry:
     def batch_closed(self, batch: Batch) -> None:
         """Every event of this batch is settled: close its account, from its own events alone."""
         self._metrics.count("batches")
-        self._guard.batch_closed(batch.number)
         if self._audit is None:
+            self._guard.batch_closed(batch.number)
             return
         unknown = self._transform.unknown_fields() if self._transform.policy else None
         unclosed = self._guard.unclosed
@@ -175,23 +176,28 @@ class ShardTelemetry:
         if self._metrics.snapshot_is_due():
             self._reckon()
             self._metrics.write_snapshot()
+            if self._audit:
+                self._audit.flush()
         if self._metrics.due():
             self._publish()
         elif self._to_send:
             self._send()
 
     def close(self) -> None:
-        """The shard ends here: publish the rest. A batch still open has no record; the next process names it."""
+        """The shard ends here: publish the rest. A batch without a record is named by the next process."""
         if self._closed:
             return
         self._closed = True
-        if self._audit:
-            self._audit.close()
         self._publish()
         until = time.monotonic() + CLOSE_WITHIN_S
-        while self._sending and time.monotonic() < until:
+        while (self._sending or not (self._audit is None or self._audit.flush())) and time.monotonic() < until:
             self._transport.pump(0.1)
             self._send()
+        if self._audit and any(missing := self._audit.close()):
+            log.error(
+                "%d audit records were not written before the end, their batches are named by the next; %d are lost",
+                *missing,
+            )
 
     def _publish(self) -> None:
         self._reckon()
