@@ -57,6 +57,7 @@ def test_a_shard_that_is_read_to_its_end_needs_no_lease(world: World) -> None:
 def test_a_shard_that_is_to_be_read_needs_an_owner(world: World, rows: list[dict[str, Any]], unread: str) -> None:
     """SR160: a child of a shard that is read to its end as well."""
     holds(world, SPLIT, rows)
+    looked_again(world, rows, rows, rows)
     found = leases.owners(world)
     assert (found.verdict, found.says) == (Verdict.WRONG, f"1 of 3 shards are read by nobody ({unread})")
 
@@ -88,6 +89,35 @@ def looked_again(world: World, *looks: list[dict[str, Any]] | Exception) -> None
                 world.once(f"leases {number}", look)
         else:
             world.once(f"leases {number}", look)
+
+
+def test_a_lease_that_changes_hands_is_read(world: World) -> None:
+    """SR160: for a moment it has no owner, at one look and not at the next; the supervisor judges by two as well."""
+    holds(world, SPLIT, [row("s1", owner=""), row("s2")])
+    looked_again(world, [row("s1", owner="worker-2", counter=2), row("s2", owner="", counter=2)])
+    found = leases.owners(world)
+    assert (found.verdict, found.says) == (Verdict.WELL, "2 leases, 1 workers")
+
+
+def test_a_first_lease_that_is_just_being_made_is_no_unread_shard(world: World) -> None:
+    """SR160: a consumer that has just started on an empty table."""
+    holds(world, [shard("s0")], [])
+    looked_again(world, [], [row("s0", "TRIM_HORIZON")])
+    assert leases.owners(world).verdict is Verdict.WELL
+
+
+def test_a_second_look_that_is_refused_accuses_nobody(world: World) -> None:
+    """SR160: one look is not enough, and a throttled scan is no look."""
+    holds(world, SPLIT, [row("s1", owner=""), row("s2")])
+    looked_again(world, THROTTLED, THROTTLED, THROTTLED)
+    assert leases.owners(world).verdict is Verdict.UNKNOWN
+
+
+def test_both_checks_wait_for_one_another_s_looks(world: World) -> None:
+    """SR160 and SR161 ask the table as often as one of them."""
+    holds(world, SPLIT, [row("s1", owner=""), row("s2")])
+    looked_again(world, *([row("s1", owner=""), row("s2")],) * 3)
+    assert (leases.owners(world).verdict, leases.renewed(world).verdict) == (Verdict.WRONG, Verdict.WRONG)
 
 
 THROTTLED = ClientError({"Error": {"Code": "ProvisionedThroughputExceededException"}}, "Scan")

@@ -1,15 +1,19 @@
 """Checks of the lease table: of this stream, every shard read by somebody, and whoever reads it lives."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stream_router.checks import aws_checks
 from stream_router.checks.finding import Finding, Question, Verdict, ask
 from stream_router.consumer.supervisor.watches.unread_shards import (
+    NO_OWNER,
     SHARD_END,
+    STANDS_STILL,
     Lease,
     Look,
     StreamShard,
+    unread,
     without_owner,
 )
 from stream_router.control.doctor.say import ok, skipped, warn, wrong
@@ -42,7 +46,7 @@ def _older_than_its_shard(world: World) -> str:
 
 
 def owners(world: World) -> Finding:
-    """SR160: every shard that is to be read now has a lease with an owner, as the supervisor judges one look."""
+    """SR160: every shard that is to be read now has a lease with an owner."""
     none = {"ResourceNotFoundException": ("there is none yet", "")}
     refused, rows = ask(Question("SR160", APPLICATION, "the lease table", world.leases, none))
     if refused:
@@ -52,47 +56,63 @@ def owners(world: World) -> Finding:
     shards = world.maybe(world.shards)
     if shards is None:
         return skipped("SR160", "waits for SR101")
-    look = Look(world.now_s(), [StreamShard.of(one) for one in shards], {_shard(row): Lease.of(row) for row in rows})
-    if unread := sorted(without_owner(look)):
-        says = f"{len(unread)} of {len(shards)} shards are read by nobody ({unread[0]})"
-        return wrong("SR160", APPLICATION, says, "start `stream-router consume`; its log says why it takes no lease")
+    return _owned(world, _look(world, rows))
+
+
+def _owned(world: World, look: Look) -> Finding:
+    if without_owner(look):
+        refused, unread_shards, look = _stays(world, "SR160", NO_OWNER, look)
+        if refused:
+            return refused
+        if unread_shards:
+            says = f"{len(unread_shards)} of {len(look.shards)} shards are read by nobody ({min(unread_shards)})"
+            cure = "start `stream-router consume`; its log says why it takes no lease"
+            return wrong("SR160", APPLICATION, says, cure)
     held = {name: lease.owner for name, lease in look.leases.items() if lease.checkpoint != SHARD_END}
     if stray := sorted(held.keys() - {one.shard_id for one in look.shards}):
         says = f"lease {stray[0]} is of no shard of this stream"
         return warn("SR160", APPLICATION, says, "give each stream an application of its own")
-    return ok("SR160", f"{len(held)} leases, {len(set(held.values()))} workers")
-
-
-def _shard(row: Mapping[str, Any]) -> str:
-    return str(row["leaseKey"]["S"])
+    return ok("SR160", f"{len(held)} leases, {len({*held.values()} - {''})} workers")
 
 
 def renewed(world: World) -> Finding:
     """SR161: owners renew their leases: one that does not is dead, and its shard waits to be taken over."""
-    rows = world.maybe(world.leases)
-    held = {_shard(row): _counter(row) for row in rows or [] if row.get("leaseOwner", {}).get("S")}
-    held = {shard: counter for shard, counter in held.items() if counter}
-    if not held:
+    rows = world.maybe(world.leases) or []
+    held = [row for row in rows if row.get("leaseOwner", {}).get("S") and row["checkpoint"].get("S") != SHARD_END]
+    if not held or world.maybe(world.shards) is None:
         return skipped("SR161", "waits for SR160")
-    still, refused = dict(held), None
-    for look, after_s in enumerate(LOOKS_AFTER_S, 1):
-        world.wait(after_s)
-        question = Question("SR161", APPLICATION, "the lease table", lambda look=look: world.leases(look), {})  # type: ignore[misc]
-        refused, again = ask(question)
-        if refused:
-            continue
-        now = {_shard(row): _counter(row) for row in again}
-        still = {shard: counter for shard, counter in still.items() if now.get(shard) == counter}
-        if not still:
-            return ok("SR161", f"{len(held)} leases move")
-    if refused:  # the last look: before it not each worker has had the time to renew
+    refused, still, _ = _stays(world, "SR161", STANDS_STILL, _look(world, rows))
+    if refused:
         return refused
+    if not still:
+        return ok("SR161", f"{len(held)} leases move")
     says = f"{len(still)} of {len(held)} leases are not renewed ({min(still)}): their worker is dead, or hangs"
     return wrong("SR161", APPLICATION, says, "look at its host and log; another worker takes them over in some seconds")
 
 
-def _counter(row: Mapping[str, Any]) -> str:
-    """What moves with each renewal; a lease at its end is renewed no more."""
-    if row["checkpoint"].get("S") == SHARD_END:
-        return ""
-    return f"{row.get('leaseCounter', {}).get('N', '')} {row.get('leaseOwner', {}).get('S', '')}"
+def _stays(world: World, code: str, why: str, first: Look) -> tuple[Finding | None, set[str], Look]:
+    """The shards that are unread for this reason at every look, by the supervisor's own judge of two; the latest look.
+
+    A finding where the last look is refused: before it not each worker has had the time to renew.
+    """
+    left, latest, refused = {one.shard_id for one in first.shards}, first, None
+    for number, after_s in enumerate(LOOKS_AFTER_S, 1):
+        world.wait(after_s)
+        question = Question(code, APPLICATION, "the lease table", functools.partial(world.leases, number), {})
+        refused, rows = ask(question)
+        if refused:
+            continue
+        latest = _look(world, rows)
+        left &= {one.shard for one in unread(latest, first) if one.why == why}
+        if not left:
+            break
+    return refused, left, latest
+
+
+def _look(world: World, rows: Sequence[Mapping[str, Any]]) -> Look:
+    shards = [StreamShard.of(one) for one in world.shards()]
+    return Look(world.now_s(), shards, {_shard(row): Lease.of(row) for row in rows})
+
+
+def _shard(row: Mapping[str, Any]) -> str:
+    return str(row["leaseKey"]["S"])
