@@ -75,6 +75,27 @@ def test_a_lease_of_another_stream_is_told(world: World) -> None:
     assert (found.verdict, found.says) == (Verdict.WARNING, "lease theirs is of no shard of this stream")
 
 
+def refused(world: World, what: str, code: str) -> None:
+    """AWS answers this question of `World` with a refusal."""
+
+    def refuse() -> list[Any]:
+        raise ClientError({"Error": {"Code": code}}, "ListShards")
+
+    with pytest.raises(ClientError):
+        world.once(what, refuse)
+
+
+@pytest.mark.parametrize(
+    ("code", "verdict"), [("LimitExceededException", Verdict.UNKNOWN), ("AccessDeniedException", Verdict.WARNING)]
+)
+def test_shards_that_cannot_be_listed_are_not_called_well(world: World, code: str, verdict: Verdict) -> None:
+    """SR160: that the stream itself answers (SR101) says nothing of its shards."""
+    world.once("leases 0", lambda: [row("s1")])
+    refused(world, "shards", code)
+    found = leases.owners(world)
+    assert (found.verdict, found.setting) == (verdict, "STREAM_ROUTER_STREAM")
+
+
 def looked_again(world: World, *looks: list[dict[str, Any]] | Exception) -> None:
     """What the further looks at the table find."""
     for number, rows in enumerate(looks, 1):

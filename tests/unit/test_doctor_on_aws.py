@@ -120,6 +120,40 @@ def test_ended_leases_take_no_look_from_those_that_are_read(monkeypatch: pytest.
     assert (found.verdict, found.says) == (Verdict.WARNING, "400 s behind at late")
 
 
+@pytest.mark.parametrize(
+    ("code", "verdict"),
+    [
+        ("ProvisionedThroughputExceededException", Verdict.UNKNOWN),
+        ("AccessDeniedException", Verdict.WARNING),
+        ("ResourceNotFoundException", Verdict.WELL),
+    ],
+)
+def test_a_shard_whose_lag_cannot_be_read_is_not_called_well(
+    monkeypatch: pytest.MonkeyPatch, code: str, verdict: Verdict
+) -> None:
+    """SR115: the other shard's lag says nothing of this one; a shard that is gone has none."""
+    aws = Aws(monkeypatch)
+    aws.stream()
+    rows = [{"leaseKey": {"S": name}, "checkpoint": {"S": "TRIM_HORIZON"}} for name in ("a", "b")]
+    aws.world.once("leases 0", lambda: rows)
+    aws.refuse("kinesis", "get_shard_iterator", code)
+    aws.answer("kinesis", "get_shard_iterator", {"ShardIterator": "it"})
+    aws.answer("kinesis", "get_records", {"Records": [], "MillisBehindLatest": 0})
+    assert judged(aws, stream.lag) is verdict
+
+
+def test_a_late_shard_is_told_before_one_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SR115: what is known to be wrong goes first."""
+    aws = Aws(monkeypatch)
+    aws.stream()
+    rows = [{"leaseKey": {"S": name}, "checkpoint": {"S": "TRIM_HORIZON"}} for name in ("a", "b")]
+    aws.world.once("leases 0", lambda: rows)
+    aws.refuse("kinesis", "get_shard_iterator", "ProvisionedThroughputExceededException")
+    aws.answer("kinesis", "get_shard_iterator", {"ShardIterator": "it"})
+    aws.answer("kinesis", "get_records", {"Records": [], "MillisBehindLatest": 400_000})
+    assert stream.lag(aws.world).says == "400 s behind at b"
+
+
 @pytest.mark.parametrize(("quota", "verdict"), [(10_000, Verdict.WELL), (100, Verdict.WARNING)])
 def test_the_quota_of_calls_is_held_against_the_shards(
     monkeypatch: pytest.MonkeyPatch, quota: int, verdict: Verdict

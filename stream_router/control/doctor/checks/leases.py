@@ -19,7 +19,7 @@ from stream_router.consumer.supervisor.watches.unread_shards import (
 from stream_router.control.doctor.say import ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
 
-APPLICATION = "STREAM_ROUTER_APPLICATION"
+APPLICATION, STREAM = "STREAM_ROUTER_APPLICATION", "STREAM_ROUTER_STREAM"
 LOOKS_AFTER_S = (1.0, 2.0, 4.0)
 """A worker renews its leases three times within failoverTimeMillis (10 s): after 7 s each has moved."""
 
@@ -53,9 +53,10 @@ def owners(world: World) -> Finding:
         if refused.says.startswith("there is none"):
             return skipped("SR160", "no lease table yet: `consume` was never started")
         return refused
-    shards = world.maybe(world.shards)
-    if shards is None:
-        return skipped("SR160", "waits for SR101")
+    gone = {"ResourceNotFoundException": ("there is no such stream", "")}
+    refused, _ = ask(Question("SR160", STREAM, "its shards", world.shards, gone))
+    if refused:
+        return refused if refused.cure else skipped("SR160", "waits for SR101")
     return _owned(world, _look(world, rows))
 
 

@@ -146,7 +146,7 @@ def put_events(world: World) -> Finding:
 def rules_on_bus(world: World) -> Finding:
     """SR181: the bus has room for rules."""
     if is_v2(world) or (rules := world.maybe(world.rules)) is None:
-        return skipped("SR181", "waits for SR120")
+        return skipped("SR181", "waits for SR133")
     most = _in_force(world, quotas.RULES_A_BUS)
     if len(rules) >= NEARLY * most:
         says = f"{len(rules)} of {most} rules are on the bus"

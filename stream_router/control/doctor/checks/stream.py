@@ -1,5 +1,6 @@
 """Checks of the stream: there, writable, readable, kept long enough, encrypted, read up to now."""
 
+import functools
 from datetime import UTC, datetime
 from typing import Any
 
@@ -7,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from stream_router.aws.errors import code_of
 from stream_router.checks import aws_checks
-from stream_router.checks.finding import DENIED, Finding, Question, ask, well
+from stream_router.checks.finding import DENIED, Finding, Question, Verdict, ask, well
 from stream_router.consumer.supervisor.watches.unread_shards import SHARD_END
 from stream_router.control.doctor.say import SETUP, ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
@@ -119,15 +120,11 @@ def lag(world: World) -> Finding:
     if not leases or summary is None:
         return skipped("SR115", "waits for SR101 and the lease table (SR160)")
     kept_s = summary["RetentionPeriodHours"] * 3600
-    late: dict[str, float] = {}
-    read = [row for row in leases if row["checkpoint"].get("S") != SHARD_END]
-    for row in read[:SHARDS_READ]:
-        shard = row["leaseKey"]["S"]
-        behind = world.maybe(lambda shard=shard, row=row: _behind_s(world, shard, row["checkpoint"]["S"]))  # type: ignore[misc]
-        if behind is not None:
-            late[shard] = behind
+    late, unread = _late(world, [row for row in leases if row["checkpoint"].get("S") != SHARD_END])
+    if unread and max(late.values(), default=0.0) <= LATE_S:
+        return unread
     if not late:
-        return skipped("SR115", "no shard's lag could be read")
+        return skipped("SR115", "no shard is read")
     shard = max(late, key=lambda one: late[one])
     says = f"{late[shard]:.0f} s behind at {shard}"
     if late[shard] > kept_s / 2:
@@ -136,6 +133,25 @@ def lag(world: World) -> Finding:
     if late[shard] > LATE_S:
         return warn("SR115", STREAM, says, "see SR160, and the log of `consume`: it holds, stands, or is too small")
     return ok("SR115", says)
+
+
+def _late(world: World, rows: list[Any]) -> tuple[dict[str, float], Finding | None]:
+    """How far each shard is behind, by seconds; and why one of them could not be read, None where all could."""
+    late: dict[str, float] = {}
+    unread = None
+    for row in rows[:SHARDS_READ]:
+        shard = row["leaseKey"]["S"]
+        look = functools.partial(_behind_s, world, shard, row["checkpoint"]["S"])
+        refused, behind_s = ask(Question("SR115", STREAM, f"the lag of {shard}", look, _NO_SHARD))
+        if behind_s is not None:
+            late[shard] = behind_s
+        elif refused and refused.verdict is not Verdict.WRONG:
+            unread = unread or refused
+    return late, unread
+
+
+_NO_SHARD = dict.fromkeys(("ResourceNotFoundException", "InvalidArgumentException"), ("it is gone", ""))
+"""Of a lease whose shard the stream has no more, of a stream that is gone (SR101), of foreign checkpoints (SR105)."""
 
 
 def _behind_s(world: World, shard: str, checkpoint: str) -> float | None:
