@@ -3,9 +3,11 @@
 from typing import Any
 
 import pytest
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
 
 from stream_router.aws.clients import Clients
-from stream_router.control.setup import setup
+from stream_router.control.setup import setup, teardown
 from stream_router.core.process.settings_error import SettingsError
 from stream_router.local.environment import ACCOUNT, REGION
 from stream_router.settings.environment.reading import load
@@ -92,3 +94,69 @@ def test_a_plan_is_a_difference_and_its_exit_code_says_whether_there_is_one(
     capsys.readouterr()
     clients.events.disable_rule(Name="p")
     assert setup.run(wanted, plan=True, exit_code=True) == 1, "what only the operator can mend is no change"
+
+
+def refusing(monkeypatch: pytest.MonkeyPatch, operation: str, error: BaseException) -> pytest.MonkeyPatch:
+    """From now on this operation of AWS ends so, before it does anything."""
+    make_call: Any = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def call(client: Any, name: str, arguments: Any) -> Any:
+        if name == operation:
+            raise error
+        return make_call(client, name, arguments)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", call)
+    return monkeypatch
+
+
+DENIED = ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "PutRule")
+
+
+@pytest.mark.parametrize("ends", [DENIED, KeyboardInterrupt()], ids=["a right is missing", "Ctrl-C"])
+def test_a_run_that_is_broken_off_says_what_is_done_and_the_next_goes_on(
+    clients: Clients, capsys: pytest.CaptureFixture[str], ends: BaseException
+) -> None:
+    """Stream and queue are there, the rule is not: neither is left without a word."""
+    name = f"half-{type(ends).__name__.lower()}"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        refusing(monkeypatch, "PutRule", ends)
+        if isinstance(ends, KeyboardInterrupt):
+            with pytest.raises(KeyboardInterrupt):
+                run(stream=name, rule=name)
+        else:
+            assert run(stream=name, rule=name) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith(f"+ queue {name}-dead-letters") for line in lines)
+    assert any(line.startswith(f"! rule {name} ") and line.endswith(": not finished") for line in lines)
+    assert lines[-1].startswith("  note: broken off: what stands above with + or ~ is done; run `stream-router setup`")
+    assert run(stream=name, rule=name) == 0
+    assert run(stream=name, rule=name, plan=True) == 0
+    assert "nothing to change" in capsys.readouterr().out.splitlines()
+
+
+def test_a_right_that_is_missing_to_look_is_told_before_anything_is_made(
+    clients: Clients, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is half done, and so nothing is said of it."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        refusing(monkeypatch, "DescribeRule", DENIED)
+        assert run(stream="unseen", rule="unseen") == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "setup --policy setup" in said.err
+    assert "unseen" not in clients.kinesis.list_streams()["StreamNames"]
+
+
+def test_a_teardown_that_is_broken_off_says_so(clients: Clients, capsys: pytest.CaptureFixture[str]) -> None:
+    """And the next one takes what is left."""
+    assert run(stream="torn", rule="torn") == 0
+    wanted = load(Setup, stream="torn", rule="torn")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        refusing(monkeypatch, "DeleteQueue", DENIED)
+        capsys.readouterr()
+        assert teardown.run(wanted, yes=True, force=False) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert said[-2].startswith("deleted rule torn")
+    assert said[-1].startswith("broken off at queue torn-")
+    assert said[-1].endswith("still there; run `stream-router teardown --yes` again")
+    assert teardown.run(wanted, yes=True, force=False) == 0

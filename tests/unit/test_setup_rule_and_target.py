@@ -164,7 +164,7 @@ def test_a_target_that_is_right_is_left_alone(script: Script, steps: Steps) -> N
 
 
 def test_a_target_that_eventbridge_did_not_attach_is_an_error(script: Script, steps: Steps) -> None:
-    """PutTargets answers 200 with the failures inside."""
+    """PutTargets answers 200 with the failures inside; the step is not shown as done."""
     script.expect("events", "list_targets_by_rule", OF_RULE, {})
     failed = {
         "TargetId": rules.target_id(TARGET),
@@ -179,6 +179,7 @@ def test_a_target_that_eventbridge_did_not_attach_is_an_error(script: Script, st
     )
     with pytest.raises(SetupError, match="ConcurrentModificationException"):
         rules.ensure_target(script.clients.events, "default", "r", WANTED, LAMBDA, steps)
+    assert steps.changes == 0
 
 
 def test_http_parameters_on_a_lambda_are_refused(script: Script, steps: Steps) -> None:

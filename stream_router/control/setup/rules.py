@@ -145,14 +145,11 @@ def ensure_target(
     if there == target:
         steps.right(f"target {wanted['Arn']}: 3 retries, 1 hour, then its dead-letter queue")
         return
-    answer = (steps.change if there else steps.create)(
-        f"target {wanted['Arn']}: {_difference(there or {}, target)}",
-        events.put_targets,
-        Rule=rule,
-        EventBusName=bus,
-        Targets=[target],
-    )
-    _read_failures(answer)
+
+    def attach() -> None:
+        _read_failures(cast("Any", events.put_targets(Rule=rule, EventBusName=bus, Targets=[cast("Any", target)])))
+
+    (steps.change if there else steps.create)(f"target {wanted['Arn']}: {_difference(there or {}, target)}", attach)
 
 
 def _difference(there: dict[str, Any], target: dict[str, Any]) -> str:
@@ -177,9 +174,9 @@ def targets_of(events: "EventBridgeClient", bus: str, rule: str) -> list[dict[st
         return []
 
 
-def _read_failures(answer: dict[str, Any] | None) -> None:
+def _read_failures(answer: dict[str, Any]) -> None:
     """PutTargets answers 200 also where it attached nothing: what failed stands in the answer."""
-    if answer and answer.get("FailedEntryCount"):
+    if answer.get("FailedEntryCount"):
         entry = answer["FailedEntries"][0]
         raise SetupError(
             f"EventBridge refused the target ({entry.get('ErrorCode')}: {entry.get('ErrorMessage')}); "

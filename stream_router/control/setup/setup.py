@@ -102,6 +102,14 @@ def ensure(settings: Setup, clients: Clients, say: Say, *, plan: bool) -> Made:
     """
     look(settings)
     steps = Steps(say, apply=not plan)
+    try:
+        return _ensure(settings, clients, steps)
+    except BaseException:  # Ctrl-C too
+        steps.broken_off()
+        raise
+
+
+def _ensure(settings: Setup, clients: Clients, steps: Steps) -> Made:
     marks = marks_of(settings)
     home = Home(clients.partition, clients.region, clients.sts.get_caller_identity()["Account"])
     own = home.queue_of(settings.sqs_dlq_url or dead_letters_name(settings.stream))

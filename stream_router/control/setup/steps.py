@@ -5,6 +5,10 @@ from typing import Any
 
 Say = Callable[[str], None]
 
+BROKEN_OFF = (
+    "broken off: what stands above with + or ~ is done; run `stream-router setup` again, and it goes on from there"
+)
+
 
 class Steps:
     """Applies changes as they come up, or (`apply` false, `--plan`) only says what they would be.
@@ -42,18 +46,29 @@ class Steps:
 
     def create(self, what: str, do: Callable[..., Any], **arguments: Any) -> Any:
         """Call `do(**arguments)`, which makes something, and say so; with `--plan` only say it, and answer None."""
+        answer = self._do(f"+ {what}", do, arguments)
         self.created += 1
-        return self._do(f"+ {what}", do, arguments)
+        return answer
 
     def change(self, what: str, do: Callable[..., Any], **arguments: Any) -> Any:
         """The same for a change of what is there; `what` says from what to what."""
+        answer = self._do(f"~ {what}", do, arguments)
         self.changed += 1
-        return self._do(f"~ {what}", do, arguments)
+        return answer
 
     def _do(self, line: str, do: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-        answer = do(**arguments) if self.apply else None
+        try:
+            answer = do(**arguments) if self.apply else None
+        except BaseException:  # Ctrl-C in the middle of it as well: it may be done, or half done
+            self._say(f"! {line[2:]}: not finished")
+            raise
         self._say(line)
         return answer
+
+    def broken_off(self) -> None:
+        """Something ended the run in the middle: what is done stays, and is said."""
+        if self.apply and self.changes:
+            self.note(BROKEN_OFF)
 
     def summary(self) -> str:
         """The counts, for the last line."""

@@ -66,13 +66,24 @@ def run(settings: Setup, *, yes: bool, force: bool) -> int:
             again = "stream-router teardown --yes" + " --force" * bool(holding)
             _say(f"nothing was deleted; end `receive` and `consume`, then run `{again}`")
         else:
-            for thing in things:
-                thing.delete()
-                _say(f"deleted {thing.what}")
+            _delete(things, force=force)
     except (BotoCoreError, ClientError) as error:
         sys.stderr.write(f"stream-router teardown: {said(error, 'teardown')}\n")
         return 1
     return 0
+
+
+def _delete(things: list[Thing], *, force: bool) -> None:
+    """One after the other; where one fails, what is left is said."""
+    for number, thing in enumerate(things):
+        try:
+            thing.delete()
+        except BaseException:  # Ctrl-C too
+            again = "stream-router teardown --yes" + " --force" * force
+            left = f"{len(things) - number} of {len(things)} still there"
+            _say(f"broken off at {thing.what}: {left}; run `{again}` again")
+            raise
+        _say(f"deleted {thing.what}")
 
 
 def _say(text: str) -> None:
