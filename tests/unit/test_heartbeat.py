@@ -24,7 +24,7 @@ def moment(lag_s: float | None, holding: int = 0) -> Moment:
 def test_it_says_what_was_done_since_the_last() -> None:
     """Over all shards, and over all lives of their children, whatever files are still there of them."""
     now, seen = [1000.0], Seen()
-    heartbeat = Heartbeat(lambda: (seen(), moment(lag_s=12.34, holding=1)), lambda: now[0])
+    heartbeat = Heartbeat(lambda: (seen(), moment(lag_s=12.34, holding=1)), lambda: now[0], lambda: now[0])
     now[0] = 1300.0
     seen.shards = {"a": 1290.0, "b": 1290.0}
     seen.totals.counters.update(delivered=600, retried=2, dead_lettered=1)
@@ -43,3 +43,14 @@ def test_an_idle_consumer_says_so() -> None:
     """No shard, nothing done: another host has them, or the KCL has not begun."""
     said = Heartbeat(lambda: (Seen()(), moment(lag_s=None)), lambda: 0.0).said()
     assert (said["shards"], said["delivered"], said["lagS"]) == ([], 0, None)
+
+
+def test_a_clock_that_is_set_makes_no_rate() -> None:
+    """The wall clock goes back by an hour, and forth by two: what was done was done in five minutes all the same."""
+    now, wall, seen = [1000.0], [1e9], Seen()
+    heartbeat = Heartbeat(lambda: (seen(), moment(lag_s=None)), lambda: wall[0], lambda: now[0])
+    for step_s in (-3600.0, 7200.0):
+        now[0], wall[0] = now[0] + 300, wall[0] + 300 + step_s
+        seen.totals.counters.update(delivered=600)
+        said = heartbeat.said()
+        assert (said["deliveredPerSecond"], said["overS"]) == (2.0, 300)

@@ -20,18 +20,21 @@ STALE_S = 60.0
 class Heartbeat:
     """Logs from a thread of its own until closed.
 
-    `look` gives what the children say and the numbers of the same moment; `now_s` is the epoch time of snapshots.
+    `look` gives what the children say and the numbers of the same moment; `now_s` is the epoch time of snapshots,
+    `clock` is monotonic.
     """
 
     def __init__(
         self,
         look: Callable[[], tuple[Merged, Moment]],
         now_s: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._look = look
         self._now_s = now_s
+        self._clock = clock
         self._last: Counter[str] = Counter()
-        self._last_at_s = now_s()
+        self._last_at = clock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
@@ -50,12 +53,12 @@ class Heartbeat:
 
     def said(self) -> dict[str, Any]:
         """What the line says: shards now, and what was done since the line before."""
-        now_s = self._now_s()
+        now_s, now = self._now_s(), self._clock()
         merged, moment = self._look()
         live = [shard for shard in merged.shards if now_s - shard.at_s <= STALE_S]
         total = Counter(merged.totals.counters)
-        done, over_s = total - self._last, max(now_s - self._last_at_s, 0.001)
-        self._last, self._last_at_s = total, now_s
+        done, over_s = total - self._last, max(now - self._last_at, 0.001)
+        self._last, self._last_at = total, now
         return {
             "shards": sorted(shard.shard_id for shard in live),
             "lagS": None if moment.lag_s is None else round(moment.lag_s, 1),
