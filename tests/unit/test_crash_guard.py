@@ -211,7 +211,9 @@ def test_a_full_disk_does_not_stop_a_healthy_shard(
     born(tmp_path).ended_well()
 
 
-def test_without_its_marker_a_careful_shard_does_not_go_on(careful: Path, full: Callable[[], None]) -> None:
+def test_without_its_marker_a_careful_shard_does_not_go_on(
+    careful: Path, full: Callable[[], None], caplog: pytest.LogCaptureFixture
+) -> None:
     """What is not noted cannot be convicted; and the event before must not stand there for the death that follows."""
     born(careful).begin(GOOD, 0)
     guard = born(careful)
@@ -219,6 +221,7 @@ def test_without_its_marker_a_careful_shard_does_not_go_on(careful: Path, full: 
     full()
     with pytest.raises(OSError, match="No space left"):
         guard.begin(POISON, 0)
+    assert "a careful shard stands without its crash marker: No space left on device" in caplog.text
     assert not born(careful).is_culprit(GOOD, 0)
 
 

@@ -91,7 +91,8 @@ class CrashGuard:
         self._life.held = False
         try:
             self._file.write(self._life.model_dump_json())
-        except OSError:
+        except OSError as error:
+            log.error("a careful shard stands without its crash marker: %s; the child ends", error.strerror)  # noqa: TRY400
             # Nor may the event before be charged with the death that comes of this: a full disk still lets files go.
             with contextlib.suppress(OSError):
                 self._file.remove()
