@@ -99,8 +99,9 @@ class StateDir:
         return ""
 
     def discard(self, name: str) -> None:
-        """Remove a file if it is there."""
-        (self.path / name).unlink(missing_ok=True)
+        """Remove a file if it is there. What is not needs no disk that can be written."""
+        if (self.path / name).exists():
+            (self.path / name).unlink(missing_ok=True)
 
     def worker_id(self, given: str | None = None) -> str:
         """The name of this host's worker in the lease table: the same for every JVM that works from this folder.
