@@ -260,6 +260,20 @@ def test_a_lease_that_is_lost_at_the_shards_end_is_no_death(tmp_path: Path, know
     assert again._life.deaths == 0
 
 
+def test_records_after_the_last_checkpoint_are_not_taken_up(tmp_path: Path) -> None:
+    """Nothing of them could be sent any more: they are answered unread, and so the shard's end is not checkpointed."""
+    life = Life(tmp_path, checkpoint_s=1.0)
+    life.process(100, 101)
+    life.hear("shutdownRequested")
+    life.process(102, 103)
+    life.rest(10)
+    life.process()
+    assert life.told.vitals()["gauges"]["window_bytes"] == 0
+    with pytest.raises(LeavingError):
+        life.hear("shardEnded")
+    assert (life.taken, life.delivered) == (["101"], [100, 101])
+
+
 def test_the_watchdog_hears_of_every_turn(tmp_path: Path) -> None:
     """Inside callbacks and between them: the child never waits without it."""
     life = Life(tmp_path)

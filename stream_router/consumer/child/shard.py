@@ -70,8 +70,7 @@ class Shard:
         self._room = Room(router, window, checkpoints, clock)
         self._vitals = ShardVitals(router, window, checkpoints, self._room, lambda: guard.careful, clock)
         self._wait = self._vitals.timed(wait)
-        self._lease_gone = False
-        self._unread = False
+        self._lease_gone = self._unread = False
         self._routed_at = clock()
         self.leave_by, self._answer_by = 0.0, clock() + HAND_OFF_WITHIN_S
         telemetry.watch(self._vitals)
@@ -165,6 +164,7 @@ class Shard:
             with self._losing_the_lease():
                 while not self._checkpoint(checkpointer, now=True) and self._clock() < self._answer_by:
                     self._turn(WAIT_S)
+        self.told_to_leave()  # what comes after it could be opened and never sent
         self._end("shutdown requested")
 
     def told_to_leave(self) -> None:
