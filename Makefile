@@ -23,7 +23,7 @@ demo: setup ## the whole pipeline on this machine: 10,000 events in, what became
 
 test: setup lint ## every gate, then all tests but the long lane
 	@$(PYTEST) -m "not long and not prove" -n 2 tests/unit tests/property tests/contract
-	@$(PYTEST) -m "not long and not prove" -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/unit --ignore tests/property --ignore tests/contract
+	@$(PYTEST) -m "not long and not prove" -n 4 --dist loadfile --no-loadscope-reorder --ignore tests/unit --ignore tests/property --ignore tests/contract
 
 check: test ## all gates: lint, types, tests
 
