@@ -25,8 +25,15 @@ class World:
         self.at_s = 1e9
         self.awaits_s: float | None = 0.2
         self.states = {JVM: "S", CHILD: "S"}
+        self.children = [CHILD]
         self.killed: list[int] = []
-        self.watch = HangWatch(self.vitals, self.shards, lambda pid: self.states.get(pid, ""), self.killed.append)
+        self.watch = HangWatch(
+            self.vitals,
+            self.shards,
+            lambda pid: self.children if pid == JVM else [],
+            lambda pid: self.states.get(pid, ""),
+            self.killed.append,
+        )
 
     def shards(self) -> list[Shard]:
         told: dict[str, Any] = {"awaitsDaemonS": self.awaits_s}
@@ -184,3 +191,14 @@ def test_the_state_of_a_process_is_the_kernel_s() -> None:
     """As in /proc: this one runs; one that is not there has none."""
     assert processes.state(os.getpid()) == "R"
     assert processes.state(2**22 + 1) == ""
+
+
+def test_a_dead_childs_number_may_be_a_strangers() -> None:
+    """The kernel gives process ids again: what is none of the daemon's children is neither named nor killed."""
+    world = World()
+    world.look()
+    world.children = []
+    world.states[CHILD] = "T"
+    world.look(REPLACED_AFTER + SAID_AFTER)
+    assert world.killed == []
+    assert world.vitals.known().hangs == ()

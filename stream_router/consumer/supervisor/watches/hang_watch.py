@@ -44,20 +44,23 @@ _CURES = {
 
 
 class HangWatch:
-    """`look` every EVERY_S. `shards` gives the latest word of each child that lives, `state_of` a process's letter.
+    """`look` every EVERY_S. `shards` gives the latest word of each child, `state_of` a process's letter.
 
-    `kill` ends a process for good; the supervisor sees to the rest as after any crash.
+    `children_of` gives the processes that one has started: a child's word outlives it, and the kernel gives its process
+    id to others. `kill` ends a process for good; the supervisor sees to the rest as after any crash.
     """
 
     def __init__(
         self,
         vitals: Vitals,
         shards: Callable[[], Sequence[Shard]],
+        children_of: Callable[[int], Sequence[int]],
         state_of: Callable[[int], str],
         kill: Callable[[int], object],
     ) -> None:
         self._vitals = vitals
         self._shards = shards
+        self._children_of = children_of
         self._state_of = state_of
         self._kill = kill
         self._words: dict[int, tuple[float, float]] = {}
@@ -84,7 +87,10 @@ class HangWatch:
         if daemon_stopped := self._state_of(daemon) in _STOPPED:
             yield Hang("", daemon, "stopped")
         before, self._words = self._words, {}
+        children = self._children_of(daemon)
         for shard in self._shards():
+            if shard.pid not in children:
+                continue
             pid, awaits_s = shard.pid, shard.number("awaitsDaemonS") or 0.0
             word = self._words[pid] = (shard.at_s, awaits_s)
             if self._state_of(pid) in _STOPPED:
@@ -109,4 +115,6 @@ class HangWatch:
 
 def of(vitals: Vitals, shards: Callable[[], Sequence[Shard]]) -> HangWatch:
     """The watch over the processes of this host."""
-    return HangWatch(vitals, shards, processes.state, lambda pid: processes.send([pid], signal.SIGKILL))
+    return HangWatch(
+        vitals, shards, processes.children, processes.state, lambda pid: processes.send([pid], signal.SIGKILL)
+    )
