@@ -16,6 +16,8 @@ MIN_CHARS = 4
 """Shorter values (`1`, `yes`) stand in too many places by chance."""
 
 Replace = Callable[[str], str]
+Pairs = list[tuple[Any, Any]]
+"""What a rule took away, each with what it left of it."""
 
 _APART = re.compile(r"[^\W_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]")
 """A letter or digit of a script that sets words apart: beside one of these a value is a part of a longer word."""
@@ -39,20 +41,25 @@ def replacer(trace: Trace, joined: str) -> Replace | None:
     which one stands only once its encoding is undone is redacted whole.
     """
     # Most secrets stand nowhere else: what is done for each of them is as little as can be, without a call of ours.
-    secrets: list[tuple[Any, Any]] = [
+    secrets: Pairs = [
         (text, REDACTED)
         for text in set(trace.redacted)
         if (text.lower() if text.isascii() else folded(text)).strip(_AROUND) in joined
     ]
-    phones: list[tuple[str, Any]] = []
+    phones: Pairs = []
     for value, left in trace.secrets:
         if type(value) is not str:
             _take_apart(value, left, secrets)
             continue
-        if folded(value).strip(_AROUND) in joined:
+        if (value.lower() if value.isascii() else folded(value)).strip(_AROUND) in joined:
             secrets.append((value, left))
         if value[-2:] in joined and is_phone(value):  # nobody writes the last digit of a number by itself
             phones.append((value, left))
+    return _replacer_of(secrets, phones, joined) if secrets or phones else None
+
+
+def _replacer_of(secrets: Pairs, phones: Pairs, joined: str) -> Replace | None:
+    """The function for secrets that stand in what passes, and for phones of which some digits do."""
     found: dict[str, str] = {}
     for value, left in secrets:
         for same in _forms(str(value)):
@@ -80,7 +87,7 @@ def _joined(values: Sequence[Any]) -> str:
         return "\n".join(map(str, values))
 
 
-def _take_apart(value: Any, left: Any, inside: list[tuple[Any, Any]]) -> None:
+def _take_apart(value: Any, left: Any, inside: Pairs) -> None:
     """Add the texts and numbers that a secret holds; of an object or an array each by itself."""
     kind = type(value)
     if kind is str or kind is int or kind is float or kind is ExactNumber:
