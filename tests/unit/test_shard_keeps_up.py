@@ -201,6 +201,18 @@ def test_careful_mode_ends_once_the_checkpoint_has_passed_what_the_dead_had_take
     assert not life.guard.careful
 
 
+def test_what_no_dead_child_had_taken_needs_no_care(tmp_path: Path) -> None:
+    """A sick entry keeps the checkpoint, and care, for a while: what comes after it all goes in full calls."""
+    life = careful(tmp_path, checkpoint_s=1.0)
+    fail(life, [140])
+    life.process(*range(140, 160))
+    life.process(*range(160, 191))
+    life.live(1)
+    assert life.guard.careful
+    good = [call for call in life.rig.bus.calls if call[0].event.record.sequence_number > 140]
+    assert [len(call) for call in good] == [1] * 10 + [9, 10, 10, 10, 1]
+
+
 def test_in_an_outage_careful_mode_blames_nobody(tmp_path: Path) -> None:
     """What waits for the destination is held, and a death then comes from outside."""
     life = careful(tmp_path, dies_after_s=120.0)

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from amazon_kclpy.kcl import Checkpointer
@@ -117,10 +117,10 @@ class Shard:
         self._window.take_charge(records)
         self._checkpoints.expect(records, digits)
         self._telemetry.opened(records)
+        rest: Sequence[Record] = records
         if self._guard.careful:
-            route_carefully(records, self._router, self._guard, self._until_started)
-        else:
-            self._router.route(records, lambda: self._keep_up(checkpointer))
+            rest = route_carefully(records, self._router, self._guard, self._until_started)
+        self._router.route(rest, lambda: self._keep_up(checkpointer))
         self._window.opened(records)
         self._telemetry.routed(records[0].batch)
         self._room.taken()

@@ -75,8 +75,12 @@ class CrashGuard:
 
     @property
     def careful(self) -> bool:
-        """Whether records are to be handled one event at a time."""
+        """Whether there may be records that are to be handled one event at a time."""
         return self._life.deaths >= CAREFUL_AFTER
+
+    def needs_care(self, record: Record) -> bool:
+        """Whether this record is to be handled so: a child that died had taken charge of it, or of a newer one."""
+        return self.careful and (record.sequence_number, record.sub_sequence_number) <= self._life.careful_until
 
     def is_culprit(self, record: Record, line: int) -> bool:
         """Whether this event (or, with WHOLE_RECORD, opening this record) killed a process before."""

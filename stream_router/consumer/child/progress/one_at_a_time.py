@@ -1,6 +1,6 @@
 """Handles a shard's records one event at a time, after its child died again and again at the same place."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from stream_router.consumer.child.progress.crash_guard import WHOLE_RECORD, CrashGuard
 from stream_router.core import envelope
@@ -9,12 +9,16 @@ from stream_router.core.model import DeadLetter, Event, Record
 from stream_router.pipeline.route import SLICE_EVENTS, Router
 
 
-def route_carefully(records: Iterable[Record], router: Router, guard: CrashGuard, start: Callable[[], None]) -> None:
+def route_carefully(
+    records: Sequence[Record], router: Router, guard: CrashGuard, start: Callable[[], None]
+) -> Sequence[Record]:
     """Route each event alone, and see it sent before the next; what killed a process before is buried unread.
 
     `start` returns once all that was routed is on its way. Nobody waits for an answer: a sick event must not stop this.
+    Gives back the records that need no such care, the newest.
     """
-    for record in records:
+    careful = [record for record in records if guard.needs_care(record)]
+    for record in careful:
         # Set before the burial too: a death in it must not be charged to the record before.
         guard.begin(record, WHOLE_RECORD)
         if guard.is_culprit(record, WHOLE_RECORD):
@@ -31,6 +35,7 @@ def route_carefully(records: Iterable[Record], router: Router, guard: CrashGuard
                 router.route_found([found])
             start()
     guard.rests()
+    return records[len(careful) :]
 
 
 def _unread(record: Record) -> Iterator[list[DeadLetter]]:
