@@ -19,8 +19,8 @@ START_S = 1_000.0
 FIRST_SEQUENCE = 10_000
 COMPANY_EVERY_S = 5.0
 COMPANY = 60
-"""Good events that come so often once the stream is over, and some for each that is not settled: 90 % of the others
-must be accepted for the sick to be told from an outage, so there must be many more of them than of the sick."""
+"""Good events that come so often once the stream is over, and some for each that has failed and is not settled: 90 %
+of the others must be accepted for the sick to be told from an outage, so there must be many more of them."""
 
 COMPANY_OF_EACH = 15
 
@@ -155,11 +155,10 @@ class ShardRun:
         if now < self.records[-1][0] + COMPANY_EVERY_S:
             return
         self.unsettled = [event_id for event_id in self.unsettled if not self.outside.is_settled(event_id)]
-        left = len(self.unsettled)
         # What was buried already may have come again, and needs company too.
-        if left or waiting:
-            first = len(self.kinds)
-            numbers = range(first, first + COMPANY + COMPANY_OF_EACH * left)
+        if self.unsettled or waiting:
+            first, failed = len(self.kinds), sum(map(self.outside.has_failed, self.unsettled))
+            numbers = range(first, first + COMPANY + COMPANY_OF_EACH * failed)
             events = [planned(n, now - START_S, Kind.GOOD, f"company-{n}") for n in numbers]
             self.kinds |= kinds_of(events)
             self.records += [(now, events[at : at + COMPANY]) for at in range(0, len(events), COMPANY)]

@@ -60,6 +60,9 @@ class Outside:
     def is_settled(self, event_id: str) -> bool:
         return event_id in self.accepted or event_id in self.dead
 
+    def has_failed(self, event_id: str) -> bool:
+        return not all(accepted for _, accepted in self.answers.get(event_id, []))
+
 
 MOST_CALLS = 150_000
 """A seed makes some two thousand; one in which nearly all entries fail for a day and a half makes millions."""
