@@ -51,9 +51,10 @@ def replacer(trace: Trace, joined: str) -> Replace | None:
         if type(value) is not str:
             _take_apart(value, left, secrets)
             continue
-        if (value.lower() if value.isascii() else folded(value)).strip(_AROUND) in joined:
+        small = value.lower() if value.isascii() else folded(value)
+        if small.strip(_AROUND) in joined:
             secrets.append((value, left))
-        if value[-2:] in joined and is_phone(value):  # nobody writes the last digit of a number by itself
+        if small.rstrip()[-2:] in joined and is_phone(value):  # nobody writes the last digit of a number by itself
             phones.append((value, left))
     return _replacer_of(secrets, phones, joined) if secrets or phones else None
 
