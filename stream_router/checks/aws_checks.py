@@ -124,20 +124,17 @@ def lease_table(session: Session, application: str, stream_name: str, *, note: b
         return refused
     checkpoints = _checkpoints(answer.get("Items", []) if answer else [])  # an application's first start finds no table
     kinesis = endpoints.client(session, "kinesis", ONCE)
-    for checkpoint in checkpoints:
-        once = functools.partial(_is_foreign, kinesis, stream_name, *checkpoint)
-        silent, foreign = ask(Question("SR105", APPLICATION, "the stream", once, {}))
-        if silent:  # and so it would be for the other leases: a start does not wait for each of them
-            return silent
-        if foreign:
-            return _FOREIGN
+    compare = functools.partial(_are_foreign, kinesis, stream_name, checkpoints)
+    silent, foreign = ask(Question("SR105", APPLICATION, "the stream", compare, {}))
+    if foreign:
+        return _FOREIGN
     if not endpoints.is_aws(endpoints.endpoint_url(session, "kinesis")):
         mark, noted = stream_mark.of(kinesis, stream_name), stream_mark.read(dynamodb, application)
         if checkpoints and mark and noted and mark != noted:
             return _FOREIGN
         if note and mark and mark != noted:
             stream_mark.write(dynamodb, application, mark)
-    return well(question)
+    return silent or well(question)
 
 
 _FOREIGN = Finding(
@@ -150,6 +147,24 @@ def _checkpoints(rows: list[Mapping[str, Any]]) -> list[tuple[str, str]]:
     """Shard and sequence number of each lease that has one; other rows of the KCL's have no checkpoint."""
     found = [(row.get("leaseKey", {}).get("S", ""), row.get("checkpoint", {}).get("S", "")) for row in rows]
     return [(shard, number) for shard, number in found if number.isdigit()]
+
+
+def _are_foreign(kinesis: Any, stream_name: str, checkpoints: list[tuple[str, str]]) -> bool:
+    """Whether one of them is foreign. A refusal for one lease says nothing of the next.
+
+    Raises ClientError where one was not compared, and none of the others is foreign; BotoCoreError where there is no
+    answer, and so would be none for the next: a start does not wait for each of them.
+    """
+    unknown = None
+    for shard, number in checkpoints:
+        try:
+            if _is_foreign(kinesis, stream_name, shard, number):
+                return True
+        except ClientError as error:
+            unknown = error
+    if unknown:
+        raise unknown
+    return False
 
 
 def _is_foreign(kinesis: Any, stream_name: str, shard: str, number: str) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +204,27 @@ def test_another_refusal_of_an_iterator_proves_nothing(aws: Aws, code: str, verd
     aws.answer("dynamodb", "scan", leases("495"))
     aws.refuse("kinesis", "get_shard_iterator", code, "as scripted")
     assert aws_checks.lease_table(SESSION, "app", "s").verdict is verdict
+
+
+@pytest.mark.parametrize("code", ["ProvisionedThroughputExceededException", "AccessDeniedException"])
+def test_a_refusal_for_one_lease_hides_no_foreign_checkpoint(aws: Aws, code: str) -> None:
+    """Many hosts that start at once ask for the same shard first; a later lease says no all the same."""
+    aws.answer("dynamodb", "scan", leases("494", "495"))
+    aws.refuse("kinesis", "get_shard_iterator", code)
+    aws.refuse("kinesis", "get_shard_iterator", "InvalidArgumentException", "it did not come from this stream.")
+    assert aws_checks.lease_table(SESSION, "app", "s").verdict is Verdict.WRONG
+
+
+def test_an_emulator_that_gives_no_iterator_is_compared_by_its_mark(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What GetShardIterator says there proves nothing, whatever it is."""
+    monkeypatch.setattr(endpoints, "endpoint_url", lambda *_: "http://127.0.0.1:4566")
+    aws.answer("dynamodb", "scan", leases("495"))
+    aws.refuse("kinesis", "get_shard_iterator", "InternalFailure")
+    told = summary("ACTIVE")
+    told["StreamDescriptionSummary"]["StreamCreationTimestamp"] = datetime(2026, 11, 26, tzinfo=UTC)
+    aws.answer("kinesis", "describe_stream_summary", told)
+    aws.answer("dynamodb", "get_item", {"Item": {"stream": {"S": "another"}}})
+    assert aws_checks.lease_table(SESSION, "app", "s").verdict is Verdict.WRONG
 
 
 @pytest.mark.parametrize("silence", [ConnectionClosedError, ReadTimeoutError, EndpointConnectionError])
