@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+from collections import Counter
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +19,8 @@ from stream_router.control.dead_letters.queue.gathering import Gathering, Whole
 from stream_router.control.dead_letters.queue.messages import Messages
 from stream_router.control.dead_letters.queue.selection import Selection
 from stream_router.control.dead_letters.redriving.redrive import Redrive
-from stream_router.control.dead_letters.redriving.summary import How
+from stream_router.control.dead_letters.redriving.settling import Tally
+from stream_router.control.dead_letters.redriving.summary import How, Summary
 from stream_router.control.dead_letters.redriving.trial import Trial, not_tried
 from stream_router.control.republish import preconditions
 from stream_router.control.republish.preconditions import Verdict
@@ -250,6 +252,20 @@ def test_what_failed_again_elsewhere_and_was_passed_over_is_told(sqs: Sqs, capsy
     assert "1 dead letter failed again after this redrive began, in another redrive" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("keep", "warned"), [(True, "1 dead letter failed again after"), (False, "")])
+def test_with_keep_what_failed_here_is_none_of_what_was_passed_over(
+    keep: bool, warned: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With --keep nothing goes back into the queue: what is there and failed just now, others have put back."""
+    gathering: Any = SimpleNamespace(failed_since=1, copies=0, skipped=Counter())
+    tally, messages = Tally(), MagicMock(undeleted=0, unanswered=0)
+    tally.failed_again["unroutable (no rule)"] += 1
+    told = Summary(Redrive.words, gathering, Counter(), Counter(), 1, None, 0, "")
+    assert told.tell(tally, messages, WET._replace(keep=keep), "") == 1
+    assert warned in (err := capsys.readouterr().err)
+    assert bool(err) == keep
+
+
 class Unroutable(Eligible):
     """Takes no letter to be eligible."""
 
@@ -266,6 +282,9 @@ def test_an_event_that_was_asked_for_and_is_not_redriven_is_no_success(
     assert (
         f"no dead letter of {typed} was seen that is meant; see stream-router find {typed}" in capsys.readouterr().err
     )
+    sqs.bodies = ["{"]  # what cannot be read is perhaps another event's
+    assert redrive(sqs, lambda: False, Eligible(), identity=typed) == 1
+    assert f"no dead letter of {typed} was seen that is meant" in capsys.readouterr().err
     there = "0" * 32
     sqs.bodies = [letter(sequenceNumber="1", eventId=there)]
     assert redrive(sqs, lambda: False, Unroutable(), identity=there) == 1

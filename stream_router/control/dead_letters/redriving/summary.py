@@ -70,7 +70,7 @@ class Summary(NamedTuple):
             )
         self._warn_of_undeleted(messages)
         undone = tally.failed_again or self.left or self.ended or self.unavailable or self._warn_of_unmet(asked_for)
-        undone = self._warn_of_others(tally) or undone
+        undone = self._warn_of_others(Counter() if how.keep else tally.failed_again) or undone
         return 1 if undone or messages.undeleted or messages.unanswered else 0
 
     def _warn_of_unmet(self, asked_for: str) -> bool:
@@ -78,12 +78,13 @@ class Summary(NamedTuple):
         if not asked_for or self.eligible:
             return False
         unseen = f"no dead letter of {asked_for} was seen that is meant; see stream-router find {asked_for}"
-        warn(f"stream-router dlq: {f'of {asked_for} nothing can be redriven' if self.skipped else unseen}")
+        tried = self.skipped - self.gathering.skipped  # what cannot be read may be anybody's
+        warn(f"stream-router dlq: {f'of {asked_for} nothing can be redriven' if tried else unseen}")
         return True
 
-    def _warn_of_others(self, tally: Tally) -> bool:
-        """Whether letters were passed over for having failed again just now, though not by us."""
-        others = self.gathering.failed_since - tally.failed_again.total()
+    def _warn_of_others(self, put_back: Counter[str]) -> bool:
+        """Whether letters were passed over for having failed again just now, and more of them than we `put_back`."""
+        others = self.gathering.failed_since - put_back.total()
         if others > 0:
             warn(
                 f"stream-router dlq: {telling.s(others, 'dead letter')} failed again after this redrive began, in "
