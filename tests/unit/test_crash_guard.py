@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import orjson
 import pytest
 
 from stream_router.consumer.child.progress.crash_guard import CrashGuard, Life
@@ -136,6 +137,29 @@ def test_batches_are_numbered_on_over_the_processes(tmp_path: Path) -> None:
     assert born(tmp_path).unclosed == []
 
 
+def test_batches_that_wait_for_their_records_keep_the_file_small(tmp_path: Path) -> None:
+    """Where the audit log takes nothing a thousand wait. A file of one page is written in place on a full disk, too."""
+    guard = born(tmp_path)
+    for number in range(1, 2_001):
+        assert guard.took_charge(number, 0) == number
+    for number in (5, *range(1_001, 1_990)):
+        guard.batch_closed(number)
+    assert (tmp_path / "shard-1.json").stat().st_size < PAGE_BYTES / 4
+    again = born(tmp_path)
+    wait = [*range(1, 5), *range(6, 1_001), *range(1_990, 2_001)]
+    assert again.unclosed == wait
+    again.took_charge(2_001, 0)
+    assert born(tmp_path).unclosed == [*wait, 2_001]
+
+
+def test_few_batches_are_written_as_ever(tmp_path: Path) -> None:
+    """The release before reads the file after a step back."""
+    guard = born(tmp_path)
+    for number in range(1, 4):
+        guard.took_charge(number, 0)
+    assert orjson.loads((tmp_path / "shard-1.json").read_bytes())["open_batches"] == [1, 2, 3]
+
+
 def test_an_unreadable_file_is_a_new_life(tmp_path: Path) -> None:
     """What a power cut left of the file stops nobody."""
     (tmp_path / "shard-1.json").write_text('{"checkpoint":')
@@ -240,10 +264,12 @@ def test_the_watcher_of_the_parent_tears_no_file(tmp_path: Path) -> None:
 def test_a_short_life_leaves_nothing_of_a_long_one(tmp_path: Path) -> None:
     """In place, by way of a new file where it is longer than a page, and back."""
     guard = born(tmp_path)
-    numbers = [guard.took_charge(10**60 + at, 0) for at in range(1_500)]
+    numbers = [guard.took_charge(10**60 + at, 0) for at in range(3_000)]
+    for number in numbers[::2]:  # those that follow each other would be written as one run
+        guard.batch_closed(number)
     long = (tmp_path / "shard-1.json").read_bytes()
     assert len(long) > PAGE_BYTES
-    for number in numbers:
+    for number in numbers[1::2]:
         guard.batch_closed(number)
     read = (tmp_path / "shard-1.json").read_bytes()
     assert Life.model_validate_json(read).open_batches == []

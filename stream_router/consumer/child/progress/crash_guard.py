@@ -12,8 +12,9 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, PlainSerializer, ValidationError
 
 from stream_router.core.logs import Seldom
 from stream_router.core.model import Place, Record
@@ -24,6 +25,41 @@ log = logging.getLogger(__name__)
 CAREFUL_AFTER = 3
 WHOLE_RECORD = -1
 """The line of a marker that was set while a record was opened, before its events were known."""
+
+
+AS_THEY_ARE = 32
+"""So many batches are written each by itself, as always; more wait only where the audit log takes nothing."""
+
+
+def _as_runs(batches: list[int]) -> list[int | list[int]]:
+    """Batches that follow each other as the first and the last of them: so the file stays within a page.
+
+    One of a page is written in place, on a full disk too.
+    """
+    if len(batches) <= AS_THEY_ARE:
+        return [*batches]
+    runs: list[list[int]] = []
+    for batch in batches:
+        if runs and runs[-1][1] == batch - 1:
+            runs[-1][1] = batch
+        else:
+            runs.append([batch, batch])
+    return [run if run[0] < run[1] else run[0] for run in runs]
+
+
+def _of_runs(told: Any) -> Any:
+    """The batches, each by itself; what is no run is left to be refused."""
+    if not isinstance(told, list):
+        return told
+    runs = (range(one[0], one[1] + 1) if _is_run(one) else (one,) for one in told)
+    return [batch for run in runs for batch in run]
+
+
+def _is_run(told: Any) -> bool:
+    return isinstance(told, list) and list(map(type, told)) == [int, int]
+
+
+Batches = Annotated[list[int], BeforeValidator(_of_runs), PlainSerializer(_as_runs, when_used="json")]
 
 
 class Life(BaseModel):
@@ -44,8 +80,8 @@ class Life(BaseModel):
     taken: tuple[int, int] = (0, 0)
     careful_until: tuple[int, int] = (0, 0)
     batch: int = 0
-    open_batches: list[int] = []
-    unclosed: list[int] = []
+    open_batches: Batches = []
+    unclosed: Batches = []
 
 
 class CrashGuard:
