@@ -240,6 +240,23 @@ def test_a_record_that_could_not_be_written_is_named_by_the_next_process(
     assert [line["metrics"]["unclosed"] for line in after.audited()] == [[1, 2]]
 
 
+def test_records_that_wait_name_the_batches_of_earlier_processes_once(world: World) -> None:
+    """A thousand records may wait, and a thousand batches be named: in each of them that is a million numbers."""
+    world.record(1)
+    after = World(world.folder)  # the one before was killed
+    in_the_way = no_room(after)
+    for _ in range(2):
+        after.accept(after.record(1), 0)
+    assert after.guard.unclosed == [1], "while no record says so, the file does"
+    in_the_way.unlink()
+    after.books._metrics._snapshot_due = 0.0
+    after.books.tick()
+    after.accept(after.record(1), 0)
+    told = [line["metrics"] for line in after.audited()]
+    assert [(one["batch"], one.get("unclosed")) for one in told] == [(2, [1]), (3, None), (4, None)]
+    assert after.guard.unclosed == []
+
+
 def test_a_record_that_waits_needs_no_further_batch(world: World) -> None:
     """On a quiet shard it is written as soon as there is room."""
     in_the_way = no_room(world)

@@ -76,7 +76,7 @@ class ShardTelemetry:
         if settings.audit_dir:
             key = settings.key("audit_key").encode() or None
             path = settings.audit_dir / f"{settings.application}.{shard_id}.jsonl"
-            self._audit = AuditLog(path, key, lambda record: guard.batch_closed(record["metrics"]["batch"]))
+            self._audit = AuditLog(path, key, self._audited)
         self._received_ms = array("q")
         self._of_records: list[tuple[Record, int]] = []
         """Whose events were accepted, in the same order: a record, and how many of its events."""
@@ -162,12 +162,16 @@ class ShardTelemetry:
             self._guard.batch_closed(batch.number)
             return
         unknown = self._transform.unknown_fields() if self._transform.policy else None
-        unclosed = self._guard.unclosed
+        unclosed = self._guard.unclosed if self._audit.flush() else []  # a record that waits names them
         record = batch_audit_record.of_batch(batch, self._transform.masking, unknown, unclosed, self._now_s())
-        if self._audit.append(record):
-            self._guard.unclosed_is_said()
-        else:
+        if not self._audit.append(record):
             self._metrics.count("audit_failed")
+
+    def _audited(self, record: dict[str, Any]) -> None:
+        """The file has it; or it is given up, which happens only to one that names no other batches."""
+        self._guard.batch_closed(record["metrics"]["batch"])
+        if "unclosed" in record["metrics"]:
+            self._guard.unclosed_is_said()
 
     def tick(self) -> None:
         """A moment to publish what is due."""
