@@ -199,7 +199,7 @@ class ShardTelemetry:
             self._send()
         if self._audit and any(missing := self._audit.close()):
             log.error(
-                "%d audit records were not written before the end, their batches are named by the next; %d are lost",
+                "%d audit records were not written before the end (the next record names their batches); %d are lost",
                 *missing,
             )
 
