@@ -14,7 +14,7 @@ from stream_router.consumer.child.progress.checkpoints import Checkpoints
 from stream_router.consumer.child.progress.crash_guard import CrashGuard
 from stream_router.consumer.child.progress.first_failures import FirstFailures
 from stream_router.consumer.child.shard import REST_S, Shard
-from stream_router.core.model import DeadLetter, Dropped, Entry
+from stream_router.core.model import DeadLetter, Dropped, Entry, Event
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
 from stream_router.pipeline.delivery.dispatcher_contract import Policy, Took
 from stream_router.pipeline.delivery.health import Health
@@ -101,7 +101,7 @@ class Child:
         writer = LetterWriter("stream", shard_id, lambda: self.world.now * 1000, ordered=scenario.ordered)
         policy = Policy(scenario.max_in_flight, 16 * 1024 * 1024, 4)
         self.router = Router(
-            transform,
+            self._deadly(transform),
             transform.dead_letter_raw,
             Publisher(
                 PutEventsCalls(bus, CallLimits(10, 1_000_000)),
@@ -121,6 +121,14 @@ class Child:
         proof = BusProof(None, self._describe, clock)
         checkpoints = Checkpoints(proof, CHECKPOINT_S, clock)
         return Shard(self.router, Told(), self.window, checkpoints, guard, self._wait, lambda: None, clock)
+
+    def _deadly(self, transform: Transform) -> Callable[[Event], Entry | DeadLetter | Dropped]:
+        def read(event: Event) -> Entry | DeadLetter | Dropped:
+            if self._kinds[event.event_id] is Kind.KILLER:
+                raise KilledError
+            return transform(event)
+
+        return read
 
     def _describe(self, done: Callable[[Any], None]) -> None:
         asked = refused("ThrottlingException") if self.outside.fault(self.world.now, "bus unasked") else ok({})

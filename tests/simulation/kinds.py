@@ -11,5 +11,7 @@ class Kind(enum.Enum):
     """The bus answers InternalFailure to it, always."""
     POISON = "poison"
     """The bus refuses every call that holds it for its content."""
+    KILLER = "killer"
+    """To read it kills the process."""
     MALFORMED = "malformed"
     UNROUTABLE = "unroutable"

@@ -56,7 +56,8 @@ class Scenario(NamedTuple):
         ends = ", ".join(f"{what} {at:.0f} s" for at, what in self.ends)
         return (
             f"seed {self.seed}: {len(self.events)} events in {self.healed_s:.0f} s, {self.per_record} a record, "
-            f"ordered {self.ordered}, in flight {self.max_in_flight}; {faults or 'no fault'}; {ends or 'no end'}"
+            f"ordered {self.ordered}, in flight {self.max_in_flight}; {faults or 'no fault'}; {ends or 'no end'}; "
+            f"{[event.kind for event in self.events].count(Kind.KILLER)} killers"
         )
 
 
@@ -69,7 +70,7 @@ def draw(seed: int) -> Scenario:
     max_in_flight = dice.choice((1, 4, 128))
     return Scenario(
         seed,
-        _events(dice, length_s),
+        _with_killers(random.Random(f"killers {seed}"), _events(dice, length_s)),
         faults,
         ends,
         length_s,
@@ -101,6 +102,12 @@ def _events(dice: random.Random, length_s: float) -> list[Planned]:
         dice.choice(bursts) if dice.random() < 0.3 else dice.uniform(0, length_s * 0.98) for _ in range(count)
     )
     return [planned(n, at, _kind(dice, shares), f"c{dice.randrange(conversations)}") for n, at in enumerate(times)]
+
+
+def _with_killers(dice: random.Random, events: list[Planned]) -> list[Planned]:
+    """One event or two that kill whoever reads them, in a tenth of the scenarios."""
+    killers = dice.sample(range(len(events)), dice.choice((1, 2)) if dice.random() < 0.1 else 0)
+    return [event._replace(kind=Kind.KILLER) if at in killers else event for at, event in enumerate(events)]
 
 
 def _kind(dice: random.Random, shares: dict[Kind, float]) -> Kind:

@@ -33,6 +33,7 @@ SLOWEST_CALL = 2.0
 REASONS = {
     Kind.SICK: {"retries_exhausted"},
     Kind.POISON: {"refused"},
+    Kind.KILLER: set(),
     Kind.MALFORMED: {"schema_mismatch", "malformed_json"},
     Kind.UNROUTABLE: {"unroutable"},
 }
@@ -215,7 +216,8 @@ class ShardRun:
         if kind is Kind.GOOD:
             if dead:
                 at, reason = dead
-                may = reason == "crashed" or (reason == "retries_exhausted" and others_were_well(outside, event_id, at))
+                charged = reason == "crashed" and [what for _, what in self.scenario.ends].count("kill") >= 2
+                may = charged or (reason == "retries_exhausted" and others_were_well(outside, event_id, at))
                 assert may or accepted, f"good event {number} is a dead letter: {reason}"
         else:
             assert not accepted, f"event {number} ({kind.value}) was accepted"
