@@ -91,8 +91,9 @@ def live(folder: Path, drain: Callable[[Rig], None]) -> Rig:
 
 @pytest.fixture
 def died_three_times(tmp_path: Path) -> Path:
+    """At one checkpoint, each with all of the records in its charge."""
     for _ in range(3):
-        CrashGuard(tmp_path, "shard-1", "TRIM_HORIZON:0")
+        CrashGuard(tmp_path, "shard-1", "TRIM_HORIZON:0").took_charge(1_000, 0)
     return tmp_path
 
 
