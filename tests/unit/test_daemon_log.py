@@ -16,7 +16,11 @@ class World:
     def __init__(self, *, text: bool = False) -> None:
         self.now = 0.0
         self.lines: list[str] = []
-        self.log = DaemonLog(self.lines.append, text=text, colour=False, clock=lambda: self.now)
+        self.skipped = 0
+        self.log = DaemonLog(self.lines.append, self.skips, text=text, colour=False, clock=lambda: self.now)
+
+    def skips(self) -> None:
+        self.skipped += 1
 
     def kcl(self, message: str, level: str = "ERROR", logger: str = "software.amazon.kinesis.X") -> None:
         line = {"time": "2026-11-25T10:00:00.000Z", "level": level, "id": "kcl", "logger": logger, "message": message}
@@ -35,6 +39,23 @@ def test_a_repeated_trace_is_said_once_a_minute_with_its_count() -> None:
             f"shardId-{second % 2:012d}: refused, attempt {second} (3f2a91c0-1111-2222-3333-44445555{second:04d})"
         )
     assert [line.get("repeated") for line in world.said()] == [None, 59]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "single_stream_mode : Exception occurred while dispatching incoming data.  The incoming data has been skipped",
+        "shardId-000000000000: Caught exception from handleInput java.lang.RuntimeException: Unable to execute",
+    ],
+)
+def test_records_that_the_daemon_skips_are_told_of_each_time(message: str) -> None:
+    """The KCL goes on behind them, and the next checkpoint would pass them: a repeat that is folded tells of it too."""
+    world = World()
+    world.kcl("shardId-000000000000: Exception thrown while fetching records from Kinesis")
+    assert world.skipped == 0
+    world.kcl(message)
+    world.kcl(message)
+    assert world.skipped == 2
 
 
 def test_another_trouble_is_said_at_once() -> None:
@@ -107,7 +128,7 @@ def test_a_line_that_cannot_be_written_stops_no_other() -> None:
             raise OSError(errno.ENOSPC, "no space left on device")
         passed.append(line)
 
-    log = DaemonLog(write, text=False, colour=False)
+    log = DaemonLog(write, lambda: None, text=False, colour=False)
     log.follow(io.BytesIO(b"lost\nfound\n"))
     assert passed == ["found"]
 

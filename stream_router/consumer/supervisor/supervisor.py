@@ -131,7 +131,7 @@ class DaemonSupervisor:
             start_new_session=True,  # so that Ctrl-C reaches this process alone, which knows how to drain
         )
         assert jvm.stdout is not None
-        self._daemon_log = daemon_log.follow(jvm.stdout, self._log_format)
+        self._daemon_log = daemon_log.follow(jvm.stdout, self._log_format, lambda: _kill_for_skipping(jvm))
         self._vitals.daemon_runs(jvm.pid)
         threading.Thread(target=lambda: self._happenings.put(Exited(jvm.wait())), daemon=True).start()
         failpoints.reach("daemon_started_before_first_look")
@@ -221,3 +221,9 @@ class DaemonSupervisor:
             extra={"ranS": round(ran_s, 1), "waitS": round(wait_s, 2)},
         )
         return self._next(wait_s) is None
+
+
+def _kill_for_skipping(jvm: subprocess.Popen[bytes]) -> None:
+    """End a daemon that skips records at once, before a checkpoint passes them: then they come again."""
+    log.error("the daemon skips records, so it is killed and started again: they come again")
+    jvm.kill()

@@ -22,16 +22,30 @@ MOST_KINDS = 1_000
 LONGEST_MESSAGE = 2_000
 """Of the daemon: a stack trace of 5 KB says no more than its first frames."""
 
+SKIPS = ("The incoming data has been skipped", "Caught exception from handleInput")
+"""What the KCL says where it could not hand a batch to the child, as where Kinesis does not answer what it asks at each
+batch (ProcessTask of 3.5.1): it goes on with the next batch, and a checkpoint would pass what was skipped."""
+
 _VARIES = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|shardId-\d+|0x[0-9a-f]+|@[0-9a-f]+|\d+")
 
 
 class DaemonLog:
-    """Reads a stream of lines to its end; `write` gets each line that is passed on. `clock` tells seconds."""
+    """Reads a stream of lines to its end; `write` gets each line that is passed on. `clock` tells seconds.
+
+    `skipped` is called where the daemon says that it skips records.
+    """
 
     def __init__(
-        self, write: Callable[[str], None], *, text: bool, colour: bool, clock: Callable[[], float] = time.monotonic
+        self,
+        write: Callable[[str], None],
+        skipped: Callable[[], object],
+        *,
+        text: bool,
+        colour: bool,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._write = write
+        self._skipped = skipped
         self._text = text
         self._colour = colour
         self._clock = clock
@@ -58,6 +72,8 @@ class DaemonLog:
             self._write(raw)  # a JVM's or an interpreter's last words
             return
         if line.get("id") == "kcl":
+            if any(words in str(line.get("message")) for words in SKIPS):
+                self._skipped()
             repeats = self._repeats(str(line.get("logger")), str(line.get("message")))
             if repeats is None:
                 return
@@ -80,9 +96,9 @@ class DaemonLog:
         return kept_back
 
 
-def follow(stream: IO[bytes], log_format: str) -> threading.Thread:
-    """Pass a daemon's output on, in a thread that ends with it."""
-    log = DaemonLog(_to_stderr, text=logs.is_text(log_format), colour=logs.is_coloured())
+def follow(stream: IO[bytes], log_format: str, skipped: Callable[[], object]) -> threading.Thread:
+    """Pass a daemon's output on, in a thread that ends with it; `skipped` as DaemonLog has it."""
+    log = DaemonLog(_to_stderr, skipped, text=logs.is_text(log_format), colour=logs.is_coloured())
     thread = threading.Thread(target=log.follow, args=(stream,), name="daemon-log", daemon=True)
     thread.start()
     return thread
