@@ -19,20 +19,25 @@ def adopt_orphans() -> None:
 def children(parent: int) -> list[int]:
     """The process ids of the direct children of `parent`; zombies left out."""
     found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            # The name, in brackets, may hold anything, brackets and spaces too.
-            state, parent_of = stat.read_text("utf-8", "replace").rpartition(")")[2].split()[:2]
-            if int(parent_of) == parent and state != "Z":
-                found.append(int(stat.parent.name))
+    for folder in Path("/proc").glob("[0-9]*"):
+        letter, parent_of = _stat(folder.name)
+        if parent_of == str(parent) and letter != "Z":
+            found.append(int(folder.name))
     return found
 
 
 def state(pid: int) -> str:
     """The kernel's letter for what a process does: `T` stopped by a signal, `t` by a debugger; "" where it is gone."""
+    return _stat(pid)[0]
+
+
+def _stat(pid: int | str) -> tuple[str, str]:
+    """A process's state and its parent's id; both "" where it is gone."""
     with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[0]
-    return ""
+        # The name, in brackets, may hold anything, brackets and spaces too.
+        letter, parent = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[:2]
+        return letter, parent
+    return "", ""
 
 
 def send(pids: list[int], signal_number: signal.Signals) -> None:

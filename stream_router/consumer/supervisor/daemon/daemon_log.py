@@ -72,12 +72,13 @@ class DaemonLog:
             self._write(raw)  # a JVM's or an interpreter's last words
             return
         if line.get("id") == "kcl":
-            if any(words in str(line.get("message")) for words in SKIPS):
+            message = str(line.get("message", ""))
+            if any(words in message for words in SKIPS):
                 self._skipped()
-            repeats = self._repeats(str(line.get("logger")), str(line.get("message")))
+            repeats = self._repeats(str(line.get("logger")), message)
             if repeats is None:
                 return
-            line["message"] = str(line.get("message", ""))[:LONGEST_MESSAGE]
+            line["message"] = message[:LONGEST_MESSAGE]
             if repeats:
                 line["repeated"] = repeats
         self._write(logs.as_text(line, colour=self._colour) if self._text else logs.as_json(line))
