@@ -90,10 +90,10 @@ class Fates:
         self.put_records([b"\n".join(lines[at : at + LINES]) for at in range(0, len(lines), LINES)])
 
     def put_passed_over(self) -> None:
-        """Aggregated records with a key of the other shard: the KCL hands them to nobody."""
+        """Aggregated records whose hash keys are no numbers: the KCL hands them to nobody."""
         self.ids["passed over"] = made = [f"{next(self._numbers):032x}" for _ in range(self.count)]
         datas = [(f"key-{n}", line(int(one, 16), "passed over")) for n, one in enumerate(made)]
-        wrong = [str(HASH_KEYS - 1)] * len(datas)
+        wrong = ["no number"] * len(datas)
         self.put_records([kpl.aggregated(datas, hash_keys=wrong)], shard=0)
 
     def put_records(self, datas: Sequence[bytes], shard: int | None = None) -> None:

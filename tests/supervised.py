@@ -9,6 +9,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+ASKS_AT_BATCHES = "ASKS_AT_BATCHES"
+"""Set, the KCL is left to ask Kinesis about the shard at a batch, as it does by default."""
+
 CHILD = '/bin/sh -c exec\t"${STREAM_ROUTER_CHILD}"\t"${SUPERVISED}"\tchild'
 
 
@@ -18,6 +21,8 @@ def consume() -> None:
     from stream_router.consumer.supervisor.daemon import properties
 
     properties.CHILD_COMMAND = CHILD
+    if ASKS_AT_BATCHES in os.environ:
+        properties.THE_PROGRAMS["skipShardSyncAtWorkerInitializationIfLeasesExist"] = "false"
     os.environ["SUPERVISED"] = str(Path(__file__).resolve())
     cli.main()
 

@@ -34,6 +34,10 @@ def test_reading_begins_at_the_first_record(configured: Consumer, found: Endpoin
     [
         ("callProcessRecordsEvenForEmptyRecordList = false", "callProcessRecordsEvenForEmptyRecordList"),
         ("CallProcessRecordsEvenForEmptyRecordList = false", "callProcessRecordsEvenForEmptyRecordList"),
+        (
+            "skipShardSyncAtWorkerInitializationIfLeasesExist = false",
+            "skipShardSyncAtWorkerInitializationIfLeasesExist",
+        ),
         ("validateSequenceNumberBeforeCheckpointing = true", "validateSequenceNumberBeforeCheckpointing"),
         ("timeoutInSeconds = 600", "timeoutInSeconds"),
         ("timeoutInSeconds =", "timeoutInSeconds"),

@@ -57,7 +57,7 @@ class Source(Protocol):
         """
 
 
-def opened(shard: Shard, records: Sequence[Any]) -> tuple[list[UserRecord], int]:
+def opened(records: Sequence[Any]) -> tuple[list[UserRecord], int]:
     """Records as Kinesis answers them, taken apart as the KCL does it, and their size in bytes."""
     found: list[UserRecord] = []
     size = 0
@@ -68,7 +68,7 @@ def opened(shard: Shard, records: Sequence[Any]) -> tuple[list[UserRecord], int]
         sequence_number = int(record["SequenceNumber"])
         found += [
             UserRecord(Position(sequence_number, part.sub_sequence_number), arrived_at_ms, part.data, part.passed_over)
-            for part in kpl.parts_of(data, shard.first_hash_key, shard.last_hash_key)
+            for part in kpl.parts_of(data)
         ]
     return found, size
 

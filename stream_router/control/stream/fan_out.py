@@ -109,7 +109,7 @@ class FanOut:
                 one = event.get("SubscribeToShardEvent")
                 if one is None:
                     continue
-                records, size_bytes = opened(shard, one["Records"])
+                records, size_bytes = opened(one["Records"])
                 reached = one.get("ContinuationSequenceNumber", "")
                 yield Batch(records, size_bytes, one.get("MillisBehindLatest", 0), not reached), reached
 

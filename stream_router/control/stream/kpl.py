@@ -1,14 +1,17 @@
 """KPL aggregation taken apart as the KCL does it: the same user records, sub-sequence numbers, and losses.
 
-Source: `AggregatorUtil` and `messages.proto` of KCL 3.5.1. After a reshard, a record with a user record whose key is
-another shard's is passed over whole by the KCL; where its tables are wrong, what follows is lost.
+Source: `AggregatorUtil` and `messages.proto` of KCL 3.5.1. Where a record's tables are wrong, the KCL hands on what
+stands before the fault and passes over the rest; where a hash key is out of all bounds, it passes over the record.
 """
 
 import hashlib
+import re
 from typing import NamedTuple
 
 MAGIC = b"\xf3\x89\x9a\xc2"
 _DIGEST_BYTES = 16
+_HASH_KEYS_IN_ALL = 1 << 128
+_JAVA_INTEGER = re.compile(r"[+-]?\d+")
 _PARTITION_KEYS, _HASH_KEYS, _RECORDS = 1, 2, 3
 _KEY_INDEX, _HASH_INDEX, _DATA = 1, 2, 3
 _VARINT, _FIXED64, _BYTES, _GROUP, _GROUP_END, _FIXED32 = range(6)
@@ -27,11 +30,8 @@ class _WrongProtobufError(ValueError):
     """The bytes are no message of this kind: the KCL then takes the whole record as it is."""
 
 
-def parts_of(data: bytes, first_hash_key: int, last_hash_key: int) -> list[Part]:
-    """The user records of a Kinesis record's data, in order; one, with sub-sequence 0, where it is not aggregated.
-
-    The hash keys are those of the shard's range, both included.
-    """
+def parts_of(data: bytes) -> list[Part]:
+    """The user records of a Kinesis record's data, in order; one, with sub-sequence 0, where it is not aggregated."""
     if not data.startswith(MAGIC) or len(data) - len(MAGIC) <= _DIGEST_BYTES:
         return [Part(data, 0)]
     message, digest = data[len(MAGIC) : -_DIGEST_BYTES], data[-_DIGEST_BYTES:]
@@ -41,21 +41,27 @@ def parts_of(data: bytes, first_hash_key: int, last_hash_key: int) -> list[Part]
         keys, hash_keys, records = _aggregated(message)
     except _WrongProtobufError:
         return [Part(data, 0)]
-    found: list[Part] = []
-    for number, (key_index, hash_index, content) in enumerate(records):
+    parts = [Part(content, number) for number, (_, _, content) in enumerate(records)]
+    for number, (key_index, hash_index, _) in enumerate(records):
         try:
-            hashed = int(hash_keys[hash_index]) if hash_index is not None else _hash_key(keys[key_index])
+            keys[key_index]
+            hash_key = 0 if hash_index is None else _integer(hash_keys[hash_index])
         except (IndexError, ValueError):
-            rest = [Part(one[2], at, passed_over=True) for at, one in enumerate(records) if at >= number]
-            return [*found, *rest]
-        if not first_hash_key <= hashed <= last_hash_key:
-            return [Part(one[2], at, passed_over=True) for at, one in enumerate(records)]
-        found.append(Part(content, number))
-    return found
+            return [*parts[:number], *_passed_over(parts[number:])]
+        if not 0 <= hash_key < _HASH_KEYS_IN_ALL:
+            return _passed_over(parts)
+    return parts
 
 
-def _hash_key(partition_key: str) -> int:
-    return int.from_bytes(hashlib.md5(partition_key.encode(), usedforsecurity=False).digest(), "big")
+def _passed_over(parts: list[Part]) -> list[Part]:
+    return [part._replace(passed_over=True) for part in parts]
+
+
+def _integer(text: str) -> int:
+    """As Java's BigInteger reads it. Raises ValueError where it does not."""
+    if not _JAVA_INTEGER.fullmatch(text):
+        raise ValueError
+    return int(text)
 
 
 _Record = tuple[int, int | None, bytes]

@@ -77,7 +77,7 @@ class PoliteReads:
                 pause_s = max(READ_EVERY_S, patience.wait_s(error))
                 continue
             patience.well()
-            batch = _batch(shard, answer)
+            batch = _batch(answer)
             size.note(len(answer["Records"]), batch.size_bytes)
             if answer["Records"]:
                 last = answer["Records"][-1]["SequenceNumber"]
@@ -95,6 +95,6 @@ class PoliteReads:
         return answer["ShardIterator"]
 
 
-def _batch(shard: Shard, answer: Any) -> Batch:
-    records, size_bytes = opened(shard, answer["Records"])
+def _batch(answer: Any) -> Batch:
+    records, size_bytes = opened(answer["Records"])
     return Batch(records, size_bytes, answer.get("MillisBehindLatest", 0), not answer.get("NextShardIterator"))

@@ -35,6 +35,10 @@ THE_PROGRAMS: dict[str, str | None] = {
     # The KCL would ask Kinesis whether each checkpoint's sequence number exists. Ours are numbers that the daemon
     # delivered, so the call only costs quota and time.
     "validateSequenceNumberBeforeCheckpointing": "false",
+    # Otherwise the KCL asks Kinesis about the shard at a batch, and where no answer comes it skips the batch: the next
+    # checkpoint passes what no child was given (`ProcessTask`'s constructor, KCL 3.5.1). The answer only serves to drop
+    # what a KPL producer aggregated before a reshard.
+    "skipShardSyncAtWorkerInitializationIfLeasesExist": "true",
     # Not set: a child whose window is full because the world is down is healthy, and the daemon would halt the whole
     # JVM for it.
     "timeoutInSeconds": None,

@@ -1,0 +1,88 @@
+"""Where the KCL would go on behind records that no child was given: no answer to ListShards, a damaged record."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import kpl, supervised
+from tests.daemon_world import SECRET, World
+from tests.fault.lane.proxy import Proxy, Trouble, Wires
+
+NO_LIST_SHARDS = Trouble(resets_at=b".ListShards")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def kinesis(world: World) -> Iterator[Proxy]:
+    """The way to Kinesis of the daemon and the supervisor."""
+    wires = Wires()
+    proxy = wires.proxy("kinesis", world.port)
+    world.environment["AWS_ENDPOINT_URL_KINESIS"] = f"http://127.0.0.1:{proxy.port}"
+    yield proxy
+    wires.close()
+
+
+def _new_life(world: World, kinesis: Proxy) -> set[str]:
+    """Kill a daemon that reads, let its successor have no answer to ListShards, and put records for it to begin with.
+
+    A daemon that follows another on the same lease table does not ask at its start, so that it knows no shards.
+    """
+    sent = world.put(20)
+    world.until(lambda: sent <= world.numbers(), 60, "the first records")
+    kinesis.trouble = NO_LIST_SHARDS
+    os.kill(world.jvm(), signal.SIGKILL)
+    return sent | world.put(20)
+
+
+def test_a_daemon_reads_on_where_list_shards_is_not_answered(world: World, kinesis: Proxy) -> None:
+    """A new life of the daemon gets every record while ListShards fails: it does not ask at a batch, and skips none."""
+    process = world.consume()
+    sent = _new_life(world, kinesis)
+    world.until(lambda: sent <= world.numbers(), 60, "the records of the new life")
+    assert "daemon-skips" not in world.lines()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(40) == 0
+
+
+def test_a_daemon_that_skips_is_killed_before_its_next_checkpoint(world: World, kinesis: Proxy) -> None:
+    """Where the KCL does skip a batch, records after it are not given to a child before the skipped ones."""
+    world.environment[supervised.ASKS_AT_BATCHES] = "yes"
+    process = world.consume()
+    sent = _new_life(world, kinesis)
+    world.until(lambda: "daemon-skips" in world.lines(), 60, "a skipped batch")
+    kinesis.trouble = Trouble()
+    sent |= world.put(20)
+    world.until(lambda: sent <= world.numbers(), 90, "what was skipped")
+    for lines in world.heard().values():
+        given = [int(record["sequenceNumber"]) for line in lines for record in line.get("records", [])]
+        assert given == sorted(given)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(40) == 0
+
+
+def test_a_damaged_aggregated_record_stops_nobody(world: World) -> None:
+    """The KCL passes over what stands behind the fault; all other records come, and no payload is in the log."""
+    before = world.put(20)
+    data = kpl.aggregated([("k", SECRET.encode()), ("k", SECRET.encode())], hash_keys=["5", "no number"])
+    damaged = world.kinesis.put_record(StreamName="cxone-events", Data=data, PartitionKey="k")["SequenceNumber"]
+    sent = before | world.put(20)
+    process = world.consume()
+    world.until(lambda: sent <= world.numbers(), 60, "the records around it")
+    assert [record["subSequenceNumber"] for record in world.records() if record["sequenceNumber"] == damaged] == [0]
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(40) == 0
+    lines = [json.loads(line) for line in world.lines().splitlines() if line.startswith("{")]
+    assert [line["sequenceNumber"] for line in lines if line["id"] == "kpl-damaged"] == [damaged]
+    assert "daemon-skips" not in world.lines()
+    assert "customer-secret" not in world.lines()
+    assert "no number" not in world.lines()
