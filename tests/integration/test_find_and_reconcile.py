@@ -12,7 +12,7 @@ from tests.fates import FAULTS, SHARDS, STREAM, Fates, told
 DEAD = "in the dead-letter queue"
 UNDELIVERED = "accepted by EventBridge, and undelivered at the rule's target"
 WAITING = "not settled yet: the consumer's checkpoint is not past it"
-PASSED_OVER = "in an aggregated record that the KCL hands to nobody"
+PASSED_OVER = "in a damaged aggregated record: the KCL hands it to nobody"
 DROPPED = "past the checkpoint, and a setting drops it"
 ACCEPTED = "past the checkpoint and in no queue: accepted by EventBridge, or its letter is gone"
 LETTER_GONE = "past the checkpoint, and its dead letter is gone"

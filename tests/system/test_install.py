@@ -36,7 +36,7 @@ def commands() -> list[str]:
 
 
 def test_two_commands_install_it(tmp_path: Path) -> None:
-    """Then Java loads the daemon from 86 whole jars, none of amazon_kclpy's own; the programs read their settings."""
+    """Then Java loads the daemon from 87 whole jars, none of amazon_kclpy's own; the programs read their settings."""
     subprocess.run([sys.executable, ROOT / "tools" / "dist.py", tmp_path / "dist"], check=True, capture_output=True)
     venv.create(tmp_path / "env", with_pip=True, symlinks=True)
     (tmp_path / "home").mkdir()
@@ -46,7 +46,7 @@ def test_two_commands_install_it(tmp_path: Path) -> None:
         done = shell(command, tmp_path)
         assert done.returncode == 0, done.stderr
     proof = shell("python -m stream_router.consumer.supervisor.daemon.java", tmp_path)
-    assert proof.stdout.strip().endswith("loads the KCL daemon from 86 jars"), proof.stderr
+    assert proof.stdout.strip().endswith("loads the KCL daemon from 87 jars"), proof.stderr
     assert not list((tmp_path / "env").rglob("amazon_kclpy/jars/*.jar"))
     for program, needed in (("receive", "STREAM_ROUTER_WEBHOOK_SCHEME"), ("consume", "SQS_DLQ_URL")):
         ended = shell(f"stream-router {program}", tmp_path, AWS_REGION="us-east-1")

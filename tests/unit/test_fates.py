@@ -96,7 +96,7 @@ def judge(
         ({"target": Look([undelivered()]), "letters": Look([letter()])}, {}, Fate.DEAD, "refused"),
         ({"transform": to_nothing}, {}, Fate.DROPPED, "A_SETTING drops events of type t"),
         ({"transform": to_letter}, {}, Fate.LETTER_GONE, "unroutable, UnroutableEventType"),
-        ({}, {"passed_over": True}, Fate.PASSED_OVER, "another shard"),
+        ({}, {"passed_over": True}, Fate.PASSED_OVER, "a wrong table"),
         ({"checkpoint": LATEST}, {}, Fate.UNKNOWN, "a word, not a position"),
         ({"checkpoint": None, "missing": "no table"}, {}, Fate.UNKNOWN, "no table"),
         ({"letters": Look((), "half of it")}, {}, Fate.UNKNOWN, "half of it"),

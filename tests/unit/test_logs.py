@@ -53,10 +53,16 @@ def said_in_code() -> dict[str, str]:
     return found
 
 
+def said_for_the_kcl() -> dict[str, str]:
+    """What properties/logback.xml says in place of the KCL's own words, and its level."""
+    patterns = (ROOT / "properties" / "logback.xml").read_text("utf-8")
+    return {says: level for level, says in re.findall(r'"level":"([A-Z]+)","id".*"message":"([^"%]+)"', patterns)}
+
+
 def test_every_line_of_the_code_is_documented() -> None:
     """In core/log_lines.toml: what it means, and what to do of an error. A line that is gone leaves it."""
     documented = {line["says"]: line["level"] for line in logs.catalogue()}
-    code = said_in_code()
+    code = said_in_code() | said_for_the_kcl()
     # "%s" is said at two levels: a line that another part made.
     assert {says: level for says, level in code.items() if says != "%s"} == {
         says: level for says, level in documented.items() if says != "%s"

@@ -51,6 +51,6 @@ def test_it_lists_every_package_and_every_jar_once(made: dict[str, Any]) -> None
         if "group" in c
     }
     assert jars == listed
-    assert len(jars) == 86
+    assert len(jars) == 87
     (depends,) = made["dependencies"]
     assert sorted(depends["dependsOn"]) == sorted(purls)

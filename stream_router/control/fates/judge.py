@@ -20,7 +20,7 @@ class Fate(enum.Enum):
     DEAD = "in the dead-letter queue"
     UNDELIVERED = "accepted by EventBridge, and undelivered at the rule's target"
     WAITING = "not settled yet: the consumer's checkpoint is not past it"
-    PASSED_OVER = "in an aggregated record that the KCL hands to nobody"
+    PASSED_OVER = "in a damaged aggregated record: the KCL hands it to nobody"
     DROPPED = "past the checkpoint, and a setting drops it"
     ACCEPTED = "past the checkpoint and in no queue: accepted by EventBridge, or its letter is gone"
     LETTER_GONE = "past the checkpoint, and its dead letter is gone"
@@ -71,7 +71,7 @@ class Judge:
         if one := self._undelivered.of(sighting):
             return Verdict(Fate.UNDELIVERED, why_undelivered(one), undelivered=one)
         if sighting.passed_over:
-            return Verdict(Fate.PASSED_OVER, "one of its keys belongs to another shard (a reshard), or it is damaged")
+            return Verdict(Fate.PASSED_OVER, "its producer (KPL) wrote a wrong table; `replay --id` publishes it")
         passed = self.has_passed(sighting)
         if passed is None:
             return Verdict(Fate.UNKNOWN, self._no_checkpoints or "its shard's checkpoint is a word, not a position")

@@ -58,9 +58,6 @@ class Choice:
                 event = found.event if isinstance(found, DeadLetter) else found
                 if self._ids and event.event_id not in self._ids:
                     continue
-                if record.passed_over:
-                    self._leave_out(event, "in an aggregated record that the KCL hands to nobody")
-                    continue
                 made = found if isinstance(found, DeadLetter) else self._transform(found)
                 if one := self._one(made, event, shard_id, record.arrived_at_ms):
                     self.unmet.discard(event.event_id)

@@ -22,9 +22,12 @@ MOST_KINDS = 1_000
 LONGEST_MESSAGE = 2_000
 """Of the daemon: a stack trace of 5 KB says no more than its first frames."""
 
+OF_THE_KCL = ("kcl", "kpl-damaged")
+"""What properties/logback.xml calls the KCL's lines."""
+
 SKIPS = ("The incoming data has been skipped", "Caught exception from handleInput")
-"""What the KCL says where it could not hand a batch to the child, as where Kinesis does not answer what it asks at each
-batch (ProcessTask of 3.5.1): it goes on with the next batch, and a checkpoint would pass what was skipped."""
+"""What the KCL says where it fails before a batch is with the child (ShardConsumer of 3.5.1): it goes on with the next
+batch, and a checkpoint would pass what was skipped."""
 
 _VARIES = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|shardId-\d+|0x[0-9a-f]+|@[0-9a-f]+|\d+")
 
@@ -71,7 +74,7 @@ class DaemonLog:
         if not isinstance(line, dict) or "level" not in line:
             self._write(raw)  # a JVM's or an interpreter's last words
             return
-        if line.get("id") == "kcl":
+        if line.get("id") in OF_THE_KCL:
             message = str(line.get("message", ""))
             if any(words in message for words in SKIPS):
                 self._skipped()
