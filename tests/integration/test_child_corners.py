@@ -1,5 +1,6 @@
-"""The child as a process where a setting drops events, and where its bus goes before its shard ends."""
+"""The child as a process: a setting drops events, its bus goes before its shard ends, SIGTERM comes at any time."""
 
+import contextlib
 import os
 import time
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ import pytest
 
 from stream_router.fakeaws.process import FakeAwsProcess
 from stream_router.telemetry.shards.shard_metrics import read_snapshots
-from tests.daemon import Child, envelope
+from tests.daemon import Child, envelope, prove_bus
 
 
 @pytest.fixture
@@ -47,3 +48,27 @@ def test_a_shards_end_while_the_bus_is_gone_is_not_checkpointed(fake_aws: FakeAw
         assert child.process.wait(5) == os.EX_TEMPFAIL
         assert child.checkpoints == []
     assert (tmp_path / "stderr").read_text().count("the event bus is gone: leaving") == 1
+
+
+@pytest.mark.parametrize("when", ["initialize", "processRecords", "shutdownRequested", "shardEnded", "leaseLost"])
+def test_sigterm_in_each_callback_loses_nothing(fake_aws: FakeAwsProcess, tmp_path: Path, when: str) -> None:
+    """The child ends by itself (75 where a shard's end is not settled), and all that its checkpoint passed was sent."""
+    prove_bus(tmp_path)
+    with Child(fake_aws.url, tmp_path) as child:
+        child.initialize()
+        first = child.sequence + 1
+        if when == "initialize":
+            child.terminate()
+        child.begin(child.records(envelope(n) for n in range(200)))
+        if when == "processRecords":
+            child.terminate()
+        child.done("processRecords")
+        end = when if when in ("shardEnded", "leaseLost") else "shutdownRequested"
+        child.send({"action": end})
+        child.terminate()
+        with contextlib.suppress(EOFError):
+            child.done(end)
+        assert child.hang_up() in ((0, os.EX_TEMPFAIL) if when == "shardEnded" else (0,))
+        at = [child.sequence if number is None else int(number) for number, _ in child.checkpoints]
+    sent = {line["eventId"] for line in fake_aws.lines("PutEvents", "accepted")}
+    assert {f"{n:032x}" for n in range(max(at, default=first - 1) - first + 1)} <= sent
