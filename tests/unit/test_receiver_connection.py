@@ -222,6 +222,24 @@ def test_a_body_behind_an_upgrade_is_a_body(sent: bytes, body: bytes, piece_byte
         assert b"connection: close" in transport.answers[0]
 
 
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        (b"/e?a=http://b/c", "/e"),
+        (b"http://a.example:8080/e?x=/y", "/e"),
+        (b"https://a.example", "/"),
+        (b"http://a.example?x=/e", "/"),
+        (b"/http://a/e", "/http://a/e"),
+    ],
+)
+def test_a_target_with_scheme_and_host_is_its_path(target: bytes, path: str) -> None:
+    """A proxy may send it so, and a server must take it."""
+    bodies = Bodies()
+    with opened(Written(), bodies) as (connection, _, _):
+        connection.data_received(b"GET " + target + b" HTTP/1.1\r\nHost: a.example\r\n\r\n")
+        assert bodies.taken == [("GET", path, b"")]
+
+
 @pytest.mark.usefixtures("uncollected")
 @pytest.mark.parametrize("data", [None, b"", GET, b"POST / HTTP/1.1\r\nHo", b"nonsense\r\n\r\n"])
 def test_nothing_is_left_of_a_closed_connection(data: bytes | None) -> None:

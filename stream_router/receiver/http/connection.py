@@ -116,7 +116,7 @@ class Connection(asyncio.Protocol):
             return
         self._in_head, self._body, self._beside_bytes = False, b"", 0
         request.method = self._parser.get_method().decode("latin-1")
-        request.path = request.url.partition(b"?")[0].decode("latin-1")
+        request.path = parse.path_of(request.url)
         refusal = request.read_head(self._limits.header_bytes, self._parser.get_http_version)
         self.sender = self._connections.client_of(self.client, request.headers)
         self._deadline(self._loop.time() + self._limits.body_timeout_s)

@@ -43,6 +43,14 @@ def head_of_body(headers: RequestHeaders) -> bytes:
     return b"POST / HTTP/1.1\r\nConnection: close\r\n" + framing + b"\r\n\r\n"
 
 
+def path_of(target: bytes) -> str:
+    """The path that a request asks for; proxies may send scheme and host before it (RFC 9112, 3.2.2)."""
+    path = target.partition(b"?")[0]
+    if path[:1] != b"/" and b"://" in path:
+        path = b"/" + path.partition(b"://")[2].partition(b"/")[2]
+    return path.decode("latin-1")
+
+
 def cut(data: bytes, *, in_head: bool) -> tuple[bytes, bytes]:
     """The piece of `data` that is parsed next, and the rest."""
     size = HEAD_PIECE_BYTES if in_head else BODY_PIECE_BYTES
