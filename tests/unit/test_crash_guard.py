@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-import orjson
 import pytest
 
 from stream_router.consumer.child.progress.crash_guard import CrashGuard, Life
@@ -150,14 +149,6 @@ def test_batches_that_wait_for_their_records_keep_the_file_small(tmp_path: Path)
     assert again.unclosed == wait
     again.took_charge(2_001, 0)
     assert born(tmp_path).unclosed == [*wait, 2_001]
-
-
-def test_few_batches_are_written_as_ever(tmp_path: Path) -> None:
-    """The release before reads the file after a step back."""
-    guard = born(tmp_path)
-    for number in range(1, 4):
-        guard.took_charge(number, 0)
-    assert orjson.loads((tmp_path / "shard-1.json").read_bytes())["open_batches"] == [1, 2, 3]
 
 
 def test_an_unreadable_file_is_a_new_life(tmp_path: Path) -> None:

@@ -27,17 +27,11 @@ WHOLE_RECORD = -1
 """The line of a marker that was set while a record was opened, before its events were known."""
 
 
-AS_THEY_ARE = 32
-"""So many batches are written each by itself, as always; more wait only where the audit log takes nothing."""
-
-
 def _as_runs(batches: list[int]) -> list[int | list[int]]:
     """Batches that follow each other as the first and the last of them: so the file stays within a page.
 
     One of a page is written in place, on a full disk too.
     """
-    if len(batches) <= AS_THEY_ARE:
-        return [*batches]
     runs: list[list[int]] = []
     for batch in batches:
         if runs and runs[-1][1] == batch - 1:
