@@ -45,6 +45,18 @@ OF_THE_AUTHORS = {
         "        except Exception:\n            pass\n",
         ("tests/integration/test_child.py", "tests/integration/test_child_corners.py"),
     ),
+    "the KCL asks at a batch, and skips it where no answer comes": Mutant(
+        "consumer/supervisor/daemon/properties.py",
+        '"skipShardSyncAtWorkerInitializationIfLeasesExist": "true"',
+        '"skipShardSyncAtWorkerInitializationIfLeasesExist": "false"',
+        ("tests/integration/test_skipped_batch.py",),
+    ),
+    "a daemon that skips a batch goes on": Mutant(
+        "consumer/supervisor/supervisor.py",
+        "    jvm.kill()\n",
+        "    pass\n",
+        ("tests/integration/test_skipped_batch.py",),
+    ),
     "what failed inside an answer is passed over": Mutant(
         "core/aws_answers.py",
         'ACCEPTED if result.get(first) and not result.get("ErrorCode") else _one(result, proofs) for result in results',
