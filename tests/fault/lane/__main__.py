@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from botocore.exceptions import BotoCoreError
 
 from tests.fault.lane import clock, kinesis_local, report
 from tests.fault.lane.run import FULL, SHORT, run
@@ -28,7 +29,8 @@ def main(
     """Send events through the whole of stream_router while everything is killed, stopped and cut off; then judge.
 
     Example: python -m tests.fault.lane --seed 7 --events 20000 --kills 10 --minutes 4
-    Exit 0: nothing was lost and every promise was kept. 1: a promise was broken. 3: too little went wrong to prove it.
+    Exit 0: nothing was lost and every promise was kept. 1: a promise was broken. 3: too little went wrong to prove it,
+    or an emulator did not answer.
     """
     shape = SHORT if short else replace(FULL, events=events, kills=kills, seconds=minutes * 60)
     if shape.reshards and not kinesis_local.is_there():
@@ -44,7 +46,11 @@ def main(
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         if keep:
             keep.mkdir(parents=True)
-        result = run(keep or Path(temporary), seed, shape, say, repeat)
+        try:
+            result = run(keep or Path(temporary), seed, shape, say, repeat)
+        except BotoCoreError as error:
+            say(f"an emulator did not answer ({error}): nothing is proved; run it where less else runs")
+            sys.exit(3)
     say(report.table(result))
     if out:
         out.write_text(report.dumped(result, commit()))
