@@ -14,6 +14,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+import boto3
+
+_KEYS = ("aws_access_key_id", "aws_secret_access_key")
+
 FIRST_SEQUENCE = 49_590_338_271_490_256_608_559_692_538_361_571_095
 
 
@@ -34,6 +38,13 @@ def envelope(number: int, **fields: Any) -> bytes:
 def prove_bus(folder: Path) -> None:
     """A supervisor's proof of the bus for whatever the test's time: no checkpoint waits ten seconds for the child's."""
     (folder / "bus-proof").write_text(repr(time.monotonic() + 36_000))
+
+
+def close_shard(url: str) -> None:
+    """Split the first shard of the fake AWS's stream: nothing comes into it any more, as where the daemon ends it."""
+    kinesis: Any = boto3.client("kinesis", "us-east-1", None, endpoint_url=url, **dict.fromkeys(_KEYS, "test"))  # type: ignore[call-overload]
+    with contextlib.suppress(kinesis.exceptions.InvalidArgumentException):  # it is closed
+        kinesis.split_shard(StreamName="s", ShardToSplit="shardId-000000000000", NewStartingHashKey="2")
 
 
 class Child:

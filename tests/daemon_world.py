@@ -22,8 +22,9 @@ SECRET = "customer-secret-4711-é"
 class World:
     """ministack, a stream of two shards with seeded leases, and `consume`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, server: str = SERVER) -> None:
         self.folder = folder
+        self.answers = folder / "answers"
         self.port = free_port()
         self.environment = {
             **{key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "STREAM_ROUTER_"))},
@@ -36,14 +37,16 @@ class World:
             "STREAM_ROUTER_ADMIN_LISTEN": "127.0.0.1:0",
             "STREAM_ROUTER_STATE_DIR": str(folder / "state dir"),
             "CHILD_LOG": str(folder / "heard"),
+            "ANSWERS": str(self.answers),
             "LANG": "C",
         }
         (folder / "heard").mkdir()
+        self.answers.mkdir()
         self.stderr = (folder / "stderr").open("w+")
         self.processes: list[subprocess.Popen[bytes]] = []
         stack = {"GATEWAY_PORT": str(self.port), "BIND_HOST": "127.0.0.1", "LOG_LEVEL": "WARNING"}
         quiet = (folder / "ministack").open("w")
-        self.start([sys.executable, "-m", SERVER], {**self.environment, **stack}, quiet)
+        self.start([sys.executable, "-m", server], {**self.environment, **stack}, quiet)
         quiet.close()
         self.kinesis = self.client("kinesis")
         self.until(self._made_stream, 30, "ministack")

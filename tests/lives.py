@@ -20,6 +20,7 @@ from stream_router.core.envelope import seal
 from stream_router.core.model import Batch, DeadLetter, Entry, Event, Record
 from tests.events import RECEIVED_MS
 from tests.fakes import Rig, entry, ok, rig
+from tests.shard_ends import Kinesis
 
 START = "TRIM_HORIZON"
 MIB = 1024 * 1024
@@ -90,7 +91,8 @@ class Life:
         self.guard = CrashGuard(folder, "shard-1", f"{START}:0")
         self._proof = BusProof(None, lambda done: world.after(0.01, lambda: done(self.describe())), world.clock)
         self.window = Window(window_bytes, span_s, world.clock, lambda batch: self.guard.batch_closed(batch.number))
-        self.checkpoints = Checkpoints(self._proof, checkpoint_s, world.clock)
+        self.kinesis = Kinesis(world)
+        self.checkpoints = Checkpoints(self._proof, checkpoint_s, world.clock, self.kinesis.shard_end(START))
         self.processor = ShardProcessor(self._shard, lambda: None)
         self.hear("initialize", shardId="shard-1", sequenceNumber=START, subSequenceNumber=0)
 

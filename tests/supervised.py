@@ -12,15 +12,19 @@ from typing import Any
 ASKS_AT_BATCHES = "ASKS_AT_BATCHES"
 """Set, the KCL is left to ask Kinesis about the shard at a batch, as it does by default."""
 
+OWN_CHILD = "OWN_CHILD"
+"""Set, the children are the program's own."""
+
 CHILD = '/bin/sh -c exec\t"${STREAM_ROUTER_CHILD}"\t"${SUPERVISED}"\tchild'
 
 
 def consume() -> None:
-    """The real `stream-router consume`, whose children are `child` of this file."""
+    """The real `stream-router consume`, whose children are `child` of this file, but for OWN_CHILD."""
     from stream_router import cli
     from stream_router.consumer.supervisor.daemon import properties
 
-    properties.CHILD_COMMAND = CHILD
+    if OWN_CHILD not in os.environ:
+        properties.CHILD_COMMAND = CHILD
     if ASKS_AT_BATCHES in os.environ:
         properties.THE_PROGRAMS["skipShardSyncAtWorkerInitializationIfLeasesExist"] = "false"
     os.environ["SUPERVISED"] = str(Path(__file__).resolve())
@@ -28,7 +32,7 @@ def consume() -> None:
 
 
 def child() -> None:
-    """Speaks the protocol, notes everything it hears in $CHILD_LOG/<pid>, checkpoints each batch at once."""
+    """Speaks the protocol, notes all that it hears in $CHILD_LOG/<pid>, checkpoints each batch and a shard's end."""
     signal.signal(signal.SIGTERM, lambda *_: note({"action": "SIGTERM"}))
     with Path(os.environ["CHILD_LOG"], str(os.getpid())).open("a", buffering=1) as log:
 
@@ -47,6 +51,9 @@ def child() -> None:
             if heard["action"] == "processRecords" and heard["records"]:
                 last = heard["records"][-1]
                 say(action="checkpoint", sequenceNumber=last["sequenceNumber"], subSequenceNumber=None)
+                note(json.loads(sys.stdin.readline()))
+            elif heard["action"] == "shardEnded":
+                say(action="checkpoint", sequenceNumber=None, subSequenceNumber=None)
                 note(json.loads(sys.stdin.readline()))
             say(action="status", responseFor=heard["action"])
         note({"action": "EOF"})

@@ -98,7 +98,12 @@ def put_events(session: Session) -> Target:
 
 def put_records(session: Session) -> Target:
     """PutRecords on a Kinesis stream."""
-    return json_target(endpoint_url(session, "kinesis"), "kinesis", "Kinesis_20131202.PutRecords", "1.1")
+    return kinesis(endpoint_url(session, "kinesis"), "PutRecords")
+
+
+def kinesis(url: str, operation: str) -> Target:
+    """An operation of Kinesis at its endpoint `url`."""
+    return json_target(url, "kinesis", f"Kinesis_20131202.{operation}", "1.1")
 
 
 def send_message_batch(session: Session) -> Target:

@@ -4,10 +4,14 @@ A shard's child uses them, and so do the operator's commands that publish again.
 `ClassicBus`; a destination that is no bus has a folder of its own in `pipeline/sinks`, and is made here.
 """
 
+import functools
 import random
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
+
+import orjson
 
 from stream_router.aws import endpoints
 from stream_router.aws.credentials import CredentialsError, CredentialSource
@@ -128,6 +132,16 @@ class Destinations:
             return
         body = wire_format.describe_event_bus(self.settings.event_bus)
         self.transport.start(self.places.describe, body, CALL_TIMEOUT_S, done)
+
+    def ask_stream(self, operation: str, what: dict[str, Any], done: Done) -> None:
+        """One call that reads the stream."""
+        target = endpoints.kinesis(self._kinesis_url, operation)
+        self.transport.start(target, orjson.dumps(what), CALL_TIMEOUT_S, done)
+
+    @functools.cached_property
+    def _kinesis_url(self) -> str:
+        """Found only where it is needed: a child asks once in its life, if at all."""
+        return endpoints.endpoint_url(self.session, "kinesis")
 
     def publisher(
         self,

@@ -113,6 +113,11 @@ def of_receive_message(answer: Answer) -> list[dict[str, Any]] | Refusal:
     return _settle(answer, lambda body: [dict(message) for message in body.get("Messages") or []])
 
 
+def of_stream_read(answer: Answer, has: str) -> dict[str, Any] | Refusal:
+    """What a call that reads a Kinesis stream found; its answer has the member `has`."""
+    return _settle(answer, lambda body: {**body, has: body[has]})
+
+
 def of_describe_event_bus(answer: Answer) -> float | Refusal:
     """When the bus was made (epoch seconds), 0.0 where the answer does not tell; of a classic or of a v2 bus."""
     parse = orjson.loads if answer.body.startswith(b"{") else cbor2.loads

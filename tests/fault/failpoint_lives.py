@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stream_router.fakeaws.process import FakeAwsProcess
-from tests.daemon import FIRST_SEQUENCE, Child, envelope, prove_bus
+from tests.daemon import FIRST_SEQUENCE, Child, close_shard, envelope, prove_bus
 from tests.fault.test_crash import TOOK, Settled, WatchedChild, event_of
 
 RECORDS, LINES, BATCH = 60, 10, 10
@@ -94,6 +94,8 @@ class Lives:
             child.process_batch(self.datas[at : at + BATCH])
             if at % (2 * BATCH):
                 child.settle()
+        if end == "shardEnded":
+            close_shard(self.fake_aws.url)
         child.say(end)
 
     def copies(self) -> set[int]:

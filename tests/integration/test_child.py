@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from stream_router.fakeaws.process import FakeAwsProcess
-from tests.daemon import Child, envelope, prove_bus
+from tests.daemon import Child, close_shard, envelope, prove_bus
 
 V2_BUS = "arn:aws:events:us-east-1:123456789012:event-busv2/bus/abcdefghijklmnopqrstuvwxy"
 
@@ -192,6 +192,7 @@ def test_a_shards_end_is_checkpointed_bare_once_everything_is_settled(child: Chi
     child.process_batch([envelope(n) for n in range(25)])
     tries = iter(["ThrottlingException"])
     child.checkpoint_error = lambda _: next(tries, None)
+    close_shard(fake_aws.url)
     child.say("shardEnded")
     assert child.checkpoints[-1] == (None, None)
     assert len(delivered(fake_aws)) == 25

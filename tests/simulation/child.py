@@ -28,6 +28,7 @@ from stream_router.pipeline.sinks.eventbridge.putevents_calls import PutEventsCa
 from stream_router.pipeline.transform import Transform, TransformConfig
 from tests.fakes import World, ok, refused
 from tests.lives import KilledError, Told
+from tests.shard_ends import Kinesis
 from tests.simulation.kinds import Kind
 from tests.simulation.memory_folder import rewritten
 from tests.simulation.world import Bus, Outside, Queue
@@ -119,7 +120,7 @@ class Child:
         )
         self.window = Window(scenario.window_bytes, scenario.span_s, clock, lambda b: guard.batch_closed(b.number))
         proof = BusProof(None, self._describe, clock)
-        checkpoints = Checkpoints(proof, CHECKPOINT_S, clock)
+        checkpoints = Checkpoints(proof, CHECKPOINT_S, clock, Kinesis(self.world).shard_end(start))
         return Shard(self.router, Told(), self.window, checkpoints, guard, self._wait, lambda: None, clock)
 
     def _deadly(self, transform: Transform) -> Callable[[Event], Entry | DeadLetter | Dropped]:

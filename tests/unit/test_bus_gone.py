@@ -15,6 +15,7 @@ from stream_router.consumer.supervisor.watches.bus_prober import BusProver, Proo
 from stream_router.core.aws_answers import Answer
 from stream_router.core.model import Record
 from tests.fakes import ok, refused
+from tests.shard_ends import NEVER_ASKED
 
 Done = Callable[[Answer], None]
 
@@ -33,7 +34,7 @@ class World:
         if supervised:
             self.prover.prove_once()
         self.proof = BusProof(state.path, self.ask, lambda: self.now)
-        self.checkpoints = Checkpoints(self.proof, 5.0, lambda: self.now)
+        self.checkpoints = Checkpoints(self.proof, 5.0, lambda: self.now, NEVER_ASKED)
 
     def describe(self) -> float:
         if not self.there:

@@ -14,6 +14,7 @@ from stream_router.consumer.child.neighbours import Neighbours
 from stream_router.consumer.child.progress.checkpoints import Checkpoints
 from stream_router.consumer.child.progress.crash_guard import CrashGuard
 from stream_router.consumer.child.progress.first_failures import FirstFailures
+from stream_router.consumer.child.progress.shard_end import ShardEnd
 from stream_router.consumer.child.shard import REST_S, Shard
 from stream_router.consumer.child.telling.shard_telemetry import ShardTelemetry
 from stream_router.consumer.child.waiter import Waiter
@@ -76,6 +77,7 @@ class Child:
         route = failing_at(self._transform)
         window = Window(settings.window_bytes, settings.window_span_s, clock, telemetry.batch_closed)
         router = self._wiring.router(shard_id, self._transform, route, telemetry, health, memory)
-        checkpoints = Checkpoints(self._proof, settings.checkpoint_s, clock)
+        end = ShardEnd(self._wiring.ask_stream, settings.stream, shard_id, start.partition(":")[0], clock)
+        checkpoints = Checkpoints(self._proof, settings.checkpoint_s, clock, end)
         log.info("shard taken up", extra={"shard": shard_id, "from": start, "careful": guard.careful})
         return Shard(router, telemetry, window, checkpoints, guard, self._wait, self._beat, clock)

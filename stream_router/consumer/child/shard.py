@@ -60,10 +60,8 @@ class Shard:
         beat: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._router = router
-        self._telemetry = telemetry
-        self._window = window
-        self._checkpoints = checkpoints
+        self._router, self._telemetry = router, telemetry
+        self._window, self._checkpoints = window, checkpoints
         self._guard = guard
         self._beat = beat
         self._clock = clock
@@ -134,7 +132,7 @@ class Shard:
         self._end("lease lost")
 
     def shard_ended(self, checkpointer: Checkpointer) -> None:
-        """All is settled and proven before the bare checkpoint, or the process ends; a lost lease ends it quietly."""
+        """All settled, the end proven: then the bare checkpoint, or the process ends. A lost lease ends quietly."""
         if not self._lease_gone:
             if self._unread:
                 self._leave("a batch was answered unread, so the shard's end may not be checkpointed")
@@ -143,7 +141,9 @@ class Shard:
         self._end("lease lost" if self._lease_gone else "shard ended")
 
     def _settle_the_end(self, checkpointer: Checkpointer) -> None:
-        while self._router.backlog or self._router.limit.passed_by or not self._checkpoints.proven():
+        while self._router.backlog or self._router.limit.passed_by or not self._checkpoints.proven_to_the_end():
+            if self._checkpoints.end_refuted:
+                self._leave(self._checkpoints.end_refuted)
             if self.leave_by and self._clock() >= self.leave_by:
                 self._leave("told to leave before the shard's end was settled")
             if self._router.limit.passed_by:

@@ -58,6 +58,7 @@ class Shard:
         self.reads, self.read_bytes = Budget(READS_PER_S), Budget(READ_BYTES_PER_S)
         self.records: list[Kept] = []
         self.closed_s: float | None = None
+        self.children: list[Shard] = []
         self.begun = next(_sequence_numbers)
         self.ended = 0
 
@@ -73,10 +74,11 @@ class Shard:
         self.written.take(size)
         return True
 
-    def close(self) -> None:
-        """No record comes any more."""
+    def close(self, children: "list[Shard]") -> None:
+        """No record comes any more; these have its range from now on."""
         self.closed_s = time.time()
         self.ended = next(_sequence_numbers)
+        self.children = children
 
 
 class Shards:
@@ -134,10 +136,13 @@ class Shards:
         """Close the shard; two others have its range, the second from the hash key `at` on."""
         if shard.closed_s is not None or not shard.first < at <= shard.last:
             return Refusal("InvalidArgumentException", "The shard is closed, or the hash key is not within its range.")
-        shard.close()
         number = len(self.all)
-        self.all.append(Shard(number, shard.first, at - 1, (shard.number,)))
-        self.all.append(Shard(number + 1, at, shard.last, (shard.number,)))
+        halves = [
+            Shard(number, shard.first, at - 1, (shard.number,)),
+            Shard(number + 1, at, shard.last, (shard.number,)),
+        ]
+        shard.close(halves)
+        self.all += halves
         self._index()
         return None
 
@@ -146,9 +151,10 @@ class Shards:
         low, high = sorted((one, other), key=lambda shard: shard.first)
         if low.closed_s is not None or high.closed_s is not None or low.last + 1 != high.first:
             return Refusal("InvalidArgumentException", "The shards are closed, or not adjacent.")
-        low.close()
-        high.close()
-        self.all.append(Shard(len(self.all), low.first, high.last, (one.number, other.number)))
+        merged = Shard(len(self.all), low.first, high.last, (one.number, other.number))
+        low.close([merged])
+        high.close([merged])
+        self.all.append(merged)
         self._index()
         return None
 

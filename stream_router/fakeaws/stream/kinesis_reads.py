@@ -154,6 +154,16 @@ def records(call: Call) -> None:
         item.result = {"Records": [_record(one) for one in found], "MillisBehindLatest": _behind_ms(shard, reached)}
         if shard.closed_s is None or reached < len(shard.records):
             item.result["NextShardIterator"] = _token(call.target, shard, reached)
+        else:
+            item.result["ChildShards"] = [_child(one) for one in shard.children]
+
+
+def _child(shard: Shard) -> Document:
+    return {
+        "ShardId": shard.name,
+        "ParentShards": [f"shardId-{number:012d}" for number in shard.parents],
+        "HashKeyRange": {"StartingHashKey": str(shard.first), "EndingHashKey": str(shard.last)},
+    }
 
 
 def _taken(shard: Shard, at: int, most: int, room: int) -> tuple[list[Kept], int]:

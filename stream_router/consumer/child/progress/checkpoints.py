@@ -1,11 +1,12 @@
 """Checkpoints of one shard: at the settled watermark, never past what the bus is proven for, by the KCL's rules."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 from amazon_kclpy.kcl import Checkpointer, CheckpointError
 
 from stream_router.consumer.bus_proof import BusProof
+from stream_router.consumer.child.progress.shard_end import ShardEnd
 from stream_router.consumer.child.progress.watermark import Position, Watermark
 from stream_router.core.model import Record
 from stream_router.core.process import failpoints
@@ -36,8 +37,9 @@ class Checkpoints:
     `taken` is the latest checkpoint that was taken, None until there is one. Times are monotonic seconds.
     """
 
-    def __init__(self, proof: BusProof, every_s: float, clock: Callable[[], float]) -> None:
+    def __init__(self, proof: BusProof, every_s: float, clock: Callable[[], float], end: ShardEnd) -> None:
         self._proof = proof
+        self._end = end
         # Asked, or read, before the first event is sent: a bus that is made after that is known for another one.
         proof.latest()
         self._every_s = every_s
@@ -50,13 +52,14 @@ class Checkpoints:
         self._look_at = self._proof_s = 0.0
         self._digits = 0
 
-    def expect(self, records: Iterable[Record], digits: int) -> None:
+    def expect(self, records: Sequence[Record], digits: int) -> None:
         """These records come next. The daemon writes sequence numbers in at least `digits` digits.
 
         It gets them back so: an emulator pads them with zeros and compares them as text.
         """
         self._digits = digits
         self._watermark.expect(records)
+        self._end.was_given(str(records[-1].sequence_number).zfill(digits))
 
     @property
     def settled(self) -> bool:
@@ -86,6 +89,15 @@ class Checkpoints:
         if self._watermark.unproven:
             self._proof.renew()
         return not self._watermark.unproven
+
+    def proven_to_the_end(self) -> bool:
+        """Whether that is so, and Kinesis has said that no record comes any more; asks it where that is not so."""
+        return self.proven() and self._end.proven()
+
+    @property
+    def end_refuted(self) -> str:
+        """Why the shard does not end where the daemon says that it does; "" where nobody says so."""
+        return self._end.refuted
 
     def take_if_due(self, checkpointer: Checkpointer) -> bool:
         """Follow the watermark, and checkpoint where it is time to. False where it is to be tried again."""

@@ -1,0 +1,113 @@
+"""Whether a shard is read to its end, by Kinesis's own word: it is asked what comes after the last record.
+
+The KCL ends a shard for good where Kinesis says once that it does not know it (docs/facts.md, "KCL"): an open shard had
+the checkpoint SHARD_END then, and what came into it was read by nobody.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from stream_router.core.aws_answers import Answer, Refusal, of_stream_read
+from stream_router.core.logs import Seldom
+
+log = logging.getLogger(__name__)
+
+Ask = Callable[[str, dict[str, Any], Callable[[Answer], None]], None]
+"""Sends one call to Kinesis: the operation, what is asked, who is told of the answer."""
+
+AGAIN_S = 1.0
+"""Between two questions where the first was refused, or had no answer."""
+
+READ_EVERY_S = 0.5
+"""A shard answers five reads a second."""
+
+OPEN_TIMES = 10
+"""So many reads at the newest end, one after the other, find nothing and no end: the shard is open."""
+
+UNKNOWN_TIMES = 3
+"""So often in a row Kinesis does not know the shard before the stream itself is asked for."""
+
+ITERATOR, READ, STREAM = "GetShardIterator", "GetRecords", "DescribeStreamSummary"
+_HAS = {ITERATOR: "ShardIterator", READ: "Records", STREAM: "StreamDescriptionSummary"}
+UNKNOWN = "ResourceNotFoundException"
+
+
+class ShardEnd:
+    """`start` is the checkpoint where the child began. Monotonic seconds.
+
+    `refuted` says why the end that the KCL told of is none; "" while that is not known.
+    """
+
+    def __init__(self, ask: Ask, stream: str, shard_id: str, start: str, clock: Callable[[], float]) -> None:
+        self._ask = ask
+        self._stream = {"StreamName": stream}
+        self._shard = {**self._stream, "ShardId": shard_id}
+        self._last = start
+        self._clock = clock
+        self._iterator: str | None = None
+        self._asking = self._proven = False
+        self._again_at = 0.0
+        self._unknown = self._open = 0
+        self._to_be_said = Seldom(clock)
+        self.refuted = ""
+
+    def was_given(self, sequence_number: str) -> None:
+        """The newest record that the child has, as the daemon writes its number."""
+        self._last = sequence_number
+
+    def proven(self) -> bool:
+        """Whether nothing comes after it and nothing ever will; goes on asking where that is not known."""
+        if not (self._proven or self.refuted or self._asking or self._clock() < self._again_at):
+            self._asking = True
+            operation, what = self._question()
+            self._ask(operation, what, lambda answer: self._answered(operation, answer))
+        return self._proven
+
+    def _question(self) -> tuple[str, dict[str, Any]]:
+        if self._unknown >= UNKNOWN_TIMES:
+            return STREAM, self._stream
+        if self._iterator:
+            return READ, {"ShardIterator": self._iterator, "Limit": 1}
+        if not self._last.isdecimal():  # TRIM_HORIZON, LATEST
+            return ITERATOR, {**self._shard, "ShardIteratorType": self._last}
+        after = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": self._last}
+        return ITERATOR, self._shard | after
+
+    def _answered(self, operation: str, answer: Answer) -> None:
+        self._asking = False
+        found = of_stream_read(answer, _HAS[operation])
+        if isinstance(found, Refusal):
+            self._refused(operation, found)
+        elif operation == READ:
+            self._read(found)
+        elif operation == STREAM:
+            self._proven = True
+            log.warning("Kinesis no longer has the shard: it is past the stream's retention")
+        else:
+            self._iterator, self._unknown = found["ShardIterator"], 0
+
+    def _read(self, found: dict[str, Any]) -> None:
+        """Without a next iterator and children an answer is none: the KCL asks again then too."""
+        self._again_at = self._clock() + READ_EVERY_S
+        if found["Records"]:
+            self.refuted = "the KCL ended the shard before a record that it had not given"
+        elif not (following := found.get("NextShardIterator")):
+            self._proven = bool(found.get("ChildShards"))
+        else:
+            self._iterator = following
+            self._open = 0 if found.get("MillisBehindLatest") else self._open + 1
+            if self._open >= OPEN_TIMES:
+                self.refuted = "the KCL ended a shard that is open"
+
+    def _refused(self, operation: str, refusal: Refusal) -> None:
+        self._iterator, self._again_at = None, self._clock() + AGAIN_S
+        if refusal.code == UNKNOWN and operation == STREAM:
+            self.refuted = "the stream does not exist"
+            return
+        self._unknown = self._unknown + 1 if refusal.code == UNKNOWN else 0
+        if self._to_be_said():
+            log.warning(
+                "the shard's end is not checkpointed before Kinesis has said that nothing comes after it",
+                extra={"operation": operation, "error": refusal.code},
+            )

@@ -1,0 +1,73 @@
+"""Where Kinesis says once that it does not know a shard the KCL ends that shard: the child does not."""
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stream_router.core.names import SOURCE
+from tests import supervised
+from tests.daemon import envelope
+from tests.daemon_world import World
+from tests.told_ministack import tell
+
+UNKNOWN = {"__type": "ResourceNotFoundException", "message": "told"}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path, "tests.told_ministack")
+    made.environment |= {supervised.OWN_CHILD: "yes", "STREAM_ROUTER_CHECKPOINT_S": "1"}
+    yield made
+    made.close()
+
+
+class Target:
+    """A queue behind a rule for every event of ours."""
+
+    def __init__(self, world: World) -> None:
+        self._sqs, events = world.client("sqs"), world.client("events")
+        self._url = self._sqs.create_queue(QueueName="target")["QueueUrl"]
+        rule = {"Name": "cxone-webhook-router", "EventPattern": json.dumps({"source": [SOURCE]})}
+        events.put_rule(**rule)
+        arn = "arn:aws:sqs:us-east-1:000000000000:target"
+        events.put_targets(Rule=rule["Name"], Targets=[{"Id": "1", "Arn": arn}])
+        self.arrived: list[str] = []
+
+    def has(self, *numbers: int) -> bool:
+        """Whether these events arrived."""
+        while messages := self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10).get("Messages"):
+            for message in messages:
+                self.arrived.append(json.loads(message["Body"])["detail"]["eventId"])
+                self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
+        return {f"{number:032x}" for number in numbers} <= set(self.arrived)
+
+
+def put(world: World, *numbers: int) -> None:
+    records = [{"Data": envelope(n), "PartitionKey": f"key-{n}"} for n in numbers]
+    world.kinesis.put_records(StreamName="cxone-events", Records=records)
+
+
+def checkpoints(world: World) -> set[str]:
+    rows: list[dict[str, Any]] = world.client("dynamodb").scan(TableName="cxone-event-router")["Items"]
+    return {row["checkpoint"]["S"] for row in rows if row["leaseKey"]["S"].startswith("shardId")}
+
+
+def test_a_shard_that_kinesis_does_not_know_once_is_read_on(world: World) -> None:
+    """Its child asks what comes after its last record, and leaves: no SHARD_END, and nothing comes from the start."""
+    target = Target(world)
+    process = world.consume()
+    put(world, *range(20))
+    world.until(lambda: target.has(*range(20)), 60, "the first events")
+    world.until(lambda: "TRIM_HORIZON" not in checkpoints(world), 10, "their checkpoints")
+    tell(world.answers, "GetRecords", 400, UNKNOWN)
+    world.until(lambda: "the KCL ended a shard that is open" in world.lines(), 30, "a shard's untrue end")
+    put(world, *range(20, 40))
+    world.until(lambda: target.has(*range(40)), 60, "the events after it")
+    assert "SHARD_END" not in checkpoints(world)
+    assert len(target.arrived) == 40
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(40) == 0

@@ -1,0 +1,37 @@
+"""Kinesis as a child asks it at a shard's end, in virtual time."""
+
+from collections.abc import Callable
+from typing import Any
+
+from stream_router.consumer.child.progress.shard_end import ShardEnd
+from stream_router.core.aws_answers import Answer
+from tests.fakes import World, ok
+
+ITERATOR = ok({"ShardIterator": "first"})
+THE_END = ok({"Records": [], "ChildShards": [{"ShardId": "shard-2"}], "MillisBehindLatest": 0})
+
+
+class Kinesis:
+    """Gives each of `answers` in turn, and then those of a shard that was read to its end. Notes what it is `asked`."""
+
+    def __init__(self, world: World, *answers: Answer) -> None:
+        self._world = world
+        self._answers = list(answers)
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+
+    def shard_end(self, start: str) -> ShardEnd:
+        return ShardEnd(self._ask, "stream", "shard-1", start.partition(":")[0], self._world.clock)
+
+    def will_answer(self, *answers: Answer) -> None:
+        """These come next."""
+        self._answers += answers
+
+    def _ask(self, operation: str, what: dict[str, Any], done: Callable[[Answer], None]) -> None:
+        self.asked.append((operation, what))
+        usual = THE_END if operation == "GetRecords" else ITERATOR
+        answer = self._answers.pop(0) if self._answers else usual
+        self._world.after(0.01, lambda: done(answer))
+
+
+NEVER_ASKED = Kinesis(World()).shard_end("TRIM_HORIZON")
+"""For shards that do not end."""

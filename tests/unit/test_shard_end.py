@@ -1,0 +1,115 @@
+"""A shard's end is checkpointed only where Kinesis says that nothing comes after the last record."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stream_router.consumer.child.progress.checkpoints import LeavingError
+from stream_router.consumer.child.progress.shard_end import OPEN_TIMES, UNKNOWN_TIMES, ShardEnd
+from stream_router.core.aws_answers import Answer
+from tests.fakes import NO_ANSWER, World, ok, refused
+from tests.lives import Life
+from tests.shard_ends import ITERATOR, THE_END, Kinesis
+
+UNKNOWN = refused("ResourceNotFoundException")
+
+
+def read(behind_ms: int = 0, records: int = 0) -> Answer:
+    """An answer to GetRecords after which more may come."""
+    return ok({"Records": [{}] * records, "NextShardIterator": "next", "MillisBehindLatest": behind_ms})
+
+
+def asked(*answers: Answer, start: str = "TRIM_HORIZON", last: str = "") -> tuple[ShardEnd, list[tuple[str, Any]]]:
+    """The end of a shard that was asked for until it was known, and what Kinesis was asked."""
+    world = World()
+    kinesis = Kinesis(world, *answers)
+    end = kinesis.shard_end(start)
+    if last:
+        end.was_given(last)
+    until = world.now + 60
+    while not end.proven() and not end.refuted and world.now < until:
+        world.pump(0.25)
+    return end, kinesis.asked
+
+
+def test_what_comes_after_the_last_record_is_asked_for() -> None:
+    """By its number as the daemon wrote it; where no record came, after the checkpoint, or from the start."""
+    shard = {"StreamName": "stream", "ShardId": "shard-1"}
+    after = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER"}
+    for start, last, what in (
+        ("TRIM_HORIZON", "0042", after | {"StartingSequenceNumber": "0042"}),
+        ("0041", "", after | {"StartingSequenceNumber": "0041"}),
+        ("TRIM_HORIZON", "", {"ShardIteratorType": "TRIM_HORIZON"}),
+        ("LATEST", "", {"ShardIteratorType": "LATEST"}),
+    ):
+        end, calls = asked(start=start, last=last)
+        assert end.proven()
+        assert calls == [("GetShardIterator", shard | what), ("GetRecords", {"ShardIterator": "first", "Limit": 1})]
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [NO_ANSWER, ITERATOR, THE_END],
+        [refused("AccessDeniedException")] * 20,
+        [ITERATOR, refused("ProvisionedThroughputExceededException"), ITERATOR, refused("ExpiredIteratorException")],
+        [UNKNOWN, ITERATOR, UNKNOWN, ITERATOR, UNKNOWN, ITERATOR, UNKNOWN],
+        [ok({}), ITERATOR, ok({}), ITERATOR, ok({"Records": []})],
+        [ITERATOR, read(behind_ms=5_000), *[read()] * (OPEN_TIMES - 1), read(behind_ms=1), THE_END],
+    ],
+    ids=["no answer", "denied", "throttled", "unknown now and then", "answers that are none", "slow"],
+)
+def test_the_end_is_asked_for_until_it_is_known(answers: list[Answer]) -> None:
+    """Nothing but a read that ends proves it, and nothing but a record or a shard that stays open refutes it."""
+    end, calls = asked(*answers)
+    assert end.proven()
+    assert not end.refuted
+    assert len(calls) > len(answers) - 1
+
+
+@pytest.mark.parametrize(
+    ("answers", "why"),
+    [
+        ([ITERATOR, read(records=1)], "a record that it had not given"),
+        ([ITERATOR, read(behind_ms=9_000), ok({"Records": [{}]})], "a record that it had not given"),
+        ([ITERATOR, *[read()] * OPEN_TIMES], "a shard that is open"),
+        ([UNKNOWN, ITERATOR, *[read()] * OPEN_TIMES], "a shard that is open"),
+        ([UNKNOWN] * (UNKNOWN_TIMES + 1), "the stream does not exist"),
+    ],
+)
+def test_an_end_that_is_none_is_refuted(answers: list[Answer], why: str) -> None:
+    """The KCL ends a shard where Kinesis says once that it does not know it."""
+    end, _ = asked(*answers)
+    assert why in end.refuted
+    assert not end.proven()
+
+
+def test_a_shard_past_the_streams_retention_is_at_its_end() -> None:
+    """Kinesis knows the stream, and does not know the shard, time and again."""
+    end, calls = asked(*[UNKNOWN] * UNKNOWN_TIMES, ok({"StreamDescriptionSummary": {}}))
+    assert end.proven()
+    assert calls[-1] == ("DescribeStreamSummary", {"StreamName": "stream"})
+
+
+def test_a_child_leaves_where_its_shard_does_not_end(tmp_path: Path) -> None:
+    """Without the bare checkpoint: the next child reads on from the last one. It is no death of the child's."""
+    for _ in range(4):
+        life = Life(tmp_path, checkpoint_s=1.0)
+        life.kinesis.will_answer(ITERATOR, read(records=1))
+        life.process(100)
+        with pytest.raises(LeavingError):
+            life.hear("shardEnded")
+        assert (life.taken, life.delivered, life.told.closed) == (["100"], [100], 1)
+        assert life.guard._life.deaths == 0
+
+
+def test_a_stop_while_the_end_is_asked_for_is_obeyed_in_time(tmp_path: Path) -> None:
+    """Kinesis does not answer: what is settled is checkpointed, the end is not."""
+    life = Life(tmp_path, checkpoint_s=1.0)
+    life.kinesis.will_answer(*[NO_ANSWER] * 100)
+    life.process(100)
+    life.at_wait = life.processor.told_to_leave
+    with pytest.raises(LeavingError):
+        life.hear("shardEnded")
+    assert life.taken == ["100"]
