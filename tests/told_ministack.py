@@ -1,8 +1,7 @@
 """ministack that answers chosen calls as it is told, started with `python -m` in place of ministack itself.
 
-$ANSWERS is a folder. A file there that is named like an operation (`GetRecords`) holds {"status", "body", "times",
-"asked"} as JSON: so many times a call whose body holds the text `asked` is answered so, in place of ministack's answer.
-The file is gone once all were given.
+$ANSWERS is a folder. A file there that is named like an operation (`GetRecords`) holds what the next calls are answered
+in place of ministack's answer: `tell` and `spoil` write it. It is gone once all was given.
 """
 
 import json
@@ -12,6 +11,25 @@ from pathlib import Path
 from typing import Any
 
 from stream_router.local.steady_ministack import keep_connections
+
+JSON = [(b"content-type", b"application/x-amz-json-1.1")]
+
+
+def tell(folder: Path, operation: str, status: int, body: dict[str, Any], *, times: int = 1) -> None:
+    """The next `times` calls of the operation are answered so."""
+    _write(folder / operation, {"status": status, "body": body, "times": times})
+
+
+def spoil(folder: Path, wrong: dict[str, Any]) -> None:
+    """The first record of the next answer of GetRecords that has any has these fields (None: has them not)."""
+    _write(folder / "GetRecords", {"wrong": wrong, "times": 1})
+
+
+def _write(file: Path, told: dict[str, Any]) -> None:
+    """In one piece: it is read at any moment."""
+    new = file.with_name(f".{file.name}")
+    new.write_text(json.dumps(told))
+    new.replace(file)
 
 
 class Told:
@@ -26,44 +44,36 @@ class Told:
         if not target or not file.is_file():
             await self._app(scope, receive, send)
             return
-        messages = [await receive()]
-        while messages[-1].get("more_body"):
-            messages.append(await receive())
-        answer = self._answer(file, b"".join(message.get("body", b"") for message in messages))
-        if answer is None:
-            given = iter(messages)
-
-            async def again() -> Any:
-                return next(given, None) or await receive()
-
-            await self._app(scope, again, send)
-            return
-        headers = [(b"content-type", b"application/x-amz-json-1.1")]
-        await send({"type": "http.response.start", "status": answer["status"], "headers": headers})
-        await send({"type": "http.response.body", "body": json.dumps(answer["body"]).encode()})
-
-    def _answer(self, file: Path, asked: bytes) -> Any:
         told = json.loads(file.read_bytes())
-        if told["asked"].encode() not in asked:
-            return None
-        told["times"] -= 1
-        if told["times"]:
-            _write(file, told)
+        if "wrong" in told:
+            await self._spoilt(file, told, scope, receive, send)
+            return
+        while (await receive()).get("more_body"):
+            pass
+        self._given(file, told)
+        await send({"type": "http.response.start", "status": told["status"], "headers": JSON})
+        await send({"type": "http.response.body", "body": json.dumps(told["body"]).encode()})
+
+    async def _spoilt(self, file: Path, told: dict[str, Any], scope: Any, receive: Any, send: Any) -> None:
+        messages: list[Any] = []
+
+        async def keep(message: Any) -> None:
+            messages.append(message)
+
+        await self._app(scope, receive, keep)
+        answer = json.loads(b"".join(message.get("body", b"") for message in messages))
+        if answer.get("Records"):
+            self._given(file, told)
+            first = answer["Records"][0]
+            answer["Records"][0] = {name: value for name, value in (first | told["wrong"]).items() if value is not None}
+        await send({"type": "http.response.start", "status": messages[0]["status"], "headers": JSON})
+        await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
+
+    def _given(self, file: Path, told: dict[str, Any]) -> None:
+        if told["times"] > 1:
+            _write(file, {**told, "times": told["times"] - 1})
         else:
             file.unlink()
-        return told
-
-
-def tell(folder: Path, operation: str, status: int, body: dict[str, Any], *, times: int = 1, asked: str = "") -> None:
-    """The next `times` calls of the operation are answered so."""
-    _write(folder / operation, {"status": status, "body": body, "times": times, "asked": asked})
-
-
-def _write(file: Path, told: dict[str, Any]) -> None:
-    """In one piece: it is read at any moment."""
-    new = file.with_name(f".{file.name}")
-    new.write_text(json.dumps(told))
-    new.replace(file)
 
 
 if __name__ == "__main__":

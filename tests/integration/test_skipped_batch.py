@@ -5,12 +5,14 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests import kpl, supervised
 from tests.daemon_world import SECRET, World
 from tests.fault.lane.proxy import Proxy, Trouble, Wires
+from tests.told_ministack import spoil
 
 NO_LIST_SHARDS = Trouble(resets_at=b".ListShards")
 
@@ -68,6 +70,26 @@ def test_a_daemon_that_skips_is_killed_before_its_next_checkpoint(world: World, 
         assert given == sorted(given)
     process.send_signal(signal.SIGTERM)
     assert process.wait(40) == 0
+
+
+@pytest.mark.parametrize("wrong", [{"SequenceNumber": SECRET}, {"Data": None}], ids=["no number", "no data"])
+def test_an_answer_that_fails_in_the_kcl_comes_again(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    """The KCL steps over what it cannot take, record or batch: its daemon is killed. Nobody quotes a record."""
+    world = World(tmp_path, "tests.told_ministack")
+    try:
+        process = world.consume()
+        sent = world.put(20)
+        world.until(lambda: sent <= world.numbers(), 60, "the first records")
+        spoil(world.answers, wrong)
+        sent |= world.put(20)
+        world.until(lambda: "daemon-skips" in world.lines(), 20, "a skipped batch")
+        sent |= world.put(20)
+        world.until(lambda: sent <= world.numbers(), 60, "what was skipped")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(40) == 0
+        assert "customer-secret" not in world.lines()
+    finally:
+        world.close()
 
 
 def test_a_damaged_aggregated_record_stops_nobody(world: World) -> None:

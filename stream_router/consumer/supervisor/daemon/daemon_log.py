@@ -25,9 +25,14 @@ LONGEST_MESSAGE = 2_000
 OF_THE_KCL = ("kcl", "kpl-damaged")
 """What properties/logback.xml calls the KCL's lines."""
 
-SKIPS = ("The incoming data has been skipped", "Caught exception from handleInput")
-"""What the KCL says where it fails before a batch is with the child (ShardConsumer of 3.5.1): it goes on with the next
-batch, and a checkpoint would pass what was skipped."""
+SKIPS = (
+    "The incoming data has been skipped",  # ShardConsumer
+    "Caught exception from handleInput",  # ShardConsumerSubscriber
+    "A batch failed before its child had it",  # ProcessTask, as properties/logback.xml says it
+    "KinesisClientRecord.fromRecord",  # PrefetchRecordsPublisher, of an answer that it has stepped over
+)
+"""What the KCL says where it fails before a batch is with the child (3.5.1): it goes on with the next batch, and a
+checkpoint would pass what was skipped."""
 
 _VARIES = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|shardId-\d+|0x[0-9a-f]+|@[0-9a-f]+|\d+")
 
