@@ -103,6 +103,26 @@ def test_aggregated_records_are_checkpointed_by_subsequence(child: Child) -> Non
 
 
 @pytest.mark.usefixtures("proven")
+def test_no_checkpoint_stands_within_an_aggregated_record(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
+    """The KCL may go on behind its number: while an event of it is not settled the checkpoint is before it."""
+    fake_aws.plan({"rules": [{"fault": "entry_error", "where": "int-20"}]})
+    with Child(fake_aws.url, tmp_path) as child:
+        child.initialize()
+        (before,) = child.process_batch([envelope(100)])
+        child.sequence += 1
+        child.begin(child.records([envelope(n) for n in range(30)], aggregated=True))
+        child.done("processRecords")
+        go_on_until(child, lambda: len(delivered(fake_aws)) == 30)
+        for _ in range(10):
+            child.process_batch([])
+            time.sleep(0.05)
+        assert child.checkpoints[-1] == (before["sequenceNumber"], 0)
+        fake_aws.plan({})
+        child.settle()
+        assert child.checkpoints[-1] == (str(child.sequence), 29)
+
+
+@pytest.mark.usefixtures("proven")
 def test_a_batch_is_answered_before_it_is_settled_and_checkpointed_up_to_what_is(
     fake_aws: FakeAwsProcess, tmp_path: Path
 ) -> None:

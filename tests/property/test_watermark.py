@@ -32,15 +32,22 @@ def _samples(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
+def _records(count: int, aggregated: int) -> list[Record]:
+    return [Record(b"", 10**20 + n // aggregated, n % aggregated) for n in range(count)]
+
+
 @pytest.mark.usefixtures("_samples")
 @settings(max_examples=700, deadline=None)
-@given(histories(), st.booleans())
+@given(histories(), st.integers(1, 26))
 def test_the_checkpoint_is_the_proven_settled_prefix(
-    history: tuple[list[int], list[tuple[str, float]]], aggregated: bool
+    history: tuple[list[int], list[tuple[str, float]]], aggregated: int
 ) -> None:
-    """Whatever the order of settling, a checkpoint names a record with nothing unsettled before or in it."""
+    """Whatever the order of settling, a checkpoint names a record with nothing unsettled before or in it.
+
+    Where records are aggregated, so many in one of the stream's, it names the last of one.
+    """
     lines, steps = history
-    records = [Record(b"", 10**20 + (0 if aggregated else n), n if aggregated else 0) for n in range(len(lines))]
+    records = _records(len(lines), aggregated)
     for record, count in zip(records, lines, strict=True):
         record.expect(count)
     places = [(record, line) for record, count in zip(records, lines, strict=True) for line in range(count)]
@@ -63,6 +70,7 @@ def test_the_checkpoint_is_the_proven_settled_prefix(
         last = position
         upto = [Position(r.sequence_number, r.sub_sequence_number) for r in records].index(position)
         assert all(not record.unsettled for record in records[: upto + 1])
+        assert upto + 1 == len(records) or records[upto + 1].sequence_number > position.sequence_number
         assert all(settled_at[n] <= proof for n in range(upto + 1) if lines[n])
     mark.advance(now + 1)
     final = Position(records[-1].sequence_number, records[-1].sub_sequence_number)
@@ -83,23 +91,26 @@ def test_a_record_that_is_not_opened_yet_is_unsettled() -> None:
 
 
 @settings(max_examples=500, deadline=None)
-@given(histories())
-def test_folding_settled_records_changes_no_position(history: tuple[list[int], list[tuple[str, float]]]) -> None:
+@given(histories(), st.integers(1, 5))
+def test_folding_settled_records_changes_no_position(
+    history: tuple[list[int], list[tuple[str, float]]], aggregated: int
+) -> None:
     """The same checkpoints at the same moments, whether runs of settled records are folded together or not."""
     lines, steps = history
 
     def positions(compact_from: int) -> list[Position | None]:
-        records = [Record(b"", number) for number in range(len(lines))]
+        records = _records(len(lines), aggregated)
+        half = len(records) // 2 // aggregated * aggregated
         for record, count in zip(records, lines, strict=True):
             record.expect(count)
         places = [(record, line) for record, count in zip(records, lines, strict=True) for line in range(count)]
         found, now, proof = [], 0.0, -1.0
         with mock.patch.object(watermark, "COMPACT_FROM", compact_from):
             mark = Watermark()
-            mark.expect(records[: len(records) // 2])
+            mark.expect(records[:half])
             for at, (what, value) in enumerate(steps):
                 if at == len(steps) // 3:
-                    mark.expect(records[len(records) // 2 :])
+                    mark.expect(records[half:])
                 now += 0.05
                 if what == "settle":
                     record, line = places[int(value)]

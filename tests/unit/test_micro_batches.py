@@ -54,6 +54,14 @@ def test_a_slice_ends_with_the_record_that_reaches_its_bytes() -> None:
     assert sizes(told(1, 3 * half), told(2)) == [1, 1]
 
 
+def test_what_was_aggregated_into_one_record_stays_in_one_slice() -> None:
+    """However many parts it has, and however large they are; the slice ends behind it."""
+    parts = [told(2, subSequenceNumber=number) for number in range(3 * MICRO_BATCH_RECORDS)]
+    assert sizes(told(1), *parts, told(3)) == [1 + len(parts), 1]
+    large = [told(2, MICRO_BATCH_BYTES, subSequenceNumber=number) for number in range(3)]
+    assert sizes(told(1), *large, told(3), told(4)) == [4, 2]
+
+
 def test_a_slice_has_the_records_that_may_come_at_that_moment() -> None:
     """Each slice asks anew how many: a small batch may be let in between two of the usual size."""
     allowed = iter([2, 1, 4])

@@ -15,10 +15,17 @@ MICRO_BATCH_BYTES = 96 * 1024
 def micro_batches(
     records: Iterable[dict[str, Any]], batch: Batch, most: Callable[[], int] = lambda: MICRO_BATCH_RECORDS
 ) -> Iterator[list[Record]]:
-    """Slices of at most `most()` records or, but for a single larger record, about 96 KiB of data, in order."""
+    """Slices of at most `most()` records or, but for a single larger record, about 96 KiB of data, in order.
+
+    What a KPL producer aggregated into one record of the stream stays together: no checkpoint stands within it.
+    """
     taken: list[Record] = []
-    size, limit = 0, most()
+    size, limit, last = 0, most(), ""
     for record in records:
+        if (len(taken) >= limit or size >= MICRO_BATCH_BYTES) and record["sequenceNumber"] != last:
+            yield taken
+            taken, size, limit = [], 0, most()
+        last = record["sequenceNumber"]
         data = pybase64.b64decode(record["data"], validate=True)
         taken.append(
             Record(
@@ -30,8 +37,5 @@ def micro_batches(
             )
         )
         size += len(data)
-        if len(taken) >= limit or size >= MICRO_BATCH_BYTES:
-            yield taken
-            taken, size, limit = [], 0, most()
     if taken:
         yield taken

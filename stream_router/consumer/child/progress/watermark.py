@@ -1,7 +1,8 @@
 """The settled watermark: how far a shard may be checkpointed. Never past an unsettled record, never past a proof."""
 
+import itertools
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from stream_router.core.model import Record
@@ -36,16 +37,21 @@ class Watermark:
         self._reached: deque[tuple[float, Position]] = deque()
         self._proven: Position | None = None
 
-    def expect(self, records: Iterable[Record]) -> None:
-        """These records come next; each has its books opened by the pipeline before `advance` is called again."""
+    def expect(self, records: Sequence[Record]) -> None:
+        """These records come next; each has its books opened by the pipeline before `advance` is called again.
+
+        All of one sequence number are among them. No position stands within these: where the iterator with which the
+        KCL begins has expired before it read anything, it goes on behind that number (docs/facts.md, "KCL").
+        """
+        for one, following in itertools.pairwise(records):
+            one.goes_on = one.sequence_number == following.sequence_number
         self._unsettled.extend(records)
 
     def advance(self, now: float) -> None:
         """Move over every record that is settled with all before it."""
         position = None
-        while self._unsettled and (reached := _settled_position(self._unsettled[0])):
-            position = reached
-            self._unsettled.popleft()
+        while self._unsettled and _is_settled(self._unsettled[0]):
+            position = _position(self._unsettled.popleft()) or position
         if len(self._unsettled) > self._compact_at:
             self._compact()
         if position is None:
@@ -64,8 +70,8 @@ class Watermark:
         folded: deque[Record | Position] = deque()
         run: Position | None = None
         for one in self._unsettled:
-            if position := _settled_position(one):
-                run = position
+            if _is_settled(one):
+                run = _position(one) or run
                 continue
             if run:
                 folded.append(run)
@@ -103,8 +109,12 @@ class Watermark:
         return bool(self._reached)
 
 
-def _settled_position(one: Record | Position) -> Position | None:
-    """Where a settled record, or a run of them, ends; None where it is not settled."""
+def _is_settled(one: Record | Position) -> bool:
+    return isinstance(one, Position) or not one.unsettled
+
+
+def _position(one: Record | Position) -> Position | None:
+    """Where a settled record, or a run of them, ends; None where others of its sequence number come after it."""
     if isinstance(one, Position):
         return one
-    return None if one.unsettled else Position(one.sequence_number, one.sub_sequence_number)
+    return None if one.goes_on else Position(one.sequence_number, one.sub_sequence_number)
