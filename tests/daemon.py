@@ -41,8 +41,13 @@ def prove_bus(folder: Path) -> None:
 
 
 def close_shard(url: str) -> None:
-    """Split the first shard of the fake AWS's stream: nothing comes into it any more, as where the daemon ends it."""
-    kinesis: Any = boto3.client("kinesis", "us-east-1", None, endpoint_url=url, **dict.fromkeys(_KEYS, "test"))  # type: ignore[call-overload]
+    """Split the first shard of the fake AWS's stream, and lease its halves, as where the daemon ends it."""
+    at: Any = {"region_name": "us-east-1", "endpoint_url": url, **dict.fromkeys(_KEYS, "test")}
+    kinesis, dynamodb = boto3.client("kinesis", **at), boto3.client("dynamodb", **at)
+    first = len(kinesis.list_shards(StreamName="s")["Shards"])
+    for number in (first, first + 1):
+        key = {"leaseKey": {"S": f"shardId-{number:012d}"}}
+        dynamodb.put_item(TableName="cxone-event-router", Item=key)
     with contextlib.suppress(kinesis.exceptions.InvalidArgumentException):  # it is closed
         kinesis.split_shard(StreamName="s", ShardToSplit="shardId-000000000000", NewStartingHashKey="2")
 

@@ -9,6 +9,7 @@ from tests.fakes import World, ok
 
 ITERATOR = ok({"ShardIterator": "first"})
 THE_END = ok({"Records": [], "ChildShards": [{"ShardId": "shard-2"}], "MillisBehindLatest": 0})
+A_LEASE = ok({"Item": {"leaseKey": {"S": "shard-2"}}})
 
 
 class Kinesis:
@@ -20,7 +21,7 @@ class Kinesis:
         self.asked: list[tuple[str, dict[str, Any]]] = []
 
     def shard_end(self, start: str) -> ShardEnd:
-        return ShardEnd(self._ask, "stream", "shard-1", start.partition(":")[0], self._world.clock)
+        return ShardEnd(self._ask, "stream", "leases", "shard-1", start.partition(":")[0], self._world.clock)
 
     def will_answer(self, *answers: Answer) -> None:
         """These come next."""
@@ -28,7 +29,7 @@ class Kinesis:
 
     def _ask(self, operation: str, what: dict[str, Any], done: Callable[[Answer], None]) -> None:
         self.asked.append((operation, what))
-        usual = THE_END if operation == "GetRecords" else ITERATOR
+        usual = {"GetRecords": THE_END, "GetItem": A_LEASE}.get(operation, ITERATOR)
         answer = self._answers.pop(0) if self._answers else usual
         self._world.after(0.01, lambda: done(answer))
 

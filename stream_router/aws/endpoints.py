@@ -106,6 +106,11 @@ def kinesis(url: str, operation: str) -> Target:
     return json_target(url, "kinesis", f"Kinesis_20131202.{operation}", "1.1")
 
 
+def get_item(session: Session) -> Target:
+    """GetItem from a DynamoDB table."""
+    return json_target(endpoint_url(session, "dynamodb"), "dynamodb", "DynamoDB_20120810.GetItem", "1.0")
+
+
 def send_message_batch(session: Session) -> Target:
     """SendMessageBatch to an SQS queue."""
     return json_target(endpoint_url(session, "sqs"), "sqs", "AmazonSQS.SendMessageBatch", "1.0")

@@ -133,15 +133,19 @@ class Destinations:
         body = wire_format.describe_event_bus(self.settings.event_bus)
         self.transport.start(self.places.describe, body, CALL_TIMEOUT_S, done)
 
-    def ask_stream(self, operation: str, what: dict[str, Any], done: Done) -> None:
-        """One call that reads the stream."""
-        target = endpoints.kinesis(self._kinesis_url, operation)
+    def ask(self, operation: str, what: dict[str, Any], done: Done) -> None:
+        """One call that reads the stream, or an item of the lease table."""
+        target = self._lease_reads if operation == "GetItem" else endpoints.kinesis(self._kinesis_url, operation)
         self.transport.start(target, orjson.dumps(what), CALL_TIMEOUT_S, done)
 
     @functools.cached_property
     def _kinesis_url(self) -> str:
         """Found only where it is needed: a child asks once in its life, if at all."""
         return endpoints.endpoint_url(self.session, "kinesis")
+
+    @functools.cached_property
+    def _lease_reads(self) -> Target:
+        return endpoints.get_item(self.session)
 
     def publisher(
         self,

@@ -113,9 +113,15 @@ def of_receive_message(answer: Answer) -> list[dict[str, Any]] | Refusal:
     return _settle(answer, lambda body: [dict(message) for message in body.get("Messages") or []])
 
 
-def of_stream_read(answer: Answer, has: str) -> dict[str, Any] | Refusal:
-    """What a call that reads a Kinesis stream found; its answer has the member `has`."""
-    return _settle(answer, lambda body: {**body, has: body[has]})
+def of_read(answer: Answer, has: str) -> dict[str, Any] | Refusal:
+    """What a call that reads found. Its answer has the member `has`; "" where it may have none."""
+
+    def read(body: dict[str, Any]) -> dict[str, Any]:
+        if has and has not in body:
+            raise _UnreadableError
+        return dict(body)
+
+    return _settle(answer, read)
 
 
 def of_describe_event_bus(answer: Answer) -> float | Refusal:

@@ -1,4 +1,4 @@
-"""DynamoDB as far as a lease table takes it: PutItem without conditions, and Scan, PAGE items at a time."""
+"""DynamoDB as far as a lease table takes it: PutItem without conditions, GetItem, and Scan, PAGE items at a time."""
 
 from typing import Any
 
@@ -36,6 +36,14 @@ class Tables:
         """Store what is put."""
         for item in call.items:
             self._items.setdefault(call.target, {})[item.key] = item.raw
+
+    def get(self, document: Document) -> Call:
+        """GetItem."""
+        name = str(document.get("TableName") or "")
+        if name not in self._items:
+            return Call([], Refusal("ResourceNotFoundException", "Requested resource not found"), name)
+        row = self._items[name].get(str((document.get("Key") or {}).get(KEY, {}).get("S")))
+        return Call([], None, name, {"Item": row} if row else {})
 
     def scan(self, document: Document) -> Call:
         """Scan."""

@@ -10,8 +10,9 @@ from stream_router.consumer.child.progress.shard_end import OPEN_TIMES, UNKNOWN_
 from stream_router.core.aws_answers import Answer
 from tests.fakes import NO_ANSWER, World, ok, refused
 from tests.lives import Life
-from tests.shard_ends import ITERATOR, THE_END, Kinesis
+from tests.shard_ends import A_LEASE, ITERATOR, THE_END, Kinesis
 
+TWO_CHILDREN = ok({"Records": [], "ChildShards": [{"ShardId": "shard-2"}, {"ShardId": "shard-3"}]})
 UNKNOWN = refused("ResourceNotFoundException")
 
 
@@ -45,7 +46,12 @@ def test_what_comes_after_the_last_record_is_asked_for() -> None:
     ):
         end, calls = asked(start=start, last=last)
         assert end.proven()
-        assert calls == [("GetShardIterator", shard | what), ("GetRecords", {"ShardIterator": "first", "Limit": 1})]
+        lease = {"TableName": "leases", "Key": {"leaseKey": {"S": "shard-2"}}, "ConsistentRead": True}
+        assert calls == [
+            ("GetShardIterator", shard | what),
+            ("GetRecords", {"ShardIterator": "first", "Limit": 1}),
+            ("GetItem", lease),
+        ]
 
 
 @pytest.mark.parametrize(
@@ -56,9 +62,11 @@ def test_what_comes_after_the_last_record_is_asked_for() -> None:
         [ITERATOR, refused("ProvisionedThroughputExceededException"), ITERATOR, refused("ExpiredIteratorException")],
         [UNKNOWN, ITERATOR, UNKNOWN, ITERATOR, UNKNOWN, ITERATOR, UNKNOWN],
         [ok({}), ITERATOR, ok({}), ITERATOR, ok({"Records": []})],
+        [ITERATOR, THE_END, NO_ANSWER, *[UNKNOWN] * 9, A_LEASE],
+        [ITERATOR, TWO_CHILDREN, A_LEASE, A_LEASE],
         [ITERATOR, read(behind_ms=5_000), *[read()] * (OPEN_TIMES - 1), read(behind_ms=1), THE_END],
     ],
-    ids=["no answer", "denied", "throttled", "unknown now and then", "answers that are none", "slow"],
+    ids=["no answer", "denied", "throttled", "unknown now and then", "answers that are none", "leases", "two", "slow"],
 )
 def test_the_end_is_asked_for_until_it_is_known(answers: list[Answer]) -> None:
     """Nothing but a read that ends proves it, and nothing but a record or a shard that stays open refutes it."""
@@ -75,6 +83,8 @@ def test_the_end_is_asked_for_until_it_is_known(answers: list[Answer]) -> None:
         ([ITERATOR, read(behind_ms=9_000), ok({"Records": [{}]})], "a record that it had not given"),
         ([ITERATOR, *[read()] * OPEN_TIMES], "a shard that is open"),
         ([UNKNOWN, ITERATOR, *[read()] * OPEN_TIMES], "a shard that is open"),
+        ([ITERATOR, THE_END, ok({})], "without leases for its children"),
+        ([ITERATOR, TWO_CHILDREN, A_LEASE, ok({})], "without leases for its children"),
         ([UNKNOWN] * (UNKNOWN_TIMES + 1), "the stream does not exist"),
     ],
 )

@@ -77,7 +77,8 @@ class Child:
         route = failing_at(self._transform)
         window = Window(settings.window_bytes, settings.window_span_s, clock, telemetry.batch_closed)
         router = self._wiring.router(shard_id, self._transform, route, telemetry, health, memory)
-        end = ShardEnd(self._wiring.ask_stream, settings.stream, shard_id, start.partition(":")[0], clock)
+        began = start.partition(":")[0]
+        end = ShardEnd(self._wiring.ask, settings.stream, settings.application, shard_id, began, clock)
         checkpoints = Checkpoints(self._proof, settings.checkpoint_s, clock, end)
         log.info("shard taken up", extra={"shard": shard_id, "from": start, "careful": guard.careful})
         return Shard(router, telemetry, window, checkpoints, guard, self._wait, self._beat, clock)

@@ -82,6 +82,9 @@ BY_TARGET = {f"Kinesis_20131202.{operation.name}": operation for operation in _R
     "DynamoDB_20120810.PutItem": _of(
         "PutItem", lambda document, _settings, shop: shop.tables.put(document), _DYNAMODB, Wire.JSON_1_0
     )._replace(accept=lambda call, shop, _settings: shop.tables.accept(call), answer=lambda _call: {}),
+    "DynamoDB_20120810.GetItem": _of(
+        "GetItem", lambda document, _settings, shop: shop.tables.get(document), _DYNAMODB, Wire.JSON_1_0
+    ),
     "DynamoDB_20120810.Scan": _of(
         "Scan", lambda document, _settings, shop: shop.tables.scan(document), _DYNAMODB, Wire.JSON_1_0
     ),

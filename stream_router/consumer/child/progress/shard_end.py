@@ -1,20 +1,21 @@
 """Whether a shard is read to its end, by Kinesis's own word: it is asked what comes after the last record.
 
 The KCL ends a shard for good where Kinesis says once that it does not know it (docs/facts.md, "KCL"): an open shard had
-the checkpoint SHARD_END then, and what came into it was read by nobody.
+the checkpoint SHARD_END then, and what came into it was read by nobody. Where the shard is closed the KCL does not know
+its children then, and makes no leases for them; once the parent has SHARD_END it never does. So these are looked for.
 """
 
 import logging
 from collections.abc import Callable
 from typing import Any
 
-from stream_router.core.aws_answers import Answer, Refusal, of_stream_read
+from stream_router.core.aws_answers import Answer, Refusal, of_read
 from stream_router.core.logs import Seldom
 
 log = logging.getLogger(__name__)
 
 Ask = Callable[[str, dict[str, Any], Callable[[Answer], None]], None]
-"""Sends one call to Kinesis: the operation, what is asked, who is told of the answer."""
+"""Sends one call to Kinesis or DynamoDB: the operation, what is asked, who is told of the answer."""
 
 AGAIN_S = 1.0
 """Between two questions where the first was refused, or had no answer."""
@@ -28,19 +29,23 @@ OPEN_TIMES = 10
 UNKNOWN_TIMES = 3
 """So often in a row Kinesis does not know the shard before the stream itself is asked for."""
 
-ITERATOR, READ, STREAM = "GetShardIterator", "GetRecords", "DescribeStreamSummary"
-_HAS = {ITERATOR: "ShardIterator", READ: "Records", STREAM: "StreamDescriptionSummary"}
+ITERATOR, READ, STREAM, LEASE = "GetShardIterator", "GetRecords", "DescribeStreamSummary", "GetItem"
+_HAS = {ITERATOR: "ShardIterator", READ: "Records", STREAM: "StreamDescriptionSummary", LEASE: ""}
 UNKNOWN = "ResourceNotFoundException"
 
 
 class ShardEnd:
-    """`start` is the checkpoint where the child began. Monotonic seconds.
+    """`start` is the checkpoint where the child began, `leases` the lease table. Monotonic seconds.
 
     `refuted` says why the end that the KCL told of is none; "" while that is not known.
     """
 
-    def __init__(self, ask: Ask, stream: str, shard_id: str, start: str, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, ask: Ask, stream: str, leases: str, shard_id: str, start: str, clock: Callable[[], float]
+    ) -> None:
         self._ask = ask
+        self._leases = leases
+        self._children: list[str] = []
         self._stream = {"StreamName": stream}
         self._shard = {**self._stream, "ShardId": shard_id}
         self._last = start
@@ -65,6 +70,9 @@ class ShardEnd:
         return self._proven
 
     def _question(self) -> tuple[str, dict[str, Any]]:
+        if self._children:
+            key = {"leaseKey": {"S": self._children[-1]}}
+            return LEASE, {"TableName": self._leases, "Key": key, "ConsistentRead": True}
         if self._unknown >= UNKNOWN_TIMES:
             return STREAM, self._stream
         if self._iterator:
@@ -76,11 +84,13 @@ class ShardEnd:
 
     def _answered(self, operation: str, answer: Answer) -> None:
         self._asking = False
-        found = of_stream_read(answer, _HAS[operation])
+        found = of_read(answer, _HAS[operation])
         if isinstance(found, Refusal):
             self._refused(operation, found)
         elif operation == READ:
             self._read(found)
+        elif operation == LEASE:
+            self._lease(found)
         elif operation == STREAM:
             self._proven = True
             log.warning("Kinesis no longer has the shard: it is past the stream's retention")
@@ -93,21 +103,28 @@ class ShardEnd:
         if found["Records"]:
             self.refuted = "the KCL ended the shard before a record that it had not given"
         elif not (following := found.get("NextShardIterator")):
-            self._proven = bool(found.get("ChildShards"))
+            self._children = [child["ShardId"] for child in found.get("ChildShards") or ()]
         else:
             self._iterator = following
             self._open = 0 if found.get("MillisBehindLatest") else self._open + 1
             if self._open >= OPEN_TIMES:
                 self.refuted = "the KCL ended a shard that is open"
 
+    def _lease(self, found: dict[str, Any]) -> None:
+        self._children.pop()
+        if "Item" not in found:
+            self.refuted = "the KCL ended the shard without leases for its children"
+        else:
+            self._proven = not self._children
+
     def _refused(self, operation: str, refusal: Refusal) -> None:
         self._iterator, self._again_at = None, self._clock() + AGAIN_S
         if refusal.code == UNKNOWN and operation == STREAM:
             self.refuted = "the stream does not exist"
             return
-        self._unknown = self._unknown + 1 if refusal.code == UNKNOWN else 0
+        self._unknown = self._unknown + 1 if refusal.code == UNKNOWN and operation != LEASE else 0
         if self._to_be_said():
             log.warning(
-                "the shard's end is not checkpointed before Kinesis has said that nothing comes after it",
+                "the shard's end is not checkpointed before it is known that nothing comes after it",
                 extra={"operation": operation, "error": refusal.code},
             )
