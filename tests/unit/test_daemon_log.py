@@ -46,7 +46,7 @@ def test_a_repeated_trace_is_said_once_a_minute_with_its_count() -> None:
     [
         "single_stream_mode : Exception occurred while dispatching incoming data.  The incoming data has been skipped",
         "shardId-000000000000: Caught exception from handleInput java.lang.RuntimeException: Unable to execute",
-        "A batch failed before its child had it, and has been skipped",
+        "a batch failed in the KCL before its child had it",
         "Unexpected exception was thrown. java.lang.NullPointerException at KinesisClientRecord.fromRecord(Kinesis",
     ],
 )

@@ -22,13 +22,13 @@ MOST_KINDS = 1_000
 LONGEST_MESSAGE = 2_000
 """Of the daemon: a stack trace of 5 KB says no more than its first frames."""
 
-OF_THE_KCL = ("kcl", "kpl-damaged")
+OF_THE_KCL = ("kcl", "kcl-batch-failed", "kpl-damaged")
 """What properties/logback.xml calls the KCL's lines."""
 
 SKIPS = (
     "The incoming data has been skipped",  # ShardConsumer
     "Caught exception from handleInput",  # ShardConsumerSubscriber
-    "A batch failed before its child had it",  # ProcessTask, as properties/logback.xml says it
+    "a batch failed in the KCL before its child had it",  # ProcessTask, as properties/logback.xml says it
     "KinesisClientRecord.fromRecord",  # PrefetchRecordsPublisher, of an answer that it has stepped over
 )
 """What the KCL says where it fails before a batch is with the child (3.5.1): it goes on with the next batch, and a
