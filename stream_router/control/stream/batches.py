@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws.errors import code_of
-from stream_router.control.stream import kpl
 from stream_router.control.stream.positions import Position
 from stream_router.control.stream.shards import Shard, UnreadableError, cure
-from stream_router.core import doubling_wait
+from stream_router.core import doubling_wait, kpl
 from stream_router.core.aws_error_codes import THROTTLING
 
 if TYPE_CHECKING:
