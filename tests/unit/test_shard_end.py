@@ -1,5 +1,6 @@
 """A shard's end is checkpointed only where Kinesis says that nothing comes after the last record."""
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from stream_router.consumer.child.progress.checkpoints import LeavingError
 from stream_router.consumer.child.progress.shard_end import OPEN_TIMES, UNKNOWN_TIMES, ShardEnd
 from stream_router.core.aws_answers import Answer
 from tests.fakes import NO_ANSWER, World, ok, refused
+from tests.kpl import aggregated
 from tests.lives import Life
 from tests.shard_ends import A_LEASE, ITERATOR, THE_END, Kinesis
 
@@ -16,9 +18,14 @@ TWO_CHILDREN = ok({"Records": [], "ChildShards": [{"ShardId": "shard-2"}, {"Shar
 UNKNOWN = refused("ResourceNotFoundException")
 
 
-def read(behind_ms: int = 0, records: int = 0) -> Answer:
+DAMAGED = aggregated([("k", b"1"), ("k", b"2")], hash_keys=["no number", "5"])
+HALF_DAMAGED = aggregated([("k", b"1"), ("k", b"2")], hash_keys=["5", "no number"])
+
+
+def read(behind_ms: int = 0, *records: bytes) -> Answer:
     """An answer to GetRecords after which more may come."""
-    return ok({"Records": [{}] * records, "NextShardIterator": "next", "MillisBehindLatest": behind_ms})
+    found = [{"Data": base64.b64encode(data).decode()} for data in records]
+    return ok({"Records": found, "NextShardIterator": "next", "MillisBehindLatest": behind_ms})
 
 
 def asked(*answers: Answer, start: str = "TRIM_HORIZON", last: str = "") -> tuple[ShardEnd, list[tuple[str, Any]]]:
@@ -65,8 +72,9 @@ def test_what_comes_after_the_last_record_is_asked_for() -> None:
         [ITERATOR, THE_END, NO_ANSWER, *[UNKNOWN] * 9, A_LEASE],
         [ITERATOR, TWO_CHILDREN, A_LEASE, A_LEASE],
         [ITERATOR, read(behind_ms=5_000), *[read()] * (OPEN_TIMES - 1), read(behind_ms=1), THE_END],
+        [ITERATOR, *[read(0, DAMAGED)] * OPEN_TIMES * 2, THE_END],
     ],
-    ids=["no answer", "denied", "throttled", "unknown now and then", "answers that are none", "leases", "two", "slow"],
+    ids=["no answer", "denied", "throttled", "unknown", "answers that are none", "leases", "two", "slow", "damaged"],
 )
 def test_the_end_is_asked_for_until_it_is_known(answers: list[Answer]) -> None:
     """Nothing but a read that ends proves it, and nothing but a record or a shard that stays open refutes it."""
@@ -79,8 +87,8 @@ def test_the_end_is_asked_for_until_it_is_known(answers: list[Answer]) -> None:
 @pytest.mark.parametrize(
     ("answers", "why"),
     [
-        ([ITERATOR, read(records=1)], "a record that it had not given"),
-        ([ITERATOR, read(behind_ms=9_000), ok({"Records": [{}]})], "a record that it had not given"),
+        ([ITERATOR, read(0, b"{}")], "a record that it had not given"),
+        ([ITERATOR, read(9_000), read(9_000, DAMAGED), read(0, HALF_DAMAGED)], "a record that it had not given"),
         ([ITERATOR, *[read()] * OPEN_TIMES], "a shard that is open"),
         ([UNKNOWN, ITERATOR, *[read()] * OPEN_TIMES], "a shard that is open"),
         ([ITERATOR, THE_END, ok({})], "without leases for its children"),
@@ -106,7 +114,7 @@ def test_a_child_leaves_where_its_shard_does_not_end(tmp_path: Path) -> None:
     """Without the bare checkpoint: the next child reads on from the last one. It is no death of the child's."""
     for _ in range(4):
         life = Life(tmp_path, checkpoint_s=1.0)
-        life.kinesis.will_answer(ITERATOR, read(records=1))
+        life.kinesis.will_answer(ITERATOR, read(0, b"{}"))
         life.process(100)
         with pytest.raises(LeavingError):
             life.hear("shardEnded")

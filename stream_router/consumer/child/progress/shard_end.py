@@ -9,6 +9,9 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+import pybase64
+
+from stream_router.core import kpl
 from stream_router.core.aws_answers import Answer, Refusal, of_read
 from stream_router.core.logs import Seldom
 
@@ -100,13 +103,13 @@ class ShardEnd:
     def _read(self, found: dict[str, Any]) -> None:
         """Without a next iterator and children an answer is none: the KCL asks again then too."""
         self._again_at = self._clock() + READ_EVERY_S
-        if found["Records"]:
+        if any(map(_is_given, found["Records"])):
             self.refuted = "the KCL ended the shard before a record that it had not given"
         elif not (following := found.get("NextShardIterator")):
             self._children = [child["ShardId"] for child in found.get("ChildShards") or ()]
         else:
             self._iterator = following
-            self._open = 0 if found.get("MillisBehindLatest") else self._open + 1
+            self._open = 0 if found["Records"] or found.get("MillisBehindLatest") else self._open + 1
             if self._open >= OPEN_TIMES:
                 self.refuted = "the KCL ended a shard that is open"
 
@@ -128,3 +131,8 @@ class ShardEnd:
                 "the shard's end is not checkpointed before it is known that nothing comes after it",
                 extra={"operation": operation, "error": refusal.code},
             )
+
+
+def _is_given(record: dict[str, Any]) -> bool:
+    """Whether the KCL gives a child any of a record; of one that was aggregated wrongly from its start it does not."""
+    return not all(part.passed_over for part in kpl.parts_of(pybase64.b64decode(record["Data"])))
