@@ -274,6 +274,18 @@ def test_records_after_the_last_checkpoint_are_not_taken_up(tmp_path: Path) -> N
     assert (life.taken, life.delivered) == (["101"], [100, 101])
 
 
+@pytest.mark.parametrize("again", [102, 101, 99])
+def test_records_that_are_given_again_end_the_process(tmp_path: Path, again: int) -> None:
+    """They would be sent behind newer ones. Nothing of them is opened, and it is no death of the child's."""
+    life = Life(tmp_path, checkpoint_s=1.0)
+    life.process(100, 101, 102)
+    life.settle()
+    with pytest.raises(LeavingError):
+        life.process(again, 103)
+    assert life.delivered == [100, 101, 102]
+    assert life.guard._life.alive is False
+
+
 def test_the_watchdog_hears_of_every_turn(tmp_path: Path) -> None:
     """Inside callbacks and between them: the child never waits without it."""
     life = Life(tmp_path)

@@ -1,14 +1,21 @@
 """The KCL record processor: hands the daemon's callbacks to the shard that this process has, once it has one.
 
-It keeps nothing of a batch; what goes on over several batches is in `shard.py`.
+It keeps nothing of a batch but its last record's place; what goes on over several batches is in `shard.py`.
 """
 
+import logging
+import os
 from collections.abc import Callable
+from typing import Any
 
 from amazon_kclpy import messages
 from amazon_kclpy.v3.processor import RecordProcessorBase
 
+from stream_router.consumer.child.progress.checkpoints import LeavingError
+from stream_router.consumer.child.progress.watermark import Position
 from stream_router.consumer.child.shard import Shard
+
+log = logging.getLogger(__name__)
 
 
 class ShardProcessor(RecordProcessorBase):  # type: ignore[misc]
@@ -19,6 +26,7 @@ class ShardProcessor(RecordProcessorBase):  # type: ignore[misc]
         self._idle = idle
         self._shards: list[Shard] = []
         self._leaving = False
+        self._given = Position(-1, -1)
 
     def initialize(self, initialize_input: messages.InitializeInput) -> None:
         start = f"{initialize_input.sequence_number}:{initialize_input.sub_sequence_number}"
@@ -30,7 +38,24 @@ class ShardProcessor(RecordProcessorBase):  # type: ignore[misc]
     def process_records(self, process_records_input: messages.ProcessRecordsInput) -> None:
         (shard,) = self._shards
         told = process_records_input
+        if told.records:
+            self._in_order(shard, told.records)
         shard.process(told.records, told.checkpointer, told.millis_behind_latest)
+
+    def _in_order(self, shard: Shard, records: list[dict[str, Any]]) -> None:
+        """End the process before records that it has, or older ones: in the next one they come in their order.
+
+        Where Kinesis did not answer for a minute the KCL begins to read anew, while a batch may be on its way.
+        """
+        first, last = (
+            Position(int(one["sequenceNumber"]), int(one["subSequenceNumber"] or 0))
+            for one in (records[0], records[-1])
+        )
+        if first <= self._given:
+            log.error("the daemon gave records a second time: leaving, so that all come in their order")
+            shard.ended_well()
+            raise LeavingError(os.EX_TEMPFAIL)
+        self._given = last
 
     def lease_lost(self, lease_lost_input: messages.LeaseLostInput) -> None:
         (shard,) = self._shards
