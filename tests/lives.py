@@ -84,6 +84,7 @@ class Life:
         self.taken: list[str | None] = []
         self.taken_in: list[str] = []
         self.in_callback = ""
+        self._last_given: object = None
         self.waited: list[float] = []
         self.at_wait: Callable[[], None] = lambda: None
         self._dies_at = world.now + dies_after_s if dies_after_s else 0.0
@@ -116,6 +117,8 @@ class Life:
         """What the daemon's checkpointer does: fails with the next of `errors`, while there are any."""
         self.tries += 1
         self.taken_in.append(self.in_callback)
+        if self.in_callback == "shardEnded" and sequence_number:
+            assert sequence_number != self._last_given, "the KCL makes SHARD_END of it"
         if self.errors:
             raise CheckpointError(self.errors.pop(0))
         self.taken.append(sequence_number)
@@ -139,6 +142,7 @@ class Life:
             }
             for number in sequence_numbers
         ]
+        self._last_given = records[-1]["sequenceNumber"] if records else self._last_given
         self.hear("processRecords", records=records, millisBehindLatest=0)
 
     def rest(self, seconds: float) -> None:

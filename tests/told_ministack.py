@@ -1,14 +1,20 @@
 """ministack that answers chosen calls as it is told, started with `python -m` in place of ministack itself.
 
+`python -m tests.told_ministack PORT TO` answers on a port of its own, and passes on to the port TO what it is not told.
 $ANSWERS is a folder. A file there that is named like an operation (`GetRecords`) holds what the next calls are answered
 in place of ministack's answer: `tell` and `spoil` write it. It is gone once all was given.
 """
 
+import asyncio
 import json
 import os
 import sys
 from pathlib import Path
 from typing import Any
+
+import httpx
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
 
 from stream_router.local.steady_ministack import keep_connections
 
@@ -76,9 +82,40 @@ class Told:
             file.unlink()
 
 
-if __name__ == "__main__":
+class PassedOn:
+    """An ASGI application that another server answers for."""
+
+    def __init__(self, to_port: int) -> None:
+        self._client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{to_port}", timeout=60.0)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        asked = b""
+        while (message := await receive()).get("more_body"):
+            asked += message["body"]
+        asked += message.get("body", b"")
+        own = (b"host", b"content-length", b"connection")
+        headers = [(name, value) for name, value in scope["headers"] if name.lower() not in own]
+        answer = await self._client.request(scope["method"], scope["path"], headers=headers, content=asked)
+        await send({"type": "http.response.start", "status": answer.status_code, "headers": JSON})
+        await send({"type": "http.response.body", "body": answer.content})
+
+
+def main(arguments: list[str]) -> None:
+    keep_connections()
+    answers = Path(os.environ["ANSWERS"])
+    if arguments:
+        port, to_port = map(int, arguments)
+        config = Config()
+        config.bind = [f"127.0.0.1:{port}"]
+        asyncio.run(serve(Told(PassedOn(to_port), answers), config))
+        return
     import ministack.app
 
-    keep_connections()
-    ministack.app.app = Told(ministack.app.app, Path(os.environ["ANSWERS"]))
-    sys.exit(ministack.app.main())
+    ministack.app.app = Told(ministack.app.app, answers)
+    ministack.app.main()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -3,6 +3,7 @@
 import contextlib
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import pytest
 
 from tests.ports import free_port
 from tests.system.world import PROGRAM, REGION, World, until
+from tests.told_ministack import tell
 
 pytestmark = [pytest.mark.system, pytest.mark.long, pytest.mark.timeout(420)]
 
@@ -74,6 +76,39 @@ def test_a_split_and_a_merge_under_load_lose_and_repeat_nothing(
     open_now = [shard for shard in _shards(kinesis) if "EndingSequenceNumber" not in shard["SequenceNumberRange"]]
     assert len(open_now) == 2
     until(lambda: len(world.children()) == 2, 60, "the parents' children ended, the new shards' run")
+
+
+def test_a_shard_that_is_split_and_not_known_once_leaves_no_child_unread(
+    make_world: Callable[..., World], tmp_path: Path
+) -> None:
+    """The KCL knows none of its children then, and would never lease them: the process leaves, the next one ends it."""
+    port, front = free_port(), free_port()
+    (answers := tmp_path / "answers").mkdir()
+    world = make_world(
+        AWS_ENDPOINT_URL_KINESIS=f"http://127.0.0.1:{front}", ANSWERS=str(answers), STREAM_ROUTER_SHARDS="1"
+    )
+    world.start("kinesis", *_kinesis_local(tmp_path), KINESIS_MOCK_PLAIN_PORT=str(port), **_other_settings())
+    until(lambda: _answers(port), 60, "kinesis-local answers")
+    world.start("front", sys.executable, "-m", "tests.told_ministack", str(front), str(port))
+    until(lambda: _answers(front), 60, "what stands before it answers")
+    world.start_stack()
+    world.run_setup()
+    world.start("consume", PROGRAM, "consume")
+    world.start("receive", PROGRAM, "receive")
+    until(world.is_ready, 60, "the receiver is ready")
+    until(lambda: len(world.children()) == 1, 120, "a child runs")
+    sent = world.post_many(20, 20.0)
+    world.all_arrived(sent, 60)
+    kinesis = boto3.client(
+        "kinesis", REGION, endpoint_url=f"http://127.0.0.1:{port}", aws_access_key_id="t", aws_secret_access_key="t"
+    )
+    kinesis.split_shard(StreamName=STREAM, ShardToSplit="shardId-000000000000", NewStartingHashKey=str(2**127))
+    tell(answers, "GetRecords", 400, {"__type": "ResourceNotFoundException"})
+    until(lambda: len(_shards(kinesis)) == 3, 30, "the shard is split")
+    until(lambda: "without leases for its children" in (tmp_path / "consume.log").read_text(), 60, "an untrue end")
+    more = world.post_many(20, 20.0)
+    world.all_arrived(more, 200)
+    assert not world.drain(world.dead_letters)
 
 
 def _kinesis_local(folder: Path) -> tuple[str, ...]:
