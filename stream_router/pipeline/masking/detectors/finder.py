@@ -4,15 +4,15 @@ Each detector is a function from a text to the spans found, in order, without ov
 They are patterns with checks (Luhn, mod 97), no language model: tests/data/detectors.txt measures how well they do.
 """
 
-import ipaddress
 import re
 from collections.abc import Callable, Sequence
 
 from stream_router.pipeline.masking.detectors.cards import cards
 from stream_router.pipeline.masking.detectors.folding import Folded, fold
 from stream_router.pipeline.masking.detectors.ibans import ibans
+from stream_router.pipeline.masking.detectors.ips import ips
 from stream_router.pipeline.masking.detectors.phones.regions import phones_of
-from stream_router.pipeline.masking.detectors.spans import APART, UNSPACED_SCRIPTS, Span, widened, without_overlaps
+from stream_router.pipeline.masking.detectors.spans import APART, UNSPACED_SCRIPTS, Span, widened
 
 Detector = Callable[[str], list[Span]]
 
@@ -37,25 +37,6 @@ _DOMAIN = re.compile(
     re.IGNORECASE,
 )
 _FILE_ENDINGS = frozenset({"png", "jpg", "jpeg", "gif", "svg", "webp", "css", "js", "ts", "mp3", "mp4", "pdf"})
-
-_OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
-_IP4 = re.compile(rf"(?<![A-Za-z0-9_.]){_OCTET}(?:\.{_OCTET}){{3}}(?![A-Za-z0-9_]|\.\d)")
-_VERSION_BEFORE = re.compile(
-    r"(?:\b(?:version|ver\.?|build|release|firmware|section|clause|chapter|article|update|app|kernel)|§)[\s:#=]{0,3}$"
-    r"|\b(?:up|down)graded? (?:from |(?:from [\d.]{7,15} )?to )$",
-    re.IGNORECASE,
-)
-_IP6 = re.compile(
-    rf"(?:(?<![A-Za-z0-9_:.])|(?<=[^\W_]:))(?:[0-9A-Fa-f]{{0,4}}:){{2,7}}(?:{_OCTET}(?:\.{_OCTET}){{3}}|[0-9A-Fa-f]{{0,4}})(?![A-Za-z0-9_:]|\.\d)"
-)
-_COLONS_MIN = 6
-"""Of an IPv6 address without `::`: its end may be written as an IPv4 address."""
-
-_LABEL_BEFORE = re.compile(r"(?:^|[^\w:.])\w{0,20}[^\WA-Fa-f\d]\w{0,20}:$")
-"""`addr:`, `IPv6:`: a word that is no part of an address."""
-
-_GROUP_CHARS = (0, 4)
-"""Of the first group behind a label: all addresses in use begin so, and ratios and the like (`odds:1::2`) do not."""
 
 _DASHES = "-\u2010\u2011\u2012\u2013\u2014"
 _SSN = re.compile(
@@ -89,40 +70,14 @@ def emails(text: str) -> list[Span]:
     return spans
 
 
-def ips(text: str) -> list[Span]:
-    """IPv4 addresses that are no version number, and IPv6 addresses."""
-    spans = []
-    if "::" in text or text.count(":") >= _COLONS_MIN:
-        spans = [found.span() for found in _IP6.finditer(text) if _is_ip6(text, found)]
-    if text.count(".") > 2:
-        spans += [found.span() for found in _IP4.finditer(text) if not _VERSION_BEFORE.search(_before(text, found))]
-    return without_overlaps(spans)
-
-
 def ssns(text: str) -> list[Span]:
     """US social security numbers: with hyphens anywhere, in another or no grouping where the text says what it is."""
     return [
         found.span()
         for found in _SSN.finditer(text)
-        if found["between"] in _SURELY_BETWEEN or _SSN_BEFORE.search(_before(text, found))
+        if found["between"] in _SURELY_BETWEEN
+        or _SSN_BEFORE.search(text[max(0, found.start() - _BEFORE_CHARS) : found.start()])
     ]
-
-
-def _before(text: str, found: re.Match[str]) -> str:
-    return text[max(0, found.start() - _BEFORE_CHARS) : found.start()]
-
-
-def _is_ip6(text: str, found: re.Match[str]) -> bool:
-    if not any(char.isdecimal() for char in found[0]):
-        return False
-    labelled, first_group = text[found.start() - 1 : found.start()] == ":", found[0].partition(":")[0]
-    if labelled and (len(first_group) not in _GROUP_CHARS or not _LABEL_BEFORE.search(_before(text, found))):
-        return False
-    try:
-        ipaddress.IPv6Address(found[0])
-    except ValueError:
-        return False
-    return True
 
 
 DETECTORS: dict[str, Detector] = {
