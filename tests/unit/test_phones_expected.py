@@ -180,3 +180,31 @@ def test_the_same_words_tell_the_same_languages_in_every_process() -> None:
         for seed in ("1", "2", "3", "4")
     }
     assert len(said) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Trasferita dal [PHONE=3123612265], parla solo inglese.",
+        "Der stod [PHONE=31234567] i displayet, og han sagde, han var fra banken.",
+        "Três tentativas para [PHONE=912345678], caso encerrado.",
+        "Kunden ønsker [PHONE=31234567] fjernet fra listen.",
+    ],
+)
+def test_what_is_said_of_phones_tells_the_language_too(text: str) -> None:
+    """A short sentence has few articles; its words for calls, and for what is done with a number, are a language's."""
+    _is_masked_as_marked(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "αριθμός παραγγελίας είναι 88429799903 και είναι ακόμα σε επεξεργασία.",
+        "Kundekort 88382820607 viser ikke poengene mine.",
+        "会員カード17188024813のポイントが見えません。",
+        "Na kartě 88382820607 nevidím body.",
+    ],
+)
+def test_a_trunk_prefix_is_one_in_its_countrys_script_alone(text: str) -> None:
+    """Russia's 8 stands in Cyrillic texts, a Chinese mobile in those without kana or hangul."""
+    assert FIND(text, []) == text

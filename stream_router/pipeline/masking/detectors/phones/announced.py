@@ -30,6 +30,9 @@ _FOUND_BEFORE = "[PHONE]"
 _WITH_TRUNK = re.compile(rf"(?:0[1-9]\d{{6,9}}|8[3489]\d{{9}}|1[3-9]\d{{9}})(?!{LETTER}|[.{DASH}:,]\d)")
 """A trunk 0, Russia's 8, or a Chinese mobile: what else has a number seldom has such a one."""
 
+_CYRILLIC = re.compile(r"[\u0410-\u044f]")
+"""In other scripts nobody writes the 8 of Russia."""
+
 _BEFORE_CHARS = 64
 _NEAR_CHARS = 20
 _KNOWN_WORDS = 3
@@ -45,7 +48,9 @@ def said_end(text: str, at: int) -> int:
     if not could_be(number) or unit_after(text, end):
         return 0
     likely = _WITH_TRUNK.match(text, at) is not None
-    if likely and text[at] != "8":
+    if likely and text[at] == "8":
+        likely = _CYRILLIC.search(text, max(0, at - _BEFORE_CHARS), end + _NEAR_CHARS) is not None
+    elif likely:
         near, chinese = (text[max(0, at - _NEAR_CHARS) : at], text[end : end + _NEAR_CHARS]), text[at] == "1"
         if unnamed_in_script(*near, chinese=chinese):
             return end

@@ -199,6 +199,8 @@ def unnamed_in_script(before: str, behind: str, *, chinese: bool) -> bool:
     script = _HAN if chinese else _SCRIPT
     if not (script.search(before) or script.search(behind)):
         return False
+    if chinese and (_KANA_OR_HANGUL.search(before) or _KANA_OR_HANGUL.search(behind)):
+        return False
     if OTHER_INSIDE.search(before) or OTHER_INSIDE.search(behind) or ends_named(before):
         return False
     return not (_NUMBER_OF.search(before) or _COUNTED.search(before))
@@ -206,6 +208,7 @@ def unnamed_in_script(before: str, behind: str, *, chinese: bool) -> bool:
 
 _SCRIPT = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af\u0590-\u05ff\u0621-\u064a]")
 _HAN = re.compile(r"[\u4e00-\u9fff]")
+_KANA_OR_HANGUL = re.compile(r"[\u3040-\u30ff\uac00-\ud7af]")
 _NUMBER_OF = re.compile(r"(?:번호|番号)\W{0,3}$|(?:رقم|מספר)\s+\w+\W{0,3}$")
 _COUNTED = re.compile(r"(?:[号號码碼]|id|no)\W{0,3}$", re.IGNORECASE)
 
@@ -216,7 +219,7 @@ def thing_after(text: str, end: int) -> bool:
     if has_unspaced(behind) and OTHER_INSIDE.match(behind.lstrip(" 号番號번의")):
         return True
     found = _THING_AFTER.match(behind)
-    if found is None:
+    if found is None or found["thing"] in _IF:
         return False
     words = kinds((found["things"] or found["thing"]).split())
     return any(kind & (OTHER | NAMED) for kind in (words[:_OF_A_PHONE] if words[0] & SAYING else words))
@@ -224,6 +227,9 @@ def thing_after(text: str, end: int) -> bool:
 
 _OF_A_PHONE = 2
 """Behind a phone only the next word may be a thing of it: its contract, but not `telefondan bana kargo`."""
+
+_IF = frozenset(["caso"])
+"""Behind a number it is no case: `ligue 912345678 caso …`."""
 
 _THING_AFTER = re.compile(
     r"[ \u00a0](?:(?:numaral\u0131|kodlu|nolu|no'lu|számú|sz\.?|numeroinen) (?P<things>[^\W\d_]+(?: [^\W\d_]+){0,2})|"
