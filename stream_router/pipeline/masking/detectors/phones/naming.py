@@ -41,7 +41,8 @@ _NAMED_OTHERWISE = re.compile(
     re.IGNORECASE,
 )
 OTHER_NUMBER = re.compile(
-    r"\b(?:(?<!caller )ids?|code|since|until|confirmation|lasted|took|costs?|tone|aviv|duration|kunden\w*)\b"
+    r"\b(?:(?<!caller )ids?|code|since|until|confirmation|lasted|took|costs?|tone|aviv|duration|kunden\w+)\b"
+    r"|\bkunden\W{0,3}$"
     rf"|[,;.][^,;.]*\b{_PERSON}\s{{1,2}}$",
     re.IGNORECASE,
 )
@@ -115,7 +116,8 @@ def _is_a_label(words: Words, place: int) -> bool:
     behind = place + 1 + bool(words.kinds[place + 1 : place + 2] and words.kinds[place + 1] & NUMBER)
     if words.words[behind : behind + 1] and words.words[behind] in PURPOSE:
         return True
-    before = words.text[: words.found[place].start()].rstrip(_OPENING)
+    first = place - 1 if place and words.kinds[place - 1] & NUMBER else place
+    before = words.text[: words.found[first].start()].rstrip(_OPENING)
     return words.words[place].startswith(PHONE_STEMS) and (not before or before[-1] in _CLAUSE_ENDS)
 
 

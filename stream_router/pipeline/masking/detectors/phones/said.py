@@ -61,7 +61,7 @@ _PERSON_WORDS = 4
 _COPULAS_BEHIND = frozenset(["è", "é", "es", "est", "este", "era", "sería", "seria"])
 PHONE_STEMS = (
     *("tel", "mobil", "móvil", "movil", "cel", "handy", "phone", "cell", "gsm", "kom", "puhelin", "matkapuhelin"),
-    *("τηλ", "κιν", "тел", "моб"),
+    *("τηλ", "κιν", "тел", "моб", "הטלפון", "טלפון", "הנייד", "נייד", "الهاتف", "هاتف", "الجوال", "جوال"),
 )
 
 

@@ -5,6 +5,7 @@ import re
 import tomllib
 import unicodedata
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 
 _TABLES: dict[str, dict[str, str]] = tomllib.loads((Path(__file__).parent / "vocabulary.toml").read_text("utf-8"))
@@ -137,12 +138,18 @@ def kinds(words: Sequence[str]) -> list[int]:
     return found
 
 
+_TELLING = ("telecom", "handled", "placed", "said", "passed", "incoming", "persons", "owners")
+"""Tables whose words tell the language, where no better ones do."""
+
+
 def _languages_of_phones() -> dict[str, list[str]]:
     """By each spelling of what is said of phones: the languages that say it."""
     found: dict[str, list[str]] = {}
-    for language, words in _TABLES["telecom"].items():
-        for spelling in (spelling for word in words.split() for spelling in _spellings(word)):
-            found.setdefault(spelling, []).append(language)
+    for table, language in product(_TELLING, _TABLES["telecom"]):
+        for word in _TABLES[table].get(language, "").split():
+            for spelling in _spellings(word):
+                found.setdefault(spelling, []).append(language)
+    found.pop("contact")  # contact centres number them: `agent 5021 accepted contact 4093847561 after 12 s`
     return found
 
 
