@@ -208,3 +208,16 @@ def test_what_is_said_of_phones_tells_the_language_too(text: str) -> None:
 def test_a_trunk_prefix_is_one_in_its_countrys_script_alone(text: str) -> None:
     """Russia's 8 stands in Cyrillic texts, a Chinese mobile in those without kana or hangul."""
     assert FIND(text, []) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Is [PHONE=2125550199] a premium rate number? It was on my bill.",
+        "What's the charge for calls to [PHONE=2125550199]? It shows up three times on my bill.",
+        "Tenía contratado el desvío a [PHONE=612345678] y desde el sábado las llamadas se pierden.",
+    ],
+)
+def test_a_word_names_what_has_a_number_in_its_own_language_alone(text: str) -> None:
+    """An Italian `rate` is paid in numbers of its own, an English one is none."""
+    _is_masked_as_marked(text)

@@ -162,3 +162,18 @@ def test_what_is_to_be_quoted_when_one_calls_is_no_phone(text: str) -> None:
 def test_goods_that_are_called_back_are_no_phones(text: str) -> None:
     """A batch has a number of its own."""
     assert FIND(text, []) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Para facturas hable con contabilidad en el 612345678.",
+        "Para faturas fale com a contabilidade pelo 912409623.",
+        "Για τιμολόγια μιλήστε με το λογιστήριο στο 2101234567.",
+        "Στη σύνδεση επιβεβαιώνω έναν κωδικό που έρχεται στο 2101234567.",
+        "发票的事请联系财务,13812345678。",
+    ],
+)
+def test_who_is_to_be_spoken_to_has_the_number_whatever_it_is_about(text: str) -> None:
+    """What is named before a word that says `speak to` or `contact` is the reason, not what the number belongs to."""
+    assert "[PHONE]" in FIND(text, [])

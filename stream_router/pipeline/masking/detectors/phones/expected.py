@@ -23,6 +23,7 @@ from stream_router.pipeline.masking.detectors.phones.vocabulary import (
     SAYING,
     TELECOM,
     THING,
+    has_one_in,
     kinds,
     spoken_in,
 )
@@ -85,7 +86,7 @@ def expected_regions(text: str, at: int, end: int, possible: frozenset[str]) -> 
     with_trunk = _has_trunk(text[at], regions)
     if regions and follows and (persons or _is_open(said, gap, behind, spoken, with_trunk=with_trunk)):
         return regions
-    return regions if regions and _speaks_of_phones(said, gap, behind) else []
+    return regions if regions and _speaks_of_phones(said, gap, behind, spoken) else []
 
 
 def _has_trunk(first: str, regions: Collection[str]) -> bool:
@@ -119,7 +120,7 @@ def _may_be_spoken_of(before: str, behind: str, possible: frozenset[str]) -> boo
     return not words or not kinds(words[-1:])[0] & (_HAS_ONE | THING)
 
 
-def _speaks_of_phones(said: str, gap: str, behind: str) -> bool:
+def _speaks_of_phones(said: str, gap: str, behind: str, spoken: Sequence[str]) -> bool:
     """Whether the text around a number speaks of phones or calls, and its own clause of nothing that has a number.
 
     A customer has one where the clause has a word for `number` too.
@@ -128,28 +129,40 @@ def _speaks_of_phones(said: str, gap: str, behind: str) -> bool:
     if not any(kind & (SAYING | TELECOM) for kind in kinds(WORD.findall(around))):
         return False
     clause = f"{'' if _APART.search(gap) else _CLAUSE_ENDS.split(said)[-1]} {_CLAUSE_ENDS.split(behind, 1)[0]}"
-    named = kinds(WORD.findall(clause))
+    words = WORD.findall(clause)
+    named = kinds(words)
     if any(kind & CUSTOMER for kind in named) and any(kind & NUMBER for kind in named):
         return False
-    return not any(kind & _HAS_ONE for kind in named)
+    return not _names_one(named, words, _HAS_ONE, spoken)
+
+
+def _names_one(named: Sequence[int], words: Sequence[str], wanted: int, spoken: Sequence[str]) -> bool:
+    """Whether one of the words is of a kind wanted in one of the languages spoken: a `rate` has a number in Italian."""
+    for kind, word in zip(named, words, strict=True):
+        if kind & wanted:
+            known = () if kind & wanted & NUMBER else has_one_in(word)
+            if not known or any(language in spoken for language in known):
+                return True
+    return False
 
 
 def _is_open(said: str, gap: str, behind: str, spoken: Sequence[str], *, with_trunk: bool) -> bool:
     """Whether the clause around a number leaves open whose it is."""
     words = Words("" if _APART.search(gap) else _CLAUSE_ENDS.split(said)[-1])
-    following = kinds(WORD.findall(_CLAUSE_ENDS.split(behind, 1)[0])[:_WORDS_BEHIND])
+    behind_it = WORD.findall(_CLAUSE_ENDS.split(behind, 1)[0])[:_WORDS_BEHIND]
+    following = kinds(behind_it)
     handled = any(kind & HANDLED for kind in (*words.kinds[-_WORDS_NEAR:], *following[:1]))
     if words.kinds and not _may_stand_behind(words, gap, spoken, near_only=with_trunk or handled):
         return False
-    return handled or not any(kind & _HAS_ONE for kind in following)
+    return handled or not _names_one(following, behind_it, _HAS_ONE, spoken)
 
 
 def _may_stand_behind(clause: Words, gap: str, spoken: Sequence[str], *, near_only: bool) -> bool:
     """Whether a number may stand behind a clause without being that of something in it, or of what is near."""
-    near = clause.kinds
+    near = len(clause.kinds)
     if near_only:
-        near = near[-1:] if near[-1] & PLACE else near[-_WORDS_NEAR:]
-    if any(kind & _IS_ONE for kind in near) or OTHER_NUMBER.search(clause.text):
+        near = 1 if clause.kinds[-1] & PLACE else _WORDS_NEAR
+    if _names_one(clause.kinds[-near:], clause.words[-near:], _IS_ONE, spoken) or OTHER_NUMBER.search(clause.text):
         return False
     if near_only:
         return True

@@ -3,7 +3,7 @@
 import re
 
 from stream_router.pipeline.masking.detectors.phones.languages import is_word_of
-from stream_router.pipeline.masking.detectors.phones.said import CLAUSES, PHONE_STEMS, WORD, Words
+from stream_router.pipeline.masking.detectors.phones.said import CLAUSES, WORD, Words
 from stream_router.pipeline.masking.detectors.phones.text import has_unspaced
 from stream_router.pipeline.masking.detectors.phones.vocabulary import (
     CALLS,
@@ -15,8 +15,11 @@ from stream_router.pipeline.masking.detectors.phones.vocabulary import (
     OTHER,
     OTHER_INSIDE,
     OWN,
+    PASSED,
+    PHONE_STEMS,
     PURPOSE,
     SAYING,
+    SPOKEN,
     THING,
     ends_named,
     kinds,
@@ -101,7 +104,7 @@ def other_between(words: Words, place: int) -> bool:
 
     `at` and the like directly before the number are stronger: "call me about the order at …".
     """
-    before, saying = words.text, words.found[place].start()
+    before, saying = words.text, words.says_at(place)
     if PLACE_NEAR.search(before) or _is_a_label(words, place):
         return False
     if has_unspaced(before) and (OTHER_INSIDE.search(before, saying) or ends_named(before)):
@@ -132,9 +135,10 @@ def is_anothers(words: Words, place: int) -> bool:
     said_to |= {found.end() for kind, found in zip(words.kinds, words.found, strict=True) if kind & NUMBER}
     ends = CLAUSES.finditer(words.text, 0, words.found[-1].start())
     start = max((one.end() for one in ends if one.start() not in said_to or one[0] != "."), default=0)
-    if words.found[place].start() < start or not words.kinds[place] & SAYING:
-        named = zip(words.kinds, words.found, strict=True)
-        if any(kind & (OTHER | NAMED) and found.start() >= start for kind, found in named):
+    if words.found[place].start() < start or not words.kinds[place] & (SAYING | SPOKEN):
+        itself = place if words.kinds[place] & PASSED else -1  # a code that comes to a phone is named in Greek
+        named = enumerate(zip(words.kinds, words.found, strict=True))
+        if any(kind & (OTHER | NAMED) and found.start() >= start and at != itself for at, (kind, found) in named):
             return True
     return _follows_unknown(words, place)
 

@@ -22,6 +22,7 @@ from stream_router.pipeline.masking.detectors.phones.vocabulary import (
     PASSING,
     PERSON,
     PHONE_NUMBERS,
+    PHONE_STEMS,
     PLACE,
     PLACED,
     SAYING,
@@ -59,10 +60,6 @@ _PERSON_WORDS = 4
 """`the number of my dear old mother`."""
 
 _COPULAS_BEHIND = frozenset(["è", "é", "es", "est", "este", "era", "sería", "seria"])
-PHONE_STEMS = (
-    *("tel", "mobil", "móvil", "movil", "cel", "handy", "phone", "cell", "gsm", "kom", "puhelin", "matkapuhelin"),
-    *("τηλ", "κιν", "тел", "моб", "הטלפון", "טלפון", "הנייד", "נייד", "الهاتف", "هاتف", "الجوال", "جوال"),
-)
 
 
 class Words:
@@ -93,10 +90,9 @@ class Words:
         return self._ends_with(PLACE)
 
     def _ends_with(self, wanted: int) -> bool:
-        last = len(self.kinds) - 1
+        kind, last = self.kinds, len(self.kinds) - 1
         if last < 0 or len(self.text) - self.found[last].end() > _DIRECT_CHARS:
             return False
-        kind = self.kinds
         if kind[last] & wanted:
             return True
         if kind[last] & NUMBER and last:
@@ -121,6 +117,12 @@ class Words:
             or bool(kind & PASSED and self._passes(place))
             or (word == "me" and place > 0 and self.words[place - 1] in ("get", "got", "try"))
         )
+
+    def says_at(self, place: int) -> int:
+        """Where that word begins, or the last part of it that says it, in scripts that put no space between words."""
+        start, word = self.found[place].start(), self.words[place]
+        parts = SAYING_INSIDE.finditer(word) if word[-1] >= UNSPACED else ()
+        return start + max((part.start() for part in parts), default=0)
 
     def _passes(self, place: int) -> bool:
         """Whether what goes to a phone or comes from one does: `the code was sent to …`, `missed call`."""

@@ -104,6 +104,10 @@ _PHONES = (
     *("telefon", "telefonen", "telefoon", "hotline", "handy", "puhelin", "puhelimen", "puhelimemme", "linjenummer"),
     *("mobiltelefon", "anruf", "anrufe", "anrufen", "opkald", "anrop", *PHONE_NUMBERS),
 )
+PHONE_STEMS = (
+    *("tel", "mobil", "móvil", "movil", "cel", "handy", "phone", "cell", "gsm", "kom", "puhelin", "matkapuhelin"),
+    *("τηλ", "κιν", "тел", "моб", "הטלפון", "טלפון", "הנייד", "נייד", "الهاتف", "هاتف", "الجوال", "جوال"),
+)
 _COMPOUND_CHARS = 8
 """Compounds are what their last part says, whatever the first says: `Terminhotline`."""
 
@@ -141,26 +145,38 @@ def kinds(words: Sequence[str]) -> list[int]:
 _TELLING = ("telecom", "handled", "placed", "said", "passed", "incoming", "persons", "owners")
 """Tables whose words tell the language, where no better ones do."""
 
+_HAVING = ("other", "named", "things")
 
-def _languages_of_phones() -> dict[str, list[str]]:
-    """By each spelling of what is said of phones: the languages that say it."""
+
+def _languages_of(tables: Sequence[str]) -> dict[str, list[str]]:
+    """By each spelling of what stands in these tables: the languages that have it."""
     found: dict[str, list[str]] = {}
-    for table, language in product(_TELLING, _TABLES["telecom"]):
+    for table, language in product(tables, _TABLES["telecom"]):
         for word in _TABLES[table].get(language, "").split():
             for spelling in _spellings(word):
                 found.setdefault(spelling, []).append(language)
-    found.pop("contact")  # contact centres number them: `agent 5021 accepted contact 4093847561 after 12 s`
     return found
 
 
-_LANGUAGES = _languages_of_phones()
+_LANGUAGES, _LANGUAGES_HAVING = _languages_of(_TELLING), _languages_of(_HAVING)
+del _LANGUAGES["contact"]  # contact centres number them: `agent 5021 accepted contact 4093847561 after 12 s`
 
 
 @functools.lru_cache(maxsize=8_192)
 def spoken_in(word: str) -> tuple[str, ...]:
     """The languages in which a word speaks of phones, networks or calls."""
+    return _among(word, _LANGUAGES)
+
+
+@functools.lru_cache(maxsize=8_192)
+def has_one_in(word: str) -> tuple[str, ...]:
+    """The languages in which a word names what has a number: `rate` in Italian; none for one of two words, too."""
+    return _among(word, _LANGUAGES_HAVING)
+
+
+def _among(word: str, languages: dict[str, list[str]]) -> tuple[str, ...]:
     beginnings = (f"{word[:chars]}*" for chars in range(_STEM_CHARS, min(len(word), _WORD_CHARS) + 1))
-    return tuple({one: None for entry in (word, *beginnings) for one in _LANGUAGES.get(entry, ())})
+    return tuple({one: None for entry in (word, *beginnings) for one in languages.get(entry, ())})
 
 
 COPULAS, PURPOSE, SMALL = (frozenset(entries(table)) for table in ("copulas", "purpose", "small"))
