@@ -8,7 +8,7 @@ from stream_router.pipeline.masking.detectors.spans import Span, without_overlap
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _IP4 = re.compile(rf"(?<![A-Za-z0-9_.]){_OCTET}(?:\.{_OCTET}){{3}}(?![A-Za-z0-9_]|\.\d)")
 _VERSIONS = (
-    r"versi(?:on|ón|one|oner|onen|ones|unea|unii|e|o)|versões|versão|versio\w{0,4}|wersj[aieę]\w*|verz(?:e|i|í|ia|ió\w*)|"
+    r"versi(?:on|ón|one|oner|onen|ones|unea|unii|e|o)|versões|versão|versio\w{0,4}|versjon\w*|wersj[aieę]\w*|verz(?:e|i|í|ia|ió\w*)|"
     r"έκδοσης?|εκδόσε\w+|верси\w+|версі\w+|прошив[кц]\w+|firmware\w*|fastvar[eo]\w*|programva\w+|ohjelmisto\w*|"
     r"sürüm\w*|yaz\u0131l\u0131m\w*"
 )
