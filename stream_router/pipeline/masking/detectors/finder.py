@@ -22,6 +22,9 @@ _ROUNDS_MAX = 8
 _ROUNDS_EXACT = 4
 """From then on a find takes with it the row of numbers in which it lies: one that hides the next would have no end."""
 
+_NEEDED = re.compile(r"[\d@\uff20&]")
+"""Nothing is found without a digit or an at sign; a character reference may stand for one."""
+
 _ROW = re.compile(r"\d(?:[\s.,:;/|+()_-]*\d)*")
 
 _LOCAL_CHARS = 64
@@ -105,6 +108,8 @@ def finder(names: Sequence[str], regions: Sequence[str] = ()) -> Callable[[str, 
 
     def find(text: str, hits: list[str]) -> str:
         for number in range(_ROUNDS_MAX):
+            if not _NEEDED.search(text):
+                return text
             before, folded = text, fold(text)
             for name, placeholder, detector in chosen:
                 spans = detector(folded.text)

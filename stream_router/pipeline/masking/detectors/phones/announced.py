@@ -4,13 +4,15 @@ import re
 
 from stream_router.pipeline.masking.detectors.phones.languages import languages, regions_of
 from stream_router.pipeline.masking.detectors.phones.naming import may_count, unit_after
-from stream_router.pipeline.masking.detectors.phones.said import WORD
+from stream_router.pipeline.masking.detectors.phones.said import MAY_SAY, WORD
 from stream_router.pipeline.masking.detectors.phones.shapes import DASH, LETTER, NUMBER, could_be, digit_count
-from stream_router.pipeline.masking.detectors.phones.text import folded_case
+from stream_router.pipeline.masking.detectors.phones.text import folded_case, has_unspaced
+from stream_router.pipeline.masking.detectors.phones.vocabulary import PLACE, TELECOM, kinds
 from stream_router.pipeline.masking.detectors.phones.words import (
     SAYING_AFTER,
     Said,
     is_out_of_range,
+    is_signed,
     said_before,
     said_behind,
     thing_after,
@@ -38,16 +40,25 @@ _NEAR_CHARS = 20
 _KNOWN_WORDS = 3
 
 
-def said_end(text: str, at: int) -> int:
-    """The end of a number at `at` of which the words around it say that it is a phone's; 0 if there is none."""
-    found = NUMBER.match(text, at)
+def may_announce(text: str) -> bool:
+    """Whether a word of a text may say of a number in it that it is a phone's: a look at all of them at once."""
+    small = folded_case(text)
+    return has_unspaced(small) or any(kind & (MAY_SAY | PLACE | TELECOM) for kind in kinds(WORD.findall(small)))
+
+
+def said_end(text: str, at: int, *, speaks: bool) -> int:
+    """The end of a number at `at` of which the words around it say that it is a phone's; 0 if there is none.
+
+    `speaks` where a word of the text may say so: without one, only a sign does, or its trunk prefix beside little.
+    """
+    likely = _WITH_TRUNK.match(text, at) is not None
+    found = NUMBER.match(text, at) if speaks or likely or is_signed(text, at) else None
     if found is None:
         return 0
     end = _without_count(text, found)
     number = text[at : min(end, found.end("number"))]
     if not could_be(number) or unit_after(text, end):
         return 0
-    likely = _WITH_TRUNK.match(text, at) is not None
     if likely and text[at] == "8":
         likely = _CYRILLIC.search(text, max(0, at - _BEFORE_CHARS), end + _NEAR_CHARS) is not None
     elif likely:

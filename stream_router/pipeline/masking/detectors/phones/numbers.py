@@ -5,7 +5,7 @@ International ones anywhere; national ones by their country's way of writing the
 
 import re
 
-from stream_router.pipeline.masking.detectors.phones.announced import said_end
+from stream_router.pipeline.masking.detectors.phones.announced import may_announce, said_end
 from stream_router.pipeline.masking.detectors.phones.naming import named_otherwise, unit_after
 from stream_router.pipeline.masking.detectors.phones.shapes import (
     DASH,
@@ -45,14 +45,16 @@ _BEFORE_CHARS = 64
 def phones(text: str) -> list[Span]:
     """Spans of phone numbers."""
     spans: list[Span] = []
-    end = 0
+    end, speaks = 0, None
     for start in _STARTS.finditer(text):
         at = start.start()
         if at < end:
             continue
         stop, said = _sure_end(text, at, glued=_is_glued(text, at)), False
         if not stop:
-            stop, said = said_end(text, at), True
+            if speaks is None:
+                speaks = may_announce(text)
+            stop, said = said_end(text, at, speaks=speaks), True
         while stop:
             spans.append(_bare(text, at, stop))
             end = stop

@@ -33,7 +33,7 @@ from stream_router.pipeline.masking.detectors.phones.vocabulary import (
     kinds,
 )
 
-_MAY_SAY = SAYING | PLACED | PASSED | SPOKEN | DIRECT | LABEL | PERSON | NUMBER
+MAY_SAY = SAYING | PLACED | PASSED | SPOKEN | DIRECT | LABEL | PERSON | NUMBER
 _HAS_ANOTHER = CUSTOMER | OTHER | NAMED | THING
 _THING_AT_END = re.compile(
     "(?:vertrag|rechnung|abonnement|abonnemang|abo|tarif|versicherung|contract|rekening|factuur|avtal|aftale|avtale|räkning|"
@@ -82,7 +82,7 @@ class Words:
         """The places of the words that could say it; most texts have none."""
         if has_unspaced(self.text):
             return range(len(self.kinds))
-        wanted = _MAY_SAY | PLACE if likely else _MAY_SAY
+        wanted = MAY_SAY | PLACE if likely else MAY_SAY
         return [place for place, kind in enumerate(self.kinds) if kind & wanted]
 
     def placed(self) -> bool:
@@ -110,7 +110,7 @@ class Words:
             return (word != "contact" or self._contacts(place)) and not self._of_another(place)
         if (word[0] >= UNSPACED or word[-1] >= UNSPACED) and SAYING_INSIDE.search(word):
             return True
-        return bool(kind & _MAY_SAY and not _THING_AT_END.search(word)) and (
+        return bool(kind & MAY_SAY and not _THING_AT_END.search(word)) and (
             bool(kind & (PLACED | PERSON) and placed)
             or bool(kind & NUMBER and self._of_somebody(place))
             or bool(kind & _AT_END and self._labels(place))

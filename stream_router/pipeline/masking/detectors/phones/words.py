@@ -78,6 +78,13 @@ _OUT_OF_RANGE = re.compile(
 """`The subscriber … is out of range` says the network: elsewhere a subscriber's number is a contract's."""
 
 
+def is_signed(text: str, at: int) -> bool:
+    """Whether a sign for a phone stands before `at`."""
+    start = max(0, at - _SIGN_CHARS)
+    near = text[start:at]
+    return near.rstrip()[-1:] not in _LETTERS and _SIGN.search(near.lower()) is not None
+
+
 def is_out_of_range(text: str, at: int, end: int) -> bool:
     """Whether a number is said to be that of a subscriber whom the network does not reach."""
     return bool(_OUT_OF_RANGE.match(text, end) and _SUBSCRIBER.search(text[max(0, at - _SUBSCRIBER_CHARS) : at]))
@@ -100,7 +107,7 @@ def said_before(before: str, *, likely: bool = False) -> Said:
     `before` is the text up to the number, in small letters without points and marks over them (`folded_case`), with
     `\0` for a number that was found. Of a `likely` one, as its digits are, fewer words say it.
     """
-    if before[-_SIGN_CHARS:].rstrip()[-1:] not in _LETTERS and _SIGN.search(before, max(0, len(before) - _SIGN_CHARS)):
+    if is_signed(before, len(before)):
         return Said.DIRECTLY
     if _MAY_END_GAP.search(before) and (ended := _GAP_END.match(before)):
         before = before[ended.end() :]
