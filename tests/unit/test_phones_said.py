@@ -177,3 +177,17 @@ def test_goods_that_are_called_back_are_no_phones(text: str) -> None:
 def test_who_is_to_be_spoken_to_has_the_number_whatever_it_is_about(text: str) -> None:
     """What is named before a word that says `speak to` or `contact` is the reason, not what the number belongs to."""
     assert "[PHONE]" in FIND(text, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("abc 40938475. 📞 2125550199", "abc 40938475. 📞 [PHONE]"),
+        ("40938475: subscriber 2125550199 is unreachable", "40938475: subscriber [PHONE] is unreachable"),
+        ("40938475 abc, 30981274 def", "40938475 abc, 30981274 def"),
+        ("order 40938475. phone: 2125550199", "order 40938475. phone: [PHONE]"),
+    ],
+)
+def test_of_several_numbers_each_is_asked_where_anything_may_announce_it(text: str, masked: str) -> None:
+    """A text's words are looked at once for all its numbers; a sign or a network's message is no such word."""
+    assert FIND(text, []) == masked

@@ -7,36 +7,79 @@ from stream_router.pipeline.masking.detectors.spans import Span, without_overlap
 
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _IP4 = re.compile(rf"(?<![A-Za-z0-9_.]){_OCTET}(?:\.{_OCTET}){{3}}(?![A-Za-z0-9_]|\.\d)")
-_VERSIONS = (
-    r"versi(?:on|ón|one|oner|onen|ones|unea|unii|e|o)|versões|versão|versio\w{0,4}|versjon\w*|wersj[aieę]\w*|verz(?:e|i|í|ia|ió\w*)|"
-    r"έκδοσης?|εκδόσε\w+|верси\w+|версі\w+|прошив[кц]\w+|firmware\w*|fastvar[eo]\w*|programva\w+|ohjelmisto\w*|"
-    r"sürüm\w*|yaz\u0131l\u0131m\w*"
-)
-_UPDATES = (
-    r"aktuali[sz]\w+|actuali[sz]a\w*|atuali[sz]a\w*|aggiorna\w*|op+dater\w*|uppdater\w*|uppgrader\w*|op+grader\w*|"
-    r"mise à (?:jour|niveau)|päivit\w*|frissít\w*|αναβάθμισ\w*|ενημέρωσ\w*|обновл\w*|оновл\w*|güncelle\w*"
-)
 _VERSION_BEFORE = re.compile(
     r"(?:\b(?:version|ver\.?|build|release|firmware|section|clause|chapter|article|update|app|kernel)|§)[\s:#=]{0,3}$"
-    r"|\b(?:up|down)graded? (?:from |(?:from [\d.]{7,15} )?to )$"
-    rf"|\b(?:{_VERSIONS})\W{{1,3}}$"
-    r"|(?:版本号?|固件|バージョン|ファームウェア|버전|펌웨어|إصدار|تحديث|גי?רסה|גרסת|עדכון)[\s:]{0,3}$",
+    r"|\b(?:up|down)graded? (?:from |(?:from [\d.]{7,15} )?to )$",
     re.IGNORECASE,
 )
-_VERSION_BEHIND = re.compile(
+_VERSIONS = (
+    *(
+        "versió",
+        "versión",
+        "versione",
+        "versionen",
+        "versiones",
+        "versiunea",
+        "versiunii",
+        "versie",
+        "versio",
+        "versões",
+    ),
+    *("versão", "versjon", "wersj", "verze", "verzi", "έκδοση", "εκδόσε", "верси", "версі", "прошивк", "прошивц"),
+    *("firmware", "fastvar", "programvar", "ohjelmisto", "sürüm", "yaz\u0131l\u0131m"),
+)
+"""Beginnings of words for versions and for software, with a number directly behind them."""
+
+_UPDATES = (
+    *(
+        "aktualis",
+        "aktualiz",
+        "actualis",
+        "actualiz",
+        "atualiz",
+        "aggiorna",
+        "opdater",
+        "oppdater",
+        "uppdater",
+        "uppgrader",
+    ),
+    *("opgrader", "oppgrader", "päivit", "frissít", "αναβάθμισ", "ενημέρωσ", "обновл", "оновл", "güncelle"),
+)
+_TO = frozenset(
+    (
+        *("to", "auf", "à", "a", "ao", "para", "al", "alla", "naar"),
+        *("do", "na", "til", "till", "la"),
+        *("στη", "στην", "до", "на"),
+    )
+)
+_UNSPACED_BEFORE = (
+    *(
+        "版本",
+        "版本号",
+        "固件",
+        "バージョン",
+        "ファームウェア",
+        "버전",
+        "펌웨어",
+        "إصدار",
+        "تحديث",
+        "גרסה",
+        "גירסה",
+        "גרסת",
+        "עדכון",
+    ),
+)
+_UNSPACED_UPDATES = tuple(f"{update}{to}" for update in ("升级", "升級", "更新") for to in ("", "到", "至", "为", "為"))
+_BEHIND = re.compile(
     r"[ -]?(?:sürüm|verzió|versio|(?:으?로 )?(?:업데이트|업그레이드|버전)|(?:に|へ|への)(?:更新|アップ)|バージョン|版)"
 )
 """Of software: in Turkish, Hungarian, Finnish, Korean and Japanese it follows the number."""
 
-_UPDATED_TO = re.compile(
-    rf"\b(?:{_UPDATES}) (?:to|auf|à|a|ao|para|al|alla|naar|do|na|til|till|la|στην?|до|на) $"
-    r"|(?:升级|升級|更新)[到至为為]?\s?$",
-    re.IGNORECASE,
-)
-_IN_A_NETWORK = re.compile(
-    r"\bip|addres|adres|dns|server|szerver|host|gateway|rout|адрес|сервер|地址|服务器", re.IGNORECASE
-)
+_IN_A_NETWORK = re.compile(r"\bip|addres|adres|dns|server|szerver|host|gateway|rout|адрес|сервер|地址|服务器")
 """Such a thing may be changed to an address."""
+
+_WORD = re.compile(r"[^\W\d_]+")
+_WORDS_CHARS = 32
 
 _IP6 = re.compile(
     rf"(?:(?<![A-Za-z0-9_:.])|(?<=[^\W_]:))(?:[0-9A-Fa-f]{{0,4}}:){{2,7}}(?:{_OCTET}(?:\.{_OCTET}){{3}}|[0-9A-Fa-f]{{0,4}})(?![A-Za-z0-9_:]|\.\d)"
@@ -66,9 +109,16 @@ def ips(text: str) -> list[Span]:
 def _is_version(text: str, found: re.Match[str]) -> bool:
     """Whether the words beside four small numbers say that they are a version."""
     before = _before(text, found)
-    if _VERSION_BEFORE.search(before) or _VERSION_BEHIND.match(text, found.end()):
+    if _VERSION_BEFORE.search(before) or _BEHIND.match(text, found.end()):
         return True
-    return bool(_UPDATED_TO.search(before) and not _IN_A_NETWORK.search(before))
+    small = before.lower().rstrip(" :")
+    if small.endswith(_UNSPACED_BEFORE):
+        return True
+    words = _WORD.findall(small, max(0, len(small) - _WORDS_CHARS))
+    if words and words[-1].startswith(_VERSIONS):
+        return True
+    updated = words[-1] in _TO and any(word.startswith(_UPDATES) for word in words[-2:-1]) if words else False
+    return (updated or small.endswith(_UNSPACED_UPDATES)) and not _IN_A_NETWORK.search(small)
 
 
 def _before(text: str, found: re.Match[str]) -> str:

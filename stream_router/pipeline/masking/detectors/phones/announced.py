@@ -1,15 +1,17 @@
 """Numbers of which the words around them say that they are phones'."""
 
+import functools
 import re
 
 from stream_router.pipeline.masking.detectors.phones.languages import languages, regions_of
 from stream_router.pipeline.masking.detectors.phones.naming import may_count, unit_after
 from stream_router.pipeline.masking.detectors.phones.said import MAY_SAY, WORD
-from stream_router.pipeline.masking.detectors.phones.shapes import DASH, LETTER, NUMBER, could_be, digit_count
+from stream_router.pipeline.masking.detectors.phones.shapes import DASH, LETTER, could_be, digit_count
 from stream_router.pipeline.masking.detectors.phones.text import folded_case, has_unspaced
-from stream_router.pipeline.masking.detectors.phones.vocabulary import PLACE, TELECOM, kinds
+from stream_router.pipeline.masking.detectors.phones.vocabulary import WORD_CHARS, kind_alone, of_pairs
 from stream_router.pipeline.masking.detectors.phones.words import (
     SAYING_AFTER,
+    SUBSCRIBERS,
     Said,
     is_out_of_range,
     is_signed,
@@ -43,22 +45,33 @@ _KNOWN_WORDS = 3
 def may_announce(text: str) -> bool:
     """Whether a word of a text may say of a number in it that it is a phone's: a look at all of them at once."""
     small = folded_case(text)
-    return has_unspaced(small) or any(kind & (MAY_SAY | PLACE | TELECOM) for kind in kinds(WORD.findall(small)))
+    if has_unspaced(small) or any(subscriber in small for subscriber in SUBSCRIBERS):
+        return True
+    words = WORD.findall(small)
+    return any(map(_may_say, words)) or of_pairs(words, MAY_SAY)
 
 
-def said_end(text: str, at: int, *, speaks: bool) -> int:
-    """The end of a number at `at` of which the words around it say that it is a phone's; 0 if there is none.
+@functools.lru_cache(maxsize=8_192)
+def _may_say(word: str) -> bool:
+    return bool(kind_alone(word[:WORD_CHARS]) & MAY_SAY)
+
+
+def possible_end(text: str, found: re.Match[str]) -> int:
+    """The end of a number found that may be a phone's by how it is written; 0 if it counts something, or is a date."""
+    end = _without_count(text, found)
+    return end if could_be(text[found.start() : min(end, found.end("number"))]) and not unit_after(text, end) else 0
+
+
+def said_end(text: str, found: re.Match[str], end: int, *, speaks: bool) -> int:
+    """The end of a number found of which the words around it say that it is a phone's; 0 if they do not.
 
     `speaks` where a word of the text may say so: without one, only a sign does, or its trunk prefix beside little.
     """
+    at = found.start()
     likely = _WITH_TRUNK.match(text, at) is not None
-    found = NUMBER.match(text, at) if speaks or likely or is_signed(text, at) else None
-    if found is None:
+    if not (speaks or likely or is_signed(text, at)):
         return 0
-    end = _without_count(text, found)
     number = text[at : min(end, found.end("number"))]
-    if not could_be(number) or unit_after(text, end):
-        return 0
     if likely and text[at] == "8":
         likely = _CYRILLIC.search(text, max(0, at - _BEFORE_CHARS), end + _NEAR_CHARS) is not None
     elif likely:

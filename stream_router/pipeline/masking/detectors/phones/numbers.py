@@ -5,7 +5,7 @@ International ones anywhere; national ones by their country's way of writing the
 
 import re
 
-from stream_router.pipeline.masking.detectors.phones.announced import may_announce, said_end
+from stream_router.pipeline.masking.detectors.phones.announced import may_announce, possible_end, said_end
 from stream_router.pipeline.masking.detectors.phones.naming import named_otherwise, unit_after
 from stream_router.pipeline.masking.detectors.phones.shapes import (
     DASH,
@@ -45,16 +45,16 @@ _BEFORE_CHARS = 64
 def phones(text: str) -> list[Span]:
     """Spans of phone numbers."""
     spans: list[Span] = []
-    end, speaks = 0, None
-    for start in _STARTS.finditer(text):
+    end, starts = 0, list(_STARTS.finditer(text))
+    speaks = None if len(starts) > 1 else True  # of a number alone it costs as much to ask of itself
+    for start in starts:
         at = start.start()
         if at < end:
             continue
         stop, said = _sure_end(text, at, glued=_is_glued(text, at)), False
-        if not stop:
-            if speaks is None:
-                speaks = may_announce(text)
-            stop, said = said_end(text, at, speaks=speaks), True
+        if not stop and (found := NUMBER.match(text, at)) and (possible := possible_end(text, found)):
+            speaks = may_announce(text) if speaks is None else speaks
+            stop, said = said_end(text, found, possible, speaks=speaks), True
         while stop:
             spans.append(_bare(text, at, stop))
             end = stop

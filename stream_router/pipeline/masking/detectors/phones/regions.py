@@ -48,6 +48,8 @@ def _is_valid(text: str, found: re.Match[str], regions: Sequence[str]) -> bool:
 def _is_expected(text: str, found: re.Match[str]) -> bool:
     """Whether a candidate is written as a country writes it in which the language of its sentence is spoken."""
     possible = regions_by_shape(found[0])
+    if possible and not found[0].isdecimal() and is_no_phone(found[0]):
+        return False  # a date, mostly, which costs less to see than what stands around it
     regions = expected_regions(text, *found.span(), possible) if possible else []
     return (
         bool(regions)

@@ -112,7 +112,7 @@ _COMPOUND_CHARS = 8
 """Compounds are what their last part says, whatever the first says: `Terminhotline`."""
 
 
-_WORD_CHARS = 48
+WORD_CHARS = 48
 """What is longer is no word that people know; so what is kept of them has a bound."""
 
 
@@ -121,20 +121,26 @@ _ACCENTS_MATTER_CHARS = 6
 
 
 @functools.lru_cache(maxsize=8_192)
-def _kind_of(word: str) -> int:
+def kind_alone(word: str) -> int:
+    """Of what kinds a word is, whatever stands before it."""
     kind = _WORDS.get(word, 0) | _SHORT.get(word[:_STEM_CHARS], 0)
     for stem, also in _BY_HEAD.get(word[:_HEAD_CHARS], ()):
         if word.startswith(stem):
             kind |= also
     if not kind and len(word) >= _ACCENTS_MATTER_CHARS and not word.isascii():
         bare = _bare(word) if max(word) < _FIRST_WITH_MARKS_OF_ITS_OWN else word
-        return _kind_of(bare) if bare != word else kind
+        return kind_alone(bare) if bare != word else kind
     return SAYING if len(word) > _COMPOUND_CHARS and word.endswith(_PHONES) else kind
+
+
+def of_pairs(words: Sequence[str], wanted: int) -> bool:
+    """Whether a pair of words may be of a kind wanted: most texts have not even the second word of one."""
+    return not _SECONDS.isdisjoint(words) and any(kind & wanted for kind in kinds(words))
 
 
 def kinds(words: Sequence[str]) -> list[int]:
     """Of what kinds each word of a text is, in small letters; those of a pair are those of its second word."""
-    found = [_kind_of(word[:_WORD_CHARS]) for word in words]
+    found = [kind_alone(word[:WORD_CHARS]) for word in words]
     for at, word in enumerate(words):
         if word in _SECONDS and at:
             pair = f"{words[at - 1]} {word}"
@@ -175,7 +181,7 @@ def has_one_in(word: str) -> tuple[str, ...]:
 
 
 def _among(word: str, languages: dict[str, list[str]]) -> tuple[str, ...]:
-    beginnings = (f"{word[:chars]}*" for chars in range(_STEM_CHARS, min(len(word), _WORD_CHARS) + 1))
+    beginnings = (f"{word[:chars]}*" for chars in range(_STEM_CHARS, min(len(word), WORD_CHARS) + 1))
     return tuple({one: None for entry in (word, *beginnings) for one in languages.get(entry, ())})
 
 

@@ -38,7 +38,7 @@ _GAP_END = re.compile(r".*(?:\d{3}|[\0+]|\((?=\W*\d)|(?<!:)\n|\n(?=\s*\S))", re.
 """Another number ends it, but not the hour at which somebody may be called; a line too, but for a label's own line."""
 
 _MAY_END_GAP = re.compile(r"[\d\0+(\n]")
-_SIGN = re.compile("(?:[☎☏✆📞📱📲]\ufe0f?|\\b06|(?:^|[\\n|,;/])\\s?[tmτκтм](?=[.:]))\\W{0,3}$")
+_SIGN = re.compile("(?:[☎☏✆📞📱📲]\ufe0f?|\\b06|(?:^|[\\n|,;/])\\s?[tmτκтм](?=[.:]))\\W{0,3}$", re.IGNORECASE)
 """Signs that people draw, and `T:` and `M:` at the foot of a letter; in the Netherlands a mobile is somebody's `06`."""
 
 _SIGN_CHARS = 5
@@ -69,7 +69,8 @@ SAYING_AFTER = re.compile(
 _NUMBERED = re.compile(r"[ \u00a0](?:numaral\u0131|nolu|no'lu|számú) (?P<what>[^\W\d_]+)(?P<thing> [^\W\d_]+)?")
 """`… numaralı telefon`, which is the phone's, whatever stands before."""
 
-_SUBSCRIBER = re.compile(r"\b(?:abonent|abonnent|абонент|subscriber)\w{0,3}\W{1,2}$", re.IGNORECASE)
+SUBSCRIBERS = ("abonent", "abonnent", "абонент", "subscriber")
+_SUBSCRIBER = re.compile(rf"\b(?:{'|'.join(SUBSCRIBERS)})\w{{0,3}}\W{{1,2}}$", re.IGNORECASE)
 _OUT_OF_RANGE = re.compile(
     r"\W{1,2}(?:(?:is|ist|jest|je|сейчас|временно|зараз) )?(?:unreachable|out of range|not answering|nicht erreichbar|"
     r"poza zasięgiem|nieosiągalny|nie odpowiada|nedostupný|недоступ|вне зоны|не отвеча|не відпов|поза зон)",
@@ -82,7 +83,7 @@ def is_signed(text: str, at: int) -> bool:
     """Whether a sign for a phone stands before `at`."""
     start = max(0, at - _SIGN_CHARS)
     near = text[start:at]
-    return near.rstrip()[-1:] not in _LETTERS and _SIGN.search(near.lower()) is not None
+    return near.rstrip()[-1:] not in _LETTERS and _SIGN.search(near) is not None
 
 
 def is_out_of_range(text: str, at: int, end: int) -> bool:
