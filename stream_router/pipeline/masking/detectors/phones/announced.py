@@ -56,13 +56,7 @@ def _may_say(word: str) -> bool:
     return bool(kind_alone(word[:WORD_CHARS]) & MAY_SAY)
 
 
-def possible_end(text: str, found: re.Match[str]) -> int:
-    """The end of a number found that may be a phone's by how it is written; 0 if it counts something, or is a date."""
-    end = _without_count(text, found)
-    return end if could_be(text[found.start() : min(end, found.end("number"))]) and not unit_after(text, end) else 0
-
-
-def said_end(text: str, found: re.Match[str], end: int, *, speaks: bool) -> int:
+def said_end(text: str, found: re.Match[str], *, speaks: bool) -> int:
     """The end of a number found of which the words around it say that it is a phone's; 0 if they do not.
 
     `speaks` where a word of the text may say so: without one, only a sign does, or its trunk prefix beside little.
@@ -71,7 +65,10 @@ def said_end(text: str, found: re.Match[str], end: int, *, speaks: bool) -> int:
     likely = _WITH_TRUNK.match(text, at) is not None
     if not (speaks or likely or is_signed(text, at)):
         return 0
+    end = _without_count(text, found)
     number = text[at : min(end, found.end("number"))]
+    if not could_be(number) or unit_after(text, end):
+        return 0
     if likely and text[at] == "8":
         likely = _CYRILLIC.search(text, max(0, at - _BEFORE_CHARS), end + _NEAR_CHARS) is not None
     elif likely:

@@ -5,7 +5,7 @@ International ones anywhere; national ones by their country's way of writing the
 
 import re
 
-from stream_router.pipeline.masking.detectors.phones.announced import may_announce, possible_end, said_end
+from stream_router.pipeline.masking.detectors.phones.announced import may_announce, said_end
 from stream_router.pipeline.masking.detectors.phones.naming import named_otherwise, unit_after
 from stream_router.pipeline.masking.detectors.phones.shapes import (
     DASH,
@@ -37,6 +37,9 @@ _NEXT = re.compile(r"[\s:,;|/]{0,3}(?=[+(])|[\s:,;|/]{1,3}(?=\d)")
 
 _LAST_GROUP = re.compile(r"\D+\d+$")
 _GROUP_WITH_0 = re.compile(rf"{SEP}+0\d\d")
+_SHORT_CHARS = 256
+"""The words of a longer text are not looked at first: one of them mostly may say it. A number alone is asked itself."""
+
 _DIGITS = range(8, 16)
 _TRUNK_DIGITS = range(9, 13)
 _BEFORE_CHARS = 64
@@ -46,15 +49,16 @@ def phones(text: str) -> list[Span]:
     """Spans of phone numbers."""
     spans: list[Span] = []
     end, starts = 0, list(_STARTS.finditer(text))
-    speaks = None if len(starts) > 1 else True  # of a number alone it costs as much to ask of itself
+    speaks = None if len(starts) > 1 and len(text) <= _SHORT_CHARS else True
     for start in starts:
         at = start.start()
         if at < end:
             continue
         stop, said = _sure_end(text, at, glued=_is_glued(text, at)), False
-        if not stop and (found := NUMBER.match(text, at)) and (possible := possible_end(text, found)):
-            speaks = may_announce(text) if speaks is None else speaks
-            stop, said = said_end(text, found, possible, speaks=speaks), True
+        if not stop and (found := NUMBER.match(text, at)):
+            if speaks is None and not DATE.match(text, at):
+                speaks = may_announce(text)
+            stop, said = said_end(text, found, speaks=speaks is not False), True
         while stop:
             spans.append(_bare(text, at, stop))
             end = stop

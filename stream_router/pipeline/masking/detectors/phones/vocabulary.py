@@ -135,7 +135,12 @@ def kind_alone(word: str) -> int:
 
 def of_pairs(words: Sequence[str], wanted: int) -> bool:
     """Whether a pair of words may be of a kind wanted: most texts have not even the second word of one."""
-    return not _SECONDS.isdisjoint(words) and any(kind & wanted for kind in kinds(words))
+    return not _seconds_of(wanted).isdisjoint(words) and any(kind & wanted for kind in kinds(words))
+
+
+@functools.cache
+def _seconds_of(wanted: int) -> frozenset[str]:
+    return frozenset(pair.partition(" ")[2] for pair, kind in _PAIRS.items() if kind & wanted)
 
 
 def kinds(words: Sequence[str]) -> list[int]:
