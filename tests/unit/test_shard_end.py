@@ -50,6 +50,7 @@ def test_what_comes_after_the_last_record_is_asked_for() -> None:
         ("0041", "", after | {"StartingSequenceNumber": "0041"}),
         ("TRIM_HORIZON", "", {"ShardIteratorType": "TRIM_HORIZON"}),
         ("LATEST", "", {"ShardIteratorType": "LATEST"}),
+        ("AT_TIMESTAMP", "", {"ShardIteratorType": "LATEST"}),
     ):
         end, calls = asked(start=start, last=last)
         assert end.proven()

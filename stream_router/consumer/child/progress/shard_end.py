@@ -80,8 +80,9 @@ class ShardEnd:
             return STREAM, self._stream
         if self._iterator:
             return READ, {"ShardIterator": self._iterator, "Limit": 1}
-        if not self._last.isdecimal():  # TRIM_HORIZON, LATEST
-            return ITERATOR, {**self._shard, "ShardIteratorType": self._last}
+        if not self._last.isdecimal():  # of AT_TIMESTAMP the time is not known here
+            begins = "TRIM_HORIZON" if self._last == "TRIM_HORIZON" else "LATEST"
+            return ITERATOR, {**self._shard, "ShardIteratorType": begins}
         after = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": self._last}
         return ITERATOR, self._shard | after
 
