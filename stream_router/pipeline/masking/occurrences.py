@@ -41,21 +41,25 @@ def replacer(trace: Trace, joined: str) -> Replace | None:
     which one stands only once its encoding is undone is redacted whole.
     """
     # Most secrets stand nowhere else: what is done for each of them is as little as can be, without a call of ours.
+    texts = set(trace.redacted)
+    texts.discard("")
     secrets: Pairs = [
         (text, REDACTED)
-        for text in set(trace.redacted)
+        for text in texts
         if (text.lower() if text.isascii() else folded(text)).strip(_AROUND) in joined
     ]
     phones: Pairs = []
+    inside: Pairs = []
     for value, left in trace.secrets:
         if type(value) is not str:
-            _take_apart(value, left, secrets)
+            _take_apart(value, left, inside)
             continue
         small = value.lower() if value.isascii() else folded(value)
         if small.strip(_AROUND) in joined:
             secrets.append((value, left))
         if small.rstrip()[-2:] in joined and is_phone(value):  # nobody writes the last digit of a number by itself
             phones.append((value, left))
+    secrets += [(value, left) for value, left in inside if folded(str(value)).strip(_AROUND) in joined]
     return _replacer_of(secrets, phones, joined) if secrets or phones else None
 
 
