@@ -25,7 +25,10 @@ def histories(draw: st.DrawFn) -> tuple[list[int], list[tuple[str, float]]]:
     return lines, steps
 
 
-@pytest.fixture(params=[3, watermark.SAMPLES_MAX], ids=["thinned", "whole"], scope="module")
+SAMPLES_MAX = watermark.SAMPLES_MAX
+
+
+@pytest.fixture(params=[3, SAMPLES_MAX], ids=["thinned", "whole"], scope="module")
 def _samples(request: pytest.FixtureRequest) -> Iterator[None]:
     """So few samples that they are thinned all the time, and as many as in life."""
     with mock.patch.object(watermark, "SAMPLES_MAX", request.param):
@@ -172,8 +175,9 @@ def test_steady_progress_is_checkpointed(step_s: float, proof_every_s: float) ->
 
 
 @pytest.mark.parametrize("age_s", [0.3, 5.0, 60.0, 600.0])
-def test_a_bus_that_is_not_proven_for_hours_takes_bounded_memory(age_s: float) -> None:
+def test_a_bus_that_is_not_proven_for_hours_takes_bounded_memory(age_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """The samples are thinned; a proof so old still frees no later position, and one not a tenth earlier."""
+    monkeypatch.setattr(watermark, "SAMPLES_MAX", SAMPLES_MAX)  # whatever the module's fixture says just now
     mark = Watermark()
     for number in range(1, 20_001):  # ten a second
         record = Record(b"", number)
