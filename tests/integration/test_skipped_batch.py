@@ -11,58 +11,47 @@ import pytest
 
 from tests import kpl, supervised
 from tests.daemon_world import SECRET, World
-from tests.fault.lane.proxy import Proxy, Trouble, Wires
-from tests.told_ministack import spoil
+from tests.told_ministack import spoil, tell
 
-NO_LIST_SHARDS = Trouble(resets_at=b".ListShards")
+DENIED = {"__type": "AccessDeniedException", "message": "told"}
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path)
+    made = World(tmp_path, "tests.told_ministack")
     yield made
     made.close()
 
 
-@pytest.fixture
-def kinesis(world: World) -> Iterator[Proxy]:
-    """The way to Kinesis of the daemon and the supervisor."""
-    wires = Wires()
-    proxy = wires.proxy("kinesis", world.port)
-    world.environment["AWS_ENDPOINT_URL_KINESIS"] = f"http://127.0.0.1:{proxy.port}"
-    yield proxy
-    wires.close()
-
-
-def _new_life(world: World, kinesis: Proxy) -> set[str]:
-    """Kill a daemon that reads, let its successor have no answer to ListShards, and put records for it to begin with.
+def _new_life(world: World) -> set[str]:
+    """Kill a daemon that reads, let its successor be denied ListShards, and put records for it to begin with.
 
     A daemon that follows another on the same lease table does not ask at its start, so that it knows no shards.
     """
     sent = world.put(20)
     world.until(lambda: sent <= world.numbers(), 60, "the first records")
-    kinesis.trouble = NO_LIST_SHARDS
+    tell(world.answers, "ListShards", 400, DENIED, times=1_000)
     os.kill(world.jvm(), signal.SIGKILL)
     return sent | world.put(20)
 
 
-def test_a_daemon_reads_on_where_list_shards_is_not_answered(world: World, kinesis: Proxy) -> None:
+def test_a_daemon_reads_on_where_list_shards_is_not_answered(world: World) -> None:
     """A new life of the daemon gets every record while ListShards fails: it does not ask at a batch, and skips none."""
     process = world.consume()
-    sent = _new_life(world, kinesis)
+    sent = _new_life(world)
     world.until(lambda: sent <= world.numbers(), 60, "the records of the new life")
     assert "daemon-skips" not in world.lines()
     process.send_signal(signal.SIGTERM)
     assert process.wait(40) == 0
 
 
-def test_a_daemon_that_skips_is_killed_before_its_next_checkpoint(world: World, kinesis: Proxy) -> None:
+def test_a_daemon_that_skips_is_killed_before_its_next_checkpoint(world: World) -> None:
     """Where the KCL does skip a batch, records after it are not given to a child before the skipped ones."""
     world.environment[supervised.ASKS_AT_BATCHES] = "yes"
     process = world.consume()
-    sent = _new_life(world, kinesis)
+    sent = _new_life(world)
     world.until(lambda: "daemon-skips" in world.lines(), 60, "a skipped batch")
-    kinesis.trouble = Trouble()
+    (world.answers / "ListShards").unlink()
     sent |= world.put(20)
     world.until(lambda: sent <= world.numbers(), 90, "what was skipped")
     for lines in world.heard().values():
@@ -73,23 +62,19 @@ def test_a_daemon_that_skips_is_killed_before_its_next_checkpoint(world: World, 
 
 
 @pytest.mark.parametrize("wrong", [{"SequenceNumber": SECRET}, {"Data": None}], ids=["no number", "no data"])
-def test_an_answer_that_fails_in_the_kcl_comes_again(tmp_path: Path, wrong: dict[str, Any]) -> None:
+def test_an_answer_that_fails_in_the_kcl_comes_again(world: World, wrong: dict[str, Any]) -> None:
     """The KCL steps over what it cannot take, record or batch: its daemon is killed. Nobody quotes a record."""
-    world = World(tmp_path, "tests.told_ministack")
-    try:
-        process = world.consume()
-        sent = world.put(20)
-        world.until(lambda: sent <= world.numbers(), 60, "the first records")
-        spoil(world.answers, wrong)
-        sent |= world.put(20)
-        world.until(lambda: "daemon-skips" in world.lines(), 20, "a skipped batch")
-        sent |= world.put(20)
-        world.until(lambda: sent <= world.numbers(), 60, "what was skipped")
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(40) == 0
-        assert "customer-secret" not in world.lines()
-    finally:
-        world.close()
+    process = world.consume()
+    sent = world.put(20)
+    world.until(lambda: sent <= world.numbers(), 60, "the first records")
+    spoil(world.answers, wrong)
+    sent |= world.put(20)
+    world.until(lambda: "daemon-skips" in world.lines(), 20, "a skipped batch")
+    sent |= world.put(20)
+    world.until(lambda: sent <= world.numbers(), 60, "what was skipped")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(40) == 0
+    assert "customer-secret" not in world.lines()
 
 
 def test_a_damaged_aggregated_record_stops_nobody(world: World) -> None:

@@ -26,16 +26,12 @@ _RESET = struct.pack("ii", 1, 0)
 
 
 class Trouble(NamedTuple):
-    """What is wrong with the line. A black hole swallows what comes; such a connection never carries anything again.
-
-    Where `resets_at` goes up, the connection is reset before it arrives.
-    """
+    """What is wrong with the line. A black hole swallows what comes; such a connection never carries anything again."""
 
     latency_s: float = 0.0
     bytes_s: float = 0.0
     blackhole: bool = False
     refuse: bool = False
-    resets_at: bytes = b""
 
 
 class Wires:
@@ -75,8 +71,6 @@ class _Line:
         self.spoilt = False
         self.asked_at = 0.0
         """When it was asked for what it has not answered yet; 0.0 where nothing is open."""
-        self.answers: asyncio.Task[None] | None = None
-        """Carries what comes from the server."""
 
     def reset(self) -> None:
         """The client gets a reset. The server only hears that nothing more comes: an emulator may die of a reset."""
@@ -115,8 +109,6 @@ class Proxy:
         self._server.close()
         for line in list(self._lines):
             line.reset()
-            if line.answers:
-                line.answers.cancel()  # nobody waits for a server's last words any more
         await asyncio.sleep(0.1)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -131,7 +123,7 @@ class Proxy:
         self._number += 1
         line = _Line(self._number, writer, there)
         self._lines.add(line)
-        down = line.answers = asyncio.create_task(self._pump(line, upward, writer, up=False))
+        down = asyncio.create_task(self._pump(line, upward, writer, up=False))
         try:
             await self._pump(line, reader, there, up=True)
             with contextlib.suppress(OSError):
@@ -151,10 +143,6 @@ class Proxy:
                 line.spoilt = line.spoilt or trouble.blackhole
                 if line.spoilt:
                     self.bites["blackhole"] += trouble.blackhole
-                    continue
-                if up and trouble.resets_at and trouble.resets_at in data:
-                    self.bites["resets_at"] += 1
-                    line.reset()
                     continue
                 if trouble.latency_s or trouble.bytes_s:
                     self.bites["latency" if trouble.latency_s else "bandwidth"] += 1
