@@ -51,6 +51,7 @@ class Checkpoints:
         self._due = clock() + every_s
         self._look_at = self._proof_s = 0.0
         self._digits = 0
+        self._given: int | None = None
 
     def expect(self, records: Sequence[Record], digits: int) -> None:
         """These records come next. The daemon writes sequence numbers in at least `digits` digits.
@@ -59,7 +60,7 @@ class Checkpoints:
         """
         self._digits = digits
         self._watermark.expect(records)
-        self._end.was_given(str(records[-1].sequence_number).zfill(digits))
+        self._given = records[-1].sequence_number
 
     @property
     def settled(self) -> bool:
@@ -92,7 +93,7 @@ class Checkpoints:
 
     def proven_to_the_end(self) -> bool:
         """Whether that is so, and Kinesis has said that no record comes any more; asks it where that is not so."""
-        return self.proven() and self._end.proven()
+        return self.proven() and self._end.proven("" if self._given is None else self._written(self._given))
 
     @property
     def end_refuted(self) -> str:
@@ -131,7 +132,7 @@ class Checkpoints:
             raise AssertionError("the watermark moved backwards")
         failpoints.reach("after_settle_before_checkpoint")
         try:
-            checkpointer.checkpoint(str(position.sequence_number).zfill(self._digits), position.sub_sequence_number)
+            checkpointer.checkpoint(self._written(position.sequence_number), position.sub_sequence_number)
         except CheckpointError as error:
             if error.value == "ShutdownException":
                 raise LeaseGoneError from None
@@ -141,6 +142,10 @@ class Checkpoints:
             return False
         self.taken, self.taken_at = position, self._clock()
         return True
+
+    def _written(self, sequence_number: int) -> str:
+        """The number as the daemon writes it."""
+        return str(sequence_number).zfill(self._digits)
 
     def take_shard_end(self, checkpointer: Checkpointer, wait: Callable[[], None]) -> None:
         """The bare checkpoint of a shard's end, tried for a while: without it the daemon wedges the shard.

@@ -51,7 +51,7 @@ class ShardEnd:
         self._children: list[str] = []
         self._stream = {"StreamName": stream}
         self._shard = {**self._stream, "ShardId": shard_id}
-        self._last = start
+        self._start = start
         self._clock = clock
         self._iterator: str | None = None
         self._asking = self._proven = False
@@ -60,19 +60,18 @@ class ShardEnd:
         self._to_be_said = Seldom(clock)
         self.refuted = ""
 
-    def was_given(self, sequence_number: str) -> None:
-        """The newest record that the child has, as the daemon writes its number."""
-        self._last = sequence_number
+    def proven(self, last: str) -> bool:
+        """Whether nothing comes after the child's `last` record and nothing ever will; asks on where it is not known.
 
-    def proven(self) -> bool:
-        """Whether nothing comes after it and nothing ever will; goes on asking where that is not known."""
+        The record is named by its number as the daemon writes it, "" where none came.
+        """
         if not (self._proven or self.refuted or self._asking or self._clock() < self._again_at):
             self._asking = True
-            operation, what = self._question()
+            operation, what = self._question(last or self._start)
             self._ask(operation, what, lambda answer: self._answered(operation, answer))
         return self._proven
 
-    def _question(self) -> tuple[str, dict[str, Any]]:
+    def _question(self, last: str) -> tuple[str, dict[str, Any]]:
         if self._children:
             key = {"leaseKey": {"S": self._children[-1]}}
             return LEASE, {"TableName": self._leases, "Key": key, "ConsistentRead": True}
@@ -80,10 +79,10 @@ class ShardEnd:
             return STREAM, self._stream
         if self._iterator:
             return READ, {"ShardIterator": self._iterator, "Limit": 1}
-        if not self._last.isdecimal():  # of AT_TIMESTAMP the time is not known here
-            begins = "TRIM_HORIZON" if self._last == "TRIM_HORIZON" else "LATEST"
+        if not last.isdecimal():  # of AT_TIMESTAMP the time is not known here
+            begins = "TRIM_HORIZON" if last == "TRIM_HORIZON" else "LATEST"
             return ITERATOR, {**self._shard, "ShardIteratorType": begins}
-        after = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": self._last}
+        after = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": last}
         return ITERATOR, self._shard | after
 
     def _answered(self, operation: str, answer: Answer) -> None:
