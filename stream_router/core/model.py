@@ -63,8 +63,7 @@ class Record:
     arrival time (epoch ms). `unsettled` is a bit mask: bit n is set while the event of line n is not settled; `events`
     is how many events there were in all. `opened_at_ms` is when the child had the record (epoch ms). `on_settled` is
     told once, when the last of its events is; the record's bytes are given back then. `received_at_ms` is when the
-    first of its events was received, once it is opened; until then, when it arrived. `goes_on` says that other records
-    of the same sequence number come after it.
+    first of its events was received, once it is opened; until then, when it arrived.
     """
 
     __slots__ = (
@@ -72,7 +71,6 @@ class Record:
         "batch",
         "data",
         "events",
-        "goes_on",
         "on_settled",
         "opened_at_ms",
         "received_at_ms",
@@ -99,7 +97,6 @@ class Record:
         self.received_at_ms = arrived_at_ms
         self.opened_at_ms = 0.0
         self.events = 0
-        self.goes_on = False
         self.unsettled = NOT_OPENED
         self.batch = batch
         self.on_settled = on_settled

@@ -2,7 +2,7 @@
 
 import itertools
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from stream_router.core.model import Record
@@ -37,21 +37,20 @@ class Watermark:
         self._reached: deque[tuple[float, Position]] = deque()
         self._proven: Position | None = None
 
-    def expect(self, records: Sequence[Record]) -> None:
+    def expect(self, records: Iterable[Record]) -> None:
         """These records come next; each has its books opened by the pipeline before `advance` is called again.
 
         All of one sequence number are among them. No position stands within these: where the iterator with which the
         KCL begins has expired before it read anything, it goes on behind that number (docs/facts.md, "KCL").
         """
-        for one, following in itertools.pairwise(records):
-            one.goes_on = one.sequence_number == following.sequence_number
         self._unsettled.extend(records)
 
     def advance(self, now: float) -> None:
         """Move over every record that is settled with all before it."""
         position = None
         while self._unsettled and _is_settled(self._unsettled[0]):
-            position = _position(self._unsettled.popleft()) or position
+            one = self._unsettled.popleft()
+            position = _position(one, self._unsettled[0] if self._unsettled else None) or position
         if len(self._unsettled) > self._compact_at:
             self._compact()
         if position is None:
@@ -69,9 +68,9 @@ class Watermark:
         """Fold each run of settled records into one position: an hour behind one sick entry costs no memory."""
         folded: deque[Record | Position] = deque()
         run: Position | None = None
-        for one in self._unsettled:
+        for one, following in itertools.zip_longest(self._unsettled, itertools.islice(self._unsettled, 1, None)):
             if _is_settled(one):
-                run = _position(one) or run
+                run = _position(one, following) or run
                 continue
             if run:
                 folded.append(run)
@@ -113,8 +112,8 @@ def _is_settled(one: Record | Position) -> bool:
     return isinstance(one, Position) or not one.unsettled
 
 
-def _position(one: Record | Position) -> Position | None:
-    """Where a settled record, or a run of them, ends; None where others of its sequence number come after it."""
-    if isinstance(one, Position):
-        return one
-    return None if one.goes_on else Position(one.sequence_number, one.sub_sequence_number)
+def _position(one: Record | Position, following: Record | Position | None) -> Position | None:
+    """Where a settled record, or a run of them, ends; None where the one that follows has its sequence number too."""
+    if following is not None and following.sequence_number == one.sequence_number:
+        return None
+    return Position(one.sequence_number, one.sub_sequence_number)
