@@ -75,16 +75,23 @@ def listed(document: Document, settings: Document, shards: Shards) -> Call:
 
 
 def _shape(shard: Shard) -> Document:
-    names = [f"shardId-{number:012d}" for number in shard.parents]
     numbers = {"StartingSequenceNumber": str(shard.begun)}
     if shard.closed_s is not None:
         numbers["EndingSequenceNumber"] = str(shard.ended)
     return {
         "ShardId": shard.name,
-        "HashKeyRange": {"StartingHashKey": str(shard.first), "EndingHashKey": str(shard.last)},
+        "HashKeyRange": _hash_keys(shard),
         "SequenceNumberRange": numbers,
-        **dict(zip(("ParentShardId", "AdjacentParentShardId"), names, strict=False)),
+        **dict(zip(("ParentShardId", "AdjacentParentShardId"), _parents(shard), strict=False)),
     }
+
+
+def _hash_keys(shard: Shard) -> Document:
+    return {"StartingHashKey": str(shard.first), "EndingHashKey": str(shard.last)}
+
+
+def _parents(shard: Shard) -> list[str]:
+    return [f"shardId-{number:012d}" for number in shard.parents]
 
 
 def start(shard: Shard, kind: str, document: Document) -> int | Refusal:
@@ -155,15 +162,10 @@ def records(call: Call) -> None:
         if shard.closed_s is None or reached < len(shard.records):
             item.result["NextShardIterator"] = _token(call.target, shard, reached)
         else:
-            item.result["ChildShards"] = [_child(one) for one in shard.children]
-
-
-def _child(shard: Shard) -> Document:
-    return {
-        "ShardId": shard.name,
-        "ParentShards": [f"shardId-{number:012d}" for number in shard.parents],
-        "HashKeyRange": {"StartingHashKey": str(shard.first), "EndingHashKey": str(shard.last)},
-    }
+            item.result["ChildShards"] = [
+                {"ShardId": one.name, "ParentShards": _parents(one), "HashKeyRange": _hash_keys(one)}
+                for one in shard.children
+            ]
 
 
 def _taken(shard: Shard, at: int, most: int, room: int) -> tuple[list[Kept], int]:
