@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from stream_router.core.names import SOURCE
-from tests import supervised
+from tests import queues, supervised
 from tests.daemon import envelope
 from tests.daemon_world import World
 from tests.told_ministack import tell
@@ -39,10 +39,7 @@ class Target:
 
     def has(self, *numbers: int) -> bool:
         """Whether these events arrived."""
-        while messages := self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10).get("Messages"):
-            for message in messages:
-                self.arrived.append(json.loads(message["Body"])["detail"]["eventId"])
-                self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
+        self.arrived += [event["detail"]["eventId"] for event in queues.drain(self._sqs, self._url)]
         return {f"{number:032x}" for number in numbers} <= set(self.arrived)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import boto3
 import pytest
 
+from tests import queues
 from tests.system.test_tutorial import SHELL_BLOCK, Reader
 
 PAGE = (Path(__file__).parents[2] / "docs" / "dead-letters.md").read_text("utf-8")
@@ -115,8 +116,5 @@ def _drain(reader: Reader, queue: str) -> list[dict[str, Any]]:
     url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
     deadline = time.monotonic() + 20
     while not bodies and time.monotonic() < deadline:
-        while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
-            bodies += [json.loads(message["Body"]) for message in messages]
-            for message in messages:
-                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        bodies = queues.drain(sqs, url)
     return bodies

@@ -25,6 +25,7 @@ import boto3
 import httpx
 from botocore.config import Config
 
+from tests import queues
 from tests.ports import free_port
 
 REGION = "us-east-1"
@@ -213,12 +214,7 @@ class World:
 
     def drain(self, queue: str) -> list[dict[str, Any]]:
         """Every message that is in the queue now, taken out."""
-        bodies: list[dict[str, Any]] = []
-        while messages := self.sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages"):
-            bodies += [json.loads(message["Body"]) for message in messages]
-            handles = [{"Id": str(n), "ReceiptHandle": m["ReceiptHandle"]} for n, m in enumerate(messages)]
-            self.sqs.delete_message_batch(QueueUrl=queue, Entries=handles)
-        return bodies
+        return queues.drain(self.sqs, queue)
 
     def all_arrived(self, sent: dict[str, bytes], timeout_s: float) -> list[str]:
         """Wait for every event at the target: the ids as they arrived, copies included."""
