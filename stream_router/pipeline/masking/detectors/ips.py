@@ -13,37 +13,17 @@ _VERSION_BEFORE = re.compile(
     re.IGNORECASE,
 )
 _VERSIONS = (
-    *(
-        "versió",
-        "versión",
-        "versione",
-        "versionen",
-        "versiones",
-        "versiunea",
-        "versiunii",
-        "versie",
-        "versio",
-        "versões",
-    ),
-    *("versão", "versjon", "wersj", "verze", "verzi", "έκδοση", "εκδόσε", "верси", "версі", "прошивк", "прошивц"),
-    *("firmware", "fastvar", "programvar", "ohjelmisto", "sürüm", "yaz\u0131l\u0131m"),
+    *("versió", "versión", "versione", "versionen", "versiones", "versiunea", "versiunii", "versie"),
+    *("versio", "versões", "versão", "versjon", "wersj", "verze", "verzi", "έκδοση", "εκδόσε", "верси"),
+    *("версі", "прошивк", "прошивц", "firmware", "fastvar", "programvar", "ohjelmisto", "sürüm"),
+    *("yaz\u0131l\u0131m",),
 )
 """Beginnings of words for versions and for software, with a number directly behind them."""
 
 _UPDATES = (
-    *(
-        "aktualis",
-        "aktualiz",
-        "actualis",
-        "actualiz",
-        "atualiz",
-        "aggiorna",
-        "opdater",
-        "oppdater",
-        "uppdater",
-        "uppgrader",
-    ),
-    *("opgrader", "oppgrader", "päivit", "frissít", "αναβάθμισ", "ενημέρωσ", "обновл", "оновл", "güncelle"),
+    *("aktualis", "aktualiz", "actualis", "actualiz", "atualiz", "aggiorna", "opdater", "oppdater"),
+    *("uppdater", "uppgrader", "opgrader", "oppgrader", "päivit", "frissít", "αναβάθμισ", "ενημέρωσ"),
+    *("обновл", "оновл", "güncelle"),
 )
 _TO = frozenset(
     (
@@ -53,21 +33,8 @@ _TO = frozenset(
     )
 )
 _UNSPACED_BEFORE = (
-    *(
-        "版本",
-        "版本号",
-        "固件",
-        "バージョン",
-        "ファームウェア",
-        "버전",
-        "펌웨어",
-        "إصدار",
-        "تحديث",
-        "גרסה",
-        "גירסה",
-        "גרסת",
-        "עדכון",
-    ),
+    *("版本", "版本号", "固件", "バージョン", "ファームウェア", "버전", "펌웨어"),
+    *("إصدار", "تحديث", "גרסה", "גירסה", "גרסת", "עדכון"),
 )
 _UNSPACED_UPDATES = tuple(f"{update}{to}" for update in ("升级", "升級", "更新") for to in ("", "到", "至", "为", "為"))
 _BEHIND = re.compile(
