@@ -49,6 +49,10 @@ class Budget:
         self._left -= tokens
 
 
+def _name(number: int) -> str:
+    return f"shardId-{number:012d}"
+
+
 class Shard:
     """One shard: its range of hash keys, both ends included, and its parents' numbers."""
 
@@ -64,7 +68,11 @@ class Shard:
 
     @property
     def name(self) -> str:
-        return f"shardId-{self.number:012d}"
+        return _name(self.number)
+
+    @property
+    def parent_names(self) -> list[str]:
+        return [_name(number) for number in self.parents]
 
     def takes(self, size: int) -> bool:
         """Whether it takes a record of this size now."""

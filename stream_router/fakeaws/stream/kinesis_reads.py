@@ -82,16 +82,12 @@ def _shape(shard: Shard) -> Document:
         "ShardId": shard.name,
         "HashKeyRange": _hash_keys(shard),
         "SequenceNumberRange": numbers,
-        **dict(zip(("ParentShardId", "AdjacentParentShardId"), _parents(shard), strict=False)),
+        **dict(zip(("ParentShardId", "AdjacentParentShardId"), shard.parent_names, strict=False)),
     }
 
 
 def _hash_keys(shard: Shard) -> Document:
     return {"StartingHashKey": str(shard.first), "EndingHashKey": str(shard.last)}
-
-
-def _parents(shard: Shard) -> list[str]:
-    return [f"shardId-{number:012d}" for number in shard.parents]
 
 
 def start(shard: Shard, kind: str, document: Document) -> int | Refusal:
@@ -163,7 +159,7 @@ def records(call: Call) -> None:
             item.result["NextShardIterator"] = _token(call.target, shard, reached)
         else:
             item.result["ChildShards"] = [
-                {"ShardId": one.name, "ParentShards": _parents(one), "HashKeyRange": _hash_keys(one)}
+                {"ShardId": one.name, "ParentShards": one.parent_names, "HashKeyRange": _hash_keys(one)}
                 for one in shard.children
             ]
 
