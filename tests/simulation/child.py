@@ -189,8 +189,8 @@ class Child:
         return not (self.world.busy or self.router.backlog or self.memory._changed)
 
     def _sleep(self, until: float) -> None:
-        """Let the time of an idle child's turns pass without them; the last ones before `until` are taken."""
-        ends = min(until, self.dies_at, self.told_at) - 2 * REST_S
+        """Let the time of an idle child's turns pass without them; the last ones before its end are taken."""
+        ends = min(until, self.dies_at - 2 * REST_S, self.told_at - 2 * REST_S)
         while self.world.now < ends:
             self.world.now += A_TURN_S  # one after the other, for the same sum to the last bit
             self.world.now += REST_S
