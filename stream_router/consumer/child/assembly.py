@@ -35,7 +35,7 @@ class Child:
     def __init__(self, settings: Consumer, beat: Callable[[], None], places: Places | None = None) -> None:
         self._settings = settings
         self._beat = beat
-        self._wiring = Wiring(settings, places=places)
+        self._wiring = Wiring(settings, places)
         self._transform = Transform(transform_config(settings), lambda: time.time() * 1000)
         if self._transform.policy:
             log.info("masking: %s", self._transform.masking)

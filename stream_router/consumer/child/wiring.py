@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from stream_router.consumer.child.telling.shard_telemetry import ShardTelemetry
 from stream_router.consumer.destinations import Destinations
+from stream_router.consumer.places import Places
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
 from stream_router.pipeline.delivery.health import Health
@@ -14,12 +15,19 @@ from stream_router.pipeline.route import Router
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
 from stream_router.pipeline.sinks.eventbridge import wire_format
 from stream_router.pipeline.transform import Transform
+from stream_router.settings.consumer import Consumer
 
 Route = Callable[[Event], Entry | DeadLetter | Dropped]
+
+READ_BYTES = 16 * 1024 * 1024
+"""Larger than an answer of GetRecords with one record: at most 10 MiB (UpdateMaxRecordSize), as base64."""
 
 
 class Wiring(Destinations):
     """One child's calls to AWS. Raises CredentialsError where none are to be had for half a minute."""
+
+    def __init__(self, settings: Consumer, places: Places | None = None) -> None:
+        super().__init__(settings, READ_BYTES, places)
 
     def router(
         self,
