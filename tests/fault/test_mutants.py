@@ -95,8 +95,8 @@ OF_THE_AUTHORS = {
         ("tests/unit/test_dispatch.py", "tests/unit/test_dispatch_stays_alive.py"),
     ),
     "suspects take every probe": Mutant(
-        "pipeline/delivery/dispatcher.py",
-        "holding and self._suspects_were_asked and bool(self._ready)",
+        "pipeline/delivery/bisection.py",
+        "alone and others_wait and self._were_asked",
         "False",
         ("tests/unit/test_dispatch_stays_alive.py",),
     ),

@@ -25,6 +25,14 @@ def test_alone_one_item_of_the_first_group_goes_and_the_others_stay_first() -> N
     assert [made.next_group(alone=True) for _ in range(5)] == [["a"], ["b"], ["c"], ["d"], []]
 
 
+def test_others_that_wait_have_every_second_turn_while_nothing_is_accepted() -> None:
+    """Where all suspects are culprits only what nobody suspects can succeed; otherwise suspects go first."""
+    made = suspects()
+    made.split(["a", "b", "c"], 1.0)
+    assert [made.next_group(alone=True, others_wait=True) for _ in range(3)] == [[], ["a"], []]
+    assert [made.next_group(alone=False, others_wait=True) for _ in range(2)] == [["b", "c"], []]
+
+
 def test_the_first_refusal_counts_until_the_item_is_judged() -> None:
     """An item that comes later under the same key, as an object's id may, is no suspect of before."""
     made = suspects()

@@ -14,6 +14,7 @@ class Suspects(Generic[T]):
         self._key = key
         self._groups: deque[list[T]] = deque()
         self._refused: dict[Hashable, float] = {}
+        self._were_asked = True
 
     def __len__(self) -> int:
         return sum(map(len, self._groups))
@@ -21,9 +22,15 @@ class Suspects(Generic[T]):
     def __bool__(self) -> bool:
         return bool(self._groups)
 
-    def next_group(self, *, alone: bool) -> list[T]:
-        """Remove the group whose turn it is, or one item of it `alone`; empty where none waits."""
-        if not self._groups:
+    def next_group(self, *, alone: bool, others_wait: bool = False) -> list[T]:
+        """Remove the group whose turn it is, or one item of it `alone`; empty where none waits, or others have the turn.
+
+        `alone`: nothing is accepted, and one success tells who is to blame. A suspect alone has the best chance of it,
+        and where all of them are culprits only what nobody suspects has any. So these take turns.
+        """
+        others_turn = alone and others_wait and self._were_asked
+        self._were_asked = not others_turn
+        if others_turn or not self._groups:
             return []
         group = self._groups.popleft()
         if alone and len(group) > 1:

@@ -48,7 +48,6 @@ class Dispatcher(Generic[T]):
         self._later: Later[T] = Later()
         self.flight = Flight()
         self.suspects: Suspects[T] = Suspects(to.key)
-        self._suspects_were_asked = True
         self.budgets: Budgets[T] = Budgets(to.key, self._health, memory)
         self.report = HoldReport(to.name)
         self._ended: Ended[T] = Ended([], [], [], [])
@@ -108,12 +107,7 @@ class Dispatcher(Generic[T]):
         return min(wait, max(self._later.wait_s(now), self.gate.wait_s(now))) if self._later else wait
 
     def _next_call(self, *, flush: bool) -> list[T]:
-        # While nothing is accepted, one success tells who is to blame: a suspect alone has the best chance of it, and
-        # where all of them are culprits only what nobody suspects has any. So these take turns.
-        holding = self.gate.holding
-        others_turn = holding and self._suspects_were_asked and bool(self._ready)
-        self._suspects_were_asked = not others_turn
-        if not others_turn and (group := self.suspects.next_group(alone=holding)):
+        if group := self.suspects.next_group(alone=self.gate.holding, others_wait=bool(self._ready)):
             return group
         if not self._ready:
             return []
