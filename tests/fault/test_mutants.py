@@ -100,6 +100,12 @@ OF_THE_AUTHORS = {
         "False",
         ("tests/unit/test_dispatch_stays_alive.py",),
     ),
+    "probes carry what is first": Mutant(
+        "pipeline/delivery/dispatcher.py",
+        "if self.gate.brought_nothing else 0",
+        "if False else 0",
+        ("tests/unit/test_dispatch_stays_alive.py",),
+    ),
     "presumptions have no end": Mutant(
         "pipeline/delivery/health.py",
         "alone and self._presumed < FEW and",

@@ -1,6 +1,10 @@
 """Where items are that are not ready: what is on the wire, and what waits for its next try."""
 
-from stream_router.pipeline.delivery.delay_queue import Flight, Later
+from collections import deque
+
+import pytest
+
+from stream_router.pipeline.delivery.delay_queue import Flight, Later, take_at
 
 
 def test_what_ended_is_on_the_wire_no_more_and_counts_for_good() -> None:
@@ -27,3 +31,13 @@ def test_an_item_is_due_at_its_time_and_the_latest_is_first() -> None:
     later.put(2.5, "d")
     assert later.drain() == ["d", "c"]
     assert len(later) == 0
+
+
+@pytest.mark.parametrize(
+    ("at", "taken", "left"), [(0, "abc", "de"), (1, "bcd", "ae"), (2, "cde", "ab"), (3, "ade", "bc"), (4, "abe", "cd")]
+)
+def test_what_stands_anywhere_is_taken_in_the_queues_order(at: int, taken: str, left: str) -> None:
+    """Behind the last item the first one follows."""
+    queue = deque("abcde")
+    assert take_at(at, queue, lambda found: [found.popleft() for _ in range(3)]) == list(taken)
+    assert queue == deque(left)

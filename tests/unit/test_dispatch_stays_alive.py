@@ -65,6 +65,42 @@ def test_words_about_size_prove_nothing_of_a_small_call() -> None:
     assert len(pipeline.bus.calls[-1]) == 10
 
 
+def test_sick_entries_do_not_keep_others_from_the_probes() -> None:
+    """More of them than a call takes, each due again before all had their turn: what waits behind them is tried too."""
+    pipeline = rig(policy=Policy(4, 10**9, 4), latency_s=lambda: 1.0)
+    sick, poison = [entry(n) for n in range(34)], entry(100)
+
+    def judge(call: Sequence[Entry]) -> Answer:
+        if poison in call:
+            return refused("ValidationException")
+        return pipeline.bus.answer(call, ["InternalFailure" if one in sick else "" for one in call])
+
+    pipeline.bus.judge = judge
+    pipeline.router.publisher.submit([*sick, poison])
+    pipeline.run_for(60)
+    assert pipeline.router.holding
+    good = [entry(n) for n in range(1_000, 1_400)]
+    pipeline.router.publisher.submit(good)
+    pipeline.run_for(120)
+    assert [one for one in good if one not in pipeline.bus.accepted] == []
+
+
+def test_sick_entries_do_not_take_every_call_of_a_bus_that_is_well() -> None:
+    """Calls of nothing but entries that failed before open no breaker; they take no more than their share either."""
+    pipeline = rig(policy=Policy(1, 10**9, 4), latency_s=lambda: 1.0)
+    sick = [entry(n) for n in range(400)]
+    numbers = {id(one) for one in sick}
+    pipeline.bus.judge = lambda call: pipeline.bus.answer(
+        call, ["InternalFailure" if id(one) in numbers else "" for one in call]
+    )
+    pipeline.router.publisher.submit(sick)
+    pipeline.run_for(60)
+    pipeline.router.publisher.submit([entry(n) for n in range(1_000, 3_000)])
+    pipeline.run_for(300)
+    assert not pipeline.router.holding
+    assert len(pipeline.bus.accepted) > 1_000
+
+
 @pytest.mark.parametrize("count", [1, 4, 10])
 def test_a_batch_of_nothing_but_poison_is_buried(count: int) -> None:
     """Up to a call's worth of entries that the bus refuses for their content do not stop a shard that was well."""

@@ -39,6 +39,8 @@ class Gate:
         self._stopped = False
         self.failures = 0
         """Calls that failed in a row, with nothing accepted since."""
+        self.brought_nothing = False
+        """Whether the latest call did not, be it no word about the destination."""
         self.held_since = 0.0
         """When the breaker opened; 0.0 while it is closed."""
 
@@ -79,6 +81,7 @@ class Gate:
         still holds.
         """
         self.failures = 0
+        self.brought_nothing = False
         self.held_since = 0.0
         self._not_before = 0.0
         if backlog:
@@ -95,6 +98,7 @@ class Gate:
         a destination with too much to do.
         """
         self.failures += 1
+        self.brought_nothing = True
         if self.failures > 1:
             self.throttled()
         else:

@@ -2,7 +2,8 @@
 
 import heapq
 import itertools
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -61,3 +62,16 @@ class Later(Generic[T]):
         items = [item for _, _, item in sorted(self._heap)]
         self._heap.clear()
         return items
+
+
+def take_at(at: int, queue: deque[T], take: Callable[[deque[T]], list[T]]) -> list[T]:
+    """What `take` takes from the queue's item number `at` on, and then from its beginning. All keep their order."""
+    if not at:
+        return take(queue)
+    behind = len(queue) - at
+    queue.rotate(-at)
+    items = take(queue)
+    if len(items) > behind:
+        return items[behind:] + items[:behind]
+    queue.rotate(at)
+    return items

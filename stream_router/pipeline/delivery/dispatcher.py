@@ -17,7 +17,7 @@ from stream_router.pipeline.delivery import blame
 from stream_router.pipeline.delivery.bisection import Suspects
 from stream_router.pipeline.delivery.blame import Failure, Row, Then
 from stream_router.pipeline.delivery.circuit_breaker import Gate
-from stream_router.pipeline.delivery.delay_queue import Flight, Later
+from stream_router.pipeline.delivery.delay_queue import Flight, Later, take_at
 from stream_router.pipeline.delivery.dispatcher_contract import Destination, Ended, Policy, why_given_up
 from stream_router.pipeline.delivery.health import Health, Others
 from stream_router.pipeline.delivery.hold_report import HoldReport
@@ -111,7 +111,9 @@ class Dispatcher(Generic[T]):
             return group
         if not self._ready:
             return []
-        items = self._to.take(self._ready)
+        # What is first may be the trouble: sick items are due again and again, before all behind them had their turn.
+        anywhere = int(self._random() * len(self._ready)) if self.gate.brought_nothing else 0
+        items = take_at(anywhere, self._ready, self._to.take)
         if flush or self._ready or self._to.is_full(items):
             return items
         self._ready.extendleft(reversed(items))
@@ -157,6 +159,8 @@ class Dispatcher(Generic[T]):
             blamed = systemic[0] if systemic else failed[0][1]._replace(message="")
             self.report.failing(blamed.code, blamed.message)
             self.gate.failed(now, in_flight=self.flight.calls)
+        else:
+            self.gate.brought_nothing = True
         # All are counted before any is judged: those behind an item in its call are others to it as well.
         counted: list[tuple[T, Failure, Tries, str]] = []
         for item, outcome in failed:
