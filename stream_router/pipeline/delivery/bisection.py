@@ -23,7 +23,7 @@ class Suspects(Generic[T]):
         return bool(self._groups)
 
     def next_group(self, *, alone: bool, others_wait: bool = False) -> list[T]:
-        """Remove the group whose turn it is, or one item of it `alone`; empty where none waits, or others have the turn.
+        """Remove the group whose turn it is, or one item of it `alone`; empty where none waits or others have it.
 
         `alone`: nothing is accepted, and one success tells who is to blame. A suspect alone has the best chance of it,
         and where all of them are culprits only what nobody suspects has any. So these take turns.
