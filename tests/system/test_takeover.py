@@ -50,8 +50,9 @@ class CallCounter:
         with contextlib.suppress(OSError):
             while True:
                 here, _ = self._server.accept()
+                self._open.append(here)  # the other side may be gone: then this one is closed with the others
                 there = socket.create_connection(("127.0.0.1", self._to))
-                self._open += [here, there]
+                self._open.append(there)
                 threading.Thread(target=self._pump, args=(here, there, True), daemon=True).start()
                 threading.Thread(target=self._pump, args=(there, here, False), daemon=True).start()
 
