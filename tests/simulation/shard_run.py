@@ -24,12 +24,6 @@ of the others must be accepted for the sick to be told from an outage, so there 
 
 COMPANY_OF_EACH = 15
 
-DRAINED_WITHIN_S = 1_800.0
-"""After the last fault everything is settled within this; a sick entry, within three minutes of its first failure."""
-
-SLOWEST_CALL = 2.0
-"""Times a call's usual latency. After a kill what was under way may be one conversation's, and goes out one by one."""
-
 REASONS = {
     Kind.SICK: {"retries_exhausted"},
     Kind.POISON: {"refused"},
@@ -62,7 +56,6 @@ class ShardRun:
         self.folder = folder
         self.now = START_S
         self.kinds = kinds_of(scenario.events)
-        self.of_the_stream = len(self.kinds)
         self.unsettled = [*self.kinds]
         """Of the stream's events, those that were not settled when last looked at."""
         self.records: list[tuple[float, list[Planned]]] = []
@@ -141,8 +134,7 @@ class ShardRun:
         if child.world.now < START_S + self.scenario.healed_s:
             return False
         late_s = child.world.now - START_S - self.scenario.healed_s
-        one_by_one_s = SLOWEST_CALL * self.scenario.latency_s * self.of_the_stream
-        assert late_s < DRAINED_WITHIN_S + one_by_one_s, (
+        assert child.world.now < self.outside.drained_by, (
             f"{child.router.backlog} under way {late_s:.0f} s after the last fault"
         )
         return not child.router.backlog

@@ -14,6 +14,12 @@ from tests.simulation.scenario import ENTRY_FAULTS, Fault, Planned, Scenario
 
 Done = Callable[[Answer], None]
 
+DRAINED_WITHIN_S = 1_800.0
+"""After the last fault everything is settled within this; a sick entry, within three minutes of its first failure."""
+
+SLOWEST_CALL = 2.0
+"""Times a call's usual latency. After a kill what was under way may be one conversation's, and goes out one by one."""
+
 _WHOLE = {
     "down": lambda: refused("InternalException", 503),
     "throttled": lambda: refused("ThrottlingException"),
@@ -42,6 +48,9 @@ class Outside:
         self.bitten: dict[str, int] = {}
         self.fails_entries = any(fault.what in ENTRY_FAULTS for fault in scenario.faults)
         self.calls = 0
+        one_by_one_s = SLOWEST_CALL * scenario.latency_s * len(scenario.events)
+        self.drained_by = start_s + scenario.healed_s + DRAINED_WITHIN_S + one_by_one_s
+        """When all of the stream must be through."""
 
     def fault(self, now: float, *names: str) -> Fault | None:
         """The first of these faults that holds now and bites by the dice."""
@@ -79,6 +88,7 @@ class Bus:
         assert outside.life == self._life, "a call was started after the lease was given back"
         outside.calls += 1
         if outside.calls > MOST_CALLS:
+            assert now < outside.drained_by, f"{outside.calls} calls, and not all is through in time"
             raise TooLongError
         slow = outside.fault(now, "slow bus")
         latency_s = outside.scenario.latency_s * (0.5 + outside.dice.random()) + (1.5 if slow else 0.0)
