@@ -104,7 +104,7 @@ OF_THE_AUTHORS = {
         "pipeline/delivery/dispatcher.py",
         "if self.gate.brought_nothing else 0",
         "if False else 0",
-        ("tests/unit/test_dispatch_stays_alive.py",),
+        ("tests/unit/test_dispatch_stays_alive.py", "tests/property/test_liveness.py"),
     ),
     "presumptions have no end": Mutant(
         "pipeline/delivery/health.py",
