@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -9,8 +10,11 @@ import pycurl
 
 from stream_router.aws.credentials import Credentials
 from stream_router.aws.endpoints import Target
-from stream_router.aws.signed_calls import SignedCalls
+from stream_router.aws.signed_calls import Done, Easy, SignedCalls
 from stream_router.core.aws_answers import Answer
+from stream_router.core.logs import Seldom
+
+log = logging.getLogger(__name__)
 
 
 class LoopTransport(SignedCalls):
@@ -27,9 +31,15 @@ class LoopTransport(SignedCalls):
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None
         self._watched: dict[int, int] = {}
+        self._broken = False
+        self._said = Seldom(loop.time)
         super().__init__(credentials, region, ca_bundle, max_connections)
-        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
-        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._schedule)
+
+    def _new_multi(self) -> pycurl.CurlMulti:
+        multi = super()._new_multi()
+        multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
+        multi.setopt(pycurl.M_TIMERFUNCTION, self._schedule)
+        return multi
 
     async def call(self, target: Target, body: bytes, timeout_s: float) -> Answer:
         """One call, awaited. Cancelling the wait leaves the call to end by itself, its answer unread."""
@@ -44,35 +54,92 @@ class LoopTransport(SignedCalls):
 
     def close(self) -> None:
         """Drop every connection and every watch on the loop."""
-        if self._timer:
-            self._timer.cancel()
-        for fd in list(self._watched):
-            self._unwatch(fd)
+        self._stand_still()
         super().close()
 
+    def _begin(self, target: Target, body: bytes, timeout_s: float, done: Done, path: str) -> None:
+        try:
+            super()._begin(target, body, timeout_s, done, path)
+        except pycurl.error as error:
+            self._breaks(error)
+            raise
+        except (MemoryError, ValueError):
+            self._loop.call_soon(self._deliver)
+            raise
+
     def _watch(self, what: int, fd: int, _multi: Any, _data: Any) -> None:
-        self._unwatch(fd)
-        if what == pycurl.POLL_REMOVE:
-            return
-        self._watched[fd] = what
-        if what in (pycurl.POLL_IN, pycurl.POLL_INOUT):
-            self._loop.add_reader(fd, self._act, fd, pycurl.CSELECT_IN)
-        if what in (pycurl.POLL_OUT, pycurl.POLL_INOUT):
-            self._loop.add_writer(fd, self._act, fd, pycurl.CSELECT_OUT)
+        try:
+            self._unwatch(fd)
+            if what == pycurl.POLL_REMOVE:
+                return
+            self._watched[fd] = what
+            if what in (pycurl.POLL_IN, pycurl.POLL_INOUT):
+                self._loop.add_reader(fd, self._act, fd, pycurl.CSELECT_IN)
+            if what in (pycurl.POLL_OUT, pycurl.POLL_INOUT):
+                self._loop.add_writer(fd, self._act, fd, pycurl.CSELECT_OUT)
+        except Exception as error:  # noqa: BLE001 - whatever it is: see `_breaks`
+            self._breaks(error)
 
     def _unwatch(self, fd: int) -> None:
         if self._watched.pop(fd, None) is not None:
-            with contextlib.suppress(OSError):
-                self._loop.remove_reader(fd)
-                self._loop.remove_writer(fd)
+            for stop in (self._loop.remove_reader, self._loop.remove_writer):
+                with contextlib.suppress(OSError, RuntimeError):
+                    stop(fd)
 
     def _schedule(self, timeout_ms: int) -> None:
         if self._timer:
             self._timer.cancel()
             self._timer = None
         if timeout_ms >= 0:
-            self._timer = self._loop.call_later(timeout_ms / 1000, self._act, pycurl.SOCKET_TIMEOUT, 0)
+            try:
+                self._timer = self._loop.call_later(timeout_ms / 1000, self._act, pycurl.SOCKET_TIMEOUT, 0)
+            except Exception as error:  # noqa: BLE001 - as above
+                self._breaks(error)
 
     def _act(self, fd: int, events: int) -> None:
-        self._multi.socket_action(fd, events)
+        try:
+            self._multi.socket_action(fd, events)
+        except pycurl.error as error:
+            self._breaks(error)
         self._deliver()
+
+    def _breaks(self, error: Exception) -> None:
+        """Something went wrong in libcurl, or for it: go on with a new handle, in the loop's next round.
+
+        Were an error given back to libcurl, it would take no call any more, nor end those that are under way.
+        """
+        if self._said():
+            log.error("a call to AWS failed in an unforeseen way (%s); libcurl's handle is made anew", repr(error))
+        if not self._broken:
+            self._broken = True
+            self._loop.call_soon(self._renew)
+
+    def _renew(self) -> None:
+        self._broken = False
+        self._stand_still()
+        lost, old = list(self._busy.values()), self._multi
+        self._busy.clear()
+        for easy in lost:
+            self._drop(old, easy)
+        self._multi = self._new_multi()
+        with contextlib.suppress(pycurl.error):
+            old.close()
+        self._deliver()
+
+    def _drop(self, old: pycurl.CurlMulti, easy: Easy) -> None:
+        """A call of the old handle ends without an answer; nobody knows what became of it."""
+        with contextlib.suppress(pycurl.error):
+            old.remove_handle(easy.curl)
+        easy.curl.close()
+        if easy.done is not None:
+            self._unanswered.append((easy.done, "libcurl's handle broke"))
+
+    def _stand_still(self) -> None:
+        """Watch nothing any more for the handle that is there."""
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, None)
+        self._multi.setopt(pycurl.M_TIMERFUNCTION, None)
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        for fd in list(self._watched):
+            self._unwatch(fd)

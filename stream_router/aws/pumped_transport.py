@@ -20,7 +20,7 @@ class Transport(SignedCalls):
         Where nothing is answered yet it waits up to `wait_s`, for an answer or for one of `others` (file descriptors),
         and half a millisecond more for company.
         """
-        if self._busy:
+        if self._busy or self._unanswered:
             self._multi.perform()
             if self._deliver():
                 wait_s = 0.0

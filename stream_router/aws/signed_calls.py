@@ -27,7 +27,7 @@ SENT_ONCE = "the kept connection broke; sent once, unanswered"
 Done = Callable[[Answer], None]
 
 
-class _Easy:
+class Easy:
     """A pooled easy handle and what its current call has collected."""
 
     __slots__ = (
@@ -99,24 +99,38 @@ class SignedCalls:
         self._credentials = credentials
         self._region = region
         self._ca_bundle = ca_bundle
-        self._idle: dict[Target, list[_Easy]] = {}
-        self._busy: dict[pycurl.Curl, _Easy] = {}
+        self._idle: dict[Target, list[Easy]] = {}
+        self._busy: dict[pycurl.Curl, Easy] = {}
+        self._unanswered: list[tuple[Done, str]] = []
+        """Calls that could not be begun, or broke with their handle, and why: told with the next answers."""
         self.skew_s = 0.0
         """What is added to the local clock when signing, learned from an answer's Date."""
-        self._multi = pycurl.CurlMulti()
-        self._multi.setopt(pycurl.M_MAXCONNECTS, max_connections)
-        self._multi.setopt(pycurl.M_PIPELINING, pycurl.PIPE_NOTHING)
+        self._max_connections = max_connections
+        self._multi = self._new_multi()
+
+    def _new_multi(self) -> pycurl.CurlMulti:
+        multi = pycurl.CurlMulti()
+        multi.setopt(pycurl.M_MAXCONNECTS, self._max_connections)
+        multi.setopt(pycurl.M_PIPELINING, pycurl.PIPE_NOTHING)
+        return multi
 
     @property
     def in_flight(self) -> int:
         """Calls started and not yet answered."""
-        return len(self._busy)
+        return len(self._busy) + len(self._unanswered)
 
     def start(self, target: Target, body: bytes, timeout_s: float, done: Done, path: str = "") -> None:
         """Begin one call; `done` is called with its answer, later, at the latest after `timeout_s`.
 
-        `path` is appended to the target's URL (an object's key, for example).
+        `path` is appended to the target's URL (an object's key, for example). Raises nothing: the caller counts on an
+        answer, and its place would be taken for ever.
         """
+        try:
+            self._begin(target, body, timeout_s, done, path)
+        except (pycurl.error, MemoryError, ValueError) as error:
+            self._unanswered.append((done, f"not sent: {type(error).__name__}"))
+
+    def _begin(self, target: Target, body: bytes, timeout_s: float, done: Done, path: str) -> None:
         pool = self._idle.get(target)
         easy = pool.pop() if pool else self._new(target)
         curl = easy.curl
@@ -133,8 +147,8 @@ class SignedCalls:
         easy.size_bytes = 0
         easy.header_lines.clear()
         easy.done, easy.started, easy.sent = done, time.monotonic(), False
-        self._busy[curl] = easy
         self._multi.add_handle(curl)
+        self._busy[curl] = easy
 
     def close(self) -> None:
         """Drop every connection. Calls in flight are abandoned: their `done` is never called."""
@@ -145,10 +159,11 @@ class SignedCalls:
             for easy in pool:
                 easy.curl.close()
         self._busy.clear()
+        self._unanswered.clear()
         self._idle.clear()
         self._multi.close()
 
-    def _new(self, target: Target) -> _Easy:
+    def _new(self, target: Target) -> Easy:
         curl = pycurl.Curl()
         curl.setopt(pycurl.URL, target.url)
         curl.setopt(pycurl.POST, 1)
@@ -160,9 +175,9 @@ class SignedCalls:
         curl.setopt(pycurl.TCP_KEEPALIVE, 1)
         curl.setopt(pycurl.CAINFO, self._ca_bundle)
         curl.setopt(pycurl.AWS_SIGV4, f"aws:amz:{self._region}:{target.service}")
-        return _Easy(curl, target, self._max_answer_bytes)
+        return Easy(curl, target, self._max_answer_bytes)
 
-    def _sign(self, easy: _Easy) -> None:
+    def _sign(self, easy: Easy) -> None:
         """Set the inputs of the signature, where one changed since the handle's last call."""
         credentials = self._credentials()
         skewed = self.skew_s != 0.0
@@ -180,28 +195,35 @@ class SignedCalls:
         easy.curl.setopt(pycurl.HTTPHEADER, headers)
 
     def _deliver(self) -> int:
-        delivered = 0
-        while True:
+        """Tell what is answered; how much that is. One that raises keeps no other back."""
+        told, self._unanswered = [(done, Answer(0, b"", {}, why, 0.0)) for done, why in self._unanswered], []
+        queued = 1
+        while queued:
             queued, finished, failed = self._multi.info_read()
-            for curl in finished:
-                self._end(curl, "")
+            told += [self._end(curl, "") for curl in finished]
             for curl, code, text in failed:
                 again = code == pycurl.E_ABORTED_BY_CALLBACK
-                self._end(curl, SENT_ONCE if again else f"curl {code}: {text or 'failed'}")
-            delivered += len(finished) + len(failed)
-            if not queued:
-                return delivered
+                told.append(self._end(curl, SENT_ONCE if again else f"curl {code}: {text or 'failed'}"))
+        troubles: list[Exception] = []
+        for done, answer in told:
+            try:
+                done(answer)
+            except Exception as error:  # noqa: BLE001 - raised below, once all are told
+                troubles.append(error)
+        if troubles:
+            raise troubles[0]
+        return len(told)
 
-    def _end(self, curl: pycurl.Curl, error: str) -> None:
+    def _end(self, curl: pycurl.Curl, error: str) -> tuple[Done, Answer]:
         self._multi.remove_handle(curl)
         easy = self._busy.pop(curl)
         done, easy.done = easy.done, None
+        assert done is not None
         answer = self._answer(easy, error)
         self._idle.setdefault(easy.target, []).append(easy)
-        if done is not None:
-            done(answer)
+        return done, answer
 
-    def _answer(self, easy: _Easy, error: str) -> Answer:
+    def _answer(self, easy: Easy, error: str) -> Answer:
         status, headers = 0, dict[str, str]()
         try:
             status = 0 if error else int(easy.curl.getinfo(pycurl.RESPONSE_CODE))

@@ -1,0 +1,112 @@
+"""The transport when loop, libcurl or credentials fail it: every call still ends, in one answer."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import certifi
+import pytest
+
+from stream_router.aws.credentials import Credentials
+from stream_router.aws.endpoints import Target, json_target
+from stream_router.aws.loop_transport import LoopTransport
+from stream_router.aws.pumped_transport import Transport
+from stream_router.core.aws_answers import Answer
+from tests.raw_server import RawServer, answer
+
+ALLOWED_S = 5.0
+CREDENTIALS = Credentials("AKIDEXAMPLE", "secret", None)
+UNUSABLE = Credentials("AKIDEXAMPLE", "sécret", None)
+"""libcurl is given text, and pycurl takes ASCII only."""
+
+
+def target(url: str) -> Target:
+    return json_target(url, "kinesis", "Kinesis_20131202.PutRecords", "1.1")
+
+
+class FailingLoop:
+    """A loop one of whose methods fails once when it is told to."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, method: str) -> None:
+        self._loop = loop
+        self._method = method
+        self.fails = False
+
+    def __getattr__(self, name: str) -> Any:
+        if self.fails and name == self._method:
+            self.fails = False
+            return self._fail
+        return getattr(self._loop, name)
+
+    @staticmethod
+    def _fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("method", ["add_reader", "add_writer", "call_later"])
+def test_a_loop_that_fails_once_costs_the_calls_of_that_moment_alone(method: str) -> None:
+    """The kernel has no memory to watch one socket more, say: those calls have no answer, the next ones are served."""
+
+    async def run(url: str) -> tuple[list[Answer], list[Answer]]:
+        loop: Any = FailingLoop(asyncio.get_running_loop(), method)
+        transport = LoopTransport(loop, lambda: CREDENTIALS, "us-east-1", certifi.where())
+
+        async def calls() -> list[Answer]:
+            return await asyncio.wait_for(
+                asyncio.gather(*(transport.call(target(url), b"{}", 0.5) for _ in range(8))), ALLOWED_S
+            )
+
+        try:
+            loop.fails = True
+            then = await calls()
+            assert not loop.fails
+            return then, await calls()
+        finally:
+            transport.close()
+
+    with RawServer(lambda _: answer(200)) as server:
+        then, next_ones = asyncio.run(run(server.url))
+    assert len(then) == 8
+    assert [one.status for one in next_ones] == [200] * 8
+
+
+def test_on_a_loop_a_call_that_cannot_be_begun_ends_in_an_answer() -> None:
+    """Else whoever counts it as under way waits for ever, and in the end has no place for another one."""
+
+    async def run(url: str) -> list[Answer]:
+        held = [UNUSABLE, CREDENTIALS]
+        transport = LoopTransport(asyncio.get_running_loop(), lambda: held.pop(0), "us-east-1", certifi.where())
+        try:
+            told: list[Answer] = []
+            transport.start(target(url), b"{}", 0.5, told.append)
+            assert told == []  # later, as every answer is
+            await asyncio.sleep(0.01)
+            assert transport.in_flight == 0
+            return [*told, await transport.call(target(url), b"{}", 2.0)]
+        finally:
+            transport.close()
+
+    with RawServer(lambda _: answer(200)) as server:
+        found = asyncio.run(run(server.url))
+    assert [one.status for one in found] == [0, 200]
+    assert "secret" not in found[0].error
+    assert "sécret" not in found[0].error
+
+
+@pytest.mark.parametrize("pump", [lambda one: one.pump(), lambda one: one.pump(0.01)])
+def test_where_it_is_pumped_a_call_that_cannot_be_begun_ends_in_an_answer(pump: Callable[[Transport], object]) -> None:
+    """With the next pump, whether that waits or not."""
+    held = [UNUSABLE, CREDENTIALS]
+    transport = Transport(lambda: held.pop(0), "us-east-1", certifi.where())
+    told: list[Answer] = []
+    with RawServer(lambda _: answer(200)) as server:
+        transport.start(target(server.url), b"{}", 0.5, told.append)
+        assert (told, transport.in_flight) == ([], 1)
+        pump(transport)
+        transport.start(target(server.url), b"{}", 2.0, told.append)
+        deadline_s = time.monotonic() + ALLOWED_S
+        while transport.in_flight and time.monotonic() < deadline_s:
+            transport.pump(0.05)
+    transport.close()
+    assert [one.status for one in told] == [0, 200]
