@@ -45,24 +45,29 @@ class Listener:
         loop.add_reader(sock.fileno(), self._accept)
 
     def close(self) -> None:
-        """Take no more connections."""
+        """Take no more connections than the kernel has taken already: those would be reset, their requests unread."""
         if self._open:
             self._open = False
             self._loop.remove_reader(self._socket.fileno())
+            for _ in range(BACKLOG):
+                if not self._accept():
+                    break
             self._socket.close()
 
-    def _accept(self) -> None:
+    def _accept(self) -> bool:
+        """Take some connections; whether there may be more."""
         for _ in range(AT_ONCE if self._tls() is None else AT_ONCE_OF_TLS):
             try:
                 sock, address = self._socket.accept()
             except (BlockingIOError, InterruptedError):
-                return
+                return False
             except OSError as error:
                 if error.errno in _NO_FILES:
                     self._no_files()
-                    return
+                    return False
                 continue  # the client is gone already
             self._take(sock, str(address[0]))
+        return True
 
     def _take(self, sock: socket.socket, client: str) -> None:
         connection = self._make(client, sock)

@@ -18,6 +18,9 @@ from stream_router.settings.types import split_host_port
 from stream_router.telemetry.receiver.receiver_stats import Stats
 
 LOOK_EVERY_S = 0.02
+LAST_REQUEST_S = 1.0
+"""What a sender that has nothing under way has for one more request, or its first, once the receiver ends: the answer
+tells it that the connection closes. Were it closed at once, a request that is on its way would have no answer."""
 
 
 class HttpServer:
@@ -28,6 +31,7 @@ class HttpServer:
         sock = listening(*split_host_port(settings.listen), shared=shared)
         self._loop = loop
         self._stats = stats
+        self._drain_delay_s = settings.drain_delay_s
         self._connections = Connections(
             loop,
             settings.max_connections,
@@ -52,13 +56,16 @@ class HttpServer:
         self._listener = Listener(loop, sock, self._connections, make, lambda: tls.context, settings.header_timeout_s)
 
     async def drain(self, within_s: float) -> bool:
-        """Take no more connections, answer what is in, at most so long; whether all of it was."""
+        """Take no more connections, answer what is in and comes soon, at most so long; whether all of it was."""
         self._listener.close()
+        told_s = self._loop.time() - self._drain_delay_s
         deadline_s = self._loop.time() + within_s
         while open_ones := [cast("Connection", one) for one in self._connections.all]:
+            now_s = self._loop.time()
             for connection in open_ones:
-                connection.close_if_idle()
-            if self._loop.time() >= deadline_s:
+                if now_s - max(told_s, connection.accepted_s) >= LAST_REQUEST_S:
+                    connection.close_if_idle()
+            if now_s >= deadline_s:
                 break
             await asyncio.sleep(LOOK_EVERY_S)
         left = [cast("Connection", one) for one in self._connections.all]

@@ -1,0 +1,132 @@
+"""A receiver that ends: who has sent a request to it, or is about to, gets an answer."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+import uvloop
+
+from stream_router.receiver.http import server
+from stream_router.receiver.http.answers import Response
+from stream_router.receiver.http.loop_clock import LoopClock
+from stream_router.receiver.http.request import Request
+from stream_router.receiver.http.server import HttpServer
+from stream_router.receiver.http.tls import Tls
+from stream_router.settings.receiver import Receiver
+from stream_router.telemetry.receiver.receiver_stats import Stats
+from tests.ports import free_port
+
+REQUEST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}"
+WITHIN_S = 5.0
+
+
+class Handler:
+    """Answers everything at once."""
+
+    closing = False
+
+    def begin(self, request: Request) -> Response | None:
+        return None
+
+    def complete(self, request: Request) -> Response | None:
+        return Response(202, "", (), b"")
+
+    def answered(self, request: Request, answer: Response) -> None:
+        """Nobody counts."""
+
+
+class Client:
+    """A sender's connection."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=WITHIN_S)
+        self._socket.setblocking(False)
+
+    async def post(self) -> str:
+        """What comes of one more request: its status, with "close" where the connection ends with it."""
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.sock_sendall(self._socket, REQUEST)
+            answer = await asyncio.wait_for(loop.sock_recv(self._socket, 65536), WITHIN_S)
+        except OSError as error:
+            return type(error).__name__
+        return " ".join([answer[9:12].decode(), *["close"] * (b"connection: close" in answer)]) if answer else "nothing"
+
+    async def ends(self) -> bool:
+        """Whether the receiver closes it without a word."""
+        return await asyncio.wait_for(asyncio.get_running_loop().sock_recv(self._socket, 1), WITHIN_S) == b""
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@contextlib.asynccontextmanager
+async def serving(drain_delay_s: float = 0.0) -> AsyncIterator[tuple[HttpServer, Handler, Callable[[], Client]]]:
+    """A server, what answers in it, and what makes a client."""
+    port, loop, handler = free_port(), asyncio.get_running_loop(), Handler()
+    settings = Receiver(aws_region="x", webhook_scheme="none", listen=f"127.0.0.1:{port}", drain_delay_s=drain_delay_s)
+    clock = LoopClock(loop)
+    running = HttpServer(settings, handler, Tls(settings), Stats(), clock, shared=False)  # type: ignore[arg-type]
+    with contextlib.ExitStack() as stack:
+        yield running, handler, lambda: stack.enter_context(contextlib.closing(Client(port)))
+    clock.stop()
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    async def awaited() -> None:
+        await test()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(awaited())
+
+
+def test_connections_that_the_kernel_has_taken_are_served() -> None:
+    """They stand in its queue as the listener closes: with that they would be reset, their requests unread."""
+
+    async def test() -> None:
+        async with serving() as (running, handler, connect):
+            clients = [connect() for _ in range(300)]
+            handler.closing = True
+            answers, drained = [asyncio.create_task(client.post()) for client in clients], running.drain(WITHIN_S)
+            assert await drained
+            assert await asyncio.gather(*answers) == ["202 close"] * 300
+
+    run(test)
+
+
+def test_a_sender_between_two_requests_has_its_next_one_answered() -> None:
+    """It cannot know that the receiver ends: it is told with that answer, and nothing it sent is left without one."""
+
+    async def test() -> None:
+        async with serving() as (running, handler, connect):
+            client, new = connect(), connect()
+            assert await client.post() == "202"
+            handler.closing = True
+            drained = asyncio.create_task(running.drain(WITHIN_S))
+            await asyncio.sleep(0.05)
+            assert [await client.post(), await new.post()] == ["202 close"] * 2
+            assert await drained
+
+    run(test)
+
+
+@pytest.mark.parametrize("drain_delay_s", [0.0, 10.0])
+def test_a_connection_that_stays_idle_is_closed(drain_delay_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A while after the receiver was told to end: where it served on for longer, at once."""
+    monkeypatch.setattr(server, "LAST_REQUEST_S", 0.2)
+
+    async def test() -> None:
+        async with serving(drain_delay_s) as (running, handler, connect):
+            client = connect()
+            assert await client.post() == "202"
+            await asyncio.sleep(0.3)
+            handler.closing = True
+            loop = asyncio.get_running_loop()
+            before_s, drained = loop.time(), asyncio.create_task(running.drain(WITHIN_S))
+            assert await client.ends()
+            assert (loop.time() - before_s >= 0.2) == (drain_delay_s == 0.0)
+            assert await drained
+
+    run(test)
