@@ -6,6 +6,7 @@ from typing import Protocol
 BAD_SIGNATURE = "bad_signature"
 STALE = "stale"
 MAX_ID_CHARS = 256
+_SPACES = b" \t"
 
 
 class RefusedError(Exception):
@@ -26,7 +27,8 @@ class Headers(Protocol):
 class RequestHeaders:
     """A request's headers as they came, whatever bytes their values hold; those are decoded where they are asked for.
 
-    As latin-1, so that a second copy of a header is seen whatever is in it.
+    As latin-1, so that a second copy of a header is seen whatever is in it. Spaces behind a value are no part of it
+    (RFC 9110, 5.5), and llhttp leaves them there.
     """
 
     __slots__ = ("_again", "_values")
@@ -49,9 +51,9 @@ class RequestHeaders:
         value = self._values.get(key)
         if value is None:
             return []
-        found = [value.decode("latin-1")]
+        found = [value.rstrip(_SPACES).decode("latin-1")]
         if self._again:
-            found += [value.decode("latin-1") for name, value in self._again if name == key]
+            found += [value.rstrip(_SPACES).decode("latin-1") for name, value in self._again if name == key]
         return found
 
     def __contains__(self, key: str, /) -> bool:
@@ -60,7 +62,7 @@ class RequestHeaders:
     def get(self, key: str) -> str:
         """The first value; empty where there is no such header."""
         value = self._values.get(key)
-        return "" if value is None else value.decode("latin-1")
+        return "" if value is None else value.rstrip(_SPACES).decode("latin-1")
 
 
 _KEYS: dict[bytes, str] = {}

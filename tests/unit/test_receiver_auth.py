@@ -313,3 +313,12 @@ def test_a_second_copy_of_a_header_is_seen_whatever_is_in_it() -> None:
     fields.append((b"X-Nexus-Signature-256", b"\xff\xfe"))
     with pytest.raises(RefusedError):
         verifier(webhook_scheme="expert").verify(RequestHeaders(fields), BODY, NOW_S)
+
+
+@pytest.mark.parametrize("space", [b" ", b"\t", b" \t "])
+def test_spaces_behind_a_value_are_no_part_of_it(space: bytes) -> None:
+    """RFC 9110, 5.5; llhttp leaves them there: a good delivery would be answered 401, which is final for its sender."""
+    fields = [(name.encode(), str(value).encode() + space) for name, value in expert().items()]
+    headers = RequestHeaders(fields)
+    assert verifier(webhook_scheme="expert").verify(headers, BODY, NOW_S) == "d-1"
+    assert headers.get("x-nexus-timestamp") == STAMP
