@@ -9,8 +9,9 @@ from typing import Any
 import pycurl
 
 from stream_router.aws.credentials import Credentials
+from stream_router.aws.easy_handle import Done, Easy
 from stream_router.aws.endpoints import Target
-from stream_router.aws.signed_calls import Done, Easy, SignedCalls
+from stream_router.aws.signed_calls import SignedCalls
 from stream_router.core.aws_answers import Answer
 from stream_router.core.logs import Seldom
 
