@@ -1,6 +1,7 @@
 """One of libcurl's easy handles: what its current call has collected, and what libcurl may not do by itself."""
 
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import pycurl
 
@@ -47,6 +48,16 @@ class Easy:
         self.size_bytes = 0
         curl.setopt(pycurl.WRITEFUNCTION, self._take)
         curl.setopt(pycurl.HEADERFUNCTION, self.header_lines.append)
+
+    def forget_name(self) -> None:
+        """Let its next call ask for the host's address anew.
+
+        libcurl takes "there is no such host" for true for half a minute. A name server that says so while it is being
+        replaced is back after a second.
+        """
+        url = urlsplit(self.target.url)
+        port = url.port or (443 if url.scheme == "https" else 80)
+        self.curl.setopt(pycurl.RESOLVE, [f"-{url.hostname}:{port}"])
 
     def may_send(self, *_: object) -> int:
         """Asked by libcurl before it sends a request: once is allowed.

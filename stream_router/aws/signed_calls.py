@@ -22,6 +22,9 @@ MAX_ANSWER_BYTES = 4 * 1024 * 1024
 """More than any answer that is read here but ReceiveMessage's; an endpoint that sends without end must not take the
 memory."""
 
+NAMES_ASKED_EVERY_S = 1.0
+"""How often a host that was not found is asked for anew, at most."""
+
 SENT_ONCE = "the kept connection broke; sent once, unanswered"
 """The error of a call that libcurl would have sent again."""
 
@@ -47,6 +50,7 @@ class SignedCalls:
         """Calls that could not be begun, or broke with their handle, and why: told with the next answers."""
         self.skew_s = 0.0
         """What is added to the local clock when signing, learned from an answer's Date."""
+        self._asked_s = float("-inf")
         self._max_connections = max_connections
         self._multi = self._new_multi()
 
@@ -145,6 +149,8 @@ class SignedCalls:
             told += [self._end(curl, "") for curl in finished]
             for curl, code, text in failed:
                 again = code == pycurl.E_ABORTED_BY_CALLBACK
+                if code == pycurl.E_COULDNT_RESOLVE_HOST:
+                    self._not_found(self._busy[curl])
                 told.append(self._end(curl, SENT_ONCE if again else f"curl {code}: {text or 'failed'}"))
         troubles: list[Exception] = []
         for done, answer in told:
@@ -155,6 +161,12 @@ class SignedCalls:
         if troubles:
             raise troubles[0]
         return len(told)
+
+    def _not_found(self, easy: Easy) -> None:
+        now_s = time.monotonic()
+        if now_s - self._asked_s >= NAMES_ASKED_EVERY_S:
+            self._asked_s = now_s
+            easy.forget_name()
 
     def _end(self, curl: pycurl.Curl, error: str) -> tuple[Done, Answer]:
         self._multi.remove_handle(curl)

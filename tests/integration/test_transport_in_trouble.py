@@ -1,8 +1,12 @@
 """The transport when loop, libcurl or credentials fail it: every call still ends, in one answer."""
 
 import asyncio
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import certifi
@@ -13,6 +17,7 @@ from stream_router.aws.endpoints import Target, json_target
 from stream_router.aws.loop_transport import LoopTransport
 from stream_router.aws.pumped_transport import Transport
 from stream_router.core.aws_answers import Answer
+from tests.fault.lane.clock import COMPILER
 from tests.raw_server import RawServer, answer
 
 ALLOWED_S = 5.0
@@ -110,3 +115,54 @@ def test_where_it_is_pumped_a_call_that_cannot_be_begun_ends_in_an_answer(pump: 
             transport.pump(0.05)
     transport.close()
     assert [one.status for one in told] == [0, 200]
+
+
+NAME_SERVER = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **found) {
+    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    real = dlsym(RTLD_NEXT, "getaddrinfo");
+    if (!node || strcmp(node, "kinesis.test")) return real(node, service, hints, found);
+    if (access(getenv("NAME_SERVER_IS_BACK"), F_OK)) return EAI_NONAME;
+    return real("127.0.0.1", service, hints, found);
+}
+"""
+
+CALLS = """
+import sys, time
+from pathlib import Path
+import certifi
+from stream_router.aws.credentials import Credentials
+from stream_router.aws.endpoints import json_target
+from stream_router.aws.pumped_transport import Transport
+
+transport = Transport(lambda: Credentials("A", "secret", None), "us-east-1", certifi.where())
+began_s, told = time.monotonic(), []
+while not told or told[-1].status != 200:
+    assert time.monotonic() - began_s < 15, told[-1]
+    transport.start(json_target(sys.argv[1], "kinesis", "x", "1.1"), b"{}", 2.0, told.append)
+    while transport.in_flight:
+        transport.pump(0.05)
+    Path(sys.argv[2]).touch()
+    time.sleep(0.1)
+assert "not resolve" in told[0].error, told[0]
+"""
+
+
+@pytest.mark.skipif(not COMPILER, reason="no C compiler")
+def test_a_name_server_that_knew_no_host_for_a_moment_is_asked_again(tmp_path: Path) -> None:
+    """libcurl would believe it for half a minute: as long no event would be stored, though all is well again."""
+    (tmp_path / "name_server.c").write_text(NAME_SERVER)
+    library, back = tmp_path / "name_server.so", tmp_path / "back"
+    subprocess.run([COMPILER, "-shared", "-fPIC", "-o", library, tmp_path / "name_server.c", "-ldl"], check=True)
+    with RawServer(lambda _: answer(200)) as server:
+        command = [sys.executable, "-c", CALLS, f"http://kinesis.test:{server.port}/", str(back)]
+        around = {**os.environ, "LD_PRELOAD": str(library), "NAME_SERVER_IS_BACK": str(back)}
+        ended = subprocess.run(command, env=around, capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == 0, ended.stderr
