@@ -82,10 +82,15 @@ class FakeLoop:
         """Let time pass, and every timer that is due ring in its order."""
         until_s = self._now_s + seconds
         while self._timers and self._timers[0][0] <= until_s:
-            self._now_s, _, handle = heapq.heappop(self._timers)
+            due_s, _, handle = heapq.heappop(self._timers)
+            self._now_s = max(self._now_s, due_s)
             if handle.what:
                 handle.what()
         self._now_s = until_s
+
+    def stand_still(self, seconds: float) -> None:
+        """Let time pass in which no timer rings; those that are due ring with the next move."""
+        self._now_s += seconds
 
     def close(self) -> None:
         self._futures.close()

@@ -113,6 +113,23 @@ class Written(Transport):
         return 0
 
 
+@pytest.mark.parametrize(("waits", "status"), [("nothing", b"408"), ("read", b"503"), ("unread", b"503")])
+def test_a_body_that_does_not_come_is_408_and_one_that_waits_for_us_503(
+    waits: str, status: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A 4xx is final for a sender, whose body is here: it waits for its turn, or with the kernel to be read on."""
+    transport = Written()
+    with opened(transport) as (connection, turns, loop):
+        connection.data_received(POST)
+        monkeypatch.setattr(turns, "have_time", lambda **_: waits == "nothing")
+        if waits == "read":
+            connection.data_received(b"x")
+        elif waits == "unread":
+            connection._flow.pause()
+        connection.overdue(loop.time())
+        assert transport.answers[0][9:12] == status
+
+
 @pytest.mark.parametrize("known", [False, True])
 def test_a_sender_that_nobody_knows_has_only_so_many_answers(known: bool) -> None:
     """What it costs to send a thousand requests at once is sixteen answers; who showed who it is has all of them."""

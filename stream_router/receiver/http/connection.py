@@ -91,10 +91,10 @@ class Connection(asyncio.Protocol):
         self._refuse(answers.BUSY)
 
     def overdue(self, now_s: float) -> None:
-        """Its time is over: a body gets its 408, everything else is closed."""
+        """Its time is over: a body gets its 408, or 503 where it waits for us; everything else is closed."""
         in_body = self._request is not None and not self._in_head and not self._discarding
         if in_body and self._flow.write_deadline_s > now_s:
-            self._refuse(answers.CUT)
+            self._refuse(answers.BUSY if self._rest or self._flow.paused else answers.CUT)
         else:
             self.cut()
 

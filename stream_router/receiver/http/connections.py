@@ -17,6 +17,8 @@ from stream_router.telemetry.receiver.receiver_stats import Stats
 log = logging.getLogger(__name__)
 
 SWEEP_EVERY_S = 0.25
+STOOD_STILL_S = 1.0
+"""A sweep that comes so late cuts nobody: what was sent while the process stood still is read first."""
 MAX_READING_BYTES = 48 * 1024 * 1024
 """Bytes of all bodies that are half read; half of it for one client. Where it is more, the oldest such body is cut."""
 
@@ -84,7 +86,8 @@ class Connections:
         self._reading_bytes = 0
         self._cut: set[Tracked] = set()
         """Those that are counted as cut and are still there: answered, they linger, and go with a later sweep."""
-        self._sweeper = loop.call_later(SWEEP_EVERY_S, self._sweep)
+        self._stood_still = False
+        self._sweep_again()
 
     def stop(self) -> None:
         """No more sweeps."""
@@ -204,9 +207,13 @@ class Connections:
 
     def _sweep(self) -> None:
         """One timer for all: a timer a request would cost more than its MAC."""
-        # First of all: whatever happens below, there is a next sweep.
-        self._sweeper = self._loop.call_later(SWEEP_EVERY_S, self._sweep)
         now_s = self._loop.time()
+        # Not twice in a row: who is always that late would cut nobody.
+        self._stood_still = now_s - self._due_s > STOOD_STILL_S and not self._stood_still
+        # First of all: whatever happens below, there is a next sweep.
+        self._sweep_again()
+        if self._stood_still:
+            return
         late = [one for one in self.all if one.deadline_s <= now_s]
         for connection in sorted(late, key=lambda one: one.deadline_s):
             # Who has shown who it is and is only idle took nobody's time.
@@ -217,3 +224,7 @@ class Connections:
             except Exception:
                 log.exception("a connection did not end as it should, and was cut")
                 connection.cut()
+
+    def _sweep_again(self) -> None:
+        self._due_s = self._loop.time() + SWEEP_EVERY_S
+        self._sweeper = self._loop.call_later(SWEEP_EVERY_S, self._sweep)

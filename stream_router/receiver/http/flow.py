@@ -25,7 +25,8 @@ class Flow:
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         self._transport: asyncio.Transport | None = None
-        self._paused = False
+        self.paused = False
+        """Whether nothing is read for now: what the client sends waits with the kernel."""
         self._read_all_the_time = False
         """Not before its first request, nor after a pause until the next one: bytes may wait unseen for any time."""
         self.write_deadline_s = math.inf
@@ -54,19 +55,19 @@ class Flow:
 
     def pause(self) -> None:
         """Read nothing more for now."""
-        if not self._paused and self._transport is not None and not self._transport.is_closing():
-            self._paused, self._read_all_the_time = True, False
+        if not self.paused and self._transport is not None and not self._transport.is_closing():
+            self.paused, self._read_all_the_time = True, False
             self._transport.pause_reading()
 
     def read_on(self) -> None:
         """Read again; not while the client does not read itself."""
         if (
-            self._paused
+            self.paused
             and self.write_deadline_s == math.inf
             and self._transport is not None
             and not self._transport.is_closing()
         ):
-            self._paused = False
+            self.paused = False
             self._transport.resume_reading()
 
     def write(self, data: bytes) -> bool:
