@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
@@ -162,11 +162,45 @@ def test_a_large_body_that_fails_keeps_none_behind_it_waiting(caplog: pytest.Log
     assert [record.levelname for record in caplog.records] == ["ERROR"]
 
 
+class Opening:
+    """A listener's loop and connection, as far as one that opens needs them."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, tls: Callable[[], None]) -> None:
+        self.sock, self.connection, listening = Mock(), Mock(), Mock()
+        listening.fileno.return_value = 0
+        connections: Any = Mock()
+        watched: Any = SimpleNamespace(add_reader=Mock(), create_task=loop.create_task, time=loop.time)
+        watched.connect_accepted_socket = AsyncMock()
+        listener = Listener(watched, listening, connections, lambda *_: self.connection, tls, 5.0)
+        listener._take(self.sock, "1.2.3.4")
+
+
 def test_a_connection_that_cannot_be_opened_gives_its_place_back() -> None:
-    """Whatever the reason: its socket is closed and its place is free."""
-    sock, connection = Mock(), Mock()
-    listener = Listener(Mock(), Mock(), Mock(), Mock(), Mock(side_effect=RuntimeError), 5.0)
-    with pytest.raises(RuntimeError):
-        asyncio.run(listener._opened(sock, connection))
-    sock.close.assert_called_once()
-    connection.gone.assert_called_once()
+    """Whatever the reason: its socket is closed and its place is free; what nobody foresaw is the loop's to tell."""
+
+    async def run() -> None:
+        told: list[dict[str, Any]] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: told.append(context))
+        opening = Opening(loop, Mock(side_effect=RuntimeError))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        opening.sock.close.assert_called_once()
+        opening.connection.gone.assert_called_once()
+        assert [type(one["exception"]) for one in told] == [RuntimeError]
+
+    asyncio.run(run())
+
+
+def test_a_connection_that_is_cut_before_it_began_to_open_is_closed() -> None:
+    """Many come in one round of the loop, and others need the room: its socket waits for no garbage collector."""
+
+    async def run() -> None:
+        opening = Opening(asyncio.get_running_loop(), lambda: None)
+        opening.connection.opening.cancel()
+        for _ in range(3):
+            await asyncio.sleep(0)
+        opening.sock.close.assert_called_once()
+        opening.connection.gone.assert_called_once()
+
+    asyncio.run(run())

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import functools
 import logging
 import socket
 import ssl
@@ -75,24 +76,25 @@ class Listener:
             sock.close()
             return
         sock.setblocking(False)
-        connection.opening = self._loop.create_task(self._opened(sock, connection))
+        connection.opening = opening = self._loop.create_task(self._open_it(sock, connection))
+        opening.add_done_callback(functools.partial(self._opened, sock, connection))
 
-    async def _opened(self, sock: socket.socket, connection: Connection) -> None:
-        opened = False
-        try:
-            context = self._tls()
-            timeout_s = self._handshake_timeout_s if context is not None else None
-            await self._loop.connect_accepted_socket(
-                lambda: connection, sock, ssl=context, ssl_handshake_timeout=timeout_s
-            )
-            opened = True
-        except (OSError, asyncio.CancelledError):
-            pass  # the client went, or was sent away
-        finally:
-            if not opened:
-                sock.close()
-                connection.opening = None
-                connection.gone()
+    async def _open_it(self, sock: socket.socket, connection: Connection) -> None:
+        context = self._tls()
+        timeout_s = self._handshake_timeout_s if context is not None else None
+        await self._loop.connect_accepted_socket(lambda: connection, sock, ssl=context, ssl_handshake_timeout=timeout_s)
+
+    @staticmethod
+    def _opened(sock: socket.socket, connection: Connection, opening: "asyncio.Task[None]") -> None:
+        """It is open, or its client went or was sent away: perhaps before it began, so no `finally` of it would do."""
+        error = None if opening.cancelled() else opening.exception()
+        if error is None and not opening.cancelled():
+            return
+        sock.close()
+        connection.opening = None
+        connection.gone()
+        if error is not None and not isinstance(error, OSError):
+            raise error
 
     def _no_files(self) -> None:
         """No descriptor is left, though a reserve is kept: somebody else took them. Make room and pause."""
