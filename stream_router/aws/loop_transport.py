@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,8 @@ from stream_router.core.aws_answers import Answer
 from stream_router.core.logs import Seldom
 
 log = logging.getLogger(__name__)
+
+CLOSED_WITHIN_S = 0.2
 
 
 class LoopTransport(SignedCalls):
@@ -123,9 +126,14 @@ class LoopTransport(SignedCalls):
         for easy in lost:
             self._drop(old, easy)
         self._multi = self._new_multi()
-        with contextlib.suppress(pycurl.error):
-            old.close()
+        self._close(old)
         self._deliver()
+
+    def _close(self, multi: pycurl.CurlMulti) -> None:
+        """In a thread: libcurl waits for name servers that it has asked, however long those take."""
+        closing = threading.Thread(target=multi.close, name="libcurl", daemon=True)
+        closing.start()
+        closing.join(CLOSED_WITHIN_S)
 
     def _drop(self, old: pycurl.CurlMulti, easy: Easy) -> None:
         """A call of the old handle ends without an answer; nobody knows what became of it."""

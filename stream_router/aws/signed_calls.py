@@ -107,7 +107,10 @@ class SignedCalls:
         self._busy.clear()
         self._unanswered.clear()
         self._idle.clear()
-        self._multi.close()
+        self._close(self._multi)
+
+    def _close(self, multi: pycurl.CurlMulti) -> None:
+        multi.close()
 
     def _new(self, target: Target) -> Easy:
         curl = pycurl.Curl()

@@ -129,6 +129,7 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
     int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
     real = dlsym(RTLD_NEXT, "getaddrinfo");
     if (!node || strcmp(node, "kinesis.test")) return real(node, service, hints, found);
+    sleep(atoi(getenv("NAME_SERVER_SLEEPS_S")));
     if (access(getenv("NAME_SERVER_IS_BACK"), F_OK)) return EAI_NONAME;
     return real("127.0.0.1", service, hints, found);
 }
@@ -155,14 +156,48 @@ assert "not resolve" in told[0].error, told[0]
 """
 
 
-@pytest.mark.skipif(not COMPILER, reason="no C compiler")
+CALL_AND_STOP = """
+import asyncio, sys
+import certifi
+from stream_router.aws.credentials import Credentials
+from stream_router.aws.endpoints import json_target
+from stream_router.aws.loop_transport import LoopTransport
+
+async def run():
+    transport = LoopTransport(asyncio.get_running_loop(), lambda: Credentials("A", "s", None), "x", certifi.where())
+    print((await transport.call(json_target(sys.argv[1], "kinesis", "x", "1.1"), b"{}", 0.1)).error)
+    transport.close()
+
+asyncio.run(run())
+"""
+
+needs_a_compiler = pytest.mark.skipif(not COMPILER, reason="no C compiler")
+
+
+def with_name_server(folder: Path, code: str, *arguments: str, sleeps_s: int = 0) -> "subprocess.CompletedProcess[str]":
+    """Runs Python where the name server knows `kinesis.test` once there is a file `back`, and answers after a while."""
+    (folder / "name_server.c").write_text(NAME_SERVER)
+    library = folder / "name_server.so"
+    subprocess.run([COMPILER, "-shared", "-fPIC", "-o", library, folder / "name_server.c", "-ldl"], check=True)
+    told = {"NAME_SERVER_IS_BACK": str(folder / "back"), "NAME_SERVER_SLEEPS_S": str(sleeps_s)}
+    around = {**os.environ, "LD_PRELOAD": str(library), **told}
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, env=around, capture_output=True, text=True, timeout=30, check=False)
+
+
+@needs_a_compiler
 def test_a_name_server_that_knew_no_host_for_a_moment_is_asked_again(tmp_path: Path) -> None:
     """libcurl would believe it for half a minute: as long no event would be stored, though all is well again."""
-    (tmp_path / "name_server.c").write_text(NAME_SERVER)
-    library, back = tmp_path / "name_server.so", tmp_path / "back"
-    subprocess.run([COMPILER, "-shared", "-fPIC", "-o", library, tmp_path / "name_server.c", "-ldl"], check=True)
     with RawServer(lambda _: answer(200)) as server:
-        command = [sys.executable, "-c", CALLS, f"http://kinesis.test:{server.port}/", str(back)]
-        around = {**os.environ, "LD_PRELOAD": str(library), "NAME_SERVER_IS_BACK": str(back)}
-        ended = subprocess.run(command, env=around, capture_output=True, text=True, timeout=30, check=False)
+        ended = with_name_server(tmp_path, CALLS, f"http://kinesis.test:{server.port}/", str(tmp_path / "back"))
     assert ended.returncode == 0, ended.stderr
+
+
+@needs_a_compiler
+def test_a_stop_does_not_wait_for_a_name_server(tmp_path: Path) -> None:
+    """It may take a minute to give up, for each of the domains that are searched; a stop has ten seconds in all."""
+    began_s = time.monotonic()
+    ended = with_name_server(tmp_path, CALL_AND_STOP, "http://kinesis.test:1/", sleeps_s=20)
+    assert ended.returncode == 0, ended.stderr
+    assert "Resolving timed out" in ended.stdout
+    assert time.monotonic() - began_s < 10.0
