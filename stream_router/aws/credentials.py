@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from botocore.credentials import Credentials as BotoCredentials
@@ -53,11 +54,14 @@ def find(session: Session) -> BotoCredentials:
 class CredentialSource:
     """Hands out the current credentials without ever blocking.
 
-    Raises CredentialsError at construction where botocore's chain gives none.
+    Raises CredentialsError at construction where botocore's chain gives none. `again` makes such a session anew, for
+    when AWS refuses the credentials: botocore reads a file of them once, and others may stand in the same place by now.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, again: Callable[[], Session] | None = None) -> None:
         self._source = find(session)
+        self._again = again
+        self._refused = False
         self._current = self._read()
         self._stop = threading.Event()
         threading.Thread(target=self._refresh, name="aws-credentials", daemon=True).start()
@@ -65,11 +69,21 @@ class CredentialSource:
     def __call__(self) -> Credentials:
         return self._current
 
+    def refused(self) -> None:
+        """AWS says that they are not valid, or not any more."""
+        self._refused = True
+
     def close(self) -> None:
         """Stop the refreshing thread."""
         self._stop.set()
 
     def _read(self) -> Credentials:
+        if self._refused and self._again:
+            self._refused = False
+            found = find(self._again())
+            # From elsewhere they may be of another account, whose stream has the same name.
+            if found.method == self._source.method:
+                self._source = found
         frozen = self._source.get_frozen_credentials()
         return Credentials(frozen.access_key or "", frozen.secret_key or "", frozen.token)
 

@@ -13,7 +13,8 @@ import pycurl
 from stream_router.aws.credentials import Credentials
 from stream_router.aws.easy_handle import Done, Easy
 from stream_router.aws.endpoints import Target
-from stream_router.core.aws_answers import Answer, epoch_of
+from stream_router.core.aws_answers import Answer, epoch_of, refusal
+from stream_router.core.aws_error_codes import CREDENTIALS_OVER
 
 CONNECT_TIMEOUT_MS = 3_000
 SKEW_NOTICED_S = 30.0
@@ -42,6 +43,8 @@ class SignedCalls:
     ) -> None:
         self._max_answer_bytes = max_answer_bytes
         self._credentials = credentials
+        self.credentials_refused: Callable[[], None] = lambda: None
+        """Called where AWS says that they are not valid any more."""
         self._region = region
         self._ca_bundle = ca_bundle
         self._idle: dict[Target, list[Easy]] = {}
@@ -186,14 +189,16 @@ class SignedCalls:
             status = 0 if error else int(easy.curl.getinfo(pycurl.RESPONSE_CODE))
             headers = _headers(easy.header_lines) if status != 200 else {}
             if status in (400, 403):
-                self._learn_skew(headers)
+                self._learn(Answer(status, b"".join(easy.body), headers, "", 0.0))
         except Exception as broken:  # noqa: BLE001 - a stranger's headers: whatever they hold, the call ends in one answer
             status, headers, error = 0, {}, f"unreadable headers: {type(broken).__name__}"
         return Answer(status, b"".join(easy.body), headers, error, time.monotonic() - easy.started)
 
-    def _learn_skew(self, headers: dict[str, str]) -> None:
-        """A refusal may come from a wrong local clock: from then on sign with the service's."""
-        if served := epoch_of(headers.get("date", "")):
+    def _learn(self, answer: Answer) -> None:
+        """A refusal may come from a wrong local clock, then sign with the service's; or from credentials that ended."""
+        if refusal(answer).code in CREDENTIALS_OVER:
+            self.credentials_refused()
+        if served := epoch_of(answer.headers.get("date", "")):
             skew = served - time.time()
             self.skew_s = skew if abs(skew) > SKEW_NOTICED_S else 0.0
 

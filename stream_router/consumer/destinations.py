@@ -93,6 +93,7 @@ def patient_credentials(
     session: CredentialsSession,
     clock: Callable[[], float] = time.monotonic,
     wait: Callable[[float], None] = _wait,
+    again: Callable[[], CredentialsSession] | None = None,
 ) -> CredentialSource:
     """The credentials, asked for during CREDENTIALS_WITHIN_S; raises CredentialsError after that.
 
@@ -101,7 +102,7 @@ def patient_credentials(
     until = clock() + CREDENTIALS_WITHIN_S
     while True:
         try:
-            return CredentialSource(session)
+            return CredentialSource(session, again)
         except CredentialsError:
             if clock() >= until:
                 raise
@@ -116,13 +117,15 @@ class Destinations:
     ) -> None:
         self.settings = settings
         self.session = endpoints.session(settings.aws_region)
+        credentials = patient_credentials(self.session, again=lambda: endpoints.session(settings.aws_region))
         self.transport = Transport(
-            patient_credentials(self.session),
+            credentials,
             settings.aws_region,
             endpoints.ca_bundle(self.session),
             settings.max_in_flight + OTHER_CONNECTIONS,
             max_answer_bytes,
         )
+        self.transport.credentials_refused = credentials.refused
         self.places = places or Places(settings)
 
     def ask_for_bus(self, done: Done) -> None:

@@ -47,8 +47,19 @@ THROTTLING = (
 )
 """Systemic, and a word on how much is sent: fewer calls at once are better."""
 
+CREDENTIALS_OVER = (
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "UnrecognizedClientException",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "SignatureDoesNotMatch",
+)
+"""Systemic, and perhaps over as soon as others stand where these credentials came from."""
+
 _SYSTEMIC = (
     *THROTTLING,
+    *CREDENTIALS_OVER,
     "ServiceUnavailable",
     "ServiceUnavailableException",
     "AccessDenied",
@@ -56,15 +67,9 @@ _SYSTEMIC = (
     "InvalidAccountIdException",
     "NotAuthorizedForSource",
     "NotAuthorizedForSourceException",
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "UnrecognizedClientException",
-    "InvalidClientTokenId",
-    "InvalidSignatureException",
     "IncompleteSignature",
     "MissingAuthenticationToken",
     "MissingAuthenticationTokenException",
-    "SignatureDoesNotMatch",
     "RequestExpired",
     "RequestTimeTooSkewed",
     "ResourceNotFoundException",

@@ -74,8 +74,9 @@ class Worker:
         stop = asyncio.Event()
         for told in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(told, stop.set)
-        credentials = CredentialSource(session(settings.aws_region))
+        credentials = CredentialSource(session(settings.aws_region), lambda: session(settings.aws_region))
         transport = LoopTransport(loop, credentials, settings.aws_region, self._stream.ca_bundle)
+        transport.credentials_refused = credentials.refused
         batcher = self._batcher(loop, transport)
         store = self._spill(loop)
         if store:

@@ -331,6 +331,26 @@ def test_tls_refuses_a_certificate_for_another_host(make: Make, tmp_path: Path) 
         assert server.requests == []
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "told"),
+    [
+        (400, "ExpiredTokenException", 1),
+        (403, "UnrecognizedClientException", 1),
+        (403, "AccessDeniedException", 0),
+        (400, "ValidationException", 0),
+        (500, "ExpiredTokenException", 0),
+    ],
+)
+def test_that_credentials_are_refused_is_told(make: Make, status: int, code: str, told: int) -> None:
+    """So that they are looked up anew; what is refused for another reason makes nobody doubt them."""
+    refused: list[bool] = []
+    with RawServer(lambda _: answer(status, b'{"__type":"%b"}' % code.encode())) as server:
+        transport = make()
+        transport.credentials_refused = lambda: refused.append(True)
+        assert call(transport, target(server.url))[0].status == status
+    assert len(refused) == told
+
+
 def test_without_a_setting_the_bundle_is_botocores(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where AWS_CA_BUNDLE is not set the bundle exists and is the one that botocore would use."""
     monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)

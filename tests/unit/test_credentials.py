@@ -70,3 +70,53 @@ def test_whatever_the_chain_raises_at_start_is_one_line(trouble: Exception) -> N
         CredentialSource(chain)
     assert type(trouble).__name__ in str(found.value)
     assert "\n" not in str(found.value)
+
+
+class Kept:
+    """A session, and the credentials that stand where this one looks."""
+
+    def __init__(self, key: str, method: str = "shared-credentials-file") -> None:
+        self.key, self.method = key, method
+
+    def get_credentials(self) -> Any:
+        return self
+
+    def get_frozen_credentials(self) -> Credentials:
+        return Credentials(self.key, "secret", None)
+
+
+def until_read_again(source: CredentialSource, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The access key after the thread has looked twice."""
+    looks, read = threading.Semaphore(0), source._read
+
+    def counted() -> Credentials:
+        found = read()
+        looks.release()
+        return found
+
+    monkeypatch.setattr(source, "_read", counted)
+    assert looks.acquire(timeout=10)
+    assert looks.acquire(timeout=10)
+    source.close()
+    return source().access_key
+
+
+@pytest.mark.parametrize(
+    ("method", "refused", "key"),
+    [
+        ("shared-credentials-file", True, "NEW"),
+        ("shared-credentials-file", False, "OLD"),  # who changes a profile meanwhile moves no event to another account
+        ("iam-role", True, "OLD"),  # another identity, perhaps of another account
+    ],
+)
+def test_credentials_that_aws_refuses_are_looked_up_anew_in_the_same_place(
+    method: str, refused: bool, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """botocore reads those in a file once: an operator who renews them there need not restart anything."""
+    monkeypatch.setattr(credentials, "REFRESH_EVERY_S", 0.001)
+    old: Any = Kept("OLD")
+    anew: Any = Kept("NEW", method)
+    source = CredentialSource(old, lambda: anew)
+    if refused:
+        source.refused()
+    assert until_read_again(source, monkeypatch) == key
