@@ -74,16 +74,17 @@ class Worker:
         stop = asyncio.Event()
         for told in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(told, stop.set)
-        credentials = CredentialSource(session(settings.aws_region), lambda: session(settings.aws_region))
-        transport = LoopTransport(loop, credentials, settings.aws_region, self._stream.ca_bundle)
-        transport.credentials_refused = credentials.refused
+        credentials, transport = self._way_to_aws(loop)
         batcher = self._batcher(loop, transport)
         store = self._spill(loop)
         if store:
             batcher.use_spill(store, settings.spill_max_bytes)
         health, clock = Health(batcher), LoopClock(loop)
         served = sources.of(settings)
-        app = App(served, batcher, health, self._stats, clock, settings.max_held_bytes)
+        app = App(
+            *(served, batcher, health, self._stats, clock, settings.max_held_bytes),
+            served_now_s=lambda: transport.served_now_s,
+        )
         states = States(batcher, clock, self._stats, loop.time, settings)
         tls = Tls(settings)
         followed = [source.secrets for source in served.values() if source.secrets]
@@ -107,6 +108,13 @@ class Worker:
             credentials.close()
             self._stats.up = 0
             self._row[:] = self._stats.row()
+
+    def _way_to_aws(self, loop: asyncio.AbstractEventLoop) -> tuple[CredentialSource, LoopTransport]:
+        region = self._settings.aws_region
+        credentials = CredentialSource(session(region), lambda: session(region))
+        transport = LoopTransport(loop, credentials, region, self._stream.ca_bundle)
+        transport.credentials_refused = credentials.refused
+        return credentials, transport
 
     def _batcher(self, loop: asyncio.AbstractEventLoop, transport: LoopTransport) -> Batcher:
         target = self._stream.target

@@ -8,7 +8,7 @@ from functools import partial
 
 from stream_router.receiver.batching.batcher import Batcher
 from stream_router.receiver.batching.storing import Storing
-from stream_router.receiver.headers import RefusedError
+from stream_router.receiver.headers import STALE, RefusedError
 from stream_router.receiver.http import answers
 from stream_router.receiver.http.answers import Response
 from stream_router.receiver.http.health import Health
@@ -45,8 +45,9 @@ class App:
         clock: LoopClock,
         max_held_bytes: int,
         wall_clock: Callable[[], float] = time.time,
+        served_now_s: Callable[[], float | None] = lambda: None,
     ) -> None:
-        """`sources` by path."""
+        """`sources` by path. `served_now_s` tells the time by the stream's own clock; None where that is not known."""
         self._sources = sources
         self._batcher = batcher
         self._health = health
@@ -54,6 +55,7 @@ class App:
         self._clock = clock
         self._max_held_bytes = max_held_bytes
         self._wall_clock = wall_clock
+        self._served_now_s = served_now_s
         self._recent = RecentIds()
         self._storing: dict[str, Storing] = {}
         self._long = LongWork()
@@ -102,7 +104,7 @@ class App:
         source, text = self._sources[request.path], request.body
         self._stats.bytes_received += len(text)
         try:
-            delivery_id = source.verifier.verify(request.headers, text, self._wall_clock())
+            delivery_id = self._verified(source, request)
             request.known()
             body = Body(text, delivery_id, *source.says(request.headers))
             if len(text) > SLICE_BYTES:
@@ -114,6 +116,19 @@ class App:
         except ProblemError as error:
             return answers.error(error.status, error.code, error.message)
         return self._store(request, events, delivery_id, arrived_s)
+
+    def _verified(self, source: Source, request: Request) -> str | None:
+        """The delivery id. What this machine's clock makes stale is held against the stream's, too.
+
+        A 401 is final for a sender, and a clock that was set wrong here is none of its faults.
+        """
+        try:
+            return source.verifier.verify(request.headers, request.body, self._wall_clock())
+        except RefusedError as error:
+            served_s = self._served_now_s() if error.code == STALE else None
+            if served_s is None:
+                raise
+            return source.verifier.verify(request.headers, request.body, served_s)
 
     async def _in_slices(self, request: Request, source: Source, body: Body, arrived_s: float) -> None:
         """Seal a large body a slice at a time: others are served in between."""
