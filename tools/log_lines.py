@@ -11,7 +11,8 @@ INTRODUCTION = """# Logs
 
 All programs log to stderr, one line an event, from `STREAM_ROUTER_LOG_LEVEL` up. `STREAM_ROUTER_LOG_FORMAT` is `json`,
 `text`, or `auto` (the default): text on a terminal, in colour unless `NO_COLOR` is set, else JSON. Levels are DEBUG,
-INFO, WARNING and ERROR, for the daemon's lines as well. No line holds a payload or a secret.
+INFO, WARNING and ERROR, for the daemon's lines as well. No line holds a payload or a secret. Where whoever reads stderr
+stands still (a log driver that hangs), lines are left out and counted (`log-left-out`), and no event waits for them.
 
 A JSON line has `time` (UTC), `level`, `id`, `logger`, `message`, `pid`, and what else the line tells. `id` says which
 line it is, whatever its text becomes. Of an unforeseen failure `exception` has the place in the code, never the text,

@@ -16,6 +16,10 @@ from typing import Any
 
 import orjson
 
+from stream_router.core.log_sink import LogSink
+
+log = logging.getLogger(__name__)
+
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _TOLD_FIRST = frozenset({"time", "level", "id", "logger", "message", "pid", "thread"})
 _COLOURS = {"ERROR": "\x1b[31m", "WARNING": "\x1b[33m", "DEBUG": "\x1b[2m"}
@@ -133,9 +137,37 @@ def is_coloured() -> bool:
     return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
 
 
+class _Handler(logging.Handler):
+    """Hands lines on, and says how many had to be left out once they are read again."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record)
+        except Exception:  # noqa: BLE001 - as every handler of the library does
+            self.handleError(record)
+            return
+        if to_stderr(line) and (count := _sink().left_out()):
+            log.warning("%d lines of the log were left out: nobody read them", count)
+
+
+_sinks: list[LogSink] = []
+
+
+def _sink() -> LogSink:
+    if not _sinks:
+        _sinks.append(LogSink(sys.stderr))
+    return _sinks[0]
+
+
+def to_stderr(line: str) -> bool:
+    """A line that is made already; whether it was written. Where nobody reads stderr, it waits for nobody."""
+    return _sink().write(line)
+
+
 def start(level: str, log_format: str = "json") -> None:
     """Send every log line of this process to stderr, from `level` up, in `log_format` (auto, json, text)."""
-    handler = logging.StreamHandler(sys.stderr)
+    _sinks[:] = [LogSink(sys.stderr)]
+    handler = _Handler()
     handler.setFormatter(TextLines(colour=is_coloured()) if is_text(log_format) else JsonLines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("botocore").setLevel(logging.WARNING)

@@ -1,12 +1,17 @@
 """Log lines: an id and one vocabulary of levels, JSON or for a person, forged by nothing; each is documented."""
 
 import ast
+import contextlib
+import fcntl
 import importlib
 import io
 import json
 import logging
+import os
 import re
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -137,3 +142,83 @@ def test_colour_is_left_out_where_it_is_not_wanted(monkeypatch: pytest.MonkeyPat
     assert "\x1b[31mERROR" in stderr.getvalue()
     monkeypatch.setenv("NO_COLOR", "1")
     assert not logs.is_coloured()
+
+
+class Pipe:
+    """A pipe that is full, and what comes out of it once it is read."""
+
+    def __init__(self) -> None:
+        self._read, write = os.pipe()
+        fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 16384)
+        self.stderr = os.fdopen(write, "w")
+        os.set_blocking(write, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(write, b"x")
+        os.set_blocking(write, True)
+
+    def read(self, lines: int) -> list[str]:
+        """The next lines, behind what filled it."""
+        got = b""
+        while not got or got.count(b"\n") < lines:
+            got += os.read(self._read, 65536)
+        return got.lstrip(b"x").decode().splitlines()
+
+    def close(self) -> None:
+        self.stderr.close()
+        os.close(self._read)
+
+
+@pytest.fixture
+def full() -> Iterator[Pipe]:
+    pipe = Pipe()
+    yield pipe
+    pipe.close()
+
+
+def test_a_log_that_nobody_reads_holds_nobody_up(full: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log driver that hangs would stop every program that has something to say; how much it missed it is told."""
+    monkeypatch.setattr(sys, "stderr", full.stderr)
+    logs.start("INFO")
+    began_s = time.monotonic()
+    for number in range(500):
+        logging.getLogger("x").error("line %d", number)
+    assert time.monotonic() - began_s < 5.0
+    full.read(0)
+    logging.getLogger("x").error("read again")
+    told = [json.loads(line)["message"] for line in full.read(2)]
+    assert told == ["read again", "500 lines of the log were left out: nobody read them"]
+
+
+def test_a_line_longer_than_a_pipe_comes_whole_where_it_is_read(full: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that is only slow misses nothing."""
+    full.read(0)
+    monkeypatch.setattr(sys, "stderr", full.stderr)
+    logs.start("INFO")
+    lines: list[str] = []
+    reader = threading.Thread(target=lambda: lines.extend(full.read(1)), daemon=True)
+    reader.start()
+    logging.getLogger("x").error("m" * 40_000)
+    reader.join(5)
+    assert json.loads(lines[0])["message"] == "m" * 40_000
+
+
+def test_a_line_that_was_cut_spoils_no_other(full: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reader stood still in the middle of it: the next line begins anew."""
+    full.read(0)
+    monkeypatch.setattr(sys, "stderr", full.stderr)
+    logs.start("INFO")
+    logging.getLogger("x").error("m" * 40_000)
+    full.read(0)
+    logging.getLogger("x").error("whole")
+    assert json.loads(full.read(2)[1])["message"] == "whole"
+
+
+def test_a_log_whose_reader_is_gone_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is nobody left to tell."""
+    other_end, write = os.pipe()
+    os.close(other_end)
+    with os.fdopen(write, "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        logs.start("INFO")
+        logging.getLogger("x").error("m")

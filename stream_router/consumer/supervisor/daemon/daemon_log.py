@@ -7,7 +7,6 @@ minute with the number of its repeats.
 
 import contextlib
 import re
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -45,7 +44,7 @@ class DaemonLog:
 
     def __init__(
         self,
-        write: Callable[[str], None],
+        write: Callable[[str], object],
         skipped: Callable[[], object],
         *,
         text: bool,
@@ -107,12 +106,7 @@ class DaemonLog:
 
 def follow(stream: IO[bytes], log_format: str, skipped: Callable[[], object]) -> threading.Thread:
     """Pass a daemon's output on, in a thread that ends with it; `skipped` as DaemonLog has it."""
-    log = DaemonLog(_to_stderr, skipped, text=logs.is_text(log_format), colour=logs.is_coloured())
+    log = DaemonLog(logs.to_stderr, skipped, text=logs.is_text(log_format), colour=logs.is_coloured())
     thread = threading.Thread(target=log.follow, args=(stream,), name="daemon-log", daemon=True)
     thread.start()
     return thread
-
-
-def _to_stderr(line: str) -> None:
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
