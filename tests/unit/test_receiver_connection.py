@@ -5,6 +5,7 @@ import contextlib
 import gc
 import itertools
 import socket
+import sys
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -140,6 +141,21 @@ def test_a_sender_that_nobody_knows_has_only_so_many_answers(known: bool) -> Non
         connection.data_received(GET * 20)
         closes = [b"connection: close" in answer for answer in transport.answers]
         assert closes == ([False] * 20 if known else [False] * 15 + [True])
+
+
+@pytest.mark.parametrize(("timeout_s", "told"), [(10.0, b"keep-alive: timeout=9\r\n"), (1.5, b"")])
+def test_an_answer_says_for_how_long_its_connection_is_kept(
+    timeout_s: float, told: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sender that sends as it is closed would have no answer: one that reads this opens another in time."""
+    monkeypatch.setattr(sys.modules[__name__], "LIMITS", LIMITS._replace(header_timeout_s=timeout_s))
+    transport = Written()
+    with opened(transport) as (connection, _, _):
+        connection.data_received(GET)
+        assert told in transport.answers[0]
+        assert (b"keep-alive" in transport.answers[0]) == bool(told)
+        connection.data_received(GET.replace(b"Host", b"Connection: close\r\nHost"))
+        assert b"keep-alive" not in transport.answers[1]
 
 
 def test_requests_sent_at_once_wait_their_turn_like_all_others() -> None:

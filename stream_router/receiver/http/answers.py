@@ -22,9 +22,9 @@ class Response(NamedTuple):
     body: bytes
     close: bool = False
 
-    def wire(self, *, close: bool, head_only: bool = False) -> bytes:
-        """Its bytes."""
-        head = _head(self.status, self.headers, close or self.close)
+    def wire(self, *, close: bool, head_only: bool = False, kept_s: int = 0) -> bytes:
+        """Its bytes. `kept_s`: for how long the connection may be idle before it is closed; 0: that is not said."""
+        head = _head(self.status, self.headers, close or self.close, kept_s)
         return b"%b%d\r\ndate: %b\r\n\r\n%b" % (
             head,
             len(self.body),
@@ -34,10 +34,10 @@ class Response(NamedTuple):
 
 
 @functools.lru_cache(64)
-def _head(status: int, headers: tuple[Header, ...], close: bool) -> bytes:
+def _head(status: int, headers: tuple[Header, ...], close: bool, kept_s: int) -> bytes:
     lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
     lines += [f"{name}: {value}" for name, value in headers]
-    lines += ["connection: close"] * close
+    lines += ["connection: close"] if close else [f"keep-alive: timeout={kept_s}"] * (kept_s > 0)
     return ("\r\n".join(lines) + "\r\ncontent-length: ").encode()
 
 

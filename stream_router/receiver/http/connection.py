@@ -46,8 +46,7 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[Request] = deque()
         self._body: bytes | bytearray = b""
         self._early: Response | None = None
-        self._in_head = True
-        self._discarding = self._known = False
+        self._in_head, self._discarding, self._known = True, False, False
         self._flow = Flow(sock)
         self._turn = Turn(turns, self._feed, self._flow.waited_s, known=connections.stands(client))
         self._rest = b""
@@ -217,7 +216,8 @@ class Connection(asyncio.Protocol):
             self._left_of_the_unknown -= not self._known
             self._turn.known &= self._known or answer.reason not in answers.REFUSED
             close = answer.close or not request.keep_alive or self._handler.closing or not self._left_of_the_unknown
-            reads = self._flow.write(answer.wire(close=close, head_only=request.method == "HEAD"))
+            head_only, kept_s = request.method == "HEAD", self._limits.kept_s
+            reads = self._flow.write(answer.wire(close=close, head_only=head_only, kept_s=kept_s))
             if close:
                 self._discarding = True
                 waiting.clear()

@@ -31,6 +31,11 @@ class Limits(NamedTuple):
     waiting_answers: int = 16
     """Requests that may wait for theirs before nothing more is read."""
 
+    @property
+    def kept_s(self) -> int:
+        """What a sender is told of how long its connection may be idle: a second less, for the way."""
+        return int(self.header_timeout_s) - 1
+
 
 class Handler(Protocol):
     """What answers requests."""
