@@ -30,13 +30,14 @@ from stream_router.telemetry.receiver.receiver_stats import Row, Stats, code_num
 
 log = logging.getLogger(__name__)
 
+Followed = Secrets | Tls
+
 DRAIN_S = 7.0
 """Most that a stop waits for requests that are in; a body that comes slower is cut off."""
 CALLS_END_S = 1.0
 PUBLISH_EVERY_S = 0.25
 BEAT_EVERY_S = 1.0
 """Beside what it shows: numbers that cannot be shown any more are no reason to end a worker that serves."""
-FOLLOW_TLS_EVERY_S = 2.0
 YOUNG_OBJECTS = 50_000
 """Allocations between two looks of the garbage collector: at 20,000 requests a second the default of 700 means dozens
 of looks a second at objects that are all in use."""
@@ -87,12 +88,11 @@ class Worker:
         )
         states = States(batcher, clock, self._stats, loop.time, settings)
         tls = Tls(settings)
-        followed = [source.secrets for source in served.values() if source.secrets]
+        followed: list[Followed] = [tls, *(source.secrets for source in served.values() if source.secrets)]
         tasks = [loop.create_task(every(PUBLISH_EVERY_S, lambda: self._publish(batcher, clock, states, health)))]
         tasks += [loop.create_task(every(BEAT_EVERY_S, self._beat))]
-        tasks += [loop.create_task(every(FOLLOW_TLS_EVERY_S, tls.refresh))]
-        tasks += [loop.create_task(_follow(live, every_s)) for live in followed if (every_s := live.follow_every_s)]
-        loop.add_signal_handler(signal.SIGHUP, lambda: _reload(loop, tls, followed))
+        tasks += [loop.create_task(_follow(live, live.follow_every_s)) for live in followed]
+        loop.add_signal_handler(signal.SIGHUP, lambda: _reload(loop, followed))
         try:
             try:
                 await self._serve_http(app, health, tls, clock, stop)
@@ -179,19 +179,18 @@ class Worker:
         self._row[:] = stats.row()
 
 
-async def _follow(live: Secrets, every_s: float) -> None:
-    """Read the secrets again and again, in a thread: a file on a slow disk, or AWS, must not hold the loop."""
-    await every(every_s, lambda: beside(live.refresh))
+async def _follow(live: Followed, every_s: float | None) -> None:
+    """Read them again and again, in a thread: a file on a slow disk, or AWS, must not hold the loop."""
+    if every_s is not None:
+        await every(every_s, lambda: beside(live.refresh))
 
 
-def _reload(loop: asyncio.AbstractEventLoop, tls: Tls, followed: list[Secrets]) -> None:
+def _reload(loop: asyncio.AbstractEventLoop, followed: list[Followed]) -> None:
     """SIGHUP: look at once at all that is followed anyway."""
     log.info("told to look again at secrets and TLS files (SIGHUP)")
-    tls.refresh()
     tasks = [beside(live.refresh) for live in followed if live.follow_every_s]
-    if tasks:
-        _reloading.add(task := loop.create_task(_all(tasks)))
-        task.add_done_callback(_reloading.discard)
+    _reloading.add(task := loop.create_task(_all(tasks)))
+    task.add_done_callback(_reloading.discard)
 
 
 async def _all(tasks: Sequence[Awaitable[object]]) -> None:

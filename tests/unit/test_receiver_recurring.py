@@ -82,6 +82,24 @@ def test_a_stop_does_not_wait_for_secrets_that_are_being_read() -> None:
     assert not reading[0].is_alive()
 
 
+def test_told_to_look_again_the_loop_waits_for_no_disk() -> None:
+    """A certificate on a file system that hangs would else hold every sender, as secrets there would."""
+    hangs, looked = threading.Event(), threading.Barrier(3, timeout=5)
+
+    def refresh() -> None:
+        looked.wait()
+        assert hangs.wait(5)
+
+    async def run() -> None:
+        live: Any = SimpleNamespace(refresh=refresh, follow_every_s=1.0)
+        worker._reload(asyncio.get_running_loop(), [live, live])
+        await asyncio.sleep(0.01)
+        looked.wait()
+
+    asyncio.run(run())
+    hangs.set()
+
+
 def test_what_is_done_beside_the_loop_tells_its_failure() -> None:
     """To whoever waits for it."""
 

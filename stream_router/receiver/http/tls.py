@@ -14,6 +14,8 @@ from stream_router.settings.receiver import Receiver
 
 log = logging.getLogger(__name__)
 
+FOLLOW_EVERY_S = 2.0
+
 
 def check(settings: Receiver) -> None:
     """Raises SettingsError where the TLS settings do not fit together or their files cannot be used."""
@@ -93,6 +95,11 @@ class Tls:
         cert, key, client_ca = self._files
         if cert and key:
             self.context = context(cert, key, client_ca)
+
+    @property
+    def follow_every_s(self) -> float | None:
+        """How often `refresh` is to be called; None where there are no files."""
+        return FOLLOW_EVERY_S if self.context else None
 
     def refresh(self) -> None:
         """Use the files as they are now, where they changed and fit together; else the old ones stay in force."""
