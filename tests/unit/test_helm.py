@@ -79,6 +79,13 @@ def test_a_pod_is_hardened_named_and_drained(program: str) -> None:
     assert pod["terminationGracePeriodSeconds"] >= delay_s + 20 + 10, "a drain takes 20 s at most"
 
 
+def test_the_receiver_keeps_idle_connections_for_longer_than_what_stands_before_it() -> None:
+    """An ALB and ingress-nginx keep theirs for 60 s: closed by us as it is used, a delivery would be their 502."""
+    assert float(variables(PODS["receive"])["STREAM_ROUTER_HEADER_TIMEOUT_S"]) > 60.0
+    template = (CHART / "templates" / "receiver.yaml").read_text("utf-8")
+    assert "STREAM_ROUTER_HEADER_TIMEOUT_S" in template, "what the committed render was made by"
+
+
 def test_every_variable_is_a_setting() -> None:
     """A name that no program knows would end it with 78."""
     names = {*variables(PODS["receive"]), *variables(PODS["consume"]), *RENDERED["ConfigMap", "cx-settings"]["data"]}
