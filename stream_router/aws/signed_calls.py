@@ -13,6 +13,7 @@ import pycurl
 from stream_router.aws.credentials import Credentials
 from stream_router.aws.easy_handle import Done, Easy
 from stream_router.aws.endpoints import Target
+from stream_router.aws.served_time import ServedTime
 from stream_router.core.aws_answers import Answer, epoch_of, refusal
 from stream_router.core.aws_error_codes import CREDENTIALS_OVER
 
@@ -56,7 +57,7 @@ class SignedCalls:
         """Calls that could not be begun, or broke with their handle, and why: told with the next answers."""
         self.skew_s = 0.0
         """What is added to the local clock when signing, learned from an answer's Date."""
-        self._served_s: float | None = None
+        self.served_time = ServedTime()
         self._asked_s = self._dated_s = float("-inf")
         self._max_connections = max_connections
         self._multi = self._new_multi()
@@ -194,21 +195,12 @@ class SignedCalls:
             headers = _headers(easy.header_lines) if status != 200 else {}
             if status == 200 and easy.started - self._dated_s >= DATED_EVERY_S:
                 self._dated_s = easy.started
-                self._hear_time(_headers(easy.header_lines))
+                self.served_time.hear(_headers(easy.header_lines).get("date", ""))
             if status in (400, 403):
                 self._learn(Answer(status, b"".join(easy.body), headers, "", 0.0))
         except Exception as broken:  # noqa: BLE001 - a stranger's headers: whatever they hold, the call ends in one answer
             status, headers, error = 0, {}, f"unreadable headers: {type(broken).__name__}"
         return Answer(status, b"".join(easy.body), headers, error, time.monotonic() - easy.started)
-
-    @property
-    def served_now_s(self) -> float | None:
-        """The time by the service's clock, epoch seconds, however ours was set since; None where it never told."""
-        return None if self._served_s is None else self._served_s + time.clock_gettime(time.CLOCK_BOOTTIME)
-
-    def _hear_time(self, headers: dict[str, str]) -> None:
-        if served := epoch_of(headers.get("date", "")):
-            self._served_s = served - time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def _learn(self, answer: Answer) -> None:
         """A refusal may come from a wrong local clock, then sign with the service's; or from credentials that ended."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from botocore.session import Session
 
 from stream_router.aws.endpoints import session
+from stream_router.aws.served_time import ServedTime
 from stream_router.checks import aws_checks
 from stream_router.checks.finding import at_start
 from stream_router.core import logs
@@ -38,21 +39,22 @@ def run(settings: Receiver, workers: int) -> int:
     logs.start(settings.log_level, settings.log_format)
     warn_of_names()
     settings, stream = check(settings)
-    asked = session(settings.aws_region)
+    asked, served_time = session(settings.aws_region), ServedTime()
+    served_time.listen(asked)
     look(settings, asked)
     log.info("the receiver starts", extra=start_line.in_force(settings, workers))
     board = Board(workers, sources.names(settings))
     metrics = receiver_cloudwatch.of(settings, asked, board)
     if workers == 1:
         with _watched(board, settings, metrics):
-            Worker(settings, stream, board.row(0)).run()
+            Worker(settings, stream, board.row(0), served_time=served_time).run()
         return 0
 
     claimed = claim(settings.listen)
 
     def work(number: int) -> None:
         claimed.close()  # the parent's alone: a worker may outlive it for a moment
-        Worker(settings, stream, board.row(number), number, workers, lambda: board.beat(number)).run()
+        Worker(settings, stream, board.row(number), number, workers, lambda: board.beat(number), served_time).run()
 
     supervisor = WorkerSupervisor(workers, work, board.gone, lambda: board.beats)
     supervisor.start()

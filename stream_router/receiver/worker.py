@@ -12,6 +12,7 @@ import uvloop
 from stream_router.aws.credentials import CredentialSource
 from stream_router.aws.endpoints import session
 from stream_router.aws.loop_transport import LoopTransport
+from stream_router.aws.served_time import ServedTime
 from stream_router.receiver import sources
 from stream_router.receiver.auth.secrets import Secrets
 from stream_router.receiver.batching.batcher import Batcher
@@ -54,8 +55,11 @@ class Worker:
         number: int = 0,
         workers: int = 1,
         beat: Callable[[], None] = lambda: None,
+        served_time: ServedTime | None = None,
     ) -> None:
+        """`served_time` is what was heard of AWS's clock before."""
         self._beat = beat
+        self._served_time = served_time or ServedTime()
         self._settings = settings
         self._stream = stream
         self._row = row
@@ -84,7 +88,7 @@ class Worker:
         served = sources.of(settings)
         app = App(
             *(served, batcher, health, self._stats, clock, settings.max_held_bytes),
-            served_now_s=lambda: transport.served_now_s,
+            served_now_s=lambda: self._served_time.now_s,
         )
         states = States(batcher, clock, self._stats, loop.time, settings)
         tls = Tls(settings)
@@ -114,6 +118,7 @@ class Worker:
         credentials = CredentialSource(session(region), lambda: session(region))
         transport = LoopTransport(loop, credentials, region, self._stream.ca_bundle)
         transport.credentials_refused = credentials.refused
+        transport.served_time = self._served_time
         return credentials, transport
 
     def _batcher(self, loop: asyncio.AbstractEventLoop, transport: LoopTransport) -> Batcher:

@@ -1,8 +1,10 @@
 """A host whose clock is set wrong while the receiver runs: its senders are no less known for that."""
 
+import contextlib
+import functools
 import hmac
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -19,13 +21,20 @@ def clock(tmp_path: Path) -> Clock:
 
 
 @pytest.fixture
-def running(clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ReceiverProcess]:
-    """A receiver of signed deliveries under that clock, in front of a stream that has the right one."""
+def make(
+    clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., contextlib.AbstractContextManager[ReceiverProcess]]]:
+    """Makes a receiver of signed deliveries under that clock, in front of a stream that has the right one."""
     with FakeAwsProcess(tmp_path / "ledger") as fake_aws:
         for name, value in clock.environment.items():
             monkeypatch.setenv(name, value)
-        with receiver(fake_aws.url, tmp_path, WEBHOOK_SCHEME="expert", WEBHOOK_SECRETS=KEY) as made:
-            yield made
+        yield functools.partial(receiver, fake_aws.url, tmp_path, WEBHOOK_SCHEME="expert", WEBHOOK_SECRETS=KEY)
+
+
+@pytest.fixture
+def running(make: Callable[..., contextlib.AbstractContextManager[ReceiverProcess]]) -> Iterator[ReceiverProcess]:
+    with make() as made:
+        yield made
 
 
 def post(running: ReceiverProcess, number: int, off_s: float = 0.0) -> int:
@@ -46,3 +55,15 @@ def test_a_clock_that_is_set_wrong_makes_no_delivery_stale(running: ReceiverProc
     assert post(running, 3, -2 * step_s) == 401
     clock.set(0)
     assert [post(running, 4), post(running, 5, step_s)] == [202, 401]
+
+
+@pytest.mark.skipif(not COMPILER, reason="no C compiler")
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_clock_that_was_wrong_from_the_start_makes_no_delivery_stale(
+    make: Callable[..., contextlib.AbstractContextManager[ReceiverProcess]], clock: Clock, workers: str
+) -> None:
+    """A machine that boots without its time: the check at the start has asked the stream, whose answer told it."""
+    clock.set(3600)
+    with make(workers=workers) as running:
+        assert [post(running, number) for number in range(4)] == [202] * 4
+        assert post(running, 4, -3600) == 401
