@@ -94,7 +94,7 @@ class Life:
         self.window = Window(window_bytes, span_s, world.clock, lambda batch: self.guard.batch_closed(batch.number))
         self.kinesis = Kinesis(world)
         self.checkpoints = Checkpoints(self._proof, checkpoint_s, world.clock, self.kinesis.shard_end(START))
-        self.processor = ShardProcessor(self._shard, lambda: None)
+        self.processor = ShardProcessor(self._shard, lambda: None, lambda _: None)
         self.hear("initialize", shardId="shard-1", sequenceNumber=START, subSequenceNumber=0)
 
     def _shard(self, shard_id: str, start: str) -> Shard:

@@ -44,6 +44,13 @@ LOCK = "lock"
 DAEMON_PROPERTIES = "daemon.properties"
 
 
+def known_worker(folder: Path | None) -> str:
+    """The name that the state folder gives to its worker; "" where it has given none."""
+    with contextlib.suppress(OSError):
+        return (folder / WORKER_ID).read_text("utf-8").strip() if folder else ""
+    return ""
+
+
 class StateDir:
     """The state folder, held for this process alone.
 
@@ -114,7 +121,7 @@ class StateDir:
         if given:
             return given
         host = socket.gethostname()
-        known = self.read(WORKER_ID).strip()
+        known = known_worker(self.path)
         # A folder that was copied to another host must not make two workers of one name: both would read one shard.
         if known.rpartition("-")[0] != host:
             known = f"{host}-{secrets.token_hex(8)}"

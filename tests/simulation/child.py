@@ -88,7 +88,7 @@ class Child:
         self._most_bytes = window_bytes + max(SPARE_BYTES, window_bytes // 4) + SLICE_SLACK_BYTES
         self.gave_back = False
         self.in_callback = ""
-        self.processor = ShardProcessor(self._shard, lambda: None)
+        self.processor = ShardProcessor(self._shard, lambda: None, lambda _: None)
         self.hear("initialize", shardId="shard-1", sequenceNumber=checkpoint[0], subSequenceNumber=checkpoint[1])
 
     def _shard(self, shard_id: str, start: str) -> Shard:

@@ -16,11 +16,12 @@ from stream_router.consumer.child.progress.crash_guard import CrashGuard
 from stream_router.consumer.child.progress.first_failures import FirstFailures
 from stream_router.consumer.child.progress.shard_end import ShardEnd
 from stream_router.consumer.child.shard import REST_S, Shard
+from stream_router.consumer.child.telling.lost_lease import LostLease
 from stream_router.consumer.child.telling.shard_telemetry import ShardTelemetry
 from stream_router.consumer.child.waiter import Waiter
 from stream_router.consumer.child.wiring import Wiring
 from stream_router.consumer.places import Places
-from stream_router.consumer.state_dir import LIVES
+from stream_router.consumer.state_dir import LIVES, known_worker
 from stream_router.consumer.transform_config import transform_config
 from stream_router.pipeline.delivery.health import Health
 from stream_router.pipeline.transform import Transform
@@ -47,7 +48,13 @@ class Child:
 
     def processor(self) -> ShardProcessor:
         """The record processor, ready for `initialize`."""
-        return ShardProcessor(self._shard, self._idle)
+        return ShardProcessor(self._shard, self._idle, self._lost_lease)
+
+    @property
+    def _lost_lease(self) -> LostLease:
+        settings = self._settings
+        worker = settings.worker or known_worker(settings.state_dir)
+        return LostLease(self._wiring.ask, settings.application, worker, self._wait, time.monotonic)
 
     def _idle(self) -> None:
         self._beat()

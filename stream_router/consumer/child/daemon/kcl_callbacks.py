@@ -19,11 +19,18 @@ log = logging.getLogger(__name__)
 
 
 class ShardProcessor(RecordProcessorBase):  # type: ignore[misc]
-    """`make_shard` is called once, with the shard's id and the checkpoint where it starts. `idle` waits until then."""
+    """`make_shard` is called once, with the shard's id and the checkpoint where it starts. `idle` waits until then.
 
-    def __init__(self, make_shard: Callable[[str, str], Shard], idle: Callable[[], None]) -> None:
+    `lost` gets the shard's id where its lease is lost without a stop.
+    """
+
+    def __init__(
+        self, make_shard: Callable[[str, str], Shard], idle: Callable[[], None], lost: Callable[[str], None]
+    ) -> None:
         self._make_shard = make_shard
         self._idle = idle
+        self._lost = lost
+        self._shard_id = ""
         self._shards: list[Shard] = []
         self._leaving = False
         self._given = Position(-1, -1)
@@ -34,6 +41,7 @@ class ShardProcessor(RecordProcessorBase):  # type: ignore[misc]
         if self._leaving:
             shard.told_to_leave()
         self._shards.append(shard)
+        self._shard_id = initialize_input.shard_id
 
     def process_records(self, process_records_input: messages.ProcessRecordsInput) -> None:
         (shard,) = self._shards
@@ -60,6 +68,8 @@ class ShardProcessor(RecordProcessorBase):  # type: ignore[misc]
     def lease_lost(self, lease_lost_input: messages.LeaseLostInput) -> None:
         (shard,) = self._shards
         shard.lease_lost()
+        if not shard.leave_by:  # a worker that stops loses its leases too
+            self._lost(self._shard_id)
 
     def shard_ended(self, shard_ended_input: messages.ShardEndedInput) -> None:
         (shard,) = self._shards
