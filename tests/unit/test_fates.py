@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from stream_router.control.fates import account_report, find, found_report
+from stream_router.control.fates import account_report, find, found_report, reconcile
 from stream_router.control.fates.account import Account
 from stream_router.control.fates.books import Letters, Look, Message, UndeliveredBook
 from stream_router.control.fates.found_report import Answer
@@ -268,13 +268,15 @@ def test_a_conversation_is_not_said_to_be_nowhere_where_a_letter_cannot_be_compa
 # --- the account ------------------------------------------------------------------------------------------------
 
 
-def accounted(letters: Look, *seen: Sighting, checkpoint: Position = AT_100) -> tuple[Account, list[str]]:
+def accounted(
+    letters: Look, *seen: Sighting, checkpoint: Position = AT_100, target: Look = NOTHING
+) -> tuple[Account, list[str]]:
     book = Letters(letters, STREAM)
-    account = Account(judge(letters=letters, checkpoint=checkpoint), book)
+    account = Account(judge(letters=letters, checkpoint=checkpoint, target=target), book)
     for one in seen:
         account.note(one)
     account.close()
-    return account, list(account_report.lines(account, Span(0, 9_000), 1, book, UndeliveredBook(NOTHING), 10))
+    return account, list(account_report.lines(account, Span(0, 9_000), 1, book, UndeliveredBook(target), 10))
 
 
 def test_a_letter_whose_event_is_not_there_is_a_difference() -> None:
@@ -307,5 +309,17 @@ def test_an_account_that_agrees_says_so() -> None:
 
 def test_an_account_with_a_gap_is_no_judgement() -> None:
     """Where the queue was not wholly seen, equality cannot be told."""
-    _, lines = accounted(Look((), "half of it"), sighting(10))
+    account, lines = accounted(letters := Look((), "half of it"), sighting(10))
     assert lines[-1] == "cannot judge: half of it"
+    assert reconcile.status(account, Letters(letters, STREAM), UndeliveredBook(NOTHING)) == 2
+
+
+def test_an_account_whose_undelivered_events_are_not_known_is_no_judgement() -> None:
+    """What counts as accepted may lie in EventBridge's own dead-letter queue; where nothing does, nothing can."""
+    target = Look((), "the queue q cannot be read")
+    account, lines = accounted(NOTHING, sighting(10), target=target)
+    assert lines[-1] == "cannot judge: the queue q cannot be read"
+    assert reconcile.status(account, Letters(NOTHING, STREAM), UndeliveredBook(target)) == 2
+    account, lines = accounted(NOTHING, sighting(120), target=target)
+    assert lines[-1] == "equal: every event is accounted for"
+    assert reconcile.status(account, Letters(NOTHING, STREAM), UndeliveredBook(target)) == 0

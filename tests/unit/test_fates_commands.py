@@ -2,13 +2,15 @@
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from stream_router import cli
+from stream_router.aws import endpoints
 from stream_router.control.dead_letters.desk import Depth
 from stream_router.control.fates import find, looks, reconcile
 from stream_router.control.fates.books import Letters, Look, Message, UndeliveredBook
@@ -142,6 +144,34 @@ def test_a_queue_whose_answer_was_lost_was_not_wholly_seen(
     monkeypatch.setattr(looks, "Desk", lambda *_: SimpleNamespace(messages=queue, depth=lambda: Depth(1, 0)))
     assert "whose answer never came" in looks.look(settings, "https://sqs/1/q", Stops()).missing
     assert "note: 1 call for messages got no answer" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("code", "given", "is_seen"),
+    [
+        ("AWS.SimpleQueueService.NonExistentQueue", {"rule": "none"}, True),
+        ("AWS.SimpleQueueService.NonExistentQueue", {}, False),
+        ("AWS.SimpleQueueService.NonExistentQueue", {"rule": "none", "target_dlq_arn": "arn:aws:sqs:r:1:q"}, False),
+        ("AccessDenied", {"rule": "none"}, False),
+    ],
+)
+def test_where_the_rules_are_others_there_need_be_no_queue_of_undelivered_events(
+    monkeypatch: pytest.MonkeyPatch, code: str, given: dict[str, str], is_seen: bool
+) -> None:
+    """Their targets' dead letters are theirs too. One that is named, or may not be asked for, is unseen."""
+    client = SimpleNamespace(get_queue_url=refuses(code))
+    monkeypatch.setattr(endpoints, "client", lambda *_: client)
+    monkeypatch.setattr(looks, "look", lambda *_: Look(()))
+    settings = load(DeadLetters, aws_region="us-east-1", sqs_dlq_url="https://sqs/1/q", **given)
+    _, undelivered = looks.both(settings, Stops())
+    assert (undelivered.missing == "") is is_seen
+
+
+def refuses(code: str) -> Callable[..., Any]:
+    def call(**_: object) -> Any:
+        raise ClientError({"Error": {"Code": code}}, "GetQueueUrl")
+
+    return call
 
 
 def test_what_the_first_look_saw_is_not_forgotten_by_a_second_that_saw_less() -> None:

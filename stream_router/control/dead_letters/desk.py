@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from stream_router.aws import endpoints
 from stream_router.aws.errors import code_of
 from stream_router.checks.finding import said
-from stream_router.control.dead_letters.queue.gathering import QueueUnreadableError
+from stream_router.control.dead_letters.queue.gathering import QueueAbsentError, QueueUnreadableError
 from stream_router.control.dead_letters.queue.messages import HIDE_S, Messages
 from stream_router.control.dead_letters.telling import s, say
 from stream_router.control.republish.connection import Connection
@@ -77,7 +77,7 @@ class Desk:
             return QueueUnreadableError(f"the queue {self.messages.name} cannot be asked: {said(error)}")
         code = code_of(error)
         cure = "allow sqs:GetQueueAttributes, or try again later"
-        if "NonExistentQueue" in code or "QueueDoesNotExist" in code:
+        if _is_absent(code):
             cure = "correct SQS_DLQ_URL (for --undelivered STREAM_ROUTER_TARGET_DLQ_ARN), or run `stream-router setup`"
         return QueueUnreadableError(f"the queue {self.messages.name} cannot be asked ({code}): {cure}")
 
@@ -149,7 +149,7 @@ def still_hidden(messages: Messages) -> Iterator[str]:
 def undelivered_url(settings: DeadLetters) -> str:
     """The URL of EventBridge's own dead-letter queue: that of the setting, else `<stream>-undelivered`.
 
-    Raises QueueUnreadableError where it is not to be found.
+    Raises QueueAbsentError where there is none, QueueUnreadableError where it is not to be found.
     """
     client = endpoints.client(endpoints.session(settings.aws_region), "sqs", _CONFIG)
     arn = settings.target_dlq_arn
@@ -158,7 +158,12 @@ def undelivered_url(settings: DeadLetters) -> str:
     try:
         return str(client.get_queue_url(QueueName=name, **owner)["QueueUrl"])
     except (ClientError, BotoCoreError) as error:
-        raise QueueUnreadableError(
+        kind = QueueAbsentError if _is_absent(code_of(error)) else QueueUnreadableError
+        raise kind(
             f"the queue {name} cannot be found ({code_of(error)}): run `stream-router setup`, or correct "
             "STREAM_ROUTER_TARGET_DLQ_ARN"
         ) from None
+
+
+def _is_absent(code: str) -> bool:
+    return "NonExistentQueue" in code or "QueueDoesNotExist" in code

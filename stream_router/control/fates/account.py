@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
-from stream_router.control.fates.books import Letters, Place
+from stream_router.control.fates.books import Letters, Place, UndeliveredBook
 from stream_router.control.fates.judge import Fate, Verdict
 from stream_router.control.stream.positions import Position
 from stream_router.control.stream.sightings import Sighting
@@ -47,6 +47,10 @@ class Account:
     def unjudged(self) -> int:
         """Events of which nothing certain can be said."""
         return self.fates[Fate.UNKNOWN]
+
+    def unseen(self, undelivered: UndeliveredBook) -> str:
+        """Why events that count as accepted may be undelivered; "" where none may."""
+        return undelivered.missing if self.fates[Fate.ACCEPTED] else ""
 
     def note(self, sighting: Sighting) -> None:
         """An event was met in the stream."""

@@ -34,7 +34,7 @@ def lines(
     if letters.unreadable:
         yield _line("no letters", letters.unreadable, "messages of the dead-letter queue that are no dead letters")
     yield from _differences(account, show)
-    yield _verdict(account, letters)
+    yield _verdict(account, letters.missing or account.unseen(undelivered))
 
 
 def _line(name: str, count: int, more: str) -> str:
@@ -49,9 +49,9 @@ def _differences(account: Account, show: int) -> Iterator[str]:
         yield f"         and {account.differences - show:,} more (--show N)"
 
 
-def _verdict(account: Account, letters: Letters) -> str:
-    if letters.missing:
-        return f"cannot judge: {letters.missing}"
+def _verdict(account: Account, missing: str) -> str:
+    if missing:
+        return f"cannot judge: {missing}"
     if account.unjudged:
         return f"cannot judge: {account.unjudged:,} events"
     if not account.differences:

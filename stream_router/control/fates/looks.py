@@ -3,10 +3,17 @@
 import time
 
 from stream_router.control.dead_letters.desk import Depth, Desk, still_hidden, undelivered_url
-from stream_router.control.dead_letters.queue.gathering import PATIENCE_S, QueueUnreadableError, unreadable
+from stream_router.control.dead_letters.queue.gathering import (
+    PATIENCE_S,
+    QueueAbsentError,
+    QueueUnreadableError,
+    unreadable,
+)
 from stream_router.control.dead_letters.queue.messages import Messages
 from stream_router.control.fates.books import Letters, Look, Message, UndeliveredBook
 from stream_router.control.stream.session import Stops, say
+from stream_router.core import limits
+from stream_router.settings.common import NO_RULE
 from stream_router.settings.dead_letters import DeadLetters
 
 MOST_BYTES = 512 * 1024 * 1024
@@ -21,8 +28,20 @@ def both(settings: DeadLetters, stops: Stops) -> tuple[Letters, UndeliveredBook]
     try:
         url = undelivered_url(settings)
     except QueueUnreadableError as error:
+        if isinstance(error, QueueAbsentError) and _need_not_be(settings):
+            say(
+                "note: no queue of undelivered events is known, since the rules are others': what their targets did "
+                "not take is not looked for (STREAM_ROUTER_TARGET_DLQ_ARN names one)"
+            )
+            return letters, UndeliveredBook(Look(()))
         return letters, UndeliveredBook(Look((), str(error)))
     return letters, UndeliveredBook(look(settings, url, stops))
+
+
+def _need_not_be(settings: DeadLetters) -> bool:
+    """Whether `setup` makes no queue of undelivered events, and the settings name none."""
+    others = settings.rule == NO_RULE or limits.is_v2_bus(settings.event_bus)
+    return others and not settings.target_dlq_arn
 
 
 def look(settings: DeadLetters, queue_url: str, stops: Stops) -> Look:

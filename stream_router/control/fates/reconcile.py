@@ -8,7 +8,7 @@ from stream_router.aws.clients import Clients
 from stream_router.consumer.transform_config import transform_config
 from stream_router.control.fates import account_report, looks
 from stream_router.control.fates.account import Account
-from stream_router.control.fates.books import Letters
+from stream_router.control.fates.books import Letters, UndeliveredBook
 from stream_router.control.fates.find import judge_of
 from stream_router.control.fates.judged import CANNOT_JUDGE, judged
 from stream_router.control.lines import write_line
@@ -69,12 +69,12 @@ def _reconciled(settings: DeadLetters, wish: Wish) -> int:
     account.close()
     for line in account_report.lines(account, span, len(stream.shards), letters, undelivered, wish.show):
         write_line(sys.stdout, line)
-    return status(account, letters)
+    return status(account, letters, undelivered)
 
 
-def status(account: Account, letters: Letters) -> int:
+def status(account: Account, letters: Letters, undelivered: UndeliveredBook) -> int:
     """Equal only where everything was seen."""
-    if account.unjudged or letters.missing:
+    if account.unjudged or letters.missing or account.unseen(undelivered):
         return CANNOT_JUDGE
     return DIFFERENCES if account.differences else EQUAL
 

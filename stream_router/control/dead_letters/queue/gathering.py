@@ -26,6 +26,10 @@ class QueueUnreadableError(Exception):
     """The queue cannot be read; the text says why and what to do."""
 
 
+class QueueAbsentError(QueueUnreadableError):
+    """There is no such queue."""
+
+
 class Whole(NamedTuple):
     """One whole letter and the messages that carry it: one, or one for each part (copies of a part too)."""
 
