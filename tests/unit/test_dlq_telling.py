@@ -1,13 +1,17 @@
-"""How the commands on dead letters talk where nobody listens any more."""
+"""How the commands on dead letters talk: where nobody listens any more, and where S3 gives nothing."""
 
 import os
 import signal
 import sys
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
+from botocore.exceptions import ClientError
 
+from stream_router.control.dead_letters.desk import Desk
 from stream_router.control.dead_letters.telling import PLAIN_EVERY_S, Bar, Interrupt, say, warn
+from stream_router.pipeline.sinks.dead_letters.reader import UnavailableLetterError, UnreadableLetterError
 
 HEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -50,3 +54,25 @@ def test_a_signal_that_is_ignored_stays_so() -> None:
     asked = Interrupt()
     os.kill(os.getpid(), signal.SIGHUP)
     assert not asked()
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "cure"),
+    [
+        ("NoSuchKey", UnreadableLetterError, ""),
+        ("AccessDenied", UnavailableLetterError, "s3:ListBucket, without which S3 denies what is gone too"),
+        ("SlowDown", UnavailableLetterError, "allow s3:GetObject, or try again later"),
+    ],
+)
+def test_an_object_that_s3_denies_may_be_gone(code: str, kind: type[UnreadableLetterError], cure: str) -> None:
+    """Who may not list the bucket is denied what is not there: with GetObject alone the cure would be none."""
+
+    def get_object(**_: str) -> None:
+        raise ClientError({"Error": {"Code": code}}, "GetObject")
+
+    desk = Desk.__new__(Desk)
+    desk._s3 = SimpleNamespace(get_object=get_object)
+    with pytest.raises(kind) as caught:
+        desk.fetch("s3://bucket/key")
+    assert type(caught.value) is kind
+    assert str(caught.value).endswith(cure or f"({code})")

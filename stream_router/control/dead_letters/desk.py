@@ -112,10 +112,17 @@ class Desk:
             answer = self._s3.get_object(Bucket=parts.netloc, Key=parts.path.lstrip("/"))
             return bytes(answer["Body"].read())
         except (ClientError, BotoCoreError) as error:
-            gone = code_of(error) == "NoSuchKey"
-            kind = UnreadableLetterError if gone else UnavailableLetterError
-            cure = "" if gone else ": allow s3:GetObject, or try again later"
-            raise kind(f"its object in S3 cannot be had ({code_of(error)}){cure}") from None
+            code = code_of(error)
+            kind = UnreadableLetterError if code == "NoSuchKey" else UnavailableLetterError
+            raise kind(f"its object in S3 cannot be had ({code}){_cure_of_s3(code)}") from None
+
+
+def _cure_of_s3(code: str) -> str:
+    if code == "NoSuchKey":
+        return ""
+    if code == "AccessDenied":
+        return ": allow s3:GetObject, and s3:ListBucket, without which S3 denies what is gone too"
+    return ": allow s3:GetObject, or try again later"
 
 
 def tell_hidden_since(desk: Desk, before: Depth, seen: int) -> None:
