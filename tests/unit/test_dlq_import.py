@@ -1,12 +1,16 @@
 """What `dlq import` takes of a file: every edit, and nothing of a file that `export` did not write."""
 
+import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import orjson
 import pytest
 
 from stream_router.control.dead_letters import exporting, importing
-from stream_router.control.dead_letters.importing import Line
+from stream_router.control.dead_letters.importing import Line, Sending
+from stream_router.control.dead_letters.queue import put_back
 from stream_router.core.envelope import seal
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
@@ -22,7 +26,8 @@ def imported(folder: Path, text: bytes) -> Line:
     """What `import` makes of one line."""
     file = folder / "letters.jsonl"
     file.write_bytes(text + b"\n")
-    (line,) = importing.read(file)
+    with importing.opened(file) as lines:
+        (line,) = lines
     return line
 
 
@@ -82,3 +87,78 @@ def test_an_event_that_nests_deep_comes_back_as_it_was(tmp_path: Path, levels: i
     line = imported(tmp_path, exported(raw))
     assert not line.letter.edited
     assert line.raw == raw
+
+
+class Sender:
+    """Stores half of what is under way at each turn, and says how much that ever was."""
+
+    trouble, most = "", 0
+
+    def __init__(self) -> None:
+        self._there: list[Any] = []
+        self.stored: list[bytes] = []
+        gate = SimpleNamespace(stop=lambda: None)
+        self.dispatcher = SimpleNamespace(advance=lambda **_: None, gate=gate, flight=SimpleNamespace(calls=0))
+
+    def submit(self, letters: list[Any]) -> None:
+        self._there += letters
+        self.most = max(self.most, len(self._there))
+
+    def collect(self) -> list[Any]:
+        half = len(self._there) // 2 + 1
+        taken, self._there = self._there[:half], self._there[half:]
+        self.stored += [letter.raw for letter in taken]
+        return taken
+
+
+@pytest.fixture
+def sender(monkeypatch: pytest.MonkeyPatch) -> Sender:
+    made = Sender()
+    monkeypatch.setattr(put_back, "sender", lambda *_: made)
+    return made
+
+
+def desk() -> Any:
+    """The means of a command whose queue is the `sender`'s."""
+    return SimpleNamespace(connection=SimpleNamespace(wait=lambda _: None), messages=SimpleNamespace(queue_url="u"))
+
+
+@pytest.mark.parametrize(("letters", "size_bytes"), [(10, 1_000_000), (1_000, 1_500)])
+def test_a_file_larger_than_memory_is_sent_some_letters_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sender: Sender, letters: int, size_bytes: int
+) -> None:
+    """As many as may be under way at once, by their number and by their bytes; each once, in the file's order."""
+    monkeypatch.setattr(importing, "MOST_LETTERS", letters)
+    monkeypatch.setattr(importing, "MOST_BYTES", size_bytes)
+    raws = [event(b'"n":%d' % number) for number in range(100)]
+    file = tmp_path / "letters.jsonl"
+    file.write_bytes(b"\n".join(map(exported, raws)) + b"\n")
+    with importing.opened(file) as lines:
+        sending = Sending(desk(), iter(lines), lambda: False)  # type: ignore[arg-type]
+        sending.run(len(raws))
+    assert sender.stored == raws
+    assert (sending.stored, sending.edited) == (100, 0)
+    assert sender.most == min(letters, 1_500 // len(raws[0]) + 1)
+
+
+def test_a_file_that_changes_while_it_is_sent_ends_the_import(tmp_path: Path, sender: Sender) -> None:
+    """What was begun is stored and counted; the rest is told, with the line."""
+    file = tmp_path / "letters.jsonl"
+    line = exported(event(b'"n":1'))
+    file.write_bytes(line + b"\n" + line + b"\n")
+    with importing.opened(file) as lines:
+        file.write_bytes(line + b"\n" + b"no letter\n")
+        sending = Sending(desk(), iter(lines), lambda: False)  # type: ignore[arg-type]
+        sending.run(2)
+    assert sending.stored == 1
+    assert sending.why.startswith("the file changed meanwhile (line 2 is none that `export` wrote")
+
+
+def test_what_can_be_read_only_once_is_imported_too() -> None:
+    """A pipe: `stream-router dlq import <(zcat letters.jsonl.gz)`."""
+    end, write = os.pipe()
+    os.write(write, exported(event(b'"n":1')) + b"\n")
+    os.close(write)
+    with importing.opened(Path(f"/dev/fd/{end}")) as lines:
+        assert len(list(lines)) == len(list(lines)) == lines.keys.total() == 1
+    os.close(end)

@@ -6,15 +6,14 @@ as edited, so that a redrive tells consumers (`metadata.replayed`).
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
-
-import orjson
+from typing import Any, NamedTuple
 
 from stream_router.control.dead_letters import listing, telling
 from stream_router.control.dead_letters.desk import Desk
-from stream_router.control.dead_letters.exporting import OF_UNDELIVERED, SCHEMA
+from stream_router.control.dead_letters.export_file import ExportFile, UnusableFileError, digest
+from stream_router.control.dead_letters.exporting import SCHEMA
 from stream_router.control.dead_letters.listing import Seen
 from stream_router.control.dead_letters.queue import put_back
 from stream_router.control.dead_letters.queue.held import Held
@@ -26,14 +25,8 @@ from stream_router.core.process import failpoints
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableLetterError
 
-_T = TypeVar("_T")
-
-WRITTEN_BY = {SCHEMA: "`export`", OF_UNDELIVERED: "`export --undelivered`"}
-"""Which command writes lines of which schema."""
-
-CUT_OFF = (
-    "is cut off; an export that was broken off left what is in it in the queue: delete this line, and import again"
-)
+MOST_LETTERS, MOST_BYTES = 1_000, 16 * 1024 * 1024
+"""Letters that are under way at once."""
 
 PATIENCE_S = 60.0
 """Where the queue takes nothing for so long, the rest is not sent."""
@@ -51,28 +44,29 @@ class Line(NamedTuple):
         return (*self.letter.place, self.letter.origin.event_id)
 
 
-class UnusableFileError(ValueError):
-    """The file is none of `export`'s; the text names the line."""
-
-
 def run(desk: Desk, file: Path) -> int:
     """The command. 0, or 1 where the file cannot be used, or some of it was refused or not sent."""
     try:
-        lines = read(file)
+        lines = opened(file)
     except (OSError, UnusableFileError) as error:
         warn(f"stream-router dlq: {file}: {error}; nothing was imported")
         return 1
+    with lines:
+        return _import(desk, lines)
+
+
+def _import(desk: Desk, lines: ExportFile[Line]) -> int:
     asked = Interrupt()
-    wanted, still_there = {line.key for line in lines}, set[tuple[object, ...]]()
+    still_there: dict[bytes, str] = {}
 
     def take(held: Held) -> bool:
         try:
             letter = reader.read(held.body, held.attributes)
         except UnreadableLetterError:
             return False
-        key = (*letter.place, letter.origin.event_id)
-        if key in wanted:
-            still_there.add(key)
+        key = digest((*letter.place, letter.origin.event_id))
+        if key in lines.keys:
+            still_there[key] = letter.origin.event_id
         return False
 
     seen = listing.look(desk, ALL, take, asked)
@@ -80,9 +74,11 @@ def run(desk: Desk, file: Path) -> int:
         warn("stream-router dlq: broken off; nothing was imported")
         return 1
     tell_uncompared(seen, "a redrive publishes two equal letters once, but an edited one and its original both")
-    refused = [line for line in lines if line.key in still_there]
-    sent, why = _send(desk, [line for line in lines if line.key not in still_there], asked)
-    return _report(lines, refused, sent, why)
+    wanted = (line for line in lines if digest(line.key) not in still_there)
+    refused = sum(lines.keys[key] for key in still_there)
+    sending = Sending(desk, wanted, asked)
+    sending.run(lines.keys.total() - refused)
+    return _report(lines.keys.total(), refused, list(still_there.values()), sending)
 
 
 def tell_uncompared(seen: Seen, then: str) -> None:
@@ -104,76 +100,72 @@ def tell_left(left: int, why: str = "") -> None:
         )
 
 
-def _report(lines: list[Line], refused: list[Line], sent: list[Line], why: str) -> int:
-    edited = sum(line.letter.edited for line in sent)
-    say(f"imported {telling.s(len(sent), 'dead letter')}, {edited:,} of them edited; redrive them next")
+def _report(total: int, refused: int, still_there: list[str], sending: "Sending") -> int:
+    say(f"imported {telling.s(sending.stored, 'dead letter')}, {sending.edited:,} of them edited; redrive them next")
     if refused:
-        say(f"refused {len(refused):,}: still in the queue")
-        for line in refused[:10]:
-            say(f"  {plain(line.letter.origin.event_id)}")
-    left = len(lines) - len(sent) - len(refused)
-    tell_left(left, why)
+        say(f"refused {refused:,}: still in the queue")
+        for event_id in still_there[:10]:
+            say(f"  {plain(event_id)}")
+    left = total - sending.stored - refused
+    tell_left(left, sending.why)
     return 1 if refused or left else 0
 
 
-def _send(desk: Desk, lines: list[Line], asked: Interrupt) -> tuple[list[Line], str]:
-    """Send letters: those that are stored, every message of each, and why others, if any, are not."""
-    sender = put_back.sender(desk.connection, desk.messages.queue_url)
-    by_number = dict(enumerate(lines, 1))
-    stored: list[Line] = []
-    sender.submit([put_back.to_be_sent(line.letter, line.raw, number) for number, line in by_number.items()])
-    moved_at = time.monotonic()
-    with Bar("imported") as bar:
-        while len(stored) < len(lines) and time.monotonic() - moved_at < PATIENCE_S:
-            if asked():
-                sender.dispatcher.gate.stop()
-                if not sender.dispatcher.flight.calls:
-                    break
-            sender.dispatcher.advance(flush=True)
-            desk.connection.wait(0.25)
-            for letter in sender.collect():
-                failpoints.reach("imported_before_counted")
-                stored.append(by_number[letter.event.record.sequence_number])
-                moved_at = time.monotonic()
-            bar.at(len(stored), len(lines))
-    return stored, "broken off" if asked() else f"the queue takes no message ({sender.trouble or 'no answer'})"
+class Sending:
+    """Sends letters, so many at once as memory takes. `stored` and, of these, `edited` ones; `why` others are not."""
+
+    def __init__(self, desk: Desk, lines: Iterator[Line], asked: Interrupt) -> None:
+        self._connection, self._lines, self._asked = desk.connection, lines, asked
+        self._sender = put_back.sender(desk.connection, desk.messages.queue_url)
+        self._under_way: dict[int, Line] = {}
+        self._number = self._bytes = 0
+        self.stored = self.edited = 0
+        self.why = ""
+
+    def run(self, total: int) -> None:
+        """Send all of them: `total`."""
+        sender, moved_at = self._sender, time.monotonic()
+        with Bar("imported") as bar:
+            while self._goes_on() and time.monotonic() - moved_at < PATIENCE_S:
+                sender.dispatcher.advance(flush=True)
+                self._connection.wait(0.25)
+                for letter in sender.collect():
+                    failpoints.reach("imported_before_counted")
+                    self._stored(self._under_way.pop(letter.event.record.sequence_number))
+                    moved_at = time.monotonic()
+                bar.at(self.stored, total)
+        nothing_ends = f"the queue takes no message ({sender.trouble or 'no answer'})"
+        self.why = self.why or ("broken off" if self._asked() else nothing_ends)
+
+    def _goes_on(self) -> bool:
+        """Whether something is under way, once more was begun; after a stop only what is in flight."""
+        if self._asked():
+            self._sender.dispatcher.gate.stop()
+            return bool(self._under_way and self._sender.dispatcher.flight.calls)
+        try:
+            self._begin()
+        except (OSError, UnusableFileError) as error:  # it was whole as it was opened
+            self.why, self._lines = f"the file changed meanwhile ({error})", iter(())
+        return bool(self._under_way)
+
+    def _begin(self) -> None:
+        while len(self._under_way) < MOST_LETTERS and self._bytes < MOST_BYTES:
+            if (line := next(self._lines, None)) is None:
+                return
+            self._number += 1
+            self._under_way[self._number] = line
+            self._bytes += len(line.raw)
+            self._sender.submit([put_back.to_be_sent(line.letter, line.raw, self._number)])
+
+    def _stored(self, line: Line) -> None:
+        self._bytes -= len(line.raw)
+        self.stored += 1
+        self.edited += line.letter.edited
 
 
-def read(file: Path) -> list[Line]:
-    """Every line of the file. Raises UnusableFileError, OSError."""
-    return lines_of(file, SCHEMA, _line)
-
-
-def lines_of(file: Path, schema: str, read_line: Callable[[Any, str], _T]) -> list[_T]:
-    """What `read_line` makes of each line, its value and its text. Raises UnusableFileError at the first bad one."""
-    lines, content = [], file.read_bytes()
-    texts = content.splitlines()
-    for number, text in enumerate(texts, 1):
-        if text.strip():
-            value = None
-            try:
-                value = orjson.loads(text)
-                lines.append(read_line(_of_schema(value, schema), text.decode()))
-            except (ValueError, LookupError, TypeError, AttributeError) as error:
-                if number == len(texts) and not content.endswith(b"\n"):
-                    raise UnusableFileError(f"line {number}, the last, {CUT_OFF}") from None
-                why = _other(value, schema) or type(error).__name__
-                raise UnusableFileError(f"line {number} is none that {WRITTEN_BY[schema]} wrote ({why})") from None
-    return lines
-
-
-def _of_schema(value: Any, schema: str) -> Any:
-    if value["schema"] != schema:
-        raise ValueError(schema)
-    return value
-
-
-def _other(value: Any, schema: str) -> str:
-    """Which other export wrote a line, and what to do; "" where none did."""
-    found = str(value.get("schema")) if isinstance(value, dict) else ""
-    if found == schema or found not in WRITTEN_BY:
-        return ""
-    return f"{WRITTEN_BY[found]} wrote it; import it {'with' if found == OF_UNDELIVERED else 'without'} --undelivered"
+def opened(file: Path) -> ExportFile[Line]:
+    """The file, each of its lines read once. Raises UnusableFileError, OSError."""
+    return ExportFile(file, SCHEMA, _line, lambda line: line.key)
 
 
 def _line(value: Any, text: str) -> Line:

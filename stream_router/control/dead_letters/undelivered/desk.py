@@ -8,8 +8,8 @@ import orjson
 
 from stream_router.control.dead_letters import exporting, importing, listing, telling
 from stream_router.control.dead_letters.desk import Desk
+from stream_router.control.dead_letters.export_file import ExportFile, UnusableFileError, digest
 from stream_router.control.dead_letters.exporting import OF_UNDELIVERED, Form
-from stream_router.control.dead_letters.importing import UnusableFileError
 from stream_router.control.dead_letters.listing import Counts
 from stream_router.control.dead_letters.queue.gathering import QueueUnreadableError, Whole
 from stream_router.control.dead_letters.queue.held import Held
@@ -126,36 +126,45 @@ def _line_of(_: Desk, whole: Whole) -> dict[str, Any]:
 def import_(desk: Desk, file: Path) -> int:
     """Send the messages of a file to the queue again, but for those that are still there."""
     try:
-        lines = importing.lines_of(file, OF_UNDELIVERED, lambda line, _: reading.read(line["body"], line["attributes"]))
+        lines = ExportFile(
+            file,
+            OF_UNDELIVERED,
+            lambda line, _: reading.read(line["body"], line["attributes"]),
+            lambda letter: _key(letter.body),
+        )
     except (OSError, UnusableFileError) as error:
         warn(f"stream-router dlq: {file}: {error}; nothing was imported")
         return 1
-    keyed = {_key(letter.body): letter for letter in lines}
-    asked, still_there = Interrupt(), set[str]()
+    with lines:
+        return _import(desk, lines)
+
+
+def _import(desk: Desk, lines: ExportFile[Undelivered]) -> int:
+    asked, still_there = Interrupt(), set[bytes]()
 
     def take(held: Held) -> bool:
-        if (key := _key(held.body)) in keyed:
+        if (key := digest(_key(held.body))) in lines.keys:
             still_there.add(key)
         return False
 
     importing.tell_uncompared(listing.look(desk, ALL, take, asked), "a redrive publishes them twice")
-    imported, trouble = 0, ""
-    for key, letter in keyed.items():
-        if asked():
-            trouble = "broken off"
-            break
-        if key not in still_there:
-            try:
-                desk.send(letter.body, letter.said)
-            except QueueUnreadableError as error:
-                trouble = str(error)
+    done, trouble = set(still_there), ""
+    try:
+        for letter in lines:
+            if asked():
+                trouble = "broken off"
                 break
-            imported += 1
+            if (key := digest(_key(letter.body))) not in done:
+                desk.send(letter.body, letter.said)
+                done.add(key)
+    except (QueueUnreadableError, OSError, UnusableFileError) as error:
+        trouble = str(error)
+    imported = len(done) - len(still_there)
     say(f"imported {telling.s(imported, 'undelivered event')}")
     if still_there:
         say(f"refused {len(still_there):,}: still in the queue")
-    importing.tell_left(len(keyed) - imported - len(still_there), trouble)
-    return 0 if imported == len(keyed) else 1
+    importing.tell_left(len(lines.keys) - len(done), trouble)
+    return 0 if imported == len(lines.keys) else 1
 
 
 def _key(body: str) -> str:
