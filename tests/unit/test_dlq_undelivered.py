@@ -16,12 +16,17 @@ from stream_router.control.dead_letters.queue.held import Held
 from stream_router.control.dead_letters.queue.messages import Messages
 from stream_router.control.dead_letters.queue.selection import Selection
 from stream_router.control.dead_letters.redriving.summary import How
-from stream_router.control.dead_letters.undelivered import others, reading
+from stream_router.control.dead_letters.undelivered import others, reading, stream
 from stream_router.control.dead_letters.undelivered.redrive import UndeliveredRedrive, UndeliveredTrials
 from stream_router.control.dead_letters.undelivered.stream import Found
 from stream_router.control.republish import preconditions
 from stream_router.control.republish.republisher import Outcome
-from stream_router.core.model import Entry
+from stream_router.control.stream.batches import UserRecord
+from stream_router.control.stream.positions import Position
+from stream_router.control.stream.reader import Piece
+from stream_router.control.stream.shards import Shard
+from stream_router.core.envelope import seal
+from stream_router.core.model import DeadLetter, Entry
 from stream_router.core.names import SOURCE
 from tests.sqs_in_time import Sqs
 
@@ -49,6 +54,31 @@ def test_an_event_that_was_not_looked_for_is_told_from_one_that_is_gone(unread: 
     held = Held({"MessageId": "1", "ReceiptHandle": "r", "Body": body}, 0.0)
     made = trials(Whole(reading.read(body, {}), [held]))
     assert (made.skipped, made.unavailable) == ("why", unread)
+
+
+def test_what_is_looked_for_in_the_stream_is_bounded_by_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten thousand events of a megabyte are no host's memory: the rest waits for the next redrive, which is said."""
+    shard = Shard("shard-1", (), 0, 9, is_open=True)
+    lines = [seal(f"{n:032x}", "delivery", 0, b'{"n":%d}' % n) for n in range(9)]
+    beside = seal("f" * 32, "delivery", 0, b'{"n":"of nobody that is looked for"}')
+    records = [UserRecord(Position(n, 0), 0, line + b"\n" + beside, passed_over=False) for n, line in enumerate(lines)]
+    pieces = [Piece(shard, records[n : n + 3], 0, 0, 0) for n in (0, 3, 6)]
+    monkeypatch.setattr(stream, "describe", lambda *_: SimpleNamespace(shards={}))
+    monkeypatch.setattr(stream, "StreamReader", lambda *_: SimpleNamespace(pieces=lambda: iter(pieces)))
+    monkeypatch.setattr(stream, "MOST_BYTES", 4 * len(lines[0]))
+    wanted = [(f"{n:032x}", "2026-11-24T09:30:00Z") for n in range(9)]
+    clients: Any = SimpleNamespace(kinesis=None)
+    found = stream.find(clients, "s", wanted, lambda: False, lambda _: None)
+    assert (list(found.events), found.unread, found.why_not) == (
+        [token for token, _ in wanted[:4]],
+        True,
+        stream.ENOUGH,
+    )
+    kept = [one.event if isinstance(one, DeadLetter) else one for one in found.events.values()]
+    assert [event.raw for event in kept] == lines[:4]
+    assert not any(event.record.data for event in kept)
+    rest = stream.find(clients, "s", wanted[4:8], lambda: False, lambda _: None)
+    assert (len(rest.events), rest.unread) == (4, False)
 
 
 class Bus:

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from stream_router.aws.clients import Clients
 from stream_router.control.republish.republisher import Again, token_of
-from stream_router.control.stream.batches import Means
+from stream_router.control.stream.batches import Means, UserRecord
 from stream_router.control.stream.polite_reads import PoliteReads
-from stream_router.control.stream.reader import Piece, Span, StreamReader
+from stream_router.control.stream.reader import Span, StreamReader
 from stream_router.control.stream.shards import TooOldError, describe
 from stream_router.core.envelope import open_record
 from stream_router.core.model import DeadLetter, Event
@@ -20,6 +20,11 @@ BEFORE_MS = 3_600_000
 """How long before it was published an event is looked for: it is published at once unless its shard held."""
 
 AFTER_MS = 60_000
+
+MOST_BYTES = 32 * 1024 * 1024
+"""Events that are in hand at once. Parsed, and as entries, each takes some times its size."""
+
+ENOUGH = "as much is in hand as memory takes: redrive again"
 
 
 class Found(NamedTuple):
@@ -59,7 +64,6 @@ def find(
             return Found({}, "the stream keeps it no longer")
     minutes = (until_ms - since_ms) // 60_000
     say(f"a v2 bus keeps no payload: looking for {len(tokens):,} events in {minutes:,} minutes of the stream")
-    found: dict[str, Event | DeadLetter] = {}
     stop = threading.Event()
 
     def wait(seconds: float) -> bool:
@@ -68,21 +72,34 @@ def find(
     chance = random.Random().random  # noqa: S311 - jitter
     source = PoliteReads(Means(clients.kinesis, stream, time.monotonic, wait, chance))
     reader = StreamReader(source, shards, Span(since_ms, until_ms + 1), lambda: int(time.time() * 1000), stop)
+    return _read(reader, tokens, asked)
+
+
+def _read(reader: StreamReader, tokens: set[str], asked: Callable[[], bool]) -> Found:
+    found: dict[str, Event | DeadLetter] = {}
+    size = 0
     for piece in reader.pieces():
-        _take(piece, tokens, found)
+        for record in piece.records:
+            size += _take(record, piece.shard.shard_id, tokens, found)
+            if size >= MOST_BYTES and len(found) < len(tokens):
+                return Found(found, ENOUGH, unread=True)
         if asked() or len(found) == len(tokens):
             break
     return Found(found, "it is not in the stream any more, or was published more than an hour after it came")
 
 
-def _take(piece: Piece, tokens: set[str], found: dict[str, Event | DeadLetter]) -> None:
-    for one in piece.records:
-        at = one.position
-        place = f"{piece.shard.shard_id}:{at.sequence_number}:{at.sub_sequence_number}:"
-        for event in open_record(Again(one.data, place, at.sequence_number, one.arrived_at_ms)):
-            token = token_of(event.event if isinstance(event, DeadLetter) else event)
-            if token in tokens:
-                found[token] = event
+def _take(one: UserRecord, shard_id: str, tokens: set[str], found: dict[str, Event | DeadLetter]) -> int:
+    """The bytes of a record's events that are looked for."""
+    at, size = one.position, 0
+    place = f"{shard_id}:{at.sequence_number}:{at.sub_sequence_number}:"
+    record = Again(one.data, place, at.sequence_number, one.arrived_at_ms)
+    for made in open_record(record):
+        event = made.event if isinstance(made, DeadLetter) else made
+        if (token := token_of(event)) in tokens:
+            found[token] = made
+            size += len(event.raw)
+    record.data = b""  # each event has its own line; one of them must not keep a whole record
+    return size
 
 
 def _ms(text: str) -> int:
