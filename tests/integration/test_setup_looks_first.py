@@ -61,6 +61,25 @@ def test_a_function_is_told_the_command_that_lets_eventbridge_in(
     ) in capsys.readouterr().out
 
 
+def test_a_rule_of_another_stream_is_not_taken_over(clients: Clients) -> None:
+    """A second deployment of the account that names its own stream alone: the first one's rule stays as it is.
+
+    Whoever means to replace a stream hands the rule over by its tag.
+    """
+    assert run(stream="first", rule="shared", event_types="order.created") == 0
+    before = clients.events.describe_rule(Name="shared")
+    with pytest.raises(
+        SettingsError, match="STREAM_ROUTER_RULE: rule shared on bus default is of stream first; "
+    ) as no:
+        run(stream="second-of-two", rule="shared")
+    assert "second-of-two" not in clients.kinesis.list_streams()["StreamNames"]
+    assert clients.events.describe_rule(Name="shared")["EventPattern"] == before["EventPattern"]
+    assert f"--resource-arn {before['Arn']} --tags Key=stream-router-setup,Value=second-of-two" in str(no.value)
+    tag: Any = {"Key": "stream-router-setup", "Value": "second-of-two"}
+    clients.events.tag_resource(ResourceARN=before["Arn"], Tags=[tag])
+    assert run(stream="second-of-two", rule="shared") == 0
+
+
 def test_a_run_says_what_it_made_once(clients: Clients, capsys: pytest.CaptureFixture[str]) -> None:
     """What is looked at first is not said; and a plan with nothing in it offers nothing to run."""
     assert run(stream="s", rule="s") == 0

@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from stream_router.control.setup.marks import Marks, from_list, told
+from stream_router.control.setup.marks import TAG, Marks, from_list, told
 from stream_router.control.setup.steps import Steps
 from stream_router.control.setup.targets import Kind
 from stream_router.control.setup_error import SetupError, WrongSettingError
@@ -58,8 +58,9 @@ def ensure_bus(events: "EventBridgeClient", bus: str, steps: Steps, marks: Marks
     steps.right(f"event bus {bus}")
     if has.get("Name", bus) == "default" or "Arn" not in has:
         return
-    ours = _ensure_tags(events, has["Arn"], f"event bus {bus}", marks, steps)
-    if ours and marks.key and has.get("KmsKeyIdentifier") != marks.key:
+    tags = tags_of(events, has["Arn"])
+    _complete_tags(events, has["Arn"], f"event bus {bus}", tags, marks, steps)
+    if marks.ours(tags) and marks.key and has.get("KmsKeyIdentifier") != marks.key:
         steps.change(
             f"event bus {bus}: key {has.get('KmsKeyIdentifier') or 'of AWS'} -> {marks.key}",
             events.update_event_bus,
@@ -68,13 +69,13 @@ def ensure_bus(events: "EventBridgeClient", bus: str, steps: Steps, marks: Marks
         )
 
 
-def _ensure_tags(events: "EventBridgeClient", arn: str, what: str, marks: Marks, steps: Steps) -> bool:
-    """Give a bus or rule of ours the tags that it lacks; whether it is ours."""
-    has = tags_of(events, arn)
+def _complete_tags(
+    events: "EventBridgeClient", arn: str, what: str, has: Mapping[str, str], marks: Marks, steps: Steps
+) -> None:
+    """Give a bus or rule of ours, which `has` these tags, those that it lacks."""
     if missing := marks.missing(has):
         tags = [{"Key": key, "Value": value} for key, value in missing.items()]
         steps.change(f"{what}: tags + {told(missing)}", events.tag_resource, ResourceARN=arn, Tags=tags)
-    return marks.ours(has)
 
 
 def tags_of(events: "EventBridgeClient", arn: str) -> dict[str, str]:
@@ -83,7 +84,10 @@ def tags_of(events: "EventBridgeClient", arn: str) -> dict[str, str]:
 
 
 def ensure_rule(events: "EventBridgeClient", bus: str, name: str, wanted: str, steps: Steps, marks: Marks) -> None:
-    """Make the rule, or give the one there our pattern. PutRule replaces all of a rule, so what else it has is kept."""
+    """Make the rule, or give the one there our pattern. PutRule replaces all of a rule, so what else it has is kept.
+
+    Raises WrongSettingError where it is another stream's: its pattern and dead-letter queue would become ours.
+    """
     try:
         has = events.describe_rule(Name=name, EventBusName=bus)
     except events.exceptions.ResourceNotFoundException:
@@ -98,12 +102,12 @@ def ensure_rule(events: "EventBridgeClient", bus: str, name: str, wanted: str, s
             Tags=marks.as_list,
         )
         return
+    tags = _tags_of_ours(events, has.get("Arn", ""), f"rule {name} on bus {bus}", marks)
     if json.loads(has.get("EventPattern") or "null") == json.loads(wanted):
         steps.right(f"rule {name} on bus {bus}: its pattern")
     else:
-        keep: dict[str, Any] = {
-            key: has.get(key) for key in ("Description", "RoleArn", "ScheduleExpression") if has.get(key)
-        }
+        kept = ("Description", "RoleArn", "ScheduleExpression")
+        keep: dict[str, Any] = {key: has.get(key) for key in kept if has.get(key)}
         steps.change(
             f"rule {name}: pattern {has.get('EventPattern') or 'none'} -> {wanted}",
             events.put_rule,
@@ -113,13 +117,23 @@ def ensure_rule(events: "EventBridgeClient", bus: str, name: str, wanted: str, s
             State=has.get("State", "ENABLED"),
             **keep,
         )
-    if has.get("Arn"):
-        _ensure_tags(events, has["Arn"], f"rule {name}", marks, steps)
+    _complete_tags(events, has.get("Arn", ""), f"rule {name}", tags, marks, steps)
     if has.get("State") == "DISABLED":
         steps.problem(
             f"rule {name} is disabled, so nothing is delivered; "
             f"enable it: aws events enable-rule --name {name} --event-bus-name {bus}"
         )
+
+
+def _tags_of_ours(events: "EventBridgeClient", arn: str, what: str, marks: Marks) -> dict[str, str]:
+    """The tags of a rule that is not another stream's; none where it tells no ARN. Raises WrongSettingError."""
+    has = tags_of(events, arn) if arn else {}
+    if (stream := has.get(TAG, marks.stream)) != marks.stream:
+        raise WrongSettingError(
+            f"STREAM_ROUTER_RULE: {what} is of stream {stream}; name another rule, or hand it over: "
+            f"aws events tag-resource --resource-arn {arn} --tags Key={TAG},Value={marks.stream}"
+        )
+    return has
 
 
 def ensure_target(
