@@ -305,6 +305,27 @@ def test_undelivered_events_that_someone_holds_wait_too(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
+    ("queue", "settings", "verdict"),
+    [
+        ("cxone-events-undelivered", {}, Verdict.WELL),
+        ("mine", {}, Verdict.WARNING),
+        ("mine", {"STREAM_ROUTER_TARGET_DLQ_ARN": f"arn:aws:sqs:{REGION}:{ACCOUNT}:mine"}, Verdict.WELL),
+        ("cxone-events-undelivered", {"STREAM_ROUTER_TARGET_DLQ_ARN": f"arn:aws:sqs:{REGION}:1:q"}, Verdict.WARNING),
+        ("mine", {"STREAM_ROUTER_TARGET_ROLE_ARN": "no role"}, Verdict.WELL),
+    ],
+)
+def test_undelivered_events_are_where_the_commands_look(
+    monkeypatch: pytest.MonkeyPatch, queue: str, settings: dict[str, str], verdict: Verdict
+) -> None:
+    """SR143: `reconcile` would say that nothing is undelivered; what wrong settings mean is another check's."""
+    aws = Aws(monkeypatch, **settings)
+    aws.is_role()
+    aws.stream()
+    _with_target(aws, FUNCTION, DeadLetterConfig={"Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}"})
+    assert judged(aws, target.dead_letters) is verdict
+
+
+@pytest.mark.parametrize(
     ("code", "verdict"),
     [("InvalidClientTokenId", Verdict.WRONG), ("ExpiredToken", Verdict.WRONG), ("Throttling", Verdict.UNKNOWN)],
 )

@@ -12,6 +12,7 @@ from stream_router.control.doctor.checks.bus import is_v2
 from stream_router.control.doctor.checks.iam_policy import denial, lets_in
 from stream_router.control.doctor.say import SETUP, ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
+from stream_router.control.setup import setup
 from stream_router.control.setup.queues import held
 from stream_router.control.setup.rules import RETRY_POLICY
 from stream_router.control.setup_error import WrongSettingError
@@ -151,14 +152,26 @@ def _retries(_: World, target: Any) -> Finding | None:
 
 
 def dead_letters(world: World) -> Finding:
-    """SR143: each target has a dead-letter queue, without which EventBridge throws away what it cannot deliver."""
+    """SR143: each target has a dead-letter queue, without which what it refuses is lost, and commands look at it."""
     return each(world, "SR143", _has_queue, "each has one")
 
 
-def _has_queue(_: World, target: Any) -> Finding | None:
-    if target.get("DeadLetterConfig", {}).get("Arn"):
+def _has_queue(world: World, target: Any) -> Finding | None:
+    queue = target.get("DeadLetterConfig", {}).get("Arn")
+    if not queue:
+        return wrong("SR143", UNDELIVERED, f"{target['Arn']} has no dead-letter queue: what it refuses is lost", SETUP)
+    if queue == (world.maybe(lambda: _looked_at(world)) or queue):
         return None
-    return wrong("SR143", UNDELIVERED, f"{target['Arn']} has no dead-letter queue: what it refuses is lost", SETUP)
+    says = f"{target['Arn']}: what it refuses goes to {queue}, where `find`, `reconcile` and `dlq` do not look"
+    return warn("SR143", UNDELIVERED, says, f"set it to that queue, or {SETUP}")
+
+
+def _looked_at(world: World) -> str:
+    """The queue's ARN; "" where settings or stream are wrong, which is another check's. Raises SettingsError too."""
+    if (settings := world.setup) is None or not world.stream():
+        return ""
+    setup.look(settings)
+    return settings.target_dlq_arn or world.home().queue(setup.undelivered_name(settings.stream))
 
 
 def takes_dead_letters(world: World) -> Finding:
