@@ -19,7 +19,7 @@ from stream_router.control.dead_letters.queue.gathering import Gathering, Whole
 from stream_router.control.dead_letters.queue.messages import Messages
 from stream_router.control.dead_letters.queue.selection import Selection
 from stream_router.control.dead_letters.redriving.redrive import Redrive
-from stream_router.control.dead_letters.redriving.settling import Tally
+from stream_router.control.dead_letters.redriving.settling import Redriving, Tally
 from stream_router.control.dead_letters.redriving.summary import How, Summary
 from stream_router.control.dead_letters.redriving.trial import Trial, not_tried
 from stream_router.control.republish import preconditions
@@ -69,7 +69,7 @@ def letter(**origin: Any) -> str:
 
 def redrive(sqs: Sqs, asked: Callable[[], bool], trials: Eligible, how: How = DRY, identity: str = "") -> int:
     messages = Messages(sqs, "http://sqs/1/q", sqs.world.clock)  # type: ignore[arg-type]
-    settings = SimpleNamespace(ordering="none", event_bus="default")
+    settings = SimpleNamespace(ordering="none", event_bus="default", stream="ours")
     desk: Any = SimpleNamespace(
         messages=messages, settings=settings, connection=MagicMock(), fetch=None, depth=lambda: Depth(3, 0)
     )
@@ -82,6 +82,24 @@ def test_a_dry_run_that_was_whole_is_0(sqs: Sqs, capsys: pytest.CaptureFixture[s
     """Every letter was tried, and nothing is added."""
     assert redrive(sqs, lambda: False, Eligible()) == 0
     assert "note" not in capsys.readouterr().out
+
+
+def test_letters_of_another_stream_want_a_word(
+    sqs: Sqs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The queue may be another deployment's: its events would go to our bus, and be out of its queue."""
+    monkeypatch.setattr(Redriving, "round", lambda *_: None)
+    there = [letter(sequenceNumber=str(n), stream=name) for n, name in enumerate(("ours", "theirs", "theirs"))]
+    sqs.bodies = list(there)
+    assert redrive(sqs, lambda: False, Eligible(), WET) == 1
+    told = capsys.readouterr()
+    assert told.out.count("note: here are dead letters of stream theirs, and STREAM_ROUTER_STREAM is ours: ") == 1
+    assert "see the note above; add --yes to go on all the same; nothing more was published" in told.err
+    assert len(given_back(sqs)) == 3
+    for how in (WET._replace(yes=True), DRY):
+        sqs.bodies = list(there)
+        assert redrive(sqs, lambda: False, Eligible(), how) == 0
+        assert "note: here are dead letters of stream theirs" in capsys.readouterr().out
 
 
 def test_a_stop_is_heard_between_two_letters(sqs: Sqs, capsys: pytest.CaptureFixture[str]) -> None:

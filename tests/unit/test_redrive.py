@@ -102,7 +102,7 @@ class Redriven:
         desk: Any = SimpleNamespace(
             connection=connection,
             messages=queue,
-            settings=SimpleNamespace(ordering=ordering, event_bus="default"),
+            settings=SimpleNamespace(ordering=ordering, event_bus="default", stream="cxone-events"),
             depth=lambda: Depth(9, 0),
             fetch=None,
         )

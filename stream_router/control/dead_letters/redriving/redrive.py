@@ -12,6 +12,7 @@ from stream_router.control.dead_letters.redriving.settling import Means, Redrivi
 from stream_router.control.dead_letters.redriving.summary import How, Summary, Words
 from stream_router.control.dead_letters.redriving.trial import Trial, Trials, Tries
 from stream_router.control.dead_letters.telling import Bar, say
+from stream_router.control.lines import plain
 from stream_router.control.republish import preconditions
 from stream_router.control.republish.patience import patience_at
 from stream_router.core import limits
@@ -26,6 +27,8 @@ SECOND_COPIES = (
 
 BROKEN_OFF = "broken off: there may be letters that were not looked at"
 
+
+ADD_YES = "see the note above; add --yes to go on all the same"
 
 MAX_OPENED_BYTES = 32 * 1024 * 1024
 """Events that are opened at once: gzipped, all letters in hand may be fifty times as large as their messages. An event
@@ -52,6 +55,7 @@ class Redrive:
         self._trials = self._tries()
         self._gathering = self._gathers()
         self._proven: set[str] = set()
+        self._streams = {"", desk.settings.stream}
         self._skipped: Counter[str] = Counter()
         self._unavailable: Counter[str] = Counter()
         self._types: Counter[str] = Counter()
@@ -119,6 +123,7 @@ class Redrive:
         if not self._in_hand:
             self._in_hand += self._take_in_hand()
         eligible = self._open()
+        self._see_streams(eligible)
         if eligible and not self._how.dry_run:
             self._prove(eligible)
             redriving.round(eligible)
@@ -156,6 +161,18 @@ class Redrive:
     def _reached_limit(self) -> bool:
         return bool(self._how.limit) and self._eligible >= self._how.limit
 
+    def _see_streams(self, eligible: list[Trial]) -> None:
+        """Letters of another stream may be another deployment's, whose bus is not ours. Raises Refused."""
+        strange = {trial.whole.letter.origin.stream for trial in eligible} - self._streams
+        self._streams |= strange
+        for name in sorted(strange):
+            say(
+                f"note: here are dead letters of stream {plain(name)}, and STREAM_ROUTER_STREAM is "
+                f"{self._desk.settings.stream}: see that queue, bus and rule belong together"
+            )
+        if strange and not self._how.yes and not self._how.dry_run:
+            raise Refused(ADD_YES)
+
     def _prove(self, eligible: list[Trial]) -> None:
         """Before anything of a type is published, let alone deleted. Raises Refused."""
         types = {name for trial in eligible for name in trial.event_types} - self._proven
@@ -171,7 +188,7 @@ class Redrive:
         for line in notes:
             say(f"note: {line}")
         if notes and not self._how.yes and not self._how.dry_run:
-            raise Refused("see the note above; add --yes to go on all the same")
+            raise Refused(ADD_YES)
 
     def _notes(self, types: set[str]) -> list[str]:
         """What else the operator should say yes to before events of these types go out."""
