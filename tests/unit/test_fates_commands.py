@@ -1,6 +1,7 @@
 """`find` and `reconcile` as commands: how they end where nothing can be judged, and what they look at."""
 
 import contextlib
+import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator
 from types import SimpleNamespace
@@ -66,6 +67,23 @@ def test_an_unforeseen_error_of_reconcile_is_no_judgement(
     with pytest.raises(UnforeseenError, match="cannot judge: RuntimeError: something") as caught:
         reconcile.run(settings, RECONCILE)
     assert caught.value.status == 2
+
+
+def test_a_reconcile_of_all_that_the_stream_keeps_is_not_too_old(
+    settings: DeadLetters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--since 7d` of a stream that keeps 168 hours: it is so long ago as the command began, not some ms later."""
+    clock, hours = itertools.count(1_795_000_000_000), []
+
+    def describe(_kinesis: object, _name: str, since_ms: int, now_ms: int) -> Stream:
+        hours.append((now_ms - since_ms) / 3_600_000)
+        raise shards.UnreadableError("enough")
+
+    monkeypatch.setattr(reconcile, "_wall_ms", lambda: next(clock))
+    monkeypatch.setattr(reconcile, "Clients", lambda _: SimpleNamespace(kinesis=None))
+    monkeypatch.setattr(shards, "describe", describe)
+    assert reconcile.run(settings, RECONCILE._replace(since="7d")) == 2
+    assert hours == [168.0]
 
 
 def test_a_bad_setting_stays_one(settings: DeadLetters) -> None:

@@ -44,11 +44,12 @@ def _reconciled(settings: DeadLetters, wish: Wish) -> int:
     then lacks was taken out of it.
     """
     transform = Transform(transform_config(settings), _wall_ms)
-    span = session.span_of(wish.since, wish.until, int(_wall_ms()))
+    begun_ms = int(_wall_ms())
+    span = session.span_of(wish.since, wish.until, begun_ms)
     clients, stops = Clients(settings.aws_region), Stops()
     with stops.listening():
         try:
-            stream = shards_.describe(clients.kinesis, settings.stream, span.since_ms, int(_wall_ms()))
+            stream = shards_.describe(clients.kinesis, settings.stream, span.since_ms, begun_ms)
             checkpoints = session.checkpoints_of(settings, clients, stream)
             letters, undelivered = looks.both(settings, stops)
             judge = judge_of(settings, transform, checkpoints, letters, undelivered)
