@@ -139,6 +139,17 @@ def test_a_consumer_is_granted_what_its_settings_ask_for(monkeypatch: pytest.Mon
     assert condition == {"StringEquals": {"cloudwatch:namespace": "CXoneEventRouter"}}
 
 
+def test_an_operator_may_read_the_queue_of_undelivered_events_whoever_has_the_rules(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`setup` is not for rules of others, but `find`, `reconcile` and `dlq --undelivered` look where they are told."""
+    queue = "arn:aws:sqs:eu-central-1:123456789012:theirs"
+    settings = {**BASE, "STREAM_ROUTER_RULE": "none", "STREAM_ROUTER_TARGET_DLQ_ARN": queue}
+    assert {("sqs:GetQueueUrl", queue), ("sqs:ReceiveMessage", queue)} <= granted(
+        policy(monkeypatch, "operate", settings)
+    )
+
+
 def test_setup_may_delete_nothing_and_pass_one_role_to_eventbridge_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """What deletes is in a policy of its own."""
     made = policy(monkeypatch, "setup", FULL)

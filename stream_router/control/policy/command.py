@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from typing import TypeVar
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -18,9 +19,12 @@ from stream_router.control.setup.setup import dead_letters_name
 from stream_router.core.process.settings_error import SettingsError
 from stream_router.settings.common import NO_RULE, Common
 from stream_router.settings.consumer import Consumer
+from stream_router.settings.dead_letters import DeadLetters
 from stream_router.settings.environment.reading import load
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.setup import Queue, Setup
+
+C = TypeVar("C", bound=Consumer)
 
 NAMES = ("receive", "consume", "setup", "operate", "teardown")
 ONCE = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1})
@@ -53,22 +57,22 @@ def needs_of(name: str, home: Home) -> Iterator[Need]:
     raise SettingsError(f"--policy: there is no {name}; name one of {', '.join(NAMES)}")
 
 
-def _consumer(home: Home) -> Consumer:
+def _consumer(kind: type[C], home: Home) -> C:
     """Before `setup` has run nobody knows the queue's URL, but its name is known."""
     queue = load(Queue).sqs_dlq_url or home.queue_url(dead_letters_name(load(Common).stream))
-    return load(Consumer, sqs_dlq_url=queue)
+    return load(kind, sqs_dlq_url=queue)
 
 
 def _operate(home: Home) -> Iterator[Need]:
     setup, queue = load(Setup) if load(Common).rule != NO_RULE else None, load(Queue)
-    consumer = _consumer(home)
+    consumer = _consumer(DeadLetters, home)
     yield from operate.doctor(load(Receiver), consumer, setup, queue, home)
     yield from operate.dead_letters(consumer, setup, queue, home)
     yield from operate.stream(consumer, home)
 
 
 def _consume(home: Home) -> Iterator[Need]:
-    settings = _consumer(home)
+    settings = _consumer(Consumer, home)
     found = properties.endpoints(endpoints.session(settings.aws_region))
     told = properties.render(settings, found, "any").properties
     kcl = Kcl(told.get("retrievalMode", "").upper() == "FANOUT", told.get("metricsLevel", "").upper() != "NONE")

@@ -12,6 +12,7 @@ from stream_router.control.stream.session import READER
 from stream_router.core import limits
 from stream_router.settings.common import NO_RULE
 from stream_router.settings.consumer import Consumer
+from stream_router.settings.dead_letters import DeadLetters
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.setup import Queue, Setup
 
@@ -36,10 +37,10 @@ def doctor(receiver: Receiver, consumer: Consumer, setup: Setup | None, queue: Q
         yield from _rules(consumer, setup, home)
 
 
-def dead_letters(consumer: Consumer, setup: Setup | None, queue: Queue, home: Home) -> Iterator[Need]:
+def dead_letters(consumer: DeadLetters, setup: Setup | None, queue: Queue, home: Home) -> Iterator[Need]:
     """Every `dlq` command, `--undelivered` too; `setup` is None where the rules are others'."""
     dead = home.queue_of(queue.sqs_dlq_url or dead_letters_name(consumer.stream))
-    undelivered = (setup.target_dlq_arn if setup else None) or home.queue(undelivered_name(consumer.stream))
+    undelivered = consumer.target_dlq_arn or home.queue(undelivered_name(consumer.stream))
     actions = "GetQueueAttributes ReceiveMessage ChangeMessageVisibility DeleteMessage SendMessage"
     yield need("sqs", actions, dead, undelivered)
     yield need("sqs", "GetQueueUrl", undelivered)
