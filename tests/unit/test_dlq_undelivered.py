@@ -28,6 +28,9 @@ from stream_router.control.stream.shards import Shard
 from stream_router.core.envelope import seal
 from stream_router.core.model import DeadLetter, Entry
 from stream_router.core.names import SOURCE
+from stream_router.pipeline.sinks.dead_letters import reader
+from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
+from stream_router.pipeline.sinks.dead_letters.reader import UnreadableLetterError
 from tests.sqs_in_time import Sqs
 
 
@@ -43,6 +46,17 @@ def test_a_condition_that_is_no_text_is_told_as_it_stands(condition: object) -> 
     """Whatever a message says, it is one line of a listing."""
     body = orjson.dumps({"failedMessages": [], "exhaustedRetryCondition": condition}).decode()
     assert reading.read(body, {}).condition == str(condition)
+
+
+def test_who_looks_at_the_other_queue_is_told_so() -> None:
+    """One URL or ARN in place of the other: a thousand unreadable messages alone tell nobody."""
+    for body in (b'{"detail-type":"t","detail":{}}', b'{"failedMessages":[]}'):
+        with pytest.raises(UnreadableLetterError, match=r"own of a target \(see SQS_DLQ_URL; --undelivered"):
+            reader.read(body)
+    with pytest.raises(UnreadableLetterError, match="one of ours"):
+        reading.read(orjson.dumps({"schema": SCHEMA}).decode(), {})
+    with pytest.raises(UnreadableLetterError, match=r"EventBridge.s$"):
+        reading.read("{}", {})
 
 
 @pytest.mark.parametrize("unread", [True, False])

@@ -63,7 +63,9 @@ def read(body: str, attributes: Mapping[str, str]) -> Undelivered:
         return _of_v2(body, value, attributes)
     if isinstance(value, dict) and "detail-type" in value and isinstance(value.get("detail"), dict):
         return _of_classic(body, value, attributes)
-    raise UnreadableLetterError("the message is no dead letter of EventBridge's")
+    ours = isinstance(value, dict) and value.get("schema") == SCHEMA
+    hint = ", but one of ours (see STREAM_ROUTER_TARGET_DLQ_ARN; without --undelivered)" if ours else ""
+    raise UnreadableLetterError(f"the message is no dead letter of EventBridge's{hint}")
 
 
 def _of_classic(body: str, value: dict[str, Any], said: Mapping[str, str]) -> Undelivered:

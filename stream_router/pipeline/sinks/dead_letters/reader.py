@@ -149,7 +149,11 @@ def read(body: str | bytes, attributes: Mapping[str, str] | None = None) -> Lett
 def of_content(content: Any, attributes: Mapping[str, str] | None = None) -> Letter:
     """The same, of a body that is parsed already."""
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        raise UnreadableLetterError(f"the message is no {SCHEMA}")
+        of_a_target = isinstance(content, dict) and ("detail-type" in content or "failedMessages" in content)
+        hint = (
+            ", but EventBridge's own of a target (see SQS_DLQ_URL; --undelivered is for these)" if of_a_target else ""
+        )
+        raise UnreadableLetterError(f"the message is no {SCHEMA}{hint}")
     try:
         letter = Letter.model_validate(content)
     except ValidationError as error:
