@@ -87,7 +87,9 @@ def test_an_outage_leaves_in_hand_what_it_met() -> None:
     bench.rig.bus.judge = lambda _: refused("AccessDeniedException")
     bench.publishing.take(chosen(n) for n in range(5))
     bench.publishing.finish()
-    assert bench.publishing.ended_because == "EventBridge accepts nothing (AccessDeniedException): go on later"
+    assert bench.publishing.ended_because == (
+        "EventBridge accepts nothing (AccessDeniedException): grant it (stream-router setup --policy); go on later"
+    )
     assert (bench.publishing.published, +bench.publishing.failed) == (0, {})
     assert bench.publishing.oldest_open_ms == 1_000
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from stream_router.control.republish.republisher import Again, Outcome, Republisher, token_of
+from stream_router.control.republish.republisher import Again, Outcome, Republisher, token_of, why_refused
 from stream_router.core.aws_answers import Answer
 from stream_router.core.model import DeadLetter, Entry, Event
 from stream_router.pipeline.delivery.dispatcher_contract import Policy
@@ -207,3 +207,16 @@ def test_a_v2_bus_knows_a_copy_by_what_the_child_called_it(id_from: str, alone: 
     """The event's id where its sender gave one; else its place in the stream, never its content."""
     record = Again(b"", "shard-1:77:2:", 5, alone=alone)
     assert token_of(Event(record, 4, b"", "e1", id_from, 0, None)) == token
+
+
+@pytest.mark.parametrize(
+    ("code", "cure"),
+    [
+        ("AccessDeniedException", "grant it (stream-router setup --policy)"),
+        ("ExpiredTokenException", "renew the credentials"),
+        ("ThrottlingException", "wait, then give a lower --rate"),
+    ],
+)
+def test_what_refuses_everything_is_told_with_its_cure(code: str, cure: str) -> None:
+    """A code alone tells nobody what to do; of throttling the consumer's own setting is no cure here."""
+    assert why_refused(code) == f"EventBridge accepts nothing ({code}): {cure}"

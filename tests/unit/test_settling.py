@@ -9,7 +9,7 @@ from stream_router.control.dead_letters.queue.gathering import Whole
 from stream_router.control.dead_letters.queue.held import Held
 from stream_router.control.dead_letters.redriving.settling import END_WITHIN_S, MARGIN_S, Means, Redriving, Tally
 from stream_router.control.dead_letters.redriving.trial import Trial
-from stream_router.control.republish.republisher import Outcome
+from stream_router.control.republish.republisher import Outcome, why_refused
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import DeadLetter, Entry, Event, Record
 from stream_router.pipeline.sinks.dead_letters import reader
@@ -194,7 +194,7 @@ def test_an_outage_ends_it_and_everything_that_is_not_settled_stays() -> None:
     bench.redriving.round([trial(number, bench) for number in (1, 2, 3, 4)])
     tally = bench.redriving.tally
     assert (tally.redriven, tally.left, +tally.failed_again) == (1, 3, {})
-    assert tally.ended_because == "EventBridge accepts nothing (Code): the rest stays in the queue"
+    assert tally.ended_because == f"{why_refused('Code')}; the rest stays in the queue"
     assert (bench.published, bench.deleted, bench.back) == ([1, 2], ["1.0"], [])
     assert bench.stopped
     assert bench.redriving.ended

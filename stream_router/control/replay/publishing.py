@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from stream_router.control.replay.choice import Chosen, Failed, failed
 from stream_router.control.republish.patience import PATIENCE_S
-from stream_router.control.republish.republisher import Again, Outcome, Republisher, why_nothing_ends
+from stream_router.control.republish.republisher import Again, Outcome, Republisher, why_nothing_ends, why_refused
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import Event
 
@@ -125,7 +125,7 @@ class Publishing:
         key = _key(outcome.event)
         if outcome.failure is not None and outcome.failure.reason is Reason.OUTAGE:
             if not self.ended:  # it stays under way, so that the replay is gone on with from it
-                self.stop(f"EventBridge accepts nothing ({outcome.failure.code}): go on later")
+                self.stop(f"{why_refused(outcome.failure.code)}; go on later")
             return
         one = self._under_way.pop(key)
         if outcome.failure is None:

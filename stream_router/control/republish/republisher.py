@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
+from stream_router.core import aws_cures
+from stream_router.core.aws_error_codes import THROTTLING
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import DeadLetter, Entry, Event, Record
 from stream_router.pipeline.delivery.dispatcher_contract import GivenUp
@@ -50,6 +52,12 @@ def why_nothing_ends(republisher: "Republisher") -> str:
     if republisher.unproven and not republisher.in_flight:
         return "EventBridge accepted, and whether the bus exists cannot be asked; allow events:DescribeEventBus"
     return republisher.last_code
+
+
+def why_refused(code: str) -> str:
+    """What to tell an operator where EventBridge refuses everything with this code, and what to do."""
+    cure = "wait, then give a lower --rate" if code in THROTTLING else aws_cures.cure(code)
+    return f"EventBridge accepts nothing ({code}): {cure}"
 
 
 class Outcome(NamedTuple):

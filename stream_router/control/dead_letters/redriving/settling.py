@@ -14,7 +14,7 @@ from stream_router.control.dead_letters.queue.held import Held
 from stream_router.control.dead_letters.queue.messages import Messages
 from stream_router.control.dead_letters.redriving.trial import Trial, Tries
 from stream_router.control.republish.patience import PATIENCE_S
-from stream_router.control.republish.republisher import Outcome, Republisher, why_nothing_ends
+from stream_router.control.republish.republisher import Outcome, Republisher, why_nothing_ends, why_refused
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import DeadLetter
 from stream_router.core.process import failpoints
@@ -178,7 +178,7 @@ class Redriving:
         elif job.failure.reason is Reason.OUTAGE:
             self.tally.left += 1
             if not self.ended:
-                self._stop(f"EventBridge accepts nothing ({job.failure.code}): the rest stays in the queue")
+                self._stop(f"{why_refused(job.failure.code)}; the rest stays in the queue")
         else:
             self._failed_again(job, job.failure)
 
