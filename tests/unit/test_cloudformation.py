@@ -196,6 +196,20 @@ def test_its_parameters_fit_the_nested_template() -> None:
     assert set(nested["Parameters"]) <= set(yaml.safe_load(file.read_text("utf-8"))["Parameters"])
 
 
+def test_the_alarms_on_headroom_go_with_the_stream_s_retention() -> None:
+    """Of a stream that keeps 24 hours those of 168 would never be quiet: another retention needs other thresholds."""
+    parameters, rule = TEMPLATE["Parameters"], TEMPLATE["Rules"]["Headroom"]
+    given = RESOURCES["Observability"]["Properties"]["Parameters"]
+    kept = parameters["RetentionHours"]["Default"]
+    assert rule["RuleCondition"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "RetentionHours"}, str(kept)]}]}
+    asserted = []
+    for name, an_hour in (("HeadroomWarningSeconds", 2700), ("HeadroomCriticalSeconds", 900)):
+        assert parameters[name]["Default"] == an_hour * kept
+        assert given[name] == {"Ref": name}
+        asserted.append({"Fn::Not": [{"Fn::Equals": [{"Ref": name}, str(an_hour * kept)]}]})
+    assert [one["Assert"] for one in rule["Assertions"]] == asserted
+
+
 def test_both_programs_report_under_the_application_that_the_alarms_ask_for() -> None:
     """Else the alarms of a stack with an application of its own would hear nothing of its receivers."""
     nested = RESOURCES["Observability"]["Properties"]["Parameters"]["Application"]
