@@ -282,6 +282,15 @@ def test_the_oldest_letter_s_age_is_cloudwatch_s(
     assert judged(aws, queue.letters) is verdict
 
 
+def test_the_oldest_letter_may_be_older_than_its_metric_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SR153: SQS leaves out what was received three times, and each look at the queue receives all of it."""
+    aws = Aws(monkeypatch)
+    aws.world.once(f"queue {QUEUE}", lambda: {"ApproximateNumberOfMessages": "3"})
+    answer = {"MetricDataResults": [{"Id": "age", "Values": [7_200.0]}]}
+    aws.answer("cloudwatch", "get_metric_data", answer)
+    assert queue.letters(aws.world).says == "3 wait, the oldest for 2.0 hours or more"
+
+
 HIDDEN = {"ApproximateNumberOfMessages": "0", "ApproximateNumberOfMessagesNotVisible": "3"}
 
 
