@@ -26,7 +26,7 @@ def test_a_terminal_that_is_closed_stops_a_reading_as_ctrl_c_does() -> None:
     stops = Stops()
     with stops.listening():
         os.kill(os.getpid(), signal.SIGHUP)
-    assert stops.asked.is_set()
+        assert stops.asked.wait(5)  # another thread of this process may be the one that the kernel interrupts
 
 
 def test_nohup_stays_nohup() -> None:
