@@ -38,10 +38,10 @@ class Tally:
             while counts and (second := next(iter(counts))) < oldest:
                 del counts[second]
 
-    def since(self, second: int) -> tuple[int, int]:
-        """Accepted and failing items of calls that were sent in that second or later."""
-        accepted = sum([count for at, count in self.accepted.items() if at >= second])
-        return accepted, sum([count for at, count in self.failing.items() if at >= second])
+    def since(self, second: int, until: float = math.inf) -> tuple[int, int]:
+        """Accepted and failing items of calls that were sent in that second or later, `until` another one."""
+        accepted = sum([count for at, count in self.accepted.items() if second <= at <= until])
+        return accepted, sum([count for at, count in self.failing.items() if second <= at <= until])
 
 
 def nobody_else(second: int) -> tuple[int, int]:  # noqa: ARG001 - the form of a neighbours' answer
@@ -95,7 +95,8 @@ class Health:
 
         Only answers to calls that were sent after its first failure count: a success of before proves nothing. And
         where many fail at their first try a destination is unwell though it accepts nearly all of them in the end; so
-        it is where all that it accepted had failed before.
+        it is where all that it accepted had failed before. First tries that were sent after the item's last one say
+        nothing of what that met: it may come back slowly from a trouble that is over by now.
         """
         since = max(math.ceil(first), int(now - LATELY_S) + 1)
         accepted, failing = self.tally.since(since)
@@ -104,7 +105,7 @@ class Health:
         accepted, failing = accepted + of_neighbours[0], failing + of_neighbours[1]
         if not accepted + failing:
             return Others.UNKNOWN
-        at_first = self._at_first.since(since)
+        at_first = self._at_first.since(since, until=int(last))
         well = all(ok >= WELL_SHARE * (ok + bad) for ok, bad in ((accepted, failing), at_first))
         return Others.WELL if well and at_first[0] + of_neighbours[0] else Others.UNWELL
 
