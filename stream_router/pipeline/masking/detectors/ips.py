@@ -38,7 +38,8 @@ _UNSPACED_BEFORE = (
 )
 _UNSPACED_UPDATES = tuple(f"{update}{to}" for update in ("升级", "升級", "更新") for to in ("", "到", "至", "为", "為"))
 _BEHIND = re.compile(
-    r"[ -]?(?:sürüm|verzió|versio|(?:으?로 )?(?:업데이트|업그레이드|버전)|(?:に|へ|への)(?:更新|アップ)|バージョン|版)"
+    r"[ -]?(?:sürüm|yaz\u0131l\u0131m|firmware|software|szoftver|frissítés|verzió|versio|päivity|ohjelmisto|"
+    r"(?:으?로 )?(?:업데이트|업그레이드|버전)|(?:に|へ|への)(?:更新|アップ)|バージョン|版)"
 )
 """Of software: in Turkish, Hungarian, Finnish, Korean and Japanese it follows the number."""
 
