@@ -221,3 +221,41 @@ def test_a_trunk_prefix_is_one_in_its_countrys_script_alone(text: str) -> None:
 def test_a_word_names_what_has_a_number_in_its_own_language_alone(text: str) -> None:
     """An Italian `rate` is paid in numbers of its own, an English one is none."""
     _is_masked_as_marked(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Displayet viste 34120719, ingen sagde noget.",
+        "Vi traff deg ikke hjemme. Avtal ny levering på 21577193",
+        "No le encontramos en casa. Nueva fecha de entrega en el 612305088",
+        "Nie zastaliśmy Cię. Umów nową dostawę pod 512306934",
+        "Kolik mi zbývá minut na předplacené kartě 601166184?",
+        "Quantos minutos ainda tenho no pré-pago 912329265?",
+        "Hvem eier 21218914? Ble vekket fire ganger i natt.",
+        "Kunden siger, at vi aldrig har fået 34412362 til markedsføring.",
+    ],
+)
+def test_a_number_is_found_where_its_clause_names_only_what_is_yet_to_be_made(text: str) -> None:
+    """A new delivery has no number, and who owns a number or uses it for advertising speaks of a phone's."""
+    assert "[PHONE]" in FIND(text, [])
+
+
+@pytest.mark.parametrize("text", ["Etter seks gjelder 21 19 26 61.", "Po šesté 602 234 568, prosim."])
+def test_a_number_in_its_countrys_groups_may_stand_anywhere_in_a_sentence(text: str) -> None:
+    """What is counted or numbered is hardly written in just such groups."""
+    assert "[PHONE]" in FIND(text, [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "zone 67-214-3710",
+        "Ordre 21 19 26 61 er betalt.",
+        "Pronašli jsme 602 234 568 Kč.",
+        "Na última eleição o candidato fez 912329265 votos.",
+    ],
+)
+def test_a_number_in_groups_is_kept_where_something_else_has_or_counts_it(text: str) -> None:
+    """A noun directly before it, or what is counted behind it."""
+    assert FIND(text, []) == text

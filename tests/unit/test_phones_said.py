@@ -191,3 +191,98 @@ def test_who_is_to_be_spoken_to_has_the_number_whatever_it_is_about(text: str) -
 def test_of_several_numbers_each_is_asked_where_anything_may_announce_it(text: str, masked: str) -> None:
     """A text's words are looked at once for all its numbers; a sign or a network's message is no such word."""
     assert FIND(text, []) == masked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Tilføj {} til min konto som ekstra kontaktnummer.",
+        "Añadan el {} a mi cuenta como segundo número de contacto.",
+        "Proszę dodać {} do mojego konta jako drugi numer kontaktowy.",
+        "Προσθέστε το {} στον λογαριασμό μου ως δεύτερο τηλέφωνο.",
+    ],
+)
+def test_what_a_number_is_kept_as_is_stronger_than_where_it_is_kept(text: str) -> None:
+    """`add … to my account as a second contact number` names a phone, and no account's number."""
+    assert FIND(text.format("612345678"), []) == text.format("[PHONE]")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Bruk 9195295281 som KID når du betaler.",
+        "Jag ringde om paket 245654422 som aldrig kom.",
+        "Возврат оформлен, номер заявления 2279874484. Как деньги отправят, мы вам позвоним.",
+    ],
+)
+def test_a_number_kept_as_another_things_is_no_phone(text: str) -> None:
+    """Nor is one behind which the word for `as` means something else."""
+    assert FIND(text, []) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Nummer in dossier, {}, niet meer in gebruik, brief gestuurd.",
+        "Registrert nummer {} er ikke i bruk, brev sendt.",
+        "Le numéro au dossier, {}, n'est plus attribué.",
+        "登録番号{}は使われておらず、書面送付。",
+        "档案里的号码{}已停机,已寄信。",
+    ],
+)
+def test_a_number_on_record_that_is_out_of_service_is_a_phone(text: str) -> None:
+    """Where a number is kept does not name it, and what it is said to be is said of phones."""
+    assert "[PHONE]" in FIND(text.format("21577193" if "Registrert" in text else "0101276523"), [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Číslo účtu 21483744 je už zrušené, přeplatek mi pošlete jinam.", "Voucher number 21483744 is no longer active."],
+)
+def test_another_number_that_is_out_of_use_is_no_phone(text: str) -> None:
+    """An account may be closed, too."""
+    assert FIND(text, []) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Taxi objednáno. Řidič: Ahmed, {}",
+        "Táxi confirmado. Motorista: Ahmed, {}",
+        "Drosje bestilt. Sjåfør: Ahmed, {}",
+        "Такси заказано. Водитель: Ахмед, {}",
+    ],
+)
+def test_who_comes_has_the_number_behind_the_name(text: str) -> None:
+    """What another sentence is about does not name a number that stands behind a person."""
+    assert "[PHONE]" in FIND(text.format("21577193" if "Drosje" in text else "612345678"), [])
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("14:52 010-2066-8821 부재중 전화 1통", "14:52 [PHONE] 부재중 전화 1통"),
+        ("14:52 missed call 09:30 2125550199", "14:52 missed call 09:30 [PHONE]"),
+        ("Visszahívást kér 06201289207 15 óra után.", "Visszahívást kér [PHONE] 15 óra után."),
+        ("call me at 2125550199 5 pm", "call me at [PHONE] 5 pm"),
+    ],
+)
+def test_an_hour_beside_a_number_is_none_of_its_digits(text: str, masked: str) -> None:
+    """A call is noted behind its hour, and asked for with one."""
+    assert FIND(text, []) == masked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Randevunuzu {} numarasını arayarak teyit etmenizi rica ederiz.",
+        "merhaba iade için {} doğru numara mı?",
+        "{} faturasız hattımda kaç dakikam kaldı?",
+        "お問い合わせは{}",
+        "부재중이셨습니다. 재배송 접수는 {}",
+    ],
+)
+def test_what_is_to_be_done_by_calling_does_not_have_the_number(text: str) -> None:
+    """A noun before it may be the object of the call, what it is for, or without what has a number."""
+    number = "010-2066-8821" if "수" in text else "02123813592"
+    assert "[PHONE]" in FIND(text.format(number), [])

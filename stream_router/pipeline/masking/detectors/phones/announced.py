@@ -4,16 +4,14 @@ import functools
 import re
 
 from stream_router.pipeline.masking.detectors.phones.languages import languages, regions_of
-from stream_router.pipeline.masking.detectors.phones.naming import may_count, unit_after
+from stream_router.pipeline.masking.detectors.phones.naming import is_named, may_count, unit_after
+from stream_router.pipeline.masking.detectors.phones.predicates import SUBSCRIBERS, is_said_to_be, kept_as
 from stream_router.pipeline.masking.detectors.phones.said import MAY_SAY, WORD
 from stream_router.pipeline.masking.detectors.phones.shapes import DASH, LETTER, could_be, digit_count
 from stream_router.pipeline.masking.detectors.phones.text import folded_case, has_unspaced
 from stream_router.pipeline.masking.detectors.phones.vocabulary import WORD_CHARS, kind_alone, of_pairs
 from stream_router.pipeline.masking.detectors.phones.words import (
-    SAYING_AFTER,
-    SUBSCRIBERS,
     Said,
-    is_out_of_range,
     is_signed,
     said_before,
     said_behind,
@@ -23,6 +21,13 @@ from stream_router.pipeline.masking.detectors.phones.words import (
 from stream_router.pipeline.masking.detectors.phones.written import could_be_of
 
 _COUNT_BEHIND = re.compile(r"[ \u00a0]\d[ \u00a0]?[^\W\d_]")
+_HOUR_BEHIND = re.compile(
+    r"[ \u00a0](?:[01]?\d|2[0-4])(?=[ \u00a0]?(?:h\b|uhr\b|ór[aá]|ora\b|час|годин|時|시(?!간)|[点點]|[ap]\.?m\b))",
+    re.IGNORECASE,
+)
+"""`call 2125550199 5 pm`: the hour is none of its digits."""
+
+_HOUR_CHARS, _HOUR_WORD_CHARS = 3, 8
 _BETWEEN_GROUPS = " \u00a0./-"
 """Behind one of these stands a group of one digit: such a number has groups like that."""
 
@@ -87,6 +92,9 @@ def said_end(text: str, found: re.Match[str], *, speaks: bool) -> int:
 def _without_count(text: str, found: re.Match[str]) -> int:
     """The end of a number without a digit that counts what follows: `… 2 days ago`, `… 3회`."""
     end = found.end()
+    hour = _HOUR_BEHIND.search(text, end - _HOUR_CHARS, end + _HOUR_WORD_CHARS) if end < len(text) else None
+    if hour is not None and hour.end() == end and digit_count(found[0]) > _DIGITS_MIN + 1:
+        return hour.start()
     counts = end == found.end("number") and _COUNT_BEHIND.match(text, end - 2) and text[end - 4] not in _BETWEEN_GROUPS
     if counts and digit_count(found[0]) > _DIGITS_MIN:
         return found.start() + len(text[found.start() : end - 2].rstrip())
@@ -98,9 +106,11 @@ def _said(text: str, at: int, end: int, *, likely: bool) -> Said:
     before = _said_before(text, at, likely=likely)
     if before in (Said.PLAINLY, Said.DIRECTLY):
         return before
-    if SAYING_AFTER.match(text, end) or is_out_of_range(text, at, end):
+    if is_said_to_be(text, at, end):
         return Said.DIRECTLY
     behind = said_behind(text, at, end, likely=likely)
+    if behind is Said.NOTHING and kept_as(text, end) and not is_named(text[max(0, at - _BEFORE_CHARS) : at]):
+        return Said.PLAINLY
     return before if behind is Said.NOTHING else behind
 
 

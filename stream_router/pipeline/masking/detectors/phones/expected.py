@@ -25,8 +25,10 @@ from stream_router.pipeline.masking.detectors.phones.vocabulary import (
     THING,
     has_one_in,
     kinds,
+    of_what_is,
     spoken_in,
 )
+from stream_router.pipeline.masking.detectors.phones.written import is_grouped_as_in
 
 _BEFORE_CHARS, _NEAR_CHARS, _BEHIND_CHARS = 120, 32, 60
 _CLAUSE_ENDS = re.compile(r"[.,;:!?()\n\u2013\u2014]|\s-\s")
@@ -51,6 +53,9 @@ _OF_A_PERSON = re.compile(
 
 _AT_END = re.compile(r"\s*(?:[.,;!?)\n]|$)")
 _JOINED = " \u00a0("
+_FOR = "için"
+"""What stands before it in Turkish is what the number is for."""
+
 _WORDS_BEHIND, _WORDS_NEAR = 3, 2
 """Words further away speak of something else."""
 
@@ -64,12 +69,13 @@ def expected_regions(text: str, at: int, end: int, possible: frozenset[str]) -> 
 
     A number with a trunk prefix may stand anywhere in a sentence of their languages. Others stand behind a word such as
     `at`, `my` or `is`, or behind a comma: behind a noun they are mostly that thing's (`locker 20538983`). Where the
-    text speaks of phones they may stand behind any word but such a noun.
+    text speaks of phones they may stand behind any word but such a noun, and so may one in the groups of its country.
     """
     with_trunk, near = _has_trunk(text[at], possible), text[max(0, at - _NEAR_CHARS) : at]
+    grouped = not with_trunk and is_grouped_as_in(text[at:end], possible)
     after = text[end : end + _NEAR_CHARS]
     persons = near.endswith("(") and after.startswith(")") and _OF_A_PERSON.search(near) is not None
-    follows = persons or with_trunk or _may_follow(near, after, possible)
+    follows = persons or with_trunk or grouped or _may_follow(near, after, possible)
     if not (follows or _may_be_spoken_of(near, after, possible)):
         return []
     before = folded_case(text[max(0, at - _BEFORE_CHARS) : at])
@@ -80,11 +86,11 @@ def expected_regions(text: str, at: int, end: int, possible: frozenset[str]) -> 
     behind = folded_case(text[end : end + _BEHIND_CHARS])
     if _RANGE.match(behind) or has_unspaced(said) or has_unspaced(behind):
         return []
-    least = _KNOWN_WORDS_WITH_TRUNK if with_trunk else _KNOWN_WORDS
+    least = _KNOWN_WORDS_WITH_TRUNK if with_trunk or grouped else _KNOWN_WORDS
     spoken = languages(WORD.findall(f"{said} {behind}"), least, spoken_in)
     regions = [region for region in regions_of(spoken) if region in possible]
     with_trunk = _has_trunk(text[at], regions)
-    if regions and follows and (persons or _is_open(said, gap, behind, spoken, with_trunk=with_trunk)):
+    if regions and follows and (persons or _is_open(said, gap, behind, spoken, with_trunk=with_trunk or grouped)):
         return regions
     return regions if regions and _speaks_of_phones(said, gap, behind, spoken) else []
 
@@ -117,7 +123,7 @@ def _may_be_spoken_of(before: str, behind: str, possible: frozenset[str]) -> boo
     words = WORD.findall(before.lower())
     if not (may_be_of(words, possible) or may_be_of(WORD.findall(behind.lower()), possible)):
         return False
-    return not words or not kinds(words[-1:])[0] & (_HAS_ONE | THING)
+    return not words or not kinds(words[-2:])[-1] & (_HAS_ONE | THING)
 
 
 def _speaks_of_phones(said: str, gap: str, behind: str, spoken: Sequence[str]) -> bool:
@@ -161,8 +167,9 @@ def _may_stand_behind(clause: Words, gap: str, spoken: Sequence[str], *, near_on
     """Whether a number may stand behind a clause without being that of something in it, or of what is near."""
     near = len(clause.kinds)
     if near_only:
-        near = 1 if clause.kinds[-1] & PLACE else _WORDS_NEAR
-    if _names_one(clause.kinds[-near:], clause.words[-near:], _IS_ONE, spoken) or OTHER_NUMBER.search(clause.text):
+        near = 1 if clause.kinds[-1] & PLACE or clause.words[-1] == _FOR else _WORDS_NEAR
+    known = of_what_is(clause.words, clause.kinds) if clause.placed() else clause.kinds
+    if _names_one(known[-near:], clause.words[-near:], _IS_ONE, spoken) or OTHER_NUMBER.search(clause.text):
         return False
     if near_only:
         return True

@@ -4,7 +4,7 @@ import re
 
 from stream_router.pipeline.masking.detectors.phones.languages import is_word_of
 from stream_router.pipeline.masking.detectors.phones.said import CLAUSES, WORD, Words
-from stream_router.pipeline.masking.detectors.phones.text import has_unspaced
+from stream_router.pipeline.masking.detectors.phones.text import folded_case, has_unspaced
 from stream_router.pipeline.masking.detectors.phones.vocabulary import (
     CALLS,
     COPULAS,
@@ -16,6 +16,7 @@ from stream_router.pipeline.masking.detectors.phones.vocabulary import (
     OTHER_INSIDE,
     OWN,
     PASSED,
+    PERSON,
     PHONE_STEMS,
     PURPOSE,
     SAYING,
@@ -23,6 +24,7 @@ from stream_router.pipeline.masking.detectors.phones.vocabulary import (
     THING,
     ends_named,
     kinds,
+    of_what_is,
 )
 
 _THING = (
@@ -99,6 +101,11 @@ def _is_number_of_a_thing(before: str) -> bool:
     return bool(first & (OTHER | NAMED) and last & NUMBER)
 
 
+def is_named(before: str) -> bool:
+    """Whether the text up to a number ends with what has it."""
+    return named_otherwise(before) or names_a_thing(Words(folded_case(before)))
+
+
 def other_between(words: Words, place: int) -> bool:
     """Whether the text from a word that says `phone` on to its end speaks of a number of something else.
 
@@ -136,8 +143,10 @@ def is_anothers(words: Words, place: int) -> bool:
     ends = CLAUSES.finditer(words.text, 0, words.found[-1].start())
     start = max((one.end() for one in ends if one.start() not in said_to or one[0] != "."), default=0)
     if words.found[place].start() < start or not words.kinds[place] & (SAYING | SPOKEN):
-        itself = place if words.kinds[place] & PASSED else -1  # a code that comes to a phone is named in Greek
-        named = enumerate(zip(words.kinds, words.found, strict=True))
+        # a code that comes to a phone is named in Greek, and who mends what is broken after it in Dutch
+        itself = place if words.kinds[place] & (PASSED | PERSON) else -1
+        known = of_what_is(words.words, words.kinds) if words.placed() else words.kinds
+        named = enumerate(zip(known, words.found, strict=True))
         if any(kind & (OTHER | NAMED) and found.start() >= start and at != itself for at, (kind, found) in named):
             return True
     return _follows_unknown(words, place)
@@ -199,7 +208,7 @@ def names_a_thing(words: Words) -> bool:
     while last > 0 and (words.kinds[last] & (NUMBER | SAYING) == NUMBER or words.words[last] in COPULAS):
         wanted |= CUSTOMER if words.kinds[last] & NUMBER else 0
         last -= 1
-    return last >= 0 and bool(words.kinds[last] & wanted)
+    return last >= 0 and bool(words.kinds[last] & wanted) and not words.kinds[last] & SPOKEN
 
 
 def speaks_of_other(words: Words, place: int) -> bool:

@@ -21,8 +21,9 @@ from stream_router.pipeline.masking.detectors.phones.shapes import (
 )
 from stream_router.pipeline.masking.detectors.spans import Span
 
-_STARTS = re.compile(rf"[+(\d](?<!{LETTER}.)(?<!\+.)(?:(?<=\+)|(?<!\d[ \u00a0./:,{DASH}].))")
-"""Where a number may begin; the patterns are tried nowhere else, since trying them at every character costs much."""
+_STARTS = re.compile(rf"[+(\d](?<!{LETTER}.)(?<!\+.)(?:(?<=\+)|(?<!\d[ \u00a0./:,{DASH}].)|(?<=\d:\d\d[ \u00a0].))")
+"""Where a number may begin: not in another, but behind an hour. The patterns are tried nowhere else, since trying them
+at every character costs much."""
 
 _GLUED = frozenset("./\u2010\u2011\u2012\u2013-")
 """Behind one of these, what looks like a national number is the rest of something longer."""

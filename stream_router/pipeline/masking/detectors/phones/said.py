@@ -30,17 +30,12 @@ from stream_router.pipeline.masking.detectors.phones.vocabulary import (
     SMALL,
     SPOKEN,
     THING,
+    THING_AT_END,
     kinds,
 )
 
 MAY_SAY = SAYING | PLACED | PASSED | SPOKEN | DIRECT | LABEL | PERSON | NUMBER
 _HAS_ANOTHER = CUSTOMER | OTHER | NAMED | THING
-_THING_AT_END = re.compile(
-    "(?:vertrag|rechnung|abonnement|abonnemang|abo|tarif|versicherung|contract|rekening|factuur|avtal|aftale|avtale|räkning|"
-    "regning|ringtone|faktura|försäkring|forsikring|sopimu|lasku|mittari|meter|zähler|måler|mätare|szerződés|számla|előfizetés|biztosítás)[a-zäöå]{0,3}$"
-)
-"""Compounds are what their last part says."""
-
 WORD = re.compile(r"[^\W\d_]+")
 _MAY_CONTACT = frozenset(
     ["please", "to", "can", "could", "may", "should", "or", "and", "you", "we", "kindly", "just", "de"]
@@ -49,14 +44,13 @@ _APART = re.compile(r"[:.,;=\uff1a]")
 """`contact 4093847561` is one of many contacts, unless the word before makes a verb of it or a colon sets it apart."""
 
 _COLON = re.compile(r"(?:[:,\uff1a،]\s?|\()$")
+_SENTENCE = re.compile(r"[^\W\d_]{4}[.!?]\s")
 _AT_END = SPOKEN | DIRECT | LABEL | PERSON
-_LABEL_WORDS = 3
 CLAUSES = re.compile(r"[.,;:!?()]")
 _DIRECT_CHARS = 2
 """At most so much stands between a word directly before the number and the number."""
 
-_ASKS_CHARS = 4
-_PERSON_WORDS = 4
+_LABEL_WORDS, _ASKS_CHARS, _PERSON_WORDS = 3, 4, 4
 """`the number of my dear old mother`."""
 
 _COPULAS_BEHIND = frozenset(["è", "é", "es", "est", "este", "era", "sería", "seria"])
@@ -110,7 +104,7 @@ class Words:
             return (word != "contact" or self._contacts(place)) and not self._of_another(place)
         if (word[0] >= UNSPACED or word[-1] >= UNSPACED) and SAYING_INSIDE.search(word):
             return True
-        return bool(kind & MAY_SAY and not _THING_AT_END.search(word)) and (
+        return bool(kind & MAY_SAY and not THING_AT_END.search(word)) and (
             bool(kind & (PLACED | PERSON) and placed)
             or bool(kind & NUMBER and self._of_somebody(place))
             or bool(kind & _AT_END and self._labels(place))
@@ -130,7 +124,7 @@ class Words:
 
     def _of_another(self, place: int) -> bool:
         """Whether a word is a thing's all the same: `Mobilfunkvertrag`; `müşteri numaram`."""
-        if _THING_AT_END.search(self.words[place]):
+        if THING_AT_END.search(self.words[place]):
             return True
         return bool(self.kinds[place] & NUMBER and place and self.kinds[place - 1] & _HAS_ANOTHER)
 
@@ -144,11 +138,17 @@ class Words:
         kind, last = self.kinds[place], len(self.kinds) - 1
         if kind & DIRECT and (place == last or (place == last - 1 and self.kinds[last] & ARTICLE)):
             return len(self.text) - self.found[last].end() <= _DIRECT_CHARS
-        if not _COLON.search(self.text) or any(one & (OTHER | NAMED | THING) for one in self.kinds):
+        if not _COLON.search(self.text) or self._names_another():
             return False
         if has_unspaced(self.text) and OTHER_INSIDE.search(self.text):
             return False
         return last - place <= (_LABEL_WORDS if kind & (SPOKEN | PERSON) else 0)
+
+    def _names_another(self) -> bool:
+        """Whether a word of the last sentence is what has a number."""
+        start, no_thing = max((found.end() for found in _SENTENCE.finditer(self.text)), default=0), PERSON | SPOKEN
+        named = (kind for kind, found in zip(self.kinds, self.found, strict=True) if found.start() >= start)
+        return any(kind & (OTHER | NAMED | THING) and not kind & no_thing for kind in named)
 
     def _of_somebody(self, place: int) -> bool:
         """Whether a word for `number` is with one that says whose or which: `my number`, `номер мамы`."""

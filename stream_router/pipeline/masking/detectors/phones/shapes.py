@@ -79,13 +79,17 @@ _DAY_FIRST = re.compile(rf"{_DAY}{_MONTH}{_YEAR}")
 """A date that nobody writes so where a phone is announced; Danish and Norwegian numbers are of eight digits."""
 
 TAX_NUMBER = re.compile(r"(?:\d{3}\.\d{3}\.\d{3}-\d\d|\d{3}-\d\d-\d{4})(?!\d)")
+_VERSION = re.compile(r"(?=(?:\d+\.)*\d(?:\.|$))\d{1,3}(?:\.\d{1,3}){3}")
+"""Four numbers with dots between, one of them a single digit: phones have groups of two or more."""
+
 _AMOUNT = re.compile(r"\d{1,2}(?:\.\d{3}){2,}|[\d. ]*0(?:[. ]?0){4}")
 """Thousands set apart by dots (1.234.567), and round figures (2500000)."""
 
 
 def is_no_phone(number: str) -> bool:
-    """Whether a number is a date, a time, an amount or a tax number by how it is written."""
-    return bool(DATE.match(number) or _AMOUNT.fullmatch(number) or TAX_NUMBER.match(number))
+    """Whether a number is a date, a time, an amount, a version or a tax number by how it is written."""
+    other = DATE.match(number) or _AMOUNT.fullmatch(number) or TAX_NUMBER.match(number) or _VERSION.fullmatch(number)
+    return other is not None
 
 
 def could_be(number: str) -> bool:

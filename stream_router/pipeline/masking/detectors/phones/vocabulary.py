@@ -112,6 +112,16 @@ _COMPOUND_CHARS = 8
 """Compounds are what their last part says, whatever the first says: `Terminhotline`."""
 
 
+_WITHOUT = ("s\u0131z", "siz", "suz", "süz")
+"""Without something, in Turkish: a line without bills is prepaid, and no bill."""
+
+_HAVING_KINDS = OTHER | NAMED | THING
+THING_AT_END = re.compile(
+    "(?:vertrag|rechnung|abonnement|abonnemang|abo|tarif|versicherung|contract|rekening|factuur|avtal|aftale|avtale|räkning|"
+    "regning|ringtone|faktura|försäkring|forsikring|sopimu|lasku|mittari|meter|zähler|måler|mätare|szerződés|számla|előfizetés|biztosítás)[a-zäöå]{0,3}$"
+)
+"""Compounds are what their last part says."""
+
 WORD_CHARS = 48
 """What is longer is no word that people know; so what is kept of them has a bound."""
 
@@ -130,6 +140,8 @@ def kind_alone(word: str) -> int:
     if not kind and len(word) >= _ACCENTS_MATTER_CHARS and not word.isascii():
         bare = _bare(word) if max(word) < _FIRST_WITH_MARKS_OF_ITS_OWN else word
         return kind_alone(bare) if bare != word else kind
+    if kind & _HAVING_KINDS and word.endswith(_WITHOUT) and len(word) > _COMPOUND_CHARS:
+        kind &= ~_HAVING_KINDS
     return SAYING if len(word) > _COMPOUND_CHARS and word.endswith(_PHONES) else kind
 
 
@@ -153,6 +165,19 @@ def kinds(words: Sequence[str]) -> list[int]:
     return found
 
 
+def of_what_is(words: Sequence[str], named: Sequence[int]) -> Sequence[int]:
+    """The kinds of words without things that are yet to be made, and so have no number: `a new delivery`."""
+    if FRESH.isdisjoint(words):
+        return named
+    known, left = list(named), 0
+    for at, word in enumerate(words):
+        left = _FRESH_WORDS if word in FRESH else left - 1
+        if left >= 0:
+            known[at] &= ~(OTHER | NAMED)
+    return known
+
+
+_FRESH_WORDS = 3
 _TELLING = ("telecom", "handled", "placed", "said", "passed", "incoming", "persons", "owners")
 """Tables whose words tell the language, where no better ones do."""
 
@@ -190,11 +215,22 @@ def _among(word: str, languages: dict[str, list[str]]) -> tuple[str, ...]:
     return tuple({one: None for entry in (word, *beginnings) for one in languages.get(entry, ())})
 
 
-COPULAS, PURPOSE, SMALL = (frozenset(entries(table)) for table in ("copulas", "purpose", "small"))
-SAYING_INSIDE, OTHER_INSIDE = _parts("said_inside"), _parts("other_inside")
+COPULAS, PURPOSE, SMALL, AS, FRESH = (
+    frozenset(entries(table)) for table in ("copulas", "purpose", "small", "as", "fresh")
+)
+RECORDS, REGISTERED = (
+    tuple(spelling for entry in entries(table) for spelling in _spellings(entry)) for table in ("records", "registered")
+)
+SAYING_INSIDE, OTHER_INSIDE, OUT_OF_USE = _parts("said_inside"), _parts("other_inside"), _parts("out_of_use_inside")
 
 _BETWEEN = " :\u00a0#\uff1a-\u2013("
 _COUNTED = re.compile(r"[\W_]?(?:번호|番号|号码|號碼|编号|号|號|رقم|מספר|מס'?|id|no|は|是|为)\W?$")
+_ASKED_FOR = re.compile(
+    r"[おご](?:問い?合わ?せ|予約|申し?込み?|連絡|注文|相談|依頼|質問|用命|応募|意見|照会|返品|解約|変更|取消|キャンセル)(?:先|等|など)?は$|"
+    r"(?:문의|접수|신청|예약|취소|변경|상담|주문|반품|교환|환불|해지|신고)(?:은|는)$"
+)
+"""`for inquiries`, `to book`: what is done at the number, and not what has it."""
+
 _NAMED_ENDS = tuple(word.replace("_", " ") for word in entries("named_inside"))
 _NAMED_CHARS = 28
 _APART = re.compile("[,.!?\u3002]")
@@ -203,6 +239,8 @@ _APART = re.compile("[,.!?\u3002]")
 def ends_named(text: str) -> bool:
     """Whether a text of a script with particles ends with what has a number, with or without a word for `number`."""
     tail = text[-_NAMED_CHARS:].rstrip(_BETWEEN)
+    if _ASKED_FOR.search(tail):
+        return False
     bare = _COUNTED.sub("", tail, count=1)
     return tail.endswith(_NAMED_ENDS) or any(
         bare[: len(bare) - end].endswith(_NAMED_ENDS) for end in range(3) if not _APART.search(bare, len(bare) - end)

@@ -18,8 +18,10 @@ from stream_router.pipeline.masking.detectors.phones.said import Words
 from stream_router.pipeline.masking.detectors.phones.text import folded_case, has_unspaced, placed_behind, says_when
 from stream_router.pipeline.masking.detectors.phones.vocabulary import (
     NAMED,
+    NUMBER,
     OTHER,
     OTHER_INSIDE,
+    OWN,
     PERSON,
     PLACED,
     SAYING,
@@ -45,7 +47,6 @@ _SIGN_CHARS = 5
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz")
 """Behind one of these, which mostly stand there, no sign is looked for."""
 
-_SUBSCRIBER_CHARS = 16
 _BEHIND_CHARS = 40
 _BEFORE_BEHIND_CHARS = 52
 _SENTENCES = re.compile(r"[.!?]\s|[。！？\0]")
@@ -54,29 +55,9 @@ _ANOTHER = re.compile(r"[+(]?\d(?:\W?\d){4}")
 """Words between two numbers speak of the second."""
 
 _IN_PARENTHESES = re.compile(r"[ \u00a0]?\((?=[^\d+])")
-SAYING_AFTER = re.compile(
-    r"[ \u00a0,)]{1,2}(?:is|was|ist|es|è|est|c'est)[ \u00a0]"
-    r"(?:my|our|his|her|their|the|meine?|unsere?|mon|notre|mi|il mio)[ \u00a0]"
-    r"(?:(?:best|new|old|home|work|office|direct|main|only|current|private|other|neue|alte|phone|cell|mobile|contact|"
-    r"callback|telephone|support|service)[ \u00a0]){0,2}"
-    r"(?:(?:phone|cell|mobile|line|landline|hotline|telephone|handy|portable|móvil|telefon\w*|teléfono|téléphone|cellulare|rufnummer|"
-    r"handynummer|numéro|número|numero)\b|numbers?\b(?![ \u00a0]of\b))",
-    re.IGNORECASE,
-)
-"""`… is my cell`, `… is the best number to reach me`: what people say behind a number."""
-
 
 _NUMBERED = re.compile(r"[ \u00a0](?:numaral\u0131|nolu|no'lu|számú) (?P<what>[^\W\d_]+)(?P<thing> [^\W\d_]+)?")
 """`… numaralı telefon`, which is the phone's, whatever stands before."""
-
-SUBSCRIBERS = ("abonent", "abonnent", "абонент", "subscriber")
-_SUBSCRIBER = re.compile(rf"\b(?:{'|'.join(SUBSCRIBERS)})\w{{0,3}}\W{{1,2}}$", re.IGNORECASE)
-_OUT_OF_RANGE = re.compile(
-    r"\W{1,2}(?:(?:is|ist|jest|je|сейчас|временно|зараз) )?(?:unreachable|out of range|not answering|nicht erreichbar|"
-    r"poza zasięgiem|nieosiągalny|nie odpowiada|nedostupný|недоступ|вне зоны|не отвеча|не відпов|поза зон)",
-    re.IGNORECASE,
-)
-"""`The subscriber … is out of range` says the network: elsewhere a subscriber's number is a contract's."""
 
 
 def is_signed(text: str, at: int) -> bool:
@@ -84,11 +65,6 @@ def is_signed(text: str, at: int) -> bool:
     start = max(0, at - _SIGN_CHARS)
     near = text[start:at]
     return near.rstrip()[-1:] not in _LETTERS and _SIGN.search(near) is not None
-
-
-def is_out_of_range(text: str, at: int, end: int) -> bool:
-    """Whether a number is said to be that of a subscriber whom the network does not reach."""
-    return bool(_OUT_OF_RANGE.match(text, end) and _SUBSCRIBER.search(text[max(0, at - _SUBSCRIBER_CHARS) : at]))
 
 
 class Said(Enum):
@@ -159,16 +135,25 @@ def said_behind(text: str, at: int, end: int, *, likely: bool = False) -> Said:
     if says < 0 and not (suffixed and (likely or any(kind & (PLACED | PERSON) for kind in first.kinds))):
         return Said.NOTHING
     if suffixed and not has_unspaced(before):
-        anothers = named_otherwise(before) or names_a_thing(first)
+        anothers = named_otherwise(before) or (names_a_thing(first) and not (says >= 0 and _OBJECT.search(before)))
     else:
         anothers = (
             (PERSON_BEFORE.search(before) is not None and not suffixed)
-            or _of_other(before, first, behind[: max(says, 0)])
+            or _of_other(before, first, behind[: max(says, 0)], mine=_is_ones_number(words))
             or named_with_capital(text[:at], first, behind)
         )
     if anothers:
         return Said.NOTHING
     return Said.PLAINLY if suffixed or says <= _CLOSE_CHARS else Said.FROM_AFAR
+
+
+_OBJECT = re.compile(r"(?:[ıiuü]n[ıiuü]z[ıiuü]|[ıiuü]m[ıiuü]|l[ae]r[ıi]n?[ıi]?)[ \u00a0]$")
+"""A Turkish noun with the ending of an object: what is to be done, as `by calling …` says behind the number."""
+
+
+def _is_ones_number(words: Words) -> bool:
+    """Whether it begins with `my number`, `the right number`."""
+    return len(words.kinds) > 1 and bool(words.kinds[0] & OWN and words.kinds[1] & NUMBER)
 
 
 def _is_a_phones(numbered: re.Match[str]) -> bool:
@@ -187,15 +172,18 @@ def _says_behind(words: Words, *, placed: bool, likely: bool) -> int:
     return -1
 
 
-def _of_other(before: str, first: Words, between: str) -> bool:
-    """Whether a number is named otherwise before it, or something else that has one stands around it."""
+def _of_other(before: str, first: Words, between: str, *, mine: bool) -> bool:
+    """Whether a number is named otherwise before it, or something else that has one stands around it.
+
+    `mine` where it is said to be `my`, or `the right number`: what stands further before is what it is for.
+    """
     if named_otherwise(before) or names_a_thing(first):
         return True
     if any(kind & OTHER for kind in kinds([word for word in between.split() if word.isalpha()])):
         return True
     if has_unspaced(before) and OTHER_INSIDE.search(before, max(0, len(before) - 26)):
         return True
-    return speaks_of_other(first, 0) and not PLACE_NEAR.search(before)
+    return speaks_of_other(first, 0) and not (mine or PLACE_NEAR.search(before))
 
 
 def unnamed_in_script(before: str, behind: str, *, chinese: bool) -> bool:
@@ -227,7 +215,7 @@ def thing_after(text: str, end: int) -> bool:
     if has_unspaced(behind) and OTHER_INSIDE.match(behind.lstrip(" 号番號번의")):
         return True
     found = _THING_AFTER.match(behind)
-    if found is None or found["thing"] in _IF:
+    if found is None or found["thing"] in _NO_THINGS:
         return False
     words = kinds((found["things"] or found["thing"]).split())
     return any(kind & (OTHER | NAMED) for kind in (words[:_OF_A_PHONE] if words[0] & SAYING else words))
@@ -236,8 +224,8 @@ def thing_after(text: str, end: int) -> bool:
 _OF_A_PHONE = 2
 """Behind a phone only the next word may be a thing of it: its contract, but not `telefondan bana kargo`."""
 
-_IF = frozenset(["caso"])
-"""Behind a number it is no case: `ligue 912345678 caso …`."""
+_NO_THINGS = frozenset(["caso", "kártyás", "kartyas"])
+"""Behind a number these are none: `ligue 912345678 caso …` (if); Hungarian for prepaid."""
 
 _THING_AFTER = re.compile(
     r"[ \u00a0](?:(?:numaral\u0131|kodlu|nolu|no'lu|számú|sz\.?|numeroinen) (?P<things>[^\W\d_]+(?: [^\W\d_]+){0,2})|"

@@ -12,6 +12,7 @@ _NATIONAL = phonenumbers.PhoneNumberFormat.NATIONAL
 _WITHOUT_TRUNK = frozenset(["AE", "BR", "HU", "IL", "IN", "JP", "KR", "RU", "SA", "TR", "UA"])
 """Where many leave the trunk prefix out."""
 
+_NO_SPACES = str.maketrans("", "", " \u00a0")
 _MOBILE, _FIXED_LINE = phonenumbers.PhoneNumberType.MOBILE, phonenumbers.PhoneNumberType.FIXED_LINE
 
 
@@ -51,6 +52,22 @@ def could_be_of(number: str, regions: Collection[str]) -> bool:
         if region in _WITHOUT_TRUNK and len(digits) in _subscriber_lengths(region):
             return True
     return False
+
+
+def is_grouped_as_in(number: str, regions: Collection[str]) -> bool:
+    """Whether spaces set apart just such groups in a number as one of the regions writes."""
+    if " " not in number and "\u00a0" not in number:
+        return False
+    lengths = tuple(map(len, number.replace("\u00a0", " ").split(" ")))
+    return number.translate(_NO_SPACES).isdecimal() and any(lengths in _groups(region) for region in regions)
+
+
+@cache
+def _groups(region: str) -> frozenset[tuple[int, ...]]:
+    """How many digits the groups have in which a region writes its numbers."""
+    examples = (phonenumbers.example_number_for_type(region, kind) for kind in (_MOBILE, _FIXED_LINE))
+    written = (phonenumbers.format_number(example, _NATIONAL) for example in examples if example is not None)
+    return frozenset(tuple(map(len, one.split(" "))) for one in written)
 
 
 @cache

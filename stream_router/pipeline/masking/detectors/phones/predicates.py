@@ -1,0 +1,104 @@
+"""What is said of a number behind it: that it is somebody's phone, is kept as one, or is out of use or range."""
+
+import re
+from collections.abc import Sequence
+
+from stream_router.pipeline.masking.detectors.phones.said import WORD, Words
+from stream_router.pipeline.masking.detectors.phones.text import folded_case
+from stream_router.pipeline.masking.detectors.phones.vocabulary import (
+    AS,
+    CUSTOMER,
+    NAMED,
+    NUMBER,
+    OTHER,
+    OUT_OF_USE,
+    OWN,
+    RECORDS,
+    REGISTERED,
+    SAYING,
+    THING,
+    kinds,
+)
+
+_HAS_ANOTHER = CUSTOMER | OTHER | NAMED | THING
+_AS_CHARS, _AS_WORDS = 64, 5
+_OUT_OF_USE_CHARS = 40
+_PHONE_CHARS = 4
+"""Shorter words are others in some language."""
+
+_BEFORE_CHARS = 48
+_NUMBER_WORDS = 5
+_SUBSCRIBER_CHARS = 16
+
+_IS_MINE = re.compile(
+    r"[ \u00a0,)]{1,2}(?:is|was|ist|es|è|est|c'est)[ \u00a0]"
+    r"(?:my|our|his|her|their|the|meine?|unsere?|mon|notre|mi|il mio)[ \u00a0]"
+    r"(?:(?:best|new|old|home|work|office|direct|main|only|current|private|other|neue|alte|phone|cell|mobile|contact|"
+    r"callback|telephone|support|service)[ \u00a0]){0,2}"
+    r"(?:(?:phone|cell|mobile|line|landline|hotline|telephone|handy|portable|móvil|telefon\w*|teléfono|téléphone|cellulare|rufnummer|"
+    r"handynummer|numéro|número|numero)\b|numbers?\b(?![ \u00a0]of\b))",
+    re.IGNORECASE,
+)
+"""`… is my cell`, `… is the best number to reach me`: what people say behind a number."""
+
+SUBSCRIBERS = ("abonent", "abonnent", "абонент", "subscriber")
+_SUBSCRIBER = re.compile(rf"\b(?:{'|'.join(SUBSCRIBERS)})\w{{0,3}}\W{{1,2}}$", re.IGNORECASE)
+_OUT_OF_RANGE = re.compile(
+    r"\W{1,2}(?:(?:is|ist|jest|je|сейчас|временно|зараз) )?(?:unreachable|out of range|not answering|nicht erreichbar|"
+    r"poza zasięgiem|nieosiągalny|nie odpowiada|nedostupný|недоступ|вне зоны|не отвеча|не відпов|поза зон)",
+    re.IGNORECASE,
+)
+"""`The subscriber … is out of range` says the network: elsewhere a subscriber's number is a contract's."""
+
+_AS_NEAR = re.compile(rf"[^.!?;:\n]{{0,40}}?(?:[ \u00a0](?:{'|'.join(sorted(AS))})[ \u00a0]|ként\b)")
+_CLAUSE_END = re.compile(r"[.;!?\d\n\u3002\uff01\uff1f](?!$)")
+
+
+def is_said_to_be(text: str, at: int, end: int) -> bool:
+    """Whether what follows a number says directly that it is a phone's."""
+    return bool(_IS_MINE.match(text, end)) or is_out_of_range(text, at, end) or is_out_of_use(text, at, end)
+
+
+def is_out_of_range(text: str, at: int, end: int) -> bool:
+    """Whether a number is said to be that of a subscriber whom the network does not reach."""
+    return bool(_OUT_OF_RANGE.match(text, end) and _SUBSCRIBER.search(text[max(0, at - _SUBSCRIBER_CHARS) : at]))
+
+
+def is_out_of_use(text: str, at: int, end: int) -> bool:
+    """Whether a number that is in some record, and named no thing's, is said to be in service no more."""
+    behind = text[end : end + _OUT_OF_USE_CHARS].lower()
+    found = OUT_OF_USE.search(behind)
+    if found is None or _CLAUSE_END.search(behind, 0, found.start()):
+        return False
+    words = WORD.findall(folded_case(text[max(0, at - _BEFORE_CHARS) : at]))[-_NUMBER_WORDS:]
+    named = kinds(words)
+    recorded = [_is_record(word, named[max(0, place - 1) : place + 2]) for place, word in enumerate(words)]
+    if any(kind & _HAS_ANOTHER and not known for kind, known in zip(named, recorded, strict=True)):
+        return False
+    return any(recorded) or any(kind & (NUMBER | SAYING) for kind in named)
+
+
+def _is_record(word: str, beside: Sequence[int]) -> bool:
+    """Whether a word is where a number is kept, and no number beside it is its own: `file number`."""
+    return word.startswith(REGISTERED) or (word.startswith(RECORDS) and not any(kind & NUMBER for kind in beside))
+
+
+def kept_as(text: str, end: int) -> bool:
+    """Whether a number is kept as a phone's: `add … to my account as a second contact number`."""
+    if not _AS_NEAR.match(text, end):
+        return False
+    words = Words(folded_case(text[end : end + _AS_CHARS]))
+    for place, word in enumerate(words.words):
+        if word in AS:
+            told = slice(place + 1, place + 1 + _AS_WORDS)
+        elif word.endswith("ként"):
+            told = slice(max(0, place - 1), place + 1)
+        else:
+            continue
+        named = words.kinds[told]
+        if any(kind & SAYING and len(one) >= _PHONE_CHARS for kind, one in zip(named, words.words[told], strict=True)):
+            return True
+        return not any(kind & _HAS_ANOTHER for kind in named) and any(
+            kind & NUMBER and also & OWN for kind, also in zip(named[1:], named, strict=False)
+        )
+    return False
