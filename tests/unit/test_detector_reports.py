@@ -132,3 +132,18 @@ def test_first_look_lets_through_what_was_once_missed(text: str) -> None:
     """A detector finds something, and the first look is suspicious."""
     assert FIND(text, []) != text
     assert suspicious([text])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A 9.9.4.2 firmware óta nem szól a csengő.",
+        "9.9.4.2 yazılımından beri zil çalmıyor.",
+        "L'écran affiche erreur 12345 après la mise à jour 9.9.4.2",
+        "Na ekranie jest błąd 12345 po aktualizacji 9.9.4.2",
+        "업데이트 9.9.4.2 후 화면에 오류 12345가 떠요.",
+    ],
+)
+def test_the_version_of_an_update_is_no_address(text: str) -> None:
+    """Nor is one behind which the software stands."""
+    assert FIND(text, []) == text

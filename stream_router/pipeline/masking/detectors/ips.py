@@ -25,6 +25,12 @@ _UPDATES = (
     *("uppdater", "uppgrader", "opgrader", "oppgrader", "päivit", "frissít", "αναβάθμισ", "ενημέρωσ"),
     *("обновл", "оновл", "güncelle"),
 )
+_NEWER = (
+    *("aktualisierung", "aktualizacj", "aktualizac", "actualizaci", "atualizaç", "aggiornament", "opdatering"),
+    *("oppdatering", "uppdatering", "päivityks", "actualizarea", "ενημέρωσ", "αναβάθμισ", "обновлени", "оновленн"),
+)
+"""An update (beginnings of words), which is called by its version."""
+
 _TO = frozenset(
     (
         *("to", "auf", "à", "a", "ao", "para", "al", "alla", "naar"),
@@ -33,12 +39,12 @@ _TO = frozenset(
     )
 )
 _UNSPACED_BEFORE = (
-    *("版本", "版本号", "固件", "バージョン", "ファームウェア", "버전", "펌웨어"),
+    *("版本", "版本号", "固件", "バージョン", "ファームウェア", "버전", "펌웨어", "업데이트", "à jour"),
     *("إصدار", "تحديث", "גרסה", "גירסה", "גרסת", "עדכון"),
 )
 _UNSPACED_UPDATES = tuple(f"{update}{to}" for update in ("升级", "升級", "更新") for to in ("", "到", "至", "为", "為"))
 _BEHIND = re.compile(
-    r"[ -]?(?:sürüm|yaz\u0131l\u0131m|firmware|software|szoftver|frissítés|verzió|versio|päivity|ohjelmisto|"
+    r"[ -]?(?:sürüm|yaz\u0131l\u0131m|güncelleme|firmware|software|szoftver|frissítés|verzió|versio|päivity|ohjelmisto|"
     r"(?:으?로 )?(?:업데이트|업그레이드|버전)|(?:に|へ|への)(?:更新|アップ)|バージョン|版)"
 )
 """Of software: in Turkish, Hungarian, Finnish, Korean and Japanese it follows the number."""
@@ -85,6 +91,8 @@ def _is_version(text: str, found: re.Match[str]) -> bool:
     words = _WORD.findall(small, max(0, len(small) - _WORDS_CHARS))
     if words and words[-1].startswith(_VERSIONS):
         return True
+    if words and words[-1].startswith(_NEWER):
+        return not _IN_A_NETWORK.search(small)
     updated = words[-1] in _TO and any(word.startswith(_UPDATES) for word in words[-2:-1]) if words else False
     return (updated or small.endswith(_UNSPACED_UPDATES)) and not _IN_A_NETWORK.search(small)
 
