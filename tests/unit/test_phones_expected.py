@@ -259,3 +259,20 @@ def test_a_number_in_its_countrys_groups_may_stand_anywhere_in_a_sentence(text: 
 def test_a_number_in_groups_is_kept_where_something_else_has_or_counts_it(text: str) -> None:
     """A noun directly before it, or what is counted behind it."""
     assert FIND(text, []) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Bloddonation lørdag ti til to. Info: 34126426",
+        "¿el 610577302 sigue siendo de vuestra tienda?",
+        "Vores reception er bemandet til kl. 17 (34466246).",
+        "Nuestra recepción atiende hasta las 17 h (810882899).",
+        "Pokud se spustí alarm, dejte vědět panu Brandtovi (601214737).",
+        "Hvilket abonnement har 34411666?",
+        "Piszę w sprawie opłat roamingowych na 512392006.",
+    ],
+)
+def test_a_number_for_information_of_a_person_or_of_opening_hours_is_found(text: str) -> None:
+    """Weekdays tell the language; what is asked for (`which subscription has …`) does not have the number."""
+    assert "[PHONE]" in FIND(text, [])

@@ -286,3 +286,14 @@ def test_what_is_to_be_done_by_calling_does_not_have_the_number(text: str) -> No
     """A noun before it may be the object of the call, what it is for, or without what has a number."""
     number = "010-2066-8821" if "수" in text else "02123813592"
     assert "[PHONE]" in FIND(text.format(number), [])
+
+
+@pytest.mark.parametrize("text", ["El nuevo número del abonado es {}.", "Новый номер абонента {}."])
+def test_the_new_number_of_a_subscriber_is_a_phones(text: str) -> None:
+    """Who numbers subscribers otherwise gives no new numbers."""
+    assert "[PHONE]" in FIND(text.format("612345678" if "abonado" in text else "89127308149"), [])
+
+
+def test_just_in_case_is_no_case() -> None:
+    """The number is that of the phone named before it."""
+    assert FIND("ok tomorrow, my cell just in case 2125550199", []) == "ok tomorrow, my cell just in case [PHONE]"

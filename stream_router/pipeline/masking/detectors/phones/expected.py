@@ -15,6 +15,7 @@ from stream_router.pipeline.masking.detectors.phones.said import WORD, Words
 from stream_router.pipeline.masking.detectors.phones.text import folded_case, has_unspaced, says_when
 from stream_router.pipeline.masking.detectors.phones.vocabulary import (
     CUSTOMER,
+    DESK,
     HANDLED,
     NAMED,
     NUMBER,
@@ -44,13 +45,18 @@ _ABBREVIATED = re.compile(r"\b(?:nr|no|č|n|num|núm|\u03b1\u03c1|ref|id)\.?[ \u
 _APART = re.compile(r"[.,;!?\n]")
 _OF_A_PERSON = re.compile(
     r"\b(?:mr|mrs|ms|miss|dr|herr|herrn|frau|hr|fru|monsieur|madame|mme|m|señora?|sra?|senhora?|signora?|sig|dhr|mevr|"
-    r"meneer|mevrouw|pan|pani|p|paní|domnul|doamna|dl|dna|господин|госпожа|пан|пані|κ|κα|herra|rouva)\.? "
+    r"meneer|mevrouw|pan|pana|panu|panem|pani|panią|paní|p|τον κ|signore|господину|господина|пана|пану|"
+    r"domnul|doamna|dl|dna|господин|госпожа|пан|пані|κ|κα|herra|rouva)\.? "
     r"(?:\w+ ){0,2}\w+ ?\($"
     r"|\w+ (?:bey|han\u0131m|úr) ?\($",
     re.IGNORECASE,
 )
 """`Mr Obi (…)`: a number alone in parentheses behind a person."""
 
+_UNTIL = re.compile(r"(?<=[^\W\d_]|[.]) ?\d{1,2}(?:[:.]\d\d)? ?(?:h|uhr|uur|hodin|[ap]m|óráig)? ?\($")
+"""`Our reception is staffed until 17:00 (…)`."""
+
+_OPENING = "¿¡(\"'«„“"
 _AT_END = re.compile(r"\s*(?:[.,;!?)\n]|$)")
 _JOINED = " \u00a0("
 _FOR = "için"
@@ -74,13 +80,15 @@ def expected_regions(text: str, at: int, end: int, possible: frozenset[str]) -> 
     with_trunk, near = _has_trunk(text[at], possible), text[max(0, at - _NEAR_CHARS) : at]
     grouped = not with_trunk and is_grouped_as_in(text[at:end], possible)
     after = text[end : end + _NEAR_CHARS]
-    persons = near.endswith("(") and after.startswith(")") and _OF_A_PERSON.search(near) is not None
-    follows = persons or with_trunk or grouped or _may_follow(near, after, possible)
+    alone = near[-1:] == "(" and after[:1] == ")"
+    persons = alone and _OF_A_PERSON.search(near) is not None
+    until = alone and not persons and _UNTIL.search(near) is not None
+    follows = persons or until or with_trunk or grouped or _may_follow(near, after, possible)
     if not (follows or _may_be_spoken_of(near, after, possible)):
         return []
     before = folded_case(text[max(0, at - _BEFORE_CHARS) : at])
-    said = before.rstrip(_GAP_CHARS)
-    gap = before[len(said) :]
+    said = (_UNTIL.sub("", before) if until else before).rstrip(_GAP_CHARS)
+    gap = "," if until else before[len(said) :]
     if said and (not said[-1].isalpha() or _ABBREVIATED.search(said + gap)):
         return []
     behind = folded_case(text[end : end + _BEHIND_CHARS])
@@ -108,7 +116,7 @@ def _may_follow(near: str, after: str, possible: frozenset[str]) -> bool:
     said = near.rstrip(_JOINED)
     if not said or not said[-1].isalpha():
         return True
-    last = said[said.rfind(" ") + 1 :].lower()
+    last = said[said.rfind(" ") + 1 :].lstrip(_OPENING).lower()
     if last in COUNTING and not _AT_END.match(after):
         return _is_handled(WORD.findall(after.lower())[:1])
     return may_be_of((last,), possible) or _is_handled([last])
@@ -168,11 +176,15 @@ def _may_stand_behind(clause: Words, gap: str, spoken: Sequence[str], *, near_on
     near = len(clause.kinds)
     if near_only:
         near = 1 if clause.kinds[-1] & PLACE or clause.words[-1] == _FOR else _WORDS_NEAR
-    known = of_what_is(clause.words, clause.kinds) if clause.placed() else clause.kinds
+    open_to = clause.placed() or clause.words[-1] in COUNTING
+    known = of_what_is(clause.words, clause.kinds) if open_to else clause.kinds
     if _names_one(known[-near:], clause.words[-near:], _IS_ONE, spoken) or OTHER_NUMBER.search(clause.text):
         return False
     if near_only:
         return True
     if ":" in gap:
-        return sum(is_word_of(word, spoken) for word in clause.words) >= _KNOWN_WORDS_BEFORE_COLON
+        return (
+            bool(clause.kinds[-1] & DESK)
+            or sum(is_word_of(word, spoken) for word in clause.words) >= _KNOWN_WORDS_BEFORE_COLON
+        )
     return bool(gap.strip(_JOINED)) or is_word_of(clause.words[-1], spoken)

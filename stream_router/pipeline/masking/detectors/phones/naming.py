@@ -2,6 +2,7 @@
 
 import re
 
+from stream_router.pipeline.masking.detectors.phones.compounds import PHONE_STEMS
 from stream_router.pipeline.masking.detectors.phones.languages import is_word_of
 from stream_router.pipeline.masking.detectors.phones.said import CLAUSES, WORD, Words
 from stream_router.pipeline.masking.detectors.phones.text import folded_case, has_unspaced
@@ -17,19 +18,19 @@ from stream_router.pipeline.masking.detectors.phones.vocabulary import (
     OWN,
     PASSED,
     PERSON,
-    PHONE_STEMS,
     PURPOSE,
     SAYING,
     SPOKEN,
     THING,
     ends_named,
+    is_new_subscribers,
     kinds,
     of_what_is,
 )
 
 _THING = (
-    r"(?:orders?|tickets?|invoices?|cases?|ref|reference|account|tracking|parcel|booking|serial|isbn|sku|items?|article|"
-    r"part|model|policy|contract|meeting|session|webinar|confirmation|code|passcode|pin|nhs|routing|vat|passport|zip|"
+    r"(?:orders?|tickets?|invoices?|(?<!just in )cases?|ref|reference|account|tracking|parcel|booking|serial|isbn|sku|"
+    r"items?|article|part|model|policy|contract|meeting|session|webinar|confirmation|code|passcode|pin|nhs|routing|vat|passport|zip|"
     r"bestellung|auftrag|konto|rechnung|vertrag|artikel|vorgang|sendung|pedido|factura|commande|facture|dossier|"
     r"(?:bestell|auftrags?|konto|rechnungs?|vertrags?|artikel|kunden|kd|vorgangs?|sendungs?|mitglieds?|fall|policen)"
     r"\W{0,2}(?:nummer|nr))"
@@ -97,7 +98,7 @@ def _is_number_of_a_thing(before: str) -> bool:
     if (first | last) & SAYING:
         return False
     if last & (OTHER | NAMED) and (first & NUMBER or _NUMBER_OF_IT.search(words[-1])):
-        return True
+        return not is_new_subscribers(words, len(words) - 2)
     return bool(first & (OTHER | NAMED) and last & NUMBER)
 
 
@@ -112,7 +113,7 @@ def other_between(words: Words, place: int) -> bool:
     `at` and the like directly before the number are stronger: "call me about the order at …".
     """
     before, saying = words.text, words.says_at(place)
-    if PLACE_NEAR.search(before) or _is_a_label(words, place):
+    if PLACE_NEAR.search(before) or _is_a_label(words, place) or is_new_subscribers(words.words, place):
         return False
     if has_unspaced(before) and (OTHER_INSIDE.search(before, saying) or ends_named(before)):
         return True
@@ -136,7 +137,7 @@ def is_anothers(words: Words, place: int) -> bool:
 
     `The request is with us under …`; `after the call I moved her claim to …`; `she called because her locker …`.
     """
-    if has_unspaced(words.text):
+    if has_unspaced(words.text) or is_new_subscribers(words.words, place):
         return False
     said_to = {words.found[place].end()}  # a point there is an abbreviation's: `tel. no. of the office …`
     said_to |= {found.end() for kind, found in zip(words.kinds, words.found, strict=True) if kind & NUMBER}
@@ -146,8 +147,9 @@ def is_anothers(words: Words, place: int) -> bool:
         # a code that comes to a phone is named in Greek, and who mends what is broken after it in Dutch
         itself = place if words.kinds[place] & (PASSED | PERSON) else -1
         known = of_what_is(words.words, words.kinds) if words.placed() else words.kinds
-        named = enumerate(zip(known, words.found, strict=True))
-        if any(kind & (OTHER | NAMED) and found.start() >= start and at != itself for at, (kind, found) in named):
+        things = (bool(kind & (OTHER | NAMED) and not kind & PERSON) for kind in known)
+        named = enumerate(zip(things, words.found, strict=True))
+        if any(thing and found.start() >= start and at != itself for at, (thing, found) in named):
             return True
     return _follows_unknown(words, place)
 
@@ -208,7 +210,9 @@ def names_a_thing(words: Words) -> bool:
     while last > 0 and (words.kinds[last] & (NUMBER | SAYING) == NUMBER or words.words[last] in COPULAS):
         wanted |= CUSTOMER if words.kinds[last] & NUMBER else 0
         last -= 1
-    return last >= 0 and bool(words.kinds[last] & wanted) and not words.kinds[last] & SPOKEN
+    if last < 0 or not words.kinds[last] & wanted or words.kinds[last] & SPOKEN:
+        return False
+    return not any(is_new_subscribers(words.words, place) for place in (last - 2, last - 1))
 
 
 def speaks_of_other(words: Words, place: int) -> bool:

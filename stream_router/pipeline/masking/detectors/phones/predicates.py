@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from stream_router.pipeline.masking.detectors.phones.compounds import SUBSCRIBERS
 from stream_router.pipeline.masking.detectors.phones.said import WORD, Words
 from stream_router.pipeline.masking.detectors.phones.text import folded_case
 from stream_router.pipeline.masking.detectors.phones.vocabulary import (
@@ -41,8 +42,7 @@ _IS_MINE = re.compile(
 )
 """`… is my cell`, `… is the best number to reach me`: what people say behind a number."""
 
-SUBSCRIBERS = ("abonent", "abonnent", "абонент", "subscriber")
-_SUBSCRIBER = re.compile(rf"\b(?:{'|'.join(SUBSCRIBERS)})\w{{0,3}}\W{{1,2}}$", re.IGNORECASE)
+_SUBSCRIBER = re.compile(rf"\b(?:{'|'.join(SUBSCRIBERS)})\w{{0,4}}\W{{1,2}}$", re.IGNORECASE)
 _OUT_OF_RANGE = re.compile(
     r"\W{1,2}(?:(?:is|ist|jest|je|сейчас|временно|зараз) )?(?:unreachable|out of range|not answering|nicht erreichbar|"
     r"poza zasięgiem|nieosiągalny|nie odpowiada|nedostupný|недоступ|вне зоны|не отвеча|не відпов|поза зон)",

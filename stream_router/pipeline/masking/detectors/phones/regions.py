@@ -17,7 +17,7 @@ from stream_router.pipeline.masking.detectors.spans import Span, without_overlap
 
 _CANDIDATE = re.compile(
     r"(?<![A-Za-z0-9_.,:/-])(?:\((?=[^()]{1,8}\)[ ().\-/]{0,3}\d))?"
-    r"\d(?:[ ().\-/]{0,3}\d){5,13}(?![A-Za-z0-9_]|[.,:/-]\d)"
+    r"\d(?:[ ).\-/]{0,3}(?:\((?=\d{1,5}\)))?\d){5,13}(?![A-Za-z0-9_]|[.,:/-]\d)"
 )
 _BEFORE_CHARS = 48
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from stream_router.pipeline.masking.detectors.phones.compounds import PHONE_NUMBERS, PHONE_STEMS, THING_AT_END
 from stream_router.pipeline.masking.detectors.phones.text import UNSPACED, has_unspaced
 from stream_router.pipeline.masking.detectors.phones.vocabulary import (
     ARTICLE,
@@ -21,8 +22,6 @@ from stream_router.pipeline.masking.detectors.phones.vocabulary import (
     PASSED,
     PASSING,
     PERSON,
-    PHONE_NUMBERS,
-    PHONE_STEMS,
     PLACE,
     PLACED,
     SAYING,
@@ -30,7 +29,7 @@ from stream_router.pipeline.masking.detectors.phones.vocabulary import (
     SMALL,
     SPOKEN,
     THING,
-    THING_AT_END,
+    is_new_subscribers,
     kinds,
 )
 
@@ -153,7 +152,7 @@ class Words:
     def _of_somebody(self, place: int) -> bool:
         """Whether a word for `number` is with one that says whose or which: `my number`, `номер мамы`."""
         if any(kind & _HAS_ANOTHER for kind in self.kinds[place + 1 : place + 3]):
-            return False
+            return is_new_subscribers(self.words, place)
         return self._owned_before(place) or self._has_number(place) or self._owned_behind(place)
 
     def _owned_before(self, place: int) -> bool:

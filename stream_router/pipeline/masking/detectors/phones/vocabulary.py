@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 
+from stream_router.pipeline.masking.detectors.phones.compounds import PHONES, SUBSCRIBERS, WITHOUT
+
 _TABLES: dict[str, dict[str, str]] = tomllib.loads((Path(__file__).parent / "vocabulary.toml").read_text("utf-8"))
 
 SAYING, PLACED, PASSED, INCOMING, SPOKEN, DIRECT, LABEL, PERSON, CUSTOMER, DESK = (1 << bit for bit in range(10))
@@ -95,32 +97,11 @@ _IDIOMS = frozenset(entry.replace("_", " ") for entry in entries("idioms"))
 _SECONDS = frozenset(pair.partition(" ")[2] for pair in (*_PAIRS, *_IDIOMS))
 _BY_HEAD = {head: tuple(stems.items()) for head, stems in _STEMS.items()}
 
-PHONE_NUMBERS = (
-    *("telefonnummer", "telefonnummeret", "telefonnumret", "telefonnr", "telefoonnummer", "handynummer", "rufnummer"),
-    *("mobilnummer", "mobilnummeret", "mobilnumret", "mobielnummer", "puhelinnumero", "puhelinnumeron"),
-    *("telefonszám", "telefonszáma", "telefonszámom", "telefonszámunk"),
-)
-_PHONES = (
-    *("telefon", "telefonen", "telefoon", "hotline", "handy", "puhelin", "puhelimen", "puhelimemme", "linjenummer"),
-    *("mobiltelefon", "anruf", "anrufe", "anrufen", "opkald", "anrop", *PHONE_NUMBERS),
-)
-PHONE_STEMS = (
-    *("tel", "mobil", "móvil", "movil", "cel", "handy", "phone", "cell", "gsm", "kom", "puhelin", "matkapuhelin"),
-    *("τηλ", "κιν", "тел", "моб", "הטלפון", "טלפון", "הנייד", "נייד", "الهاتف", "هاتف", "الجوال", "جوال"),
-)
 _COMPOUND_CHARS = 8
 """Compounds are what their last part says, whatever the first says: `Terminhotline`."""
 
 
-_WITHOUT = ("s\u0131z", "siz", "suz", "süz")
-"""Without something, in Turkish: a line without bills is prepaid, and no bill."""
-
 _HAVING_KINDS = OTHER | NAMED | THING
-THING_AT_END = re.compile(
-    "(?:vertrag|rechnung|abonnement|abonnemang|abo|tarif|versicherung|contract|rekening|factuur|avtal|aftale|avtale|räkning|"
-    "regning|ringtone|faktura|försäkring|forsikring|sopimu|lasku|mittari|meter|zähler|måler|mätare|szerződés|számla|előfizetés|biztosítás)[a-zäöå]{0,3}$"
-)
-"""Compounds are what their last part says."""
 
 WORD_CHARS = 48
 """What is longer is no word that people know; so what is kept of them has a bound."""
@@ -140,9 +121,9 @@ def kind_alone(word: str) -> int:
     if not kind and len(word) >= _ACCENTS_MATTER_CHARS and not word.isascii():
         bare = _bare(word) if max(word) < _FIRST_WITH_MARKS_OF_ITS_OWN else word
         return kind_alone(bare) if bare != word else kind
-    if kind & _HAVING_KINDS and word.endswith(_WITHOUT) and len(word) > _COMPOUND_CHARS:
+    if kind & _HAVING_KINDS and word.endswith(WITHOUT) and len(word) > _COMPOUND_CHARS:
         kind &= ~_HAVING_KINDS
-    return SAYING if len(word) > _COMPOUND_CHARS and word.endswith(_PHONES) else kind
+    return SAYING if len(word) > _COMPOUND_CHARS and word.endswith(PHONES) else kind
 
 
 def of_pairs(words: Sequence[str], wanted: int) -> bool:
@@ -173,8 +154,14 @@ def of_what_is(words: Sequence[str], named: Sequence[int]) -> Sequence[int]:
     for at, word in enumerate(words):
         left = _FRESH_WORDS if word in FRESH else left - 1
         if left >= 0:
-            known[at] &= ~(OTHER | NAMED)
+            known[at] &= ~_HAVING_KINDS
     return known
+
+
+def is_new_subscribers(words: Sequence[str], place: int) -> bool:
+    """Whether a word for `number` is that of `the new number of the subscriber`: who numbers them gives no new ones."""
+    behind = words[place + 1 : place + 3]
+    return place > 0 and words[place - 1] in FRESH and any(word.startswith(SUBSCRIBERS) for word in behind)
 
 
 _FRESH_WORDS = 3
@@ -227,6 +214,7 @@ _BETWEEN = " :\u00a0#\uff1a-\u2013("
 _COUNTED = re.compile(r"[\W_]?(?:번호|番号|号码|號碼|编号|号|號|رقم|מספר|מס'?|id|no|は|是|为)\W?$")
 _ASKED_FOR = re.compile(
     r"[おご](?:問い?合わ?せ|予約|申し?込み?|連絡|注文|相談|依頼|質問|用命|応募|意見|照会|返品|解約|変更|取消|キャンセル)(?:先|等|など)?は$|"
+    r"お(?:問い?合わ?せ|電話|質問)(?:先)?$|"
     r"(?:문의|접수|신청|예약|취소|변경|상담|주문|반품|교환|환불|해지|신고)(?:은|는)$"
 )
 """`for inquiries`, `to book`: what is done at the number, and not what has it."""

@@ -1,0 +1,30 @@
+"""Beginnings and ends of words that say what a word is: compounds are what their last part says."""
+
+import re
+
+PHONE_NUMBERS = (
+    *("telefonnummer", "telefonnummeret", "telefonnumret", "telefonnr", "telefoonnummer", "handynummer", "rufnummer"),
+    *("mobilnummer", "mobilnummeret", "mobilnumret", "mobielnummer", "puhelinnumero", "puhelinnumeron"),
+    *("telefonszám", "telefonszáma", "telefonszámom", "telefonszámunk"),
+)
+PHONES = (
+    *("telefon", "telefonen", "telefoon", "hotline", "handy", "puhelin", "puhelimen", "puhelimemme", "linjenummer"),
+    *("kontakt", "kontakten", "contact", "mobiltelefon", "anruf", "anrufe", "anrufen", "opkald", "anrop"),
+    *PHONE_NUMBERS,
+)
+PHONE_STEMS = (
+    *("tel", "mobil", "móvil", "movil", "cel", "handy", "phone", "cell", "gsm", "kom", "puhelin", "matkapuhelin"),
+    *("τηλ", "κιν", "тел", "моб", "הטלפון", "טלפון", "הנייד", "נייד", "الهاتف", "هاتف", "الجوال", "جوال"),
+)
+SUBSCRIBERS = (
+    *("abonent", "abonnent", "абонент", "subscriber", "abonad", "assinant", "abbonat", "abonat", "συνδρομητ", "účastn"),
+    *("abonné", "teilnehmer", "előfizető", "tilaaja", "prenumerant"),
+)
+WITHOUT = ("s\u0131z", "siz", "suz", "süz")
+"""Without something, in Turkish: a line without bills is prepaid, and no bill."""
+
+THING_AT_END = re.compile(
+    "(?:vertrag|rechnung|abonnement|abonnemang|abo|tarif|versicherung|contract|rekening|factuur|avtal|aftale|avtale|räkning|"
+    "regning|ringtone|faktura|försäkring|forsikring|sopimu|lasku|mittari|meter|zähler|måler|mätare|szerződés|számla|előfizetés|biztosítás)[a-zäöå]{0,3}$"
+)
+"""A contract for a phone is a contract."""
