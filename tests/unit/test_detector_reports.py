@@ -142,8 +142,11 @@ def test_first_look_lets_through_what_was_once_missed(text: str) -> None:
         "L'écran affiche erreur 12345 après la mise à jour 9.9.4.2",
         "Na ekranie jest błąd 12345 po aktualizacji 9.9.4.2",
         "업데이트 9.9.4.2 후 화면에 오류 12345가 떠요.",
+        "Reitittimen ohjelmisto on 9.9.4.2, linja katkeaa usein.",
+        "ルーターのファームウェアは9.9.4.2です。",
+        "Mitarbeiter 117034 nahm meinen Anruf entgegen.",
     ],
 )
-def test_the_version_of_an_update_is_no_address(text: str) -> None:
-    """Nor is one behind which the software stands."""
+def test_the_version_of_an_update_is_no_address_and_staff_no_phone(text: str) -> None:
+    """Nor is one behind which the software stands, nor a number by which a centre's people are known."""
     assert FIND(text, []) == text

@@ -276,3 +276,32 @@ def test_a_number_in_groups_is_kept_where_something_else_has_or_counts_it(text: 
 def test_a_number_for_information_of_a_person_or_of_opening_hours_is_found(text: str) -> None:
     """Weekdays tell the language; what is asked for (`which subscription has …`) does not have the number."""
     assert "[PHONE]" in FIND(text, [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Klinikken lukket til mandag. Vikar: 32948469",
+        "Fontanero a las 8 h. Cambios: 810112289",
+        "Jeg ga barnehagen 21557632 i tilfelle noe skjer.",
+        "Linia 123631534 sprawdzona, usterka w centrali.",
+        "zapomněl jsem říct, po páté radši 601784505",
+        "Dere har meg registrert med 40613247, ett siffer er feil.",
+    ],
+)
+def test_a_number_behind_a_last_label_or_those_it_is_given_to_is_found(text: str) -> None:
+    """`… until Monday. Locum: …`, `I gave the school …`."""
+    assert "[PHONE]" in FIND(text, [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Az adószámunk hiányzik a számláról? Tessék: 275845641.",
+        "Ingen ringer meg om reparasjonsordre 21557632",
+        "El número del asegurado es 612345678",
+    ],
+)
+def test_a_label_that_answers_a_question_and_an_order_in_a_compound_are_no_phones(text: str) -> None:
+    """Nor is the number of who is insured."""
+    assert FIND(text, []) == text

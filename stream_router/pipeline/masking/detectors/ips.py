@@ -49,6 +49,9 @@ _BEHIND = re.compile(
 )
 """Of software: in Turkish, Hungarian, Finnish, Korean and Japanese it follows the number."""
 
+_IS = frozenset(("is", "ist", "est", "es", "è", "é", "er", "är", "on", "je", "jest", "este", "είναι"))
+"""What may stand between software and its version."""
+
 _IN_A_NETWORK = re.compile(r"\bip|addres|adres|dns|server|szerver|host|gateway|rout|адрес|сервер|地址|服务器")
 """Such a thing may be changed to an address."""
 
@@ -85,10 +88,12 @@ def _is_version(text: str, found: re.Match[str]) -> bool:
     before = _before(text, found)
     if _VERSION_BEFORE.search(before) or _BEHIND.match(text, found.end()):
         return True
-    small = before.lower().rstrip(" :")
+    small = before.lower().rstrip(" :").removesuffix("は")
     if small.endswith(_UNSPACED_BEFORE):
         return True
     words = _WORD.findall(small, max(0, len(small) - _WORDS_CHARS))
+    if len(words) > 1 and words[-1] in _IS:
+        words.pop()
     if words and words[-1].startswith(_VERSIONS):
         return True
     if words and words[-1].startswith(_NEWER):

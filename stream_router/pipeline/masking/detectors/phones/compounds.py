@@ -28,3 +28,8 @@ THING_AT_END = re.compile(
     "regning|ringtone|faktura|försäkring|forsikring|sopimu|lasku|mittari|meter|zähler|måler|mätare|szerződés|számla|előfizetés|biztosítás)[a-zäöå]{0,3}$"
 )
 """A contract for a phone is a contract."""
+
+ORDER_AT_END = re.compile(
+    "(?:kontrakt|auftrag|bestellung|beställning|bestilling|ordre|order|tilaukse|sopimukse|szerződése?)[a-zäöå]{0,4}$"
+)
+"""An order for a repair is an order, and no repair."""

@@ -20,7 +20,9 @@ from stream_router.pipeline.masking.detectors.phones.vocabulary import (
     NAMED,
     NUMBER,
     OTHER,
+    PERSON,
     PLACE,
+    PLACED,
     SAYING,
     TELECOM,
     THING,
@@ -56,6 +58,7 @@ _OF_A_PERSON = re.compile(
 _UNTIL = re.compile(r"(?<=[^\W\d_]|[.]) ?\d{1,2}(?:[:.]\d\d)? ?(?:h|uhr|uur|hodin|[ap]m|óráig)? ?\($")
 """`Our reception is staffed until 17:00 (…)`."""
 
+_LAST_LABEL = re.compile(r"[.!]\s+[^\W\d_]+$")
 _OPENING = "¿¡(\"'«„“"
 _AT_END = re.compile(r"\s*(?:[.,;!?)\n]|$)")
 _JOINED = " \u00a0("
@@ -66,6 +69,9 @@ _WORDS_BEHIND, _WORDS_NEAR = 3, 2
 """Words further away speak of something else."""
 
 _KNOWN_WORDS, _KNOWN_WORDS_WITH_TRUNK, _KNOWN_WORDS_BEFORE_COLON = 2, 1, 2
+_GIVEN_TO = PERSON | PLACED
+"""Whom a number is given to: `I gave the school …`."""
+
 _HAS_ONE = OTHER | NAMED | THING
 _IS_ONE = _HAS_ONE | NUMBER
 
@@ -119,7 +125,7 @@ def _may_follow(near: str, after: str, possible: frozenset[str]) -> bool:
     last = said[said.rfind(" ") + 1 :].lstrip(_OPENING).lower()
     if last in COUNTING and not _AT_END.match(after):
         return _is_handled(WORD.findall(after.lower())[:1])
-    return may_be_of((last,), possible) or _is_handled([last])
+    return may_be_of((last,), possible) or bool(kinds([last])[0] & (HANDLED | _GIVEN_TO))
 
 
 def _is_handled(words: Sequence[str]) -> bool:
@@ -166,9 +172,16 @@ def _is_open(said: str, gap: str, behind: str, spoken: Sequence[str], *, with_tr
     behind_it = WORD.findall(_CLAUSE_ENDS.split(behind, 1)[0])[:_WORDS_BEHIND]
     following = kinds(behind_it)
     handled = any(kind & HANDLED for kind in (*words.kinds[-_WORDS_NEAR:], *following[:1]))
+    if len(words.kinds) == 1 and ":" in gap and _is_last_label(said, behind):
+        return not _names_one(words.kinds, words.words, _IS_ONE, spoken)
     if words.kinds and not _may_stand_behind(words, gap, spoken, near_only=with_trunk or handled):
         return False
     return handled or not _names_one(following, behind_it, _HAS_ONE, spoken)
+
+
+def _is_last_label(said: str, behind: str) -> bool:
+    """Whether a text behind which there is a label of one word ends with its number: `… until Monday. Locum: …`."""
+    return _LAST_LABEL.search(said) is not None and not behind.strip(" \u00a0.!")
 
 
 def _may_stand_behind(clause: Words, gap: str, spoken: Sequence[str], *, near_only: bool) -> bool:
@@ -183,8 +196,7 @@ def _may_stand_behind(clause: Words, gap: str, spoken: Sequence[str], *, near_on
     if near_only:
         return True
     if ":" in gap:
-        return (
-            bool(clause.kinds[-1] & DESK)
-            or sum(is_word_of(word, spoken) for word in clause.words) >= _KNOWN_WORDS_BEFORE_COLON
-        )
-    return bool(gap.strip(_JOINED)) or is_word_of(clause.words[-1], spoken)
+        if clause.kinds[-1] & DESK:
+            return True
+        return sum(is_word_of(word, spoken) for word in clause.words) >= _KNOWN_WORDS_BEFORE_COLON
+    return bool(gap.strip(_JOINED) or clause.kinds[-1] & _GIVEN_TO) or is_word_of(clause.words[-1], spoken)

@@ -36,6 +36,10 @@ _THING = (
     r"\W{0,2}(?:nummer|nr))"
 )
 _PERSON = r"(?:customer|client|member|user|agent|employee|kunde|kundin|kunden|cliente|klant)"
+_STAFF = (
+    r"(?:mitarbeiter(?:in)?|medarbejder|medarbeider|medarbetare|medewerker|employée?|emplead[oa]|addett[oa]|dipendente|"
+    r"funcionári[oa]|pracownik|zaměstnanec|työntekijä|munkatárs|angajatul|υπάλληλος|сотрудник|працівник)"
+)
 _COUNTED = r"(?:no|nr|num|number|nummer|numéro|numero|número|id|ids|ref|code|n\.?[º°]|[#№])"
 _NAMED_CHARS = 40
 _NUMBER_OF_IT = re.compile(r"(?:nummer|numero)[a-zäöå]{0,3}$")
@@ -56,7 +60,7 @@ PLACE_NEAR = re.compile(
     r"\b(?:at|on|under|unter|auf|au|al|op|på|to|sur|via|pelo|pod|na|till?|на|στον?|على|numeroon|numerosta)\W{1,2}$"
 )
 PERSON_BEFORE = re.compile(
-    rf"\b(?:{_PERSON}|contact|kontakt|user|caller|anrufer|client|cliente|klient|zákazník|kunden?|asiakas|ügyfél|"
+    rf"\b(?:{_PERSON}|{_STAFF}|contact|kontakt|user|caller|anrufer|client|cliente|klient|zákazník|kunden?|asiakas|ügyfél|"
     r"müşteri|πελάτης|клиент|клієнт)\W{1,3}$"
 )
 """`Kunde 4711 hat angerufen`: who is meant, not how to reach him."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 
-from stream_router.pipeline.masking.detectors.phones.compounds import PHONES, SUBSCRIBERS, WITHOUT
+from stream_router.pipeline.masking.detectors.phones.compounds import ORDER_AT_END, PHONES, SUBSCRIBERS, WITHOUT
 
 _TABLES: dict[str, dict[str, str]] = tomllib.loads((Path(__file__).parent / "vocabulary.toml").read_text("utf-8"))
 
@@ -121,6 +121,8 @@ def kind_alone(word: str) -> int:
     if not kind and len(word) >= _ACCENTS_MATTER_CHARS and not word.isascii():
         bare = _bare(word) if max(word) < _FIRST_WITH_MARKS_OF_ITS_OWN else word
         return kind_alone(bare) if bare != word else kind
+    if len(word) > _COMPOUND_CHARS and ORDER_AT_END.search(word):
+        return (kind & ~SAYING) | OTHER
     if kind & _HAVING_KINDS and word.endswith(WITHOUT) and len(word) > _COMPOUND_CHARS:
         kind &= ~_HAVING_KINDS
     return SAYING if len(word) > _COMPOUND_CHARS and word.endswith(PHONES) else kind
