@@ -199,4 +199,6 @@ def _may_stand_behind(clause: Words, gap: str, spoken: Sequence[str], *, near_on
         if clause.kinds[-1] & DESK:
             return True
         return sum(is_word_of(word, spoken) for word in clause.words) >= _KNOWN_WORDS_BEFORE_COLON
-    return bool(gap.strip(_JOINED) or clause.kinds[-1] & _GIVEN_TO) or is_word_of(clause.words[-1], spoken)
+    if gap.strip(_JOINED) or (clause.kinds[-1] & _GIVEN_TO and not clause.kinds[-1] & _HAS_ONE):
+        return True
+    return is_word_of(clause.words[-1], spoken)
