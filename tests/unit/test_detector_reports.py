@@ -144,6 +144,7 @@ def test_first_look_lets_through_what_was_once_missed(text: str) -> None:
         "업데이트 9.9.4.2 후 화면에 오류 12345가 떠요.",
         "Reitittimen ohjelmisto on 9.9.4.2, linja katkeaa usein.",
         "ルーターのファームウェアは9.9.4.2です。",
+        "Appversjon 9.9.4.2 krasjer under samtaler.",
         "Mitarbeiter 117034 nahm meinen Anruf entgegen.",
     ],
 )

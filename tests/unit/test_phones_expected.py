@@ -271,6 +271,8 @@ def test_a_number_in_groups_is_kept_where_something_else_has_or_counts_it(text: 
         "Pokud se spustí alarm, dejte vědět panu Brandtovi (601214737).",
         "Hvilket abonnement har 34411666?",
         "Piszę w sprawie opłat roamingowych na 512392006.",
+        "Der hænger et skilt ved byggepladsen: klager til 32117745.",
+        "eSIM aktiveret for 34165820.",
     ],
 )
 def test_a_number_for_information_of_a_person_or_of_opening_hours_is_found(text: str) -> None:

@@ -20,6 +20,8 @@ _VERSIONS = (
 )
 """Beginnings of words for versions and for software, with a number directly behind them."""
 
+_VERSION_AT_END = ("version", "versionen", "versjon", "versjonen", "versie", "versio")
+
 _UPDATES = (
     *("aktualis", "aktualiz", "actualis", "actualiz", "atualiz", "aggiorna", "opdater", "oppdater"),
     *("uppdater", "uppgrader", "opgrader", "oppgrader", "päivit", "frissít", "αναβάθμισ", "ενημέρωσ"),
@@ -94,7 +96,7 @@ def _is_version(text: str, found: re.Match[str]) -> bool:
     words = _WORD.findall(small, max(0, len(small) - _WORDS_CHARS))
     if len(words) > 1 and words[-1] in _IS:
         words.pop()
-    if words and words[-1].startswith(_VERSIONS):
+    if words and (words[-1].startswith(_VERSIONS) or words[-1].endswith(_VERSION_AT_END)):
         return True
     if words and words[-1].startswith(_NEWER):
         return not _IN_A_NETWORK.search(small)

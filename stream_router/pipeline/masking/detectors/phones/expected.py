@@ -20,6 +20,7 @@ from stream_router.pipeline.masking.detectors.phones.vocabulary import (
     NAMED,
     NUMBER,
     OTHER,
+    PASSING,
     PERSON,
     PLACE,
     PLACED,
@@ -189,7 +190,7 @@ def _may_stand_behind(clause: Words, gap: str, spoken: Sequence[str], *, near_on
     near = len(clause.kinds)
     if near_only:
         near = 1 if clause.kinds[-1] & PLACE or clause.words[-1] == _FOR else _WORDS_NEAR
-    open_to = clause.placed() or clause.words[-1] in COUNTING
+    open_to = clause.placed() or clause.kinds[-1] & PASSING or clause.words[-1] in COUNTING
     known = of_what_is(clause.words, clause.kinds) if open_to else clause.kinds
     if _names_one(known[-near:], clause.words[-near:], _IS_ONE, spoken) or OTHER_NUMBER.search(clause.text):
         return False
