@@ -302,6 +302,7 @@ def test_a_number_behind_a_last_label_or_those_it_is_given_to_is_found(text: str
         "Az adószámunk hiányzik a számláról? Tessék: 275845641.",
         "Ingen ringer meg om reparasjonsordre 21557632",
         "Polis 612345678 gewijzigd na een telefoontje.",
+        "Polis 291417776 gewijzigd na een telefoontje.",
         "KID-nummeret på giroen er 021234567, men nettbanken godtar det ikke.",
         "El número del asegurado es 612345678",
     ],

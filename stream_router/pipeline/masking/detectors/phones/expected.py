@@ -126,7 +126,8 @@ def _may_follow(near: str, after: str, possible: frozenset[str]) -> bool:
     last = said[said.rfind(" ") + 1 :].lstrip(_OPENING).lower()
     if last in COUNTING and not _AT_END.match(after):
         return _is_handled(WORD.findall(after.lower())[:1])
-    return may_be_of((last,), possible) or bool(kinds([last])[0] & (HANDLED | _GIVEN_TO))
+    (kind,) = kinds([last])
+    return may_be_of((last,), possible) or bool(kind & HANDLED or (kind & _GIVEN_TO and not kind & _HAS_ONE))
 
 
 def _is_handled(words: Sequence[str]) -> bool:
