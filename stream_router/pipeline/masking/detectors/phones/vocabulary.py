@@ -4,7 +4,7 @@ import functools
 import re
 import tomllib
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from pathlib import Path
 
@@ -81,8 +81,20 @@ def _kinds() -> Iterator[tuple[str, int]]:
 
 
 def _parts(table: str) -> re.Pattern[str]:
-    """Parts of words; an underscore is a space."""
-    return re.compile("|".join(part.replace("_", " ") for part in sorted(entries(table), key=len, reverse=True)))
+    """Parts of words, the longest first; an underscore is a space. By two characters first: few are tried then."""
+    by_head: dict[str, dict[str, list[str]]] = {}
+    for entry in sorted(entries(table), key=len, reverse=True):
+        part = entry.replace("_", " ")
+        by_head.setdefault(part[:1], {}).setdefault(part[1:2], []).append(part[2:])
+    heads = (
+        first + _either(second + _either(rests) for second, rests in seconds.items())
+        for first, seconds in by_head.items()
+    )
+    return re.compile("|".join(heads))
+
+
+def _either(alternatives: Iterable[str]) -> str:
+    return f"(?:{'|'.join(alternatives)})"
 
 
 _WORDS, _PAIRS, _SHORT = dict[str, int](), dict[str, int](), dict[str, int]()
