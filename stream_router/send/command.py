@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import re
 import signal
 import sys
 import uuid
@@ -28,6 +29,8 @@ GIVE_UP_S = 10.0
 BROKEN_OFF = 128 + signal.SIGINT
 
 QUANTILES = (50, 90, 99, 100)
+
+_ID = re.compile("[0-9a-f]{32}")
 
 
 class Wish(NamedTuple):
@@ -79,7 +82,7 @@ def run(settings: Receiver, wish: Wish) -> int:
     if stop.times:
         _say([f"broken off: {wish.events - len(answers)} of {wish.events} were not sent, or not answered"])
         return BROKEN_OFF
-    return 0 if all(answer.status == 202 for answer in answers) else 1
+    return 0 if all(map(_ids, answers)) else 1
 
 
 def own_url(settings: Receiver) -> str:
@@ -99,8 +102,8 @@ def _summary(answers: list[Answered], url: str) -> list[str]:
     answered = sorted(answer.took_ms for answer in answers if answer.status)
     if answered:
         lines.append("latency in ms: " + ", ".join(_quantile(answered, percent) for percent in QUANTILES))
-    if len(answers) == 1 and answers[0].status == 202:
-        lines.append("eventId: " + ", ".join(orjson.loads(answers[0].body)["ids"]))
+    if len(answers) == 1 and (ids := _ids(answers[0])):
+        lines.append("eventId: " + ", ".join(ids))
     return lines
 
 
@@ -114,13 +117,29 @@ def _kind(answer: Answered) -> str:
     """The status, and what the receiver says of it."""
     if answer.status == 0:
         return f"without an answer: {answer.body.decode('utf-8', 'replace')}"
-    if answer.status == 202:
+    if _ids(answer):
         return "202 accepted"
     try:
         told = orjson.loads(answer.body)
-        return f"{answer.status} {told['error']}: {told['message']}"
+        return _plain(f"{answer.status} {told['error']}: {told['message']}")
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return f"{answer.status}, not in the words of a receiver of ours: check the URL"
+
+
+def _plain(text: str) -> str:
+    """Without control characters: what a server sends must not drive the terminal."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def _ids(answer: Answered) -> list[str]:
+    """The ids of the events that a receiver of ours stored; none where it did not, or where another server answered."""
+    if answer.status != 202:
+        return []
+    try:
+        ids = orjson.loads(answer.body)["ids"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return []
+    return ids if isinstance(ids, list) and all(isinstance(one, str) and _ID.fullmatch(one) for one in ids) else []
 
 
 def _say(lines: list[str]) -> None:

@@ -28,6 +28,7 @@ NOW_S = 1_795_512_600
 SECRET = "0123456789abcdef0123456789abcdef"
 BODY = b'{"a":1}'
 ID = "delivery-1"
+STORED = b'{"accepted":1,"ids":["0123456789abcdef0123456789abcdef"]}'
 
 
 def settings(**given: Any) -> Receiver:
@@ -150,10 +151,25 @@ def test_a_url_that_is_none_is_refused() -> None:
         command.run(settings(webhook_scheme="none"), Wish(1, 0, "default", None, None, "localhost:80", None))
 
 
+@pytest.mark.parametrize("body", [b"ok", b"", b"[]", b'{"ids":"x"}', b'{"ids":[7]}', b'{"ids":[]}'])
+def test_a_202_of_another_server_is_not_taken_for_ours(body: bytes) -> None:
+    """It stored nothing: the URL leads elsewhere, to a load balancer's own page or another webhook's receiver."""
+    assert command._summary([Answered(Webhook("d", b""), 202, body, 1.0)], "http://x")[1:2] == [
+        "      1 202, not in the words of a receiver of ours: check the URL"
+    ]
+
+
+def test_what_a_server_says_drives_no_terminal() -> None:
+    """Whoever answers may be anybody."""
+    said = orjson.dumps({"error": "x\x1b[31m", "message": "two\nlines"})
+    (_, line, *_) = command._summary([Answered(Webhook("d", b""), 400, said, 1.0)], "http://x")
+    assert line == "      1 400 x\ufffd[31m: two\ufffdlines"
+
+
 def test_the_summary_says_what_came_back() -> None:
     """By status, with the receiver's own words; and latencies of what was answered."""
     refused = orjson.dumps({"error": "bad_signature", "message": "the sender is not known"})
-    answers = [Answered(Webhook("d", b""), 202, b'{"ids":["x"]}', float(n)) for n in range(1, 101)]
+    answers = [Answered(Webhook("d", b""), 202, STORED, float(n)) for n in range(1, 101)]
     answers += [Answered(Webhook("d", b""), 401, refused, 1.0), Answered(Webhook("d", b""), 502, b"<html>", 1.0)]
     answers.append(Answered(Webhook("d", b""), 0, b"Connection refused", 0.0))
     assert command._summary(answers, "http://x") == [
