@@ -16,12 +16,13 @@ from stream_router.receiver.auth import schemes
 from stream_router.receiver.headers import RefusedError
 from stream_router.send import command
 from stream_router.send.command import Wish
-from stream_router.send.poster import Answered, Webhook
+from stream_router.send.poster import Answered, Poster, Webhook
 from stream_router.send.samples import PRESETS, bodies
 from stream_router.send.signing import first_secret, signer
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.types import Scheme
 from tests.events import IDENTITY, RECEIVED_MS, config_of
+from tests.raw_server import RawServer, answer
 from tests.receiver_kit import Headers
 
 NOW_S = 1_795_512_600
@@ -164,6 +165,17 @@ def test_what_a_server_says_drives_no_terminal() -> None:
     said = orjson.dumps({"error": "x\x1b[31m", "message": "two\nlines"})
     (_, line, *_) = command._summary([Answered(Webhook("d", b""), 400, said, 1.0)], "http://x")
     assert line == "      1 400 x\ufffd[31m: two\ufffdlines"
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "all_proxy"])
+def test_a_receiver_on_this_host_is_asked_past_a_proxy(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """What the environment names for the world outside would look for 127.0.0.1 on its own machine."""
+    answers: list[Answered] = []
+    with RawServer(lambda _: answer(407)) as proxy, RawServer(lambda _: answer(202, STORED)) as receiver:
+        monkeypatch.setenv(name, proxy.url)
+        sign = signer(settings(webhook_scheme="none"))
+        Poster(f"{receiver.url}/v1/events", sign, answers.append, 0).run(iter([Webhook(ID, BODY)]), 0, lambda: True)
+    assert ([one.status for one in answers], proxy.requests) == ([202], [])
 
 
 def test_the_summary_says_what_came_back() -> None:
