@@ -62,7 +62,7 @@ class Stop:
 def run(settings: Receiver, wish: Wish) -> int:
     """Post the events. 0 where all were accepted, 1 where not, 130 where it was broken off. Raises SettingsError."""
     url = wish.url or own_url(settings)
-    if not url.startswith(("http://", "https://")):
+    if not url.startswith(("http://", "https://")) or not url.isascii():
         raise SettingsError("--url: is no URL of a receiver; give http://HOST:PORT/v1/events")
     ca = str(wish.ca) if wish.ca else ""
     answers: list[Answered] = []

@@ -25,6 +25,8 @@ def signer(settings: Receiver) -> Sign:
     secret = first_secret(settings.webhook_secrets.get_secret_value())
     match scheme:
         case "bearer":
+            if not secret.isascii():
+                raise SettingsError(f"{SECRETS}: a token holds a character that no HTTP header can carry; use ASCII")
             return lambda delivery_id, _body, _now: {
                 "Authorization": f"Bearer {secret}",
                 **_id_header(settings, delivery_id),

@@ -146,10 +146,17 @@ def test_the_receivers_own_settings_say_where_it_is(given: dict[str, str], url: 
     assert command.own_url(settings(webhook_scheme="none", **given)) == url
 
 
-def test_a_url_that_is_none_is_refused() -> None:
+@pytest.mark.parametrize("url", ["localhost:80", "http://zoë.example/"])
+def test_a_url_that_is_none_is_refused(url: str) -> None:
     """Before anything is sent."""
     with pytest.raises(SettingsError, match=r"^--url: "):
-        command.run(settings(webhook_scheme="none"), Wish(1, 0, "default", None, None, "localhost:80", None))
+        command.run(settings(webhook_scheme="none"), Wish(1, 0, "default", None, None, url, None))
+
+
+def test_a_token_that_no_header_can_carry_is_one_line() -> None:
+    """In the receiver's own words."""
+    with pytest.raises(SettingsError, match=r"^STREAM_ROUTER_WEBHOOK_SECRETS: a token holds a character that no"):
+        signer(settings(webhook_scheme="bearer", webhook_secrets=f"{SECRET}ü"))
 
 
 @pytest.mark.parametrize("body", [b"ok", b"", b"[]", b'{"ids":"x"}', b'{"ids":[7]}', b'{"ids":[]}'])
