@@ -17,6 +17,7 @@ import httpx
 
 from stream_router.core import doubling_wait
 from stream_router.core.process.settings_error import SettingsError
+from stream_router.cxone import proxies
 
 TIMEOUT_S = 10.0
 """Of one step of an attempt: the connection, one read."""
@@ -104,7 +105,8 @@ def open_client(ca_bundle: Path | None = None) -> httpx.Client:
     variable = "AWS_CA_BUNDLE" if ca_bundle else "SSL_CERT_FILE"
     try:
         verify = ssl.create_default_context(cafile=str(ca_bundle)) if ca_bundle else True
-        return httpx.Client(timeout=TIMEOUT_S, verify=verify)
+        # Plain HTTP goes to loopback alone: a proxy would carry the credentials off this machine.
+        return httpx.Client(timeout=TIMEOUT_S, verify=verify, mounts={"http://": None})
     except OSError:
         cure = "name a PEM file (a folder for SSL_CERT_DIR), or unset it"
         raise SettingsError(f"{variable}: the CA certificates cannot be read; {cure}") from None
@@ -143,15 +145,17 @@ class Web:
         self, request: httpx.Request, what: str, left_s: float, *, wants_body: bool
     ) -> tuple[Reply | str, float]:
         """An answer to keep, or what was wrong and for how many seconds CXone asks to wait (0.0: it does not say)."""
+        host, way = request.url.host, proxies.by_way(request.url)
         try:
             return _within(left_s, lambda: self._exchange(request, what, wants_body=wants_body))
         except (httpx.TimeoutException, TimeoutError):
-            return f"{request.url.host} does not answer in time", 0.0
-        except httpx.ConnectError as error:
-            _raise_if_distrusted(error, request.url.host, what)
-            return f"{request.url.host} cannot be reached ({type(error).__name__})", 0.0
+            return f"{host} does not answer in time{way}", 0.0
         except (httpx.RequestError, ValueError) as error:  # a host name that cannot be asked for is a ValueError
-            return f"{request.url.host} cannot be reached ({type(error).__name__})", 0.0
+            if isinstance(error, httpx.ConnectError):
+                _raise_if_distrusted(error, host, what)
+            if isinstance(error, httpx.ProxyError) and (refused := proxies.refusal(error, host)):
+                raise CxoneError(f"{what}: {refused}") from None
+            return f"{host} cannot be reached{way} ({type(error).__name__})", 0.0
 
     def _exchange(self, request: httpx.Request, what: str, *, wants_body: bool) -> tuple[Reply | str, float]:
         answer = self._client.send(request, stream=True)

@@ -21,7 +21,7 @@ from stream_router.core.process.settings_error import SettingsError
 from stream_router.cxone import commands, oauth
 from stream_router.cxone.oauth import TokenSource
 from stream_router.cxone.settings import Cxone
-from stream_router.cxone.web import Clock, CxoneError, Web, check_url, retry_after_s
+from stream_router.cxone.web import Clock, CxoneError, Web, check_url, open_client, retry_after_s
 from tests.raw_server import RESET, RawServer, Seen, answer
 
 CANARY = "s3cr3t-c4n4ry"
@@ -116,7 +116,8 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_CA_BUNDLE", "SSL_CERT_FILE", "STREAM_ROUTER_EVENT_TYPES", "STREAM_ROUTER_DROP_TYPES"):
         monkeypatch.delenv(name, raising=False)
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name.lower(), raising=False)
         monkeypatch.delenv(name, raising=False)
 
 
@@ -623,6 +624,56 @@ def test_a_certificate_that_nobody_trusts_is_named_at_once(
     assert time_.slept == []
     assert given or "certificate of 127.0.0.1 is not trusted" in said
     assert given or "SSL_CERT_FILE or AWS_CA_BUNDLE" in said
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (
+            407,
+            r"the proxy refuses the way to cxone\.example \(407\); give it a user: http://USER:PASSWORD@HOST:PORT in",
+        ),
+        (
+            403,
+            r"the proxy refuses the way to cxone\.example \(403\); let cxone\.example through there, or name it in NO",
+        ),
+        (502, r"cxone\.example cannot be reached by way of the proxy of HTTPS_PROXY \(ProxyError\); try again later$"),
+    ],
+)
+def test_trouble_with_a_proxy_is_not_laid_at_cxones_door(
+    monkeypatch: pytest.MonkeyPatch, time_: FakeTime, status: int, text: str
+) -> None:
+    """What it refuses for good is told at once, and by its status alone; what may pass is tried again."""
+    with RawServer(lambda _: answer(status, CANARY.encode())) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://u:{CANARY}@127.0.0.1:{proxy.port}")
+        given = Cxone(client_id="id", client_secret=CANARY, auth_url="https://cxone.example/token")
+        with open_client() as client, pytest.raises(CxoneError, match=f"^the token endpoint: {text}") as error:
+            TokenSource(given, Web(client, time_.clock()))()
+    assert (len(proxy.requests) == 1) == (status < 500)
+    assert CANARY not in str(error.value)
+
+
+def test_a_proxy_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, time_: FakeTime) -> None:
+    """Else the line would blame CXone's host, with which nothing is wrong; NO_PROXY is minded."""
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
+    with open_client() as client, pytest.raises(CxoneError, match="by way of the proxy of ALL_PROXY"):
+        Web(client, time_.clock()).send(httpx.Request("GET", "https://cxone.example/"), "x")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with open_client() as client, pytest.raises(CxoneError, match=r"127\.0\.0\.1 cannot be reached \("):
+        Web(client, time_.clock()).send(httpx.Request("GET", "https://127.0.0.1:9/"), "x")
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "ALL_PROXY"])
+def test_plain_http_on_loopback_leaves_the_machine_by_no_proxy(
+    monkeypatch: pytest.MonkeyPatch, cxone: FakeCxone, time_: FakeTime, name: str
+) -> None:
+    """The secret would go over a network unencrypted."""
+    with RawServer(lambda _: answer(502)) as proxy:
+        monkeypatch.setenv(name, proxy.url)
+        given = Cxone(client_id="id", client_secret=CANARY, issuer=cxone.url)
+        with open_client() as client:
+            assert TokenSource(given, Web(client, time_.clock()))().value == "tok"
+    assert proxy.requests == []
 
 
 def test_a_discovery_document_of_another_issuer_gets_no_secret(cxone: FakeCxone, source: Make) -> None:
