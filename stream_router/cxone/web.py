@@ -163,10 +163,11 @@ class Web:
             # A date is counted from the answer's own clock, where it tells it: that clock wrote the date.
             now = _epoch_s(answer.headers.get("date", "")) or self.clock.wall()
             told_s = retry_after_s(answer.headers.get("retry-after", ""), now)
+            asks = f" and asks for {told_s:.0f} s" if told_s else ""
             if answer.status_code == 429:
-                return "CXone throttles us (429)" + (f" and asks for {told_s:.0f} s" if told_s else ""), told_s
+                return f"CXone throttles us (429){asks}", told_s
             if answer.status_code >= 500:
-                return f"CXone is in trouble ({answer.status_code})", told_s
+                return f"CXone is in trouble ({answer.status_code}){asks}", told_s
             return Reply(answer.status_code, _body(answer, what) if wants_body else b""), 0.0
         finally:
             answer.close()

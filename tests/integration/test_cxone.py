@@ -216,9 +216,12 @@ def test_endless_trouble_ends_with_one_line(cxone: FakeCxone, source: Make, time
     assert len(cxone.token_calls()) < 12
 
 
-def test_a_pause_beyond_the_deadline_is_not_waited_for(cxone: FakeCxone, source: Make, time_: FakeTime) -> None:
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_pause_beyond_the_deadline_is_not_waited_for(
+    cxone: FakeCxone, source: Make, time_: FakeTime, status: int
+) -> None:
     """Told to wait ten minutes, an operator is told so at once."""
-    cxone.replies = [answer(429, Retry_After="600")] * 2
+    cxone.replies = [answer(status, Retry_After="600")] * 2
     with pytest.raises(CxoneError, match="asks for 600 s; try again later"):
         source()()
     assert time_.slept == []
