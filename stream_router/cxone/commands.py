@@ -32,7 +32,7 @@ def _told(settings: Cxone, got: AccessToken) -> str:
     """The granted scopes that we asked for; of others only the number, since a server may say anything there."""
     if got.scopes is None:
         return "scopes not told"
-    ours = got.scopes & set(settings.scope.split())
+    ours = got.scopes & settings.scopes_asked
     others = f" and {len(got.scopes - ours)} others" if got.scopes - ours else ""
     return f"scopes {' '.join(sorted(ours)) or 'none that were asked for'}{others}"
 
@@ -67,7 +67,10 @@ def sources(clock: Clock | None = None) -> int:
 
 
 def _scope_finding(settings: Cxone, got: AccessToken) -> Finding:
-    needed = set(settings.scope.split())
+    needed = settings.scopes_asked
+    if not needed:
+        text = "none are asked for with an access key, whose user's role decides; those of CXONE_SCOPE would be checked"
+        return Finding("unknown", "scopes", text)
     if got.scopes is None:
         return Finding("unknown", "scopes", "CXone does not say what it granted")
     missing = sorted(needed - got.scopes)

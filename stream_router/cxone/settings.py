@@ -76,6 +76,13 @@ class Cxone(BaseSettings):
         return value.rstrip("\r\n") if isinstance(value, str) else value
 
     @property
+    def scopes_asked(self) -> frozenset[str]:
+        """The scopes that a token ought to have. An access key asks for none, unless CXONE_SCOPE is set."""
+        if self.access_key_id is not None and "scope" not in self.model_fields_set:
+            return frozenset()
+        return frozenset(self.scope.split())
+
+    @property
     def certificates(self) -> Path | None:
         """The CA bundle to use; None where httpx finds its own (SSL_CERT_FILE, or those that it brings)."""
         return None if self.ssl_cert_file else self.ca_bundle

@@ -550,6 +550,34 @@ def test_a_source_that_cannot_work_is_wrong(
     assert said in wrong[0]
 
 
+@pytest.mark.parametrize(
+    ("scope", "line", "status"),
+    [
+        (None, "unknown scopes: none are asked for with an access key, whose user's role decides; ", 0),
+        ("openid", "ok      scopes: openid granted", 0),
+        ("webhook:read", "wrong   scopes: webhook:read not granted; ", 1),
+    ],
+)
+def test_scopes_that_were_never_asked_for_are_not_missed(
+    monkeypatch: pytest.MonkeyPatch,
+    cxone: FakeCxone,
+    time_: FakeTime,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    scope: str | None,
+    line: str,
+    status: int,
+) -> None:
+    """An access key, NICE's own way, brings its user's rights: its token lacks none, unless scopes were named."""
+    monkeypatch.setenv("CXONE_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("CXONE_ACCESS_KEY_SECRET", CANARY)
+    if scope:
+        monkeypatch.setenv("CXONE_SCOPE", scope)
+    cxone.token["scope"] = "openid"
+    assert run_sources(monkeypatch, cxone, time_, tmp_path, SOURCES) == status
+    assert f"\n{line}" in capsys.readouterr().out
+
+
 def test_a_missing_scope_and_a_silent_tenant_are_told(
     monkeypatch: pytest.MonkeyPatch,
     cxone: FakeCxone,
