@@ -1,6 +1,7 @@
 """One HTTP exchange with CXone, retried: waits as told, with jitter, within a deadline, and never shows a secret."""
 
 import email.utils
+import importlib.metadata
 import itertools
 import json
 import random
@@ -33,6 +34,13 @@ ANSWER_MAX_BYTES = 1024 * 1024
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 20.0
 """CXone sends no reliable Retry-After, so our own pauses double from 2 s (docs/facts.md, "CXone")."""
+
+_HEADERS = {
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",
+    # Firewalls take a request without it for a robot's, AWS's own set of rules among them ("NoUserAgent_HEADER").
+    "User-Agent": f"stream-router/{importlib.metadata.version('stream_router')}",
+}
 
 T = TypeVar("T")
 
@@ -125,7 +133,7 @@ class Web:
 
     def send(self, request: httpx.Request, what: str, *, wants_body: bool = True) -> Reply:
         """The first answer that is neither 429 nor 5xx; redirects are not followed. Raises CxoneError."""
-        request.headers["Accept-Encoding"] = "identity"
+        request.headers.update(_HEADERS)
         give_up_at = self.clock.monotonic() + self._deadline_s
         for failures in itertools.count():
             left_s = give_up_at - self.clock.monotonic()

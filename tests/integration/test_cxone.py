@@ -276,6 +276,15 @@ def test_a_body_is_never_asked_for_packed(cxone: FakeCxone, source: Make) -> Non
     assert {seen.headers["accept-encoding"] for seen in cxone.server.requests} == {"identity"}
 
 
+def test_each_request_says_who_asks(cxone: FakeCxone, source: Make) -> None:
+    """A firewall that refuses what names no agent answers 403, which would look like wrong credentials."""
+    source()()
+    assert len(cxone.server.requests) == 2
+    for seen in cxone.server.requests:
+        assert seen.headers["user-agent"].startswith("stream-router/")
+        assert seen.headers["accept"] == "application/json"
+
+
 def dripping(first: bytes) -> Iterator[str]:
     """The URL of a server that sends `first`, then a byte ten times a second, which no time-out of a read ends."""
     done = threading.Event()
