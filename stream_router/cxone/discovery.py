@@ -31,7 +31,10 @@ def token_endpoint(web: Web, issuer: str) -> str:
 def tenant(web: Web, issuer: str, tenant_id: str) -> Tenant:
     """Where a tenant's API is. Raises CxoneError."""
     base = check_url(issuer.rstrip("/"), "CXONE_ISSUER")
-    url = httpx.URL(base + "/.well-known/cxone-configuration", params={"tenantId": tenant_id})
+    try:
+        url = httpx.URL(base + "/.well-known/cxone-configuration", params={"tenantId": tenant_id})
+    except (ValueError, httpx.InvalidURL):
+        raise CxoneError("the token names a tenant that no URL can name; check the tenant with NICE") from None
     found = _document(web, str(url), "the discovery of the tenant's API host")
     endpoint = found.get("api_endpoint")
     if not isinstance(endpoint, str):

@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from stream_router.core.digital_types import AGENT, CREATED, UPDATED
 from stream_router.cxone.web import is_safe
+from stream_router.settings import types
 from stream_router.settings.secrets import kept_secrets
 from stream_router.settings.types import Secret
 
@@ -68,6 +69,14 @@ class Cxone(BaseSettings):
         "cxone-events", validation_alias="STREAM_ROUTER_STREAM", description="1 to 128 of A-Z a-z 0-9 _ . -"
     )
     config: Path | None = Field(None, validation_alias="STREAM_ROUTER_CONFIG", description="path of a TOML file")
+
+    @field_validator("client_id", "access_key_id", "scope")
+    @classmethod
+    def _utf8(cls, value: str | None) -> str | None:
+        """The environment may hold any bytes, and a request's text may not."""
+        if value is not None and not types.is_utf8(value):
+            raise ValueError("is not UTF-8")
+        return value
 
     @field_validator("client_id", "client_secret", "access_key_id", "access_key_secret", mode="before")
     @classmethod

@@ -13,12 +13,13 @@ from stream_router.core.names import PROBE_TYPE
 
 def _utf8(value: SecretStr) -> SecretStr:
     """The environment may hold any bytes; those that are no UTF-8 would fail only where the secret is used."""
-    if not _is_utf8(value.get_secret_value()):
+    if not is_utf8(value.get_secret_value()):
         raise ValueError("is not UTF-8")
     return value
 
 
-def _is_utf8(text: str) -> bool:
+def is_utf8(text: str) -> bool:
+    """Whether a text of the environment is one that can be sent: it may hold any bytes."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -69,7 +70,7 @@ def _paths(value: str) -> str:
         raise ValueError("names no path")
     if not all(step for path in found for step in path):
         raise ValueError("has a path with an empty step")
-    if not _is_utf8(value):
+    if not is_utf8(value):
         raise ValueError("is not UTF-8")
     return value
 

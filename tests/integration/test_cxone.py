@@ -444,6 +444,17 @@ def test_a_wrong_proxy_or_ca_bundle_is_a_settings_error(
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("variable", ["CXONE_CLIENT_ID", "CXONE_CLIENT_SECRET", "CXONE_SCOPE"])
+def test_bytes_that_are_no_text_are_a_settings_error(
+    monkeypatch: pytest.MonkeyPatch, cxone: FakeCxone, time_: FakeTime, variable: str
+) -> None:
+    """The environment may hold any; a request may not."""
+    environment(monkeypatch, cxone)
+    monkeypatch.setenv(variable, "x\udcff")
+    with pytest.raises(SettingsError, match=f"^{variable}: is not UTF-8; "):
+        commands.token(time_.clock())
+
+
 def test_what_cxone_says_does_not_drive_the_terminal(
     monkeypatch: pytest.MonkeyPatch, cxone: FakeCxone, time_: FakeTime, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -585,6 +596,23 @@ def test_scopes_that_were_never_asked_for_are_not_missed(
     cxone.token["scope"] = "openid"
     assert run_sources(monkeypatch, cxone, time_, tmp_path, SOURCES) == status
     assert f"\n{line}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("tenant", ["\ud800", "t" * 70_000])
+def test_a_tenant_that_no_url_can_name_is_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+    cxone: FakeCxone,
+    time_: FakeTime,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    tenant: str,
+) -> None:
+    """A token may say anything of itself; the other findings come all the same."""
+    cxone.token["id_token"] = jwt(tenantId=tenant)
+    assert run_sources(monkeypatch, cxone, time_, tmp_path, SOURCES) == 1
+    out = capsys.readouterr().out
+    assert "wrong   tenant: " in out
+    assert "ok      ivr: " in out
 
 
 def test_a_missing_scope_and_a_silent_tenant_are_told(
