@@ -2,7 +2,7 @@
 
 A Kinesis record holds one or more envelopes, one a line, separated by LF:
 `{"v":1,"id":…,"idFrom":"delivery"|"content","receivedAt":epoch ms,"body":<the sender's JSON>}`; fields may be added
-after the body, and readers pass over those that they do not know.
+after the body, the last of them no object, and readers pass over those that they do not know.
 """
 
 import base64
@@ -59,9 +59,9 @@ def text_body(body: bytes) -> tuple[bytes, str]:
 def added_fields(line: bytes) -> dict[str, Any]:
     """What an envelope says beside its body: `source`, `eventTypeHeader` and so on. Empty where there is nothing.
 
-    Every added field is a text, so an envelope with none, of an event that is an object, is known by its last bytes.
+    The last added field is no object, so an envelope with none, of an event that is one, is known by its last bytes.
     """
-    if line[-2:] != b'"}' or not _SEALED_HEAD.match(line):
+    if line[-2:] == b"}}" or not _SEALED_HEAD.match(line):
         return {}
     try:
         value = orjson.loads(line)
