@@ -157,6 +157,27 @@ def test_an_unreadable_file_is_a_new_life(tmp_path: Path) -> None:
     assert not born(tmp_path).careful
 
 
+@pytest.mark.parametrize("strange", ['"open_batches":{"first":1,"last":9}', '"taken":"106:0"', '"alive":"perhaps"'])
+def test_another_versions_field_takes_none_of_ours_along(
+    careful: Path, caplog: pytest.LogCaptureFixture, strange: str
+) -> None:
+    """An upgrade or the way back forgets no culprit and no batch's number; what is passed over is said."""
+    for _ in range(2):
+        born(careful).begin(POISON, 3)
+    guard = born(careful)
+    number = guard.took_charge(510, 0)
+    path = careful / "shard-1.json"
+    told = path.read_text("utf-8").rstrip()
+    path.write_text(f'{told[:-1]},"of_tomorrow":[1],{strange}}}', "utf-8")
+    after = born(careful)
+    assert after.is_culprit(POISON, 3)
+    assert after.careful
+    assert after.took_charge(511, 0) == number + 1
+    (said,) = caplog.messages
+    name = strange.split('"')[1]
+    assert said == f"the shard's crash marker is not as this version writes it: {name} begins anew"
+
+
 def test_a_death_while_an_event_is_only_held_is_not_charged_to_it(careful: Path) -> None:
     """An outage may last for hours, and a host be switched off in it many times: what was sent before is no killer."""
     for _ in range(9):
