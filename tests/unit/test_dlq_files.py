@@ -400,3 +400,17 @@ def test_an_undelivered_event_that_is_shown_drives_no_terminal(
         assert "\N{REPLACEMENT CHARACTER}" in told
         assert "\x9b" not in told
         desk.messages = DeskInTime(sqs).messages
+
+
+def test_a_file_of_another_version_is_named_as_such(
+    sqs: Sqs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On the way back from an upgrade an export may be newer than the program."""
+    file = tmp_path / "letters.jsonl"
+    file.write_bytes(OF_OURS.replace(b"-export/1", b"-export/2"))
+    for undelivered, run in (("", importing.run), ("undelivered", of_eventbridge.import_)):
+        assert run(DeskInTime(sqs), file) == 1, undelivered  # type: ignore[arg-type]
+        assert (
+            "(it is stream-router.dead-letter-export/2, which this version does not know; "
+            "import it with the version that exported it); nothing was imported"
+        ) in capsys.readouterr().err

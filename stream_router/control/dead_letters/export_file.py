@@ -1,6 +1,7 @@
 """A file that `export` wrote, read line by line, and as often as it is needed: it may be larger than memory."""
 
 import hashlib
+import re
 import shutil
 import tempfile
 from collections import Counter
@@ -16,6 +17,8 @@ _T = TypeVar("_T")
 
 WRITTEN_BY = {SCHEMA: "`export`", OF_UNDELIVERED: "`export --undelivered`"}
 """Which command writes lines of which schema."""
+
+_OF_ANY_VERSION = re.compile(f"({SCHEMA[:-1]}|{OF_UNDELIVERED[:-1]})[0-9]{{1,4}}")
 
 CUT_OFF = (
     "is cut off; an export that was broken off left what is in it in the queue: delete this line, and import again"
@@ -91,8 +94,10 @@ def _of_schema(value: Any, schema: str) -> Any:
 
 
 def _other(value: Any, schema: str) -> str:
-    """Which other export wrote a line, and what to do; "" where none did."""
+    """Which other export, or other version's, wrote a line, and what to do; "" where none did."""
     found = str(value.get("schema")) if isinstance(value, dict) else ""
+    if found not in WRITTEN_BY and _OF_ANY_VERSION.fullmatch(found):
+        return f"it is {found}, which this version does not know; import it with the version that exported it"
     if found == schema or found not in WRITTEN_BY:
         return ""
     return f"{WRITTEN_BY[found]} wrote it; import it {'with' if found == OF_UNDELIVERED else 'without'} --undelivered"
