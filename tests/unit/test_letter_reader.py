@@ -40,6 +40,16 @@ def test_a_letter_comes_back_as_one_object() -> None:
     assert reader.original(found) == b'{"a": 1}'
 
 
+def test_a_letter_of_another_version_is_told_from_a_strangers_message() -> None:
+    """On the way back from an upgrade the queue may hold newer ones: they are no waste to be purged."""
+    (message,) = WRITER.write(letter(b"{}"))
+    newer = message.body.replace(SCHEMA, SCHEMA[:-1] + "2")
+    with pytest.raises(UnreadableLetterError, match=r"is no stream-router\.dead-letter/1, but one of another version"):
+        reader.read(newer, message.attributes)
+    with pytest.raises(UnreadableLetterError, match=r"is no stream-router\.dead-letter/1$"):
+        reader.read('{"schema":"another/1"}')
+
+
 @pytest.mark.parametrize("raw", [b"", b"\x00\xff", b'{"text":"' + b"again " * 400_000 + b'"}'], ids=len)
 def test_base64_and_gzip_come_back_exact(raw: bytes) -> None:
     """Whichever the writer took."""

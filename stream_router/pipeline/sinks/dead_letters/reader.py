@@ -149,11 +149,7 @@ def read(body: str | bytes, attributes: Mapping[str, str] | None = None) -> Lett
 def of_content(content: Any, attributes: Mapping[str, str] | None = None) -> Letter:
     """The same, of a body that is parsed already."""
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        of_a_target = isinstance(content, dict) and ("detail-type" in content or "failedMessages" in content)
-        hint = (
-            ", but EventBridge's own of a target (see SQS_DLQ_URL; --undelivered is for these)" if of_a_target else ""
-        )
-        raise UnreadableLetterError(f"the message is no {SCHEMA}{hint}")
+        raise UnreadableLetterError(f"the message is no {SCHEMA}{_hint(content)}")
     try:
         letter = Letter.model_validate(content)
     except ValidationError as error:
@@ -161,6 +157,17 @@ def of_content(content: Any, attributes: Mapping[str, str] | None = None) -> Let
         raise UnreadableLetterError(f"the dead letter's field {field} has a wrong form") from None
     known = (attributes or {}).get("eventType") or str((letter.entry or {}).get("DetailType") or "")
     return letter.model_copy(update={"event_type": known}) if known else letter
+
+
+def _hint(content: Any) -> str:
+    """What a message is that is no letter of this version, where that shows."""
+    if not isinstance(content, dict):
+        return ""
+    if "detail-type" in content or "failedMessages" in content:
+        return ", but EventBridge's own of a target (see SQS_DLQ_URL; --undelivered is for these)"
+    if str(content.get("schema")).startswith(SCHEMA.rpartition("/")[0] + "/"):
+        return ", but one of another version (which can read it)"
+    return ""
 
 
 def original(letter: Letter, fetch: Callable[[str], bytes] | None = None) -> bytes:
