@@ -14,6 +14,7 @@ from stream_router.core.process.settings_error import SettingsError
 from stream_router.receiver import sources
 from stream_router.receiver.http import tls
 from stream_router.receiver.sources import Source
+from stream_router.receiver.spill.segment import OURS
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.types import SENDS_ITS_SECRET, split_host_port
 
@@ -112,10 +113,10 @@ def check_spill(folder: Path | None) -> None:
     # os.path answers no where a name is too long for a path; Path raises.
     if folder is not None and not (os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)):  # noqa: PTH112
         raise SettingsError("STREAM_ROUTER_SPILL_DIR: is no folder that can be written to; make it, or fix its rights")
-    old = sorted(folder.glob("spill-*.sqlite*")) if folder is not None else []
-    if old:
+    names = sorted(path.name for path in folder.glob("spill-*")) if folder is not None else []
+    if strange := [name for name in names if not OURS.fullmatch(name)]:
         raise SettingsError(
-            f"STREAM_ROUTER_SPILL_DIR: {old[0].name} there is of an older version, and its events would wait for ever; "
+            f"STREAM_ROUTER_SPILL_DIR: {strange[0]} there is of another version, and its events would wait for ever; "
             "drain it with that version, or move it away"
         )
 

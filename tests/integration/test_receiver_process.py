@@ -6,6 +6,7 @@ import contextlib
 import hmac
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -465,10 +466,15 @@ def test_a_worker_s_bad_setting_is_one_line_and_78_of_the_whole(tmp_path: Path) 
     assert (ended.returncode, ended.stderr) == (78, line)
 
 
-def test_a_spill_of_an_older_version_is_named_and_not_passed_over(tmp_path: Path) -> None:
-    """Its events would wait for ever, and nobody would know: the file, and what to do."""
-    (tmp_path / "spill-0.sqlite").write_bytes(b"SQLite format 3\0")
-    with pytest.raises(SettingsError, match=r"STREAM_ROUTER_SPILL_DIR: spill-0\.sqlite .*drain it"):
+@pytest.mark.parametrize("name", ["spill-0.sqlite", f"spill-0-{1:020d}.seg2", "spill-0-1.seg", "spill-index"])
+def test_a_spill_of_another_version_is_named_and_not_passed_over(tmp_path: Path, name: str) -> None:
+    """Older or, on the way back, newer: its events would wait for ever, and nobody would know."""
+    for ours in (f"spill-0-{1:020d}.seg", "spill-0.ledger", "spill-12.lock", f"spill-0-{0:020d}.damaged"):
+        (tmp_path / ours).touch()
+    (tmp_path / "of an operator's own").touch()
+    preflight.check_spill(tmp_path)
+    (tmp_path / name).touch()
+    with pytest.raises(SettingsError, match=rf"STREAM_ROUTER_SPILL_DIR: {re.escape(name)} .*drain it"):
         preflight.check_spill(tmp_path)
 
 

@@ -22,6 +22,10 @@ LOST = 2**32
 """In place of the conversation of a row that is not there."""
 _RECEIVED_AT = re.compile(rb'"receivedAt":(\d{1,14}),')
 _NAME = re.compile(r"spill-\d+-(\d{20})\.seg")
+OURS = re.compile(rf"{_NAME.pattern}|spill-\d+\.(ledger|lock)|spill-.*\.damaged.*")
+"""The spill's files. Rows in a new form need a new name: a version that does not know it refuses to start, and would
+take such rows in a file of an old name for damage."""
+
 READ_ON_BYTES = 1024 * 1024
 _OF_THE_FILE = frozenset({"EBADMSG", "EIO", "EISDIR", "ELOOP", "ENOENT", "ENOTDIR", "EUCLEAN"})
 
