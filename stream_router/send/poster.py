@@ -13,6 +13,8 @@ from stream_router.settings import types
 CONNECTIONS = 48
 TRY_AGAIN_S = 0.5
 ANSWER_TIMEOUT_S = 5.0
+ANSWER_KEPT_BYTES = 4 * 1024 * 1024
+"""More than a receiver of ours answers to the largest array; what another server sends on is not kept."""
 
 
 class Webhook(NamedTuple):
@@ -49,8 +51,15 @@ class _Attempt:
             self.curl.setopt(pycurl.CAINFO, ca)
         self.webhook = Webhook("", b"")
         self.chunks: list[bytes] = []
+        self.kept_bytes = 0
         self.first_s = 0.0
         self.started_s = 0.0
+        self.curl.setopt(pycurl.WRITEFUNCTION, self._took)
+
+    def _took(self, piece: bytes) -> None:
+        if self.kept_bytes < ANSWER_KEPT_BYTES:
+            self.chunks.append(piece)
+            self.kept_bytes += len(piece)
 
 
 class Poster:
@@ -105,8 +114,7 @@ class Poster:
         sent = ["Content-Type: application/json", "Expect:", *(f"{name}: {value}" for name, value in headers.items())]
         attempt.curl.setopt(pycurl.HTTPHEADER, sent)
         attempt.curl.setopt(pycurl.POSTFIELDS, webhook.body)
-        attempt.chunks = []
-        attempt.curl.setopt(pycurl.WRITEFUNCTION, attempt.chunks.append)
+        attempt.chunks, attempt.kept_bytes = [], 0
         attempt.webhook, attempt.first_s, attempt.started_s = webhook, first_s, time.monotonic()
         self._busy[attempt.curl] = attempt
         self._multi.add_handle(attempt.curl)

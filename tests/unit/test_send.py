@@ -16,7 +16,7 @@ from stream_router.receiver.auth import schemes
 from stream_router.receiver.headers import RefusedError
 from stream_router.send import command
 from stream_router.send.command import Wish
-from stream_router.send.poster import Answered, Poster, Webhook
+from stream_router.send.poster import ANSWER_KEPT_BYTES, Answered, Poster, Webhook
 from stream_router.send.samples import PRESETS, bodies
 from stream_router.send.signing import first_secret, signer
 from stream_router.settings.receiver import Receiver
@@ -183,6 +183,17 @@ def test_a_receiver_on_this_host_is_asked_past_a_proxy(monkeypatch: pytest.Monke
         sign = signer(settings(webhook_scheme="none"))
         Poster(f"{receiver.url}/v1/events", sign, answers.append, 0).run(iter([Webhook(ID, BODY)]), 0, lambda: True)
     assert ([one.status for one in answers], proxy.requests) == ([202], [])
+
+
+def test_an_answer_without_end_fills_no_memory() -> None:
+    """The URL may lead to anything, a download too."""
+    answers: list[Answered] = []
+    with RawServer(lambda _: answer(404, bytes(3 * ANSWER_KEPT_BYTES))) as server:
+        sign = signer(settings(webhook_scheme="none"))
+        webhooks = [Webhook(ID, BODY), Webhook(ID, BODY)]
+        Poster(server.url, sign, answers.append, 0).run(iter(webhooks), 0, lambda: True)
+    assert [one.status for one in answers] == [404, 404]
+    assert all(len(one.body) < 2 * ANSWER_KEPT_BYTES for one in answers)
 
 
 def test_the_summary_says_what_came_back() -> None:
