@@ -11,9 +11,12 @@ import pytest
 from stream_router.control.dead_letters import exporting, importing
 from stream_router.control.dead_letters.importing import Line, Sending
 from stream_router.control.dead_letters.queue import put_back
+from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.envelope import seal
+from stream_router.core.model import DeadLetter, Event, Record
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
+from tests.unit.test_letter import WRITER, letter
 
 
 def exported(raw: bytes) -> bytes:
@@ -61,6 +64,28 @@ def test_every_edit_is_taken(tmp_path: Path, before: bytes, after: bytes) -> Non
     assert line.letter.edited
     assert line.raw == raw.replace(before, after)
     assert reader.original(line.letter) == line.raw
+
+
+def test_what_a_later_version_says_of_a_letter_stays_with_it(tmp_path: Path) -> None:
+    """By way of a file, and where it fails again: on the way back from an upgrade the queue may hold such letters."""
+    raw = event(b'"n":1')
+    (message,) = WRITER.write(letter(raw))
+    content = orjson.loads(message.body)
+    content["tenant"] = {"id": 7}
+    content["origin"]["consumer"] = "blue"
+    before = {"failedAt": "2026-11-24T09:30:00.123Z", "reason": "refused", "code": "x", "attempts": 1}
+    content["history"] = [{**before, "by": "redrive"}]
+    line = imported(tmp_path, orjson.dumps(exporting.line_of(reader.of_content(content), raw, 0)))
+    failure = DeadLetter(Event(Record(raw, 1), 0, raw, "0" * 32, "content", 0, None), Reason.REFUSED, "Code", "why")
+    for back in (
+        put_back.to_be_sent(line.letter, line.raw, 1),
+        put_back.failed_again(failure, line.letter, line.raw, 1),
+    ):
+        (message,) = put_back.AgainWriter().write(back)
+        again = orjson.loads(message.body)
+        assert again["tenant"] == {"id": 7}
+        assert again["origin"]["consumer"] == "blue"
+        assert again["history"][0]["by"] == "redrive"
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,11 @@ class UnavailableLetterError(UnreadableLetterError):
 
 
 class _Json(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, hide_input_in_errors=True)
+    """What a later version adds goes along, back into the queue and into files, though nothing here knows it."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, frozen=True, hide_input_in_errors=True, extra="allow"
+    )
 
 
 class Origin(_Json):
