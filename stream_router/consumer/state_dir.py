@@ -45,8 +45,8 @@ DAEMON_PROPERTIES = "daemon.properties"
 
 
 def known_worker(folder: Path | None) -> str:
-    """The name that the state folder gives to its worker; "" where it has given none."""
-    with contextlib.suppress(OSError):
+    """The name that the state folder gives to its worker; "" where it has given none, or a power cut tore it."""
+    with contextlib.suppress(OSError, ValueError):
         return (folder / WORKER_ID).read_text("utf-8").strip() if folder else ""
     return ""
 

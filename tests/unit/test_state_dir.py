@@ -1,11 +1,11 @@
-"""The state folder on a disk that has become read-only, as a file system with errors does."""
+"""The state folder on a disk that has become read-only, or has lost what was written, as one with errors does."""
 
 import errno
 from pathlib import Path
 
 import pytest
 
-from stream_router.consumer.state_dir import BUS_GONE, ENDING, StateDir
+from stream_router.consumer.state_dir import BUS_GONE, ENDING, WORKER_ID, StateDir
 
 
 def test_what_is_not_there_needs_no_writing_to_be_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,3 +20,13 @@ def test_what_is_not_there_needs_no_writing_to_be_gone(tmp_path: Path, monkeypat
         state.discard(BUS_GONE)
         with pytest.raises(OSError, match="Read-only"):
             state.discard(ENDING)
+
+
+@pytest.mark.parametrize("torn", [b"", bytes(40), b"host-\xff\xfe"])
+def test_a_torn_name_of_the_worker_is_made_anew(tmp_path: Path, torn: bytes) -> None:
+    """A power cut may leave anything in a file. The leases of the old name are taken over like a dead worker's."""
+    with StateDir(tmp_path) as state:
+        (tmp_path / WORKER_ID).write_bytes(torn)
+        made = state.worker_id()
+        assert made.isprintable()
+        assert state.worker_id() == made
