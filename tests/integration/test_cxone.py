@@ -598,6 +598,31 @@ def test_scopes_that_were_never_asked_for_are_not_missed(
     assert f"\n{line}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("reply", "text"),
+    [(answer(401), "CXone refuses the credentials (401); check"), (answer(503), "CXone is in trouble")],
+)
+def test_sources_are_checked_without_a_token_too(
+    monkeypatch: pytest.MonkeyPatch,
+    cxone: FakeCxone,
+    time_: FakeTime,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    reply: bytes,
+    text: str,
+) -> None:
+    """What is wrong with them shows also while CXone is down or refuses the credentials. Exit 1, no secret."""
+    cxone.replies = [reply] * 50
+    bad = SOURCES.replace('"MessageCreated", ', '"MessageCreatd", ')
+    assert run_sources(monkeypatch, cxone, time_, tmp_path, bad) == 1
+    out, err = capsys.readouterr()
+    assert out.startswith("wrong   token: ")
+    assert text in out.splitlines()[0]
+    assert "digital: MessageCreatd" in out
+    assert err == ""
+    assert CANARY not in out
+
+
 @pytest.mark.parametrize("tenant", ["\ud800", "t" * 70_000])
 def test_a_tenant_that_no_url_can_name_is_one_line(
     monkeypatch: pytest.MonkeyPatch,
