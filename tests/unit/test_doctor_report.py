@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from stream_router.checks.finding import Finding, Verdict
 from stream_router.control.doctor import report, runner
 from stream_router.control.doctor.catalogue import CHECKS, RUNBOOKS, Check, runbook
+from stream_router.control.doctor.checks import cxone_check
 from stream_router.control.doctor.runner import Result
 from stream_router.control.doctor.world import World
 from tests.unit import test_settings
@@ -237,3 +238,8 @@ def test_an_environment_that_cannot_be_used_is_a_finding_and_the_rest_waits(
         *(("unknown",) if variable == "AWS_CA_BUNDLE" else ()),
     }
     assert "failed" not in json.dumps(found)
+
+
+def test_cxone_that_does_not_answer_is_told_by_its_own_check() -> None:
+    """Discovery and token, one after the other: else the deadline of all checks would end it, which knows no reason."""
+    assert 2 * cxone_check.DEADLINE_S < runner.DEADLINE_S

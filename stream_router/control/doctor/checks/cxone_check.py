@@ -10,8 +10,8 @@ from stream_router.cxone.web import Clock, CxoneError, Web, open_client
 from stream_router.settings.environment import in_force
 from stream_router.settings.environment.reading import read
 
-DEADLINE_S = 9.0
-"""Less than all checks together have."""
+DEADLINE_S = 6.0
+"""Of each exchange. There are two, the discovery and the token, and together they take less than all checks may."""
 
 VARIABLES = ("CXONE_CLIENT_ID", "CXONE_CLIENT_SECRET", "CXONE_ACCESS_KEY_ID", "CXONE_ACCESS_KEY_SECRET")
 
