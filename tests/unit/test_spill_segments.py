@@ -11,7 +11,7 @@ import pytest
 from stream_router.core.process.settings_error import SettingsError
 from stream_router.receiver.spill import lock, segments
 from stream_router.receiver.spill.segment import Row, Segment
-from stream_router.receiver.spill.segments import READS_BEFORE_SET_ASIDE, Segments
+from stream_router.receiver.spill.segments import READS_BEFORE_SET_ASIDE, SEGMENT_BYTES, Segments
 
 
 def files_in(folder: Path) -> Segments:
@@ -102,6 +102,40 @@ def test_a_file_that_cannot_be_read_at_the_start_is_damaged(tmp_path: Path, monk
     found.scan(0, 2**63, 0, len)
     assert found.damaged
     assert (found.left, found.end_row, found.size_bytes) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("behind", [0, 1, 3])
+def test_a_file_that_comes_back_after_it_was_given_up_is_sent(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, behind: int
+) -> None:
+    """Moved away, as the line of a start that may not read it says, and back: the ledger calls its rows settled."""
+    files = files_in(tmp_path)
+    files.append([(7, b"first"), (7, b"second")])
+    files.close()
+    (path,) = tmp_path.glob("*.seg")
+    path.rename(tmp_path / "elsewhere")
+    without = files_in(tmp_path)
+    assert without.lost == 2
+    without.settle([without.append([(7, b"third")])])
+    for _ in range(behind):
+        without.append([(7, b"x" * SEGMENT_BYTES)])
+    without.close()
+    (tmp_path / "elsewhere").rename(path)
+    caplog.clear()
+    again = files_in(tmp_path)
+    assert again.lost == 0
+    assert again.read(1_000)[:2] == [Row(0, 7, b"first"), Row(1, 7, b"second")]
+    (said,) = caplog.messages
+    assert said == f"a spill's file is back whose events were settled or given up; they are sent: {path.name}"
+    again.settle([0])
+    again.close()
+    after_a_kill = files_in(tmp_path)
+    assert after_a_kill.lost == 0
+    assert len(list(after_a_kill.waiting())) == 2 + behind
+    after_a_kill.settle([0, 1])
+    assert not path.exists()
+    assert not list(tmp_path.glob("*.damaged"))
+    after_a_kill.close()
 
 
 class Disk:

@@ -88,6 +88,8 @@ class Segment:
         self.size_bytes = 0
         self.left = 0
         self.damaged = False
+        self.is_back = False
+        """Whether the ledger calls all of it settled, and it is there all the same."""
         self.failures = 0
         self._offset = 0
         self._settled: set[int] = set()

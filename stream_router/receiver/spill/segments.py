@@ -57,14 +57,20 @@ class Segments:
         self._next_row = known
         for at, segment in enumerate(found):
             following = found[at + 1].first_row if at + 1 < len(found) else ROWS_END
+            ends = following if following < ROWS_END else known
+            # Else its events would go with it unsent: a start that found it missing has counted them as lost.
+            segment.is_back = known > 0 and ends <= low
             with readable(segment.path):
-                segment.scan(low, following, self._layout, self._key_of)
-            segment.damaged |= segment.end_row < (following if following < ROWS_END else known)
+                segment.scan(segment.first_row if segment.is_back else low, following, self._layout, self._key_of)
+            segment.damaged |= not segment.is_back and segment.end_row < ends
             self._next_row = max(self._next_row, segment.end_row)
             self.size_bytes += segment.size_bytes
             self._files.append(segment)
-        self.lost = max(0, self._next_row - low - sum(segment.left for segment in found))
+        self.lost = max(0, self._next_row - low - sum(segment.left for segment in found if not segment.is_back))
         for segment in found:
+            if segment.is_back and segment.left:
+                name = segment.path.name
+                log.warning("a spill's file is back whose events were settled or given up; they are sent: %s", name)
             self._dispose(segment)
 
     def waiting(self) -> Iterator[int]:
@@ -185,7 +191,7 @@ class Segments:
 
     def _write_ledger(self) -> None:
         """In place, unsynced: it survives a kill, and after a power cut it says too little, never too much."""
-        low = next((segment.low for segment in self._files if segment.left), self._next_row)
+        low = next((one.low for one in self._files if one.left and not one.is_back), self._next_row)
         text = _LEDGER.pack(low, self._next_row, zlib.crc32(struct.pack("<QQ", low, self._next_row)))
         with contextlib.suppress(OSError):
             if self._ledger < 0:
