@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
@@ -12,17 +11,6 @@ from botocore.exceptions import ClientError
 from stream_router.control.dead_letters.desk import Desk
 from stream_router.control.dead_letters.telling import PLAIN_EVERY_S, Bar, Interrupt, say, warn
 from stream_router.pipeline.sinks.dead_letters.reader import UnavailableLetterError, UnreadableLetterError
-
-HEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-@pytest.fixture(autouse=True)
-def signals_as_before() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in HEARD}
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # who started these tests may ignore it
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("name", ["stdout", "stderr"])
