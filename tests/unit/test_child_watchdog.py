@@ -1,6 +1,9 @@
-"""What a child's sign of life does: it puts off the watchdog, and gives free memory back."""
+"""What a child watches: its own life, which also gives free memory back, and its daemon's."""
 
+import errno
 import faulthandler
+import os
+from collections.abc import Callable
 
 import pytest
 
@@ -18,3 +21,25 @@ def test_a_sign_of_life_arms_once_a_second_and_trims_once_a_minute(monkeypatch: 
         alive()
     assert 110 <= len(armed) <= 130
     assert [round(at) for at in trimmed] == [1_060, 1_120]
+
+
+def forbidden(_: int) -> int:
+    raise OSError(errno.EPERM, "Operation not permitted")
+
+
+@pytest.mark.parametrize("pidfd_open", [forbidden, None], ids=["forbidden", "not there"])
+def test_without_pidfds_a_daemons_end_is_noticed_too(
+    pidfd_open: Callable[[int], int] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Python that was built on an old kernel has no `os.pidfd_open`: its child would live on as an orphan."""
+    if pidfd_open:
+        monkeypatch.setattr(os, "pidfd_open", pidfd_open)
+    else:
+        monkeypatch.delattr(os, "pidfd_open")
+    told = list[object]()
+    monkeypatch.setattr(os, "_exit", told.append)
+    parents = iter([77, 77, 1])
+    monkeypatch.setattr(program, "LOOK_FOR_PARENT_S", 0.001)
+    monkeypatch.setattr(os, "getppid", lambda: next(parents))
+    program._die_with(77, lambda: told.append("ended well"))
+    assert told == ["ended well", os.EX_TEMPFAIL]

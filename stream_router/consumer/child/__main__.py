@@ -119,7 +119,7 @@ def _die_with(parent: int, ended_well: Callable[[], None]) -> None:
         select.select([os.pidfd_open(parent)], [], [])
     except ProcessLookupError:
         pass
-    except OSError:  # an old kernel, or a sandbox that forbids it
+    except (OSError, AttributeError):  # an old kernel, a sandbox, or a Python that was built on an old kernel
         while os.getppid() == parent:
             threading.Event().wait(LOOK_FOR_PARENT_S)
     try:

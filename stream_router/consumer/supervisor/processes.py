@@ -10,6 +10,11 @@ from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
 
+LOOK_EVERY_S = 0.05
+"""Where the kernel cannot tell when a process ends."""
+
+_ENDED = ("", "Z", "X")
+
 
 def adopt_orphans() -> None:
     """From now on, a descendant whose parent dies becomes this process's child, so that it can be seen and ended."""
@@ -67,12 +72,18 @@ def await_end(pids: list[int], patience_s: float) -> None:
     """Return when every one of the processes has ended, at the latest after `patience_s`."""
     deadline = time.monotonic() + patience_s
     for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
+        try:
             fd = os.pidfd_open(pid)
-            try:
-                select.select([fd], [], [], max(0.0, deadline - time.monotonic()))
-            finally:
-                os.close(fd)
+        except ProcessLookupError:
+            continue
+        except (OSError, AttributeError):  # an old kernel, a sandbox, or a Python that was built on an old kernel
+            while state(pid) not in _ENDED and time.monotonic() < deadline:
+                time.sleep(LOOK_EVERY_S)
+            continue
+        try:
+            select.select([fd], [], [], max(0.0, deadline - time.monotonic()))
+        finally:
+            os.close(fd)
 
 
 def _reap() -> None:
