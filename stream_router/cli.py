@@ -97,9 +97,9 @@ def receive(
     Takes events at POST /v1/events (STREAM_ROUTER_LISTEN), checks who sends them (STREAM_ROUTER_WEBHOOK_SCHEME), and
     answers 202 only once the Kinesis stream has them. Example: stream-router receive --workers 2
     """
-    from stream_router.receiver import early_stop
+    from stream_router.core.process import early_stop
 
-    early_stop.arm()
+    early_stop.arm(through_hangups=True)
     from stream_router.receiver import __main__ as receiver
     from stream_router.settings.receiver import Receiver
 
@@ -113,6 +113,9 @@ def consume() -> None:
     Publishes every event of the stream to EventBridge; what can never be delivered goes to the dead-letter queue
     (SQS_DLQ_URL). Start it on as many hosts as you like: they share the shards. Example: stream-router consume
     """
+    from stream_router.core.process import early_stop
+
+    early_stop.arm()
     from stream_router.consumer.supervisor import assembly
     from stream_router.settings.consumer import Consumer
 

@@ -13,8 +13,9 @@ from stream_router.aws.served_time import ServedTime
 from stream_router.checks import aws_checks
 from stream_router.checks.finding import at_start
 from stream_router.core import logs
+from stream_router.core.process import early_stop
 from stream_router.core.process.settings_error import SettingsError
-from stream_router.receiver import admin, early_stop, sources, start_line
+from stream_router.receiver import admin, sources, start_line
 from stream_router.receiver.preflight import check, claim
 from stream_router.receiver.supervisor import WorkerSupervisor
 from stream_router.receiver.worker import Worker
@@ -35,7 +36,7 @@ def run(settings: Receiver, workers: int) -> int:
     """Serve until SIGTERM or SIGINT, drain, and return 0. Raises SettingsError before anything starts."""
     if workers < 1:
         raise SettingsError("--workers: must be 1 or more; leave it out for one")
-    early_stop.arm()
+    early_stop.arm(through_hangups=True)
     logs.start(settings.log_level, settings.log_format)
     warn_of_names()
     settings, stream = check(settings)

@@ -1,5 +1,6 @@
-"""A stop while the receiver starts, wherever in it: the process ends at once, with 0."""
+"""A stop while a program starts, wherever in it: the process ends at once, with 0."""
 
+import os
 import subprocess
 import sys
 
@@ -7,7 +8,7 @@ import pytest
 
 ARMED = """
 import os, signal
-from stream_router.receiver import early_stop
+from stream_router.core.process import early_stop
 early_stop.arm()
 def stop():
     os.kill(os.getpid(), signal.{name})
@@ -51,3 +52,45 @@ def test_what_is_written_before_a_stop_is_not_lost() -> None:
     program = f"{ARMED.format(name='SIGTERM')}\nprint('a line')\nstop()"
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
     assert (ended.returncode, ended.stdout) == (0, "a line\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "within"),
+    [
+        ("consume", "consumer.supervisor.daemon.java.find_java"),
+        ("receive", "checks.aws_checks.stream_writable"),
+    ],
+)
+def test_both_programs_hear_a_stop_while_they_start(command: str, within: str) -> None:
+    """They are process 1 of their image, to which the kernel gives no signal that it has not asked for."""
+    module, _, name = within.rpartition(".")
+    program = f"""
+import os, signal, sys
+from stream_router.cli import main
+import stream_router.{module} as module
+module.{name} = lambda *_: os.kill(os.getpid(), signal.SIGTERM)
+sys.argv = ["stream-router", "{command}"]
+main()
+"""
+    nowhere = "http://127.0.0.1:9"
+    settings = {
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "a",
+        "AWS_SECRET_ACCESS_KEY": "b",
+        "AWS_ENDPOINT_URL": nowhere,
+        "SQS_DLQ_URL": f"{nowhere}/0/q",
+        "STREAM_ROUTER_ADMIN_LISTEN": "127.0.0.1:0",
+        "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN": "127.0.0.1:0",
+        "STREAM_ROUTER_LISTEN": "127.0.0.1:0",
+        "STREAM_ROUTER_WEBHOOK_SCHEME": "hmac",
+        "STREAM_ROUTER_WEBHOOK_SECRETS": "a webhook secret of some length",
+    }
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
