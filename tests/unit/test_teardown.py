@@ -49,6 +49,14 @@ def summary(status: str = "ACTIVE") -> dict[str, Any]:
     }
 
 
+SHARD = {
+    "ShardId": "shardId-1",
+    "HashKeyRange": {"StartingHashKey": "0", "EndingHashKey": "1"},
+    "SequenceNumberRange": {"StartingSequenceNumber": "1"},
+}
+RECORD = {"SequenceNumber": "2", "Data": b"{}", "PartitionKey": "p"}
+
+
 def an_empty_stream(script: Script, *pages: list[dict[str, Any]]) -> None:
     """The stream is ours and holds no record; its consumers come in these pages."""
     script.expect("kinesis", "describe_stream_summary", {"StreamName": "s"}, {"StreamDescriptionSummary": summary()})
@@ -65,6 +73,19 @@ def the_stream(script: Script, settings: Setup) -> Thing:
     (found,) = teardown._stream(script.clients.kinesis, settings, MARKS)
     assert isinstance(found, Thing)
     return found
+
+
+def test_a_record_in_a_shard_of_the_second_page_is_seen(script: Script, settings: Setup) -> None:
+    """A stream of more than 1,000 shards: its name beside a page's token is refused."""
+    script.expect("kinesis", "describe_stream_summary", {"StreamName": "s"}, {"StreamDescriptionSummary": summary()})
+    script.expect("kinesis", "list_tags_for_stream", {"StreamName": "s"}, {"Tags": OURS, "HasMoreTags": False})
+    script.expect("kinesis", "list_stream_consumers", {"StreamARN": STREAM_ARN}, {"Consumers": []})
+    script.expect("kinesis", "list_shards", {"StreamName": "s"}, {"Shards": [], "NextToken": "more"})
+    script.expect("kinesis", "list_shards", {"NextToken": "more"}, {"Shards": [SHARD]})
+    asked = {"StreamName": "s", "ShardId": "shardId-1", "ShardIteratorType": "TRIM_HORIZON"}
+    script.expect("kinesis", "get_shard_iterator", asked, {"ShardIterator": "i"})
+    script.expect("kinesis", "get_records", {"ShardIterator": "i", "Limit": 1}, {"Records": [RECORD]})
+    assert the_stream(script, settings).holds == "events"
 
 
 def test_a_stream_goes_with_the_consumers_that_we_registered(script: Script, settings: Setup) -> None:

@@ -98,6 +98,8 @@ class Aws:
         self.refusal = ""
         self.leases: dict[str, tuple[str, str]] = {"shardId-0": ("worker-1", "1")}
         self.table = True
+        self.pages = [["shardId-0"]]
+        """The names of the stream's shards."""
 
     def _refuse(self, operation: str) -> None:
         if self.refusal:
@@ -107,15 +109,22 @@ class Aws:
         self._refuse("DescribeStreamSummary")
         return {"StreamDescriptionSummary": {"RetentionPeriodHours": 168}}
 
+    def list_shards(self, **asked: str) -> Any:
+        self._refuse("ListShards")
+        if len(asked) != 1:
+            raise ClientError({"Error": {"Code": "InvalidArgumentException"}}, "ListShards")  # AWS's word for both
+        page = int(asked.get("NextToken", 0))
+        listed = [
+            {"ShardId": name, "SequenceNumberRange": {"StartingSequenceNumber": "1"}} for name in self.pages[page]
+        ]
+        return {"Shards": listed, **({"NextToken": str(page + 1)} if page + 1 < len(self.pages) else {})}
+
     def get_paginator(self, operation: str) -> "Aws":
         self.operation = operation
         return self
 
     def paginate(self, **_: str) -> Iterator[Any]:
         self._refuse(self.operation)
-        if self.operation == "list_shards":
-            yield {"Shards": [{"ShardId": "shardId-0", "SequenceNumberRange": {"StartingSequenceNumber": "1"}}]}
-            return
         if not self.table:
             raise ClientError({"Error": {"Code": "ResourceNotFoundException"}}, "Scan")
         rows: list[Any] = [
@@ -183,3 +192,14 @@ def test_where_it_may_not_ask_it_claims_nothing_and_warns_once(caplog: pytest.Lo
     made.look()
     made.look()
     assert made.known.unread is not None
+
+
+def test_a_stream_of_more_shards_than_a_page_has_is_seen_whole() -> None:
+    """A page has 1,000; a token for the next one stands alone."""
+    aws = Aws()
+    aws.pages = [["shardId-0"], ["shardId-1"], ["shardId-2"]]
+    made, _ = watch(aws)
+    made.look()
+    aws.leases["shardId-0"] = ("worker-1", "2")
+    made.look()
+    assert [one.shard for one in made.known.unread or ()] == ["shardId-1", "shardId-2"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from stream_router.aws import listed_shards
 from stream_router.aws.clients import Clients
 from stream_router.checks.finding import said
 from stream_router.control import arns
@@ -220,15 +221,12 @@ def _is_our_consumer(name: str, settings: Setup) -> bool:
 def _held(kinesis: "KinesisClient", name: str) -> str:
     """Whether any shard still has a record, read or not: they are what `replay` needs."""
     doubt = ""
-    for page in kinesis.get_paginator("list_shards").paginate(StreamName=name):
-        for shard in page["Shards"]:
-            start = kinesis.get_shard_iterator(
-                StreamName=name, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
-            )
-            found = _first(kinesis, start.get("ShardIterator"))
-            if found:
-                return "events"
-            doubt = doubt or ("perhaps events" if found is None else "")
+    for shard in listed_shards.of(kinesis, name):
+        start = kinesis.get_shard_iterator(StreamName=name, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON")
+        found = _first(kinesis, start.get("ShardIterator"))
+        if found:
+            return "events"
+        doubt = doubt or ("perhaps events" if found is None else "")
     return doubt
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from stream_router.aws import listed_shards
 from stream_router.aws.errors import code_of
 
 if TYPE_CHECKING:
@@ -79,14 +80,10 @@ def cure(name: str, code: str) -> str:
 
 
 def _listed(kinesis: "KinesisClient", name: str, since_ms: int) -> dict[str, Shard]:
-    """All of them: a page's token stands alone, the stream's name beside it is refused (model `kinesis`)."""
+    """All that have records since then."""
     at = datetime.fromtimestamp(since_ms / 1000, UTC)
-    page = kinesis.list_shards(StreamName=name, ShardFilter={"Type": "FROM_TIMESTAMP", "Timestamp": at})
-    found = [_shard(one) for one in page["Shards"]]
-    while token := page.get("NextToken"):
-        page = kinesis.list_shards(NextToken=token)
-        found += [_shard(one) for one in page["Shards"]]
-    return {shard.shard_id: shard for shard in found}
+    listed = listed_shards.of(kinesis, name, ShardFilter={"Type": "FROM_TIMESTAMP", "Timestamp": at})
+    return {shard.shard_id: shard for shard in map(_shard, listed)}
 
 
 def _shard(one: Any) -> Shard:

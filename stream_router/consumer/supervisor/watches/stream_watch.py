@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from stream_router.aws import endpoints
+from stream_router.aws import endpoints, listed_shards
 from stream_router.aws.errors import code_of
 from stream_router.consumer.supervisor.watches.unread_shards import (
     Lease,
@@ -102,9 +102,7 @@ class StreamWatch:
         return Look(at_s, shards, dict(self._leases()))
 
     def _shards(self) -> Iterator[StreamShard]:
-        for page in self._kinesis.get_paginator("list_shards").paginate(StreamName=self._stream):
-            for shard in page["Shards"]:
-                yield StreamShard.of(shard)
+        return map(StreamShard.of, listed_shards.of(self._kinesis, self._stream))
 
     def _leases(self) -> Iterator[tuple[str, Lease]]:
         """Rows of shards. The KCL keeps other things in this table too; they have no `leaseCounter`, or no shard."""
