@@ -19,6 +19,7 @@ from botocore.exceptions import NoCredentialsError
 
 from stream_router.aws import credentials, endpoints
 from stream_router.aws.errors import code_of
+from stream_router.aws.renewed_client import RenewedClient
 from stream_router.consumer.bus_proof import UNASKED_SPAN_S, SeenBus
 from stream_router.consumer.state_dir import BUS_GONE, BUS_PROOF, BUS_UNASKED, StateDir
 from stream_router.core import doubling_wait, limits
@@ -72,9 +73,9 @@ def describer(settings: Consumer) -> Callable[[], float]:
     config = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1})
     bus = settings.event_bus
     if limits.is_v2_bus(bus):
-        v2 = endpoints.client(session, "eventbridgev2", config)
+        v2 = RenewedClient(session, "eventbridgev2", config)
         return lambda: epoch_s(v2.describe_event_bus(EventBusArn=bus).get("CreationTime"))
-    classic = endpoints.client(session, "events", config)
+    classic = RenewedClient(session, "events", config)
     return lambda: epoch_s(classic.describe_event_bus(Name=bus).get("CreationTime"))
 
 

@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from stream_router.aws import endpoints
 from stream_router.aws.errors import code_of
+from stream_router.aws.renewed_client import RenewedClient
 from stream_router.pipeline.sample_events import as_delivered, sample_entries
 from stream_router.settings.consumer import Consumer
 
@@ -50,7 +51,7 @@ class Events(Protocol):
 def client(settings: Consumer) -> Events:
     """The control plane that a look asks: one attempt each, at most 8 s."""
     config = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1})
-    events: Events = endpoints.client(endpoints.session(settings.aws_region), "events", config)
+    events: Events = RenewedClient(endpoints.session(settings.aws_region), "events", config)
     return events
 
 

@@ -10,6 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws import endpoints, listed_shards
 from stream_router.aws.errors import code_of
+from stream_router.aws.renewed_client import RenewedClient
 from stream_router.consumer.supervisor.watches.unread_shards import (
     Lease,
     Look,
@@ -122,5 +123,5 @@ def of(settings: Consumer) -> StreamWatch:
     """The watch of these settings. Raises SettingsError where the environment cannot be used."""
     session = endpoints.session(settings.aws_region)
     config = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2})
-    kinesis = endpoints.client(session, "kinesis", config)
-    return StreamWatch(kinesis, endpoints.client(session, "dynamodb", config), settings.stream, settings.application)
+    kinesis, dynamodb = (RenewedClient(session, service, config) for service in ("kinesis", "dynamodb"))
+    return StreamWatch(kinesis, dynamodb, settings.stream, settings.application)
