@@ -50,6 +50,18 @@ def test_a_shard_that_moved_away_is_forgotten_and_what_it_counted_is_not() -> No
     assert merged.totals.counters["delivered"] == 30
 
 
+def test_who_has_a_dead_childs_process_id_is_not_that_child() -> None:
+    """The kernel gives ids anew, to threads too: the shard is another host's, and its lag would grow here for ever."""
+    alive = {1}
+    merger = ShardMerger(alive.__contains__)
+    assert merger.merge([snapshot("a", 1, 10)]).shards
+    alive.clear()
+    assert not merger.merge([snapshot("a", 1, 10)]).shards
+    alive.add(1)
+    assert not merger.merge([snapshot("a", 1, 10)]).shards
+    assert merger.merge([snapshot("a", 1, 2, at=99.0)]).shards, "a later child that has its process id"
+
+
 def test_of_two_children_of_a_shard_the_newer_one_speaks() -> None:
     """For a moment the old child may still be there."""
     merged = ShardMerger(lambda _: True).merge([snapshot("a", 2, 5, at=9.0), snapshot("a", 1, 7, at=8.0)])

@@ -107,7 +107,8 @@ class Merged:
 class ShardMerger:
     """Merges snapshots again and again; remembers what it has seen, so that no sum ever falls.
 
-    `is_alive` tells whether a process of that id is there.
+    `is_alive` tells whether a process of that id is there. Where a child was seen to be gone, that holds until it says
+    another word: the kernel gives its id to others, threads among them, and its shard may be another host's by then.
     """
 
     def __init__(self, is_alive: Callable[[int], bool]) -> None:
@@ -115,6 +116,8 @@ class ShardMerger:
         self._ended = Totals()
         self._latest: dict[Child, Totals] = {}
         self._said_s: dict[Child, float] = {}
+        self._gone_at: dict[Child, float] = {}
+        """What those that are gone had said last, by its time."""
 
     def merge(self, snapshots: Iterable[Mapping[str, Any]]) -> Merged:
         """Every snapshot that is there now, with what earlier ones had said. One that cannot be read is passed over."""
@@ -127,7 +130,7 @@ class ShardMerger:
             self._keep((shard.shard_id, shard.pid), totals)
             self._said_s[shard.shard_id, shard.pid] = shard.at_s
             known = shards.get(shard.shard_id)
-            if self._is_alive(shard.pid) and (known is None or known.at_s < shard.at_s):
+            if self._lives((shard.shard_id, shard.pid)) and (known is None or known.at_s < shard.at_s):
                 shards[shard.shard_id] = shard
         totals = Totals()
         for part in (self._ended, *self._latest.values()):
@@ -139,7 +142,7 @@ class ShardMerger:
 
         Where their snapshots are removed, and `let_go` is told, neither files nor sums grow with each child that ends.
         """
-        ended = [child for child in self._latest if not self._is_alive(child[1])]
+        ended = [child for child in self._latest if not self._lives(child)]
         ended.sort(key=lambda child: self._said_s[child])
         return [child for child in ended[:-ENDED_KEPT] if self._said_s[child] < before_s]
 
@@ -147,6 +150,16 @@ class ShardMerger:
         """The child's snapshot is there no more: what it counted is of the sum from now on."""
         self._ended.add(self._latest.pop(child))
         del self._said_s[child]
+        self._gone_at.pop(child, None)
+
+    def _lives(self, child: Child) -> bool:
+        said_s = self._said_s[child]
+        if self._gone_at.get(child) == said_s:
+            return False
+        if self._is_alive(child[1]):
+            return True
+        self._gone_at[child] = said_s
+        return False
 
     def _keep(self, child: Child, totals: Totals) -> None:
         before = self._latest.get(child)
