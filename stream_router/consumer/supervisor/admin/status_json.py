@@ -1,5 +1,6 @@
 """The text of `/status`: one object with a stable schema. `docs/metrics.md` says it to operators."""
 
+import os
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -213,7 +214,7 @@ def rss_bytes(pid: int | None) -> int | None:
         pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1])
     except (OSError, ValueError, IndexError):
         return None
-    return pages * 4096
+    return pages * os.sysconf("SC_PAGE_SIZE")  # 64 KiB on some arm64
 
 
 def _round(seconds: float | None) -> float | None:
