@@ -18,7 +18,7 @@ class Seen:
 
 
 def moment(lag_s: float | None, holding: int = 0) -> Moment:
-    return Moment(0.0, Totals(), lag_s, None, holding, 1)
+    return Moment(0.0, 0.0, Totals(), lag_s, None, holding, 1)
 
 
 def test_it_says_what_was_done_since_the_last() -> None:

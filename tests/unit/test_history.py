@@ -17,7 +17,7 @@ class Pipeline:
     """What the supervisor would see, moved by hand."""
 
     def __init__(self) -> None:
-        self.at_s = 1_000_000.0
+        self.at_s, self.clock = 1_000_000.0, 50.0
         self.counters: collections.Counter[str] = collections.Counter()
         self.dead: collections.Counter[str] = collections.Counter()
         self.latency = Histogram()
@@ -27,10 +27,11 @@ class Pipeline:
         latency = Histogram()
         latency.merge(self.latency)
         totals = Totals(self.counters.copy(), self.dead.copy(), latencies={history.STAGE: latency})
-        return Moment(self.at_s, totals, self.lag_s, 604_800.0, 0, 2)
+        return Moment(self.at_s, self.clock, totals, self.lag_s, 604_800.0, 0, 2)
 
     def passes(self, *latencies_ms: float, dead: str = "") -> None:
         self.at_s += 10
+        self.clock += 10
         self.counters["delivered"] += len(latencies_ms)
         self.latency.record(list(latencies_ms))
         if dead:
@@ -97,16 +98,31 @@ def test_it_keeps_an_hour_and_no_more() -> None:
     assert len(kept.body()) < 60_000
 
 
-def test_a_clock_that_is_set_back_makes_no_row() -> None:
-    """A row lasts longer than nothing; the next one covers both times."""
+def test_two_looks_at_one_moment_make_no_row() -> None:
+    """A row lasts longer than nothing; the next one covers both."""
     pipeline = Pipeline()
     kept = History(pipeline.moment)
     kept.take()
     pipeline.passes(1.0)
-    pipeline.at_s -= 60
+    pipeline.clock -= 10
     kept.take()
-    pipeline.at_s += 60
+    pipeline.clock += 10
     pipeline.passes(1.0)
     kept.take()
     (row,) = rows(kept)
     assert row["deliveredPerS"] == 0.1
+
+
+@pytest.mark.parametrize("set_by_s", [-3600, 3600])
+def test_a_clock_that_is_set_leaves_no_gap_and_no_wrong_rate(set_by_s: int) -> None:
+    """The rows before it are told by the clock as it is now, so that an hour stays an hour, in its order."""
+    pipeline = Pipeline()
+    kept = History(pipeline.moment)
+    kept.take()
+    pipeline.passes(*[1.0] * 10)
+    kept.take()
+    pipeline.at_s += set_by_s
+    pipeline.passes(*[1.0] * 10)
+    kept.take()
+    told = [(row["at"], row["deliveredPerS"]) for row in rows(kept)]
+    assert told == [(1_000_010_000 + set_by_s * 1000, 1.0), (1_000_020_000 + set_by_s * 1000, 1.0)]

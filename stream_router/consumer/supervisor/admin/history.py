@@ -26,6 +26,8 @@ class Moment(NamedTuple):
 
     at_s: float
     """Epoch seconds."""
+    clock: float
+    """The same in monotonic seconds."""
     totals: Totals
     lag_s: float | None
     headroom_s: float | None
@@ -38,6 +40,7 @@ def moment(seen: Seen) -> Moment:
     shards = seen.merged.shards
     return Moment(
         at_s=seen.at_s,
+        clock=seen.clock,
         totals=seen.merged.totals,
         lag_s=seen.oldest_age_s,
         headroom_s=seen.headroom_s,
@@ -49,15 +52,17 @@ def moment(seen: Seen) -> Moment:
 class History:
     """An hour of rows. `take` is called every EVERY_S by one thread; `body` may be asked for by any.
 
-    `look` gives the present. The first look makes no row: a row is what happened between two.
+    `look` gives the present. The first look makes no row: a row is what happened between two. Rows are timed by a clock
+    that nobody sets, and told by the wall clock as it is now: so one that is set leaves neither a gap nor a wrong rate.
     """
 
     def __init__(self, look: Callable[[], Moment]) -> None:
         self._look = look
         self._before: Moment | None = None
-        self._rows: collections.deque[list[float | None]] = collections.deque(maxlen=ROWS_MAX)
+        self._rows: collections.deque[tuple[float, list[float | None]]] = collections.deque(maxlen=ROWS_MAX)
+        """The monotonic second of each row, and what is in it beside its time."""
         self._dead: collections.deque[dict[str, int]] = collections.deque(maxlen=ROWS_MAX)
-        self._body = self._made()
+        self._body = self._made(0.0)
 
     def body(self) -> bytes:
         """The page, as JSON. It is replaced whole, so no asker sees half a row."""
@@ -66,31 +71,30 @@ class History:
     def take(self) -> None:
         """Look, and add the row of the time since the look before."""
         now, before = self._look(), self._before
-        if before is not None and now.at_s <= before.at_s:
+        if before is not None and now.clock <= before.clock:
             return
         self._before = now
         if before is None:
             return
         between = now.totals.since(before.totals)
-        self._rows.append(_row(between, now, now.at_s - before.at_s))
+        self._rows.append((now.clock, _row(between, now, now.clock - before.clock)))
         self._dead.append({reason: count for reason, count in between.dead_letters.items() if count})
-        self._body = self._made()
+        self._body = self._made(now.at_s - now.clock)
 
-    def _made(self) -> bytes:
+    def _made(self, ahead_s: float) -> bytes:
         reasons = sorted({reason for row in self._dead for reason in row})
         told: dict[str, Any] = {
             "schema": SCHEMA,
             "everyS": EVERY_S,
             "columns": COLUMNS,
             "deadLetters": {reason: [row.get(reason, 0) for row in self._dead] for reason in reasons},
-            "rows": list(self._rows),
+            "rows": [[round((clock + ahead_s) * 1000), *row] for clock, row in self._rows],
         }
         return orjson.dumps(told)
 
 
 def _row(between: Totals, now: Moment, over_s: float) -> list[float | None]:
     return [
-        round(now.at_s * 1000),
         *(round(between.counters[counter] / over_s, 2) for counter in RATES.values()),
         *_percentiles(between),
         *(None if seconds is None else round(seconds, 3) for seconds in (now.lag_s, now.headroom_s)),
