@@ -4,6 +4,7 @@ import contextlib
 import logging
 import queue
 import time
+from pathlib import Path
 
 from stream_router.aws import endpoints
 from stream_router.checks.finding import at_start
@@ -61,9 +62,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
     stream = stream_watch.of(settings)
     status = _status(settings, state, vitals, stream)
     history, admin = _admin_port(settings, vitals, status)
-    jvm = java.find_java()
-    java.prove(jvm)
-    at_start(start_checks.all_of(settings, endpoints.session(settings.aws_region), jvm, rendered.jvm_options))
+    jvm = _proven_java(settings, rendered)
     supervisor = DaemonSupervisor(
         command=jvm_command.command(jvm, rendered, state.path / DAEMON_PROPERTIES),
         environment=jvm_command.environment(settings, state.path),
@@ -71,6 +70,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
         prover=prover,
         happenings=happenings,
         vitals=vitals,
+        prepare=lambda: _kept(state, rendered.text()),
         grace_s=int(rendered.properties.get("shutdownGraceMillis", 5000)) / 1000,
         log_format=settings.log_format,
     )
@@ -84,6 +84,20 @@ def _run(settings: Consumer, state: StateDir) -> int:
             one.start()
             stack.callback(one.close)
         return supervisor.run()
+
+
+def _proven_java(settings: Consumer, rendered: properties.Rendered) -> Path:
+    """The Java to run, once neither it, nor the jars, nor AWS says no. Raises SettingsError where one does."""
+    jvm = java.find_java()
+    java.prove(jvm)
+    at_start(start_checks.all_of(settings, endpoints.session(settings.aws_region), jvm, rendered.jvm_options))
+    return jvm
+
+
+def _kept(state: StateDir, text: str) -> None:
+    """The daemon's properties, where they were removed: hosts clean their folders of what is old, a temporary one's."""
+    if not state.read(DAEMON_PROPERTIES):
+        state.write(DAEMON_PROPERTIES, text)
 
 
 def _beside(

@@ -6,6 +6,7 @@ shard of this host; so the supervisor never gives up, and waits longer each time
 
 import contextlib
 import logging
+import os
 import queue
 import random
 import signal
@@ -59,7 +60,10 @@ Happening = signal.Signals | Exited | Proof
 
 
 class DaemonSupervisor:
-    """Starts the JVM and keeps it running, from `run` until a signal. Everything happens on the caller's thread."""
+    """Starts the JVM and keeps it running, from `run` until a signal. Everything happens on the caller's thread.
+
+    `prepare` is called before each start: what a JVM needs may have been removed since the one before.
+    """
 
     def __init__(
         self,
@@ -71,6 +75,7 @@ class DaemonSupervisor:
         happenings: "queue.SimpleQueue[Happening]",
         grace_s: float,
         vitals: Vitals,
+        prepare: Callable[[], object] = lambda: None,
         log_format: str = "json",
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -80,10 +85,12 @@ class DaemonSupervisor:
         self._prover = prover
         self._happenings = happenings
         self._grace_s = grace_s
+        self._prepare = prepare
         self._log_format = log_format
         self._vitals = vitals
         self._jitter = jitter
         self._short_lives = 0
+        self._daemon_log: threading.Thread | None = None
 
     def run(self) -> int:
         """0 after a signal. Raises SettingsError where a child or the bus says that the settings cannot work."""
@@ -108,7 +115,8 @@ class DaemonSupervisor:
         while True:
             started = time.monotonic()
             ended = self._run_jvm()
-            self._daemon_log.join(LAST_WORDS_S)
+            if self._daemon_log:
+                self._daemon_log.join(LAST_WORDS_S)
             self._vitals.daemon_ended(for_the_bus=self._prover.gone or bool(self._state.read(BUS_GONE)))
             if ended is None:
                 return 0
@@ -121,15 +129,11 @@ class DaemonSupervisor:
 
     def _run_jvm(self) -> Exited | None:
         """Start the JVM and wait for its end; None where a signal asked for it."""
-        self._state.discard(ENDING)
-        jvm = subprocess.Popen(
-            self._command,
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # so that Ctrl-C reaches this process alone, which knows how to drain
-        )
+        try:
+            jvm = self._started()
+        except OSError as error:  # no process to be had, no descriptor, no memory: as after a death, later
+            log.error("the KCL daemon cannot be started: %s; it is tried again", error.strerror)  # noqa: TRY400
+            return Exited(os.EX_OSERR)
         assert jvm.stdout is not None
         self._daemon_log = daemon_log.follow(jvm.stdout, self._log_format, lambda: _kill_for_skipping(jvm))
         self._vitals.daemon_runs(jvm.pid)
@@ -149,6 +153,18 @@ class DaemonSupervisor:
             if self._state.read(ENDING):
                 log.warning("a child died, the daemon ends", extra={"graceS": CRASH_GRACE_S})
                 return self._hasten(jvm.pid)
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        self._prepare()
+        self._state.discard(ENDING)
+        return subprocess.Popen(
+            self._command,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # so that Ctrl-C reaches this process alone, which knows how to drain
+        )
 
     def _next(self, timeout_s: float) -> Happening | None:
         """What happens next, None where nothing does for so long."""
