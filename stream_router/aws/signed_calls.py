@@ -192,7 +192,8 @@ class SignedCalls:
         status, headers = 0, dict[str, str]()
         try:
             status = 0 if error else int(easy.curl.getinfo(pycurl.RESPONSE_CODE))
-            headers = _headers(easy.header_lines) if status != 200 else {}
+            # A good answer tells by its body, of an object that is stored by its headers.
+            headers = _headers(easy.header_lines) if status != 200 or easy.target.method == "PUT" else {}
             if status == 200 and easy.started - self._dated_s >= DATED_EVERY_S:
                 self._dated_s = easy.started
                 self.served_time.hear(_headers(easy.header_lines).get("date", ""))

@@ -139,7 +139,7 @@ def bucket(world: World, keys: list[str]) -> ClaimCheck:
 
     def send(key: str, _: bytes, done: Done) -> None:
         keys.append(key)
-        world.after(1.0, lambda: done(ok({})))
+        world.after(1.0, lambda: done(ok({})._replace(headers={"etag": '"e"'})))
 
     return ClaimCheck(send, "bucket", world.clock, world.random.random)
 

@@ -177,7 +177,7 @@ def test_what_no_call_can_carry_goes_by_claim_check() -> None:
     def bucket(world: World) -> ClaimCheck:
         def send(key: str, data: bytes, done: Callable[[Answer], None]) -> None:
             stored.append(key)
-            world.after(0.01, lambda: done(Answer(200, b"", {}, "", 0.01)))
+            world.after(0.01, lambda: done(Answer(200, b"", {"etag": '"e"'}, "", 0.01)))
 
         return ClaimCheck(send, "bucket", world.clock, world.random.random)
 

@@ -56,8 +56,11 @@ class PutObjectCalls:
         self._send(items[0].key, items[0].data, done)
 
     def read(self, answer: Answer, items: Sequence[Upload]) -> list[Outcome] | Refusal:
-        """Whatever S3 says against an upload holds: the object has nowhere else to go."""
-        if answer.status == 200:
+        """Whatever S3 says against an upload holds: the object has nowhere else to go.
+
+        S3 gives an ETag for each object that it has stored; a proxy's page, or whatever else answers 200, does not.
+        """
+        if answer.status == 200 and answer.headers.get("etag"):
             return [ACCEPTED] * len(items)
         return refusal(answer)._replace(disposition=Disposition.HOLD)
 
@@ -66,7 +69,7 @@ class PutObjectCalls:
 
 
 class ClaimCheck:
-    """Stores objects in one bucket; `collect` hands back what refers to them once S3 has answered 200, never before."""
+    """Stores objects in one bucket; `collect` hands back what refers to them once S3 gave an ETag, never before."""
 
     def __init__(
         self,
