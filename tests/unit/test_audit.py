@@ -121,6 +121,24 @@ def test_records_wait_while_another_writer_holds_the_file(tmp_path: Path) -> Non
     assert [orjson.loads(line)["eventsProcessed"] for line in path.read_bytes().splitlines()] == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("kept", [True, False], ids=["moved", "removed"])
+def test_a_file_that_was_taken_away_is_begun_anew(tmp_path: Path, *, kept: bool) -> None:
+    """Who archives it, or removes what is old enough, need not stop the shard: no record goes where nobody looks."""
+    path, archive = tmp_path / "shard.jsonl", tmp_path / "archive.jsonl"
+    log = audit_chain.AuditLog(path, None)
+    assert log.append(record(1, {}, [], NOW_S))
+    if kept:
+        path.rename(archive)
+    else:
+        path.unlink()
+    for number in (2, 3):
+        assert log.append(record(number, {}, [], NOW_S))
+    assert log.close() == (0, 0)
+    assert [orjson.loads(line)["eventsProcessed"] for line in path.read_bytes().splitlines()] == [2, 3]
+    assert audit_chain.verify(path, None) == audit_chain.Result(2, "")
+    assert not kept or audit_chain.verify(archive, None) == audit_chain.Result(1, "")
+
+
 def test_what_had_to_be_given_up_is_told_by_the_chain(tmp_path: Path) -> None:
     """Auditing that fails delays its records, up to a bound. The next line that is written says how many are missing.
 

@@ -54,7 +54,7 @@ def digest(data: bytes, key: bytes | None) -> str:
 
 
 class AuditLog:
-    """Appends to one shard's file, which is created if need be and locked against any other writer.
+    """Appends to one shard's file, which is created where it is not (any more), and locked against any other writer.
 
     Never raises: what cannot be written waits for the next time, and is logged. The chain goes on over restarts; a line
     that a crash left torn is cut off, and the next line says so. `done` is told of each record that need not be kept in
@@ -91,9 +91,7 @@ class AuditLog:
     def close(self) -> tuple[int, int]:
         """Write what waits, and let go of the file; how many records were not written, and how many given up before."""
         self._flush()
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        self._let_go()
         return len(self._waiting), self._lost
 
     def flush(self) -> bool:
@@ -102,6 +100,8 @@ class AuditLog:
 
     def _flush(self) -> bool:
         try:
+            if self._fd >= 0 and not self._is_there():
+                self._let_go()
             if self._fd < 0:
                 self._open()
             while self._waiting:
@@ -115,6 +115,19 @@ class AuditLog:
                 )
             return False
         return True
+
+    def _is_there(self) -> bool:
+        """Whether the file still has its name: one that was moved, or removed, is nowhere that anybody looks."""
+        try:
+            named, held = self._path.stat(), os.fstat(self._fd)
+        except FileNotFoundError:
+            return False
+        return (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino)
+
+    def _let_go(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
     def _write(self, record: dict[str, Any]) -> None:
         torn = {"tornBytesBefore": self._torn_bytes} if self._torn_bytes else {}
