@@ -105,6 +105,19 @@ class StateDir:
             return (self.path / name).read_text("utf-8")
         return ""
 
+    def marked(self, name: str) -> str:
+        """The same of a marker, "" also where a disk in trouble does not give it."""
+        with contextlib.suppress(OSError):
+            return self.read(name)
+        return ""
+
+    def forgotten(self, name: str) -> bool:
+        """Remove a marker if it is there; False where a disk in trouble keeps it, so that it is to be tried again."""
+        with contextlib.suppress(OSError):
+            self.discard(name)
+            return True
+        return False
+
     def discard(self, name: str) -> None:
         """Remove a file if it is there. What is not needs no disk that can be written."""
         if (self.path / name).exists():

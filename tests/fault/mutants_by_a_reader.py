@@ -220,7 +220,7 @@ SUPERVISOR = {
     ),
     "a bus that is gone stops no daemon": Mutant(
         "consumer/supervisor/supervisor.py",
-        "            if self._prover.gone or self._state.read(BUS_GONE):\n",
+        "            if self._prover.gone or self._state.marked(BUS_GONE):\n",
         "            if False:\n",
         ("tests/integration/test_supervisor.py",),
     ),

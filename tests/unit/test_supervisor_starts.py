@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from stream_router.consumer.state_dir import DAEMON_PROPERTIES, StateDir
+from stream_router.consumer.state_dir import BUS_GONE, DAEMON_PROPERTIES, StateDir
 from stream_router.consumer.supervisor import assembly
 from stream_router.consumer.supervisor.supervisor import DaemonSupervisor, Exited
 from tests.unit.test_supervisor_kills import Quiet
@@ -55,3 +55,43 @@ def test_a_daemon_that_cannot_be_started_is_tried_again(
             assert made._run_jvm() == Exited(os.EX_OSERR)
         assert os.strerror(errno.EAGAIN) in caplog.text
         assert made._run_jvm() == Exited(7)
+
+
+class Sick(StateDir):
+    """A state folder on a disk that is in trouble for a while, as one behind a network is."""
+
+    troubles = 0
+
+    def _suffers(self) -> None:
+        if self.troubles:
+            self.troubles -= 1
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def read(self, name: str) -> str:
+        self._suffers()
+        return super().read(name)
+
+    def discard(self, name: str) -> None:
+        self._suffers()
+        super().discard(name)
+
+
+def test_a_disk_in_trouble_ends_no_daemon_and_no_supervisor(tmp_path: Path) -> None:
+    """A marker that cannot be read says nothing, and one that has to go is tried again until it has."""
+    with Sick(tmp_path) as state:
+        made = supervisor(state)
+        made._command = [sys.executable, "-c", "import time; time.sleep(1); raise SystemExit(7)"]
+        started = made._started
+
+        def and_then_trouble() -> subprocess.Popen[bytes]:
+            jvm = started()
+            state.troubles = 1
+            return jvm
+
+        made._started = and_then_trouble  # type: ignore[method-assign]
+        assert made._run_jvm() == Exited(7)
+        assert not state.troubles
+        state.write(BUS_GONE, "gone")
+        state.troubles = 3
+        assert made._await_bus()
+        assert not state.read(BUS_GONE)

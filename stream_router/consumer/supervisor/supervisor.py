@@ -117,12 +117,12 @@ class DaemonSupervisor:
             ended = self._run_jvm()
             if self._daemon_log:
                 self._daemon_log.join(LAST_WORDS_S)
-            self._vitals.daemon_ended(for_the_bus=self._prover.gone or bool(self._state.read(BUS_GONE)))
+            self._vitals.daemon_ended(for_the_bus=self._prover.gone or bool(self._state.marked(BUS_GONE)))
             if ended is None:
                 return 0
             if killed := processes.end_orphans(ORPHAN_PATIENCE_S):
                 log.warning("children that outlived the daemon were killed", extra={"children": killed})
-            if line := self._state.read(FATAL).strip():
+            if line := self._state.marked(FATAL).strip():
                 raise SettingsError(line)
             if not self._wait_to_restart(ended, time.monotonic() - started) or not self._await_bus():
                 return 0
@@ -146,11 +146,11 @@ class DaemonSupervisor:
             if happened is not None:
                 self._drain(jvm.pid)
                 return None
-            if self._prover.gone or self._state.read(BUS_GONE):
+            if self._prover.gone or self._state.marked(BUS_GONE):
                 log.error("the event bus is gone, the daemon is ended until it is there again")
                 processes.send([jvm.pid], signal.SIGTERM)
                 return self._hasten(jvm.pid)
-            if self._state.read(ENDING):
+            if self._state.marked(ENDING):
                 log.warning("a child died, the daemon ends", extra={"graceS": CRASH_GRACE_S})
                 return self._hasten(jvm.pid)
 
@@ -215,12 +215,11 @@ class DaemonSupervisor:
 
     def _await_bus(self) -> bool:
         """Where the bus was found gone, wait until it is proven anew; False where a signal came meanwhile."""
-        if self._state.read(BUS_GONE):
+        if self._state.marked(BUS_GONE):
             self._prover.doubt()
         while True:
             # In this order: a bus that is found gone from here on ends the next daemon.
-            self._state.discard(BUS_GONE)
-            if not self._prover.gone:
+            if self._state.forgotten(BUS_GONE) and not self._prover.gone:
                 return True
             if self._next(LOOK_EVERY_S) is not None:
                 return False
