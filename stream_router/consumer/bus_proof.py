@@ -71,7 +71,7 @@ class BusProof:
         """Whether the bus cannot be asked at present, by whoever asks it: the supervisor, or this child alone."""
         if self._clock() - self._supervisors()[0] <= STALE_S:
             return False
-        return self._unanswered or (self._file is not None and self._file.with_name(BUS_UNASKED).exists())
+        return self._unanswered or self._is_marked(BUS_UNASKED) is True
 
     def latest(self) -> float:
         """The time of the latest proof; asks the bus itself, in the background, where nobody else does."""
@@ -115,14 +115,22 @@ class BusProof:
         return self.gone
 
     def _told_gone(self) -> bool:
-        if self._file and self._file.with_name(BUS_GONE).exists():
+        """Also where a disk in trouble does not tell: while nobody knows, nothing is proven."""
+        marked = self._is_marked(BUS_GONE)
+        if marked:
             self._lost()
-        return self.gone
+        return self.gone or marked is None
+
+    def _is_marked(self, name: str) -> bool | None:
+        """Whether the supervisor, or another child, has set this marker; None where the disk does not tell."""
+        with contextlib.suppress(OSError):
+            return self._file is not None and self._file.with_name(name).exists()
+        return None
 
     def _tell_gone(self) -> None:
         """Tell the other children: they must not take a bus that is made anew for the old one. Alone, none is there."""
-        if self._file and self._file.exists():
-            with contextlib.suppress(OSError):  # a full disk: the supervisor asks and tells by itself
+        with contextlib.suppress(OSError):  # a disk in trouble: the supervisor asks and tells by itself
+            if self._file and self._file.exists():
                 whole_file.write(self._file.with_name(BUS_GONE), "gone\n")
 
     def _supervisors(self) -> tuple[float, float]:

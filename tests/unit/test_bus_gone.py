@@ -1,5 +1,7 @@
 """A bus that is deleted and made again: what was sent in between is never taken for delivered."""
 
+import errno
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -123,6 +125,28 @@ def test_the_supervisor_tells_once_and_is_well_on_the_next_proof(tmp_path: Path)
         assert world.reports == [Proof.FIRST]
     with StateDir(tmp_path) as state:
         assert state.read(BUS_GONE) == ""
+
+
+def test_a_disk_that_does_not_tell_proves_nothing_and_ends_no_child(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """EIO or ESTALE of a network's file system: whether the bus was gone is not known until the disk is well."""
+    world.prover.prove_once()
+    before = world.proof.latest()
+
+    def trouble(_: Path) -> bool:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    world.now += 30.0
+    world.prover.prove_once()
+    with monkeypatch.context() as then:
+        then.setattr(Path, "exists", trouble)
+        assert world.proof.latest() == before
+        assert not world.proof.gone
+        world.now += 60.0
+        assert not world.proof.unasked
+    world.prover.prove_once()
+    assert world.proof.latest() == world.now
 
 
 def test_what_was_proven_before_stays_proven(world: World) -> None:

@@ -1,6 +1,11 @@
 """What a worker's shards tell each other of the bus's health."""
 
+import errno
+import os
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from stream_router.consumer.child.neighbours import Neighbours
 from stream_router.consumer.state_dir import HEALTH, StateDir
@@ -75,6 +80,24 @@ def test_what_cannot_be_read_or_written_is_as_good_as_nobody(tmp_path: Path) -> 
     lone = Neighbours(blocked, "own", clock)
     lone.publish(tally({999: 3}))
     assert lone(0) == (0, 0)
+
+
+def test_a_folder_that_a_disk_in_trouble_does_not_list_has_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shard judges by its own entries: its child must not end for it."""
+
+    def trouble(*_: object) -> Iterator[Path]:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    clock = Clock()
+    one, two = Neighbours(tmp_path, "one", clock), Neighbours(tmp_path, "two", clock)
+    two.publish(tally({999: 100}))
+    with monkeypatch.context() as then:
+        then.setattr(Path, "glob", trouble)
+        assert one(0) == (0, 0)
+    clock.now += 1
+    assert one(0) == (100, 0)
 
 
 def test_without_a_folder_there_are_no_neighbours() -> None:

@@ -57,8 +57,10 @@ class Neighbours:
         return sum(accepted for accepted, _ in counts), sum(failing for _, failing in counts)
 
     def _read(self, oldest: int) -> list[Tally]:
-        tallies = []
-        for path in sorted(self._folder.glob("*.json")) if self._folder else ():
+        tallies, paths = [], list[Path]()
+        with contextlib.suppress(OSError):
+            paths += sorted(self._folder.glob("*.json")) if self._folder else ()
+        for path in paths:
             if path.name == self._own:
                 continue
             with contextlib.suppress(OSError, orjson.JSONDecodeError, TypeError, ValueError, KeyError):
