@@ -140,3 +140,13 @@ def test_a_line_of_the_kcls_without_a_message_is_passed_on() -> None:
     world = World()
     world.log.take('{"level":"INFO","id":"kcl"}')
     assert [line["message"] for line in world.said()] == [""]
+
+
+def test_a_line_that_has_no_form_in_which_it_could_be_written_stops_no_other() -> None:
+    """JSON can be read that is too deep to be written: the reading goes on, for a skip that is told of later."""
+    world = World()
+    deep = b'{"level":"INFO","x":' + b"[" * 400 + b"]" * 400 + b"}"
+    skip = b'{"level":"ERROR","id":"kcl","message":"The incoming data has been skipped"}'
+    world.log.follow(io.BytesIO(deep + b"\n" + skip + b"\n"))
+    assert world.skipped == 1
+    assert len(world.lines) == 1

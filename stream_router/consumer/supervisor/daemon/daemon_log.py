@@ -62,11 +62,12 @@ class DaemonLog:
     def follow(self, stream: IO[bytes]) -> None:
         """Pass on every line until the stream ends.
 
-        A line that cannot be written (a full disk, a reader that is gone) is lost; the ones after it are tried.
+        A line that cannot be written (a full disk, a reader that is gone), or not be formed, is lost; the ones after it
+        are tried: were the reading to end, nobody would hear any more that the daemon skips records.
         """
         with stream:
             for line in stream:
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(Exception):
                     self.take(line.decode("utf-8", "replace").rstrip("\n"))
 
     def take(self, raw: str) -> None:
