@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from stream_router.consumer.supervisor.watches.stream_watch import EVERY_S, StreamWatch
+from stream_router.consumer.supervisor.watches.stream_watch import EVERY_S, NOTHING, StreamWatch
 from stream_router.consumer.supervisor.watches.unread_shards import (
     NO_OWNER,
     SHARD_END,
@@ -192,6 +192,25 @@ def test_where_it_may_not_ask_it_claims_nothing_and_warns_once(caplog: pytest.Lo
     made.look()
     made.look()
     assert made.known.unread is not None
+
+
+def test_whatever_a_refresh_of_credentials_raises_nothing_is_claimed_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What a look found an hour ago is not so now: "none unread" would stand there for as long as the trouble lasts."""
+    aws = Aws()
+    made, _ = watch(aws)
+    made.look()
+    aws.leases["shardId-0"] = ("worker-1", "2")
+    made.look()
+    assert made.known.unread == []
+
+    def refresh(_: str) -> None:
+        raise RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired.")
+
+    monkeypatch.setattr(aws, "_refuse", refresh)
+    made.look()
+    assert made.known == NOTHING
 
 
 def test_a_stream_of_more_shards_than_a_page_has_is_seen_whole() -> None:

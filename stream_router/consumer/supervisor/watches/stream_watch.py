@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from stream_router.aws import endpoints, listed_shards
 from stream_router.aws.errors import code_of
@@ -80,7 +80,7 @@ class StreamWatch:
         """What `ask` returns; None where it failed, which is said once."""
         try:
             found = ask()
-        except (BotoCoreError, ClientError) as error:
+        except Exception as error:  # noqa: BLE001 - botocore's chain raises what it likes; what was known is not known now
             code = code_of(error)
             if what not in self._said:
                 self._said.add(what)
