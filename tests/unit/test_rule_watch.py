@@ -182,6 +182,20 @@ def test_what_may_not_be_looked_at_is_said_once_and_is_no_fault(world: World, ca
     assert said(caplog, "ERROR") == []
 
 
+def test_a_right_that_is_granted_later_is_used_from_then_on(world: World) -> None:
+    """As the warning asks: without a restart a pattern that lets nothing through is noticed, and so is its mending."""
+    world.events.refusals["TestEventPattern"] = "AccessDeniedException"
+    world.events.matches = lambda _: False
+    assert world.look(3)["state"] == "matched"
+    assert world.watch._check.unjudged
+    world.events.refusals.clear()
+    assert world.look()["state"] == "unmatched"
+    assert not world.watch._check.unjudged
+    asked = len(world.events.tested)
+    world.look(3)
+    assert len(world.events.tested) == asked, "the same text is asked for once"
+
+
 @pytest.mark.parametrize("how", ["empty answer", "UnknownOperationException"])
 def test_an_emulator_without_the_test_judges_no_pattern(
     world: World, caplog: pytest.LogCaptureFixture, how: str

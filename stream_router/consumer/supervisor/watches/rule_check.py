@@ -119,14 +119,17 @@ class RuleCheck:
         return bool(answer.get("Targets"))
 
     def _unmatched_types(self, pattern: str, arn: str) -> list[str]:
-        """The types of our events that do not match the pattern; asked again when its text has changed."""
+        """The types of our events that do not match the pattern; asked anew where its text changed, or none told."""
         if pattern != self._tested:
             account = (arn.split(":") + [""] * 5)[4] or "000000000000"
-            self._unmatched = self._ask(pattern, account)
-            self._tested = pattern
+            unmatched = self._ask(pattern, account)
+            if unmatched is None:  # who lets us ask from now on need not restart us
+                self._tested, self._unmatched = "", []
+                return []
+            self._tested, self._unmatched = pattern, unmatched
         return self._unmatched
 
-    def _ask(self, pattern: str, account: str) -> list[str]:
+    def _ask(self, pattern: str, account: str) -> list[str] | None:
         unmatched = []
         unseen = "a pattern that lets none of our events through is not noticed"
         for entry in self._entries:
@@ -138,13 +141,14 @@ class RuleCheck:
                     self._warn("TestEventPattern", f"this endpoint has no TestEventPattern: {unseen}")
                 elif not self._forbidden(error, "TestEventPattern", unseen):
                     raise
-                return []
+                return None
             if "Result" not in answer:  # an emulator that answers everything
                 self._warn("TestEventPattern", f"this endpoint has no TestEventPattern: {unseen}")
-                return []
+                return None
             if not answer["Result"]:
                 unmatched.append(entry.detail_type)
             self._pause(PAUSE_S)
+        self._warned.discard("TestEventPattern")
         return unmatched
 
     def _forbidden(self, error: ClientError, operation: str, so: str) -> bool:
