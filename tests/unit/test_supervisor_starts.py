@@ -3,6 +3,7 @@
 import errno
 import os
 import queue
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,20 +13,19 @@ import pytest
 
 from stream_router.consumer.state_dir import BUS_GONE, DAEMON_PROPERTIES, StateDir
 from stream_router.consumer.supervisor import assembly
-from stream_router.consumer.supervisor.supervisor import DaemonSupervisor, Exited
+from stream_router.consumer.supervisor.supervisor import DaemonSupervisor, Exited, Happening
+from stream_router.consumer.supervisor.vitals import DAEMON_DEAD_S, Vitals
 from tests.unit.test_supervisor_kills import Quiet
 
 
-def supervisor(state: StateDir, **more: Any) -> DaemonSupervisor:
+def supervisor(state: StateDir, **changes: Any) -> DaemonSupervisor:
     quiet = cast("Any", Quiet())
+    more = {"vitals": quiet, "prover": quiet, "happenings": queue.SimpleQueue(), **changes}
     return DaemonSupervisor(
         command=[sys.executable, "-c", "import sys; sys.exit(7)"],
         environment={},
         state=state,
-        prover=quiet,
-        happenings=queue.SimpleQueue(),
         grace_s=1.0,
-        vitals=quiet,
         **more,
     )
 
@@ -95,3 +95,19 @@ def test_a_disk_in_trouble_ends_no_daemon_and_no_supervisor(tmp_path: Path) -> N
         state.troubles = 3
         assert made._await_bus()
         assert not state.read(BUS_GONE)
+
+
+def test_a_bus_that_goes_after_its_daemon_is_waited_for_in_health(tmp_path: Path) -> None:
+    """A restart of the whole would end with 78 then, for a bus that may be back in a minute."""
+    now_s = [0.0]
+    vitals, prover, happenings = Vitals(lambda: now_s[0]), Quiet(), queue.SimpleQueue[Happening]()
+    vitals.daemon_runs(1)
+    vitals.daemon_ended(for_the_bus=False)
+    prover.gone = True
+    happenings.put(signal.SIGTERM)
+    with StateDir(tmp_path) as state:
+        assert not supervisor(state, vitals=vitals, prover=prover, happenings=happenings)._await_bus()
+    now_s[0] = DAEMON_DEAD_S + 1
+    vitals.beat()
+    assert vitals.known().healthy
+    assert "waits for the event bus" in vitals.known().reason

@@ -221,6 +221,8 @@ class DaemonSupervisor:
             # In this order: a bus that is found gone from here on ends the next daemon.
             if self._state.forgotten(BUS_GONE) and not self._prover.gone:
                 return True
+            if self._prover.gone:
+                self._vitals.waits_for_bus()
             if self._next(LOOK_EVERY_S) is not None:
                 return False
 

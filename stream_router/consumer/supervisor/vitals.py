@@ -13,6 +13,9 @@ DAEMON_DEAD_S = 90.0
 """A daemon that died is started again after 30 s at most; one that is down for three times as long stays down."""
 
 
+WAITS_FOR_BUS = "waits for the event bus, which is gone"
+
+
 class Hang(NamedTuple):
     """A process that does not go on. `shard` is the child's, "" where it is the daemon."""
 
@@ -82,8 +85,14 @@ class Vitals:
         """There is no daemon now; it is started again, when the bus is there again if that is what it ended for."""
         self._daemon, self._down_since, self._waits_for_bus = None, self._clock(), for_the_bus
         if self._state[0] != "draining":
-            reason = "waits for the event bus, which is gone" if for_the_bus else "the KCL daemon died"
+            reason = WAITS_FOR_BUS if for_the_bus else "the KCL daemon died"
             self._become("restarting", reason)
+
+    def waits_for_bus(self) -> None:
+        """The bus was found gone while there was no daemon."""
+        if not self._waits_for_bus:
+            self._waits_for_bus = True
+            self._become("restarting", WAITS_FOR_BUS)
 
     def hang(self, hangs: tuple[Hang, ...]) -> None:
         """These processes of the daemon that runs do not go on."""
