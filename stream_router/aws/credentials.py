@@ -51,6 +51,15 @@ def find(session: Session) -> BotoCredentials:
     raise CredentialsError("AWS credentials: none found; set AWS_PROFILE or AWS_ACCESS_KEY_ID, or give a role")
 
 
+def found_anew(held: BotoCredentials, session: Session) -> BotoCredentials:
+    """What a new session's chain finds; `held` where that comes from another kind of source.
+
+    From elsewhere they may be of another account, whose stream has the same name. Raises CredentialsError.
+    """
+    found = find(session)
+    return found if found.method == held.method else held
+
+
 class CredentialSource:
     """Hands out the current credentials without ever blocking.
 
@@ -80,10 +89,7 @@ class CredentialSource:
     def _read(self) -> Credentials:
         if self._refused and self._again:
             self._refused = False
-            found = find(self._again())
-            # From elsewhere they may be of another account, whose stream has the same name.
-            if found.method == self._source.method:
-                self._source = found
+            self._source = found_anew(self._source, self._again())
         frozen = self._source.get_frozen_credentials()
         return Credentials(frozen.access_key or "", frozen.secret_key or "", frozen.token)
 

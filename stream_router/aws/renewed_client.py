@@ -19,10 +19,7 @@ AGAIN_S = 20.0
 
 
 class RenewedClient:
-    """Has the methods of a client of `service`, for one thread. Raises SettingsError where the environment is wrong.
-
-    What is found anew is taken where it comes from the same kind of source: another one may be of another account.
-    """
+    """Has the methods of a client of `service`, for one thread. Raises SettingsError where the environment is wrong."""
 
     def __init__(
         self, session: Session, service: str, config: Config, clock: Callable[[], float] = time.monotonic
@@ -53,7 +50,7 @@ class RenewedClient:
         held = self._session.get_credentials()
         try:
             session = endpoints.session(str(self._session.get_config_variable("region")))
-            if held and credentials.find(session).method == held.method:
+            if held and credentials.found_anew(held, session) is not held:
                 self._use(session)
         except SettingsError:
             self._refused = True  # none for now: it is asked again
