@@ -11,14 +11,12 @@ from typing import Any
 
 import pybase64
 
+from stream_router.consumer.child.lease_question import LEASE, Ask, of_lease
 from stream_router.core import kpl
 from stream_router.core.aws_answers import Answer, Refusal, of_read
 from stream_router.core.logs import Seldom
 
 log = logging.getLogger(__name__)
-
-Ask = Callable[[str, dict[str, Any], Callable[[Answer], None]], None]
-"""Sends one call to Kinesis or DynamoDB: the operation, what is asked, who is told of the answer."""
 
 AGAIN_S = 1.0
 """Between two questions where the first was refused, or had no answer."""
@@ -32,7 +30,7 @@ OPEN_TIMES = 10
 UNKNOWN_TIMES = 3
 """So often in a row Kinesis does not know the shard before the stream itself is asked for."""
 
-ITERATOR, READ, STREAM, LEASE = "GetShardIterator", "GetRecords", "DescribeStreamSummary", "GetItem"
+ITERATOR, READ, STREAM = "GetShardIterator", "GetRecords", "DescribeStreamSummary"
 _HAS = {ITERATOR: "ShardIterator", READ: "Records", STREAM: "StreamDescriptionSummary", LEASE: ""}
 UNKNOWN = "ResourceNotFoundException"
 
@@ -73,8 +71,7 @@ class ShardEnd:
 
     def _question(self, last: str) -> tuple[str, dict[str, Any]]:
         if self._children:
-            key = {"leaseKey": {"S": self._children[-1]}}
-            return LEASE, {"TableName": self._leases, "Key": key, "ConsistentRead": True}
+            return LEASE, of_lease(self._leases, self._children[-1])
         if self._unknown >= UNKNOWN_TIMES:
             return STREAM, self._stream
         if self._iterator:

@@ -5,13 +5,11 @@ Two workers of one name both read each shard. Nothing is lost, events go out two
 
 import logging
 from collections.abc import Callable
-from typing import Any
 
+from stream_router.consumer.child.lease_question import LEASE, Ask, of_lease
 from stream_router.core.aws_answers import Answer, Refusal, of_read
 
 log = logging.getLogger(__name__)
-
-Ask = Callable[[str, dict[str, Any], Callable[[Answer], None]], None]
 
 SHARED = (
     "the lease is lost, and the lease table still names this worker: another one has its name, or DynamoDB did not "
@@ -40,8 +38,7 @@ class LostLease:
 
     def __call__(self, shard_id: str) -> None:
         """Ask whose the lease is now; where that is not told within two seconds, nothing is said."""
-        key = {"leaseKey": {"S": shard_id}}
-        self._ask("GetItem", {"TableName": self._table, "Key": key, "ConsistentRead": True}, self._answers.append)
+        self._ask(LEASE, of_lease(self._table, shard_id), self._answers.append)
         until = self._clock() + ANSWERED_WITHIN_S
         while not self._answers and self._clock() < until:
             self._wait(LOOK_S)
