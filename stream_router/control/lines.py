@@ -20,11 +20,3 @@ def write_line(stream: TextIO, text: str) -> None:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, stream.fileno())
             os.close(nowhere)
-
-
-def plain(text: str, keeps: str = "") -> str:
-    """What others wrote, as part of a line: nothing in it drives a terminal, or looks like a line of ours.
-
-    `keeps` are what is let through all the same, where it may have lines of its own.
-    """
-    return "".join(char if char.isprintable() or char in keeps else "\N{REPLACEMENT CHARACTER}" for char in text)

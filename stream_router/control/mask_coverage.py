@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.markup import escape
 
+from stream_router.core.plain_text import plain
 from stream_router.pipeline.masking.policy import MaskingPolicy
 from stream_router.pipeline.masking.preview import Shown, Verdict
 
@@ -25,7 +26,7 @@ def tell(console: Console, policy: MaskingPolicy, shown: Sequence[Shown]) -> Non
             continue
         console.print(f"{len(paths)} path{'s' if len(paths) > 1 else ''}: {meaning}", style="bold")
         for path in paths:
-            console.print(f"  {escape(_printable(path))}", highlight=False, soft_wrap=True)
+            console.print(f"  {escape(plain(path))}", highlight=False, soft_wrap=True)
     unknown = any(worst == "unknown" for worst in found.values())
     tag = "pii-masked-partly: name the unknown paths in a rule" if unknown else "pii-masked"
     console.print(f"policy {policy.id}, version {policy.version}: {len(found)} paths; such events are tagged {tag}")
@@ -40,7 +41,3 @@ def verdicts(shown: Sequence[Shown]) -> dict[str, Verdict]:
         if before is None or rank[line.verdict] < rank[before]:
             found[line.general] = line.verdict
     return found
-
-
-def _printable(path: str) -> str:
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in path)

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from stream_router.control import mask_coverage
+from stream_router.core.plain_text import plain
 from stream_router.core.process.settings_error import SettingsError
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.masking import policy_file as policies
@@ -86,5 +87,5 @@ def _table(title: str, shown: list[preview.Shown]) -> Table:
 
 def _cut(text: str) -> str:
     """Short and without control characters: a sample must not drive the terminal."""
-    clean = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text[:_TEXT_MAX])
+    clean = plain(text[:_TEXT_MAX])
     return clean + "…" if len(text) > _TEXT_MAX else clean

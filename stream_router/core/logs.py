@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from stream_router.core.log_sink import LogSink
+from stream_router.core.process.log_sink import LogSink
 
 log = logging.getLogger(__name__)
 

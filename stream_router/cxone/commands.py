@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import httpx
 
+from stream_router.core.plain_text import plain
 from stream_router.cxone import discovery
 from stream_router.cxone import sources as configured_sources
 from stream_router.cxone.oauth import AccessToken, TokenSource
@@ -98,14 +99,9 @@ def _tenant_finding(settings: Cxone, got: AccessToken, web: Web) -> Finding:
 
 
 def _say(line: str) -> None:
-    sys.stdout.write(_printable(line) + "\n")
+    sys.stdout.write(plain(line) + "\n")
 
 
 def _fail(error: CxoneError) -> int:
-    sys.stderr.write(f"stream-router cxone: {_printable(str(error))}\n")
+    sys.stderr.write(f"stream-router cxone: {plain(str(error))}\n")
     return 1
-
-
-def _printable(line: str) -> str:
-    """Without control characters: what a server sends must not drive the terminal."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in line)

@@ -15,6 +15,7 @@ import orjson
 from rich.console import Console
 from rich.progress import Progress
 
+from stream_router.core.plain_text import plain
 from stream_router.core.process.heard_signals import heard_by
 from stream_router.core.process.settings_error import SettingsError
 from stream_router.send.poster import Answered, Poster, Webhook
@@ -121,14 +122,9 @@ def _kind(answer: Answered) -> str:
         return "202 accepted"
     try:
         told = orjson.loads(answer.body)
-        return _plain(f"{answer.status} {told['error']}: {told['message']}")
+        return plain(f"{answer.status} {told['error']}: {told['message']}")
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return f"{answer.status}, not in the words of a receiver of ours: check the URL"
-
-
-def _plain(text: str) -> str:
-    """Without control characters: what a server sends must not drive the terminal."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def _ids(answer: Answered) -> list[str]:

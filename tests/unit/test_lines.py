@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
-from stream_router.control.lines import plain, write_line
+from stream_router.control.lines import write_line
 from stream_router.control.stream.session import Stops, say
+from stream_router.core.plain_text import plain
 
 
 def test_a_search_whose_reader_went_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:

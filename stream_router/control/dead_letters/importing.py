@@ -19,8 +19,8 @@ from stream_router.control.dead_letters.queue import put_back
 from stream_router.control.dead_letters.queue.held import Held
 from stream_router.control.dead_letters.showing import ALL
 from stream_router.control.dead_letters.telling import Bar, Interrupt, say, warn
-from stream_router.control.lines import plain
 from stream_router.core.json_text.json_members import member_texts
+from stream_router.core.plain_text import plain
 from stream_router.core.process import failpoints
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableLetterError

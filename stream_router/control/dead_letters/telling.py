@@ -13,7 +13,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from stream_router.control.lines import plain, write_line
+from stream_router.control.lines import write_line
+from stream_router.core.plain_text import plain
 from stream_router.core.process.heard_signals import of_a_stop
 
 PLAIN_EVERY_S = 10.0

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from stream_router.control.fates.account import Account
 from stream_router.control.fates.books import Letters, UndeliveredBook
 from stream_router.control.fates.judge import Fate
-from stream_router.control.lines import plain
 from stream_router.control.stream.reader import Span
+from stream_router.core.plain_text import plain
 from stream_router.pipeline.mapping.timestamps import iso
 
 

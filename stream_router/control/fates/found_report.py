@@ -6,11 +6,11 @@ from typing import NamedTuple
 from stream_router.control.fates.books import UndeliveredBook, place_of
 from stream_router.control.fates.judge import Fate, Judge, Transform, why_dead, why_undelivered
 from stream_router.control.fates.wanted import Wanted
-from stream_router.control.lines import plain
 from stream_router.control.stream import positions
 from stream_router.control.stream.reader import Span
 from stream_router.control.stream.sightings import Sighting
 from stream_router.core.model import DeadLetter, Entry
+from stream_router.core.plain_text import plain
 from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.sinks.dead_letters.reader import Letter
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from stream_router.aws.clients import Clients
-from stream_router.control.lines import plain, write_line
+from stream_router.control.lines import write_line
 from stream_router.control.replay import replay_report
 from stream_router.control.replay.choice import Choice
 from stream_router.control.replay.dry_run import DryRun
@@ -23,6 +23,7 @@ from stream_router.control.stream.reader import LATE_MS, Piece, Span
 from stream_router.control.stream.session import Stops, say
 from stream_router.control.stream.shards import Stream, UnreadableError
 from stream_router.core import logs
+from stream_router.core.plain_text import plain
 from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.settings.consumer import Consumer
 

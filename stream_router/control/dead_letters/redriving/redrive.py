@@ -12,11 +12,11 @@ from stream_router.control.dead_letters.redriving.settling import Means, Redrivi
 from stream_router.control.dead_letters.redriving.summary import How, Summary, Words
 from stream_router.control.dead_letters.redriving.trial import Trial, Trials, Tries
 from stream_router.control.dead_letters.telling import Bar, say
-from stream_router.control.lines import plain
 from stream_router.control.republish import preconditions
 from stream_router.control.republish.patience import patience_at
 from stream_router.core import limits
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event
+from stream_router.core.plain_text import plain
 from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
 from stream_router.pipeline.transform import Transform
 

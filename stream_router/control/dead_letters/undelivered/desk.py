@@ -18,7 +18,7 @@ from stream_router.control.dead_letters.telling import Interrupt, say, warn
 from stream_router.control.dead_letters.undelivered import reading
 from stream_router.control.dead_letters.undelivered.reading import Undelivered
 from stream_router.control.indented_json import readable
-from stream_router.control.lines import plain
+from stream_router.core.plain_text import plain
 from stream_router.pipeline import deep_json
 from stream_router.pipeline.mapping import lossless
 from stream_router.pipeline.mapping.timestamps import iso
