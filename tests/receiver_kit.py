@@ -23,10 +23,27 @@ import orjson
 
 from stream_router.core.aws_answers import Answer
 from stream_router.receiver.batching.backlog import ROW_BYTES
+from stream_router.receiver.http.answers import Response
+from stream_router.receiver.http.request import Request
 from stream_router.receiver.spill.segment import Row
 from tests.ports import free_port
 
 KEY = "a webhook secret of some length"
+
+
+class AtOnce:
+    """Answers everything at once."""
+
+    closing = False
+
+    def begin(self, request: Request) -> Response | None:
+        return None
+
+    def complete(self, request: Request) -> Response | None:
+        return Response(202, "", (), b"")
+
+    def answered(self, request: Request, answer: Response) -> None:
+        """Nobody counts."""
 
 
 class Headers:

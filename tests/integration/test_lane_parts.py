@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.lane.clock import COMPILER, Clock
+from tests.compiler import needs_a_compiler
+from tests.fault.lane.clock import Clock
 from tests.fault.lane.proxy import Proxy, Trouble, Wires
 
 
@@ -118,7 +119,7 @@ def test_connections_are_reset_and_refused(wires: Wires, echo: int) -> None:
     assert (proxy.bites["reset"], proxy.bites["refuse"]) == (1, 1)
 
 
-@pytest.mark.skipif(not COMPILER, reason="no C compiler")
+@needs_a_compiler
 def test_the_wall_clock_of_a_python_program_can_be_set_wrong_and_nothing_else(tmp_path: Path) -> None:
     """90 s ahead, then 90 s behind, in a program that runs; its monotonic clock and its sleeps stay true."""
     clock = Clock(tmp_path)

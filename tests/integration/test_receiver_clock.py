@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from stream_router.fakeaws.process import FakeAwsProcess
-from tests.fault.lane.clock import COMPILER, Clock
+from tests.compiler import needs_a_compiler
+from tests.fault.lane.clock import Clock
 from tests.receiver_kit import KEY, ReceiverProcess, event, receiver
 
 
@@ -45,7 +46,7 @@ def post(running: ReceiverProcess, number: int, off_s: float = 0.0) -> int:
     return httpx.post(f"{running.url}/v1/events", content=body, headers=headers).status_code
 
 
-@pytest.mark.skipif(not COMPILER, reason="no C compiler")
+@needs_a_compiler
 @pytest.mark.parametrize("step_s", [3600, -3600])
 def test_a_clock_that_is_set_wrong_makes_no_delivery_stale(running: ReceiverProcess, clock: Clock, step_s: int) -> None:
     """A 401 is final for a sender. What time it is the receiver has heard from the stream, and goes on from there."""
@@ -57,7 +58,7 @@ def test_a_clock_that_is_set_wrong_makes_no_delivery_stale(running: ReceiverProc
     assert [post(running, 4), post(running, 5, step_s)] == [202, 401]
 
 
-@pytest.mark.skipif(not COMPILER, reason="no C compiler")
+@needs_a_compiler
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_clock_that_was_wrong_from_the_start_makes_no_delivery_stale(
     make: Callable[..., contextlib.AbstractContextManager[ReceiverProcess]], clock: Clock, workers: str

@@ -17,6 +17,7 @@ from stream_router.aws.endpoints import Target, json_target
 from stream_router.aws.loop_transport import LoopTransport
 from stream_router.aws.pumped_transport import Transport
 from stream_router.core.aws_answers import Answer
+from tests.compiler import needs_a_compiler
 from tests.fault.lane.clock import COMPILER
 from tests.raw_server import RawServer, answer
 
@@ -170,8 +171,6 @@ async def run():
 
 asyncio.run(run())
 """
-
-needs_a_compiler = pytest.mark.skipif(not COMPILER, reason="no C compiler")
 
 
 def with_name_server(folder: Path, code: str, *arguments: str, sleeps_s: int = 0) -> "subprocess.CompletedProcess[str]":

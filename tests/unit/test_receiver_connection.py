@@ -21,25 +21,11 @@ from stream_router.receiver.http.loop_clock import LoopClock
 from stream_router.receiver.http.request import Limits, Request
 from stream_router.receiver.http.turns import WORK_S, Turns
 from stream_router.telemetry.receiver.receiver_stats import Stats
+from tests.receiver_kit import AtOnce
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 700000\r\n\r\n"
 LIMITS = Limits(16_384, 1_000_000, 5.0, 5.0, 5.0, 60.0)
-
-
-class Handler:
-    """Answers everything at once."""
-
-    closing = False
-
-    def begin(self, request: Request) -> Response | None:
-        return None
-
-    def complete(self, request: Request) -> Response | None:
-        return Response(200, "", (), b"")
-
-    def answered(self, request: Request, answer: Response) -> None:
-        """Nobody counts."""
 
 
 class Transport:
@@ -60,12 +46,12 @@ def uncollected() -> Iterator[None]:
 
 @contextlib.contextmanager
 def opened(
-    transport: Transport, handler: Handler | None = None, now_s: Callable[[], float] = time.monotonic
+    transport: Transport, handler: AtOnce | None = None, now_s: Callable[[], float] = time.monotonic
 ) -> Iterator[tuple[Connection, Turns, asyncio.AbstractEventLoop]]:
     """A connection of 1.2.3.4 over a transport, the turns that it waits for, and its loop; all closed afterwards."""
     loop, (ours, theirs) = asyncio.new_event_loop(), socket.socketpair()
     connections, turns = Connections(loop, 10, 10, (), Stats()), Turns(loop, LoopClock(loop), now_s)
-    connection = Connection("1.2.3.4", ours, loop, connections, handler or Handler(), LIMITS, turns)
+    connection = Connection("1.2.3.4", ours, loop, connections, handler or AtOnce(), LIMITS, turns)
     assert connections.admit(connection)
     connection.connection_made(cast("asyncio.Transport", transport))
     yield connection, turns, loop
@@ -175,7 +161,7 @@ def test_requests_sent_at_once_wait_their_turn_like_all_others() -> None:
 def test_who_is_refused_on_a_new_connection_waits_with_strangers_from_then_on(knows: bool) -> None:
     """Its address has brought it one request before theirs, and no more; a connection of a known sender stays one."""
 
-    class Refuses(Handler):
+    class Refuses(AtOnce):
         def complete(self, request: Request) -> Response | None:
             if knows:
                 request.known()
@@ -187,7 +173,7 @@ def test_who_is_refused_on_a_new_connection_waits_with_strangers_from_then_on(kn
         assert connection._turn.known == knows
 
 
-class Early(Handler):
+class Early(AtOnce):
     """Says by the head alone that nothing is there, where it says so at all."""
 
     def __init__(self, answer: Response | None) -> None:
@@ -218,7 +204,7 @@ def test_who_waits_before_it_sends_a_body_is_told_at_once(minor: int, early: Res
         assert b"".join(transport.answers).partition(b"\r\n")[0] == told
 
 
-class Bodies(Handler):
+class Bodies(AtOnce):
     """Keeps what each request is and holds."""
 
     def __init__(self) -> None:
@@ -279,7 +265,7 @@ def test_nothing_is_left_of_a_closed_connection(data: bytes | None) -> None:
     """It is freed at once, whatever it had read: what waits for the collector grows for half an hour."""
     loop, (ours, theirs) = asyncio.new_event_loop(), socket.socketpair()
     connections = Connections(loop, 10, 10, (), Stats())
-    connection = Connection("1.2.3.4", ours, loop, connections, Handler(), LIMITS, Turns(loop, LoopClock(loop)))
+    connection = Connection("1.2.3.4", ours, loop, connections, AtOnce(), LIMITS, Turns(loop, LoopClock(loop)))
     assert connections.admit(connection)
     if data is None:  # its TLS handshake fails
         connection.gone()

@@ -9,32 +9,16 @@ import pytest
 import uvloop
 
 from stream_router.receiver.http import server
-from stream_router.receiver.http.answers import Response
 from stream_router.receiver.http.loop_clock import LoopClock
-from stream_router.receiver.http.request import Request
 from stream_router.receiver.http.server import HttpServer
 from stream_router.receiver.http.tls import Tls
 from stream_router.settings.receiver import Receiver
 from stream_router.telemetry.receiver.receiver_stats import Stats
 from tests.ports import free_port
+from tests.receiver_kit import AtOnce
 
 REQUEST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}"
 WITHIN_S = 5.0
-
-
-class Handler:
-    """Answers everything at once."""
-
-    closing = False
-
-    def begin(self, request: Request) -> Response | None:
-        return None
-
-    def complete(self, request: Request) -> Response | None:
-        return Response(202, "", (), b"")
-
-    def answered(self, request: Request, answer: Response) -> None:
-        """Nobody counts."""
 
 
 class Client:
@@ -63,9 +47,9 @@ class Client:
 
 
 @contextlib.asynccontextmanager
-async def serving(drain_delay_s: float = 0.0) -> AsyncIterator[tuple[HttpServer, Handler, Callable[[], Client]]]:
+async def serving(drain_delay_s: float = 0.0) -> AsyncIterator[tuple[HttpServer, AtOnce, Callable[[], Client]]]:
     """A server, what answers in it, and what makes a client."""
-    port, loop, handler = free_port(), asyncio.get_running_loop(), Handler()
+    port, loop, handler = free_port(), asyncio.get_running_loop(), AtOnce()
     settings = Receiver(aws_region="x", webhook_scheme="none", listen=f"127.0.0.1:{port}", drain_delay_s=drain_delay_s)
     clock = LoopClock(loop)
     running = HttpServer(settings, handler, Tls(settings), Stats(), clock, shared=False)  # type: ignore[arg-type]
