@@ -16,6 +16,7 @@ import pytest
 
 from stream_router.fakeaws.process import FakeAwsProcess
 from tests.daemon import Child, close_shard, envelope, lease_of, prove_bus
+from tests.system.world import until
 
 V2_BUS = "arn:aws:events:us-east-1:123456789012:event-busv2/bus/abcdefghijklmnopqrstuvwxy"
 
@@ -165,6 +166,7 @@ def test_a_lost_lease_stops_the_child_without_another_checkpoint(child: Child, f
     child.process_batch([envelope(1)])
     time.sleep(0.3)
     child.process_batch([envelope(2)])
+    until(lambda: len(delivered(fake_aws)) == 2, 5, "what was on its way is delivered")
     before = len(delivered(fake_aws))
     child.process_batch([envelope(3)])
     assert len(delivered(fake_aws)) == before
