@@ -15,9 +15,13 @@ from stream_router.core.envelope import open_record
 from stream_router.core.model import DeadLetter, Entry, Event, Record
 from stream_router.pipeline.mapping.shapes import PRESETS
 from stream_router.pipeline.masking import policy_file
+from stream_router.pipeline.masking.actions import REDACTED
 from stream_router.pipeline.masking.detectors.finder import DETECTORS, finder
+from stream_router.pipeline.masking.occurrences import passing, replacer
 from stream_router.pipeline.masking.policy import MaskingPolicy
 from stream_router.pipeline.masking.preview import show
+from stream_router.pipeline.masking.text_forms import folded
+from stream_router.pipeline.masking.trace import Trace
 from stream_router.pipeline.transform import Transform
 from tests.events import BODY, NOW_MS, config_of, dead_of, event
 
@@ -292,3 +296,25 @@ def test_dead_letter_of_removed_ids_can_be_driven_again(tmp_path: Path, body: di
     assert isinstance(sent, Entry)
     assert isinstance(repeated, Entry)
     assert repeated.detail == sent.detail
+
+
+ENDS = st.text(
+    st.sampled_from("abzKS39 \t+_.-\u00e9\u0130\u0131\u017f\u212a\u00df\u03c2\u03a3\u0301\u0327\u00a0\u3000\ufb01"),
+    min_size=4,
+    max_size=8,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(ENDS, st.booleans(), st.sampled_from(["", "case ", "x\u00fc "]))
+def test_a_secret_is_looked_for_however_it_ends(secret: str, many: bool, before: str) -> None:
+    """Its end is looked for first, which must pass over none that a full look would find."""
+    trace = Trace([])
+    trace.redacted = [secret, *(f"other{number}" for number in range(9 if many else 0))]
+    trace.known = [before + secret.strip(" \t+").upper(), "4711"]
+    joined = passing(trace)
+    bare = folded(secret).strip()
+    if bare in joined and len(bare) >= 4:
+        replace = replacer(trace, joined)
+        assert replace is not None
+        assert REDACTED in replace(before + secret)

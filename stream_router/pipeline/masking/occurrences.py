@@ -15,6 +15,9 @@ from stream_router.pipeline.masking.trace import Trace
 MIN_CHARS = 4
 """Shorter values (`1`, `yes`) stand in too many places by chance."""
 
+FEW = 5
+"""Of so many texts a set costs more than it saves."""
+
 Replace = Callable[[str], str]
 Pairs = list[tuple[Any, Any]]
 """What a rule took away, each with what it left of it."""
@@ -31,7 +34,7 @@ def passing(trace: Trace) -> str:
     joined = _joined(trace.known + trace.typed + trace.unknown)
     if "%" in joined or "&" in joined or "+" in joined or "\\" in joined:
         joined += "\n" + decoded(joined)
-    return folded(joined)
+    return joined.lower() if joined.isascii() else folded(joined)
 
 
 def replacer(trace: Trace, joined: str) -> Replace | None:
@@ -41,24 +44,28 @@ def replacer(trace: Trace, joined: str) -> Replace | None:
     which one stands only once its encoding is undone is redacted whole.
     """
     # Most secrets stand nowhere else: what is done for each of them is as little as can be, without a call of ours.
-    texts = set(trace.redacted)
-    texts.discard("")
-    secrets: Pairs = [
-        (text, REDACTED)
-        for text in texts
-        if (text.lower() if text.isascii() else folded(text)).strip(_AROUND) in joined
-    ]
+    secrets: Pairs = []
+    for text in set(trace.redacted) if len(trace.redacted) > FEW else trace.redacted:
+        if text.isascii():
+            stands = text.lower().strip(_AROUND) in joined
+        else:  # ASCII at its end stays when it is folded, but for capitals: that is looked for first
+            end = text[-MIN_CHARS:]
+            may_stand = end.lower().rstrip(_AROUND) in joined or not end.isascii()
+            stands = may_stand and folded(text).strip(_AROUND) in joined
+        if stands and text:
+            secrets.append((text, REDACTED))
     phones: Pairs = []
     inside: Pairs = []
     for value, left in trace.secrets:
         if type(value) is not str:
             _take_apart(value, left, inside)
             continue
-        small = value.lower() if value.isascii() else folded(value)
-        if small.strip(_AROUND) in joined:
-            secrets.append((value, left))
-        if small.rstrip()[-2:] in joined and is_phone(value):  # nobody writes the last digit of a number by itself
-            phones.append((value, left))
+        end = value[-MIN_CHARS:].rstrip(_AROUND)[-2:]  # nobody writes the last digit of a number by itself
+        if end.lower() in joined or not end.isascii():
+            if folded(value).strip(_AROUND) in joined:
+                secrets.append((value, left))
+            if is_phone(value):
+                phones.append((value, left))
     secrets += [(value, left) for value, left in inside if folded(str(value)).strip(_AROUND) in joined]
     return _replacer_of(secrets, phones, joined) if secrets or phones else None
 
