@@ -57,11 +57,10 @@ def lines(first: results.Result, second: results.Result) -> Iterator[str]:
         one, other = first[what], second[what]
         yield f"{what}: {one}" if one == other else f"{what}: {one} -> {other}"
     for found in differences(first, second):
-        mark = " " if found.verdict == "noise" else "*"
-        yield (
-            f"{mark} {found.row}, {found.figure}: {shown(found.before)} -> {shown(found.after)}, "
-            f"{found.ratio:.3f}x [{found.least:.3f}, {found.most:.3f}], {found.verdict}"
-        )
+        mark = "*" if found.verdict in ("better", "worse") else " "
+        times = f"{found.ratio:.3f}x [{found.least:.3f}, {found.most:.3f}], " if found.before else ""
+        medians = f"{shown(found.before)} -> {shown(found.after)}"
+        yield f"{mark} {found.row}, {found.figure}: {medians}, {times}{found.verdict}"
     yield "* outside noise: the quartiles of the two do not overlap"
 
 

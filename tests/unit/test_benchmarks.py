@@ -101,6 +101,13 @@ def test_more_events_a_second_are_better() -> None:
     assert compare.difference("a", "p99Ms", one, other).verdict == "worse"
 
 
+def test_nothing_is_told_as_times_of_none() -> None:
+    """What was 0 before has no ratio; what has too few rounds is not marked as outside the scatter."""
+    told = list(compare.lines(result("x", lost=[0.0] * 3, a=[1.0]), result("x", lost=[0.0] * 3, a=[2.0])))
+    assert "  lost, cpuUs: 0 -> 0, noise" in told
+    assert "  a, cpuUs: 1 -> 2, 2.000x [2.000, 2.000], unknown (1 rounds)" in told
+
+
 def test_results_of_different_questions_are_not_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It says so, and ends with 1."""
     for name in ("x", "y"):
