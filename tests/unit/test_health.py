@@ -87,6 +87,20 @@ def test_only_calls_that_were_sent_after_the_first_failure_count() -> None:
     assert health.of_others(101.5, 104.0, 105.0) is Others.WELL
 
 
+def test_another_that_failed_in_the_same_second_is_one_that_fails() -> None:
+    """Counts are by the second: nobody knows whether it was before or after, and burying is what cannot be undone."""
+    for others, means in [(1, Others.UNWELL), (0, Others.WELL)]:
+        health = Health()
+        of = budgets(health)
+        of.failed("sick", 100.2, 100.3, itself=True)
+        for _ in range(others):
+            of.failed("other", 100.5, 100.6, itself=True)
+        health.accepted(100.7, 100.8, 20)
+        health.accepted(102.0, 102.1, 1)
+        of.failed("sick", 131.0, 131.1, itself=True)
+        assert health.of_others(100.3, 131.0, 131.1) is means
+
+
 def test_what_is_older_than_a_minute_does_not_count() -> None:
     """A success of 61 s ago says nothing of today, though it came after the item's first failure."""
     health = Health()
@@ -107,10 +121,10 @@ def test_old_counts_are_forgotten() -> None:
 
 
 def test_neighbours_are_others_too() -> None:
-    """A shard that is silent but for one sick entry learns from the worker's other shards, since the same second."""
-    asked: list[int] = []
+    """A shard that is silent but for one sick entry learns from the worker's other shards, since the same moment."""
+    asked: list[float] = []
 
-    def neighbours(since: int) -> tuple[int, int]:
+    def neighbours(since: float) -> tuple[int, int]:
         asked.append(since)
         return 50, 1
 
@@ -118,7 +132,7 @@ def test_neighbours_are_others_too() -> None:
     of = budgets(health)
     of.failed("sick", 100.0, 100.2, itself=True)
     assert health.of_others(100.2, 100.0, 130.0) is Others.WELL
-    assert asked == [101]
+    assert asked == [100.2]
     unwell = Health(lambda _: (50, 50))
     assert unwell.of_others(100.2, 100.0, 130.0) is Others.UNWELL
 
@@ -139,9 +153,9 @@ def test_a_success_of_before_is_presumed_only_so_often() -> None:
 
 def test_of_a_refusal_only_a_call_that_was_sent_after_it_is_proof() -> None:
     """One that left in the same moment may have been judged before it; a neighbour's second counts from the next on."""
-    asked: list[int] = []
+    asked: list[float] = []
 
-    def neighbours(since: int) -> tuple[int, int]:
+    def neighbours(since: float) -> tuple[int, int]:
         asked.append(since)
         return int(since <= 111), 5
 

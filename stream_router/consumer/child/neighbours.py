@@ -18,10 +18,10 @@ EVERY_S = 1.0
 
 
 class Neighbours:
-    """Callable with a second: accepted and failing entries of the other shards' calls that were sent since.
+    """Callable with a moment: accepted and failing entries of the other shards' calls that were sent since (`Tally`).
 
-    Seconds are monotonic, one clock for all processes of a host. Without a folder there are no neighbours. A file that
-    cannot be written or read is as good as none: the shard then judges by its own entries.
+    Moments are monotonic seconds, one clock for all processes of a host. Without a folder there are no neighbours. A
+    file that cannot be written or read is as good as none: the shard then judges by its own entries.
     """
 
     def __init__(self, state_dir: Path | None, shard_id: str, clock: Callable[[], float]) -> None:
@@ -48,7 +48,7 @@ class Neighbours:
             self._folder.mkdir(parents=True, exist_ok=True)
             whole_file.write(self._folder / self._own, text)
 
-    def __call__(self, since: int) -> tuple[int, int]:
+    def __call__(self, since: float) -> tuple[int, int]:
         now = self._clock()
         if now - self._read_at >= EVERY_S:
             self._read_at = now

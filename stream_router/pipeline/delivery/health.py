@@ -38,24 +38,27 @@ class Tally:
             while counts and (second := next(iter(counts))) < oldest:
                 del counts[second]
 
-    def since(self, second: int, until: float = math.inf) -> tuple[int, int]:
-        """Accepted and failing items of calls that were sent in that second or later, `until` another one."""
-        accepted = sum([count for at, count in self.accepted.items() if second <= at <= until])
-        return accepted, sum([count for at, count in self.failing.items() if second <= at <= until])
+    def since(self, moment: float, until: float = math.inf) -> tuple[int, int]:
+        """Accepted and failing items of calls that were sent since a moment, `until` a second.
+
+        Of the moment's own second nobody knows what was sent before it: all that fails counts, nothing accepted does.
+        """
+        accepted = sum([count for second, count in self.accepted.items() if moment <= second <= until])
+        return accepted, sum([count for second, count in self.failing.items() if moment - 1 < second <= until])
 
 
-def nobody_else(second: int) -> tuple[int, int]:  # noqa: ARG001 - the form of a neighbours' answer
+def nobody_else(moment: float) -> tuple[int, int]:  # noqa: ARG001 - the form of a neighbours' answer
     """The neighbours of a shard that has none."""
     return 0, 0
 
 
 class Health:
-    """Counts answers as they come. `neighbours` tells the same counts of the worker's other shards, since a second.
+    """Counts answers as they come. `neighbours` tells the same counts of the worker's other shards, since a moment.
 
     Times are monotonic seconds, one clock for all processes of a host.
     """
 
-    def __init__(self, neighbours: Callable[[int], tuple[int, int]] = nobody_else) -> None:
+    def __init__(self, neighbours: Callable[[float], tuple[int, int]] = nobody_else) -> None:
         self.tally = Tally()
         self._at_first = Tally()
         self._neighbours = neighbours
@@ -98,14 +101,14 @@ class Health:
         it is where all that it accepted had failed before. First tries that were sent after the item's last one say
         nothing of what that met: it may come back slowly from a trouble that is over by now.
         """
-        since = max(math.ceil(first), int(now - LATELY_S) + 1)
+        since = max(first, int(now - LATELY_S) + 1.0)
         accepted, failing = self.tally.since(since)
-        failing -= int(last) >= since
+        failing -= int(last) > since - 1  # the item itself
         of_neighbours = self._neighbours(since)
         accepted, failing = accepted + of_neighbours[0], failing + of_neighbours[1]
         if not accepted + failing:
             return Others.UNKNOWN
-        at_first = self._at_first.since(since, until=int(last))
+        at_first = self._at_first.since(math.ceil(since), until=int(last))
         well = all(ok >= WELL_SHARE * (ok + bad) for ok, bad in ((accepted, failing), at_first))
         return Others.WELL if well and at_first[0] + of_neighbours[0] else Others.UNWELL
 
