@@ -55,6 +55,18 @@ def masked(file: Path, rules: str, payload: dict[str, Any]) -> Any:
         (actions.keep_last(4), "", "****"),
         (actions.keep_last(4), ["1234567890"], "[REDACTED]"),
         (actions.keep_last(4), True, "[REDACTED]"),
+        (actions.keep_last_of_numbers(4), "+49 30 901820", "****1820"),
+        (actions.keep_last_of_numbers(4), "+14155550123", "****0123"),
+        (actions.keep_last_of_numbers(4), "555-01-99", "****1-99"),
+        (actions.keep_last_of_numbers(4), 4930901820, "****1820"),
+        (actions.keep_last_of_numbers(4), "12345", "****45"),
+        (actions.keep_last_of_numbers(4), "", "****"),
+        (actions.keep_last_of_numbers(4), "Anna Schmidt", "[REDACTED]"),
+        (actions.keep_last_of_numbers(4), "Anna", "[REDACTED]"),
+        (actions.keep_last_of_numbers(4), "\u5c71\u7530\u592a\u90ce", "[REDACTED]"),
+        (actions.keep_last_of_numbers(4), "****anna", "[REDACTED]"),
+        (actions.keep_last_of_numbers(4), "summer2026", "[REDACTED]"),
+        (actions.keep_last_of_numbers(4), "2026-11-24T09:30:00Z", "[REDACTED]"),
         (actions.truncate(3), "abcdef", "abc"),
         (actions.truncate(3), {"a": 1}, "[REDACTED]"),
         (actions.truncate(3), None, None),
@@ -64,6 +76,14 @@ def test_action_leaves(action: actions.Action, value: Any, wanted: Any) -> None:
     """What is left of a value, and that doing it twice is doing it once."""
     assert action(value) == wanted
     assert action(wanted) == wanted
+
+
+@pytest.mark.parametrize("count", range(1, 13))
+def test_of_a_number_the_same_is_kept_whoever_looks_for_letters(count: int) -> None:
+    """`numbers_only` takes nothing of a number that `keep_last` leaves, at any length."""
+    for length in range(40):
+        number = "+1 (415) 555-0123/45.67890123456789012345678"[:length]
+        assert actions.keep_last_of_numbers(count)(number) == actions.keep_last(count)(number)
 
 
 @pytest.mark.parametrize("count", range(1, 13))
@@ -369,6 +389,7 @@ def test_dead_letter_that_cannot_be_masked_is_withheld(file: Path, body: bytes) 
         (rule("keep_last", "**.x"), "rules[0]"),
         (rule("keep_last", "**.x", more="n = 0"), "rules[0].n"),
         (rule("redact", "**.x", more="n = 4"), "rules[0]"),
+        (rule("redact", "**.x", more="numbers_only = true"), "rules[0]: `numbers_only` goes with keep_last"),
         (rule("redact", "**.x", more='detectors = ["email"]'), "rules[0]"),
         (rule("detect", "**.x", more='detectors = ["mood"]'), "rules[0]"),
         (rule("redact", "**.x", more="colour = 1"), "rules[0].colour"),

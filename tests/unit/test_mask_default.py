@@ -183,7 +183,7 @@ RECURRING: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"customerName": "Jos\u00e9", "x": "hola Jose\u0301, s\u00ed"}, {"x": "hola [REDACTED], s\u00ed"}),
     ({"customerName": "Jose\u0301", "x": "hola JOS\u00c9"}, {"x": "hola [REDACTED]"}),
     ({"customerName": "Jose\u0301", "x": "?q=Jos%C3%A9"}, {"x": "[REDACTED]"}),
-    ({"phone": "I\u0307ki 90182077", "x": "\u0130ki 90182077"}, {"x": "****2077"}),
+    ({"phone": "I\u0307ki 90182077", "x": "\u0130ki 90182077"}, {"x": "[REDACTED]"}),
     (
         {
             "customerName": "\u039f\u03b4\u03c5\u03c3\u03c3\u03ad\u03b1\u03c2",
@@ -256,6 +256,26 @@ def test_many_phones_and_many_numbers_cost_little() -> None:
     masked = DEFAULT.mask({"payload": {"customers": phones, "externalId": numbers}}, [])["payload"]
     assert time.process_time() - began_s < 1
     assert masked["externalId"] == numbers
+
+
+@pytest.mark.parametrize("masking", [DEFAULT, STRICT], ids=["default", "strict"])
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"from": "Anna Canary"},
+        {"to": "anna.canary"},
+        {"callerIdName": "ANNA CANARY"},
+        {"fromAddress": "sip:anna.canary@pbx"},
+        {"phoneNote": "ask for Canary"},
+        {"mobilePassword": "canary-nary"},
+        {"callerPin": "19701970"},
+        {"phoneVerificationCode": "19701970"},
+    ],
+)
+def test_what_stands_where_a_phone_is_expected_leaves_nothing(masking: MaskingPolicy, payload: dict[str, Any]) -> None:
+    """Four digits of a phone tell nobody much; four letters of a name, or half of a PIN, do."""
+    (value,) = masking.mask({"payload": payload}, [])["payload"].values()
+    assert value == "[REDACTED]"
 
 
 def test_conversation_named_by_a_private_id_is_masked_too() -> None:

@@ -50,6 +50,26 @@ def keep_last(count: int) -> Action:
     return action
 
 
+_OF_NUMBERS = "0123456789 +-()/."
+_LETTER = re.compile(r"[^\W\d_]")
+
+
+def keep_last_of_numbers(count: int) -> Action:
+    """The same, but nothing stays of a text with a letter in it: where a phone is expected, a name may stand."""
+    keep = keep_last(count)
+
+    def action(value: Any) -> Any:
+        if type(value) is str:
+            if not value.strip(_OF_NUMBERS):  # nearly all are so, and what follows costs more
+                length = len(value)
+                return STARS + value[length - (count if length >= count * 2 else length // 2) :]
+            if value != REDACTED and _LETTER.search(value):
+                return REDACTED
+        return keep(value)
+
+    return action
+
+
 def truncate(count: int) -> Action:
     """The first `count` characters."""
 

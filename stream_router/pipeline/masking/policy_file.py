@@ -47,6 +47,7 @@ class RuleTable(Checked):
     action: Literal["keep", "pass", "remove", "redact", "keep_last", "hmac", "truncate", "detect"]
     plain_only: bool = False
     booleans: bool = True
+    numbers_only: bool = False
     n: int | None = Field(None, ge=1, le=10_000)
     detectors: tuple[str, ...] = tuple(finder.DETECTORS)
     engine: Literal["builtin", "presidio"] = "builtin"
@@ -56,6 +57,8 @@ class RuleTable(Checked):
     def _complete(self) -> "RuleTable":
         if (self.n is not None) != (self.action in ("keep_last", "truncate")):
             raise ValueError("`n` goes with keep_last and truncate, and they need it")
+        if self.numbers_only and self.action != "keep_last":
+            raise ValueError("`numbers_only` goes with keep_last")
         if self.action != "detect" and self.model_fields_set & {"engine", "language"}:
             raise ValueError("`engine` and `language` go with detect")
         if self.action not in ("detect", "pass") and "detectors" in self.model_fields_set:
@@ -186,7 +189,7 @@ def _action(table: RuleTable, hmac: HmacTable | None, key: bytes | None, where: 
         "pass": None,
         "remove": actions.remove,
         "redact": actions.redact,
-        "keep_last": actions.keep_last(count),
+        "keep_last": actions.keep_last_of_numbers(count) if table.numbers_only else actions.keep_last(count),
         "truncate": actions.truncate(count),
     }
     return made[table.action]
