@@ -1,6 +1,5 @@
 """One event of the stream to one EventBridge entry, or to the reason why it cannot be one."""
 
-import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -25,8 +24,7 @@ from stream_router.pipeline.masking.trace import Hits, Trace
 from stream_router.pipeline.masking.unknown_fields import UnknownFields
 from stream_router.pipeline.metadata import MASKED, PARTLY, UNMASKED, metadata_by_tag
 from stream_router.pipeline.rejection import Rejected, mismatch
-
-_TYPE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.:/-]{0,127}")
+from stream_router.pipeline.unroutable_types import is_name
 
 
 def _fixed_bytes(event_type: str) -> int:
@@ -114,7 +112,7 @@ class Transform:
 
         Attributes are masked nowhere else, so a policy that masks dead letters lets only names of types into them.
         """
-        hidden = self.policy is not None and self.policy.mask_dead_letters and not _TYPE_NAME.fullmatch(event_type)
+        hidden = self.policy is not None and self.policy.mask_dead_letters and not is_name(event_type)
         return "" if hidden else event_type
 
     def _entry(self, event: Event, valid: Valid) -> Entry:
