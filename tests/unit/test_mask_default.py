@@ -259,6 +259,25 @@ def test_many_phones_and_many_numbers_cost_little() -> None:
 
 
 @pytest.mark.parametrize("masking", [DEFAULT, STRICT], ids=["default", "strict"])
+@pytest.mark.parametrize("value", ["+4930901820", "whatsapp:+49 30 901820", "anna@x.example"])
+def test_contacts_id_that_is_a_number_or_an_address_does_not_pass(masking: MaskingPolicy, value: str) -> None:
+    """In NICE's digital events `contact` is a case, and its id stays; elsewhere it is a person."""
+    masked = masking.mask({"payload": {"contact": {"id": value}}}, [])["payload"]["contact"]["id"]
+    assert "901820" not in masked
+    assert "anna" not in masked
+    digital = {"data": {"contact": {"id": "131988342510"}}}
+    assert masking.mask({"payload": digital}, []) == {"payload": digital}
+
+
+def test_state_of_an_agent_stays_readable() -> None:
+    """An event that an agent takes no contacts is of use only with the reason."""
+    payload = {"agentId": 7, "agentStateName": "Unavailable", "outStateId": 3, "outStateDescription": "Lunch"}
+    detail = orjson.loads(entry({**BODY, "payload": {**payload, "firstName": "Anna"}}, masking="default").detail)
+    assert detail["payload"] == {**payload, "firstName": "[REDACTED]"}
+    assert detail["metadata"]["complianceTag"] == "pii-masked"
+
+
+@pytest.mark.parametrize("masking", [DEFAULT, STRICT], ids=["default", "strict"])
 @pytest.mark.parametrize(
     "payload",
     [
