@@ -41,6 +41,13 @@ PRIVATE = [
     ),
     *("tel", "telNo", "cell", "msisdn", "guestName", "visitor_name", "custName", "participantName", "nick", "fname"),
     *("F_Name", "link", "recordingLink", "uri", "referrer", "href"),
+    *("forename", "middleInitial", "aliases", "guardian", "spouseName", "nextOfKin", "emergencyContact", "card_holder"),
+    *("Vorname", "nachname", "pr\u00e9nom", "apellidos", "voornaam", "f\u00f6rnamn", "geburtsdatum", "nombre-cliente"),
+    *("lat", "lng", "coordinates", "license_plate", "numberPlate", "driversLicense", "x-id-card"),
+    *("nationalInsuranceNumber", "vatNumber"),
+    *("bankAccount", "acctNo", "sortCode", "routingNumber", "cvc", "cardLastFour", "diagnosis", "medicalHistory"),
+    *("deviceId", "imei", "cookies", "jwt", "twitterHandle", "telegramId", "vCard", "replyTo", "voicemail", "memo"),
+    *("gender", "maritalStatus", "religion", "callingParty", "originatingNumber", "supervisor", "person", "otp"),
     *("homeAddress", "streetName", "postalCode", "zip", "passportNumber", "customer", "agent", "avatar", "detailUrl"),
 ]
 PUBLIC = ["queue", "queueName", "channel", "skillName", "teamName", "mediaTypeName", "pointOfContactName", "status"]
@@ -61,6 +68,34 @@ def test_custom_fields_and_variables_are_masked_however_they_are_written(masking
     pairs = masking.mask({"payload": {name: [{"ident": "tier", "value": "canary"}]}}, [])["payload"][name]
     assert pairs[0]["value"] == "[REDACTED]"
     assert "canary" not in json.dumps(masking.mask({"payload": {name: {"tier": "canary"}}}, []))
+
+
+@pytest.mark.parametrize("name", ["fields", "form-fields", "contactAttributes", "parameters", "answers", "properties"])
+def test_values_of_pairs_are_masked(name: str) -> None:
+    """A pair of a name and a value says by its name what the value is, and no rule reads that: no value passes."""
+    for key in ("name", "key", "fieldId", "label"):
+        pairs = [{key: "dob", "value": "canary"}, {key: "age", "value": 53}]
+        masked = DEFAULT.mask({"payload": {name: pairs}}, [])["payload"][name]
+        assert [pair["value"] for pair in masked] == ["[REDACTED]", "[REDACTED]"]
+
+
+THINGS = [
+    *("handleTime", "averageHandleTime", "answerSeconds", "answeredAt", "placeholder", "templateName", "history"),
+    *("traceId", "messageId", "tenantName", "brandName", "callbackId", "policyId", "cardType", "location_id"),
+    *("dispositionName", "eventName", "stateName", "sessionId", "segmentId", "hostName", "messageHandle", "agentCount"),
+]
+
+
+@pytest.mark.parametrize("name", THINGS)
+def test_what_only_sounds_like_a_person_passes(name: str) -> None:
+    """Measures, ids and names of things whose names begin or end as a private field's do stay readable."""
+    assert DEFAULT.mask({"payload": {name: "billing-7"}}, []) == {"payload": {name: "billing-7"}}
+
+
+def test_message_that_is_replied_to_keeps_its_id() -> None:
+    """`replyTo` is an address, and `replyToMessage` none."""
+    payload = {"replyToMessage": {"id": "bb9b6ac9"}}
+    assert DEFAULT.mask({"payload": payload}, []) == {"payload": payload}
 
 
 IDS = ["id", "userId", "UserID", "agentId", "externalId"]
