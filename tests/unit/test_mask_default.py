@@ -304,6 +304,14 @@ def test_contacts_id_that_is_a_number_or_an_address_does_not_pass(masking: Maski
     assert masking.mask({"payload": digital}, []) == {"payload": digital}
 
 
+@pytest.mark.parametrize("masking", [DEFAULT, STRICT], ids=["default", "strict"])
+def test_what_a_tag_is_called_is_searched(masking: MaskingPolicy) -> None:
+    """As where a tag is a text: who tags a case types what he likes."""
+    for given, wanted in (("vip", "vip"), ("call +49 30 901820", "call [PHONE]"), ("anna@x.example", "[EMAIL]")):
+        tags = masking.mask({"payload": {"data": {"case": {"tags": [{"id": 7, "title": given}]}}}}, [])
+        assert tags == {"payload": {"data": {"case": {"tags": [{"id": 7, "title": wanted}]}}}}
+
+
 def test_state_of_an_agent_stays_readable() -> None:
     """An event that an agent takes no contacts is of use only with the reason."""
     payload = {"agentId": 7, "agentStateName": "Unavailable", "outStateId": 3, "outStateDescription": "Lunch"}
