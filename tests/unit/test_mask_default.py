@@ -48,6 +48,7 @@ PRIVATE = [
     *("bankAccount", "acctNo", "sortCode", "routingNumber", "cvc", "cardLastFour", "diagnosis", "medicalHistory"),
     *("deviceId", "imei", "cookies", "jwt", "twitterHandle", "telegramId", "vCard", "replyTo", "voicemail", "memo"),
     *("gender", "maritalStatus", "religion", "callingParty", "originatingNumber", "supervisor", "person", "otp"),
+    *("callerFirst", "customer_last", "MailingCity", "home_town", "zip5"),
     *("homeAddress", "streetName", "postalCode", "zip", "passportNumber", "customer", "agent", "avatar", "detailUrl"),
 ]
 PUBLIC = ["queue", "queueName", "channel", "skillName", "teamName", "mediaTypeName", "pointOfContactName", "status"]
@@ -68,6 +69,15 @@ def test_custom_fields_and_variables_are_masked_however_they_are_written(masking
     pairs = masking.mask({"payload": {name: [{"ident": "tier", "value": "canary"}]}}, [])["payload"][name]
     assert pairs[0]["value"] == "[REDACTED]"
     assert "canary" not in json.dumps(masking.mask({"payload": {name: {"tier": "canary"}}}, []))
+
+
+@pytest.mark.parametrize("name", ["customer", "contact", "caller", "person", "user", "agent"])
+def test_first_and_last_of_a_person_are_names(name: str) -> None:
+    """Elsewhere they may be the first and the last of anything."""
+    masked = DEFAULT.mask({"payload": {name: {"first": "canary", "last": "canary"}}}, [])["payload"]
+    assert masked == {name: {"first": "[REDACTED]", "last": "[REDACTED]"}}
+    page = {"page": {"first": "msg-1", "last": "msg-9"}, "capacity": 4, "gzip": "no"}
+    assert DEFAULT.mask({"payload": page}, []) == {"payload": page}
 
 
 @pytest.mark.parametrize("name", ["fields", "form-fields", "contactAttributes", "parameters", "answers", "properties"])
