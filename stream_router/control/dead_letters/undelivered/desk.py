@@ -22,6 +22,7 @@ from stream_router.core.plain_text import plain
 from stream_router.pipeline import deep_json
 from stream_router.pipeline.mapping import lossless
 from stream_router.pipeline.mapping.timestamps import iso
+from stream_router.pipeline.masking.policy import ROOTS, MaskingPolicy
 from stream_router.pipeline.rejection import Rejected
 from stream_router.pipeline.sinks.dead_letters.reader import UnreadableLetterError
 
@@ -105,11 +106,22 @@ def _show_payload(desk: Desk, letter: Undelivered) -> int:
         return 1
     policy = desk.connection.transform().policy
     if policy is not None:
-        parts = {name: detail[name] for name in ("payload", "conversationId", "originalEventId") if name in detail}
-        detail |= policy.mask(parts, [])
+        detail = masked_detail(policy, letter, detail)
         say(f"masked by {policy.id} {policy.version}:")
     say(readable(deep_json.write(detail)))
     return 0
+
+
+def masked_detail(policy: MaskingPolicy, letter: Undelivered, detail: dict[str, Any]) -> dict[str, Any]:
+    """The Detail with all that came from the sender masked; of an event that is not ours, all of it."""
+    parts = {name: detail[name] for name in ROOTS if name in detail}
+    objects = all(type(parts[name]) is dict for name in ("payload", "extensions") if name in parts)
+    if not letter.is_ours or not objects:
+        whole: dict[str, Any] = policy.mask({"payload": detail}, [])["payload"]
+        return whole
+    masked = policy.mask({"payload": {}, **parts}, [])  # in its place there may be `payloadRef`
+    own = {name: value for name, value in detail.items() if name not in parts}
+    return own | {name: value for name, value in masked.items() if name in parts}
 
 
 def export(desk: Desk, file: Path, selection: Selection, *, take: bool) -> int:

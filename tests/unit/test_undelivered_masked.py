@@ -1,0 +1,55 @@
+"""What `dlq show --undelivered --payload` shows of an event: masked as what would be published."""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from stream_router.control.dead_letters.undelivered import desk, reading
+from stream_router.pipeline.masking import policy_file
+from tests.events import BODY, entry
+
+
+def shown(detail: dict[str, Any], source: str = "nice.cxone.webhook", policy: str = "strict") -> dict[str, Any]:
+    """The Detail of an event in EventBridge's own dead-letter queue, as it is shown."""
+    letter = reading.read(orjson.dumps({"source": source, "detail-type": "t", "detail": detail}).decode(), {})
+    return desk.masked_detail(policy_file.load(policy, None), letter, detail)
+
+
+def sent(**more: Any) -> dict[str, Any]:
+    detail: dict[str, Any] = orjson.loads(entry({**BODY, "payload": {"motto": "canary"}, **more}).detail)
+    return detail
+
+
+def test_all_that_came_from_the_sender_is_masked() -> None:
+    """The payload, the ids and what stood beside the default shape's fields; what we wrote ourselves stays."""
+    detail = sent(customerName="canary", conversationId="canary@x.example")
+    assert b"canary" in orjson.dumps(detail["extensions"])
+    found = shown(dict(detail))
+    assert b"canary" not in orjson.dumps(found)
+    assert found["eventId"] == detail["eventId"]
+    assert found["metadata"] == detail["metadata"]
+
+
+def test_an_id_that_a_policy_takes_away_is_not_shown(tmp_path: Path) -> None:
+    """Nothing stands in its place."""
+    file = tmp_path / "policy.toml"
+    file.write_text('id = "p"\nversion = "1"\n[[rules]]\naction = "remove"\npaths = ["conversationId"]\n')
+    assert "conversationId" not in shown(sent(), policy=str(file))
+
+
+def test_an_event_whose_payload_lies_in_s3_is_masked_too() -> None:
+    """It has the reference in the payload's place."""
+    detail = sent(customerName="canary")
+    del detail["payload"]
+    found = shown({**detail, "payloadRef": {"bucket": "b"}})
+    assert b"canary" not in orjson.dumps(found)
+    assert found["payloadRef"] == {"bucket": "b"}
+    assert "payload" not in found
+
+
+@pytest.mark.parametrize("source", ["nice.cxone.webhook", "shop.orders"])
+def test_of_anybody_elses_event_everything_is_masked(source: str) -> None:
+    """Its fields are not ours, whatever they are called: the whole of it is taken for a payload."""
+    assert b"canary" not in orjson.dumps(shown({"payload": "canary", "buyer": {"motto": "canary"}}, source))
