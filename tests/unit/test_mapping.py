@@ -43,8 +43,31 @@ def test_shape_without_code_maps_paths_types_and_defaults(file: Path) -> None:
 
 
 def test_default_stands_in_for_what_is_missing(file: Path) -> None:
-    """A null counts as missing."""
+    """A null counts as missing, and an empty text too."""
     assert entry({**ACD, "kind": None}, config=file).detail_type == "conversation.updated"
+    assert entry({**ACD, "kind": ""}, config=file).detail_type == "conversation.updated"
+
+
+DIGITAL: dict[str, Any] = {"eventId": "e-1", "eventType": "CaseStatusChanged", "createdAt": "2026-11-24T09:30:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("body", "ids"),
+    [
+        ({**BODY, "interactionId": "i-1", "conversationId": ""}, ("i-1", None)),
+        ({**DIGITAL, "data": {"case": {"id": "7", "interactionId": ""}}}, ("e-1", "7")),
+        ({**DIGITAL, "data": {"case": {"id": "", "interactionId": "i-1"}, "thread": {"id": "t-1"}}}, ("i-1", "t-1")),
+        ({**DIGITAL, "data": {"case": {"id": "", "interactionId": ""}}}, ("e-1", None)),
+        ({**DIGITAL, "createdAtWithMilliseconds": "", "data": {}}, ("e-1", None)),
+        ({"eventTime": "2026-11-24T09:30:00Z", "contactId": 5, "masterContactId": ""}, ("5", "5")),
+        ({"contactId": "5", "contactStart": "2026-11-24T09:30:00Z", "lastUpdateTime": ""}, ("5", "5")),
+    ],
+)
+def test_an_empty_text_is_nothing(body: dict[str, Any], ids: tuple[str, str | None]) -> None:
+    """A script writes an unset variable so; what else leads to the field stands in, else null, and none is buried."""
+    detail = orjson.loads(entry(body).detail)
+    assert (detail["originalEventId"], detail["conversationId"]) == ids
+    assert detail["eventTimestamp"][:20] == "2026-11-24T09:30:00."
 
 
 def test_presets_still_fit_beside_an_own_shape(file: Path) -> None:

@@ -141,6 +141,8 @@ def _wrong(shape: Shape, error: ValidationError) -> Rejected:
 
 def _fields(shape: Shape, body: dict[str, Any]) -> dict[str, Any]:
     """Our fields of an event of `shape`. Raises Rejected where one is missing or of a wrong type."""
+    if body.get("conversationId") == "" and shape.fields is None:
+        body = {**body, "conversationId": None}
     try:
         return check_fields(body if shape.fields is None else _mapped(shape, shape.fields, body))
     except ValidationError as error:
@@ -160,10 +162,13 @@ def _mapped(shape: Shape, sources: Mapping[str, Source], body: dict[str, Any]) -
 
 
 def _lead(source: Source, body: dict[str, Any]) -> tuple[Path | None, Any]:
-    """Which of the source's paths leads to something in `body`, and to what; else None and the default."""
+    """Which of the source's paths leads to something in `body`, and to what; else None and the default.
+
+    Null is nothing, and so is an empty text: scripts write it for a variable that is not set.
+    """
     for path in source.paths:
         value = find(body, path)
-        if value is not MISSING and value is not None:
+        if value is not MISSING and value is not None and value != "":
             return path, value
     return None, source.default
 
