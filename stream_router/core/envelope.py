@@ -23,6 +23,10 @@ VERSION = 1
 _SEALED_HEAD = re.compile(
     rb'\{"v":1,"id":"([0-9a-f]{32})","idFrom":"(delivery|content)","receivedAt":(\d{1,14}),"body":'
 )
+_SEALED = b'{"v":1,"id":"'
+_NO_TEXT = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+"""Bytes that stand in no JSON, in whatever encoding of one byte it is."""
+
 _OWN_FIELDS = frozenset({"v", "id", "idFrom", "receivedAt", "body"})
 _YEAR_10000_MS = 253_402_300_800_000
 _STREAM_SCHEME = "stream"
@@ -106,7 +110,7 @@ def open_record(record: Record) -> list[Event | DeadLetter]:
     """Every event of a Kinesis record, in order; what cannot be read is a dead letter of its own line.
 
     Opens the record's books for exactly as many events as it returns. A record that is one JSON document is one event
-    (or an array of them); otherwise each non-empty line is. Never raises for what the record holds.
+    (or an array of them); otherwise each non-empty line is, where the record is a text. Never raises for what it holds.
     """
     found: list[Event | DeadLetter] = []
     data = record.data
@@ -123,10 +127,18 @@ def open_record(record: Record) -> list[Event | DeadLetter]:
             found += _several(record, len(found), line)
         else:
             found += _from_document(record, len(found), line, value)
-    found = found or [_unreadable(record, 0, record.data)]
+    if not found or (len(found) > 1 and _is_no_text(data, found)):
+        found = [_unreadable(record, 0, data)]
     record.expect(len(found))
     record.received_at_ms = min([(one if isinstance(one, Event) else one.event).received_at_ms for one in found])
     return found
+
+
+def _is_no_text(data: bytes, found: list[Event | DeadLetter]) -> bool:
+    """Whether it is a compressed or a binary form, in which a byte like a line feed ends nothing."""
+    if any(isinstance(one, Event) and type(one.body) is dict for one in found) or _SEALED in data:
+        return False
+    return _NO_TEXT.search(data) is not None
 
 
 def _from_document(record: Record, line: int, raw: bytes, value: object) -> list[Event | DeadLetter]:

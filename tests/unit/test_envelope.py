@@ -1,5 +1,6 @@
 """The wire contract: what the receiver seals the consumer opens, and one bad line kills only itself."""
 
+import gzip
 import hashlib
 
 import orjson
@@ -124,6 +125,28 @@ def test_a_record_that_cannot_be_read_is_one_dead_letter(data: bytes) -> None:
     assert [one.reason for one in found if isinstance(one, DeadLetter)] == [Reason.MALFORMED_JSON]
     assert len(found) == 1
     assert opened.unsettled == 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        gzip.compress(bytes(range(256)) * 9, 0),
+        b"Obj\x01\xff\n \n7\n\t\r\n\x00\x9d",
+        '{"a":1}\n'.encode("utf-16"),
+    ],
+    ids=["gzip", "avro", "utf-16"],
+)
+def test_a_record_that_is_no_text_is_one_dead_letter_with_all_its_bytes(data: bytes) -> None:
+    """Bytes that happen to be line feeds cut nothing apart, and none is left out for a blank."""
+    assert data.count(b"\n") > 0
+    (letter,) = letters(data)
+    assert (letter.reason, letter.event.raw) == (Reason.MALFORMED_JSON, data)
+
+
+def test_lines_in_another_encoding_are_dead_letters_each_by_itself() -> None:
+    """They are text, though none that JSON is written in."""
+    found = letters('{"n":"\u00e9"}\n{"n":"\u00fc"}'.encode("latin-1"))
+    assert [letter.event.raw for letter in found] == [b'{"n":"\xe9"}', b'{"n":"\xfc"}']
 
 
 def test_an_unknown_version_says_so() -> None:
