@@ -138,6 +138,13 @@ def test_conversation_that_is_an_address_does_not_pass(masking: MaskingPolicy, n
     assert masking.mask(parts, [])[name] == "[EMAIL]"
 
 
+def test_conversation_that_is_an_address_does_not_pass_inside_the_payload() -> None:
+    """Where the payload is the whole event, the id of its conversation stands there again."""
+    address = "email_anna@x.example"
+    parts = {"payload": {"conversationId": address}, "conversationId": address, "originalEventId": "i"}
+    assert "anna" not in json.dumps(DEFAULT.mask(parts, []))
+
+
 @pytest.mark.parametrize("name", ["customer", "sender", "recipient", "caller", "consumer"])
 def test_id_of_a_person_is_a_handle(name: str) -> None:
     """Platforms make it of a phone number or an address: it is redacted, as that of an end user is."""
