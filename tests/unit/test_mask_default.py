@@ -310,6 +310,13 @@ def test_many_phones_and_many_numbers_cost_little() -> None:
     assert masked["externalId"] == numbers
 
 
+@pytest.mark.parametrize("name", ["contact", "participant", "profile"])
+def test_long_id_of_digits_is_no_card(name: str) -> None:
+    """One in ten passes the check of a card's digits by chance, and others join by it."""
+    payload = {name: {"id": 4111111111111111}}
+    assert DEFAULT.mask({"payload": payload}, []) == {"payload": payload}
+
+
 @pytest.mark.parametrize("masking", [DEFAULT, STRICT], ids=["default", "strict"])
 @pytest.mark.parametrize("value", ["+4930901820", "whatsapp:+49 30 901820", "anna@x.example"])
 def test_contacts_id_that_is_a_number_or_an_address_does_not_pass(masking: MaskingPolicy, value: str) -> None:
