@@ -377,6 +377,36 @@ def test_conversation_named_by_a_private_id_is_masked_too() -> None:
     assert "anna" not in sent.order_key
 
 
+VARIABLES = {"variables": [{"name": "contactId", "value": "40938476"}, {"name": "master", "value": "c-7"}]}
+
+
+@pytest.mark.parametrize("masking", [DEFAULT, STRICT], ids=["default", "strict"])
+def test_id_that_the_payload_shows_is_not_hidden_above_it(masking: MaskingPolicy) -> None:
+    """A script's variables often hold the contact's id: all such events would be of one conversation, `[REDACTED]`."""
+    payload = {"contactId": 40938476, "masterContactId": "c-7", **VARIABLES}
+    parts = {"payload": payload, "originalEventId": "40938476", "conversationId": "c-7"}
+    masked = masking.mask(parts, [])
+    assert (masked["originalEventId"], masked["conversationId"]) == ("40938476", "c-7")
+    assert [pair["value"] for pair in masked["payload"]["variables"]] == ["[REDACTED]", "[REDACTED]"]
+
+
+@pytest.mark.parametrize("masking", [DEFAULT, STRICT], ids=["default", "strict"])
+@pytest.mark.parametrize("more", [{}, {"motto": "40938476"}, {"contactId": "409384760"}])
+def test_id_that_only_a_private_field_holds_is_hidden(masking: MaskingPolicy, more: dict[str, Any]) -> None:
+    """It may be made of what the field holds, and nothing that stays in the event shows it."""
+    parts = {"payload": {**VARIABLES, **more}, "originalEventId": "40938476", "conversationId": "40938476"}
+    masked = masking.mask(parts, [])
+    assert (masked["originalEventId"], masked["conversationId"]) == ("[REDACTED]", "[REDACTED]")
+
+
+def test_handle_stays_hidden_although_a_case_has_it() -> None:
+    """A phone number or an address of the event is hidden wherever it can be."""
+    address = "anna@x.example"
+    for handle, private in (("4930901820", {"phone": "+4930901820"}), (address, {"customFields": [address]})):
+        parts = {"payload": {"case": {"id": handle}, **private}, "originalEventId": "i", "conversationId": handle}
+        assert DEFAULT.mask(parts, [])["conversationId"] in ("****1820", "[REDACTED]")
+
+
 def test_unknown_texts_are_searched_by_the_detectors() -> None:
     """Under `default` an address in a field that no rule names is found, and the tag says that it is not known."""
     detail = orjson.loads(entry({**BODY, "payload": {"motto": "write to anna@x.example"}}, masking="default").detail)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from operator import is_
 from typing import Any
 
-from stream_router.pipeline.masking import pruning
+from stream_router.pipeline.masking import ids_in_clear, pruning
 from stream_router.pipeline.masking.actions import GONE, REDACTED, Action, is_mask
 from stream_router.pipeline.masking.detectors.prefilter import may_hold_an_address, suspicious
 from stream_router.pipeline.masking.occurrences import all_texts, passing, replacer
@@ -80,20 +80,20 @@ class MaskingPolicy:
 
     def mask_event(self, parts: Parts, trace: Trace) -> Parts:
         """`mask`, with notes on what passed."""
-        masked: Parts
         if self._ids_pass and len(parts) == 3:
             interaction_id, conversation_id = parts["originalEventId"], parts["conversationId"]
             trace.known += filter(None, (interaction_id, conversation_id))
             payload = self._object(parts["payload"], self._payload_state, trace)
-            masked = {"payload": payload, "conversationId": conversation_id, "originalEventId": interaction_id}
+            masked: Parts = {"payload": payload, "conversationId": conversation_id, "originalEventId": interaction_id}
         else:
             masked = self._object(parts, self.start, trace)
-        if trace.redacted:
-            trace.hits += ["redact"] * len(trace.redacted)
+        trace.hits += ["redact"] * len(trace.redacted)
         look = self._look(trace)
         if look is not None:
             masked = look.object(masked, self.start, None, trace.hits)
-        return masked if self.allowed is None else pruning.parts(masked, self.allowed, trace.hits)
+        if self.allowed is not None:
+            masked = pruning.parts(masked, self.allowed, trace.hits)
+        return ids_in_clear.kept(parts, masked) if look is not None and self._ids_pass else masked
 
     def look_for(self, parts: Parts) -> SecondLook | None:
         """The second look that masking these parts takes, for who shows what masking does."""

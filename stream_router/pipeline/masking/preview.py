@@ -10,6 +10,7 @@ from stream_router.pipeline.exact_number import ExactNumber
 from stream_router.pipeline.mapping.mapper import Validator
 from stream_router.pipeline.mapping.shapes import Shape
 from stream_router.pipeline.masking.actions import GONE, REDACTED, is_mask
+from stream_router.pipeline.masking.ids_in_clear import IDS
 from stream_router.pipeline.masking.path_patterns import Step
 from stream_router.pipeline.masking.policy import MaskingPolicy, Parts
 from stream_router.pipeline.masking.rules import MaskRule
@@ -50,8 +51,7 @@ def show(policy: MaskingPolicy, shapes: Sequence[Shape], sample: bytes) -> list[
             raise ValueError(f"line {opened.event.line + 1}: {opened.message}")  # noqa: TRY004 - the sample is wrong
         parts = _parts(validator, opened)
         try:
-            policy.mask(parts, [])
-            tracer = _Tracer(policy, parts)
+            tracer = _Tracer(policy, parts, policy.mask(parts, []))
             tracer.parts(parts)
         except (RecursionError, Rejected):
             raise ValueError("the sample nests too deep to be masked: the consumer would bury it") from None
@@ -82,8 +82,9 @@ class _At(NamedTuple):
 class _Tracer:
     """Walks as `MaskingPolicy.mask` does and tells of each value, with one frame a level as there."""
 
-    def __init__(self, policy: MaskingPolicy, parts: Parts) -> None:
+    def __init__(self, policy: MaskingPolicy, parts: Parts, masked: Parts) -> None:
         self._policy = policy
+        self._kept_ids = {name for name in IDS if name in masked and masked[name] == parts.get(name)}
         self._look = policy.look_for(parts)
         self.shown: list[Shown] = []
 
@@ -141,7 +142,7 @@ class _Tracer:
         is_text = type(value) in (str, int)
         find = above.find if above is not None and is_text else None
         found = find(text, hits) if find is not None else text
-        if self._look is not None:
+        if self._look is not None and at.path not in self._kept_ids:
             found = self._look.text(found, above, find, hits, is_text=is_text)
         if found == text:
             return self._tell(at, value, value, above.name if above and (above.passes or not above.find) else "", known)
