@@ -48,6 +48,14 @@ PRIVATE = [
     *("bankAccount", "acctNo", "sortCode", "routingNumber", "cvc", "cardLastFour", "diagnosis", "medicalHistory"),
     *("deviceId", "imei", "cookies", "jwt", "twitterHandle", "telegramId", "vCard", "replyTo", "voicemail", "memo"),
     *("gender", "maritalStatus", "religion", "callingParty", "originatingNumber", "supervisor", "person", "otp"),
+    *("stra\u00dfe", "Hausnummer", "code_postal", "calle", "endere\u00e7o", "woonplaats", "handynummer"),
+    *(
+        "\u0424\u0430\u043c\u0438\u043b\u0438\u044f",
+        "\u6c0f\u540d",
+        "\u96fb\u8a71\u756a\u53f7",
+        "\u59d3\u540d",
+        "\uc774\ub984",
+    ),
     *("callerFirst", "customer_last", "MailingCity", "home_town", "zip5"),
     *("homeAddress", "streetName", "postalCode", "zip", "passportNumber", "customer", "agent", "avatar", "detailUrl"),
 ]
@@ -90,6 +98,7 @@ def test_values_of_pairs_are_masked(name: str) -> None:
 
 
 THINGS = [
+    *("calledCount", "callerCount", "village", "ruede", "port", "sort", "portal", "report"),
     *("handleTime", "averageHandleTime", "answerSeconds", "answeredAt", "placeholder", "templateName", "history"),
     *("traceId", "messageId", "tenantName", "brandName", "callbackId", "policyId", "cardType", "location_id"),
     *("dispositionName", "eventName", "stateName", "sessionId", "segmentId", "hostName", "messageHandle", "agentCount"),
