@@ -320,6 +320,15 @@ def test_many_phones_and_many_numbers_cost_little() -> None:
 
 
 @pytest.mark.parametrize("name", ["contact", "participant", "profile"])
+def test_id_that_is_an_object_is_decided_on_field_by_field(name: str) -> None:
+    """What no rule names in it is not known, and the tag says so."""
+    body = {**BODY, "payload": {name: {"id": {"motto": "Anna", "firstName": "Anna-Maria"}}}}
+    detail = orjson.loads(entry(body, masking="default").detail)
+    assert detail["payload"] == {name: {"id": {"motto": "Anna", "firstName": "[REDACTED]"}}}
+    assert detail["metadata"]["complianceTag"] == "pii-masked-partly"
+
+
+@pytest.mark.parametrize("name", ["contact", "participant", "profile"])
 def test_long_id_of_digits_is_no_card(name: str) -> None:
     """One in ten passes the check of a card's digits by chance, and others join by it."""
     payload = {name: {"id": 4111111111111111}}
