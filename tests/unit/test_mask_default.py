@@ -130,6 +130,17 @@ def test_id_that_is_an_address_does_not_pass(name: str) -> None:
         assert DEFAULT.mask({"payload": {"user": {name: own}}}, []) == {"payload": {"user": {name: own}}}
 
 
+@pytest.mark.parametrize("name", ["status", "channel", "channelId", "queueName", "direction", "priority"])
+def test_what_a_script_writes_does_not_pass_the_allow_list_for_its_name(name: str) -> None:
+    """Under `strict` a harmless name passes no address, no number and nothing that is masked elsewhere in the event."""
+    assert STRICT.mask({"payload": {name: "sms"}}, []) == {"payload": {name: "sms"}}
+    assert STRICT.mask({"payload": {name: 4711}}, []) == {"payload": {name: 4711}}
+    for text in ("sms:+4930901820", "by anna@x.example", "called Anna Schmidt"):
+        masked = STRICT.mask({"payload": {name: text, "customerName": "Anna Schmidt"}}, [])["payload"][name]
+        assert "901820" not in masked
+        assert "nna" not in masked
+
+
 def test_user_whose_id_is_an_address_does_not_pass_the_allow_list() -> None:
     """`strict` lets the ids of NICE's users pass, and no address in their place, nor in an attribute of XML."""
     payload = {"user": {"id": 62713508}, "agent": {"id": "a-3"}, "agentId": 12}
