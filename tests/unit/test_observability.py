@@ -287,6 +287,12 @@ def test_what_the_issue_of_alarms_names_is_watched() -> None:
     assert no_data == [("HoldingShards", "breaching"), ("ReceiverReady", "breaching")]
 
 
+def test_a_receiver_without_a_worker_is_no_receiver() -> None:
+    """Its parent goes on to send metrics, with 0 workers that are ready: a datum alone is no good sign."""
+    alarm = ALARMS["NoReceiver"]
+    assert (alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"]) == ("Maximum", "LessThanThreshold", 1)
+
+
 @pytest.mark.parametrize("name", ["DeadLettersOld", "UndeliveredOld"])
 def test_messages_of_seven_days_are_told_however_often_they_were_looked_at(name: str) -> None:
     """SQS's own age of the oldest leaves out what was received three times, as by three `dlq list`.
