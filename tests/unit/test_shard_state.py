@@ -49,6 +49,27 @@ def test_what_is_not_read_yet_counts_too() -> None:
     assert (known.oldest_age_s, known.caught_up) == (91.0, False)
 
 
+def test_a_child_that_was_brought_nothing_yet_claims_nothing(tmp_path: Path) -> None:
+    """Kinesis may refuse it from its start on, days behind: neither is it caught up, nor is the stream's time full.
+
+    Only that it waits is known, and tells an alarm once it waits for long.
+    """
+    life = Life(tmp_path)
+    life.rest(5)
+    found, at_s = told(life), wall_s(life)
+    assert lag(found, at_s) == (None, None, False)
+    assert state(found, lag(found, at_s), at_s)[:2] == ("catching up", "the daemon has brought nothing yet")
+    life.rest(55)
+    found, at_s = told(life), wall_s(life)
+    known = lag(found, at_s)
+    assert known.oldest_age_s == pytest.approx(60, abs=1.5)
+    assert (known.arrived_ago_s, known.caught_up) == (None, False)
+    assert "the daemon has brought nothing for" in str(state(found, known, at_s)[1])
+    life.process(1)
+    life.live(5)
+    assert lag(told(life), wall_s(life)).caught_up
+
+
 def test_a_child_of_another_version_claims_nothing() -> None:
     """No lag told: unknown, not zero."""
     found = shard(callbackAgoS=None)

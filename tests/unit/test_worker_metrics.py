@@ -61,7 +61,8 @@ class World:
     def child_says(self, shard: str, pid: int = 1, **told: Any) -> None:
         folder = self.state.path / SNAPSHOTS
         folder.mkdir(exist_ok=True)
-        said = snapshot(shard, pid, 5, at=self.wall, **{"callbackAgoS": 0.0, "caughtUpAgoS": 0.0, **told})
+        well = {"callbackAgoS": 0.0, "caughtUpAgoS": 0.0, "gauges": {"millis_behind_latest": 0}}
+        said = snapshot(shard, pid, 5, at=self.wall, **well | told)
         (folder / f"{shard}.{pid}.json").write_bytes(orjson.dumps(said))
 
     def after(self, seconds: float) -> None:

@@ -34,9 +34,12 @@ def lag(shard: Shard, now_s: float) -> Lag:
         return Lag(None, None, caught_up=False)
     said_ago_s = max(0.0, now_s - shard.at_s)
     callback_ago_s += said_ago_s
-    behind_s = shard.gauges.get("millis_behind_latest", 0.0) / 1000
-    unread_s = behind_s + callback_ago_s if behind_s else None
+    behind_ms = shard.gauges.get("millis_behind_latest")
+    unread_s = behind_ms / 1000 + callback_ago_s if behind_ms else None
     received_ms, arrived_ms = shard.number("oldestReceivedMs"), shard.number("oldestArrivedMs")
+    if received_ms is None and behind_ms is None:
+        # Never called: what waits in the stream is not known, only for how long the child waits.
+        return Lag(callback_ago_s if callback_ago_s > CALLBACK_WITHIN_S else None, None, caught_up=False)
     if received_ms is None and unread_s is None:
         if callback_ago_s <= CALLBACK_WITHIN_S:
             return Lag(0.0, 0.0, caught_up=True)
@@ -67,4 +70,6 @@ def state(shard: Shard, known: Lag, now_s: float) -> tuple[State, str | None, fl
     uncalled_s = (shard.number("callbackAgoS") or 0.0) + silent_s
     if late and uncalled_s > CALLBACK_WITHIN_S:
         return "catching up", f"the daemon has brought nothing for {uncalled_s:.0f} s", None
-    return ("catching up", "events wait for longer than 10 s", None) if late else ("caught up", None, None)
+    unread = known.oldest_age_s is None
+    why = "the daemon has brought nothing yet" if unread else "events wait for longer than 10 s"
+    return ("catching up", why, None) if late else ("caught up", None, None)

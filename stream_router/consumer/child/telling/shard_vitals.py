@@ -37,7 +37,8 @@ class ShardVitals:
         self._is_careful = is_careful
         self._clock = clock
         self._began = self._callback_at = self._caught_up_at = clock()
-        self._behind_ms = 0
+        self._behind_ms: int | None = None
+        """None until the daemon has brought something, or nothing: until then nobody knows."""
         self._spent = dict.fromkeys(WAITS, 0.0)
         self._unopened_ms: int | None = None
         self._awaits_since: float | None = None
@@ -47,6 +48,8 @@ class ShardVitals:
         self._callback_at, self._awaits_since = self._clock(), None
         if behind_ms is not None:
             self._behind_ms = behind_ms
+        elif self._behind_ms is None:
+            self._behind_ms = 0
 
     def unopened(self, record: dict[str, Any] | None) -> None:
         """The next record of the daemon's batch that is not opened yet; None where all are."""
@@ -84,7 +87,7 @@ class ShardVitals:
     def __call__(self) -> dict[str, Any]:
         now, oldest = self._clock(), self._oldest_ms()
         flight = self._router.publisher.dispatcher.flight
-        if oldest is None and not self._behind_ms and now - self._callback_at <= CALLBACK_WITHIN_S:
+        if oldest is None and self._behind_ms == 0 and now - self._callback_at <= CALLBACK_WITHIN_S:
             self._caught_up_at = now
         return {
             "counters": {"calls": flight.all_calls, "sent_bytes": flight.all_bytes},
@@ -108,7 +111,7 @@ class ShardVitals:
             return oldest
         return (min(oldest[0], unopened), min(oldest[1], unopened)) if oldest else (unopened, unopened)
 
-    def _gauges(self, now: float) -> dict[str, float]:
+    def _gauges(self, now: float) -> dict[str, float | None]:
         """By their names in the catalogue."""
         window, dispatcher = self._window, self._router.publisher.dispatcher
         return {
