@@ -287,6 +287,14 @@ def test_what_the_issue_of_alarms_names_is_watched() -> None:
     assert no_data == [("HoldingShards", "breaching"), ("ReceiverReady", "breaching")]
 
 
+@pytest.mark.parametrize("name", ["RetentionWarning", "RetentionCritical", "Behind"])
+def test_a_daemon_that_ends_again_and_again_hides_no_lag(name: str) -> None:
+    """Between two daemons there is no datum, and what is missing is good here: a third of the minutes is enough."""
+    alarm = ALARMS[name]
+    assert alarm["TreatMissingData"] == "notBreaching"
+    assert alarm["DatapointsToAlarm"] * 3 <= alarm["EvaluationPeriods"]
+
+
 def test_a_receiver_without_a_worker_is_no_receiver() -> None:
     """Its parent goes on to send metrics, with 0 workers that are ready: a datum alone is no good sign."""
     alarm = ALARMS["NoReceiver"]
