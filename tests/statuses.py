@@ -167,6 +167,7 @@ def history(*, trouble: bool = False) -> dict[str, Any]:
 
 def receiver(**changes: Any) -> dict[str, Any]:
     """A receiver that is well."""
+    fast = {"count": 30_000, "p50": 6.5, "p90": 9.0, "p95": 12.0, "p99": 31.5, "p999": 88.0, "max": 140.2}
     return {
         "schema": "stream-router.receiver-status/1",
         "at": "2026-11-25T09:30:02.456Z",
@@ -177,7 +178,8 @@ def receiver(**changes: Any) -> dict[str, Any]:
         "workers": 2,
         "stream": {"name": "cxone-events", "up": True, "code": None, "lastTriedAt": "2026-11-25T09:30:02.100Z"},
         "rates": {"storedPerS": 511.9, "spilledPerS": 0.0, "refusedPerS": 0.0},
-        "latencyMs": {"count": 30_000, "p50": 6.5, "p90": 9.0, "p95": 12.0, "p99": 31.5, "p999": 88.0, "max": 140.2},
+        "latencyMs": fast | {"count": 100_003, "p99": 24.5},
+        "recent": {"seconds": 60, "latencyMs": fast},
         "connections": 17,
         "spill": {"events": 0, "bytes": 0, "oldestAgeS": None, "failing": False},
         "answers": {"202 stored": 100_000, "401 bad_signature": 3},

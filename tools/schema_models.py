@@ -221,6 +221,13 @@ class Recent(Model):
     latencies_ms: dict[str, Percentiles]
 
 
+class RecentAnswers(Model):
+    """The last minute, or as many seconds of it as are known."""
+
+    seconds: Count
+    latency_ms: Percentiles
+
+
 class UnreadShard(Model):
     """A shard that nobody reads."""
 

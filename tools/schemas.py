@@ -23,6 +23,7 @@ from schema_models import (
     Moment,
     Percentiles,
     Recent,
+    RecentAnswers,
     Seconds,
     Shard,
     Totals,
@@ -70,7 +71,8 @@ class ReceiverStatus(Model):
     workers: Count
     stream: dict[str, Any]
     rates: dict[str, float | None]
-    latency_ms: Percentiles
+    latency_ms: Percentiles = Field(description="since the receiver began")
+    recent: RecentAnswers
     connections: Count
     spill: dict[str, Any]
     answers: dict[str, Count]

@@ -12,6 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from stream_router.settings.receiver import Receiver
 from stream_router.telemetry.admin_server import JSON, AdminServer, Page, Verdict, probe
+from stream_router.telemetry.histogram import Histogram
 from stream_router.telemetry.iso_time import iso_s
 from stream_router.telemetry.receiver import receiver_page
 from stream_router.telemetry.receiver.receiver_board import Board, Numbers
@@ -80,6 +81,7 @@ class ReceiverStatus:
     def _status(self, now: float) -> dict[str, Any]:
         numbers, at_s = self._numbers(), self._now_s()
         self._note(numbers)
+        over_s, before = self._before(now, numbers)
         gauges = numbers.gauges
         answers = {f"{status} {why}": 0 for _, status, why in numbers.answers}
         for (_, status, why), count in numbers.answers.items():
@@ -98,8 +100,12 @@ class ReceiverStatus:
                 "code": (code_of(gauges[STREAM_CODE]) or None) if gauges["up"] else None,
                 "lastTriedAt": iso_s(gauges[STREAM_HEARD_S]) if gauges[STREAM_HEARD_S] else None,
             },
-            "rates": self._rates(now, numbers),
-            "latencyMs": self._latency(numbers),
+            "rates": {
+                name: round((numbers.counters[one] - before.counters[one]) / over_s, 3) if over_s else None
+                for name, one in RATES.items()
+            },
+            "latencyMs": self._latency(numbers.latency),
+            "recent": {"seconds": round(over_s), "latencyMs": self._latency(numbers.latency.since(before.latency))},
             "connections": int(gauges["connections"]),
             "spill": {
                 "events": int(gauges["spilled_events"]),
@@ -142,16 +148,11 @@ class ReceiverStatus:
             return "events wait in the spill"
         return f"nothing came to try it with since {iso_s(gauges[STREAM_HEARD_S])}"
 
-    def _rates(self, now: float, numbers: Numbers) -> dict[str, float | None]:
-        """Means over the last minute, or since the first look."""
-        base = self._samples[0] if self._samples else None
+    def _before(self, now: float, numbers: Numbers) -> tuple[float, Numbers]:
+        """The numbers of a minute ago, or of the first look, and how long ago that was; 0.0 before there are any."""
         self._keep(now, numbers)
-        if base is None or now - base[0] < KEPT_S:
-            return dict.fromkeys(RATES)
-        at, before = base
-        return {
-            name: round((numbers.counters[one] - before.counters[one]) / (now - at), 3) for name, one in RATES.items()
-        }
+        at, before = self._samples[0]
+        return (now - at, before) if now - at >= KEPT_S else (0.0, numbers)
 
     def _keep(self, now: float, numbers: Numbers) -> None:
         while len(self._samples) > 1 and now - self._samples[1][0] >= RATES_S:
@@ -159,8 +160,7 @@ class ReceiverStatus:
         self._samples.append((now, numbers))
 
     @staticmethod
-    def _latency(numbers: Numbers) -> dict[str, float]:
-        histogram = numbers.latency
+    def _latency(histogram: Histogram) -> dict[str, float]:
         found = {name: round(histogram.percentile(percent), 3) for name, percent in PERCENTILES.items()}
         return {"count": histogram.count, **found, "max": round(histogram.largest_ms, 3)}
 

@@ -16,8 +16,7 @@ def receiver(host: Host, width: int) -> RenderableType:
     if host.error:
         return verdict.line(host)
     status = host.status
-    rates, latency = status.get("rates") or {}, status.get("latencyMs") or {}
-    latency = latency if latency.get("count") else {}
+    rates, latency = status.get("rates") or {}, answers(status)
     speed: list[Fact] = [
         ("stored", rate(rates.get("storedPerS"))),
         ("spilled", rate(rates.get("spilledPerS")), ""),
@@ -28,6 +27,12 @@ def receiver(host: Host, width: int) -> RenderableType:
     ]
     head = Text("receiver ").append_text(verdict.line(host))
     return Group(head, flow(width, speed), flow(width, _spill(status)), *_refusals(status))
+
+
+def answers(status: dict[str, Any]) -> dict[str, Any]:
+    """Percentiles of the answers of the last minute; of a version that does not tell them those since its start."""
+    told = get(status, "recent", "latencyMs") or status.get("latencyMs") or {}
+    return told if told.get("count") else {}
 
 
 def _spill(status: dict[str, Any]) -> list[Fact]:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from stream_router.top import consumer_view, verdict
 from stream_router.top.hosts import Host
-from stream_router.top.receiver_view import receiver
+from stream_router.top.receiver_view import answers, receiver
 from stream_router.top.words import get, millis, rate, seconds
 
 KEYS = "q quit   s sort: {sort}   h next host"
@@ -85,7 +85,7 @@ def _lines(hosts: Sequence[Host], chosen: Host | None) -> RenderableType:
         stored = get(host.status, "rates", "storedPerS")
         p99 = get(host.status, "recent", "latenciesMs", "received_to_accepted", "p99")
         speed = rate(get(host.status, "rates", "deliveredPerS") if host.program == "consume" else stored)
-        slow = millis(p99 if host.program == "consume" else get(host.status, "latencyMs", "p99"))
+        slow = millis(p99 if host.program == "consume" else answers(host.status).get("p99"))
         table.add_row(name, state, *(seconds(one) for one in lag), speed, slow)
     return table
 

@@ -112,6 +112,33 @@ def test_of_the_stream_those_tell_who_heard_of_it_last(bench: Bench) -> None:
     assert bench.sample("stream_up") == 1.0
 
 
+def test_recent_percentiles_are_of_the_last_minute(bench: Bench) -> None:
+    """A week of fast answers hides no slow minute, and what was slow once is over; `latencyMs` is since the start."""
+    now = [0.0]
+    status = ReceiverStatus(bench.board, Receiver(aws_region="x", webhook_scheme="none"), clock=lambda: now[0])
+    stats = Stats()
+    stats.up = 1
+
+    def after(seconds: float, *answered_s: float) -> dict[str, Any]:
+        stats.latencies_s += answered_s
+        bench.board.row(0)[:] = stats.row()
+        for _ in range(round(seconds)):
+            now[0] += 1.0
+            status.look()
+        told: dict[str, Any] = orjson.loads(status.page())
+        return told
+
+    assert orjson.loads(status.page())["recent"]["latencyMs"]["count"] == 0
+    after(300, *[0.01] * 10_000)
+    slow = after(1, *[0.8] * 20)
+    assert slow["recent"]["seconds"] == pytest.approx(60, abs=1)
+    assert (slow["recent"]["latencyMs"]["count"], slow["latencyMs"]["count"]) == (20, 10_020)
+    assert slow["recent"]["latencyMs"]["p50"] == pytest.approx(800, rel=0.01)
+    assert slow["latencyMs"]["p99"] == pytest.approx(10, rel=0.01)
+    over = after(61)
+    assert (over["recent"]["latencyMs"]["count"], over["latencyMs"]["count"]) == (0, 10_020)
+
+
 @pytest.mark.parametrize(
     ("ready", "spill_takes", "where"),
     [
