@@ -112,6 +112,19 @@ def test_of_the_stream_those_tell_who_heard_of_it_last(bench: Bench) -> None:
     assert bench.sample("stream_up") == 1.0
 
 
+def test_what_a_dead_worker_spilled_still_waits_on_the_disk(bench: Bench) -> None:
+    """It may be long until another can take its place, and nobody must take its host away meanwhile."""
+    stats = Stats()
+    stats.up, stats.events_in_flight = 1, 7
+    stats.spilled_events, stats.spill_bytes, stats.spill_oldest_age_seconds = 5, 4_096, 12.0
+    bench.board.row(1)[:] = stats.row()
+    bench.serve(0)
+    bench.board.gone(1)
+    assert (bench.sample("spilled_events"), bench.sample("spill_bytes")) == (5.0, 4_096.0)
+    assert bench.status()["spill"]["oldestAgeS"] == 12.0
+    assert (bench.sample("events_in_flight"), bench.sample("up")) == (0.0, 1.0)
+
+
 def test_recent_percentiles_are_of_the_last_minute(bench: Bench) -> None:
     """A week of fast answers hides no slow minute, and what was slow once is over; `latencyMs` is since the start."""
     now = [0.0]

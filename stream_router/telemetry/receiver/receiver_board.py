@@ -15,6 +15,7 @@ from stream_router.telemetry.receiver.receiver_stats import (
     OF_THE_WORST,
     OF_THE_WORST_THAT_HEARD,
     OF_THE_WORST_THAT_SERVES,
+    ON_DISK,
     STREAM_HEARD_S,
     Row,
     gauge_at,
@@ -47,9 +48,9 @@ class Board:
         return [float(beats) for beats in self._beats]
 
     def gone(self, worker: int) -> None:
-        """A worker died: it is not up, and holds nothing any more. What it counted stays."""
+        """A worker died: it is not up, and has nothing in memory. What it counted, and what it spilled, stays."""
         self._beats[worker] = 0
-        for name in GAUGES:
+        for name in set(GAUGES) - set(ON_DISK):
             self._rows[worker, gauge_at(name, len(self.sources))] = 0
 
     def total(self) -> Row:
