@@ -176,7 +176,7 @@ def test_what_may_not_be_looked_at_is_said_once_and_is_no_fault(world: World, ca
     """A role without the permission: one warning that names it, however long."""
     for operation in ("TestEventPattern", "ListTargetsByRule", "DescribeRule"):
         world.events.refusals[operation] = "AccessDeniedException"
-        assert world.look(3)["state"] == ("unknown" if operation == "DescribeRule" else "matched")
+        assert world.look(3)["state"] == "unknown"
         assert f"allow events:{operation} to this role" in caplog.records[-1].getMessage()
     assert len(caplog.records) == 3
     assert said(caplog, "ERROR") == []
@@ -186,14 +186,30 @@ def test_a_right_that_is_granted_later_is_used_from_then_on(world: World) -> Non
     """As the warning asks: without a restart a pattern that lets nothing through is noticed, and so is its mending."""
     world.events.refusals["TestEventPattern"] = "AccessDeniedException"
     world.events.matches = lambda _: False
-    assert world.look(3)["state"] == "matched"
+    assert world.look(3)["state"] == "unknown"
     assert world.watch._check.unjudged
     world.events.refusals.clear()
-    assert world.look()["state"] == "unmatched"
+    found = world.look()
+    assert (found["state"], found["since"]) == ("unmatched", "2025-11-24T16:00:00.000Z"), "nobody saw it right before"
     assert not world.watch._check.unjudged
     asked = len(world.events.tested)
     world.look(3)
     assert len(world.events.tested) == asked, "the same text is asked for once"
+
+
+def test_what_may_not_be_looked_at_any_more_ends_no_fault(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Whether the rule has a target again is not known: no word that it lets events through, and the gap goes on."""
+    untargeted(world.events)
+    world.look()
+    world.events.refusals["ListTargetsByRule"] = "AccessDeniedException"
+    found = world.look(3)
+    assert (found["state"], found["since"], found["matchedAt"]) == ("unknown", "2025-11-24T16:00:00.000Z", None)
+    assert not any("lets our events through again" in record.getMessage() for record in caplog.records)
+    world.events.refusals.clear()
+    assert world.look()["state"] == "unmatched"
+    world.events.targets = [{"Id": "t", "Arn": "a"}]
+    assert world.look()["state"] == "matched"
+    assert "replay --since 2025-11-24T16:00:00.000Z" in caplog.records[-1].getMessage()
 
 
 @pytest.mark.parametrize("how", ["empty answer", "UnknownOperationException"])
@@ -204,7 +220,7 @@ def test_an_emulator_without_the_test_judges_no_pattern(
     world.events.lacks_test = how == "empty answer"
     if not world.events.lacks_test:
         world.events.refusals["TestEventPattern"] = how
-    assert world.look(3)["state"] == "matched"
+    assert world.look(3)["state"] == "unknown"
     assert [text.partition(":")[0] for text in said(caplog, "WARNING")] == ["this endpoint has no TestEventPattern"]
 
 
@@ -217,7 +233,7 @@ def test_trouble_of_the_control_plane_changes_nothing(world: World, caplog: pyte
     assert world.look()["state"] == "unmatched"
     world.events.refusals["DescribeRule"] = "InternalException"
     found = world.look(4)
-    assert (found["state"], found["since"]) == ("unmatched", "2025-11-24T16:00:30.000Z")
+    assert (found["state"], found["since"]) == ("unmatched", "2025-11-24T16:00:00.000Z")
     assert world.events.tested == [PATTERN] * 2
     assert len(said(caplog, "WARNING")) == 3
 

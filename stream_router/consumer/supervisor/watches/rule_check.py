@@ -98,6 +98,7 @@ class RuleCheck:
             if not self._forbidden(error, "DescribeRule", "the rule is not watched"):
                 raise
             return None
+        self._warned.discard("DescribeRule")
         faults = []
         if not str(found.get("State", "ENABLED")).startswith("ENABLED"):
             enable = f"aws events enable-rule --name {self.rule} --event-bus-name {self.bus}"
@@ -116,6 +117,7 @@ class RuleCheck:
             if not self._forbidden(error, "ListTargetsByRule", "a rule without a target is not noticed"):
                 raise
             return True
+        self._warned.discard("ListTargetsByRule")
         return bool(answer.get("Targets"))
 
     def _unmatched_types(self, pattern: str, arn: str) -> list[str]:

@@ -1,8 +1,8 @@
 """Watches the rule as the bus is watched: PutEvents answers success also where no rule lets an event through.
 
 The state is the file `rule-state.json` in the state folder: `matched`, `unmatched` (the state that is called "rule
-unmatched" in the log), `unknown` (it cannot be asked) or `unwatched`, with the times of the last look, of the last one
-at which all was right, and since when events may have reached nobody.
+unmatched" in the log), `unknown` (it, or a part of it, cannot be asked) or `unwatched`, with the times of the last
+look, of the last one at which all was right, and since when events may have reached nobody.
 """
 
 import contextlib
@@ -86,6 +86,7 @@ class RuleWatch:
         self._now_s = now_s
         self._unmatched_to_be_logged, self._unasked_to_be_logged = Seldom(clock), Seldom(clock)
         self._faults: list[Fault] = []
+        self._first_at = ""
         self._matched_at, self._since = self._known()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="rule-watch", daemon=True)
@@ -106,15 +107,17 @@ class RuleWatch:
     def look(self) -> None:
         """Look once; write the state, and say what has changed or lasts."""
         at = iso(int(self._now_s() * 1000))
+        self._first_at = self._first_at or at
         try:
             faults = self._check()
         except Exception as error:  # noqa: BLE001 - botocore's chain raises what it likes, and the watch goes on
             self._unasked(at, error)
             return
-        if faults is None:
-            self._write("unknown", at)
-        elif faults:
+        if faults:
             self._unmatched(at, faults)
+        elif faults is None or self._check.unjudged:
+            self._faults = []
+            self._write("unknown", at)
         else:
             self._matched(at)
 
@@ -130,7 +133,7 @@ class RuleWatch:
         self._write("matched", at)
 
     def _unmatched(self, at: str, faults: list[Fault]) -> None:
-        self._since = self._since or self._matched_at or at
+        self._since = self._since or self._matched_at or self._first_at
         lasting, self._faults = self._faults == faults, faults
         if self._unmatched_to_be_logged() or not lasting:
             log.error(
