@@ -48,6 +48,7 @@ class ReceiverStatus:
         self._lock = threading.Lock()
         self._state, self._since_s = "", now_s()
         self._reason: str | None = None
+        self._served = False
         self._samples: deque[tuple[float, Numbers]] = deque(maxlen=SAMPLES_MAX)
         self._made_at = -KEPT_S
         self._made = b""
@@ -131,7 +132,8 @@ class ReceiverStatus:
         if gauges["draining"]:
             return "draining", "told to stop"
         if not gauges["up"]:
-            return "starting", None
+            return ("not ready", "no worker serves; the log says why") if self._served else ("starting", None)
+        self._served = True
         if gauges["spill_failing"]:
             return "spill failing", "the spill's disk refuses; see the log"
         if not gauges["stream_up"]:

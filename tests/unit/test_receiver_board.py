@@ -93,8 +93,11 @@ def test_where_no_worker_serves_nothing_is_known_of_the_stream(bench: Bench) -> 
     told = bench.status()
     assert (told["state"], told["stream"]["up"], told["stream"]["code"]) == ("starting", None, None)
     bench.serve(0, heartbeat_s=time.time())
+    assert bench.status()["state"] == "ready"
     bench.board.gone(0)
     assert bench.sample("stream_up") is None
+    told = bench.status()
+    assert (told["state"], told["reason"]) == ("not ready", "no worker serves; the log says why"), "it starts no more"
 
 
 def test_of_the_stream_those_tell_who_heard_of_it_last(bench: Bench) -> None:
