@@ -17,6 +17,7 @@ from stream_router.consumer.supervisor.watches.stream_watch import Known
 from stream_router.consumer.supervisor.watches.unread_shards import NO_OWNER, UnreadShard
 from stream_router.consumer.supervisor.worker_metrics import WorkerMetrics
 from stream_router.core.names import SNAPSHOTS
+from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.telemetry.cloudwatch import Whose
 from tests.unit.test_merged_shards import snapshot
 
@@ -122,6 +123,17 @@ def test_a_shard_whose_child_died_keeps_no_stale_zero(world: World) -> None:
     world.known = Known([UnreadShard("a", NO_OWNER, 1.0)], WEEK_S)
     world.send()
     assert world.cloud.values() == {"UnreadShards": 1.0}
+
+
+@pytest.mark.parametrize("state", ["matched", "unmatched"])
+def test_what_a_look_at_the_rule_found_is_not_known_for_ever(world: World, state: str) -> None:
+    """An earlier run's word, before the bus lets this one look, or the last before the state folder was full."""
+    looked_at = iso(int((world.wall - 299) * 1000))
+    told = {"state": state, "lookedAt": looked_at, "since": "2025-11-24T16:00:00.000Z"}
+    world.state.write(RULE_STATE, orjson.dumps(told).decode())
+    assert orjson.loads(world.status.pages().status)["rule"]["state"] == state
+    world.after(2)
+    assert orjson.loads(world.status.pages().status)["rule"] == told | {"state": "unknown"}
 
 
 @pytest.mark.parametrize(("state", "value"), [("unmatched", 1.0), ("matched", 0.0), ("unknown", None)])

@@ -1,18 +1,24 @@
 """What the state folder tells of the bus and of the rule behind it, for the pages."""
 
 import json
+from datetime import datetime
 from typing import Any
 
 from stream_router.consumer.state_dir import BUS_GONE, BUS_PROOF, BUS_UNASKED, RULE_STATE, StateDir
 
+RULE_STALE_S = 300.0
+"""The rule is looked at twice a minute. An older word is an earlier run's, or the folder takes no newer one."""
 
-def rule(state: StateDir) -> dict[str, Any]:
-    """The rule watch's own words; `unknown` where there are none."""
+
+def rule(state: StateDir, now_s: float) -> dict[str, Any]:
+    """The rule watch's own words; `unknown` where there are none, or none of late. `now_s` is epoch seconds."""
     try:
-        found = json.loads(state.read(RULE_STATE))
-    except (OSError, ValueError):
+        found: dict[str, Any] = json.loads(state.read(RULE_STATE))
+        looked_at = found.get("lookedAt")
+        is_stale = looked_at is not None and now_s - datetime.fromisoformat(looked_at).timestamp() > RULE_STALE_S
+    except (OSError, ValueError, TypeError, AttributeError):
         return {"state": "unknown"}
-    return found if isinstance(found, dict) else {"state": "unknown"}
+    return found | {"state": "unknown"} if is_stale else found
 
 
 def bus(state: StateDir, name: str, now: float) -> dict[str, Any]:

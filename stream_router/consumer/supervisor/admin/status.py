@@ -95,7 +95,7 @@ class Status:
             clock=now,
             identity=self._identity,
             known=self._vitals.known(),
-            rule=bus_state.rule(self._state),
+            rule=bus_state.rule(self._state, at_s),
             bus=bus_state.bus(self._state, self._identity.bus, now),
             merged=merged,
             lags=lags,
