@@ -125,6 +125,20 @@ def test_a_shard_whose_child_died_keeps_no_stale_zero(world: World) -> None:
     assert world.cloud.values() == {"UnreadShards": 1.0}
 
 
+def test_a_daemon_that_was_started_again_runs_once_a_shard_is_read(world: World) -> None:
+    """One that dies again and again has no shard most of the time, and must not look like a host that is spare."""
+    assert orjson.loads(world.status.pages().status)["state"] == "running"
+    world.vitals.daemon_ended(for_the_bus=False)
+    world.vitals.daemon_runs(2)
+    world.wall = time.time()
+    world.after(1)
+    told = orjson.loads(world.status.pages().status)
+    assert (told["state"], told["reason"]) == ("restarting", "the KCL daemon was started again and reads no shard yet")
+    world.after(60)
+    told = orjson.loads(world.status.pages().status)
+    assert (told["state"], told["reason"]) == ("running", "no shard is read here yet")
+
+
 @pytest.mark.parametrize("state", ["matched", "unmatched"])
 def test_what_a_look_at_the_rule_found_is_not_known_for_ever(world: World, state: str) -> None:
     """An earlier run's word, before the bus lets this one look, or the last before the state folder was full."""

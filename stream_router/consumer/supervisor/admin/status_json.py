@@ -18,6 +18,9 @@ from stream_router.telemetry.shards.shard_state import Lag
 SCHEMA = "stream-router.consumer-status/2"
 PERCENTILES = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p999": 99.9}
 
+STARTED_ANEW_S = 60.0
+"""A daemon without shards for longer has none to read: the other hosts have them."""
+
 
 class Identity(NamedTuple):
     """Whose status it is."""
@@ -110,9 +113,15 @@ def verdict(seen: Seen) -> Verdict:
     if seen.rule.get("state") == "unmatched":
         return Verdict("rule unmatched", None, seen.rule.get("problem"))
     if not states:
-        return Verdict("running", known.since_s, "no shard is read here yet")
+        return _without_shards(known, seen.at_s)
     late = [one for one in states if one[0] != "caught up"]
     return Verdict("catching up", None, late[0][1]) if late else Verdict("caught up", None, None)
+
+
+def _without_shards(known: Known, at_s: float) -> Verdict:
+    if known.restarts and at_s - known.since_s < STARTED_ANEW_S:
+        return Verdict("restarting", known.since_s, "the KCL daemon was started again and reads no shard yet")
+    return Verdict("running", known.since_s, "no shard is read here yet")
 
 
 def _of_processes(known: Known) -> Verdict:
