@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
+import botocore.session
 import orjson
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -13,7 +14,7 @@ from stream_router.receiver.admin import ReceiverStatus
 from stream_router.settings.receiver import Receiver
 from stream_router.telemetry.receiver import receiver_page
 from stream_router.telemetry.receiver.receiver_board import Board
-from stream_router.telemetry.receiver.receiver_stats import HEARD_WITHIN_S, Stats, code_number
+from stream_router.telemetry.receiver.receiver_stats import FAILURES, HEARD_WITHIN_S, Stats, code_number
 
 
 class Bench:
@@ -113,6 +114,13 @@ def test_of_the_stream_those_tell_who_heard_of_it_last(bench: Bench) -> None:
     told = bench.status()
     assert (told["state"], told["stream"]["up"], told["stream"]["code"]) == ("ready", True, None)
     assert bench.sample("stream_up") == 1.0
+
+
+def test_each_code_that_kinesis_has_for_a_refusal_is_told_by_its_name() -> None:
+    """Those of botocore's model of PutRecords, and both forms of the plainest outage: "other" would say nothing."""
+    model = botocore.session.get_session().get_service_model("kinesis").operation_model("PutRecords")
+    codes = {shape.name for shape in model.error_shapes} - {"DryRunOperationException"}  # nobody asks for one
+    assert codes | {"ServiceUnavailable", "ServiceUnavailableException"} <= {*FAILURES}
 
 
 def test_what_a_dead_worker_spilled_still_waits_on_the_disk(bench: Bench) -> None:
