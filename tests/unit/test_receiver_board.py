@@ -21,7 +21,8 @@ class Bench:
     """A board of two workers, and what it tells."""
 
     def __init__(self) -> None:
-        self.board = Board(2)
+        self.now = 0.0
+        self.board = Board(2, clock=lambda: self.now)
         settings = Receiver(aws_region="us-east-1", webhook_scheme="none")
         self._status = ReceiverStatus(self.board, settings, clock=count().__next__)
 
@@ -132,7 +133,18 @@ def test_what_a_dead_worker_spilled_still_waits_on_the_disk(bench: Bench) -> Non
     bench.serve(0)
     bench.board.gone(1)
     assert (bench.sample("spilled_events"), bench.sample("spill_bytes")) == (5.0, 4_096.0)
-    assert bench.status()["spill"]["oldestAgeS"] == 12.0
+    bench.now += 300.0
+    assert bench.status()["spill"]["oldestAgeS"] == 312.0, "it grows old as if somebody looked at it"
+    bench.board.row(1)[:] = stats.row()
+    assert bench.sample("spill_oldest_age_seconds") == 12.0, "its successor tells"
+    stats.up = 0
+    bench.board.row(1)[:] = stats.row()
+    assert bench.sample("spill_oldest_age_seconds") == 12.0, "and drains, alive"
+    bench.serve(1)
+    assert (bench.sample("spilled_events"), bench.sample("spill_oldest_age_seconds")) == (0.0, 0.0)
+    bench.board.gone(1)
+    bench.now += 300.0
+    assert bench.sample("spill_oldest_age_seconds") == 0.0, "it had nothing there"
     assert (bench.sample("events_in_flight"), bench.sample("up")) == (0.0, 1.0)
 
 

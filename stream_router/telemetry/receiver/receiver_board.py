@@ -1,7 +1,8 @@
 """Where the receiver's workers show their numbers: a row each, in memory that they share."""
 
 import mmap
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from stream_router.telemetry.receiver.receiver_stats import (
     OF_THE_WORST,
     OF_THE_WORST_THAT_HEARD,
     OF_THE_WORST_THAT_SERVES,
+    OLDEST_S,
     ON_DISK,
     STREAM_HEARD_S,
     Row,
@@ -24,9 +26,13 @@ from stream_router.telemetry.receiver.receiver_stats import (
 
 
 class Board:
-    """One row of numbers a worker, in memory that survives a fork and is shared by it."""
+    """One row of numbers a worker, in memory that survives a fork and is shared by it. `clock` is monotonic."""
 
-    def __init__(self, workers: int, sources: Sequence[str] = ("",)) -> None:
+    def __init__(
+        self, workers: int, sources: Sequence[str] = ("",), clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
+        self._died_at: dict[int, float] = {}
         self.sources = tuple(sources)
         self.workers = workers
         columns = width(len(self.sources))
@@ -50,6 +56,7 @@ class Board:
     def gone(self, worker: int) -> None:
         """A worker died: it is not up, and has nothing in memory. What it counted, and what it spilled, stays."""
         self._beats[worker] = 0
+        self._died_at[worker] = self._clock()
         for name in set(GAUGES) - set(ON_DISK):
             self._rows[worker, gauge_at(name, len(self.sources))] = 0
 
@@ -59,6 +66,7 @@ class Board:
         for name, worst in OF_THE_WORST.items():
             column = gauge_at(name, len(self.sources))
             total[column] = worst(self._rows[:, column])
+        total[gauge_at(OLDEST_S, len(self.sources))] = max(self._spills_ages_s())
         serving = self._rows[self._rows[:, gauge_at("up", len(self.sources))] > 0]
         for name, worst in OF_THE_WORST_THAT_SERVES.items():
             column = gauge_at(name, len(self.sources))
@@ -70,6 +78,16 @@ class Board:
             total[column] = worst_of(lately[:, column]) if len(lately) else np.nan
         total[-1] = self._rows[:, -1].max()
         return total
+
+    def _spills_ages_s(self) -> list[float]:
+        """Of each worker's oldest spilled event; that of one that died goes on to grow, or its alarm would wait."""
+        ages, now = self.each(OLDEST_S), self._clock()
+        for worker, up in enumerate(self.each("up")):
+            if up:
+                self._died_at.pop(worker, None)
+            elif ages[worker]:
+                ages[worker] += now - self._died_at.get(worker, now)
+        return ages
 
     def each(self, name: str) -> list[float]:
         """A gauge of each worker."""

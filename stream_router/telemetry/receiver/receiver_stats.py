@@ -66,10 +66,10 @@ SPILL_TAKES = "spill_takes"
 """No metric either: whether there is a spill that can take events."""
 COUNTERS = tuple(receiver_metrics_catalogue.COUNTERS)
 GAUGES = (*receiver_metrics_catalogue.GAUGES, STREAM_CODE, STREAM_HEARD_S, SPILL_TAKES)
-ON_DISK = ("spilled_events", "spill_bytes", "spill_oldest_age_seconds")
+OLDEST_S = "spill_oldest_age_seconds"
+ON_DISK = ("spilled_events", "spill_bytes", OLDEST_S)
 """Gauges of what outlives its worker, as it said last: it waits for the one that takes its place."""
 OF_THE_WORST = {
-    "spill_oldest_age_seconds": np.max,
     "loop_lag_seconds": np.max,
     STREAM_HEARD_S: np.max,
 }
