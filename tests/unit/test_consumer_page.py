@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from stream_router.telemetry.metrics_catalogue import CONSUMER, SHARD
+from stream_router.core.dead_letter_reasons import Reason
+from stream_router.telemetry.metrics_catalogue import CONSUMER, SHARD, STAGES
 from stream_router.telemetry.receiver import receiver_page
 from stream_router.telemetry.receiver.receiver_board import Board
 from stream_router.telemetry.receiver.receiver_metrics_catalogue import RECEIVER
@@ -46,6 +47,15 @@ def test_counters_carry_the_contracts_names() -> None:
     assert found["retries_total", (("code", ""),)] == 4
     assert found["daemon_restarts_total", ()] == 2
     assert found["rule_matched", ()] == 1
+
+
+def test_what_was_never_counted_is_0_and_not_missing() -> None:
+    """`rate` and `increase` do not see the first of a series that begins with it: a lone dead letter, or event."""
+    found = samples(ShardMerger(lambda _: True).merge([]))
+    for reason in Reason:
+        assert found["dead_letters_total", (("reason", reason.value),)] == 0
+    for stage in STAGES:
+        assert found["stage_latency_seconds_count", (("stage", stage),)] == 0
 
 
 def test_gauges_are_those_of_the_shards_that_tell_them() -> None:

@@ -8,9 +8,11 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
+from stream_router.core.dead_letter_reasons import Reason
 from stream_router.telemetry import metrics_catalogue
 from stream_router.telemetry.families import build, counter, cumulative, gauge, latency
-from stream_router.telemetry.metrics_catalogue import COUNTERS, ENTRIES_PER_CALL, PREFIX, SHARD
+from stream_router.telemetry.histogram import Histogram
+from stream_router.telemetry.metrics_catalogue import COUNTERS, ENTRIES_PER_CALL, PREFIX, SHARD, STAGES
 from stream_router.telemetry.shards.merged_shards import Merged, Shard, Totals
 from stream_router.telemetry.shards.recent import ACTIVITIES
 
@@ -57,14 +59,16 @@ class _Families(Collector):
 
 
 def _totals(totals: Totals) -> Iterable[Family]:
-    by_label = {"dead_lettered": totals.dead_letters, "retried": totals.retries}
+    # A series that begins with its first event hides it from `rate`; only AWS's codes are not known before.
+    reasons = {**dict.fromkeys((reason.value for reason in Reason), 0), **totals.dead_letters}
+    by_label = {"dead_lettered": reasons, "retried": totals.retries}
     for name, metric in COUNTERS.items():
         if metric.labels:
             yield counter(metric, {(label,): count for label, count in by_label[name].items()})
         else:
             yield counter(metric, {(): totals.counters[name]})
     yield counter(metrics_catalogue.TIME, {(activity,): totals.times[activity] for activity in ACTIVITIES})
-    by_stage = {(stage,): histogram for stage, histogram in totals.latencies.items()}
+    by_stage = {(stage,): totals.latencies.get(stage, Histogram()) for stage in STAGES}
     yield latency(metrics_catalogue.STAGE_LATENCY, BUCKETS_S, by_stage)
     calls = HistogramMetricFamily(PREFIX + ENTRIES_PER_CALL.name, ENTRIES_PER_CALL.text)
     calls.add_metric(
