@@ -353,6 +353,17 @@ def test_the_dashboard_of_cloudwatch_shows_metrics_that_exist(default_bus: bool)
     assert len(places) == len(set(places))
 
 
+def test_whoever_has_no_receiver_is_not_told_so_for_ever() -> None:
+    """Others may write into the stream, and what is missing is bad to this one alarm."""
+    assert RESOURCES["NoReceiver"]["Condition"] == "HasReceiver"
+    assert TEMPLATE["Conditions"]["HasReceiver"] == {"Fn::Equals": [{"Ref": "Receiver"}, "yes"]}
+    assert TEMPLATE["Parameters"]["Receiver"]["Default"] == "yes"
+    conditional = {name for name, resource in RESOURCES.items() if "Condition" in resource}
+    text, own = RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    assert not [name for name in conditional if f"${{{name}.Arn}}" in text], "they stand where their condition is asked"
+    assert own["ReceiverAlarms"]["Fn::If"][2] == ""
+
+
 def test_the_template_has_nothing_that_cloudformation_does_not_take() -> None:
     """YAML's anchors and aliases are not taken; any reader of YAML reads it."""
     text = (FOLDER / "cloudwatch/observability.yaml").read_text("utf-8")
