@@ -83,7 +83,8 @@ def _lines(hosts: Sequence[Host], chosen: Host | None) -> RenderableType:
         state = Text("no answer" if host.error else str(host.status.get("state", "unknown")), verdict.STYLES[bad])
         lag = [get(host.status, "lag", key) for key in ("oldestUnsettledAgeS", "retentionHeadroomS")]
         stored = get(host.status, "rates", "storedPerS")
-        p99 = get(host.status, "recent", "latenciesMs", "received_to_accepted", "p99")
+        whole = get(host.status, "recent", "latenciesMs", "received_to_accepted") or {}
+        p99 = whole.get("p99") if whole.get("count") else None
         speed = rate(get(host.status, "rates", "deliveredPerS") if host.program == "consume" else stored)
         slow = millis(p99 if host.program == "consume" else answers(host.status).get("p99"))
         table.add_row(name, state, *(seconds(one) for one in lag), speed, slow)

@@ -155,6 +155,16 @@ def _js(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
+def test_where_nothing_went_out_lately_no_latency_is_told(serve: Serve, browser: Chromium) -> None:
+    """0 ms would be a very good one; in the figures as in the table by stage."""
+    none = dict.fromkeys(("count", "p50", "p90", "p95", "p99", "p999", "max"), 0)
+    quiet = statuses.consumer(recent={"seconds": 300, "latenciesMs": {"received_to_accepted": none}})
+    browser.open(serve(quiet, statuses.history()).url)
+    browser.until(SHOWN)
+    said = {text for path, _, text in cells(browser) if path.startswith("recent.latenciesMs.received_to_accepted.p")}
+    assert said == {"-"}
+
+
 def test_the_words_say_what_the_numbers_are(serve: Serve, browser: Chromium) -> None:
     """What a person reads, worked out by hand from the fixture: units, since when, why."""
     consumer = serve(statuses.holding(), statuses.history(trouble=True))

@@ -114,6 +114,15 @@ def test_a_screen_that_is_full_loses_shards_and_never_the_keys() -> None:
     assert (len(tiny), tiny[-1]) == (8, lines[-1])
 
 
+def test_a_host_without_events_lately_has_no_latency() -> None:
+    """0 ms would be a very good one; in the line of each of several hosts as in the table of one."""
+    none = dict.fromkeys(("count", "p50", "p90", "p95", "p99", "p999", "max"), 0.0)
+    quiet = statuses.consumer(recent={"seconds": 300, "latenciesMs": {"received_to_accepted": none}})
+    still = statuses.receiver(recent={"seconds": 60, "latencyMs": none})
+    lines = shown(host(quiet), host(statuses.consumer(), "http://b:9464"), host(still, RECEIVER, "receive"))
+    assert not [line for line in lines if "0ms" in line.split()]
+
+
 @pytest.mark.parametrize("width", [60, 80, 140])
 @pytest.mark.parametrize("made", [statuses.consumer, statuses.holding, statuses.moved])
 def test_nothing_is_wider_than_the_terminal(made: Any, width: int) -> None:
