@@ -125,6 +125,16 @@ def test_a_shard_whose_child_died_keeps_no_stale_zero(world: World) -> None:
     assert world.cloud.values() == {"UnreadShards": 1.0}
 
 
+def test_a_page_is_at_most_a_second_old_whoever_looked_before(world: World) -> None:
+    """The supervisor's own looks are kept for a second too, and the two do not add up."""
+    world.child_says("a")
+    world.status.sample()
+    world.after(0.9)
+    before = world.status.pages()
+    world.after(0.2)
+    assert world.status.pages() is not before
+
+
 def test_a_daemon_that_was_started_again_runs_once_a_shard_is_read(world: World) -> None:
     """One that dies again and again has no shard most of the time, and must not look like a host that is spare."""
     assert orjson.loads(world.status.pages().status)["state"] == "running"

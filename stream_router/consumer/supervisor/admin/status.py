@@ -69,7 +69,7 @@ class Status:
             if now - self._made_at >= KEPT_S:
                 seen = self._look(now)
                 self._pages = Pages(orjson.dumps(status(seen)), self._metrics(seen))
-                self._made_at = now
+                self._made_at = self._seen_at
             return self._pages
 
     def seen(self) -> Seen:
