@@ -34,6 +34,9 @@ SEND_TIMEOUT_S = 10.0
 SENT_AT_ONCE = 8
 """CloudWatch requests under way at once, so that a long backlog of them does not crowd out the events' own calls."""
 
+FAILED_IS_ENOUGH = 8
+"""Of one publication; the rest waits for the next. A day of requests would else be tried each minute, by each shard."""
+
 TIMES_MAX = 20_000
 """Latencies wait for the next snapshot, but no more than so many: reckoned together they cost next to nothing, and a
 shard with a few events a batch would else spend more on reckoning than on them."""
@@ -84,7 +87,7 @@ class ShardTelemetry:
         self._buried_ms: list[float] = []
         self._letters = DeadLetterLog(shard_id, time.monotonic)
         self._to_send: collections.deque[bytes] = collections.deque()
-        self._sending = 0
+        self._sending = self._failed = 0
         self._closed = False
 
     def watch(self, vitals: Callable[[], dict[str, Any]]) -> None:
@@ -208,11 +211,11 @@ class ShardTelemetry:
         self._metrics.write_snapshot()
         # What was not sent yet goes back first: the cap is on all that waits, and most of it waits here in a stall.
         self._metrics.requeue(self._to_send)
-        self._to_send = collections.deque(self._metrics.bodies())
+        self._to_send, self._failed = collections.deque(self._metrics.bodies()), 0
         self._send()
 
     def _send(self) -> None:
-        while self._to_send and self._sending < SENT_AT_ONCE:
+        while self._to_send and self._sending < SENT_AT_ONCE and self._failed < FAILED_IS_ENOUGH:
             self._start(self._to_send.popleft())
 
     def _start(self, body: bytes) -> None:
@@ -225,6 +228,7 @@ class ShardTelemetry:
                 self._metrics.count("metrics_lost")
                 log.error("CloudWatch refused metrics for their content", extra={"status": answer.status})
             else:
+                self._failed += 1
                 self._metrics.requeue([body])
 
         self._sending += 1
