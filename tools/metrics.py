@@ -27,6 +27,7 @@ HELD_TO = {
 
 SAYS = {
     "HoldingShards": "Shards that hold",
+    "DaemonRestartCount": "Times that the KCL daemon was started again; absent before the first",
     "RuleUnmatched": "1 where the rule lets our events through to no target, 0 where it does; absent if unknown",
     "RecordsFailedCount": "Kinesis records refused, for whatever reason; `/metrics` has AWS's code",
     "StreamDown": "1 while the stream takes no events, 0 while it does; absent before a worker serves",

@@ -215,7 +215,9 @@ CATCH_UP: Final = Metric(
     "Time until every shard has caught up at the speed of the last minute; absent where none is gained",
 )
 DAEMON_UP: Final = Metric("daemon_up", "gauge", "1 while the KCL daemon runs")
-DAEMON_RESTARTS: Final = Metric("daemon_restarts", "counter", "Times that the KCL daemon was started again")
+DAEMON_RESTARTS: Final = Metric(
+    "daemon_restarts", "counter", "Times that the KCL daemon was started again", (), CloudWatch("DaemonRestartCount")
+)
 DAEMON_MEMORY: Final = Metric("daemon_resident_memory_bytes", "gauge", "Memory of the KCL daemon's JVM that is in RAM")
 BUS_UNASKED: Final = Metric(
     "bus_unasked_seconds", "gauge", "Time since the event bus could last be asked; 0 while it answers"

@@ -19,6 +19,7 @@ from stream_router.telemetry.cloudwatch import NAMESPACE
 from stream_router.telemetry.metrics_catalogue import (
     CONSUMER,
     COUNTERS,
+    DAEMON_RESTARTS,
     ENTRIES_PER_CALL,
     HOLDING,
     RULE_MATCHED,
@@ -238,7 +239,7 @@ def kept(wanted: Any, found: Any) -> Any:
 def own_metrics() -> set[str]:
     """What we send to CloudWatch."""
     kinds: tuple[Metric, ...] = (*COUNTERS.values(), *STAGES.values(), ENTRIES_PER_CALL, *SHARD.values())
-    told = (*kinds, HOLDING, UNREAD, RULE_MATCHED, *IN_CLOUDWATCH)
+    told = (*kinds, HOLDING, UNREAD, RULE_MATCHED, DAEMON_RESTARTS, *IN_CLOUDWATCH)
     return {metric.cloudwatch.name for metric in told if metric.cloudwatch}
 
 
@@ -279,7 +280,7 @@ def test_what_the_issue_of_alarms_names_is_watched() -> None:
     watched = {alarm["MetricName"] for alarm in ALARMS.values()}
     assert watched >= {
         *("RetentionHeadroomSeconds", "OldestUnsettledAgeSeconds", "HoldingShards", "UnreadShards", "RuleUnmatched"),
-        *("DeadLetterCount", "RoutingLatencyMilliseconds", "ApproximateNumberOfMessagesVisible"),
+        *("DaemonRestartCount", "DeadLetterCount", "RoutingLatencyMilliseconds", "ApproximateNumberOfMessagesVisible"),
         *("IngestionToInvocationSuccessLatency", "FailedInvocations", "InvocationsFailedToBeSentToDlq"),
         *("SpillOldestAgeSeconds", "SpillFailing", "SpillDamagedCount", "StreamDown", "Answered5xxCount"),
     }

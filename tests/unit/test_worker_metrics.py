@@ -125,6 +125,26 @@ def test_a_shard_whose_child_died_keeps_no_stale_zero(world: World) -> None:
     assert world.cloud.values() == {"UnreadShards": 1.0}
 
 
+def test_each_restart_of_the_daemon_is_told_once(world: World) -> None:
+    """Also where CloudWatch did not take it at first; without any there is no such metric to pay for."""
+
+    def told_after(restarts: int, refusal: str = "") -> float | None:
+        for _ in range(restarts):
+            world.vitals.daemon_ended(for_the_bus=False)
+            world.vitals.daemon_runs(2)
+        world.after(60)
+        world.cloud.refusal = refusal
+        world.send()
+        return world.cloud.values().get("DaemonRestartCount")
+
+    world.child_says("a")
+    assert told_after(0) is None
+    assert told_after(2) == 2.0
+    assert told_after(0) == 0.0
+    told_after(1, refusal="Throttling")
+    assert told_after(1) == 2.0
+
+
 def test_a_page_is_at_most_a_second_old_whoever_looked_before(world: World) -> None:
     """The supervisor's own looks are kept for a second too, and the two do not add up."""
     world.child_says("a")

@@ -1,4 +1,4 @@
-"""What is the worker's, not one child's, in CloudWatch: lag, holding and unread shards, the rule.
+"""What is the worker's, not one child's, in CloudWatch: lag, holding and unread shards, the rule, restarts.
 
 The supervisor sends it, since a child that hangs, or is stopped, could not tell of its own lag. Nothing waits for it:
 it runs on a thread of its own, and what does not get through is gone, as the next minute tells it anew.
@@ -39,14 +39,20 @@ class WorkerMetrics:
         self._seen = seen
         self._now_s = now_s
         self._to_be_said = Seldom(clock)
+        self._restarts = 0
+        """Those of the daemon that CloudWatch has been told of."""
 
     def __call__(self) -> None:
-        series = [Series(metric, [value], [1]) for metric, value in values(self._seen())]
+        seen = self._seen()
+        series = [Series(metric, [value], [1]) for metric, value in values(seen)]
+        if restarts := seen.known.restarts:
+            series.append(Series(metrics_catalogue.DAEMON_RESTARTS, [float(restarts - self._restarts)], [1]))
         if not series:
             return
         data = cloudwatch.data(series, self._whose, round(self._now_s(), 3))
         try:
             self._client.put_metric_data(Namespace=NAMESPACE, MetricData=data)
+            self._restarts = restarts
         except (BotoCoreError, ClientError) as error:
             if self._to_be_said():
                 why = code_of(error)
