@@ -188,7 +188,7 @@ class Bus(Model):
     """Whether the event bus is known to exist."""
 
     name: str
-    state: Literal["proven", "unasked", "gone", "unproven"]
+    state: Literal["proven", "unasked", "gone", "unproven", "trusted"]
     unasked_s: Seconds | None = Field(alias="unaskedS")
     proof_age_s: Seconds | None = Field(alias="proofAgeS")
 

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from botocore.exceptions import ClientError
 
-from stream_router.consumer.state_dir import RULE_STATE, StateDir
+from stream_router.consumer.state_dir import BUS_PROOF, RULE_STATE, StateDir
 from stream_router.consumer.supervisor.admin.status import Status
 from stream_router.consumer.supervisor.admin.status_json import Identity
 from stream_router.consumer.supervisor.vitals import Hang, Vitals
@@ -123,6 +123,16 @@ def test_a_shard_whose_child_died_keeps_no_stale_zero(world: World) -> None:
     world.known = Known([UnreadShard("a", NO_OWNER, 1.0)], WEEK_S)
     world.send()
     assert world.cloud.values() == {"UnreadShards": 1.0}
+
+
+def test_a_bus_that_is_trusted_is_not_called_proven(world: World) -> None:
+    """Its proof is written without a question: whether it is there nobody has seen."""
+    status = Status(world.state, world.vitals, WHO._replace(bus_trusted=True))
+    assert orjson.loads(status.pages().status)["bus"]["state"] == "unproven"
+    world.state.write(BUS_PROOF, f"{time.monotonic()!r} 0.0\n")
+    told = orjson.loads(Status(world.state, world.vitals, WHO._replace(bus_trusted=True)).pages().status)["bus"]
+    assert (told["state"], told["proofAgeS"]) == ("trusted", None)
+    assert orjson.loads(Status(world.state, world.vitals, WHO).pages().status)["bus"]["state"] == "proven"
 
 
 def test_each_restart_of_the_daemon_is_told_once(world: World) -> None:

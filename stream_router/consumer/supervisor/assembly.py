@@ -122,7 +122,10 @@ def _beside(
 
 def _status(settings: Consumer, state: StateDir, vitals: Vitals, stream: StreamWatch) -> Status:
     worker = state.worker_id(settings.worker)
-    identity = Identity(settings.application, settings.stream, settings.aws_region, worker, settings.event_bus)
+    trusted = settings.bus_proof == "trust"
+    identity = Identity(
+        settings.application, settings.stream, settings.aws_region, worker, settings.event_bus, bus_trusted=trusted
+    )
     return Status(state, vitals, identity, lambda: stream.known)
 
 

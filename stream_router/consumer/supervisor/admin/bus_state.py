@@ -21,8 +21,11 @@ def rule(state: StateDir, now_s: float) -> dict[str, Any]:
     return found | {"state": "unknown"} if is_stale else found
 
 
-def bus(state: StateDir, name: str, now: float) -> dict[str, Any]:
-    """`proven`, `unasked` or `gone`, and `unproven` before the first answer; `now` is monotonic."""
+def bus(state: StateDir, name: str, now: float, *, trusted: bool) -> dict[str, Any]:
+    """`proven`, `unasked` or `gone`, and `unproven` before the first answer; `now` is monotonic.
+
+    Of a bus that is `trusted` a proof is written too, and nobody has asked.
+    """
     unasked_s = proof_age_s = None
     try:
         if since := state.read(BUS_UNASKED):
@@ -33,4 +36,6 @@ def bus(state: StateDir, name: str, now: float) -> dict[str, Any]:
     except (OSError, ValueError):
         gone = False
     known = "gone" if gone else "unasked" if unasked_s is not None else "proven" if proof_age_s is not None else None
+    if trusted and known == "proven":
+        known, proof_age_s = "trusted", None
     return {"name": name, "state": known or "unproven", "unaskedS": unasked_s, "proofAgeS": proof_age_s}

@@ -96,7 +96,7 @@ class Status:
             identity=self._identity,
             known=self._vitals.known(),
             rule=bus_state.rule(self._state, at_s),
-            bus=bus_state.bus(self._state, self._identity.bus, now),
+            bus=bus_state.bus(self._state, self._identity.bus, now, trusted=self._identity.bus_trusted),
             merged=merged,
             lags=lags,
             ages=ages,

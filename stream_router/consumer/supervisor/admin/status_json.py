@@ -30,6 +30,8 @@ class Identity(NamedTuple):
     region: str
     worker: str
     bus: str
+    bus_trusted: bool = False
+    """By the settings: then nobody asks whether it is there (`STREAM_ROUTER_BUS_PROOF=trust`)."""
 
 
 class Verdict(NamedTuple):
