@@ -20,6 +20,7 @@ SAID_AFTER_S = 1.0
 _ACCESS = "the role may not put records; allow kinesis:PutRecords on the stream (and kms:GenerateDataKey on its key)"
 _EXPIRED = "the credentials are not valid any more, or not yet; renew them, and check this machine's clock"
 _THROTTLED = "the stream takes no more; add shards (stream-router shards)"
+_THEIRS = "Kinesis itself is in trouble: it mends itself, or AWS's health page says more"
 CURES = {
     "AccessDeniedException": _ACCESS,
     "KMSAccessDeniedException": _ACCESS,
@@ -32,6 +33,10 @@ CURES = {
     "LimitExceededException": _THROTTLED,
     "KMSDisabledException": "the stream's key is disabled; enable it in KMS",
     "KMSNotFoundException": "the stream's key is gone; give the stream another (stream-router setup)",
+    "InternalFailure": _THEIRS,
+    "InternalFailureException": _THEIRS,
+    "ServiceUnavailable": _THEIRS,
+    "ServiceUnavailableException": _THEIRS,
     "ValidationException": "the stream refuses the requests as they are; check STREAM_ROUTER_STREAM and the endpoint",
     "NoAnswer": "no connection comes about; check the network, the endpoint (AWS_ENDPOINT_URL_KINESIS) and TLS",
     "TimedOut": "connections come about, and no answer within 0.6 s; check the network and Kinesis's own health",

@@ -73,6 +73,17 @@ def test_what_lasts_is_told_once_a_minute_while_it_is_met(watched: Watched, capl
     assert (told["after_s"], told["events"]) == (pytest.approx(150, abs=1), 600)
 
 
+@pytest.mark.parametrize("code", ["ServiceUnavailable", "ServiceUnavailableException", "InternalFailure"])
+def test_of_an_outage_of_aws_it_is_told_that_it_is_aws_s(
+    watched: Watched, caplog: pytest.LogCaptureFixture, code: str
+) -> None:
+    """The commonest outage: who is woken by it is not sent to look up a code."""
+    for _ in range(8):
+        watched.stream.refused(code)
+        watched.pass_s(0.25)
+    assert f"({code}); Kinesis itself is in trouble: it mends itself, or AWS's health page says more" in caplog.text
+
+
 def test_while_nobody_sends_nothing_is_told_of_senders(watched: Watched, caplog: pytest.LogCaptureFixture) -> None:
     """The outage is told once, however long the silence behind it; its end counts to the last refusal."""
     watched.pass_s(25, refusing=True)
