@@ -11,6 +11,11 @@ from stream_router.settings.secrets.secret_strength import weakness
 from stream_router.settings.signature import Signature
 from stream_router.settings.types import HostPort, Networks, Paths, Scheme, Secret
 
+_IN_DIGITAL = ",".join(f"data.{name}.id" for name in ("case", "contact", "consumerContact", "thread"))
+_IN_ANSWERS = ",".join(f"postback.{path}" for path in _IN_DIGITAL.split(","))
+CONVERSATION_PATHS = f"conversationId,interactionId,{_IN_DIGITAL},{_IN_ANSWERS},masterContactId,contactId,page.id"
+"""Where NICE's shapes name the conversation (docs/events.md): as the consumer finds it, or no order could be kept."""
+
 
 class Entrance(Common, SecretRule, AdminToken, Metrics):
     """Where it is reached, and by which secrets a sender is known."""
@@ -47,7 +52,7 @@ class Receiver(Signature, Entrance):
     buckets: int = Field(8, ge=1, le=4096, description="ordering buckets, 1 to 4096")
     linger_ms: float = Field(5.0, ge=0, le=500, description="milliseconds, 0 to 500")
     partition_path: Paths = Field(
-        "conversationId,interactionId", description="comma-separated dotted paths into the event, first found wins"
+        CONVERSATION_PATHS, description="comma-separated dotted paths into the event, first found wins"
     )
     spill_dir: Path | None = Field(None, description="a writable folder")
     spill_max_bytes: int = Field(1024**3, ge=1024 * 1024, description="bytes, at least 1048576")

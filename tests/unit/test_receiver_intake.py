@@ -1,6 +1,8 @@
 """What a verified body becomes: events with the contract's identity, in their buckets, or a refusal with a code."""
 
 import json
+import zlib
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -9,9 +11,11 @@ import pytest
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.envelope import open_record, seal
 from stream_router.core.limits import EVENT_MAX_DEPTH
-from stream_router.core.model import DeadLetter, Event, Record
-from stream_router.receiver.intake import Intake, ProblemError
+from stream_router.core.model import DeadLetter, Entry, Event, Record
+from stream_router.pipeline.transform import Transform
+from stream_router.receiver.intake import Body, Intake, ProblemError
 from stream_router.settings.receiver import Receiver
+from tests import events
 from tests.receiver_kit import expected_id
 
 NOW_S = 1_780_000_000.1234
@@ -239,3 +243,19 @@ def test_many_conversations_fill_every_bucket() -> None:
     found = [key % 16 for key in found]
     assert sorted(set(found)) == list(range(16))
     assert max(found.count(bucket) for bucket in range(16)) < 250
+
+
+NICE: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "data" / "nice-examples.json").read_text())
+EXPERT = {"name": "expert", "event": {"id": "1", "page": {"id": "p-7"}}}
+
+
+@pytest.mark.parametrize("example", [*NICE, EXPERT], ids=lambda example: str(example["name"]))
+def test_an_event_of_nices_is_grouped_by_the_conversation_that_the_consumer_reads(example: dict[str, Any]) -> None:
+    """Else a conversation's events are spread over the shards, and no consumer can keep their order."""
+    header = "page:update" if example is EXPERT else ""
+    (sealed,) = intake().events(Body(orjson.dumps(example["event"]), "d", event_type=header))
+    (opened,) = open_record(Record(sealed.line, 1))
+    assert isinstance(opened, Event)
+    made = Transform(events.config_of(unroutable="publish"), lambda: events.NOW_MS)(opened)
+    assert isinstance(made, Entry)
+    assert sealed.conversation == zlib.crc32((made.order_key or sealed.identity).encode())
