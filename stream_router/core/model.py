@@ -142,7 +142,8 @@ class Event(NamedTuple):
 class Entry(NamedTuple):
     """One PutEvents entry, ready to send. `size_bytes` is by AWS's formula; `time_s` is epoch seconds (UTC).
 
-    `detail` is the UTF-8 JSON object; `order_key` the conversation ("" where there is none).
+    `detail` is the UTF-8 JSON object; `order_key` the conversation as it may be told ("" where there is none); `lane`
+    the same as it came, where a policy may have masked it: what keeps its order, and never leaves the process.
     """
 
     event: Event
@@ -151,6 +152,7 @@ class Entry(NamedTuple):
     time_s: float
     size_bytes: int
     order_key: str
+    lane: str = ""
 
 
 class DeadLetter(NamedTuple):

@@ -40,4 +40,4 @@ def entry(event: Event, received: str, processed: str, metadata: Any) -> Entry:
     }
     text = orjson.dumps(detail)
     unparsed = new_event((*event[:6], None))
-    return new_entry((unparsed, PROBE_TYPE, text, event.received_at_ms / 1000, _FIXED_BYTES + len(text), ""))
+    return new_entry((unparsed, PROBE_TYPE, text, event.received_at_ms / 1000, _FIXED_BYTES + len(text), "", ""))

@@ -117,8 +117,9 @@ class Transform:
 
     def _entry(self, event: Event, valid: Valid) -> Entry:
         interaction_id, conversation_id, event_type, timestamp, time_s, payload, extensions, _ = valid
-        tag = UNMASKED
+        tag, lane = UNMASKED, ""
         if self.policy is not None:
+            lane = conversation_id or ""
             try:
                 tag, interaction_id, conversation_id, payload, extensions = self._masked(self.policy, valid)
             except MemoryError:
@@ -151,7 +152,7 @@ class Transform:
         size_bytes = (self._fixed_bytes.get(event_type) or _fixed_bytes(event_type)) + len(text)
         # The parsed body is let go here: freeing it costs less while it is in the caches (benchmarks/child.py).
         unparsed = new_event((record, line, raw, event_id, id_from, received_at_ms, None))
-        return new_entry((unparsed, event_type, text, time_s, size_bytes, conversation_id or ""))
+        return new_entry((unparsed, event_type, text, time_s, size_bytes, conversation_id or "", lane))
 
     def _written(self, detail: dict[str, Any], metadata: dict[str, Any]) -> bytes:
         try:

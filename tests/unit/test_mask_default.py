@@ -12,6 +12,7 @@ import pytest
 from stream_router.pipeline.masking import path_patterns, policy_file
 from stream_router.pipeline.masking.key_words import KeyWords, Word
 from stream_router.pipeline.masking.policy import MaskingPolicy
+from stream_router.pipeline.sinks.eventbridge.conversation_lanes import Lanes
 from tests.events import BODY, entry, letter
 
 
@@ -393,14 +394,13 @@ def test_what_stands_where_a_phone_is_expected_leaves_nothing(masking: MaskingPo
     assert value == "[REDACTED]"
 
 
+def digital(**data: Any) -> dict[str, Any]:
+    return {"eventId": "e-1", "eventType": "MessageCreated", "createdAt": "2026-11-24T09:30:00Z", "data": data}
+
+
 def test_conversation_named_by_a_private_id_is_masked_too() -> None:
     """A thread id that holds the customer's address leaves neither as conversation nor as order key."""
-    body = {
-        "eventId": "e-1",
-        "eventType": "MessageCreated",
-        "createdAt": "2026-11-24T09:30:00Z",
-        "data": {"thread": {"id": "email_anna@x.example"}, "endUser": {"emailAddress": "anna@x.example"}},
-    }
+    body = digital(thread={"id": "email_anna@x.example"}, endUser={"emailAddress": "anna@x.example"})
     sent = entry(body, masking="default")
     assert b"anna" not in sent.detail
     assert "anna" not in sent.order_key
@@ -434,6 +434,21 @@ def test_handle_stays_hidden_although_a_case_has_it() -> None:
     for handle, private in (("4930901820", {"phone": "+4930901820"}), (address, {"customFields": [address]})):
         parts = {"payload": {"case": {"id": handle}, **private}, "originalEventId": "i", "conversationId": handle}
         assert DEFAULT.mask(parts, [])["conversationId"] in ("****1820", "[REDACTED]")
+
+
+def test_masking_mixes_no_conversations_and_splits_none() -> None:
+    """Order is kept by the id as it came: by the masked one all such threads would be one, or one of them several."""
+    anna, bob = (
+        entry(digital(thread={"id": f"email_{name}@x.example"}), masking="default") for name in ("anna", "bob")
+    )
+    assert anna.order_key == bob.order_key
+    assert Lanes(enabled=True).enter([anna, bob]) == [anna, bob]
+    first, second = (
+        entry({**BODY, "conversationId": "conv-48213-1", "payload": payload}, masking="default")
+        for payload in ({"phone": "48213"}, {})
+    )
+    assert first.order_key != second.order_key
+    assert Lanes(enabled=True).enter([first, second]) == [first]
 
 
 def test_unknown_texts_are_searched_by_the_detectors() -> None:

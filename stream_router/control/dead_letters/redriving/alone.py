@@ -48,6 +48,7 @@ def main() -> None:
                     "time_s": one.time_s,
                     "size_bytes": one.size_bytes,
                     "order_key": one.order_key,
+                    "lane": one.lane,
                 }
                 for one in entries
             ]

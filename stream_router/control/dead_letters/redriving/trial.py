@@ -20,6 +20,7 @@ PARKED_AFTER = 5
 """Generations after which a letter is passed over: what failed so often wants a person, not another try."""
 
 ALONE_WITHIN_S = 30.0
+_AS_MADE_ALONE = ("time_s", "size_bytes", "order_key", "lane")
 
 
 class Trial(NamedTuple):
@@ -125,7 +126,7 @@ class Trials:
             return Trial(whole, number, raw, skipped="it still kills the process that opens it")
         event = reopening.unread(raw, whole.letter, number)
         entries = tuple(
-            Entry(event, one["type"], one["detail"].encode(), one["time_s"], one["size_bytes"], one["order_key"])
+            Entry(event, one["type"], one["detail"].encode(), *(one[name] for name in _AS_MADE_ALONE))
             for one in told["entries"]
         )
         return Trial(whole, number, raw, tuple(entry.detail_type for entry in entries), "", entries)

@@ -26,10 +26,10 @@ class Lanes:
             return list(entries)
         through = []
         for entry in entries:
-            if not entry.order_key:
+            if not (key := _key(entry)):
                 through.append(entry)
-            elif (lane := self._waiting.get(entry.order_key)) is None:
-                self._waiting[entry.order_key] = deque()
+            elif (lane := self._waiting.get(key)) is None:
+                self._waiting[key] = deque()
                 through.append(entry)
             elif lane.maxlen != 0:
                 lane.append(entry)
@@ -38,9 +38,9 @@ class Lanes:
 
     def shut(self, entry: Entry) -> None:
         """Let nothing of this conversation through any more: what waits, and what comes, is dropped unsettled."""
-        if self._enabled and entry.order_key:
-            self._held -= len(self._waiting[entry.order_key])
-            self._waiting[entry.order_key] = deque(maxlen=0)
+        if self._enabled and (key := _key(entry)):
+            self._held -= len(self._waiting[key])
+            self._waiting[key] = deque(maxlen=0)
 
     def leave(self, entries: Iterable[Entry]) -> list[Entry]:
         """Those that may be sent now because `entries`, let through before, are accepted or given up."""
@@ -48,12 +48,17 @@ class Lanes:
             return []
         freed = []
         for entry in entries:
-            if not entry.order_key:
+            if not (key := _key(entry)):
                 continue
-            lane = self._waiting[entry.order_key]
+            lane = self._waiting[key]
             if lane:
                 freed.append(lane.popleft())
                 self._held -= 1
             else:
-                del self._waiting[entry.order_key]
+                del self._waiting[key]
         return freed
+
+
+def _key(entry: Entry) -> str:
+    """Masked, two conversations may have one name, and one of them several."""
+    return entry.lane or entry.order_key

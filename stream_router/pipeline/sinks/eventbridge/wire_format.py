@@ -27,7 +27,7 @@ def put_events(bus: str, entries: Sequence[Entry]) -> bytes:
             "Detail": detail.decode() if len(detail) < _LARGE_BYTES else _text_of(detail),
             "Time": time_s,
         }
-        for _, detail_type, detail, time_s, _, _ in entries
+        for _, detail_type, detail, time_s, _, _, _ in entries
     ]
     return orjson.dumps({"Entries": wired})
 
@@ -64,7 +64,7 @@ class V2Encoder:
     def put_events(self, entries: Sequence[Entry]) -> bytes:
         """The body of one call."""
         parts = [self._head, _head(0x80, len(entries))]
-        for event, detail_type, detail, time_s, _, order_key in entries:
+        for event, detail_type, detail, time_s, _, order_key, _ in entries:
             parts += (
                 self._before_detail.get(detail_type) or self._learn(detail_type),
                 _head(0x60, len(detail)),
