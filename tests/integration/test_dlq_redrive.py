@@ -211,6 +211,23 @@ def test_a_dry_run_sends_and_deletes_nothing_and_says_what_would_be(fake_aws: Fa
     assert len(dlq.left(fake_aws)) == 10
 
 
+def test_what_no_call_can_carry_is_skipped_until_there_is_a_bucket(fake_aws: FakeAwsProcess) -> None:
+    """A dry run does not promise it, and a redrive does not make it older in vain; with a bucket it goes out."""
+    letters = Letters(fake_aws)
+    letters.put(2, ("base64",))
+    letters.put(3, ("base64",), payload={"text": "x" * 2_000})
+    small = {"STREAM_ROUTER_MAX_REQUEST_BYTES": "2000"}
+    for words in (("--dry-run",), ()):
+        done = dlq.run(fake_aws, "redrive", *words, **small)
+        assert done.returncode == 0, done.stderr
+        assert "selected 5, eligible 2" in done.stdout
+        assert "3  still oversize (EntryTooLarge)" in done.stdout
+    assert [body.get("generation") for body in dlq.left(fake_aws)] == [None] * 3
+    done = dlq.run(fake_aws, "redrive", STREAM_ROUTER_OFFLOAD_BUCKET="bucket", **small)
+    assert "redriven 3" in done.stdout, done.stdout + done.stderr
+    assert dlq.left(fake_aws) == []
+
+
 def test_present_settings_decide(fake_aws: FakeAwsProcess) -> None:
     """An event type that the rule has learned since goes out; what still cannot stays in the queue."""
     letters = Letters(fake_aws)

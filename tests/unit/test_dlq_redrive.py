@@ -69,7 +69,7 @@ def letter(**origin: Any) -> str:
 
 def redrive(sqs: Sqs, asked: Callable[[], bool], trials: Eligible, how: How = DRY, identity: str = "") -> int:
     messages = Messages(sqs, "http://sqs/1/q", sqs.world.clock)  # type: ignore[arg-type]
-    settings = SimpleNamespace(ordering="none", event_bus="default", stream="ours")
+    settings = SimpleNamespace(ordering="none", event_bus="default", stream="ours", offload_bucket=None)
     desk: Any = SimpleNamespace(
         messages=messages, settings=settings, connection=MagicMock(), fetch=None, depth=lambda: Depth(3, 0)
     )

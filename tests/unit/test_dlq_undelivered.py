@@ -144,7 +144,7 @@ def redrive(sqs: Sqs, then: Callable[[Entry], None], **how: Any) -> int:
     messages.begun_ms = BEGUN_MS
     bus = Bus(then)
     connection = SimpleNamespace(transform=lambda *_: None, republisher=lambda _: bus, wait=sqs.pump)
-    settings = SimpleNamespace(stream="ours", ordering="none", event_bus="default", rule="r")
+    settings = SimpleNamespace(stream="ours", ordering="none", event_bus="default", rule="r", offload_bucket=None)
     desk: Any = SimpleNamespace(
         messages=messages, settings=settings, connection=connection, fetch=None, depth=lambda: Depth(3, 0)
     )

@@ -102,7 +102,9 @@ class Redriven:
         desk: Any = SimpleNamespace(
             connection=connection,
             messages=queue,
-            settings=SimpleNamespace(ordering=ordering, event_bus="default", stream="cxone-events"),
+            settings=SimpleNamespace(
+                ordering=ordering, event_bus="default", stream="cxone-events", offload_bucket="any"
+            ),
             depth=lambda: Depth(9, 0),
             fetch=None,
         )

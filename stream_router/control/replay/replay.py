@@ -14,6 +14,7 @@ from stream_router.control.replay.dry_run import DryRun
 from stream_router.control.replay.publishing import Publishing
 from stream_router.control.republish import preconditions
 from stream_router.control.republish.connection import Connection
+from stream_router.control.republish.fitting import fitting
 from stream_router.control.republish.patience import patience_at
 from stream_router.control.republish.republisher import Republisher
 from stream_router.control.stream import session
@@ -99,7 +100,7 @@ class Replay:
     def run(self, clients: Clients, stops: Stops, bounds: dict[str, Position]) -> int:
         """Everything, to the summary."""
         connection = Connection(self._settings)
-        transform = connection.transform(self._replay_id)
+        transform = fitting(connection.transform(self._replay_id), self._settings)
         choice = Choice(transform, frozenset(self._wish.event_types), frozenset(map(_plain, self._wish.ids)))
         self._see_first()
         if self._wish.dry_run:

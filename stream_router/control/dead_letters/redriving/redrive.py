@@ -13,12 +13,12 @@ from stream_router.control.dead_letters.redriving.summary import How, Summary, W
 from stream_router.control.dead_letters.redriving.trial import Trial, Trials, Tries
 from stream_router.control.dead_letters.telling import Bar, say
 from stream_router.control.republish import preconditions
+from stream_router.control.republish.fitting import Made, fitting
 from stream_router.control.republish.patience import patience_at
 from stream_router.core import limits
-from stream_router.core.model import DeadLetter, Dropped, Entry, Event
+from stream_router.core.model import Event
 from stream_router.core.plain_text import plain
 from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
-from stream_router.pipeline.transform import Transform
 
 SECOND_COPIES = (
     "on a v2 bus an event that was published less than 5 minutes ago is not published twice; an older one is, and has "
@@ -48,8 +48,8 @@ class Redrive:
         self._desk, self._how, self._asked = desk, how, asked
         self._selection = selection._replace(maps_first=True)
         self._started_at = started_at
-        self._plain = desk.connection.transform()
-        self._marked: Transform | None = None
+        self._plain = fitting(desk.connection.transform(), desk.settings)
+        self._marked: Callable[[Event], Made] | None = None
         self._mark = f"redrive/{started_at}"
         self._ordered = desk.settings.ordering == "conversation"
         self._trials = self._tries()
@@ -71,10 +71,10 @@ class Redrive:
     def _sends_back(self) -> DeadLetters | None:
         return put_back.sender(self._desk.connection, self._desk.messages.queue_url)
 
-    def _transform(self, edited: bool) -> Callable[[Event], Entry | DeadLetter | Dropped]:
+    def _transform(self, edited: bool) -> Callable[[Event], Made]:
         if not edited:
             return self._plain
-        self._marked = self._marked or self._desk.connection.transform(self._mark)
+        self._marked = self._marked or fitting(self._desk.connection.transform(self._mark), self._desk.settings)
         return self._marked
 
     def run(self) -> int:
