@@ -19,6 +19,7 @@ from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
 from stream_router.pipeline.delivery.dispatcher_contract import Policy, Took
 from stream_router.pipeline.delivery.health import Health
 from stream_router.pipeline.route import Router
+from stream_router.pipeline.sinks.claim_check import ClaimCheck
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
 from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters, SendMessageCalls
 from stream_router.pipeline.sinks.eventbridge.conversation_lanes import Lanes
@@ -31,7 +32,8 @@ from tests.lives import KilledError, Told
 from tests.shard_ends import Kinesis
 from tests.simulation.kinds import Kind
 from tests.simulation.memory_folder import rewritten
-from tests.simulation.world import Bus, Outside, Queue
+from tests.simulation.scenario import DROPPED_TYPE
+from tests.simulation.world import Bucket, Bus, Outside, Queue
 
 CHECKPOINT_S = 5.0
 A_TURN_S = 0.0001
@@ -43,8 +45,18 @@ SLICE_SLACK_BYTES = (96 + 20) * 1024
 TYPES = ("interaction.created", "conversation.updated", "agent.status.changed")
 
 
-class Unkept:
-    """A ledger that keeps nothing: the bus and the queue know what became of each event."""
+MENDED_WITHIN_S = 120.0
+"""So long after the limit on dead letters was passed somebody has switched it off, and stops the child."""
+
+ODD_CALL_BYTES = 4_000
+"""What a call carries where settings are odd: less than LARGE_BYTES."""
+
+
+class Books:
+    """A ledger that keeps only what is dropped: the bus and the queue know what became of each other event."""
+
+    def __init__(self, outside: Outside) -> None:
+        self._outside = outside
 
     def accepted(self, entries: Sequence[Entry], took_s: Took) -> None:
         pass
@@ -56,7 +68,7 @@ class Unkept:
         pass
 
     def dropped(self, dropped: Sequence[Dropped]) -> None:
-        pass
+        self._outside.dropped |= {one.event.event_id for one in dropped}
 
 
 class Child:
@@ -86,26 +98,29 @@ class Child:
         self._asked_s = 0.0
         window_bytes = outside.scenario.window_bytes
         self._most_bytes = window_bytes + max(SPARE_BYTES, window_bytes // 4) + SLICE_SLACK_BYTES
-        self.gave_back = False
+        self.leaves = False
         self.in_callback = ""
         self.processor = ShardProcessor(self._shard, lambda: None, lambda _: None)
         self.hear("initialize", shardId="shard-1", sequenceNumber=checkpoint[0], subSequenceNumber=checkpoint[1])
 
     def _shard(self, shard_id: str, start: str) -> Shard:
         scenario, clock, dice = self.outside.scenario, self.world.clock, self.world.random.random
+        odd = scenario.odd
         guard = CrashGuard(self._folder, shard_id, start, clock, rewritten)
         self.memory = FirstFailures(self._folder, shard_id, clock)
         health = Health()
-        transform = Transform(TransformConfig("eu-central-1", TYPES), lambda: self.world.now * 1000)
+        config = TransformConfig("eu-central-1", TYPES, odd.unroutable, frozenset((DROPPED_TYPE,)))
+        transform = Transform(config, lambda: self.world.now * 1000)
         bus = Bus(self.outside, self.world, self.outside.life, self._kinds)
         queue = Queue(self.outside, self.world, self.outside.life)
         writer = LetterWriter("stream", shard_id, lambda: self.world.now * 1000, ordered=scenario.ordered)
-        policy = Policy(scenario.max_in_flight, 16 * 1024 * 1024, 4)
+        policy = Policy(scenario.max_in_flight, 16 * 1024 * 1024, 4, odd.gives_up, odd.max_rate)
+        bucket = Bucket(self.outside, self.world, self.outside.life)
         self.router = Router(
             self._deadly(transform),
             transform.dead_letter_raw,
             Publisher(
-                PutEventsCalls(bus, CallLimits(10, 1_000_000)),
+                PutEventsCalls(bus, CallLimits(10, ODD_CALL_BYTES if odd.is_on else 1_000_000)),
                 Lanes(enabled=scenario.ordered),
                 policy,
                 clock,
@@ -114,9 +129,9 @@ class Child:
                 self.memory,
             ),
             DeadLetters(SendMessageCalls(queue.send, "http://queue"), writer, clock, dice),
-            None,
-            Unkept(),
-            DeadLetterLimit(None, clock),
+            ClaimCheck(bucket.send, "bucket", clock, dice) if odd.has_bucket else None,
+            Books(self.outside),
+            DeadLetterLimit(None if self.outside.mended else odd.limit, clock),
         )
         self.window = Window(scenario.window_bytes, scenario.span_s, clock, lambda b: guard.batch_closed(b.number))
         proof = BusProof(None, self._describe, clock)
@@ -142,8 +157,12 @@ class Child:
         limit = min(self.dies_at, self.told_at) - world.now
         world.pump(seconds if seconds <= limit else max(0.0, limit))
         self.memory.write()
+        if self.router.limit.passed_by and not self.outside.mended:
+            self.outside.mended = True
+            self.told_at = min(self.told_at, world.now + MENDED_WITHIN_S)
         if world.now >= self.told_at:
             self.told_at = float("inf")
+            self.leaves = True
             self.processor.told_to_leave()
         if world.now >= self.dies_at:
             raise KilledError

@@ -1,8 +1,10 @@
 """What a seed makes of a simulated shard: its events, its faults and when they hold, kills, moves of the lease."""
 
 import random
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Literal, NamedTuple
 
+from stream_router.core.dead_letter_share import DeadLetterShare
 from stream_router.core.envelope import seal
 from tests.simulation.kinds import Kind
 
@@ -35,6 +37,17 @@ class Planned(NamedTuple):
     data: bytes
 
 
+class Odd(NamedTuple):
+    """Settings beside the default way (`odd.py` draws them)."""
+
+    is_on: bool = False
+    has_bucket: bool = False
+    unroutable: Literal["dead-letter", "publish", "drop"] = "dead-letter"
+    gives_up: bool = False
+    max_rate: float = 0.0
+    limit: DeadLetterShare | None = None
+
+
 class Scenario(NamedTuple):
     """All of it is drawn from `seed`; the faults are over at `healed_s`."""
 
@@ -50,6 +63,7 @@ class Scenario(NamedTuple):
     window_bytes: int
     max_in_flight: int
     per_record: int
+    odd: Odd = Odd()
 
     def describe(self) -> str:
         faults = ", ".join(f"{f.what} {f.from_s:.0f}-{f.to_s:.0f} s ({f.rate:.2f})" for f in self.faults)
@@ -58,6 +72,7 @@ class Scenario(NamedTuple):
             f"seed {self.seed}: {len(self.events)} events in {self.healed_s:.0f} s, {self.per_record} a record, "
             f"ordered {self.ordered}, in flight {self.max_in_flight}; {faults or 'no fault'}; {ends or 'no end'}; "
             f"{[event.kind for event in self.events].count(Kind.KILLER)} killers"
+            f"{f'; {self.odd}' if self.odd.is_on else ''}"
         )
 
 
@@ -118,15 +133,24 @@ def _kind(dice: random.Random, shares: dict[Kind, float]) -> Kind:
     return Kind.GOOD
 
 
+LARGE_BYTES = 8_000
+DROPPED_TYPE = "typing"
+_NO_OBJECT: dict[Kind, Callable[[int], bytes]] = {
+    Kind.MALFORMED: lambda _: b'"no object"',
+    Kind.MALFORMED_LARGE: lambda number: f'"{random.Random(number).randbytes(LARGE_BYTES // 2).hex()}"'.encode(),
+}
+
+
 def planned(number: int, at_s: float, kind: Kind, conversation: str) -> Planned:
     """The event, sealed as the receiver seals it."""
-    event_type = "no.rule.for.it" if kind is Kind.UNROUTABLE else "interaction.created"
+    event_type = {Kind.UNROUTABLE: "no.rule.for.it", Kind.DROPPED: DROPPED_TYPE}.get(kind, "interaction.created")
+    more = f',"more":"{"x" * LARGE_BYTES}"' if kind is Kind.LARGE else ""
     body = (
-        b'"no object"'
-        if kind is Kind.MALFORMED
+        _NO_OBJECT[kind](number)
+        if kind in _NO_OBJECT
         else (
             f'{{"interactionId":"i-{number}","conversationId":"{conversation}","eventType":"{event_type}",'
-            f'"timestamp":"2026-11-24T09:30:00.123Z","payload":{{"kind":"{kind.value}","n":{number}}}}}'
+            f'"timestamp":"2026-11-24T09:30:00.123Z","payload":{{"kind":"{kind.value}","n":{number}{more}}}}}'
         ).encode()
     )
     return Planned(number, at_s, kind, conversation, seal(f"{number:032x}", "delivery", 1_795_512_601_007, body))

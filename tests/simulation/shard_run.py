@@ -30,6 +30,9 @@ REASONS = {
     Kind.KILLER: set(),
     Kind.MALFORMED: {"schema_mismatch", "malformed_json"},
     Kind.UNROUTABLE: {"unroutable"},
+    Kind.REFUSED: {"refused"},
+    Kind.LARGE: {"oversize"},
+    Kind.MALFORMED_LARGE: {"schema_mismatch", "malformed_json"},
 }
 HAND_OVER_WITHIN_S = 30.0
 
@@ -65,6 +68,12 @@ class ShardRun:
         self.ended = self.lease_is_ours = False
         self.ends = [*scenario.ends]
         self.trace = hashlib.sha256()
+        odd = scenario.odd
+        self._goes_through = {Kind.GOOD} | ({Kind.LARGE} if odd.has_bucket else set())
+        self._goes_through |= {Kind.UNROUTABLE} if odd.unroutable == "publish" else set()
+        # What is refused alone, for its content, looks like an outage until others are accepted.
+        self._may_give_up = odd.gives_up and bool(scenario.faults or Kind.POISON in self.kinds.values())
+        self._dropped = {Kind.DROPPED} | ({Kind.UNROUTABLE} if odd.unroutable == "drop" else set())
         self._cut(scenario.events)
 
     def _cut(self, events: list[Planned]) -> None:
@@ -100,8 +109,8 @@ class ShardRun:
     def _live(self, child: Child, ends_at: float, what: str) -> None:
         while True:
             now = child.world.now
-            if now >= ends_at:
-                self._end(child, what)
+            if now >= ends_at or child.leaves:
+                self._end(child, what if now >= ends_at else "stop")
                 return
             due = self.at
             while due < len(self.records) and self.records[due][0] <= now and due - self.at < 2_000:
@@ -205,16 +214,19 @@ class ShardRun:
         """It ended where its kind ends, and each copy beyond the first has a cause."""
         outside, number = self.outside, int(event_id, 16)
         accepted, dead = outside.accepted.get(event_id, []), outside.dead.get(event_id)
-        if kind is Kind.GOOD:
+        if kind in self._goes_through:
             if dead:
                 at, reason = dead
                 charged = reason == "crashed" and [what for _, what in self.scenario.ends].count("kill") >= 2
                 may = charged or (reason == "retries_exhausted" and others_were_well(outside, event_id, at))
+                may = may or (reason == "outage" and self._may_give_up)
                 assert may or accepted, f"good event {number} is a dead letter: {reason}"
-        else:
+        elif event_id not in outside.dropped:
             assert not accepted, f"event {number} ({kind.value}) was accepted"
             assert dead
-            assert dead[1] in REASONS[kind] | {"crashed"}, f"event {number} ({kind.value}) is dead: {dead[1]}"
+            may_be = REASONS[kind] | {"crashed"} | ({"outage"} if self._may_give_up else set())
+            assert dead[1] in may_be, f"event {number} ({kind.value}) is dead: {dead[1]}"
+        assert (event_id in outside.dropped) is (kind in self._dropped), f"event {number} was dropped, or was not"
         for (_, life, told), (_, next_life, _) in itertools.pairwise(accepted):
             assert next_life != life or not told, f"event {number} was sent again though it was accepted"
 

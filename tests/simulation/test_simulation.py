@@ -1,22 +1,26 @@
 """The consumer's real code through seeded troubles in virtual time: no promise broken, and a seed repeats exactly."""
 
 import contextlib
+import functools
 import gc
 import itertools
 import json
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from stream_router.core import limits
+from stream_router.pipeline.sinks.dead_letters import message
 from tests.lives import TooLongError
 from tests.simulation.child import Child
 from tests.simulation.memory_folder import memory_folder
-from tests.simulation.scenario import DAY, draw
+from tests.simulation.odd import BUCKET_FAULTS, draw_odd
+from tests.simulation.scenario import DAY, LARGE_BYTES, Scenario, draw
 from tests.simulation.shard_run import ShardRun, Verdict
 
 
@@ -29,31 +33,32 @@ def _imports_are_no_garbage() -> Iterator[None]:
     gc.unfreeze()
 
 
-def simulate(seed: int, folder: Path | None = None) -> Verdict:
+def simulate(seed: int, folder: Path | None = None, drawn: Callable[[int], Scenario] = draw) -> Verdict:
     """One seed; what it breaks is told with the command that repeats it. Without a folder its files are in memory.
 
     Raises TooLongError where it would make too many calls.
     """
-    scenario = draw(seed)
+    scenario = drawn(seed)
     try:
         return ShardRun(scenario, folder or memory_folder()).run()
     except TooLongError:
         raise
     except BaseException as error:
-        again = f"STREAM_ROUTER_TEST_SEED={seed} python -m pytest tests/simulation -k one_seed"
+        name = "one_odd_seed" if scenario.odd.is_on else "one_seed"
+        again = f"STREAM_ROUTER_TEST_SEED={seed} python -m pytest tests/simulation -k {name}"
         raise AssertionError(f"{error}\n{scenario.describe()}\nagain: {again}") from error
     finally:
         gc.collect()  # a child and its world hold each other
 
 
-def many(first: int, seconds: float) -> list[Verdict]:
+def many(first: int, seconds: float, simulated: Callable[[int], Verdict] = simulate) -> list[Verdict]:
     """Seeds from `first` on, for so many seconds of CPU, but no more than twice as many by the clock."""
     until, at_most_until = time.process_time() + seconds, time.monotonic() + 2 * seconds
     found: list[Verdict] = []
     seeds = itertools.count(first)
     while time.process_time() < until and time.monotonic() < at_most_until:
         with contextlib.suppress(TooLongError):
-            found.append(simulate(next(seeds)))
+            found.append(simulated(next(seeds)))
     return found
 
 
@@ -91,6 +96,38 @@ def test_an_idle_childs_sleep_makes_no_difference(monkeypatch: pytest.MonkeyPatc
 def test_one_seed() -> None:
     """The seed that the environment names, or one with everything in it."""
     simulate(int(os.environ.get("STREAM_ROUTER_TEST_SEED", "7")))
+
+
+simulate_odd = functools.partial(simulate, drawn=draw_odd)
+
+
+@pytest.fixture
+def _small_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large event's letter fits no message: it goes to the bucket, or in parts."""
+    monkeypatch.setattr(limits, "SQS_MESSAGE_BYTES", LARGE_BYTES // 2)
+    monkeypatch.setattr(message, "MINIMAL_BYTES", LARGE_BYTES // 2 - 1_000)
+
+
+@pytest.mark.usefixtures("_small_messages")
+def test_no_odd_seed_breaks_a_promise() -> None:
+    """Settings beside the default way: order, claim check, dropped types, the limit, an outage that is given up for."""
+    assert many(0, 20.0, simulate_odd)
+
+
+@pytest.mark.usefixtures("_small_messages")
+def test_one_odd_seed() -> None:
+    """The seed that the environment names, or one with everything in it."""
+    simulate_odd(int(os.environ.get("STREAM_ROUTER_TEST_SEED", "7")))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+@pytest.mark.usefixtures("_small_messages")
+def test_two_minutes_of_odd_seeds() -> None:
+    """The long lane's: other seeds than the short test's, and the bucket's faults among what bites."""
+    found = many(30_000, 120.0, simulate_odd)
+    check_bitten(found, 12)
+    assert {name for verdict in found for name in verdict.bitten} >= set(BUCKET_FAULTS)
 
 
 @pytest.mark.long

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_put_events
 from stream_router.core.model import Entry
+from stream_router.pipeline.sinks.dead_letters import reader
 from tests.fakes import NO_ANSWER, World, ok, refused
 from tests.lives import TooLongError
 from tests.simulation.kinds import Kind
@@ -29,6 +30,9 @@ _WHOLE = {
 }
 
 
+_CODES = {Kind.SICK: "InternalFailure", Kind.REFUSED: "MalformedDetail"}
+
+
 class Outside:
     """What outlives every child. Times are virtual seconds."""
 
@@ -43,12 +47,18 @@ class Outside:
         self.order: list[tuple[int, str, str]] = []
         """Acceptances in their order: child, conversation, event id."""
         self.dead: dict[str, tuple[float, str]] = {}
+        self.dropped: set[str] = set()
+        self.objects: dict[str, bytes] = {}
+        self.mended = False
+        """Whether the limit on dead letters is off: it was passed, and somebody has seen it."""
         self.answers: dict[str, list[tuple[float, bool]]] = {}
         """Each event's answers: when, and whether it was accepted."""
         self.bitten: dict[str, int] = {}
         self.fails_entries = any(fault.what in ENTRY_FAULTS for fault in scenario.faults)
         self.calls = 0
         one_by_one_s = SLOWEST_CALL * scenario.latency_s * len(scenario.events)
+        if scenario.odd.max_rate:
+            one_by_one_s += 10 * len(scenario.events) / scenario.odd.max_rate
         self.drained_by = start_s + scenario.healed_s + DRAINED_WITHIN_S + one_by_one_s
         """When all of the stream must be through."""
 
@@ -67,7 +77,7 @@ class Outside:
         return next((f for f in self.scenario.faults if f.what == name and f.from_s <= since < f.to_s), None)
 
     def is_settled(self, event_id: str) -> bool:
-        return event_id in self.accepted or event_id in self.dead
+        return event_id in self.accepted or event_id in self.dead or event_id in self.dropped
 
     def has_failed(self, event_id: str) -> bool:
         return not all(accepted for _, accepted in self.answers.get(event_id, []))
@@ -118,8 +128,8 @@ class Bus:
         return ok({"FailedEntryCount": sum(map(bool, codes)), "Entries": results})
 
     def _code(self, entry: Entry, now: float) -> str:
-        if self._kinds[entry.event.event_id] is Kind.SICK:
-            return "InternalFailure"
+        if code := _CODES.get(self._kinds[entry.event.event_id]):
+            return code
         return self._code_of_fault(entry, now) if self._outside.fails_entries else ""
 
     def _code_of_fault(self, entry: Entry, now: float) -> str:
@@ -137,6 +147,9 @@ class Bus:
 
     def _note(self, entry: Entry, code: str, now: float, *, told: bool) -> None:
         event_id = entry.event.event_id
+        if not code and self._kinds[event_id] is Kind.LARGE:
+            reference = json.loads(entry.detail)["payloadRef"]
+            assert len(self._outside.objects[reference["key"]]) == reference["size"]
         self._outside.answers.setdefault(event_id, []).append((now, not code))
         if not code:
             self._outside.accepted.setdefault(event_id, []).append((now, self._life, told))
@@ -148,6 +161,10 @@ class Queue:
 
     def __init__(self, outside: Outside, world: World, life: int) -> None:
         self._outside, self._world, self._life = outside, world, life
+        self._joiner = reader.Joiner()
+
+    def _fetch(self, location: str) -> bytes:
+        return self._outside.objects[location.removeprefix("s3://bucket/")]
 
     def send(self, body: bytes, done: Done) -> None:
         outside, now = self._outside, self._world.now
@@ -161,12 +178,35 @@ class Queue:
             if outside.fault(now, "queue fails"):
                 failed.append({"Id": message["Id"], "Code": "InternalError", "SenderFault": False, "Message": "no"})
                 continue
-            letter = json.loads(text)
-            outside.dead.setdefault(letter["origin"]["eventId"], (now, letter["reason"]))
+            if letter := self._joiner.add(reader.read(text)):
+                reader.original(letter, self._fetch)
+                outside.dead.setdefault(letter.origin.event_id, (now, letter.reason))
             md5 = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
             stored.append({"Id": message["Id"], "MessageId": "m", "MD5OfMessageBody": md5})
         answer = ok({"Successful": stored, "Failed": failed})
         self._world.after(0.02, lambda: done(answer))
+
+
+class Bucket:
+    """PutObject, as one child sees it."""
+
+    def __init__(self, outside: Outside, world: World, life: int) -> None:
+        self._outside, self._world, self._life = outside, world, life
+
+    def send(self, key: str, data: bytes, done: Done) -> None:
+        outside, now = self._outside, self._world.now
+        assert outside.life == self._life, "an object was sent after the lease was given back"
+        answer, after_s = Answer(200, b"", {"etag": "e"}, "", 0.1), 0.05
+        if outside.fault(now, "bucket down"):
+            answer = Answer(503, b"<Error><Code>SlowDown</Code></Error>", {}, "", 0.1)
+        elif outside.fault(now, "bucket lost"):
+            outside.objects[key] = data
+            answer, after_s = NO_ANSWER, 30.0
+        else:
+            outside.objects[key] = data
+        if outside.fault(now, "bucket slow"):
+            after_s += outside.dice.uniform(0.0, 20.0)
+        self._world.after(after_s, lambda: done(answer))
 
 
 def others_were_well(outside: Outside, event_id: str, now: float) -> bool:
