@@ -5,12 +5,13 @@ import pytest
 from stream_router.consumer.child.intake.window import Window
 from stream_router.consumer.child.telling.hold_watch import HOLDING_AFTER_S, HoldWatch
 from stream_router.core.model import Record
-from tests.fakes import rig
+from stream_router.pipeline.delivery.dispatcher_contract import Policy
+from tests.fakes import entry, rig
 
 
 class World:
-    def __init__(self) -> None:
-        self.rig = rig()
+    def __init__(self, rate: float = 0.0) -> None:
+        self.rig = rig(policy=Policy(16, 16 * 1024 * 1024, 4, max_rate=rate))
         self.window = Window(1_000, 120.0, self.rig.world.clock, lambda _: None)
         self.watch = HoldWatch(self.rig.router, self.window, self.rig.world.clock)
 
@@ -37,6 +38,20 @@ def test_a_full_window_in_which_something_is_settled_is_back_pressure(caplog: py
         world.watch.look("bytes")
         assert world.watch.since == 0.0
     assert said(caplog) == []
+
+
+def test_a_record_whose_events_go_out_one_after_the_other_is_back_pressure(caplog: pytest.LogCaptureFixture) -> None:
+    """A thousand events of one record at 50 a second: it is settled after 20 s, and all the while nothing holds."""
+    world = World(rate=50.0)
+    world.rig.router.publisher.submit([entry(number) for number in range(1_000)])
+    while world.rig.router.backlog:
+        world.rig.run_for(1.0)
+        world.watch.look("calls")
+        assert world.watch.since == 0.0
+    assert said(caplog) == []
+    world.wait(HOLDING_AFTER_S)
+    world.watch.look("calls")
+    assert HOLDING_AFTER_S <= world.rig.world.now - world.watch.since <= HOLDING_AFTER_S + 1.0
 
 
 @pytest.mark.parametrize(

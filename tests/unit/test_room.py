@@ -7,6 +7,7 @@ import pytest
 
 from stream_router.consumer.child.intake.micro_batches import MICRO_BATCH_RECORDS
 from stream_router.consumer.child.intake.room import READY_MAX, SMALL_BATCH_EVERY_S, SMALL_BATCH_RECORDS, Room
+from stream_router.pipeline.delivery.health import Health
 
 
 class Bench:
@@ -17,6 +18,7 @@ class Bench:
         self.router = SimpleNamespace(
             ready=0, only_sick=True, limit=SimpleNamespace(passed_by=None), backlog=1, holding=None
         )
+        self.router.publisher = SimpleNamespace(dispatcher=SimpleNamespace(health=Health()))
         self.checkpoints = SimpleNamespace(unasked=False)
         self.full, self.full_unasked = "span", "span"
         self.has_spare = True

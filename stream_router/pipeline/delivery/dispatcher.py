@@ -42,13 +42,13 @@ class Dispatcher(Generic[T]):
         self._policy = policy
         self._clock = clock
         self._random = random
-        self._health = health or Health()
+        self.health = health or Health()
         self.gate = Gate(policy.max_in_flight, random, policy.max_rate)
         self._ready: deque[T] = deque()
         self._later: Later[T] = Later()
         self.flight = Flight()
         self.suspects: Suspects[T] = Suspects(to.key)
-        self.budgets: Budgets[T] = Budgets(to.key, self._health, memory)
+        self.budgets: Budgets[T] = Budgets(to.key, self.health, memory)
         self.report = HoldReport(to.name)
         self._ended: Ended[T] = Ended([], [], [], [])
 
@@ -136,7 +136,7 @@ class Dispatcher(Generic[T]):
             self._partly(items, outcome, sent_at, now)
 
     def _accept(self, items: list[T], sent_at: float, now: float) -> None:
-        self._health.accepted(sent_at, now, len(items), sum(map(self.budgets.has_failed, items)) if self.budgets else 0)
+        self.health.accepted(sent_at, now, len(items), sum(map(self.budgets.has_failed, items)) if self.budgets else 0)
         if self.gate.holding:
             self.report.over(now, self.gate.held_since)
         self.gate.succeeded(backlog=bool(self._ready))
@@ -169,7 +169,7 @@ class Dispatcher(Generic[T]):
             counted.append((item, cause, tries, outcome.code))
         for item, cause, tries, code in counted:
             own = cause is not Failure.WITH_ALL
-            others = self._health.of_others(tries.first_own_at, sent_at, now) if own else Others.UNKNOWN
+            others = self.health.of_others(tries.first_own_at, sent_at, now) if own else Others.UNKNOWN
             spent = tries.exhausted(now, self._policy.max_retries)
             self._follow(blame.decide(cause, others, budget_spent=spent), item, tries, code, now)
 
@@ -215,7 +215,7 @@ class Dispatcher(Generic[T]):
             return
         is_alone = len(items) == 1
         nobody_else = is_alone and self.backlog == len(self.suspects) < blame.FEW
-        others = self._health.of_refusal(self.suspects.refused_at(items[0], now), now, alone=nobody_else)
+        others = self.health.of_refusal(self.suspects.refused_at(items[0], now), now, alone=nobody_else)
         if is_alone:
             row = blame.decide(Failure.REFUSED_ALONE, others)
             self._follow(row, items[0], self.budgets.of(items[0]), refusal.code, now)

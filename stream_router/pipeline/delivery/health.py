@@ -62,7 +62,8 @@ class Health:
         self.tally = Tally()
         self._at_first = Tally()
         self._neighbours = neighbours
-        self._accepted_at = self._accepted_sent_at = -math.inf
+        self.accepted_at = self._accepted_sent_at = -math.inf
+        """When something was last accepted, and when the call of the latest such was sent."""
         self._presumed = 0
 
     def accepted(self, sent_at: float, now: float, items: int, retried: int = 0) -> None:
@@ -73,7 +74,7 @@ class Health:
             self._at_first.forget(now)
         accepted[second] = accepted.get(second, 0) + items
         at_first[second] = at_first.get(second, 0) + items - retried
-        self._accepted_at = now
+        self.accepted_at = now
         self._accepted_sent_at = max(self._accepted_sent_at, sent_at)
         self._presumed = 0
 
@@ -120,7 +121,7 @@ class Health:
         """
         if self._accepted_sent_at > first or self._neighbours(math.ceil(first))[0]:
             return Others.WELL
-        if alone and self._presumed < FEW and self._accepted_at >= now - LATELY_S:
+        if alone and self._presumed < FEW and self.accepted_at >= now - LATELY_S:
             self._presumed += 1
             return Others.LATELY
         return Others.UNKNOWN

@@ -10,7 +10,7 @@ from stream_router.pipeline.route import Router
 log = logging.getLogger(__name__)
 
 HOLDING_AFTER_S = 5.0
-"""A full window in which something was settled so lately is back-pressure."""
+"""A full window in which something was settled, or accepted, so lately is back-pressure."""
 
 LOOKED_LATELY_S = 2.0
 """While a record waits for room this is looked at several times a second."""
@@ -53,11 +53,13 @@ class HoldWatch:
     def look(self, full_by: str) -> None:
         """The next record is kept out by this."""
         self._looked_at = self._clock()
-        settled_ago_s = self._clock() - self._window.settled_at
+        # A record of very many events is settled with the last of them.
+        moved_at = max(self._window.settled_at, self._router.publisher.dispatcher.health.accepted_at)
+        settled_ago_s = self._clock() - moved_at
         if settled_ago_s < HOLDING_AFTER_S:
             self.since, self.reason = 0.0, ""
             return
-        self.since, self.reason = self._window.settled_at, full_by
+        self.since, self.reason = moved_at, full_by
         if self._to_be_said():
             passed_by = self._router.limit.passed_by
             log.warning(
