@@ -5,6 +5,8 @@ says nothing about any entry: the whole call is indeterminate and is sent again,
 """
 
 import email.utils
+import html
+import re
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -20,6 +22,10 @@ T = TypeVar("T")
 
 RETRY_AFTER_MAX_S = 60.0
 """The longest pause that an answer can ask for: a garbled header or a proxy's whim must not silence a shard."""
+
+
+_OF_S3 = re.compile(rb"<Error>\s*<Code>(\w{1,64})</Code>\s*(?:<Message>([^<]{0,500})</Message>)?")
+"""S3 says no in XML."""
 
 
 class Answer(NamedTuple):
@@ -179,7 +185,8 @@ def _code(answer: Answer) -> tuple[str, str]:
         code = code or str(body.get("__type") or body.get("code") or "")
         message = str(body.get("message") or body.get("Message") or "")
     except (orjson.JSONDecodeError, cbor2.CBORDecodeError, AttributeError):
-        pass
+        if said := _OF_S3.search(answer.body):
+            code, message = code or said[1].decode(), html.unescape((said[2] or b"").decode("utf-8", "replace"))
     return aws_error_codes.short_code(code) or f"Http{answer.status}", message
 
 

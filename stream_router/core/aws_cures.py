@@ -7,7 +7,8 @@ _BY_START = (
         ("AccessDenied", "NotAuthorized", "KMSAccessDenied", "KmsAccessDenied"),
         "grant it (stream-router setup --policy)",
     ),
-    (("Expired", "Unrecognized", "InvalidClientToken", "MissingAuth"), "renew the credentials"),
+    (("Expired", "Unrecognized", "InvalidClientToken", "InvalidAccessKey", "MissingAuth"), "renew the credentials"),
+    (("NoAnswer", "TimedOut", "RequestTimeout"), "check the network, the endpoint (AWS_ENDPOINT_URL) and TLS"),
     (
         ("InvalidSignature", "IncompleteSignature", "SignatureDoesNotMatch", "Request"),
         "check this host's clock and the secret key",
@@ -17,7 +18,7 @@ _BY_START = (
     (("QueueDoesNotExist", "AWS.SimpleQueueService"), "make it anew: unset SQS_DLQ_URL, then stream-router setup"),
     (("InvalidAccountId",), "correct the ARN of STREAM_ROUTER_EVENT_BUS"),
     (("KMS", "Kms"), "enable the key in KMS, or set another"),
-    (("NoAnswer", "TimedOut"), "check the network, the endpoint (AWS_ENDPOINT_URL) and TLS"),
+    (("NoSuchBucket", "PermanentRedirect", "AuthorizationHeader"), "name a bucket of AWS_REGION that exists"),
 )
 _OWN = "it mends itself, or AWS's health page says more"
 

@@ -70,6 +70,10 @@ def test_more_than_ten_in_a_second_are_a_number(caplog: pytest.LogCaptureFixture
         ("KMSDisabledException", "enable the key"),
         ("KMSAccessDeniedException", "grant it"),
         ("NoAnswer", "check the network"),
+        ("RequestTimeout", "check the network"),
+        ("InvalidAccessKeyId", "renew the credentials"),
+        ("NoSuchBucket", "name a bucket"),
+        ("PermanentRedirect", "name a bucket"),
         ("NeverHeardOf", "mends itself"),
     ],
 )

@@ -182,6 +182,16 @@ def test_no_answer_is_indeterminate_and_holds() -> None:
     assert found == Refusal(Disposition.HOLD, "NoAnswer", True, 0.0, "curl 28: timed out")
 
 
+S3_SAYS_NO = b"""<?xml version="1.0" encoding="UTF-8"?>
+<Error>
+<Code>AccessDenied</Code><Message>not authorized to perform: s3:PutObject</Message><RequestId>4</RequestId></Error>"""
+
+
+def test_s3s_own_words_are_read() -> None:
+    """They say which right is missing."""
+    assert aws_answers.refusal(answer(S3_SAYS_NO, 403)).message == "not authorized to perform: s3:PutObject"
+
+
 @pytest.mark.parametrize(
     ("got", "code", "disposition", "indeterminate"),
     [
@@ -197,6 +207,8 @@ def test_no_answer_is_indeterminate_and_holds() -> None:
         (answer({"__type": "ValidationException"}, 500), "ValidationException", Disposition.HOLD, True),
         (answer(b"<html>", 502), "Http502", Disposition.HOLD, True),
         (answer(b"[]", 404), "Http404", Disposition.HOLD, False),
+        (answer(S3_SAYS_NO, 403), "AccessDenied", Disposition.HOLD, False),
+        (answer(b"<Error><Code>", 403), "Http403", Disposition.HOLD, False),
         (answer(b"", 413), "Http413", Disposition.BISECT, False),
         (
             answer(cbor2.dumps({"__type": "x#InvalidInputException"}), 400, content_type="application/cbor"),
@@ -208,7 +220,7 @@ def test_no_answer_is_indeterminate_and_holds() -> None:
     ],
 )
 def test_a_refusal_is_read_in_every_form(got: Answer, code: str, disposition: Disposition, indeterminate: bool) -> None:
-    """Header or body, JSON or CBOR, namespaced or bare; a 5xx may have been acted on."""
+    """Header or body, JSON, CBOR or S3's XML, namespaced or bare; a 5xx may have been acted on."""
     found = aws_answers.refusal(got)
     assert (found.code, found.disposition, found.indeterminate) == (code, disposition, indeterminate)
 
