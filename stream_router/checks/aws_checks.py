@@ -97,13 +97,18 @@ def dead_letter_queue(session: Session, url: str, region: str) -> Finding:
 
 
 def offload_bucket(session: Session, name: str) -> Finding:
-    """SR104: the bucket of claim checks is there."""
+    """SR104: the bucket of claim checks is there, in our region: boto3 follows S3 to another, the uploads do not."""
     s3 = endpoints.client(session, "s3", ONCE)
     missing = ("there is no such bucket", "make it, name another, or unset it")
     no = dict.fromkeys(("404", "NoSuchBucket", "NotFound"), missing)
     question = Question("SR104", BUCKET, "the bucket", lambda: s3.head_bucket(Bucket=name), no)
-    refused, _ = ask(question)
-    return refused or well(question)
+    refused, answer = ask(question)
+    if refused:
+        return refused
+    region = answer.get("BucketRegion")
+    if region and region != s3.meta.region_name and endpoints.is_aws(s3.meta.endpoint_url):
+        return Finding("SR104", BUCKET, Verdict.WRONG, f"the bucket is in {region}", "name one in AWS_REGION")
+    return well(question)
 
 
 def lease_table(session: Session, application: str, stream_name: str, *, note: bool = False) -> Finding:

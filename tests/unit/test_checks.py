@@ -156,6 +156,15 @@ def test_a_queue_that_forgets_soon_is_told(aws: Aws, kept_s: str, verdict: Verdi
     assert aws_checks.dead_letter_queue(SESSION, QUEUE, REGION).verdict is verdict
 
 
+@pytest.mark.parametrize(("region", "verdict"), [("us-east-1", Verdict.WRONG), (REGION, Verdict.WELL)])
+def test_a_bucket_in_another_region_is_a_no(aws: Aws, region: str, verdict: Verdict) -> None:
+    """boto3 follows S3 there, and so finds it; the uploads, signed for AWS_REGION, do not."""
+    aws.answer("s3", "head_bucket", {"BucketRegion": region})
+    found = aws_checks.offload_bucket(SESSION, "bucket")
+    assert found.verdict is verdict
+    assert (region in found.says) is (verdict is Verdict.WRONG)
+
+
 @pytest.mark.parametrize(
     ("code", "verdict"), [("404", Verdict.WRONG), ("403", Verdict.WARNING), ("503", Verdict.UNKNOWN)]
 )
