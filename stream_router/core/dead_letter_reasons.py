@@ -32,9 +32,11 @@ REASONS_OF_DATA = frozenset(
         Reason.MALFORMED_JSON,
         Reason.MASKING_FAILED,
         Reason.REFUSED,
+        Reason.OVERSIZE,
+        Reason.INTERNAL_ERROR,
     }
 )
-"""What counts against the limit on dead letters (`pipeline/dead_letter_limit.py`).
+"""What counts against the limit on dead letters (`pipeline/dead_letter_limit.py`): data, and what we cannot do with it.
 
 `unroutable` does not: to subscribe to 3 of 20 event types is normal.
 """
