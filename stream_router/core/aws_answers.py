@@ -24,7 +24,7 @@ RETRY_AFTER_MAX_S = 60.0
 """The longest pause that an answer can ask for: a garbled header or a proxy's whim must not silence a shard."""
 
 
-_OF_S3 = re.compile(rb"<Error>\s*<Code>(\w{1,64})</Code>\s*(?:<Message>([^<]{0,500})</Message>)?")
+_OF_S3 = re.compile(rb"<Error>\s*<Code>([\w.]{1,64})</Code>\s*(?:<Message>([^<]{0,500})</Message>)?")
 """S3 says no in XML."""
 
 

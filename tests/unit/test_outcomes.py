@@ -209,6 +209,12 @@ def test_s3s_own_words_are_read() -> None:
         (answer(b"[]", 404), "Http404", Disposition.HOLD, False),
         (answer(S3_SAYS_NO, 403), "AccessDenied", Disposition.HOLD, False),
         (answer(b"<Error><Code>", 403), "Http403", Disposition.HOLD, False),
+        (
+            answer(b"<Error><Code>KMS.DisabledException</Code></Error>", 400),
+            "KMS.DisabledException",
+            Disposition.HOLD,
+            False,
+        ),
         (answer(b"", 413), "Http413", Disposition.BISECT, False),
         (
             answer(cbor2.dumps({"__type": "x#InvalidInputException"}), 400, content_type="application/cbor"),
