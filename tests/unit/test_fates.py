@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
+from stream_router.consumer.transform_config import transform_config
 from stream_router.control.fates import account_report, find, found_report, reconcile
 from stream_router.control.fates.account import Account
 from stream_router.control.fates.books import Letters, Look, Message, UndeliveredBook
@@ -17,6 +18,7 @@ from stream_router.control.fates.wanted import Wanted
 from stream_router.control.stream.batches import UserRecord
 from stream_router.control.stream.positions import LATEST, Position
 from stream_router.control.stream.reader import Span
+from stream_router.control.stream.session import Checkpoints
 from stream_router.control.stream.sightings import Sighting, of_record
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.envelope import seal
@@ -24,6 +26,9 @@ from stream_router.core.model import DeadLetter, Dropped, Entry, Event
 from stream_router.core.process.settings_error import SettingsError
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.mapping.mapper import Validator
+from stream_router.pipeline.transform import Transform
+from stream_router.settings.dead_letters import DeadLetters
+from stream_router.settings.environment.reading import load
 
 SHARD, STREAM = "shard-1", "cxone-events"
 ID = "0123456789abcdef0123456789abcdef"
@@ -80,6 +85,18 @@ def judge(
     checkpoints: Mapping[str, Position] | None = None if checkpoint is None else {SHARD: checkpoint}
     book = Letters(letters, STREAM)
     return Judge(transform, lambda _: "A_SETTING", checkpoints, book, UndeliveredBook(target), missing)
+
+
+@pytest.mark.parametrize(("bucket", "fate"), [(None, Fate.LETTER_GONE), ("a-bucket", Fate.ACCEPTED)])
+def test_what_no_call_can_carry_was_not_accepted(bucket: str | None, fate: Fate) -> None:
+    """Without a bucket it is a dead letter `oversize`, whatever the mapping makes of it."""
+    settings = load(DeadLetters, aws_region="us-east-1", sqs_dlq_url="https://sqs/1/q", max_request_bytes=1_024)
+    settings = settings.model_copy(update={"offload_bucket": bucket})
+    transform, letters = Transform(transform_config(settings), lambda: 0.0), Letters(NOTHING, STREAM)
+    made = find.judge_of(settings, transform, Checkpoints({SHARD: AT_10}), letters, UndeliveredBook(NOTHING))
+    large = made(sighting(eventType="interaction.created", payload={"text": "x" * 1_024}))
+    assert large.fate is fate
+    assert ("oversize" in large.why) is (fate is Fate.LETTER_GONE)
 
 
 @pytest.mark.parametrize(

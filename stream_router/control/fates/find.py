@@ -14,6 +14,7 @@ from stream_router.control.fates.judge import Fate, Judge
 from stream_router.control.fates.judged import CANNOT_JUDGE, judged
 from stream_router.control.fates.wanted import Wanted
 from stream_router.control.lines import write_line
+from stream_router.control.republish.fitting import fitting
 from stream_router.control.stream import session
 from stream_router.control.stream import shards as shards_
 from stream_router.control.stream.reader import Span
@@ -100,7 +101,8 @@ def judge_of(
         dropped = by_types is not None and isinstance(by_types(event), Dropped)
         return "STREAM_ROUTER_DROP_TYPES" if dropped else "STREAM_ROUTER_UNROUTABLE=drop"
 
-    return Judge(transform, dropping, checkpoints.of_shard, letters, undelivered, checkpoints.missing)
+    made = fitting(transform, settings)
+    return Judge(made, dropping, checkpoints.of_shard, letters, undelivered, checkpoints.missing)
 
 
 def status(answer: Answer, judge: Callable[[Sighting], object], letters: Letters, *, everything: bool = False) -> int:

@@ -1,4 +1,4 @@
-"""What no call can carry is known before it is sent: no dry run promises it, and no redrive tries it in vain."""
+"""What no call can carry is known without sending it: nothing promises it, tries it, or takes it for accepted."""
 
 from collections.abc import Callable
 
