@@ -4,7 +4,14 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from stream_router.control.republish.republisher import Again, Outcome, Republisher, token_of, why_refused
+from stream_router.control.republish.republisher import (
+    Again,
+    Outcome,
+    Republisher,
+    token_of,
+    why_nothing_ends,
+    why_refused,
+)
 from stream_router.core.aws_answers import Answer
 from stream_router.core.model import DeadLetter, Entry, Event
 from stream_router.pipeline.delivery.dispatcher_contract import Policy
@@ -164,6 +171,23 @@ def test_a_conversation_stays_in_order() -> None:
         assert len(accepted) == 10
     assert rig.republisher.retries == 2
     assert rig.republisher.last_code == "InternalFailure"
+
+
+def test_a_bucket_that_takes_nothing_is_named() -> None:
+    """Not "no answer", which would be said of EventBridge: whoever redrives may lack the right to put objects."""
+    denied = Answer(403, b"<Error><Code>AccessDenied</Code></Error>", {}, "", 0.01)
+
+    def bucket(world: World) -> ClaimCheck:
+        def send(_key: str, _data: bytes, done: Callable[[Answer], None]) -> None:
+            world.after(0.01, lambda: done(denied))
+
+        return ClaimCheck(send, "mine", world.clock, world.random.random)
+
+    rig = Rig(bucket=bucket)
+    rig.republisher.publish([entry(1, size_bytes=10_001)])
+    rig.run(60)
+    assert rig.republisher.backlog == 1
+    assert why_nothing_ends(rig.republisher) == "the offload bucket mine: AccessDenied"
 
 
 def test_what_no_call_can_carry_goes_by_claim_check() -> None:

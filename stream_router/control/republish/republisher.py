@@ -103,7 +103,7 @@ class Republisher:
         self.retries = 0
         """Attempts that failed and were, or are to be, made again."""
         self.last_code = ""
-        """AWS's code of the latest of them."""
+        """AWS's code of the latest of them; where the bucket takes nothing, its name and code."""
 
     def publish(self, entries: Iterable[Entry]) -> None:
         """Take charge of entries, in order; with `ordering=conversation` each waits for those before it."""
@@ -179,6 +179,9 @@ class Republisher:
                 self.retries += len(retried)
                 self.last_code = retried[-1][1]
         if self._claim_check:
+            bucket = self._claim_check.dispatcher
+            if bucket.gate.holding:
+                self.last_code = f"{bucket.report.destination}: {bucket.report.code}"
             for entry in self._claim_check.collect()[0]:
                 if entry.size_bytes <= self._publisher.limits.bytes:
                     self._publisher.again(entry)
