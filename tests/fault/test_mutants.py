@@ -115,7 +115,7 @@ OF_THE_AUTHORS = {
     "what is accepted late proves everything": Mutant(
         "pipeline/delivery/health.py",
         "if self._accepted_sent_at > first or",
-        "if self._accepted_at > first or",
+        "if self.accepted_at > first or",
         ("tests/unit/test_dispatch_stays_alive.py", "tests/unit/test_health.py"),
     ),
     "an outage spends an entry's budget": Mutant(
