@@ -4,8 +4,9 @@ import functools
 import re
 
 from stream_router.pipeline.masking.detectors.phones.compounds import SUBSCRIBERS
+from stream_router.pipeline.masking.detectors.phones.counted import may_count, unit_after
 from stream_router.pipeline.masking.detectors.phones.languages import languages, regions_of
-from stream_router.pipeline.masking.detectors.phones.naming import is_named, may_count, unit_after
+from stream_router.pipeline.masking.detectors.phones.naming import is_named
 from stream_router.pipeline.masking.detectors.phones.predicates import is_said_to_be, kept_as
 from stream_router.pipeline.masking.detectors.phones.said import MAY_SAY, WORD
 from stream_router.pipeline.masking.detectors.phones.shapes import DASH, LETTER, could_be, digit_count

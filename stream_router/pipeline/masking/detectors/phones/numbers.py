@@ -6,7 +6,8 @@ International ones anywhere; national ones by their country's way of writing the
 import re
 
 from stream_router.pipeline.masking.detectors.phones.announced import may_announce, said_end
-from stream_router.pipeline.masking.detectors.phones.naming import named_otherwise, unit_after
+from stream_router.pipeline.masking.detectors.phones.counted import unit_after
+from stream_router.pipeline.masking.detectors.phones.naming import named_otherwise
 from stream_router.pipeline.masking.detectors.phones.shapes import (
     DASH,
     DATE,
