@@ -310,3 +310,20 @@ def test_a_number_behind_a_last_label_or_those_it_is_given_to_is_found(text: str
 def test_a_label_that_answers_a_question_and_an_order_in_a_compound_are_no_phones(text: str) -> None:
     """Nor is the number of who is insured."""
     assert FIND(text, []) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Can only talk evenings 2125550199",
+        "Kan bare snakke på kvelden 22345678",
+        "Solo puedo hablar por la noche 612345678",
+        "sorry, last digit was wrong, it's 2125550199",
+        "O hóspede quer ser acordado, está no 912345678",
+        "Urgencias fuera de horario: 612345678",
+        "Akutt utenom åpningstid: 22345678",
+    ],
+)
+def test_a_number_behind_an_adverb_or_the_label_of_a_desk_is_found(text: str) -> None:
+    """Times of day are words that numbers stand behind, and a label whose number ends the text needs little beside."""
+    assert "[PHONE]" in FIND(text, [])

@@ -297,3 +297,37 @@ def test_the_new_number_of_a_subscriber_is_a_phones(text: str) -> None:
 def test_just_in_case_is_no_case() -> None:
     """The number is that of the phone named before it."""
     assert FIND("ok tomorrow, my cell just in case 2125550199", []) == "ok tomorrow, my cell just in case [PHONE]"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Kind regards, Amy Stone, Stone & Co, T 2125550199",
+        "Med vennlig hilsen\nAnne Stein\nStein AS\nT 22345678",
+        "the login code never arrived on 2125550199",
+        "der code für den login kam nie an auf 030511245",
+        "Your appointment reminders keep going to 2125550199, that's my ex",
+        "στείλτε τον λογαριασμό με μήνυμα στο 6912345678",
+    ],
+)
+def test_a_letter_at_the_foot_and_what_is_sent_say_it(text: str) -> None:
+    """`, T …` is a sign; a noun before what is sent, or what it is for, does not have the number."""
+    assert "[PHONE]" in FIND(text, [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "telefonens serienummer: 12345678901",
+        "telefonun seri numarası: 22345678901",
+        "Telefonul cu seria 2234567 nu se mai încarcă",
+        "Moja rezerwacja to 22345678, dzwoniłem dwa razy",
+        "Varaukseni on 22345678, soitin jo kahdesti",
+        "saksnr. 22345678, be en leder ringe",
+        "제 예약은 22345678, 두 번 전화했어요",
+        "予約は22345678です、二回電話しました",
+    ],
+)
+def test_a_thing_keeps_its_number_though_a_call_is_spoken_of_beside_it(text: str) -> None:
+    """At a label's end, before its language's `is`, before `…nr.`, and where a clause of its own speaks of the call."""
+    assert FIND(text, []) == text

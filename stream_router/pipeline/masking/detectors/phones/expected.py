@@ -25,6 +25,7 @@ from stream_router.pipeline.masking.detectors.phones.vocabulary import (
     PLACE,
     PLACED,
     SAYING,
+    SPOKEN,
     TELECOM,
     THING,
     has_one_in,
@@ -42,8 +43,11 @@ _GAP_CHARS = " \u00a0\n\t.,;:!?(\u2013\u2014\"'-"
 _RANGE = re.compile(r"\s\w{1,6}\s\d(?:[ .]?\d){4}")
 """`from 20000000 to 30000000 kroner`: what is counted, and no hour (`… until 20`)."""
 
-_ABBREVIATED = re.compile(r"\b(?:nr|no|č|n|num|núm|\u03b1\u03c1|ref|id)\.?[ \u00a0]?$")
-"""`smlouva č. …`: it numbers what stands before it."""
+_ABBREVIATED = re.compile(r"(?:nr|\b(?:no|č|n|num|núm|\u03b1\u03c1|ref|id))\.?[ \u00a0]?$")
+"""`smlouva č. …`, `saksnr. …`: it numbers what stands before it."""
+
+_IN_THE = "no "
+"""In Portuguese it is `on the`, elsewhere short for a number."""
 
 _APART = re.compile(r"[.,;!?\n]")
 _OF_A_PERSON = re.compile(
@@ -61,6 +65,9 @@ _UNTIL = re.compile(r"(?<=[^\W\d_]|[.]) ?\d{1,2}(?:[:.]\d\d)? ?(?:h|uhr|uur|hodi
 
 _LAST_LABEL = re.compile(r"[.!]\s+[^\W\d_]+$")
 _OPENING = "¿¡(\"'«„“"
+_IS = re.compile("['\u2019]s$")
+"""`it's …`, `mine's …`."""
+
 _AT_END = re.compile(r"\s*(?:[.,;!?)\n]|$)")
 _JOINED = " \u00a0("
 _FOR = "için"
@@ -96,13 +103,17 @@ def expected_regions(text: str, at: int, end: int, possible: frozenset[str]) -> 
     before = folded_case(text[max(0, at - _BEFORE_CHARS) : at])
     said = (_UNTIL.sub("", before) if until else before).rstrip(_GAP_CHARS)
     gap = "," if until else before[len(said) :]
-    if said and (not said[-1].isalpha() or _ABBREVIATED.search(said + gap)):
+    abbreviated = _ABBREVIATED.search(said + gap)
+    if said and (not said[-1].isalpha() or (abbreviated and abbreviated[0] != _IN_THE)):
         return []
     behind = folded_case(text[end : end + _BEHIND_CHARS])
+    said = _IS.sub("", said)
     if _RANGE.match(behind) or has_unspaced(said) or has_unspaced(behind):
         return []
     least = _KNOWN_WORDS_WITH_TRUNK if with_trunk or grouped else _KNOWN_WORDS
     spoken = languages(WORD.findall(f"{said} {behind}"), least, spoken_in)
+    if abbreviated and "pt" not in spoken:
+        return []
     regions = [region for region in regions_of(spoken) if region in possible]
     with_trunk = _has_trunk(text[at], regions)
     if regions and follows and (persons or _is_open(said, gap, behind, spoken, with_trunk=with_trunk or grouped)):
@@ -120,7 +131,7 @@ def _may_follow(near: str, after: str, possible: frozenset[str]) -> bool:
 
     `She has 21577193` counts nothing, and what is deleted, tried or moved by its number is no locker.
     """
-    said = near.rstrip(_JOINED)
+    said = _IS.sub("", near.rstrip(_JOINED))
     if not said or not said[-1].isalpha():
         return True
     last = said[said.rfind(" ") + 1 :].lstrip(_OPENING).lower()
@@ -148,7 +159,7 @@ def _speaks_of_phones(said: str, gap: str, behind: str, spoken: Sequence[str]) -
     A customer has one where the clause has a word for `number` too.
     """
     around = said if says_when(behind) else f"{said} {behind}"
-    if not any(kind & (SAYING | TELECOM) for kind in kinds(WORD.findall(around))):
+    if not any(kind & (SAYING | TELECOM | SPOKEN) for kind in kinds(WORD.findall(around))):
         return False
     clause = f"{'' if _APART.search(gap) else _CLAUSE_ENDS.split(said)[-1]} {_CLAUSE_ENDS.split(behind, 1)[0]}"
     words = WORD.findall(clause)
@@ -161,7 +172,7 @@ def _speaks_of_phones(said: str, gap: str, behind: str, spoken: Sequence[str]) -
 def _names_one(named: Sequence[int], words: Sequence[str], wanted: int, spoken: Sequence[str]) -> bool:
     """Whether one of the words is of a kind wanted in one of the languages spoken: a `rate` has a number in Italian."""
     for kind, word in zip(named, words, strict=True):
-        if kind & wanted:
+        if kind & wanted and not (word == _IN_THE.rstrip() and "pt" in spoken):
             known = () if kind & wanted & NUMBER else has_one_in(word)
             if not known or any(language in spoken for language in known):
                 return True
@@ -176,7 +187,7 @@ def _is_open(said: str, gap: str, behind: str, spoken: Sequence[str], *, with_tr
     handled = any(kind & HANDLED for kind in (*words.kinds[-_WORDS_NEAR:], *following[:1]))
     if len(words.kinds) == 1 and ":" in gap and _is_last_label(said, behind):
         return not _names_one(words.kinds, words.words, _IS_ONE, spoken)
-    if words.kinds and not _may_stand_behind(words, gap, spoken, near_only=with_trunk or handled):
+    if words.kinds and not _may_stand_behind(words, gap, behind, spoken, near_only=with_trunk or handled):
         return False
     return handled or not _names_one(following, behind_it, _HAS_ONE, spoken)
 
@@ -186,8 +197,11 @@ def _is_last_label(said: str, behind: str) -> bool:
     return _LAST_LABEL.search(said) is not None and not behind.strip(" \u00a0.!")
 
 
-def _may_stand_behind(clause: Words, gap: str, spoken: Sequence[str], *, near_only: bool) -> bool:
-    """Whether a number may stand behind a clause without being that of something in it, or of what is near."""
+def _may_stand_behind(clause: Words, gap: str, behind: str, spoken: Sequence[str], *, near_only: bool) -> bool:
+    """Whether a number may stand behind a clause without being that of something in it, or of what is near.
+
+    A label behind whose number the text ends needs less to be known of.
+    """
     near = len(clause.kinds)
     if near_only:
         near = 1 if clause.kinds[-1] & PLACE or clause.words[-1] == _FOR else _WORDS_NEAR
@@ -198,9 +212,10 @@ def _may_stand_behind(clause: Words, gap: str, spoken: Sequence[str], *, near_on
     if near_only:
         return True
     if ":" in gap:
-        if clause.kinds[-1] & DESK:
+        if any(kind & DESK for kind in clause.kinds):
             return True
-        return sum(is_word_of(word, spoken) for word in clause.words) >= _KNOWN_WORDS_BEFORE_COLON
+        known_words = sum(is_word_of(word, spoken) for word in clause.words)
+        return known_words >= (_KNOWN_WORDS_BEFORE_COLON if behind.strip(_GAP_CHARS) else 1)
     if gap.strip(_JOINED) or (clause.kinds[-1] & _GIVEN_TO and not clause.kinds[-1] & _HAS_ONE):
         return True
     return is_word_of(clause.words[-1], spoken)

@@ -1,12 +1,14 @@
 """The words around a number that say that it is something else's."""
 
 import re
+from collections.abc import Collection
 
 from stream_router.pipeline.masking.detectors.phones.compounds import PHONE_STEMS
 from stream_router.pipeline.masking.detectors.phones.languages import is_word_of
 from stream_router.pipeline.masking.detectors.phones.said import CLAUSES, WORD, Words
 from stream_router.pipeline.masking.detectors.phones.text import folded_case, has_unspaced
 from stream_router.pipeline.masking.detectors.phones.vocabulary import (
+    ARTICLE,
     COPULAS,
     CUSTOMER,
     NAMED,
@@ -21,6 +23,7 @@ from stream_router.pipeline.masking.detectors.phones.vocabulary import (
     SPOKEN,
     THING,
     ends_named,
+    has_one_in,
     is_new_subscribers,
     kinds,
     of_what_is,
@@ -57,6 +60,9 @@ OTHER_NUMBER = re.compile(
 PLACE_NEAR = re.compile(
     r"\b(?:at|on|under|unter|auf|au|al|op|på|to|sur|via|pelo|pod|na|till?|на|στον?|على|numeroon|numerosta)\W{1,2}$"
 )
+_IS_IN = {"to": "pl", "on": "fi"}
+"""What is `to` and `on` in English is `is` behind a noun of these languages."""
+
 PERSON_BEFORE = re.compile(
     rf"\b(?:{_PERSON}|{_STAFF}|contact|kontakt|user|caller|anrufer|client|cliente|klient|zákazník|kunden?|asiakas|ügyfél|"
     r"müşteri|πελάτης|клиент|клієнт)\W{1,3}$"
@@ -102,13 +108,21 @@ def is_named(before: str) -> bool:
     return named_otherwise(before) or names_a_thing(Words(folded_case(before)))
 
 
+def is_placed_near(words: Words) -> bool:
+    """Whether a word of place stands directly before the number, which is no `is` of the noun before it."""
+    if not PLACE_NEAR.search(words.text):
+        return False
+    language = _IS_IN.get(words.words[-1])
+    return language is None or len(words.words) == 1 or language not in has_one_in(words.words[-2])
+
+
 def other_between(words: Words, place: int) -> bool:
     """Whether the text from a word that says `phone` on to its end speaks of a number of something else.
 
     `at` and the like directly before the number are stronger: "call me about the order at …".
     """
     before, saying = words.text, words.says_at(place)
-    if PLACE_NEAR.search(before) or _is_a_label(words, place) or is_new_subscribers(words.words, place):
+    if is_placed_near(words) or _is_a_label(words, place) or is_new_subscribers(words.words, place):
         return False
     if has_unspaced(before) and (OTHER_INSIDE.search(before, saying) or ends_named(before)):
         return True
@@ -122,9 +136,19 @@ def _is_a_label(words: Words, place: int) -> bool:
     behind = place + 1 + bool(words.kinds[place + 1 : place + 2] and words.kinds[place + 1] & NUMBER)
     if words.words[behind : behind + 1] and words.words[behind] in PURPOSE:
         return True
+    if _ends_with_thing(words, behind):
+        return False
     first = place - 1 if place and words.kinds[place - 1] & NUMBER else place
     before = words.text[: words.found[first].start()].rstrip(_OPENING)
     return words.words[place].startswith(PHONE_STEMS) and (not before or before[-1] in _CLAUSE_ENDS)
+
+
+def _ends_with_thing(words: Words, behind: int) -> bool:
+    """Whether a label ends with what of a phone has a number: `telefonens serienummer`."""
+    last = len(words.kinds) - 1
+    while last > behind and words.kinds[last] & (NUMBER | THING) == NUMBER:
+        last -= 1
+    return last >= behind and bool(words.kinds[last] & THING)
 
 
 def is_anothers(words: Words, place: int) -> bool:
@@ -140,13 +164,27 @@ def is_anothers(words: Words, place: int) -> bool:
     start = max((one.end() for one in ends if one.start() not in said_to or one[0] != "."), default=0)
     if words.found[place].start() < start or not words.kinds[place] & (SAYING | SPOKEN):
         # a code that comes to a phone is named in Greek, and who mends what is broken after it in Dutch
-        itself = place if words.kinds[place] & (PASSED | PERSON) else -1
+        itself = _with_its_noun(words, place) if words.kinds[place] & (PASSED | PERSON) else ()
         known = of_what_is(words.words, words.kinds) if words.placed() else words.kinds
         things = (bool(kind & (OTHER | NAMED) and not kind & PERSON) for kind in known)
         named = enumerate(zip(things, words.found, strict=True))
-        if any(thing and found.start() >= start and at != itself for at, (thing, found) in named):
+        if any(thing and found.start() >= start and at not in itself for at, (thing, found) in named):
             return True
     return _follows_unknown(words, place)
+
+
+def _with_its_noun(words: Words, place: int) -> Collection[int]:
+    """The place of what was sent, and of a noun that says what it is for: `login code`, `the code for the login`."""
+    itself = {place}
+    if words.kinds[place] & PASSED:
+        itself.add(place - 1)
+        behind = place + 1
+        if words.words[behind : behind + 1] and words.words[behind] in PURPOSE:
+            behind += 1
+            while behind < len(words.kinds) - 1 and words.kinds[behind] & ARTICLE:
+                behind += 1
+            itself.add(behind)
+    return itself
 
 
 def _follows_unknown(words: Words, place: int) -> bool:

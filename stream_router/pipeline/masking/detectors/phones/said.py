@@ -52,7 +52,7 @@ _DIRECT_CHARS = 2
 _LABEL_WORDS, _ASKS_CHARS, _PERSON_WORDS = 3, 4, 4
 """`the number of my dear old mother`."""
 
-_COPULAS_BEHIND = frozenset(["è", "é", "es", "est", "este", "era", "sería", "seria"])
+_COPULAS_BEHIND = frozenset(["è", "é", "es", "est", "este", "era", "sería"])
 
 
 class Words:
@@ -119,7 +119,8 @@ class Words:
 
     def _passes(self, place: int) -> bool:
         """Whether what goes to a phone or comes from one does: `the code was sent to …`, `missed call`."""
-        return self._ends_with(PASSING) or any(kind & INCOMING for kind in self.kinds[max(0, place - 1) : place + 2])
+        beside = self.kinds[max(0, place - 1) : place + 2]
+        return self._ends_with(PASSING | PLACE) or any(kind & INCOMING for kind in beside)
 
     def _of_another(self, place: int) -> bool:
         """Whether a word is a thing's all the same: `Mobilfunkvertrag`; `müşteri numaram`."""

@@ -179,7 +179,7 @@ def is_new_subscribers(words: Sequence[str], place: int) -> bool:
 
 
 _FRESH_WORDS = 3
-_TELLING = ("telecom", "handled", "placed", "said", "passed", "incoming", "persons", "owners")
+_TELLING = ("telecom", "handled", "placed", "said", "passed", "incoming", "persons", "owners", "desks")
 """Tables whose words tell the language, where no better ones do."""
 
 _HAVING = ("other", "named", "things")

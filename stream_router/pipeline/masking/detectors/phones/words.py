@@ -5,8 +5,8 @@ from enum import Enum, auto
 
 from stream_router.pipeline.masking.detectors.phones.naming import (
     PERSON_BEFORE,
-    PLACE_NEAR,
     is_anothers,
+    is_placed_near,
     named_otherwise,
     named_with_capital,
     names_a_thing,
@@ -40,17 +40,27 @@ _GAP_END = re.compile(r".*(?:\d{3}|[\0+]|\((?=\W*\d)|(?<!:)\n|\n(?=\s*\S))", re.
 """Another number ends it, but not the hour at which somebody may be called; a line too, but for a label's own line."""
 
 _MAY_END_GAP = re.compile(r"[\d\0+(\n]")
-_SIGN = re.compile("(?:[☎☏✆📞📱📲]\ufe0f?|\\b06|(?:^|[\\n|,;/])\\s?[tmτκтм](?=[.:]))\\W{0,3}$", re.IGNORECASE)
-"""Signs that people draw, and `T:` and `M:` at the foot of a letter; in the Netherlands a mobile is somebody's `06`."""
+_SIGN = re.compile(
+    "(?:[☎☏✆📞📱📲]\ufe0f?|\\b06|(?:^|[\\n|,;/])\\s?[tmτκтм](?=[.:])|[\\n|,;]\\s?[tmpτт](?=[ \u00a0]))\\W{0,3}$",
+    re.IGNORECASE,
+)
+"""Signs that people draw, `T:` and `, T …` at the foot of a letter; in the Netherlands a mobile is somebody's `06`."""
 
 _SIGN_CHARS = 5
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz")
-"""Behind one of these, which mostly stand there, no sign is looked for."""
+_BEFORE_LETTER = " \u00a0\n|,;"
+"""Behind a letter of a word, which mostly stands there, no sign is looked for."""
 
 _BEHIND_CHARS = 40
 _BEFORE_BEHIND_CHARS = 52
-_SENTENCES = re.compile(r"[.!?]\s|[。！？\0]")
+_SENTENCES = re.compile(r"(?<!nr)(?<!no)(?<!num)(?<!ref)[.!?]\s|[。！？\0]")
+"""The point of `nr.` ends none."""
 _BEHIND_END = re.compile(r"[\d\n.!?;:。！？+(]")
+_EAST_ASIAN, _COMMA = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]"), re.compile("[,，、]")
+"""In these scripts a number that does not begin as phones do is none by what a clause of its own says behind it."""
+
+_CHINESE_MOBILE = re.compile(r"1[3-9]\d{9}")
+
 _ANOTHER = re.compile(r"[+(]?\d(?:\W?\d){4}")
 """Words between two numbers speak of the second."""
 
@@ -64,7 +74,8 @@ def is_signed(text: str, at: int) -> bool:
     """Whether a sign for a phone stands before `at`."""
     start = max(0, at - _SIGN_CHARS)
     near = text[start:at]
-    return near.rstrip()[-1:] not in _LETTERS and _SIGN.search(near) is not None
+    last = near.rstrip()[-2:]
+    return (last[-1:] not in _LETTERS or last[0] in _BEFORE_LETTER) and _SIGN.search(near) is not None
 
 
 class Said(Enum):
@@ -126,6 +137,8 @@ def said_behind(text: str, at: int, end: int, *, likely: bool = False) -> Said:
         behind = behind[: stop.start()]
     if (numbered := _NUMBERED.match(behind)) and _is_a_phones(numbered):
         return Said.DIRECTLY
+    if not (likely or _CHINESE_MOBILE.match(text, at)) and _EAST_ASIAN.search(behind):
+        behind = _COMMA.split(behind, 1)[0]
     words, suffixed = Words(behind), placed_behind(behind)
     if not suffixed and (says_when(behind) or not words.may_say(likely=likely)):
         return Said.NOTHING
@@ -183,7 +196,7 @@ def _of_other(before: str, first: Words, between: str, *, mine: bool) -> bool:
         return True
     if has_unspaced(before) and OTHER_INSIDE.search(before, max(0, len(before) - 26)):
         return True
-    return speaks_of_other(first, 0) and not (mine or PLACE_NEAR.search(before))
+    return speaks_of_other(first, 0) and not (mine or is_placed_near(first))
 
 
 def unnamed_in_script(before: str, behind: str, *, chinese: bool) -> bool:
