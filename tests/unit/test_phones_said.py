@@ -331,3 +331,37 @@ def test_a_letter_at_the_foot_and_what_is_sent_say_it(text: str) -> None:
 def test_a_thing_keeps_its_number_though_a_call_is_spoken_of_beside_it(text: str) -> None:
     """At a label's end, before its language's `is`, before `…nr.`, and where a clause of its own speaks of the call."""
     assert FIND(text, []) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Ieri ho ordinato 223456789 al telefono e niente",
+        "Gestern 223456789 am Telefon bestellt, nichts kam",
+        "Balance of my prepaid phone is 12345.20",
+        "Die Telefon-App 10.22.11.13 stürzt ab",
+        "The call app 9.2.13.22 crashes",
+        "Приложение для звонков 10.22.11.13 вылетает",
+        "telefonmodell 223456",
+        "Referansen din er 22345678, oppgi den når du ringer",
+        "Kargo takip no: 123456789",
+    ],
+)
+def test_what_was_done_by_phone_and_what_software_or_an_amount_has_is_no_phone(text: str) -> None:
+    """`… by phone` behind a number is the means; an app has a version, and cents stand behind a point."""
+    assert FIND(text, []) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Please erase the recordings of my calls from 2125550199",
+        "someone on 2125550199 claims to be from your bank and wanted my PIN",
+        "hej det er lisa, gem mit nye nr 32117745",
+        "alarmcentralen 32117745, kræver kodeord",
+        "jeres system afviser 32117745, jeg kan ikke komme igennem",
+    ],
+)
+def test_a_call_from_a_number_is_a_phones_whatever_is_kept_of_it(text: str) -> None:
+    """So is one that claims something, one that is new, and one that is refused."""
+    assert "[PHONE]" in FIND(text, [])

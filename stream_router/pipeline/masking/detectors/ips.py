@@ -3,6 +3,7 @@
 import ipaddress
 import re
 
+from stream_router.pipeline.masking.detectors.software import is_of_software
 from stream_router.pipeline.masking.detectors.spans import Span, without_overlaps
 
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
@@ -98,6 +99,8 @@ def _is_version(text: str, found: re.Match[str]) -> bool:
         words.pop()
     if words and (words[-1].startswith(_VERSIONS) or words[-1].endswith(_VERSION_AT_END)):
         return True
+    if is_of_software(words):
+        return not _IN_A_NETWORK.search(small)
     if words and words[-1].startswith(_NEWER):
         return not _IN_A_NETWORK.search(small)
     updated = words[-1] in _TO and any(word.startswith(_UPDATES) for word in words[-2:-1]) if words else False

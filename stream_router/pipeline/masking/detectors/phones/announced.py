@@ -4,7 +4,7 @@ import functools
 import re
 
 from stream_router.pipeline.masking.detectors.phones.compounds import SUBSCRIBERS
-from stream_router.pipeline.masking.detectors.phones.counted import may_count, unit_after
+from stream_router.pipeline.masking.detectors.phones.counted import may_count, thing_after, unit_after
 from stream_router.pipeline.masking.detectors.phones.languages import languages, regions_of
 from stream_router.pipeline.masking.detectors.phones.naming import is_named
 from stream_router.pipeline.masking.detectors.phones.predicates import is_said_to_be, kept_as
@@ -17,10 +17,10 @@ from stream_router.pipeline.masking.detectors.phones.words import (
     is_signed,
     said_before,
     said_behind,
-    thing_after,
     unnamed_in_script,
 )
 from stream_router.pipeline.masking.detectors.phones.written import could_be_of
+from stream_router.pipeline.masking.detectors.software import is_of_software
 
 _COUNT_BEHIND = re.compile(r"[ \u00a0]\d[ \u00a0]?[^\W\d_]")
 _HOUR_BEHIND = re.compile(
@@ -46,7 +46,7 @@ _CYRILLIC = re.compile(r"[\u0410-\u044f]")
 
 _BEFORE_CHARS = 64
 _NEAR_CHARS = 20
-_KNOWN_WORDS = 3
+_KNOWN_WORDS, _POINTS, _SOFTWARE_CHARS = 3, 3, 32
 
 
 def may_announce(text: str) -> bool:
@@ -74,7 +74,7 @@ def said_end(text: str, found: re.Match[str], *, speaks: bool) -> int:
         return 0
     end = _without_count(text, found)
     number = text[at : min(end, found.end("number"))]
-    if not could_be(number) or unit_after(text, end):
+    if not could_be(number) or unit_after(text, end) or _is_version(text, at, number):
         return 0
     if likely and text[at] == "8":
         likely = _CYRILLIC.search(text, max(0, at - _BEFORE_CHARS), end + _NEAR_CHARS) is not None
@@ -89,6 +89,13 @@ def said_end(text: str, found: re.Match[str], *, speaks: bool) -> int:
     if said is not Said.DIRECTLY and not likely and may_count(text, end):
         return 0
     return 0 if said is Said.FROM_AFAR and _is_foreign(text, at, end, number) else end
+
+
+def _is_version(text: str, at: int, number: str) -> bool:
+    """Whether a number is the version of software named before it."""
+    if number.count(".") != _POINTS:
+        return False
+    return is_of_software(WORD.findall(folded_case(text[max(0, at - _SOFTWARE_CHARS) : at])))
 
 
 def _without_count(text: str, found: re.Match[str]) -> int:

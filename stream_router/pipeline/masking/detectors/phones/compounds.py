@@ -25,7 +25,7 @@ WITHOUT = ("s\u0131z", "siz", "suz", "süz")
 
 THING_AT_END = re.compile(
     "(?:vertrag|rechnung|abonnement|abonnemang|abo|tarif|versicherung|contract|rekening|factuur|avtal|aftale|avtale|räkning|"
-    "regning|ringtone|faktura|försäkring|forsikring|sopimu|lasku|mittari|meter|zähler|måler|mätare|szerződés|számla|előfizetés|biztosítás)[a-zäöå]{0,3}$"
+    "regning|ringtone|faktura|försäkring|forsikring|sopimu|lasku|mittari|meter|zähler|måler|mätare|szerződés|számla|előfizetés|biztosítás|model|modell|malli)[a-zäöå]{0,3}$"
 )
 """A contract for a phone is a contract."""
 

@@ -43,7 +43,7 @@ _GAP_CHARS = " \u00a0\n\t.,;:!?(\u2013\u2014\"'-"
 _RANGE = re.compile(r"\s\w{1,6}\s\d(?:[ .]?\d){4}")
 """`from 20000000 to 30000000 kroner`: what is counted, and no hour (`… until 20`)."""
 
-_ABBREVIATED = re.compile(r"(?:nr|\b(?:no|č|n|num|núm|\u03b1\u03c1|ref|id))\.?[ \u00a0]?$")
+_ABBREVIATED = re.compile(r"(?:nr|\b(?:no|č|n|num|núm|\u03b1\u03c1|ref|id))[.:]?[ \u00a0]?$")
 """`smlouva č. …`, `saksnr. …`: it numbers what stands before it."""
 
 _IN_THE = "no "
@@ -110,8 +110,10 @@ def expected_regions(text: str, at: int, end: int, possible: frozenset[str]) -> 
     said = _IS.sub("", said)
     if _RANGE.match(behind) or has_unspaced(said) or has_unspaced(behind):
         return []
-    least = _KNOWN_WORDS_WITH_TRUNK if with_trunk or grouped else _KNOWN_WORDS
-    spoken = languages(WORD.findall(f"{said} {behind}"), least, spoken_in)
+    words = WORD.findall(f"{said} {behind}")
+    ends_there = len(words) > _KNOWN_WORDS and not (abbreviated or behind.strip(_GAP_CHARS))
+    few = with_trunk or grouped or ends_there
+    spoken = languages(words, _KNOWN_WORDS_WITH_TRUNK if few else _KNOWN_WORDS, spoken_in)
     if abbreviated and "pt" not in spoken:
         return []
     regions = [region for region in regions_of(spoken) if region in possible]

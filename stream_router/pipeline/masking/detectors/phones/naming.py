@@ -17,7 +17,9 @@ from stream_router.pipeline.masking.detectors.phones.vocabulary import (
     OTHER_INSIDE,
     OWN,
     PASSED,
+    PASSING,
     PERSON,
+    PLACE,
     PURPOSE,
     SAYING,
     SPOKEN,
@@ -72,7 +74,13 @@ PERSON_BEFORE = re.compile(
 _SET_APART = re.compile(r"\s?[,;\u2013\u2014-]")
 _OPENING, _CLAUSE_ENDS = "-*•(\n\t \u2013\u2014", ".,;:!?"
 _NAME_CHARS = 4
+_POSSESSIVE = frozenset(["min", "din", "vår", "mitt", "ditt", "vårt", "deres"])
+"""In Scandinavia these stand behind what is somebody's."""
+
 _THING_WORDS = 5
+_WAY = PASSING | PLACE | ARTICLE
+"""What is between a call or a message and the phone that it came from or goes to."""
+
 _UNKNOWN_WORDS = 3
 """A word that says it stands nearer to a number than an unknown one between them: `mobile of the driver …`."""
 
@@ -158,6 +166,8 @@ def is_anothers(words: Words, place: int) -> bool:
     """
     if has_unspaced(words.text) or is_new_subscribers(words.words, place):
         return False
+    if words.kinds[place] & PASSED and all(kind & _WAY for kind in words.kinds[place + 1 :]):
+        return _follows_unknown(words, place)
     said_to = {words.found[place].end()}  # a point there is an abbreviation's: `tel. no. of the office …`
     said_to |= {found.end() for kind, found in zip(words.kinds, words.found, strict=True) if kind & NUMBER}
     ends = CLAUSES.finditer(words.text, 0, words.found[-1].start())
@@ -223,6 +233,8 @@ def names_a_thing(words: Words) -> bool:
     last, wanted = len(words.kinds) - 1, NAMED
     while last > 0 and (words.kinds[last] & (NUMBER | SAYING) == NUMBER or words.words[last] in COPULAS):
         wanted |= CUSTOMER if words.kinds[last] & NUMBER else 0
+        last -= 1
+    if last > 0 and words.words[last] in _POSSESSIVE:
         last -= 1
     if last < 0 or not words.kinds[last] & wanted or words.kinds[last] & SPOKEN:
         return False

@@ -7,12 +7,11 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
-from stream_router.pipeline.masking.detectors.phones.counted import may_count
+from stream_router.pipeline.masking.detectors.phones.counted import may_count, thing_after
 from stream_router.pipeline.masking.detectors.phones.expected import expected_regions
 from stream_router.pipeline.masking.detectors.phones.naming import named_otherwise
 from stream_router.pipeline.masking.detectors.phones.numbers import phones
 from stream_router.pipeline.masking.detectors.phones.shapes import is_no_phone
-from stream_router.pipeline.masking.detectors.phones.words import thing_after
 from stream_router.pipeline.masking.detectors.phones.written import is_written_in, parsed, regions_by_shape
 from stream_router.pipeline.masking.detectors.spans import Span, without_overlaps
 

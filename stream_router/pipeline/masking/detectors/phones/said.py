@@ -12,6 +12,7 @@ from stream_router.pipeline.masking.detectors.phones.vocabulary import (
     CUSTOMER,
     DESK,
     DIRECT,
+    FRESH,
     INCOMING,
     LABEL,
     NAMED,
@@ -48,7 +49,6 @@ _AT_END = SPOKEN | DIRECT | LABEL | PERSON
 CLAUSES = re.compile(r"[.,;:!?()]")
 _DIRECT_CHARS = 2
 """At most so much stands between a word directly before the number and the number."""
-
 _LABEL_WORDS, _ASKS_CHARS, _PERSON_WORDS = 3, 4, 4
 """`the number of my dear old mother`."""
 
@@ -164,7 +164,7 @@ class Words:
         if kind[place - 1] & (OWN | PERSON | DESK | AT_NUMBER):
             return True
         return place > 1 and bool(
-            (between in SMALL and kind[place - 2] & OWN)
+            ((between in SMALL or between in FRESH) and kind[place - 2] & OWN)
             or (between == "s" and kind[place - 2] & PERSON)
             or (kind[place - 1] & ARTICLE and kind[place - 2] & AT_NUMBER)
         )

@@ -82,8 +82,8 @@ TAX_NUMBER = re.compile(r"(?:\d{3}\.\d{3}\.\d{3}-\d\d|\d{3}-\d\d-\d{4})(?!\d)")
 _VERSION = re.compile(r"(?=(?:\d+\.)*\d(?:\.|$))\d{1,3}(?:\.\d{1,3}){3}")
 """Four numbers with dots between, one of them a single digit: phones have groups of two or more."""
 
-_AMOUNT = re.compile(r"\d{1,2}(?:\.\d{3}){2,}|[\d. ]*0(?:[. ]?0){4}")
-"""Thousands set apart by dots (1.234.567), and round figures (2500000)."""
+_AMOUNT = re.compile(r"\d{1,2}(?:\.\d{3}){2,}|[\d. ]*0(?:[. ]?0){4}|\d{3,}\.\d\d?")
+"""Thousands set apart by dots (1.234.567), round figures (2500000), and cents behind a point (12345.20)."""
 
 
 def is_no_phone(number: str) -> bool:
@@ -95,7 +95,7 @@ def is_no_phone(number: str) -> bool:
 def could_be(number: str) -> bool:
     """Whether a number is none of the things that numbers mostly are, by how it is written."""
     date = DATE.match(number) and not _DAY_FIRST.fullmatch(number)
-    return not (date or _AMOUNT.fullmatch(number))
+    return not (date or _AMOUNT.fullmatch(number) or _VERSION.fullmatch(number))
 
 
 def digit_count(number: str) -> int:

@@ -23,6 +23,12 @@ _MEANWHILE = re.compile(
     r"când|όταν|когда|при|коли|під час)\b"
 )
 
+_MEANS = re.compile(
+    r"\b(?:(?:by|on the|over(?: the)?|am|per|par|por|al|på|przez|la|prin|по) (?:phone|t[eé]l[eé]\w+|телефону)|"
+    r"telefonisch|telefonick\w+|puhelimitse|telefonon|telefonla|τηλεφωνικά|телефоном|בטלפון|بالهاتف)\b"
+)
+"""What was done by phone says nothing of a number: `I ordered … by phone`."""
+
 
 def says_when(behind: str) -> bool:
     """Whether a text begins with when something is done: `quote 12345678 when you call` names no number to call."""
@@ -43,3 +49,8 @@ def has_unspaced(text: str) -> bool:
 def placed_behind(behind: str) -> bool:
     """Whether a text begins with what is said behind a number at which somebody is."""
     return _PLACED_BEHIND.match(behind) is not None
+
+
+def without_means(behind: str) -> str:
+    """A text without words that say that something was done by phone."""
+    return _MEANS.sub(" ", behind)

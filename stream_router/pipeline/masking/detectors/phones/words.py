@@ -15,7 +15,13 @@ from stream_router.pipeline.masking.detectors.phones.naming import (
     speaks_of_other,
 )
 from stream_router.pipeline.masking.detectors.phones.said import Words
-from stream_router.pipeline.masking.detectors.phones.text import folded_case, has_unspaced, placed_behind, says_when
+from stream_router.pipeline.masking.detectors.phones.text import (
+    folded_case,
+    has_unspaced,
+    placed_behind,
+    says_when,
+    without_means,
+)
 from stream_router.pipeline.masking.detectors.phones.vocabulary import (
     NAMED,
     NUMBER,
@@ -139,6 +145,7 @@ def said_behind(text: str, at: int, end: int, *, likely: bool = False) -> Said:
         return Said.DIRECTLY
     if not (likely or _CHINESE_MOBILE.match(text, at)) and _EAST_ASIAN.search(behind):
         behind = _COMMA.split(behind, 1)[0]
+    behind = without_means(behind)
     words, suffixed = Words(behind), placed_behind(behind)
     if not suffixed and (says_when(behind) or not words.may_say(likely=likely)):
         return Said.NOTHING
@@ -220,27 +227,3 @@ _HAN = re.compile(r"[\u4e00-\u9fff]")
 _KANA_OR_HANGUL = re.compile(r"[\u3040-\u30ff\uac00-\ud7af]")
 _NUMBER_OF = re.compile(r"(?:번호|番号)\W{0,3}$|(?:رقم|מספר)\s+\w+\W{0,3}$")
 _COUNTED = re.compile(r"(?:[号號码碼]|id|no)\W{0,3}$", re.IGNORECASE)
-
-
-def thing_after(text: str, end: int) -> bool:
-    """Whether a number is that of a thing named directly behind it, as Hungarian, Turkish and Korean do."""
-    behind = folded_case(text[end : end + _BEHIND_CHARS])
-    if has_unspaced(behind) and OTHER_INSIDE.match(behind.lstrip(" 号番號번의")):
-        return True
-    found = _THING_AFTER.match(behind)
-    if found is None or found["thing"] in _NO_THINGS:
-        return False
-    words = kinds((found["things"] or found["thing"]).split())
-    return any(kind & (OTHER | NAMED) for kind in (words[:_OF_A_PHONE] if words[0] & SAYING else words))
-
-
-_OF_A_PHONE = 2
-"""Behind a phone only the next word may be a thing of it: its contract, but not `telefondan bana kargo`."""
-
-_NO_THINGS = frozenset(["caso", "kártyás", "kartyas"])
-"""Behind a number these are none: `ligue 912345678 caso …` (if); Hungarian for prepaid."""
-
-_THING_AFTER = re.compile(
-    r"[ \u00a0](?:(?:numaral\u0131|kodlu|nolu|no'lu|számú|sz\.?|numeroinen) (?P<things>[^\W\d_]+(?: [^\W\d_]+){0,2})|"
-    r"(?P<thing>[^\W\d_]+))"
-)
