@@ -327,3 +327,24 @@ def test_a_label_that_answers_a_question_and_an_order_in_a_compound_are_no_phone
 def test_a_number_behind_an_adverb_or_the_label_of_a_desk_is_found(text: str) -> None:
     """Times of day are words that numbers stand behind, and a label whose number ends the text needs little beside."""
     assert "[PHONE]" in FIND(text, [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Med vennlig hilsen J. Berg | 22345678",
+        "Saludos, J. Berg | 612345678",
+        "please write 2125550199 on the parcel",
+        "napište 601184505 na balík",
+        "La sig.ra Levi (3471234567) firma",
+    ],
+)
+def test_a_number_at_the_foot_of_a_letter_and_one_to_write_down_are_found(text: str) -> None:
+    """A greeting tells the language, and a bar sets the number apart."""
+    assert "[PHONE]" in FIND(text, [])
+
+
+@pytest.mark.parametrize("text", ["socio n. 2234567, nessuno risponde quando chiamo", "člen č. 2234567, nikdo nezvedá"])
+def test_a_members_number_is_no_phone_though_nobody_answers(text: str) -> None:
+    """The point of one letter ends no sentence."""
+    assert FIND(text, []) == text

@@ -74,7 +74,7 @@ def said_end(text: str, found: re.Match[str], *, speaks: bool) -> int:
         return 0
     end = _without_count(text, found)
     number = text[at : min(end, found.end("number"))]
-    if not could_be(number) or unit_after(text, end) or _is_version(text, at, number):
+    if not could_be(number) or unit_after(text, end) or is_version(text, at, number):
         return 0
     if likely and text[at] == "8":
         likely = _CYRILLIC.search(text, max(0, at - _BEFORE_CHARS), end + _NEAR_CHARS) is not None
@@ -91,7 +91,7 @@ def said_end(text: str, found: re.Match[str], *, speaks: bool) -> int:
     return 0 if said is Said.FROM_AFAR and _is_foreign(text, at, end, number) else end
 
 
-def _is_version(text: str, at: int, number: str) -> bool:
+def is_version(text: str, at: int, number: str) -> bool:
     """Whether a number is the version of software named before it."""
     if number.count(".") != _POINTS:
         return False

@@ -2,6 +2,7 @@
 
 import re
 
+from stream_router.pipeline.masking.detectors.phones.compounds import THING_AT_END
 from stream_router.pipeline.masking.detectors.phones.text import folded_case, has_unspaced
 from stream_router.pipeline.masking.detectors.phones.vocabulary import (
     CALLS,
@@ -61,4 +62,6 @@ def thing_after(text: str, end: int) -> bool:
     if found is None or found["thing"] in _NO_THINGS:
         return False
     words = kinds((found["things"] or found["thing"]).split())
+    if words[0] & SAYING and THING_AT_END.search(found["thing"] or ""):
+        return True
     return any(kind & (OTHER | NAMED) for kind in (words[:_OF_A_PHONE] if words[0] & SAYING else words))

@@ -37,7 +37,7 @@ from stream_router.pipeline.masking.detectors.phones.written import is_grouped_a
 
 _BEFORE_CHARS, _NEAR_CHARS, _BEHIND_CHARS = 120, 32, 60
 _CLAUSE_ENDS = re.compile(r"[.,;:!?()\n\u2013\u2014]|\s-\s")
-_GAP_CHARS = " \u00a0\n\t.,;:!?(\u2013\u2014\"'-"
+_GAP_CHARS = " \u00a0\n\t.,;:!?|(\u2013\u2014\"'-"
 """What may stand between a word and a number that is meant on its own; `#` and the like make it something's number."""
 
 _RANGE = re.compile(r"\s\w{1,6}\s\d(?:[ .]?\d){4}")
@@ -53,7 +53,7 @@ _APART = re.compile(r"[.,;!?\n]")
 _OF_A_PERSON = re.compile(
     r"\b(?:mr|mrs|ms|miss|dr|herr|herrn|frau|hr|fru|monsieur|madame|mme|m|señora?|sra?|senhora?|signora?|sig|dhr|mevr|"
     r"meneer|mevrouw|pan|pana|panu|panem|pani|panią|paní|p|τον κ|signore|господину|господина|пана|пану|"
-    r"domnul|doamna|dl|dna|господин|госпожа|пан|пані|κ|κα|herra|rouva)\.? "
+    r"domnul|doamna|dl|dna|sig\.ra|κυρία|κυρίου|κύριος|κύριο|господин|госпожа|пан|пані|κ|κα|herra|rouva)\.? "
     r"(?:\w+ ){0,2}\w+ ?\($"
     r"|\w+ (?:bey|han\u0131m|úr) ?\($",
     re.IGNORECASE,

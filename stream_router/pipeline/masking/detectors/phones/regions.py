@@ -7,6 +7,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
+from stream_router.pipeline.masking.detectors.phones.announced import is_version
 from stream_router.pipeline.masking.detectors.phones.counted import may_count, thing_after
 from stream_router.pipeline.masking.detectors.phones.expected import expected_regions
 from stream_router.pipeline.masking.detectors.phones.naming import named_otherwise
@@ -68,6 +69,6 @@ def _overlaps(span: Span, found: Sequence[Span]) -> bool:
 
 def _could_be(text: str, found: re.Match[str]) -> bool:
     """Whether a candidate is nothing else by how it is written, and by what stands directly beside it."""
-    if is_no_phone(found[0]) or may_count(text, found.end()):
+    if is_no_phone(found[0]) or may_count(text, found.end()) or is_version(text, found.start(), found[0]):
         return False
     return not named_otherwise(text[max(0, found.start() - _BEFORE_CHARS) : found.start()])

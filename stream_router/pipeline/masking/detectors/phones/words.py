@@ -59,7 +59,7 @@ _BEFORE_LETTER = " \u00a0\n|,;"
 
 _BEHIND_CHARS = 40
 _BEFORE_BEHIND_CHARS = 52
-_SENTENCES = re.compile(r"(?<!nr)(?<!no)(?<!num)(?<!ref)[.!?]\s|[。！？\0]")
+_SENTENCES = re.compile(r"(?<!nr)(?<!no)(?<!num)(?<!ref)(?<!\b\w)[.!?]\s|[。！？\0]")
 """The point of `nr.` ends none."""
 _BEHIND_END = re.compile(r"[\d\n.!?;:。！？+(]")
 _EAST_ASIAN, _COMMA = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]"), re.compile("[,，、]")
