@@ -4,7 +4,7 @@ import random
 
 from stream_router.core.dead_letter_share import DeadLetterShare
 from tests.simulation.kinds import Kind
-from tests.simulation.scenario import Fault, Odd, Planned, Scenario, draw, planned
+from tests.simulation.scenario import Fault, Odd, Planned, Scenario, draw, drawn_kind, planned
 
 BUCKET_FAULTS = ("bucket down", "bucket slow", "bucket lost")
 FREE_RATE = 1_000.0
@@ -46,17 +46,9 @@ def _changed(dice: random.Random, plain: Scenario, *, bad: bool) -> list[Planned
     run = range(first, first + dice.choice((120, 400)))
     bad_kind = dice.choice((Kind.MALFORMED, Kind.REFUSED, Kind.MALFORMED_LARGE))
     return [
-        _of_kind(event, bad_kind if at in run and dice.random() < 0.97 else _kind(dice, shares))
+        _of_kind(event, bad_kind if at in run and dice.random() < 0.97 else drawn_kind(dice, shares))
         for at, event in enumerate(events)
     ]
-
-
-def _kind(dice: random.Random, shares: dict[Kind, float]) -> Kind:
-    drawn = dice.random()
-    for kind, share in shares.items():
-        if (drawn := drawn - share) < 0:
-            return kind
-    return Kind.GOOD
 
 
 def _of_kind(event: Planned, kind: Kind) -> Planned:

@@ -116,7 +116,7 @@ def _events(dice: random.Random, length_s: float) -> list[Planned]:
     times = sorted(
         dice.choice(bursts) if dice.random() < 0.3 else dice.uniform(0, length_s * 0.98) for _ in range(count)
     )
-    return [planned(n, at, _kind(dice, shares), f"c{dice.randrange(conversations)}") for n, at in enumerate(times)]
+    return [planned(n, at, drawn_kind(dice, shares), f"c{dice.randrange(conversations)}") for n, at in enumerate(times)]
 
 
 def _with_killers(dice: random.Random, events: list[Planned]) -> list[Planned]:
@@ -125,7 +125,8 @@ def _with_killers(dice: random.Random, events: list[Planned]) -> list[Planned]:
     return [event._replace(kind=Kind.KILLER) if at in killers else event for at, event in enumerate(events)]
 
 
-def _kind(dice: random.Random, shares: dict[Kind, float]) -> Kind:
+def drawn_kind(dice: random.Random, shares: dict[Kind, float]) -> Kind:
+    """One kind of an event by their shares; good for what is left of 1."""
     drawn = dice.random()
     for kind, share in shares.items():
         if (drawn := drawn - share) < 0:
