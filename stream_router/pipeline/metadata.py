@@ -1,23 +1,25 @@
 """The `metadata` of a Detail: what was done to the event on its way, the same for all events of one tag."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stream_router.core.names import PIPELINE_ID
-from stream_router.pipeline.masking.policy import MaskingPolicy
+
+if TYPE_CHECKING:
+    from stream_router.pipeline.masking.policy import MaskingPolicy
 
 UNMASKED, MASKED, PARTLY = "unmasked", "pii-masked", "pii-masked-partly"
 """What an entry's `complianceTag` says: whether a masking policy ran, and decided on every field."""
 
 
 def metadata_by_tag(
-    region: str, masking: MaskingPolicy | None, given: dict[str, Any], replayed: str
+    region: str, masking: "MaskingPolicy | None", given: dict[str, Any], replayed: str
 ) -> dict[str, dict[str, Any]]:
     """The metadata for each tag; `given` are the config file's own fields, `replayed` the mark ("" where none)."""
     mark = {"replayed": replayed} if replayed else {}
     return {tag: _metadata(region, tag, masking) | given | mark for tag in (UNMASKED, MASKED, PARTLY)}
 
 
-def _metadata(region: str, tag: str, masking: MaskingPolicy | None) -> dict[str, Any]:
+def _metadata(region: str, tag: str, masking: "MaskingPolicy | None") -> dict[str, Any]:
     metadata: dict[str, Any] = {"enrichmentPipeline": PIPELINE_ID, "complianceTag": tag, "region": region}
     if masking is not None:
         metadata["maskingPolicy"] = {"id": masking.id, "version": masking.version}

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import orjson
 
@@ -19,12 +19,14 @@ from stream_router.pipeline.mapping import config_file, lossless
 from stream_router.pipeline.mapping.mapper import Valid, Validator
 from stream_router.pipeline.mapping.timestamps import IsoMs
 from stream_router.pipeline.masking.asked_for import asked_for
-from stream_router.pipeline.masking.policy import MaskingPolicy, Parts
 from stream_router.pipeline.masking.trace import Hits, Trace
 from stream_router.pipeline.masking.unknown_fields import UnknownFields
 from stream_router.pipeline.metadata import MASKED, PARTLY, UNMASKED, metadata_by_tag
 from stream_router.pipeline.rejection import Rejected, mismatch
 from stream_router.pipeline.unroutable_types import is_name
+
+if TYPE_CHECKING:
+    from stream_router.pipeline.masking.policy import MaskingPolicy, Parts
 
 
 def _fixed_bytes(event_type: str) -> int:
@@ -161,7 +163,7 @@ class Transform:
             return deep_json.dumps({**detail, "metadata": metadata})
 
     def _masked(
-        self, masking: MaskingPolicy, valid: Valid
+        self, masking: "MaskingPolicy", valid: Valid
     ) -> tuple[str, Any, Any, dict[str, Any], dict[str, Any] | None]:
         """The tag, interaction id, conversation id, payload and extensions, masked. Raises whatever goes wrong."""
         parts, trace, tag = _parts(valid), Trace(self._hits), MASKED
@@ -232,7 +234,7 @@ def _read_again(event: Event) -> Event:
     return event._replace(body=found.body if isinstance(found, Event) else None)
 
 
-def _parts(valid: Valid) -> Parts:
+def _parts(valid: Valid) -> "Parts":
     """What of an event's Detail comes from the sender and may be private."""
     parts = {"payload": valid[5], "conversationId": valid[1], "originalEventId": valid[0]}
     if valid[6]:

@@ -157,6 +157,14 @@ def test_the_pipeline_loads_no_client_and_no_environment() -> None:
     assert not [name for name in loaded if name.startswith("stream_router.aws")]
 
 
+def test_a_child_loads_no_detectors_before_a_policy_asks_for_them() -> None:
+    """Each child would hold 9 MB of words and patterns, and take a tenth of a second for them, with masking off."""
+    program = "import stream_router.consumer.child.assembly, sys; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
+    assert "stream_router.pipeline.transform" in loaded
+    assert not [name for name in loaded if name.startswith("stream_router.pipeline.masking.detectors")]
+
+
 def test_the_pipeline_reads_no_environment() -> None:
     """Of the settings it knows the reader of TOML files, nothing else."""
     names = [name for path in sorted((ROOT / "pipeline").rglob("*.py")) for name, _ in _imports(path)]

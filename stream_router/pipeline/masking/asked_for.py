@@ -1,12 +1,15 @@
 """The masking policy that the settings ask for."""
 
-from stream_router.pipeline.masking.policy import MaskingPolicy
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stream_router.pipeline.masking.policy import MaskingPolicy
 
 
-def asked_for(name: str, key: bytes | None) -> MaskingPolicy | None:
+def asked_for(name: str, key: bytes | None) -> "MaskingPolicy | None":
     """The policy of this name or file; None where masking is `off`. Raises SettingsError, naming the failing key."""
     if name == "off":
         return None
-    from stream_router.pipeline.masking import policy_file  # 5 MB of words and patterns, which only masking needs
+    from stream_router.pipeline.masking import policy_file  # 9 MB of words and patterns, which only masking needs
 
     return policy_file.load(name, key)

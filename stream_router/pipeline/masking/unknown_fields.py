@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stream_router.pipeline.masking.path_patterns import State
-from stream_router.pipeline.masking.policy import MaskingPolicy, Parts
+
+if TYPE_CHECKING:
+    from stream_router.pipeline.masking.policy import MaskingPolicy, Parts
 
 PATHS_MAX = 100
 """More paths than that tell nobody more; and senders choose the names of their fields."""
@@ -16,12 +18,12 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 class UnknownFields:
     """Collects paths. An event is walked only where it has a field whose name was not seen before."""
 
-    def __init__(self, policy: MaskingPolicy) -> None:
+    def __init__(self, policy: "MaskingPolicy") -> None:
         self._policy = policy
         self._keys: set[str] = set()
         self._paths: dict[str, None] = {}
 
-    def note(self, parts: Parts, keys: Sequence[str]) -> None:
+    def note(self, parts: "Parts", keys: Sequence[str]) -> None:
         """Take note of an event in which fields of the names `keys` passed unknown."""
         if self._keys.issuperset(keys) or len(self._paths) >= PATHS_MAX:
             return
