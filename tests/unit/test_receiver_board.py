@@ -135,6 +135,8 @@ def test_what_a_dead_worker_spilled_still_waits_on_the_disk(bench: Bench) -> Non
     assert (bench.sample("spilled_events"), bench.sample("spill_bytes")) == (5.0, 4_096.0)
     bench.now += 300.0
     assert bench.status()["spill"]["oldestAgeS"] == 312.0, "it grows old as if somebody looked at it"
+    bench.board.gone(1)
+    assert bench.sample("spill_oldest_age_seconds") == 312.0, "one that cannot start in its place has taken nothing up"
     bench.board.row(1)[:] = stats.row()
     assert bench.sample("spill_oldest_age_seconds") == 12.0, "its successor tells"
     stats.up = 0

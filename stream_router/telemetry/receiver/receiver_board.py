@@ -56,7 +56,8 @@ class Board:
     def gone(self, worker: int) -> None:
         """A worker died: it is not up, and has nothing in memory. What it counted, and what it spilled, stays."""
         self._beats[worker] = 0
-        self._died_at[worker] = self._clock()
+        if self.each("up")[worker] or worker not in self._died_at:  # else it ended before it could tell of the spill
+            self._died_at[worker] = self._clock()
         for name in set(GAUGES) - set(ON_DISK):
             self._rows[worker, gauge_at(name, len(self.sources))] = 0
 
