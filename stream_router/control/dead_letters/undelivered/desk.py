@@ -22,11 +22,14 @@ from stream_router.core.plain_text import plain
 from stream_router.pipeline import deep_json
 from stream_router.pipeline.mapping import lossless
 from stream_router.pipeline.mapping.timestamps import iso
+from stream_router.pipeline.masking.ids_in_clear import IDS
 from stream_router.pipeline.masking.policy import ROOTS, MaskingPolicy
 from stream_router.pipeline.rejection import Rejected
 from stream_router.pipeline.sinks.dead_letters.reader import UnreadableLetterError
 
 ALL = 1_000_000
+_OURS = {"payload": dict, "extensions": dict, **dict.fromkeys(IDS, str | None)}
+"""What kind each part of an event of ours is. Others may write our source into theirs."""
 
 
 def show_list(desk: Desk, selection: Selection, sample: int) -> int:
@@ -115,11 +118,11 @@ def _show_payload(desk: Desk, letter: Undelivered) -> int:
 def masked_detail(policy: MaskingPolicy, letter: Undelivered, detail: dict[str, Any]) -> dict[str, Any]:
     """The Detail with all that came from the sender masked; of an event that is not ours, all of it."""
     parts = {name: detail[name] for name in ROOTS if name in detail}
-    objects = all(type(parts[name]) is dict for name in ("payload", "extensions") if name in parts)
-    if not letter.is_ours or not objects:
+    if not letter.is_ours or not all(isinstance(part, _OURS[name]) for name, part in parts.items()):
         whole: dict[str, Any] = policy.mask({"payload": detail}, [])["payload"]
         return whole
-    masked = policy.mask({"payload": {}, **parts}, [])  # in its place there may be `payloadRef`
+    # In the payload's place there may be `payloadRef`, and a policy of before may have taken an id away.
+    masked = policy.mask({"payload": {}, **dict.fromkeys(IDS), **parts}, [])
     own = {name: value for name, value in detail.items() if name not in parts}
     return own | {name: value for name, value in masked.items() if name in parts}
 
