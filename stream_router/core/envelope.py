@@ -23,7 +23,9 @@ VERSION = 1
 _SEALED_HEAD = re.compile(
     rb'\{"v":1,"id":"([0-9a-f]{32})","idFrom":"(delivery|content)","receivedAt":(\d{1,14}),"body":'
 )
-_SEALED = b'{"v":1,"id":"'
+_OF_AN_ENVELOPE = b'"idFrom"'
+"""In every envelope of any version, whoever wrote it."""
+
 _NO_TEXT = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 """Bytes that stand in no JSON, in whatever encoding of one byte it is."""
 
@@ -136,7 +138,7 @@ def open_record(record: Record) -> list[Event | DeadLetter]:
 
 def _is_no_text(data: bytes, found: list[Event | DeadLetter]) -> bool:
     """Whether it is a compressed or a binary form, in which a byte like a line feed ends nothing."""
-    if any(isinstance(one, Event) and type(one.body) is dict for one in found) or _SEALED in data:
+    if any(isinstance(one, Event) and type(one.body) is dict for one in found) or _OF_AN_ENVELOPE in data:
         return False
     return _NO_TEXT.search(data) is not None
 

@@ -143,6 +143,16 @@ def test_a_record_that_is_no_text_is_one_dead_letter_with_all_its_bytes(data: by
     assert (letter.reason, letter.event.raw) == (Reason.MALFORMED_JSON, data)
 
 
+def test_an_envelope_of_anybodys_is_not_buried_with_a_broken_line() -> None:
+    """A text as the body is no object, and whoever else writes envelopes may set blanks and order as they like."""
+    line = b'{"id": "%b", "v": 1, "idFrom": "content", "receivedAt": 1, "body": "<x/>", "bodyEncoding": "text"}' % (
+        b"0" * 32
+    )
+    first, second = open_record(Record(line + b'\n{"a":"\x01"}', 1))
+    assert isinstance(first, Event)
+    assert isinstance(second, DeadLetter)
+
+
 def test_lines_in_another_encoding_are_dead_letters_each_by_itself() -> None:
     """They are text, though none that JSON is written in."""
     found = letters('{"n":"\u00e9"}\n{"n":"\u00fc"}'.encode("latin-1"))
