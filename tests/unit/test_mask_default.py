@@ -358,6 +358,15 @@ def test_contacts_id_that_is_a_number_or_an_address_does_not_pass(masking: Maski
     assert masking.mask({"payload": digital}, []) == {"payload": digital}
 
 
+@pytest.mark.parametrize(
+    "payload", [{"contact": {"id": "Anna"}}, {"participants": [{"id": "Anna"}]}, {"profile": {"id": "Anna"}}]
+)
+def test_an_id_that_default_only_searches_does_not_pass_the_allow_list(payload: dict[str, Any]) -> None:
+    """What is only searched passes where nothing is found, and strict lets nothing pass that it does not name."""
+    assert DEFAULT.mask({"payload": payload}, []) == {"payload": payload}
+    assert "Anna" not in json.dumps(STRICT.mask({"payload": payload}, []))
+
+
 @pytest.mark.parametrize("masking", [DEFAULT, STRICT], ids=["default", "strict"])
 def test_what_a_tag_is_called_is_searched(masking: MaskingPolicy) -> None:
     """As where a tag is a text: who tags a case types what he likes."""

@@ -144,11 +144,15 @@ def _all_pass(allowed: State | None) -> bool:
 
 
 def _with_then(document: PolicyFile) -> tuple[RuleTable, ...]:
-    """The file's rules, and behind them those of the shipped policy that it names, but for what lets pass."""
+    """The file's rules, and behind them those of the shipped policy that it names, but for what lets pass.
+
+    A search lets pass what it does not find: more than where what no rule names is redacted, else less.
+    """
     if document.then is None:
         return document.rules
+    let_pass = ("keep", "pass", "detect") if document.unknown == "redact" else ("keep", "pass")
     shipped = toml_file.read(SHIPPED / f"{document.then}.toml", VARIABLE, PolicyFile)
-    return document.rules + tuple(table for table in shipped.rules if table.action not in ("keep", "pass"))
+    return document.rules + tuple(table for table in shipped.rules if table.action not in let_pass)
 
 
 def _rules(table: RuleTable, document: PolicyFile, key: bytes | None, where: str) -> list[MaskRule]:
