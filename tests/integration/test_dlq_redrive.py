@@ -216,15 +216,17 @@ def test_what_no_call_can_carry_is_skipped_until_there_is_a_bucket(fake_aws: Fak
     letters = Letters(fake_aws)
     letters.put(2, ("base64",))
     letters.put(3, ("base64",), payload={"text": "x" * 2_000})
+    _, (killer,) = letters._one("base64", {"payload": {"text": "x" * 2_000}})
+    letters.send([killer._replace(body=killer.body.replace('"reason":"outage"', '"reason":"crashed"'))])
     small = {"STREAM_ROUTER_MAX_REQUEST_BYTES": "2000"}
     for words in (("--dry-run",), ()):
         done = dlq.run(fake_aws, "redrive", *words, **small)
         assert done.returncode == 0, done.stderr
-        assert "selected 5, eligible 2" in done.stdout
-        assert "3  still oversize (EntryTooLarge)" in done.stdout
-    assert [body.get("generation") for body in dlq.left(fake_aws)] == [None] * 3
+        assert "selected 6, eligible 2" in done.stdout
+        assert "4  still oversize (EntryTooLarge)" in done.stdout
+    assert [body.get("generation") for body in dlq.left(fake_aws)] == [None] * 4
     done = dlq.run(fake_aws, "redrive", STREAM_ROUTER_OFFLOAD_BUCKET="bucket", **small)
-    assert "redriven 3" in done.stdout, done.stdout + done.stderr
+    assert "redriven 4" in done.stdout, done.stdout + done.stderr
     assert dlq.left(fake_aws) == []
 
 

@@ -12,6 +12,7 @@ import orjson
 from stream_router.consumer.child.failpoint import failing_at
 from stream_router.consumer.transform_config import transform_config
 from stream_router.control.dead_letters.redriving import reopening
+from stream_router.control.republish.fitting import fitting
 from stream_router.core import logs
 from stream_router.core.model import DeadLetter, Entry
 from stream_router.pipeline.sinks.dead_letters import reader
@@ -29,8 +30,7 @@ def main() -> None:
     letter = reader.of_content({**content, "record": {"encoding": "base64", "data": ""}})
     settings = load(Consumer)
     logs.start("ERROR", settings.log_format)
-    transform = Transform(transform_config(settings), _now_ms)
-    route = failing_at(transform)
+    route = failing_at(fitting(Transform(transform_config(settings), _now_ms), settings))
     found = reopening.reopen(raw, letter, 1)
     made = [one if isinstance(one, DeadLetter) else route(one) for one in found]
     entries = [one for one in made if isinstance(one, Entry)]
