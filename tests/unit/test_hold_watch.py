@@ -4,6 +4,7 @@ import pytest
 
 from stream_router.consumer.child.intake.window import Window
 from stream_router.consumer.child.telling.hold_watch import HOLDING_AFTER_S, HoldWatch
+from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import Record
 from stream_router.pipeline.delivery.dispatcher_contract import Policy
 from tests.fakes import entry, rig
@@ -88,3 +89,24 @@ def test_it_is_over_once_something_is_settled() -> None:
     world.settle()
     world.watch.look("span")
     assert (world.watch.since, world.watch.reason) == (0.0, "")
+
+
+@pytest.mark.parametrize(
+    ("reason", "cure"),
+    [
+        (Reason.SCHEMA_MISMATCH, "correct mapping, masking or sender"),
+        (Reason.OVERSIZE, "STREAM_ROUTER_OFFLOAD_BUCKET"),
+        (Reason.INTERNAL_ERROR, "go back to the version before"),
+    ],
+)
+def test_the_cure_of_a_passed_limit_is_that_of_its_reason(
+    reason: Reason, cure: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No mapping mends what is too large, or what a version of ours cannot read."""
+    world = World()
+    world.rig.router.limit.passed_by = reason
+    world.wait(HOLDING_AFTER_S)
+    world.watch.look("dead letters")
+    (line,) = said(caplog)
+    assert cure in line
+    assert "STREAM_ROUTER_DEAD_LETTER_LIMIT=off" in line

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 
 from stream_router.consumer.child.intake.window import Window
+from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.logs import Seldom
 from stream_router.pipeline.route import Router
 
@@ -20,11 +21,13 @@ MEANS = {
     "calls": "calls are not answered, or not accepted; see the line on the destination",
     "span": "the checkpoint stands still, STREAM_ROUTER_WINDOW_SPAN_S is used up; see the lines on bus and checkpoint",
     "records": "a million records wait above the checkpoint, which stands still; see the lines on bus and checkpoint",
-    "dead letters": "nearly every event would be a dead letter: a setting is wrong, or a sender is new",
+    "dead letters": "nearly every event would be a dead letter: a setting is wrong, or a sender or our version is new",
 }
-_CURES = {
-    "dead letters": "correct mapping, masking or sender and restart; or set STREAM_ROUTER_DEAD_LETTER_LIMIT=off",
+_CURES: dict[Reason | None, str] = {
+    Reason.OVERSIZE: "correct STREAM_ROUTER_MAX_REQUEST_BYTES, or set STREAM_ROUTER_OFFLOAD_BUCKET,",
+    Reason.INTERNAL_ERROR: "go back to the version before, report it",
 }
+"""Where the limit on dead letters is passed by these; by any other it is the data."""
 
 
 class HoldWatch:
@@ -65,10 +68,15 @@ class HoldWatch:
             log.warning(
                 "the shard holds: %s%s",
                 MEANS[full_by],
-                f"; {_CURES[full_by]}" if full_by in _CURES else "",
+                _cure(passed_by) if full_by == "dead letters" else "",
                 extra={
                     "held_s": round(settled_ago_s, 1),
                     "under_way": self._router.backlog,
                     "reason": passed_by.value if passed_by else full_by,
                 },
             )
+
+
+def _cure(passed_by: Reason | None) -> str:
+    cure = _CURES.get(passed_by, "correct mapping, masking or sender")
+    return f"; {cure} and restart; or set STREAM_ROUTER_DEAD_LETTER_LIMIT=off"
