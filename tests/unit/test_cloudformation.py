@@ -132,6 +132,11 @@ def test_the_balancer_gives_up_an_idle_connection_before_the_receiver_does() -> 
     )
 
 
+def test_an_outage_of_the_stream_replaces_no_receiver() -> None:
+    """ECS stops a task that its balancer calls unhealthy, and `/readyz` is 503 while the stream takes nothing."""
+    assert RESOURCES["Receivers"]["Properties"]["HealthCheckPath"] == "/healthz"
+
+
 def test_what_holds_events_is_as_setup_makes_it_and_stays() -> None:
     """The same retention, size, pattern and retries; deleted with the stack is none of it."""
     parameters = TEMPLATE["Parameters"]
