@@ -1,5 +1,7 @@
 """deploy/helm: what it renders to, held against settings and drains; by `helm` itself where it is installed."""
 
+import hashlib
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -84,6 +86,20 @@ def test_the_receiver_keeps_idle_connections_for_longer_than_what_stands_before_
     assert float(variables(PODS["receive"])["STREAM_ROUTER_HEADER_TIMEOUT_S"]) > 60.0
     template = (CHART / "templates" / "receiver.yaml").read_text("utf-8")
     assert "STREAM_ROUTER_HEADER_TIMEOUT_S" in template, "what the committed render was made by"
+
+
+def test_whatever_changes_a_pod_s_variables_rolls_it() -> None:
+    """`metrics.enabled` opens the admin ports by the same ConfigMap: pods that kept theirs closed are no target."""
+    values = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
+    given = yaml.safe_load((CHART / "everything.yaml").read_text("utf-8"))
+    whole = [{**values["settings"], **given["settings"]}, given["metrics"]["enabled"]]
+    text = json.dumps(whole, sort_keys=True, separators=(",", ":"))  # as Helm's toJson writes it
+    for kind, program in (("Deployment", "receive"), ("StatefulSet", "consume")):
+        annotations = RENDERED[kind, f"cx-{program}"]["spec"]["template"]["metadata"]["annotations"]
+        assert annotations == {"checksum/settings": hashlib.sha256(text.encode()).hexdigest()}
+    for name in ("receiver", "consumer"):
+        template = (CHART / "templates" / f"{name}.yaml").read_text("utf-8")
+        assert "toJson (list .Values.settings .Values.metrics.enabled)" in template, "what the render was made by"
 
 
 def test_every_variable_is_a_setting() -> None:
