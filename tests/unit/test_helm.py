@@ -102,6 +102,13 @@ def test_whatever_changes_a_pod_s_variables_rolls_it() -> None:
         assert "toJson (list .Values.settings .Values.metrics.enabled)" in template, "what the render was made by"
 
 
+def test_a_consumer_that_ends_at_its_start_stops_the_roll() -> None:
+    """It has no readiness probe, so Kubernetes would go on to the next pod before a wrong setting ended this one."""
+    assert RENDERED["StatefulSet", "cx-consume"]["spec"]["minReadySeconds"] == 30
+    template = (CHART / "templates" / "consumer.yaml").read_text("utf-8")
+    assert "minReadySeconds: 30" in template, "what the committed render was made by"
+
+
 def test_every_variable_is_a_setting() -> None:
     """A name that no program knows would end it with 78."""
     names = {*variables(PODS["receive"]), *variables(PODS["consume"]), *RENDERED["ConfigMap", "cx-settings"]["data"]}
