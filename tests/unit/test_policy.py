@@ -103,6 +103,11 @@ def test_a_receiver_may_put_records_and_its_metrics_and_nothing_else(monkeypatch
         ("ssm:/cx/secret", "ssm:GetParameter", "arn:aws:ssm:eu-central-1:123456789012:parameter/cx/secret"),
         ("ssm:secret", "ssm:GetParameter", "arn:aws:ssm:eu-central-1:123456789012:parameter/secret"),
         (
+            "ssm:arn:aws:ssm:eu-central-1:210987654321:parameter/shared",
+            "ssm:GetParameter",
+            "arn:aws:ssm:eu-central-1:210987654321:parameter/shared",
+        ),
+        (
             "secretsmanager:cx",
             "secretsmanager:GetSecretValue",
             "arn:aws:secretsmanager:eu-central-1:123456789012:secret:cx-??????",

@@ -51,7 +51,9 @@ def kept(secrets: Iterable[SecretStr | None], home: Home) -> Iterator[Need]:
 def _secret(reference: str, home: Home) -> Need:
     store, _, name = reference.partition(":")
     if store == "ssm":
-        return need("ssm", "GetParameter", home.arn("ssm", f"parameter/{name.removeprefix('/')}"))
+        # One that another account shares is named by its ARN.
+        whole = name if name.startswith("arn:") else home.arn("ssm", f"parameter/{name.removeprefix('/')}")
+        return need("ssm", "GetParameter", whole)
     # A secret's ARN ends with six characters that its name does not have.
     whole = name if name.startswith("arn:") else home.arn("secretsmanager", f"secret:{name}-??????")
     return need("secretsmanager", "GetSecretValue", whole)
