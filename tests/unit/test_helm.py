@@ -109,6 +109,14 @@ def test_a_consumer_that_ends_at_its_start_stops_the_roll() -> None:
     assert "minReadySeconds: 30" in template, "what the committed render was made by"
 
 
+def test_the_example_s_ingress_is_one_that_an_alb_serves() -> None:
+    """Its controller's own choice is an internal balancer, a node port, which there is none, and `/`, a 404."""
+    ingress = RENDERED["Ingress", "cx-receive"]
+    assert ingress["spec"]["ingressClassName"] == "alb"
+    told = {name.partition("/")[2]: value for name, value in ingress["metadata"]["annotations"].items()}
+    assert (told["scheme"], told["target-type"], told["healthcheck-path"]) == ("internet-facing", "ip", "/readyz")
+
+
 def test_every_variable_is_a_setting() -> None:
     """A name that no program knows would end it with 78."""
     names = {*variables(PODS["receive"]), *variables(PODS["consume"]), *RENDERED["ConfigMap", "cx-settings"]["data"]}
