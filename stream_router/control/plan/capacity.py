@@ -28,7 +28,7 @@ LEAST_RECEIVER_VCPU, LEAST_CONSUMER_VCPU = 0.5, 0.5
 """The receiver was measured at saturation, where events share calls; at a low rate each costs several times as much."""
 
 JVM_MB = 512
-"""The heap's ceiling: -Xmx in properties/consumer.properties. What the JVM takes beside it was not measured."""
+"""The heap's ceiling: -Xmx in properties/consumer.properties. Usual events fill less (docs/daemon.md, "Memory")."""
 
 RENEWALS_AND_CHECKPOINTS, REPORTS, LOOKS, QUERIES = 30, 12, 12, 24.5
 """Calls a minute to the lease table: of a shard, of a worker, of the leader, of a worker (docs/daemon.md)."""
