@@ -222,6 +222,13 @@ def test_both_programs_report_under_the_application_that_the_alarms_ask_for() ->
         assert variables(task).get("STREAM_ROUTER_APPLICATION") == nested
 
 
+def test_a_stack_without_receivers_has_no_alarm_on_none() -> None:
+    """Where others alone write into its stream the alarm would never be quiet."""
+    told = RESOURCES["Observability"]["Properties"]["Parameters"]["Receiver"]
+    assert told == {"Fn::If": ["HasReceivers", "yes", "no"]}
+    assert TEMPLATE["Conditions"]["HasReceivers"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "ReceiverCount"}, "0"]}]}
+
+
 def test_buckets_are_enough_for_the_shards() -> None:
     """At least 4 for each shard, by the defaults, and for the 4 shards with which an on-demand stream begins."""
     parameters = TEMPLATE["Parameters"]
