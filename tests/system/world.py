@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,19 @@ MARK = "SYSTEM_TEST_WORLD"
 _LIBC = ctypes.CDLL(None)
 SHIPPED = Path(__file__).parents[2] / "properties" / "consumer.properties"
 PROGRAM = str(Path(sys.executable).parent / "stream-router")
+
+
+def daemons(running: Iterable[tuple[int, list[str]]], parent_of: Callable[[int], int] | None = None) -> list[int]:
+    """The JVMs among programs. What one has just forked has its words until it becomes a child, and is none."""
+    found = {pid for pid, words in running if words[0].endswith("java")}
+    return [pid for pid in found if (parent_of or _parent_of)(pid) not in found]
+
+
+def _parent_of(pid: int) -> int:
+    """0 where it is gone."""
+    with contextlib.suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[1])
+    return 0
 
 
 class World:
@@ -138,7 +151,7 @@ class World:
 
     def jvm(self) -> int:
         """The daemon."""
-        (pid,) = [pid for pid, words in self._running() if words[0].endswith("java")]
+        (pid,) = daemons(self._running())
         return pid
 
     def _running(self) -> Iterator[tuple[int, list[str]]]:

@@ -18,7 +18,7 @@ from tests.fault.lane.clock import Clock
 from tests.fault.lane.kinesis_local import kinesis_local
 from tests.fault.lane.lease_tap import LeaseTap
 from tests.fault.lane.proxy import Proxy, Wires
-from tests.system.world import MARK, PROGRAM, REGION, SHIPPED, World, until
+from tests.system.world import MARK, PROGRAM, REGION, SHIPPED, World, daemons, until
 
 ROLE = "LANE_ROLE"
 ONE_WORKERS_SHARDS = 2
@@ -136,7 +136,7 @@ class LaneWorld:
             return [pid for pid, words in found if words[1:3] == ["-m", "stream_router.consumer.child"]]
         if part == "jvm":
             # With its properties file: without one it only shows, before it is started, that it loads.
-            return [pid for pid, words in found if words[0].endswith("java") and "--properties-file" in words]
+            return daemons((pid, words) for pid, words in found if "--properties-file" in words)
         if part in ("supervisor", "receiver"):
             own = self.processes[name].pid
             return [own] if self.processes[name].poll() is None else []
