@@ -99,12 +99,9 @@ def _is_version(text: str, found: re.Match[str]) -> bool:
         words.pop()
     if words and (words[-1].startswith(_VERSIONS) or words[-1].endswith(_VERSION_AT_END)):
         return True
-    if is_of_software(words):
-        return not _IN_A_NETWORK.search(small)
-    if words and words[-1].startswith(_NEWER):
-        return not _IN_A_NETWORK.search(small)
+    newer = is_of_software(words) or bool(words and words[-1].startswith(_NEWER))
     updated = words[-1] in _TO and any(word.startswith(_UPDATES) for word in words[-2:-1]) if words else False
-    return (updated or small.endswith(_UNSPACED_UPDATES)) and not _IN_A_NETWORK.search(small)
+    return (newer or updated or small.endswith(_UNSPACED_UPDATES)) and not _IN_A_NETWORK.search(small)
 
 
 def _before(text: str, found: re.Match[str]) -> str:
