@@ -4,7 +4,7 @@ import random
 
 from stream_router.core.dead_letter_share import DeadLetterShare
 from tests.simulation.kinds import Kind
-from tests.simulation.scenario import Fault, Odd, Planned, Scenario, draw, drawn_kind, planned
+from tests.simulation.scenario import Fault, Odd, Planned, Scenario, draw, drawn_kind, drawn_times, planned
 
 BUCKET_FAULTS = ("bucket down", "bucket slow", "bucket lost")
 FREE_RATE = 1_000.0
@@ -28,8 +28,7 @@ def draw_odd(seed: int) -> Scenario:
 
 
 def _bucket_fault(dice: random.Random, length_s: float) -> Fault:
-    from_s = dice.uniform(0, length_s * 0.9)
-    to_s = min(length_s, from_s + length_s * dice.random() ** 2)
+    from_s, to_s = drawn_times(dice, length_s)
     return Fault(dice.choice(BUCKET_FAULTS), from_s, to_s, dice.choice((0.05, 0.5, 1.0)))
 
 

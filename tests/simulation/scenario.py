@@ -99,10 +99,15 @@ def draw(seed: int) -> Scenario:
     )
 
 
+def drawn_times(dice: random.Random, length_s: float) -> tuple[float, float]:
+    """From when to when a fault holds: mostly for a short while."""
+    from_s = dice.uniform(0, length_s * 0.9)
+    return from_s, min(length_s, from_s + length_s * dice.random() ** 2)
+
+
 def _fault(dice: random.Random, length_s: float) -> Fault:
     what = dice.choice(FAULTS)
-    from_s = dice.uniform(0, length_s * 0.9)
-    to_s = min(length_s, from_s + length_s * dice.random() ** 2)
+    from_s, to_s = drawn_times(dice, length_s)
     rate = dice.choice((0.03, 0.6, 0.95)) if what in ("some entries", "same entries") else dice.choice((0.05, 0.3, 1.0))
     return Fault(what, from_s, to_s, rate)
 
