@@ -82,7 +82,7 @@ class MaskingPolicy:
         """`mask`, with notes on what passed."""
         if self._ids_pass and len(parts) == 3:
             interaction_id, conversation_id = parts["originalEventId"], parts["conversationId"]
-            trace.known += filter(None, (interaction_id, conversation_id))
+            trace.known += [each for each in (interaction_id, conversation_id) if each]
             payload = self._object(parts["payload"], self._payload_state, trace)
             masked: Parts = {"payload": payload, "conversationId": conversation_id, "originalEventId": interaction_id}
         else:
