@@ -2,18 +2,33 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
+from botocore import exceptions
 from botocore.credentials import Credentials as BotoCredentials
 
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.core.process.settings_error import NotNowError, SettingsError
 
 log = logging.getLogger(__name__)
 
 REFRESH_EVERY_S = 20.0
 """How often the thread asks botocore for the current credentials. botocore itself renews those that expire within 15
 minutes, so they are replaced long before their end."""
+
+
+PATIENCE_S = 30.0
+"""How long a program that starts asks for credentials: what gives them may start later, or answer late."""
+
+AGAIN_S = 1.0
+
+_UNANSWERED = (
+    exceptions.ConnectionError,
+    exceptions.HTTPClientError,
+    exceptions.CredentialRetrievalError,
+    exceptions.MetadataRetrievalError,
+)
 
 
 class Credentials(NamedTuple):
@@ -30,6 +45,21 @@ class Credentials(NamedTuple):
 class CredentialsError(SettingsError):
     """The chain gives no credentials, for now or for good."""
 
+    may_pass = False
+    """Whether a service gives them, or may, that has not answered."""
+
+
+class NoneYetError(CredentialsError):
+    """The chain names no credentials. A host's metadata service that does not answer yet looks the same."""
+
+    may_pass = True
+
+
+class UnansweredError(CredentialsError, NotNowError):
+    """The service that gives the credentials did not answer. Ends with 1: a start later may find it well."""
+
+    may_pass = True
+
 
 class Session(Protocol):
     """What is asked for credentials: a session of botocore or of boto3."""
@@ -45,10 +75,55 @@ def find(session: Session) -> BotoCredentials:
             found.get_frozen_credentials()
             return found
     except Exception as error:  # noqa: BLE001 - a chain of files, programs and services: it raises what it likes
-        raise CredentialsError(
+        kind = UnansweredError if isinstance(error, _UNANSWERED) else CredentialsError
+        raise kind(
             f"AWS credentials: they cannot be had ({type(error).__name__}); check AWS_PROFILE or the role"
         ) from None
-    raise CredentialsError("AWS credentials: none found; set AWS_PROFILE or AWS_ACCESS_KEY_ID, or give a role")
+    raise NoneYetError("AWS credentials: none found; set AWS_PROFILE or AWS_ACCESS_KEY_ID, or give a role")
+
+
+def wait_for_some(session: Session) -> None:
+    """Returns once the chain gives credentials, for a program that may start with its host or its container.
+
+    Raises CredentialsError: at once where no time can help, else after PATIENCE_S.
+    """
+    told = False
+
+    def ask() -> BotoCredentials:
+        nonlocal told
+        try:
+            return find(session)
+        except CredentialsError as error:
+            if not told and error.may_pass:
+                told = True
+                log.warning("no credentials yet, they are asked for during %d s: %s", PATIENCE_S, error)
+            raise
+
+    patiently(ask, lambda error: error.may_pass)
+
+
+T = TypeVar("T")
+
+
+def _wait(seconds: float) -> None:
+    threading.Event().wait(seconds)
+
+
+def patiently(
+    ask: Callable[[], T],
+    may_pass: Callable[[CredentialsError], bool] = lambda _: True,
+    clock: Callable[[], float] = time.monotonic,
+    wait: Callable[[float], None] = _wait,
+) -> T:
+    """What `ask` gives, asked again during PATIENCE_S for what may pass; raises CredentialsError after that."""
+    until = clock() + PATIENCE_S
+    while True:
+        try:
+            return ask()
+        except CredentialsError as error:
+            if clock() >= until or not may_pass(error):
+                raise
+        wait(AGAIN_S)
 
 
 def found_anew(held: BotoCredentials, session: Session) -> BotoCredentials:

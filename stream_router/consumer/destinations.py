@@ -6,7 +6,6 @@ A shard's child uses them, and so do the operator's commands that publish again.
 
 import functools
 import random
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,8 +13,7 @@ from typing import Any
 import orjson
 
 from stream_router.aws import endpoints
-from stream_router.aws.credentials import CredentialsError, CredentialSource
-from stream_router.aws.credentials import Session as CredentialsSession
+from stream_router.aws.credentials import CredentialSource, patiently
 from stream_router.aws.endpoints import Target
 from stream_router.aws.pumped_transport import Transport
 from stream_router.aws.signed_calls import MAX_ANSWER_BYTES
@@ -46,9 +44,6 @@ BYTES_IN_FLIGHT = 16 * 1024 * 1024
 OTHER_CONNECTIONS = 64
 """Connections kept beside one for each PutEvents call: for letters, uploads, metrics. libcurl closes what is beyond,
 and then calls begin with a handshake."""
-
-CREDENTIALS_WITHIN_S = 30.0
-CREDENTIALS_AGAIN_S = 1.0
 
 Done = Callable[[Answer], None]
 
@@ -85,30 +80,6 @@ class V2Bus:
         return of_put_events_v2(answer, sent)
 
 
-def _wait(seconds: float) -> None:
-    threading.Event().wait(seconds)
-
-
-def patient_credentials(
-    session: CredentialsSession,
-    clock: Callable[[], float] = time.monotonic,
-    wait: Callable[[float], None] = _wait,
-    again: Callable[[], CredentialsSession] | None = None,
-) -> CredentialSource:
-    """The credentials, asked for during CREDENTIALS_WITHIN_S; raises CredentialsError after that.
-
-    The supervisor had some, so a chain that gives none may only be slow: one answer of a metadata service, for example.
-    """
-    until = clock() + CREDENTIALS_WITHIN_S
-    while True:
-        try:
-            return CredentialSource(session, again)
-        except CredentialsError:
-            if clock() >= until:
-                raise
-        wait(CREDENTIALS_AGAIN_S)
-
-
 class Destinations:
     """One process's calls that carry events. Raises CredentialsError where no credentials come for half a minute."""
 
@@ -117,7 +88,8 @@ class Destinations:
     ) -> None:
         self.settings = settings
         self.session = endpoints.session(settings.aws_region)
-        credentials = patient_credentials(self.session, again=lambda: endpoints.session(settings.aws_region))
+        # The supervisor had some: a chain that gives none may only be slow, as one answer of a metadata service can be.
+        credentials = patiently(lambda: CredentialSource(self.session, lambda: endpoints.session(settings.aws_region)))
         self.transport = Transport(
             credentials,
             settings.aws_region,

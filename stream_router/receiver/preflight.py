@@ -124,7 +124,7 @@ def check_spill(folder: Path | None) -> None:
 def find_stream(settings: Receiver) -> Stream:
     """The stream's endpoint in this environment. Raises SettingsError where credentials or CA bundle are no good."""
     found = session(settings.aws_region)
-    credentials.find(found)
+    credentials.wait_for_some(found)
     return Stream(put_records(found), ca_bundle(found))
 
 

@@ -373,9 +373,9 @@ def test_bad_settings_end_with_78_and_one_line(fake_aws: FakeAwsProcess, tmp_pat
 def test_credentials_that_are_not_to_be_had_are_no_verdict(tmp_path: Path) -> None:
     """The child ends with 75 and one line: the daemon starts again, and `consume` goes on."""
     program = (
-        "from stream_router.consumer import destinations\n"
+        "from stream_router.aws import credentials\n"
         "from stream_router.consumer.child import __main__\n"
-        "destinations.CREDENTIALS_WITHIN_S = 0.0\n"
+        "credentials.PATIENCE_S = 0.0\n"
         "__main__.main()\n"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "STREAM_ROUTER_"))}

@@ -6,7 +6,7 @@ import queue
 import time
 from pathlib import Path
 
-from stream_router.aws import endpoints
+from stream_router.aws import credentials, endpoints
 from stream_router.checks.finding import at_start
 from stream_router.consumer.state_dir import DAEMON_PROPERTIES, StateDir
 from stream_router.consumer.supervisor import start_checks, start_line, worker_metrics
@@ -49,6 +49,7 @@ def run(settings: Consumer) -> int:
 
 def _run(settings: Consumer, state: StateDir) -> int:
     rendered = _checked(settings, state)
+    credentials.wait_for_some(endpoints.session(settings.aws_region))
     happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
     watch = rule_watch.of(settings, state)
 
