@@ -63,7 +63,7 @@ def test_a_plan_by_hand() -> None:
     # receiver: 50 + 10 ns * 99,300 = 1,043 us; 200/s are 0.21 cores, at 60 % 0.35 of a core; one to spare
     assert found.receivers._replace(cores=0) == Fleet(2, 0.5, 1, 0)
     assert found.receivers.cores == pytest.approx(0.2086, rel=1e-3)
-    # children: 25 * 199.9 MB + 711.9 MB in one task; 0.21 cores
+    # children: 25 * 199.9 MB + 981.9 MB in one task; 0.21 cores
     assert (found.consumers.tasks, found.consumers.vcpu, found.consumers.gb) == (2, 1, 6)
     assert found.lease_writes == pytest.approx((25 * 30 + 2 * 12) / 60)
     assert found.lease_reads == pytest.approx((12 * 4 + 2 * 24.5 * 2) / 60)  # 12,500 bytes are 4 units, 6,250 are 2
@@ -118,7 +118,7 @@ def test_dollars_by_hand() -> None:
     dollars = cost.product(load, found, usd, 1_000)
     assert dollars["Kinesis"] == pytest.approx(2 * 730 * 2 + found.record_rate * 2.628)
     assert dollars["EventBridge"] == pytest.approx(262.8)
-    assert dollars["Fargate"] == pytest.approx(2 * 730 * (0.5 + 1) + 2 * 730 * (0.5 + 1))
+    assert dollars["Fargate"] == pytest.approx(2 * 730 * (0.5 + 1) + 2 * 730 * (0.5 + 2))  # heap 512, beside it 270, children
     assert dollars["load balancer"] == pytest.approx(730 * (1 + 0.216))  # 100 * 600 * 3,600 bytes an hour
     assert dollars["SQS"] == pytest.approx(262.8 * 0.003)
     others = cost.lambda_and_eventbridge(load, usd, 70_000)

@@ -30,6 +30,9 @@ LEAST_RECEIVER_VCPU, LEAST_CONSUMER_VCPU = 0.5, 0.5
 JVM_MB = 512
 """The heap's ceiling: -Xmx in properties/consumer.properties. Usual events fill less (docs/daemon.md, "Memory")."""
 
+BESIDE_MB = 270
+"""The most that the JVM takes beside its heap and the supervisor, together (docs/daemon.md, "Memory")."""
+
 RENEWALS_AND_CHECKPOINTS, REPORTS, LOOKS, QUERIES = 30, 12, 12, 24.5
 """Calls a minute to the lease table: of a shard, of a worker, of the leader, of a worker (docs/daemon.md)."""
 
@@ -144,7 +147,7 @@ def reckon(load: Load, figures: Figures, measured_bytes: int, quota_calls: int) 
     child_us = figures.child_base_us + figures.child_ns_per_byte * load.event_bytes / 1000
     child_mb = figures.child_base_mb + figures.child_mb_per_kb * load.event_bytes / 1000
     event_us = child_us + figures.jvm_us_per_record * rate_peak / load.peak_per_s
-    each_mb = JVM_MB + child_mb
+    each_mb = JVM_MB + BESIDE_MB + child_mb
     consumers = fleet(load.peak_per_s * event_us / 1e6, count * child_mb, each_mb, 2, LEAST_CONSUMER_VCPU)
     entries = int(limits.request_bytes(load.region) // (load.event_bytes + figures.entry_bytes))
     entries = max(1, min(PUT_ENTRIES, entries))
