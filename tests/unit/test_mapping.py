@@ -162,6 +162,8 @@ def wrong(old: str, new: str) -> str:
         ('shape = "unheard"\n' + SHAPE, "shape"),
         ('[metadata]\nregion = "x"\n', "metadata.region"),
         ("[event_types]\nA = ''\n", "event_types.A"),
+        ('[event_types]\nA = "stream_router.probe"\n', "event_types.A"),
+        (wrong('"conversation.updated"', '"stream_router.probe"'), "shapes[0].fields.eventType"),
         ("surprise = true\n", "surprise"),
         ("shape = \n", "is no TOML"),
         ("[metadata]\nn = " + "1" * 5_000, "is no TOML: an integer has too many digits (at line 2)"),

@@ -33,7 +33,7 @@ RECEIVED_AT = "receivedAt"
 OWN_METADATA = frozenset({"enrichmentPipeline", "complianceTag", "region", "maskingPolicy", "replayed", "traceparent"})
 
 EventType = Annotated[
-    str, StringConstraints(min_length=1, max_length=limits.DETAIL_TYPE_MAX_CHARS), AfterValidator(constants.printable)
+    str, StringConstraints(min_length=1, max_length=limits.DETAIL_TYPE_MAX_CHARS), AfterValidator(constants.event_type)
 ]
 
 

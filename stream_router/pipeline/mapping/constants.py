@@ -5,6 +5,7 @@ import math
 from pydantic import ValidationError
 
 from stream_router.core import limits
+from stream_router.core.names import PROBE_TYPE
 from stream_router.core.process.settings_error import first_error
 from stream_router.pipeline.mapping import timestamps
 from stream_router.pipeline.mapping.shapes import check_fields
@@ -24,7 +25,7 @@ def check_field(name: str, value: object) -> None:
         problem = first_error(error)["msg"]
         raise ValueError(f"its value or default: {problem}") from None
     if name == "eventType":
-        printable(str(value))
+        event_type(str(value))
     if name == "timestamp":
         try:
             timestamps.to_utc(value, None)
@@ -32,11 +33,13 @@ def check_field(name: str, value: object) -> None:
             raise ValueError("its default is no timestamp that can be read") from None
 
 
-def printable(event_type: str) -> str:
+def event_type(value: str) -> str:
     """An event type itself. Raises ValueError where it is none that may leave."""
-    if not event_type.isprintable():
+    if not value.isprintable():
         raise ValueError("holds a control character, which no event type may")
-    return event_type
+    if value == PROBE_TYPE:
+        raise ValueError("is doctor's own, which comes out at no target")
+    return value
 
 
 def plain(value: object) -> object:
