@@ -118,7 +118,7 @@ def test_dollars_by_hand() -> None:
     dollars = cost.product(load, found, usd, 1_000)
     assert dollars["Kinesis"] == pytest.approx(2 * 730 * 2 + found.record_rate * 2.628)
     assert dollars["EventBridge"] == pytest.approx(262.8)
-    assert dollars["Fargate"] == pytest.approx(2 * 730 * (0.5 + 1) + 2 * 730 * (0.5 + 2))  # heap 512, beside it 270, children
+    assert dollars["Fargate"] == pytest.approx(2 * 730 * (0.5 + 1) + 2 * 730 * (0.5 + 2))  # 512 + 270 MB, children
     assert dollars["load balancer"] == pytest.approx(730 * (1 + 0.216))  # 100 * 600 * 3,600 bytes an hour
     assert dollars["SQS"] == pytest.approx(262.8 * 0.003)
     others = cost.lambda_and_eventbridge(load, usd, 70_000)
