@@ -223,7 +223,9 @@ def others_were_well(outside: Outside, event_id: str, now: float) -> bool:
 
 
 def _were_well(outside: Outside, event_id: str, since: float, until: float) -> bool:
-    answers = [told for other, told in outside.answers.items() if other != event_id]
+    # What was given up before is proven sick: it says nothing of the destination any more.
+    gone = {other for other, (at, _) in outside.dead.items() if at <= until}
+    answers = [told for other, told in outside.answers.items() if other != event_id and other not in gone]
     in_time = [[ok for at, ok in told if since <= at <= until] for told in answers]
     lately = [oks[-1] for oks in in_time if oks]
     return bool(lately) and sum(lately) >= 0.85 * len(lately)
