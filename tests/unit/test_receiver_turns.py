@@ -1,5 +1,7 @@
 """A round of the loop works on requests for a bounded time, and what waits is worked on in the order of its arrival."""
 
+import asyncio
+import time
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -9,6 +11,7 @@ from stream_router.receiver.http import answers, turns
 from stream_router.receiver.http.app import App
 from stream_router.receiver.http.request import Request
 from stream_router.receiver.http.turns import Turn, Turns
+from stream_router.receiver.intake import SLICE_BYTES, Body, Sealed
 from stream_router.telemetry.receiver.receiver_stats import Stats
 
 COST_S = 0.003
@@ -233,6 +236,39 @@ def test_what_waited_too_long_is_503_before_it_is_looked_at(
     else:
         with pytest.raises(Looked):
             app.complete(request)
+
+
+@pytest.mark.parametrize(("waited_s", "shed"), [(0.4, False), (0.6, True)])
+def test_a_large_body_that_waited_too_long_behind_others_is_503_before_it_is_looked_at(
+    waited_s: float, shed: bool
+) -> None:
+    """Each that was parsed first would cost those behind it milliseconds, and many of them the promised time."""
+    parsed: list[bytes] = []
+
+    def slices(body: Body) -> list[list[Sealed]]:
+        parsed.append(body.text)
+        return [[]]
+
+    async def answered() -> answers.Response | None:
+        batcher: Any = SimpleNamespace(now_s=lambda: time.monotonic() + waited_s)
+        source: Any = SimpleNamespace(
+            name="",
+            verifier=SimpleNamespace(verify=lambda *_: None),
+            says=lambda _: ("", "", ""),
+            intake=SimpleNamespace(slices=slices),
+        )
+        clock: Any = SimpleNamespace(busy=False)
+        nothing: Any = None
+        app = App({"/v1/events": source}, batcher, nothing, Stats(), clock, 1_000)
+        done = asyncio.Event()
+        request = Request(done.set, lambda: None, lambda: 0.0)
+        request.method, request.path, request.body = "POST", "/v1/events", b" " * (SLICE_BYTES + 1)
+        assert app.complete(request) is None
+        await asyncio.wait_for(done.wait(), 5)
+        return request.answer
+
+    assert asyncio.run(answered()) == (answers.OVERLOAD if shed else answers.accepted([]))
+    assert len(parsed) == (not shed)
 
 
 def test_bytes_came_after_the_round_before_this_one() -> None:

@@ -132,6 +132,10 @@ class App:
 
     async def _in_slices(self, request: Request, source: Source, body: Body, arrived_s: float) -> None:
         """Seal a large body a slice at a time: others are served in between."""
+        if self._batcher.now_s() - arrived_s > SHED_ABOVE_S:
+            # It waited behind others of its size. To parse it would make those behind it late, and itself no less so.
+            request.finish(answers.OVERLOAD)
+            return
         events: list[Sealed] = []
         try:
             for some in source.intake.slices(body):
