@@ -215,6 +215,61 @@ class Bodies(AtOnce):
         return Response(200, "", (), b"")
 
 
+class Later(Bodies):
+    """Answers when it is told to, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting: list[Request] = []
+
+    def complete(self, request: Request) -> Response | None:
+        super().complete(request)
+        request.known()
+        self._waiting.append(request)
+        return None
+
+    def answer(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for request in waiting:
+            request.finish(Response(202, "", (), b""))
+
+
+class Live(Reading, Written):
+    """Says whether it is read from, and keeps what is written."""
+
+    def __init__(self) -> None:
+        Written.__init__(self)
+        Reading.__init__(self)
+
+
+@pytest.mark.parametrize("cut", [1, 30, len(POST) - 1, len(POST), len(POST) + 9])
+def test_what_came_in_part_behind_requests_that_waited_is_read_on(cut: int) -> None:
+    """Sixteen wait for their answers and nothing more is read; once they are answered the rest of the next one is."""
+    later, transport = Later(), Live()
+    request = POST.replace(b"700000", b"20") + b"x" * 20
+    with opened(transport, later) as (connection, _, _):
+        connection.data_received(GET * 16 + request[:cut])
+        assert not transport.reads
+        later.answer()
+        assert transport.reads
+        connection.data_received(request[cut:])
+        later.answer()
+        assert len(transport.answers) == len(later.taken) == 17
+
+
+@pytest.mark.parametrize(("cut", "timeout_s"), [(1, 5.0), (30, 5.0), (len(POST), 7.0), (len(POST) + 9, 7.0)])
+def test_what_came_in_part_behind_a_request_that_waited_has_its_time(
+    cut: int, timeout_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A head that never ends, or a body: its sender would have the connection for as long as it likes."""
+    monkeypatch.setattr(sys.modules[__name__], "LIMITS", LIMITS._replace(body_timeout_s=timeout_s))
+    later = Later()
+    with opened(Live(), later) as (connection, _, loop):
+        connection.data_received(GET + (POST + b"x" * 20)[:cut])
+        later.answer()
+        assert connection.deadline_s == pytest.approx(loop.time() + timeout_s, abs=1.0)
+
+
 UPGRADE = b"POST /e HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
 
 

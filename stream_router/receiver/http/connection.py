@@ -119,9 +119,7 @@ class Connection(asyncio.Protocol):
         refusal = request.read_head(self._limits.header_bytes, self._parser.get_http_version)
         self.sender = self._connections.client_of(self.client, request.headers)
         self._deadline(self._loop.time() + self._limits.body_timeout_s)
-        self._early = refusal or self._handler.begin(request)
-        if self._early is None and (request.announced_bytes or 0) > self._limits.body_bytes:
-            self._early = answers.TOO_LARGE
+        self._early = refusal or self._handler.begin(request) or request.too_large(self._limits.body_bytes)
         if self._early is not None:
             if self._early.close or request.is_long or request.waits:
                 self._refuse(self._early)
@@ -227,8 +225,10 @@ class Connection(asyncio.Protocol):
             if not reads:
                 self.cut()
                 return
-        if not waiting and self._transport is not None and self._request is None:
-            self._deadline(self._loop.time() + self._limits.header_timeout_s)
+        if not waiting and self._transport is not None:
+            # What is here of the next request, if anything, may have been read no further while these waited.
+            timeout_s = self._limits.header_timeout_s if self._in_head else self._limits.body_timeout_s
+            self._deadline(self._loop.time() + timeout_s)
             if self._flow.write_deadline_s == math.inf and not self._rest:
                 self._flow.read_on()
 

@@ -122,6 +122,10 @@ class Request:
         length = self.headers.get("content-length")
         return int(length) if length.isdigit() else None
 
+    def too_large(self, max_bytes: int) -> Response | None:
+        """The refusal of a body that is announced larger than may be."""
+        return answers.TOO_LARGE if (self.announced_bytes or 0) > max_bytes else None
+
     @property
     def is_long(self) -> bool:
         """Whether its body is too long to be read for nothing, or nobody knows its length."""
