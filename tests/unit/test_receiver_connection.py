@@ -270,6 +270,18 @@ def test_what_came_in_part_behind_a_request_that_waited_has_its_time(
         assert connection.deadline_s == pytest.approx(loop.time() + timeout_s, abs=1.0)
 
 
+@pytest.mark.parametrize("requests", [1, 3])
+def test_who_will_send_nothing_more_has_its_last_answer_and_the_end(requests: int) -> None:
+    """A client that has closed its side reads until we close ours; it need not wait until it counts as idle."""
+    later, transport = Later(), Live()
+    with opened(transport, later) as (connection, _, _):
+        connection.data_received(GET * requests)
+        connection.eof_received()
+        later.answer()
+        closes = [b"connection: close" in answer for answer in transport.answers]
+        assert closes == [False] * (requests - 1) + [True]
+
+
 UPGRADE = b"POST /e HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
 
 

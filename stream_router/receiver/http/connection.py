@@ -38,8 +38,7 @@ class Connection(asyncio.Protocol):
         self.opening: asyncio.Task[Any] | None = None
         self._loop = loop
         self._connections = connections
-        self._handler = handler
-        self._limits = limits
+        self._handler, self._limits = handler, limits
         self._transport: asyncio.Transport | None = None
         self._parser = parse.parser(self)
         self._request: Request | None = None
@@ -49,8 +48,7 @@ class Connection(asyncio.Protocol):
         self._in_head, self._discarding, self._known = True, False, False
         self._flow = Flow(sock)
         self._turn = Turn(turns, self._feed, self._flow.waited_s, known=connections.stands(client))
-        self._rest = b""
-        self._left_of_the_unknown = limits.answers_to_the_unknown
+        self._rest, self._left_of_the_unknown = b"", limits.answers_to_the_unknown
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -193,6 +191,8 @@ class Connection(asyncio.Protocol):
         self._turn.hurry()
         if self._request is not None:
             self._refuse(answers.BAD_REQUEST)
+        elif self._waiting:
+            self._waiting[-1].keep_alive = False
         return bool(self._waiting) and self._flow.half_closes
 
     def pause_writing(self) -> None:
