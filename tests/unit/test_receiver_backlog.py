@@ -1,5 +1,6 @@
 """What waits on disk comes back in order, and newer events never pass it, step by step."""
 
+import gc
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
@@ -7,8 +8,9 @@ from typing import Any, cast
 
 import pytest
 
-from stream_router.receiver.batching.backlog import BROKEN_FOR_S, READ_BYTES, ROW_BYTES, WINDOW_BYTES
+from stream_router.receiver.batching.backlog import BROKEN_FOR_S, PROBE_BYTES, READ_BYTES, ROW_BYTES, WINDOW_BYTES
 from stream_router.receiver.batching.batcher import Batcher
+from stream_router.receiver.batching.lanes import Lane
 from stream_router.receiver.batching.stream_state import BELIEVED_FOR_S
 from stream_router.receiver.http.health import Health
 from stream_router.receiver.intake import Sealed
@@ -103,6 +105,36 @@ def test_a_conversation_keeps_its_order_through_the_disk(bench: Bench) -> None:
     assert bench.stored() == [f"{number:02d}" for number in range(60)]
     assert bench.on_disk() == []
     assert bench.stats.spilled_events == 0
+
+
+def lanes_kept() -> int:
+    gc.collect()
+    return sum(isinstance(one, Lane) for one in gc.get_objects())
+
+
+def test_of_what_an_earlier_process_left_a_count_is_kept_and_no_more(bench: Bench) -> None:
+    """A full disk of small events would take twice its size in memory, and a start on it minutes, or the whole host."""
+    disk = FakeDisk(bench.loop, 0.005)
+    line = b"x" * (WINDOW_BYTES // 4)
+    disk.put((number, line) for number in range(100))
+    before = lanes_kept()
+    bench.batcher.use_spill(cast("Any", disk), 10**9)
+    bench.loop.move(1.0)
+    assert len(bench.batcher.lanes) == 100
+    assert lanes_kept() - before < 10
+
+
+def test_of_what_is_spilled_a_count_is_kept_and_no_more(bench: Bench) -> None:
+    """An outage may last for hours, and each of its events have a conversation of its own."""
+    before = lanes_kept()
+    for number in range(100):
+        bench.submit("x" * PROBE_BYTES, number)
+    bench.loop.move(1.0)
+    assert (len(bench.on_disk()), len(bench.batcher.lanes)) == (100, 100)
+    assert lanes_kept() - before < 10
+    bench.verdict = "ok"
+    bench.loop.move(20)
+    assert (len(bench.stored()), len(bench.batcher.lanes)) == (100, 0)
 
 
 def test_rows_of_an_earlier_process_come_first(make: Callable[..., Bench]) -> None:

@@ -71,10 +71,10 @@ class Backlog:
     def load(self) -> None:
         """Take up what an earlier process left."""
         self._stats.spill_damaged += self._spill.lost
-        for key, events in self._spill.waiting().items():
-            self._owner.lanes.of(key).on_disk = events
-            self._stats.spilled_events += events
-            self._unread += events
+        waiting = self._spill.waiting()
+        self._owner.lanes.load(waiting)
+        self._stats.spilled_events += waiting.total()
+        self._unread += waiting.total()
         self._fetch()
 
     @property
@@ -107,6 +107,7 @@ class Backlog:
             part.row = PENDING
         lane.on_disk += len(parts)
         lane.appends += 1
+        lane.at_disk += 1
         token = lane.appends
         if self._spill.size_bytes + self._pending_bytes + size > self._max_bytes:
             self._not_appended(lane, parts, token)
@@ -120,6 +121,7 @@ class Backlog:
             self.broken_until_s = self._owner.now_s() + BROKEN_FOR_S
             self._not_appended(lane, parts, token)
             return
+        lane.at_disk -= 1
         self._unread += len(parts)
         self._stats.spilled_events += len(parts)
         self._stats.events_spilled += len(parts)
@@ -131,11 +133,13 @@ class Backlog:
                 request.part_stored()
             if part.gone:
                 self.landed(row)
+        self._owner.lanes.forget(lane)
         self._fetch()
 
     def _not_appended(self, lane: Lane, parts: Sequence[Part], token: int) -> None:
         """The disk did not take them: back into memory, where their order can be kept; else they are refused."""
         lane.on_disk -= len(parts)
+        lane.at_disk -= 1
         newest = lane.appends == token
         kept: list[Part] = []
         for part in parts:

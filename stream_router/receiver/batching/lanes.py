@@ -5,7 +5,7 @@ that and for nothing else. A bucket is a place in the stream, in which many conv
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from stream_router.receiver.batching import putrecords
@@ -76,10 +76,10 @@ class Lane:
     """One conversation's events, in order: `flying`, then `parts` in memory, `on_disk` of them on disk, then `behind`.
 
     `queued` while it stands in its bucket's list; `appends` counts what was given to the disk, so that a failure there
-    can tell whether something newer is on its way to it.
+    can tell whether something newer is on its way to it; `at_disk` of these are not answered yet.
     """
 
-    __slots__ = ("appends", "behind", "bucket", "flying", "key", "on_disk", "parts", "queued")
+    __slots__ = ("appends", "at_disk", "behind", "bucket", "flying", "key", "on_disk", "parts", "queued")
 
     def __init__(self, key: int, bucket: "Bucket") -> None:
         self.key = key
@@ -89,12 +89,12 @@ class Lane:
         self.on_disk = 0
         self.behind: list[Part] = []
         self.queued = False
-        self.appends = 0
+        self.appends = self.at_disk = 0
 
     @property
     def idle(self) -> bool:
-        """Whether nothing of it is anywhere, so that it can be forgotten."""
-        return not (self.flying or self.parts or self.on_disk or self.behind)
+        """Whether nothing of it is anywhere, but on disk."""
+        return not (self.flying or self.parts or self.behind or self.at_disk or self.queued)
 
     def take(self, room_bytes: int, drop: Callable[[Part], None]) -> int:
         """Let its next parts fly, as many as fit; the room left. What need not be sent any more goes to `drop`."""
@@ -194,18 +194,25 @@ class Lanes:
     def __init__(self, buckets: int) -> None:
         self._buckets = [Bucket(index, buckets) for index in range(buckets)]
         self._lanes: dict[int, Lane] = {}
+        self._on_disk: dict[int, int] = {}
+        """How many events are on disk of those that are nowhere else: a lane of each is a kilobyte, twice its event."""
 
     def __len__(self) -> int:
-        return len(self._lanes)
+        return len(self._lanes) + len(self._on_disk)
+
+    def load(self, on_disk: Mapping[int, int]) -> None:
+        """Take up how many events of which conversations an earlier process left on disk."""
+        self._on_disk.update(on_disk)
 
     def of(self, key: int) -> Lane:
         """A conversation's lane, made where it has none."""
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = Lane(key, self._buckets[key % len(self._buckets)])
+            lane.on_disk = self._on_disk.pop(key, 0)
         return lane
 
     def forget(self, lane: Lane) -> None:
-        """Keep no lane of which nothing is anywhere."""
-        if lane.idle:
-            self._lanes.pop(lane.key, None)
+        """Keep no lane of which nothing is anywhere; of one on disk keep how much is there."""
+        if lane.idle and self._lanes.pop(lane.key, None) is not None and lane.on_disk:
+            self._on_disk[lane.key] = lane.on_disk
