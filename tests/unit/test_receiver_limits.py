@@ -63,6 +63,18 @@ def test_who_holds_connections_without_saying_who_it_is_loses_its_oldest(bench: 
     assert [one.was_cut for one in (other, *silent)] == [False, True, False, False, False]
 
 
+def test_the_connections_that_are_open_are_shown(bench: Bench) -> None:
+    """Whoever is attacked sees how many: those that came and are there, not one that was closed or sent away."""
+    assert bench.stats.connections == 0
+    connections = bench.admit("a", "a", "a", "b")
+    assert bench.stats.connections == 4
+    bench.admit("a")  # in the place of its oldest
+    assert bench.stats.connections == 4
+    for connection in connections:
+        bench.connections.gone(connection)
+    assert bench.stats.connections == 1
+
+
 def test_an_address_stands_from_a_known_sender_until_a_stranger_came_of_it(bench: Bench) -> None:
     """Its next connection is served before strangers' own; one that never showed who it is ends that for the next."""
     known, stranger = bench.admit("1.1.1.1", "1.1.1.1")

@@ -124,6 +124,7 @@ class Connections:
             return False
         self._stats.connections_accepted += 1
         self.all.add(connection)
+        self._stats.connections = len(self.all)
         self._unknown[connection] = None
         self._unknown_of.setdefault(whose(connection.client), {})[connection] = None
         return True
@@ -153,6 +154,7 @@ class Connections:
     def gone(self, connection: Tracked) -> None:
         """It is closed."""
         self.all.discard(connection)
+        self._stats.connections = len(self.all)
         if connection in self._unknown:
             self._forget_unknown(connection)
             self._standing.pop(whose(connection.client), None)
