@@ -1,0 +1,153 @@
+"""However a sender's requests are cut and their answers delayed, each is taken once, whole, and answered."""
+
+import asyncio
+import math
+import socket
+from random import Random
+from typing import Any, cast
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream_router.receiver.http.answers import Response
+from stream_router.receiver.http.connection import Connection
+from stream_router.receiver.http.connections import Connections
+from stream_router.receiver.http.loop_clock import LoopClock
+from stream_router.receiver.http.request import Limits, Request
+from stream_router.receiver.http.turns import Turns
+from stream_router.telemetry.receiver.receiver_stats import Stats
+
+LIMITS = Limits(16_384, 1_000_000, 5.0, 5.0, 5.0, 60.0)
+UNREAD_BYTES = 2_000
+STEPS_AT_THE_END = 200
+
+
+class Handler:
+    """Of a known sender: answers some requests at once, the others when told to, in any order."""
+
+    closing = False
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self._waiting: list[Request] = []
+        self.taken: list[tuple[str, int]] = []
+
+    def begin(self, request: Request) -> Response | None:
+        return None
+
+    def complete(self, request: Request) -> Response | None:
+        request.known()
+        self.taken.append((request.path, len(request.body)))
+        if self._random.random() < 0.3:
+            return Response(202, "", (), b"")
+        self._waiting.append(request)
+        return None
+
+    def answered(self, request: Request, answer: Response) -> None:
+        """Nobody counts."""
+
+    def answer(self, most: int) -> None:
+        self._random.shuffle(self._waiting)
+        told, self._waiting = self._waiting[:most], self._waiting[most:]
+        for request in told:
+            request.finish(Response(202, "", (), b""))
+
+
+class Wire:
+    """The client's end: what is read from it, and what it has not read."""
+
+    def __init__(self, connection: Connection, *, slow: bool) -> None:
+        self.reads = True
+        self.answers = 0
+        self._connection = connection
+        self._slow, self._unread_bytes, self._full = slow, 0, False
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_, **__: False
+
+    def pause_reading(self) -> None:
+        self.reads = False
+
+    def resume_reading(self) -> None:
+        self.reads = True
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def write(self, data: bytes) -> None:
+        self.answers += data.startswith(b"HTTP/1.1 202")
+        self._unread_bytes += len(data) * self._slow
+        if self._unread_bytes > UNREAD_BYTES and not self._full:
+            self._full = True
+            self._connection.pause_writing()
+
+    def take(self) -> None:
+        self._unread_bytes = 0
+        if self._full:
+            self._full = False
+            self._connection.resume_writing()
+
+
+def request_of(random: Random, number: int) -> tuple[bytes, int]:
+    """A request's bytes, and how long its body is."""
+    size = random.choice([0, 1, 20, 300, 300, random.choice([5_000, 70_000, 200_000])])
+    head = b"POST /%d HTTP/1.1\r\nHost: a\r\n" % number
+    if random.random() < 0.2:
+        head += b"X-Long: %b\r\n" % (b"x" * random.randrange(9_000))
+    if size and random.random() < 0.2:
+        return head + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (size, b"x" * size), size
+    return head + b"Content-Length: %d\r\n\r\n" % size + b"x" * size, size
+
+
+@given(random=st.randoms(use_true_random=False))
+@settings(max_examples=60, deadline=None)
+def test_each_of_many_requests_sent_at_once_is_taken_whole_and_answered(random: Random) -> None:
+    """In order; at the end it is read from again; and at no moment has what is not there yet all the time there is."""
+    loop, (ours, theirs) = asyncio.new_event_loop(), socket.socketpair()
+    connections, turns = Connections(loop, 10, 10, (), Stats()), Turns(loop, LoopClock(loop))
+    handler, busy = Handler(random), random.random() * 0.6
+    cast("Any", turns).have_time = lambda **_: random.random() > busy and not turns._known
+    connection = Connection("1.2.3.4", ours, loop, connections, handler, LIMITS, turns)
+    assert connections.admit(connection)
+    wire = Wire(connection, slow=random.random() < 0.3)
+    connection.connection_made(cast("asyncio.Transport", wire))
+    connection.known()
+    requests = [request_of(random, number) for number in range(random.randrange(1, 40))]
+    try:
+        sent(b"".join(data for data, _ in requests), random, connection, wire, handler, loop)
+        assert handler.taken == [(f"/{number}", size) for number, (_, size) in enumerate(requests)]
+        assert wire.answers == len(requests)
+        assert wire.reads
+        assert connection.deadline_s < math.inf
+    finally:
+        connection.connection_lost(None)
+        connections.stop()
+        loop.close()
+        ours.close()
+        theirs.close()
+
+
+def sent(
+    data: bytes, random: Random, connection: Connection, wire: Wire, handler: Handler, loop: asyncio.AbstractEventLoop
+) -> None:
+    """Send all of it where it is read, and do meanwhile what else can happen; then everything that is left."""
+    at, most_bytes, idle = 0, random.choice([30, 500, 5_000, 70_000, 300_000]), 0
+    while at < len(data) and idle < STEPS_AT_THE_END:
+        idle += 1
+        if wire.reads and random.random() < 0.8:
+            size = random.randrange(1, most_bytes)
+            connection.data_received(data[at : at + size])
+            at, idle = at + size, 0
+        else:
+            random.choice(
+                [lambda: handler.answer(3), lambda: handler.answer(100), wire.take, lambda: one_round(loop)]
+            )()
+        assert connection.deadline_s < math.inf or connection._waiting or connection._rest or connection._turn._queued
+    for _ in range(STEPS_AT_THE_END):
+        one_round(loop)
+        handler.answer(100)
+        wire.take()
+
+
+def one_round(loop: asyncio.AbstractEventLoop) -> None:
+    loop.run_until_complete(asyncio.sleep(0))
