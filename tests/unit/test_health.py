@@ -1,7 +1,25 @@
 """What the answers to the others say of a destination: each item once, by its latest answer, of calls sent since."""
 
+from collections.abc import Callable
+
 from stream_router.pipeline.delivery.health import FEW, LATELY_S, Health, Others
 from stream_router.pipeline.delivery.retry_budget import SPREAD_S, Budgets, Tries
+
+
+class Neighbours:
+    """Told apart by when they are asked for. `asked` keeps the moments."""
+
+    def __init__(self, latest: Callable[[float], tuple[int, int]], at_first: tuple[int, int] | None = None) -> None:
+        self._latest, self._at_first = latest, at_first
+        self.asked: list[tuple[float, ...]] = []
+
+    def latest(self, since: float) -> tuple[int, int]:
+        self.asked.append((since,))
+        return self._latest(since)
+
+    def at_first(self, since: float, until: float) -> tuple[int, int]:
+        self.asked.append((since, until))
+        return self._at_first or self._latest(since)
 
 
 def budgets(health: Health) -> Budgets[str]:
@@ -122,19 +140,23 @@ def test_old_counts_are_forgotten() -> None:
 
 def test_neighbours_are_others_too() -> None:
     """A shard that is silent but for one sick entry learns from the worker's other shards, since the same moment."""
-    asked: list[float] = []
-
-    def neighbours(since: float) -> tuple[int, int]:
-        asked.append(since)
-        return 50, 1
-
+    neighbours = Neighbours(lambda _: (50, 1))
     health = Health(neighbours)
     of = budgets(health)
     of.failed("sick", 100.0, 100.2, itself=True)
-    assert health.of_others(100.2, 100.0, 130.0) is Others.WELL
-    assert asked == [100.2]
-    unwell = Health(lambda _: (50, 50))
+    assert health.of_others(100.2, 131.0, 131.1) is Others.WELL
+    assert neighbours.asked == [(100.2,), (101, 131)]
+    unwell = Health(Neighbours(lambda _: (50, 50)))
     assert unwell.of_others(100.2, 100.0, 130.0) is Others.UNWELL
+
+
+def test_what_neighbours_had_accepted_after_a_failure_only_proves_nothing() -> None:
+    """Nor where a tenth of their first tries failed; and theirs that were well are no word for this shard's own."""
+    for at_first, means in [((0, 0), Others.UNWELL), ((80, 20), Others.UNWELL), ((90, 10), Others.WELL)]:
+        assert Health(Neighbours(lambda _: (99, 1), at_first)).of_others(100.2, 131.0, 131.1) is means
+    health = Health(Neighbours(lambda _: (1_000, 0)))
+    budgets(health).failed("other", 110.0, 110.1, itself=True)
+    assert health.of_others(100.2, 131.0, 131.1) is Others.UNWELL
 
 
 def test_a_success_of_before_is_presumed_only_so_often() -> None:
@@ -153,12 +175,7 @@ def test_a_success_of_before_is_presumed_only_so_often() -> None:
 
 def test_of_a_refusal_only_a_call_that_was_sent_after_it_is_proof() -> None:
     """One that left in the same moment may have been judged before it; a neighbour's second counts from the next on."""
-    asked: list[float] = []
-
-    def neighbours(since: float) -> tuple[int, int]:
-        asked.append(since)
-        return int(since <= 111), 5
-
+    neighbours = Neighbours(lambda since: (int(since <= 111), 5))
     health = Health()
     health.accepted(110.5, 110.6, 1)
     assert health.of_refusal(110.5, 110.7, alone=False) is Others.UNKNOWN
@@ -166,7 +183,7 @@ def test_of_a_refusal_only_a_call_that_was_sent_after_it_is_proof() -> None:
     with_neighbours = Health(neighbours)
     assert with_neighbours.of_refusal(110.5, 110.7, alone=False) is Others.WELL
     assert with_neighbours.of_refusal(111.5, 111.7, alone=False) is Others.UNKNOWN
-    assert asked == [111, 112]
+    assert neighbours.asked == [(111,), (112,)]
 
 
 def test_how_long_an_item_took_is_since_its_first_call() -> None:

@@ -69,7 +69,7 @@ class Child:
 
         def tell() -> None:
             """The other shards of how calls fare here, the next child of what is in trouble."""
-            neighbours.publish(health.tally)
+            neighbours.publish(health)
             memory.write()
 
         telemetry = ShardTelemetry(

@@ -7,18 +7,26 @@ reads the others' only when it has an entry to judge.
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import orjson
 
 from stream_router.consumer.state_dir import HEALTH
 from stream_router.core.process import whole_file
-from stream_router.pipeline.delivery.health import LATELY_S, Tally
+from stream_router.pipeline.delivery.health import LATELY_S, Health, Tally
 
 EVERY_S = 1.0
 
 
+class Told(NamedTuple):
+    """What one other shard tells: each entry by its latest answer, and what became of first tries."""
+
+    latest: Tally
+    at_first: Tally
+
+
 class Neighbours:
-    """Callable with a moment: accepted and failing entries of the other shards' calls that were sent since (`Tally`).
+    """Accepted and failing entries of the other shards' calls, as `Health` asks for them.
 
     Moments are monotonic seconds, one clock for all processes of a host. Without a folder there are no neighbours. A
     file that cannot be written or read is as good as none: the shard then judges by its own entries.
@@ -30,15 +38,15 @@ class Neighbours:
         self._clock = clock
         self._written_at = self._read_at = -EVERY_S
         self._written = ""
-        self._others: list[Tally] = []
+        self._others: list[Told] = []
 
-    def publish(self, tally: Tally) -> None:
+    def publish(self, health: Health) -> None:
         """Tell the others, where anything changed within the last second."""
         now = self._clock()
         if self._folder is None or now - self._written_at < EVERY_S:
             return
         self._written_at = now
-        told = {"accepted": list(tally.accepted.items()), "failing": list(tally.failing.items())}
+        told = {name: _listed(tally) for name, tally in (("latest", health.tally), ("atFirst", health.at_first))}
         # Not the sums: on a steady stream those are the same for ever.
         text = orjson.dumps(told).decode()
         if text == self._written:
@@ -48,24 +56,46 @@ class Neighbours:
             self._folder.mkdir(parents=True, exist_ok=True)
             whole_file.write(self._folder / self._own, text)
 
-    def __call__(self, since: float) -> tuple[int, int]:
+    def latest(self, since: float) -> tuple[int, int]:
+        return _sum([told.latest.since(since) for told in self._heard()])
+
+    def at_first(self, since: float, until: float) -> tuple[int, int]:
+        return _sum([told.at_first.since(since, until) for told in self._heard()])
+
+    def _heard(self) -> list[Told]:
         now = self._clock()
         if now - self._read_at >= EVERY_S:
             self._read_at = now
             self._others = self._read(int(now - LATELY_S))
-        counts = [tally.since(since) for tally in self._others]
-        return sum(accepted for accepted, _ in counts), sum(failing for _, failing in counts)
+        return self._others
 
-    def _read(self, oldest: int) -> list[Tally]:
-        tallies, paths = [], list[Path]()
+    def _read(self, oldest: int) -> list[Told]:
+        found, paths = [], list[Path]()
         with contextlib.suppress(OSError):
             paths += sorted(self._folder.glob("*.json")) if self._folder else ()
         for path in paths:
             if path.name == self._own:
                 continue
             with contextlib.suppress(OSError, orjson.JSONDecodeError, TypeError, ValueError, KeyError):
-                told, tally = orjson.loads(path.read_bytes()), Tally()
-                tally.accepted = {int(at): int(count) for at, count in told["accepted"] if at >= oldest}
-                tally.failing = {int(at): int(count) for at, count in told["failing"] if at >= oldest}
-                tallies.append(tally)
-        return tallies
+                told = orjson.loads(path.read_bytes())
+                found.append(Told(_tally(told["latest"], oldest), _tally(told["atFirst"], oldest)))
+        return found
+
+
+_Counts = list[tuple[int, int]]
+
+
+def _listed(tally: Tally) -> dict[str, _Counts]:
+    return {"accepted": [*tally.accepted.items()], "failing": [*tally.failing.items()]}
+
+
+def _tally(told: dict[str, _Counts], oldest: int) -> Tally:
+    """What was written, but for what is older than a minute."""
+    tally = Tally()
+    tally.accepted = {int(at): int(count) for at, count in told["accepted"] if at >= oldest}
+    tally.failing = {int(at): int(count) for at, count in told["failing"] if at >= oldest}
+    return tally
+
+
+def _sum(counts: list[tuple[int, int]]) -> tuple[int, int]:
+    return sum(accepted for accepted, _ in counts), sum(failing for _, failing in counts)
