@@ -7,7 +7,7 @@ import pytest
 
 from stream_router.consumer.child.progress.checkpoints import LeavingError
 from stream_router.consumer.child.progress.crash_guard import CrashGuard
-from stream_router.consumer.child.shard import HAND_OFF_WITHIN_S, LEAVE_WITHIN_S
+from stream_router.consumer.child.shard import HAND_OFF_WITHIN_S, LEAVE_WITHIN_S, STAY_S
 from stream_router.core.aws_answers import Answer
 from stream_router.core.model import Entry
 from tests.fakes import NO_ANSWER, refused
@@ -224,6 +224,17 @@ def test_after_sigterm_the_watermark_is_checkpointed_and_no_further(tmp_path: Pa
     life.process(102, 103)
     life.hear("shutdownRequested")
     assert life.taken == ["101"]
+
+
+def test_a_child_that_alone_is_told_to_leave_ends_though_its_daemon_goes_on(tmp_path: Path) -> None:
+    """Somebody's `kill` names the child: for as long as it lived it would answer each batch unread, and look well."""
+    life = Life(tmp_path)
+    life.processor.told_to_leave()
+    life.live(LEAVE_WITHIN_S + STAY_S - 1)
+    with pytest.raises(LeavingError):
+        life.live(3)
+    assert life.told.closed == 1
+    assert CrashGuard(tmp_path, "shard-1", f"{START}:0")._life.deaths == 0
 
 
 def test_a_shards_end_waits_for_a_sick_entry_and_is_then_checkpointed(tmp_path: Path) -> None:

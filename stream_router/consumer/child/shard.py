@@ -6,7 +6,6 @@ A batch is answered once the window has room for the next; what is not settled s
 import contextlib
 import logging
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
@@ -38,6 +37,9 @@ REST_S = 1.0
 LEAVE_WITHIN_S = 4.0
 """After a SIGTERM a child that cannot settle everything answers within this; what is unsettled comes again."""
 
+STAY_S = 30.0
+"""Longer than a stop lasts: a daemon that still brings something then was not stopped, and needs a child that reads."""
+
 HAND_OFF_WITHIN_S = 25.0
 """Of the KCL's 30 s (gracefulLeaseHandoffTimeoutMillis); the callback before it, and the last checkpoint, need five."""
 
@@ -58,7 +60,7 @@ class Shard:
         guard: CrashGuard,
         wait: Waiting,
         beat: Callable[[], None],
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float],
     ) -> None:
         self._router, self._telemetry = router, telemetry
         self._window, self._checkpoints = window, checkpoints
@@ -67,20 +69,19 @@ class Shard:
         self._vitals = ShardVitals(router, window, checkpoints, self._room, lambda: guard.careful, clock)
         self._wait = self._vitals.timed(wait)
         self._lease_gone = self._unread = False
-        self._routed_at = clock()
-        self.leave_by, self._answer_by = 0.0, clock() + HAND_OFF_WITHIN_S
+        self._routed_at, self.leave_by, self._answer_by = clock(), 0.0, clock() + HAND_OFF_WITHIN_S
         telemetry.watch(self._vitals)
 
     # What the daemon calls.
 
-    def process(
-        self, records: list[dict[str, Any]], checkpointer: Checkpointer, millis_behind_latest: int | None = None
-    ) -> None:
+    def process(self, records: list[dict[str, Any]], checkpointer: Checkpointer, behind_ms: int | None = None) -> None:
         """Take charge of a batch; return once there is room for the next."""
         self._answer_by = self.leave_by or self._clock() + HAND_OFF_WITHIN_S
-        self._vitals.called(millis_behind_latest)
+        self._vitals.called(behind_ms)
         if self._lease_gone:
             return
+        if self.leave_by and self._clock() >= self.leave_by + STAY_S:
+            self._leave("told to leave, and the daemon goes on")
         with self._losing_the_lease():
             if records and not self.leave_by:
                 self._take_charge(records, checkpointer)
