@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from amazon_kclpy import dispatch
 
+from stream_router.consumer.child.daemon.kcl_callbacks import ShardProcessor
 from stream_router.consumer.child.progress.checkpoints import LeavingError
 from stream_router.consumer.child.progress.crash_guard import CrashGuard
-from stream_router.consumer.child.shard import HAND_OFF_WITHIN_S, LEAVE_WITHIN_S, STAY_S
+from stream_router.consumer.child.shard import HAND_OFF_WITHIN_S, LEAVE_WITHIN_S, STAY_S, Shard
 from stream_router.core.aws_answers import Answer
 from stream_router.core.model import Entry
 from tests.fakes import NO_ANSWER, refused
@@ -235,6 +237,23 @@ def test_a_child_that_alone_is_told_to_leave_ends_though_its_daemon_goes_on(tmp_
         life.live(3)
     assert life.told.closed == 1
     assert CrashGuard(tmp_path, "shard-1", f"{START}:0")._life.deaths == 0
+
+
+def test_a_sigterm_that_comes_as_the_shard_is_taken_up_is_heard(tmp_path: Path) -> None:
+    """In the last moment before the processor knows its shard: else a shard that holds is told of no stop."""
+    life = Life(tmp_path)
+    (shard,) = life.processor._shards
+    processor = ShardProcessor(lambda *_: shard, lambda: None, lambda _: None)
+
+    class Interrupted(list[Shard]):
+        def append(self, one: Shard) -> None:
+            processor.told_to_leave()
+            super().append(one)
+
+    processor._shards = Interrupted()
+    told = {"action": "initialize", "shardId": "shard-1", "sequenceNumber": START, "subSequenceNumber": 0}
+    dispatch.message_decode(told).dispatch(life, processor)
+    assert shard.leave_by
 
 
 def test_a_shards_end_waits_for_a_sick_entry_and_is_then_checkpointed(tmp_path: Path) -> None:

@@ -38,9 +38,9 @@ class ShardProcessor(RecordProcessorBase):  # type: ignore[misc]
     def initialize(self, initialize_input: messages.InitializeInput) -> None:
         start = f"{initialize_input.sequence_number}:{initialize_input.sub_sequence_number}"
         shard = self._make_shard(initialize_input.shard_id, start)
-        if self._leaving:
-            shard.told_to_leave()
         self._shards.append(shard)
+        if self._leaving:  # asked last: a signal that comes before this line finds no shard, one after it does
+            shard.told_to_leave()
         self._shard_id = initialize_input.shard_id
 
     def process_records(self, process_records_input: messages.ProcessRecordsInput) -> None:
