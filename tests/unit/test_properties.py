@@ -144,6 +144,12 @@ def test_a_file_of_the_operators_own_replaces_ours(configured: Consumer, tmp_pat
     ("text", "says"),
     [
         ("streamName = other\n", "sets streamName"),
+        ("StreamName = other\n", "sets StreamName"),
+        ("streamArn = arn:aws:kinesis:eu-west-1:000000000000:stream/other\n", "sets streamArn"),
+        ("tableName = other\n", "sets tableName"),
+        ("workerIdentifier = me\n", "sets workerIdentifier"),
+        ("kinesisEndpoint = https://kinesis.example\n", "sets kinesisEndpoint"),
+        ("dynamoDBEndpoint = https://dynamodb.example\n", "sets dynamoDBEndpoint"),
         ("executableName = mine.py\n", "sets executableName"),
         ("no pair\n", "is no `key = value`"),
     ],

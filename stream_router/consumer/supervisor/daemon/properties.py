@@ -45,6 +45,12 @@ THE_PROGRAMS: dict[str, str | None] = {
 }
 """What nothing is lost without only as it stands here, whatever a file says."""
 
+FURTHER_NAMES = ("streamArn", "tableName", "workerIdentifier", "kinesisEndpoint", "dynamoDBEndpoint")
+"""What else tells the KCL of stream, lease table, worker and endpoints (`MultiLangDaemonConfiguration` 3.1.3).
+
+It takes a stream's ARN before its name, and AWS's own sample file has one.
+"""
+
 
 class Rendered(NamedTuple):
     """The daemon's properties, and the JVM's options that go with them."""
@@ -107,7 +113,8 @@ def render(settings: Consumer, found: Endpoints, worker_id: str) -> Rendered:
     """
     source, given = _files(settings.properties, is_local=found.is_local)
     decided = _from_settings(settings, found, worker_id)
-    if clash := sorted(set(given) & set(decided) - THE_PROGRAMS.keys()):
+    of_settings = {key.lower() for key in (*decided.keys() - THE_PROGRAMS.keys(), *FURTHER_NAMES)}
+    if clash := sorted(key for key in given if key.lower() in of_settings):
         raise SettingsError(f"STREAM_ROUTER_PROPERTIES: {source} sets {clash[0]}; leave it out, the settings decide it")
     _refuse_other_than_the_programs(source, given)
     daemon = {key: value for key, value in given.items() if not key.startswith("jvm.")}
