@@ -162,6 +162,17 @@ def test_a_file_that_cannot_be_meant_is_refused(configured: Consumer, tmp_path: 
         properties.render(configured, AWS, "w")
 
 
+def test_a_grace_that_is_no_number_is_refused(configured: Consumer, tmp_path: Path) -> None:
+    """One line, no traceback; where the file says nothing the KCL's own five seconds hold."""
+    configured.properties = tmp_path / "mine.properties"
+    for text, grace_s in (("", 5.0), ("shutdownGraceMillis = 20000\n", 20.0)):
+        configured.properties.write_text(text)
+        assert properties.render(configured, AWS, "w").grace_s == grace_s
+    configured.properties.write_text("shutdownGraceMillis = 20s\n")
+    with pytest.raises(SettingsError, match=r"^STREAM_ROUTER_PROPERTIES: .* shutdownGraceMillis to no number"):
+        _ = properties.render(configured, AWS, "w").grace_s
+
+
 def test_a_file_that_is_not_there_is_refused(configured: Consumer, tmp_path: Path) -> None:
     """One line with the variable, no traceback."""
     configured.properties = tmp_path / "none"

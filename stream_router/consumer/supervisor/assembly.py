@@ -74,7 +74,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
         happenings=happenings,
         vitals=vitals,
         prepare=lambda: _kept(state, rendered.text()),
-        grace_s=int(rendered.properties.get("shutdownGraceMillis", 5000)) / 1000,
+        grace_s=rendered.grace_s,
         log_format=settings.log_format,
     )
     told = start_line.in_force(settings, state, jvm, rendered)

@@ -59,6 +59,16 @@ class Rendered(NamedTuple):
     properties: dict[str, str]
     jvm_options: list[str]
 
+    @property
+    def grace_s(self) -> float:
+        """How long the daemon may drain. Raises SettingsError where the file does not say it in digits."""
+        told = self.properties.get("shutdownGraceMillis", "5000")  # the KCL's own default
+        if not told.isdecimal():
+            raise SettingsError(
+                f"STREAM_ROUTER_PROPERTIES: {self.source} sets shutdownGraceMillis to no number; give milliseconds"
+            )
+        return int(told) / 1000
+
     def text(self) -> str:
         """The properties as Java reads them: ISO 8859-1, everything else escaped."""
         return "".join(f"{key} = {_escape(value)}\n" for key, value in self.properties.items())
