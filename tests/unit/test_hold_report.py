@@ -56,6 +56,16 @@ def test_a_hold_is_said_once_a_minute_while_its_cause_stays(
     assert len(said(caplog)) == 600 / REMIND_EVERY_S
 
 
+def test_causes_that_take_turns_are_each_said_once_a_minute(
+    report: HoldReport, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In an outage one probe has no answer and the next one a 503: ten minutes of it are no line for each probe."""
+    for second in range(1, 600):
+        report.failing(("NoAnswer", "InternalException", "Http503")[second % 3], "")
+        report.holds(SINCE + second, SINCE, 17)
+    assert len(said(caplog)) == 3 * 600 / REMIND_EVERY_S
+
+
 def test_another_cause_is_said_at_once(report: HoldReport, caplog: pytest.LogCaptureFixture) -> None:
     """What helps against it is something else."""
     report.holds(SINCE + 1, SINCE, 17)

@@ -1,6 +1,7 @@
-"""Says that a destination accepts nothing: once when it begins, anew when the cause changes, once a minute after."""
+"""Says that a destination accepts nothing: each cause once when it comes, and once a minute while it lasts."""
 
 import logging
+import math
 
 from stream_router.core import aws_cures
 
@@ -16,8 +17,8 @@ class HoldReport:
 
     def __init__(self, destination: str) -> None:
         self.destination = destination
-        self._said_at = 0.0
-        self._said = ""
+        self._said: dict[str, float] = {}
+        """When each cause of the last minute was said: in an outage several take turns, from probe to probe."""
         self.code = ""
         """The latest failure's code."""
         self._message = ""
@@ -28,9 +29,10 @@ class HoldReport:
 
     def holds(self, now: float, since: float, waiting: int) -> None:
         """The destination has accepted nothing `since` then, and so many items wait."""
-        if now - since < SAID_AFTER_S or (self._said == self.code and now - self._said_at < REMIND_EVERY_S):
+        if now - since < SAID_AFTER_S or now - self._said.get(self.code, -math.inf) < REMIND_EVERY_S:
             return
-        self._said, self._said_at = self.code, now
+        lately = {code: at for code, at in self._said.items() if now - at < REMIND_EVERY_S}
+        self._said = {**lately, self.code: now}
         log.warning(
             "%s accepts nothing, so its events wait, and nothing is lost: %s%s; %s",
             self.destination,
@@ -44,4 +46,4 @@ class HoldReport:
         """The destination accepts again."""
         if self._said:
             log.info("%s is back", self.destination, extra={"held_s": round(now - since, 1)})
-        self._said = ""
+        self._said = {}
