@@ -515,6 +515,39 @@ def test_nothing_but_the_protocol_can_reach_the_daemon() -> None:
     assert b"from a child" in ran.stderr
 
 
+def test_nothing_but_the_protocol_reads_the_daemons_lines() -> None:
+    """A program that this process starts, for credentials, reads its standard input: it finds an empty one."""
+    script = (
+        "import subprocess\n"
+        "from stream_router.consumer.child.daemon import protocol\n"
+        "source = protocol.DaemonInput(protocol.private_input())\n"
+        "taken = subprocess.run(['cat'], stdout=subprocess.PIPE, check=True).stdout\n"
+        "while (line := source.line()) is None: pass\n"
+        "print(taken, line)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, input=b"a line\n")
+    assert ran.stdout == b"b'' b'a line\\n'\n"
+
+
+def test_a_program_that_gives_credentials_takes_no_line_of_the_daemons(
+    fake_aws: FakeAwsProcess, tmp_path: Path
+) -> None:
+    """It is asked before the first line is read, and it reads what its standard input holds, as `ssh` does."""
+    taken, program, config = tmp_path / "taken", tmp_path / "credentials.sh", tmp_path / "config"
+    answer = json.dumps({"Version": 1, "AccessKeyId": "AKID", "SecretAccessKey": "secret"})
+    program.write_text(f"#!/bin/sh\ntimeout 3 cat > {taken}\necho '{answer}'\n")
+    program.chmod(0o700)
+    config.write_text(f"[default]\ncredential_process = {program}\n")
+    settings = {"AWS_CONFIG_FILE": str(config), "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
+    with Child(fake_aws.url, tmp_path, **settings) as child:
+        child.initialize()
+        child.process_batch([envelope(1)])
+        child.say("shutdownRequested")
+        assert child.hang_up() == 0
+    assert taken.read_bytes() == b""
+    assert delivered(fake_aws) == [f"{1:032x}"]
+
+
 def test_no_payload_reaches_the_log(child: Child, fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
     """A canary in good and bad events is in the bus and the queue, and nowhere in the log."""
     canary = "canary-7f3a"

@@ -36,14 +36,14 @@ STUCK_AFTER_S = 120.0
 
 def main() -> NoReturn:
     """Serve the daemon until it closes the channel. Whatever goes wrong ends the process: the records come again."""
-    sink = protocol.private_output()
+    sink, lines = protocol.private_output(), protocol.private_input()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logs.start("INFO")
     try:
         configured = load(Consumer)
         logging.getLogger().setLevel(configured.log_level)
         warn_of_failpoints()
-        code = _serve(configured, protocol.DaemonInput(0), sink)
+        code = _serve(configured, protocol.DaemonInput(lines), sink)
     except SettingsError as error:
         code = _refuse(error)
     except SystemExit as error:
@@ -64,7 +64,7 @@ def _serve(configured: Consumer, source: protocol.DaemonInput, sink: IO[bytes]) 
     from stream_router.consumer.child.assembly import Child
 
     try:
-        processor = Child(configured, Watchdog(), places).processor()
+        processor = Child(configured, Watchdog(), places, source.fd).processor()
     except CredentialsError as error:
         # No verdict: the supervisor had credentials, and gets another child after a while.
         log.error("%s", error)  # noqa: TRY400 - one line

@@ -31,9 +31,14 @@ log = logging.getLogger(__name__)
 
 
 class Child:
-    """What this process has before it knows its shard. Raises SettingsError or CredentialsError."""
+    """What this process has before it knows its shard. Raises SettingsError or CredentialsError.
 
-    def __init__(self, settings: Consumer, beat: Callable[[], None], places: Places | None = None) -> None:
+    `daemon_fd` is where the daemon's lines come from.
+    """
+
+    def __init__(
+        self, settings: Consumer, beat: Callable[[], None], places: Places | None = None, daemon_fd: int = 0
+    ) -> None:
         self._settings = settings
         self._beat = beat
         self._wiring = Wiring(settings, places)
@@ -43,7 +48,7 @@ class Child:
         else:
             log.warning("masking: off")
         self._proof = BusProof(settings.state_dir, self._wiring.ask_for_bus)
-        self._wait = Waiter(self._wiring.transport)
+        self._wait = Waiter(self._wiring.transport, daemon_fd)
         self._lives = (settings.state_dir or Path(tempfile.mkdtemp(prefix="stream-router-shard-"))) / LIVES
 
     def processor(self) -> ShardProcessor:

@@ -13,7 +13,7 @@ class Waiter:
     thread, since it hears of signals by their wake-up descriptor.
     """
 
-    def __init__(self, transport: Transport, daemon_fd: int = 0) -> None:
+    def __init__(self, transport: Transport, daemon_fd: int) -> None:
         self._transport = transport
         self._daemon_fd = daemon_fd
         self._woken, write = os.pipe()

@@ -33,6 +33,19 @@ def private_output() -> IO[bytes]:
     return channel
 
 
+def private_input() -> int:
+    """The daemon's lines, moved off fd 0: whatever reads fd 0 from now on finds nothing there.
+
+    To be called as early. A program that gives credentials (`credential_process`) has this process's standard input,
+    and one that reads it (`ssh` does) would take lines that the daemon waits to be answered.
+    """
+    lines = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return lines
+
+
 class DaemonInput:
     """The daemon's lines, read as they come and never waited for: a line may be megabytes long, or a minute away."""
 
