@@ -2,12 +2,18 @@
 
 import errno
 import faulthandler
+import io
 import os
 from collections.abc import Callable
 
 import pytest
 
+from stream_router.consumer import places
 from stream_router.consumer.child import __main__ as program
+from stream_router.consumer.child.daemon.protocol import DaemonInput
+from stream_router.core.process.settings_error import SettingsError
+from stream_router.settings.consumer import Consumer
+from stream_router.settings.environment.reading import load
 
 
 def test_a_sign_of_life_arms_once_a_second_and_trims_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,6 +27,22 @@ def test_a_sign_of_life_arms_once_a_second_and_trims_once_a_minute(monkeypatch: 
         alive()
     assert 110 <= len(armed) <= 130
     assert [round(at) for at in trimmed] == [1_060, 1_120]
+
+
+def test_a_child_that_hangs_before_its_first_sign_of_life_is_ended_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a program for credentials that never ends, for example: nobody else would notice, it has no snapshot yet."""
+    armed = list[float]()
+
+    def asks(*_: object) -> None:
+        assert armed == [program.START_WITHIN_S]
+        raise SettingsError("enough")
+
+    monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda seconds, **_: armed.append(seconds))
+    monkeypatch.setattr(places, "Places", asks)
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    monkeypatch.setenv("SQS_DLQ_URL", "http://127.0.0.1/q")
+    with pytest.raises(SettingsError, match="enough"):
+        program._serve(load(Consumer), DaemonInput(os.open(os.devnull, os.O_RDONLY)), io.BytesIO())
 
 
 def forbidden(_: int) -> int:

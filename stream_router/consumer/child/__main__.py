@@ -33,6 +33,9 @@ TRIM_EVERY_S = 60.0
 STUCK_AFTER_S = 120.0
 """A main loop that shows no life for so long is hung (the daemon's own time-out stays unset: docs/facts.md, "KCL")."""
 
+START_WITHIN_S = 600.0
+"""So long a start may take, with hundreds of shards on a small host; one that asks for credentials may hang."""
+
 
 def main() -> NoReturn:
     """Serve the daemon until it closes the channel. Whatever goes wrong ends the process: the records come again."""
@@ -59,6 +62,7 @@ def _serve(configured: Consumer, source: protocol.DaemonInput, sink: IO[bytes]) 
     from stream_router.aws.credentials import CredentialsError
     from stream_router.consumer.places import Places
 
+    faulthandler.dump_traceback_later(START_WITHIN_S, exit=True, file=sys.stderr)  # until the first sign of life
     places = Places(configured)
     gc.collect()  # what finding them took is free for what is imported now
     from stream_router.consumer.child.assembly import Child
