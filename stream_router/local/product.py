@@ -36,11 +36,16 @@ def read(cloudwatch: "CloudWatchClient", state_dir: Path) -> Product:
     return seen
 
 
-def _quantiles(snapshots: list[dict[str, Any]], stage: str) -> dict[str, float]:
-    """One stage over all shards, and over all lives of their children: percentiles of the merged histograms."""
+def _quantiles(snapshots: list[dict[str, Any]], stage: str) -> dict[str, float | None]:
+    """One stage over all shards, and over all lives of their children: percentiles of the merged histograms.
+
+    None where no event went through it.
+    """
     merged = Histogram()
     for snapshot in snapshots:
         merged.merge(Histogram.from_dict(snapshot["latenciesMs"][stage]))
+    if not merged.count:
+        return dict.fromkeys(QUANTILES)
     return {
         name: round(merged.largest_ms if name == "max" else merged.percentile(percent), 1)
         for name, percent in QUANTILES.items()

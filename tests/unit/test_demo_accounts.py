@@ -6,6 +6,8 @@ import gzip
 import io
 import random
 from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -14,12 +16,13 @@ from rich.console import Console
 
 from stream_router.core.envelope import open_record
 from stream_router.core.event_id import correlation_id
-from stream_router.core.model import Record
-from stream_router.local import poison, report
+from stream_router.core.model import Event, Record
+from stream_router.local import poison, product, report
 from stream_router.local.accounts import Accounts
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.send.payloads import Webhooks
 from stream_router.send.poster import Answered, Webhook
+from stream_router.telemetry.metrics_catalogue import STAGES
 
 ID = "0123456789abcdef0123456789abcdef"
 OTHER = "f" * 32
@@ -141,6 +144,13 @@ def test_latency_is_what_the_arrivals_say(accounts: Accounts) -> None:
     assert found["posted to answered"]["p50"] is None
 
 
+def test_a_stage_that_no_event_went_through_has_no_latency(tmp_path: Path) -> None:
+    """The product's metrics say none there, as the stamps of the arrivals do, and not 0 ms."""
+    cloudwatch: Any = SimpleNamespace(get_metric_statistics=lambda **_: {"Datapoints": []})
+    said = product.read(cloudwatch, tmp_path)
+    assert said["latencyMs"] == {stage.replace("_", " "): dict.fromkeys(report.QUANTILES) for stage in STAGES}
+
+
 @pytest.mark.parametrize("serial", range(2 * len(poison.KINDS)))
 def test_each_kind_of_garbage_is_one_event_of_the_stream(serial: int) -> None:
     """No line break hides in it, so one record is one dead letter; no two are alike."""
@@ -148,6 +158,14 @@ def test_each_kind_of_garbage_is_one_event_of_the_stream(serial: int) -> None:
     items = [poison.garbage(serial, webhooks.body(serial), rng) for _ in range(5)]
     assert all(len(open_record(Record(item.data, 1))) == 1 for item in items)
     assert len({poison.garbage(n, webhooks.body(n), rng).data for n in range(50)}) == 50
+
+
+@pytest.mark.parametrize("serial", range(len(poison.KINDS)))
+def test_no_garbage_was_received_before_it_came(serial: int) -> None:
+    """How long a dead letter took is told from when it was received: garbage that says 1970 would be days late."""
+    item = poison.garbage(serial, Webhooks(7, datetime.now(UTC)).body(0), random.Random(7))
+    (found,) = open_record(Record(item.data, 1, arrived_at_ms=5))
+    assert (found if isinstance(found, Event) else found.event).received_at_ms == 5
 
 
 @pytest.mark.parametrize("number", range(6))
