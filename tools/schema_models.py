@@ -275,4 +275,5 @@ WorkerState = Literal[
     "draining",
     "rule unmatched",
     "shards unread",
+    "cut off",
 ]

@@ -24,6 +24,7 @@ LOOKS = {
     "holding": BAD,
     "rule unmatched": BAD,
     "shards unread": BAD,
+    "cut off": BAD,
     "not ready": BAD,
     "stream down": BAD,
     "spill failing": BAD,

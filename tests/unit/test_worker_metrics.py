@@ -9,7 +9,7 @@ import orjson
 import pytest
 from botocore.exceptions import ClientError
 
-from stream_router.consumer.state_dir import BUS_PROOF, RULE_STATE, StateDir
+from stream_router.consumer.state_dir import BUS_PROOF, BUS_UNASKED, RULE_STATE, StateDir
 from stream_router.consumer.supervisor.admin.status import Status
 from stream_router.consumer.supervisor.admin.status_json import Identity
 from stream_router.consumer.supervisor.vitals import Hang, Vitals
@@ -176,7 +176,7 @@ def test_a_daemon_that_was_started_again_runs_once_a_shard_is_read(world: World)
     assert (told["state"], told["reason"]) == ("restarting", "the KCL daemon was started again and reads no shard yet")
     world.after(60)
     told = orjson.loads(world.status.pages().status)
-    assert (told["state"], told["reason"]) == ("running", "no shard is read here yet")
+    assert (told["state"], told["reason"]) == ("running", "no shard is read here")
 
 
 @pytest.mark.parametrize("state", ["matched", "unmatched"])
@@ -238,3 +238,13 @@ def test_status_tells_unread_shards_and_says_so_first(world: World) -> None:
     world.known = Known()
     world.after(2)
     assert b"\nstream_router_unread_shards" not in world.status.pages().metrics
+
+
+def test_a_worker_without_a_shard_that_reaches_nothing_is_cut_off(world: World) -> None:
+    """It cannot know whether another reads its shards, so it is not called well; a spare one, which can ask, is."""
+    world.state.write(BUS_UNASKED, "1.0")
+    world.after(61)
+    assert orjson.loads(world.status.pages().status)["state"] == "cut off"
+    world.known = Known([], WEEK_S)
+    world.after(2)
+    assert orjson.loads(world.status.pages().status)["state"] == "running"

@@ -115,15 +115,19 @@ def verdict(seen: Seen) -> Verdict:
     if seen.rule.get("state") == "unmatched":
         return Verdict("rule unmatched", None, seen.rule.get("problem"))
     if not states:
-        return _without_shards(known, seen.at_s)
+        return _without_shards(seen)
     late = [one for one in states if one[0] != "caught up"]
     return Verdict("catching up", None, late[0][1]) if late else Verdict("caught up", None, None)
 
 
-def _without_shards(known: Known, at_s: float) -> Verdict:
-    if known.restarts and at_s - known.since_s < STARTED_ANEW_S:
+def _without_shards(seen: Seen) -> Verdict:
+    known, unasked_s = seen.known, seen.bus["unaskedS"]
+    if unasked_s is not None and seen.stream.unread is None:
+        reason = "no shard is read here, and neither bus nor stream can be asked"
+        return Verdict("cut off", seen.at_s - unasked_s, reason)
+    if known.restarts and seen.at_s - known.since_s < STARTED_ANEW_S:
         return Verdict("restarting", known.since_s, "the KCL daemon was started again and reads no shard yet")
-    return Verdict("running", known.since_s, "no shard is read here yet")
+    return Verdict("running", known.since_s, "no shard is read here")
 
 
 def _of_processes(known: Known) -> Verdict:
