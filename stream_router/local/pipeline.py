@@ -1,7 +1,6 @@
 """The whole pipeline on this machine: ministack, what `setup` makes in it, and the two programs as they really run."""
 
 import secrets
-import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -12,7 +11,7 @@ from stream_router.control.setup import setup
 from stream_router.control.setup.steps import Say
 from stream_router.local import leases, stack
 from stream_router.local.environment import ACCOUNT, REGION, free_port
-from stream_router.local.programs import Program, Programs
+from stream_router.local.programs import Program, Programs, module
 from stream_router.send.signing import Sign, signer
 from stream_router.settings.environment.reading import load
 from stream_router.settings.receiver import Receiver
@@ -71,11 +70,6 @@ def start(programs: Programs, say: Say) -> Pipeline:
     )
 
 
-def _command(*arguments: str) -> list[str]:
-    """The command line by its module: where console scripts are depends on how it was installed."""
-    return [sys.executable, "-m", "stream_router", *arguments]
-
-
 def _start_consumer(programs: Programs, endpoint: str, dead_letters_url: str, state_dir: Path) -> Program:
     variables = {
         "SQS_DLQ_URL": dead_letters_url,
@@ -84,7 +78,7 @@ def _start_consumer(programs: Programs, endpoint: str, dead_letters_url: str, st
         "STREAM_ROUTER_ADMIN_LISTEN": f"127.0.0.1:{free_port()}",
         "STREAM_ROUTER_METRICS_S": "2",
     }
-    return programs.start("consume", _command("consume"), endpoint, variables, CONSUMER_STOP_S)
+    return programs.start("consume", module("stream_router", "consume"), endpoint, variables, CONSUMER_STOP_S)
 
 
 def _start_receiver(programs: Programs, endpoint: str) -> tuple[Program, str, Sign]:
@@ -95,7 +89,7 @@ def _start_receiver(programs: Programs, endpoint: str) -> tuple[Program, str, Si
         "STREAM_ROUTER_LISTEN": address,
         "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN": f"127.0.0.1:{free_port()}",
     }
-    receiver = programs.start("receive", _command("receive"), endpoint, variables)
+    receiver = programs.start("receive", module("stream_router", "receive"), endpoint, variables)
     receiver.wait_ready(lambda: _ready(f"http://{address}/readyz"), RECEIVER_START_S)
     fields = {name.removeprefix("STREAM_ROUTER_").lower(): value for name, value in variables.items()}
     return receiver, f"http://{address}/v1/events", signer(load(Receiver, **fields))

@@ -20,6 +20,14 @@ from stream_router.local.environment import MARK, clean
 READY_POLL_S = 0.1
 
 
+def module(*words: str) -> list[str]:
+    """The command line of a Python module: where console scripts are depends on how it was installed.
+
+    `-P`: the working folder is not where its code comes from.
+    """
+    return [sys.executable, "-P", "-m", *words]
+
+
 class ProgramError(Exception):
     """A program did not start, or ended too soon; its text is one line and names its log."""
 

@@ -1,14 +1,13 @@
 """The embedded stack: ministack serves Kinesis, DynamoDB, EventBridge, SQS, CloudWatch in one process on loopback."""
 
 import socket
-import sys
 import urllib.error
 import urllib.request
 from importlib.util import find_spec
 
 from stream_router.core.process.settings_error import SettingsError
 from stream_router.local.environment import free_port
-from stream_router.local.programs import Program, Programs
+from stream_router.local.programs import Program, Programs, module
 
 START_S = 30.0
 SERVER = "stream_router.local.steady_ministack"
@@ -33,7 +32,7 @@ def start(programs: Programs, port: int | None = None) -> tuple[Program, str]:
         "LOG_LEVEL": "WARNING",
         "S3_DATA_DIR": str(programs.folder / "s3"),
     }
-    program = programs.start("ministack", [sys.executable, "-m", SERVER], endpoint, settings)
+    program = programs.start("ministack", module(SERVER), endpoint, settings)
     program.wait_ready(lambda: _answers(f"{endpoint}/_ministack/health"), START_S)
     return program, endpoint
 

@@ -268,8 +268,15 @@ def test_a_conversation_comes_out_oldest_first(fake_aws: FakeAwsProcess) -> None
     assert order == wanted
 
 
-def test_a_letter_that_kills_its_process_is_a_skip(fake_aws: FakeAwsProcess) -> None:
-    """`crashed` is tried in a process of its own; where the cause is mended it is redriven."""
+def test_a_letter_that_kills_its_process_is_a_skip(
+    fake_aws: FakeAwsProcess, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """`crashed` is tried in a process of its own; where the cause is mended it is redriven.
+
+    The working folder is not that process's code.
+    """
+    (tmp_path / "logging.py").write_text("raise SystemExit('not ours')")
+    monkeypatch.chdir(tmp_path)
     letters = Letters(fake_aws)
     made, messages = letters._one("base64", {"interactionId": "deadly"})
     body = messages[0].body.replace('"reason":"outage"', '"reason":"crashed"')

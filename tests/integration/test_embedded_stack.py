@@ -1,11 +1,13 @@
 """The embedded stack as the KCL meets it: one HTTP/2 connection for all that it reads."""
 
 import asyncio
+from pathlib import Path
 
 import httpx
+import pytest
 
 from stream_router.local import stack
-from stream_router.local.programs import Programs
+from stream_router.local.programs import Programs, module
 
 REQUESTS = 1_100
 LIST_STREAMS = {"X-Amz-Target": "Kinesis_20131202.ListStreams", "Content-Type": "application/x-amz-json-1.1"}
@@ -16,6 +18,16 @@ def test_a_connection_of_the_kcls_lasts() -> None:
     with Programs() as programs:
         _, endpoint = stack.start(programs)
         asyncio.run(_ask(endpoint))
+
+
+def test_what_lies_in_the_working_folder_is_not_its_code(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither the stack nor the demo's programs take somebody's `logging.py` for Python's."""
+    (tmp_path / "logging.py").write_text("raise SystemExit('not ours')")
+    monkeypatch.chdir(tmp_path)
+    with Programs() as programs:
+        _, endpoint = stack.start(programs)
+        version = programs.start("version", module("stream_router", "--version"), endpoint, {})
+        assert version.process.wait(30) == 0, version.last_line()
 
 
 async def _ask(url: str) -> None:

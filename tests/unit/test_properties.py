@@ -1,11 +1,12 @@
 """What the KCL daemon is told: the rendered properties and the JVM's options."""
 
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from stream_router.consumer.supervisor.daemon import properties
+from stream_router.consumer.supervisor.daemon import jvm_command, properties
 from stream_router.consumer.supervisor.daemon.properties import Endpoints
 from stream_router.core.process.settings_error import SettingsError
 from stream_router.settings.consumer import Consumer
@@ -192,6 +193,19 @@ def test_the_childs_command_survives_the_daemons_splitting_at_spaces() -> None:
     assert words[:2] == ["/bin/sh", "-c"]
     assert len(words) == 3
     assert shlex.split(words[2]) == ["exec", "${STREAM_ROUTER_CHILD}", "-m", "stream_router.consumer.child"]
+
+
+def test_a_child_takes_no_module_from_the_folder_that_consume_was_started_in(
+    configured: Consumer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Not somebody's `logging.py` in /tmp, nor the package of a checkout: its code is what is installed."""
+    (tmp_path / "logging.py").write_text("raise SystemExit('not ours')")
+    environment = jvm_command.environment(configured, tmp_path)
+    environment |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    monkeypatch.chdir(tmp_path)
+    command = properties.CHILD_COMMAND.split(" ")
+    done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_every_line_of_the_shipped_files_has_its_reason() -> None:

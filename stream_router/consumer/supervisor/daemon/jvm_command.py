@@ -29,7 +29,7 @@ def command(jvm: Path, rendered: properties.Rendered, daemon_properties: Path) -
 
 
 def environment(settings: Consumer, state: Path) -> dict[str, str]:
-    """The environment of the JVM, which hands it down: ours, the state folder, the region, UTF-8.
+    """The environment of the JVM, which hands it down: ours, the state folder, the region, how Python runs.
 
     A key that stands elsewhere is read here, once, for all children: they need not be let into AWS's stores, and all
     of them hash with the same one. Raises SettingsError where it cannot be had.
@@ -41,5 +41,6 @@ def environment(settings: Consumer, state: Path) -> dict[str, str]:
         "STREAM_ROUTER_STATE_DIR": str(state),
         properties.CHILD_VARIABLE: sys.executable,
         "PYTHONUTF8": "1",
+        "PYTHONSAFEPATH": "1",  # a child's code is what is installed, not what lies in the working folder
         **{name: key for name, key in keys.items() if key},
     }

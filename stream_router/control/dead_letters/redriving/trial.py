@@ -106,7 +106,7 @@ class Trials:
         return entries if len(entries) == len(made) else []
 
     def _alone(self, whole: Whole, number: int, raw: bytes) -> Trial:
-        command = [sys.executable, "-m", "stream_router.control.dead_letters.redriving.alone"]
+        command = [sys.executable, "-P", "-m", "stream_router.control.dead_letters.redriving.alone"]
         head = orjson.dumps({"origin": whole.letter.origin.model_dump(by_alias=True)}) + b"\n"
         try:
             done = subprocess.run(
