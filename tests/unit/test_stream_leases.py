@@ -98,6 +98,16 @@ def test_a_grandchild_under_way_proves_as_much() -> None:
     assert (made["p"], made["c"]) == (SHARD_END, SHARD_END)
 
 
+def test_a_week_of_splits_and_merges_is_judged_shard_by_shard() -> None:
+    """Each of 35 times two ways lead from a shard to the next that has a lease: 2^35 in all, and nobody walks them."""
+    shards = {"0": shard("0")}
+    for n in range(35):
+        halves = (shard(f"{n}a", str(n)), shard(f"{n}b", str(n)))
+        shards |= {one.shard_id: one for one in (*halves, shard(str(n + 1), *(half.shard_id for half in halves)))}
+    made = leases.checkpoints({"35": Lease("35", Position(5, 0), "")}, shards)
+    assert made == dict.fromkeys(shards, SHARD_END) | {"35": Position(5, 0)}
+
+
 @pytest.mark.parametrize(
     ("position", "text"), [(SHARD_END, "SHARD_END"), (Position(12, 0), "12"), (Position(12, 3), "12 sub-sequence 3")]
 )

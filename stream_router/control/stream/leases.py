@@ -69,15 +69,12 @@ def checkpoints(leases: Mapping[str, Lease], shards: Mapping[str, Shard]) -> dic
     The KCL deletes the lease of a shard that is read to its end once a child of it is under way, so such a shard
     without a lease is settled to its end. Any other shard without a lease is one that no worker has begun.
     """
-    children: dict[str, list[str]] = {}
-    for shard in shards.values():
-        for parent in shard.parents:
-            children.setdefault(parent, []).append(shard.shard_id)
-
-    def of(shard_id: str) -> Position:
-        if lease := leases.get(shard_id):
-            return lease.checkpoint
-        later = [of(child) for child in children.get(shard_id, ())]
-        return SHARD_END if any(position.sequence_number >= 0 for position in later) else TRIM_HORIZON
-
-    return {shard_id: of(shard_id) for shard_id in shards}
+    at = {name: lease.checkpoint for name, lease in leases.items() if name in shards}
+    done: set[str] = set()
+    above = [parent for name, found in at.items() if found.sequence_number >= 0 for parent in shards[name].parents]
+    while above:
+        name = above.pop()
+        if name in shards and name not in at and name not in done:
+            done.add(name)
+            above += shards[name].parents
+    return {name: at.get(name, SHARD_END if name in done else TRIM_HORIZON) for name in shards}
