@@ -20,7 +20,7 @@ from stream_router.control.dead_letters import exporting, importing, listing, sh
 from stream_router.control.dead_letters.desk import Depth, Desk
 from stream_router.control.dead_letters.queue import gathering, put_back
 from stream_router.control.dead_letters.queue.gathering import QueueUnreadableError
-from stream_router.control.dead_letters.queue.messages import Messages
+from stream_router.control.dead_letters.queue.messages import HIDE_S, Messages
 from stream_router.control.dead_letters.queue.selection import Selection
 from stream_router.control.dead_letters.telling import Interrupt
 from stream_router.control.dead_letters.undelivered import desk as of_eventbridge
@@ -172,6 +172,64 @@ def test_an_export_that_ends_early_says_what_the_file_holds_alone(
     assert "cannot be " in told.err
     assert "what is in the file is out of the queue: keep it" in told.err
     assert len(sqs.named("DeleteMessageBatch")) == 2
+
+
+def part_of(number: int, part: int) -> str:
+    """One of the two parts of a dead letter."""
+    record = {"encoding": "base64", "data": reader.encoded(b"{}")["data"][2 * part - 2 : 2 * part]}
+    return orjson.dumps(orjson.loads(ours(number)) | {"record": record, "part": {"n": part, "of": 2}}).decode()
+
+
+def test_an_export_goes_on_where_no_letter_was_whole_yet(
+    sqs: Sqs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of twenty letters in ten parts each, as much as is taken in hand at once may be of no letter all."""
+    monkeypatch.setattr(gathering, "MAX_BYTES", 1)
+    sqs.bodies = parts = [part_of(n, m) for m in (1, 2) for n in range(99)]
+    file = tmp_path / "letters.jsonl"
+    assert exporting.run(DeskInTime(sqs), file, Selection(), take=True) == 0  # type: ignore[arg-type]
+    assert len(file.read_bytes().splitlines()) == 99
+    assert len(sqs.named("DeleteMessageBatch")) == len(parts)
+
+
+def in_s3(number: int) -> str:
+    """A dead letter whose event lies in S3."""
+    record = {"encoding": "s3", "data": f"s3://b/{number}"}
+    return orjson.dumps(orjson.loads(ours(number)) | {"record": record}).decode()
+
+
+def test_what_an_export_holds_stays_hidden_however_long_s3_takes(sqs: Sqs, tmp_path: Path) -> None:
+    """Twenty objects at half a minute each: the first letters would be another reader's before they are deleted."""
+    sqs.bodies = [in_s3(number) for number in range(20)]
+    desk = DeskInTime(sqs)
+
+    def fetch(_: str) -> bytes:
+        sqs.world.now += 30.0
+        hidden = sqs.named("ChangeMessageVisibilityBatch")
+        assert sqs.world.now - begun < HIDE_S or len({entry["ReceiptHandle"] for entry in hidden}) == 20
+        return b"{}"
+
+    begun, desk.fetch = sqs.world.now, fetch  # type: ignore[method-assign]
+    assert exporting.run(desk, tmp_path / "letters.jsonl", Selection(), take=True) == 0  # type: ignore[arg-type]
+    assert len(sqs.named("DeleteMessageBatch")) == 20
+
+
+def test_an_export_hears_a_stop_between_two_letters(
+    sqs: Sqs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """S3 that does not answer costs half a minute a letter: what is in the file by then is taken, the rest stays."""
+    sqs.bodies = [in_s3(number) for number in range(20)]
+    desk = DeskInTime(sqs)
+
+    def fetch(_: str) -> bytes:
+        signal.raise_signal(signal.SIGINT)
+        return b"{}"
+
+    desk.fetch = fetch  # type: ignore[method-assign]
+    file = tmp_path / "letters.jsonl"
+    assert exporting.run(desk, file, Selection(), take=True) == 1  # type: ignore[arg-type]
+    assert len(file.read_bytes().splitlines()) == len(sqs.named("DeleteMessageBatch")) == 1
+    assert "broken off; what is not in the file stays in the queue" in capsys.readouterr().err
 
 
 def line(**more: Any) -> bytes:

@@ -88,10 +88,15 @@ class _Export:
         self.ended_because = ""
 
     def round(self, out: BinaryIO, asked: Callable[[], bool]) -> bool:
-        """Write what is in hand, then take it out of the queue; whether there was something. Raises OSError."""
+        """Write what is in hand, then take it out of the queue; whether there may be more. Raises OSError."""
         self._gathering.gather(lambda: not asked())
-        whole = self._gathering.take_round()
-        written = [one for one in whole if _written(self._desk, one, self._form, out, self.skipped)]
+        whole, written = self._gathering.take_round(), list[Whole]()
+        for one in whole:
+            if asked():
+                break
+            if _written(self._desk, one, self._form, out, self.skipped):
+                written.append(one)
+            self._desk.messages.turn(0.0)  # an object of S3 may take half a minute: what is held stays hidden
         out.flush()
         os.fsync(out.fileno())
         self.exported += len(written)
@@ -99,7 +104,7 @@ class _Export:
             _sync_folder(self._file)
             failpoints.reach("exported_before_deleted")
             self._desk.messages.delete(held for one in written for held in one.messages)
-        return bool(whole)
+        return bool(whole) or not self._desk.messages.dry  # all that is in hand may be parts, of no letter all
 
     def report(self) -> bool:
         """Say what was done; whether it is all."""
