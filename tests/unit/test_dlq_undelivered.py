@@ -1,7 +1,7 @@
 """EventBridge's own dead letters, and what somebody else put beside them, as letters."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,10 +13,12 @@ from stream_router.aws.endpoints import Target
 from stream_router.control.dead_letters.desk import Depth
 from stream_router.control.dead_letters.queue.gathering import Whole
 from stream_router.control.dead_letters.queue.held import Held
-from stream_router.control.dead_letters.queue.messages import Messages
+from stream_router.control.dead_letters.queue.messages import HIDE_S, Messages
 from stream_router.control.dead_letters.queue.selection import Selection
 from stream_router.control.dead_letters.redriving.summary import How
+from stream_router.control.dead_letters.redriving.trial import Trial
 from stream_router.control.dead_letters.undelivered import others, reading, stream
+from stream_router.control.dead_letters.undelivered import redrive as redriving
 from stream_router.control.dead_letters.undelivered.redrive import UndeliveredRedrive, UndeliveredTrials
 from stream_router.control.dead_letters.undelivered.stream import Found
 from stream_router.control.republish import preconditions
@@ -82,7 +84,7 @@ def test_what_is_looked_for_in_the_stream_is_bounded_by_its_bytes(monkeypatch: p
     monkeypatch.setattr(stream, "MOST_BYTES", 4 * len(lines[0]))
     wanted = [(f"{n:032x}", "2026-11-24T09:30:00Z") for n in range(9)]
     clients: Any = SimpleNamespace(kinesis=None)
-    found = stream.find(clients, "s", wanted, lambda: False, lambda _: None)
+    found = stream.find(clients, "s", wanted, lambda: False, lambda: None, lambda _: None)
     assert (list(found.events), found.unread, found.why_not) == (
         [token for token, _ in wanted[:4]],
         True,
@@ -91,7 +93,7 @@ def test_what_is_looked_for_in_the_stream_is_bounded_by_its_bytes(monkeypatch: p
     kept = [one.event if isinstance(one, DeadLetter) else one for one in found.events.values()]
     assert [event.raw for event in kept] == lines[:4]
     assert not any(event.record.data for event in kept)
-    rest = stream.find(clients, "s", wanted[4:8], lambda: False, lambda _: None)
+    rest = stream.find(clients, "s", wanted[4:8], lambda: False, lambda: None, lambda _: None)
     assert (len(rest.events), rest.unread) == (4, False)
 
 
@@ -144,7 +146,9 @@ def redrive(sqs: Sqs, then: Callable[[Entry], None], **how: Any) -> int:
     messages.begun_ms = BEGUN_MS
     bus = Bus(then)
     connection = SimpleNamespace(transform=lambda *_: None, republisher=lambda _: bus, wait=sqs.pump)
-    settings = SimpleNamespace(stream="ours", ordering="none", event_bus="default", rule="r", offload_bucket=None)
+    settings = SimpleNamespace(
+        stream="ours", ordering="none", event_bus="default", rule="r", offload_bucket=None, aws_region="us-east-1"
+    )
     desk: Any = SimpleNamespace(
         messages=messages, settings=settings, connection=connection, fetch=None, depth=lambda: Depth(3, 0)
     )
@@ -200,3 +204,28 @@ def test_a_dry_run_of_undelivered_events_looks_once(sqs: Sqs, capsys: pytest.Cap
     told = capsys.readouterr().out
     assert "would be published again 3" in told
     assert "not known yet" not in told
+
+
+def test_what_is_in_hand_stays_hidden_while_the_stream_is_read(
+    sqs: Sqs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An hour of the stream takes longer than SQS hides a message: else it would all be left, and read in vain."""
+    lines = [seal(f"{n:032x}", "delivery", 0, b'{"n":%d}' % n) for n in range(3)]
+    records = [UserRecord(Position(n, 0), 0, line, passed_over=False) for n, line in enumerate(lines)]
+    lost = [{"deduplicationId": f"{n:032x}", "timestamp": "2026-11-24T09:30:00Z"} for n in range(3)]
+    sqs.bodies = [orjson.dumps({"failedMessages": [one]}).decode() for one in lost]
+
+    def pieces() -> Iterator[Piece]:
+        for _ in range(60):
+            sqs.world.now += 30.0
+            yield Piece(Shard("shard-1", (), 0, 9, is_open=True), [], 0, 0, 0)
+        yield Piece(Shard("shard-1", (), 0, 9, is_open=True), records, 0, 0, 0)
+
+    monkeypatch.setattr(stream, "describe", lambda *_: SimpleNamespace(shards={}))
+    monkeypatch.setattr(stream, "StreamReader", lambda *_: SimpleNamespace(pieces=pieces))
+    monkeypatch.setattr(redriving, "Clients", lambda _: SimpleNamespace(kinesis=None))
+    monkeypatch.setattr(UndeliveredTrials, "__call__", lambda _, whole: Trial(whole, 1, b"", skipped="enough"))
+    assert redrive(sqs, lambda _: None) == 0
+    assert "3  enough" in capsys.readouterr().out
+    hidden = [one for one in sqs.named("ChangeMessageVisibilityBatch") if one["VisibilityTimeout"]]
+    assert len(hidden) >= 3 * 60 * 30 // HIDE_S

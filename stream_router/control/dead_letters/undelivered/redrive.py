@@ -138,12 +138,18 @@ class UndeliveredRedrive(Redrive):
             if letter.event:
                 self._samples.setdefault(letter.event_type, letter.event)
         if wanted := [lost for letter in letters for lost in letter.lost]:
-            clients = Clients(self._desk.settings.aws_region)
-            try:
-                self._undelivered.found = stream.find(clients, self._desk.settings.stream, wanted, self._asked, say)
-            except UnreadableError as error:
-                self._undelivered.found = stream.Found({}, str(error), unread=True)
+            self._undelivered.found = self._of_stream(wanted)
         return taken
+
+    def _of_stream(self, wanted: list[tuple[str, str]]) -> stream.Found:
+        """The events of a v2 bus. What is in hand stays hidden, however long that takes."""
+        clients, messages = Clients(self._desk.settings.aws_region), self._desk.messages
+        try:
+            return stream.find(
+                clients, self._desk.settings.stream, wanted, self._asked, lambda: messages.turn(0.0), say
+            )
+        except UnreadableError as error:
+            return stream.Found({}, str(error), unread=True)
 
     def _notes(self, types: set[str]) -> list[str]:
         samples = {name: event for name, event in self._samples.items() if name in types}

@@ -43,11 +43,13 @@ def find(
     stream: str,
     wanted: Iterable[tuple[str, str]],
     asked: Callable[[], bool],
+    meanwhile: Callable[[], None],
     say: Callable[[str], None],
 ) -> Found:
-    """Look for events by token and time (ISO 8601), one read a second of each shard.
+    """Look for events by token and time (ISO 8601), one read a second of each shard. It may take hours.
 
-    Raises UnreadableError where the stream cannot be read.
+    `asked` to stop is heard, and `meanwhile` called, all the time. Raises UnreadableError where the stream cannot be
+    read.
     """
     tokens, times = {token for token, _ in wanted if token}, [_ms(at) for _, at in wanted]
     times = [at for at in times if at]
@@ -71,14 +73,17 @@ def find(
 
     chance = random.Random().random  # noqa: S311 - jitter
     source = PoliteReads(Means(clients.kinesis, stream, time.monotonic, wait, chance))
-    reader = StreamReader(source, shards, Span(since_ms, until_ms + 1), lambda: int(time.time() * 1000), stop)
-    return _read(reader, tokens, asked)
+    reader = StreamReader(
+        source, shards, Span(since_ms, until_ms + 1), lambda: int(time.time() * 1000), stop, None, meanwhile
+    )
+    return _read(reader, tokens, asked, meanwhile)
 
 
-def _read(reader: StreamReader, tokens: set[str], asked: Callable[[], bool]) -> Found:
+def _read(reader: StreamReader, tokens: set[str], asked: Callable[[], bool], meanwhile: Callable[[], None]) -> Found:
     found: dict[str, Event | DeadLetter] = {}
     size = 0
     for piece in reader.pieces():
+        meanwhile()
         for record in piece.records:
             size += _take(record, piece.shard.shard_id, tokens, found)
             if size >= MOST_BYTES and len(found) < len(tokens):
