@@ -50,6 +50,9 @@ SQS_MESSAGE_BYTES = 1_048_576
 SQS_BATCH_MAX = 10
 """Messages of one SendMessageBatch call. Source: SQS API reference."""
 
+SQS_HIDDEN_MAX = 120_000
+"""Messages of a standard queue that may be hidden at once, about. Source: SQS developer guide, quotas."""
+
 # --- CloudWatch -------------------------------------------------------------------------------------------------
 METRIC_VALUES_MAX = 150
 """Distinct Values of one datum in one request; percentiles work with Values/Counts. Source: model `cloudwatch`."""

@@ -19,6 +19,7 @@ from stream_router.aws.endpoints import Target
 from stream_router.control.dead_letters import exporting, importing, listing, showing
 from stream_router.control.dead_letters.desk import Depth, Desk
 from stream_router.control.dead_letters.queue import gathering, put_back
+from stream_router.control.dead_letters.queue import messages as messages_
 from stream_router.control.dead_letters.queue.gathering import QueueUnreadableError
 from stream_router.control.dead_letters.queue.messages import HIDE_S, Messages
 from stream_router.control.dead_letters.queue.selection import Selection
@@ -172,6 +173,30 @@ def test_an_export_that_ends_early_says_what_the_file_holds_alone(
     assert "cannot be " in told.err
     assert "what is in the file is out of the queue: keep it" in told.err
     assert len(sqs.named("DeleteMessageBatch")) == 2
+
+
+@BOTH
+def test_a_queue_of_which_sqs_hides_no_more_is_not_wholly_exported(
+    sqs: Sqs,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    export: Export,
+    body: Callable[[int], str],
+) -> None:
+    """Nor compared with a file: what was not looked at may be in both."""
+    monkeypatch.setattr(messages_, "NEARLY_ALL_HIDDEN", 2)
+    file, desk = tmp_path / "letters.jsonl", DeskInTime(sqs)
+    sqs.bodies, desk.depth = [body(1), body(2)], lambda: Depth(7, 0)
+    assert export(desk, file, Selection(), take=False) == 1
+    assert "about 5 messages of q were not looked at" in capsys.readouterr().err
+    sqs.bodies = [body(1), body(2)]
+    import_ = importing.run if export is exporting.run else of_eventbridge.import_
+    desk = DeskInTime(sqs)
+    desk.depth = lambda: Depth(7, 0)
+    desk.connection = MagicMock()  # type: ignore[attr-defined]
+    assert import_(desk, file) == 1  # type: ignore[arg-type]
+    assert "about 5 messages of q were not looked at" in capsys.readouterr().err
 
 
 def part_of(number: int, part: int) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from stream_router.aws import endpoints
 from stream_router.aws.endpoints import Target
+from stream_router.control.dead_letters.queue import messages as messages_
 from stream_router.control.dead_letters.queue.gathering import PATIENCE_S, Gathering, QueueUnreadableError
 from stream_router.control.dead_letters.queue.messages import DRY_AFTER, HIDE_S, RECEIVE_CALLS, Messages
 from stream_router.control.dead_letters.queue.selection import Selection
@@ -212,4 +213,23 @@ def test_a_queue_that_hides_too_much_is_dry_at_once(sqs: Sqs) -> None:
     begun = sqs.world.now
     gather(messages)
     assert messages.dry
+    assert messages.is_at_most
     assert sqs.world.now - begun < 1.0
+
+
+def test_a_queue_that_is_silent_since_all_that_sqs_hides_is_held_is_known_from_an_empty_one(
+    sqs: Sqs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With long polls SQS says no OverLimit: it answers nothing, as where nothing more is there."""
+    assert not held(sqs).is_at_most
+    sqs.bodies = [str(n) for n in range(3)]
+    monkeypatch.setattr(messages_, "NEARLY_ALL_HIDDEN", 3)
+    messages = held(sqs)
+    assert messages.is_at_most
+    messages.delete(messages.take())
+    sqs.bodies = ["3"]
+    messages.look_again()
+    while not messages.dry:
+        messages.keep_receiving()
+        messages.turn(0.25)
+    assert not messages.is_at_most

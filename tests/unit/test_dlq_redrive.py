@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from stream_router.aws import endpoints
 from stream_router.aws.endpoints import Target
 from stream_router.control.dead_letters.desk import Depth, Desk
+from stream_router.control.dead_letters.queue import messages as messages_
 from stream_router.control.dead_letters.queue.gathering import Gathering, Whole
 from stream_router.control.dead_letters.queue.messages import Messages
 from stream_router.control.dead_letters.queue.selection import Selection
@@ -310,6 +311,18 @@ def test_an_event_that_was_asked_for_and_is_not_redriven_is_no_success(
     sqs.bodies = [letter(sequenceNumber="1", eventId=there)]
     assert redrive(sqs, lambda: False, Eligible(), identity=there) == 0
     assert there not in capsys.readouterr().err
+
+
+def test_a_queue_of_which_sqs_hides_no_more_is_not_wholly_redriven(
+    sqs: Sqs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who redrives by reason out of half a million letters would else hear that all was done."""
+    monkeypatch.setattr(messages_, "NEARLY_ALL_HIDDEN", 2)
+    sqs.bodies = sqs.bodies[:2]
+    assert redrive(sqs, lambda: False, Unroutable()) == 1
+    told = capsys.readouterr().err
+    assert "about 1 message of q was not looked at: SQS hides 120,000 of a queue at most, and gave no more" in told
+    assert "`stream-router dlq export FILE --take`" in told
 
 
 class Unavailable(Eligible):

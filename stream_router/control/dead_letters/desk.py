@@ -125,6 +125,18 @@ def _cure_of_s3(code: str) -> str:
     return ": allow s3:GetObject, or try again later"
 
 
+def unseen(messages: Messages, before: Depth, seen: int) -> str:
+    """Why not all of a queue was `seen` though it gave no more; "" where it was."""
+    left = before.visible - seen
+    if not messages.is_at_most or left <= 0:
+        return ""
+    return (
+        f"about {s(left, 'message')} of {messages.name} {'was' if left == 1 else 'were'} not looked at: SQS hides "
+        f"{limits.SQS_HIDDEN_MAX:,} of a queue at most, and gave no more; take those out that are not meant "
+        "(`stream-router dlq export FILE --take`), then say this again"
+    )
+
+
 def tell_hidden_since(desk: Desk, before: Depth, seen: int) -> None:
     """The same at the end, where nothing was `seen` though there was something: others took it meanwhile."""
     tell_still_hidden(desk.messages)

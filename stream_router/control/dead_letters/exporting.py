@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 import orjson
 
 from stream_router.control.dead_letters import listing, telling
-from stream_router.control.dead_letters.desk import Desk, tell_hidden, tell_hidden_since
+from stream_router.control.dead_letters.desk import Desk, tell_hidden, tell_hidden_since, unseen
 from stream_router.control.dead_letters.queue.gathering import Gathering, QueueUnreadableError, Read, Whole
 from stream_router.control.dead_letters.queue.selection import Selection
 from stream_router.control.dead_letters.telling import Bar, Interrupt, say, warn
@@ -62,6 +62,7 @@ def export(desk: Desk, file: Path, selection: Selection, form: Form, *, take: bo
         with open(handle, "wb") as out, Bar("exported") as bar:  # noqa: PTH123 - a descriptor, not a path
             while not asked() and work.round(out, asked):
                 bar.at(work.exported, max(depth.visible, work.exported))
+        work.ended_because = unseen(desk.messages, depth, gathering.seen)
     except OSError as error:
         work.ended_because = f"{file} cannot be written ({error.strerror})"
     except QueueUnreadableError as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stream_router.control.dead_letters import listing, telling
-from stream_router.control.dead_letters.desk import Desk
+from stream_router.control.dead_letters.desk import Desk, unseen
 from stream_router.control.dead_letters.export_file import ExportFile, UnusableFileError, digest
 from stream_router.control.dead_letters.exporting import SCHEMA
 from stream_router.control.dead_letters.listing import Seen
@@ -73,7 +73,7 @@ def _import(desk: Desk, lines: ExportFile[Line]) -> int:
     if asked():
         warn("stream-router dlq: broken off; nothing was imported")
         return 1
-    tell_uncompared(seen, "a redrive publishes two equal letters once, but an edited one and its original both")
+    tell_uncompared(desk, seen, "a redrive publishes two equal letters once, but an edited one and its original both")
     wanted = (line for line in lines if digest(line.key) not in still_there)
     refused = sum(lines.keys[key] for key in still_there)
     sending = Sending(desk, wanted, asked)
@@ -81,8 +81,10 @@ def _import(desk: Desk, lines: ExportFile[Line]) -> int:
     return _report(lines.keys.total(), refused, list(still_there.values()), sending)
 
 
-def tell_uncompared(seen: Seen, then: str) -> None:
+def tell_uncompared(desk: Desk, seen: Seen, then: str) -> None:
     """Say of messages that may be in the file and in the queue too, where there are any, what comes of it `then`."""
+    if more := unseen(desk.messages, seen.depth, seen.messages):
+        warn(f"stream-router dlq: {more}; what of them is in the file too is in the queue twice then: {then}")
     if seen.depth.hidden:
         say(
             f"note: {telling.s(seen.depth.hidden, 'message')} held by another reader could not be compared. After an "

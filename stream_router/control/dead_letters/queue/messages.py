@@ -34,6 +34,9 @@ DRY_AFTER = 2 * RECEIVE_CALLS
 DATE_STEP_MS = 1_000
 """How fine the date is that an answer tells."""
 
+NEARLY_ALL_HIDDEN = 100_000
+"""Held messages from which on a queue that gives nothing more may be one that hides as many as SQS allows."""
+
 AGAIN_S, AGAIN_MOST_S = 0.25, 5.0
 """The first and the longest wait after a refused call: a right or a quota does not come back within milliseconds."""
 
@@ -59,6 +62,8 @@ class Messages:
         too."""
         self.begun_ms = 0.0
         """When we began to look at the queue (epoch ms), by its own clock; 0.0 where that is not known."""
+        self.is_at_most = False
+        """Whether SQS gives nothing more since as many messages are hidden as it allows, and not since none is left."""
         self._not_deleted = self._not_shown = 0
         self.unanswered = 0
         """Receive calls that got no answer: what SQS gave them is hidden, and nobody has it."""
@@ -149,13 +154,13 @@ class Messages:
             self.trouble, self.refused = found.code, self.refused + 1
             self.unanswered += found.indeterminate
             if found.code == "OverLimit":
-                # Standard queues refuse further readers once 120,000 messages are hidden.
-                self.empty_answers += 1
+                self.empty_answers, self.is_at_most = self.empty_answers + 1, True
             else:
                 self._wait_before_next()
             return
         self.refused = self._waits = 0
         self.empty_answers += 1
+        self.is_at_most = not found and len(self._held) >= NEARLY_ALL_HIDDEN  # a long poll gets no OverLimit
         for message in found:
             held = Held(message, asked + HIDE_S)
             held.came_later = bool(self.begun_ms) and held.sent_ms >= self.begun_ms + DATE_STEP_MS

@@ -4,7 +4,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 
 from stream_router.control.dead_letters import telling
-from stream_router.control.dead_letters.desk import Desk, tell_hidden, tell_hidden_since
+from stream_router.control.dead_letters.desk import Depth, Desk, tell_hidden, tell_hidden_since, unseen
 from stream_router.control.dead_letters.queue import gathering, put_back
 from stream_router.control.dead_letters.queue.gathering import Gathering, QueueUnreadableError, Whole
 from stream_router.control.dead_letters.queue.selection import Selection
@@ -99,6 +99,7 @@ class Redrive:
             try:
                 with redriving:
                     self._rounds(redriving)
+                    redriving.tally.ended_because = redriving.tally.ended_because or self._unseen(depth)
                     self._look_after(redriving.tally)
             except (Refused, QueueUnreadableError) as error:
                 refused = str(error)
@@ -107,6 +108,12 @@ class Redrive:
                 raise
         tell_hidden_since(desk, depth, self._gathering.seen)
         return self._report(redriving.tally, refused)
+
+    def _unseen(self, before: Depth) -> str:
+        """Why not every letter was looked at, where the queue gave no more."""
+        return (
+            "" if self._reached_limit() or self._asked() else unseen(self._desk.messages, before, self._gathering.seen)
+        )
 
     def _look_after(self, tally: Tally) -> None:
         """What there is to be seen once all are published."""

@@ -162,7 +162,7 @@ def _import(desk: Desk, lines: ExportFile[Undelivered]) -> int:
             still_there.add(key)
         return False
 
-    importing.tell_uncompared(listing.look(desk, ALL, take, asked), "a redrive publishes them twice")
+    importing.tell_uncompared(desk, listing.look(desk, ALL, take, asked), "a redrive publishes them twice")
     done, trouble = set(still_there), ""
     try:
         for letter in lines:
