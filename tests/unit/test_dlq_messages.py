@@ -7,6 +7,7 @@ import pytest
 
 from stream_router.aws import endpoints
 from stream_router.aws.endpoints import Target
+from stream_router.control.dead_letters import listing
 from stream_router.control.dead_letters.queue import messages as messages_
 from stream_router.control.dead_letters.queue.gathering import PATIENCE_S, Gathering, QueueUnreadableError
 from stream_router.control.dead_letters.queue.messages import DRY_AFTER, HIDE_S, RECEIVE_CALLS, Messages
@@ -164,6 +165,28 @@ def test_everything_is_given_back_at_the_end(sqs: Sqs) -> None:
         messages.turn(0.25)
     assert [entry["VisibilityTimeout"] for entry in sqs.named("ChangeMessageVisibilityBatch")] == [0, 0, 0]
     assert messages.held == 0
+
+
+def test_giving_back_takes_as_long_as_it_moves(sqs: Sqs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred thousand messages are ten thousand calls, more than half a minute: what moves is seen through."""
+    sqs.bodies = [str(n) for n in range(1_000)]
+    messages = held(sqs)
+    monkeypatch.setattr(listing, "GIVE_BACK_WITHIN_S", 0.05)
+    begun = sqs.world.now
+    listing.give_back(messages)
+    assert sqs.world.now - begun > 0.1
+    assert len(sqs.named("ChangeMessageVisibilityBatch")) == 1_000
+    assert (messages.changing, messages.not_given_back) == (0, 0)
+
+
+def test_giving_back_ends_where_nothing_moves(sqs: Sqs) -> None:
+    """SQS that answers nothing holds nobody for ever."""
+    messages = held(sqs)
+    sqs.judge = lambda *_: refused("ServiceUnavailable", 503)
+    begun = sqs.world.now
+    messages.give_back_all()
+    messages.see_through(5.0)
+    assert 4.0 < sqs.world.now - begun < 7.0
 
 
 def gather(messages: Messages, on: Callable[[], bool] = lambda: True) -> Gathering:

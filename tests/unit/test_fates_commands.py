@@ -97,7 +97,7 @@ def test_a_bad_setting_stays_one(settings: DeadLetters) -> None:
 class Queue:
     """A queue's messages, as `looks` takes them: what SQS says of their number is late."""
 
-    name, refused, receiving, changing, trouble = "q", 0, 0, 0, ""
+    name, refused, receiving, trouble = "q", 0, 0, ""
     begun_ms, unanswered, not_given_back = 1_000.0, 0, 0
 
     def __init__(self, bodies: Iterable[str], sent_ms: int = 0) -> None:
@@ -116,6 +116,9 @@ class Queue:
 
     def give_back_all(self) -> None:
         """Nothing is hidden here."""
+
+    def see_through(self, _: float) -> None:
+        """Nothing is under way."""
 
 
 @pytest.mark.parametrize("bodies", [["a letter of the last minute"], []], ids=["one", "none"])

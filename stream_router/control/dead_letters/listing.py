@@ -105,8 +105,7 @@ def give_back(messages: Messages) -> None:
         messages.turn(0.25)
     messages.take()
     messages.give_back_all()
-    while messages.changing and messages.now() < until:
-        messages.turn(0.25)
+    messages.see_through(GIVE_BACK_WITHIN_S)
 
 
 def run(desk: Desk, selection: Selection, sample: int) -> int:

@@ -81,9 +81,7 @@ def _gather(messages: Messages, stops: Stops) -> tuple[list[Message], str]:
         return found, _take_all(messages, stops, found)
     finally:
         messages.give_back_all()
-        until = time.monotonic() + _GIVEN_BACK_WITHIN_S
-        while messages.changing and time.monotonic() < until:
-            messages.turn(0.25)
+        messages.see_through(_GIVEN_BACK_WITHIN_S)
 
 
 def _take_all(messages: Messages, stops: Stops, found: list[Message]) -> str:

@@ -231,3 +231,12 @@ class Messages:
                 change.held.lost = True
             if retried:
                 self.trouble = retried[-1][1]
+
+    def see_through(self, within_s: float) -> None:
+        """Wait for deletes and changes, as long as one ends `within_s`; SQS shows all by itself after HIDE_S."""
+        left, now = self.changing, self._clock()
+        until, end = now + within_s, now + HIDE_S
+        while self.changing and self._clock() < min(until, end):
+            self.turn(0.25)
+            if self.changing < left:
+                left, until = self.changing, self._clock() + within_s

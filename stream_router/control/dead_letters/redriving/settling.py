@@ -21,7 +21,7 @@ from stream_router.core.process import failpoints
 from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
 
 END_WITHIN_S = 40.0
-"""How long deletes and letters that go back may take at the end."""
+"""How long letters that go back may take at the end, and at most the next of the deletes."""
 
 MARGIN_S = 20.0
 """A message that is hidden for less than this is not begun with: another reader may have it before its call ends."""
@@ -120,10 +120,8 @@ class Redriving:
 
     def close(self) -> None:
         """See deletes through, and give back everything that is still held."""
-        messages, until = self._to.messages, self._clock() + END_WITHIN_S
-        messages.give_back_all()
-        while messages.changing and self._clock() < until:
-            messages.turn(0.25)
+        self._to.messages.give_back_all()
+        self._to.messages.see_through(END_WITHIN_S)
 
     def _why_stop(self) -> str:
         republisher = self._to.republisher
