@@ -12,8 +12,13 @@ from typing import TextIO
 
 def write_line(stream: TextIO, text: str) -> None:
     """Write one line, at once; nowhere, where nobody reads any more."""
+    write(stream, f"{text}\n")
+
+
+def write(stream: TextIO, text: str) -> None:
+    """The same of any text."""
     try:
-        stream.write(f"{text}\n")
+        stream.write(text)
         stream.flush()
     except OSError:  # what is buffered goes nowhere too, or Python itself would fail on it at its end
         with contextlib.suppress(OSError):

@@ -1,6 +1,7 @@
 """What is said before a reading, and while it goes on."""
 
 import io
+import os
 
 import pytest
 
@@ -102,6 +103,22 @@ def test_progress_is_one_line_that_is_written_over_on_a_terminal() -> None:
     assert out.getvalue().count("\r") == 5
     assert "\n" not in out.getvalue()
     assert out.getvalue().split("\r")[-2].strip() == ""
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_progress_that_nobody_reads_any_more_stops_no_work(live: bool) -> None:
+    """`2>&1 | head`, or a terminal that was closed: a replay would end between two pieces of the stream."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    now = [0.0]
+    with os.fdopen(writer, "w") as out:
+        progress = Progress(HOUR, 1, lambda: now[0], out)
+        progress._live = live
+        for _ in range(2):
+            now[0] += LINE_EVERY_S
+            progress.note(piece(1_800_000))
+        progress.end()
+    assert progress.records == 200
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.2, "1 s"), (59, "59 s"), (600, "10 min"), (8000, "2.2 h")])

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from typing import TextIO
 
+from stream_router.control.lines import write
 from stream_router.control.stream.estimate import duration
 from stream_router.control.stream.reader import Piece, Span
 
@@ -54,11 +55,9 @@ class Progress:
         share = self.share
         left = f", about {duration((now - self._begun) * (1 - share) / share)} left" if 0.01 < share < 1 else ""
         text = f"read {share:.0%}: {self.records:,} records, {self.size_bytes / 1e6:,.1f} MB{self._more()}{left}"
-        self._out.write(f"\r{text:<78}" if self._live else f"{text}\n")
-        self._out.flush()
+        write(self._out, f"\r{text:<78}" if self._live else f"{text}\n")
 
     def end(self) -> None:
         """The line makes room for the result."""
         if self._live:
-            self._out.write("\r" + " " * 78 + "\r")
-            self._out.flush()
+            write(self._out, "\r" + " " * 78 + "\r")
