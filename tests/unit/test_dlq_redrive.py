@@ -247,6 +247,45 @@ def test_letters_without_a_place_are_no_copies_of_each_other() -> None:
     assert len(copies(letter(), changed(letter(), attempts=2)).take_round()) == 2
 
 
+def part_of(number: int, **more: Any) -> str:
+    """One of the two parts of ONE."""
+    data = ("e3", "0=")[number - 1]
+    return changed(ONE, record={"encoding": "base64", "data": data}, part={"n": number, "of": 2}, **more)
+
+
+@pytest.mark.usefixtures("sqs")
+@pytest.mark.parametrize("order", [(1, 2, 1), (1, 1, 2), (2, 1, 1, 2), (2, 2, 1, 1)])
+def test_a_part_that_is_in_the_queue_twice_is_no_letter_of_which_one_is_missing(order: tuple[int, ...]) -> None:
+    """A send whose answer was lost: left behind it would lie there for 14 days, and be missed by each redrive."""
+    made = copies(*(part_of(n, attempts=at) for at, n in enumerate(order)))
+    (whole,) = made.take_round()
+    made.end()
+    assert len(whole.messages) == len(order)
+    assert (made.copies, +made.unavailable) == (len(order) - 2, {})
+
+
+@pytest.mark.usefixtures("sqs")
+def test_parts_in_another_form_of_a_letter_that_is_whole_are_copies_of_it() -> None:
+    """The queue refused the first form after a part of it: the second is whole, and both go with the event."""
+    smaller = changed(part_of(1), part={"n": 1, "of": 9})
+    for there in ((smaller, part_of(1), part_of(2)), (part_of(1), part_of(2), smaller)):
+        made = copies(*there)
+        (whole,) = made.take_round()
+        made.end()
+        assert (len(whole.messages), made.copies, +made.unavailable) == (3, 1, {})
+
+
+@pytest.mark.usefixtures("sqs")
+def test_parts_of_an_edited_letter_are_none_of_its_originals() -> None:
+    """Both may be in the queue after an import beside what others held: put together they are damaged data."""
+    there = (part_of(1), edited_part(2, "Fd"), edited_part(1, "Wz"), part_of(2))
+    assert sorted(reader.original(one.letter) for one in copies(*there).take_round()) == [b"[1]", b"{}"]
+
+
+def edited_part(number: int, data: str) -> str:
+    return changed(part_of(number), record={"encoding": "base64", "data": data}, edited=True)
+
+
 def test_copies_are_published_once_and_told(sqs: Sqs, capsys: pytest.CaptureFixture[str]) -> None:
     """The operator counts messages, and the redrive letters."""
     sqs.bodies = [ONE, changed(ONE, attempts=2)]

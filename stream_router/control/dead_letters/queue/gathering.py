@@ -118,6 +118,7 @@ class Gathering:
 
     def take_round(self) -> list[Whole]:
         """What is in hand now, oldest first, and room for the next round."""
+        self._settle_parts()
         taken, self.whole = sorted(self.whole, key=lambda one: one.order), []
         self._bytes = 0
         self._places.clear()
@@ -155,6 +156,21 @@ class Gathering:
         if (joined := reader.join(part for part, _ in parts)) is not None:
             del self._parts[key]
             self._add(Whole(joined, [one for _, one in parts]))
+            self.copies += len(parts) - letter.part.of
+
+    def _settle_parts(self) -> None:
+        """Parts of what is whole and in hand: of a form of it that was sent twice, or not to its end.
+
+        Of what was edited nobody knows that the two are equal.
+        """
+        for key, parts in [*self._parts.items()]:
+            letter = parts[0][0]
+            at = self._places.get(letter.copy_key) if letter.copy_key and not letter.edited else None
+            if at is not None:
+                del self._parts[key]
+                before = self.whole[at]
+                self.whole[at] = before._replace(messages=[*before.messages, *(one for _, one in parts)])
+                self.copies += len(parts)
 
     def _add(self, new: Whole) -> None:
         """One letter more, or messages more of one that is in hand: sent twice, imported beside itself."""

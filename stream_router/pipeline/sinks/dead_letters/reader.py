@@ -219,7 +219,8 @@ PartsKey = tuple[object, ...]
 
 def parts_key(letter: Letter) -> PartsKey:
     """What the parts of one letter have in common, and no part of another."""
-    return (*letter.place, letter.generation, letter.record.encoding, letter.part.of if letter.part else 1)
+    of = letter.part.of if letter.part else 1
+    return (*letter.place, letter.origin.event_id, letter.edited, letter.generation, letter.record.encoding, of)
 
 
 def join(parts: Iterable[Letter]) -> Letter | None:
