@@ -257,6 +257,31 @@ def test_an_export_hears_a_stop_between_two_letters(
     assert "broken off; what is not in the file stays in the queue" in capsys.readouterr().err
 
 
+@BOTH
+def test_a_file_whose_name_cannot_be_synced_is_not_said_to_be_taken_out_of_the_queue(
+    sqs: Sqs,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    export: Export,
+    body: Callable[[int], str],
+) -> None:
+    """A folder that may be written and not read, a share that syncs no folder: nothing was deleted."""
+    sqs.bodies = [body(1)]
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert export(DeskInTime(sqs), tmp_path / "letters.jsonl", Selection(), take=True) == 1
+    told = capsys.readouterr()
+    assert sqs.named("DeleteMessageBatch") == []
+    assert "exported 0 " in told.out
+    assert "out of the queue" not in told.err
+    assert "cannot be written (Invalid argument)" in told.err
+
+
 def line(**more: Any) -> bytes:
     """A line of `export --undelivered`."""
     schema = "stream-router.undelivered-export/1"

@@ -100,9 +100,10 @@ class _Export:
             self._desk.messages.turn(0.0)  # an object of S3 may take half a minute: what is held stays hidden
         out.flush()
         os.fsync(out.fileno())
-        self.exported += len(written)
         if self._take and written:
             _sync_folder(self._file)
+        self.exported += len(written)
+        if self._take and written:
             failpoints.reach("exported_before_deleted")
             self._desk.messages.delete(held for one in written for held in one.messages)
         return bool(whole) or not self._desk.messages.dry  # all that is in hand may be parts, of no letter all
