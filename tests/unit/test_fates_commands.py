@@ -156,6 +156,26 @@ def test_a_queue_whose_every_message_was_seen_is_whole(
     assert (looks.look(settings, "https://sqs/1/q", Stops()).missing == "") is is_whole
 
 
+def test_what_is_not_asked_for_is_counted_and_not_kept(settings: DeadLetters, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To find one event among 100,000 letters takes no gigabytes, beside a consumer that needs the host's memory."""
+    bodies = [letter().body, undelivered_message().body, '{"failedMessages":[]}', "x" * 99, "y" * 99]
+    queue = Queue(bodies)
+    there = list(queue._there)
+    monkeypatch.setattr(looks, "Desk", lambda *_: SimpleNamespace(messages=queue, depth=lambda: Depth(5, 0)))
+    monkeypatch.setattr(looks, "MOST_BYTES", 4)
+    seen = looks.look(settings, "https://sqs/1/q", Stops(), find.keeping([ID]))
+    assert ([one.body for one in seen.messages], seen.missing) == (bodies[:3], "")
+    assert not any(held.body for held in there)
+
+
+@pytest.mark.parametrize("ids", [[], [ID]], ids=["conversation", "id"])
+def test_find_keeps_what_it_can_compare(ids: list[str]) -> None:
+    """By its id an event is known from the text of its letter; by its conversation only from the event itself."""
+    keep = find.keeping(ids)
+    assert keep(letter().body)
+    assert keep(letter().body.replace(ID, "f" * 32)) is not bool(ids)
+
+
 def test_a_queue_whose_answer_was_lost_was_not_wholly_seen(
     settings: DeadLetters, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
