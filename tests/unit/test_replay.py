@@ -138,6 +138,22 @@ def test_an_unforeseen_error_of_a_replay_comes_after_its_summary(
     assert said[-1].startswith("go on with: ")
 
 
+def test_a_replay_says_first_how_it_is_gone_on_with_after_a_kill(
+    monkeypatch: pytest.MonkeyPatch, settings: Consumer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whom kill -9, or the host's end, meets prints nothing more: under another id its events would come twice."""
+    wish = WISH._replace(event_types=["interaction.created"])
+    assert replayed(monkeypatch, settings, [event()], wish) == 0
+    said = capsys.readouterr().err.splitlines()[0]
+    since, until = iso(NOW_MS - 7_200_000), iso(NOW_MS)
+    assert said == (
+        f"this is replay/1; if it is killed, go on with: stream-router replay --since {since} --until {until} "
+        "--event-type interaction.created --replay-id replay/1"
+    )
+    assert replayed(monkeypatch, settings, [event()], wish._replace(dry_run=True)) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_a_dry_run_over_a_part_of_the_span_says_so(
     monkeypatch: pytest.MonkeyPatch, settings: Consumer, capsys: pytest.CaptureFixture[str]
 ) -> None:

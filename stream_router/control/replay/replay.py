@@ -105,6 +105,8 @@ class Replay:
         self._see_first()
         if self._wish.dry_run:
             return self._tried(clients, stops, bounds, choice)
+        again = self._wish.again(*self._span, self._replay_id)
+        say(f"this is {self._replay_id}; if it is killed, go on with: {again}")
         publishing = self._publishing(connection.republisher(self._wish.rate), stops)
         try:
             self._read(
