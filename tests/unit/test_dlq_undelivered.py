@@ -80,10 +80,15 @@ def test_what_is_looked_for_in_the_stream_is_bounded_by_its_bytes(monkeypatch: p
     records = [UserRecord(Position(n, 0), 0, line + b"\n" + beside, passed_over=False) for n, line in enumerate(lines)]
     pieces = [Piece(shard, records[n : n + 3], 0, 0, 0) for n in (0, 3, 6)]
     monkeypatch.setattr(stream, "describe", lambda *_: SimpleNamespace(shards={}))
-    monkeypatch.setattr(stream, "StreamReader", lambda *_: SimpleNamespace(pieces=lambda: iter(pieces)))
+    sources: list[Any] = []
+    monkeypatch.setattr(
+        stream,
+        "StreamReader",
+        lambda source, *_: sources.append(source) or SimpleNamespace(pieces=lambda: iter(pieces)),
+    )
     monkeypatch.setattr(stream, "MOST_BYTES", 4 * len(lines[0]))
     wanted = [(f"{n:032x}", "2026-11-24T09:30:00Z") for n in range(9)]
-    clients: Any = SimpleNamespace(kinesis=None)
+    clients: Any = SimpleNamespace(kinesis=None, kinesis_reads="reads without botocore's own retries")
     found = stream.find(clients, "s", wanted, lambda: False, lambda: None, lambda _: None)
     assert (list(found.events), found.unread, found.why_not) == (
         [token for token, _ in wanted[:4]],
@@ -95,6 +100,7 @@ def test_what_is_looked_for_in_the_stream_is_bounded_by_its_bytes(monkeypatch: p
     assert not any(event.record.data for event in kept)
     rest = stream.find(clients, "s", wanted[4:8], lambda: False, lambda: None, lambda _: None)
     assert (len(rest.events), rest.unread) == (4, False)
+    assert {source._means.kinesis for source in sources} == {clients.kinesis_reads}
 
 
 class Bus:
@@ -223,7 +229,7 @@ def test_what_is_in_hand_stays_hidden_while_the_stream_is_read(
 
     monkeypatch.setattr(stream, "describe", lambda *_: SimpleNamespace(shards={}))
     monkeypatch.setattr(stream, "StreamReader", lambda *_: SimpleNamespace(pieces=pieces))
-    monkeypatch.setattr(redriving, "Clients", lambda _: SimpleNamespace(kinesis=None))
+    monkeypatch.setattr(redriving, "Clients", lambda _: SimpleNamespace(kinesis=None, kinesis_reads=None))
     monkeypatch.setattr(UndeliveredTrials, "__call__", lambda _, whole: Trial(whole, 1, b"", skipped="enough"))
     assert redrive(sqs, lambda _: None) == 0
     assert "3  enough" in capsys.readouterr().out

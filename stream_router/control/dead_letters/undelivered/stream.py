@@ -72,7 +72,7 @@ def find(
         return stop.wait(seconds)
 
     chance = random.Random().random  # noqa: S311 - jitter
-    source = PoliteReads(Means(clients.kinesis, stream, time.monotonic, wait, chance))
+    source = PoliteReads(Means(clients.kinesis_reads, stream, time.monotonic, wait, chance))
     reader = StreamReader(
         source, shards, Span(since_ms, until_ms + 1), lambda: int(time.time() * 1000), stop, None, meanwhile
     )
