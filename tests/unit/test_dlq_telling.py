@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from botocore.exceptions import ClientError
 
-from stream_router.control.dead_letters.desk import Desk
+from stream_router.control.dead_letters.desk import Depth, Desk
 from stream_router.control.dead_letters.telling import PLAIN_EVERY_S, Bar, Interrupt, say, warn
 from stream_router.pipeline.sinks.dead_letters.reader import UnavailableLetterError, UnreadableLetterError
 
@@ -64,3 +64,24 @@ def test_an_object_that_s3_denies_may_be_gone(code: str, kind: type[UnreadableLe
         desk.fetch("s3://bucket/key")
     assert type(caught.value) is kind
     assert str(caught.value).endswith(cure or f"({code})")
+
+
+@pytest.mark.parametrize("policy", ["", '{"deadLetterTargetArn":"arn:aws:sqs:r:1:grave","maxReceiveCount":3}', "{"])
+def test_a_queue_that_moves_away_what_was_looked_at_is_told_once(
+    policy: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each command receives every message: the third `dlq list` would empty the queue into another."""
+    counts = {"ApproximateNumberOfMessages": "7", "ApproximateNumberOfMessagesNotVisible": "1"}
+    answer = {
+        "ResponseMetadata": {"HTTPHeaders": {"date": "Tue, 24 Nov 2026 09:30:00 GMT"}},
+        "Attributes": counts | ({"RedrivePolicy": policy} if policy else {}),
+    }
+    desk = Desk.__new__(Desk)
+    desk._sqs = SimpleNamespace(get_queue_attributes=lambda **_: answer)
+    desk.messages = SimpleNamespace(queue_url="https://sqs/1/q", name="q", begun_ms=0.0)  # type: ignore[assignment]
+    assert desk.depth() == desk.depth() == Depth(7, 1)
+    told = capsys.readouterr().err
+    assert told.count("SQS moves a message of q away once it was received as often as its RedrivePolicy says") == bool(
+        policy
+    )
+    assert ("to grave after 3 times" in told) == ("grave" in policy)

@@ -1,5 +1,7 @@
 """What every command on dead letters begins with: the settings, the connection, the queue, and how much is in it."""
 
+import contextlib
+import json
 import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -13,7 +15,7 @@ from stream_router.aws.errors import code_of
 from stream_router.checks.finding import said
 from stream_router.control.dead_letters.queue.gathering import QueueAbsentError, QueueUnreadableError
 from stream_router.control.dead_letters.queue.messages import HIDE_S, Messages
-from stream_router.control.dead_letters.telling import s, say
+from stream_router.control.dead_letters.telling import s, say, warn
 from stream_router.control.republish.connection import Connection
 from stream_router.control.setup.setup import undelivered_name
 from stream_router.core import limits, logs
@@ -63,13 +65,16 @@ class Desk:
     def depth(self) -> Depth:
         """Ask the queue. The first time tells, by its own clock, when this command began."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        asked = [*names, "RedrivePolicy"]
         try:
-            answer = self._sqs.get_queue_attributes(QueueUrl=self.messages.queue_url, AttributeNames=names)
+            answer = self._sqs.get_queue_attributes(QueueUrl=self.messages.queue_url, AttributeNames=asked)
         except (ClientError, BotoCoreError) as error:
             raise self._refused(error) from None
         date = answer["ResponseMetadata"]["HTTPHeaders"].get("date", "")
-        self.messages.begun_ms = self.messages.begun_ms or epoch_of(date) * 1000
         found = answer.get("Attributes", {})
+        if not self.messages.begun_ms and (policy := found.get("RedrivePolicy")):
+            warn(f"note: {_moves_away(self.messages.name, policy)}")
+        self.messages.begun_ms = self.messages.begun_ms or epoch_of(date) * 1000
         return Depth(*(int(found.get(name, 0)) for name in names))
 
     def _refused(self, error: Exception) -> QueueUnreadableError:
@@ -123,6 +128,18 @@ def _cure_of_s3(code: str) -> str:
     if code == "AccessDenied":
         return ": allow s3:GetObject, and s3:ListBucket, without which S3 denies what is gone too"
     return ": allow s3:GetObject, or try again later"
+
+
+def _moves_away(queue: str, policy: str) -> str:
+    """What a dead-letter queue with a dead-letter queue of its own does to whoever looks at it."""
+    there = ""
+    with contextlib.suppress(ValueError, LookupError, TypeError):
+        told = json.loads(policy)
+        there = f", to {told['deadLetterTargetArn'].rsplit(':', 1)[-1]} after {told['maxReceiveCount']} times"
+    return (
+        f"SQS moves a message of {queue} away once it was received as often as its RedrivePolicy says{there}, and each "
+        "of these commands receives all of them; take that policy away"
+    )
 
 
 def unseen(messages: Messages, before: Depth, seen: int) -> str:
