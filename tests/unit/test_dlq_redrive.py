@@ -16,7 +16,7 @@ from stream_router.aws import endpoints
 from stream_router.aws.endpoints import Target
 from stream_router.control.dead_letters.desk import Depth, Desk
 from stream_router.control.dead_letters.queue import messages as messages_
-from stream_router.control.dead_letters.queue.gathering import Gathering, Whole
+from stream_router.control.dead_letters.queue.gathering import Gathering, QueueUnreadableError, Whole
 from stream_router.control.dead_letters.queue.messages import Messages
 from stream_router.control.dead_letters.queue.selection import Selection
 from stream_router.control.dead_letters.redriving.redrive import Redrive
@@ -68,12 +68,17 @@ def letter(**origin: Any) -> str:
     return orjson.dumps(content).decode()
 
 
-def redrive(sqs: Sqs, asked: Callable[[], bool], trials: Eligible, how: How = DRY, identity: str = "") -> int:
+def redrive(
+    sqs: Sqs,
+    asked: Callable[[], bool],
+    trials: Eligible,
+    how: How = DRY,
+    identity: str = "",
+    depth: Callable[[], Depth] = lambda: Depth(3, 0),
+) -> int:
     messages = Messages(sqs, "http://sqs/1/q", sqs.world.clock)  # type: ignore[arg-type]
     settings = SimpleNamespace(ordering="none", event_bus="default", stream="ours", offload_bucket=None)
-    desk: Any = SimpleNamespace(
-        messages=messages, settings=settings, connection=MagicMock(), fetch=None, depth=lambda: Depth(3, 0)
-    )
+    desk: Any = SimpleNamespace(messages=messages, settings=settings, connection=MagicMock(), fetch=None, depth=depth)
     one = Redrive(desk, Selection(id=identity), how, asked, "2026-11-26T00:00:00.000Z")
     one._trials = trials  # type: ignore[assignment]
     return one.run()
@@ -362,6 +367,37 @@ def test_a_queue_of_which_sqs_hides_no_more_is_not_wholly_redriven(
     told = capsys.readouterr().err
     assert "about 1 message of q was not looked at: SQS hides 120,000 of a queue at most, and gave no more" in told
     assert "`stream-router dlq export FILE --take`" in told
+
+
+@pytest.mark.parametrize(
+    ("depths", "limit", "is_told"),
+    [
+        ((Depth(9, 0), Depth(0, 6)), 0, True),
+        ((Depth(9, 0), Depth(6, 0)), 0, False),
+        ((Depth(9, 0), Depth(0, 6)), 1, False),
+        ((Depth(3, 0), Depth(0, 6)), 0, False),
+    ],
+)
+def test_what_another_command_took_meanwhile_is_told(
+    sqs: Sqs, capsys: pytest.CaptureFixture[str], depths: tuple[Depth, Depth], limit: int, is_told: bool
+) -> None:
+    """A `find` beside it holds most of the queue for some seconds: the redrive's end is not the queue's."""
+    asked = list(depths)
+    assert redrive(sqs, lambda: False, Eligible(), DRY._replace(limit=limit), depth=lambda: asked.pop(0)) == 0
+    assert ("note: 6 more are hidden until" in capsys.readouterr().out) == is_told
+
+
+def test_a_count_that_is_refused_at_the_end_hides_no_summary(sqs: Sqs, capsys: pytest.CaptureFixture[str]) -> None:
+    """Credentials that ran out: what was published is told all the same."""
+    asked = [Depth(9, 0)]
+
+    def depth() -> Depth:
+        if not asked:
+            raise QueueUnreadableError("the queue q cannot be asked (ExpiredToken)")
+        return asked.pop()
+
+    assert redrive(sqs, lambda: False, Eligible(), depth=depth) == 0
+    assert "selected 3, eligible 3" in capsys.readouterr().out
 
 
 class Unavailable(Eligible):

@@ -155,10 +155,11 @@ def unseen(messages: Messages, before: Depth, seen: int) -> str:
 
 
 def tell_hidden_since(desk: Desk, before: Depth, seen: int) -> None:
-    """The same at the end, where nothing was `seen` though there was something: others took it meanwhile."""
+    """The same at the end, where the queue gave no more though less was `seen` than there was: others took it."""
     tell_still_hidden(desk.messages)
-    if before.visible and not before.hidden and not seen:
-        tell_hidden(desk.depth())
+    if desk.messages.dry and seen < before.visible and not before.hidden:
+        with contextlib.suppress(QueueUnreadableError):  # what was done is yet to be told
+            tell_hidden(desk.depth())
 
 
 def tell_still_hidden(messages: Messages) -> None:
