@@ -105,6 +105,14 @@ def test_another_way_to_write_the_same_is_no_edit(tmp_path: Path, before: bytes,
     assert line.raw == raw
 
 
+def test_what_an_editor_of_windows_adds_is_no_edit(tmp_path: Path) -> None:
+    """A mark of the byte order before the first line, a carriage return behind each."""
+    raw = event(b'"n":1')
+    line = imported(tmp_path, b"\xef\xbb\xbf" + exported(raw) + b"\r")
+    assert not line.letter.edited
+    assert line.raw == raw
+
+
 @pytest.mark.parametrize("levels", [700, 900, 1020])
 def test_an_event_that_nests_deep_comes_back_as_it_was(tmp_path: Path, levels: int) -> None:
     """Deeper than Python follows it is no edit, and no crash."""

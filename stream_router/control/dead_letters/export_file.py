@@ -1,5 +1,6 @@
 """A file that `export` wrote, read line by line, and as often as it is needed: it may be larger than memory."""
 
+import codecs
 import hashlib
 import re
 import shutil
@@ -61,6 +62,8 @@ class ExportFile(Generic[_T]):
 
     def _read(self, number: int, text: bytes) -> _T:
         value = None
+        if number == 1:
+            text = text.removeprefix(codecs.BOM_UTF8)  # editors of Windows write one
         try:
             value = orjson.loads(text)
             return self._read_line(_of_schema(value, self._schema), text.decode())
