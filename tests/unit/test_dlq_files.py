@@ -430,6 +430,34 @@ def test_a_listing_that_is_broken_off_is_no_whole_one(sqs: Sqs, capsys: pytest.C
     assert listing.run(cast("Desk", DeskInTime(sqs)), Selection(), 1_000) == 0
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        lambda desk, _: listing.run(desk, Selection(), 1_000),
+        lambda desk, folder: exporting.run(desk, folder / "letters.jsonl", Selection(), take=False),
+    ],
+    ids=["list", "export"],
+)
+def test_a_second_ctrl_c_gives_nothing_back_any_more(
+    sqs: Sqs, tmp_path: Path, command: Callable[[Desk, Path], int]
+) -> None:
+    """It ends at once, as it says: a queue that does not answer would keep it for a minute."""
+    sqs.bodies = [ours(number) for number in range(30)]
+
+    def judge(name: str, _: dict[str, Any]) -> Answer | None:
+        if name == "ReceiveMessage" and len(sqs.calls) == 12:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+        return None
+
+    sqs.judge = judge
+    desk = cast("Desk", DeskInTime(sqs))
+    with pytest.raises(KeyboardInterrupt):
+        command(desk, tmp_path)
+    assert desk.messages.held > 0
+    assert sqs.named("ChangeMessageVisibilityBatch") == []
+
+
 def test_messages_that_could_not_be_given_back_are_told(sqs: Sqs, capsys: pytest.CaptureFixture[str]) -> None:
     """A look disturbs nothing, it is promised: where it did, for five minutes, the operator hears why."""
     sqs.judge = lambda name, _: DENIED if name == "ChangeMessageVisibilityBatch" else None

@@ -58,17 +58,16 @@ def export(desk: Desk, file: Path, selection: Selection, form: Form, *, take: bo
         return 1
     gathering = Gathering(desk.messages, selection, "", form.read)
     work = _Export(desk, file, form, gathering, take=take)
-    try:
-        with open(handle, "wb") as out, Bar("exported") as bar:  # noqa: PTH123 - a descriptor, not a path
-            while not asked() and work.round(out, asked):
-                bar.at(work.exported, max(depth.visible, work.exported))
-        work.ended_because = unseen(desk.messages, depth, gathering.seen)
-    except OSError as error:
-        work.ended_because = f"{file} cannot be written ({error.strerror})"
-    except QueueUnreadableError as error:
-        work.ended_because = str(error)
-    finally:
-        listing.give_back(desk.messages)
+    with listing.giving_back(desk.messages):
+        try:
+            with open(handle, "wb") as out, Bar("exported") as bar:  # noqa: PTH123 - a descriptor, not a path
+                while not asked() and work.round(out, asked):
+                    bar.at(work.exported, max(depth.visible, work.exported))
+            work.ended_because = unseen(desk.messages, depth, gathering.seen)
+        except OSError as error:
+            work.ended_because = f"{file} cannot be written ({error.strerror})"
+        except QueueUnreadableError as error:
+            work.ended_because = str(error)
     if asked() and not work.ended_because:
         work.ended_because = "broken off"
     gathering.end()

@@ -1,8 +1,9 @@
 """`stream-router dlq list`: what is in the queue, counted; each message is looked at once and given back."""
 
+import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import NamedTuple
 
@@ -71,7 +72,7 @@ def look(desk: Desk, most: int, take: Callable[[Held], bool], asked: Callable[[]
     depth, messages = desk.depth(), desk.messages
     seen, enough, trouble_since = 0, False, None
     try:
-        with Bar("looked at") as bar:
+        with giving_back(messages), Bar("looked at") as bar:
             while not (enough or messages.dry or seen >= most or asked()):
                 messages.keep_receiving()
                 messages.turn(0.25)
@@ -85,7 +86,6 @@ def look(desk: Desk, most: int, take: Callable[[Held], bool], asked: Callable[[]
                 if trouble_since is not None and now - trouble_since > PATIENCE_S:
                     raise unreadable(messages)
     finally:
-        give_back(messages)
         tell_still_hidden(messages)
     return Seen(seen, depth)
 
@@ -96,6 +96,17 @@ def look_and_tell(desk: Desk, most: int, take: Callable[[Held], bool], counts: C
     look(desk, most, take, asked).tell(desk.messages.name)
     counts.tell(selection)
     return 1 if asked() else 0
+
+
+@contextlib.contextmanager
+def giving_back(messages: Messages) -> Iterator[None]:
+    """Whatever ends the block gives back what is held, but for a second Ctrl-C, which ends at once."""
+    try:
+        yield
+    except Exception:
+        give_back(messages)
+        raise
+    give_back(messages)
 
 
 def give_back(messages: Messages) -> None:
