@@ -287,6 +287,16 @@ def test_parts_of_an_edited_letter_are_none_of_its_originals() -> None:
     assert sorted(reader.original(one.letter) for one in copies(*there).take_round()) == [b"[1]", b"{}"]
 
 
+def test_a_part_that_was_not_waited_for_is_not_missing(sqs: Sqs, capsys: pytest.CaptureFixture[str]) -> None:
+    """A rehearsal of one letter takes some messages more in hand; what it gives back says nothing of their letters."""
+    sqs.bodies = [letter(sequenceNumber="1"), part_of(1)]
+    assert redrive(sqs, lambda: False, Eligible(), DRY._replace(limit=1)) == 0
+    assert "could not be tried" not in capsys.readouterr().out
+    sqs.bodies = [letter(sequenceNumber="1"), part_of(1)]
+    assert redrive(sqs, lambda: False, Eligible()) == 1
+    assert "could not be tried 1\n        1  a part of it is missing" in capsys.readouterr().out
+
+
 def edited_part(number: int, data: str) -> str:
     return changed(part_of(number), record={"encoding": "base64", "data": data}, edited=True)
 

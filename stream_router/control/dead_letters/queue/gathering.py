@@ -111,10 +111,10 @@ class Gathering:
             self._sort(self._messages.take())
 
     def end(self) -> None:
-        """Nothing more comes: letters of which a part is missing, which others may have in hand, are not whole."""
-        if self._parts:
+        """Letters of which a part is missing, which others may have in hand, are not whole: if nothing more comes."""
+        if self._parts and self._messages.dry:  # else a limit or a stop came before the part
             self.unavailable["a part of it is missing"] += len(self._parts)
-            self._parts.clear()
+        self._parts.clear()
 
     def take_round(self) -> list[Whole]:
         """What is in hand now, oldest first, and room for the next round."""
