@@ -204,6 +204,21 @@ def test_what_another_target_did_not_take_did_not_come_back(sqs: Sqs, capsys: py
     assert "came back" not in capsys.readouterr().err
 
 
+def test_an_event_that_two_targets_did_not_take_is_published_once(sqs: Sqs, capsys: pytest.CaptureFixture[str]) -> None:
+    """EventBridge has a message for each target, and PutEvents reaches both: each would get it twice.
+
+    What was published twice is two events to EventBridge, and stays two.
+    """
+    other = orjson.loads(of_event(0))
+    other["detail"]["metadata"] = {"replayed": "replay/1"}
+    sqs.bodies = [of_event(0), " " + of_event(0), of_event(0, message=1), orjson.dumps(other).decode()]
+    published: list[Entry] = []
+    assert redrive(sqs, published.append) == 0
+    assert len(published) == 3
+    assert len(sqs.named("DeleteMessageBatch")) == 4
+    assert "1 message is a copy of a letter" in capsys.readouterr().out
+
+
 def test_a_dry_run_of_undelivered_events_looks_once(sqs: Sqs, capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing was published, so nothing comes back."""
     assert redrive(sqs, lambda _: None, dry_run=True) == 0

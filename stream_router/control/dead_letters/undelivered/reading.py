@@ -27,9 +27,10 @@ class Undelivered(Letter):
     """One message of EventBridge's: its reason is EventBridge's error code.
 
     `body` and `said` are the message's text and attributes. On a v2 bus, which keeps no payload, `lost` are the events'
-    tokens and times.
+    tokens and times. `given_id` is EventBridge's own id of the event, where it holds one.
     """
 
+    given_id: str = ""
     rule_arn: str = ""
     target_arn: str = ""
     condition: str = NO_RETRY
@@ -41,6 +42,11 @@ class Undelivered(Letter):
     def event(self) -> str:
         """The event as the rule saw it; "" where the message does not hold it."""
         return "" if self.lost else self.body
+
+    @property
+    def copy_key(self) -> tuple[object, ...] | None:
+        """The event: each target that did not take it has a message, and PutEvents reaches all of them."""
+        return (self.given_id, *self.entry.values()) if self.given_id and self.entry else None
 
     @property
     def identities(self) -> set[str]:
@@ -78,6 +84,7 @@ def _of_classic(body: str, value: dict[str, Any], said: Mapping[str, str]) -> Un
         "Detail": member_texts(body)["detail"],
     }
     known = {
+        "given_id": str(value.get("id") or ""),
         "rule_arn": said.get("RULE_ARN", ""),
         "target_arn": said.get("TARGET_ARN", ""),
         "condition": said.get("EXHAUSTED_RETRY_CONDITION", NO_RETRY),
