@@ -236,6 +236,17 @@ def undelivered_message() -> Message:
     return Message(json.dumps({"detail": {"eventId": ID}}), {"ERROR_CODE": "NO_PERMISSIONS"}, 0)
 
 
+def test_of_an_undelivered_event_no_more_is_kept_than_is_compared() -> None:
+    """A target that was down for an hour leaves 100,000 of them: their payloads would be a gigabyte in memory."""
+    detail = {"eventId": ID, "conversationId": "c", "originalEventId": "i", "payload": {"much": "x" * 99}}
+    book = UndeliveredBook(Look([Message(json.dumps({"detail": detail}), {}, 0)]))
+    (one,) = book.all
+    assert one.detail == {"conversationId": "c", "originalEventId": "i"}
+    mapping = config_file.load(None)
+    for asked in (([], "i", None), ([], None, "c"), ([ID], None, None)):
+        assert Wanted(*asked, Validator(mapping.shapes, mapping.sources)).takes_detail(one.event_id, one.detail)
+
+
 def test_more_events_than_are_kept_are_not_all(settings: DeadLetters, monkeypatch: pytest.MonkeyPatch) -> None:
     """The search ends there, and what was found is not said to be everything."""
     shard = Shard("shard-1", (), 0, 9, is_open=True)

@@ -80,7 +80,7 @@ def place_of(letter: Letter) -> Place | None:
 class Undelivered(NamedTuple):
     """An event that EventBridge could not bring to the rule's target, and why in AWS's words.
 
-    `detail` is the event's Detail; empty on a v2 bus, whose record has only ids.
+    `detail` is what of the event's Detail is compared; empty on a v2 bus, whose record has only ids.
     """
 
     event_id: str
@@ -126,7 +126,8 @@ def _undelivered(message: Message) -> Iterator[tuple[str, Undelivered]]:
         return
     told, detail = message.attributes, body.get("detail") if isinstance(body, dict) else None
     if isinstance(detail, dict) and isinstance(event_id := detail.get("eventId"), str):
-        yield event_id, Undelivered(event_id, told.get("ERROR_CODE", ""), told.get("ERROR_MESSAGE", ""), detail)
+        compared = {name: detail[name] for name in ("conversationId", "originalEventId") if name in detail}
+        yield event_id, Undelivered(event_id, told.get("ERROR_CODE", ""), told.get("ERROR_MESSAGE", ""), compared)
     elif isinstance(body, dict) and isinstance(body.get("failedMessages"), list):
         code, text = str(body.get("errorCode") or ""), str(body.get("errorMessage") or "")
         for failed in body["failedMessages"]:
