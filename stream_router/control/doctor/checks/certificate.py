@@ -1,22 +1,14 @@
 """Check of the receiver's certificate: a sender refuses one that has ended, and the receiver itself does not see it."""
 
-import ssl
 from datetime import UTC, datetime
-from pathlib import Path
 
 from stream_router.checks.finding import Finding
 from stream_router.control.doctor.say import ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
 from stream_router.core.process.settings_error import SettingsError
-from stream_router.receiver.http import tls
+from stream_router.receiver.http import certificate
 
 CERT = "STREAM_ROUTER_TLS_CERT"
-DAY_S = 24 * 3600
-SOON_DAYS = 7
-"""What renews certificates by itself does so weeks before: one with so little left is one that nobody renews."""
-
-_NO_CHECK_TIME = 0x200000
-"""X509_V_FLAG_NO_CHECK_TIME of OpenSSL, which `ssl` does not name: the dates are to be read, whatever they are."""
 
 
 def lasts(world: World) -> Finding:
@@ -27,7 +19,7 @@ def lasts(world: World) -> Finding:
     if settings.tls_cert is None or settings.tls_key is None:
         return skipped("SR014", "no certificate is set")
     try:
-        begins_s, ends_s = dates(settings.tls_cert, settings.tls_key)
+        begins_s, ends_s = certificate.dates(settings.tls_cert, settings.tls_key)
     except (SettingsError, OSError):
         return skipped("SR014", "waits for SR001")
     return _judge(begins_s, ends_s, world.now_s())
@@ -41,32 +33,11 @@ def _judge(begins_s: float, ends_s: float, now_s: float) -> Finding:
     if begins_s > now_s:
         says = f"the certificate begins at {_at(begins_s)}: until then senders refuse the connection"
         return wrong("SR014", CERT, says, "use one that has begun, or set this host's clock (SR013)")
-    left_days = (ends_s - now_s) / DAY_S
-    if left_days < SOON_DAYS:
+    left_days = (ends_s - now_s) / certificate.DAY_S
+    if left_days < certificate.SOON_DAYS:
         return warn("SR014", CERT, f"the certificate ends in {left_days:.1f} days, at {_at(ends_s)}", cure)
     return ok("SR014", f"lasts until {_at(ends_s)}")
 
 
 def _at(epoch_s: float) -> str:
     return datetime.fromtimestamp(epoch_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def dates(cert: Path, key: Path) -> tuple[float, float]:
-    """When a certificate begins and ends, epoch seconds: as a client of our own hears it, in memory.
-
-    Raises SettingsError or OSError where the files cannot be used.
-    """
-    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    client.check_hostname = False
-    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VerifyFlags(_NO_CHECK_TIME)
-    client.load_verify_locations(cert)
-    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
-    serving = tls.context(cert, key, None).wrap_bio(to_server, to_client, server_side=True)
-    asking = client.wrap_bio(to_client, to_server)
-    for side in (asking, serving, asking):  # TLS 1.3: the client has the certificate after its second turn
-        try:
-            side.do_handshake()
-        except ssl.SSLWantReadError:
-            continue
-    seen = asking.getpeercert() or {}
-    return ssl.cert_time_to_seconds(str(seen["notBefore"])), ssl.cert_time_to_seconds(str(seen["notAfter"]))

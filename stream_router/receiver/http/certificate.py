@@ -1,0 +1,34 @@
+"""When the receiver's certificate begins and ends: TLS itself serves on with one that has ended."""
+
+import ssl
+from pathlib import Path
+
+from stream_router.receiver.http import tls
+
+DAY_S = 24 * 3600
+SOON_DAYS = 7
+"""What renews certificates by itself does so weeks before: one with so little left is one that nobody renews."""
+
+_NO_CHECK_TIME = 0x200000
+"""X509_V_FLAG_NO_CHECK_TIME of OpenSSL, which `ssl` does not name: the dates are to be read, whatever they are."""
+
+
+def dates(cert: Path, key: Path) -> tuple[float, float]:
+    """When a certificate begins and ends, epoch seconds: as a client of our own hears it, in memory.
+
+    Raises SettingsError or OSError where the files cannot be used.
+    """
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VerifyFlags(_NO_CHECK_TIME)
+    client.load_verify_locations(cert)
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    serving = tls.context(cert, key, None).wrap_bio(to_server, to_client, server_side=True)
+    asking = client.wrap_bio(to_client, to_server)
+    for side in (asking, serving, asking):  # TLS 1.3: the client has the certificate after its second turn
+        try:
+            side.do_handshake()
+        except ssl.SSLWantReadError:
+            continue
+    seen = asking.getpeercert() or {}
+    return ssl.cert_time_to_seconds(str(seen["notBefore"])), ssl.cert_time_to_seconds(str(seen["notAfter"]))
