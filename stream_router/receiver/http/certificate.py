@@ -3,8 +3,6 @@
 import ssl
 from pathlib import Path
 
-from stream_router.receiver.http import tls
-
 DAY_S = 24 * 3600
 SOON_DAYS = 7
 """What renews certificates by itself does so weeks before: one with so little left is one that nobody renews."""
@@ -13,17 +11,17 @@ _NO_CHECK_TIME = 0x200000
 """X509_V_FLAG_NO_CHECK_TIME of OpenSSL, which `ssl` does not name: the dates are to be read, whatever they are."""
 
 
-def dates(cert: Path, key: Path) -> tuple[float, float]:
-    """When a certificate begins and ends, epoch seconds: as a client of our own hears it, in memory.
+def dates(context: ssl.SSLContext, cert: Path) -> tuple[float, float]:
+    """When the certificate of a server's context begins and ends, epoch seconds.
 
-    Raises SettingsError or OSError where the files cannot be used.
+    As a client of our own hears it, in memory. `cert` is the certificate's file; raises OSError where it is not that.
     """
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
     client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VerifyFlags(_NO_CHECK_TIME)
     client.load_verify_locations(cert)
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
-    serving = tls.context(cert, key, None).wrap_bio(to_server, to_client, server_side=True)
+    serving = context.wrap_bio(to_server, to_client, server_side=True)
     asking = client.wrap_bio(to_client, to_server)
     for side in (asking, serving, asking):  # TLS 1.3: the client has the certificate after its second turn
         try:

@@ -6,7 +6,7 @@ from stream_router.checks.finding import Finding
 from stream_router.control.doctor.say import ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
 from stream_router.core.process.settings_error import SettingsError
-from stream_router.receiver.http import certificate
+from stream_router.receiver.http import certificate, tls
 
 CERT = "STREAM_ROUTER_TLS_CERT"
 
@@ -19,7 +19,8 @@ def lasts(world: World) -> Finding:
     if settings.tls_cert is None or settings.tls_key is None:
         return skipped("SR014", "no certificate is set")
     try:
-        begins_s, ends_s = certificate.dates(settings.tls_cert, settings.tls_key)
+        context = tls.context(settings.tls_cert, settings.tls_key, None)
+        begins_s, ends_s = certificate.dates(context, settings.tls_cert)
     except (SettingsError, OSError):
         return skipped("SR014", "waits for SR001")
     return _judge(begins_s, ends_s, world.now_s())
