@@ -181,6 +181,7 @@ def receiver(**changes: Any) -> dict[str, Any]:
         "latencyMs": fast | {"count": 100_003, "p99": 24.5},
         "recent": {"seconds": 60, "latencyMs": fast},
         "connections": 17,
+        "tlsCertificateEndsAt": "2027-01-20T12:00:00.000Z",
         "spill": {"events": 0, "bytes": 0, "oldestAgeS": None, "failing": False},
         "answers": {"202 stored": 100_000, "401 bad_signature": 3},
         "failures": {"ProvisionedThroughputExceededException": 12},

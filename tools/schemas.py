@@ -74,6 +74,7 @@ class ReceiverStatus(Model):
     latency_ms: Percentiles = Field(description="since the receiver began")
     recent: RecentAnswers
     connections: Count
+    tls_certificate_ends_at: Moment | None
     spill: dict[str, Any]
     answers: dict[str, Count]
     failures: dict[str, Count]

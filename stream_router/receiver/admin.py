@@ -108,6 +108,7 @@ class ReceiverStatus:
             "latencyMs": self._latency(numbers.latency),
             "recent": {"seconds": round(over_s), "latencyMs": self._latency(numbers.latency.since(before.latency))},
             "connections": int(gauges["connections"]),
+            "tlsCertificateEndsAt": iso_s(ends_s) if (ends_s := self._board.certificate_end_s()) else None,
             "spill": {
                 "events": int(gauges["spilled_events"]),
                 "bytes": int(gauges["spill_bytes"]),

@@ -93,7 +93,7 @@ class Worker:
         states = States(batcher, clock, self._stats, loop.time, settings)
         tls = Tls(settings)
         followed: list[Followed] = [tls, *(source.secrets for source in served.values() if source.secrets)]
-        tasks = [loop.create_task(every(PUBLISH_EVERY_S, lambda: self._publish(batcher, clock, states, health)))]
+        tasks = [loop.create_task(every(PUBLISH_EVERY_S, lambda: self._publish(batcher, clock, states, health, tls)))]
         tasks += [loop.create_task(every(BEAT_EVERY_S, self._beat))]
         tasks += [loop.create_task(_follow(live, live.follow_every_s)) for live in followed]
         loop.add_signal_handler(signal.SIGHUP, lambda: _reload(loop, followed))
@@ -165,7 +165,7 @@ class Worker:
         if not await server.drain(DRAIN_S):
             log.warning("some requests were still arriving and got no answer", extra={"worker": self._number})
 
-    def _publish(self, batcher: Batcher, clock: LoopClock, states: States, health: Health) -> None:
+    def _publish(self, batcher: Batcher, clock: LoopClock, states: States, health: Health, tls: Tls) -> None:
         stats = self._stats
         stream = batcher.stream
         stats.stream_up, stats.stream_code = int(not stream.refuses), code_number(stream.failing_code)
@@ -177,6 +177,7 @@ class Worker:
         stats.ready, stats.draining = int(stats.up and health.ready), int(health.draining)
         stats.heartbeat_timestamp_seconds = time.time()
         stats.loop_lag_seconds = clock.lag_s
+        stats.tls_certificate_end_timestamp_seconds = tls.ends_s or 0.0
         spill = batcher.spill_state
         stats.spill_bytes, stats.spill_failing = spill.size_bytes, int(bool(spill.error))
         stats.spill_oldest_age_seconds = max(0.0, time.time() - spill.oldest_s) if spill.oldest_s else 0.0

@@ -6,6 +6,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,13 @@ def test_a_probe_needs_no_certificate_where_the_event_port_asks_for_one(
         assert eventually(running, "/readyz", 200).text == "ready\n"
         assert httpx.get(f"{running.admin_url}/status").status_code == 401
         bearer = {"Authorization": f"Bearer {TOKEN}"}
-        assert httpx.get(f"{running.admin_url}/status", headers=bearer).json()["state"] == "ready"
-        assert httpx.get(f"{running.admin_url}/metrics", headers=bearer).status_code == 200
+        told = httpx.get(f"{running.admin_url}/status", headers=bearer).json()
+        assert told["state"] == "ready"
+        left = datetime.fromisoformat(told["tlsCertificateEndsAt"]) - datetime.now(UTC)
+        assert timedelta(days=1) < left <= timedelta(days=2)
+        metrics = httpx.get(f"{running.admin_url}/metrics", headers=bearer)
+        assert metrics.status_code == 200
+        assert "\nstream_router_receiver_tls_certificate_end_timestamp_seconds 1." in metrics.text
 
 
 def status(running: ReceiverProcess) -> dict[str, Any]:

@@ -27,9 +27,17 @@ class Bench:
         self._status = ReceiverStatus(self.board, settings, clock=count().__next__)
 
     def serve(
-        self, worker: int, *, stream_up: bool = True, heartbeat_s: float = 1_000.0, heard_s: float = 0.0, ready: int = 1
+        self,
+        worker: int,
+        *,
+        stream_up: bool = True,
+        heartbeat_s: float = 1_000.0,
+        heard_s: float = 0.0,
+        ready: int = 1,
+        certificate_end_s: float = 0.0,
     ) -> None:
         stats = Stats()
+        stats.tls_certificate_end_timestamp_seconds = certificate_end_s
         stats.up, stats.ready, stats.stream_heard_s = 1, ready, heard_s
         stats.stream_up, stats.stream_code = int(stream_up), code_number("" if stream_up else "NoAnswer")
         stats.heartbeat_timestamp_seconds = heartbeat_s
@@ -199,3 +207,17 @@ def test_a_stream_that_refused_last_is_down_until_it_takes_something(
     assert told["stream"]["lastTriedAt"] == "2026-11-25T09:30:00.000Z"
     assert b"heard" not in receiver_page.page(bench.board)
     assert b"spill_takes" not in receiver_page.page(bench.board)
+
+
+def test_the_certificate_that_ends_first_is_told(bench: Bench) -> None:
+    """A worker may hold an older one than the others; where none has any there is no sample, and no date of 1970."""
+    name = "tls_certificate_end_timestamp_seconds"
+    bench.serve(0)
+    assert (bench.sample(name), bench.status()["tlsCertificateEndsAt"]) == (None, None)
+    bench.serve(0, certificate_end_s=datetime(2027, 2, 1, tzinfo=UTC).timestamp())
+    assert bench.status()["tlsCertificateEndsAt"] == "2027-02-01T00:00:00.000Z"
+    first = datetime(2027, 1, 1, 12, tzinfo=UTC).timestamp()
+    bench.serve(1, certificate_end_s=first)
+    assert (bench.sample(name), bench.status()["tlsCertificateEndsAt"]) == (first, "2027-01-01T12:00:00.000Z")
+    bench.board.gone(1)
+    assert bench.status()["tlsCertificateEndsAt"] == "2027-02-01T00:00:00.000Z", "it shows none any more"

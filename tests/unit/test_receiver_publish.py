@@ -28,11 +28,12 @@ class Bench:
         settings = Receiver(aws_region="us-east-1", webhook_scheme="none")
         self.worker = Worker(settings, nothing, self._row)
         self.worker._stats.up = 1
+        self.tls: Any = SimpleNamespace(ends_s=None)
 
     def shown(self, name: str) -> float:
         clock: Any = SimpleNamespace(lag_s=0.0)
         states: Any = SimpleNamespace(look=lambda: None)
-        self.worker._publish(self._batcher, clock, states, Health(self._batcher))
+        self.worker._publish(self._batcher, clock, states, Health(self._batcher), self.tls)
         return float(self._row[gauge_at(name, 1)])
 
 
@@ -67,3 +68,13 @@ def test_when_it_last_heard_of_the_stream_is_shown(bench: Bench) -> None:
     bench.stream.took()
     bench.worker._stats.events_stored += 1
     assert bench.shown("stream_heard_s") == 1_060
+
+
+def test_when_its_certificate_ends_is_shown(bench: Bench) -> None:
+    """Of the one that is in force; 0 where there is none."""
+    name = "tls_certificate_end_timestamp_seconds"
+    assert bench.shown(name) == 0
+    bench.tls.ends_s = 5_000.0
+    assert bench.shown(name) == 5_000
+    bench.tls.ends_s = None
+    assert bench.shown(name) == 0

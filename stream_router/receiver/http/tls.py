@@ -9,6 +9,7 @@ from pathlib import Path
 
 from stream_router.core.logs import Seldom
 from stream_router.core.process.settings_error import SettingsError
+from stream_router.receiver.http import certificate
 from stream_router.settings import regular_file
 from stream_router.settings.receiver import Receiver
 
@@ -92,9 +93,12 @@ class Tls:
         self._files = (settings.tls_cert, settings.tls_key, settings.tls_client_ca)
         self._seen = self._look()
         self.context: ssl.SSLContext | None = None
+        self.ends_s: float | None = None
+        """When the certificate in force ends, epoch seconds; None where there is none, or its dates cannot be read."""
         cert, key, client_ca = self._files
         if cert and key:
             self.context = context(cert, key, client_ca)
+            self.ends_s = _ends_s(self.context, cert)
 
     @property
     def follow_every_s(self) -> float | None:
@@ -114,12 +118,20 @@ class Tls:
             if self._said():
                 log.warning("the old TLS files stay in force: %s", error)
             return
+        self.ends_s = _ends_s(self.context, cert)
         self._said.over()
         self._seen = seen
         log.info("the TLS files changed and are in force for new connections")
 
     def _look(self) -> tuple[object, ...]:
         return tuple(_stamp(path) for path in self._files)
+
+
+def _ends_s(serving: ssl.SSLContext, cert: Path) -> float | None:
+    try:
+        return certificate.dates(serving, cert)[1]
+    except (OSError, ValueError):
+        return None  # it serves all the same
 
 
 def _stamp(path: Path | None) -> tuple[int, ...] | None:

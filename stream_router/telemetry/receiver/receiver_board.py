@@ -9,6 +9,7 @@ import numpy as np
 from stream_router.telemetry.histogram import BUCKETS, Histogram
 from stream_router.telemetry.receiver.receiver_stats import (
     ANSWERS,
+    CERTIFICATE_END_S,
     COUNTERS,
     GAUGES,
     HEARD_WITHIN_S,
@@ -62,7 +63,7 @@ class Board:
             self._rows[worker, gauge_at(name, len(self.sources))] = 0
 
     def total(self) -> Row:
-        """All workers together; NaN is what nobody knows, because none serves."""
+        """All workers together; NaN is what nobody knows, because none serves, or there is none of it."""
         total: Row = self._rows.sum(axis=0)
         for name, worst in OF_THE_WORST.items():
             column = gauge_at(name, len(self.sources))
@@ -77,8 +78,14 @@ class Board:
         for name, worst_of in OF_THE_WORST_THAT_HEARD.items():
             column = gauge_at(name, len(self.sources))
             total[column] = worst_of(lately[:, column]) if len(lately) else np.nan
+        ends_s = self.certificate_end_s()
+        total[gauge_at(CERTIFICATE_END_S, len(self.sources))] = np.nan if ends_s is None else ends_s
         total[-1] = self._rows[:, -1].max()
         return total
+
+    def certificate_end_s(self) -> float | None:
+        """When the certificate ends that ends first of all workers', epoch seconds; None where no worker has one."""
+        return min((ends_s for ends_s in self.each(CERTIFICATE_END_S) if ends_s), default=None)
 
     def _spills_ages_s(self) -> list[float]:
         """Of each worker's oldest spilled event; that of one that died goes on to grow, or its alarm would wait."""

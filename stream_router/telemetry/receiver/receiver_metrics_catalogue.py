@@ -69,6 +69,7 @@ GAUGES: Final = _all(
         "spill_bytes": "Bytes of the spill's files",
         "spill_oldest_age_seconds": "Age of the oldest event in the spill",
         "connections": "Connections that are open, counted from accept",
+        "tls_certificate_end_timestamp_seconds": "When the certificate in force ends, of all workers' the earliest",
         "loop_lag_seconds": "How late the event loop comes to what has arrived",
         "stream_up": "0 from a second of refusals on until the stream takes an event, also while none comes; else 1",
         "spill_failing": "Workers whose spill takes nothing, for whatever reason",

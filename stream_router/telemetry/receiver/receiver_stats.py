@@ -66,6 +66,8 @@ SPILL_TAKES = "spill_takes"
 """No metric either: whether there is a spill that can take events."""
 COUNTERS = tuple(receiver_metrics_catalogue.COUNTERS)
 GAUGES = (*receiver_metrics_catalogue.GAUGES, STREAM_CODE, STREAM_HEARD_S, SPILL_TAKES)
+CERTIFICATE_END_S = "tls_certificate_end_timestamp_seconds"
+"""0 in the row of a worker that has no certificate; of all workers together it is unknown then."""
 OLDEST_S = "spill_oldest_age_seconds"
 ON_DISK = ("spilled_events", "spill_bytes", OLDEST_S)
 """Gauges of what outlives its worker, as it said last: it waits for the one that takes its place."""
@@ -128,6 +130,7 @@ class Stats:
     spill_bytes: int
     spill_oldest_age_seconds: float
     connections: int
+    tls_certificate_end_timestamp_seconds: float
     loop_lag_seconds: float
     stream_up: int
     spill_failing: int
