@@ -16,6 +16,7 @@ from stream_router.core import logs
 from stream_router.core.process import early_stop
 from stream_router.core.process.settings_error import SettingsError
 from stream_router.receiver import admin, sources, start_line
+from stream_router.receiver.certificate_end import CertificateEnd
 from stream_router.receiver.preflight import check, claim
 from stream_router.receiver.supervisor import WorkerSupervisor
 from stream_router.receiver.worker import Worker
@@ -65,7 +66,9 @@ def run(settings: Receiver, workers: int) -> int:
 
 @contextlib.contextmanager
 def _watched(board: Board, settings: Receiver, metrics: ReceiverMetrics) -> Iterator[None]:
-    """The admin port and CloudWatch, on threads of their own; at the end the last numbers are sent, within a second.
+    """The admin port, CloudWatch and the certificate's end, on threads of their own.
+
+    At the end the last numbers are sent, within a second.
 
     Raises SettingsError where the admin port cannot listen.
     """
@@ -73,7 +76,7 @@ def _watched(board: Board, settings: Receiver, metrics: ReceiverMetrics) -> Iter
     server = admin.serve(board, settings, status)
     samplers = (
         Sampler(settings.metrics_s, [metrics], "receiver-metrics"),
-        Sampler(admin.LOOK_EVERY_S, [status.look], "receiver-state"),
+        Sampler(admin.LOOK_EVERY_S, [status.look, CertificateEnd(board.certificate_end_s)], "receiver-state"),
     )
     for sampler in samplers:
         sampler.start()

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from stream_router.fakeaws.process import FakeAwsProcess
+from tests.integration.test_receiver_process import make_certificates
 from tests.ports import free_port
 from tests.receiver_kit import KEY, ReceiverProcess, event, receiver
 
@@ -201,3 +202,16 @@ def test_one_sender_s_clock_is_not_this_host_s(fake_aws: FakeAwsProcess, tmp_pat
         wait_for(lambda: bad(running), "the line")
         (line,) = bad(running)
         assert "others are let in (stale); check the sender's clock" in line["message"]
+
+
+def test_a_certificate_that_ends_soon_is_said_once(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
+    """Not by each worker for itself."""
+    paths = make_certificates(tmp_path)
+    tls = {"TLS_CERT": paths["server.pem"], "TLS_KEY": paths["server.key"]}
+    with receiver(fake_aws.url, tmp_path, workers="2", **tls) as running:
+        wait_for(lambda: bad(running), "the line")
+        wait_for(lambda: [line["id"] for line in lines(running)].count("receiver-serves") == 2, "both workers")
+        running.process.terminate()
+        assert running.process.wait(15) == 0
+        (line,) = bad(running)
+        assert (line["id"], line["level"]) == ("tls-certificate-ends", "WARNING")
