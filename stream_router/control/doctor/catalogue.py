@@ -33,6 +33,7 @@ class Check(NamedTuple):
 
 
 RUNBOOKS = {
+    "SR014": "certificate",
     "SR101": "holding",
     "SR103": "holding",
     "SR115": "behind",
