@@ -1,4 +1,4 @@
-"""Check of the receiver's certificate: a sender refuses one that has ended, and the receiver itself does not see it."""
+"""Check of the receiver's certificate: a sender refuses one that has ended, and the receiver serves on with it."""
 
 from datetime import UTC, datetime
 
