@@ -86,6 +86,15 @@ def test_when_the_certificate_ends_is_known_of_what_is_in_force(
     assert followed.ends_s == second_s
 
 
+@pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_the_dates_are_read_over_either_version(tmp_path: Path, newest: ssl.TLSVersion) -> None:
+    """A host's openssl.cnf may allow no newer one than 1.2."""
+    ends_s = renew(tmp_path, 90)
+    context = tls.context(tmp_path / "cert.pem", tmp_path / "key.pem", None)
+    context.maximum_version = newest
+    assert certificate.dates(context, tmp_path / "cert.pem")[1] == ends_s
+
+
 def test_without_tls_there_is_no_end() -> None:
     """None, and no date of 1970."""
     assert Tls(Receiver(aws_region="x", webhook_scheme="none")).ends_s is None
