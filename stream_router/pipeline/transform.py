@@ -15,7 +15,7 @@ from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record, 
 from stream_router.core.names import PROBE_TYPE, SOURCE
 from stream_router.pipeline import deep_json, probe
 from stream_router.pipeline.exact_number import written
-from stream_router.pipeline.mapping import config_file, lossless
+from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.mapping.mapper import Valid, Validator
 from stream_router.pipeline.mapping.timestamps import IsoMs
 from stream_router.pipeline.masking.asked_for import asked_for
@@ -209,13 +209,13 @@ class Transform:
         try:
             whole = event if event.body is not None else _read_again(event)
             parts = self.policy.mask(_parts(self._read(whole)), [])
-            body = deep_json.write(self._validator.unmapped(lossless.read(whole), parts))
+            unmapped, said = self._validator.unmapped(whole, parts)
+            body = deep_json.write(unmapped)
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001 - see `_entry`
             return _withheld(error.code if isinstance(error, Rejected) else type(error).__name__)
-        added = added_text(added_fields(event.raw))
-        return seal(event.event_id, event.id_from, event.received_at_ms, body, added)
+        return seal(event.event_id, event.id_from, event.received_at_ms, body, added_text(said))
 
 
 def _traced(metadata: dict[str, Any], raw: bytes) -> dict[str, Any]:

@@ -2,10 +2,10 @@
 
 import base64
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
-from stream_router.core import limits
+from stream_router.core import limits, traceparent
 from stream_router.core.envelope import added_fields, added_text
 from stream_router.core.model import Event
 from stream_router.pipeline.mapping import lossless, timestamps, xml_body
@@ -22,8 +22,15 @@ _CONVERSATIONS = [parse_path(path) for path in ("conversationId", "event.page.@i
 _TIMES = [parse_path(path) for path in ("event.@datetime", "@datetime", "datetime", "timestamp", "createdAt", "date")]
 _TYPES = [parse_path(path) for path in ("eventType", "event.@type", "@type", "type")]
 
-Read = Callable[[Event, dict[str, Any]], Any]
-"""What an event says whose body, an object, is read already."""
+
+class Mapper(Protocol):
+    """Maps an event whose body, an object, is read already, and back (`mapping/mapper.py`)."""
+
+    def read_body(self, event: Event, body: dict[str, Any]) -> Any:
+        """What it says."""
+
+    def unmapped_body(self, body: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:
+        """The body with the values of `parts`."""
 
 
 ENDS = b'"}'
@@ -38,25 +45,45 @@ def said(event: Event) -> dict[str, Any]:
 class AddedReader:
     """Reads such events. `presets` says by which shape a named source is mapped (None: by the first that fits)."""
 
-    def __init__(self, read: Read, by_shape: Mapping[str, Read], presets: Mapping[str, str | None]) -> None:
-        """`read` reads any other event, `by_shape` one that is of a given shape."""
-        self._read = read
+    def __init__(self, mapper: Mapper, by_shape: Mapping[str, Mapper], presets: Mapping[str, str | None]) -> None:
+        """`mapper` maps any other event, `by_shape` one that is of a given shape."""
+        self._mapper = mapper
         self._by_shape = by_shape
         self._presets = presets
         self._warned: set[str] = set()
 
     def read(self, event: Event, fields: dict[str, Any]) -> Any:
         """What the event says, as the mapper's `read` gives it. Raises Rejected."""
+        body, preset = self._body_and_preset(event, fields)
+        if preset == EXPERT:
+            return _expert(event, body, str(fields.get("eventTypeHeader") or ""))
+        if type(body) is not dict:
+            raise mismatch("NotAnObject", "the event is not a JSON object")
+        return (self._by_shape[preset] if preset else self._mapper).read_body(event, body)
+
+    def unmapped(
+        self, event: Event, fields: dict[str, Any], parts: dict[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, str]]:
+        """The mapper's `unmapped` of such an event. What was XML is JSON then, and is known by a header's type.
+
+        Nothing is said beside it that no entry would say: senders choose what is in their headers.
+        """
+        body, preset = self._body_and_preset(event, fields)
+        said = {"source": str(fields.get("source") or ""), "traceparent": traceparent.valid(fields.get("traceparent"))}
+        if preset == EXPERT:
+            made, said["eventTypeHeader"] = parts["payload"], str(fields.get("eventTypeHeader") or _first(body, _TYPES))
+        else:
+            made = (self._by_shape[preset] if preset else self._mapper).unmapped_body(body, parts)
+        return made, {name: value for name, value in said.items() if value}
+
+    def _body_and_preset(self, event: Event, fields: dict[str, Any]) -> tuple[Any, str | None]:
+        """The event's body, and by which preset it is mapped: None where by the first shape that fits."""
         is_text = "bodyEncoding" in fields
         body = _xml(event.body, fields) if is_text else lossless.read(event._replace(raw=_without(event.raw, fields)))
         preset = self._preset(str(fields.get("source") or ""))
         if preset is None and (is_text or "eventTypeHeader" in fields) and not self._has_a_shape(event, is_text):
             preset = EXPERT
-        if preset == EXPERT:
-            return _expert(event, body, str(fields.get("eventTypeHeader") or ""))
-        if type(body) is not dict:
-            raise mismatch("NotAnObject", "the event is not a JSON object")
-        return (self._by_shape[preset] if preset else self._read)(event, body)
+        return body, preset
 
     def _has_a_shape(self, event: Event, is_text: bool) -> bool:
         """Whether an event with an event type in its header says all that we need in its body."""

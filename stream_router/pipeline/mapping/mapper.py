@@ -1,6 +1,6 @@
 """Chooses an event's shape, checks the event against it, and finds our five fields in it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -34,7 +34,7 @@ class Validator:
     def __init__(self, shapes: Sequence[Shape], presets: Mapping[str, str | None] | None = None) -> None:
         """`presets` says by which shape a named source's events are mapped."""
         self._shapes = tuple(shapes)
-        self._added = None if presets is None else AddedReader(self.read_body, _one_by_one(shapes), presets)
+        self._added = None if presets is None else AddedReader(self, _one_by_one(shapes), presets)
         first = self._shapes[0]
         # A body that passes for the default shape's fields has every key that the shape is known by.
         self._quick = first if first.fields is None and not first.deeper and first.keys <= OUR_FIELDS else None
@@ -81,10 +81,20 @@ class Validator:
             event_type,
         )
 
-    def unmapped(self, body: Any, parts: dict[str, Any]) -> dict[str, Any]:
+    def unmapped(self, event: Event, parts: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+        """The body of an event that `read` takes, its values as `parts` have them, and what is to be said beside it.
+
+        Read again it gives the same, but for what `parts` changed. What no part came from is left out.
+        """
+        if self._added is not None and event.raw[-2:] == added.ENDS and (fields := added.said(event)):
+            return self._added.unmapped(event, fields, parts)
+        return self.unmapped_body(lossless.read(event), parts), {}
+
+    def unmapped_body(self, body: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:
         """`body` (valid) in its own form, its values as `parts` have them; fields that no part came from are left out.
 
-        An id that is not in `parts` is null. The payload is that of `parts`, whole.
+        An id that is not in `parts` is null, and so is what the shape is only known by. The payload is that of `parts`,
+        whole.
         """
         shape = self.shape_of(body)
         masked = {
@@ -103,6 +113,9 @@ class Validator:
             path, value = _lead(source, body)
             if path and (name == "payload" or payload_at is None or path[: len(payload_at)] != payload_at):
                 put(made, path, masked.get(name, value))
+        for path in shape.when:
+            if find(made, path) is MISSING:
+                put(made, path, None)
         return made
 
     def shape_of(self, body: dict[str, Any]) -> Shape:
@@ -115,8 +128,8 @@ class Validator:
         raise mismatch("UnknownShape", f"the event fits no shape; nearest is {nearest.name}, without {missing}")
 
 
-def _one_by_one(shapes: Sequence[Shape]) -> dict[str, Callable[[Event, dict[str, Any]], Valid]]:
-    return {shape.name: Validator([shape]).read_body for shape in shapes}
+def _one_by_one(shapes: Sequence[Shape]) -> dict[str, "Validator"]:
+    return {shape.name: Validator([shape]) for shape in shapes}
 
 
 def _leads_all(body: dict[str, Any], paths: tuple[Path, ...]) -> bool:

@@ -126,11 +126,14 @@ def find(value: Any, path: Path) -> Any:
 
 
 def put(root: dict[str, Any], path: Path, value: Any) -> None:
-    """Make `path` lead to `value`. Raises ValueError for a path through an array, and where a value is in the way."""
+    """Make `path` lead to `value`; where it led through an array, through an object with the place as key.
+
+    Raises ValueError where a value is in the way.
+    """
     at = root
     for step in path[:-1]:
         at = at.setdefault(str(step), {})
-        if type(at) is not dict or isinstance(step, int):
+        if type(at) is not dict:
             raise ValueError("the path leads through no object")
     at[str(path[-1])] = value
 
