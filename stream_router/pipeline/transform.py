@@ -64,7 +64,7 @@ class Transform:
         self._hits: Hits = []
         self._now_ms = now_ms
         mapping = config_file.load(config.config_file)
-        self._validator = Validator(mapping.shapes, mapping.sources)
+        self._validator = Validator(mapping.shapes, mapping.sources, mapping.expert)
         self._read = self._validator.read
         self._fixed_bytes = {name: _fixed_bytes(name) for name in config.event_types}
         self._unroutable = config.unroutable

@@ -10,7 +10,7 @@ import pytest
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.envelope import open_record
 from stream_router.core.event_id import of_body as event_id
-from stream_router.core.model import DeadLetter, Entry, Event, Record
+from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record
 from stream_router.core.process.settings_error import SettingsError
 from stream_router.pipeline.mapping import config_file, lossless
 from stream_router.pipeline.transform import Transform, TransformConfig
@@ -194,3 +194,61 @@ def test_a_preset_that_is_none_is_refused(tmp_path: Path) -> None:
     path.write_text(SOURCES.replace('"studio"\n\n', '"studio2"\n\n').replace('preset = "studio"', 'preset = "nothing"'))
     with pytest.raises(SettingsError, match=r"cxone\.sources\[0\]\.preset"):
         config_file.load(path)
+
+
+OF_THE_FILE = """
+naive_zone = "Europe/Berlin"
+[event_types]
+"page:edit" = "page.updated"
+"""
+
+
+@pytest.mark.parametrize("header", ["page:edit", ""])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"id":"e-1","type":"page:edit","datetime":"2026-11-24T09:30:00"}',
+        b'<event id="e-1" type="page:edit" datetime="2026-11-24T09:30:00"/>',
+    ],
+    ids=["JSON", "XML"],
+)
+def test_the_files_event_types_and_zone_hold_for_expert_too(tmp_path: Path, body: bytes, header: str) -> None:
+    """What the file says for every shape it says for this preset, which is none of the shapes."""
+    path = tmp_path / "config.toml"
+    path.write_text(OF_THE_FILE + '[[cxone.sources]]\nname = "kb"\npreset = "expert"\n')
+    detail = transformed(sealed(body, header, "kb"), path)
+    assert isinstance(detail, dict)
+    assert (detail["eventType"], detail["eventTimestamp"]) == (TYPE, "2026-11-24T08:30:00.000Z")
+
+
+def test_a_type_of_expert_s_is_dropped_by_the_sender_s_name_too(tmp_path: Path) -> None:
+    """As that of any other shape is, once the file has renamed it."""
+    path = tmp_path / "config.toml"
+    path.write_text(OF_THE_FILE)
+    config = TransformConfig("us-east-1", (TYPE,), drop_types=frozenset({"page:edit"}), config_file=path)
+    (event,) = open_record(Record(sealed(XML, "page:edit"), 1))
+    assert isinstance(event, Event)
+    assert isinstance(Transform(config, lambda: NOW_S * 1000)(event), Dropped)
+
+
+OWN_OF_EXPERT = """
+[[shapes]]
+name = "pages"
+when = ["page.id"]
+fields = { interactionId = "page.id", eventType = { value = "page.updated" }, timestamp = "at" }
+
+[[shapes]]
+name = "xml-pages"
+when = ["event.page.@id"]
+fields = { interactionId = "event.page.@id", eventType = { value = "page.updated" }, timestamp = "event.@datetime" }
+"""
+
+
+@pytest.mark.parametrize("body", [b'{"id":"e-1","page":{"id":"42"},"at":"2026-11-24T09:30:00Z"}', XML])
+def test_a_shape_of_one_s_own_goes_before_expert_s(tmp_path: Path, body: bytes) -> None:
+    """As it goes before every preset, whatever the headers say."""
+    path = tmp_path / "config.toml"
+    path.write_text(OWN_OF_EXPERT)
+    detail = transformed(sealed(body, "page:edit"), path)
+    assert isinstance(detail, dict)
+    assert (detail["eventType"], detail["originalEventId"]) == (TYPE, "42")

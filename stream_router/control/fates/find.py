@@ -62,7 +62,9 @@ def run(settings: DeadLetters, wish: Wish) -> int:
 
 def _found(settings: DeadLetters, wish: Wish) -> int:
     mapping = config_file.load(settings.config)
-    wanted = Wanted(wish.ids, wish.interaction, wish.conversation, Validator(mapping.shapes, mapping.sources))
+    wanted = Wanted(
+        wish.ids, wish.interaction, wish.conversation, Validator(mapping.shapes, mapping.sources, mapping.expert)
+    )
     transform = Transform(transform_config(settings), _wall_ms)
     span = session.span_of(wish.since, None, int(_wall_ms()))
     clients, stops = Clients(settings.aws_region), Stops()

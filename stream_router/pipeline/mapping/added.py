@@ -9,7 +9,7 @@ from stream_router.core import limits, traceparent
 from stream_router.core.envelope import added_fields, added_text
 from stream_router.core.model import Event
 from stream_router.pipeline.mapping import lossless, timestamps, xml_body
-from stream_router.pipeline.mapping.shapes import MISSING, Path, find, parse_path
+from stream_router.pipeline.mapping.shapes import MISSING, Path, Shape, find, parse_path
 from stream_router.pipeline.rejection import mismatch
 
 log = logging.getLogger(__name__)
@@ -17,6 +17,9 @@ log = logging.getLogger(__name__)
 EXPERT = "expert"
 """The preset of CXone Expert's webhooks, JSON and XML alike. Its event type comes from the header; the paths below are
 tried in order, and where none leads anywhere the event's own id and time of receipt stand in."""
+EXPERT_SHAPE = Shape(EXPERT, ())
+"""What the config file says for every shape holds for this preset too: renamed types, the zone."""
+
 _IDS = [parse_path(path) for path in ("event.@id", "@id", "id", "eventId", "interactionId")]
 _CONVERSATIONS = [parse_path(path) for path in ("conversationId", "event.page.@id", "page.@id", "page.id")]
 _TIMES = [parse_path(path) for path in ("event.@datetime", "@datetime", "datetime", "timestamp", "createdAt", "date")]
@@ -32,6 +35,11 @@ class Mapper(Protocol):
     def unmapped_body(self, body: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:
         """The body with the values of `parts`."""
 
+    def is_of_an_own_shape(self, body: dict[str, Any]) -> bool:
+        """Whether it fits a shape that the config file adds: these go before every preset."""
+
+
+_BY_THE_BODY = frozenset({"interactionId", "eventType", "timestamp"})
 
 ENDS = b'"}'
 """How every envelope ends that says something beside its body: nearly none does."""
@@ -45,18 +53,21 @@ def said(event: Event) -> dict[str, Any]:
 class AddedReader:
     """Reads such events. `presets` says by which shape a named source is mapped (None: by the first that fits)."""
 
-    def __init__(self, mapper: Mapper, by_shape: Mapping[str, Mapper], presets: Mapping[str, str | None]) -> None:
+    def __init__(
+        self, mapper: Mapper, by_shape: Mapping[str, Mapper], presets: Mapping[str, str | None], expert: Shape
+    ) -> None:
         """`mapper` maps any other event, `by_shape` one that is of a given shape."""
         self._mapper = mapper
         self._by_shape = by_shape
         self._presets = presets
+        self._expert = expert
         self._warned: set[str] = set()
 
     def read(self, event: Event, fields: dict[str, Any]) -> Any:
         """What the event says, as the mapper's `read` gives it. Raises Rejected."""
         body, preset = self._body_and_preset(event, fields)
         if preset == EXPERT:
-            return _expert(event, body, str(fields.get("eventTypeHeader") or ""))
+            return _expert(event, body, str(fields.get("eventTypeHeader") or ""), self._expert)
         if type(body) is not dict:
             raise mismatch("NotAnObject", "the event is not a JSON object")
         return (self._by_shape[preset] if preset else self._mapper).read_body(event, body)
@@ -81,17 +92,15 @@ class AddedReader:
         is_text = "bodyEncoding" in fields
         body = _xml(event.body, fields) if is_text else lossless.read(event._replace(raw=_without(event.raw, fields)))
         preset = self._preset(str(fields.get("source") or ""))
-        if preset is None and (is_text or "eventTypeHeader" in fields) and not self._has_a_shape(event, is_text):
+        if preset is None and (is_text or "eventTypeHeader" in fields) and not self._has_a_shape(body):
             preset = EXPERT
         return body, preset
 
-    def _has_a_shape(self, event: Event, is_text: bool) -> bool:
-        """Whether an event with an event type in its header says all that we need in its body."""
-        return (
-            not is_text
-            and type(event.body) is dict
-            and {"interactionId", "eventType", "timestamp"} <= event.body.keys()
-        )
+    def _has_a_shape(self, body: Any) -> bool:
+        """Whether an event with an event type in its header, or one that is XML, says all that we need in its body."""
+        if type(body) is not dict:
+            return False
+        return body.keys() >= _BY_THE_BODY or self._mapper.is_of_an_own_shape(body)
 
     def _preset(self, source: str) -> str | None:
         if source and source not in self._presets and source not in self._warned:
@@ -126,7 +135,7 @@ def _first(body: dict[str, Any], paths: list[Path]) -> str | int | None:
     return None
 
 
-def _expert(event: Event, body: Any, header: str) -> Any:
+def _expert(event: Event, body: Any, header: str, shape: Shape) -> Any:
     if type(body) is not dict:
         raise mismatch("NotAnObject", "the event is not an object")
     event_type = header or _first(body, _TYPES)
@@ -134,13 +143,13 @@ def _expert(event: Event, body: Any, header: str) -> Any:
         raise mismatch("MissingField", "expert: the event type is neither in the header nor in the body")
     conversation = _first(body, _CONVERSATIONS)
     try:
-        timestamp, time_s = timestamps.to_utc(_first(body, _TIMES) or event.received_at_ms, None)
+        timestamp, time_s = timestamps.to_utc(_first(body, _TIMES) or event.received_at_ms, shape.zone)
     except (ValueError, OverflowError):
         timestamp, time_s = timestamps.to_utc(event.received_at_ms, None)
     return (
         str(_first(body, _IDS) or event.event_id),
         None if conversation is None else str(conversation),
-        event_type,
+        shape.event_types.get(event_type, event_type),
         timestamp,
         time_s,
         body,

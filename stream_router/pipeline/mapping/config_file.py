@@ -21,7 +21,7 @@ from pydantic import (
 from stream_router.core import limits
 from stream_router.core.process.settings_error import SettingsError
 from stream_router.pipeline.mapping import constants
-from stream_router.pipeline.mapping.added import EXPERT
+from stream_router.pipeline.mapping.added import EXPERT, EXPERT_SHAPE
 from stream_router.pipeline.mapping.shapes import MISSING, PRESETS, RECEIVED, Shape, Source, parse_path, source
 from stream_router.settings import toml_file
 from stream_router.settings.toml_file import Checked
@@ -152,6 +152,8 @@ class Configured:
     metadata: Mapping[str, Any]
     sources: Mapping[str, str | None]
     """The named sources, and the shape by which each is mapped (None: by the first that fits)."""
+    expert: Shape
+    """What holds for every shape, for CXone Expert's events."""
 
 
 def load(path: Path | None) -> Configured:
@@ -172,7 +174,8 @@ def load(path: Path | None) -> Configured:
         if not shapes:
             raise _wrong(path, "shape", "names no shape; set `auto`, a preset, or one of your shapes")
     sources = _sources(document, {shape.name for shape in shapes} | {EXPERT}, path)
-    return Configured(tuple(shapes), MappingProxyType(document.metadata), sources)
+    expert = _with_defaults(EXPERT_SHAPE, document)
+    return Configured(tuple(shapes), MappingProxyType(document.metadata), sources, expert)
 
 
 def _sources(document: MappingFile, known: set[str], path: Path | None) -> Mapping[str, str | None]:

@@ -12,6 +12,7 @@ from stream_router.pipeline.mapping.added import AddedReader
 from stream_router.pipeline.mapping.shapes import (
     MISSING,
     OUR_FIELDS,
+    PRESETS,
     RECEIVED,
     Path,
     Shape,
@@ -28,13 +29,22 @@ milliseconds), the same as epoch seconds, payload, what stood beside the default
 the sender's own name. A plain tuple: one is made per event."""
 
 
+_NAMES_OF_PRESETS = frozenset(shape.name for shape in PRESETS)
+
+
 class Validator:
     """Finds out what an event says. `shapes` are tried in order."""
 
-    def __init__(self, shapes: Sequence[Shape], presets: Mapping[str, str | None] | None = None) -> None:
-        """`presets` says by which shape a named source's events are mapped."""
+    def __init__(
+        self,
+        shapes: Sequence[Shape],
+        presets: Mapping[str, str | None] | None = None,
+        expert: Shape = added.EXPERT_SHAPE,
+    ) -> None:
+        """`presets` says by which shape a named source's events are mapped, `expert` what the file says of Expert's."""
         self._shapes = tuple(shapes)
-        self._added = None if presets is None else AddedReader(self, _one_by_one(shapes), presets)
+        self._own = tuple(shape for shape in shapes if shape.name not in _NAMES_OF_PRESETS)
+        self._added = None if presets is None else AddedReader(self, _one_by_one(shapes), presets, expert)
         first = self._shapes[0]
         # A body that passes for the default shape's fields has every key that the shape is known by.
         self._quick = first if first.fields is None and not first.deeper and first.keys <= OUR_FIELDS else None
@@ -118,14 +128,22 @@ class Validator:
                 put(made, path, None)
         return made
 
+    def is_of_an_own_shape(self, body: dict[str, Any]) -> bool:
+        """Whether it fits a shape that is none of the presets."""
+        return any(_fits(shape, body) for shape in self._own)
+
     def shape_of(self, body: dict[str, Any]) -> Shape:
         """The first shape that fits. Raises Rejected, naming what the nearest shape misses, where none does."""
         for shape in self._shapes:
-            if shape.keys <= body.keys() and (not shape.deeper or _leads_all(body, shape.deeper)):
+            if _fits(shape, body):
                 return shape
         nearest = min(self._shapes, key=lambda shape: len(_missing(shape, body)) / len(shape.when))
         missing = ", ".join(_missing(nearest, body))
         raise mismatch("UnknownShape", f"the event fits no shape; nearest is {nearest.name}, without {missing}")
+
+
+def _fits(shape: Shape, body: dict[str, Any]) -> bool:
+    return shape.keys <= body.keys() and (not shape.deeper or _leads_all(body, shape.deeper))
 
 
 def _one_by_one(shapes: Sequence[Shape]) -> dict[str, "Validator"]:
