@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import orjson
 import pytest
 
 from stream_router.control.replay import replay_report
@@ -89,6 +90,19 @@ def test_a_dry_run_shows_no_event_that_cannot_be_masked() -> None:
         dry = DryRun(consumer(), "replay/1")
         dry.note([found._replace(raw=raw)])
         assert dry.lines(Span(1, 2), Counter())[-1] == "the first event cannot be shown masked, so it is not shown"
+
+
+def test_a_dry_run_shows_an_event_that_no_receiver_sealed_as_it_would_be_published() -> None:
+    """One of an array, of several in a record: its id and its time are those of its place, not those of its text."""
+    dry = DryRun(consumer(masking="default"), "replay/1")
+    body = b'{"contactId":"7","eventTime":"2026-11-24T09:30:00Z"}'
+    found = choice().chosen(piece(1, b'[{"no":"shape"},' + body + b"]"))
+    one = next(each for each in found if isinstance(each, Chosen))
+    dry.note([one])
+    shown = "\n".join(dry.lines(Span(0, 1), Counter()))
+    sent = orjson.loads(one.entry.detail)
+    for name in ("eventId", "receivedAt"):
+        assert f'"{name}": "{sent[name]}"' in shown.split("after")[1]
 
 
 class Told:
