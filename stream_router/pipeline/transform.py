@@ -19,7 +19,7 @@ from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.mapping.mapper import Valid, Validator
 from stream_router.pipeline.mapping.timestamps import IsoMs
 from stream_router.pipeline.masking.asked_for import asked_for
-from stream_router.pipeline.masking.trace import Hits, Trace
+from stream_router.pipeline.masking.trace import HitCounts, Trace
 from stream_router.pipeline.masking.unknown_fields import UnknownFields
 from stream_router.pipeline.metadata import MASKED, PARTLY, UNMASKED, metadata_by_tag
 from stream_router.pipeline.rejection import Rejected, mismatch
@@ -61,7 +61,7 @@ class Transform:
 
     def __init__(self, config: TransformConfig, now_ms: Callable[[], float]) -> None:
         self.policy = asked_for(config.masking, config.masking_key)
-        self._hits: Hits = []
+        self._hits = HitCounts()
         self._now_ms = now_ms
         mapping = config_file.load(config.config_file)
         self._validator = Validator(mapping.shapes, mapping.sources, mapping.expert)
@@ -166,7 +166,7 @@ class Transform:
         self, masking: "MaskingPolicy", valid: Valid
     ) -> tuple[str, Any, Any, dict[str, Any], dict[str, Any] | None]:
         """The tag, interaction id, conversation id, payload and extensions, masked. Raises whatever goes wrong."""
-        parts, trace, tag = _parts(valid), Trace(self._hits), MASKED
+        parts, trace, tag = _parts(valid), Trace(self._hits.hits()), MASKED
         masked = masking.mask_event(parts, trace)
         if trace.unknown and self._unknown is not None:
             self._unknown.note(parts, trace.keys)
@@ -185,9 +185,7 @@ class Transform:
 
     def take_masked_counts(self) -> Counter[str]:
         """How often each masking action ran since the last call."""
-        counts = Counter(self._hits)
-        self._hits.clear()
-        return counts
+        return self._hits.take()
 
     def dead_letter_raw(self, letter: DeadLetter) -> bytes:
         """The bytes for a dead letter's `record.data`: the event's own line, masked only if the policy says so.

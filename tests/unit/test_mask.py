@@ -12,7 +12,7 @@ from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.envelope import open_record
 from stream_router.core.model import DeadLetter, Entry, Event, Record
 from stream_router.core.process.settings_error import SettingsError
-from stream_router.pipeline.masking import actions, policy_file, unknown_fields
+from stream_router.pipeline.masking import actions, policy_file, trace, unknown_fields
 from stream_router.pipeline.masking.policy import MaskingPolicy
 from stream_router.pipeline.transform import Transform
 from tests.events import BODY, IDENTITY, NOW_MS, config_of, dead_of, entry, event
@@ -241,6 +241,19 @@ def test_counts_by_action(file: Path) -> None:
     for _ in range(3):
         transform(event(BODY))
     assert transform.take_masked_counts() == {"redact": 3, "remove": 3}
+    assert not transform.take_masked_counts()
+
+
+def test_counts_that_nobody_takes_take_no_memory(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `reconcile` of a week masks millions of events, and asks for no count; whoever asks gets all of them."""
+    monkeypatch.setattr(trace, "MOST_HITS", 10)
+    file.write_text(HEAD + rule("redact", "**.email"))
+    transform = Transform(config_of(masking=str(file)), lambda: NOW_MS)
+    body = {**BODY, "payload": {"email": "anna@example.com", "more": {"email": "ben@example.com"}}}
+    for _ in range(100):
+        transform(event(body))
+    assert len(transform._hits._hits) <= 10 + 2
+    assert transform.take_masked_counts() == {"redact": 200}
     assert not transform.take_masked_counts()
 
 
