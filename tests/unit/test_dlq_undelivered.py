@@ -30,6 +30,7 @@ from stream_router.control.stream.shards import Shard
 from stream_router.core.envelope import seal
 from stream_router.core.model import DeadLetter, Entry
 from stream_router.core.names import SOURCE
+from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
 from stream_router.pipeline.sinks.dead_letters.reader import UnreadableLetterError
@@ -217,6 +218,38 @@ def test_an_event_that_two_targets_did_not_take_is_published_once(sqs: Sqs, caps
     assert len(published) == 3
     assert len(sqs.named("DeleteMessageBatch")) == 4
     assert "1 message is a copy of a letter" in capsys.readouterr().out
+
+
+def at_second(number: int) -> str:
+    return f"2026-11-24T09:30:{number:02d}.000Z"
+
+
+def test_undelivered_events_are_published_in_the_order_in_which_they_were_received(sqs: Sqs) -> None:
+    """SQS gives them in any order, and they tell no place in the stream: a conversation goes oldest first here too."""
+    events = [orjson.loads(of_event(number)) for number in (2, 0, 3, 1)]
+    for event in events:
+        event["detail"]["receivedAt"] = at_second(int(event["detail"]["eventId"], 16))
+    sqs.bodies = [orjson.dumps(event).decode() for event in events]
+    published: list[Entry] = []
+    assert redrive(sqs, published.append) == 0
+    assert [int(entry.event.event_id, 16) for entry in published] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("times", "wanted"),
+    [
+        ([at_second(3)], 3),
+        ([at_second(9), at_second(1)], 1),
+        (["never", at_second(2)], 2),
+        (["never"], None),
+        ([], None),
+    ],
+)
+def test_of_a_v2_bus_the_first_time_that_it_tells_counts(times: list[str], wanted: int | None) -> None:
+    """It keeps no event, so no other is known."""
+    body = orjson.dumps({"failedMessages": [{"timestamp": at} for at in times]}).decode()
+    at_ms = reading.read(body, {}).time_ms
+    assert iso(at_ms) == at_second(wanted) if wanted is not None else not at_ms
 
 
 def test_a_dry_run_of_undelivered_events_looks_once(sqs: Sqs, capsys: pytest.CaptureFixture[str]) -> None:

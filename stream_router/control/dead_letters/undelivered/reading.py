@@ -15,7 +15,7 @@ from stream_router.core.model import Entry, Event
 from stream_router.core.names import SOURCE
 from stream_router.pipeline.mapping.timestamps import to_utc
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
-from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableLetterError, encoded
+from stream_router.pipeline.sinks.dead_letters.reader import Letter, Origin, UnreadableLetterError, encoded
 
 NO_RETRY = "no retry was made"
 UNKNOWN_CODE = "(no code)"
@@ -47,6 +47,12 @@ class Undelivered(Letter):
     def copy_key(self) -> tuple[object, ...] | None:
         """The event: each target that did not take it has a message, and PutEvents reaches all of them."""
         return (self.given_id, *self.entry.values()) if self.given_id and self.entry else None
+
+    @property
+    def time_ms(self) -> int:
+        """When the event was received; on a v2 bus, which tells no more, when the first was published. 0: not known."""
+        times = [Origin(received_at=at).received_at_ms for _, at in self.lost] or [self.origin.received_at_ms]
+        return min(filter(None, times), default=0)
 
     @property
     def identities(self) -> set[str]:
@@ -94,11 +100,11 @@ def _of_classic(body: str, value: dict[str, Any], said: Mapping[str, str]) -> Un
         "entry": entry,
         "failedAt": str(value.get("time") or ""),
     }
-    identity = str(detail.get("eventId") or "")
+    identity, received_at = str(detail.get("eventId") or ""), str(detail.get("receivedAt") or "")
     tries = said.get("RETRY_ATTEMPTS", "0")
     code, message = said.get("ERROR_CODE") or UNKNOWN_CODE, said.get("ERROR_MESSAGE", "")
     attempts = int(tries) if tries.isdecimal() and len(tries) <= MOST_DIGITS else 0
-    return _letter(code, message, attempts, identity, known)
+    return _letter(code, message, attempts, {"eventId": identity, "receivedAt": received_at}, known)
 
 
 def _of_v2(body: str, value: dict[str, Any], said: Mapping[str, str]) -> Undelivered:
@@ -109,16 +115,16 @@ def _of_v2(body: str, value: dict[str, Any], said: Mapping[str, str]) -> Undeliv
     identity = lost[0][0] if len(lost) == 1 and ":" not in lost[0][0] else ""
     attempts = value.get("retryAttempts")
     code, message = str(value.get("errorCode") or UNKNOWN_CODE), str(value.get("errorMessage") or "")
-    return _letter(code, message, attempts if isinstance(attempts, int) else 0, identity, known)
+    return _letter(code, message, attempts if isinstance(attempts, int) else 0, {"eventId": identity}, known)
 
 
-def _letter(code: str, message: str, attempts: int, identity: str, known: dict[str, Any]) -> Undelivered:
+def _letter(code: str, message: str, attempts: int, origin: dict[str, str], known: dict[str, Any]) -> Undelivered:
     content = {
         "schema": SCHEMA,
         "reason": code,
         "error": {"code": code, "message": message},
         "attempts": attempts,
-        "origin": {"eventId": identity},
+        "origin": origin,
         "record": encoded(b""),
         **known,
     }

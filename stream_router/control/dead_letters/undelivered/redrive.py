@@ -130,7 +130,7 @@ class UndeliveredRedrive(Redrive):
         return None
 
     def _take_in_hand(self) -> list[Whole]:
-        taken = super()._take_in_hand()
+        taken = sorted(super()._take_in_hand(), key=_time_ms)  # they tell no place in the stream
         letters = [one.letter for one in taken if isinstance(one.letter, Undelivered)]
         for letter in letters:
             self._targets.add(letter.target_arn)
@@ -155,3 +155,8 @@ class UndeliveredRedrive(Redrive):
         samples = {name: event for name, event in self._samples.items() if name in types}
         lines = others.look(self._desk.settings, samples, self._targets).lines
         return [f"they get these events too: {line}" if line.startswith("rule ") else line for line in lines]
+
+
+def _time_ms(one: Whole) -> int:
+    assert isinstance(one.letter, Undelivered)
+    return one.letter.time_ms
