@@ -1,5 +1,6 @@
 """What is said of an event, case by case: only what checkpoint, queues and today's settings make certain."""
 
+import base64
 import json
 import uuid
 from collections.abc import Mapping
@@ -273,12 +274,43 @@ def test_a_conversation_is_not_said_to_be_nowhere_where_a_letter_cannot_be_compa
         body["record"] = {"encoding": "s3", "data": "s3://bucket/key"}
     asked, book = wanted(conversation="c-1"), Letters(Look([Message(json.dumps(body), {}, 0)]), STREAM)
     apart = find.uncompared(book, asked)
-    assert apart == "1 dead letter could not be compared, in S3 or in parts"
+    assert apart == "1 dead letter could not be compared, in S3, in parts or masked"
     answer = Answer(asked, Span(0, 9_000), [], [], UndeliveredBook(NOTHING), "", apart, apart)
     assert find.status(answer, judge(), book) == 2
     assert find.status(answer._replace(sightings=[sighting()]), judge(), book) == 0
     (line,) = found_report.lines(answer, judge(), to_entry)
     assert line.endswith(f"not all of the queues was seen: {apart}")
+    assert find.uncompared(book, wanted(ID)) == ""
+
+
+def kept(conversation: str | None) -> bytes:
+    """A letter's line, as masking leaves it; without a conversation, where it withheld all of it."""
+    if conversation is None:
+        return b'{"withheld":"mask_dead_letters is set","code":"UnknownShape"}'
+    times = {"eventType": "t", "timestamp": "2026-11-24T09:30:00Z"}
+    return json.dumps({"interactionId": "i", "conversationId": conversation, "payload": {}, **times}).encode()
+
+
+@pytest.mark.parametrize(
+    ("conversation", "is_said"),
+    [
+        (None, True),
+        ("[REDACTED]", True),
+        ("chat-[EMAIL]-1", True),
+        ("****4567", True),
+        (f"hmac:k1:{'0' * 32}", True),
+        ("c-2", False),
+    ],
+)
+def test_a_conversation_is_not_said_to_be_nowhere_where_a_letter_was_masked(
+    conversation: str | None, is_said: bool
+) -> None:
+    """Its event is known no more by what is asked for."""
+    body = json.loads(letter().body)
+    body["record"]["data"] = base64.b64encode(kept(conversation)).decode()
+    asked, book = wanted(conversation="c-1"), Letters(Look([Message(json.dumps(body), {}, 0)]), STREAM)
+    apart = find.uncompared(book, asked)
+    assert apart == ("1 dead letter could not be compared, in S3, in parts or masked" if is_said else "")
     assert find.uncompared(book, wanted(ID)) == ""
 
 

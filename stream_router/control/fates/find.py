@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from stream_router.aws.clients import Clients
 from stream_router.consumer.transform_config import transform_config
+from stream_router.control.dead_letters.redriving import reopening
 from stream_router.control.fates import found_report, looks
 from stream_router.control.fates.books import Letters, UndeliveredBook
 from stream_router.control.fates.found_report import Answer
@@ -25,7 +26,6 @@ from stream_router.core.envelope import open_record
 from stream_router.core.model import Dropped, Event, Record
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.mapping.mapper import Validator
-from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableLetterError
 from stream_router.pipeline.transform import Transform
 from stream_router.settings.dead_letters import DeadLetters
@@ -168,21 +168,22 @@ def _all_buried(wanted: Wanted, buried: Sequence[Letter]) -> bool:
 
 
 def _is_wanted(letter: Letter, wanted: Wanted) -> bool | None:
-    """By its id, or by its event's content; None where that cannot be had without S3, or is in parts."""
+    """By its id, or by its event's content; None where that cannot be had without S3, is in parts, or was masked."""
     if wanted.by_id:
         return wanted.takes_id(letter.origin.event_id)
     try:
-        raw = reader.original(letter)
+        raw = reopening.original(letter, None)
     except UnreadableLetterError:
         return None
-    return any(wanted.takes(found) for found in open_record(Record(raw, 0)))
+    events = open_record(Record(raw, 0))
+    return any(map(wanted.takes, events)) or (None if any(map(wanted.is_hidden, events)) else False)
 
 
 def uncompared(letters: Letters, wanted: Wanted) -> str:
     """Why some letters may be of what is asked for though it was not found in them ("" where all were compared)."""
     count = sum(_is_wanted(letter, wanted) is None for letter in letters.all)
     those = f"{count:,} dead letters" if count > 1 else "1 dead letter"
-    return f"{those} could not be compared, in S3 or in parts" if count else ""
+    return f"{those} could not be compared, in S3, in parts or masked" if count else ""
 
 
 def _wall_ms() -> float:

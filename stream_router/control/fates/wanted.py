@@ -10,6 +10,8 @@ from stream_router.pipeline.mapping.mapper import Validator
 from stream_router.pipeline.rejection import Rejected
 
 _ID = re.compile(r"[0-9a-f]{32}")
+_MASKED = re.compile(r"\[[A-Z_]+\]|^\*{4}|^hmac:")
+"""What masking leaves of an id, whole or in it, as far as that shows (docs/masking.md)."""
 
 
 class Wanted:
@@ -43,11 +45,21 @@ class Wanted:
             return event.event_id in self._ids
         if isinstance(found, DeadLetter):
             return False
-        try:
-            valid = self._validator.read(found)
-        except Rejected:
+        return self._name_of(found) == (self._conversation or self._interaction)
+
+    def is_hidden(self, found: Event | DeadLetter) -> bool:
+        """Whether masking took away what the event would be known by."""
+        if self._ids or isinstance(found, DeadLetter):
             return False
-        return (valid[1] if self._conversation else valid[0]) == (self._conversation or self._interaction)
+        return _MASKED.search(self._name_of(found) or "") is not None
+
+    def _name_of(self, event: Event) -> str | None:
+        """The event's conversation, or interaction, whichever is asked for; None where it has none."""
+        try:
+            valid = self._validator.read(event)
+        except Rejected:
+            return None
+        return valid[1] if self._conversation else valid[0]
 
     def takes_id(self, event_id: str) -> bool:
         """Whether an event is asked for by this id."""
