@@ -9,7 +9,7 @@ from stream_router.core import limits, traceparent
 from stream_router.core.envelope import added_fields, added_text
 from stream_router.core.model import Event
 from stream_router.pipeline.mapping import lossless, timestamps, xml_body
-from stream_router.pipeline.mapping.shapes import MISSING, Path, Shape, find, parse_path
+from stream_router.pipeline.mapping.shapes import ID_MAX_CHARS, Path, Shape, find, parse_path
 from stream_router.pipeline.rejection import mismatch
 
 log = logging.getLogger(__name__)
@@ -128,9 +128,10 @@ def _xml(body: object, fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _first(body: dict[str, Any], paths: list[Path]) -> str | int | None:
+    """What the first path leads to that leads to a number, or to a text no longer than an id may be."""
     for path in paths:
         value = find(body, path)
-        if value is not MISSING and type(value) in (str, int) and value != "":
+        if type(value) is int or (type(value) is str and 0 < len(value) <= ID_MAX_CHARS):
             return value  # type: ignore[no-any-return]
     return None
 
@@ -143,9 +144,9 @@ def _expert(event: Event, body: Any, header: str, shape: Shape) -> Any:
         raise mismatch("MissingField", "expert: the event type is neither in the header nor in the body")
     conversation = _first(body, _CONVERSATIONS)
     try:
-        timestamp, time_s = timestamps.to_utc(_first(body, _TIMES) or event.received_at_ms, shape.zone)
+        timestamp, time_s = timestamps.to_utc(_first(body, _TIMES), shape.zone)
     except (ValueError, OverflowError):
-        timestamp, time_s = timestamps.to_utc(event.received_at_ms, None)
+        timestamp, time_s = timestamps.iso(event.received_at_ms), event.received_at_ms / 1000
     return (
         str(_first(body, _IDS) or event.event_id),
         None if conversation is None else str(conversation),

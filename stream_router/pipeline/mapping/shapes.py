@@ -15,7 +15,8 @@ from typing_extensions import TypedDict  # the one that pydantic takes on Python
 from stream_router.core import limits
 from stream_router.core.digital_types import DIGITAL_TYPES, UPDATED
 
-Id = Annotated[str, StringConstraints(min_length=1, max_length=512)] | int
+ID_MAX_CHARS = 512
+Id = Annotated[str, StringConstraints(min_length=1, max_length=ID_MAX_CHARS)] | int
 EventType = Annotated[str, StringConstraints(min_length=1, max_length=limits.DETAIL_TYPE_MAX_CHARS)]
 Path = tuple[str | int, ...]
 """Steps from the event's root: keys, and places in arrays. Empty: the whole event."""
