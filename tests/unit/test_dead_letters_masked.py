@@ -12,6 +12,19 @@ from stream_router.pipeline.transform import Transform, TransformConfig
 from tests.unit.test_xml_and_sources import NOW_S, TYPE, sealed
 
 POLICY = 'id = "x"\nversion = "1"\nmask_dead_letters = true\n[[rules]]\naction = "redact"\npaths = ["**.email"]\n'
+OF_IDS = (
+    POLICY
+    + """
+[hmac]
+key_id = "k1"
+[[rules]]
+action = "hmac"
+paths = ["conversationId", "originalEventId"]
+[[rules]]
+action = "{action}"
+paths = ["payload.**.id", "payload.id", "payload.**.@id", "payload.conversationId"]
+"""
+)
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 EXPERT_JSON = b'{"id":"e-1","conversationId":"42","email":"anna@example.com","datetime":"2026-11-24T09:30:00Z"}'
@@ -56,11 +69,13 @@ BODY = {
 }
 
 
-def transform_of(folder: Path, shapes: str = "") -> Transform:
+def transform_of(folder: Path, shapes: str = "", said: str = POLICY) -> Transform:
     policy, config = folder / "policy.toml", folder / "config.toml"
-    policy.write_text(POLICY)
+    policy.write_text(said)
     config.write_text(shapes)
-    config_of = TransformConfig("us-east-1", (TYPE,), masking=str(policy), config_file=config)
+    config_of = TransformConfig(
+        "us-east-1", (TYPE,), masking=str(policy), masking_key=b"0123456789abcdef", config_file=config
+    )
     return Transform(config_of, lambda: NOW_S * 1000)
 
 
@@ -120,3 +135,45 @@ def test_headers_are_kept_only_where_the_entry_shows_them(tmp_path: Path) -> Non
     line = line_of(traceparent="of Anna", contentType="text/xml; of=Anna", note="Anna")
     assert b"Anna" not in kept_of(transform, line)
     assert added_fields(kept_of(transform, line_of(note="Anna", traceparent=TRACE))) == {"traceparent": TRACE}
+
+
+INSIDE = """
+[[shapes]]
+name = "inside"
+when = ["acd.id"]
+fields.interactionId = "acd.id"
+fields.conversationId = "acd.call.id"
+fields.eventType = "kind"
+fields.timestamp = "at"
+fields.payload = "acd"
+"""
+DIGITAL = {
+    "eventId": "e-1",
+    "eventType": TYPE,
+    "createdAt": "2026-11-24T09:30:00Z",
+    "data": {"thread": {"id": "anna-1"}, "email": "anna@example.com"},
+}
+
+
+@pytest.mark.parametrize("action", ["redact", "remove"])
+@pytest.mark.parametrize(
+    ("shapes", "line"),
+    [
+        ("", seal("0" * 32, "delivery", int(NOW_S * 1000), orjson.dumps(DIGITAL))),
+        ("", sealed(EXPERT_JSON)),
+        ("", sealed(EXPERT_XML)),
+        (INSIDE, seal("0" * 32, "delivery", 0, orjson.dumps({**BODY, "acd": {"id": "7", "call": {"id": "8"}}}))),
+    ],
+    ids=["a preset", "JSON of Expert", "XML of Expert", "a shape of one's own"],
+)
+def test_an_event_is_told_by_the_same_ids_again_though_its_payload_hides_them(
+    tmp_path: Path, shapes: str, line: bytes, action: str
+) -> None:
+    """Hashed ids join events; in the payload, where they are read from, another rule takes them away."""
+    transform = transform_of(tmp_path, shapes, OF_IDS.replace("{action}", action))
+    sent = transform(event_of(line))
+    assert isinstance(sent, Entry)
+    again = transform(event_of(kept_of(transform, line)))
+    assert isinstance(again, Entry)
+    assert orjson.loads(again.detail) == orjson.loads(sent.detail)
+    assert orjson.loads(sent.detail)["conversationId"].startswith("hmac:k1:")

@@ -9,7 +9,7 @@ from stream_router.core import limits, traceparent
 from stream_router.core.envelope import added_fields, added_text
 from stream_router.core.model import Event
 from stream_router.pipeline.mapping import lossless, timestamps, xml_body
-from stream_router.pipeline.mapping.shapes import ID_MAX_CHARS, Path, Shape, find, parse_path
+from stream_router.pipeline.mapping.shapes import ID_MAX_CHARS, Path, Shape, find, parse_path, put_id
 from stream_router.pipeline.rejection import mismatch
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class AddedReader:
         """What the event says, as the mapper's `read` gives it. Raises Rejected."""
         body, preset = self._body_and_preset(event, fields)
         if preset == EXPERT:
-            return _expert(event, body, str(fields.get("eventTypeHeader") or ""), self._expert)
+            return _expert(event, body, fields, self._expert)
         if type(body) is not dict:
             raise mismatch("NotAnObject", "the event is not a JSON object")
         return (self._by_shape[preset] if preset else self._mapper).read_body(event, body)
@@ -82,7 +82,7 @@ class AddedReader:
         body, preset = self._body_and_preset(event, fields)
         said = {"source": str(fields.get("source") or ""), "traceparent": traceparent.valid(fields.get("traceparent"))}
         if preset == EXPERT:
-            made, said["eventTypeHeader"] = parts["payload"], str(fields.get("eventTypeHeader") or _first(body, _TYPES))
+            made, said["eventTypeHeader"] = _masked_expert(body, parts), _type_of(body, fields)
         else:
             made = (self._by_shape[preset] if preset else self._mapper).unmapped_body(body, parts)
         return made, {name: value for name, value in said.items() if value}
@@ -127,28 +127,34 @@ def _xml(body: object, fields: dict[str, Any]) -> dict[str, Any]:
     return xml_body.parse(text)
 
 
-def _first(body: dict[str, Any], paths: list[Path]) -> str | int | None:
-    """What the first path leads to that leads to a number, or to a text no longer than an id may be."""
+def _first(body: dict[str, Any], paths: list[Path]) -> tuple[Path, str | int | None]:
+    """The first path that leads to a number, or to a text no longer than an id may be, and what it leads to."""
     for path in paths:
         value = find(body, path)
         if type(value) is int or (type(value) is str and 0 < len(value) <= ID_MAX_CHARS):
-            return value  # type: ignore[no-any-return]
-    return None
+            return path, value
+    return (), None
 
 
-def _expert(event: Event, body: Any, header: str, shape: Shape) -> Any:
+def _type_of(body: dict[str, Any], fields: dict[str, Any]) -> str:
+    """The type by the sender's own name: the header's, else the body's; "" where neither tells one."""
+    found = str(fields.get("eventTypeHeader") or "") or _first(body, _TYPES)[1]
+    return found if type(found) is str else ""
+
+
+def _expert(event: Event, body: Any, fields: dict[str, Any], shape: Shape) -> Any:
     if type(body) is not dict:
         raise mismatch("NotAnObject", "the event is not an object")
-    event_type = header or _first(body, _TYPES)
-    if type(event_type) is not str or not 0 < len(event_type) <= limits.DETAIL_TYPE_MAX_CHARS:
+    event_type = _type_of(body, fields)
+    if not 0 < len(event_type) <= limits.DETAIL_TYPE_MAX_CHARS:
         raise mismatch("MissingField", "expert: the event type is neither in the header nor in the body")
-    conversation = _first(body, _CONVERSATIONS)
+    _, conversation = _first(body, _CONVERSATIONS)
     try:
-        timestamp, time_s = timestamps.to_utc(_first(body, _TIMES), shape.zone)
+        timestamp, time_s = timestamps.to_utc(_first(body, _TIMES)[1], shape.zone)
     except (ValueError, OverflowError):
         timestamp, time_s = timestamps.iso(event.received_at_ms), event.received_at_ms / 1000
     return (
-        str(_first(body, _IDS) or event.event_id),
+        str(_first(body, _IDS)[1] or event.event_id),
         None if conversation is None else str(conversation),
         shape.event_types.get(event_type, event_type),
         timestamp,
@@ -157,3 +163,13 @@ def _expert(event: Event, body: Any, header: str, shape: Shape) -> Any:
         None,
         event_type,
     )
+
+
+def _masked_expert(body: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:
+    """The masked payload, with the ids as the entry shows them."""
+    made = dict(parts["payload"])
+    for paths, name in ((_IDS, "originalEventId"), (_CONVERSATIONS, "conversationId")):
+        path, value = _first(body, paths)
+        if path:
+            put_id(made, path, value, parts.get(name))
+    return made

@@ -20,6 +20,7 @@ from stream_router.pipeline.mapping.shapes import (
     check_fields,
     find,
     put,
+    put_id,
 )
 from stream_router.pipeline.rejection import Rejected, mismatch
 
@@ -116,14 +117,18 @@ class Validator:
             fields = {key: masked.get(key, value) for key, value in body.items() if key in OUR_FIELDS}
             return {**fields, **parts.get("extensions", {})}
         payload_at, _ = _lead(shape.fields["payload"], body)
-        if payload_at == ():
-            return dict(parts["payload"])
-        made: dict[str, Any] = {}
+        made: dict[str, Any] = dict(parts["payload"]) if payload_at == () else {}
+        if payload_at:
+            put(made, payload_at, parts["payload"])
         for name, source in shape.fields.items():
             path, value = _lead(source, body)
-            if path and (name == "payload" or payload_at is None or path[: len(payload_at)] != payload_at):
+            if not path or name == "payload":
+                continue
+            if payload_at is None or path[: len(payload_at)] != payload_at:
                 put(made, path, masked.get(name, value))
-        for path in shape.when:
+            else:
+                put_id(made, path, value, masked.get(name))
+        for path in shape.when if payload_at != () else ():
             if find(made, path) is MISSING:
                 put(made, path, None)
         return made

@@ -3,6 +3,7 @@
 To add a shape with code, write a `Shape` here and put it into `PRESETS`; without code, see docs/events.md.
 """
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -137,6 +138,16 @@ def put(root: dict[str, Any], path: Path, value: Any) -> None:
         if type(at) is not dict:
             raise ValueError("the path leads through no object")
     at[str(path[-1])] = value
+
+
+def put_id(payload: dict[str, Any], path: Path, before: Any, masked: str | None) -> None:
+    """Make `path` lead to an id as the entry shows it, where masking made another value of what was there `before`.
+
+    Read again the payload would else give another id. A place in an array stays as it is.
+    """
+    if masked is not None and find(payload, path) != before:
+        with contextlib.suppress(ValueError):
+            put(payload, path, masked)
 
 
 RECEIVED: Any = object()
