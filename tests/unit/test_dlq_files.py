@@ -28,6 +28,8 @@ from stream_router.control.dead_letters.undelivered import desk as of_eventbridg
 from stream_router.core.aws_answers import Answer
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
+from stream_router.pipeline.transform import Transform
+from tests.events import NOW_MS, config_of
 from tests.fakes import refused
 from tests.sqs_in_time import Sqs
 
@@ -498,6 +500,20 @@ def test_show_joins_no_part_of_one_letter_with_one_of_another(sqs: Sqs, capsys: 
     desk.connection.transform.return_value.policy = None
     assert showing.run(desk, f"{7:032x}", payload=True) == 0
     assert '"a": "b"' in capsys.readouterr().out
+
+
+def test_show_says_of_an_event_that_cannot_be_masked_that_it_is_not_shown(
+    sqs: Sqs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And not that a policy says something of dead letters, which it need not."""
+    sqs.bodies = [in_parts(1, 1, 0, "eyJhIjoiYiJ9")]
+    desk: Any = DeskInTime(sqs)
+    desk.connection = MagicMock()
+    desk.connection.transform.return_value = Transform(config_of(masking="default"), lambda: NOW_MS)
+    assert showing.run(desk, f"{7:032x}", payload=True) == 1
+    told = capsys.readouterr()
+    assert "its event cannot be masked, so it is not shown" in told.err
+    assert "mask_dead_letters" not in told.out
 
 
 def test_what_a_strangers_message_holds_makes_no_line_of_ours(sqs: Sqs, capsys: pytest.CaptureFixture[str]) -> None:

@@ -82,6 +82,9 @@ def _tell_payload(desk: Desk, whole: list[Letter]) -> int:
             return 1
         event = reopening.unread(raw, letter, 1)
         raw = transform.masked_raw(DeadLetter(event, Reason.INTERNAL_ERROR, "", "", raw=raw))
+        if reopening.is_withheld(raw):
+            warn("stream-router dlq: its event cannot be masked, so it is not shown")
+            return 1
         say(f"masked by {transform.masking}:")
     say(readable(raw))
     return 0

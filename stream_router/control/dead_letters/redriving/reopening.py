@@ -25,9 +25,14 @@ class LetterRecord(Again):
 def original(letter: Letter, fetch: Callable[[str], bytes] | None) -> bytes:
     """The letter's line. Raises UnreadableLetterError, also where masking kept it out of the letter."""
     raw = reader.original(letter, fetch)
-    if raw.startswith(b'{"withheld":'):
+    if is_withheld(raw):
         raise UnreadableLetterError("its event was withheld, since it could not be masked")
     return raw
+
+
+def is_withheld(raw: bytes) -> bool:
+    """Whether a line says that masking kept the event out of it."""
+    return raw.startswith(b'{"withheld":')
 
 
 def reopen(raw: bytes, letter: Letter, number: int) -> list[Event | DeadLetter]:
