@@ -13,6 +13,7 @@ from stream_router.core.envelope import added_fields, added_text, open_record, s
 from stream_router.core.event_id import correlation_id
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record, new_entry, new_event
 from stream_router.core.names import PROBE_TYPE, SOURCE
+from stream_router.core.plain_text import is_name
 from stream_router.pipeline import deep_json, probe
 from stream_router.pipeline.exact_number import written
 from stream_router.pipeline.mapping import config_file
@@ -23,7 +24,6 @@ from stream_router.pipeline.masking.trace import HitCounts, Trace
 from stream_router.pipeline.masking.unknown_fields import UnknownFields
 from stream_router.pipeline.metadata import MASKED, PARTLY, UNMASKED, metadata_by_tag
 from stream_router.pipeline.rejection import Rejected, mismatch
-from stream_router.pipeline.unroutable_types import is_name
 
 if TYPE_CHECKING:
     from stream_router.pipeline.masking.policy import MaskingPolicy, Parts

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.envelope import open_record, seal
+from stream_router.core.envelope import added_text, open_record, seal
 from stream_router.core.event_id import of_body as event_id
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record
 from stream_router.core.process.settings_error import SettingsError
@@ -166,6 +166,19 @@ def test_a_named_source_is_mapped_by_its_preset(tmp_path: Path, caplog: pytest.L
         assert not isinstance(event, DeadLetter)
         assert isinstance(transform(event), Entry)
     assert caplog.text.count("strange") == 1
+
+
+def test_of_sources_that_are_not_known_a_few_names_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Another producer writes into this field what it likes: a text that is no name is not shown, nor are thousands."""
+    transform = Transform(TransformConfig("us-east-1", (TYPE,)), lambda: NOW_S * 1000)
+    body = b'{"interactionId":"i","eventType":"page.updated","timestamp":"2026-11-24T09:30:00Z","payload":{}}'
+    for source in ("anna@example.com", "Anna Schmidt", *(f"source-{number}" for number in range(100))):
+        (event,) = open_record(Record(seal("0" * 32, "content", 0, body, added_text({"source": source})), 1))
+        assert isinstance(event, Event)
+        assert isinstance(transform(event), Entry)
+    assert "nna" not in caplog.text
+    assert "source-1\n" in caplog.text
+    assert len(caplog.records) == 20
 
 
 def test_a_body_of_a_named_source_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from stream_router.core import limits, traceparent
 from stream_router.core.envelope import added_fields, added_text
 from stream_router.core.model import Event
+from stream_router.core.plain_text import MOST_SAID, NOT_SHOWN, is_name
 from stream_router.pipeline.mapping import lossless, timestamps, xml_body
 from stream_router.pipeline.mapping.shapes import ID_MAX_CHARS, Path, Shape, find, parse_path, put_id
 from stream_router.pipeline.rejection import mismatch
@@ -103,9 +104,11 @@ class AddedReader:
         return body.keys() >= _BY_THE_BODY or self._mapper.is_of_an_own_shape(body)
 
     def _preset(self, source: str) -> str | None:
-        if source and source not in self._presets and source not in self._warned:
-            self._warned.add(source)
-            log.warning("a source of the receiver's is not in this program's STREAM_ROUTER_CONFIG: %s", source)
+        if source and source not in self._presets:
+            said = source if is_name(source) else NOT_SHOWN
+            if said not in self._warned and len(self._warned) < MOST_SAID:
+                self._warned.add(said)
+                log.warning("a source of the receiver's is not in this program's STREAM_ROUTER_CONFIG: %s", said)
         return self._presets.get(source)
 
 
