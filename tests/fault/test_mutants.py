@@ -260,8 +260,8 @@ OF_THE_AUTHORS = {
         "        self._turn(REST_S, daemon=True)\n        self._checkpoint(self._kept)\n",
         ("tests/unit/test_shard.py", "tests/unit/test_shard_keeps_up.py"),
         (
-            "        self._vitals.called(millis_behind_latest)\n",
-            "        self._vitals.called(millis_behind_latest)\n        self._kept = checkpointer\n",
+            "        self._vitals.called(behind_ms)\n",
+            "        self._vitals.called(behind_ms)\n        self._kept = checkpointer\n",
         ),
     ),
     "the checkpoint stands still under load": Mutant(
