@@ -1,15 +1,18 @@
 """Where each data-plane call goes: resolved as boto3 does it, the `AWS_ENDPOINT_URL*` variables included."""
 
 import contextlib
+import functools
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from botocore import UNSIGNED
 from botocore.awsrequest import AWSPreparedRequest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, InvalidRegionError, ProfileNotFound, UnknownRegionError
 from botocore.httpsession import get_cert_path
+from botocore.loaders import Loader
 from botocore.session import Session
 
 from stream_router.core import limits
@@ -71,9 +74,28 @@ def check_port(url: str) -> None:
     _ = urlsplit(url).port
 
 
+_ASKS_FOR_NOTHING = {
+    "kinesis": "list_streams",
+    "events": "list_event_buses",
+    "sqs": "list_queues",
+    "dynamodb": "list_tables",
+    "s3": "list_buckets",
+    "cloudwatch": "list_metrics",
+}
+"""An operation of each service that needs no argument."""
+
+
 def endpoint_url(session: Session, service: str) -> str:
-    """The URL that boto3 would send `service` calls to in this environment."""
-    return str(client(session, service, Config(signature_version="v4")).meta.endpoint_url)
+    """The URL that boto3 would send `service` calls to in this environment.
+
+    A client's own `endpoint_url` is by an older table than the one that its calls follow: with FIPS or dual-stack
+    endpoints it names hosts that there are not.
+    """
+    made = client(session, service, _UNSIGNED)
+    told = str(made.meta.endpoint_url)
+    with refusals(service):
+        sent_to = urlsplit(_sent_to(made, getattr(made, _ASKS_FOR_NOTHING[service])))
+    return told if sent_to.netloc == urlsplit(told).netloc else f"{sent_to.scheme}://{sent_to.netloc}"
 
 
 def is_aws(url: str) -> bool:
@@ -82,7 +104,14 @@ def is_aws(url: str) -> bool:
         host = urlsplit(url).hostname or ""
     except ValueError:
         return False
-    return host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws"))
+    return host.endswith(_domains())
+
+
+@functools.cache
+def _domains() -> tuple[str, ...]:
+    """What the hosts of every partition end with: aws, aws-cn, aws-us-gov, the European and the secret ones."""
+    found = [partition["outputs"] for partition in Loader().load_data("partitions")["partitions"]]
+    return tuple({f".{one[suffix]}" for one in found for suffix in ("dnsSuffix", "dualStackDnsSuffix")})
 
 
 def json_target(url: str, service: str, operation: str, json_version: str) -> Target:
@@ -145,23 +174,37 @@ _V2_HEADERS = ("Content-Type: application/cbor", "Accept: application/cbor", "sm
 class _CapturedError(Exception):
     """Ends botocore's call once its request is known: nothing is sent."""
 
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.url = url
+
+
+_UNSIGNED = Config(signature_version=UNSIGNED)
+"""Of clients that send nothing, and so need no credentials. One for all: `doctor` keeps clients by it."""
+
 
 def _v2_target(session: Session, bus_arn: str, operation: str) -> Target:
     """The URL that botocore itself would send to: it derives host and path from the bus's ARN."""
-    urls: list[str] = []
-
-    def capture(request: AWSPreparedRequest, **_: object) -> None:
-        urls.append(str(request.url))
-        raise _CapturedError
-
     v2 = client(session, "eventbridgev2")
-    v2.meta.events.register("before-send", capture)
-    with contextlib.suppress(_CapturedError):
-        if operation == "PutEvents":
-            v2.put_events(EventBusArn=bus_arn, Entries=[{"Source": "x", "DetailType": "x"}])
-        else:
-            v2.describe_event_bus(EventBusArn=bus_arn)
-    return Target(urls[0], "events", _V2_HEADERS)
+    if operation == "PutEvents":
+        url = _sent_to(v2, v2.put_events, EventBusArn=bus_arn, Entries=[{"Source": "x", "DetailType": "x"}])
+    else:
+        url = _sent_to(v2, v2.describe_event_bus, EventBusArn=bus_arn)
+    return Target(url, "events", _V2_HEADERS)
+
+
+def _sent_to(made: Any, operation: Callable[..., Any], **arguments: Any) -> str:
+    """The URL of an operation's request. Of the client `made` nothing is sent, now or later."""
+    made.meta.events.register("before-send", _capture, unique_id="captured")
+    try:
+        operation(**arguments)
+    except _CapturedError as captured:
+        return captured.url
+    raise AssertionError("botocore sends without saying so")
+
+
+def _capture(request: AWSPreparedRequest, **_: object) -> None:
+    raise _CapturedError(str(request.url))
 
 
 def ca_bundle(session: Session) -> str:
