@@ -75,3 +75,29 @@ def test_a_queue_of_this_region_is_taken_by_each_of_its_names() -> None:
     """AWS's own host, a VPC endpoint's, and an emulator's."""
     for host in ("sqs.eu-west-1.amazonaws.com", "vpce-1-a.sqs.eu-west-1.vpce.amazonaws.com", "127.0.0.1:4566"):
         setup.look(settings(sqs_dlq_url=f"https://{host}/123456789012/q"))
+
+
+@pytest.mark.parametrize("stream", ["cx.events", "e" * 69])
+def test_a_stream_whose_queues_could_not_be_made_is_refused(stream: str) -> None:
+    """A stream's name may have dots and 128 characters, a queue's has none and 80: else the stream alone were made."""
+    named = {"sqs_dlq_url": "https://sqs.eu-west-1.amazonaws.com/123456789012/q"}
+    given = {"aws_region": "eu-west-1", "stream": stream}
+    with pytest.raises(WrongSettingError, match=r"^SQS_DLQ_URL: is not set, and .*-dead-letters is no queue's name; "):
+        setup.look(load(Setup, **given))
+    with pytest.raises(WrongSettingError, match=r"^STREAM_ROUTER_TARGET_DLQ_ARN: .*-undelivered is no queue's name; "):
+        setup.look(load(Setup, **given, **named))
+    setup.look(load(Setup, **given, **named, target_dlq_arn=UNDELIVERED))
+    setup.look(load(Setup, **given, **named, event_bus="arn:aws:events:eu-west-1:123456789012:event-busv2/b"))
+
+
+def test_a_target_in_another_account_needs_a_role() -> None:
+    """EventBridge reaches it with a role of the rule's account, also a queue, function or topic."""
+    for target in ("sqs:eu-west-1:210987654321:out", "lambda:eu-west-1:210987654321:function:f"):
+        given = settings(target_arn=f"arn:aws:{target}")
+        with pytest.raises(WrongSettingError, match=r"^STREAM_ROUTER_TARGET_ROLE_ARN: is not set, .*another account; "):
+            at_odds.check(given, HOME, DEAD, UNDELIVERED)
+    on_their_bus = settings(
+        target_arn="arn:aws:sqs:eu-west-1:210987654321:out",
+        event_bus="arn:aws:events:eu-west-1:210987654321:event-bus/b",
+    )
+    at_odds.check(on_their_bus, HOME, DEAD, UNDELIVERED)

@@ -45,8 +45,19 @@ def check(settings: Setup, home: Home, dead_letters: str, undelivered: str) -> N
             raise WrongSettingError(f"{TARGET}: is {why}; name another target")
         if (partition := arns.parse(settings.target_arn, TARGET).partition) != home.partition:
             raise WrongSettingError(f"{TARGET}: is in partition {partition}, the rule in {home.partition}; correct it")
+        _check_account(settings, arns.parse(home.rule(settings.event_bus, settings.rule), "STREAM_ROUTER_RULE").account)
     if dead_letters == undelivered:
         named = UNDELIVERED if settings.target_dlq_arn else "SQS_DLQ_URL"
         raise WrongSettingError(
             f"{named}: is one queue for dead letters and for what the target refuses; unset it, and setup makes two"
+        )
+
+
+def _check_account(settings: Setup, of_rule: str) -> None:
+    """EventBridge reaches into another account with a role of the rule's account, whatever the kind of target."""
+    assert settings.target_arn
+    if arns.parse(settings.target_arn, TARGET).account != of_rule and not settings.target_role_arn:
+        raise WrongSettingError(
+            f"{ROLE}: is not set, and the target is in another account; give a role of account {of_rule} that may send "
+            "to it, and let that role in at the target"
         )

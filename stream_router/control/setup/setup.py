@@ -4,6 +4,7 @@ Order matters: the stream and our dead-letter queue first (the consumer needs th
 our events match, then rule and target.
 """
 
+import re
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,6 +27,9 @@ from stream_router.settings.setup import Setup
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
+
+QUEUE_NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")
+"""Source: SQS API reference, CreateQueue."""
 
 WOULD_CHANGE = 2
 """Exit status of `--plan --exit-code` where something would be made or changed."""
@@ -89,10 +93,24 @@ def look(settings: Setup) -> None:
         )
     if settings.target_arn:
         targets.kind_of(settings.target_arn, settings.target_role_arn, settings.aws_region)
+    _look_at_names(settings)
     if settings.target_dlq_arn:
         given = arns.parse(settings.target_dlq_arn, "STREAM_ROUTER_TARGET_DLQ_ARN")
         if given.service != "sqs" or given.resource.endswith(".fifo"):
             raise WrongSettingError("STREAM_ROUTER_TARGET_DLQ_ARN: must be a standard SQS queue; give one, or unset it")
+
+
+def _look_at_names(settings: Setup) -> None:
+    """A stream's name takes more characters, and other ones, than that of a queue that is called after it."""
+    made = {"SQS_DLQ_URL": "" if settings.sqs_dlq_url else dead_letters_name(settings.stream)}
+    if not (settings.target_dlq_arn or limits.is_v2_bus(settings.event_bus)):
+        made["STREAM_ROUTER_TARGET_DLQ_ARN"] = undelivered_name(settings.stream)
+    for variable, name in made.items():
+        if name and not QUEUE_NAME.fullmatch(name):
+            raise WrongSettingError(
+                f"{variable}: is not set, and {name} is no queue's name; name one that is there, or have "
+                "STREAM_ROUTER_STREAM of at most 67 of A-Z a-z 0-9 _ -"
+            )
 
 
 def ensure(settings: Setup, clients: Clients, say: Say, *, plan: bool) -> Made:
