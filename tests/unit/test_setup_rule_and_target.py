@@ -198,6 +198,17 @@ def test_a_bus_that_is_missing_is_made(script: Script, steps: Steps) -> None:
     script.done()
 
 
+def test_a_bus_that_gets_our_key_keeps_what_else_it_has(script: Script, steps: Steps) -> None:
+    """UpdateEventBus says what the bus is to have: what is not sent again may be gone, its dead-letter queue first."""
+    arn, key = HOME.bus("cx"), f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd"
+    keeps = {"Description": "ours", "DeadLetterConfig": {"Arn": DLQ}, "LogConfig": {"Level": "ERROR"}}
+    script.expect("events", "describe_event_bus", {"Name": "cx"}, {"Name": "cx", "Arn": arn, **keeps})
+    script.expect("events", "list_tags_for_resource", {"ResourceARN": arn}, {"Tags": TAGS})
+    script.expect("events", "update_event_bus", {"Name": "cx", "KmsKeyIdentifier": key, **keeps})
+    rules.ensure_bus(script.clients.events, "cx", steps, MARKS._replace(key=key))
+    script.done()
+
+
 @pytest.mark.parametrize(
     ("arn", "problem"),
     [

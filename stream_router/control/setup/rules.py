@@ -61,11 +61,16 @@ def ensure_bus(events: "EventBridgeClient", bus: str, steps: Steps, marks: Marks
     tags = tags_of(events, has["Arn"])
     _complete_tags(events, has["Arn"], f"event bus {bus}", tags, marks, steps)
     if marks.ours(tags) and marks.key and has.get("KmsKeyIdentifier") != marks.key:
+        # UpdateEventBus may take away what it is not told of, as PutRule does.
+        keep: dict[str, Any] = {
+            name: has.get(name) for name in ("Description", "DeadLetterConfig", "LogConfig") if has.get(name)
+        }
         steps.change(
             f"event bus {bus}: key {has.get('KmsKeyIdentifier') or 'of AWS'} -> {marks.key}",
             events.update_event_bus,
             Name=bus,
             KmsKeyIdentifier=marks.key,
+            **keep,
         )
 
 
