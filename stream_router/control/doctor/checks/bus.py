@@ -9,6 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws.errors import code_of
 from stream_router.checks.finding import NOT_SPOKEN, Finding, Question, ask
+from stream_router.control.doctor.checks import key_policy
 from stream_router.control.doctor.say import SETUP, ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
 from stream_router.core import limits
@@ -63,6 +64,10 @@ def key(world: World) -> Finding:
     state = answer["KeyMetadata"]["KeyState"]
     if state != "Enabled":
         return wrong("SR121", BUS, f"its key is {state}: events cannot be encrypted", "enable the key, or give another")
+    if not is_v2(world):
+        why, cure = key_policy.trouble(world, named, str(found.get("Arn", "")))
+        if why:
+            return wrong("SR121", BUS, f"the bus {why}: what it accepts is lost, or in a queue of its own", cure)
     return ok("SR121", f"{named} is enabled")
 
 

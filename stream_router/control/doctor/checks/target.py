@@ -8,6 +8,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from stream_router.aws.errors import code_of
 from stream_router.checks.finding import DENIED, NOT_SPOKEN, Finding, Verdict, silence
 from stream_router.control import arns
+from stream_router.control.doctor.checks import key_policy
 from stream_router.control.doctor.checks.bus import is_v2
 from stream_router.control.doctor.checks.iam_policy import denial, lets_in
 from stream_router.control.doctor.say import SETUP, ok, skipped, warn, wrong
@@ -19,9 +20,6 @@ from stream_router.control.setup_error import WrongSettingError
 from stream_router.settings.common import NO_RULE
 
 TARGET, ROLE, UNDELIVERED = "EVENTBRIDGE_TARGET_ARN", "STREAM_ROUTER_TARGET_ROLE_ARN", "STREAM_ROUTER_TARGET_DLQ_ARN"
-QUEUE_KEY = "alias/aws/sqs"
-"""A queue under it takes nothing from EventBridge: nobody can let a service use a key that AWS keeps."""
-
 DENIES = "statement {} of its policy denies EventBridge"
 EXCEPT = (
     'take it out, or add "BoolIfExists": {"aws:PrincipalIsAWSService": "false"} to its condition; `setup` adds an '
@@ -84,7 +82,8 @@ def lets_eventbridge_in(world: World) -> Finding:
 
 def _lets_in(world: World, target: Any) -> Finding | None:
     arn = arns.parse(target["Arn"], TARGET)
-    if target.get("RoleArn") and arn.service != "sqs":
+    foreign = arn.account != _rule_arn(world).split(":")[4]
+    if target.get("RoleArn") and (foreign or arn.service != "sqs"):
         return None  # by its role: SR141
     looks: dict[str, tuple[Callable[[], Iterator[Any]], str]] = {
         "sqs": (lambda: _queue_policies(world, arn), "sqs:SendMessage"),
@@ -101,13 +100,31 @@ def _lets_in(world: World, target: Any) -> Finding | None:
             says = f"{target['Arn']}: {DENIES.format(said)}: all ends in its dead-letter queue"
             return wrong("SR140", TARGET, says, EXCEPT)
     if any(lets_in(policy, action, _rule_arn(world)) for policy in policies):
-        return None
+        return _key_shut(world, arn, target["Arn"])
     says = f"{target['Arn']} does not let EventBridge in for this rule: all ends in its dead-letter queue"
     return wrong("SR140", TARGET, says, f"{SETUP}: it opens a queue, and prints the command for a function")
 
 
+def _key_shut(world: World, arn: arns.Arn, text: str) -> Finding | None:
+    """Of a queue or a topic: whether its key keeps EventBridge out where its policy lets it in."""
+    if arn.service not in ("sqs", "sns"):
+        return None
+    has = _queue(world, arn) if arn.service == "sqs" else _topic(world, text)
+    why, cure = key_policy.trouble(world, has.get("KmsMasterKeyId"), _rule_arn(world))
+    return wrong("SR140", TARGET, f"{text} {why}: all ends in its dead-letter queue", cure) if why else None
+
+
+def _queue(world: World, arn: arns.Arn) -> dict[str, str]:
+    return world.queue_attributes(world.queue_url(arn.resource, arn.account))
+
+
+def _topic(world: World, arn: str) -> dict[str, str]:
+    ask = world.client("sns").get_topic_attributes
+    return world.once(f"topic {arn}", lambda: dict(ask(TopicArn=arn)["Attributes"]))
+
+
 def _queue_policies(world: World, arn: arns.Arn) -> Iterator[Any]:
-    yield world.queue_attributes(world.queue_url(arn.resource, arn.account)).get("Policy")
+    yield _queue(world, arn).get("Policy")
 
 
 def _function_policies(world: World, arn: str) -> Iterator[Any]:
@@ -115,7 +132,7 @@ def _function_policies(world: World, arn: str) -> Iterator[Any]:
 
 
 def _topic_policies(world: World, arn: str) -> Iterator[Any]:
-    yield world.client("sns").get_topic_attributes(TopicArn=arn)["Attributes"].get("Policy")
+    yield _topic(world, arn).get("Policy")
 
 
 def _log_policies(world: World) -> Iterator[Any]:
@@ -185,7 +202,7 @@ def _takes(world: World, target: Any) -> Finding | None:
         return None
     arn = arns.parse(text, UNDELIVERED)
     try:
-        has = world.queue_attributes(world.queue_url(arn.resource, arn.account))
+        has = _queue(world, arn)
     except ClientError as error:
         if code_of(error) not in _ABSENT:
             raise
@@ -205,26 +222,9 @@ def _closed(world: World, queue: arns.Arn, policy: str | None) -> Finding | None
 
 
 def _key_closed(world: World, queue: arns.Arn, key: str | None) -> Finding | None:
-    if key == QUEUE_KEY:
-        says = (
-            f"queue {queue.resource} is under {QUEUE_KEY}, which EventBridge may not use: what it sends there is lost"
-        )
-        return wrong("SR144", UNDELIVERED, says, "encrypt it with SQS's own key, or with one of yours")
-    if key and not _key_lets_in(world, key):
-        says = f"the key of queue {queue.resource} is closed to EventBridge: what it sends there is lost"
-        cure = f"let events.amazonaws.com use kms:GenerateDataKey and kms:Decrypt in the policy of {key}"
-        return wrong("SR144", UNDELIVERED, says, cure)
-    return None
-
-
-def _key_lets_in(world: World, key: str) -> bool:
-    """By the key's own policy; where that may not be read it is taken to be right."""
-    kms = world.client("kms")
-    try:
-        policy = kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"]
-    except (ClientError, BotoCoreError):
-        return True
-    return lets_in(policy, "kms:GenerateDataKey", _rule_arn(world))
+    why, cure = key_policy.trouble(world, key, _rule_arn(world))
+    says = f"queue {queue.resource} {why}: what it sends there is lost"
+    return wrong("SR144", UNDELIVERED, says, cure) if why else None
 
 
 def waiting(world: World) -> Finding:
@@ -237,7 +237,7 @@ def _waits(world: World, target: Any) -> Finding | None:
     if not text:
         return None
     arn = arns.parse(text, UNDELIVERED)
-    has = world.maybe(lambda: world.queue_attributes(world.queue_url(arn.resource, arn.account)))
+    has = world.maybe(lambda: _queue(world, arn))
     if has is None:
         return skipped("SR145", "waits for SR144")
     if not (count := held(has)):
