@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from stream_router.control.setup import queues
+from stream_router.control.setup import queues, streams
 from stream_router.control.setup.marks import Marks
 from stream_router.control.setup.steps import Steps
 from stream_router.control.setup.streams import ensure_stream, tell_buckets
@@ -38,24 +38,13 @@ def _summary(hours: int = 168, encryption: str = "KMS", shards: int = 2, status:
     }
 
 
-def _active() -> dict[str, Any]:
-    return {
-        "StreamDescription": {
-            **_summary()["StreamDescriptionSummary"],
-            "Shards": [],
-            "HasMoreShards": False,
-        }
-    }
-
-
 @pytest.fixture
 def script() -> Script:
     return Script()
 
 
 def _describe_active(script: Script) -> None:
-    active = {key: value for key, value in _active()["StreamDescription"].items() if key != "OpenShardCount"}
-    script.expect("kinesis", "describe_stream", NAME, {"StreamDescription": active})
+    script.expect("kinesis", "describe_stream_summary", NAME, _summary())
 
 
 def test_a_new_stream_keeps_a_week_and_is_encrypted(script: Script) -> None:
@@ -115,6 +104,19 @@ def test_a_stream_in_the_making_is_waited_for(script: Script) -> None:
     ensure_stream(script.clients.kinesis, "events", 2, steps, MARKS)
     script.done()
     assert steps.changes == 0
+
+
+def test_a_stream_that_does_not_become_active_is_said_to_be_what_it_is(
+    script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reshard of many shards lasts longer than anybody waits here: that is no missing answer."""
+    monkeypatch.setattr(streams, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(streams, "LOOK_FOR_S", 0.0)
+    script.expect("kinesis", "describe_stream_summary", NAME, _summary(status="UPDATING"))
+    script.expect("kinesis", "describe_stream_summary", NAME, _summary(status="UPDATING"))
+    with pytest.raises(SetupError, match=r"^stream events is UPDATING still; .* again"):
+        ensure_stream(script.clients.kinesis, "events", 2, Steps(lambda _: None, apply=True), MARKS)
+    script.done()
 
 
 @pytest.mark.parametrize("apply", [True, False])

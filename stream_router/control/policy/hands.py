@@ -14,7 +14,7 @@ _SET_UP_QUEUE = "GetQueueUrl GetQueueAttributes SetQueueAttributes ListQueueTags
 
 def setup(settings: Setup, home: Home) -> Iterator[Need]:
     """Everything that `setup` makes or verifies, and nothing that deletes."""
-    made = "DescribeStreamSummary ListTagsForStream AddTagsToStream CreateStream DescribeStream"
+    made = "DescribeStreamSummary ListTagsForStream AddTagsToStream CreateStream"
     stream = home.stream(settings.stream)
     yield need("kinesis", f"{made} IncreaseStreamRetentionPeriod", stream)
     # AWS asks for the stream and for the key; which key is alias/aws/kinesis nobody knows before.

@@ -1,5 +1,6 @@
 """The Kinesis stream as it should be: a week's retention, encrypted at rest, under our tags."""
 
+import time
 from typing import TYPE_CHECKING, Any, cast
 
 from stream_router.control.setup.marks import Marks, from_list, told
@@ -18,6 +19,9 @@ KEY = "alias/aws/kinesis"
 """The key that AWS keeps for Kinesis; a stream under a key of your own is left so."""
 
 NONE = "no encryption"
+
+LOOK_EVERY_S, LOOK_FOR_S = 3.0, 180.0
+"""How often, and how long, a stream that is made or changed is looked at."""
 
 DELETING = "DELETING"
 """The status of a stream that goes: it is still described, and takes no change."""
@@ -92,8 +96,20 @@ def _ensure_tags(kinesis: "KinesisClient", name: str, marks: Marks, steps: Steps
 
 
 def _until_active(kinesis: "KinesisClient", name: str) -> None:
-    """Kinesis takes the next change of a stream only when the one before is through."""
-    kinesis.get_waiter("stream_exists").wait(StreamName=name, WaiterConfig={"Delay": 3, "MaxAttempts": 60})
+    """Kinesis takes the next change of a stream only when the one before is through. Raises SetupError if that lasts.
+
+    Not with botocore's waiter: it asks with another right, and of a refusal or of a time-out it says the same.
+    """
+    until = time.monotonic() + LOOK_FOR_S
+    while (status := _status(kinesis, name)) != "ACTIVE":
+        if time.monotonic() >= until:
+            raise SetupError(f"stream {name} is {status} still; when it is ACTIVE, run `stream-router setup` again")
+        time.sleep(LOOK_EVERY_S)
+
+
+def _status(kinesis: "KinesisClient", name: str) -> str:
+    found = describe(kinesis, name)
+    return found["StreamStatus"] if found else "not to be seen"
 
 
 def _ensure_retention(kinesis: "KinesisClient", name: str, hours: int, steps: Steps) -> None:
