@@ -145,6 +145,16 @@ def test_a_stream_of_ours_gets_the_tags_and_the_key_that_it_lacks(script: Script
     ]
 
 
+def test_a_stream_s_tags_are_read_to_the_last_page(script: Script) -> None:
+    """How many one answer holds AWS does not say; ours may come after those of a company that tags much."""
+    theirs = [{"Key": f"a{n}", "Value": "x"} for n in range(10)]
+    script.expect("kinesis", "list_tags_for_stream", NAME, {"Tags": theirs, "HasMoreTags": True})
+    further = {**NAME, "ExclusiveStartTagKey": "a9"}
+    script.expect("kinesis", "list_tags_for_stream", further, {"Tags": AS_LIST, "HasMoreTags": False})
+    assert MARKS.ours(streams.tags_of(script.clients.kinesis, "events"))
+    script.done()
+
+
 def test_a_new_dead_letter_queue_keeps_14_days_encrypted(script: Script) -> None:
     """The default of 4 days would lose dead letters over a long weekend."""
     script.refuse("sqs", "get_queue_url", {"QueueName": "q"}, "QueueDoesNotExist")

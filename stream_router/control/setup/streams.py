@@ -1,7 +1,7 @@
 """The Kinesis stream as it should be: a week's retention, encrypted at rest, under our tags."""
 
 import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from stream_router.control.setup.marks import Marks, from_list, told
 from stream_router.control.setup.steps import Steps
@@ -74,8 +74,15 @@ def describe(kinesis: "KinesisClient", name: str) -> "StreamDescriptionSummaryTy
 
 
 def tags_of(kinesis: "KinesisClient", name: str) -> dict[str, str]:
-    """The stream's tags; it has at most 50, and one answer holds as many."""
-    return from_list(cast("Any", kinesis.list_tags_for_stream(StreamName=name).get("Tags", [])))
+    """The stream's tags, page by page: how many one answer holds AWS does not say."""
+    found: dict[str, str] = {}
+    further: dict[str, Any] = {}
+    while True:
+        page: Any = kinesis.list_tags_for_stream(StreamName=name, **further)
+        found |= from_list(tags := page.get("Tags", []))
+        if not (tags and page.get("HasMoreTags")):
+            return found
+        further = {"ExclusiveStartTagKey": tags[-1]["Key"]}
 
 
 def _create(kinesis: "KinesisClient", name: str, shards: int, tags: dict[str, str]) -> None:
