@@ -33,6 +33,8 @@ def run(wish: Wish) -> int:
     checks = catalogue.chosen(wish.program, offline=wish.offline)
     world = World(offline=wish.offline)
     console = Console(stderr=True)
+    if world.common and not wish.offline:
+        world.maybe(world.credentials)  # before the deadline: a profile may want a code that a person has to type
     with console.status(f"looks at {len(checks)} things") as waiting:
         results = runner.run(checks, world, told=lambda count: waiting.update(f"{count} of {len(checks)} looked at"))
     if wish.end_to_end:

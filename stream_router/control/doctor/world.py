@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 from pydantic_settings import BaseSettings
 
-from stream_router.aws import endpoints
+from stream_router.aws import credentials, endpoints
 from stream_router.checks.aws_checks import ONCE
 from stream_router.control.arns import Home
 from stream_router.core.process.settings_error import SettingsError
@@ -114,6 +114,10 @@ class World:
             return look()
         except (ClientError, BotoCoreError, SettingsError):
             return None
+
+    def credentials(self) -> Any:
+        """What signs. Asked for once: a program may be started for it, or a person be asked for a code."""
+        return self.once("credentials", lambda: credentials.find(self.session))
 
     def identity(self) -> Any:
         """Who we are."""

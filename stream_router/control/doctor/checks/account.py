@@ -7,7 +7,6 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from stream_router.aws import credentials
 from stream_router.aws.endpoints import is_aws
 from stream_router.aws.errors import code_of
 from stream_router.checks.finding import Finding, Question, ask
@@ -24,7 +23,7 @@ SKEW_WARN_S, SKEW_WRONG_S = 60.0, 240.0
 def found(world: World) -> Finding:
     """SR010: there are credentials, and they last."""
     try:
-        got: Any = credentials.find(world.session)
+        got = world.credentials()
     except SettingsError as error:
         setting, _, rest = str(error).partition(": ")
         problem, _, cure = rest.partition("; ")
@@ -52,7 +51,7 @@ _NO_IDENTITY = {
 def stands_in_the_way(world: World) -> str:
     """The code of the check that says why nothing of AWS can be asked; "" where it can."""
     try:
-        credentials.find(world.session)
+        world.credentials()
     except SettingsError:
         return "SR010"
     try:
@@ -93,6 +92,8 @@ def region(world: World) -> Finding:
 
 def clock(world: World) -> Finding:
     """SR013: this host's clock is AWS's, by the time that AWS's answer bears."""
+    if stands_in_the_way(world) == "SR010":
+        return skipped("SR013", "waits for SR010")
     try:
         answer: Any = _answered(world.identity)
     except (BotoCoreError, SettingsError):

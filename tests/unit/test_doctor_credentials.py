@@ -1,0 +1,79 @@
+"""`doctor` asks for credentials once: for each time a program may be started, or a person asked for a code."""
+
+import threading
+from typing import Any
+
+import pytest
+
+from stream_router.aws import credentials
+from stream_router.checks.finding import Verdict
+from stream_router.control.doctor import command, runner
+from stream_router.control.doctor.checks import account
+from stream_router.control.doctor.world import World
+from stream_router.core.process.settings_error import SettingsError
+from tests.unit import test_settings
+from tests.unit.test_settings import given
+
+empty_environment = test_settings.empty_environment
+
+
+class Chain:
+    """Stands for botocore's chain, and counts how often it is asked."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, error: Exception | None = None) -> None:
+        self.asked = 0
+        self._error = error
+        monkeypatch.setattr(credentials, "find", self._find)
+
+    def _find(self, _: Any) -> Any:
+        self.asked += 1
+        if self._error:
+            raise self._error
+        return credentials.BotoCredentials("AKIDEXAMPLE", "secret", method="custom-process")
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    given(monkeypatch, {"AWS_REGION": "eu-west-1"})
+    made = World(offline=False)
+    made.once("identity", lambda: {"Account": "123456789012", "Arn": "arn", "ResponseMetadata": {}})
+    return made
+
+
+def test_every_check_shares_what_one_found(monkeypatch: pytest.MonkeyPatch, world: World) -> None:
+    """However many run at once: a code of a second factor is good for one of them."""
+    chain = Chain(monkeypatch)
+    many = [threading.Thread(target=account.stands_in_the_way, args=(world,)) for _ in range(8)]
+    for one in many:
+        one.start()
+    for one in many:
+        one.join()
+    assert account.found(world).verdict is Verdict.WELL
+    assert chain.asked == 1
+
+
+def test_what_cannot_be_had_is_asked_for_once_too(monkeypatch: pytest.MonkeyPatch, world: World) -> None:
+    """A person who mistyped is not asked again by each check; SR013 has nobody's time to compare."""
+    chain = Chain(monkeypatch, credentials.CredentialsError("AWS credentials: they cannot be had (X); check it"))
+    assert account.found(world).verdict is Verdict.WRONG
+    assert account.identity(world).verdict is Verdict.SKIPPED
+    assert account.clock(world).verdict is Verdict.SKIPPED
+    assert chain.asked == 1
+
+
+@pytest.mark.parametrize("offline", [True, False])
+def test_credentials_are_there_before_the_checks_have_their_deadline(
+    monkeypatch: pytest.MonkeyPatch, offline: bool
+) -> None:
+    """Who types a code takes longer than all the checks may; offline nobody is asked."""
+    given(monkeypatch, {"AWS_REGION": "eu-west-1"})
+    chain = Chain(monkeypatch, SettingsError("AWS credentials: none found; give some"))
+    before: list[int] = []
+
+    def run(*_: Any, **__: Any) -> list[runner.Result]:
+        before.append(chain.asked)
+        return []
+
+    monkeypatch.setattr(runner, "run", run)
+    command.run(command.Wish(offline=offline))
+    assert before == [0 if offline else 1]
