@@ -65,6 +65,11 @@ class Home(NamedTuple):
         head, _, of = self.bus(bus).rpartition(":event-bus/")
         return f"{head}:rule/{name if of == 'default' else f'{of}/{name}'}"
 
+    def is_elsewhere(self, arn: str) -> bool:
+        """Whether something is another account's; not where either account is no number, as with an emulator."""
+        account = arn.split(":")[4]
+        return account.isdigit() and self.account.isdigit() and account != self.account
+
     def owns(self, arn: Arn) -> bool:
         """Whether a resource is in this account and region."""
         return (arn.region, arn.account) == (self.region, self.account)

@@ -5,18 +5,22 @@ from typing import Any
 
 import pytest
 
-from stream_router.control.setup import queues, streams
+from stream_router.control.arns import Home
+from stream_router.control.setup import queues, setup, streams
 from stream_router.control.setup.marks import Marks
 from stream_router.control.setup.steps import Steps
 from stream_router.control.setup.streams import ensure_stream, tell_buckets
 from stream_router.control.setup_error import SetupError
-from tests.scripted import Script
+from stream_router.settings.environment.reading import load
+from stream_router.settings.setup import Setup
+from tests.scripted import ACCOUNT, REGION, Script
 
 NAME = {"StreamName": "events"}
 FOURTEEN_DAYS = str(14 * 24 * 3600)
 URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/q"
 RULE = "arn:aws:events:eu-west-1:123456789012:rule/r"
 QUEUE = "arn:aws:sqs:eu-west-1:123456789012:q"
+HOME = Home("aws", REGION, ACCOUNT)
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd"
 MARKS = Marks("events", {"team": "cx"})
 TAGS = {"stream-router-setup": "events", "team": "cx"}
@@ -193,6 +197,22 @@ def test_an_older_queue_gets_what_it_lacks_and_no_more(script: Script) -> None:
     script.expect("sqs", "set_queue_attributes", {"QueueUrl": URL, "Attributes": wanted})
     queues.ensure_queue(script.clients.sqs, "q", None, Steps(lambda _: None, apply=True), MARKS)
     script.done()
+
+
+@pytest.mark.parametrize(("kept", "problems"), [(FOURTEEN_DAYS, 0), ("345600", 1)])
+def test_a_queue_of_another_account_is_looked_at_only(script: Script, kept: str, problems: int) -> None:
+    """SQS takes tags and attributes from its owner alone, whatever the queue's policy says."""
+    said: list[str] = []
+    theirs = URL.replace(ACCOUNT, "999999999999")
+    has = {"MessageRetentionPeriod": kept, "MaximumMessageSize": "1048576", "SqsManagedSseEnabled": "true"}
+    wanted = {"QueueUrl": theirs, "AttributeNames": ["All"]}
+    script.expect("sqs", "get_queue_attributes", wanted, {"Attributes": has})
+    steps = Steps(said.append, apply=True)
+    given = load(Setup, aws_region=REGION, stream="events", sqs_dlq_url=theirs)
+    assert setup.ensure_dead_letters(given, script.clients.sqs, HOME, steps, MARKS) == theirs
+    script.done()
+    assert steps.problems == problems
+    assert ("MessageRetentionPeriod 345600 -> 1209600" in said[0]) is bool(problems)
 
 
 def test_the_policy_names_eventbridge_and_this_rule_only() -> None:

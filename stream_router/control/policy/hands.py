@@ -20,8 +20,9 @@ def setup(settings: Setup, home: Home) -> Iterator[Need]:
     # AWS asks for the stream and for the key; which key is alias/aws/kinesis nobody knows before.
     yield need("kinesis", "StartStreamEncryption", stream, settings.kms_key or home.arn("kms", "key/*"))
     if settings.sqs_dlq_url:
-        given = "GetQueueAttributes SetQueueAttributes ListQueueTags TagQueue"
-        yield need("sqs", given, home.queue_of(settings.sqs_dlq_url))
+        given = home.queue_of(settings.sqs_dlq_url)
+        changed = "" if home.is_elsewhere(given) else " SetQueueAttributes ListQueueTags TagQueue"
+        yield need("sqs", f"GetQueueAttributes{changed}", given)
     else:
         yield need("sqs", _SET_UP_QUEUE, home.queue(dead_letters_name(settings.stream)))
     if settings.kms_key:

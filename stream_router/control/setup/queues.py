@@ -66,7 +66,7 @@ def complete_queue(
     lacks = _lacks(has, marks.key if ours else None)
     if lacks:
         steps.change(
-            f"queue {name}: " + ", ".join(f"{key} {has.get(key, 'none')} -> {value}" for key, value in lacks.items()),
+            f"queue {name}: {_told(has, lacks)}",
             sqs.set_queue_attributes,
             QueueUrl=url,
             Attributes=lacks,
@@ -75,6 +75,19 @@ def complete_queue(
         steps.right(f"queue {name}: 14 days, encrypted")
     if policy:
         ensure_policy(sqs, url, name, policy, steps)
+
+
+def verify_queue(sqs: "SQSClient", url: str, name: str, steps: Steps) -> None:
+    """Say what a dead-letter queue of another account lacks: SQS lets its owner alone see tags and set anything."""
+    has = attributes_of(sqs, url)
+    if lacks := _lacks(has, None):
+        steps.problem(f"queue {name}: {_told(has, lacks)}; it is another account's, have it set there")
+    else:
+        steps.right(f"queue {name}: 14 days, encrypted, another account's")
+
+
+def _told(has: dict[str, str], lacks: dict[str, str]) -> str:
+    return ", ".join(f"{key} {has.get(key, 'none')} -> {value}" for key, value in lacks.items())
 
 
 def _lacks(has: dict[str, str], key: str | None) -> dict[str, str]:

@@ -136,7 +136,7 @@ def _ensure(settings: Setup, clients: Clients, steps: Steps) -> Made:
         quotas.check(settings, clients, rules.pattern_text(settings.event_type_list))
     shards = streams.ensure_stream(clients.kinesis, settings.stream, settings.shards, steps, marks)
     streams.tell_buckets(shards, settings.buckets, steps)
-    dead_letters = _ensure_dead_letters(settings, clients.sqs, steps, marks)
+    dead_letters = ensure_dead_letters(settings, clients.sqs, home, steps, marks)
     if limits.is_v2_bus(settings.event_bus):
         _verify_v2_bus(settings, clients, steps)
     else:
@@ -156,13 +156,16 @@ def _tell_key_policy(key: str, steps: Steps) -> None:
     steps.note(f"the policy of {key} must let the service events.amazonaws.com use kms:GenerateDataKey and kms:Decrypt")
 
 
-def _ensure_dead_letters(settings: Setup, sqs: "SQSClient", steps: Steps, marks: Marks) -> str | None:
-    """Our own dead-letter queue: the one that SQS_DLQ_URL names, else `<stream>-dead-letters`."""
+def ensure_dead_letters(settings: Setup, sqs: "SQSClient", home: Home, steps: Steps, marks: Marks) -> str | None:
+    """Our own dead-letter queue: the one that SQS_DLQ_URL names, else `<stream>-dead-letters`. Its URL."""
     if not settings.sqs_dlq_url:
         return queues.ensure_queue(sqs, dead_letters_name(settings.stream), None, steps, marks)
     name = settings.sqs_dlq_url.rsplit("/", 1)[-1]
     try:
-        queues.complete_queue(sqs, settings.sqs_dlq_url, name, None, steps, marks)
+        if home.is_elsewhere(home.queue_of(settings.sqs_dlq_url)):
+            queues.verify_queue(sqs, settings.sqs_dlq_url, name, steps)
+        else:
+            queues.complete_queue(sqs, settings.sqs_dlq_url, name, None, steps, marks)
     except sqs.exceptions.QueueDoesNotExist:
         raise WrongSettingError(f"SQS_DLQ_URL: queue {name} does not exist; unset it, and setup makes one") from None
     return settings.sqs_dlq_url
