@@ -49,6 +49,15 @@ def test_it_says_what_to_do(loads: list[tuple[float, float]], says: str) -> None
     assert load.advice(made).startswith(says)
 
 
+@pytest.mark.parametrize("records_per_s", [10.0, 900.0])
+def test_of_an_on_demand_stream_no_number_of_shards_is_advised(records_per_s: float) -> None:
+    """`shards --to` refuses it: Kinesis reshards it by itself."""
+    made = [load.Load(f"s{n}", 0.25, records_per_s, 0.0) for n in range(4)]
+    said = load.advice(made, on_demand=True)
+    assert "--to" not in said
+    assert said.startswith("the stream is on demand")
+
+
 def test_the_table_is_readable_at_60_columns() -> None:
     """Figures and shares of the limits."""
     lines = command.table([Load("shardId-000000000001", 0.5, 412.0, 612_345.0)], 60)

@@ -51,7 +51,7 @@ def _show(settings: Receiver, seconds: int, clients: Clients, stops: Stops) -> i
         return NOT_DONE
     for line in table(loads, seconds):
         _write(line)
-    _write(load.advice(loads))
+    _write(load.advice(loads, on_demand=stream.on_demand))
     return DONE
 
 

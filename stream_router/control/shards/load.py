@@ -55,8 +55,8 @@ def measure(pieces: Iterable[Piece], shards: Mapping[str, Shard], span: Span) ->
     ]
 
 
-def advice(loads: list[Load]) -> str:
-    """What to do, in one sentence."""
+def advice(loads: list[Load], *, on_demand: bool = False) -> str:
+    """What to do, in one sentence. Nobody but Kinesis reshards a stream that is `on_demand`."""
     hottest = max(loads, key=lambda load: load.share)
     total = sum(load.share for load in loads)
     mean = total / len(loads)
@@ -65,6 +65,8 @@ def advice(loads: list[Load]) -> str:
             f"{hottest.shard_id} is far fuller than the others: more shards help only where its load comes from many "
             "conversations (STREAM_ROUTER_BUCKETS, at least 4 for each shard)"
         )
+    if on_demand:
+        return "the stream is on demand: Kinesis adds shards, and takes them away, by itself"
     if hottest.share >= FULL:
         return f"nearly full: `stream-router shards --to {max(len(loads) + 1, ceil(total / WANTED))}`"
     if len(loads) > LEAST_SHARDS and hottest.share < ROOMY:

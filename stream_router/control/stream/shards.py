@@ -42,6 +42,7 @@ class Stream(NamedTuple):
     arn: str
     shards: Mapping[str, Shard]
     oldest_ms: int
+    on_demand: bool = False
 
 
 def describe(kinesis: "KinesisClient", name: str, since_ms: int, now_ms: int) -> Stream:
@@ -64,7 +65,8 @@ def describe(kinesis: "KinesisClient", name: str, since_ms: int, now_ms: int) ->
         raise UnreadableError(cure(name, code_of(error))) from None
     except BotoCoreError as error:
         raise UnreadableError(f"stream {name} cannot be read: {error}") from None
-    return Stream(name, summary["StreamARN"], shards, oldest_ms)
+    mode = summary.get("StreamModeDetails", {}).get("StreamMode")
+    return Stream(name, summary["StreamARN"], shards, oldest_ms, mode == "ON_DEMAND")
 
 
 def cure(name: str, code: str) -> str:
