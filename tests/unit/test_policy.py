@@ -163,6 +163,8 @@ def test_setup_may_delete_nothing_and_pass_one_role_to_eventbridge_only(monkeypa
     (role,) = [one for one in made["Statement"] if one["Action"] == ["iam:PassRole"]]
     assert role["Resource"] == FULL["STREAM_ROUTER_TARGET_ROLE_ARN"]
     assert role["Condition"] == {"StringEquals": {"iam:PassedToService": "events.amazonaws.com"}}
+    unused = {**FULL, "EVENTBRIDGE_TARGET_ARN": "arn:aws:sqs:eu-central-1:123456789012:out"}
+    assert not [action for action, _ in granted(policy(monkeypatch, "setup", unused)) if action == "iam:PassRole"]
 
 
 def test_teardown_may_read_what_it_sees_to_be_empty(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from stream_router.control.arns import Home, parse
-from stream_router.control.setup import rule_match, rules, setup
+from stream_router.control.setup import rule_match, rules, setup, targets
 from stream_router.control.setup.marks import Marks
 from stream_router.control.setup.steps import Steps
 from stream_router.control.setup.targets import Kind, kind_of
@@ -224,6 +224,24 @@ def test_what_cannot_be_a_target_is_refused_with_the_cure(arn: str, problem: str
     """Before AWS is asked for anything."""
     with pytest.raises(SetupError, match=problem):
         kind_of(arn, None, REGION)
+
+
+@pytest.mark.parametrize(
+    ("target", "account", "used"),
+    [
+        ("sqs:{}:q", ACCOUNT, False),
+        ("lambda:{}:function:f", ACCOUNT, False),
+        ("sns:{}:t", ACCOUNT, False),
+        ("logs:{}:log-group:/g", ACCOUNT, False),
+        ("sqs:{}:q", "999999999999", True),
+        ("states:{}:stateMachine:s", ACCOUNT, True),
+        ("events:{}:event-bus/b", ACCOUNT, True),
+    ],
+)
+def test_a_role_is_given_only_to_a_target_that_is_reached_by_one(target: str, account: str, used: bool) -> None:
+    """Beside a policy of the target's own AWS advises against it: a delivery to a queue under a key may fail for it."""
+    arn = "arn:aws:" + target.format(f"{REGION}:{account}")
+    assert targets.role_of(arn, "arn:role", REGION, HOME.rule("default", "r")) == ("arn:role" if used else None)
 
 
 def test_only_apis_take_http_parameters() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from stream_router.control import arns
 from stream_router.control.arns import Home
 from stream_router.control.policy.needs import Need, need
+from stream_router.control.setup import targets
 from stream_router.control.setup.setup import dead_letters_name, undelivered_name
 from stream_router.core import limits
 from stream_router.settings.setup import Setup
@@ -53,9 +54,11 @@ def _routing(settings: Setup, home: Home) -> Iterator[Need]:
     if settings.target_arn:
         yield need("events", "PutTargets", rule)
         yield from _given_queue(settings.target_arn, home)
-        if settings.target_role_arn:
+        if settings.target_role_arn and (
+            role := targets.role_of(settings.target_arn, settings.target_role_arn, home.region, rule)
+        ):
             to_events = ("StringEquals", "iam:PassedToService", ("events.amazonaws.com",))
-            yield need("iam", "PassRole", settings.target_role_arn, condition=to_events)
+            yield need("iam", "PassRole", role, condition=to_events)
 
 
 def _given_queue(arn: str, home: Home) -> Iterator[Need]:

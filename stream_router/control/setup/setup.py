@@ -207,11 +207,14 @@ def _ensure_routing(settings: Setup, clients: Clients, home: Home, steps: Steps,
     kind = targets.kind_of(settings.target_arn, settings.target_role_arn, home.region)
     if arn.service == "sqs" and home.owns(arn):
         queues.open_to_eventbridge(clients.sqs, arn, "EVENTBRIDGE_TARGET_ARN", rule_arn, steps)
+    role = targets.role_of(settings.target_arn, settings.target_role_arn, home.region, rule_arn)
+    if settings.target_role_arn and not role:
+        steps.note(f"STREAM_ROUTER_TARGET_ROLE_ARN is not used: a {kind.name} lets EventBridge in by its own policy")
     wanted: dict[str, Any] = {
         "Arn": settings.target_arn,
         "RetryPolicy": rules.RETRY_POLICY,
         "DeadLetterConfig": {"Arn": undelivered},
-        **({"RoleArn": settings.target_role_arn} if settings.target_role_arn else {}),
+        **({"RoleArn": role} if role else {}),
     }
     rules.ensure_target(clients.events, bus, settings.rule, wanted, kind, steps)
     for line in targets.permission(kind, settings.target_arn, rule_arn):

@@ -65,6 +65,15 @@ def kind_of(arn_text: str, role: str | None, region: str) -> Kind:
     return kind
 
 
+def role_of(arn_text: str, role: str | None, region: str, rule_arn: str) -> str | None:
+    """The role that the target is attached with; None for one whose own policy lets EventBridge in.
+
+    There a role may fail the delivery (EventBridge's user guide, "Using resource-based policies"). Raises as `kind_of`.
+    """
+    foreign = arns.parse(arn_text, "EVENTBRIDGE_TARGET_ARN").account != rule_arn.split(":")[4]
+    return role if kind_of(arn_text, role, region).needs_role or foreign else None
+
+
 def permission(kind: Kind, arn: str, rule_arn: str) -> list[str]:
     """What must be true of the target beside its being there; for a function the command that makes it so."""
     if kind is not KINDS["lambda", "function:"]:
