@@ -347,6 +347,18 @@ def test_credentials_that_aws_does_not_know(monkeypatch: pytest.MonkeyPatch, cod
     assert account.stands_in_the_way(aws.world) == ("SR011" if verdict is Verdict.WRONG else "")
 
 
+@pytest.mark.parametrize("code", ["InvalidClientTokenId", "UnrecognizedClientException", "RegionDisabledException"])
+def test_a_region_that_the_account_has_not_enabled_is_no_fault_of_the_credentials(
+    monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    """SR011: a region that is opt-in refuses good credentials with the same words as bad ones."""
+    aws = Aws(monkeypatch)
+    aws.refuse("sts", "get_caller_identity", code)
+    found = account.identity(aws.world)
+    assert found.verdict is Verdict.WRONG
+    assert "enable it for the account" in found.cure
+
+
 def _with_target(aws: Aws, arn: str, **more: Any) -> None:
     aws.world.once("rule", lambda: {"Arn": RULE})
     aws.world.once("targets cxone-webhook-router", lambda: [{"Id": "x", "Arn": arn, **more}])

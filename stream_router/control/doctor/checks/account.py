@@ -39,8 +39,15 @@ ALWAYS = frozenset({"SR010", "SR011", "SR012", "SR013", "SR190"})
 """Codes that are asked also where AWS does not know us."""
 
 _KEYS = ("these credentials are not valid", "correct AWS_PROFILE, AWS_ACCESS_KEY_ID and its secret, or the role")
+_KEYS_OR_REGION = (
+    f"{_KEYS[0]} here",
+    f"{_KEYS[1]}; where AWS_REGION is one to opt in to, enable it for the account",
+)
 _NO_IDENTITY = {
-    **dict.fromkeys(("InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch"), _KEYS),
+    "SignatureDoesNotMatch": _KEYS,
+    **dict.fromkeys(
+        ("InvalidClientTokenId", "UnrecognizedClientException", "RegionDisabledException"), _KEYS_OR_REGION
+    ),
     **dict.fromkeys(
         ("ExpiredToken", "ExpiredTokenException"), ("these credentials have expired", "get new ones, or use a role")
     ),
