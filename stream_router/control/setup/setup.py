@@ -153,7 +153,8 @@ def marks_of(settings: Setup) -> Marks:
 
 def _tell_key_policy(key: str, steps: Steps) -> None:
     """`setup` changes no key's policy: its owner must let EventBridge use it, or its dead letters are lost."""
-    steps.note(f"the policy of {key} must let the service events.amazonaws.com use kms:GenerateDataKey and kms:Decrypt")
+    rights = "kms:GenerateDataKey and kms:Decrypt, for a bus of ours kms:DescribeKey too"
+    steps.note(f"the policy of {key} must let the service events.amazonaws.com use {rights}")
 
 
 def ensure_dead_letters(settings: Setup, sqs: "SQSClient", home: Home, steps: Steps, marks: Marks) -> str | None:
