@@ -100,6 +100,17 @@ def silence(error: BotoCoreError) -> tuple[str, str]:
     return f" at {there.rpartition('@')[2]}{kind}", cure
 
 
+_NO_GRANT_HELPS = (
+    "explicit deny",
+    "no service control policy",
+    "no resource control policy",
+    "no permissions boundary",
+    "no session policy",
+    "no VPC endpoint policy",
+)
+"""How AWS says which policy refuses. Source: IAM user guide, "Troubleshoot access denied error messages"."""
+
+
 def said(error: Exception, policy: str = "") -> str:
     """An error of a call as an operator reads it: of one that had no answer where, and what to do.
 
@@ -109,6 +120,8 @@ def said(error: Exception, policy: str = "") -> str:
         where, cure = silence(error)
         return f"no answer{where}; {cure}"
     if policy and isinstance(error, ClientError) and code_of(error) in DENIED:
+        if any(words in str(error) for words in _NO_GRANT_HELPS):
+            return f"{error}; have the policy changed that AWS names, no grant outweighs it"
         return f"{error}; grant what `stream-router setup --policy {policy}` prints"
     return str(error)
 

@@ -301,3 +301,29 @@ def test_a_call_that_was_denied_is_told_with_the_policy_that_grants_it() -> None
         "PutRule operation: Unknown; grant what `stream-router setup --policy setup` prints"
     )
     assert "grant" not in said(other, "setup") + said(denied)
+
+
+@pytest.mark.parametrize(
+    "why",
+    [
+        "with an explicit deny in a service control policy",
+        "with an explicit deny in an identity-based policy",
+        "because no permissions boundary allows the kinesis:CreateStream action",
+        "because no session policy allows the kinesis:CreateStream action",
+        "because no VPC endpoint policy allows the kinesis:CreateStream action",
+    ],
+)
+def test_where_another_policy_denies_no_grant_is_advised(why: str) -> None:
+    """AWS names the policy; what the printed one grants does not outweigh it."""
+    message = f"User: arn is not authorized to perform: kinesis:CreateStream on resource: arn {why}"
+    answer: Any = {"Error": {"Code": "AccessDeniedException", "Message": message}}
+    line = said(ClientError(answer, "CreateStream"), "setup")
+    assert "setup --policy" not in line
+    assert line.endswith("; have the policy changed that AWS names, no grant outweighs it")
+
+
+def test_where_nothing_grants_it_the_printed_policy_is_advised() -> None:
+    """As AWS says it of a right that is merely lacking."""
+    message = "arn is not authorized to perform: x because no identity-based policy allows the x action"
+    answer: Any = {"Error": {"Code": "AccessDeniedException", "Message": message}}
+    assert said(ClientError(answer, "CreateStream"), "setup").endswith("`stream-router setup --policy setup` prints")
