@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from stream_router.control.arns import Home
+from stream_router.control.arns import Home, parse
 from stream_router.control.setup import queues, setup, streams
 from stream_router.control.setup.marks import Marks
 from stream_router.control.setup.steps import Steps
@@ -281,3 +281,13 @@ def test_too_few_buckets_for_the_shards_are_told(shards: int, buckets: int, told
     tell_buckets(shards, buckets, steps)
     assert [f"want STREAM_ROUTER_BUCKETS of at least {4 * shards}" in line for line in said] == [True] * told
     assert (steps.changes, steps.problems) == (0, 0)
+
+
+def test_who_must_be_let_into_a_queue_of_another_account_is_said(script: Script) -> None:
+    """Nobody but its owner can write the policy without which what the target refuses is lost."""
+    said: list[str] = []
+    steps = Steps(said.append, apply=True)
+    theirs = parse(QUEUE.replace(ACCOUNT, "999999999999"), "STREAM_ROUTER_TARGET_DLQ_ARN")
+    queues.open_to_eventbridge(script.clients.sqs, theirs, "STREAM_ROUTER_TARGET_DLQ_ARN", RULE, steps, HOME)
+    script.done()
+    assert said == [f"  note: queue q is account 999999999999's: its policy must let EventBridge in for {RULE}"]

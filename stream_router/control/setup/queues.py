@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from stream_router.control.arns import Arn
+from stream_router.control.arns import Arn, Home
 from stream_router.control.setup.marks import Marks, told
 from stream_router.control.setup.steps import Steps
 from stream_router.control.setup_error import WrongSettingError
@@ -156,11 +156,15 @@ def eventbridge_policy(queue_arn: str, rule_arn: str) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": [statement]}
 
 
-def open_to_eventbridge(sqs: "SQSClient", arn: Arn, variable: str, rule_arn: str, steps: Steps) -> None:
+def open_to_eventbridge(sqs: "SQSClient", arn: Arn, variable: str, rule_arn: str, steps: Steps, home: Home) -> None:
     """See that a queue that someone else made, and `variable` names, takes what EventBridge sends for this rule.
 
-    Raises WrongSettingError where the queue is not to be found.
+    Of one in another account it is only said. Raises WrongSettingError where the queue is not to be found.
     """
+    if not home.owns(arn):
+        whose = f"queue {arn.resource} is account {arn.account}'s"
+        steps.note(f"{whose}: its policy must let EventBridge in for {rule_arn}")
+        return
     url = find_queue(sqs, arn.resource, arn.account)
     if url is None:
         raise WrongSettingError(

@@ -206,8 +206,8 @@ def _ensure_routing(settings: Setup, clients: Clients, home: Home, steps: Steps,
         return
     arn = arns.parse(settings.target_arn, "EVENTBRIDGE_TARGET_ARN")
     kind = targets.kind_of(settings.target_arn, settings.target_role_arn, home.region)
-    if arn.service == "sqs" and home.owns(arn):
-        queues.open_to_eventbridge(clients.sqs, arn, "EVENTBRIDGE_TARGET_ARN", rule_arn, steps)
+    if arn.service == "sqs":
+        queues.open_to_eventbridge(clients.sqs, arn, "EVENTBRIDGE_TARGET_ARN", rule_arn, steps, home)
     role = targets.role_of(settings.target_arn, settings.target_role_arn, home.region, rule_arn)
     if settings.target_role_arn and not role:
         steps.note(f"STREAM_ROUTER_TARGET_ROLE_ARN is not used: a {kind.name} lets EventBridge in by its own policy")
@@ -240,8 +240,7 @@ def _ensure_undelivered(
     """EventBridge's own dead-letter queue of the target, which it may send to. Its ARN."""
     if settings.target_dlq_arn:
         given = arns.parse(settings.target_dlq_arn, "STREAM_ROUTER_TARGET_DLQ_ARN")
-        if home.owns(given):
-            queues.open_to_eventbridge(sqs, given, "STREAM_ROUTER_TARGET_DLQ_ARN", rule_arn, steps)
+        queues.open_to_eventbridge(sqs, given, "STREAM_ROUTER_TARGET_DLQ_ARN", rule_arn, steps, home)
         return settings.target_dlq_arn
     name = undelivered_name(settings.stream)
     arn = home.queue(name)
