@@ -161,7 +161,7 @@ FOR = {
     "STREAM_ROUTER_SPILL_MAX_BYTES": "the largest spill of one worker",
     "EVENTBRIDGE_TARGET_ARN": "what `setup` attaches to the rule",
     "STREAM_ROUTER_TARGET_DLQ_ARN": "EventBridge's own dead letters of the target; else `<stream>-undelivered`",
-    "STREAM_ROUTER_TARGET_ROLE_ARN": "the role with which EventBridge reaches a target that needs one, as each in another account does",
+    "STREAM_ROUTER_TARGET_ROLE_ARN": "EventBridge's role for a target that needs one, or is in another account",
     "STREAM_ROUTER_SHARDS": "of a stream that `setup` makes",
     "STREAM_ROUTER_TAGS": "on all that `setup` makes, beside its own tag `stream-router-setup`",
     "STREAM_ROUTER_KMS_KEY": "encrypts all that `setup` makes; without it AWS's own keys do",
