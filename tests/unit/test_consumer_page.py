@@ -118,6 +118,7 @@ def receiver_page_text() -> str:
     board = Board(2, ("", "expert"))
     stats = Stats(board.row(0), ("", "expert"))
     stats.up = stats.stream_up = 1
+    stats.tls_certificate_end_timestamp_seconds = 1_795_512_600.0
     stats.latencies_s += [n / 1000 for n in range(1, 901)]
     board.row(0)[:] = stats.row()
     return receiver_page.page(board).decode()
