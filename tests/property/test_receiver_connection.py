@@ -3,6 +3,7 @@
 import asyncio
 import math
 import socket
+from collections.abc import Callable
 from random import Random
 from typing import Any, cast
 
@@ -139,9 +140,13 @@ def sent(
             connection.data_received(data[at : at + size])
             at, idle = at + size, 0
         else:
-            random.choice(
-                [lambda: handler.answer(3), lambda: handler.answer(100), wire.take, lambda: one_round(loop)]
-            )()
+            meanwhile: list[Callable[[], object]] = [
+                lambda: handler.answer(3),
+                lambda: handler.answer(100),
+                wire.take,
+                lambda: one_round(loop),
+            ]
+            random.choice(meanwhile)()
         assert connection.deadline_s < math.inf or connection._waiting or connection._rest or connection._turn._queued
     for _ in range(STEPS_AT_THE_END):
         one_round(loop)

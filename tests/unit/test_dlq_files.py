@@ -225,7 +225,9 @@ def in_s3(number: int) -> str:
     return orjson.dumps(orjson.loads(ours(number)) | {"record": record}).decode()
 
 
-def test_what_an_export_holds_stays_hidden_however_long_s3_takes(sqs: Sqs, tmp_path: Path) -> None:
+def test_what_an_export_holds_stays_hidden_however_long_s3_takes(
+    sqs: Sqs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Twenty objects at half a minute each: the first letters would be another reader's before they are deleted."""
     sqs.bodies = [in_s3(number) for number in range(20)]
     desk = DeskInTime(sqs)
@@ -236,13 +238,14 @@ def test_what_an_export_holds_stays_hidden_however_long_s3_takes(sqs: Sqs, tmp_p
         assert sqs.world.now - begun < HIDE_S or len({entry["ReceiptHandle"] for entry in hidden}) == 20
         return b"{}"
 
-    begun, desk.fetch = sqs.world.now, fetch  # type: ignore[method-assign]
+    begun = sqs.world.now
+    monkeypatch.setattr(desk, "fetch", fetch)
     assert exporting.run(desk, tmp_path / "letters.jsonl", Selection(), take=True) == 0  # type: ignore[arg-type]
     assert len(sqs.named("DeleteMessageBatch")) == 20
 
 
 def test_an_export_hears_a_stop_between_two_letters(
-    sqs: Sqs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    sqs: Sqs, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """S3 that does not answer costs half a minute a letter: what is in the file by then is taken, the rest stays."""
     sqs.bodies = [in_s3(number) for number in range(20)]
@@ -252,7 +255,7 @@ def test_an_export_hears_a_stop_between_two_letters(
         signal.raise_signal(signal.SIGINT)
         return b"{}"
 
-    desk.fetch = fetch  # type: ignore[method-assign]
+    monkeypatch.setattr(desk, "fetch", fetch)
     file = tmp_path / "letters.jsonl"
     assert exporting.run(desk, file, Selection(), take=True) == 1  # type: ignore[arg-type]
     assert len(file.read_bytes().splitlines()) == len(sqs.named("DeleteMessageBatch")) == 1

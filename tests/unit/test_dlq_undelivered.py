@@ -82,11 +82,12 @@ def test_what_is_looked_for_in_the_stream_is_bounded_by_its_bytes(monkeypatch: p
     pieces = [Piece(shard, records[n : n + 3], 0, 0, 0) for n in (0, 3, 6)]
     monkeypatch.setattr(stream, "describe", lambda *_: SimpleNamespace(shards={}))
     sources: list[Any] = []
-    monkeypatch.setattr(
-        stream,
-        "StreamReader",
-        lambda source, *_: sources.append(source) or SimpleNamespace(pieces=lambda: iter(pieces)),
-    )
+
+    def reader(source: Any, *_: object) -> Any:
+        sources.append(source)
+        return SimpleNamespace(pieces=lambda: iter(pieces))
+
+    monkeypatch.setattr(stream, "StreamReader", reader)
     monkeypatch.setattr(stream, "MOST_BYTES", 4 * len(lines[0]))
     wanted = [(f"{n:032x}", "2026-11-24T09:30:00Z") for n in range(9)]
     clients: Any = SimpleNamespace(kinesis=None, kinesis_reads="reads without botocore's own retries")

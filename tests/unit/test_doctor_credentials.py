@@ -4,6 +4,7 @@ import threading
 from typing import Any
 
 import pytest
+from botocore.credentials import Credentials as BotoCredentials
 
 from stream_router.aws import credentials
 from stream_router.checks.finding import Verdict
@@ -29,7 +30,7 @@ class Chain:
         self.asked += 1
         if self._error:
             raise self._error
-        return credentials.BotoCredentials("AKIDEXAMPLE", "secret", method="custom-process")
+        return BotoCredentials("AKIDEXAMPLE", "secret", method="custom-process")
 
 
 @pytest.fixture

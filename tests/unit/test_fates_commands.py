@@ -243,8 +243,13 @@ def test_of_an_undelivered_event_no_more_is_kept_than_is_compared() -> None:
     (one,) = book.all
     assert one.detail == {"conversationId": "c", "originalEventId": "i"}
     mapping = config_file.load(None)
-    for asked in (([], "i", None), ([], None, "c"), ([ID], None, None)):
-        assert Wanted(*asked, Validator(mapping.shapes, mapping.sources)).takes_detail(one.event_id, one.detail)
+    validator = Validator(mapping.shapes, mapping.sources)
+    for wanted in (
+        Wanted([], "i", None, validator),
+        Wanted([], None, "c", validator),
+        Wanted([ID], None, None, validator),
+    ):
+        assert wanted.takes_detail(one.event_id, one.detail)
 
 
 def test_more_events_than_are_kept_are_not_all(settings: DeadLetters, monkeypatch: pytest.MonkeyPatch) -> None:
