@@ -81,10 +81,10 @@ class MaskingPolicy:
     def mask_event(self, parts: Parts, trace: Trace) -> Parts:
         """`mask`, with notes on what passed."""
         if self._ids_pass and len(parts) == 3:
-            interaction_id, conversation_id = parts["originalEventId"], parts["conversationId"]
-            trace.known += [each for each in (interaction_id, conversation_id) if each]
+            ids = interaction_id, conversation_id = parts["originalEventId"], parts["conversationId"]
+            trace.known += ids if interaction_id and conversation_id else filter(None, ids)
             payload = self._object(parts["payload"], self._payload_state, trace)
-            masked: Parts = {"payload": payload, "conversationId": conversation_id, "originalEventId": interaction_id}
+            masked = {"payload": payload, "conversationId": conversation_id, "originalEventId": interaction_id}
         else:
             masked = self._object(parts, self.start, trace)
         trace.hits += ["redact"] * len(trace.redacted)
