@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 from stream_router.aws import endpoints
 from stream_router.control import arns
 from stream_router.control.arns import Home
+from stream_router.control.setup import targets
 from stream_router.control.setup.marks import TAG
 from stream_router.control.setup_error import WrongSettingError
 from stream_router.core import limits
@@ -45,7 +46,7 @@ def check(settings: Setup, home: Home, dead_letters: str, undelivered: str) -> N
             raise WrongSettingError(f"{TARGET}: is {why}; name another target")
         if (partition := arns.parse(settings.target_arn, TARGET).partition) != home.partition:
             raise WrongSettingError(f"{TARGET}: is in partition {partition}, the rule in {home.partition}; correct it")
-        _check_account(settings, arns.parse(home.rule(settings.event_bus, settings.rule), "STREAM_ROUTER_RULE").account)
+        _check_account(settings, home.rule(settings.event_bus, settings.rule))
     if dead_letters == undelivered:
         named = UNDELIVERED if settings.target_dlq_arn else "SQS_DLQ_URL"
         raise WrongSettingError(
@@ -53,10 +54,10 @@ def check(settings: Setup, home: Home, dead_letters: str, undelivered: str) -> N
         )
 
 
-def _check_account(settings: Setup, of_rule: str) -> None:
-    """EventBridge reaches into another account with a role of the rule's account, whatever the kind of target."""
+def _check_account(settings: Setup, rule_arn: str) -> None:
     assert settings.target_arn
-    if arns.parse(settings.target_arn, TARGET).account != of_rule and not settings.target_role_arn:
+    if not settings.target_role_arn and targets.is_foreign(settings.target_arn, rule_arn):
+        of_rule = arns.parse(rule_arn, "STREAM_ROUTER_RULE").account
         raise WrongSettingError(
             f"{ROLE}: is not set, and the target is in another account; give a role of account {of_rule} that may send "
             "to it, and let that role in at the target"

@@ -65,13 +65,17 @@ def kind_of(arn_text: str, role: str | None, region: str) -> Kind:
     return kind
 
 
+def is_foreign(arn_text: str, rule_arn: str) -> bool:
+    """Whether a target is in another account than its rule: EventBridge reaches it with a role, whatever its kind."""
+    return arns.parse(arn_text, "EVENTBRIDGE_TARGET_ARN").account != arns.parse(rule_arn, "STREAM_ROUTER_RULE").account
+
+
 def role_of(arn_text: str, role: str | None, region: str, rule_arn: str) -> str | None:
     """The role that the target is attached with; None for one whose own policy lets EventBridge in.
 
     There a role may fail the delivery (EventBridge's user guide, "Using resource-based policies"). Raises as `kind_of`.
     """
-    foreign = arns.parse(arn_text, "EVENTBRIDGE_TARGET_ARN").account != rule_arn.split(":")[4]
-    return role if kind_of(arn_text, role, region).needs_role or foreign else None
+    return role if kind_of(arn_text, role, region).needs_role or is_foreign(arn_text, rule_arn) else None
 
 
 def permission(kind: Kind, arn: str, rule_arn: str) -> list[str]:

@@ -16,6 +16,7 @@ from stream_router.control.doctor.world import World
 from stream_router.control.setup import setup
 from stream_router.control.setup.queues import held
 from stream_router.control.setup.rules import RETRY_POLICY
+from stream_router.control.setup.targets import is_foreign
 from stream_router.control.setup_error import WrongSettingError
 from stream_router.settings.common import NO_RULE
 
@@ -82,8 +83,7 @@ def lets_eventbridge_in(world: World) -> Finding:
 
 def _lets_in(world: World, target: Any) -> Finding | None:
     arn = arns.parse(target["Arn"], TARGET)
-    foreign = arn.account != _rule_arn(world).split(":")[4]
-    if target.get("RoleArn") and (foreign or arn.service != "sqs"):
+    if target.get("RoleArn") and (arn.service != "sqs" or is_foreign(target["Arn"], _rule_arn(world))):
         return None  # by its role: SR141
     looks: dict[str, tuple[Callable[[], Iterator[Any]], str]] = {
         "sqs": (lambda: _queue_policies(world, arn), "sqs:SendMessage"),
