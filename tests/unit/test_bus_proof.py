@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
 from stream_router.consumer.bus_proof import STALE_S
 from stream_router.consumer.state_dir import BUS_PROOF, BUS_UNASKED, FATAL, StateDir
@@ -132,7 +132,6 @@ def test_the_bus_is_asked_as_often_as_a_checkpoint_wants_it(checkpoint_s: float,
     ("code", "says"),
     [
         ("ResourceNotFoundException", "no such event bus; run `stream-router setup`"),
-        ("AccessDeniedException", "allow events:DescribeEventBus"),
         ("ValidationException", "is no bus name or ARN"),
     ],
 )
@@ -154,11 +153,13 @@ def test_a_bus_that_cannot_be_is_refused_at_start(state: StateDir, code: str, sa
         EndpointConnectionError(endpoint_url="http://x"),
         RuntimeError("the refreshed credentials are still expired"),
         ValueError("an answer that cannot be read"),
+        NoCredentialsError(),
+        error("AccessDeniedException"),
     ],
-    ids=["throttled", "expired", "unreachable", "stale", "garbled"],
+    ids=["throttled", "expired", "unreachable", "stale", "garbled", "no credentials for a moment", "a new policy"],
 )
 def test_trouble_that_passes_is_waited_out_at_start(state: StateDir, trouble: Exception) -> None:
-    """Throttling, expired credentials, no route: ask again, and begin when the bus answers."""
+    """Throttling, expired credentials, no route, a policy that IAM spreads: begin when the bus answers."""
     world = World(state)
     world.trouble = trouble
     world.prover.prove_once()
@@ -166,6 +167,20 @@ def test_trouble_that_passes_is_waited_out_at_start(state: StateDir, trouble: Ex
     world.trouble = None
     world.prover.prove_once()
     assert world.reports == [Proof.FIRST]
+
+
+def test_a_bus_that_may_not_be_asked_is_refused_after_half_a_minute(state: StateDir) -> None:
+    """A policy granted a moment ago takes seconds to hold everywhere; one that is missing ends the start."""
+    world = World(state)
+    world.trouble = error("AccessDeniedException")
+    world.prover.prove_once()
+    world.now += 25
+    world.prover.prove_once()
+    assert world.reports == []
+    world.now += 5
+    world.prover.prove_once()
+    assert world.reports == [Proof.REFUSED]
+    assert "allow events:DescribeEventBus" in world.prover.refusal
 
 
 def test_proofs_and_verdicts_of_an_earlier_life_are_forgotten(tmp_path: Path) -> None:

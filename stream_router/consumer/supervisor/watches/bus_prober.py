@@ -15,7 +15,6 @@ from collections.abc import Callable
 from enum import Enum
 
 from botocore.config import Config
-from botocore.exceptions import NoCredentialsError
 
 from stream_router.aws import credentials, endpoints
 from stream_router.aws.errors import code_of
@@ -83,9 +82,9 @@ class BusProver:
     """Asks in a thread of its own until closed, and keeps the proof fresh.
 
     `report` is called once with FIRST when the bus has answered, or with REFUSED where, before that, it is said to be
-    gone or forbidden. Later on a bus that cannot be asked leaves the last proof as it is, and the children are told
-    since when. One that is gone, or was made again, is told to them too, since no later proof covers what they sent
-    meanwhile: they leave.
+    gone, or is still forbidden after half a minute. Later on a bus that cannot be asked leaves the last proof as it is,
+    and the children are told since when. One that is gone, or was made again, is told to them too, since no later proof
+    covers what they sent meanwhile: they leave.
     """
 
     def __init__(
@@ -157,7 +156,7 @@ class BusProver:
 
     def _failed(self, error: Exception, asked: float) -> None:
         code = code_of(error)
-        if not self._proven and (refusal := self._refusal(code, error)):
+        if not self._proven and (refusal := self._refusal(code, asked)):
             self.refusal = refusal
             self._report(Proof.REFUSED)
         elif code in _GONE:
@@ -213,13 +212,15 @@ class BusProver:
             return False
         return True
 
-    def _refusal(self, code: str, error: Exception) -> str:
-        """The line to end with, where waiting cannot help before the first record is read."""
-        if isinstance(error, NoCredentialsError):
-            return "AWS credentials: none found; set AWS_PROFILE or AWS_ACCESS_KEY_ID, or give a role"
+    def _refusal(self, code: str, asked: float) -> str:
+        """The line to end with, where waiting cannot help before the first record is read.
+
+        A policy that was granted with this start is waited for: IAM takes seconds to tell all its servers.
+        """
+        waited_s = 0.0 if self._unasked_since is None else asked - self._unasked_since
         if code in _GONE:
             return "STREAM_ROUTER_EVENT_BUS: no such event bus; run `stream-router setup`, or name one that exists"
-        if code in _FORBIDDEN:
+        if code in _FORBIDDEN and waited_s >= credentials.PATIENCE_S:
             return "STREAM_ROUTER_EVENT_BUS: not allowed to look at it; allow events:DescribeEventBus to this role"
         if code in _WRONG_NAME:
             return "STREAM_ROUTER_EVENT_BUS: is no bus name or ARN; name one that exists"
