@@ -53,8 +53,8 @@ def differences(first: results.Result, second: results.Result) -> Iterator[Diffe
 
 def lines(first: results.Result, second: results.Result) -> Iterator[str]:
     """The comparison for a reader."""
-    for what in ("machine", "commit", "load", "versions"):
-        one, other = first[what], second[what]
+    for what in ("machine", "commit", "load", "versions", "quick", "scale"):
+        one, other = first.get(what), second.get(what)
         yield f"{what}: {one}" if one == other else f"{what}: {one} -> {other}"
     for found in differences(first, second):
         mark = "*" if found.verdict in ("better", "worse") else " "

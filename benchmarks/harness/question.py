@@ -27,6 +27,10 @@ class Options:
         return max(1, int((quick if self.quick else whole) * self.scale))
 
 
+class NoSuchCaseError(ValueError):
+    """What was asked for is no case of this question; the text names those that are."""
+
+
 Cases = Callable[[Options], contextlib.AbstractContextManager[Sequence[Case]]]
 Facts = Callable[[Sequence[Row]], dict[str, Any]]
 
@@ -45,9 +49,11 @@ class Question:
 
 
 def answer(question: Question, options: Options) -> results.Result:
-    """Ask it; the result as its file has it."""
+    """Ask it; the result as its file has it. Raises NoSuchCaseError where `only` is in no case's name."""
     start_s, before = time.time(), circumstances.load()
     with question.cases(options) as cases:
+        if not any(options.only in case.name for case in cases):
+            raise NoSuchCaseError(f"no case has {options.only!r} in its name: {', '.join(case.name for case in cases)}")
         chosen = [case for case in cases if options.only in case.name or case.role in ("baseline", "floor")]
         rows = take(chosen, options.rounds, options.bound_s)
     return {
@@ -84,18 +90,35 @@ def table(result: results.Result) -> Iterator[str]:
         yield f"  {name}: {value}"
 
 
+def more_than_zero(text: str) -> float:
+    """A number of an option. Raises ValueError, which argparse tells."""
+    if (number := float(text)) > 0:
+        return number
+    raise ValueError
+
+
+def at_least_one(text: str) -> int:
+    """A count of an option. Raises ValueError, which argparse tells."""
+    if (count := int(text)) > 0:
+        return count
+    raise ValueError
+
+
 def ask(question: Question) -> None:
     """The module's command."""
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{question.name}", description=question.text)
     parser.add_argument("--quick", action="store_true", help="less of all, for a first look")
-    parser.add_argument("--rounds", type=int, help=f"default {question.rounds}")
-    parser.add_argument("--bound-s", type=float, default=question.bound_s, help="begins no round beyond it")
-    parser.add_argument("--scale", type=float, default=1.0, help="so many times the events or seconds of a round")
+    parser.add_argument("--rounds", type=at_least_one, help=f"default {question.rounds}")
+    parser.add_argument("--bound-s", type=more_than_zero, default=question.bound_s, help="begins no round beyond it")
+    parser.add_argument("--scale", type=more_than_zero, default=1.0, help="times the events or seconds of a round")
     parser.add_argument("--only", default="", help="a part of the names of the cases to run")
     parser.add_argument("--json", type=Path, help="the result file to write")
     chosen = parser.parse_args()
     rounds = chosen.rounds or (question.quick_rounds if chosen.quick else question.rounds)
-    result = answer(question, Options(chosen.quick, chosen.only, rounds, chosen.bound_s, chosen.scale))
+    try:
+        result = answer(question, Options(chosen.quick, chosen.only, rounds, chosen.bound_s, chosen.scale))
+    except NoSuchCaseError as error:
+        parser.error(str(error))
     print("\n".join(table(result)))
     if chosen.json:
         results.write(result, chosen.json)

@@ -1,5 +1,6 @@
 """The benchmarks' harness: what a result says, what two of them tell, and that the documents show the kept ones."""
 
+import contextlib
 import importlib
 import json
 import sys
@@ -114,6 +115,33 @@ def test_results_of_different_questions_are_not_compared(tmp_path: Path, capsys:
         results.write(result(name, a=[1.0, 2.0, 3.0]), tmp_path / f"{name}.json")
     assert compare.command(tmp_path / "x.json", tmp_path / "y.json") == 1
     assert "cannot be compared" in capsys.readouterr().out
+
+
+def test_a_quick_result_is_named_where_two_are_compared() -> None:
+    """Less of all is another load: who compares it with a whole run reads so."""
+    first, second = result("child", a=[1.0]), result("child", a=[1.0])
+    second["quick"] = True
+    assert "quick: None -> True" in list(compare.lines(first, second))
+
+
+def test_a_case_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A mistyped `--only` ends with the names that there are, and never with the baseline alone."""
+    asked = Question("child", "?", lambda _: contextlib.nullcontext([case("spaced", [1.0]), case("floor", [1.0])]))
+    monkeypatch.setattr(sys, "argv", ["child", "--only", "spaecd"])
+    with pytest.raises(SystemExit, match="2"):
+        question.ask(asked)
+    assert "no case has 'spaecd' in its name: spaced, floor" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--rounds", "-1"], ["--rounds", "0"], ["--scale", "0"], ["--bound-s", "-5"]])
+def test_a_count_of_nothing_is_refused(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Options that leave nothing to measure end with one line before anything is opened."""
+    monkeypatch.setattr(sys, "argv", ["child", *words])
+    with pytest.raises(SystemExit, match="2"):
+        question.ask(Question("child", "?", lambda _: contextlib.nullcontext([])))
+    assert f"argument {words[0]}: invalid" in capsys.readouterr().err
 
 
 def test_a_result_names_its_circumstances(tmp_path: Path) -> None:
