@@ -32,6 +32,17 @@ def dumps(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_refused).encode()
 
 
+def for_queues(text: bytes) -> bytes:
+    """The same JSON, U+FFFE and U+FFFF as escapes: they stand nowhere but in strings.
+
+    SQS takes no message with one as it is (docs/facts.md, "Kinesis and SQS"): a queue that is the rule's target would
+    refuse the event, and so would the dead-letter queue behind it.
+    """
+    if b"\xef" not in text:  # one byte is found in a quarter of the time that two take
+        return text
+    return text.replace(b"\xef\xbf\xbe", b"\\ufffe").replace(b"\xef\xbf\xbf", b"\\uffff")
+
+
 def _check_types(value: Any) -> None:
     """Masking asks for the very type of a value: one of a derived type was not masked, so it is not written."""
     level = [value]

@@ -150,7 +150,7 @@ class Transform:
             detail["metadata"] = metadata = _traced(metadata, raw)
         if extensions:
             detail["extensions"] = extensions
-        text = self._written(detail, metadata)
+        text = deep_json.for_queues(self._written(detail, metadata))
         size_bytes = (self._fixed_bytes.get(event_type) or _fixed_bytes(event_type)) + len(text)
         # The parsed body is let go here: freeing it costs less while it is in the caches (benchmarks/child.py).
         unparsed = new_event((record, line, raw, event_id, id_from, received_at_ms, None))

@@ -99,6 +99,14 @@ def test_numbers_go_to_the_bucket_and_to_the_bus_as_they_were_written() -> None:
     assert b'"extensions":{"beside":100000000000000000000000.5}' in entry.detail
 
 
+def test_what_refers_to_a_payload_holds_no_character_that_a_queue_refuses() -> None:
+    """SQS takes no message with U+FFFF as it is, so it stays an escape when the entry is written anew."""
+    made, _ = with_bucket()
+    through(made, HEAD + ',"beside":"\uffff","payload":{"x":'.encode() + LONG + b"}}")
+    (entry,) = made.books.delivered
+    assert b'"extensions":{"beside":"\\uffff"}' in entry.detail
+
+
 def test_a_payload_that_cannot_be_written_is_a_dead_letter() -> None:
     """What nests deeper than can be written by itself is buried as `oversize`; nothing is stored, nothing escapes."""
     detail = b'{"eventId":"e","payload":' + b"[" * 1010 + LONG + b"]" * 1010 + b"}"

@@ -77,3 +77,16 @@ def test_a_digital_event_needs_only_what_it_is_known_by(further: dict[str, objec
     """What nothing is read from may be missing."""
     body = {"eventId": "e-1", "eventType": "CaseCreated", "createdAt": "2026-11-24T09:30:00Z", "data": {}, **further}
     assert type(transform(body)) is Entry
+
+
+@pytest.mark.parametrize("policy", ["off", "default"])
+def test_a_detail_holds_no_character_that_a_queue_refuses(policy: str) -> None:
+    """U+FFFE and U+FFFF leave as escapes, in keys and ids too: the value is the same, and SQS takes the text."""
+    body = {**BODY, "conversationId": "c-\uffff", "payload": {"queue\ufffe": "\\\uffff\ufffd", "deep": {}}}
+    entry = transform(body, masking=policy)
+    assert isinstance(entry, Entry)
+    assert not {"\ufffe", "\uffff"} & set(entry.detail.decode())
+    detail = orjson.loads(entry.detail)
+    assert (detail["conversationId"], "queue\ufffe" in detail["payload"]) == (body["conversationId"], True)
+    assert policy == "default" or detail["payload"] == body["payload"]
+    assert entry.size_bytes == 14 + len(SOURCE) + len("conversation.updated") + len(entry.detail)

@@ -106,7 +106,7 @@ class ClaimCheck:
                 "size": len(data),
                 "sha256": digest,
             }
-            slim = deep_json.write(detail)
+            slim = deep_json.for_queues(deep_json.write(detail))
         except Rejected:
             return False
         size = entry.size_bytes - len(entry.detail) + len(slim)
