@@ -244,6 +244,22 @@ def test_a_role_is_given_only_to_a_target_that_is_reached_by_one(target: str, ac
     assert targets.role_of(arn, "arn:role", REGION, HOME.rule("default", "r")) == ("arn:role" if used else None)
 
 
+@pytest.mark.parametrize("target", ["states:{}:stateMachine:s", "sns:{}:topic"])
+def test_a_target_that_takes_less_than_the_bus_is_told_with_the_cure(target: str) -> None:
+    """Else events between the two limits end one by one in the target's dead-letter queue, and nobody knows why."""
+    arn = f"arn:aws:{target.format(f'{REGION}:{ACCOUNT}')}"
+    (line,) = targets.permission(kind_of(arn, "arn:role", REGION), arn, HOME.rule("default", "r"))
+    assert "262,144 bytes" in line
+    assert "STREAM_ROUTER_MAX_REQUEST_BYTES=260000" in line
+    assert "STREAM_ROUTER_OFFLOAD_BUCKET" in line
+
+
+def test_a_function_is_told_to_keep_what_its_code_fails() -> None:
+    """EventBridge has delivered once Lambda has the event, so the target's dead-letter queue never sees it."""
+    lines = targets.permission(LAMBDA, TARGET, HOME.rule("default", "r"))
+    assert any("on-failure destination" in line for line in lines)
+
+
 def test_only_apis_take_http_parameters() -> None:
     """API Gateway and API destinations."""
     api = kind_of("arn:aws:execute-api:eu-west-1:123456789012:abc/prod/POST/x", "arn:role", REGION)

@@ -17,13 +17,26 @@ class Kind(NamedTuple):
 
 
 _LET_IN = "its resource policy must let events.amazonaws.com in, with this rule as aws:SourceArn"
+_SMALL = (
+    "it takes events of at most 262,144 bytes{}, the bus takes larger ones: set STREAM_ROUTER_MAX_REQUEST_BYTES=260000 "
+    "and STREAM_ROUTER_OFFLOAD_BUCKET for `consume`, or these end in the target's dead-letter queue"
+)
+"""Source: docs/facts.md, "EventBridge". What a target gets is some 200 bytes longer than its entry counts."""
+_KEEPS_NOTHING = (
+    "Lambda tries an event that its code fails twice more and then drops it, and no queue of ours gets it: "
+    "give the function an on-failure destination (docs/tutorial.md)"
+)
 
 KINDS = {
     ("sqs", ""): Kind("SQS queue", needs_role=False),
     ("lambda", "function:"): Kind("Lambda function", needs_role=False, hint=_LET_IN),
-    ("sns", ""): Kind("SNS topic", needs_role=False, hint=_LET_IN),
+    ("sns", ""): Kind(
+        "SNS topic",
+        needs_role=False,
+        hint=f"{_LET_IN}; {_SMALL.format(' (unless its MaximumMessageSize was raised)')}",
+    ),
     ("logs", "log-group:"): Kind("log group", needs_role=False, hint=_LET_IN),
-    ("states", "stateMachine:"): Kind("state machine", needs_role=True),
+    ("states", "stateMachine:"): Kind("state machine", needs_role=True, hint=_SMALL.format("")),
     ("kinesis", "stream/"): Kind("Kinesis stream", needs_role=True),
     ("firehose", "deliverystream/"): Kind("Firehose stream", needs_role=True),
     ("events", "event-bus/"): Kind("event bus", needs_role=True),
@@ -79,7 +92,7 @@ def role_of(arn_text: str, role: str | None, region: str, rule_arn: str) -> str 
 
 
 def permission(kind: Kind, arn: str, rule_arn: str) -> list[str]:
-    """What must be true of the target beside its being there; for a function the command that makes it so."""
+    """What must be true, or be known, of the target beside its being there; for a function the command, too."""
     if kind is not KINDS["lambda", "function:"]:
         return [f"target {kind.name}: {kind.hint}"] if kind.hint else []
     name = rule_arn.rsplit("/", 1)[-1].replace(".", "-")
@@ -87,7 +100,11 @@ def permission(kind: Kind, arn: str, rule_arn: str) -> list[str]:
         f"aws lambda add-permission --function-name {arn} --statement-id stream-router-{name} "
         f"--action lambda:InvokeFunction --principal events.amazonaws.com --source-arn {rule_arn}"
     )
-    return [f"target {kind.name}: {kind.hint}; unless it does already, run:", command]
+    return [
+        f"target {kind.name}: {kind.hint}; unless it does already, run:",
+        command,
+        f"target {kind.name}: {_KEEPS_NOTHING}",
+    ]
 
 
 def _names() -> str:
