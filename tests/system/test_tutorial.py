@@ -144,7 +144,10 @@ def test_the_page_from_its_first_command_to_its_last(reader: Reader) -> None:
 def test_the_function_drops_repeats_and_loses_nothing(
     reader: Reader, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Once for a copy, again for a replay; a failure of the work leaves the event to the next try."""
+    """Once for a copy, again for a replay, of ours or of EventBridge's archive.
+
+    The next try after a failure works at once; after a death once the claim has ended; beside a copy never.
+    """
     if not reader.terminals:
         test_the_page_from_its_first_command_to_its_last(reader)
     for name, value in {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "SEEN_TABLE": "seen"}.items():
@@ -169,19 +172,34 @@ def test_the_function_drops_repeats_and_loses_nothing(
     assert handler(event("a"), None) == "done"
     assert handler(event("a"), None) == "seen before"
     assert handler(event("a", replayed="r1"), None) == "done"
-    assert capsys.readouterr().out == "t a\nt a\n"
+    assert handler({**event("a"), "replay-name": "archive-1"}, None) == "done"
+    assert capsys.readouterr().out == "t a\n" * 3
 
     def failing(_: Any) -> None:
         raise RuntimeError("as scripted")
+
+    def dying(_: Any) -> None:
+        raise KeyboardInterrupt
+
+    def beside_a_copy(_: Any) -> None:
+        with pytest.raises(module["taken"]):
+            handler(event("c"), None)
 
     working, module["work"] = module["work"], failing
     with pytest.raises(RuntimeError):
         handler(event("b"), None)
     module["work"] = working
-    with pytest.raises(module["taken"]):
-        handler(event("b"), None)
-    monkeypatch.setattr(time, "time", lambda: real() + module["CLAIM_S"] + 1)
     assert handler(event("b"), None) == "done"
+    module["work"] = beside_a_copy
+    assert handler(event("c"), None) == "done"
+    module["work"] = dying
+    with pytest.raises(KeyboardInterrupt):
+        handler(event("d"), None)
+    module["work"] = working
+    with pytest.raises(module["taken"]):
+        handler(event("d"), None)
+    monkeypatch.setattr(time, "time", lambda: real() + module["CLAIM_S"] + 1)
+    assert handler(event("d"), None) == "done"
 
 
 real = time.time

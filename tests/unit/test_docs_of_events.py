@@ -1,8 +1,10 @@
-"""The examples in docs/events.md and docs/masking.md are files that the program takes."""
+"""The examples in docs/events.md and docs/masking.md are files that the program takes, and the tutorial's is right."""
 
 import re
 from pathlib import Path
 
+from stream_router.control.setup.queues import RETENTION_S
+from stream_router.control.setup.streams import RETENTION_HOURS
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.mapping.shapes import PRESETS
 from stream_router.pipeline.masking import policy_file
@@ -38,3 +40,9 @@ def test_page_names_every_preset_and_code() -> None:
     codes = set(re.findall(r'mismatch\("(\w+)"', sources))
     assert len(codes) >= 8
     assert not [name for name in {*codes, *(preset.name for preset in PRESETS)} if f"`{name}`" not in page]
+
+
+def test_tutorials_function_remembers_an_event_for_as_long_as_a_copy_may_come() -> None:
+    """An event is in the stream, and then in a dead-letter queue, which a redrive may empty on its last day."""
+    (days,) = re.findall(r"^KEEP_S = (\d+) \* 24 \* 3600\b", (DOCS / "tutorial.md").read_text(), re.MULTILINE)
+    assert int(days) * 24 * 3600 > RETENTION_HOURS * 3600 + RETENTION_S
