@@ -39,7 +39,7 @@ class Metadata(Model):
 
 
 class PayloadRef(Model):
-    """Where the payload is, where no call can carry it: an object in S3."""
+    """Where the payload is, where no call can carry it: an object in S3. `size` is in bytes."""
 
     bucket: str
     key: str
@@ -58,9 +58,9 @@ class Detail(Model):
     event_id: EventId
     event_source: Literal["cxone.webhook"]
     event_type: str
-    original_event_id: Any
-    conversation_id: Any
-    event_timestamp: str
+    original_event_id: str | None = Field(description="the interaction; null of a probe, or where a policy removes it")
+    conversation_id: str | None = Field(description="null where the event has none, or a policy removes it")
+    event_timestamp: Moment
     received_at: Moment
     processed_at: Moment
     source_system: Literal["nice.cxone"]

@@ -6,9 +6,10 @@ import jsonschema_rs
 import pytest
 
 from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.model import DeadLetter
+from stream_router.core.model import DeadLetter, Entry
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
 from tests import schema_check, statuses
+from tests.events import BODY, transform
 from tests.fakes import event
 from tests.schema_check import NAMES, conforms
 from tests.unit.test_docs import ROOT
@@ -46,6 +47,19 @@ def test_an_object_that_is_not_as_its_schema_says_fails_the_test_that_made_it(mo
     monkeypatch.setattr(LetterWriter, "_content", without)
     with pytest.raises(jsonschema_rs.ValidationError):
         writer.write(letter)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"originalEventId": 4711}, {"conversationId": 4711}, {"eventTimestamp": "2026-11-24T10:30:00+01:00"}]
+)
+def test_a_detail_s_ids_are_texts_or_null_and_its_time_is_utc(wrong: dict[str, object]) -> None:
+    """What docs/events.md promises of them, whatever the sender wrote."""
+    entry = transform({**BODY, "interactionId": 4711, "conversationId": None})
+    assert isinstance(entry, Entry)
+    detail = schema_check.read(entry.detail)
+    conforms("detail", detail)
+    with pytest.raises(jsonschema_rs.ValidationError):
+        conforms("detail", {**detail, **wrong})
 
 
 def test_the_views_are_tried_with_statuses_that_can_be() -> None:
