@@ -102,6 +102,8 @@ class Transform:
         event_type = valid[2]
         if not event_type.isprintable():
             raise mismatch("BadEventType", "the event type holds a control character")
+        if event_type == PROBE_TYPE:  # said in another place than a probe says it: by a header, or below another key
+            raise mismatch("BadEventType", "the event type is that of doctor's probes, and the event is none")
         if self._unroutable == "publish":
             return self._entry(event, valid)
         if self._unroutable == "drop":

@@ -6,7 +6,8 @@ import orjson
 import pytest
 
 from stream_router.control.setup.rules import pattern
-from stream_router.core.model import Batch, Entry, Record
+from stream_router.core.dead_letter_reasons import Reason
+from stream_router.core.model import Batch, DeadLetter, Entry, Record
 from stream_router.pipeline.sample_events import as_delivered, sample_entries
 from stream_router.pipeline.transform import Transform
 from tests import events, fakes
@@ -48,6 +49,17 @@ def test_nothing_of_its_sender_goes_on_but_the_mark(payload: object) -> None:
     assert detail(made)["payload"] in ({}, {"probe": MARK})
     assert detail(made)["conversationId"] is None
     assert made.order_key == ""
+
+
+@pytest.mark.parametrize("unroutable", ["publish", "drop", "dead-letter"])
+def test_an_event_whose_type_is_said_elsewhere_is_no_probe(unroutable: str) -> None:
+    """Published it would carry its sender's payload under a name that is counted apart and never replayed."""
+    made = events.transform(
+        {"eventId": "e-1", "postback": {"eventType": PROBE["eventType"], "text": "Zoë"}},
+        STREAM_ROUTER_UNROUTABLE=unroutable,
+    )
+    assert isinstance(made, DeadLetter)
+    assert (made.reason, made.code) == (Reason.SCHEMA_MISMATCH, "BadEventType")
 
 
 def test_its_detail_has_the_fields_of_every_event() -> None:
