@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from stream_router.core import traceparent
+from stream_router.core.envelope import added_fields
 from stream_router.core.names import PIPELINE_ID
 
 if TYPE_CHECKING:
@@ -11,12 +13,15 @@ UNMASKED, MASKED, PARTLY = "unmasked", "pii-masked", "pii-masked-partly"
 """What an entry's `complianceTag` says: whether a masking policy ran, and decided on every field."""
 
 
-def metadata_by_tag(
-    region: str, masking: "MaskingPolicy | None", given: dict[str, Any], replayed: str
-) -> dict[str, dict[str, Any]]:
-    """The metadata for each tag; `given` are the config file's own fields, `replayed` the mark ("" where none)."""
-    mark = {"replayed": replayed} if replayed else {}
-    return {tag: _metadata(region, tag, masking) | given | mark for tag in (UNMASKED, MASKED, PARTLY)}
+def metadata_by_tag(region: str, masking: "MaskingPolicy | None", given: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The metadata for each tag; `given` are the config file's own fields."""
+    return {tag: _metadata(region, tag, masking) | given for tag in (UNMASKED, MASKED, PARTLY)}
+
+
+def traced(metadata: dict[str, Any], raw: bytes) -> dict[str, Any]:
+    """The metadata, with the trace context that the envelope carries where it is one."""
+    trace = traceparent.valid(added_fields(raw).get("traceparent"))
+    return {**metadata, "traceparent": trace} if trace else metadata
 
 
 def _metadata(region: str, tag: str, masking: "MaskingPolicy | None") -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """One event of the stream to one EventBridge entry, or to the reason why it cannot be one."""
 
+import copy
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -7,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import orjson
 
-from stream_router.core import limits, traceparent
+from stream_router.core import limits
 from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.envelope import added_fields, added_text, open_record, seal
+from stream_router.core.envelope import added_text, open_record, seal
 from stream_router.core.event_id import correlation_id
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record, new_entry, new_event
 from stream_router.core.names import PROBE_TYPE, SOURCE
@@ -22,7 +23,7 @@ from stream_router.pipeline.mapping.timestamps import IsoMs
 from stream_router.pipeline.masking.asked_for import asked_for
 from stream_router.pipeline.masking.trace import HitCounts, Trace
 from stream_router.pipeline.masking.unknown_fields import UnknownFields
-from stream_router.pipeline.metadata import MASKED, PARTLY, UNMASKED, metadata_by_tag
+from stream_router.pipeline.metadata import MASKED, PARTLY, UNMASKED, metadata_by_tag, traced
 from stream_router.pipeline.rejection import Rejected, mismatch
 
 if TYPE_CHECKING:
@@ -38,8 +39,7 @@ class TransformConfig(NamedTuple):
     """What the transform is told.
 
     `drop_types` are settled unsent, by our name or the sender's. `masking` is off, default, strict or a file's path;
-    `config_file` a TOML file's. `replayed` is the mark of events that are published again under a mapping that has
-    changed (docs/contract.md, "The EventBridge entry"); "" for all others.
+    `config_file` a TOML file's.
     """
 
     region: str
@@ -49,7 +49,6 @@ class TransformConfig(NamedTuple):
     masking: str = "off"
     masking_key: bytes | None = None
     config_file: Path | None = None
-    replayed: str = ""
 
 
 class Transform:
@@ -71,8 +70,18 @@ class Transform:
         self._drop_types = config.drop_types
         self._received_iso, self._processed_iso = IsoMs().text, IsoMs().text
         self._unknown = UnknownFields(self.policy) if self.policy else None
-        self._metadata = metadata_by_tag(config.region, self.policy, dict(mapping.metadata), config.replayed)
-        self._fragments = {tag: orjson.Fragment(orjson.dumps(made)) for tag, made in self._metadata.items()}
+        self.take_metadata(metadata_by_tag(config.region, self.policy, dict(mapping.metadata)))
+
+    def take_metadata(self, metadata: dict[str, dict[str, Any]]) -> None:
+        """What each event says from now on, by its tag."""
+        self._metadata = metadata
+        self._fragments = {tag: orjson.Fragment(orjson.dumps(made)) for tag, made in metadata.items()}
+
+    def marked(self, replayed: str) -> "Transform":
+        """The same for what is published again: each event says so (docs/contract.md, "The EventBridge entry")."""
+        made = copy.copy(self)
+        made.take_metadata({tag: {**metadata, "replayed": replayed} for tag, metadata in self._metadata.items()})
+        return made
 
     def __call__(self, event: Event) -> Entry | DeadLetter | Dropped:
         try:
@@ -149,7 +158,7 @@ class Transform:
         metadata = self._metadata[tag]
         # Added fields are texts behind the body, so an envelope with one ends in this; few do.
         if raw[-2:] == b'"}' and b'"traceparent"' in raw:
-            detail["metadata"] = metadata = _traced(metadata, raw)
+            detail["metadata"] = metadata = traced(metadata, raw)
         if extensions:
             detail["extensions"] = extensions
         text = deep_json.for_queues(self._written(detail, metadata))
@@ -216,12 +225,6 @@ class Transform:
         except Exception as error:  # noqa: BLE001 - see `_entry`
             return _withheld(error.code if isinstance(error, Rejected) else type(error).__name__)
         return seal(event.event_id, event.id_from, event.received_at_ms, body, added_text(said))
-
-
-def _traced(metadata: dict[str, Any], raw: bytes) -> dict[str, Any]:
-    """The metadata, with the trace context that the envelope carries where it is one."""
-    trace = traceparent.valid(added_fields(raw).get("traceparent"))
-    return {**metadata, "traceparent": trace} if trace else metadata
 
 
 def _withheld(code: str) -> bytes:

@@ -56,10 +56,10 @@ class Connection:
 
     def transform(self, replay_id: str) -> Transform:
         settings = self._settings
-        config = TransformConfig("us-east-1", tuple(settings.event_type_list), replayed=replay_id)
+        config = TransformConfig("us-east-1", tuple(settings.event_type_list))
         dropped = frozenset(settings.drop_type_list)
         config = config._replace(unroutable=settings.unroutable, drop_types=dropped)
-        return Transform(config, lambda: time.time() * 1000)
+        return Transform(config, lambda: time.time() * 1000).marked(replay_id)
 
     def republisher(self, *_: object) -> Bus:
         return Bus()

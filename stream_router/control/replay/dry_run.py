@@ -52,9 +52,9 @@ class DryRun:
 
     def _before_and_after(self, one: Chosen) -> list[str]:
         """The line as it is in the stream, and what would be published of it; by policy `default` where none is set."""
-        config = transform_config(self._settings)._replace(replayed=self._replay_id)
+        config = transform_config(self._settings)
         masked = config._replace(masking="default") if config.masking == "off" else config
-        transform = Transform(masked, lambda: time.time() * 1000)
+        transform = Transform(masked, lambda: time.time() * 1000).marked(self._replay_id)
         found, known = open_record(Record(one.raw, 0))[0], one.entry.event
         if isinstance(found, Event):  # of an element of an array the text alone would tell another identity
             found = found._replace(event_id=known.event_id, id_from=known.id_from, received_at_ms=known.received_at_ms)

@@ -20,7 +20,8 @@ class Connection(Destinations):
 
     def transform(self, replayed: str = "") -> Transform:
         """The consumer's transform; with `replayed` it writes that mark into each event."""
-        return Transform(transform_config(self.settings)._replace(replayed=replayed), lambda: time.time() * 1000)
+        made = Transform(transform_config(self.settings), lambda: time.time() * 1000)
+        return made.marked(replayed) if replayed else made
 
     def republisher(self, rate: float) -> Republisher:
         """Publishes at most `rate` events a second (0.0: as fast as the bus takes them)."""

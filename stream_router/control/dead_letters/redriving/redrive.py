@@ -1,5 +1,6 @@
 """`stream-router dlq redrive`: dead letters back to life, through the present mapping, masking and settings."""
 
+import hashlib
 from collections import Counter, deque
 from collections.abc import Callable
 
@@ -19,6 +20,7 @@ from stream_router.core import limits
 from stream_router.core.model import Event
 from stream_router.core.plain_text import plain
 from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
+from stream_router.pipeline.sinks.dead_letters.reader import Letter
 
 SECOND_COPIES = (
     "on a v2 bus an event that was published less than 5 minutes ago is not published twice; an older one is, and has "
@@ -40,7 +42,7 @@ class Refused(Exception):  # noqa: N818 - an answer, not an error of the program
 
 
 class Redrive:
-    """One redrive. `started_at` (ISO 8601) is its name in `metadata.replayed` of what was edited by hand."""
+    """One redrive. What failed again after `started_at` (ISO 8601) is not taken once more."""
 
     words = Words("redriven", "failed again, back in the queue")
 
@@ -48,9 +50,8 @@ class Redrive:
         self._desk, self._how, self._asked = desk, how, asked
         self._selection = selection._replace(maps_first=True)
         self._started_at = started_at
-        self._plain = fitting(desk.connection.transform(), desk.settings)
-        self._marked: Callable[[Event], Made] | None = None
-        self._mark = f"redrive/{started_at}"
+        self._unmarked = desk.connection.transform()
+        self._plain = fitting(self._unmarked, desk.settings)
         self._ordered = desk.settings.ordering == "conversation"
         self._trials = self._tries()
         self._gathering = self._gathers()
@@ -71,11 +72,16 @@ class Redrive:
     def _sends_back(self) -> DeadLetters | None:
         return put_back.sender(self._desk.connection, self._desk.messages.queue_url)
 
-    def _transform(self, edited: bool) -> Callable[[Event], Made]:
-        if not edited:
+    def _transform(self, letter: Letter, raw: bytes) -> Callable[[Event], Made]:
+        """What makes events of a letter; of one that was edited by hand with a mark (docs/contract.md).
+
+        The mark is of its bytes, not of this redrive: an event that goes out again, since this one did not come to
+        delete its letter, is a repeat to whoever got it.
+        """
+        if not letter.edited:
             return self._plain
-        self._marked = self._marked or fitting(self._desk.connection.transform(self._mark), self._desk.settings)
-        return self._marked
+        mark = f"redrive/{hashlib.sha256(raw).hexdigest()[:16]}"
+        return fitting(self._unmarked.marked(mark), self._desk.settings)
 
     def run(self) -> int:
         """Everything, to the summary."""

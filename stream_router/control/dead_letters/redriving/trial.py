@@ -12,9 +12,10 @@ import orjson
 
 from stream_router.control.dead_letters.queue.gathering import Whole
 from stream_router.control.dead_letters.redriving import reopening
+from stream_router.control.republish.fitting import Made
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event
-from stream_router.pipeline.sinks.dead_letters.reader import UnavailableLetterError, UnreadableLetterError
+from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnavailableLetterError, UnreadableLetterError
 
 PARKED_AFTER = 5
 """Generations after which a letter is passed over: what failed so often wants a person, not another try."""
@@ -60,11 +61,11 @@ class Tries(Protocol):
 
 
 class Trials:
-    """Tries letters. `transform` gives the transform for a letter; `fetch` gets objects of S3."""
+    """Tries letters. `transform` gives the transform for a letter and its bytes; `fetch` gets objects of S3."""
 
     def __init__(
         self,
-        transform: Callable[[bool], Callable[[Event], Entry | DeadLetter | Dropped]],
+        transform: Callable[[Letter, bytes], Callable[[Event], Made]],
         fetch: Callable[[str], bytes] | None,
         *,
         parked: bool,
@@ -86,22 +87,22 @@ class Trials:
             return not_tried(whole, number, error)
         if letter.reason == Reason.CRASHED and not letter.edited:
             return self._alone(whole, number, raw)
-        made = [self.made(found, edited=letter.edited) for found in reopening.reopen(raw, letter, number)]
+        made = self._made(letter, raw, number)
         if why := next((_why(one) for one in made if not isinstance(one, Entry)), ""):
             return Trial(whole, number, raw, skipped=why)
         return Trial(whole, number, raw, tuple(one.detail_type for one in made if isinstance(one, Entry)))
 
-    def made(self, found: Event | DeadLetter, *, edited: bool) -> Entry | DeadLetter | Dropped:
-        """What the present settings make of it."""
-        return found if isinstance(found, DeadLetter) else self._transform(edited)(found)
+    def _made(self, letter: Letter, raw: bytes, number: int) -> list[Made]:
+        """What the present settings make of a letter's events."""
+        transform = self._transform(letter, raw)
+        found = reopening.reopen(raw, letter, number)
+        return [one if isinstance(one, DeadLetter) else transform(one) for one in found]
 
     def entries(self, trial: Trial) -> list[Entry]:
         """The entries of an eligible letter, made at this moment; empty where it is eligible no longer."""
         if trial.entries:
             return list(trial.entries)
-        letter = trial.whole.letter
-        found = reopening.reopen(trial.raw, letter, trial.number)
-        made = [self.made(one, edited=letter.edited) for one in found]
+        made = self._made(trial.whole.letter, trial.raw, trial.number)
         entries = [one for one in made if isinstance(one, Entry)]
         return entries if len(entries) == len(made) else []
 
@@ -132,7 +133,7 @@ class Trials:
         return Trial(whole, number, raw, tuple(entry.detail_type for entry in entries), "", entries)
 
 
-def _why(made: DeadLetter | Dropped | Entry) -> str:
+def _why(made: Made) -> str:
     if isinstance(made, Dropped):
         return "a setting says to drop it (STREAM_ROUTER_DROP_TYPES, STREAM_ROUTER_UNROUTABLE)"
     if isinstance(made, DeadLetter):
