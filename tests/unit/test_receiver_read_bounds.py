@@ -125,6 +125,16 @@ def test_what_never_ends_is_refused_within_the_limit_of_headers(bench: Bench, wh
     assert bench.bodies == []
 
 
+@pytest.mark.parametrize("size", [1, 1_000])
+def test_more_headers_than_a_request_may_have_are_refused_before_its_head_ends(bench: Bench, size: int) -> None:
+    """431 within a piece of the parser's: tiny ones take twenty times their bytes of memory, and a head may not end."""
+    sent = HEAD + b"".join(b"%02x: %02x\r\n" % (number, number) for number in range(250))
+    for at in range(0, len(sent), size):
+        bench.send(sent[at : at + size])
+    assert bench.status == 431
+    assert bench.connection._request is None
+
+
 def test_a_trailer_behind_a_body_in_the_same_packet_is_bounded(bench: Bench) -> None:
     """What came before it in its piece does not make room for more of it."""
     bench.send(CHUNKED + b"2\r\n{}\r\n0\r\nx: " + b"a" * 5_000)

@@ -14,7 +14,7 @@ from stream_router.receiver.http import answers, parse
 from stream_router.receiver.http.answers import Response
 from stream_router.receiver.http.connections import Connections
 from stream_router.receiver.http.flow import LINGER_S, Flow
-from stream_router.receiver.http.request import Handler, Limits, Request
+from stream_router.receiver.http.request import MAX_FIELDS, Handler, Limits, Request
 from stream_router.receiver.http.turns import Turn, Turns
 
 
@@ -36,8 +36,7 @@ class Connection(asyncio.Protocol):
         self.accepted_s = loop.time()
         self.deadline_s = self.accepted_s + limits.header_timeout_s
         self.opening: asyncio.Task[Any] | None = None
-        self._loop = loop
-        self._connections = connections
+        self._loop, self._connections = loop, connections
         self._handler, self._limits = handler, limits
         self._transport: asyncio.Transport | None = None
         self._parser = parse.parser(self)
@@ -181,7 +180,8 @@ class Connection(asyncio.Protocol):
             refusal = parse.feed(self._parser, parse.head_of_body(self._request.headers) + behind_head)[1]
         if refusal is not None:
             self._refuse(refusal)
-        if self._beside_bytes > self._limits.header_bytes:
+        many = self._request is not None and len(self._request.fields) > MAX_FIELDS  # tiny ones take much memory
+        if many or self._beside_bytes > self._limits.header_bytes:
             self._refuse(answers.HEADERS_TOO_LARGE)
         elif len(self._body) > self.reading_bytes:
             self._connections.reading(self, len(self._body) - self.reading_bytes)
