@@ -135,6 +135,13 @@ def test_more_headers_than_a_request_may_have_are_refused_before_its_head_ends(b
     assert bench.connection._request is None
 
 
+@pytest.mark.parametrize(("length", "status"), [(b"2", 202), (b"100001", 413)])
+def test_a_length_behind_very_many_zeros_is_read_as_any_other(bench: Bench, length: bytes, status: int) -> None:
+    """llhttp takes them, so they are no unforeseen trouble: neither a 503 nor a line in the log for each."""
+    bench.send(HEAD + b"Content-Length: " + b"0" * 5_000 + length + b"\r\n\r\n{}")
+    assert bench.status == status
+
+
 def test_a_trailer_behind_a_body_in_the_same_packet_is_bounded(bench: Bench) -> None:
     """What came before it in its piece does not make room for more of it."""
     bench.send(CHUNKED + b"2\r\n{}\r\n0\r\nx: " + b"a" * 5_000)

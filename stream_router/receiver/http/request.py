@@ -120,7 +120,8 @@ class Request:
     def announced_bytes(self) -> int | None:
         """The body's length, where the head tells it."""
         length = self.headers.get("content-length")
-        return int(length) if length.isdigit() else None
+        # llhttp takes any number of zeros before it, `int` only so many digits.
+        return int(length.lstrip("0") or 0) if length.isdigit() else None
 
     def too_large(self, max_bytes: int) -> Response | None:
         """The refusal of a body that is announced larger than may be."""
