@@ -112,10 +112,10 @@ def test_roles_have_nothing_besides() -> None:
 
 @pytest.mark.parametrize("task", ["ReceiverTask", "ConsumerTask"])
 def test_a_task_is_run_as_the_image_wants_it(task: str) -> None:
-    """Read-only but for the state, an init that reaps, its own health command, time enough to drain, known settings."""
+    """Read-only but for the state, no capability, an init that reaps, its own check, time to drain, known settings."""
     (container,) = RESOURCES[task]["Properties"]["ContainerDefinitions"]
     assert container["ReadonlyRootFilesystem"] is True
-    assert container["LinuxParameters"] == {"InitProcessEnabled": True}
+    assert container["LinuxParameters"] == {"InitProcessEnabled": True, "Capabilities": {"Drop": ["ALL"]}}
     assert container["HealthCheck"]["Command"] == ["CMD", "stream-router", "health"]
     assert [point["ContainerPath"] for point in container["MountPoints"]] == ["/var/lib/stream-router"]
     delay_s = float(variables(task).get("STREAM_ROUTER_DRAIN_DELAY_S", "0"))
