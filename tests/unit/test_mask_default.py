@@ -3,6 +3,7 @@
 import itertools
 import json
 import time
+import tracemalloc
 import uuid
 from typing import Any
 
@@ -13,7 +14,8 @@ from stream_router.pipeline.masking import path_patterns, policy_file
 from stream_router.pipeline.masking.key_words import KeyWords, Word
 from stream_router.pipeline.masking.policy import MaskingPolicy
 from stream_router.pipeline.sinks.eventbridge.conversation_lanes import Lanes
-from tests.events import BODY, entry, letter
+from stream_router.pipeline.transform import Transform
+from tests.events import BODY, NOW_MS, config_of, entry, event, letter
 
 
 def policy(name: str) -> MaskingPolicy:
@@ -237,6 +239,20 @@ def test_words_that_senders_combine_are_not_remembered_without_end(monkeypatch: 
     keys = ["_".join(some) for count in (1, 2, 3) for some in itertools.combinations(words, count)]
     assert all(automaton.start.step(key).ends for key in keys)
     assert len(automaton._steps) < 10 < len(keys)
+
+
+def test_of_a_senders_keys_only_short_ones_are_remembered() -> None:
+    """Some thousands are, since most come again; of a body's length each, they would fill a child's memory."""
+    transform = Transform(config_of(masking="default"), lambda: NOW_MS)
+    transform(event(BODY))
+    tracemalloc.start()
+    try:
+        for number in range(20):
+            long = f"{'abcdefghij'[number % 10]}{'k' * 50_000}{'k' * number}"
+            transform(event({**BODY, "payload": {long: "zz", "more": {long: 1}}}))
+        assert tracemalloc.get_traced_memory()[0] < 10 * 50_000
+    finally:
+        tracemalloc.stop()
 
 
 RECURRING: list[tuple[dict[str, Any], dict[str, Any]]] = [

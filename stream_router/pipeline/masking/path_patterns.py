@@ -20,6 +20,8 @@ _STEP = re.compile(r'(?:"([^"]+)"|(\*\*)|(\*)|<([^<>]+)>|([^.\[\]"*<>]+))?((?:\[
 _SPECIAL = {"**": DEEP, "*": ANY_KEY}
 MEMO_MAX = 4096
 """Keys that one state remembers, and steps that the automaton does; senders choose the keys, so both are bounded."""
+MEMO_KEY_CHARS = 128
+"""A longer key is worked out anew each time: as long as a body, some thousands of them would fill the memory."""
 
 
 def tokens(pattern: str) -> tuple[Token, ...]:
@@ -88,7 +90,7 @@ class State:
         """The entry of `quick` for a key that it lacks."""
         step = self.keys[key]
         learned = (step.meaning, step.below, step)
-        if len(self.quick) < MEMO_MAX:
+        if len(self.quick) < MEMO_MAX and len(key) <= MEMO_KEY_CHARS:
             self.quick[key] = learned
         return learned
 
@@ -109,7 +111,7 @@ class _Keys(dict[str, Step]):
 
     def __missing__(self, key: str) -> Step:
         step = self._state.step(key)
-        if len(self) < MEMO_MAX:
+        if len(self) < MEMO_MAX and len(key) <= MEMO_KEY_CHARS:
             self[key] = step
         return step
 

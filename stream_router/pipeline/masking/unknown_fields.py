@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from stream_router.pipeline.masking.path_patterns import State
+from stream_router.pipeline.masking.path_patterns import MEMO_KEY_CHARS, State
 
 if TYPE_CHECKING:
     from stream_router.pipeline.masking.policy import MaskingPolicy, Parts
@@ -28,7 +28,7 @@ class UnknownFields:
         if self._keys.issuperset(keys) or len(self._paths) >= PATHS_MAX:
             return
         if len(self._keys) < PATHS_MAX * 10:
-            self._keys.update(keys)
+            self._keys.update(key for key in keys if len(key) <= MEMO_KEY_CHARS)
         for path in self._walk(parts, self._policy.start, ""):
             if len(self._paths) < PATHS_MAX:
                 self._paths[path] = None
