@@ -66,13 +66,13 @@ class RequestHeaders:
 
 
 _KEYS: dict[bytes, str] = {}
-"""Names of headers as they come, in lower case. Senders choose them, so only so many are kept."""
-_MOST_KEYS = 1_000
+"""Names of headers as they come, in lower case. Strangers choose them, so only so many are kept, and no long one."""
+_MOST_KEYS, _LONGEST_KEY_BYTES = 1_000, 64
 
 
 def _key(name: bytes) -> str:
     key = name.decode("latin-1").lower()
-    if len(_KEYS) < _MOST_KEYS:
+    if len(_KEYS) < _MOST_KEYS and len(name) <= _LONGEST_KEY_BYTES:
         _KEYS[name] = key
     return key
 

@@ -9,6 +9,7 @@ from typing import Any, get_args
 import pytest
 
 from stream_router.core.process.settings_error import SettingsError
+from stream_router.receiver import headers
 from stream_router.receiver.auth import schemes
 from stream_router.receiver.headers import RefusedError, RequestHeaders
 from stream_router.settings.receiver import Receiver
@@ -315,10 +316,17 @@ def test_a_second_copy_of_a_header_is_seen_whatever_is_in_it() -> None:
         verifier(webhook_scheme="expert").verify(RequestHeaders(fields), BODY, NOW_S)
 
 
+def test_a_long_name_of_a_header_is_read_and_not_remembered() -> None:
+    """Anybody may send a thousand of 16 KiB each, which would stay in memory for as long as the receiver runs."""
+    name = b"X-" + b"a" * 5_000
+    assert RequestHeaders([(name, b"1")]).get(name.decode().lower()) == "1"
+    assert max(map(len, headers._KEYS)) < 100
+
+
 @pytest.mark.parametrize("space", [b" ", b"\t", b" \t "])
 def test_spaces_behind_a_value_are_no_part_of_it(space: bytes) -> None:
     """RFC 9110, 5.5; llhttp leaves them there: a good delivery would be answered 401, which is final for its sender."""
     fields = [(name.encode(), str(value).encode() + space) for name, value in expert().items()]
-    headers = RequestHeaders(fields)
-    assert verifier(webhook_scheme="expert").verify(headers, BODY, NOW_S) == "d-1"
-    assert headers.get("x-nexus-timestamp") == STAMP
+    read = RequestHeaders(fields)
+    assert verifier(webhook_scheme="expert").verify(read, BODY, NOW_S) == "d-1"
+    assert read.get("x-nexus-timestamp") == STAMP
