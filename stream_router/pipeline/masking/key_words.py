@@ -22,11 +22,13 @@ class Word(NamedTuple):
             raise ValueError("has a step <…> without a word in it")
         return cls(words)
 
-    def fits(self, words: list[str], glued: str) -> bool:
-        """Whether a key of these words (`glued`: all as one) has this one; a plural is the word too."""
-        count = len(self.words)
-        if any(all(map(_same, self.words, words[at:])) for at in range(len(words) - count + 1)):
-            return True
+    def stands_at(self, words: list[str], at: int) -> bool:
+        """Whether a key of these words has it at this place; a plural is the word too."""
+        there = words[at : at + len(self.words)]
+        return len(there) == len(self.words) and all(map(_same, self.words, there))
+
+    def is_end_of(self, glued: str) -> bool:
+        """Whether a key, all of its words as one, begins or ends with it."""
         joined = "".join(self.words)
         return len(joined) >= _GLUED_MIN_CHARS and (glued.startswith(joined) or glued.endswith((joined, f"{joined}s")))
 
@@ -51,13 +53,16 @@ class KeyWords:
         """The words of `key`, in a fixed order."""
         words = [word.lower() for word in _WORDS.findall(key)]
         glued = "".join(words)
+        found: set[Word] = set()
         if glued.startswith(self._starts) or glued.endswith(self._ends):
-            return tuple(word for word in self._words if word.fits(words, glued))
+            found = {word for word in self._words if word.is_end_of(glued)}
         known = self._by_first
-        if known.keys().isdisjoint(words) and known.keys().isdisjoint(_singular(words)):
-            return ()
-        may_fit = {word for first in (*words, *_singular(words)) for word in known.get(first, ())}
-        return tuple(sorted(word for word in may_fit if word.fits(words, glued)))
+        if not (known.keys().isdisjoint(words) and known.keys().isdisjoint(_singular(words))):
+            # Each place once: a key may have as many words as a body has room for.
+            for at, name in enumerate(words):
+                may_stand = [word for first in (name, *_singular([name])) for word in known.get(first, ())]
+                found.update(word for word in may_stand if word.stands_at(words, at))
+        return tuple(sorted(found))
 
 
 def _singular(words: Iterable[str]) -> list[str]:
