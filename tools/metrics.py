@@ -20,6 +20,7 @@ HELD_TO = {
     "SpillBytes": "Maximum",
     "SpillOldestAgeSeconds": "Maximum",
     "SpillFailing": "Maximum",
+    "CertificateRemainingSeconds": "Minimum",
     "StreamDown": "Maximum",
     "ReceiverReady": "Maximum",
 }
@@ -30,6 +31,7 @@ SAYS = {
     "DaemonRestartCount": "Times that the KCL daemon was started again; absent before the first",
     "RuleUnmatched": "1 where the rule lets our events through to no target, 0 where it does; absent if unknown",
     "RecordsFailedCount": "Kinesis records refused, for whatever reason; `/metrics` has AWS's code",
+    "CertificateRemainingSeconds": "Time until the certificate in force ends; absent where there is none",
     "StreamDown": "1 while the stream takes no events, 0 while it does; absent before a worker serves",
 }
 """The meaning, where CloudWatch's metric is not the same as Prometheus's."""

@@ -16,10 +16,11 @@ Kind = Literal["counter", "gauge", "histogram"]
 
 
 class CloudWatch(NamedTuple):
-    """A metric as CloudWatch knows it."""
+    """A metric as CloudWatch knows it. `seldom`: most deployments never send it, and so do not pay for it."""
 
     name: str
     unit: Literal["Count", "Milliseconds", "Seconds", "Bytes"] = "Count"
+    seldom: bool = False
 
 
 class Metric(NamedTuple):

@@ -276,13 +276,14 @@ def test_an_alarm_of_cloudwatch_is_on_a_metric_that_exists(name: str) -> None:
 
 
 def test_what_the_issue_of_alarms_names_is_watched() -> None:
-    """Retention, holding, dead letters, queues at 7 of 14 days, spill, p99, no data, rule, unread, the second leg."""
+    """Retention, holding, dead letters, old queues, spill, p99, no data, rule, unread, TLS, the second leg."""
     watched = {alarm["MetricName"] for alarm in ALARMS.values()}
     assert watched >= {
         *("RetentionHeadroomSeconds", "OldestUnsettledAgeSeconds", "HoldingShards", "UnreadShards", "RuleUnmatched"),
         *("DaemonRestartCount", "DeadLetterCount", "RoutingLatencyMilliseconds", "ApproximateNumberOfMessagesVisible"),
         *("IngestionToInvocationSuccessLatency", "FailedInvocations", "InvocationsFailedToBeSentToDlq"),
         *("SpillOldestAgeSeconds", "SpillFailing", "SpillDamagedCount", "StreamDown", "Answered5xxCount"),
+        "CertificateRemainingSeconds",
     }
     no_data = [(alarm["MetricName"], alarm["TreatMissingData"]) for alarm in (ALARMS["NoData"], ALARMS["NoReceiver"])]
     assert no_data == [("HoldingShards", "breaching"), ("ReceiverReady", "breaching")]
@@ -300,6 +301,19 @@ def test_a_receiver_without_a_worker_is_no_receiver() -> None:
     """Its parent goes on to send metrics, with 0 workers that are ready: a datum alone is no good sign."""
     alarm = ALARMS["NoReceiver"]
     assert (alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"]) == ("Maximum", "LessThanThreshold", 1)
+
+
+def test_a_certificate_s_end_is_told_before_it_comes_and_once_it_has() -> None:
+    """What is left is below 0 then; a restart, a minute or two without a datum, is not the end of the alarm."""
+    before, after = ALARMS["CertificateEnds"], ALARMS["CertificateEnded"]
+    assert TEMPLATE["Parameters"]["CertificateSeconds"]["Default"] == 7 * 24 * 3600
+    assert (before["ComparisonOperator"], before["Threshold"]) == ("LessThanThreshold", {"Ref": "CertificateSeconds"})
+    assert (after["ComparisonOperator"], after["Threshold"]) == ("LessThanOrEqualToThreshold", 0)
+    for alarm in (before, after):
+        assert (alarm["MetricName"], alarm["Statistic"]) == ("CertificateRemainingSeconds", "Minimum")
+        assert (alarm["Period"], alarm["TreatMissingData"]) == (300, "notBreaching")
+    (panel,) = [one for one in PANELS if "certificate" in one["targets"][0]["expr"]]
+    assert panel["targets"][0]["expr"].endswith("- time()")
 
 
 @pytest.mark.parametrize("name", ["DeadLettersOld", "UndeliveredOld"])

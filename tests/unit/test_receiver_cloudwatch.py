@@ -131,6 +131,21 @@ def test_the_spill_and_the_stream_are_as_the_worst_worker_has_them(bench: Bench)
     assert len(down) == 1, "nobody serves: nobody knows of the stream"
 
 
+def test_what_is_left_of_the_certificate_is_told_where_there_is_one(bench: Bench) -> None:
+    """Of all workers' the one that ends first, below 0 once it has ended; without one no 0 is claimed."""
+    name = "CertificateRemainingSeconds"
+    bench.minute()
+    assert name not in bench.cloud.latest()
+    one, two = bench.workers
+    one.tls_certificate_end_timestamp_seconds = bench.now + 60 + 90 * 24 * 3600.0
+    two.tls_certificate_end_timestamp_seconds = bench.now + 60 + 90.5
+    bench.minute()
+    assert bench.cloud.latest()[name] == 90.5
+    bench.minute()
+    bench.minute()
+    assert bench.cloud.latest()[name] == -29.5
+
+
 def test_percentiles_of_the_answers_are_within_one_percent(bench: Bench) -> None:
     """Each minute's own, of both workers: distributions go as values and counts."""
     dice = np.random.default_rng(3)
@@ -151,6 +166,7 @@ def test_percentiles_of_the_answers_are_within_one_percent(bench: Bench) -> None
 def test_every_datum_goes_twice_and_is_in_the_catalogue(bench: Bench) -> None:
     """With the contract's dimensions, and with the application besides."""
     bench.workers[0].latencies_s = [0.01]
+    bench.workers[0].tls_certificate_end_timestamp_seconds = bench.now + 3600
     bench.minute()
     whole, own = bench.cloud.data(2), bench.cloud.data(3)
     names = {one.cloudwatch.name for one in receiver_metrics_catalogue.IN_CLOUDWATCH if one.cloudwatch}

@@ -5,6 +5,7 @@ a request that does not get through is kept, with its own time stamp, and sent a
 """
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -24,6 +25,7 @@ from stream_router.telemetry.histogram import Histogram
 from stream_router.telemetry.metrics_catalogue import Metric
 from stream_router.telemetry.receiver import receiver_metrics_catalogue
 from stream_router.telemetry.receiver.receiver_board import Board, Numbers
+from stream_router.telemetry.receiver.receiver_stats import CERTIFICATE_END_S
 
 log = logging.getLogger(__name__)
 
@@ -63,9 +65,10 @@ class ReceiverMetrics:
     def _take(self) -> None:
         now = self._numbers()
         self._served |= now.gauges["up"] > 0
-        series = [*_counts(now, self._sent), *(_state(now) if self._served else ())]
+        now_s = self._now_s()
+        series = [*_counts(now, self._sent), *(_state(now, now_s) if self._served else ())]
         self._sent = now
-        self._waiting += map(orjson.loads, cloudwatch.bodies(series, self._whose, round(self._now_s(), 3)))
+        self._waiting += map(orjson.loads, cloudwatch.bodies(series, self._whose, round(now_s, 3)))
 
     def _send_all(self) -> None:
         try:
@@ -105,13 +108,17 @@ def _answered(numbers: Numbers, digit: int) -> float:
     return float(sum(count for (_, status, _), count in numbers.answers.items() if status // 100 == digit))
 
 
-def _state(now: Numbers) -> Iterator[Series]:
-    """How it is now, once a worker has served. Of the stream nothing is claimed while none does."""
+def _state(now: Numbers, now_s: float) -> Iterator[Series]:
+    """How it is now, once a worker has served. Of what nobody knows (NaN) nothing is claimed."""
     for name, metric in receiver_metrics_catalogue.GAUGES.items():
-        if name == "stream_up" and now.gauges["up"]:
-            yield _one(metric, float(not now.gauges["stream_up"]))
-        elif metric.cloudwatch and name != "stream_up":
-            yield _one(metric, round(now.gauges[name], 3))
+        value = now.gauges[name]
+        if metric.cloudwatch is None or math.isnan(value):
+            continue
+        if name == "stream_up":
+            value = 1 - value
+        elif name == CERTIFICATE_END_S:
+            value -= now_s  # an alarm compares with a number, and knows no time of day
+        yield _one(metric, round(value, 3))
 
 
 def _one(metric: Metric, value: float) -> Series:

@@ -82,6 +82,7 @@ GAUGES: Final = _all(
         "spilled_events": CloudWatch("SpilledEvents"),
         "spill_bytes": CloudWatch("SpillBytes", "Bytes"),
         "spill_oldest_age_seconds": CloudWatch("SpillOldestAgeSeconds", "Seconds"),
+        "tls_certificate_end_timestamp_seconds": CloudWatch("CertificateRemainingSeconds", "Seconds", seldom=True),
         "stream_up": CloudWatch("StreamDown"),
         "spill_failing": CloudWatch("SpillFailing"),
         "ready": CloudWatch("ReceiverReady"),
