@@ -14,6 +14,7 @@ HELD_TO = {
     "OldestUnsettledAgeSeconds": "Maximum",
     "RetentionHeadroomSeconds": "Minimum",
     "HoldingShards": "Maximum",
+    "HangingProcesses": "Maximum",
     "UnreadShards": "Maximum",
     "RuleUnmatched": "Maximum",
     "SpilledEvents": "Maximum",
@@ -28,6 +29,8 @@ HELD_TO = {
 
 SAYS = {
     "HoldingShards": "Shards that hold",
+    "HangingProcesses": "A worker's processes that do not go on: its children, its daemon; absent while all do",
+    "AuditFailureCount": "Audit records that could not be written at once; absent while all can",
     "DaemonRestartCount": "Times that the KCL daemon was started again; absent before the first",
     "RuleUnmatched": "1 where the rule lets our events through to no target, 0 where it does; absent if unknown",
     "RecordsFailedCount": "Kinesis records refused, for whatever reason; `/metrics` has AWS's code",

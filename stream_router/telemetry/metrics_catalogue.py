@@ -100,7 +100,13 @@ COUNTERS: Final[dict[Counter, Metric]] = {
         "counter",
         "CloudWatch requests given up: refused for their content, or too many waiting",
     ),
-    "audit_failed": Metric("audit_failures", "counter", "Audit records that could not be written at once"),
+    "audit_failed": Metric(
+        "audit_failures",
+        "counter",
+        "Audit records that could not be written at once",
+        (),
+        CloudWatch("AuditFailureCount", seldom=True),
+    ),
 }
 
 STAGE_LATENCY: Final = Metric(
@@ -173,11 +179,7 @@ SHARD: Final[dict[str, Metric]] = {
 """What is so with a shard whose child lives here, by its name in `/status`."""
 
 HOLDING: Final = Metric(
-    "holding",
-    "gauge",
-    "1 where the shard holds, and why",
-    ("shard", "reason"),
-    CloudWatch("HoldingShards"),
+    "holding", "gauge", "1 where the shard holds, and why", ("shard", "reason"), CloudWatch("HoldingShards")
 )
 BREAKER: Final = Metric(
     "breaker_open", "gauge", "1 while the circuit breaker of PutEvents is open or probes", ("shard",)
@@ -194,6 +196,7 @@ HANGING: Final = Metric(
     "gauge",
     "1 where the shard's child (shard empty: the daemon) does not go on: stopped, silent or uncalled",
     ("shard", "reason"),
+    CloudWatch("HangingProcesses", seldom=True),
 )
 
 UNREAD: Final = Metric(

@@ -75,6 +75,15 @@ def test_a_zero_is_sent_to_tell_none_from_no_child_but_not_while_the_shard_holds
     assert told == {"RetryCount": 3}
 
 
+def test_audit_records_that_cannot_be_written_are_told_and_who_has_none_does_not_pay(configured: Consumer) -> None:
+    """Most have no audit log: no zero is sent, which CloudWatch would charge for as for any metric."""
+    metrics = ChildMetrics("shardId-0", configured, Clock())
+    assert "AuditFailureCount" not in sums(metrics.bodies())
+    metrics.count("audit_failed", 2)
+    assert sums(metrics.bodies())["AuditFailureCount"] == 2
+    assert "AuditFailureCount" not in sums(metrics.bodies())
+
+
 def test_what_does_not_get_through_is_sent_again_unchanged(configured: Consumer) -> None:
     """A request that failed comes first the next time, stamped as it was; the sums stay right."""
     metrics = ChildMetrics("shardId-0", configured, Clock(), lambda: 1767225600.0)

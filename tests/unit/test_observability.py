@@ -21,6 +21,7 @@ from stream_router.telemetry.metrics_catalogue import (
     COUNTERS,
     DAEMON_RESTARTS,
     ENTRIES_PER_CALL,
+    HANGING,
     HOLDING,
     RULE_MATCHED,
     SHARD,
@@ -239,7 +240,7 @@ def kept(wanted: Any, found: Any) -> Any:
 def own_metrics() -> set[str]:
     """What we send to CloudWatch."""
     kinds: tuple[Metric, ...] = (*COUNTERS.values(), *STAGES.values(), ENTRIES_PER_CALL, *SHARD.values())
-    told = (*kinds, HOLDING, UNREAD, RULE_MATCHED, DAEMON_RESTARTS, *IN_CLOUDWATCH)
+    told = (*kinds, HOLDING, HANGING, UNREAD, RULE_MATCHED, DAEMON_RESTARTS, *IN_CLOUDWATCH)
     return {metric.cloudwatch.name for metric in told if metric.cloudwatch}
 
 
@@ -283,7 +284,7 @@ def test_what_the_issue_of_alarms_names_is_watched() -> None:
         *("DaemonRestartCount", "DeadLetterCount", "RoutingLatencyMilliseconds", "ApproximateNumberOfMessagesVisible"),
         *("IngestionToInvocationSuccessLatency", "FailedInvocations", "InvocationsFailedToBeSentToDlq"),
         *("SpillOldestAgeSeconds", "SpillFailing", "SpillDamagedCount", "StreamDown", "Answered5xxCount"),
-        "CertificateRemainingSeconds",
+        *("CertificateRemainingSeconds", "HangingProcesses", "AuditFailureCount"),
     }
     no_data = [(alarm["MetricName"], alarm["TreatMissingData"]) for alarm in (ALARMS["NoData"], ALARMS["NoReceiver"])]
     assert no_data == [("HoldingShards", "breaching"), ("ReceiverReady", "breaching")]
@@ -301,6 +302,17 @@ def test_a_receiver_without_a_worker_is_no_receiver() -> None:
     """Its parent goes on to send metrics, with 0 workers that are ready: a datum alone is no good sign."""
     alarm = ALARMS["NoReceiver"]
     assert (alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"]) == ("Maximum", "LessThanThreshold", 1)
+
+
+def test_what_is_sent_in_trouble_alone_is_well_where_it_is_missing() -> None:
+    """A hang has to be there for two minutes of three, since one of a minute or two ends itself."""
+    hangs, audit = ALARMS["Hangs"], ALARMS["AuditNotWritten"]
+    for alarm in (hangs, audit):
+        assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
+        assert alarm["TreatMissingData"] == "notBreaching"
+    assert (hangs["MetricName"], hangs["Statistic"]) == ("HangingProcesses", "Maximum")
+    assert (hangs["Period"], hangs["DatapointsToAlarm"], hangs["EvaluationPeriods"]) == (60, 2, 3)
+    assert (audit["MetricName"], audit["Statistic"], audit["Period"]) == ("AuditFailureCount", "Sum", 300)
 
 
 def test_a_certificate_s_end_is_told_before_it_comes_and_once_it_has() -> None:

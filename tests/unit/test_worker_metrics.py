@@ -210,6 +210,21 @@ def test_a_cloudwatch_that_refuses_is_said_and_nothing_more(world: World, caplog
     assert world.cloud.values()["HoldingShards"] == 0.0
 
 
+def test_what_hangs_is_told_while_it_does(world: World) -> None:
+    """Each process once; nothing where all go on, and nothing is paid for then."""
+    world.child_says("a")
+    world.send()
+    assert "HangingProcesses" not in world.cloud.values()
+    world.vitals.hang((Hang("a", 2, "silent"), Hang("", 1, "stopped")))
+    world.after(60)
+    world.send()
+    assert world.cloud.values()["HangingProcesses"] == 2.0
+    world.vitals.hang(())
+    world.after(60)
+    world.send()
+    assert "HangingProcesses" not in world.cloud.values()
+
+
 def test_status_tells_what_hangs_before_all_else(world: World) -> None:
     """A holding shard is told by its child, and that of a child that hangs is old."""
     world.child_says("a", holding="bytes")

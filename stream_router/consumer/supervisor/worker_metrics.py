@@ -1,4 +1,4 @@
-"""What is the worker's, not one child's, in CloudWatch: lag, holding and unread shards, the rule, restarts.
+"""What is the worker's, not one child's, in CloudWatch: lag, holding and unread shards, hangs, the rule, restarts.
 
 The supervisor sends it, since a child that hangs, or is stopped, could not tell of its own lag. Nothing waits for it:
 it runs on a thread of its own, and what does not get through is gone, as the next minute tells it anew.
@@ -67,6 +67,8 @@ def values(seen: Seen) -> Iterator[tuple[Metric, float]]:
         yield SHARD["retention_headroom_seconds"], round(seen.headroom_s, 3)
     if seen.merged.shards:
         yield metrics_catalogue.HOLDING, float(sum(bool(shard.holding) for shard in seen.merged.shards))
+    if seen.known.hangs:
+        yield metrics_catalogue.HANGING, float(len(seen.known.hangs))
     if seen.stream.unread is not None:
         yield metrics_catalogue.UNREAD, float(len(seen.stream.unread))
     if (state := seen.rule.get("state")) in ("matched", "unmatched"):

@@ -163,7 +163,7 @@ class ChildMetrics:
         zeros = not self.vitals().get("holding")
         for counter, metric in COUNTERS.items():
             new = self._total[counter] - self._sent[counter]
-            if new or zeros:
+            if new or (zeros and not (metric.cloudwatch and metric.cloudwatch.seldom)):
                 series.append(cloudwatch.Series(metric, [float(new)], [1]))
         self._sent = collections.Counter(self._total)
         sizes = sorted(self._unsent_calls)
