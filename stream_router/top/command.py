@@ -38,21 +38,30 @@ class Wish(NamedTuple):
 
 
 def run(settings: Top, wish: Wish) -> int:
-    """Show it. Always 0: a host that does not answer is shown as that. Raises SettingsError for what is no URL.
+    """Show it. A host that does not answer is shown as that; 1 where it is shown once, and none of them tells anything.
 
-    Where standard output is no terminal it is shown once.
+    Where standard output is no terminal it is shown once. Raises SettingsError for what is no URL.
     """
     urls = wish.urls or settings.urls
     if bad := [url for url in urls if not url.startswith(("http://", "https://"))]:
         raise SettingsError(f"--url: {bad[0][:80]!r} is no URL of an admin port; give http://HOST:PORT")
     console = Console()
-    if wish.as_json:
-        sys.stdout.write(_json(asyncio.run(_asked(urls, settings.token))) + "\n")
-    elif wish.once or not console.is_terminal:
-        console.print(screen(asyncio.run(_asked(urls, settings.token)), Looks(), console))
-    else:
+    if console.is_terminal and not (wish.once or wish.as_json):
         _live(_Asker(urls, settings.token), console)
-    return 0
+        return 0
+    found = asyncio.run(_asked(urls, settings.token))
+    if wish.as_json:
+        sys.stdout.write(_json(found) + "\n")
+    else:
+        console.print(screen(found, Looks(), console))
+    if any(host.program for host in found):
+        return 0
+    sys.stdout.flush()
+    ports = " or ".join(urls)
+    sys.stderr.write(
+        f"stream-router top: no program of ours answers at {ports}; start one, or name its admin port with --url\n"
+    )
+    return 1
 
 
 async def _asked(urls: Sequence[str], token: str) -> list[Host]:

@@ -77,6 +77,20 @@ def test_once_into_a_pipe_is_plain_text(admin: Admin) -> None:
     assert max(map(len, done.stdout.splitlines())) <= 60
 
 
+@pytest.mark.parametrize("how", ["--once", "--json"])
+def test_where_no_program_answers_it_is_not_well(admin: Admin, how: str) -> None:
+    """What a script asks has no answer then: the view is shown all the same, a line says it, and the status is 1."""
+    admin.status = {"schema": "somebody-else's/1"}
+    command = [PROGRAM, "top", how, "--url", admin.url, "--url", NOBODY]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment(), timeout=30)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"stream-router top: no program of ours answers at {admin.url} or {NOBODY}; start one, or name its admin port "
+        "with --url\n"
+    )
+    assert NOBODY in done.stdout
+
+
 def test_json_is_what_the_hosts_said(admin: Admin) -> None:
     """One object, with the whole status of each, and why there is none."""
     command = [PROGRAM, "top", "--json", "--url", admin.url, "--url", NOBODY]
