@@ -88,6 +88,36 @@ def test_the_receiver_keeps_idle_connections_for_longer_than_what_stands_before_
     assert "STREAM_ROUTER_HEADER_TIMEOUT_S" in template, "what the committed render was made by"
 
 
+def secret_of(rendered: dict[tuple[str, str], Any], kind: str, program: str) -> tuple[str, str]:
+    """The Secret that a pod reads, and the one in which Prometheus finds its token."""
+    (container,) = rendered[kind, f"cx-{program}"]["spec"]["template"]["spec"]["containers"]
+    (named,) = [one["secretRef"]["name"] for one in container["envFrom"] if "secretRef" in one]
+    (endpoint,) = rendered["ServiceMonitor", f"cx-{program}"]["spec"]["endpoints"]
+    return named, endpoint["authorization"]["credentials"]["name"]
+
+
+def test_each_program_has_a_secret_of_its_own_where_one_is_named() -> None:
+    """A consumer need not know the webhook's secrets, nor a receiver the keys of masking and audit."""
+    own = [f"cx-{program}-secrets" for program in PODS]
+    assert secret_of(RENDERED, "Deployment", "receive") == (own[0], own[0])
+    assert secret_of(RENDERED, "StatefulSet", "consume") == (own[1], own[1])
+    template = (CHART / "templates" / "_helpers.tpl").read_text("utf-8")
+    assert "secretNames" in template, "what the committed render was made by"
+
+
+@needs_helm
+def test_where_none_of_its_own_is_named_a_program_has_the_one_of_both() -> None:
+    """One alone may have its own."""
+    values = ("--set", "secretNames.receive=,secretName=both")
+    done = subprocess.run([*COMMAND, *values], capture_output=True, text=True, check=True)
+    rendered = parsed(done.stdout)
+    assert secret_of(rendered, "Deployment", "receive") == ("both", "both")
+    assert secret_of(rendered, "StatefulSet", "consume") == ("cx-consume-secrets", "cx-consume-secrets")
+    done = subprocess.run([*COMMAND, "--set", "secretNames.receive="], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "secretName: name a Secret" in done.stderr
+
+
 def test_whatever_changes_a_pod_s_variables_rolls_it() -> None:
     """`metrics.enabled` opens the admin ports by the same ConfigMap: pods that kept theirs closed are no target."""
     values = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))

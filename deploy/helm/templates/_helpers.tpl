@@ -8,6 +8,10 @@ app.kubernetes.io/component: {{ .component }}
 {{ required "image.repository: name the image" .Values.image.repository }}@{{ required "image.digest: name the image by its digest" .Values.image.digest }}
 {{- end -}}
 
+{{- define "secret" -}}
+{{ required "secretName: name a Secret with STREAM_ROUTER_WEBHOOK_SECRETS, or one for each program in secretNames" (default .root.Values.secretName (index .root.Values.secretNames .component)) }}
+{{- end -}}
+
 {{- define "pod" -}}
 enableServiceLinks: false
 automountServiceAccountToken: false
@@ -43,7 +47,7 @@ securityContext:
   capabilities: {drop: [ALL]}
 envFrom:
   - configMapRef: {name: {{ .root.Release.Name }}-settings}
-  - secretRef: {name: {{ required "secretName: name a Secret with STREAM_ROUTER_WEBHOOK_SECRETS" .root.Values.secretName }}}
+  - secretRef: {name: {{ include "secret" . }}}
 livenessProbe:
   exec: {command: [stream-router, health]}
   initialDelaySeconds: 60
