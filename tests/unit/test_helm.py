@@ -147,6 +147,14 @@ def test_the_example_s_ingress_is_one_that_an_alb_serves() -> None:
     assert (told["scheme"], told["target-type"], told["healthcheck-path"]) == ("internet-facing", "ip", "/readyz")
 
 
+@needs_helm
+def test_a_lag_that_nobody_scrapes_scales_nothing() -> None:
+    """Without `metrics.enabled` the admin ports listen on loopback alone, and KEDA would wait for ever."""
+    done = subprocess.run([*COMMAND, "--set", "metrics.enabled=false"], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "consumer.keda: needs metrics.enabled" in done.stderr
+
+
 def test_every_variable_is_a_setting() -> None:
     """A name that no program knows would end it with 78."""
     names = {*variables(PODS["receive"]), *variables(PODS["consume"]), *RENDERED["ConfigMap", "cx-settings"]["data"]}
@@ -164,5 +172,7 @@ def test_a_consumer_keeps_its_name_and_its_volume_and_scales_on_our_lag() -> Non
     assert claim["metadata"]["name"] == "state"
     scaled = RENDERED["ScaledObject", "cx-consume"]["spec"]
     assert scaled["maxReplicaCount"] == 8
-    assert "stream_router_oldest_unsettled_age_seconds" in scaled["triggers"][0]["metadata"]["query"]
+    query = scaled["triggers"][0]["metadata"]["query"]
+    # As the Prometheus Operator labels what a ServiceMonitor names: another release's lag is none of ours.
+    assert query == 'max(stream_router_oldest_unsettled_age_seconds{namespace="default",job="cx-consume"})'
     assert "replicas" not in RENDERED["StatefulSet", "cx-consume"]["spec"], "two would set the number"
