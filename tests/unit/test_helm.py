@@ -155,6 +155,14 @@ def test_a_lag_that_nobody_scrapes_scales_nothing() -> None:
     assert "consumer.keda: needs metrics.enabled" in done.stderr
 
 
+def test_a_prometheus_that_picks_its_servicemonitors_by_a_label_finds_ours() -> None:
+    """That of kube-prometheus-stack takes, as it comes, those alone that bear its release's name."""
+    for program in PODS:
+        labels = RENDERED["ServiceMonitor", f"cx-{program}"]["metadata"]["labels"]
+        assert labels["release"] == "kube-prometheus-stack"
+        assert labels["app.kubernetes.io/component"] == program
+
+
 def test_every_variable_is_a_setting() -> None:
     """A name that no program knows would end it with 78."""
     names = {*variables(PODS["receive"]), *variables(PODS["consume"]), *RENDERED["ConfigMap", "cx-settings"]["data"]}
