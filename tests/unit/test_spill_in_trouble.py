@@ -151,6 +151,22 @@ def test_a_disk_that_refuses_is_told_by_its_code_and_the_thread_goes_on(
     assert bench.spill.error == ""
 
 
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EMFILE])
+def test_a_file_that_cannot_be_read_now_is_told_by_its_code(
+    bench: Bench, code: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its events wait for as long as that lasts. The state is told, and no line comes of each trial."""
+    first = bench.append()
+    assert first is not None
+    Unreadable(monkeypatch, code, 3)
+    for _ in range(3):
+        assert bench.read() == []
+        assert bench.spill.error == errno.errorcode[code]
+    assert caplog.text == ""
+    assert bench.read() == [Row(first, 7, LINE)]
+    assert bench.spill.error == ""
+
+
 @pytest.mark.parametrize("method", ["append", "read", "settle"])
 def test_a_job_that_fails_in_an_unforeseen_way_is_answered_and_told(
     bench: Bench, method: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

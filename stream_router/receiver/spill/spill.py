@@ -176,13 +176,16 @@ class Spill:
                 files.settle(rows)
 
     def _read(self, max_bytes: int) -> list[Row]:
-        """Adopted files first: nothing is written to them any more."""
+        """Adopted files first: nothing is written to them any more. Raises OSError where none could be read for it."""
+        trouble: OSError | None = None
         for number in [*range(1, len(self._files)), 0]:
             try:
                 if rows := self._files[number].read(max_bytes):
                     return [Row(row.number | number << _FILES, row.key, row.line) for row in rows]
             except OSError as error:
-                log.warning("the spill cannot be read now: %s", errno.errorcode.get(error.errno or 0, "EIO"))
+                trouble = error  # the next one's events need not wait for it
+        if trouble is not None:
+            raise trouble
         return []
 
     def _look(self) -> None:
