@@ -113,6 +113,10 @@ def test_where_none_of_its_own_is_named_a_program_has_the_one_of_both() -> None:
     rendered = parsed(done.stdout)
     assert secret_of(rendered, "Deployment", "receive") == ("both", "both")
     assert secret_of(rendered, "StatefulSet", "consume") == ("cx-consume-secrets", "cx-consume-secrets")
+    old = subprocess.run(
+        [*COMMAND, "--set", "secretNames=null,secretName=both"], capture_output=True, text=True, check=True
+    )
+    assert secret_of(parsed(old.stdout), "StatefulSet", "consume") == ("both", "both"), "`upgrade --reuse-values`"
     done = subprocess.run([*COMMAND, "--set", "secretNames.receive="], capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "secretName: name a Secret" in done.stderr

@@ -9,7 +9,7 @@ app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
 {{- define "secret" -}}
-{{ required "secretName: name a Secret with STREAM_ROUTER_WEBHOOK_SECRETS, or one for each program in secretNames" (default .root.Values.secretName (index .root.Values.secretNames .component)) }}
+{{ required "secretName: name a Secret with STREAM_ROUTER_WEBHOOK_SECRETS, or one for each program in secretNames" (default .root.Values.secretName (index (default dict .root.Values.secretNames) .component)) }}
 {{- end -}}
 
 {{- define "pod" -}}
