@@ -56,6 +56,20 @@ def test_a_daemon_that_is_started_again_is_well_one_that_stays_down_is_ill(world
     assert (world.vitals.known().restarts, world.vitals.known().healthy) == (1, True)
 
 
+def test_a_daemon_that_cannot_be_started_is_down_since_the_last_one_ended(world: World) -> None:
+    """No process, no memory: each try ends at once, every 30 s at the latest, and is no word of a daemon."""
+    world.passes(600)  # the bus was waited for
+    for _ in range(4):
+        world.vitals.daemon_ended(for_the_bus=False)
+        known = world.vitals.known()
+        assert (known.state, known.since_s, known.healthy) == ("restarting", 1e9 + 700, True)
+        world.passes(DAEMON_DEAD_S / 4)
+    world.passes(1)
+    assert not world.vitals.known().healthy
+    world.vitals.daemon_runs(42)
+    assert world.vitals.known().healthy
+
+
 def test_while_a_bus_that_is_gone_is_waited_for_it_is_well(world: World) -> None:
     """The daemon was ended on purpose."""
     world.vitals.daemon_runs(42)

@@ -82,8 +82,13 @@ class Vitals:
         self._become("running", "")
 
     def daemon_ended(self, *, for_the_bus: bool) -> None:
-        """There is no daemon now; it is started again, when the bus is there again if that is what it ended for."""
-        self._daemon, self._down_since, self._waits_for_bus = None, self._clock(), for_the_bus
+        """There is no daemon now; it is started again, when the bus is there again if that is what it ended for.
+
+        Told of each one that could not be started, too: then none is there since before.
+        """
+        if self._daemon is not None or self._waits_for_bus:
+            self._down_since = self._clock()
+        self._daemon, self._waits_for_bus = None, for_the_bus
         if self._state[0] != "draining":
             reason = WAITS_FOR_BUS if for_the_bus else "the KCL daemon died"
             self._become("restarting", reason)
@@ -125,4 +130,5 @@ class Vitals:
         )
 
     def _become(self, state: State, reason: str) -> None:
-        self._state = (state, self._now_s(), reason)
+        if (state, reason) != self._state[::2]:
+            self._state = (state, self._now_s(), reason)
