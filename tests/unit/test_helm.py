@@ -66,6 +66,15 @@ def test_a_number_of_the_values_is_written_as_a_setting_takes_it(monkeypatch: py
     assert 'printf "%.0f"' in template, "what the committed render was made by"
 
 
+@needs_helm
+def test_a_setting_that_the_chart_gives_too_is_yours() -> None:
+    """Once in the ConfigMap: a key that stands there twice is refused, or the first one forgotten."""
+    given = ("--set", "settings.STREAM_ROUTER_LOG_FORMAT=text")
+    text = subprocess.run([*COMMAND, *given], capture_output=True, text=True, check=True).stdout
+    assert text.count("STREAM_ROUTER_LOG_FORMAT") == 1
+    assert parsed(text)["ConfigMap", "cx-settings"]["data"]["STREAM_ROUTER_LOG_FORMAT"] == "text"
+
+
 @pytest.mark.parametrize("program", PODS)
 def test_a_pod_is_hardened_named_and_drained(program: str) -> None:
     """Not root, read-only but for its state, no service links, and time for its drain before it is killed."""
