@@ -38,9 +38,9 @@ class Wish(NamedTuple):
 
 
 def run(settings: Top, wish: Wish) -> int:
-    """Show it. A host that does not answer is shown as that; 1 where it is shown once, and none of them tells anything.
+    """Show it. Always 0: a host that does not answer is shown as that. Raises SettingsError for what is no URL.
 
-    Where standard output is no terminal it is shown once. Raises SettingsError for what is no URL.
+    Where standard output is no terminal it is shown once; standard error then says so where none of them answers.
     """
     urls = wish.urls or settings.urls
     if bad := [url for url in urls if not url.startswith(("http://", "https://"))]:
@@ -54,14 +54,13 @@ def run(settings: Top, wish: Wish) -> int:
         sys.stdout.write(_json(found) + "\n")
     else:
         console.print(screen(found, Looks(), console))
-    if any(host.program for host in found):
-        return 0
-    sys.stdout.flush()
-    ports = " or ".join(urls)
-    sys.stderr.write(
-        f"stream-router top: no program of ours answers at {ports}; start one, or name its admin port with --url\n"
-    )
-    return 1
+    if not any(host.program for host in found):
+        sys.stdout.flush()
+        ports = " or ".join(urls)
+        sys.stderr.write(
+            f"stream-router top: no program of ours answers at {ports}; start one, or name its admin port with --url\n"
+        )
+    return 0
 
 
 async def _asked(urls: Sequence[str], token: str) -> list[Host]:
