@@ -96,7 +96,8 @@ def kept(texts: Sequence[str], *, beside: bool) -> tuple[dict[str, float], list[
 
 def measure(seed: int, ids: int, number: int, *, beside: bool, every: int = 1) -> dict[str, Any]:
     draw, chosen = random.Random(seed), sentence_draws.read(number)
-    samples = [*drawn.samples(draw, chosen.sentences), *odd_forms.odd_forms(draw)][::every]
+    composed = [*drawn.samples(draw, chosen.sentences), *odd_forms.odd_forms(draw)]
+    samples = [*composed, *drawn.in_forms(draw, chosen.sentences, chosen.forms)][::every]
     found, used_us = judged(samples, beside=beside)
     groups = defaultdict[str, list[int]](list)
     for at, sample in enumerate(samples):

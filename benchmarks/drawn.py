@@ -12,8 +12,14 @@ from faker import Faker
 Sentences = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], str]
 """What may stand before; sentences that announce a number; what may stand behind; one in which a number only occurs."""
 
+Forms = tuple[str, ...]
+"""How the numbers of a language's countries are written by hand, `X` for a digit."""
+
 DRAWS = 4
 """Numbers for each sentence and region."""
+
+EXTENSION = re.compile(r" (?:ext|wew|доб)\.")
+SCRIPTS = ("0123456789", "٠١٢٣٤٥٦٧٨٩", "０１２３４５６７８９")  # noqa: RUF001 -- full-width digits are meant
 
 TRIES = 100
 CARDS = ("visa16", "mastercard", "amex", "discover", "jcb16", "diners")
@@ -96,6 +102,18 @@ def _faker(_: str, locale: str) -> Faker:
     return Faker(locale)
 
 
+def formed(draw: random.Random, form: str, regions: tuple[str, ...]) -> str:
+    """A number in a form, valid in a region. Raises ValueError where the form has none."""
+    digits = next(one for one in reversed(SCRIPTS) if set(one) & set(form) or one is SCRIPTS[0])
+    for _ in range(TRIES * TRIES):
+        value = re.sub("X", lambda _: draw.choice(digits), form)
+        bare = EXTENSION.split(value)[0]
+        for region in regions:
+            if phonenumbers.is_valid_number(phonenumbers.parse(bare, region)):
+                return value
+    raise ValueError(form)
+
+
 class Composer:
     """Puts sentences of one language together, with what stands before and behind them now and then."""
 
@@ -117,6 +135,19 @@ class Composer:
 
     def _named(self, part: str) -> str:
         return part.replace("{name}", self.fake.name()).replace("{city}", self.fake.city())
+
+
+def in_forms(
+    draw: random.Random, sentences_of: Mapping[str, Sentences], forms_of: Mapping[str, Forms]
+) -> Iterator[Sample]:
+    """Each sentence with a number in each form of its language."""
+    for language, forms in forms_of.items():
+        locale, regions = PLACES[language]
+        composer = Composer(draw, locale, sentences_of[language])
+        for sentence in composer.announced:
+            for form in forms:
+                value = formed(draw, form, regions)
+                yield Sample(f"phone announced, by hand/{language}", composer.text(sentence, value), value, regions)
 
 
 def samples(draw: random.Random, sentences_of: Mapping[str, Sentences]) -> Iterator[Sample]:

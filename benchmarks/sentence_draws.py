@@ -9,7 +9,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.drawn import Sentences
+from benchmarks.drawn import Forms, Sentences
 
 FOLDER = Path(__file__).parent / "sentences"
 NUMBERS = range(len(list(FOLDER.glob("draw-*.tsv"))))
@@ -21,10 +21,11 @@ DIGITS = (7, 8, 9, 10, 11, 12)
 
 
 class Draw(NamedTuple):
-    """A draw's sentences by language, and its texts with other numbers."""
+    """A draw's sentences by language, its texts with other numbers, and how numbers are written by hand."""
 
     sentences: dict[str, Sentences]
     negatives: tuple[str, ...]
+    forms: dict[str, Forms]
 
 
 @cache
@@ -38,7 +39,8 @@ def read(number: int) -> Draw:
             negatives.append(text.replace("{}", f"{{d{next(digits)}}}") if "{}" in text else text)
         else:
             found[language][kind].append(text)
-    return Draw({one: _sentences(one, kinds) for one, kinds in found.items()}, tuple(negatives))
+    forms = {one: tuple(kinds["F"]) for one, kinds in found.items() if "F" in kinds}
+    return Draw({one: _sentences(one, kinds) for one, kinds in found.items()}, tuple(negatives), forms)
 
 
 def _sentences(language: str, kinds: dict[str, list[str]]) -> Sentences:
