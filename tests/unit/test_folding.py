@@ -19,6 +19,10 @@ DRAW_SEED = 4711
     ("text", "wanted"),
     [
         ("\uff34\uff25\uff2c \uff0b\uff14\uff14 7400 123456 \u3067\u3059", "\uff34\uff25\uff2c [PHONE] \u3067\u3059"),
+        (
+            "\uff34\uff25\uff2c\uff1a\uff10\uff19\uff10\uff0d\uff12\uff10\uff13\uff14\uff0d\uff14\uff12\uff11\uff14\uff08",
+            "\uff34\uff25\uff2c\uff1a[PHONE]\uff08",
+        ),
         ("a&#64;b.example &amp; co", "[EMAIL] &amp; co"),
         ("?mail=a%40b.example&x=%41", "?[EMAIL]&x=%41"),
         ("?card=4111+1111+1111+1111&a=1+1", "?card=[CARD]&a=1+1"),

@@ -82,9 +82,10 @@ class Folded:
         number = bisect_right(self._starts, place) - 1
         if number < 0:
             return place, place + 1
-        _, folded_end, start, end = self._marks[number]
+        begin, folded_end, start, end = self._marks[number]
         if place < folded_end:
-            return start, end
+            one_for_one = folded_end - begin == end - start
+            return (start + place - begin, start + place - begin + 1) if one_for_one else (start, end)
         return end + place - folded_end, end + place - folded_end + 1
 
 
