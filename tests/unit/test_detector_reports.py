@@ -45,6 +45,18 @@ MASKED = [
     ("card " + "\u200b".join("4111111111111111") + " x", "card [CARD] x"),
     ("read out 4111, 1111, 1111, 1111 so", "read out [CARD] so"),
     ("ORD-289027. 3033 0145 4625 73", "ORD-289027. [CARD]"),
+    # what people type: groups of Belgium, Japan, Korea, Israel and Russia, extensions
+    ("Tel domicile 0475/81.20.64", "Tel domicile [PHONE]"),
+    ("fax 00420 773 654 004", "fax [PHONE]"),
+    ("03(3490)9410は不在", "[PHONE]は不在"),
+    ("02)743-1895 2회 시도", "[PHONE] 2회 시도"),
+    ("1-800-058-714 מת", "[PHONE] מת"),
+    ("линия (495) 274-88-51 молчит", "линия [PHONE] молчит"),
+    ("абонент 916 274-88-51 ждёт", "абонент [PHONE] ждёт"),
+    ("моб. 8 (495) 749-35-94 доб. 888 спасибо", "моб. [PHONE] спасибо"),
+    ("4111 1111 1111 1111 11.05.2026", "[CARD] 11.05.2026"),
+    ("4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1", "[CARD]"),
+    ("maestro card 5659-4374-3361", "maestro card [CARD]"),
 ]
 
 KEPT = [
@@ -60,6 +72,18 @@ KEPT = [
     "Container 912345678 left the port.",
     "agent 5021 accepted contact 4093847561 after 12.5 s",
     "Barcode 501800000009 not readable.",
+    # degrees, orders and serial numbers that pass for phones and cards, and what two colons also are
+    "The store is at 51.85910, -0.28428, call before you come",
+    "La tienda está en 40.71092, -3.96621, frente a la estación",
+    "Betalings-id +71<645211128266550 +24969082< står på kortet",
+    "Order #390-7656090-6323498 shipped",
+    "주문 357-3891244-8076509 11.05.2026 발송",
+    "Nr seryjny 5659-4374-3361, gwarancja",
+    "Siret 561 791 350 55825",
+    "Трек-номер 56127484729037",
+    "Πρωτόκολλο 48217/06.08.2026",
+    "a ratio of 1::2 in the mix",
+    "发票代码929381489837，号码85587366",
 ]
 
 

@@ -14,8 +14,12 @@ _READ_OUT = re.compile(r"(?<!\d)(?<!\d, )\d{4}, (?:\d{4}, \d{4}, \d{4}|\d{6}, \d
 _GAPS = re.compile(r"\D+")
 _NEW_SENTENCE = re.compile(r"[.;:]\s")
 _GROUP = re.compile(r"\d+")
+_DATE = re.compile(r"(?<=[ /])\d{1,2}[./-]\d{1,2}[./-](?:19|20)\d\d$")
+"""Behind a number, and none of its groups."""
+
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 _CARD_DIGITS = range(12, 20)
+_FIRST_GROUP_DIGITS = 4
 _GROUPS_MAX = 6
 """More groups are taken only where they are of one size: digits read out one by one, or in pairs."""
 
@@ -104,7 +108,11 @@ def _cards_of_run(text: str, run: re.Match[str], end: int) -> Iterator[Span]:
     Glued to a word (`Visa4111…`) the first group may begin a card, but behind capitals (`SN5869…`) no short one; else
     (`a4111…`, `+4111…`) it is the rest of something. Two letters and two check digits begin an IBAN, mistyped or not.
     """
-    groups = [found.span() for found in _GROUP.finditer(text, *run.span())]
+    dated = _DATE.search(run[0])
+    groups = [
+        found.span()
+        for found in _GROUP.finditer(text, run.start(), run.start() + dated.start() if dated else run.end())
+    ]
     before = text[max(end, run.start() - _WORD_CHARS) : run.start()]
     if groups[0][1] - groups[0][0] == _CHECK_DIGITS and _COUNTRY_BEFORE.search(before):
         return
@@ -134,22 +142,33 @@ def _last_of_card(text: str, groups: list[Span], first: int, *, begins: bool) ->
             break
         if last - first >= _GROUPS_MAX and len({end - start for start, end in groups[first:last]}) > 1:
             break
-        if len(digits) in _CARD_DIGITS and (begins or len(digits) >= _INNER_DIGITS) and is_card(digits):
+        long_enough = len(digits) in _CARD_DIGITS and (begins or len(digits) >= _INNER_DIGITS)
+        if long_enough and is_card(digits) and not _is_in_odd_groups(groups[first : last + 1]):
             found = last
     return found
+
+
+def _is_in_odd_groups(groups: list[Span]) -> bool:
+    """Whether a number begins with a short group, and a longer one follows: an order's (305-1234567-1234567)."""
+    first, *rest = (end - start for start, end in groups)
+    return bool(rest) and first < _FIRST_GROUP_DIGITS and max(rest) > first
 
 
 _SAYS_CARD = re.compile(
     r"card|karte|carte|tarjeta|cart[aã]|kaart|kart|kort|kártya|kredit|cr[eé]dit|maestro|debit|visa|κάρτ|карт|بطاق|כרטיס|卡|カード|카드|pan\b",
     re.IGNORECASE,
 )
-_SURE_DIGITS = 14
+_SURE_DIGITS, _SURE_DIGITS_OF_MAESTRO = 14, 16
 _BEFORE_CHARS = 48
 
 
 def _is_chance(text: str, start: int, end: int) -> bool:
-    """Whether a short card in one run is rather one of the many numbers of 12 digits: nothing says `card`."""
-    if end - start >= _SURE_DIGITS or text[start] == "4":
+    """Whether a short card is rather one of the many numbers of so many digits: nothing says `card`.
+
+    Maestro's ranges (5, 6) have cards of twelve digits and more; nearly all that people hold have sixteen or more.
+    """
+    digits = sum(char.isdecimal() for char in text[start:end])
+    if text[start] == "4" or digits >= (_SURE_DIGITS_OF_MAESTRO if text[start] in "56" else _SURE_DIGITS):
         return False
     return _SAYS_CARD.search(text, max(0, start - _BEFORE_CHARS), start) is None
 

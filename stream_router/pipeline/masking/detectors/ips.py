@@ -71,7 +71,7 @@ _LABEL_BEFORE = re.compile(r"(?:^|[^\w:.])\w{0,20}[^\WA-Fa-f\d]\w{0,20}:$")
 """`addr:`, `IPv6:`: a word that is no part of an address."""
 
 _GROUP_CHARS = (0, 4)
-"""Of the first group behind a label: all addresses in use begin so, and ratios and the like (`odds:1::2`) do not."""
+"""Of the first group behind a label or of a short form: all addresses in use begin so; ratios (`odds 1::2`) do not."""
 
 _BEFORE_CHARS = 48
 
@@ -112,7 +112,9 @@ def _is_ip6(text: str, found: re.Match[str]) -> bool:
     if not any(char.isdecimal() for char in found[0]):
         return False
     labelled, first_group = text[found.start() - 1 : found.start()] == ":", found[0].partition(":")[0]
-    if labelled and (len(first_group) not in _GROUP_CHARS or not _LABEL_BEFORE.search(_before(text, found))):
+    if (labelled or "::" in found[0]) and len(first_group) not in _GROUP_CHARS:
+        return False
+    if labelled and not _LABEL_BEFORE.search(_before(text, found)):
         return False
     try:
         ipaddress.IPv6Address(found[0])

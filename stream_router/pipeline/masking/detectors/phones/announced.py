@@ -9,7 +9,7 @@ from stream_router.pipeline.masking.detectors.phones.languages import languages,
 from stream_router.pipeline.masking.detectors.phones.naming import is_named
 from stream_router.pipeline.masking.detectors.phones.predicates import is_said_to_be, kept_as
 from stream_router.pipeline.masking.detectors.phones.said import MAY_SAY, WORD
-from stream_router.pipeline.masking.detectors.phones.shapes import DASH, LETTER, could_be, digit_count
+from stream_router.pipeline.masking.detectors.phones.shapes import DASH, LETTER, could_be, digit_count, is_coordinate
 from stream_router.pipeline.masking.detectors.phones.text import folded_case, has_unspaced
 from stream_router.pipeline.masking.detectors.phones.vocabulary import WORD_CHARS, kind_alone, of_pairs
 from stream_router.pipeline.masking.detectors.phones.words import (
@@ -74,7 +74,7 @@ def said_end(text: str, found: re.Match[str], *, speaks: bool) -> int:
         return 0
     end = _without_count(text, found)
     number = text[at : min(end, found.end("number"))]
-    if not could_be(number) or unit_after(text, end) or is_version(text, at, number):
+    if not could_be(number) or is_coordinate(text, at, end) or unit_after(text, end) or is_version(text, at, number):
         return 0
     if likely and text[at] == "8":
         likely = _CYRILLIC.search(text, max(0, at - _BEFORE_CHARS), end + _NEAR_CHARS) is not None

@@ -12,7 +12,7 @@ from stream_router.pipeline.masking.detectors.phones.counted import may_count, t
 from stream_router.pipeline.masking.detectors.phones.expected import expected_regions
 from stream_router.pipeline.masking.detectors.phones.naming import named_otherwise
 from stream_router.pipeline.masking.detectors.phones.numbers import phones
-from stream_router.pipeline.masking.detectors.phones.shapes import is_no_phone
+from stream_router.pipeline.masking.detectors.phones.shapes import is_coordinate, is_no_phone
 from stream_router.pipeline.masking.detectors.phones.written import is_written_in, parsed, regions_by_shape
 from stream_router.pipeline.masking.detectors.spans import Span, without_overlaps
 
@@ -69,6 +69,8 @@ def _overlaps(span: Span, found: Sequence[Span]) -> bool:
 
 def _could_be(text: str, found: re.Match[str]) -> bool:
     """Whether a candidate is nothing else by how it is written, and by what stands directly beside it."""
-    if is_no_phone(found[0]) or may_count(text, found.end()) or is_version(text, found.start(), found[0]):
+    if is_no_phone(found[0]) or is_coordinate(text, *found.span()) or may_count(text, found.end()):
+        return False
+    if is_version(text, found.start(), found[0]):
         return False
     return not named_otherwise(text[max(0, found.start() - _BEFORE_CHARS) : found.start()])

@@ -7,7 +7,7 @@ LETTER = r"[A-Za-z0-9_\u00c0-\u024f\u0370-\u052f]"
 
 DASH = r"\u2010-\u2013-"
 SEP = rf"[ \u00a0./{DASH}]"
-_EXTENSION = r"(?:,?[ \u00a0]{0,2}(?:x|ext\.?|extension)[ \u00a0]{0,2}\d{1,6})?"
+_EXTENSION = r"(?:,?[ \u00a0]{0,2}(?:x|ext\.?|extension|(?:доб|дод|вн|wew)\.)[ \u00a0]{0,2}\d{1,6})?"
 _END = rf"{_EXTENSION}(?!{LETTER}|[.{DASH}:]\d|,\d\d?(?!\d|,| \d|[\u4e00-\u9fff]))"
 """A comma and one or two digits are a fraction; a comma and more is the next field."""
 
@@ -22,9 +22,11 @@ _IN_PARENTHESES = (
     rf"(?:1[ .{DASH}]?)?\([2-9]\d\d\)[ .{DASH}]?[2-9]\d\d[ .{DASH}]?\d{{4}}",
 )
 _WITH_0 = (
-    rf"00 ?{_COUNTRY}(?:(?!{SEP}+00){_DIGIT}){{6,12}}",
+    rf"00 ?{_COUNTRY}(?:(?!{SEP}+00 ?[1-9]{SEP}?\d{{3}}){_DIGIT}){{6,12}}",
     # France, before what follows can look like more groups of two: 01 23 45 67 89
     rf"0[1-9](?:{SEP}\d\d){{4}}",
+    # Japan 03(1234)5678; Korea 02)123-4567
+    r"0\d{1,4}(?:\(\d{1,4}\)\d{4}|\)\d{3,4}-\d{4})",
     # with a trunk 0: 030 901820, 0171/1234567, 03-1234-5678
     rf"0[1-9]\d{{0,4}}\)?(?:{SEP}{{1,3}}\d{{2,8}}){{1,4}}",
     # mobiles with a trunk 0 in one run: Britain, Germany, France, Australia, Netherlands, Poland's neighbours
@@ -39,14 +41,21 @@ _WITHOUT_0 = (
     r"[1-9]\d[ -]\d{4}[ -]\d{4}",
     r"1[3-9]\d[ -]\d{4}[ -]\d{4}",
     r"3[2-9]\d[ .-]\d{3}[ .-]\d{4}",
-    # Russia 8 (495) 123-45-67
+    # Russia 8 (495) 123-45-67, 8 916 123 4567
     r"8[ -]?\(?\d{3}\)?[ -]?\d{3}[ -]\d\d[ -]\d\d",
+    r"8[ -]\(?9\d\d\)?[ -]\d{3}[ -]\d{4}",
+    # Russia without its 8: 916 123-45-67
+    r"[3-9]\d\d \d{3}-\d\d-\d\d",
+    # Israel 1-800-123-456
+    r"1-[78]00-\d{3}-\d{3}",
 )
 _OPENED = (
     *_IN_PARENTHESES,
     # with a trunk 0: (020) 7946 0958, (020)79460958; Brazil (11) 91234-5678
     rf"\(0[1-9]\d{{0,4}}\){SEP}{{0,3}}\d{{2,8}}(?:{SEP}{{1,3}}\d{{2,8}}){{0,3}}",
     r"\(\d\d\) ?9?\d{4}[ -]\d{4}",
+    # Russia, without its 8: (495) 123-45-67
+    r"\([2-9]\d\d\) ?\d{3}-\d\d-\d\d",
     # Hungary: (06 1) 231 7891
     r"\(06[ -]?\d\d?\)[ -]?\d{3}[ -]\d{3,4}",
 )
@@ -59,7 +68,9 @@ def _sure(shapes: tuple[str, ...]) -> re.Pattern[str]:
 SURE = {"0": _sure(_WITH_0), "(": _sure(_OPENED), **dict.fromkeys("123456789", _sure(_WITHOUT_0))}
 """By the first character; a digit of another script begins no national number."""
 
-INTERNATIONAL = re.compile(rf"\+ ?[1-9]{_DIGIT}{{6,14}}(?!\d){_EXTENSION}")
+INTERNATIONAL = re.compile(rf"\+ ?[1-9]{_DIGIT}{{6,14}}(?!\d|<(?![A-Za-z/!])){_EXTENSION}")
+"""On a payment slip of Denmark, `+71<… +12345678<`, no sign behind it begins a tag."""
+
 NUMBER = re.compile(rf"(?P<number>\(?\d\)?{_DIGIT}{{5,14}}){_END}")
 
 _YEAR = r"(?:19|20)\d\d"
@@ -68,7 +79,7 @@ _DAY = r"(?:0[1-9]|[12]\d|3[01])"
 _TIME = r"(?:[01]\d|2[0-3])[0-5]\d"
 _HOUR = r"(?:[01]?\d|2[0-4])[.:][0-5]\d"
 DATE = re.compile(
-    rf"\(?(?:\d{{1,2}}(?:[./-]\d{{1,2}}[./-]\d{{4}}| \d{{1,2}} {_YEAR})|\d{{4}}[./-]\d{{1,2}}[./-]\d{{1,2}}|"
+    rf"\(?(?:\d{{1,2}}(?:[./-]\d{{1,2}}[./-]\d{{4}}| \d{{1,2}} {_YEAR})|[12]\d{{3}}[./-]\d{{1,2}}[./-]\d{{1,2}}|"
     rf"{_YEAR}{_MONTH}{_DAY}(?:\d{{4}}|\d{{6}})?|{_DAY}{_MONTH}{_YEAR}|{_TIME}(?: {_TIME}){{2,}}|"
     rf"{_HOUR}[ \u00a0]?[{DASH}][ \u00a0]?{_HOUR}|"
     r"1[4-9]\d{8}(?:\d{3})?)(?!\d)"
@@ -84,6 +95,21 @@ _VERSION = re.compile(r"(?=(?:\d+\.)*\d(?:\.|$))\d{1,3}(?:\.\d{1,3}){3}")
 
 _AMOUNT = re.compile(r"\d{1,2}(?:\.\d{3}){2,}|[\d. ]*0(?:[. ]?0){4}|\d{3,}\.\d\d?")
 """Thousands set apart by dots (1.234.567), round figures (2500000), and cents behind a point (12345.20)."""
+
+
+_DEGREES = re.compile(r"\d{1,3}\.\d{4,}")
+_DEGREES_BEFORE = re.compile(r"(?<![\d.])\d{1,2}\.\d{4,}°?[,;]?\s?-?$")
+_DEGREES_BEHIND = re.compile(r"°?[,;]?\s?-?1?\d{1,2}\.\d{4,}")
+_DEGREES_CHARS = 16
+
+
+def is_coordinate(text: str, at: int, end: int) -> bool:
+    """Whether what stands from `at` to `end` is one of two degrees, as maps give a place: `52.51863, 13.40512`."""
+    if text.count(".", at, end) != 1 or not _DEGREES.fullmatch(text, at, end):
+        return False
+    if _DEGREES_BEFORE.search(text[max(0, at - _DEGREES_CHARS) : at]):
+        return True
+    return text.index(".", at) - at <= 2 and _DEGREES_BEHIND.match(text, end) is not None
 
 
 def is_no_phone(number: str) -> bool:

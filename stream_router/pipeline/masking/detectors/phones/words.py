@@ -45,6 +45,9 @@ _DIRECT_WORDS, _CLOSE_WORDS, _CLOSE_CHARS = 2, 3, 12
 _GAP_END = re.compile(r".*(?:\d{3}|[\0+]|\((?=\W*\d)|(?<!:)\n|\n(?=\s*\S))", re.DOTALL)
 """Another number ends it, but not the hour at which somebody may be called; a line too, but for a label's own line."""
 
+_SECOND_NUMBER = re.compile(r"^\W{0,2}(?:号码|號碼)(?=\W{0,2}$)")
+"""Behind another number it is of the same thing: Chinese invoices have a code and a number."""
+
 _MAY_END_GAP = re.compile(r"[\d\0+(\n]")
 _SIGN = re.compile(
     "(?:[☎☏✆📞📱📲]\ufe0f?|\\b06|(?:^|[\\n|,;/])\\s?[tmτκтм](?=[.:])|[\\n|,;]\\s?[tmpτт](?=[ \u00a0]))\\W{0,3}$",
@@ -104,7 +107,7 @@ def said_before(before: str, *, likely: bool = False) -> Said:
     if is_signed(before, len(before)):
         return Said.DIRECTLY
     if _MAY_END_GAP.search(before) and (ended := _GAP_END.match(before)):
-        before = before[ended.end() :]
+        before = _SECOND_NUMBER.sub("", before[ended.end() :])
     words = Words(before)
     places = words.may_say(likely=likely)
     placed = bool(places) and words.placed()
