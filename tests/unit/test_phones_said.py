@@ -365,3 +365,50 @@ def test_what_was_done_by_phone_and_what_software_or_an_amount_has_is_no_phone(t
 def test_a_call_from_a_number_is_a_phones_whatever_is_kept_of_it(text: str) -> None:
     """So is one that claims something, one that is new, and one that is refused."""
     assert "[PHONE]" in FIND(text, [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Quero mudar o telefone da minha conta para 912345678",
+        "Quiero cambiar el teléfono de mi cuenta por el 612345678",
+        "Vorrei cambiare il telefono del mio ordine in 3331234567",
+        "Αλλάξτε το τηλέφωνο στην παραγγελία σε 6941234567",
+        "אני רוצה לעדכן את הטלפון בחשבון ל-0504166084",
+    ],
+)
+def test_the_phone_that_an_account_or_order_is_to_have_is_found(text: str) -> None:
+    """`to` directly before a number is stronger than the thing in which the phone is kept."""
+    assert "[PHONE]" in FIND(text, [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Naše zákaznická linka 601141767 je zdarma",
+        "お客様窓口は24時間受付、0316262196",
+        "Cust req cb on 2027522239 b4 6pm",
+        "Cliente pede retorno p/ 919172653 antes das 18h",
+        "Indgående 34460513 via IVR, lagde på i køen",
+        "Входящий 83011808091 через IVR, сброс в очереди",
+        "д.т. 9474949295, м.т. не указан",
+        "인바운드 1588-1891 대기 중 끊음",
+    ],
+)
+def test_what_contact_centres_write_of_calls_is_understood(text: str) -> None:
+    """A line or desk for customers, a callback, a call that came in: shorthand of agents, and of their systems."""
+    assert "[PHONE]" in FIND(text, [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "zákaznické číslo 601141767",
+        "受付番号、0316262196",
+        "За год обработали 9999999 входящих звонков",
+        "CB 612345678",
+    ],
+)
+def test_a_customers_number_and_calls_that_are_counted_are_no_phones(text: str) -> None:
+    """The same words beside a word for `number`, or behind what is counted, name something else."""
+    assert FIND(text, []) == text

@@ -60,7 +60,8 @@ OTHER_NUMBER = re.compile(
     re.IGNORECASE,
 )
 PLACE_NEAR = re.compile(
-    r"\b(?:at|on|under|unter|auf|au|al|op|på|to|sur|via|pelo|pod|na|till?|на|στον?|على|numeroon|numerosta)\W{1,2}$"
+    r"\b(?:at|on|under|unter|auf|au|al|op|på|to|sur|via|pelo|para|por el|in|pod|na|till?|на|σε|στον?|على|"
+    r"numeroon|numerosta)\W{1,2}$"
 )
 _IS_IN = {"to": "pl", "on": "fi"}
 """What is `to` and `on` in English is `is` behind a noun of these languages."""

@@ -229,13 +229,14 @@ _COUNTED = re.compile(r"[\W_]?(?:번호|番号|号码|號碼|编号|号|號|رق
 _ASKED_FOR = re.compile(
     r"[おご](?:問い?合わ?せ|予約|申し?込み?|連絡|注文|相談|依頼|質問|用命|応募|意見|照会|返品|解約|変更|取消|キャンセル)(?:先|等|など)?は$|"
     r"お(?:問い?合わ?せ|電話|質問)(?:先)?$|"
-    r"(?:문의|접수|신청|예약|취소|변경|상담|주문|반품|교환|환불|해지|신고)(?:은|는)$"
+    r"(?:문의|접수|신청|예약|취소|변경|상담|주문|반품|교환|환불|해지|신고)(?:은|는)$|"
+    r"(?<![\u05d0-\u05ea])\u05d1[\u05d0-\u05ea]{3,}(?: \u05e9\u05dc\u05d9)? \u05dc$"
 )
-"""`for inquiries`, `to book`: what is done at the number, and not what has it."""
+"""`for inquiries`, `to book`, in Hebrew `(kept) in the account to`: what is done at the number, and not what has it."""
 
 _NAMED_ENDS = tuple(word.replace("_", " ") for word in entries("named_inside"))
 _NAMED_CHARS = 28
-_APART = re.compile("[,.!?\u3002]")
+_APART = re.compile("[,.!?\u3002\u3001\uff0c]")
 
 
 def ends_named(text: str) -> bool:
