@@ -57,6 +57,9 @@ MASKED = [
     ("4111 1111 1111 1111 11.05.2026", "[CARD] 11.05.2026"),
     ("4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1", "[CARD]"),
     ("maestro card 5659-4374-3361", "maestro card [CARD]"),
+    # a slip of paper and a button are no app
+    ("På lappen stod 27.124.31.128.", "På lappen stod [IP]."),
+    ("Knappen viser 56.36.254.203", "Knappen viser [IP]"),
 ]
 
 KEPT = [
