@@ -412,3 +412,34 @@ def test_what_contact_centres_write_of_calls_is_understood(text: str) -> None:
 def test_a_customers_number_and_calls_that_are_counted_are_no_phones(text: str) -> None:
     """The same words beside a word for `number`, or behind what is counted, name something else."""
     assert FIND(text, []) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "proszę zarejestrować 512337448 do powiadomień sms",
+        "rekisteröikää 0138721934 tekstiviesti-ilmoituksiin",
+        "ההעברה נכשלה, מספר לחזרה 0502367028",
+        "transfer failed, cx cb nr 2075686410",
+        "Übergabe gescheitert, RR-Nr. 01 238162647",
+    ],
+)
+def test_a_phone_to_be_registered_and_one_to_call_back_are_found(text: str) -> None:
+    """To register is no registration, and a number for callbacks in short is a phone's."""
+    assert "[PHONE]" in FIND(text, [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "3x volal kvůli vratce 55269485",
+        "volal kvůli zásilce 602123456",
+        "dzwonił w przesyłce 512337448",
+        "дзвонив по доставці 671234567",
+        "Mandatsreferenz 9247-558122, Gläubiger-ID DE98ZZZ01237636818",
+        "rekisterinumero 0138721934",
+    ],
+)
+def test_a_thing_has_its_number_in_every_case_of_its_noun(text: str) -> None:
+    """Czech, Polish and Ukrainian change the last letter of a stem; a reference in a compound is one."""
+    assert FIND(text, []) == text

@@ -30,6 +30,6 @@ THING_AT_END = re.compile(
 """A contract for a phone is a contract."""
 
 ORDER_AT_END = re.compile(
-    "(?:kontrakt|auftrag|bestellung|beställning|bestilling|ordre|order|tilaukse|sopimukse|szerződése?)[a-zäöå]{0,4}$"
+    "(?:kontrakt|referenz|referentie|referens|referanse|auftrag|bestellung|beställning|bestilling|ordre|order|tilaukse|sopimukse|szerződése?)[a-zäöå]{0,4}$"
 )
 """An order for a repair is an order, and no repair."""
