@@ -57,6 +57,12 @@ MASKED = [
     ("4111 1111 1111 1111 11.05.2026", "[CARD] 11.05.2026"),
     ("4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1", "[CARD]"),
     ("maestro card 5659-4374-3361", "maestro card [CARD]"),
+    # a date or an hour behind a number, as lists of calls have them
+    ("+4915112345678 14:05:33 inbound", "[PHONE] 14:05:33 inbound"),
+    ("+44 7400 123456 24.11.2026 came", "[PHONE] 24.11.2026 came"),
+    ("+1 212 555 0199 2026-11-24 came", "[PHONE] 2026-11-24 came"),
+    ("020 7946 0958 24/11/2026", "[PHONE] 24/11/2026"),
+    ("call 2125550199 11/24/2026", "call [PHONE] 11/24/2026"),
     # a slip of paper and a button are no app
     ("På lappen stod 27.124.31.128.", "På lappen stod [IP]."),
     ("Knappen viser 56.36.254.203", "Knappen viser [IP]"),

@@ -12,13 +12,13 @@ from stream_router.pipeline.masking.detectors.phones.counted import may_count, t
 from stream_router.pipeline.masking.detectors.phones.expected import expected_regions
 from stream_router.pipeline.masking.detectors.phones.naming import named_otherwise
 from stream_router.pipeline.masking.detectors.phones.numbers import phones
-from stream_router.pipeline.masking.detectors.phones.shapes import is_coordinate, is_no_phone
+from stream_router.pipeline.masking.detectors.phones.shapes import NO_TIME_NEXT, is_coordinate, is_no_phone
 from stream_router.pipeline.masking.detectors.phones.written import is_written_in, parsed, regions_by_shape
 from stream_router.pipeline.masking.detectors.spans import Span, without_overlaps
 
 _CANDIDATE = re.compile(
     r"(?<![A-Za-z0-9_.,:/-])(?:\((?=[^()]{1,8}\)[ ().\-/]{0,3}\d))?"
-    r"\d(?:[ ).\-/]{0,3}(?:\((?=\d{1,5}\)))?\d){5,13}(?![A-Za-z0-9_]|[.,:/-]\d)"
+    rf"\d(?:{NO_TIME_NEXT}[ ).\-/]{{0,3}}(?:\((?=\d{{1,5}}\)))?\d){{5,13}}(?![A-Za-z0-9_]|[.,:/-]\d)"
 )
 _BEFORE_CHARS = 48
 

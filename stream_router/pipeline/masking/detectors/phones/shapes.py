@@ -11,7 +11,13 @@ _EXTENSION = r"(?:,?[ \u00a0]{0,2}(?:x|ext\.?|extension|(?:доб|дод|вн|we
 _END = rf"{_EXTENSION}(?!{LETTER}|[.{DASH}:]\d|,\d\d?(?!\d|,| \d|[\u4e00-\u9fff]))"
 """A comma and one or two digits are a fraction; a comma and more is the next field."""
 
-_DIGIT = rf"(?:{SEP}{{0,3}}(?:\((?=0\)|\d{{2,5}}\)))?\d\)?)"
+NO_TIME_NEXT = (
+    r"(?![ \u00a0](?:\d{1,2}:\d\d|\d{1,2}[./-]\d{1,2}[./-](?:19|20)\d\d(?!\d)|"
+    r"(?:19|20)\d\d[./-](?:0?[1-9]|1[0-2])[./-]\d{1,2}(?!\d)))"
+)
+"""A date or an hour behind a number, as lists of calls have them, is none of its groups."""
+
+_DIGIT = rf"(?:{NO_TIME_NEXT}{SEP}{{0,3}}(?:\((?=0\)|\d{{2,5}}\)))?\d\)?)"
 
 _COUNTRY = (
     r"(?:1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|2[1-689]\d|3[578]\d|42\d|5[09]\d|6[789]\d|"
@@ -28,7 +34,7 @@ _WITH_0 = (
     # Japan 03(1234)5678; Korea 02)123-4567
     r"0\d{1,4}(?:\(\d{1,4}\)\d{4}|\)\d{3,4}-\d{4})",
     # with a trunk 0: 030 901820, 0171/1234567, 03-1234-5678
-    rf"0[1-9]\d{{0,4}}\)?(?:{SEP}{{1,3}}\d{{2,8}}){{1,4}}",
+    rf"0[1-9]\d{{0,4}}\)?(?:{NO_TIME_NEXT}{SEP}{{1,3}}\d{{2,8}}){{1,4}}",
     # mobiles with a trunk 0 in one run: Britain, Germany, France, Australia, Netherlands, Poland's neighbours
     r"0(?:7\d{9}|1[567]\d{8,9}|[67]\d{8}|4\d{8})",
 )
@@ -52,7 +58,7 @@ _WITHOUT_0 = (
 _OPENED = (
     *_IN_PARENTHESES,
     # with a trunk 0: (020) 7946 0958, (020)79460958; Brazil (11) 91234-5678
-    rf"\(0[1-9]\d{{0,4}}\){SEP}{{0,3}}\d{{2,8}}(?:{SEP}{{1,3}}\d{{2,8}}){{0,3}}",
+    rf"\(0[1-9]\d{{0,4}}\){SEP}{{0,3}}\d{{2,8}}(?:{NO_TIME_NEXT}{SEP}{{1,3}}\d{{2,8}}){{0,3}}",
     r"\(\d\d\) ?9?\d{4}[ -]\d{4}",
     # Russia, without its 8: (495) 123-45-67
     r"\([2-9]\d\d\) ?\d{3}-\d\d-\d\d",
