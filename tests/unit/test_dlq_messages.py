@@ -127,6 +127,31 @@ def test_what_may_not_be_deleted_is_told(sqs: Sqs) -> None:
     assert messages.trouble == "AccessDenied"
 
 
+def test_what_could_not_be_deleted_and_comes_again_is_deleted_and_handed_to_nobody(sqs: Sqs) -> None:
+    """Its event went out. A redrive that takes longer than SQS hides a message would publish it again, without end."""
+    messages = held(sqs)
+    sqs.judge = lambda name, _: refused("AccessDenied", 403) if name == "DeleteMessageBatch" else None
+    messages.delete(messages.take())
+    for _ in range(1000):
+        messages.turn(0.25)
+    messages.look_again()
+    for _ in range(2 * DRY_AFTER):
+        sqs.bodies = ["0", "1", "2"]
+        messages.keep_receiving()
+        messages.turn(0.25)
+    assert messages.dry
+    while messages.changing:
+        messages.turn(0.25)
+    assert messages.undeleted == 3
+    sqs.judge, sqs.bodies = lambda *_: None, ["0", "1"]
+    messages.look_again()
+    while messages.changing or not messages.dry:
+        messages.keep_receiving()
+        messages.turn(0.25)
+    assert messages.take() == []
+    assert (messages.undeleted, messages.held) == (1, 0)
+
+
 def test_a_delete_that_is_not_through_is_not_taken_for_one(sqs: Sqs) -> None:
     """A command that ends before the queue has answered says of these that they may still be there."""
     messages = held(sqs)

@@ -64,7 +64,9 @@ class Messages:
         """When we began to look at the queue (epoch ms), by its own clock; 0.0 where that is not known."""
         self.is_at_most = False
         """Whether SQS gives nothing more since as many messages are hidden as it allows, and not since none is left."""
-        self._not_deleted = self._not_shown = 0
+        self._to_be_deleted: set[str] = set()
+        """The ids of messages that `delete` got, and of which it is not known that they are deleted."""
+        self._not_shown = 0
         self.unanswered = 0
         """Receive calls that got no answer: what SQS gave them is hidden, and nobody has it."""
         self.trouble = ""
@@ -101,7 +103,7 @@ class Messages:
     @property
     def undeleted(self) -> int:
         """Messages that should be deleted, and of which it is not known that they are: given up, or not through."""
-        return self._not_deleted + self._delete.backlog
+        return len(self._to_be_deleted)
 
     @property
     def not_given_back(self) -> int:
@@ -163,6 +165,9 @@ class Messages:
         self.is_at_most = not found and len(self._held) >= NEARLY_ALL_HIDDEN  # a long poll gets no OverLimit
         for message in found:
             held = Held(message, asked + HIDE_S)
+            if held.id in self._to_be_deleted:  # its event is settled: who had it again would publish it again
+                self._delete.enqueue([Change(held, None)])
+                continue
             held.came_later = bool(self.begun_ms) and held.sent_ms >= self.begun_ms + DATE_STEP_MS
             if not held.came_later:
                 self.empty_answers = 0
@@ -187,7 +192,9 @@ class Messages:
 
     def delete(self, messages: Iterable[Held]) -> None:
         """Delete these; `turn` sees to it."""
-        self._delete.submit([Change(held, None) for held in self._let_go(messages)])
+        gone = self._let_go(messages)
+        self._to_be_deleted.update(held.id for held in gone)
+        self._delete.submit([Change(held, None) for held in gone])
 
     def give_back(self, messages: Iterable[Held]) -> None:
         """Show these to other readers again."""
@@ -223,10 +230,11 @@ class Messages:
             self._hide_anew(now)
         for dispatcher in (self._delete, self._hide):
             dispatcher.advance(flush=True)
-            _, given_up, retried, *_ = dispatcher.collect()
+            accepted, given_up, retried, *_ = dispatcher.collect()
+            gone = {change.held.id for call in accepted for change in call if change.hide_s is None}
+            self._to_be_deleted -= gone
             for change, why in given_up:
                 self.trouble = why.code
-                self._not_deleted += change.hide_s is None
                 self._not_shown += change.hide_s == 0.0
                 change.held.lost = True
             if retried:
