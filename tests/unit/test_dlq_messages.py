@@ -125,6 +125,7 @@ def test_what_may_not_be_deleted_is_told(sqs: Sqs) -> None:
         messages.turn(0.25)
     assert (messages.undeleted, messages.changing) == (3, 0)
     assert messages.trouble == "AccessDenied"
+    assert messages.deletes_nothing
 
 
 def test_what_could_not_be_deleted_and_comes_again_is_deleted_and_handed_to_nobody(sqs: Sqs) -> None:
@@ -160,6 +161,7 @@ def test_a_delete_that_is_not_through_is_not_taken_for_one(sqs: Sqs) -> None:
     while messages.changing:
         messages.turn(0.25)
     assert messages.undeleted == 0
+    assert not messages.deletes_nothing
 
 
 def test_what_sqs_says_is_no_longer_ours_is_lost(sqs: Sqs) -> None:

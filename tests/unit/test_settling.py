@@ -29,7 +29,7 @@ class Bench:
 
     trouble = "AccessDenied"
     last_code = ""
-    bus_gone = stopped = False
+    bus_gone = stopped = deletes_nothing = False
     unproven = in_flight = 0
     seen_through_s = 0.0
 
@@ -309,6 +309,24 @@ def test_where_nothing_ends_it_gives_up_and_names_the_trouble() -> None:
     assert bench.redriving.tally.ended_because.startswith("nothing more ends (AccessDenied)")
     assert bench.redriving.tally.left == 1
     assert bench.deleted == []
+
+
+def test_while_sqs_deletes_nothing_no_letter_is_begun() -> None:
+    """Each would go out again with the next redrive; what is under way ends, and a delete that goes through goes on."""
+    bench = Bench()
+    bench.room, bench.last_code = 1, "ThrottlingException"
+
+    def refuses(_: Tally) -> None:
+        bench.deletes_nothing = 1_005.0 <= bench.now < 1_015.0 or bench.now >= 1_020.0
+
+    bench.redriving._progress = refuses
+    bench.redriving.patience_s = 60.0
+    bench.redriving.round([trial(number, bench) for number in range(1, 101)])
+    assert 1_078.0 <= bench.now <= 1_082.0
+    assert bench.published == list(range(1, 41))
+    tally = bench.redriving.tally
+    assert (tally.redriven, tally.left) == (40, 60)
+    assert tally.ended_because.startswith("nothing more ends (SQS deletes nothing: AccessDenied)")
 
 
 def test_a_letter_that_is_stored_again_is_a_move() -> None:

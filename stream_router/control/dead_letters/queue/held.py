@@ -9,11 +9,14 @@ import orjson
 from stream_router.core import limits
 from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_message_batch
 
+DATE_STEP_MS = 1_000
+"""How fine the date is that an answer tells."""
+
 
 class Held:
     """One message that we hold. `hidden_until` is monotonic seconds; `sent_ms` when it was sent (epoch ms).
 
-    `body` may be let go once it is read.
+    `begun_ms` is when we began to read the queue, by its own clock. `body` may be let go once it is read.
     """
 
     __slots__ = (
@@ -29,7 +32,7 @@ class Held:
         "size_bytes",
     )
 
-    def __init__(self, message: dict[str, Any], hidden_until: float) -> None:
+    def __init__(self, message: dict[str, Any], hidden_until: float, begun_ms: float = 0.0) -> None:
         self.id = str(message["MessageId"])
         self.handle = str(message["ReceiptHandle"])
         self.body = str(message["Body"])
@@ -42,7 +45,7 @@ class Held:
         self.hidden_until = hidden_until
         self.lost = False
         """Whether SQS says that it is no longer ours: another reader may have it."""
-        self.came_later = False
+        self.came_later = bool(begun_ms) and self.sent_ms >= begun_ms + DATE_STEP_MS
         """Whether it was sent after we began to read the queue."""
 
 

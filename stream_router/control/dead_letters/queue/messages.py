@@ -31,9 +31,6 @@ RECEIVE_TIMEOUT_S = 30.0
 DRY_AFTER = 2 * RECEIVE_CALLS
 """Empty answers in a row that say that nothing more is there: one alone may only have asked other servers of SQS's."""
 
-DATE_STEP_MS = 1_000
-"""How fine the date is that an answer tells."""
-
 NEARLY_ALL_HIDDEN = 100_000
 """Held messages from which on a queue that gives nothing more may be one that hides as many as SQS allows."""
 
@@ -53,8 +50,7 @@ class Messages:
         self._receive = endpoints.sqs(connection.session, "ReceiveMessage")
         self._delete = self._dispatcher(connection, "DeleteMessageBatch")
         self._hide = self._dispatcher(connection, "ChangeMessageVisibilityBatch")
-        self._received: deque[Held] = deque()
-        self._receiving = 0
+        self._received, self._receiving = deque[Held](), 0
         self._held: dict[str, Held] = {}
         self._look_again_at = clock() + LOOK_EVERY_S
         self.empty_answers = 0
@@ -104,6 +100,11 @@ class Messages:
     def undeleted(self) -> int:
         """Messages that should be deleted, and of which it is not known that they are: given up, or not through."""
         return len(self._to_be_deleted)
+
+    @property
+    def deletes_nothing(self) -> bool:
+        """Whether SQS refuses every delete at present, or answers none."""
+        return self._delete.gate.holding
 
     @property
     def not_given_back(self) -> int:
@@ -164,11 +165,10 @@ class Messages:
         self.empty_answers += 1
         self.is_at_most = not found and len(self._held) >= NEARLY_ALL_HIDDEN  # a long poll gets no OverLimit
         for message in found:
-            held = Held(message, asked + HIDE_S)
+            held = Held(message, asked + HIDE_S, self.begun_ms)
             if held.id in self._to_be_deleted:  # its event is settled: who had it again would publish it again
                 self._delete.enqueue([Change(held, None)])
                 continue
-            held.came_later = bool(self.begun_ms) and held.sent_ms >= self.begun_ms + DATE_STEP_MS
             if not held.came_later:
                 self.empty_answers = 0
             if (before := self._held.get(held.id)) is not None:

@@ -107,7 +107,8 @@ class Redriving:
                 waiting.clear()
                 if self._is_quiet():
                     break
-            while waiting and self._to.republisher.has_room:
+            # What cannot be deleted would go out again with the next redrive.
+            while waiting and self._to.republisher.has_room and not self._to.messages.deletes_nothing:
                 self._begin(waiting.popleft())
             for outcome in self._to.republisher.turn(0.25):
                 self._hear(outcome)
@@ -130,11 +131,15 @@ class Redriving:
         if republisher.bus_gone:
             return "the event bus is gone: what is not settled stays in the queue; run `stream-router setup`"
         if self._clock() - self._moved_at > self.patience_s:
-            again = self._to.again
-            back = again.trouble if again and self._going_back else ""
-            code = back or why_nothing_ends(republisher) or self._to.messages.trouble or "no answer"
-            return f"nothing more ends ({code}): the rest stays in the queue; try again later"
+            return f"nothing more ends ({self._why_nothing_ends()}): the rest stays in the queue; try again later"
         return ""
+
+    def _why_nothing_ends(self) -> str:
+        again, messages = self._to.again, self._to.messages
+        if messages.deletes_nothing:
+            return f"SQS deletes nothing: {messages.trouble}"
+        back = again.trouble if again and self._going_back else ""
+        return back or why_nothing_ends(self._to.republisher) or messages.trouble or "no answer"
 
     def _stop(self, why: str) -> None:
         self.tally.ended_because = why
