@@ -16,7 +16,7 @@ import pytest
 
 from stream_router.aws import endpoints
 from stream_router.aws.endpoints import Target
-from stream_router.control.dead_letters import exporting, importing, listing, showing
+from stream_router.control.dead_letters import exporting, importing, listing, showing, telling
 from stream_router.control.dead_letters.desk import Depth, Desk
 from stream_router.control.dead_letters.queue import gathering, put_back
 from stream_router.control.dead_letters.queue import messages as messages_
@@ -391,6 +391,30 @@ def test_an_import_whose_queue_takes_nothing_says_why(
     monkeypatch.setattr(importing, "PATIENCE_S", 0.0)
     assert importing.run(desk, file) == 1
     assert "the queue takes no message (AccessDenied); 1 were not sent" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("there", "refused"), [((1,), 0), ((2, 2), 0), ((2, 1), 1), ((1, 1, 2), 1)])
+def test_a_letter_of_which_a_part_alone_is_in_the_queue_is_imported(
+    sqs: Sqs,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    there: tuple[int, ...],
+    refused: int,
+) -> None:
+    """An import was killed between its parts: the rest of it is in the file alone, which is imported again then."""
+    file = tmp_path / "letters.jsonl"
+    desk: Any = DeskInTime(sqs)
+    sqs.bodies = [part_of(1, 1), part_of(1, 2)]
+    assert exporting.run(desk, file, Selection(), take=True) == 0
+    sqs.bodies = [part_of(1, part) + " " * n for n, part in enumerate(there)]
+    desk = DeskInTime(sqs)
+    desk.connection, sender = MagicMock(), MagicMock()
+    sender.submit.side_effect = lambda letters: setattr(sender.collect, "return_value", letters)
+    monkeypatch.setattr(put_back, "sender", lambda *_: sender)
+    assert importing.run(desk, file) == refused
+    assert sender.submit.call_count == 1 - refused
+    assert f"imported {telling.s(1 - refused, 'dead letter')}" in capsys.readouterr().out
 
 
 def test_a_last_line_that_is_cut_off_is_named_as_such(

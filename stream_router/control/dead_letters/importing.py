@@ -23,7 +23,7 @@ from stream_router.core.json_text.json_members import member_texts
 from stream_router.core.plain_text import plain
 from stream_router.core.process import failpoints
 from stream_router.pipeline.sinks.dead_letters import reader
-from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableLetterError
+from stream_router.pipeline.sinks.dead_letters.reader import Letter, PartsKey, UnreadableLetterError
 
 MOST_LETTERS, MOST_BYTES = 1_000, 16 * 1024 * 1024
 """Letters that are under way at once."""
@@ -58,6 +58,7 @@ def run(desk: Desk, file: Path) -> int:
 def _import(desk: Desk, lines: ExportFile[Line]) -> int:
     asked = Interrupt()
     still_there: dict[bytes, str] = {}
+    parts: dict[PartsKey, set[int]] = {}
 
     def take(held: Held) -> bool:
         try:
@@ -65,7 +66,7 @@ def _import(desk: Desk, lines: ExportFile[Line]) -> int:
         except UnreadableLetterError:
             return False
         key = digest((*letter.place, letter.origin.event_id))
-        if key in lines.keys:
+        if key in lines.keys and _is_whole(letter, parts):
             still_there[key] = letter.origin.event_id
         return False
 
@@ -79,6 +80,15 @@ def _import(desk: Desk, lines: ExportFile[Line]) -> int:
     sending = Sending(desk, wanted, asked)
     sending.run(lines.keys.total() - refused)
     return _report(lines.keys.total(), refused, list(still_there.values()), sending)
+
+
+def _is_whole(letter: Letter, parts: dict[PartsKey, set[int]]) -> bool:
+    """Whether all of a letter was seen by now: of one that an import sent in part the rest is in the file alone."""
+    if letter.part is None:
+        return True
+    seen = parts.setdefault(reader.parts_key(letter), set())
+    seen.add(letter.part.n)
+    return len(seen) >= letter.part.of
 
 
 def tell_uncompared(desk: Desk, seen: Seen, then: str) -> None:
