@@ -151,6 +151,18 @@ def test_a_type_that_is_not_asked_for_is_not_selected(redriven: Any) -> None:
     assert any("a reason" in line for line in done.said)
 
 
+def test_a_letter_is_meant_by_the_type_that_it_tells_whatever_todays_mapping_makes_of_it(redriven: Any) -> None:
+    """`dlq list` counts it under that type, and it was the mapping that was mended."""
+    queue = Queue(["mended"])
+    (made,) = queue.trials
+    letter = made.whole.letter.model_copy(update={"event_type": "wrong"})
+    queue.trials = [made._replace(whole=made.whole._replace(letter=letter))]
+    queue.rounds = [queue.trials]
+    done = redriven(queue, selection=Selection(event_type="wrong"))
+    assert queue.deleted == ["1.0"]
+    assert "selected 1, eligible 1" in done.said
+
+
 def test_a_dry_run_publishes_nothing_and_says_what_would_be(redriven: Any) -> None:
     """By type; a note asks for no word there."""
     queue = Queue(["a", "a", "b"], ["a"])

@@ -154,7 +154,7 @@ class Redrive:
             self._desk.messages.turn(0.0)
             if trial.skipped:
                 (self._unavailable if trial.unavailable else self._skipped)[trial.skipped] += 1
-            elif any(map(self._selection.takes_type, trial.event_types)):
+            elif trial.whole.letter.event_type or any(map(self._selection.takes_type, trial.event_types)):
                 eligible.append(trial)
                 self._eligible += 1
                 size += trial.size_bytes
