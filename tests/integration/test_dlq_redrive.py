@@ -32,7 +32,7 @@ FAULTS = [
 
 @pytest.fixture
 def fake_aws(tmp_path: Path) -> Iterator[FakeAwsProcess]:
-    with FakeAwsProcess(tmp_path / "ledger.jsonl", {"bus_rules": [dlq.RULE]}, 7) as made:
+    with FakeAwsProcess(tmp_path / "ledger.jsonl", {"bus_rules": [dlq.RULE]}, 7, "--payloads") as made:
         yield made
 
 
@@ -268,10 +268,11 @@ def test_a_conversation_comes_out_oldest_first(fake_aws: FakeAwsProcess) -> None
     assert order == wanted
 
 
+@pytest.mark.parametrize("edited", [False, True])
 def test_a_letter_that_kills_its_process_is_a_skip(
-    fake_aws: FakeAwsProcess, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    fake_aws: FakeAwsProcess, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, edited: bool
 ) -> None:
-    """`crashed` is tried in a process of its own; where the cause is mended it is redriven.
+    """`crashed` is tried in a process of its own, by hand edited or not; where the cause is mended it is redriven.
 
     The working folder is not that process's code.
     """
@@ -279,8 +280,8 @@ def test_a_letter_that_kills_its_process_is_a_skip(
     monkeypatch.chdir(tmp_path)
     letters = Letters(fake_aws)
     made, messages = letters._one("base64", {"interactionId": "deadly"})
-    body = messages[0].body.replace('"reason":"outage"', '"reason":"crashed"')
-    letters.send([messages[0]._replace(body=body)])
+    crashed = '"reason":"crashed","edited":true' if edited else '"reason":"crashed"'
+    letters.send([messages[0]._replace(body=messages[0].body.replace('"reason":"outage"', crashed))])
     letters.put(5, ("base64",))
     done = dlq.run(fake_aws, "redrive", STREAM_ROUTER_FAILPOINTS="event=segfault:deadly")
     assert "1  it still kills the process that opens it" in done.stdout
@@ -289,6 +290,8 @@ def test_a_letter_that_kills_its_process_is_a_skip(
     assert dlq.run(fake_aws, "redrive").returncode == 0
     assert dlq.accepted(fake_aws)[made.event_id] == 1
     assert dlq.left(fake_aws) == []
+    marked = [line["eventId"] for line in fake_aws.lines("PutEvents", "accepted") if '"replayed"' in line["payload"]]
+    assert marked == [made.event_id] * edited
 
 
 def test_letters_that_cannot_be_whole_stay(fake_aws: FakeAwsProcess) -> None:

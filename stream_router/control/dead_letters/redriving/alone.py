@@ -1,6 +1,7 @@
 """A process of its own for one event that killed a process before: makes its entries, and says so, or dies trying.
 
-Standard input: a line with the letter's origin, then the event's line. Standard output: one JSON object.
+Standard input: a line with the letter's origin and the mark of an edited one, then the event's line. Standard output:
+one JSON object.
 """
 
 import os
@@ -26,11 +27,13 @@ from stream_router.settings.environment.reading import load
 def main() -> None:
     """Do all that a child would do with the event up to the call, and print what comes of it."""
     head, _, raw = sys.stdin.buffer.read().partition(b"\n")
-    content = {**orjson.loads(head), "schema": SCHEMA, "reason": "crashed"}
+    told = orjson.loads(head)
+    content = {"origin": told["origin"], "schema": SCHEMA, "reason": "crashed"}
     letter = reader.of_content({**content, "record": {"encoding": "base64", "data": ""}})
     settings = load(Consumer)
     logs.start("ERROR", settings.log_format)
-    route = failing_at(fitting(Transform(transform_config(settings), _now_ms), settings))
+    transform = Transform(transform_config(settings), _now_ms)
+    route = failing_at(fitting(transform.marked(told["replayed"]) if told["replayed"] else transform, settings))
     found = reopening.reopen(raw, letter, 1)
     made = [one if isinstance(one, DeadLetter) else route(one) for one in found]
     entries = [one for one in made if isinstance(one, Entry)]
@@ -38,9 +41,9 @@ def main() -> None:
     if len(entries) != 1 or len(made) != 1:
         failed = next((one for one in made if isinstance(one, DeadLetter)), None)
         why = f"still {failed.reason.value} ({failed.code})" if failed else "it gives no single event"
-        told: dict[str, object] = {"why": why}
+        answer: dict[str, object] = {"why": why}
     else:
-        told = {
+        answer = {
             "entries": [
                 {
                     "type": one.detail_type,
@@ -53,7 +56,7 @@ def main() -> None:
                 for one in entries
             ]
         }
-    os.write(1, orjson.dumps(told))
+    os.write(1, orjson.dumps(answer))
 
 
 def _now_ms() -> float:

@@ -1,6 +1,5 @@
 """`stream-router dlq redrive`: dead letters back to life, through the present mapping, masking and settings."""
 
-import hashlib
 from collections import Counter, deque
 from collections.abc import Callable
 
@@ -9,6 +8,7 @@ from stream_router.control.dead_letters.desk import Depth, Desk, tell_hidden, te
 from stream_router.control.dead_letters.queue import gathering, put_back
 from stream_router.control.dead_letters.queue.gathering import Gathering, QueueUnreadableError, Whole
 from stream_router.control.dead_letters.queue.selection import Selection
+from stream_router.control.dead_letters.redriving import reopening
 from stream_router.control.dead_letters.redriving.settling import Means, Redriving, Tally
 from stream_router.control.dead_letters.redriving.summary import How, Summary, Words
 from stream_router.control.dead_letters.redriving.trial import Trial, Trials, Tries
@@ -73,15 +73,9 @@ class Redrive:
         return put_back.sender(self._desk.connection, self._desk.messages.queue_url)
 
     def _transform(self, letter: Letter, raw: bytes) -> Callable[[Event], Made]:
-        """What makes events of a letter; of one that was edited by hand with a mark (docs/contract.md).
-
-        The mark is of its bytes, not of this redrive: an event that goes out again, since this one did not come to
-        delete its letter, is a repeat to whoever got it.
-        """
-        if not letter.edited:
-            return self._plain
-        mark = f"redrive/{hashlib.sha256(raw).hexdigest()[:16]}"
-        return fitting(self._unmarked.marked(mark), self._desk.settings)
+        """What makes events of a letter; of one that was edited by hand with a mark (docs/contract.md)."""
+        mark = reopening.mark_of(letter, raw)
+        return fitting(self._unmarked.marked(mark), self._desk.settings) if mark else self._plain
 
     def run(self) -> int:
         """Everything, to the summary."""

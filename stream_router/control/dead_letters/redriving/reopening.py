@@ -1,5 +1,6 @@
 """A dead letter's line as events again, with the identity and the place that they had."""
 
+import hashlib
 from collections.abc import Callable
 
 from stream_router.control.republish.republisher import Again
@@ -33,6 +34,15 @@ def original(letter: Letter, fetch: Callable[[str], bytes] | None) -> bytes:
 def is_withheld(raw: bytes) -> bool:
     """Whether a line says that masking kept the event out of it."""
     return raw.startswith(b'{"withheld":')
+
+
+def mark_of(letter: Letter, raw: bytes) -> str:
+    """What the event of a letter that was edited by hand says in `metadata.replayed`; "" of any other letter.
+
+    It is of its bytes, not of one redrive: an event that goes out again, since the first redrive did not come to delete
+    its letter, is a repeat to whoever got it.
+    """
+    return f"redrive/{hashlib.sha256(raw).hexdigest()[:16]}" if letter.edited else ""
 
 
 def reopen(raw: bytes, letter: Letter, number: int) -> list[Event | DeadLetter]:

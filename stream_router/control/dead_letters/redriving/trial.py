@@ -85,7 +85,7 @@ class Trials:
             raw = reopening.original(letter, self._fetch)
         except UnreadableLetterError as error:
             return not_tried(whole, number, error)
-        if letter.reason == Reason.CRASHED and not letter.edited:
+        if letter.reason == Reason.CRASHED:  # one that was edited too: whether that mended it nobody knows
             return self._alone(whole, number, raw)
         made = self._made(letter, raw, number)
         if why := next((_why(one) for one in made if not isinstance(one, Entry)), ""):
@@ -108,7 +108,8 @@ class Trials:
 
     def _alone(self, whole: Whole, number: int, raw: bytes) -> Trial:
         command = [sys.executable, "-P", "-m", "stream_router.control.dead_letters.redriving.alone"]
-        head = orjson.dumps({"origin": whole.letter.origin.model_dump(by_alias=True)}) + b"\n"
+        origin = whole.letter.origin.model_dump(by_alias=True)
+        head = orjson.dumps({"origin": origin, "replayed": reopening.mark_of(whole.letter, raw)}) + b"\n"
         try:
             done = subprocess.run(
                 command,
