@@ -141,6 +141,13 @@ def test_a_minimal_letter_fills_messages_of_200_kib() -> None:
     assert original(messages) == raw
 
 
+def test_a_letter_of_which_more_than_the_event_is_large_keeps_its_bytes() -> None:
+    """What a later version tells of it, or an edit, has no bound here: stored without its data it would be settled."""
+    raw = noise(100_000)
+    large = letter(raw)._replace(message="x" * MINIMAL_BYTES)
+    assert original(WRITER.write_parts(large, minimal=True)) == raw
+
+
 def test_the_last_byte_of_a_message_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """A letter of just the size goes as it is; one byte less room, and it is made smaller."""
     (message,) = WRITER.write(letter(noise(1_000)))

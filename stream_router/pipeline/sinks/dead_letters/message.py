@@ -21,6 +21,8 @@ _OUTSIDE_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff
 """What SQS refuses in a value (model `sqs`, SendMessage)."""
 _ATTRIBUTE_CHARS = 256
 _FRAME_BYTES = 64
+_LEAST_PIECE = 16 * 1024
+"""A piece of the data, however large the rest of a letter is: a message without any would be stored, and settle it."""
 
 
 class Message(NamedTuple):
@@ -63,7 +65,8 @@ class LetterWriter:
         With `minimal` in the form that no queue refuses: no attributes, ASCII, at most 200 KiB each.
         """
         record = _gzipped(letter.raw)
-        room = (MINIMAL_BYTES if minimal else limits.SQS_MESSAGE_BYTES) - self._frame_bytes(letter)
+        most = MINIMAL_BYTES if minimal else limits.SQS_MESSAGE_BYTES
+        room = max(_LEAST_PIECE, most - self._frame_bytes(letter))
         data = record["data"]
         pieces = [data[at : at + room] for at in range(0, len(data), room)] or [""]
         messages = []
