@@ -219,6 +219,18 @@ def test_an_export_goes_on_where_no_letter_was_whole_yet(
     assert len(sqs.named("DeleteMessageBatch")) == len(parts)
 
 
+def test_a_message_that_cannot_be_written_to_a_file_stops_no_other(
+    sqs: Sqs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Somebody else's in our form, nesting deeper than the file's lines may: it stays in the queue, and is counted."""
+    deep = ours(1).replace("{", '{"extra":' + "[" * 300 + "]" * 300 + ",", 1)
+    sqs.bodies = [deep, ours(2)]
+    file = tmp_path / "letters.jsonl"
+    assert exporting.run(DeskInTime(sqs), file, Selection(), take=True) == 1  # type: ignore[arg-type]
+    assert len(file.read_bytes().splitlines()) == len(sqs.named("DeleteMessageBatch")) == 1
+    assert "1  it nests deeper than a line of the file may" in capsys.readouterr().out
+
+
 def in_s3(number: int) -> str:
     """A dead letter whose event lies in S3."""
     record = {"encoding": "s3", "data": f"s3://b/{number}"}
