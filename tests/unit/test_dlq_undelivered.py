@@ -25,8 +25,8 @@ from stream_router.control.republish import preconditions
 from stream_router.control.republish.republisher import Outcome
 from stream_router.control.stream.batches import UserRecord
 from stream_router.control.stream.positions import Position
-from stream_router.control.stream.reader import Piece
-from stream_router.control.stream.shards import Shard
+from stream_router.control.stream.reader import Piece, Span
+from stream_router.control.stream.shards import Shard, TooOldError
 from stream_router.core.envelope import seal
 from stream_router.core.model import DeadLetter, Entry
 from stream_router.core.names import SOURCE
@@ -103,6 +103,35 @@ def test_what_is_looked_for_in_the_stream_is_bounded_by_its_bytes(monkeypatch: p
     rest = stream.find(clients, "s", wanted[4:8], lambda: False, lambda: None, lambda _: None)
     assert (len(rest.events), rest.unread) == (4, False)
     assert {source._means.kinesis for source in sources} == {clients.kinesis_reads}
+
+
+@pytest.mark.parametrize(("ages_h", "found"), [((8 * 24, 1), 1), ((8 * 24, 7 * 24), 0)])
+def test_an_event_that_the_stream_keeps_no_longer_hides_none_that_it_does(
+    monkeypatch: pytest.MonkeyPatch, ages_h: tuple[int, ...], found: int
+) -> None:
+    """The queue keeps a message twice as long as the stream its event: what is there of the others is found."""
+    now_ms, spans = int(time.time() * 1000), list[Span]()
+    oldest_ms = now_ms - 7 * 24 * 3_600_000
+
+    def describe(_: object, name: str, since_ms: int, __: int) -> Any:
+        if since_ms < oldest_ms:
+            raise TooOldError("too old", oldest_ms)
+        return SimpleNamespace(shards={})
+
+    def reader(_: object, __: object, span: Span, *more: object) -> Any:
+        spans.append(span)
+        line = seal(f"{1:032x}", "delivery", 0, b"{}")
+        record = UserRecord(Position(1, 0), 0, line, passed_over=False)
+        return SimpleNamespace(pieces=lambda: iter([Piece(Shard("s", (), 0, 9, is_open=True), [record], 0, 0, 0)]))
+
+    monkeypatch.setattr(stream, "describe", describe)
+    monkeypatch.setattr(stream, "StreamReader", reader)
+    wanted = [(f"{n:032x}", iso(now_ms - age_h * 3_600_000)) for n, age_h in enumerate(ages_h)]
+    clients: Any = SimpleNamespace(kinesis=None, kinesis_reads=None)
+    made = stream.find(clients, "s", wanted, lambda: False, lambda: None, lambda _: None)
+    assert list(made.events) == [f"{1:032x}"][:found]
+    assert not made.unread
+    assert [oldest_ms <= span.since_ms < oldest_ms + 3_600_000 for span in spans] == [True] * found
 
 
 class Bus:

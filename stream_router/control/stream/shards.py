@@ -22,7 +22,11 @@ class UnreadableError(Exception):
 
 
 class TooOldError(UnreadableError):
-    """The stream does not reach back so far."""
+    """The stream does not reach back so far, but to `oldest_ms` (epoch ms)."""
+
+    def __init__(self, text: str, oldest_ms: int) -> None:
+        super().__init__(text)
+        self.oldest_ms = oldest_ms
 
 
 class Shard(NamedTuple):
@@ -58,7 +62,8 @@ def describe(kinesis: "KinesisClient", name: str, since_ms: int, now_ms: int) ->
             oldest = datetime.fromtimestamp(oldest_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             raise TooOldError(
                 f"--since is older than what stream {name} keeps ({hours} hours): nothing before {oldest} can be read; "
-                "give a later --since"
+                "give a later --since",
+                oldest_ms,
             )
         shards = _listed(kinesis, name, since_ms)
     except ClientError as error:

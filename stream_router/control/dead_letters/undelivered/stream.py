@@ -21,6 +21,9 @@ BEFORE_MS = 3_600_000
 
 AFTER_MS = 60_000
 
+MARGIN_MS = 60_000
+"""What the stream forgets while it is asked."""
+
 MOST_BYTES = 32 * 1024 * 1024
 """Events that are in hand at once. Parsed, and as entries, each takes some times its size."""
 
@@ -59,11 +62,10 @@ def find(
     since_ms, until_ms = min(times) - BEFORE_MS, min(max(times) + AFTER_MS, now_ms)
     try:
         shards = describe(clients.kinesis, stream, since_ms, now_ms).shards
-    except TooOldError:
-        try:
-            shards = describe(clients.kinesis, stream, since_ms := min(times), now_ms).shards
-        except TooOldError:
+    except TooOldError as error:  # of one event alone, perhaps: the queue keeps them longer than the stream
+        if (since_ms := error.oldest_ms + MARGIN_MS) >= until_ms:
             return Found({}, "the stream keeps it no longer")
+        shards = describe(clients.kinesis, stream, since_ms, now_ms).shards
     minutes = (until_ms - since_ms) // 60_000
     say(f"a v2 bus keeps no payload: looking for {len(tokens):,} events in {minutes:,} minutes of the stream")
     stop = threading.Event()
