@@ -472,6 +472,33 @@ def test_a_listing_that_is_broken_off_is_no_whole_one(sqs: Sqs, capsys: pytest.C
 
 
 @pytest.mark.parametrize(
+    ("selection", "meant"),
+    [(Selection(id="f" * 32), 0), (Selection(since_ms=5_000), 2), (Selection(until_ms=5_000), 0)],
+)
+@pytest.mark.parametrize(("run", "body"), [(listing.run, ours), (of_eventbridge.show_list, undelivered)])
+def test_a_message_that_cannot_be_read_is_of_no_event_and_of_its_time(
+    sqs: Sqs,
+    capsys: pytest.CaptureFixture[str],
+    selection: Selection,
+    meant: int,
+    run: Callable[..., int],
+    body: Callable[[int], str],
+) -> None:
+    """Who asks for one event is told how many there are of it; when a message was sent SQS says of each."""
+    sqs.sent_ms, sqs.bodies = 9_000, [body(1), "no letter"]
+    assert run(DeskInTime(sqs), selection, 1_000) == 0
+    assert f"{meant} of them are meant, {2 - meant} are not" in capsys.readouterr().out
+
+
+def test_a_message_that_cannot_be_read_fails_no_export_of_another_time(sqs: Sqs, tmp_path: Path) -> None:
+    """It may be anybody's, but for those that were sent before or after."""
+    for until_ms, status in ((10_000, 1), (5_000, 0)):
+        sqs.sent_ms, sqs.bodies = 9_000, ["no letter"]
+        file = tmp_path / str(until_ms)
+        assert exporting.run(cast("Desk", DeskInTime(sqs)), file, Selection(until_ms=until_ms), take=False) == status
+
+
+@pytest.mark.parametrize(
     "command",
     [
         lambda desk, _: listing.run(desk, Selection(), 1_000),

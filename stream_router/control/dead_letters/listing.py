@@ -40,6 +40,13 @@ class Counts:
         self.oldest_ms = min(self.oldest_ms or sent_ms, sent_ms)
         self.newest_ms = max(self.newest_ms, sent_ms)
 
+    def unread(self, selection: Selection, sent_ms: int, **why: str) -> None:
+        """One message that cannot be read."""
+        if selection.takes_unread(sent_ms):
+            self.add(sent_ms, time.time() * 1000, **why)
+        else:
+            self.unselected += 1
+
     def tell(self, selection: Selection) -> None:
         """By reason first, then the rest."""
         if selection != Selection():
@@ -127,7 +134,7 @@ def run(desk: Desk, selection: Selection, sample: int) -> int:
         try:
             letter = reader.read(held.body, held.attributes)
         except UnreadableLetterError as error:
-            counts.add(held.sent_ms, time.time() * 1000, reason=f"unreadable: {error}")
+            counts.unread(selection, held.sent_ms, reason=f"unreadable: {error}")
             return False
         if selection.takes(letter, held.sent_ms):
             _count(counts, letter, held)

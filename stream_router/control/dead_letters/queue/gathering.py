@@ -130,7 +130,10 @@ class Gathering:
             try:
                 letter = self._read(held.body, held.attributes)
             except UnreadableLetterError as error:
-                self.skipped[f"unreadable: {error}"] += 1
+                if self._selection.takes_time(held.sent_ms):  # by all else it may be anybody's
+                    self.skipped[f"unreadable: {error}"] += 1
+                else:
+                    self.unselected += 1
             else:
                 self._take(letter, held)
             held.body = ""

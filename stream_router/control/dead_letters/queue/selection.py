@@ -27,9 +27,16 @@ class Selection(NamedTuple):
             all(want in ("", is_so) for want, is_so in wanted)
             and (not self.id or is_meant(self.id, letter.origin.event_id))
             and ((self.maps_first and not letter.event_type) or self.takes_type(letter.event_type))
-            and (not self.since_ms or sent_ms >= self.since_ms)
-            and (not self.until_ms or sent_ms < self.until_ms)
+            and self.takes_time(sent_ms)
         )
+
+    def takes_unread(self, sent_ms: int) -> bool:
+        """Whether a message that tells nothing but its time is meant."""
+        return not (self.reason or self.code or self.event_type or self.id) and self.takes_time(sent_ms)
+
+    def takes_time(self, sent_ms: int) -> bool:
+        """Whether one is meant that was sent then."""
+        return (not self.since_ms or sent_ms >= self.since_ms) and (not self.until_ms or sent_ms < self.until_ms)
 
     def takes_type(self, event_type: str) -> bool:
         """Whether an event of this type is meant."""

@@ -40,7 +40,7 @@ def show_list(desk: Desk, selection: Selection, sample: int) -> int:
         try:
             letter = reading.read(held.body, held.attributes)
         except UnreadableLetterError as error:
-            counts.add(held.sent_ms, time.time() * 1000, error_code=f"unreadable: {error}")
+            counts.unread(selection, held.sent_ms, error_code=f"unreadable: {error}")
             return False
         if not selection.takes(letter, held.sent_ms):
             counts.unselected += 1
