@@ -235,6 +235,8 @@ def test_a_search_that_was_broken_off_says_that_there_may_be_more() -> None:
     """An event may be in the stream more than once, and `--all` asks for each of them."""
     _, lines = answered(sighting(), missing="the reading was broken off")
     assert lines[-1] == "there may be more: the reading was broken off"
+    _, lines = answered(sighting(), target=Look((), "no such queue"))
+    assert "there may be more: no such queue" not in lines, "of one event no more is asked"
 
 
 def test_an_event_that_is_in_the_stream_is_shown_with_its_place() -> None:
@@ -277,7 +279,9 @@ def test_a_conversation_is_not_said_to_be_nowhere_where_a_letter_cannot_be_compa
     assert apart == "1 dead letter could not be compared, in S3, in parts or masked"
     answer = Answer(asked, Span(0, 9_000), [], [], UndeliveredBook(NOTHING), "", apart, apart)
     assert find.status(answer, judge(), book) == 2
-    assert find.status(answer._replace(sightings=[sighting()]), judge(), book) == 0
+    found = answer._replace(sightings=[sighting()])
+    assert find.status(found, judge(), book) == 0
+    assert list(found_report.lines(found, judge(), to_entry))[-1] == f"there may be more: {apart}"
     (line,) = found_report.lines(answer, judge(), to_entry)
     assert line.endswith(f"not all of the queues was seen: {apart}")
     assert find.uncompared(book, wanted(ID)) == ""

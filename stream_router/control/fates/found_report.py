@@ -74,8 +74,9 @@ def _unseen(answer: Answer, seen: set[str]) -> Iterator[str]:
         queues = f"; not all of the queues was seen: {answer.unseen}" if answer.unseen else ""
         no_queue = "no queue that was seen" if answer.unseen else "no queue"
         nothing = f"not in the stream since {since}, and in {no_queue}: not received since then{queues}"
-    if answer.missing and seen:
-        yield f"there may be more: {answer.missing}"
+    more = answer.missing if answer.wanted.by_id else "; ".join(filter(None, (answer.missing, answer.unseen)))
+    if more and seen:
+        yield f"there may be more: {more}"
     if not answer.wanted.by_id and not seen:
         yield f"{answer.wanted.text()}: {nothing}"
     for event_id in dict.fromkeys(answer.wanted.ids):
