@@ -526,6 +526,29 @@ def test_a_second_ctrl_c_gives_nothing_back_any_more(
     assert sqs.named("ChangeMessageVisibilityBatch") == []
 
 
+@BOTH
+def test_a_second_ctrl_c_says_of_an_export_what_the_file_holds_alone(
+    sqs: Sqs,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    export: Export,
+    body: Callable[[int], str],
+) -> None:
+    """Whoever takes an export that was broken off for none deletes the file, and the queue has nothing of it."""
+    sqs.bodies = [body(number) for number in range(2)]
+
+    def judge(name: str, _: dict[str, Any]) -> Answer | None:
+        if name == "DeleteMessageBatch":
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+        return None
+
+    sqs.judge = judge
+    with pytest.raises(KeyboardInterrupt):
+        export(DeskInTime(sqs), tmp_path / "letters.jsonl", Selection(), take=True)
+    assert f"what is in {tmp_path / 'letters.jsonl'} may be out of the queue: keep it" in capsys.readouterr().err
+
+
 def test_messages_that_could_not_be_given_back_are_told(sqs: Sqs, capsys: pytest.CaptureFixture[str]) -> None:
     """A look disturbs nothing, it is promised: where it did, for five minutes, the operator hears why."""
     sqs.judge = lambda name, _: DENIED if name == "ChangeMessageVisibilityBatch" else None

@@ -4,9 +4,10 @@ Each line has the letter without its data (`letter`), the event's line as it was
 `event` where the line is JSON, else `line` where it is text. `--take` deletes what is on disk for good.
 """
 
+import contextlib
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -58,7 +59,7 @@ def export(desk: Desk, file: Path, selection: Selection, form: Form, *, take: bo
         return 1
     gathering = Gathering(desk.messages, selection, "", form.read)
     work = _Export(desk, file, form, gathering, take=take)
-    with listing.giving_back(desk.messages):
+    with work.told_of(), listing.giving_back(desk.messages):
         try:
             with open(handle, "wb") as out, Bar("exported") as bar:  # noqa: PTH123 - a descriptor, not a path
                 while not asked() and work.round(out, asked):
@@ -124,6 +125,16 @@ class _Export:
                 f"stream-router dlq: {messages.undeleted:,} could not be deleted ({messages.trouble}): they are in both"
             )
         return not (skipped or self.ended_because or messages.undeleted or messages.unanswered)
+
+    @contextlib.contextmanager
+    def told_of(self) -> Iterator[None]:
+        """Say after a second Ctrl-C, which no report follows, that the file may hold what the queue does not."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            if self._take and self.exported:
+                warn(f"stream-router dlq: what is in {self._file} may be out of the queue: keep it")
+            raise
 
 
 def _written(desk: Desk, whole: Whole, form: Form, out: Any, skipped: Counter[str]) -> bool:
