@@ -281,6 +281,17 @@ def test_parts_in_another_form_of_a_letter_that_is_whole_are_copies_of_it() -> N
 
 
 @pytest.mark.usefixtures("sqs")
+@pytest.mark.parametrize(("data", "together"), [("Wz", True), ("Wy", False)])
+def test_a_part_of_an_edited_letter_that_was_imported_twice_is_a_copy(data: str, together: bool) -> None:
+    """An import was broken off between its parts, and said again; of another edit it is none."""
+    made = copies(edited_part(1, "Wz"), edited_part(2, "Fd"), changed(edited_part(1, data), attempts=2))
+    (whole,) = made.take_round()
+    made.end()
+    assert len(whole.messages) == 2 + together
+    assert (made.copies, made.unavailable.total()) == (int(together), int(not together))
+
+
+@pytest.mark.usefixtures("sqs")
 def test_parts_of_an_edited_letter_are_none_of_its_originals() -> None:
     """Both may be in the queue after an import beside what others held: put together they are damaged data."""
     there = (part_of(1), edited_part(2, "Fd"), edited_part(1, "Wz"), part_of(2))

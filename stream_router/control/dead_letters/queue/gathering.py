@@ -164,16 +164,20 @@ class Gathering:
     def _settle_parts(self) -> None:
         """Parts of what is whole and in hand: of a form of it that was sent twice, or not to its end.
 
-        Of what was edited nobody knows that the two are equal.
+        Of what was edited two may differ: there it is a part of its very data.
         """
         for key, parts in [*self._parts.items()]:
             letter = parts[0][0]
-            at = self._places.get(letter.copy_key) if letter.copy_key and not letter.edited else None
-            if at is not None:
-                del self._parts[key]
-                before = self.whole[at]
-                self.whole[at] = before._replace(messages=[*before.messages, *(one for _, one in parts)])
-                self.copies += len(parts)
+            at = self._places.get(letter.copy_key) if letter.copy_key else None
+            if at is None:
+                continue
+            before = self.whole[at]
+            data = before.letter.record.data
+            if letter.edited and not all(part.record.data in data for part, _ in parts):
+                continue
+            del self._parts[key]
+            self.whole[at] = before._replace(messages=[*before.messages, *(one for _, one in parts)])
+            self.copies += len(parts)
 
     def _add(self, new: Whole) -> None:
         """One letter more, or messages more of one that is in hand: sent twice, imported beside itself."""
