@@ -1,5 +1,6 @@
 """What each shard took in of late, found by reading it: Kinesis tells of single shards only where that is paid for."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from math import ceil
 from typing import NamedTuple
@@ -37,18 +38,21 @@ class Load(NamedTuple):
 def measure(pieces: Iterable[Piece], shards: Mapping[str, Shard], span: Span) -> list[Load]:
     """The loads of the open shards over the span. A Kinesis record counts once, however many user records are in it."""
     seconds = (span.until_ms - span.since_ms) / 1000
-    records: dict[str, set[int]] = {}
-    size: dict[str, int] = {}
+    records: Counter[str] = Counter()
+    size: Counter[str] = Counter()
+    latest: dict[str, int] = {}
     for piece in pieces:
         name = piece.shard.shard_id
-        records.setdefault(name, set()).update(record.position.sequence_number for record in piece.records)
-        size[name] = size.get(name, 0) + sum(len(record.data) for record in piece.records)
+        for record in piece.records:  # in the shard's order, so that those of one Kinesis record follow each other
+            records[name] += record.position.sequence_number != latest.get(name)
+            latest[name] = record.position.sequence_number
+            size[name] += len(record.data)
     return [
         Load(
             shard.shard_id,
             (shard.last_hash_key - shard.first_hash_key + 1) / _HASH_KEYS,
-            len(records.get(shard.shard_id, ())) / seconds,
-            size.get(shard.shard_id, 0) / seconds,
+            records[shard.shard_id] / seconds,
+            size[shard.shard_id] / seconds,
         )
         for shard in shards.values()
         if shard.is_open
