@@ -34,6 +34,19 @@ def test_without_cloudwatch_it_is_a_bound() -> None:
     )
 
 
+def test_more_shards_than_are_read_at_once_take_as_much_longer() -> None:
+    """64 shards of 60 MB are read in a minute; 1,000 of them 64 at a time, in 16 such turns."""
+    of_shard = 60_000_000
+    few, many = (estimate.estimate(of_shard * shards, shards, HOUR, fan_out=False) for shards in (64, 1_000))
+    assert few.seconds == pytest.approx(66)
+    assert many.seconds == pytest.approx(16 * 66)
+    unknown = estimate.estimate(None, 1_000, Span(0, 60_000), fan_out=False)
+    assert estimate.text(unknown, 1_000, fan_out=False) == (
+        "reading 1000 shards, one read of about 1 MB a second each, 64 shards at a time: at most 18 min, less where"
+        " there is less than 1 MB a second"
+    )
+
+
 def test_fan_out_says_what_it_costs() -> None:
     """Each begun hour of each shard, and each GB."""
     made = estimate.estimate(10_000_000_000, 2, HOUR, fan_out=True)

@@ -8,7 +8,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.control.stream.fan_out import FAN_OUT_BYTES_PER_S, GB_USD, SHARD_HOUR_USD
 from stream_router.control.stream.polite_reads import READ_BYTES
-from stream_router.control.stream.reader import Span
+from stream_router.control.stream.reader import MOST_AT_ONCE, Span
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -32,7 +32,8 @@ def estimate(size_bytes: int | None, shards: int, span: Span, *, fan_out: bool) 
     """By what came into the stream; where that is not known, by what can have come: a shard takes 1 MB a second."""
     most_bytes = (span.until_ms - span.since_ms) / 1000 * READ_BYTES
     of_shard = most_bytes if size_bytes is None else size_bytes / max(1, shards)
-    seconds = _FIRST_READS_S + of_shard / (FAN_OUT_BYTES_PER_S if fan_out else READ_BYTES)
+    turns = max(1, ceil(shards / MOST_AT_ONCE))
+    seconds = turns * (_FIRST_READS_S + of_shard / (FAN_OUT_BYTES_PER_S if fan_out else READ_BYTES))
     gb = of_shard * shards / 1e9
     cost = shards * ceil(seconds / 3600) * SHARD_HOUR_USD + gb * GB_USD if fan_out else 0.0
     return Estimate(seconds, size_bytes, cost)
@@ -60,16 +61,17 @@ def incoming_bytes(cloudwatch: "CloudWatchClient", stream: str, span: Span) -> i
 def text(made: Estimate, shards: int, *, fan_out: bool) -> str:
     """The estimate as one sentence for an operator."""
     many = "1 shard" if shards == 1 else f"{shards} shards"
+    pace = f", {MOST_AT_ONCE} shards at a time" if shards > MOST_AT_ONCE else ""
     if made.size_bytes is None:
         how_long = f"at most {duration(made.seconds)}, less where there is less than 1 MB a second"
     else:
         how_long = f"about {duration(made.seconds)} ({made.size_bytes / 1e6:,.1f} MB by CloudWatch)"
     if fan_out:
         return (
-            f"reading {many} by enhanced fan-out: {how_long}; it costs about {made.cost_usd:.2f} USD "
+            f"reading {many} by enhanced fan-out{pace}: {how_long}; it costs about {made.cost_usd:.2f} USD "
             "(us-east-1: 0.015 USD a shard and hour, 0.013 USD a GB)"
         )
-    return f"reading {many}, one read of about 1 MB a second each: {how_long}"
+    return f"reading {many}, one read of about 1 MB a second each{pace}: {how_long}"
 
 
 def duration(seconds: float) -> str:
