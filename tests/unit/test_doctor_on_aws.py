@@ -121,6 +121,19 @@ def test_ended_leases_take_no_look_from_those_that_are_read(monkeypatch: pytest.
     assert (found.verdict, found.says) == (Verdict.WARNING, "400 s behind at late")
 
 
+def test_shards_and_leases_are_asked_for_to_the_last_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream that is resharded daily lists more than ten thousand shards: what is not listed would be called foreign."""
+    aws = Aws(monkeypatch)
+    pages = 12
+    for n in range(pages):
+        more = {"NextToken": "more"} if n < pages - 1 else {}
+        aws.answer("kinesis", "list_shards", {"Shards": [_shard()], **more})
+        key = {"LastEvaluatedKey": {"leaseKey": {"S": f"s{n}"}}} if n < pages - 1 else {}
+        row = {"leaseKey": {"S": f"s{n}"}, "checkpoint": {"S": "1"}}
+        aws.answer("dynamodb", "scan", {"Items": [row], **key})
+    assert (len(aws.world.shards()), len(aws.world.leases())) == (pages, pages)
+
+
 @pytest.mark.parametrize(
     ("code", "verdict"),
     [

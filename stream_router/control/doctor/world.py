@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 from pydantic_settings import BaseSettings
 
-from stream_router.aws import credentials, endpoints
+from stream_router.aws import credentials, endpoints, listed_shards
 from stream_router.checks.aws_checks import ONCE
 from stream_router.control.arns import Home
 from stream_router.core.process.settings_error import SettingsError
@@ -22,8 +22,6 @@ from stream_router.settings.setup import Queue, Setup
 
 T = TypeVar("T")
 S = TypeVar("S", bound=BaseSettings)
-
-PAGES = 10
 
 
 class _OneAtATime(Session):
@@ -136,32 +134,16 @@ class World:
 
     def shards(self) -> list[Any]:
         """Every shard that the stream still has."""
-        return self.once("shards", self._shards)
-
-    def _shards(self) -> list[Any]:
-        asked: dict[str, Any] = {"StreamName": self.settings.stream}
-        found: list[Any] = []
-        for _ in range(PAGES):
-            answer = self.client("kinesis").list_shards(**asked)
-            found += answer["Shards"]
-            if not answer.get("NextToken"):
-                break
-            asked = {"NextToken": answer["NextToken"]}
-        return found
+        name = self.settings.stream
+        return self.once("shards", lambda: list(listed_shards.of(self.client("kinesis"), name)))
 
     def leases(self, look: int = 0) -> list[Any]:
         """The rows of the lease table that are leases; the KCL keeps others there. `look` numbers repeated looks."""
         return self.once(f"leases {look}", self._leases)
 
     def _leases(self) -> list[Any]:
-        rows: list[Any] = []
-        more: dict[str, Any] = {}
-        for _ in range(PAGES):
-            answer = self.client("dynamodb").scan(TableName=self.settings.application, **more)
-            rows += answer.get("Items", [])
-            if "LastEvaluatedKey" not in answer:
-                break
-            more = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+        pages = self.client("dynamodb").get_paginator("scan").paginate(TableName=self.settings.application)
+        rows = [row for page in pages for row in page["Items"]]
         return [row for row in rows if "checkpoint" in row and row.get("entityType", {}).get("S", "LEASE") == "LEASE"]
 
     def bus(self) -> Any:
