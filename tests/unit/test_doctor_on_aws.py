@@ -121,8 +121,24 @@ def test_ended_leases_take_no_look_from_those_that_are_read(monkeypatch: pytest.
     assert (found.verdict, found.says) == (Verdict.WARNING, "400 s behind at late")
 
 
+def test_of_many_shards_it_is_said_of_how_many_the_lag_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SR115: of a thousand shards twenty are read, and nothing is claimed of the others."""
+    aws = Aws(monkeypatch)
+    aws.stream()
+    rows = [{"leaseKey": {"S": f"s{n}"}, "checkpoint": {"S": "TRIM_HORIZON"}} for n in range(1_000)]
+    aws.world.once("leases 0", lambda: rows)
+    for _ in range(stream.SHARDS_READ):
+        aws.answer("kinesis", "get_shard_iterator", {"ShardIterator": "it"})
+        aws.answer("kinesis", "get_records", {"Records": [], "MillisBehindLatest": 0})
+    found = stream.lag(aws.world)
+    assert (found.verdict, found.says) == (
+        Verdict.WELL,
+        "0 s behind at s0, of the 20 of 1000 shards that were looked at",
+    )
+
+
 def test_shards_and_leases_are_asked_for_to_the_last_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stream that is resharded daily lists more than ten thousand shards: what is not listed would be called foreign."""
+    """A stream that is resharded daily lists over ten thousand shards: what is not listed would be called foreign."""
     aws = Aws(monkeypatch)
     pages = 12
     for n in range(pages):

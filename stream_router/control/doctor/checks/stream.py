@@ -120,13 +120,16 @@ def lag(world: World) -> Finding:
     if not leases or summary is None:
         return skipped("SR115", "waits for SR101 and the lease table (SR160)")
     kept_s = summary["RetentionPeriodHours"] * 3600
-    late, unread = _late(world, [row for row in leases if row["checkpoint"].get("S") != SHARD_END])
+    rows = [row for row in leases if row["checkpoint"].get("S") != SHARD_END]
+    late, unread = _late(world, rows[:SHARDS_READ])
     if unread and max(late.values(), default=0.0) <= LATE_S:
         return unread
     if not late:
         return skipped("SR115", "no shard is read")
     shard = max(late, key=lambda one: late[one])
     says = f"{late[shard]:.0f} s behind at {shard}"
+    if len(rows) > SHARDS_READ:
+        says += f", of the {SHARDS_READ} of {len(rows)} shards that were looked at"
     if late[shard] > kept_s / 2:
         says += f"; events are lost {(kept_s - late[shard]) / 3600:.0f} hours from now"
         return wrong("SR115", STREAM, says, "start `consume`, or more of it; its log says whether it holds, and why")
@@ -139,7 +142,7 @@ def _late(world: World, rows: list[Any]) -> tuple[dict[str, float], Finding | No
     """How far each shard is behind, by seconds; and why one of them could not be read, None where all could."""
     late: dict[str, float] = {}
     unread = None
-    for row in rows[:SHARDS_READ]:
+    for row in rows:
         shard = row["leaseKey"]["S"]
         look = functools.partial(_behind_s, world, shard, row["checkpoint"]["S"])
         refused, behind_s = ask(Question("SR115", STREAM, f"the lag of {shard}", look, _NO_SHARD))
