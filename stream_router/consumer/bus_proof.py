@@ -78,7 +78,9 @@ class BusProof:
         now, (word, made_s) = self._clock(), self._supervisors()
         if self.gone or self._told_gone() or self._remade(made_s):
             return self._latest
-        if now - word > STALE_S and now - self._asked >= ASK_EVERY_S:
+        if now - word > STALE_S and now - self._asked >= ASK_EVERY_S and not self._is_marked(BUS_UNASKED):
+            # Not where the supervisor says that it has no answer: all children of all hosts would then ask, and keep a
+            # control plane throttled that answers an account some 50 times a second.
             self.renew()
         self._latest = max(self._latest, word, self._own)
         return self._latest

@@ -20,6 +20,9 @@ TOOK = ("accepted", "accepted_then_dropped")
 HAND_OVER_EVERY_S = 0.02
 MOST_RECORDS = 2000
 PROOF_EVERY_S = 5.0
+UNASKED_S = 65.0
+"""How long a bus that cannot be asked stays so: nobody but the supervisor asks it, and so it must answer in the end."""
+
 SICK = '"sick":true'
 """What the ledger's plan looks for in an entry that is never to be accepted."""
 
@@ -185,7 +188,7 @@ def _peak_kb(pid: int) -> int:
 
 
 class Supervisor:
-    """Writes the proof of the bus as the supervisor does, until closed."""
+    """Writes the proof of the bus as the supervisor does, until closed; without `proves` not before UNASKED_S."""
 
     def __init__(self, folder: Path, *, proves: bool = True) -> None:
         self._folder, self._proves, self._stop = folder, proves, threading.Event()
@@ -200,15 +203,17 @@ class Supervisor:
         self._thread.join()
 
     def _run(self) -> None:
-        (self._folder / "bus-proof").write_text(f"{time.monotonic()!r} 0.0\n")
+        begun, unasked = time.monotonic(), self._folder / "bus-unasked"
+        (self._folder / "bus-proof").write_text(f"{begun!r} 0.0\n")
         while not self._stop.wait(PROOF_EVERY_S):
-            if self._proves:
+            if self._proves or time.monotonic() - begun > UNASKED_S:
+                unasked.unlink(missing_ok=True)
                 asked = time.monotonic()
                 neighbour = self._folder / ".proof"
                 neighbour.write_text(f"{asked!r} 0.0\n")
                 neighbour.replace(self._folder / "bus-proof")
             else:
-                (self._folder / "bus-unasked").write_text(f"{time.monotonic()!r}\n")
+                unasked.write_text(f"{begun!r}\n")
 
 
 class Outcome:

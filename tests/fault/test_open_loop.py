@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.fault.open_loop import SICK_RULE, Due, Outcome, Run, make_careful, run, steady, then_company
+from tests.fault.open_loop import SICK_RULE, UNASKED_S, Due, Outcome, Run, make_careful, run, steady, then_company
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(480)]
 
@@ -231,7 +231,7 @@ def test_memory_stays_bounded(tmp_path: Path, say: Say, proves: bool) -> None:
         rules.append(SICK_RULE)
     else:
         rules.append(
-            {"operation": "DescribeEventBus", "fault": "call_error", "code": "AccessDeniedException", "to_s": 65}
+            {"operation": "DescribeEventBus", "fault": "call_error", "code": "AccessDeniedException", "to_s": UNASKED_S}
         )
     found = run(tmp_path / "run", [events], rules, proves=proves)
     rss_mb = found.shards[0].rss_kb / 1024

@@ -97,6 +97,21 @@ def test_trouble_of_another_kind_is_only_waited_for(world: World) -> None:
     assert world.taken[-1] == 30
 
 
+def test_while_the_supervisor_cannot_ask_no_child_does(tmp_path: Path) -> None:
+    """A thousand children that ask a throttled control plane would keep it throttled, for everyone in the account."""
+    with StateDir(tmp_path) as state:
+        world = World(state, supervised=True)
+        asked: list[Done] = []
+        world.proof._ask = asked.append
+        world.prover._describe = lambda: (_ for _ in ()).throw(ClientError({"Error": {"Code": "Throttling"}}, "x"))
+        world.live(90, first=1)
+        assert world.checkpoints.unasked
+        assert (asked, world.taken[-1:]) == ([], [])
+        world.prover._describe = world.describe
+        world.live(20)
+        assert (asked, world.taken[-1]) == ([], 90)
+
+
 def test_a_child_tells_the_others_where_a_supervisor_is(world: World) -> None:
     """The mark in the state folder reaches every child of the host; without a supervisor nobody would remove it."""
     world.there = False
