@@ -12,10 +12,13 @@ from typer.testing import CliRunner
 from benchmarks import cost as costs
 from benchmarks.harness import results
 from stream_router import cli
-from stream_router.control.plan import capacity, command, cost, data
+from stream_router.consumer.supervisor.watches import rule_watch, stream_watch
+from stream_router.consumer.supervisor.watches.bus_prober import ask_every_s
+from stream_router.control.plan import bounds, capacity, command, cost, data
 from stream_router.control.plan.capacity import Fleet, Load
 from stream_router.control.plan.data import Figures
 from stream_router.core.process.settings_error import EX_CONFIG
+from stream_router.settings.consumer import Consumer
 
 ROOT = Path(__file__).parents[2]
 ROUND = Figures(20.0, 10.0, 100.0, 1.0, 50.0, 100.0, 25.0, 100.0, 400.0)
@@ -66,7 +69,8 @@ def test_a_plan_by_hand() -> None:
     # children: 25 * 199.9 MB + 981.9 MB in one task; 0.21 cores
     assert (found.consumers.tasks, found.consumers.vcpu, found.consumers.gb) == (2, 1, 6)
     assert found.lease_writes == pytest.approx((25 * 30 + 2 * 12) / 60)
-    assert found.lease_reads == pytest.approx((12 * 4 + 2 * 24.5 * 2) / 60)  # 12,500 bytes are 4 units, 6,250 are 2
+    # 12,500 bytes are 4 units, 6,250 are 2; a supervisor's scans are eventually consistent, so half
+    assert found.lease_reads == pytest.approx((12 * 4 + 2 * (24.5 * 2 + 1.2 * 4 / 2)) / 60)
     # 25 shards serve 50 MB a second: 500 events/s of 100,000 bytes; 100 * 3,600 / (500 - 100); but two vCPUs do more
     assert found.catch_up_s == pytest.approx(900)
     assert found.catch_up_binds == "what the shards serve"
@@ -94,6 +98,14 @@ def test_what_binds_first(rate: float, region: str, first: str, passed: bool) ->
     assert made.first.bound.name == first
     assert (made.first.times < 1) is passed
     assert ("target invocations/s" in {one.name for one in made.bounds}) is (region == "us-east-1")
+
+
+def test_what_each_consumer_asks_of_eventbridge_is_held_against_its_limit() -> None:
+    """All consumers of an account share 50 calls a second: each looks at the bus every 5 s, at the rule every 30."""
+    made = command.plan(Load(1_000_000, 600, 2.0, "us-east-1"))
+    (found,) = [one for one in made.bounds if one.name == "control plane calls/s"]
+    assert found.used == pytest.approx(made.found.consumers.tasks * (1 / 5 + 2 / 30))
+    assert found.limit == 50
 
 
 @pytest.mark.parametrize("rate", [10, 100, 2_000])
@@ -222,3 +234,10 @@ def test_the_plan_reckons_with_the_reads_of_the_shipped_properties() -> None:
     lines = (Path(__file__).parent.parent.parent / "properties" / "consumer.properties").read_text().splitlines()
     pause_ms = next(int(line.split("=")[1]) for line in lines if line.startswith("idleTimeBetweenReadsInMillis"))
     assert pause_ms * capacity.READS_PER_S == 1000
+
+
+def test_the_plan_reckons_with_the_intervals_at_which_a_supervisor_asks() -> None:
+    """Bus, rule and lease table: the plan has copies."""
+    bus_s = ask_every_s(Consumer.model_fields["checkpoint_s"].default)
+    assert pytest.approx(1 / bus_s + 2 / rule_watch.EVERY_S) == bounds.CONTROL_CALLS
+    assert pytest.approx(60 / stream_watch.EVERY_S) == capacity.WATCHES

@@ -16,6 +16,10 @@ METRIC_CALLS_PER_S = 500
 """PutMetricData calls a second of an account, adjustable; fewer in small regions. Source: CloudWatch user guide,
 "CloudWatch service quotas"."""
 
+CONTROL_CALLS_PER_S, CONTROL_CALLS = 50, 1 / 5 + 2 / 30
+"""EventBridge's calls other than PutEvents: of an account (docs/facts.md, "EventBridge"), and of one consumer, which
+looks at the bus with each checkpoint (5 s) and twice a minute at the rule and its targets."""
+
 
 class Bound(NamedTuple):
     """A limit: what of it is used at the peak, and what to do before it is reached."""
@@ -50,6 +54,12 @@ def bounds(load: Load, found: Capacity, quota_calls: int, quota_invocations: int
             senders(found) / 60,
             METRIC_CALLS_PER_S,
             "report less often (STREAM_ROUTER_METRICS_S)",
+        ),
+        Bound(
+            "control plane calls/s",
+            found.consumers.tasks * CONTROL_CALLS,
+            CONTROL_CALLS_PER_S,
+            "take fewer, larger consumers, or look at the bus less often (STREAM_ROUTER_CHECKPOINT_S)",
         ),
         Bound(
             "a child's core",

@@ -33,8 +33,9 @@ JVM_MB = 512
 BESIDE_MB = 270
 """The most that the JVM takes beside its heap and the supervisor, together (docs/daemon.md, "Memory")."""
 
-RENEWALS_AND_CHECKPOINTS, REPORTS, LOOKS, QUERIES = 30, 12, 12, 24.5
-"""Calls a minute to the lease table: of a shard, of a worker, of the leader, of a worker (docs/daemon.md)."""
+RENEWALS_AND_CHECKPOINTS, REPORTS, LOOKS, QUERIES, WATCHES = 30, 12, 12, 24.5, 1.2
+"""Calls a minute to the lease table: of a shard, of a worker, of the leader, of a worker (docs/daemon.md); of its
+supervisor, which scans the table for shards that nobody reads."""
 
 LEASE_BYTES, READ_UNIT_BYTES = 500, 4_096
 """Of the table, a lease (docs/daemon.md), and what a strongly consistent read unit covers."""
@@ -192,4 +193,5 @@ def _lease_units(shard_count: int, workers: int) -> tuple[float, float]:
     scan = ceil(shard_count * LEASE_BYTES / READ_UNIT_BYTES)
     query = ceil(shard_count / workers * LEASE_BYTES / READ_UNIT_BYTES)
     writes = shard_count * RENEWALS_AND_CHECKPOINTS + workers * REPORTS
-    return writes / 60, (LOOKS * scan + workers * QUERIES * query) / 60
+    # A supervisor's scan is eventually consistent: half of a unit.
+    return writes / 60, (LOOKS * scan + workers * (QUERIES * query + WATCHES * scan / 2)) / 60
