@@ -261,6 +261,24 @@ def test_parents_come_before_their_children() -> None:
         assert all(parent in shelf.done_before[name] for parent in shard.parents if parent in shards)
 
 
+def test_what_may_be_read_next_is_looked_for_only_where_a_shard_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not with every piece: a stream that is resharded daily has tens of thousands of shards to look through."""
+    looks = itertools.count(1)
+    last = 0
+
+    def ready(*told: Any) -> list[Shard]:
+        nonlocal last
+        last = next(looks)
+        return all_ready(*told)
+
+    all_ready = shards_.ready
+    monkeypatch.setattr(shards_, "ready", ready)
+    shards = lineage()
+    shelf = Shelf({name: [*(batch(record(n, 100)) for n in range(20)), batch(ended=True)] for name in shards})
+    assert len(numbers(reader(shelf, shards).pieces())) == 20 * len(shards)
+    assert last == 1 + len(shards)
+
+
 def test_children_of_a_shard_that_was_left_early_are_not_read() -> None:
     """What comes after the span's end in the parent is before anything in its children."""
     shards = lineage()

@@ -113,17 +113,19 @@ class StreamReader:
         """Every record of the span, in the order of its shard. Raises UnreadableError where a shard cannot be read."""
         ended: set[str] = set()
         begun: set[str] = set()
-        reading = 0
+        reading, may_begin = 0, True
         try:
             while True:
-                for shard in shards_.ready(self._shards, ended, begun)[: MOST_AT_ONCE - reading]:
-                    begun.add(shard.shard_id)
-                    reading += 1
-                    self._begin(shard)
+                if may_begin:  # not with every piece: of many shards a look takes milliseconds
+                    for shard in shards_.ready(self._shards, ended, begun)[: MOST_AT_ONCE - reading]:
+                        begun.add(shard.shard_id)
+                        reading += 1
+                        self._begin(shard)
                 if not reading:
                     return
                 if (found := self._next()) is None:
                     return
+                may_begin = isinstance(found, _Ended)
                 if isinstance(found, Piece):
                     yield found
                     continue
