@@ -64,14 +64,11 @@ def unread(now: Look, before: Look | None) -> list[UnreadShard]:
         return []
     orphans = set(without_owner(before))
     found = [UnreadShard(shard, NO_OWNER, before.at_s) for shard in without_owner(now) if shard in orphans]
+    ours = {shard.shard_id for shard in now.shards}
     for shard, lease in now.leases.items():
-        if lease.owner and lease.checkpoint != SHARD_END and before.leases.get(shard) == lease and _is_of(shard, now):
+        if lease.owner and lease.checkpoint != SHARD_END and before.leases.get(shard) == lease and shard in ours:
             found.append(UnreadShard(shard, STANDS_STILL, before.at_s))
     return sorted(found)
-
-
-def _is_of(shard_id: str, look: Look) -> bool:
-    return any(shard.shard_id == shard_id for shard in look.shards)
 
 
 def without_owner(look: Look) -> list[str]:
