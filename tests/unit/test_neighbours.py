@@ -4,12 +4,13 @@ import errno
 import itertools
 import os
 import random
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from stream_router.consumer.child.neighbours import Neighbours
+from stream_router.consumer.child.neighbours import FORGOTTEN_AFTER_S, Neighbours
 from stream_router.consumer.state_dir import HEALTH, StateDir
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.pipeline.delivery.health import Health, Others, Tally
@@ -65,6 +66,19 @@ def test_a_steady_stream_is_told_too(tmp_path: Path) -> None:
         told.publish(health)
     heard = Neighbours(tmp_path, "other", clock)
     assert heard.latest(int(clock.now) - 10)[0] >= 9
+
+
+def test_a_shard_that_went_elsewhere_leaves_no_file(tmp_path: Path) -> None:
+    """Each shard of a stream that is resharded daily would have one while the supervisor runs, read every second."""
+    clock = Clock()
+    here, gone = Neighbours(tmp_path, "here", clock), Neighbours(tmp_path, "gone", clock)
+    here.publish(counted({1_000: 2}))
+    gone.publish(counted({1_000: 3}))
+    assert Neighbours(tmp_path, "other", clock).latest(0) == (5, 0)
+    an_hour_ago_s = time.time() - FORGOTTEN_AFTER_S - 1
+    os.utime(tmp_path / HEALTH / "gone.json", (an_hour_ago_s, an_hour_ago_s))
+    assert Neighbours(tmp_path, "other", clock).latest(0) == (2, 0)
+    assert [path.name for path in (tmp_path / HEALTH).iterdir()] == ["here.json"]
 
 
 def test_counts_are_written_and_read_once_a_second_at_most(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ reads the others' only when it has an entry to judge.
 """
 
 import contextlib
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +17,9 @@ from stream_router.core.process import whole_file
 from stream_router.pipeline.delivery.health import LATELY_S, Health, Tally
 
 EVERY_S = 1.0
+
+FORGOTTEN_AFTER_S = 3600.0
+"""A file that was not written for so long is removed: its shard is another host's, or was read to its end."""
 
 
 class Told(NamedTuple):
@@ -77,6 +81,9 @@ class Neighbours:
             if path.name == self._own:
                 continue
             with contextlib.suppress(OSError, orjson.JSONDecodeError, TypeError, ValueError, KeyError):
+                if path.stat().st_mtime < time.time() - FORGOTTEN_AFTER_S:
+                    path.unlink()
+                    continue
                 told = orjson.loads(path.read_bytes())
                 found.append(Told(_tally(told["latest"], oldest), _tally(told["atFirst"], oldest)))
         return found
