@@ -6,6 +6,7 @@ import secrets
 import shutil
 import socket
 import tempfile
+import time
 from pathlib import Path
 from typing import IO, Self
 
@@ -35,6 +36,10 @@ HEALTH = "health"
 
 TROUBLES = "troubles"
 """The folder in which each shard's child keeps when entries in trouble failed first, for the child after it."""
+
+KEPT_DAYS = 30
+"""A marker that was not written for so long is of a shard that is other hosts', or was read to its end: shards of a
+stream that is resharded have ever new names."""
 
 ENDING = "daemon-ending"
 """Written by the daemon's log when it begins to shut down, whatever the reason."""
@@ -82,6 +87,7 @@ class StateDir:
             shutil.rmtree(self.path / folder, ignore_errors=True)
         for folder in (".", LIVES, TROUBLES):
             whole_file.forget_halves(self.path / folder)
+        _forget_old(self.path / LIVES, self.path / TROUBLES)
 
     def __enter__(self) -> Self:
         return self
@@ -140,3 +146,11 @@ class StateDir:
             known = f"{host}-{secrets.token_hex(8)}"
             self.write(WORKER_ID, known)
         return known
+
+
+def _forget_old(*folders: Path) -> None:
+    """Remove the files of shards that nobody has read here for KEPT_DAYS. A disk that keeps them is no trouble."""
+    with contextlib.suppress(OSError):
+        for path in (path for folder in folders for path in folder.glob("*.json")):
+            if path.stat().st_mtime < time.time() - KEPT_DAYS * 86_400:
+                path.unlink(missing_ok=True)

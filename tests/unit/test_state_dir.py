@@ -1,11 +1,13 @@
 """The state folder on a disk that has become read-only, or has lost what was written, as one with errors does."""
 
 import errno
+import os
+import time
 from pathlib import Path
 
 import pytest
 
-from stream_router.consumer.state_dir import BUS_GONE, ENDING, WORKER_ID, StateDir
+from stream_router.consumer.state_dir import BUS_GONE, ENDING, KEPT_DAYS, LIVES, TROUBLES, WORKER_ID, StateDir
 
 
 def test_what_is_not_there_needs_no_writing_to_be_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,6 +22,19 @@ def test_what_is_not_there_needs_no_writing_to_be_gone(tmp_path: Path, monkeypat
         state.discard(BUS_GONE)
         with pytest.raises(OSError, match="Read-only"):
             state.discard(ENDING)
+
+
+@pytest.mark.parametrize("folder", [LIVES, TROUBLES])
+def test_what_is_kept_of_a_shard_goes_a_month_after_its_last_word(tmp_path: Path, folder: str) -> None:
+    """A stream that is resharded daily gives its shards new names: their files would fill a small volume's inodes."""
+    (tmp_path / folder).mkdir()
+    for name, days in (("ended", KEPT_DAYS + 1), ("read", KEPT_DAYS - 1)):
+        path = tmp_path / folder / f"{name}.json"
+        path.write_text("{}")
+        at_s = time.time() - days * 86_400
+        os.utime(path, (at_s, at_s))
+    with StateDir(tmp_path):
+        assert [path.name for path in (tmp_path / folder).iterdir()] == ["read.json"]
 
 
 @pytest.mark.parametrize("torn", [b"", bytes(40), b"host-\xff\xfe"])
