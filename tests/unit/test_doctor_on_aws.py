@@ -121,6 +121,18 @@ def test_ended_leases_take_no_look_from_those_that_are_read(monkeypatch: pytest.
     assert (found.verdict, found.says) == (Verdict.WARNING, "400 s behind at late")
 
 
+@pytest.mark.parametrize(("has", "verdict"), [("4096", Verdict.WELL), ("4000", Verdict.WARNING)])
+def test_more_buckets_than_a_receiver_can_have_are_not_asked_for(
+    monkeypatch: pytest.MonkeyPatch, has: str, verdict: Verdict
+) -> None:
+    """SR113: of 2,000 shards some have to do with two buckets."""
+    aws = Aws(monkeypatch, STREAM_ROUTER_BUCKETS=has, STREAM_ROUTER_WEBHOOK_SCHEME="none")
+    aws.stream(2_000)
+    found = stream.buckets(aws.world)
+    assert found.verdict is verdict
+    assert found.cure in ("", "set 4096 in all receivers")
+
+
 def test_of_many_shards_it_is_said_of_how_many_the_lag_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """SR115: of a thousand shards twenty are read, and nothing is claimed of the others."""
     aws = Aws(monkeypatch)

@@ -273,7 +273,9 @@ def test_the_policy_is_written_as_json(script: Script) -> None:
     script.done()
 
 
-@pytest.mark.parametrize(("shards", "buckets", "told"), [(2, 8, False), (3, 8, True), (3, 12, False)])
+@pytest.mark.parametrize(
+    ("shards", "buckets", "told"), [(2, 8, False), (3, 8, True), (3, 12, False), (2_000, 4_096, False)]
+)
 def test_too_few_buckets_for_the_shards_are_told(shards: int, buckets: int, told: bool) -> None:
     """Four for each shard, as `shards`, `plan` and `doctor` want them; a note, for no call can set it."""
     said: list[str] = []

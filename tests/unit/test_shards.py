@@ -95,6 +95,8 @@ def test_the_table_is_readable_at_60_columns() -> None:
         (summary(6_000), 10_001, 64_000, "at most 10,000 shards"),
         (summary(status="UPDATING"), 8, 32, "the stream is UPDATING"),
         (summary(mode="ON_DEMAND"), 8, 32, "the stream is on demand"),
+        (summary(1_000), 2_000, 4_096, ""),  # a receiver has no more of them
+        (summary(1_000), 2_000, 4_095, "2000 shards want STREAM_ROUTER_BUCKETS of at least 4096 (here it is 4095)"),
         (summary(), 8, 31, "8 shards want STREAM_ROUTER_BUCKETS of at least 32 (here it is 31)"),
     ],
 )

@@ -4,9 +4,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from stream_router.control.plan.capacity import MOST_BUCKETS, Capacity, Load
+from stream_router.control.plan.capacity import Capacity, Load
 from stream_router.control.plan.cost import senders
-from stream_router.control.shards.reshard import BUCKETS_PER_SHARD, MOST_SHARDS
+from stream_router.control.shards.reshard import BUCKETS_PER_SHARD, MOST_BUCKETS, MOST_SHARDS
 
 LEASE_WRITES_PER_S = 1_000
 """Write units a second of one DynamoDB partition; a small table has few of them. Source: DynamoDB developer guide,

@@ -6,14 +6,14 @@ from typing import NamedTuple
 from stream_router.control.plan.data import Figures
 from stream_router.control.setup.streams import RETENTION_HOURS
 from stream_router.control.shards.load import BYTES_PER_S, FULL, RECORDS_PER_S, WANTED
-from stream_router.control.shards.reshard import BUCKETS_PER_SHARD, LEAST_SHARDS
+from stream_router.control.shards.reshard import LEAST_SHARDS, buckets_for
 from stream_router.core import limits
 
 BUSY = 0.6
 """Share of a core that is planned for at the peak: above it latency grows faster than load."""
 
-LINGER_S, LEAST_BUCKETS, MOST_BUCKETS = 0.005, 8, 4_096
-"""STREAM_ROUTER_LINGER_MS, and default and bound of STREAM_ROUTER_BUCKETS (docs/configuration.md)."""
+LINGER_S, LEAST_BUCKETS = 0.005, 8
+"""STREAM_ROUTER_LINGER_MS, and the default of STREAM_ROUTER_BUCKETS (docs/configuration.md)."""
 
 READS_PER_S = 4
 """Batches of a shard a second: idleTimeBetweenReadsInMillis (properties/consumer.properties)."""
@@ -110,7 +110,7 @@ def shards(load: Load, stream_bytes: float, receivers: int) -> tuple[int, int]:
         wanted = max(LEAST_SHARDS, ceil(mean / WANTED), ceil(peak / FULL))
         if wanted <= count:
             return count, buckets
-        count, buckets = wanted, min(MOST_BUCKETS, max(LEAST_BUCKETS, BUCKETS_PER_SHARD * wanted))
+        count, buckets = wanted, max(LEAST_BUCKETS, buckets_for(wanted))
 
 
 def fleet(cores: float, mb: float, each_mb: float, most_vcpu: float, least_vcpu: float) -> Fleet:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from stream_router.control.setup.marks import Marks, from_list, told
 from stream_router.control.setup.steps import Steps
 from stream_router.control.setup_error import SetupError
-from stream_router.control.shards.reshard import BUCKETS_PER_SHARD
+from stream_router.control.shards.reshard import buckets_for
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
@@ -57,7 +57,7 @@ def ensure_stream(kinesis: "KinesisClient", name: str, shards: int, steps: Steps
 
 def tell_buckets(shards: int, buckets: int, steps: Steps) -> None:
     """The receivers' buckets fill the shards only where there are enough; `setup` can say so, and set it nowhere."""
-    least = BUCKETS_PER_SHARD * shards
+    least = buckets_for(shards)
     if buckets < least:
         steps.note(
             f"{shards} shards want STREAM_ROUTER_BUCKETS of at least {least} (here it is {buckets}): set it in all "

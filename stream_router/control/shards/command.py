@@ -75,7 +75,7 @@ def _reshard(settings: Receiver, wanted: int, clients: Clients, stops: Stops, *,
         return DONE
     for line in reshard.RULES:
         _write(line)
-    why = reshard.refusal(summary, wanted, reshard.BUCKETS_PER_SHARD * wanted if yes else settings.buckets)
+    why = reshard.refusal(summary, wanted, reshard.buckets_for(wanted) if yes else settings.buckets)
     if why:
         say(f"stream-router shards: {why}")
         return NOT_DONE

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
 
-BUCKETS_PER_SHARD = 4
+BUCKETS_PER_SHARD, MOST_BUCKETS = 4, 4_096
+"""Wanted for each shard; the bound of STREAM_ROUTER_BUCKETS (docs/configuration.md)."""
+
 LEAST_SHARDS = 2
 """Fewer are advised nowhere: with one, a second consumer has nothing to do, and one child's trouble is everybody's."""
 MOST_SHARDS = 10_000
@@ -25,13 +27,18 @@ RULES = (
 )
 
 
+def buckets_for(shards: int) -> int:
+    """STREAM_ROUTER_BUCKETS for so many shards; beyond 1,024 of them some have to do with fewer than four."""
+    return min(MOST_BUCKETS, BUCKETS_PER_SHARD * shards)
+
+
 def refusal(summary: Any, wanted: int, buckets: int) -> str:
     """Why the stream cannot have so many shards now; "" where it can. `summary` is DescribeStreamSummary's."""
     return next(_refusals(summary, wanted, buckets), "")
 
 
 def _refusals(summary: Any, wanted: int, buckets: int) -> Iterator[str]:
-    now, least = summary["OpenShardCount"], BUCKETS_PER_SHARD * wanted
+    now, least = summary["OpenShardCount"], buckets_for(wanted)
     if summary.get("StreamModeDetails", {}).get("StreamMode") == "ON_DEMAND":
         yield "the stream is on demand: Kinesis reshards it by itself; switch it to provisioned first"
     if summary["StreamStatus"] != "ACTIVE":

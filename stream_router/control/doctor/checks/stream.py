@@ -13,11 +13,9 @@ from stream_router.consumer.supervisor.watches.unread_shards import SHARD_END
 from stream_router.control.doctor.say import SETUP, ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
 from stream_router.control.setup.streams import RETENTION_HOURS
+from stream_router.control.shards.reshard import buckets_for
 
 STREAM = "STREAM_ROUTER_STREAM"
-BUCKETS_A_SHARD = 4
-"""Fewer would leave shards idle while others are full."""
-
 LATE_S = 300.0
 SHARDS_READ = 20
 """Shards of which the lag is read: one read each, of the five a second that a shard serves."""
@@ -97,9 +95,9 @@ def buckets(world: World) -> Finding:
     if summary is None or world.receive is None:
         return skipped("SR113", "waits for SR001 and SR101")
     has, shards = world.receive.buckets, summary["OpenShardCount"]
-    if has < BUCKETS_A_SHARD * shards:
+    if has < (least := buckets_for(shards)):
         says = f"{has} buckets for {shards} shards: some shards get little, others too much"
-        return warn("SR113", "STREAM_ROUTER_BUCKETS", says, f"set {BUCKETS_A_SHARD * shards} in all receivers")
+        return warn("SR113", "STREAM_ROUTER_BUCKETS", says, f"set {least} in all receivers")
     return ok("SR113", f"{has} for {shards} shards")
 
 
