@@ -41,7 +41,7 @@ def screen(hosts: Sequence[Host], looks: Looks, console: Console) -> RenderableT
     chosen = consumers[looks.host % len(consumers)] if consumers else None
     parts: list[RenderableType] = []
     if len(hosts) > 2 or len(consumers) > 1:
-        parts += [verdict.of_all(hosts), _lines(hosts, chosen)]
+        parts += [verdict.of_all(hosts), *_lines(hosts, chosen, console.height // 3 if looks.keys else len(hosts))]
         others = [host for host in others if host.program]
     if chosen:
         name = [] if len(consumers) == 1 and len(hosts) <= 2 else [Text(chosen.url, "underline")]
@@ -72,8 +72,13 @@ class _Cut:
         yield self._keys
 
 
-def _lines(hosts: Sequence[Host], chosen: Host | None) -> RenderableType:
-    """One line a host."""
+def _lines(hosts: Sequence[Host], chosen: Host | None, most: int) -> list[RenderableType]:
+    """One line a host; where there are more than `most` of them, for the chosen one and the worst."""
+    more: list[RenderableType] = []
+    if len(hosts) > most:
+        more = [Text(f"{len(hosts) - most + 1} more hosts", "dim")]
+        hosts = sorted(hosts, key=lambda host: (host is not chosen, -verdict.of_host(host)))[: most - 1]
+        hosts = sorted(hosts, key=lambda host: -verdict.of_host(host))
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
     for n, column in enumerate(("host", "state", "lag", "safe for", "deliv'd", "p99")):
         table.add_column(column, justify="left" if n < 2 else "right", no_wrap=True, overflow="ellipsis")
@@ -88,7 +93,7 @@ def _lines(hosts: Sequence[Host], chosen: Host | None) -> RenderableType:
         speed = rate(get(host.status, "rates", "deliveredPerS") if host.program == "consume" else stored)
         slow = millis(p99 if host.program == "consume" else answers(host.status).get("p99"))
         table.add_row(name, state, *(seconds(one) for one in lag), speed, slow)
-    return table
+    return [table, *more]
 
 
 def _height(console: Console, parts: Sequence[RenderableType]) -> int:

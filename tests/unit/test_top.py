@@ -100,6 +100,21 @@ def test_several_hosts_are_a_line_each_and_one_is_shown_whole() -> None:
     assert "http://a:9464" in shown(*hosts, looks=Looks().pressed("h").pressed("h"))
 
 
+def test_of_a_hundred_hosts_the_worst_have_a_line_and_one_is_shown_whole() -> None:
+    """On a screen of 40 lines the hosts leave room for the consumer that is shown; in a pipe each has its line."""
+    hosts = [host(statuses.consumer(), f"http://10.0.0.{n}:9464") for n in range(100)]
+    hosts[57] = host(statuses.holding(), hosts[57].url)
+    hosts[88] = hosts[88]._replace(error="does not answer")
+    lines = shown(*hosts, height=40, looks=Looks(host=30, keys=True))
+    assert lines[0].startswith("✗ 98 of 100 well; 10.0.0.57:9464: holding")
+    at = lines.index(next(line for line in lines if line.startswith("host ")))
+    worst = ["10.0.0.57:9464", "10.0.0.88:9464"]
+    assert [line.split()[0] for line in lines[at + 1 : at + 5]] == [*worst, "▸10.0.0.30:9464", "10.0.0.0:9464"]
+    assert "88 more hosts" in lines
+    assert any(line.startswith("shard ") for line in lines)
+    assert sum(".0.0." in line for line in shown(*hosts)) > 100
+
+
 def test_a_screen_that_is_full_loses_shards_and_never_the_keys() -> None:
     """The rest is said as a number."""
     many = statuses.consumer(shards=[statuses.shard(n) for n in range(40)])
