@@ -235,6 +235,15 @@ def test_status_tells_what_hangs_before_all_else(world: World) -> None:
     assert told["reason"] == problems
 
 
+def test_of_many_that_hang_three_are_named(world: World) -> None:
+    """Where Kinesis does not answer, all children of a host are brought nothing: a verdict is one line all the same."""
+    world.child_says("a")
+    world.vitals.hang(tuple(Hang(f"s{n}", n, "uncalled") for n in range(60)))
+    told = orjson.loads(world.status.pages().status)
+    named = "; ".join(f"the daemon has brought s{n} nothing" for n in range(3))
+    assert told["reason"] == f"{named} and 57 more"
+
+
 def test_status_tells_unread_shards_and_says_so_first(world: World) -> None:
     """In the verdict, in the list, with why and since when; not caught up."""
     world.child_says("a")

@@ -108,16 +108,20 @@ def verdict(seen: Seen) -> Verdict:
         since_s = min((since for _, _, since in holding if since is not None), default=None)
         return Verdict("holding", since_s, f"{len(holding)} of {len(states)} shards hold: {reasons}")
     if seen.stream.unread:
-        names = ", ".join(f"{one.shard} ({one.why})" for one in seen.stream.unread[:3])
-        more = f" and {len(seen.stream.unread) - 3} more" if len(seen.stream.unread) > 3 else ""
+        names = _the_first([f"{one.shard} ({one.why})" for one in seen.stream.unread], ", ")
         since_s = min(one.since_s for one in seen.stream.unread)
-        return Verdict("shards unread", since_s, f"nobody reads {names}{more}")
+        return Verdict("shards unread", since_s, f"nobody reads {names}")
     if seen.rule.get("state") == "unmatched":
         return Verdict("rule unmatched", None, seen.rule.get("problem"))
     if not states:
         return _without_shards(seen)
     late = [one for one in states if one[0] != "caught up"]
     return Verdict("catching up", None, late[0][1]) if late else Verdict("caught up", None, None)
+
+
+def _the_first(told: list[str], between: str) -> str:
+    """Three of them, and how many more there are: a host may have a hundred shards."""
+    return between.join(told[:3]) + (f" and {len(told) - 3} more" if len(told) > 3 else "")
 
 
 def _without_shards(seen: Seen) -> Verdict:
@@ -132,7 +136,7 @@ def _without_shards(seen: Seen) -> Verdict:
 
 def _of_processes(known: Known) -> Verdict:
     if known.hangs:
-        return Verdict("hanging", None, "; ".join(hang.problem for hang in known.hangs))
+        return Verdict("hanging", None, _the_first([hang.problem for hang in known.hangs], "; "))
     return Verdict(known.state, known.since_s, known.reason or None)
 
 
