@@ -57,6 +57,28 @@ def test_a_daemon_that_cannot_be_started_is_tried_again(
         assert made._run_jvm() == Exited(7)
 
 
+FULL_HEAPS_CURE = "give it a larger one (STREAM_ROUTER_JVM_OPTIONS=-Xmx1g), or the host fewer shards"
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        (-9, "the KCL daemon ended: killed by SIGKILL; it is started again"),
+        (7, "the KCL daemon ended: exit status 7; it is started again"),
+        (3, f"the KCL daemon ended: its heap is full (exit status 3): {FULL_HEAPS_CURE}; it is started again"),
+    ],
+)
+def test_how_a_daemon_ended_is_said_with_the_cure(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, status: int, says: str
+) -> None:
+    """A heap that is too small for the host's shards would end each daemon, for good, and say so nowhere else."""
+    happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
+    happenings.put(signal.SIGTERM)
+    with StateDir(tmp_path) as state:
+        assert not supervisor(state, happenings=happenings)._wait_to_restart(Exited(status), 1.0)
+    assert caplog.messages == [says]
+
+
 class Sick(StateDir):
     """A state folder on a disk that is in trouble for a while, as one behind a network is."""
 

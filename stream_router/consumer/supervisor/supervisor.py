@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from stream_router.consumer.state_dir import BUS_GONE, ENDING, FATAL, StateDir
 from stream_router.consumer.supervisor import processes
-from stream_router.consumer.supervisor.daemon import daemon_log
+from stream_router.consumer.supervisor.daemon import daemon_log, jvm_command
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.supervisor.watches.bus_prober import BusProver, Proof
 from stream_router.core import doubling_wait
@@ -234,7 +234,7 @@ class DaemonSupervisor:
         self._short_lives += 1
         log.error(
             "the KCL daemon ended: %s; it is started again",
-            f"killed by {signal.Signals(-ended.status).name}" if ended.status < 0 else f"exit status {ended.status}",
+            jvm_command.ended(ended.status),
             extra={"ranS": round(ran_s, 1), "waitS": round(wait_s, 2)},
         )
         return self._next(wait_s) is None

@@ -1,6 +1,7 @@
-"""What the KCL daemon is started with: its command line and its environment."""
+"""What the KCL daemon is started with: its command line and its environment; and how it ended, in words."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -9,6 +10,9 @@ from stream_router.core.process import die_with_parent
 from stream_router.settings import renamed
 from stream_router.settings.common import variable
 from stream_router.settings.consumer import Consumer
+
+FULL_HEAP = 3
+"""The exit status of -XX:+ExitOnOutOfMemoryError."""
 
 
 def command(jvm: Path, rendered: properties.Rendered, daemon_properties: Path) -> list[str]:
@@ -44,3 +48,13 @@ def environment(settings: Consumer, state: Path) -> dict[str, str]:
         "PYTHONSAFEPATH": "1",  # a child's code is what is installed, not what lies in the working folder
         **{name: key for name, key in keys.items() if key},
     }
+
+
+def ended(status: int) -> str:
+    """How a daemon ended, by its exit status (negative: the signal that killed it)."""
+    if status < 0:
+        return f"killed by {signal.Signals(-status).name}"
+    if status == FULL_HEAP:
+        cure = "give it a larger one (STREAM_ROUTER_JVM_OPTIONS=-Xmx1g), or the host fewer shards"
+        return f"its heap is full (exit status {status}): {cure}"
+    return f"exit status {status}"
