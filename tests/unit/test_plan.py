@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -66,8 +67,10 @@ def test_a_plan_by_hand() -> None:
     # receiver: 50 + 10 ns * 99,300 = 1,043 us; 200/s are 0.21 cores, at 60 % 0.35 of a core; one to spare
     assert found.receivers._replace(cores=0) == Fleet(2, 0.5, 1, 0)
     assert found.receivers.cores == pytest.approx(0.2086, rel=1e-3)
-    # children: 25 * 199.9 MB + 981.9 MB in one task; 0.21 cores
-    assert (found.consumers.tasks, found.consumers.vcpu, found.consumers.gb) == (2, 1, 6)
+    # an answer is 10.49 MB: 8.39 + 10.49 ahead, and 3.67 answers: 57 MB a shard; 25 of them and 40 MB: 1,474 MB
+    assert (found.heap_mb, found.consumer_shards) == (1_536, 25)
+    # children: 25 * 199.9 MB, and 1,536 + 270 + 199.9 MB in one task; 0.21 cores
+    assert (found.consumers.tasks, found.consumers.vcpu, found.consumers.gb) == (2, 1, 8)
     assert found.lease_writes == pytest.approx((25 * 30 + 2 * 12) / 60)
     # 12,500 bytes are 4 units, 6,250 are 2; a supervisor's scans are eventually consistent, so half
     assert found.lease_reads == pytest.approx((12 * 4 + 2 * (24.5 * 2 + 1.2 * 4 / 2)) / 60)
@@ -75,6 +78,27 @@ def test_a_plan_by_hand() -> None:
     assert found.catch_up_s == pytest.approx(900)
     assert found.catch_up_binds == "what the shards serve"
     assert found.retention_left_h == 167
+
+
+@pytest.mark.parametrize(
+    ("record_bytes", "mb"),
+    [(1_048_576, 57.3), (4_096, 46.6), (700, 9.3), (100, 1.3)],  # in use: 55 MB, and of a shard that holds 27
+)
+def test_what_a_backlog_takes_of_the_heap_by_hand(record_bytes: float, mb: float) -> None:
+    """2,000 records are 10 MiB at most; three such answers ahead, or 8 MiB and the one that passes them."""
+    assert capacity.heap_of_shard_mb(record_bytes) == pytest.approx(mb, abs=0.1)
+
+
+def test_the_heap_grows_with_the_shards_of_a_consumer() -> None:
+    """A thousand shards of 4 KB: each consumer's heap carries its share; the shipped one would be full at once."""
+    made = command.plan(Load(100_000, 4_096, 2.0, "us-east-1"))
+    found = made.found
+    assert found.shards > 900
+    assert found.consumer_shards == math.ceil(found.shards / (found.consumers.tasks - 1))
+    assert found.heap_mb >= 40 + found.consumer_shards * capacity.heap_of_shard_mb(4_199)
+    assert found.consumers.gb * 1000 >= found.heap_mb + 270 + found.consumer_shards * found.child_mb
+    assert f"-Xmx{found.heap_mb}m for {found.consumer_shards} shards" in "\n".join(command.table(made))
+    assert command.as_object(made)["jvmHeapMb"] == found.heap_mb
 
 
 def test_what_never_catches_up_has_no_retention_left() -> None:
@@ -234,6 +258,8 @@ def test_the_plan_reckons_with_the_reads_of_the_shipped_properties() -> None:
     lines = (Path(__file__).parent.parent.parent / "properties" / "consumer.properties").read_text().splitlines()
     pause_ms = next(int(line.split("=")[1]) for line in lines if line.startswith("idleTimeBetweenReadsInMillis"))
     assert pause_ms * capacity.READS_PER_S == 1000
+    assert f"maxRecords = {capacity.READ_RECORDS}" in lines
+    assert any(line.startswith(f"jvm.options = -Xmx{capacity.JVM_MB}m ") for line in lines)
 
 
 def test_the_plan_reckons_with_the_intervals_at_which_a_supervisor_asks() -> None:

@@ -27,8 +27,12 @@ PUT_ENTRIES = 10
 LEAST_RECEIVER_VCPU, LEAST_CONSUMER_VCPU = 0.5, 0.5
 """The receiver was measured at saturation, where events share calls; at a low rate each costs several times as much."""
 
-JVM_MB = 512
-"""The heap's ceiling: -Xmx in properties/consumer.properties. Usual events fill less (docs/daemon.md, "Memory")."""
+JVM_MB, JVM_BASE_MB, JVM_STEP_MB = 512, 40, 128
+"""The heap's ceiling (-Xmx) in properties/consumer.properties; what no shard takes of it; in which steps it is told."""
+
+READ_RECORDS, READ_BYTES, READS_AHEAD, AHEAD_BYTES = 2_000, 10 * 2**20, 3, 8 * 2**20
+"""A read's records (maxRecords in that file) and bytes; how many of them, or bytes, the daemon reads ahead of a shard
+(docs/facts.md, "KCL")."""
 
 BESIDE_MB = 270
 """The most that the JVM takes beside its heap and the supervisor, together (docs/daemon.md, "Memory")."""
@@ -79,6 +83,9 @@ class Capacity(NamedTuple):
     record_bytes: float
     receivers: Fleet
     consumers: Fleet
+    consumer_shards: int
+    """The shards of one consumer where one of them is missing."""
+    heap_mb: int
     child_us: float
     child_mb: float
     event_us: float
@@ -132,11 +139,44 @@ def calls(rate: float, shard_count: int, entries: int) -> float:
     return rate / entries + batches * (1 - 1 / entries)
 
 
+def entries_per_call(load: Load, figures: Figures) -> int:
+    """Entries of a full PutEvents call."""
+    most = int(limits.request_bytes(load.region) // (load.event_bytes + figures.entry_bytes))
+    return max(1, min(PUT_ENTRIES, most))
+
+
+def _child(load: Load, figures: Figures) -> tuple[float, float]:
+    """A child's CPU an event (µs), and its memory (MB)."""
+    kb = load.event_bytes / 1000
+    return figures.child_base_us + figures.child_ns_per_byte * kb, figures.child_base_mb + figures.child_mb_per_kb * kb
+
+
 def _receivers(load: Load, figures: Figures, measured_bytes: int) -> Fleet:
     """One worker process a task. More bytes are taken to cost what they cost the child, which is more than they do."""
     more_us = figures.child_ns_per_byte * (load.event_bytes - measured_bytes) / 1000
     each_us = max(figures.receiver_us + more_us, figures.receiver_us / 2)
     return fleet(load.peak_per_s * each_us / 1e6, 0, figures.receiver_mb, 1, LEAST_RECEIVER_VCPU)
+
+
+def heap_of_shard_mb(record_bytes: float) -> float:
+    """What a shard with a backlog takes of the heap (docs/daemon.md, "Memory").
+
+    What is read ahead, the batch that its child has, and that twice more as a line of base64 while it is handed over.
+    """
+    read = min(READ_RECORDS * record_bytes, READ_BYTES)
+    return (min(READS_AHEAD * read, AHEAD_BYTES + read) + read * (1 + 2 * 4 / 3)) / 1e6
+
+
+def _consumers(cores: float, count: int, child_mb: float, record_bytes: float) -> tuple[Fleet, int, int]:
+    """The consumers, the shards of each, and a heap that carries them: a larger one leaves room for fewer shards."""
+    heap_mb, shard_mb = JVM_MB, heap_of_shard_mb(record_bytes)
+    while True:
+        found = fleet(cores, count * child_mb, heap_mb + BESIDE_MB + child_mb, 2, LEAST_CONSUMER_VCPU)
+        each = ceil(count / (found.tasks - 1))
+        needed_mb = max(JVM_MB, ceil((JVM_BASE_MB + each * shard_mb) / JVM_STEP_MB) * JVM_STEP_MB)
+        if needed_mb <= heap_mb:
+            return found, each, needed_mb
+        heap_mb = needed_mb
 
 
 def reckon(load: Load, figures: Figures, measured_bytes: int, quota_calls: int) -> Capacity:
@@ -145,13 +185,11 @@ def reckon(load: Load, figures: Figures, measured_bytes: int, quota_calls: int) 
     stream_bytes = load.event_bytes + figures.envelope_bytes
     count, buckets = shards(load, stream_bytes, receivers.tasks)
     rate, rate_peak = (records(r, receivers.tasks, buckets) for r in (load.events_per_s, load.peak_per_s))
-    child_us = figures.child_base_us + figures.child_ns_per_byte * load.event_bytes / 1000
-    child_mb = figures.child_base_mb + figures.child_mb_per_kb * load.event_bytes / 1000
+    child_us, child_mb = _child(load, figures)
     event_us = child_us + figures.jvm_us_per_record * rate_peak / load.peak_per_s
-    each_mb = JVM_MB + BESIDE_MB + child_mb
-    consumers = fleet(load.peak_per_s * event_us / 1e6, count * child_mb, each_mb, 2, LEAST_CONSUMER_VCPU)
-    entries = int(limits.request_bytes(load.region) // (load.event_bytes + figures.entry_bytes))
-    entries = max(1, min(PUT_ENTRIES, entries))
+    record_bytes = load.peak_per_s * stream_bytes / rate_peak
+    consumers, each, heap_mb = _consumers(load.peak_per_s * event_us / 1e6, count, child_mb, record_bytes)
+    entries = entries_per_call(load, figures)
     caught = _catch_up(
         load,
         {
@@ -169,6 +207,8 @@ def reckon(load: Load, figures: Figures, measured_bytes: int, quota_calls: int) 
         load.events_per_s * stream_bytes / rate,
         receivers,
         consumers,
+        each,
+        heap_mb,
         child_us,
         child_mb,
         event_us,
