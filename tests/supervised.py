@@ -86,6 +86,7 @@ def supervise(state_dir: Path, jvm: Path) -> int:
         with StateDir(state_dir) as state:
             return supervisor.DaemonSupervisor(
                 command=[sys.executable, die_with_parent.__file__, str(os.getpid()), sys.executable, str(jvm)],
+                roomier=[],
                 environment={**os.environ, "STATE": str(state_dir)},
                 state=state,
                 prover=BusProver(state, "default", describe, happenings.put, every_s=0.1),

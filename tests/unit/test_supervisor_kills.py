@@ -45,6 +45,7 @@ time.sleep(60)
     with StateDir(tmp_path) as state:
         supervisor = DaemonSupervisor(
             command=[sys.executable, "-c", ends_by_itself],
+            roomier=[],
             environment={},
             state=state,
             prover=cast("Any", Quiet()),

@@ -13,14 +13,16 @@ import pytest
 
 from stream_router.consumer.state_dir import BUS_GONE, DAEMON_PROPERTIES, StateDir
 from stream_router.consumer.supervisor import assembly
+from stream_router.consumer.supervisor.daemon import jvm_command
 from stream_router.consumer.supervisor.supervisor import DaemonSupervisor, Exited, Happening
 from stream_router.consumer.supervisor.vitals import DAEMON_DEAD_S, Vitals
+from stream_router.settings.consumer import Consumer
 from tests.unit.test_supervisor_kills import Quiet
 
 
 def supervisor(state: StateDir, **changes: Any) -> DaemonSupervisor:
     quiet = cast("Any", Quiet())
-    more = {"vitals": quiet, "prover": quiet, "happenings": queue.SimpleQueue(), **changes}
+    more = {"vitals": quiet, "prover": quiet, "happenings": queue.SimpleQueue(), "roomier": [], **changes}
     return DaemonSupervisor(
         command=[sys.executable, "-c", "import sys; sys.exit(7)"],
         environment={},
@@ -77,6 +79,32 @@ def test_how_a_daemon_ended_is_said_with_the_cure(
     with StateDir(tmp_path) as state:
         assert not supervisor(state, happenings=happenings)._wait_to_restart(Exited(status), 1.0)
     assert caplog.messages == [says]
+
+
+def test_after_a_full_heap_a_daemon_may_take_half_of_the_memory(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the same heap it would meet the same backlog, and end for good before it delivers anything of it."""
+    happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
+    with StateDir(tmp_path) as state:
+        made = supervisor(state, happenings=happenings, roomier=[sys.executable, "-c", "raise SystemExit(3)"])
+        assert made._run_jvm() == Exited(7)
+        for ended, then in ((Exited(7), 7), (Exited(3), 3), (Exited(3), 3)):
+            happenings.put(signal.SIGTERM)
+            made._wait_to_restart(ended, 1.0)
+            assert made._run_jvm() == Exited(then)
+    _, first, second = caplog.messages
+    assert first.endswith(f": from now on it may take half of the memory; {FULL_HEAPS_CURE}; it is started again")
+    assert second.endswith(f"its heap is full (exit status 3): {FULL_HEAPS_CURE}; it is started again")
+
+
+@pytest.mark.parametrize("chosen", [{"jvm_options": "-Xmx1g"}, {"properties": Path("own.properties")}])
+def test_a_heap_that_the_operator_chose_stays(chosen: dict[str, Any]) -> None:
+    """Only the shipped heap makes room for more, and no other option of the JVM changes with it."""
+    settings = Consumer.model_construct(jvm_options="-Da=b", properties=None)
+    command = ["java", "-Xmx512m", "-XX:+UseSerialGC", "-Da=b"]
+    assert jvm_command.roomier(settings, command) == ["java", "-XX:MaxRAMPercentage=50.0", "-XX:+UseSerialGC", "-Da=b"]
+    assert jvm_command.roomier(settings.model_copy(update=chosen), command) == []
 
 
 class Sick(StateDir):

@@ -67,17 +67,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
     status = _status(settings, state, vitals, stream)
     history, admin = _admin_port(settings, vitals, status)
     jvm = _proven_java(settings, rendered)
-    supervisor = DaemonSupervisor(
-        command=jvm_command.command(jvm, rendered, state.path / DAEMON_PROPERTIES),
-        environment=jvm_command.environment(settings, state.path),
-        state=state,
-        prover=prover,
-        happenings=happenings,
-        vitals=vitals,
-        prepare=lambda: _kept(state, rendered.text()),
-        grace_s=rendered.grace_s,
-        log_format=settings.log_format,
-    )
+    supervisor = _supervisor(settings, state, jvm, rendered, (prover, happenings, vitals))
     told = start_line.in_force(settings, state, jvm, rendered)
     log.info("the consumer starts", extra={**told, "admin": admin.address})
     if settings.bus_proof == "trust":
@@ -88,6 +78,29 @@ def _run(settings: Consumer, state: StateDir) -> int:
             one.start()
             stack.callback(one.close)
         return supervisor.run()
+
+
+def _supervisor(
+    settings: Consumer,
+    state: StateDir,
+    jvm: Path,
+    rendered: properties.Rendered,
+    beside: tuple[BusProver, "queue.SimpleQueue[Happening]", Vitals],
+) -> DaemonSupervisor:
+    prover, happenings, vitals = beside
+    command = jvm_command.command(jvm, rendered, state.path / DAEMON_PROPERTIES)
+    return DaemonSupervisor(
+        command=command,
+        roomier=jvm_command.roomier(settings, command),
+        environment=jvm_command.environment(settings, state.path),
+        state=state,
+        prover=prover,
+        happenings=happenings,
+        vitals=vitals,
+        prepare=lambda: _kept(state, rendered.text()),
+        grace_s=rendered.grace_s,
+        log_format=settings.log_format,
+    )
 
 
 def _proven_java(settings: Consumer, rendered: properties.Rendered) -> Path:

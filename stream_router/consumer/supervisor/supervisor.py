@@ -62,13 +62,15 @@ Happening = signal.Signals | Exited | Proof
 class DaemonSupervisor:
     """Starts the JVM and keeps it running, from `run` until a signal. Everything happens on the caller's thread.
 
-    `prepare` is called before each start: what a JVM needs may have been removed since the one before.
+    `prepare` is called before each start: what a JVM needs may have been removed since the one before. `roomier` starts
+    one in place of `command` once a heap was full; empty where there is no more to be had.
     """
 
     def __init__(
         self,
         *,
         command: list[str],
+        roomier: list[str],
         environment: dict[str, str],
         state: StateDir,
         prover: BusProver,
@@ -79,7 +81,7 @@ class DaemonSupervisor:
         log_format: str = "json",
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._command = command
+        self._command, self._roomier = command, roomier
         self._environment = environment
         self._state = state
         self._prover = prover
@@ -232,9 +234,11 @@ class DaemonSupervisor:
             self._short_lives = 0
         wait_s = doubling_wait.half_jitter_s(self._short_lives, FIRST_BACKOFF_S, LONGEST_BACKOFF_S, self._jitter())
         self._short_lives += 1
+        if gets_more := ended.status == jvm_command.FULL_HEAP and bool(self._roomier):
+            self._command, self._roomier = self._roomier, []
         log.error(
             "the KCL daemon ended: %s; it is started again",
-            jvm_command.ended(ended.status),
+            jvm_command.ended(ended.status, gets_more=gets_more),
             extra={"ranS": round(ran_s, 1), "waitS": round(wait_s, 2)},
         )
         return self._next(wait_s) is None

@@ -14,6 +14,11 @@ from stream_router.settings.consumer import Consumer
 FULL_HEAP = 3
 """The exit status of -XX:+ExitOnOutOfMemoryError."""
 
+_HALF_OF_MEMORY = "-XX:MaxRAMPercentage=50.0"
+"""Of the container's, where there is one, else of the host's: Java knows which."""
+
+_HEAP_OPTIONS = ("-Xmx", "-XX:MaxHeapSize", "-XX:MaxRAM")
+
 
 def command(jvm: Path, rendered: properties.Rendered, daemon_properties: Path) -> list[str]:
     """What starts the JVM: it dies with this process, logs by our logback.xml, reads the rendered properties."""
@@ -50,11 +55,23 @@ def environment(settings: Consumer, state: Path) -> dict[str, str]:
     }
 
 
-def ended(status: int) -> str:
+def roomier(settings: Consumer, command: list[str]) -> list[str]:
+    """The same command with a heap of up to half of the memory; empty where the operator has chosen the heap.
+
+    For a daemon whose heap was full: the next would meet the same backlog, and end before it delivers anything of it.
+    """
+    if settings.properties is not None or any(option in settings.jvm_options for option in _HEAP_OPTIONS):
+        return []
+    return [_HALF_OF_MEMORY if word.startswith("-Xmx") else word for word in command]
+
+
+def ended(status: int, *, gets_more: bool) -> str:
     """How a daemon ended, by its exit status (negative: the signal that killed it)."""
     if status < 0:
         return f"killed by {signal.Signals(-status).name}"
     if status == FULL_HEAP:
         cure = "give it a larger one (STREAM_ROUTER_JVM_OPTIONS=-Xmx1g), or the host fewer shards"
+        if gets_more:
+            cure = f"from now on it may take half of the memory; {cure}"
         return f"its heap is full (exit status {status}): {cure}"
     return f"exit status {status}"
