@@ -10,19 +10,18 @@ import contextlib
 import errno
 import logging
 import os
-import struct
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from stream_router.receiver.spill.ledger import Ledger, Rows
 from stream_router.receiver.spill.lock import lock, lock_late
 from stream_router.receiver.spill.segment import LOST, Row, Segment, encode, readable, tells_damage
 
 log = logging.getLogger(__name__)
 
 SEGMENT_BYTES = 8 * 1024 * 1024
-_LEDGER = struct.Struct("<QQI")
 READS_BEFORE_SET_ASIDE = 3
 ROWS_END = 2**63
 
@@ -38,7 +37,7 @@ class Segments:
         self._lock = lock(folder, worker)
         self._files: deque[Segment] = deque()
         self._active = -1
-        self._ledger = -1
+        self._ledger = Ledger(folder, worker)
         self._next_row = 0
         self.size_bytes = 0
         self.lost = 0
@@ -51,7 +50,7 @@ class Segments:
         """
         found = [s for path in self._folder.glob(f"spill-{self._worker}-*.seg") if (s := Segment.named(path))]
         found.sort(key=lambda segment: segment.first_row)
-        low, known = self._read_ledger()
+        low, known = self._ledger.read()
         if not known and found:
             low = found[0].first_row
         self._next_row = known
@@ -139,9 +138,9 @@ class Segments:
     def close(self) -> None:
         """Close every file."""
         self._close_active()
-        for fd in (self._ledger, self._lock):
-            if fd >= 0:
-                _close(fd)
+        self._ledger.close()
+        if self._lock >= 0:
+            _close(self._lock)
 
     def _begin(self, first_row: int) -> Segment:
         self._close_active()
@@ -179,25 +178,9 @@ class Segments:
         except OSError as error:
             log.warning("a file of the spill cannot be removed: %s: %s", segment.path.name, error.strerror)
 
-    def _read_ledger(self) -> tuple[int, int]:
-        path = self._folder / f"spill-{self._worker}.ledger"
-        try:
-            with readable(path):
-                self._ledger = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-                low, end, crc = _LEDGER.unpack(os.pread(self._ledger, _LEDGER.size, 0))
-        except (OSError, struct.error):
-            return 0, 0
-        return (low, end) if crc == zlib.crc32(struct.pack("<QQ", low, end)) else (0, 0)
-
     def _write_ledger(self) -> None:
-        """In place, unsynced: it survives a kill, and after a power cut it says too little, never too much."""
         low = next((one.low for one in self._files if one.left and not one.is_back), self._next_row)
-        text = _LEDGER.pack(low, self._next_row, zlib.crc32(struct.pack("<QQ", low, self._next_row)))
-        with contextlib.suppress(OSError):
-            if self._ledger < 0:
-                path = self._folder / f"spill-{self._worker}.ledger"
-                self._ledger = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            os.pwrite(self._ledger, text, 0)
+        self._ledger.write(Rows(low, self._next_row))
 
 
 def _write(fd: int, data: bytes) -> None:
