@@ -2,6 +2,7 @@
 
 import errno
 import os
+import struct
 import time
 from pathlib import Path
 from typing import Any
@@ -194,3 +195,72 @@ def test_what_another_left_meanwhile_is_not_written_over(tmp_path: Path, disk: D
     after = files_in(tmp_path)
     assert after.read(100) == [Row(0, 7, b"x")]
     after.close()
+
+
+@pytest.fixture
+def four(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Segments:
+    """Files of one row each, four of them, all read."""
+    monkeypatch.setattr(segments, "SEGMENT_BYTES", 1)
+    files = files_in(tmp_path)
+    for number in range(4):
+        files.append([(number, line(number, 0))])
+        assert files.read(1_000) == [Row(number, number, line(number, 0))]
+    return files
+
+
+def paths_in(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.seg"))
+
+
+def lost_and_waiting(folder: Path) -> tuple[int, list[int]]:
+    """What a start finds."""
+    files = files_in(folder)
+    found = files.lost, list(files.waiting())
+    files.close()
+    return found
+
+
+@pytest.mark.parametrize("settled", [[1], [1, 2], [2, 1], [1, 3], [3]])
+def test_a_file_that_went_before_an_earlier_one_is_not_missed(
+    tmp_path: Path, four: Segments, settled: list[int]
+) -> None:
+    """All of it is in the stream, and the process is killed while a call with a row of an earlier file hangs."""
+    for row in settled:
+        four.settle([row])
+    four.close()
+    waiting = [row for row in range(4) if row not in settled]
+    assert lost_and_waiting(tmp_path) == (0, waiting)
+    again = files_in(tmp_path)
+    again.settle([again.append([(7, b"x")])])
+    again.close()
+    assert lost_and_waiting(tmp_path) == (0, waiting)
+    last = files_in(tmp_path)
+    last.settle(waiting)
+    last.close()
+    assert lost_and_waiting(tmp_path) == (0, [])
+    assert not [*tmp_path.glob("*.seg"), *tmp_path.glob("*.damaged")]
+
+
+def test_a_deleted_file_is_missed_beside_one_that_went_before_it(tmp_path: Path, four: Segments) -> None:
+    """The one is known to be in the stream, the other is not; one that comes back is sent again."""
+    kept = paths_in(tmp_path)[1].read_bytes()
+    four.settle([1])
+    four.close()
+    paths = paths_in(tmp_path)
+    paths[1].unlink()
+    assert lost_and_waiting(tmp_path) == (1, [0, 3])
+    (tmp_path / f"spill-0-{1:020d}.seg").write_bytes(kept)
+    assert lost_and_waiting(tmp_path) == (1, [0, 1, 3])
+
+
+def test_a_ledger_is_read_by_versions_that_know_its_head_alone_and_theirs_by_this_one(
+    tmp_path: Path, four: Segments
+) -> None:
+    """They read and write its first twenty bytes: of what they settle the rest says nothing untrue."""
+    four.settle([1])
+    four.close()
+    path = tmp_path / "spill-0.ledger"
+    head = path.read_bytes()[:20]
+    assert struct.unpack("<QQ", head[:16]) == (0, 4)
+    path.write_bytes(head)
+    assert lost_and_waiting(tmp_path) == (1, [0, 2, 3])

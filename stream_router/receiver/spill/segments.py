@@ -3,7 +3,8 @@
 A segment is named for its first row. A row is a marker, a head (length, CRC, number, conversation), an event's line.
 The marker holds a byte that no line can hold, so after damage the next whole row is found again, and rows are numbered
 without a gap, so what is missing can be counted. The ledger says from which row on events wait, and how many there are:
-without it a file that was cut or deleted would be missed by nobody.
+without it a file that was cut or deleted would be missed by nobody. A file goes when all of it is in the stream; where
+an earlier one still waits, the ledger says that too.
 """
 
 import contextlib
@@ -15,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from stream_router.receiver.spill.ledger import Ledger, Rows
+from stream_router.receiver.spill.ledger import Ledger, Rows, cut_at, joined, next_of
 from stream_router.receiver.spill.lock import lock, lock_late
 from stream_router.receiver.spill.segment import LOST, Row, Segment, encode, readable, tells_damage
 
@@ -38,6 +39,8 @@ class Segments:
         self._files: deque[Segment] = deque()
         self._active = -1
         self._ledger = Ledger(folder, worker)
+        self._gone: list[Rows] = []
+        """Rows that an earlier file's wait for, and whose own files went."""
         self._next_row = 0
         self.size_bytes = 0
         self.lost = 0
@@ -50,12 +53,16 @@ class Segments:
         """
         found = [s for path in self._folder.glob(f"spill-{self._worker}-*.seg") if (s := Segment.named(path))]
         found.sort(key=lambda segment: segment.first_row)
-        low, known = self._ledger.read()
+        (low, known), gone = self._ledger.read()
         if not known and found:
             low = found[0].first_row
         self._next_row = known
-        for at, segment in enumerate(found):
-            following = found[at + 1].first_row if at + 1 < len(found) else ROWS_END
+        first_rows = [segment.first_row for segment in found]
+        # A file that is there again is sent again.
+        self._gone = cut_at(first_rows, gone)
+        begins = sorted([*first_rows, *(one.first for one in self._gone)])
+        for segment in found:
+            following = next_of(begins, segment.first_row + 1, ROWS_END)
             ends = following if following < ROWS_END else known
             # Else its events would go with it unsent: a start that found it missing has counted them as lost.
             segment.is_back = known > 0 and ends <= low
@@ -65,7 +72,9 @@ class Segments:
             self._next_row = max(self._next_row, segment.end_row)
             self.size_bytes += segment.size_bytes
             self._files.append(segment)
-        self.lost = max(0, self._next_row - low - sum(segment.left for segment in found if not segment.is_back))
+        there = sum(segment.left for segment in found if not segment.is_back)
+        there += sum(one.end - max(low, one.first) for one in self._gone if one.end > low)
+        self.lost = max(0, self._next_row - low - there)
         for segment in found:
             if segment.is_back and segment.left:
                 name = segment.path.name
@@ -126,8 +135,10 @@ class Segments:
             segment = next((s for s in reversed(self._files) if s.first_row <= row), None)
             if segment is not None:
                 segment.settle(row)
+        done = [s for s in self._files if not s.left]
+        self._gone = joined([*self._gone, *(Rows(s.first_row, s.end_row) for s in done)])
         self._write_ledger()
-        for segment in [s for s in self._files if not s.left]:
+        for segment in done:
             self._dispose(segment)
 
     @property
@@ -180,7 +191,8 @@ class Segments:
 
     def _write_ledger(self) -> None:
         low = next((one.low for one in self._files if one.left and not one.is_back), self._next_row)
-        self._ledger.write(Rows(low, self._next_row))
+        self._gone = [one for one in self._gone if one.end > low]
+        self._ledger.write(Rows(low, self._next_row), self._gone)
 
 
 def _write(fd: int, data: bytes) -> None:
