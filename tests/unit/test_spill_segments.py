@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from stream_router.core.process.settings_error import SettingsError
-from stream_router.receiver.spill import lock, segments
+from stream_router.receiver.spill import ledger, lock, segments
 from stream_router.receiver.spill.segment import Row, Segment
 from stream_router.receiver.spill.segments import READS_BEFORE_SET_ASIDE, SEGMENT_BYTES, Segments
 
@@ -264,3 +264,48 @@ def test_a_ledger_is_read_by_versions_that_know_its_head_alone_and_theirs_by_thi
     assert struct.unpack("<QQ", head[:16]) == (0, 4)
     path.write_bytes(head)
     assert lost_and_waiting(tmp_path) == (1, [0, 2, 3])
+
+
+class Power:
+    """The module `os` of the ledger, and what a power cut leaves of its file: what was synced last."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._synced = b""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+    def sync(self) -> None:
+        """By itself the kernel does it every half minute."""
+        self._synced = self._path.read_bytes()
+
+    def fdatasync(self, fd: int) -> None:
+        os.fdatasync(fd)
+        self.sync()
+
+    def cut(self) -> None:
+        self._path.write_bytes(self._synced)
+
+
+def test_after_a_power_cut_no_file_is_missed_that_was_drained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The folder's journal keeps that a file went, long before the ledger's pages are on the disk; and no file that
+    is newer than the ledger is taken for one that is back."""
+    power = Power(tmp_path / "spill-0.ledger")
+    monkeypatch.setattr(ledger, "os", power)
+    files = files_in(tmp_path)
+    files.append([(7, b"first"), (8, b"second")])
+    power.sync()
+    files.settle([0])
+    files.settle([1])
+    files.close()
+    power.cut()
+    assert lost_and_waiting(tmp_path) == (0, [])
+    files = files_in(tmp_path)
+    files.append([(9, b"third")])
+    files.close()
+    power.cut()
+    assert lost_and_waiting(tmp_path) == (0, [9])
+    assert not caplog.messages

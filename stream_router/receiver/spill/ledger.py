@@ -76,11 +76,17 @@ class Ledger:
         return (waiting[0], _gone(data[_HEAD_BYTES:])) if waiting else (_NONE, [])
 
     def write(self, waiting: Rows, gone: Sequence[Rows]) -> None:
-        """In place, unsynced: it survives a kill, and after a power cut it says too little, never too much."""
+        """In place, unsynced: it survives a kill, and after a power cut it may say what it said before."""
         with contextlib.suppress(OSError):
             if self._fd < 0:
                 self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             os.pwrite(self._fd, _packed([waiting]) + _NUMBER.pack(len(gone)) + _packed(gone), 0)
+
+    def sync(self) -> None:
+        """Let what was written survive a power cut, as the removal of a file may: else that would be missed."""
+        if self._fd >= 0:
+            with contextlib.suppress(OSError):
+                os.fdatasync(self._fd)
 
     def close(self) -> None:
         """Close the file."""

@@ -65,7 +65,7 @@ class Segments:
             following = next_of(begins, segment.first_row + 1, ROWS_END)
             ends = following if following < ROWS_END else known
             # Else its events would go with it unsent: a start that found it missing has counted them as lost.
-            segment.is_back = known > 0 and ends <= low
+            segment.is_back = segment.first_row < known and ends <= low
             with readable(segment.path):
                 segment.scan(segment.first_row if segment.is_back else low, following, self._layout, self._key_of)
             segment.damaged |= not segment.is_back and segment.end_row < ends
@@ -138,6 +138,8 @@ class Segments:
         done = [s for s in self._files if not s.left]
         self._gone = joined([*self._gone, *(Rows(s.first_row, s.end_row) for s in done)])
         self._write_ledger()
+        if done:
+            self._ledger.sync()
         for segment in done:
             self._dispose(segment)
 
