@@ -46,6 +46,12 @@ class AtOnce:
         """Nobody counts."""
 
 
+def refuse(requests: Sequence[Any]) -> None:
+    """Answer requests that they are not stored."""
+    for request in requests:
+        request.finish(stored=False)
+
+
 class Headers:
     """Request headers; a list is a header that came several times."""
 

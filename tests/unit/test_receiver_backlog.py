@@ -225,6 +225,25 @@ def test_a_full_disk_does_not_turn_a_healthy_stream_into_503(make: Callable[...,
     assert bench.stored() == ["a", *(f"b{number}" for number in range(20))]
 
 
+@pytest.mark.parametrize("spare", [0, ROW_BYTES + 100], ids=["full", "too full for the next"])
+def test_what_is_refused_behind_a_disk_that_takes_nothing_leaves_memory(make: Callable[..., Bench], spare: int) -> None:
+    """Its conversation is on the disk, and nobody reads that while the stream is down: senders come again for hours,
+    and what was once refused would fill the memory until all are refused, the stream being back or not."""
+    line = "x" * PROBE_BYTES
+    bench = make(room=5 * (ROW_BYTES + PROBE_BYTES) + spare)
+    assert [bench.submit(line, conversation) for conversation in range(5)]
+    bench.loop.move(1.0)
+    assert len(bench.on_disk()) == 5
+    kept = len(bench.batcher.lanes)
+    for _ in range(3):
+        refused = [bench.submit(line, conversation) for conversation in range(5)]
+        bench.loop.move(0.9)
+        assert not any(stored.result() for stored in refused)
+    bench.loop.move(1.0)
+    assert (bench.stats.events_in_flight, bench.stats.bytes_in_flight) == (0, 0)
+    assert len(bench.batcher.lanes) == kept
+
+
 def test_the_disk_is_filled_to_its_bound_and_never_beyond(make: Callable[..., Bench]) -> None:
     """What would not fit is answered 503 and not written, though there is room for less; what still fits is taken."""
     row = ROW_BYTES + 100

@@ -16,7 +16,7 @@ from stream_router.receiver.batching.deadlines import Deadlines
 from stream_router.receiver.batching.putrecords import HASH_SPACE, MAX_CALL_BYTES, MAX_RECORD_BYTES, Address
 from stream_router.receiver.intake import Sealed
 from stream_router.telemetry.receiver.receiver_stats import Stats
-from tests.receiver_kit import FakeDisk, FakeLoop, FakeStream
+from tests.receiver_kit import FakeDisk, FakeLoop, FakeStream, refuse
 
 
 class Bench:
@@ -386,7 +386,7 @@ def test_where_the_loop_comes_late_a_503_comes_sooner(late_s: float) -> None:
     """A sweep that was late expects to be so again: what flies is given up before 0.9 s all the same."""
     now_s, timers = 0.0, list[tuple[float, Any]]()
     loop: Any = SimpleNamespace(time=lambda: now_s, call_later=lambda delay_s, what: timers.append((delay_s, what)))
-    watched, done_s = Deadlines(loop, lambda _: None), list[float]()
+    watched, done_s = Deadlines(loop, lambda _: None, refuse), list[float]()
     for _ in range(2):
         began_s = now_s
         request: Any = SimpleNamespace(arrived_s=now_s, done=False)
@@ -407,7 +407,7 @@ def test_a_request_that_waited_before_it_was_taken_in_is_answered_at_its_own_age
 ) -> None:
     """It stands behind no fresher one, neither before it is decided nor after: its answer comes within 0.9 s."""
     loop, told = bench.loop, dict[str, float]()
-    watched = Deadlines(cast("Any", loop), lambda _: None)
+    watched = Deadlines(cast("Any", loop), lambda _: None, refuse)
 
     def take_in(name: str, waited_s: float) -> None:
         request: Any = SimpleNamespace(arrived_s=loop.time() - waited_s, done=False)

@@ -8,7 +8,7 @@ import pytest
 
 from stream_router.receiver.batching.deadlines import SWEEP_EVERY_S, Deadlines
 from stream_router.receiver.batching.lanes import Request
-from tests.receiver_kit import FakeLoop
+from tests.receiver_kit import FakeLoop, refuse
 
 
 class World:
@@ -18,7 +18,7 @@ class World:
         self.loop = FakeLoop()
         self.late_s = 0.0
         late: Any = SimpleNamespace(time=self.loop.time, call_later=self.call_later)
-        self.watched = Deadlines(late, decide)
+        self.watched = Deadlines(late, decide, refuse)
         self.answered: dict[str, float] = {}
 
     def call_later(self, delay_s: float, what: Callable[[], None]) -> Any:

@@ -16,7 +16,7 @@ from stream_router.receiver.http.listener import Listener
 from stream_router.receiver.http.long_work import LongWork
 from stream_router.receiver.http.turns import Turn
 from stream_router.receiver.recurring import beside, every
-from tests.receiver_kit import FakeLoop
+from tests.receiver_kit import FakeLoop, refuse
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_requests_are_answered_in_time_though_deciding_fails(loop: FakeLoop) -> 
         if overdue:
             raise RuntimeError
 
-    watched = Deadlines(loop, decide)  # type: ignore[arg-type]
+    watched = Deadlines(loop, decide, refuse)  # type: ignore[arg-type]
 
     def take_in() -> None:
         request: Any = SimpleNamespace(arrived_s=loop.time(), done=False)

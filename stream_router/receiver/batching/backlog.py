@@ -8,7 +8,7 @@ and then go the way of every event; they have no deadline.
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
-from stream_router.receiver.batching.lanes import NO_ROW, PENDING, Lane, Lanes, Part
+from stream_router.receiver.batching.lanes import NO_ROW, PENDING, Lane, Lanes, Part, Request
 from stream_router.receiver.batching.stream_state import StreamState
 from stream_router.receiver.spill.segment import Row
 from stream_router.receiver.spill.spill import Line, Spill
@@ -46,6 +46,7 @@ class Owner(Protocol):
     def now_s(self) -> float: ...
     def later(self, delay_s: float, what: Callable[[], None]) -> None: ...
     def release(self, part: Part) -> None: ...
+    def refuse(self, requests: Sequence[Request]) -> None: ...
     def go_on(self, lane: Lane) -> None: ...
 
 
@@ -147,7 +148,7 @@ class Backlog:
             if part.gone or part.request is None:
                 continue
             if not newest:
-                part.request.finish(stored=False)
+                self._owner.refuse([part.request])
             if part.flying:
                 continue
             if newest and not part.refused:

@@ -47,7 +47,7 @@ class Batcher:
         self._ready: dict[Bucket, None] = {}
         self._calls = PutRecordsCalls(send, stream, stats, self._settled, self._landed)
         self._timer: asyncio.TimerHandle | None = None
-        self.deadlines = Deadlines(loop, self._decide)
+        self.deadlines = Deadlines(loop, self._decide, self.refuse)
         self._backlog: Backlog | None = None
         self._closing = False
         self.stream = StreamState(loop.time)
@@ -180,8 +180,7 @@ class Batcher:
             if waiting and self.spill_takes:
                 self._spill(lane)
                 continue
-            for request in waiting:
-                request.finish(stored=False)
+            self.refuse(waiting)
 
     def go_on(self, lane: Lane) -> None:
         """A lane changed: send what it has, or forget it."""
@@ -215,6 +214,10 @@ class Batcher:
             self._stats.events_in_flight -= 1
             self._stats.bytes_in_flight -= len(part.line)
 
+    def refuse(self, requests: Sequence[Request]) -> None:
+        """Answer requests that they are not stored."""
+        self.lanes.refuse(requests, self.release)
+
     def _decide(self, overdue: Sequence[Request]) -> None:
         """Requests wait too long: their conversations go to the spill as they stand, or they are answered 503.
 
@@ -225,9 +228,7 @@ class Batcher:
             for lane in dict.fromkeys(part.lane for request in overdue for part in request.parts if part.unsaved):
                 self._spill(lane)
         if not self.spill_takes:
-            for request in overdue:
-                if any(part.unsaved and not part.flying for part in request.parts):
-                    request.finish(stored=False)
+            self.refuse([one for one in overdue if any(part.unsaved and not part.flying for part in one.parts)])
 
     def _spill(self, lane: Lane) -> None:
         """Put on disk, in order, all of a conversation that is in memory alone; what lands is sent no more."""

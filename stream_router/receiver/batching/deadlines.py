@@ -66,14 +66,20 @@ class _ByArrival:
 
 
 class Deadlines:
-    """Watches requests: `decide` gets those that are not answered at 0.6 s; at 0.85 s each is answered False.
+    """Watches requests: `decide` gets those that are not answered at 0.6 s; at 0.85 s they go to `refuse`.
 
     Where sweeps come late, that is so much earlier, but never before 0.6 s.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, decide: Callable[[Sequence[Request]], None]) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        decide: Callable[[Sequence[Request]], None],
+        refuse: Callable[[Sequence[Request]], None],
+    ) -> None:
         self._loop = loop
         self._decide = decide
+        self._refuse = refuse
         self._undecided = _ByArrival()
         self._overdue = _ByArrival()
         self._sweeper: asyncio.TimerHandle | None = None
@@ -105,8 +111,7 @@ class Deadlines:
             self._overdue.add(request)
         try:
             self._decide(overdue)
-            for request in self._overdue.older(now_s - give_up_after_s):
-                request.finish(stored=False)
+            self._refuse(list(self._overdue.older(now_s - give_up_after_s)))
         finally:
             # Whatever failed: who waits behind it is answered by the next sweep.
             self._sweeper = None

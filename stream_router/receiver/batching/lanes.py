@@ -5,7 +5,7 @@ that and for nothing else. A bucket is a place in the stream, in which many conv
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from stream_router.receiver.batching import putrecords
@@ -211,6 +211,22 @@ class Lanes:
             lane = self._lanes[key] = Lane(key, self._buckets[key % len(self._buckets)])
             lane.on_disk = self._on_disk.pop(key, 0)
         return lane
+
+    def refuse(self, requests: Iterable[Request], drop: Callable[[Part], None]) -> None:
+        """Answer requests that are not stored. What of them waits behind the disk goes: that may not be read for hours.
+
+        What waits for the stream goes as its lane's turn comes, in less than a second.
+        """
+        behind: dict[Lane, None] = {}
+        for request in requests:
+            behind.update((part.lane, None) for part in request.parts if part.lane.behind)
+            request.finish(stored=False)
+        for lane in behind:
+            refused = [part for part in lane.behind if part.refused]
+            lane.behind = [part for part in lane.behind if not part.refused]
+            for part in refused:
+                drop(part)
+            self.forget(lane)
 
     def forget(self, lane: Lane) -> None:
         """Keep no lane of which nothing is anywhere; of one on disk keep how much is there."""
