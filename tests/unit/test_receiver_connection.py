@@ -204,6 +204,35 @@ def test_who_waits_before_it_sends_a_body_is_told_at_once(minor: int, early: Res
         assert b"".join(transport.answers).partition(b"\r\n")[0] == told
 
 
+class Breaks(AtOnce):
+    """Cannot take what comes to /b."""
+
+    def begin(self, request: Request) -> Response | None:
+        if request.path == "/b/early":
+            raise MemoryError
+        return None
+
+    def complete(self, request: Request) -> Response | None:
+        if request.path == "/b":
+            raise MemoryError
+        return super().complete(request)
+
+
+@pytest.mark.parametrize("path", [b"/b", b"/b/early"])
+@pytest.mark.parametrize("before", [0, 2])
+def test_a_request_that_fails_in_an_unforeseen_way_is_answered_and_its_connection_ends(
+    path: bytes, before: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Behind those that came before it: without an answer its sender would wait for ever, and its place be taken."""
+    transport = Written()
+    with opened(transport, Breaks()) as (connection, _, loop):
+        connection.data_received(GET * before + GET.replace(b"/", path, 1) + GET)
+        assert [answer[9:12] for answer in transport.answers] == [b"202"] * before + [b"503"]
+        assert b"connection: close" in transport.answers[-1]
+        assert connection.deadline_s < loop.time() + 2
+    assert "unforeseen" in caplog.text
+
+
 class Bodies(AtOnce):
     """Keeps what each request is and holds."""
 

@@ -59,8 +59,7 @@ class Connection(asyncio.Protocol):
 
     def gone(self) -> None:
         """It is closed, or never opened: no circle holds it, which would wait half an hour for the collector."""
-        self._transport, self._rest = None, b""
-        self._parser = self._request = None
+        self._transport, self._parser, self._request, self._rest = None, None, None, b""
         self._turn.end()
         self._connections.gone(self)
 
@@ -139,7 +138,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._parser.should_upgrade():
             return  # only its head is here
-        request, self._request = self._request, None
+        request = self._request
         if request is None or self._discarding:
             return
         self._connections.read_no_more(self)
@@ -148,7 +147,8 @@ class Connection(asyncio.Protocol):
         self._waiting.append(request)
         self._deadline(math.inf)
         request.body, self._body = bytes(self._body), b""
-        answer = self._early or self._handler.complete(request)
+        answer = self._early or self._handler.complete(request)  # where it raises, `_refuse` answers this one
+        self._request = None
         if answer is not None:
             request.finish(answer)
         elif len(self._waiting) >= self._limits.waiting_answers:
@@ -243,8 +243,8 @@ class Connection(asyncio.Protocol):
         if self._discarding:
             return
         request, self._request = self._request or Request(self.flush, self.known, self._turn.waited_s), None
-        self._discarding, self._body = True, b""
+        self._discarding, self._body, request.keep_alive = True, b"", False
         self._connections.read_no_more(self)
-        request.keep_alive = False
-        self._waiting.append(request)
+        if request not in self._waiting:
+            self._waiting.append(request)
         request.finish(answer)
