@@ -3,6 +3,7 @@
 import errno
 import os
 import queue
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -317,3 +318,24 @@ def test_an_answer_that_raises_keeps_no_other_back() -> None:
     with pytest.raises(RuntimeError, match="a defect"):
         spill._deliver([raises, lambda: answered.append(1), raises, lambda: answered.append(2)])
     assert answered == [1, 2]
+
+
+def test_a_disk_that_hangs_holds_up_no_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it was asked for is not waited for beyond a moment: nobody was answered for it, or it comes again."""
+    bench, hangs = Bench(tmp_path), threading.Event()
+
+    def settle(*_: object) -> None:
+        hangs.wait()
+
+    monkeypatch.setattr(Segments, "settle", settle)
+    first = bench.append()
+    bench.spill.settle([first or 0])
+    closing = threading.Thread(target=bench.spill.close, daemon=True)
+    closing.start()
+    closing.join(10)
+    assert not closing.is_alive()
+    with pytest.raises(SettingsError, match="another receiver"):
+        spilled(tmp_path)
+    hangs.set()
+    bench.spill._thread.join(10)
+    spilled(tmp_path)

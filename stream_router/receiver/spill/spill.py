@@ -28,6 +28,9 @@ _FILES = 48
 TOLD_S = 60.0
 """How long a reading or removing that failed counts: it may not be tried again, and events are taken all the same."""
 
+CLOSED_WITHIN_S = 0.5
+"""What is not done by then at a stop was not answered, or is sent again: its rows are not settled."""
+
 DEFECT = "defect"
 """In place of the disk's code where a job failed in an unforeseen way."""
 
@@ -110,11 +113,9 @@ class Spill:
         return Counter(key for files in self._files for key in files.waiting())
 
     def close(self) -> None:
-        """Finish what was asked for and close the files."""
+        """Finish what was asked for and close the files; a disk that hangs is waited for no longer than a moment."""
         self._jobs.put(None)
-        self._thread.join()
-        for files in self._files:
-            files.close()
+        self._thread.join(CLOSED_WITHIN_S)
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -129,7 +130,9 @@ class Spill:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(_deliver, answers)
             if job is None:
-                return
+                break
+        for files in self._files:
+            files.close()
 
     def _append(self, jobs: Sequence[_Append]) -> Iterable[Callable[[], None]]:
         """Append for all of them with one sync."""
