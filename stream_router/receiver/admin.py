@@ -136,7 +136,7 @@ class ReceiverStatus:
             return ("not ready", "no worker serves; the log says why") if self._served else ("starting", None)
         self._served = True
         if gauges["spill_failing"]:
-            return "spill failing", "the spill's disk refuses; see the log"
+            return "spill failing", "the spill takes nothing, since it is full or its disk refuses; see the log"
         if not gauges["stream_up"]:
             code = f" ({code_of(gauges[STREAM_CODE])})" if gauges[STREAM_CODE] else ""
             return "stream down", f"the stream takes no events{code}; {self._where_events_go(gauges)}"

@@ -179,7 +179,7 @@ class Worker:
         stats.loop_lag_seconds = clock.lag_s
         stats.tls_certificate_end_timestamp_seconds = tls.ends_s or 0.0
         spill = batcher.spill_state
-        stats.spill_bytes, stats.spill_failing = spill.size_bytes, int(bool(spill.error))
+        stats.spill_bytes, stats.spill_failing = spill.size_bytes, int(bool(spill.error) or spill.full)
         stats.spill_oldest_age_seconds = max(0.0, time.time() - spill.oldest_s) if spill.oldest_s else 0.0
         states.look()
         self._row[:] = stats.row()

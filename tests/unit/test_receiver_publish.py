@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from stream_router.receiver import worker as worker_module
-from stream_router.receiver.batching.backlog import NO_SPILL
+from stream_router.receiver.batching.backlog import NO_SPILL, SpillState
 from stream_router.receiver.batching.stream_state import BELIEVED_FOR_S, StreamState
 from stream_router.receiver.http.health import Health
 from stream_router.receiver.worker import Worker
@@ -22,7 +22,7 @@ class Bench:
         self.now_s = 1_000.0
         monkeypatch.setattr(worker_module, "time", SimpleNamespace(time=lambda: self.now_s))
         self.stream = StreamState(lambda: self.now_s)
-        self._batcher: Any = SimpleNamespace(stream=self.stream, spill_takes=False, spill_state=NO_SPILL)
+        self.batcher: Any = SimpleNamespace(stream=self.stream, spill_takes=False, spill_state=NO_SPILL)
         self._row = np.zeros(width(1))
         nothing: Any = None
         settings = Receiver(aws_region="us-east-1", webhook_scheme="none")
@@ -33,7 +33,7 @@ class Bench:
     def shown(self, name: str) -> float:
         clock: Any = SimpleNamespace(lag_s=0.0)
         states: Any = SimpleNamespace(look=lambda: None)
-        self.worker._publish(self._batcher, clock, states, Health(self._batcher), self.tls)
+        self.worker._publish(self.batcher, clock, states, Health(self.batcher), self.tls)
         return float(self._row[gauge_at(name, 1)])
 
 
@@ -68,6 +68,19 @@ def test_when_it_last_heard_of_the_stream_is_shown(bench: Bench) -> None:
     bench.stream.took()
     bench.worker._stats.events_stored += 1
     assert bench.shown("stream_heard_s") == 1_060
+
+
+@pytest.mark.parametrize(
+    ("state", "failing"),
+    [(NO_SPILL, 0), (NO_SPILL._replace(error="EIO"), 1), (NO_SPILL._replace(full=True), 1)],
+    ids=["no spill", "its disk refuses", "full"],
+)
+def test_a_spill_that_takes_nothing_is_failing_for_whatever_reason(
+    bench: Bench, state: SpillState, failing: int
+) -> None:
+    """The alarm by it is the one that says that the next event of an outage is answered 503."""
+    bench.batcher.spill_state = state
+    assert bench.shown("spill_failing") == failing
 
 
 def test_when_its_certificate_ends_is_shown(bench: Bench) -> None:
