@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from stream_router.core.logs import Seldom
+from stream_router.receiver.batching.backlog import HANGS
 from stream_router.receiver.batching.batcher import Batcher
 from stream_router.receiver.http.loop_clock import LoopClock
 from stream_router.receiver.refusals import Refusals
@@ -51,8 +52,11 @@ DISK_CURES = {
     "EMFILE": "no open file is left; raise the limit of open files (ulimit -n)",
     "EIO": "the disk fails; replace it",
     "EBUSY": "another receiver has, or had, this folder; give each one of its own, and start this one again",
+    HANGS: "the disk has not answered for seconds; look at the kernel's log, and at the volume's own health",
     DEFECT: "a defect of ours; report the exception that the log shows",
 }
+
+_NO_REFUSAL = {DEFECT: "a job of its thread failed", HANGS: "its disk does not answer"}
 
 
 class _Now(NamedTuple):
@@ -180,7 +184,7 @@ class States:
     def _of_spill(self) -> _Now | None:
         spill = self._batcher.spill_state
         if spill.error:
-            text = "a job of its thread failed" if spill.error == DEFECT else "its disk refuses"
+            text = _NO_REFUSAL.get(spill.error, "its disk refuses")
             return _Now(spill.error, text, self._folder, DISK_CURES.get(spill.error, DISK_CURES["EIO"]))
         if spill.full:
             return _Now(

@@ -8,7 +8,8 @@ import pytest
 
 from stream_router.core.aws_answers import Answer
 from stream_router.receiver.batching import putrecords_calls
-from stream_router.receiver.batching.backlog import PROBE_BYTES, ROW_BYTES
+from stream_router.receiver.batching.backlog import HANGS, HANGS_AFTER_S, PROBE_BYTES, ROW_BYTES
+from stream_router.receiver.http.health import Health
 from tests.unit import test_receiver_backlog
 from tests.unit.test_receiver_backlog import Bench
 from tests.unit.test_receiver_batcher import Bench as Plain
@@ -116,6 +117,26 @@ def test_a_full_disk_does_not_let_an_event_pass_those_on_it(make: Make) -> None:
     bench.verdict = "ok"
     bench.loop.move(10)
     assert bench.stored() == names
+
+
+def test_a_disk_that_does_not_answer_counts_as_one_that_takes_nothing(make: Make) -> None:
+    """A network volume that is away: traffic goes to receivers whose disks work, and the log says what is wrong."""
+    bench = make()
+    bench.disk._delay_s = 10.0
+    health = Health(bench.batcher)
+    waiting = [bench.submit(str(number), number) for number in range(2)]
+    bench.loop.move(HANGS_AFTER_S)
+    assert not any(one.result() for one in waiting)
+    bench.submit("tries the stream", 2)
+    assert bench.batcher.spill_state.error == ""
+    bench.loop.move(1.0)
+    assert bench.batcher.spill_state.error == HANGS
+    assert not bench.batcher.spill_takes
+    assert bench.batcher.stream.down
+    assert not health.ready
+    bench.loop.move(10.0)
+    assert bench.batcher.spill_takes
+    assert bench.batcher.spill_state.error == ""
 
 
 def test_a_bucket_that_is_refused_rests_longer_each_time_and_begins_anew() -> None:

@@ -5,6 +5,7 @@ none, wait in memory behind them. Rows come back in the order in which they were
 and then go the way of every event; they have no deadline.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
@@ -23,6 +24,10 @@ PROBE_BYTES = 16 * 1024
 BROKEN_FOR_S = 2.0
 """A spill that failed is believed broken for so long."""
 SETTLE_EVERY_S = 0.05
+HANGS_AFTER_S = 2.0
+"""A disk that was asked to take something, and has not answered for so long, takes nothing."""
+HANGS = "hangs"
+"""In place of the disk's code."""
 
 
 class SpillState(NamedTuple):
@@ -67,6 +72,8 @@ class Backlog:
         self._settled: list[int] = []
         self._reading = False
         self._pending_bytes = 0
+        self._asked_s: deque[float] = deque()
+        """When the disk was asked for each append that it has not answered, in order."""
         self.broken_until_s = float("-inf")
 
     def load(self) -> None:
@@ -84,7 +91,12 @@ class Backlog:
         return (
             self._spill.size_bytes + self._pending_bytes < self._max_bytes
             and self._owner.now_s() >= self.broken_until_s
+            and not self._hangs
         )
+
+    @property
+    def _hangs(self) -> bool:
+        return bool(self._asked_s) and self._owner.now_s() - self._asked_s[0] > HANGS_AFTER_S
 
     @property
     def probing(self) -> bool:
@@ -96,7 +108,8 @@ class Backlog:
         """How it is, for metrics and logs."""
         spill = self._spill
         full = spill.size_bytes + self._pending_bytes >= self._max_bytes
-        return SpillState(spill.error, spill.size_bytes, spill.oldest_s if self._stats.spilled_events else 0.0, full)
+        error = spill.error or (HANGS if self._hangs else "")
+        return SpillState(error, spill.size_bytes, spill.oldest_s if self._stats.spilled_events else 0.0, full)
 
     def append(self, lane: Lane, parts: Sequence[Part]) -> None:
         """Put a conversation's events behind those that it has on disk."""
@@ -114,10 +127,12 @@ class Backlog:
             self._not_appended(lane, parts, token)
             return
         self._pending_bytes += size
+        self._asked_s.append(self._owner.now_s())
         self._spill.append(lines, lambda first: self._appended(lane, parts, size, token, first))
 
     def _appended(self, lane: Lane, parts: Sequence[Part], size: int, token: int, first: int | None) -> None:
         self._pending_bytes -= size
+        self._asked_s.popleft()
         if first is None:
             self.broken_until_s = self._owner.now_s() + BROKEN_FOR_S
             self._not_appended(lane, parts, token)
