@@ -3,12 +3,15 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import pytest
+import trustme
 import uvloop
 
-from stream_router.receiver.http import server
+from stream_router.receiver.http import connection, server
 from stream_router.receiver.http.loop_clock import LoopClock
 from stream_router.receiver.http.server import HttpServer
 from stream_router.receiver.http.tls import Tls
@@ -47,10 +50,13 @@ class Client:
 
 
 @contextlib.asynccontextmanager
-async def serving(drain_delay_s: float = 0.0) -> AsyncIterator[tuple[HttpServer, AtOnce, Callable[[], Client]]]:
+async def serving(
+    drain_delay_s: float = 0.0, **tls: Path
+) -> AsyncIterator[tuple[HttpServer, AtOnce, Callable[[], Client]]]:
     """A server, what answers in it, and what makes a client."""
     port, loop, handler = free_port(), asyncio.get_running_loop(), AtOnce()
-    settings = Receiver(aws_region="x", webhook_scheme="none", listen=f"127.0.0.1:{port}", drain_delay_s=drain_delay_s)
+    listen = f"127.0.0.1:{port}"
+    settings = Receiver(aws_region="x", webhook_scheme="none", listen=listen, drain_delay_s=drain_delay_s, **tls)  # type: ignore[arg-type]
     clock = LoopClock(loop)
     running = HttpServer(settings, handler, Tls(settings), Stats(), clock, shared=False)  # type: ignore[arg-type]
     with contextlib.ExitStack() as stack:
@@ -112,5 +118,33 @@ def test_a_connection_that_stays_idle_is_closed(drain_delay_s: float, monkeypatc
             assert await client.ends()
             assert (loop.time() - before_s >= 0.2) == (drain_delay_s == 0.0)
             assert await drained
+
+    run(test)
+
+
+def test_a_tls_client_that_does_not_read_holds_up_no_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TLS ends when both sides said so, and a connection that is kept for later may be read when it is used again."""
+    monkeypatch.setattr(server, "LAST_REQUEST_S", 0.1)
+    monkeypatch.setattr(connection, "LINGER_S", 0.1)
+    authority, files = trustme.CA(), {"tls_cert": tmp_path / "cert.pem", "tls_key": tmp_path / "key.pem"}
+    issued = authority.issue_cert("127.0.0.1")
+    issued.cert_chain_pems[0].write_to_path(str(files["tls_cert"]))
+    issued.private_key_pem.write_to_path(str(files["tls_key"]))
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+
+    def post(kept: Client) -> ssl.SSLSocket:
+        kept._socket.settimeout(WITHIN_S)
+        secured = context.wrap_socket(kept._socket, server_hostname="127.0.0.1")
+        secured.sendall(REQUEST)
+        assert secured.recv(65536)[9:12] == b"202"
+        return secured
+
+    async def test() -> None:
+        async with serving(**files) as (running, handler, connect):
+            secured = await asyncio.to_thread(post, connect())
+            handler.closing = True
+            assert await running.drain(WITHIN_S)
+            secured.close()
 
     run(test)

@@ -36,8 +36,7 @@ class Connection(asyncio.Protocol):
         self.accepted_s = loop.time()
         self.deadline_s = self.accepted_s + limits.header_timeout_s
         self.opening: asyncio.Task[Any] | None = None
-        self._loop, self._connections = loop, connections
-        self._handler, self._limits = handler, limits
+        self._loop, self._connections, self._handler, self._limits = loop, connections, handler, limits
         self._transport: asyncio.Transport | None = None
         self._parser = parse.parser(self)
         self._request: Request | None = None
@@ -77,9 +76,10 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def close_if_idle(self) -> None:
-        """End it where nobody waits for an answer on it."""
+        """End it where nobody waits for an answer on it; with TLS its client has a moment to say so as well."""
         if self._transport is not None and not self._waiting and self._request is None and not self._rest:
             self._transport.close()
+            self.deadline_s = min(self.deadline_s, self._loop.time() + LINGER_S)
 
     def cut_body(self) -> None:
         """Its body is not waited for any longer: others need the room."""
