@@ -139,6 +139,18 @@ def test_a_file_that_comes_back_after_it_was_given_up_is_sent(
     after_a_kill.close()
 
 
+def test_what_is_missing_is_told_by_one_start(tmp_path: Path) -> None:
+    """Else each restart until the next outage would tell of events that are lost; one that comes back is sent."""
+    files = files_in(tmp_path)
+    files.append([(7, b"first"), (7, b"second")])
+    files.close()
+    (path,) = paths_in(tmp_path)
+    path.rename(tmp_path / "elsewhere")
+    assert [lost_and_waiting(tmp_path) for _ in range(3)] == [(2, []), (0, []), (0, [])]
+    (tmp_path / "elsewhere").rename(path)
+    assert lost_and_waiting(tmp_path) == (0, [7, 7])
+
+
 class Disk:
     """The module `os` on a disk that has room for another file, or has none."""
 

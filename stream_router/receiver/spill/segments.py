@@ -80,6 +80,8 @@ class Segments:
                 name = segment.path.name
                 log.warning("a spill's file is back whose events were settled or given up; they are sent: %s", name)
             self._dispose(segment)
+        if self.lost:
+            self._write_ledger()  # it is told once
 
     def waiting(self) -> Iterator[int]:
         """The conversation of each row that waits, once a row."""
