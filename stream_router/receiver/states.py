@@ -40,7 +40,7 @@ CURES = {
     "ServiceUnavailableException": _THEIRS,
     "ValidationException": "the stream refuses the requests as they are; check STREAM_ROUTER_STREAM and the endpoint",
     "NoAnswer": "no connection comes about; check the network, the endpoint (AWS_ENDPOINT_URL_KINESIS) and TLS",
-    "TimedOut": "connections come about, and no answer within 0.6 s; check the network and Kinesis's own health",
+    "TimedOut": "no answer within 0.6 s, and perhaps no connection; check the network and Kinesis's own health",
 }
 """What AWS's codes mean here and what helps."""
 _UNKNOWN_CURE = "look the code up in the API reference of PutRecords"
