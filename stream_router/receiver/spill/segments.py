@@ -134,7 +134,7 @@ class Segments:
     def settle(self, rows: Sequence[int]) -> None:
         """These rows are in the stream, or lost: a file of which all are goes. Needs no room on the disk."""
         for row in rows:
-            segment = next((s for s in reversed(self._files) if s.first_row <= row), None)
+            segment = next((s for s in self._files if row < s.end_row), None)
             if segment is not None:
                 segment.settle(row)
         done = [s for s in self._files if not s.left]
