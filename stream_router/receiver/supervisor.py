@@ -1,5 +1,6 @@
 """More than one worker: a parent that forks them, replaces one that dies or hangs, and tells them all to stop."""
 
+import errno
 import logging
 import os
 import signal
@@ -158,7 +159,11 @@ class WorkerSupervisor:
         due = [again for again in self._again if again[0] <= time.monotonic()]
         self._again = [again for again in self._again if again not in due]
         for _, number in due:
-            self._replacements.add(self._fork(number))
+            try:
+                self._replacements.add(self._fork(number))
+            except OSError as error:
+                code = errno.errorcode.get(error.errno or 0, "error")
+                self._refuses(number, f"no process can be made ({code})", replaces=True)
 
     def _reap(self) -> list[tuple[int, int]]:
         """The workers that ended, and how."""

@@ -1,5 +1,6 @@
 """What the receiver's parent does where a worker ends, without a process: which ends are the receiver's own."""
 
+import errno
 import os
 import signal
 from types import SimpleNamespace
@@ -31,6 +32,8 @@ class Workers(WorkerSupervisor):
         self.killed: list[tuple[int, int]] = []
         monkeypatch.setattr(os, "kill", lambda *given: self.killed.append(given))
         self.forked: list[int] = []
+        self.no_room: list[OSError] = []
+        """What the next forks raise."""
         self.ended: list[tuple[int, int]] = []
         self.start_both()
 
@@ -39,6 +42,8 @@ class Workers(WorkerSupervisor):
             self._fork(number)
 
     def _fork(self, number: int) -> int:
+        if self.no_room:
+            raise self.no_room.pop()
         self.forked.append(number)
         pid = len(self.forked)
         self._numbers[pid], self._started_s[pid] = number, self.now_s
@@ -81,6 +86,23 @@ def test_a_dead_worker_that_cannot_be_replaced_now_stops_no_other(
     assert [record.getMessage() for record in caplog.records].count(
         f"a dead worker cannot be replaced now, and is tried again: {BAD}"
     ) == 1
+
+
+def test_a_host_without_room_for_another_process_stops_no_worker_that_serves(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One was killed since the memory was short, and so it is still: it is told, and tried again."""
+    workers = Workers(monkeypatch)
+    workers.ended = [(1, -9), (2, -9)]
+    workers.after(60.0)
+    workers.no_room = [OSError(errno.ENOMEM, "no room") for _ in range(3)]
+    for _ in range(2):
+        assert workers.after(REFUSED_RESPAWN_AFTER_S) == ""
+    assert workers.forked == [0, 1, 1]
+    assert workers.after(REFUSED_RESPAWN_AFTER_S) == ""
+    assert workers.forked == [0, 1, 1, 0]
+    said = [record.getMessage() for record in caplog.records if "cannot be replaced" in record.getMessage()]
+    assert said == ["a dead worker cannot be replaced now, and is tried again: no process can be made (ENOMEM)"]
 
 
 def test_a_worker_that_stands_still_is_killed_once_and_replaced(
