@@ -10,7 +10,7 @@ from select import PIPE_BUF
 
 from stream_router.core.logs import Seldom
 from stream_router.core.process import die_with_parent
-from stream_router.core.process.settings_error import EX_CONFIG, SettingsError
+from stream_router.core.process.settings_error import EX_CONFIG, NotNowError, SettingsError
 from stream_router.receiver.pulses import Pulses
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class WorkerSupervisor:
         self._complaints = os.pipe()
         """Through it a worker tells what is wrong with the settings."""
         os.set_blocking(self._complaints[0], False)
-        self._complaint = ""
+        self._complaint: SettingsError | None = None
         self._refused = Seldom(time.monotonic)
 
     def start(self) -> None:
@@ -87,7 +87,7 @@ class WorkerSupervisor:
                 break
         self._stop(drain_delay_s)
         if self._complaint:
-            raise SettingsError(self._complaint)
+            raise self._complaint
         return status
 
     def _fork(self, number: int) -> int:
@@ -105,7 +105,7 @@ class WorkerSupervisor:
             self._work(number)
             status = 0
         except SettingsError as error:
-            os.write(self._complaints[1], f"{error}\n".encode()[:PIPE_BUF])
+            self._complain(error)
             status = EX_CONFIG
         except Exception:
             log.exception("a worker failed")
@@ -138,14 +138,19 @@ class WorkerSupervisor:
             if self._short_lives < MAX_SHORT_LIVES:
                 self._again.append((time.monotonic() + RESPAWN_AFTER_S, number))
 
-    def _told(self) -> str:
-        """What a worker told of the settings; "" where it was read with what another one told."""
-        try:
-            return os.read(self._complaints[0], PIPE_BUF).decode().split("\n")[0]
-        except BlockingIOError:
-            return ""
+    def _complain(self, error: SettingsError) -> None:
+        """Called in a worker: tell the parent what is wrong, and how a program ends with it."""
+        os.write(self._complaints[1], f"{error.status} {error}\n".encode()[:PIPE_BUF])
 
-    def _refuses(self, number: int, told: str, *, replaces: bool) -> None:
+    def _told(self) -> SettingsError | None:
+        """What a worker told of the settings; None where it was read with what another one told."""
+        try:
+            status, _, line = os.read(self._complaints[0], PIPE_BUF).decode().split("\n")[0].partition(" ")
+        except BlockingIOError:
+            return None
+        return NotNowError(line) if status == str(NotNowError.status) else SettingsError(line)
+
+    def _refuses(self, number: int, told: SettingsError | None, *, replaces: bool) -> None:
         """A worker could not start. Files and secrets that were good once will be again, and the others still serve."""
         if not replaces:
             self._complaint = self._complaint or told
@@ -163,7 +168,7 @@ class WorkerSupervisor:
                 self._replacements.add(self._fork(number))
             except OSError as error:
                 code = errno.errorcode.get(error.errno or 0, "error")
-                self._refuses(number, f"no process can be made ({code})", replaces=True)
+                self._refuses(number, NotNowError(f"no process can be made ({code})"), replaces=True)
 
     def _reap(self) -> list[tuple[int, int]]:
         """The workers that ended, and how."""

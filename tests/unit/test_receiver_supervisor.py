@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from stream_router.core.process.settings_error import EX_CONFIG, SettingsError
+from stream_router.core.process.settings_error import EX_CONFIG, NotNowError, SettingsError
 from stream_router.receiver import supervisor
 from stream_router.receiver.pulses import HUNG_S
 from stream_router.receiver.supervisor import (
@@ -53,10 +53,10 @@ class Workers(WorkerSupervisor):
         ended, self.ended = self.ended, []
         return ended
 
-    def refuse(self, *pids: int) -> None:
+    def refuse(self, *pids: int, kind: type[SettingsError] = SettingsError) -> None:
         """These workers tell what is wrong with the settings, and end."""
         for pid in pids:
-            os.write(self._complaints[1], f"{BAD}\n".encode())
+            self._complain(kind(BAD))
             self.ended.append((pid, EX_CONFIG))
 
     def after(self, seconds: float) -> str:
@@ -65,7 +65,7 @@ class Workers(WorkerSupervisor):
         self._kill_hung()
         self._replace_dead()
         self._fork_due()
-        return self._complaint
+        return str(self._complaint or "")
 
 
 def test_a_dead_worker_that_cannot_be_replaced_now_stops_no_other(
@@ -135,11 +135,13 @@ def test_a_first_worker_that_finds_the_settings_bad_stops_the_receiver(monkeypat
     assert workers.forked == [0, 1]
 
 
-def test_the_line_of_a_first_worker_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the error that ends the program with 78."""
+@pytest.mark.parametrize("kind", [SettingsError, NotNowError])
+def test_the_line_of_a_first_worker_is_raised(monkeypatch: pytest.MonkeyPatch, kind: type[SettingsError]) -> None:
+    """As the error that ends the program with 78; or with 1, where what did not answer may do so at another start."""
     workers = Workers(monkeypatch)
-    workers.refuse(2)
+    workers.refuse(2, kind=kind)
     monkeypatch.setattr(signal, "sigtimedwait", lambda *_: None)
     monkeypatch.setattr(workers, "_stop", lambda _: None)
-    with pytest.raises(SettingsError, match="no secret is set"):
+    with pytest.raises(SettingsError, match="no secret is set") as raised:
         workers.run()
+    assert raised.value.status == kind.status
