@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from botocore.session import Session
+
 from stream_router.aws import credentials
 from stream_router.aws.endpoints import Target, ca_bundle, put_records, session
 from stream_router.core.process.settings_error import SettingsError
@@ -27,6 +29,8 @@ class Stream(NamedTuple):
 
     target: Target
     ca_bundle: str
+    session: Session
+    """Gave credentials, and has them still."""
 
 
 def check(settings: Receiver) -> tuple[Receiver, Stream]:
@@ -125,7 +129,7 @@ def find_stream(settings: Receiver) -> Stream:
     """The stream's endpoint in this environment. Raises SettingsError where credentials or CA bundle are no good."""
     found = session(settings.aws_region)
     credentials.wait_for_some(found)
-    return Stream(put_records(found), ca_bundle(found))
+    return Stream(put_records(found), ca_bundle(found), found)
 
 
 def _connections(wanted: int) -> int:

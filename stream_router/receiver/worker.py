@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import uvloop
 
-from stream_router.aws.credentials import CredentialSource
+from stream_router.aws.credentials import CredentialsError, CredentialSource
 from stream_router.aws.endpoints import session
 from stream_router.aws.loop_transport import LoopTransport
 from stream_router.aws.served_time import ServedTime
@@ -113,10 +113,22 @@ class Worker:
             self._stats.up = 0
             self._row[:] = self._stats.row()
 
-    def _way_to_aws(self, loop: asyncio.AbstractEventLoop) -> tuple[CredentialSource, LoopTransport]:
+    def credentials(self) -> CredentialSource:
+        """As the chain gives them now; where it is silent for a moment, as it gave them when the program started.
+
+        Raises CredentialsError.
+        """
         region = self._settings.aws_region
-        credentials = CredentialSource(session(region), lambda: session(region))
-        transport = LoopTransport(loop, credentials, region, self._stream.ca_bundle)
+        try:
+            return CredentialSource(session(region), lambda: session(region))
+        except CredentialsError as error:
+            if not error.may_pass:
+                raise
+            return CredentialSource(self._stream.session, lambda: session(region))
+
+    def _way_to_aws(self, loop: asyncio.AbstractEventLoop) -> tuple[CredentialSource, LoopTransport]:
+        credentials = self.credentials()
+        transport = LoopTransport(loop, credentials, self._settings.aws_region, self._stream.ca_bundle)
         transport.credentials_refused = credentials.refused
         transport.served_time = self._served_time
         return credentials, transport

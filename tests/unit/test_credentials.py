@@ -1,13 +1,22 @@
 """Credentials are always at hand: whatever botocore raises is one line at start, and later costs one refresh."""
 
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from botocore.exceptions import InfiniteLoopConfigError, PartialCredentialsError
+from botocore.exceptions import (
+    InfiniteLoopConfigError,
+    MetadataRetrievalError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
 
 from stream_router.aws import credentials
 from stream_router.aws.credentials import Credentials, CredentialsError, CredentialSource
+from stream_router.receiver import worker
+from stream_router.settings.receiver import Receiver
+from stream_router.telemetry.receiver.receiver_board import Board
 
 TROUBLE = [
     RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired."),
@@ -120,3 +129,35 @@ def test_credentials_that_aws_refuses_are_looked_up_anew_in_the_same_place(
     if refused:
         source.refused()
     assert until_read_again(source, monkeypatch) == key
+
+
+class Silent:
+    """A session whose chain names nothing, as while a metadata service does not answer; or which fails."""
+
+    def __init__(self, trouble: Exception | None) -> None:
+        self._trouble = trouble
+
+    def get_credentials(self) -> Any:
+        if self._trouble:
+            raise self._trouble
+        return None
+
+
+@pytest.mark.parametrize(
+    ("trouble", "starts"),
+    [(None, True), (MetadataRetrievalError(error_msg="timed out"), True), (ProfileNotFound(profile="x"), False)],
+)
+def test_a_worker_has_the_credentials_of_the_start_where_the_chain_is_silent_for_a_moment(
+    monkeypatch: pytest.MonkeyPatch, trouble: Exception | None, starts: bool
+) -> None:
+    """Its metadata service was asked a second ago, perhaps by a dozen others too: that is no reason to end with 78."""
+    monkeypatch.setattr(worker, "session", lambda _: Silent(trouble))
+    stream: Any = SimpleNamespace(session=Chain())
+    receiver = worker.Worker(Receiver(aws_region="us-east-1", webhook_scheme="none"), stream, Board(1).row(0))
+    if not starts:
+        with pytest.raises(CredentialsError):
+            receiver.credentials()
+        return
+    source = receiver.credentials()
+    source.close()
+    assert source().access_key.startswith("AK")
