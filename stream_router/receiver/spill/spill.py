@@ -28,7 +28,7 @@ _FILES = 48
 TOLD_S = 60.0
 """How long a reading or removing that failed counts: it may not be tried again, and events are taken all the same."""
 
-CLOSED_WITHIN_S = 0.5
+CLOSED_WITHIN_S = 0.8
 """What is not done by then at a stop was not answered, or is sent again: its rows are not settled."""
 
 DEFECT = "defect"
