@@ -122,9 +122,13 @@ def test_a_connection_that_stays_idle_is_closed(drain_delay_s: float, monkeypatc
     run(test)
 
 
-def test_a_tls_client_that_does_not_read_holds_up_no_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("does", ["posts once", "never says a word"])
+def test_a_tls_client_that_does_nothing_holds_up_no_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: str
+) -> None:
     """TLS ends when both sides said so, and a connection that is kept for later may be read when it is used again."""
     monkeypatch.setattr(server, "LAST_REQUEST_S", 0.1)
+    monkeypatch.setattr(server, "HANDSHAKE_S", 0.1)
     monkeypatch.setattr(connection, "LINGER_S", 0.1)
     authority, files = trustme.CA(), {"tls_cert": tmp_path / "cert.pem", "tls_key": tmp_path / "key.pem"}
     issued = authority.issue_cert("127.0.0.1")
@@ -142,9 +146,12 @@ def test_a_tls_client_that_does_not_read_holds_up_no_stop(tmp_path: Path, monkey
 
     async def test() -> None:
         async with serving(**files) as (running, handler, connect):
-            secured = await asyncio.to_thread(post, connect())
+            client, secured = connect(), None
+            if does == "posts once":
+                secured = await asyncio.to_thread(post, client)
             handler.closing = True
             assert await running.drain(WITHIN_S)
-            secured.close()
+            if secured:
+                secured.close()
 
     run(test)

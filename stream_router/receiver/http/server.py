@@ -22,6 +22,9 @@ LAST_REQUEST_S = 1.0
 """What a sender that has nothing under way has for one more request, or its first, once the receiver ends: the answer
 tells it that the connection closes. Were it closed at once, a request that is on its way would have no answer."""
 
+HANDSHAKE_S = 3.0
+"""What it then waits for a TLS handshake: before that no request can come. A thousand at once take half a second."""
+
 
 class HttpServer:
     """Serves from its construction on. Raises OSError where nothing can listen there."""
@@ -63,7 +66,10 @@ class HttpServer:
         while open_ones := [cast("Connection", one) for one in self._connections.all]:
             now_s = self._loop.time()
             for connection in open_ones:
-                if now_s - max(told_s, connection.accepted_s) >= LAST_REQUEST_S:
+                waited_s = now_s - max(told_s, connection.accepted_s)
+                if connection.opening is not None and waited_s >= HANDSHAKE_S:
+                    connection.cut()
+                elif waited_s >= LAST_REQUEST_S:
                     connection.close_if_idle()
             if now_s >= deadline_s:
                 break
