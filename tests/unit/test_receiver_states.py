@@ -9,7 +9,7 @@ from stream_router.receiver.batching.backlog import NO_SPILL
 from stream_router.receiver.batching.stream_state import BELIEVED_FOR_S, StreamState
 from stream_router.receiver.states import States
 from stream_router.settings.receiver import Receiver
-from stream_router.telemetry.receiver.receiver_stats import Stats
+from stream_router.telemetry.receiver.receiver_stats import FAILURES, Stats
 
 
 class Watched:
@@ -104,3 +104,15 @@ def test_a_refusal_after_a_silence_is_the_same_outage(watched: Watched, caplog: 
     watched.refuse()
     watched.pass_s(300)
     assert [": still: " in record.getMessage() for record in caplog.records] == [False, True]
+
+
+@pytest.mark.parametrize("code", [code for code in FAILURES if code.startswith("KMS")])
+def test_of_the_stream_s_key_each_trouble_has_its_cure(
+    watched: Watched, caplog: pytest.LogCaptureFixture, code: str
+) -> None:
+    """Whoever disables or deletes a key hardly knows which stream is sealed with it."""
+    for _ in range(8):
+        watched.stream.refused(code)
+        watched.pass_s(0.25)
+    assert f"({code}); " in caplog.text
+    assert "look the code up" not in caplog.text
