@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,7 @@ from tests.receiver_kit import AtOnce
 
 REQUEST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}"
 WITHIN_S = 5.0
+NO_TLS: Mapping[str, Path] = {}
 
 
 class Client:
@@ -51,7 +52,7 @@ class Client:
 
 @contextlib.asynccontextmanager
 async def serving(
-    drain_delay_s: float = 0.0, **tls: Path
+    drain_delay_s: float = 0.0, tls: Mapping[str, Path] = NO_TLS
 ) -> AsyncIterator[tuple[HttpServer, AtOnce, Callable[[], Client]]]:
     """A server, what answers in it, and what makes a client."""
     port, loop, handler = free_port(), asyncio.get_running_loop(), AtOnce()
@@ -145,7 +146,7 @@ def test_a_tls_client_that_does_nothing_holds_up_no_stop(
         return secured
 
     async def test() -> None:
-        async with serving(**files) as (running, handler, connect):
+        async with serving(tls=files) as (running, handler, connect):
             client, secured = connect(), None
             if does == "posts once":
                 secured = await asyncio.to_thread(post, client)
