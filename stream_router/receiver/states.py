@@ -55,7 +55,7 @@ DISK_CURES = {
     "EMFILE": "no open file is left; raise the limit of open files (ulimit -n)",
     "EIO": "the disk fails; replace it",
     "EBUSY": "another receiver has, or had, this folder; give each one of its own, and start this one again",
-    HANGS: "the disk has not answered for seconds; look at the kernel's log, and at the volume's own health",
+    HANGS: "look at the kernel's log, and at the volume's own health",
     DEFECT: "a defect of ours; report the exception that the log shows",
 }
 
