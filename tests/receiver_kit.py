@@ -46,7 +46,7 @@ class AtOnce:
         """Nobody counts."""
 
 
-def refuse(requests: Sequence[Any]) -> None:
+def refuse(requests: Iterable[Any]) -> None:
     """Answer requests that they are not stored."""
     for request in requests:
         request.finish(stored=False)

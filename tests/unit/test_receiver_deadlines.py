@@ -1,5 +1,6 @@
 """Deadlines of requests: the oldest first, whoever is answered already passed over, and a loop that comes late."""
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -76,6 +77,25 @@ def test_a_decision_that_fails_keeps_nobody_from_an_answer() -> None:
         world.loop.move(0.7)
     world.loop.move(0.3)
     assert world.answered["one"] <= 0.9
+    world.loop.close()
+
+
+def test_decisions_that_always_fail_keep_nobody_from_an_answer() -> None:
+    """However many come: each of them is 503 in its time."""
+
+    def decide(overdue: Sequence[Request]) -> None:
+        if overdue:
+            raise ZeroDivisionError
+
+    world = World(decide)
+    for number in range(200):
+        world.take_in(str(number))
+        until_s = world.loop.time() + 0.01
+        while world.loop.time() < until_s:
+            with contextlib.suppress(ZeroDivisionError):
+                world.loop.move(until_s - world.loop.time())
+    assert len(world.answered) > 100
+    assert max(world.answered.values()) <= 0.9
     world.loop.close()
 
 

@@ -7,7 +7,7 @@ Whether a request is stored is settled once: True when all its events are stored
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from stream_router.core import doubling_wait
 from stream_router.receiver.batching.backlog import NO_SPILL, Backlog, SpillState
@@ -214,7 +214,7 @@ class Batcher:
             self._stats.events_in_flight -= 1
             self._stats.bytes_in_flight -= len(part.line)
 
-    def refuse(self, requests: Sequence[Request]) -> None:
+    def refuse(self, requests: Iterable[Request]) -> None:
         """Answer requests that they are not stored."""
         self.lanes.refuse(requests, self.release)
 

@@ -4,7 +4,7 @@ import asyncio
 import heapq
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from stream_router.receiver.batching.lanes import Request
 
@@ -75,7 +75,7 @@ class Deadlines:
         self,
         loop: asyncio.AbstractEventLoop,
         decide: Callable[[Sequence[Request]], None],
-        refuse: Callable[[Sequence[Request]], None],
+        refuse: Callable[[Iterable[Request]], None],
     ) -> None:
         self._loop = loop
         self._decide = decide
@@ -111,9 +111,9 @@ class Deadlines:
             self._overdue.add(request)
         try:
             self._decide(overdue)
-            self._refuse(list(self._overdue.older(now_s - give_up_after_s)))
         finally:
-            # Whatever failed: who waits behind it is answered by the next sweep.
+            # Whatever failed, now or in each sweep: who waits is answered, by this one or the next.
             self._sweeper = None
             if self._undecided or self._overdue:
                 self._arm()
+            self._refuse(self._overdue.older(now_s - give_up_after_s))
