@@ -22,6 +22,8 @@ MAX_SHORT_LIVES = 3
 RESPAWN_AFTER_S = 1.0
 REFUSED_RESPAWN_AFTER_S = 5.0
 """Then a worker is tried again that could not take a dead one's place: a start costs a good part of a CPU second."""
+BEGINS_WITHIN_S = 600.0
+"""A start reads through the spill; one that takes longer than that for any size of it stands still."""
 LOOK_EVERY_S = 0.25
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 
@@ -37,6 +39,7 @@ class WorkerSupervisor:
         beats: Callable[[], Sequence[float]] = list,
     ) -> None:
         """`gone(number)` is called when a worker died; `beats` tells how often each one's loop came round."""
+        self._beats = beats
         self._pulses = Pulses(beats, time.monotonic)
         self._killed: set[int] = set()
         self._work = work
@@ -115,9 +118,10 @@ class WorkerSupervisor:
 
     def _kill_hung(self) -> None:
         """End the workers that stand still: they answer nobody, and would not end when they are told to."""
-        hung = self._pulses.look()
+        hung, silent = self._pulses.look(), [number for number, beats in enumerate(self._beats()) if not beats]
         for pid, number in self._numbers.items():
-            if number in hung and pid not in self._killed:
+            late = number in silent and time.monotonic() - self._started_s[pid] > BEGINS_WITHIN_S
+            if (late or number in hung) and pid not in self._killed:
                 self._killed.add(pid)
                 log.error("a worker stands still and is killed", extra={"worker": number})
                 os.kill(pid, signal.SIGKILL)

@@ -11,6 +11,7 @@ from stream_router.core.process.settings_error import EX_CONFIG, NotNowError, Se
 from stream_router.receiver import supervisor
 from stream_router.receiver.pulses import HUNG_S
 from stream_router.receiver.supervisor import (
+    BEGINS_WITHIN_S,
     MAX_SHORT_LIVES,
     REFUSED_RESPAWN_AFTER_S,
     RESPAWN_AFTER_S,
@@ -125,6 +126,25 @@ def test_a_worker_that_stands_still_is_killed_once_and_replaced(
         workers.board.beat(0)
         workers.after(1.0)
     assert len(workers.killed) == 1, "it has not begun yet"
+
+
+def test_a_worker_that_never_begins_is_killed_and_replaced(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fork takes over the locks of threads that it does not have. A start on a full spill may take minutes."""
+    workers = Workers(monkeypatch)
+    workers.ended = [(2, -9)]
+    workers.after(60.0)
+    workers.after(RESPAWN_AFTER_S)
+    caplog.clear()
+    for _ in range(int(BEGINS_WITHIN_S)):
+        workers.board.beat(0)
+        workers.after(1.0)
+    assert not workers.killed
+    workers.board.beat(0)
+    workers.after(1.0)
+    assert workers.killed == [(3, signal.SIGKILL)]
+    assert caplog.messages == ["a worker stands still and is killed"]
 
 
 def test_a_first_worker_that_finds_the_settings_bad_stops_the_receiver(monkeypatch: pytest.MonkeyPatch) -> None:
