@@ -43,7 +43,7 @@ RECEIVER = {
     ),
     "a call that hangs is answered 202": Mutant(
         "receiver/batching/batcher.py",
-        "            for request in waiting:\n                request.finish(stored=False)\n",
+        "            self.refuse(waiting)\n",
         "            for request in waiting:\n                request.finish(stored=True)\n",
         ("tests/unit/test_receiver_batcher.py",),
     ),
