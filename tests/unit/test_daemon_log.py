@@ -9,6 +9,8 @@ import pytest
 
 from stream_router.consumer.supervisor.daemon.daemon_log import LONGEST_MESSAGE, DaemonLog
 
+PID = 4711
+
 
 class World:
     """A log whose clock the test moves."""
@@ -17,7 +19,7 @@ class World:
         self.now = 0.0
         self.lines: list[str] = []
         self.skipped = 0
-        self.log = DaemonLog(self.lines.append, self.skips, text=text, colour=False, clock=lambda: self.now)
+        self.log = DaemonLog(self.lines.append, self.skips, PID, text=text, colour=False, clock=lambda: self.now)
 
     def skips(self) -> None:
         self.skipped += 1
@@ -84,6 +86,14 @@ def test_a_trouble_that_comes_back_is_said_again() -> None:
     assert [line.get("repeated") for line in world.said()] == [None, 1]
 
 
+def test_the_kcls_lines_tell_whose_they_are_as_ours_do() -> None:
+    """Java does not write its process id; a child's line keeps its own."""
+    world = World()
+    world.kcl("Lease taken", level="INFO")
+    world.log.take('{"time":"t","level":"WARNING","id":"holding","message":"m","pid":12}')
+    assert [line["pid"] for line in world.said()] == [PID, 12]
+
+
 def test_our_own_lines_are_never_folded() -> None:
     """A child's line says each time what it has to say."""
     world = World()
@@ -130,7 +140,7 @@ def test_a_line_that_cannot_be_written_stops_no_other() -> None:
             raise OSError(errno.ENOSPC, "no space left on device")
         passed.append(line)
 
-    log = DaemonLog(write, lambda: None, text=False, colour=False)
+    log = DaemonLog(write, lambda: None, PID, text=False, colour=False)
     log.follow(io.BytesIO(b"lost\nfound\n"))
     assert passed == ["found"]
 

@@ -137,7 +137,7 @@ class DaemonSupervisor:
             log.error("the KCL daemon cannot be started: %s; it is tried again", error.strerror)  # noqa: TRY400
             return Exited(os.EX_OSERR)
         assert jvm.stdout is not None
-        self._daemon_log = daemon_log.follow(jvm.stdout, self._log_format, lambda: _kill_for_skipping(jvm))
+        self._daemon_log = daemon_log.follow(jvm.stdout, self._log_format, lambda: _kill_for_skipping(jvm), jvm.pid)
         self._vitals.daemon_runs(jvm.pid)
         threading.Thread(target=lambda: self._happenings.put(Exited(jvm.wait())), daemon=True).start()
         failpoints.reach("daemon_started_before_first_look")

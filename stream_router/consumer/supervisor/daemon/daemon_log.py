@@ -39,13 +39,14 @@ _VARIES = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|shardId-\d+|0x[0-9a-f]+|@[0-9a-
 class DaemonLog:
     """Reads a stream of lines to its end; `write` gets each line that is passed on. `clock` tells seconds.
 
-    `skipped` is called where the daemon says that it skips records.
+    `skipped` is called where the daemon says that it skips records; `pid` is its process id.
     """
 
     def __init__(
         self,
         write: Callable[[str], object],
         skipped: Callable[[], object],
+        pid: int,
         *,
         text: bool,
         colour: bool,
@@ -53,6 +54,7 @@ class DaemonLog:
     ) -> None:
         self._write = write
         self._skipped = skipped
+        self._pid = pid
         self._text = text
         self._colour = colour
         self._clock = clock
@@ -86,7 +88,7 @@ class DaemonLog:
             repeats = self._repeats(str(line.get("logger")), message)
             if repeats is None:
                 return
-            line["message"] = message[:LONGEST_MESSAGE]
+            line |= {"message": message[:LONGEST_MESSAGE], "pid": self._pid}
             if repeats:
                 line["repeated"] = repeats
         self._write(logs.as_text(line, colour=self._colour) if self._text else logs.as_json(line))
@@ -105,9 +107,9 @@ class DaemonLog:
         return kept_back
 
 
-def follow(stream: IO[bytes], log_format: str, skipped: Callable[[], object]) -> threading.Thread:
-    """Pass a daemon's output on, in a thread that ends with it; `skipped` as DaemonLog has it."""
-    log = DaemonLog(logs.to_stderr, skipped, text=logs.is_text(log_format), colour=logs.is_coloured())
+def follow(stream: IO[bytes], log_format: str, skipped: Callable[[], object], pid: int) -> threading.Thread:
+    """Pass a daemon's output on, in a thread that ends with it; `skipped` and `pid` as DaemonLog has them."""
+    log = DaemonLog(logs.to_stderr, skipped, pid, text=logs.is_text(log_format), colour=logs.is_coloured())
     thread = threading.Thread(target=log.follow, args=(stream,), name="daemon-log", daemon=True)
     thread.start()
     return thread
