@@ -1,7 +1,10 @@
 """The audit log: a record a batch, a chain that any edit breaks, a file that survives a crash."""
 
+import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -137,6 +140,57 @@ def test_a_file_that_was_taken_away_is_begun_anew(tmp_path: Path, *, kept: bool)
     assert [orjson.loads(line)["eventsProcessed"] for line in path.read_bytes().splitlines()] == [2, 3]
     assert audit_chain.verify(path, None) == audit_chain.Result(2, "")
     assert not kept or audit_chain.verify(archive, None) == audit_chain.Result(1, "")
+
+
+def test_a_line_that_a_sick_disk_keeps_torn_is_cut_off_before_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of it is written and cannot be taken back: the next record must not be written behind that half."""
+    path = tmp_path / "shard.jsonl"
+    log = audit_chain.AuditLog(path, None)
+    assert log.append(record(1, {}, [], NOW_S))
+    whole = os.write
+    with monkeypatch.context() as sick:
+        sick.setattr(os, "write", lambda fd, data: whole(fd, data[:20]))
+        sick.setattr(os, "ftruncate", refused(errno.EIO))
+        assert not log.append(record(2, {}, [], NOW_S))
+    assert log.append(record(3, {}, [], NOW_S))
+    log.close()
+    assert audit_chain.verify(path, None) == audit_chain.Result(3, "")
+    assert [orjson.loads(line).get("tornBytesBefore") for line in path.read_bytes().splitlines()] == [None, 20, None]
+
+
+def test_a_handle_that_went_bad_is_given_up_for_a_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network disk may forget an open file: with that handle no record would be written until the child ends.
+
+    Nor does such a disk close it well; its number may be another file's by then, which is left alone.
+    """
+    path = tmp_path / "shard.jsonl"
+    log = audit_chain.AuditLog(path, None)
+    assert log.append(record(1, {}, [], NOW_S))
+    stale, status, close = log._fd, os.fstat, os.close
+    another = (tmp_path / "another").open("w")
+
+    def closed_badly(fd: int) -> None:
+        close(fd)
+        os.dup2(another.fileno(), fd)
+        refused(errno.EDQUOT)()
+
+    monkeypatch.setattr(os, "fstat", lambda fd: refused(errno.ESTALE)() if fd == stale else status(fd))
+    with monkeypatch.context() as sick, another:
+        sick.setattr(os, "close", closed_badly)
+        assert not log.append(record(2, {}, [], NOW_S))
+    assert log.append(record(3, {}, [], NOW_S))
+    assert log.close() == (0, 0)
+    close(stale)
+    assert audit_chain.verify(path, None) == audit_chain.Result(3, "")
+
+
+def refused(code: int) -> Callable[..., Any]:
+    def refuse(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    return refuse
 
 
 def test_what_had_to_be_given_up_is_told_by_the_chain(tmp_path: Path) -> None:

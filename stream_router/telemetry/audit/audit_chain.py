@@ -4,6 +4,7 @@ A line that is changed, added, taken out or moved shows. With a key the digests 
 can write lines that hold. No chain shows that the newest lines were cut off: ship the file elsewhere.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import hmac
@@ -109,6 +110,7 @@ class AuditLog:
                 failpoints.reach("audit_record_written")
                 self._done(self._waiting.pop(0))
         except OSError as error:
+            self._let_go()  # what is at the file's end now, and whether this handle is any good, nobody knows
             if self._to_be_logged():
                 log.error(  # noqa: TRY400 - the cause is in the text, and a traceback says no more
                     "the audit log cannot be written: %s; its records wait", error.strerror, extra={"file": self._path}
@@ -126,8 +128,9 @@ class AuditLog:
 
     def _let_go(self) -> None:
         if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+            fd, self._fd = self._fd, -1
+            with contextlib.suppress(OSError):  # it is closed all the same
+                os.close(fd)
 
     def _write(self, record: dict[str, Any]) -> None:
         torn = {"tornBytesBefore": self._torn_bytes} if self._torn_bytes else {}
