@@ -142,6 +142,24 @@ def test_a_file_that_was_taken_away_is_begun_anew(tmp_path: Path, *, kept: bool)
     assert not kept or audit_chain.verify(archive, None) == audit_chain.Result(1, "")
 
 
+def test_a_file_that_was_emptied_begins_a_chain_of_its_own(tmp_path: Path) -> None:
+    """logrotate's `copytruncate`: both halves verify. A file that was cut shorter shows, as does any line taken out."""
+    path, archive = tmp_path / "shard.jsonl", tmp_path / "archive.jsonl"
+    log = audit_chain.AuditLog(path, None)
+    for number in (1, 2):
+        assert log.append(record(number, {}, [], NOW_S))
+    archive.write_bytes(path.read_bytes())
+    os.truncate(path, 0)
+    for number in (3, 4):
+        assert log.append(record(number, {}, [], NOW_S))
+    assert audit_chain.verify(archive, None) == audit_chain.Result(2, "")
+    assert audit_chain.verify(path, None) == audit_chain.Result(2, "")
+    os.truncate(path, path.read_bytes().index(b"\n") + 1)
+    assert log.append(record(5, {}, [], NOW_S))
+    log.close()
+    assert audit_chain.verify(path, None).problem.startswith("line 2 does not follow")
+
+
 def test_a_line_that_a_sick_disk_keeps_torn_is_cut_off_before_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

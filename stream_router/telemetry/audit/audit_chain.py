@@ -119,12 +119,12 @@ class AuditLog:
         return True
 
     def _is_there(self) -> bool:
-        """Whether the file still has its name: one that was moved, or removed, is nowhere that anybody looks."""
+        """Whether the file still has its name and its lines: one that was moved is nowhere that anybody looks."""
         try:
             named, held = self._path.stat(), os.fstat(self._fd)
         except FileNotFoundError:
             return False
-        return (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino)
+        return held.st_size > 0 and (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino)
 
     def _let_go(self) -> None:
         if self._fd >= 0:
