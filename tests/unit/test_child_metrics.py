@@ -9,7 +9,7 @@ import pytest
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.environment.reading import load
 from stream_router.telemetry.histogram import Histogram
-from stream_router.telemetry.shards.shard_metrics import WAITING_MAX, ChildMetrics, read_snapshots
+from stream_router.telemetry.shards.shard_metrics import WAITING_BYTES, WAITING_MAX, ChildMetrics, read_snapshots
 
 
 class Clock:
@@ -102,6 +102,18 @@ def test_a_long_outage_of_cloudwatch_takes_bounded_memory_and_is_counted(configu
     metrics.requeue([b"{}"] * (WAITING_MAX + 3))
     assert metrics.value("metrics_lost") == 3
     assert len(metrics.bodies()) == WAITING_MAX + 1
+
+
+def test_minutes_that_tell_much_are_kept_for_less_than_a_day(configured: Consumer) -> None:
+    """A role that may send no metrics stays so for weeks: a child of a busy shard must not grow by a third for it."""
+    metrics = ChildMetrics("shardId-0", configured, Clock())
+    minutes = [bytes([number % 256]) * 25_000 for number in range(400)]
+    for minute in minutes:
+        metrics.requeue([minute])
+    kept = WAITING_BYTES // 25_000
+    assert kept < 400
+    assert metrics.value("metrics_lost") == 400 - kept
+    assert metrics.bodies()[:-1] == minutes[-kept:], "the oldest went"
 
 
 def test_it_is_due_once_an_interval(configured: Consumer) -> None:

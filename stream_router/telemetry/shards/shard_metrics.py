@@ -25,8 +25,9 @@ from stream_router.telemetry.metrics_catalogue import COUNTERS, ENTRIES_PER_CALL
 
 log = logging.getLogger(__name__)
 
-WAITING_MAX = 1_440
-"""Requests that wait for a CloudWatch that does not answer: about a day of minutes. Then the oldest is given up."""
+WAITING_MAX, WAITING_BYTES = 1_440, 8_000_000
+"""Requests that wait for a CloudWatch that does not answer, and their bytes: a day of a quiet shard's minutes, some six
+hours of a busy one's. Then the oldest is given up. A role may never be let in, and no child may be killed for that."""
 
 
 SNAPSHOT_S = 2.0
@@ -120,8 +121,9 @@ class ChildMetrics:
     def requeue(self, bodies: Iterable[bytes]) -> None:
         """These requests did not get through: they are sent again next time, stamped as they are."""
         self._waiting.extend(bodies)
-        while len(self._waiting) > WAITING_MAX:
-            self._waiting.popleft()
+        held_bytes = sum(map(len, self._waiting))
+        while len(self._waiting) > WAITING_MAX or held_bytes > WAITING_BYTES:
+            held_bytes -= len(self._waiting.popleft())
             self.count("metrics_lost")
 
     def snapshot(self) -> dict[str, Any]:
