@@ -30,7 +30,7 @@ from stream_router.telemetry.receiver.receiver_stats import CERTIFICATE_END_S
 log = logging.getLogger(__name__)
 
 WAITING_MAX = 240
-"""Requests that wait for a CloudWatch that does not answer: some hours of minutes, a megabyte. Then the oldest go."""
+"""Requests that wait for a CloudWatch that does not answer: hours of minutes, two megabytes. Then the oldest go."""
 
 
 class ReceiverMetrics:
@@ -52,7 +52,7 @@ class ReceiverMetrics:
         self._board = board
         self._now_s = now_s
         self._sent = self._numbers()
-        self._waiting: deque[dict[str, Any]] = deque(maxlen=WAITING_MAX)
+        self._waiting: deque[bytes] = deque(maxlen=WAITING_MAX)
         self._to_be_said = Seldom(clock)
         self._served = False
         self._lock = threading.Lock()
@@ -68,7 +68,7 @@ class ReceiverMetrics:
         now_s = self._now_s()
         series = [*_counts(now, self._sent), *(_state(now, now_s) if self._served else ())]
         self._sent = now
-        self._waiting += map(orjson.loads, cloudwatch.bodies(series, self._whose, round(now_s, 3)))
+        self._waiting += cloudwatch.bodies(series, self._whose, round(now_s, 3))
 
     def _send_all(self) -> None:
         try:
@@ -80,9 +80,9 @@ class ReceiverMetrics:
                 why = code_of(error)
                 log.warning("CloudWatch does not take the receiver's metrics: %s; they are kept and sent again", why)
 
-    def _send(self, body: dict[str, Any]) -> None:
+    def _send(self, body: bytes) -> None:
         try:
-            self._client.put_metric_data(**body)
+            self._client.put_metric_data(**orjson.loads(body))
         except ClientError as error:
             if not (code := code_of(error)).startswith(cloudwatch.REFUSED):
                 raise
