@@ -127,13 +127,14 @@ def receiver_page_text() -> str:
 def test_every_family_stands_in_the_catalogue_and_every_one_of_it_is_shown() -> None:
     """A metric that is only in the table, or only on a page, is a promise that nobody keeps."""
     told: dict[str, Any] = {"gauges": dict.fromkeys(SHARD, 1.0), "holding": "bytes", "breaker": "open"}
-    one = ShardMerger(lambda _: True).merge([snapshot("a", 1, 900, timeS={"work": 1.0}, **told)])
+    one = ShardMerger(lambda _: True).merge([snapshot("a", 1, 900, timeS={"work": 1.25}, **told)])
     facts = WELL._replace(daemon_memory_bytes=1, unread_shards=0, catch_up_s=1.0, hangs=[("a", "silent")])
     for text, table in ((page(one, facts, 11.0).decode(), CONSUMER), (receiver_page_text(), RECEIVER)):
         kinds = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
         assert kinds == {metric.full_name: metric.kind for metric in table}
         with_samples = {family.name for family in text_string_to_metric_families(text) if family.samples}
         assert with_samples == {metric.full_name.removesuffix("_total") for metric in table}
+    assert 'stream_router_child_time_seconds_total{activity="work"} 1.25\n' in page(one, facts, 11.0).decode()
 
 
 def test_a_receiver_s_percentiles_are_within_one_percent() -> None:

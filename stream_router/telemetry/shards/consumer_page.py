@@ -67,7 +67,7 @@ def _totals(totals: Totals) -> Iterable[Family]:
             yield counter(metric, {(label,): count for label, count in by_label[name].items()})
         else:
             yield counter(metric, {(): totals.counters[name]})
-    yield counter(metrics_catalogue.TIME, {(activity,): totals.times[activity] for activity in ACTIVITIES})
+    yield counter(metrics_catalogue.TIME, {(activity,): totals.times_ms[activity] / 1000 for activity in ACTIVITIES})
     by_stage = {(stage,): totals.latencies.get(stage, Histogram()) for stage in STAGES}
     yield latency(metrics_catalogue.STAGE_LATENCY, BUCKETS_S, by_stage)
     calls = HistogramMetricFamily(PREFIX + ENTRIES_PER_CALL.name, ENTRIES_PER_CALL.text)

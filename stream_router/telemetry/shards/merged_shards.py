@@ -31,8 +31,8 @@ class Totals:
     """Calls, by how many of their entries were accepted."""
     latencies: dict[str, Histogram] = field(default_factory=dict)
     """By stage."""
-    times: collections.Counter[str] = field(default_factory=collections.Counter)
-    """Seconds of all children by activity."""
+    times_ms: collections.Counter[str] = field(default_factory=collections.Counter)
+    """Milliseconds of all children by activity: integers, whose sum is the same in whatever order."""
 
     def add(self, other: "Totals") -> None:
         """Add everything that `other` has counted."""
@@ -42,7 +42,7 @@ class Totals:
         self.entries_per_call.update(other.entries_per_call)
         for stage, histogram in other.latencies.items():
             self.latencies.setdefault(stage, Histogram()).merge(histogram)
-        self.times.update(other.times)
+        self.times_ms.update(other.times_ms)
 
     def since(self, base: "Totals") -> "Totals":
         """What was counted after `base` was: these totals less those."""
@@ -68,7 +68,7 @@ class Totals:
             collections.Counter({str(code): int(count) for code, count in retries.items()}),
             collections.Counter({int(entries): int(calls) for entries, calls in snapshot["entriesPerCall"].items()}),
             {str(stage): Histogram.from_dict(data) for stage, data in snapshot["latenciesMs"].items()},
-            collections.Counter({str(name): float(seconds) for name, seconds in snapshot.get("timeS", {}).items()}),
+            collections.Counter({str(name): round(1000 * s) for name, s in snapshot.get("timeS", {}).items()}),
         )
 
 
