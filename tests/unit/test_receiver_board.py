@@ -221,3 +221,13 @@ def test_the_certificate_that_ends_first_is_told(bench: Bench) -> None:
     assert (bench.sample(name), bench.status()["tlsCertificateEndsAt"]) == (first, "2027-01-01T12:00:00.000Z")
     bench.board.gone(1)
     assert bench.status()["tlsCertificateEndsAt"] == "2027-02-01T00:00:00.000Z", "it shows none any more"
+
+
+def test_a_source_that_is_named_default_hides_no_answers_of_the_path_without_a_name() -> None:
+    """Both have that label: its one series counts the answers of both, and an alert on 401 or 503 sees all of them."""
+    names = ("", "default")
+    board, stats = Board(1, names), Stats(sources=names)
+    stats.answers[""][401, "stale"], stats.answers["default"][401, "stale"] = 2, 3
+    board.row(0)[:] = stats.row()
+    labels = 'code="401",reason="stale",source="default"'
+    assert f"stream_router_receiver_requests_total{{{labels}}} 5.0\n" in receiver_page.page(board).decode()

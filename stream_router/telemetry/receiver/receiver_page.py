@@ -1,6 +1,7 @@
 """The receiver's `/metrics`: all workers' numbers in Prometheus's words."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -13,7 +14,7 @@ from stream_router.telemetry.receiver.receiver_board import Board, Numbers
 from stream_router.telemetry.receiver.receiver_stats import FAILURES
 
 DEFAULT_SOURCE = "default"
-"""What the label `source` says of the path without a name."""
+"""What the label `source` says of the path without a name; a source may have this name too."""
 
 BUCKETS_S = (
     *(0.001, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.025, 0.035, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5),
@@ -39,10 +40,9 @@ def page(board: Board) -> bytes:
 
 def families(numbers: Numbers) -> list[Family]:
     """The numbers as Prometheus metrics."""
-    answers = {
-        (source or DEFAULT_SOURCE, str(status), reason): count
-        for (source, status, reason), count in numbers.answers.items()
-    }
+    answers: Counter[tuple[str, str, str]] = Counter()
+    for (source, status, reason), count in numbers.answers.items():
+        answers[source or DEFAULT_SOURCE, str(status), reason] += count
     failed = {(code,): count for code, count in zip(FAILURES, numbers.failures, strict=True)}
     counters, gauges = receiver_metrics_catalogue.COUNTERS, receiver_metrics_catalogue.GAUGES
     return [
