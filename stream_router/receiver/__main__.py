@@ -46,18 +46,20 @@ def run(settings: Receiver, workers: int) -> int:
     served_time.listen(asked)
     look(settings, asked)
     log.info("the receiver starts", extra=start_line.in_force(settings, workers))
-    board = Board(workers, sources.names(settings))
+    names = sources.names(settings)
+    board = Board(workers, names)
     metrics = receiver_cloudwatch.of(settings, asked, board)
     if workers == 1:
         with _watched(board, settings, metrics):
-            Worker(settings, stream, board.row(0), served_time=served_time).run()
+            Worker(settings, stream, board.row(0), names, served_time=served_time).run()
         return 0
 
     claimed = claim(settings.listen)
 
     def work(number: int) -> None:
         claimed.close()  # the parent's alone: a worker may outlive it for a moment
-        Worker(settings, stream, board.row(number), number, workers, lambda: board.beat(number), served_time).run()
+        row = board.row(number)
+        Worker(settings, stream, row, names, number, workers, lambda: board.beat(number), served_time).run()
 
     supervisor = WorkerSupervisor(workers, work, board.gone, lambda: board.beats)
     supervisor.start()

@@ -24,6 +24,7 @@ from stream_router.receiver.http.tls import Tls
 from stream_router.receiver.intake import Intake
 from stream_router.receiver.preflight import Stream, cannot_listen
 from stream_router.receiver.recurring import beside, every
+from stream_router.receiver.sources import Source
 from stream_router.receiver.spill.spill import Spill
 from stream_router.receiver.states import States
 from stream_router.settings.receiver import Receiver
@@ -45,13 +46,17 @@ of looks a second at objects that are all in use."""
 
 
 class Worker:
-    """One process's receiver of `workers`. `row` is where its numbers are shown; `beat` is told that its loop goes."""
+    """One process's receiver of `workers`. `row` is where its numbers are shown, answers by the sources `names`.
+
+    `beat` is told that its loop goes.
+    """
 
     def __init__(
         self,
         settings: Receiver,
         stream: Stream,
         row: Row,
+        names: Sequence[str],
         number: int = 0,
         workers: int = 1,
         beat: Callable[[], None] = lambda: None,
@@ -65,7 +70,7 @@ class Worker:
         self._row = row
         self._number = number
         self._workers = workers
-        self._stats = Stats(row, sources.names(settings))
+        self._stats = Stats(row, names)
         self._heard = (self._stats.events_stored, 0.0)
 
     def run(self) -> None:
@@ -85,7 +90,7 @@ class Worker:
         if store:
             batcher.use_spill(store, settings.spill_max_bytes)
         health, clock = Health(batcher), LoopClock(loop)
-        served = sources.of(settings)
+        served = self._served()
         app = App(
             *(served, batcher, health, self._stats, clock, settings.max_held_bytes),
             served_now_s=lambda: self._served_time.now_s,
@@ -112,6 +117,10 @@ class Worker:
             credentials.close()
             self._stats.up = 0
             self._row[:] = self._stats.row()
+
+    def _served(self) -> dict[str, Source]:
+        """The sources, but for those that came into the file since the receiver began: no other worker serves them."""
+        return {path: one for path, one in sources.of(self._settings).items() if one.name in self._stats.answers}
 
     def credentials(self) -> CredentialSource:
         """As the chain gives them now; where it is silent for a moment, as it gave them when the program started.

@@ -531,7 +531,7 @@ def test_a_server_that_cannot_listen_ends_the_receiver_with_an_error(
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         settings = Receiver(aws_region="us-east-1", webhook_scheme="none", listen=address)
         with pytest.raises(SettingsError) as caught:
-            Worker(settings, preflight.find_stream(settings), Board(1).row(0)).run()
+            Worker(settings, preflight.find_stream(settings), Board(1).row(0), [""]).run()
     assert "STREAM_ROUTER_LISTEN: cannot listen there (Address already in use" in str(caught.value)
     assert "serves" not in caplog.text
 

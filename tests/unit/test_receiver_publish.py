@@ -1,5 +1,6 @@
 """What a worker shows of the stream in its row of numbers: as last known, whatever readiness believes."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,16 @@ from stream_router.receiver.batching.stream_state import BELIEVED_FOR_S, StreamS
 from stream_router.receiver.http.health import Health
 from stream_router.receiver.worker import Worker
 from stream_router.settings.receiver import Receiver
-from stream_router.telemetry.receiver.receiver_stats import gauge_at, width
+from stream_router.telemetry.receiver.receiver_board import Numbers
+from stream_router.telemetry.receiver.receiver_stats import Stats, gauge_at, width
+
+SOURCE = """
+[[cxone.sources]]
+type = "webhook"
+name = "{}"
+url = "https://example.org/v1/events/{}"
+scheme = "none"
+"""
 
 
 class Bench:
@@ -26,7 +36,7 @@ class Bench:
         self._row = np.zeros(width(1))
         nothing: Any = None
         settings = Receiver(aws_region="us-east-1", webhook_scheme="none")
-        self.worker = Worker(settings, nothing, self._row)
+        self.worker = Worker(settings, nothing, self._row, [""])
         self.worker._stats.up = 1
         self.tls: Any = SimpleNamespace(ends_s=None)
 
@@ -91,3 +101,19 @@ def test_when_its_certificate_ends_is_shown(bench: Bench) -> None:
     assert bench.shown(name) == 5_000
     bench.tls.ends_s = None
     assert bench.shown(name) == 0
+
+
+def test_a_worker_that_replaces_another_serves_and_shows_what_the_others_do(tmp_path: Path) -> None:
+    """The file of sources may be another by then: what came into it waits for a restart, and no number is lost."""
+    config, row = tmp_path / "router.toml", np.zeros(width(2))
+    config.write_text("".join(SOURCE.format(name, name) for name in ("new", "old")))
+    settings = Receiver(aws_region="us-east-1", webhook_scheme="none", config=config)
+    before = Stats(sources=("", "old"))
+    before.answers["old"][202, "stored"], before.events_stored = 7, 70
+    row[:] = before.row()
+    nothing: Any = None
+    worker = Worker(settings, nothing, row, ["", "old"])
+    assert sorted(worker._served()) == ["/v1/events", "/v1/events/old"]
+    row[:] = worker._stats.row()
+    told = Numbers(row, ("", "old"))
+    assert (told.answers["old", 202, "stored"], told.counters["events_stored"]) == (7, 70)
