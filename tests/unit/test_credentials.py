@@ -153,7 +153,7 @@ def test_a_worker_has_the_credentials_of_the_start_where_the_chain_is_silent_for
     """Its metadata service was asked a second ago, perhaps by a dozen others too: that is no reason to end with 78."""
     monkeypatch.setattr(worker, "session", lambda _: Silent(trouble))
     stream: Any = SimpleNamespace(session=Chain())
-    receiver = worker.Worker(Receiver(aws_region="us-east-1", webhook_scheme="none"), stream, Board(1).row(0))
+    receiver = worker.Worker(Receiver(aws_region="us-east-1", webhook_scheme="none"), stream, Board(1).row(0), [""])
     if not starts:
         with pytest.raises(CredentialsError):
             receiver.credentials()
