@@ -107,6 +107,13 @@ def test_a_receiver_may_put_records_and_its_metrics_and_nothing_else(monkeypatch
             "ssm:GetParameter",
             "arn:aws:ssm:eu-central-1:210987654321:parameter/shared",
         ),
+        ("ssm:/cx/secret:3", "ssm:GetParameter", "arn:aws:ssm:eu-central-1:123456789012:parameter/cx/secret"),
+        ("ssm:secret:live", "ssm:GetParameter", "arn:aws:ssm:eu-central-1:123456789012:parameter/secret"),
+        (
+            "ssm:arn:aws:ssm:eu-central-1:210987654321:parameter/shared:3",
+            "ssm:GetParameter",
+            "arn:aws:ssm:eu-central-1:210987654321:parameter/shared",
+        ),
         (
             "secretsmanager:cx",
             "secretsmanager:GetSecretValue",
@@ -115,7 +122,7 @@ def test_a_receiver_may_put_records_and_its_metrics_and_nothing_else(monkeypatch
     ],
 )
 def test_a_secret_in_aws_is_named(monkeypatch: pytest.MonkeyPatch, reference: str, action: str, resource: str) -> None:
-    """By the setting's own form, whichever it is."""
+    """By the setting's own form, whichever it is; a parameter's version or label is no part of its ARN."""
     settings = {**BASE, "STREAM_ROUTER_WEBHOOK_SECRETS": reference}
     assert (action, resource) in granted(policy(monkeypatch, "receive", settings))
 

@@ -51,9 +51,10 @@ def kept(secrets: Iterable[SecretStr | None], home: Home) -> Iterator[Need]:
 def _secret(reference: str, home: Home) -> Need:
     store, _, name = reference.partition(":")
     if store == "ssm":
-        # One that another account shares is named by its ARN.
+        # One that another account shares is named by its ARN. Behind either may stand a version or a label, as in
+        # NAME:3, which is no part of the ARN.
         whole = name if name.startswith("arn:") else home.arn("ssm", f"parameter/{name.removeprefix('/')}")
-        return need("ssm", "GetParameter", whole)
+        return need("ssm", "GetParameter", ":".join(whole.split(":")[:6]))
     # A secret's ARN ends with six characters that its name does not have.
     whole = name if name.startswith("arn:") else home.arn("secretsmanager", f"secret:{name}-??????")
     return need("secretsmanager", "GetSecretValue", whole)
