@@ -87,22 +87,27 @@ def wait_for_some(session: Session) -> None:
 
     Raises CredentialsError: at once where no time can help, else after PATIENCE_S.
     """
+    awaited(lambda: find(session))
+
+
+T = TypeVar("T")
+
+
+def awaited(ask: Callable[[], T]) -> T:
+    """What `ask` gives, which may need credentials: waited for, and raised, as `wait_for_some` does."""
     told = False
 
-    def ask() -> BotoCredentials:
+    def asked() -> T:
         nonlocal told
         try:
-            return find(session)
+            return ask()
         except CredentialsError as error:
             if not told and error.may_pass:
                 told = True
                 log.warning("no credentials yet, they are asked for during %d s: %s", PATIENCE_S, error)
             raise
 
-    patiently(ask, lambda error: error.may_pass)
-
-
-T = TypeVar("T")
+    return patiently(asked, lambda error: error.may_pass)
 
 
 def _wait(seconds: float) -> None:

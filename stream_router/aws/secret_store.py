@@ -6,6 +6,7 @@ from botocore import exceptions
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
+from stream_router.aws import credentials
 from stream_router.aws.endpoints import refusals, session
 from stream_router.aws.errors import code_of
 
@@ -22,10 +23,15 @@ class SecretUnreadableError(Exception):
 
 
 def fetch(reference: str, region: str) -> str:
-    """The secret's text as it is now. Blocks. Raises SecretUnreadableError, or SettingsError for a wrong endpoint."""
+    """The secret's text as it is now. Blocks.
+
+    Raises SecretUnreadableError, SettingsError for a wrong endpoint, and CredentialsError, which may pass, for itself.
+    """
     store, _, name = reference.partition(":")
+    made = session(region)
+    credentials.find(made)
     with refusals(store):
-        client: Any = session(region).create_client(store, config=CONFIG)
+        client: Any = made.create_client(store, config=CONFIG)
     try:
         if store == "ssm":
             text = client.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]

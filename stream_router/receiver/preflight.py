@@ -38,7 +38,7 @@ def check(settings: Receiver) -> tuple[Receiver, Stream]:
 
     Raises SettingsError.
     """
-    served = sources.of(settings)
+    served = credentials.awaited(lambda: sources.of(settings))  # a secret of AWS is asked for with them
     check_in_the_clear(settings, served)
     tls.check(settings)
     check_spill(settings.spill_dir)

@@ -131,7 +131,8 @@ def test_a_store_that_does_not_answer_is_no_bad_setting(
     error: Exception, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A host that boots in an outage of AWS is started again; only a definite no ends with 78, after which none is."""
-    session = SimpleNamespace(create_client=lambda *_, **__: NoStore(error))
+    held = SimpleNamespace(get_frozen_credentials=lambda: None)
+    session = SimpleNamespace(create_client=lambda *_, **__: NoStore(error), get_credentials=lambda: held)
     monkeypatch.setattr(secret_store, "session", lambda _: session)
     with pytest.raises(SettingsError, match="cannot be had from AWS") as raised:
         Secrets("ssm:/cxone/secrets", str.encode, "eu-west-1")

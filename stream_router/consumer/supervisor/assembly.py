@@ -155,7 +155,8 @@ def _admin_port(settings: Consumer, vitals: Vitals, status: Status) -> tuple[His
 
 def _checked(settings: Consumer, state: StateDir) -> properties.Rendered:
     """The daemon's properties, once everything is refused that the children would refuse, but after the JVM's start."""
-    Transform(transform_config(settings), time.time)
+    config = credentials.awaited(lambda: transform_config(settings))  # a key of AWS is asked for with them
+    Transform(config, time.time)
     if settings.audit_dir:
         audit_chain.prepare(settings.audit_dir)
     session = endpoints.session(settings.aws_region)
