@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from stream_router.aws import credentials, secret_store
 from stream_router.checks.finding import Verdict
 from stream_router.control.doctor.checks import host
 from stream_router.control.doctor.world import World
@@ -55,3 +56,53 @@ def test_a_folder_that_can_be_written_is_well_and_nothing_is_left_there(
     given(monkeypatch, {**CONSUME, **folders})
     assert host.consume_settings(World(offline=True)).verdict is Verdict.WELL
     assert list(tmp_path.rglob("*")) == [there]
+
+
+RECEIVE = {"AWS_REGION": "eu-west-1", "STREAM_ROUTER_WEBHOOK_SCHEME": "hmac"}
+SOURCE = """[[cxone.sources]]
+type = "webhook"
+name = "expert"
+url = "https://cx.example/v1/events/expert"
+scheme = "expert"
+secrets = "ssm:/expert"
+"""
+
+
+@pytest.mark.parametrize(
+    ("raised", "verdict", "says"),
+    [
+        (
+            secret_store.SecretUnreadableError("ThrottlingException", outage=True),
+            Verdict.UNKNOWN,
+            "ThrottlingException",
+        ),
+        (secret_store.SecretUnreadableError("ParameterNotFound"), Verdict.WRONG, "ParameterNotFound"),
+        (credentials.NoneYetError("AWS credentials: none found; set some"), Verdict.SKIPPED, "waits for SR010"),
+    ],
+)
+def test_a_secret_of_aws_that_cannot_be_asked_for_is_no_wrong_setting(
+    monkeypatch: pytest.MonkeyPatch, raised: Exception, verdict: Verdict, says: str
+) -> None:
+    """AWS that is silent says nothing of a setting, and of missing credentials SR010 tells."""
+
+    def fetch(*_: object) -> str:
+        raise raised
+
+    monkeypatch.setattr(secret_store, "fetch", fetch)
+    key = {"STREAM_ROUTER_MASKING": "default", "STREAM_ROUTER_MASKING_KEY": "ssm:/key"}
+    given(monkeypatch, {**CONSUME, **RECEIVE, **key, "STREAM_ROUTER_WEBHOOK_SECRETS": "ssm:/secret"})
+    for look in (host.receive_settings, host.consume_settings):
+        found = look(World(offline=False))
+        assert found.verdict is verdict
+        assert says in found.says
+
+
+def test_offline_no_secret_of_a_named_source_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where it stands in AWS; what else is wrong with the file is told all the same."""
+    monkeypatch.setattr(secret_store, "fetch", lambda *_: pytest.fail("asked for the secret"))
+    file = tmp_path / "sources.toml"
+    file.write_text(SOURCE)
+    given(monkeypatch, {"AWS_REGION": "eu-west-1", "STREAM_ROUTER_CONFIG": str(file)})
+    assert host.receive_settings(World(offline=True)).verdict is Verdict.WELL
+    file.write_text(SOURCE.replace("secrets", "secrett"))
+    assert host.receive_settings(World(offline=True)).verdict is Verdict.WRONG

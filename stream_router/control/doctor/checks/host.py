@@ -12,15 +12,16 @@ from botocore.exceptions import BotoCoreError
 from pydantic import SecretStr
 
 from stream_router.aws import endpoints
+from stream_router.aws.credentials import CredentialsError
 from stream_router.aws.secret_store import PREFIXES
 from stream_router.checks import jvm
-from stream_router.checks.finding import Finding
+from stream_router.checks.finding import Finding, Verdict
 from stream_router.consumer.supervisor.daemon import jars, java, properties
 from stream_router.consumer.transform_config import transform_config
 from stream_router.control.doctor.say import ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
 from stream_router.control.setup import setup as control_setup
-from stream_router.core.process.settings_error import SettingsError, unwritable
+from stream_router.core.process.settings_error import NotNowError, SettingsError, unwritable
 from stream_router.pipeline.transform import Transform
 from stream_router.receiver import preflight, sources
 from stream_router.receiver.http import tls
@@ -28,7 +29,7 @@ from stream_router.settings.common import NO_RULE
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.environment import in_force
 from stream_router.settings.receiver import Receiver
-from stream_router.settings.sources import plain
+from stream_router.settings.sources import Posted, plain, read
 
 P = TypeVar("P", Consumer, Receiver)
 
@@ -38,9 +39,13 @@ LITTLE_BYTES, LEAST_BYTES = 1024 * MIB, 100 * MIB
 
 
 def _said(code: str, error: Exception) -> Finding:
-    """A SettingsError's line as a finding: setting, problem, cure."""
+    """A SettingsError's line as a finding: setting, problem, cure; AWS that is silent says no to no setting."""
     setting, _, rest = str(error).partition(": ")
     problem, _, cure = rest.partition("; ")
+    if isinstance(error, CredentialsError):
+        return skipped(code, "waits for SR010")
+    if isinstance(error, NotNowError):
+        return Finding(code, setting, Verdict.UNKNOWN, problem, cure)
     return wrong(code, setting, problem, cure)
 
 
@@ -54,13 +59,18 @@ def receive_settings(world: World) -> Finding:
         preflight.check_spill(settings.spill_dir)
         tls.check(settings)
         preflight.check_apart(settings)
-        secrets = settings.webhook_secrets.get_secret_value()
-        if not (world.offline and secrets.startswith(PREFIXES)):
+        if not (world.offline and _asks_aws(settings)):
             preflight.check_in_the_clear(settings, sources.of(settings))
         _check_ca(world)
     except SettingsError as error:
         return _said("SR001", error)
     return ok("SR001", f"scheme {settings.webhook_scheme or 'of each source'}, listens at {settings.listen}")
+
+
+def _asks_aws(settings: Receiver) -> bool:
+    """Whether AWS holds a secret by which a sender is known. Raises SettingsError where the sources are wrong."""
+    named = [source.secrets for source in read(settings.config) if isinstance(source, Posted)]
+    return any(plain(one).startswith(PREFIXES) for one in (settings.webhook_secrets, *named))
 
 
 def consume_settings(world: World) -> Finding:
