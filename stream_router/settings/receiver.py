@@ -65,7 +65,7 @@ class Receiver(Signature, Entrance):
     @property
     def in_the_clear(self) -> bool:
         """Whether what is sent here can be read on its way: no TLS of ours, no proxy that ends it, no loopback."""
-        return self.tls_cert is None and not self.trusted_proxies and not types.is_loopback(self.listen)
+        return self.tls_cert is None and not types.items(self.trusted_proxies) and not types.is_loopback(self.listen)
 
     def refusal(self) -> str:
         """Secrets that can be guessed, or that anyone on the way can read."""

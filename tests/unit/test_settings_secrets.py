@@ -105,6 +105,12 @@ def test_tls_here_or_in_front_makes_it_safe(monkeypatch: pytest.MonkeyPatch, mor
     settings(monkeypatch, "bearer", STRONG, **more)
 
 
+def test_a_list_without_an_item_names_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a template whose variables were empty: the secret would have gone over the wire for anyone to read."""
+    with pytest.raises(SettingsError, match=f"^{SCHEME}: bearer would send"):
+        settings(monkeypatch, "bearer", STRONG, LISTEN="0.0.0.0:8080", TRUSTED_PROXIES=" , ")
+
+
 def test_a_signature_may_be_sent_over_plain_http(monkeypatch: pytest.MonkeyPatch) -> None:
     """It gives no secret away."""
     settings(monkeypatch, "hmac", STRONG, LISTEN="0.0.0.0:8080")
