@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, SecretStr, StringConstraints
 
@@ -171,6 +172,10 @@ def region_of_bus(bus: str) -> str:
 
 def _standard_queue(url: str) -> str:
     """A FIFO queue refuses every message without a group: all dead letters would be held for ever."""
+    try:
+        _ = urlsplit(url).port  # raises for a host or a port that is none
+    except ValueError:
+        raise ValueError("is no URL") from None
     if url.endswith(".fifo"):
         raise ValueError("is a FIFO queue, which takes no dead letters")
     return url

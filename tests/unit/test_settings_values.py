@@ -121,6 +121,7 @@ VALUES: dict[str, Values] = {
         (
             *("arn:aws:sqs:us-east-1:123456789012:dead", "https://sqs/a b", "dead-letters"),
             "https://sqs.us-east-1.amazonaws.com/123456789012/dead.fifo",
+            *("https://[::1/dead", "https://localhost:99999/1/dead"),
         ),
         ("http://127.0.0.1:4566/000000000000/dead",),
         ("https://sqs.eu-west-1.amazonaws.com/123456789012/dead",),
