@@ -174,6 +174,13 @@ def test_setup_may_delete_nothing_and_pass_one_role_to_eventbridge_only(monkeypa
     assert not [action for action, _ in granted(policy(monkeypatch, "setup", unused)) if action == "iam:PassRole"]
 
 
+@pytest.mark.parametrize("name", ["EVENTBRIDGE_TARGET_ARN", "STREAM_ROUTER_TARGET_DLQ_ARN"])
+def test_an_arn_that_is_none_is_told_by_its_own_name(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Of the target and of its dead-letter queue."""
+    with pytest.raises(SettingsError, match=f"^{name}: is no ARN"):
+        policy(monkeypatch, "setup", {**FULL, name: "arn:x"})
+
+
 def test_teardown_may_read_what_it_sees_to_be_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Under a key of the customer's AWS asks for the key too."""
     assert not [action for action, _ in granted(policy(monkeypatch, "teardown", BASE)) if action.startswith("kms:")]

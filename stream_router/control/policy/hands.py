@@ -48,12 +48,12 @@ def _routing(settings: Setup, home: Home) -> Iterator[Need]:
     yield need("events", "TestEventPattern ListRules", "*")
     yield need("servicequotas", "GetServiceQuota", "*")
     if settings.target_dlq_arn:
-        yield from _given_queue(settings.target_dlq_arn, home)
+        yield from _given_queue(settings.target_dlq_arn, "STREAM_ROUTER_TARGET_DLQ_ARN", home)
     else:
         yield need("sqs", _SET_UP_QUEUE, home.queue(undelivered_name(settings.stream)))
     if settings.target_arn:
         yield need("events", "PutTargets", rule)
-        yield from _given_queue(settings.target_arn, home)
+        yield from _given_queue(settings.target_arn, "EVENTBRIDGE_TARGET_ARN", home)
         if settings.target_role_arn and (
             role := targets.role_of(settings.target_arn, settings.target_role_arn, home.region, rule)
         ):
@@ -61,9 +61,9 @@ def _routing(settings: Setup, home: Home) -> Iterator[Need]:
             yield need("iam", "PassRole", role, condition=to_events)
 
 
-def _given_queue(arn: str, home: Home) -> Iterator[Need]:
-    """A queue that someone else made, whose policy `setup` completes."""
-    given = arns.parse(arn, "EVENTBRIDGE_TARGET_ARN")
+def _given_queue(arn: str, variable: str, home: Home) -> Iterator[Need]:
+    """A queue that someone else made, and `variable` names, whose policy `setup` completes."""
+    given = arns.parse(arn, variable)
     if given.service == "sqs" and home.owns(given):
         yield need("sqs", "GetQueueUrl GetQueueAttributes SetQueueAttributes", arn)
 
