@@ -45,7 +45,7 @@ class Environment(BaseSettings):
         """
         assert isinstance(env_settings, EnvSettingsSource)
         given = renamed.under_new_names(env_settings.env_vars)
-        env_settings.env_vars = {name.lower(): value for name, value in given.items()}
+        env_settings.env_vars = {name.lower(): value for name, value in given.items() if value}
         env_settings.config = SettingsConfigDict(**{**env_settings.config, "populate_by_name": False})
         return init_settings, env_settings
 

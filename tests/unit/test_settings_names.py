@@ -1,7 +1,14 @@
 """Names that no program knows: refused with the nearest known one, but for what others put into the environment."""
 
+from pathlib import Path
+
 import pytest
 
+from stream_router.checks.finding import Verdict
+from stream_router.consumer.supervisor.daemon import jvm_command
+from stream_router.control.doctor import runner
+from stream_router.control.doctor.catalogue import CHECKS
+from stream_router.control.doctor.world import World
 from stream_router.core.process.settings_error import SettingsError
 from stream_router.cxone.settings import Cxone
 from stream_router.settings.common import variable
@@ -100,3 +107,28 @@ def test_a_setting_has_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """A field with a name of its own is not read under our prefix as well."""
     given(monkeypatch, {**SETUP, "STREAM_ROUTER_UNKNOWN": "warn", "STREAM_ROUTER_TARGET_ARN": "arn:aws:sqs:x:1:q"})
     assert load(Setup).target_arn is None
+
+
+@pytest.mark.parametrize("name", ["stream_router_stream", "Stream_Router_STREAM", "aws_region"])
+def test_a_setting_in_two_spellings_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Names are read in whatever case: which of the two held was chance, and the other did nothing."""
+    given(monkeypatch, {**RECEIVER, "STREAM_ROUTER_STREAM": "one", "AWS_REGION": "eu-west-1", name: "other"})
+    with pytest.raises(SettingsError, match=rf"^{name.upper()}: is set as {name} too; unset one of them$"):
+        load(Receiver)
+    (found,) = runner.run([one for one in CHECKS if one.code == "SR004"], World(offline=True))
+    assert (found.finding.verdict, found.finding.setting) == (Verdict.WRONG, name.upper())
+    monkeypatch.setenv(name, "")
+    assert load(Receiver).stream == "one"
+
+
+def test_what_the_supervisor_sets_for_its_children_stands_there_in_one_spelling(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Else a child would refuse what its parent took."""
+    names = ("stream_router_state_dir", "aws_region")
+    given(monkeypatch, CONSUMER)
+    monkeypatch.delenv("AWS_REGION")
+    given(monkeypatch, dict(zip(names, (str(tmp_path), "eu-west-1"), strict=True)))
+    made = jvm_command.environment(load(Consumer), tmp_path / "state")
+    assert not made.keys() & {*names}
+    assert (made["AWS_REGION"], made["STREAM_ROUTER_STATE_DIR"]) == ("eu-west-1", str(tmp_path / "state"))

@@ -58,6 +58,11 @@ def unknown() -> list[str]:
     return names.warnings(os.environ)
 
 
+def refuse_twice() -> None:
+    """Raises SettingsError as a start does where a setting is there in two spellings."""
+    names.refuse_twice(os.environ)
+
+
 def old_names() -> list[renamed.Renamed]:
     """What is set under a name that it had before."""
     return renamed.in_use(os.environ)

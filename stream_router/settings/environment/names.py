@@ -52,6 +52,15 @@ def refuse_unknown(environment: Mapping[str, str]) -> None:
         raise SettingsError(f"{name}: {_not_known(name, settings())} ({UNKNOWN}=warn passes over such names)")
 
 
+def refuse_twice(environment: Mapping[str, str]) -> None:
+    """Raises SettingsError where a setting is there in two spellings: which of them held would be chance."""
+    seen: dict[str, str] = {}
+    known = settings() | OF_CXONE
+    for name in sorted(name for name, value in environment.items() if value and name.upper() in known):
+        if (first := seen.setdefault(name.upper(), name)) != name:
+            raise SettingsError(f"{first}: is set as {name} too; unset one of them")
+
+
 def warnings(environment: Mapping[str, str]) -> list[str]:
     """A line for each name that nobody knows and that was not refused."""
     ours = [f"{name}: {_not_known(name, settings())}" for name in _unknown(environment)]

@@ -29,6 +29,7 @@ def load(kind: type[S], **given: Any) -> S:
     Raises SettingsError with the line to show, and exit 78.
     """
     names.refuse_unknown(os.environ)
+    names.refuse_twice(os.environ)
     renamed.refuse_both(os.environ)
     failpoints.arm(os.environ.get(failpoints.VARIABLE, ""))
     return read(kind, **given)

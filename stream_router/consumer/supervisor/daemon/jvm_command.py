@@ -44,8 +44,7 @@ def environment(settings: Consumer, state: Path) -> dict[str, str]:
     of them hash with the same one. Raises SettingsError where it cannot be had.
     """
     keys = {variable(Consumer, name): settings.key(name) for name in ("masking_key", "audit_key")}
-    return {
-        **renamed.under_new_names(os.environ),  # else an old name would stand beside what is set here
+    ours = {
         "AWS_REGION": settings.aws_region,
         "STREAM_ROUTER_STATE_DIR": str(state),
         properties.CHILD_VARIABLE: sys.executable,
@@ -53,6 +52,9 @@ def environment(settings: Consumer, state: Path) -> dict[str, str]:
         "PYTHONSAFEPATH": "1",  # a child's code is what is installed, not what lies in the working folder
         **{name: key for name, key in keys.items() if key},
     }
+    # Else an old name, or one in lower case, would stand beside what is set here.
+    given = renamed.under_new_names(os.environ)
+    return {**{name: value for name, value in given.items() if name.upper() not in ours}, **ours}
 
 
 def roomier(settings: Consumer, command: list[str]) -> list[str]:

@@ -135,7 +135,8 @@ def setup_settings(world: World) -> Finding:
 
 
 def names(_: World) -> Finding:
-    """SR004: no setting that nobody knows, which would do nothing."""
+    """SR004: no setting that nobody knows, or that is there twice: one would do nothing."""
+    in_force.refuse_twice()
     if not (lines := in_force.unknown()):
         if old := in_force.old_names():
             return warn("SR004", old[0].old, old[0].says, old[0].cure)
