@@ -19,3 +19,8 @@ def read(path: Path, max_bytes: int = -1) -> bytes:
     check(path)
     with path.open("rb") as file:
         return file.read(max_bytes)
+
+
+def text(path: Path) -> str:
+    """The same as text, without the byte order mark that some editors put first. Raises UnicodeDecodeError too."""
+    return read(path).decode("utf-8-sig")

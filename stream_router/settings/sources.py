@@ -110,7 +110,7 @@ def read_part(path: Path | None, model: type[M]) -> M:
     if path is None:
         return model()
     try:
-        return model.model_validate(toml_file.parse(regular_file.read(path).decode("utf-8")))
+        return model.model_validate(toml_file.parse(regular_file.text(path)))
     except OSError as error:
         raise SettingsError(f"{VARIABLE}: cannot be read ({error.strerror}); name a readable TOML file") from None
     except ValidationError as error:
@@ -118,8 +118,10 @@ def read_part(path: Path | None, model: type[M]) -> M:
         key = ".".join(str(step) for step in first["loc"])
         problem = first["msg"].removeprefix("Value error, ")
         raise SettingsError(f"{VARIABLE}: {key}: {problem}; see docs/cxone.md") from None
-    except (toml_file.NoTomlError, UnicodeDecodeError):
-        raise SettingsError(f"{VARIABLE}: is no TOML; correct the file") from None
+    except toml_file.NoTomlError as error:
+        raise SettingsError(f"{VARIABLE}: is no TOML: {error}; correct the file") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{VARIABLE}: is no TOML: it is not UTF-8; correct the file") from None
 
 
 def plain(secret: SecretStr | None) -> str:

@@ -26,7 +26,7 @@ _LONG_INTEGER = re.compile(r"\d(?:_?\d){4300}")
 def read(path: Path, variable: str, model: type[M]) -> M:
     """The file's content, checked. Raises SettingsError, naming `variable` and the failing key."""
     try:
-        text = regular_file.read(path).decode("utf-8")
+        text = regular_file.text(path)
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "is not UTF-8"
         raise SettingsError(f"{variable}: {path}: cannot be read ({why}); name a readable TOML file") from None

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from stream_router.consumer.supervisor.daemon import properties
 from stream_router.core.process.settings_error import SettingsError
 from stream_router.receiver.http import tls
 from stream_router.settings import sources, toml_file
+from stream_router.settings.consumer import Consumer
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.secrets import kept_secrets
 
@@ -46,7 +48,12 @@ def as_a_table(path: Path) -> object:
     return toml_file.read(path, "VARIABLE", Table)
 
 
-READERS: list[Read] = [as_a_secret, as_a_certificate, as_a_client_ca, as_a_config, as_a_table]
+def as_properties(path: Path) -> object:
+    settings = Consumer(aws_region="x", sqs_dlq_url="http://127.0.0.1/q", properties=path)
+    return properties.render(settings, properties.Endpoints("", ""), "worker").properties
+
+
+READERS: list[Read] = [as_a_secret, as_a_certificate, as_a_client_ca, as_a_config, as_a_table, as_properties]
 
 
 def refused_by(read: Read, path: Path) -> str:
@@ -87,3 +94,14 @@ def test_a_link_to_a_file_is_one(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text(SECRET)
     (tmp_path / "link").symlink_to(tmp_path / "secret")
     assert as_a_secret(tmp_path / "link") == SECRET
+
+
+@pytest.mark.parametrize(
+    ("read", "text"),
+    [(as_a_config, "[cxone]\n"), (as_a_table, ""), (as_properties, "# of 2026-11\r\nmaxRecords = 5\r\n")],
+)
+def test_a_byte_order_mark_is_no_part_of_a_file(read: Read, text: str, tmp_path: Path) -> None:
+    """Some editors put one first, where nobody sees it: the file looked right, and was refused."""
+    (tmp_path / "plain").write_text(text, "utf-8")
+    (tmp_path / "marked").write_text(text, "utf-8-sig")
+    assert read(tmp_path / "marked") == read(tmp_path / "plain")

@@ -14,6 +14,7 @@ from botocore.session import Session
 
 from stream_router.aws.endpoints import client
 from stream_router.core.process.settings_error import SettingsError
+from stream_router.settings import regular_file
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.types import is_loopback_host
 
@@ -145,9 +146,12 @@ def _files(own: Path | None, *, is_local: bool) -> tuple[Path, dict[str, str]]:
 
 def _read(file: Path) -> dict[str, str]:
     try:
-        return parse(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError):
-        raise SettingsError(f"STREAM_ROUTER_PROPERTIES: {file} cannot be read; name a properties file") from None
+        return parse(regular_file.text(file))
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "is not UTF-8"
+        raise SettingsError(
+            f"STREAM_ROUTER_PROPERTIES: {file} cannot be read ({why}); name a properties file"
+        ) from None
 
 
 def _refuse_other_than_the_programs(source: Path, given: Mapping[str, str]) -> None:
