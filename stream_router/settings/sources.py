@@ -78,9 +78,9 @@ Source = Annotated[WebhookSource | DataStreamSource | DigitalSource, Field(discr
 
 
 class Sources(BaseModel):
-    """The table `cxone`."""
+    """The table `cxone`, in which nothing else stands: a mistyped name would leave the receiver without its sources."""
 
-    model_config = ConfigDict(hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     sources: tuple[Source, ...] = ()
 

@@ -669,6 +669,7 @@ def test_a_missing_scope_and_a_silent_tenant_are_told(
             "cxone.sources.0.webhook.secret",
         ),
         (SOURCES.replace('"ivr"', '"expert"'), "cxone.sources.1.name"),
+        (SOURCES.replace("[[cxone.sources]]", "[[cxone.source]]"), "cxone.source: "),
         ("[[cxone.sources]\n", "is no TOML"),
         ("a = " + "[" * 100_000, "is no TOML"),
         ("a = " + "1" * 5_000, "is no TOML"),
