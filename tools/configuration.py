@@ -66,10 +66,11 @@ the old one for one minor version, with a warning at start (docs/upgrade.md, "Se
 
 A secret may stand elsewhere. In its place a setting then says `file:PATH`, `secretsmanager:ARN` or `ssm:NAME`. This
 holds for `STREAM_ROUTER_WEBHOOK_SECRETS`, `_MASKING_KEY`, `_AUDIT_KEY`, `_ADMIN_TOKEN`, `CXONE_CLIENT_SECRET` and
-`CXONE_ACCESS_KEY_SECRET`. In a file each secret is a line; empty lines and lines that begin with `#` are none. The
-webhook secrets may be several, and the receiver follows their changes. Of the others there is one, read at start:
-restart the program after a change. `send` reads files, but nothing in AWS. In Secrets Manager keep the secret itself
-(in the console: Plaintext): key/value pairs, and any JSON document, are refused.
+`CXONE_ACCESS_KEY_SECRET`. In a file each secret is a line; empty lines and lines that begin with `#` are none. A line
+break at the end of a variable is no part of its secret. The webhook secrets may be several, and the receiver follows
+their changes. Of the others there is one, read at start: restart the program after a change. `send` reads files, but
+nothing in AWS. In Secrets Manager keep the secret itself (in the console: Plaintext): key/value pairs, and any JSON
+document, are refused.
 
 AWS's own variables work as boto3 reads them, for the data plane and the control plane alike: `AWS_PROFILE`,
 `AWS_CA_BUNDLE`, `AWS_ENDPOINT_URL`, and `AWS_ENDPOINT_URL_KINESIS`, `_DYNAMODB`, `_EVENTBRIDGE`, `_SQS`, `_CLOUDWATCH`,

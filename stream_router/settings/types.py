@@ -12,11 +12,17 @@ from stream_router.core.dead_letter_share import LEAST_JUDGED, DeadLetterShare
 from stream_router.core.names import PROBE_TYPE
 
 
-def _utf8(value: SecretStr) -> SecretStr:
-    """The environment may hold any bytes; those that are no UTF-8 would fail only where the secret is used."""
-    if not is_utf8(value.get_secret_value()):
+def _secret(value: SecretStr) -> SecretStr:
+    """Without the line break that a variable has whose text comes from a file.
+
+    The environment may hold any bytes; those that are no UTF-8 would fail only where the secret is used.
+    """
+    text = value.get_secret_value()
+    if not is_utf8(text):
         raise ValueError("is not UTF-8")
-    return value
+    if text and not text.strip():
+        raise ValueError("is blank")
+    return SecretStr(text.rstrip("\r\n"))
 
 
 def is_utf8(text: str) -> bool:
@@ -34,7 +40,7 @@ Scheme = Literal["expert", "standard-webhooks", "hmac", "bearer", "basic", "none
 SENDS_ITS_SECRET = ("bearer", "basic")
 """Schemes whose secret goes over the wire as it is, so never over plain HTTP."""
 
-Secret = Annotated[SecretStr, AfterValidator(_utf8)]
+Secret = Annotated[SecretStr, AfterValidator(_secret)]
 
 
 def items(text: str) -> tuple[str, ...]:

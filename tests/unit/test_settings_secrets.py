@@ -111,6 +111,23 @@ def test_a_list_without_an_item_names_no_proxy(monkeypatch: pytest.MonkeyPatch) 
         settings(monkeypatch, "bearer", STRONG, LISTEN="0.0.0.0:8080", TRUSTED_PROXIES=" , ")
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_line_break_at_the_end_is_no_part_of_a_secret(monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    """As in a file: with it no header bears the token, and a key hashes otherwise than the same one of `file:`."""
+    keys = ("MASKING_KEY", "AUDIT_KEY", "ADMIN_TOKEN")
+    given(monkeypatch, {**CONSUMER, "STREAM_ROUTER_MASKING": "default", "STREAM_ROUTER_AUDIT_DIR": "/tmp"})
+    given(monkeypatch, {f"STREAM_ROUTER_{key}": STRONG + end for key in keys})
+    assert [load(Consumer).secret(key.lower()) for key in keys] == [STRONG] * 3
+
+
+@pytest.mark.parametrize("blank", [" ", "\n", " \r\n"])
+def test_a_blank_secret_is_refused(monkeypatch: pytest.MonkeyPatch, blank: str) -> None:
+    """It would pass for one, and guard nothing."""
+    given(monkeypatch, {**CONSUMER, "STREAM_ROUTER_ADMIN_TOKEN": blank, "STREAM_ROUTER_ADMIN_LISTEN": "0.0.0.0:1"})
+    with pytest.raises(SettingsError, match=r"^STREAM_ROUTER_ADMIN_TOKEN: is blank; a bearer token"):
+        load(Consumer)
+
+
 def test_a_signature_may_be_sent_over_plain_http(monkeypatch: pytest.MonkeyPatch) -> None:
     """It gives no secret away."""
     settings(monkeypatch, "hmac", STRONG, LISTEN="0.0.0.0:8080")
