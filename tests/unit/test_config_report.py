@@ -7,6 +7,7 @@ import pytest
 from stream_router.control import config_report
 from stream_router.core.process.settings_error import SettingsError
 from stream_router.settings.environment import in_force
+from stream_router.settings.secrets import kept_secrets
 from tests.unit import test_settings
 from tests.unit.test_settings import CONSUMER, CXONE, RECEIVER, given
 
@@ -58,6 +59,19 @@ def test_secrets_are_hidden_and_their_places_are_not(
     assert "c4n4ry" not in "".join(told)
     assert "STREAM_ROUTER_WEBHOOK_SECRETS='(hidden)'  # environment" in told
     assert "STREAM_ROUTER_MASKING_KEY=file:/run/key  # environment" in told
+
+
+def test_a_secret_behind_the_place_of_another_is_hidden(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who rotates may write it there, where it is a part of the path; the receiver says so, and quotes nothing."""
+    given(monkeypatch, {**ALL, "STREAM_ROUTER_WEBHOOK_SECRETS": "file:/run/secrets,c4n4ry, and some more"})
+    config_report.run(None)
+    told = lines(capsys)
+    assert "c4n4ry" not in "".join(told)
+    assert "STREAM_ROUTER_WEBHOOK_SECRETS='file:/run/secrets,(hidden)'  # environment" in told
+    with pytest.raises(SettingsError, match=r"cannot be read .*; name one place, and nothing behind it$"):
+        kept_secrets.in_file("file:/run/secrets,c4n4ry, and some more", "STREAM_ROUTER_WEBHOOK_SECRETS")
 
 
 def test_a_password_in_a_url_is_hidden(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

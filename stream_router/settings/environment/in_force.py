@@ -108,7 +108,11 @@ def _ceiling(made: BaseSettings | None, shown: str) -> str:
 
 
 def _hidden(secret: str) -> str:
-    return secret if secret.startswith(READ_ELSEWHERE) else "(hidden)"
+    """Where it stands is shown; what was written behind that, after a comma, may be another secret."""
+    if not secret.startswith(READ_ELSEWHERE):
+        return "(hidden)"
+    where, comma, _ = secret.partition(",")
+    return where + comma + "(hidden)" * len(comma)
 
 
 def _text(value: Any) -> str:

@@ -36,7 +36,8 @@ def in_file(where: str, variable: str) -> str:
         raise SettingsError(f"{variable}: is no regular file; give a readable UTF-8 file") from None
     except (OSError, UnicodeDecodeError) as error:
         problem = f"its file cannot be read ({type(error).__name__})"
-        raise SettingsError(f"{variable}: {problem}; give a readable UTF-8 file") from None
+        cure = "name one place, and nothing behind it" if "," in where else "give a readable UTF-8 file"
+        raise SettingsError(f"{variable}: {problem}; {cure}") from None
 
 
 def _no_document(text: str, variable: str) -> str:
