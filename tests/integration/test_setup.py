@@ -70,6 +70,15 @@ def test_a_second_target_takes_nothing_from_the_first(clients: Clients) -> None:
         assert again.steps.changes == 0, said
 
 
+def test_a_rule_that_is_called_otherwise_leaves_the_old_one_told(clients: Clients) -> None:
+    """Both let each event through; the first run has nothing to tell."""
+    _, said = _setup(clients, stream="renamed", rule="before", event_bus="names")
+    assert not [line for line in said if "gets our events too" in line]
+    _, said = _setup(clients, stream="renamed", rule="after", event_bus="names")
+    (line,) = [line for line in said if "gets our events too" in line]
+    assert "rule before " in line
+
+
 def test_a_plan_leaves_everything_as_it_is(clients: Clients) -> None:
     """--plan says as many changes as a run then makes, and makes none."""
     planned, said = _setup(clients, plan=True, stream="two", rule="two", event_bus="cx")

@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from stream_router.control.arns import Home, parse
-from stream_router.control.setup import rule_match, rules, setup, targets
+from stream_router.control.setup import beside, rule_match, rules, setup, targets
 from stream_router.control.setup.marks import Marks
 from stream_router.control.setup.steps import Steps
 from stream_router.control.setup.targets import Kind, kind_of
@@ -88,6 +88,22 @@ def test_changing_a_rules_pattern_keeps_what_else_it_has(script: Script) -> None
     script.done()
     assert steps.problems == 1, "a disabled rule delivers nothing, and the operator must hear it"
     assert said[-1].endswith("aws events enable-rule --name r --event-bus-name cx")
+
+
+def test_a_rule_of_another_name_that_gets_our_events_is_told(script: Script) -> None:
+    """A setup that renames its rule leaves the old one there, and a target behind both gets each event twice."""
+    every = [
+        {"Name": "r", "EventPattern": PATTERN, "State": "ENABLED"},
+        {"Name": "old", "EventPattern": PATTERN, "State": "ENABLED"},
+        {"Name": "off", "EventPattern": PATTERN, "State": "DISABLED"},
+        {"Name": "others", "EventPattern": '{"source":["aws.ec2"]}', "State": "ENABLED"},
+        {"Name": "scheduled", "ScheduleExpression": "rate(1 day)", "State": "ENABLED"},
+    ]
+    script.expect("events", "list_rules", {"EventBusName": "cx"}, {"Rules": every})
+    (line,) = beside.notes(script.clients.events, "cx", "r")
+    assert line.startswith("rule old gets our events too;")
+    assert line.endswith("aws events disable-rule --name old --event-bus-name cx")
+    script.done()
 
 
 def test_the_same_pattern_in_another_order_is_right(script: Script, steps: Steps) -> None:

@@ -15,7 +15,7 @@ from stream_router.aws.errors import code_of
 from stream_router.checks.finding import said
 from stream_router.control import arns
 from stream_router.control.arns import Home
-from stream_router.control.setup import at_odds, queues, quotas, rule_match, rules, streams, targets
+from stream_router.control.setup import at_odds, beside, queues, quotas, rule_match, rules, streams, targets
 from stream_router.control.setup.marks import Marks
 from stream_router.control.setup.steps import Say, Steps
 from stream_router.control.setup_error import SetupError, WrongSettingError
@@ -200,6 +200,8 @@ def _ensure_routing(settings: Setup, clients: Clients, home: Home, steps: Steps,
     rules.ensure_bus(clients.events, bus, steps, marks)
     _prove(settings, clients, home, pattern, steps)
     rules.ensure_rule(clients.events, bus, settings.rule, pattern, steps, marks)
+    for line in beside.notes(clients.events, bus, settings.rule):
+        steps.note(line)
     undelivered = _ensure_undelivered(settings, clients.sqs, home, rule_arn, steps, marks)
     if not settings.target_arn:
         steps.note("EVENTBRIDGE_TARGET_ARN is not set: no target was attached to the rule")
