@@ -88,6 +88,15 @@ def test_what_can_hardly_be_meant_as_a_secret_is_refused(text: str, why: str) ->
         Secrets(text, str.encode)
 
 
+def test_a_place_without_a_secret_is_told_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty file, or a secret of Secrets Manager that is binary: the setting is set, and `not set` would mislead."""
+    monkeypatch.setattr(secret_store, "fetch", lambda *_: "")
+    (tmp_path / "s").write_bytes(b"# nothing yet\n")
+    for where in (f"file:{tmp_path / 's'}", "secretsmanager:binary"):
+        with pytest.raises(SettingsError, match="no secret stands, as text, where it points; keep one there"):
+            Secrets(where, str.encode, "eu-west-1")
+
+
 def test_short_secrets_may_be_allowed() -> None:
     """On a developer's machine."""
     assert Secrets("ab,cdef", str.encode, weak=True).live == (b"ab", b"cdef")
