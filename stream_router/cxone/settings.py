@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from stream_router.core.digital_types import AGENT, CREATED, UPDATED
 from stream_router.cxone.web import is_safe
 from stream_router.settings import types
+from stream_router.settings.common import Variables
 from stream_router.settings.secrets import kept_secrets
 from stream_router.settings.types import Secret
 
@@ -22,12 +22,8 @@ def _safe(url: str) -> str:
 Url = Annotated[str, StringConstraints(pattern=r"^https?://\S+$"), AfterValidator(_safe)]
 
 
-class Cxone(BaseSettings):
+class Cxone(Variables):
     """What the CXone client needs."""
-
-    model_config = SettingsConfigDict(
-        extra="ignore", hide_input_in_errors=True, populate_by_name=True, env_ignore_empty=True
-    )
 
     client_id: str | None = Field(None, validation_alias="CXONE_CLIENT_ID", description="the CXone client's id")
     client_secret: Secret | None = Field(

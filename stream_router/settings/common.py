@@ -22,14 +22,12 @@ NO_RULE = "none"
 """The rule's name where the rules behind the bus are others', or where the bus (v2) has none."""
 
 
-class Environment(BaseSettings):
-    """A set of variables, each read once: `STREAM_ROUTER_` and the field's name, unless the field has an alias."""
+class Variables(BaseSettings):
+    """Fields that are read from variables, each by one name."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, extra="ignore", hide_input_in_errors=True, populate_by_name=True, env_ignore_empty=True
+        extra="ignore", hide_input_in_errors=True, populate_by_name=True, env_ignore_empty=True
     )
-
-    unknown: Literal["refuse", "warn"] = Field("refuse", description="refuse or warn")
 
     @classmethod
     def settings_customise_sources(  # type: ignore[override] # neither .env files nor files of secrets
@@ -48,6 +46,14 @@ class Environment(BaseSettings):
         env_settings.env_vars = {name.lower(): value for name, value in given.items() if value}
         env_settings.config = SettingsConfigDict(**{**env_settings.config, "populate_by_name": False})
         return init_settings, env_settings
+
+
+class Environment(Variables):
+    """A set of variables, each read once: `STREAM_ROUTER_` and the field's name, unless the field has an alias."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX)
+
+    unknown: Literal["refuse", "warn"] = Field("refuse", description="refuse or warn")
 
     def refusal(self) -> str:
         """The trouble with values that are each well formed, as one line; "" where there is none."""

@@ -18,7 +18,7 @@ from stream_router.settings.environment.reading import load
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.setup import Setup
 from tests.unit import test_settings
-from tests.unit.test_settings import CONSUMER, RECEIVER, SETUP, given
+from tests.unit.test_settings import CONSUMER, CXONE, RECEIVER, SETUP, given
 
 empty_environment = test_settings.empty_environment
 
@@ -107,6 +107,17 @@ def test_a_setting_has_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """A field with a name of its own is not read under our prefix as well."""
     given(monkeypatch, {**SETUP, "STREAM_ROUTER_UNKNOWN": "warn", "STREAM_ROUTER_TARGET_ARN": "arn:aws:sqs:x:1:q"})
     assert load(Setup).target_arn is None
+
+
+def test_cxone_reads_no_name_but_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AUTH_URL or ISSUER may be any program's: CXone's credentials would be sent there."""
+    given(monkeypatch, CXONE)
+    expected = load(Cxone)
+    given(
+        monkeypatch,
+        {name.upper(): "https://elsewhere.example" for name in Cxone.model_fields if name != "ssl_cert_file"},
+    )
+    assert load(Cxone) == expected
 
 
 @pytest.mark.parametrize("name", ["stream_router_stream", "Stream_Router_STREAM", "aws_region"])
