@@ -7,7 +7,7 @@ import pytest
 
 from stream_router.aws import credentials, secret_store
 from stream_router.checks.finding import Verdict
-from stream_router.control.doctor.checks import host
+from stream_router.control.doctor.checks import cxone_check, host
 from stream_router.control.doctor.world import World
 from tests.unit import test_settings
 from tests.unit.test_settings import given
@@ -91,7 +91,9 @@ def test_a_secret_of_aws_that_cannot_be_asked_for_is_no_wrong_setting(
     monkeypatch.setattr(secret_store, "fetch", fetch)
     key = {"STREAM_ROUTER_MASKING": "default", "STREAM_ROUTER_MASKING_KEY": "ssm:/key"}
     given(monkeypatch, {**CONSUME, **RECEIVE, **key, "STREAM_ROUTER_WEBHOOK_SECRETS": "ssm:/secret"})
-    for look in (host.receive_settings, host.consume_settings):
+    access_key = {"CXONE_ACCESS_KEY_ID": "id", "CXONE_ACCESS_KEY_SECRET": "ssm:/cxone"}
+    given(monkeypatch, {**access_key, "CXONE_AUTH_URL": "http://127.0.0.1:9"})
+    for look in (host.receive_settings, host.consume_settings, cxone_check.credentials):
         found = look(World(offline=False))
         assert found.verdict is verdict
         assert says in found.says

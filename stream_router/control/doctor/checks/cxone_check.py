@@ -1,9 +1,10 @@
 """The check of the CXone credentials, where they are set."""
 
+from stream_router.aws.credentials import CredentialsError
 from stream_router.checks.finding import Finding, Verdict
 from stream_router.control.doctor.say import ok, skipped, wrong
 from stream_router.control.doctor.world import World
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.core.process.settings_error import NotNowError, SettingsError
 from stream_router.cxone.oauth import TokenSource
 from stream_router.cxone.settings import Cxone
 from stream_router.cxone.web import Clock, CxoneError, Web, open_client
@@ -24,9 +25,11 @@ def credentials(_world: World) -> Finding:
         settings = read(Cxone)
         with open_client(settings.certificates) as client:
             got = TokenSource(settings, Web(client, Clock(), DEADLINE_S))()
+    except CredentialsError:
+        return skipped("SR190", "waits for SR010")
     except (SettingsError, CxoneError) as error:
         problem, _, cure = str(error).partition("; ")
-        if cure == "try again later":
+        if cure == "try again later" or isinstance(error, NotNowError):
             return Finding("SR190", "CXONE_CLIENT_ID", Verdict.UNKNOWN, problem, cure)
         return wrong("SR190", "CXONE_CLIENT_ID", problem, cure or "`stream-router cxone token` tries them")
     return ok("SR190", f"a token of {got.life_s:.0f} s")
