@@ -40,6 +40,10 @@ def session(region: str) -> Session:
     return made
 
 
+_VARIABLES = {"events": "EVENTBRIDGE", "secretsmanager": "SECRETS_MANAGER", "service-quotas": "SERVICE_QUOTAS"}
+"""How botocore calls a service in the name of its endpoint's variable, where that is not the service's own name."""
+
+
 @contextlib.contextmanager
 def refusals(service: str) -> Iterator[None]:
     """Makes one line for the operator of what botocore raises where the environment for `service` cannot be used."""
@@ -55,7 +59,7 @@ def refusals(service: str) -> Iterator[None]:
             f"AWS configuration: cannot be used ({type(error).__name__}); check AWS_PROFILE and its file"
         ) from None
     except ValueError:
-        name = {"events": "EVENTBRIDGE"}.get(service, service.upper())
+        name = _VARIABLES.get(service) or service.upper()
         raise SettingsError(
             f"AWS_ENDPOINT_URL_{name} or AWS_ENDPOINT_URL: is no URL; give https://HOST, or unset it"
         ) from None

@@ -6,8 +6,8 @@ from botocore import exceptions
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
-from stream_router.aws import credentials
-from stream_router.aws.endpoints import refusals, session
+from stream_router.aws import credentials, endpoints
+from stream_router.aws.endpoints import session
 from stream_router.aws.errors import code_of
 
 PREFIXES = ("secretsmanager:", "ssm:")
@@ -30,8 +30,7 @@ def fetch(reference: str, region: str) -> str:
     store, _, name = reference.partition(":")
     made = session(region)
     credentials.find(made)
-    with refusals(store):
-        client: Any = made.create_client(store, config=CONFIG)
+    client: Any = endpoints.client(made, store, CONFIG)
     try:
         if store == "ssm":
             text = client.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]

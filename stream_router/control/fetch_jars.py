@@ -89,8 +89,16 @@ def _write(path: Path, content: bytes) -> None:
         Path(name).unlink(missing_ok=True)
 
 
+def _is_url(text: str) -> bool:
+    try:
+        _ = urlsplit(text).port  # raises for a host or a port that is none
+        return urlsplit(text).scheme in ("https", "http")
+    except ValueError:
+        return False
+
+
 def _source(text: str) -> Callable[[Jar], bytes]:
-    if urlsplit(text).scheme in ("https", "http"):
+    if _is_url(text):
         return lambda jar: _download(text.rstrip("/") + "/" + quote(jar.path), jar)
     folder = Path(text.removeprefix("file://"))
     if not folder.is_dir():

@@ -200,12 +200,13 @@ def test_a_folder_that_lacks_one_names_it(tmp_path: Path, capsys: pytest.Capture
     assert "jar is not in " in capsys.readouterr().err
 
 
-def test_a_source_that_is_none_is_refused() -> None:
+@pytest.mark.parametrize("source", ["ftp://mirror.example/maven", "https://[::1"])
+def test_a_source_that_is_none_is_refused(source: str) -> None:
     """By the setting's name."""
     with pytest.raises(
         SettingsError, match=r"^STREAM_ROUTER_JARS_FROM: is no URL of a Maven repository and no folder; "
     ):
-        fetch("ftp://mirror.example/maven")
+        fetch(source)
 
 
 def test_where_the_prefix_is_not_ours_the_users_base_takes_them(

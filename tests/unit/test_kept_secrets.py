@@ -88,6 +88,19 @@ def test_a_file_that_is_not_there_is_refused() -> None:
         kept_secrets.text(SecretStr("file:/nowhere/at/all"), "KEY")
 
 
+@pytest.mark.parametrize("url", ["http://host:99999", "not-a-url"])
+@pytest.mark.parametrize(("reference", "name"), [("ssm:/key", "SSM"), ("secretsmanager:key", "SECRETS_MANAGER")])
+def test_an_endpoint_of_a_store_that_is_no_url_is_told_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, url: str, reference: str, name: str
+) -> None:
+    """By the one that boto3 reads."""
+    for credential in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(credential, "x")
+    monkeypatch.setenv(f"AWS_ENDPOINT_URL_{name}", url)
+    with pytest.raises(SettingsError, match=rf"^AWS_ENDPOINT_URL_{name} or AWS_ENDPOINT_URL: is no URL"):
+        kept_secrets.text(SecretStr(reference), "KEY", region="eu-west-1")
+
+
 PAIRS = '{"webhook":"0123456789abcdef-of-a-pair","other":"0123456789abcdef-of-another"}'
 
 

@@ -119,6 +119,8 @@ class NoStore:
     def __init__(self, error: Exception) -> None:
         self._error = error
 
+    meta = SimpleNamespace(endpoint_url="https://ssm")
+
     def get_parameter(self, **_: object) -> None:
         raise self._error
 

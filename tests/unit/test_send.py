@@ -146,7 +146,7 @@ def test_the_receivers_own_settings_say_where_it_is(given: dict[str, str], url: 
     assert command.own_url(settings(webhook_scheme="none", **given)) == url
 
 
-@pytest.mark.parametrize("url", ["localhost:80", "http://zoë.example/"])
+@pytest.mark.parametrize("url", ["localhost:80", "http://zoë.example/", "http://[::1", "http://x:99999/"])
 def test_a_url_that_is_none_is_refused(url: str) -> None:
     """Before anything is sent."""
     with pytest.raises(SettingsError, match=r"^--url: "):
