@@ -71,6 +71,7 @@ def test_a_secret_of_aws_is_asked_for_where_it_stands(monkeypatch: pytest.Monkey
         (f"{SECRET}\n{SECRET}2\n", "2 secrets stand where it points"),
         ("short\n", "has a secret of less than 16 bytes"),
         ("x" * (1024 * 1024 + 1), "larger than 1 MiB"),
+        (f"{SECRET}\n".encode("utf-16-le").decode(), "holds zero bytes"),
     ],
 )
 def test_what_cannot_be_the_secret_is_refused_in_one_line(tmp_path: Path, text: str, problem: str) -> None:

@@ -31,7 +31,7 @@ def in_file(where: str, variable: str) -> str:
         if len(data) > MAX_FILE_BYTES:
             raise SettingsError(f"{variable}: its file is larger than 1 MiB; give one secret a line")
         # Some editors put a byte order mark first, which would be a part of the first secret.
-        return _no_document(data.decode("utf-8-sig"), variable)
+        return _as_text(data.decode("utf-8-sig"), variable)
     except regular_file.NoRegularFileError:
         raise SettingsError(f"{variable}: is no regular file; give a readable UTF-8 file") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -40,8 +40,13 @@ def in_file(where: str, variable: str) -> str:
         raise SettingsError(f"{variable}: {problem}; {cure}") from None
 
 
-def _no_document(text: str, variable: str) -> str:
-    """The text. Raises SettingsError where it is JSON, as the console keeps it: each piece would be a secret."""
+def _as_text(text: str, variable: str) -> str:
+    """The text. Raises SettingsError where it is JSON, as the console keeps it: each piece would be a secret.
+
+    And where it is UTF-16, as some shells write: no sender signs with its zero bytes, and no child gets them.
+    """
+    if "\0" in text:
+        raise SettingsError(f"{variable}: the text where it points holds zero bytes; save it as UTF-8")
     if text.strip()[:1] in ("{", "[") and text.strip()[-1:] in ("}", "]"):
         with contextlib.suppress(ValueError, RecursionError):
             json.loads(text)
@@ -57,7 +62,7 @@ def in_aws(where: str, variable: str, region: str) -> str:
     from stream_router.aws import secret_store  # most programs need none of it
 
     try:
-        return _no_document(secret_store.fetch(where, region), variable)
+        return _as_text(secret_store.fetch(where, region), variable)
     except secret_store.SecretUnreadableError as error:
         told = f"{variable}: it cannot be had from AWS ({error}); "
         if error.outage:
