@@ -4,6 +4,7 @@ JSON where nobody looks, a readable form on a terminal. Each line has an id (`lo
 """
 
 import functools
+import json
 import logging
 import os
 import re
@@ -23,13 +24,20 @@ log = logging.getLogger(__name__)
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _TOLD_FIRST = frozenset({"time", "level", "id", "logger", "message", "pid", "thread"})
 _COLOURS = {"ERROR": "\x1b[31m", "WARNING": "\x1b[33m", "DEBUG": "\x1b[2m"}
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def as_json(line: Mapping[str, object]) -> str:
     """A line as JSON, which escapes control characters, so no message can forge another; U+2028 and U+2029 too."""
-    text = orjson.dumps(line, default=str).decode()
-    return text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    return _dumped(line).replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _dumped(value: object) -> str:
+    """JSON. Of what the environment may hold orjson takes neither text that is no UTF-8 nor the largest integers."""
+    try:
+        return orjson.dumps(value, default=str).decode()
+    except orjson.JSONEncodeError:
+        return json.dumps(value, default=str)
 
 
 def as_text(line: Mapping[str, object], *, colour: bool = False) -> str:
@@ -42,7 +50,7 @@ def as_text(line: Mapping[str, object], *, colour: bool = False) -> str:
 
 
 def _plain(value: object) -> str:
-    text = value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
+    text = value if isinstance(value, str) else _dumped(value)
     return _UNSAFE.sub(" ", text)
 
 

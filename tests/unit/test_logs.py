@@ -102,6 +102,19 @@ def test_a_line_has_an_id_whatever_its_text(monkeypatch: pytest.MonkeyPatch) -> 
     assert (theirs["id"], theirs["level"]) == ("connection-to-was-lost", "WARNING")
 
 
+@pytest.mark.parametrize("log_format", ["json", "text"])
+def test_a_line_is_written_whatever_the_environment_holds(monkeypatch: pytest.MonkeyPatch, log_format: str) -> None:
+    """A path that is no UTF-8, a number that no 64 bits hold: the first line of a program was lost to a traceback."""
+    stderr = captured(monkeypatch)
+    logs.start("INFO", log_format)
+    logging.getLogger("x").info("starts", extra={"spill": "/var/\udcff", "heldBytes": 10**20, "more": ["\udcff"]})
+    (line,) = stderr.getvalue().splitlines()
+    assert str(10**20) in line
+    assert line.encode()
+    if log_format == "json":
+        assert json.loads(line)["spill"] == "/var/\udcff"
+
+
 def test_there_is_one_vocabulary_of_levels(monkeypatch: pytest.MonkeyPatch) -> None:
     """DEBUG, INFO, WARNING, ERROR: what LOG_LEVEL takes."""
     stderr = captured(monkeypatch)
