@@ -59,9 +59,10 @@ RULES = """
 Every setting is an environment variable. It is read once, at start; a bad value ends the program with exit status 78
 and one line that names the variable, what is wrong with it, and the cure. An empty value is the same as none. A name
 that begins with `STREAM_ROUTER_` and that no program knows is refused as well, since a mistyped setting would do
-nothing; what one program reads all know, for they share environments. Kubernetes' own names for a Service called
-`stream-router` are passed over. An unknown `CXONE_` name is a warning. A setting that gets another name works under
-the old one for one minor version, with a warning at start (docs/upgrade.md, "Settings that get another name").
+nothing; what one program reads all know, for they share environments. A setting in two spellings (names are read in
+whatever case) is refused too. Kubernetes' own names for a Service called `stream-router` are passed over. An unknown
+`CXONE_` name is a warning. A setting that gets another name works under the old one for one minor version, with a
+warning at start (docs/upgrade.md, "Settings that get another name").
 `stream-router config` prints every setting that is in force and where it came from.
 
 A secret may stand elsewhere. In its place a setting then says `file:PATH`, `secretsmanager:ARN` or `ssm:NAME`. This
