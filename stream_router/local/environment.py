@@ -21,7 +21,9 @@ _DROPPED = ("AWS_", "STREAM_ROUTER_", "CXONE_", "EVENTBRIDGE_", "SQS_")
 
 def clean(endpoint: str, mark: str) -> dict[str, str]:
     """Our own environment without any AWS or product setting, pointed at the stack at `endpoint`."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(_DROPPED) and not _is_proxy(key)}
+    kept = {
+        key: value for key, value in os.environ.items() if not key.upper().startswith(_DROPPED) and not _is_proxy(key)
+    }
     return {
         **kept,
         "AWS_ACCESS_KEY_ID": "test",

@@ -11,6 +11,7 @@ from stream_router.control.doctor.catalogue import CHECKS
 from stream_router.control.doctor.world import World
 from stream_router.core.process.settings_error import SettingsError
 from stream_router.cxone.settings import Cxone
+from stream_router.local import environment
 from stream_router.settings.common import variable
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.environment import names
@@ -143,3 +144,10 @@ def test_what_the_supervisor_sets_for_its_children_stands_there_in_one_spelling(
     made = jvm_command.environment(load(Consumer), tmp_path / "state")
     assert not made.keys() & {*names}
     assert (made["AWS_REGION"], made["STREAM_ROUTER_STATE_DIR"]) == ("eu-west-1", str(tmp_path / "state"))
+
+
+def test_the_embedded_stack_gets_no_setting_in_whatever_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demo is to run as it always does, and a spelling beside its own would be refused."""
+    given(monkeypatch, {"stream_router_masking": "strict", "aws_region": "eu-west-1", "sqs_dlq_url": "http://x/y"})
+    made = environment.clean("http://127.0.0.1:1", "mark")
+    assert not [name for name in made if name.lower().startswith(("stream_router_m", "sqs_")) or name == "aws_region"]
