@@ -96,6 +96,7 @@ class Replay:
         self._replay_id = replay_id
         self._read_to_ms: dict[str, int] = {}
         self._newest_ms: dict[str, int] = {}
+        self._is_read = False
 
     def run(self, clients: Clients, stops: Stops, bounds: dict[str, Position]) -> int:
         """Everything, to the summary."""
@@ -127,8 +128,9 @@ class Replay:
             publishing.finish()
             if stops.asked.is_set():
                 publishing.stop("broken off")
-            _tell(replay_report.lines(publishing, choice.left_out, self._replay_id, self._go_on(publishing)))
-        if publishing.ended:
+            go_on = self._go_on(publishing)
+            _tell(replay_report.lines(publishing, choice.left_out, self._replay_id, go_on))
+        if go_on:
             return NOT_ALL
         return NOT_ALL if _unmet(choice) or publishing.failed else DONE
 
@@ -143,7 +145,7 @@ class Replay:
             self._read(clients, stops, bounds, lambda piece: dry.note(choice.chosen(piece)))
         except UnreadableError as error:
             cut_short = str(error)
-        if stops.asked.is_set():
+        if not self._is_read:
             cut_short = cut_short or "broken off"
         _tell(dry.lines(self._span, choice.left_out))
         if cut_short:
@@ -205,15 +207,16 @@ class Replay:
                     self._newest_ms[piece.shard.shard_id] = piece.records[-1].arrived_at_ms
                 if ended():
                     return
+            self._is_read = not stops.asked.is_set()
 
     def _go_on(self, publishing: Publishing) -> str:
         """The command that goes on where a replay ended early, up to the same end; "" where nothing is left."""
-        if not publishing.ended:
+        open_ms = publishing.oldest_open_ms
+        if not publishing.ended or (self._is_read and open_ms is None):
             return ""
         since_ms, until_ms = self._span
-        found = min([*map(self._surely_ms, self._stream.shards), publishing.oldest_open_ms or until_ms])
-        if found == until_ms:
-            return ""
+        unread = () if self._is_read else self._stream.shards
+        found = min([*map(self._surely_ms, unread), open_ms or until_ms])
         return self._wish.again(max(since_ms, found - LATE_MS), until_ms, self._replay_id)
 
     def _surely_ms(self, shard_id: str) -> int:
