@@ -157,6 +157,19 @@ def test_where_nothing_ends_it_ends_and_a_rest_of_the_reader_is_no_standstill() 
     assert PATIENCE_S < bench.now - begun < PATIENCE_S + 2
 
 
+def test_what_is_under_way_ends_while_little_of_what_is_read_is_chosen() -> None:
+    """Many full shards are read without a rest: who is asked for nothing else must see to the calls all the same."""
+    bench = Bench()
+    bench.publishing.take([chosen(1)])
+    for _ in range(10):
+        bench.rig.world.now += PATIENCE_S / 4
+        bench.publishing.take([])
+    assert bench.publishing.published == 1
+    bench.publishing.take([chosen(2)])
+    bench.publishing.finish()
+    assert (bench.publishing.ended_because, bench.publishing.published) == ("", 2)
+
+
 def test_failures_are_counted_all_and_listed_up_to_a_number() -> None:
     """A list without end would be the command's memory."""
     bench = Bench()

@@ -65,6 +65,7 @@ class Publishing:
                 self._failed(one)
             else:
                 self._waiting.append(one)
+        self.turn(0.0)  # also where none is chosen: a reading without a rest would let no call end
         while self._waiting and not self.ended:
             self.turn(0.25)
 
