@@ -17,9 +17,10 @@ from stream_router.control.fates import find, looks, reconcile
 from stream_router.control.fates.books import Letters, Look, Message, UndeliveredBook
 from stream_router.control.fates.found_report import Answer
 from stream_router.control.fates.wanted import Wanted
-from stream_router.control.stream import session, shards
+from stream_router.control.stream import leases, session, shards
 from stream_router.control.stream.batches import UserRecord
-from stream_router.control.stream.positions import Position
+from stream_router.control.stream.leases import Lease
+from stream_router.control.stream.positions import SHARD_END, Position
 from stream_router.control.stream.reader import Piece, Span
 from stream_router.control.stream.session import Checkpoints, Stops
 from stream_router.control.stream.shards import Shard, Stream
@@ -274,3 +275,24 @@ def test_more_events_than_are_kept_are_not_all(settings: DeadLetters, monkeypatc
     assert scan.missing == "more than 2 events were met, and the reading ended there; give a later --since"
     answer = Answer(wanted, Span(0, 9_000), scan.sightings, [], UndeliveredBook(Look(())), scan.missing, "")
     assert not answer.is_complete
+
+
+def test_a_shard_that_was_resharded_while_it_was_read_is_judged_by_its_children(
+    settings: DeadLetters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search takes hours. Meanwhile the KCL read the shard to its end, began its child, and took its lease away."""
+    parent, child = Shard("parent", (), 0, 9, is_open=True), Shard("child", ("parent",), 0, 9, is_open=True)
+    listed = iter([{"parent": parent}, {"child": child}])
+
+    @contextlib.contextmanager
+    def reading(*_: object, **__: object) -> Iterator[Iterator[Piece]]:
+        yield iter([])
+
+    monkeypatch.setattr(session, "reading", reading)
+    monkeypatch.setattr(shards, "describe", lambda *_: Stream("s", "arn", next(listed), 0))
+    monkeypatch.setattr(leases, "read", lambda *_: {"child": Lease("child", Position(5, 0), "")})
+    mapping = config_file.load(None)
+    wanted = Wanted([ID], None, None, Validator(mapping.shapes, mapping.sources))
+    clients: Any = SimpleNamespace(kinesis=None, dynamodb=None)
+    scan = find._scan(settings, clients, Span(0, 9_000), wanted, Stops(), FIND)
+    assert scan.checkpoints.of_shard == {"parent": SHARD_END, "child": Position(5, 0)}

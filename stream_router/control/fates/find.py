@@ -157,7 +157,10 @@ def _scan(settings: DeadLetters, clients: Clients, span: Span, wanted: Wanted, s
                     break
         if stops.asked.is_set():
             missing = "the reading was broken off"
-        return Scan(met, session.checkpoints_of(settings, clients, stream), missing)
+        # Listed anew: of a shard that was resharded while it was read, which takes hours, its children's leases tell.
+        now = shards_.describe(clients.kinesis, settings.stream, span.since_ms, span.until_ms)
+        grown = stream._replace(shards={**stream.shards, **now.shards})
+        return Scan(met, session.checkpoints_of(settings, clients, grown), missing)
     except UnreadableError as error:
         say(str(error))
         return Scan(met, Checkpoints(None, str(error)), str(error))
