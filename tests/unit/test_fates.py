@@ -367,6 +367,18 @@ def test_an_account_with_a_gap_is_no_judgement() -> None:
     assert reconcile.status(account, Letters(letters, STREAM), UndeliveredBook(NOTHING)) == 2
 
 
+@pytest.mark.parametrize("more", [{"checkpoint": None, "missing": "no table"}, {"letters": Look((), "half of it")}])
+def test_what_is_not_judged_is_not_said_to_be_settled(more: dict[str, Any]) -> None:
+    """Without checkpoints nobody knows what is; and the lines below "settled" add up to it."""
+    account = Account(judge(**more), Letters(NOTHING, STREAM))
+    account.note(sighting(10))
+    said = list(
+        account_report.lines(account, Span(0, 9_000), 1, Letters(NOTHING, STREAM), UndeliveredBook(NOTHING), 10)
+    )
+    counts = {line[:16].strip(): line[16:28].strip() for line in said[1:-1]}
+    assert (counts["in the stream"], counts["settled"], counts["not judged"]) == ("1", "0", "1")
+
+
 def test_an_account_whose_undelivered_events_are_not_known_is_no_judgement() -> None:
     """What counts as accepted may lie in EventBridge's own dead-letter queue; where nothing does, nothing can."""
     target = Look((), "the queue q cannot be read")

@@ -15,7 +15,8 @@ def lines(
 ) -> Iterator[str]:
     """The report, line by line; at most `show` differences."""
     fates = account.fates
-    waiting, past = fates[Fate.WAITING], account.events - fates[Fate.WAITING] - fates[Fate.PASSED_OVER]
+    waiting = fates[Fate.WAITING]
+    past = account.events - waiting - fates[Fate.PASSED_OVER] - account.unjudged
     yield f"{iso(span.since_ms)} to {iso(span.until_ms)}"
     yield _line("in the stream", account.events, f"{account.records:,} records, {shards} shards")
     yield _line("not settled yet", waiting, f"the oldest of {iso(account.oldest_waiting_ms)}" if waiting else "")
