@@ -13,3 +13,26 @@ def test_a_reading_that_begins_after_ctrl_c_hears_of_it() -> None:
     stops.also(after)
     assert before.is_set()
     assert after.is_set()
+
+
+def test_a_second_signal_while_the_first_is_passed_on_waits_for_no_lock() -> None:
+    """systemd ends a login session with SIGTERM and SIGHUP at once; the lock that the first holds would stay held."""
+    stops = Stops()
+
+    class PassedOn(threading.Event):
+        """One in whose `set` the next signal comes, as its lock is held."""
+
+        holds = False
+
+        def set(self) -> None:
+            assert not self.holds
+            self.holds = True
+            stops._ask()
+            super().set()
+            self.holds = False
+
+    stops.asked, reading = PassedOn(), PassedOn()
+    stops.also(reading)
+    stops._ask()
+    assert stops.asked.is_set()
+    assert reading.is_set()

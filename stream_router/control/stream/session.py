@@ -44,6 +44,7 @@ class Stops:
 
     def __init__(self) -> None:
         self.asked = threading.Event()
+        self._heard = False
         self._others: list[threading.Event] = []
 
     def also(self, event: threading.Event) -> None:
@@ -53,9 +54,13 @@ class Stops:
             event.set()
 
     def _ask(self, *_: Any) -> None:
-        self.asked.set()
-        for event in self._others:
-            event.set()
+        """A signal's handler: it may come in the middle of itself, or of a `set` in this thread, whose lock is held."""
+        if self._heard:
+            return
+        self._heard = True
+        for event in (self.asked, *self._others):
+            if not event.is_set():
+                event.set()
 
     def listening(self) -> contextlib.AbstractContextManager[None]:
         """Signals are taken while the block runs."""
