@@ -1,7 +1,10 @@
 """`shards`: loads against limits, what to do, and a reshard with its rules."""
 
+import os
+import sys
 import tracemalloc
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +14,7 @@ from stream_router.control.shards.load import Load
 from stream_router.control.stream.batches import UserRecord
 from stream_router.control.stream.positions import Position
 from stream_router.control.stream.reader import Piece, Span
+from stream_router.control.stream.session import Stops
 from stream_router.control.stream.shards import Shard
 from tests.scripted import Script
 
@@ -142,3 +146,29 @@ def test_a_reshard_that_does_not_end_is_given_up() -> None:
 
     with pytest.raises(TimeoutError, match="after 30 minutes the stream is UPDATING"):
         list(reshard.follow(script.clients.kinesis, "s", 4, lambda: now[0], wait))
+
+
+def test_ctrl_c_before_the_reshard_is_asked_for_leaves_the_stream_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """The first question may take long; who breaks off then does not want the rest."""
+    script, stops = Script(), Stops()
+    script.expect("kinesis", "describe_stream_summary", {"StreamName": "s"}, described("ACTIVE", 2))
+    stops.asked.set()
+    settings: Any = SimpleNamespace(stream="s", buckets=64)
+    assert command._reshard(settings, 4, script.clients, stops, yes=False) == command.NOT_DONE
+    script.done()
+    assert capsys.readouterr().err == "broken off: the stream is as it was\n"
+
+
+def test_a_reshard_that_nobody_reads_of_any_more_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`| head -1`: the status says how the reshard ended, not that a line was not read."""
+    script, (there, here) = Script(), os.pipe()
+    os.close(there)
+    script.expect("kinesis", "describe_stream_summary", {"StreamName": "s"}, described("ACTIVE", 2))
+    asked = {"StreamName": "s", "TargetShardCount": 4, "ScalingType": "UNIFORM_SCALING"}
+    script.expect("kinesis", "update_shard_count", asked)
+    script.expect("kinesis", "describe_stream_summary", {"StreamName": "s"}, described("ACTIVE", 4))
+    settings: Any = SimpleNamespace(stream="s", buckets=64)
+    with os.fdopen(here, "w") as unread:
+        monkeypatch.setattr(sys, "stdout", unread)
+        assert command._reshard(settings, 4, script.clients, Stops(), yes=False) == command.DONE
+    script.done()

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws.clients import Clients
+from stream_router.control.lines import write_line
 from stream_router.control.shards import load, reshard
 from stream_router.control.shards.load import Load
 from stream_router.control.stream import session
@@ -79,6 +80,9 @@ def _reshard(settings: Receiver, wanted: int, clients: Clients, stops: Stops, *,
     if why:
         say(f"stream-router shards: {why}")
         return NOT_DONE
+    if stops.asked.is_set():
+        say("broken off: the stream is as it was")
+        return NOT_DONE
     clients.kinesis.update_shard_count(
         StreamName=settings.stream, TargetShardCount=wanted, ScalingType="UNIFORM_SCALING"
     )
@@ -96,5 +100,4 @@ def _reshard(settings: Receiver, wanted: int, clients: Clients, stops: Stops, *,
 
 
 def _write(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    write_line(sys.stdout, line)
