@@ -215,7 +215,7 @@ def answered(
 @pytest.mark.parametrize(
     ("given", "status", "says"),
     [
-        ({}, 1, "not received since then"),
+        ({}, 1, "not received since then, unless a receiver's spill still has it"),
         ({"letters": Look((), "half of it")}, 2, "not all of the queues was seen: half of it"),
         ({"letters": Look((), "half of it")}, 2, "and in no queue that was seen: "),
         ({"target": Look((), "no such queue")}, 1, "not all of the queues was seen: no such queue"),

@@ -73,7 +73,8 @@ def _unseen(answer: Answer, seen: set[str]) -> Iterator[str]:
     else:
         queues = f"; not all of the queues was seen: {answer.unseen}" if answer.unseen else ""
         no_queue = "no queue that was seen" if answer.unseen else "no queue"
-        nothing = f"not in the stream since {since}, and in {no_queue}: not received since then{queues}"
+        received = "not received since then, unless a receiver's spill still has it"
+        nothing = f"not in the stream since {since}, and in {no_queue}: {received}{queues}"
     more = answer.missing if answer.wanted.by_id else "; ".join(filter(None, (answer.missing, answer.unseen)))
     if more and seen:
         yield f"there may be more: {more}"
