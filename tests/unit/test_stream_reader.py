@@ -119,7 +119,7 @@ def test_an_expired_iterator_goes_on_behind_the_last_record() -> None:
     ("code", "words"),
     [
         ("AccessDeniedException", "kinesis:DescribeStreamSummary"),
-        ("ResourceNotFoundException", "no stream s"),
+        ("ResourceNotFoundException", "stream s, or a shard of it, is no longer there.*give a later --since"),
         ("ExpiredTokenException", r"\(ExpiredTokenException\): renew the credentials"),
         ("UnrecognizedClientException", "renew the credentials"),
     ],

@@ -93,6 +93,11 @@ class Patience:
     def wait_s(self, error: BotoCoreError | ClientError) -> float:
         """How long to wait before the next try. Raises UnreadableError where there is none."""
         code = code_of(error)
+        if code == "ResourceNotFoundException":  # the stream was there when its shards were listed
+            raise UnreadableError(
+                f"stream {self._stream}, or a shard of it, is no longer there: a closed shard goes with the last of "
+                "its records; give a later --since"
+            ) from None
         if isinstance(error, ClientError) and not is_passing(error):
             raise UnreadableError(cure(self._stream, code)) from None
         if not self._failures:
