@@ -56,7 +56,15 @@ class Publishing:
     @property
     def oldest_open_ms(self) -> int | None:
         """When the oldest event arrived that was taken in hand and is not published (epoch ms)."""
-        return min((one.arrived_at_ms for one in (*self._waiting, *self._under_way.values())), default=None)
+        return min((one.arrived_at_ms for one in self._open()), default=None)
+
+    @property
+    def open_ids(self) -> set[str]:
+        """The events that were taken in hand and are not published."""
+        return {one.entry.event.event_id for one in self._open()}
+
+    def _open(self) -> Iterable[Chosen]:
+        return (*self._waiting, *self._under_way.values())
 
     def take(self, chosen: Iterable[Chosen | Failed]) -> None:
         """Take these in hand, and go on once there is room for more."""

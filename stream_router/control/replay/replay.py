@@ -24,7 +24,6 @@ from stream_router.control.stream.reader import LATE_MS, Piece, Span
 from stream_router.control.stream.session import Stops, say
 from stream_router.control.stream.shards import Stream, UnreadableError
 from stream_router.core import logs
-from stream_router.core.plain_text import plain
 from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.settings.consumer import Consumer
 
@@ -128,7 +127,7 @@ class Replay:
             publishing.finish()
             if stops.asked.is_set():
                 publishing.stop("broken off")
-            go_on = self._go_on(publishing)
+            go_on = self._go_on(publishing, choice)
             _tell(replay_report.lines(publishing, choice.left_out, self._replay_id, go_on))
         if go_on:
             return NOT_ALL
@@ -209,7 +208,7 @@ class Replay:
                     return
             self._is_read = not stops.asked.is_set()
 
-    def _go_on(self, publishing: Publishing) -> str:
+    def _go_on(self, publishing: Publishing, choice: Choice) -> str:
         """The command that goes on where a replay ended early, up to the same end; "" where nothing is left."""
         open_ms = publishing.oldest_open_ms
         if not publishing.ended or (self._is_read and open_ms is None):
@@ -217,7 +216,10 @@ class Replay:
         since_ms, until_ms = self._span
         unread = () if self._is_read else self._stream.shards
         found = min([*map(self._surely_ms, unread), open_ms or until_ms])
-        return self._wish.again(max(since_ms, found - LATE_MS), until_ms, self._replay_id)
+        # What was published may be before that span, and be called missing. With no id it would publish everything.
+        left = [one for one in map(_plain, self._wish.ids) if one in choice.unmet | publishing.open_ids]
+        wish = self._wish._replace(ids=left or self._wish.ids)
+        return wish.again(max(since_ms, found - LATE_MS), until_ms, self._replay_id)
 
     def _surely_ms(self, shard_id: str) -> int:
         """How far a shard is read; one that was not begun has nothing older than the newest of its parents."""
@@ -233,12 +235,9 @@ def _tell(lines: Sequence[str]) -> None:
 
 
 def _unmet(choice: Choice) -> bool:
-    """Whether of an id that was asked for nothing is taken; each is said, with why, or with what tells where it is."""
-    for one in sorted(choice.unmet):
-        why = choice.why_unmet.get(one)
-        lost = f"not in this span, up to the checkpoint: {one}; see stream-router find {one}"
-        _tell([plain(f"left out though asked for: {one}: {why}") if why else lost])
-    return bool(choice.unmet)
+    """Whether of an id that was asked for nothing is taken; each is said."""
+    _tell(said := replay_report.unmet(choice))
+    return bool(said)
 
 
 def _plain(event_id: str) -> str:

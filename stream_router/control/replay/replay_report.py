@@ -2,8 +2,10 @@
 
 from collections import Counter
 
+from stream_router.control.replay.choice import Choice
 from stream_router.control.replay.dry_run import events
 from stream_router.control.replay.publishing import Publishing
+from stream_router.core.plain_text import plain
 
 MOST_LISTED = 50
 
@@ -23,4 +25,14 @@ def lines(publishing: Publishing, left_out: Counter[str], replay_id: str, go_on:
     if go_on:
         made.append(f"not all: {publishing.ended_because}")
         made.append(f"go on with: {go_on}")
+    return made
+
+
+def unmet(choice: Choice) -> list[str]:
+    """Each id that was asked for and of which nothing is taken, with why, or with what tells where it is."""
+    made = []
+    for one in sorted(choice.unmet):
+        why = choice.why_unmet.get(one)
+        lost = f"not in this span, up to the checkpoint: {one}; see stream-router find {one}"
+        made.append(plain(f"left out though asked for: {one}: {why}") if why else lost)
     return made
