@@ -18,32 +18,32 @@ SHARD = Shard("a", (), 0, 9, is_open=True)
 
 
 def test_an_estimate_is_by_what_came_in() -> None:
-    """400 MB over two shards, at 1 MB a second each: some 200 s."""
+    """400 MB over two shards, at 0.6 MB a second each: some 340 s."""
     made = estimate.estimate(400_000_000, 2, HOUR, fan_out=False)
     assert estimate.text(made, 2, fan_out=False) == (
-        "reading 2 shards, one read of about 1 MB a second each: about 3 min (400.0 MB by CloudWatch)"
+        "reading 2 shards, one read of at most about 1 MB a second each: about 6 min (400.0 MB by CloudWatch)"
     )
 
 
 def test_without_cloudwatch_it_is_a_bound() -> None:
-    """A shard takes 1 MB a second and is read at that pace: at most as long as the span."""
+    """A shard takes 1 MB a second and is read at 0.6: at most somewhat longer than the span."""
     text = estimate.text(estimate.estimate(None, 1, HOUR, fan_out=False), 1, fan_out=False)
     assert text == (
-        "reading 1 shard, one read of about 1 MB a second each: at most 60 min, less where there is less than 1 MB a"
-        " second"
+        "reading 1 shard, one read of at most about 1 MB a second each: at most 100 min, less where there is "
+        "less than 1 MB a second"
     )
 
 
 def test_more_shards_than_are_read_at_once_take_as_much_longer() -> None:
-    """64 shards of 60 MB are read in a minute; 1,000 of them 64 at a time, in 16 such turns."""
+    """64 shards of 60 MB are read in 106 s; 1,000 of them 64 at a time, in 16 such turns."""
     of_shard = 60_000_000
     few, many = (estimate.estimate(of_shard * shards, shards, HOUR, fan_out=False) for shards in (64, 1_000))
-    assert few.seconds == pytest.approx(66)
-    assert many.seconds == pytest.approx(16 * 66)
+    assert few.seconds == pytest.approx(106)
+    assert many.seconds == pytest.approx(16 * 106)
     unknown = estimate.estimate(None, 1_000, Span(0, 60_000), fan_out=False)
     assert estimate.text(unknown, 1_000, fan_out=False) == (
-        "reading 1000 shards, one read of about 1 MB a second each, 64 shards at a time: at most 18 min, less where"
-        " there is less than 1 MB a second"
+        "reading 1000 shards, one read of at most about 1 MB a second each, 64 shards at a time: at most 28 min, less "
+        "where there is less than 1 MB a second"
     )
 
 

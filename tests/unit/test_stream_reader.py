@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
+from stream_router.control.stream import estimate
 from stream_router.control.stream import shards as shards_
 from stream_router.control.stream.batches import GIVEN_UP_AFTER_S, Batch, Means, UserRecord
 from stream_router.control.stream.polite_reads import READ_BYTES, PoliteReads
@@ -90,6 +91,15 @@ def test_a_read_that_turned_out_large_is_paid_for() -> None:
     starts = [at for at, _ in kinesis.reads]
     for (_, size), sooner, later in zip(kinesis.reads, starts, starts[1:], strict=False):
         assert later - sooner >= size / READ_BYTES - 0.001
+
+
+@pytest.mark.parametrize("sizes", [[5_000], [2_000, 5_000, 10_000, 40_000], [600, 200_000, 3_000, 30_000]])
+def test_a_reading_takes_no_longer_than_was_said(sizes: list[int]) -> None:
+    """It is said "at most" of a full shard: a read keeps a margin below 1 MB, since the next records may be larger."""
+    kinesis = Kinesis([size for _ in range(40_000_000 // sum(sizes)) for size in sizes])
+    kinesis.all()
+    said = estimate.estimate(sum(kinesis.sizes), 1, Span(0, HOUR_MS), fan_out=False)
+    assert 0.7 * said.seconds < kinesis.now <= said.seconds
 
 
 def test_throttling_and_faults_are_waited_out() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.control.stream.fan_out import FAN_OUT_BYTES_PER_S, GB_USD, SHARD_HOUR_USD
-from stream_router.control.stream.polite_reads import READ_BYTES
+from stream_router.control.stream.polite_reads import PACE_BYTES_PER_S, READ_BYTES
 from stream_router.control.stream.reader import MOST_AT_ONCE, Span
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def estimate(size_bytes: int | None, shards: int, span: Span, *, fan_out: bool) 
     most_bytes = (span.until_ms - span.since_ms) / 1000 * READ_BYTES
     of_shard = most_bytes if size_bytes is None else size_bytes / max(1, shards)
     turns = max(1, ceil(shards / MOST_AT_ONCE))
-    seconds = turns * (_FIRST_READS_S + of_shard / (FAN_OUT_BYTES_PER_S if fan_out else READ_BYTES))
+    seconds = turns * (_FIRST_READS_S + of_shard / (FAN_OUT_BYTES_PER_S if fan_out else PACE_BYTES_PER_S))
     gb = of_shard * shards / 1e9
     cost = shards * ceil(seconds / 3600) * SHARD_HOUR_USD + gb * GB_USD if fan_out else 0.0
     return Estimate(seconds, size_bytes, cost)
@@ -71,7 +71,7 @@ def text(made: Estimate, shards: int, *, fan_out: bool) -> str:
             f"reading {many} by enhanced fan-out{pace}: {how_long}; it costs about {made.cost_usd:.2f} USD "
             "(us-east-1: 0.015 USD a shard and hour, 0.013 USD a GB)"
         )
-    return f"reading {many}, one read of about 1 MB a second each{pace}: {how_long}"
+    return f"reading {many}, one read of at most about 1 MB a second each{pace}: {how_long}"
 
 
 def duration(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Reads a shard beside its consumer: one GetRecords a second, of about 1 MB.
+"""Reads a shard beside its consumer: one GetRecords a second, of at most about 1 MB.
 
 A shard gives 5 reads and 2 MB a second to all who read it, the consumer takes up to 4 of the reads; one read of 10 MB
 keeps every reader of the shard waiting for 5 s (docs/facts.md, "Kinesis and SQS").
@@ -16,6 +16,9 @@ from stream_router.control.stream.shards import Shard
 
 READ_EVERY_S = 1.0
 READ_BYTES = 1_000_000
+PACE_BYTES_PER_S = 600_000
+"""What so many reads bring at least, where there is as much: each keeps a margin below READ_BYTES."""
+
 MOST_RECORDS = 10_000
 """Of one GetRecords (model `kinesis`)."""
 
@@ -24,7 +27,7 @@ _MARGIN = 1.5
 
 
 class ReadSize:
-    """How many records to ask for, so that a read is about READ_BYTES: Kinesis bounds a read by records alone.
+    """How many records to ask for, so that a read is at most about READ_BYTES: Kinesis bounds a read by records alone.
 
     It begins with one record, since nothing is known of their size, and asks for at most eight times as many at each
     step. The size of a record is judged by the mean of the last reads, with a margin.
