@@ -340,6 +340,16 @@ def test_a_letter_whose_event_is_not_there_is_a_difference() -> None:
     assert lines[-1] == "1 difference"
 
 
+def test_a_letter_that_is_listed_drives_no_terminal() -> None:
+    """Whoever may send into the queue writes its reason."""
+    forged = letter(15)
+    _, lines = accounted(
+        Look([forged._replace(body=forged.body.replace("refused", "\\u001b[31m"))]), sighting(10), sighting(20)
+    )
+    assert any("a dead letter (\ufffd[31m)" in line for line in lines)
+    assert not any("\x1b" in line for line in lines)
+
+
 def test_a_letter_of_an_event_that_arrived_outside_the_span_is_no_difference() -> None:
     """Arrival times are approximate: between two records of the span there may be one that is not of it."""
     letters = Look([letter(15), letter(16, identity="a" * 32)])

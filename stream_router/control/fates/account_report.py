@@ -45,7 +45,7 @@ def _line(name: str, count: int, more: str) -> str:
 def _differences(account: Account, show: int) -> Iterator[str]:
     for one in account.kept[:show]:
         yield f"differs  {plain(one.event_id)}  {one.shard_id} {one.sequence_number} line {one.line}"
-        yield f"         {one.what}"
+        yield f"         {plain(one.what)}"
     if account.differences > show:
         yield f"         and {account.differences - show:,} more (--show N)"
 
