@@ -137,6 +137,14 @@ def test_garbage_that_no_letter_tells_of_has_lost_its_letter() -> None:
     assert judge()(one).fate is Fate.LETTER_GONE
 
 
+def test_an_event_that_is_kept_keeps_its_own_line_alone() -> None:
+    """Of a long conversation each event lies in another record, in which the receiver grouped those of many."""
+    lines = [sighting(identity=f"{n:032x}").event.raw for n in range(3)]
+    found = list(of_record(SHARD, UserRecord(Position(3, 0), 2_000, b"\n".join(lines), passed_over=False)))
+    assert [one.event.raw for one in found] == lines
+    assert not any(one.event.record.data for one in found)
+
+
 def test_a_v2_bus_tells_of_the_undelivered_by_token() -> None:
     """An event id where the sender gave one, else the place in the stream."""
     failed = [{"deduplicationId": ID}, {"deduplicationId": f"{SHARD}:20:0:0"}]

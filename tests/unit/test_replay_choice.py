@@ -44,6 +44,13 @@ def test_without_a_wish_every_event_is_taken_and_what_cannot_be_published_is_tol
     assert (first.shard_id, first.raw, first.arrived_at_ms) == (SHARD.shard_id, event(), piece(1, b"").reached_ms)
 
 
+def test_an_event_that_waits_keeps_its_own_line_alone() -> None:
+    """Some 2,000 wait for a low rate, each perhaps the one that is chosen of a large record."""
+    (found,) = chosen(choice(frozenset({"other"})), event("other"), *[event()] * 99)
+    assert isinstance(found, Chosen)
+    assert (found.raw, found.entry.event.record.data) == (event("other"), b"")
+
+
 def test_only_the_types_that_are_asked_for_are_taken() -> None:
     """What is not asked for is in no number."""
     by = choice(frozenset({"other"}))

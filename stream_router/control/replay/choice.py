@@ -54,7 +54,9 @@ class Choice:
         for record in piece.records:
             number, sub = record.position
             again = Again(record.data, f"{shard_id}:{number}:{sub}:", number, record.arrived_at_ms)
-            for found in open_record(again):
+            opened = open_record(again)
+            again.data = b""  # each event has its own line; one that waits must not keep a whole record
+            for found in opened:
                 event = found.event if isinstance(found, DeadLetter) else found
                 if self._ids and event.event_id not in self._ids:
                     continue

@@ -42,5 +42,7 @@ def sightings(piece: Piece) -> Iterator[Sighting]:
 def of_record(shard_id: str, record: UserRecord) -> Iterator[Sighting]:
     """The events of one record, in order."""
     opened = Record(record.data, *record.position, record.arrived_at_ms)
-    for found in open_record(opened):
+    events = open_record(opened)
+    opened.data = b""  # each event has its own line; one that is kept must not keep a whole record
+    for found in events:
         yield Sighting(shard_id, record.position, record.arrived_at_ms, found, record.passed_over)
