@@ -168,14 +168,13 @@ def test_a_reading_that_fails_in_the_seconds_behind_the_span_leaves_these(
 def test_what_was_published_by_its_id_is_not_asked_for_again(
     monkeypatch: pytest.MonkeyPatch, settings: Consumer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It lies before the span that is left, so the command would call it missing. With no id left all are asked for:
-    a command without any would publish everything."""
+    """It lies before the span that is left, so the command would call it missing; with no id left nothing is."""
     one, other = "0" * 31 + "1", "0" * 31 + "2"
     told = b'{"v":1,"id":"%b","idFrom":"content","receivedAt":1764000000000,"body":%b}' % (one.encode(), event())
     assert replayed(monkeypatch, settings, [told, FAULT], WISH._replace(ids=[one, other])) == 1
     assert f" --until {iso(NOW_MS)} --id {other} --replay-id" in capsys.readouterr().out
-    assert replayed(monkeypatch, settings, [told, FAULT], WISH._replace(ids=[one])) == 1
-    assert f" --until {iso(NOW_MS)} --id {one} --replay-id" in capsys.readouterr().out
+    assert replayed(monkeypatch, settings, [told, FAULT], WISH._replace(ids=[one])) == 0
+    assert "not all" not in capsys.readouterr().out
 
 
 def test_an_unforeseen_error_of_a_replay_comes_after_its_summary(

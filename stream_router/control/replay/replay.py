@@ -210,16 +210,17 @@ class Replay:
 
     def _go_on(self, publishing: Publishing, choice: Choice) -> str:
         """The command that goes on where a replay ended early, up to the same end; "" where nothing is left."""
-        open_ms = publishing.oldest_open_ms
+        open_ms, open_ids = publishing.oldest_open_ms, publishing.open_ids
         if not publishing.ended or (self._is_read and open_ms is None):
+            return ""
+        # An id that is published may lie before the span that is left, and would be called missing there.
+        left = [one for one in map(_plain, self._wish.ids) if one in choice.unmet | open_ids]
+        if self._wish.ids and not left:
             return ""
         since_ms, until_ms = self._span
         unread = () if self._is_read else self._stream.shards
         found = min([*map(self._surely_ms, unread), open_ms or until_ms])
-        # What was published may be before that span, and be called missing. With no id it would publish everything.
-        left = [one for one in map(_plain, self._wish.ids) if one in choice.unmet | publishing.open_ids]
-        wish = self._wish._replace(ids=left or self._wish.ids)
-        return wish.again(max(since_ms, found - LATE_MS), until_ms, self._replay_id)
+        return self._wish._replace(ids=left).again(max(since_ms, found - LATE_MS), until_ms, self._replay_id)
 
     def _surely_ms(self, shard_id: str) -> int:
         """How far a shard is read; one that was not begun has nothing older than the newest of its parents."""
