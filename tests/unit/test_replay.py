@@ -13,9 +13,9 @@ from stream_router.control.republish import preconditions
 from stream_router.control.republish.republisher import Outcome
 from stream_router.control.stream import session
 from stream_router.control.stream.batches import UserRecord
-from stream_router.control.stream.positions import Position
+from stream_router.control.stream.positions import LATEST, SHARD_END, TRIM_HORIZON, Position
 from stream_router.control.stream.reader import Piece
-from stream_router.control.stream.session import Stops
+from stream_router.control.stream.session import Checkpoints, Stops
 from stream_router.control.stream.shards import Shard, Stream, UnreadableError
 from stream_router.core.model import Entry
 from stream_router.core.names import PROBE_TYPE
@@ -187,6 +187,20 @@ def test_an_unforeseen_error_of_a_replay_comes_after_its_summary(
     assert said[0] == "published 1 event as replay/1"
     assert said[-2] == "not all: RuntimeError: something broke"
     assert said[-1].startswith("go on with: ")
+
+
+def test_a_shard_without_a_checkpoint_is_named(
+    monkeypatch: pytest.MonkeyPatch, settings: Consumer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing of it is replayed: no worker has begun with it, or the consumer that is meant has another name."""
+    at = {"a": TRIM_HORIZON, "b": Position(7, 0), "c": LATEST, "d": SHARD_END}
+    monkeypatch.setattr(session, "checkpoints_of", lambda *_: Checkpoints(at))
+    stream = Stream("s", "arn", {}, 0)
+    bounds = replay.bounds_of(settings, None, stream)  # type: ignore[arg-type]
+    assert bounds == {**at, "c": TRIM_HORIZON}
+    assert capsys.readouterr().err == (
+        "note: the consumer has taken no checkpoint yet in a, c: nothing of it is replayed\n"
+    )
 
 
 def test_a_replay_says_first_how_it_is_gone_on_with_after_a_kill(

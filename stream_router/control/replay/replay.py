@@ -81,7 +81,7 @@ def bounds_of(settings: Consumer, clients: Clients, stream: Stream) -> dict[str,
     checkpoints = session.checkpoints_of(settings, clients, stream)
     if checkpoints.of_shard is None:
         raise RefusedError(f"{checkpoints.missing}; without checkpoints it is not known what was published")
-    untold = [name for name, at in checkpoints.of_shard.items() if at in (LATEST, AT_TIMESTAMP)]
+    untold = [name for name, at in checkpoints.of_shard.items() if at in (LATEST, AT_TIMESTAMP, TRIM_HORIZON)]
     if untold:
         say(f"note: the consumer has taken no checkpoint yet in {', '.join(untold)}: nothing of it is replayed")
     return {name: TRIM_HORIZON if name in untold else at for name, at in checkpoints.of_shard.items()}
