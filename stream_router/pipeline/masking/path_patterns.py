@@ -13,13 +13,15 @@ from stream_router.pipeline.masking.key_words import KeyWords, Word
 
 DEEP, ANY_KEY, ELEMENT = object(), object(), object()
 Token = object
-Position = tuple[int, int]
-"""Which pattern, and how many of its tokens are behind us."""
+Positions = int
+"""A set of bits: each pattern has one for every token of it that may come next, and one behind the last."""
 
 _STEP = re.compile(r'(?:"([^"]+)"|(\*\*)|(\*)|<([^<>]+)>|([^.\[\]"*<>]+))?((?:\[\])*)(?:\.(?=.)|$)')
 _SPECIAL = {"**": DEEP, "*": ANY_KEY}
 MEMO_MAX = 4096
 """Keys that one state remembers, and steps that the automaton does; senders choose the keys, so both are bounded."""
+STATES_MAX = 256
+"""States that are kept: policies have some dozens, but senders may combine the words of keys level by level."""
 MEMO_KEY_CHARS = 128
 """A longer key is worked out anew each time: as long as a body, some thousands of them would fill the memory."""
 
@@ -70,19 +72,30 @@ Learned = tuple[Any, "State | None", Step]
 class State:
     """Where the walk stands in all patterns at once. `keys[name]` and `element` give the next `Step`.
 
-    `quick` remembers what was learned by key: who walks many keys looks there first. `unnamed` is the step of every key
-    that no pattern names.
+    `quick` remembers what was learned by key: who walks many keys looks there first. `is_kept`: it is there for every
+    event; one that is not remembers nothing, and no kept one remembers it.
     """
 
-    __slots__ = ("_automaton", "_positions", "element", "keys", "quick", "unnamed")
+    __slots__ = ("_automaton", "_positions", "is_kept", "keys", "quick")
 
-    def __init__(self, automaton: "Automaton", positions: frozenset[Position]) -> None:
+    def __init__(self, automaton: "Automaton", positions: Positions, *, is_kept: bool) -> None:
         self._automaton = automaton
         self._positions = positions
+        self.is_kept = is_kept
         self.keys = _Keys(self)
         self.quick: dict[str, Learned] = {}
 
-    def step(self, key: str) -> Step:
+    @property
+    def element(self) -> Step:
+        """The step to any element of an array."""
+        return self.keys[ELEMENT]
+
+    @property
+    def unnamed(self) -> Step:
+        """The step of every key that no pattern names."""
+        return self.keys[ANY_KEY]
+
+    def step(self, key: object) -> Step:
         """The step that `key` of an object leads to."""
         return self._automaton.step(self._positions, key)
 
@@ -90,17 +103,17 @@ class State:
         """The entry of `quick` for a key that it lacks."""
         step = self.keys[key]
         learned = (step.meaning, step.below, step)
-        if len(self.quick) < MEMO_MAX and len(key) <= MEMO_KEY_CHARS:
+        if len(self.quick) < MEMO_MAX and self.may_remember(key, step):
             self.quick[key] = learned
         return learned
 
-    def fill(self) -> None:
-        """Work out the steps that need no key; apart from construction, since states lead to themselves."""
-        self.unnamed = self._automaton.step(self._positions, ANY_KEY)
-        self.element = self._automaton.step(self._positions, ELEMENT)
+    def may_remember(self, key: object, step: Step) -> bool:
+        """Whether a step may be kept with the state, by its key: what a sender can make without end may not."""
+        short = not isinstance(key, str) or len(key) <= MEMO_KEY_CHARS
+        return short and self.is_kept and (step.below is None or step.below.is_kept)
 
 
-class _Keys(dict[str, Step]):
+class _Keys(dict[object, Step]):
     """A state's steps by key, as met, so that a key is folded and matched once."""
 
     __slots__ = ("_state",)
@@ -109,9 +122,9 @@ class _Keys(dict[str, Step]):
         super().__init__()
         self._state = state
 
-    def __missing__(self, key: str) -> Step:
+    def __missing__(self, key: object) -> Step:
         step = self._state.step(key)
-        if len(self) < MEMO_MAX and len(key) <= MEMO_KEY_CHARS:
+        if len(self) < MEMO_MAX and self._state.may_remember(key, step):
             self[key] = step
         return step
 
@@ -119,7 +132,8 @@ class _Keys(dict[str, Step]):
 class Automaton:
     """Several patterns as one. `start` is the state at the root; `meaning_of` gives what steps carry for their ends.
 
-    With `attributes` a pattern's key `name` also fits `@name`, the key of an attribute in XML.
+    With `attributes` a pattern's key `name` also fits `@name`, the key of an attribute in XML. Where the walk stands is
+    one integer: a key is matched with all patterns at once, since senders choose keys and may choose ever others.
     """
 
     def __init__(
@@ -130,24 +144,37 @@ class Automaton:
         attributes: bool = True,
     ) -> None:
         self._attributes = attributes
-        self._patterns = tuple(patterns)
         self._meaning_of = meaning_of
-        self._states: dict[frozenset[Position], State] = {}
-        self._steps: dict[tuple[frozenset[Position], object], Step] = {}
-        self._named = frozenset(token for pattern in patterns for token in pattern if isinstance(token, str))
-        self._words = KeyWords({token for pattern in patterns for token in pattern if isinstance(token, Word)})
-        self.start = self._state(self._closed({(at, 0) for at in range(len(patterns))}))
+        self._states: dict[Positions, State] = {}
+        self._steps: dict[tuple[Positions, object], Step] = {}
+        self._before: dict[Token, Positions] = {DEEP: 0, ANY_KEY: 0, ELEMENT: 0, _ANYTHING: 0}
+        self._ends: Positions = 0
+        self._pattern_at: dict[int, int] = {}
+        first: Positions = 0
+        place = 0
+        for at, pattern in enumerate(patterns):
+            first |= 1 << place
+            for token in pattern:
+                self._before[token] = self._before.get(token, 0) | 1 << place
+                place += 1
+            self._ends |= 1 << place
+            self._pattern_at[place] = at
+            place += 1
+        self._named = frozenset(token for token in self._before if isinstance(token, str))
+        self._words = KeyWords({token for token in self._before if isinstance(token, Word)})
+        self.start = self._state(self._closed(first))
 
-    def step(self, positions: frozenset[Position], key: object) -> Step:
+    def step(self, positions: Positions, key: object) -> Step:
         """Where `key` (or ELEMENT, or ANY_KEY) leads from `positions`. Keys that no pattern names share one step."""
         name = self._name(key) if isinstance(key, str) else key
         step = self._steps.get((positions, name))
         if step is None:
-            after = self._closed({p for position in positions for p in self._moved(position, name)})
-            ends = tuple(sorted({at for at, done in after if done == len(self._patterns[at])}))
-            live = frozenset(p for p in after if p[1] < len(self._patterns[p[0]]))
+            moved = (positions & self._matching(name)) << 1
+            after = self._closed(moved | (positions & self._before[DEEP]))
+            ends = self._ended(after & self._ends)
+            live = after & ~self._ends
             step = Step(ends, self._state(live) if live else None, self._meaning_of(ends))
-            if len(self._steps) < MEMO_MAX or not isinstance(name, tuple):
+            if len(self._steps) < MEMO_MAX and (step.below is None or step.below.is_kept):
                 self._steps[positions, name] = step
         return step
 
@@ -158,31 +185,38 @@ class Automaton:
         words = self._words.of(key)
         return (names, words) if names or words else ANY_KEY
 
-    def _moved(self, position: Position, name: object) -> list[Position]:
-        at, done = position
-        token = self._patterns[at][done]
-        if token is DEEP:
-            return [position]
-        matches = token is name or token is _ANYTHING or (token is ANY_KEY and name is not ELEMENT)
-        if not matches and isinstance(name, tuple):
-            matches = token in name[0] or token in name[1]
-        return [(at, done + 1)] if matches else []
+    def _matching(self, name: object) -> Positions:
+        """Before which tokens the walk must stand for what is so named to be one of them."""
+        before = self._before
+        if name is ELEMENT:
+            return before[ELEMENT] | before[_ANYTHING]
+        matching = before[ANY_KEY] | before[_ANYTHING]
+        if isinstance(name, tuple):
+            for token in (*name[0], *name[1]):
+                matching |= before[token]
+        return matching
 
-    def _closed(self, positions: set[Position]) -> frozenset[Position]:
+    def _closed(self, positions: Positions) -> Positions:
         """With what `**` may skip."""
-        skipped = set(positions)
-        for at, done in positions:
-            pattern = self._patterns[at]
-            while done < len(pattern) and pattern[done] is DEEP:
-                done += 1  # noqa: PLW2901 - it is a cursor
-                skipped.add((at, done))
-        return frozenset(skipped)
+        while skipped := (positions & self._before[DEEP]) << 1 & ~positions:
+            positions |= skipped
+        return positions
 
-    def _state(self, positions: frozenset[Position]) -> State:
+    def _ended(self, ends: Positions) -> tuple[int, ...]:
+        """The patterns that end at these places, in order."""
+        found = []
+        while ends:
+            lowest = ends & -ends
+            found.append(self._pattern_at[lowest.bit_length() - 1])
+            ends ^= lowest
+        return tuple(found)
+
+    def _state(self, positions: Positions) -> State:
         state = self._states.get(positions)
         if state is None:
-            state = self._states[positions] = State(self, positions)
-            state.fill()
+            state = State(self, positions, is_kept=len(self._states) < STATES_MAX)
+            if state.is_kept:
+                self._states[positions] = state
         return state
 
 
