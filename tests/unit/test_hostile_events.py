@@ -1,10 +1,16 @@
 """One event that somebody made to be dear: its cost grows with its bytes, and it leaves nothing behind."""
 
 import random
+import time
 import tracemalloc
+import unicodedata
+from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from stream_router.core.model import Entry
+from stream_router.pipeline.masking import text_forms
 from stream_router.pipeline.transform import Transform
 from tests.events import BODY, NOW_MS, config_of, event
 
@@ -44,3 +50,40 @@ def test_words_combined_in_keys_leave_no_states_behind() -> None:
         assert tracemalloc.get_traced_memory()[0] < 2_000_000
     finally:
         tracemalloc.stop()
+
+
+def cpu_s(run: Callable[[], object]) -> float:
+    """The least CPU time of three goes."""
+    taken = []
+    for _ in range(3):
+        before = time.process_time()
+        run()
+        taken.append(time.process_time() - before)
+    return min(taken)
+
+
+def assert_linear(made: Transform, payload_of: Callable[[int], dict[str, Any]], size: int) -> None:
+    """Four times the event takes about four times the CPU; by the square of its length it would take 16 times.
+
+    Measured against itself: the machine's speed and its load do not matter.
+    """
+    small, large = (event({**BODY, "payload": payload_of(bytes_)}) for bytes_ in (size, 4 * size))
+    assert cpu_s(lambda: made(large)) < 8 * cpu_s(lambda: made(small)) + 0.005
+
+
+MARKS = [("\u0301", "\u0327"), ("\u0f73", ""), ("\u0327", "\u0301\u0345")]
+
+
+@pytest.mark.parametrize(("first", "last"), MARKS)
+def test_marks_over_a_letter_without_end_cost_what_they_weigh(first: str, last: str) -> None:
+    """Normalizing sorts them, by the square of their number: 64 KB of them took seconds, 1 MB half an hour."""
+    assert_linear(
+        transform_of(), lambda size: {"name": "anna", "odd": f"anna a{first * (size // 4)}{last * 99}"}, 8_000
+    )
+
+
+@pytest.mark.parametrize(("first", "last"), MARKS)
+def test_marks_are_composed_as_unicode_says(first: str, last: str) -> None:
+    """A text of many marks, emoji among them, gives what normalizing it whole gives."""
+    text = f"x\u00e9{first * 40}{last * 30}\U0001f600\u2260{last}{first * 50}y" + "\u2665\ufe0f\u0301" * 20
+    assert text_forms.composed(text) == unicodedata.normalize("NFC", text)
