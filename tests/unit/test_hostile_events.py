@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from stream_router.core.model import Entry
-from stream_router.pipeline.masking import text_forms
+from stream_router.pipeline.masking import occurrences, text_forms
 from stream_router.pipeline.transform import Transform
 from tests.events import BODY, NOW_MS, config_of, event
 
@@ -87,3 +87,56 @@ def test_marks_are_composed_as_unicode_says(first: str, last: str) -> None:
     """A text of many marks, emoji among them, gives what normalizing it whole gives."""
     text = f"x\u00e9{first * 40}{last * 30}\U0001f600\u2260{last}{first * 50}y" + "\u2665\ufe0f\u0301" * 20
     assert text_forms.composed(text) == unicodedata.normalize("NFC", text)
+
+
+def words(count: int, beginning: str = "") -> list[str]:
+    """So many words, each another one."""
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    return [f"{beginning}{letters[n % 26]}{letters[n // 26 % 26]}{letters[n // 676 % 26]}zq" for n in range(count)]
+
+
+def lengths(size: int) -> list[str]:
+    """Secrets that begin alike, each longer than the one before, of so many bytes in all."""
+    return ["abcd" + " x" * number for number in range(int(size**0.5))]
+
+
+SECRETS: dict[str, Callable[[int], dict[str, Any]]] = {
+    "many": lambda size: {"names": words(size // 20), "odd": "zzzz yyyy " * (size // 20)},
+    "many that recur": lambda size: {"names": (found := words(size // 16)), "odd": " ".join(found)},
+    "in one object": lambda size: {
+        "address": [{"x": word} for word in words(size // 30)],
+        "odd": "zz yy " * (size // 12),
+    },
+    "numbers": lambda size: {"address": (numbers := list(range(10**6, 10**6 + size // 16))), "odd": numbers},
+    "not ASCII": lambda size: {"names": words(size // 20, "\u00e4"), "odd": "zzzz \u00e4 " * (size // 16)},
+    "one beginning": lambda size: {
+        "names": lengths(size),
+        "odd": "abcd" + " x" * (size // 4) + " abcd x x y" * (size // 22),
+    },
+    "in UUIDs": lambda size: {"names": ["1234"], "odd": "12345678-1234-1234-abcd-123456789abc " * (size // 37)},
+}
+
+
+@pytest.mark.parametrize("payload_of", SECRETS.values(), ids=SECRETS)
+def test_secrets_without_end_cost_what_they_weigh(payload_of: Callable[[int], dict[str, Any]]) -> None:
+    """Neither is each looked for in all that passes, nor each place compared with each."""
+    assert_linear(transform_of(), payload_of, 60_000)
+
+
+def test_of_very_many_secrets_each_that_recurs_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are, and however they are looked for: the event is the same."""
+    found = [*words(300), *words(40, "abcd"), "Anna B", "+49 30 901820", "stra\u00dfe"]
+    payload = {"names": found, "ani": "+493090182012", "odd": " ".join(found), "more": "030 901820-12 x" + found[7]}
+    few = detail_of(payload, transform_of())
+    monkeypatch.setattr(occurrences, "_LOOKS_MAX", 0)
+    monkeypatch.setattr(occurrences, "_BEGINNINGS_MAX", 0)
+    assert detail_of(payload, transform_of()) == few
+
+
+def test_texts_pass_masked_whole_once_comparing_with_secrets_costs_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not looked at any more does not pass."""
+    monkeypatch.setattr(occurrences, "_TRIES_FREE", 1_000)
+    monkeypatch.setattr(occurrences, "_TRIES_BY_CHAR", 0)
+    payload = {"name": "Anna Schmidt", "first": "Anna Schmidt is here", "last": "Anna Schmidt is here " * 100}
+    detail = detail_of(payload, transform_of())
+    assert '"first":"[REDACTED] is here","last":"[REDACTED]"' in detail

@@ -12,7 +12,7 @@ from stream_router.pipeline.masking import ids_in_clear, pruning
 from stream_router.pipeline.masking.actions import GONE, REDACTED, Action, is_mask
 from stream_router.pipeline.masking.detectors.prefilter import may_hold_an_address, suspicious
 from stream_router.pipeline.masking.occurrences import all_texts, passing, replacer
-from stream_router.pipeline.masking.path_patterns import Automaton, Learned, State, Step, Token
+from stream_router.pipeline.masking.path_patterns import ELEMENT, Automaton, Learned, State, Step, Token
 from stream_router.pipeline.masking.rules import (
     BOOLEANS_STAY,
     KEPT,
@@ -176,7 +176,7 @@ class MaskingPolicy:
     def _array(self, value: list[Any], state: State, find: Find | None, trace: Trace, key: str) -> list[Any]:
         if not value:
             return value
-        step = state.element
+        step = state.keys[ELEMENT]
         if find is None and (step[2] is PASSED or step[2] is TYPED) and set(map(type, value)) == {str}:
             (trace.typed if step[2] is TYPED else trace.known).extend(value)
             return value
