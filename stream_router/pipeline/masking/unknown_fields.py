@@ -1,7 +1,7 @@
 """Which fields of events a policy does not know: their paths, and never their values."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from stream_router.pipeline.masking.path_patterns import MEMO_KEY_CHARS, State
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 PATHS_MAX = 100
 """More paths than that tell nobody more; and senders choose the names of their fields."""
 
+PATH_CHARS_MAX = 512
+"""Fields of an event may nest some hundred levels deep; no other has such paths."""
+
+_AND_SO_ON = ".**"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 
 
@@ -29,26 +33,32 @@ class UnknownFields:
             return
         if len(self._keys) < PATHS_MAX * 10:
             self._keys.update(key for key in keys if len(key) <= MEMO_KEY_CHARS)
-        for path in self._walk(parts, self._policy.start, ""):
-            if len(self._paths) < PATHS_MAX:
-                self._paths[path] = None
+        self._walk(parts, self._policy.start, "")
 
     def paths(self) -> list[str]:
         """What was noted since the start of the process."""
         return sorted(self._paths)
 
-    def _walk(self, value: Any, state: State, path: str) -> Iterator[str]:
-        pairs = value.items() if type(value) is dict else [("[]", item) for item in value]
+    def _walk(self, value: Any, state: State, path: str) -> None:
+        """Note the paths below `path`; one that is too long to be read ends in a star."""
+        is_list = type(value) is list
+        pairs = [("[]", item) for item in value] if is_list else value.items()
         for key, item in pairs:
-            step = state.element if type(value) is list else state.keys[key]
-            below = f"{path}[]" if type(value) is list else f"{path}.{shown(key)}".lstrip(".")
+            if len(self._paths) >= PATHS_MAX:
+                return
+            step = state.element if is_list else state.keys[key]
             rule = self._policy.rule_for(item, step)
-            if rule is not None:
+            if rule is not None or not item or item is True:
                 continue
+            below = path
+            if not path.endswith(_AND_SO_ON):
+                below = f"{path}[]" if is_list else f"{path}.{shown(key)}".lstrip(".")
+                if len(below) > PATH_CHARS_MAX:
+                    below = path + _AND_SO_ON
             if type(item) is dict or type(item) is list:
-                yield from self._walk(item, step.below or self._policy.nothing, below)
-            elif item and item is not True:
-                yield below
+                self._walk(item, step.below or self._policy.nothing, below)
+            else:
+                self._paths[below] = None
 
 
 def shown(key: str) -> str:
