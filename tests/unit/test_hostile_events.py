@@ -5,12 +5,13 @@ import time
 import tracemalloc
 import unicodedata
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stream_router.core.model import Entry
-from stream_router.pipeline.masking import occurrences, policy_file, text_forms
+from stream_router.pipeline.masking import occurrences, policy_file, text_forms, trace
 from stream_router.pipeline.masking.unknown_fields import UnknownFields
 from stream_router.pipeline.transform import Transform
 from tests.events import BODY, NOW_MS, config_of, event
@@ -167,3 +168,42 @@ def test_a_path_that_nobody_reads_to_its_end_is_cut() -> None:
     assert [path for path in made.unknown_fields() if len(path) > 100] == [
         f"payload{'.' + 'k' * 60}" + f".{'k' * 60}" * 7 + ".**"
     ]
+
+
+def detected(rules: str, tmp_path: Path) -> Transform:
+    """By a policy of these lines."""
+    file = tmp_path / "policy.toml"
+    file.write_text(f'id = "p"\nversion = "1"\n{rules}')
+    return transform_of(masking=str(file))
+
+
+HIDES = '[[rules]]\naction = "redact"\npaths = ["payload.name"]\n'
+SEARCHES = {
+    "unknown": f'unknown = "detect"\n{HIDES}',
+    "detect": f'{HIDES}[[rules]]\naction = "detect"\npaths = ["payload.**"]',
+    "pass": f'{HIDES}[[rules]]\naction = "pass"\ndetectors = ["phone"]\npaths = ["payload.**"]',
+}
+
+
+@pytest.mark.parametrize("rules", SEARCHES.values(), ids=SEARCHES)
+def test_numbers_beyond_what_an_event_may_have_are_hidden_unread(
+    rules: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each takes some 30 microseconds, and 10 MiB of them minutes. Texts without a digit pass all the same."""
+    monkeypatch.setattr(trace, "DIGITS_MAX", 5_000)
+    made = detected(rules, tmp_path)
+    payload = {"first": "call 4155550123", "long": "a 12 " * 3_000, "last": "call 4155550124", "rest": "b " * 3_000}
+    detail = detail_of(payload, made)
+    assert f'{{"first":"call [PHONE]","long":"[REDACTED]","last":"[REDACTED]","rest":"{"b " * 3_000}"}}' in detail
+    assert made.take_masked_counts()[trace.TOO_MANY_DIGITS] >= 2
+    assert '"call [PHONE]"' in detail_of({"first": "call 4155550123"}, made)
+
+
+def test_numbers_count_more_where_many_regions_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each costs some 15 microseconds for each of them."""
+    monkeypatch.setattr(trace, "DIGITS_MAX", 5_000)
+    payload = {"long": "a 12 " * 1_000, "last": "call 4155550124"}
+    regions = ["DE", "FR", "GB", "US", "IT", "ES", "NL", "PL", "AT", "CH", "BE", "SE", "NO", "DK", "FI", "PT"]
+    few, many = (f"regions = {named!r}\n{SEARCHES['unknown']}" for named in (regions[:2], regions))
+    assert '"last":"call [PHONE]"' in detail_of(payload, detected(few, tmp_path))
+    assert '"last":"[REDACTED]"' in detail_of(payload, detected(many, tmp_path))

@@ -29,7 +29,7 @@ from stream_router.pipeline.masking.rules import (
     meaning,
 )
 from stream_router.pipeline.masking.second_look import SecondLook
-from stream_router.pipeline.masking.trace import Find, Hits, Trace
+from stream_router.pipeline.masking.trace import LONG_CHARS, Find, Hits, Trace
 
 ROOTS = ("payload", "extensions", "conversationId", "originalEventId")
 Parts = dict[str, Any]
@@ -107,7 +107,7 @@ class MaskingPolicy:
         search = self._search_unknown if trace.unknown and suspicious(trace.unknown) else None
         if replace is None and search is None and not (may_hold_an_address(joined) or suspicious(trace.typed)):
             return None
-        return SecondLook(self.rule_for, self.nothing, replace, search)
+        return SecondLook(self.rule_for, self.nothing, replace, search, trace if len(joined) > LONG_CHARS else None)
 
     def top_step(self, part: str) -> list[MaskRule]:
         """The rules that fit a part as a whole; the policy's reader refuses those that would leave no object."""
@@ -229,7 +229,7 @@ class MaskingPolicy:
         if kind is not str and kind is not int:
             return value
         text = value if kind is str else str(value)
-        found = find(text, trace.hits)
+        found = trace.searched(find, text)
         trace.known.append(found)
         return value if found == text else found
 

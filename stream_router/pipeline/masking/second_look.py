@@ -12,7 +12,7 @@ from stream_router.pipeline.masking.detectors.finder import finder
 from stream_router.pipeline.masking.occurrences import Replace
 from stream_router.pipeline.masking.path_patterns import State, Step
 from stream_router.pipeline.masking.rules import MaskRule
-from stream_router.pipeline.masking.trace import Find, Hits
+from stream_router.pipeline.masking.trace import Find, Hits, Trace
 
 RECURRING = "recurring"
 """The counts' name for a private value that was found again."""
@@ -25,7 +25,10 @@ _ROUNDS_MAX = 4
 
 
 class SecondLook:
-    """Searches what passes. `replace` and `search_unknown` are None where there is nothing to look for."""
+    """Searches what passes. `replace` and `search_unknown` are None where there is nothing to look for.
+
+    `trace` is that of a long event, which bounds what is searched of it.
+    """
 
     def __init__(
         self,
@@ -33,11 +36,13 @@ class SecondLook:
         nothing: State,
         replace: Replace | None,
         search_unknown: Find | None,
+        trace: Trace | None,
     ) -> None:
         self._rule_for = rule_for
         self._nothing = nothing
         self._replace = replace
         self._search_unknown = search_unknown
+        self._trace = trace
 
     def object(self, value: dict[str, Any], state: State, find: Find | None, hits: Hits) -> dict[str, Any]:
         """`value` with what passes of it searched; `find` is the search of the rule above, where there is one."""
@@ -86,7 +91,7 @@ class SecondLook:
             before = text
             text = self._replaced(text, hits)
             if find is not None:
-                text = find(text, hits)
+                text = find(text, hits) if self._trace is None else self._trace.searched(find, text)
             if text == before:
                 break
         return text

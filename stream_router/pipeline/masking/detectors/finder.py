@@ -22,6 +22,9 @@ _ROUNDS_MAX = 8
 _ROUNDS_EXACT = 4
 """From then on a find takes with it the row of numbers in which it lies: one that hides the next would have no end."""
 
+_REGIONS_FEW = 8
+"""For so many regions a number is looked at in the time that the words around it take."""
+
 _NEEDED = re.compile(r"[\d@\uff20&]")
 """Nothing is found without a digit or an at sign; a character reference may stand for one."""
 
@@ -97,21 +100,24 @@ A new one has to widen `prefilter.suspicious` too: fields that no rule names are
 """
 
 
-def finder(names: Sequence[str], regions: Sequence[str] = ()) -> Callable[[str, list[str]], str]:
-    """A function that replaces in a text what the named detectors find (`[EMAIL]` …) and says so.
+class Finder:
+    """Callable: replaces in a text what detectors find (`[EMAIL]` …) and says so.
 
-    `regions` are the countries (ISO 3166, as `DE`) whose national phone numbers are expected. What it gives back holds
-    nothing that it would find again. Raises RuntimeError where that cannot be reached.
+    What it gives back holds nothing that it would find again. Raises RuntimeError where that cannot be reached.
+    `weight` says what a digit costs beside one that is looked at for few regions: 0 where none is looked at.
     """
-    detectors = DETECTORS | {"phone": phones_of(regions)} if regions else DETECTORS
-    chosen = [(f"detect.{name}", f"[{name.upper()}]", detectors[name]) for name in DETECTORS if name in names]
 
-    def find(text: str, hits: list[str]) -> str:
+    def __init__(self, names: Sequence[str], regions: Sequence[str]) -> None:
+        detectors = DETECTORS | {"phone": phones_of(regions)} if regions else DETECTORS
+        self._chosen = [(f"detect.{name}", f"[{name.upper()}]", detectors[name]) for name in DETECTORS if name in names]
+        self.weight = 0 if set(names) == {"email"} else 1 + len(regions) // _REGIONS_FEW
+
+    def __call__(self, text: str, hits: list[str]) -> str:
         for number in range(_ROUNDS_MAX):
             if not _NEEDED.search(text):
                 return text
             before, folded = text, fold(text)
-            for name, placeholder, detector in chosen:
+            for name, placeholder, detector in self._chosen:
                 spans = detector(folded.text)
                 if spans:
                     hits += [name] * len(spans)
@@ -126,7 +132,13 @@ def finder(names: Sequence[str], regions: Sequence[str] = ()) -> Callable[[str, 
                 return text
         raise RuntimeError("the text keeps yielding finds")
 
-    return find
+
+def finder(names: Sequence[str], regions: Sequence[str] = ()) -> Finder:
+    """The search by these detectors.
+
+    `regions` are the countries (ISO 3166, as `DE`) whose national phone numbers are expected.
+    """
+    return Finder(names, regions)
 
 
 def replaced(text: str, spans: Sequence[Span], placeholder: str) -> str:
