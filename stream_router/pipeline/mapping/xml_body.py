@@ -11,7 +11,7 @@ from typing import Any
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser, ParseError
 
-from stream_router.pipeline.rejection import mismatch
+from stream_router.pipeline.rejection import Rejected, mismatch
 
 MAX_DEPTH = 100
 MAX_NODES = 20_000
@@ -24,11 +24,17 @@ _LONG = b"[^%%s<]{%d}" % (MAX_NAMESPACE_BYTES + 1)
 _LONG_NAMESPACE = re.compile(rb"(?<=\s)xmlns(?::[^\s=<>]*+)?\s*+=\s*+(?:\"%s|'%s)" % (_LONG % b'"', _LONG % b"'"))
 """Looked for before parsing: all attributes of an element are written out before the parser tells of any of them."""
 
+_PREFIXED = re.compile(rb"\s[^\s=<>\"':]+:[^\s=<>\"']+\s*=")
+"""An attribute with a prefix, which the parser writes out with its namespace."""
+
 
 def parse(text: bytes) -> dict[str, Any]:
     """The object that the XML says. Raises Rejected, which quotes nothing."""
-    if _LONG_NAMESPACE.search(_as_utf8(text)):
+    whole = _as_utf8(text)
+    if _LONG_NAMESPACE.search(whole):
         raise mismatch("LongNamespace", f"the XML has a namespace of more than {MAX_NAMESPACE_BYTES} bytes")
+    if whole.count(b"=") > MAX_NODES and sum(1 for _ in _PREFIXED.finditer(whole)) > MAX_NODES:
+        raise _too_many()
     builder = _Builder()
     parser = DefusedXMLParser(target=builder, forbid_dtd=True)
     try:
@@ -39,6 +45,10 @@ def parse(text: bytes) -> dict[str, Any]:
     except (ParseError, ValueError, LookupError):  # the latter two: an encoding that nobody knows
         raise mismatch("MalformedXml", "the body is no well-formed XML") from None
     return root
+
+
+def _too_many() -> Rejected:
+    return mismatch("TooManyElements", f"the XML has more than {MAX_NODES} elements and attributes")
 
 
 def _as_utf8(text: bytes) -> bytes:
@@ -64,7 +74,7 @@ class _Builder:
         if len(self._open) > MAX_DEPTH:
             raise mismatch("TooDeep", f"the XML nests deeper than {MAX_DEPTH} levels")
         if self._nodes > MAX_NODES:
-            raise mismatch("TooManyElements", f"the XML has more than {MAX_NODES} elements and attributes")
+            raise _too_many()
         self._open.append((_local(tag), _named(attributes), []))
 
     def data(self, text: str) -> None:
