@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from stream_router.core import event_id
+from stream_router.core import event_id, limits
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.json_text import documents
 from stream_router.core.json_text.json_depth import is_too_deep
@@ -117,6 +117,8 @@ def open_record(record: Record) -> list[Event | DeadLetter]:
     found: list[Event | DeadLetter] = []
     data = record.data
     for line in data.split(b"\n") if b"\n" in data else (data,):  # a large one is not copied
+        if len(found) > limits.RECORD_MAX_EVENTS:
+            break
         try:
             value = orjson.loads(line)
         except orjson.JSONDecodeError:
@@ -131,6 +133,8 @@ def open_record(record: Record) -> list[Event | DeadLetter]:
             found += _from_document(record, len(found), line, value)
     if not found or (len(found) > 1 and _is_no_text(data, found)):
         found = [_unreadable(record, 0, data)]
+    elif len(found) > limits.RECORD_MAX_EVENTS:
+        found = [_too_many(record, 0, data)]
     record.expect(len(found))
     record.received_at_ms = min([(one if isinstance(one, Event) else one.event).received_at_ms for one in found])
     return found
@@ -180,9 +184,16 @@ def _from_value(record: Record, line: int, raw: bytes, value: object) -> list[Ev
         if is_too_deep(value):
             whole = unread(record, line, raw)
             return [DeadLetter(whole, Reason.SCHEMA_MISMATCH, "TooDeep", "the array nests too deep")]
+        if len(value) > limits.RECORD_MAX_EVENTS:
+            return [_too_many(record, line, raw)]
         parts = split_array(raw)
         return [_foreign(record, line + i, parts[i], item, i) for i, item in enumerate(value)]
     return [_foreign(record, line, raw, value, 0)]
+
+
+def _too_many(record: Record, line: int, raw: bytes) -> DeadLetter:
+    message = f"there are more than {limits.RECORD_MAX_EVENTS} events in one record"
+    return DeadLetter(unread(record, line, raw), Reason.SCHEMA_MISMATCH, "TooManyEvents", message)
 
 
 def _from_envelope(record: Record, line: int, raw: bytes, value: dict[str, Any]) -> Event | DeadLetter:

@@ -28,6 +28,10 @@ EVENT_MAX_DEPTH = 800
 """JSON levels of one event. Ours: EventBridge takes 1,000 (model `events`), but Python 3.11 follows 1,000 less the
 calls that it is in. With a bound of our own the answer is the same on every Python."""
 
+RECORD_MAX_EVENTS = 250_000
+"""Events of one record. Ours: they are opened together, and millions of tiny lines took gigabytes. So many events of
+any shape are more than 10 MiB."""
+
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 """Integers of a Detail. Source: model `events`."""
 

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from stream_router.core.model import Entry
+from stream_router.core import limits
+from stream_router.core.envelope import open_record
+from stream_router.core.model import DeadLetter, Entry, Event, Record
 from stream_router.pipeline.mapping import xml_body
 from stream_router.pipeline.masking import occurrences, policy_file, text_forms, trace
 from stream_router.pipeline.masking.unknown_fields import UnknownFields
@@ -222,3 +224,22 @@ def test_attributes_with_a_prefix_do_not_fill_the_memory() -> None:
         assert tracemalloc.get_traced_memory()[1] < 10_000_000
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("data", [b"x\n" * 11, b"1\n" * 11, b"{}" * 11, b"[1" + b",1" * 10 + b"]"])
+def test_a_record_of_too_many_lines_is_one_dead_letter(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are opened together, and millions of tiny ones would fill the memory; nothing of them is lost."""
+    monkeypatch.setattr(limits, "RECORD_MAX_EVENTS", 10)
+    record = Record(data, 1)
+    (found,) = open_record(record)
+    assert isinstance(found, DeadLetter)
+    assert (found.code, found.event.raw, record.events) == ("TooManyEvents", data, 1)
+    monkeypatch.setattr(limits, "RECORD_MAX_EVENTS", 11)
+    assert len(open_record(Record(data, 1))) == 11
+
+
+def test_a_long_document_of_many_lines_is_one_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines of a pretty-printed document are no events, however many it has."""
+    monkeypatch.setattr(limits, "RECORD_MAX_EVENTS", 10)
+    (found,) = open_record(Record(b'{"a":\n[' + b"1,\n" * 50 + b"1]}", 1))
+    assert isinstance(found, Event)

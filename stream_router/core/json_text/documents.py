@@ -26,7 +26,7 @@ _TOKEN = re.compile(rf"[ \t\r\n]*(?:(?P<string>{_STRING})|(?P<plain>{_NUMBER}|tr
 def end_to_end(line: bytes) -> tuple[list[bytes], bytes]:
     """The objects and arrays that stand in `line` one behind the other, each as its own bytes, and what follows them.
 
-    What follows is empty, or begins where nothing more can be read.
+    What follows is empty, or begins where nothing more can be read, or where there are too many for a record.
     """
     try:
         text, beyond = line.decode(), b""
@@ -34,7 +34,7 @@ def end_to_end(line: bytes) -> tuple[list[bytes], bytes]:
         text, beyond = line[: error.start].decode(), line[error.start :]
     found: list[bytes] = []
     at = _skip(text, 0)
-    while text[at : at + 1] in ("{", "["):
+    while text[at : at + 1] in ("{", "[") and len(found) <= limits.RECORD_MAX_EVENTS:
         try:
             value, end = _SCANNER.raw_decode(text, at)
         except (ValueError, RecursionError):
