@@ -27,11 +27,6 @@ class Word(NamedTuple):
         there = words[at : at + len(self.words)]
         return len(there) == len(self.words) and all(map(_same, self.words, there))
 
-    def is_end_of(self, glued: str) -> bool:
-        """Whether a key, all of its words as one, begins or ends with it."""
-        joined = "".join(self.words)
-        return len(joined) >= _GLUED_MIN_CHARS and (glued.startswith(joined) or glued.endswith((joined, f"{joined}s")))
-
 
 def _same(wanted: str, given: str) -> bool:
     return given in (wanted, f"{wanted}s", f"{wanted}es")
@@ -45,8 +40,12 @@ class KeyWords:
         self._by_first: dict[str, list[Word]] = {}
         for word in self._words:
             self._by_first.setdefault(word.words[0], []).append(word)
-        joined = ["".join(word.words) for word in self._words]
-        self._starts = tuple(name for name in joined if len(name) >= _GLUED_MIN_CHARS)
+        self._by_joined: dict[str, list[Word]] = {}
+        for word in self._words:
+            if len(joined := "".join(word.words)) >= _GLUED_MIN_CHARS:
+                self._by_joined.setdefault(joined, []).append(word)
+        self._lengths = sorted(set(map(len, self._by_joined)))
+        self._starts = tuple(self._by_joined)
         self._ends = self._starts + tuple(f"{name}s" for name in self._starts)
 
     def of(self, key: str) -> tuple[Word, ...]:
@@ -55,7 +54,10 @@ class KeyWords:
         glued = "".join(words)
         found: set[Word] = set()
         if glued.startswith(self._starts) or glued.endswith(self._ends):
-            found = {word for word in self._words if word.is_end_of(glued)}
+            bare = glued.removesuffix("s")
+            for length in self._lengths:
+                for part in (glued[:length], glued[-length:], bare[-length:]):
+                    found.update(self._by_joined.get(part, ()))
         known = self._by_first
         if not (known.keys().isdisjoint(words) and known.keys().isdisjoint(_singular(words))):
             # Each place once: a key may have as many words as a body has room for.
