@@ -73,17 +73,17 @@ def cpu_s(pid: int) -> float:
 
 
 def closed_loop(address: tuple[str, int], pid: int, seconds: float, connections: int) -> dict[str, float]:
-    """Every connection sends its next request when its last is answered."""
+    """Every connection sends its next request when its last is answered. `p99Ms` is there where `wrk` is installed."""
+    latency: dict[str, float] = {}
     before_s, start_s = cpu_s(pid), time.perf_counter()
     if shutil.which("wrk"):
-        count, errors, p99_ms = _wrk(address, seconds, connections)
+        count, errors, latency["p99Ms"] = _wrk(address, seconds, connections)
     else:
         requests = [post(body, {"x-signature": signature(body)}) for body in bodies()] * max(1, int(seconds * 2))
         outcomes = send(address, requests, 1e9, connections)
         count, errors = len(outcomes), sum(outcome.status != 202 for outcome in outcomes)
-        p99_ms = 0.0
     used_s, wall_s = cpu_s(pid) - before_s, time.perf_counter() - start_s
-    return {"cpuUs": used_s / count * 1e6, "perSecond": count / wall_s, "p99Ms": p99_ms, "errors": errors}
+    return {"cpuUs": used_s / count * 1e6, "perSecond": count / wall_s, **latency, "errors": errors}
 
 
 def _wrk(address: tuple[str, int], seconds: float, connections: int) -> tuple[int, int, float]:
@@ -174,7 +174,7 @@ def report(found: dict[str, Any]) -> None:
     rows: Sequence[tuple[str, float, str]] = (
         ("CPU a webhook, µs", closed["cpuUs"], f"at most {TARGETS['cpuUs']:.0f}"),
         ("closed loop, webhooks/s", closed["perSecond"], f"at least {TARGETS['perSecond']:.0f}"),
-        ("closed loop, p99 ms", closed["p99Ms"], ""),
+        *([("closed loop, p99 ms", closed["p99Ms"], "")] if "p99Ms" in closed else ()),
         ("open loop, p50 ms", opened["p50Ms"], ""),
         ("open loop, p99 ms", opened["p99Ms"], f"at most {TARGETS['openP99Ms']:.0f}"),
         ("answers that were not 202", closed["errors"] + opened["errors"], "0"),
