@@ -37,6 +37,16 @@ def held(sqs: Sqs) -> Messages:
     return messages
 
 
+def none_deleted(sqs: Sqs) -> Messages:
+    """All of the queue, of which each delete was refused for longer than its budget."""
+    messages = held(sqs)
+    sqs.judge = lambda name, _: refused("AccessDenied", 403) if name == "DeleteMessageBatch" else None
+    messages.delete(messages.take())
+    for _ in range(1000):
+        messages.turn(0.25)
+    return messages
+
+
 def test_the_queue_is_read_until_many_answers_in_a_row_are_empty(sqs: Sqs) -> None:
     """One empty answer proves nothing: SQS asks only some of its servers."""
     messages = held(sqs)
@@ -118,11 +128,7 @@ def test_a_delete_is_tried_again_until_it_is_done(sqs: Sqs) -> None:
 
 def test_what_may_not_be_deleted_is_told(sqs: Sqs) -> None:
     """After the budget, with AWS's code: the event went out and would go out again."""
-    messages = held(sqs)
-    sqs.judge = lambda name, _: refused("AccessDenied", 403) if name == "DeleteMessageBatch" else None
-    messages.delete(messages.take())
-    for _ in range(1000):
-        messages.turn(0.25)
+    messages = none_deleted(sqs)
     assert (messages.undeleted, messages.changing) == (3, 0)
     assert messages.trouble == "AccessDenied"
     assert messages.deletes_nothing
@@ -130,11 +136,7 @@ def test_what_may_not_be_deleted_is_told(sqs: Sqs) -> None:
 
 def test_what_could_not_be_deleted_and_comes_again_is_deleted_and_handed_to_nobody(sqs: Sqs) -> None:
     """Its event went out. A redrive that takes longer than SQS hides a message would publish it again, without end."""
-    messages = held(sqs)
-    sqs.judge = lambda name, _: refused("AccessDenied", 403) if name == "DeleteMessageBatch" else None
-    messages.delete(messages.take())
-    for _ in range(1000):
-        messages.turn(0.25)
+    messages = none_deleted(sqs)
     messages.look_again()
     for _ in range(2 * DRY_AFTER):
         sqs.bodies = ["0", "1", "2"]

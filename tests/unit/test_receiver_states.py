@@ -73,14 +73,19 @@ def test_what_lasts_is_told_once_a_minute_while_it_is_met(watched: Watched, capl
     assert (told["after_s"], told["events"]) == (pytest.approx(150, abs=1), 600)
 
 
+def refused_for_two_seconds(watched: Watched, code: str) -> None:
+    """Long enough that it is told."""
+    for _ in range(8):
+        watched.stream.refused(code)
+        watched.pass_s(0.25)
+
+
 @pytest.mark.parametrize("code", ["ServiceUnavailable", "ServiceUnavailableException", "InternalFailure"])
 def test_of_an_outage_of_aws_it_is_told_that_it_is_aws_s(
     watched: Watched, caplog: pytest.LogCaptureFixture, code: str
 ) -> None:
     """The commonest outage: who is woken by it is not sent to look up a code."""
-    for _ in range(8):
-        watched.stream.refused(code)
-        watched.pass_s(0.25)
+    refused_for_two_seconds(watched, code)
     assert f"({code}); Kinesis itself is in trouble: it mends itself, or AWS's health page says more" in caplog.text
 
 
@@ -111,8 +116,6 @@ def test_of_the_stream_s_key_each_trouble_has_its_cure(
     watched: Watched, caplog: pytest.LogCaptureFixture, code: str
 ) -> None:
     """Whoever disables or deletes a key hardly knows which stream is sealed with it."""
-    for _ in range(8):
-        watched.stream.refused(code)
-        watched.pass_s(0.25)
+    refused_for_two_seconds(watched, code)
     assert f"({code}); " in caplog.text
     assert "look the code up" not in caplog.text
