@@ -428,6 +428,8 @@ def test_dead_letter_that_cannot_be_masked_is_withheld(file: Path, body: bytes) 
         ("allow = ['x.y']\n", "allow[0]"),
         ("mask_dead_letters = 'maybe'\n", "mask_dead_letters"),
         ("[hmac]\nkey_id = 'a b'\n", "hmac.key_id"),
+        ("regions = ['de']\n" + rule("detect", "**.x"), "regions[0]: is no country"),
+        ("regions = ['DE', 'UK']\n" + rule("detect", "**.x"), "regions[1]: is no country"),
     ],
 )
 def test_what_is_wrong_with_a_policy_is_named(file: Path, text: str, key: str) -> None:

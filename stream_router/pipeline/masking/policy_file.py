@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from stream_router.core.process.settings_error import SettingsError
 from stream_router.pipeline.masking import actions
 from stream_router.pipeline.masking.detectors import finder
+from stream_router.pipeline.masking.detectors.phones.regions import is_country
 from stream_router.pipeline.masking.path_patterns import DEEP, ELEMENT, State, tokens
 from stream_router.pipeline.masking.policy import ROOTS, MaskingPolicy
 from stream_router.pipeline.masking.rules import MaskRule
@@ -38,6 +39,16 @@ def _pattern(value: object) -> object:
 
 
 Pattern = Annotated[Any, BeforeValidator(_pattern)]
+
+
+def _region(value: str) -> str:
+    """In a country that libphonenumber does not know no number is valid, so a slip would find nothing, unsaid."""
+    if not is_country(value):
+        raise ValueError("is no country that libphonenumber knows (two capitals, as DE; the United Kingdom is GB)")
+    return value
+
+
+Region = Annotated[str, AfterValidator(_region)]
 
 
 class RuleTable(Checked):
@@ -85,7 +96,7 @@ class PolicyFile(Checked):
     mask_dead_letters: bool = False
     unknown: Literal["pass", "detect", "redact"] = "pass"
     then: Literal["default", "strict"] | None = None
-    regions: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")], ...] = ()
+    regions: tuple[Region, ...] = ()
     hmac: HmacTable | None = None
     rules: tuple[RuleTable, ...] = ()
 

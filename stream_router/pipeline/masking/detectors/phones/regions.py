@@ -7,6 +7,8 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
+import phonenumbers
+
 from stream_router.pipeline.masking.detectors.phones.announced import is_version
 from stream_router.pipeline.masking.detectors.phones.counted import may_count, thing_after
 from stream_router.pipeline.masking.detectors.phones.expected import expected_regions
@@ -21,6 +23,11 @@ _CANDIDATE = re.compile(
     rf"\d(?:{NO_TIME_NEXT}[ ).\-/]{{0,3}}(?:\((?=\d{{1,5}}\)))?\d){{5,13}}(?![A-Za-z0-9_]|[.,:/-]\d)"
 )
 _BEFORE_CHARS = 48
+
+
+def is_country(name: str) -> bool:
+    """Whether libphonenumber knows the numbers of a country (ISO 3166, as `DE`)."""
+    return name in phonenumbers.SUPPORTED_REGIONS
 
 
 def phones_of(regions: Sequence[str]) -> Callable[[str], list[Span]]:
