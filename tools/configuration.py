@@ -118,6 +118,7 @@ FOR = {
     "STREAM_ROUTER_ORDERING": "whether events of a conversation are accepted in the stream's order",
     "STREAM_ROUTER_MASKING": "the masking policy",
     "STREAM_ROUTER_MASKING_KEY": "key of the policy's `hmac` action",
+    "STREAM_ROUTER_MASKING_REGIONS": "countries whose phone numbers any masking policy expects (docs/masking.md)",
     "STREAM_ROUTER_OFFLOAD_BUCKET": "where payloads go that no call and no message can carry",
     "STREAM_ROUTER_ADMIN_LISTEN": "where the consumer's web page, health, `/status` and `/metrics` are served",
     "STREAM_ROUTER_ADMIN_TOKEN": "asked for on both admin ports, but not for `/healthz`, `/readyz` and `/`",

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -33,8 +34,8 @@ def run(policy: str, *files: Path, coverage: bool = False, console: Console | No
     """
     console = console or Console()
     given = load(Mask)
-    key = given.secret("masking_key")
-    compiled = _compiled(policy, key.encode() or os.urandom(32))
+    key, regions = given.secret("masking_key"), given.masking_region_list
+    compiled = _compiled(policy, key.encode() or os.urandom(32), regions)
     shapes = config_file.load(given.config).shapes
     told: list[preview.Shown] = []
     for file in files:
@@ -60,9 +61,9 @@ def run(policy: str, *files: Path, coverage: bool = False, console: Console | No
     return 0
 
 
-def _compiled(policy: str, key: bytes) -> MaskingPolicy:
+def _compiled(policy: str, key: bytes, regions: Sequence[str]) -> MaskingPolicy:
     try:
-        compiled = asked_for(policy, key)
+        compiled = asked_for(policy, key, regions)
     except SettingsError as error:
         raise SettingsError(str(error).replace(f"{policies.VARIABLE}: ", "--policy: ", 1)) from None
     if compiled is None:

@@ -48,6 +48,7 @@ class TransformConfig(NamedTuple):
     drop_types: frozenset[str] = frozenset()
     masking: str = "off"
     masking_key: bytes | None = None
+    masking_regions: tuple[str, ...] = ()
     config_file: Path | None = None
 
 
@@ -59,7 +60,7 @@ class Transform:
     """
 
     def __init__(self, config: TransformConfig, now_ms: Callable[[], float]) -> None:
-        self.policy = asked_for(config.masking, config.masking_key)
+        self.policy = asked_for(config.masking, config.masking_key, config.masking_regions)
         self._hits = HitCounts()
         self._now_ms = now_ms
         mapping = config_file.load(config.config_file)
@@ -125,8 +126,7 @@ class Transform:
 
         Attributes are masked nowhere else, so a policy that masks dead letters lets only names of types into them.
         """
-        hidden = self.policy is not None and self.policy.mask_dead_letters and not is_name(event_type)
-        return "" if hidden else event_type
+        return "" if self.policy and self.policy.mask_dead_letters and not is_name(event_type) else event_type
 
     def _entry(self, event: Event, valid: Valid) -> Entry:
         interaction_id, conversation_id, event_type, timestamp, time_s, payload, extensions, _ = valid
@@ -182,8 +182,8 @@ class Transform:
         if trace.unknown and self._unknown is not None:
             self._unknown.note(parts, trace.keys)
             tag = PARTLY
-        get = masked.get
-        return tag, get("originalEventId"), get("conversationId"), masked["payload"], get("extensions")
+        ids = masked.get("originalEventId"), masked.get("conversationId")
+        return tag, *ids, masked["payload"], masked.get("extensions")
 
     def unknown_fields(self) -> list[str]:
         """Paths of the fields that passed, up to now, because the masking policy knows no rule for them."""

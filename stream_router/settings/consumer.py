@@ -21,10 +21,16 @@ from stream_router.settings.types import (
 MIB = 1024 * 1024
 
 
-class MaskingKey(Environment):
-    """The key of a masking policy."""
+class MaskingParts(Environment):
+    """What a masking policy is given beside its file."""
 
     masking_key: Secret | None = Field(None, description="the secret key of the policy's hmac action")
+    masking_regions: str = Field("", description="a comma-separated list of countries (ISO 3166), for example DE,FR")
+
+    @property
+    def masking_region_list(self) -> tuple[str, ...]:
+        """The countries whose national phone numbers the policy is to expect, besides those that it names itself."""
+        return types.items(self.masking_regions)
 
 
 class AuditKey(Environment):
@@ -33,11 +39,11 @@ class AuditKey(Environment):
     audit_key: Secret | None = Field(None, description="the key of the audit chain's HMAC")
 
 
-class Mask(ConfigFile, MaskingKey):
-    """What `mask` needs: key and shapes alone, so that a policy can be tried on any machine."""
+class Mask(ConfigFile, MaskingParts):
+    """What `mask` needs: key, countries and shapes alone, so that a policy can be tried on any machine."""
 
 
-class Consumer(Common, SecretRule, AdminToken, Metrics, MaskingKey, AuditKey):
+class Consumer(Common, SecretRule, AdminToken, Metrics, MaskingParts, AuditKey):
     """What `consume` and its children need."""
 
     sqs_dlq_url: QueueUrl = Field(
@@ -90,14 +96,20 @@ class Consumer(Common, SecretRule, AdminToken, Metrics, MaskingKey, AuditKey):
         """A key that can be tried out, or one without what it is for: who set it believes in masking, or in audit."""
         if line := self.unguarded("STREAM_ROUTER_ADMIN_LISTEN", self.admin_listen):
             return line
-        for variable, key, used, use in (
-            ("STREAM_ROUTER_MASKING_KEY", self.masking_key, self.masking != "off", "STREAM_ROUTER_MASKING"),
-            ("STREAM_ROUTER_AUDIT_KEY", self.audit_key, self.audit_dir is not None, "STREAM_ROUTER_AUDIT_DIR"),
+        masks, audits = self.masking != "off", self.audit_dir is not None
+        for variable, given, used, use in (
+            ("STREAM_ROUTER_MASKING_KEY", self.masking_key, masks, "STREAM_ROUTER_MASKING"),
+            ("STREAM_ROUTER_MASKING_REGIONS", self.masking_region_list, masks, "STREAM_ROUTER_MASKING"),
+            ("STREAM_ROUTER_AUDIT_KEY", self.audit_key, audits, "STREAM_ROUTER_AUDIT_DIR"),
+        ):
+            if given and not used:
+                return f"{variable}: is set, but {use} is not, so it would do nothing; set both, or none"
+        for variable, key in (
+            ("STREAM_ROUTER_MASKING_KEY", self.masking_key),
+            ("STREAM_ROUTER_AUDIT_KEY", self.audit_key),
         ):
             if key is None:
                 continue
-            if not used:
-                return f"{variable}: is set, but {use} is not, so it would do nothing; set both, or none"
             literal = "" if key.get_secret_value().startswith(READ_ELSEWHERE) else key.get_secret_value()
             if literal and self.weak_secrets != "allow" and (weak := weakness_of_one(literal)):
                 return f"{variable}: {weak}"

@@ -120,6 +120,15 @@ def test_a_line_break_at_the_end_is_no_part_of_a_secret(monkeypatch: pytest.Monk
     assert [load(Consumer).secret(key.lower()) for key in keys] == [STRONG] * 3
 
 
+def test_countries_to_expect_have_a_policy_that_expects_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set alone they would do nothing while their owner believes in masking."""
+    given(monkeypatch, {**CONSUMER, "STREAM_ROUTER_MASKING_REGIONS": "NO, PL"})
+    with pytest.raises(SettingsError, match=r"^STREAM_ROUTER_MASKING_REGIONS: is set, but STREAM_ROUTER_MASKING"):
+        load(Consumer)
+    given(monkeypatch, {"STREAM_ROUTER_MASKING": "default"})
+    assert load(Consumer).masking_region_list == ("NO", "PL")
+
+
 @pytest.mark.parametrize("blank", [" ", "\n", " \r\n"])
 def test_a_blank_secret_is_refused(monkeypatch: pytest.MonkeyPatch, blank: str) -> None:
     """It would pass for one, and guard nothing."""

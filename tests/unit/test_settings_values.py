@@ -147,6 +147,7 @@ VALUES: dict[str, Values] = {
     "STREAM_ROUTER_ORDERING": choice("none", "conversation"),
     "STREAM_ROUTER_MASKING": Values((), ("off", "default"), ("Default", "/nonexistent"), READ_AT_START),
     "STREAM_ROUTER_MASKING_KEY": Values(("\udcff", "k" * 16), (), (), ""),
+    "STREAM_ROUTER_MASKING_REGIONS": Values(("DE", "DE,FR"), (" , ",), (), ""),
     "STREAM_ROUTER_OFFLOAD_BUCKET": Values(("ab", "Bucket", "a/b", "-ab", "a" * 64), ("abc", "a" * 63)),
     "STREAM_ROUTER_AUDIT_DIR": PATH,
     "STREAM_ROUTER_AUDIT_KEY": Values(("\udcff", "k" * 16), (), (), ""),

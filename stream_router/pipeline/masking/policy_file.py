@@ -19,6 +19,7 @@ from stream_router.settings.toml_file import Checked
 
 VARIABLE = "STREAM_ROUTER_MASKING"
 KEY_VARIABLE = "STREAM_ROUTER_MASKING_KEY"
+REGIONS_VARIABLE = "STREAM_ROUTER_MASKING_REGIONS"
 KEY_MIN_BYTES = 16
 """A key that can be guessed makes the hash of a phone number readable again."""
 
@@ -41,10 +42,13 @@ def _pattern(value: object) -> object:
 Pattern = Annotated[Any, BeforeValidator(_pattern)]
 
 
+_NO_COUNTRY = "is no country that libphonenumber knows (two capitals, as DE; the United Kingdom is GB)"
+
+
 def _region(value: str) -> str:
     """In a country that libphonenumber does not know no number is valid, so a slip would find nothing, unsaid."""
     if not is_country(value):
-        raise ValueError("is no country that libphonenumber knows (two capitals, as DE; the United Kingdom is GB)")
+        raise ValueError(_NO_COUNTRY)
     return value
 
 
@@ -101,13 +105,14 @@ class PolicyFile(Checked):
     rules: tuple[RuleTable, ...] = ()
 
 
-def load(name: str, key: bytes | None) -> MaskingPolicy:
+def load(name: str, key: bytes | None, regions: Sequence[str] = ()) -> MaskingPolicy:
     """The policy that the setting names: `default`, `strict`, or a file's path.
 
-    `key` is the HMAC's, where there is one. Raises SettingsError, naming the failing key.
+    `key` is the HMAC's, where there is one; `regions` are expected besides those that the policy names. Raises
+    SettingsError, naming the failing key.
     """
     path = SHIPPED / f"{name}.toml" if name in SHIPPED_NAMES else Path(name)
-    document = toml_file.read(path, VARIABLE, PolicyFile)
+    document = _expecting(toml_file.read(path, VARIABLE, PolicyFile), regions)
     rules = [
         rule
         for at, table in enumerate(_with_then(document))
@@ -134,6 +139,13 @@ def load(name: str, key: bytes | None) -> MaskingPolicy:
             problem = f"a path covers {part} as a whole, which must stay an object; write {part}.** instead"
             raise SettingsError(f"{VARIABLE}: {path}: rules: {problem}")
     return policy
+
+
+def _expecting(document: PolicyFile, regions: Sequence[str]) -> PolicyFile:
+    """The file with further regions. Raises SettingsError where one is none."""
+    if not all(map(is_country, regions)):
+        raise SettingsError(f"{REGIONS_VARIABLE}: one of them {_NO_COUNTRY}; correct it")
+    return document.model_copy(update={"regions": tuple(dict.fromkeys((*document.regions, *regions)))})
 
 
 def _check_reach(path: tuple[object, ...], where: str, *, plain_only: bool = False) -> None:
