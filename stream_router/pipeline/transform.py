@@ -217,8 +217,8 @@ class Transform:
         assert self.policy
         try:
             whole = event if event.body is not None else _read_again(event)
-            parts = self.policy.mask(_parts(self._read(whole)), [])
-            unmapped, said = self._validator.unmapped(whole, parts)
+            valid = self._read(whole)
+            unmapped, said = self._validator.unmapped(whole, valid, self.policy.mask(_parts(valid), []))
             body = deep_json.write(unmapped)
         except MemoryError:
             raise

@@ -177,3 +177,48 @@ def test_an_event_is_told_by_the_same_ids_again_though_its_payload_hides_them(
     assert isinstance(again, Entry)
     assert orjson.loads(again.detail) == orjson.loads(sent.detail)
     assert orjson.loads(sent.detail)["conversationId"].startswith("hmac:k1:")
+
+
+HIDING = """
+id = "x"
+version = "1"
+mask_dead_letters = true
+[[rules]]
+action = "{action}"
+paths = ["payload.**.@datetime", "payload.createdAtWithMilliseconds", "payload.at", "payload.kind", "payload.datetime"]
+"""
+LATE = """
+[[shapes]]
+name = "late"
+when = ["data.id"]
+fields.interactionId = "data.id"
+fields.eventType = { path = "data.kind", default = "other" }
+fields.timestamp = { path = "data.at", default = "receivedAt" }
+fields.payload = "data"
+"""
+LATE_BODY = {"data": {"id": "7", "kind": TYPE, "at": "2026-11-24T09:30:00.123Z"}}
+MILLISECONDS = {**DIGITAL, "createdAtWithMilliseconds": "2026-11-24T09:30:00.123Z"}
+
+
+@pytest.mark.parametrize("action", ["redact", "remove"])
+@pytest.mark.parametrize(
+    ("shapes", "line"),
+    [
+        ("", sealed(EXPERT_XML)),
+        ("", sealed(EXPERT_JSON)),
+        ("", seal("0" * 32, "delivery", 0, orjson.dumps(MILLISECONDS))),
+        (LATE, seal("0" * 32, "delivery", 0, orjson.dumps(LATE_BODY))),
+    ],
+    ids=["XML of Expert", "JSON of Expert", "a preset with a second time", "a shape that can do without"],
+)
+def test_an_event_has_the_same_time_and_type_again_though_its_payload_hides_them(
+    tmp_path: Path, shapes: str, line: bytes, action: str
+) -> None:
+    """The entry shows both, so its masked copy does: it is never told by when it was received, or by a default."""
+    transform = transform_of(tmp_path, shapes, HIDING.replace("{action}", action))
+    sent = transform(event_of(line))
+    assert isinstance(sent, Entry)
+    again = transform(event_of(kept_of(transform, line)))
+    assert isinstance(again, Entry)
+    assert orjson.loads(again.detail) == orjson.loads(sent.detail)
+    assert (again.time_s, again.detail_type) == (sent.time_s, sent.detail_type)

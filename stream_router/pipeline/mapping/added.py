@@ -10,7 +10,7 @@ from stream_router.core.envelope import added_fields, added_text
 from stream_router.core.model import Event
 from stream_router.core.plain_text import MOST_SAID, NOT_SHOWN, is_name
 from stream_router.pipeline.mapping import lossless, timestamps, xml_body
-from stream_router.pipeline.mapping.shapes import ID_MAX_CHARS, Path, Shape, find, parse_path, put_id
+from stream_router.pipeline.mapping.shapes import ID_MAX_CHARS, Path, Shape, find, parse_path, put_shown
 from stream_router.pipeline.rejection import mismatch
 
 log = logging.getLogger(__name__)
@@ -169,10 +169,10 @@ def _expert(event: Event, body: Any, fields: dict[str, Any], shape: Shape) -> An
 
 
 def _masked_expert(body: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:
-    """The masked payload, with the ids as the entry shows them."""
+    """The masked payload, with the ids and the time as the entry shows them."""
     made = dict(parts["payload"])
-    for paths, name in ((_IDS, "originalEventId"), (_CONVERSATIONS, "conversationId")):
+    for paths, name in ((_IDS, "originalEventId"), (_CONVERSATIONS, "conversationId"), (_TIMES, "timestamp")):
         path, value = _first(body, paths)
         if path:
-            put_id(made, path, value, parts.get(name))
+            put_shown(made, path, value, parts.get(name))
     return made

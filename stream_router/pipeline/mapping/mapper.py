@@ -20,7 +20,7 @@ from stream_router.pipeline.mapping.shapes import (
     check_fields,
     find,
     put,
-    put_id,
+    put_shown,
 )
 from stream_router.pipeline.rejection import Rejected, mismatch
 
@@ -92,11 +92,13 @@ class Validator:
             event_type,
         )
 
-    def unmapped(self, event: Event, parts: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-        """The body of an event that `read` takes, its values as `parts` have them, and what is to be said beside it.
+    def unmapped(self, event: Event, valid: Valid, parts: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+        """The body of an event, its values as `parts` have them, and what is to be said beside it.
 
-        Read again it gives the same, but for what `parts` changed. What no part came from is left out.
+        `valid` is what `read` gave of it. Read again it gives the same but for what `parts` changed, type and time too,
+        which every entry shows. What no part came from is left out.
         """
+        parts = {**parts, "eventType": valid[2], "timestamp": valid[3]}
         if self._added is not None and event.raw[-2:] == added.ENDS and (fields := added.said(event)):
             return self._added.unmapped(event, fields, parts)
         return self.unmapped_body(lossless.read(event), parts), {}
@@ -127,7 +129,7 @@ class Validator:
             if payload_at is None or path[: len(payload_at)] != payload_at:
                 put(made, path, masked.get(name, value))
             else:
-                put_id(made, path, value, masked.get(name))
+                put_shown(made, path, value, masked.get(name, parts.get(name)))
         for path in shape.when if payload_at != () else ():
             if find(made, path) is MISSING:
                 put(made, path, None)

@@ -140,14 +140,14 @@ def put(root: dict[str, Any], path: Path, value: Any) -> None:
     at[str(path[-1])] = value
 
 
-def put_id(payload: dict[str, Any], path: Path, before: Any, masked: str | None) -> None:
-    """Make `path` lead to an id as the entry shows it, where masking made another value of what was there `before`.
+def put_shown(payload: dict[str, Any], path: Path, before: Any, shown: str | None) -> None:
+    """Make `path` lead to what the entry shows of it, where masking made another value of what was there `before`.
 
-    Read again the payload would else give another id. A place in an array stays as it is.
+    Read again the payload would else give another id, time or type. A place in an array stays as it is.
     """
-    if masked is not None and find(payload, path) != before:
+    if shown is not None and find(payload, path) != before:
         with contextlib.suppress(ValueError):
-            put(payload, path, masked)
+            put(payload, path, shown)
 
 
 RECEIVED: Any = object()
