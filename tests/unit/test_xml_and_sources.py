@@ -25,11 +25,16 @@ XML = (
 TYPE = "page.updated"
 
 
-def sealed(text: bytes, event_type: str = TYPE, source: str = "", **settings: Any) -> bytes:
+OF_UTF_8 = "text/xml; charset=utf-8"
+
+
+def sealed(
+    text: bytes, event_type: str = TYPE, source: str = "", *, content_type: str = OF_UTF_8, **settings: Any
+) -> bytes:
     """The line that the receiver writes for this body, of scheme `expert`."""
     made = Receiver(aws_region="x", webhook_scheme="expert", **settings)
     intake = Intake(made, lambda: NOW_S, source, takes_xml=True)
-    (events,) = intake.slices(Body(text, "d-1", "text/xml; charset=utf-8", event_type))
+    (events,) = intake.slices(Body(text, "d-1", content_type, event_type))
     assert events[0].identity == event_id(f"source/{source}" if source else "expert", "d-1", 0, text)
     return events[0].line
 
@@ -78,6 +83,39 @@ def test_xml_travels_byte_for_byte() -> None:
     assert detail["payload"]["event"]["a"] == "é"
 
 
+SAID = '<?xml version="1.0" encoding="{}"?><event id="1"><a>é</a></event>'
+ENCODED = {
+    "a writer of .NET's texts says UTF-16": (SAID.format("utf-16"), "utf-8", OF_UTF_8),
+    "and its header nothing": (SAID.format("utf-16"), "utf-8", "text/xml"),
+    "a mark goes before both": ("\ufeff" + SAID.format("utf-16"), "utf-8", "text/xml; charset=iso-8859-1"),
+    "the header is right, the XML is not": (SAID.format("iso-8859-1"), "utf-8", 'text/xml; charset="utf-8"'),
+    "the XML is right, the header is not": (SAID.format("iso-8859-1"), "iso-8859-1", OF_UTF_8),
+    "the header alone": ("<event id='1'><a>é</a></event>", "windows-1252", "application/xml;charset=windows-1252"),
+    "neither": ("<event id='1'><a>é</a></event>", "utf-8", "text/xml"),
+    "UTF-16 with its mark": (SAID.format("utf-16"), "utf-16", OF_UTF_8),
+    "UTF-16 without": ("<event id='1'><a>é</a></event>", "utf-16-be", "text/xml; charset=utf-16be"),
+}
+
+
+@pytest.mark.parametrize(("text", "encoding", "content_type"), ENCODED.values(), ids=ENCODED)
+def test_xml_is_read_in_the_encoding_that_it_is_in(text: str, encoding: str, content_type: str) -> None:
+    """Whether header or XML names it: a UTF-8 that the header says and the bytes are, the XML's own, the header's."""
+    detail = transformed(sealed(text.encode(encoding), content_type=content_type))
+    assert isinstance(detail, dict)
+    assert detail["payload"] == {"event": {"@id": "1", "a": "é"}}
+
+
+@pytest.mark.parametrize("name", ["shift_jis", "no-such", "hex", "punycode", "utf-7", "undefined"])
+def test_of_xml_in_an_encoding_that_is_not_read_it_is_not_said_to_be_malformed(name: str) -> None:
+    """It may be well-formed."""
+    text = f'<?xml version="1.0" encoding="{name}"?><event id="1"><a>\u65e5</a></event>'.encode("shift_jis")
+    for content_type in ("text/xml", f"text/xml; charset={name}"):
+        letter = transformed(sealed(text, content_type=content_type))
+        assert isinstance(letter, DeadLetter)
+        assert letter.code == "MalformedXml"
+        assert letter.message == "the body is no well-formed XML, or is in an encoding that is not read"
+
+
 def test_an_xml_body_without_id_and_time_has_the_event_s_own() -> None:
     """Nothing is invented: the event's id, and when it was received."""
     detail = transformed(sealed(b"<event/>"))
@@ -103,7 +141,6 @@ HOSTILE = {
     "elements": b"<a>" + b"<b/>" * 100_000 + b"</a>",
     "broken": b"<a><b></a>",
     "nothing": b"   ",
-    "encoding": b'<?xml version="1.0" encoding="no-such"?><a/>',
 }  # fmt: skip
 
 

@@ -125,9 +125,10 @@ def _xml(body: object, fields: dict[str, Any]) -> dict[str, Any]:
         text = base64.b64decode(body, validate=True) if fields["bodyEncoding"] == "base64" else body.encode()
     except ValueError:
         raise mismatch("NotAText", "the envelope's body is not in its encoding") from None
-    if "xml" not in str(fields.get("contentType")):
+    content_type = str(fields.get("contentType"))
+    if "xml" not in content_type:
         raise mismatch("UnknownContentType", "the body is neither JSON nor XML")
-    return xml_body.parse(text)
+    return xml_body.parse(text, content_type)
 
 
 def _first(body: dict[str, Any], paths: list[Path]) -> tuple[Path, str | int | None]:

@@ -4,8 +4,10 @@ No document type, no entities; depth and elements bounded, so that hostile XML c
 """
 
 import codecs
+import contextlib
 import re
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from defusedxml.common import DefusedXmlException
@@ -28,22 +30,45 @@ _PREFIXED = re.compile(rb"\s[^\s=<>\"':]+:[^\s=<>\"']+\s*=")
 """An attribute with a prefix, which the parser writes out with its namespace."""
 
 
-def parse(text: bytes) -> dict[str, Any]:
-    """The object that the XML says. Raises Rejected, which quotes nothing."""
+_UTF_16_IN_BYTES = re.compile(rb"(?:\xef\xbb\xbf)?<\?xml\s[^>]{0,99}encoding\s*=\s*[\"']utf-16", re.IGNORECASE)
+"""What .NET writes into the head of all XML that it makes a text of; whoever can read it here reads no UTF-16."""
+
+_CHARSET = re.compile(r"charset\s*=\s*\"?([a-z0-9_.:-]+)")
+
+
+def parse(text: bytes, content_type: str = "") -> dict[str, Any]:
+    """The object that the XML says; `content_type` is what the header said. Raises Rejected, which quotes nothing."""
     whole = _as_utf8(text)
     if _LONG_NAMESPACE.search(whole):
         raise mismatch("LongNamespace", f"the XML has a namespace of more than {MAX_NAMESPACE_BYTES} bytes")
     if whole.count(b"=") > MAX_NODES and sum(1 for _ in _PREFIXED.finditer(whole)) > MAX_NODES:
         raise _too_many()
-    builder = _Builder()
-    parser = DefusedXMLParser(target=builder, forbid_dtd=True)
+    for encoding in _encodings(text, content_type):
+        with contextlib.suppress(ParseError, ValueError, LookupError):  # the latter two: an encoding that nobody knows
+            return _parsed(text, encoding)
+    raise mismatch("MalformedXml", "the body is no well-formed XML, or is in an encoding that is not read")
+
+
+def _encodings(text: bytes, content_type: str) -> Iterable[str | None]:
+    """In which encodings to read a text, the likeliest first; None is what the text says of itself.
+
+    By RFC 7303 the header goes before the text. One that says UTF-8 is believed, since what is in another encoding is
+    hardly ever UTF-8 too; others are mostly a framework's default, so they go last.
+    """
+    found = _CHARSET.search(content_type)
+    said = found[1] if found else None
+    if _UTF_16_IN_BYTES.match(text):
+        return dict.fromkeys((said, "utf-8"))
+    return dict.fromkeys((said, None) if said in ("utf-8", "utf8") else (None, said))
+
+
+def _parsed(text: bytes, encoding: str | None) -> dict[str, Any]:
+    parser = DefusedXMLParser(target=_Builder(), encoding=encoding, forbid_dtd=True)
     try:
         parser.feed(text)
         root: dict[str, Any] = parser.close()
     except DefusedXmlException:
         raise mismatch("XmlEntities", "the XML has a document type or entities, which are not read") from None
-    except (ParseError, ValueError, LookupError):  # the latter two: an encoding that nobody knows
-        raise mismatch("MalformedXml", "the body is no well-formed XML") from None
     return root
 
 
