@@ -112,7 +112,8 @@ def open_record(record: Record) -> list[Event | DeadLetter]:
     """Every event of a Kinesis record, in order; what cannot be read is a dead letter of its own line.
 
     Opens the record's books for exactly as many events as it returns. A record that is one JSON document is one event
-    (or an array of them); otherwise each non-empty line is, where the record is a text. Never raises for what it holds.
+    (or an array of them). Else each document is that goes over several lines; else, where the record is a text, each
+    non-empty line. Never raises for what it holds.
     """
     found: list[Event | DeadLetter] = []
     data = record.data
@@ -125,8 +126,7 @@ def open_record(record: Record) -> list[Event | DeadLetter]:
             if not line or line.isspace():
                 continue
             # A document that someone else pretty-printed breaks at its first line; an envelope never does.
-            if not found and (whole := _parse(record.data)) is not _BROKEN:
-                found = _from_value(record, 0, record.data, whole)
+            if not found and (found := _over_lines(record)):
                 break
             found += _several(record, len(found), line)
         else:
@@ -151,6 +151,16 @@ def _from_document(record: Record, line: int, raw: bytes, value: object) -> list
     if type(value) is dict and "v" in value and "body" in value and "id" in value:
         return [_from_envelope(record, line, raw, value)]
     return _from_value(record, line, raw, value)
+
+
+def _over_lines(record: Record) -> list[Event | DeadLetter]:
+    """What a record holds whose documents go over several lines; nothing where each line stands for itself."""
+    data = record.data
+    whole = _parse(data)
+    if whole is not _BROKEN:
+        return _from_value(record, 0, data, whole)
+    parts, _ = documents.end_to_end(data) if b"\n" in data else ([], b"")
+    return _several(record, 0, data) if any(b"\n" in part for part in parts) else []
 
 
 def _several(record: Record, line: int, raw: bytes) -> list[Event | DeadLetter]:

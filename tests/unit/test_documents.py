@@ -37,6 +37,36 @@ def test_envelopes_and_arrays_end_to_end() -> None:
     assert found[0].event_id == IDENTITY
 
 
+INDENTED = [orjson.dumps(orjson.loads(one), option=orjson.OPT_INDENT_2) for one in IVR]
+
+
+@pytest.mark.parametrize("between", [b"", b" ", b"\n", b"\r\n\r\n"])
+def test_documents_over_several_lines_are_as_many_events(between: bytes) -> None:
+    """Whoever indents what it writes may put several into a record: no line of one is a dead letter."""
+    found = opened(between.join(INDENTED) + b"\n")
+    assert [one.raw for one in found if isinstance(one, Event)] == INDENTED
+    assert [one.line for one in found if isinstance(one, Event)] == [0, 1, 2]
+
+
+def test_what_cannot_be_read_behind_documents_over_several_lines_is_one_dead_letter() -> None:
+    """Its lines belong together, so it can be mended and redriven."""
+    first, second, letter = opened(INDENTED[0] + b"\n" + INDENTED[1] + b"\n" + INDENTED[2][:-1])
+    assert isinstance(first, Event)
+    assert isinstance(second, Event)
+    assert isinstance(letter, DeadLetter)
+    assert (letter.reason, letter.event.raw) == (Reason.MALFORMED_JSON, INDENTED[2][:-1])
+
+
+@pytest.mark.parametrize(
+    ("text", "code"), [(b'{\n"a":"\\ud83d"\n}\n', "LoneSurrogate"), (b"[\n{\n},\n1e400\n]", "NumberOutOfRange")]
+)
+def test_a_document_over_several_lines_that_cannot_be_sent_is_one_dead_letter(text: bytes, code: str) -> None:
+    """With a true reason, and with all its bytes."""
+    (letter,) = opened(text)
+    assert isinstance(letter, DeadLetter)
+    assert (letter.reason, letter.code, letter.event.raw) == (Reason.SCHEMA_MISMATCH, code, text)
+
+
 @pytest.mark.parametrize("rest", [b'{"contactId":', b"xyz", b"}", b"\xff{}", b"17", b'{"a":1,}'])
 def test_what_cannot_be_read_from_some_point_on_is_one_dead_letter(rest: bytes) -> None:
     """What stood before it is delivered, and nothing of the line is lost."""
