@@ -131,6 +131,21 @@ def test_json_of_expert_has_its_type_in_the_header_too() -> None:
     assert (detail["eventType"], detail["originalEventId"], detail["conversationId"]) == (TYPE, "7", "3")
 
 
+@pytest.mark.parametrize(
+    ("number", "wanted"),
+    [
+        (b"1795512600", "2026-11-24T09:30:00.000Z"),
+        (b"1795512600.123", "2026-11-24T09:30:00.123Z"),
+        (b"1795512600.12345678901234567890", "2026-11-24T09:30:00.123Z"),
+    ],
+)
+def test_numbers_in_json_of_expert_are_read_as_in_any_shape(number: bytes, wanted: str) -> None:
+    """A time with a fraction is a time, and an id that is 0 is an id."""
+    detail = transformed(sealed(b'{"id":0,"timestamp":%s,"page":{"id":3}}' % number))
+    assert isinstance(detail, dict)
+    assert (detail["eventTimestamp"], detail["originalEventId"]) == (wanted, "0")
+
+
 HOSTILE = {
     "entities": b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>',
     "laughs": b'<!DOCTYPE a [<!ENTITY l "ha">' + b"".join(

@@ -9,6 +9,7 @@ from stream_router.core import limits, traceparent
 from stream_router.core.envelope import added_fields, added_text
 from stream_router.core.model import Event
 from stream_router.core.plain_text import MOST_SAID, NOT_SHOWN, is_name
+from stream_router.pipeline.exact_number import ExactNumber
 from stream_router.pipeline.mapping import lossless, timestamps, xml_body
 from stream_router.pipeline.mapping.shapes import ID_MAX_CHARS, Path, Shape, find, parse_path, put_shown
 from stream_router.pipeline.rejection import mismatch
@@ -25,6 +26,9 @@ _IDS = [parse_path(path) for path in ("event.@id", "@id", "id", "eventId", "inte
 _CONVERSATIONS = [parse_path(path) for path in ("conversationId", "event.page.@id", "page.@id", "page.id")]
 _TIMES = [parse_path(path) for path in ("event.@datetime", "@datetime", "datetime", "timestamp", "createdAt", "date")]
 _TYPES = [parse_path(path) for path in ("eventType", "event.@type", "@type", "type")]
+_OF_IDS: frozenset[type] = frozenset({int})
+_OF_TIMES = _OF_IDS | {float, ExactNumber}
+"""Which numbers may be an id, and which a time."""
 
 
 class Mapper(Protocol):
@@ -131,13 +135,17 @@ def _xml(body: object, fields: dict[str, Any]) -> dict[str, Any]:
     return xml_body.parse(text, content_type)
 
 
-def _first(body: dict[str, Any], paths: list[Path]) -> tuple[Path, str | int | None]:
+def _first(body: dict[str, Any], paths: list[Path], numbers: frozenset[type] = _OF_IDS) -> tuple[Path, Any]:
     """The first path that leads to a number, or to a text no longer than an id may be, and what it leads to."""
     for path in paths:
         value = find(body, path)
-        if type(value) is int or (type(value) is str and 0 < len(value) <= ID_MAX_CHARS):
+        if type(value) in numbers or (type(value) is str and 0 < len(value) <= ID_MAX_CHARS):
             return path, value
     return (), None
+
+
+def _time(body: dict[str, Any]) -> tuple[Path, Any]:
+    return _first(body, _TIMES, _OF_TIMES)
 
 
 def _type_of(body: dict[str, Any], fields: dict[str, Any]) -> str:
@@ -154,11 +162,12 @@ def _expert(event: Event, body: Any, fields: dict[str, Any], shape: Shape) -> An
         raise mismatch("MissingField", "expert: the event type is neither in the header nor in the body")
     _, conversation = _first(body, _CONVERSATIONS)
     try:
-        timestamp, time_s = timestamps.to_utc(_first(body, _TIMES)[1], shape.zone)
+        timestamp, time_s = timestamps.to_utc(_time(body)[1], shape.zone)
     except (ValueError, OverflowError):
         timestamp, time_s = timestamps.iso(event.received_at_ms), event.received_at_ms / 1000
+    _, interaction = _first(body, _IDS)
     return (
-        str(_first(body, _IDS)[1] or event.event_id),
+        event.event_id if interaction is None else str(interaction),
         None if conversation is None else str(conversation),
         shape.event_types.get(event_type, event_type),
         timestamp,
@@ -172,8 +181,8 @@ def _expert(event: Event, body: Any, fields: dict[str, Any], shape: Shape) -> An
 def _masked_expert(body: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:
     """The masked payload, with the ids and the time as the entry shows them."""
     made = dict(parts["payload"])
-    for paths, name in ((_IDS, "originalEventId"), (_CONVERSATIONS, "conversationId"), (_TIMES, "timestamp")):
-        path, value = _first(body, paths)
+    found = (_first(body, _IDS), _first(body, _CONVERSATIONS), _time(body))
+    for (path, value), name in zip(found, ("originalEventId", "conversationId", "timestamp"), strict=True):
         if path:
             put_shown(made, path, value, parts.get(name))
     return made
