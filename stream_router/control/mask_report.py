@@ -14,6 +14,7 @@ from stream_router.control import mask_coverage
 from stream_router.core.plain_text import plain
 from stream_router.core.process.settings_error import SettingsError
 from stream_router.pipeline.mapping import config_file
+from stream_router.pipeline.mapping.mapper import Validator
 from stream_router.pipeline.masking import policy_file as policies
 from stream_router.pipeline.masking import preview
 from stream_router.pipeline.masking.asked_for import asked_for
@@ -36,11 +37,12 @@ def run(policy: str, *files: Path, coverage: bool = False, console: Console | No
     given = load(Mask)
     key, regions = given.secret("masking_key"), given.masking_region_list
     compiled = _compiled(policy, key.encode() or os.urandom(32), regions)
-    shapes = config_file.load(given.config).shapes
+    mapping = config_file.load(given.config)
+    validator = Validator(mapping.shapes, mapping.sources, mapping.expert)
     told: list[preview.Shown] = []
     for file in files:
         try:
-            shown = preview.show(compiled, shapes, file.read_bytes())
+            shown = preview.show(compiled, validator, file.read_bytes())
         except OSError as error:
             _fail(file, f"cannot be read ({error.strerror}); name a file with JSON events")
             return 1

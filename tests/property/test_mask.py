@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from stream_router.core.envelope import open_record
 from stream_router.core.model import DeadLetter, Entry, Event, Record
+from stream_router.pipeline.mapping.mapper import Validator
 from stream_router.pipeline.mapping.shapes import PRESETS
 from stream_router.pipeline.masking import policy_file
 from stream_router.pipeline.masking.actions import REDACTED
@@ -165,7 +166,7 @@ def test_what_is_shown_of_a_sample_is_what_masking_does(
 ) -> None:
     """For any policy and any payload: what is left in the report is what leaves, value by value."""
     made = compiled(tmp_path, [*rules, MASKS_AT_LEAST_THIS], allow)
-    shown = show(made, PRESETS, orjson.dumps(payload))
+    shown = show(made, Validator(PRESETS), orjson.dumps(payload))
     left = [line.after for line in shown if line.after not in (None, "{}", "[]")]
     assert left == [leaf for leaf in leaves(made.mask({"payload": payload}, [])) if leaf not in ("{}", "[]")]
 

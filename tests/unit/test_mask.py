@@ -9,7 +9,7 @@ import pytest
 
 from stream_router.control import mask_report
 from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.envelope import open_record
+from stream_router.core.envelope import added_text, open_record, seal, text_body
 from stream_router.core.model import DeadLetter, Entry, Event, Record
 from stream_router.core.process.settings_error import SettingsError
 from stream_router.pipeline.masking import actions, policy_file, trace, unknown_fields
@@ -537,6 +537,30 @@ def test_report_reads_a_sample_by_the_shapes_of_the_settings(
     shown = capsys.readouterr().out
     assert "payload.phone" in shown
     assert "masked: nothing" in shown
+
+
+@pytest.mark.parametrize("policy", ["default", "strict"])
+def test_report_of_a_line_of_the_stream_reads_it_as_the_consumer_does(
+    policy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What stands beside the body decides its shape, and its ids: of XML, and of a source that has a preset."""
+    sample = tmp_path / "sample.jsonl"
+    xml = b'<event id="e-1"><page id="page-42"/><email>anna@example.com</email></event>'
+    body, encoding = text_body(xml)
+    said = added_text({"contentType": "text/xml", "bodyEncoding": encoding, "eventTypeHeader": "page:edit"})
+    json = b'{"id":"e-2","conversationId":"page-43"}'
+    sample.write_bytes(
+        b"\n".join(
+            [
+                seal(IDENTITY, "delivery", 0, body, said),
+                seal(IDENTITY, "delivery", 0, json, added_text({"eventTypeHeader": "page:edit"})),
+            ]
+        )
+    )
+    assert mask_report.run(policy, sample) == 0
+    shown = capsys.readouterr().out
+    for told in ("conversationId", "page-42", "payload.event.email", "page-43", "originalEventId", "e-2"):
+        assert told in shown
 
 
 def test_report_refuses_a_config_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

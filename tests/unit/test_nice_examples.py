@@ -11,6 +11,7 @@ import pytest
 
 from stream_router.control import mask_coverage
 from stream_router.core.model import Entry
+from stream_router.pipeline.mapping.mapper import Validator
 from stream_router.pipeline.mapping.shapes import PRESETS
 from stream_router.pipeline.masking import policy_file, preview
 from stream_router.pipeline.transform import Transform
@@ -153,7 +154,7 @@ def test_of_all_texts_only_those_leave_that_pass_on_purpose(example: dict[str, A
     detail = json.dumps(sent(policy, body)["payload"])
     compiled = policy_file.load(policy, None)
     assert compiled is not None
-    verdicts = mask_coverage.verdicts(preview.show(compiled, PRESETS, orjson.dumps(body)))
+    verdicts = mask_coverage.verdicts(preview.show(compiled, Validator(PRESETS), orjson.dumps(body)))
     out = {path for name, path in placed.items() if f'"{name}"' in detail or f"{name}" in detail}
     assert {path for path in out if verdicts.get(path) != "passes"} == set()
     assert out
@@ -175,9 +176,11 @@ def test_coverage_names_every_path_of_the_examples() -> None:
     compiled = policy_file.load("default", None)
     assert compiled is not None
     for example in EXAMPLES:
-        shown = preview.show(compiled, PRESETS, orjson.dumps(example["event"]))
+        shown = preview.show(compiled, Validator(PRESETS), orjson.dumps(example["event"]))
         assert "unknown" not in mask_coverage.verdicts(shown).values(), example["name"]
-    shown = preview.show(compiled, PRESETS, orjson.dumps({**EXAMPLES[0]["event"], "motto": "x", "email": "a@b.de"}))
+    shown = preview.show(
+        compiled, Validator(PRESETS), orjson.dumps({**EXAMPLES[0]["event"], "motto": "x", "email": "a@b.de"})
+    )
     found = mask_coverage.verdicts(shown)
     assert found["payload.motto"] == "unknown"
     assert found["payload.email"] == "masked"
@@ -189,6 +192,6 @@ def test_coverage_names_what_stays_although_it_is_masked_elsewhere() -> None:
     compiled = policy_file.load("default", None)
     assert compiled is not None
     body = {"firstName": "Anna-Maria", "status": "new for Anna-Maria", "interactionId": "i", "motto": "7"}
-    found = mask_coverage.verdicts(preview.show(compiled, PRESETS, orjson.dumps(body)))
+    found = mask_coverage.verdicts(preview.show(compiled, Validator(PRESETS), orjson.dumps(body)))
     assert found["payload.status"] == "stays"
     assert found["payload.interactionId"] == "passes"

@@ -1,6 +1,6 @@
 """What a policy does to a sample, value by value: before, after, and by which action."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
 from stream_router.core.envelope import open_record
@@ -8,7 +8,6 @@ from stream_router.core.model import DeadLetter, Event, Record
 from stream_router.pipeline import deep_json
 from stream_router.pipeline.exact_number import ExactNumber
 from stream_router.pipeline.mapping.mapper import Validator
-from stream_router.pipeline.mapping.shapes import Shape
 from stream_router.pipeline.masking.actions import GONE, REDACTED, is_mask
 from stream_router.pipeline.masking.ids_in_clear import IDS
 from stream_router.pipeline.masking.path_patterns import Step
@@ -36,13 +35,12 @@ class Shown(NamedTuple):
     verdict: Verdict
 
 
-def show(policy: MaskingPolicy, shapes: Sequence[Shape], sample: bytes) -> list[Shown]:
-    """Every value of every event in `sample`, in order. An event that fits none of `shapes` is taken as a payload.
+def show(policy: MaskingPolicy, validator: Validator, sample: bytes) -> list[Shown]:
+    """Every value of every event in `sample`, in order. An event that `validator` refuses is taken as a payload.
 
     `sample` is what a Kinesis record may hold: one JSON document, or one a line. Raises ValueError, quoting nothing,
     where a line is no JSON object, or nests deeper than can be masked.
     """
-    validator = Validator(shapes)
     found: list[Shown] = []
     if not (stripped := sample.strip()):
         raise ValueError("holds no event")
@@ -60,11 +58,11 @@ def show(policy: MaskingPolicy, shapes: Sequence[Shape], sample: bytes) -> list[
 
 
 def _parts(validator: Validator, event: Event) -> Parts:
-    if type(event.body) is not dict:
-        raise ValueError("the sample holds something that is no JSON object")
     try:
         valid = validator.read(event)
     except Rejected:
+        if type(event.body) is not dict:
+            raise ValueError("the sample holds something that is no JSON object") from None
         return {"payload": event.body}
     parts = {"originalEventId": valid[0], "conversationId": valid[1], "payload": valid[5]}
     return parts | {"extensions": valid[6]} if valid[6] else parts
