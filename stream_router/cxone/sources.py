@@ -21,6 +21,12 @@ NICE_ACCOUNTS = frozenset({"737494165703", "751344753113", "420587085960"})
 """The AWS accounts from which CXone Data Streams writes: commercial, FedRAMP, FedRAMP High (docs/facts.md, "CXone")."""
 
 
+_OF_EXPERT = (
+    "whether its event types match the rule: Expert's keep their names, and one that neither [event_types] renames nor "
+    "STREAM_ROUTER_EVENT_TYPES names is a dead letter"
+)
+
+
 class _Renames(BaseModel):
     """Of a shape of the mapping what renames types."""
 
@@ -75,6 +81,8 @@ def check(source: Source, stream: str, routes: Routing) -> Iterator[Finding]:
     yield _check_url(source)
     if isinstance(source, DigitalSource):
         yield from _check_types(source, routes)
+    elif source.scheme == "expert" and routes.unroutable == "dead-letter":
+        yield Finding("unknown", source.name, _OF_EXPERT)
     yield Finding("unknown", source.name, "whether CXone sends here, and with which secret: it has no API that tells")
 
 

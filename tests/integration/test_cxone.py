@@ -529,6 +529,23 @@ def test_good_sources_pass_and_what_cannot_be_known_is_said(
         assert any(line.startswith(f"unknown {name}: whether CXone") for line in lines), name
 
 
+@pytest.mark.parametrize(("unroutable", "told"), [("dead-letter", 1), ("publish", 0)])
+def test_of_expert_s_event_types_it_is_said_that_they_match_no_rule_by_themselves(
+    monkeypatch: pytest.MonkeyPatch,
+    cxone: FakeCxone,
+    time_: FakeTime,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    unroutable: str,
+    told: int,
+) -> None:
+    """Nothing renames them, so without a setting each of its events would be a dead letter."""
+    monkeypatch.setenv("STREAM_ROUTER_UNROUTABLE", unroutable)
+    assert run_sources(monkeypatch, cxone, time_, tmp_path, SOURCES) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len([line for line in lines if line.startswith("unknown expert: whether its event types")]) == told
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
