@@ -87,6 +87,8 @@ SAID = '<?xml version="1.0" encoding="{}"?><event id="1"><a>é</a></event>'
 ENCODED = {
     "a writer of .NET's texts says UTF-16": (SAID.format("utf-16"), "utf-8", OF_UTF_8),
     "and its header nothing": (SAID.format("utf-16"), "utf-8", "text/xml"),
+    "and its header a framework's default": (SAID.format("utf-16"), "utf-8", "text/xml; charset=iso-8859-1"),
+    "and its header the truth": (SAID.format("utf-16"), "iso-8859-1", "text/xml; charset=iso-8859-1"),
     "a mark goes before both": ("\ufeff" + SAID.format("utf-16"), "utf-8", "text/xml; charset=iso-8859-1"),
     "the header is right, the XML is not": (SAID.format("iso-8859-1"), "utf-8", 'text/xml; charset="utf-8"'),
     "the XML is right, the header is not": (SAID.format("iso-8859-1"), "iso-8859-1", OF_UTF_8),

@@ -58,7 +58,7 @@ def _encodings(text: bytes, content_type: str) -> Iterable[str | None]:
     found = _CHARSET.search(content_type)
     said = found[1] if found else None
     if _UTF_16_IN_BYTES.match(text):
-        return dict.fromkeys((said, "utf-8"))
+        return dict.fromkeys(("utf-8", said))
     return dict.fromkeys((said, None) if said in ("utf-8", "utf8") else (None, said))
 
 
