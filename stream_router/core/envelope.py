@@ -148,7 +148,7 @@ def _is_no_text(data: bytes, found: list[Event | DeadLetter]) -> bool:
 
 
 def _from_document(record: Record, line: int, raw: bytes, value: object) -> list[Event | DeadLetter]:
-    if type(value) is dict and "v" in value and "body" in value and "id" in value:
+    if type(value) is dict and "v" in value and "body" in value and "idFrom" in value:
         return [_from_envelope(record, line, raw, value)]
     return _from_value(record, line, raw, value)
 
@@ -207,7 +207,7 @@ def _too_many(record: Record, line: int, raw: bytes) -> DeadLetter:
 
 
 def _from_envelope(record: Record, line: int, raw: bytes, value: dict[str, Any]) -> Event | DeadLetter:
-    identity, received_at, id_from = value["id"], value.get("receivedAt"), value.get("idFrom")
+    identity, received_at, id_from = value.get("id"), value.get("receivedAt"), value["idFrom"]
     version = value["v"]
     if (
         type(identity) is str

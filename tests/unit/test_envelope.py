@@ -12,6 +12,7 @@ from stream_router.core.envelope import open_record, seal, split_array
 from stream_router.core.event_id import correlation_id
 from stream_router.core.event_id import of_body as event_id
 from stream_router.core.model import DeadLetter, Event, Record
+from stream_router.pipeline.mapping import lossless
 
 ID = "0123456789abcdef0123456789abcdef"
 NOW_MS = 1_795_000_000_123
@@ -189,6 +190,7 @@ def test_an_envelope_whose_body_cannot_be_read_keeps_its_identity(body: bytes, c
         ("id", ID.upper()),
         ("id", ID[:-1]),
         ("id", 7),
+        ("id", None),
         ("idFrom", "nowhere"),
         ("idFrom", None),
         ("receivedAt", "2026"),
@@ -212,6 +214,15 @@ def test_a_foreign_document_is_one_event() -> None:
     event = events(data)[0]
     assert (event.id_from, event.received_at_ms, event.raw) == ("content", NOW_MS, data)
     assert event.event_id == event_id("stream", None, 0, data)
+
+
+@pytest.mark.parametrize("version", [b"1", b'"2.0"'])
+def test_a_foreign_document_may_have_a_version_an_id_and_a_body(version: bytes) -> None:
+    """As many have: only ours says by what its id was made."""
+    data = b'{"v":%s,"id":"o-7","type":"order","body":{"total":12.50, "n":0.10000000000000000001}}' % version
+    (event,) = events(data)
+    assert (event.raw, event.body["id"]) == (data, "o-7")
+    assert str(lossless.read(event)["body"]["n"]) == "0.10000000000000000001"
 
 
 def test_a_foreign_pretty_printed_document_is_one_event() -> None:

@@ -81,7 +81,7 @@ def _read_carefully(event: Event) -> Any:
 def _exact(text: str) -> Any:
     """The body of an event, whose numbers keep their text where a double would not hold them."""
     whole = _EXACT.decode(text)
-    enveloped = type(whole) is dict and "v" in whole and "body" in whole and "id" in whole
+    enveloped = type(whole) is dict and "v" in whole and "body" in whole and "idFrom" in whole
     return whole["body"] if enveloped else whole
 
 
