@@ -224,7 +224,7 @@ def _from_envelope(record: Record, line: int, raw: bytes, value: dict[str, Any])
         event = _foreign(record, line, raw, None, 0)
         if version == VERSION:
             message = "an envelope's field has a wrong form"
-            return DeadLetter(event, Reason.MALFORMED_JSON, "MalformedEnvelope", message)
+            return DeadLetter(event, Reason.SCHEMA_MISMATCH, "MalformedEnvelope", message)
     return DeadLetter(event, Reason.UNSUPPORTED_VERSION, "UnsupportedVersion", "the envelope's version is unknown")
 
 

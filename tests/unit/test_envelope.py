@@ -93,9 +93,16 @@ def test_a_record_holds_several_envelopes_in_order() -> None:
         assert [event.line for event in found] == list(range(5))
 
 
-@pytest.mark.parametrize("bad", [b"{", b"\xff\xfe", b'{"v":1,"id":"x","idFrom":"delivery","receivedAt":1,"body":{}}'])
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (b"{", Reason.MALFORMED_JSON),
+        (b"\xff\xfe", Reason.MALFORMED_JSON),
+        (b'{"v":1,"id":"x","idFrom":"delivery","receivedAt":1,"body":{}}', Reason.SCHEMA_MISMATCH),
+    ],
+)
 @pytest.mark.parametrize("place", [1, 2])
-def test_one_bad_line_kills_only_itself(bad: bytes, place: int) -> None:
+def test_one_bad_line_kills_only_itself(bad: bytes, reason: Reason, place: int) -> None:
     """The neighbours of an unreadable line are events; the line is a dead letter with its own bytes."""
     good = seal(ID, "delivery", NOW_MS, b"{}")
     data = [good, good, good]
@@ -105,7 +112,7 @@ def test_one_bad_line_kills_only_itself(bad: bytes, place: int) -> None:
     assert [type(one) for one in found] == [DeadLetter if at == place else Event for at in range(3)]
     letter = found[place]
     assert isinstance(letter, DeadLetter)
-    assert (letter.reason, letter.event.raw, letter.event.line) == (Reason.MALFORMED_JSON, bad, place)
+    assert (letter.reason, letter.event.raw, letter.event.line) == (reason, bad, place)
     assert opened.unsettled == 0b111
 
 
@@ -201,10 +208,10 @@ def test_an_envelope_whose_body_cannot_be_read_keeps_its_identity(body: bytes, c
     ],
 )
 def test_a_bent_envelope_is_a_dead_letter(name: str, value: object) -> None:
-    """Its fields are ours: a wrong form is never worked around, and the message quotes nothing."""
+    """Its fields are ours: a wrong form is never worked around. It is JSON all the same; the message quotes nothing."""
     fields = {"v": 1, "id": ID, "idFrom": "delivery", "receivedAt": NOW_MS, "body": {"s": "secret"}, name: value}
     found = letters(orjson.dumps(fields))
-    assert [letter.reason for letter in found] == [Reason.MALFORMED_JSON]
+    assert [(letter.reason, letter.code) for letter in found] == [(Reason.SCHEMA_MISMATCH, "MalformedEnvelope")]
     assert "secret" not in found[0].message
 
 
