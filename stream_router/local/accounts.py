@@ -12,6 +12,7 @@ from stream_router.core.event_id import correlation_id
 from stream_router.local.arrivals import Arrival, arrival
 from stream_router.local.poison import Garbage
 from stream_router.pipeline.sinks.dead_letters import reader
+from stream_router.pipeline.sinks.dead_letters.parts import Joiner
 from stream_router.pipeline.sinks.dead_letters.reader import Letter
 from stream_router.send.poster import Answered
 
@@ -34,7 +35,7 @@ class Accounts:
         self.changed_identity = 0
         self.dead: dict[str, Letter] = {}
         self.dead_injected: dict[bytes, Letter] = {}
-        self._parts = reader.Joiner()
+        self._parts = Joiner()
         self.last_ms = 0.0
         """When the last event came out, by the queue's stamp (epoch ms)."""
 

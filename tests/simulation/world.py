@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_put_events
 from stream_router.core.model import Entry
 from stream_router.pipeline.sinks.dead_letters import reader
+from stream_router.pipeline.sinks.dead_letters.parts import Joiner
 from tests.fakes import NO_ANSWER, World, ok, refused
 from tests.lives import TooLongError
 from tests.simulation.kinds import Kind
@@ -161,7 +162,7 @@ class Queue:
 
     def __init__(self, outside: Outside, world: World, life: int) -> None:
         self._outside, self._world, self._life = outside, world, life
-        self._joiner = reader.Joiner()
+        self._joiner = Joiner()
 
     def _fetch(self, location: str) -> bytes:
         return self._outside.objects[location.removeprefix("s3://bucket/")]

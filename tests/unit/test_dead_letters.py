@@ -9,6 +9,7 @@ from stream_router.core.aws_answers import Answer
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import DeadLetter
 from stream_router.pipeline.sinks.dead_letters import reader
+from stream_router.pipeline.sinks.dead_letters.parts import join
 from tests.fakes import NO_ANSWER, Rig, entry, event, ok, refused, rig
 
 
@@ -176,7 +177,7 @@ def test_the_parts_of_a_blamed_letter_settle_only_together() -> None:
     assert unsettled == [1] * 4
     assert pipeline.books.dead == made
     assert not one.event.record.unsettled
-    whole = reader.join(map(reader.of_content, bodies))
+    whole = join(map(reader.of_content, bodies))
     assert whole
     assert reader.original(whole) == one.event.raw
 

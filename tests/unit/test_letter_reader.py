@@ -13,7 +13,8 @@ from stream_router.core import limits
 from stream_router.core.model import Entry
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA, Message
-from stream_router.pipeline.sinks.dead_letters.reader import Joiner, Letter, Origin, UnreadableLetterError
+from stream_router.pipeline.sinks.dead_letters.parts import Joiner, join
+from stream_router.pipeline.sinks.dead_letters.reader import Letter, Origin, UnreadableLetterError
 from tests.unit.test_letter import WRITER, letter
 
 
@@ -87,7 +88,7 @@ def test_a_part_alone_is_no_event() -> None:
     first, *_ = WRITER.write_parts(letter(noise(1_500_000)))
     with pytest.raises(UnreadableLetterError, match="part"):
         reader.original(read(first))
-    assert reader.join([read(first)]) is None
+    assert join([read(first)]) is None
 
 
 @pytest.mark.parametrize("data", ["e30", "e30=!", "ë", "\u2028e30="])

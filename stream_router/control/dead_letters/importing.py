@@ -23,7 +23,8 @@ from stream_router.core.json_text.json_members import member_texts
 from stream_router.core.plain_text import plain
 from stream_router.core.process import failpoints
 from stream_router.pipeline.sinks.dead_letters import reader
-from stream_router.pipeline.sinks.dead_letters.reader import Letter, PartsKey, UnreadableLetterError
+from stream_router.pipeline.sinks.dead_letters.parts import PartsKey, parts_key
+from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableLetterError
 
 MOST_LETTERS, MOST_BYTES = 1_000, 16 * 1024 * 1024
 """Letters that are under way at once."""
@@ -86,7 +87,7 @@ def _is_whole(letter: Letter, parts: dict[PartsKey, set[int]]) -> bool:
     """Whether all of a letter was seen by now: of one that an import sent in part the rest is in the file alone."""
     if letter.part is None:
         return True
-    seen = parts.setdefault(reader.parts_key(letter), set())
+    seen = parts.setdefault(parts_key(letter), set())
     seen.add(letter.part.n)
     return len(seen) >= letter.part.of
 

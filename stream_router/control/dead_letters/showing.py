@@ -13,6 +13,7 @@ from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import DeadLetter
 from stream_router.core.plain_text import plain
 from stream_router.pipeline.sinks.dead_letters import reader
+from stream_router.pipeline.sinks.dead_letters.parts import Joiner
 from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableLetterError
 
 ALL = 1_000_000
@@ -22,7 +23,7 @@ def run(desk: Desk, identity: str, *, payload: bool) -> int:
     """Look for the letter of an event, or of a message, and show it. 0, or 1 where it was not found."""
     found: list[Letter] = []
     whole: list[Letter] = []
-    joiner = reader.Joiner()  # an event may have several letters, and a part of one fits none of another
+    joiner = Joiner()  # an event may have several letters, and a part of one fits none of another
 
     def take(held: Held) -> bool:
         try:

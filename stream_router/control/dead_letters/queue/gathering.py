@@ -8,7 +8,8 @@ from stream_router.control.dead_letters.queue.held import Held
 from stream_router.control.dead_letters.queue.messages import Messages
 from stream_router.control.dead_letters.queue.selection import Selection
 from stream_router.pipeline.sinks.dead_letters import reader
-from stream_router.pipeline.sinks.dead_letters.reader import Letter, PartsKey, UnreadableLetterError
+from stream_router.pipeline.sinks.dead_letters.parts import PartsKey, join, parts_key
+from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableLetterError
 
 MAX_BYTES = 128 * 1024 * 1024
 MAX_LETTERS = 10_000
@@ -153,10 +154,10 @@ class Gathering:
         if letter.part is None or letter.part.of == 1:
             self._add(Whole(letter, [held]))
             return
-        key = reader.parts_key(letter)
+        key = parts_key(letter)
         parts = self._parts.setdefault(key, [])
         parts.append((letter, held))
-        if (joined := reader.join(part for part, _ in parts)) is not None:
+        if (joined := join(part for part, _ in parts)) is not None:
             del self._parts[key]
             self._add(Whole(joined, [one for _, one in parts]))
             self.copies += len(parts) - letter.part.of

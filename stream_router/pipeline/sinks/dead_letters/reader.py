@@ -1,12 +1,12 @@
 """Reads dead letters back, whatever form `message.py` gave them (docs/contract.md, "A dead letter").
 
-A letter may be a part of one: `Joiner` puts parts together. `original` gives the event's own line, exact. Whoever reads
-letters (`stream-router dlq`, the demo, the tests) reads them here.
+A letter may be a part of one: `parts.py` puts parts together. `original` gives the event's own line, exact. Whoever
+reads letters (`stream-router dlq`, the demo, the tests) reads them here.
 """
 
 import base64
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -212,39 +212,3 @@ def _unzipped(data: bytes) -> bytes:
 def encoded(raw: bytes) -> dict[str, str]:
     """A line as a letter's `record` holds it."""
     return {"encoding": "base64", "data": base64.b64encode(raw).decode()}
-
-
-PartsKey = tuple[object, ...]
-
-
-def parts_key(letter: Letter) -> PartsKey:
-    """What the parts of one letter have in common, and no part of another."""
-    of = letter.part.of if letter.part else 1
-    return (*letter.place, letter.origin.event_id, letter.edited, letter.generation, letter.record.encoding, of)
-
-
-def join(parts: Iterable[Letter]) -> Letter | None:
-    """The letter whose parts these are, a part perhaps more than once; None where one is missing."""
-    by_number = {part.part.n if part.part else 1: part for part in parts}
-    first = by_number.get(1)
-    if first is None or any(n not in by_number for n in range(1, (first.part.of if first.part else 1) + 1)):
-        return None
-    data = "".join(by_number[n].record.data for n in sorted(by_number))
-    return first.model_copy(update={"part": None, "record": first.record.model_copy(update={"data": data})})
-
-
-class Joiner:
-    """Puts together letters that came in parts, in any order."""
-
-    def __init__(self) -> None:
-        self._parts: dict[PartsKey, list[Letter]] = {}
-
-    def add(self, letter: Letter) -> Letter | None:
-        """The whole letter, once its last part is here (at once where it has but one)."""
-        key = parts_key(letter)
-        parts = self._parts.setdefault(key, [])
-        parts.append(letter)
-        whole = join(parts)
-        if whole is not None:
-            del self._parts[key]
-        return whole
