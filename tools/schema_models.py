@@ -112,6 +112,7 @@ class Part(Model):
 
     n: int = Field(ge=1)
     of: int = Field(ge=2)
+    cut: str = Field("", description="The same in all parts of one writing of the letter; older versions give none.")
 
 
 class Ordering(Model):

@@ -173,7 +173,8 @@ def test_the_parts_of_a_blamed_letter_settle_only_together() -> None:
     bury(pipeline, made)
     pipeline.drain(limit_s=60)
     bodies = sorted(pipeline.queue.bodies, key=lambda body: str(body["part"]))
-    assert [body["part"] for body in bodies] == [{"n": n, "of": 4} for n in range(1, 5)]
+    cut = bodies[0]["part"]["cut"]
+    assert [body["part"] for body in bodies] == [{"n": n, "of": 4, "cut": cut} for n in range(1, 5)]
     assert unsettled == [1] * 4
     assert pipeline.books.dead == made
     assert not one.event.record.unsettled

@@ -126,7 +126,7 @@ def test_what_fits_no_message_goes_over_several() -> None:
     assert WRITER.write(letter(raw)) == []
     messages = WRITER.write_parts(letter(raw))
     parts = [json.loads(message.body)["part"] for message in messages]
-    assert parts == [{"n": n + 1, "of": len(messages)} for n in range(len(messages))]
+    assert parts == [{"n": n + 1, "of": len(messages), "cut": parts[0]["cut"]} for n in range(len(messages))]
     assert max(message.size_bytes for message in messages) <= limits.SQS_MESSAGE_BYTES
     assert original(messages) == raw
 

@@ -83,6 +83,27 @@ def test_parts_of_two_letters_are_kept_apart() -> None:
     assert sorted(reader.original(one) for one in whole) == sorted([raw, raw, raw[::-1], raw[::-1]])
 
 
+def test_two_writings_of_one_letter_do_not_mix() -> None:
+    """A process that died before it was settled, and the next one, perhaps of another version, may cut it elsewhere."""
+    raw = noise(1_500_000)
+    mixed = [read(one) for at in (9, 10) for one in WRITER.write_parts(letter(raw)._replace(attempts=at))]
+    assert len({len(part.record.data) for part in mixed}) == len(mixed) == 4
+    for order in itertools.permutations(mixed):
+        joiner = Joiner()
+        assert [reader.original(one) for part in order if (one := joiner.add(part))] == [raw, raw]
+
+
+def test_parts_that_older_versions_wrote_are_joined() -> None:
+    """They do not tell which writing they are of."""
+    raw = noise(1_500_000)
+    joiner = Joiner()
+    for body in (json.loads(message.body) for message in WRITER.write_parts(letter(raw))):
+        del body["part"]["cut"]
+        whole = joiner.add(reader.of_content(body))
+    assert whole is not None
+    assert reader.original(whole) == raw
+
+
 def test_a_part_alone_is_no_event() -> None:
     """Half an event is never taken for one."""
     first, *_ = WRITER.write_parts(letter(noise(1_500_000)))

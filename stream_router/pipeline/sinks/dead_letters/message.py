@@ -20,7 +20,7 @@ MINIMAL_BYTES = 200 * 1024
 _OUTSIDE_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What SQS refuses in a value (model `sqs`, SendMessage)."""
 _ATTRIBUTE_CHARS = 256
-_FRAME_BYTES = 64
+_FRAME_BYTES = 96
 _LEAST_PIECE = 16 * 1024
 """A piece of the data, however large the rest of a letter is: a message without any would be stored, and settle it."""
 
@@ -62,6 +62,8 @@ class LetterWriter:
     def write_parts(self, letter: DeadLetter, *, minimal: bool = False) -> list[Message]:
         """The letter over several messages: their `record.data`, joined in order of `part.n`, is the whole.
 
+        Parts of one writing have one `part.cut`.
+
         With `minimal` in the form that no queue refuses: no attributes, ASCII, at most 200 KiB each.
         """
         record = _gzipped(letter.raw)
@@ -69,10 +71,12 @@ class LetterWriter:
         room = max(_LEAST_PIECE, most - self._frame_bytes(letter))
         data = record["data"]
         pieces = [data[at : at + room] for at in range(0, len(data), room)] or [""]
+        # The same letter written again, after a crash or by another version, may be cut elsewhere.
+        cut = hashlib.sha256(f"{room} {data}".encode()).hexdigest()[:16]
         messages = []
         for number, piece in enumerate(pieces, 1):
             content = self._content(letter, None, {"encoding": record["encoding"], "data": piece})
-            content["part"] = {"n": number, "of": len(pieces)} if len(pieces) > 1 else None
+            content["part"] = {"n": number, "of": len(pieces), "cut": cut} if len(pieces) > 1 else None
             messages.append(self._message(letter, content, minimal=minimal))
         return messages
 

@@ -8,9 +8,9 @@ PartsKey = tuple[object, ...]
 
 
 def parts_key(letter: Letter) -> PartsKey:
-    """What the parts of one letter have in common, and no part of another."""
-    of = letter.part.of if letter.part else 1
-    return (*letter.place, letter.origin.event_id, letter.edited, letter.generation, letter.record.encoding, of)
+    """What the parts of one writing of a letter have in common, and no part of another."""
+    of, cut = (letter.part.of, letter.part.cut) if letter.part else (1, "")
+    return (*letter.place, letter.origin.event_id, letter.edited, letter.generation, letter.record.encoding, of, cut)
 
 
 def join(parts: Iterable[Letter]) -> Letter | None:

@@ -93,8 +93,11 @@ class _Stored(_Json):
 
 
 class _Part(_Json):
+    """`cut` is the same in all parts of one writing of a letter; "" of a version that told no two writings apart."""
+
     n: int = Field(ge=1)
     of: int = Field(ge=1)
+    cut: str = ""
 
 
 class Letter(_Json):
