@@ -162,6 +162,29 @@ def test_other_messages_in_the_queues_are_passed_over(body: str) -> None:
     assert Letters(Look([Message(body, {}, 0), letter()]), STREAM).unreadable == 1
 
 
+@pytest.mark.parametrize("change", [{"schema": "stream-router.dead-letter/2"}, {"attempts": "many"}])
+def test_a_letter_that_this_version_cannot_read_may_be_any_events(change: dict[str, str]) -> None:
+    """On the way back from an upgrade: an event whose letter it is was not accepted, and its queue is not empty."""
+    strange = Message(json.dumps({**json.loads(letter().body), **change}), {}, 0)
+    verdict = judge(letters=Look([strange]))(sighting())
+    assert verdict.fate is Fate.UNKNOWN
+    assert "1 message of the dead-letter queue is a letter that this version cannot read" in verdict.why
+    book = Letters(Look([strange, letter(11)]), STREAM)
+    assert (len(book.all), book.unreadable) == (1, 0)
+    assert answered(letters=Look([strange]))[0] == 2
+    account, lines = accounted(Look([strange]), sighting())
+    assert lines[-1].startswith("cannot judge: 1 message of the dead-letter queue")
+    assert reconcile.status(account, Letters(Look([strange]), STREAM), UndeliveredBook(NOTHING)) == 2
+
+
+def test_what_a_look_before_saw_counts_only_where_a_later_one_saw_less() -> None:
+    """A letter that was redriven meanwhile is gone, whatever else in the queue cannot be read."""
+    strange = Message('{"schema":"stream-router.dead-letter/2"}', {}, 0)
+    before = Letters(Look([letter()]), STREAM)
+    assert not Letters(Look([strange]), STREAM).after(before).all
+    assert Letters(Look([strange], "half of it"), STREAM).after(before).all
+
+
 def test_a_letter_in_parts_is_one_letter() -> None:
     """So is a letter that was received twice."""
     parts = [letter(part={"n": n, "of": 2}) for n in (1, 2)]

@@ -7,9 +7,10 @@ import orjson
 
 from stream_router.control.stream.sightings import Sighting
 from stream_router.pipeline.sinks.dead_letters import reader
-from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableLetterError
+from stream_router.pipeline.sinks.dead_letters.reader import Letter, StrangeLetterError, UnreadableLetterError
 
 Place = tuple[str, int, int, int]
+_ONE = "1 message of the dead-letter queue is a letter"
 
 
 class Message(NamedTuple):
@@ -28,22 +29,29 @@ class Look(NamedTuple):
 
 
 class Letters:
-    """Our dead letters, by the place of their event in the stream. `missing` as in `Look`."""
+    """Our dead letters, by the place of their event in the stream.
+
+    `missing` as in `Look`; also where there are letters that this version cannot read: each may be any event's.
+    """
 
     def __init__(self, look: Look, stream: str) -> None:
         self._of_place: dict[Place, Letter] = {}
         self.unreadable = 0
         """Messages that are no dead letter of ours."""
         seen: dict[tuple[object, ...], Letter] = {}
+        strange = 0
         for message in look.messages:
             try:
                 letter = reader.read(message.body, message.attributes)
+            except StrangeLetterError:
+                strange += 1
             except UnreadableLetterError:
                 self.unreadable += 1
             else:
                 seen.setdefault(letter.place, letter)  # a letter in parts, or twice, is one
         self.all = list(seen.values())
-        self.missing = look.missing
+        self._unseen = look.missing
+        self.missing = "; ".join(filter(None, (look.missing, _unread(strange))))
         self._stream = stream
         for letter in self.all:
             self._note_place(letter)
@@ -55,7 +63,7 @@ class Letters:
     def after(self, before: "Letters") -> "Letters":
         """These, and where not all of the queue was seen those that a look before saw."""
         known = {letter.place for letter in self.all}
-        for letter in before.all if self.missing else ():
+        for letter in before.all if self._unseen else ():
             if letter.place not in known:
                 self.all.append(letter)
                 self._note_place(letter)
@@ -69,6 +77,12 @@ class Letters:
     def places(self) -> Mapping[Place, Letter]:
         """The letters of events of our stream."""
         return self._of_place
+
+
+def _unread(count: int) -> str:
+    """Why the letters are not all of them, where so many messages are letters that nobody here can read."""
+    those = f"{count:,} messages of the dead-letter queue are letters" if count > 1 else _ONE
+    return f"{those} that this version cannot read (another version's, or damaged)" if count else ""
 
 
 def place_of(letter: Letter) -> Place | None:

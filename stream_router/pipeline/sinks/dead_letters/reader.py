@@ -32,6 +32,10 @@ class UnreadableLetterError(ValueError):
     """A message is no dead letter of ours, or one whose bytes cannot be had. The text quotes nothing of it."""
 
 
+class StrangeLetterError(UnreadableLetterError):
+    """It is a dead letter, of another version or damaged: of which event, is not known here."""
+
+
 class UnavailableLetterError(UnreadableLetterError):
     """Its bytes cannot be had now, and perhaps later: of what they are nothing is known."""
 
@@ -156,25 +160,25 @@ def read(body: str | bytes, attributes: Mapping[str, str] | None = None) -> Lett
 def of_content(content: Any, attributes: Mapping[str, str] | None = None) -> Letter:
     """The same, of a body that is parsed already."""
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        raise UnreadableLetterError(f"the message is no {SCHEMA}{_hint(content)}")
+        raise _no_letter_of_ours(content)
     try:
         letter = Letter.model_validate(content)
     except ValidationError as error:
         field = ".".join(str(step) for step in error.errors(include_input=False)[0]["loc"])
-        raise UnreadableLetterError(f"the dead letter's field {field} has a wrong form") from None
+        raise StrangeLetterError(f"the dead letter's field {field} has a wrong form") from None
     known = (attributes or {}).get("eventType") or str((letter.entry or {}).get("DetailType") or "")
     return letter.model_copy(update={"event_type": known}) if known else letter
 
 
-def _hint(content: Any) -> str:
+def _no_letter_of_ours(content: Any) -> UnreadableLetterError:
     """What a message is that is no letter of this version, where that shows."""
-    if not isinstance(content, dict):
-        return ""
-    if "detail-type" in content or "failedMessages" in content:
-        return ", but EventBridge's own of a target (see SQS_DLQ_URL; --undelivered is for these)"
-    if str(content.get("schema")).startswith(SCHEMA.rpartition("/")[0] + "/"):
-        return ", but one of another version (which can read it)"
-    return ""
+    no_letter, told = f"the message is no {SCHEMA}", content if isinstance(content, dict) else {}
+    if "detail-type" in told or "failedMessages" in told:
+        its = "EventBridge's own of a target (see SQS_DLQ_URL; --undelivered is for these)"
+        return UnreadableLetterError(f"{no_letter}, but {its}")
+    if str(told.get("schema")).startswith(SCHEMA.rpartition("/")[0] + "/"):
+        return StrangeLetterError(f"{no_letter}, but one of another version (which can read it)")
+    return UnreadableLetterError(no_letter)
 
 
 def original(letter: Letter, fetch: Callable[[str], bytes] | None = None) -> bytes:
