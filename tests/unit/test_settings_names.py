@@ -68,6 +68,13 @@ def test_a_rollback_can_pass_over_a_newer_name(monkeypatch: pytest.MonkeyPatch) 
     assert [line.partition(":")[0] for line in lines] == ["STREAM_ROUTER_OF_TOMORROW"]
 
 
+def test_an_empty_value_of_a_newer_name_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A newer version's template gives one to each setting that was not asked for, and the older image starts."""
+    given(monkeypatch, {**SETUP, "STREAM_ROUTER_OF_TOMORROW": ""})
+    load(Setup)
+    assert not names.warnings({"STREAM_ROUTER_OF_TOMORROW": "", "CXONE_OF_TOMORROW": ""})
+
+
 @pytest.mark.parametrize(
     "name",
     [

@@ -64,14 +64,15 @@ def refuse_twice(environment: Mapping[str, str]) -> None:
 def warnings(environment: Mapping[str, str]) -> list[str]:
     """A line for each name that nobody knows and that was not refused."""
     ours = [f"{name}: {_not_known(name, settings())}" for name in _unknown(environment)]
-    cxone = sorted(name for name in environment if name.startswith("CXONE_") and name not in OF_CXONE)
+    given = sorted(name for name, value in environment.items() if value and name.startswith("CXONE_"))
+    cxone = [name for name in given if name not in OF_CXONE]
     return ours + [f"{name}: {_not_known(name, OF_CXONE)}" for name in cxone]
 
 
 def _unknown(environment: Mapping[str, str]) -> Iterator[str]:
-    """Names are settings in whatever case they are written, as for the settings themselves."""
+    """Names are settings in whatever case they are written, as for the settings themselves; what is empty is none."""
     known = settings() | OURS | {row.old for row in renamed.RENAMED}
-    for name in sorted(environment):
+    for name in sorted(name for name, value in environment.items() if value):
         upper = name.upper()
         if upper.startswith(PREFIX) and upper not in known and not OF_KUBERNETES.fullmatch(upper):
             yield name
