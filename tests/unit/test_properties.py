@@ -31,6 +31,23 @@ def test_reading_begins_at_the_first_record(configured: Consumer, found: Endpoin
 
 
 @pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("maxRecords = 7\n", {"initialPositionInStream": "TRIM_HORIZON"}),
+        ("InitialPositionInStream = LATEST\n", {"InitialPositionInStream": "LATEST"}),
+    ],
+)
+def test_a_file_of_the_operators_own_begins_there_too_unless_it_says_where(
+    configured: Consumer, tmp_path: Path, text: str, told: dict[str, str]
+) -> None:
+    """The KCL begins with LATEST where nobody says; a file that bounds reads says nothing of events to be skipped."""
+    own = tmp_path / "own.properties"
+    own.write_text(text)
+    rendered = properties.render(configured.model_copy(update={"properties": own}), AWS, "w").properties
+    assert {key: value for key, value in rendered.items() if key.lower() == "initialpositioninstream"} == told
+
+
+@pytest.mark.parametrize(
     ("line", "named"),
     [
         ("callProcessRecordsEvenForEmptyRecordList = false", "callProcessRecordsEvenForEmptyRecordList"),
