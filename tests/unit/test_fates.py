@@ -137,6 +137,23 @@ def test_garbage_that_no_letter_tells_of_has_lost_its_letter() -> None:
     assert judge()(one).fate is Fate.LETTER_GONE
 
 
+@pytest.mark.parametrize(
+    ("given", "fate"),
+    [
+        ({}, Fate.UNKNOWN),
+        ({"letters": Look([letter(3)])}, Fate.DEAD),
+        ({"checkpoint": Position(2, 0)}, Fate.WAITING),
+    ],
+)
+def test_an_envelope_of_a_later_version_may_have_been_published(given: dict[str, Any], fate: Fate) -> None:
+    """The consumers may be of that version already, and the command not: no letter of it is missing then."""
+    line = sighting().event.raw.replace(b'"v":1', b'"v":2', 1)
+    (one,) = of_record(SHARD, UserRecord(Position(3, 0), 2_000, line, passed_over=False))
+    verdict = judge(**given)(one)
+    assert verdict.fate is fate
+    assert ("look with the version of the consumers" in verdict.why) is (fate is Fate.UNKNOWN)
+
+
 def test_an_event_that_is_kept_keeps_its_own_line_alone() -> None:
     """Of a long conversation each event lies in another record, in which the receiver grouped those of many."""
     lines = [sighting(identity=f"{n:032x}").event.raw for n in range(3)]

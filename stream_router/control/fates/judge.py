@@ -8,6 +8,7 @@ from stream_router.control.fates.books import Letters, Undelivered, UndeliveredB
 from stream_router.control.stream import positions
 from stream_router.control.stream.positions import Position
 from stream_router.control.stream.sightings import Sighting
+from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event
 from stream_router.pipeline.sinks.dead_letters.reader import Letter
 
@@ -86,6 +87,12 @@ class Judge:
             return Verdict(Fate.DROPPED, f"{self._dropping(made.event)} drops events of type {made.event_type}")
         if self._letters.missing:
             return Verdict(Fate.UNKNOWN, f"it may be in the dead-letter queue: {self._letters.missing}")
+        if isinstance(made, DeadLetter) and made.reason is Reason.UNSUPPORTED_VERSION:
+            return Verdict(
+                Fate.UNKNOWN,
+                "its envelope is of a version that this one does not know, and consumers of a later one may have "
+                "published it; look with the version of the consumers",
+            )
         if isinstance(made, DeadLetter):
             return Verdict(
                 Fate.LETTER_GONE,
