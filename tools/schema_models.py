@@ -147,6 +147,7 @@ class DeadLetter(Model):
     generation: int = Field(0, ge=0, description="How often it was redriven and failed again.")
     history: list[EarlierFailure] = Field([], description="Why, the times before; the oldest first.")
     edited: bool = Field(default=False, description="Whether somebody changed the event by hand.")
+    masking: str = Field("", description="The policy (id and version) that masked events when it was written.")
 
 
 class AuditRecord(Model):

@@ -203,6 +203,10 @@ def test_on_a_v2_bus_they_are_found_in_the_stream_again(fake_aws: FakeAwsProcess
     done = dlq.run(fake_aws, "redrive", "--undelivered", "--yes", **V2)
     assert "published again 2" in done.stdout, done.stdout + done.stderr
     assert "1  it is not in the stream any more" in done.stdout
+    assert (
+        "note: a v2 bus keeps no payload, so their Detail is made anew, and STREAM_ROUTER_MASKING is off here"
+        in done.stdout
+    )
     published = fake_aws.lines("PutEventsV2", "accepted")
     assert {line["id"] for line in published} == {sealed, place}
     assert {json.loads(line["payload"])["payload"]["n"] for line in published} == {1, 2}

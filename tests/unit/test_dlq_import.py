@@ -72,6 +72,7 @@ def test_what_a_later_version_says_of_a_letter_stays_with_it(tmp_path: Path) -> 
     (message,) = WRITER.write(letter(raw))
     content = orjson.loads(message.body)
     content["tenant"] = {"id": 7}
+    content["masking"] = "default 2"
     content["origin"]["consumer"] = "blue"
     before = {"failedAt": "2026-11-24T09:30:00.123Z", "reason": "refused", "code": "x", "attempts": 1}
     content["history"] = [{**before, "by": "redrive"}]
@@ -84,6 +85,7 @@ def test_what_a_later_version_says_of_a_letter_stays_with_it(tmp_path: Path) -> 
         (message,) = put_back.AgainWriter().write(back)
         again = orjson.loads(message.body)
         assert again["tenant"] == {"id": 7}
+        assert again["masking"] == "default 2"
         assert again["origin"]["consumer"] == "blue"
         assert again["history"][0]["by"] == "redrive"
 

@@ -75,10 +75,14 @@ def redrive(
     how: How = DRY,
     identity: str = "",
     depth: Callable[[], Depth] = lambda: Depth(3, 0),
+    *,
+    masked: bool = True,
 ) -> int:
     messages = Messages(sqs, "http://sqs/1/q", sqs.world.clock)  # type: ignore[arg-type]
     settings = SimpleNamespace(ordering="none", event_bus="default", stream="ours", offload_bucket=None)
     desk: Any = SimpleNamespace(messages=messages, settings=settings, connection=MagicMock(), fetch=None, depth=depth)
+    if not masked:
+        desk.connection.transform.return_value.policy = None
     one = Redrive(desk, Selection(id=identity), how, asked, "2026-11-26T00:00:00.000Z")
     one._trials = trials  # type: ignore[assignment]
     return one.run()
@@ -106,6 +110,25 @@ def test_letters_of_another_stream_want_a_word(
         sqs.bodies = list(there)
         assert redrive(sqs, lambda: False, Eligible(), how) == 0
         assert "note: here are dead letters of stream theirs" in capsys.readouterr().out
+
+
+def test_events_that_were_to_be_masked_want_a_word_where_masking_is_off(
+    sqs: Sqs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The shell lacks the deployment's setting: their targets would get what they were never to get."""
+    monkeypatch.setattr(Redriving, "round", lambda *_: None)
+    there = [changed(letter(sequenceNumber=str(n)), masking="default 2") for n in (1, 2)]
+    sqs.bodies = list(there)
+    assert redrive(sqs, lambda: False, Eligible(), WET, masked=False) == 1
+    told = capsys.readouterr()
+    said = "note: the consumer masked by default 2 when it wrote these letters, and STREAM_ROUTER_MASKING is off here: "
+    assert told.out.count(said) == 1
+    assert "see the note above; add --yes to go on all the same; nothing more was published" in told.err
+    assert len(given_back(sqs)) == 2
+    for how, masked in ((WET._replace(yes=True), False), (DRY, False), (WET, True)):
+        sqs.bodies = list(there)
+        assert redrive(sqs, lambda: False, Eligible(), how, masked=masked) == 0
+        assert (said in capsys.readouterr().out) is not masked
 
 
 def test_a_stop_is_heard_between_two_letters(sqs: Sqs, capsys: pytest.CaptureFixture[str]) -> None:

@@ -182,7 +182,9 @@ def redrive(sqs: Sqs, then: Callable[[Entry], None], **how: Any) -> int:
     messages = Messages(sqs, "http://sqs/1/q", sqs.world.clock)  # type: ignore[arg-type]
     messages.begun_ms = BEGUN_MS
     bus = Bus(then)
-    connection = SimpleNamespace(transform=lambda *_: None, republisher=lambda _: bus, wait=sqs.pump)
+    connection = SimpleNamespace(
+        transform=lambda *_: SimpleNamespace(policy=None), republisher=lambda _: bus, wait=sqs.pump
+    )
     settings = SimpleNamespace(
         stream="ours", ordering="none", event_bus="default", rule="r", offload_bucket=None, aws_region="us-east-1"
     )

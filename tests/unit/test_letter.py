@@ -74,6 +74,13 @@ def test_an_entry_s_time_keeps_its_milliseconds(millisecond: int) -> None:
     }
 
 
+def test_a_letter_says_that_events_were_masked_when_it_was_written() -> None:
+    """Its own line may be unmasked: whoever redrives it has to know that the event was not to go out like that."""
+    writer = LetterWriter("my-stream", "shard-7", lambda: 0.0, ordered=False, masking="default 2")
+    for messages in (writer.write(letter(b"x")), writer.write_parts(letter(b"x"), minimal=True)):
+        assert reader.read(messages[0].body).masking == "default 2"
+
+
 def test_unknown_attributes_are_left_out() -> None:
     """SQS refuses an empty attribute, so what is not known is not there."""
     (message,) = WRITER.write(letter(b"x"))

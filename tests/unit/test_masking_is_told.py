@@ -14,8 +14,11 @@ from stream_router.aws.pumped_transport import Transport
 from stream_router.consumer.child.assembly import Child
 from stream_router.consumer.child.progress.crash_guard import CrashGuard
 from stream_router.consumer.child.telling.shard_telemetry import ShardTelemetry
+from stream_router.consumer.child.wiring import Wiring
 from stream_router.consumer.transform_config import transform_config
-from stream_router.core.model import Batch
+from stream_router.core.dead_letter_reasons import Reason
+from stream_router.core.model import Batch, DeadLetter
+from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
 from stream_router.pipeline.transform import Transform
 from tests.events import BODY, NOW_MS, consumer, event
 
@@ -58,3 +61,17 @@ def test_start_up_log_says_it(
     caplog.set_level(logging.INFO)
     Child(consumer(masking=masking, state_dir=tmp_path), lambda: None)
     assert (level, said) in [(record.levelno, record.message) for record in caplog.records]
+
+
+@pytest.mark.parametrize(("masking", "said"), [("off", ""), ("default", "default 2")])
+def test_a_shard_s_dead_letters_say_it(
+    masking: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each names the policy that was to mask its event, and nothing while masking is off."""
+    writers: list[LetterWriter] = []
+    monkeypatch.setattr(Wiring, "dead_letters", lambda _self, _url, writer: writers.append(writer))
+    settings = consumer(masking=masking, state_dir=tmp_path)
+    transform = Transform(transform_config(settings), lambda: NOW_MS)
+    Wiring(settings).router("shardId-0", transform, transform, *cast("tuple[Any, ...]", (None,) * 3))
+    (message,) = writers[0].write(DeadLetter(event(BODY), Reason.REFUSED, "C", "m", raw=b"x"))
+    assert orjson.loads(message.body).get("masking", "") == said

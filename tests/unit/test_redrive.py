@@ -99,7 +99,7 @@ class Redriven:
         monkeypatch.setattr(Redrive, "_sends_back", lambda _: queue)
         monkeypatch.setattr(module, "tell_hidden_since", lambda *_: None)
         monkeypatch.setattr(module, "unseen", lambda *_: "")
-        connection = SimpleNamespace(transform=lambda *_: None, republisher=lambda _: queue)
+        connection = SimpleNamespace(transform=lambda *_: SimpleNamespace(policy=None), republisher=lambda _: queue)
         desk: Any = SimpleNamespace(
             connection=connection,
             messages=queue,

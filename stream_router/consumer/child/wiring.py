@@ -41,7 +41,8 @@ class Wiring(Destinations):
         """The pipeline of one shard. `route` is the transform, or what a test put around it."""
         settings, clock = self.settings, time.monotonic
         ordered = settings.ordering == "conversation"
-        writer = LetterWriter(settings.stream, shard_id, _now_ms, ordered=ordered)
+        masking = transform.masking if transform.policy else ""
+        writer = LetterWriter(settings.stream, shard_id, _now_ms, ordered=ordered, masking=masking)
         token_of = functools.partial(wire_format.deduplication_id, shard_id)
         outage_gives_up = settings.on_outage == "dead-letter"
         return Router(

@@ -32,7 +32,7 @@ class AgainWriter(LetterWriter):
     def _content(self, letter: DeadLetter, entry: Entry | None, record: dict[str, str]) -> dict[str, object]:
         known = _known(letter)
         content: dict[str, Any] = known.model_dump(by_alias=True, exclude={"event_type", "record", "part"})
-        for name in ("generation", "history", "edited", "ordering"):
+        for name in ("generation", "history", "edited", "masking", "ordering"):
             if not content[name]:
                 del content[name]
         made = super()._content(letter, entry, record)

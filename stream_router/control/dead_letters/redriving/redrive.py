@@ -57,6 +57,7 @@ class Redrive:
         self._gathering = self._gathers()
         self._proven: set[str] = set()
         self._streams = {"", desk.settings.stream}
+        self._policies = {""}
         self._skipped: Counter[str] = Counter()
         self._unavailable: Counter[str] = Counter()
         self._types: Counter[str] = Counter()
@@ -130,7 +131,7 @@ class Redrive:
         if not self._in_hand:
             self._in_hand += self._take_in_hand()
         eligible = self._open()
-        self._see_streams(eligible)
+        self._see_origins(eligible)
         if eligible and not self._how.dry_run:
             self._prove(eligible)
             redriving.round(eligible)
@@ -168,16 +169,27 @@ class Redrive:
     def _reached_limit(self) -> bool:
         return bool(self._how.limit) and self._eligible >= self._how.limit
 
-    def _see_streams(self, eligible: list[Trial]) -> None:
-        """Letters of another stream may be another deployment's, whose bus is not ours. Raises Refused."""
-        strange = {trial.whole.letter.origin.stream for trial in eligible} - self._streams
-        self._streams |= strange
-        for name in sorted(strange):
+    def _see_origins(self, eligible: list[Trial]) -> None:
+        """Letters of another stream may be another deployment's, whose bus is not ours, or whose events are masked.
+
+        Raises Refused.
+        """
+        letters = [trial.whole.letter for trial in eligible]
+        streams = {letter.origin.stream for letter in letters} - self._streams
+        policies = set() if self._unmarked.policy else {letter.masking for letter in letters} - self._policies
+        self._streams |= streams
+        self._policies |= policies
+        for name in sorted(streams):
             say(
                 f"note: here are dead letters of stream {plain(name)}, and STREAM_ROUTER_STREAM is "
                 f"{self._desk.settings.stream}: see that queue, bus and rule belong together"
             )
-        if strange and not self._how.yes and not self._how.dry_run:
+        for policy in sorted(policies):
+            say(
+                f"note: the consumer masked by {plain(policy)} when it wrote these letters, and STREAM_ROUTER_MASKING "
+                "is off here: their events would go out unmasked"
+            )
+        if (streams or policies) and not self._how.yes and not self._how.dry_run:
             raise Refused(ADD_YES)
 
     def _prove(self, eligible: list[Trial]) -> None:

@@ -28,6 +28,8 @@ from stream_router.pipeline.sinks.dead_letters.reader import UnavailableLetterEr
 MOST_SEEN_AFTER = 1_000
 """Messages that the last look takes in hand: with --limit the queue may hold any number that nobody asked for."""
 
+UNMASKED = "a v2 bus keeps no payload, so their Detail is made anew, and STREAM_ROUTER_MASKING is off here: unmasked"
+
 
 class UndeliveredTrials:
     """Makes entries of EventBridge's messages: of a classic bus from the message, of a v2 bus from the stream."""
@@ -154,7 +156,8 @@ class UndeliveredRedrive(Redrive):
     def _notes(self, types: set[str]) -> list[str]:
         samples = {name: event for name, event in self._samples.items() if name in types}
         lines = others.look(self._desk.settings, samples, self._targets).lines
-        return [f"they get these events too: {line}" if line.startswith("rule ") else line for line in lines]
+        told = [f"they get these events too: {line}" if line.startswith("rule ") else line for line in lines]
+        return [*told, UNMASKED] if self._undelivered.found.events and not self._unmarked.policy else told
 
 
 def _time_ms(one: Whole) -> int:

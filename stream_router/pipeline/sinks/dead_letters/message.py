@@ -37,13 +37,19 @@ class Message(NamedTuple):
 
 
 class LetterWriter:
-    """Writes dead letters for one shard. `now_ms` is the wall clock (epoch ms)."""
+    """Writes dead letters for one shard. `now_ms` is the wall clock (epoch ms).
 
-    def __init__(self, stream: str, shard_id: str, now_ms: Callable[[], float], *, ordered: bool) -> None:
+    `masking` is the policy that masks this shard's events, "" where none does.
+    """
+
+    def __init__(
+        self, stream: str, shard_id: str, now_ms: Callable[[], float], *, ordered: bool, masking: str = ""
+    ) -> None:
         self._stream = stream
         self._shard_id = shard_id
         self._now_ms = now_ms
         self._ordered = ordered
+        self._masking = masking
 
     def write(self, letter: DeadLetter) -> list[Message]:
         """The letter in one message, with as much as fits; empty where even gzip alone does not fit one."""
@@ -110,6 +116,8 @@ class LetterWriter:
         }
         if self._ordered and letter.entry and letter.entry.order_key:
             content["ordering"] = {"conversationId": letter.entry.order_key, "gap": True}
+        if self._masking:
+            content["masking"] = self._masking
         return content
 
     def _message(self, letter: DeadLetter, content: dict[str, object], *, minimal: bool = False) -> Message:

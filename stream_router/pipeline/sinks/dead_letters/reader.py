@@ -20,7 +20,6 @@ from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
 MOST_DIGITS = 129
 """Of a sequence number (botocore's model `kinesis`, SequenceNumber). Python itself refuses some thousand digits."""
 
-
 MOST_BYTES = 16 * 1024 * 1024
 """Of an event: a record of Kinesis has 10 MiB at most, and somebody may have edited it."""
 
@@ -107,7 +106,7 @@ class _Part(_Json):
 class Letter(_Json):
     """One dead letter, or one part of it. `generation` counts how often it was redriven and failed again.
 
-    `event_type` is "" where nobody knows it; `edited` says that somebody changed the event by hand.
+    `event_type` is "" where nobody knows it; `edited`: somebody changed the event by hand; `masking`: the policy then.
     """
 
     schema_: str = Field(alias="schema")
@@ -123,6 +122,7 @@ class Letter(_Json):
     generation: int = 0
     history: tuple[Failure, ...] = ()
     edited: bool = False
+    masking: str = ""
     event_type: str = ""
 
     @property
