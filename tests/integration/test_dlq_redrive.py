@@ -8,8 +8,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
+from stream_router.core.dead_letter_reasons import Reason
+from stream_router.core.event_id import of_body as event_id
 from stream_router.fakeaws.process import FakeAwsProcess
 from tests import dead_letters as dlq
 from tests.dead_letters import Letters
@@ -292,6 +295,28 @@ def test_a_letter_that_kills_its_process_is_a_skip(
     assert dlq.left(fake_aws) == []
     marked = [line["eventId"] for line in fake_aws.lines("PutEvents", "accepted") if '"replayed"' in line["payload"]]
     assert marked == [made.event_id] * edited
+
+
+@pytest.mark.parametrize("bus", ["default", dlq.V2_BUS], ids=["classic", "v2"])
+def test_a_line_of_several_events_that_killed_a_process_comes_back_to_life(fake_aws: FakeAwsProcess, bus: str) -> None:
+    """It is one letter, since nobody could open it: each of its events goes out with the id that it would have had."""
+    letters = Letters(fake_aws)
+    rest = {"timestamp": "2026-11-24T10:30:00Z", "payload": {}}
+    bodies = [
+        orjson.dumps({"interactionId": f"i-{n}", "conversationId": "c", "eventType": name, **rest})
+        for n, name in enumerate(dlq.TYPES)
+    ]
+    raw = b"[" + b", ".join(bodies) + b"]"
+    letters.send(letters.write(letters.letter(raw, event_id("stream", None, 0, raw), "content", reason=Reason.CRASHED)))
+    settings = {"STREAM_ROUTER_EVENT_BUS": bus}
+    deadly = dlq.run(fake_aws, "redrive", "--yes", STREAM_ROUTER_FAILPOINTS="event=segfault:i-1", **settings)
+    assert "1  it still kills the process that opens it" in deadly.stdout
+    unknown = dlq.run(fake_aws, "redrive", "--yes", STREAM_ROUTER_EVENT_TYPES=dlq.TYPES[0], **settings)
+    assert "1  still unroutable (UnroutableEventType)" in unknown.stdout
+    done = dlq.run(fake_aws, "redrive", "--yes", **settings)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert dlq.accepted(fake_aws) == {event_id("stream", None, n, body): 1 for n, body in enumerate(bodies)}
+    assert dlq.left(fake_aws) == []
 
 
 def test_letters_that_cannot_be_whole_stay(fake_aws: FakeAwsProcess) -> None:

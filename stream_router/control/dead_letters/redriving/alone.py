@@ -1,6 +1,6 @@
-"""A process of its own for one event that killed a process before: makes its entries, and says so, or dies trying.
+"""A process of its own for one letter that killed a process before: makes its entries, and says so, or dies trying.
 
-Standard input: a line with the letter's origin and the mark of an edited one, then the event's line. Standard output:
+Standard input: a line with the letter's origin and the mark of an edited one, then its line. Standard output:
 one JSON object.
 """
 
@@ -13,6 +13,7 @@ import orjson
 from stream_router.consumer.child.failpoint import failing_at
 from stream_router.consumer.transform_config import transform_config
 from stream_router.control.dead_letters.redriving import reopening
+from stream_router.control.dead_letters.redriving.trial import why_not
 from stream_router.control.republish.fitting import fitting
 from stream_router.core import logs
 from stream_router.core.model import DeadLetter, Entry
@@ -36,27 +37,26 @@ def main() -> None:
     route = failing_at(fitting(transform.marked(told["replayed"]) if told["replayed"] else transform, settings))
     found = reopening.reopen(raw, letter, 1)
     made = [one if isinstance(one, DeadLetter) else route(one) for one in found]
+    why = next(filter(None, map(why_not, made)), "")
     entries = [one for one in made if isinstance(one, Entry)]
     wire_format.put_events(settings.event_bus, entries)
-    if len(entries) != 1 or len(made) != 1:
-        failed = next((one for one in made if isinstance(one, DeadLetter)), None)
-        why = f"still {failed.reason.value} ({failed.code})" if failed else "it gives no single event"
-        answer: dict[str, object] = {"why": why}
-    else:
-        answer = {
-            "entries": [
-                {
-                    "type": one.detail_type,
-                    "detail": one.detail.decode(),
-                    "time_s": one.time_s,
-                    "size_bytes": one.size_bytes,
-                    "order_key": one.order_key,
-                    "lane": one.lane,
-                }
-                for one in entries
-            ]
-        }
-    os.write(1, orjson.dumps(answer))
+    os.write(1, orjson.dumps({"why": why} if why else {"entries": [_told(entry) for entry in entries]}))
+
+
+def _told(entry: Entry) -> dict[str, object]:
+    event = entry.event
+    return {
+        "line": event.line,
+        "event_id": event.event_id,
+        "id_from": event.id_from,
+        "received_at_ms": event.received_at_ms,
+        "type": entry.detail_type,
+        "detail": entry.detail.decode(),
+        "time_s": entry.time_s,
+        "size_bytes": entry.size_bytes,
+        "order_key": entry.order_key,
+        "lane": entry.lane,
+    }
 
 
 def _now_ms() -> float:

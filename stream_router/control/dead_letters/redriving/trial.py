@@ -6,12 +6,13 @@ A letter `crashed` is tried in a process of its own (`alone.py`), whose death is
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
 from stream_router.control.dead_letters.queue.gathering import Whole
 from stream_router.control.dead_letters.redriving import reopening
+from stream_router.control.dead_letters.redriving.reopening import LetterRecord
 from stream_router.control.republish.fitting import Made
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event
@@ -88,7 +89,7 @@ class Trials:
         if letter.reason == Reason.CRASHED:  # one that was edited too: whether that mended it nobody knows
             return self._alone(whole, number, raw)
         made = self._made(letter, raw, number)
-        if why := next((_why(one) for one in made if not isinstance(one, Entry)), ""):
+        if why := next((why_not(one) for one in made if not isinstance(one, Entry)), ""):
             return Trial(whole, number, raw, skipped=why)
         return Trial(whole, number, raw, tuple(one.detail_type for one in made if isinstance(one, Entry)))
 
@@ -126,15 +127,22 @@ class Trials:
             return Trial(whole, number, raw, skipped=str(why))
         if "entries" not in told:
             return Trial(whole, number, raw, skipped="it still kills the process that opens it")
-        event = reopening.unread(raw, whole.letter, number)
-        entries = tuple(
-            Entry(event, one["type"], one["detail"].encode(), *(one[name] for name in _AS_MADE_ALONE))
-            for one in told["entries"]
-        )
+        record = LetterRecord(raw, whole.letter, number, alone=len(told["entries"]) == 1)
+        record.expect(len(told["entries"]))
+        entries = tuple(_entry(one, record) for one in told["entries"])
         return Trial(whole, number, raw, tuple(entry.detail_type for entry in entries), "", entries)
 
 
-def _why(made: Made) -> str:
+def _entry(made: dict[str, Any], record: LetterRecord) -> Entry:
+    """An entry that a process of its own has made."""
+    event = Event(
+        record, made["line"], record.data, made["event_id"], made["id_from"], made["received_at_ms"], body=None
+    )
+    return Entry(event, made["type"], made["detail"].encode(), *(made[name] for name in _AS_MADE_ALONE))
+
+
+def why_not(made: Made) -> str:
+    """Why this cannot be redriven; "" where it can."""
     if isinstance(made, Dropped):
         return "a setting says to drop it (STREAM_ROUTER_DROP_TYPES, STREAM_ROUTER_UNROUTABLE)"
     if isinstance(made, DeadLetter):
