@@ -73,6 +73,17 @@ def test_an_event_that_was_not_looked_for_is_told_from_one_that_is_gone(unread: 
     assert (made.skipped, made.unavailable) == ("why", unread)
 
 
+def test_of_an_event_that_was_edited_by_hand_the_stream_has_another() -> None:
+    """A v2 bus keeps no payload: what the stream holds is what was wrong, and is not published in the edit's place."""
+    trials = UndeliveredTrials(lambda _: pytest.fail("it is not looked for"))
+    token = "e" * 32 + "/0123456789abcdef"
+    body = orjson.dumps({"failedMessages": [{"deduplicationId": token, "timestamp": "2026-11-24T09:30:00Z"}]}).decode()
+    letter = reading.read(body, {})
+    assert letter.origin.event_id == "e" * 32
+    made = trials(Whole(letter, [Held({"MessageId": "1", "ReceiptHandle": "r", "Body": body}, 0.0)]))
+    assert made.skipped == "it was edited by hand, and the stream has it as it was before"
+
+
 def test_what_is_looked_for_in_the_stream_is_bounded_by_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten thousand events of a megabyte are no host's memory: the rest waits for the next redrive, which is said."""
     shard = Shard("shard-1", (), 0, 9, is_open=True)

@@ -163,13 +163,14 @@ def test_an_event_that_is_kept_keeps_its_own_line_alone() -> None:
 
 
 def test_a_v2_bus_tells_of_the_undelivered_by_token() -> None:
-    """An event id where the sender gave one, else the place in the stream."""
-    failed = [{"deduplicationId": ID}, {"deduplicationId": f"{SHARD}:20:0:0"}]
-    record = {"errorCode": "X", "errorMessage": "y", "failedMessages": failed}
-    book = Look([Message(json.dumps(record), {}, 0)])
-    assert judge(target=book)(sighting()).fate is Fate.UNDELIVERED
+    """An event id where the sender gave one, else the place in the stream; of one that was edited the same."""
     (foreign,) = of_record(SHARD, UserRecord(Position(20, 0), 2_000, b'{"a":1}', passed_over=False))
-    assert judge(target=book, checkpoint=Position(30, 0))(foreign).fate is Fate.UNDELIVERED
+    for edit in ("", "/0123456789abcdef"):
+        failed = [{"deduplicationId": f"{token}{edit}"} for token in (ID, f"{SHARD}:20:0:0")]
+        record = {"errorCode": "X", "errorMessage": "y", "failedMessages": failed}
+        book = Look([Message(json.dumps(record), {}, 0)])
+        assert judge(target=book)(sighting()).fate is Fate.UNDELIVERED
+        assert judge(target=book, checkpoint=Position(30, 0))(foreign).fate is Fate.UNDELIVERED
 
 
 @pytest.mark.parametrize("body", ["no json", "[]", "{}", '{"detail":7}', '{"failedMessages":[7]}'])

@@ -4,11 +4,13 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from stream_router.control.dead_letters.redriving import reopening
 from stream_router.control.republish.republisher import (
     Again,
     Outcome,
     Republisher,
     token_of,
+    unedited,
     why_nothing_ends,
     why_refused,
 )
@@ -16,6 +18,8 @@ from stream_router.core.aws_answers import Answer
 from stream_router.core.model import DeadLetter, Entry, Event
 from stream_router.pipeline.delivery.dispatcher_contract import Policy
 from stream_router.pipeline.sinks.claim_check import ClaimCheck
+from stream_router.pipeline.sinks.dead_letters import reader
+from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
 from stream_router.pipeline.sinks.eventbridge.conversation_lanes import Lanes
 from stream_router.pipeline.sinks.eventbridge.packer import CallLimits
 from stream_router.pipeline.sinks.eventbridge.publisher import Publisher
@@ -231,6 +235,21 @@ def test_a_v2_bus_knows_a_copy_by_what_the_child_called_it(id_from: str, alone: 
     """The event's id where its sender gave one; else its place in the stream, never its content."""
     record = Again(b"", "shard-1:77:2:", 5, alone=alone)
     assert token_of(Event(record, 4, b"", "e1", id_from, 0, None)) == token
+
+
+@pytest.mark.parametrize("id_from", ["delivery", "content"])
+def test_a_v2_bus_takes_no_edited_event_for_a_copy_of_another(id_from: str) -> None:
+    """One that was edited twice within five minutes would else be deleted unpublished; edited alike it is a copy."""
+    origin = {"shardId": "shardId-000000000000", "sequenceNumber": "9" * 56, "line": 4, "eventId": "e" * 32}
+    content = {"schema": SCHEMA, "reason": "refused", "record": reader.encoded(b""), "edited": True}
+    edited = reader.of_content({**content, "origin": {**origin, "idFrom": id_from}})
+    letters = [edited.model_copy(update={"edited": False}), edited, edited]
+    lines = (b"{}", b"{}", b'{"a":1}')
+    tokens = [token_of(reopening.unread(raw, one, 1)) for raw, one in zip(lines, letters, strict=True)]
+    assert len(set(tokens)) == 3
+    assert max(map(len, tokens)) <= 128, "botocore's model eventbridgev2, EventDeduplicationId"
+    assert {unedited(token) for token in tokens} == {tokens[0]}
+    assert token_of(reopening.unread(b"{}", edited, 2)) == tokens[1]
 
 
 @pytest.mark.parametrize(

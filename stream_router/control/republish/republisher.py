@@ -25,10 +25,10 @@ class Again(Record):
     """A record whose events are published again. A v2 bus knows an event by where it was in the stream.
 
     `place` is `shard:sequence number:sub-sequence number:`, to which each event's line is added, or, with `alone`, all
-    of it, the line too.
+    of it, the line too. `edit` tells what somebody made of it by hand from what it was, and from another edit.
     """
 
-    __slots__ = ("alone", "place")
+    __slots__ = ("alone", "edit", "place")
 
     def __init__(
         self, data: bytes, place: str, sequence_number: int, arrived_at_ms: int = 0, *, alone: bool = False
@@ -36,15 +36,26 @@ class Again(Record):
         super().__init__(data, sequence_number, 0, arrived_at_ms)
         self.place = place
         self.alone = alone
+        self.edit = ""
+
+
+_EDIT = "/"
+"""Stands before an edit, and in no event's id or place."""
 
 
 def token_of(event: Event) -> str:
-    """The token by which a v2 bus knows an event of an `Again` for a copy: the same as the child's."""
+    """The token by which a v2 bus knows an event of an `Again` for a copy: unedited, the same as the child's."""
     record = event.record
     assert isinstance(record, Again)
+    token = record.place if record.alone else f"{record.place}{event.line}"
     if event.id_from == "delivery":
-        return event.event_id
-    return record.place if record.alone else f"{record.place}{event.line}"
+        token = event.event_id
+    return f"{token}{_EDIT}{record.edit}" if record.edit else token
+
+
+def unedited(token: str) -> str:
+    """The token of the event as it was before somebody edited it."""
+    return token.partition(_EDIT)[0]
 
 
 def why_nothing_ends(republisher: "Republisher") -> str:

@@ -21,6 +21,7 @@ class LetterRecord(Again):
         # Of several events in one letter none may have another letter's place: a v2 bus would take it for a copy.
         super().__init__(raw, place if alone else f"{place}.", number, at.received_at_ms, alone=alone)
         self.letter = letter
+        self.edit = _edit_of(letter, raw)
 
 
 def original(letter: Letter, fetch: Callable[[str], bytes] | None) -> bytes:
@@ -42,7 +43,12 @@ def mark_of(letter: Letter, raw: bytes) -> str:
     It is of its bytes, not of one redrive: an event that goes out again, since the first redrive did not come to delete
     its letter, is a repeat to whoever got it.
     """
-    return f"redrive/{hashlib.sha256(raw).hexdigest()[:16]}" if letter.edited else ""
+    edit = _edit_of(letter, raw)
+    return f"redrive/{edit}" if edit else ""
+
+
+def _edit_of(letter: Letter, raw: bytes) -> str:
+    return hashlib.sha256(raw).hexdigest()[:16] if letter.edited else ""
 
 
 def reopen(raw: bytes, letter: Letter, number: int) -> list[Event | DeadLetter]:

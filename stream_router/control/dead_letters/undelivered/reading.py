@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from stream_router.control.republish.republisher import Again
+from stream_router.control.republish.republisher import Again, unedited
 from stream_router.core import limits
 from stream_router.core.json_text.json_members import member_texts
 from stream_router.core.model import Entry, Event
@@ -112,7 +112,7 @@ def _of_v2(body: str, value: dict[str, Any], said: Mapping[str, str]) -> Undeliv
     lost = tuple((str(one.get("deduplicationId") or ""), str(one.get("timestamp") or "")) for one in failed)
     condition = str(value.get("exhaustedRetryCondition") or NO_RETRY)
     known = {"condition": condition, "lost": lost, "body": body, "said": dict(said)}
-    identity = lost[0][0] if len(lost) == 1 and ":" not in lost[0][0] else ""
+    identity = unedited(lost[0][0]) if len(lost) == 1 and ":" not in lost[0][0] else ""
     attempts = value.get("retryAttempts")
     code, message = str(value.get("errorCode") or UNKNOWN_CODE), str(value.get("errorMessage") or "")
     return _letter(code, message, attempts if isinstance(attempts, int) else 0, {"eventId": identity}, known)

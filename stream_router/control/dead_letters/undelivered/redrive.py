@@ -18,7 +18,7 @@ from stream_router.control.dead_letters.redriving.trial import Trial, Tries, not
 from stream_router.control.dead_letters.telling import say, warn
 from stream_router.control.dead_letters.undelivered import others, reading, stream
 from stream_router.control.dead_letters.undelivered.reading import Undelivered
-from stream_router.control.republish.republisher import Again, token_of
+from stream_router.control.republish.republisher import Again, token_of, unedited
 from stream_router.control.stream.shards import UnreadableError
 from stream_router.core.model import DeadLetter, Dropped, Entry, Event
 from stream_router.pipeline.mapping.timestamps import iso
@@ -62,6 +62,8 @@ class UndeliveredTrials:
         return tuple(self._again(token, number) for token, _ in letter.lost)
 
     def _again(self, token: str, number: int) -> Entry:
+        if token != unedited(token):
+            raise UnreadableLetterError("it was edited by hand, and the stream has it as it was before")
         event = self.found.events.get(token)
         if event is None:
             raise (UnavailableLetterError if self.found.unread else UnreadableLetterError)(self.found.why_not)
