@@ -36,6 +36,16 @@ def test_a_terminal_that_is_closed_is_a_first_ctrl_c() -> None:
     assert asked()
 
 
+def test_only_a_second_ctrl_c_ends_at_once() -> None:
+    """A closed terminal is told twice, by the kernel and by the shell: what is in flight is finished all the same."""
+    asked = Interrupt()
+    for number in (signal.SIGHUP, signal.SIGHUP, signal.SIGTERM):
+        os.kill(os.getpid(), number)
+        assert asked()
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
 def test_a_signal_that_is_ignored_stays_so() -> None:
     """`nohup stream-router dlq redrive` goes on without its terminal."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -24,7 +24,7 @@ PLAIN_EVERY_S = 10.0
 class Interrupt:
     """Ctrl-C, SIGTERM and a closed terminal, heard and not obeyed at once: what is in flight is finished.
 
-    A second Ctrl-C ends at once.
+    A Ctrl-C after that ends at once; another signal does not, since a closed terminal sends several.
     """
 
     def __init__(self) -> None:
@@ -35,12 +35,14 @@ class Interrupt:
     def __call__(self) -> bool:
         return self.asked
 
-    def _heard(self, _number: int, _frame: FrameType | None) -> None:
+    def _heard(self, number: int, _frame: FrameType | None) -> None:
         if self.asked:
-            raise KeyboardInterrupt
+            if number == signal.SIGINT:
+                raise KeyboardInterrupt
+            return
         self.asked = True
         with contextlib.suppress(OSError):  # past the buffer, in which the signal may have come
-            os.write(2, b"finishing what is in flight; once more ends at once\n")
+            os.write(2, b"finishing what is in flight; one more Ctrl-C ends at once\n")
 
 
 class Bar:
