@@ -72,7 +72,7 @@ def redrive(
     until: Until = "",
     id: Id = "",  # noqa: A002
     rate: Annotated[
-        float, typer.Option(min=0, help="Most events a second; 0 sends as fast as they are taken.")
+        float, typer.Option(min=0, max=1_000_000, help="Most events a second; 0 sends as fast as they are taken.")
     ] = 100.0,
     limit: Annotated[int, typer.Option(min=0, help="At most so many dead letters; 0 for all.")] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Try them on the present settings; send nothing.")] = False,

@@ -8,7 +8,9 @@ import typer
 
 def send(
     count: Annotated[int, typer.Option(min=1, max=10_000_000, help="How many events.")] = 1,
-    rate: Annotated[float, typer.Option(min=0, help="Events a second; 0 sends as fast as they are answered.")] = 0.0,
+    rate: Annotated[
+        float, typer.Option(min=0, max=1_000_000, help="Events a second; 0 sends as fast as they are answered.")
+    ] = 0.0,
     preset: Annotated[
         str, typer.Option("--preset", help="Whose shape: default, cxone-digital, cxone-data-stream.")
     ] = "default",
@@ -86,7 +88,9 @@ def demo(
     events: Annotated[
         int, typer.Option(min=1, max=10_000_000, help="How many events to send, poison included.")
     ] = 10_000,
-    rate: Annotated[float, typer.Option(min=0, help="Events a second; 0 sends as fast as it can.")] = 0.0,
+    rate: Annotated[
+        float, typer.Option(min=0, max=1_000_000, help="Events a second; 0 sends as fast as it can.")
+    ] = 0.0,
     poison: Annotated[float, typer.Option(min=0, max=100, help="Percent of the events that are garbage.")] = 1.0,
     json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:

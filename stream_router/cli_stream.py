@@ -62,7 +62,9 @@ def replay(
     id: Annotated[  # noqa: A002 - the option's name
         list[str] | None, typer.Option("--id", help="Only the event with this eventId; may be given again.")
     ] = None,
-    rate: Annotated[float, typer.Option("--rate", min=0, help="Most events a second; 0 is no bound.")] = 0.0,
+    rate: Annotated[
+        float, typer.Option("--rate", min=0, max=1_000_000, help="Most events a second; 0 is no bound.")
+    ] = 0.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be published.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Publish although a rule or the bus cannot be judged.")] = False,
     replay_id: Annotated[

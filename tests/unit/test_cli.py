@@ -122,6 +122,24 @@ def _boom(*_: Any, **__: Any) -> int:
     raise RuntimeError("something\nbroke")
 
 
+@pytest.mark.parametrize("value", ["nan", "inf"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("dlq", "redrive", "--rate"),
+        ("replay", "--since", "2h", "--rate"),
+        ("send", "--rate"),
+        ("demo", "--rate"),
+    ],
+    ids=" ".join,
+)
+def test_what_is_no_number_in_figures_is_refused(words: tuple[str, ...], value: str) -> None:
+    """Python reads `nan` and `inf` as numbers, of which no comparison and no wait makes sense; 0 is no bound."""
+    result = CliRunner().invoke(cli.app, [*words, value])
+    assert result.exit_code == 2
+    assert "Input should be " in result.output
+
+
 def test_an_unforeseen_error_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """And says how to see more."""
     monkeypatch.setenv("AWS_REGION", "us-east-1")
