@@ -62,7 +62,9 @@ that begins with `STREAM_ROUTER_` and that no program knows is refused as well, 
 nothing; what one program reads all know, for they share environments. A setting in two spellings (names are read in
 whatever case) is refused too. Kubernetes' own names for a Service called `stream-router` are passed over. An unknown
 `CXONE_` name is a warning. A setting that gets another name works under the old one for one minor version, with a
-warning at start (docs/upgrade.md, "Settings that get another name").
+warning at start (docs/upgrade.md, "Settings that get another name"). Bytes that are no UTF-8 are refused, except in a
+path. A path is taken as it stands, and refused where it begins with `~`: only a shell makes a home folder of that, and
+a service has another home than you.
 `stream-router config` prints every setting that is in force and where it came from.
 
 A secret may stand elsewhere. In its place a setting then says `file:PATH`, `secretsmanager:ARN` or `ssm:NAME`. This

@@ -7,7 +7,6 @@ from pydantic import AfterValidator, Field, StringConstraints, field_validator, 
 
 from stream_router.core.digital_types import AGENT, CREATED, UPDATED
 from stream_router.cxone.web import is_safe
-from stream_router.settings import types
 from stream_router.settings.common import Variables
 from stream_router.settings.secrets import kept_secrets
 from stream_router.settings.types import Secret
@@ -49,7 +48,7 @@ class Cxone(Variables):
     ca_bundle: Path | None = Field(
         None, validation_alias="AWS_CA_BUNDLE", description="a PEM file of CA certificates; SSL_CERT_FILE comes first"
     )
-    ssl_cert_file: str | None = Field(
+    ssl_cert_file: Path | None = Field(
         None, validation_alias="SSL_CERT_FILE", description="a PEM file of CA certificates"
     )
     event_types: str = Field(
@@ -65,14 +64,6 @@ class Cxone(Variables):
         "cxone-events", validation_alias="STREAM_ROUTER_STREAM", description="1 to 128 of A-Z a-z 0-9 _ . -"
     )
     config: Path | None = Field(None, validation_alias="STREAM_ROUTER_CONFIG", description="path of a TOML file")
-
-    @field_validator("client_id", "access_key_id", "scope")
-    @classmethod
-    def _utf8(cls, value: str | None) -> str | None:
-        """The environment may hold any bytes, and a request's text may not."""
-        if value is not None and not types.is_utf8(value):
-            raise ValueError("is not UTF-8")
-        return value
 
     @field_validator("client_id", "client_secret", "access_key_id", "access_key_secret", mode="before")
     @classmethod

@@ -4,9 +4,9 @@ Names and defaults are promised (docs/contract.md, "Settings"). `reading.load` r
 """
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from stream_router.core import limits
@@ -46,6 +46,16 @@ class Variables(BaseSettings):
         env_settings.env_vars = {name.lower(): value for name, value in given.items() if value}
         env_settings.config = SettingsConfigDict(**{**env_settings.config, "populate_by_name": False})
         return init_settings, env_settings
+
+    @field_validator("*")
+    @classmethod
+    def _has_a_meaning(cls, value: Any) -> Any:
+        """The environment may hold any bytes, and no text is made of all of them; only a shell knows what `~` is."""
+        if isinstance(value, str) and not types.is_utf8(value):
+            raise ValueError("is not UTF-8")
+        if isinstance(value, Path) and str(value).startswith("~"):
+            raise ValueError("begins with ~, which is no folder's name here; write the whole path")
+        return value
 
 
 class Environment(Variables):

@@ -77,8 +77,6 @@ def _paths(value: str) -> str:
         raise ValueError("names no path")
     if not all(step for path in found for step in path):
         raise ValueError("has a path with an empty step")
-    if not is_utf8(value):
-        raise ValueError("is not UTF-8")
     return value
 
 

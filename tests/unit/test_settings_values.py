@@ -38,7 +38,7 @@ def choice(*good: str) -> Values:
 
 
 READ_AT_START = "the file is opened when the program starts, which says so in one line with 78"
-PATH = Values((), ("/tmp/a b",), ("/nonexistent", "relative/path"), READ_AT_START)
+PATH = Values(("~", "~/state", "~someone/state"), ("/tmp/a b", "a/~"), ("/nonexistent", "relative/path"), READ_AT_START)
 ARN = "arn:aws:sqs:us-east-1:123456789012:q"
 HEADER = Values((), ("x",), ("not a header", "x" * 300), "receiver/auth refuses it at start (test_receiver_auth)")
 LISTEN = Values(
@@ -264,3 +264,13 @@ def test_an_empty_value_is_no_value(monkeypatch: pytest.MonkeyPatch, kind: type[
     except SettingsError as error:
         found = str(error)
     assert found == expected
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, name in ROWS if VALUES[name] is not PATH], ids=str)
+def test_bytes_that_are_no_text_are_refused(
+    monkeypatch: pytest.MonkeyPatch, kind: type[BaseSettings], name: str
+) -> None:
+    """The environment may hold any bytes; a path alone may too. Taken, they would fail only where they are used."""
+    given(monkeypatch, {**GOOD[kind], name: "a\udcff"})
+    with pytest.raises(SettingsError, match=f"^{name}: "):
+        load(kind)
