@@ -1,7 +1,7 @@
 """The event sources of the config file (`[[cxone.sources]]`): a table that `receive`, `consume` and `cxone` read."""
 
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
@@ -85,17 +85,25 @@ class Sources(BaseModel):
     sources: tuple[Source, ...] = ()
 
 
-class _Document(BaseModel):
-    """Only the table that is ours: the rest of the file belongs to the consumer, which checks it."""
+class Document(BaseModel):
+    """The file's keys: a mistyped name would leave the receiver without its sources.
 
-    model_config = ConfigDict(hide_input_in_errors=True)
+    What stands in the consumer's is the consumer's to check (pipeline/mapping/config_file.py).
+    """
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     cxone: Sources = Sources()
+    shape: Any = None
+    naive_zone: Any = None
+    shapes: Any = None
+    event_types: Any = None
+    metadata: Any = None
 
 
 def read(path: Path | None) -> tuple[Source, ...]:
     """The configured sources. Raises SettingsError, naming the failing key, where the file or the table is wrong."""
-    found = read_part(path, _Document).cxone.sources
+    found = read_part(path, Document).cxone.sources
     names = [source.name for source in found]
     for at, name in enumerate(names):
         if name in names[:at]:

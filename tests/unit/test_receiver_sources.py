@@ -7,11 +7,12 @@ import pytest
 from pydantic import ValidationError
 
 from stream_router.core.process.settings_error import SettingsError
+from stream_router.pipeline.mapping.config_file import MappingFile
 from stream_router.receiver import sources
 from stream_router.receiver.auth import layouts, schemes
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.signature import Signature
-from stream_router.settings.sources import Posted
+from stream_router.settings.sources import Document, Posted, read
 
 SOURCE = """
 [[cxone.sources]]
@@ -35,9 +36,9 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Rec
 
     monkeypatch.setattr(schemes, "make", noted)
 
-    def one(given: str, **environment: object) -> Receiver:
+    def one(given: str, source: str = SOURCE, **environment: object) -> Receiver:
         config = tmp_path / "config.toml"
-        config.write_text(SOURCE + given)
+        config.write_text(source + given)
         sources.of(Receiver.model_validate({"AWS_REGION": "x", "config": config, **environment}))
         return made[-1]
 
@@ -91,3 +92,25 @@ def test_a_source_that_gives_nothing_has_the_defaults_and_not_the_environment_s(
     """The environment's are its own sender's."""
     own = served("", hmac_header="x-other", hmac_template="{timestamp}.{body}", hmac_timestamp_header="x-t")
     assert layouts.own(own) == layouts.own(Receiver.model_validate({"AWS_REGION": "x"}))
+
+
+def test_a_table_that_is_mistyped_is_refused(tmp_path: Path) -> None:
+    """The receiver would serve none of the sources, and say nothing."""
+    config = tmp_path / "config.toml"
+    config.write_text(SOURCE.replace("cxone", "cxoen"))
+    with pytest.raises(SettingsError, match=r"^STREAM_ROUTER_CONFIG: cxoen: Extra inputs are not permitted; "):
+        read(config)
+
+
+def test_the_keys_of_the_consumer_are_known(tmp_path: Path) -> None:
+    """The two programs may have one file: what one takes for a key the other does too."""
+    config = tmp_path / "config.toml"
+    config.write_text('shape = "auto"\nnaive_zone = "UTC"\n[event_types]\n[metadata]\n[[shapes]]\n' + SOURCE)
+    assert [source.name for source in read(config)] == ["a"]
+    assert {*Document.model_fields} == {*MappingFile.model_fields}
+
+
+def test_a_place_of_a_secret_with_a_zero_byte_is_one_line(served: Callable[..., Receiver]) -> None:
+    """No environment holds such a path, and a TOML file may."""
+    with pytest.raises(SettingsError, match=r"^STREAM_ROUTER_CONFIG: .*its file cannot be read \(ValueError\); "):
+        served("", source=SOURCE.replace("a webhook secret of some length", "file:/a\\u0000b"))

@@ -34,7 +34,7 @@ def in_file(where: str, variable: str) -> str:
         return _as_text(data.decode("utf-8-sig"), variable)
     except regular_file.NoRegularFileError:
         raise SettingsError(f"{variable}: is no regular file; give a readable UTF-8 file") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # no UTF-8, or a zero byte in the path
         problem = f"its file cannot be read ({type(error).__name__})"
         cure = "name one place, and nothing behind it" if "," in where else "give a readable UTF-8 file"
         raise SettingsError(f"{variable}: {problem}; {cure}") from None
