@@ -14,7 +14,7 @@ from stream_router.control.stream import shards as shards_
 from stream_router.control.stream.batches import GIVEN_UP_AFTER_S, Batch, Means, UserRecord
 from stream_router.control.stream.polite_reads import READ_BYTES, PoliteReads
 from stream_router.control.stream.positions import Position
-from stream_router.control.stream.reader import LATE_MS, Piece, Span, StreamReader, bounded
+from stream_router.control.stream.reader import FORGOTTEN_MS, LATE_MS, Piece, Span, StreamReader, bounded
 from stream_router.control.stream.shards import Shard, TooOldError, UnreadableError
 from tests.scripted import Script
 
@@ -204,6 +204,36 @@ def test_a_quiet_shard_is_done_at_its_tip_once_the_spans_end_is_past() -> None:
     quiet = [batch(record(1, 100), behind_ms=0), batch(behind_ms=0)]
     assert drained(quiet, Span(100, 200), now_ms=200) == ([1], 1, False)
     assert drained(quiet, Span(100, 200), now_ms=199)[1] == 2
+
+
+def overtaken(*behind_ms: int, began_ms: int = HOUR_MS, parents: tuple[str, ...] = ()) -> int:
+    """How many batches are read of a stream that keeps an hour; each, a minute later, leaves it so far behind."""
+    now_ms = [began_ms]
+
+    def read() -> Iterator[Batch]:
+        for behind in behind_ms:
+            yield batch(behind_ms=behind)
+            now_ms[0] += 60_000
+
+    shard, taken = SHARD._replace(parents=parents), 0
+    for _ in bounded(read(), shard, Span(0, 10 * HOUR_MS), None, lambda: now_ms[0], HOUR_MS):
+        taken += 1
+    return taken
+
+
+def test_a_reading_that_retention_overtakes_is_not_whole() -> None:
+    """Kinesis then goes on at the oldest that is left, and says nothing: what is between would be called never sent."""
+    assert overtaken(3_540_000, 3_540_000, 3_540_000) == 3
+    for behind, began_ms in (((3_540_000, 3_700_000, 3_600_000), HOUR_MS), ((1_000,), HOUR_MS + FORGOTTEN_MS + 1)):
+        with pytest.raises(
+            UnreadableError, match=r"shard-1: .* overtook the reading.* give a later --since, or --fan-"
+        ):
+            overtaken(*behind, began_ms=began_ms)
+
+
+def test_a_shard_that_began_after_the_span_did_is_overtaken_by_nothing_before_that() -> None:
+    """A child is read once its parents are, which may take days: it holds nothing that is older than it is."""
+    assert overtaken(1_000, began_ms=5 * HOUR_MS, parents=("shard-0",)) == 1
 
 
 def test_a_bound_is_a_position_and_is_included() -> None:

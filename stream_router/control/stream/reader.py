@@ -3,15 +3,23 @@
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from math import inf
 from typing import NamedTuple
 
 from stream_router.control.stream import shards as shards_
 from stream_router.control.stream.batches import Batch, Source, UserRecord
 from stream_router.control.stream.positions import Position
-from stream_router.control.stream.shards import Shard
+from stream_router.control.stream.shards import Shard, UnreadableError
 
 LATE_MS = 10_000
 """Arrival times are approximate: so far behind the span's end a shard is read on before it counts as read."""
+
+FORGOTTEN_MS = 60_000
+"""At the edge of what the stream keeps, what goes within a minute is not missed: a `--since` may name that edge."""
+
+OVERTAKEN = (
+    "the stream's retention overtook the reading, so records may have gone unread; give a later --since, or --fan-out"
+)
 
 MOST_AT_ONCE = 64
 _QUEUED = 8
@@ -52,14 +60,23 @@ class _Ended(NamedTuple):
 
 
 def bounded(
-    batches: Iterator[Batch], shard: Shard, span: Span, last: Position | None, now_ms: Callable[[], int]
+    batches: Iterator[Batch],
+    shard: Shard,
+    span: Span,
+    last: Position | None,
+    now_ms: Callable[[], int],
+    keeps_ms: float = inf,
 ) -> Generator[Piece, None, bool]:
     """A shard's records of the span, up to the position `last` (None: all); it ends where no more of them can come.
 
-    It returns (as a generator does) whether the shard was read to its very end.
+    It returns (as a generator does) whether the shard was read to its very end. Raises UnreadableError where records
+    may have gone before they were read, of a stream that keeps them for `keeps_ms`.
     """
     read_to_ms = span.since_ms
+    about_ms: float = inf if shard.parents else span.since_ms  # a child may have begun long after that
     for batch in batches:
+        if about_ms < now_ms() - keeps_ms - FORGOTTEN_MS:
+            raise UnreadableError(f"{shard.shard_id}: {OVERTAKEN}")
         beyond = any(last is not None and record.position > last for record in batch.records)
         wanted = [
             record
@@ -71,10 +88,10 @@ def bounded(
         at_tip = shard.is_open and batch.behind_ms == 0 and now_ms() >= span.until_ms
         is_read = beyond or at_tip or batch.ended
         read_to_ms = span.until_ms if is_read else max(read_to_ms, newest_ms)
-        about_ms = max(read_to_ms, now_ms() - batch.behind_ms)
+        about_ms = reached_ms = max(read_to_ms, now_ms() - batch.behind_ms)
         outside = [record.position for record in batch.records if not span.holds(record.arrived_at_ms)]
         sure_ms = min(read_to_ms, span.until_ms)
-        yield Piece(shard, wanted, batch.size_bytes, min(about_ms, span.until_ms), sure_ms, outside)
+        yield Piece(shard, wanted, batch.size_bytes, min(reached_ms, span.until_ms), sure_ms, outside)
         if batch.ended:
             return True
         if beyond or at_tip or newest_ms >= span.until_ms + LATE_MS:
@@ -86,7 +103,7 @@ class StreamReader:
     """Reads one span once. `bounds` gives the last position wanted of a shard, where there is a bound.
 
     `stop` ends the reading early. `meanwhile` is called again and again while nothing is read. Shards are read at the
-    same time, each by a thread of its own.
+    same time, each by a thread of its own. `keeps_ms` is how long the stream keeps a record.
     """
 
     def __init__(
@@ -98,6 +115,7 @@ class StreamReader:
         stop: threading.Event,
         bounds: Mapping[str, Position] | None = None,
         meanwhile: Callable[[], None] | None = None,
+        keeps_ms: float = inf,
     ) -> None:
         self._source = source
         self._shards = shards
@@ -106,6 +124,7 @@ class StreamReader:
         self._stop = stop
         self._bounds = bounds or {}
         self._meanwhile = meanwhile
+        self._keeps_ms = keeps_ms
         self._found: queue.Queue[Piece | _Ended] = queue.Queue(_QUEUED)
         self._threads: list[threading.Thread] = []
 
@@ -163,7 +182,8 @@ class StreamReader:
 
     def _hand_over(self, shard: Shard) -> bool:
         batches = self._source.batches(shard, self._span.since_ms)
-        pieces = bounded(batches, shard, self._span, self._bounds.get(shard.shard_id), self._now_ms)
+        last = self._bounds.get(shard.shard_id)
+        pieces = bounded(batches, shard, self._span, last, self._now_ms, self._keeps_ms)
         while True:
             try:
                 piece = next(pieces)

@@ -106,7 +106,7 @@ def reading(
     stops.also(stop)
     progress = Progress(span, len(stream.shards), time.monotonic, more=more)
     with _source(clients, stream, stop, fan_out=fan_out) as source:
-        reader = StreamReader(source, stream.shards, span, _now_ms, stop, bounds, meanwhile)
+        reader = StreamReader(source, stream.shards, span, _now_ms, stop, bounds, meanwhile, stream.keeps_ms)
         pieces = _noted(reader.pieces(), progress)
         try:
             yield pieces

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -40,13 +41,14 @@ class Shard(NamedTuple):
 
 
 class Stream(NamedTuple):
-    """A stream as it stood when it was asked for. `oldest_ms` is how far back it reaches (epoch ms)."""
+    """A stream as it stood when it was asked for: how far back it reaches (epoch ms), how long it keeps a record."""
 
     name: str
     arn: str
     shards: Mapping[str, Shard]
     oldest_ms: int
     on_demand: bool = False
+    keeps_ms: float = inf
 
 
 def describe(kinesis: "KinesisClient", name: str, since_ms: int, now_ms: int) -> Stream:
@@ -56,7 +58,8 @@ def describe(kinesis: "KinesisClient", name: str, since_ms: int, now_ms: int) ->
     """
     try:
         summary = kinesis.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]
-        oldest_ms = now_ms - summary["RetentionPeriodHours"] * _HOUR_MS
+        keeps_ms = summary["RetentionPeriodHours"] * _HOUR_MS
+        oldest_ms = now_ms - keeps_ms
         if since_ms < oldest_ms:
             hours = summary["RetentionPeriodHours"]
             oldest = datetime.fromtimestamp(oldest_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -71,7 +74,7 @@ def describe(kinesis: "KinesisClient", name: str, since_ms: int, now_ms: int) ->
     except BotoCoreError as error:
         raise UnreadableError(f"stream {name} cannot be read: {error}") from None
     mode = summary.get("StreamModeDetails", {}).get("StreamMode")
-    return Stream(name, summary["StreamARN"], shards, oldest_ms, mode == "ON_DEMAND")
+    return Stream(name, summary["StreamARN"], shards, oldest_ms, mode == "ON_DEMAND", keeps_ms)
 
 
 def cure(name: str, code: str) -> str:
