@@ -78,10 +78,11 @@ def replay(
     metadata.replayed. Example: stream-router replay --since 2026-11-24T09:00Z --until 2026-11-24T11:00Z --dry-run
     """
     from stream_router.control.replay import replay as control
+    from stream_router.control.replay.wish import Wish
     from stream_router.settings.consumer import Consumer
     from stream_router.settings.environment.reading import load
 
-    wish = control.Wish(since, until, event_type or [], id or [], rate, dry_run, fan_out, yes, replay_id)
+    wish = Wish(since, until, event_type or [], id or [], rate, dry_run, fan_out, yes, replay_id)
     raise typer.Exit(control.run(load(Consumer), wish))
 
 

@@ -13,6 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from stream_router.control.replay import replay
+from stream_router.control.replay.wish import Wish
 from stream_router.control.republish import preconditions
 from stream_router.control.republish.republisher import Outcome
 from stream_router.control.stream import estimate, session
@@ -148,7 +149,7 @@ class Bus:
         self._stopped = True
 
 
-def gone_on_with(said: str) -> tuple[replay.Wish, Span] | None:
+def gone_on_with(said: str) -> tuple[Wish, Span] | None:
     """What the printed command asks for; None where none is printed."""
     lines = [line for line in said.splitlines() if line.startswith("go on with: stream-router replay ")]
     if not lines:

@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from stream_router.control.replay import replay
+from stream_router.control.replay.wish import Wish
 from stream_router.control.republish import preconditions
 from stream_router.control.republish.republisher import Outcome
 from stream_router.control.stream import session
@@ -27,7 +28,7 @@ from stream_router.settings.environment.reading import load
 SHARD = Shard("shardId-000000000000", (), 0, 1, is_open=True)
 NOW_MS = int(time.time() * 1000)
 HOUR_AGO_MS = NOW_MS - 3_600_000
-WISH = replay.Wish("2h", None, [], [], 0.0, dry_run=False, fan_out=False, yes=False, replay_id="")
+WISH = Wish("2h", None, [], [], 0.0, dry_run=False, fan_out=False, yes=False, replay_id="")
 FAULT = UnreadableError("stream s could not be read for 120 s (ThrottlingException); try again later")
 
 
@@ -99,7 +100,7 @@ def replayed(
     monkeypatch: pytest.MonkeyPatch,
     settings: Consumer,
     told: Iterable[bytes | Exception],
-    wish: replay.Wish = WISH,
+    wish: Wish = WISH,
     stops: Stops | None = None,
 ) -> int:
     """The command over one shard, whose records are a minute apart; its status."""
@@ -231,7 +232,7 @@ def test_a_dry_run_over_a_part_of_the_span_says_so(
 
 @pytest.mark.parametrize("wish", [WISH, WISH._replace(dry_run=True)], ids=["replay", "dry run"])
 def test_a_probe_of_doctor_is_left_out(
-    monkeypatch: pytest.MonkeyPatch, settings: Consumer, capsys: pytest.CaptureFixture[str], wish: replay.Wish
+    monkeypatch: pytest.MonkeyPatch, settings: Consumer, capsys: pytest.CaptureFixture[str], wish: Wish
 ) -> None:
     """It was nobody's event: it neither goes out again nor stops the replay for a word, and it is counted."""
     made = settings.model_copy(update={"unroutable": "publish"})
@@ -243,7 +244,7 @@ def test_a_probe_of_doctor_is_left_out(
 
 @pytest.mark.parametrize("wish", [WISH, WISH._replace(dry_run=True)], ids=["replay", "dry run"])
 def test_an_id_that_is_not_in_the_span_is_said(
-    monkeypatch: pytest.MonkeyPatch, settings: Consumer, capsys: pytest.CaptureFixture[str], wish: replay.Wish
+    monkeypatch: pytest.MonkeyPatch, settings: Consumer, capsys: pytest.CaptureFixture[str], wish: Wish
 ) -> None:
     """A mistyped id, or one of another hour: nothing of it was published, so it does not end with 0."""
     there, typed = "0" * 31 + "1", "ABCDEF00-0000-0000-0000-000000000002"
@@ -268,7 +269,7 @@ def test_an_id_that_is_met_and_left_out_is_said(
     monkeypatch: pytest.MonkeyPatch,
     settings: Consumer,
     capsys: pytest.CaptureFixture[str],
-    wish: replay.Wish,
+    wish: Wish,
     given: dict[str, Any],
     event_types: list[str],
     why: str,

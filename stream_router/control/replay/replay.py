@@ -1,10 +1,8 @@
 """`stream-router replay`, from the settings to the last line."""
 
-import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from stream_router.aws.clients import Clients
 from stream_router.control.lines import write_line
@@ -12,6 +10,7 @@ from stream_router.control.replay import replay_report
 from stream_router.control.replay.choice import Choice
 from stream_router.control.replay.dry_run import DryRun
 from stream_router.control.replay.publishing import Publishing
+from stream_router.control.replay.wish import Wish
 from stream_router.control.republish import preconditions
 from stream_router.control.republish.connection import Connection
 from stream_router.control.republish.fitting import fitting
@@ -28,28 +27,6 @@ from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.settings.consumer import Consumer
 
 DONE, NOT_ALL = 0, 1
-
-
-class Wish(NamedTuple):
-    """What the operator typed. `replay_id` is "" for a new replay; `rate` events a second, 0 for no bound."""
-
-    since: str
-    until: str | None
-    event_types: Sequence[str]
-    ids: Sequence[str]
-    rate: float
-    dry_run: bool
-    fan_out: bool
-    yes: bool
-    replay_id: str
-
-    def again(self, since_ms: int, until_ms: int, replay_id: str) -> str:
-        """The command that goes on with this replay over another span, to be pasted into a shell."""
-        words = ["stream-router", "replay", "--since", iso(since_ms), "--until", iso(until_ms)]
-        words += [word for name in self.event_types for word in ("--event-type", name)]
-        words += [word for event_id in self.ids for word in ("--id", event_id)]
-        words += ["--rate", f"{self.rate:g}"] * bool(self.rate) + ["--fan-out"] * self.fan_out + ["--yes"] * self.yes
-        return shlex.join([*words, "--replay-id", replay_id])
 
 
 class RefusedError(Exception):
