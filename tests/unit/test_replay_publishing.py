@@ -1,5 +1,6 @@
 """A replay's publishing over a fake bus, in virtual time."""
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -30,6 +31,24 @@ def test_a_low_rate_is_no_standstill() -> None:
     publishing.finish()
     assert publishing.ended_because == ""
     assert publishing.published == 30
+
+
+def test_at_a_low_rate_it_is_told_how_far_it_is() -> None:
+    """Thirty events at one in ten seconds take minutes, in which no piece of the stream is read."""
+    rig = Rig(rate=0.1)
+    told_at = [rig.world.now]
+    publishing = Publishing(
+        rig.republisher,
+        lambda: False,
+        lambda _: "",
+        rig.world.clock,
+        patience_at(0.1, "default"),
+        lambda: told_at.append(rig.world.now),
+    )
+    publishing.take(chosen(n) for n in range(30))
+    publishing.finish()
+    assert told_at[-1] > 100
+    assert max(after - before for before, after in itertools.pairwise(told_at)) < 1
 
 
 def test_the_patience_grows_with_the_rest_after_a_full_call() -> None:

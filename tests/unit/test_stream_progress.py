@@ -88,7 +88,7 @@ def piece(reached_ms: int, records: int = 100) -> Piece:
 
 
 def test_progress_is_a_line_now_and_then_where_nobody_watches() -> None:
-    """By arrival time over all shards; with what is left at this pace."""
+    """By arrival time over all shards; with what is left at this pace, also while nothing more is read."""
     out, now = io.StringIO(), [0.0]
     progress = Progress(HOUR, 2, lambda: now[0], out, more=lambda: ", 7 published")
     progress.note(piece(900_000))
@@ -96,8 +96,14 @@ def test_progress_is_a_line_now_and_then_where_nobody_watches() -> None:
     now[0] = LINE_EVERY_S
     progress.note(piece(1_800_000))
     assert out.getvalue() == "read 25%: 200 records, 2.0 MB, 7 published, about 30 s left\n"
-    progress.end()
+    now[0] += LINE_EVERY_S - 1
+    progress.tell()
     assert out.getvalue().count("\n") == 1
+    now[0] += 1
+    progress.tell()
+    assert out.getvalue().endswith("read 25%: 200 records, 2.0 MB, 7 published, about 60 s left\n")
+    progress.end()
+    assert out.getvalue().count("\n") == 2
 
 
 class Terminal(io.StringIO):

@@ -22,7 +22,7 @@ Key = tuple[str, int]
 class Publishing:
     """One replay's publishing. `asked_to_stop` is looked at all the time; `prove` is asked of each new event type.
 
-    `prove` gives why the type may not be published, "" where it may.
+    `prove` gives why the type may not be published, "" where it may. `tell` is called all the time.
     """
 
     def __init__(
@@ -32,12 +32,14 @@ class Publishing:
         prove: Callable[[str], str],
         clock: Callable[[], float] = time.monotonic,
         patience_s: float = PATIENCE_S,
+        tell: Callable[[], None] = lambda: None,
     ) -> None:
         self._republisher = republisher
         self._asked_to_stop = asked_to_stop
         self._prove = prove
         self._clock = clock
         self._patience_s = patience_s
+        self._tell = tell
         self._proven: set[str] = set()
         self._waiting: deque[Chosen] = deque()
         self._under_way: dict[Key, Chosen] = {}
@@ -88,6 +90,7 @@ class Publishing:
                 self._hear(outcome)
         else:
             self._moved_at = self._clock()
+        self._tell()
 
     def finish(self) -> None:
         """See everything in hand through; after a stop only what is in flight."""

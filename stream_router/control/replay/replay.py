@@ -19,6 +19,7 @@ from stream_router.control.republish.republisher import Republisher
 from stream_router.control.stream import session
 from stream_router.control.stream import shards as shards_
 from stream_router.control.stream.positions import AT_TIMESTAMP, LATEST, TRIM_HORIZON, Position
+from stream_router.control.stream.progress import Progress
 from stream_router.control.stream.reader import LATE_MS, Piece, Span
 from stream_router.control.stream.session import Stops, say
 from stream_router.control.stream.shards import Stream, UnreadableError
@@ -84,15 +85,18 @@ class Replay:
             return self._tried(clients, stops, bounds, choice)
         again = self._wish.again(*self._span, self._replay_id)
         say(f"this is {self._replay_id}; if it is killed, go on with: {again}")
-        publishing = self._publishing(connection.republisher(self._wish.rate), stops)
+        progress = Progress(
+            self._span, len(self._stream.shards), time.monotonic, more=lambda: f", {publishing.published:,} published"
+        )
+        publishing = self._publishing(connection.republisher(self._wish.rate), stops, progress.tell)
         try:
             self._read(
                 clients,
                 stops,
                 bounds,
                 lambda piece: publishing.take(choice.chosen(piece)),
+                progress,
                 lambda: publishing.turn(0.05),
-                lambda: f", {publishing.published:,} published",
                 lambda: publishing.ended,
             )
         except UnreadableError as error:
@@ -102,6 +106,7 @@ class Replay:
             raise
         finally:  # whatever it ends by: only the summary says what was published, and how to go on
             publishing.finish()
+            progress.end()
             if stops.asked.is_set():
                 publishing.stop("broken off")
             go_on = self._go_on(publishing, choice)
@@ -110,9 +115,9 @@ class Replay:
             return NOT_ALL
         return NOT_ALL if _unmet(choice) or publishing.failed else DONE
 
-    def _publishing(self, republisher: Republisher, stops: Stops) -> Publishing:
+    def _publishing(self, republisher: Republisher, stops: Stops, tell: Callable[[], None]) -> Publishing:
         patience_s = patience_at(self._wish.rate, self._settings.event_bus)
-        return Publishing(republisher, stops.asked.is_set, self._why_not, patience_s=patience_s)
+        return Publishing(republisher, stops.asked.is_set, self._why_not, patience_s=patience_s, tell=tell)
 
     def _tried(self, clients: Clients, stops: Stops, bounds: dict[str, Position], choice: Choice) -> int:
         """The same, but that nothing is sent."""
@@ -162,8 +167,8 @@ class Replay:
         stops: Stops,
         bounds: dict[str, Position],
         take: Callable[[Piece], None],
+        progress: Progress | None = None,
         meanwhile: Callable[[], None] | None = None,
-        more: Callable[[], str] = str,
         ended: Callable[[], bool] = lambda: False,
     ) -> None:
         with session.reading(
@@ -173,7 +178,7 @@ class Replay:
             stops,
             fan_out=self._wish.fan_out,
             bounds=bounds,
-            more=more,
+            progress=progress,
             meanwhile=meanwhile,
         ) as pieces:
             for piece in pieces:

@@ -46,6 +46,10 @@ class Progress:
         self._reached_ms[piece.shard.shard_id] = piece.reached_ms
         self.records += len(piece.records)
         self.size_bytes += piece.size_bytes
+        self.tell()
+
+    def tell(self) -> None:
+        """Say how far it is, where that was not said of late."""
         now = self._clock()
         if now - self._told >= (REDRAW_EVERY_S if self._live else LINE_EVERY_S):
             self._told = now

@@ -92,19 +92,19 @@ def reading(
     *,
     fan_out: bool,
     bounds: Mapping[str, Position] | None = None,
-    more: Callable[[], str] = str,
+    progress: Progress | None = None,
     meanwhile: Callable[[], None] | None = None,
 ) -> Iterator[Iterator[Piece]]:
     """The pieces of the span, read with progress; what it will take is said first. Raises UnreadableError.
 
-    `meanwhile` is called while nothing is read.
+    `progress` is the caller's own, which has more to say. `meanwhile` is called while nothing is read.
     """
     size_bytes = estimate.incoming_bytes(clients.cloudwatch, stream.name, span)
     made = estimate.estimate(size_bytes, len(stream.shards), span, fan_out=fan_out)
     say(estimate.text(made, len(stream.shards), fan_out=fan_out))
     stop = threading.Event()
     stops.also(stop)
-    progress = Progress(span, len(stream.shards), time.monotonic, more=more)
+    progress = progress or Progress(span, len(stream.shards), time.monotonic)
     with _source(clients, stream, stop, fan_out=fan_out) as source:
         reader = StreamReader(source, stream.shards, span, _now_ms, stop, bounds, meanwhile, stream.keeps_ms)
         pieces = _noted(reader.pieces(), progress)
