@@ -210,14 +210,14 @@ def test_a_replay_says_first_how_it_is_gone_on_with_after_a_kill(
     """Whom kill -9, or the host's end, meets prints nothing more: under another id its events would come twice."""
     wish = WISH._replace(event_types=["interaction.created"])
     assert replayed(monkeypatch, settings, [event()], wish) == 0
-    said = capsys.readouterr().err.splitlines()[0]
+    said = capsys.readouterr().err.splitlines()[1]
     since, until = iso(NOW_MS - 7_200_000), iso(NOW_MS)
     assert said == (
         f"this is replay/1; if it is killed, go on with: stream-router replay --since {since} --until {until} "
         "--event-type interaction.created --replay-id replay/1"
     )
     assert replayed(monkeypatch, settings, [event()], wish._replace(dry_run=True)) == 0
-    assert capsys.readouterr().err == ""
+    assert "this is" not in capsys.readouterr().err
 
 
 def test_a_dry_run_over_a_part_of_the_span_says_so(
@@ -228,6 +228,17 @@ def test_a_dry_run_over_a_part_of_the_span_says_so(
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("would publish 1 event of ")
     assert said[-1] == f"not all of the span was read: {FAULT}"
+
+
+@pytest.mark.parametrize("wish", [WISH, WISH._replace(dry_run=True)], ids=["replay", "dry run"])
+@pytest.mark.parametrize("masking", ["off", "default"])
+def test_that_nothing_is_masked_is_said_first(
+    monkeypatch: pytest.MonkeyPatch, settings: Consumer, capsys: pytest.CaptureFixture[str], wish: Wish, masking: str
+) -> None:
+    """The shell may lack the deployment's setting, and nothing in the stream tells what that was."""
+    replayed(monkeypatch, settings.model_copy(update={"masking": masking}), [event()], wish)
+    told = capsys.readouterr().err
+    assert ("note: STREAM_ROUTER_MASKING is off here: events go out unmasked\n" in told) is (masking == "off")
 
 
 @pytest.mark.parametrize("wish", [WISH, WISH._replace(dry_run=True)], ids=["replay", "dry run"])

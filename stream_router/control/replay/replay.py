@@ -145,6 +145,8 @@ class Replay:
             )
         if why := self._refusal(types):
             raise RefusedError(why)
+        if self._settings.masking == "off":
+            say("note: STREAM_ROUTER_MASKING is off here: events go out unmasked")
 
     def _why_not(self, event_type: str) -> str:
         """Why events of a type may not be published; types of the settings were seen to before."""
