@@ -144,7 +144,10 @@ def test_a_reshard_that_does_not_end_is_given_up() -> None:
         now[0] += reshard.FOLLOWED_FOR_S + 1
         return False
 
-    with pytest.raises(TimeoutError, match="after 30 minutes the stream is UPDATING"):
+    with pytest.raises(
+        TimeoutError,
+        match=f"after 30 minutes the stream is UPDATING, with 3 shards open: {reshard.GOES_ON}",
+    ):
         list(reshard.follow(script.clients.kinesis, "s", 4, lambda: now[0], wait))
 
 

@@ -93,7 +93,7 @@ def _reshard(settings: Receiver, wanted: int, clients: Clients, stops: Stops, *,
             _write(f"{state[0]}, {state[1]} shards open")
             told = state
     if stops.asked.is_set():
-        say("broken off: Kinesis goes on by itself; `stream-router shards` shows how far it is")
+        say(f"broken off: {reshard.GOES_ON}")
         return NOT_DONE
     _write("done")
     return DONE

@@ -19,6 +19,8 @@ MOST_SHARDS = 10_000
 FOLLOWED_EVERY_S = 2.0
 FOLLOWED_FOR_S = 1_800.0
 
+GOES_ON = "Kinesis goes on by itself; say the same again to see whether it is done"
+
 RULES = (
     "rules: at most double, at least half at once; 10 times in 24 hours; multiples of 25 % are quickest",
     "while it lasts writing and reading go on; the consumer reads a closed shard to its end before its children,",
@@ -67,6 +69,9 @@ def follow(
         if summary["StreamStatus"] == "ACTIVE" and summary["OpenShardCount"] == wanted:
             return
         if clock() > until:
-            raise TimeoutError(f"after {FOLLOWED_FOR_S / 60:.0f} minutes the stream is {summary['StreamStatus']}")
+            raise TimeoutError(
+                f"after {FOLLOWED_FOR_S / 60:.0f} minutes the stream is {summary['StreamStatus']}, with "
+                f"{summary['OpenShardCount']} shards open: {GOES_ON}"
+            )
         if wait(FOLLOWED_EVERY_S):
             return
