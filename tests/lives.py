@@ -18,6 +18,7 @@ from stream_router.core.aws_answers import Answer
 from stream_router.core.dead_letter_share import DeadLetterShare
 from stream_router.core.envelope import seal
 from stream_router.core.model import Batch, DeadLetter, Entry, Event, Record
+from stream_router.pipeline.delivery.dispatcher_contract import Policy
 from tests.events import RECEIVED_MS
 from tests.fakes import Rig, entry, ok, rig
 from tests.shard_ends import Kinesis
@@ -73,9 +74,11 @@ class Life:
         window_bytes: int = 64 * MIB,
         span_s: float = 120.0,
         limit: DeadLetterShare | None = None,
+        rate: float = 0.0,
     ) -> None:
         made = transform or (lambda found: entry(0)._replace(event=found))
-        self.rig: Rig = rig(transform=made, judge=judge, limit=limit)
+        policy = Policy(16, 16 * MIB, 4, max_rate=rate)
+        self.rig: Rig = rig(transform=made, judge=judge, limit=limit, policy=policy)
         world = self.rig.world
         self.told = Told()
         self.describe: Callable[[], Answer] = lambda: ok({})

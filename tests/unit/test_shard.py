@@ -7,9 +7,10 @@ import pytest
 from amazon_kclpy import dispatch
 
 from stream_router.consumer.child.daemon.kcl_callbacks import ShardProcessor
+from stream_router.consumer.child.deadlines import HAND_OFF_WITHIN_S, LEAVE_WITHIN_S, STAY_S
 from stream_router.consumer.child.progress.checkpoints import LeavingError
 from stream_router.consumer.child.progress.crash_guard import CrashGuard
-from stream_router.consumer.child.shard import HAND_OFF_WITHIN_S, LEAVE_WITHIN_S, STAY_S, Shard
+from stream_router.consumer.child.shard import Shard
 from stream_router.core.aws_answers import Answer
 from stream_router.core.model import Entry
 from tests.fakes import NO_ANSWER, refused
@@ -67,6 +68,25 @@ def test_the_last_checkpoint_is_not_tried_for_ever(tmp_path: Path, told: bool) -
     within = LEAVE_WITHIN_S if told else HAND_OFF_WITHIN_S
     assert within - 1 < life.rig.world.now - began < within + 1
     assert life.told.closed == 1
+
+
+def test_a_stop_that_comes_as_a_batch_begins_is_obeyed_in_time(tmp_path: Path) -> None:
+    """Between two lines of the callback: the hand-off that it makes room for is not what a stop has."""
+    life = Life(tmp_path, judge=down)
+    life.process(100)
+    (shard,) = life.processor._shards
+    now, interrupts = life.rig.world.clock, [life.processor.told_to_leave]
+
+    def interrupted() -> float:
+        if interrupts:
+            interrupts.pop()()
+        return now()
+
+    shard._deadlines._clock = interrupted
+    life.process(101)
+    began = now()
+    life.hear("shutdownRequested")
+    assert now() - began < LEAVE_WITHIN_S + 1
 
 
 def test_a_stop_during_a_hand_off_is_obeyed_in_time(tmp_path: Path) -> None:

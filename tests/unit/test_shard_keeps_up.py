@@ -188,6 +188,15 @@ def test_careful_mode_does_not_wait_for_a_sick_entry(tmp_path: Path) -> None:
     assert life.buried == [100]
 
 
+def test_careful_mode_checkpoints_within_a_batch(tmp_path: Path) -> None:
+    """At a low rate a batch takes minutes, one event at a time: a death in it brings back what an interval holds."""
+    life = careful(tmp_path, rate=1.0)
+    began = life.rig.world.now
+    life.process(*range(100, 130))
+    assert life.rig.world.now - began > 25
+    assert life.taken == ["110", "120"], "with each proof of the bus, which a child alone asks for every ten seconds"
+
+
 def test_careful_mode_ends_once_the_checkpoint_has_passed_what_the_dead_had_taken(tmp_path: Path) -> None:
     """Not when a callback returns: the batch that killed may be one that is still under way."""
     life = careful(tmp_path, checkpoint_s=1.0)

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from amazon_kclpy.kcl import Checkpointer
 
 from stream_router.consumer.child.collaborators import Telemetry, Waiting
+from stream_router.consumer.child.deadlines import Deadlines
 from stream_router.consumer.child.intake.micro_batches import micro_batches
 from stream_router.consumer.child.intake.room import Room
 from stream_router.consumer.child.intake.window import Window
@@ -34,21 +35,11 @@ WAIT_S = 0.25
 REST_S = 1.0
 """The same between two callbacks."""
 
-LEAVE_WITHIN_S = 4.0
-"""After a SIGTERM a child that cannot settle everything answers within this; what is unsettled comes again."""
-
-STAY_S = 30.0
-"""Longer than a stop lasts: a daemon that still brings something then was not stopped, and needs a child that reads."""
-
-HAND_OFF_WITHIN_S = 25.0
-"""Of the KCL's 30 s (gracefulLeaseHandoffTimeoutMillis); the callback before it, and the last checkpoint, need five."""
-
 
 class Shard:
     """Owns one shard's lease in this process. An exception that leaves a callback ends the process.
 
     What is carried from batch to batch is an attribute here; what has a bound is counted in `window.py`.
-    `leave_by` is when to answer at the latest, in monotonic seconds; 0.0 until told to leave.
     """
 
     def __init__(
@@ -69,18 +60,18 @@ class Shard:
         self._vitals = ShardVitals(router, window, checkpoints, self._room, lambda: guard.careful, clock)
         self._wait = self._vitals.timed(wait)
         self._lease_gone = self._unread = False
-        self._routed_at, self.leave_by, self._answer_by = clock(), 0.0, clock() + HAND_OFF_WITHIN_S
+        self._routed_at, self._deadlines = clock(), Deadlines(clock)
         telemetry.watch(self._vitals)
 
     # What the daemon calls.
 
     def process(self, records: list[dict[str, Any]], checkpointer: Checkpointer, behind_ms: int | None = None) -> None:
         """Take charge of a batch; return once there is room for the next."""
-        self._answer_by = self.leave_by or self._clock() + HAND_OFF_WITHIN_S
+        self._deadlines.called()
         self._vitals.called(behind_ms)
         if self._lease_gone:
             return
-        if self.leave_by and self._clock() >= self.leave_by + STAY_S:
+        if self._deadlines.is_forgotten:
             self._leave("told to leave, and the daemon goes on")
         with self._losing_the_lease():
             if records and not self.leave_by:
@@ -116,7 +107,7 @@ class Shard:
         self._telemetry.opened(records)
         rest: Sequence[Record] = records
         if self._guard.careful:
-            rest = route_carefully(records, self._router, self._guard, self._until_started)
+            rest = route_carefully(records, self._router, self._guard, lambda: self._until_started(checkpointer))
         self._router.route(rest, lambda: self._keep_up(checkpointer))
         self._window.opened(records)
         self._telemetry.routed(records[0].batch)
@@ -159,18 +150,22 @@ class Shard:
         """The last chance to checkpoint: a stop, or another worker wants the lease. After it nothing is started."""
         failpoints.reach("in_shutdown_requested")
         if not self._lease_gone:
-            while (self._router.backlog or not self._checkpoints.proven()) and self._clock() < self._answer_by:
+            while (self._router.backlog or not self._checkpoints.proven()) and self._deadlines.has_time:
                 self._turn(WAIT_S)
             with self._losing_the_lease():
-                while not self._checkpoint(checkpointer, now=True) and self._clock() < self._answer_by:
+                while not self._checkpoint(checkpointer, now=True) and self._deadlines.has_time:
                     self._turn(WAIT_S)
         self.told_to_leave()  # what comes after it could be opened and never sent
         self._end("shutdown requested")
 
     def told_to_leave(self) -> None:
         """The supervisor's SIGTERM: open nothing more, settle what can be settled soon, answer whatever comes."""
-        self.leave_by = self.leave_by or self._clock() + LEAVE_WITHIN_S
-        self._answer_by = min(self._answer_by, self.leave_by)
+        self._deadlines.told_to_leave()
+
+    @property
+    def leave_by(self) -> float:
+        """When to answer at the latest, in monotonic seconds; 0.0 until told to leave."""
+        return self._deadlines.leave_by
 
     def meanwhile(self) -> None:
         """Between two callbacks, or while a checkpoint's answer is awaited: what is under way goes on."""
@@ -191,12 +186,14 @@ class Shard:
             self._turn(WAIT_S)
             self._checkpoint(checkpointer)
 
-    def _until_started(self) -> None:
+    def _until_started(self, checkpointer: Checkpointer) -> None:
         """Until all that was routed is on its way, or waits for its own retry."""
         self._routed_at = 0.0
         self._turn(0.0)
+        self._checkpoint(checkpointer)
         while self._router.ready and not self.leave_by:
             self._turn(WAIT_S)
+            self._checkpoint(checkpointer)
 
     def _turn(self, longest_s: float, *, daemon: bool = False) -> None:
         """Once around: start what may start, wait for what comes first, settle what came back."""
