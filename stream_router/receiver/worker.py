@@ -6,6 +6,7 @@ import logging
 import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import uvloop
 
@@ -16,6 +17,8 @@ from stream_router.aws.served_time import ServedTime
 from stream_router.receiver import sources
 from stream_router.receiver.auth.secrets import Secrets
 from stream_router.receiver.batching.batcher import Batcher
+from stream_router.receiver.batching.late_calls import LateCalls
+from stream_router.receiver.batching.putrecords_calls import Send
 from stream_router.receiver.http.app import App
 from stream_router.receiver.http.health import Health
 from stream_router.receiver.http.loop_clock import LoopClock
@@ -143,10 +146,10 @@ class Worker:
         return credentials, transport
 
     def _batcher(self, loop: asyncio.AbstractEventLoop, transport: LoopTransport) -> Batcher:
-        target = self._stream.target
+        send: Send = partial(transport.start, self._stream.target)
         return Batcher(
             loop,
-            lambda body, timeout_s, done: transport.start(target, body, timeout_s, done),
+            send if self._settings.spill_dir else LateCalls(loop, send).start,
             self._settings.stream,
             self._settings.buckets,
             self._settings.linger_ms / 1000,
