@@ -17,6 +17,8 @@ from stream_router.receiver.intake import Sealed
 from stream_router.telemetry.receiver.receiver_stats import Stats
 from tests.receiver_kit import FakeDisk, FakeLoop, FakeStream
 
+BUCKETS = 8
+
 
 class Bench:
     """Conversations between a fake stream, which is down until told otherwise, and a fake disk with `room`."""
@@ -27,7 +29,7 @@ class Bench:
         self.stream = FakeStream(self.loop, iter(lambda: self.verdict, None))
         self.disk = FakeDisk(self.loop, 0.005, failing)
         self.stats = Stats()
-        self.batcher = Batcher(cast("Any", self.loop), self.stream.send, "s", 8, 0.005, self.stats, lambda: 0.5)
+        self.batcher = Batcher(cast("Any", self.loop), self.stream.send, "s", BUCKETS, 0.005, self.stats, lambda: 0.5)
         if spill:
             self.batcher.use_spill(cast("Any", self.disk), room)
 
@@ -77,10 +79,10 @@ def test_an_event_is_spilled_at_600_ms_and_answered_yes(bench: Bench) -> None:
 
 
 def test_while_the_stream_is_known_to_be_down_events_need_not_wait_for_it(bench: Bench) -> None:
-    """What waits on disk finds out whether it is back; a new event is synced in milliseconds."""
+    """What waits on disk finds out whether it is back; a new event for the same bucket is synced in milliseconds."""
     bench.submit("a")
     bench.loop.move(1.5)
-    stored = bench.submit("b", conversation=1)
+    stored = bench.submit("b", conversation=BUCKETS)
     bench.loop.move(0.02)
     assert stored.result() is True
     assert bench.on_disk() == ["a", "b"]
@@ -287,7 +289,7 @@ def test_what_the_disk_did_not_take_keeps_its_place_before_what_came_since(make:
     """It is refused only where something newer of its conversation is on its way to the disk already."""
     bench = make(failing=[False, True])
     bench.disk._delay_s = 0.1
-    bench.submit("probe", conversation=1)
+    bench.submit("probe", conversation=BUCKETS)
     bench.loop.move(1.5)
     assert bench.on_disk() == ["probe"]
     first = bench.submit("first")
@@ -310,7 +312,7 @@ def test_what_the_disk_did_not_take_is_refused_where_something_newer_is_on_its_w
     """It could only come behind that; its sender sends it again."""
     bench = make(failing=[False, True])
     bench.disk._delay_s = 0.1
-    bench.submit("probe", conversation=1)
+    bench.submit("probe", conversation=BUCKETS)
     bench.loop.move(1.5)
     first = bench.submit("first")
     bench.loop.move(0.05)

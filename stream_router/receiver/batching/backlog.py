@@ -83,7 +83,7 @@ class Backlog:
         self._owner.lanes.load(waiting)
         self._stats.spilled_events += waiting.total()
         self._unread += waiting.total()
-        self._fetch()
+        self.fetch()
 
     @property
     def takes(self) -> bool:
@@ -150,7 +150,7 @@ class Backlog:
             if part.gone:
                 self.landed(row)
         self._owner.lanes.forget(lane)
-        self._fetch()
+        self.fetch()
 
     def _not_appended(self, lane: Lane, parts: Sequence[Part], token: int) -> None:
         """The disk did not take them: back into memory, where their order can be kept; else they are refused."""
@@ -177,7 +177,7 @@ class Backlog:
             lane.behind = []
         self._owner.go_on(lane)
 
-    def _fetch(self) -> None:
+    def fetch(self) -> None:
         """Bring the oldest rows into memory, as many as may be on their way at once."""
         window = WINDOW_BYTES if self._owner.stream.failing_since_s is None else PROBE_BYTES
         if self._reading or not self._unread or self._out_bytes >= window:
@@ -188,7 +188,7 @@ class Backlog:
     def _fetched(self, rows: list[Row]) -> None:
         self._reading = False
         if not rows:
-            self._owner.later(BROKEN_FOR_S, self._fetch)
+            self._owner.later(BROKEN_FOR_S, self.fetch)
             return
         self._unread -= len(rows)
         lanes: dict[int, Lane] = {}
@@ -210,7 +210,7 @@ class Backlog:
                 lane.parts.extend(lane.behind)
                 lane.behind = []
             self._owner.go_on(lane)
-        self._fetch()
+        self.fetch()
 
     def landed(self, row: int) -> None:
         """The event of this row is in the stream."""
@@ -221,7 +221,7 @@ class Backlog:
         part.gone = True
         self._out_bytes -= len(part.line)
         self._settle(row)
-        self._fetch()
+        self.fetch()
 
     def _settle(self, row: int) -> None:
         self._stats.spilled_events -= 1

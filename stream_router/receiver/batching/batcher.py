@@ -89,9 +89,12 @@ class Batcher:
             self._backlog.flush()
 
     def _add(self, lane: Lane, part: Part) -> None:
-        """Behind what is on disk of its conversation; while the stream is known to be down, onto the disk at once."""
+        """Behind what is on disk of its conversation; where stream and bucket refuse, onto the disk at once.
+
+        Were the stream's word enough, one shard that refuses would send the events of all to the disk, behind its own.
+        """
         backlog = self._backlog
-        if backlog is not None and (lane.on_disk or (self.stream.down and backlog.probing)):
+        if backlog is not None and (lane.on_disk or (self.stream.down and lane.bucket.refuses and backlog.probing)):
             if backlog.takes:
                 lane.behind.append(part)
                 self._spill(lane)
@@ -143,7 +146,7 @@ class Batcher:
     def _stored(self, record: RecordInFlight) -> None:
         self.stream.took()
         bucket = record.bucket
-        bucket.attempts, bucket.alone = 0, False
+        bucket.attempts, bucket.alone, bucket.refuses = 0, False, False
         for lane in record.lanes:
             flying, lane.flying = lane.flying, []
             self._stats.events_stored += len(flying)
@@ -157,10 +160,13 @@ class Batcher:
                     assert self._backlog is not None
                     self._backlog.landed(part.row)
             self.go_on(lane)
+        if self._backlog is not None:
+            self._backlog.fetch()
 
     def _failed(self, record: RecordInFlight, code: str) -> None:
         """Put the record's events back in front, and let the bucket rest; after a time-out they have waited enough."""
         self.stream.refused(code)
+        record.bucket.refuses = True
         if code == TIMED_OUT:
             self._waited_enough(record)
         else:
