@@ -170,7 +170,7 @@ class ReceiverStatus:
 
 def serve(board: Board, settings: Receiver, status: ReceiverStatus) -> AdminServer:
     """Serve the pages until the returned server is closed. Raises SettingsError where it cannot listen."""
-    token = settings.secret("admin_token") or None
+    token = settings.key("admin_token") or None
     server = AdminServer(
         settings.receiver_admin_listen,
         "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN",

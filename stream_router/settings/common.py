@@ -14,6 +14,7 @@ from stream_router.core.process.settings_error import SettingsError
 from stream_router.settings import renamed, types
 from stream_router.settings.region import region_of_environment
 from stream_router.settings.secrets import kept_secrets
+from stream_router.settings.secrets.secret_strength import READ_ELSEWHERE, weakness_of_one
 from stream_router.settings.types import Bus, EventTypes, Secret
 
 PREFIX = "STREAM_ROUTER_"
@@ -83,6 +84,15 @@ class SecretRule(Environment):
     def key(self, name: str) -> str:
         """As `secret`; a key that stands elsewhere has to be strong, unless weak ones are allowed."""
         return self.secret(name, weak=self.weak_secrets == "allow")
+
+    def weakness_of(self, name: str) -> str:
+        """What is wrong with a key that is the setting itself, as one line; "" where it may be taken."""
+        given = getattr(self, name)
+        literal = given.get_secret_value() if given else ""
+        if not literal or literal.startswith(READ_ELSEWHERE) or self.weak_secrets == "allow":
+            return ""
+        weak = weakness_of_one(literal)
+        return f"{variable(type(self), name)}: {weak}" if weak else ""
 
 
 class AdminToken(Environment):

@@ -8,8 +8,7 @@ from pydantic import Field
 from stream_router.core import limits
 from stream_router.core.dead_letter_share import DeadLetterShare
 from stream_router.settings import types
-from stream_router.settings.common import AdminToken, Common, ConfigFile, Environment, Metrics, SecretRule
-from stream_router.settings.secrets.secret_strength import READ_ELSEWHERE, weakness_of_one
+from stream_router.settings.common import AdminToken, Common, ConfigFile, Environment, Metrics, SecretRule, variable
 from stream_router.settings.types import (
     HostPort,
     LimitText,
@@ -94,26 +93,18 @@ class Consumer(Common, SecretRule, AdminToken, Metrics, MaskingParts, AuditKey):
 
     def refusal(self) -> str:
         """A key that can be tried out, or one without what it is for: who set it believes in masking, or in audit."""
-        if line := self.unguarded("STREAM_ROUTER_ADMIN_LISTEN", self.admin_listen):
+        if line := self.unguarded("STREAM_ROUTER_ADMIN_LISTEN", self.admin_listen) or self.weakness_of("admin_token"):
             return line
         masks, audits = self.masking != "off", self.audit_dir is not None
-        for variable, given, used, use in (
-            ("STREAM_ROUTER_MASKING_KEY", self.masking_key, masks, "STREAM_ROUTER_MASKING"),
-            ("STREAM_ROUTER_MASKING_REGIONS", self.masking_region_list, masks, "STREAM_ROUTER_MASKING"),
-            ("STREAM_ROUTER_AUDIT_KEY", self.audit_key, audits, "STREAM_ROUTER_AUDIT_DIR"),
+        for name, given, used, use in (
+            ("masking_key", self.masking_key, masks, "STREAM_ROUTER_MASKING"),
+            ("masking_regions", self.masking_region_list, masks, "STREAM_ROUTER_MASKING"),
+            ("audit_key", self.audit_key, audits, "STREAM_ROUTER_AUDIT_DIR"),
         ):
             if given and not used:
-                return f"{variable}: is set, but {use} is not, so it would do nothing; set both, or none"
-        for variable, key in (
-            ("STREAM_ROUTER_MASKING_KEY", self.masking_key),
-            ("STREAM_ROUTER_AUDIT_KEY", self.audit_key),
-        ):
-            if key is None:
-                continue
-            literal = "" if key.get_secret_value().startswith(READ_ELSEWHERE) else key.get_secret_value()
-            if literal and self.weak_secrets != "allow" and (weak := weakness_of_one(literal)):
-                return f"{variable}: {weak}"
-        return super().refusal()
+                named = variable(type(self), name)
+                return f"{named}: is set, but {use} is not, so it would do nothing; set both, or none"
+        return self.weakness_of("masking_key") or self.weakness_of("audit_key") or super().refusal()
 
     @property
     def drop_type_list(self) -> tuple[str, ...]:

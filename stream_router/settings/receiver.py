@@ -69,7 +69,8 @@ class Receiver(Signature, Entrance):
 
     def refusal(self) -> str:
         """Secrets that can be guessed, or that anyone on the way can read."""
-        if line := self.unguarded("STREAM_ROUTER_RECEIVER_ADMIN_LISTEN", self.receiver_admin_listen):
+        listen = self.receiver_admin_listen
+        if line := self.unguarded("STREAM_ROUTER_RECEIVER_ADMIN_LISTEN", listen) or self.weakness_of("admin_token"):
             return line
         weak = "" if self.weak_secrets == "allow" else weakness(self._literal_secrets(), self.webhook_scheme or "")
         if weak:

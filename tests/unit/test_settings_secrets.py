@@ -1,6 +1,7 @@
 """Secrets that protect nothing: too short, a path in place of what it holds, or sent where anyone can read them."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -158,6 +159,25 @@ def test_a_key_of_the_consumer_is_as_strong_and_has_a_use(
     given(monkeypatch, {f"STREAM_ROUTER_{key}": "x"})
     with pytest.raises(SettingsError, match=f"^STREAM_ROUTER_{key}: has a secret of less than 16 bytes"):
         load(Consumer)
+
+
+@pytest.mark.parametrize("program", [Consumer, Receiver])
+def test_the_admin_token_is_as_strong(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, program: type[Consumer | Receiver]
+) -> None:
+    """Whoever reaches the port could try out a short one; so too where it stands in a file, and on loopback."""
+    given(monkeypatch, {**CONSUMER, **RECEIVER, SECRETS: STRONG, "STREAM_ROUTER_ADMIN_TOKEN": "x" * 15})
+    short = "STREAM_ROUTER_ADMIN_TOKEN: has a secret of less than 16 bytes"
+    with pytest.raises(SettingsError, match=f"^{short}"):
+        load(program)
+    (tmp_path / "token").write_text("x" * 15)
+    given(monkeypatch, {"STREAM_ROUTER_ADMIN_TOKEN": f"file:{tmp_path / 'token'}"})
+    with pytest.raises(SettingsError, match=f"^{short}"):
+        load(program).key("admin_token")
+    given(monkeypatch, {"STREAM_ROUTER_WEAK_SECRETS": "allow"})
+    assert load(program).key("admin_token") == "x" * 15
+    given(monkeypatch, {"STREAM_ROUTER_ADMIN_TOKEN": "x" * 15})
+    load(program)
 
 
 @pytest.mark.parametrize(

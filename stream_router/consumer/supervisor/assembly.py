@@ -148,7 +148,7 @@ def _status(settings: Consumer, state: StateDir, vitals: Vitals, stream: StreamW
 
 def _admin_port(settings: Consumer, vitals: Vitals, status: Status) -> tuple[History, AdminPort]:
     """The hour of history, and the port, which listens from here on. Raises SettingsError where it cannot."""
-    token = settings.secret("admin_token") or None
+    token = settings.key("admin_token") or None
     history = History(lambda: moment(status.seen()))
     return history, AdminPort(settings.admin_listen, token, vitals, status, history)
 
