@@ -19,6 +19,7 @@ from stream_router.receiver.auth import schemes
 from stream_router.settings.environment.names import settings
 from stream_router.settings.environment.reading import load
 from stream_router.settings.receiver import Receiver
+from stream_router.settings.signature import Signature
 from stream_router.settings.types import Scheme
 
 ROOT = Path(__file__).parents[2]
@@ -192,6 +193,13 @@ def test_a_receiver_starts_with_each_scheme_on_offer(scheme: str, monkeypatch: p
     monkeypatch.setenv("STREAM_ROUTER_WEBHOOK_SECRETS", secret.get(scheme, "a secret of some length"))
     assert TEMPLATE["Conditions"]["SignsByHmac"] == {"Fn::Equals": [{"Ref": "WebhookScheme"}, "hmac"]}
     assert schemes.make(load(Receiver))
+
+
+def test_a_sender_may_sign_in_each_way_that_the_receiver_knows() -> None:
+    """Each setting of scheme `hmac` has a parameter; one that is left empty is none to the receiver."""
+    names = {f"STREAM_ROUTER_{name.upper()}" for name in Signature.model_fields if name.startswith("hmac_")}
+    assert names <= variables("ReceiverTask").keys()
+    assert not names & variables("ReceiverTask", set()).keys()
 
 
 def test_its_parameters_fit_the_nested_template() -> None:
