@@ -171,7 +171,7 @@ def test_a_large_body_that_fails_keeps_none_behind_it_waiting(caplog: pytest.Log
     async def run() -> None:
         long = LongWork()
         for work in (fails, works):
-            long.start(work)
+            long.start(work, 1)
         for _ in range(5):
             await asyncio.sleep(0)
 

@@ -271,6 +271,41 @@ def test_a_large_body_that_waited_too_long_behind_others_is_503_before_it_is_loo
     assert len(parsed) == (not shed)
 
 
+def test_large_bodies_that_wait_count_as_held() -> None:
+    """They are as much memory as events that wait for the stream; what is answered is held no longer."""
+    size_bytes = SLICE_BYTES + 1
+
+    async def run() -> tuple[list[answers.Response | None], list[answers.Response | None]]:
+        batcher: Any = SimpleNamespace(now_s=time.monotonic)
+        source: Any = SimpleNamespace(
+            name="",
+            verifier=SimpleNamespace(verify=lambda *_: None),
+            says=lambda _: ("", "", ""),
+            intake=SimpleNamespace(slices=lambda _: [[]]),
+        )
+        clock: Any = SimpleNamespace(busy=False)
+        nothing: Any = None
+        app = App({"/v1/events": source}, batcher, nothing, Stats(), clock, 2 * size_bytes)
+
+        def one() -> tuple[answers.Response | None, Request]:
+            request = Request(lambda: None, lambda: None, lambda: 0.0)
+            request.method, request.path, request.body = "POST", "/v1/events", b" " * size_bytes
+            return app.complete(request), request
+
+        asked = [one() for _ in range(4)]
+        request = asked[0][1]
+        heads = [app.begin(request)]
+        for _ in range(20):
+            await asyncio.sleep(0)
+        heads += [app.begin(request), one()[0]]
+        assert {request.body for answer, request in asked if answer is None} == {b""}, "its events hold it"
+        return [answer for answer, _ in asked], heads
+
+    found, heads = asyncio.run(run())
+    assert found == [None, None, None, answers.BUSY]
+    assert heads == [answers.BUSY, None, None]
+
+
 def test_bytes_came_after_the_round_before_this_one() -> None:
     """So that is the longest that they can have waited; it is told to whoever asks the kernel."""
     bench = Bench()

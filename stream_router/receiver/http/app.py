@@ -78,9 +78,12 @@ class App:
         encoding = request.headers.get_all("content-encoding")
         if encoding and [value.strip().lower() for value in encoding] != ["identity"]:
             return answers.ENCODED
-        if self._stats.bytes_in_flight > self._max_held_bytes:
-            return answers.BUSY
-        return None
+        return answers.BUSY if self._full else None
+
+    @property
+    def _full(self) -> bool:
+        """Whether so much waits, for the stream or to be looked at, that nothing more may."""
+        return self._stats.bytes_in_flight + self._long.bytes > self._max_held_bytes
 
     def _other(self, request: Request) -> Response:
         if request.path not in ("/healthz", "/readyz"):
@@ -106,10 +109,10 @@ class App:
         try:
             delivery_id = self._verified(source, request)
             request.known()
+            request.body = b""  # what is made of it is kept instead
             body = Body(text, delivery_id, *source.says(request.headers))
             if len(text) > SLICE_BYTES:
-                self._long.start(partial(self._in_slices, request, source, body, arrived_s))
-                return None
+                return self._later(request, source, body, arrived_s)
             events = source.intake.events(body)
         except RefusedError as error:
             return answers.REFUSED[error.code]
@@ -129,6 +132,13 @@ class App:
             if served_s is None:
                 raise
             return source.verifier.verify(request.headers, request.body, served_s)
+
+    def _later(self, request: Request, source: Source, body: Body, arrived_s: float) -> Response | None:
+        """Look at a large body when its turn comes; its refusal where too much waits already."""
+        if self._full:
+            return answers.BUSY
+        self._long.start(partial(self._in_slices, request, source, body, arrived_s), len(body.text))
+        return None
 
     async def _in_slices(self, request: Request, source: Source, body: Body, arrived_s: float) -> None:
         """Seal a large body a slice at a time: others are served in between."""
