@@ -185,6 +185,7 @@ class SignedCalls:
         done, easy.done = easy.done, None
         assert done is not None
         answer = self._answer(easy, error)
+        curl.setopt(pycurl.POSTFIELDS, b"")  # it would hold this call's body until its next one
         self._idle.setdefault(easy.target, []).append(easy)
         return done, answer
 

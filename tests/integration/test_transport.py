@@ -5,6 +5,7 @@ import email.utils
 import os
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -349,6 +350,15 @@ def test_that_credentials_are_refused_is_told(make: Make, status: int, code: str
         transport.credentials_refused = lambda: refused.append(True)
         assert call(transport, target(server.url))[0].status == status
     assert len(refused) == told
+
+
+def test_a_call_that_ended_holds_its_body_no_longer(make: Make) -> None:
+    """Else each handle that is kept for the next call keeps megabytes that nobody counts."""
+    body = bytes(100_000)
+    held = sys.getrefcount(body)
+    with RawServer(lambda _: answer(200)) as server:
+        assert [one.status for one in call(make(), target(server.url), 3, body=body)] == [200] * 3
+    assert sys.getrefcount(body) == held
 
 
 def test_without_a_setting_the_bundle_is_botocores(monkeypatch: pytest.MonkeyPatch) -> None:
