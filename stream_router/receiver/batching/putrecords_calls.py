@@ -14,7 +14,7 @@ from stream_router.telemetry.receiver.receiver_stats import Stats
 log = logging.getLogger(__name__)
 
 MAX_CALLS = 32
-MAX_BYTES = 32 * 1024 * 1024
+MAX_BYTES = 16 * 1024 * 1024
 """Bytes of all calls in flight, as base64 a third more."""
 CALL_TIMEOUT_S = 0.6
 """A call that hangs longer is given up: its place is free, its events are decided, and if it lands after all it is a
