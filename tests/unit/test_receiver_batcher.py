@@ -207,6 +207,17 @@ def test_a_call_holds_no_more_bytes_than_it_may() -> None:
     bench.loop.close()
 
 
+def test_buckets_that_have_more_than_a_call_holds_take_turns() -> None:
+    """Else a few of them would have every call, and what waits for the others would be 503."""
+    bench = Bench(buckets=8)
+    for number in range(3):
+        bench.submit(*range(8 * number, 8 * number + 8), size=700_000)
+    bench.loop.move(0.006)
+    first, second = ({record["PartitionKey"] for record in records} for records in bench.stream.calls[:2])
+    assert len(first | second) == 8
+    bench.loop.close()
+
+
 @pytest.mark.parametrize(("over", "records"), [(0, 1), (1, 2)])
 def test_a_record_is_filled_to_its_last_byte(over: int, records: int) -> None:
     """The partition key counts, and so does the line break between two events; one byte more is another record."""

@@ -170,7 +170,10 @@ class RecordInFlight(NamedTuple):
 def next_call(
     ready: dict[Bucket, None], drop: Callable[[Part], None], emptied: Callable[[Lane], None]
 ) -> tuple[list[RecordInFlight], list[bytes]]:
-    """The next record of as many ready buckets as one call may hold, with its data; a bucket that has no more goes."""
+    """The next record of as many ready buckets as one call may hold, with its data.
+
+    A bucket that has no more goes, one that has is behind the others for the next call.
+    """
     records: list[RecordInFlight] = []
     data: list[bytes] = []
     room = putrecords.MAX_CALL_BYTES
@@ -178,8 +181,9 @@ def next_call(
         if (bucket.alone and records) or room < putrecords.MAX_RECORD_BYTES:
             continue
         lanes = bucket.next_lanes(drop, emptied)
-        if not bucket.ready:
-            del ready[bucket]
+        del ready[bucket]
+        if bucket.ready:
+            ready[bucket] = None
         if not lanes:
             continue
         records.append(RecordInFlight(bucket, lanes))
