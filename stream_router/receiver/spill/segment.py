@@ -17,6 +17,7 @@ MARKER = b"\xffROW"
 """No line holds the byte 0xff: it is in no UTF-8."""
 _HEAD = struct.Struct("<4sIIQII")
 """Marker, length of the line, CRC-32 of what follows, row, conversation, layout."""
+_HEAD_BYTES = _HEAD.size
 _CRC_FROM = 12
 LOST = 2**32
 """In place of the conversation of a row that is not there."""
@@ -65,14 +66,15 @@ def encode(row: int, key: int, layout: int, line: bytes) -> bytes:
     return head[:8] + struct.pack("<I", crc) + head[_CRC_FROM:] + line
 
 
-def rows_of(data: bytes) -> Iterator[tuple[int, int, int, bytes, int]]:
-    """Every whole row in `data`: number, conversation, layout, line, where it ends. What is damaged is passed over."""
-    at = 0
-    while (at := data.find(MARKER, at)) >= 0 and at + _HEAD.size <= len(data):
-        _, length, crc, row, key, layout = _HEAD.unpack_from(data, at)
-        begin, end = at + _HEAD.size, at + _HEAD.size + length
-        if end <= len(data) and zlib.crc32(data[begin:end], zlib.crc32(data[at + _CRC_FROM : begin])) == crc:
-            yield row, key, layout, data[begin:end], end
+def rows_of(data: bytes) -> Iterator[tuple[int, int, int, int, int]]:
+    """Every whole row in `data`: number, conversation, layout, where its line begins, and ends. Passes over damage."""
+    at, size, view = 0, len(data), memoryview(data)
+    unpack, crc32 = _HEAD.unpack_from, zlib.crc32  # a start reads through millions of rows
+    while (at := data.find(MARKER, at)) >= 0 and (begin := at + _HEAD_BYTES) <= size:
+        _, length, crc, row, key, layout = unpack(data, at)
+        end = begin + length
+        if end <= size and crc32(view[at + _CRC_FROM : end]) == crc:
+            yield row, key, layout, begin, end
             at = end
         else:
             at += 1
@@ -132,13 +134,20 @@ class Segment:
                 raise
             data, self.damaged = b"", True
         self.size_bytes = len(data)
-        for row, key, written_with, line, _ in rows_of(data):
-            if self.end_row <= row < before:
-                self.keys.extend([LOST] * (row - self.end_row))
-                self.keys.append((key if written_with == layout else key_of(line)) if row >= low else LOST)
-                if row >= low:
-                    self.left += 1
-                    self._times = self._times or [(row, _received_s(line))]
+        keys, next_row = self.keys, self.end_row
+        for row, key, written_with, begin, end in rows_of(data):
+            if not next_row <= row < before:
+                continue
+            if row > next_row:
+                keys.extend([LOST] * (row - next_row))
+            next_row = row + 1
+            if row < low:
+                keys.append(LOST)
+                continue
+            keys.append(key if written_with == layout else key_of(data[begin:end]))
+            self.left += 1
+            if not self._times:
+                self._times = [(row, _received_s(data[begin:end]))]
         self.at = max(self.first_row, min(low, self.end_row))
         self.damaged |= LOST in self.keys[self.at - self.first_row :]
         while self.at < self.end_row and self.keys[self.at - self.first_row] == LOST:
@@ -161,11 +170,11 @@ class Segment:
         """The rows of `data`, which begins at the offset; moves on behind them."""
         found: list[Row] = []
         at, consumed = self.at, 0
-        for row, _, _, line, end in rows_of(data):
+        for row, _, _, begin, end in rows_of(data):
             consumed = end
             if at <= row < self.end_row and (key := self.keys[row - self.first_row]) != LOST:
                 found += self._missing(at, row)
-                found.append(Row(row, key, line))
+                found.append(Row(row, key, data[begin:end]))
                 at = row + 1
         self.at = at
         self._offset += consumed
