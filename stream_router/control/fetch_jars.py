@@ -19,6 +19,7 @@ from stream_router.consumer.supervisor.daemon import jars
 from stream_router.consumer.supervisor.daemon.jars import Jar
 from stream_router.core.process.settings_error import SettingsError
 from stream_router.settings.jars import Jars
+from stream_router.settings.urls import is_url
 
 AT_ONCE = 4
 TRIES = 4
@@ -89,16 +90,8 @@ def _write(path: Path, content: bytes) -> None:
         Path(name).unlink(missing_ok=True)
 
 
-def _is_url(text: str) -> bool:
-    try:
-        _ = urlsplit(text).port  # raises for a host or a port that is none
-        return urlsplit(text).scheme in ("https", "http")
-    except ValueError:
-        return False
-
-
 def _source(text: str) -> Callable[[Jar], bytes]:
-    if _is_url(text):
+    if is_url(text):
         return lambda jar: _download(text.rstrip("/") + "/" + quote(jar.path), jar)
     folder = Path(text.removeprefix("file://"))
     if not folder.is_dir():

@@ -12,13 +12,13 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import urlsplit
 
 import httpx
 
 from stream_router.core import doubling_wait
 from stream_router.core.process.settings_error import SettingsError
 from stream_router.cxone import proxies
+from stream_router.settings.urls import is_url
 
 TIMEOUT_S = 10.0
 """Of one step of an attempt: the connection, one read."""
@@ -81,8 +81,9 @@ def read_json(text: bytes) -> Any:
 
 def parse_url(url: str) -> httpx.URL | None:
     """A URL as it will be sent to; None where it is none. httpx alone lets a wrong port and half an IPv6 address by."""
+    if not is_url(url):
+        return None
     try:
-        _ = urlsplit(url).port
         parsed = httpx.URL(url)
         _ = parsed.host
     except (ValueError, httpx.InvalidURL):

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import orjson
 from rich.console import Console
@@ -24,6 +23,7 @@ from stream_router.send.samples import bodies
 from stream_router.send.signing import signer
 from stream_router.settings import types
 from stream_router.settings.receiver import Receiver
+from stream_router.settings.urls import is_url
 
 GIVE_UP_S = 10.0
 """A sender of CXone's tries for longer; someone at a terminal wants to know."""
@@ -64,7 +64,7 @@ class Stop:
 def run(settings: Receiver, wish: Wish) -> int:
     """Post the events. 0 where all were accepted, 1 where not, 130 where it was broken off. Raises SettingsError."""
     url = wish.url or own_url(settings)
-    if not _is_url(url):
+    if not (is_url(url) and url.isascii()):
         raise SettingsError("--url: is no URL of a receiver; give http://HOST:PORT/v1/events")
     ca = str(wish.ca) if wish.ca else ""
     answers: list[Answered] = []
@@ -85,14 +85,6 @@ def run(settings: Receiver, wish: Wish) -> int:
         _say([f"broken off: {wish.events - len(answers)} of {wish.events} were not sent, or not answered"])
         return BROKEN_OFF
     return 0 if all(map(_ids, answers)) else 1
-
-
-def _is_url(text: str) -> bool:
-    try:
-        _ = urlsplit(text).port  # raises for a host or a port that is none
-    except ValueError:
-        return False
-    return text.startswith(("http://", "https://")) and text.isascii()
 
 
 def own_url(settings: Receiver) -> str:

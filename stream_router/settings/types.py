@@ -3,13 +3,13 @@
 import ipaddress
 import re
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, SecretStr, StringConstraints
 
 from stream_router.core import limits
 from stream_router.core.dead_letter_share import LEAST_JUDGED, DeadLetterShare
 from stream_router.core.names import PROBE_TYPE
+from stream_router.settings.urls import is_url
 
 
 def _secret(value: SecretStr) -> SecretStr:
@@ -176,10 +176,8 @@ def region_of_bus(bus: str) -> str:
 
 def _standard_queue(url: str) -> str:
     """A FIFO queue refuses every message without a group: all dead letters would be held for ever."""
-    try:
-        _ = urlsplit(url).port  # raises for a host or a port that is none
-    except ValueError:
-        raise ValueError("is no URL") from None
+    if not is_url(url):
+        raise ValueError("is no URL")
     if url.endswith(".fifo"):
         raise ValueError("is a FIFO queue, which takes no dead letters")
     return url
