@@ -1,5 +1,6 @@
 """Posts signed webhooks at a rate, or as fast as they are answered, the way a patient sender does."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -12,6 +13,8 @@ from stream_router.settings import types
 
 CONNECTIONS = 48
 TRY_AGAIN_S = 0.5
+LOOK_S = 0.05
+"""How often at least it is asked whether to go on."""
 ANSWER_TIMEOUT_S = 5.0
 ANSWER_KEPT_BYTES = 4 * 1024 * 1024
 """More than a receiver of ours answers to the largest array; what another server sends on is not kept."""
@@ -88,19 +91,29 @@ class Poster:
 
         Stops early, with what is under way unanswered, as soon as `go_on` says no.
         """
-        begun_s, sent, exhausted = time.monotonic(), 0, False
+        due_s, exhausted = time.monotonic(), False
         while go_on() and (self.under_way or not exhausted):
-            while self._idle and not exhausted and (not rate or sent <= (time.monotonic() - begun_s) * rate):
+            self._send_again()
+            while self._idle and not exhausted and (not rate or due_s <= time.monotonic()):
                 webhook = next(webhooks, None)
                 if webhook is None:
                     exhausted = True
                 else:
                     self._send(webhook, time.monotonic())
-                    sent += 1
-            self._send_again()
+                    due_s += 1 / rate if rate else 0.0
             self._multi.perform()
             self._collect()
-            self._multi.select(0.005 if rate else 0.05)
+            self._wait(due_s if rate and not exhausted else math.inf)
+
+    def _wait(self, due_s: float) -> None:
+        """Until something is to be done. With nothing under way libcurl has nothing to wait for, and does not."""
+        now_s = time.monotonic()
+        until_s = min(due_s, *(again_s for again_s, _, _ in self._again[:1]), now_s + LOOK_S)
+        wait_s = max(0.0, until_s - now_s) if self._idle else LOOK_S
+        if self._busy:
+            self._multi.select(wait_s)
+        else:
+            time.sleep(wait_s)
 
     def _send_again(self) -> None:
         now_s = time.monotonic()

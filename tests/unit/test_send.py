@@ -2,6 +2,8 @@
 
 import base64
 import itertools
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -22,7 +24,7 @@ from stream_router.send.signing import first_secret, signer
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.types import Scheme
 from tests.events import IDENTITY, RECEIVED_MS, config_of
-from tests.raw_server import RawServer, answer
+from tests.raw_server import RawServer, Seen, answer
 from tests.receiver_kit import Headers
 
 NOW_S = 1_795_512_600
@@ -194,6 +196,39 @@ def test_an_answer_without_end_fills_no_memory() -> None:
         Poster(server.url, sign, answers.append, 0).run(iter(webhooks), 0, lambda: True)
     assert [one.status for one in answers] == [404, 404]
     assert all(len(one.body) < 2 * ANSWER_KEPT_BYTES for one in answers)
+
+
+def _all(made: Iterator[Webhook], answers: list[Answered], url: str, give_up_s: float = 5.0, rate: float = 0) -> None:
+    Poster(url, signer(settings(webhook_scheme="none")), answers.append, give_up_s).run(made, rate, lambda: True)
+
+
+@pytest.mark.parametrize(("port", "rate"), [(None, 2.0), (9, 0.0)])
+def test_waiting_takes_no_processor(port: int | None, rate: float) -> None:
+    """Neither for the next one that is due, nor to try again what got no answer."""
+    answers: list[Answered] = []
+    with RawServer(lambda _: answer(202, STORED)) as server:
+        url = f"http://127.0.0.1:{port or server.port}/"
+        began, used_s = time.monotonic(), time.process_time()
+        _all(iter([Webhook(ID, BODY)] * 3), answers, url, 1.0, rate)
+        took_s, used_s = time.monotonic() - began, time.process_time() - used_s
+    assert len(answers) == 3
+    assert took_s >= 1.0
+    assert used_s < took_s / 4
+
+
+def test_what_is_sent_again_waits_for_no_new_one() -> None:
+    """Else a delivery that was answered 503 once would wait until all others are sent."""
+    refused, ended, until = [answer(503)], set[str](), time.monotonic() + 5
+    sign = signer(settings(webhook_scheme="none", hmac_id_header="x-id"))
+
+    def reply(seen: Seen) -> bytes:
+        return refused.pop() if refused and seen.headers["x-id"] == "0" else answer(202, STORED)
+
+    with RawServer(reply) as server:
+        endless = (Webhook(str(number), BODY) for number in itertools.count())
+        patient = Poster(server.url, sign, lambda one: ended.add(one.webhook.delivery_id), 10.0)
+        patient.run(endless, 0, lambda: "0" not in ended and time.monotonic() < until)
+    assert "0" in ended
 
 
 def test_the_summary_says_what_came_back() -> None:
