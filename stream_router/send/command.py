@@ -2,25 +2,23 @@
 
 import contextlib
 import itertools
-import re
 import signal
 import sys
+import time
 import uuid
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import orjson
 from rich.console import Console
 from rich.progress import Progress
 
-from stream_router.core.plain_text import plain
 from stream_router.core.process.heard_signals import heard_by
 from stream_router.core.process.settings_error import SettingsError
 from stream_router.send.poster import Answered, Poster, Webhook
 from stream_router.send.samples import bodies
 from stream_router.send.signing import signer
+from stream_router.send.tally import Tally
 from stream_router.settings import types
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.urls import is_url
@@ -29,10 +27,6 @@ GIVE_UP_S = 10.0
 """A sender of CXone's tries for longer; someone at a terminal wants to know."""
 
 BROKEN_OFF = 128 + signal.SIGINT
-
-QUANTILES = (50, 90, 99, 100)
-
-_ID = re.compile("[0-9a-f]{32}")
 
 
 class Wish(NamedTuple):
@@ -67,24 +61,25 @@ def run(settings: Receiver, wish: Wish) -> int:
     if not (is_url(url) and url.isascii()):
         raise SettingsError("--url: is no URL of a receiver; give http://HOST:PORT/v1/events")
     ca = str(wish.ca) if wish.ca else ""
-    answers: list[Answered] = []
+    tally = Tally(wish.rate)
     console, stop = Console(stderr=True), Stop()
     quiet = wish.events == 1 or not console.is_terminal
+    begun_s = time.monotonic()
     with stop.listening(), Progress(console=console, transient=True, disable=quiet) as progress:
         task = progress.add_task("answered", total=wish.events)
 
         def done(answer: Answered) -> None:
-            answers.append(answer)
+            tally.take(answer)
             progress.advance(task)
 
         webhooks = itertools.takewhile(lambda _: not stop.times, _webhooks(wish))
         poster = Poster(url, signer(settings), done, GIVE_UP_S, ca)
         poster.run(webhooks, wish.rate, lambda: not stop.times or (stop.times < 2 and poster.under_way))
-    _say(_summary(answers, url))
+    _say(tally.lines(url, time.monotonic() - begun_s))
     if stop.times:
-        _say([f"broken off: {wish.events - len(answers)} of {wish.events} were not sent, or not answered"])
+        _say([f"broken off: {wish.events - tally.count} of {wish.events} were not sent, or not answered"])
         return BROKEN_OFF
-    return 0 if all(map(_ids, answers)) else 1
+    return 0 if tally.accepted == tally.count else 1
 
 
 def own_url(settings: Receiver) -> str:
@@ -95,48 +90,6 @@ def own_url(settings: Receiver) -> str:
 def _webhooks(wish: Wish) -> Iterator[Webhook]:
     made = itertools.islice(bodies(wish.preset, wish.event_type, wish.file), wish.events)
     return (Webhook(str(uuid.uuid4()), body) for body in made)
-
-
-def _summary(answers: list[Answered], url: str) -> list[str]:
-    lines = [f"{len(answers)} sent to {url}"]
-    kinds = Counter(_kind(answer) for answer in answers)
-    lines += [f"{count:>7} {kind}" for kind, count in kinds.most_common()]
-    answered = sorted(answer.took_ms for answer in answers if answer.status)
-    if answered:
-        lines.append("latency in ms: " + ", ".join(_quantile(answered, percent) for percent in QUANTILES))
-    if len(answers) == 1 and (ids := _ids(answers[0])):
-        lines.append("eventId: " + ", ".join(ids))
-    return lines
-
-
-def _quantile(sorted_ms: list[float], percent: int) -> str:
-    name = "max" if percent == 100 else f"p{percent}"
-    place = min(len(sorted_ms) - 1, len(sorted_ms) * percent // 100)
-    return f"{name} {sorted_ms[place]:.3g}"
-
-
-def _kind(answer: Answered) -> str:
-    """The status, and what the receiver says of it."""
-    if answer.status == 0:
-        return f"without an answer: {answer.body.decode('utf-8', 'replace')}"
-    if _ids(answer):
-        return "202 accepted"
-    try:
-        told = orjson.loads(answer.body)
-        return plain(f"{answer.status} {told['error']}: {told['message']}")
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        return f"{answer.status}, not in the words of a receiver of ours: check the URL"
-
-
-def _ids(answer: Answered) -> list[str]:
-    """The ids of the events that a receiver of ours stored; none where it did not, or where another server answered."""
-    if answer.status != 202:
-        return []
-    try:
-        ids = orjson.loads(answer.body)["ids"]
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        return []
-    return ids if isinstance(ids, list) and all(isinstance(one, str) and _ID.fullmatch(one) for one in ids) else []
 
 
 def _say(lines: list[str]) -> None:

@@ -28,15 +28,25 @@ class Webhook(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """How a delivery ended: the last status, the answer's body, milliseconds of the last attempt.
+    """How a delivery ended: the last status, the answer's body, milliseconds from its first attempt to its end.
 
-    Status 0 is no answer; `body` then says why.
+    Status 0 is no answer; `body` then says why. `late_ms` is how long after it was due it was first sent: 0 where no
+    rate is asked for.
     """
 
     webhook: Webhook
     status: int
     body: bytes
     took_ms: float
+    late_ms: float = 0.0
+
+
+class _Begun(NamedTuple):
+    """A delivery that was sent at least once: when for the first time, and how long after it was due."""
+
+    webhook: Webhook
+    first_s: float
+    late_s: float
 
 
 class _Attempt:
@@ -52,11 +62,9 @@ class _Attempt:
             self.curl.setopt(pycurl.PROXY, "")  # the environment's leads away from this machine
         if ca:
             self.curl.setopt(pycurl.CAINFO, ca)
-        self.webhook = Webhook("", b"")
+        self.delivery = _Begun(Webhook("", b""), 0.0, 0.0)
         self.chunks: list[bytes] = []
         self.kept_bytes = 0
-        self.first_s = 0.0
-        self.started_s = 0.0
         self.curl.setopt(pycurl.WRITEFUNCTION, self._took)
 
     def _took(self, piece: bytes) -> None:
@@ -79,7 +87,7 @@ class Poster:
         self._multi.setopt(pycurl.M_MAXCONNECTS, CONNECTIONS)
         self._idle = [_Attempt(url, ca) for _ in range(CONNECTIONS)]
         self._busy: dict[pycurl.Curl, _Attempt] = {}
-        self._again: list[tuple[float, Webhook, float]] = []
+        self._again: list[tuple[float, _Begun]] = []
 
     @property
     def under_way(self) -> bool:
@@ -99,7 +107,8 @@ class Poster:
                 if webhook is None:
                     exhausted = True
                 else:
-                    self._send(webhook, time.monotonic())
+                    now_s = time.monotonic()
+                    self._send(_Begun(webhook, now_s, now_s - due_s if rate else 0.0))
                     due_s += 1 / rate if rate else 0.0
             self._multi.perform()
             self._collect()
@@ -108,7 +117,7 @@ class Poster:
     def _wait(self, due_s: float) -> None:
         """Until something is to be done. With nothing under way libcurl has nothing to wait for, and does not."""
         now_s = time.monotonic()
-        until_s = min(due_s, *(again_s for again_s, _, _ in self._again[:1]), now_s + LOOK_S)
+        until_s = min(due_s, *(again_s for again_s, _ in self._again[:1]), now_s + LOOK_S)
         wait_s = max(0.0, until_s - now_s) if self._idle else LOOK_S
         if self._busy:
             self._multi.select(wait_s)
@@ -118,17 +127,16 @@ class Poster:
     def _send_again(self) -> None:
         now_s = time.monotonic()
         while self._idle and self._again and self._again[0][0] <= now_s:
-            _, webhook, first_s = self._again.pop(0)
-            self._send(webhook, first_s)
+            self._send(self._again.pop(0)[1])
 
-    def _send(self, webhook: Webhook, first_s: float) -> None:
-        attempt = self._idle.pop()
+    def _send(self, delivery: _Begun) -> None:
+        attempt, webhook = self._idle.pop(), delivery.webhook
         headers = self._sign(webhook.delivery_id, webhook.body, int(time.time()))
         sent = ["Content-Type: application/json", "Expect:", *(f"{name}: {value}" for name, value in headers.items())]
         attempt.curl.setopt(pycurl.HTTPHEADER, sent)
         attempt.curl.setopt(pycurl.POSTFIELDS, webhook.body)
         attempt.chunks, attempt.kept_bytes = [], 0
-        attempt.webhook, attempt.first_s, attempt.started_s = webhook, first_s, time.monotonic()
+        attempt.delivery = delivery
         self._busy[attempt.curl] = attempt
         self._multi.add_handle(attempt.curl)
 
@@ -145,9 +153,9 @@ class Poster:
         self._multi.remove_handle(curl)
         attempt = self._busy.pop(curl)
         self._idle.append(attempt)
-        now_s = time.monotonic()
-        if (status == 0 or status >= 500) and now_s - attempt.first_s < self._give_up_s:
-            self._again.append((now_s + TRY_AGAIN_S, attempt.webhook, attempt.first_s))
+        now_s, delivery = time.monotonic(), attempt.delivery
+        if (status == 0 or status >= 500) and now_s - delivery.first_s < self._give_up_s:
+            self._again.append((now_s + TRY_AGAIN_S, delivery))
             return
-        took_ms = (now_s - attempt.started_s) * 1000
-        self._done(Answered(attempt.webhook, status, why or b"".join(attempt.chunks), took_ms))
+        took_ms, answered = (now_s - delivery.first_s) * 1000, why or b"".join(attempt.chunks)
+        self._done(Answered(delivery.webhook, status, answered, took_ms, delivery.late_s * 1000))

@@ -3,6 +3,7 @@
 import base64
 import itertools
 import time
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -16,11 +17,12 @@ from stream_router.core.process.settings_error import SettingsError
 from stream_router.pipeline.transform import Transform
 from stream_router.receiver.auth import schemes
 from stream_router.receiver.headers import RefusedError
-from stream_router.send import command
+from stream_router.send import command, poster
 from stream_router.send.command import Wish
-from stream_router.send.poster import ANSWER_KEPT_BYTES, Answered, Poster, Webhook
+from stream_router.send.poster import ANSWER_KEPT_BYTES, TRY_AGAIN_S, Answered, Poster, Webhook
 from stream_router.send.samples import PRESETS, bodies
 from stream_router.send.signing import first_secret, signer
+from stream_router.send.tally import Tally
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.types import Scheme
 from tests.events import IDENTITY, RECEIVED_MS, config_of
@@ -32,6 +34,13 @@ SECRET = "0123456789abcdef0123456789abcdef"
 BODY = b'{"a":1}'
 ID = "delivery-1"
 STORED = b'{"accepted":1,"ids":["0123456789abcdef0123456789abcdef"]}'
+
+
+def summary(answers: list[Answered], rate: float = 0.0) -> list[str]:
+    tally = Tally(rate)
+    for one in answers:
+        tally.take(one)
+    return tally.lines("http://x", 2.0)
 
 
 def settings(**given: Any) -> Receiver:
@@ -164,7 +173,7 @@ def test_a_token_that_no_header_can_carry_is_one_line() -> None:
 @pytest.mark.parametrize("body", [b"ok", b"", b"[]", b'{"ids":"x"}', b'{"ids":[7]}', b'{"ids":[]}'])
 def test_a_202_of_another_server_is_not_taken_for_ours(body: bytes) -> None:
     """It stored nothing: the URL leads elsewhere, to a load balancer's own page or another webhook's receiver."""
-    assert command._summary([Answered(Webhook("d", b""), 202, body, 1.0)], "http://x")[1:2] == [
+    assert summary([Answered(Webhook("d", b""), 202, body, 1.0)])[1:2] == [
         "      1 202, not in the words of a receiver of ours: check the URL"
     ]
 
@@ -172,7 +181,7 @@ def test_a_202_of_another_server_is_not_taken_for_ours(body: bytes) -> None:
 def test_what_a_server_says_drives_no_terminal() -> None:
     """Whoever answers may be anybody."""
     said = orjson.dumps({"error": "x\x1b[31m", "message": "two\nlines"})
-    (_, line, *_) = command._summary([Answered(Webhook("d", b""), 400, said, 1.0)], "http://x")
+    (_, line, *_) = summary([Answered(Webhook("d", b""), 400, said, 1.0)])
     assert line == "      1 400 x\ufffd[31m: two\ufffdlines"
 
 
@@ -231,17 +240,79 @@ def test_what_is_sent_again_waits_for_no_new_one() -> None:
     assert "0" in ended
 
 
+def test_a_delivery_is_timed_from_its_first_attempt() -> None:
+    """A sender waits for its answer through all of them: the last one alone would hide every refusal."""
+    refused, answers = [answer(503)], list[Answered]()
+    with RawServer(lambda _: refused.pop() if refused else answer(202, STORED)) as server:
+        _all(iter([Webhook(ID, BODY)]), answers, server.url)
+    assert [one.status for one in answers] == [202]
+    assert answers[0].took_ms >= TRY_AGAIN_S * 1000
+
+
+def test_at_a_rate_it_is_known_how_late_each_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits for a free connection is late by the receiver's fault, so no percentile may leave it out."""
+    monkeypatch.setattr(poster, "CONNECTIONS", 1)
+    answers: list[Answered] = []
+
+    def slow(_: Seen) -> bytes:
+        time.sleep(0.2)
+        return answer(202, STORED)
+
+    with RawServer(slow) as server:
+        _all((Webhook(str(number), BODY) for number in range(4)), answers, server.url, rate=20.0)
+    assert [one.late_ms + one.took_ms >= least for one, least in zip(answers, (200, 350, 500, 650), strict=True)] == [
+        True
+    ] * 4
+
+
 def test_the_summary_says_what_came_back() -> None:
     """By status, with the receiver's own words; and latencies of what was answered."""
     refused = orjson.dumps({"error": "bad_signature", "message": "the sender is not known"})
     answers = [Answered(Webhook("d", b""), 202, STORED, float(n)) for n in range(1, 101)]
     answers += [Answered(Webhook("d", b""), 401, refused, 1.0), Answered(Webhook("d", b""), 502, b"<html>", 1.0)]
     answers.append(Answered(Webhook("d", b""), 0, b"Connection refused", 0.0))
-    assert command._summary(answers, "http://x") == [
-        "103 sent to http://x",
+    assert summary(answers) == [
+        "103 sent to http://x in 2 s, 51.5 a second",
         "    100 202 accepted",
         "      1 401 bad_signature: the sender is not known",
         "      1 502, not in the words of a receiver of ours: check the URL",
         "      1 without an answer: Connection refused",
-        "latency in ms: p50 50, p90 90, p99 99, max 100",
+        "latency in ms, at most 48 under way at once: p50 50, p90 90, p99 99, max 100",
     ]
+
+
+def test_at_a_rate_latency_counts_from_when_a_delivery_was_due() -> None:
+    """What waited for a connection would else be missing from the very percentiles that it made worse."""
+    answers = [Answered(Webhook("d", b""), 202, STORED, 1.0, late) for late in (0.0, 99.0)]
+    assert summary(answers, rate=5.0)[-1] == "latency in ms, each counted from when it was due: p50 100, max 100"
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [(1, "max 1"), (2, "p50 1, max 1"), (99, "p50 1, p90 1, max 1"), (100, "p50 1, p90 1, p99 1, max 1")],
+)
+def test_no_percentile_is_told_of_too_few(count: int, told: str) -> None:
+    """Of ten answers nobody knows the 99th percentile."""
+    line = summary([Answered(Webhook("d", b""), 202, STORED, 1.0)] * count, rate=5.0)[2]
+    assert line.partition(": ")[2] == told
+
+
+def test_one_trouble_is_one_line() -> None:
+    """libcurl says of each how long it took, which makes no other trouble of it."""
+    said = [f"Failed to connect to x:1 after {ms} ms: Could not connect to server" for ms in (0, 17)]
+    told = summary([Answered(Webhook("d", b""), 0, text.encode(), 1.0) for text in said])
+    assert told[1:] == ["      2 without an answer: Failed to connect to x:1: Could not connect to server"]
+
+
+def test_what_was_answered_is_kept_as_sums_alone() -> None:
+    """Ten million deliveries may be asked for, of some hundred bytes each, and of others' words there is no end."""
+    tally = Tally(0)
+    tracemalloc.start()
+    for number in range(2000):
+        said = orjson.dumps({"error": "x", "message": f"{number} " + "y" * 5000})
+        tally.take(Answered(Webhook("d", bytes(10_000)), 400, said, 1.0))
+    kept_bytes = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert kept_bytes < 200_000
+    assert sum(map(len, tally.lines("http://x", 1.0))) < 20_000
+    assert tally.count == 2000
