@@ -92,5 +92,8 @@ def _hmac(settings: Receiver, secret: bytes, delivery_id: str, body: bytes, now:
     parts = (part.replace("{id}", delivery_id).replace("{timestamp}", str(now)).encode() for part in (before, after))
     mac = hmac.digest(secret, body.join(parts), settings.hmac_algorithm)
     text = mac.hex() if settings.hmac_encoding == "hex" else base64.b64encode(mac).decode()
-    stamp = {settings.hmac_timestamp_header: str(now)} if settings.hmac_timestamp_header else {}
-    return {settings.hmac_header: settings.hmac_prefix + text, **stamp, **_id_header(settings, delivery_id)}
+    header, signature, stamped = settings.hmac_header, settings.hmac_prefix + text, settings.hmac_timestamp_header or ""
+    if stamped.lower() == header.lower():  # time and signature in one header, as Stripe has it
+        return {header: f"t={now},{signature}", **_id_header(settings, delivery_id)}
+    stamp = {stamped: str(now)} if stamped else {}
+    return {header: signature, **stamp, **_id_header(settings, delivery_id)}

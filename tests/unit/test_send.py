@@ -69,6 +69,14 @@ def settings(**given: Any) -> Receiver:
             "hmac_prefix": "v0=",
             "hmac_header": "x-sig",
         },
+        {
+            "webhook_scheme": "hmac",
+            "hmac_header": "Stripe-Signature",
+            "hmac_timestamp_header": "stripe-signature",
+            "hmac_template": "{timestamp}.{body}",
+            "hmac_prefix": "v1=",
+            "hmac_id_header": "x-id",
+        },
     ],
     ids=lambda given: "-".join(str(value)[:8] for value in given.values()),
 )
