@@ -18,6 +18,9 @@ def send(
     file: Annotated[Path | None, typer.Option("--file", help="Send this file's bytes as they are.")] = None,
     url: Annotated[str | None, typer.Option("--url", help="The receiver's URL; else that of its own settings.")] = None,
     ca: Annotated[Path | None, typer.Option("--ca", help="PEM file of the CA of the receiver's certificate.")] = None,
+    plain_http: Annotated[
+        bool, typer.Option("--plain-http", help="Let the secret of bearer or basic go over a network unencrypted.")
+    ] = False,
 ) -> None:
     """Post signed example events to a receiver, and say what it answered. 0 only if all were accepted.
 
@@ -30,7 +33,8 @@ def send(
 
     # The region is of no matter here: it is not asked for where it is not set.
     settings = load(Receiver, aws_region="us-east-1")
-    raise typer.Exit(command.run(settings, command.Wish(count, rate, preset, event_type, file, url, ca)))
+    wish = command.Wish(count, rate, preset, event_type, file, url, ca, plain_http)
+    raise typer.Exit(command.run(settings, wish))
 
 
 def top(

@@ -19,7 +19,7 @@ from stream_router.consumer.supervisor.daemon import jars
 from stream_router.consumer.supervisor.daemon.jars import Jar
 from stream_router.core.process.settings_error import SettingsError
 from stream_router.settings.jars import Jars
-from stream_router.settings.urls import is_url
+from stream_router.settings.urls import is_url, without_user
 
 AT_ONCE = 4
 TRIES = 4
@@ -149,8 +149,7 @@ def _request(url: str) -> urllib.request.Request:
     Where the mirror sends us on to another host, that one gets the request without them (`_SameMirror`).
     """
     parts = urlsplit(url)
-    plain = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-    request = urllib.request.Request(plain)  # noqa: S310 - http(s) only
+    request = urllib.request.Request(without_user(url))  # noqa: S310 - http(s) only
     if parts.username:
         token = base64.b64encode(f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()).decode()
         request.add_unredirected_header("Authorization", f"Basic {token}")

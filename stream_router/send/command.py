@@ -14,14 +14,13 @@ from rich.console import Console
 from rich.progress import Progress
 
 from stream_router.core.process.heard_signals import heard_by
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.send import address
 from stream_router.send.poster import Answered, Poster, Webhook
 from stream_router.send.samples import bodies
 from stream_router.send.signing import signer
 from stream_router.send.tally import Tally
-from stream_router.settings import types
 from stream_router.settings.receiver import Receiver
-from stream_router.settings.urls import is_url
+from stream_router.settings.urls import without_user
 
 GIVE_UP_S = 10.0
 """A sender of CXone's tries for longer; someone at a terminal wants to know."""
@@ -39,6 +38,7 @@ class Wish(NamedTuple):
     file: Path | None
     url: str | None
     ca: Path | None
+    plain_http: bool = False
 
 
 class Stop:
@@ -57,9 +57,8 @@ class Stop:
 
 def run(settings: Receiver, wish: Wish) -> int:
     """Post the events. 0 where all were accepted, 1 where not, 130 where it was broken off. Raises SettingsError."""
-    url = wish.url or own_url(settings)
-    if not (is_url(url) and url.isascii()):
-        raise SettingsError("--url: is no URL of a receiver; give http://HOST:PORT/v1/events")
+    url = wish.url or address.own_url(settings)
+    address.check(settings, url, plain_http=wish.plain_http)
     ca = str(wish.ca) if wish.ca else ""
     tally = Tally(wish.rate)
     console, stop = Console(stderr=True), Stop()
@@ -75,16 +74,11 @@ def run(settings: Receiver, wish: Wish) -> int:
         webhooks = itertools.takewhile(lambda _: not stop.times, _webhooks(wish))
         poster = Poster(url, signer(settings), done, GIVE_UP_S, ca)
         poster.run(webhooks, wish.rate, lambda: not stop.times or (stop.times < 2 and poster.under_way))
-    _say(tally.lines(url, time.monotonic() - begun_s))
+    _say(tally.lines(without_user(url), time.monotonic() - begun_s))
     if stop.times:
         _say([f"broken off: {wish.events - tally.count} of {wish.events} were not sent, or not answered"])
         return BROKEN_OFF
     return 0 if tally.accepted == tally.count else 1
-
-
-def own_url(settings: Receiver) -> str:
-    """Where the receiver of these settings takes events, seen from its own host."""
-    return f"{types.own_url(settings.listen, 'https' if settings.tls_cert else 'http')}/v1/events"
 
 
 def _webhooks(wish: Wish) -> Iterator[Webhook]:

@@ -14,3 +14,9 @@ def is_url(text: str) -> bool:
     except ValueError:
         return False
     return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
+def without_user(url: str) -> str:
+    """A URL without the user and the password that may stand in it, so that it can be shown."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

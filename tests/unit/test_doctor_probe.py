@@ -63,6 +63,17 @@ def test_whatever_breaks_before_the_probe_is_a_finding(world: World, error: Exce
     assert {one.verdict for one in found[1:]} == {Verdict.SKIPPED}
 
 
+def test_a_probe_sends_no_secret_in_the_clear(world: World) -> None:
+    """SR201: the rule and the queue are not made either, and the finding says what to give."""
+    assert world.receive is not None
+    world.receive = world.receive.model_copy(update={"webhook_scheme": "bearer"})
+    world.once("rules", list)
+    found = probe.run(world, "http://receiver.example/v1/events", "")
+    assert (found[1].code, found[1].verdict, found[1].setting) == ("SR201", Verdict.WRONG, "--url")
+    assert found[1].says == "bearer would send the secret itself over plain HTTP"
+    assert found[1].cure.startswith("give https://")
+
+
 def test_what_was_found_before_it_breaks_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """SR201: the rules were looked at, and the probe's own rule is refused."""
 

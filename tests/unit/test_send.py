@@ -17,7 +17,7 @@ from stream_router.core.process.settings_error import SettingsError
 from stream_router.pipeline.transform import Transform
 from stream_router.receiver.auth import schemes
 from stream_router.receiver.headers import RefusedError
-from stream_router.send import command, poster
+from stream_router.send import address, command, poster
 from stream_router.send.command import Wish
 from stream_router.send.poster import ANSWER_KEPT_BYTES, TRY_AGAIN_S, Answered, Poster, Webhook
 from stream_router.send.samples import PRESETS, bodies
@@ -162,7 +162,7 @@ def test_what_cannot_be_sent_is_one_line(given: tuple[str, str | None, Path | No
 )
 def test_the_receivers_own_settings_say_where_it_is(given: dict[str, str], url: str) -> None:
     """So that `send` needs no option on the receiver's host."""
-    assert command.own_url(settings(webhook_scheme="none", **given)) == url
+    assert address.own_url(settings(webhook_scheme="none", **given)) == url
 
 
 @pytest.mark.parametrize("url", ["localhost:80", "http://zoë.example/", "http://[::1", "http://x:99999/"])
@@ -170,6 +170,52 @@ def test_a_url_that_is_none_is_refused(url: str) -> None:
     """Before anything is sent."""
     with pytest.raises(SettingsError, match=r"^--url: "):
         command.run(settings(webhook_scheme="none"), Wish(1, 0, "default", None, None, url, None))
+
+
+BEARER = {"webhook_scheme": "bearer", "listen": "10.0.0.5:8080", "trusted_proxies": "10.0.0.0/8"}
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        (BEARER, "http://receiver.example/v1/events"),
+        (BEARER, "HTTP://10.0.0.6:8080/v1/events"),
+        (BEARER, "http://10.0.0.5.example:8080/v1/events"),
+        ({"webhook_scheme": "basic", "webhook_secrets": f"user:{SECRET}"}, "http://192.0.2.7:8080/v1/events"),
+    ],
+)
+def test_a_secret_goes_over_no_network_in_the_clear(given: dict[str, Any], url: str) -> None:
+    """Whoever is on the way could send events from then on; nothing is sent, and the line says how to go about it."""
+    with pytest.raises(SettingsError, match=r"^--url: (bearer|basic) would send .* plain HTTP; give https://"):
+        command.run(settings(**given), Wish(1, 0, "default", None, None, url, None))
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        (BEARER, "https://receiver.example/v1/events"),
+        (BEARER, "http://127.0.0.1:8080/v1/events"),
+        (BEARER, "http://[::1]:8080/v1/events"),
+        (BEARER, "http://10.0.0.5:8080/v1/events"),
+        ({"webhook_scheme": "hmac"}, "http://receiver.example/v1/events"),
+        ({"webhook_scheme": "none"}, "http://receiver.example/v1/events"),
+    ],
+)
+def test_what_may_go_over_plain_http_is_not_refused(given: dict[str, Any], url: str) -> None:
+    """A signature is no secret; loopback and the receiver's own address, which it has judged itself, are no network."""
+    assert not address.in_the_clear(settings(**given), url)
+
+
+def test_a_secret_goes_in_the_clear_where_that_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Through a tunnel, say. A password in the URL is not repeated."""
+    with RawServer(lambda _: answer(202, STORED)) as server:
+        monkeypatch.setenv("http_proxy", server.url)
+        wish = Wish(1, 0, "default", None, None, "http://u:p4ss@receiver.example/v1/events", None, plain_http=True)
+        assert command.run(settings(**BEARER), wish) == 0
+    assert server.requests[0].headers["authorization"] == f"Bearer {SECRET}"
+    assert capsys.readouterr().out.startswith("1 sent to http://receiver.example/v1/events\n")
 
 
 def test_a_token_that_no_header_can_carry_is_one_line() -> None:

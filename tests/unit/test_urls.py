@@ -2,7 +2,7 @@
 
 import pytest
 
-from stream_router.settings.urls import is_url
+from stream_router.settings.urls import is_url, without_user
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,16 @@ def test_an_address_over_http_is_one(text: str) -> None:
 def test_what_no_client_could_call_is_none(text: str) -> None:
     """Another scheme, no host, half an IPv6 address, a port that there cannot be."""
     assert not is_url(text)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://u:p@w@a.example:1/x?y=z", "https://a.example:1/x?y=z"),
+        ("http://[::1]:8080/x", "http://[::1]:8080/x"),
+        ("http://user@a/", "http://a/"),
+    ],
+)
+def test_a_password_is_left_out_of_what_is_shown(url: str, shown: str) -> None:
+    """All else stays as it is."""
+    assert without_user(url) == shown

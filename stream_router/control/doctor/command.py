@@ -9,7 +9,7 @@ from rich.console import Console
 from stream_router.control.doctor import catalogue, probe, report, runner
 from stream_router.control.doctor.catalogue import Check
 from stream_router.control.doctor.world import World
-from stream_router.send.command import own_url
+from stream_router.send.address import own_url
 
 PROBED = ("probe: other rules", "probe: stored", "probe: consumed", "probe: over the bus")
 

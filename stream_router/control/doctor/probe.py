@@ -22,6 +22,7 @@ from stream_router.control.setup.queues import eventbridge_policy
 from stream_router.core.names import PROBE_TYPE, SOURCE
 from stream_router.core.process.settings_error import SettingsError
 from stream_router.pipeline.sample_events import sample_entries
+from stream_router.send import address
 from stream_router.send.poster import Answered, Poster, Webhook
 from stream_router.send.signing import signer
 
@@ -40,6 +41,7 @@ class Way:
 
     def __init__(self, world: World, url: str, ca: str) -> None:
         assert world.receive is not None
+        address.check(world.receive, url)
         self._world, self._url, self._ca = world, url, ca
         self._sign = signer(world.receive)
         self.mark = secrets.token_hex(16)

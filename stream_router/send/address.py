@@ -1,0 +1,33 @@
+"""Where the receiver is, and whether its sender's secret may go there."""
+
+from urllib.parse import urlsplit
+
+from stream_router.core.process.settings_error import SettingsError
+from stream_router.settings import types
+from stream_router.settings.receiver import Receiver
+from stream_router.settings.urls import is_url
+
+
+def own_url(settings: Receiver) -> str:
+    """Where the receiver of these settings takes events, seen from its own host."""
+    return f"{types.own_url(settings.listen, 'https' if settings.tls_cert else 'http')}/v1/events"
+
+
+def check(settings: Receiver, url: str, *, plain_http: bool = False) -> None:
+    """Raises SettingsError where `url` is none, or one to which the secret would go as it is; `plain_http` lets it."""
+    if not (is_url(url) and url.isascii()):
+        raise SettingsError("--url: is no URL of a receiver; give http://HOST:PORT/v1/events")
+    if in_the_clear(settings, url) and not plain_http:
+        scheme, cure = settings.webhook_scheme, "give https:// (`send --plain-http` sends it all the same)"
+        raise SettingsError(f"--url: {scheme} would send the secret itself over plain HTTP; {cure}")
+
+
+def in_the_clear(settings: Receiver, url: str) -> bool:
+    """Whether the secret would go over a network as it is, where whoever is on the way could read it.
+
+    The receiver's own address is none of these: whether it may be sent to, it has judged itself.
+    """
+    parts, own = urlsplit(url), urlsplit(own_url(settings))
+    if settings.webhook_scheme not in types.SENDS_ITS_SECRET or parts.scheme != "http":
+        return False
+    return not types.is_loopback_host(parts.hostname or "") and parts.netloc.rpartition("@")[2] != own.netloc
