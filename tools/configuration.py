@@ -179,6 +179,7 @@ FOR = {
     "CXONE_ISSUER": "where the token endpoint is looked up",
     "AWS_CA_BUNDLE": "whom `cxone` trusts instead of the public CAs; boto3 reads it too",
     "SSL_CERT_FILE": "the same for `cxone` alone, and first",
+    "SSL_CERT_DIR": "the same as a folder, where there is no such file",
     "CXONE_SCOPE": "the scopes of client credentials",
 }
 

@@ -46,10 +46,15 @@ class Cxone(Variables):
         description="the scopes to ask for, separated by spaces",
     )
     ca_bundle: Path | None = Field(
-        None, validation_alias="AWS_CA_BUNDLE", description="a PEM file of CA certificates; SSL_CERT_FILE comes first"
+        None,
+        validation_alias="AWS_CA_BUNDLE",
+        description="a PEM file of CA certificates; SSL_CERT_FILE and SSL_CERT_DIR come first",
     )
     ssl_cert_file: Path | None = Field(
         None, validation_alias="SSL_CERT_FILE", description="a PEM file of CA certificates"
+    )
+    ssl_cert_dir: str | None = Field(
+        None, validation_alias="SSL_CERT_DIR", description="a folder of CA certificates, named by their hashes"
     )
     event_types: str = Field(
         ",".join(sorted({CREATED, UPDATED, AGENT})),
@@ -80,8 +85,8 @@ class Cxone(Variables):
 
     @property
     def certificates(self) -> Path | None:
-        """The CA bundle to use; None where httpx finds its own (SSL_CERT_FILE, or those that it brings)."""
-        return None if self.ssl_cert_file else self.ca_bundle
+        """The CA bundle to use; None where httpx finds its own (SSL_CERT_FILE, SSL_CERT_DIR or those it brings)."""
+        return None if self.ssl_cert_file or self.ssl_cert_dir else self.ca_bundle
 
     def text_of(self, name: str) -> str:
         """A field's secret, wherever it stands; "" where none is set. Raises SettingsError, see `kept_secrets`."""

@@ -188,6 +188,7 @@ VALUES: dict[str, Values] = {
     "STREAM_ROUTER_DROP_TYPES": Values((), ("a", "a,b"), (",", "t" * 129), "a type that never comes is dropped never"),
     "AWS_CA_BUNDLE": PATH,
     "SSL_CERT_FILE": PATH,
+    "SSL_CERT_DIR": PATH,
     "CXONE_CLIENT_ID": Values((), ("id",), (" ", "é" * 500), "NICE makes it; only the token endpoint knows"),
     "CXONE_CLIENT_SECRET": Values(("\udcff",), ("secret",), ("s",), "NICE makes it"),
     "CXONE_ACCESS_KEY_ID": Values((), (), (), ""),
