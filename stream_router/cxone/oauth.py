@@ -28,6 +28,9 @@ _ERROR_CODES = frozenset(
 )
 """What OAuth knows. Nothing else that a server says is repeated: it could be our own secret."""
 
+_MAY_PASS = ("server_error", "temporarily_unavailable", "slow_down")
+"""Not ours to mend: with these the credentials may be the right ones."""
+
 
 class AccessToken(NamedTuple):
     """An access token and what is known of it. Its repr hides it.
@@ -68,15 +71,15 @@ class TokenSource:
     def _fetch(self) -> AccessToken:
         started = self._web.clock.monotonic()
         answer = self._web.send(self._request(), "the token endpoint")
-        if answer.status_code not in (200, 201):
-            raise CxoneError(_refusal(answer))
         body = answer.document()
+        if answer.status_code not in (200, 201) or _error_code(body):
+            raise CxoneError(_refusal(answer))
         try:
             value = body["access_token"]
             life_s = _life_s(body.get("expires_in"))
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             raise CxoneError("the token endpoint's answer holds no token; check CXONE_AUTH_URL") from None
-        if not isinstance(value, str) or not value or not 0 < life_s < 10**9:
+        if not isinstance(value, str) or not value or not 1 <= life_s < 10**9:
             raise CxoneError("the token endpoint's answer holds no token; check CXONE_AUTH_URL")
         renew_at = started + life_s - min(RENEW_BEFORE_S, life_s / 10)
         return AccessToken(value, life_s, renew_at, self._scopes(body, value), _tenant_id(body, value))
@@ -120,17 +123,23 @@ def _basic(client_id: str, secret: str) -> str:
     return "Basic " + base64.b64encode(pair.encode()).decode()
 
 
+def _error_code(body: object) -> str:
+    """The code of an answer that is an error, whatever its status; "" where it has none that OAuth knows."""
+    error = body.get("error") if isinstance(body, dict) else None
+    return error if isinstance(error, str) and error in _ERROR_CODES else ""
+
+
 def _refusal(answer: Reply) -> str:
     """One line for an operator: what CXone says, and the cure. Free text of the answer is not repeated."""
-    said = answer.document()
-    error = said.get("error") if isinstance(said, dict) else None
-    code = error if isinstance(error, str) and error in _ERROR_CODES else ""
+    code = _error_code(answer.document())
     told = f"{answer.status_code} {code}".rstrip()
+    if code in _MAY_PASS:
+        return f"CXone is in trouble ({told}); try again later"
     if code == "invalid_scope":
         return f"CXone refuses the scopes ({told}); set CXONE_SCOPE to what NICE granted this client"
     if code in ("unauthorized_client", "unsupported_grant_type"):
         return f"CXone does not give this client that grant ({told}); set CXONE_ACCESS_KEY_ID and _SECRET to use a key"
-    if answer.status_code in (400, 401, 403):
+    if answer.status_code in (200, 201, 400, 401, 403):
         return f"CXone refuses the credentials ({told}); check CXONE_CLIENT_ID/_SECRET and CXONE_ACCESS_KEY_ID/_SECRET"
     return f"the token endpoint answers {told}; check CXONE_AUTH_URL"
 

@@ -17,7 +17,7 @@ import httpx
 
 from stream_router.core import doubling_wait
 from stream_router.core.process.settings_error import SettingsError
-from stream_router.cxone import proxies
+from stream_router.cxone import proxies, troubles
 from stream_router.settings.urls import is_url
 
 TIMEOUT_S = 10.0
@@ -160,11 +160,12 @@ class Web:
         except (httpx.TimeoutException, TimeoutError):
             return f"{host} does not answer in time{way}", 0.0
         except (httpx.RequestError, ValueError) as error:  # a host name that cannot be asked for is a ValueError
-            if isinstance(error, httpx.ConnectError):
-                _raise_if_distrusted(error, host, what)
+            if wrong := troubles.distrust(error):  # another attempt would meet the same certificate
+                cure = "set SSL_CERT_FILE or AWS_CA_BUNDLE to the CA that signed it, or check the host's name"
+                raise CxoneError(f"{what}: the certificate of {host}{way} is not trusted ({wrong}); {cure}") from None
             if isinstance(error, httpx.ProxyError) and (refused := proxies.refusal(error, host)):
                 raise CxoneError(f"{what}: {refused}") from None
-            return f"{host} cannot be reached{way} ({type(error).__name__})", 0.0
+            return f"{host} cannot be reached{way} ({troubles.why(error)})", 0.0
 
     def _exchange(self, request: httpx.Request, what: str, *, wants_body: bool) -> tuple[Reply | str, float]:
         answer = self._client.send(request, stream=True)
@@ -180,16 +181,6 @@ class Web:
             return Reply(answer.status_code, _body(answer, what) if wants_body else b""), 0.0
         finally:
             answer.close()
-
-
-def _raise_if_distrusted(error: BaseException, host: str, what: str) -> None:
-    """Raises CxoneError where a certificate was the trouble: another attempt meets the same one."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            cure = "set SSL_CERT_FILE or AWS_CA_BUNDLE to the CA that signed it, or check the host's name"
-            raise CxoneError(f"{what}: the certificate of {host} is not trusted ({cause.verify_message}); {cure}")
-        cause = cause.__cause__ or cause.__context__
 
 
 def _body(answer: httpx.Response, what: str) -> bytes:

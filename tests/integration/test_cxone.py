@@ -22,6 +22,7 @@ from stream_router.cxone import commands, oauth
 from stream_router.cxone.oauth import TokenSource
 from stream_router.cxone.settings import Cxone
 from stream_router.cxone.web import Clock, CxoneError, Web, check_url, open_client, retry_after_s
+from stream_router.settings.environment.reading import load
 from tests.raw_server import RESET, RawServer, Seen, answer
 
 CANARY = "s3cr3t-c4n4ry"
@@ -114,7 +115,13 @@ def source(cxone: FakeCxone, time_: FakeTime) -> Iterator[Make]:
 def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("CXONE_CLIENT_ID", "CXONE_CLIENT_SECRET", "CXONE_AUTH_URL", "STREAM_ROUTER_CONFIG"):
         monkeypatch.delenv(name, raising=False)
-    for name in ("AWS_CA_BUNDLE", "SSL_CERT_FILE", "STREAM_ROUTER_EVENT_TYPES", "STREAM_ROUTER_DROP_TYPES"):
+    for name in (
+        "AWS_CA_BUNDLE",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "STREAM_ROUTER_EVENT_TYPES",
+        "STREAM_ROUTER_DROP_TYPES",
+    ):
         monkeypatch.delenv(name, raising=False)
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name.lower(), raising=False)
@@ -238,6 +245,12 @@ def test_a_pause_beyond_the_deadline_is_not_waited_for(
         (answer(400, b'{"error":"unauthorized_client"}'), "does not give this client that grant"),
         (answer(400, b'{"error":"X\\n' + CANARY.encode() + b'"}'), r"refuses the credentials \(400\)"),
         (answer(400, b'{"error":"akeysecretvalue_"}'), r"refuses the credentials \(400\)"),
+        (answer(400, b'{"error":"temporarily_unavailable"}'), r"in trouble \(400 temporarily_unavailable\); try again"),
+        (answer(403, b'{"error":"server_error"}'), r"in trouble \(403 server_error\); try again later"),
+        (answer(400, b'{"error":"slow_down"}'), r"in trouble \(400 slow_down\); try again later"),
+        (answer(200, b'{"error":"invalid_client"}'), r"refuses the credentials \(200 invalid_client\); check CXONE_CL"),
+        (answer(200, b'{"error":"invalid_scope"}'), r"refuses the scopes \(200 invalid_scope\); set CXONE_SCOPE"),
+        (answer(200, b'{"error":"akeysecretvalue_"}'), "holds no token; check CXONE_AUTH_URL"),
         (answer(404, b""), r"answers 404; check CXONE_AUTH_URL"),
         (answer(302, b"", Location="http://169.254.169.254/"), r"answers 302; check CXONE_AUTH_URL"),
         (answer(200, b"<html>"), "holds no token"),
@@ -247,6 +260,7 @@ def test_a_pause_beyond_the_deadline_is_not_waited_for(
         (answer(200, b'{"access_token":"x","expires_in":"never"}'), "holds no token"),
         (answer(200, b'{"access_token":"x","expires_in":-5}'), "holds no token"),
         (answer(200, b'{"access_token":"x","expires_in":0}'), "holds no token"),
+        (answer(200, b'{"access_token":"x","expires_in":0.001}'), "holds no token"),
         (answer(200, b'{"access_token":"x","expires_in":[]}'), "holds no token"),
         (answer(200, b'{"access_token":"x","expires_in":true}'), "holds no token"),
         (answer(200, b'{"access_token":"x","expires_in":1' + b"0" * 400 + b"}"), "holds no token"),
@@ -321,12 +335,30 @@ def test_a_host_that_cannot_be_asked_for_is_one_line(time_: FakeTime, host: str)
         Web(client, time_.clock()).send(httpx.Request("GET", f"https://{host}/"), "x")
 
 
+def test_a_server_without_tls_is_told_as_such(monkeypatch: pytest.MonkeyPatch, time_: FakeTime) -> None:
+    """It can be reached, but for what is wrong: the reason that OpenSSL gives is in the line."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    with listener.accept()[0] as connection:
+                        connection.sendall(b"HTTP/1.1 400 X\r\n\r\n")
+                        connection.recv(65_536)
+
+        threading.Thread(target=serve, daemon=True).start()
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}/"
+        with httpx.Client(trust_env=False) as client, pytest.raises(CxoneError, match=r"TLS: WRONG_VERSION_NUMBER"):
+            Web(client, time_.clock()).send(httpx.Request("GET", url), "x")
+        listener.shutdown(socket.SHUT_RDWR)
+
+
 def test_a_server_that_is_not_there_is_one_line(time_: FakeTime) -> None:
-    """A refused connection is retried, then told by host and kind."""
+    """A refused connection is retried, then told by host and cause."""
     given = Cxone(client_id="id", client_secret=CANARY, auth_url="http://127.0.0.1:9/token")
     with httpx.Client(trust_env=False) as client:
         tokens = TokenSource(given, Web(client, time_.clock()))
-        with pytest.raises(CxoneError, match=r"127\.0\.0\.1 cannot be reached"):
+        with pytest.raises(CxoneError, match=r"127\.0\.0\.1 cannot be reached \(Connection refused\); try"):
             tokens()
 
 
@@ -707,6 +739,34 @@ def test_the_shipped_endpoints_are_https() -> None:
     """What credentials go to without a setting is HTTPS."""
     assert check_url(oauth.ACCESS_KEY_URL, "x")
     assert check_url(Cxone(client_id="i", client_secret="s").issuer, "x")
+
+
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+def test_the_cas_of_tls_itself_go_before_those_of_aws(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A host has AWS_CA_BUNDLE for AWS's own sake; httpx reads these two by itself."""
+    monkeypatch.setenv("CXONE_CLIENT_ID", "id")
+    monkeypatch.setenv("CXONE_CLIENT_SECRET", CANARY)
+    monkeypatch.setenv("AWS_CA_BUNDLE", "/ca.pem")
+    assert load(Cxone).certificates == Path("/ca.pem")
+    monkeypatch.setenv(name, "/other")
+    assert load(Cxone).certificates is None
+
+
+def test_a_distrusted_certificate_of_a_proxy_is_not_cxones(
+    monkeypatch: pytest.MonkeyPatch, time_: FakeTime, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Either may have shown it, so the line names the way."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    monkeypatch.setenv("CXONE_CLIENT_ID", "id")
+    monkeypatch.setenv("CXONE_CLIENT_SECRET", CANARY)
+    monkeypatch.setenv("CXONE_AUTH_URL", "https://cxone.example/token")
+    with RawServer(lambda _: answer(502), context) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"https://u:{CANARY}@127.0.0.1:{proxy.port}")
+        assert commands.token(time_.clock()) == 1
+    said = capsys.readouterr().err
+    assert "the certificate of cxone.example by way of the proxy of HTTPS_PROXY is not trusted (" in said
+    assert CANARY not in said
 
 
 @pytest.mark.parametrize("given", [None, "AWS_CA_BUNDLE", "SSL_CERT_FILE"])
