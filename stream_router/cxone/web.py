@@ -113,15 +113,11 @@ def open_client(ca_bundle: Path | None = None) -> httpx.Client:
     """
     variable = "AWS_CA_BUNDLE" if ca_bundle else "SSL_CERT_FILE"
     try:
-        verify = ssl.create_default_context(cafile=str(ca_bundle)) if ca_bundle else True
-        # Plain HTTP goes to loopback alone: a proxy would carry the credentials off this machine.
-        return httpx.Client(timeout=TIMEOUT_S, verify=verify, mounts={"http://": None})
+        verify = ssl.create_default_context(cafile=str(ca_bundle)) if ca_bundle else httpx.create_ssl_context()
     except OSError:
         cure = "name a PEM file (a folder for SSL_CERT_DIR), or unset it"
         raise SettingsError(f"{variable}: the CA certificates cannot be read; {cure}") from None
-    except (ValueError, ImportError, httpx.InvalidURL):
-        cure = "set http://HOST:PORT in HTTP_PROXY, HTTPS_PROXY and ALL_PROXY, or unset them"
-        raise SettingsError(f"HTTPS_PROXY: no HTTP proxy's URL; {cure}") from None
+    return httpx.Client(timeout=TIMEOUT_S, transport=proxies.Ways(verify))
 
 
 class Web:

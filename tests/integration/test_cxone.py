@@ -834,6 +834,46 @@ def test_a_proxy_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, tim
         Web(client, time_.clock()).send(httpx.Request("GET", "https://127.0.0.1:9/"), "x")
 
 
+@pytest.mark.parametrize("no_proxy", ["fd12:3456::/48", "[::1],10.0.0.0/8", "[::1]:8080", "münchen.example", ",, x y"])
+def test_whatever_no_proxy_lists_the_proxy_is_asked_for_all_else(
+    monkeypatch: pytest.MonkeyPatch, time_: FakeTime, no_proxy: str
+) -> None:
+    """What curl and boto3 take there, networks of IPv6 above all, refuses nobody else's way."""
+    monkeypatch.setenv("NO_PROXY", f"{no_proxy},127.0.0.1")
+    with RawServer(lambda _: answer(403)) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"127.0.0.1:{proxy.port}")
+        with open_client() as client, pytest.raises(CxoneError, match="the proxy refuses the way to cxone"):
+            Web(client, time_.clock()).send(httpx.Request("GET", "https://cxone.example/"), "x")
+        with open_client() as client, pytest.raises(CxoneError, match=r"127\.0\.0\.1 cannot be reached \("):
+            Web(client, time_.clock()).send(httpx.Request("GET", "https://127.0.0.1:9/"), "x")
+    assert [seen.line for seen in proxy.requests] == ["CONNECT cxone.example:443 HTTP/1.1"]
+
+
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "AWS_CA_BUNDLE"])
+def test_a_proxys_own_certificate_is_checked_against_the_same_cas(
+    monkeypatch: pytest.MonkeyPatch, time_: FakeTime, tmp_path: Path, name: str
+) -> None:
+    """So that the cure for one that is not trusted is one."""
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv(name, str(tmp_path / "ca.pem"))
+    bundle = Cxone(client_id="id", client_secret=CANARY).certificates
+    with RawServer(lambda _: answer(403), context) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"https://u:{CANARY}@127.0.0.1:{proxy.port}")
+        with open_client(bundle) as client, pytest.raises(CxoneError, match="the proxy refuses the way to cxone"):
+            Web(client, time_.clock()).send(httpx.Request("GET", "https://cxone.example/"), "x")
+    assert proxy.requests[0].headers["proxy-authorization"].startswith("Basic ")
+
+
+def test_a_proxy_that_is_not_asked_need_be_none_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """HTTPS_PROXY goes before an ALL_PROXY that speaks SOCKS, and plain HTTP goes to no proxy."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
+    monkeypatch.setenv("HTTP_PROXY", "socks5://127.0.0.1:9")
+    open_client().close()
+
+
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "ALL_PROXY"])
 def test_plain_http_on_loopback_leaves_the_machine_by_no_proxy(
     monkeypatch: pytest.MonkeyPatch, cxone: FakeCxone, time_: FakeTime, name: str
