@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from stream_router.consumer.supervisor.watches.stream_watch import EVERY_S, NOTHING, StreamWatch
+from stream_router.consumer.supervisor.watches.stream_watch import EVERY_S, StreamWatch
 from stream_router.consumer.supervisor.watches.unread_shards import (
     NO_OWNER,
     SHARD_END,
@@ -210,7 +210,7 @@ def test_whatever_a_refresh_of_credentials_raises_nothing_is_claimed_any_more(
 
     monkeypatch.setattr(aws, "_refuse", refresh)
     made.look()
-    assert made.known == NOTHING
+    assert made.known.unread is None
 
 
 def test_a_stream_of_more_shards_than_a_page_has_is_seen_whole() -> None:
@@ -222,3 +222,13 @@ def test_a_stream_of_more_shards_than_a_page_has_is_seen_whole() -> None:
     aws.leases["shardId-0"] = ("worker-1", "2")
     made.look()
     assert [one.shard for one in made.known.unread or ()] == ["shardId-1", "shardId-2"]
+
+
+def test_the_retention_is_known_on_while_it_cannot_be_asked() -> None:
+    """Without it there is no headroom, and the alarm that counts down to a loss takes what is missing for good."""
+    aws = Aws()
+    made, _ = watch(aws)
+    made.look()
+    aws.refusal = "LimitExceededException"
+    made.look()
+    assert made.known == (None, 168 * 3600)

@@ -28,11 +28,11 @@ EVERY_S = 50.0
 
 
 class Known(NamedTuple):
-    """What is known of the stream; None where it could not be asked."""
+    """What is known of the stream; None where it could not be asked, or never yet."""
 
     unread: list[UnreadShard] | None = None
     retention_s: float | None = None
-    """How long the stream keeps a record."""
+    """How long the stream keeps a record, as it was told last."""
 
 
 NOTHING = Known()
@@ -59,7 +59,8 @@ class StreamWatch:
 
     def look(self) -> None:
         """Ask both, and judge."""
-        retention_s = self._asked("its retention", self._retention_s)
+        # It seldom changes. A headroom that is gone whenever this cannot be asked would let its alarm go too.
+        retention_s = self._asked("its retention", self._retention_s) or self.known.retention_s
         look = self._asked("which shards are read", self._look)
         if look is None:
             self.known = Known(None, retention_s)
