@@ -16,12 +16,16 @@ from stream_router.telemetry.histogram import Histogram
 from stream_router.telemetry.iso_time import iso_s
 from stream_router.telemetry.receiver import receiver_page
 from stream_router.telemetry.receiver.receiver_board import Board, Numbers
-from stream_router.telemetry.receiver.receiver_stats import FAILURES, SPILL_TAKES, STREAM_CODE, STREAM_HEARD_S, code_of
+from stream_router.telemetry.receiver.receiver_stats import (
+    FAILURES,
+    SILENT_S,
+    SPILL_TAKES,
+    STREAM_CODE,
+    STREAM_HEARD_S,
+    code_of,
+)
 
 SCHEMA = "stream-router.receiver-status/1"
-
-SILENT_S = 30.0
-"""A worker shows its row four times a second: one that has been silent for so long hangs."""
 
 KEPT_S = 1.0
 LOOK_EVERY_S = 1.0
@@ -62,7 +66,8 @@ class ReceiverStatus:
         """Ready while a worker can take events and none drains."""
         if any(self._board.each("draining")):
             return Verdict(False, "draining")
-        return Verdict(any(self._board.each("ready")), "ready" if any(self._board.each("ready")) else "not ready")
+        is_ready = self._board.ready() > 0
+        return Verdict(is_ready, "ready" if is_ready else "not ready")
 
     def look(self) -> None:
         """Note a state when it begins, and the counts of the moment: who asks later asks since when, and how fast."""

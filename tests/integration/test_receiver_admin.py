@@ -18,7 +18,7 @@ from stream_router.receiver import admin
 from stream_router.settings.receiver import Receiver
 from stream_router.telemetry.receiver import receiver_page
 from stream_router.telemetry.receiver.receiver_board import Board
-from stream_router.telemetry.receiver.receiver_stats import Stats, code_number, code_of, gauge_at
+from stream_router.telemetry.receiver.receiver_stats import SILENT_S, Stats, code_number, code_of, gauge_at
 from tests.integration.test_receiver_process import make_certificates
 from tests.receiver_kit import ReceiverProcess, event, receiver
 
@@ -124,7 +124,7 @@ def test_a_worker_that_stands_still_makes_it_ill() -> None:
     column = gauge_at("heartbeat_timestamp_seconds", 1)
     for worker in (0, 1):
         board.row(worker)[column] = now[0]
-    now[0] += admin.SILENT_S - 1
+    now[0] += SILENT_S - 1
     assert made.health().good
     board.row(0)[column] = now[0]
     now[0] += 2

@@ -1,6 +1,5 @@
 """What two workers' rows say together, while one of them does not serve."""
 
-import time
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
@@ -12,9 +11,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from stream_router.receiver.admin import ReceiverStatus
 from stream_router.settings.receiver import Receiver
+from stream_router.telemetry.admin_server import Verdict
 from stream_router.telemetry.receiver import receiver_page
 from stream_router.telemetry.receiver.receiver_board import Board
-from stream_router.telemetry.receiver.receiver_stats import FAILURES, HEARD_WITHIN_S, Stats, code_number
+from stream_router.telemetry.receiver.receiver_stats import FAILURES, HEARD_WITHIN_S, SILENT_S, Stats, code_number
 
 
 class Bench:
@@ -22,7 +22,8 @@ class Bench:
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.board = Board(2, clock=lambda: self.now)
+        self.now_s = 1_000.0
+        self.board = Board(2, clock=lambda: self.now, now_s=lambda: self.now_s)
         settings = Receiver(aws_region="us-east-1", webhook_scheme="none")
         self._status = ReceiverStatus(self.board, settings, clock=count().__next__)
 
@@ -45,6 +46,9 @@ class Bench:
 
     def status(self) -> Any:
         return orjson.loads(self._status.page())
+
+    def ready(self) -> Verdict:
+        return self._status.ready()
 
     def sample(self, name: str) -> float | None:
         """What the page says of a gauge; None where it says nothing."""
@@ -80,6 +84,19 @@ def test_of_the_workers_that_serve_the_worst_is_told(bench: Bench) -> None:
     assert bench.sample("stream_up") == 0.0
 
 
+def test_a_worker_that_stands_still_can_take_no_events(bench: Bench) -> None:
+    """Its row stays what it was, and says ready: where it is the only one, no other figure in CloudWatch shows it."""
+    bench.serve(0)
+    bench.serve(1)
+    assert (bench.sample("ready"), bench.ready().good) == (2.0, True)
+    bench.now_s += SILENT_S + 1
+    bench.serve(1, heartbeat_s=bench.now_s)
+    assert (bench.sample("ready"), bench.ready().good) == (1.0, True)
+    bench.now_s += SILENT_S + 1
+    assert (bench.sample("ready"), bench.ready().good) == (0.0, False)
+    assert bench.status()["reason"] == "no worker can take events"
+
+
 def test_a_state_is_told_since_it_began(bench: Bench) -> None:
     """Whoever asks first an hour later is told since when, and how fast: the receiver itself looks, nobody need ask."""
     now = [1_000.0]
@@ -102,7 +119,7 @@ def test_where_no_worker_serves_nothing_is_known_of_the_stream(bench: Bench) -> 
     assert bench.sample("heartbeat_timestamp_seconds") is None
     told = bench.status()
     assert (told["state"], told["stream"]["up"], told["stream"]["code"]) == ("starting", None, None)
-    bench.serve(0, heartbeat_s=time.time())
+    bench.serve(0)
     assert bench.status()["state"] == "ready"
     bench.board.gone(0)
     assert bench.sample("stream_up") is None

@@ -19,6 +19,7 @@ from stream_router.telemetry.receiver.receiver_stats import (
     OF_THE_WORST_THAT_SERVES,
     OLDEST_S,
     ON_DISK,
+    SILENT_S,
     STREAM_HEARD_S,
     Row,
     gauge_at,
@@ -27,12 +28,20 @@ from stream_router.telemetry.receiver.receiver_stats import (
 
 
 class Board:
-    """One row of numbers a worker, in memory that survives a fork and is shared by it. `clock` is monotonic."""
+    """One row of numbers a worker, in memory that survives a fork and is shared by it.
+
+    `clock` is monotonic, `now_s` the wall clock.
+    """
 
     def __init__(
-        self, workers: int, sources: Sequence[str] = ("",), clock: Callable[[], float] = time.monotonic
+        self,
+        workers: int,
+        sources: Sequence[str] = ("",),
+        clock: Callable[[], float] = time.monotonic,
+        now_s: Callable[[], float] = time.time,
     ) -> None:
         self._clock = clock
+        self._now_s = now_s
         self._died_at: dict[int, float] = {}
         self.sources = tuple(sources)
         self.workers = workers
@@ -69,6 +78,7 @@ class Board:
             column = gauge_at(name, len(self.sources))
             total[column] = worst(self._rows[:, column])
         total[gauge_at(OLDEST_S, len(self.sources))] = max(self._spills_ages_s())
+        total[gauge_at("ready", len(self.sources))] = self.ready()
         serving = self._rows[self._rows[:, gauge_at("up", len(self.sources))] > 0]
         for name, worst in OF_THE_WORST_THAT_SERVES.items():
             column = gauge_at(name, len(self.sources))
@@ -82,6 +92,11 @@ class Board:
         total[gauge_at(CERTIFICATE_END_S, len(self.sources))] = np.nan if ends_s is None else ends_s
         total[-1] = self._rows[:, -1].max()
         return total
+
+    def ready(self) -> float:
+        """How many workers can take events. Not one that stands still, whose row goes on to say that it can."""
+        spoke = zip(self.each("ready"), self.each("heartbeat_timestamp_seconds"), strict=True)
+        return sum(ready for ready, at_s in spoke if not at_s or self._now_s() - at_s <= SILENT_S)
 
     def certificate_end_s(self) -> float | None:
         """When the certificate ends that ends first of all workers', epoch seconds; None where no worker has one."""

@@ -73,7 +73,7 @@ GAUGES: Final = _all(
         "loop_lag_seconds": "How late the event loop comes to what has arrived",
         "stream_up": "0 from a second of refusals on until the stream takes an event, also while none comes; else 1",
         "spill_failing": "Workers whose spill takes nothing, or cannot be read, for whatever reason",
-        "ready": "Workers that can take events: what `/readyz` says of each",
+        "ready": "Workers that can take events: what `/readyz` says of each; one that stands still can take none",
         "draining": "Workers that were told to stop and finish what is in",
         "heartbeat_timestamp_seconds": "When the worker last said anything that has been silent for longest",
         "up": "Workers that serve",

@@ -62,6 +62,8 @@ STREAM_HEARD_S = "stream_heard_s"
 """No metric either: when the stream last took or refused something of this worker (epoch seconds); 0 for never."""
 HEARD_WITHIN_S = 5.0
 """A worker that heard of the stream so much earlier than another knows nothing of it any more."""
+SILENT_S = 30.0
+"""A worker shows its row four times a second: one that has been silent for so long hangs."""
 SPILL_TAKES = "spill_takes"
 """No metric either: whether there is a spill that can take events."""
 COUNTERS = tuple(receiver_metrics_catalogue.COUNTERS)
