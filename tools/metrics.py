@@ -30,7 +30,7 @@ HELD_TO = {
 SAYS = {
     "HoldingShards": "Shards that hold",
     "HangingProcesses": "A worker's processes that do not go on: its children, its daemon; absent while all do",
-    "AuditFailureCount": "Audit records that could not be written at once; absent while all can",
+    "AuditFailureCount": "Tries to write audit records that failed; absent while none waits",
     "DaemonRestartCount": "Times that the KCL daemon was started again; absent before the first",
     "RuleUnmatched": "1 where the rule lets our events through to no target, 0 where it does; absent if unknown",
     "RecordsFailedCount": "Kinesis records refused, for whatever reason; `/metrics` has AWS's code",

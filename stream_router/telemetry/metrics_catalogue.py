@@ -103,7 +103,7 @@ COUNTERS: Final[dict[Counter, Metric]] = {
     "audit_failed": Metric(
         "audit_failures",
         "counter",
-        "Audit records that could not be written at once",
+        "Tries to write audit records that failed, one in two seconds while records wait",
         (),
         CloudWatch("AuditFailureCount", seldom=True),
     ),

@@ -267,6 +267,22 @@ def test_a_record_that_waits_needs_no_further_batch(world: World) -> None:
     assert [line["metrics"]["batch"] for line in world.audited()] == [1]
 
 
+def test_a_failure_is_counted_for_as_long_as_a_record_waits(world: World) -> None:
+    """A quiet shard has no further batch that fails: its alarm would end while the disk is as full as before."""
+    in_the_way = no_room(world)
+    world.accept(world.record(1), 0)
+    counted = []
+    for _ in range(3):
+        world.books._metrics._snapshot_due = 0.0
+        world.books.tick()
+        counted.append(world.books._metrics.value("audit_failed"))
+    assert counted == [2, 3, 4]
+    in_the_way.unlink()
+    world.books._metrics._snapshot_due = 0.0
+    world.books.tick()
+    assert world.books._metrics.value("audit_failed") == 4
+
+
 def test_a_record_that_is_given_up_is_not_named_for_ever(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """`lostBefore` counts it: were it kept in the shard's file, a full disk would make that grow without end."""
     monkeypatch.setattr(audit_chain, "WAITING_MAX", 2)

@@ -183,8 +183,8 @@ class ShardTelemetry:
         if self._metrics.snapshot_is_due():
             self._reckon()
             self._metrics.write_snapshot()
-            if self._audit:
-                self._audit.flush()
+            if self._audit and not self._audit.flush():
+                self._metrics.count("audit_failed")  # again and again, or a quiet shard's alarm would end
         if self._metrics.due():
             self._publish()
         elif self._to_send:
