@@ -99,6 +99,7 @@ def test_each_count_is_sent_once_and_by_the_class_of_its_answer(bench: Bench) ->
     bench.minute()
     assert {name: count for name, count in bench.cloud.sums().items() if count and name.endswith("Count")} == {
         "Answered2xxCount": 9,
+        "Answered401Count": 2,
         "Answered4xxCount": 2,
         "Answered5xxCount": 3,
         "EventsStoredCount": 70,
@@ -107,6 +108,19 @@ def test_each_count_is_sent_once_and_by_the_class_of_its_answer(bench: Bench) ->
         "RecordsThrottledCount": 4,
     }
     assert bench.cloud.latest()["Answered2xxCount"] == 0.0
+
+
+def test_a_sender_that_is_not_verified_is_counted_apart_from_strangers(bench: Bench) -> None:
+    """It may take a 401 as final; an address on the internet gets any number of 404. Without one there is no datum."""
+    one = bench.workers[0]
+    one.answers[""][404, "not_found"] += 50
+    bench.minute()
+    assert "Answered401Count" not in bench.cloud.latest()
+    one.answers["crm"][401, "stale"] += 3
+    bench.minute()
+    bench.minute()
+    assert bench.cloud.sums()["Answered401Count"] == 3
+    assert [one["MetricName"] for one in bench.cloud.data()].count("Answered401Count") == 1
 
 
 def test_the_spill_and_the_stream_are_as_the_worst_worker_has_them(bench: Bench) -> None:
@@ -167,6 +181,7 @@ def test_every_datum_goes_twice_and_is_in_the_catalogue(bench: Bench) -> None:
     """With the contract's dimensions, and with the application besides."""
     bench.workers[0].latencies_s = [0.01]
     bench.workers[0].tls_certificate_end_timestamp_seconds = bench.now + 3600
+    bench.workers[0].answers[""][401, "stale"] += 1
     bench.minute()
     whole, own = bench.cloud.data(2), bench.cloud.data(3)
     names = {one.cloudwatch.name for one in receiver_metrics_catalogue.IN_CLOUDWATCH if one.cloudwatch}

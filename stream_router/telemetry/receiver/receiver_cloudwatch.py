@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from http import HTTPStatus
 from typing import Any
 
 import orjson
@@ -96,6 +97,8 @@ def _counts(now: Numbers, before: Numbers) -> Iterator[Series]:
     """What happened between the two. A zero is sent too, so that an alarm can tell "none" from "no receiver"."""
     for digit, metric in receiver_metrics_catalogue.ANSWERED.items():
         yield _one(metric, _answered(now, digit) - _answered(before, digit))
+    if unverified := _unverified(now) - _unverified(before):
+        yield _one(receiver_metrics_catalogue.UNVERIFIED, unverified)
     yield _one(receiver_metrics_catalogue.RECORDS_FAILED, sum(now.failures) - sum(before.failures))
     for name, metric in receiver_metrics_catalogue.COUNTERS.items():
         if metric.cloudwatch:
@@ -106,6 +109,10 @@ def _counts(now: Numbers, before: Numbers) -> Iterator[Series]:
 
 def _answered(numbers: Numbers, digit: int) -> float:
     return float(sum(count for (_, status, _), count in numbers.answers.items() if status // 100 == digit))
+
+
+def _unverified(numbers: Numbers) -> float:
+    return float(sum(count for (_, status, _), count in numbers.answers.items() if status == HTTPStatus.UNAUTHORIZED))
 
 
 def _state(now: Numbers, now_s: float) -> Iterator[Series]:

@@ -16,6 +16,11 @@ ANSWERED: Final = {
     )
 }
 """What CloudWatch gets of the requests, by the first digit of the status: there each code would be a metric to pay."""
+UNVERIFIED: Final = REQUESTS._replace(
+    text="Requests whose sender was not verified (401), which are of the 4xx too; absent while none is",
+    cloudwatch=CloudWatch("Answered401Count", seldom=True),
+)
+"""Apart, since a sender may take it as final, and strangers who find the address get any number of the others."""
 RECORDS_FAILED: Final = Metric(
     "receiver_records_failed",
     "counter",
@@ -93,6 +98,7 @@ RECEIVER: Final[tuple[Metric, ...]] = (REQUESTS, RECORDS_FAILED, *COUNTERS.value
 
 IN_CLOUDWATCH: Final[tuple[Metric, ...]] = (
     *ANSWERED.values(),
+    UNVERIFIED,
     *(metric for metric in RECEIVER if metric.cloudwatch),
 )
 """Everything that the receiver sends to CloudWatch."""
