@@ -290,6 +290,40 @@ def test_what_the_issue_of_alarms_names_is_watched() -> None:
     assert no_data == [("HoldingShards", "breaching"), ("ReceiverReady", "breaching")]
 
 
+def in_words(alert: str) -> str:
+    """An alert's name as CloudWatch's alarm would have it."""
+    return re.sub(r"(?<!^)([A-Z])", r"-\1", alert.removeprefix("StreamRouter")).lower()
+
+
+def test_what_prometheus_and_cloudwatch_tell_is_the_same_or_the_difference_is_named() -> None:
+    """Whoever has only one of them can read what the other would tell, and why theirs does not."""
+    alerts = {rule["alert"] for rule in RULES}
+    alarms = {alarm["AlarmName"]["Fn::Sub"].removeprefix("${Application}-") for alarm in ALARMS.values()}
+    page = (FOLDER / "README.md").read_text("utf-8").partition("## What one of them has alone")[2]
+    named = re.findall(r"^\| ([^|]+) \| [^|]{20,} \|$", page, re.MULTILINE)
+    told = {word.strip("` ") for cell in named for word in re.split("[,;]", cell)}
+    assert told == {name for name in alerts if in_words(name) not in alarms} | (alarms - {*map(in_words, alerts)})
+
+
+def test_one_receiver_that_is_not_ready_is_told_beside_others_that_are() -> None:
+    """By the fewest ready workers of any; a receiver that stops sends a 0 too, and five minutes of that are no stop."""
+    alarm = ALARMS["ReceiverNotReady"]
+    assert (alarm["MetricName"], alarm["Statistic"]) == ("ReceiverReady", "Minimum")
+    assert alarm["TreatMissingData"] == "notBreaching"
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("LessThanThreshold", 1)
+    assert (alarm["Period"], alarm["EvaluationPeriods"], alarm.get("DatapointsToAlarm", 5)) == (60, 5, 5)
+
+
+def test_unknown_senders_are_told_from_the_same_number_on() -> None:
+    """Six within ten minutes, of requests that were refused for that alone."""
+    alarm = ALARMS["SendersUnknown"]
+    (rule,) = [rule for rule in RULES if rule["alert"] == "StreamRouterSendersUnknown"]
+    assert (alarm["MetricName"], alarm["Statistic"], alarm["Period"]) == ("Answered401Count", "Sum", 600)
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", {"Ref": "UnknownSenders"})
+    assert rule["expr"].endswith(f"[10m])) > {TEMPLATE['Parameters']['UnknownSenders']['Default']}")
+    assert alarm["TreatMissingData"] == "notBreaching"
+
+
 @pytest.mark.parametrize("name", ["RetentionWarning", "RetentionCritical", "Behind"])
 def test_a_daemon_that_ends_again_and_again_hides_no_lag(name: str) -> None:
     """Between two daemons there is no datum, and what is missing is good here: a third of the minutes is enough."""
