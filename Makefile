@@ -63,6 +63,7 @@ docs: setup ## write anew what of docs/ comes from code: configuration, logs, ar
 	@"$(BIN)/python" tools/architecture.py
 	@"$(BIN)/python" tools/policies.py
 	@"$(BIN)/python" tools/cloudformation.py
+	@cp deploy/observability/prometheus/rules.yaml deploy/helm/rules.yaml
 	@"$(BIN)/python" tools/metrics.py
 	@"$(BIN)/python" tools/schemas.py
 	@"$(BIN)/python" tools/measured.py

@@ -163,7 +163,8 @@ def test_the_example_s_ingress_is_one_that_an_alb_serves() -> None:
 @needs_helm
 def test_a_lag_that_nobody_scrapes_scales_nothing() -> None:
     """Without `metrics.enabled` the admin ports listen on loopback alone, and KEDA would wait for ever."""
-    done = subprocess.run([*COMMAND, "--set", "metrics.enabled=false"], capture_output=True, text=True, check=False)
+    off = ("--set", "metrics.enabled=false,metrics.alerts=false")
+    done = subprocess.run([*COMMAND, *off], capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "consumer.keda: needs metrics.enabled" in done.stderr
 
@@ -174,6 +175,35 @@ def test_a_prometheus_that_picks_its_servicemonitors_by_a_label_finds_ours() -> 
         labels = RENDERED["ServiceMonitor", f"cx-{program}"]["metadata"]["labels"]
         assert labels["release"] == "kube-prometheus-stack"
         assert labels["app.kubernetes.io/component"] == program
+
+
+def test_the_alerts_are_the_rules_of_observability() -> None:
+    """Word for word, but that the two on nobody ask for this release: another one would hide that it is gone."""
+    rules = (ROOT / "deploy/observability/prometheus/rules.yaml").read_text("utf-8")
+    assert (CHART / "rules.yaml").read_text("utf-8") == rules, "run `make docs`"
+    for series, program in (("stream_router_daemon_up ==", "consume"), ("stream_router_receiver_up >", "receive")):
+        name, compared = series.split()
+        ours = f'{name}{{namespace="default",job="cx-{program}"}} {compared}'
+        assert rules.count(f"absent({series}") == 1
+        rules = rules.replace(f"absent({series}", f"absent({ours}")
+    made = RENDERED["PrometheusRule", "cx"]
+    assert made["spec"] == yaml.safe_load(rules), "write the committed render anew"
+    assert made["metadata"]["labels"]["release"] == "kube-prometheus-stack"
+    template = (CHART / "templates" / "alerts.yaml").read_text("utf-8")
+    assert '.Files.Get "rules.yaml"' in template, "what the committed render was made by"
+
+
+@needs_helm
+def test_alerts_are_made_where_they_are_asked_for_and_have_something_to_look_at() -> None:
+    """Off by default: a cluster without the Prometheus Operator knows no PrometheusRule, and would refuse the chart."""
+    off = ("--set", "metrics.alerts=false")
+    rendered = parsed(subprocess.run([*COMMAND, *off], capture_output=True, text=True, check=True).stdout)
+    assert {*RENDERED} - {*rendered} == {("PrometheusRule", "cx")}
+    assert yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))["metrics"]["alerts"] is False
+    unseen = ("--set", "metrics.enabled=false,consumer.keda.enabled=false")
+    done = subprocess.run([*COMMAND, *unseen], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "metrics.alerts: needs metrics.enabled" in done.stderr
 
 
 def test_every_variable_is_a_setting() -> None:
