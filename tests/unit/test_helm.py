@@ -227,3 +227,14 @@ def test_a_consumer_keeps_its_name_and_its_volume_and_scales_on_our_lag() -> Non
     # As the Prometheus Operator labels what a ServiceMonitor names: another release's lag is none of ours.
     assert query == 'max(stream_router_oldest_unsettled_age_seconds{namespace="default",job="cx-consume"})'
     assert "replicas" not in RENDERED["StatefulSet", "cx-consume"]["spec"], "two would set the number"
+
+
+def test_a_lag_that_is_not_known_takes_no_consumer_away() -> None:
+    """KEDA takes a query without an answer for 0, and its own `cooldownPeriod` is for the way to 0 pods alone."""
+    scaled = RENDERED["ScaledObject", "cx-consume"]["spec"]
+    assert scaled["triggers"][0]["metadata"].get("ignoreNullValues") == "false"
+    assert "cooldownPeriod" not in scaled
+    behavior = scaled["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+    assert behavior == {"scaleDown": {"stabilizationWindowSeconds": 600}}
+    template = (CHART / "templates" / "consumer.yaml").read_text("utf-8")
+    assert "ignoreNullValues" in template, "what the committed render was made by"
