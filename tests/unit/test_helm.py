@@ -90,6 +90,57 @@ def test_a_pod_is_hardened_named_and_drained(program: str) -> None:
     assert pod["terminationGracePeriodSeconds"] >= delay_s + 20 + 10, "a drain takes 20 s at most"
 
 
+@pytest.mark.parametrize("program", PODS)
+def test_a_pod_goes_where_its_image_runs_and_comes_from(program: str) -> None:
+    """In a cluster with nodes of two kinds an image for one of them, from a registry that wants a name."""
+    given = yaml.safe_load((CHART / "everything.yaml").read_text("utf-8"))
+    assert PODS[program].get("nodeSelector") == given["nodeSelector"]
+    assert PODS[program].get("tolerations") == given["tolerations"]
+    assert PODS[program].get("imagePullSecrets") == [{"name": name} for name in given["image"]["pullSecrets"]]
+    template = (CHART / "templates" / "_helpers.tpl").read_text("utf-8")
+    assert "nodeSelector" in template, "what the committed render was made by"
+
+
+@needs_helm
+def test_where_the_platform_gives_the_user_the_chart_names_none() -> None:
+    """OpenShift admits no other than those of its namespace's range, and no group or volumes' group either."""
+    text = subprocess.run([*COMMAND, "--set", "user=none"], capture_output=True, text=True, check=True).stdout
+    for kind, program in (("Deployment", "receive"), ("StatefulSet", "consume")):
+        context = parsed(text)[kind, f"cx-{program}"]["spec"]["template"]["spec"]["securityContext"]
+        assert context == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+
+
+@needs_helm
+def test_where_pods_get_their_credentials_in_another_way_no_role_is_named() -> None:
+    """By EKS Pod Identity, or in the Secret: a role in the annotation would be asked for before either."""
+    given = ("--set", "roles.consume=none")
+    text = subprocess.run([*COMMAND, *given], capture_output=True, text=True, check=True).stdout
+    assert not parsed(text)["ServiceAccount", "cx-consume"]["metadata"].get("annotations")
+    assert parsed(text)["ServiceAccount", "cx-receive"]["metadata"]["annotations"]
+    done = subprocess.run([*COMMAND, "--set", "roles.consume="], capture_output=True, text=True, check=False)
+    assert "roles.consume: name the IAM role" in done.stderr, "a role that was forgotten is no choice"
+
+
+@needs_helm
+def test_metrics_can_be_had_without_the_prometheus_operator() -> None:
+    """A cluster that knows no ServiceMonitor refuses a chart with one; the ports and who may ask them are the same."""
+    given = ("--set", "metrics.serviceMonitors=false,metrics.alerts=false")
+    rendered = parsed(subprocess.run([*COMMAND, *given], capture_output=True, text=True, check=True).stdout)
+    assert {kind for kind, _ in {*RENDERED} - {*rendered}} == {"ServiceMonitor", "PrometheusRule"}
+    assert rendered["ConfigMap", "cx-settings"] == RENDERED["ConfigMap", "cx-settings"]
+    assert rendered["NetworkPolicy", "cx-consume"] == RENDERED["NetworkPolicy", "cx-consume"]
+
+
+@needs_helm
+def test_values_of_a_release_from_before_render_as_they_did() -> None:
+    """`helm upgrade --reuse-values` brings none of the defaults that are newer than the release."""
+    given = ("--set", "user=null,metrics.serviceMonitors=null,nodeSelector=null,tolerations=null")
+    rendered = parsed(subprocess.run([*COMMAND, *given], capture_output=True, text=True, check=True).stdout)
+    assert {*rendered} == {*RENDERED}
+    spec = rendered["StatefulSet", "cx-consume"]["spec"]["template"]["spec"]
+    assert spec["securityContext"] == PODS["consume"]["securityContext"]
+
+
 def test_the_receiver_keeps_idle_connections_for_longer_than_what_stands_before_it() -> None:
     """An ALB and ingress-nginx keep theirs for 60 s: closed by us as it is used, a delivery would be their 502."""
     assert float(variables(PODS["receive"])["STREAM_ROUTER_HEADER_TIMEOUT_S"]) > 60.0
