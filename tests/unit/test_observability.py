@@ -414,6 +414,13 @@ def test_the_dashboard_of_cloudwatch_shows_metrics_that_exist(default_bus: bool)
     assert len(places) == len(set(places))
 
 
+def test_an_application_s_name_with_a_dot_makes_a_dashboard_too() -> None:
+    """CloudWatch takes only letters, digits, - and _ there, and a lease table's name may have dots."""
+    told, own = RESOURCES["Dashboard"]["Properties"]["DashboardName"]["Fn::Sub"]
+    assert (told, list(own)) == ("${Name}-${AWS::Region}", ["Name"])
+    assert own["Name"] == {"Fn::Join": ["-", {"Fn::Split": [".", {"Ref": "Application"}]}]}
+
+
 def test_whoever_has_no_receiver_is_not_told_so_for_ever() -> None:
     """Others may write into the stream, and what is missing is bad to this one alarm."""
     assert RESOURCES["NoReceiver"]["Condition"] == "HasReceiver"
