@@ -152,7 +152,25 @@ def test_what_holds_events_is_as_setup_makes_it_and_stays() -> None:
     (target,) = RESOURCES["EventRule"]["Properties"]["Targets"]
     assert target["RetryPolicy"] == rules.RETRY_POLICY
     for name in ("EventStream", "DeadLetterQueue", "UndeliveredQueue", "Bucket"):
-        assert RESOURCES[name]["DeletionPolicy"] == RESOURCES[name]["UpdateReplacePolicy"] == "Retain"
+        # A first deployment that fails is rolled back: what it leaves would stand in the second one's way, empty.
+        assert RESOURCES[name]["DeletionPolicy"] == "RetainExceptOnCreate"
+        assert RESOURCES[name]["UpdateReplacePolicy"] == "Retain"
+
+
+def test_a_consumer_is_started_once_its_bucket_is_there() -> None:
+    """One that finds no bucket ends with 78, and three of those roll the deployment back."""
+    assert variables("ConsumerTask", {"MakesBucket"})["STREAM_ROUTER_OFFLOAD_BUCKET"] == {"Ref": "Bucket"}
+    assert variables("ConsumerTask", set())["STREAM_ROUTER_OFFLOAD_BUCKET"] == {"Ref": "OffloadBucket"}
+
+
+@pytest.mark.parametrize(
+    ("name", "bad"), [("Stream", "calls.eu"), ("Stream", "s" * 68), ("Application", "ab"), ("Rule", "r" * 65)]
+)
+def test_a_name_that_would_fail_minutes_later_is_refused_at_once(name: str, bad: str) -> None:
+    """The queues are called after the stream, and a queue's name takes no dot; the rest is what the settings take."""
+    parameter = TEMPLATE["Parameters"][name]
+    assert re.fullmatch(parameter["AllowedPattern"], parameter["Default"])
+    assert not re.fullmatch(parameter["AllowedPattern"], bad)
 
 
 def test_a_key_of_yours_encrypts_all_that_setup_would_encrypt_with_it() -> None:
