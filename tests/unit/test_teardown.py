@@ -75,6 +75,17 @@ def the_stream(script: Script, settings: Setup) -> Thing:
     return found
 
 
+def test_where_nothing_is_there_it_says_where_it_has_looked(
+    settings: Setup, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A rule or a stream that an earlier setting named is there, and costs, and no name of today leads to it."""
+    monkeypatch.setattr(teardown, "Clients", lambda _: None)
+    monkeypatch.setattr(teardown, "look", lambda *_: iter(()))
+    assert teardown.run(settings, yes=True, force=False) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("nothing of setup's is here under the names that are set (stream s, bus cx, rule r); ")
+
+
 def test_a_record_in_a_shard_of_the_second_page_is_seen(script: Script, settings: Setup) -> None:
     """A stream of more than 1,000 shards: its name beside a page's token is refused."""
     script.expect("kinesis", "describe_stream_summary", {"StreamName": "s"}, {"StreamDescriptionSummary": summary()})

@@ -59,7 +59,8 @@ def run(settings: Setup, *, yes: bool, force: bool) -> int:
         for thing in things:
             _say(f"- {thing.what}" + (f": holds {thing.holds}" if thing.holds else ""))
         if not things:
-            _say("nothing of setup's is here")
+            names = f"stream {settings.stream}, bus {settings.event_bus}, rule {settings.rule}"
+            _say(f"nothing of setup's is here under the names that are set ({names}); earlier ones are not looked for")
         elif holding and not force:
             _say("nothing was deleted, since something holds events; `teardown --yes --force` deletes them too")
             return 1
