@@ -132,9 +132,22 @@ def test_metrics_can_be_had_without_the_prometheus_operator() -> None:
 
 
 @needs_helm
+def test_in_a_cluster_of_ipv6_the_programs_listen_there() -> None:
+    """Its pods have no other address: a receiver on 0.0.0.0 would never be ready, and no metric be scraped."""
+    text = subprocess.run([*COMMAND, "--set", "listenHost=[::]"], capture_output=True, text=True, check=True).stdout
+    pod = parsed(text)["Deployment", "cx-receive"]["spec"]["template"]["spec"]
+    told = variables(pod) | parsed(text)["ConfigMap", "cx-settings"]["data"]
+    assert {name: told[name] for name in told if name.endswith("LISTEN")} == {
+        "STREAM_ROUTER_LISTEN": "[::]:8080",
+        "STREAM_ROUTER_ADMIN_LISTEN": "[::]:9464",
+        "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN": "[::]:9465",
+    }
+
+
+@needs_helm
 def test_values_of_a_release_from_before_render_as_they_did() -> None:
     """`helm upgrade --reuse-values` brings none of the defaults that are newer than the release."""
-    given = ("--set", "user=null,metrics.serviceMonitors=null,nodeSelector=null,tolerations=null")
+    given = ("--set", "user=null,listenHost=null,metrics.serviceMonitors=null,nodeSelector=null,tolerations=null")
     rendered = parsed(subprocess.run([*COMMAND, *given], capture_output=True, text=True, check=True).stdout)
     assert {*rendered} == {*RENDERED}
     spec = rendered["StatefulSet", "cx-consume"]["spec"]["template"]["spec"]
@@ -186,14 +199,15 @@ def test_whatever_changes_a_pod_s_variables_rolls_it() -> None:
     """`metrics.enabled` opens the admin ports by the same ConfigMap: pods that kept theirs closed are no target."""
     values = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
     given = yaml.safe_load((CHART / "everything.yaml").read_text("utf-8"))
-    whole = [{**values["settings"], **given["settings"]}, given["metrics"]["enabled"]]
+    whole = [{**values["settings"], **given["settings"]}, given["metrics"]["enabled"], values["listenHost"]]
     text = json.dumps(whole, sort_keys=True, separators=(",", ":"))  # as Helm's toJson writes it
     for kind, program in (("Deployment", "receive"), ("StatefulSet", "consume")):
         annotations = RENDERED[kind, f"cx-{program}"]["spec"]["template"]["metadata"]["annotations"]
         assert annotations == {"checksum/settings": hashlib.sha256(text.encode()).hexdigest()}
     for name in ("receiver", "consumer"):
         template = (CHART / "templates" / f"{name}.yaml").read_text("utf-8")
-        assert "toJson (list .Values.settings .Values.metrics.enabled)" in template, "what the render was made by"
+        made_by = "toJson (list .Values.settings .Values.metrics.enabled .Values.listenHost)"
+        assert made_by in template, "what the render was made by"
 
 
 def test_a_consumer_that_ends_at_its_start_stops_the_roll() -> None:
