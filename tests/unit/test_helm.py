@@ -132,6 +132,15 @@ def test_metrics_can_be_had_without_the_prometheus_operator() -> None:
 
 
 @needs_helm
+def test_a_spill_that_goes_with_its_pod_is_refused() -> None:
+    """The pod's only folder to write to is an `emptyDir`: what was answered 202 would be lost with the pod."""
+    given = ("--set", "settings.STREAM_ROUTER_SPILL_DIR=/var/lib/stream-router/spill")
+    done = subprocess.run([*COMMAND, *given], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "settings.STREAM_ROUTER_SPILL_DIR: " in done.stderr
+
+
+@needs_helm
 def test_in_a_cluster_of_ipv6_the_programs_listen_there() -> None:
     """Its pods have no other address: a receiver on 0.0.0.0 would never be ready, and no metric be scraped."""
     text = subprocess.run([*COMMAND, "--set", "listenHost=[::]"], capture_output=True, text=True, check=True).stdout
