@@ -23,7 +23,7 @@ HELD_TO = {
     "SpillFailing": "Maximum",
     "CertificateRemainingSeconds": "Minimum",
     "StreamDown": "Maximum",
-    "ReceiverReady": "Maximum",
+    "ReceiverReady": "Maximum, Minimum",
 }
 """The statistic that says something, where it is not the sum."""
 
