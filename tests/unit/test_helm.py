@@ -163,6 +163,15 @@ def test_values_of_a_release_from_before_render_as_they_did() -> None:
     assert spec["securityContext"] == PODS["consume"]["securityContext"]
 
 
+@pytest.mark.parametrize("program", PODS)
+def test_a_pod_that_is_not_well_holds_up_no_drain_of_its_node(program: str) -> None:
+    """In an outage of the stream no receiver is ready, and no node of theirs could be renewed until it is over."""
+    budget = RENDERED["PodDisruptionBudget", f"cx-{program}"]["spec"]
+    assert (budget["maxUnavailable"], budget.get("unhealthyPodEvictionPolicy")) == (1, "AlwaysAllow")
+    template = (CHART / "templates" / "common.yaml").read_text("utf-8")
+    assert "unhealthyPodEvictionPolicy" in template, "what the committed render was made by"
+
+
 def test_the_receiver_keeps_idle_connections_for_longer_than_what_stands_before_it() -> None:
     """An ALB and ingress-nginx keep theirs for 60 s: closed by us as it is used, a delivery would be their 502."""
     assert float(variables(PODS["receive"])["STREAM_ROUTER_HEADER_TIMEOUT_S"]) > 60.0
