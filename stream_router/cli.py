@@ -12,6 +12,7 @@ import typer
 from pydantic_settings import BaseSettings
 
 from stream_router import cli_checks, cli_dlq, cli_local, cli_stream
+from stream_router.core.process import standard_streams
 from stream_router.core.process.settings_error import SettingsError
 from stream_router.core.process.unforeseen_error import UnforeseenError
 
@@ -36,6 +37,7 @@ _debug = False
 
 def main() -> None:
     """The console script: one line for an operator where something is wrong (exit 78 for settings, else 1)."""
+    standard_streams.open_closed()
     if isinstance(sys.stdout, io.TextIOWrapper):  # what a customer wrote may not be in the terminal's character set
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
