@@ -4,6 +4,7 @@ Everything is imported where it is used, so `--help` is quick and no command nee
 """
 
 import io
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -56,7 +57,10 @@ def _complain(error: Exception, status: int) -> None:
     text = " ".join(str(error).split()) or type(error).__name__
     kind = "" if isinstance(error, SettingsError | UnforeseenError) else f"{type(error).__name__}: "
     hint = "" if isinstance(error, SettingsError) else " (--debug shows where)"
-    sys.stderr.write(f"stream-router: {kind}{text}{hint}\n")
+    try:
+        sys.stderr.write(f"stream-router: {kind}{text}{hint}\n")
+    except OSError:  # nobody can read it, and the interpreter, which tries again at its end, would make it 120
+        os._exit(status)
     sys.exit(status)
 
 

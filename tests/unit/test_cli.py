@@ -68,12 +68,12 @@ def test_a_character_that_the_terminal_lacks_is_written_as_its_number(monkeypatc
     assert written.getvalue() == b"Zo\xeb \\U0001f600\n"
 
 
-def _closed(folder: Path, closed: str, app: str) -> int:
-    """Run the console script's function, with these standard streams closed and `app` for what it does; its status."""
+def _redirected(folder: Path, how: str, app: str) -> int:
+    """The console script's exit status, where its standard streams are redirected so and `app` is what it does."""
     program = (
         f"import os, sys\nfrom pathlib import Path\nfrom stream_router import cli\ncli.app = lambda: {app}\ncli.main()"
     )
-    command = ["/bin/sh", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, program]
+    command = ["/bin/sh", "-c", f'exec "$0" -c "$1" {how}', sys.executable, program]
     return subprocess.run(command, cwd=folder, env={**os.environ, "PYTHONPATH": ROOT}, check=False).returncode
 
 
@@ -81,9 +81,15 @@ def _closed(folder: Path, closed: str, app: str) -> int:
 def test_a_standard_stream_that_was_closed_is_open_onto_nothing(tmp_path: Path, closed: str) -> None:
     """Else a socket has its number, into which whatever is said on stderr is written, and a log breaks on none."""
     tells = "Path('told').write_text(' '.join(os.readlink(f'/proc/self/fd/{n}') for n in range(3)))"
-    assert _closed(tmp_path, closed, f"(sys.stderr.write('said\\n'), sys.stdin.read(), {tells})") == 0
+    assert _redirected(tmp_path, closed, f"(sys.stderr.write('said\\n'), sys.stdin.read(), {tells})") == 0
     told = (tmp_path / "told").read_text().split()
     assert told.count(os.devnull) >= 1 + closed.count(" ")
+
+
+def test_a_line_that_nobody_can_read_changes_no_exit_status(tmp_path: Path) -> None:
+    """The disk of the log is full, or its reader gone: what starts the program still learns that settings are wrong."""
+    refuses = "(_ for _ in ()).throw(cli.SettingsError('A: is wrong; mend it'))"
+    assert _redirected(tmp_path, "2>/dev/full", refuses) == EX_CONFIG
 
 
 def test_help_says_what_the_product_is_and_where_to_start() -> None:
