@@ -53,7 +53,7 @@ class Cxone(Variables):
     ssl_cert_file: Path | None = Field(
         None, validation_alias="SSL_CERT_FILE", description="a PEM file of CA certificates"
     )
-    ssl_cert_dir: str | None = Field(
+    ssl_cert_dir: Path | None = Field(
         None, validation_alias="SSL_CERT_DIR", description="a folder of CA certificates, named by their hashes"
     )
     event_types: str = Field(
