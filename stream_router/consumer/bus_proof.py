@@ -67,9 +67,14 @@ class BusProof:
         """Whether the bus was found gone, by this child or by anybody who shares its state folder."""
 
     @property
+    def supervised(self) -> bool:
+        """Whether the supervisor asks for the bus, and has its answers."""
+        return self._clock() - self._supervisors()[0] <= STALE_S
+
+    @property
     def unasked(self) -> bool:
         """Whether the bus cannot be asked at present, by whoever asks it: the supervisor, or this child alone."""
-        if self._clock() - self._supervisors()[0] <= STALE_S:
+        if self.supervised:
             return False
         return self._unanswered or self._is_marked(BUS_UNASKED) is True
 

@@ -10,7 +10,15 @@ from botocore.exceptions import ClientError, EndpointConnectionError, NoCredenti
 
 from stream_router.consumer.bus_proof import STALE_S
 from stream_router.consumer.state_dir import BUS_PROOF, BUS_UNASKED, FATAL, StateDir
-from stream_router.consumer.supervisor.watches.bus_prober import BusProver, Proof, ask_every_s, describer
+from stream_router.consumer.supervisor.watches.bus_prober import (
+    HURRY_FOR_S,
+    OFTENEST_S,
+    RAREST_S,
+    BusProver,
+    Proof,
+    ask_every_s,
+    describer,
+)
 from stream_router.core.process.settings_error import SettingsError
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.environment.reading import load
@@ -49,6 +57,18 @@ def test_the_proof_is_the_moment_before_the_question(state: StateDir) -> None:
     world.prover.prove_once()
     assert state.read(BUS_PROOF).split() == ["102.0", "0.0"]
     assert world.reports == [Proof.FIRST]
+
+
+def test_while_children_stop_the_bus_is_asked_every_second(state: StateDir) -> None:
+    """Each would ask by itself: hundreds at once are throttled, and what they sent last would come again."""
+    world = World(state)
+    world.prover.prove_once()
+    assert world.prover.rest_s(1) == RAREST_S
+    world.prover.hasten()
+    assert world.prover._wake.is_set(), "and at once"
+    assert world.prover.rest_s(2) == OFTENEST_S
+    world.now += HURRY_FOR_S
+    assert world.prover.rest_s(3) == RAREST_S
 
 
 def test_a_bus_that_is_gone_later_on_leaves_the_old_proof_and_is_logged_once_a_minute(

@@ -101,7 +101,7 @@ def test_a_checkpoint_comes_with_the_proof_that_it_waits_for(phase_s: float) -> 
 class Bench:
     """Checkpoints over a daemon that fails with the next of `errors`; the bus is always proven, until `proof_s`."""
 
-    gone = unasked = False
+    gone = unasked = supervised = False
 
     def __init__(self, every_s: float = 5.0) -> None:
         self.now = 1_000.0
@@ -135,6 +135,19 @@ class Bench:
     def wait(self) -> None:
         self.waits += 1
         self.now += 0.5
+
+
+@pytest.mark.parametrize("supervised", [True, False])
+def test_at_a_stop_the_supervisors_proof_is_waited_for_before_a_child_asks(supervised: bool) -> None:
+    """Hundreds of children that all asked would be throttled; one that nobody supervises asks at once."""
+    bench = Bench()
+    bench.supervised, bench.proof_s = supervised, bench.now - 1
+    bench.settled(1)
+    assert not bench.checkpoints.proven(bench.now + 1.5)
+    assert bench.asked == (not supervised)
+    bench.now += 1.5
+    assert not bench.checkpoints.proven(bench.now)
+    assert bench.asked == 1 + (not supervised)
 
 
 @pytest.mark.parametrize(("every_s", "early_s"), [(5.0, EARLY_S), (1.0, 0.5)])

@@ -12,6 +12,12 @@ STAY_S = 30.0
 HAND_OFF_WITHIN_S = 25.0
 """Of the KCL's 30 s (gracefulLeaseHandoffTimeoutMillis); the callback before it, and the last checkpoint, need five."""
 
+SUPERVISOR_WITHIN_S = 1.5
+"""In a stop the supervisor asks for the bus every second, for all of its children: hundreds that ask are throttled."""
+
+ASK_S = 1.0
+"""What is kept of a stop's time for a question of the child's own, where that proof does not come."""
+
 
 class Deadlines:
     """Times are monotonic seconds. `leave_by` is 0.0 until the child is told to leave.
@@ -36,6 +42,11 @@ class Deadlines:
     def has_time(self) -> bool:
         """Whether whoever stops the child, or wants its lease, still waits for its answer."""
         return self._clock() < min(self._hand_off_by, self.leave_by or inf)
+
+    @property
+    def ask_from(self) -> float:
+        """From when on a child that gives its lease back asks for the bus itself; at once where it is no stop."""
+        return min(self._clock() + SUPERVISOR_WITHIN_S, self.leave_by - ASK_S) if self.leave_by else 0.0
 
     @property
     def is_forgotten(self) -> bool:

@@ -150,7 +150,8 @@ class Shard:
         """The last chance to checkpoint: a stop, or another worker wants the lease. After it nothing is started."""
         failpoints.reach("in_shutdown_requested")
         if not self._lease_gone:
-            while (self._router.backlog or not self._checkpoints.proven()) and self._deadlines.has_time:
+            ask_from = self._deadlines.ask_from
+            while (self._router.backlog or not self._checkpoints.proven(ask_from)) and self._deadlines.has_time:
                 self._turn(WAIT_S)
             with self._losing_the_lease():
                 while not self._checkpoint(checkpointer, now=True) and self._deadlines.has_time:

@@ -14,7 +14,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from stream_router.consumer.state_dir import BUS_GONE, ENDING, FATAL, StateDir
 from stream_router.consumer.supervisor import processes
@@ -49,8 +49,7 @@ ORPHAN_PATIENCE_S = 2.0
 """How long children may outlive their JVM: they notice by themselves, and send nothing more."""
 
 
-@dataclass(frozen=True)
-class Exited:
+class Exited(NamedTuple):
     """The JVM ended, with this status (negative: the signal that killed it)."""
 
     status: int
@@ -182,12 +181,12 @@ class DaemonSupervisor:
     def _drain(self, jvm: int) -> None:
         """Let the children and the daemon finish what they have; kill the daemon when its grace is over."""
         self._vitals.draining()
+        self._prover.hasten()
         # A child that holds is inside processRecords, where the daemon cannot reach it: it hears it from here.
         processes.send(processes.children(jvm), signal.SIGTERM)
         processes.send([jvm], signal.SIGTERM)
         log.info("draining", extra={"graceS": self._grace_s})
-        happened = self._next(self._grace_s + BEYOND_GRACE_S)
-        if isinstance(happened, Exited):
+        if isinstance(happened := self._next(self._grace_s + BEYOND_GRACE_S), Exited):
             log.info("drained")
             return
         why = "its grace is over" if happened is None else "a second signal came"
@@ -196,6 +195,7 @@ class DaemonSupervisor:
 
     def _hasten(self, jvm: int) -> Exited | None:
         """The daemon ends: give the children that are left a moment, then end it; None after a signal."""
+        self._prover.hasten()
         processes.send(processes.children(jvm), signal.SIGTERM)
         until = time.monotonic() + CRASH_GRACE_S
         while (left_s := until - time.monotonic()) > 0 and processes.children(jvm):

@@ -83,11 +83,15 @@ class Checkpoints:
         """Whether the bus was found gone: nothing more will be proven."""
         return self._proof.gone
 
-    def proven(self) -> bool:
-        """Whether the bus is proven for everything settled; asks it where that is not so."""
-        self._watermark.advance(self._clock())
+    def proven(self, ask_from: float = 0.0) -> bool:
+        """Whether the bus is proven for everything settled; asks it where that is not so.
+
+        A supervisor's proof is waited for until `ask_from`.
+        """
+        now = self._clock()
+        self._watermark.advance(now)
         self._watermark.proven(self._proof.latest())
-        if self._watermark.unproven:
+        if self._watermark.unproven and (now >= ask_from or not self._proof.supervised):
             self._proof.renew()
         return not self._watermark.unproven
 

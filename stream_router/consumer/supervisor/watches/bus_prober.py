@@ -34,6 +34,9 @@ OFTENEST_S, RAREST_S = 1.0, 10.0
 """Bounds of how often the bus is asked. All of an account share some 50 calls a second of the control plane; and
 a child takes a proof older than 15 s (`bus_proof.STALE_S`) for none, however rare its checkpoints are."""
 
+HURRY_FOR_S = 10.0
+"""Longer than children that are told to stop have for their last checkpoint."""
+
 TRUSTED = (
     "the event bus is not asked whether it exists (STREAM_ROUTER_BUS_PROOF=trust): if it is deleted, it goes on "
     "answering success, and what is sent to it meanwhile is lost, with the checkpoint past it"
@@ -102,7 +105,8 @@ class BusProver:
         self._report = report
         self._clock = clock
         self._every_s = every_s
-        self._stop = threading.Event()
+        self._stop, self._wake = threading.Event(), threading.Event()
+        self._hurry_until = -HURRY_FOR_S
         self._proven = False
         self._seen = SeenBus()
         self.gone = False
@@ -119,6 +123,18 @@ class BusProver:
     def close(self) -> None:
         """Stop asking; a question that is under way is not waited for."""
         self._stop.set()
+        self._wake.set()
+
+    def hasten(self) -> None:
+        """Children stop, and wait for a proof of what they sent last: ask now, and every second for a while."""
+        self._hurry_until = self._clock() + HURRY_FOR_S
+        self._wake.set()
+
+    def rest_s(self, asked: int) -> float:
+        """How long to wait after so many questions."""
+        if not self._proven:
+            return doubling_wait.longest_s(asked, FIRST_RETRY_S, RAREST_S)
+        return min(self._every_s, OFTENEST_S) if self._clock() < self._hurry_until else self._every_s
 
     def _run(self) -> None:
         asked = 0
@@ -127,7 +143,8 @@ class BusProver:
             if self.refusal:
                 return
             asked += 1
-            self._stop.wait(self._every_s if self._proven else doubling_wait.longest_s(asked, FIRST_RETRY_S, RAREST_S))
+            self._wake.wait(self.rest_s(asked))
+            self._wake.clear()
 
     def prove_once(self) -> None:
         """Ask once, and write the proof or log the trouble."""
