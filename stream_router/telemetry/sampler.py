@@ -1,6 +1,7 @@
 """Calls what is to be done every few seconds beside a program's own work, on a thread of its own."""
 
 import logging
+import random
 import threading
 from collections.abc import Callable, Sequence
 
@@ -8,10 +9,16 @@ log = logging.getLogger(__name__)
 
 
 class Sampler:
-    """Calls each of `takers` every `every_s` seconds, from `start` until `close`. One that fails is logged."""
+    """Calls each of `takers` every `every_s` seconds, from `start` until `close`. One that fails is logged.
 
-    def __init__(self, every_s: float, takers: Sequence[Callable[[], object]], name: str = "sampler") -> None:
-        self._every_s = every_s
+    With `spread` a wait is longer or shorter by chance, by so large a share at most: hosts that started together, and
+    ask the same service, do not go on asking it together.
+    """
+
+    def __init__(
+        self, every_s: float, takers: Sequence[Callable[[], object]], name: str = "sampler", spread: float = 0.0
+    ) -> None:
+        self._every_s, self._spread = every_s, spread
         self._takers = tuple(takers)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -31,5 +38,5 @@ class Sampler:
                     take()
                 except Exception:  # the next time may be well, and nobody else would go on sampling
                     log.exception("a sample could not be taken")
-            if self._stop.wait(self._every_s):
+            if self._stop.wait(self._every_s * random.uniform(1 - self._spread, 1 + self._spread)):  # noqa: S311 - jitter
                 return

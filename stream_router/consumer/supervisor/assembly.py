@@ -132,7 +132,7 @@ def _beside(
         Sampler(SAMPLE_S, [status.sample], "sampler"),
         Sampler(EVERY_S, [history.take], "history"),
         Sampler(hang_watch.EVERY_S, [hang_watch.of(vitals, lambda: status.seen().merged.shards).look], "hang-watch"),
-        Sampler(stream_watch.EVERY_S, [stream.look], "stream-watch"),
+        Sampler(stream_watch.EVERY_S, [stream.look], "stream-watch", spread=0.1),
         Sampler(settings.metrics_s, [worker_metrics.of(settings, status.seen)], "worker-metrics"),
     )
 

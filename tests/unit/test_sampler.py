@@ -1,0 +1,21 @@
+"""What is done every so many seconds beside the main line."""
+
+import pytest
+
+from stream_router.telemetry.sampler import Sampler
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.1])
+def test_hosts_that_started_together_do_not_go_on_together(spread: float) -> None:
+    """Where it is asked for, each wait is another one, and none is longer than is promised."""
+    waits: list[float] = []
+
+    def wait(seconds: float) -> bool:
+        waits.append(seconds)
+        return len(waits) == 50
+
+    sampler = Sampler(50.0, [lambda: None], spread=spread)
+    sampler._stop.wait = wait  # type: ignore[method-assign, assignment]
+    sampler._run()
+    assert all(50 * (1 - spread) <= one <= 50 * (1 + spread) for one in waits)
+    assert len(set(waits)) == (50 if spread else 1)
