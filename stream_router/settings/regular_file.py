@@ -24,3 +24,8 @@ def read(path: Path, max_bytes: int = -1) -> bytes:
 def text(path: Path) -> str:
     """The same as text, without the byte order mark that some editors put first. Raises UnicodeDecodeError too."""
     return read(path).decode("utf-8-sig")
+
+
+def why_no_text(error: OSError | UnicodeDecodeError) -> str:
+    """What an operator is told of a file that `text` could not give."""
+    return str(error.strerror) if isinstance(error, OSError) else "is not UTF-8"

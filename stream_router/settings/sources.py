@@ -119,8 +119,9 @@ def read_part(path: Path | None, model: type[M]) -> M:
         return model()
     try:
         return model.model_validate(toml_file.parse(regular_file.text(path)))
-    except OSError as error:
-        raise SettingsError(f"{VARIABLE}: cannot be read ({error.strerror}); name a readable TOML file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        why = regular_file.why_no_text(error)
+        raise SettingsError(f"{VARIABLE}: cannot be read ({why}); name a readable TOML file") from None
     except ValidationError as error:
         first = first_error(error)
         key = ".".join(str(step) for step in first["loc"])
@@ -128,8 +129,6 @@ def read_part(path: Path | None, model: type[M]) -> M:
         raise SettingsError(f"{VARIABLE}: {key}: {problem}; see docs/cxone.md") from None
     except toml_file.NoTomlError as error:
         raise SettingsError(f"{VARIABLE}: is no TOML: {error}; correct the file") from None
-    except UnicodeDecodeError:
-        raise SettingsError(f"{VARIABLE}: is no TOML: it is not UTF-8; correct the file") from None
 
 
 def plain(secret: SecretStr | None) -> str:

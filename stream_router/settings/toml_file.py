@@ -28,7 +28,7 @@ def read(path: Path, variable: str, model: type[M]) -> M:
     try:
         text = regular_file.text(path)
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "is not UTF-8"
+        why = regular_file.why_no_text(error)
         raise SettingsError(f"{variable}: {path}: cannot be read ({why}); name a readable TOML file") from None
     try:
         return model.model_validate(parse(text))

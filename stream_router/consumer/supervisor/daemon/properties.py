@@ -154,7 +154,7 @@ def _read(file: Path) -> dict[str, str]:
     try:
         return parse(regular_file.text(file))
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "is not UTF-8"
+        why = regular_file.why_no_text(error)
         raise SettingsError(
             f"STREAM_ROUTER_PROPERTIES: {file} cannot be read ({why}); name a properties file"
         ) from None
