@@ -358,6 +358,32 @@ def test_the_disk_reads_one_thing_at_a_time_and_no_more_than_a_window(make: Call
     assert bench.on_disk() == []
 
 
+def test_a_disk_that_cannot_be_read_is_asked_again_after_two_seconds(make: Callable[..., Bench]) -> None:
+    """Whatever is stored or spilled meanwhile: a file that could not be read three times is set aside as damaged."""
+    bench = make(spill=False)
+    bench.disk.put([(BUCKETS, b"waited")])
+    asked: list[float] = []
+
+    def unreadable(max_bytes: int, done: Callable[[Any], None]) -> None:
+        asked.append(bench.loop.time())
+        bench.loop.call_later(0.005, done, [])
+
+    read = bench.disk.read
+    bench.disk.read = unreadable  # type: ignore[method-assign]
+    bench.batcher.use_spill(cast("Any", bench.disk), 10**9)
+    bench.verdict = "ok"
+    for number in range(30):
+        bench.submit(f"stored {number}", 1)
+        bench.submit(f"behind it on disk {number}", BUCKETS)
+        bench.loop.move(0.1)
+    assert len(asked) == 2
+    assert asked[1] - asked[0] >= BROKEN_FOR_S
+    bench.disk.read = read  # type: ignore[method-assign]
+    bench.loop.move(5.0)
+    assert bench.on_disk() == []
+    assert len(bench.stored()) == 61
+
+
 @pytest.mark.parametrize("spill", [False, True])
 def test_readiness_follows_stream_and_spill(make: Callable[..., Bench], spill: bool) -> None:
     """Without a spill a stream that refuses for a second is not ready; five seconds later somebody may try again."""

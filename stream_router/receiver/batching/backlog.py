@@ -185,11 +185,16 @@ class Backlog:
         self._reading = True
         self._spill.read(min(READ_BYTES, window), self._fetched)
 
-    def _fetched(self, rows: list[Row]) -> None:
+    def _read_again(self) -> None:
         self._reading = False
+        self.fetch()
+
+    def _fetched(self, rows: list[Row]) -> None:
         if not rows:
-            self._owner.later(BROKEN_FOR_S, self.fetch)
+            # Until then it is not asked, whatever is stored: after three such readings a file counts as damaged.
+            self._owner.later(BROKEN_FOR_S, self._read_again)
             return
+        self._reading = False
         self._unread -= len(rows)
         lanes: dict[int, Lane] = {}
         for row in rows:
