@@ -80,7 +80,7 @@ def test_poison_is_buried_and_taints_no_neighbour(child: Child, fake_aws: FakeAw
         b"{broken": "malformed_json",
         b"\xff\xfe\x00": "malformed_json",
         b'"a text"': "schema_mismatch",
-        b'{"v":9,"id":"x","body":{}}': "unsupported_version",
+        b'{"v":9,"id":"x","idFrom":"x","body":{}}': "unsupported_version",
         envelope(1, eventType="unheard.of"): "unroutable",
         envelope(2, timestamp="yesterday"): "schema_mismatch",
         envelope(3, payload=[1]): "schema_mismatch",

@@ -228,7 +228,9 @@ def test_a_foreign_document_may_have_a_version_an_id_and_a_body(version: bytes) 
     """As many have: only ours says by what its id was made."""
     data = b'{"v":%s,"id":"o-7","type":"order","body":{"total":12.50, "n":0.10000000000000000001}}' % version
     (event,) = events(data)
-    assert (event.raw, event.body["id"]) == (data, "o-7")
+    assert (event.raw, event.id_from) == (data, "content")
+    assert isinstance(event.body, dict)
+    assert event.body["id"] == "o-7"
     assert str(lossless.read(event)["body"]["n"]) == "0.10000000000000000001"
 
 
