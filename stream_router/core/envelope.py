@@ -67,11 +67,13 @@ def added_fields(line: bytes) -> dict[str, Any]:
 
     The last added field is no object, so an envelope with none, of an event that is one, is known by its last bytes.
     """
-    if line[-2:] == b"}}" or not _SEALED_HEAD.match(line):
+    if line[-2:] == b"}}" or _OF_AN_ENVELOPE not in line[:200]:  # its head, whoever set blanks in it
         return {}
     try:
         value = orjson.loads(line)
     except orjson.JSONDecodeError:
+        return {}
+    if type(value) is not dict or not value.keys() >= _OWN_FIELDS:
         return {}
     return {name: field for name, field in value.items() if name not in _OWN_FIELDS}
 

@@ -1,5 +1,6 @@
 """What a named source or an XML body becomes: sealed byte for byte, mapped by its preset, or a dead letter."""
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -220,6 +221,17 @@ def test_a_named_source_is_mapped_by_its_preset(tmp_path: Path, caplog: pytest.L
         assert not isinstance(event, DeadLetter)
         assert isinstance(transform(event), Entry)
     assert caplog.text.count("strange") == 1
+
+
+@pytest.mark.parametrize("text", [b'{"id":"e-1","n":0.5}', XML], ids=["JSON", "XML"])
+def test_what_stands_behind_the_body_counts_whoever_wrote_the_envelope(text: bytes) -> None:
+    """Blanks, and the order of what stands before the body, change nothing; no number loses a digit."""
+    line = sealed(text)
+    ours = orjson.loads(line)
+    written = json.dumps({"id": ours.pop("id"), **ours}).encode()
+    theirs, wanted = (one.replace(b"0.5", b"0.10000000000000000001") for one in (written, line))
+    assert isinstance(transformed(wanted), dict)
+    assert transformed(theirs) == transformed(wanted)
 
 
 def test_of_sources_that_are_not_known_a_few_names_are_logged(caplog: pytest.LogCaptureFixture) -> None:
