@@ -74,9 +74,11 @@ def run(settings: Receiver, wish: Wish) -> int:
         webhooks = itertools.takewhile(lambda _: not stop.times, _webhooks(wish))
         poster = Poster(url, signer(settings), done, GIVE_UP_S, ca)
         poster.run(webhooks, wish.rate, lambda: not stop.times or (stop.times < 2 and poster.under_way))
-    _say(tally.lines(without_user(url), time.monotonic() - begun_s))
+    _say(tally.lines(without_user(url), poster.sent, time.monotonic() - begun_s))
     if stop.times:
-        _say([f"broken off: {wish.events - tally.count} of {wish.events} were not sent, or not answered"])
+        open_ones = poster.sent - tally.count
+        more = f"; {open_ones} were sent and have no answer yet, so they may be stored" if open_ones else ""
+        _say([f"broken off: {wish.events - poster.sent} of {wish.events} were not sent{more}"])
         return BROKEN_OFF
     return 0 if tally.accepted == tally.count else 1
 

@@ -88,6 +88,8 @@ class Poster:
         self._idle = [_Attempt(url, ca) for _ in range(CONNECTIONS)]
         self._busy: dict[pycurl.Curl, _Attempt] = {}
         self._again: list[tuple[float, _Begun]] = []
+        self.sent = 0
+        """Deliveries that were sent at least once."""
 
     @property
     def under_way(self) -> bool:
@@ -109,6 +111,7 @@ class Poster:
                 else:
                     now_s = time.monotonic()
                     self._send(_Begun(webhook, now_s, now_s - due_s if rate else 0.0))
+                    self.sent += 1
                     due_s += 1 / rate if rate else 0.0
             self._multi.perform()
             self._collect()

@@ -20,6 +20,8 @@ Sign = Callable[[str, bytes, int], dict[str, str]]
 def signer(settings: Receiver) -> Sign:
     """Signs for the receiver that has these settings, with the first of its secrets. Raises SettingsError."""
     scheme = settings.webhook_scheme
+    if scheme is None:
+        raise SettingsError("STREAM_ROUTER_WEBHOOK_SCHEME: is not set; set the receiver's own")
     if scheme == "none":
         return lambda delivery_id, _body, _now: _id_header(settings, delivery_id)
     secret = first_secret(settings.webhook_secrets.get_secret_value())

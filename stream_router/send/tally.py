@@ -50,10 +50,10 @@ class Tally:
         if answer.status:
             self._took_ms.append(answer.took_ms + answer.late_ms)
 
-    def lines(self, url: str, seconds: float) -> list[str]:
-        """The sums, for an operator; `seconds` is how long all of it took."""
-        rate = f" in {seconds:.3g} s, {self.count / seconds:.3g} a second" if self.count > 1 else ""
-        lines = [f"{self.count} sent to {url}{rate}"]
+    def lines(self, url: str, sent: int, seconds: float) -> list[str]:
+        """The sums, for an operator; `sent` were sent at least once, and all of it took `seconds`."""
+        rate = f" in {seconds:.3g} s, {sent / seconds:.3g} a second" if sent > 1 else ""
+        lines = [f"{sent} sent to {url}{rate}"]
         lines += [f"{count:>7} {kind}" for kind, count in self._kinds.most_common()]
         if answered := sorted(self._took_ms):
             told = [f"p{percent} {_at(answered, percent)}" for percent, least in QUANTILES if len(answered) >= least]
@@ -78,7 +78,8 @@ def _at(sorted_ms: list[float], percent: int) -> str:
 def _kind(answer: Answered, ids: list[str]) -> str:
     """The status, and what the receiver says of it."""
     if answer.status == 0:
-        return f"without an answer: {_AFTER.sub('', answer.body.decode('utf-8', 'replace'))}"
+        why = _AFTER.sub("", answer.body.decode("utf-8", "replace")).strip()
+        return plain(f"without an answer: {why}"[:KIND_MAX_CHARS])
     if ids:
         return "202 accepted"
     try:

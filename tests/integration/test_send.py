@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from stream_router.fakeaws.process import FakeAwsProcess
+from stream_router.send.poster import CONNECTIONS
+from tests.raw_server import SILENCE, RawServer
 from tests.receiver_kit import KEY, ReceiverProcess, receiver, stored_ids
 from tests.system.world import until
 
@@ -81,7 +83,28 @@ def test_broken_off_it_says_what_was_sent(running: ReceiverProcess, fake_aws: Fa
     stored = len(stored_ids(fake_aws.lines("PutRecords")))
     assert process.returncode == 130
     assert f"{stored:>7} 202 accepted" in out.splitlines()
-    assert f"broken off: {1000 - stored} of 1000 were not sent, or not answered" in out.splitlines()
+    assert f"broken off: {1000 - stored} of 1000 were not sent" in out.splitlines()
+
+
+def test_what_has_no_answer_yet_is_not_told_as_unsent(running: ReceiverProcess) -> None:
+    """Broken off twice, nobody waits for the answers: what was sent may be stored all the same."""
+    with RawServer(lambda _: SILENCE) as server:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "stream_router", "send", "--count", "1000", "--url", server.url],
+            env=running.environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        until(lambda: len(server.requests) >= CONNECTIONS, 30, "as many are under way as may be")
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)  # two of one kind at once would be heard as one
+        out, _ = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert out.startswith(f"{CONNECTIONS} sent to {server.url} in ")
+    assert (
+        f"broken off: {1000 - CONNECTIONS} of 1000 were not sent; {CONNECTIONS} were sent and have no answer yet, so "
+        "they may be stored"
+    ) in out.splitlines()
 
 
 def test_a_wrong_secret_is_told_in_the_receivers_words(running: ReceiverProcess) -> None:

@@ -40,7 +40,7 @@ def summary(answers: list[Answered], rate: float = 0.0) -> list[str]:
     tally = Tally(rate)
     for one in answers:
         tally.take(one)
-    return tally.lines("http://x", 2.0)
+    return tally.lines("http://x", len(answers), 2.0)
 
 
 def settings(**given: Any) -> Receiver:
@@ -103,6 +103,12 @@ def test_the_secret_may_stand_in_a_file(tmp_path: Path) -> None:
     """The first one: comments and empty lines are none."""
     (tmp_path / "secrets").write_text("# ours\n\nfirst of them\nsecond\n")
     assert first_secret(f"file:{tmp_path}/secrets") == "first of them"
+
+
+def test_without_a_scheme_it_is_the_scheme_that_is_not_set() -> None:
+    """Not its secret, which scheme `none` has not."""
+    with pytest.raises(SettingsError, match=r"^STREAM_ROUTER_WEBHOOK_SCHEME: is not set; "):
+        signer(settings(webhook_secrets=""))
 
 
 @pytest.mark.parametrize("setting", ["", " , ", "file:/nonexistent", "ssm:/a/b", "secretsmanager:arn:aws:x"])
@@ -353,9 +359,9 @@ def test_no_percentile_is_told_of_too_few(count: int, told: str) -> None:
 
 def test_one_trouble_is_one_line() -> None:
     """libcurl says of each how long it took, which makes no other trouble of it."""
-    said = [f"Failed to connect to x:1 after {ms} ms: Could not connect to server" for ms in (0, 17)]
+    said = [f"Failed to connect to x:1 after {ms} ms: Could not connect\n" for ms in ("0", "17")]
     told = summary([Answered(Webhook("d", b""), 0, text.encode(), 1.0) for text in said])
-    assert told[1:] == ["      2 without an answer: Failed to connect to x:1: Could not connect to server"]
+    assert told[1:] == ["      2 without an answer: Failed to connect to x:1: Could not connect"]
 
 
 def test_what_was_answered_is_kept_as_sums_alone() -> None:
@@ -368,5 +374,5 @@ def test_what_was_answered_is_kept_as_sums_alone() -> None:
     kept_bytes = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert kept_bytes < 200_000
-    assert sum(map(len, tally.lines("http://x", 1.0))) < 20_000
+    assert sum(map(len, tally.lines("http://x", 2000, 1.0))) < 20_000
     assert tally.count == 2000
