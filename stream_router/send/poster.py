@@ -63,6 +63,7 @@ class _Attempt:
         if ca:
             self.curl.setopt(pycurl.CAINFO, ca)
         self.delivery = _Begun(Webhook("", b""), 0.0, 0.0)
+        self.secret = b""
         self.chunks: list[bytes] = []
         self.kept_bytes = 0
         self.curl.setopt(pycurl.WRITEFUNCTION, self._took)
@@ -71,6 +72,11 @@ class _Attempt:
         if self.kept_bytes < ANSWER_KEPT_BYTES:
             self.chunks.append(piece)
             self.kept_bytes += len(piece)
+
+    def answered(self) -> bytes:
+        """The answer's body, without the secret where that was sent as it is: what is answered is shown to people."""
+        body = b"".join(self.chunks)
+        return body.replace(self.secret, b"(hidden)") if self.secret else body
 
 
 class Poster:
@@ -139,7 +145,7 @@ class Poster:
         attempt.curl.setopt(pycurl.HTTPHEADER, sent)
         attempt.curl.setopt(pycurl.POSTFIELDS, webhook.body)
         attempt.chunks, attempt.kept_bytes = [], 0
-        attempt.delivery = delivery
+        attempt.delivery, attempt.secret = delivery, headers.get("Authorization", "").partition(" ")[2].encode()
         self._busy[attempt.curl] = attempt
         self._multi.add_handle(attempt.curl)
 
@@ -160,5 +166,5 @@ class Poster:
         if (status == 0 or status >= 500) and now_s - delivery.first_s < self._give_up_s:
             self._again.append((now_s + TRY_AGAIN_S, delivery))
             return
-        took_ms, answered = (now_s - delivery.first_s) * 1000, why or b"".join(attempt.chunks)
+        took_ms, answered = (now_s - delivery.first_s) * 1000, why or attempt.answered()
         self._done(Answered(delivery.webhook, status, answered, took_ms, delivery.late_s * 1000))

@@ -178,7 +178,13 @@ def test_a_url_that_is_none_is_refused(url: str) -> None:
         command.run(settings(webhook_scheme="none"), Wish(1, 0, "default", None, None, url, None))
 
 
-BEARER = {"webhook_scheme": "bearer", "listen": "10.0.0.5:8080", "trusted_proxies": "10.0.0.0/8"}
+TOKEN = "t0ken-of-the-senders"
+BEARER = {
+    "webhook_scheme": "bearer",
+    "webhook_secrets": TOKEN,
+    "listen": "10.0.0.5:8080",
+    "trusted_proxies": "10.0.0.0/8",
+}
 
 
 @pytest.mark.parametrize(
@@ -212,6 +218,24 @@ def test_what_may_go_over_plain_http_is_not_refused(given: dict[str, Any], url: 
     assert not address.in_the_clear(settings(**given), url)
 
 
+@pytest.mark.parametrize("given", [{"webhook_scheme": "bearer"}, {"webhook_scheme": "basic"}])
+def test_a_server_that_repeats_the_secret_is_not_repeated(
+    capsys: pytest.CaptureFixture[str], given: dict[str, str]
+) -> None:
+    """A gateway that shows in its error what it was asked would put it into every log of ours."""
+    receiver = settings(webhook_secrets=f"user:{SECRET}", **given)
+
+    def echo(seen: Seen) -> bytes:
+        return answer(400, orjson.dumps({"error": "x", "message": f"you sent {seen.headers['authorization']}!"}))
+
+    with RawServer(echo) as server:
+        assert command.run(receiver, Wish(1, 0, "default", None, None, server.url, None)) == 1
+    sent = server.requests[0].headers["authorization"].partition(" ")[2]
+    said = capsys.readouterr().out
+    assert f"1 400 x: you sent {given['webhook_scheme'].title()} (hidden)!" in said
+    assert sent not in said
+
+
 def test_a_secret_goes_in_the_clear_where_that_is_asked_for(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -220,7 +244,7 @@ def test_a_secret_goes_in_the_clear_where_that_is_asked_for(
         monkeypatch.setenv("http_proxy", server.url)
         wish = Wish(1, 0, "default", None, None, "http://u:p4ss@receiver.example/v1/events", None, plain_http=True)
         assert command.run(settings(**BEARER), wish) == 0
-    assert server.requests[0].headers["authorization"] == f"Bearer {SECRET}"
+    assert server.requests[0].headers["authorization"] == f"Bearer {TOKEN}"
     assert capsys.readouterr().out.startswith("1 sent to http://receiver.example/v1/events\n")
 
 
