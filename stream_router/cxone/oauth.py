@@ -12,7 +12,10 @@ from stream_router.cxone.settings import Cxone
 from stream_router.cxone.web import CxoneError, Reply, Web, check_url, read_json
 
 ACCESS_KEY_URL = "https://na1.nice-incontact.com/authentication/v1/token/access-key"
-"""The token endpoint that needs no registered client. Source: developer.niceincontact.com, UserHubGettingStarted."""
+"""The token endpoint that needs no registered client, of area na1: each area has its own.
+
+Source: developer.niceincontact.com, UserHubGettingStarted ("You must use area specific domains").
+"""
 
 RENEW_BEFORE_S = 60.0
 """A token is renewed this long before its end, or in the last tenth of a shorter life."""
@@ -73,7 +76,7 @@ class TokenSource:
         answer = self._web.send(self._request(), "the token endpoint")
         body = answer.document()
         if answer.status_code not in (200, 201) or _error_code(body):
-            raise CxoneError(_refusal(answer))
+            raise CxoneError(_refusal(answer) + self._hint())
         try:
             value = body["access_token"]
             life_s = _life_s(body.get("expires_in"))
@@ -98,6 +101,13 @@ class TokenSource:
             form = {"grant_type": "password", "username": given.access_key_id, "password": password}
         headers = {"Authorization": _basic(given.client_id, given.text_of("client_secret"))}
         return httpx.Request("POST", check_url(url, "CXONE_AUTH_URL"), data=form, headers=headers)
+
+    def _hint(self) -> str:
+        """Where a key of another area goes, if nobody chose the endpoint that refused it."""
+        if self._settings.client_id is not None or self._settings.auth_url:
+            return ""
+        url = ACCESS_KEY_URL.replace("na1", "AREA", 1)
+        return f" (this was area na1's: a key of another area needs CXONE_AUTH_URL={url})"
 
     def _scopes(self, body: dict[str, Any], value: str) -> frozenset[str] | None:
         granted = body.get("scope") or _claims(value).get("scope")

@@ -157,6 +157,22 @@ def test_an_access_key_alone_goes_to_its_own_endpoint_as_json(cxone: FakeCxone, 
     assert "authorization" not in sent.headers
 
 
+@pytest.mark.parametrize(("status", "hinted"), [(401, True), (404, True), (200, False)])
+def test_a_key_of_another_area_is_not_called_wrong(
+    monkeypatch: pytest.MonkeyPatch, cxone: FakeCxone, source: Make, status: int, hinted: bool
+) -> None:
+    """NICE has an access-key endpoint in each area; the one that nobody chose may not know the key."""
+    cxone.replies = [answer(status)] * 2
+    with pytest.raises(CxoneError) as error:
+        source(access_key_id="key", access_key_secret="pw", auth_url=f"{cxone.url}/token/access-key")()
+    assert "area" not in str(error.value)
+    monkeypatch.setattr(oauth, "ACCESS_KEY_URL", f"{cxone.url}/na1/token/access-key")
+    with pytest.raises(CxoneError) as error:
+        source(access_key_id="key", access_key_secret="pw")()
+    hint = f"this was area na1's: a key of another area needs CXONE_AUTH_URL={cxone.url}/AREA/token/access-key"
+    assert (hint in str(error.value)) == hinted
+
+
 def test_a_set_endpoint_needs_no_discovery(cxone: FakeCxone, source: Make) -> None:
     """CXONE_AUTH_URL wins over the discovery document."""
     source(client_id="id", client_secret="x", auth_url=f"{cxone.url}/auth/elsewhere")()
