@@ -25,7 +25,7 @@ def token(clock: Clock | None = None) -> int:
             return _fail(error)
     scopes = _told(settings, got)
     whose = f"tenant {got.tenant_id}" if got.tenant_id else "tenant not told"
-    _say(f"the credentials work: a token of {got.life_s:.0f} s, {scopes}, {whose}")
+    _say(f"the credentials work: {got.told()}, {scopes}, {whose}")
     return 0
 
 
@@ -67,7 +67,7 @@ def _of_the_account(settings: Cxone, web: Web) -> Iterator[Finding]:
     except CxoneError as error:
         yield Finding("wrong", "token", str(error))
         return
-    yield Finding("ok", "token", f"given for {got.life_s:.0f} s")
+    yield Finding("ok", "token", got.told())
     yield _scope_finding(settings, got)
     yield _tenant_finding(settings, got, web)
 

@@ -38,18 +38,22 @@ _MAY_PASS = ("server_error", "temporarily_unavailable", "slow_down")
 class AccessToken(NamedTuple):
     """An access token and what is known of it. Its repr hides it.
 
-    `renew_at` is monotonic; `scopes` is None where CXone does not say what it granted, `tenant_id` empty where the
-    token does not say whose it is.
+    `life_s` is None where CXone does not say for how long it is good, `scopes` where it does not say what it granted,
+    `tenant_id` empty where the token does not say whose it is. `renew_at` is monotonic.
     """
 
     value: str
-    life_s: float
+    life_s: float | None
     renew_at: float
     scopes: frozenset[str] | None
     tenant_id: str
 
     def __repr__(self) -> str:
         return f"Token(…, life_s={self.life_s})"
+
+    def told(self) -> str:
+        """What can be said of it to anybody."""
+        return "a token whose life is not told" if self.life_s is None else f"a token of {self.life_s:.0f} s"
 
 
 class TokenSource:
@@ -76,15 +80,16 @@ class TokenSource:
         answer = self._web.send(self._request(), "the token endpoint")
         body = answer.document()
         if answer.status_code not in (200, 201) or _error_code(body):
-            raise CxoneError(_refusal(answer) + self._hint())
+            raise CxoneError(_refusal(answer, self._hint()))
         try:
             value = body["access_token"]
             life_s = _life_s(body.get("expires_in"))
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             raise CxoneError("the token endpoint's answer holds no token; check CXONE_AUTH_URL") from None
-        if not isinstance(value, str) or not value or not 1 <= life_s < 10**9:
+        used_s = UNSTATED_LIFE_S if life_s is None else life_s
+        if not isinstance(value, str) or not value or not 1 <= used_s < 10**9:
             raise CxoneError("the token endpoint's answer holds no token; check CXONE_AUTH_URL")
-        renew_at = started + life_s - min(RENEW_BEFORE_S, life_s / 10)
+        renew_at = started + used_s - min(RENEW_BEFORE_S, used_s / 10)
         return AccessToken(value, life_s, renew_at, self._scopes(body, value), _tenant_id(body, value))
 
     def _request(self) -> httpx.Request:
@@ -118,10 +123,10 @@ class TokenSource:
         return None
 
 
-def _life_s(expires_in: object) -> float:
-    """The life that an answer states. Raises ValueError for what is no number of seconds."""
+def _life_s(expires_in: object) -> float | None:
+    """The life that an answer states, if it does. Raises ValueError for what is no number of seconds."""
     if expires_in is None:
-        return UNSTATED_LIFE_S
+        return None
     if isinstance(expires_in, bool) or not isinstance(expires_in, int | float | str):
         raise ValueError("is no number of seconds")  # noqa: TRY004 - what an answer says is no argument
     return float(expires_in)
@@ -139,7 +144,7 @@ def _error_code(body: object) -> str:
     return error if isinstance(error, str) and error in _ERROR_CODES else ""
 
 
-def _refusal(answer: Reply) -> str:
+def _refusal(answer: Reply, hint: str) -> str:
     """One line for an operator: what CXone says, and the cure. Free text of the answer is not repeated."""
     code = _error_code(answer.document())
     told = f"{answer.status_code} {code}".rstrip()
@@ -150,8 +155,9 @@ def _refusal(answer: Reply) -> str:
     if code in ("unauthorized_client", "unsupported_grant_type"):
         return f"CXone does not give this client that grant ({told}); set CXONE_ACCESS_KEY_ID and _SECRET to use a key"
     if answer.status_code in (200, 201, 400, 401, 403):
-        return f"CXone refuses the credentials ({told}); check CXONE_CLIENT_ID/_SECRET and CXONE_ACCESS_KEY_ID/_SECRET"
-    return f"the token endpoint answers {told}; check CXONE_AUTH_URL"
+        cure = f"check CXONE_CLIENT_ID/_SECRET and CXONE_ACCESS_KEY_ID/_SECRET{hint}"
+        return f"CXone refuses the credentials ({told}); {cure}"
+    return f"the token endpoint answers {told}; check CXONE_AUTH_URL{hint}"
 
 
 def _claims(jwt: str) -> dict[str, Any]:

@@ -515,6 +515,19 @@ def test_what_cxone_says_does_not_drive_the_terminal(
     assert "scopes none that were asked for and 2 others" in out
 
 
+def test_a_life_that_cxone_does_not_tell_is_not_told(
+    monkeypatch: pytest.MonkeyPatch, cxone: FakeCxone, time_: FakeTime, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """For how long we would use it is our own guess."""
+    environment(monkeypatch, cxone)
+    cxone.token["expires_in"] = None
+    assert commands.token(time_.clock()) == 0
+    assert commands.sources(time_.clock()) == 0
+    out = capsys.readouterr().out
+    assert "the credentials work: a token whose life is not told, scopes " in out
+    assert "ok      token: a token whose life is not told\n" in out
+
+
 def test_the_token_command_fails_with_one_line(
     monkeypatch: pytest.MonkeyPatch, cxone: FakeCxone, time_: FakeTime, capsys: pytest.CaptureFixture[str]
 ) -> None:
