@@ -63,7 +63,6 @@ def run(settings: Receiver, wish: Wish) -> int:
     tally = Tally(wish.rate)
     console, stop = Console(stderr=True), Stop()
     quiet = wish.events == 1 or not console.is_terminal
-    begun_s = time.monotonic()
     with stop.listening(), Progress(console=console, transient=True, disable=quiet) as progress:
         task = progress.add_task("answered", total=wish.events)
 
@@ -73,6 +72,7 @@ def run(settings: Receiver, wish: Wish) -> int:
 
         webhooks = itertools.takewhile(lambda _: not stop.times, _webhooks(wish))
         poster = Poster(url, signer(settings), done, GIVE_UP_S, ca)
+        begun_s = time.monotonic()
         poster.run(webhooks, wish.rate, lambda: not stop.times or (stop.times < 2 and poster.under_way))
     _say(tally.lines(without_user(url), poster.sent, time.monotonic() - begun_s))
     if stop.times:

@@ -12,6 +12,9 @@ from stream_router.send.poster import CONNECTIONS, Answered
 QUANTILES = ((50, 2), (90, 10), (99, 100))
 """Each with the number of answers from which on it says anything."""
 
+LEAST_S = 1.0
+"""Of a shorter time no rate is told: it would be that of the first moment."""
+
 MOST_KINDS = 20
 KIND_MAX_CHARS = 300
 """Whoever answers may be anybody, and may answer each delivery in other words."""
@@ -52,8 +55,9 @@ class Tally:
 
     def lines(self, url: str, sent: int, seconds: float) -> list[str]:
         """The sums, for an operator; `sent` were sent at least once, and all of it took `seconds`."""
-        rate = f" in {seconds:.3g} s, {sent / seconds:.3g} a second" if sent > 1 else ""
-        lines = [f"{sent} sent to {url}{rate}"]
+        took = f" in {seconds:.3g} s" if sent > 1 else ""
+        rate = f", {sent / seconds:.3g} a second" if sent > 1 and seconds >= LEAST_S else ""
+        lines = [f"{sent} sent to {url}{took}{rate}"]
         lines += [f"{count:>7} {kind}" for kind, count in self._kinds.most_common()]
         if answered := sorted(self._took_ms):
             told = [f"p{percent} {_at(answered, percent)}" for percent, least in QUANTILES if len(answered) >= least]

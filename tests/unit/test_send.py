@@ -381,6 +381,13 @@ def test_no_percentile_is_told_of_too_few(count: int, told: str) -> None:
     assert line.partition(": ")[2] == told
 
 
+def test_no_rate_is_told_of_a_moment() -> None:
+    """Three deliveries at 20 a second are done in a tenth of one, which is not 30 a second."""
+    tally = Tally(20.0)
+    assert tally.lines("http://x", 3, 0.1)[0] == "3 sent to http://x in 0.1 s"
+    assert tally.lines("http://x", 30, 1.5)[0] == "30 sent to http://x in 1.5 s, 20 a second"
+
+
 def test_one_trouble_is_one_line() -> None:
     """libcurl says of each how long it took, which makes no other trouble of it."""
     said = [f"Failed to connect to x:1 after {ms} ms: Could not connect\n" for ms in ("0", "17")]
