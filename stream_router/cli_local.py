@@ -15,7 +15,7 @@ def send(
         str, typer.Option("--preset", help="Whose shape: default, cxone-digital, cxone-data-stream.")
     ] = "default",
     event_type: Annotated[str | None, typer.Option("--type", help="The event's type.")] = None,
-    file: Annotated[Path | None, typer.Option("--file", help="Send this file's bytes as they are.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", help="This file's bytes as they are, JSON or XML.")] = None,
     url: Annotated[str | None, typer.Option("--url", help="The receiver's URL; else that of its own settings.")] = None,
     ca: Annotated[Path | None, typer.Option("--ca", help="PEM file of the CA of the receiver's certificate.")] = None,
     plain_http: Annotated[

@@ -16,6 +16,8 @@ TRY_AGAIN_S = 0.5
 LOOK_S = 0.05
 """How often at least it is asked whether to go on."""
 ANSWER_TIMEOUT_S = 5.0
+_NO_TEXT = b"\xef\xbb\xbf \t\r\n"
+"""What may stand before the first character of XML: a byte order mark, and space."""
 ANSWER_KEPT_BYTES = 4 * 1024 * 1024
 """More than a receiver of ours answers to the largest array; what another server sends on is not kept."""
 
@@ -141,7 +143,8 @@ class Poster:
     def _send(self, delivery: _Begun) -> None:
         attempt, webhook = self._idle.pop(), delivery.webhook
         headers = self._sign(webhook.delivery_id, webhook.body, int(time.time()))
-        sent = ["Content-Type: application/json", "Expect:", *(f"{name}: {value}" for name, value in headers.items())]
+        kind = "text/xml" if webhook.body.lstrip(_NO_TEXT)[:1] == b"<" else "application/json"
+        sent = [f"Content-Type: {kind}", "Expect:", *(f"{name}: {value}" for name, value in headers.items())]
         attempt.curl.setopt(pycurl.HTTPHEADER, sent)
         attempt.curl.setopt(pycurl.POSTFIELDS, webhook.body)
         attempt.chunks, attempt.kept_bytes = [], 0

@@ -324,6 +324,16 @@ def test_what_is_sent_again_waits_for_no_new_one() -> None:
     assert "0" in ended
 
 
+@pytest.mark.parametrize(
+    ("body", "kind"), [(b'{"a":"<b>"}', "application/json"), (b'\xef\xbb\xbf\n<event id="1"/>', "text/xml")]
+)
+def test_xml_is_sent_as_what_it_is(body: bytes, kind: str) -> None:
+    """As CXone Expert sends it: under another type the receiver calls it malformed JSON."""
+    with RawServer(lambda _: answer(202, STORED)) as server:
+        _all(iter([Webhook(ID, body)]), [], server.url)
+    assert (server.requests[0].headers["content-type"], server.requests[0].body) == (kind, body)
+
+
 def test_a_delivery_is_timed_from_its_first_attempt() -> None:
     """A sender waits for its answer through all of them: the last one alone would hide every refusal."""
     refused, answers = [answer(503)], list[Answered]()
