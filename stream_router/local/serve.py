@@ -1,6 +1,7 @@
 """`stream-router local`: the embedded stack with everything that `setup` makes, and a queue behind the rule."""
 
 import secrets
+import shlex
 import signal
 import sys
 import threading
@@ -68,7 +69,8 @@ def _serve(programs: Programs, port: int, asked: threading.Event, *, quiet: bool
 def _tell(endpoint: str, exports: dict[str, str], file: Path) -> None:
     lines = [f"export {name}='{value}'\n" for name, value in exports.items()]
     file.write_text("".join(lines), "utf-8")
-    sys.stdout.write(f"# the embedded stack serves at {endpoint}; in each other terminal, first: . {file}\n")
+    first = f". {shlex.quote(str(file))}"
+    sys.stdout.write(f"# the embedded stack serves at {endpoint}; in each other terminal, first: {first}\n")
     sys.stdout.write("".join(lines).replace("'", ""))
     sys.stdout.flush()
 

@@ -130,10 +130,17 @@ def test_the_consumers_look_at_the_rule_finds_what_was_done_to_it(clients: Clien
 
 
 def test_the_local_command_serves_until_it_is_told(tmp_path: Path) -> None:
-    """Prints the exports that point a shell at it, ends with 0, leaves nothing behind."""
+    """Prints the exports that point a shell at it, and the line that reads them; ends with 0, leaves nothing behind."""
     program = Path(sys.executable).parent / "stream-router"
+    (folder := tmp_path / "a folder").mkdir()
     with (tmp_path / "err").open("w") as errors:
-        local = subprocess.Popen([program, "local", "--port", "0"], stdout=subprocess.PIPE, stderr=errors, text=True)
+        local = subprocess.Popen(
+            [program, "local", "--port", "0"],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env={**os.environ, "TMPDIR": str(folder)},
+        )
     with local:
         try:
             assert local.stdout
@@ -142,6 +149,12 @@ def test_the_local_command_serves_until_it_is_told(tmp_path: Path) -> None:
             assert f"export AWS_DEFAULT_REGION={REGION}\n" in lines, "boto3 itself reads this one alone"
             session = boto3.Session("test", "test", region_name=REGION)
             assert Clients(REGION, url, session).sqs.list_queues()
+            reads = lines[0].partition("first: ")[2].strip()
+            shell = subprocess.run(
+                ["sh", "-c", f"{reads} && echo $AWS_ENDPOINT_URL"], check=True, stdout=subprocess.PIPE, text=True
+            )
+            assert shell.stdout.strip() == url, "also where the folder's name has a space"
         finally:
             local.send_signal(signal.SIGTERM)
         assert local.wait(20) == 0
+    assert not list(folder.iterdir())
