@@ -105,7 +105,7 @@ def test_a_dry_run_shows_and_sends_nothing(world: Fates, since: float) -> None:
     assert "would fail 100: schema_mismatch (BadTimestamp)" in text
     assert f"first  {time.strftime('%Y', time.gmtime())}" in text
     before, after = text.split("before (the first event, as it is in the stream, masked here only):")[1].split(
-        "after (its Detail):"
+        "after (its Detail, masked here only):"
     )
     line, detail = json.loads(before), json.loads(after)
     assert line["id"] == detail["eventId"]

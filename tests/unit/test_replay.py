@@ -303,7 +303,7 @@ def test_an_event_of_many_levels_is_shown_as_it_is(
     assert replayed(monkeypatch, settings, [data], WISH._replace(dry_run=True)) == 0
     said = capsys.readouterr().out
     assert "would publish 1 event" in said
-    after = said.split("after (its Detail):\n")[1]
+    after = said.split("after (its Detail, masked here only):\n")[1]
     assert after.count('{"a":') == 280
 
 

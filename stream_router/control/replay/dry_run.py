@@ -61,11 +61,11 @@ class DryRun:
         after = transform(found) if isinstance(found, Event) else None
         if not isinstance(found, Event) or not isinstance(after, Entry):
             return ["the first event cannot be shown masked, so it is not shown"]
-        note = ", masked here only" if config.masking == "off" else ", masked"
+        here = ", masked here only" if config.masking == "off" else ""
         return [
-            f"before (the first event, as it is in the stream{note}):",
+            f"before (the first event, as it is in the stream{here or ', masked'}):",
             *_shown(transform.masked_raw(DeadLetter(found, Reason.REFUSED, "", ""))),
-            "after (its Detail):",
+            f"after (its Detail{here}):",
             *_shown(after.detail),
         ]
 
