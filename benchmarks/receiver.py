@@ -164,7 +164,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             with peer(fake_aws.url) as (address, pid):
                 found["starletteBoto3"] = closed_loop(address, pid, min(5.0, arguments.seconds), 64)
         else:
-            print("the peer is left out: pip install 'stream_router[bench]'")
+            print("the peer is left out: `make setup` brings starlette and uvicorn")
     return found
 
 

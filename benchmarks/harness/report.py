@@ -76,7 +76,7 @@ def command(target: Path) -> int:
     try:
         from benchmarks.harness import pictures
     except ModuleNotFoundError as error:
-        print(f"the report needs {error.name}: pip install 'stream_router[bench]'")
+        print(f"the report needs {error.name}: `make setup` brings it")
         return 1
     target.mkdir(parents=True, exist_ok=True)
     parts = []

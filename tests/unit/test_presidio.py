@@ -66,7 +66,7 @@ def test_only_named_entities_are_sought() -> None:
 @pytest.mark.parametrize(
     ("entities", "language", "loader", "said"),
     [
-        ([], "en", missing, r"here.engine: presidio is not installed; pip install 'stream_router\[presidio\]'"),
+        ([], "en", missing, r"here.engine: presidio is not installed; pip install presidio-analyzer"),
         ([], "de", load, "here.language: presidio has no model for de"),
         (["MOOD"], "en", load, "here.detectors: presidio knows no MOOD"),
     ],

@@ -28,7 +28,7 @@ def finder(
     try:
         engine = load("presidio_analyzer").AnalyzerEngine(supported_languages=[language])
     except ImportError:
-        cure = "pip install 'stream_router[presidio]', or set engine to builtin"
+        cure = "pip install presidio-analyzer, or set engine to builtin"
         raise SettingsError(f"{where}.engine: presidio is not installed; {cure}") from None
     except (OSError, ValueError, SystemExit):
         cure = "install spaCy's model for it, or set engine to builtin"
