@@ -30,32 +30,47 @@ def asks(name: str) -> bool:
 
 
 def run(chosen: list[str], *, quick: bool) -> int:
-    """Run them with their progress; 1 if any failed."""
+    """Run them with their progress; 1 if any failed, 130 after Ctrl-C."""
     failed, start_s = [], time.monotonic()
     for number, name in enumerate(chosen, 1):
         print(f"--- {name} ({number} of {len(chosen)}, {time.monotonic() - start_s:.0f} s so far)", flush=True)
         command = [sys.executable, "-m", f"benchmarks.{name}"]
         if asks(name):
             command += ["--quick"] if quick else ["--json", str(results.FOLDER / f"{name}.json")]
-        if subprocess.run(command, check=False).returncode:
-            failed.append(name)
+        try:
+            if _ended(command):
+                failed.append(name)
+        except KeyboardInterrupt:
+            print("broken off", file=sys.stderr)
+            return 130
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
 
 
+def _ended(command: list[str]) -> int:
+    """Its exit status. Ctrl-C has reached it too: it is given the time to end what it has started."""
+    process = subprocess.Popen(command)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.wait()
+        raise
+
+
 def main() -> int:
     """The command; exit code 2 for what it cannot read."""
     words = sys.argv[1:]
+    helped = bool({"-h", "--help"} & {*words})
+    if helped or (words[:1] == ["compare"] and len(words) != 3):
+        print(__doc__)
+        return 0 if helped else 2
     try:
         match words:
             case ["compare", first, second]:
                 return compare.command(Path(first), Path(second))
             case ["report", *target]:
                 return report.command(Path(target[0]) if target else FOLDER / "report")
-            case ["-h" | "--help"] | ["compare", *_]:
-                print(__doc__)
-                return 0 if words[0] != "compare" else 2
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -5,6 +5,7 @@ embedded stack is one Python process and takes most of the CPU: the figures say 
 fast it can be.
 """
 
+import argparse
 import json
 import os
 import subprocess
@@ -28,6 +29,7 @@ def run(events: int, rate: int) -> dict[str, Any]:
 
 def main() -> None:
     """Print a line for each run."""
+    argparse.ArgumentParser(prog="python -m benchmarks.pipeline", description=__doc__).parse_args()
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before the first run")
     for name, events, rate in RUNS:
         found = run(events, rate)

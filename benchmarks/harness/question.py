@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -105,7 +106,7 @@ def at_least_one(text: str) -> int:
 
 
 def ask(question: Question) -> None:
-    """The module's command."""
+    """The module's command; exit code 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{question.name}", description=question.text)
     parser.add_argument("--quick", action="store_true", help="less of all, for a first look")
     parser.add_argument("--rounds", type=at_least_one, help=f"default {question.rounds}")
@@ -119,6 +120,9 @@ def ask(question: Question) -> None:
         result = answer(question, Options(chosen.quick, chosen.only, rounds, chosen.bound_s, chosen.scale))
     except NoSuchCaseError as error:
         parser.error(str(error))
+    except KeyboardInterrupt:
+        print(f"{question.name}: broken off, so there is no result", file=sys.stderr)
+        sys.exit(130)
     print("\n".join(table(result)))
     if chosen.json:
         results.write(result, chosen.json)

@@ -3,7 +3,11 @@
 import contextlib
 import importlib
 import json
+import os
+import signal
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +146,66 @@ def test_a_count_of_nothing_is_refused(
     with pytest.raises(SystemExit, match="2"):
         question.ask(Question("child", "?", lambda _: contextlib.nullcontext([])))
     assert f"argument {words[0]}: invalid" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--help"], ["report", "--help"], ["child", "-h"], ["compare", "a.json", "-h"]])
+def test_help_is_asked_for_in_any_place(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is no folder to write a report into, and no benchmark's name."""
+    monkeypatch.setattr(sys, "argv", ["benchmarks", *words])
+    monkeypatch.setattr(report, "command", lambda _: 1)
+    assert bench.main() == 0
+    assert capsys.readouterr().out == f"{bench.__doc__}\n"
+
+
+def test_what_was_begun_may_end_after_ctrl_c(tmp_path: Path) -> None:
+    """Ctrl-C reaches a benchmark too, which then ends its JVM and its folders: it is waited for, and not killed."""
+    slow = tmp_path / "slow"
+    slow.write_text("#!/bin/sh\ntrap 'sleep 1; echo ended; exit 1' INT\necho begun\nwhile :; do sleep 0.05; done\n")
+    slow.chmod(0o755)
+    program = f"""import signal, sys
+from benchmarks import __main__ as bench
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.executable, sys.argv = {str(slow)!r}, ["benchmarks", "cost"]
+sys.exit(bench.main())"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as running:
+        assert running.stdout
+        while running.stdout.readline() not in ("begun\n", ""):
+            pass
+        os.killpg(running.pid, signal.SIGINT)
+        said, errors = running.communicate(timeout=20)
+    assert (said, errors, running.returncode) == ("ended\n", "broken off\n", 130)
+
+
+def test_a_question_that_is_broken_off_says_so_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And that there is no result of it; what its cases had opened is closed."""
+    opened = contextlib.ExitStack()
+    closed: list[str] = []
+    opened.callback(closed.append, "closed")
+
+    def interrupted() -> Taken:
+        raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def cases(_: Options) -> Iterator[list[Case]]:
+        with opened:
+            yield [Case("a", interrupted)]
+
+    monkeypatch.setattr(sys, "argv", ["child"])
+    with pytest.raises(SystemExit, match="130"):
+        question.ask(Question("child", "?", cases))
+    assert capsys.readouterr().err == "child: broken off, so there is no result\n"
+    assert closed
 
 
 def test_a_result_names_its_circumstances(tmp_path: Path) -> None:
