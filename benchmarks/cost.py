@@ -9,6 +9,7 @@ import argparse
 
 from stream_router.control.plan import command, cost, data
 from stream_router.control.plan.capacity import Load
+from stream_router.core.process.settings_error import SettingsError
 
 RATES = (10, 100, 1_000, 10_000)
 EVENT_BYTES, PEAK, REGION = 600, 2.0, "us-east-1"
@@ -61,10 +62,13 @@ def detail(event_bytes: int = EVENT_BYTES) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--event-bytes", type=int, default=EVENT_BYTES)
-    parser.add_argument("--detail", action="store_true")
+    parser.add_argument("--event-bytes", type=int, default=EVENT_BYTES, help=f"mean size, default {EVENT_BYTES}")
+    parser.add_argument("--detail", action="store_true", help="the dollars of each service too")
     chosen = parser.parse_args()
-    command.checked(RATES[0], chosen.event_bytes, PEAK, REGION)
+    try:
+        command.checked(RATES[0], chosen.event_bytes, PEAK, REGION)
+    except SettingsError as error:
+        parser.error(str(error))
     print("\n".join(table(chosen.event_bytes)))
     if chosen.detail:
         print("\n".join(detail(chosen.event_bytes)))

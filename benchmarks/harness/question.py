@@ -105,6 +105,13 @@ def at_least_one(text: str) -> int:
     raise ValueError
 
 
+def result_file(text: str) -> Path:
+    """A file of an option, in a folder that is there. Raises ArgumentTypeError."""
+    if (path := Path(text)).parent.is_dir():
+        return path
+    raise argparse.ArgumentTypeError(f"there is no folder {path.parent}")
+
+
 def ask(question: Question) -> None:
     """The module's command; exit code 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{question.name}", description=question.text)
@@ -113,7 +120,7 @@ def ask(question: Question) -> None:
     parser.add_argument("--bound-s", type=more_than_zero, default=question.bound_s, help="begins no round beyond it")
     parser.add_argument("--scale", type=more_than_zero, default=1.0, help="times the events or seconds of a round")
     parser.add_argument("--only", default="", help="a part of the names of the cases to run")
-    parser.add_argument("--json", type=Path, help="the result file to write")
+    parser.add_argument("--json", type=result_file, help="the result file to write")
     chosen = parser.parse_args()
     rounds = chosen.rounds or (question.quick_rounds if chosen.quick else question.rounds)
     try:
