@@ -14,7 +14,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from benchmarks.harness.results import Result
 from benchmarks.harness.rounds import higher_is_better, shown, unit
@@ -66,20 +66,14 @@ def bars(result: Result, figure: str, words: str = "") -> None:
     for at, value in enumerate(values):
         axes.text(value["q3"] + most * 0.015, at, shown(value["median"]), va="center", fontsize=8)
     axes.set_xlim(0, most * 1.13)
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))  # more may run into each other
+    _plain(axes.xaxis)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel(_named(figure, words))
     present = [role for role in COLOURS if any(row["role"] == role for row in rows)]
     if len(present) > 1:
         handles = [Rectangle((0, 0), 1, 1, color=COLOURS[role]) for role in present]
-        axes.legend(
-            handles,
-            present,
-            frameon=False,
-            fontsize=8,
-            loc="upper center",
-            bbox_to_anchor=(0.4, -0.4 / len(rows) - 0.1),
-            ncol=4,
-        )
+        plt.gcf().legend(handles, present, frameon=False, fontsize=8, loc="outside lower center", ncol=4)
 
 
 def by(result: Result, figures: Sequence[str], across: str, *, log_x: bool = True, log_y: bool = False) -> None:
