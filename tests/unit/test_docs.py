@@ -6,8 +6,10 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from benchmarks import cost
 from stream_router.cli import app
@@ -131,6 +133,21 @@ def test_the_contract_names_every_command_and_no_other() -> None:
     commands = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
     groups = {group.name for group in app.registered_groups}
     assert named == commands | groups
+
+
+def test_the_contract_names_every_option() -> None:
+    """What `--help` of a command lists stands in the command's row, but for `--help` itself."""
+    table = (ROOT / "docs/contract.md").read_text("utf-8").partition("## Commands")[2].partition("\n\nBad")[0]
+    rows = {re.findall(r"[a-z]+", line)[0]: line for line in table.splitlines() if line.startswith("| `")}
+    missing = [(name, option) for name, option in _options(typer.main.get_command(app), "") if option not in rows[name]]
+    assert not missing
+
+
+def _options(command: Any, name: str) -> Iterator[tuple[str, str]]:
+    """Every option of the commands below, each with the first word of its command."""
+    for below, one in getattr(command, "commands", {}).items():
+        yield from _options(one, name or below)
+    yield from ((name, word) for one in command.params for word in one.opts if name and word.startswith("--"))
 
 
 @pytest.mark.parametrize("schema", ["detail", "dead-letter", "audit-record", "demo"])
