@@ -114,11 +114,13 @@ def _receiver_line() -> str:
 
 
 def _whole_line() -> str:
-    """The README's line of the whole way, at 500 events a second."""
+    """The README's line of the whole way, at 500 events a second; a bad round is not hidden by the median."""
     found, row = results.latest("whole"), "whole pipeline, 500/s"
     p50, p99 = (results.median(found, row, name) for name in ("p50Ms", "p99Ms"))
+    rounds = results.row(found, row)["figures"]["p99Ms"]["values"]
+    of = f"medians of {len(rounds)} rounds; the worst p99: {max(rounds):,.0f} ms"
     start = "| from the webhook received to EventBridge's yes, at 500/s "
-    return f"{start}([whole.json](benchmarks/results/whole.json)) | p50 {p50:,.0f} ms, p99 {p99:,.0f} ms | |"
+    return f"{start}([whole.json](benchmarks/results/whole.json)) | p50 {p50:,.0f} ms, p99 {p99:,.0f} ms ({of}) | |"
 
 
 def readme() -> str:
