@@ -51,6 +51,8 @@ DISK_CURES = {
     "ENOSPC": "the disk is full; make room: what waits there drains without any",
     "EDQUOT": "the quota is used up; make room: what waits there drains without any",
     "EROFS": "the disk became read-only; look at the kernel's log, and mount it anew",
+    "ENOENT": "the folder is gone; make it, or mount its disk, again",
+    "ESTALE": "the server of the folder's disk (NFS) does not know it any more; mount it anew",
     "EACCES": "the folder, or a file in it, may not be used; give its rights back",
     "EMFILE": "no open file is left; raise the limit of open files (ulimit -n)",
     "EIO": "the disk fails; replace it",

@@ -321,3 +321,29 @@ def test_after_a_power_cut_no_file_is_missed_that_was_drained(
     power.cut()
     assert lost_and_waiting(tmp_path) == (0, [9])
     assert not caplog.messages
+
+
+@pytest.mark.parametrize("how", ["deleted", "moved with its folder", "renamed"])
+def test_nothing_is_stored_in_a_file_that_nobody_will_find(tmp_path: Path, how: str) -> None:
+    """A tidy hand, or a host's own cleaner, under a receiver that runs: what it answers 202 from then on is there."""
+    folder = tmp_path / "spill"
+    folder.mkdir()
+    files = files_in(folder)
+    files.append([(7, b"before")])
+    (path,) = folder.glob("*.seg")
+    if how == "deleted":
+        path.unlink()
+    elif how == "renamed":
+        path.rename(tmp_path / "elsewhere")
+    else:
+        folder.rename(tmp_path / "elsewhere")
+        with pytest.raises(FileNotFoundError):
+            files.append([(7, b"nowhere")])
+        folder.mkdir()
+    assert files.append([(7, b"after")]) == 1
+    assert [(row.number, row.line) for row in files.read(1_000)] == [(0, None)]
+    assert [row.line for row in files.read(1_000)] == [b"after"]
+    files.close()
+    again = files_in(folder)
+    assert [row.line for row in again.read(1_000)] == [b"after"]
+    again.close()

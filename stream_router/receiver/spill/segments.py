@@ -97,7 +97,7 @@ class Segments:
         first = self._next_row
         data = b"".join([encode(first + n, key, self._layout, line) for n, (key, line) in enumerate(lines)])
         segment = self._files[-1] if self._active >= 0 else None
-        if segment is None or segment.size_bytes + len(data) > SEGMENT_BYTES:
+        if segment is None or segment.size_bytes + len(data) > SEGMENT_BYTES or not self._is_there(segment):
             segment = self._begin(first)
         before = segment.size_bytes
         try:
@@ -169,6 +169,14 @@ class Segments:
             self._dispose(segment)
             raise
         return segment
+
+    def _is_there(self, segment: Segment) -> bool:
+        """Whether the active file still has its name: rows in one that was deleted or moved would never be found."""
+        try:
+            named, held = segment.path.stat(), os.fstat(self._active)
+        except OSError:
+            return False
+        return (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino)
 
     def _close_active(self) -> None:
         if self._active >= 0:
