@@ -1,5 +1,6 @@
 """What time it is by AWS's clock, as its answers told it, whatever becomes of ours."""
 
+import mmap
 import time
 from typing import Any
 
@@ -9,22 +10,28 @@ from stream_router.core.aws_answers import epoch_of
 
 
 class ServedTime:
-    """Kept beside a clock that nobody sets and that goes on while a machine sleeps."""
+    """Kept beside a clock that nobody sets and that goes on while a machine sleeps. Processes share it that are forked.
 
-    __slots__ = ("_ahead_s",)
+    A machine that is paused from outside does not count its pause: each worker would have to hear of it by itself, and
+    one to which every delivery is stale asks the stream nothing.
+    """
+
+    __slots__ = ("_ahead",)
 
     def __init__(self) -> None:
-        self._ahead_s: float | None = None
+        self._ahead = memoryview(mmap.mmap(-1, 8)).cast("d")
+        """By how many seconds AWS's clock is ahead of that one; 0 before anybody told."""
 
     @property
     def now_s(self) -> float | None:
         """Epoch seconds; None where nobody told."""
-        return None if self._ahead_s is None else self._ahead_s + time.clock_gettime(time.CLOCK_BOOTTIME)
+        ahead_s = self._ahead[0]
+        return ahead_s + time.clock_gettime(time.CLOCK_BOOTTIME) if ahead_s else None
 
     def hear(self, date: str) -> None:
         """The Date of an answer that just came."""
         if served_s := epoch_of(date):
-            self._ahead_s = served_s - time.clock_gettime(time.CLOCK_BOOTTIME)
+            self._ahead[0] = served_s - time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def listen(self, session: Session) -> None:
         """Hear every answer that comes to clients which this session makes from now on."""
