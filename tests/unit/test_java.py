@@ -97,6 +97,17 @@ def test_an_older_lists_jar_is_not_loaded(tmp_path: Path, monkeypatch: pytest.Mo
     assert str(tmp_path / "amazon-kinesis-client-3.1.3.jar") not in path
 
 
+def test_a_folder_whose_name_is_not_ascii_is_found_in_any_locale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Java opens no such path where LC_ALL is C or POSIX, as it is in some containers. The cure was another Java."""
+    folder = tmp_path / "jörg"
+    folder.symlink_to(jars.folder())
+    monkeypatch.setattr(jars, "folder", lambda: folder)
+    monkeypatch.setenv("LC_ALL", "C")
+    assert java.prove(java.find_java()) == len(jars.listed())
+
+
 def test_this_environments_daemon_loads() -> None:
     """The jars that `make setup` brought, with the Java that would be used."""
     assert java.prove(java.find_java()) == len(jars.listed())

@@ -21,6 +21,10 @@ OLDEST_JAVA = 17
 
 DAEMON_CLASS = "software.amazon.kinesis.multilang.MultiLangDaemon"
 
+LOCALE = {"LC_ALL": "C.UTF-8"}
+"""What a JVM's environment has besides: in a locale without UTF-8 Java opens no path that is not ASCII, and in some it
+writes numbers in other digits. The daemon speaks to programs alone."""
+
 PROOF_TIMEOUT_S = 60.0
 
 
@@ -79,6 +83,7 @@ def _daemon_class_loads(java: Path) -> bool:
             text=True,
             timeout=PROOF_TIMEOUT_S,
             check=False,
+            env={**os.environ, **LOCALE},
         )
     except (OSError, subprocess.TimeoutExpired):
         return False

@@ -48,6 +48,7 @@ def environment(settings: Consumer, state: Path) -> dict[str, str]:
         "AWS_REGION": settings.aws_region,
         "STREAM_ROUTER_STATE_DIR": str(state),
         properties.CHILD_VARIABLE: sys.executable,
+        **java.LOCALE,
         "PYTHONUTF8": "1",
         "PYTHONSAFEPATH": "1",  # a child's code is what is installed, not what lies in the working folder
         **{name: key for name, key in keys.items() if key},
