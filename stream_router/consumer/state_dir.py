@@ -73,11 +73,12 @@ class StateDir:
             raise unwritable("STREAM_ROUTER_STATE_DIR", error) from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
             self._lock.close()
-            raise SettingsError(
-                "STREAM_ROUTER_STATE_DIR: another `consume` is using it; give each its own folder"
-            ) from None
+            says = "another `consume` is using it; give each its own folder"
+            if not isinstance(error, BlockingIOError):
+                says = f"cannot be locked ({error.strerror}); name a folder whose disk knows locks (flock)"
+            raise SettingsError(f"STREAM_ROUTER_STATE_DIR: {says}") from None
         # A proof of an earlier life says nothing: after a reboot the monotonic clock begins anew.
         self.discard(BUS_PROOF)
         self.discard(BUS_UNASKED)

@@ -1,6 +1,7 @@
 """The state folder on a disk that has become read-only, or has lost what was written, as one with errors does."""
 
 import errno
+import fcntl
 import os
 import time
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from stream_router.consumer.state_dir import BUS_GONE, ENDING, KEPT_DAYS, LIVES, TROUBLES, WORKER_ID, StateDir
+from stream_router.core.process.settings_error import SettingsError
 
 
 def test_what_is_not_there_needs_no_writing_to_be_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,3 +47,24 @@ def test_a_torn_name_of_the_worker_is_made_anew(tmp_path: Path, torn: bytes) -> 
         made = state.worker_id()
         assert made.isprintable()
         assert state.worker_id() == made
+
+
+@pytest.mark.parametrize(
+    ("refusal", "says"),
+    [
+        (BlockingIOError(errno.EWOULDBLOCK, "busy"), "another `consume` is using it; give each its own folder"),
+        (OSError(errno.ENOLCK, "No locks available"), "cannot be locked (No locks available); name a folder"),
+    ],
+)
+def test_a_disk_without_locks_is_no_other_consumer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: OSError, says: str
+) -> None:
+    """NFS without its lock server, say: nobody else is there, and an operator would look in vain."""
+
+    def refuse(*_: object) -> None:
+        raise refusal
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(SettingsError) as refused:
+        StateDir(tmp_path)
+    assert str(refused.value).startswith(f"STREAM_ROUTER_STATE_DIR: {says}")
