@@ -56,7 +56,7 @@ class NoneYetError(CredentialsError):
 
 
 class UnansweredError(CredentialsError, NotNowError):
-    """The service that gives the credentials did not answer. Ends with 1: a start later may find it well."""
+    """What gives the credentials did not answer, or gave such as have ended. Ends with 1: a later start may be well."""
 
     may_pass = True
 
@@ -75,6 +75,10 @@ def find(session: Session) -> BotoCredentials:
             found.get_frozen_credentials()
             return found
     except Exception as error:  # noqa: BLE001 - a chain of files, programs and services: it raises what it likes
+        if isinstance(error, RuntimeError) and "still expired" in str(error):
+            raise UnansweredError(
+                "AWS credentials: they have ended already, by this machine's clock; set the clock, or renew them"
+            ) from None
         kind = UnansweredError if isinstance(error, _UNANSWERED) else CredentialsError
         raise kind(
             f"AWS credentials: they cannot be had ({type(error).__name__}); check AWS_PROFILE or the role"

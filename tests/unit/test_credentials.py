@@ -18,8 +18,9 @@ from stream_router.receiver import worker
 from stream_router.settings.receiver import Receiver
 from stream_router.telemetry.receiver.receiver_board import Board
 
+ENDED = RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired.")
 TROUBLE = [
-    RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired."),
+    ENDED,
     OSError("no such file"),
     ValueError("time data does not match"),
     KeyError("AccessKeyId"),
@@ -70,7 +71,17 @@ def test_whatever_a_refresh_raises_the_next_one_is_made(
     assert "still expired" not in caplog.text
 
 
-@pytest.mark.parametrize("trouble", TROUBLE, ids=lambda trouble: type(trouble).__name__)
+def test_credentials_that_have_ended_by_this_clock_are_waited_for() -> None:
+    """A machine that boots with its clock hours ahead: it is set within seconds, and a start that ended with 78 is the
+    last one under systemd."""
+    chain: Any = Chain()
+    chain.troubles = [ENDED]
+    with pytest.raises(CredentialsError, match=r"have ended already, by this machine's clock; set the clock") as found:
+        CredentialSource(chain)
+    assert (found.value.may_pass, found.value.status) == (True, 1)
+
+
+@pytest.mark.parametrize("trouble", TROUBLE[1:], ids=lambda trouble: type(trouble).__name__)
 def test_whatever_the_chain_raises_at_start_is_one_line(trouble: Exception) -> None:
     """A profile that is broken, a role that is refused: one line with the type of what went wrong and the cure."""
     chain: Any = Chain()
