@@ -1,6 +1,7 @@
 """The rule is watched: what is wrong with it, since when, the cure; never an exit."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from stream_router.aws import endpoints
 from stream_router.consumer.state_dir import RULE_STATE, StateDir
 from stream_router.consumer.supervisor.watches import rule_watch
 from stream_router.consumer.supervisor.watches.rule_check import RuleCheck
@@ -55,13 +57,15 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.events = Events()
         self.now = 1_764_000_000.0
+        self.lag_s: float | None = 0.0
+        """Of the oldest event that is not settled, by its arrival; None while no child has told."""
         self.held = StateDir(folder)
         self.watch = self.again()
 
     def again(self) -> RuleWatch:
         """A watch of a later process over the same state folder."""
         check = RuleCheck(self.events, "r", "default", REGION, TYPES, lambda _: None)
-        self.watch = RuleWatch(self.held, check, lambda: self.now, lambda: self.now)
+        self.watch = RuleWatch(self.held, check, lambda: self.lag_s, *(lambda: self.now,) * 3)
         return self.watch
 
     def look(self, times: int = 1) -> dict[str, Any]:
@@ -139,7 +143,7 @@ def test_a_fault_is_said_at_the_next_look_and_once_a_minute(
     assert world.look()["since"] is None
     (line,) = said(caplog, "WARNING")
     assert line.startswith("the rule lets our events through again; ")
-    assert line.endswith(f"stream-router replay --since {since} --until 2025-11-24T16:06:00.000Z")
+    assert line.endswith(f"stream-router replay --since {since} --until 2025-11-24T16:06:02.000Z")
 
 
 def test_another_fault_is_said_at_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
@@ -161,7 +165,62 @@ def test_a_gap_outlives_a_restart(world: World, caplog: pytest.LogCaptureFixture
     assert world.look()["since"] == "2025-11-24T16:00:30.000Z"
     world.events.rule["State"] = "ENABLED"
     world.look()
-    assert "--since 2025-11-24T16:00:30.000Z --until 2025-11-24T16:02:00.000Z" in said(caplog, "WARNING")[0]
+    assert "--since 2025-11-24T16:00:30.000Z --until 2025-11-24T16:02:02.000Z" in said(caplog, "WARNING")[0]
+
+
+def test_the_gap_begins_with_the_oldest_event_that_was_not_settled_before_it(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`replay` takes events by their arrival, and what a consumer that lags publishes arrived an hour ago."""
+    world.lag_s = 3_600.0
+    world.look(2)
+    since = "2025-11-24T15:00:30.000Z"
+    disabled(world.events)
+    world.lag_s = 10.0
+    assert world.look()["since"] == since
+    world.again()
+    assert world.look()["since"] == since
+    world.events.rule["State"] = "ENABLED"
+    world.look()
+    assert f"stream-router replay --since {since} --until " in said(caplog, "WARNING")[0]
+
+
+def test_a_lag_that_is_known_only_later_lengthens_the_gap(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """A consumer that starts after hours, on a wrong rule: how far back it is its children tell a moment later."""
+    disabled(world.events)
+    world.lag_s = None
+    assert world.look()["since"] == "2025-11-24T16:00:00.000Z"
+    world.lag_s = 7_200.0
+    world.watch.note()
+    world.lag_s = 60.0
+    assert world.look(2)["since"] == "2025-11-24T14:00:30.000Z"
+    assert said(caplog, "ERROR")[-1].endswith("stream-router replay --since 2025-11-24T14:00:30.000Z")
+
+
+def test_a_rule_that_is_right_forgets_an_older_lag(world: World) -> None:
+    """What was settled meanwhile reached its target."""
+    world.lag_s = 3_600.0
+    world.look()
+    world.lag_s = 0.0
+    world.look()
+    world.watch.note()
+    disabled(world.events)
+    assert world.look()["since"] == "2025-11-24T16:00:30.000Z"
+
+
+def test_the_gap_is_told_by_awss_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stream's arrival times are by that one: by a clock that is minutes fast the first minutes were left out."""
+    for given, to in {"AWS_REGION": REGION, "SQS_DLQ_URL": "http://127.0.0.1/q"}.items():
+        monkeypatch.setenv(given, to)
+    asked = endpoints.session(REGION)
+    monkeypatch.setattr(endpoints, "session", lambda _: asked)
+    with StateDir(tmp_path) as state:
+        watch = rule_watch.of(load(Consumer), state, lambda: None)
+        assert isinstance(watch, RuleWatch)
+        assert watch._served_s() == pytest.approx(time.time(), abs=5)
+        answer = {"headers": {"date": "Mon, 24 Nov 2025 16:00:00 GMT"}}
+        asked.get_component("event_emitter").emit("response-received.events.DescribeRule", response_dict=answer)
+        assert watch._served_s() == pytest.approx(1_764_000_000, abs=5)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"rule":"other","bus":"default","since":"x"}'])
@@ -267,7 +326,7 @@ def test_where_there_is_no_rule_it_is_said_once(
         monkeypatch.setenv(given, to)
     caplog.set_level("INFO")
     with StateDir(tmp_path) as state:
-        watch = rule_watch.of(load(Consumer), state)
+        watch = rule_watch.of(load(Consumer), state, lambda: None)
         watch.start()
         watch.close()
         assert json.loads(state.read(RULE_STATE)) == {"state": "unwatched", "reason": why}

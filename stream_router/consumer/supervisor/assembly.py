@@ -52,7 +52,6 @@ def _run(settings: Consumer, state: StateDir) -> int:
     rendered = _checked(settings, state)
     credentials.wait_for_some(endpoints.session(settings.aws_region))
     happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
-    watch = rule_watch.of(settings, state)
 
     def proven(proof: Proof) -> None:
         """A bus that is not there says nothing of its rule."""
@@ -65,6 +64,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
     vitals = Vitals()
     stream = stream_watch.of(settings)
     status = _status(settings, state, vitals, stream)
+    watch = rule_watch.of(settings, state, lambda: status.seen().arrived_ago_s)
     history, admin = _admin_port(settings, vitals, status)
     jvm = _proven_java(settings, rendered)
     supervisor = _supervisor(settings, state, jvm, rendered, (prover, happenings, vitals))

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from stream_router.aws import endpoints
 from stream_router.aws.errors import code_of
 from stream_router.consumer.supervisor.watches import bus_prober, rule_check
 from stream_router.core import limits
@@ -59,9 +60,8 @@ def _rule(settings: Consumer, event_types: list[str]) -> tuple[list[str], list[s
         return [], ["STREAM_ROUTER_RULE is none: whether a rule matches these events is not known here"]
     ours = [name for name in event_types if name in settings.event_type_list]
     others = [name for name in event_types if name not in settings.event_type_list]
-    check = rule_check.RuleCheck(
-        rule_check.client(settings), settings.rule, settings.event_bus, settings.aws_region, ours
-    )
+    events = rule_check.client(endpoints.session(settings.aws_region))
+    check = rule_check.RuleCheck(events, settings.rule, settings.event_bus, settings.aws_region, ours)
     try:
         faults = check()
     except (ClientError, BotoCoreError) as error:

@@ -65,6 +65,11 @@ class Seen(NamedTuple):
         return max(ages, default=None)
 
     @property
+    def arrived_ago_s(self) -> float | None:
+        """The same since the oldest event arrived in the stream."""
+        return max((lag.arrived_ago_s for lag in self.lags.values() if lag.arrived_ago_s is not None), default=None)
+
+    @property
     def headroom_s(self) -> float | None:
         """Time until the stream drops something that is not settled: the smallest of any shard that is read here."""
         known = [seconds for name in self.lags if (seconds := self.shard_headroom_s(name)) is not None]

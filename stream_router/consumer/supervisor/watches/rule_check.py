@@ -8,12 +8,11 @@ from typing import Any, NamedTuple, Protocol
 
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from botocore.session import Session
 
-from stream_router.aws import endpoints
 from stream_router.aws.errors import code_of
 from stream_router.aws.renewed_client import RenewedClient
 from stream_router.pipeline.sample_events import as_delivered, sample_entries
-from stream_router.settings.consumer import Consumer
 
 log = logging.getLogger(__name__)
 
@@ -48,10 +47,10 @@ class Events(Protocol):
         """TestEventPattern."""
 
 
-def client(settings: Consumer) -> Events:
+def client(session: Session) -> Events:
     """The control plane that a look asks: one attempt each, at most 8 s."""
     config = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1})
-    events: Events = RenewedClient(endpoints.session(settings.aws_region), "events", config)
+    events: Events = RenewedClient(session, "events", config)
     return events
 
 
