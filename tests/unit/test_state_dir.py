@@ -68,3 +68,22 @@ def test_a_disk_without_locks_is_no_other_consumer(
     with pytest.raises(SettingsError) as refused:
         StateDir(tmp_path)
     assert str(refused.value).startswith(f"STREAM_ROUTER_STATE_DIR: {says}")
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "cure"),
+    [(errno.ENOSPC, 1, "make room"), (errno.EDQUOT, 1, "make room"), (errno.EROFS, 78, "name a writable folder")],
+)
+def test_a_full_disk_is_no_wrong_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, status: int, cure: str
+) -> None:
+    """Without an inode no lock can be made. Somebody makes room; a start that ended with 78 is not repeated."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(SettingsError) as refused:
+        StateDir(tmp_path)
+    assert refused.value.status == status
+    assert str(refused.value) == f"STREAM_ROUTER_STATE_DIR: cannot be written ({os.strerror(code)}); {cure}"

@@ -24,6 +24,7 @@ from stream_router.consumer.supervisor.watches.stream_watch import StreamWatch
 from stream_router.consumer.transform_config import transform_config
 from stream_router.core import logs
 from stream_router.core.process import no_core_file, one_heap
+from stream_router.core.process.settings_error import unwritable
 from stream_router.pipeline.transform import Transform
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.environment.reading import warn_of_names
@@ -164,6 +165,9 @@ def _checked(settings: Consumer, state: StateDir) -> properties.Rendered:
     for service in ("sqs", "cloudwatch"):
         endpoints.endpoint_url(session, service)
     endpoints.ca_bundle(session)
-    rendered = properties.render(settings, found, state.worker_id(settings.worker))
-    state.write(DAEMON_PROPERTIES, rendered.text())
+    try:
+        rendered = properties.render(settings, found, state.worker_id(settings.worker))
+        state.write(DAEMON_PROPERTIES, rendered.text())
+    except OSError as error:
+        raise unwritable("STREAM_ROUTER_STATE_DIR", error) from None
     return rendered

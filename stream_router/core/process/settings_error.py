@@ -1,5 +1,6 @@
 """A bad setting: one line for the operator, and the exit status 78."""
 
+import errno
 from typing import Any
 
 from pydantic import ValidationError
@@ -27,5 +28,7 @@ def first_error(error: ValidationError) -> Any:
 
 
 def unwritable(variable: str, error: OSError) -> SettingsError:
-    """The refusal of a folder, named by a setting, that cannot be written."""
+    """The refusal of a folder, named by a setting, that cannot be written. One whose disk is full can be again."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return NotNowError(f"{variable}: cannot be written ({error.strerror}); make room")
     return SettingsError(f"{variable}: cannot be written ({error.strerror}); name a writable folder")

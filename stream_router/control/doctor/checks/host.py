@@ -113,7 +113,7 @@ def _check_folder(variable: str, folder: Path | None) -> None:
         there = next(path for path in (whole, *whole.parents) if path.exists())
         tempfile.TemporaryFile(dir=there).close()
     except OSError as error:
-        raise unwritable(variable, error) from None
+        raise SettingsError(str(unwritable(variable, error))) from None  # also one that is full: it was seen to be so
 
 
 def _rendered(world: World) -> properties.Rendered:
