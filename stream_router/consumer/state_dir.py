@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import os
 import secrets
 import shutil
 import socket
@@ -67,18 +68,9 @@ class StateDir:
         self._temporary = wanted is None
         try:
             self.path = Path(tempfile.mkdtemp(prefix="stream-router-")) if wanted is None else wanted.resolve()
-            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock: IO[str] = (self.path / LOCK).open("w")
+            self._lock = self._hold()
         except OSError as error:
             raise unwritable("STREAM_ROUTER_STATE_DIR", error) from None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._lock.close()
-            says = "another `consume` is using it; give each its own folder"
-            if not isinstance(error, BlockingIOError):
-                says = f"cannot be locked ({error.strerror}); name a folder whose disk knows locks (flock)"
-            raise SettingsError(f"STREAM_ROUTER_STATE_DIR: {says}") from None
         # A proof of an earlier life says nothing: after a reboot the monotonic clock begins anew.
         self.discard(BUS_PROOF)
         self.discard(BUS_UNASKED)
@@ -89,6 +81,31 @@ class StateDir:
         for folder in (".", LIVES, TROUBLES):
             whole_file.forget_halves(self.path / folder)
         _forget_old(self.path / LIVES, self.path / TROUBLES)
+
+    def _hold(self) -> IO[str]:
+        """Make the folder where it is not there, and lock it."""
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = (self.path / LOCK).open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.close()
+            says = "another `consume` is using it; give each its own folder"
+            if not isinstance(error, BlockingIOError):
+                says = f"cannot be locked ({error.strerror}); name a folder whose disk knows locks (flock)"
+            raise SettingsError(f"STREAM_ROUTER_STATE_DIR: {says}") from None
+        return lock
+
+    def keep(self) -> None:
+        """Make and lock the folder anew where a host's cleaner, or a tidy hand, has removed it or its lock.
+
+        Raises OSError, and SettingsError where another supervisor holds it by now.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat((self.path / LOCK).stat(), os.fstat(self._lock.fileno())):
+                return
+        before, self._lock = self._lock, self._hold()
+        before.close()
 
     def __enter__(self) -> Self:
         return self

@@ -3,12 +3,13 @@
 import errno
 import fcntl
 import os
+import shutil
 import time
 from pathlib import Path
 
 import pytest
 
-from stream_router.consumer.state_dir import BUS_GONE, ENDING, KEPT_DAYS, LIVES, TROUBLES, WORKER_ID, StateDir
+from stream_router.consumer.state_dir import BUS_GONE, ENDING, KEPT_DAYS, LIVES, LOCK, TROUBLES, WORKER_ID, StateDir
 from stream_router.core.process.settings_error import SettingsError
 
 
@@ -87,3 +88,22 @@ def test_a_full_disk_is_no_wrong_setting(
         StateDir(tmp_path)
     assert refused.value.status == status
     assert str(refused.value) == f"STREAM_ROUTER_STATE_DIR: cannot be written ({os.strerror(code)}); {cure}"
+
+
+def test_a_folder_that_was_removed_is_made_and_locked_anew(tmp_path: Path) -> None:
+    """Before each daemon: without the folder none could be started any more, and without its lock another `consume`
+    would take it for its own."""
+    folder = tmp_path / "state"
+    with StateDir(folder) as state:
+        state.keep()
+        for remove in (lambda: shutil.rmtree(folder), (folder / LOCK).unlink):
+            remove()
+            state.keep()
+            state.write(ENDING, "ends\n")
+            with pytest.raises(SettingsError, match="another `consume` is using it"):
+                StateDir(folder)
+        (folder / LOCK).unlink()
+        with StateDir(folder), pytest.raises(SettingsError, match="another `consume` is using it"):
+            state.keep()
+    with StateDir(folder):
+        pass

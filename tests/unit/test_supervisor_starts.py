@@ -3,6 +3,7 @@
 import errno
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,6 +41,14 @@ def test_a_daemon_finds_its_properties_however_old_they_are(tmp_path: Path) -> N
             assert made._run_jvm() == Exited(7)
             assert state.read(DAEMON_PROPERTIES) == "a = b\n"
             state.discard(DAEMON_PROPERTIES)
+
+
+def test_a_daemon_finds_its_folder_though_it_was_removed(tmp_path: Path) -> None:
+    """A tidy hand, while no child is there that would make it anew: no daemon could be started any more."""
+    with StateDir(tmp_path / "state") as state:
+        shutil.rmtree(state.path)
+        assert supervisor(state, prepare=lambda: assembly._kept(state, "a = b\n"))._run_jvm() == Exited(7)
+        assert state.read(DAEMON_PROPERTIES) == "a = b\n"
 
 
 def test_a_daemon_that_cannot_be_started_is_tried_again(

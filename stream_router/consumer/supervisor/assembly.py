@@ -114,6 +114,7 @@ def _proven_java(settings: Consumer, rendered: properties.Rendered) -> Path:
 
 def _kept(state: StateDir, text: str) -> None:
     """The daemon's properties, where they were removed: hosts clean their folders of what is old, a temporary one's."""
+    state.keep()
     if not state.read(DAEMON_PROPERTIES):
         state.write(DAEMON_PROPERTIES, text)
 
