@@ -96,8 +96,8 @@ def test_a_folder_that_was_removed_is_made_and_locked_anew(tmp_path: Path) -> No
     folder = tmp_path / "state"
     with StateDir(folder) as state:
         state.keep()
-        for remove in (lambda: shutil.rmtree(folder), (folder / LOCK).unlink):
-            remove()
+        for is_whole in (True, False):
+            shutil.rmtree(folder) if is_whole else (folder / LOCK).unlink()
             state.keep()
             state.write(ENDING, "ends\n")
             with pytest.raises(SettingsError, match="another `consume` is using it"):
