@@ -47,6 +47,23 @@ def test_a_stop_during_the_start_ends_it_wherever_it_comes(place: str, name: str
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
+BEFORE = """
+import os, signal, sys
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCHLD})
+os.execv(sys.executable, [sys.executable, "-c", sys.argv[1]])
+"""
+
+
+def test_what_the_starter_did_with_signals_is_undone() -> None:
+    """A starter that blocks SIGTERM hands that on, and no stop was heard; of one that ignores SIGCHLD the kernel told
+    nobody how a worker ended, and the first that died took the receiver with it."""
+    program = f"{ARMED.format(name='SIGTERM')}\nassert os.waitpid(os.fork() or os._exit(7), 0)[1]\nstop()\nsys.exit(3)"
+    command = [sys.executable, "-c", BEFORE, program]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 def test_what_is_written_before_a_stop_is_not_lost() -> None:
     """Also what waits in the buffer of a stream that is no terminal."""
     program = f"{ARMED.format(name='SIGTERM')}\nprint('a line')\nstop()"

@@ -11,11 +11,17 @@ import sys
 
 
 def arm(*, through_hangups: bool = False) -> None:
-    """From here on SIGTERM and SIGINT end the process with 0; SIGHUP never does where it is to go on through it."""
+    """From here on SIGTERM and SIGINT end the process with 0; SIGHUP never does where it is to go on through it.
+
+    Whoever started it may have ignored SIGCHLD, or blocked signals, and hands both on: then the kernel tells nobody how
+    a child ended, and a stop is not heard.
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for told in (signal.SIGTERM, signal.SIGINT):
         signal.signal(told, _end)
     if through_hangups:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # last: what was held back comes now
 
 
 def _end(_signal: int, _frame: object) -> None:
