@@ -10,6 +10,7 @@ from botocore import exceptions
 from botocore.credentials import Credentials as BotoCredentials
 
 from stream_router.core.process.settings_error import NotNowError, SettingsError
+from stream_router.core.process.steady_sleep import stopped_after
 
 log = logging.getLogger(__name__)
 
@@ -114,15 +115,11 @@ def awaited(ask: Callable[[], T]) -> T:
     return patiently(asked, lambda error: error.may_pass)
 
 
-def _wait(seconds: float) -> None:
-    threading.Event().wait(seconds)
-
-
 def patiently(
     ask: Callable[[], T],
     may_pass: Callable[[CredentialsError], bool] = lambda _: True,
     clock: Callable[[], float] = time.monotonic,
-    wait: Callable[[float], None] = _wait,
+    wait: Callable[[float], None] = time.sleep,
 ) -> T:
     """What `ask` gives, asked again during PATIENCE_S for what may pass; raises CredentialsError after that."""
     until = clock() + PATIENCE_S
@@ -178,7 +175,7 @@ class CredentialSource:
         return Credentials(frozen.access_key or "", frozen.secret_key or "", frozen.token)
 
     def _refresh(self) -> None:
-        while not self._stop.wait(REFRESH_EVERY_S):
+        while not stopped_after(REFRESH_EVERY_S, self._stop):
             try:
                 self._current = self._read()
             except Exception as error:  # noqa: BLE001 - as above; without this thread the credentials would run out

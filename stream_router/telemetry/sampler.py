@@ -5,6 +5,8 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 
+from stream_router.core.process.steady_sleep import stopped_after
+
 log = logging.getLogger(__name__)
 
 
@@ -38,5 +40,6 @@ class Sampler:
                     take()
                 except Exception:  # the next time may be well, and nobody else would go on sampling
                     log.exception("a sample could not be taken")
-            if self._stop.wait(self._every_s * random.uniform(1 - self._spread, 1 + self._spread)):  # noqa: S311 - jitter
+            spread = random.uniform(1 - self._spread, 1 + self._spread)  # noqa: S311 - jitter
+            if stopped_after(self._every_s * spread, self._stop):
                 return

@@ -2,20 +2,20 @@
 
 import pytest
 
+from stream_router.telemetry import sampler
 from stream_router.telemetry.sampler import Sampler
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.1])
-def test_hosts_that_started_together_do_not_go_on_together(spread: float) -> None:
+def test_hosts_that_started_together_do_not_go_on_together(monkeypatch: pytest.MonkeyPatch, spread: float) -> None:
     """Where it is asked for, each wait is another one, and none is longer than is promised."""
     waits: list[float] = []
 
-    def wait(seconds: float) -> bool:
+    def stopped_after(seconds: float, _: object) -> bool:
         waits.append(seconds)
         return len(waits) == 50
 
-    sampler = Sampler(50.0, [lambda: None], spread=spread)
-    sampler._stop.wait = wait  # type: ignore[method-assign, assignment]
-    sampler._run()
+    monkeypatch.setattr(sampler, "stopped_after", stopped_after)
+    Sampler(50.0, [lambda: None], spread=spread)._run()
     assert all(50 * (1 - spread) <= one <= 50 * (1 + spread) for one in waits)
     assert len(set(waits)) == (50 if spread else 1)

@@ -125,7 +125,7 @@ def _die_with(parent: int, ended_well: Callable[[], None]) -> None:
         pass
     except (OSError, AttributeError):  # an old kernel, a sandbox, or a Python that was built on an old kernel
         while os.getppid() == parent:
-            threading.Event().wait(LOOK_FOR_PARENT_S)
+            time.sleep(LOOK_FOR_PARENT_S)
     try:
         ended_well()
     finally:  # a full disk must not keep an orphan alive

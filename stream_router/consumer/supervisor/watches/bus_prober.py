@@ -25,6 +25,7 @@ from stream_router.core import doubling_wait, limits
 from stream_router.core.aws_answers import epoch_s
 from stream_router.core.logs import Seldom
 from stream_router.core.process import failpoints
+from stream_router.core.process.steady_sleep import rest
 from stream_router.settings.consumer import Consumer
 
 log = logging.getLogger(__name__)
@@ -143,7 +144,7 @@ class BusProver:
             if self.refusal:
                 return
             asked += 1
-            self._wake.wait(self.rest_s(asked))
+            rest(self.rest_s(asked), self._wake)
             self._wake.clear()
 
     def prove_once(self) -> None:

@@ -21,6 +21,7 @@ from stream_router.consumer.state_dir import RULE_STATE, StateDir
 from stream_router.consumer.supervisor.watches.rule_check import Fault, RuleCheck, client
 from stream_router.core import limits
 from stream_router.core.logs import Seldom
+from stream_router.core.process.steady_sleep import stopped_after
 from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.settings.common import NO_RULE
 from stream_router.settings.consumer import Consumer
@@ -132,7 +133,7 @@ class RuleWatch:
         while not self._stop.is_set():
             self.look()
             for _ in range(round(EVERY_S / NOTED_EVERY_S)):
-                if self._stop.wait(NOTED_EVERY_S):
+                if stopped_after(NOTED_EVERY_S, self._stop):
                     return
                 self.note()
 
