@@ -172,11 +172,11 @@ class DaemonSupervisor:
         until = time.monotonic() + timeout_s
         while True:
             self._vitals.beat()
-            left_s = until - time.monotonic()
             with contextlib.suppress(queue.Empty):
-                return self._happenings.get(timeout=max(0.0, min(left_s, LOOK_EVERY_S)))
-            if left_s <= LOOK_EVERY_S:
+                return self._happenings.get_nowait()
+            if (left_s := until - time.monotonic()) <= 0:
                 return None
+            time.sleep(min(left_s, 0.1))  # no time-out of the queue: see core/process/steady_sleep.py
 
     def _drain(self, jvm: int) -> None:
         """Let the children and the daemon finish what they have; kill the daemon when its grace is over."""
