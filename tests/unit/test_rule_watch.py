@@ -197,6 +197,17 @@ def test_a_lag_that_is_known_only_later_lengthens_the_gap(world: World, caplog: 
     assert said(caplog, "ERROR")[-1].endswith("stream-router replay --since 2025-11-24T14:00:30.000Z")
 
 
+def test_a_lag_that_no_child_had_told_at_a_good_look_counts_all_the_same(world: World) -> None:
+    """A restart in the middle of catching up: no child runs at the first look, and a moment later the rule breaks."""
+    world.lag_s = None
+    world.look()
+    world.lag_s = 3_600.0
+    world.watch.note()
+    disabled(world.events)
+    world.lag_s = 60.0
+    assert world.look()["since"] == "2025-11-24T15:00:30.000Z"
+
+
 def test_a_rule_that_is_right_forgets_an_older_lag(world: World) -> None:
     """What was settled meanwhile reached its target."""
     world.lag_s = 3_600.0

@@ -157,9 +157,9 @@ class RuleWatch:
             self._matched(at_s)
 
     def note(self) -> None:
-        """Between two looks: while the rule is wrong, what is not settled yet reaches nobody, however old it is."""
-        if self._since:
-            self._since = min(self._since, self._arrived(self._served_s()))
+        """Between two looks: what is not settled yet was not at the last one either, and is at stake, however old."""
+        arrived = self._arrived(self._served_s())
+        self._since, self._matched_from = (one and min(one, arrived) for one in (self._since, self._matched_from))
 
     def _arrived(self, at_s: float) -> str:
         """When the oldest event arrived that was not settled then, as far as anybody tells."""
