@@ -51,6 +51,21 @@ def test_a_daemon_finds_its_folder_though_it_was_removed(tmp_path: Path) -> None
         assert state.read(DAEMON_PROPERTIES) == "a = b\n"
 
 
+def test_a_daemon_is_started_though_the_working_folder_was_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of a release that was replaced, say: Java starts in no folder that is gone, and no later daemon did."""
+    release = tmp_path / "release"
+    release.mkdir()
+    monkeypatch.chdir(release)
+    with StateDir(tmp_path / "state") as state:
+        assembly._kept(state, "a = b\n")
+        assert Path.cwd() == release
+        release.rmdir()
+        assembly._kept(state, "a = b\n")
+        assert Path.cwd() == state.path
+
+
 class SetBack(queue.SimpleQueue[Any]):
     """What happens, in a Python whose locks reckon by the wall clock, which is set back all the time."""
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import queue
 import time
 from pathlib import Path
@@ -50,6 +51,7 @@ def run(settings: Consumer) -> int:
 
 
 def _run(settings: Consumer, state: StateDir) -> int:
+    _stand_somewhere(state)
     rendered = _checked(settings, state)
     credentials.wait_for_some(endpoints.session(settings.aws_region))
     happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
@@ -115,8 +117,17 @@ def _proven_java(settings: Consumer, rendered: properties.Rendered) -> Path:
 def _kept(state: StateDir, text: str) -> None:
     """The daemon's properties, where they were removed: hosts clean their folders of what is old, a temporary one's."""
     state.keep()
+    _stand_somewhere(state)
     if not state.read(DAEMON_PROPERTIES):
         state.write(DAEMON_PROPERTIES, text)
+
+
+def _stand_somewhere(state: StateDir) -> None:
+    """In the state folder, where the working folder was removed: Java does not start in one that is gone."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        os.chdir(state.path)
 
 
 def _beside(
