@@ -19,7 +19,7 @@ def _result(name: str) -> Any:
 
 
 def _jvm_us() -> float:
-    """The JVM has no benchmark of its own yet: its figure stands in docs/facts.md."""
+    """`worker` has the JVM by rate, not by record: its figure for a record stands in docs/facts.md."""
     found = re.search(
         r"\| the KCL's JVM, a Kinesis record \| ([0-9.]+) µs \|", (ROOT / "docs/facts.md").read_text("utf-8")
     )
