@@ -6,6 +6,7 @@ it all. Two locks: with `-local`, the embedded stack for `demo` and `local` come
 Run as `python tools/dist.py [FOLDER]`.
 """
 
+import argparse
 import hashlib
 import os
 import re
@@ -26,10 +27,16 @@ LOCKS = {"requirements.lock": "java", "requirements-local.lock": "local"}
 
 
 def main() -> None:
-    """Build everything into the folder, which is made anew."""
-    target = (Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "dist").resolve()
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
+    """Build everything into the folder. The checkout's own is made anew; of another nothing is deleted."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", type=Path, help="a new or empty one (default: the checkout's dist)")
+    named = parser.parse_args().folder
+    target = (named or ROOT / "dist").resolve()
+    if not named:
+        shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True, exist_ok=True)
+    if any(target.iterdir()):
+        parser.error(f"{target} is not empty; name a new folder")
     python = Path(sys.executable)
     kclpy_wheel.build(python, target)
     build_own(python, target)
