@@ -52,7 +52,7 @@ def differences(first: results.Result, second: results.Result) -> Iterator[Diffe
 
 
 def lines(first: results.Result, second: results.Result) -> Iterator[str]:
-    """The comparison for a reader."""
+    """The comparison for a reader, and what only one of the two has."""
     for what in ("machine", "commit", "load", "versions", "quick", "scale"):
         one, other = first.get(what), second.get(what)
         yield f"{what}: {one}" if one == other else f"{what}: {one} -> {other}"
@@ -61,6 +61,9 @@ def lines(first: results.Result, second: results.Result) -> Iterator[str]:
         times = f"{found.ratio:.3f}x [{found.least:.3f}, {found.most:.3f}], " if found.before else ""
         medians = f"{shown(found.before)} -> {shown(found.after)}"
         yield f"{mark} {found.row}, {found.figure}: {medians}, {times}{found.verdict}"
+    for words, one, other in (("first", first, second), ("second", second, first)):
+        if alone := [row["name"] for row in one["rows"] if row["name"] not in {row["name"] for row in other["rows"]}]:
+            yield f"only in the {words}: {'; '.join(alone)}"
     yield "* outside noise: the quartiles of the two do not overlap"
 
 

@@ -113,6 +113,15 @@ def test_nothing_is_told_as_times_of_none() -> None:
     assert "  a, cpuUs: 1 -> 2, 2.000x [2.000, 2.000], unknown (1 rounds)" in told
 
 
+def test_a_row_that_one_result_has_alone_is_named() -> None:
+    """A case that was renamed, or left out, is not passed over as if it were the same."""
+    told = list(compare.lines(result("x", a=[1.0], gone=[1.0]), result("x", a=[1.0], new=[1.0])))
+    assert [line for line in told if line.startswith("only in")] == [
+        "only in the first: gone",
+        "only in the second: new",
+    ]
+
+
 def test_results_of_different_questions_are_not_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It says so, and ends with 1."""
     for name in ("x", "y"):
