@@ -5,6 +5,7 @@ Run by `make docs`. A wheel has no benchmarks/results: so they are copied, each 
 
 import json
 import re
+import statistics
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,24 @@ def _jvm_us() -> float:
     )
     assert found, "docs/facts.md no longer says what the JVM takes a record"
     return float(found[1])
+
+
+def _read_us(child_us: float, jvm_us: float) -> float:
+    """What a read of a shard takes of daemon and child besides its events: the median of what `worker` had more."""
+    from benchmarks.harness import results
+    from benchmarks.worker import EVENTS_A_RECORD, SHARDS
+    from stream_router.control.plan.capacity import READS_PER_S
+
+    worker = results.latest("worker")
+    took = {
+        row: results.median(worker, f"worker, {row}/s, {each} events a record", "cpuUs")
+        for row, each in EVENTS_A_RECORD.items()
+    }
+    more = [
+        (took[rate] - child_us - jvm_us / each) * rate / (SHARDS * READS_PER_S)
+        for rate, each in EVENTS_A_RECORD.items()
+    ]
+    return round(statistics.median(more))
 
 
 def _added_bytes() -> tuple[int, int]:
@@ -59,6 +78,10 @@ def text() -> str:
         "receiver_us": (round(receiver["closed"]["cpuUs"], 1), "benchmarks/results/receiver-2-cpus.json"),
         "receiver_mb": (round(receiver["rssMb"], 1), "benchmarks/results/receiver-2-cpus.json"),
         "jvm_us_per_record": (_jvm_us(), "docs/facts.md"),
+        "read_us": (
+            _read_us(line["baseUs"] + line["perByteNs"] * small / 1000, _jvm_us()),
+            "benchmarks/results/worker.json",
+        ),
         "envelope_bytes": (envelope, "what the envelope adds to the body of benchmarks/events.py"),
         "entry_bytes": (entry, "what the entry adds to the body of benchmarks/events.py"),
     }

@@ -16,7 +16,8 @@ LINGER_S, LEAST_BUCKETS = 0.005, 8
 """STREAM_ROUTER_LINGER_MS, and the default of STREAM_ROUTER_BUCKETS (docs/configuration.md)."""
 
 READS_PER_S = 4
-"""Batches of a shard a second: idleTimeBetweenReadsInMillis (properties/consumer.properties)."""
+"""Batches of a shard a second: idleTimeBetweenReadsInMillis (properties/consumer.properties). Each costs daemon and
+child something, however few events are in it."""
 
 SHARD_OUT_BYTES_PER_S = 2_000_000
 """What a shard serves to all that poll (docs/facts.md, "Kinesis and SQS")."""
@@ -151,6 +152,11 @@ def _child(load: Load, figures: Figures) -> tuple[float, float]:
     return figures.child_base_us + figures.child_ns_per_byte * kb, figures.child_base_mb + figures.child_mb_per_kb * kb
 
 
+def _reading(shard_count: int, figures: Figures) -> float:
+    """Cores that the reads of so many shards take, however few events they bring."""
+    return shard_count * READS_PER_S * figures.read_us / 1e6
+
+
 def _receivers(load: Load, figures: Figures, measured_bytes: int) -> Fleet:
     """One worker process a task. More bytes are taken to cost what they cost the child, which is more than they do."""
     more_us = figures.child_ns_per_byte * (load.event_bytes - measured_bytes) / 1000
@@ -186,16 +192,16 @@ def reckon(load: Load, figures: Figures, measured_bytes: int, quota_calls: int) 
     count, buckets = shards(load, stream_bytes, receivers.tasks)
     rate, rate_peak = (records(r, receivers.tasks, buckets) for r in (load.events_per_s, load.peak_per_s))
     child_us, child_mb = _child(load, figures)
-    event_us = child_us + figures.jvm_us_per_record * rate_peak / load.peak_per_s
-    record_bytes = load.peak_per_s * stream_bytes / rate_peak
-    consumers, each, heap_mb = _consumers(load.peak_per_s * event_us / 1e6, count, child_mb, record_bytes)
+    full_us, reading = child_us + figures.jvm_us_per_record * rate_peak / load.peak_per_s, _reading(count, figures)
+    cores, record_bytes = load.peak_per_s * full_us / 1e6 + reading, load.peak_per_s * stream_bytes / rate_peak
+    consumers, each, heap_mb = _consumers(cores, count, child_mb, record_bytes)
     entries = entries_per_call(load, figures)
     caught = _catch_up(
         load,
         {
             "what the shards serve": count * SHARD_OUT_BYTES_PER_S / stream_bytes,
             "the children's cores": count * 1e6 / child_us,
-            "the consumers' cores": consumers.tasks * consumers.vcpu * 1e6 / event_us,
+            "the consumers' cores": max(0.0, consumers.tasks * consumers.vcpu - reading) * 1e6 / full_us,
             "the PutEvents quota": float(quota_calls * entries),
         },
     )
@@ -211,7 +217,7 @@ def reckon(load: Load, figures: Figures, measured_bytes: int, quota_calls: int) 
         heap_mb,
         child_us,
         child_mb,
-        event_us,
+        cores / load.peak_per_s * 1e6,
         entries,
         calls(load.events_per_s, count, entries),
         calls(load.peak_per_s, count, entries),

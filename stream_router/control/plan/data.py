@@ -18,6 +18,7 @@ class Figures(NamedTuple):
     receiver_us: float
     receiver_mb: float
     jvm_us_per_record: float
+    read_us: float
     envelope_bytes: float
     entry_bytes: float
 
