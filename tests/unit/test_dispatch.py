@@ -11,7 +11,7 @@ from stream_router.core.model import Entry
 from stream_router.pipeline.delivery.circuit_breaker import BURST_S
 from stream_router.pipeline.delivery.dispatcher_contract import Policy
 from stream_router.pipeline.sinks.eventbridge.packer import CallLimits
-from tests.fakes import NO_ANSWER, Rig, entry, refused, rig
+from tests.fakes import NO_ANSWER, Rig, entry, ok, refused, rig
 
 SYSTEMIC = sorted(code for code, means in CODES.items() if means is Disposition.HOLD)
 DATA = sorted(code for code, means in CODES.items() if means is Disposition.DEAD_LETTER)
@@ -166,6 +166,20 @@ def test_an_outage_holds_and_probes_and_loses_nothing(fault: str) -> None:
     pipeline.drain(limit_s=20)
     assert len(pipeline.bus.accepted) == 305
     assert not pipeline.books.dead
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["of the call", "of the entries"])
+def test_what_aws_says_of_content_comes_into_no_log(whole: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """Its words on an entry may quote it: the line on the hold names the code alone."""
+    quoting = refused("ValidationException", message="value 'Anna' at 'entries.1.member.detail'")
+    failed = {"ErrorCode": "InternalFailure", "ErrorMessage": "cannot handle 'Anna'"}
+    pipeline = rig(
+        judge=lambda call: quoting if whole else ok({"FailedEntryCount": len(call), "Entries": [failed] * len(call)})
+    )
+    publish(pipeline, [entry(n) for n in range(30)])
+    pipeline.run_for(20)
+    assert "accepts nothing" in caplog.text
+    assert "Anna" not in caplog.text
 
 
 def test_an_outage_gives_up_where_a_setting_says_so() -> None:

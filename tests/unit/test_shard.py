@@ -191,6 +191,7 @@ def test_a_checkpoint_that_says_that_the_lease_is_lost_stops_the_shard(tmp_path:
     life = Life(tmp_path, checkpoint_s=0.0)
     life.process(100)
     life.live(2)
+    sick(life, 101)
     life.errors = ["ShutdownException"]
     life.process(101)
     life.live(30)
