@@ -15,6 +15,7 @@ from stream_router.receiver.batching import putrecords_calls
 from stream_router.receiver.batching.batcher import Batcher
 from stream_router.receiver.batching.deadlines import Deadlines
 from stream_router.receiver.batching.putrecords import HASH_SPACE, MAX_CALL_BYTES, MAX_RECORD_BYTES, Address
+from stream_router.receiver.batching.putrecords_calls import CALL_TIMEOUT_S
 from stream_router.receiver.intake import Sealed
 from stream_router.telemetry.receiver.receiver_stats import Stats
 from tests.receiver_kit import FakeDisk, FakeLoop, FakeStream, refuse
@@ -330,6 +331,21 @@ def test_what_comes_from_the_disk_may_take_its_time() -> None:
     bench.loop.move(10.0)
     assert bench.of(0) == [1, 1]
     assert not disk.rows
+    bench.loop.close()
+
+
+def test_a_call_in_which_somebody_waits_is_given_up_soon_whatever_else_is_in_it() -> None:
+    """With the time that events from the disk have, whoever waits beside them would hear nothing before 0.85 s."""
+    bench = Bench(verdicts=["hang"])
+    disk = FakeDisk(bench.loop, 0.005)
+    disk.put([(1, b"0000000099")])
+    bench.batcher.use_spill(cast("Any", disk), 10**9)
+    bench.loop.move(0.0)
+    bench.loop.call_later(0.005, bench.submit, 0)
+    bench.loop.move(0.01)
+    assert {record["PartitionKey"] for record in bench.stream.calls[0]} == {"bucket-0-of-4", "bucket-1-of-4"}
+    bench.loop.move(CALL_TIMEOUT_S)
+    assert len(bench.stream.calls) > 1
     bench.loop.close()
 
 

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from stream_router.receiver.batching.storing import Storing
 from stream_router.receiver.http import answers, turns
 from stream_router.receiver.http.app import App
 from stream_router.receiver.http.request import Request
@@ -236,6 +237,40 @@ def test_what_waited_too_long_is_503_before_it_is_looked_at(
     else:
         with pytest.raises(Looked):
             app.complete(request)
+
+
+@pytest.mark.parametrize(
+    ("age_s", "late_lately", "answer"),
+    [
+        (0.87, False, answers.accepted(["id"])),
+        (0.89, False, answers.UNAVAILABLE),
+        (0.57, True, answers.accepted(["id"])),
+        (0.59, True, answers.UNAVAILABLE),
+    ],
+)
+def test_what_was_stored_too_late_is_answered_503(
+    age_s: float, late_lately: bool, answer: answers.Response, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A 202 after 0.9 s is none that the sender hears; where the rounds are long, it goes out at the end of one."""
+    now_s, storing, stats = 100.0, Storing(), Stats()
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
+    source: Any = SimpleNamespace(
+        name="",
+        verifier=SimpleNamespace(verify=lambda *_: None),
+        says=lambda _: ("", "", ""),
+        intake=SimpleNamespace(events=lambda _: [Sealed("id", 0, b"line")]),
+    )
+    clock: Any = SimpleNamespace(overloaded=False, busy=False, late_lately=late_lately)
+    batcher: Any = SimpleNamespace(submit=lambda *_: storing)
+    nothing: Any = None
+    app = App({"/v1/events": source}, batcher, nothing, stats, clock, 1_000)
+    request = Request(lambda: None, lambda: None, lambda: 0.1)
+    request.method, request.path, request.body = "POST", "/v1/events", b"{}"
+    assert app.complete(request) is None
+    now_s += age_s - 0.1
+    storing.settle(stored=True)
+    assert request.answer == answer
+    assert stats.events_refused == (answer is answers.UNAVAILABLE)
 
 
 @pytest.mark.parametrize(("waited_s", "shed"), [(0.4, False), (0.6, True)])
