@@ -30,7 +30,7 @@ from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
 from stream_router.pipeline.transform import Transform
 from tests.events import NOW_MS, config_of
-from tests.fakes import refused
+from tests.fakes import NO_ANSWER, refused
 from tests.sqs_in_time import Sqs
 
 Export = Callable[..., int]
@@ -114,6 +114,21 @@ def test_an_export_that_was_broken_off_says_so(
     assert export(DeskInTime(sqs), tmp_path / "letters.jsonl", Selection(), take=True) == 1
     assert "broken off; what is not in the file stays in the queue" in capsys.readouterr().err
     assert sqs.named("DeleteMessageBatch") == []
+
+
+@BOTH
+def test_an_export_of_which_a_call_got_no_answer_is_not_whole(
+    sqs: Sqs, tmp_path: Path, capsys: pytest.CaptureFixture[str], export: Export, body: Callable[[int], str]
+) -> None:
+    """SQS may have given it ten messages, which nobody sees for five minutes: they are not in the file."""
+    sqs.bodies, unanswered = [body(1)], [NO_ANSWER]
+
+    def judge(name: str, _: dict[str, Any]) -> Answer | None:
+        return unanswered.pop() if name == "ReceiveMessage" and unanswered else None
+
+    sqs.judge = judge
+    assert export(DeskInTime(sqs), tmp_path / "letters.jsonl", Selection(), take=False) == 1
+    assert "note: 1 call for messages got no answer" in capsys.readouterr().out
 
 
 @BOTH

@@ -436,6 +436,7 @@ def test_what_is_not_judged_is_not_said_to_be_settled(more: dict[str, Any]) -> N
     )
     counts = {line[:16].strip(): line[16:28].strip() for line in said[1:-1]}
     assert (counts["in the stream"], counts["settled"], counts["not judged"]) == ("1", "0", "1")
+    assert reconcile.status(account, Letters(NOTHING, STREAM), UndeliveredBook(NOTHING)) == 2
 
 
 def test_an_account_whose_undelivered_events_are_not_known_is_no_judgement() -> None:

@@ -277,6 +277,29 @@ def test_more_events_than_are_kept_are_not_all(settings: DeadLetters, monkeypatc
     assert not answer.is_complete
 
 
+@pytest.mark.parametrize("command", ["find", "reconcile"])
+def test_a_reading_that_was_broken_off_is_no_judgement(
+    settings: DeadLetters, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """Ctrl-C: what was not read may hold the event, and the differences."""
+    stops = Stops()
+
+    @contextlib.contextmanager
+    def reading(*_: object, **__: object) -> Iterator[Iterator[Piece]]:
+        stops.asked.set()
+        yield iter([])
+
+    for module in (find, reconcile):
+        monkeypatch.setattr(module, "Stops", lambda: stops)
+        monkeypatch.setattr(module, "Clients", lambda _: SimpleNamespace(kinesis=None, dynamodb=None))
+    nothing = Look(())
+    monkeypatch.setattr(looks, "both", lambda *_: (Letters(nothing, settings.stream), UndeliveredBook(nothing)))
+    monkeypatch.setattr(session, "reading", reading)
+    monkeypatch.setattr(shards, "describe", lambda *_: Stream("s", "arn", {}, 0))
+    monkeypatch.setattr(leases, "read", lambda *_: {})
+    assert (find.run(settings, FIND) if command == "find" else reconcile.run(settings, RECONCILE)) == 2
+
+
 def test_a_shard_that_was_resharded_while_it_was_read_is_judged_by_its_children(
     settings: DeadLetters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
