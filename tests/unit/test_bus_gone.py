@@ -85,6 +85,28 @@ def test_nothing_sent_while_the_bus_was_gone_is_checkpointed(world: World, caplo
     assert caplog.text.count("the event bus is gone: ") == 1
 
 
+def test_what_is_settled_while_a_child_asks_is_not_proven_by_the_answer(tmp_path: Path) -> None:
+    """The bus may have been deleted right after it answered: what was sent since the question waits for the next."""
+    with StateDir(tmp_path) as state:
+        world, asked = World(state, supervised=False), list[Done]()
+        world.proof._ask = asked.append
+        world.now += 1.0
+        world.proof.renew()
+        world.now += 0.5
+        record = Record(b"", 1)
+        record.expect(1)
+        world.checkpoints.expect([record], 1)
+        record.settle(0)
+        assert world.checkpoints.settled
+        world.now += 0.5
+        world.ask(asked[0])
+        assert not world.checkpoints.proven()
+        world.now += 1.0
+        assert not world.checkpoints.proven()
+        world.ask(asked[1])
+        assert world.checkpoints.proven()
+
+
 def test_trouble_of_another_kind_is_only_waited_for(world: World) -> None:
     """A question that is refused for another reason says nothing about the bus: the next proof counts."""
     world.proof._ask = lambda done: done(refused("ThrottlingException"))

@@ -20,6 +20,7 @@ from stream_router.consumer.supervisor.watches.unread_shards import (
 
 OPEN = StreamShard("shardId-0", (), closed=False)
 DONE = Lease("", "9", SHARD_END)
+OWNED_TO_THE_END = Lease("worker-1", "9", SHARD_END)
 
 
 def held(counter: int) -> Lease:
@@ -55,6 +56,7 @@ def test_a_resharded_stream_is_judged_by_what_is_to_be_read_now() -> None:
     shards = [parent, *children]
     under_way = {"shardId-0": held(1)}
     assert judged(shards, under_way, {"shardId-0": held(2)}) == []
+    assert judged([parent], {"shardId-0": OWNED_TO_THE_END}, {"shardId-0": OWNED_TO_THE_END}) == []
     at_end = {"shardId-0": DONE, "shardId-1": held(1)}
     now = {"shardId-0": DONE, "shardId-1": held(2)}
     assert judged(shards, at_end, now) == [("shardId-2", NO_OWNER)]
