@@ -17,6 +17,7 @@ empty_environment = test_settings.empty_environment
 
 MARKS = Marks("s", {})
 OURS, THEIRS = [{"Key": "stream-router-setup", "Value": "s"}], [{"Key": "team", "Value": "x"}]
+OF_ANOTHER_STREAM = [{"Key": "stream-router-setup", "Value": "another"}]
 STREAM_ARN = f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/s"
 URL = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/q"
 
@@ -152,9 +153,10 @@ def rule_and_bus(script: Script, settings: Setup, tags: list[dict[str, str]]) ->
     return found
 
 
-def test_a_rule_that_stays_keeps_its_bus(script: Script, settings: Setup) -> None:
+@pytest.mark.parametrize("tags", [THEIRS, OF_ANOTHER_STREAM], ids=["by hand", "another stream's"])
+def test_a_rule_that_stays_keeps_its_bus(script: Script, settings: Setup, tags: list[dict[str, str]]) -> None:
     """AWS deletes no bus that has a rule, so each `--yes` would end with its error, the queues and stream left."""
-    rule, bus = rule_and_bus(script, settings, THEIRS)
+    rule, bus = rule_and_bus(script, settings, tags)
     assert isinstance(rule, Left)
     assert bus == Left("event bus cx", "it has rules of others (r)")
 
