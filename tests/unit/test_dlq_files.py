@@ -620,6 +620,21 @@ def test_show_says_of_an_event_that_cannot_be_masked_that_it_is_not_shown(
     assert "mask_dead_letters" not in told.out
 
 
+def test_show_opens_no_event_that_killed_a_process_to_mask_it(sqs: Sqs, capsys: pytest.CaptureFixture[str]) -> None:
+    """It would kill this one, and what cannot be masked is not shown where masking is on."""
+    body = {"interactionId": "i", "conversationId": "c", "eventType": "interaction.created", "timestamp": "2026-11-24"}
+    content = orjson.loads(ours(7)) | {"reason": "crashed", "record": reader.encoded(orjson.dumps(body))}
+    sqs.bodies = [orjson.dumps(content).decode()]
+    desk: Any = DeskInTime(sqs)
+    desk.connection = MagicMock()
+    transform = desk.connection.transform.return_value = MagicMock()
+    assert showing.run(desk, f"{7:032x}", payload=True) == 1
+    told = capsys.readouterr()
+    assert "its event is not opened, since it killed a process" in told.err
+    assert "interaction.created" not in told.out
+    transform.masked_raw.assert_not_called()
+
+
 def test_what_a_strangers_message_holds_makes_no_line_of_ours(sqs: Sqs, capsys: pytest.CaptureFixture[str]) -> None:
     """Its reason and its type are others' text: in a listing they are one line each, without what drives a terminal."""
     content = orjson.loads(ours(1)) | {"reason": "x\nredriven 99", "entry": {"DetailType": "\x9b31m"}}

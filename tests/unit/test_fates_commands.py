@@ -24,6 +24,7 @@ from stream_router.control.stream.positions import SHARD_END, Position
 from stream_router.control.stream.reader import Piece, Span
 from stream_router.control.stream.session import Checkpoints, Stops
 from stream_router.control.stream.shards import Shard, Stream
+from stream_router.control.stream.sightings import of_record
 from stream_router.core.process.settings_error import SettingsError
 from stream_router.core.process.unforeseen_error import UnforeseenError
 from stream_router.pipeline.mapping import config_file
@@ -298,6 +299,69 @@ def test_a_reading_that_was_broken_off_is_no_judgement(
     monkeypatch.setattr(shards, "describe", lambda *_: Stream("s", "arn", {}, 0))
     monkeypatch.setattr(leases, "read", lambda *_: {})
     assert (find.run(settings, FIND) if command == "find" else reconcile.run(settings, RECONCILE)) == 2
+
+
+def test_a_look_at_a_queue_that_was_broken_off_is_not_whole(
+    settings: DeadLetters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C: what was not seen may be the letter that is asked for."""
+    stops, desk = Stops(), SimpleNamespace(messages=Queue([]), depth=lambda: Depth(0, 0))
+    monkeypatch.setattr(looks, "Desk", lambda *_: desk)
+    stops.asked.set()
+    assert looks.look(settings, "https://sqs/1/q", stops).missing == "the look at the queue was broken off"
+
+
+class Consumer:
+    """One record in the stream, which the consumer buries as soon as a command looks at `at`: the letter is stored
+    before the checkpoint passes it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
+        self._at, self._is_buried = at, False
+        line = b'{"interactionId":"i","conversationId":"c","eventType":"t","timestamp":"2026-11-24T09:30:00Z"}'
+        (self.sighting,) = of_record("shard-1", UserRecord(Position(10, 0), 1_000, line, passed_over=False))
+        shard = Shard("shard-1", (), 0, 9, is_open=True)
+        piece = Piece(shard, [UserRecord(Position(10, 0), 1_000, line, passed_over=False)], 1, 1_000, 1_000)
+
+        @contextlib.contextmanager
+        def reading(*_: object, **__: object) -> Iterator[Iterator[Piece]]:
+            yield iter([piece])
+            self._looked("the stream")
+
+        monkeypatch.setattr(session, "reading", reading)
+        monkeypatch.setattr(session, "checkpoints_of", self._checkpoints)
+        monkeypatch.setattr(looks, "both", self._both)
+        monkeypatch.setattr(shards, "describe", lambda *_: Stream("s", "arn", {"shard-1": shard}, 0))
+        for module in (find, reconcile):
+            monkeypatch.setattr(module, "Clients", lambda _: SimpleNamespace(kinesis=None, dynamodb=None))
+
+    def _looked(self, at: str) -> None:
+        self._is_buried |= at == self._at
+
+    def _checkpoints(self, *_: object) -> Checkpoints:
+        found = Checkpoints({"shard-1": Position(10 if self._is_buried else 9, 0)})
+        self._looked("the checkpoints")
+        return found
+
+    def _both(self, *_: object) -> tuple[Letters, UndeliveredBook]:
+        origin = {"stream": "s", "shardId": "shard-1", "sequenceNumber": "10"}
+        record = {"encoding": "base64", "data": ""}
+        body = {"schema": "stream-router.dead-letter/1", "reason": "unroutable", "origin": origin, "record": record}
+        there = [Message(json.dumps(body), {}, 0)] if self._is_buried else []
+        self._looked("the queues")
+        return Letters(Look(there), "s"), UndeliveredBook(Look(()))
+
+
+@pytest.mark.parametrize("at", ["the checkpoints", "the queues", "the stream"])
+def test_what_is_buried_while_a_command_looks_is_no_lost_letter(
+    settings: DeadLetters, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], at: str
+) -> None:
+    """`reconcile` reads checkpoints before queues, `find` looks at the queues once more behind them."""
+    settings = settings.model_copy(update={"stream": "s"})
+    Consumer(monkeypatch, at)
+    assert reconcile.run(settings, RECONCILE) == 0
+    made = Consumer(monkeypatch, at)
+    assert find.run(settings, FIND._replace(ids=[made.sighting.event.event_id])) == 0
+    assert "letter is gone" not in capsys.readouterr().out
 
 
 def test_a_shard_that_was_resharded_while_it_was_read_is_judged_by_its_children(
