@@ -99,6 +99,17 @@ def test_a_dry_run_shows_no_event_that_cannot_be_masked() -> None:
         assert dry.lines(Span(1, 2), Counter())[-1] == "the first event cannot be shown masked, so it is not shown"
 
 
+@pytest.mark.parametrize(("masking", "said"), [("off", "masked here only"), ("default", "masked")])
+def test_a_dry_run_shows_nothing_private_before_or_after(masking: str, said: str) -> None:
+    """Where no policy is set, `default` masks what is shown; what would be published is unmasked then."""
+    dry = DryRun(consumer(masking=masking), "replay/1")
+    dry.note(chosen(choice(), event(name="Anna")))
+    shown = "\n".join(dry.lines(Span(0, 1), Counter()))
+    assert f"before (the first event, as it is in the stream, {said}):" in shown
+    assert "Anna" not in shown
+    assert shown.count("[REDACTED]") == 2
+
+
 def test_a_dry_run_shows_an_event_that_no_receiver_sealed_as_it_would_be_published() -> None:
     """One of an array, of several in a record: its id and its time are those of its place, not those of its text."""
     dry = DryRun(consumer(masking="default"), "replay/1")
