@@ -26,6 +26,7 @@ from stream_router.control.dead_letters.queue.selection import Selection
 from stream_router.control.dead_letters.telling import Interrupt
 from stream_router.control.dead_letters.undelivered import desk as of_eventbridge
 from stream_router.core.aws_answers import Answer
+from stream_router.core.names import SOURCE
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
 from stream_router.pipeline.transform import Transform
@@ -662,6 +663,19 @@ def test_an_undelivered_event_that_is_shown_drives_no_terminal(
         assert "\N{REPLACEMENT CHARACTER}" in told
         assert "\x9b" not in told
         desk.messages = DeskInTime(sqs).messages
+
+
+def test_an_undelivered_event_is_shown_masked_where_masking_is_on(sqs: Sqs, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where masking was off as it was published, its Detail holds what a customer wrote."""
+    sqs.bodies = [undelivered(1, source=SOURCE, detail={"eventId": "e", "payload": {"name": "Anna"}})]
+    desk: Any = DeskInTime(sqs)
+    desk.connection = MagicMock()
+    desk.connection.transform.return_value = Transform(config_of(masking="default"), lambda: NOW_MS)
+    assert of_eventbridge.show(desk, "e", payload=True) == 0
+    told = capsys.readouterr().out
+    assert "masked by default" in told
+    assert '"name": "[REDACTED]"' in told
+    assert "Anna" not in told
 
 
 def test_a_file_of_another_version_is_named_as_such(

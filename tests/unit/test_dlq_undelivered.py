@@ -303,6 +303,21 @@ def test_a_dry_run_of_undelivered_events_looks_once(sqs: Sqs, capsys: pytest.Cap
     assert "not known yet" not in told
 
 
+def test_events_of_a_v2_bus_that_would_go_out_unmasked_want_a_word(
+    sqs: Sqs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Their Detail is made anew: whoever redrives them may not have the consumer's policy in his shell."""
+    sqs.bodies = [orjson.dumps({"failedMessages": [{"deduplicationId": "e" * 32, "timestamp": ""}]}).decode()]
+    event: Any = SimpleNamespace()
+    monkeypatch.setattr(UndeliveredRedrive, "_of_stream", lambda *_: Found({"e" * 32: event}, ""))
+    monkeypatch.setattr(UndeliveredTrials, "__call__", lambda _, whole: Trial(whole, 1, b"", ("t",)))
+    assert redrive(sqs, lambda _: None) == 1
+    told = capsys.readouterr()
+    assert f"note: {redriving.UNMASKED}" in told.out
+    assert "add --yes" in told.err
+    assert sqs.named("DeleteMessageBatch") == []
+
+
 def test_what_is_in_hand_stays_hidden_while_the_stream_is_read(
     sqs: Sqs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
