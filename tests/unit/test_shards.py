@@ -1,5 +1,6 @@
 """`shards`: loads against limits, what to do, and a reshard with its rules."""
 
+import contextlib
 import os
 import sys
 import tracemalloc
@@ -11,11 +12,13 @@ import pytest
 
 from stream_router.control.shards import command, load, reshard
 from stream_router.control.shards.load import Load
+from stream_router.control.stream import session
+from stream_router.control.stream import shards as shards_
 from stream_router.control.stream.batches import UserRecord
 from stream_router.control.stream.positions import Position
 from stream_router.control.stream.reader import Piece, Span
 from stream_router.control.stream.session import Stops
-from stream_router.control.stream.shards import Shard
+from stream_router.control.stream.shards import Shard, Stream
 from tests.scripted import Script
 
 HALF = 2**127
@@ -160,6 +163,48 @@ def test_ctrl_c_before_the_reshard_is_asked_for_leaves_the_stream_as_it_is(capsy
     assert command._reshard(settings, 4, script.clients, stops, yes=False) == command.NOT_DONE
     script.done()
     assert capsys.readouterr().err == "broken off: the stream is as it was\n"
+
+
+def test_a_reshard_that_is_not_followed_to_its_end_is_not_said_to_be_done(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C: Kinesis goes on, and the command does not know how it ends."""
+    script, stops = Script(), Stops()
+    script.expect("kinesis", "describe_stream_summary", {"StreamName": "s"}, described("ACTIVE", 2))
+    asked = {"StreamName": "s", "TargetShardCount": 4, "ScalingType": "UNIFORM_SCALING"}
+    script.expect("kinesis", "update_shard_count", asked)
+    script.expect("kinesis", "describe_stream_summary", {"StreamName": "s"}, described("UPDATING", 2))
+
+    def wait(_: float) -> bool:
+        stops.asked.set()
+        return True
+
+    monkeypatch.setattr(stops.asked, "wait", wait)
+    settings: Any = SimpleNamespace(stream="s", buckets=64)
+    assert command._reshard(settings, 4, script.clients, stops, yes=False) == command.NOT_DONE
+    told = capsys.readouterr()
+    assert told.err == f"broken off: {reshard.GOES_ON}\n"
+    assert "done" not in told.out
+
+
+def test_a_measurement_that_is_broken_off_shows_no_load(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Half of a minute would be half of the load."""
+    stops = Stops()
+
+    @contextlib.contextmanager
+    def reading(*_: object, **__: object) -> Iterator[Iterator[Piece]]:
+        stops.asked.set()
+        yield iter([])
+
+    monkeypatch.setattr(session, "reading", reading)
+    monkeypatch.setattr(shards_, "describe", lambda *_: Stream("s", "arn", {}, 0))
+    settings: Any = SimpleNamespace(stream="s", buckets=64)
+    clients: Any = SimpleNamespace(kinesis=None)
+    assert command._show(settings, 60, clients, stops) == command.NOT_DONE
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("", "broken off: nothing is measured\n")
 
 
 def test_a_reshard_that_nobody_reads_of_any_more_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
