@@ -236,6 +236,18 @@ def test_a_server_that_repeats_the_secret_is_not_repeated(
     assert sent not in said
 
 
+def test_where_one_of_several_is_refused_not_all_were_sent(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its status is what a script looks at."""
+    refused = answer(400, b'{"error":"not_an_object","message":"no"}')
+    answers = iter([answer(202, STORED), refused, refused])
+    receiver = settings(webhook_scheme="hmac", webhook_secrets=SECRET)
+    with RawServer(lambda _: next(answers)) as server:
+        assert command.run(receiver, Wish(3, 0, "default", None, None, server.url, None)) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert "      1 202 accepted" in said
+    assert "      2 400 not_an_object: no" in said
+
+
 def test_a_secret_goes_in_the_clear_where_that_is_asked_for(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
