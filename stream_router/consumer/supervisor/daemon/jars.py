@@ -5,14 +5,13 @@ same. `stream-router jars` (control/fetch_jars.py) brings ours.
 """
 
 import hashlib
-import site
-import sys
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
+from stream_router.consumer.supervisor.daemon import installed
 from stream_router.core.process.settings_error import SettingsError
 
 CURE = "run `stream-router jars`"
@@ -56,14 +55,8 @@ def version_of(artifact: str) -> str:
 
 
 def folders() -> Iterator[Path]:
-    """Where jars may be: under the environment's prefix, the user's base (`pip install --user`), a `--target`.
-
-    The base that this package itself was installed under comes first.
-    """
-    here = Path(__file__).resolve()
-    bases = [Path(sys.prefix), Path(site.getuserbase()), here.parents[4]]
-    for base in sorted(bases[:2], key=lambda base: not here.is_relative_to(base.resolve())) + bases[2:]:
-        yield base / "share" / "stream_router" / "jars"
+    """Where jars may be, this package's own place first."""
+    return (share / "jars" for share in installed.shares())
 
 
 def folder() -> Path:

@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import site
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from botocore.config import Config
 from botocore.session import Session
 
 from stream_router.aws.endpoints import client
+from stream_router.consumer.supervisor.daemon import installed
 from stream_router.core.process.settings_error import SettingsError
 from stream_router.settings import regular_file
 from stream_router.settings.consumer import Consumer
@@ -110,12 +110,11 @@ def shipped(name: str) -> Path:
 
 
 def _folders() -> Iterator[Path]:
-    """A checkout's own folder; then where pip puts a wheel's data: under the prefix, the user's base, a --target."""
+    """A checkout's own folder, then where pip puts a wheel's data."""
     beside = Path(__file__).resolve().parents[4]
     if (beside / "setup.cfg").is_file():
         yield beside / "properties"
-    for base in (sys.prefix, site.getuserbase(), beside):
-        yield Path(base) / "share" / "stream_router"
+    yield from installed.shares()
 
 
 def render(settings: Consumer, found: Endpoints, worker_id: str) -> Rendered:
