@@ -37,7 +37,9 @@ def run(settings: Jars, source: str | None) -> int:
     Raises SettingsError where the source is none, or no folder can be written to.
     """
     get = _source(source or settings.jars_from)
-    where, cache = _writable_folder(), _cache()
+    where, cache = _folder(), _cache()
+    if not os.access(where, os.W_OK | os.X_OK) and not all(_has(where / jar.name, jar) for jar in jars.listed()):
+        raise _not_ours(where)
     try:
         with ThreadPoolExecutor(AT_ONCE) as pool:
             counts = Counter(pool.map(lambda jar: _complete(jar, where, cache, get), jars.listed()))
@@ -156,18 +158,25 @@ def _request(url: str) -> urllib.request.Request:
     return request
 
 
-def _writable_folder() -> Path:
-    """The first folder for jars that this user may write to, made where it is not there."""
+def _folder() -> Path:
+    """The folder that `consume` reads, though it be another user's; else the first that this user can make."""
+    try:
+        return jars.folder()
+    except SettingsError:  # there is none yet
+        pass
     for candidate in jars.folders():
         try:
             candidate.mkdir(parents=True, exist_ok=True)
         except OSError:
             continue
-        if os.access(candidate, os.W_OK | os.X_OK):
-            return candidate
-    raise SettingsError(
-        f"KCL daemon: no folder for its jars can be written to ({next(iter(jars.folders()))}); run this as the user "
-        "who installed stream_router"
+        return candidate
+    raise _not_ours(next(iter(jars.folders())))
+
+
+def _not_ours(folder: Path) -> SettingsError:
+    return SettingsError(
+        f"KCL daemon: no folder for its jars can be written to ({folder}); run this as the user who installed "
+        "stream_router"
     )
 
 

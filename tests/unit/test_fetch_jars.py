@@ -219,6 +219,25 @@ def test_where_the_prefix_is_not_ours_the_users_base_takes_them(
     assert len(list((tmp_path / "user" / "jars").iterdir())) == len(LIST)
 
 
+@pytest.mark.parametrize("how", ["whole", "damaged"])
+def test_a_folder_that_is_not_ours_is_never_passed_over(
+    repository: str, installed: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """`consume` reads the first folder that is there: jars in another help nobody. Whole ones need no write."""
+    fetch(repository)
+    if how == "damaged":
+        (installed / LIST[0].name).write_bytes(b"")
+    Repository.asked.clear()
+    monkeypatch.setattr("os.access", lambda path, _: path != installed)
+    if how == "whole":
+        assert fetch(repository) == 0
+    else:
+        with pytest.raises(SettingsError, match=rf"^KCL daemon: .*{installed}\); run this as the user who installed"):
+            fetch(repository)
+    assert not Repository.asked
+    assert not (installed.parents[1] / "user").exists()
+
+
 def test_the_list_is_whole_and_names_what_the_daemon_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The real one: each file name once, and the versions that were decided (docs/decisions/0002)."""
     monkeypatch.undo()

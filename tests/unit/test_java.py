@@ -78,7 +78,23 @@ def test_a_jar_that_is_not_the_listed_one_is_named(
 def test_an_installation_without_any_jar_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fresh `pip install`, whose second command was forgotten."""
     monkeypatch.setattr(jars, "folders", lambda: iter([tmp_path / "none"]))
-    with pytest.raises(SettingsError, match=r"^KCL daemon: its jars are not installed; run `stream-router jars`"):
+    with pytest.raises(
+        SettingsError, match=r"^KCL daemon: its jars are not installed where .*; run `stream-router jars`"
+    ):
+        java.prove(Path("/bin/false"))
+
+
+def test_a_folder_of_jars_that_the_user_may_not_see_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What root installed with a umask of 077: the line names it, and `jars` brings them to the user's own place."""
+
+    def refused(*_: object, **_more: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(jars, "folders", lambda: iter([tmp_path / "jars"]))
+    monkeypatch.setattr("os.stat", refused)
+    with pytest.raises(SettingsError, match=r"^KCL daemon: its jars are not installed where this user .*/jars\); run"):
         java.prove(Path("/bin/false"))
 
 

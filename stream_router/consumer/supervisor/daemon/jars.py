@@ -5,6 +5,7 @@ same. `stream-router jars` (control/fetch_jars.py) brings ours.
 """
 
 import hashlib
+import os
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
@@ -60,11 +61,13 @@ def folders() -> Iterator[Path]:
 
 
 def folder() -> Path:
-    """Where they are. Raises SettingsError where no folder for them was made yet."""
+    """Where they are: the first folder that this user may look into. Raises SettingsError where there is none."""
     for candidate in folders():
-        if candidate.is_dir():
+        if os.path.isdir(candidate):  # noqa: PTH112 - `Path.is_dir` raises where the user may not look, but for 3.14
             return candidate
-    raise SettingsError(f"KCL daemon: its jars are not installed; {CURE}")
+    raise SettingsError(
+        f"KCL daemon: its jars are not installed where this user may read them ({next(iter(folders()))}); {CURE}"
+    )
 
 
 def prove_whole() -> int:
