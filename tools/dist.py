@@ -2,17 +2,21 @@
 
 The sdist and the wheel; amazon_kclpy's wheel without jars; `requirements.lock` with a SHA-256 of every file that pip
 may take, so that neither a mirror nor a look-alike on the index can slip another in; a bill of materials; checksums of
-it all. Two locks: with `-local`, the embedded stack for `demo` and `local` comes too.
+it all. Two locks: with `-local`, the embedded stack for `demo` and `local` comes too. The sdist and the wheels of one
+commit are the same bytes, wherever and whenever they are built with the pinned build tools.
 Run as `python tools/dist.py [FOLDER]`.
 """
 
 import argparse
+import gzip
 import hashlib
+import io
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 from pathlib import Path
 
@@ -34,6 +38,7 @@ def main() -> None:
     target = (named or ROOT / "dist").resolve()
     if not named:
         shutil.rmtree(target, ignore_errors=True)
+    os.umask(0o022)  # else the modes of the files in the wheels would be this user's
     target.mkdir(parents=True, exist_ok=True)
     if any(target.iterdir()):
         parser.error(f"{target} is not empty; name a new folder")
@@ -61,12 +66,32 @@ def build_own(python: Path, target: Path) -> None:
         for name in filter(None, tracked.stdout.split("\0")):
             if (ROOT / name).is_file():
                 (clean / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, clean / name)
+                shutil.copyfile(ROOT / name, clean / name)
         command = [str(python), "-c", program, str(target)]
         subprocess.run(command, cwd=clean, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     sdist = next(target.glob("stream_router-*.tar.gz"))
+    make_steady(sdist)
     options = ("--no-deps", "--no-build-isolation", "--wheel-dir", str(target), "-qq")
     subprocess.run([str(python), "-m", "pip", "wheel", *options, str(sdist)], check=True, env=environment)
+
+
+def make_steady(sdist: Path) -> None:
+    """Pack it anew without owners, modes and times of this machine: setuptools takes them into an sdist."""
+    with tarfile.open(sdist) as archive:
+        files = {
+            member.name: archive.extractfile(member).read()  # type: ignore[union-attr] # a file has content
+            for member in archive
+            if member.isfile()
+        }
+    with (
+        sdist.open("wb") as raw,
+        gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w") as archive,
+    ):
+        for name in sorted(files):
+            member = tarfile.TarInfo(name)
+            member.size, member.mtime = len(files[name]), int(kclpy_wheel.SINCE_1980)
+            archive.addfile(member, io.BytesIO(files[name]))
 
 
 def lock(target: Path, extra: str) -> str:

@@ -21,7 +21,7 @@ SAFELY: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") e
 """Early releases of 3.11 know no filter."""
 
 SINCE_1980 = "315532800"
-"""The oldest time that a zip file can hold: the wheel is the same bytes, whenever it is built."""
+"""The oldest time that a zip file can hold: the wheel is the same bytes, whenever and by whomever it is built."""
 
 
 def pinned() -> str:
@@ -48,7 +48,7 @@ def pip(python: Path, command: str, *arguments: str) -> None:
     """Run pip without isolation: the environment's own build tools are pinned."""
     options = ["-qq", "--disable-pip-version-check", "--no-build-isolation"]
     environment = {**os.environ, "SOURCE_DATE_EPOCH": SINCE_1980}
-    subprocess.run([str(python), "-m", "pip", command, *options, *arguments], check=True, env=environment)
+    subprocess.run([str(python), "-m", "pip", command, *options, *arguments], check=True, env=environment, umask=0o022)
 
 
 if __name__ == "__main__":

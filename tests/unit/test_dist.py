@@ -1,10 +1,19 @@
-"""`make dist`'s script: which folders it touches. What it builds is installed by tests/system/test_install.py."""
+"""`make dist`'s script: which folders it touches, the same bytes for the same sources.
 
+What it builds is installed by tests/system/test_install.py.
+"""
+
+import io
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
+from types import ModuleType
 
-SCRIPT = Path(__file__).parents[2] / "tools" / "dist.py"
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "tools" / "dist.py"
 
 
 def test_a_named_folder_that_holds_something_is_left_as_it_is(tmp_path: Path) -> None:
@@ -21,3 +30,41 @@ def test_help_is_no_folder(tmp_path: Path) -> None:
     ended = subprocess.run([sys.executable, SCRIPT, "--help"], check=True, capture_output=True, text=True, cwd=tmp_path)
     assert "folder" in ended.stdout
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def dist(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    import dist
+
+    return dist
+
+
+def sdist(path: Path, names: list[str], stamp: int) -> Path:
+    """As setuptools packs one: with a folder, and with owner, mode and time of each file."""
+    with tarfile.open(path, "w:gz") as archive:
+        folder = tarfile.TarInfo("product-1")
+        folder.type = tarfile.DIRTYPE
+        archive.addfile(folder)
+        for name in names:
+            member = tarfile.TarInfo(f"product-1/{name}")
+            member.size, member.mtime, member.uid, member.uname = len(name.encode()), stamp, stamp, f"user{stamp}"
+            member.mode = 0o600 if stamp % 2 else 0o664
+            archive.addfile(member, io.BytesIO(name.encode()))
+    return path
+
+
+def test_an_sdist_has_nothing_of_the_machine_in_it(dist: ModuleType, tmp_path: Path) -> None:
+    """Two builders compare their checksums: owner, umask and time must not be in them. The content is all there."""
+    made = [
+        sdist(tmp_path / "one.tar.gz", ["setup.cfg", "b.py", "ü.py"], 1_000_000_001),
+        sdist(tmp_path / "two.tar.gz", ["ü.py", "b.py", "setup.cfg"], 1_700_000_000),
+    ]
+    for path in made:
+        dist.make_steady(path)
+    assert made[0].read_bytes() == made[1].read_bytes()
+    with tarfile.open(made[0]) as archive:
+        assert {member.mode for member in archive} == {0o644}
+        assert {member.name: archive.extractfile(member).read().decode() for member in archive} == {  # type: ignore[union-attr]
+            f"product-1/{name}": name for name in ("b.py", "setup.cfg", "ü.py")
+        }
