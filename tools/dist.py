@@ -31,7 +31,10 @@ LOCKS = {"requirements.lock": "java", "requirements-local.lock": "local"}
 
 
 def main() -> None:
-    """Build everything into the folder. The checkout's own is made anew; of another nothing is deleted."""
+    """Build everything into the folder; exit 1 where a program that does it fails.
+
+    The checkout's own folder is made anew; of another nothing is deleted.
+    """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, help="a new or empty one (default: the checkout's dist)")
     named = parser.parse_args().folder
@@ -42,6 +45,20 @@ def main() -> None:
     target.mkdir(parents=True, exist_ok=True)
     if any(target.iterdir()):
         parser.error(f"{target} is not empty; name a new folder")
+    try:
+        build(target)
+    except subprocess.CalledProcessError as error:
+        sys.stderr.write(
+            f"{error.stderr or ''}dist: {Path(error.cmd[0]).name} failed (above); PyPI must be within reach, for pip "
+            "and for uv (a mirror: PIP_INDEX_URL and UV_DEFAULT_INDEX)\n"
+        )
+        sys.exit(1)
+    for path in sorted(target.iterdir()):
+        sys.stdout.write(f"dist: {path.name}, {path.stat().st_size:,} bytes\n")
+
+
+def build(target: Path) -> None:
+    """All files into a folder that is empty, their checksums last."""
     python = Path(sys.executable)
     kclpy_wheel.build(python, target)
     build_own(python, target)
@@ -50,8 +67,6 @@ def main() -> None:
     sbom.write(target, ROOT, next(target.glob("stream_router-*.whl")).name.split("-")[1])
     checksums = [f"{sha256(path)}  {path.name}\n" for path in sorted(target.iterdir())]
     (target / "SHA256SUMS").write_text("".join(checksums), "utf-8")
-    for path in sorted(target.iterdir()):
-        sys.stdout.write(f"dist: {path.name}, {path.stat().st_size:,} bytes\n")
 
 
 def build_own(python: Path, target: Path) -> None:
@@ -68,7 +83,7 @@ def build_own(python: Path, target: Path) -> None:
                 (clean / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(ROOT / name, clean / name)
         command = [str(python), "-c", program, str(target)]
-        subprocess.run(command, cwd=clean, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run(command, cwd=clean, check=True, capture_output=True, text=True)
     sdist = next(target.glob("stream_router-*.tar.gz"))
     make_steady(sdist)
     options = ("--no-deps", "--no-build-isolation", "--wheel-dir", str(target), "-qq")

@@ -1,4 +1,4 @@
-"""`make dist`'s script: which folders it touches, the same bytes for the same sources.
+"""`make dist`'s script: which folders it touches, the same bytes for the same sources, one line where it fails.
 
 What it builds is installed by tests/system/test_install.py.
 """
@@ -68,3 +68,22 @@ def test_an_sdist_has_nothing_of_the_machine_in_it(dist: ModuleType, tmp_path: P
         assert {member.name: archive.extractfile(member).read().decode() for member in archive} == {  # type: ignore[union-attr]
             f"product-1/{name}": name for name in ("b.py", "setup.cfg", "ü.py")
         }
+
+
+def test_what_a_program_said_stands_before_the_line(
+    dist: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """uv, for example, where PyPI is out of reach: it takes a mirror from its own settings, not from pip's."""
+
+    def out_of_reach(*_: object) -> None:
+        raise subprocess.CalledProcessError(2, ["/env/bin/uv", "pip"], stderr="error: no such host\n")
+
+    monkeypatch.setattr(dist.kclpy_wheel, "build", out_of_reach)
+    monkeypatch.setattr(sys, "argv", ["dist.py", str(tmp_path / "dist")])
+    with pytest.raises(SystemExit) as ended:
+        dist.main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == (
+        "error: no such host\ndist: uv failed (above); PyPI must be within reach, for pip and for uv "
+        "(a mirror: PIP_INDEX_URL and UV_DEFAULT_INDEX)\n"
+    )
