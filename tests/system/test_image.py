@@ -85,7 +85,8 @@ def test_the_image_says_how_it_is_run(image: Image) -> None:
     for program in ("cc", "gcc", "make", "javac"):
         assert not list(image.root.glob(f"usr/bin/{program}"))
     own = image.root / "opt" / "stream-router"
-    assert not list(own.glob("lib/python3*/site-packages/pip"))
+    for package in ("pip", "setuptools"):
+        assert not list(own.glob(f"lib/python3*/site-packages/{package}"))
     assert {path.name for path in own.glob("share/stream_router/jars/*")} == {jar.name for jar in jars.listed()}
     assert json.loads((own / "share/stream_router/sbom.cdx.json").read_text())["bomFormat"] == "CycloneDX"
 

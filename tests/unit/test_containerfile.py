@@ -49,6 +49,12 @@ def test_only_what_make_dist_made_is_in_the_context() -> None:
     assert all(source.startswith("dist/") for source in copied)
 
 
+def test_what_installed_the_product_goes_out_again() -> None:
+    """Nothing in the image can install packages into it, whichever Python the base has: 3.11 brings setuptools too."""
+    (built,) = [rest for name, _, rest in STEPS if name == "RUN" and "venv" in rest]
+    assert built.endswith("-m pip uninstall --quiet --yes setuptools pip")
+
+
 def test_the_modules_that_it_calls_are_there() -> None:
     """A module that moves takes its name in the file with it: the build itself runs only where a builder is."""
     called = re.findall(r"-m (stream_router[\w.]*)", FILE.read_text("utf-8"))
