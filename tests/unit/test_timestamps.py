@@ -1,9 +1,11 @@
 """Timestamps of every form met come out as UTC with milliseconds, and as epoch seconds."""
 
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from stream_router.pipeline.mapping import timestamps
 from stream_router.pipeline.mapping.timestamps import IsoMs, iso, to_utc
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -57,6 +59,18 @@ def test_every_form_is_normalised(given: object, wanted: str) -> None:
     assert text == wanted
     assert type(time_s) is float
     assert iso(round(time_s * 1000)) == wanted
+
+
+@pytest.mark.parametrize("given", ["2026-11-23T24:00:00.000Z", "2026-11-23T24:00:00.000+00:00"])
+def test_the_end_of_a_day_is_written_as_the_next_ones_beginning(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    """Python reads 24:00 from 3.14 on; it does not go through as it is, for not everybody can read it."""
+
+    def as_python_3_14(text: str) -> datetime:
+        assert "T24:00:00" in text
+        return datetime.fromisoformat(text.replace("T24", "T00")) + timedelta(days=1)
+
+    monkeypatch.setattr(timestamps, "_from_iso", as_python_3_14)
+    assert to_utc(given, None) == ("2026-11-24T00:00:00.000Z", 1795478400.0)
 
 
 @pytest.mark.parametrize(
