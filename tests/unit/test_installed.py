@@ -48,8 +48,10 @@ def test_data_that_debian_s_pip_puts_under_local_is_found(
     assert jars.folder().is_relative_to(bases[0])
 
 
-def test_the_folder_of_target_is_the_last(bases: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """`pip install --target` puts code and data into one folder."""
+def test_a_target_s_own_data_comes_before_any_other(bases: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """`pip install --target` puts code and data into one folder; there is nothing beside the code otherwise."""
     target = bases[0].parent / "target"
     monkeypatch.setattr(installed, "__file__", str(target / MODULE))
-    assert list(installed.shares())[-1] == target / "share" / "stream_router"
+    assert set(installed.shares()) == {base / "share" / "stream_router" for base in bases}
+    (target / "share" / "stream_router").mkdir(parents=True)
+    assert next(installed.shares()) == target / "share" / "stream_router"

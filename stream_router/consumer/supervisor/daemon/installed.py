@@ -7,12 +7,14 @@ from pathlib import Path
 
 
 def shares() -> Iterator[Path]:
-    """Each place there may be: the environment's, the user's (`pip install --user`), that of a --target.
+    """Each place there may be: that of a --target, the environment's, the user's (`pip install --user`).
 
-    The one of the base that this package itself was installed under comes first: another version may lie in the other.
+    The one that this package itself was installed with comes first: another version may lie in the others.
     `sysconfig` knows that Debian's own Python installs under /usr/local, where its prefix is /usr.
     """
     here = Path(__file__).resolve()
+    if (beside := here.parents[4] / "share" / "stream_router").is_dir():
+        yield beside
     bases = [Path(sysconfig.get_path("data")), Path(site.getuserbase())]
-    for base in [*sorted(bases, key=lambda base: not here.is_relative_to(base.resolve())), here.parents[4]]:
+    for base in sorted(bases, key=lambda base: not here.is_relative_to(base.resolve())):
         yield base / "share" / "stream_router"
