@@ -219,9 +219,13 @@ def jars(
     Takes what is there already, then the user's cache, then Maven Central, a mirror, or a folder.
     Example: stream-router jars --from /media/jars
     """
+    import signal
+
     from stream_router.control import fetch_jars
     from stream_router.settings.jars import Jars
 
+    # Else Ctrl-C would wait, for minutes, until the threads hear from a mirror that is silent. Nothing is half written.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     _end(fetch_jars.run(_settings(Jars), source))
 
 

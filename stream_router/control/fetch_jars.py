@@ -38,23 +38,26 @@ def run(settings: Jars, source: str | None) -> int:
     """
     get = _source(source or settings.jars_from)
     where, cache = _folder(), _cache()
-    if not os.access(where, os.W_OK | os.X_OK) and not all(_has(where / jar.name, jar) for jar in jars.listed()):
+    missing = [jar for jar in jars.listed() if not _has(where / jar.name, jar)]
+    if missing and not os.access(where, os.W_OK | os.X_OK):
         raise _not_ours(where)
+    if missing:
+        sys.stdout.write(f"bringing {len(missing)} of the KCL daemon's jars ...\n")
+        sys.stdout.flush()
     try:
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            counts = Counter(pool.map(lambda jar: _complete(jar, where, cache, get), jars.listed()))
+            counts = Counter(pool.map(lambda jar: _complete(jar, where, cache, get), missing))
     except (FetchError, OSError) as error:
         sys.stderr.write(f"stream-router jars: {error}\n")
         return 1
+    counts["there already"] = len(jars.listed()) - len(missing)
     told = ", ".join(f"{counts[how]} {how}" for how in ("there already", "from the cache", "fetched") if counts[how])
     sys.stdout.write(f"{jars.prove_whole()} jars of the KCL daemon are whole in {where} ({told})\n")
     return 0
 
 
 def _complete(jar: Jar, where: Path, cache: Path, get: Callable[[Jar], bytes]) -> str:
-    """Have one jar in its folder; how it came there."""
-    if _has(where / jar.name, jar):
-        return "there already"
+    """Bring one jar into its folder; how it came there."""
     if _has(kept := cache / jar.name, jar):
         _write(where / jar.name, kept.read_bytes())
         return "from the cache"

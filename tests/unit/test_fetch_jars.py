@@ -3,6 +3,10 @@
 import base64
 import hashlib
 import http.server
+import signal
+import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -236,6 +240,26 @@ def test_a_folder_that_is_not_ours_is_never_passed_over(
             fetch(repository)
     assert not Repository.asked
     assert not (installed.parents[1] / "user").exists()
+
+
+def test_it_says_what_it_waits_for_and_ends_at_once_where_it_is_told_to(tmp_path: Path) -> None:
+    """A firewall that drops everything, or a mirror that is silent: each jar is waited for for minutes."""
+    program = (
+        "import pathlib, sys; from stream_router import cli; from stream_router.consumer.supervisor.daemon import jars;"
+        "folder = pathlib.Path(sys.argv.pop()); jars.folders = lambda: iter([folder]); cli.main()"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        source = f"http://127.0.0.1:{silent.getsockname()[1]}/maven"
+        command = [sys.executable, "-c", program, "jars", "--from", source, tmp_path / "jars"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
+            try:
+                with silent.accept()[0]:
+                    started.send_signal(signal.SIGINT)
+                    assert started.wait(20) == -signal.SIGINT
+            finally:
+                started.kill()
+            assert started.stdout
+            assert started.stdout.read() == "bringing 87 of the KCL daemon's jars ...\n"
 
 
 def test_the_list_is_whole_and_names_what_the_daemon_needs(monkeypatch: pytest.MonkeyPatch) -> None:
