@@ -1,5 +1,6 @@
 """deploy/Containerfile, without building it: what of it can be read off."""
 
+import configparser
 import importlib.util
 import re
 import shutil
@@ -39,6 +40,16 @@ def test_it_runs_as_nobody_in_particular_stops_on_sigterm_and_asks_its_own_healt
     assert "STREAM_ROUTER_SPILL_DIR" not in " ".join(of("ENV")), (
         "a spill in a container's own layer would be lost with it"
     )
+
+
+def test_image_and_chart_say_the_version_of_the_package() -> None:
+    """A label is what an operator sees of an image, so a release that forgets one would be told as another."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg", "utf-8")
+    version = setup["metadata"]["version"]
+    assert f"VERSION={version}" in of("ARG")
+    chart = (ROOT / "deploy" / "helm" / "Chart.yaml").read_text("utf-8")
+    assert re.findall(r'^(?:version|appVersion): "?([\d.]+)"?$', chart, re.MULTILINE) == [version, version]
 
 
 def test_only_what_make_dist_made_is_in_the_context() -> None:
