@@ -49,8 +49,8 @@ def main() -> None:
         build(target)
     except subprocess.CalledProcessError as error:
         sys.stderr.write(
-            f"{error.stderr or ''}dist: {Path(error.cmd[0]).name} failed (above); PyPI must be within reach, for pip "
-            "and for uv (a mirror: PIP_INDEX_URL and UV_DEFAULT_INDEX)\n"
+            f"{error.stderr or ''}dist: {Path(error.cmd[0]).name} failed (above); this wants a git checkout, and "
+            "PyPI within reach, for pip and for uv (a mirror: PIP_INDEX_URL and UV_DEFAULT_INDEX)\n"
         )
         sys.exit(1)
     for path in sorted(target.iterdir()):

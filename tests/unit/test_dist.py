@@ -84,6 +84,6 @@ def test_what_a_program_said_stands_before_the_line(
         dist.main()
     assert ended.value.code == 1
     assert capsys.readouterr().err == (
-        "error: no such host\ndist: uv failed (above); PyPI must be within reach, for pip and for uv "
-        "(a mirror: PIP_INDEX_URL and UV_DEFAULT_INDEX)\n"
+        "error: no such host\ndist: uv failed (above); this wants a git checkout, and PyPI within "
+        "reach, for pip and for uv (a mirror: PIP_INDEX_URL and UV_DEFAULT_INDEX)\n"
     )
