@@ -54,7 +54,7 @@ def test_two_commands_install_it(tmp_path: Path) -> None:
         assert ended.stderr.startswith(f"stream-router: {needed}: is not set")
     checked = shell("cd dist && sha256sum --check SHA256SUMS", tmp_path)
     assert checked.returncode == 0, checked.stdout
-    again = [sys.executable, ROOT / "tools" / "dist.py", tmp_path / "again"]
+    again = [sys.executable, str(ROOT / "tools" / "dist.py"), str(tmp_path / "again")]
     subprocess.run(again, check=True, capture_output=True, umask=0o077)
     sums = [(tmp_path / folder / "SHA256SUMS").read_text() for folder in ("dist", "again")]
     assert sums[0] == sums[1], "whoever builds it gets the same bytes"

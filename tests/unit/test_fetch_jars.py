@@ -250,7 +250,7 @@ def test_it_says_what_it_waits_for_and_ends_at_once_where_it_is_told_to(tmp_path
     )
     with socket.create_server(("127.0.0.1", 0)) as silent:
         source = f"http://127.0.0.1:{silent.getsockname()[1]}/maven"
-        command = [sys.executable, "-c", program, "jars", "--from", source, tmp_path / "jars"]
+        command = [sys.executable, "-c", program, "jars", "--from", source, str(tmp_path / "jars")]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
             try:
                 with silent.accept()[0]:
