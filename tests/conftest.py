@@ -3,8 +3,13 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests import schema_check
+
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
+"""Tests assert no speed: by default Hypothesis fails an example that took 0.2 s, as any does on a busy machine."""
 
 LONGEST = ("/fault/lane/", "/system/", "/simulation/")
 """Folders whose tests take minutes each. They begin first, else one of them runs alone at the end of all."""
