@@ -108,8 +108,8 @@ def test_a_check_that_hangs_does_not_hold_the_others_up(monkeypatch: pytest.Monk
         Check("SR198", "well", lambda _: well, offline=True),
     ]
     begun = time.monotonic()
-    found = {one.check.code: one.finding for one in runner.run(checks, World(offline=True), deadline_s=0.5)}
-    assert time.monotonic() - begun < 5
+    found = {one.check.code: one.finding for one in runner.run(checks, World(offline=True), deadline_s=2.0)}
+    assert time.monotonic() - begun < 10
     held.set()
     assert [found[code].verdict for code in ("SR197", "SR196", "SR198")] == [
         Verdict.UNKNOWN,

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from stream_router.core import logs
+from stream_router.core.process import log_sink
 
 ROOT = Path(__file__).parents[2]
 
@@ -205,6 +206,7 @@ def test_a_log_that_nobody_reads_holds_nobody_up(full: Pipe, monkeypatch: pytest
 
 def test_a_line_longer_than_a_pipe_comes_whole_where_it_is_read(full: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader that is only slow misses nothing."""
+    monkeypatch.setattr(log_sink, "PATIENCE_MS", 5_000)  # on a busy machine it may not run for as long as it really is
     full.read(0)
     monkeypatch.setattr(sys, "stderr", full.stderr)
     logs.start("INFO")

@@ -9,6 +9,7 @@ import pytest
 
 from stream_router.receiver.batching.storing import Storing
 from stream_router.receiver.http import answers, turns
+from stream_router.receiver.http import app as app_module
 from stream_router.receiver.http.app import App
 from stream_router.receiver.http.request import Request
 from stream_router.receiver.http.turns import Turn, Turns
@@ -275,7 +276,7 @@ def test_what_was_stored_too_late_is_answered_503(
 
 @pytest.mark.parametrize(("waited_s", "shed"), [(0.4, False), (0.6, True)])
 def test_a_large_body_that_waited_too_long_behind_others_is_503_before_it_is_looked_at(
-    waited_s: float, shed: bool
+    waited_s: float, shed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each that was parsed first would cost those behind it milliseconds, and many of them the promised time."""
     parsed: list[bytes] = []
@@ -285,7 +286,8 @@ def test_a_large_body_that_waited_too_long_behind_others_is_503_before_it_is_loo
         return [[]]
 
     async def answered() -> answers.Response | None:
-        batcher: Any = SimpleNamespace(now_s=lambda: time.monotonic() + waited_s)
+        monkeypatch.setattr(app_module, "time", SimpleNamespace(monotonic=lambda: 100.0))
+        batcher: Any = SimpleNamespace(now_s=lambda: 100.0 + waited_s)
         source: Any = SimpleNamespace(
             name="",
             verifier=SimpleNamespace(verify=lambda *_: None),
