@@ -311,6 +311,14 @@ class ReceiverProcess:
         pairs = (line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
         return {name.removeprefix("stream_router_receiver_"): float(value) for name, value in pairs}
 
+    def metrics_once(self, is_so: Callable[[dict[str, float]], bool]) -> dict[str, float]:
+        """They are so soon: each worker shows what it has counted four times a second."""
+        deadline_s = time.monotonic() + 10
+        while not is_so(found := self.metrics()):
+            assert time.monotonic() < deadline_s, found
+            time.sleep(0.05)
+        return found
+
     def rss_bytes(self) -> int:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))

@@ -108,10 +108,10 @@ def test_a_stream_that_refuses_makes_it_unready_and_never_ill(fake_aws: FakeAwsP
 
 def test_while_it_drains_it_is_not_ready(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
     """The balancer that asks the admin port sees it as the one that asks the event port does."""
-    with receiver(fake_aws.url, tmp_path, DRAIN_DELAY_S="2") as running:
+    with receiver(fake_aws.url, tmp_path, DRAIN_DELAY_S="4") as running:
         eventually(running, "/readyz", 200)
         running.process.terminate()
-        assert eventually(running, "/readyz", 503, 1.5).text == "draining\n"
+        assert eventually(running, "/readyz", 503).text == "draining\n"
         assert running.process.wait(15) == 0
 
 

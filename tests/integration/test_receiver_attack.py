@@ -176,10 +176,10 @@ def test_certificates_are_read_again_without_a_restart(fake_aws: FakeAwsProcess,
 
 def test_while_draining_it_still_serves_and_says_so(fake_aws: FakeAwsProcess, tmp_path: Path) -> None:
     """For DRAIN_DELAY_S after SIGTERM: /readyz 503, events taken, each answer closes its connection."""
-    with receiver(fake_aws.url, tmp_path, DRAIN_DELAY_S="1.5") as running:
+    with receiver(fake_aws.url, tmp_path, DRAIN_DELAY_S="4") as running:
         running.process.terminate()
-        time.sleep(0.3)
-        assert httpx.get(f"{running.url}/readyz").status_code == 503
+        while httpx.get(f"{running.url}/readyz").status_code != 503:
+            time.sleep(0.05)
         answer = httpx.post(f"{running.url}/v1/events", content=b"{}")
         assert (answer.status_code, answer.headers["connection"]) == (202, "close")
         assert running.process.wait(10) == 0
@@ -194,10 +194,8 @@ def test_the_log_says_why_the_stream_refuses(fake_aws: FakeAwsProcess, tmp_path:
             assert httpx.post(f"{running.url}/v1/events", content=event(number)).status_code == 503
         fake_aws.plan({})
         assert httpx.post(f"{running.url}/v1/events", content=event(9)).status_code == 202
-        time.sleep(0.6)
-        metrics = running.metrics()
-        assert metrics['records_failed_total{code="AccessDeniedException"}'] > 0
-        assert metrics["stream_up"] == 1
+        failed = 'records_failed_total{code="AccessDeniedException"}'
+        running.metrics_once(lambda found: found["stream_up"] == 1 and found.get(failed, 0) > 0)
         said = [json.loads(line) for line in running.log.read_text().splitlines()]
     about = [line for line in said if line["message"].startswith("the stream takes no events")]
     assert [line.get("code") for line in about] == ["AccessDeniedException", None]
@@ -208,10 +206,12 @@ def test_the_log_says_why_the_stream_refuses(fake_aws: FakeAwsProcess, tmp_path:
 
 @pytest.mark.parametrize("after_s", [0.25, 0.4, 0.6, 0.9])
 def test_a_stop_during_the_start_ends_with_0(fake_aws: FakeAwsProcess, tmp_path: Path, after_s: float) -> None:
-    """Whenever it comes once the command is there."""
+    """Whenever it comes once the command listens for it, which is the first thing that it does."""
     program = (
         "import sys, os, signal, threading; from stream_router import cli; "
-        f"threading.Timer({after_s}, os.kill, (os.getpid(), signal.SIGTERM)).start(); "
+        "from stream_router.core.process import early_stop; arm = early_stop.arm; "
+        f"stop = threading.Timer({after_s}, os.kill, (os.getpid(), signal.SIGTERM)); "
+        "early_stop.arm = lambda **how: (arm(**how), stop.start()); "
         "sys.argv[1:] = ['receive']; cli.main()"
     )
     aws = {"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y"}
@@ -262,8 +262,10 @@ def test_two_sources_are_apart(fake_aws: FakeAwsProcess, tmp_path: Path) -> None
         assert [status("", script), status("/nobody", script)] == [404, 404]
         assert [status("/script", script), status("/script", expert)] == [202, 401]
         assert [status("/expert", expert), status("/expert", script)] == [202, 401]
-        time.sleep(0.6)
-        metrics = running.metrics()
-        assert metrics['requests_total{code="401",reason="bad_signature",source="expert"}'] == 1
-        assert metrics['requests_total{code="202",reason="stored",source="script"}'] == 1
+        counted = [
+            'requests_total{code="401",reason="bad_signature",source="expert"}',
+            'requests_total{code="202",reason="stored",source="script"}',
+        ]
+        metrics = running.metrics_once(lambda found: all(found.get(name) for name in counted))
+        assert [metrics[name] for name in counted] == [1, 1]
     assert len(set(stored_ids(fake_aws.lines("PutRecords")))) == 2
