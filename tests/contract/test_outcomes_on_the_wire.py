@@ -162,8 +162,8 @@ def test_shuffled_answers_still_account_for_every_entry(send: Send, fake_aws: Fa
 
 def test_refused_connections_are_no_answer_and_end(send: Send, fake_aws: FakeAwsProcess) -> None:
     """While nothing listens a call has no answer; when the window is over the same port answers again."""
-    fake_aws.plan(rule("outage", how="refuse", from_s=0, to_s=0.6))
-    deadline = time.monotonic() + 5
+    fake_aws.plan(rule("outage", how="refuse", from_s=0, to_s=1.5))
+    deadline = time.monotonic() + 10
     found = put_events(send, fake_aws.url)
     assert isinstance(found, Refusal)
     assert found.code == "NoAnswer"
