@@ -165,6 +165,6 @@ def test_an_asker_that_hangs_holds_up_no_sender(fake_aws: FakeAwsProcess, tmp_pa
         host, port = running.admin_url.removeprefix("http://").split(":")
         hanging = [socket.create_connection((host, int(port))) for _ in range(40)]
         for number in range(20):
-            assert httpx.post(f"{running.url}/v1/events", content=event(number), timeout=1.0).status_code == 202
+            assert httpx.post(f"{running.url}/v1/events", content=event(number), timeout=5.0).status_code == 202
         for one in hanging:
             one.close()
