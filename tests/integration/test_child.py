@@ -16,7 +16,6 @@ import pytest
 
 from stream_router.fakeaws.process import FakeAwsProcess
 from tests.daemon import Child, close_shard, envelope, lease_of, prove_bus
-from tests.system.world import until
 
 V2_BUS = "arn:aws:events:us-east-1:123456789012:event-busv2/bus/abcdefghijklmnopqrstuvwxy"
 
@@ -161,18 +160,20 @@ def test_a_throttled_checkpoint_is_taken_later(child: Child) -> None:
 @pytest.mark.usefixtures("proven")
 def test_a_lost_lease_stops_the_child_without_another_checkpoint(child: Child, fake_aws: FakeAwsProcess) -> None:
     """ShutdownException at a checkpoint means that the shard is another's: nothing more is sent."""
-    child.checkpoint_error = lambda _: "ShutdownException"
-    time.sleep(0.3)
+    asked: list[int] = []
+
+    def lost(number: int) -> str:
+        asked.append(number)
+        return "ShutdownException"
+
+    child.checkpoint_error = lost
     child.process_batch([envelope(1)])
-    time.sleep(0.3)
+    go_on_until(child, lambda: bool(asked))
     child.process_batch([envelope(2)])
-    until(lambda: len(delivered(fake_aws)) == 2, 5, "what was on its way is delivered")
-    before = len(delivered(fake_aws))
-    child.process_batch([envelope(3)])
-    assert len(delivered(fake_aws)) == before
     child.say("leaseLost")
-    assert child.checkpoints == []
     assert child.hang_up() == 0
+    assert delivered(fake_aws) == [f"{1:032x}"]
+    assert (len(asked), child.checkpoints) == (1, [])
 
 
 @pytest.mark.usefixtures("proven")
