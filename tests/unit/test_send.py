@@ -318,7 +318,7 @@ def test_waiting_takes_no_processor(port: int | None, rate: float) -> None:
         took_s, used_s = time.monotonic() - began, time.process_time() - used_s
     assert len(answers) == 3
     assert took_s >= 1.0
-    assert used_s < took_s / 4
+    assert used_s < took_s / 2
 
 
 def test_what_is_sent_again_waits_for_no_new_one() -> None:
