@@ -143,4 +143,4 @@ def test_a_stop_while_it_waits_for_credentials_ends_it_at_once(starting: Startin
     """Nothing is begun, so there is nothing to drain."""
     starting.until(lambda said: SAYS_SO in said)
     starting.process.send_signal(signal.SIGTERM)
-    assert starting.process.wait(5) == 0
+    assert starting.process.wait(15) == 0

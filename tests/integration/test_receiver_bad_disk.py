@@ -57,7 +57,7 @@ def test_a_disk_that_another_filled_turns_no_healthy_stream_into_503(
         small_disk.fill(Path(f"/proc/{running.process.pid}/root{folder}"))
         refusing(fake_aws, False)
         until(lambda: running.metrics()["stream_up"] == 1, "the stream counts as up")
-        assert {outcome.status for outcome in posted(running, EVENTS)} == {202}
+        until(lambda: {outcome.status for outcome in posted(running, EVENTS)} == {202}, "all of them are taken")
         until(lambda: running.metrics()["spilled_events"] == 0, "the spill is drained")
     assert len(set(stored_ids(fake_aws.lines("PutRecords")))) == 2 * EVENTS
 
@@ -87,7 +87,7 @@ def test_what_a_damaged_spill_lost_is_counted_and_the_receiver_serves(
         damage(max(folder.iterdir(), key=lambda path: path.stat().st_size))
         refusing(fake_aws, False)
         running.start()
-        assert {outcome.status for outcome in posted(running, EVENTS)} == {202}
+        until(lambda: {outcome.status for outcome in posted(running, EVENTS)} == {202}, "all of them are taken")
         until(lambda: running.metrics()["spilled_events"] == 0, "the spill is drained")
         missing = promised - set(stored_ids(fake_aws.lines("PutRecords")))
         assert running.metrics()["spill_damaged_total"] == len(missing) > 0
