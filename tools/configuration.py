@@ -123,7 +123,7 @@ FOR = {
     "STREAM_ROUTER_MASKING_REGIONS": "countries whose phone numbers any masking policy expects (docs/masking.md)",
     "STREAM_ROUTER_OFFLOAD_BUCKET": "where payloads go that no call and no message can carry",
     "STREAM_ROUTER_ADMIN_LISTEN": "where the consumer's web page, health, `/status` and `/metrics` are served",
-    "STREAM_ROUTER_ADMIN_TOKEN": "asked for on both admin ports, not for `/healthz`, `/readyz`, `/`; 16 bytes or more",
+    "STREAM_ROUTER_ADMIN_TOKEN": "on both admin ports, not for `/healthz`, `/readyz`, `/`; beyond loopback of 16 bytes",
     "STREAM_ROUTER_AUDIT_DIR": "where audit files go, one a shard",
     "STREAM_ROUTER_AUDIT_KEY": "makes the audit chain an HMAC",
     "STREAM_ROUTER_STATE_DIR": "what must outlive a crash: the worker's name, the markers of crash isolation",

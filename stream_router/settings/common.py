@@ -4,7 +4,7 @@ Names and defaults are promised (docs/contract.md, "Settings"). `reading.load` r
 """
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
@@ -81,31 +81,45 @@ class SecretRule(Environment):
 
     weak_secrets: Literal["refuse", "allow"] = Field("refuse", description="refuse or allow")
 
+    def may_be_weak(self, name: str) -> bool:
+        """Whether a key that can be guessed is taken."""
+        del name
+        return self.weak_secrets == "allow"
+
     def key(self, name: str) -> str:
         """As `secret`; a key that stands elsewhere has to be strong, unless weak ones are allowed."""
-        return self.secret(name, weak=self.weak_secrets == "allow")
+        return self.secret(name, weak=self.may_be_weak(name))
 
     def weakness_of(self, name: str) -> str:
         """What is wrong with a key that is the setting itself, as one line; "" where it may be taken."""
         given = getattr(self, name)
         literal = given.get_secret_value() if given else ""
-        if not literal or literal.startswith(READ_ELSEWHERE) or self.weak_secrets == "allow":
+        if not literal or literal.startswith(READ_ELSEWHERE) or self.may_be_weak(name):
             return ""
         weak = weakness_of_one(literal)
         return f"{variable(type(self), name)}: {weak}" if weak else ""
 
 
-class AdminToken(Environment):
-    """What is asked for on the admin port of a program."""
+class AdminToken(SecretRule):
+    """What is asked for on the admin port of a program, which says where that is."""
 
     admin_token: Secret | None = Field(None, description="a bearer token; required where it listens beyond loopback")
 
-    def unguarded(self, variable: str, listen: str) -> str:
-        """What is wrong with an admin port at `listen`; "" where nothing is."""
-        if self.admin_token or types.is_loopback(listen):
+    admin_at: ClassVar[str]
+    """The field with the port's HOST:PORT."""
+
+    def may_be_weak(self, name: str) -> bool:
+        """On loopback nobody else can try out a token."""
+        return super().may_be_weak(name) or (name == "admin_token" and types.is_loopback(getattr(self, self.admin_at)))
+
+    def unguarded(self) -> str:
+        """What is wrong with the admin port's token; "" where nothing is."""
+        if self.admin_token:
+            return self.weakness_of("admin_token")
+        if types.is_loopback(getattr(self, self.admin_at)):
             return ""
         return (
-            f"STREAM_ROUTER_ADMIN_TOKEN: is not set, and {variable} is beyond loopback; "
+            f"STREAM_ROUTER_ADMIN_TOKEN: is not set, and {variable(type(self), self.admin_at)} is beyond loopback; "
             "set a token, or listen on 127.0.0.1"
         )
 

@@ -8,7 +8,7 @@ from pydantic import Field
 from stream_router.core import limits
 from stream_router.core.dead_letter_share import DeadLetterShare
 from stream_router.settings import types
-from stream_router.settings.common import AdminToken, Common, ConfigFile, Environment, Metrics, SecretRule, variable
+from stream_router.settings.common import AdminToken, Common, ConfigFile, Environment, Metrics, variable
 from stream_router.settings.types import (
     HostPort,
     LimitText,
@@ -42,8 +42,10 @@ class Mask(ConfigFile, MaskingParts):
     """What `mask` needs: key, countries and shapes alone, so that a policy can be tried on any machine."""
 
 
-class Consumer(Common, SecretRule, AdminToken, Metrics, MaskingParts, AuditKey):
+class Consumer(Common, AdminToken, Metrics, MaskingParts, AuditKey):
     """What `consume` and its children need."""
+
+    admin_at = "admin_listen"
 
     sqs_dlq_url: QueueUrl = Field(
         validation_alias="SQS_DLQ_URL",
@@ -93,7 +95,7 @@ class Consumer(Common, SecretRule, AdminToken, Metrics, MaskingParts, AuditKey):
 
     def refusal(self) -> str:
         """A key that can be tried out, or one without what it is for: who set it believes in masking, or in audit."""
-        if line := self.unguarded("STREAM_ROUTER_ADMIN_LISTEN", self.admin_listen) or self.weakness_of("admin_token"):
+        if line := self.unguarded():
             return line
         masks, audits = self.masking != "off", self.audit_dir is not None
         for name, given, used, use in (

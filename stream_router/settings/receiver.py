@@ -6,7 +6,7 @@ from typing import get_args
 from pydantic import Field, SecretStr
 
 from stream_router.settings import types
-from stream_router.settings.common import AdminToken, Common, Metrics, SecretRule
+from stream_router.settings.common import AdminToken, Common, Metrics
 from stream_router.settings.secrets.secret_strength import weakness
 from stream_router.settings.signature import Signature
 from stream_router.settings.types import HostPort, Networks, Paths, Scheme, Secret
@@ -17,8 +17,10 @@ CONVERSATION_PATHS = f"conversationId,interactionId,{_IN_DIGITAL},{_IN_ANSWERS},
 """Where NICE's shapes name the conversation (docs/events.md): as the consumer finds it, or no order could be kept."""
 
 
-class Entrance(Common, SecretRule, AdminToken, Metrics):
+class Entrance(Common, AdminToken, Metrics):
     """Where it is reached, and by which secrets a sender is known."""
+
+    admin_at = "receiver_admin_listen"
 
     listen: HostPort = Field("127.0.0.1:8080", description="HOST:PORT")
     receiver_admin_listen: HostPort = Field("127.0.0.1:9465", description="HOST:PORT")
@@ -69,8 +71,7 @@ class Receiver(Signature, Entrance):
 
     def refusal(self) -> str:
         """Secrets that can be guessed, or that anyone on the way can read."""
-        listen = self.receiver_admin_listen
-        if line := self.unguarded("STREAM_ROUTER_RECEIVER_ADMIN_LISTEN", listen) or self.weakness_of("admin_token"):
+        if line := self.unguarded():
             return line
         weak = "" if self.weak_secrets == "allow" else weakness(self._literal_secrets(), self.webhook_scheme or "")
         if weak:

@@ -165,8 +165,11 @@ def test_a_key_of_the_consumer_is_as_strong_and_has_a_use(
 def test_the_admin_token_is_as_strong(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, program: type[Consumer | Receiver]
 ) -> None:
-    """Whoever reaches the port could try out a short one; so too where it stands in a file, and on loopback."""
+    """Whoever reaches the port could try out a short one, so too where it stands in a file; on loopback nobody does."""
     given(monkeypatch, {**CONSUMER, **RECEIVER, SECRETS: STRONG, "STREAM_ROUTER_ADMIN_TOKEN": "x" * 15})
+    assert load(program).key("admin_token") == "x" * 15
+    beyond = {f"STREAM_ROUTER_{name}ADMIN_LISTEN": "0.0.0.0:1" for name in ("", "RECEIVER_")}
+    given(monkeypatch, beyond)
     short = "STREAM_ROUTER_ADMIN_TOKEN: has a secret of less than 16 bytes"
     with pytest.raises(SettingsError, match=f"^{short}"):
         load(program)

@@ -80,7 +80,9 @@ VALUES: dict[str, Values] = {
     "STREAM_ROUTER_LISTEN": LISTEN,
     "STREAM_ROUTER_RECEIVER_ADMIN_LISTEN": LISTEN._replace(odd=(), because=""),
     "STREAM_ROUTER_ADMIN_LISTEN": LISTEN._replace(odd=(), because=""),
-    "STREAM_ROUTER_ADMIN_TOKEN": Values(("\udcff", "t" * 15), ("t" * 16, "file:/nonexistent")),
+    "STREAM_ROUTER_ADMIN_TOKEN": Values(
+        ("\udcff",), ("t" * 16, "file:/nonexistent"), ("t",), "on loopback, where nobody else can try one out"
+    ),
     "STREAM_ROUTER_TLS_CERT": PATH,
     "STREAM_ROUTER_TLS_KEY": PATH,
     "STREAM_ROUTER_TLS_CLIENT_CA": PATH,
