@@ -7,10 +7,10 @@ from operator import itemgetter
 from typing import Any
 
 from stream_router.pipeline.exact_number import ExactNumber
+from stream_router.pipeline.masking import same_number
 from stream_router.pipeline.masking.actions import GONE, REDACTED, is_mask
 from stream_router.pipeline.masking.detectors.folding import ids_in
 from stream_router.pipeline.masking.detectors.spans import Span
-from stream_router.pipeline.masking.same_number import SameNumbers, is_phone
 from stream_router.pipeline.masking.text_forms import composed, decoded, folded, is_encoded, places
 from stream_router.pipeline.masking.trace import Trace
 
@@ -80,7 +80,7 @@ def replacer(trace: Trace, joined: str) -> Replace | None:
         if end.lower() in joined or not end.isascii():
             if folded(value).strip(_AROUND) in joined:
                 secrets.append((value, left))
-            if is_phone(value):
+            if same_number.is_phone(value):
                 phones.append((value, left))
     secrets += inside if len(inside) * len(joined) > _LOOKS_MAX else _standing(inside, joined)
     return _replacer_of(secrets, phones, joined) if secrets or phones else None
@@ -95,7 +95,7 @@ def _replacer_of_all(texts: Iterable[str], taken: Pairs, joined: str) -> Replace
     secrets: Pairs = [(text, REDACTED) for text in texts if text]
     for value, left in taken:
         _take_apart(value, left, secrets)
-    phones = [(value, left) for value, left in taken if type(value) is str and is_phone(value)]
+    phones = [(value, left) for value, left in taken if type(value) is str and same_number.is_phone(value)]
     return _replacer_of(secrets, phones, joined)
 
 
@@ -110,7 +110,7 @@ def _replacer_of(secrets: Pairs, phones: Pairs, joined: str) -> Replace | None:
         for same in _forms(str(value)):
             if (many or same in joined) and len(same) >= MIN_CHARS and not is_mask(value):
                 found[same] = left if type(left) is str else REDACTED
-    for written, left in SameNumbers(phones).among(joined) if phones else ():
+    for written, left in same_number.among(joined, phones) if phones else ():
         found.setdefault(written, left if type(left) is str else REDACTED)
     found.pop(REDACTED.lower(), None)
     return _replace(found, len(joined)) if found else None
