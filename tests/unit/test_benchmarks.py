@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from benchmarks import __main__ as bench
-from benchmarks import cost, to_reach
+from benchmarks import cost, receiver_load, to_reach
 from benchmarks.harness import compare, question, report, results
 from benchmarks.harness.question import Options, Question
 from benchmarks.harness.rounds import Case, Row, Taken, spread, take
@@ -35,6 +35,15 @@ PLAIN = {
     "transform",
 }
 """Benchmarks with a command of their own, older than the common one."""
+
+
+def test_a_closed_loop_has_no_knee() -> None:
+    """It has no rate; and where `wrk` is not installed, no p99 either, which ended the question after all its rounds."""
+    rows = [
+        Row(Case("Go, 500/s", lambda: Taken({}), at=500), [Taken({"errors": 0.0, "p99Ms": 24.0})]),
+        Row(Case("Go, closed loop", lambda: Taken({})), [Taken({"errors": 0.0, "cpuUs": 60.0})]),
+    ]
+    assert receiver_load.facts(rows) == {"kneePerSecond": {"Go": 500}}
 
 
 def case(name: str, values: list[float], role: Any = "ours") -> Case:
