@@ -38,7 +38,7 @@ PLAIN = {
 
 
 def test_a_closed_loop_has_no_knee() -> None:
-    """It has no rate; and where `wrk` is not installed, no p99 either, which ended the question after all its rounds."""
+    """It has no rate; without `wrk` no p99 either, which ended the question after all its rounds."""
     rows = [
         Row(Case("Go, 500/s", lambda: Taken({}), at=500), [Taken({"errors": 0.0, "p99Ms": 24.0})]),
         Row(Case("Go, closed loop", lambda: Taken({})), [Taken({"errors": 0.0, "cpuUs": 60.0})]),
