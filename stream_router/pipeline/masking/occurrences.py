@@ -80,8 +80,8 @@ def replacer(trace: Trace, joined: str) -> Replace | None:
         if end.lower() in joined or not end.isascii():
             if folded(value).strip(_AROUND) in joined:
                 secrets.append((value, left))
-            if same_number.is_phone(value):
-                phones.append((value, left))
+            phones.append((value, left))
+    phones = phones if phones and same_number.any_in(joined) else []
     secrets += inside if len(inside) * len(joined) > _LOOKS_MAX else _standing(inside, joined)
     return _replacer_of(secrets, phones, joined) if secrets or phones else None
 
@@ -95,7 +95,7 @@ def _replacer_of_all(texts: Iterable[str], taken: Pairs, joined: str) -> Replace
     secrets: Pairs = [(text, REDACTED) for text in texts if text]
     for value, left in taken:
         _take_apart(value, left, secrets)
-    phones = [(value, left) for value, left in taken if type(value) is str and same_number.is_phone(value)]
+    phones = [(value, left) for value, left in taken if type(value) is str]
     return _replacer_of(secrets, phones, joined)
 
 

@@ -25,22 +25,18 @@ class _Number(NamedTuple):
     trunk: bool
 
 
-def is_phone(text: str) -> bool:
-    """Whether a text is nothing but a number, written as a phone's may be."""
-    return _PHONE.fullmatch(text) is not None
+def any_in(text: str) -> bool:
+    """Whether there is a number in a text that may be a phone's: in most there is none, and no phone is to be known."""
+    return _NUMBER.search(text) is not None
 
 
-def among(text: str, phones: Sequence[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
-    """Each number in a text that is one of `phones`, as it stands there, and what the rule left of that one.
-
-    Most texts hold no number at all, and to look for one costs a third of what it costs to make the phones ready.
-    """
-    if written := _NUMBER.findall(text):
-        same = SameNumbers(phones)
-        for number in written:
-            left = same.left_of(number)
-            if left is not None:
-                yield number, left
+def among(text: str, taken: Sequence[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """Each number in a text that is one of the phones among `taken`, as it stands there, and what was left of that."""
+    same = SameNumbers([(value, left) for value, left in taken if _PHONE.fullmatch(value)])
+    for number in _NUMBER.findall(text):
+        left = same.left_of(number)
+        if left is not None:
+            yield number, left
 
 
 class SameNumbers:
