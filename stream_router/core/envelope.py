@@ -100,11 +100,6 @@ def cut_array(body: bytes) -> Iterator[bytes]:
         at = end
 
 
-def split_array(body: bytes) -> list[bytes]:
-    """All of `cut_array` at once."""
-    return list(cut_array(body))
-
-
 def _end_of(pattern: re.Pattern[str], text: str, at: int) -> int:
     match = pattern.match(text, at)
     return match.end() if match else at
@@ -149,8 +144,15 @@ def _is_no_text(data: bytes, found: list[Event | DeadLetter]) -> bool:
     return _NO_TEXT.search(data) is not None
 
 
-def _from_document(record: Record, line: int, raw: bytes, value: object) -> list[Event | DeadLetter]:
-    if type(value) is dict and "v" in value and "body" in value and "idFrom" in value:
+def is_envelope(value: object) -> bool:
+    """Whether it is one, of whatever version: many documents have `v`, `id` and `body`, but other fields besides."""
+    if type(value) is not dict or "v" not in value or "body" not in value:
+        return False
+    return "idFrom" in value or ("id" in value and value.keys() <= _OWN_FIELDS)
+
+
+def _from_document(record: Record, line: int, raw: bytes, value: Any) -> list[Event | DeadLetter]:
+    if is_envelope(value):
         return [_from_envelope(record, line, raw, value)]
     return _from_value(record, line, raw, value)
 
@@ -198,7 +200,7 @@ def _from_value(record: Record, line: int, raw: bytes, value: object) -> list[Ev
             return [DeadLetter(whole, Reason.SCHEMA_MISMATCH, "TooDeep", "the array nests too deep")]
         if len(value) > limits.RECORD_MAX_EVENTS:
             return [_too_many(record, line, raw)]
-        parts = split_array(raw)
+        parts = list(cut_array(raw))
         return [_foreign(record, line + i, parts[i], item, i) for i, item in enumerate(value)]
     return [_foreign(record, line, raw, value, 0)]
 
@@ -209,7 +211,7 @@ def _too_many(record: Record, line: int, raw: bytes) -> DeadLetter:
 
 
 def _from_envelope(record: Record, line: int, raw: bytes, value: dict[str, Any]) -> Event | DeadLetter:
-    identity, received_at, id_from = value.get("id"), value.get("receivedAt"), value["idFrom"]
+    identity, received_at, id_from = value.get("id"), value.get("receivedAt"), value.get("idFrom")
     version = value["v"]
     if (
         type(identity) is str

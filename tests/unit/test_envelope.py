@@ -8,7 +8,7 @@ import pytest
 
 from stream_router.core import envelope
 from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.envelope import open_record, seal, split_array
+from stream_router.core.envelope import cut_array, open_record, seal
 from stream_router.core.event_id import correlation_id
 from stream_router.core.event_id import of_body as event_id
 from stream_router.core.model import DeadLetter, Event, Record
@@ -223,6 +223,13 @@ def test_a_foreign_document_is_one_event() -> None:
     assert event.event_id == event_id("stream", None, 0, data)
 
 
+@pytest.mark.parametrize(("version", "code"), [(9, "UnsupportedVersion"), (1, "MalformedEnvelope")])
+def test_an_envelope_that_lacks_a_field_is_none_of_another_writer(version: int, code: str) -> None:
+    """It holds nothing but what an envelope holds, so its version is looked at, and its body is no event."""
+    (letter,) = letters(orjson.dumps({"v": version, "id": "abc", "body": {"eventType": "x"}}))
+    assert letter.code == code
+
+
 @pytest.mark.parametrize("version", [b"1", b'"2.0"'])
 def test_a_foreign_document_may_have_a_version_an_id_and_a_body(version: bytes) -> None:
     """As many have: only ours says by what its id was made."""
@@ -298,7 +305,7 @@ def test_a_foreign_value_that_is_no_object_is_left_to_validation(data: bytes) ->
 )
 def test_an_array_is_split_into_its_own_bytes(body: bytes, elements: list[bytes]) -> None:
     """Spaces, escapes and numbers inside elements stay as the sender wrote them."""
-    assert split_array(body) == elements
+    assert list(cut_array(body)) == elements
 
 
 def test_too_deep_an_array_is_a_dead_letter() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from stream_router.core import limits
+from stream_router.core.envelope import is_envelope
 from stream_router.core.model import Event
 from stream_router.pipeline.exact_number import ExactNumber
 from stream_router.pipeline.rejection import mismatch
@@ -81,8 +82,7 @@ def _read_carefully(event: Event) -> Any:
 def _exact(text: str) -> Any:
     """The body of an event, whose numbers keep their text where a double would not hold them."""
     whole = _EXACT.decode(text)
-    enveloped = type(whole) is dict and "v" in whole and "body" in whole and "idFrom" in whole
-    return whole["body"] if enveloped else whole
+    return whole["body"] if is_envelope(whole) else whole
 
 
 class _Changed(Exception):  # noqa: N818 - it is no error
