@@ -133,11 +133,20 @@ class Terminal:
         os.write(self.master, key)
 
     def ended(self) -> int:
-        """The exit status; what was left to read is in `output`."""
-        status = self.process.wait(10)
-        while select.select([self.master], [], [], 0.2)[0]:
+        """The exit status. It is read meanwhile, into `output`: a terminal that is full holds up an end."""
+        deadline = time.monotonic() + 20
+        while self.process.poll() is None:
+            assert time.monotonic() < deadline, f"it has not ended: {self.output[-2000:]!r}"
+            self._read(0.05)
+        while self._read(0.2):
+            pass
+        return self.process.returncode
+
+    def _read(self, wait_s: float) -> bool:
+        ready, _, _ = select.select([self.master], [], [], wait_s)
+        if ready:
             self.output += os.read(self.master, 65536)
-        return status
+        return bool(ready)
 
     def close(self) -> None:
         self.process.kill()
