@@ -173,10 +173,9 @@ class Segments:
     def _is_there(self, segment: Segment) -> bool:
         """Whether the active file still has its name: rows in one that was deleted or moved would never be found."""
         try:
-            named, held = segment.path.stat(), os.fstat(self._active)
+            return os.path.samestat(segment.path.stat(), os.fstat(self._active))
         except OSError:
             return False
-        return (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino)
 
     def _close_active(self) -> None:
         if self._active >= 0:
