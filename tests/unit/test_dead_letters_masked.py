@@ -89,6 +89,15 @@ def kept_of(transform: Transform, line: bytes) -> bytes:
     return transform.dead_letter_raw(DeadLetter(event_of(line), Reason.UNROUTABLE, "", ""))
 
 
+def sent_and_again(transform: Transform, line: bytes) -> tuple[Entry, Entry]:
+    """The entry of an event, and that of the masked copy that its dead letter keeps."""
+    sent = transform(event_of(line))
+    again = transform(event_of(kept_of(transform, line)))
+    assert isinstance(sent, Entry)
+    assert isinstance(again, Entry)
+    return sent, again
+
+
 def line_of(**said: str) -> bytes:
     return seal("0" * 32, "delivery", int(NOW_S * 1000), orjson.dumps(BODY), added_text(said))
 
@@ -171,10 +180,7 @@ def test_an_event_is_told_by_the_same_ids_again_though_its_payload_hides_them(
 ) -> None:
     """Hashed ids join events; in the payload, where they are read from, another rule takes them away."""
     transform = transform_of(tmp_path, shapes, OF_IDS.replace("{action}", action))
-    sent = transform(event_of(line))
-    assert isinstance(sent, Entry)
-    again = transform(event_of(kept_of(transform, line)))
-    assert isinstance(again, Entry)
+    sent, again = sent_and_again(transform, line)
     assert orjson.loads(again.detail) == orjson.loads(sent.detail)
     assert orjson.loads(sent.detail)["conversationId"].startswith("hmac:k1:")
 
@@ -216,9 +222,6 @@ def test_an_event_has_the_same_time_and_type_again_though_its_payload_hides_them
 ) -> None:
     """The entry shows both, so its masked copy does: it is never told by when it was received, or by a default."""
     transform = transform_of(tmp_path, shapes, HIDING.replace("{action}", action))
-    sent = transform(event_of(line))
-    assert isinstance(sent, Entry)
-    again = transform(event_of(kept_of(transform, line)))
-    assert isinstance(again, Entry)
+    sent, again = sent_and_again(transform, line)
     assert orjson.loads(again.detail) == orjson.loads(sent.detail)
     assert (again.time_s, again.detail_type) == (sent.time_s, sent.detail_type)
