@@ -31,6 +31,7 @@ from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.mapping.mapper import Validator
 from stream_router.settings.dead_letters import DeadLetters
 from stream_router.settings.environment.reading import load
+from tests import broken_off
 
 ID = "0123456789abcdef0123456789abcdef"
 FIND = find.Wish([ID], None, None, "1h", fan_out=False, everything=False)
@@ -284,18 +285,12 @@ def test_a_reading_that_was_broken_off_is_no_judgement(
 ) -> None:
     """Ctrl-C: what was not read may hold the event, and the differences."""
     stops = Stops()
-
-    @contextlib.contextmanager
-    def reading(*_: object, **__: object) -> Iterator[Iterator[Piece]]:
-        stops.asked.set()
-        yield iter([])
-
     for module in (find, reconcile):
         monkeypatch.setattr(module, "Stops", lambda: stops)
         monkeypatch.setattr(module, "Clients", lambda _: SimpleNamespace(kinesis=None, dynamodb=None))
     nothing = Look(())
     monkeypatch.setattr(looks, "both", lambda *_: (Letters(nothing, settings.stream), UndeliveredBook(nothing)))
-    monkeypatch.setattr(session, "reading", reading)
+    monkeypatch.setattr(session, "reading", broken_off.reading(stops))
     monkeypatch.setattr(shards, "describe", lambda *_: Stream("s", "arn", {}, 0))
     monkeypatch.setattr(leases, "read", lambda *_: {})
     assert (find.run(settings, FIND) if command == "find" else reconcile.run(settings, RECONCILE)) == 2

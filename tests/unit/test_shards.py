@@ -1,6 +1,5 @@
 """`shards`: loads against limits, what to do, and a reshard with its rules."""
 
-import contextlib
 import os
 import sys
 import tracemalloc
@@ -19,6 +18,7 @@ from stream_router.control.stream.positions import Position
 from stream_router.control.stream.reader import Piece, Span
 from stream_router.control.stream.session import Stops
 from stream_router.control.stream.shards import Shard, Stream
+from tests import broken_off
 from tests.scripted import Script
 
 HALF = 2**127
@@ -192,13 +192,7 @@ def test_a_measurement_that_is_broken_off_shows_no_load(
 ) -> None:
     """Half of a minute would be half of the load."""
     stops = Stops()
-
-    @contextlib.contextmanager
-    def reading(*_: object, **__: object) -> Iterator[Iterator[Piece]]:
-        stops.asked.set()
-        yield iter([])
-
-    monkeypatch.setattr(session, "reading", reading)
+    monkeypatch.setattr(session, "reading", broken_off.reading(stops))
     monkeypatch.setattr(shards_, "describe", lambda *_: Stream("s", "arn", {}, 0))
     settings: Any = SimpleNamespace(stream="s", buckets=64)
     clients: Any = SimpleNamespace(kinesis=None)
