@@ -61,11 +61,11 @@ class SameNumbers:
                     self._without_shown_code.setdefault(tail, left)
 
     def left_of(self, written: str) -> Any:
-        """What the rule left of the number that is written so; None where it is none of these."""
-        return self._left(_number(written))
+        """What the rule left of the number that is written so; None where it is none of these.
 
-    def _left(self, number: _Number) -> Any:
-        """What was left of the same number, written with and without its country's code, which one of them shows."""
+        One of the two may be written without its country's code, which the other one shows.
+        """
+        number = _number(written)
         core = number.core
         if len(core) < _CORE_MIN_DIGITS:
             return None
