@@ -125,7 +125,7 @@ def open_record(record: Record) -> list[Event | DeadLetter]:
             # A document that someone else pretty-printed breaks at its first line; an envelope never does.
             if not found and (found := _over_lines(record)):
                 break
-            found += _several(record, len(found), line)
+            found += _several(record, len(found), line, documents.end_to_end(line))
         else:
             found += _from_document(record, len(found), line, value)
     if not found or (len(found) > 1 and _is_no_text(data, found)):
@@ -163,13 +163,13 @@ def _over_lines(record: Record) -> list[Event | DeadLetter]:
     whole = _parse(data)
     if whole is not _BROKEN:
         return _from_value(record, 0, data, whole)
-    parts, _ = documents.end_to_end(data) if b"\n" in data else ([], b"")
-    return _several(record, 0, data) if any(b"\n" in part for part in parts) else []
+    cut = documents.end_to_end(data) if b"\n" in data else ([], b"")
+    return _several(record, 0, data, cut) if any(b"\n" in part for part in cut[0]) else []
 
 
-def _several(record: Record, line: int, raw: bytes) -> list[Event | DeadLetter]:
-    """A line that is not one document: several end to end, and one dead letter of what cannot be read from there on."""
-    parts, rest = documents.end_to_end(raw)
+def _several(record: Record, line: int, raw: bytes, cut: tuple[list[bytes], bytes]) -> list[Event | DeadLetter]:
+    """A text that is not one document: several end to end, and one dead letter of what cannot be read from there on."""
+    parts, rest = cut
     if len(parts) < 2 and (not parts or not rest):
         return [_unreadable(record, line, raw)]
     found: list[Event | DeadLetter] = []

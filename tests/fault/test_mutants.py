@@ -302,7 +302,7 @@ OF_THE_AUTHORS = {
     ),
     "a bad line takes its record along": Mutant(
         "core/envelope.py",
-        "            found += _several(record, len(found), line)\n",
+        "            found += _several(record, len(found), line, documents.end_to_end(line))\n",
         "            return [_unreadable(record, 0, record.data)]\n",
         ("tests/unit/test_envelope.py",),
     ),
