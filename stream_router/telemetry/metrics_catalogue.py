@@ -155,26 +155,22 @@ SHARD: Final[dict[str, Metric]] = {
         CloudWatch("RetentionHeadroomSeconds", "Seconds"),
     ),
     **{
-        said: Metric(name, "gauge", text, ("shard",), None, scale)
-        for said, name, text, scale in (
-            ("window_bytes", "window_bytes", "Bytes that the child has under way", 1.0),
-            (
-                "window_span_seconds",
-                "window_span_seconds",
-                "Time since the oldest record above the checkpoint was opened",
-                1.0,
-            ),
-            ("calls_in_flight", "calls_in_flight", "PutEvents calls under way", 1.0),
-            ("calls_ceiling", "calls_ceiling", "PutEvents calls that may be under way at present", 1.0),
-            ("checkpoint_age_seconds", "checkpoint_age_seconds", "Time since the last checkpoint that was taken", 1.0),
-            (
-                "millis_behind_latest",
-                "behind_latest_seconds",
-                "What of the stream lies behind the daemon's last batch",
-                0.001,
-            ),
+        name: Metric(name, "gauge", text, ("shard",))
+        for name, text in (
+            ("window_bytes", "Bytes that the child has under way"),
+            ("window_span_seconds", "Time since the oldest record above the checkpoint was opened"),
+            ("calls_in_flight", "PutEvents calls under way"),
+            ("calls_ceiling", "PutEvents calls that may be under way at present"),
+            ("checkpoint_age_seconds", "Time since the last checkpoint that was taken"),
         )
     },
+    "millis_behind_latest": Metric(
+        "behind_latest_seconds",
+        "gauge",
+        "What of the stream lies behind the daemon's last batch",
+        ("shard",),
+        scale=0.001,
+    ),
 }
 """What is so with a shard whose child lives here, by its name in `/status`."""
 
@@ -218,13 +214,17 @@ CATCH_UP: Final = Metric(
     "gauge",
     "Time until every shard has caught up at the speed of the last minute; absent where none is gained",
 )
-DAEMON_UP: Final = Metric("daemon_up", "gauge", "1 while the KCL daemon runs")
+DAEMON_UP: Final = Metric("daemon_up", "gauge", "1 while a KCL daemon runs", (), CloudWatch("DaemonDown", seldom=True))
 DAEMON_RESTARTS: Final = Metric(
     "daemon_restarts", "counter", "Times that the KCL daemon was started again", (), CloudWatch("DaemonRestartCount")
 )
 DAEMON_MEMORY: Final = Metric("daemon_resident_memory_bytes", "gauge", "Memory of the KCL daemon's JVM that is in RAM")
 BUS_UNASKED: Final = Metric(
-    "bus_unasked_seconds", "gauge", "Time since the event bus could last be asked; 0 while it answers"
+    "bus_unasked_seconds",
+    "gauge",
+    "Time since the event bus could last be asked; 0 while it answers",
+    (),
+    CloudWatch("BusUnaskedSeconds", "Seconds", seldom=True),
 )
 BUILD: Final = Metric("build_info", "gauge", "The program and its version", ("program", "version"))
 

@@ -17,9 +17,11 @@ import yaml
 
 from stream_router.telemetry.cloudwatch import NAMESPACE
 from stream_router.telemetry.metrics_catalogue import (
+    BUS_UNASKED,
     CONSUMER,
     COUNTERS,
     DAEMON_RESTARTS,
+    DAEMON_UP,
     ENTRIES_PER_CALL,
     HANGING,
     HOLDING,
@@ -240,7 +242,7 @@ def kept(wanted: Any, found: Any) -> Any:
 def own_metrics() -> set[str]:
     """What we send to CloudWatch."""
     kinds: tuple[Metric, ...] = (*COUNTERS.values(), *STAGES.values(), ENTRIES_PER_CALL, *SHARD.values())
-    told = (*kinds, HOLDING, HANGING, UNREAD, RULE_MATCHED, DAEMON_RESTARTS, *IN_CLOUDWATCH)
+    told = (*kinds, HOLDING, HANGING, UNREAD, RULE_MATCHED, DAEMON_UP, DAEMON_RESTARTS, BUS_UNASKED, *IN_CLOUDWATCH)
     return {metric.cloudwatch.name for metric in told if metric.cloudwatch}
 
 
@@ -347,6 +349,18 @@ def test_what_is_sent_in_trouble_alone_is_well_where_it_is_missing() -> None:
     assert (hangs["MetricName"], hangs["Statistic"]) == ("HangingProcesses", "Maximum")
     assert (hangs["Period"], hangs["DatapointsToAlarm"], hangs["EvaluationPeriods"]) == (60, 2, 3)
     assert (audit["MetricName"], audit["Statistic"], audit["Period"]) == ("AuditFailureCount", "Sum", 300)
+
+
+def test_a_bus_that_cannot_be_asked_and_a_host_without_a_daemon_are_told_as_by_prometheus() -> None:
+    """After ten minutes, long before the shards hold; in two minutes of three, since a daemon is soon started again."""
+    unasked, down = ALARMS["BusUnasked"], ALARMS["DaemonDown"]
+    (rule,) = [rule for rule in RULES if rule["alert"] == "StreamRouterBusUnasked"]
+    assert rule["expr"].endswith(f"> {unasked['Threshold']}")
+    assert (unasked["MetricName"], unasked["Statistic"]) == ("BusUnaskedSeconds", "Maximum")
+    assert (down["MetricName"], down["Statistic"], down["Threshold"]) == ("DaemonDown", "Maximum", 0)
+    assert (down["Period"], down["DatapointsToAlarm"], down["EvaluationPeriods"]) == (60, 2, 3)
+    for alarm in (unasked, down):
+        assert (alarm["ComparisonOperator"], alarm["TreatMissingData"]) == ("GreaterThanThreshold", "notBreaching")
 
 
 def test_a_certificate_s_end_is_told_before_it_comes_and_once_it_has() -> None:

@@ -225,6 +225,38 @@ def test_what_hangs_is_told_while_it_does(world: World) -> None:
     assert "HangingProcesses" not in world.cloud.values()
 
 
+def test_a_bus_that_cannot_be_asked_is_told_while_it_cannot(world: World) -> None:
+    """Since when, long before the shards hold for it; nothing while it answers, and nothing is paid for then."""
+    world.child_says("a")
+    world.send()
+    assert "BusUnaskedSeconds" not in world.cloud.values()
+    world.state.write(BUS_UNASKED, f"{world.now!r}\n")
+    world.after(660)
+    world.child_says("a")
+    world.send()
+    assert world.cloud.values()["BusUnaskedSeconds"] == 660.0
+
+
+def test_a_host_without_a_daemon_is_told_while_it_has_none(world: World) -> None:
+    """Though nothing else is known there. Not one that starts, or starts again, nor one that is told to stop."""
+    world.vitals.daemon_ended(for_the_bus=False)
+    world.send()
+    assert world.cloud.sent == []
+    world.after(61)
+    world.send()
+    assert world.cloud.values() == {"DaemonDown": 1.0}
+    world.vitals.daemon_runs(2)
+    world.after(60)
+    world.child_says("a")
+    world.send()
+    assert "DaemonDown" not in world.cloud.values()
+    world.vitals.draining()
+    world.vitals.daemon_ended(for_the_bus=False)
+    world.after(60)
+    world.send()
+    assert "DaemonDown" not in world.cloud.values()
+
+
 def test_status_tells_what_hangs_before_all_else(world: World) -> None:
     """A holding shard is told by its child, and that of a child that hangs is old."""
     world.child_says("a", holding="bytes")

@@ -1,4 +1,4 @@
-"""What is the worker's, not one child's, in CloudWatch: lag, holding and unread shards, hangs, the rule, restarts.
+"""What is the worker's, not one child's, in CloudWatch: lag, holding and unread shards, hangs, rule, bus, daemon.
 
 The supervisor sends it, since a child that hangs, or is stopped, could not tell of its own lag. Nothing waits for it:
 it runs on a thread of its own, and what does not get through is gone, as the next minute tells it anew.
@@ -21,6 +21,9 @@ from stream_router.telemetry.cloudwatch import NAMESPACE, Series, Whose
 from stream_router.telemetry.metrics_catalogue import SHARD, Metric
 
 log = logging.getLogger(__name__)
+
+DOWN_S = 60.0
+"""A daemon that has been gone for less time is about to be started, as at each start of the program."""
 
 
 class WorkerMetrics:
@@ -73,6 +76,10 @@ def values(seen: Seen) -> Iterator[tuple[Metric, float]]:
         yield metrics_catalogue.UNREAD, float(len(seen.stream.unread))
     if (state := seen.rule.get("state")) in ("matched", "unmatched"):
         yield metrics_catalogue.RULE_MATCHED, float(state == "unmatched")
+    if unasked_s := seen.bus["unaskedS"]:
+        yield metrics_catalogue.BUS_UNASKED, unasked_s
+    if seen.known.daemon is None and seen.known.state != "draining" and seen.at_s - seen.known.since_s >= DOWN_S:
+        yield metrics_catalogue.DAEMON_UP, 1.0
 
 
 def of(settings: Consumer, seen: Callable[[], Seen]) -> WorkerMetrics:
