@@ -199,6 +199,13 @@ def test_a_panel_is_as_grafana_s_own_linter_wants_it(panel: dict[str, Any]) -> N
         assert ("_total{" in target["expr"] or "_bucket{" in target["expr"]) == ("$__rate_interval" in target["expr"])
 
 
+def test_the_dashboard_shows_whatever_an_alert_asks_for() -> None:
+    """Whoever was woken sees it there; a receiver's heartbeat is in what of its workers is ready."""
+    asked = {name for rule in RULES for name, _ in SELECTOR.findall(rule["expr"])}
+    shown = {name for panel in PANELS for target in panel["targets"] for name, _ in SELECTOR.findall(target["expr"])}
+    assert asked - shown == {"stream_router_receiver_heartbeat_timestamp_seconds"}
+
+
 def test_the_dashboard_can_be_imported_and_not_be_spoilt() -> None:
     """Its panels lie side by side, its ids are its own, it is not edited in place."""
     assert DASHBOARD["editable"] is False
