@@ -43,8 +43,8 @@ TEMPLATE = yaml.safe_load((FOLDER / "cloudwatch/observability.yaml").read_text("
 GROUPS = yaml.safe_load(RULES_FILE.read_text("utf-8"))["groups"]
 RULES: list[dict[str, Any]] = [rule for group in GROUPS for rule in group["rules"]]
 
-OF_THE_SCRAPE = {"job", "instance"}
-"""Labels that Prometheus itself gives every series."""
+OF_THE_SCRAPE = {"job", "instance", "namespace"}
+"""Labels that Prometheus itself gives every series; the last one its Operator, on Kubernetes."""
 
 OF_AWS = {
     ("AWS/SQS", "QueueName"): {"ApproximateAgeOfOldestMessage", "ApproximateNumberOfMessagesVisible"},
@@ -149,6 +149,13 @@ def test_every_alert_is_tested_to_fire_and_to_be_silent() -> None:
     fires = {case["alertname"] for case in cases if case["exp_alerts"]}
     silent = {case["alertname"] for case in cases if not case["exp_alerts"]}
     assert fires == silent == {rule["alert"] for rule in RULES}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_two_releases_of_one_name_in_two_namespaces_alert_each_for_itself(rule: dict[str, Any]) -> None:
+    """The chart's releases `cx` are both scraped as the job `cx-consume`; where no namespace is, nothing changes."""
+    groups = re.findall(r"\bby \(([^)]*)\)", rule["expr"])
+    assert all(group.startswith("namespace, job") for group in groups)
 
 
 promtool = pytest.mark.skipif(
