@@ -277,6 +277,19 @@ def test_the_alerts_are_the_rules_of_observability() -> None:
 
 
 @needs_helm
+def test_the_alerts_on_headroom_are_of_what_the_stream_keeps() -> None:
+    """At three quarters, a half and a quarter; of a stream that keeps 24 hours those of a week would never be quiet."""
+
+    def thresholds(*given: str) -> list[str]:
+        text = subprocess.run([*COMMAND, *given], capture_output=True, text=True, check=True).stdout
+        rules = parsed(text)["PrometheusRule", "cx"]["spec"]["groups"][0]["rules"]
+        return [rule["expr"].rpartition("< ")[2] for rule in rules if rule["alert"] == "StreamRouterRetention"]
+
+    assert thresholds("--set", "metrics.retentionHours=24") == [f"{part} * 24 * 3600" for part in (0.75, "0.50", 0.25)]
+    assert thresholds("--set", "metrics.retentionHours=null") == thresholds(), "`upgrade --reuse-values`"
+
+
+@needs_helm
 def test_alerts_are_made_where_they_are_asked_for_and_have_something_to_look_at() -> None:
     """Off by default: a cluster without the Prometheus Operator knows no PrometheusRule, and would refuse the chart."""
     off = ("--set", "metrics.alerts=false")
