@@ -93,7 +93,8 @@ def shards(
 ) -> None:
     """Show the load of each shard against its limits, and what to do; with --to, reshard by AWS's rules.
 
-    Measures by reading what came of late. Example: stream-router shards --to 4
+    Measures by reading what came of late. Where a template owns the stream (CloudFormation, Terraform), change its
+    number of shards there instead of with --to. Example: stream-router shards --to 4
     """
     from stream_router.control.shards import command
     from stream_router.settings.environment.reading import load

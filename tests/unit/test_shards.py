@@ -162,7 +162,9 @@ def test_ctrl_c_before_the_reshard_is_asked_for_leaves_the_stream_as_it_is(capsy
     settings: Any = SimpleNamespace(stream="s", buckets=64)
     assert command._reshard(settings, 4, script.clients, stops, yes=False) == command.NOT_DONE
     script.done()
-    assert capsys.readouterr().err == "broken off: the stream is as it was\n"
+    told = capsys.readouterr()
+    assert told.err == "broken off: the stream is as it was\n"
+    assert "a template owns the stream (CloudFormation, Terraform): change the number of shards there" in told.out
 
 
 def test_a_reshard_that_is_not_followed_to_its_end_is_not_said_to_be_done(

@@ -26,6 +26,8 @@ RULES = (
     "while it lasts writing and reading go on; the consumer reads a closed shard to its end before its children,",
     "so order within a conversation stays, and new events wait while a closed shard has a backlog",
     "each shard has a child process of its own: see that the consumers' hosts have room for as many",
+    "where a template owns the stream (CloudFormation, Terraform): change the number of shards there instead, or its",
+    "next deployment may set the old number again",
 )
 
 
