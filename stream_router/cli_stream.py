@@ -7,7 +7,7 @@ import typer
 Since = Annotated[
     str, typer.Option("--since", help="From when on, by arrival in the stream: 2026-11-24T09:30:00Z, or 2h ago.")
 ]
-Until = Annotated[str | None, typer.Option("--until", help="Before when; without it, now.")]
+Until = Annotated[str | None, typer.Option("--until", help="Before when; without it, or later than now, up to now.")]
 FanOut = Annotated[
     bool, typer.Option("--fan-out", help="Read by enhanced fan-out: faster, at a price that is said first.")
 ]

@@ -2,7 +2,9 @@
 
 import threading
 
-from stream_router.control.stream.session import Stops
+import pytest
+
+from stream_router.control.stream.session import Stops, span_of
 
 
 def test_a_reading_that_begins_after_ctrl_c_hears_of_it() -> None:
@@ -36,3 +38,14 @@ def test_a_second_signal_while_the_first_is_passed_on_waits_for_no_lock() -> Non
     stops._ask()
     assert stops.asked.is_set()
     assert reading.is_set()
+
+
+def test_an_until_in_the_future_is_said_to_be_read_to_now(capsys: pytest.CaptureFixture[str]) -> None:
+    """By this machine's clock: one that is slow would leave out, unsaid, what came last."""
+    now_ms = 1_764_000_000_000
+    assert span_of("2025-11-24T15:00Z", "2025-11-24T16:00Z", now_ms) == (now_ms - 3_600_000, now_ms)
+    assert capsys.readouterr().err == ""
+    assert span_of("2025-11-24T15:00Z", "2025-11-24T16:05Z", now_ms) == (now_ms - 3_600_000, now_ms)
+    assert capsys.readouterr().err == (
+        "note: --until is in the future by this machine's clock: read up to now, 2025-11-24T16:00:00.000Z\n"
+    )

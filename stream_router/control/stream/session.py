@@ -20,6 +20,7 @@ from stream_router.control.stream.progress import Progress
 from stream_router.control.stream.reader import Piece, Span, StreamReader
 from stream_router.control.stream.shards import Stream
 from stream_router.core.process.heard_signals import heard_by, of_a_stop
+from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.settings.common import Common
 
 READER = "stream-router-read-"
@@ -32,9 +33,12 @@ def say(text: str) -> None:
 
 
 def span_of(since: str, until: str | None, now_ms: int) -> Span:
-    """The span that an operator typed. Raises SettingsError where it is none."""
+    """The span that an operator typed, up to now at most. Raises SettingsError where it is none."""
     since_ms = moment_ms(since, "--since", now_ms)
-    until_ms = min(moment_ms(until, "--until", now_ms), now_ms) if until else now_ms
+    until_ms = moment_ms(until, "--until", now_ms) if until else now_ms
+    if until_ms > now_ms:
+        say(f"note: --until is in the future by this machine's clock: read up to now, {iso(now_ms)}")
+        until_ms = now_ms
     check_span(since_ms, until_ms)
     return Span(since_ms, until_ms)
 
