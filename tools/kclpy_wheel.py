@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+SOURCE_SHA256 = "146bf4a85c79eb6d3c842075d7fe2a1ffad3f2944c24db202add5e2a875259c9"
+"""Of PyPI's source of the pinned version, and changed with it: our locks have that of what we build of it alone."""
+
 NO_JARS = """<project xmlns="http://maven.apache.org/POM/4.0.0"><properties/><dependencies/></project>\n"""
 """What its installer reads the jars from."""
 
@@ -34,10 +37,11 @@ def build(python: Path, target: Path) -> Path:
     """Build it with the pip of `python` into `target`; the wheel. Raises CalledProcessError where pip fails."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder)
-        wanted = f"amazon_kclpy=={pinned()}"
-        pip(python, "download", "--no-deps", "--no-binary", "amazon_kclpy", "--dest", folder, wanted)
+        wanted = source / "wanted.txt"
+        wanted.write_text(f"amazon_kclpy=={pinned()} --hash=sha256:{SOURCE_SHA256}\n", "utf-8")
+        pip(python, "download", "--no-deps", "--no-binary", "amazon_kclpy", "--dest", folder, "-r", str(wanted))
         with tarfile.open(next(source.glob("amazon_kclpy-*.tar.gz"))) as archive:
-            archive.extractall(source, **SAFELY)  # noqa: S202 - filtered, and from PyPI by its pinned version
+            archive.extractall(source, **SAFELY)  # noqa: S202 - filtered, and proved by its SHA-256
         unpacked = next(path for path in source.iterdir() if path.is_dir())
         (unpacked / "pom.xml").write_text(NO_JARS, "utf-8")
         pip(python, "wheel", "--no-deps", "--wheel-dir", str(target), str(unpacked))

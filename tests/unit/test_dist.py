@@ -87,3 +87,22 @@ def test_what_a_program_said_stands_before_the_line(
         "error: no such host\ndist: uv failed (above); this wants a git checkout, and PyPI within "
         "reach, for pip and for uv (a mirror: PIP_INDEX_URL and UV_DEFAULT_INDEX)\n"
     )
+
+
+def test_a_source_of_the_kcl_that_is_not_the_one_that_was_tested_is_refused(
+    dist: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """It is the one package that we build ourselves: the hash in our locks is that of whatever was built."""
+    version = dist.kclpy_wheel.pinned()
+    text = f"from setuptools import setup; setup(name='amazon_kclpy', version='{version}')".encode()
+    with tarfile.open(tmp_path / f"amazon_kclpy-{version}.tar.gz", "w:gz") as archive:
+        member = tarfile.TarInfo(f"amazon_kclpy-{version}/setup.py")
+        member.size = len(text)
+        archive.addfile(member, io.BytesIO(text))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    (target := tmp_path / "target").mkdir()
+    with pytest.raises(subprocess.CalledProcessError):
+        dist.kclpy_wheel.build(Path(sys.executable), target)
+    assert "DO NOT MATCH THE HASHES" in capfd.readouterr().err
+    assert not list(target.iterdir())
