@@ -24,7 +24,8 @@ from stream_router.settings.urls import is_url, without_user
 AT_ONCE = 4
 TRIES = 4
 FIRST_WAIT_S = 1.0
-ANSWER_TIMEOUT_S = 60.0
+ANSWER_TIMEOUT_S = 20.0
+"""Without a byte, or a connection. A mirror that fetches the jar itself may need longer, and has it by the next try."""
 
 
 class FetchError(Exception):
@@ -129,6 +130,8 @@ def _download(url: str, jar: Jar) -> bytes:
             problem, again = f"{type(error).__name__}: {getattr(error, 'reason', error)}", True
         if not again or attempt == TRIES:
             break
+        sys.stdout.write(f"{jar.name}: {problem}; trying again\n")
+        sys.stdout.flush()
         time.sleep(wait_s)
         wait_s *= 2
     raise FetchError(

@@ -118,11 +118,27 @@ def test_a_damaged_jar_is_brought_anew(repository: str, installed: Path) -> None
     jars.prove_whole()
 
 
-def test_a_repository_that_stumbles_is_asked_again(repository: str) -> None:
-    """Too many requests, and an error of the server, are over soon."""
+def test_a_repository_that_stumbles_is_asked_again(repository: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Too many requests, and an error of the server, are over soon. That it is waited for is said."""
     Repository.broken = ["429", "503", "500"]
     assert fetch(repository) == 0
     assert len(Repository.asked) == len(LIST) + 3
+    again = [line for line in capsys.readouterr().out.splitlines() if line.endswith("; trying again")]
+    assert sorted(line.partition(": ")[2] for line in again) == [f"HTTP {n}; trying again" for n in (429, 500, 503)]
+
+
+def test_a_network_that_drops_everything_is_not_waited_for_for_minutes_unsaid(
+    installed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each wait is short, and is told as it ends."""
+    assert fetch_jars.ANSWER_TIMEOUT_S <= 20
+    monkeypatch.setattr(fetch_jars, "ANSWER_TIMEOUT_S", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        assert fetch(f"http://127.0.0.1:{silent.getsockname()[1]}/maven") == 1
+    told = capsys.readouterr()
+    assert f"{LIST[0].name}: TimeoutError: timed out; trying again\n" in told.out
+    assert "cannot be fetched from 127.0.0.1 (TimeoutError: timed out)" in told.err
+    assert not list(installed.iterdir())
 
 
 @pytest.mark.parametrize("how", ["cut", "other"])
