@@ -1,5 +1,6 @@
 """The command line as an operator meets it: help that explains, one line where something is wrong, 78 for settings."""
 
+import configparser
 import io
 import os
 import subprocess
@@ -195,6 +196,27 @@ def test_the_console_scripts_are_installed() -> None:
     assert (folder / "stream-router-shard").exists()
     done = subprocess.run([folder / "stream-router", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("stream-router ")
+
+
+@pytest.mark.parametrize("words", [["--version"], ["--debug", "--version"]])
+def test_an_installation_that_lacks_a_package_is_one_line_and_exit_78(words: list[str]) -> None:
+    """As one that lacks a jar: without typer nothing of the command can run. With --debug the traceback is shown."""
+    program = "import sys; sys.modules['typer'] = None; from stream_router.__main__ import main; main()"
+    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=False)
+    if "--debug" in words:
+        assert done.stderr.startswith("Traceback")
+    else:
+        assert done.returncode == 78
+        assert done.stderr.startswith("stream-router: this installation is not whole (import of typer halted")
+        assert done.stderr.count("\n") == 1
+
+
+def test_the_console_script_is_what_says_so() -> None:
+    """The same that `python -m stream_router` runs."""
+    setup = configparser.ConfigParser()
+    setup.read(Path(__file__).parents[2] / "setup.cfg", "utf-8")
+    scripts = setup["options.entry_points"]["console_scripts"].split("\n")
+    assert "stream-router = stream_router.__main__:main" in scripts
 
 
 def test_mask_of_a_file_that_is_not_there_is_one_line_and_exit_1(
