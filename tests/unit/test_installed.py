@@ -1,8 +1,11 @@
 """What came with the package is looked for where pip put it, whatever way it was installed."""
 
+import errno
+import os
 import site
 import sysconfig
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,3 +58,22 @@ def test_a_target_s_own_data_comes_before_any_other(bases: tuple[Path, Path], mo
     assert set(installed.shares()) == {base / "share" / "stream_router" for base in bases}
     (target / "share" / "stream_router").mkdir(parents=True)
     assert next(installed.shares()) == target / "share" / "stream_router"
+
+
+def test_a_folder_that_this_user_may_not_look_into_is_passed_over(
+    bases: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside the code, or one of the places behind it: somebody else's `share` of mode 0700 is no reason to end."""
+    target = bases[0].parent / "target"
+    for module in (installed, properties):
+        monkeypatch.setattr(module, "__file__", str(target / MODULE))
+    stat = os.stat
+
+    def refused(path: Any, **more: Any) -> os.stat_result:
+        if Path(path).is_relative_to(target / "share") or Path(path).is_relative_to(bases[0] / "share"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return stat(path, **more)
+
+    monkeypatch.setattr(os, "stat", refused)
+    assert set(installed.shares()) == {base / "share" / "stream_router" for base in bases}
+    assert properties.shipped("consumer.properties") == bases[1] / "share" / "stream_router" / "consumer.properties"
