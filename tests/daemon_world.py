@@ -45,6 +45,7 @@ class World:
         self.stderr = (folder / "stderr").open("w+")
         self.processes: list[subprocess.Popen[bytes]] = []
         stack = {"GATEWAY_PORT": str(self.port), "BIND_HOST": "127.0.0.1", "LOG_LEVEL": "WARNING"}
+        stack["TMPDIR"] = str(folder)
         quiet = (folder / "ministack").open("w")
         self.start([sys.executable, "-m", server], {**self.environment, **stack}, quiet)
         quiet.close()

@@ -31,6 +31,7 @@ def start(programs: Programs, port: int | None = None) -> tuple[Program, str]:
         "BIND_HOST": "127.0.0.1",
         "LOG_LEVEL": "WARNING",
         "S3_DATA_DIR": str(programs.folder / "s3"),
+        "TMPDIR": str(programs.folder),  # for the file with its process id, which it leaves where it is killed
     }
     program = programs.start("ministack", module(SERVER), endpoint, settings)
     program.wait_ready(lambda: _answers(f"{endpoint}/_ministack/health"), START_S)

@@ -67,7 +67,8 @@ def _clients(url: str) -> Iterator[Client]:
 def ministack_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port = free_port()
     home = tmp_path_factory.mktemp("ministack")
-    settings = {"GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "LOG_LEVEL": "ERROR", "S3_DATA_DIR": str(home)}
+    settings = {"GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "LOG_LEVEL": "ERROR"}
+    settings |= {"S3_DATA_DIR": str(home), "TMPDIR": str(home)}
     with (home / "log").open("w") as log:
         command = [sys.executable, "-m", "ministack"]
         process = subprocess.Popen(command, env={**os.environ, **settings}, cwd=home, stdout=log, stderr=log)

@@ -151,7 +151,9 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     port = free_port()
     cloud = Cloud(port)
     environment = {"GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "LOG_LEVEL": "WARNING", "PATH": "/usr/bin:/bin"}
-    log = tmp_path_factory.mktemp("ministack") / "log"
+    home = tmp_path_factory.mktemp("ministack")
+    environment["TMPDIR"] = str(home)
+    log = home / "log"
     with log.open("wb") as out:
         process = subprocess.Popen([sys.executable, "-m", "ministack"], env=environment, stdout=out, stderr=out)
 

@@ -1,7 +1,9 @@
 """The embedded stack as the KCL meets it: one HTTP/2 connection for all that it reads."""
 
 import asyncio
+import tempfile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -11,6 +13,15 @@ from stream_router.local.programs import Programs, module
 
 REQUESTS = 1_100
 LIST_STREAMS = {"X-Amz-Target": "Kinesis_20131202.ListStreams", "Content-Type": "application/x-amz-json-1.1"}
+
+
+def test_the_stack_leaves_nothing_in_the_folder_of_temporary_files() -> None:
+    """ministack writes its process id there, and where it is killed nobody takes that away."""
+    with Programs() as programs:
+        _, endpoint = stack.start(programs)
+        name = f"ministack-{urlsplit(endpoint).port}.pid"
+        assert (programs.folder / name).exists()
+        assert not (Path(tempfile.gettempdir()) / name).exists()
 
 
 def test_a_connection_of_the_kcls_lasts() -> None:

@@ -17,10 +17,11 @@ TEXT = "a secret of some length, and another one"
 
 
 @pytest.fixture(scope="module")
-def stack() -> Iterator[str]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     environment = {**os.environ, "GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "LOG_LEVEL": "WARNING"}
+    environment["TMPDIR"] = str(tmp_path_factory.mktemp("ministack"))
     process = subprocess.Popen([sys.executable, "-m", "ministack"], env=environment, stderr=subprocess.DEVNULL)
     deadline_s = time.monotonic() + 30
     try:

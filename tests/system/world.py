@@ -102,6 +102,7 @@ class World:
     def start_stack(self, *program: str) -> None:
         """ministack (or a program of ours with it inside), with the queue that will be the rule's target."""
         stack = {"GATEWAY_PORT": str(self.port), "BIND_HOST": "127.0.0.1", "LOG_LEVEL": "WARNING"}
+        stack["TMPDIR"] = str(self.folder)
         self.start("ministack", sys.executable, "-m", *(program or ("stream_router.local.steady_ministack",)), **stack)
         until(self._answers, 30, "ministack answers")
         self.target = self.sqs.create_queue(QueueName="out")["QueueUrl"]
