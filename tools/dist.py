@@ -31,7 +31,7 @@ LOCKS = {"requirements.lock": "java", "requirements-local.lock": "local"}
 
 
 def main() -> None:
-    """Build everything into the folder; exit 1 where a program that does it fails.
+    """Build everything into the folder; exit 1 where a program that does it fails, 130 after Ctrl-C.
 
     The checkout's own folder is made anew; of another nothing is deleted.
     """
@@ -53,6 +53,9 @@ def main() -> None:
             "PyPI within reach, for pip and for uv (a mirror: PIP_INDEX_URL and UV_DEFAULT_INDEX)\n"
         )
         sys.exit(1)
+    except KeyboardInterrupt:
+        sys.stderr.write("dist: broken off; the folder is not whole\n")
+        sys.exit(130)
     for path in sorted(target.iterdir()):
         sys.stdout.write(f"dist: {path.name}, {path.stat().st_size:,} bytes\n")
 

@@ -22,10 +22,17 @@ BUILD_TOOLS = ("pip", "setuptools", "wheel")
 
 
 def main() -> None:
-    """Build or complete the environment named on the command line; exit 1 with the cure where it cannot be."""
+    """Build or complete the environment named on the command line; exit 1 with the cure, or 130 after Ctrl-C."""
     if len(sys.argv) != 2:
         fail("usage: make_env.py VENV")
-    target = Path(sys.argv[1]).absolute()
+    try:
+        complete(Path(sys.argv[1]).absolute())
+    except KeyboardInterrupt:
+        fail("broken off; run the same command again", 130)
+
+
+def complete(target: Path) -> None:
+    """All of it, in its order; what is there is left as it is."""
     python = target / "bin" / "python"
     if not is_sound(python):
         make_venv(target)
@@ -120,10 +127,10 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def fail(text: str) -> None:
-    """One line, then exit 1."""
+def fail(text: str, status: int = 1) -> None:
+    """One line, then the end."""
     sys.stderr.write(f"setup: {text}\n")
-    sys.exit(1)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

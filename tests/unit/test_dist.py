@@ -106,3 +106,18 @@ def test_a_source_of_the_kcl_that_is_not_the_one_that_was_tested_is_refused(
         dist.kclpy_wheel.build(Path(sys.executable), target)
     assert "DO NOT MATCH THE HASHES" in capfd.readouterr().err
     assert not list(target.iterdir())
+
+
+def test_ctrl_c_is_one_line(
+    dist: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """It takes minutes; what is half made is made anew."""
+
+    def broken_off(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(dist.kclpy_wheel, "build", broken_off)
+    monkeypatch.setattr(sys, "argv", ["dist.py", str(tmp_path / "dist")])
+    with pytest.raises(SystemExit) as ended:
+        dist.main()
+    assert (ended.value.code, capsys.readouterr().err) == (130, "dist: broken off; the folder is not whole\n")

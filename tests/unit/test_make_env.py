@@ -158,3 +158,20 @@ def test_pyenv_s_newest_patch_is_taken(tmp_path: Path, monkeypatch: pytest.Monke
         (tmp_path / "versions" / name).mkdir(parents=True)
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
     assert module.find("3.12") == tmp_path / "versions" / "3.12.10" / "bin" / "python"
+
+
+def test_ctrl_c_is_one_line(
+    make_env: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """pip takes minutes the first time; the next run goes on."""
+
+    def broken_off(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(make_env, "is_sound", lambda _: True)
+    monkeypatch.setattr(make_env, "pip", broken_off)
+    monkeypatch.setattr(sys, "argv", ["make_env.py", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        make_env.main()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "setup: broken off; run the same command again\n"
