@@ -66,6 +66,20 @@ def test_what_installed_the_product_goes_out_again() -> None:
     assert built.endswith("-m pip uninstall --quiet --yes setuptools pip")
 
 
+@pytest.mark.parametrize("given", [True, False])
+def test_a_ca_that_lies_in_dist_is_believed_by_pip_and_by_jars(tmp_path: Path, given: bool) -> None:
+    """A mirror inside a company has a certificate of its own; without the file nothing is set."""
+    (built,) = [rest for name, _, rest in STEPS if name == "RUN" and "venv" in rest]
+    told = built.replace("/dist", str(tmp_path)).partition("sha256sum")[0]
+    if given:
+        (tmp_path / "ca.pem").write_text("a certificate")
+    done = subprocess.run(
+        ["/bin/sh", "-ec", f"{told} env"], env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=True
+    )
+    set_to = [line for line in done.stdout.splitlines() if line.startswith(("PIP_CERT=", "SSL_CERT_FILE="))]
+    assert sorted(set_to) == [f"{name}={tmp_path}/ca.pem" for name in ("PIP_CERT", "SSL_CERT_FILE") if given]
+
+
 def test_the_modules_that_it_calls_are_there() -> None:
     """A module that moves takes its name in the file with it: the build itself runs only where a builder is."""
     called = re.findall(r"-m (stream_router[\w.]*)", FILE.read_text("utf-8"))
