@@ -59,21 +59,21 @@ RULES = """
 Every setting is an environment variable. It is read once, at start; a bad value ends the program with exit status 78
 and one line that names the variable, what is wrong with it, and the cure. An empty value is the same as none. A name
 that begins with `STREAM_ROUTER_` and that no program knows is refused as well, since a mistyped setting would do
-nothing; what one program reads all know, for they share environments. A setting in two spellings (names are read in
-whatever case) is refused too. Kubernetes' own names for a Service called `stream-router` are passed over. An unknown
-`CXONE_` name is a warning. A setting that gets another name works under the old one for one minor version, with a
-warning at start (docs/upgrade.md, "Settings that get another name"). Bytes that are no UTF-8 are refused, except in a
-path. A path is taken as it stands, and refused where it begins with `~`: only a shell makes a home folder of that, and
-a service has another home than you.
+nothing. Every program knows the settings of all the others, since they share an environment. A setting in two spellings
+(names are read in whatever case) is refused too. Kubernetes' own names for a Service called `stream-router` are passed
+over. An unknown `CXONE_` name is a warning. A setting that gets another name works under the old one for one minor
+version, with a warning at start (docs/upgrade.md, "Settings that get another name"). Bytes that are no UTF-8 are
+refused, except in a path. A path is used exactly as it is written. One that begins with `~` is refused: only a shell
+puts a home folder in its place, and a service has another home than you.
 `stream-router config` prints every setting that is in force and where it came from.
 
 A secret may stand elsewhere. In its place a setting then says `file:PATH`, `secretsmanager:ARN` or `ssm:NAME`. This
 holds for `STREAM_ROUTER_WEBHOOK_SECRETS`, `_MASKING_KEY`, `_AUDIT_KEY`, `_ADMIN_TOKEN`, `CXONE_CLIENT_SECRET` and
 `CXONE_ACCESS_KEY_SECRET`. In a file each secret is a line; empty lines and lines that begin with `#` are none. A line
-break at the end of a variable is no part of its secret. The webhook secrets may be several, and the receiver follows
-their changes. Of the others there is one, read at start: restart the program after a change. `send` reads files, but
-nothing in AWS. In Secrets Manager keep the secret itself (in the console: Plaintext): key/value pairs, and any JSON
-document, are refused.
+break at the end of a variable is no part of its secret. There may be several webhook secrets, and the receiver follows
+their changes. Each other setting holds one secret, read at start: restart the program after a change. `send` reads
+files, but nothing in AWS. In Secrets Manager keep the secret itself (in the console: Plaintext): key/value pairs, and
+any JSON document, are refused.
 
 AWS's own variables work as boto3 reads them, for the data plane and the control plane alike: `AWS_PROFILE`,
 `AWS_CA_BUNDLE`, `AWS_ENDPOINT_URL`, and `AWS_ENDPOINT_URL_KINESIS`, `_DYNAMODB`, `_EVENTBRIDGE`, `_SQS`, `_CLOUDWATCH`,
