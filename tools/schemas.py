@@ -65,7 +65,7 @@ class ReceiverStatus(Model):
     schema_: Literal["stream-router.receiver-status/1"] = Field(alias="schema")
     at: Moment
     version: str
-    state: Literal["starting", "ready", "not ready", "stream down", "spill failing", "draining"]
+    state: Literal["starting", "ready", "not ready", "stream down", "stream partly down", "spill failing", "draining"]
     since: Moment
     reason: str | None
     workers: Count

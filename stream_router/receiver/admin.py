@@ -100,12 +100,7 @@ class ReceiverStatus:
             "since": iso_s(self._since_s),
             "reason": self._reason,
             "workers": int(gauges["up"]),
-            "stream": {
-                "name": self._stream,
-                "up": bool(gauges["stream_up"]) if gauges["up"] else None,
-                "code": (code_of(gauges[STREAM_CODE]) or None) if gauges["up"] else None,
-                "lastTriedAt": iso_s(gauges[STREAM_HEARD_S]) if gauges[STREAM_HEARD_S] else None,
-            },
+            "stream": self._of_stream(gauges),
             "rates": {
                 name: round((numbers.counters[one] - before.counters[one]) / over_s, 3) if over_s else None
                 for name, one in RATES.items()
@@ -123,6 +118,15 @@ class ReceiverStatus:
             "answers": {name: count for name, count in answers.items() if count},
             "failures": {code: int(n) for code, n in zip(FAILURES, numbers.failures, strict=True) if n},
             "counters": {name: int(value) for name, value in numbers.counters.items()},
+        }
+
+    def _of_stream(self, gauges: dict[str, float]) -> dict[str, Any]:
+        return {
+            "name": self._stream,
+            "up": bool(gauges["stream_up"]) if gauges["up"] else None,
+            "code": (code_of(gauges[STREAM_CODE]) or None) if gauges["up"] else None,
+            "bucketsRefusing": int(gauges["buckets_refusing"]),
+            "lastTriedAt": iso_s(gauges[STREAM_HEARD_S]) if gauges[STREAM_HEARD_S] else None,
         }
 
     def _numbers(self) -> Numbers:
@@ -145,6 +149,9 @@ class ReceiverStatus:
         if not gauges["stream_up"]:
             code = f" ({code_of(gauges[STREAM_CODE])})" if gauges[STREAM_CODE] else ""
             return "stream down", f"the stream takes no events{code}; {self._where_events_go(gauges)}"
+        if refusing := int(gauges["buckets_refusing"]):
+            where = "events of theirs wait in the spill" if gauges[SPILL_TAKES] else "senders are answered 503"
+            return "stream partly down", f"the stream refuses {refusing} of its buckets and takes others; {where}"
         return ("ready", None) if gauges["ready"] else ("not ready", "no worker can take events")
 
     @staticmethod

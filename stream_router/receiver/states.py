@@ -46,6 +46,7 @@ CURES = {
     "TimedOut": "no answer within 0.6 s, and perhaps no connection; check the network and Kinesis's own health",
 }
 """What AWS's codes mean here and what helps."""
+_ONE_SHARD = "see how full each shard is (stream-router shards)"
 _UNKNOWN_CURE = "look the code up in the API reference of PutRecords"
 DISK_CURES = {
     "ENOSPC": "the disk is full; make room: what waits there drains without any",
@@ -148,9 +149,13 @@ class States:
         self._clock = clock
         self._stats = stats
         self._stream_name = settings.stream
+        self._buckets = settings.buckets
         self._folder = str(settings.spill_dir)
         self._stream = State(
             "the stream takes no events", now_s, SAID_AFTER_S, lambda: stats.events_refused + stats.events_spilled
+        )
+        self._part = State(
+            "a part of the stream takes no events", now_s, 0.0, lambda: stats.events_refused + stats.events_spilled
         )
         self._spill = State("the spill takes no events", now_s, 0.0, lambda: stats.events_refused)
         self._lag = State(
@@ -170,6 +175,7 @@ class States:
         self._refusals.look()
         self._drain.look()
         self._stream.look(self._of_stream())
+        self._part.look(self._of_part())
         self._spill.look(self._of_spill())
         shed = _Now("lag", "it comes late to what arrives", "CPU", "give it another worker, or a larger machine")
         self._lag.look(shed if self._clock.overloaded else None)
@@ -182,9 +188,20 @@ class States:
         stream = self._batcher.stream
         if stream.failing_since_s is None:
             return None
-        where = "events wait in the spill" if self._batcher.spill_takes else "senders are answered 503"
         cure = CURES.get(stream.code, _UNKNOWN_CURE)
-        return _Now(stream.code, where, self._stream_name, cure, stream.last_failure_s)
+        return _Now(stream.code, self._where_events_go, self._stream_name, cure, stream.last_failure_s)
+
+    def _of_part(self) -> _Now | None:
+        stream = self._batcher.stream
+        if not stream.apart:
+            return None
+        text = f"{stream.apart} of its {self._buckets} buckets, while others do; {self._where_events_go}"
+        cure = f"{_ONE_SHARD}; {CURES.get(stream.apart_code, _UNKNOWN_CURE)}"
+        return _Now(stream.apart_code, text, self._stream_name, cure, stream.last_refusal_s)
+
+    @property
+    def _where_events_go(self) -> str:
+        return "events wait in the spill" if self._batcher.spill_takes else "senders are answered 503"
 
     def _of_spill(self) -> _Now | None:
         spill = self._batcher.spill_state

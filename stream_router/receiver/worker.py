@@ -193,8 +193,9 @@ class Worker:
         stats = self._stats
         stream = batcher.stream
         stats.stream_up, stats.stream_code = int(not stream.refuses), code_number(stream.failing_code)
+        stats.buckets_refusing = stream.apart
         # Seen here and not told by each record that lands: what the stream took and refused since the last look.
-        heard = (stats.events_stored, stream.last_failure_s)
+        heard = (stats.events_stored, stream.last_refusal_s)
         if heard != self._heard:
             self._heard, stats.stream_heard_s = heard, time.time()
         stats.spill_takes = int(batcher.spill_takes)

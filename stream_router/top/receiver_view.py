@@ -38,7 +38,10 @@ def answers(status: dict[str, Any]) -> dict[str, Any]:
 def _spill(status: dict[str, Any]) -> list[Fact]:
     up, code = get(status, "stream", "up"), get(status, "stream", "code")
     stream = {True: "takes events", False: f"takes nothing ({code})" if code else "takes nothing"}.get(up, UNKNOWN)
-    facts: list[Fact] = [("stream", stream, "bold red" if up is False else "")]
+    refusing = get(status, "stream", "bucketsRefusing") or 0
+    if up and refusing:
+        stream = f"refuses {number(refusing)} of its buckets"
+    facts: list[Fact] = [("stream", stream, "bold red" if up is False or refusing else "")]
     if up is False and (tried := since(get(status, "stream", "lastTriedAt"), status.get("at"))):
         facts.append(("last tried", f"{tried} UTC", ""))
     events = get(status, "spill", "events")

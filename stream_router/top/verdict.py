@@ -27,6 +27,7 @@ LOOKS = {
     "cut off": BAD,
     "not ready": BAD,
     "stream down": BAD,
+    "stream partly down": BAD,
     "spill failing": BAD,
     "open": BAD,
     "half-open": WARN,

@@ -49,8 +49,8 @@ RECEIVER = {
     ),
     "an event overtakes its conversation on the disk": Mutant(
         "receiver/batching/batcher.py",
-        "(lane.on_disk or (self.stream.down and lane.bucket.refuses and backlog.probing))",
-        "(self.stream.down and lane.bucket.refuses and backlog.probing)",
+        "(lane.on_disk or (self.stream.down_for(lane.bucket.index) and backlog.probing))",
+        "(self.stream.down_for(lane.bucket.index) and backlog.probing)",
         ("tests/unit/test_receiver_backlog.py", "tests/property/test_receiver_batcher.py"),
     ),
     "the spill is not synced": Mutant(

@@ -226,6 +226,21 @@ def test_a_stream_that_refused_last_is_down_until_it_takes_something(
     assert b"spill_takes" not in receiver_page.page(bench.board)
 
 
+def test_a_stream_that_refuses_a_part_is_no_stream_that_is_down(bench: Bench) -> None:
+    """Of several workers the one that meets most of it tells."""
+    for worker, buckets in enumerate((3, 5)):
+        stats = Stats()
+        stats.up = stats.ready = stats.stream_up = stats.spill_takes = 1
+        stats.buckets_refusing = buckets
+        bench.board.row(worker)[:] = stats.row()
+    told = bench.status()
+    assert (told["state"], told["reason"]) == (
+        "stream partly down",
+        "the stream refuses 5 of its buckets and takes others; events of theirs wait in the spill",
+    )
+    assert (told["stream"]["up"], told["stream"]["bucketsRefusing"]) == (True, 5)
+
+
 def test_the_certificate_that_ends_first_is_told(bench: Bench) -> None:
     """A worker may hold an older one than the others; where none has any there is no sample, and no date of 1970."""
     name = "tls_certificate_end_timestamp_seconds"

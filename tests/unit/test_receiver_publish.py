@@ -16,6 +16,8 @@ from stream_router.settings.receiver import Receiver
 from stream_router.telemetry.receiver.receiver_board import Numbers
 from stream_router.telemetry.receiver.receiver_stats import Stats, gauge_at, width
 
+BUCKET, OTHER = 0, 7
+
 SOURCE = """
 [[cxone.sources]]
 type = "webhook"
@@ -55,27 +57,38 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
 def test_what_refused_last_is_down_until_it_takes_something(bench: Bench) -> None:
     """Though readiness lets traffic try again after 5 s: with none, nobody knows that it is back."""
     assert (bench.shown("stream_up"), bench.shown("ready")) == (1, 1)
-    bench.stream.refused("NoAnswer")
+    bench.stream.refused("NoAnswer", BUCKET)
     bench.now_s += 2
     assert (bench.shown("stream_up"), bench.shown("ready")) == (1, 1), "one call that hung is no outage"
-    bench.stream.refused("NoAnswer")
+    bench.stream.refused("NoAnswer", BUCKET)
     assert (bench.shown("stream_up"), bench.shown("ready")) == (0, 0)
     bench.now_s += BELIEVED_FOR_S + 1
     assert (bench.shown("stream_up"), bench.shown("ready")) == (0, 1)
     bench.now_s += 3_600
     assert (bench.shown("stream_up"), bench.shown("stream_code") > 0) == (0, True)
-    bench.stream.took()
+    bench.stream.took(BUCKET)
     assert (bench.shown("stream_up"), bench.shown("stream_code")) == (1, 0)
+
+
+def test_how_many_buckets_refuse_while_others_take_is_shown(bench: Bench) -> None:
+    """Then the stream is up, and the worker ready: what comes for the others is taken."""
+    for _ in range(5):
+        bench.stream.refused("InternalFailure", BUCKET)
+        bench.now_s += 0.5
+        bench.stream.took(OTHER)
+    assert (bench.shown("buckets_refusing"), bench.shown("stream_up"), bench.shown("ready")) == (1, 1, 1)
+    bench.stream.took(BUCKET)
+    assert bench.shown("buckets_refusing") == 0
 
 
 def test_when_it_last_heard_of_the_stream_is_shown(bench: Bench) -> None:
     """Of a refusal as of an event that was stored; silence moves nothing."""
     assert bench.shown("stream_heard_s") == 0
-    bench.stream.refused("NoAnswer")
+    bench.stream.refused("NoAnswer", BUCKET)
     assert bench.shown("stream_heard_s") == 1_000
     bench.now_s += 60
     assert bench.shown("stream_heard_s") == 1_000
-    bench.stream.took()
+    bench.stream.took(BUCKET)
     bench.worker._stats.events_stored += 1
     assert bench.shown("stream_heard_s") == 1_060
 

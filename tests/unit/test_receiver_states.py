@@ -11,6 +11,8 @@ from stream_router.receiver.states import States
 from stream_router.settings.receiver import Receiver
 from stream_router.telemetry.receiver.receiver_stats import FAILURES, Stats
 
+BUCKET, OTHER = 0, 7
+
 
 class Watched:
     """A worker without a spill, what it knows of its stream, and what it says of it."""
@@ -26,7 +28,7 @@ class Watched:
 
     def refuse(self) -> None:
         """A sender's event is refused."""
-        self.stream.refused("AccessDeniedException")
+        self.stream.refused("AccessDeniedException", BUCKET)
         self.stats.events_refused += 1
 
     def pass_s(self, seconds: float, *, refusing: bool = False) -> None:
@@ -56,14 +58,14 @@ def test_what_was_refused_last_is_down_until_it_takes_something(watched: Watched
     assert (watched.stream.refuses, watched.stream.down) == (True, False)
     watched.pass_s(3_600)
     assert watched.stream.refuses
-    watched.stream.took()
+    watched.stream.took(BUCKET)
     assert (watched.stream.refuses, watched.stream.down) == (False, False)
 
 
 def test_what_lasts_is_told_once_a_minute_while_it_is_met(watched: Watched, caplog: pytest.LogCaptureFixture) -> None:
     """Its begin, each minute of it, and its end with how long and how many."""
     watched.pass_s(150, refusing=True)
-    watched.stream.took()
+    watched.stream.took(BUCKET)
     watched.pass_s(1)
     begin, *still, over = [record.getMessage() for record in caplog.records]
     assert begin.startswith("the stream takes no events: senders are answered 503 (AccessDeniedException)")
@@ -73,10 +75,32 @@ def test_what_lasts_is_told_once_a_minute_while_it_is_met(watched: Watched, capl
     assert (told["after_s"], told["events"]) == (pytest.approx(150, abs=1), 600)
 
 
+def test_buckets_that_refuse_while_others_take_are_told_as_such(
+    watched: Watched, caplog: pytest.LogCaptureFixture
+) -> None:
+    """How many of how many, and that it is over; not that the stream takes nothing."""
+    for bucket in (1, 2):
+        watched.stream.refused("InternalFailure", bucket)
+    watched.pass_s(0.5)
+    for _ in range(12):
+        watched.stream.took(OTHER)
+        watched.stream.refused("InternalFailure", 1)
+        watched.pass_s(0.25)
+    watched.stream.took(1)
+    watched.pass_s(1)
+    begin, over = [record.getMessage() for record in caplog.records]
+    assert begin == (
+        "a part of the stream takes no events: 1 of its 8 buckets, while others do; senders are answered 503 "
+        "(InternalFailure); see how full each shard is (stream-router shards); Kinesis itself is in trouble: it mends "
+        "itself, or AWS's health page says more"
+    )
+    assert over == "a part of the stream takes no events: over"
+
+
 def refused_for_two_seconds(watched: Watched, code: str) -> None:
     """Long enough that it is told."""
     for _ in range(8):
-        watched.stream.refused(code)
+        watched.stream.refused(code, BUCKET)
         watched.pass_s(0.25)
 
 
@@ -94,7 +118,7 @@ def test_while_nobody_sends_nothing_is_told_of_senders(watched: Watched, caplog:
     watched.pass_s(25, refusing=True)
     watched.pass_s(600)
     assert len(caplog.records) == 1
-    watched.stream.took()
+    watched.stream.took(BUCKET)
     watched.pass_s(1)
     begin, over = caplog.records
     assert (begin.levelname, over.levelname) == ("ERROR", "WARNING")

@@ -152,6 +152,14 @@ def test_nothing_is_wider_than_the_terminal(made: Any, width: int) -> None:
     assert any("123,456 events" in line for line in lines)
 
 
+def test_a_stream_that_refuses_a_part_is_shown_as_such() -> None:
+    """In red, with how many buckets; not that it takes events, nor that it takes nothing."""
+    part = {"name": "s", "up": True, "code": None, "bucketsRefusing": 4, "lastTriedAt": "2026-11-25T09:28:00.000Z"}
+    lines = shown(host(statuses.receiver(stream=part, state="stream partly down"), RECEIVER, "receive"))
+    assert any("refuses 4 of its buckets" in line for line in lines)
+    assert not any("takes" in line for line in lines)
+
+
 @pytest.mark.parametrize("width", [100, 110, 140])
 def test_where_the_shards_need_more_room_the_owner_s_name_gives_way_and_no_figure(width: int) -> None:
     """Half a figure says nothing; of a name the beginning is enough."""

@@ -94,7 +94,7 @@ class Batcher:
         Were the stream's word enough, one shard that refuses would send the events of all to the disk, behind its own.
         """
         backlog = self._backlog
-        if backlog is not None and (lane.on_disk or (self.stream.down and lane.bucket.refuses and backlog.probing)):
+        if backlog is not None and (lane.on_disk or (self.stream.down_for(lane.bucket.index) and backlog.probing)):
             if backlog.takes:
                 lane.behind.append(part)
                 self._spill(lane)
@@ -144,9 +144,9 @@ class Batcher:
             self._stored(record)
 
     def _stored(self, record: RecordInFlight) -> None:
-        self.stream.took()
         bucket = record.bucket
-        bucket.attempts, bucket.alone, bucket.refuses = 0, False, False
+        self.stream.took(bucket.index)
+        bucket.attempts, bucket.alone = 0, False
         for lane in record.lanes:
             flying, lane.flying = lane.flying, []
             self._stats.events_stored += len(flying)
@@ -165,8 +165,7 @@ class Batcher:
 
     def _failed(self, record: RecordInFlight, code: str) -> None:
         """Put the record's events back in front, and let the bucket rest; after a time-out they have waited enough."""
-        self.stream.refused(code)
-        record.bucket.refuses = True
+        self.stream.refused(code, record.bucket.index)
         if code == TIMED_OUT:
             self._waited_enough(record)
         else:

@@ -116,11 +116,10 @@ class Lane:
 class Bucket:
     """A place in the stream and the lanes that have something to send there.
 
-    `resting` after a failure; `alone` where its record must not share a call; `refuses` while its last record was not
-    stored: a shard may refuse while others take.
+    `resting` after a failure; `alone` where its record must not share a call.
     """
 
-    __slots__ = ("address", "alone", "attempts", "index", "ready", "refuses", "resting")
+    __slots__ = ("address", "alone", "attempts", "index", "ready", "resting")
 
     def __init__(self, index: int, buckets: int) -> None:
         self.index = index
@@ -129,7 +128,6 @@ class Bucket:
         self.attempts = 0
         self.resting = False
         self.alone = False
-        self.refuses = False
 
     def next_lanes(self, drop: Callable[[Part], None], emptied: Callable[[Lane], None]) -> list[Lane]:
         """The lanes of its next record, their parts in `flying`; empty where nothing was worth sending."""

@@ -1,4 +1,8 @@
-"""What is known of the stream: whether it takes events, since when not, and the last reason that it gave."""
+"""What is known of the stream: whether it takes events, since when not, and the last reason that it gave.
+
+It takes some while one of its shards refuses. No bucket knows its shard, so this is told of buckets: one that refuses
+again after another was taken is *apart*, and what it refuses says nothing of the stream.
+"""
 
 from collections.abc import Callable
 
@@ -8,27 +12,59 @@ BELIEVED_FOR_S = 5.0
 """Without a new refusal it is believed for so long; then new traffic is let in to try, or nothing ever would."""
 
 
+class _Refusing:
+    """A bucket of which nothing was taken since `since_s`. `taken` is how much was of all by then."""
+
+    __slots__ = ("apart", "last_s", "since_s", "taken")
+
+    def __init__(self, now_s: float, taken: int) -> None:
+        self.since_s = self.last_s = now_s
+        self.taken = taken
+        self.apart = False
+
+    @property
+    def refuses_apart(self) -> bool:
+        return self.apart and self.last_s - self.since_s >= DOWN_AFTER_S
+
+
 class StreamState:
-    """Told of every record's outcome. `now_s` is the loop's clock."""
+    """Told of every record's outcome, by its bucket's number. `now_s` is the loop's clock."""
 
     def __init__(self, now_s: Callable[[], float]) -> None:
         self._now_s = now_s
         self.failing_since_s: float | None = None
         """When the stream began to refuse; None while it takes events."""
         self.last_failure_s = 0.0
+        self.last_refusal_s = 0.0
+        """The same, of a bucket apart too."""
         self.code = ""
         """AWS's code of the last refusal."""
+        self.apart_code = ""
+        """The same of a bucket apart."""
+        self._refusing: dict[int, _Refusing] = {}
+        self._taken = 0
 
-    def took(self) -> None:
+    def took(self, bucket: int) -> None:
         """It took a record."""
         self.failing_since_s = None
+        self._taken += 1
+        self._refusing.pop(bucket, None)
 
-    def refused(self, code: str) -> None:
+    def refused(self, code: str, bucket: int) -> None:
         """It refused a record, or gave no answer."""
-        self.last_failure_s = self._now_s()
-        self.code = code
+        now_s = self.last_refusal_s = self._now_s()
+        one = self._refusing.get(bucket)
+        if one is None:
+            one = self._refusing[bucket] = _Refusing(now_s, self._taken)
+        one.last_s = now_s
+        if one.taken != self._taken:
+            if not one.apart:
+                one.apart, one.since_s = True, now_s
+            self.apart_code = code
+            return
+        self.last_failure_s, self.code = now_s, code
         if self.failing_since_s is None:
-            self.failing_since_s = self.last_failure_s
+            self.failing_since_s = now_s
 
     @property
     def failing_code(self) -> str:
@@ -44,3 +80,15 @@ class StreamState:
     def down(self) -> bool:
         """The same while it is believed: whether to keep new traffic away."""
         return self.refuses and self._now_s() - self.last_failure_s <= BELIEVED_FOR_S
+
+    @property
+    def apart(self) -> int:
+        """How many buckets refused over a second or more while others were taken: as last known, however old."""
+        return sum(one.refuses_apart for one in self._refusing.values())
+
+    def down_for(self, bucket: int) -> bool:
+        """Whether to keep new traffic of a bucket away: it refused, and so does the stream, or it alone does."""
+        one = self._refusing.get(bucket)
+        if one is None:
+            return False
+        return self.down or (one.refuses_apart and self._now_s() - one.last_s <= BELIEVED_FOR_S)

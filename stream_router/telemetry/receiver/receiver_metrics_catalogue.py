@@ -77,6 +77,7 @@ GAUGES: Final = _all(
         "tls_certificate_end_timestamp_seconds": "When the certificate in force ends, of all workers' the earliest",
         "loop_lag_seconds": "How late the event loop comes to what has arrived",
         "stream_up": "0 from a second of refusals on until the stream takes an event, also while none comes; else 1",
+        "buckets_refusing": "Buckets of the worker with most of them that the stream refuses while it takes others",
         "spill_failing": "Workers whose spill takes nothing, or cannot be read, for whatever reason",
         "ready": "Workers that can take events: what `/readyz` says of each; one that stands still can take none",
         "draining": "Workers that were told to stop and finish what is in",

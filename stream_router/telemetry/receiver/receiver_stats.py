@@ -75,6 +75,7 @@ ON_DISK = ("spilled_events", "spill_bytes", OLDEST_S)
 """Gauges of what outlives its worker, as it said last: it waits for the one that takes its place."""
 OF_THE_WORST = {
     "loop_lag_seconds": np.max,
+    "buckets_refusing": np.max,
     STREAM_HEARD_S: np.max,
 }
 """Of several workers the worst is shown, or the latest; all other gauges are added up."""
@@ -135,6 +136,7 @@ class Stats:
     tls_certificate_end_timestamp_seconds: float
     loop_lag_seconds: float
     stream_up: int
+    buckets_refusing: int
     spill_failing: int
     ready: int
     draining: int
