@@ -347,3 +347,47 @@ def test_nothing_is_stored_in_a_file_that_nobody_will_find(tmp_path: Path, how: 
     again = files_in(folder)
     assert [row.line for row in again.read(1_000)] == [b"after"]
     again.close()
+
+
+def replaced(folder: Path) -> Path:
+    """An empty folder in its place; where it is now."""
+    aside = folder.with_name("elsewhere")
+    folder.rename(aside)
+    folder.mkdir()
+    return aside
+
+
+def test_a_folder_that_came_in_its_place_is_locked_too(tmp_path: Path) -> None:
+    """Else a second receiver would write the same files, and one would empty the other's."""
+    folder = tmp_path / "spill"
+    folder.mkdir()
+    files = files_in(folder)
+    files.append([(7, b"before")])
+    aside = replaced(folder)
+    files.append([(7, b"after")])
+    with pytest.raises(SettingsError, match="another receiver uses it"):
+        files_in(folder)
+    files_in(aside).close()
+    files.settle([0, 1])
+    files.append([(7, b"last")])
+    files.close()
+    (low, known), _ = ledger.Ledger(folder, 0).read()
+    assert (low, known) == (2, 3), "and its ledger knows what is in it"
+
+
+def test_nothing_is_written_to_a_folder_in_its_place_that_another_receiver_has(tmp_path: Path) -> None:
+    """503 is better than two receivers in one file; it goes on where the folder is its own again."""
+    folder = tmp_path / "spill"
+    folder.mkdir()
+    files = files_in(folder)
+    files.append([(7, b"before")])
+    aside = replaced(folder)
+    other = files_in(folder)
+    with pytest.raises(OSError, match="another receiver uses it"):
+        files.append([(7, b"after")])
+    assert list(folder.glob("*.seg")) == []
+    other.close()
+    folder.rename(tmp_path / "the other's")
+    aside.rename(folder)
+    assert files.append([(7, b"after")]) == 1
+    files.close()

@@ -3,11 +3,13 @@
 import errno
 import fcntl
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from stream_router.core.process.settings_error import SettingsError
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_IN_USE = "another receiver uses it"
 
 
 def lock(folder: Path, worker: int) -> int:
@@ -16,36 +18,51 @@ def lock(folder: Path, worker: int) -> int:
     -1 where the disk has no room even for an empty file: what is there can be drained, and `lock_late` comes before
     anything is written.
     """
-    fd = -1
     try:
-        fd = os.open(folder / f"spill-{worker}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return _locked(folder, worker)
     except BlockingIOError:
-        os.close(fd)
-        raise SettingsError(
-            "STREAM_ROUTER_SPILL_DIR: another receiver uses it; give each receiver a folder of its own"
-        ) from None
+        raise SettingsError(f"STREAM_ROUTER_SPILL_DIR: {_IN_USE}; give each receiver a folder of its own") from None
     except OSError as error:
-        if error.errno not in NO_ROOM:
-            raise SettingsError(
-                f"STREAM_ROUTER_SPILL_DIR: it cannot be used ({errno.errorcode.get(error.errno or 0, 'error')}); "
-                "give a folder of its own that this user can write"
-            ) from None
+        if error.errno in NO_ROOM:
+            return -1
+        raise SettingsError(
+            f"STREAM_ROUTER_SPILL_DIR: it cannot be used ({errno.errorcode.get(error.errno or 0, 'error')}); "
+            "give a folder of its own that this user can write"
+        ) from None
+
+
+def lock_late(folder: Path, worker: int, ours: Collection[Path]) -> int:
+    """The lock that is not held while it runs. Raises OSError where it cannot be had, or comes too late.
+
+    Too late is after another receiver left files that are not `ours`: this one's rows would have their numbers.
+    """
+    try:
+        fd = _locked(folder, worker)
+    except BlockingIOError:
+        raise OSError(errno.EBUSY, _IN_USE) from None
+    if any(path not in ours for path in folder.glob(f"spill-{worker}-*.seg")):
+        os.close(fd)
+        raise OSError(errno.EBUSY, "another receiver left files there")
     return fd
 
 
-def lock_late(folder: Path, worker: int) -> int:
-    """The lock for which there was no room at the start. Raises OSError where it cannot be had, or comes too late.
-
-    Too late is after another receiver left files that this one has not read: its rows would have their numbers.
-    """
+def is_held(fd: int, folder: Path, worker: int) -> bool:
+    """Whether this is the lock of what has the folder's name now: another folder may have come in its place."""
     try:
-        fd = lock(folder, worker)
-    except SettingsError as error:
-        raise OSError(errno.EBUSY, str(error)) from None
-    if fd < 0:
-        raise OSError(errno.ENOSPC, "there is no room for a lock")
-    if any(folder.glob(f"spill-{worker}-*.seg")):
+        return fd >= 0 and os.path.samestat(_path(folder, worker).stat(), os.fstat(fd))
+    except OSError:
+        return False
+
+
+def _path(folder: Path, worker: int) -> Path:
+    return folder / f"spill-{worker}.lock"
+
+
+def _locked(folder: Path, worker: int) -> int:
+    fd = os.open(_path(folder, worker), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
         os.close(fd)
-        raise OSError(errno.EBUSY, "another receiver left files there")
+        raise
     return fd

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from stream_router.receiver.spill.ledger import Ledger, Rows, cut_at, joined, next_of
-from stream_router.receiver.spill.lock import lock, lock_late
+from stream_router.receiver.spill.lock import is_held, lock, lock_late
 from stream_router.receiver.spill.segment import LOST, Row, Segment, encode, readable, tells_damage
 
 log = logging.getLogger(__name__)
@@ -92,8 +92,6 @@ class Segments:
 
     def append(self, lines: Sequence[tuple[int, bytes]]) -> int:
         """Append lines (conversation, line) and sync them; the first one's row. Nothing is kept where it fails."""
-        if self._lock < 0:
-            self._lock = lock_late(self._folder, self._worker)
         first = self._next_row
         data = b"".join([encode(first + n, key, self._layout, line) for n, (key, line) in enumerate(lines)])
         segment = self._files[-1] if self._active >= 0 else None
@@ -159,6 +157,7 @@ class Segments:
 
     def _begin(self, first_row: int) -> Segment:
         self._close_active()
+        self._lock_anew()
         path = self._folder / f"spill-{self._worker}-{first_row:020d}.seg"
         self._active = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         self._files.append(segment := Segment(path, first_row))
@@ -169,6 +168,17 @@ class Segments:
             self._dispose(segment)
             raise
         return segment
+
+    def _lock_anew(self) -> None:
+        """Where there was no room for a lock, or another folder came in this one's place: it gets lock and ledger."""
+        if is_held(self._lock, self._folder, self._worker):
+            return
+        fresh = lock_late(self._folder, self._worker, [segment.path for segment in self._files])
+        if self._lock >= 0:
+            _close(self._lock)
+            self._ledger.close()
+            self._ledger = Ledger(self._folder, self._worker)
+        self._lock = fresh
 
     def _is_there(self, segment: Segment) -> bool:
         """Whether the active file still has its name: rows in one that was deleted or moved would never be found."""
