@@ -232,6 +232,19 @@ def test_half_read_bodies_of_one_client_cost_no_other_its_own(bench: Bench, monk
     assert not bench.connections._reading_of
 
 
+@pytest.mark.parametrize(("clients", "most"), [("aaaaaaaa", 500), ("abcdefgh", 1_000)], ids=["one", "several"])
+def test_bodies_of_a_byte_make_no_room_for_large_ones(monkeypatch: pytest.MonkeyPatch, clients: str, most: int) -> None:
+    """However many oldest bodies have to go for one that grows: the bound holds, of one client and of all."""
+    monkeypatch.setattr(connections, "MAX_READING_BYTES", 1_000)
+    bench = Bench(most=100, most_of_client=100)
+    for tiny in bench.admit(*clients):
+        bench.connections.reading(tiny, 1)
+    for large in bench.admit(*clients):
+        bench.connections.reading(large, 200)
+        assert bench.connections._reading_bytes <= most
+    bench.loop.close()
+
+
 @pytest.mark.parametrize(
     ("peer", "forwarded", "client"),
     [

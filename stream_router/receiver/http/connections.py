@@ -180,14 +180,22 @@ class Connections:
         connection.cut()
 
     def reading(self, connection: Tracked, size_bytes: int) -> None:
-        """So many more bytes of its body came. Where too much is half read, the oldest body of whoever it is is cut."""
+        """So many more bytes of its body came. Where too much is half read, the oldest bodies of whoever it is are cut.
+
+        One is not enough: a client may have begun any number of bodies with a byte, to be cut for its large ones.
+        """
         connection.reading_bytes += size_bytes
         self._reading.setdefault(connection, None)
-        own = self._reading_of[connection.sender] = self._reading_of.get(connection.sender, 0) + size_bytes
+        sender = connection.sender
+        self._reading_of[sender] = self._reading_of.get(sender, 0) + size_bytes
         self._reading_bytes += size_bytes
-        if own > MAX_READING_BYTES // 2:
-            self._cut_body(next(one for one in self._reading if one.sender == connection.sender))
-        elif self._reading_bytes > MAX_READING_BYTES:
+        if self._reading_of[sender] > MAX_READING_BYTES // 2:
+            for one in list(self._reading):  # once through: there may be thousands, and as many to be cut
+                if self._reading_of.get(sender, 0) <= MAX_READING_BYTES // 2:
+                    break
+                if one.sender == sender:
+                    self._cut_body(one)
+        while self._reading_bytes > MAX_READING_BYTES:
             self._cut_body(next(iter(self._reading)))
 
     def read_no_more(self, connection: Tracked) -> None:
