@@ -68,6 +68,7 @@ class Child:
         state_dir: Path | None = None,
         module: str = "stream_router.consumer.child",
         python: str = sys.executable,
+        command: Sequence[str] = (),
         **environment: str,
     ) -> None:
         environ = {
@@ -86,7 +87,7 @@ class Child:
         self.sequence = FIRST_SEQUENCE
         self._errors = (state_dir / "stderr").open("ab") if state_dir else None
         self.process = subprocess.Popen(
-            [python, "-m", module],
+            command or [python, "-m", module],
             env=environ | environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

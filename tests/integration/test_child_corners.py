@@ -2,12 +2,15 @@
 
 import contextlib
 import os
+import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from stream_router.consumer.supervisor.daemon.properties import CHILD_COMMAND, CHILD_VARIABLE
 from stream_router.fakeaws.process import FakeAwsProcess
 from stream_router.telemetry.shards.shard_metrics import read_snapshots
 from tests.daemon import Child, envelope, prove_bus
@@ -72,3 +75,34 @@ def test_sigterm_in_each_callback_loses_nothing(fake_aws: FakeAwsProcess, tmp_pa
         at = [child.sequence if number is None else int(number) for number, _ in child.checkpoints]
     sent = {line["eventId"] for line in fake_aws.lines("PutEvents", "accepted")}
     assert {f"{n:032x}" for n in range(max(at, default=first - 1) - first + 1)} <= sent
+
+
+def await_ignored(child: Child, number: signal.Signals) -> None:
+    """Until the process ignores a signal."""
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        for line in Path(f"/proc/{child.process.pid}/status").read_text("utf-8").splitlines():
+            if line.startswith("SigIgn:") and int(line.split()[1], 16) & 1 << number - 1:
+                return
+        time.sleep(0.001)
+    raise TimeoutError(number.name)
+
+
+@pytest.mark.parametrize(
+    "ignored", [signal.SIGTERM, signal.SIGINT], ids=["before Python is there", "as the program's first act is done"]
+)
+def test_sigterm_while_it_starts_ends_no_child(
+    fake_aws: FakeAwsProcess, tmp_path: Path, ignored: signal.Signals
+) -> None:
+    """It begins, and ends with its daemon: one that dies instead is waited for by the daemon for all of its grace."""
+    prove_bus(tmp_path)
+    command, environment = CHILD_COMMAND.split(" "), {CHILD_VARIABLE: sys.executable}
+    with Child(fake_aws.url, tmp_path, command=command, **environment) as child:
+        await_ignored(child, ignored)
+        child.terminate()
+        child.initialize()
+        child.process_batch([envelope(1)])
+        child.say("shutdownRequested")
+        assert child.hang_up() == 0
+    if ignored == signal.SIGINT:
+        assert fake_aws.lines("PutEvents") == [], "what it was told is known: it took nothing in hand"

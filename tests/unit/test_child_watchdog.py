@@ -42,7 +42,7 @@ def test_a_child_that_hangs_before_its_first_sign_of_life_is_ended_too(monkeypat
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
     monkeypatch.setenv("SQS_DLQ_URL", "http://127.0.0.1/q")
     with pytest.raises(SettingsError, match="enough"):
-        program._serve(load(Consumer), DaemonInput(os.open(os.devnull, os.O_RDONLY)), io.BytesIO())
+        program._serve(load(Consumer), DaemonInput(os.open(os.devnull, os.O_RDONLY)), io.BytesIO(), [])
 
 
 def forbidden(_: int) -> int:

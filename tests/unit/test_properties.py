@@ -205,11 +205,16 @@ def test_the_text_is_what_java_reads(configured: Consumer) -> None:
 
 
 def test_the_childs_command_survives_the_daemons_splitting_at_spaces() -> None:
-    """The daemon splits at spaces and knows no quotes; the shell then gets one word, with the interpreter whole."""
+    """The daemon splits at spaces and knows no quotes; the shell then gets one word, with the interpreter whole.
+
+    Until the child itself hears a stop it hears none.
+    """
     words = properties.CHILD_COMMAND.split(" ")
     assert words[:2] == ["/bin/sh", "-c"]
     assert len(words) == 3
-    assert shlex.split(words[2]) == ["exec", "${STREAM_ROUTER_CHILD}", "-m", "stream_router.consumer.child"]
+    *trap, end, exec_, python, dash_m, module = shlex.split(words[2])
+    assert (trap, end) == (["trap", "", "TERM"], "&&")
+    assert [exec_, python, dash_m, module] == ["exec", "${STREAM_ROUTER_CHILD}", "-m", "stream_router.consumer.child"]
 
 
 def test_a_child_takes_no_module_from_the_folder_that_consume_was_started_in(

@@ -39,14 +39,16 @@ START_WITHIN_S = 600.0
 
 def main() -> NoReturn:
     """Serve the daemon until it closes the channel. Whatever goes wrong ends the process: the records come again."""
-    sink, lines = protocol.private_output(), protocol.private_input()
+    told: list[int] = []  # a stop before there is anything that could be told of it
+    signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sink, lines = protocol.private_output(), protocol.private_input()
     logs.start("INFO")
     try:
         configured = load(Consumer)
         logging.getLogger().setLevel(configured.log_level)
         warn_of_failpoints()
-        code = _serve(configured, protocol.DaemonInput(lines), sink)
+        code = _serve(configured, protocol.DaemonInput(lines), sink, told)
     except SettingsError as error:
         code = _refuse(error)
     except SystemExit as error:
@@ -58,7 +60,7 @@ def main() -> NoReturn:
     os._exit(code)
 
 
-def _serve(configured: Consumer, source: protocol.DaemonInput, sink: IO[bytes]) -> int:
+def _serve(configured: Consumer, source: protocol.DaemonInput, sink: IO[bytes], told: list[int]) -> int:
     from stream_router.aws.credentials import CredentialsError
     from stream_router.consumer.places import Places
 
@@ -75,6 +77,8 @@ def _serve(configured: Consumer, source: protocol.DaemonInput, sink: IO[bytes]) 
         return os.EX_TEMPFAIL
     _keep_memory()
     signal.signal(signal.SIGTERM, lambda *_: processor.told_to_leave())
+    if told:
+        processor.told_to_leave()
     parent = os.getppid()
     threading.Thread(target=_die_with, args=(parent, processor.ended_well), name="parent-watch", daemon=True).start()
     try:

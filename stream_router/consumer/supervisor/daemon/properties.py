@@ -22,9 +22,10 @@ from stream_router.settings.types import is_loopback_host
 CHILD_VARIABLE = "STREAM_ROUTER_CHILD"
 """Holds the Python that runs the children, since the daemon splits its command at every space."""
 
-CHILD_COMMAND = f'/bin/sh -c exec\t"${{{CHILD_VARIABLE}}}"\t-m\tstream_router.consumer.child'
+CHILD_COMMAND = f'/bin/sh -c trap\t""\tTERM\t&&\texec\t"${{{CHILD_VARIABLE}}}"\t-m\tstream_router.consumer.child'
 """What the daemon starts for each shard. It splits at spaces and knows no quotes, so the shell's words are parted by
-tabs and the interpreter's path comes from the environment. `exec`: the child itself is the JVM's child."""
+tabs and the interpreter's path comes from the environment. `exec`: the child itself is the JVM's child. Until it hears
+a stop itself it ignores one: for a child that dies as it starts the daemon waits as long as its whole grace lasts."""
 
 
 _OWN_ENDPOINTS = Config(ignore_configured_endpoint_urls=True)  # type: ignore[call-arg] # unknown to the stubs
