@@ -2,8 +2,12 @@
 
 import errno
 import os
+import re
+import time
 from collections.abc import Iterator
+from email.utils import formatdate
 from pathlib import Path
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
@@ -106,6 +110,29 @@ def test_a_bus_that_cannot_be_asked_later_on_is_told_since_when(
     assert state.read(BUS_PROOF).split() == ["164.0", "0.0"]
     assert caplog.records[-1].getMessage() == "the event bus answers again"
     assert vars(caplog.records[-1])["afterS"] == 62.0
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "says"),
+    [
+        (700, "InvalidSignatureException, and this host's clock is 7\\d\\d s ahead of AWS's: set it;"),
+        (-400, "InvalidSignatureException, and this host's clock is [34]\\d\\d s behind AWS's: set it;"),
+        (200, "InvalidSignatureException;"),
+    ],
+)
+def test_where_the_clock_is_why_the_bus_cannot_be_asked_it_is_said(
+    state: StateDir, caplog: pytest.LogCaptureFixture, ahead_s: int, says: str
+) -> None:
+    """Events go on, since their calls are signed by AWS's own time: nobody would look at the clock."""
+    world = World(state)
+    theirs = formatdate(time.time() - ahead_s, usegmt=True)
+    answer: Any = {
+        "Error": {"Code": "InvalidSignatureException"},
+        "ResponseMetadata": {"HTTPHeaders": {"date": theirs}},
+    }
+    world.trouble = ClientError(answer, "DescribeEventBus")
+    world.prover.prove_once()
+    assert re.search(f"cannot be asked whether it exists: {says}", caplog.text)
 
 
 def test_a_full_state_folder_is_no_fault_of_the_bus(

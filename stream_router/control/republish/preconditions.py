@@ -10,7 +10,7 @@ from typing import NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws import endpoints
-from stream_router.aws.errors import code_of
+from stream_router.aws.errors import code_of, why
 from stream_router.consumer.supervisor.watches import bus_prober, rule_check
 from stream_router.core import limits
 from stream_router.settings.common import NO_RULE
@@ -40,14 +40,13 @@ def _bus(settings: Consumer) -> str:
     try:
         bus_prober.describer(settings)()
     except (ClientError, BotoCoreError) as error:
-        code = code_of(error)
-        if code == "ResourceNotFoundException":
+        if code_of(error) == "ResourceNotFoundException":
             return (
                 f"the event bus {settings.event_bus} does not exist, and would answer success to everything: "
                 "run `stream-router setup`, or correct STREAM_ROUTER_EVENT_BUS"
             )
         return (
-            f"the event bus {settings.event_bus} cannot be asked whether it exists ({code}): "
+            f"the event bus {settings.event_bus} cannot be asked whether it exists ({why(error)}): "
             "allow events:DescribeEventBus to this role, or try again later"
         )
     return ""

@@ -17,7 +17,7 @@ from enum import Enum
 from botocore.config import Config
 
 from stream_router.aws import credentials, endpoints
-from stream_router.aws.errors import code_of
+from stream_router.aws.errors import code_of, why
 from stream_router.aws.renewed_client import RenewedClient
 from stream_router.consumer.bus_proof import UNASKED_SPAN_S, SeenBus
 from stream_router.consumer.state_dir import BUS_GONE, BUS_PROOF, BUS_UNASKED, StateDir
@@ -183,9 +183,9 @@ class BusProver:
             if self._to_be_logged():
                 log.error("the event bus does not exist; it is waited for", extra={"bus": self._bus})
         else:
-            self._unasked(code, asked)
+            self._unasked(why(error), asked)
 
-    def _unasked(self, code: str, asked: float) -> None:
+    def _unasked(self, said: str, asked: float) -> None:
         """It did not say whether it exists: the children are told since when."""
         if self._unasked_since is None:
             self._unasked_since = asked
@@ -197,11 +197,11 @@ class BusProver:
             log.error(
                 "the event bus cannot be asked whether it exists: %s; events go on while it accepts them, for %d "
                 "minutes in all, and the checkpoint stands at the last answer; then the shards hold until it answers",
-                *(code, UNASKED_SPAN_S // 60),
+                *(said, UNASKED_SPAN_S // 60),
                 extra=told,
             )
         else:
-            log.error("the event bus cannot be asked whether it exists: %s; the start waits for it", code, extra=told)
+            log.error("the event bus cannot be asked whether it exists: %s; the start waits for it", said, extra=told)
 
     def _answered(self, asked: float) -> None:
         if self._unasked_since is not None:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from stream_router.aws import endpoints
-from stream_router.aws.errors import code_of
+from stream_router.aws.errors import why
 from stream_router.aws.served_time import ServedTime
 from stream_router.consumer.state_dir import RULE_STATE, StateDir
 from stream_router.consumer.supervisor.watches.rule_check import Fault, RuleCheck, client
@@ -191,9 +191,8 @@ class RuleWatch:
 
     def _unasked(self, error: Exception) -> None:
         """Nothing new is known: a fault that was seen stands."""
-        code = code_of(error)
         if self._unasked_to_be_logged():
-            log.warning("the rule cannot be looked at: %s; what was known of it stands", code, extra=self._told())
+            log.warning("the rule cannot be looked at: %s; what was known of it stands", why(error), extra=self._told())
         self._write("unmatched" if self._faults else "unknown")
 
     def _problem(self) -> str:

@@ -9,7 +9,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from stream_router.aws import endpoints, listed_shards
-from stream_router.aws.errors import code_of
+from stream_router.aws.errors import code_of, why
 from stream_router.aws.renewed_client import RenewedClient
 from stream_router.consumer.supervisor.watches.unread_shards import (
     Lease,
@@ -82,12 +82,11 @@ class StreamWatch:
         try:
             found = ask()
         except Exception as error:  # noqa: BLE001 - botocore's chain raises what it likes; what was known is not known now
-            code = code_of(error)
             if what not in self._said:
                 self._said.add(what)
                 log.warning(
                     "the stream and its lease table cannot be asked for %s: %s; it is not known here until they can",
-                    *(what, code),
+                    *(what, why(error)),
                     extra={"stream": self._stream, "table": self._table},
                 )
             return None
