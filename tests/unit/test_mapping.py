@@ -70,6 +70,14 @@ def test_an_empty_text_is_nothing(body: dict[str, Any], ids: tuple[str, str | No
     assert detail["eventTimestamp"][:20] == "2026-11-24T09:30:00."
 
 
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_a_digital_event_whose_time_is_nothing_has_the_time_of_receipt(nothing: object) -> None:
+    """As one without the field has: to the sender both say the same, and neither is buried."""
+    body = {**DIGITAL, "createdAt": nothing, "data": {}}
+    assert entry(body).time_s == RECEIVED_MS / 1000
+    assert entry({**body, "createdAtWithMilliseconds": "2026-11-24T09:30:00.5Z"}).time_s == 1_795_512_600.5
+
+
 def test_presets_still_fit_beside_an_own_shape(file: Path) -> None:
     """The file adds; the default shape stays known."""
     assert entry(BODY, config=file).detail_type == "conversation.updated"

@@ -161,7 +161,7 @@ _DIGITAL_FIELDS = {
     "interactionId": source(*_INTERACTION, "eventId"),
     "conversationId": source(*_CONVERSATION, default=None),
     "eventType": source("eventType"),
-    "timestamp": source("createdAtWithMilliseconds", "createdAt"),
+    "timestamp": source("createdAtWithMilliseconds", "createdAt", default=RECEIVED),
     "payload": source("$"),
 }
 
