@@ -98,6 +98,11 @@ def test_the_end_of_a_day_is_written_as_the_next_ones_beginning(monkeypatch: pyt
         "2026-11-24+01:00",
         "2026-11-24+09",
         "2026-11-24Z09:30",
+        "2026-11-24T09:30.5Z",  # a fraction of a minute, which Python reads as one of a second
+        "2026-11-24T0930,25+01:00",
+        "2026-11-24 09.30",  # half past nine in some places, a fraction of an hour by ISO 8601
+        "20261124T09.5Z",
+        "2026-11-24t09:30.5 UTC",
         "2026-W48-2-05:00",
         "1795512600123456789",
         20261124093000,

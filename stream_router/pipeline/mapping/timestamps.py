@@ -28,6 +28,9 @@ _COMPACT = re.compile(r"\d{14}")
 _DATE = r"\d{4}-?(?:W\d\d-?\d|\d\d-?\d\d)[Tt _]\d\d"
 _SEPARATED = re.compile(_DATE)
 """`fromisoformat` takes any character between date and time, so also an offset's sign after a date alone."""
+_OF_MORE_THAN_A_SECOND = re.compile(_DATE + r"(?::?\d\d)?[.,]")
+"""A fraction of an hour or a minute, by ISO 8601. `fromisoformat` takes it for one of a second, and 09.30 for no half
+past nine."""
 _DATE_AND_TIME = re.compile(_DATE + r"\S*(?: ?(?:Z|z|UTC|GMT|[+-]\d\d:?(?:\d\d)?))?")
 _RFC_2822 = re.compile(
     r"(?:[A-Za-z]{3},\s*)?\d{1,2}\s+[A-Za-z]{3}\s+[1-9]\d{3}\s+\d\d:\d\d(?::\d\d)?"
@@ -55,7 +58,7 @@ def to_utc(value: object, zone: tzinfo | None) -> tuple[str, float]:
             time_s = moment.timestamp()
             if time_s >= 0 and value[11:13] != "24":
                 return value if value[23] == "Z" else f"{value[:23]}Z", time_s
-        if (marks[:5] == _MARKS or _SEPARATED.match(value)) and value.isprintable():
+        if (marks[:5] == _MARKS or _is_separated(value)) and value.isprintable():
             return _from_moment(moment, zone)
         return _from_unusual(value, zone)
     if type(value) is int or type(value) is float:
@@ -63,6 +66,11 @@ def to_utc(value: object, zone: tzinfo | None) -> tuple[str, float]:
     if type(value) is ExactNumber:
         return _from_number(Decimal(value.text))
     raise ValueError("is neither text nor a number")
+
+
+def _is_separated(text: str) -> bool:
+    """Whether a time stands behind a date, and nothing else that `fromisoformat` would take for one."""
+    return bool(_SEPARATED.match(text)) and not _OF_MORE_THAN_A_SECOND.match(text)
 
 
 def _from_unusual(value: str, zone: tzinfo | None) -> tuple[str, float]:
@@ -76,7 +84,7 @@ def _from_unusual(value: str, zone: tzinfo | None) -> tuple[str, float]:
         return _from_number(Decimal(text))
     if _RFC_2822.fullmatch(text):
         return _from_moment(parsedate_to_datetime(text), UTC)
-    if _DATE_AND_TIME.fullmatch(text):
+    if _DATE_AND_TIME.fullmatch(text) and _is_separated(text):
         text = re.sub(r" ?(?:z|Z|UTC|GMT)$", "+00:00", text).replace(" +", "+").replace(" -", "-")
         return _from_moment(_from_iso(text.upper()), zone)
     raise ValueError("is no known form of a timestamp")
