@@ -166,6 +166,20 @@ def test_a_reading_that_fails_in_the_seconds_behind_the_span_leaves_these(
     assert said[-1].startswith(f"go on with: stream-router replay --since {iso(NOW_MS - 10_000)} --until {iso(NOW_MS)}")
 
 
+@pytest.mark.parametrize(
+    ("bus", "told"),
+    [("default", False), ("arn:aws:events:us-east-1:123456789012:event-busv2/b/abcdefghijklmnopqrstuvwxy", True)],
+)
+def test_of_a_v2_bus_it_is_said_which_events_it_publishes_no_second_time(
+    monkeypatch: pytest.MonkeyPatch, settings: Consumer, capsys: pytest.CaptureFixture[str], bus: str, told: bool
+) -> None:
+    """`published` counts a copy too, so more than targets get."""
+    assert replayed(monkeypatch, settings.model_copy(update={"event_bus": bus}), [event()]) == 0
+    said = capsys.readouterr()
+    assert "published 1 event" in said.out
+    assert ("less than 5 minutes ago is not published twice, though it is counted" in said.err) is told
+
+
 def test_what_was_published_by_its_id_is_not_asked_for_again(
     monkeypatch: pytest.MonkeyPatch, settings: Consumer, capsys: pytest.CaptureFixture[str]
 ) -> None:

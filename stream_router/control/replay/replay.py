@@ -15,7 +15,7 @@ from stream_router.control.republish import preconditions
 from stream_router.control.republish.connection import Connection
 from stream_router.control.republish.fitting import fitting
 from stream_router.control.republish.patience import patience_at
-from stream_router.control.republish.republisher import Republisher
+from stream_router.control.republish.republisher import SECOND_COPIES, Republisher
 from stream_router.control.stream import session
 from stream_router.control.stream import shards as shards_
 from stream_router.control.stream.positions import AT_TIMESTAMP, LATEST, TRIM_HORIZON, Position
@@ -23,7 +23,7 @@ from stream_router.control.stream.progress import Progress
 from stream_router.control.stream.reader import LATE_MS, Piece, Span
 from stream_router.control.stream.session import Stops, say
 from stream_router.control.stream.shards import Stream, UnreadableError
-from stream_router.core import logs
+from stream_router.core import limits, logs
 from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.settings.consumer import Consumer
 
@@ -145,6 +145,8 @@ class Replay:
             )
         if why := self._refusal(types):
             raise RefusedError(why)
+        if limits.is_v2_bus(self._settings.event_bus):
+            say(f"note: {SECOND_COPIES}")
         if self._settings.masking == "off":
             say("note: STREAM_ROUTER_MASKING is off here: events go out unmasked")
 

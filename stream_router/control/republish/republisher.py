@@ -21,6 +21,12 @@ ENOUGH_WAITING = 2_000
 """Entries handed over and not yet ended, at which `has_room` says no: enough to fill every call in flight."""
 
 
+SECOND_COPIES = (
+    "on a v2 bus an event that was published less than 5 minutes ago is not published twice, though it is counted; an "
+    "older one is, and has the same eventId"
+)
+
+
 class Again(Record):
     """A record whose events are published again. A v2 bus knows an event by where it was in the stream.
 

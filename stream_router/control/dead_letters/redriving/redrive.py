@@ -16,16 +16,12 @@ from stream_router.control.dead_letters.telling import Bar, say
 from stream_router.control.republish import preconditions
 from stream_router.control.republish.fitting import Made, fitting
 from stream_router.control.republish.patience import patience_at
+from stream_router.control.republish.republisher import SECOND_COPIES
 from stream_router.core import limits
 from stream_router.core.model import Event
 from stream_router.core.plain_text import plain
 from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
 from stream_router.pipeline.sinks.dead_letters.reader import Letter
-
-SECOND_COPIES = (
-    "on a v2 bus an event that was published less than 5 minutes ago is not published twice; an older one is, and has "
-    "the same eventId"
-)
 
 BROKEN_OFF = "broken off: there may be letters that were not looked at"
 
