@@ -81,8 +81,9 @@ class Run:
     def check(self, statuses: set[int]) -> None:
         """Only these answers, all in time, all 202s in the stream once the spill is empty, memory bounded."""
         assert {outcome.status for outcome in self.outcomes} <= statuses, Counter(o.status for o in self.outcomes)
-        late = [o for o in self.outcomes if o.status and o.latency_s > LATEST_S + SLACK_S and not self.kill]
-        assert not late, (len(late), max(o.latency_s for o in late))
+        # From when it was written: on a busy machine the load itself is late, and so are its three hundred connections.
+        late = [o.waited_s for o in self.outcomes if o.status and o.waited_s > LATEST_S + SLACK_S and not self.kill]
+        assert not late, (len(late), max(late))
         self._wait_until_drained()
         found = self.running.metrics()
         assert found['request_duration_seconds_bucket{le="0.9"}'] == found["request_duration_seconds_count"]
