@@ -53,8 +53,8 @@ OF_THE_AUTHORS = {
     ),
     "a daemon that skips a batch goes on": Mutant(
         "consumer/supervisor/supervisor.py",
-        "    jvm.kill()\n",
-        "    pass\n",
+        'they come again")\n    jvm.kill()\n',
+        'they come again")\n',
         ("tests/integration/test_skipped_batch.py",),
     ),
     "what failed inside an answer is passed over": Mutant(

@@ -7,13 +7,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from stream_router.consumer.state_dir import BUS_GONE, DAEMON_PROPERTIES, StateDir
-from stream_router.consumer.supervisor import assembly
+from stream_router.consumer.supervisor import assembly, processes
 from stream_router.consumer.supervisor.daemon import jvm_command
 from stream_router.consumer.supervisor.supervisor import DaemonSupervisor, Exited, Happening
 from stream_router.consumer.supervisor.vitals import DAEMON_DEAD_S, Vitals
@@ -96,6 +97,31 @@ def test_a_daemon_that_cannot_be_started_is_tried_again(
             then.setattr(subprocess, "Popen", none_to_spare)
             assert made._run_jvm() == Exited(os.EX_OSERR)
         assert os.strerror(errno.EAGAIN) in caplog.text
+        assert made._run_jvm() == Exited(7)
+
+
+@pytest.mark.parametrize("spare", [0, 1])
+def test_a_daemon_that_nobody_can_watch_is_ended_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, spare: int
+) -> None:
+    """A host that has no thread to spare for a moment has one later; until then no daemon runs that is not heard."""
+    start, left = threading.Thread.start, [True] * spare
+
+    def none_to_spare(thread: threading.Thread) -> None:
+        if not left:
+            raise RuntimeError("can't start new thread")
+        left.pop()
+        start(thread)
+
+    with StateDir(tmp_path) as state:
+        made = supervisor(state)
+        made._command = [sys.executable, "-c", "import time; time.sleep(60)"]
+        with monkeypatch.context() as then:
+            then.setattr(threading.Thread, "start", none_to_spare)
+            assert made._run_jvm() == Exited(os.EX_OSERR)
+        assert "the KCL daemon cannot be started: no thread is left; it is tried again" in caplog.text
+        assert processes.children(os.getpid()) == []
+        made._command = [sys.executable, "-c", "import sys; sys.exit(7)"]
         assert made._run_jvm() == Exited(7)
 
 

@@ -5,6 +5,7 @@ shard of this host; so the supervisor never gives up, and waits longer each time
 """
 
 import contextlib
+import errno
 import logging
 import os
 import queue
@@ -132,13 +133,10 @@ class DaemonSupervisor:
         """Start the JVM and wait for its end; None where a signal asked for it."""
         try:
             jvm = self._started()
-        except OSError as error:  # no process to be had, no descriptor, no memory: as after a death, later
+        except OSError as error:  # no process to be had, no thread, no memory: as after a death, later
             log.error("the KCL daemon cannot be started: %s; it is tried again", error.strerror)  # noqa: TRY400
             return Exited(os.EX_OSERR)
-        assert jvm.stdout is not None
-        self._daemon_log = daemon_log.follow(jvm.stdout, self._log_format, lambda: _kill_for_skipping(jvm), jvm.pid)
         self._vitals.daemon_runs(jvm.pid)
-        threading.Thread(target=lambda: self._happenings.put(Exited(jvm.wait())), daemon=True).start()
         failpoints.reach("daemon_started_before_first_look")
         while True:
             happened = self._next(LOOK_EVERY_S)
@@ -158,14 +156,16 @@ class DaemonSupervisor:
     def _started(self) -> subprocess.Popen[bytes]:
         self._prepare()
         self._state.discard(ENDING)
-        return subprocess.Popen(
-            self._command,
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # so that Ctrl-C reaches this process alone, which knows how to drain
-        )
+        jvm = jvm_command.start(self._command, self._environment)
+        assert jvm.stdout is not None
+        try:
+            self._daemon_log = daemon_log.follow(jvm.stdout, self._log_format, lambda: _kill_for_skipping(jvm), jvm.pid)
+            threading.Thread(target=lambda: self._happenings.put(Exited(jvm.wait())), daemon=True).start()
+        except RuntimeError:
+            with jvm:
+                jvm.kill()
+            raise OSError(errno.EAGAIN, "no thread is left") from None
+        return jvm
 
     def _next(self, timeout_s: float) -> Happening | None:
         """What happens next, None where nothing does for so long."""

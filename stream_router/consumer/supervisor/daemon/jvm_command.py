@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -78,3 +79,15 @@ def ended(status: int, *, gets_more: bool) -> str:
             cure = f"from now on it may take half of the memory; {cure}"
         return f"its heap is full (exit status {status}): {cure}"
     return f"exit status {status}"
+
+
+def start(words: list[str], variables: dict[str, str]) -> subprocess.Popen[bytes]:
+    """A daemon that was just started, its output one pipe. Raises OSError."""
+    return subprocess.Popen(
+        words,
+        env=variables,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,  # so that Ctrl-C reaches the supervisor alone, which knows how to drain
+    )
