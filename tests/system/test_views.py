@@ -161,7 +161,7 @@ def _alerts(watcher: Watcher, begin: float, folder: Path) -> None:
         {
             "exp_labels": {"severity": "warning", "job": "c", "instance": "i", "shard": shard},
             "exp_annotations": {
-                "summary": f"{shard} holds: nothing of it goes out",
+                "summary": f"{shard} holds: events of it wait",
                 "description": f"Nothing is lost; it goes on by itself once the cause is mended. Reason: {reason}",
                 "runbook": "docs/runbooks/holding.md",
             },

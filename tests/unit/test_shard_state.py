@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from stream_router.core.dead_letter_reasons import Reason
+from stream_router.core.model import DeadLetter, Entry, Event
 from stream_router.telemetry.shards.merged_shards import Shard, ShardMerger
 from stream_router.telemetry.shards.shard_state import lag, state
 from tests.events import RECEIVED_MS
-from tests.fakes import World, refused
+from tests.fakes import World, entry, refused
 from tests.lives import Life
 from tests.unit.test_merged_shards import snapshot
 
@@ -125,6 +127,29 @@ def test_while_the_bus_refuses_everything_the_shard_holds_and_its_lag_grows_with
     life.live(5)
     assert lag(told(life), wall_s(life)).caught_up
     assert told(life).told["breaker"] == "closed"
+
+
+def test_a_queue_that_takes_nothing_is_told_though_other_events_go_out(tmp_path: Path) -> None:
+    """The checkpoint stands at its letter: "catching up" would send the operator to look for what is slow."""
+
+    def every_tenth_is_bad(found: Event) -> Entry | DeadLetter:
+        if found.record.sequence_number % 10 == 0:
+            return DeadLetter(found, Reason.SCHEMA_MISMATCH, "X", "why")
+        return entry(0)._replace(event=found)
+
+    life = Life(tmp_path, transform=every_tenth_is_bad)
+    life.rig.queue.judge = lambda _: refused("AccessDenied", 403)
+    for number in range(100, 130):
+        life.process(number)
+        life.rest(1.0)
+    found = told(life)
+    word, reason, _ = state(found, lag(found, wall_s(life)), wall_s(life))
+    assert len(life.delivered) == 27
+    assert word == "holding"
+    assert str(reason).endswith("accepts nothing: AccessDenied")
+    life.rig.queue.judge = lambda _: None
+    life.live(30)
+    assert lag(told(life), wall_s(life)).caught_up
 
 
 def test_time_is_put_down_to_what_it_was_for(tmp_path: Path) -> None:

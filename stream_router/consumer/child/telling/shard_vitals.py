@@ -130,12 +130,14 @@ class ShardVitals:
         return "half-open" if dispatcher.flight.calls else "open"
 
     def _hold(self, now: float) -> dict[str, Any]:
-        """Why the shard holds, in a word and in words, and for how long; empty where it does not."""
+        """Why the shard holds, in a word and in words, and for how long; empty where it does not.
+
+        A destination counts though another one accepts: the checkpoint passes nothing that waits for either.
+        """
         held, full_by = self._router.held, self._room.hold_watch.holds_for
-        if held and now - max(held.since, self._window.settled_at) >= HOLDING_AFTER_S:
+        if held and now - held.since >= HOLDING_AFTER_S:
             reason = f"{held.name} accepts nothing: {held.code}"
-            since = max(held.since, self._window.settled_at)
-            return {"holding": "destination", "holdReason": reason, "holdingS": round(now - since, 1)}
+            return {"holding": "destination", "holdReason": reason, "holdingS": round(now - held.since, 1)}
         if not full_by:
             return {"holding": None}
         since = self._room.hold_watch.since
