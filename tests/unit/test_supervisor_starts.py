@@ -16,7 +16,8 @@ import pytest
 from stream_router.consumer.state_dir import BUS_GONE, DAEMON_PROPERTIES, StateDir
 from stream_router.consumer.supervisor import assembly, processes
 from stream_router.consumer.supervisor.daemon import jvm_command
-from stream_router.consumer.supervisor.supervisor import DaemonSupervisor, Exited, Happening
+from stream_router.consumer.supervisor.daemon.jvm_command import Exited
+from stream_router.consumer.supervisor.supervisor import DaemonSupervisor, Happening
 from stream_router.consumer.supervisor.vitals import DAEMON_DEAD_S, Vitals
 from stream_router.settings.consumer import Consumer
 from tests.unit.test_supervisor_kills import Quiet

@@ -15,11 +15,11 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
-from typing import NamedTuple
 
 from stream_router.consumer.state_dir import BUS_GONE, ENDING, FATAL, StateDir
 from stream_router.consumer.supervisor import processes
 from stream_router.consumer.supervisor.daemon import daemon_log, jvm_command
+from stream_router.consumer.supervisor.daemon.jvm_command import Exited
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.supervisor.watches.bus_prober import BusProver, Proof
 from stream_router.core import doubling_wait
@@ -48,12 +48,6 @@ LAST_WORDS_S = 2.0
 
 ORPHAN_PATIENCE_S = 2.0
 """How long children may outlive their JVM: they notice by themselves, and send nothing more."""
-
-
-class Exited(NamedTuple):
-    """The JVM ended, with this status (negative: the signal that killed it)."""
-
-    status: int
 
 
 Happening = signal.Signals | Exited | Proof
@@ -213,7 +207,7 @@ class DaemonSupervisor:
         asked_to_stop = False
         while not isinstance(happened := self._happenings.get(), Exited):
             asked_to_stop = True
-        return None if asked_to_stop else happened
+        return None if asked_to_stop else happened._replace(by_us=True)
 
     def _await_bus(self) -> bool:
         """Where the bus was found gone, wait until it is proven anew; False where a signal came meanwhile."""
@@ -238,7 +232,7 @@ class DaemonSupervisor:
             self._command, self._roomier = self._roomier, []
         log.error(
             "the KCL daemon ended: %s; it is started again",
-            jvm_command.ended(ended.status, gets_more=gets_more),
+            jvm_command.ended(ended, gets_more=gets_more),
             extra={"ranS": round(ran_s, 1), "waitS": round(wait_s, 2)},
         )
         return self._next(wait_s) is None

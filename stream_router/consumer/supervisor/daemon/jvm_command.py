@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 from stream_router.consumer.supervisor.daemon import jars, java, properties
 from stream_router.core.process import die_with_parent
@@ -69,8 +70,19 @@ def roomier(settings: Consumer, command: list[str]) -> list[str]:
     return [_HALF_OF_MEMORY if word.startswith("-Xmx") else word for word in command]
 
 
-def ended(status: int, *, gets_more: bool) -> str:
-    """How a daemon ended, by its exit status (negative: the signal that killed it)."""
+class Exited(NamedTuple):
+    """The JVM ended, with this status (negative: the signal that killed it)."""
+
+    status: int
+    by_us: bool = False
+    """Whether the supervisor killed it: the same signal of the kernel's means that memory ran out."""
+
+
+def ended(how: Exited, *, gets_more: bool) -> str:
+    """How a daemon ended, in words."""
+    status = how.status
+    if how.by_us:
+        return "killed by the supervisor, for the reason said before"
     if status < 0:
         return f"killed by {signal.Signals(-status).name}"
     if status == FULL_HEAP:
