@@ -1,4 +1,4 @@
-"""Deliveries that are answered 401: said once when they begin, once a minute while they come, once when they end.
+"""Deliveries that are refused for good: said once when they begin, once a minute while they come, once when they end.
 
 Nobody knows who posts what is not signed, so it is no error of ours; but a wrong secret or clock looks like this, and
 a sender may give a delivery up for good.
@@ -20,6 +20,16 @@ OVER_AFTER_S = 60.0
 _SIGNATURE = "compare STREAM_ROUTER_WEBHOOK_SECRETS, the scheme and its headers with what the sender is set to"
 _CLOCK = "check this host's clock: the senders' differ from it by more than STREAM_ROUTER_REPLAY_WINDOW_S"
 _A_SENDER = "check the sender's clock, or whether old deliveries are sent again"
+_JSON = "have the sender post an object, or an array of objects, in JSON"
+
+_REASONS = {
+    "bad_signature": (401, _SIGNATURE),
+    "stale": (401, _A_SENDER),
+    "too_large": (413, "have the sender send less at once, or raise STREAM_ROUTER_MAX_BODY_BYTES"),
+    "malformed_json": (400, _JSON),
+    "not_an_object": (400, _JSON),
+}
+"""What a sender may take as final, by its reason: the status, and what to do."""
 
 
 class _Run(NamedTuple):
@@ -32,10 +42,11 @@ class _Run(NamedTuple):
 
 
 class _Refusal:
-    """One reason for a 401."""
+    """One reason."""
 
     def __init__(self, reason: str, stats: Stats, clock: Callable[[], float]) -> None:
         self._reason, self._stats, self._clock = reason, stats, clock
+        self._status, self._cure = _REASONS[reason]
         self._seen, self._known = self._counts()
         self._latest_s = 0.0
         self._run: _Run | None = None
@@ -45,7 +56,7 @@ class _Refusal:
         """How many were refused for it, and how many were let in."""
         refused = known = 0
         for answers in self._stats.answers.values():
-            refused += answers[401, self._reason]
+            refused += answers[self._status, self._reason]
             known += answers[202, "stored"] + answers[202, "seen_before"]
         return refused, known
 
@@ -67,16 +78,16 @@ class _Refusal:
 
     def _tell(self, run: _Run, now_s: float) -> None:
         others = self._known > run.known_before
-        cure = _SIGNATURE if self._reason == "bad_signature" else _A_SENDER if others else _CLOCK
+        cure = _CLOCK if self._reason == "stale" and not others else self._cure
         text = "others are let in" if others else "none is let in"
         extra = {"deliveries": self._seen - run.before, "since_s": round(now_s - run.since_s, 1)}
-        log.warning("deliveries are answered 401, %s (%s); %s", text, self._reason, cure, extra=extra)
+        log.warning("deliveries are answered %d, %s (%s); %s", self._status, text, self._reason, cure, extra=extra)
         self._told = True
 
     def _end(self, run: _Run) -> None:
         if self._told:
             extra = {"deliveries": self._seen - run.before, "after_s": round(self._latest_s - run.since_s, 1)}
-            log.info("no delivery is answered 401 any more (%s)", self._reason, extra=extra)
+            log.info("no delivery is answered %d any more (%s)", self._status, self._reason, extra=extra)
         self._run, self._told = None, False
 
 
@@ -84,7 +95,7 @@ class Refusals:
     """All reasons. `clock` tells seconds."""
 
     def __init__(self, stats: Stats, clock: Callable[[], float]) -> None:
-        self._reasons = [_Refusal(reason, stats, clock) for reason in ("bad_signature", "stale")]
+        self._reasons = [_Refusal(reason, stats, clock) for reason in _REASONS]
 
     def look(self) -> None:
         """Called a few times a second."""

@@ -1,10 +1,12 @@
-"""The log of deliveries that are answered 401, and of the spill's drain, on a clock of the test's own."""
+"""The log of deliveries that are refused for good, and of the spill's drain, on a clock of the test's own."""
 
 import pytest
 
 from stream_router.receiver.refusals import OVER_AFTER_S, Refusals
 from stream_router.receiver.states import Drain
 from stream_router.telemetry.receiver.receiver_stats import Stats
+
+STATUSES = {"stored": 202, "too_large": 413, "malformed_json": 400, "not_an_object": 400}
 
 
 class Watched:
@@ -21,8 +23,7 @@ class Watched:
         for _ in range(int(seconds * 4)):
             self.now_s += 0.25
             for reason, count in counts.items():
-                status = 202 if reason == "stored" else 401
-                self.stats.answers[""][status, reason] += count
+                self.stats.answers[""][STATUSES.get(reason, 401), reason] += count
             self.refusals.look()
             self.drain.look()
 
@@ -56,6 +57,26 @@ def test_strangers_beside_good_senders_are_no_matter_of_this_clock(
     assert len(said) == 2
     assert said[0].startswith("deliveries are answered 401, others are let in (bad_signature); compare")
     assert said[1].startswith("deliveries are answered 401, others are let in (stale); check the sender's clock")
+
+
+@pytest.mark.parametrize(
+    ("reason", "says"),
+    [
+        ("too_large", "answered 413, others are let in (too_large); have the sender send less at once, or raise "),
+        ("malformed_json", "answered 400, others are let in (malformed_json); have the sender post "),
+        ("not_an_object", "answered 400, others are let in (not_an_object); have the sender post "),
+    ],
+)
+def test_what_a_sender_gives_up_is_told_whatever_is_wrong_with_it(
+    watched: Watched, caplog: pytest.LogCaptureFixture, reason: str, says: str
+) -> None:
+    """No alarm tells it, since strangers post too: without a line the events of one sender are lost in silence."""
+    caplog.set_level("INFO")
+    watched.pass_s(2, stored=5, **{reason: 1})
+    watched.pass_s(OVER_AFTER_S + 1)
+    told, over = caplog.records
+    assert says in told.getMessage()
+    assert over.getMessage() == f"no delivery is answered {STATUSES[reason]} any more ({reason})"
 
 
 def test_a_single_refusal_of_long_ago_says_nothing_of_the_next(
