@@ -96,6 +96,15 @@ def test_shards_that_cannot_be_listed_are_not_called_well(world: World, code: st
     assert (found.verdict, found.setting) == (verdict, "STREAM_ROUTER_STREAM")
 
 
+def test_a_lease_table_that_is_gone_is_no_matter_of_course(world: World) -> None:
+    """SR160: a daemon that runs does not make a deleted table again, and nobody reads a shard: not "never started"."""
+    refused(world, "leases 0", "ResourceNotFoundException")
+    found = leases.owners(world)
+    assert (found.verdict, found.setting) == (Verdict.WARNING, "STREAM_ROUTER_APPLICATION")
+    assert "was deleted" in found.says
+    assert "one that runs has to be restarted" in found.cure
+
+
 def looked_again(world: World, *looks: list[dict[str, Any]] | Exception) -> None:
     """What the further looks at the table find."""
     for number, rows in enumerate(looks, 1):

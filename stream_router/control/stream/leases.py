@@ -45,7 +45,8 @@ def read(dynamodb: "DynamoDBClient", application: str) -> dict[str, Lease]:
 
 def _cure(application: str, code: str) -> str:
     if code == "ResourceNotFoundException":
-        return f"there is no lease table {application}: no consumer of this name has run; see STREAM_ROUTER_APPLICATION"
+        why = "no consumer of this name has run, or it was deleted; see STREAM_ROUTER_APPLICATION"
+        return f"there is no lease table {application}: {why}"
     return f"the lease table {application} cannot be read ({code}); these credentials need dynamodb:Scan on it"
 
 

@@ -51,7 +51,8 @@ def owners(world: World) -> Finding:
     refused, rows = ask(Question("SR160", APPLICATION, "the lease table", world.leases, none))
     if refused:
         if refused.says.startswith("there is none"):
-            return skipped("SR160", "no lease table yet: `consume` was never started")
+            says = "there is no lease table: `consume` was never started under this name, or the table was deleted"
+            return warn("SR160", APPLICATION, says, "start `stream-router consume`; one that runs has to be restarted")
         return refused
     gone = {"ResourceNotFoundException": ("there is no such stream", "")}
     refused, _ = ask(Question("SR160", STREAM, "its shards", world.shards, gone))
