@@ -42,7 +42,7 @@ def test_a_shard_that_is_read_to_its_end_needs_no_lease(world: World) -> None:
     """SR160: the stream lists a closed shard as long as its records; its lease is deleted when its children begin."""
     holds(world, SPLIT, [row("s1"), row("s2")])
     found = leases.owners(world)
-    assert (found.verdict, found.says) == (Verdict.WELL, "2 leases, 1 workers")
+    assert (found.verdict, found.says) == (Verdict.WELL, "2 leases, 1 workers: worker-1")
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,14 @@ def test_a_child_waits_for_its_parent(world: World) -> None:
     """SR160: the KCL gives it a lease when the parent is read to its end."""
     holds(world, SPLIT, [row("s0")])
     assert leases.owners(world).verdict is Verdict.WELL
+
+
+def test_who_reads_is_named(world: World) -> None:
+    """SR160: a stranger among them is another deployment with this one's application: its part goes to its own bus."""
+    names = [f"host-{number}" for number in range(6)]
+    holds(world, [shard(f"s{name}") for name in names], [row(f"s{name}", owner=name) for name in names])
+    says = "6 leases, 6 workers: host-0, host-1, host-2, host-3, host-4 and 1 more"
+    assert leases.owners(world).says == says
 
 
 def test_a_lease_of_another_stream_is_told(world: World) -> None:
@@ -126,7 +134,7 @@ def test_a_lease_that_changes_hands_is_read(world: World) -> None:
     holds(world, SPLIT, [row("s1", owner=""), row("s2")])
     looked_again(world, [row("s1", owner="worker-2", counter=2), row("s2", owner="", counter=2)])
     found = leases.owners(world)
-    assert (found.verdict, found.says) == (Verdict.WELL, "2 leases, 1 workers")
+    assert (found.verdict, found.says) == (Verdict.WELL, "2 leases, 1 workers: worker-2")
 
 
 def test_a_first_lease_that_is_just_being_made_is_no_unread_shard(world: World) -> None:

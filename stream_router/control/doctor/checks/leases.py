@@ -23,6 +23,9 @@ APPLICATION, STREAM = "STREAM_ROUTER_APPLICATION", "STREAM_ROUTER_STREAM"
 LOOKS_AFTER_S = (1.0, 2.0, 4.0)
 """A worker renews its leases three times within failoverTimeMillis (10 s): after 7 s each has moved."""
 
+NAMED = 5
+"""Workers that are named: among a few a stranger is seen."""
+
 
 def of_this_stream(world: World) -> Finding:
     """SR105: the application's checkpoints are of this stream."""
@@ -74,7 +77,9 @@ def _owned(world: World, look: Look) -> Finding:
     if stray := sorted(held.keys() - {one.shard_id for one in look.shards}):
         says = f"lease {stray[0]} is of no shard of this stream"
         return warn("SR160", APPLICATION, says, "give each stream an application of its own")
-    return ok("SR160", f"{len(held)} leases, {len({*held.values()} - {''})} workers")
+    workers = sorted({*held.values()} - {""})
+    more = f" and {len(workers) - NAMED} more" if len(workers) > NAMED else ""
+    return ok("SR160", f"{len(held)} leases, {len(workers)} workers: {', '.join(workers[:NAMED])}{more}")
 
 
 def renewed(world: World) -> Finding:
