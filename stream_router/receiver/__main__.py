@@ -13,7 +13,7 @@ from stream_router.aws.served_time import ServedTime
 from stream_router.checks import aws_checks
 from stream_router.checks.finding import at_start
 from stream_router.core import logs
-from stream_router.core.process import early_stop, large_blocks, no_core_file
+from stream_router.core.process import allocator, early_stop, no_core_file
 from stream_router.core.process.settings_error import SettingsError
 from stream_router.receiver import admin, sources, start_line
 from stream_router.receiver.certificate_end import CertificateEnd
@@ -39,7 +39,7 @@ def run(settings: Receiver, workers: int) -> int:
         raise SettingsError("--workers: must be 1 or more; leave it out for one")
     early_stop.arm(through_hangups=True)
     no_core_file.leave_none()
-    large_blocks.give_back()
+    allocator.give_back_large_blocks()
     logs.start(settings.log_level, settings.log_format)
     warn_of_names()
     settings, stream = check(settings)

@@ -9,10 +9,10 @@ import pytest
 PROGRAM = """
 import re, sys
 from pathlib import Path
-from stream_router.core.process import large_blocks
+from stream_router.core.process import allocator
 
 if "back" in sys.argv:
-    large_blocks.give_back()
+    allocator.give_back_large_blocks()
 
 def resident_kb():
     return int(re.search(r"VmRSS:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])

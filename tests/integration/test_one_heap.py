@@ -12,10 +12,10 @@ HEAP_KB = 64 * 1024
 PROGRAM = """
 import re, sys, threading
 from pathlib import Path
-from stream_router.core.process import one_heap
+from stream_router.core.process import allocator
 
 if "one" in sys.argv:
-    one_heap.keep()
+    allocator.share_one_heap()
 
 def reserved_kb():
     return int(re.search(r"VmSize:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])

@@ -1,7 +1,5 @@
 """`stream-router-shard`: the child that the KCL daemon starts for each shard. Settings from the environment only."""
 
-import contextlib
-import ctypes
 import faulthandler
 import gc
 import logging
@@ -19,6 +17,7 @@ from typing import IO, NoReturn
 from stream_router.consumer.child.daemon import protocol
 from stream_router.consumer.state_dir import FATAL
 from stream_router.core import logs
+from stream_router.core.process import allocator
 from stream_router.core.process.settings_error import EX_CONFIG, SettingsError
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.environment.reading import load, warn_of_failpoints
@@ -26,8 +25,6 @@ from stream_router.settings.environment.reading import load, warn_of_failpoints
 log = logging.getLogger("stream_router.shard")
 
 EX_SOFTWARE = 70
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
-KEEP_BYTES = 32 * 1024 * 1024  # the most that glibc takes as a threshold on 64 bits
 LOOK_FOR_PARENT_S = 0.5
 TRIM_EVERY_S = 60.0
 STUCK_AFTER_S = 120.0
@@ -94,23 +91,14 @@ def _keep_memory() -> None:
     """Spend less on memory (a fifth of the CPU, benchmarks/child.py).
 
     Events make no reference cycles, so cycles are looked for rarely. A batch's buffers, megabytes each, are kept for
-    the next batch instead of being given back to the kernel and faulted in anew; only glibc knows these options. What
-    the start alone needed is given back first.
+    the next batch instead of being given back to the kernel and faulted in anew. What the start alone needed is given
+    back first.
     """
     gc.collect()
-    _give_back()
-    with contextlib.suppress(AttributeError, OSError):
-        mallopt = ctypes.CDLL(None).mallopt
-        for option in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
-            mallopt(option, KEEP_BYTES)
+    allocator.give_back_now()
+    allocator.keep_large_blocks()
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)
-
-
-def _give_back() -> None:
-    """Give free memory back to the kernel: some milliseconds, and what is needed again is faulted in anew."""
-    with contextlib.suppress(AttributeError, OSError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _refuse(error: SettingsError) -> int:
@@ -155,7 +143,7 @@ class Watchdog:
             faulthandler.dump_traceback_later(STUCK_AFTER_S, exit=True, file=sys.stderr)
         if now - self._trimmed_at > TRIM_EVERY_S:
             self._trimmed_at = now
-            _give_back()
+            allocator.give_back_now()
 
 
 if __name__ == "__main__":

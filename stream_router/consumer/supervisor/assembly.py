@@ -24,7 +24,7 @@ from stream_router.consumer.supervisor.watches.bus_prober import BusProver, Proo
 from stream_router.consumer.supervisor.watches.stream_watch import StreamWatch
 from stream_router.consumer.transform_config import transform_config
 from stream_router.core import logs
-from stream_router.core.process import no_core_file, one_heap
+from stream_router.core.process import allocator, no_core_file
 from stream_router.core.process.settings_error import unwritable
 from stream_router.pipeline.transform import Transform
 from stream_router.settings.consumer import Consumer
@@ -42,7 +42,7 @@ def run(settings: Consumer) -> int:
 
     A second signal ends it at once. Whatever happens to this process, the JVM and its children do not outlive it.
     """
-    one_heap.keep()
+    allocator.share_one_heap()
     no_core_file.leave_none()
     logs.start(settings.log_level, settings.log_format)
     warn_of_names()
