@@ -5,7 +5,7 @@ from typing import Protocol
 
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.envelope import open_record
-from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record
+from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Made, Record
 from stream_router.core.names import PROBE_TYPE
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
 from stream_router.pipeline.delivery.dispatcher_contract import GivenUp, Held, Took
@@ -14,7 +14,6 @@ from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
 from stream_router.pipeline.sinks.eventbridge.publisher import TOO_LARGE, Publisher
 from stream_router.pipeline.unroutable_types import UnroutableTypes
 
-Made = Entry | DeadLetter | Dropped
 SLICE_EVENTS = 500
 """Events routed at once. A record of very many tiny lines would else take memory out of all proportion."""
 

@@ -12,7 +12,7 @@ from stream_router.core import limits
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.envelope import added_text, open_record, seal
 from stream_router.core.event_id import correlation_id
-from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record, new_entry, new_event
+from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Made, Record, new_entry, new_event
 from stream_router.core.names import PROBE_TYPE, SOURCE
 from stream_router.core.plain_text import is_name
 from stream_router.pipeline import deep_json, probe
@@ -84,7 +84,7 @@ class Transform:
         made.take_metadata({tag: {**metadata, "replayed": replayed} for tag, metadata in self._metadata.items()})
         return made
 
-    def __call__(self, event: Event) -> Entry | DeadLetter | Dropped:
+    def __call__(self, event: Event) -> Made:
         try:
             body = event.body
             if type(body) is dict and body.get("eventType") == PROBE_TYPE:  # by its own shape, whatever is mapped
@@ -107,7 +107,7 @@ class Transform:
         received, processed = self._received_iso(event.received_at_ms), self._processed_iso(int(self._now_ms()))
         return probe.entry(event, received, processed, self._fragments[UNMASKED])
 
-    def _unrouted(self, event: Event, valid: Valid) -> Entry | DeadLetter | Dropped:
+    def _unrouted(self, event: Event, valid: Valid) -> Made:
         """An event whose type does not match the rule. The type goes into attributes, so it must be printable."""
         event_type = valid[2]
         if not event_type.isprintable():

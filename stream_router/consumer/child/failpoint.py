@@ -4,19 +4,17 @@ import os
 import signal
 from collections.abc import Callable
 
-from stream_router.core.model import DeadLetter, Dropped, Entry, Event
+from stream_router.core.model import Event, Made
 from stream_router.core.process import failpoints
 
 
-def failing_at(
-    transform: Callable[[Event], Entry | DeadLetter | Dropped],
-) -> Callable[[Event], Entry | DeadLetter | Dropped]:
+def failing_at(transform: Callable[[Event], Made]) -> Callable[[Event], Made]:
     """`transform` itself, unless `event=segfault:TEXT` is armed: then an event whose line holds TEXT is deadly."""
     text = failpoints.deadly_text()
     if not text:
         return transform
 
-    def deadly(event: Event) -> Entry | DeadLetter | Dropped:
+    def deadly(event: Event) -> Made:
         if text in event.raw:
             os.kill(os.getpid(), signal.SIGSEGV)
         return transform(event)

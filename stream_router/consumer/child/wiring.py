@@ -7,7 +7,7 @@ from collections.abc import Callable
 from stream_router.consumer.child.telling.shard_telemetry import ShardTelemetry
 from stream_router.consumer.destinations import Destinations
 from stream_router.consumer.places import Places
-from stream_router.core.model import DeadLetter, Dropped, Entry, Event
+from stream_router.core.model import Entry, Event, Made
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
 from stream_router.pipeline.delivery.health import Health
 from stream_router.pipeline.delivery.retry_budget import Memory
@@ -17,7 +17,7 @@ from stream_router.pipeline.sinks.eventbridge import wire_format
 from stream_router.pipeline.transform import Transform
 from stream_router.settings.consumer import Consumer
 
-Route = Callable[[Event], Entry | DeadLetter | Dropped]
+Route = Callable[[Event], Made]
 
 READ_BYTES = 16 * 1024 * 1024
 """Larger than an answer of GetRecords with one record: at most 10 MiB (UpdateMaxRecordSize), as base64."""

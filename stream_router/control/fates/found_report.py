@@ -1,15 +1,15 @@
 """What `find` says: each event that was asked for, where it is and what is certain of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from stream_router.control.fates.books import UndeliveredBook, place_of
-from stream_router.control.fates.judge import Fate, Judge, Transform, why_dead, why_undelivered
+from stream_router.control.fates.judge import Fate, Judge, why_dead, why_undelivered
 from stream_router.control.fates.wanted import Wanted
 from stream_router.control.stream import positions
 from stream_router.control.stream.reader import Span
 from stream_router.control.stream.sightings import Sighting
-from stream_router.core.model import DeadLetter, Entry
+from stream_router.core.model import DeadLetter, Entry, Event, Made
 from stream_router.core.plain_text import plain
 from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.sinks.dead_letters.reader import Letter
@@ -48,7 +48,7 @@ class Answer(NamedTuple):
         return bool(self.found_ids) and not self.missing
 
 
-def lines(answer: Answer, judge: Judge, transform: Transform) -> Iterator[str]:
+def lines(answer: Answer, judge: Judge, transform: Callable[[Event], Made]) -> Iterator[str]:
     """The report, line by line."""
     seen = set()
     for one in answer.sightings:
@@ -85,7 +85,7 @@ def _unseen(answer: Answer, seen: set[str]) -> Iterator[str]:
             yield from _block(event_id, "", [("fate", nothing)])
 
 
-def _sighted(one: Sighting, judge: Judge, transform: Transform) -> Iterator[str]:
+def _sighted(one: Sighting, judge: Judge, transform: Callable[[Event], Made]) -> Iterator[str]:
     verdict, event = judge(one), one.event
     record = positions.text(one.position)
     line = f", line {event.line}" if event.line else ""
@@ -100,7 +100,7 @@ def _sighted(one: Sighting, judge: Judge, transform: Transform) -> Iterator[str]
     yield from _block(event.event_id, _type_of(one, transform), facts)
 
 
-def _type_of(one: Sighting, transform: Transform) -> str:
+def _type_of(one: Sighting, transform: Callable[[Event], Made]) -> str:
     made = one.found if isinstance(one.found, DeadLetter) else transform(one.found)
     return made.detail_type if isinstance(made, Entry) else made.event_type
 

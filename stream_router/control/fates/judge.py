@@ -9,10 +9,8 @@ from stream_router.control.stream import positions
 from stream_router.control.stream.positions import Position
 from stream_router.control.stream.sightings import Sighting
 from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.model import DeadLetter, Dropped, Entry, Event
+from stream_router.core.model import DeadLetter, Dropped, Event, Made
 from stream_router.pipeline.sinks.dead_letters.reader import Letter
-
-Transform = Callable[[Event], Entry | DeadLetter | Dropped]
 
 
 class Fate(enum.Enum):
@@ -46,7 +44,7 @@ class Judge:
 
     def __init__(
         self,
-        transform: Transform,
+        transform: Callable[[Event], Made],
         dropping: Callable[[Event], str],
         checkpoints: Mapping[str, Position] | None,
         letters: Letters,

@@ -7,10 +7,8 @@ from typing import NamedTuple
 from stream_router.control.republish.republisher import Again
 from stream_router.control.stream.reader import Piece
 from stream_router.core.envelope import open_record
-from stream_router.core.model import DeadLetter, Dropped, Entry, Event
+from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Made
 from stream_router.core.names import PROBE_TYPE
-
-Transform = Callable[[Event], Entry | DeadLetter | Dropped]
 
 
 class Chosen(NamedTuple):
@@ -40,7 +38,7 @@ class Choice:
     `unmet` are the ids that were asked for of which nothing was taken; `why_unmet` says why not of those that came.
     """
 
-    def __init__(self, transform: Transform, event_types: frozenset[str], ids: frozenset[str]) -> None:
+    def __init__(self, transform: Callable[[Event], Made], event_types: frozenset[str], ids: frozenset[str]) -> None:
         self._transform = transform
         self._event_types = event_types
         self._ids = ids
@@ -65,9 +63,7 @@ class Choice:
                     self.unmet.discard(event.event_id)
                     yield one
 
-    def _one(
-        self, made: Entry | DeadLetter | Dropped, event: Event, shard_id: str, arrived_at_ms: int
-    ) -> Chosen | Failed | None:
+    def _one(self, made: Made, event: Event, shard_id: str, arrived_at_ms: int) -> Chosen | Failed | None:
         event_type = made.detail_type if isinstance(made, Entry) else made.event_type
         if self._event_types and event_type not in self._event_types:
             named = f"of type {event_type}" if event_type else "of no type that is known"

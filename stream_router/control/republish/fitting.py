@@ -2,11 +2,9 @@
 
 from collections.abc import Callable
 
-from stream_router.core.model import DeadLetter, Dropped, Entry, Event
+from stream_router.core.model import DeadLetter, Entry, Event, Made
 from stream_router.pipeline.sinks.eventbridge.publisher import TOO_LARGE
 from stream_router.settings.consumer import Consumer
-
-Made = Entry | DeadLetter | Dropped
 
 
 def fitting(transform: Callable[[Event], Made], settings: Consumer) -> Callable[[Event], Made]:

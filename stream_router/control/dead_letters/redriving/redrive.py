@@ -14,11 +14,11 @@ from stream_router.control.dead_letters.redriving.summary import How, Summary, W
 from stream_router.control.dead_letters.redriving.trial import Trial, Trials, Tries
 from stream_router.control.dead_letters.telling import Bar, say
 from stream_router.control.republish import preconditions
-from stream_router.control.republish.fitting import Made, fitting
+from stream_router.control.republish.fitting import fitting
 from stream_router.control.republish.patience import patience_at
 from stream_router.control.republish.republisher import SECOND_COPIES
 from stream_router.core import limits
-from stream_router.core.model import Event
+from stream_router.core.model import Event, Made
 from stream_router.core.plain_text import plain
 from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
 from stream_router.pipeline.sinks.dead_letters.reader import Letter

@@ -20,7 +20,7 @@ from stream_router.control.dead_letters.undelivered import others, reading, stre
 from stream_router.control.dead_letters.undelivered.reading import Undelivered
 from stream_router.control.republish.republisher import Again, token_of, unedited
 from stream_router.control.stream.shards import UnreadableError
-from stream_router.core.model import DeadLetter, Dropped, Entry, Event
+from stream_router.core.model import DeadLetter, Entry, Event, Made
 from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
 from stream_router.pipeline.sinks.dead_letters.reader import UnavailableLetterError, UnreadableLetterError
@@ -34,7 +34,7 @@ UNMASKED = "a v2 bus keeps no payload, so their Detail is made anew, and STREAM_
 class UndeliveredTrials:
     """Makes entries of EventBridge's messages: of a classic bus from the message, of a v2 bus from the stream."""
 
-    def __init__(self, transform: Callable[[Event], Entry | DeadLetter | Dropped]) -> None:
+    def __init__(self, transform: Callable[[Event], Made]) -> None:
         self._transform = transform
         self._number = 0
         self.found = stream.Found({}, "")
