@@ -249,7 +249,7 @@ def rig(
     world: World | None = None,
     memory: Memory[Entry] | None = None,
 ) -> Rig:
-    """A router wired as `consumer.wiring` wires it, over fakes."""
+    """A router wired as `consumer/child/wiring.py` wires it, over fakes."""
     world = world or World(seed=seed)
     bus, queue, books = FakeBus(world, judge, latency_s), FakeQueue(world), FakeLedger()
     dice = world.random.random

@@ -72,6 +72,6 @@ def test_a_shard_s_dead_letters_say_it(
     monkeypatch.setattr(Wiring, "dead_letters", lambda _self, _url, writer: writers.append(writer))
     settings = consumer(masking=masking, state_dir=tmp_path)
     transform = Transform(transform_config(settings), lambda: NOW_MS)
-    Wiring(settings).router("shardId-0", transform, transform, *cast("tuple[Any, ...]", (None,) * 3))
+    Wiring(settings).router("shardId-0", transform, *cast("tuple[Any, ...]", (None,) * 3))
     (message,) = writers[0].write(DeadLetter(event(BODY), Reason.REFUSED, "C", "m", raw=b"x"))
     assert orjson.loads(message.body).get("masking", "") == said

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from stream_router.consumer.bus_proof import BusProof
 from stream_router.consumer.child.daemon.kcl_callbacks import ShardProcessor
-from stream_router.consumer.child.failpoint import failing_at
 from stream_router.consumer.child.intake.window import Window
 from stream_router.consumer.child.neighbours import Neighbours
 from stream_router.consumer.child.progress.checkpoints import Checkpoints
@@ -86,9 +85,8 @@ class Child:
             guard,
             tell,
         )
-        route = failing_at(self._transform)
         window = Window(settings.window_bytes, settings.window_span_s, clock, telemetry.batch_closed)
-        router = self._wiring.router(shard_id, self._transform, route, telemetry, health, memory)
+        router = self._wiring.router(shard_id, self._transform, telemetry, health, memory)
         began = start.partition(":")[0]
         end = ShardEnd(self._wiring.ask, settings.stream, settings.application, shard_id, began, clock)
         checkpoints = Checkpoints(self._proof, settings.checkpoint_s, clock, end)

@@ -2,12 +2,12 @@
 
 import functools
 import time
-from collections.abc import Callable
 
+from stream_router.consumer.child.failpoint import failing_at
 from stream_router.consumer.child.telling.shard_telemetry import ShardTelemetry
 from stream_router.consumer.destinations import Destinations
 from stream_router.consumer.places import Places
-from stream_router.core.model import Entry, Event, Made
+from stream_router.core.model import Entry
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
 from stream_router.pipeline.delivery.health import Health
 from stream_router.pipeline.delivery.retry_budget import Memory
@@ -16,8 +16,6 @@ from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
 from stream_router.pipeline.sinks.eventbridge import wire_format
 from stream_router.pipeline.transform import Transform
 from stream_router.settings.consumer import Consumer
-
-Route = Callable[[Event], Made]
 
 READ_BYTES = 16 * 1024 * 1024
 """Larger than an answer of GetRecords with one record: at most 10 MiB (UpdateMaxRecordSize), as base64."""
@@ -33,12 +31,11 @@ class Wiring(Destinations):
         self,
         shard_id: str,
         transform: Transform,
-        route: Route,
         telemetry: ShardTelemetry,
         health: Health,
         memory: Memory[Entry],
     ) -> Router:
-        """The pipeline of one shard. `route` is the transform, or what a test put around it."""
+        """The pipeline of one shard."""
         settings, clock = self.settings, time.monotonic
         ordered = settings.ordering == "conversation"
         masking = transform.masking if transform.policy else ""
@@ -46,7 +43,7 @@ class Wiring(Destinations):
         token_of = functools.partial(wire_format.deduplication_id, shard_id)
         outage_gives_up = settings.on_outage == "dead-letter"
         return Router(
-            route,
+            failing_at(transform),
             transform.dead_letter_raw,
             self.publisher(token_of, settings.max_shard_rate or 0.0, health, memory, outage_gives_up=outage_gives_up),
             self.dead_letters(settings.sqs_dlq_url, writer),
