@@ -3,7 +3,7 @@
 import functools
 import time
 
-from stream_router.consumer.child.failpoint import failing_at
+from stream_router.consumer.child.deadly_event import with_deadly_event
 from stream_router.consumer.child.telling.shard_telemetry import ShardTelemetry
 from stream_router.consumer.destinations import Destinations
 from stream_router.consumer.places import Places
@@ -43,7 +43,7 @@ class Wiring(Destinations):
         token_of = functools.partial(wire_format.deduplication_id, shard_id)
         outage_gives_up = settings.on_outage == "dead-letter"
         return Router(
-            failing_at(transform),
+            with_deadly_event(transform),
             transform.dead_letter_raw,
             self.publisher(token_of, settings.max_shard_rate or 0.0, health, memory, outage_gives_up=outage_gives_up),
             self.dead_letters(settings.sqs_dlq_url, writer),

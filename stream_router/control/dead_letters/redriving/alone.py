@@ -10,7 +10,7 @@ import time
 
 import orjson
 
-from stream_router.consumer.child.failpoint import failing_at
+from stream_router.consumer.child.deadly_event import with_deadly_event
 from stream_router.consumer.transform_config import transform_config
 from stream_router.control.dead_letters.redriving import reopening
 from stream_router.control.dead_letters.redriving.trial import why_not
@@ -33,10 +33,11 @@ def main() -> None:
     letter = reader.of_content({**content, "record": {"encoding": "base64", "data": ""}})
     settings = load(Consumer)
     logs.start("ERROR", settings.log_format)
-    transform = Transform(transform_config(settings), _now_ms)
-    route = failing_at(fitting(transform.marked(told["replayed"]) if told["replayed"] else transform, settings))
+    own = Transform(transform_config(settings), _now_ms)
+    marked = own.marked(told["replayed"]) if told["replayed"] else own
+    transform = with_deadly_event(fitting(marked, settings))
     found = reopening.reopen(raw, letter, 1)
-    made = [one if isinstance(one, DeadLetter) else route(one) for one in found]
+    made = [one if isinstance(one, DeadLetter) else transform(one) for one in found]
     why = next(filter(None, map(why_not, made)), "")
     entries = [one for one in made if isinstance(one, Entry)]
     wire_format.put_events(settings.event_bus, entries)

@@ -8,7 +8,7 @@ from stream_router.core.model import Event, Made
 from stream_router.core.process import failpoints
 
 
-def failing_at(transform: Callable[[Event], Made]) -> Callable[[Event], Made]:
+def with_deadly_event(transform: Callable[[Event], Made]) -> Callable[[Event], Made]:
     """`transform` itself, unless `event=segfault:TEXT` is armed: then an event whose line holds TEXT is deadly."""
     text = failpoints.deadly_text()
     if not text:
