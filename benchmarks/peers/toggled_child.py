@@ -51,7 +51,7 @@ def install(toggle: Toggle) -> None:
 
     for name in ("opened", "accepted", "retried", "buried", "dropped", "_reckon"):
         setattr(ShardTelemetry, name, only_on(getattr(ShardTelemetry, name), lambda *_: None))
-    tick: Any = only_on(ShardTelemetry.tick, lambda telemetry: telemetry._tell_neighbours())  # noqa: SLF001
+    tick: Any = only_on(ShardTelemetry.tick, lambda telemetry: telemetry._tell_others())  # noqa: SLF001
     ShardTelemetry.tick = tick  # type: ignore[method-assign]
     timed = ShardVitals.timed
 

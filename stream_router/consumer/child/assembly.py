@@ -52,13 +52,10 @@ class Child:
 
     def processor(self) -> ShardProcessor:
         """The record processor, ready for `initialize`."""
-        return ShardProcessor(self._shard, self._idle, self._lost_lease)
-
-    @property
-    def _lost_lease(self) -> LostLease:
         settings = self._settings
         worker = settings.worker or known_worker(settings.state_dir)
-        return LostLease(self._wiring.ask, settings.application, worker, self._wait, time.monotonic)
+        lost_lease = LostLease(self._wiring.ask, settings.application, worker, self._wait, time.monotonic)
+        return ShardProcessor(self._shard, self._idle, lost_lease)
 
     def _idle(self) -> None:
         self._beat()
@@ -71,7 +68,7 @@ class Child:
         health = Health(neighbours)
         memory = FirstFailures(settings.state_dir, shard_id, clock)
 
-        def tell() -> None:
+        def tell_others() -> None:
             """The other shards of how calls fare here, the next child of what is in trouble."""
             neighbours.publish(health)
             memory.write()
@@ -83,7 +80,7 @@ class Child:
             self._wiring.transport,
             self._wiring.places.metrics,
             guard,
-            tell,
+            tell_others,
         )
         window = Window(settings.window_bytes, settings.window_span_s, clock, telemetry.batch_closed)
         router = self._wiring.router(shard_id, self._transform, telemetry, health, memory)

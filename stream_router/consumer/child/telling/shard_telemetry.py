@@ -65,7 +65,7 @@ class ShardTelemetry:
         transport: Transport,
         metrics_target: Target,
         guard: CrashGuard,
-        tell_neighbours: Callable[[], None] = lambda: None,
+        tell_others: Callable[[], None] = lambda: None,
         now_s: Callable[[], float] = time.time,
     ) -> None:
         self._metrics = ChildMetrics(shard_id, settings)
@@ -73,7 +73,7 @@ class ShardTelemetry:
         self._transport = transport
         self._target = metrics_target
         self._guard = guard
-        self._tell_neighbours = tell_neighbours
+        self._tell_others = tell_others
         self._now_s = now_s
         self._audit: AuditLog | None = None
         if settings.audit_dir:
@@ -178,7 +178,7 @@ class ShardTelemetry:
 
     def tick(self) -> None:
         """A moment to publish what is due."""
-        self._tell_neighbours()
+        self._tell_others()
         self._letters.tick()
         if self._metrics.snapshot_is_due():
             self._reckon()
