@@ -9,7 +9,8 @@ from stream_router.core.aws_answers import Answer
 from stream_router.core.aws_error_codes import Disposition
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.model import Entry
-from stream_router.pipeline.delivery.blame import TABLE, Failure, Others, Row, Then, decide, failure_of
+from stream_router.pipeline.delivery.blame import TABLE, Failure, Row, Then, decide, failure_of
+from stream_router.pipeline.delivery.health import Others
 from tests.fakes import Rig, entry, refused, rig
 
 ROWS = {row.name: row for row in TABLE}

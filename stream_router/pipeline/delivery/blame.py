@@ -5,9 +5,7 @@ from typing import NamedTuple
 
 from stream_router.core.aws_error_codes import Disposition
 from stream_router.core.dead_letter_reasons import Reason
-from stream_router.pipeline.delivery.health import FEW, Others
-
-__all__ = ["FEW", "TABLE", "Failure", "Others", "Row", "Then", "decide", "failure_of"]
+from stream_router.pipeline.delivery.health import Others
 
 
 class Failure(enum.Enum):

@@ -1,4 +1,4 @@
-"""Where an engine's items are when they are not ready: on the wire, or waiting for their next try."""
+"""Where a dispatcher's items are when they are not ready: on the wire, or waiting for their next try."""
 
 import heapq
 import itertools

@@ -19,7 +19,7 @@ from stream_router.pipeline.delivery.blame import Failure, Row, Then
 from stream_router.pipeline.delivery.circuit_breaker import Gate
 from stream_router.pipeline.delivery.delay_queue import Flight, Later, take_at
 from stream_router.pipeline.delivery.dispatcher_contract import Destination, Ended, Policy, why_given_up
-from stream_router.pipeline.delivery.health import Health, Others
+from stream_router.pipeline.delivery.health import FEW, Health, Others
 from stream_router.pipeline.delivery.hold_report import HoldReport
 from stream_router.pipeline.delivery.retry_budget import SPREAD_S, Budgets, Memory, Tries
 
@@ -214,7 +214,7 @@ class Dispatcher(Generic[T]):
                 self._ready.extendleft(reversed(items))
             return
         is_alone = len(items) == 1
-        nobody_else = is_alone and self.backlog == len(self.suspects) < blame.FEW
+        nobody_else = is_alone and self.backlog == len(self.suspects) < FEW
         others = self.health.of_refusal(self.suspects.refused_at(items[0], now), now, alone=nobody_else)
         if is_alone:
             row = blame.decide(Failure.REFUSED_ALONE, others)
