@@ -89,6 +89,10 @@ class Destination(Protocol[T]):
         """Whether a refusal is for the call's size; the destination then remembers a smaller limit."""
 
 
+NEVER_GIVEN_UP = 1_000_000_000
+"""Retries of what has nowhere else to go: the shard holds until it is stored."""
+
+
 class Policy(NamedTuple):
     """How far the dispatcher goes: calls and bytes in flight, retries of an item's own trouble, what an outage means.
 

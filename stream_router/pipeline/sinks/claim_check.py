@@ -11,11 +11,11 @@ from stream_router.core.model import DeadLetter, Entry
 from stream_router.core.process import failpoints
 from stream_router.pipeline import deep_json
 from stream_router.pipeline.delivery.dispatcher import Dispatcher
-from stream_router.pipeline.delivery.dispatcher_contract import Policy
+from stream_router.pipeline.delivery.dispatcher_contract import NEVER_GIVEN_UP, Policy
 from stream_router.pipeline.mapping import lossless
 from stream_router.pipeline.rejection import Rejected
 
-POLICY = Policy(max_in_flight=4, max_in_flight_bytes=32 * 1024 * 1024, max_retries=1_000_000_000)
+POLICY = Policy(max_in_flight=4, max_in_flight_bytes=32 * 1024 * 1024, max_retries=NEVER_GIVEN_UP)
 
 
 class Upload(NamedTuple):

@@ -12,14 +12,11 @@ from stream_router.core.aws_error_codes import Disposition
 from stream_router.core.model import DeadLetter, Place
 from stream_router.core.process import failpoints
 from stream_router.pipeline.delivery.dispatcher import Dispatcher
-from stream_router.pipeline.delivery.dispatcher_contract import Policy
+from stream_router.pipeline.delivery.dispatcher_contract import NEVER_GIVEN_UP, Policy
 from stream_router.pipeline.sinks.claim_check import Stored
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter, Message
 
 log = logging.getLogger(__name__)
-
-NEVER_GIVEN_UP = 1_000_000_000
-"""Retries of a dead letter: it has nowhere else to go, so the shard holds until it is stored."""
 
 _TOO_LONG = ("BatchRequestTooLong", "Http413")
 
