@@ -17,7 +17,7 @@ from stream_router.aws.credentials import CredentialSource, patiently
 from stream_router.aws.endpoints import Target
 from stream_router.aws.pumped_transport import Transport
 from stream_router.aws.signed_calls import MAX_ANSWER_BYTES
-from stream_router.consumer.places import Places
+from stream_router.consumer.targets import Targets
 from stream_router.core import limits
 from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_put_events, of_put_events_v2
 from stream_router.core.model import Entry, Event
@@ -84,7 +84,7 @@ class Destinations:
     """One process's calls that carry events. Raises CredentialsError where no credentials come for half a minute."""
 
     def __init__(
-        self, settings: Consumer, max_answer_bytes: int = MAX_ANSWER_BYTES, places: Places | None = None
+        self, settings: Consumer, max_answer_bytes: int = MAX_ANSWER_BYTES, targets: Targets | None = None
     ) -> None:
         self.settings = settings
         self.session = endpoints.session(settings.aws_region)
@@ -98,7 +98,7 @@ class Destinations:
             max_answer_bytes,
         )
         self.transport.credentials_refused = credentials.refused
-        self.places = places or Places(settings)
+        self.targets = targets or Targets(settings)
 
     def ask_for_bus(self, done: Done) -> None:
         """One DescribeEventBus; where the bus is to be trusted, none: it exists by the operator's word."""
@@ -106,7 +106,7 @@ class Destinations:
             done(Answer(200, b"{}", {}, "", 0.0))
             return
         body = wire_format.describe_event_bus(self.settings.event_bus)
-        self.transport.start(self.places.describe, body, CALL_TIMEOUT_S, done)
+        self.transport.start(self.targets.describe, body, CALL_TIMEOUT_S, done)
 
     def ask(self, operation: str, what: dict[str, Any], done: Done) -> None:
         """One call that reads the stream, or an item of the lease table."""
@@ -151,20 +151,20 @@ class Destinations:
         bus = self.settings.event_bus
         if limits.is_v2_bus(bus):
             encoder = wire_format.V2Encoder(bus, token_of, grouped=grouped)
-            return V2Bus(self.transport, self.places.publish, encoder)
-        return ClassicBus(self.transport, self.places.publish, bus)
+            return V2Bus(self.transport, self.targets.publish, encoder)
+        return ClassicBus(self.transport, self.targets.publish, bus)
 
     def dead_letters(self, queue_url: str, writer: LetterWriter) -> DeadLetters:
         """Sends letters to the queue, as `writer` writes them, and sees each stored."""
 
         def send(body: bytes, done: Done) -> None:
-            self.transport.start(self.places.letters, body, CALL_TIMEOUT_S, done)
+            self.transport.start(self.targets.letters, body, CALL_TIMEOUT_S, done)
 
         return DeadLetters(SendMessageCalls(send, queue_url), writer, time.monotonic, chance)
 
     def claim_check(self) -> ClaimCheck | None:
         """What stores large things in the bucket of the settings, None where they name none."""
-        bucket, target = self.settings.offload_bucket, self.places.uploads
+        bucket, target = self.settings.offload_bucket, self.targets.uploads
         if not bucket or target is None:
             return None
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from stream_router.consumer import places
+from stream_router.consumer import targets
 from stream_router.consumer.child import __main__ as program
 from stream_router.consumer.child.daemon.protocol import DaemonInput
 from stream_router.core.process import allocator
@@ -39,7 +39,7 @@ def test_a_child_that_hangs_before_its_first_sign_of_life_is_ended_too(monkeypat
         raise SettingsError("enough")
 
     monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda seconds, **_: armed.append(seconds))
-    monkeypatch.setattr(places, "Places", asks)
+    monkeypatch.setattr(targets, "Targets", asks)
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
     monkeypatch.setenv("SQS_DLQ_URL", "http://127.0.0.1/q")
     with pytest.raises(SettingsError, match="enough"):

@@ -60,7 +60,7 @@ ROOMS: dict[str, set[str]] = {
         "consumer/bus_proof",
         "consumer/transform_config",
         "consumer/destinations",
-        "consumer/places",
+        "consumer/targets",
     },
 }
 """The same for the rooms of two parts: what of its own part each room may import."""

@@ -59,15 +59,15 @@ def main() -> NoReturn:
 
 def _serve(configured: Consumer, source: protocol.DaemonInput, sink: IO[bytes], told: list[int]) -> int:
     from stream_router.aws.credentials import CredentialsError
-    from stream_router.consumer.places import Places
+    from stream_router.consumer.targets import Targets
 
     faulthandler.dump_traceback_later(START_WITHIN_S, exit=True, file=sys.stderr)  # until the first sign of life
-    places = Places(configured)
+    targets = Targets(configured)
     gc.collect()  # what finding them took is free for what is imported now
     from stream_router.consumer.child.assembly import Child
 
     try:
-        processor = Child(configured, Watchdog(), places, source.fd).processor()
+        processor = Child(configured, Watchdog(), targets, source.fd).processor()
     except CredentialsError as error:
         # No verdict: the supervisor had credentials, and gets another child after a while.
         log.error("%s", error)  # noqa: TRY400 - one line

@@ -19,8 +19,8 @@ from stream_router.consumer.child.telling.lost_lease import LostLease
 from stream_router.consumer.child.telling.shard_telemetry import ShardTelemetry
 from stream_router.consumer.child.waiter import Waiter
 from stream_router.consumer.child.wiring import Wiring
-from stream_router.consumer.places import Places
 from stream_router.consumer.state_dir import LIVES, known_worker
+from stream_router.consumer.targets import Targets
 from stream_router.consumer.transform_config import transform_config
 from stream_router.pipeline.delivery.health import Health
 from stream_router.pipeline.transform import Transform
@@ -36,11 +36,11 @@ class Child:
     """
 
     def __init__(
-        self, settings: Consumer, beat: Callable[[], None], places: Places | None = None, daemon_fd: int = 0
+        self, settings: Consumer, beat: Callable[[], None], targets: Targets | None = None, daemon_fd: int = 0
     ) -> None:
         self._settings = settings
         self._beat = beat
-        self._wiring = Wiring(settings, places)
+        self._wiring = Wiring(settings, targets)
         self._transform = Transform(transform_config(settings), lambda: time.time() * 1000)
         if self._transform.policy:
             log.info("masking: %s", self._transform.masking)
@@ -78,7 +78,7 @@ class Child:
             settings,
             self._transform,
             self._wiring.transport,
-            self._wiring.places.metrics,
+            self._wiring.targets.metrics,
             guard,
             tell_others,
         )

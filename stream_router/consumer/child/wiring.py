@@ -6,7 +6,7 @@ import time
 from stream_router.consumer.child.deadly_event import with_deadly_event
 from stream_router.consumer.child.telling.shard_telemetry import ShardTelemetry
 from stream_router.consumer.destinations import Destinations
-from stream_router.consumer.places import Places
+from stream_router.consumer.targets import Targets
 from stream_router.core.model import Entry
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
 from stream_router.pipeline.delivery.health import Health
@@ -24,8 +24,8 @@ READ_BYTES = 16 * 1024 * 1024
 class Wiring(Destinations):
     """One child's calls to AWS. Raises CredentialsError where none are to be had for half a minute."""
 
-    def __init__(self, settings: Consumer, places: Places | None = None) -> None:
-        super().__init__(settings, READ_BYTES, places)
+    def __init__(self, settings: Consumer, targets: Targets | None = None) -> None:
+        super().__init__(settings, READ_BYTES, targets)
 
     def router(
         self,

@@ -1,4 +1,4 @@
-"""Where each call of the consumer goes."""
+"""Where each call of the consumer goes: its targets (`aws/endpoints.py`)."""
 
 from stream_router.aws import endpoints
 from stream_router.core import limits
@@ -6,7 +6,7 @@ from stream_router.settings.consumer import Consumer
 from stream_router.telemetry.cloudwatch import put_metric_data
 
 
-class Places:
+class Targets:
     """The targets of the consumer's calls. Raises SettingsError where the environment cannot be used.
 
     They are found by a session of their own, which is let go: botocore keeps 12 MB of what it reads to find them. A
