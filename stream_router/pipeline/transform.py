@@ -91,7 +91,7 @@ class Transform:
                 return self._probe(event)
             valid = self._read(event)
             if self._drop_types and not self._drop_types.isdisjoint((valid[2], valid[7])):
-                return Dropped(event, valid[7])
+                return Dropped(event, valid[7])  # the type by the sender's name; 2 is that by ours
             if valid[2] in self._fixed_bytes:
                 return self._entry(event, valid)
             return self._unrouted(event, valid)

@@ -50,7 +50,7 @@ ENDS = b'"}'
 """How every envelope ends that says something beside its body: nearly none does."""
 
 
-def said(event: Event) -> dict[str, Any]:
+def fields_of(event: Event) -> dict[str, Any]:
     """What the envelope says beside the body."""
     return added_fields(event.raw)
 

@@ -112,11 +112,11 @@ def _exact_float(text: str) -> float | ExactNumber:
 def _exact_integer(text: str) -> int | ExactNumber:
     if text == "-0":
         return ExactNumber(text)
-    _integer(text)
+    _check_integer(text)
     return int(text)
 
 
-def _integer(text: str) -> int:
+def _check_integer(text: str) -> int:
     if len(text) < 19:
         if text == "-0":
             raise _Changed
@@ -126,15 +126,15 @@ def _integer(text: str) -> int:
     return 0
 
 
-def _object(pairs: list[tuple[str, Any]]) -> None:
+def _check_object(pairs: list[tuple[str, Any]]) -> None:
     if len(dict(pairs)) != len(pairs):
         raise mismatch("DuplicateKey", "an object has the same key twice")
 
 
 def _exact_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    _object(pairs)
+    _check_object(pairs)
     return dict(pairs)
 
 
-_CHECK = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_float=_check_float)
+_CHECK = json.JSONDecoder(object_pairs_hook=_check_object, parse_int=_check_integer, parse_float=_check_float)
 _EXACT = json.JSONDecoder(object_pairs_hook=_exact_object, parse_int=_exact_integer, parse_float=_exact_float)

@@ -52,7 +52,7 @@ class Validator:
 
     def read(self, event: Event) -> Valid:
         """What `event` says. Raises Rejected with a reason that quotes nothing of the event."""
-        if self._added is not None and event.raw[-2:] == added.ENDS and (fields := added.said(event)):
+        if self._added is not None and event.raw[-2:] == added.ENDS and (fields := added.fields_of(event)):
             valid: Valid = self._added.read(event, fields)
             return valid
         if type(event.body) is not dict:
@@ -98,8 +98,9 @@ class Validator:
         `valid` is what `read` gave of it. Read again it gives the same but for what `parts` changed, type and time too,
         which every entry shows. What no part came from is left out.
         """
-        parts = {**parts, "eventType": valid[2], "timestamp": valid[3]}
-        if self._added is not None and event.raw[-2:] == added.ENDS and (fields := added.said(event)):
+        _, _, event_type, timestamp, _, _, _, _ = valid
+        parts = {**parts, "eventType": event_type, "timestamp": timestamp}
+        if self._added is not None and event.raw[-2:] == added.ENDS and (fields := added.fields_of(event)):
             return self._added.unmapped(event, fields, parts)
         return self.unmapped_body(lossless.read(event), parts), {}
 
