@@ -173,34 +173,30 @@ class App:
         """
         if not events:
             return answers.accepted([])
-        reason = "stored"
         identities = [event.identity for event in events]
         if delivery_id is None:
-            stored = self._batcher.submit(events, arrived_s)
-        else:
-            first = identities[0]
-            if self._recent.seen(first, arrived_s):
-                self._stats.duplicates += 1
-                return answers.accepted(identities, "seen_before")
-            on_its_way = self._storing.get(first)
-            if on_its_way is None:
-                stored = self._storing[first] = self._batcher.submit(events, arrived_s)
-                stored.then(partial(self._first_stored, request, identities, arrived_s, reason))
-                return None
+            storing = self._batcher.submit(events, arrived_s)
+            storing.then(partial(self._stored, request, identities, arrived_s, "stored"))
+            return None
+        first = identities[0]
+        if self._recent.seen(first, arrived_s):
             self._stats.duplicates += 1
-            stored, reason = on_its_way, "seen_before"
-        stored.then(partial(self._stored, request, identities, arrived_s, reason))
+            return answers.accepted(identities, "seen_before")
+        if (on_its_way := self._storing.get(first)) is not None:
+            self._stats.duplicates += 1
+            on_its_way.then(partial(self._stored, request, identities, arrived_s, "seen_before"))
+            return None
+        storing = self._storing[first] = self._batcher.submit(events, arrived_s)
+        storing.then(partial(self._first_stored, request, identities, arrived_s))
         return None
 
-    def _first_stored(
-        self, request: Request, identities: list[str], arrived_s: float, reason: str, stored: bool
-    ) -> None:
+    def _first_stored(self, request: Request, identities: list[str], arrived_s: float, stored: bool) -> None:
         """Remember the delivery, then answer it; copies that wait are answered after it."""
         first = identities[0]
         del self._storing[first]
         if stored:
             self._recent.add(first, self._batcher.now_s())
-        self._stored(request, identities, arrived_s, reason, stored)
+        self._stored(request, identities, arrived_s, "stored", stored)
 
     def _stored(self, request: Request, identities: list[str], arrived_s: float, reason: str, stored: bool) -> None:
         if stored and self._in_time(time.monotonic() - arrived_s):
