@@ -43,13 +43,13 @@ def run(settings: Receiver, workers: int) -> int:
     logs.start(settings.log_level, settings.log_format)
     warn_of_names()
     settings, stream = check(settings)
-    asked, served_time = session(settings.aws_region), ServedTime()
-    served_time.listen(asked)
-    look(settings, asked)
+    aws, served_time = session(settings.aws_region), ServedTime()
+    served_time.listen(aws)
+    check_stream(settings, aws)
     log.info("the receiver starts", extra=start_line.in_force(settings, workers))
     names = sources.names(settings)
     board = Board(workers, names)
-    metrics = receiver_cloudwatch.of(settings, asked, board)
+    metrics = receiver_cloudwatch.of(settings, aws, board)
     if workers == 1:
         with _watched(board, settings, metrics):
             Worker(settings, stream, board.row(0), names, served_time=served_time).run()
@@ -95,9 +95,9 @@ def _watched(board: Board, settings: Receiver, metrics: ReceiverMetrics) -> Iter
         server.close()
 
 
-def look(settings: Receiver, asked: Session) -> None:
-    """Whether the stream is there and may be written. Raises SettingsError for a definite no only."""
-    at_start([lambda: aws_checks.stream_writable(asked, settings.stream)])
+def check_stream(settings: Receiver, aws: Session) -> None:
+    """Raises SettingsError where the stream is not there, or may not be written; for a definite no only."""
+    at_start([lambda: aws_checks.stream_writable(aws, settings.stream)])
 
 
 def main() -> int:

@@ -89,9 +89,9 @@ class Worker:
             loop.add_signal_handler(told, stop.set)
         credentials, transport = self._way_to_aws(loop)
         batcher = self._batcher(loop, transport)
-        store = self._spill(loop)
-        if store:
-            batcher.use_spill(store, settings.spill_max_bytes)
+        spill = self._spill(loop)
+        if spill:
+            batcher.use_spill(spill, settings.spill_max_bytes)
         health, clock = Health(batcher), LoopClock(loop)
         served = self._served()
         app = App(
@@ -114,8 +114,8 @@ class Worker:
             clock.stop()
             for task in tasks:
                 task.cancel()
-            if store:
-                store.close()
+            if spill:
+                spill.close()
             transport.close()
             credentials.close()
             self._stats.up = 0

@@ -81,7 +81,10 @@ def rows_of(data: bytes) -> Iterator[tuple[int, int, int, int, int]]:
 
 
 class Segment:
-    """A file's rows: `first_row` to before `end_row`; the next to read is `at`; `left` are not settled."""
+    """A file's rows: `first_row` to before `end_row`; the next to read is `at`; `left` are not settled.
+
+    All before `low` are. `keys` has each row's conversation, LOST where the row is not there.
+    """
 
     def __init__(self, path: Path, first_row: int) -> None:
         self.path = path
