@@ -70,7 +70,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
         vitals = Vitals()
         vitals.daemon_runs(1)
         status = Status(state, vitals, WHO)
-        status.sample()
+        status.seen()
         with Child(fake_aws.url, state.path, STREAM_ROUTER_METRICS_S="1") as child:
             child.initialize()
             for batch in range(EVENTS // 1000):

@@ -13,7 +13,7 @@ from stream_router.consumer.state_dir import BUS_PROOF, BUS_UNASKED, RULE_STATE,
 from stream_router.consumer.supervisor.admin.status import Status
 from stream_router.consumer.supervisor.admin.status_json import Identity
 from stream_router.consumer.supervisor.vitals import Hang, Vitals
-from stream_router.consumer.supervisor.watches.stream_watch import Known
+from stream_router.consumer.supervisor.watches.stream_watch import StreamKnown
 from stream_router.consumer.supervisor.watches.unread_shards import NO_OWNER, UnreadShard
 from stream_router.consumer.supervisor.worker_metrics import WorkerMetrics
 from stream_router.core.names import SNAPSHOTS
@@ -52,7 +52,7 @@ class World:
         self.now = 0.0
         self.wall = time.time()
         self.state = StateDir(folder)
-        self.known = Known()
+        self.known = StreamKnown()
         self.vitals = Vitals()
         self.vitals.daemon_runs(1)
         self.status = Status(self.state, self.vitals, WHO, lambda: self.known, lambda: self.now, lambda: self.wall)
@@ -86,7 +86,7 @@ def test_before_anything_is_known_nothing_is_sent(world: World) -> None:
 
 def test_a_worker_that_holds_says_so_and_its_lag_grows_with_the_clock(world: World) -> None:
     """The largest age, the smallest headroom, of the shards of this worker."""
-    world.known = Known([], WEEK_S)
+    world.known = StreamKnown([], WEEK_S)
     received_ms = world.wall * 1000 - 30_000
     held: dict[str, Any] = {
         "holding": "destination",
@@ -120,7 +120,7 @@ def test_a_caught_up_worker_has_age_zero_until_its_children_fall_silent(world: W
 def test_a_shard_whose_child_died_keeps_no_stale_zero(world: World) -> None:
     """Its process is gone: no lag of it, no count of holding shards."""
     world.child_says("a", pid=2**22 + 7)
-    world.known = Known([UnreadShard("a", NO_OWNER, 1.0)], WEEK_S)
+    world.known = StreamKnown([UnreadShard("a", NO_OWNER, 1.0)], WEEK_S)
     world.send()
     assert world.cloud.values() == {"UnreadShards": 1.0}
 
@@ -158,7 +158,7 @@ def test_each_restart_of_the_daemon_is_told_once(world: World) -> None:
 def test_a_page_is_at_most_a_second_old_whoever_looked_before(world: World) -> None:
     """The supervisor's own looks are kept for a second too, and the two do not add up."""
     world.child_says("a")
-    world.status.sample()
+    world.status.seen()
     world.after(0.9)
     before = world.status.pages()
     world.after(0.2)
@@ -279,7 +279,7 @@ def test_of_many_that_hang_three_are_named(world: World) -> None:
 def test_status_tells_unread_shards_and_says_so_first(world: World) -> None:
     """In the verdict, in the list, with why and since when; not caught up."""
     world.child_says("a")
-    world.known = Known([UnreadShard("b", NO_OWNER, 1_764_000_000.0)], WEEK_S)
+    world.known = StreamKnown([UnreadShard("b", NO_OWNER, 1_764_000_000.0)], WEEK_S)
     told = orjson.loads(world.status.pages().status)
     assert (told["state"], told["reason"]) == ("shards unread", "nobody reads b (no owner)")
     assert told["since"] == "2025-11-24T16:00:00.000Z"
@@ -291,7 +291,7 @@ def test_status_tells_unread_shards_and_says_so_first(world: World) -> None:
         "catchUpS": 0.0,
     }
     assert b"stream_router_unread_shards 1.0" in world.status.pages().metrics
-    world.known = Known()
+    world.known = StreamKnown()
     world.after(2)
     assert b"\nstream_router_unread_shards" not in world.status.pages().metrics
 
@@ -301,6 +301,6 @@ def test_a_worker_without_a_shard_that_reaches_nothing_is_cut_off(world: World) 
     world.state.write(BUS_UNASKED, "1.0")
     world.after(61)
     assert orjson.loads(world.status.pages().status)["state"] == "cut off"
-    world.known = Known([], WEEK_S)
+    world.known = StreamKnown([], WEEK_S)
     world.after(2)
     assert orjson.loads(world.status.pages().status)["state"] == "running"

@@ -70,7 +70,7 @@ def _run(settings: Consumer, state: StateDir) -> int:
     watch = rule_watch.of(settings, state, lambda: status.seen().arrived_ago_s)
     history, admin = _admin_port(settings, vitals, status)
     jvm = _proven_java(settings, rendered)
-    supervisor = _supervisor(settings, state, jvm, rendered, (prover, happenings, vitals))
+    supervisor = _supervisor(settings, state, jvm, rendered, prover, happenings, vitals)
     told = start_line.in_force(settings, state, jvm, rendered)
     log.info("the consumer starts", extra={**told, "admin": admin.address})
     if settings.bus_proof == "trust":
@@ -88,9 +88,10 @@ def _supervisor(
     state: StateDir,
     jvm: Path,
     rendered: properties.Rendered,
-    beside: tuple[BusProver, "queue.SimpleQueue[Happening]", Vitals],
+    prover: BusProver,
+    happenings: "queue.SimpleQueue[Happening]",
+    vitals: Vitals,
 ) -> DaemonSupervisor:
-    prover, happenings, vitals = beside
     command = jvm_command.command(jvm, rendered, state.path / DAEMON_PROPERTIES)
     return DaemonSupervisor(
         command=command,
@@ -142,7 +143,7 @@ def _beside(
     return (
         admin,
         Heartbeat(look),
-        Sampler(SAMPLE_S, [status.sample], "sampler"),
+        Sampler(SAMPLE_S, [status.seen], "sampler"),
         Sampler(EVERY_S, [history.take], "history"),
         Sampler(hang_watch.EVERY_S, [hang_watch.of(vitals, lambda: status.seen().merged.shards).look], "hang-watch"),
         Sampler(stream_watch.EVERY_S, [stream.look], "stream-watch", spread=0.1),

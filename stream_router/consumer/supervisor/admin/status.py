@@ -13,7 +13,7 @@ from stream_router.consumer.state_dir import StateDir
 from stream_router.consumer.supervisor.admin import bus_state
 from stream_router.consumer.supervisor.admin.status_json import Identity, Seen, Verdict, rss_bytes, status, verdict
 from stream_router.consumer.supervisor.vitals import Vitals
-from stream_router.consumer.supervisor.watches.stream_watch import NOTHING, Known
+from stream_router.consumer.supervisor.watches.stream_watch import NOTHING, StreamKnown
 from stream_router.core.names import SNAPSHOTS
 from stream_router.telemetry.shards import consumer_page, shard_state
 from stream_router.telemetry.shards.merged_shards import Merged, ShardMerger
@@ -35,8 +35,8 @@ class Pages(NamedTuple):
 class Status:
     """Makes the pages when asked, and keeps them for a second: a hundred askers cost as much as one.
 
-    `sample` is to be called every few seconds, asked or not: rates and recent percentiles come of it. `stream` tells
-    what is known of the stream.
+    `seen` is to be called every few seconds, asked or not: rates and recent percentiles come of it. `stream` tells what
+    is known of the stream.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Status:
         state: StateDir,
         vitals: Vitals,
         identity: Identity,
-        stream: Callable[[], Known] = lambda: NOTHING,
+        stream: Callable[[], StreamKnown] = lambda: NOTHING,
         clock: Callable[[], float] = time.monotonic,
         now_s: Callable[[], float] = time.time,
     ) -> None:
@@ -76,10 +76,6 @@ class Status:
         """All that is known, at most a second old."""
         with self._lock:
             return self._look(self._clock())
-
-    def sample(self) -> None:
-        """Look, so that what was so lately is known when somebody asks."""
-        self.seen()
 
     def _look(self, now: float) -> Seen:
         if self._seen is not None and now - self._seen_at < KEPT_S:

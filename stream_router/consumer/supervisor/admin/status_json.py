@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stream_router.consumer.supervisor.vitals import Known
-from stream_router.consumer.supervisor.watches.stream_watch import Known as StreamKnown
+from stream_router.consumer.supervisor.watches.stream_watch import StreamKnown
 from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.telemetry.histogram import Histogram
 from stream_router.telemetry.shards import shard_state

@@ -27,7 +27,7 @@ EVERY_S = 50.0
 """Two looks are needed, so that a shard shows within two minutes (docs/contract.md, "CloudWatch")."""
 
 
-class Known(NamedTuple):
+class StreamKnown(NamedTuple):
     """What is known of the stream; None where it could not be asked, or never yet."""
 
     unread: list[UnreadShard] | None = None
@@ -35,7 +35,7 @@ class Known(NamedTuple):
     """How long the stream keeps a record, as it was told last."""
 
 
-NOTHING = Known()
+NOTHING = StreamKnown()
 
 
 class StreamWatch:
@@ -63,14 +63,14 @@ class StreamWatch:
         retention_s = self._asked("its retention", self._retention_s) or self.known.retention_s
         look = self._asked("which shards are read", self._look)
         if look is None:
-            self.known = Known(None, retention_s)
+            self.known = StreamKnown(None, retention_s)
             self._before = None
             return
         found = unread(look, self._before)
         if self._before is None:
-            self.known = Known(None, retention_s)
+            self.known = StreamKnown(None, retention_s)
         else:
-            self.known = Known([self._since(one) for one in found], retention_s)
+            self.known = StreamKnown([self._since(one) for one in found], retention_s)
             self._first_seen = {(one.shard, one.why): one.since_s for one in self.known.unread or ()}
         self._before = look
 
