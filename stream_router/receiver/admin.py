@@ -12,7 +12,6 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from stream_router.settings.receiver import Receiver
 from stream_router.telemetry.admin_server import JSON, AdminServer, Page, Verdict, probe
-from stream_router.telemetry.histogram import Histogram
 from stream_router.telemetry.iso_time import iso_s
 from stream_router.telemetry.receiver import receiver_page
 from stream_router.telemetry.receiver.receiver_board import Board, Numbers
@@ -31,7 +30,6 @@ KEPT_S = 1.0
 LOOK_EVERY_S = 1.0
 RATES_S = 60.0
 SAMPLES_MAX = 120
-PERCENTILES = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p999": 99.9}
 RATES = {"storedPerS": "events_stored", "spilledPerS": "events_spilled", "refusedPerS": "events_refused"}
 
 
@@ -105,8 +103,8 @@ class ReceiverStatus:
                 name: round((numbers.counters[one] - before.counters[one]) / over_s, 3) if over_s else None
                 for name, one in RATES.items()
             },
-            "latencyMs": self._latency(numbers.latency),
-            "recent": {"seconds": round(over_s), "latencyMs": self._latency(numbers.latency.since(before.latency))},
+            "latencyMs": numbers.latency.summary(),
+            "recent": {"seconds": round(over_s), "latencyMs": numbers.latency.since(before.latency).summary()},
             "connections": int(gauges["connections"]),
             "tlsCertificateEndsAt": iso_s(ends_s) if (ends_s := self._board.certificate_end_s()) else None,
             "spill": {
@@ -173,11 +171,6 @@ class ReceiverStatus:
         while len(self._samples) > 1 and now - self._samples[1][0] >= RATES_S:
             self._samples.popleft()
         self._samples.append((now, numbers))
-
-    @staticmethod
-    def _latency(histogram: Histogram) -> dict[str, float]:
-        found = {name: round(histogram.percentile(percent), 3) for name, percent in PERCENTILES.items()}
-        return {"count": histogram.count, **found, "max": round(histogram.largest_ms, 3)}
 
 
 def serve(board: Board, settings: Receiver, status: ReceiverStatus) -> AdminServer:

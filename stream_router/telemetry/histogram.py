@@ -21,6 +21,9 @@ SMALLEST_MS = 0.001
 BUCKETS = 1400
 """Enough for 0.001 ms to 1e9 ms, which is eleven days; what takes longer counts as the last bucket."""
 
+PERCENTILES = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p999": 99.9}
+"""The percentiles that the admin ports show, by their names there."""
+
 _PER_BUCKET = 1 / math.log(GROWTH)
 _FIRST_BUCKET = 1 - math.log(SMALLEST_MS) * _PER_BUCKET
 _TOP_MS = SMALLEST_MS * GROWTH ** (BUCKETS - 2)
@@ -84,6 +87,11 @@ class Histogram:
         rank = max(1, math.ceil(percent * total / 100 - 1e-6))
         bucket = int(np.searchsorted(np.cumsum(self._counts), rank))
         return min(float(_VALUES[bucket]), self._largest)
+
+    def summary(self) -> dict[str, float]:
+        """The values' number, percentiles and largest, in ms, as `/status` of either program has them."""
+        found = {name: round(self.percentile(percent), 3) for name, percent in PERCENTILES.items()}
+        return {"count": self.count, **found, "max": round(self.largest_ms, 3)}
 
     def values_counts(self) -> tuple[list[float], list[int]]:
         """Every bucket in use, as the value (ms) that it stands for, and its count."""

@@ -8,8 +8,7 @@ import pytest
 
 from stream_router.consumer.supervisor.admin import history
 from stream_router.consumer.supervisor.admin.history import History, Moment
-from stream_router.consumer.supervisor.admin.status_json import PERCENTILES
-from stream_router.telemetry.histogram import Histogram
+from stream_router.telemetry.histogram import PERCENTILES, Histogram
 from stream_router.telemetry.shards.merged_shards import Totals
 
 

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from stream_router.consumer.supervisor.admin.status_json import PERCENTILES, Seen
+from stream_router.consumer.supervisor.admin.status_json import Seen
+from stream_router.telemetry.histogram import PERCENTILES
 from stream_router.telemetry.shards.merged_shards import Totals
 
 SCHEMA = "stream-router.history/1"

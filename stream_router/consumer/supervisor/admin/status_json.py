@@ -9,14 +9,12 @@ from typing import Any, NamedTuple
 from stream_router.consumer.supervisor.vitals import Known
 from stream_router.consumer.supervisor.watches.stream_watch import StreamKnown
 from stream_router.pipeline.mapping.timestamps import iso
-from stream_router.telemetry.histogram import Histogram
 from stream_router.telemetry.shards import shard_state
 from stream_router.telemetry.shards.merged_shards import Merged, Shard, Totals
 from stream_router.telemetry.shards.recent import Age, Recent
 from stream_router.telemetry.shards.shard_state import Lag
 
 SCHEMA = "stream-router.consumer-status/2"
-PERCENTILES = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p999": 99.9}
 
 STARTED_ANEW_S = 60.0
 """A daemon without shards for longer has none to read: the other hosts have them."""
@@ -224,12 +222,7 @@ def _totals(totals: Totals) -> dict[str, Any]:
 
 
 def _latencies(totals: Totals) -> dict[str, Any]:
-    return {stage: _percentiles(histogram) for stage, histogram in sorted(totals.latencies.items())}
-
-
-def _percentiles(histogram: Histogram) -> dict[str, float]:
-    found = {name: round(histogram.percentile(percent), 3) for name, percent in PERCENTILES.items()}
-    return {"count": histogram.count, **found, "max": round(histogram.largest_ms, 3)}
+    return {stage: histogram.summary() for stage, histogram in sorted(totals.latencies.items())}
 
 
 def rss_bytes(pid: int | None) -> int | None:
