@@ -54,6 +54,7 @@ DENIED = frozenset(
 NOT_SPOKEN = frozenset(
     {"UnknownOperationException", "UnknownOperation", "InvalidAction", "NotImplemented", "NotImplementedException"}
 )
+"""How an endpoint says that it has no such operation: an emulator may have fewer than AWS."""
 
 
 LATER = "ask again later"

@@ -12,6 +12,7 @@ from botocore.session import Session
 
 from stream_router.aws.errors import code_of
 from stream_router.aws.renewed_client import RenewedClient
+from stream_router.checks.finding import NOT_SPOKEN
 from stream_router.pipeline.sample_events import as_delivered, sample_entries
 
 log = logging.getLogger(__name__)
@@ -21,9 +22,6 @@ PAUSE_S = 0.1
 
 _GONE = "ResourceNotFoundException"
 _FORBIDDEN = frozenset({"AccessDenied", "AccessDeniedException"})
-_LACKING = frozenset(
-    {"UnknownOperationException", "UnknownOperation", "InvalidAction", "NotImplemented", "NotImplementedException"}
-)
 SETUP = "run `stream-router setup`"
 
 
@@ -138,7 +136,7 @@ class RuleCheck:
             try:
                 answer = self._events.test_event_pattern(EventPattern=pattern, Event=event)
             except ClientError as error:
-                if code_of(error) in _LACKING:
+                if code_of(error) in NOT_SPOKEN:
                     self._warn("TestEventPattern", f"this endpoint has no TestEventPattern: {unseen}")
                 elif not self._forbidden(error, "TestEventPattern", unseen):
                     raise
