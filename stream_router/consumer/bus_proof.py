@@ -81,7 +81,7 @@ class BusProof:
     def latest(self) -> float:
         """The time of the latest proof; asks the bus itself, in the background, where nobody else does."""
         now, (word, made_s) = self._clock(), self._supervisors()
-        if self.gone or self._told_gone() or self._remade(made_s):
+        if self.gone or self._may_be_gone() or self._remade(made_s):
             return self._latest
         if now - word > STALE_S and now - self._asked >= ASK_EVERY_S and not self._is_marked(BUS_UNASKED):
             # Not where the supervisor says that it has no answer: all children of all hosts would then ask, and keep a
@@ -104,7 +104,7 @@ class BusProof:
             if isinstance(found, Refusal):
                 if found.code == NO_SUCH_BUS:
                     self._lost()
-                    self._tell_gone()
+                    self._mark_gone()
             elif not self._remade(found):
                 self._own = asked
 
@@ -118,11 +118,11 @@ class BusProof:
     def _remade(self, made_s: float) -> bool:
         if self._seen.is_another(made_s):
             self._lost()
-            self._tell_gone()
+            self._mark_gone()
         return self.gone
 
-    def _told_gone(self) -> bool:
-        """Also where a disk in trouble does not tell: while nobody knows, nothing is proven."""
+    def _may_be_gone(self) -> bool:
+        """Whether anybody found it gone, or a disk in trouble does not tell: while nobody knows, nothing is proven."""
         marked = self._is_marked(BUS_GONE)
         if marked:
             self._lost()
@@ -134,7 +134,7 @@ class BusProof:
             return self._file is not None and self._file.with_name(name).exists()
         return None
 
-    def _tell_gone(self) -> None:
+    def _mark_gone(self) -> None:
         """Tell the other children: they must not take a bus that is made anew for the old one. Alone, none is there."""
         with contextlib.suppress(OSError):  # a disk in trouble: the supervisor asks and tells by itself
             if self._file and self._file.exists():

@@ -10,7 +10,7 @@ from stream_router.consumer.supervisor.daemon.properties import Rendered
 from stream_router.core import limits
 from stream_router.core.process import failpoints
 from stream_router.settings.consumer import Consumer
-from stream_router.settings.environment.in_force import of_aws, without_user
+from stream_router.settings.environment.in_force import of_aws, users_hidden
 
 
 def in_force(settings: Consumer, state: StateDir, jvm: Path, rendered: Rendered) -> dict[str, object]:
@@ -31,7 +31,7 @@ def in_force(settings: Consumer, state: StateDir, jvm: Path, rendered: Rendered)
         "bytesPerCall": settings.bytes_per_call,
         "rule": settings.rule,
         "eventTypes": list(settings.event_type_list),
-        "deadLetters": without_user(settings.sqs_dlq_url),
+        "deadLetters": users_hidden(settings.sqs_dlq_url),
         "offloadBucket": settings.offload_bucket,
         "unroutable": settings.unroutable,
         "onOutage": settings.on_outage,

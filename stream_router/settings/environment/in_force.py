@@ -24,8 +24,8 @@ OF_AWS = ("AWS_PROFILE", "AWS_CA_BUNDLE")
 _USER_IN_A_URL = re.compile(r"(?<=://)[^/?#\s]*@")
 
 
-def without_user(text: str) -> str:
-    """A text, in whose URLs a user (and so a password) is hidden; of no setting is it any use."""
+def users_hidden(text: str) -> str:
+    """The text with each user (and so each password) in its URLs hidden: no setting has a use for one."""
     return _USER_IN_A_URL.sub("(hidden)@", text)
 
 
@@ -50,7 +50,7 @@ def rows(kind: type[BaseSettings]) -> tuple[list[Row], str]:
 def of_aws() -> list[Row]:
     """What of boto3's own settings the environment holds; no credentials."""
     shown = [name for name in sorted(os.environ) if name in OF_AWS or name.startswith("AWS_ENDPOINT_URL")]
-    return [Row(name, without_user(os.environ[name]), ENVIRONMENT) for name in shown]
+    return [Row(name, users_hidden(os.environ[name]), ENVIRONMENT) for name in shown]
 
 
 def unknown() -> list[str]:
@@ -81,7 +81,7 @@ def _row(kind: type[BaseSettings], name: str, made: BaseSettings | None) -> Row:
     if given:
         written = renamed.as_written(shown, os.environ)
         source = ENVIRONMENT if written == shown else f"{ENVIRONMENT}, as {written}, its old name"
-        return Row(shown, _hidden(given) if secret else without_user(given), source + _ceiling(made, shown))
+        return Row(shown, _hidden(given) if secret else users_hidden(given), source + _ceiling(made, shown))
     if shown == "AWS_REGION":
         return _region(made)
     default = field.default
