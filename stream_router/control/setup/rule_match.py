@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from stream_router.aws.errors import code_of
+from stream_router.checks.finding import NOT_SPOKEN
 from stream_router.control.arns import Home
 from stream_router.control.setup_error import SetupError
 from stream_router.core.model import Entry
@@ -24,14 +25,6 @@ if TYPE_CHECKING:
 
 ARRIVAL_S = 20.0
 """How long a real event may take to its queue: EventBridge delivers within about half a second."""
-
-_LACKING = {
-    "UnknownOperationException",
-    "UnknownOperation",
-    "InvalidAction",
-    "NotImplemented",
-    "NotImplementedException",
-}
 
 
 def prove(clients: "Clients", home: Home, bus: str, pattern: str, event_types: Sequence[str], *, may_send: bool) -> str:
@@ -45,7 +38,7 @@ def prove(clients: "Clients", home: Home, bus: str, pattern: str, event_types: S
         matched = [_tested(clients, home, pattern, entry) for entry in entries]
         how = "TestEventPattern"
     except ClientError as error:
-        if code_of(error) not in _LACKING:
+        if code_of(error) not in NOT_SPOKEN:
             raise
         if not may_send:
             raise NothingProvedError("this endpoint has no TestEventPattern; setup will send real events") from None
