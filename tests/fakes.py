@@ -34,17 +34,17 @@ Verdict = str | tuple[str, ...]
 
 
 def ok(body: object) -> Answer:
-    return Answer(200, orjson.dumps(body), {}, "", 0.001)
+    return Answer(200, orjson.dumps(body), {}, "")
 
 
 def refused(code: str, status: int = 400, message: str = "", headers: dict[str, str] | None = None) -> Answer:
-    return Answer(status, orjson.dumps({"__type": code, "message": message}), headers or {}, "", 0.001)
+    return Answer(status, orjson.dumps({"__type": code, "message": message}), headers or {}, "")
 
 
 COMPANY = itertools.count(5_000_000)
 """The numbers of events that come beside those that a test looks at."""
 
-NO_ANSWER = Answer(0, b"", {}, "curl 28: timed out", 5.0)
+NO_ANSWER = Answer(0, b"", {}, "curl 28: timed out")
 
 
 def event(number: int, key: str = "", body: object = None, *, record: Record | None = None) -> Event:

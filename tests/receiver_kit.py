@@ -154,12 +154,12 @@ class FakeStream:
         for record in records:
             self.flying[record["PartitionKey"]] -= 1
         if verdict == "down":
-            done(Answer(503, b'{"__type":"ServiceUnavailableException"}', {}, "", 0.0))
+            done(Answer(503, b'{"__type":"ServiceUnavailableException"}', {}, ""))
         elif verdict == "hang":
-            done(Answer(0, b"", {}, "curl 28: timed out", 0.0))
+            done(Answer(0, b"", {}, "curl 28: timed out"))
         elif verdict == "lost":
             self._store(records, [""] * len(records))
-            done(Answer(0, b"", {}, "curl 28: timed out", 0.0))
+            done(Answer(0, b"", {}, "curl 28: timed out"))
         else:
             codes = [""] * len(records) if verdict == "ok" else [verdict[i % len(verdict)] for i in range(len(records))]
             done(self._store(records, codes))
@@ -177,7 +177,7 @@ class FakeStream:
             self.stored.extend((record["PartitionKey"], line) for line in lines)
             results.append({"SequenceNumber": str(len(self.stored)), "ShardId": "shardId-000000000000"})
         failed = sum(bool(code) for code in codes)
-        return Answer(200, orjson.dumps({"FailedRecordCount": failed, "Records": results}), {}, "", 0.0)
+        return Answer(200, orjson.dumps({"FailedRecordCount": failed, "Records": results}), {}, "")
 
 
 class FakeDisk:

@@ -153,7 +153,7 @@ class SignedCalls:
 
     def _deliver(self) -> int:
         """Tell what is answered; how much that is. One that raises keeps no other back."""
-        told, self._unanswered = [(done, Answer(0, b"", {}, why, 0.0)) for done, why in self._unanswered], []
+        told, self._unanswered = [(done, Answer(0, b"", {}, why)) for done, why in self._unanswered], []
         queued = 1
         while queued:
             queued, finished, failed = self._multi.info_read()
@@ -199,10 +199,10 @@ class SignedCalls:
                 self._dated_s = easy.started
                 self.served_time.hear(_headers(easy.header_lines).get("date", ""))
             if status in (400, 403):
-                self._learn(Answer(status, b"".join(easy.body), headers, "", 0.0))
+                self._learn(Answer(status, b"".join(easy.body), headers, ""))
         except Exception as broken:  # noqa: BLE001 - a stranger's headers: whatever they hold, the call ends in one answer
             status, headers, error = 0, {}, f"unreadable headers: {type(broken).__name__}"
-        return Answer(status, b"".join(easy.body), headers, error, time.monotonic() - easy.started)
+        return Answer(status, b"".join(easy.body), headers, error)
 
     def _learn(self, answer: Answer) -> None:
         """A refusal may come from a wrong local clock, then sign with the service's; or from credentials that ended."""

@@ -103,7 +103,7 @@ class Destinations:
     def ask_for_bus(self, done: Done) -> None:
         """One DescribeEventBus; where the bus is to be trusted, none: it exists by the operator's word."""
         if self.settings.bus_proof == "trust":
-            done(Answer(200, b"{}", {}, "", 0.0))
+            done(Answer(200, b"{}", {}, ""))
             return
         body = wire_format.describe_event_bus(self.settings.event_bus)
         self.transport.start(self.targets.describe, body, CALL_TIMEOUT_S, done)

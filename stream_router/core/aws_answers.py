@@ -38,7 +38,6 @@ class Answer(NamedTuple):
     body: bytes
     headers: dict[str, str]
     error: str
-    elapsed_s: float
 
     @property
     def retry_after_s(self) -> float:

@@ -190,7 +190,7 @@ def test_an_unsigned_call_is_refused(fake_aws: FakeAwsProcess, authorization: st
     """Without a whole SigV4 header nothing is accepted, and the refusal is systemic."""
     headers = {"X-Amz-Target": "AWSEvents.PutEvents", "X-Amz-Date": "20261124T000000Z", "Authorization": authorization}
     answer = httpx.post(fake_aws.url, headers=headers, json={"Entries": [ENTRY]}, trust_env=False)
-    found = aws_answers.refusal(Answer(answer.status_code, answer.content, {}, "", 0.0))
+    found = aws_answers.refusal(Answer(answer.status_code, answer.content, {}, ""))
     assert (found.disposition, found.code) == (Disposition.HOLD, "MissingAuthenticationTokenException")
     assert fake_aws.stats()["items"]["PutEvents"] == {"refused": 1}
 

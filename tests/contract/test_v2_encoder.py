@@ -134,7 +134,7 @@ def test_answers_are_read_as_botocore_reads_them(client: Any) -> None:
         }
     )
     theirs = parsed_by_botocore(client, body)
-    ours = of_put_events_v2(Answer(200, body, {}, "", 0.1), 3)
+    ours = of_put_events_v2(Answer(200, body, {}, ""), 3)
     assert isinstance(ours, list)
     assert ours[:2] == [ACCEPTED, ACCEPTED]
     assert [outcome.code for outcome in ours] == [entry.get("ErrorCode", "") for entry in theirs["Entries"]]

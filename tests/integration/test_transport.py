@@ -75,7 +75,6 @@ def test_an_answer_is_delivered_whole(make: Make) -> None:
     assert (found.status, found.body, found.error) == (503, b'{"a":"\xc3\xa9"}', "")
     assert found.headers["x-amzn-requestid"] == "r"
     assert found.retry_after_s == 7.0
-    assert 0 <= found.elapsed_s < ALLOWED_S
 
 
 def test_an_answer_beyond_all_reason_is_no_answer(make: Make) -> None:

@@ -18,7 +18,7 @@ FAULTS = {
     "throttled": refused("ThrottlingException"),
     "expired": refused("ExpiredTokenException"),
     "no answer": NO_ANSWER,
-    "html": Answer(200, b"<html>", {}, "", 0.1),
+    "html": Answer(200, b"<html>", {}, ""),
     "invalid": refused("ValidationException"),
 }
 

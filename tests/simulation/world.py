@@ -27,7 +27,7 @@ _WHOLE = {
     "throttled": lambda: refused("ThrottlingException"),
     "no answer": lambda: NO_ANSWER,
     "expired": lambda: refused("ExpiredTokenException"),
-    "html": lambda: Answer(502, b"<html>", {}, "", 0.1),
+    "html": lambda: Answer(502, b"<html>", {}, ""),
 }
 
 
@@ -197,9 +197,9 @@ class Bucket:
     def send(self, key: str, data: bytes, done: Done) -> None:
         outside, now = self._outside, self._world.now
         assert outside.life == self._life, "an object was sent after the lease was given back"
-        answer, after_s = Answer(200, b"", {"etag": "e"}, "", 0.1), 0.05
+        answer, after_s = Answer(200, b"", {"etag": "e"}, ""), 0.05
         if outside.fault(now, "bucket down"):
-            answer = Answer(503, b"<Error><Code>SlowDown</Code></Error>", {}, "", 0.1)
+            answer = Answer(503, b"<Error><Code>SlowDown</Code></Error>", {}, "")
         elif outside.fault(now, "bucket lost"):
             outside.objects[key] = data
             answer, after_s = NO_ANSWER, 30.0

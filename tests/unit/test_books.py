@@ -44,7 +44,7 @@ class Wire:
         self.at_pump()
         waiting, self.waiting = self.waiting, []
         for done in waiting:
-            done(Answer(self.status, self.body, {}, "", 0.0))
+            done(Answer(self.status, self.body, {}, ""))
         return len(waiting)
 
 

@@ -350,7 +350,7 @@ def test_a_smaller_call_is_learned_for_packing_and_condemns_nothing() -> None:
 
     def judge(call: Sequence[Entry]) -> Answer:
         if sum(one.size_bytes for one in call) > 600_000:
-            return Answer(413, b"<html>413 Request Entity Too Large</html>", {}, "", 0.001)
+            return Answer(413, b"<html>413 Request Entity Too Large</html>", {}, "")
         return pipeline.bus.accept(call)
 
     pipeline.bus.judge = judge

@@ -137,9 +137,7 @@ def test_an_old_sick_entry_closes_no_open_breaker() -> None:
     pipeline.router.publisher.submit([entry(0, "sick")])
     pipeline.run_for(60)
     accept = pipeline.bus.judge
-    pipeline.bus.judge = lambda call: (
-        accept(call) if all(one.order_key for one in call) else Answer(500, b"", {}, "", 0.1)
-    )
+    pipeline.bus.judge = lambda call: accept(call) if all(one.order_key for one in call) else Answer(500, b"", {}, "")
     pipeline.router.publisher.submit([entry(n) for n in range(1, 100)])
     pipeline.run_for(60)
     assert pipeline.router.holding

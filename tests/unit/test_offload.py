@@ -34,7 +34,7 @@ def with_bucket(
         if trouble := next(first, None):
             return trouble
         objects[key] = data
-        return Answer(200, b"", {"etag": '"e"'}, "", 0.01)
+        return Answer(200, b"", {"etag": '"e"'}, "")
 
     def bucket(world: World) -> ClaimCheck:
         return ClaimCheck(
@@ -130,7 +130,7 @@ def test_what_is_too_large_without_its_payload_is_a_dead_letter() -> None:
 
 
 def xml(status: int, code: str) -> Answer:
-    return Answer(status, f"<Error><Code>{code}</Code></Error>".encode(), {}, "", 0.01)
+    return Answer(status, f"<Error><Code>{code}</Code></Error>".encode(), {}, "")
 
 
 TROUBLES = {
@@ -141,8 +141,8 @@ TROUBLES = {
     "413": xml(413, "EntityTooLarge"),
     "301": xml(301, "PermanentRedirect"),
     "no answer": NO_ANSWER,
-    "a page with a 200": Answer(200, b"<html>", {"content-type": "text/html"}, "", 0.01),
-    "a 200 of another service": Answer(200, b"", {}, "", 0.01),
+    "a page with a 200": Answer(200, b"<html>", {"content-type": "text/html"}, ""),
+    "a 200 of another service": Answer(200, b"", {}, ""),
 }
 
 

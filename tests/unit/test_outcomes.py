@@ -18,7 +18,7 @@ MD5S = [hashlib.md5(body).hexdigest() for body in (b"a", b"b", b"c")]
 
 def answer(body: object, status: int = 200, **headers: str) -> Answer:
     content = body if isinstance(body, bytes) else orjson.dumps(body)
-    return Answer(status, content, {name.replace("_", "-"): value for name, value in headers.items()}, "", 0.01)
+    return Answer(status, content, {name.replace("_", "-"): value for name, value in headers.items()}, "")
 
 
 def good(identity: int, **changes: str) -> dict[str, str]:
@@ -178,7 +178,7 @@ def test_ids_that_do_not_match_one_to_one_are_indeterminate(body: dict[str, Any]
 
 def test_no_answer_is_indeterminate_and_holds() -> None:
     """A time-out or a reset may have been accepted: hold, and say why."""
-    found = aws_answers.of_put_events(Answer(0, b"", {}, "curl 28: timed out", 1.0), 1)
+    found = aws_answers.of_put_events(Answer(0, b"", {}, "curl 28: timed out"), 1)
     assert found == Refusal(Disposition.HOLD, "NoAnswer", True, 0.0, "curl 28: timed out")
 
 

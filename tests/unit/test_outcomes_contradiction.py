@@ -24,5 +24,5 @@ def test_an_entry_with_a_proof_and_an_error_is_not_accepted(reader: str) -> None
     """What was perhaps not taken is sent again, its neighbour is settled: a copy is cheaper than a loss."""
     read, results, proof, write = READERS[reader]
     both = {proof: "1", "ErrorCode": "InternalFailure", "ErrorMessage": "no"}
-    answer = Answer(200, write({results: [both, {proof: "2"}]}), {}, "", 0.01)
+    answer = Answer(200, write({results: [both, {proof: "2"}]}), {}, "")
     assert read(answer, 2) == [Outcome(Disposition.RETRY, "InternalFailure", "no"), ACCEPTED]

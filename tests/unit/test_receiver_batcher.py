@@ -357,7 +357,7 @@ def test_a_call_refused_for_its_content_is_taken_apart() -> None:
 
     def send(body: bytes, timeout_s: float, done: Any) -> None:
         if any(text in body for text in poison):
-            refusal = Answer(400, b'{"__type":"ValidationException"}', {}, "", 0.0)
+            refusal = Answer(400, b'{"__type":"ValidationException"}', {}, "")
             bench.stream.calls.append([])
             bench.loop.call_later(0.01, done, refusal)
         else:

@@ -10,7 +10,7 @@ from stream_router.receiver.batching.late_calls import MAX_LATE, MAX_LATE_BYTES,
 from stream_router.receiver.batching.putrecords_calls import CALL_TIMEOUT_S, PATIENT_TIMEOUT_S
 from tests.receiver_kit import FakeLoop
 
-GOOD = Answer(200, b"{}", {}, "", 0.0)
+GOOD = Answer(200, b"{}", {}, "")
 
 
 class Bench:

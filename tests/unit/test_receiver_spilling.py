@@ -181,7 +181,7 @@ def test_a_bucket_goes_alone_only_until_it_is_through() -> None:
     def send(body: bytes, timeout_s: float, done: Any) -> None:
         if refusals:
             refusals.pop()
-            bench.loop.call_later(0.01, done, Answer(400, b'{"__type":"ValidationException"}', {}, "", 0.0))
+            bench.loop.call_later(0.01, done, Answer(400, b'{"__type":"ValidationException"}', {}, ""))
         else:
             plain_send(body, timeout_s, done)
 

@@ -179,7 +179,7 @@ def test_a_conversation_stays_in_order() -> None:
 
 def test_a_bucket_that_takes_nothing_is_named() -> None:
     """Not "no answer", which would be said of EventBridge: whoever redrives may lack the right to put objects."""
-    denied = Answer(403, b"<Error><Code>AccessDenied</Code></Error>", {}, "", 0.01)
+    denied = Answer(403, b"<Error><Code>AccessDenied</Code></Error>", {}, "")
 
     def bucket(world: World) -> ClaimCheck:
         def send(_key: str, _data: bytes, done: Callable[[Answer], None]) -> None:
@@ -205,7 +205,7 @@ def test_what_no_call_can_carry_goes_by_claim_check() -> None:
     def bucket(world: World) -> ClaimCheck:
         def send(key: str, data: bytes, done: Callable[[Answer], None]) -> None:
             stored.append(key)
-            world.after(0.01, lambda: done(Answer(200, b"", {"etag": '"e"'}, "", 0.01)))
+            world.after(0.01, lambda: done(Answer(200, b"", {"etag": '"e"'}, "")))
 
         return ClaimCheck(send, "bucket", world.clock, world.random.random)
 

@@ -45,5 +45,5 @@ class LateCalls:
             timer.cancel()
             tell(answer)
 
-        timer = self._loop.call_later(timeout_s, tell, Answer(0, b"", {}, GIVEN_UP, timeout_s))
+        timer = self._loop.call_later(timeout_s, tell, Answer(0, b"", {}, GIVEN_UP))
         self._send(body, PATIENT_TIMEOUT_S, end)
