@@ -88,6 +88,3 @@ KEPT_TYPES = frozenset(
 )
 """Types that NICE names but that are about no conversation and no agent: they keep their name, which our rule lets not
 through unless STREAM_ROUTER_EVENT_TYPES names it."""
-
-NOISE = ("AgentTypingStarted", "AgentTypingEnded", "SenderTypingStarted", "SenderTypingEnded")
-"""What nobody wants to keep: a suggestion for STREAM_ROUTER_DROP_TYPES."""

@@ -1,11 +1,13 @@
 """NICE's lists of digital event types: every one is routed by default, in each form in which it comes."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from stream_router.core.digital_types import DIGITAL_TYPES, KEPT_TYPES, NOISE
+from stream_router.core.digital_types import DIGITAL_TYPES, KEPT_TYPES
 from stream_router.core.model import DeadLetter, Dropped, Entry
 from stream_router.pipeline.transform import Transform
 from tests.events import NOW_MS, config_of, event
@@ -15,6 +17,10 @@ DATA = {
     "channel": {"id": "chat_1"},
 }
 ROUTE = Transform(config_of(), lambda: NOW_MS)
+
+DOCS = Path(__file__).parents[2] / "docs"
+NOISE = re.findall(r"`STREAM_ROUTER_DROP_TYPES=([\w,]+)`", (DOCS / "events.md").read_text("utf-8"))[0].split(",")
+"""What the page on events proposes to drop."""
 
 
 def with_time(name: str) -> dict[str, Any]:
