@@ -6,7 +6,6 @@ after the body, the last of them no object, and readers pass over those that the
 """
 
 import base64
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +16,7 @@ from stream_router.core import event_id, limits
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.json_text import documents
 from stream_router.core.json_text.json_depth import is_too_deep
+from stream_router.core.json_text.scanning import BLANKS_AND_COMMAS, SCANNER, behind
 from stream_router.core.model import DeadLetter, Event, Record, new_event
 
 VERSION = 1
@@ -32,8 +32,6 @@ _NO_TEXT = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _OWN_FIELDS = frozenset({"v", "id", "idFrom", "receivedAt", "body"})
 _YEAR_10000_MS = 253_402_300_800_000
 _STREAM_SCHEME = "stream"
-_SCANNER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
-_BETWEEN = re.compile(r"[ \t\r\n,]*")
 _BREAKS_TO_SPACES = bytes.maketrans(b"\r\n", b"  ")
 
 
@@ -94,15 +92,10 @@ def cut_array(body: bytes) -> Iterator[bytes]:
     """
     text = body.decode()
     at = text.index("[") + 1
-    while text[at := _end_of(_BETWEEN, text, at)] != "]":
-        _, end = _SCANNER.raw_decode(text, at)
+    while text[at := behind(BLANKS_AND_COMMAS, text, at)] != "]":
+        _, end = SCANNER.raw_decode(text, at)
         yield text[at:end].encode()
         at = end
-
-
-def _end_of(pattern: re.Pattern[str], text: str, at: int) -> int:
-    match = pattern.match(text, at)
-    return match.end() if match else at
 
 
 def open_record(record: Record) -> list[Event | DeadLetter]:

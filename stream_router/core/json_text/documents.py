@@ -7,6 +7,7 @@ from typing import Any
 from stream_router.core import limits
 from stream_router.core.dead_letter_reasons import Reason
 from stream_router.core.json_text.json_depth import is_too_deep
+from stream_router.core.json_text.scanning import BLANKS, SCANNER, behind
 
 Why = tuple[Reason, str, str]
 """A dead letter's reason, code and sentence."""
@@ -16,8 +17,6 @@ _TOO_DEEP: Why = (Reason.SCHEMA_MISMATCH, "TooDeep", f"the event nests deeper th
 _SURROGATE: Why = (Reason.SCHEMA_MISMATCH, "LoneSurrogate", "a text holds half a character (a lone surrogate)")
 _RANGE: Why = (Reason.SCHEMA_MISMATCH, "NumberOutOfRange", "a number is beyond what any double holds")
 
-_SCANNER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
-_BLANK = re.compile(r"[ \t\r\n]*")
 _STRING = r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4}))*+"'
 _NUMBER = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
 _TOKEN = re.compile(rf"[ \t\r\n]*(?:(?P<string>{_STRING})|(?P<plain>{_NUMBER}|true|false|null)|(?P<mark>[\[\]{{}},:]))")
@@ -33,22 +32,17 @@ def end_to_end(line: bytes) -> tuple[list[bytes], bytes]:
     except UnicodeDecodeError as error:
         text, beyond = line[: error.start].decode(), line[error.start :]
     found: list[bytes] = []
-    at = _skip(text, 0)
+    at = behind(BLANKS, text, 0)
     while text[at : at + 1] in ("{", "[") and len(found) <= limits.RECORD_MAX_EVENTS:
         try:
-            value, end = _SCANNER.raw_decode(text, at)
+            value, end = SCANNER.raw_decode(text, at)
         except (ValueError, RecursionError):
             break
         if is_too_deep(value):  # the same answer where the parser follows further
             break
         found.append(text[at:end].encode())
-        at = _skip(text, end)
+        at = behind(BLANKS, text, end)
     return found, text[at:].encode() + beyond
-
-
-def _skip(text: str, at: int) -> int:
-    blank = _BLANK.match(text, at)
-    return blank.end() if blank else at
 
 
 def why_unread(data: bytes) -> Why:
