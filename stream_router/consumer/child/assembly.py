@@ -22,6 +22,7 @@ from stream_router.consumer.child.wiring import Wiring
 from stream_router.consumer.state_dir import LIVES, known_worker
 from stream_router.consumer.targets import Targets
 from stream_router.consumer.transform_config import transform_config
+from stream_router.core.process import wall_clock
 from stream_router.pipeline.delivery.health import Health
 from stream_router.pipeline.transform import Transform
 from stream_router.settings.consumer import Consumer
@@ -41,7 +42,7 @@ class Child:
         self._settings = settings
         self._beat = beat
         self._wiring = Wiring(settings, targets)
-        self._transform = Transform(transform_config(settings), lambda: time.time() * 1000)
+        self._transform = Transform(transform_config(settings), wall_clock.now_ms)
         if self._transform.policy:
             log.info("masking: %s", self._transform.masking)
         else:

@@ -8,6 +8,7 @@ from stream_router.consumer.child.telling.shard_telemetry import ShardTelemetry
 from stream_router.consumer.destinations import Destinations
 from stream_router.consumer.targets import Targets
 from stream_router.core.model import Entry
+from stream_router.core.process import wall_clock
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
 from stream_router.pipeline.delivery.health import Health
 from stream_router.pipeline.delivery.retry_budget import Memory
@@ -39,7 +40,7 @@ class Wiring(Destinations):
         settings, clock = self.settings, time.monotonic
         ordered = settings.ordering == "conversation"
         masking = transform.masking if transform.policy else ""
-        writer = LetterWriter(settings.stream, shard_id, _now_ms, ordered=ordered, masking=masking)
+        writer = LetterWriter(settings.stream, shard_id, wall_clock.now_ms, ordered=ordered, masking=masking)
         token_of = functools.partial(wire_format.deduplication_id, shard_id)
         outage_gives_up = settings.on_outage == "dead-letter"
         return Router(
@@ -51,7 +52,3 @@ class Wiring(Destinations):
             telemetry,
             DeadLetterLimit(settings.dead_letter_share, clock),
         )
-
-
-def _now_ms() -> float:
-    return time.time() * 1000

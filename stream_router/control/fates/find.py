@@ -1,7 +1,6 @@
 """`stream-router find`: what became of an event, or of all events of an interaction or a conversation."""
 
 import sys
-import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -24,6 +23,7 @@ from stream_router.control.stream.shards import UnreadableError
 from stream_router.control.stream.sightings import Sighting, sightings
 from stream_router.core.envelope import open_record
 from stream_router.core.model import Dropped, Event, Record
+from stream_router.core.process import wall_clock
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.mapping.mapper import Validator
 from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableLetterError
@@ -65,8 +65,8 @@ def _found(settings: DeadLetters, wish: Wish) -> int:
     wanted = Wanted(
         wish.ids, wish.interaction, wish.conversation, Validator(mapping.shapes, mapping.sources, mapping.expert)
     )
-    transform = Transform(transform_config(settings), _wall_ms)
-    span = session.span_of(wish.since, None, int(_wall_ms()))
+    transform = Transform(transform_config(settings), wall_clock.now_ms)
+    span = session.span_of(wish.since, None, int(wall_clock.now_ms()))
     clients, stops = Clients(settings.aws_region), Stops()
     with stops.listening():
         keep = keeping(wanted.ids)
@@ -107,7 +107,7 @@ def judge_of(
 ) -> Judge:
     """The judge of events of the settings' stream."""
     config = transform_config(settings)
-    by_types = Transform(config._replace(unroutable="publish"), _wall_ms) if config.drop_types else None
+    by_types = Transform(config._replace(unroutable="publish"), wall_clock.now_ms) if config.drop_types else None
 
     def dropping(event: Event) -> str:
         dropped = by_types is not None and isinstance(by_types(event), Dropped)
@@ -187,7 +187,3 @@ def uncompared(letters: Letters, wanted: Wanted) -> str:
     count = sum(_is_wanted(letter, wanted) is None for letter in letters.all)
     those = f"{count:,} dead letters" if count > 1 else "1 dead letter"
     return f"{those} could not be compared, in S3, in parts or masked" if count else ""
-
-
-def _wall_ms() -> float:
-    return time.time() * 1000

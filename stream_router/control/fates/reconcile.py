@@ -1,7 +1,6 @@
 """`stream-router reconcile`: stream, checkpoints and dead letters held against each other, for all events of a span."""
 
 import sys
-import time
 from typing import NamedTuple
 
 from stream_router.aws.clients import Clients
@@ -17,6 +16,7 @@ from stream_router.control.stream import shards as shards_
 from stream_router.control.stream.session import Stops, say
 from stream_router.control.stream.shards import UnreadableError
 from stream_router.control.stream.sightings import sightings
+from stream_router.core.process import wall_clock
 from stream_router.pipeline.transform import Transform
 from stream_router.settings.dead_letters import DeadLetters
 
@@ -43,8 +43,8 @@ def _reconciled(settings: DeadLetters, wish: Wish) -> int:
     The checkpoints are read first: a letter is stored before the checkpoint passes its event, so whatever the queue
     then lacks was taken out of it.
     """
-    transform = Transform(transform_config(settings), _wall_ms)
-    begun_ms = int(_wall_ms())
+    transform = Transform(transform_config(settings), wall_clock.now_ms)
+    begun_ms = int(wall_clock.now_ms())
     span = session.span_of(wish.since, wish.until, begun_ms)
     clients, stops = Clients(settings.aws_region), Stops()
     with stops.listening():
@@ -78,7 +78,3 @@ def status(account: Account, letters: Letters, undelivered: UndeliveredBook) -> 
     if account.unjudged or letters.missing or account.unseen(undelivered):
         return CANNOT_JUDGE
     return DIFFERENCES if account.differences else EQUAL
-
-
-def _wall_ms() -> float:
-    return time.time() * 1000

@@ -24,6 +24,7 @@ from stream_router.control.stream.reader import LATE_MS, Piece, Span
 from stream_router.control.stream.session import Stops, say
 from stream_router.control.stream.shards import Stream, UnreadableError
 from stream_router.core import limits, logs
+from stream_router.core.process import wall_clock
 from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.settings.consumer import Consumer
 
@@ -37,7 +38,7 @@ class RefusedError(Exception):
 def run(settings: Consumer, wish: Wish) -> int:
     """The command. 0, or 1 where something was refused, failed, or is left. Raises SettingsError."""
     logs.start("WARNING", settings.log_format)
-    begun_ms = int(_wall_ms())
+    begun_ms = int(wall_clock.now_ms())
     span = session.span_of(wish.since, wish.until, begun_ms)
     clients, stops = Clients(settings.aws_region), Stops()
     with stops.listening():
@@ -229,7 +230,3 @@ def _unmet(choice: Choice) -> bool:
 
 def _plain(event_id: str) -> str:
     return event_id.strip().lower().replace("-", "")
-
-
-def _wall_ms() -> float:
-    return time.time() * 1000

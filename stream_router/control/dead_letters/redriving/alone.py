@@ -6,7 +6,6 @@ one JSON object.
 
 import os
 import sys
-import time
 
 import orjson
 
@@ -17,6 +16,7 @@ from stream_router.control.dead_letters.redriving.trial import why_not
 from stream_router.control.republish.fitting import fitting
 from stream_router.core import logs
 from stream_router.core.model import DeadLetter, Entry
+from stream_router.core.process import wall_clock
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
 from stream_router.pipeline.sinks.eventbridge import wire_format
@@ -33,7 +33,7 @@ def main() -> None:
     letter = reader.of_content({**content, "record": {"encoding": "base64", "data": ""}})
     settings = load(Consumer)
     logs.start("ERROR", settings.log_format)
-    own = Transform(transform_config(settings), _now_ms)
+    own = Transform(transform_config(settings), wall_clock.now_ms)
     marked = own.marked(told["replayed"]) if told["replayed"] else own
     transform = with_deadly_event(fitting(marked, settings))
     found = reopening.reopen(raw, letter, 1)
@@ -58,10 +58,6 @@ def _told(entry: Entry) -> dict[str, object]:
         "order_key": entry.order_key,
         "lane": entry.lane,
     }
-
-
-def _now_ms() -> float:
-    return time.time() * 1000
 
 
 if __name__ == "__main__":
