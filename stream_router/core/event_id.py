@@ -27,3 +27,8 @@ def of_hash(scheme: str, delivery_id: str | None, index: int, body_hash: bytes) 
 def correlation_id(identity: str) -> str:
     """The event id's 128 bits written as a UUID."""
     return f"{identity[:8]}-{identity[8:12]}-{identity[12:16]}-{identity[16:20]}-{identity[20:]}"
+
+
+def as_typed(text: str) -> str:
+    """The event id that a person means: typed as it is, or as the correlation id, which is a UUID of the same bits."""
+    return text.strip().lower().replace("-", "")

@@ -24,6 +24,7 @@ from stream_router.control.stream.reader import LATE_MS, Piece, Span
 from stream_router.control.stream.session import Stops, say
 from stream_router.control.stream.shards import Stream, UnreadableError
 from stream_router.core import limits, logs
+from stream_router.core.event_id import as_typed
 from stream_router.core.process import wall_clock
 from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.settings.consumer import Consumer
@@ -80,7 +81,7 @@ class Replay:
         """Everything, to the summary."""
         connection = Connection(self._settings)
         transform = fitting(connection.transform(self._replay_id), self._settings)
-        choice = Choice(transform, frozenset(self._wish.event_types), frozenset(map(_plain, self._wish.ids)))
+        choice = Choice(transform, frozenset(self._wish.event_types), frozenset(map(as_typed, self._wish.ids)))
         self._see_first()
         if self._wish.dry_run:
             return self._tried(clients, stops, bounds, choice)
@@ -201,7 +202,7 @@ class Replay:
         if not publishing.ended or (self._is_read and open_ms is None):
             return ""
         # An id that is published may lie before the span that is left, and would be called missing there.
-        left = [one for one in map(_plain, self._wish.ids) if one in choice.unmet | open_ids]
+        left = [one for one in map(as_typed, self._wish.ids) if one in choice.unmet | open_ids]
         if self._wish.ids and not left:
             return ""
         since_ms, until_ms = self._span
@@ -226,7 +227,3 @@ def _unmet(choice: Choice) -> bool:
     """Whether of an id that was asked for nothing is taken; each is said."""
     _tell(said := replay_report.unmet(choice))
     return bool(said)
-
-
-def _plain(event_id: str) -> str:
-    return event_id.strip().lower().replace("-", "")
