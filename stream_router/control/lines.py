@@ -25,3 +25,8 @@ def write(stream: TextIO, text: str) -> None:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, stream.fileno())
             os.close(nowhere)
+
+
+def count_of(count: int, noun: str) -> str:
+    """`1 dead letter`, `2 dead letters`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

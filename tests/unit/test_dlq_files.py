@@ -16,7 +16,7 @@ import pytest
 
 from stream_router.aws import endpoints
 from stream_router.aws.endpoints import Target
-from stream_router.control.dead_letters import exporting, importing, listing, showing, telling
+from stream_router.control.dead_letters import exporting, importing, listing, showing
 from stream_router.control.dead_letters.desk import Depth, Desk
 from stream_router.control.dead_letters.queue import gathering, put_back
 from stream_router.control.dead_letters.queue import messages as messages_
@@ -25,6 +25,7 @@ from stream_router.control.dead_letters.queue.messages import HIDE_S, Messages
 from stream_router.control.dead_letters.queue.selection import Selection
 from stream_router.control.dead_letters.telling import Interrupt
 from stream_router.control.dead_letters.undelivered import desk as of_eventbridge
+from stream_router.control.lines import count_of
 from stream_router.core.aws_answers import Answer
 from stream_router.core.names import SOURCE
 from stream_router.pipeline.sinks.dead_letters import reader
@@ -442,7 +443,7 @@ def test_a_letter_of_which_a_part_alone_is_in_the_queue_is_imported(
     monkeypatch.setattr(put_back, "sender", lambda *_: sender)
     assert importing.run(desk, file) == refused
     assert sender.submit.call_count == 1 - refused
-    assert f"imported {telling.s(1 - refused, 'dead letter')}" in capsys.readouterr().out
+    assert f"imported {count_of(1 - refused, 'dead letter')}" in capsys.readouterr().out
 
 
 def test_a_last_line_that_is_cut_off_is_named_as_such(

@@ -15,7 +15,8 @@ from stream_router.aws.errors import code_of
 from stream_router.checks.finding import said
 from stream_router.control.dead_letters.queue.gathering import QueueAbsentError, QueueUnreadableError
 from stream_router.control.dead_letters.queue.messages import HIDE_S, Messages
-from stream_router.control.dead_letters.telling import s, say, warn
+from stream_router.control.dead_letters.telling import say, warn
+from stream_router.control.lines import count_of
 from stream_router.control.republish.connection import Connection
 from stream_router.control.setup.setup import undelivered_name
 from stream_router.core import limits, logs
@@ -148,8 +149,8 @@ def unseen(messages: Messages, before: Depth, seen: int) -> str:
     if not messages.is_at_most or left <= 0:
         return ""
     return (
-        f"about {s(left, 'message')} of {messages.name} {'was' if left == 1 else 'were'} not looked at: SQS hides "
-        f"{limits.SQS_HIDDEN_MAX:,} of a queue at most, and gave no more; take those out that are not meant "
+        f"about {count_of(left, 'message')} of {messages.name} {'was' if left == 1 else 'were'} not looked at: SQS "
+        f"hides {limits.SQS_HIDDEN_MAX:,} of a queue at most, and gave no more; take those out that are not meant "
         "(`stream-router dlq export FILE --take`), then say this again"
     )
 
@@ -173,13 +174,13 @@ def still_hidden(messages: Messages) -> Iterator[str]:
     until = iso(int((time.time() + HIDE_S) * 1000))
     if calls := messages.unanswered:
         yield (
-            f"note: {s(calls, 'call')} for messages got no answer: what SQS gave them, {limits.SQS_BATCH_MAX} each at "
-            f"most, is hidden until {until} at the latest. Run this again after it"
+            f"note: {count_of(calls, 'call')} for messages got no answer: what SQS gave them, {limits.SQS_BATCH_MAX} "
+            f"each at most, is hidden until {until} at the latest. Run this again after it"
         )
     if kept := messages.not_given_back:
         yield (
-            f"note: {s(kept, 'message')} could not be given back ({messages.trouble or 'no answer'}): hidden from "
-            f"every reader until {until} at the latest; allow sqs:ChangeMessageVisibility"
+            f"note: {count_of(kept, 'message')} could not be given back ({messages.trouble or 'no answer'}): hidden "
+            f"from every reader until {until} at the latest; allow sqs:ChangeMessageVisibility"
         )
 
 

@@ -18,6 +18,7 @@ from stream_router.control.dead_letters.desk import Desk, tell_hidden, tell_hidd
 from stream_router.control.dead_letters.queue.gathering import Gathering, QueueUnreadableError, Read, Whole
 from stream_router.control.dead_letters.queue.selection import Selection
 from stream_router.control.dead_letters.telling import Bar, Interrupt, say, warn
+from stream_router.control.lines import count_of
 from stream_router.core.json_text.json_depth import is_too_deep
 from stream_router.core.process import failpoints
 from stream_router.pipeline.mapping.timestamps import iso
@@ -113,7 +114,7 @@ class _Export:
         messages, skipped = self._desk.messages, self.skipped + self._gathering.skipped + self._gathering.unavailable
         telling.tell_copies(self._gathering.copies)
         taken = "not all taken out of the queue" if messages.undeleted else "taken out of the queue"
-        told = f"exported {telling.s(self.exported, self._form.noun)} to {self._file}"
+        told = f"exported {count_of(self.exported, self._form.noun)} to {self._file}"
         say(f"{told}, and {taken if self._take else 'still in the queue'}; the file holds customers' data")
         telling.counted("skipped", skipped)
         if self.ended_because:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stream_router.control.dead_letters import listing, telling
+from stream_router.control.dead_letters import listing
 from stream_router.control.dead_letters.desk import Desk, unseen
 from stream_router.control.dead_letters.export_file import ExportFile, UnusableFileError, digest
 from stream_router.control.dead_letters.exporting import SCHEMA
@@ -19,6 +19,7 @@ from stream_router.control.dead_letters.queue import put_back
 from stream_router.control.dead_letters.queue.held import Held
 from stream_router.control.dead_letters.showing import ALL
 from stream_router.control.dead_letters.telling import Bar, Interrupt, say, warn
+from stream_router.control.lines import count_of
 from stream_router.core.json_text.json_members import member_texts
 from stream_router.core.plain_text import plain
 from stream_router.core.process import failpoints
@@ -98,7 +99,7 @@ def tell_uncompared(desk: Desk, seen: Seen, then: str) -> None:
         warn(f"stream-router dlq: {more}; what of them is in the file too is in the queue twice then: {then}")
     if seen.depth.hidden:
         say(
-            f"note: {telling.s(seen.depth.hidden, 'message')} held by another reader could not be compared. After an "
+            f"note: {count_of(seen.depth.hidden, 'message')} held by another reader could not be compared. After an "
             "`export --take` that was killed they are those of this file, which are in the queue twice then: "
             f"{then}. To have none twice, import five minutes after the export ended"
         )
@@ -114,7 +115,7 @@ def tell_left(left: int, why: str = "") -> None:
 
 
 def _report(total: int, refused: int, still_there: list[str], sending: "Sending") -> int:
-    say(f"imported {telling.s(sending.stored, 'dead letter')}, {sending.edited:,} of them edited; redrive them next")
+    say(f"imported {count_of(sending.stored, 'dead letter')}, {sending.edited:,} of them edited; redrive them next")
     if refused:
         say(f"refused {refused:,}: still in the queue")
         for event_id in still_there[:10]:

@@ -100,8 +100,3 @@ def counted(title: str, counts: Mapping[str, int] | Counter[str]) -> None:
     say(f"{title} {sum(counts.values()):,}")
     for name, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])):
         say(f"  {count:>7,}  {plain(name)}")
-
-
-def s(count: int, noun: str) -> str:
-    """`1 dead letter`, `2 dead letters`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

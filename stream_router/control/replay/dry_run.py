@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from stream_router.consumer.transform_config import transform_config
 from stream_router.control.indented_json import readable
+from stream_router.control.lines import count_of
 from stream_router.control.replay.choice import Chosen, Failed
 from stream_router.control.stream.reader import Span
 from stream_router.core.dead_letter_reasons import Reason
@@ -41,7 +42,9 @@ class DryRun:
 
     def lines(self, span: Span, left_out: Counter[str]) -> list[str]:
         """What would become of the span, line by line."""
-        made = [f"would publish {events(self.types.total())} of {iso(span.since_ms)} to {iso(span.until_ms)}"]
+        made = [
+            f"would publish {count_of(self.types.total(), 'event')} of {iso(span.since_ms)} to {iso(span.until_ms)}"
+        ]
         made += [f"  {count:>10,}  {name}" for name, count in self.types.most_common()]
         made += [f"would leave out {count:,}: {why}" for why, count in left_out.most_common()]
         made += [f"would fail {count:,}: {why}" for why, count in self.failed.most_common()]
@@ -68,11 +71,6 @@ class DryRun:
             f"after (its Detail{here}):",
             *_shown(after.detail),
         ]
-
-
-def events(count: int) -> str:
-    """`1 event`, `2 events`."""
-    return "1 event" if count == 1 else f"{count:,} events"
 
 
 def _shown(data: bytes) -> list[str]:

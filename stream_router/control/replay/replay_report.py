@@ -2,8 +2,8 @@
 
 from collections import Counter
 
+from stream_router.control.lines import count_of
 from stream_router.control.replay.choice import Choice
-from stream_router.control.replay.dry_run import events
 from stream_router.control.replay.publishing import Publishing
 from stream_router.core.plain_text import plain
 
@@ -12,7 +12,7 @@ MOST_LISTED = 50
 
 def lines(publishing: Publishing, left_out: Counter[str], replay_id: str, go_on: str) -> list[str]:
     """The summary, line by line; `go_on` is the command that publishes what is left, "" where nothing is."""
-    made = [f"published {events(publishing.published)} as {replay_id}"]
+    made = [f"published {count_of(publishing.published, 'event')} as {replay_id}"]
     made += [f"  {count:>10,}  {name}" for name, count in publishing.types.most_common()]
     made += [f"left out {count:,}: {why}" for why, count in left_out.most_common()]
     for why, count in publishing.failed.most_common():

@@ -3,7 +3,6 @@
 from collections import Counter, deque
 from collections.abc import Callable
 
-from stream_router.control.dead_letters import telling
 from stream_router.control.dead_letters.desk import Depth, Desk, tell_hidden, tell_hidden_since, unseen
 from stream_router.control.dead_letters.queue import gathering, put_back
 from stream_router.control.dead_letters.queue.gathering import Gathering, QueueUnreadableError, Whole
@@ -13,6 +12,7 @@ from stream_router.control.dead_letters.redriving.settling import Means, Redrivi
 from stream_router.control.dead_letters.redriving.summary import How, Summary, Words
 from stream_router.control.dead_letters.redriving.trial import Trial, Trials, Tries
 from stream_router.control.dead_letters.telling import Bar, say
+from stream_router.control.lines import count_of
 from stream_router.control.republish import preconditions
 from stream_router.control.republish.fitting import fitting
 from stream_router.control.republish.patience import patience_at
@@ -85,7 +85,7 @@ class Redrive:
             self._sends_back(),
             how.keep,
         )
-        say(f"{desk.messages.name} holds about {telling.s(depth.visible, 'message')}")
+        say(f"{desk.messages.name} holds about {count_of(depth.visible, 'message')}")
         tell_hidden(depth)
         if limits.is_v2_bus(desk.settings.event_bus):
             say(SECOND_COPIES)

@@ -8,6 +8,7 @@ from stream_router.control.dead_letters.queue.gathering import Gathering
 from stream_router.control.dead_letters.queue.messages import Messages
 from stream_router.control.dead_letters.redriving.settling import Tally
 from stream_router.control.dead_letters.telling import say, warn
+from stream_router.control.lines import count_of
 
 
 class How(NamedTuple):
@@ -65,7 +66,7 @@ class Summary(NamedTuple):
             warn(f"stream-router dlq: {self.ended}")
         if tally.unproven:
             warn(
-                f"stream-router dlq: {telling.s(tally.unproven, 'event')} of these EventBridge accepted, but the bus "
+                f"stream-router dlq: {count_of(tally.unproven, 'event')} of these EventBridge accepted, but the bus "
                 "was not seen to exist after it: not settled, so the next redrive publishes them again"
             )
         self._warn_of_undeleted(messages)
@@ -87,7 +88,7 @@ class Summary(NamedTuple):
         others = self.gathering.failed_since - put_back.total()
         if others > 0:
             warn(
-                f"stream-router dlq: {telling.s(others, 'dead letter')} failed again after this redrive began, in "
+                f"stream-router dlq: {count_of(others, 'dead letter')} failed again after this redrive began, in "
                 "another redrive or by a clock that is ahead of this host's: not taken, so redrive again"
             )
         return others > 0
@@ -95,7 +96,7 @@ class Summary(NamedTuple):
     def _warn_of_undeleted(self, messages: Messages) -> None:
         if messages.undeleted:
             warn(
-                f"stream-router dlq: {telling.s(messages.undeleted, 'message')} could not be deleted "
+                f"stream-router dlq: {count_of(messages.undeleted, 'message')} could not be deleted "
                 f"({messages.trouble or 'no answer'}) though {self.words.done}: allow sqs:DeleteMessage, or the next "
                 "redrive sends them again"
             )

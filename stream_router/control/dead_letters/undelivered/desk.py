@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from stream_router.control.dead_letters import exporting, importing, listing, telling
+from stream_router.control.dead_letters import exporting, importing, listing
 from stream_router.control.dead_letters.desk import Desk
 from stream_router.control.dead_letters.export_file import ExportFile, UnusableFileError, digest
 from stream_router.control.dead_letters.exporting import OF_UNDELIVERED, Form
@@ -18,6 +18,7 @@ from stream_router.control.dead_letters.telling import Interrupt, say, warn
 from stream_router.control.dead_letters.undelivered import reading
 from stream_router.control.dead_letters.undelivered.reading import Undelivered
 from stream_router.control.indented_json import readable
+from stream_router.control.lines import count_of
 from stream_router.core.plain_text import plain
 from stream_router.pipeline import deep_json
 from stream_router.pipeline.mapping import lossless
@@ -175,7 +176,7 @@ def _import(desk: Desk, lines: ExportFile[Undelivered]) -> int:
     except (QueueUnreadableError, OSError, UnusableFileError) as error:
         trouble = str(error)
     imported = len(done) - len(still_there)
-    say(f"imported {telling.s(imported, 'undelivered event')}")
+    say(f"imported {count_of(imported, 'undelivered event')}")
     if still_there:
         say(f"refused {len(still_there):,}: still in the queue")
     importing.tell_left(len(lines.keys) - len(done), trouble)

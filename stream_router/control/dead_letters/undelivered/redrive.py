@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 
 from stream_router.aws.clients import Clients
-from stream_router.control.dead_letters import telling
 from stream_router.control.dead_letters.desk import Desk
 from stream_router.control.dead_letters.queue.gathering import Gathering, Whole
 from stream_router.control.dead_letters.queue.selection import Selection
@@ -18,6 +17,7 @@ from stream_router.control.dead_letters.redriving.trial import Trial, Tries, not
 from stream_router.control.dead_letters.telling import say, warn
 from stream_router.control.dead_letters.undelivered import others, reading, stream
 from stream_router.control.dead_letters.undelivered.reading import Undelivered
+from stream_router.control.lines import count_of
 from stream_router.control.republish.republisher import Again, token_of, unedited
 from stream_router.control.stream.shards import UnreadableError
 from stream_router.core.model import DeadLetter, Entry, Event, Made
@@ -113,7 +113,7 @@ class UndeliveredRedrive(Redrive):
         status = super()._report(tally, refused)
         if later := self._gathering.came_later:
             warn(
-                f"stream-router dlq: {telling.s(later, 'message')} came since this redrive began: the target still "
+                f"stream-router dlq: {count_of(later, 'message')} came since this redrive began: the target still "
                 "takes not all events; they stay in the queue, so mend the target, and redrive again"
             )
         if back := self._came_back:
