@@ -114,6 +114,9 @@ class Queue:
     def turn(self, _: float) -> None:
         self.dry = True
 
+    def now(self) -> float:
+        return 0.0
+
     def take(self) -> list[SimpleNamespace]:
         taken, self._there = self._there, []
         return taken

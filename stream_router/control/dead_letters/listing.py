@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from stream_router.control.dead_letters import telling
 from stream_router.control.dead_letters.desk import Depth, Desk, tell_still_hidden
-from stream_router.control.dead_letters.queue.gathering import PATIENCE_S, unreadable
+from stream_router.control.dead_letters.queue.gathering import Patience
 from stream_router.control.dead_letters.queue.held import Held
 from stream_router.control.dead_letters.queue.messages import Messages
 from stream_router.control.dead_letters.queue.selection import Selection
@@ -77,7 +77,7 @@ def look(desk: Desk, most: int, take: Callable[[Held], bool], asked: Callable[[]
     Everything is given back after it. Raises QueueUnreadableError.
     """
     depth, messages = desk.depth(), desk.messages
-    seen, enough, trouble_since = 0, False, None
+    seen, enough, patience = 0, False, Patience(messages)
     try:
         with giving_back(messages), Bar("looked at") as bar:
             while not (enough or messages.dry or seen >= most or asked()):
@@ -88,10 +88,7 @@ def look(desk: Desk, most: int, take: Callable[[Held], bool], asked: Callable[[]
                     enough = take(held) or enough
                     held.body = ""
                 bar.at(seen, max(depth.visible, seen))
-                now = messages.now()
-                trouble_since = (trouble_since or now) if messages.refused else None
-                if trouble_since is not None and now - trouble_since > PATIENCE_S:
-                    raise unreadable(messages)
+                patience.look()
     finally:
         tell_still_hidden(messages)
     return Seen(seen, depth)

@@ -1,15 +1,9 @@
 """Looks at the two queues: takes every message in hand for a moment, and gives all of them back."""
 
-import time
 from collections.abc import Callable
 
 from stream_router.control.dead_letters.desk import Depth, Desk, still_hidden, undelivered_url
-from stream_router.control.dead_letters.queue.gathering import (
-    PATIENCE_S,
-    QueueAbsentError,
-    QueueUnreadableError,
-    unreadable,
-)
+from stream_router.control.dead_letters.queue.gathering import Patience, QueueAbsentError, QueueUnreadableError
 from stream_router.control.dead_letters.queue.messages import Messages
 from stream_router.control.fates.books import Letters, Look, Message, UndeliveredBook
 from stream_router.control.stream.session import Stops, say
@@ -111,15 +105,12 @@ def _gather(messages: Messages, stops: Stops, seen: _Seen) -> str:
 
 
 def _take_all(messages: Messages, stops: Stops, seen: _Seen) -> str:
-    since = time.monotonic()
+    patience = Patience(messages)
     while not messages.dry and not stops.asked.is_set() and seen.size_bytes < MOST_BYTES:
         messages.keep_receiving()
         messages.turn(0.25)
         seen.take(messages)
-        if not messages.refused:
-            since = time.monotonic()
-        elif time.monotonic() - since > PATIENCE_S:
-            raise unreadable(messages)
+        patience.look()
     while messages.receiving:
         messages.turn(0.25)
         seen.take(messages)

@@ -95,17 +95,14 @@ class Gathering:
 
         `limit_seen` ends it after so many messages. Raises QueueUnreadableError.
         """
-        trouble_since = None
+        patience = Patience(self._messages)
         while on() and not self.is_full and not self._messages.dry:
             if (most and len(self.whole) >= most) or (limit_seen and self.seen >= limit_seen):
                 break
             self._messages.keep_receiving()
             self._messages.turn(0.25)
             self._sort(self._messages.take())
-            now = self._messages.now()
-            trouble_since = (trouble_since or now) if self._messages.refused else None
-            if trouble_since is not None and now - trouble_since > PATIENCE_S:
-                raise unreadable(self._messages)
+            patience.look()
         # What is still under way is held too, as soon as it comes.
         while self._messages.receiving:
             self._messages.turn(0.25)
@@ -195,9 +192,19 @@ class Gathering:
         self.copies += len(new.messages)
 
 
-def unreadable(messages: Messages) -> QueueUnreadableError:
-    """Why a queue could not be read for so long."""
-    return QueueUnreadableError(
-        f"the queue {messages.name} cannot be read ({messages.trouble}): "
-        "allow sqs:ReceiveMessage, sqs:DeleteMessage and sqs:ChangeMessageVisibility on it, or try again later"
-    )
+class Patience:
+    """Knows for how long a queue refuses every call. One who receives from it looks after each turn."""
+
+    def __init__(self, messages: Messages) -> None:
+        self._messages = messages
+        self._refused_since: float | None = None
+
+    def look(self) -> None:
+        """Raises QueueUnreadableError once that is longer than PATIENCE_S."""
+        messages, now = self._messages, self._messages.now()
+        self._refused_since = (self._refused_since or now) if messages.refused else None
+        if self._refused_since is not None and now - self._refused_since > PATIENCE_S:
+            raise QueueUnreadableError(
+                f"the queue {messages.name} cannot be read ({messages.trouble}): "
+                "allow sqs:ReceiveMessage, sqs:DeleteMessage and sqs:ChangeMessageVisibility on it, or try again later"
+            )
