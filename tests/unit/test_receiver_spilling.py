@@ -209,7 +209,7 @@ def test_what_lingers_leaves_as_soon_as_the_stream_is_idle() -> None:
     bench.loop.close()
 
 
-def test_what_waits_for_a_place_leaves_when_one_call_has_landed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_waits_for_a_place_leaves_when_one_call_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """Others may be slow: all places but this one are still taken."""
     monkeypatch.setattr(putrecords_calls, "MAX_CALLS", 4)
     bench = Plain(linger_s=0.0)

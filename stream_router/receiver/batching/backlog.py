@@ -122,20 +122,20 @@ class Backlog:
         lane.on_disk += len(parts)
         lane.appends += 1
         lane.at_disk += 1
-        token = lane.appends
+        number = lane.appends
         if self._spill.size_bytes + self._pending_bytes + size > self._max_bytes:
-            self._not_appended(lane, parts, token)
+            self._not_appended(lane, parts, number)
             return
         self._pending_bytes += size
         self._asked_s.append(self._owner.now_s())
-        self._spill.append(lines, lambda first: self._appended(lane, parts, size, token, first))
+        self._spill.append(lines, lambda first: self._appended(lane, parts, size, number, first))
 
-    def _appended(self, lane: Lane, parts: Sequence[Part], size: int, token: int, first: int | None) -> None:
+    def _appended(self, lane: Lane, parts: Sequence[Part], size: int, number: int, first: int | None) -> None:
         self._pending_bytes -= size
         self._asked_s.popleft()
         if first is None:
             self.broken_until_s = self._owner.now_s() + BROKEN_FOR_S
-            self._not_appended(lane, parts, token)
+            self._not_appended(lane, parts, number)
             return
         lane.at_disk -= 1
         self._unread += len(parts)
@@ -152,11 +152,11 @@ class Backlog:
         self._owner.lanes.forget(lane)
         self.fetch()
 
-    def _not_appended(self, lane: Lane, parts: Sequence[Part], token: int) -> None:
+    def _not_appended(self, lane: Lane, parts: Sequence[Part], number: int) -> None:
         """The disk did not take them: back into memory, where their order can be kept; else they are refused."""
         lane.on_disk -= len(parts)
         lane.at_disk -= 1
-        newest = lane.appends == token
+        newest = lane.appends == number
         kept: list[Part] = []
         for part in parts:
             part.row = NO_ROW

@@ -45,7 +45,7 @@ class Batcher:
         self._jitter = jitter
         self.lanes = Lanes(buckets)
         self._ready: dict[Bucket, None] = {}
-        self._calls = PutRecordsCalls(send, stream, stats, self._settled, self._landed)
+        self._calls = PutRecordsCalls(send, stream, stats, self._settled, self._call_ended)
         self._timer: asyncio.TimerHandle | None = None
         self.deadlines = Deadlines(loop, self._decide, self.refuse)
         self._backlog: Backlog | None = None
@@ -117,12 +117,12 @@ class Batcher:
             self._arm()
 
     def _arm(self) -> None:
-        """Send soon: at once where hardly a call is in flight, else after the linger; where all are, when one lands."""
+        """Send soon: at once where hardly a call is in flight, else after the linger; where all are, when one ends."""
         if self._timer is None and not self._calls.full:
             wait_s = 0.0 if self._calls.in_flight < IDLE_CALLS else self._linger_s
             self._timer = self._loop.call_later(wait_s, self._dispatch)
 
-    def _landed(self) -> None:
+    def _call_ended(self) -> None:
         """A call is through: what waited for a place goes at once, and so does all where the stream is idle again."""
         if self._ready and (self._timer is None or self._calls.in_flight < IDLE_CALLS):
             self._dispatch()

@@ -37,7 +37,7 @@ Send = Callable[[bytes, float, Callable[[Answer], None]], None]
 
 
 class PutRecordsCalls:
-    """Sends records; `settled(record, code)` is called for each ("": accepted), `landed()` when a call is through."""
+    """Sends records; `settled(record, code)` is called for each ("": accepted), `ended()` when a call is through."""
 
     def __init__(
         self,
@@ -45,13 +45,13 @@ class PutRecordsCalls:
         stream: str,
         stats: Stats,
         settled: Callable[[RecordInFlight, str], None],
-        landed: Callable[[], None],
+        ended: Callable[[], None],
     ) -> None:
         self._send = send
         self._stream = stream
         self._stats = stats
         self._settled = settled
-        self._landed = landed
+        self._ended = ended
         self.in_flight = 0
         self._bytes = 0
         self._none_in_flight = asyncio.Event()
@@ -92,7 +92,7 @@ class PutRecordsCalls:
         failpoints.reach("after_put_before_ack")
         for record, outcome in zip(records, outcomes, strict=True):
             self._settled(record, "" if outcome.disposition is None else outcome.code or "Unknown")
-        self._landed()
+        self._ended()
 
     def _read(self, records: Sequence[RecordInFlight], answer: Answer) -> list[Outcome]:
         """The outcome of each record. Whatever is wrong with an answer, its lanes go on: it is as good as none."""
