@@ -15,6 +15,7 @@ class Lanes:
     def __init__(self, *, enabled: bool) -> None:
         self._enabled = enabled
         self._waiting: dict[str, deque[Entry]] = {}
+        self._shut: set[str] = set()
         self._held = 0
 
     def __len__(self) -> int:
@@ -31,7 +32,7 @@ class Lanes:
             elif (lane := self._waiting.get(key)) is None:
                 self._waiting[key] = deque()
                 through.append(entry)
-            elif lane.maxlen != 0:
+            elif key not in self._shut:
                 lane.append(entry)
                 self._held += 1
         return through
@@ -40,7 +41,8 @@ class Lanes:
         """Let nothing of this conversation through any more: what waits, and what comes, is dropped unsettled."""
         if self._enabled and (key := _key(entry)):
             self._held -= len(self._waiting[key])
-            self._waiting[key] = deque(maxlen=0)
+            self._waiting[key].clear()
+            self._shut.add(key)
 
     def leave(self, entries: Iterable[Entry]) -> list[Entry]:
         """Those that may be sent now because `entries`, let through before, are accepted or given up."""
