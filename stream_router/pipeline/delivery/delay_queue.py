@@ -47,7 +47,7 @@ class Later(Generic[T]):
         heapq.heappush(self._heap, (at, next(self._order), item))
 
     def due(self, now: float) -> Sequence[T]:
-        """Remove what is due, the latest first."""
+        """Remove what is due, the latest first: so `extendleft` puts the earliest in front."""
         due: list[T] = []
         while self._heap and self._heap[0][0] <= now:
             due.append(heapq.heappop(self._heap)[2])
@@ -71,7 +71,7 @@ def take_at(at: int, queue: deque[T], take: Callable[[deque[T]], list[T]]) -> li
     behind = len(queue) - at
     queue.rotate(-at)
     items = take(queue)
-    if len(items) > behind:
+    if len(items) > behind:  # some of them are of its beginning, and so go first
         return items[behind:] + items[:behind]
     queue.rotate(at)
     return items

@@ -14,10 +14,10 @@ _NONE = (0, 0)
 def read(line: bytes) -> Any:
     """What the line says, as `orjson.loads` says it; but the data of records may be base64 as a view of the line.
 
-    A parser makes a text of each record's data, megabytes in all, which is decoded once and thrown away. So the texts
-    are cut out first, each with its number left in its place, and only where every number is found again in the
-    record that it belongs to does the rest stand for the line. Where there is a backslash no text is known to end at
-    its next quote, so nothing is cut.
+    A parser makes a text of each record's data, megabytes in all, which is decoded once and thrown away. So the data
+    are cut out of the line first: of `"data":"SGVsbG8="` its number stays, as `"data":"0"`, and the rest is parsed.
+    Each record must then have its own number as its data; else something else was cut, and the whole line is parsed. A
+    line with a backslash is not cut, since a quote behind one ends no text.
     """
     start, end = _next_data(line, 0)
     if end - start < _LARGE_BYTES or b"\\" in line:
