@@ -142,10 +142,12 @@ def test_endpoints_are_found_as_boto3_finds_them(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    assert properties.endpoints(session("eu-west-1")) == Endpoints("", "")
+    assert properties.configured_endpoints(session("eu-west-1")) == Endpoints("", "")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("AWS_ENDPOINT_URL_KINESIS", "http://127.0.0.1:2")
-    assert properties.endpoints(session("eu-west-1")) == Endpoints("http://127.0.0.1:2", "http://127.0.0.1:1")
+    assert properties.configured_endpoints(session("eu-west-1")) == Endpoints(
+        "http://127.0.0.1:2", "http://127.0.0.1:1"
+    )
 
 
 def test_a_file_of_the_operators_own_replaces_ours(configured: Consumer, tmp_path: Path) -> None:

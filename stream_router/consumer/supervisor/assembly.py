@@ -174,7 +174,7 @@ def _checked(settings: Consumer, state: StateDir) -> properties.Rendered:
     if settings.audit_dir:
         audit_chain.prepare(settings.audit_dir)
     session = endpoints.session(settings.aws_region)
-    found = properties.endpoints(session)
+    found = properties.configured_endpoints(session)
     for service in ("sqs", "cloudwatch"):
         endpoints.endpoint_url(session, service)
     endpoints.ca_bundle(session)

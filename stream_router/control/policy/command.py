@@ -78,7 +78,7 @@ def _operate(home: Home) -> Iterator[Need]:
 
 def _consume(home: Home) -> Iterator[Need]:
     settings = _consumer(Consumer, home)
-    found = properties.endpoints(endpoints.session(settings.aws_region))
+    found = properties.configured_endpoints(endpoints.session(settings.aws_region))
     told = properties.render(settings, found, "any").properties
     kcl = Kcl(told.get("retrievalMode", "").upper() == "FANOUT", told.get("metricsLevel", "").upper() != "NONE")
     return programs.consume(settings, home, load(Queue).kms_key, kcl)

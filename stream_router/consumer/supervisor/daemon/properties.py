@@ -92,7 +92,7 @@ class Endpoints(NamedTuple):
         return is_loopback_host(urlsplit(self.kinesis).hostname or "")
 
 
-def endpoints(session: Session) -> Endpoints:
+def configured_endpoints(session: Session) -> Endpoints:
     """The endpoints that boto3 would take from `AWS_ENDPOINT_URL*` or from the profile."""
     return Endpoints(_configured_endpoint(session, "kinesis"), _configured_endpoint(session, "dynamodb"))
 

@@ -118,7 +118,7 @@ def _check_folder(variable: str, folder: Path | None) -> None:
 
 def _rendered(world: World) -> properties.Rendered:
     assert world.consume is not None
-    return properties.render(world.consume, properties.endpoints(world.session), "doctor")
+    return properties.render(world.consume, properties.configured_endpoints(world.session), "doctor")
 
 
 def setup_settings(world: World) -> Finding:
