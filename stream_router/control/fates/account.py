@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
-from stream_router.control.fates.books import Letters, Place, UndeliveredBook
+from stream_router.control.fates.books import Letters, UndeliveredBook
 from stream_router.control.fates.judge import Fate, Verdict
 from stream_router.control.stream.positions import Position
-from stream_router.control.stream.sightings import Sighting
+from stream_router.control.stream.sightings import Sighting, StreamPlace
 from stream_router.pipeline.sinks.dead_letters.reader import Letter
 
 MOST_KEPT = 1_000
@@ -31,7 +31,7 @@ class Account:
         self._judge = judge
         self._letters = letters
         self._unmet = dict(letters.places)
-        self._of_letters = {place[:3] for place in letters.places}
+        self._of_letters = {place.record for place in letters.places}
         self._outside: set[tuple[str, int, int]] = set()
         self._read: dict[str, tuple[int, int]] = {}
         self.records = 0
@@ -71,14 +71,14 @@ class Account:
 
     def note_outside(self, shard_id: str, position: Position) -> None:
         """A record was met that arrived before or after the span: it is there, and is not of this account."""
-        if (place := (shard_id, *position)) in self._of_letters:
-            self._outside.add(place)
+        if (record := (shard_id, *position)) in self._of_letters:
+            self._outside.add(record)
 
     def close(self) -> None:
         """The whole span is read: letters of events between the first and the last of a shard must have been met."""
         for place, letter in self._unmet.items():
             first, last = self._read.get(letter.origin.shard_id, (1, 0))
-            if first <= place[1] <= last and place[:3] not in self._outside:
+            if first <= place.sequence_number <= last and place.record not in self._outside:
                 self._differ(letter.origin.event_id, place, _stray(letter))
 
     def _widen(self, sighting: Sighting) -> None:
@@ -86,10 +86,10 @@ class Account:
         first, last = self._read.get(sighting.shard_id, (number, number))
         self._read[sighting.shard_id] = min(first, number), max(last, number)
 
-    def _differ(self, event_id: str, place: Place, what: str) -> None:
+    def _differ(self, event_id: str, place: StreamPlace, what: str) -> None:
         self.differences += 1
         if len(self.kept) < MOST_KEPT:
-            self.kept.append(Difference(event_id, place[0], place[1], place[3], what))
+            self.kept.append(Difference(event_id, place.shard_id, place.sequence_number, place.line, what))
 
 
 def _stray(letter: Letter) -> str:

@@ -6,11 +6,10 @@ from typing import Any, NamedTuple
 import orjson
 
 from stream_router.control.republish.republisher import unedited
-from stream_router.control.stream.sightings import Sighting
+from stream_router.control.stream.sightings import Sighting, StreamPlace
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.reader import Letter, StrangeLetterError, UnreadableLetterError
 
-Place = tuple[str, int, int, int]
 _ONE = "1 message of the dead-letter queue is a letter"
 
 
@@ -36,7 +35,7 @@ class Letters:
     """
 
     def __init__(self, look: Look, stream: str) -> None:
-        self._of_place: dict[Place, Letter] = {}
+        self._of_place: dict[StreamPlace, Letter] = {}
         self.unreadable = 0
         """Messages that are no dead letter of ours."""
         seen: dict[tuple[object, ...], Letter] = {}
@@ -75,7 +74,7 @@ class Letters:
         return self._of_place.get(sighting.place)
 
     @property
-    def places(self) -> Mapping[Place, Letter]:
+    def places(self) -> Mapping[StreamPlace, Letter]:
         """The letters of events of our stream."""
         return self._of_place
 
@@ -86,10 +85,12 @@ def _unread(count: int) -> str:
     return f"{those} that this version cannot read (another version's, or damaged)" if count else ""
 
 
-def place_of(letter: Letter) -> Place | None:
+def place_of(letter: Letter) -> StreamPlace | None:
     """Where a letter's event is in its stream; None where it tells no place."""
     at = letter.origin
-    return None if at.sequence is None else (at.shard_id, at.sequence, at.sub_sequence_number, at.line)
+    if at.sequence is None:
+        return None
+    return StreamPlace(at.shard_id, at.sequence, at.sub_sequence_number, at.line)
 
 
 class Undelivered(NamedTuple):

@@ -10,6 +10,20 @@ from stream_router.core.envelope import open_record
 from stream_router.core.model import DeadLetter, Event, Record
 
 
+class StreamPlace(NamedTuple):
+    """Where an event is in the stream: no other has it."""
+
+    shard_id: str
+    sequence_number: int
+    sub_sequence_number: int
+    line: int
+
+    @property
+    def record(self) -> tuple[str, int, int]:
+        """Where the record is that it came in."""
+        return self.shard_id, self.sequence_number, self.sub_sequence_number
+
+
 class Sighting(NamedTuple):
     """One event, or the dead letter that the consumer makes of what cannot be read, and where it is in the stream.
 
@@ -28,9 +42,9 @@ class Sighting(NamedTuple):
         return self.found.event if isinstance(self.found, DeadLetter) else self.found
 
     @property
-    def place(self) -> tuple[str, int, int, int]:
-        """Shard, sequence number, sub-sequence number, line: no other event of the stream has it."""
-        return self.shard_id, *self.position, self.event.line
+    def place(self) -> StreamPlace:
+        """Its place, the same for each look at the stream."""
+        return StreamPlace(self.shard_id, *self.position, self.event.line)
 
 
 def sightings(piece: Piece) -> Iterator[Sighting]:
