@@ -81,9 +81,13 @@ _SYSTEMIC = (
     "KMSAccessDeniedException",
     "KMSNotFoundException",
     "KMSOptInRequired",
+    "KMSInvalidKeyUsageException",
     "KmsAccessDenied",
     "KmsDisabled",
+    "KmsInvalidKeyUsage",
+    "KmsInvalidState",
     "KmsNotFound",
+    "KmsOptInRequired",
     "InvalidStateException",
 )
 _CONTENT = (
@@ -105,9 +109,11 @@ CODES: dict[str, Disposition] = {
 def short_code(raw: str) -> str:
     """Strip the namespace and the URL that AWS may put around an error code (`ns#Code:http://…` is `Code`).
 
-    The URL first, as botocore does it: a URL may hold a `#`.
+    The URL first, as botocore does it: a URL may hold a `#`. What is KMS's may have a dot, of S3 and of an entry of
+    SQS (`KMS.DisabledException`); Kinesis writes it without.
     """
-    return raw.split(":", 1)[0].rsplit("#", 1)[-1].strip()
+    code = raw.split(":", 1)[0].rsplit("#", 1)[-1].strip()
+    return f"KMS{code[4:]}" if code.startswith("KMS.") else code
 
 
 def of_entry(code: str) -> Disposition:

@@ -26,6 +26,10 @@ SYSTEMIC = [
     "InvalidAccountIdException",
     "InvalidStateException",
     "KMSAccessDeniedException",
+    "KMSInvalidKeyUsageException",
+    "KmsInvalidKeyUsage",
+    "KmsInvalidState",
+    "KmsOptInRequired",
 ]
 CONTENT = ["ValidationException", "SerializationException", "BatchRequestTooLong", "InvalidInputException"]
 
@@ -78,6 +82,7 @@ def test_too_large_a_call_is_halved() -> None:
         ("ThrottlingException:http://internal.amazon.com/coral/", "ThrottlingException"),
         ("com.amazonaws.sqs#QueueDoesNotExist:http://x#y", "QueueDoesNotExist"),
         (" ExpiredToken ", "ExpiredToken"),
+        ("KMS.ThrottlingException", "KMSThrottlingException"),
         ("", ""),
     ],
 )

@@ -103,6 +103,8 @@ def test_messages_are_read_by_id_in_any_order() -> None:
         ({"SenderFault": True, "Code": "ValidationException"}, Disposition.DEAD_LETTER),
         ({"SenderFault": True, "Code": "AccessDenied"}, Disposition.HOLD),
         ({"SenderFault": True, "Code": "RequestThrottled"}, Disposition.HOLD),
+        ({"SenderFault": True, "Code": "KMS.DisabledException"}, Disposition.HOLD),
+        ({"SenderFault": True, "Code": "KmsInvalidState"}, Disposition.HOLD),
         ({"SenderFault": False, "Code": "ServiceUnavailable"}, Disposition.HOLD),
         ({"SenderFault": False, "Code": "SomethingNew"}, Disposition.RETRY),
         ({"SenderFault": False}, Disposition.RETRY),
@@ -211,7 +213,7 @@ def test_s3s_own_words_are_read() -> None:
         (answer(b"<Error><Code>", 403), "Http403", Disposition.HOLD, False),
         (
             answer(b"<Error><Code>KMS.DisabledException</Code></Error>", 400),
-            "KMS.DisabledException",
+            "KMSDisabledException",
             Disposition.HOLD,
             False,
         ),
