@@ -80,6 +80,10 @@ AWS's own variables work as boto3 reads them, for the data plane and the control
 `_S3`. The region is `AWS_REGION`, else `AWS_DEFAULT_REGION` (the one that boto3 itself reads), else the profile's.
 Credentials come from the same chain: environment, profile, web identity, container, instance.
 
+The KCL's daemon is Java, and has a chain of its own. It knows the same sources, but no profile that signs in (IAM
+Identity Center, `aws login`): `consume` refuses one. Name a profile that has
+`credential_process = aws configure export-credentials --profile THAT_ONE` instead.
+
 This page is written by `make docs` from the settings; a test sees that it is up to date.
 """
 

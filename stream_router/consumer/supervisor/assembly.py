@@ -15,7 +15,7 @@ from stream_router.consumer.supervisor.admin.admin_port import AdminPort
 from stream_router.consumer.supervisor.admin.history import EVERY_S, History, Moment, moment
 from stream_router.consumer.supervisor.admin.status import Status
 from stream_router.consumer.supervisor.admin.status_json import Identity
-from stream_router.consumer.supervisor.daemon import java, jvm_command, properties
+from stream_router.consumer.supervisor.daemon import java, java_credentials, jvm_command, properties
 from stream_router.consumer.supervisor.heartbeat import Heartbeat
 from stream_router.consumer.supervisor.supervisor import DaemonSupervisor, Happening
 from stream_router.consumer.supervisor.vitals import Vitals
@@ -53,7 +53,9 @@ def run(settings: Consumer) -> int:
 def _run(settings: Consumer, state: StateDir) -> int:
     _stand_somewhere(state)
     rendered = _checked(settings, state)
-    credentials.wait_for_some(endpoints.session(settings.aws_region))
+    session = endpoints.session(settings.aws_region)
+    credentials.wait_for_some(session)
+    java_credentials.check(session, rendered)
     happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
 
     def proven(proof: Proof) -> None:

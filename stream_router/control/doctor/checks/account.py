@@ -10,6 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from stream_router.aws.endpoints import is_aws
 from stream_router.aws.errors import code_of
 from stream_router.checks.finding import Finding, Question, ask
+from stream_router.consumer.supervisor.daemon import java_credentials
 from stream_router.control.doctor.say import ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
 from stream_router.core.process.settings_error import SettingsError
@@ -32,6 +33,10 @@ def found(world: World) -> Finding:
     renewed = getattr(got, "_refresh_using", None) is not None
     if until and not renewed and (until - datetime.fromtimestamp(world.now_s(), UTC)).total_seconds() < EXPIRES_SOON_S:
         return warn("SR010", "AWS credentials", f"they end at {until:%H:%M} UTC", "use a role, which renews them")
+    if world.consume and java_credentials.signs_in(world.session, got):
+        return warn(
+            "SR010", "AWS_PROFILE", f"{java_credentials.PROBLEM}: `consume` would not start", java_credentials.CURE
+        )
     return ok("SR010", f"found ({got.method})")
 
 
