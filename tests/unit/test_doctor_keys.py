@@ -85,7 +85,7 @@ def test_the_bus_s_key_must_be_open_to_eventbridge(
 ) -> None:
     """SR121: what EventBridge accepted and cannot encrypt is gone, unless the bus has a dead-letter queue."""
     aws = Aws(monkeypatch)
-    aws.world.once("bus", lambda: {"Arn": BUS, "KmsKeyIdentifier": KEY})
+    aws.world.once("bus", lambda: {"Arn": BUS, "KmsKeyIdentifier": KEY, "DeadLetterConfig": {"Arn": QUEUE}})
     aws.answer("kms", "describe_key", {"KeyMetadata": {"KeyId": "1234abcd", "KeyState": "Enabled"}})
     aws.answer("kms", "get_key_policy", _opens(actions, source))
     assert judged(aws, bus.key) is verdict
@@ -94,7 +94,16 @@ def test_the_bus_s_key_must_be_open_to_eventbridge(
 def test_a_key_policy_that_may_not_be_read_is_taken_to_be_right(monkeypatch: pytest.MonkeyPatch) -> None:
     """SR121: a right that is lacking says nothing of the key; nor can the key of another account be looked at."""
     aws = Aws(monkeypatch)
-    aws.world.once("bus", lambda: {"Arn": BUS, "KmsKeyIdentifier": KEY})
+    aws.world.once("bus", lambda: {"Arn": BUS, "KmsKeyIdentifier": KEY, "DeadLetterConfig": {"Arn": QUEUE}})
     aws.answer("kms", "describe_key", {"KeyMetadata": {"KeyId": "1234abcd", "KeyState": "Enabled"}})
     aws.refuse("kms", "get_key_policy", "AccessDeniedException")
     assert judged(aws, bus.key) is WELL
+
+
+def test_a_bus_under_a_key_is_to_have_a_dead_letter_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SR121: PutEvents says yes, and what EventBridge then cannot encrypt has nowhere else to go."""
+    aws = Aws(monkeypatch)
+    aws.world.once("bus", lambda: {"Arn": BUS, "KmsKeyIdentifier": KEY})
+    aws.answer("kms", "describe_key", {"KeyMetadata": {"KeyId": "1234abcd", "KeyState": "Enabled"}})
+    aws.answer("kms", "get_key_policy", _opens(BOTH))
+    assert judged(aws, bus.key) is Verdict.WARNING

@@ -64,11 +64,18 @@ def key(world: World) -> Finding:
     state = answer["KeyMetadata"]["KeyState"]
     if state != "Enabled":
         return wrong("SR121", BUS, f"its key is {state}: events cannot be encrypted", "enable the key, or give another")
-    if not is_v2(world):
-        why, cure = key_policy.trouble(world, named, str(found.get("Arn", "")))
-        if why:
-            return wrong("SR121", BUS, f"the bus {why}: what it accepts is lost, or in a queue of its own", cure)
-    return ok("SR121", f"{named} is enabled")
+    return (None if is_v2(world) else _lost_by_its_key(world, named, found)) or ok("SR121", f"{named} is enabled")
+
+
+def _lost_by_its_key(world: World, key: str, found: Any) -> Finding | None:
+    """Of a classic bus under a customer's key: how it would lose what it accepts."""
+    why, cure = key_policy.trouble(world, key, str(found.get("Arn", "")))
+    if why:
+        return wrong("SR121", BUS, f"the bus {why}: what it accepts is lost, or in a queue of its own", cure)
+    if not found.get("DeadLetterConfig"):
+        says = "the bus has no dead-letter queue: what it accepts while its key cannot be used is lost"
+        return warn("SR121", BUS, says, "give it one that is under another key (docs/operations.md, IAM)")
+    return None
 
 
 def _no_rule(world: World, code: str) -> Finding | None:
