@@ -82,7 +82,9 @@ Credentials come from the same chain: environment, profile, web identity, contai
 
 The KCL's daemon is Java, and has a chain of its own. It knows the same sources, but no profile that signs in (IAM
 Identity Center, `aws login`): `consume` refuses one. Name a profile that has
-`credential_process = aws configure export-credentials --profile THAT_ONE` instead.
+`credential_process = aws configure export-credentials --profile THAT_ONE` instead. Nor does Java read `AWS_CA_BUNDLE`:
+where AWS is reached through what has certificates of its own, give it a trust store that holds them beside the
+public CAs, with `STREAM_ROUTER_JVM_OPTIONS=-Djavax.net.ssl.trustStore=FILE`.
 
 This page is written by `make docs` from the settings; a test sees that it is up to date.
 """
