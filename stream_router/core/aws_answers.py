@@ -132,7 +132,16 @@ def of_read(answer: Answer, has: str) -> dict[str, Any] | Refusal:
 def of_describe_event_bus(answer: Answer) -> float | Refusal:
     """When the bus was made (epoch seconds), 0.0 where the answer does not tell; of a classic or of a v2 bus."""
     parse = orjson.loads if answer.body.startswith(b"{") else cbor2.loads
-    return _settle(answer, lambda body: epoch_s(body.get("CreationTime")), parse)
+    return _settle(answer, bus_made_s, parse)
+
+
+def bus_made_s(found: dict[str, Any]) -> float:
+    """The same of an answer that is parsed; 0.0 for the default bus, too.
+
+    Nobody can delete that one, and EventBridge's documentation promises a time of creation of the others alone.
+    """
+    is_default = str(found.get("Arn")).endswith(":event-bus/default")
+    return 0.0 if is_default else epoch_s(found.get("CreationTime"))
 
 
 def epoch_s(value: object) -> float:

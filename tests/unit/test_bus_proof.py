@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from email.utils import formatdate
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError, NoCredenti
 
 from stream_router.consumer.bus_proof import STALE_S
 from stream_router.consumer.state_dir import BUS_PROOF, BUS_UNASKED, FATAL, StateDir
+from stream_router.consumer.supervisor.watches import bus_prober
 from stream_router.consumer.supervisor.watches.bus_prober import (
     HURRY_FOR_S,
     OFTENEST_S,
@@ -167,6 +169,20 @@ def test_a_trusted_bus_is_not_asked_and_always_proven(state: StateDir, monkeypat
     prover.prove_once()
     prover.prove_once()
     assert state.read(BUS_PROOF) == "10.0 0.0\n"
+
+
+@pytest.mark.parametrize(("bus", "made_s"), [("default", 0.0), ("router", 1_764_000_000.0)])
+def test_the_default_buss_time_of_creation_is_not_compared(
+    monkeypatch: pytest.MonkeyPatch, bus: str, made_s: float
+) -> None:
+    """Nobody can delete that bus; EventBridge's documentation promises such a time of the others alone."""
+    environment = {"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    for name, value in {**environment, "SQS_DLQ_URL": "http://127.0.0.1/q", "STREAM_ROUTER_EVENT_BUS": bus}.items():
+        monkeypatch.setenv(name, value)
+    found = {"Arn": f"arn:aws:events:us-east-1:123456789012:event-bus/{bus}", "CreationTime": 1_764_000_000}
+    asked: Any = SimpleNamespace(describe_event_bus=lambda **_: found)
+    monkeypatch.setattr(bus_prober, "RenewedClient", lambda *_: asked)
+    assert describer(load(Consumer))() == made_s
 
 
 @pytest.mark.parametrize(("checkpoint_s", "asked_s"), [(0.1, 1), (5, 5), (600, 10)])

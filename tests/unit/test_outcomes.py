@@ -68,6 +68,8 @@ def test_a_buss_time_of_creation_is_read_on_either_wire(wire: str) -> None:
     assert read({"Name": "router", "CreationTime": 1_764_000_000}) == 1_764_000_000.0
     assert read({"Name": "router"}) == 0.0
     assert read({"CreationTime": "yesterday"}) == 0.0
+    default = "arn:aws:events:eu-west-1:123456789012:event-bus/default"
+    assert read({"Arn": default, "CreationTime": 1_764_000_000}) == 0.0  # it is never made again
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"{", b"[]", b"\xa1", cbor2.dumps(cbor2.CBORTag(1, 1e30))])

@@ -22,7 +22,7 @@ from stream_router.aws.renewed_client import RenewedClient
 from stream_router.consumer.bus_proof import UNASKED_SPAN_S, SeenBus
 from stream_router.consumer.state_dir import BUS_GONE, BUS_PROOF, BUS_UNASKED, StateDir
 from stream_router.core import doubling_wait, limits
-from stream_router.core.aws_answers import epoch_s
+from stream_router.core.aws_answers import bus_made_s
 from stream_router.core.logs import Seldom
 from stream_router.core.process import failpoints
 from stream_router.core.process.steady_sleep import rest
@@ -77,9 +77,9 @@ def describer(settings: Consumer) -> Callable[[], float]:
     bus = settings.event_bus
     if limits.is_v2_bus(bus):
         v2 = RenewedClient(session, "eventbridgev2", config)
-        return lambda: epoch_s(v2.describe_event_bus(EventBusArn=bus).get("CreationTime"))
+        return lambda: bus_made_s(v2.describe_event_bus(EventBusArn=bus))
     classic = RenewedClient(session, "events", config)
-    return lambda: epoch_s(classic.describe_event_bus(Name=bus).get("CreationTime"))
+    return lambda: bus_made_s(classic.describe_event_bus(Name=bus))
 
 
 class BusProver:
