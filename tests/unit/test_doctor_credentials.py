@@ -1,10 +1,14 @@
 """`doctor` asks for credentials once: for each time a program may be started, or a person asked for a code."""
 
+import io
 import threading
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.compat import HTTPHeaders
 from botocore.credentials import Credentials as BotoCredentials
+from urllib3.response import HTTPResponse
 
 from stream_router.aws import credentials
 from stream_router.checks.finding import Verdict
@@ -78,3 +82,27 @@ def test_credentials_are_there_before_the_checks_have_their_deadline(
     monkeypatch.setattr(runner, "run", run)
     command.run(command.Wish(offline=offline))
     assert before == [0 if offline else 1]
+
+
+def test_iam_is_asked_again_where_it_throttles(monkeypatch: pytest.MonkeyPatch, world: World) -> None:
+    """SR170, SR171: it answers few simulations a second, and two checks ask for a dozen and more."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "x")
+    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
+    result = "SimulatePrincipalPolicyResult"
+    answers = [
+        (400, "<ErrorResponse><Error><Code>Throttling</Code><Message>Rate exceeded</Message></Error></ErrorResponse>"),
+        (200, f"<R><{result}><IsTruncated>false</IsTruncated><EvaluationResults/></{result}></R>"),
+    ]
+
+    def answer(request: AWSPreparedRequest, **_: object) -> AWSResponse:
+        status, body = answers.pop(0)
+        return AWSResponse(
+            request.url, status, HTTPHeaders(), HTTPResponse(io.BytesIO(body.encode()), preload_content=False)
+        )
+
+    iam = world.client("iam")
+    iam.meta.events.register("before-send", answer)
+    who = "arn:aws:iam::123456789012:role/consume"
+    assert iam.simulate_principal_policy(PolicySourceArn=who, ActionNames=["a:b"])["EvaluationResults"] == []
+    assert not answers

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 from pydantic_settings import BaseSettings
@@ -22,6 +23,9 @@ from stream_router.settings.setup import Queue, Setup
 
 T = TypeVar("T")
 S = TypeVar("S", bound=BaseSettings)
+
+PATIENT = ONCE.merge(Config(retries={"mode": "standard", "total_max_attempts": 4}))
+"""For IAM, which answers an account few simulations a second and throttles the next."""
 
 
 class _OneAtATime(Session):
@@ -84,8 +88,8 @@ class World:
         return (self.queue.sqs_dlq_url if self.queue else "") or ""
 
     def client(self, service: str) -> Any:
-        """A client that asks once."""
-        return endpoints.client(self.session, service, ONCE)
+        """A client that asks once; of IAM one that asks again."""
+        return endpoints.client(self.session, service, PATIENT if service == "iam" else ONCE)
 
     def is_aws(self, service: str) -> bool:
         """Whether a service is AWS's own, and no emulator."""
