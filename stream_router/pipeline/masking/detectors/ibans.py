@@ -141,10 +141,20 @@ _DIGITS_ONLY = frozenset(
 )
 """Countries whose account numbers have no letters: `at 0216710014 tomorrow` is none, whatever its check digits."""
 
-_IBAN_START = re.compile(
-    r"[A-Za-z]{2}(?=[ \u00a0-]?[0-9]{2}[\s.-]{0,3}[A-Za-z0-9])(?:"
-    rf"(?<!{APART}..)|(?<=[Ii][Bb][Aa][Nn]..))"
+_SPACE = r"[ \u00a0-]"
+
+
+def _behind_country(between: str = "") -> str:
+    """A pattern for a check digit behind two letters that stand apart, or behind the word `IBAN`."""
+    country = f"[A-Za-z]{{2}}{between}."
+    return rf"(?<={country})(?:(?<!{APART}{country})|(?<=[Ii][Bb][Aa][Nn]{country}))"
+
+
+_CHECK_DIGITS = re.compile(
+    rf"[0-9](?<![0-9].)(?:{_behind_country()}|{_behind_country(_SPACE)})(?=[0-9][\s.-]{{0,3}}[A-Za-z0-9])"
 )
+"""They are looked for, and the country before them: texts have more letters than digits."""
+
 _NEW_SENTENCE = re.compile(r"\.\s")
 _LETTER = re.compile(APART)
 _BETWEEN = frozenset(" \u00a0\t\n\r.-")
@@ -154,12 +164,14 @@ _BETWEEN_MAX = 3
 def ibans(text: str) -> list[Span]:
     """International bank account numbers, grouped or not, in any case."""
     spans: list[Span] = []
-    for found in _IBAN_START.finditer(text):
-        if spans and found.start() < spans[-1][1]:
+    for found in _CHECK_DIGITS.finditer(text):
+        at = found.start()
+        start = at - 2 if text[at - 1].isalpha() else at - 3
+        if spans and start < spans[-1][1]:
             continue
-        end = _iban_end(text, found.start())
+        end = _iban_end(text, start)
         if end is not None:
-            spans.append((found.start(), end))
+            spans.append((start, end))
     return spans
 
 

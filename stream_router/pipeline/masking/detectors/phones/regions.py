@@ -19,9 +19,11 @@ from stream_router.pipeline.masking.detectors.phones.written import is_written_i
 from stream_router.pipeline.masking.detectors.spans import Span, without_overlaps
 
 _CANDIDATE = re.compile(
-    r"(?<![A-Za-z0-9_.,:/-])(?:\((?=[^()]{1,8}\)[ ().\-/]{0,3}\d))?"
-    rf"\d(?:{NO_TIME_NEXT}[ ).\-/]{{0,3}}(?:\((?=\d{{1,5}}\)))?\d){{5,13}}(?![A-Za-z0-9_]|[.,:/-]\d)"
+    r"[(\d](?<![A-Za-z0-9_.,:/-].)(?:(?<=\d)|(?<=\()(?=[^()]{1,8}\)[ ().\-/]{0,3}\d)\d)"
+    rf"(?:\d|(?!\d){NO_TIME_NEXT}[ ).\-/]{{0,3}}(?:\((?=\d{{1,5}}\)))?\d){{5,13}}(?![A-Za-z0-9_]|[.,:/-]\d)"
 )
+"""What must stand before it is looked at behind its first character, since a pattern that begins with one is faster."""
+
 _BEFORE_CHARS = 48
 
 

@@ -17,7 +17,8 @@ NO_TIME_NEXT = (
 )
 """A date or an hour behind a number, as lists of calls have them, is none of its groups."""
 
-_DIGIT = rf"(?:{NO_TIME_NEXT}{SEP}{{0,3}}(?:\((?=0\)|\d{{2,5}}\)))?\d\)?)"
+_DIGIT = rf"(?:(?:\d|(?!\d){NO_TIME_NEXT}{SEP}{{0,3}}(?:\((?=0\)|\d{{2,5}}\)))?\d)\)?)"
+"""Most digits stand directly behind another: there nothing else is tried."""
 
 _COUNTRY = (
     r"(?:1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|2[1-689]\d|3[578]\d|42\d|5[09]\d|6[789]\d|"
@@ -132,4 +133,4 @@ def could_be(number: str) -> bool:
 
 def digit_count(number: str) -> int:
     """How many digits a number has, however it is written."""
-    return sum(char.isdecimal() for char in number)
+    return sum(map(str.isdecimal, number))
