@@ -8,9 +8,9 @@ from stream_router.pipeline.masking.detectors.phones.counted import may_count, t
 from stream_router.pipeline.masking.detectors.phones.languages import languages, regions_of
 from stream_router.pipeline.masking.detectors.phones.naming import is_named
 from stream_router.pipeline.masking.detectors.phones.predicates import is_said_to_be, kept_as
-from stream_router.pipeline.masking.detectors.phones.said import MAY_SAY, WORD
+from stream_router.pipeline.masking.detectors.phones.said import MAY_SAY
 from stream_router.pipeline.masking.detectors.phones.shapes import DASH, LETTER, could_be, digit_count, is_coordinate
-from stream_router.pipeline.masking.detectors.phones.text import folded_case, has_unspaced
+from stream_router.pipeline.masking.detectors.phones.text import folded_case, has_unspaced, words_of
 from stream_router.pipeline.masking.detectors.phones.vocabulary import WORD_CHARS, kind_alone, of_pairs
 from stream_router.pipeline.masking.detectors.phones.words import (
     Said,
@@ -54,7 +54,7 @@ def may_announce(text: str) -> bool:
     small = folded_case(text)
     if has_unspaced(small) or any(subscriber in small for subscriber in SUBSCRIBERS):
         return True
-    words = WORD.findall(small)
+    words = words_of(small)
     return any(map(_may_say, words)) or of_pairs(words, MAY_SAY)
 
 
@@ -95,7 +95,7 @@ def is_version(text: str, at: int, number: str) -> bool:
     """Whether a number is the version of software named before it."""
     if number.count(".") != _POINTS:
         return False
-    return is_of_software(WORD.findall(folded_case(text[max(0, at - _SOFTWARE_CHARS) : at])))
+    return is_of_software(words_of(folded_case(text[max(0, at - _SOFTWARE_CHARS) : at])))
 
 
 def _without_count(text: str, found: re.Match[str]) -> int:
@@ -132,7 +132,7 @@ def _is_foreign(text: str, at: int, end: int, number: str) -> bool:
     if before.rstrip().endswith(":"):
         return False
     around = f"{before} {text[end : end + _BEFORE_CHARS]}"
-    regions = regions_of(languages(WORD.findall(folded_case(around)), _KNOWN_WORDS))
+    regions = regions_of(languages(words_of(folded_case(around)), _KNOWN_WORDS))
     return bool(regions) and not could_be_of(number.replace("(0)", ""), regions)
 
 

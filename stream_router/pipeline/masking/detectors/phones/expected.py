@@ -11,8 +11,8 @@ from stream_router.pipeline.masking.detectors.phones.languages import (
     regions_of,
 )
 from stream_router.pipeline.masking.detectors.phones.naming import OTHER_NUMBER
-from stream_router.pipeline.masking.detectors.phones.said import WORD, Words
-from stream_router.pipeline.masking.detectors.phones.text import folded_case, has_unspaced, says_when
+from stream_router.pipeline.masking.detectors.phones.said import Words
+from stream_router.pipeline.masking.detectors.phones.text import folded_case, has_unspaced, says_when, words_of
 from stream_router.pipeline.masking.detectors.phones.vocabulary import (
     CUSTOMER,
     DESK,
@@ -110,7 +110,7 @@ def expected_regions(text: str, at: int, end: int, possible: frozenset[str]) -> 
     said = _IS.sub("", said)
     if _RANGE.match(behind) or has_unspaced(said) or has_unspaced(behind):
         return []
-    words = WORD.findall(f"{said} {behind}")
+    words = words_of(f"{said} {behind}")
     ends_there = len(words) > _KNOWN_WORDS and not (abbreviated or behind.strip(_GAP_CHARS))
     few = with_trunk or grouped or ends_there
     spoken = languages(words, _KNOWN_WORDS_WITH_TRUNK if few else _KNOWN_WORDS, spoken_in)
@@ -138,7 +138,7 @@ def _may_follow(near: str, after: str, possible: frozenset[str]) -> bool:
         return True
     last = said[said.rfind(" ") + 1 :].lstrip(_OPENING).lower()
     if last in COUNTING and not _AT_END.match(after):
-        return _is_handled(WORD.findall(after.lower())[:1])
+        return _is_handled(words_of(after.lower())[:1])
     (kind,) = kinds([last])
     return may_be_of((last,), possible) or bool(kind & HANDLED or (kind & _GIVEN_TO and not kind & _HAS_ONE))
 
@@ -149,8 +149,8 @@ def _is_handled(words: Sequence[str]) -> bool:
 
 def _may_be_spoken_of(before: str, behind: str, possible: frozenset[str]) -> bool:
     """Whether the texts beside a number may be of a language of its regions, and it stands behind no other's noun."""
-    words = WORD.findall(before.lower())
-    if not (may_be_of(words, possible) or may_be_of(WORD.findall(behind.lower()), possible)):
+    words = words_of(before.lower())
+    if not (may_be_of(words, possible) or may_be_of(words_of(behind.lower()), possible)):
         return False
     return not words or not kinds(words[-2:])[-1] & (_HAS_ONE | THING)
 
@@ -161,10 +161,10 @@ def _speaks_of_phones(said: str, gap: str, behind: str, spoken: Sequence[str]) -
     A customer has one where the clause has a word for `number` too.
     """
     around = said if says_when(behind) else f"{said} {behind}"
-    if not any(kind & (SAYING | TELECOM | SPOKEN) for kind in kinds(WORD.findall(around))):
+    if not any(kind & (SAYING | TELECOM | SPOKEN) for kind in kinds(words_of(around))):
         return False
     clause = f"{'' if _APART.search(gap) else _CLAUSE_ENDS.split(said)[-1]} {_CLAUSE_ENDS.split(behind, 1)[0]}"
-    words = WORD.findall(clause)
+    words = words_of(clause)
     named = kinds(words)
     if any(kind & CUSTOMER for kind in named) and any(kind & NUMBER for kind in named):
         return False
@@ -184,7 +184,7 @@ def _names_one(named: Sequence[int], words: Sequence[str], wanted: int, spoken: 
 def _is_open(said: str, gap: str, behind: str, spoken: Sequence[str], *, with_trunk: bool) -> bool:
     """Whether the clause around a number leaves open whose it is."""
     words = Words("" if _APART.search(gap) else _CLAUSE_ENDS.split(said)[-1])
-    behind_it = WORD.findall(_CLAUSE_ENDS.split(behind, 1)[0])[:_WORDS_BEHIND]
+    behind_it = words_of(_CLAUSE_ENDS.split(behind, 1)[0])[:_WORDS_BEHIND]
     following = kinds(behind_it)
     handled = any(kind & HANDLED for kind in (*words.kinds[-_WORDS_NEAR:], *following[:1]))
     if len(words.kinds) == 1 and ":" in gap and _is_last_label(said, behind):

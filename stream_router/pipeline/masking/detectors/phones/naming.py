@@ -5,8 +5,8 @@ from collections.abc import Collection
 
 from stream_router.pipeline.masking.detectors.phones.compounds import PHONE_STEMS
 from stream_router.pipeline.masking.detectors.phones.languages import is_word_of
-from stream_router.pipeline.masking.detectors.phones.said import CLAUSES, WORD, Words
-from stream_router.pipeline.masking.detectors.phones.text import folded_case, has_unspaced
+from stream_router.pipeline.masking.detectors.phones.said import CLAUSES, Words
+from stream_router.pipeline.masking.detectors.phones.text import folded_case, has_unspaced, words_of
 from stream_router.pipeline.masking.detectors.phones.vocabulary import (
     ARTICLE,
     COPULAS,
@@ -99,7 +99,7 @@ def named_otherwise(before: str) -> bool:
 
 def _is_number_of_a_thing(before: str) -> bool:
     """Whether it ends with `order number`, in two words in either order or in one, and perhaps `is`."""
-    words = [word.lower() for word in WORD.findall(_CLAUSE_BEFORE.split(before)[-1])[-_THING_WORDS:]]
+    words = words_of(_CLAUSE_BEFORE.split(before.lower())[-1])[-_THING_WORDS:]
     while len(words) > 1 and (words[-1] in COPULAS or words[-1] in _IS):
         words.pop()
     if not words or not _ONLY_SET_APART.search(before):

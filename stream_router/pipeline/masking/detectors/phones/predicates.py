@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 
 from stream_router.pipeline.masking.detectors.phones.compounds import SUBSCRIBERS
-from stream_router.pipeline.masking.detectors.phones.said import WORD, Words
-from stream_router.pipeline.masking.detectors.phones.text import folded_case
+from stream_router.pipeline.masking.detectors.phones.said import Words
+from stream_router.pipeline.masking.detectors.phones.text import folded_case, words_of
 from stream_router.pipeline.masking.detectors.phones.vocabulary import (
     AS,
     CUSTOMER,
@@ -70,7 +70,7 @@ def is_out_of_use(text: str, at: int, end: int) -> bool:
     found = OUT_OF_USE.search(behind)
     if found is None or _CLAUSE_END.search(behind, 0, found.start()):
         return False
-    words = WORD.findall(folded_case(text[max(0, at - _BEFORE_CHARS) : at]))[-_NUMBER_WORDS:]
+    words = words_of(folded_case(text[max(0, at - _BEFORE_CHARS) : at]))[-_NUMBER_WORDS:]
     named = kinds(words)
     recorded = [_is_record(word, named[max(0, place - 1) : place + 2]) for place, word in enumerate(words)]
     if any(kind & _HAS_ANOTHER and not known for kind, known in zip(named, recorded, strict=True)):

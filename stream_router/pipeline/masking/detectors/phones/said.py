@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from stream_router.pipeline.masking.detectors.phones.compounds import PHONE_NUMBERS, PHONE_STEMS, THING_AT_END
-from stream_router.pipeline.masking.detectors.phones.text import UNSPACED, has_unspaced
+from stream_router.pipeline.masking.detectors.phones.text import UNSPACED, has_unspaced, word_pattern, words_of
 from stream_router.pipeline.masking.detectors.phones.vocabulary import (
     ARTICLE,
     AT_NUMBER,
@@ -36,7 +36,6 @@ from stream_router.pipeline.masking.detectors.phones.vocabulary import (
 
 MAY_SAY = SAYING | PLACED | PASSED | SPOKEN | DIRECT | LABEL | PERSON | NUMBER
 _HAS_ANOTHER = CUSTOMER | OTHER | NAMED | THING
-WORD = re.compile(r"[^\W\d_]+")
 _MAY_CONTACT = frozenset(
     ["please", "to", "can", "could", "may", "should", "or", "and", "you", "we", "kindly", "just", "de"]
 )
@@ -60,7 +59,7 @@ class Words:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.words = WORD.findall(text)
+        self.words = words_of(text)
         self.kinds = kinds(self.words)
         self._found: list[re.Match[str]] | None = None
 
@@ -68,7 +67,7 @@ class Words:
     def found(self) -> list[re.Match[str]]:
         """Where each word stands; most texts are never asked."""
         if self._found is None:
-            self._found = list(WORD.finditer(self.text))
+            self._found = list(word_pattern(self.text).finditer(self.text))
         return self._found
 
     def may_say(self, *, likely: bool) -> Sequence[int]:
