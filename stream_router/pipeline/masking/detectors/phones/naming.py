@@ -32,8 +32,8 @@ from stream_router.pipeline.masking.detectors.phones.vocabulary import (
 )
 
 _THING = (
-    r"(?:orders?|tickets?|invoices?|(?<!just in )cases?|ref|reference|account|tracking|parcel|booking|serial|isbn|sku|"
-    r"items?|article|part|model|policy|contract|meeting|session|webinar|confirmation|code|passcode|pin|nhs|routing|vat|passport|zip|"
+    r"(?:orders?|tickets?|invoices?|case(?<!just in case)s?|ref|reference|account|tracking|parcel|booking|serial|isbn|"
+    r"sku|items?|article|part|model|policy|contract|meeting|session|webinar|confirmation|code|passcode|pin|nhs|routing|vat|passport|zip|"
     r"bestellung|auftrag|konto|rechnung|vertrag|artikel|vorgang|sendung|pedido|factura|commande|facture|dossier|"
     r"(?:bestell|auftrags?|konto|rechnungs?|vertrags?|artikel|kunden|kd|vorgangs?|sendungs?|mitglieds?|fall|policen)"
     r"\W{0,2}(?:nummer|nr))"
@@ -47,18 +47,18 @@ _COUNTED = r"(?:no|nr|num|number|nummer|numéro|numero|número|id|ids|ref|code|n
 _NAMED_CHARS = 40
 _NUMBER_OF_IT = re.compile(r"(?:nummer|numero)[a-zäöå]{0,3}$")
 _ONLY_SET_APART = re.compile(r"[^\W\d_]\.?\s?[:=#№]?\s?[#№]?\s?$")
-_CLAUSE_BEFORE = re.compile(r"[,;:!?()](?=.*\w)|(?<=\w{4})\.(?=.*\w)")
+_SET_APART_CHARS = 8
+_CLAUSE_BEFORE = re.compile(r"[,;:!?().](?:(?<!\.)|(?<=\w{4}\.))(?=.*\w)")
 _IS = frozenset(["on", "oli", "este"])
 _NAMED_OTHERWISE = re.compile(
-    rf"\b(?:{_THING}(?:\W{{0,3}}{_COUNTED})?|{_PERSON}\W{{0,3}}{_COUNTED})\W{{0,3}}(?:(?:is|was|ist|lautet|est|es)\W{{1,2}})?$",
-    re.IGNORECASE,
+    rf"\b(?:{_THING}(?:\W{{0,3}}{_COUNTED})?|{_PERSON}\W{{0,3}}{_COUNTED})\W{{0,3}}(?:(?:is|was|ist|lautet|est|es)\W{{1,2}})?$"
 )
 OTHER_NUMBER = re.compile(
     r"\b(?:(?<!caller )ids?|code|since|until|confirmation|lasted|took|costs?|tone|aviv|duration|kunden\w+)\b"
     r"|\bkunden\W{0,3}$"
-    rf"|[,;.][^,;.]*\b{_PERSON}\s{{1,2}}$",
-    re.IGNORECASE,
+    rf"|[,;.][^,;.]*\b{_PERSON}\s{{1,2}}$"
 )
+_PLACE_CHARS = 12
 PLACE_NEAR = re.compile(
     r"\b(?:at|on|under|unter|auf|au|al|op|på|to|sur|via|pelo|para|por el|in|pod|na|till?|на|σε|στον?|على|"
     r"numeroon|numerosta)\W{1,2}$"
@@ -90,19 +90,22 @@ _TITLES = frozenset(["frau", "herr", "herrn", "mr", "mrs", "ms", "dr", "mme", "m
 
 def named_otherwise(before: str) -> bool:
     """Whether the text up to a number names it directly as a number of something else."""
-    if _NAMED_OTHERWISE.search(before, max(0, len(before) - _NAMED_CHARS)):
+    small = folded_case(before)
+    if _NAMED_OTHERWISE.search(small, max(0, len(small) - _NAMED_CHARS)):
         return True
-    if has_unspaced(before):
+    if has_unspaced(small):
         return ends_named(before)
-    return _is_number_of_a_thing(before[-_NAMED_CHARS:])
+    return _is_number_of_a_thing(small[-_NAMED_CHARS:])
 
 
 def _is_number_of_a_thing(before: str) -> bool:
     """Whether it ends with `order number`, in two words in either order or in one, and perhaps `is`."""
-    words = words_of(_CLAUSE_BEFORE.split(before.lower())[-1])[-_THING_WORDS:]
+    if not _ONLY_SET_APART.search(before, max(0, len(before) - _SET_APART_CHARS)):
+        return False
+    words = words_of(_CLAUSE_BEFORE.split(before)[-1])[-_THING_WORDS:]
     while len(words) > 1 and (words[-1] in COPULAS or words[-1] in _IS):
         words.pop()
-    if not words or not _ONLY_SET_APART.search(before):
+    if not words:
         return False
     first, last = kinds(words[-2:]) if len(words) > 1 else (0, kinds(words)[0])
     if (first | last) & SAYING:
@@ -119,7 +122,7 @@ def is_named(before: str) -> bool:
 
 def is_placed_near(words: Words) -> bool:
     """Whether a word of place stands directly before the number, which is no `is` of the noun before it."""
-    if not PLACE_NEAR.search(words.text):
+    if not PLACE_NEAR.search(words.text, max(0, len(words.text) - _PLACE_CHARS)):
         return False
     language = _IS_IN.get(words.words[-1])
     return language is None or len(words.words) == 1 or language not in has_one_in(words.words[-2])
