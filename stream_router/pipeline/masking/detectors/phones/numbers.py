@@ -77,8 +77,7 @@ def _is_glued(text: str, at: int) -> bool:
 
 def _bare(text: str, at: int, stop: int) -> Span:
     """The span without parentheses that stand around the whole number: they are the sentence's."""
-    closes = _closing(text, at, stop)
-    if text[at] == "(" and closes in (-1, stop - 1):
+    if text[at] == "(" and (closes := _closing(text, at, stop)) in (-1, stop - 1):
         return at + 1, stop - (closes > 0)
     return at, stop - (text[stop - 1] == ")" and text.count("(", at, stop) < text.count(")", at, stop))
 

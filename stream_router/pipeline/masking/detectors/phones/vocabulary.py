@@ -153,7 +153,7 @@ def _seconds_of(wanted: int) -> frozenset[str]:
 def kinds(words: Sequence[str]) -> list[int]:
     """Of what kinds each word of a text is, in small letters; those of a pair are those of its second word."""
     found = [kind_alone(word[:WORD_CHARS]) for word in words]
-    for at, word in enumerate(words):
+    for at, word in enumerate(() if _SECONDS.isdisjoint(words) else words):
         if word in _SECONDS and at:
             pair = f"{words[at - 1]} {word}"
             found[at] = (0 if pair in _IDIOMS else found[at]) | _PAIRS.get(pair, 0)
