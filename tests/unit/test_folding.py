@@ -1,6 +1,8 @@
 """Look-alikes and encodings: what is found in a folded text is replaced in the text itself; nothing else changes."""
 
 import random
+import sys
+import unicodedata
 
 import pytest
 
@@ -53,6 +55,12 @@ def test_spans_lead_back_onto_the_text(text: str) -> None:
     assert all(start < end for start, end in spans)
     assert spans == sorted(spans)
     assert folded.original([(0, len(folded.text))] if folded.text else []) in ([], [(0, len(text))])
+
+
+def test_no_digit_of_another_script_is_left() -> None:
+    """A digit of any script becomes the digit of ASCII that it stands for, in Chakma as in Arabic."""
+    digits = [char for char in map(chr, range(sys.maxunicode + 1)) if char.isdecimal()]
+    assert fold(" ".join(digits)).text == " ".join(str(unicodedata.decimal(digit)) for digit in digits)
 
 
 def test_every_form_and_language_of_a_draw_is_found() -> None:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from stream_router.pipeline.masking.detectors.spans import Span, without_overlaps
 
-_RUN = re.compile(r"\d(?<!\d.)(?=[\d\s._/\u2010-\u2015-]{11})(?:[\s._/\u2010-\u2015-]{0,3}\d){11,}")
+_RUN = re.compile(r"[0-9](?<!\d.)(?=[0-9\s._/\u2010-\u2015-]{11})(?:[\s._/\u2010-\u2015-]{0,3}\d){11,}")
 """It begins with the first digit of a group: one inside has fewer behind it. Most numbers are too short at a glance."""
 
-_READ_OUT = re.compile(r"\d(?<!\d.)(?<!\d, .)\d{3}, (?:\d{4}, \d{4}, \d{4}|\d{6}, \d{5})(?!,? ?\d)")
+_READ_OUT = re.compile(r"[0-9](?<!\d.)(?<!\d, .)\d{3}, (?:\d{4}, \d{4}, \d{4}|\d{6}, \d{5})(?!,? ?\d)")
 """Groups with commas between them, as transcripts have what was read out."""
 
 _GAPS = re.compile(r"\D+")

@@ -2,13 +2,15 @@
 
 Each detector is a function from a text to the spans found, in order, without overlap, in time linear in the text.
 They are patterns with checks (Luhn, mod 97), no language model: tests/data/detectors.txt measures how well they do.
+They get folded texts, which have no digits but ASCII's: patterns that look through a text begin with `[0-9]`, since any
+other digit is looked for at half the pace.
 """
 
 import re
 from collections.abc import Callable, Sequence
 
 from stream_router.pipeline.masking.detectors.cards import cards
-from stream_router.pipeline.masking.detectors.folding import Folded, fold
+from stream_router.pipeline.masking.detectors.folding import DIGITS, Folded, fold
 from stream_router.pipeline.masking.detectors.ibans import ibans
 from stream_router.pipeline.masking.detectors.ips import ips
 from stream_router.pipeline.masking.detectors.phones.regions import phones_of
@@ -25,7 +27,7 @@ _ROUNDS_EXACT = 4
 _REGIONS_FEW = 8
 """For so many regions a number is looked at in the time that the words around it take."""
 
-_NEEDED = re.compile(r"[\d@\uff20&]")
+_NEEDED = re.compile(rf"[0-9@\uff20&{DIGITS}]")
 """Nothing is found without a digit or an at sign; a character reference may stand for one."""
 
 _ROW = re.compile(r"\d(?:[\s.,:;/|+()_-]*\d)*")
@@ -46,7 +48,7 @@ _FILE_ENDINGS = frozenset({"png", "jpg", "jpeg", "gif", "svg", "webp", "css", "j
 
 _DASHES = "-\u2010\u2011\u2012\u2013\u2014"
 _SSN = re.compile(
-    rf"\d(?<!\d.)(?:(?<!{APART}.)(?<![{_DASHES}_].)|(?<=[Ss][Ss][Nn].)|(?<=[Ss][Ss][Nn]_.))\d\d(?<!000|666)(?<!9..)"
+    rf"[0-9](?<!\d.)(?:(?<!{APART}.)(?<![{_DASHES}_].)|(?<=[Ss][Ss][Nn].)|(?<=[Ss][Ss][Nn]_.))\d\d(?<!000|666)(?<!9..)"
     rf"(?P<between>\s{{0,2}}[{_DASHES}./]?\s{{0,2}})(?!00)\d{{2}}(?P=between)(?!0000)\d{{4}}(?!{APART}|_|[{_DASHES}]\d)"
 )
 """What must stand before it is looked at behind its first digit, since a pattern that begins with one is faster."""

@@ -22,7 +22,7 @@ from stream_router.pipeline.masking.detectors.phones.shapes import (
 )
 from stream_router.pipeline.masking.detectors.spans import Span
 
-_STARTS = re.compile(rf"[+(\d](?<!{LETTER}.)(?<!\+.)(?:(?<=\+)|(?<!\d[ \u00a0./:,{DASH}].)|(?<=\d:\d\d[ \u00a0].))")
+_STARTS = re.compile(rf"[+(0-9](?<!{LETTER}.)(?<!\+.)(?:(?<=\+)|(?<!\d[ \u00a0./:,{DASH}].)|(?<=\d:\d\d[ \u00a0].))")
 """Where a number may begin: not in another, but behind an hour. The patterns are tried nowhere else, since trying them
 at every character costs much."""
 

@@ -19,8 +19,8 @@ from stream_router.pipeline.masking.detectors.phones.written import is_written_i
 from stream_router.pipeline.masking.detectors.spans import Span, without_overlaps
 
 _CANDIDATE = re.compile(
-    r"[(\d](?<![A-Za-z0-9_.,:/-].)(?:(?<=\d)|(?<=\()(?=[^()]{1,8}\)[ ().\-/]{0,3}\d)\d)"
-    rf"(?:\d|(?!\d){NO_TIME_NEXT}[ ).\-/]{{0,3}}(?:\((?=\d{{1,5}}\)))?\d){{5,13}}(?![A-Za-z0-9_]|[.,:/-]\d)"
+    r"[(0-9](?<![A-Za-z0-9_.,:/-].)(?:(?<=\d)|(?<=\()(?=[^()]{1,8}\)[ ().\-/]{0,3}\d)\d)"
+    rf"(?:[0-9]|(?!\d){NO_TIME_NEXT}[ ).\-/]{{0,3}}(?:\((?=\d{{1,5}}\)))?\d){{5,13}}(?![A-Za-z0-9_]|[.,:/-]\d)"
 )
 """What must stand before it is looked at behind its first character, since a pattern that begins with one is faster."""
 

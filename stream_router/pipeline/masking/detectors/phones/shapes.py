@@ -17,7 +17,7 @@ NO_TIME_NEXT = (
 )
 """A date or an hour behind a number, as lists of calls have them, is none of its groups."""
 
-_DIGIT = rf"(?:(?:\d|(?!\d){NO_TIME_NEXT}{SEP}{{0,3}}(?:\((?=0\)|\d{{2,5}}\)))?\d)\)?)"
+_DIGIT = rf"(?:(?:[0-9]|(?!\d){NO_TIME_NEXT}{SEP}{{0,3}}(?:\((?=0\)|\d{{2,5}}\)))?\d)\)?)"
 """Most digits stand directly behind another: there nothing else is tried."""
 
 _COUNTRY = (
