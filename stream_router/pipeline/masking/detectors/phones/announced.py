@@ -52,7 +52,7 @@ _KNOWN_WORDS, _POINTS, _SOFTWARE_CHARS = 3, 3, 32
 def may_announce(text: str) -> bool:
     """Whether a word of a text may say of a number in it that it is a phone's: a look at all of them at once."""
     small = folded_case(text)
-    if has_unspaced(small) or any(subscriber in small for subscriber in SUBSCRIBERS):
+    if has_unspaced(small):
         return True
     words = words_of(small)
     return any(map(_may_say, words)) or of_pairs(words, MAY_SAY)
@@ -60,7 +60,7 @@ def may_announce(text: str) -> bool:
 
 @functools.lru_cache(maxsize=8_192)
 def _may_say(word: str) -> bool:
-    return bool(kind_alone(word[:WORD_CHARS]) & MAY_SAY)
+    return bool(kind_alone(word[:WORD_CHARS]) & MAY_SAY) or any(subscriber in word for subscriber in SUBSCRIBERS)
 
 
 def said_end(text: str, found: re.Match[str], *, speaks: bool) -> int:
