@@ -1,7 +1,9 @@
 """The detectors over the labelled corpus, and what masking by them promises."""
 
 import itertools
+import random
 import re
+import string
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from stream_router.pipeline.masking.detectors.cards import is_card
-from stream_router.pipeline.masking.detectors.finder import DETECTORS, finder
+from stream_router.pipeline.masking.detectors.finder import DETECTORS, DIGITS_MIN, finder
 from stream_router.pipeline.masking.detectors.folding import fold
 from stream_router.pipeline.masking.detectors.ibans import ibans
 from stream_router.pipeline.masking.detectors.phones import vocabulary
@@ -19,6 +21,7 @@ DATA = Path(__file__).parents[1] / "data"
 CORPUS = DATA / "detectors.txt"
 HELD_OUT = [DATA / f"detectors-held-out{number}.txt" for number in ("", "-2", "-3")]
 RECALL_MIN, PRECISION_MIN = 0.97, 0.95
+DRAW_SEED, TEXTS_WITH_FEW_DIGITS = 4711, 200
 LABEL = re.compile(r"\{(\w+)\|([^}]*)\}")
 
 
@@ -144,6 +147,17 @@ def test_number_of_an_order_is_kept_in_every_language(text: str) -> None:
 def test_number_of_a_person_beside_such_words_is_found(text: str) -> None:
     """A word for a thing in another clause, or a number of a phone, makes no number of a thing of it."""
     assert "[PHONE]" in finder(("phone", "ip"))(text, [])
+
+
+@pytest.mark.parametrize("kind", DIGITS_MIN)
+def test_too_few_digits_are_no_find(kind: str) -> None:
+    """A detector that is asked only where there are enough digits would find nothing in a text with fewer."""
+    draw, find = random.Random(DRAW_SEED), DETECTORS[kind]
+    for _ in range(TEXTS_WITH_FEW_DIGITS):
+        digits = "".join(draw.choices(string.digits, k=DIGITS_MIN[kind] - 1))
+        number = re.sub(r"(?<=\d)(?=\d)", lambda _: draw.choice(("", "", " ", "-", ".", ", ")), digits)
+        for before in ("SSN ", "card ", "phone: ", "call me at +", "(", "tel. "):
+            assert find(f"{before}{number}") == []
 
 
 def test_only_chosen_detectors_run() -> None:

@@ -13,6 +13,8 @@ _RUN = re.compile(r"[0-9](?<!\d.)(?=[0-9\s._/\u2010-\u2015-]{11})(?:[\s._/\u2010
 _READ_OUT = re.compile(r"[0-9](?<!\d.)(?<!\d, .)\d{3}, (?:\d{4}, \d{4}, \d{4}|\d{6}, \d{5})(?!,? ?\d)")
 """Groups with commas between them, as transcripts have what was read out."""
 
+_COMMAS_MIN = 2
+
 _GAPS = re.compile(r"\D+")
 _NEW_SENTENCE = re.compile(r"[.;:]\s")
 _GROUP = re.compile(r"\d+")
@@ -92,7 +94,7 @@ def cards(text: str) -> list[Span]:
         if _is_shortest(run[0]):
             continue
         spans += _cards_of_run(text, run, spans[-1][1] if spans else 0)
-    if ", " in text:
+    if text.count(", ") >= _COMMAS_MIN:
         read_out = [found.span() for found in _READ_OUT.finditer(text) if is_card(_GAPS.sub("", found[0]))]
         return without_overlaps(spans + read_out) if read_out else spans
     return spans

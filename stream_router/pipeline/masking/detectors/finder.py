@@ -7,6 +7,7 @@ other digit is looked for at half the pace.
 """
 
 import re
+import string
 from collections.abc import Callable, Sequence
 
 from stream_router.pipeline.masking.detectors.cards import cards
@@ -29,6 +30,9 @@ _REGIONS_FEW = 8
 
 _NEEDED = re.compile(rf"[0-9@\uff20&{DIGITS}]")
 """Nothing is found without a digit or an at sign; a character reference may stand for one."""
+
+DIGITS_MIN = {"card": 12, "ssn": 9, "phone": 6}
+"""A text with fewer digits has none of these: most have too few for a card, which costs less to see than to search."""
 
 _ROW = re.compile(r"\d(?:[\s.,:;/|+()_-]*\d)*")
 
@@ -111,7 +115,11 @@ class Finder:
 
     def __init__(self, names: Sequence[str], regions: Sequence[str]) -> None:
         detectors = DETECTORS | {"phone": phones_of(regions)} if regions else DETECTORS
-        self._chosen = [(f"detect.{name}", f"[{name.upper()}]", detectors[name]) for name in DETECTORS if name in names]
+        self._chosen = [
+            (f"detect.{name}", f"[{name.upper()}]", DIGITS_MIN.get(name, 0), detectors[name])
+            for name in DETECTORS
+            if name in names
+        ]
         self.weight = 0 if set(names) == {"email"} else 1 + len(regions) // _REGIONS_FEW
 
     def __call__(self, text: str, hits: list[str]) -> str:
@@ -119,8 +127,9 @@ class Finder:
             if not _NEEDED.search(text):
                 return text
             before, folded = text, fold(text)
-            for name, placeholder, detector in self._chosen:
-                spans = detector(folded.text)
+            digits = sum(map(folded.text.count, string.digits))
+            for name, placeholder, digits_min, detector in self._chosen:
+                spans = detector(folded.text) if digits >= digits_min else ()
                 if spans:
                     hits += [name] * len(spans)
                     seen, spans = spans, folded.original(spans)
