@@ -1,6 +1,5 @@
 """Numbers of which the words around them say that they are phones'."""
 
-import functools
 import re
 
 from stream_router.pipeline.masking.detectors.phones.compounds import SUBSCRIBERS
@@ -11,7 +10,7 @@ from stream_router.pipeline.masking.detectors.phones.predicates import is_said_t
 from stream_router.pipeline.masking.detectors.phones.said import MAY_SAY
 from stream_router.pipeline.masking.detectors.phones.shapes import DASH, LETTER, could_be, digit_count, is_coordinate
 from stream_router.pipeline.masking.detectors.phones.text import folded_case, has_unspaced, words_of
-from stream_router.pipeline.masking.detectors.phones.vocabulary import WORD_CHARS, kind_alone, of_pairs
+from stream_router.pipeline.masking.detectors.phones.vocabulary import KIND_ALONE, of_pairs
 from stream_router.pipeline.masking.detectors.phones.words import (
     Said,
     is_signed,
@@ -20,6 +19,7 @@ from stream_router.pipeline.masking.detectors.phones.words import (
     unnamed_in_script,
 )
 from stream_router.pipeline.masking.detectors.phones.written import could_be_of
+from stream_router.pipeline.masking.detectors.remembered import Remembered
 from stream_router.pipeline.masking.detectors.software import is_of_software
 
 _COUNT_BEHIND = re.compile(r"[ \u00a0]\d[ \u00a0]?[^\W\d_]")
@@ -55,12 +55,14 @@ def may_announce(text: str) -> bool:
     if has_unspaced(small):
         return True
     words = words_of(small)
-    return any(map(_may_say, words)) or of_pairs(words, MAY_SAY)
+    return any(map(_MAY_SAY.__getitem__, words)) or of_pairs(words, MAY_SAY)
 
 
-@functools.lru_cache(maxsize=8_192)
 def _may_say(word: str) -> bool:
-    return bool(kind_alone(word[:WORD_CHARS]) & MAY_SAY) or any(subscriber in word for subscriber in SUBSCRIBERS)
+    return bool(KIND_ALONE[word] & MAY_SAY) or any(subscriber in word for subscriber in SUBSCRIBERS)
+
+
+_MAY_SAY = Remembered(_may_say)
 
 
 def said_end(text: str, found: re.Match[str], *, speaks: bool) -> int:

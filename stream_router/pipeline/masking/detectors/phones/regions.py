@@ -24,6 +24,7 @@ _CANDIDATE = re.compile(
 )
 """What must stand before it is looked at behind its first character, since a pattern that begins with one is faster."""
 
+_DIGIT = re.compile("[0-9]")
 _BEFORE_CHARS = 48
 
 
@@ -40,6 +41,8 @@ def phones_of(regions: Sequence[str]) -> Callable[[str], list[Span]]:
 
     def detector(text: str) -> list[Span]:
         found = phones(text)
+        if found and _holds_nothing_beside(text, found):
+            return found
         more = [
             candidate.span()
             for candidate in _CANDIDATE.finditer(text)
@@ -67,6 +70,12 @@ def _is_expected(text: str, found: re.Match[str]) -> bool:
         and not thing_after(text, found.end())
         and any(is_written_in(found[0], region) for region in regions)
     )
+
+
+def _holds_nothing_beside(text: str, found: Sequence[Span]) -> bool:
+    """Whether there are no digits beside the one number found, as in most texts."""
+    (start, end), *others = found
+    return not (others or _DIGIT.search(text, 0, start) or _DIGIT.search(text, end))
 
 
 def _overlaps(span: Span, found: Sequence[Span]) -> bool:

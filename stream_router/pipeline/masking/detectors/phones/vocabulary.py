@@ -9,6 +9,7 @@ from itertools import product
 from pathlib import Path
 
 from stream_router.pipeline.masking.detectors.phones.compounds import ORDER_AT_END, PHONES, SUBSCRIBERS, WITHOUT
+from stream_router.pipeline.masking.detectors.remembered import WORD_CHARS, Remembered
 
 _TABLES: dict[str, dict[str, str]] = tomllib.loads((Path(__file__).parent / "vocabulary.toml").read_text("utf-8"))
 
@@ -115,29 +116,28 @@ _COMPOUND_CHARS = 8
 
 _HAVING_KINDS = OTHER | NAMED | THING
 
-WORD_CHARS = 48
-"""What is longer is no word that people know; so what is kept of them has a bound."""
-
-
 _ACCENTS_MATTER_CHARS = 6
 """Shorter words become others without their accents; a longer one is the same (`przenieść` begins like `przenies*`)."""
 
 
-@functools.lru_cache(maxsize=8_192)
-def kind_alone(word: str) -> int:
+def _kind_alone(word: str) -> int:
     """Of what kinds a word is, whatever stands before it."""
+    word = word[:WORD_CHARS]
     kind = _WORDS.get(word, 0) | _SHORT.get(word[:_STEM_CHARS], 0)
     for stem, also in _BY_HEAD.get(word[:_HEAD_CHARS], ()):
         if word.startswith(stem):
             kind |= also
     if not kind and len(word) >= _ACCENTS_MATTER_CHARS and not word.isascii():
         bare = _bare(word) if max(word) < _FIRST_WITH_MARKS_OF_ITS_OWN else word
-        return kind_alone(bare) if bare != word else kind
+        return _kind_alone(bare) if bare != word else kind
     if len(word) > _COMPOUND_CHARS and ORDER_AT_END.search(word):
         return (kind & ~SAYING) | OTHER
     if kind & _HAVING_KINDS and word.endswith(WITHOUT) and len(word) > _COMPOUND_CHARS:
         kind &= ~_HAVING_KINDS
     return SAYING if len(word) > _COMPOUND_CHARS and word.endswith(PHONES) else kind
+
+
+KIND_ALONE = Remembered(_kind_alone)
 
 
 def of_pairs(words: Sequence[str], wanted: int) -> bool:
@@ -152,7 +152,7 @@ def _seconds_of(wanted: int) -> frozenset[str]:
 
 def kinds(words: Sequence[str]) -> list[int]:
     """Of what kinds each word of a text is, in small letters; those of a pair are those of its second word."""
-    found = [kind_alone(word[:WORD_CHARS]) for word in words]
+    found = list(map(KIND_ALONE.__getitem__, words))
     for at, word in enumerate(() if _SECONDS.isdisjoint(words) else words):
         if word in _SECONDS and at:
             pair = f"{words[at - 1]} {word}"
