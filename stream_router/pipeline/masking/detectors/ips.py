@@ -78,12 +78,12 @@ _BEFORE_CHARS = 48
 
 def ips(text: str) -> list[Span]:
     """IPv4 addresses that are no version number, and IPv6 addresses."""
-    spans = []
+    spans: list[Span] = []
     if "::" in text or text.count(":") >= _COLONS_MIN:
         spans = [found.span() for found in _IP6.finditer(text) if _is_ip6(text, found)]
     if text.count(".") > 2:
         spans += [found.span() for found in _IP4.finditer(text) if not _is_version(text, found)]
-    return without_overlaps(spans)
+    return without_overlaps(spans) if spans else spans
 
 
 def _is_version(text: str, found: re.Match[str]) -> bool:

@@ -65,9 +65,6 @@ _UNTIL = re.compile(r"(?<=[^\W\d_]|[.]) ?\d{1,2}(?:[:.]\d\d)? ?(?:h|uhr|uur|hodi
 
 _LAST_LABEL = re.compile(r"[.!]\s+[^\W\d_]+$")
 _OPENING = "¿¡(\"'«„“"
-_IS = re.compile("['\u2019]s$")
-"""`it's …`, `mine's …`."""
-
 _AT_END = re.compile(r"\s*(?:[.,;!?)\n]|$)")
 _JOINED = " \u00a0("
 _FOR = "için"
@@ -107,7 +104,7 @@ def expected_regions(text: str, at: int, end: int, possible: frozenset[str]) -> 
     if said and (not said[-1].isalpha() or (abbreviated and abbreviated[0] != _IN_THE)):
         return []
     behind = folded_case(text[end : end + _BEHIND_CHARS])
-    said = _IS.sub("", said)
+    said = _without_is(said)
     if _RANGE.match(behind) or has_unspaced(said) or has_unspaced(behind):
         return []
     words = words_of(f"{said} {behind}")
@@ -123,6 +120,11 @@ def expected_regions(text: str, at: int, end: int, possible: frozenset[str]) -> 
     return regions if regions and _speaks_of_phones(said, gap, behind, spoken) else []
 
 
+def _without_is(said: str) -> str:
+    """A text without the `is` of `it's …`, `mine's …` at its end."""
+    return said.removesuffix("'s").removesuffix("\u2019s")
+
+
 def _has_trunk(first: str, regions: Collection[str]) -> bool:
     """Whether a number that begins so has a trunk prefix in one of the regions: a 0, in Russia an 8."""
     return first == "0" or (first == "8" and "RU" in regions)
@@ -133,7 +135,7 @@ def _may_follow(near: str, after: str, possible: frozenset[str]) -> bool:
 
     `She has 21577193` counts nothing, and what is deleted, tried or moved by its number is no locker.
     """
-    said = _IS.sub("", near.rstrip(_JOINED))
+    said = _without_is(near.rstrip(_JOINED))
     if not said or not said[-1].isalpha():
         return True
     last = said[said.rfind(" ") + 1 :].lstrip(_OPENING).lower()
