@@ -31,6 +31,7 @@ TEXT = (
 
 SHORT = {
     "no number": "Guten Tag, meine Rechnung stimmt nicht, bitte prüfen Sie das",
+    "an hour": "Der Rückruf war für 15:30 Uhr vereinbart, niemand rief an.",
     "three numbers": "Meine Kundennummer ist 40938475, die Rechnung 2026-11-000123",
     "a phone": "Bitte rufen Sie mich unter 030 901820 zurück, danke schön.",
 }
