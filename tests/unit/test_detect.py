@@ -129,7 +129,7 @@ def test_parentheses_around_a_whole_number_stay(number: str) -> None:
         *("bestelnummer 0612345678", "Mijn bestelnummer is 0612345678", "tilausnumero: 0401234567"),
         *("Tilausnumeroni on 0401234567", "laskun numero 0401234567", "numărul comenzii 0721234567"),
         *("nr. facturii este 0721234567", "номер замовлення 0671234567", "Мій номер рахунку 0671234567"),
-        *("§ 12.3.4.5", "§12.3.4.5"),
+        *("ABONELİK NUMARASI 0212 555 12 34", "§ 12.3.4.5", "§12.3.4.5"),
     ],
 )
 def test_number_of_an_order_is_kept_in_every_language(text: str) -> None:
