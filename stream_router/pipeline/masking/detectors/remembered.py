@@ -5,7 +5,7 @@ from collections.abc import Callable
 WORD_CHARS = 48
 """What is longer is no word that people know; so what is kept of them has a bound."""
 
-_WORDS_MAX = 8_192
+WORDS_MAX = 8_192
 
 
 class Remembered(dict[str, int]):
@@ -18,7 +18,7 @@ class Remembered(dict[str, int]):
     def __missing__(self, word: str) -> int:
         found = self._function(word)
         if len(word) <= WORD_CHARS:
-            if len(self) >= _WORDS_MAX:
+            if len(self) >= WORDS_MAX:
                 self.clear()
             self[word] = found
         return found
