@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stream_router.aws import endpoints
+from stream_router.aws import credentials, endpoints
 from stream_router.aws.clients import Clients
 from stream_router.aws.credentials import CredentialSource
 from stream_router.core.process.settings_error import SettingsError
@@ -79,6 +79,7 @@ def test_the_receiver_and_the_consumer_refuse_a_broken_credential_program_alike(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, program: str
 ) -> None:
     """One check for both: whatever botocore raises is the same line, which ends the program with 78."""
+    monkeypatch.setattr(credentials, "PATIENCE_S", 0.0)  # a program that fails once is asked again for so long
     file = tmp_path / "config"
     file.write_text(f"[default]\ncredential_process = {program}\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
