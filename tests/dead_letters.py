@@ -20,6 +20,7 @@ from stream_router.core.event_id import of_body as event_id
 from stream_router.core.model import DeadLetter, Entry, Event, Record
 from stream_router.fakeaws.process import FakeAwsProcess
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter, Message
+from tests import command
 
 RUN_WITHIN_S = 170
 PROGRAM = str(Path(sys.executable).parent / "stream-router")
@@ -155,18 +156,11 @@ def environment(fake_aws: FakeAwsProcess, **more: str) -> dict[str, str]:
 
 def run(fake_aws: FakeAwsProcess, *words: str, **more: str) -> "subprocess.CompletedProcess[str]":
     """`stream-router dlq …` to its end."""
-    return subprocess.run(
-        [PROGRAM, "dlq", *words],
-        env=environment(fake_aws, **more),
-        capture_output=True,
-        text=True,
-        timeout=RUN_WITHIN_S,
-        check=False,
-    )
+    return command.run(environment(fake_aws, **more), "dlq", *words, timeout_s=RUN_WITHIN_S)
 
 
 def start(fake_aws: FakeAwsProcess, *words: str, **more: str) -> "subprocess.Popen[str]":
-    """The same, begun."""
+    """The same, begun by the console script."""
     return subprocess.Popen(
         [PROGRAM, "dlq", *words],
         env=environment(fake_aws, **more),

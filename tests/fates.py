@@ -14,7 +14,7 @@ import boto3
 from botocore.config import Config
 
 from stream_router.fakeaws.process import FakeAwsProcess
-from tests import kpl
+from tests import command, kpl
 from tests.daemon import Child, envelope, prove_bus
 from tests.dead_letters import PROGRAM, RULE, TYPES
 
@@ -215,17 +215,10 @@ class Fates:
 
     def run(self, *words: str, **more: str) -> "subprocess.CompletedProcess[str]":
         """`stream-router …` to its end."""
-        return subprocess.run(
-            [PROGRAM, *words],
-            env=self.environment(**more),
-            capture_output=True,
-            text=True,
-            timeout=170,
-            check=False,
-        )
+        return command.run(self.environment(**more), *words, timeout_s=170)
 
     def begin(self, *words: str, **more: str) -> "subprocess.Popen[str]":
-        """The same, begun."""
+        """The same, begun by the console script."""
         return subprocess.Popen(
             [PROGRAM, *words],
             env=self.environment(**more),
