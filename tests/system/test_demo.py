@@ -101,6 +101,7 @@ def _alive(pid: int) -> bool:
     return False
 
 
+@pytest.mark.long
 def test_the_demo_loses_nothing_when_a_child_and_the_daemon_are_killed(tmp_path: Path) -> None:
     """Kill -9 of a child, then of the JVM, in the middle of its traffic: lost 0, and every copy has the same ids."""
     with (tmp_path / "err").open("w") as errors:
