@@ -10,6 +10,8 @@ STAMP := $(subst $(SPACE),\ ,$(VENV))/.made
 LOST := $(shell "$(BIN)/python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || echo lost)
 PYTEST := "$(BIN)/python" -m pytest
 CODE := stream_router tests benchmarks tools
+# The tests start the programs hundreds of times: where this is set, each start compiles them anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test setup check lint unit test-pythons bench bench-quick report fault long prove docs deploy-check dist help lost
 .DEFAULT_GOAL := help
