@@ -23,8 +23,9 @@ help: ## this list
 demo: setup ## the whole pipeline on this machine: 10,000 events in, what became of each one out
 	@"$(BIN)/stream-router" demo $(DEMO)
 
-test: setup lint ## every gate, then all tests but the long lane
-	@$(PYTEST) -m "not long and not prove" -n 2 tests/unit tests/property tests/contract
+# mypy is one process: beside it the other core takes the quick tests.
+test: setup ## every gate, then all tests but the long lane
+	@$(MAKE) --no-print-directory -j2 lint unit
 	@$(PYTEST) -m "not long and not prove" -n 4 --dist loadfile --no-loadscope-reorder --ignore tests/unit --ignore tests/property --ignore tests/contract
 
 check: test ## all gates: lint, types, tests
@@ -35,7 +36,7 @@ lint: setup ## ruff and mypy --strict over package, tests and benchmarks
 	@"$(BIN)/python" -m mypy $(CODE)
 
 unit: setup ## the quick tests only
-	@$(PYTEST) -n 2 tests/unit tests/property tests/contract
+	@$(PYTEST) -m "not long and not prove" -n 2 tests/unit tests/property tests/contract
 
 test-pythons: setup ## the quick tests on every Python that setup.cfg names, where PATH or pyenv has it
 	@"$(BIN)/python" tools/test_pythons.py "$(VENV)/pythons"
