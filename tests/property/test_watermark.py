@@ -40,7 +40,7 @@ def _records(count: int, aggregated: int) -> list[Record]:
 
 
 @pytest.mark.usefixtures("_samples")
-@settings(max_examples=700, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(histories(), st.integers(1, 26))
 def test_the_checkpoint_is_the_proven_settled_prefix(
     history: tuple[list[int], list[tuple[str, float]]], aggregated: int
@@ -93,7 +93,7 @@ def test_a_record_that_is_not_opened_yet_is_unsettled() -> None:
     assert not mark.settled
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(histories(), st.integers(1, 5))
 def test_folding_settled_records_changes_no_position(
     history: tuple[list[int], list[tuple[str, float]]], aggregated: int
