@@ -121,6 +121,36 @@ def test_a_child_leaves_where_its_shard_does_not_end(tmp_path: Path) -> None:
         assert life.guard._life.deaths == 0
 
 
+def test_an_end_that_is_none_is_found_while_an_event_waits(tmp_path: Path) -> None:
+    """An event that waits for others, which alone tell it from an outage, keeps no open shard from being read on."""
+    life = Life(tmp_path)
+    bus = life.rig.bus
+    bus.judge = lambda call: bus.answer(call, ["InternalFailure"] * len(call))
+    life.kinesis.will_answer(ITERATOR, *[read()] * OPEN_TIMES)
+    life.process(100)
+    until = life.rig.world.now + 60
+
+    def at_wait() -> None:
+        assert life.rig.world.now < until, "the shard is read by nobody"
+
+    life.at_wait = at_wait
+    with pytest.raises(LeavingError):
+        life.hear("shardEnded")
+    assert (life.taken, life.delivered, life.buried) == ([], [], [])
+    assert life.guard._life.deaths == 0
+
+
+def test_a_call_that_is_under_way_is_awaited_where_a_shard_does_not_end(tmp_path: Path) -> None:
+    """The child hears what became of it before it leaves."""
+    life = Life(tmp_path)
+    life.rig.bus.latency_s = lambda: 1.0
+    life.kinesis.will_answer(ITERATOR, read(0, b"{}"))
+    life.process(100)
+    with pytest.raises(LeavingError):
+        life.hear("shardEnded")
+    assert life.delivered == [100]
+
+
 def test_a_stop_while_the_end_is_asked_for_is_obeyed_in_time(tmp_path: Path) -> None:
     """Kinesis does not answer: the end is not checkpointed, nor the last record, which the KCL takes for the end."""
     life = Life(tmp_path, checkpoint_s=1.0)

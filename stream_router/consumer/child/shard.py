@@ -132,10 +132,10 @@ class Shard:
 
     def _settle_the_end(self, checkpointer: Checkpointer) -> None:
         while self._router.backlog or self._router.limit.passed_by or not self._checkpoints.proven_to_the_end():
-            if self._checkpoints.end_refuted:
-                self._leave(self._checkpoints.end_refuted)
-            if self.leave_by and self._clock() >= self.leave_by:
-                self._leave("told to leave before the shard's end was settled")
+            if refuted := self._checkpoints.end_refuted():
+                self.told_to_leave()  # what is to be judged by later events would wait here for good
+            if self.leave_by and (self._clock() >= self.leave_by or (refuted and not self._router.backlog)):
+                self._leave(refuted or "told to leave before the shard's end was settled")
             if self._router.limit.passed_by:
                 self._room.hold_watch.look("dead letters")
             self._turn(WAIT_S)

@@ -97,12 +97,15 @@ class Checkpoints:
 
     def proven_to_the_end(self) -> bool:
         """Whether that is so, and Kinesis has said that no record comes any more; asks it where that is not so."""
-        return self.proven() and self._end.proven("" if self._given is None else self._written(self._given))
+        return self.proven() and self._end_proven()
 
-    @property
     def end_refuted(self) -> str:
-        """Why the shard does not end where the daemon says that it does; "" where nobody says so."""
+        """Why the shard does not end where the daemon says that it does; "" where nobody says so. Asks as well."""
+        self._end_proven()
         return self._end.refuted
+
+    def _end_proven(self) -> bool:
+        return self._end.proven("" if self._given is None else self._written(self._given))
 
     def take_if_due(self, checkpointer: Checkpointer) -> bool:
         """Follow the watermark, and checkpoint where it is time to. False where it is to be tried again."""
