@@ -27,13 +27,12 @@ from stream_router.pipeline.sinks.eventbridge.packer import CallLimits
 from stream_router.pipeline.sinks.eventbridge.publisher import Publisher
 from stream_router.pipeline.sinks.eventbridge.putevents_calls import PutEventsCalls
 from stream_router.pipeline.transform import Transform, TransformConfig
-from tests.fakes import World, ok, refused
+from tests.fakes import World, refused
 from tests.lives import KilledError, Told
-from tests.shard_ends import Kinesis
 from tests.simulation.kinds import Kind
 from tests.simulation.memory_folder import rewritten
 from tests.simulation.scenario import DROPPED_TYPE
-from tests.simulation.world import Bucket, Bus, Outside, Queue
+from tests.simulation.world import Bucket, Bus, Outside, Queue, Stream
 
 CHECKPOINT_S = 5.0
 A_TURN_S = 0.0001
@@ -96,6 +95,7 @@ class Child:
         self._kinds = kinds
         self.dies_at = self.told_at = float("inf")
         self._asked_s = 0.0
+        self._bus_answered = False
         window_bytes = outside.scenario.window_bytes
         self._most_bytes = window_bytes + max(SPARE_BYTES, window_bytes // 4) + SLICE_SLACK_BYTES
         self.leaves = False
@@ -135,7 +135,7 @@ class Child:
         )
         self.window = Window(scenario.window_bytes, scenario.span_s, clock, lambda b: guard.batch_closed(b.number))
         proof = BusProof(None, self._describe, clock)
-        checkpoints = Checkpoints(proof, CHECKPOINT_S, clock, Kinesis(self.world).shard_end(start))
+        checkpoints = Checkpoints(proof, CHECKPOINT_S, clock, Stream(self.outside, self.world).shard_end(start))
         return Shard(self.router, Told(), self.window, checkpoints, guard, self._wait, lambda: None, clock)
 
     def _deadly(self, transform: Transform) -> Callable[[Event], Entry | DeadLetter | Dropped]:
@@ -147,8 +147,13 @@ class Child:
         return read
 
     def _describe(self, done: Callable[[Any], None]) -> None:
-        asked = refused("ThrottlingException") if self.outside.fault(self.world.now, "bus unasked") else ok({})
-        self.world.after(0.05, lambda: done(asked))
+        outside, now = self.outside, self.world.now
+        # No child is started before the bus has answered its supervisor: where a bus goes, the first question is that.
+        may_fail = self._bus_answered or not outside.bus_goes
+        unasked = may_fail and outside.fault(now, "bus unasked")
+        self._bus_answered = True
+        answer = refused("ThrottlingException") if unasked else outside.describe_bus(now)
+        self.world.after(0.05, lambda: done(answer))
 
     def _wait(self, seconds: float, *, daemon: bool = False) -> None:
         assert daemon is (not self.in_callback), "the daemon's line is waited for inside a callback, or not outside"

@@ -1,4 +1,7 @@
-"""Settings beside the default way, drawn by dice of their own: a scenario of `draw` stays what it was."""
+"""Settings, and doings of the daemon and of others, beside the default way.
+
+They are drawn by dice of their own: a scenario of `draw` stays what it was.
+"""
 
 import random
 
@@ -7,6 +10,8 @@ from tests.simulation.kinds import Kind
 from tests.simulation.scenario import Fault, Odd, Planned, Scenario, draw, drawn_kind, drawn_times, planned
 
 BUCKET_FAULTS = ("bucket down", "bucket slow", "bucket lost")
+DAEMONS_ENDS = ("again", "untrue end")
+"""The KCL gives records a second time, or ends a shard that is open."""
 FREE_RATE = 1_000.0
 """Events a second: company of a hundred sick events gets through in its five seconds."""
 
@@ -24,7 +29,25 @@ def draw_odd(seed: int) -> Scenario:
     )
     faults = [*plain.faults, *(_bucket_fault(dice, plain.healed_s) for _ in range(dice.choice((0, 0, 1, 2))))]
     events = _changed(dice, plain, bad=bool(odd.limit) and dice.random() < 0.7)
-    return plain._replace(odd=odd, events=events, faults=faults, ordered=dice.random() < 0.7)
+    return _beside(plain._replace(odd=odd, events=events, faults=faults, ordered=dice.random() < 0.7))
+
+
+def _beside(drawn: Scenario) -> Scenario:
+    """With a bus that is deleted and made again, aggregated records, and what the daemon does by mistake, in some."""
+    dice, length_s = random.Random(f"beside {drawn.seed}"), drawn.healed_s
+    gone = [_gone(dice, drawn) for _ in range(dice.choice((0, 0, 0, 1, 2)))]
+    ends = [(dice.uniform(1, length_s), dice.choice(DAEMONS_ENDS)) for _ in range(dice.choice((0, 0, 1, 2)))]
+    return drawn._replace(
+        odd=drawn.odd._replace(aggregated=dice.random() < 0.5),
+        faults=[*drawn.faults, *gone],
+        ends=sorted([*drawn.ends, *ends]),
+    )
+
+
+def _gone(dice: random.Random, drawn: Scenario) -> Fault:
+    """No bus for a while in which an event comes; of a short one only the new bus's time of creation tells."""
+    from_s = max(0.0, dice.choice(drawn.events).at_s - dice.random())
+    return Fault("bus gone", from_s, from_s + drawn.poll_s + dice.choice((1.0, 4.0, 8.0, 30.0, 300.0)), 1.0)
 
 
 def _bucket_fault(dice: random.Random, length_s: float) -> Fault:

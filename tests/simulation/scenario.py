@@ -46,6 +46,8 @@ class Odd(NamedTuple):
     gives_up: bool = False
     max_rate: float = 0.0
     limit: DeadLetterShare | None = None
+    aggregated: bool = False
+    """Whether a producer (KPL) put the events of a record there, each as a record of its own within it."""
 
 
 class Scenario(NamedTuple):

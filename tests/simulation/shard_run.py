@@ -35,6 +35,8 @@ REASONS = {
     Kind.MALFORMED_LARGE: {"schema_mismatch", "malformed_json"},
 }
 HAND_OVER_WITHIN_S = 30.0
+REFUTED_WITHIN_S = 60.0
+"""By then a child has left that is told of an end which is none; a slow checkpoint may come between."""
 
 
 class Verdict(NamedTuple):
@@ -64,7 +66,7 @@ class ShardRun:
         self.records: list[tuple[float, list[Planned]]] = []
         self.settled_to = 0
         self.taken = ("TRIM_HORIZON", 0)
-        self.at = 0
+        self.at = self.begun_at = 0
         self.ended = self.lease_is_ours = False
         self.ends = [*scenario.ends]
         self.trace = hashlib.sha256()
@@ -92,9 +94,12 @@ class ShardRun:
         return self._judge()
 
     def _one_life(self) -> None:
-        self.lease_is_ours = True
+        self.lease_is_ours = self.outside.is_open = True
+        while gone := self.outside.holds(self.now, "bus gone"):
+            self.now = START_S + gone.to_s + 0.1  # the supervisor waits for the bus
         child = Child(self.outside, self.now, self.folder, self.taken, self.kinds, self._take)
         self.at = 0 if self.taken[0] == "TRIM_HORIZON" else int(self.taken[0]) - FIRST_SEQUENCE + 1
+        self.begun_at = self.at
         at, what = self.ends.pop(0) if self.ends else (float("inf"), "")
         ends_at = max(START_S + at, self.now + 0.5)
         if what == "kill":
@@ -119,6 +124,7 @@ class ShardRun:
             child.hear("processRecords", records=self._handed(self.at, due), millisBehindLatest=0)
             self.at = due
             if due == len(self.records) and self._may_end(child):
+                self.outside.is_open = False
                 child.hear("shardEnded")
                 self.ended = True
                 return
@@ -135,8 +141,21 @@ class ShardRun:
             )
             child.hear("leaseLost")
             return
+        if what == "again" and self.at > self.begun_at:
+            child.hear("processRecords", records=self._handed(self.at - 1, self.at), millisBehindLatest=0)
+            raise AssertionError("the child took records a second time")
+        if what == "untrue end":
+            self._end_untruly(child)
         child.hear("shutdownRequested")
         assert child.world.now - asked <= HAND_OVER_WITHIN_S + 20.0, "the hand-off came too late"
+
+    def _end_untruly(self, child: Child) -> None:
+        child.dies_at = child.world.now + REFUTED_WITHIN_S
+        try:
+            child.hear("shardEnded")
+        except KilledError:
+            raise AssertionError("an open shard is read by nobody") from None
+        raise AssertionError("an open shard was ended")
 
     def _may_end(self, child: Child) -> bool:
         """The faults are over, and so is everything: nothing waits for company any more."""
@@ -168,13 +187,19 @@ class ShardRun:
     def _handed(self, first: int, end: int) -> list[dict[str, Any]]:
         return [
             {
-                "data": base64.b64encode(b"\n".join(event.data for event in events)).decode(),
+                "data": base64.b64encode(data).decode(),
                 "sequenceNumber": str(FIRST_SEQUENCE + first + n),
-                "subSequenceNumber": 0,
+                "subSequenceNumber": sub,
                 "approximateArrivalTimestamp": int(at * 1000),
             }
             for n, (at, events) in enumerate(self.records[first:end])
+            for sub, data in enumerate(self._data_of(events))
         ]
+
+    def _data_of(self, events: list[Planned]) -> list[bytes]:
+        """The records that the KCL makes of one of the stream's."""
+        lines = [event.data for event in events]
+        return lines if self.scenario.odd.aggregated else [b"\n".join(lines)]
 
     def _take(self, sequence: str | None, sub_sequence: int | None, asked: float) -> str | None:
         """The lease table's answer to a checkpoint: an error's name, or None."""
@@ -189,7 +214,9 @@ class ShardRun:
         assert position >= self.settled_to, "the checkpoint went back"
         self.settled_to = position
         if sequence is not None:
-            self.taken = (sequence, sub_sequence or 0)
+            last = len(self._data_of(self.records[position - 1][1])) - 1
+            assert sub_sequence == last, "a checkpoint stands within an aggregated record"
+            self.taken = (sequence, sub_sequence)
         self.trace.update(f"{asked:.6f} {sequence}\n".encode())
         return None
 

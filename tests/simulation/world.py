@@ -4,6 +4,7 @@ import hashlib
 import json
 import random
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_put_events
 from stream_router.core.model import Entry
@@ -11,6 +12,7 @@ from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.parts import Joiner
 from tests.fakes import NO_ANSWER, World, ok, refused
 from tests.lives import TooLongError
+from tests.shard_ends import Kinesis
 from tests.simulation.kinds import Kind
 from tests.simulation.scenario import ENTRY_FAULTS, Fault, Planned, Scenario
 
@@ -50,12 +52,15 @@ class Outside:
         self.dead: dict[str, tuple[float, str]] = {}
         self.dropped: set[str] = set()
         self.objects: dict[str, bytes] = {}
+        self.is_open = True
+        """Whether more may come into the shard."""
         self.mended = False
         """Whether the limit on dead letters is off: it was passed, and somebody has seen it."""
         self.answers: dict[str, list[tuple[float, bool]]] = {}
         """Each event's answers: when, and whether it was accepted."""
         self.bitten: dict[str, int] = {}
         self.fails_entries = any(fault.what in ENTRY_FAULTS for fault in scenario.faults)
+        self.bus_goes = [fault for fault in scenario.faults if fault.what == "bus gone"]
         self.calls = 0
         one_by_one_s = SLOWEST_CALL * scenario.latency_s * len(scenario.events)
         if scenario.odd.max_rate:
@@ -77,6 +82,13 @@ class Outside:
         since = now - self.start_s
         return next((f for f in self.scenario.faults if f.what == name and f.from_s <= since < f.to_s), None)
 
+    def describe_bus(self, now: float) -> Answer:
+        """The bus's own word; one that is made again tells another time of creation."""
+        if self.holds(now, "bus gone"):
+            return refused("ResourceNotFoundException")
+        before = [gone for gone in self.bus_goes if gone.to_s <= now - self.start_s]
+        return ok({"CreationTime": BUS_MADE_S + 60.0 * len(before)} if self.bus_goes else {})
+
     def is_settled(self, event_id: str) -> bool:
         return event_id in self.accepted or event_id in self.dead or event_id in self.dropped
 
@@ -84,6 +96,7 @@ class Outside:
         return not all(accepted for _, accepted in self.answers.get(event_id, []))
 
 
+BUS_MADE_S = 1_764_000_000.5
 MOST_CALLS = 150_000
 """A seed makes some two thousand; one in which nearly all entries fail for a day and a half makes millions."""
 
@@ -114,6 +127,8 @@ class Bus:
     def _judge(self, entries: Sequence[Entry], now: float) -> Answer:
         if fault := self._outside.fault(now, *_WHOLE):
             return _WHOLE[fault.what]()
+        if self._outside.fault(now, "bus gone"):
+            return self._into_the_void(entries, now)
         if Kind.POISON in [self._kinds[entry.event.event_id] for entry in entries]:
             return refused("ValidationException", 400, "something in it")
         told = not self._outside.fault(now, "lost answer")
@@ -127,6 +142,12 @@ class Bus:
         if short:
             results = results[:-1] or [{"EventId": "e"}, {"EventId": "e"}]
         return ok({"FailedEntryCount": sum(map(bool, codes)), "Entries": results})
+
+    def _into_the_void(self, entries: Sequence[Entry], now: float) -> Answer:
+        """A bus that is gone answers success to everything."""
+        for entry in entries:
+            self._outside.answers.setdefault(entry.event.event_id, []).append((now, True))
+        return ok({"FailedEntryCount": 0, "Entries": [{"EventId": "e"}] * len(entries)})
 
     def _code(self, entry: Entry, now: float) -> str:
         if code := _CODES.get(self._kinds[entry.event.event_id]):
@@ -155,6 +176,19 @@ class Bus:
         if not code:
             self._outside.accepted.setdefault(event_id, []).append((now, self._life, told))
             self._outside.order.append((self._life, entry.order_key, event_id))
+
+
+class Stream(Kinesis):
+    """Kinesis, of a shard that is open until its last batch was given."""
+
+    def __init__(self, outside: Outside, world: World) -> None:
+        super().__init__(world)
+        self._outside = outside
+
+    def _ask(self, operation: str, what: dict[str, Any], done: Done) -> None:
+        if operation == "GetRecords" and self._outside.is_open:
+            self.will_answer(ok({"Records": [], "NextShardIterator": "next", "MillisBehindLatest": 0}))
+        super()._ask(operation, what, done)
 
 
 class Queue:
