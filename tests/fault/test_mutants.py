@@ -17,6 +17,7 @@ import pytest
 
 from tests.fault.mutant import Mutant
 from tests.fault.mutants_by_a_reader import CHOSEN
+from tests.fault.mutants_of_mends import UNDONE
 
 ROOT = Path(__file__).parents[2]
 WITHIN_S = 170
@@ -330,7 +331,7 @@ OF_THE_AUTHORS = {
 }
 
 
-MUTANTS = {**OF_THE_AUTHORS, **CHOSEN}
+MUTANTS = {**OF_THE_AUTHORS, **CHOSEN, **UNDONE}
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,89 @@
+"""Mistakes that the program had, and that were mended before its first release: each row undoes a mend."""
+
+from tests.fault.mutant import Mutant
+
+DAEMON = {
+    "a shard's untrue end is asked for once all is settled": Mutant(
+        "consumer/child/shard.py",
+        "if refuted := self._checkpoints.end_refuted():",
+        "if refuted := self._checkpoints._end.refuted:",
+        ("tests/unit/test_shard_end.py",),
+    ),
+    "a shard ends though its children have no leases": Mutant(
+        "consumer/child/progress/shard_end.py",
+        '        if "Item" not in found:\n',
+        "        if False:\n",
+        ("tests/unit/test_shard_end.py",),
+    ),
+    "records that come a second time are taken": Mutant(
+        "consumer/child/daemon/kcl_callbacks.py",
+        "        if first <= self._given:\n",
+        "        if False:\n",
+        ("tests/unit/test_shard.py",),
+    ),
+    "a checkpoint stands within an aggregated record": Mutant(
+        "consumer/child/progress/watermark.py",
+        "if following is not None and following.sequence_number == one.sequence_number:",
+        "if False:",
+        ("tests/property/test_watermark.py",),
+    ),
+    "a stop that comes as the shard is taken up is not heard": Mutant(
+        "consumer/child/daemon/kcl_callbacks.py",
+        "        if self._leaving:",
+        "        if False:",
+        ("tests/unit/test_shard.py",),
+    ),
+    "records after the last checkpoint are taken up": Mutant(
+        "consumer/child/shard.py",
+        "        self.told_to_leave()  # what comes after it could be opened and never sent\n",
+        "",
+        ("tests/unit/test_shard.py",),
+    ),
+    "a program that gives credentials reads the daemon's lines": Mutant(
+        "consumer/child/daemon/protocol.py",
+        "    os.dup2(nothing, 0)\n",
+        "",
+        ("tests/integration/test_child.py", "-k", "daemons_lines or credentials"),
+    ),
+}
+
+PIPELINE = {
+    "what failed in an event's first second is not held against it": Mutant(
+        "pipeline/delivery/health.py",
+        "if moment - 1 < second <= until",
+        "if moment <= second <= until",
+        ("tests/unit/test_health.py",),
+    ),
+}
+
+RECEIVER = {
+    "rows are stored in a spill's file that was deleted": Mutant(
+        "receiver/spill/segments.py",
+        " or not self._is_there(segment)",
+        "",
+        ("tests/unit/test_spill_segments.py",),
+    ),
+    "a file of the spill goes before its ledger is synced": Mutant(
+        "receiver/spill/segments.py",
+        "            self._ledger.sync()\n",
+        "            pass\n",
+        ("tests/unit/test_spill_segments.py", "tests/property/test_spill_files.py"),
+    ),
+}
+
+OPERATOR = {
+    "a redrive publishes what it cannot delete": Mutant(
+        "control/dead_letters/redriving/settling.py",
+        " and not self._to.messages.deletes_nothing",
+        "",
+        ("tests/unit/test_settling.py",),
+    ),
+    "a redrive unmasks what the consumer masked": Mutant(
+        "control/dead_letters/redriving/redrive.py",
+        "        if (streams or policies) and not",
+        "        if streams and not",
+        ("tests/unit/test_dlq_redrive.py", "-k", "masked"),
+    ),
+}
+
+UNDONE: dict[str, Mutant] = {**DAEMON, **PIPELINE, **RECEIVER, **OPERATOR}
