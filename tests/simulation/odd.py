@@ -38,7 +38,7 @@ def _beside(drawn: Scenario) -> Scenario:
     gone = [_gone(dice, drawn) for _ in range(dice.choice((0, 0, 0, 1, 2)))]
     ends = [(dice.uniform(1, length_s), dice.choice(DAEMONS_ENDS)) for _ in range(dice.choice((0, 0, 1, 2)))]
     return drawn._replace(
-        odd=drawn.odd._replace(aggregated=dice.random() < 0.5),
+        odd=drawn.odd._replace(aggregated=dice.random() < 0.5, moves=dice.random() < 0.5),
         faults=[*drawn.faults, *gone],
         ends=sorted([*drawn.ends, *ends]),
     )

@@ -48,6 +48,8 @@ class Odd(NamedTuple):
     limit: DeadLetterShare | None = None
     aggregated: bool = False
     """Whether a producer (KPL) put the events of a record there, each as a record of its own within it."""
+    moves: bool = False
+    """Whether the lease may go to another host, with a state folder of its own, and come back."""
 
 
 class Scenario(NamedTuple):

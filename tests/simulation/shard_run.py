@@ -58,7 +58,8 @@ class ShardRun:
     def __init__(self, scenario: Scenario, folder: Path) -> None:
         self.scenario = scenario
         self.outside = Outside(scenario, START_S)
-        self.folder = folder
+        self.hosts = [folder / "here", folder / "there"]
+        """The state folders: the first one's host has the lease."""
         self.now = START_S
         self.kinds = kinds_of(scenario.events)
         self.unsettled = [*self.kinds]
@@ -97,7 +98,7 @@ class ShardRun:
         self.lease_is_ours = self.outside.is_open = True
         while gone := self.outside.holds(self.now, "bus gone"):
             self.now = START_S + gone.to_s + 0.1  # the supervisor waits for the bus
-        child = Child(self.outside, self.now, self.folder, self.taken, self.kinds, self._take)
+        child = Child(self.outside, self.now, self.hosts[0], self.taken, self.kinds, self._take)
         self.at = 0 if self.taken[0] == "TRIM_HORIZON" else int(self.taken[0]) - FIRST_SEQUENCE + 1
         self.begun_at = self.at
         at, what = self.ends.pop(0) if self.ends else (float("inf"), "")
@@ -110,6 +111,8 @@ class ShardRun:
             self._live(child, ends_at, what)
         self.outside.life += 1  # whatever the old process still starts is a violation
         self.now = child.world.now + self.outside.dice.uniform(1, 10)
+        if self.scenario.odd.moves and self.outside.dice.random() < 0.5:
+            self.hosts.reverse()
 
     def _live(self, child: Child, ends_at: float, what: str) -> None:
         while True:
