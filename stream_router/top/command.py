@@ -118,9 +118,12 @@ class _Asker:
 
 
 def _ends_on_signals() -> contextlib.AbstractContextManager[None]:
-    """SIGTERM, and a terminal that is closed, end it as Ctrl-C does, so that the terminal is put back."""
+    """SIGTERM, and a terminal that is closed, end it as Ctrl-C does, so that the terminal is put back.
+
+    Ctrl-C too is heard here: what a shell starts in the background ignores it, and so do that one's own children.
+    """
 
     def end(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    return heard_by(end, signal.SIGTERM, signal.SIGHUP)
+    return heard_by(end, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
