@@ -204,10 +204,10 @@ def test_the_rule_lets_our_types_through_to_the_target(cloud: Cloud) -> None:
 
 
 def test_doctor_finds_nothing_wrong_with_it(cloud: Cloud) -> None:
-    """It warns that masking is off (the product's default), and of what the emulator leaves out: the encryption."""
+    """It warns that masking is off, that no consumer has run, and of what the emulator leaves out: the encryption."""
     found = cloud.doctor()
     assert _wrong(found) == {}
-    assert {code for code, one in found.items() if one["verdict"] == "warning"} == {"SR005", "SR112"}
+    assert {code for code, one in found.items() if one["verdict"] == "warning"} == {"SR005", "SR112", "SR160"}
     looked_at = {"SR101", "SR111", "SR140", "SR142", "SR143"}
     assert {found[code]["verdict"] for code in looked_at} == {"well"}
 
