@@ -52,8 +52,8 @@ def readme() -> str:
     runs = [run for run in results() if run["verdict"] != "invalid"]
     sent, kills = (sum(run["figures"][name] for run in runs) for name in ("sent", "kills"))
     lost = sum(run["rules"]["lost"] for run in runs)
-    seeds = f"{len(runs)} seed{'s' * (len(runs) != 1)}"
-    said = f"""**Tried:** [the lane](docs/lane.md), chaos over all of it by {seeds}: {kills} times `kill -9`, stops, cut
+    count = f"{len(runs)} run{'s' * (len(runs) != 1)}"
+    said = f"""**Tried:** [the lane](docs/lane.md), chaos over all of it in {count}: {kills} times `kill -9`, stops, cut
 lines, failing AWS. {sent:,} events sent, {lost} lost. To try it: `.venv/bin/python -m tests.fault.lane --short`."""
     return filled(README.read_text("utf-8"), BEGIN_README, said)
 
