@@ -4,7 +4,7 @@ import time
 
 from botocore.exceptions import ClientError
 
-from stream_router.core.aws_answers import epoch_of
+from stream_router.aws import served_time
 
 SKEW_REFUSED_S = 300.0
 """AWS refuses a signature whose time is further off. The data plane corrects that by itself, botocore does not."""
@@ -18,16 +18,9 @@ def code_of(error: BaseException) -> str:
 
 def why(error: BaseException) -> str:
     """The same for a message: with what this host's clock has to do with it."""
-    off_s = time.time() - _served_s(error)
-    if abs(off_s) <= SKEW_REFUSED_S:
+    served_s = served_time.of_answer(error.response) if isinstance(error, ClientError) else 0.0
+    off_s = time.time() - served_s
+    if not served_s or abs(off_s) <= SKEW_REFUSED_S:
         return code_of(error)
     where = f"{abs(off_s):.0f} s {'ahead of' if off_s > 0 else 'behind'}"
     return f"{code_of(error)}, and this host's clock is {where} AWS's: set it"
-
-
-def _served_s(error: BaseException) -> float:
-    """What time it was by the answer (epoch seconds); ours where there is none."""
-    headers = (
-        error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}) if isinstance(error, ClientError) else {}
-    )
-    return epoch_of(str(headers.get("date", ""))) or time.time()

@@ -2,6 +2,7 @@
 
 import mmap
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from botocore.session import Session
@@ -40,3 +41,8 @@ class ServedTime:
     def _answered(self, response_dict: Any = None, **_: object) -> None:
         if response_dict:
             self.hear(str(response_dict["headers"].get("date", "")))
+
+
+def of_answer(answer: Mapping[str, Any]) -> float:
+    """What time it was by an answer of boto3's, or a refusal (epoch seconds); 0.0 where it bears none."""
+    return epoch_of(str(answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")))

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from stream_router.aws import endpoints
+from stream_router.aws import endpoints, served_time
 from stream_router.aws.errors import code_of
 from stream_router.checks.finding import said
 from stream_router.control.dead_letters.queue.gathering import QueueAbsentError, QueueUnreadableError
@@ -20,7 +20,6 @@ from stream_router.control.lines import count_of
 from stream_router.control.republish.connection import Connection
 from stream_router.control.setup.setup import undelivered_name
 from stream_router.core import limits, logs
-from stream_router.core.aws_answers import epoch_of
 from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.sinks.dead_letters.reader import UnavailableLetterError, UnreadableLetterError
 from stream_router.settings.consumer import Consumer
@@ -71,11 +70,10 @@ class Desk:
             answer = self._sqs.get_queue_attributes(QueueUrl=self.messages.queue_url, AttributeNames=asked)
         except (ClientError, BotoCoreError) as error:
             raise self._refused(error) from None
-        date = answer["ResponseMetadata"]["HTTPHeaders"].get("date", "")
         found = answer.get("Attributes", {})
         if not self.messages.begun_ms and (policy := found.get("RedrivePolicy")):
             warn(f"note: {_moves_away(self.messages.name, policy)}")
-        self.messages.begun_ms = self.messages.begun_ms or epoch_of(date) * 1000
+        self.messages.begun_ms = self.messages.begun_ms or served_time.of_answer(answer) * 1000
         return Depth(*(int(found.get(name, 0)) for name in names))
 
     def _refused(self, error: Exception) -> QueueUnreadableError:

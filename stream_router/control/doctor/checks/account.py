@@ -1,12 +1,12 @@
 """Checks of who and where we are: credentials, identity, region, clock."""
 
-import email.utils
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from stream_router.aws import served_time
 from stream_router.aws.endpoints import is_aws
 from stream_router.aws.errors import code_of
 from stream_router.checks.finding import Finding, Question, ask
@@ -110,10 +110,8 @@ def clock(world: World) -> Finding:
         answer: Any = _answered(world.identity)
     except (BotoCoreError, SettingsError):
         return skipped("SR013", "waits for SR011")
-    stamp = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
-    try:
-        theirs_s = email.utils.parsedate_to_datetime(stamp).timestamp()
-    except (TypeError, ValueError):
+    theirs_s = served_time.of_answer(answer)
+    if not theirs_s:
         return skipped("SR013", "the answer bears no time")
     off_s = world.once("clock", world.now_s) - theirs_s
     says = f"{abs(off_s):.0f} s {'ahead of' if off_s > 0 else 'behind'} AWS"
