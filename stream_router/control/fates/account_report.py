@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from stream_router.control.fates.account import Account
 from stream_router.control.fates.books import Letters, UndeliveredBook
 from stream_router.control.fates.judge import Fate
+from stream_router.control.lines import count_of
 from stream_router.control.stream.reader import Span
 from stream_router.core.plain_text import plain
 from stream_router.pipeline.mapping.timestamps import iso
@@ -57,4 +58,4 @@ def _verdict(account: Account, missing: str) -> str:
         return f"cannot judge: {account.unjudged:,} events"
     if not account.differences:
         return "equal: every event is accounted for"
-    return "1 difference" if account.differences == 1 else f"{account.differences:,} differences"
+    return count_of(account.differences, "difference")
