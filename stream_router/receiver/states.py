@@ -193,9 +193,9 @@ class States:
 
     def _of_part(self) -> _Now | None:
         stream = self._batcher.stream
-        if not stream.apart:
+        if not (apart := stream.apart):
             return None
-        text = f"{stream.apart} of its {self._buckets} buckets, while others do; {self._where_events_go}"
+        text = f"{apart} of its {self._buckets} buckets, while others do; {self._where_events_go}"
         cure = f"{_ONE_SHARD}; {CURES.get(stream.apart_code, _UNKNOWN_CURE)}"
         return _Now(stream.apart_code, text, self._stream_name, cure, stream.last_refusal_s)
 
