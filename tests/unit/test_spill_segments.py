@@ -349,21 +349,21 @@ def test_nothing_is_stored_in_a_file_that_nobody_will_find(tmp_path: Path, how: 
     again.close()
 
 
-def replaced(folder: Path) -> Path:
-    """An empty folder in its place; where it is now."""
+def begun_and_replaced(folder: Path) -> tuple[Segments, Path]:
+    """Files that hold a row, and an empty folder in the place of theirs; where theirs is now."""
+    folder.mkdir()
+    files = files_in(folder)
+    files.append([(7, b"before")])
     aside = folder.with_name("elsewhere")
     folder.rename(aside)
     folder.mkdir()
-    return aside
+    return files, aside
 
 
 def test_a_folder_that_came_in_its_place_is_locked_too(tmp_path: Path) -> None:
     """Else a second receiver would write the same files, and one would empty the other's."""
     folder = tmp_path / "spill"
-    folder.mkdir()
-    files = files_in(folder)
-    files.append([(7, b"before")])
-    aside = replaced(folder)
+    files, aside = begun_and_replaced(folder)
     files.append([(7, b"after")])
     with pytest.raises(SettingsError, match="another receiver uses it"):
         files_in(folder)
@@ -378,10 +378,7 @@ def test_a_folder_that_came_in_its_place_is_locked_too(tmp_path: Path) -> None:
 def test_nothing_is_written_to_a_folder_in_its_place_that_another_receiver_has(tmp_path: Path) -> None:
     """503 is better than two receivers in one file; it goes on where the folder is its own again."""
     folder = tmp_path / "spill"
-    folder.mkdir()
-    files = files_in(folder)
-    files.append([(7, b"before")])
-    aside = replaced(folder)
+    files, aside = begun_and_replaced(folder)
     other = files_in(folder)
     with pytest.raises(OSError, match="another receiver uses it"):
         files.append([(7, b"after")])
