@@ -18,13 +18,13 @@ LATEST_S = 0.9
 
 
 class Shape(NamedTuple):
-    """Each request is checked with so many secrets: with one the driver is slower than the receiver, on two cores."""
+    """Each request is checked with so many secrets, so that the receiver is slower than the driver beside it."""
 
     connections: int
     seconds: float
     secrets: int
-    least_sent: float
-    """Over the saturation, what really went out: a connection sends nothing while it waits for an answer."""
+    offered: float
+    """Over the saturation. The machine may be another's when that is measured, so the short shape offers plenty."""
 
     least_stored: float
     """Of the saturation, what was answered 202: work for what comes too late is work for nothing."""
@@ -33,13 +33,13 @@ class Shape(NamedTuple):
     """For a 503 only: where other tests have the machine for so long, it cannot come sooner."""
 
 
-SHORT = Shape(500, 2.0, 1, 0.5, 0.3, 0.35)
-LONG = Shape(6_000, 10.0, 150, 1.35, 0.5, 0.0)
+SHORT = Shape(1_500, 2.0, 400, 3.0, 0.0, 1.1)
+LONG = Shape(6_000, 10.0, 150, 1.5, 0.5, 0.0)
 
 
 @pytest.mark.parametrize("shape", [SHORT, pytest.param(LONG, marks=pytest.mark.long)], ids=["short", "long"])
-def test_half_as_much_again_as_it_can_do_is_shed_in_time(tmp_path: Path, shape: Shape) -> None:
-    """Saturation is measured first, in the same run; then one and a half times of it is offered."""
+def test_more_than_it_can_do_is_shed_in_time(tmp_path: Path, shape: Shape) -> None:
+    """Saturation is measured first, in the same run; then more is offered: some of it is 503, and nothing is late."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, shape.connections + 512), hard))
     keys = [f"{number:032x}" for number in range(shape.secrets)]
@@ -51,16 +51,15 @@ def test_half_as_much_again_as_it_can_do_is_shed_in_time(tmp_path: Path, shape: 
         saturation = first.run(posts, 1e9, 2.0)
         first.close()
         flood = Flood(running.address, shape.connections)
-        sent = flood.run(posts, 1.5 * saturation, shape.seconds)
+        sent = flood.run(posts, shape.offered * saturation, shape.seconds)
         flood.close()
     counts = Counter(answer.status for answer in flood.answers)
     latest = {status: max(one.took_s for one in flood.answers if one.status == status) for status in counts}
     print(f"{saturation:.0f}/s at most, {sent:.0f}/s sent: {dict(counts)}, latest {latest}")  # noqa: T201 - with -s
-    assert set(counts) <= {202, 503}, counts
-    assert sent > shape.least_sent * saturation
+    assert set(counts) == {202, 503}, counts
     assert counts[202] > shape.least_stored * saturation * shape.seconds
     assert latest[202] <= LATEST_S, (latest, counts)
-    assert latest.get(503, 0.0) <= LATEST_S + shape.slack_s, (latest, counts)
+    assert latest[503] <= LATEST_S + shape.slack_s, (latest, counts)
 
 
 def _signed(body: bytes, key: str) -> bytes:
