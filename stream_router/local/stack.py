@@ -29,6 +29,7 @@ def start(programs: Programs, port: int | None = None) -> tuple[Program, str]:
     settings = {
         "GATEWAY_PORT": str(port),
         "BIND_HOST": "127.0.0.1",
+        "IOT_MTLS_ENABLED": "0",  # its MQTT broker would listen on every address of the host
         "LOG_LEVEL": "WARNING",
         "S3_DATA_DIR": str(programs.folder / "s3"),
         "TMPDIR": str(programs.folder),  # for the file with its process id, which it leaves where it is killed

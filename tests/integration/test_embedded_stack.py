@@ -1,6 +1,7 @@
 """The embedded stack as the KCL meets it: one HTTP/2 connection for all that it reads."""
 
 import asyncio
+import socket
 import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -10,8 +11,11 @@ import pytest
 
 from stream_router.local import stack
 from stream_router.local.programs import Programs, module
+from tests.ports import free_port
 
 REQUESTS = 1_100
+LISTEN = "0A"
+"""The kernel's word for a socket that listens."""
 LIST_STREAMS = {"X-Amz-Target": "Kinesis_20131202.ListStreams", "Content-Type": "application/x-amz-json-1.1"}
 
 
@@ -22,6 +26,16 @@ def test_the_stack_leaves_nothing_in_the_folder_of_temporary_files() -> None:
         name = f"ministack-{urlsplit(endpoint).port}.pid"
         assert (programs.folder / name).exists()
         assert not (Path(tempfile.gettempdir()) / name).exists()
+
+
+def test_the_stack_listens_on_loopback_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody on the network reaches it: ministack's broker of MQTT takes no notice of the address to listen at."""
+    monkeypatch.setenv("IOT_MTLS_PORT", str(free_port()))
+    with Programs() as programs:
+        program, endpoint = stack.start(programs)
+        program.wait_ready(lambda: httpx.get(f"{endpoint}/_ministack/ready", trust_env=False).is_success, 30.0)
+        heard = _listening(program.process.pid)
+    assert heard == [("127.0.0.1", urlsplit(endpoint).port)]
 
 
 def test_a_connection_of_the_kcls_lasts() -> None:
@@ -39,6 +53,18 @@ def test_what_lies_in_the_working_folder_is_not_its_code(monkeypatch: pytest.Mon
         _, endpoint = stack.start(programs)
         version = programs.start("version", module("stream_router", "--version"), endpoint, {})
         assert version.process.wait(30) == 0, version.last_line()
+
+
+def _listening(pid: int) -> list[tuple[str, int]]:
+    """Addresses of IPv4 and ports at which the process listens, by the kernel's tables."""
+    sockets = {str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()}
+    found = []
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, _, state, *_ = fields = line.split()
+        if state == LISTEN and f"socket:[{fields[9]}]" in sockets:
+            address, port = local.split(":")
+            found.append((socket.inet_ntoa(bytes.fromhex(address)[::-1]), int(port, 16)))
+    return found
 
 
 async def _ask(url: str) -> None:
