@@ -16,6 +16,7 @@ from stream_router.control.policy.command import needs_of
 from stream_router.control.policy.needs import document
 from stream_router.control.setup import queues, rules, streams
 from stream_router.receiver.auth import schemes
+from stream_router.settings.consumer import Consumer
 from stream_router.settings.environment.names import settings
 from stream_router.settings.environment.reading import load
 from stream_router.settings.receiver import Receiver
@@ -211,6 +212,30 @@ def test_a_receiver_starts_with_each_scheme_on_offer(scheme: str, monkeypatch: p
     monkeypatch.setenv("STREAM_ROUTER_WEBHOOK_SECRETS", secret.get(scheme, "a secret of some length"))
     assert TEMPLATE["Conditions"]["SignsByHmac"] == {"Fn::Equals": [{"Ref": "WebhookScheme"}, "hmac"]}
     assert schemes.make(load(Receiver))
+
+
+@pytest.mark.parametrize(
+    ("parameter", "field"), [("Masking", "masking"), ("Ordering", "ordering"), ("Unroutable", "unroutable")]
+)
+def test_what_becomes_of_an_event_can_be_chosen(parameter: str, field: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Masking, order and types of no rule: the product's defaults, and each choice that the consumer has."""
+    for variable in [key for key in os.environ if key.startswith(("AWS_", "STREAM_ROUTER_", "SQS_", "EVENTBRIDGE_"))]:
+        monkeypatch.delenv(variable)
+    made = TEMPLATE["Parameters"][parameter]
+    defaults = {name: one["Default"] for name, one in TEMPLATE["Parameters"].items() if "Default" in one}
+    of_the_stack = {"AWS::Region": GIVEN["AWS::Region"], "EventStream": "calls", "Bus": "telephony"}
+    of_the_stack["DeadLetterQueue"] = "https://sqs.eu-west-1.amazonaws.com/210987654321/calls-dead-letters"
+    product = Consumer.model_fields[field].default
+    assert made["Default"] == product
+    for choice in made.get("AllowedValues", ["off", "default", "strict"]):
+        assert re.fullmatch(made.get("AllowedPattern", ".*"), choice)
+        given = {**defaults, **of_the_stack, parameter: choice}
+        for name, value in variables("ConsumerTask", set()).items():
+            monkeypatch.setenv(name, str(given[value["Ref"]] if isinstance(value, dict) and "Ref" in value else value))
+        monkeypatch.setenv("STREAM_ROUTER_EVENT_TYPES", defaults["EventTypes"])
+        assert getattr(load(Consumer), field) == choice
+    if "AllowedValues" in made:
+        assert set(made["AllowedValues"]) == set(get_args(Consumer.model_fields[field].annotation))
 
 
 def test_a_sender_may_sign_in_each_way_that_the_receiver_knows() -> None:
