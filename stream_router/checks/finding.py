@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, EndpointConnectionError
 
 from stream_router.aws.endpoints import is_aws
 from stream_router.aws.errors import code_of
@@ -58,6 +58,9 @@ NOT_SPOKEN = frozenset(
 
 
 LATER = "ask again later"
+NO_WAY = "see that there is a way to it (DNS, a NAT or a VPC endpoint, a proxy), or ask again later"
+UNCONNECTED = (EndpointConnectionError, ConnectTimeoutError)
+"""Of AWS these come of a closed network more often than of an outage."""
 
 
 class Question(NamedTuple):
@@ -93,9 +96,11 @@ def silence(error: BotoCoreError) -> tuple[str, str]:
     """Where and why there was no answer, and the cure: an endpoint that is not AWS's may be left from a trial."""
     url = str(error.kwargs.get("endpoint_url") or "")
     kind = f" ({type(error).__name__})"
-    if not url or is_aws(url):
+    if not url:
         return kind, LATER
     there = urlsplit(url).netloc
+    if is_aws(url):
+        return f" at {there}{kind}", NO_WAY if isinstance(error, UNCONNECTED) else LATER
     named = [row.variable for row in in_force.of_aws() if "ENDPOINT" in row.variable and there in row.value]
     cure = f"start what listens there, or unset {named[0] if named else 'endpoint_url in the profile'}"
     return f" at {there.rpartition('@')[2]}{kind}", cure

@@ -20,7 +20,7 @@ from botocore.stub import Stubber
 
 from stream_router.aws import endpoints
 from stream_router.checks import aws_checks, jvm
-from stream_router.checks.finding import LATER, Finding, Verdict, at_start, said, silence
+from stream_router.checks.finding import LATER, NO_WAY, Finding, Verdict, at_start, said, silence
 from stream_router.consumer.supervisor.daemon import java
 from stream_router.core.process.settings_error import SettingsError
 
@@ -176,13 +176,15 @@ def test_a_bucket_that_is_not_there_is_a_no(aws: Aws, code: str, verdict: Verdic
 
 
 def test_no_answer_names_the_variable_that_sends_the_call_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A variable that a trial left behind is no outage; AWS's own endpoint is, and is asked again later."""
+    """A variable that a trial left behind is no outage; of AWS's own the name says which way is closed."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:9")
     where, cure = silence(EndpointConnectionError(endpoint_url="http://127.0.0.1:9/"))
     assert where == " at 127.0.0.1:9 (EndpointConnectionError)"
     assert cure == "start what listens there, or unset AWS_ENDPOINT_URL_SQS"
     aws_s_own = EndpointConnectionError(endpoint_url="https://sqs.eu-central-1.amazonaws.com/")
-    assert silence(aws_s_own) == (" (EndpointConnectionError)", LATER)
+    assert silence(aws_s_own) == (" at sqs.eu-central-1.amazonaws.com (EndpointConnectionError)", NO_WAY)
+    late = ReadTimeoutError(endpoint_url="https://sqs.eu-central-1.amazonaws.com/")
+    assert silence(late) == (" at sqs.eu-central-1.amazonaws.com (ReadTimeoutError)", LATER)
 
 
 def leases(*checkpoints: str) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def raising(world: World, name: str, error: Exception) -> None:
 @pytest.mark.parametrize(
     ("error", "says"),
     [
-        (SILENT, "no answer (EndpointConnectionError)"),
+        (SILENT, "no answer at events.eu-west-1.amazonaws.com (EndpointConnectionError)"),
         (REFUSED, "PutRule was refused (AccessDenied)"),
         (KeyError("Rules"), "the check itself failed (KeyError)"),
     ],
