@@ -7,7 +7,7 @@ import boto3
 from botocore.config import Config
 
 from stream_router.aws import credentials
-from stream_router.aws.endpoints import check_port, refusals
+from stream_router.aws.endpoints import check_url, refusals
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -53,7 +53,7 @@ class Clients:
         credentials.find(self._session)
         with refusals(service):
             client = make(service, config=config, endpoint_url=self._endpoint_url)
-            check_port(client.meta.endpoint_url)
+            check_url(client.meta.endpoint_url)
             return client
 
     @functools.cached_property

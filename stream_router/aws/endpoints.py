@@ -69,13 +69,16 @@ def client(session: Session, service: str, config: Config | None = None) -> Any:
     """A botocore client; nothing is sent. Raises SettingsError where the environment cannot be used."""
     with refusals(service):
         made: Any = session.create_client(service, config=config)
-        check_port(made.meta.endpoint_url)
+        check_url(made.meta.endpoint_url)
         return made
 
 
-def check_port(url: str) -> None:
+def check_url(url: str) -> None:
     """Raises ValueError for what botocore would trip over at the first call only."""
-    _ = urlsplit(url).port
+    parts = urlsplit(url)
+    _ = parts.port  # raises for a port that is none
+    if parts.scheme not in ("http", "https"):
+        raise ValueError(url)
 
 
 _ASKS_FOR_NOTHING = {

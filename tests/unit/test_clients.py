@@ -41,7 +41,11 @@ def _refused(region: str = "us-east-1") -> str:
 
 
 @pytest.mark.parametrize(
-    "url", [CANARY, "http://", f"http://{CANARY}@[bad", "http://127.0.0.1:99999", f"http://127.0.0.1:{CANARY}"]
+    "url",
+    [
+        *(CANARY, "http://", f"http://{CANARY}@[bad", "http://127.0.0.1:99999", f"http://127.0.0.1:{CANARY}"),
+        *(f"ftp://{CANARY}", f"ws://{CANARY}"),
+    ],
 )
 @pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KINESIS"])
 def test_an_endpoint_that_is_no_url_is_a_settings_error(
