@@ -10,7 +10,7 @@ import pytest
 
 from stream_router.aws import endpoints
 from stream_router.aws.endpoints import Target
-from stream_router.control.dead_letters.desk import Depth
+from stream_router.control.dead_letters.desk import Depth, undelivered_url
 from stream_router.control.dead_letters.queue.gathering import Whole
 from stream_router.control.dead_letters.queue.held import Held
 from stream_router.control.dead_letters.queue.messages import HIDE_S, Messages
@@ -30,10 +30,12 @@ from stream_router.control.stream.shards import Shard, TooOldError
 from stream_router.core.envelope import seal
 from stream_router.core.model import DeadLetter, Entry
 from stream_router.core.names import SOURCE
+from stream_router.core.process.settings_error import SettingsError
 from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
 from stream_router.pipeline.sinks.dead_letters.reader import UnreadableLetterError
+from stream_router.settings.dead_letters import DeadLetters
 from tests.sqs_in_time import Sqs
 
 
@@ -49,6 +51,14 @@ def test_a_condition_that_is_no_text_is_told_as_it_stands(condition: object) -> 
     """Whatever a message says, it is one line of a listing."""
     body = orjson.dumps({"failedMessages": [], "exhaustedRetryCondition": condition}).decode()
     assert reading.read(body, {}).condition == str(condition)
+
+
+@pytest.mark.parametrize("arn", ["arn:x", "arn:aws:sqs:us-east-1", "arn:cxone-events-undelivered"])
+def test_a_queue_that_is_named_by_no_arn_is_a_settings_error(arn: str) -> None:
+    """One line with 78, before anything is asked."""
+    settings = DeadLetters(aws_region="us-east-1", sqs_dlq_url="https://sqs/1/q", target_dlq_arn=arn)
+    with pytest.raises(SettingsError, match=r"^STREAM_ROUTER_TARGET_DLQ_ARN: is no ARN; "):
+        undelivered_url(settings)
 
 
 def test_who_looks_at_the_other_queue_is_told_so() -> None:

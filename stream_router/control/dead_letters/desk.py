@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from stream_router.aws import endpoints, served_time
 from stream_router.aws.errors import code_of
 from stream_router.checks.finding import said
+from stream_router.control import arns
 from stream_router.control.dead_letters.queue.gathering import QueueAbsentError, QueueUnreadableError
 from stream_router.control.dead_letters.queue.messages import HIDE_S, Messages
 from stream_router.control.dead_letters.telling import say, warn
@@ -185,12 +186,13 @@ def still_hidden(messages: Messages) -> Iterator[str]:
 def undelivered_url(settings: DeadLetters) -> str:
     """The URL of EventBridge's own dead-letter queue: that of the setting, else `<stream>-undelivered`.
 
-    Raises QueueAbsentError where there is none, QueueUnreadableError where it is not to be found.
+    Raises QueueAbsentError where there is none, QueueUnreadableError where it is not to be found, SettingsError where
+    the setting is no ARN.
     """
     client = endpoints.client(endpoints.session(settings.aws_region), "sqs", _CONFIG)
     arn = settings.target_dlq_arn
     name = arn.rsplit(":", 1)[-1] if arn else undelivered_name(settings.stream)
-    owner = {"QueueOwnerAWSAccountId": arn.split(":")[4]} if arn else {}
+    owner = {"QueueOwnerAWSAccountId": arns.parse(arn, "STREAM_ROUTER_TARGET_DLQ_ARN").account} if arn else {}
     try:
         return str(client.get_queue_url(QueueName=name, **owner)["QueueUrl"])
     except (ClientError, BotoCoreError) as error:
