@@ -1,5 +1,7 @@
 """Where the receiver is, and whether its sender's secret may go there."""
 
+import ssl
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from stream_router.core.process.settings_error import SettingsError
@@ -20,6 +22,15 @@ def check(settings: Receiver, url: str, *, plain_http: bool = False) -> None:
     if in_the_clear(settings, url) and not plain_http:
         scheme, cure = settings.webhook_scheme, "give https:// (`send --plain-http` sends it all the same)"
         raise SettingsError(f"--url: {scheme} would send the secret itself over plain HTTP; {cure}")
+
+
+def check_ca(path: Path | None) -> None:
+    """Raises SettingsError where there are no certificates to trust in the file: each connection would fail."""
+    if path is not None:
+        try:
+            ssl.create_default_context(cafile=path)
+        except OSError:
+            raise SettingsError("--ca: is no readable PEM file of certificates; name one, or leave it out") from None
 
 
 def in_the_clear(settings: Receiver, url: str) -> bool:

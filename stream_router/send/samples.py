@@ -19,9 +19,12 @@ _PAYLOADS = dict(TYPES)
 def bodies(preset: str, event_type: str | None, file: Path | None) -> Iterator[bytes]:
     """Endless bodies: the file's, or examples of a preset, of one type where one is asked for.
 
-    Raises SettingsError where there is no such preset, type or file.
+    Raises SettingsError where there is no such preset, type or file, or where both would be asked for.
     """
     if file is not None:
+        for option, given in (("--type", event_type is not None), ("--preset", preset != "default")):
+            if given:
+                raise SettingsError(f"{option}: a file goes as it is, so this would do nothing; leave it or --file out")
         return itertools.repeat(_read(file))
     if preset not in PRESETS:
         raise SettingsError(f"--preset: there is no {preset}; name {', '.join(PRESETS)}")

@@ -150,6 +150,8 @@ def test_a_files_bytes_are_sent_as_they_are(tmp_path: Path) -> None:
         (("nope", None, None), "--preset"),
         (("cxone-data-stream", "x", None), "--type"),
         (("default", None, Path("/nonexistent")), "--file"),
+        (("default", "x", Path(__file__)), "--type"),
+        (("cxone-digital", None, Path(__file__)), "--preset"),
     ],
 )
 def test_what_cannot_be_sent_is_one_line(given: tuple[str, str | None, Path | None], name: str) -> None:
@@ -169,6 +171,15 @@ def test_what_cannot_be_sent_is_one_line(given: tuple[str, str | None, Path | No
 def test_the_receivers_own_settings_say_where_it_is(given: dict[str, str], url: str) -> None:
     """So that `send` needs no option on the receiver's host."""
     assert address.own_url(settings(webhook_scheme="none", **given)) == url
+
+
+@pytest.mark.parametrize("ca", [Path("/nonexistent"), Path(__file__), Path("/etc")])
+def test_a_ca_that_is_none_is_refused(ca: Path) -> None:
+    """It would look like a trouble of the receiver's."""
+    with pytest.raises(SettingsError, match=r"^--ca: .*; "):
+        command.run(
+            settings(webhook_scheme="none"), Wish(1, 0, "default", None, None, "https://127.0.0.1:9/v1/events", ca)
+        )
 
 
 @pytest.mark.parametrize("url", ["localhost:80", "http://zoë.example/", "http://[::1", "http://x:99999/"])
