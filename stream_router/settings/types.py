@@ -71,12 +71,14 @@ def paths(text: str) -> list[list[str]]:
 
 
 def _paths(value: str) -> str:
-    """An empty step leads to nothing in any event."""
+    """An empty step leads to nothing in any event, and neither does what begins a JSONPath or a JSON pointer."""
     found = paths(value)
     if not found:
         raise ValueError("names no path")
     if not all(step for path in found for step in path):
         raise ValueError("has a path with an empty step")
+    if any(path[0] == "$" or path[0].startswith("/") for path in found):
+        raise ValueError("has a path that begins with $. or /, as those of other languages do")
     return value
 
 
@@ -85,7 +87,7 @@ Paths = Annotated[str, AfterValidator(_paths)]
 
 def _host_port(value: str) -> str:
     host, _, port = value.rpartition(":")
-    if not host or not port.isdigit() or not 0 <= int(port) <= 65535:
+    if not host or not (port.isascii() and port.isdigit()) or not 0 <= int(port) <= 65535:
         raise ValueError("has no host, or no port from 0 to 65535")
     return value
 
@@ -141,6 +143,8 @@ def _template(value: str) -> str:
     """Another placeholder would be signed as it is written, so no signature would ever fit."""
     if set(re.findall(r"\{\w*\}", value)) - set(SIGNED_FIELDS):
         raise ValueError("has a placeholder other than {id}, {timestamp}, {body}")
+    if re.search(r"[${]\{\w+\}", value):
+        raise ValueError("has a $ or a second { before a placeholder, which would be signed too")
     return value
 
 

@@ -238,6 +238,13 @@ def test_none_is_taken_on_loopback(listen: str) -> None:
         {"webhook_scheme": "hmac", "hmac_template": "{timestamp}.{body}"},
         {"webhook_scheme": "hmac", "hmac_timestamp_header": "x-t"},
         {"webhook_scheme": "hmac", "hmac_header": "two words"},
+        {"webhook_scheme": "hmac", "hmac_header": "X-Sig", "hmac_id_header": "x-sig"},
+        {
+            "webhook_scheme": "hmac",
+            "hmac_template": "{timestamp}.{body}",
+            "hmac_timestamp_header": "x-t",
+            "hmac_id_header": "X-T",
+        },
     ],
 )
 def test_settings_that_would_let_anyone_in_are_refused_without_quoting_a_secret(settings: dict[str, str]) -> None:

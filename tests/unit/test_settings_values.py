@@ -102,7 +102,7 @@ VALUES: dict[str, Values] = {
     "STREAM_ROUTER_HMAC_ENCODING": choice("hex", "base64"),
     "STREAM_ROUTER_HMAC_PREFIX": Values((), ("sha256=", "v" * 1000), (" ",), "a sender may sign with anything before"),
     "STREAM_ROUTER_HMAC_TEMPLATE": Values(
-        ("{nonce}{body}", "{Body}", "{}{body}"),
+        ("{nonce}{body}", "{Body}", "{}{body}", "{timestamp}.${body}", "{{body}}"),
         ("{body}", "{id}.{timestamp}.{body}"),
         ("no body", "{ {body}"),
         "whether it signs the body is asked where the scheme is hmac; a lone brace is a text like any other",
@@ -116,7 +116,9 @@ VALUES: dict[str, Values] = {
     "STREAM_ROUTER_BODY_TIMEOUT_S": number("0.1", "3600", "0.09", "3600.1", "nan", "inf"),
     "STREAM_ROUTER_BUCKETS": number("1", "4096", "0", "4097"),
     "STREAM_ROUTER_LINGER_MS": number("0", "500", "-0.1", "500.1", "nan", "inf"),
-    "STREAM_ROUTER_PARTITION_PATH": Values(("a..b", ".a", " , ", "a.\udcff"), ("a", "a.b.c,d", "a b.c")),
+    "STREAM_ROUTER_PARTITION_PATH": Values(
+        ("a..b", ".a", " , ", "a.\udcff", "$.a", "a,$.b", "/a/b"), ("a", "a.b.c,d", "a b.c", "$a.b/c")
+    ),
     "STREAM_ROUTER_SPILL_DIR": PATH,
     "STREAM_ROUTER_SPILL_MAX_BYTES": number("1048576", "9999999999", "1048575", "-1", "1GiB"),
     "SQS_DLQ_URL": Values(

@@ -61,6 +61,10 @@ def own(settings: Receiver) -> Layout:
         raise SettingsError("STREAM_ROUTER_HMAC_ID_HEADER: is not set, but the template signs {id}; set it")
     header = header_name("STREAM_ROUTER_HMAC_HEADER", settings.hmac_header)
     assert header is not None
+    if identity_header and identity_header in (header, timestamp_header):
+        raise SettingsError(
+            "STREAM_ROUTER_HMAC_ID_HEADER: is the header of the signature or of the time; name that of the delivery id"
+        )
     encode = bytes.hex if settings.hmac_encoding == "hex" else in_base64
     return Layout(
         header,
