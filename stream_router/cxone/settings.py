@@ -38,7 +38,7 @@ class Cxone(Variables):
     issuer: Url = Field(
         "https://cxone.niceincontact.com",
         validation_alias="CXONE_ISSUER",
-        description="where CXone's discovery documents are",
+        description="the URL where CXone's discovery documents are",
     )
     scope: str = Field(
         "integration:read webhook:read",

@@ -49,7 +49,7 @@ class Consumer(Common, AdminToken, Metrics, MaskingParts, AuditKey):
 
     sqs_dlq_url: QueueUrl = Field(
         validation_alias="SQS_DLQ_URL",
-        description="set the dead-letter queue's URL (standard, not FIFO); `stream-router setup` makes one",
+        description="the dead-letter queue's URL (standard, not FIFO); `stream-router setup` makes one",
     )
     unroutable: Literal["dead-letter", "publish", "drop"] = Field(
         "dead-letter", description="dead-letter, publish or drop"
@@ -78,7 +78,7 @@ class Consumer(Common, AdminToken, Metrics, MaskingParts, AuditKey):
     ordering: Literal["none", "conversation"] = Field("none", description="none or conversation")
     masking: str = Field("off", min_length=1, description="off, default, strict, or the path of a policy file")
     offload_bucket: str | None = Field(
-        None, pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="an S3 bucket's name"
+        None, pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="an S3 bucket's name, 3 to 63 of a-z 0-9 . -"
     )
     # The Helm chart sets a port by itself (deploy/helm/templates/common.yaml, consumer.yaml).
     admin_listen: HostPort = Field("127.0.0.1:9464", description="HOST:PORT")

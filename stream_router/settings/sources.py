@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
-from stream_router.core.process.settings_error import SettingsError, first_error
+from stream_router.core.process.settings_error import SettingsError, first_error, in_words
 from stream_router.settings import regular_file, toml_file
 from stream_router.settings.signature import Signature
 from stream_router.settings.types import Scheme, Secret
@@ -125,8 +125,7 @@ def read_part(path: Path | None, model: type[M]) -> M:
     except ValidationError as error:
         first = first_error(error)
         key = ".".join(str(step) for step in first["loc"])
-        problem = first["msg"].removeprefix("Value error, ")
-        raise SettingsError(f"{VARIABLE}: {key}: {problem}; see docs/cxone.md") from None
+        raise SettingsError(f"{VARIABLE}: {key}: {in_words(first)}; see docs/cxone.md") from None
     except toml_file.NoTomlError as error:
         raise SettingsError(f"{VARIABLE}: is no TOML: {error}; correct the file") from None
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from stream_router.core.process.settings_error import SettingsError, first_error
+from stream_router.core.process.settings_error import SettingsError, first_error, in_words
 from stream_router.settings import regular_file
 
 
@@ -23,13 +23,16 @@ _LONG_INTEGER = re.compile(r"\d(?:_?\d){4300}")
 """More digits than Python makes an integer of."""
 
 
-def read(path: Path, variable: str, model: type[M]) -> M:
-    """The file's content, checked. Raises SettingsError, naming `variable` and the failing key."""
+def read(path: Path, variable: str, model: type[M], words: str = "") -> M:
+    """The file's content, checked. Raises SettingsError, naming `variable` and the failing key.
+
+    `words` are those that may stand in a path's place.
+    """
     try:
         text = regular_file.text(path)
     except (OSError, UnicodeDecodeError) as error:
         why = regular_file.why_no_text(error)
-        raise SettingsError(f"{variable}: {path}: cannot be read ({why}); name a readable TOML file") from None
+        raise SettingsError(f"{variable}: {path}: cannot be read ({why}); name {words}a readable TOML file") from None
     try:
         return model.model_validate(parse(text))
     except NoTomlError as error:
@@ -37,8 +40,7 @@ def read(path: Path, variable: str, model: type[M]) -> M:
     except ValidationError as error:
         first = first_error(error)
         key = _key(first["loc"]) or "the file"
-        problem = first["msg"].removeprefix("Value error, ")
-        raise SettingsError(f"{variable}: {path}: {key}: {problem}; correct this key") from None
+        raise SettingsError(f"{variable}: {path}: {key}: {in_words(first)}; correct this key") from None
 
 
 class NoTomlError(Exception):

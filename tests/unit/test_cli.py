@@ -121,7 +121,7 @@ def test_every_command_has_help(words: list[str]) -> None:
     ("command", "variables", "line"),
     [
         (["setup"], {}, "AWS_REGION: is not set; set AWS_REGION, for example us-east-1"),
-        (["consume"], {"AWS_REGION": "us-east-1"}, "SQS_DLQ_URL: is not set; set the dead-letter queue's URL"),
+        (["consume"], {"AWS_REGION": "us-east-1"}, "SQS_DLQ_URL: is not set; give the dead-letter queue's URL"),
         (["receive"], {"AWS_REGION": "us-east-1"}, "STREAM_ROUTER_WEBHOOK_SCHEME: is not set"),
         (["setup"], {"AWS_REGION": "us-east-1", "STREAM_ROUTER_RULE": "a b"}, "STREAM_ROUTER_RULE: "),
     ],

@@ -572,6 +572,13 @@ def test_report_refuses_a_config_that_cannot_be_read(tmp_path: Path, monkeypatch
         mask_report.run("default", sample)
 
 
+@pytest.mark.parametrize("name", ["on", "defualt", "/nonexistent/policy.toml"])
+def test_a_policy_that_is_not_there_is_told_with_the_words_that_name_one(name: str) -> None:
+    """Who wrote a word did not mean a file."""
+    with pytest.raises(SettingsError, match=rf": {name}: cannot be read .*; name default, strict or a readable TOML"):
+        policy_file.load(name, None)
+
+
 @pytest.mark.parametrize("kind", [list, dict, str, int, float])
 @pytest.mark.parametrize("levels", [1, 300])
 def test_a_value_of_a_derived_type_is_not_sent(monkeypatch: pytest.MonkeyPatch, kind: type, levels: int) -> None:

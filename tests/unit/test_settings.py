@@ -297,3 +297,47 @@ def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_host_and_port_are_split(text: str, host: str, port: int) -> None:
     """IPv6 hosts stand in brackets."""
     assert types.split_host_port(text) == (host, port)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value", "line"),
+    [
+        (Receiver, "STREAM_ROUTER_LISTEN", "8080", "has no host, or no port from 0 to 65535; give HOST:PORT"),
+        (Receiver, "STREAM_ROUTER_LISTEN", "127.0.0.1:²", "has no host, or no port from 0 to 65535; give HOST:PORT"),
+        (Receiver, "STREAM_ROUTER_BUCKETS", "0", "is too small; give ordering buckets, 1 to 4096"),
+        (
+            Receiver,
+            "STREAM_ROUTER_BUCKETS",
+            "9" * 5000,
+            "is no number that can be used; give ordering buckets, 1 to 4096",
+        ),
+        (Receiver, "STREAM_ROUTER_BUCKETS", "1e3", "is no whole number; give ordering buckets, 1 to 4096"),
+        (Receiver, "STREAM_ROUTER_METRICS_S", "60s", "is no number; give seconds between metrics, 0.1 to 3600"),
+        (
+            Receiver,
+            "STREAM_ROUTER_LOG_LEVEL",
+            "debug",
+            "is none of the words that are known here; give DEBUG, INFO, WARNING or ERROR",
+        ),
+        (
+            Receiver,
+            "STREAM_ROUTER_STREAM",
+            "a b",
+            "has not the form that is needed here; give 1 to 128 of A-Z a-z 0-9 _ . -",
+        ),
+        (
+            Consumer,
+            "SQS_DLQ_URL",
+            UNSET,
+            "is not set; give the dead-letter queue's URL (standard, not FIFO); `stream-router setup` makes one",
+        ),
+    ],
+)
+def test_a_line_says_what_to_give_in_no_words_of_a_library(
+    monkeypatch: pytest.MonkeyPatch, kind: type[BaseSettings], name: str, value: str, line: str
+) -> None:
+    """Who reads it knows neither pydantic nor its patterns."""
+    given(monkeypatch, {**GOOD[kind], name: value})
+    with pytest.raises(SettingsError) as error:
+        load(kind)
+    assert str(error.value) == f"{name}: {line}"

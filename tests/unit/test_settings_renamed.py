@@ -77,7 +77,7 @@ def test_both_names_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_bad_value_is_told_under_the_name_that_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody finds the new name in an environment that has the old one."""
     given(monkeypatch, {**CONSUMER, ROW.old: "0"})
-    with pytest.raises(SettingsError, match=rf"^{ROW.old}: .*; seconds between checkpoints, 0.1 to 600"):
+    with pytest.raises(SettingsError, match=rf"^{ROW.old}: is too small; give seconds between checkpoints, 0.1 to 600"):
         load(Consumer)
 
 

@@ -134,7 +134,7 @@ def test_countries_to_expect_have_a_policy_that_expects_them(monkeypatch: pytest
 def test_a_blank_secret_is_refused(monkeypatch: pytest.MonkeyPatch, blank: str) -> None:
     """It would pass for one, and guard nothing."""
     given(monkeypatch, {**CONSUMER, "STREAM_ROUTER_ADMIN_TOKEN": blank, "STREAM_ROUTER_ADMIN_LISTEN": "0.0.0.0:1"})
-    with pytest.raises(SettingsError, match=r"^STREAM_ROUTER_ADMIN_TOKEN: is blank; a bearer token"):
+    with pytest.raises(SettingsError, match=r"^STREAM_ROUTER_ADMIN_TOKEN: is blank; give a bearer token"):
         load(Consumer)
 
 

@@ -32,7 +32,9 @@ class Plan(NamedTuple):
 def checked(events_per_s: float, event_bytes: int, peak: float, region: str) -> Load:
     """The load, where it can be reckoned. Raises SettingsError (one line)."""
     if not (math.isfinite(events_per_s) and 0 < events_per_s <= MOST_EVENTS_PER_S):
-        raise SettingsError(f"--events-per-second: {events_per_s:g} is not above 0 and at most {MOST_EVENTS_PER_S:,}")
+        raise SettingsError(
+            f"--events-per-second: {events_per_s:g} is not above 0 and at most {MOST_EVENTS_PER_S:,}; give the mean"
+        )
     if not 1 <= event_bytes <= MOST_EVENT_BYTES:
         raise SettingsError(f"--event-bytes: {event_bytes} is not from 1 to {MOST_EVENT_BYTES:,}; give the mean size")
     if not (math.isfinite(peak) and 1 <= peak <= MOST_PEAK):

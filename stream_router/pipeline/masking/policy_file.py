@@ -112,7 +112,7 @@ def load(name: str, key: bytes | None, regions: Sequence[str] = ()) -> MaskingPo
     SettingsError, naming the failing key.
     """
     path = SHIPPED / f"{name}.toml" if name in SHIPPED_NAMES else Path(name)
-    document = _expecting(toml_file.read(path, VARIABLE, PolicyFile), regions)
+    document = _expecting(toml_file.read(path, VARIABLE, PolicyFile, "default, strict or "), regions)
     rules = [
         rule
         for at, table in enumerate(_with_then(document))

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
 from stream_router.core.process import failpoints
-from stream_router.core.process.settings_error import SettingsError, first_error
+from stream_router.core.process.settings_error import SettingsError, first_error, in_words
 from stream_router.settings import renamed
 from stream_router.settings.common import Environment, variable
 from stream_router.settings.environment import names
@@ -65,18 +65,19 @@ def warn_of_failpoints() -> None:
 def _one_line(kind: type[BaseSettings], error: ValidationError) -> str:
     """The first thing wrong, as `VARIABLE: problem; cure`."""
     first = first_error(error)
-    problem: str = first["msg"].removeprefix("Value error, ")
+    problem = in_words(first)
     if not first["loc"]:
         return problem
     name = str(first["loc"][0])
     if first["type"] == "missing":
         problem = "is not set"
-    return f"{renamed.as_written(variable(kind, name), os.environ)}: {problem}; {_cure(kind, name)}"
+    return f"{renamed.as_written(variable(kind, name), os.environ)}: {problem}; give {_wanted(kind, name)}"
 
 
-def _cure(kind: type[BaseSettings], name: str) -> str:
+def _wanted(kind: type[BaseSettings], name: str) -> str:
+    """What the setting takes, as its own declaration says it."""
     fields: Mapping[str, Any] = kind.model_fields
     for key, field in fields.items():
         if name in (key, field.validation_alias):
             return str(field.description)
-    return "see the configuration reference"
+    return "what docs/configuration.md says of it"
