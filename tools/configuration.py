@@ -64,7 +64,8 @@ nothing. Every program knows the settings of all the others, since they share an
 over. An unknown `CXONE_` name is a warning. A setting that gets another name works under the old one for one minor
 version, with a warning at start (docs/upgrade.md, "Settings that get another name"). Bytes that are no UTF-8 are
 refused, except in a path. A path is used exactly as it is written. One that begins with `~` is refused: only a shell
-puts a home folder in its place, and a service has another home than you.
+puts a home folder in its place, and a service has another home than you. A value in quotes is refused too, since only
+a shell takes them away; JVM options may have some.
 `stream-router config` prints every setting that is in force and where it came from.
 
 A secret may stand elsewhere. In its place a setting then says `file:PATH`, `secretsmanager:ARN` or `ssm:NAME`. This
@@ -143,7 +144,7 @@ FOR = {
     "STREAM_ROUTER_TLS_CERT": "serves TLS; the certificate",
     "STREAM_ROUTER_TLS_KEY": "serves TLS; the key",
     "STREAM_ROUTER_TLS_CLIENT_CA": "asks senders for a certificate of this CA (mTLS)",
-    "STREAM_ROUTER_WEAK_SECRETS": "secrets under 16 bytes, and paths without `file:` before them",
+    "STREAM_ROUTER_WEAK_SECRETS": "secrets under 16 bytes, and what only names one, as a path without `file:` does",
     "STREAM_ROUTER_WEBHOOK_SCHEME": "how a sender proves who it is (docs/receiver.md)",
     "STREAM_ROUTER_WEBHOOK_SECRETS": "all live at once, for rotation; a file's changes are followed",
     "STREAM_ROUTER_DRAIN_DELAY_S": "how long it still serves after SIGTERM, while `/readyz` says 503",

@@ -6,7 +6,7 @@ Names and defaults are promised (docs/contract.md, "Settings"). `reading.load` r
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from stream_router.core import limits
@@ -14,7 +14,7 @@ from stream_router.core.process.settings_error import SettingsError
 from stream_router.settings import renamed, types
 from stream_router.settings.region import region_of_environment
 from stream_router.settings.secrets import kept_secrets
-from stream_router.settings.secrets.secret_strength import READ_ELSEWHERE, weakness_of_one
+from stream_router.settings.secrets.secret_strength import READ_ELSEWHERE, is_quoted, weakness_of_one
 from stream_router.settings.types import Bus, EventTypes, Secret
 
 PREFIX = "STREAM_ROUTER_"
@@ -50,12 +50,17 @@ class Variables(BaseSettings):
 
     @field_validator("*")
     @classmethod
-    def _has_a_meaning(cls, value: Any) -> Any:
-        """The environment may hold any bytes, and no text is made of all of them; only a shell knows what `~` is."""
+    def _has_a_meaning(cls, value: Any, info: ValidationInfo) -> Any:
+        """The environment may hold any bytes, and no text is made of all of them; only a shell knows what `~` is.
+
+        Nor does anything but a shell take quotes away: Docker's files of variables keep them. JVM options have some.
+        """
         if isinstance(value, str) and not types.is_utf8(value):
             raise ValueError("is not UTF-8")
         if isinstance(value, Path) and str(value).startswith("~"):
             raise ValueError("begins with ~, which is no folder's name here; write the whole path")
+        if isinstance(value, str | Path) and is_quoted(str(value)) and info.field_name != "jvm_options":
+            raise ValueError("stands in quotes, which are a part of it here; take them away")
         return value
 
 

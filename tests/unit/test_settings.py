@@ -341,3 +341,34 @@ def test_a_line_says_what_to_give_in_no_words_of_a_library(
     with pytest.raises(SettingsError) as error:
         load(kind)
     assert str(error.value) == f"{name}: {line}"
+
+
+@pytest.mark.parametrize("quote", ['"', "'"])
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [
+        (Consumer, "STREAM_ROUTER_EVENT_TYPES", "interaction.created,conversation.updated"),
+        (Consumer, "STREAM_ROUTER_DROP_TYPES", "typing"),
+        (Consumer, "STREAM_ROUTER_STATE_DIR", "/var/lib/stream-router"),
+        (Consumer, "STREAM_ROUTER_MASKING", "default"),
+        (Receiver, "STREAM_ROUTER_SPILL_DIR", "/var/lib/stream-router"),
+        (Receiver, "STREAM_ROUTER_HMAC_PREFIX", "sha256="),
+        (Receiver, "STREAM_ROUTER_PARTITION_PATH", "conversationId"),
+        (Cxone, "CXONE_CLIENT_ID", "id"),
+    ],
+)
+def test_quotes_that_no_shell_took_away_are_refused(
+    monkeypatch: pytest.MonkeyPatch, kind: type[BaseSettings], name: str, value: str, quote: str
+) -> None:
+    """Docker's files of variables keep them: a folder of another name would be made, or no event type ever fit."""
+    given(monkeypatch, {**GOOD[kind], name: f"{quote}{value}{quote}"})
+    with pytest.raises(SettingsError, match=f"^{name}: stands in quotes, .*; take them away; give "):
+        load(kind)
+    given(monkeypatch, {name: value})
+    load(kind)
+
+
+def test_options_of_the_jvm_may_be_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are taken apart as a shell does it."""
+    given(monkeypatch, {**CONSUMER, "STREAM_ROUTER_JVM_OPTIONS": '"-Dx=a b"'})
+    assert load(Consumer).jvm_options == '"-Dx=a b"'

@@ -46,9 +46,46 @@ def test_a_path_without_file_is_refused(monkeypatch: pytest.MonkeyPatch, path: s
 
 
 @pytest.mark.parametrize(
+    "reference",
+    [
+        "arn:aws:secretsmanager:eu-central-1:123456789012:secret:webhook-AbCdEf",
+        "arn:aws-us-gov:ssm:us-gov-west-1:123456789012:parameter/webhook",
+        "https://vault.example.com/v1/secret/webhook",
+        "$THE_WEBHOOKS_SECRET",
+        "${THE_WEBHOOKS_SECRET}",
+        "$(cat /run/secrets/webhook)",
+    ],
+)
+def test_what_names_a_secret_is_none(monkeypatch: pytest.MonkeyPatch, reference: str) -> None:
+    """Task definitions and unit files show it to many, and no shell reads them."""
+    for secrets in (reference, f"{STRONG},{reference}"):
+        with pytest.raises(SettingsError, match=rf"^{SECRETS}: names where a secret stands, .*secretsmanager:ARN"):
+            settings(monkeypatch, "hmac", secrets)
+    with pytest.raises(SettingsError, match=r"^STREAM_ROUTER_ADMIN_TOKEN: names where a secret stands, "):
+        settings(monkeypatch, "hmac", STRONG, ADMIN_TOKEN=reference, RECEIVER_ADMIN_LISTEN="0.0.0.0:9465")
+
+
+@pytest.mark.parametrize("document", [f'{{"webhook": "{STRONG}"}}', f'{{"a":"{STRONG}","b":"{STRONG}"}}'])
+def test_pairs_of_secrets_manager_are_no_secret(monkeypatch: pytest.MonkeyPatch, document: str) -> None:
+    """ECS puts the whole document into the variable, and a comma in it would divide it."""
+    with pytest.raises(SettingsError, match=f"^{SECRETS}: is a JSON document, .*; set the secret alone, ") as error:
+        settings(monkeypatch, "hmac", document)
+    assert STRONG not in str(error.value)
+
+
+@pytest.mark.parametrize("quote", ['"', "'"])
+def test_quotes_around_a_secret_are_no_part_of_it(monkeypatch: pytest.MonkeyPatch, quote: str) -> None:
+    """A file of variables is read without a shell by containers: no signature would ever fit."""
+    with pytest.raises(SettingsError, match=f"^{SECRETS}: has a secret in quotes, .*; take the quotes away, ") as error:
+        settings(monkeypatch, "hmac", f"{quote}{STRONG}{quote}")
+    assert STRONG not in str(error.value)
+
+
+@pytest.mark.parametrize(
     ("scheme", "secrets"),
     [
         ("hmac", STRONG),
+        ("hmac", "$" + STRONG),
         ("hmac", "file:/etc/stream-router/secrets"),
         ("hmac", "/" + "Ab3+" * 10 + "9w=="),
         ("hmac", "/Zk3p/q1VvX8cY7bN6mM5lL4kK3jJ2hH1gG0fF9dD8sS7="),

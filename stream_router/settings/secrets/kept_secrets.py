@@ -4,8 +4,6 @@ Every secret setting takes the three forms. The webhook secrets may be several, 
 (receiver/auth/secrets.py); each of the others is one secret, read once, at start.
 """
 
-import contextlib
-import json
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -13,7 +11,7 @@ from pydantic import SecretStr
 from stream_router.core.process.settings_error import NotNowError, SettingsError
 from stream_router.settings import regular_file
 from stream_router.settings.region import region_of_environment
-from stream_router.settings.secrets.secret_strength import IN_FILE, READ_ELSEWHERE, weakness_of_one
+from stream_router.settings.secrets.secret_strength import IN_FILE, READ_ELSEWHERE, is_json, weakness_of_one
 
 MAX_FILE_BYTES = 1024 * 1024
 
@@ -47,13 +45,11 @@ def _as_text(text: str, variable: str) -> str:
     """
     if "\0" in text:
         raise SettingsError(f"{variable}: the text where it points holds zero bytes; save it as UTF-8")
-    if text.strip()[:1] in ("{", "[") and text.strip()[-1:] in ("}", "]"):
-        with contextlib.suppress(ValueError, RecursionError):
-            json.loads(text)
-            raise SettingsError(
-                f"{variable}: where it points stands a JSON document, not the secret alone; keep the secret as plain "
-                "text (Plaintext in Secrets Manager's console)"
-            )
+    if is_json(text):
+        raise SettingsError(
+            f"{variable}: where it points stands a JSON document, not the secret alone; keep the secret as plain "
+            "text (Plaintext in Secrets Manager's console)"
+        )
     return text
 
 

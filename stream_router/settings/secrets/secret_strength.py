@@ -2,6 +2,8 @@
 
 import base64
 import binascii
+import contextlib
+import json
 import re
 
 from stream_router.settings import types
@@ -14,17 +16,23 @@ READ_ELSEWHERE = (IN_FILE, *IN_AWS)
 """How a setting begins whose secrets stand somewhere else."""
 
 ALLOW = "or set STREAM_ROUTER_WEAK_SECRETS=allow"
+_AS_READ = "set the secret, or write file:PATH, secretsmanager:ARN or ssm:NAME"
 
 _PATH = re.compile(r"(?:~|\.{0,2})/[\w.+@-]+(?:/[\w.+@-]+)*/?|[\w.+@-]+(?:/[\w.+@-]+)*\.(?:txt|key|pem|secret|secrets)")
 """A path, whole. Base64 may begin with a slash too, but is longer than the names of a path are."""
 
 _LONGEST_NAME_IN_A_PATH = 40
 
+_REFERENCE = re.compile(r"arn:aws[a-z-]*:\S+|[a-z][a-z0-9+.-]*://\S+|\$[A-Z_][A-Z0-9_]*|\$\{\w+\}|\$\(.*\)")
+"""What says where a secret stands, and was put in its place: an ARN, a URL, a name that no shell has replaced."""
+
 
 def weakness(setting: str, scheme: str = "") -> str:
     """What is wrong with the secrets of a setting, and the cure; "" where all are strong, or stand elsewhere."""
     if setting.startswith(READ_ELSEWHERE):
         return ""
+    if is_json(setting):  # a comma in it would divide it
+        return weakness_of_one(setting)
     for secret in types.items(setting):
         if found := weakness_of_one(secret, scheme):
             return found
@@ -36,11 +44,38 @@ def weakness_of_one(secret: str, scheme: str = "") -> str:
     if secret.lower().startswith(READ_ELSEWHERE):
         named = secret.partition(":")[0].lower()
         return f"has {named}: where it would itself be a part of a secret; write {named}: first and alone, {ALLOW}"
-    if _is_path(secret):
-        return f"is a path, which would itself be the secret; write file: before it, {ALLOW}"
+    if mistaken := _mistaken(secret):
+        return f"{mistaken}, {ALLOW}"
     if len(_key(secret, scheme)) < LEAST_BYTES:
         return f"has a secret of less than {LEAST_BYTES} bytes; give a longer one (openssl rand -hex 32), {ALLOW}"
     return ""
+
+
+def _mistaken(secret: str) -> str:
+    """What was put in the place of a secret, and the cure; "" where it may be one."""
+    if is_json(secret):
+        return "is a JSON document, which would itself be the secret; set the secret alone"
+    if _REFERENCE.fullmatch(secret):
+        return f"names where a secret stands, and would itself be the secret; {_AS_READ}"
+    if is_quoted(secret):
+        return "has a secret in quotes, which would be a part of it; take the quotes away"
+    if _is_path(secret):
+        return "is a path, which would itself be the secret; write file: before it"
+    return ""
+
+
+def is_quoted(text: str) -> bool:
+    """Whether a text begins and ends with the same quote."""
+    return len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
+
+
+def is_json(text: str) -> bool:
+    """Whether it is a JSON document, as Secrets Manager's console keeps pairs: no sender was given that as a secret."""
+    if text.strip()[:1] in ("{", "[") and text.strip()[-1:] in ("}", "]"):
+        with contextlib.suppress(ValueError, RecursionError):
+            json.loads(text)
+            return True
+    return False
 
 
 def _is_path(secret: str) -> bool:
