@@ -60,6 +60,13 @@ PRIVATE = [
         "\uc774\ub984",
     ),
     *("callerFirst", "customer_last", "MailingCity", "home_town", "zip5"),
+    # names in NICE's documents of agents, callbacks, agents' events, transcriptions, chats and calls of other systems
+    *("reportToName", "ntLoginName", "hourlyCost", "rehireStatus", "hiringSource", "referral", "systemUser", "custom3"),
+    *("userInitials", "assignedTo", "createdBy", "updatedBy", "modifiedBy", "messageAuthor", "tenantBusinessOwner"),
+    *("origNumber", "dialNumber", "DialString", "customerPoc", "workItemPayload", "workItemFrom", "OtherInformation"),
+    *("translatedMessage", "originalMessage", "fullContent", "latestMessage", "receiverCc", "receiverBcc", "fromAgent"),
+    *("word", "words", "phrases", "matchedPhrases", "sentences", "verbatims", "surveyResponse", "scriptParams"),
+    *("twitterId", "facebookId", "instagramId", "externalCustomerId", "company", "customCol2", "authorizationCode"),
     *("homeAddress", "streetName", "postalCode", "zip", "passportNumber", "customer", "agent", "avatar", "detailUrl"),
 ]
 PUBLIC = ["queue", "queueName", "channel", "skillName", "teamName", "mediaTypeName", "pointOfContactName", "status"]
@@ -80,6 +87,43 @@ def test_custom_fields_and_variables_are_masked_however_they_are_written(masking
     pairs = masking.mask({"payload": {name: [{"ident": "tier", "value": "canary"}]}}, [])["payload"][name]
     assert pairs[0]["value"] == "[REDACTED]"
     assert "canary" not in json.dumps(masking.mask({"payload": {name: {"tier": "canary"}}}, []))
+
+
+@pytest.mark.parametrize("name", ["customData", "custom_data", "CustomDataList"])
+def test_custom_data_of_a_contact_is_masked_as_custom_fields_are(name: str) -> None:
+    """NICE's API gives it as pairs: nothing of them passes, whatever the keys of a pair are called."""
+    for pair in ({"name": "canary", "value": "canary"}, {"key": "canary", "fieldValue": "canary", "no": 4711_4711}):
+        detail = orjson.loads(entry({**BODY, "payload": {name: [pair, pair]}}, masking="default").detail)
+        assert set(detail["payload"][name][1].values()) == {"[REDACTED]"}
+        assert detail["metadata"]["complianceTag"] == "pii-masked"
+
+
+NICE_LISTS = [
+    {"messageBody": "canary soup", "words": [{"words": [{"word": "canary", "speakerTag": 1}, {"word": "soup"}]}]},
+    {"words": ["canary", "soup"]},
+    {"messages": [{"Label": "canary", "PartyTypeValue": "Client"}]},
+    {"events": [{"Type": "ChatText", "Label": "canary"}]},
+    {"recordingNumbers": [{"number": "canary"}]},
+    {"receiverBcc": ["canary <c@x.example>"]},
+    {"responses": [{"questionId": 3, "response": "canary"}]},
+]
+
+
+@pytest.mark.parametrize("payload", NICE_LISTS, ids=lambda payload: next(iter(payload)))
+def test_what_was_said_in_pieces_is_masked(payload: dict[str, Any]) -> None:
+    """A transcription's words one by one, and who said them; numbers and types beside them stay."""
+    masked = json.dumps(DEFAULT.mask({"payload": payload}, []))
+    assert "canary" not in masked
+    assert "soup" not in masked
+    for stays in ('"speakerTag": 1', '"PartyTypeValue": "Client"', '"Type": "ChatText"', '"questionId": 3'):
+        assert stays not in json.dumps(payload) or stays in masked
+
+
+def test_name_of_a_tag_passes_as_its_title_does() -> None:
+    """Under the name that the contacts of NICE's API have for it: known, and without what the detectors find."""
+    tags = {"tags": [{"tagId": 7, "tagName": "VIP"}, {"tagId": 8, "tagName": "of anna@x.example"}]}
+    detail = orjson.loads(entry({**BODY, "payload": tags}, masking="default").detail)
+    assert [tag["tagName"] for tag in detail["payload"]["tags"]] == ["VIP", "of [EMAIL]"]
 
 
 @pytest.mark.parametrize("name", ["customer", "contact", "caller", "person", "user", "agent"])
@@ -104,6 +148,7 @@ THINGS = [
     *("calledCount", "callerCount", "village", "ruede", "port", "sort", "portal", "report"),
     *("handleTime", "averageHandleTime", "answerSeconds", "answeredAt", "placeholder", "templateName", "history"),
     *("traceId", "messageId", "tenantName", "brandName", "callbackId", "policyId", "cardType", "location_id"),
+    *("errorMessage", "messageType", "originalMessageId", "keywords", "responseCode", "callNumber", "createdByRule"),
     *("dispositionName", "eventName", "stateName", "sessionId", "segmentId", "hostName", "messageHandle", "agentCount"),
 ]
 
