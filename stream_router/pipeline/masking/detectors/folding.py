@@ -24,10 +24,15 @@ _FULL_WIDTH_BY = 0xFEE0
 _WRAPPED = r"(?<=[\d-])[ \t]*\r?\n[ \t>]{0,8}(?=\d[\d ()-]{1,16}(?![\d./:,-]*\d))"
 """A line break inside a number, where what follows on the next line is no date, time or amount."""
 
-_PLUS = r"(?<=\d)(?<!\d{6})\+(?=\d{1,8}(?!\d| ?\(| \d))"
-"""A plus between groups of digits, as a URL has it for a space."""
+_PLUS = r"(?<=\d)(?<!\d{6})\+(?=\d{1,8}(?!\d| ?\(| \d))|(?<=\d)\+(?=%28\d)|(?<=\d%29)\+(?=\d)"
+"""A plus between groups of digits, as a URL has it for a space; also beside a group in parentheses."""
 
-_IN_ASCII = rf"&(?:#\d{{1,7}}|#[xX][0-9A-Fa-f]{{1,6}}|[A-Za-z]{{2,8}});|(?:%[0-9A-Fa-f]{{2}})+|{_PLUS}|{_WRAPPED}"
+_JSON = r"\\{1,4}u00[2-7][0-9A-Fa-f]"
+"""A sign of ASCII as JSON may write it, in a text that holds JSON: some libraries write each plus so."""
+
+_IN_ASCII = (
+    rf"{_JSON}|&(?:#\d{{1,7}}|#[xX][0-9A-Fa-f]{{1,6}}|[A-Za-z]{{2,8}});|(?:%[0-9A-Fa-f]{{2}})+|{_PLUS}|{_WRAPPED}"
+)
 _ODD_IN_ASCII = re.compile(_IN_ASCII)
 _ZEROS = (
     *(0x660, 0x6F0, 0x7C0, 0x966, 0x9E6, 0xA66, 0xAE6, 0xB66, 0xBE6, 0xC66, 0xCE6, 0xD66, 0xDE6, 0xE50, 0xED0, 0xF20),
@@ -117,7 +122,7 @@ def fold(text: str) -> Folded:
 
 def _may_hold_odd(text: str) -> bool:
     """Whether something may have to be folded: a cheap first look."""
-    if "&" in text or "%" in text or "\n" in text or ("+" in text and _PLUS_HINT.search(text)):
+    if "&" in text or "%" in text or "\n" in text or "\\u00" in text or ("+" in text and _PLUS_HINT.search(text)):
         return True
     return not text.isascii() and _ODD_CHARACTER.search(text) is not None
 
@@ -130,6 +135,8 @@ def _plain(text: str, found: re.Match[str]) -> str:
         return _characters(html.unescape(piece))
     if first == "%":
         return _characters(unquote(piece, errors="strict")) if _is_utf8(piece) else piece
+    if first == "\\":
+        return chr(int(piece[-2:], 16))
     if piece == "+":
         return " "
     if "\n" in piece:

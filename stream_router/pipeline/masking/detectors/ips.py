@@ -7,7 +7,9 @@ from stream_router.pipeline.masking.detectors.software import is_of_software
 from stream_router.pipeline.masking.detectors.spans import Span, without_overlaps
 
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
-_IP4 = re.compile(rf"(?<![A-Za-z0-9_.]){_OCTET}(?:\.{_OCTET}){{3}}(?![A-Za-z0-9_]|\.\d)")
+_IP4 = re.compile(
+    rf"(?:(?<![A-Za-z0-9_.])|(?<=(?<![A-Za-z0-9_.])[Ii][Pp])){_OCTET}(?:\.{_OCTET}){{3}}(?![A-Za-z0-9_]|\.\d)"
+)
 _VERSION_BEFORE = re.compile(
     r"(?:\b(?:version|ver\.?|build|release|firmware|section|clause|chapter|article|update|app|kernel)|§)[\s:#=]{0,3}$"
     r"|\b(?:up|down)graded? (?:from |(?:from [\d.]{7,15} )?to )$",

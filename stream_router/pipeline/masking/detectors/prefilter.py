@@ -17,7 +17,7 @@ _GAP = r"[\W_]{0,16}"
 """What stands between two digits of a number, with room for parentheses, dashes and a line break with its indent."""
 
 _SUSPICIOUS = re.compile(
-    rf"[{_AT}{_UNSEEN}%&:\uff1a\d](?:(?<=[{_AT}{_UNSEEN}])|(?<=%)[0-9A-Fa-f]{{2}}|(?<=&)[#\w]"
+    rf"[{_AT}{_UNSEEN}%&:\uff1a\d\\](?:(?<=[{_AT}{_UNSEEN}])|(?<=%)[0-9A-Fa-f]{{2}}|(?<=&)[#\w]|(?<=\\)u00[2-7]"
     rf"|(?<={_COLON})(?:{_COLON}|{_HEX}{_COLON}{_HEX}{_COLON})"
     rf"|(?<=\d)(?:\ufe0f|{_DOT}\d{{1,3}}{_DOT}\d{{1,3}}{_DOT}\d|(?:{_GAP}\d){{5}}))"
 )
