@@ -321,6 +321,10 @@ RECURRING: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ),
     ({"customerName": "\u0130brahim Y\u0131ld\u0131z", "x": "\u0130BRAH\u0130M YILDIZ"}, {"x": "[REDACTED]"}),
     ({"customerName": "Y\u0131ld\u0131z", "x": "YILDIZ"}, {"x": "[REDACTED]"}),
+    (
+        {"customerName": "\u015e\u00fckr\u00fc \u0130nce", "x": "u/\u015f\u00fckr\u00fc i\u0307nce/1"},
+        {"x": "u/[REDACTED]/1"},
+    ),
     ({"customerName": "\u0130brahim", "x": "?q=%C4%B0brahim"}, {"x": "[REDACTED]"}),
     ({"customerName": "Jos\u00e9", "x": "hola Jose\u0301, s\u00ed"}, {"x": "hola [REDACTED], s\u00ed"}),
     ({"customerName": "Jose\u0301", "x": "hola JOS\u00c9"}, {"x": "hola [REDACTED]"}),

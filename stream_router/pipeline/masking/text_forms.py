@@ -19,12 +19,12 @@ _MAY_BE_MARKS = re.compile(r"[^\w\x00-\x7f]{32,}")
 
 
 def composed(text: str) -> str:
-    """A text with accents in one character with their letter."""
+    """A text with accents in one character with their letter; the i that programs make of the Turkish \u0130 is i."""
     if text.isascii():
         return text
     if _MAY_BE_MARKS.search(text):
         text = _MAY_BE_MARKS.sub(_in_order, text)
-    return unicodedata.normalize("NFC", text)
+    return unicodedata.normalize("NFC", text).replace("i\u0307", "i")
 
 
 def _in_order(run: re.Match[str]) -> str:
