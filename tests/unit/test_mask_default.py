@@ -70,6 +70,18 @@ PRIVATE = [
     *("contact_number", "fromNumber", "to_number", "sourceNumber", "smsNumber", "landline", "clid", "membershipNumber"),
     *("loyaltyNumber", "memberId", "authCode", "cardExpiry", "swift", "vatId", "loginId", "userPrincipalName"),
     *("twitter", "facebook", "instagram", "complaint", "inquiry", "fromName", "to_name", "assigneeName", "closedBy"),
+    *("dialedDigits", "collected_digits", "inputDigits", "dtmf", "dtmfInput", "ivrInput", "speechInput", "userInput"),
+    *(
+        "userMessage",
+        "lastUserMessage",
+        "agentnotes",
+        "dispositionnotes",
+        "contactPerson",
+        "case_owner",
+        "accountOwner",
+    ),
+    *("createdByName", "lastModifiedBy", "requestedBy", "submittedBy", "handledBy", "calleeName", "billingName"),
+    *("cardnum", "cc_num", "transferNumber", "connectedNumber", "X-Forwarded-For", "Name__c", "name1"),
     *("patient", "guest", "member", "consumer", "requester", "representative", "advisor", "employee", "originator"),
     *("anmerkung", "Bemerkung", "notiz", "kundenNachricht", "betreff", "kundenname", "ansprechpartner", "courriel"),
     *(
@@ -209,6 +221,7 @@ THINGS = [
     *("traceId", "messageId", "tenantName", "brandName", "callbackId", "policyId", "cardType", "location_id"),
     *("errorMessage", "messageType", "originalMessageId", "keywords", "responseCode", "callNumber", "createdByRule"),
     *("contactNo", "reasonCode", "memberCount", "questionId", "authType", "fromState", "toQueue", "nomenclature"),
+    *("dtmfMode", "maxDigits", "userMessageId", "sortedBy", "transferType", "inputType"),
     *("dispositionName", "eventName", "stateName", "sessionId", "segmentId", "hostName", "messageHandle", "agentCount"),
 ]
 
