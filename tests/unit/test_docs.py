@@ -14,10 +14,12 @@ import typer
 from benchmarks import cost
 from stream_router.cli import app
 from stream_router.core import logs
+from stream_router.core.dead_letter_reasons import Reason
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.environment.reading import load
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.setup import Setup
+from stream_router.telemetry.metrics_catalogue import STAGES
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -165,6 +167,12 @@ def _fields(schema: object) -> Iterator[str]:
     elif isinstance(schema, list):
         for part in schema:
             yield from _fields(part)
+
+
+def test_the_contract_names_every_reason_and_stage() -> None:
+    """What a label, or an attribute, can be: who writes an alarm or a filter needs the values, not only the names."""
+    told = set(re.findall(r"`([a-z_]+)`", (ROOT / "docs/contract.md").read_text("utf-8")))
+    assert {*map(str, Reason), *STAGES} <= told
 
 
 def test_the_contract_names_every_make_target() -> None:
