@@ -235,7 +235,8 @@ def config(
 ) -> None:
     """Print every setting that is in force and where it came from; secrets are hidden.
 
-    Ends with 78 where the settings of the program that is named are wrong. Example: stream-router config consume
+    Ends with 78 where the program that is named cannot take a value. Whether its senders are known, and what its files,
+    secrets and addresses are good for, `doctor` says. Example: stream-router config consume
     """
     from stream_router.control import config_report
 
