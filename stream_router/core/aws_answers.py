@@ -208,9 +208,11 @@ def _by_position(results: list[dict[str, Any]], sent: int, *proofs: str) -> list
 
 
 def _one(result: dict[str, Any], proofs: tuple[str, ...]) -> Outcome:
-    code = result.get("ErrorCode")
+    code, message = result.get("ErrorCode"), result.get("ErrorMessage") or ""
     if code:
-        return Outcome(aws_error_codes.of_entry(code), code, result.get("ErrorMessage") or "")
+        if not (isinstance(code, str) and isinstance(message, str)):
+            raise _UnreadableError
+        return Outcome(aws_error_codes.of_entry(code), code, message)
     if not any(result.get(proof) for proof in proofs):
         raise _UnreadableError
     return ACCEPTED

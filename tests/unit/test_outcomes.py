@@ -143,6 +143,9 @@ UNREADABLE = [
     b'{"Entries":{"0":{}},"Records":{}}',
     b'{"Entries":[{"EventId":"1"},{"EventId":"2"},{"EventId":"3"}],"Records":[1,2,3]}',
     b'{"Entries":[{"EventId":"1"},',
+    b'{"Entries":[{"EventId":"1"},{"ErrorCode":500}],"Records":[{"SequenceNumber":"1"},{"ErrorCode":500}]}',
+    b'{"Entries":[{"EventId":"1"},{"ErrorCode":["x"]}],"Records":[{"SequenceNumber":"1"},{"ErrorCode":["x"]}]}',
+    b'{"Entries":[{"EventId":"1"},{"ErrorCode":"x","ErrorMessage":[1]}],"Records":[1,2]}',
 ]
 
 READ: dict[str, Callable[[Answer], object]] = {
