@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from stream_router.receiver.batching.backlog import NO_SPILL
-from stream_router.receiver.batching.stream_state import BELIEVED_FOR_S, StreamState
+from stream_router.receiver.batching.stream_state import BELIEVED_FOR_S, KNOWN_FOR_S, StreamState
 from stream_router.receiver.states import States
 from stream_router.settings.receiver import Receiver
 from stream_router.telemetry.receiver.receiver_stats import FAILURES, Stats
@@ -95,6 +95,39 @@ def test_buckets_that_refuse_while_others_take_are_told_as_such(
         "itself, or AWS's health page says more"
     )
     assert over == "a part of the stream takes no events: over"
+
+
+def test_of_a_stream_that_takes_nothing_no_part_is_told(watched: Watched, caplog: pytest.LogCaptureFixture) -> None:
+    """Though a bucket was refused first, and a call that was under way was taken after it: then no others take."""
+    watched.stream.refused("InternalFailure", 1)
+    watched.stream.took(OTHER)
+    for _ in range(12):
+        watched.stream.refused("InternalFailure", OTHER)
+        watched.stream.refused("InternalFailure", 1)
+        watched.pass_s(0.25)
+    assert watched.stream.apart == 0
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told.startswith("the stream takes no events: ")
+
+
+def test_a_part_that_nobody_tries_is_not_said_to_refuse_for_good(
+    watched: Watched, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing may come for its conversations for hours, and its shard is well long before: an alarm would go on."""
+    for _ in range(8):
+        watched.stream.refused("InternalFailure", 1)
+        watched.stream.took(OTHER)
+        watched.pass_s(0.25)
+    assert watched.stream.apart == 1
+    for _ in range(8):
+        watched.pass_s(KNOWN_FOR_S / 8 + 0.5)
+        watched.stream.took(OTHER)
+    watched.pass_s(1)
+    assert watched.stream.apart == 0
+    assert caplog.records[-1].getMessage() == "a part of the stream takes no events: over"
+    watched.stream.refused("InternalFailure", 1)
+    watched.pass_s(1)
+    assert watched.stream.apart == 0, "one refusal after that proves nothing"
 
 
 def refused_for_two_seconds(watched: Watched, code: str) -> None:

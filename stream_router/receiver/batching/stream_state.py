@@ -10,6 +10,9 @@ DOWN_AFTER_S = 1.0
 """The stream counts as down once it refused for so long: longer than one event is tried, so another met it too."""
 BELIEVED_FOR_S = 5.0
 """Without a new refusal it is believed for so long; then new traffic is let in to try, or nothing ever would."""
+KNOWN_FOR_S = 30.0
+"""A bucket that nobody tried for so long does not count as refusing: its shard may be well, and nothing may come for it
+for hours. Less than what an alert waits."""
 
 
 class _Refusing:
@@ -22,9 +25,13 @@ class _Refusing:
         self.taken = taken
         self.apart = False
 
-    @property
-    def refuses_apart(self) -> bool:
-        return self.apart and self.last_s - self.since_s >= DOWN_AFTER_S
+    def refused(self, now_s: float) -> None:
+        if now_s - self.last_s > KNOWN_FOR_S:
+            self.since_s = now_s
+        self.last_s = now_s
+
+    def refuses_apart(self, now_s: float, known_for_s: float = KNOWN_FOR_S) -> bool:
+        return self.apart and self.last_s - self.since_s >= DOWN_AFTER_S and now_s - self.last_s <= known_for_s
 
 
 class StreamState:
@@ -56,7 +63,7 @@ class StreamState:
         one = self._refusing.get(bucket)
         if one is None:
             one = self._refusing[bucket] = _Refusing(now_s, self._taken)
-        one.last_s = now_s
+        one.refused(now_s)
         if one.taken != self._taken:
             if not one.apart:
                 one.apart, one.since_s = True, now_s
@@ -83,12 +90,13 @@ class StreamState:
 
     @property
     def apart(self) -> int:
-        """How many buckets refused over a second or more while others were taken: as last known, however old."""
-        return sum(one.refuses_apart for one in self._refusing.values())
+        """How many buckets refused over a second or more while others are taken; 0 where none is."""
+        now_s = self._now_s()
+        return 0 if self.refuses else sum(one.refuses_apart(now_s) for one in self._refusing.values())
 
     def down_for(self, bucket: int) -> bool:
         """Whether to keep new traffic of a bucket away: it refused, and so does the stream, or it alone does."""
         one = self._refusing.get(bucket)
         if one is None:
             return False
-        return self.down or (one.refuses_apart and self._now_s() - one.last_s <= BELIEVED_FOR_S)
+        return self.down or one.refuses_apart(self._now_s(), BELIEVED_FOR_S)
