@@ -202,13 +202,16 @@ class Router:
 
     @property
     def holding(self) -> bool:
-        """Whether some destination accepts nothing at present."""
-        return any(part.dispatcher.gate.holding for part in self._parts)
+        """Whether events wait for a destination that accepts nothing at present."""
+        return self.held is not None
 
     @property
     def held(self) -> Held | None:
-        """The destination that has accepted nothing for longest, where there is one."""
-        found = [part.dispatcher for part in self._parts if part.dispatcher.gate.holding]
+        """The destination that has accepted nothing for longest and that something waits for; None where there is none.
+
+        The last that waited may have been given up: then nobody tries it until the next event comes.
+        """
+        found = [one for one in (part.dispatcher for part in self._parts) if one.gate.holding and one.backlog]
         held = [Held(one.report.destination, one.gate.held_since, one.report.code) for one in found]
         return min(held, key=lambda one: one.since) if held else None
 

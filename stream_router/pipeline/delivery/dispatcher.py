@@ -96,7 +96,7 @@ class Dispatcher(Generic[T]):
             if not items:
                 break
             self._start(items, now)
-        if self.gate.holding:
+        if self.gate.holding and self.backlog:
             self._hold(now)
 
     def wait_s(self, longest: float) -> float:
