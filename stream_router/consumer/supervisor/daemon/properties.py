@@ -49,7 +49,10 @@ THE_PROGRAMS: dict[str, str | None] = {
 """What nothing is lost without only as it stands here, whatever a file says."""
 
 FIRST_POSITION = ("initialPositionInStream", "TRIM_HORIZON")
-"""Where nobody says where to begin, the KCL takes LATEST, and skips what came before the first lease."""
+"""Where nobody says where to begin, the KCL takes LATEST, and skips what came before the first lease.
+
+A file may also say it by `initialPositionInStreamExtended`, a time: of the two the KCL takes any.
+"""
 
 FURTHER_NAMES = ("streamArn", "tableName", "workerIdentifier", "kinesisEndpoint", "dynamoDBEndpoint")
 """What else tells the KCL of stream, lease table, worker and endpoints (`MultiLangDaemonConfiguration` 3.1.3).
@@ -134,7 +137,7 @@ def render(settings: Consumer, found: Endpoints, worker_id: str) -> Rendered:
     _refuse_other_than_the_programs(source, given)
     daemon = {key: value for key, value in given.items() if not key.startswith("jvm.")}
     name, position = FIRST_POSITION
-    if name.lower() not in map(str.lower, daemon):
+    if not any(key.lower().startswith(name.lower()) for key in daemon):
         daemon[name] = position
     further = _words(settings.jvm_options, "STREAM_ROUTER_JVM_OPTIONS")
     return Rendered(source, {**daemon, **decided}, [*_jvm_options(given), *further])
