@@ -63,6 +63,14 @@ MASKED = [
     ("+1 212 555 0199 2026-11-24 came", "[PHONE] 2026-11-24 came"),
     ("020 7946 0958 24/11/2026", "[PHONE] 24/11/2026"),
     ("call 2125550199 11/24/2026", "call [PHONE] 11/24/2026"),
+    # and the hours at which somebody is there
+    ("Hotline +90 850 123 45 67 7/24", "Hotline [PHONE] 7/24"),
+    ("call +1 212 555 0199 24/7 please", "call [PHONE] 24/7 please"),
+    ("numero verde 800 123 456 24/7", "numero verde [PHONE] 24/7"),
+    ("appelez le +33 1 23 45 67 89 24h/24", "appelez le [PHONE] 24h/24"),
+    ("appelez le +33 1 23 45 67 89 7j/7", "appelez le [PHONE] 7j/7"),
+    ("gratis op +32 2 555 12 34 7/7", "gratis op [PHONE] 7/7"),
+    ("Büro +49 89 24/72 31 18", "Büro [PHONE]"),
     # a slip of paper and a button are no app
     ("På lappen stod 27.124.31.128.", "På lappen stod [IP]."),
     ("Knappen viser 56.36.254.203", "Knappen viser [IP]"),

@@ -13,9 +13,10 @@ _END = rf"{_EXTENSION}(?!{LETTER}|[.{DASH}:]\d|,\d\d?(?!\d|,| \d|[\u4e00-\u9fff]
 
 NO_TIME_NEXT = (
     r"(?![ \u00a0](?:\d{1,2}:\d\d|\d{1,2}[./-]\d{1,2}[./-](?:19|20)\d\d(?!\d)|"
-    r"(?:19|20)\d\d[./-](?:0?[1-9]|1[0-2])[./-]\d{1,2}(?!\d)))"
+    r"(?:19|20)\d\d[./-](?:0?[1-9]|1[0-2])[./-]\d{1,2}(?!\d)|"
+    r"(?:24|7)[ \u00a0]?[hj]?/(?:24|7)(?!\d)|24[ \u00a0]?h(?![A-Za-z])))"
 )
-"""A date or an hour behind a number, as lists of calls have them, is none of its groups."""
+"""A date or an hour behind a number, as lists of calls have them, is none of its groups; nor are `24/7` and `24h`."""
 
 _DIGIT = rf"(?:(?:[0-9]|(?!\d){NO_TIME_NEXT}{SEP}{{0,3}}(?:\((?=0\)|\d{{2,5}}\)))?\d)\)?)"
 """Most digits stand directly behind another: there nothing else is tried."""
