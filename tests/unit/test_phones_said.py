@@ -443,3 +443,31 @@ def test_a_phone_to_be_registered_and_one_to_call_back_are_found(text: str) -> N
 def test_a_thing_has_its_number_in_every_case_of_its_noun(text: str) -> None:
     """Czech, Polish and Ukrainian change the last letter of a stem; a reference in a compound is one."""
     assert FIND(text, []) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Lütfen {} numaralı telefonu hesabımdan silin.",
+        "{} numaralı telefonumu hesabıma ekleyin",
+        "{} nolu hattı aboneliğimden çıkarın",
+        "{} numaralı telefondan fatura için aradım",
+    ],
+)
+def test_what_is_done_with_a_turkish_phone_has_not_its_number(text: str) -> None:
+    """A noun with the ending of a case is a word of the verb: what follows it is no thing of the phone."""
+    assert "[PHONE]" in FIND(text.format("05014327569"), [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{} numaralı telefonun sözleşmesi bitiyor.",
+        "{} numaralı telefon faturası ödendi.",
+        "{} numaralı siparişi hesabımdan silin.",
+        "{} numaralı çağrı kaydı silinsin.",
+    ],
+)
+def test_what_a_turkish_phone_has_may_have_the_number(text: str) -> None:
+    """Behind a nominative or genitive stands what belongs to it; orders and records of calls are no phones."""
+    assert FIND(text.format("45194569"), []) == text.format("45194569")

@@ -20,6 +20,9 @@ SUBSCRIBERS = (
     *("abonent", "abonnent", "абонент", "subscriber", "abonad", "assinant", "abbonat", "abonat", "συνδρομητ", "účastn"),
     *("abonné", "teilnehmer", "előfizető", "tilaaja", "prenumerant"),
 )
+IN_A_CASE = re.compile("(?:tel|hat|ce[pb]|gsm|faks)[^\\W\\d_]*(?:[ae\u0131iu\u00fc]|[dt][ae]n)$")
+"""A Turkish noun for a phone that belongs to the verb (`from the phone`): what follows is no thing of it."""
+
 WITHOUT = ("s\u0131z", "siz", "suz", "süz")
 """Without something, in Turkish: a line without bills is prepaid, and no bill."""
 

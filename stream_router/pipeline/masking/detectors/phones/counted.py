@@ -2,7 +2,7 @@
 
 import re
 
-from stream_router.pipeline.masking.detectors.phones.compounds import THING_AT_END
+from stream_router.pipeline.masking.detectors.phones.compounds import IN_A_CASE, THING_AT_END
 from stream_router.pipeline.masking.detectors.phones.text import folded_case, has_unspaced
 from stream_router.pipeline.masking.detectors.phones.vocabulary import (
     CALLS,
@@ -61,7 +61,9 @@ def thing_after(text: str, end: int) -> bool:
     found = _THING_AFTER.match(behind)
     if found is None or found["thing"] in _NO_THINGS:
         return False
-    words = kinds((found["things"] or found["thing"]).split())
+    named = (found["things"] or found["thing"]).split()
+    words = kinds(named)
     if words[0] & SAYING and THING_AT_END.search(found["thing"] or ""):
         return True
-    return any(kind & (OTHER | NAMED) for kind in (words[:_OF_A_PHONE] if words[0] & SAYING else words))
+    things = 1 if IN_A_CASE.match(named[0]) else _OF_A_PHONE
+    return any(kind & (OTHER | NAMED) for kind in (words[:things] if words[0] & SAYING else words))

@@ -3,6 +3,7 @@
 import re
 from enum import Enum, auto
 
+from stream_router.pipeline.masking.detectors.phones.compounds import IN_A_CASE
 from stream_router.pipeline.masking.detectors.phones.naming import (
     PERSON_BEFORE,
     is_anothers,
@@ -182,7 +183,7 @@ def _is_ones_number(words: Words) -> bool:
 def _is_a_phones(numbered: re.Match[str]) -> bool:
     """Whether a number is a phone's, and not that of a thing of it (its contract)."""
     what, thing = kinds([numbered["what"], (numbered["thing"] or "").strip()])
-    return bool(what & SAYING) and not thing & (OTHER | NAMED)
+    return bool(what & SAYING) and (not thing & (OTHER | NAMED) or IN_A_CASE.match(numbered["what"]) is not None)
 
 
 def _says_behind(words: Words, *, placed: bool, likely: bool) -> int:
