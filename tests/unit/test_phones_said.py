@@ -471,3 +471,28 @@ def test_what_is_done_with_a_turkish_phone_has_not_its_number(text: str) -> None
 def test_what_a_turkish_phone_has_may_have_the_number(text: str) -> None:
     """Behind a nominative or genitive stands what belongs to it; orders and records of calls are no phones."""
     assert FIND(text.format("45194569"), []) == text.format("45194569")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Kundenhotline: 03012345678",
+        "Kundentelefon: 03012345678",
+        "Kundenservice: 03012345678",
+        "Kundendienst: 03012345678",
+        "Kundencenter: 03012345678",
+        "Εξυπηρέτηση πελατών: 2138759171",
+        "Εξυπηρετηση πελατων: 2138759171",
+        "Γραμμή εξυπηρέτησης πελατών: 2138759171",
+        "Serviciul clienți: 0212345678",
+    ],
+)
+def test_a_label_of_those_who_serve_customers_announces_a_phone(text: str) -> None:
+    """As it does in other languages: the customers in its name are no customer with a number."""
+    assert "[PHONE]" in FIND(text, [])
+
+
+@pytest.mark.parametrize("text", ["Kundennummer: 03012345678", "Κωδικός πελατών: 2138759171"])
+def test_a_customers_number_is_no_phone(text: str) -> None:
+    """Whatever it looks like."""
+    assert FIND(text, []) == text

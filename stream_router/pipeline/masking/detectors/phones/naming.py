@@ -54,8 +54,8 @@ _NAMED_OTHERWISE = re.compile(
     rf"\b(?:{_THING}(?:\W{{0,3}}{_COUNTED})?|{_PERSON}\W{{0,3}}{_COUNTED})\W{{0,3}}(?:(?:is|was|ist|lautet|est|es)\W{{1,2}})?$"
 )
 OTHER_NUMBER = re.compile(
-    r"\b(?:(?<!caller )ids?|code|since|until|confirmation|lasted|took|costs?|tone|aviv|duration|kunden\w+)\b"
-    r"|\bkunden\W{0,3}$"
+    r"\b(?:(?<!caller )ids?|code|since|until|confirmation|lasted|took|costs?|tone|aviv|duration)\b"
+    r"|\bkunden(?:(?!hotline|telefon|service|dienst|betreu|center|support)\w+\b|\W{0,3}$)"
     rf"|[,;.][^,;.]*\b{_PERSON}\s{{1,2}}$"
 )
 _PLACE_CHARS = 12
