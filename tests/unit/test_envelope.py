@@ -223,6 +223,22 @@ def test_a_foreign_document_is_one_event() -> None:
     assert event.event_id == event_id("stream", None, 0, data)
 
 
+@pytest.mark.parametrize(
+    ("data", "bodies"),
+    [
+        (b'{"a":1}\r\n {"a":2} ', [(0, b'{"a":1}\r'), (0, b' {"a":2} ')]),
+        (b'{\n"a":1}\n', [(0, b'{\n"a":1}\n')]),
+        (b' {"a":1} {"a":2} ', [(0, b'{"a":1}'), (0, b'{"a":2}')]),
+        (b'{\n"a":1}\n{\n"a":2}\n', [(0, b'{\n"a":1}'), (0, b'{\n"a":2}')]),
+        (b' [ {"a":1} ,\n{"a":2} ] ', [(0, b'{"a":1}'), (1, b'{"a":2}')]),
+    ],
+)
+def test_a_foreign_event_is_known_by_these_bytes(data: bytes, bodies: list[tuple[int, bytes]]) -> None:
+    """docs/contract.md, "Identity": with the blanks around a document that stands alone, else without them."""
+    digests = [b"stream\x00\x00%d\x00" % index + hashlib.sha256(body).digest() for index, body in bodies]
+    assert [one.event_id for one in events(data)] == [hashlib.sha256(digest).hexdigest()[:32] for digest in digests]
+
+
 @pytest.mark.parametrize(("version", "code"), [(9, "UnsupportedVersion"), (1, "MalformedEnvelope")])
 def test_an_envelope_that_lacks_a_field_is_none_of_another_writer(version: int, code: str) -> None:
     """It holds nothing but what an envelope holds, so its version is looked at, and its body is no event."""
