@@ -1,6 +1,5 @@
 """What is checked before anything starts: addresses, TLS files, the spill's folder, credentials, open files."""
 
-import errno
 import os
 import resource
 import socket
@@ -74,7 +73,7 @@ def free_port(listen: str, variable: str) -> str:
         try:
             probe.bind(address)
         except OSError as error:
-            raise cannot_listen(variable, errno.errorcode.get(error.errno or 0, "no such address")) from None
+            raise cannot_listen(variable, error.strerror or "no such address") from None
         host, bound = probe.getsockname()[:2]
     return f"[{host}]:{bound}" if family == socket.AF_INET6 else f"{host}:{bound}"
 
@@ -90,7 +89,7 @@ def claim(listen: str) -> socket.socket:
         held.bind(f"\0stream-router receive {listen}")
     except OSError as error:
         held.close()
-        raise cannot_listen("STREAM_ROUTER_LISTEN", errno.errorcode.get(error.errno or 0, "taken")) from None
+        raise cannot_listen("STREAM_ROUTER_LISTEN", error.strerror or "taken") from None
     return held
 
 

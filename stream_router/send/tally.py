@@ -61,7 +61,7 @@ class Tally:
         lines += [f"{count:>7} {kind}" for kind, count in self._kinds.most_common()]
         if answered := sorted(self._took_ms):
             told = [f"p{percent} {_at(answered, percent)}" for percent, least in QUANTILES if len(answered) >= least]
-            lines.append(f"latency in ms{self._of_what()}: {', '.join([*told, f'max {answered[-1]:.3g}'])}")
+            lines.append(f"latency in ms{self._of_what()}: {', '.join([*told, f'max {_figure(answered[-1])}'])}")
         if self.count == 1 and self._first_ids:
             lines.append("eventId: " + ", ".join(self._first_ids))
         return lines
@@ -76,7 +76,12 @@ class Tally:
 
 
 def _at(sorted_ms: list[float], percent: int) -> str:
-    return f"{sorted_ms[min(len(sorted_ms) - 1, len(sorted_ms) * percent // 100)]:.3g}"
+    return _figure(sorted_ms[min(len(sorted_ms) - 1, len(sorted_ms) * percent // 100)])
+
+
+def _figure(ms: float) -> str:
+    """Three figures, and no power of ten where there are more before the point."""
+    return f"{ms:.3g}" if ms < 999.5 else f"{ms:,.0f}"
 
 
 def _kind(answer: Answered, ids: list[str]) -> str:

@@ -125,7 +125,8 @@ def read_part(path: Path | None, model: type[M]) -> M:
     except ValidationError as error:
         first = first_error(error)
         key = ".".join(str(step) for step in first["loc"])
-        raise SettingsError(f"{VARIABLE}: {key}: {in_words(first)}; see docs/cxone.md") from None
+        page = "docs/cxone.md" if first["loc"][0] == "cxone" else "docs/events.md"
+        raise SettingsError(f"{VARIABLE}: {key}: {in_words(first)}; see {page}") from None
     except toml_file.NoTomlError as error:
         raise SettingsError(f"{VARIABLE}: is no TOML: {error}; correct the file") from None
 

@@ -1,7 +1,6 @@
 """An admin port: health, status, metrics, on threads of its own. Nothing waits for an asker."""
 
 import contextlib
-import errno
 import hmac
 import logging
 import socket
@@ -68,7 +67,7 @@ class AdminServer:
         try:
             self._server = _Server(listen, handler)
         except OSError as error:
-            reason = errno.errorcode.get(error.errno or 0, "no such address")
+            reason = "no such address" if isinstance(error, socket.gaierror) else error.strerror
             raise SettingsError(f"{variable}: cannot listen there ({reason}); choose another HOST:PORT") from None
         host, self.port = self._server.server_address[:2]
         self.address = f"[{host!s}]:{self.port}" if ":" in str(host) else f"{host!s}:{self.port}"

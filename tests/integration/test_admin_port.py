@@ -240,5 +240,7 @@ def test_an_address_that_is_taken_is_refused_in_one_line(serve: Serve, state: St
     """Exit 78 names the setting."""
     taken = serve().removeprefix("http://")
     status = Status(state, vitals, WHO)
-    with pytest.raises(SettingsError, match=r"^STREAM_ROUTER_ADMIN_LISTEN: cannot listen there \(EADDRINUSE\); choose"):
+    with pytest.raises(
+        SettingsError, match=r"^STREAM_ROUTER_ADMIN_LISTEN: cannot listen there \(Address already in use\); choose"
+    ):
         AdminPort(taken, None, vitals, status, History(lambda: moment(status.seen())))

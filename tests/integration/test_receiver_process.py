@@ -554,7 +554,9 @@ def test_of_two_receivers_that_start_together_one_has_the_port(fake_aws: FakeAws
     """Each of them looks before the other listens, and workers share a port: the kernel would share it with both."""
     with receiver(fake_aws.url, tmp_path, workers="2") as running:
         host, port = running.address
-        with pytest.raises(SettingsError, match=r"^STREAM_ROUTER_LISTEN: cannot listen there \(EADDRINUSE\)"):
+        with pytest.raises(
+            SettingsError, match=r"^STREAM_ROUTER_LISTEN: cannot listen there \(Address already in use\)"
+        ):
             preflight.claim(f"{host}:{port}")
         running.kill()
         preflight.claim(f"{host}:{port}").close()

@@ -85,7 +85,9 @@ def test_what_cannot_be_the_secret_is_refused_in_one_line(tmp_path: Path, text: 
 
 def test_a_file_that_is_not_there_is_refused() -> None:
     """The line names variable, problem and cure."""
-    with pytest.raises(SettingsError, match=r"^KEY: its file cannot be read \(FileNotFoundError\); give a readable"):
+    with pytest.raises(
+        SettingsError, match=r"^KEY: its file cannot be read \(No such file or directory\); give a readable"
+    ):
         kept_secrets.text(SecretStr("file:/nowhere/at/all"), "KEY")
 
 

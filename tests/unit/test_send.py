@@ -398,6 +398,13 @@ def test_the_summary_says_what_came_back() -> None:
     ]
 
 
+def test_seconds_are_no_powers_of_ten() -> None:
+    """A receiver that refuses is asked until it is given up."""
+    answers = [Answered(Webhook("d", b""), 503, b"", 10_613.4), Answered(Webhook("d", b""), 503, b"", 999.5)]
+    assert summary(answers)[-1].endswith("p50 10,613, max 10,613")
+    assert summary(answers[1:])[-1].endswith("max 1,000")
+
+
 def test_at_a_rate_latency_counts_from_when_a_delivery_was_due() -> None:
     """What waited for a connection would else be missing from the very percentiles that it made worse."""
     answers = [Answered(Webhook("d", b""), 202, STORED, 1.0, late) for late in (0.0, 99.0)]

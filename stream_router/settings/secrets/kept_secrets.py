@@ -33,7 +33,8 @@ def in_file(where: str, variable: str) -> str:
     except regular_file.NoRegularFileError:
         raise SettingsError(f"{variable}: is no regular file; give a readable UTF-8 file") from None
     except (OSError, ValueError) as error:  # no UTF-8, or a zero byte in the path
-        problem = f"its file cannot be read ({type(error).__name__})"
+        why = regular_file.why_no_text(error) if isinstance(error, OSError | UnicodeDecodeError) else "no such path"
+        problem = f"its file cannot be read ({why})"
         cure = "name one place, and nothing behind it" if "," in where else "give a readable UTF-8 file"
         raise SettingsError(f"{variable}: {problem}; {cure}") from None
 
