@@ -29,13 +29,12 @@ def stream(session: Session, name: str) -> Finding:
     missing = ("there is no such stream in this region", "name another, or make it with `stream-router setup`")
     question = Question(
         *("SR101", STREAM, "the stream"),
-        lambda: kinesis.describe_stream_summary(StreamName=name),
+        lambda: kinesis.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]["StreamStatus"],
         {"ResourceNotFoundException": missing},
     )
-    refused, answer = ask(question)
+    refused, status = ask(question)
     if refused:
         return refused
-    status = str(answer["StreamDescriptionSummary"]["StreamStatus"])
     if status in ("DELETING", "CREATING"):
         return Finding("SR101", STREAM, Verdict.WARNING, f"the stream is {status}", "wait, or name another")
     return well(question)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, EndpointConnectionError
+from botocore.parsers import ResponseParserError
 
 from stream_router.aws.endpoints import is_aws
 from stream_router.aws.errors import code_of
@@ -61,6 +62,7 @@ LATER = "ask again later"
 NO_WAY = "see that there is a way to it (DNS, a NAT or a VPC endpoint, a proxy), or ask again later"
 UNCONNECTED = (EndpointConnectionError, ConnectTimeoutError)
 """Of AWS these come of a closed network more often than of an outage."""
+NOT_AWS = "check AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_<SERVICE>, and what stands between here and there"
 
 
 class Question(NamedTuple):
@@ -90,6 +92,10 @@ def ask(question: Question) -> tuple[Finding | None, Any]:
     except BotoCoreError as error:
         where, cure = silence(error)
         return Finding(code, setting, Verdict.UNKNOWN, f"{what} gave no answer{where}", cure), None
+    except (ResponseParserError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # A page of a proxy, or any other server's answer: botocore's parsers raise what they stumble over.
+        problem = f"another server than AWS's answered for {what} ({type(error).__name__})"
+        return Finding(code, setting, Verdict.UNKNOWN, problem, NOT_AWS), None
 
 
 def silence(error: BotoCoreError) -> tuple[str, str]:

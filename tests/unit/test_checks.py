@@ -4,6 +4,7 @@ import json
 import logging
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -15,12 +16,24 @@ from botocore.exceptions import (
     EndpointConnectionError,
     ReadTimeoutError,
 )
+from botocore.parsers import ResponseParserError
 from botocore.session import Session
 from botocore.stub import Stubber
 
 from stream_router.aws import endpoints
 from stream_router.checks import aws_checks, jvm
-from stream_router.checks.finding import LATER, NO_WAY, Finding, Verdict, at_start, said, silence
+from stream_router.checks.finding import (
+    LATER,
+    NO_WAY,
+    NOT_AWS,
+    Finding,
+    Question,
+    Verdict,
+    ask,
+    at_start,
+    said,
+    silence,
+)
 from stream_router.consumer.supervisor.daemon import java
 from stream_router.core.process.settings_error import SettingsError
 
@@ -85,6 +98,26 @@ def test_only_not_found_is_a_no_for_a_stream(aws: Aws, code: str, verdict: Verdi
     found = aws_checks.stream(SESSION, "s")
     assert (found.code, found.verdict) == ("SR101", verdict)
     assert found.cure
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), AttributeError("x"), ValueError("x"), ResponseParserError("x")])
+def test_what_is_no_answer_of_aws_s_is_not_a_no(error: Exception) -> None:
+    """A page of a proxy, or another server at the endpoint: botocore's parsers raise what they stumble over."""
+
+    def call() -> None:
+        raise error
+
+    found, _ = ask(Question("SR101", "STREAM_ROUTER_STREAM", "the stream", call, {}))
+    assert found
+    assert (found.verdict, found.cure) == (Verdict.UNKNOWN, NOT_AWS)
+
+
+def test_an_answer_that_knows_no_stream_is_not_a_no(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Botocore takes any 200 for the operation's answer, however little of it is there."""
+    kinesis = SimpleNamespace(describe_stream_summary=lambda **_: {"ResponseMetadata": {}})
+    monkeypatch.setattr(endpoints, "client", lambda *_: kinesis)
+    found = aws_checks.stream(SESSION, "s")
+    assert (found.code, found.verdict, found.cure) == ("SR101", Verdict.UNKNOWN, NOT_AWS)
 
 
 @pytest.mark.parametrize(
