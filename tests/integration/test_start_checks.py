@@ -105,7 +105,8 @@ def test_a_consumer_without_what_it_needs_does_not_start(
 ) -> None:
     """Else it shows at the first dead letter, or never; a JVM that cannot start would be restarted for ever."""
     queue = endpoint + changes.get("SQS_DLQ_URL", "/000000000000/there")
-    settings = {"STREAM": "there", "STATE_DIR": str(tmp_path / "state"), **changes, "SQS_DLQ_URL": queue}
+    own = {"STATE_DIR": str(tmp_path / "state"), "ADMIN_LISTEN": "127.0.0.1:0"}
+    settings = {"STREAM": "there", **own, **changes, "SQS_DLQ_URL": queue}
     status, lines = ended(program(endpoint, tmp_path, "consume", **settings))
     assert status == 78, lines
     assert lines[-1].startswith(f"stream-router: {line}")
