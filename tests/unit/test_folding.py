@@ -27,6 +27,7 @@ DRAW_SEED = 4711
         ),
         ("a&#64;b.example &amp; co", "[EMAIL] &amp; co"),
         ("?mail=a%40b.example&x=%41", "?[EMAIL]&x=%41"),
+        ("?next=/a?m%3Dx%26to=a%2540b.example&t=%252B493090182233", "?next=/a?[EMAIL]&t=[PHONE]"),
         ("?card=4111+1111+1111+1111&a=1+1", "?card=[CARD]&a=1+1"),
         ("?tel=%2B1+%28212%29+555-0173&a=%281%29+2", "?tel=[PHONE]&a=%281%29+2"),
         (
@@ -45,7 +46,7 @@ DRAW_SEED = 4711
         ("interaction c7b0c07a-e253-49da-be86-839bde82f0e5 ended", None),
         ("56093858-4445-4d77-8f59-bb0dbc3313ff", None),
         ("SN5869-6833-8630", None),
-        ("%ff%40 100%25 &unknown; a&b", None),
+        ("%ff%40 100%25 &unknown; a&b 100%25ab 5%2512 %252525", None),
     ],
 )
 def test_found_as_meant_and_replaced_as_written(text: str, wanted: str | None) -> None:

@@ -30,9 +30,11 @@ _PLUS = r"(?<=\d)(?<!\d{6})\+(?=\d{1,8}(?!\d| ?\(| \d))|(?<=\d)\+(?=%28\d)|(?<=\
 _JSON = r"\\{1,4}u00[2-7][0-9A-Fa-f]"
 """A sign of ASCII as JSON may write it, in a text that holds JSON: some libraries write each plus so."""
 
-_IN_ASCII = (
-    rf"{_JSON}|&(?:#\d{{1,7}}|#[xX][0-9A-Fa-f]{{1,6}}|[A-Za-z]{{2,8}});|(?:%[0-9A-Fa-f]{{2}})+|{_PLUS}|{_WRAPPED}"
-)
+_REFERENCE = r"&(?:#\d{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z]{2,8});"
+_PERCENT = r"(?:%(?:25)?[0-9A-Fa-f]{2})+"
+"""Percent-encoding, also of what was percent-encoded before: a URL within a URL."""
+
+_IN_ASCII = f"{_JSON}|{_REFERENCE}|{_PERCENT}|{_PLUS}|{_WRAPPED}"
 _ODD_IN_ASCII = re.compile(_IN_ASCII)
 _ZEROS = (
     *(0x660, 0x6F0, 0x7C0, 0x966, 0x9E6, 0xA66, 0xAE6, 0xB66, 0xBE6, 0xC66, 0xCE6, 0xD66, 0xDE6, 0xE50, 0xED0, 0xF20),
@@ -134,7 +136,7 @@ def _plain(text: str, found: re.Match[str]) -> str:
     if first == "&":
         return _characters(html.unescape(piece))
     if first == "%":
-        return _characters(unquote(piece, errors="strict")) if _is_utf8(piece) else piece
+        return _characters(_unquoted(piece) or piece)
     if first == "\\":
         return chr(int(piece[-2:], 16))
     if piece == "+":
@@ -145,12 +147,12 @@ def _plain(text: str, found: re.Match[str]) -> str:
     return _characters(piece)
 
 
-def _is_utf8(piece: str) -> bool:
+def _unquoted(piece: str) -> str | None:
+    """What stands percent-encoded, once or twice: None where it is no UTF-8."""
     try:
-        unquote(piece, errors="strict")
+        return unquote(unquote(piece, errors="strict"), errors="strict")
     except UnicodeDecodeError:
-        return False
-    return True
+        return None
 
 
 def _characters(piece: str) -> str:
