@@ -46,6 +46,7 @@ DRAW_SEED = 4711
         ("interaction c7b0c07a-e253-49da-be86-839bde82f0e5 ended", None),
         ("56093858-4445-4d77-8f59-bb0dbc3313ff", None),
         ("SN5869-6833-8630", None),
+        ("5393638639455584ad99a1a1ef8e44ca6922efaa", None),
         ("%ff%40 100%25 &unknown; a&b 100%25ab 5%2512 %252525", None),
     ],
 )

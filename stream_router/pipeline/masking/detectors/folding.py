@@ -61,7 +61,7 @@ _OPEN_DIGITS_MAX = 11
 """So many digits of a number in international form may stand before the line break; more are a whole number."""
 
 _ID = re.compile(
-    r"(?<![0-9A-Za-z])(?:[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|(?=[0-9]*[A-Fa-f])[0-9A-Fa-f]{32})"
+    r"(?<![0-9A-Za-z])(?:[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|(?=[0-9]*[A-Fa-f])[0-9A-Fa-f]{32,})"
     r"(?![0-9A-Za-z])"
 )
 _INSIDE_AN_ID = re.compile(r"-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-|[0-9A-Fa-f]{32}")
@@ -102,7 +102,7 @@ class Folded:
 
 
 def fold(text: str) -> Folded:
-    """`text` folded. Ids that are UUIDs or 32 hex digits are blanked out: they are that before all else."""
+    """`text` folded. Ids that are UUIDs or 32 hex digits and more are blanked out: they are that before all else."""
     if not _may_hold_odd(text):
         return Folded(_without_ids(text))
     odd = _ODD_IN_ASCII if text.isascii() else _ODD
@@ -175,7 +175,7 @@ def _character(char: str) -> str:
 
 
 def ids_in(text: str) -> list[Span]:
-    """Where UUIDs and runs of 32 hex digits stand."""
+    """Where UUIDs and runs of 32 hex digits and more stand."""
     return [found.span() for found in _ID.finditer(text)] if _may_hold_an_id(text) else []
 
 
