@@ -11,12 +11,29 @@ _EXTENSION = r"(?:,?[ \u00a0]{0,2}(?:x|ext\.?|extension|(?:доб|дод|вн|we
 _END = rf"{_EXTENSION}(?!{LETTER}|[.{DASH}:]\d|,\d\d?(?!\d|,| \d|[\u4e00-\u9fff]))"
 """A comma and one or two digits are a fraction; a comma and more is the next field."""
 
-NO_TIME_NEXT = (
-    r"(?![ \u00a0](?:\d{1,2}:\d\d|\d{1,2}[./-]\d{1,2}[./-](?:19|20)\d\d(?!\d)|"
-    r"(?:19|20)\d\d[./-](?:0?[1-9]|1[0-2])[./-]\d{1,2}(?!\d)|"
-    r"(?:24|7)[ \u00a0]?[hj]?/(?:24|7)(?!\d)|24[ \u00a0]?h(?![A-Za-z])))"
+_NO_MORE = r"(?![ \u00a0]?\d|[^\W\d_])"
+TIMES = (
+    r"(?:\d\d?(?:[ \u00a0-]?(?:(?:times|fois|veces|vezes|volte|keer|maal|razy|krát|krat|gange|ganger|gånger|ggr|kertaa|"
+    r"alkalommal|kez|kere|defa|φορές|φορες|раза|рази|разів)(?![^\W\d_])|[回번])|"
+    rf"[x\u00d7]{_NO_MORE})|\d[ \u00a0-]?(?:(?:[Mm]al|time|vez|volta|gang|gång|раз|ori|szer|ször|szor)(?![^\W\d_])|"
+    rf"[x\u00d7]{_NO_MORE}))"
 )
-"""A date or an hour behind a number, as lists of calls have them, is none of its groups; nor are `24/7` and `24h`."""
+"""`3 times`, of what was done with the number before it. Two digits before `mal`, also `once`, may be a group,
+and so may two before an `x` set apart, which is a kiss.
+
+In small letters: to look for both costs more, at each group of each number.
+"""
+
+NO_TIME_NEXT = (
+    r"(?![ \u00a0](?:(?:19|20)\d\d[./-](?:0?[1-9]|1[0-2])[./-]\d{1,2}(?!\d)|"
+    r"(?!\d{3}|\d\d?[ \u00a0]\d)(?:\d{1,2}:\d\d|\d{1,2}[./-]\d{1,2}[./-](?:19|20)\d\d(?!\d)|"
+    r"(?:24|7)[ \u00a0]?[hj]?/(?:24|7)(?!\d)|24[ \u00a0]?h(?![A-Za-z])|"
+    rf"{TIMES})))"
+)
+"""A date or an hour behind a number, as lists of calls have them, is none of its groups; nor are `24/7`, `3 times`.
+
+Of most groups three digits in a row, or a group behind, show at once that they are nothing of the kind.
+"""
 
 _DIGIT = rf"(?:(?:[0-9]|(?!\d){NO_TIME_NEXT}{SEP}{{0,3}}(?:\((?=0\)|\d{{2,5}}\)))?\d)\)?)"
 """Most digits stand directly behind another: there nothing else is tried."""

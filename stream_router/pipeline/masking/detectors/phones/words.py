@@ -16,6 +16,7 @@ from stream_router.pipeline.masking.detectors.phones.naming import (
     speaks_of_other,
 )
 from stream_router.pipeline.masking.detectors.phones.said import Words
+from stream_router.pipeline.masking.detectors.phones.shapes import TIMES
 from stream_router.pipeline.masking.detectors.phones.text import (
     folded_case,
     has_unspaced,
@@ -75,6 +76,9 @@ _ANOTHER = re.compile(r"[+(]?\d(?:\W?\d){4}")
 """Words between two numbers speak of the second."""
 
 _IN_PARENTHESES = re.compile(r"[ \u00a0]?\((?=[^\d+])")
+
+_TIMES = re.compile(rf"[ \u00a0,(]{{1,3}}{TIMES}\)?")
+"""How often somebody was called says nothing of whose the number is."""
 
 _NUMBERED = re.compile(r"[ \u00a0](?:numaral\u0131|nolu|no'lu|számú) (?P<what>[^\W\d_]+)(?P<thing> [^\W\d_]+)?")
 """`… numaralı telefon`, which is the phone's, whatever stands before."""
@@ -138,11 +142,11 @@ def _how_close(words: int) -> Said:
 
 def said_behind(text: str, at: int, end: int, *, likely: bool = False) -> Said:
     """Whether words directly behind a number say that it is a phone's: `… erreichen Sie mich`, `…に電話して`."""
-    behind = folded_case(text[end : end + _BEHIND_CHARS])
+    behind, start = _following(text, end)
     if inner := _IN_PARENTHESES.match(behind):
         behind = behind[inner.end() :]
     elif stop := _BEHIND_END.search(behind):
-        if _ANOTHER.match(text, end + stop.start()):
+        if _ANOTHER.match(text, start + stop.start()):
             return Said.NOTHING
         behind = behind[: stop.start()]
     if (numbered := _NUMBERED.match(behind)) and _is_a_phones(numbered):
@@ -169,6 +173,13 @@ def said_behind(text: str, at: int, end: int, *, likely: bool = False) -> Said:
     if anothers:
         return Said.NOTHING
     return Said.PLAINLY if suffixed or says <= _CLOSE_CHARS else Said.FROM_AFAR
+
+
+def _following(text: str, end: int) -> tuple[str, int]:
+    """What follows a number, in small letters and without how often it was called, and where that begins."""
+    behind = folded_case(text[end : end + _BEHIND_CHARS])
+    counted = _TIMES.match(behind)
+    return (behind[counted.end() :], end + counted.end()) if counted else (behind, end)
 
 
 _OBJECT = re.compile(r"(?:[ıiuü]n[ıiuü]z[ıiuü]|[ıiuü]m[ıiuü]|l[ae]r[ıi]n?[ıi]?)[ \u00a0]$")
