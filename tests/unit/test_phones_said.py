@@ -496,3 +496,83 @@ def test_a_label_of_those_who_serve_customers_announces_a_phone(text: str) -> No
 def test_a_customers_number_is_no_phone(text: str) -> None:
     """Whatever it looks like."""
     assert FIND(text, []) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("Novo telemóvel do utente: {}", "212328629"),
+        ("o novo telefone do assinante: {}", "212328629"),
+        ("modificat nr. de telefon abonat: {}", "0211269435"),
+        ("noul telefon al utilizatorului: {}", "0211269435"),
+        ("neue Handynummer des Benutzers: {}", "03012345678"),
+        ("nouveau portable de l'adhérent: {}", "0123401102"),
+        ("nuovo cellulare dell'utente: {}", "0210289239"),
+        ("nuevo móvil del socio: {}", "912345678"),
+        ("nieuwe telefoon van de gebruiker: {}", "0201234567"),
+        ("nowy telefon ubezpieczonego: {}", "221234567"),
+        ("nový telefon pojištěného: {}", "601182077"),
+        ("ny telefon till medlemmen: {}", "081234567"),
+        ("uusi puhelin käyttäjän: {}", "0912345678"),
+        ("yeni cep abonenin: {}", "02123230072"),
+        ("νέο τηλέφωνο χρήστη: {}", "2101234567"),
+        ("новый телефон пользователя: {}", "84951234567"),
+        ("new phone of the member: {}", "2125550199"),
+    ],
+)
+def test_who_has_a_phone_hinders_it_nowhere(text: str, number: str) -> None:
+    """Whatever stands before the phone: users, members and subscribers have phones, too."""
+    assert FIND(text.format(number), []) == text.format("[PHONE]")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Número de utente: {}",
+        "telemóvel, número do utente: {}",
+        "nr. de telefon și cod abonat: {}",
+        "Cod abonat: {}",
+        "codice del telefono utente: {}",
+        "telefono dell'utente n. {}",
+        "new phone of the member no. {}",
+        "Telefon des Benutzers, Vertrag: {}",
+    ],
+)
+def test_the_number_of_a_user_or_member_is_no_phone(text: str) -> None:
+    """Where a word for `number` or `code` stands with them."""
+    assert FIND(text.format("45194569"), []) == text.format("45194569")
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("Kdyby přepojení nevyšlo, přímá telefonní linka na reklamace je {}", "601182077"),
+        ("telefon na objednávky je {}", "601182077"),
+        ("telefon pro reklamace je {}", "601182077"),
+        ("the phone for claims is {}", "2125550199"),
+        ("le téléphone pour les commandes est le {}", "0123401102"),
+        ("el teléfono para pedidos es el {}", "912345678"),
+        ("o telefone para encomendas é o {}", "212328629"),
+        ("telefonen til klager er {}", "32136979"),
+        ("telefonen för reklamationer är {}", "081234567"),
+        ("το τηλέφωνο για παράπονα είναι {}", "2101234567"),
+    ],
+)
+def test_what_a_phone_is_for_does_not_have_its_number(text: str, number: str) -> None:
+    """In a sentence as in a label."""
+    assert FIND(text.format(number), []) == text.format("[PHONE]")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Phone for order no {}",
+        "telefon na objednávku, číslo smlouvy je {}",
+        "volal na reklamaci, zakázka je {}",
+        "telefon pro smlouvu číslo je {}",
+        "la factura del teléfono para el pedido es {}",
+    ],
+)
+def test_what_is_numbered_behind_what_a_phone_is_for_has_its_own(text: str) -> None:
+    """Nor where the thing is what `is` speaks of."""
+    assert FIND(text.format("45194569"), []) == text.format("45194569")

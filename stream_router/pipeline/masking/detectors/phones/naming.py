@@ -3,8 +3,8 @@
 import re
 from collections.abc import Collection
 
-from stream_router.pipeline.masking.detectors.phones.compounds import PHONE_STEMS
 from stream_router.pipeline.masking.detectors.phones.languages import is_word_of
+from stream_router.pipeline.masking.detectors.phones.predicates import is_a_label
 from stream_router.pipeline.masking.detectors.phones.said import CLAUSES, Words
 from stream_router.pipeline.masking.detectors.phones.text import folded_case, has_unspaced, words_of
 from stream_router.pipeline.masking.detectors.phones.vocabulary import (
@@ -73,7 +73,6 @@ PERSON_BEFORE = re.compile(
 """`Kunde 4711 hat angerufen`: who is meant, not how to reach him."""
 
 _SET_APART = re.compile(r"\s?[,;\u2013\u2014-]")
-_OPENING, _CLAUSE_ENDS = "-*•(\n\t \u2013\u2014", ".,;:!?"
 _NAME_CHARS = 4
 _POSSESSIVE = frozenset(["min", "din", "vår", "mitt", "ditt", "vårt", "deres"])
 """In Scandinavia these stand behind what is somebody's."""
@@ -134,33 +133,11 @@ def other_between(words: Words, place: int) -> bool:
     `at` and the like directly before the number are stronger: "call me about the order at …".
     """
     before, saying = words.text, words.says_at(place)
-    if is_placed_near(words) or _is_a_label(words, place) or is_new_subscribers(words.words, place):
+    if is_placed_near(words) or is_a_label(words, place) or is_new_subscribers(words.words, place):
         return False
     if has_unspaced(before) and (OTHER_INSIDE.search(before, saying) or ends_named(before)):
         return True
     return names_a_thing(words) or speaks_of_other(words, place) or OTHER_NUMBER.search(before, saying) is not None
-
-
-def _is_a_label(words: Words, place: int) -> bool:
-    """Whether a label names a phone, whatever for: `hotline for lost cards: …`, `mobile of who gets the parcel: …`."""
-    if not words.text.rstrip().endswith(":"):
-        return False
-    behind = place + 1 + bool(words.kinds[place + 1 : place + 2] and words.kinds[place + 1] & NUMBER)
-    if words.words[behind : behind + 1] and words.words[behind] in PURPOSE:
-        return True
-    if _ends_with_thing(words, behind):
-        return False
-    first = place - 1 if place and words.kinds[place - 1] & NUMBER else place
-    before = words.text[: words.found[first].start()].rstrip(_OPENING)
-    return words.words[place].startswith(PHONE_STEMS) and (not before or before[-1] in _CLAUSE_ENDS)
-
-
-def _ends_with_thing(words: Words, behind: int) -> bool:
-    """Whether a label ends with what of a phone has a number: `telefonens serienummer`."""
-    last = len(words.kinds) - 1
-    while last > behind and words.kinds[last] & (NUMBER | THING) == NUMBER:
-        last -= 1
-    return last >= behind and bool(words.kinds[last] & THING)
 
 
 def is_anothers(words: Words, place: int) -> bool:

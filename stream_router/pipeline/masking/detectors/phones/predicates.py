@@ -1,25 +1,40 @@
-"""What is said of a number behind it: that it is somebody's phone, is kept as one, or is out of use or range."""
+"""Labels of phones, and what is said of a number behind it: that it is a phone's, kept as one, out of use or range."""
 
 import re
 from collections.abc import Sequence
 
-from stream_router.pipeline.masking.detectors.phones.compounds import SUBSCRIBERS
-from stream_router.pipeline.masking.detectors.phones.said import Words
+from stream_router.pipeline.masking.detectors.phones.compounds import PHONE_STEMS, SUBSCRIBERS
+from stream_router.pipeline.masking.detectors.phones.said import CLAUSES, Words
 from stream_router.pipeline.masking.detectors.phones.text import folded_case, words_of
 from stream_router.pipeline.masking.detectors.phones.vocabulary import (
+    ARTICLE,
     AS,
+    COPULAS,
     CUSTOMER,
     NAMED,
     NUMBER,
     OTHER,
     OUT_OF_USE,
     OWN,
+    PASSED,
+    PASSING,
+    PURPOSE,
     RECORDS,
     REGISTERED,
     SAYING,
     THING,
     kinds,
 )
+
+_OPENING, _CLAUSE_ENDS = "-*•(\n\t \u2013\u2014", ".,;:!?"
+_PHONE_STEMS = (*PHONE_STEMS, "tél", "portab", "cep")
+_FOR_WORDS = 4
+_OF = frozenset(["of", "des", "l", "dell", "della", "dello", "da", "tal", "av", "af"])
+_IS_SAID_TO_BE = COPULAS - {"no", "n", "sz", "het", "to", "on"}
+"""What is `is`, and nothing else in another language."""
+
+_FOR_IN_CZECH = ("na", "je")
+"""`telefon na reklamace je …`; elsewhere `na` is `on`, too."""
 
 _HAS_ANOTHER = CUSTOMER | OTHER | NAMED | THING
 _AS_CHARS, _AS_WORDS = 64, 5
@@ -52,6 +67,57 @@ _OUT_OF_RANGE = re.compile(
 
 _AS_NEAR = re.compile(rf"[^.!?;:\n]{{0,40}}?(?:[ \u00a0](?:{'|'.join(sorted(AS))})[ \u00a0]|ként\b)")
 _CLAUSE_END = re.compile(r"[.;!?\d\n\u3002\uff01\uff1f](?!$)")
+
+
+def is_a_label(words: Words, place: int) -> bool:
+    """Whether a label names a phone, whatever for: `hotline for lost cards: …`, `mobile of who gets the parcel: …`.
+
+    `new mobile of the user: …` does, and so does a sentence: `the phone for complaints is …`.
+    """
+    ends = words.text.rstrip().endswith(":")
+    behind = place + 1 + bool(words.kinds[place + 1 : place + 2] and words.kinds[place + 1] & NUMBER)
+    if not ends:
+        return words.words[place].startswith(_PHONE_STEMS) and _says_what_for(words, place, behind)
+    if words.words[behind : behind + 1] and words.words[behind] in PURPOSE:
+        return True
+    if words.words[place].startswith(_PHONE_STEMS) and _ends_with_holder(words, place, behind):
+        return True
+    if _ends_with_thing(words, behind):
+        return False
+    first = place - 1 if place and words.kinds[place - 1] & NUMBER else place
+    before = words.text[: words.found[first].start()].rstrip(_OPENING)
+    return words.words[place].startswith(PHONE_STEMS) and (not before or before[-1] in _CLAUSE_ENDS)
+
+
+def _says_what_for(words: Words, place: int, behind: int) -> bool:
+    """Whether `for complaints is` follows a word for a phone, before which nothing else has a number, and ends it."""
+    last = len(words.words) - 1
+    while last > behind and words.kinds[last] & ARTICLE:
+        last -= 1
+    if not behind < last <= behind + _FOR_WORDS or words.words[last] not in _IS_SAID_TO_BE:
+        return False
+    if words.words[behind] not in PURPOSE and (words.words[behind], words.words[last]) != _FOR_IN_CZECH:
+        return False
+    numbered = any(kind & NUMBER for kind in words.kinds[behind:last])
+    if numbered or any(kind & _HAS_ANOTHER for kind in words.kinds[:place]):
+        return False
+    return not CLAUSES.search(words.text, words.found[behind].start(), words.found[last].start())
+
+
+def _ends_with_holder(words: Words, place: int, behind: int) -> bool:
+    """Whether a label ends with who has the phone, in words for those who have other numbers, too: `user`, `member`."""
+    if not words.kinds[-1] & CUSTOMER or any(kind & (_HAS_ANOTHER | PASSED) for kind in words.kinds[:place]):
+        return False
+    between = zip(words.kinds[behind:-1], words.words[behind:-1], strict=True)
+    return all(kind & (ARTICLE | OWN | PASSING) or word in _OF for kind, word in between)
+
+
+def _ends_with_thing(words: Words, behind: int) -> bool:
+    """Whether a label ends with what of a phone has a number: `telefonens serienummer`."""
+    last = len(words.kinds) - 1
+    while last > behind and words.kinds[last] & (NUMBER | THING) == NUMBER:
+        last -= 1
+    return last >= behind and bool(words.kinds[last] & THING)
 
 
 def is_said_to_be(text: str, at: int, end: int) -> bool:
