@@ -576,3 +576,34 @@ def test_what_a_phone_is_for_does_not_have_its_number(text: str, number: str) ->
 def test_what_is_numbered_behind_what_a_phone_is_for_has_its_own(text: str) -> None:
     """Nor where the thing is what `is` speaks of."""
     assert FIND(text.format("45194569"), []) == text.format("45194569")
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("Send en tekstmelding til {} når pakken er klar", "21476805"),
+        ("Send en tekstbesked til {} når pakken er klar", "32136979"),
+        ("Skicka ett textmeddelande till {} när paketet är klart", "081234567"),
+        ("Send os et billede af måleren på MMS til {}", "32136979"),
+        ("Pošlete fotku elektroměru přes MMS na {}", "601182077"),
+        ("Send us a picture of the meter by MMS to {}", "2125550199"),
+        ("sms promemoria non consegnato a {}", "0210289239"),
+        ("messaggio non consegnato a {}", "0210289239"),
+        ("sms recordatorio no entregado a {}", "912345678"),
+        ("mensaje no entregado al {}", "912345678"),
+        ("Port. : {}", "0123401102"),
+        ("Móv.: {}", "912345678"),
+    ],
+)
+def test_what_goes_to_a_phone_by_any_name_announces_it(text: str, number: str) -> None:
+    """Text and picture messages, what was delivered to a number, and what is short for a mobile."""
+    assert FIND(text.format(number), []) == text.format("[PHONE]")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Chiamato, non consegnato 45194569", "Chiamato il cliente, pacco non consegnato 45194569", "Port: 49152-65535"],
+)
+def test_what_goes_to_nobody_has_its_own_number(text: str) -> None:
+    """Nor is a port of a computer a portable."""
+    assert FIND(text, []) == text

@@ -77,6 +77,9 @@ _NAME_CHARS = 4
 _POSSESSIVE = frozenset(["min", "din", "vår", "mitt", "ditt", "vårt", "deres"])
 """In Scandinavia these stand behind what is somebody's."""
 
+_DELIVERED = ("consegnat", "entregad")
+"""In other languages the participle is another word than the delivery."""
+
 _THING_WORDS = 5
 _WAY = PASSING | PLACE | ARTICLE
 """What is between a call or a message and the phone that it came from or goes to."""
@@ -168,7 +171,7 @@ def _with_its_noun(words: Words, place: int) -> Collection[int]:
     """The place of what was sent, and of a noun that says what it is for: `login code`, `the code for the login`."""
     itself = {place}
     if words.kinds[place] & PASSED:
-        itself.add(place - 1)
+        itself |= {place - 1, _delivered(words)}
         behind = place + 1
         if words.words[behind : behind + 1] and words.words[behind] in PURPOSE:
             behind += 1
@@ -224,4 +227,11 @@ def names_a_thing(words: Words) -> bool:
 
 def speaks_of_other(words: Words, place: int) -> bool:
     """Whether a word from `place` on is something that has a number of its own."""
-    return any(kind & OTHER for kind in words.kinds[place:])
+    delivered = _delivered(words)
+    return any(kind & OTHER and at != delivered for at, kind in enumerate(words.kinds[place:], place))
+
+
+def _delivered(words: Words) -> int:
+    """The place of `delivered` before `to`, which is no delivery: to a phone goes a message; -1 if it is not there."""
+    last = len(words.words) - 1
+    return last - 1 if last > 0 and words.kinds[last] & PASSING and words.words[last - 1].startswith(_DELIVERED) else -1

@@ -57,6 +57,9 @@ _SIGN = re.compile(
 )
 """Signs that people draw, `T:` and `, T …` at the foot of a letter; in the Netherlands a mobile is somebody's `06`."""
 
+_PORTABLE, _PORTABLE_CHARS = re.compile(r"\bport\.?[ \u00a0]?:[ \u00a0]?$"), 9
+"""Short for a mobile in French; in other languages what a computer or a ship has, whose number has no 0 in front."""
+
 _SIGN_CHARS = 5
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz")
 _BEFORE_LETTER = " \u00a0\n|,;"
@@ -109,7 +112,7 @@ def said_before(before: str, *, likely: bool = False) -> Said:
     `before` is the text up to the number, in small letters without points and marks over them (`folded_case`), with
     `\0` for a number that was found. Of a `likely` one, as its digits are, fewer words say it.
     """
-    if is_signed(before, len(before)):
+    if is_signed(before, len(before)) or (likely and _PORTABLE.search(before, max(0, len(before) - _PORTABLE_CHARS))):
         return Said.DIRECTLY
     if _MAY_END_GAP.search(before) and (ended := _GAP_END.match(before)):
         before = _SECOND_NUMBER.sub("", before[ended.end() :])
