@@ -607,3 +607,33 @@ def test_what_goes_to_a_phone_by_any_name_announces_it(text: str, number: str) -
 def test_what_goes_to_nobody_has_its_own_number(text: str) -> None:
     """Nor is a port of a computer a portable."""
     assert FIND(text, []) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Dilekçeyi {} numarasına fakslayın lütfen",
+        "Poliçeyi {} numarasına faks çekin",
+        "Belgeyi {} numarasına mesajla gönderdim",
+        "Faturamda {} ile üç dakikalık telefon görüşmesi var, ben konuşmadım",
+        "Hesabımda {} ile telefon görüşmesi görünüyor",
+    ],
+)
+def test_what_is_faxed_and_where_a_call_stands_has_not_the_number_in_turkish(text: str) -> None:
+    """An object belongs to the verb, and so does the bill on which something stands."""
+    assert FIND(text.format("02123230072"), []) == text.format("[PHONE]")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Dilekçemi {} numarasıyla gönderdim",
+        "Müşteri kaydı {} numarasında, aradım",
+        "Siparişimde {} kodlu ürün var, telefonla aradım",
+        "Hesabımda {} numaralı sipariş görünüyor, telefon bekliyorum",
+        "Faturamda {} lira fazla, telefonla aradım",
+    ],
+)
+def test_what_stands_on_a_turkish_bill_may_be_no_phone(text: str) -> None:
+    """Where it is called something else."""
+    assert FIND(text.format("45194569"), []) == text.format("45194569")

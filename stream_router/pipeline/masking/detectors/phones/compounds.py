@@ -23,6 +23,9 @@ SUBSCRIBERS = (
 IN_A_CASE = re.compile("(?:tel|hat|ce[pb]|gsm|faks)[^\\W\\d_]*(?:[ae\u0131iu\u00fc]|[dt][ae]n)$")
 """A Turkish noun for a phone that belongs to the verb (`from the phone`): what follows is no thing of it."""
 
+ON_MINE = ("mda", "mde", "\u0131zda", "izde", "uzda", "\u00fczde")
+"""`Faturamda …` in Turkish: what stands on my bill has a number of its own."""
+
 WITHOUT = ("s\u0131z", "siz", "suz", "süz")
 """Without something, in Turkish: a line without bills is prepaid, and no bill."""
 

@@ -3,7 +3,7 @@
 import re
 from enum import Enum, auto
 
-from stream_router.pipeline.masking.detectors.phones.compounds import IN_A_CASE
+from stream_router.pipeline.masking.detectors.phones.compounds import IN_A_CASE, ON_MINE
 from stream_router.pipeline.masking.detectors.phones.naming import (
     PERSON_BEFORE,
     is_anothers,
@@ -185,7 +185,7 @@ def _following(text: str, end: int) -> tuple[str, int]:
     return (behind[counted.end() :], end + counted.end()) if counted else (behind, end)
 
 
-_OBJECT = re.compile(r"(?:[ıiuü]n[ıiuü]z[ıiuü]|[ıiuü]m[ıiuü]|l[ae]r[ıi]n?[ıi]?)[ \u00a0]$")
+_OBJECT = re.compile(r"(?:[ıiuü]n[ıiuü]z[ıiuü]|[ıiuü]m[ıiuü]|l[ae]r[ıi]n?[ıi]?|[aeıioöuü]y[ıiuü])[ \u00a0]$")
 """A Turkish noun with the ending of an object: what is to be done, as `by calling …` says behind the number."""
 
 
@@ -221,7 +221,8 @@ def _of_other(before: str, first: Words, between: str, *, mine: bool) -> bool:
         return True
     if has_unspaced(before) and OTHER_INSIDE.search(before, max(0, len(before) - 26)):
         return True
-    return speaks_of_other(first, 0) and not (mine or is_placed_near(first))
+    on_mine = first.words[-1:] and first.words[-1].endswith(ON_MINE)
+    return speaks_of_other(first, 0) and not (mine or on_mine or is_placed_near(first))
 
 
 def unnamed_in_script(before: str, behind: str, *, chinese: bool) -> bool:
