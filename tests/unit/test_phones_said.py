@@ -637,3 +637,36 @@ def test_what_is_faxed_and_where_a_call_stands_has_not_the_number_in_turkish(tex
 def test_what_stands_on_a_turkish_bill_may_be_no_phone(text: str) -> None:
     """Where it is called something else."""
     assert FIND(text.format("45194569"), []) == text.format("45194569")
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("Miért szerepel a számlámon a {}? Nem ismerem ezt a telefonszámot", "0618004474"),
+        ("Why is {} on my bill? I don't know this phone number.", "2125550199"),
+        ("Warum steht {} auf meiner Rechnung? Ich kenne diese Telefonnummer nicht", "03012345678"),
+        ("¿Por qué aparece en mi factura el {}? No conozco ese teléfono", "912345678"),
+        ("Waarom staat {} op mijn factuur? Ik ken dit telefoonnummer niet", "0201234567"),
+        ("Hvorfor står {} på min regning? Jeg kender ikke det telefonnummer", "32136979"),
+        ("De ce apare pe factura mea {}? Nu cunosc acest număr de telefon", "0211269435"),
+        ("Faturamda neden {} var? Bu telefonu tanımıyorum", "02123230072"),
+        ("Почему в моём счёте {}? Я не знаю этот номер телефона", "84951234567"),
+    ],
+)
+def test_what_the_next_sentence_calls_this_phone_number_is_one(text: str, number: str) -> None:
+    """Whatever it stands on."""
+    assert FIND(text.format(number), []) == text.format("[PHONE]", 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Why is invoice 45194569 on my bill? I don't know this phone number",
+        "The ticket number is 45194569. This phone number is new",
+        "I paid 45194569 for it. This phone is broken.",
+        "We have 45194569 here. This phone number is: ",
+    ],
+)
+def test_this_phone_number_is_no_invoice(text: str) -> None:
+    """Nor a device, nor a number yet to come."""
+    assert FIND(text, []) == text

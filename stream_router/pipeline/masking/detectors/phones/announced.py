@@ -6,7 +6,7 @@ from stream_router.pipeline.masking.detectors.phones.compounds import SUBSCRIBER
 from stream_router.pipeline.masking.detectors.phones.counted import may_count, thing_after, unit_after
 from stream_router.pipeline.masking.detectors.phones.languages import languages, regions_of
 from stream_router.pipeline.masking.detectors.phones.naming import is_named
-from stream_router.pipeline.masking.detectors.phones.predicates import is_said_to_be, kept_as
+from stream_router.pipeline.masking.detectors.phones.predicates import is_said_to_be, is_this_phone, kept_as
 from stream_router.pipeline.masking.detectors.phones.said import MAY_SAY
 from stream_router.pipeline.masking.detectors.phones.shapes import DASH, LETTER, could_be, digit_count, is_coordinate
 from stream_router.pipeline.masking.detectors.phones.text import folded_case, has_unspaced, words_of
@@ -120,7 +120,11 @@ def _said(text: str, at: int, end: int, *, likely: bool) -> Said:
     if is_said_to_be(text, at, end):
         return Said.DIRECTLY
     behind = said_behind(text, at, end, likely=likely)
-    if behind is Said.NOTHING and kept_as(text, end) and not is_named(text[max(0, at - _BEFORE_CHARS) : at]):
+    if (
+        behind is Said.NOTHING
+        and (kept_as(text, end) or is_this_phone(text, end))
+        and not is_named(text[max(0, at - _BEFORE_CHARS) : at])
+    ):
         return Said.PLAINLY
     return before if behind is Said.NOTHING else behind
 

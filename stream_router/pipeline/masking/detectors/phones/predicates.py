@@ -38,6 +38,7 @@ _FOR_IN_CZECH = ("na", "je")
 
 _HAS_ANOTHER = CUSTOMER | OTHER | NAMED | THING
 _AS_CHARS, _AS_WORDS = 64, 5
+_THIS_CHARS = 120
 _OUT_OF_USE_CHARS = 40
 _PHONE_CHARS = 4
 """Shorter words are others in some language."""
@@ -64,6 +65,22 @@ _OUT_OF_RANGE = re.compile(
     re.IGNORECASE,
 )
 """`The subscriber … is out of range` says the network: elsewhere a subscriber's number is a contract's."""
+
+_THIS_PHONE = re.compile(
+    r"[^\d.?!:;]{0,48}[.?!;][ \u00a0][^\d.?!:;]{0,40}\b(?:th(?:is|at) (?:(?:tele|mobile |cell ?)?phone|mobile) number|"
+    r"diese[rn]? (?:telefon|handy|ruf|mobil)nummer|ce numéro de (?:téléphone|portable|mobile)|"
+    r"(?:este|ese|esse) número de (?:tel[eé]fono|móvil|celular|telefone|telemóvel)|conozco est?e (?:teléfono|móvil)|"
+    r"questo numero di (?:telefono|cellulare)|dit (?:telefoon|mobiele )nummer|"
+    r"(?:tego numeru|ten numer) telefonu|(?:toto|tohle|to) (?:telefonní|tel\.) číslo|"
+    r"(?:det|dette|detta|det (?:her|här)) (?:telefon|mobil)num(?:mer|ret|meret)|"
+    r"tätä puhelinnumeroa|ezt? a telefonszámo?t?|acest număr de telefon|bu telefon(?:u| numaras\u0131n\u0131)|"
+    r"(?:γνωρίζω|ξέρω|αναγνωρίζω) αυτό το τηλέφωνο|αυτόν? τον? αριθμός? τηλεφώνου|"
+    r"этот номер телефона|(?:знаю|узнаю) этот телефон|цей номер телефону)\b[^\d.?!:;]{0,32}(?:[.?!]|$)"
+)
+"""`Why is … on my bill? I don't know this phone number.`"""
+
+_PHONE_PARTS = ("tel", "num", "phone", "móvil", "тел", "τηλ")
+"""What it says has one of these; most texts have none, and this costs less to see."""
 
 _AS_NEAR = re.compile(rf"[^.!?;:\n]{{0,40}}?(?:[ \u00a0](?:{'|'.join(sorted(AS))})[ \u00a0]|ként\b)")
 _CLAUSE_END = re.compile(r"[.;!?\d\n\u3002\uff01\uff1f](?!$)")
@@ -147,6 +164,12 @@ def is_out_of_use(text: str, at: int, end: int) -> bool:
 def _is_record(word: str, beside: Sequence[int]) -> bool:
     """Whether a word is where a number is kept, and no number beside it is its own: `file number`."""
     return word.startswith(REGISTERED) or (word.startswith(RECORDS) and not any(kind & NUMBER for kind in beside))
+
+
+def is_this_phone(text: str, end: int) -> bool:
+    """Whether the next sentence calls a number this phone, and names no other."""
+    behind = folded_case(text[end : end + _THIS_CHARS])
+    return any(part in behind for part in _PHONE_PARTS) and _THIS_PHONE.match(behind) is not None
 
 
 def kept_as(text: str, end: int) -> bool:
