@@ -14,7 +14,7 @@ import boto3
 from stream_router.local import leases
 from stream_router.local.stack import SERVER
 from tests import supervised
-from tests.ports import free_port
+from tests.ports import ONLY_LOOPBACK, free_port
 
 SECRET = "customer-secret-4711-é"
 
@@ -44,7 +44,7 @@ class World:
         self.answers.mkdir()
         self.stderr = (folder / "stderr").open("w+")
         self.processes: list[subprocess.Popen[bytes]] = []
-        stack = {"GATEWAY_PORT": str(self.port), "BIND_HOST": "127.0.0.1", "LOG_LEVEL": "WARNING"}
+        stack = {"GATEWAY_PORT": str(self.port), **ONLY_LOOPBACK, "LOG_LEVEL": "WARNING"}
         stack["TMPDIR"] = str(folder)
         quiet = (folder / "ministack").open("w")
         self.start([sys.executable, "-m", server], {**self.environment, **stack}, quiet)

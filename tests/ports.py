@@ -9,6 +9,9 @@ from collections import deque
 _FIRST, _EACH = 20_000, 2_000
 """Below 32768, where Linux begins to take ports for outgoing connections: none of these gets one before its program."""
 
+ONLY_LOOPBACK = {"BIND_HOST": "127.0.0.1", "IOT_MTLS_ENABLED": "0"}
+"""For ministack's environment: its broker of MQTT would listen on every address, whatever the host is."""
+
 
 def _of_this_process() -> range:
     """Its share of them: each worker of pytest has another, so none takes what a second one has just chosen."""

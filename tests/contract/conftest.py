@@ -16,7 +16,7 @@ from botocore.config import Config
 
 from stream_router.fakeaws.process import FakeAwsProcess
 from tests import schema_check
-from tests.ports import free_port
+from tests.ports import ONLY_LOOPBACK, free_port
 
 Client = Callable[[str], Any]
 START_S = 30.0
@@ -67,7 +67,7 @@ def _clients(url: str) -> Iterator[Client]:
 def ministack_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port = free_port()
     home = tmp_path_factory.mktemp("ministack")
-    settings = {"GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "LOG_LEVEL": "ERROR"}
+    settings = {"GATEWAY_PORT": str(port), **ONLY_LOOPBACK, "LOG_LEVEL": "ERROR"}
     settings |= {"S3_DATA_DIR": str(home), "TMPDIR": str(home)}
     with (home / "log").open("w") as log:
         command = [sys.executable, "-m", "ministack"]

@@ -12,7 +12,7 @@ import httpx
 import pytest
 import yaml
 
-from tests.ports import free_port
+from tests.ports import ONLY_LOOPBACK, free_port
 from tests.system.world import PROGRAM, until
 
 pytestmark = pytest.mark.timeout(120)
@@ -150,7 +150,7 @@ class Cloud:
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     port = free_port()
     cloud = Cloud(port)
-    environment = {"GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "LOG_LEVEL": "WARNING", "PATH": "/usr/bin:/bin"}
+    environment = {"GATEWAY_PORT": str(port), **ONLY_LOOPBACK, "LOG_LEVEL": "WARNING", "PATH": "/usr/bin:/bin"}
     home = tmp_path_factory.mktemp("ministack")
     environment["TMPDIR"] = str(home)
     log = home / "log"

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from stream_router.aws import secret_store
-from tests.ports import free_port
+from tests.ports import ONLY_LOOPBACK, free_port
 
 TEXT = "a secret of some length, and another one"
 
@@ -20,7 +20,7 @@ TEXT = "a secret of some length, and another one"
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    environment = {**os.environ, "GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "LOG_LEVEL": "WARNING"}
+    environment = {**os.environ, "GATEWAY_PORT": str(port), **ONLY_LOOPBACK, "LOG_LEVEL": "WARNING"}
     environment["TMPDIR"] = str(tmp_path_factory.mktemp("ministack"))
     process = subprocess.Popen([sys.executable, "-m", "ministack"], env=environment, stderr=subprocess.DEVNULL)
     deadline_s = time.monotonic() + 30

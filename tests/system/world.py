@@ -26,7 +26,7 @@ import httpx
 from botocore.config import Config
 
 from tests import queues
-from tests.ports import free_port
+from tests.ports import ONLY_LOOPBACK, free_port
 
 REGION = "us-east-1"
 TARGET_ARN = f"arn:aws:sqs:{REGION}:000000000000:out"
@@ -101,7 +101,7 @@ class World:
 
     def start_stack(self, *program: str) -> None:
         """ministack (or a program of ours with it inside), with the queue that will be the rule's target."""
-        stack = {"GATEWAY_PORT": str(self.port), "BIND_HOST": "127.0.0.1", "LOG_LEVEL": "WARNING"}
+        stack = {"GATEWAY_PORT": str(self.port), **ONLY_LOOPBACK, "LOG_LEVEL": "WARNING"}
         stack["TMPDIR"] = str(self.folder)
         self.start("ministack", sys.executable, "-m", *(program or ("stream_router.local.steady_ministack",)), **stack)
         until(self._answers, 30, "ministack answers")
