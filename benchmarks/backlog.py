@@ -8,8 +8,8 @@ from benchmarks import driven_child, events
 from benchmarks.driven_child import accepted, cpu_s, memory_mb
 from benchmarks.harness.question import Options, Question, ask
 from benchmarks.harness.rounds import Case, Taken
-from stream_router.fakeaws.process import FakeAwsProcess
 from tests.daemon import Child
+from tests.fakeaws.process import FakeAwsProcess
 
 ONCE = 5_000
 """Events of a backlog of 1x: one batch."""

@@ -10,7 +10,7 @@ from benchmarks.driven_child import V2_BUS, Load, flooded
 from benchmarks.harness.question import Options, Question, ask
 from benchmarks.harness.rounds import Case, Row
 from benchmarks.peers import consumers
-from stream_router.fakeaws.process import FakeAwsProcess
+from tests.fakeaws.process import FakeAwsProcess
 
 V2 = {"STREAM_ROUTER_EVENT_BUS": V2_BUS}
 MASKED = {"STREAM_ROUTER_MASKING": "default"}

@@ -11,7 +11,7 @@ import trustme
 from benchmarks.driven_child import V2_BUS, Load, flooded
 from benchmarks.harness.question import Options, Question, ask
 from benchmarks.harness.rounds import Case
-from stream_router.fakeaws.process import FakeAwsProcess
+from tests.fakeaws.process import FakeAwsProcess
 
 FEATURES: dict[str, dict[str, str]] = {
     "v2 bus, 25 entries a call": {"STREAM_ROUTER_EVENT_BUS": V2_BUS},

@@ -9,7 +9,7 @@ import argparse
 
 from stream_router.control.plan import command, cost, data
 from stream_router.control.plan.capacity import Load
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 
 RATES = (10, 100, 1_000, 10_000)
 EVENT_BYTES, PEAK, REGION = 600, 2.0, "us-east-1"

@@ -15,8 +15,8 @@ from typing import Any
 
 from benchmarks import events
 from benchmarks.harness.rounds import Taken
-from stream_router.fakeaws.process import FakeAwsProcess
 from tests.daemon import Child
+from tests.fakeaws.process import FakeAwsProcess
 
 V2_BUS = "arn:aws:events:us-east-1:123456789012:event-busv2/bus/abcdefghijklmnopqrstuvwxy"
 LINES_PER_RECORD = 20

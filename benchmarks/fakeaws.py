@@ -22,8 +22,8 @@ from benchmarks.driven_child import V2_BUS, cpu_s
 from stream_router.aws.credentials import Credentials
 from stream_router.aws.endpoints import Target, json_target
 from stream_router.aws.pumped_transport import Transport
-from stream_router.core.aws_answers import Answer
-from stream_router.fakeaws.process import FakeAwsProcess
+from stream_router.errors import Answer
+from tests.fakeaws.process import FakeAwsProcess
 
 IN_FLIGHT = 16
 DETAIL = json.dumps({"eventId": "0123456789abcdef" * 2, "conversationId": "c-1", "payload": {"text": "x" * 500}})

@@ -13,7 +13,7 @@ from benchmarks.driven_child import Load, flood, paced
 from benchmarks.harness.question import Options, Question, ask
 from benchmarks.harness.rounds import Case, Row, Taken
 from benchmarks.peers import consumers
-from stream_router.fakeaws.process import FakeAwsProcess
+from tests.fakeaws.process import FakeAwsProcess
 
 FAULTS: dict[str, list[dict[str, Any]]] = {
     "no fault": [],

@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.driven_child import Load, paced
 from benchmarks.harness.question import Options, Question, ask
 from benchmarks.harness.rounds import Case, Row, Taken
-from stream_router.fakeaws.process import FakeAwsProcess
+from tests.fakeaws.process import FakeAwsProcess
 
 RATE = 1_000
 OUTAGE_S = (8.0, 18.0)

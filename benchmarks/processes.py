@@ -12,7 +12,7 @@ ROLES = {
     "stream-router receive": "receiver",
     "stream_router consume": "supervisor",
     "stream-router consume": "supervisor",
-    "stream_router.fakeaws": "bus",
+    "tests.fakeaws": "bus",
     "stream_router.receiver": "receiver",
     "ministack": "emulator",
     "java": "jvm",

@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.driven_child import Load, flooded
 from benchmarks.harness.question import Options, Question, ask
 from benchmarks.harness.rounds import Case
-from stream_router.fakeaws.process import FakeAwsProcess
+from tests.fakeaws.process import FakeAwsProcess
 
 
 def others() -> list[Path]:

@@ -25,7 +25,7 @@ from typing import Any
 
 import httpx
 
-from stream_router.fakeaws.process import FakeAwsProcess
+from tests.fakeaws.process import FakeAwsProcess
 from tests.ports import free_port
 from tests.receiver_kit import KEY, receiver
 from tests.receiver_load import percentile_s, post, send

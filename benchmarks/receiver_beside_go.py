@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.receiver import bodies, cpu_s
-from stream_router.fakeaws.process import FakeAwsProcess
+from tests.fakeaws.process import FakeAwsProcess
 from tests.ports import free_port
 from tests.receiver_kit import ReceiverProcess, receiver
 from tests.receiver_load import percentile_s, post, send

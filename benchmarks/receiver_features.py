@@ -21,7 +21,7 @@ from benchmarks.harness.rounds import Case, Taken
 from benchmarks.receiver import bodies
 from benchmarks.receiver_beside_go import WHSEC
 from benchmarks.receiver_beside_go import requests as standard
-from stream_router.fakeaws.process import FakeAwsProcess
+from tests.fakeaws.process import FakeAwsProcess
 from tests.receiver_kit import KEY
 from tests.receiver_kit import receiver as our_receiver
 from tests.receiver_load import percentile_s, post, send

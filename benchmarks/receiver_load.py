@@ -18,7 +18,7 @@ from benchmarks.driven_child import memory_mb
 from benchmarks.harness.question import Options, Question, ask
 from benchmarks.harness.rounds import Case, Row, Taken, spread
 from benchmarks.peers import programs
-from stream_router.fakeaws.process import FakeAwsProcess
+from tests.fakeaws.process import FakeAwsProcess
 from tests.receiver_kit import KEY
 from tests.receiver_kit import receiver as our_receiver
 

@@ -12,8 +12,8 @@ from benchmarks import driven_child, events
 from benchmarks.driven_child import cpu_s, memory_mb
 from benchmarks.harness.question import Options, Question, ask
 from benchmarks.harness.rounds import Case, Taken
-from stream_router.fakeaws.process import FakeAwsProcess
 from tests.daemon import Child
+from tests.fakeaws.process import FakeAwsProcess
 
 SHARDS = (1, 2, 4, 8)
 WARM_EVENTS = 2_000

@@ -9,7 +9,7 @@ from benchmarks.driven_child import Load, flooded
 from benchmarks.harness.question import Options, Question, ask
 from benchmarks.harness.rounds import Case, Row, spread
 from benchmarks.size_floor import floor
-from stream_router.fakeaws.process import FakeAwsProcess
+from tests.fakeaws.process import FakeAwsProcess
 
 SIZES = {300: 40_000, 600: 30_000, 1_024: 25_000, 4_096: 12_000, 16_384: 5_000, 65_536: 1_500, 250_000: 400}
 """Bytes of the sender's body, and how many events of it go in a round."""

@@ -7,7 +7,7 @@ from functools import partial
 from benchmarks.driven_child import Load, flooded
 from benchmarks.harness.question import Options, Question, ask
 from benchmarks.harness.rounds import Case
-from stream_router.fakeaws.process import FakeAwsProcess
+from tests.fakeaws.process import FakeAwsProcess
 
 DELAYS_MS = (0, 5, 30, 100)
 

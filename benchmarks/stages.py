@@ -17,8 +17,8 @@ from benchmarks.harness.rounds import Case, Taken
 from stream_router.consumer.child.daemon import daemon_lines
 from stream_router.consumer.child.intake.micro_batches import micro_batches
 from stream_router.consumer.transform_config import transform_config
-from stream_router.core.envelope import open_record
-from stream_router.core.model import Batch, Entry, Event, Record
+from stream_router.envelope import open_record
+from stream_router.model import Batch, Entry, Event, Record
 from stream_router.pipeline.sinks.eventbridge import packer, wire_format
 from stream_router.pipeline.transform import Transform
 from stream_router.settings.consumer import Consumer

@@ -12,8 +12,8 @@ from pathlib import Path
 from benchmarks import driven_child, events
 from benchmarks.harness.question import Options, Question, ask
 from benchmarks.harness.rounds import Case, Taken
-from stream_router.fakeaws.process import FakeAwsProcess
 from tests.daemon import Child
+from tests.fakeaws.process import FakeAwsProcess
 from tests.receiver_kit import KEY
 from tests.receiver_kit import receiver as our_receiver
 

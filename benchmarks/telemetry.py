@@ -14,8 +14,8 @@ from pathlib import Path
 
 from benchmarks import events
 from benchmarks.driven_child import LINES_PER_RECORD, RECORDS_PER_BATCH, accepted
-from stream_router.fakeaws.process import FakeAwsProcess
 from tests.daemon import Child
+from tests.fakeaws.process import FakeAwsProcess
 
 CEILING = 0.03
 WARM_UP = 4

@@ -14,8 +14,8 @@ import orjson
 
 from benchmarks.masking_cost import message_created
 from stream_router.consumer.transform_config import transform_config
-from stream_router.core.envelope import open_record, seal
-from stream_router.core.model import DeadLetter, Entry, Event, Record
+from stream_router.envelope import open_record, seal
+from stream_router.model import DeadLetter, Entry, Event, Record
 from stream_router.pipeline.masking.detectors import finder
 from stream_router.pipeline.transform import Transform
 from stream_router.settings.consumer import Consumer

@@ -20,8 +20,8 @@ from benchmarks import processes
 from benchmarks.driven_child import accepted
 from benchmarks.harness.question import Options, Question, ask
 from benchmarks.harness.rounds import Case, Taken
-from stream_router.fakeaws.process import FakeAwsProcess
 from tests import receiver_load
+from tests.fakeaws.process import FakeAwsProcess
 from tests.fault.soak import TOOK, ledger, start_as_shipped
 from tests.receiver_load import Outcome
 from tests.system.world import World, webhook

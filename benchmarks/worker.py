@@ -19,7 +19,7 @@ from benchmarks import events, processes
 from benchmarks.driven_child import accepted
 from benchmarks.harness.question import Options, Question, ask
 from benchmarks.harness.rounds import Case, Taken
-from stream_router.fakeaws.process import FakeAwsProcess
+from tests.fakeaws.process import FakeAwsProcess
 from tests.fault.soak import start_worker_as_shipped
 from tests.system.world import World, until
 

@@ -13,14 +13,12 @@ import boto3
 import orjson
 from botocore.config import Config
 
-from stream_router.core import limits
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.envelope import seal
-from stream_router.core.event_id import of_body as event_id
-from stream_router.core.model import DeadLetter, Entry, Event, Record
-from stream_router.fakeaws.process import FakeAwsProcess
+from stream_router import limits
+from stream_router.envelope import seal
+from stream_router.model import DeadLetter, Entry, Event, Reason, Record, event_id
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter, Message
 from tests import command
+from tests.fakeaws.process import FakeAwsProcess
 
 RUN_WITHIN_S = 170
 PROGRAM = str(Path(sys.executable).parent / "stream-router")

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_put_events
-from stream_router.core.dead_letter_share import DeadLetterShare
-from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record
+from stream_router.errors import Answer, Outcome, Refusal, of_put_events
+from stream_router.model import DeadLetter, DeadLetterShare, Dropped, Entry, Event, Record
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
 from stream_router.pipeline.delivery.dispatcher_contract import Policy, Took
 from stream_router.pipeline.delivery.health import Health

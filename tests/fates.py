@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import boto3
 from botocore.config import Config
 
-from stream_router.fakeaws.process import FakeAwsProcess
 from tests import command, kpl
 from tests.daemon import Child, envelope, prove_bus
 from tests.dead_letters import PROGRAM, RULE, TYPES
+from tests.fakeaws.process import FakeAwsProcess
 
 STREAM, APPLICATION = "cxone-events", "cxone-event-router"
 QUEUE = "https://sqs.us-east-1.amazonaws.com/123456789012/dead-letters"

@@ -8,8 +8,8 @@ from typing import Any
 
 import boto3
 
-from stream_router.fakeaws.process import FakeAwsProcess
 from stream_router.local import leases
+from tests.fakeaws.process import FakeAwsProcess
 from tests.system.world import PROGRAM, World, until
 
 

@@ -14,10 +14,9 @@ from stream_router.consumer.child.intake.window import Window
 from stream_router.consumer.child.progress.checkpoints import Checkpoints
 from stream_router.consumer.child.progress.crash_guard import CrashGuard
 from stream_router.consumer.child.shard import Shard
-from stream_router.core.aws_answers import Answer
-from stream_router.core.dead_letter_share import DeadLetterShare
-from stream_router.core.envelope import seal
-from stream_router.core.model import Batch, DeadLetter, Entry, Event, Record
+from stream_router.envelope import seal
+from stream_router.errors import Answer
+from stream_router.model import Batch, DeadLetter, DeadLetterShare, Entry, Event, Record
 from stream_router.pipeline.delivery.dispatcher_contract import Policy
 from tests.events import RECEIVED_MS
 from tests.fakes import Rig, entry, ok, rig

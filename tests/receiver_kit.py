@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 import orjson
 
-from stream_router.core.aws_answers import Answer
+from stream_router.errors import Answer
 from stream_router.receiver.batching.backlog import ROW_BYTES
 from stream_router.receiver.http.answers import Response
 from stream_router.receiver.http.request import Request
@@ -273,7 +273,7 @@ class ReceiverProcess:
         run = (
             "import sys; from stream_router.receiver.__main__ import run; "
             "from stream_router.settings.environment.reading import load; "
-            "from stream_router.core.process.settings_error import SettingsError; "
+            "from stream_router.errors import SettingsError; "
             "from stream_router.settings.receiver import Receiver; "
             f"sys.exit(run(load(Receiver), {workers}))"
         )

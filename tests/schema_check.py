@@ -15,13 +15,13 @@ import pytest
 
 from stream_router.consumer.supervisor.admin import status
 from stream_router.consumer.supervisor.admin.history import History
-from stream_router.fakeaws.process import FakeAwsProcess
 from stream_router.local import report
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter, Message
 from stream_router.pipeline.transform import Transform
 from stream_router.receiver.admin import ReceiverStatus
 from stream_router.telemetry.audit import audit_chain
 from stream_router.telemetry.audit.audit_chain import AuditLog
+from tests.fakeaws.process import FakeAwsProcess
 from tests.system.world import World
 
 FOLDER = Path(__file__).parent.parent / "docs" / "schemas"

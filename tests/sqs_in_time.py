@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from stream_router.aws.endpoints import Target
-from stream_router.core.aws_answers import Answer
+from stream_router.errors import Answer
 from tests.fakes import World, ok
 
 

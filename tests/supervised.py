@@ -70,22 +70,22 @@ def supervise(state_dir: Path, jvm: Path) -> int:
     from stream_router.consumer.supervisor import supervisor
     from stream_router.consumer.supervisor.vitals import Vitals
     from stream_router.consumer.supervisor.watches.bus_prober import BusProver
-    from stream_router.core import logs
-    from stream_router.core.process import die_with_parent, failpoints
-    from stream_router.core.process.settings_error import SettingsError
+    from stream_router.errors import SettingsError
+    from stream_router.log import start_logging
+    from stream_router.process import FAILPOINTS_VARIABLE, arm_failpoints, tied_to_us
 
     def describe() -> float:
         if (state_dir / "no-bus").exists():
             raise ClientError({"Error": {"Code": "ResourceNotFoundException"}}, "DescribeEventBus")
         return 0.0
 
-    logs.start("INFO")
-    failpoints.arm(os.environ.get(failpoints.VARIABLE, ""))
+    start_logging("INFO")
+    arm_failpoints(os.environ.get(FAILPOINTS_VARIABLE, ""))
     happenings: queue.SimpleQueue[supervisor.Happening] = queue.SimpleQueue()
     try:
         with StateDir(state_dir) as state:
             return supervisor.DaemonSupervisor(
-                command=[sys.executable, die_with_parent.__file__, str(os.getpid()), sys.executable, str(jvm)],
+                command=tied_to_us([sys.executable, str(jvm)]),
                 roomier=[],
                 environment={**os.environ, "STATE": str(state_dir)},
                 state=state,

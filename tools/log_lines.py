@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from stream_router.core import logs
+from stream_router.log import catalogue
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "logs.md"
 
@@ -25,14 +25,14 @@ as it is.
 
 To see what is wrong: `jq -c 'select(.level == "ERROR" or .level == "WARNING")'`.
 
-This page is written by `make docs` from `stream_router/core/log_lines.toml`; a test holds that file against the code.
+This page is written by `make docs` from `stream_router/log_lines.toml`; a test holds that file against the code.
 
 """
 
 
 def page() -> str:
     """The page's text."""
-    rows = [f"| `{line['id']}` | {line['level']} | {line['means']} | {line['do']} |\n" for line in logs.catalogue()]
+    rows = [f"| `{line['id']}` | {line['level']} | {line['means']} | {line['do']} |\n" for line in catalogue()]
     return INTRODUCTION + "| id | level | means | what to do |\n|---|---|---|---|\n" + "".join(sorted(rows))
 
 

@@ -49,7 +49,7 @@ def _read_us(child_us: float, jvm_us: float) -> float:
 def _added_bytes() -> tuple[int, int]:
     """What the envelope and the entry add to the sender's body, of the event that the benchmarks use."""
     from benchmarks import events, transform
-    from stream_router.core.model import Entry
+    from stream_router.model import Entry
 
     body = events.body(1)
     (event,) = transform.events([body])

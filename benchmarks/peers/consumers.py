@@ -16,7 +16,7 @@ from benchmarks.driven_child import Load
 from benchmarks.harness.rounds import Case, Role, Taken
 from benchmarks.peers import programs
 from benchmarks.peers.programs import SkippedError
-from stream_router.fakeaws.process import FakeAwsProcess
+from tests.fakeaws.process import FakeAwsProcess
 
 FEWER = "takes events, not the daemon's lines; no checks, no watermark, no dead letters, no masking"
 

@@ -9,8 +9,8 @@ from typing import NamedTuple, Protocol, TypeVar
 from botocore import exceptions
 from botocore.credentials import Credentials as BotoCredentials
 
-from stream_router.core.process.settings_error import NotNowError, SettingsError
-from stream_router.core.process.steady_sleep import stopped_after
+from stream_router.errors import NotNowError, SettingsError
+from stream_router.process import stopped_after
 
 log = logging.getLogger(__name__)
 

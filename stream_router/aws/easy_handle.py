@@ -7,7 +7,7 @@ import pycurl
 
 from stream_router.aws.credentials import Credentials
 from stream_router.aws.endpoints import Target
-from stream_router.core.aws_answers import Answer
+from stream_router.errors import Answer
 
 Done = Callable[[Answer], None]
 

@@ -15,8 +15,8 @@ from botocore.httpsession import get_cert_path
 from botocore.loaders import Loader
 from botocore.session import Session
 
-from stream_router.core import limits
-from stream_router.core.process.settings_error import SettingsError
+from stream_router import limits
+from stream_router.errors import SettingsError
 
 
 class Target(NamedTuple):

@@ -13,8 +13,8 @@ from stream_router.aws.credentials import Credentials
 from stream_router.aws.easy_handle import Done, Easy
 from stream_router.aws.endpoints import Target
 from stream_router.aws.signed_calls import SignedCalls
-from stream_router.core.aws_answers import Answer
-from stream_router.core.logs import Seldom
+from stream_router.errors import Answer
+from stream_router.log import Seldom
 
 log = logging.getLogger(__name__)
 

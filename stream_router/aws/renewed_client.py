@@ -11,8 +11,7 @@ from botocore.config import Config
 from botocore.session import Session
 
 from stream_router.aws import credentials, endpoints
-from stream_router.core.aws_error_codes import CREDENTIALS_OVER
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import CREDENTIALS_OVER, SettingsError
 
 AGAIN_S = 20.0
 """How often credentials are looked up anew while AWS refuses those that are used, at most."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.session import Session
 
-from stream_router.core.aws_answers import epoch_of
+from stream_router.errors import epoch_of
 
 
 class ServedTime:

@@ -14,8 +14,7 @@ from stream_router.aws.credentials import Credentials
 from stream_router.aws.easy_handle import Done, Easy
 from stream_router.aws.endpoints import Target
 from stream_router.aws.served_time import ServedTime
-from stream_router.core.aws_answers import Answer, epoch_of, refusal
-from stream_router.core.aws_error_codes import CREDENTIALS_OVER
+from stream_router.errors import CREDENTIALS_OVER, Answer, epoch_of, refusal
 
 CONNECT_TIMEOUT_MS = 3_000
 SKEW_NOTICED_S = 30.0

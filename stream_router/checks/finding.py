@@ -15,7 +15,7 @@ from botocore.parsers import ResponseParserError
 
 from stream_router.aws.endpoints import is_aws
 from stream_router.aws.errors import code_of
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 from stream_router.settings.environment import in_force
 
 log = logging.getLogger(__name__)

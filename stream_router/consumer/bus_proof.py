@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stream_router.consumer.state_dir import BUS_GONE, BUS_PROOF, BUS_UNASKED
-from stream_router.core.aws_answers import Answer, Refusal, of_describe_event_bus
-from stream_router.core.process import whole_file
+from stream_router.errors import Answer, Refusal, of_describe_event_bus
+from stream_router.process import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +138,7 @@ class BusProof:
         """Tell the other children: they must not take a bus that is made anew for the old one. Alone, none is there."""
         with contextlib.suppress(OSError):  # a disk in trouble: the supervisor asks and tells by itself
             if self._file and self._file.exists():
-                whole_file.write(self._file.with_name(BUS_GONE), "gone\n")
+                write_whole(self._file.with_name(BUS_GONE), "gone\n")
 
     def _supervisors(self) -> tuple[float, float]:
         """The supervisor's proof, and when the bus of it was made (epoch seconds, 0.0 where that is not known)."""

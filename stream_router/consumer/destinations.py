@@ -12,15 +12,15 @@ from typing import Any
 
 import orjson
 
+from stream_router import limits
 from stream_router.aws import endpoints
 from stream_router.aws.credentials import CredentialSource, patiently
 from stream_router.aws.endpoints import Target
 from stream_router.aws.pumped_transport import Transport
 from stream_router.aws.signed_calls import MAX_ANSWER_BYTES
 from stream_router.consumer.targets import Targets
-from stream_router.core import limits
-from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_put_events, of_put_events_v2
-from stream_router.core.model import Entry, Event
+from stream_router.errors import Answer, Outcome, Refusal, of_put_events, of_put_events_v2
+from stream_router.model import Entry, Event
 from stream_router.pipeline.delivery.dispatcher_contract import Policy
 from stream_router.pipeline.delivery.health import Health
 from stream_router.pipeline.delivery.retry_budget import Memory

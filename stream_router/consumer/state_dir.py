@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 from typing import IO, Self
 
-from stream_router.core.names import SNAPSHOTS
-from stream_router.core.process import whole_file
-from stream_router.core.process.settings_error import SettingsError, unwritable
+from stream_router.errors import SettingsError, unwritable
+from stream_router.model import SNAPSHOTS
+from stream_router.process import forget_halves, write_whole
 
 BUS_PROOF = "bus-proof"
 BUS_UNASKED = "bus-unasked"
@@ -79,7 +79,7 @@ class StateDir:
         for folder in (SNAPSHOTS, HEALTH):
             shutil.rmtree(self.path / folder, ignore_errors=True)
         for folder in (".", LIVES, TROUBLES):
-            whole_file.forget_halves(self.path / folder)
+            forget_halves(self.path / folder)
         _forget_old(self.path / LIVES, self.path / TROUBLES)
 
     def _hold(self) -> IO[str]:
@@ -121,7 +121,7 @@ class StateDir:
 
     def write(self, name: str, text: str) -> Path:
         """Replace a file as a whole, so that a reader sees the old text or the new one, and return its path."""
-        return whole_file.write(self.path / name, text)
+        return write_whole(self.path / name, text)
 
     def read(self, name: str) -> str:
         """A file's text, "" where it does not exist."""

@@ -1,7 +1,7 @@
 """Where each call of the consumer goes: its targets (`aws/endpoints.py`)."""
 
+from stream_router import limits
 from stream_router.aws import endpoints
-from stream_router.core import limits
 from stream_router.settings.consumer import Consumer
 from stream_router.telemetry.cloudwatch import put_metric_data
 

@@ -5,8 +5,8 @@ import sys
 
 from pydantic_settings import BaseSettings
 
-from stream_router.core.process.settings_error import SettingsError
 from stream_router.cxone.settings import Cxone
+from stream_router.errors import SettingsError
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.environment import in_force
 from stream_router.settings.receiver import Receiver

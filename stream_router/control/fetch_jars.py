@@ -17,7 +17,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from stream_router.consumer.supervisor.daemon import jars
 from stream_router.consumer.supervisor.daemon.jars import Jar
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 from stream_router.settings.jars import Jars
 from stream_router.settings.urls import is_url, without_user
 

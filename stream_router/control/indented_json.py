@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import orjson
 
-from stream_router.core.plain_text import plain
+from stream_router.log import plain
 
 _MOST_LEVELS = 254
 """As orjson's own layout: a line that begins with a thousand blanks is read by nobody."""

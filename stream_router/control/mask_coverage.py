@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.markup import escape
 
-from stream_router.core.plain_text import plain
+from stream_router.log import plain
 from stream_router.pipeline.masking.policy import MaskingPolicy
 from stream_router.pipeline.masking.preview import Shown, Verdict
 

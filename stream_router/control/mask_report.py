@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from stream_router.control import mask_coverage
-from stream_router.core.plain_text import plain
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
+from stream_router.log import plain
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.mapping.mapper import Validator
 from stream_router.pipeline.masking import policy_file as policies

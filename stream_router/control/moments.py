@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime
 
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 from stream_router.pipeline.mapping.timestamps import iso
 
 _AGO = re.compile(r"(\d{1,6})(s|m|h|d)")

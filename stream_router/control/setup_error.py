@@ -1,6 +1,6 @@
 """What stops `setup`, and whoever else reads the settings that only `setup` and the checks of it need."""
 
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 
 
 class SetupError(Exception):

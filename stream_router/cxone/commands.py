@@ -5,13 +5,13 @@ from collections.abc import Iterator
 
 import httpx
 
-from stream_router.core.plain_text import plain
 from stream_router.cxone import discovery
 from stream_router.cxone import sources as configured_sources
 from stream_router.cxone.oauth import AccessToken, TokenSource
 from stream_router.cxone.settings import Cxone
 from stream_router.cxone.sources import Finding
 from stream_router.cxone.web import Clock, CxoneError, Web, open_client
+from stream_router.log import plain
 from stream_router.settings.environment.reading import load
 
 

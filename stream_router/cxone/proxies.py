@@ -6,7 +6,7 @@ import urllib.request
 
 import httpx
 
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 
 _STATUS = re.compile(r"4\d\d\b")
 _MAY_PASS = frozenset({408, 429})

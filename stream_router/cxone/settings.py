@@ -5,8 +5,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
-from stream_router.core.digital_types import AGENT, CREATED, UPDATED
 from stream_router.cxone.web import is_safe
+from stream_router.pipeline.mapping.digital_types import AGENT, CREATED, UPDATED
 from stream_router.settings.common import Variables
 from stream_router.settings.secrets import kept_secrets
 from stream_router.settings.types import Secret

@@ -9,9 +9,9 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from stream_router.core.digital_types import DIGITAL_TYPES, KEPT_TYPES
 from stream_router.cxone.settings import Cxone
 from stream_router.cxone.web import parse_url
+from stream_router.pipeline.mapping.digital_types import DIGITAL_TYPES, KEPT_TYPES
 from stream_router.settings import types
 from stream_router.settings.sources import DataStreamSource, DigitalSource, Posted, Source, read, read_part
 

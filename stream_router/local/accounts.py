@@ -8,9 +8,9 @@ from typing import Any
 
 import orjson
 
-from stream_router.core.event_id import correlation_id
 from stream_router.local.arrivals import Arrival, arrival
 from stream_router.local.poison import Garbage
+from stream_router.model import correlation_id
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.parts import Joiner
 from stream_router.pipeline.sinks.dead_letters.reader import Letter

@@ -8,7 +8,7 @@ import orjson
 
 from stream_router.aws.endpoints import json_target
 from stream_router.aws.pumped_transport import Transport
-from stream_router.core.aws_answers import Answer
+from stream_router.errors import Answer
 
 CALL_TIMEOUT_S = 20.0
 LONG_POLL_S = 1

@@ -5,7 +5,7 @@ import urllib.error
 import urllib.request
 from importlib.util import find_spec
 
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 from stream_router.local.environment import free_port
 from stream_router.local.programs import Program, Programs, module
 

@@ -3,9 +3,7 @@
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 
-from stream_router.core.dead_letter_reasons import REASONS_OF_DATA, Reason
-from stream_router.core.dead_letter_share import LEAST_JUDGED, DeadLetterShare
-from stream_router.core.model import DeadLetter
+from stream_router.model import LEAST_JUDGED, REASONS_OF_DATA, DeadLetter, DeadLetterShare, Reason
 
 
 class DeadLetterLimit:

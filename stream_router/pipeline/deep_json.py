@@ -5,8 +5,8 @@ from typing import Any
 
 import orjson
 
-from stream_router.core import limits
-from stream_router.core.json_text import json_depth
+from stream_router import limits
+from stream_router.envelope import json_levels
 from stream_router.pipeline.exact_number import ExactNumber, written
 from stream_router.pipeline.rejection import mismatch
 
@@ -27,7 +27,7 @@ def write(value: Any) -> bytes:
 def dumps(value: Any) -> bytes:
     """Compact UTF-8 JSON. Raises Rejected above MAX_LEVELS, and TypeError for what masking would have passed by."""
     _check_types(value)
-    if json_depth.levels(value) > MAX_LEVELS:
+    if json_levels(value) > MAX_LEVELS:
         raise mismatch("TooDeep", f"the event nests deeper than {limits.EVENT_MAX_DEPTH} levels")
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_refused).encode()
 

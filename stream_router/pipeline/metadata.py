@@ -2,9 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from stream_router.core import traceparent
-from stream_router.core.envelope import added_fields
-from stream_router.core.names import PIPELINE_ID
+from stream_router.envelope import added_fields, valid_traceparent
+from stream_router.model import PIPELINE_ID
 
 if TYPE_CHECKING:
     from stream_router.pipeline.masking.policy import MaskingPolicy
@@ -20,7 +19,7 @@ def metadata_by_tag(region: str, masking: "MaskingPolicy | None", given: dict[st
 
 def traced(metadata: dict[str, Any], raw: bytes) -> dict[str, Any]:
     """The metadata, with the trace context that the envelope carries where it is one."""
-    trace = traceparent.valid(added_fields(raw).get("traceparent"))
+    trace = valid_traceparent(added_fields(raw).get("traceparent"))
     return {**metadata, "traceparent": trace} if trace else metadata
 
 

@@ -9,10 +9,8 @@ from typing import Any
 
 import orjson
 
-from stream_router.core.event_id import correlation_id
-from stream_router.core.limits import ENTRY_TIME_BYTES
-from stream_router.core.model import Entry, Event, new_entry, new_event
-from stream_router.core.names import PROBE_TYPE, SOURCE
+from stream_router.limits import ENTRY_TIME_BYTES
+from stream_router.model import PROBE_TYPE, SOURCE, Entry, Event, correlation_id, new_entry, new_event
 
 _MARK = re.compile(r"[0-9a-f]{32}")
 _FIXED_BYTES = ENTRY_TIME_BYTES + len(SOURCE) + len(PROBE_TYPE)

@@ -1,6 +1,6 @@
 """How a stage says that an event cannot be delivered: caught on the transform's last line, where it becomes a value."""
 
-from stream_router.core.dead_letter_reasons import Reason
+from stream_router.model import Reason
 
 
 class Rejected(Exception):  # noqa: N818 - it names what happened to the event

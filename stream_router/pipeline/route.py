@@ -3,10 +3,8 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.envelope import open_record
-from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Made, Record
-from stream_router.core.names import PROBE_TYPE
+from stream_router.envelope import open_record
+from stream_router.model import PROBE_TYPE, DeadLetter, Dropped, Entry, Event, Made, Reason, Record
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
 from stream_router.pipeline.delivery.dispatcher_contract import GivenUp, Held, Took
 from stream_router.pipeline.sinks.claim_check import ClaimCheck

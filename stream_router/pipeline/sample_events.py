@@ -7,10 +7,9 @@ from typing import Any
 
 import orjson
 
-from stream_router.core import envelope, event_id
-from stream_router.core.model import Entry, Record
-from stream_router.core.names import SOURCE
-from stream_router.core.process.settings_error import SettingsError
+from stream_router import envelope
+from stream_router.errors import SettingsError
+from stream_router.model import SOURCE, Entry, Record, event_id
 from stream_router.pipeline.transform import Transform, TransformConfig
 
 
@@ -30,7 +29,7 @@ def _sample(transform: Transform, event_type: str, now_ms: int) -> Entry:
             "payload": {"probe": True},
         }
     )
-    identity = event_id.of_body("sample", None, 0, body)
+    identity = event_id("sample", None, 0, body)
     record = Record(envelope.seal(identity, "content", now_ms, body), 1)
     made = transform(envelope.open_record(record)[0])  # type: ignore[arg-type]  # we sealed it ourselves
     if not isinstance(made, Entry):

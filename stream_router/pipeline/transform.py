@@ -8,13 +8,23 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import orjson
 
-from stream_router.core import limits
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.envelope import added_text, open_record, seal
-from stream_router.core.event_id import correlation_id
-from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Made, Record, new_entry, new_event
-from stream_router.core.names import PROBE_TYPE, SOURCE
-from stream_router.core.plain_text import is_name
+from stream_router import limits
+from stream_router.envelope import added_text, open_record, seal
+from stream_router.log import is_name
+from stream_router.model import (
+    PROBE_TYPE,
+    SOURCE,
+    DeadLetter,
+    Dropped,
+    Entry,
+    Event,
+    Made,
+    Reason,
+    Record,
+    correlation_id,
+    new_entry,
+    new_event,
+)
 from stream_router.pipeline import deep_json, probe
 from stream_router.pipeline.exact_number import written
 from stream_router.pipeline.mapping import config_file

@@ -3,9 +3,8 @@
 import logging
 from collections.abc import Iterable
 
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.model import DeadLetter
-from stream_router.core.plain_text import MOST_SAID, NOT_SHOWN, is_name
+from stream_router.log import MOST_SAID, NOT_SHOWN, is_name
+from stream_router.model import DeadLetter, Reason
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from stream_router.aws.endpoints import session
 from stream_router.aws.served_time import ServedTime
 from stream_router.checks import aws_checks
 from stream_router.checks.finding import at_start
-from stream_router.core import logs
-from stream_router.core.process import allocator, early_stop, no_core_file
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
+from stream_router.log import start_logging
+from stream_router.process import end_at_early_stop, give_back_large_blocks, leave_no_core_file
 from stream_router.receiver import admin, sources, start_line
 from stream_router.receiver.certificate_end import CertificateEnd
 from stream_router.receiver.preflight import check, claim
@@ -37,10 +37,10 @@ def run(settings: Receiver, workers: int) -> int:
     """Serve until SIGTERM or SIGINT, drain, and return 0. Raises SettingsError before anything starts."""
     if workers < 1:
         raise SettingsError("--workers: must be 1 or more; leave it out for one")
-    early_stop.arm(through_hangups=True)
-    no_core_file.leave_none()
-    allocator.give_back_large_blocks()
-    logs.start(settings.log_level, settings.log_format)
+    end_at_early_stop(through_hangups=True)
+    leave_no_core_file()
+    give_back_large_blocks()
+    start_logging(settings.log_level, settings.log_format)
     warn_of_names()
     settings, stream = check(settings)
     aws, served_time = session(settings.aws_region), ServedTime()

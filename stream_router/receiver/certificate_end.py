@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from stream_router.core.logs import Seldom
+from stream_router.log import Seldom
 from stream_router.receiver.http.certificate import DAY_S, SOON_DAYS
 from stream_router.telemetry.iso_time import iso_s
 

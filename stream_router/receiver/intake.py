@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from stream_router.core import envelope, event_id, limits
-from stream_router.core.json_text import json_depth
+from stream_router import envelope, limits
+from stream_router.envelope import is_too_deep
+from stream_router.model import event_id, event_id_of_hash
 from stream_router.settings import types
 from stream_router.settings.receiver import Receiver
 
@@ -138,7 +139,7 @@ class Intake:
         def seal(value: dict[str, Any], part: bytes, index: int) -> Sealed:
             if len(part) > max_bytes:
                 raise ProblemError(413, "too_large", "the event is larger than a Kinesis record")
-            identity = event_id.of_hash(scheme, delivery_id, index, body_hash)
+            identity = event_id_of_hash(scheme, delivery_id, index, body_hash)
             line = envelope.seal(identity, id_from, received_at_ms, part, added)
             return Sealed(identity, self.conversation(value, identity), line)
 
@@ -153,7 +154,7 @@ class Intake:
         """XML, which is not looked into: it goes on as a text, byte for byte."""
         if not self._takes_xml:
             raise ProblemError(415, "unsupported_encoding", "this path takes JSON, not XML")
-        identity = event_id.of_body(self._scheme, body.delivery_id, 0, body.text)
+        identity = event_id(self._scheme, body.delivery_id, 0, body.text)
         text, encoding = envelope.text_body(body.text)
         fields = {**self._fields(body), "contentType": body.content_type, "bodyEncoding": encoding}
         id_from = "delivery" if body.delivery_id else "content"
@@ -232,7 +233,7 @@ def read_json(text: bytes) -> object:
         except RecursionError:
             raise TooDeepError from None
     # Most texts open fewer objects and arrays than may lie within each other.
-    if text.count(b"{") + text.count(b"[") > limits.EVENT_MAX_DEPTH and json_depth.is_too_deep(value):
+    if text.count(b"{") + text.count(b"[") > limits.EVENT_MAX_DEPTH and is_too_deep(value):
         raise TooDeepError
     return value
 

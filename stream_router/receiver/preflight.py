@@ -11,7 +11,7 @@ from botocore.session import Session
 
 from stream_router.aws import credentials
 from stream_router.aws.endpoints import Target, ca_bundle, put_records, session
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 from stream_router.receiver import sources
 from stream_router.receiver.http import tls
 from stream_router.receiver.sources import Source

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from stream_router.core.logs import Seldom
+from stream_router.log import Seldom
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
-from stream_router.core.logs import Seldom
+from stream_router.log import Seldom
 from stream_router.telemetry.receiver.receiver_stats import Stats
 
 log = logging.getLogger(__name__)

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 from pydantic import SecretStr
 
-from stream_router.core import traceparent
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.envelope import valid_traceparent
+from stream_router.errors import SettingsError
 from stream_router.receiver.auth import schemes
 from stream_router.receiver.auth.schemes import Verifier
 from stream_router.receiver.auth.secrets import Secrets
@@ -38,7 +38,7 @@ class Source(NamedTuple):
         event_type = headers.get("x-nexus-event-type") if self.scheme == "expert" else ""
         usable = len(event_type) <= MAX_TYPE_CHARS and event_type.isascii() and event_type.isprintable()
         traces = headers.get_all("traceparent")
-        trace = traceparent.valid(traces[0]) if len(traces) == 1 else ""
+        trace = valid_traceparent(traces[0]) if len(traces) == 1 else ""
         return content_type, event_type if usable else "", trace
 
 

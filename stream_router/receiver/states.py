@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
-from stream_router.core.logs import Seldom
+from stream_router.log import Seldom
 from stream_router.receiver.batching.backlog import HANGS
 from stream_router.receiver.batching.batcher import Batcher
 from stream_router.receiver.http.loop_clock import LoopClock

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Sequence
 from select import PIPE_BUF
 
-from stream_router.core.logs import Seldom
-from stream_router.core.process import die_with_parent
-from stream_router.core.process.settings_error import EX_CONFIG, NotNowError, SettingsError
+from stream_router.errors import EX_CONFIG, NotNowError, SettingsError
+from stream_router.log import Seldom
+from stream_router.process import tie_to
 from stream_router.receiver.pulses import Pulses
 
 log = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ class WorkerSupervisor:
         status = 1
         try:
             # A worker without its parent would serve on unseen, and hold its spill.
-            die_with_parent.tie_to(parent)
+            tie_to(parent)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             self._work(number)
             status = 0

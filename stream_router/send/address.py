@@ -4,7 +4,7 @@ import ssl
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 from stream_router.settings import types
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.urls import is_url

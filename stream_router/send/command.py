@@ -13,7 +13,7 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.progress import Progress
 
-from stream_router.core.process.heard_signals import heard_by
+from stream_router.process import heard_by
 from stream_router.send import address
 from stream_router.send.poster import Answered, Poster, Webhook
 from stream_router.send.samples import bodies

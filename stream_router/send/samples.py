@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 from stream_router.send.payloads import TYPES, Webhooks
 
 _PAYLOADS = dict(TYPES)

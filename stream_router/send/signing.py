@@ -5,7 +5,7 @@ import hashlib
 import hmac
 from collections.abc import Callable
 
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 from stream_router.settings import types
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.secrets import kept_secrets

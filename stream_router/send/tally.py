@@ -6,7 +6,7 @@ from collections import Counter
 
 import orjson
 
-from stream_router.core.plain_text import plain
+from stream_router.log import plain
 from stream_router.send.poster import CONNECTIONS, Answered
 
 QUANTILES = ((50, 2), (90, 10), (99, 100))

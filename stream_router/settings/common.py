@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from stream_router.core import limits
-from stream_router.core.process.settings_error import SettingsError
+from stream_router import limits
+from stream_router.errors import SettingsError
 from stream_router.settings import renamed, types
 from stream_router.settings.region import region_of_environment
 from stream_router.settings.secrets import kept_secrets

@@ -5,8 +5,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from stream_router.core import limits
-from stream_router.core.dead_letter_share import DeadLetterShare
+from stream_router import limits
+from stream_router.model import DeadLetterShare
 from stream_router.settings import types
 from stream_router.settings.common import AdminToken, Common, ConfigFile, Environment, Metrics, variable
 from stream_router.settings.types import (

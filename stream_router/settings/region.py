@@ -2,7 +2,7 @@
 
 import os
 
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 
 
 def region_of_environment() -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple, TypeVar
 
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 
 Value = TypeVar("Value")
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
-from stream_router.core.process.settings_error import SettingsError, first_error, in_words
+from stream_router.errors import SettingsError, first_error, in_words
 from stream_router.settings import regular_file, toml_file
 from stream_router.settings.signature import Signature
 from stream_router.settings.types import Scheme, Secret

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from stream_router.core.process.settings_error import SettingsError, first_error, in_words
+from stream_router.errors import SettingsError, first_error, in_words
 from stream_router.settings import regular_file
 
 

@@ -6,9 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, SecretStr, StringConstraints
 
-from stream_router.core import limits
-from stream_router.core.dead_letter_share import LEAST_JUDGED, DeadLetterShare
-from stream_router.core.names import PROBE_TYPE
+from stream_router import limits
+from stream_router.model import LEAST_JUDGED, PROBE_TYPE, DeadLetterShare
 from stream_router.settings.urls import is_url
 
 

@@ -15,7 +15,7 @@ from botocore.session import Session
 
 from stream_router.aws.endpoints import Target, endpoint_url, json_target
 from stream_router.aws.renewed_client import RenewedClient
-from stream_router.core.limits import METRIC_DATA_MAX, METRIC_VALUES_MAX
+from stream_router.limits import METRIC_DATA_MAX, METRIC_VALUES_MAX
 from stream_router.telemetry.metrics_catalogue import Metric
 
 NAMESPACE: Final = "CXoneEventRouter"

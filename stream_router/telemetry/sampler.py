@@ -5,7 +5,7 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 
-from stream_router.core.process.steady_sleep import stopped_after
+from stream_router.process import stopped_after
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ import orjson
 from rich.console import Console
 from rich.live import Live
 
-from stream_router.core.process.heard_signals import heard_by
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
+from stream_router.process import heard_by
 from stream_router.settings.top import Top
 from stream_router.top.hosts import Host, Hosts
 from stream_router.top.keys import Keys

@@ -14,8 +14,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from stream_router.fakeaws.process import FakeAwsProcess
 from tests import schema_check
+from tests.fakeaws.process import FakeAwsProcess
 from tests.ports import ONLY_LOOPBACK, free_port
 
 Client = Callable[[str], Any]

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from stream_router.fakeaws import detail
-from stream_router.fakeaws.process import FakeAwsProcess
 from tests.contract.conftest import Client
 from tests.contract.test_fakeaws_wire import V2_BUS, code_of, entry
+from tests.fakeaws import detail
+from tests.fakeaws.process import FakeAwsProcess
 
 MIB = 1_048_576
 FIXED = len("nice.cxone.webhook") + len("interaction.created")

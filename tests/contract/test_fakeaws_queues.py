@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from stream_router.fakeaws.process import FakeAwsProcess
+from tests.fakeaws.process import FakeAwsProcess
 
 Client = Callable[[str], Any]
 QUEUE = "https://sqs.us-east-1.amazonaws.com/123456789012/plain"

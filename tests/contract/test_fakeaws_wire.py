@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from stream_router.fakeaws.process import FakeAwsProcess
-from stream_router.fakeaws.queue.sqs import attributes_md5
 from tests.contract.conftest import Client
+from tests.fakeaws.process import FakeAwsProcess
+from tests.fakeaws.queue.sqs import attributes_md5
 
 NOW = dt.datetime(2026, 11, 24, 9, 30, 0, 123_000, tzinfo=dt.UTC)
 V2_BUS = "arn:aws:events:us-east-1:123456789012:event-busv2/router/" + "a" * 25

@@ -11,15 +11,14 @@ import certifi
 import httpx
 import pytest
 
+from stream_router import errors
 from stream_router.aws.credentials import Credentials
 from stream_router.aws.endpoints import Target, json_target
 from stream_router.aws.pumped_transport import Transport
-from stream_router.core import aws_answers
-from stream_router.core.aws_answers import ACCEPTED, Answer, Refusal
-from stream_router.core.aws_error_codes import Disposition
-from stream_router.fakeaws.process import FakeAwsProcess
+from stream_router.errors import ACCEPTED, Answer, Disposition, Refusal
 from tests.contract.conftest import Client
 from tests.contract.test_fakeaws_wire import V2_BUS
+from tests.fakeaws.process import FakeAwsProcess
 
 Send = Callable[[Target, bytes], Answer]
 ENTRY = {"Source": "nice.cxone.webhook", "DetailType": "interaction.created", "Detail": '{"eventId":"outcome"}'}
@@ -59,22 +58,22 @@ def v2(url: str) -> Target:
     return Target(f"{url}/service/AWSEventsV2/operation/PutEvents", "events", headers)
 
 
-def put_events(send: Send, url: str, count: int = 3) -> list[aws_answers.Outcome] | Refusal:
-    return aws_answers.of_put_events(send(events(url), json.dumps({"Entries": [ENTRY] * count}).encode()), count)
+def put_events(send: Send, url: str, count: int = 3) -> list[errors.Outcome] | Refusal:
+    return errors.of_put_events(send(events(url), json.dumps({"Entries": [ENTRY] * count}).encode()), count)
 
 
-def put_records(send: Send, url: str, stream: str = "s") -> list[aws_answers.Outcome] | Refusal:
+def put_records(send: Send, url: str, stream: str = "s") -> list[errors.Outcome] | Refusal:
     body = {"StreamName": stream, "Records": [{"Data": "eHg=", "PartitionKey": "p"}] * 3}
-    return aws_answers.of_put_records(send(kinesis(url), json.dumps(body).encode()), 3)
+    return errors.of_put_records(send(kinesis(url), json.dumps(body).encode()), 3)
 
 
-def send_messages(send: Send, url: str, queue: str, *bodies: str) -> list[aws_answers.Outcome] | Refusal:
+def send_messages(send: Send, url: str, queue: str, *bodies: str) -> list[errors.Outcome] | Refusal:
     entries = [{"Id": str(at), "MessageBody": body} for at, body in enumerate(bodies)]
     answer = send(sqs(url), json.dumps({"QueueUrl": queue, "Entries": entries}).encode())
-    return aws_answers.of_send_message_batch(answer, [hashlib.md5(body.encode()).hexdigest() for body in bodies])
+    return errors.of_send_message_batch(answer, [hashlib.md5(body.encode()).hexdigest() for body in bodies])
 
 
-def dispositions(found: list[aws_answers.Outcome] | Refusal) -> list[tuple[Disposition | None, str]]:
+def dispositions(found: list[errors.Outcome] | Refusal) -> list[tuple[Disposition | None, str]]:
     assert isinstance(found, list), found
     return [(outcome.disposition, outcome.code) for outcome in found]
 
@@ -91,7 +90,7 @@ def test_entries_struck_alone_are_read_by_position(send: Send, fake_aws: FakeAws
     assert dispositions(put_events(send, fake_aws.url)) == hold
     fake_aws.plan(struck)
     answer = send(v2(fake_aws.url), cbor2.dumps({"EventBusArn": V2_BUS, "Entries": [ENTRY] * 3}))
-    assert dispositions(aws_answers.of_put_events_v2(answer, 3)) == hold
+    assert dispositions(errors.of_put_events_v2(answer, 3)) == hold
     fake_aws.plan(struck)
     assert dispositions(put_records(send, fake_aws.url)) == hold
     fake_aws.plan(struck)
@@ -190,7 +189,7 @@ def test_an_unsigned_call_is_refused(fake_aws: FakeAwsProcess, authorization: st
     """Without a whole SigV4 header nothing is accepted, and the refusal is systemic."""
     headers = {"X-Amz-Target": "AWSEvents.PutEvents", "X-Amz-Date": "20261124T000000Z", "Authorization": authorization}
     answer = httpx.post(fake_aws.url, headers=headers, json={"Entries": [ENTRY]}, trust_env=False)
-    found = aws_answers.refusal(Answer(answer.status_code, answer.content, {}, ""))
+    found = errors.refusal(Answer(answer.status_code, answer.content, {}, ""))
     assert (found.disposition, found.code) == (Disposition.HOLD, "MissingAuthenticationTokenException")
     assert fake_aws.stats()["items"]["PutEvents"] == {"refused": 1}
 

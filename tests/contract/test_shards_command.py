@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from stream_router.fakeaws.process import FakeAwsProcess
+from tests.fakeaws.process import FakeAwsProcess
 
 Client = Callable[[str], Any]
 PROGRAM = str(Path(sys.executable).parent / "stream-router")

@@ -17,8 +17,8 @@ from stream_router.control.stream.fan_out import FanOut
 from stream_router.control.stream.polite_reads import PoliteReads
 from stream_router.control.stream.positions import Position
 from stream_router.control.stream.reader import Span, StreamReader
-from stream_router.fakeaws.process import FakeAwsProcess
 from tests import kpl
+from tests.fakeaws.process import FakeAwsProcess
 
 Client = Callable[[str], Any]
 HOUR_MS = 3_600_000

@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_router.core.aws_answers import ACCEPTED, Answer, of_put_events_v2
-from stream_router.core.model import Entry
-from stream_router.core.names import SOURCE
+from stream_router.errors import ACCEPTED, Answer, of_put_events_v2
+from stream_router.model import SOURCE, Entry
 from stream_router.pipeline.sinks.eventbridge import wire_format
 from tests.fakes import event
 

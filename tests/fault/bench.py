@@ -7,8 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from stream_router.fakeaws.process import FakeAwsProcess
 from tests.daemon import Child, envelope, prove_bus
+from tests.fakeaws.process import FakeAwsProcess
 
 V2_BUS = "arn:aws:events:us-east-1:123456789012:event-busv2/bus/abcdefghijklmnopqrstuvwxy"
 TOOK = ("accepted", "accepted_then_dropped", "deduplicated")

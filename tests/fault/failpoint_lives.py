@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stream_router.fakeaws.process import FakeAwsProcess
 from tests.daemon import FIRST_SEQUENCE, Child, close_shard, envelope, prove_bus
+from tests.fakeaws.process import FakeAwsProcess
 from tests.fault.test_crash import TOOK, Settled, WatchedChild, event_of
 
 RECORDS, LINES, BATCH = 60, 10, 10

@@ -170,7 +170,7 @@ PIPELINE = {
         ("tests/unit/test_exact.py", "tests/unit/test_numbers.py"),
     ),
     "a message that SQS failed is found by its place": Mutant(
-        "core/aws_answers.py",
+        "errors.py",
         "        at = _place(result, outcomes)\n        outcomes[at] = _failed_message(result)\n",
         "        at = outcomes.index(None)\n        outcomes[at] = _failed_message(result)\n",
         ("tests/unit/test_outcomes.py", "tests/contract/test_outcomes_on_the_wire.py"),

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from stream_router.fakeaws.process import FakeAwsProcess
 from tests.daemon import FIRST_SEQUENCE, Child
+from tests.fakeaws.process import FakeAwsProcess
 
 TOOK = ("accepted", "accepted_then_dropped")
 HAND_OVER_EVERY_S = 0.02

@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stream_router.fakeaws.process import FakeAwsProcess
 from tests import receiver_load
+from tests.fakeaws.process import FakeAwsProcess
 from tests.system.world import PROGRAM, World, until, webhook
 
 SLICE_S = 10.0

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from stream_router.fakeaws.process import FakeAwsProcess
+from tests.fakeaws.process import FakeAwsProcess
 from tests.fault.soak import TOOK, Sender, account, ledger
 from tests.system.world import PROGRAM, World, until
 

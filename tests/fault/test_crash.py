@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from stream_router.fakeaws.process import FakeAwsProcess
 from tests.daemon import FIRST_SEQUENCE, Child, envelope, prove_bus
+from tests.fakeaws.process import FakeAwsProcess
 
 LINES = 10
 TOOK = {"accepted", "accepted_then_dropped", "deduplicated"}

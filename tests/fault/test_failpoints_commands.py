@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from stream_router.fakeaws.process import FakeAwsProcess
 from tests import dead_letters as dlq
 from tests.dead_letters import Letters
+from tests.fakeaws.process import FakeAwsProcess
 
 COUNT = 24
 REFUSE = {"operation": "PutEvents", "fault": "entry_error", "code": "MalformedDetail"}

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from stream_router.fakeaws.process import FakeAwsProcess
+from tests.fakeaws.process import FakeAwsProcess
 from tests.receiver_kit import ReceiverProcess, event, receiver, stored_ids
 
 EVENTS = 30

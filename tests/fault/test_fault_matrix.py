@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from stream_router.core import aws_error_codes
+from stream_router.errors import CODES
 from tests.fault.bench import V2_BUS, Account, Bench, place
 
 ALL = set(range(10))
@@ -118,7 +118,7 @@ def check_all_delivered(account: Account, tries: int) -> None:
 
 def test_the_matrix_has_a_row_for_every_known_code() -> None:
     """A code that comes new into the product's table gets its rows here."""
-    assert set(aws_error_codes.CODES) == {*DATA, *PASSING, *CONTENT, *SYSTEMIC}
+    assert set(CODES) == {*DATA, *PASSING, *CONTENT, *SYSTEMIC}
 
 
 # --- Whole calls -------------------------------------------------------------------------------------------------

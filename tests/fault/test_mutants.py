@@ -59,36 +59,34 @@ OF_THE_AUTHORS = {
         ("tests/integration/test_skipped_batch.py",),
     ),
     "what failed inside an answer is passed over": Mutant(
-        "core/aws_answers.py",
+        "errors.py",
         'ACCEPTED if result.get(first) and not result.get("ErrorCode") else _one(result, proofs) for result in results',
         "ACCEPTED if first else _one(result, proofs) for result in results",
         ("tests/unit/test_outcomes.py", "tests/unit/test_source_article.py"),
     ),
     "an answer of another length is believed": Mutant(
-        "core/aws_answers.py", "    if len(results) != sent:\n        raise _UnreadableError\n", "", matrix("short")
+        "errors.py", "    if len(results) != sent:\n        raise _UnreadableError\n", "", matrix("short")
     ),
     "no answer counts as accepted": Mutant(
-        "core/aws_answers.py",
+        "errors.py",
         'a classic PutEvents call, by position."""\n',
         'a classic PutEvents call, by position."""\n    if answer.status == 0:\n        return [ACCEPTED] * sent\n',
         matrix("reset"),
     ),
-    "SQS's MD5 is not looked at": Mutant("core/aws_answers.py", " and md5 == body_md5s[at]", "", matrix("MD5")),
+    "SQS's MD5 is not looked at": Mutant("errors.py", " and md5 == body_md5s[at]", "", matrix("MD5")),
     "throttling is the data's fault": Mutant(
-        "core/aws_error_codes.py",
+        "errors.py",
         "    **dict.fromkeys(_CONTENT, Disposition.BISECT),\n",
         '    **dict.fromkeys(_CONTENT, Disposition.BISECT),\n    "Throttling": Disposition.DEAD_LETTER,\n',
         matrix("trouble"),
     ),
     "an unknown code is the data's fault": Mutant(
-        "core/aws_error_codes.py",
+        "errors.py",
         "CODES.get(code, Disposition.RETRY)",
         "CODES.get(code, Disposition.DEAD_LETTER)",
         matrix("trouble and SomethingNew"),
     ),
-    "a 5xx is bisected": Mutant(
-        "core/aws_error_codes.py", "if status < 500 and CODES", "if CODES", matrix("strikes_whole")
-    ),
+    "a 5xx is bisected": Mutant("errors.py", "if status < 500 and CODES", "if CODES", matrix("strikes_whole")),
     "the stream is bisected into the queue": Mutant(
         "pipeline/delivery/blame.py",
         'Row("perhaps poison", Failure.REFUSED_ALONE, None, None, Then.SUSPECT)',
@@ -296,13 +294,13 @@ OF_THE_AUTHORS = {
         ("tests/contract/test_signatures.py",),
     ),
     "line breaks stay in an envelope": Mutant(
-        "core/envelope.py",
+        "envelope.py",
         "        body = body.translate(_BREAKS_TO_SPACES)\n",
         "        pass\n",
         ("tests/unit/test_envelope.py",),
     ),
     "a bad line takes its record along": Mutant(
-        "core/envelope.py",
+        "envelope.py",
         "            found += _several(record, len(found), line, documents.end_to_end(line))\n",
         "            return [_unreadable(record, 0, record.data)]\n",
         ("tests/unit/test_envelope.py",),

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.fakeaws.process import FakeAwsProcess
 from tests.daemon import Child, envelope, prove_bus
+from tests.fakeaws.process import FakeAwsProcess
 
 PER_BATCH = 250
 BATCH_EVERY_S = 0.25

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.fakeaws.process import FakeAwsProcess
+from tests.fakeaws.process import FakeAwsProcess
 from tests.receiver_kit import ReceiverProcess, event, receiver, stored_ids
 from tests.receiver_load import Outcome, post, send
 

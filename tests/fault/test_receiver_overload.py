@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from stream_router.fakeaws.process import FakeAwsProcess
+from tests.fakeaws.process import FakeAwsProcess
 from tests.receiver_flood import Flood
 from tests.receiver_kit import event, receiver
 from tests.receiver_load import post

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.fakeaws.process import FakeAwsProcess
+from tests.fakeaws.process import FakeAwsProcess
 from tests.receiver_kit import event, receiver, stored_ids
 from tests.receiver_load import Outcome, percentile_s, post, send
 

@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from stream_router.fakeaws.process import FakeAwsProcess
 from tests.dead_letters import RULE
+from tests.fakeaws.process import FakeAwsProcess
 from tests.half_faked import started, table
 from tests.system.conftest import make_world
 from tests.system.world import PROGRAM, World, until

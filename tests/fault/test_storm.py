@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from stream_router.fakeaws.process import FakeAwsProcess
 from tests.daemon import Child, envelope
+from tests.fakeaws.process import FakeAwsProcess
 from tests.fault.bench import Bench
 
 STORM: list[dict[str, Any]] = [

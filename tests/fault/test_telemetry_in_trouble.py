@@ -15,7 +15,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from stream_router.fakeaws.process import FakeAwsProcess
+from tests.fakeaws.process import FakeAwsProcess
 from tests.system.world import PROGRAM, REGION, World, until, webhook
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(420)]

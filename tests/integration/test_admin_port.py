@@ -18,8 +18,8 @@ from stream_router.consumer.supervisor.admin.history import History, moment
 from stream_router.consumer.supervisor.admin.status import Status
 from stream_router.consumer.supervisor.admin.status_json import SCHEMA, Identity
 from stream_router.consumer.supervisor.vitals import Vitals
-from stream_router.core.names import SNAPSHOTS
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
+from stream_router.model import SNAPSHOTS
 from stream_router.telemetry import admin_server
 from stream_router.telemetry.shards.merged_shards import ENDED_KEPT
 from tests.unit.test_merged_shards import snapshot

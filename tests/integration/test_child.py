@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.fakeaws.process import FakeAwsProcess
 from tests.daemon import Child, close_shard, envelope, lease_of, prove_bus
+from tests.fakeaws.process import FakeAwsProcess
 
 V2_BUS = "arn:aws:events:us-east-1:123456789012:event-busv2/bus/abcdefghijklmnopqrstuvwxy"
 

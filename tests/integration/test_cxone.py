@@ -17,11 +17,11 @@ import httpx
 import pytest
 import trustme
 
-from stream_router.core.process.settings_error import SettingsError
 from stream_router.cxone import commands, oauth
 from stream_router.cxone.oauth import TokenSource
 from stream_router.cxone.settings import Cxone
 from stream_router.cxone.web import Clock, CxoneError, Web, check_url, open_client, retry_after_s
+from stream_router.errors import SettingsError
 from stream_router.settings.environment.reading import load
 from tests.raw_server import RESET, RawServer, Seen, answer
 

@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.envelope import seal
-from stream_router.core.event_id import of_body as event_id
-from stream_router.fakeaws.process import FakeAwsProcess
+from stream_router.envelope import seal
+from stream_router.model import Reason, event_id
 from tests import dead_letters as dlq
 from tests.dead_letters import Letters
+from tests.fakeaws.process import FakeAwsProcess
 
 
 @pytest.fixture

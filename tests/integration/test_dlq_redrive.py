@@ -11,11 +11,10 @@ from typing import Any
 import orjson
 import pytest
 
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.event_id import of_body as event_id
-from stream_router.fakeaws.process import FakeAwsProcess
+from stream_router.model import Reason, event_id
 from tests import dead_letters as dlq
 from tests.dead_letters import Letters
+from tests.fakeaws.process import FakeAwsProcess
 
 
 def fault(operation: str, kind: str, rate: float, code: str = "", **more: Any) -> dict[str, Any]:

@@ -9,11 +9,11 @@ from typing import Any
 import boto3
 import pytest
 
-from stream_router.core.envelope import seal
-from stream_router.core.event_id import of_body as event_id
-from stream_router.fakeaws.process import FakeAwsProcess
+from stream_router.envelope import seal
+from stream_router.model import event_id
 from tests import dead_letters as dlq
 from tests.dead_letters import Letters
+from tests.fakeaws.process import FakeAwsProcess
 
 UNDELIVERED = "cxone-events-undelivered"
 TARGET = "arn:aws:lambda:us-east-1:123456789012:function:target"

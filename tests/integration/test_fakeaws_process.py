@@ -10,7 +10,7 @@ import httpx
 import pytest
 import trustme
 
-from stream_router.fakeaws.process import FakeAwsProcess
+from tests.fakeaws.process import FakeAwsProcess
 
 SIGNED = {
     "X-Amz-Target": "AWSEvents.PutEvents",
@@ -51,7 +51,7 @@ def test_what_it_cannot_start_with_is_one_line(tmp_path: Path, arguments: list[s
     (tmp_path / "list.json").write_text("[]")
     (tmp_path / "rules.json").write_text('{"rules": [5]}')
     filled = [one.replace("{folder}", str(tmp_path)) for one in arguments]
-    command = [sys.executable, "-m", "stream_router.fakeaws", *filled]
+    command = [sys.executable, "-m", "tests.fakeaws", *filled]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 78
     assert done.stderr.count("\n") == 1

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.fakeaws.process import FakeAwsProcess
+from tests.fakeaws.process import FakeAwsProcess
 from tests.fates import FAULTS, SHARDS, STREAM, Fates, told
 
 DEAD = "in the dead-letter queue"

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from stream_router.fakeaws.process import FakeAwsProcess
 from stream_router.telemetry.audit import audit_chain
 from stream_router.telemetry.shards.shard_metrics import read_snapshots
 from tests import small_disk
 from tests.daemon import Child, envelope, prove_bus
+from tests.fakeaws.process import FakeAwsProcess
 
 BATCH = 200
 FULL_S = 6.0

@@ -9,10 +9,10 @@ import pytest
 PROGRAM = """
 import re, sys
 from pathlib import Path
-from stream_router.core.process import allocator
+from stream_router import process
 
 if "back" in sys.argv:
-    allocator.give_back_large_blocks()
+    process.give_back_large_blocks()
 
 def resident_kb():
     return int(re.search(r"VmRSS:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])

@@ -15,7 +15,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from stream_router.fakeaws.process import FakeAwsProcess
+from tests.fakeaws.process import FakeAwsProcess
 from tests.ports import free_port
 
 SAYS_SO = "no credentials yet"

@@ -12,10 +12,10 @@ HEAP_KB = 64 * 1024
 PROGRAM = """
 import re, sys, threading
 from pathlib import Path
-from stream_router.core.process import allocator
+from stream_router import process
 
 if "one" in sys.argv:
-    allocator.share_one_heap()
+    process.share_one_heap()
 
 def reserved_kb():
     return int(re.search(r"VmSize:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])

@@ -21,12 +21,12 @@ from stream_router.consumer.supervisor.admin.history import History, moment
 from stream_router.consumer.supervisor.admin.status import Status
 from stream_router.consumer.supervisor.admin.status_json import Identity
 from stream_router.consumer.supervisor.vitals import Vitals
-from stream_router.fakeaws.process import FakeAwsProcess
 from stream_router.local import product
 from stream_router.telemetry.shards.shard_metrics import read_snapshots
 from tests.chromium import PROGRAM as CHROMIUM
 from tests.chromium import Chromium
 from tests.daemon import Child, envelope
+from tests.fakeaws.process import FakeAwsProcess
 from tests.system.world import PROGRAM
 
 EVENTS = 6_000

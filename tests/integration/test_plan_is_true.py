@@ -10,8 +10,8 @@ from benchmarks.driven_child import accepted
 from benchmarks.events import envelopes
 from stream_router.control.plan import command
 from stream_router.control.plan.capacity import Load
-from stream_router.fakeaws.process import FakeAwsProcess
 from tests.daemon import Child
+from tests.fakeaws.process import FakeAwsProcess
 
 pytestmark = pytest.mark.long  # a child that is late fills its calls better than the plan says
 

@@ -13,12 +13,12 @@ from typing import Any
 import httpx
 import pytest
 
-from stream_router.fakeaws.process import FakeAwsProcess
 from stream_router.receiver import admin
 from stream_router.settings.receiver import Receiver
 from stream_router.telemetry.receiver import receiver_page
 from stream_router.telemetry.receiver.receiver_board import Board
 from stream_router.telemetry.receiver.receiver_stats import SILENT_S, Stats, code_number, code_of, gauge_at
+from tests.fakeaws.process import FakeAwsProcess
 from tests.integration.test_receiver_process import make_certificates
 from tests.receiver_kit import ReceiverProcess, event, receiver
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from stream_router.fakeaws.process import FakeAwsProcess
+from tests.fakeaws.process import FakeAwsProcess
 from tests.integration.test_receiver_process import make_certificates
 from tests.receiver_kit import KEY, ReceiverProcess, event, receiver, stored_ids
 from tests.receiver_load import percentile_s, post, send
@@ -211,9 +211,9 @@ def test_a_stop_during_the_start_ends_with_0(fake_aws: FakeAwsProcess, tmp_path:
     """Whenever it comes once the command listens for it, which is the first thing that it does."""
     program = (
         "import sys, os, signal, threading; from stream_router import cli; "
-        "from stream_router.core.process import early_stop; arm = early_stop.arm; "
+        "from stream_router import process; arm = process.end_at_early_stop; "
         f"stop = threading.Timer({after_s}, os.kill, (os.getpid(), signal.SIGTERM)); "
-        "early_stop.arm = lambda **how: (arm(**how), stop.start()); "
+        "process.end_at_early_stop = lambda **how: (arm(**how), stop.start()); "
         "sys.argv[1:] = ['receive']; cli.main()"
     )
     aws = {"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y"}

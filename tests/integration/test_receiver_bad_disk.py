@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.fakeaws.process import FakeAwsProcess
 from tests import small_disk
+from tests.fakeaws.process import FakeAwsProcess
 from tests.receiver_kit import ReceiverProcess, event, receiver, stored_ids
 from tests.receiver_load import Outcome, post, send
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from stream_router.fakeaws.process import FakeAwsProcess
 from tests.compiler import needs_a_compiler
+from tests.fakeaws.process import FakeAwsProcess
 from tests.fault.lane.clock import Clock
 from tests.receiver_kit import KEY, ReceiverProcess, event, receiver
 

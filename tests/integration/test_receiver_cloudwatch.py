@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from stream_router.fakeaws.process import FakeAwsProcess
+from tests.fakeaws.process import FakeAwsProcess
 from tests.receiver_kit import event, receiver, stored_ids
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stream_router.fakeaws.process import FakeAwsProcess
 from tests import receiver_corpus as corpus
+from tests.fakeaws.process import FakeAwsProcess
 from tests.receiver_kit import ReceiverProcess, event, raw, receiver, stored_ids
 
 STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}) ")

@@ -20,8 +20,7 @@ from typing import Any
 import httpx
 import pytest
 
-from stream_router.core.process.settings_error import SettingsError
-from stream_router.fakeaws.process import FakeAwsProcess
+from stream_router.errors import SettingsError
 from stream_router.receiver import admin, preflight
 from stream_router.receiver.preflight import free_port
 from stream_router.receiver.spill.lock import lock
@@ -30,6 +29,7 @@ from stream_router.settings.environment.reading import load
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.types import split_host_port
 from stream_router.telemetry.receiver.receiver_board import Board
+from tests.fakeaws.process import FakeAwsProcess
 from tests.receiver_kit import KEY, ReceiverProcess, event, expected_id, raw, receiver, stored_ids
 
 ANSWER_WITHIN_S = 0.9
@@ -454,7 +454,7 @@ def test_a_worker_s_bad_setting_is_one_line_and_78_of_the_whole(tmp_path: Path) 
     held = lock(tmp_path, 1)
     run = (
         "from stream_router.receiver.__main__ import run; from stream_router.settings.environment.reading import load; "
-        "from stream_router.core.process.settings_error import SettingsError; "
+        "from stream_router.errors import SettingsError; "
         "from stream_router.settings.receiver import Receiver; "
         "from stream_router.cli import _complain\n"
         "try: run(load(Receiver), 3)\n"

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from stream_router.fakeaws.process import FakeAwsProcess
+from tests.fakeaws.process import FakeAwsProcess
 from tests.integration.test_receiver_process import make_certificates
 from tests.ports import free_port
 from tests.receiver_kit import KEY, ReceiverProcess, event, receiver

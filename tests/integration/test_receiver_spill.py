@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from stream_router.core.envelope import seal
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.envelope import seal
+from stream_router.errors import SettingsError
 from stream_router.receiver.spill import segments
 from stream_router.receiver.spill.segment import Row
 from stream_router.receiver.spill.spill import Spill

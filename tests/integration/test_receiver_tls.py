@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 from stream_router.receiver.http import tls
 from stream_router.settings.receiver import Receiver
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from stream_router.fakeaws.process import FakeAwsProcess
 from tests.dead_letters import RULE, TYPES
+from tests.fakeaws.process import FakeAwsProcess
 from tests.fates import Fates
 
 HOUR = ("--since", "150m", "--until", "60m")

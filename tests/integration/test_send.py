@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.fakeaws.process import FakeAwsProcess
 from stream_router.send.poster import CONNECTIONS
+from tests.fakeaws.process import FakeAwsProcess
 from tests.raw_server import SILENCE, RawServer
 from tests.receiver_kit import KEY, ReceiverProcess, receiver, stored_ids
 from tests.system.world import until

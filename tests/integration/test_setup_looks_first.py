@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from stream_router.aws.clients import Clients
 from stream_router.control.setup import setup, teardown
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 from stream_router.local.environment import ACCOUNT, REGION
 from stream_router.settings.environment.reading import load
 from stream_router.settings.setup import Setup

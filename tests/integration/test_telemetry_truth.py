@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from stream_router.fakeaws.process import FakeAwsProcess
 from stream_router.telemetry.shards.merged_shards import ShardMerger, Totals
 from stream_router.telemetry.shards.shard_metrics import read_snapshots
 from tests.daemon import Child, envelope, prove_bus
+from tests.fakeaws.process import FakeAwsProcess
 
 
 @pytest.fixture

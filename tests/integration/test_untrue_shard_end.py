@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stream_router.core.names import SOURCE
+from stream_router.model import SOURCE
 from tests import queues, supervised
 from tests.daemon import envelope
 from tests.daemon_world import World

@@ -7,9 +7,8 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_router.core.envelope import cut_array, open_record, seal
-from stream_router.core.event_id import of_body as event_id
-from stream_router.core.model import DeadLetter, Event, Record
+from stream_router.envelope import cut_array, open_record, seal
+from stream_router.model import DeadLetter, Event, Record, event_id
 
 _NUMBERS = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_router.core.aws_answers import Answer
-from stream_router.core.model import Entry
+from stream_router.errors import Answer
+from stream_router.model import Entry
 from stream_router.pipeline.delivery.dispatcher_contract import Policy
 from tests.fakes import entry, refused, rig
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from stream_router.core.envelope import open_record
-from stream_router.core.model import DeadLetter, Entry, Event, Record
+from stream_router.envelope import open_record
+from stream_router.model import DeadLetter, Entry, Event, Record
 from stream_router.pipeline.mapping.mapper import Validator
 from stream_router.pipeline.mapping.shapes import PRESETS
 from stream_router.pipeline.masking import policy_file

@@ -6,7 +6,7 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_router.core.model import Entry
+from stream_router.model import Entry
 from stream_router.pipeline.sinks.eventbridge import wire_format
 from stream_router.pipeline.sinks.eventbridge.packer import CallLimits, fits, take
 from tests.fakes import event

@@ -23,7 +23,7 @@ from stream_router.control.stream.positions import SHARD_END, TRIM_HORIZON, Posi
 from stream_router.control.stream.reader import Span
 from stream_router.control.stream.session import Stops
 from stream_router.control.stream.shards import Shard, Stream
-from stream_router.core.model import Entry
+from stream_router.model import Entry
 from stream_router.settings.consumer import Consumer
 from tests.unit.test_replay import NOW_MS, WISH, Connection, event, settings
 

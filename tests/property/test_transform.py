@@ -8,10 +8,9 @@ import orjson
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from stream_router.core import limits
-from stream_router.core.envelope import open_record, seal
-from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record
-from stream_router.core.names import SOURCE
+from stream_router import limits
+from stream_router.envelope import open_record, seal
+from stream_router.model import SOURCE, DeadLetter, Dropped, Entry, Event, Record
 from stream_router.pipeline.mapping.timestamps import iso, to_utc
 from stream_router.pipeline.transform import Transform
 from tests.events import IDENTITY, NOW_MS, RECEIVED_MS, config_of

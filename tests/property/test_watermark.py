@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from stream_router.consumer.child.progress import watermark
 from stream_router.consumer.child.progress.watermark import Position, Watermark
-from stream_router.core.model import Record
+from stream_router.model import Record
 
 
 @st.composite

@@ -14,7 +14,7 @@ from stream_router.consumer.child.progress.checkpoints import Checkpoints
 from stream_router.consumer.child.progress.crash_guard import CrashGuard
 from stream_router.consumer.child.progress.first_failures import FirstFailures
 from stream_router.consumer.child.shard import REST_S, Shard
-from stream_router.core.model import DeadLetter, Dropped, Entry, Event
+from stream_router.model import DeadLetter, Dropped, Entry, Event
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
 from stream_router.pipeline.delivery.dispatcher_contract import Policy, Took
 from stream_router.pipeline.delivery.health import Health

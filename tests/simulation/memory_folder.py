@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import cast
 
-from stream_router.core.process.whole_file import Rewritten
+from stream_router.process import Rewritten
 
 
 class MemoryPath:

@@ -5,7 +5,7 @@ They are drawn by dice of their own: a scenario of `draw` stays what it was.
 
 import random
 
-from stream_router.core.dead_letter_share import DeadLetterShare
+from stream_router.model import DeadLetterShare
 from tests.simulation.kinds import Kind
 from tests.simulation.scenario import Fault, Odd, Planned, Scenario, draw, drawn_kind, drawn_times, planned
 

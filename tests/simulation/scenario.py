@@ -4,8 +4,8 @@ import random
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from stream_router.core.dead_letter_share import DeadLetterShare
-from stream_router.core.envelope import seal
+from stream_router.envelope import seal
+from stream_router.model import DeadLetterShare
 from tests.simulation.kinds import Kind
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from stream_router.core import limits
+from stream_router import limits
 from stream_router.pipeline.sinks.dead_letters import message
 from tests.lives import TooLongError
 from tests.simulation.child import Child

@@ -6,8 +6,8 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_put_events
-from stream_router.core.model import Entry
+from stream_router.errors import Answer, Outcome, Refusal, of_put_events
+from stream_router.model import Entry
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.parts import Joiner
 from tests.fakes import NO_ANSWER, World, ok, refused

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.fakeaws.process import FakeAwsProcess
+from tests.fakeaws.process import FakeAwsProcess
 from tests.fault.soak import TOOK, Watch, ledger
 from tests.system.world import PROGRAM, SHIPPED, World, until
 

@@ -16,8 +16,8 @@ import boto3
 import httpx
 import pytest
 
-from stream_router.fakeaws.process import FakeAwsProcess
 from tests.dead_letters import RULE
+from tests.fakeaws.process import FakeAwsProcess
 from tests.ports import free_port
 from tests.system.world import PROGRAM, REGION, World, event_id, until, webhook
 

@@ -20,7 +20,7 @@ ENDS_WITHIN_S = {"local": 15.0, "shipped": 20.0}
 
 def _refusing_bus() -> tuple[subprocess.Popen[bytes], str]:
     """A bus that exists and refuses every event."""
-    command = [sys.executable, "-m", "stream_router.fakeaws", "--port", "0", "--ledger", "none"]
+    command = [sys.executable, "-m", "tests.fakeaws", "--port", "0", "--ledger", "none"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert process.stdout
     ports: dict[str, Any] = json.loads(process.stdout.readline())

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from stream_router.fakeaws.process import FakeAwsProcess
 from tests.dead_letters import RULE
+from tests.fakeaws.process import FakeAwsProcess
 from tests.half_faked import started
 from tests.system.world import PROGRAM, World, until, webhook
 

@@ -16,9 +16,9 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from stream_router.fakeaws.process import FakeAwsProcess
 from tests.chromium import PROGRAM as CHROMIUM
 from tests.chromium import Chromium
+from tests.fakeaws.process import FakeAwsProcess
 from tests.system.world import PROGRAM, World, until
 
 pytestmark = [pytest.mark.system, pytest.mark.long, pytest.mark.timeout(420)]

@@ -5,10 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from stream_router.core.aws_answers import Answer
-from stream_router.core.aws_error_codes import Disposition
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.model import Entry
+from stream_router.errors import Answer, Disposition
+from stream_router.model import Entry, Reason
 from stream_router.pipeline.delivery.blame import TABLE, Failure, Row, Then, decide, failure_of
 from stream_router.pipeline.delivery.health import Others
 from tests.fakes import Rig, entry, refused, rig

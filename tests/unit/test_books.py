@@ -14,9 +14,8 @@ from stream_router.consumer.child.intake.window import Window
 from stream_router.consumer.child.progress.crash_guard import CrashGuard
 from stream_router.consumer.child.telling import shard_telemetry
 from stream_router.consumer.child.telling.shard_telemetry import ShardTelemetry
-from stream_router.core.aws_answers import Answer
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.model import Batch, DeadLetter, Dropped, Entry, Event, Record
+from stream_router.errors import Answer
+from stream_router.model import Batch, DeadLetter, Dropped, Entry, Event, Reason, Record
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.environment.reading import load
 from stream_router.telemetry import cloudwatch

@@ -14,8 +14,8 @@ from stream_router.consumer.child.progress.checkpoints import Checkpoints
 from stream_router.consumer.child.progress.watermark import Position
 from stream_router.consumer.state_dir import BUS_GONE, BUS_PROOF, StateDir
 from stream_router.consumer.supervisor.watches.bus_prober import BusProver, Proof
-from stream_router.core.aws_answers import Answer
-from stream_router.core.model import Record
+from stream_router.errors import Answer
+from stream_router.model import Record
 from tests.fakes import ok, refused
 from tests.shard_ends import NEVER_ASKED
 

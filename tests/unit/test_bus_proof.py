@@ -25,7 +25,7 @@ from stream_router.consumer.supervisor.watches.bus_prober import (
     ask_every_s,
     describer,
 )
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.environment.reading import load
 

@@ -10,10 +10,8 @@ import pytest
 
 from stream_router.consumer.child.progress.crash_guard import WHOLE_RECORD, CrashGuard
 from stream_router.consumer.child.progress.one_at_a_time import route_carefully
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.envelope import seal
-from stream_router.core.event_id import of_body as event_id
-from stream_router.core.model import Record
+from stream_router.envelope import seal
+from stream_router.model import Reason, Record, event_id
 from stream_router.pipeline.masking.policy import MaskingPolicy
 from stream_router.pipeline.route import SLICE_EVENTS
 from stream_router.pipeline.transform import Transform

@@ -16,8 +16,8 @@ from stream_router.consumer.child.progress.checkpoints import (
     LeaseGoneError,
 )
 from stream_router.consumer.child.progress.watermark import Position, Watermark
-from stream_router.core.envelope import seal
-from stream_router.core.model import Record
+from stream_router.envelope import seal
+from stream_router.model import Record
 from tests.events import RECEIVED_MS
 from tests.lives import Life
 from tests.shard_ends import NEVER_ASKED

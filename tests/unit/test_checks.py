@@ -35,7 +35,7 @@ from stream_router.checks.finding import (
     silence,
 )
 from stream_router.consumer.supervisor.daemon import java
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 
 REGION = "eu-west-1"
 QUEUE = f"https://sqs.{REGION}.amazonaws.com/123456789012/dead"

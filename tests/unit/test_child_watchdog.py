@@ -11,8 +11,7 @@ import pytest
 from stream_router.consumer import targets
 from stream_router.consumer.child import __main__ as program
 from stream_router.consumer.child.daemon.protocol import DaemonInput
-from stream_router.core.process import allocator
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.environment.reading import load
 
@@ -21,7 +20,7 @@ def test_a_sign_of_life_arms_once_a_second_and_trims_once_a_minute(monkeypatch: 
     """However often the main loop shows life; a child that has just begun has given back already."""
     armed, trimmed, now_s = list[float](), list[float](), 1_000.0
     monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda *_, **__: armed.append(now_s))
-    monkeypatch.setattr(allocator, "give_back_now", lambda: trimmed.append(now_s))
+    monkeypatch.setattr(program, "give_back_now", lambda: trimmed.append(now_s))
     alive = program.Watchdog(lambda: now_s)
     for step in range(1_300):
         now_s = 1_000 + step / 10

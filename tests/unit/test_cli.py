@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from stream_router import cli
 from stream_router.control.setup import setup
-from stream_router.core.process.settings_error import EX_CONFIG
+from stream_router.errors import EX_CONFIG
 
 COMMANDS = (
     "receive",

@@ -9,7 +9,7 @@ import pytest
 from stream_router.aws import credentials, endpoints
 from stream_router.aws.clients import Clients
 from stream_router.aws.credentials import CredentialSource
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 from stream_router.receiver import preflight
 
 CANARY = "s3cr3t-c4n4ry"

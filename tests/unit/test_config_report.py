@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from stream_router.control import config_report
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 from stream_router.settings.environment import in_force
 from stream_router.settings.secrets import kept_secrets
 from tests.unit import test_settings

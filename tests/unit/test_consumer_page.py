@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from stream_router.core.dead_letter_reasons import Reason
+from stream_router.model import Reason
 from stream_router.telemetry.metrics_catalogue import CONSUMER, SHARD, STAGES
 from stream_router.telemetry.receiver import receiver_page
 from stream_router.telemetry.receiver.receiver_board import Board

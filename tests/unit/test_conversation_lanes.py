@@ -2,8 +2,7 @@
 
 import pytest
 
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.model import Entry
+from stream_router.model import Entry, Reason
 from stream_router.pipeline.delivery.dispatcher_contract import GivenUp, Policy
 from stream_router.pipeline.sinks.eventbridge.conversation_lanes import Lanes
 from stream_router.pipeline.sinks.eventbridge.packer import CallLimits

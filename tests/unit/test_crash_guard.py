@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from stream_router.consumer.child.progress.crash_guard import CrashGuard, Life
-from stream_router.core.model import Record
-from stream_router.core.process.whole_file import PAGE_BYTES
+from stream_router.model import Record
+from stream_router.process import PAGE_BYTES
 
 START = "TRIM_HORIZON:0"
 POISON, GOOD = Record(b"", 500), Record(b"", 501)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from stream_router.consumer.supervisor.daemon import daemon_log
 from stream_router.consumer.supervisor.daemon.daemon_log import LONGEST_MESSAGE, DaemonLog
-from stream_router.core import logs
 
 PID = 4711
 
@@ -162,7 +162,7 @@ def test_a_line_that_has_no_form_in_which_it_could_be_written_stops_no_other(mon
             raise RecursionError
         return json.dumps(line)
 
-    monkeypatch.setattr(logs, "as_json", as_json)
+    monkeypatch.setattr(daemon_log, "as_json", as_json)
     skip = b'{"level":"ERROR","id":"kcl","message":"The incoming data has been skipped"}'
     world.log.follow(io.BytesIO(b'{"level":"INFO","x":1}\n' + skip + b"\n"))
     assert world.skipped == 1

@@ -4,9 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.core.dead_letter_reasons import REASONS_OF_DATA, Reason
-from stream_router.core.dead_letter_share import LEAST_JUDGED, DeadLetterShare
-from stream_router.core.model import DeadLetter, Entry, Event
+from stream_router.model import LEAST_JUDGED, REASONS_OF_DATA, DeadLetter, DeadLetterShare, Entry, Event, Reason
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
 from stream_router.pipeline.sinks.eventbridge.packer import CallLimits
 from tests.fakes import entry, event, rig

@@ -7,10 +7,8 @@ from typing import Any
 import pytest
 
 from stream_router.consumer.child.telling.dead_letter_log import DeadLetterLog
-from stream_router.core.aws_cures import cure
-from stream_router.core.aws_error_codes import CODES, Disposition
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.model import DeadLetter
+from stream_router.errors import CODES, Disposition, cure
+from stream_router.model import DeadLetter, Reason
 
 
 class Clock:

@@ -5,9 +5,8 @@ import random
 import orjson
 import pytest
 
-from stream_router.core.aws_answers import Answer
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.model import DeadLetter
+from stream_router.errors import Answer
+from stream_router.model import DeadLetter, Reason
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.parts import join
 from tests.fakes import NO_ANSWER, Rig, entry, event, ok, refused, rig

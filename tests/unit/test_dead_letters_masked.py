@@ -5,9 +5,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.envelope import added_fields, added_text, open_record, seal
-from stream_router.core.model import DeadLetter, Entry, Event, Record
+from stream_router.envelope import added_fields, added_text, open_record, seal
+from stream_router.model import DeadLetter, Entry, Event, Reason, Record
 from stream_router.pipeline.transform import Transform, TransformConfig
 from tests.unit.test_xml_and_sources import NOW_S, TYPE, sealed
 

@@ -14,11 +14,10 @@ import orjson
 import pytest
 from rich.console import Console
 
-from stream_router.core.envelope import open_record
-from stream_router.core.event_id import correlation_id
-from stream_router.core.model import Event, Record
+from stream_router.envelope import open_record
 from stream_router.local import poison, product, report
 from stream_router.local.accounts import Accounts
+from stream_router.model import Event, Record, correlation_id
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.send.payloads import Webhooks
 from stream_router.send.poster import Answered, Webhook

@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
-from stream_router.core.digital_types import DIGITAL_TYPES, KEPT_TYPES
-from stream_router.core.model import DeadLetter, Dropped, Entry
+from stream_router.model import DeadLetter, Dropped, Entry
+from stream_router.pipeline.mapping.digital_types import DIGITAL_TYPES, KEPT_TYPES
 from stream_router.pipeline.transform import Transform
 from tests.events import NOW_MS, config_of, event
 

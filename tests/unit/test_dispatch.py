@@ -4,10 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from stream_router.core.aws_answers import Answer
-from stream_router.core.aws_error_codes import CODES, Disposition
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.model import Entry
+from stream_router.errors import CODES, Answer, Disposition
+from stream_router.model import Entry, Reason
 from stream_router.pipeline.delivery.circuit_breaker import BURST_S
 from stream_router.pipeline.delivery.dispatcher_contract import Policy
 from stream_router.pipeline.sinks.eventbridge.packer import CallLimits

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 import orjson
 import pytest
 
-from stream_router.core.aws_answers import Answer
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.model import DeadLetter, Entry, Record
+from stream_router.errors import Answer
+from stream_router.model import DeadLetter, Entry, Reason, Record
 from stream_router.pipeline.delivery.dispatcher_contract import Policy
 from stream_router.pipeline.route import SLICE_EVENTS
 from stream_router.pipeline.sinks.claim_check import ClaimCheck

@@ -26,8 +26,8 @@ from stream_router.control.dead_letters.queue.selection import Selection
 from stream_router.control.dead_letters.telling import Interrupt
 from stream_router.control.dead_letters.undelivered import desk as of_eventbridge
 from stream_router.control.lines import count_of
-from stream_router.core.aws_answers import Answer
-from stream_router.core.names import SOURCE
+from stream_router.errors import Answer
+from stream_router.model import SOURCE
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
 from stream_router.pipeline.transform import Transform

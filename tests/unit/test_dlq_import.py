@@ -11,9 +11,8 @@ import pytest
 from stream_router.control.dead_letters import exporting, importing
 from stream_router.control.dead_letters.importing import Line, Sending
 from stream_router.control.dead_letters.queue import put_back
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.envelope import seal
-from stream_router.core.model import DeadLetter, Event, Record
+from stream_router.envelope import seal
+from stream_router.model import DeadLetter, Event, Reason, Record
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
 from tests.unit.test_letter import WRITER, letter

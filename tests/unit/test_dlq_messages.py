@@ -12,7 +12,7 @@ from stream_router.control.dead_letters.queue import messages as messages_
 from stream_router.control.dead_letters.queue.gathering import PATIENCE_S, Gathering, QueueUnreadableError
 from stream_router.control.dead_letters.queue.messages import DRY_AFTER, HIDE_S, RECEIVE_CALLS, Messages
 from stream_router.control.dead_letters.queue.selection import Selection
-from stream_router.core.aws_answers import Answer
+from stream_router.errors import Answer
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
 from tests.fakes import ok, refused

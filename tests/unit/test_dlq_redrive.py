@@ -25,7 +25,7 @@ from stream_router.control.dead_letters.redriving.summary import How, Summary
 from stream_router.control.dead_letters.redriving.trial import Trial, not_tried
 from stream_router.control.republish import preconditions
 from stream_router.control.republish.preconditions import Verdict
-from stream_router.core.aws_answers import Answer
+from stream_router.errors import Answer
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
 from stream_router.pipeline.sinks.dead_letters.reader import UnavailableLetterError, UnreadableLetterError

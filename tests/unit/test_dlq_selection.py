@@ -3,7 +3,7 @@
 import pytest
 
 from stream_router.control.dead_letters.queue.selection import is_meant, selection
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 
 NOW_MS = 1_795_512_600_000
 ID = "0123456789abcdef0123456789abcdef"

@@ -27,10 +27,9 @@ from stream_router.control.stream.batches import UserRecord
 from stream_router.control.stream.positions import Position
 from stream_router.control.stream.reader import Piece, Span
 from stream_router.control.stream.shards import Shard, TooOldError
-from stream_router.core.envelope import seal
-from stream_router.core.model import DeadLetter, Entry
-from stream_router.core.names import SOURCE
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.envelope import seal
+from stream_router.errors import SettingsError
+from stream_router.model import SOURCE, DeadLetter, Entry
 from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA

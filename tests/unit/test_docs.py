@@ -13,8 +13,8 @@ import typer
 
 from benchmarks import cost
 from stream_router.cli import app
-from stream_router.core import logs
-from stream_router.core.dead_letter_reasons import Reason
+from stream_router.log import catalogue
+from stream_router.model import Reason
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.environment.reading import load
 from stream_router.settings.receiver import Receiver
@@ -99,15 +99,6 @@ def _packages(asked: str) -> list[str]:
     return [re.split(r"[ \[<>=]", line)[0] for line in asked.split("\n") if line]
 
 
-def test_the_architecture_s_table_is_the_import_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What each folder may import is drawn from the table that the tests hold. Write it anew with `make docs`."""
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
-    monkeypatch.delitem(sys.modules, "architecture", raising=False)
-    import architecture
-
-    assert architecture.PAGE.read_text("utf-8") == architecture.page(), "run `make docs`"
-
-
 def test_the_tables_of_the_metrics_are_the_catalogue_s(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every metric stands on the page, with its kind and meaning, and no other. Write it anew with `make docs`."""
     monkeypatch.syspath_prepend(str(ROOT / "tools"))
@@ -190,7 +181,7 @@ def test_the_contract_tells_what_is_and_not_what_will_be() -> None:
 @pytest.mark.parametrize("page", ["tutorial", "doctor", "find-and-replay"])
 def test_what_a_reader_is_told_to_wait_for_comes(page: str) -> None:
     """The consumer reads once a child has a shard, and it is this line of the log that says so."""
-    line = next(line["says"] for line in logs.catalogue() if line["id"] == "shard-taken-up")
+    line = next(line["says"] for line in catalogue() if line["id"] == "shard-taken-up")
     assert f"`{line}`" in (ROOT / f"docs/{page}.md").read_text("utf-8")
 
 

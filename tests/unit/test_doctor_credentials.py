@@ -15,7 +15,7 @@ from stream_router.checks.finding import Verdict
 from stream_router.control.doctor import command, runner
 from stream_router.control.doctor.checks import account
 from stream_router.control.doctor.world import World
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 from tests.unit import test_settings
 from tests.unit.test_settings import given
 

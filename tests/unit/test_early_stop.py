@@ -8,8 +8,8 @@ import pytest
 
 ARMED = """
 import os, signal
-from stream_router.core.process import early_stop
-early_stop.arm()
+from stream_router.process import end_at_early_stop
+end_at_early_stop()
 def stop():
     os.kill(os.getpid(), signal.{name})
 """

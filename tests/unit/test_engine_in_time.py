@@ -5,9 +5,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from stream_router.core.aws_answers import Answer
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.model import Entry
+from stream_router.errors import Answer
+from stream_router.model import Entry, Reason
 from tests.fakes import Rig, entry, rig
 
 WITHIN_S = 180.0

@@ -6,12 +6,9 @@ import hashlib
 import orjson
 import pytest
 
-from stream_router.core import envelope
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.envelope import cut_array, open_record, seal
-from stream_router.core.event_id import correlation_id
-from stream_router.core.event_id import of_body as event_id
-from stream_router.core.model import DeadLetter, Event, Record
+from stream_router import envelope
+from stream_router.envelope import cut_array, open_record, seal
+from stream_router.model import DeadLetter, Event, Reason, Record, correlation_id, event_id
 from stream_router.pipeline.mapping import lossless
 
 ID = "0123456789abcdef0123456789abcdef"

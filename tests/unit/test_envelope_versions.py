@@ -10,10 +10,9 @@ from types import ModuleType
 import orjson
 import pytest
 
+from stream_router import envelope
 from stream_router.control.dead_letters.redriving import reopening
-from stream_router.core import envelope
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.model import DeadLetter, Entry, Event, Record
+from stream_router.model import DeadLetter, Entry, Event, Reason, Record
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
 from stream_router.pipeline.transform import Transform, TransformConfig
@@ -23,8 +22,8 @@ from stream_router.settings.receiver import Receiver
 DATA = Path(__file__).parents[1] / "data"
 FIRST_ENVELOPES = (DATA / "first-envelopes.jsonl").read_bytes().splitlines()
 MOVED = {
-    "stream_router.errors": "stream_router.core.dead_letter_reasons",
-    "stream_router.records": "stream_router.core.model",
+    "stream_router.errors": "stream_router.model",
+    "stream_router.records": "stream_router.model",
 }
 """Where what the frozen reader imports has gone since."""
 NOW_MS = 1_795_000_000_123

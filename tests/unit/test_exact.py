@@ -3,9 +3,8 @@
 import orjson
 import pytest
 
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.envelope import open_record
-from stream_router.core.model import DeadLetter, Entry, Event, Record
+from stream_router.envelope import open_record
+from stream_router.model import DeadLetter, Entry, Event, Reason, Record
 from stream_router.pipeline.mapping import lossless
 from stream_router.pipeline.transform import Transform
 from tests.events import BODY, NOW_MS, config_of, entry, letter

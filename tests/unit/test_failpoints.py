@@ -11,21 +11,22 @@ from types import SimpleNamespace
 
 import pytest
 
-from stream_router.core.process import failpoints
-from stream_router.core.process.settings_error import SettingsError
+from stream_router import process
+from stream_router.errors import SettingsError
+from stream_router.process import FAILPOINTS, FAILPOINTS_VARIABLE, arm_failpoints, deadly_text, failpoint
 from stream_router.settings.environment.reading import load, warn_of_names
 from stream_router.settings.receiver import Receiver
 from tests.unit import test_settings
 from tests.unit.test_settings import RECEIVER, given
 
 empty_environment = test_settings.empty_environment
-PACKAGE = Path(failpoints.__file__).parents[2]
+PACKAGE = Path(process.__file__).parent
 
 
 @pytest.fixture(autouse=True)
 def _disarmed() -> Iterator[None]:
     yield
-    failpoints.arm("")
+    arm_failpoints("")
 
 
 def test_every_place_is_in_the_code_once() -> None:
@@ -33,9 +34,9 @@ def test_every_place_is_in_the_code_once() -> None:
     found = Counter(
         name
         for path in PACKAGE.rglob("*.py")
-        for name in re.findall(r'failpoints\.reach\("([a-z_]+)"\)', path.read_text("utf-8"))
+        for name in re.findall(r'\bfailpoint\("([a-z_]+)"\)', path.read_text("utf-8"))
     )
-    assert found == dict.fromkeys(failpoints.PLACES, 1)
+    assert found == dict.fromkeys(FAILPOINTS, 1)
     assert len(found) >= 15
 
 
@@ -44,12 +45,12 @@ def test_the_third_time_alone_stalls_and_other_places_never(
 ) -> None:
     """`@3` counts; the place says itself when it is reached."""
     stalls: list[float] = []
-    monkeypatch.setattr(failpoints, "time", SimpleNamespace(sleep=stalls.append))
-    failpoints.arm("in_lease_lost=stall:0.05s@3")
+    monkeypatch.setattr(process, "time", SimpleNamespace(sleep=stalls.append))
+    arm_failpoints("in_lease_lost=stall:0.05s@3")
     stalled = []
     for _ in range(4):
-        failpoints.reach("in_lease_lost")
-        failpoints.reach("in_shard_end")
+        failpoint("in_lease_lost")
+        failpoint("in_shard_end")
         stalled.append(list(stalls))
     assert stalled == [[], [], [0.05], [0.05]]
     assert capfd.readouterr().err == "failpoint in_lease_lost, time 3\n"
@@ -58,9 +59,9 @@ def test_the_third_time_alone_stalls_and_other_places_never(
 def test_a_kill_is_a_kill() -> None:
     """Nothing of the process runs after it: no handler, no flush."""
     program = (
-        "from stream_router.core.process import failpoints; import atexit; atexit.register(print, 'ended');"
-        "failpoints.arm('in_shard_end=kill@2; audit_record_written=stall:1s');"
-        "[failpoints.reach('in_shard_end') for _ in range(3)]"
+        "from stream_router.process import arm_failpoints, failpoint; import atexit; atexit.register(print, 'ended');"
+        "arm_failpoints('in_shard_end=kill@2; audit_record_written=stall:1s');"
+        "[failpoint('in_shard_end') for _ in range(3)]"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL
@@ -75,7 +76,7 @@ def test_a_rule_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(
         SettingsError, match=r"^STREAM_ROUTER_FAILPOINTS: has a rule that is none; .* docs/failpoints.md"
     ):
-        failpoints.arm(text)
+        arm_failpoints(text)
 
 
 def test_armed_is_said_at_start(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
@@ -84,9 +85,9 @@ def test_armed_is_said_at_start(monkeypatch: pytest.MonkeyPatch, caplog: pytest.
     load(Receiver)
     warn_of_names()
     assert not caplog.records
-    given(monkeypatch, {**RECEIVER, failpoints.VARIABLE: "in_shard_end=kill;event=segfault:x"})
+    given(monkeypatch, {**RECEIVER, FAILPOINTS_VARIABLE: "in_shard_end=kill;event=segfault:x"})
     load(Receiver)
-    assert failpoints.deadly_text() == b"x"
+    assert deadly_text() == b"x"
     warn_of_names()
     assert "failpoints are armed" in caplog.text
     assert caplog.text.rstrip().endswith("in_shard_end, event")

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from stream_router.fakeaws import detail
-from stream_router.fakeaws.call import Call, Item
-from stream_router.fakeaws.plan import Plan, PlanError
-from stream_router.fakeaws.state.shards import HASH_KEYS, Shard, Shards
+from tests.fakeaws import detail
+from tests.fakeaws.call import Call, Item
+from tests.fakeaws.plan import Plan, PlanError
+from tests.fakeaws.state.shards import HASH_KEYS, Shard, Shards
 
 
 def call(*contents: str) -> Call:
@@ -107,7 +107,7 @@ def test_records_fall_into_equal_ranges_of_hash_keys() -> None:
 def test_a_shard_takes_a_thousand_records_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond a second's budget it takes none; half a second later it takes half as many."""
     now = [100.0]
-    monkeypatch.setattr("stream_router.fakeaws.state.shards.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("tests.fakeaws.state.shards.time.monotonic", lambda: now[0])
     shard = Shard(0, 0, HASH_KEYS - 1)
     assert [shard.takes(10) for _ in range(1_500)] == [True] * 1_000 + [False] * 500
     now[0] += 0.5

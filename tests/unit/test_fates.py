@@ -21,10 +21,9 @@ from stream_router.control.stream.positions import LATEST, Position
 from stream_router.control.stream.reader import Span
 from stream_router.control.stream.session import Checkpoints
 from stream_router.control.stream.sightings import Sighting, of_record
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.envelope import seal
-from stream_router.core.model import DeadLetter, Dropped, Entry, Event
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.envelope import seal
+from stream_router.errors import SettingsError
+from stream_router.model import DeadLetter, Dropped, Entry, Event, Reason
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.mapping.mapper import Validator
 from stream_router.pipeline.transform import Transform

@@ -25,9 +25,7 @@ from stream_router.control.stream.reader import Piece, Span
 from stream_router.control.stream.session import Checkpoints, Stops
 from stream_router.control.stream.shards import Shard, Stream
 from stream_router.control.stream.sightings import of_record
-from stream_router.core.process import wall_clock
-from stream_router.core.process.settings_error import SettingsError
-from stream_router.core.process.unforeseen_error import UnforeseenError
+from stream_router.errors import SettingsError, UnforeseenError
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.mapping.mapper import Validator
 from stream_router.settings.dead_letters import DeadLetters
@@ -83,7 +81,7 @@ def test_a_reconcile_of_all_that_the_stream_keeps_is_not_too_old(
         hours.append((now_ms - since_ms) / 3_600_000)
         raise shards.UnreadableError("enough")
 
-    monkeypatch.setattr(wall_clock, "now_ms", lambda: next(clock))
+    monkeypatch.setattr(reconcile, "now_ms", lambda: next(clock))
     monkeypatch.setattr(reconcile, "Clients", lambda _: SimpleNamespace(kinesis=None))
     monkeypatch.setattr(shards, "describe", describe)
     assert reconcile.run(settings, RECONCILE._replace(since="7d")) == 2

@@ -16,7 +16,7 @@ import pytest
 from stream_router.consumer.supervisor.daemon import jars
 from stream_router.consumer.supervisor.daemon.jars import Jar
 from stream_router.control import fetch_jars
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 from stream_router.settings.environment.reading import load
 from stream_router.settings.jars import MAVEN_CENTRAL, Jars
 

@@ -8,9 +8,8 @@ import pytest
 from stream_router.consumer.child.progress import first_failures
 from stream_router.consumer.child.progress.first_failures import FirstFailures
 from stream_router.consumer.state_dir import TROUBLES
-from stream_router.core.aws_answers import Answer
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.model import Entry
+from stream_router.errors import Answer
+from stream_router.model import Entry, Reason
 from tests.fakes import Rig, World, entry, rig
 
 FIRST = 1_000.5

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from stream_router.core.aws_answers import Answer
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.model import Entry
+from stream_router.errors import Answer
+from stream_router.model import Entry, Reason
 from stream_router.pipeline.delivery.circuit_breaker import (
     BEGINS_AT,
     PROBE_FLOOR_S,

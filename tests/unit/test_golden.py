@@ -11,9 +11,8 @@ import orjson
 import pytest
 
 from stream_router.control.setup.rules import pattern
-from stream_router.core.envelope import open_record, seal
-from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record
-from stream_router.core.names import SOURCE
+from stream_router.envelope import open_record, seal
+from stream_router.model import SOURCE, DeadLetter, Dropped, Entry, Event, Record
 from stream_router.pipeline.transform import Transform
 from tests.events import IDENTITY, NOW_MS, RECEIVED_MS, config_of, consumer
 

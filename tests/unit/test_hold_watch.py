@@ -4,8 +4,7 @@ import pytest
 
 from stream_router.consumer.child.intake.window import Window
 from stream_router.consumer.child.telling.hold_watch import HOLDING_AFTER_S, HoldWatch
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.model import Record
+from stream_router.model import Reason, Record
 from stream_router.pipeline.delivery.dispatcher_contract import Policy
 from tests.fakes import entry, rig
 

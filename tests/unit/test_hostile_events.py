@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from stream_router.core import limits
-from stream_router.core.envelope import open_record
-from stream_router.core.model import DeadLetter, Entry, Event, Record
+from stream_router import limits
+from stream_router.envelope import open_record
+from stream_router.model import DeadLetter, Entry, Event, Record
 from stream_router.pipeline.mapping import xml_body
 from stream_router.pipeline.masking import occurrences, policy_file, text_forms, trace
 from stream_router.pipeline.masking.key_words import KeyWords, Word

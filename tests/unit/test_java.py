@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from stream_router.consumer.supervisor.daemon import jars, java
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 
 
 def fake_java(folder: Path, version: str) -> Path:

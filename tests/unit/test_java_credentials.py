@@ -14,7 +14,7 @@ from stream_router.consumer.supervisor.daemon import java_credentials
 from stream_router.consumer.supervisor.daemon.properties import Rendered
 from stream_router.control.doctor.checks import account
 from stream_router.control.doctor.world import World
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.environment.reading import load
 from tests.unit import test_settings

@@ -3,11 +3,10 @@
 import orjson
 import pytest
 
-from stream_router.core import envelope
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.json_text import json_depth
-from stream_router.core.limits import EVENT_MAX_DEPTH
-from stream_router.core.model import DeadLetter, Entry, Event, Record
+from stream_router import envelope
+from stream_router.envelope import is_too_deep, json_levels
+from stream_router.limits import EVENT_MAX_DEPTH
+from stream_router.model import DeadLetter, Entry, Event, Reason, Record
 from stream_router.pipeline.transform import Transform, TransformConfig
 from stream_router.receiver.intake import ProblemError
 from tests.unit.test_receiver_intake import intake
@@ -80,7 +79,7 @@ def test_what_the_receiver_takes_the_transform_can_write(levels: int, *, deliver
     made = Transform(TransformConfig("eu-central-1", ("interaction.created",)), lambda: 0.0)(event)
     if delivered:
         assert isinstance(made, Entry)
-        assert json_depth.levels(orjson.loads(made.detail)["payload"]) == levels
+        assert json_levels(orjson.loads(made.detail)["payload"]) == levels
     else:
         assert isinstance(made, DeadLetter)
         assert (made.reason, made.code) == (Reason.SCHEMA_MISMATCH, "TooDeep")
@@ -88,7 +87,7 @@ def test_what_the_receiver_takes_the_transform_can_write(levels: int, *, deliver
 
 def test_levels_are_counted_without_recursion() -> None:
     """Breadth is no depth."""
-    assert json_depth.levels(1) == 0
-    assert json_depth.levels({}) == 1
-    assert json_depth.levels([[], {"a": [1]}, *[[]] * 2000]) == 3
-    assert not json_depth.is_too_deep([[]] * 2000)
+    assert json_levels(1) == 0
+    assert json_levels({}) == 1
+    assert json_levels([[], {"a": [1]}, *[[]] * 2000]) == 3
+    assert not is_too_deep([[]] * 2000)

@@ -11,8 +11,8 @@ from stream_router.consumer.transform_config import transform_config
 from stream_router.control.arns import Home
 from stream_router.control.policy import command, programs
 from stream_router.control.policy.needs import document
-from stream_router.core.process.settings_error import SettingsError
 from stream_router.cxone.settings import Cxone
+from stream_router.errors import SettingsError
 from stream_router.receiver.auth.secrets import Secrets, plain
 from stream_router.send.signing import first_secret
 from stream_router.settings.consumer import AuditKey, Consumer, Mask

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stream_router.core import kpl
+from stream_router.consumer import kpl
 from tests import kpl as written
 
 CASES = json.loads((Path(__file__).parents[1] / "data" / "kpl-cases.json").read_text("utf-8"))

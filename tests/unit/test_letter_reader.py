@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from stream_router.core import limits
-from stream_router.core.model import Entry
+from stream_router import limits
+from stream_router.model import Entry
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA, Message
 from stream_router.pipeline.sinks.dead_letters.parts import Joiner, join

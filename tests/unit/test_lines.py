@@ -8,7 +8,7 @@ import pytest
 
 from stream_router.control.lines import write_line
 from stream_router.control.stream.session import Stops, say
-from stream_router.core.plain_text import plain
+from stream_router.log import plain
 
 
 def test_a_search_whose_reader_went_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:

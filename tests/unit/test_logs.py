@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.core import logs
-from stream_router.core.process import log_sink
+from stream_router import log
+from stream_router.log import catalogue, is_coloured, is_text, start_logging
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,16 +66,16 @@ def said_for_the_kcl() -> dict[str, str]:
 
 
 def test_every_line_of_the_code_is_documented() -> None:
-    """In core/log_lines.toml: what it means, and what to do of an error. A line that is gone leaves it."""
-    documented = {line["says"]: line["level"] for line in logs.catalogue()}
+    """In log_lines.toml: what it means, and what to do of an error. A line that is gone leaves it."""
+    documented = {line["says"]: line["level"] for line in catalogue()}
     code = said_in_code() | said_for_the_kcl()
     # "%s" is said at two levels: a line that another part made.
     assert {says: level for says, level in code.items() if says != "%s"} == {
         says: level for says, level in documented.items() if says != "%s"
     }
-    assert all(line["means"] for line in logs.catalogue())
-    assert [line["id"] for line in logs.catalogue() if line["level"] == "ERROR" and not line["do"]] == []
-    assert len({line["id"] for line in logs.catalogue()}) == len(documented)
+    assert all(line["means"] for line in catalogue())
+    assert [line["id"] for line in catalogue() if line["level"] == "ERROR" and not line["do"]] == []
+    assert len({line["id"] for line in catalogue()}) == len(documented)
 
 
 def test_a_line_says_its_level_in_place() -> None:
@@ -95,7 +95,7 @@ def test_the_page_is_what_the_catalogue_says(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_line_has_an_id_whatever_its_text(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ours from the catalogue; another library's first words."""
     stderr = captured(monkeypatch)
-    logs.start("INFO")
+    start_logging("INFO")
     logging.getLogger("stream_router.x").info("%s is back", "the bus", extra={"held_s": 2})
     logging.getLogger("library").warning("Connection %d to %s was lost", 3, "x")
     ours, theirs = map(json.loads, stderr.getvalue().splitlines())
@@ -107,7 +107,7 @@ def test_a_line_has_an_id_whatever_its_text(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_line_is_written_whatever_the_environment_holds(monkeypatch: pytest.MonkeyPatch, log_format: str) -> None:
     """A path that is no UTF-8, a number that no 64 bits hold: the first line of a program was lost to a traceback."""
     stderr = captured(monkeypatch)
-    logs.start("INFO", log_format)
+    start_logging("INFO", log_format)
     logging.getLogger("x").info("starts", extra={"spill": "/var/\udcff", "heldBytes": 10**20, "more": ["\udcff"]})
     (line,) = stderr.getvalue().splitlines()
     assert str(10**20) in line
@@ -119,7 +119,7 @@ def test_a_line_is_written_whatever_the_environment_holds(monkeypatch: pytest.Mo
 def test_there_is_one_vocabulary_of_levels(monkeypatch: pytest.MonkeyPatch) -> None:
     """DEBUG, INFO, WARNING, ERROR: what LOG_LEVEL takes."""
     stderr = captured(monkeypatch)
-    logs.start("DEBUG")
+    start_logging("DEBUG")
     for level in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL):
         logging.getLogger("x").log(level, "m")
     levels = [json.loads(line)["level"] for line in stderr.getvalue().splitlines()]
@@ -129,7 +129,7 @@ def test_there_is_one_vocabulary_of_levels(monkeypatch: pytest.MonkeyPatch) -> N
 def test_text_is_for_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
     """Time, level, message, what else there is; no colour but on a terminal, and one line whatever a message holds."""
     stderr = captured(monkeypatch)
-    logs.start("INFO", "text")
+    start_logging("INFO", "text")
     logging.getLogger("x").error("a\nforged \x1b[31mline", extra={"bus": "b\u2028", "n": 3})
     (line,) = stderr.getvalue().splitlines()
     assert line[8:] == " ERROR    a forged  [31mline  bus=b   n=3"
@@ -144,18 +144,18 @@ def test_auto_is_text_on_a_terminal(
 ) -> None:
     """Else JSON, which a collector reads."""
     captured(monkeypatch, terminal=terminal)
-    assert logs.is_text(log_format) is text
+    assert is_text(log_format) is text
 
 
 def test_colour_is_left_out_where_it_is_not_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     """NO_COLOR, whatever its value."""
     stderr = captured(monkeypatch, terminal=True)
     monkeypatch.delenv("NO_COLOR", raising=False)
-    logs.start("INFO", "auto")
+    start_logging("INFO", "auto")
     logging.getLogger("x").error("m")
     assert "\x1b[31mERROR" in stderr.getvalue()
     monkeypatch.setenv("NO_COLOR", "1")
-    assert not logs.is_coloured()
+    assert not is_coloured()
 
 
 class Pipe:
@@ -193,7 +193,7 @@ def full() -> Iterator[Pipe]:
 def test_a_log_that_nobody_reads_holds_nobody_up(full: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
     """A log driver that hangs would stop every program that has something to say; how much it missed it is told."""
     monkeypatch.setattr(sys, "stderr", full.stderr)
-    logs.start("INFO")
+    start_logging("INFO")
     began_s = time.monotonic()
     for number in range(500):
         logging.getLogger("x").error("line %d", number)
@@ -206,10 +206,10 @@ def test_a_log_that_nobody_reads_holds_nobody_up(full: Pipe, monkeypatch: pytest
 
 def test_a_line_longer_than_a_pipe_comes_whole_where_it_is_read(full: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader that is only slow misses nothing."""
-    monkeypatch.setattr(log_sink, "PATIENCE_MS", 5_000)  # on a busy machine it may not run for as long as it really is
+    monkeypatch.setattr(log, "PATIENCE_MS", 5_000)  # on a busy machine it may not run for as long as it really is
     full.read(0)
     monkeypatch.setattr(sys, "stderr", full.stderr)
-    logs.start("INFO")
+    start_logging("INFO")
     lines: list[str] = []
     reader = threading.Thread(target=lambda: lines.extend(full.read(1)), daemon=True)
     reader.start()
@@ -222,7 +222,7 @@ def test_a_line_that_was_cut_spoils_no_other(full: Pipe, monkeypatch: pytest.Mon
     """The reader stood still in the middle of it: the next line begins anew."""
     full.read(0)
     monkeypatch.setattr(sys, "stderr", full.stderr)
-    logs.start("INFO")
+    start_logging("INFO")
     logging.getLogger("x").error("m" * 40_000)
     full.read(0)
     logging.getLogger("x").error("whole")
@@ -235,5 +235,5 @@ def test_a_log_whose_reader_is_gone_is_no_error(monkeypatch: pytest.MonkeyPatch)
     os.close(other_end)
     with os.fdopen(write, "w") as stderr:
         monkeypatch.setattr(sys, "stderr", stderr)
-        logs.start("INFO")
+        start_logging("INFO")
         logging.getLogger("x").error("m")

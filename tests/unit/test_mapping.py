@@ -6,8 +6,8 @@ from typing import Any
 import orjson
 import pytest
 
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
+from stream_router.model import Reason
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.transform import Transform
 from tests.events import BODY, NOW_MS, RECEIVED_MS, config_of, entry, letter

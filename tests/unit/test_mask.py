@@ -8,10 +8,9 @@ import orjson
 import pytest
 
 from stream_router.control import mask_report
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.envelope import added_text, open_record, seal, text_body
-from stream_router.core.model import DeadLetter, Entry, Event, Record
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.envelope import added_text, open_record, seal, text_body
+from stream_router.errors import SettingsError
+from stream_router.model import DeadLetter, Entry, Event, Reason, Record
 from stream_router.pipeline.masking import actions, policy_file, trace, unknown_fields
 from stream_router.pipeline.masking.policy import MaskingPolicy
 from stream_router.pipeline.transform import Transform

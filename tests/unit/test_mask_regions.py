@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from stream_router.control import mask_report
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 from stream_router.pipeline.masking.asked_for import asked_for
 from tests.events import BODY, entry
 

@@ -16,8 +16,7 @@ from stream_router.consumer.child.progress.crash_guard import CrashGuard
 from stream_router.consumer.child.telling.shard_telemetry import ShardTelemetry
 from stream_router.consumer.child.wiring import Wiring
 from stream_router.consumer.transform_config import transform_config
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.model import Batch, DeadLetter
+from stream_router.model import Batch, DeadLetter, Reason
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
 from stream_router.pipeline.transform import Transform
 from tests.events import BODY, NOW_MS, consumer, event

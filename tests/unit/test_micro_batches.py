@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from stream_router.consumer.child.intake.micro_batches import MICRO_BATCH_BYTES, MICRO_BATCH_RECORDS, micro_batches
-from stream_router.core.model import Batch
+from stream_router.model import Batch
 
 
 def told(number: int, size: int = 1, **changes: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import pytest
 
 from stream_router.control.moments import moment_ms
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 
 NOW_MS = 1_764_000_000_500
 

@@ -12,7 +12,7 @@ import pytest
 
 from stream_router.consumer.child.neighbours import FORGOTTEN_AFTER_S, Neighbours
 from stream_router.consumer.state_dir import HEALTH, StateDir
-from stream_router.core.dead_letter_reasons import Reason
+from stream_router.model import Reason
 from stream_router.pipeline.delivery.health import Health, Others, Tally
 from stream_router.pipeline.delivery.retry_budget import Budgets
 from tests.fakes import World, entry, rig

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from stream_router.control import mask_coverage
-from stream_router.core.model import Entry
+from stream_router.model import Entry
 from stream_router.pipeline.mapping.mapper import Validator
 from stream_router.pipeline.mapping.shapes import PRESETS
 from stream_router.pipeline.masking import policy_file, preview

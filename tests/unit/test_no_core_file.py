@@ -8,8 +8,8 @@ import pytest
 PROGRAM = """
 import resource
 from types import SimpleNamespace
-from stream_router.core import logs
-from stream_router.{module} import run
+import importlib
+program = importlib.import_module('stream_router.{module}')
 
 hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
 resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
@@ -17,8 +17,8 @@ resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
 def started(*_):
     raise SystemExit(resource.getrlimit(resource.RLIMIT_CORE)[0] != 0)
 
-logs.start = started
-run(SimpleNamespace(log_level="INFO", log_format="json"), *{more})
+program.start_logging = started
+program.run(SimpleNamespace(log_level="INFO", log_format="json"), *{more})
 """
 
 

@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.envelope import open_record, seal
-from stream_router.core.model import DeadLetter, Entry, Event, Record
+from stream_router.envelope import open_record, seal
+from stream_router.model import DeadLetter, Entry, Event, Reason, Record
 from stream_router.pipeline.transform import Transform
 from tests.events import IDENTITY, NOW_MS, RECEIVED_MS, config_of, entry, event
 

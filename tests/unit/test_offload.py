@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterable
 import orjson
 import pytest
 
-from stream_router.core.aws_answers import Answer
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.envelope import open_record
-from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record
+from stream_router.envelope import open_record
+from stream_router.errors import Answer
+from stream_router.model import DeadLetter, Dropped, Entry, Event, Reason, Record
 from stream_router.pipeline.sinks.claim_check import ClaimCheck
 from stream_router.pipeline.sinks.eventbridge.packer import CallLimits
 from stream_router.pipeline.transform import Transform

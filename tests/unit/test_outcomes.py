@@ -9,9 +9,8 @@ import cbor2
 import orjson
 import pytest
 
-from stream_router.core import aws_answers
-from stream_router.core.aws_answers import ACCEPTED, Answer, Outcome, Refusal, epoch_of
-from stream_router.core.aws_error_codes import Disposition
+from stream_router import errors
+from stream_router.errors import ACCEPTED, Answer, Disposition, Outcome, Refusal, epoch_of
 
 MD5S = [hashlib.md5(body).hexdigest() for body in (b"a", b"b", b"c")]
 
@@ -36,7 +35,7 @@ def test_put_events_entries_are_read_by_position() -> None:
             {"ErrorCode": "InternalFailure"},
         ],
     }
-    assert aws_answers.of_put_events(answer(body), 4) == [
+    assert errors.of_put_events(answer(body), 4) == [
         ACCEPTED,
         Outcome(Disposition.DEAD_LETTER, "MalformedDetail", "Detail is malformed."),
         Outcome(Disposition.HOLD, "ThrottlingException", "slow"),
@@ -47,13 +46,13 @@ def test_put_events_entries_are_read_by_position() -> None:
 def test_the_count_of_failures_is_not_believed() -> None:
     """Entries decide: a FailedEntryCount of 0 beside a failed entry hides nothing."""
     body = {"FailedEntryCount": 0, "Entries": [{"ErrorCode": "InternalFailure"}]}
-    assert aws_answers.of_put_events(answer(body), 1) == [Outcome(Disposition.RETRY, "InternalFailure", "")]
+    assert errors.of_put_events(answer(body), 1) == [Outcome(Disposition.RETRY, "InternalFailure", "")]
 
 
 def test_put_events_v2_takes_a_deduplicated_entry_for_accepted() -> None:
     """DEDUPLICATED says that the event was published before: it is settled."""
     body = cbor2.dumps({"Entries": [{"SuccessCode": "DEDUPLICATED"}, {"EventId": "1", "SuccessCode": "PUBLISHED"}]})
-    assert aws_answers.of_put_events_v2(answer(body), 2) == [ACCEPTED, ACCEPTED]
+    assert errors.of_put_events_v2(answer(body), 2) == [ACCEPTED, ACCEPTED]
 
 
 @pytest.mark.parametrize("wire", ["json", "cbor"])
@@ -61,7 +60,7 @@ def test_a_buss_time_of_creation_is_read_on_either_wire(wire: str) -> None:
     """Epoch seconds; 0.0 where an emulator says none, or says it in words."""
 
     def read(body: object) -> float | Refusal:
-        return aws_answers.of_describe_event_bus(answer(cbor2.dumps(body) if wire == "cbor" else body))
+        return errors.of_describe_event_bus(answer(cbor2.dumps(body) if wire == "cbor" else body))
 
     tagged = cbor2.CBORTag(1, 1_764_000_000.125) if wire == "cbor" else 1_764_000_000.125
     assert read({"Name": "router", "CreationTime": tagged}) == 1_764_000_000.125
@@ -75,13 +74,13 @@ def test_a_buss_time_of_creation_is_read_on_either_wire(wire: str) -> None:
 @pytest.mark.parametrize("body", [b"", b"<html>", b"{", b"[]", b"\xa1", cbor2.dumps(cbor2.CBORTag(1, 1e30))])
 def test_a_page_in_place_of_a_bus_is_none(body: bytes) -> None:
     """A proxy's 200 is no word of the bus."""
-    assert isinstance(aws_answers.of_describe_event_bus(answer(body)), Refusal)
+    assert isinstance(errors.of_describe_event_bus(answer(body)), Refusal)
 
 
 def test_put_records_is_proven_by_its_sequence_number() -> None:
     """A record with a sequence number is stored; one with a code is not."""
     body = {"Records": [{"SequenceNumber": "1", "ShardId": "s"}, {"ErrorCode": "InternalFailure"}]}
-    assert aws_answers.of_put_records(answer(body), 2) == [ACCEPTED, Outcome(Disposition.RETRY, "InternalFailure", "")]
+    assert errors.of_put_records(answer(body), 2) == [ACCEPTED, Outcome(Disposition.RETRY, "InternalFailure", "")]
 
 
 def test_messages_are_read_by_id_in_any_order() -> None:
@@ -90,7 +89,7 @@ def test_messages_are_read_by_id_in_any_order() -> None:
         "Successful": [good(2), good(0)],
         "Failed": [{"Id": "1", "SenderFault": False, "Code": "InternalError", "Message": "x"}],
     }
-    assert aws_answers.of_send_message_batch(answer(body), MD5S) == [
+    assert errors.of_send_message_batch(answer(body), MD5S) == [
         ACCEPTED,
         Outcome(Disposition.RETRY, "InternalError"),
         ACCEPTED,
@@ -114,7 +113,7 @@ def test_messages_are_read_by_id_in_any_order() -> None:
 )
 def test_a_failed_message_is_judged_by_table_then_by_blame(failed: dict[str, Any], disposition: Disposition) -> None:
     """What the table calls systemic holds even where SQS blames the sender."""
-    found = aws_answers.of_send_message_batch(answer({"Failed": [{"Id": "0", **failed}]}), MD5S[:1])
+    found = errors.of_send_message_batch(answer({"Failed": [{"Id": "0", **failed}]}), MD5S[:1])
     assert isinstance(found, list)
     assert found[0].disposition is disposition
 
@@ -122,7 +121,7 @@ def test_a_failed_message_is_judged_by_table_then_by_blame(failed: dict[str, Any
 @pytest.mark.parametrize("changes", [{"MD5OfMessageBody": "0" * 32}, {"MD5OfMessageBody": ""}, {"MessageId": ""}])
 def test_a_message_without_proof_is_sent_again(changes: dict[str, str]) -> None:
     """A wrong or missing MD5 or MessageId settles nothing."""
-    found = aws_answers.of_send_message_batch(answer({"Successful": [good(0, **changes)]}), MD5S[:1])
+    found = errors.of_send_message_batch(answer({"Successful": [good(0, **changes)]}), MD5S[:1])
     assert found == [Outcome(Disposition.RETRY, "Md5Mismatch")]
 
 
@@ -149,10 +148,10 @@ UNREADABLE = [
 ]
 
 READ: dict[str, Callable[[Answer], object]] = {
-    "PutEvents": lambda got: aws_answers.of_put_events(got, 2),
-    "PutEvents v2": lambda got: aws_answers.of_put_events_v2(got, 2),
-    "PutRecords": lambda got: aws_answers.of_put_records(got, 2),
-    "SendMessageBatch": lambda got: aws_answers.of_send_message_batch(got, MD5S[:2]),
+    "PutEvents": lambda got: errors.of_put_events(got, 2),
+    "PutEvents v2": lambda got: errors.of_put_events_v2(got, 2),
+    "PutRecords": lambda got: errors.of_put_records(got, 2),
+    "SendMessageBatch": lambda got: errors.of_send_message_batch(got, MD5S[:2]),
 }
 
 
@@ -178,14 +177,14 @@ def test_a_200_that_does_not_fit_its_request_is_indeterminate(read: str, body: b
 )
 def test_ids_that_do_not_match_one_to_one_are_indeterminate(body: dict[str, Any]) -> None:
     """Each id once, none missing, none strange, or the whole answer counts for nothing."""
-    found = aws_answers.of_send_message_batch(answer(body), MD5S[:2])
+    found = errors.of_send_message_batch(answer(body), MD5S[:2])
     assert isinstance(found, Refusal)
     assert found.indeterminate
 
 
 def test_no_answer_is_indeterminate_and_holds() -> None:
     """A time-out or a reset may have been accepted: hold, and say why."""
-    found = aws_answers.of_put_events(Answer(0, b"", {}, "curl 28: timed out"), 1)
+    found = errors.of_put_events(Answer(0, b"", {}, "curl 28: timed out"), 1)
     assert found == Refusal(Disposition.HOLD, "NoAnswer", True, 0.0, "curl 28: timed out")
 
 
@@ -196,7 +195,7 @@ S3_SAYS_NO = b"""<?xml version="1.0" encoding="UTF-8"?>
 
 def test_s3s_own_words_are_read() -> None:
     """They say which right is missing."""
-    assert aws_answers.refusal(answer(S3_SAYS_NO, 403)).message == "not authorized to perform: s3:PutObject"
+    assert errors.refusal(answer(S3_SAYS_NO, 403)).message == "not authorized to perform: s3:PutObject"
 
 
 @pytest.mark.parametrize(
@@ -234,7 +233,7 @@ def test_s3s_own_words_are_read() -> None:
 )
 def test_a_refusal_is_read_in_every_form(got: Answer, code: str, disposition: Disposition, indeterminate: bool) -> None:
     """Header or body, JSON, CBOR or S3's XML, namespaced or bare; a 5xx may have been acted on."""
-    found = aws_answers.refusal(got)
+    found = errors.refusal(got)
     assert (found.code, found.disposition, found.indeterminate) == (code, disposition, indeterminate)
 
 
@@ -247,13 +246,13 @@ def test_a_retry_after_that_says_nothing_is_zero(value: str) -> None:
 def test_a_retry_after_in_seconds_is_read() -> None:
     """Whole seconds, as HTTP has them."""
     assert answer(b"", 503, retry_after="59").retry_after_s == 59.0
-    assert aws_answers.refusal(answer(b"", 503, retry_after="5")).retry_after_s == 5.0
+    assert errors.refusal(answer(b"", 503, retry_after="5")).retry_after_s == 5.0
 
 
 @pytest.mark.parametrize("value", ["61", "9" * 400, "Wed, 21 Oct 2099 07:28:00 GMT"])
 def test_no_retry_after_silences_us_for_long(value: str) -> None:
     """A pause of more than a minute is cut to a minute."""
-    assert answer(b"", 503, retry_after=value).retry_after_s == aws_answers.RETRY_AFTER_MAX_S
+    assert answer(b"", 503, retry_after=value).retry_after_s == errors.RETRY_AFTER_MAX_S
 
 
 @pytest.mark.parametrize("text", ["", "x", "Wed", "Wed, 32 Jan 2026 00:00:00 GMT", "\x00", "9" * 400])
@@ -275,6 +274,6 @@ def test_a_date_that_is_none_is_zero(text: str) -> None:
 def test_a_garbled_date_is_none(garbled: str) -> None:
     """A date that no calendar holds is no date, in Retry-After too: it never raises."""
     assert epoch_of(garbled) == 0.0
-    assert aws_answers.refusal(answer({}, 503, retry_after=garbled)) == Refusal(
+    assert errors.refusal(answer({}, 503, retry_after=garbled)) == Refusal(
         Disposition.HOLD, "Http503", indeterminate=True, retry_after_s=0.0
     )

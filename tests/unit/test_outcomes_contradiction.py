@@ -6,16 +6,15 @@ import cbor2
 import orjson
 import pytest
 
-from stream_router.core import aws_answers
-from stream_router.core.aws_answers import ACCEPTED, Answer, Outcome, Refusal
-from stream_router.core.aws_error_codes import Disposition
+from stream_router import errors
+from stream_router.errors import ACCEPTED, Answer, Disposition, Outcome, Refusal
 
 Read = Callable[[Answer, int], list[Outcome] | Refusal]
 READERS: dict[str, tuple[Read, str, str, Callable[[object], bytes]]] = {
-    "PutEvents": (aws_answers.of_put_events, "Entries", "EventId", orjson.dumps),
-    "PutEvents v2": (aws_answers.of_put_events_v2, "Entries", "EventId", cbor2.dumps),
-    "PutEvents v2, deduplicated": (aws_answers.of_put_events_v2, "Entries", "SuccessCode", cbor2.dumps),
-    "PutRecords": (aws_answers.of_put_records, "Records", "SequenceNumber", orjson.dumps),
+    "PutEvents": (errors.of_put_events, "Entries", "EventId", orjson.dumps),
+    "PutEvents v2": (errors.of_put_events_v2, "Entries", "EventId", cbor2.dumps),
+    "PutEvents v2, deduplicated": (errors.of_put_events_v2, "Entries", "SuccessCode", cbor2.dumps),
+    "PutRecords": (errors.of_put_records, "Records", "SequenceNumber", orjson.dumps),
 }
 
 

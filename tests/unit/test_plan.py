@@ -18,7 +18,7 @@ from stream_router.consumer.supervisor.watches.bus_prober import ask_every_s
 from stream_router.control.plan import bounds, capacity, command, cost, data
 from stream_router.control.plan.capacity import Fleet, Load
 from stream_router.control.plan.data import Figures
-from stream_router.core.process.settings_error import EX_CONFIG
+from stream_router.errors import EX_CONFIG
 from stream_router.settings.consumer import Consumer
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ from stream_router.aws import endpoints
 from stream_router.control.arns import Home
 from stream_router.control.policy import command
 from stream_router.control.policy.needs import document
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 from tests.unit import test_settings
 from tests.unit.test_settings import given
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 from stream_router.pipeline.masking.detectors import presidio
 from stream_router.pipeline.transform import Transform
 from tests.events import NOW_MS, config_of

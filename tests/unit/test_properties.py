@@ -8,7 +8,7 @@ import pytest
 
 from stream_router.consumer.supervisor.daemon import jvm_command, properties
 from stream_router.consumer.supervisor.daemon.properties import Endpoints
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.environment.reading import load
 

@@ -4,10 +4,9 @@ from collections import deque
 
 import pytest
 
-from stream_router.core import limits
-from stream_router.core.aws_answers import Refusal
-from stream_router.core.aws_error_codes import Disposition
-from stream_router.core.model import Entry
+from stream_router import limits
+from stream_router.errors import Disposition, Refusal
+from stream_router.model import Entry
 from stream_router.pipeline.sinks.eventbridge.packer import CallLimits, fits, take
 from stream_router.pipeline.sinks.eventbridge.putevents_calls import PutEventsCalls
 from tests.fakes import FakeBus, World, entry

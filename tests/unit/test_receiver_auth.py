@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import pytest
 
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 from stream_router.receiver import headers
 from stream_router.receiver.auth import schemes
 from stream_router.receiver.headers import RefusedError, RequestHeaders

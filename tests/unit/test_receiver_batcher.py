@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from stream_router.core import limits
-from stream_router.core.aws_answers import Answer
+from stream_router import limits
+from stream_router.errors import Answer
 from stream_router.receiver.batching import batcher as batcher_module
 from stream_router.receiver.batching import putrecords_calls
 from stream_router.receiver.batching.batcher import Batcher

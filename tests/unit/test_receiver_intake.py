@@ -8,10 +8,9 @@ from typing import Any
 import orjson
 import pytest
 
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.envelope import open_record, seal
-from stream_router.core.limits import EVENT_MAX_DEPTH
-from stream_router.core.model import DeadLetter, Entry, Event, Record
+from stream_router.envelope import open_record, seal
+from stream_router.limits import EVENT_MAX_DEPTH
+from stream_router.model import DeadLetter, Entry, Event, Reason, Record
 from stream_router.pipeline.transform import Transform
 from stream_router.receiver.intake import Body, Intake, ProblemError
 from stream_router.settings.receiver import Receiver

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from stream_router.core.aws_answers import Answer
+from stream_router.errors import Answer
 from stream_router.receiver.batching.late_calls import MAX_LATE, MAX_LATE_BYTES, LateCalls
 from stream_router.receiver.batching.putrecords_calls import CALL_TIMEOUT_S, PATIENT_TIMEOUT_S
 from tests.receiver_kit import FakeLoop

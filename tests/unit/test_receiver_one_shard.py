@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from stream_router.core.aws_answers import Answer
+from stream_router.errors import Answer
 from stream_router.receiver.batching.backlog import PROBE_BYTES, WINDOW_BYTES
 from stream_router.receiver.batching.batcher import Batcher
 from stream_router.receiver.http.health import Health

@@ -14,7 +14,7 @@ from botocore.exceptions import (
 )
 
 from stream_router.aws import secret_store
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 from stream_router.receiver.auth.secrets import Secrets
 
 FIRST, SECOND = b"first secret of 16", b"second secret of 16"

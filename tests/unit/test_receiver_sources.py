@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 from stream_router.pipeline.mapping.config_file import MappingFile
 from stream_router.receiver import sources
 from stream_router.receiver.auth import layouts, schemes

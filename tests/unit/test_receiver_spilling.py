@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stream_router.core.aws_answers import Answer
+from stream_router.errors import Answer
 from stream_router.receiver.batching import putrecords_calls
 from stream_router.receiver.batching.backlog import HANGS, HANGS_AFTER_S, PROBE_BYTES, ROW_BYTES
 from stream_router.receiver.http.health import Health

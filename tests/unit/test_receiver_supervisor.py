@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from stream_router.core.process.settings_error import EX_CONFIG, NotNowError, SettingsError
+from stream_router.errors import EX_CONFIG, NotNowError, SettingsError
 from stream_router.receiver import supervisor
 from stream_router.receiver.pulses import HUNG_S
 from stream_router.receiver.supervisor import (

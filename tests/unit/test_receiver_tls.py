@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 from stream_router.receiver.http import certificate, tls
 from stream_router.receiver.http.tls import Tls
 from stream_router.settings.receiver import Receiver

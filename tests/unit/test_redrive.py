@@ -16,8 +16,7 @@ from stream_router.control.dead_letters.redriving.redrive import Redrive
 from stream_router.control.dead_letters.redriving.summary import How
 from stream_router.control.dead_letters.redriving.trial import Trial
 from stream_router.control.republish import preconditions
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.model import Entry
+from stream_router.model import Entry, Reason
 from tests.unit.test_settling import Bench, trial
 
 HOW = How(rate=0.0, limit=0, dry_run=False, keep=False, parked=False, yes=False)

@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from stream_router.consumer.supervisor.daemon import properties
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 from stream_router.receiver.http import tls
 from stream_router.settings import sources, toml_file
 from stream_router.settings.consumer import Consumer

@@ -10,7 +10,7 @@ from stream_router.control.replay.choice import Choice, Chosen, Failed
 from stream_router.control.replay.dry_run import DryRun
 from stream_router.control.replay.replay_report import MOST_LISTED
 from stream_router.control.stream.reader import Span
-from stream_router.core.names import PROBE_TYPE
+from stream_router.model import PROBE_TYPE
 from stream_router.pipeline.transform import Transform
 from tests.events import config_of, consumer
 from tests.unit.test_replay import NOW_MS, SHARD, event, piece

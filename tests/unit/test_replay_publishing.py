@@ -9,8 +9,8 @@ from stream_router.control.replay.choice import Chosen, Failed
 from stream_router.control.replay.publishing import END_WITHIN_S, MOST_KEPT, Publishing
 from stream_router.control.republish.patience import PATIENCE_S, patience_at
 from stream_router.control.republish.republisher import Again
-from stream_router.core.aws_answers import Answer
-from stream_router.core.model import Entry
+from stream_router.errors import Answer
+from stream_router.model import Entry
 from tests.fakes import NO_ANSWER, event, refused
 from tests.unit.test_republisher import Rig
 

@@ -14,8 +14,8 @@ from stream_router.control.republish.republisher import (
     why_nothing_ends,
     why_refused,
 )
-from stream_router.core.aws_answers import Answer
-from stream_router.core.model import DeadLetter, Entry, Event
+from stream_router.errors import Answer
+from stream_router.model import DeadLetter, Entry, Event
 from stream_router.pipeline.delivery.dispatcher_contract import Policy
 from stream_router.pipeline.sinks.claim_check import ClaimCheck
 from stream_router.pipeline.sinks.dead_letters import reader

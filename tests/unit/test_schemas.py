@@ -5,8 +5,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.model import DeadLetter, Entry
+from stream_router.model import DeadLetter, Entry, Reason
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
 from tests import schema_check, statuses
 from tests.events import BODY, transform

@@ -11,9 +11,9 @@ from typing import Any, get_args
 import orjson
 import pytest
 
-from stream_router.core.envelope import open_record, seal
-from stream_router.core.model import Entry, Event, Record
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.envelope import open_record, seal
+from stream_router.errors import SettingsError
+from stream_router.model import Entry, Event, Record
 from stream_router.pipeline.transform import Transform
 from stream_router.receiver.auth import schemes
 from stream_router.receiver.headers import RefusedError

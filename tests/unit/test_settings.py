@@ -5,9 +5,9 @@ import os
 import pytest
 from pydantic_settings import BaseSettings
 
-from stream_router.core.dead_letter_share import DeadLetterShare
-from stream_router.core.process.settings_error import SettingsError
 from stream_router.cxone.settings import Cxone
+from stream_router.errors import SettingsError
+from stream_router.model import DeadLetterShare
 from stream_router.settings import types
 from stream_router.settings.common import NO_RULE
 from stream_router.settings.consumer import Consumer

@@ -9,8 +9,8 @@ from stream_router.consumer.supervisor.daemon import jvm_command
 from stream_router.control.doctor import runner
 from stream_router.control.doctor.catalogue import CHECKS
 from stream_router.control.doctor.world import World
-from stream_router.core.process.settings_error import SettingsError
 from stream_router.cxone.settings import Cxone
+from stream_router.errors import SettingsError
 from stream_router.local import environment
 from stream_router.settings.common import variable
 from stream_router.settings.consumer import Consumer

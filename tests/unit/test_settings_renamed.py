@@ -11,7 +11,7 @@ from stream_router.consumer.supervisor.daemon import jvm_command
 from stream_router.control import config_report
 from stream_router.control.doctor.checks import host
 from stream_router.control.doctor.world import World
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 from stream_router.settings import renamed
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.environment import names

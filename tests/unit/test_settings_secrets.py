@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.environment.reading import load
 from stream_router.settings.receiver import Receiver

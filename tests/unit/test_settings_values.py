@@ -5,7 +5,7 @@ from typing import NamedTuple
 import pytest
 from pydantic_settings import BaseSettings
 
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 from stream_router.settings.common import variable
 from stream_router.settings.environment.reading import load
 from tests.unit import test_settings

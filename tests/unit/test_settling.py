@@ -10,8 +10,7 @@ from stream_router.control.dead_letters.queue.held import Held
 from stream_router.control.dead_letters.redriving.settling import END_WITHIN_S, MARGIN_S, Means, Redriving, Tally
 from stream_router.control.dead_letters.redriving.trial import Trial
 from stream_router.control.republish.republisher import Outcome, why_refused
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.model import DeadLetter, Entry, Event, Record
+from stream_router.model import DeadLetter, Entry, Event, Reason, Record
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
 from tests.fakes import entry

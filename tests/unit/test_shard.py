@@ -11,8 +11,8 @@ from stream_router.consumer.child.deadlines import HAND_OFF_WITHIN_S, LEAVE_WITH
 from stream_router.consumer.child.progress.checkpoints import LeavingError
 from stream_router.consumer.child.progress.crash_guard import CrashGuard
 from stream_router.consumer.child.shard import Shard
-from stream_router.core.aws_answers import Answer
-from stream_router.core.model import Entry
+from stream_router.errors import Answer
+from stream_router.model import Entry
 from tests.fakes import NO_ANSWER, refused
 from tests.lives import START, KilledError, Life
 

@@ -8,7 +8,7 @@ import pytest
 
 from stream_router.consumer.child.progress.checkpoints import LeavingError
 from stream_router.consumer.child.progress.shard_end import OPEN_TIMES, UNKNOWN_TIMES, ShardEnd
-from stream_router.core.aws_answers import Answer
+from stream_router.errors import Answer
 from tests.fakes import NO_ANSWER, World, ok, refused
 from tests.kpl import aggregated
 from tests.lives import Life

@@ -12,9 +12,7 @@ from stream_router.consumer.child.intake.room import READY_MAX, SMALL_BATCH_EVER
 from stream_router.consumer.child.intake.window import SPAN_FREE_EVENTS
 from stream_router.consumer.child.progress.checkpoints import LeavingError
 from stream_router.consumer.child.progress.crash_guard import CrashGuard
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.dead_letter_share import DeadLetterShare
-from stream_router.core.model import DeadLetter, Entry, Event
+from stream_router.model import DeadLetter, DeadLetterShare, Entry, Event, Reason
 from tests.fakes import NO_ANSWER, entry, refused
 from tests.lives import START, KilledError, Life
 

@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.model import DeadLetter, Entry, Event
+from stream_router.model import DeadLetter, Entry, Event, Reason
 from stream_router.telemetry.shards.merged_shards import Shard, ShardMerger
 from stream_router.telemetry.shards.shard_state import lag, state
 from tests.events import RECEIVED_MS

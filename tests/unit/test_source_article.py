@@ -15,15 +15,11 @@ import pytest
 from botocore.loaders import Loader
 from botocore.validate import ParamValidator
 
+from stream_router import envelope, limits
 from stream_router.consumer.transform_config import transform_config
 from stream_router.control.setup import rules
-from stream_router.core import envelope, limits
-from stream_router.core.aws_answers import of_put_events
-from stream_router.core.aws_error_codes import Disposition, of_call, of_entry
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.event_id import correlation_id
-from stream_router.core.event_id import of_body as event_id
-from stream_router.core.model import Entry, Event, Record
+from stream_router.errors import Disposition, call_disposition, entry_disposition, of_put_events
+from stream_router.model import Entry, Event, Reason, Record, correlation_id, event_id
 from stream_router.pipeline.delivery.dispatcher_contract import Policy
 from stream_router.pipeline.delivery.retry_budget import Tries
 from stream_router.pipeline.sample_events import sample_entries
@@ -135,8 +131,8 @@ def test_an_entry_that_can_never_succeed_is_a_dead_letter() -> None:
 
 def test_throttling_is_known_by_its_code_not_by_429() -> None:
     """EventBridge throttles with HTTP 400 (or 200 and a code on the entry); a check for 429 never fires."""
-    assert of_call("ThrottlingException", 400) is Disposition.HOLD
-    assert of_entry("ThrottlingException") is Disposition.HOLD
+    assert call_disposition("ThrottlingException", 400) is Disposition.HOLD
+    assert entry_disposition("ThrottlingException") is Disposition.HOLD
     pipeline = rig()
     throttled = [refused("ThrottlingException", 400)] * 3
     pipeline.bus.judge = lambda call: throttled.pop() if throttled else pipeline.bus.accept(call)
@@ -280,7 +276,7 @@ def test_every_limit_says_where_it_is_from() -> None:
     """In the sentence below it, or below its group: AWS's model or its pages, a test in the field, or our choice."""
     said = re.compile(r"[Ss]ource:|model `|field test|measured|Ours|limit before|docs/facts\.md")
     group: list[str] = []
-    for node in ast.parse((ROOT / "core" / "limits.py").read_text("utf-8")).body:
+    for node in ast.parse((ROOT / "limits.py").read_text("utf-8")).body:
         if isinstance(node, ast.Assign):
             group += [ast.unparse(target) for target in node.targets]
         elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and group:

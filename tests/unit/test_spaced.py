@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_router.core.envelope import open_record, seal
-from stream_router.core.model import DeadLetter, Event, Record
+from stream_router.envelope import open_record, seal
+from stream_router.model import DeadLetter, Event, Record
 from stream_router.pipeline.mapping import lossless
 from stream_router.pipeline.rejection import Rejected
 from stream_router.pipeline.transform import Transform

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 from stream_router.receiver.spill import segments, spill
 from stream_router.receiver.spill.segment import Row
 from stream_router.receiver.spill.segments import Segments

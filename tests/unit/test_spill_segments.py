@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 from stream_router.receiver.spill import ledger, lock, segments
 from stream_router.receiver.spill.segment import Row, Segment
 from stream_router.receiver.spill.segments import READS_BEFORE_SET_ASIDE, SEGMENT_BYTES, Segments

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stream_router.consumer.state_dir import BUS_GONE, ENDING, KEPT_DAYS, LIVES, LOCK, TROUBLES, WORKER_ID, StateDir
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 
 
 def test_what_is_not_there_needs_no_writing_to_be_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from stream_router.consumer.supervisor.heartbeat import Heartbeat
 from stream_router.consumer.supervisor.watches import rule_watch
 from stream_router.consumer.supervisor.watches.bus_prober import BusProver
 from stream_router.consumer.supervisor.watches.rule_watch import RuleWatch
-from stream_router.core.process.steady_sleep import rest, stopped_after
+from stream_router.process import rest, stopped_after
 from stream_router.telemetry.sampler import Sampler
 
 OFTEN_S = 0.001

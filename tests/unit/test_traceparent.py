@@ -5,9 +5,8 @@ from typing import Any
 import orjson
 import pytest
 
-from stream_router.core import traceparent
-from stream_router.core.envelope import added_fields, open_record
-from stream_router.core.model import Entry, Event, Record
+from stream_router.envelope import added_fields, open_record, valid_traceparent
+from stream_router.model import Entry, Event, Record
 from stream_router.pipeline.transform import Transform, TransformConfig
 from stream_router.receiver.intake import Body, Intake
 from stream_router.settings.receiver import Receiver
@@ -39,7 +38,7 @@ BODY = (
 )
 def test_what_is_no_trace_context_is_dropped(text: object) -> None:
     """By the form that W3C gives it."""
-    assert traceparent.valid(text) == ""
+    assert valid_traceparent(text) == ""
 
 
 def detail(line: bytes, masking: str = "off") -> dict[str, Any]:

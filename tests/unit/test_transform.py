@@ -3,9 +3,7 @@
 import orjson
 import pytest
 
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.model import DeadLetter, Dropped, Entry
-from stream_router.core.names import SOURCE
+from stream_router.model import SOURCE, DeadLetter, Dropped, Entry, Reason
 from stream_router.pipeline.transform import Transform
 from tests.events import BODY, IDENTITY, config_of, event, transform
 

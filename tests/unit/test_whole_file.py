@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stream_router.consumer.state_dir import LIVES, TROUBLES, StateDir
-from stream_router.core.process import whole_file
+from stream_router.process import write_whole
 
 
 def test_a_reader_sees_one_writer_s_content_whole(tmp_path: Path) -> None:
@@ -18,7 +18,7 @@ def test_a_reader_sees_one_writer_s_content_whole(tmp_path: Path) -> None:
     def write(text: str) -> None:
         start.wait(10)
         for _ in range(20):
-            whole_file.write(path, text)
+            write_whole(path, text)
 
     writers = [threading.Thread(target=write, args=(text,)) for text in texts]
     for writer in writers:
@@ -31,10 +31,10 @@ def test_a_reader_sees_one_writer_s_content_whole(tmp_path: Path) -> None:
 
 def test_what_cannot_be_written_leaves_the_old_content(tmp_path: Path) -> None:
     """A folder stands in the neighbour's way here; in life a full disk."""
-    path = whole_file.write(tmp_path / "proof", b"old")
+    path = write_whole(tmp_path / "proof", b"old")
     path.with_name("locked").mkdir()
     with pytest.raises(OSError, match=r".*"):
-        whole_file.write(tmp_path / "locked", "new")
+        write_whole(tmp_path / "locked", "new")
     assert path.read_bytes() == b"old"
 
 

@@ -8,7 +8,7 @@ from stream_router.consumer.bus_proof import UNASKED_SPAN_S
 from stream_router.consumer.child.intake import window as module
 from stream_router.consumer.child.intake.window import SPAN_FREE_EVENTS, Window
 from stream_router.consumer.child.progress.watermark import Position
-from stream_router.core.model import Batch, Record
+from stream_router.model import Batch, Record
 
 
 class World:

@@ -7,11 +7,9 @@ from typing import Any
 import orjson
 import pytest
 
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.envelope import added_text, open_record, seal
-from stream_router.core.event_id import of_body as event_id
-from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Record
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.envelope import added_text, open_record, seal
+from stream_router.errors import SettingsError
+from stream_router.model import DeadLetter, Dropped, Entry, Event, Reason, Record, event_id
 from stream_router.pipeline.mapping import config_file, lossless
 from stream_router.pipeline.transform import Transform, TransformConfig
 from stream_router.receiver.intake import Body, Intake, ProblemError

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_router.core.envelope import open_record
-from stream_router.core.model import Entry, Event, Record
+from stream_router.envelope import open_record
+from stream_router.model import Entry, Event, Record
 from stream_router.pipeline.mapping import xml_body
 from stream_router.pipeline.rejection import Rejected
 from stream_router.pipeline.transform import Transform, TransformConfig

@@ -16,9 +16,9 @@ from typing import IO, NoReturn
 
 from stream_router.consumer.child.daemon import protocol
 from stream_router.consumer.state_dir import FATAL
-from stream_router.core import logs
-from stream_router.core.process import allocator
-from stream_router.core.process.settings_error import EX_CONFIG, SettingsError
+from stream_router.errors import EX_CONFIG, SettingsError
+from stream_router.log import start_logging
+from stream_router.process import give_back_now, keep_large_blocks
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.environment.reading import load, warn_of_failpoints
 
@@ -40,7 +40,7 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sink, lines = protocol.private_output(), protocol.private_input()
-    logs.start("INFO")
+    start_logging("INFO")
     try:
         configured = load(Consumer)
         logging.getLogger().setLevel(configured.log_level)
@@ -95,8 +95,8 @@ def _keep_memory() -> None:
     back first.
     """
     gc.collect()
-    allocator.give_back_now()
-    allocator.keep_large_blocks()
+    give_back_now()
+    keep_large_blocks()
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)
 
@@ -143,7 +143,7 @@ class Watchdog:
             faulthandler.dump_traceback_later(STUCK_AFTER_S, exit=True, file=sys.stderr)
         if now - self._trimmed_at > TRIM_EVERY_S:
             self._trimmed_at = now
-            allocator.give_back_now()
+            give_back_now()
 
 
 if __name__ == "__main__":

@@ -22,9 +22,9 @@ from stream_router.consumer.child.wiring import Wiring
 from stream_router.consumer.state_dir import LIVES, known_worker
 from stream_router.consumer.targets import Targets
 from stream_router.consumer.transform_config import transform_config
-from stream_router.core.process import wall_clock
 from stream_router.pipeline.delivery.health import Health
 from stream_router.pipeline.transform import Transform
+from stream_router.process import now_ms
 from stream_router.settings.consumer import Consumer
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class Child:
         self._settings = settings
         self._beat = beat
         self._wiring = Wiring(settings, targets)
-        self._transform = Transform(transform_config(settings), wall_clock.now_ms)
+        self._transform = Transform(transform_config(settings), now_ms)
         if self._transform.policy:
             log.info("masking: %s", self._transform.masking)
         else:

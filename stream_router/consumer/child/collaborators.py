@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from stream_router.core.model import Batch, Record
+from stream_router.model import Batch, Record
 
 
 class Telemetry(Protocol):

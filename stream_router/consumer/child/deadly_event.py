@@ -4,13 +4,13 @@ import os
 import signal
 from collections.abc import Callable
 
-from stream_router.core.model import Event, Made
-from stream_router.core.process import failpoints
+from stream_router.model import Event, Made
+from stream_router.process import deadly_text
 
 
 def with_deadly_event(transform: Callable[[Event], Made]) -> Callable[[Event], Made]:
     """`transform` itself, unless `event=segfault:TEXT` is armed: then an event whose line holds TEXT is deadly."""
-    text = failpoints.deadly_text()
+    text = deadly_text()
     if not text:
         return transform
 

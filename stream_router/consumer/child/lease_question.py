@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from stream_router.core.aws_answers import Answer
+from stream_router.errors import Answer
 
 Ask = Callable[[str, dict[str, Any], Callable[[Answer], None]], None]
 """Sends one call to Kinesis or DynamoDB: the operation, what is asked, who is told of the answer."""

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import orjson
 
 from stream_router.consumer.state_dir import HEALTH
-from stream_router.core.process import whole_file
 from stream_router.pipeline.delivery.health import LATELY_S, Health, Tally
+from stream_router.process import write_whole
 
 EVERY_S = 1.0
 
@@ -58,7 +58,7 @@ class Neighbours:
         self._written = text
         with contextlib.suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True)
-            whole_file.write(self._folder / self._own, text)
+            write_whole(self._folder / self._own, text)
 
     def latest(self, since: float) -> tuple[int, int]:
         return _sum([told.latest.since(since) for told in self._heard()])

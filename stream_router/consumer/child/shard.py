@@ -20,9 +20,9 @@ from stream_router.consumer.child.progress.checkpoints import Checkpoints, Lease
 from stream_router.consumer.child.progress.crash_guard import CrashGuard
 from stream_router.consumer.child.progress.one_at_a_time import route_carefully
 from stream_router.consumer.child.telling.shard_vitals import ShardVitals
-from stream_router.core.model import Batch, Record
-from stream_router.core.process import failpoints
+from stream_router.model import Batch, Record
 from stream_router.pipeline.route import Router
+from stream_router.process import failpoint
 
 log = logging.getLogger(__name__)
 
@@ -81,12 +81,12 @@ class Shard:
             self._turn(0.0)
             self._await_room(checkpointer)
             self._checkpoint(checkpointer)
-        failpoints.reach("processed_before_answer")
+        failpoint("processed_before_answer")
 
     def _take_charge(self, records: list[dict[str, Any]], checkpointer: Checkpointer) -> None:
         newest = records[-1]
         batch = Batch(self._guard.took_charge(int(newest["sequenceNumber"]), int(newest["subSequenceNumber"] or 0)))
-        failpoints.reach("batch_taken_before_opened")
+        failpoint("batch_taken_before_opened")
         slices, left = micro_batches(records, batch, self._room.slice_records), len(records)
         while left:
             self._vitals.unopened(records[-left])
@@ -117,7 +117,7 @@ class Shard:
 
     def lease_lost(self) -> None:
         """The shard is another worker's: nothing more is started, and nothing checkpointed."""
-        failpoints.reach("in_lease_lost")
+        failpoint("in_lease_lost")
         self._lease_gone = True
         self._end("lease lost")
 
@@ -143,12 +143,12 @@ class Shard:
                 self._checkpoint(checkpointer)
         if not self._checkpoints.settled:
             raise AssertionError("the accounts do not add up: nothing is under way, yet a record is not settled")
-        failpoints.reach("in_shard_end")
+        failpoint("in_shard_end")
         self._checkpoints.take_shard_end(checkpointer, lambda: self._turn(WAIT_S))
 
     def shutdown_requested(self, checkpointer: Checkpointer) -> None:
         """The last chance to checkpoint: a stop, or another worker wants the lease. After it nothing is started."""
-        failpoints.reach("in_shutdown_requested")
+        failpoint("in_shutdown_requested")
         if not self._lease_gone:
             ask_from = self._deadlines.ask_from
             while (self._router.backlog or not self._checkpoints.proven(ask_from)) and self._deadlines.has_time:

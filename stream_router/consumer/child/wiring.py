@@ -7,8 +7,7 @@ from stream_router.consumer.child.deadly_event import with_deadly_event
 from stream_router.consumer.child.telling.shard_telemetry import ShardTelemetry
 from stream_router.consumer.destinations import Destinations
 from stream_router.consumer.targets import Targets
-from stream_router.core.model import Entry
-from stream_router.core.process import wall_clock
+from stream_router.model import Entry
 from stream_router.pipeline.dead_letter_limit import DeadLetterLimit
 from stream_router.pipeline.delivery.health import Health
 from stream_router.pipeline.delivery.retry_budget import Memory
@@ -16,6 +15,7 @@ from stream_router.pipeline.route import Router
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter
 from stream_router.pipeline.sinks.eventbridge import wire_format
 from stream_router.pipeline.transform import Transform
+from stream_router.process import now_ms
 from stream_router.settings.consumer import Consumer
 
 READ_BYTES = 16 * 1024 * 1024
@@ -40,7 +40,7 @@ class Wiring(Destinations):
         settings, clock = self.settings, time.monotonic
         ordered = settings.ordering == "conversation"
         masking = transform.masking if transform.policy else ""
-        writer = LetterWriter(settings.stream, shard_id, wall_clock.now_ms, ordered=ordered, masking=masking)
+        writer = LetterWriter(settings.stream, shard_id, now_ms, ordered=ordered, masking=masking)
         token_of = functools.partial(wire_format.deduplication_id, shard_id)
         outage_gives_up = settings.on_outage == "dead-letter"
         return Router(

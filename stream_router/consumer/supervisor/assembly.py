@@ -23,10 +23,10 @@ from stream_router.consumer.supervisor.watches import bus_prober, hang_watch, ru
 from stream_router.consumer.supervisor.watches.bus_prober import BusProver, Proof
 from stream_router.consumer.supervisor.watches.stream_watch import StreamWatch
 from stream_router.consumer.transform_config import transform_config
-from stream_router.core import logs
-from stream_router.core.process import allocator, no_core_file
-from stream_router.core.process.settings_error import unwritable
+from stream_router.errors import unwritable
+from stream_router.log import start_logging
 from stream_router.pipeline.transform import Transform
+from stream_router.process import leave_no_core_file, share_one_heap
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.environment.reading import warn_of_names
 from stream_router.telemetry.audit import audit_chain
@@ -42,9 +42,9 @@ def run(settings: Consumer) -> int:
 
     A second signal ends it at once. Whatever happens to this process, the JVM and its children do not outlive it.
     """
-    allocator.share_one_heap()
-    no_core_file.leave_none()
-    logs.start(settings.log_level, settings.log_format)
+    share_one_heap()
+    leave_no_core_file()
+    start_logging(settings.log_level, settings.log_format)
     warn_of_names()
     with StateDir(settings.state_dir) as state:
         return _run(settings, state)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stream_router.consumer.supervisor.admin.history import Moment
-from stream_router.core.process.steady_sleep import stopped_after
+from stream_router.process import stopped_after
 from stream_router.telemetry.shards.merged_shards import Merged
 
 log = logging.getLogger(__name__)

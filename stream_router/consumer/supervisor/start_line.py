@@ -4,11 +4,11 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
+from stream_router import limits
 from stream_router.consumer.state_dir import StateDir
 from stream_router.consumer.supervisor.daemon import jars, java
 from stream_router.consumer.supervisor.daemon.properties import Rendered
-from stream_router.core import limits
-from stream_router.core.process import failpoints
+from stream_router.process import failpoints_in_force
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.environment.in_force import of_aws, users_hidden
 
@@ -42,5 +42,5 @@ def in_force(settings: Consumer, state: StateDir, jvm: Path, rendered: Rendered)
         "state": str(state.path),
         "stateOutlivesRestart": settings.state_dir is not None,
         "properties": str(rendered.source),
-        **({"failpoints": told} if (told := failpoints.in_force()) else {}),
+        **({"failpoints": told} if (told := failpoints_in_force()) else {}),
     }

@@ -22,9 +22,8 @@ from stream_router.consumer.supervisor.daemon import daemon_log, jvm_command
 from stream_router.consumer.supervisor.daemon.jvm_command import Exited
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.supervisor.watches.bus_prober import BusProver, Proof
-from stream_router.core import doubling_wait
-from stream_router.core.process import failpoints
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
+from stream_router.process import failpoint, half_jitter_s
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +130,7 @@ class DaemonSupervisor:
             log.error("the KCL daemon cannot be started: %s; it is tried again", error.strerror)  # noqa: TRY400
             return Exited(os.EX_OSERR)
         self._vitals.daemon_runs(jvm.pid)
-        failpoints.reach("daemon_started_before_first_look")
+        failpoint("daemon_started_before_first_look")
         while True:
             happened = self._next(LOOK_EVERY_S)
             if isinstance(happened, Exited):
@@ -170,7 +169,7 @@ class DaemonSupervisor:
                 return self._happenings.get_nowait()
             if (left_s := until - time.monotonic()) <= 0:
                 return None
-            time.sleep(min(left_s, 0.1))  # no time-out of the queue: see core/process/steady_sleep.py
+            time.sleep(min(left_s, 0.1))  # no time-out of the queue: see process.py, stopped_after
 
     def _drain(self, jvm: int) -> None:
         """Let the children and the daemon finish what they have; kill the daemon when its grace is over."""
@@ -226,7 +225,7 @@ class DaemonSupervisor:
         """Wait as long as the restarts before demand, with jitter; False where a signal came meanwhile."""
         if ran_s >= STABLE_S:
             self._short_lives = 0
-        wait_s = doubling_wait.half_jitter_s(self._short_lives, FIRST_BACKOFF_S, LONGEST_BACKOFF_S, self._jitter())
+        wait_s = half_jitter_s(self._short_lives, FIRST_BACKOFF_S, LONGEST_BACKOFF_S, self._jitter())
         self._short_lives += 1
         if gets_more := ended.status == jvm_command.FULL_HEAP and bool(self._roomier):
             self._command, self._roomier = self._roomier, []

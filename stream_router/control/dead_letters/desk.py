@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from stream_router import limits
 from stream_router.aws import endpoints, served_time
 from stream_router.aws.errors import code_of
 from stream_router.checks.finding import said
@@ -20,7 +21,7 @@ from stream_router.control.dead_letters.telling import say, warn
 from stream_router.control.lines import count_of
 from stream_router.control.republish.connection import Connection
 from stream_router.control.setup.setup import undelivered_name
-from stream_router.core import limits, logs
+from stream_router.log import start_logging
 from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.sinks.dead_letters.reader import UnavailableLetterError, UnreadableLetterError
 from stream_router.settings.consumer import Consumer
@@ -56,7 +57,7 @@ class Desk:
     """One command's means. Raises SettingsError where the settings cannot be used, QueueUnreadableError."""
 
     def __init__(self, settings: Consumer, queue_url: str) -> None:
-        logs.start("WARNING", settings.log_format)
+        start_logging("WARNING", settings.log_format)
         self.settings = settings
         self.connection = Connection(settings, ANSWER_BYTES)
         self.messages = Messages(self.connection, queue_url)

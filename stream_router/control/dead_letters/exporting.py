@@ -19,11 +19,11 @@ from stream_router.control.dead_letters.queue.gathering import Gathering, QueueU
 from stream_router.control.dead_letters.queue.selection import Selection
 from stream_router.control.dead_letters.telling import Bar, Interrupt, say, warn
 from stream_router.control.lines import count_of
-from stream_router.core.json_text.json_depth import is_too_deep
-from stream_router.core.process import failpoints
+from stream_router.envelope import is_too_deep
 from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableLetterError
+from stream_router.process import failpoint
 
 SCHEMA = "stream-router.dead-letter-export/1"
 OF_UNDELIVERED = "stream-router.undelivered-export/1"
@@ -105,7 +105,7 @@ class _Export:
             _sync_folder(self._file)
         self.exported += len(written)
         if self._take and written:
-            failpoints.reach("exported_before_deleted")
+            failpoint("exported_before_deleted")
             self._desk.messages.delete(held for one in written for held in one.messages)
         return bool(whole) or not self._desk.messages.dry  # all that is in hand may be parts, of no letter all
 

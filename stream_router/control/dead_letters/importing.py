@@ -20,12 +20,12 @@ from stream_router.control.dead_letters.queue.held import Held
 from stream_router.control.dead_letters.showing import ALL
 from stream_router.control.dead_letters.telling import Bar, Interrupt, say, warn
 from stream_router.control.lines import count_of
-from stream_router.core.json_text.json_members import member_texts
-from stream_router.core.plain_text import plain
-from stream_router.core.process import failpoints
+from stream_router.envelope import member_texts
+from stream_router.log import plain
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.parts import PartsKey, parts_key
 from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableLetterError
+from stream_router.process import failpoint
 
 MOST_LETTERS, MOST_BYTES = 1_000, 16 * 1024 * 1024
 """Letters that are under way at once."""
@@ -144,7 +144,7 @@ class Sending:
                 sender.dispatcher.advance(flush=True)
                 self._connection.wait(0.25)
                 for letter in sender.collect():
-                    failpoints.reach("imported_before_counted")
+                    failpoint("imported_before_counted")
                     self._stored(self._under_way.pop(letter.event.record.sequence_number))
                     moved_at = time.monotonic()
                 bar.at(self.stored, total)

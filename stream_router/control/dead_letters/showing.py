@@ -9,9 +9,8 @@ from stream_router.control.dead_letters.queue.selection import is_meant
 from stream_router.control.dead_letters.redriving import reopening
 from stream_router.control.dead_letters.telling import Interrupt, say, warn
 from stream_router.control.indented_json import readable
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.model import DeadLetter
-from stream_router.core.plain_text import plain
+from stream_router.log import plain
+from stream_router.model import DeadLetter, Reason
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.parts import Joiner
 from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableLetterError

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from stream_router.control.lines import write_line
-from stream_router.core.plain_text import plain
-from stream_router.core.process.heard_signals import of_a_stop
+from stream_router.log import plain
+from stream_router.process import of_a_stop
 
 PLAIN_EVERY_S = 10.0
 """How often progress is a line where nobody sees a bar."""

@@ -19,8 +19,8 @@ from stream_router.control.doctor.say import broken, ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
 from stream_router.control.names import PROBE_PREFIX
 from stream_router.control.setup.queues import eventbridge_policy
-from stream_router.core.names import PROBE_TYPE, SOURCE
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
+from stream_router.model import PROBE_TYPE, SOURCE
 from stream_router.pipeline.sample_events import sample_entries
 from stream_router.send import address
 from stream_router.send.poster import Answered, Poster, Webhook

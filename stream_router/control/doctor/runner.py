@@ -12,7 +12,7 @@ from stream_router.control.doctor.catalogue import Check
 from stream_router.control.doctor.checks import account
 from stream_router.control.doctor.say import broken
 from stream_router.control.doctor.world import World
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 
 DEADLINE_S = 13.0
 """Of all checks together; with the start of the program it stays below 15 s."""

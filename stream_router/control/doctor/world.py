@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings
 from stream_router.aws import credentials, endpoints, listed_shards
 from stream_router.checks.aws_checks import ONCE
 from stream_router.control.arns import Home
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 from stream_router.settings.common import Common
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.environment.reading import read

@@ -7,7 +7,7 @@ from stream_router.control.fates.books import Letters, UndeliveredBook
 from stream_router.control.fates.judge import Fate
 from stream_router.control.lines import count_of
 from stream_router.control.stream.reader import Span
-from stream_router.core.plain_text import plain
+from stream_router.log import plain
 from stream_router.pipeline.mapping.timestamps import iso
 
 

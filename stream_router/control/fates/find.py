@@ -21,13 +21,13 @@ from stream_router.control.stream.reader import Span
 from stream_router.control.stream.session import Checkpoints, Stops, say
 from stream_router.control.stream.shards import UnreadableError
 from stream_router.control.stream.sightings import Sighting, sightings
-from stream_router.core.envelope import open_record
-from stream_router.core.model import Dropped, Event, Record
-from stream_router.core.process import wall_clock
+from stream_router.envelope import open_record
+from stream_router.model import Dropped, Event, Record
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.mapping.mapper import Validator
 from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableLetterError
 from stream_router.pipeline.transform import Transform
+from stream_router.process import now_ms
 from stream_router.settings.dead_letters import DeadLetters
 
 FOUND, NOT_FOUND = 0, 1
@@ -65,8 +65,8 @@ def _found(settings: DeadLetters, wish: Wish) -> int:
     wanted = Wanted(
         wish.ids, wish.interaction, wish.conversation, Validator(mapping.shapes, mapping.sources, mapping.expert)
     )
-    transform = Transform(transform_config(settings), wall_clock.now_ms)
-    span = session.span_of(wish.since, None, int(wall_clock.now_ms()))
+    transform = Transform(transform_config(settings), now_ms)
+    span = session.span_of(wish.since, None, int(now_ms()))
     clients, stops = Clients(settings.aws_region), Stops()
     with stops.listening():
         keep = keeping(wanted.ids)
@@ -107,7 +107,7 @@ def judge_of(
 ) -> Judge:
     """The judge of events of the settings' stream."""
     config = transform_config(settings)
-    by_types = Transform(config._replace(unroutable="publish"), wall_clock.now_ms) if config.drop_types else None
+    by_types = Transform(config._replace(unroutable="publish"), now_ms) if config.drop_types else None
 
     def dropping(event: Event) -> str:
         dropped = by_types is not None and isinstance(by_types(event), Dropped)

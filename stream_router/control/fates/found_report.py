@@ -9,8 +9,8 @@ from stream_router.control.fates.wanted import Wanted
 from stream_router.control.stream import positions
 from stream_router.control.stream.reader import Span
 from stream_router.control.stream.sightings import Sighting
-from stream_router.core.model import DeadLetter, Entry, Event, Made
-from stream_router.core.plain_text import plain
+from stream_router.log import plain
+from stream_router.model import DeadLetter, Entry, Event, Made
 from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.sinks.dead_letters.reader import Letter
 

@@ -8,8 +8,7 @@ from stream_router.control.fates.books import Letters, Undelivered, UndeliveredB
 from stream_router.control.stream import positions
 from stream_router.control.stream.positions import Position
 from stream_router.control.stream.sightings import Sighting
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.model import DeadLetter, Dropped, Event, Made
+from stream_router.model import DeadLetter, Dropped, Event, Made, Reason
 from stream_router.pipeline.sinks.dead_letters.reader import Letter
 
 

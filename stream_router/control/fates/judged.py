@@ -2,8 +2,7 @@
 
 from collections.abc import Callable
 
-from stream_router.core.process.settings_error import SettingsError
-from stream_router.core.process.unforeseen_error import UnforeseenError
+from stream_router.errors import SettingsError, UnforeseenError
 
 CANNOT_JUDGE = 2
 

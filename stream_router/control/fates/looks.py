@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
+from stream_router import limits
 from stream_router.control.dead_letters.desk import Depth, Desk, still_hidden, undelivered_url
 from stream_router.control.dead_letters.queue.gathering import Patience, QueueAbsentError, QueueUnreadableError
 from stream_router.control.dead_letters.queue.messages import Messages
 from stream_router.control.fates.books import Letters, Look, Message, UndeliveredBook
 from stream_router.control.stream.session import Stops, say
-from stream_router.core import limits
 from stream_router.settings.common import NO_RULE
 from stream_router.settings.dead_letters import DeadLetters
 

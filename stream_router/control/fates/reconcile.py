@@ -16,8 +16,8 @@ from stream_router.control.stream import shards as shards_
 from stream_router.control.stream.session import Stops, say
 from stream_router.control.stream.shards import UnreadableError
 from stream_router.control.stream.sightings import sightings
-from stream_router.core.process import wall_clock
 from stream_router.pipeline.transform import Transform
+from stream_router.process import now_ms
 from stream_router.settings.dead_letters import DeadLetters
 
 EQUAL, DIFFERENCES = 0, 1
@@ -43,8 +43,8 @@ def _reconciled(settings: DeadLetters, wish: Wish) -> int:
     The checkpoints are read first: a letter is stored before the checkpoint passes its event, so whatever the queue
     then lacks was taken out of it.
     """
-    transform = Transform(transform_config(settings), wall_clock.now_ms)
-    begun_ms = int(wall_clock.now_ms())
+    transform = Transform(transform_config(settings), now_ms)
+    begun_ms = int(now_ms())
     span = session.span_of(wish.since, wish.until, begun_ms)
     clients, stops = Clients(settings.aws_region), Stops()
     with stops.listening():

@@ -4,9 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stream_router.core.event_id import as_typed
-from stream_router.core.model import DeadLetter, Event
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
+from stream_router.model import DeadLetter, Event, event_id_as_typed
 from stream_router.pipeline.mapping.mapper import Validator
 from stream_router.pipeline.rejection import Rejected
 
@@ -26,7 +25,7 @@ class Wanted:
     ) -> None:
         if bool(ids) + bool(interaction) + bool(conversation) != 1:
             raise SettingsError("find: give event ids, or --interaction, or --conversation")
-        self.ids = [*map(as_typed, ids)]
+        self.ids = [*map(event_id_as_typed, ids)]
         for given, one in zip(ids, self.ids, strict=True):
             if not _ID.fullmatch(one):
                 raise SettingsError(f"find: {given[:64]} is no eventId (32 hex digits) and no correlationId (a UUID)")

@@ -3,11 +3,11 @@
 from math import ceil
 from typing import NamedTuple
 
+from stream_router import limits
 from stream_router.control.plan.data import Figures
 from stream_router.control.setup.streams import RETENTION_HOURS
 from stream_router.control.shards.load import BYTES_PER_S, FULL, RECORDS_PER_S, WANTED
 from stream_router.control.shards.reshard import LEAST_SHARDS, buckets_for
-from stream_router.core import limits
 
 BUSY = 0.6
 """Share of a core that is planned for at the peak: above it latency grows faster than load."""

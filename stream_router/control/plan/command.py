@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from stream_router.control.plan import capacity, cost, data
 from stream_router.control.plan.bounds import Bound, First, binds_first, bounds
 from stream_router.control.plan.capacity import Capacity, Fleet, Load
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 
 MOST_EVENT_BYTES = 1_000_000
 """A PutEvents call takes less than 1 MB, so no event larger than that can be published."""

@@ -5,7 +5,7 @@ import json
 from importlib import resources
 from typing import Any, NamedTuple
 
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 
 
 class Figures(NamedTuple):

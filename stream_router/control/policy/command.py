@@ -16,8 +16,8 @@ from stream_router.control.policy import hands, operate, programs
 from stream_router.control.policy.needs import Need, document
 from stream_router.control.policy.programs import Kcl
 from stream_router.control.setup.setup import dead_letters_name
-from stream_router.core.process.settings_error import SettingsError
 from stream_router.cxone.settings import Cxone
+from stream_router.errors import SettingsError
 from stream_router.settings.common import NO_RULE, Common
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.dead_letters import DeadLetters

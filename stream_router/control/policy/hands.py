@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
+from stream_router import limits
 from stream_router.control import arns
 from stream_router.control.arns import Home
 from stream_router.control.policy.needs import Need, need
 from stream_router.control.setup import targets
 from stream_router.control.setup.setup import dead_letters_name, undelivered_name
-from stream_router.core import limits
 from stream_router.settings.setup import Setup
 
 _SET_UP_QUEUE = "GetQueueUrl GetQueueAttributes SetQueueAttributes ListQueueTags CreateQueue TagQueue"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from stream_router import limits
 from stream_router.control import arns
 from stream_router.control.arns import Home
 from stream_router.control.names import PROBE_PREFIX
@@ -9,7 +10,6 @@ from stream_router.control.policy.needs import Need, need
 from stream_router.control.policy.programs import keys_of, secrets_of
 from stream_router.control.setup.setup import dead_letters_name, undelivered_name
 from stream_router.control.stream.session import READER
-from stream_router.core import limits
 from stream_router.settings.common import NO_RULE
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.dead_letters import DeadLetters

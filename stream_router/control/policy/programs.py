@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 from pydantic import SecretStr
 
+from stream_router import limits
 from stream_router.aws.secret_store import PREFIXES
 from stream_router.control.arns import Home
 from stream_router.control.policy.needs import Need, need
-from stream_router.core import limits
 from stream_router.settings.common import NO_RULE
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.receiver import Receiver

@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 from stream_router.control.republish.republisher import Again
 from stream_router.control.stream.reader import Piece
-from stream_router.core.envelope import open_record
-from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Made
-from stream_router.core.names import PROBE_TYPE
+from stream_router.envelope import open_record
+from stream_router.model import PROBE_TYPE, DeadLetter, Dropped, Entry, Event, Made
 
 
 class Chosen(NamedTuple):

@@ -8,12 +8,11 @@ from stream_router.control.indented_json import readable
 from stream_router.control.lines import count_of
 from stream_router.control.replay.choice import Chosen, Failed
 from stream_router.control.stream.reader import Span
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.envelope import open_record
-from stream_router.core.model import DeadLetter, Entry, Event, Record
-from stream_router.core.process import wall_clock
+from stream_router.envelope import open_record
+from stream_router.model import DeadLetter, Entry, Event, Reason, Record
 from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.transform import Transform
+from stream_router.process import now_ms
 from stream_router.settings.consumer import Consumer
 
 
@@ -57,7 +56,7 @@ class DryRun:
         """The line as it is in the stream, and what would be published of it; by policy `default` where none is set."""
         config = transform_config(self._settings)
         masked = config._replace(masking="default") if config.masking == "off" else config
-        transform = Transform(masked, wall_clock.now_ms).marked(self._replay_id)
+        transform = Transform(masked, now_ms).marked(self._replay_id)
         found, known = open_record(Record(one.raw, 0))[0], one.entry.event
         if isinstance(found, Event):  # of an element of an array the text alone would tell another identity
             found = found._replace(event_id=known.event_id, id_from=known.id_from, received_at_ms=known.received_at_ms)

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable
 from stream_router.control.replay.choice import Chosen, Failed, failed
 from stream_router.control.republish.patience import PATIENCE_S
 from stream_router.control.republish.republisher import Again, Outcome, Republisher, why_nothing_ends, why_refused
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.model import Event
+from stream_router.model import Event, Reason
 
 END_WITHIN_S = 40.0
 """How long calls in flight and the bus's last proof may take at the end."""

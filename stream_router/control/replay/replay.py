@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
+from stream_router import limits
 from stream_router.aws.clients import Clients
 from stream_router.control.lines import write_line
 from stream_router.control.replay import replay_report
@@ -23,10 +24,10 @@ from stream_router.control.stream.progress import Progress
 from stream_router.control.stream.reader import LATE_MS, Piece, Span
 from stream_router.control.stream.session import Stops, say
 from stream_router.control.stream.shards import Stream, UnreadableError
-from stream_router.core import limits, logs
-from stream_router.core.event_id import as_typed
-from stream_router.core.process import wall_clock
+from stream_router.log import start_logging
+from stream_router.model import event_id_as_typed
 from stream_router.pipeline.mapping.timestamps import iso
+from stream_router.process import now_ms
 from stream_router.settings.consumer import Consumer
 
 DONE, NOT_ALL = 0, 1
@@ -38,8 +39,8 @@ class RefusedError(Exception):
 
 def run(settings: Consumer, wish: Wish) -> int:
     """The command. 0, or 1 where something was refused, failed, or is left. Raises SettingsError."""
-    logs.start("WARNING", settings.log_format)
-    begun_ms = int(wall_clock.now_ms())
+    start_logging("WARNING", settings.log_format)
+    begun_ms = int(now_ms())
     span = session.span_of(wish.since, wish.until, begun_ms)
     clients, stops = Clients(settings.aws_region), Stops()
     with stops.listening():
@@ -81,7 +82,7 @@ class Replay:
         """Everything, to the summary."""
         connection = Connection(self._settings)
         transform = fitting(connection.transform(self._replay_id), self._settings)
-        choice = Choice(transform, frozenset(self._wish.event_types), frozenset(map(as_typed, self._wish.ids)))
+        choice = Choice(transform, frozenset(self._wish.event_types), frozenset(map(event_id_as_typed, self._wish.ids)))
         self._see_first()
         if self._wish.dry_run:
             return self._tried(clients, stops, bounds, choice)
@@ -202,7 +203,7 @@ class Replay:
         if not publishing.ended or (self._is_read and open_ms is None):
             return ""
         # An id that is published may lie before the span that is left, and would be called missing there.
-        left = [one for one in map(as_typed, self._wish.ids) if one in choice.unmet | open_ids]
+        left = [one for one in map(event_id_as_typed, self._wish.ids) if one in choice.unmet | open_ids]
         if self._wish.ids and not left:
             return ""
         since_ms, until_ms = self._span

@@ -5,7 +5,7 @@ from collections import Counter
 from stream_router.control.lines import count_of
 from stream_router.control.replay.choice import Choice
 from stream_router.control.replay.publishing import Publishing
-from stream_router.core.plain_text import plain
+from stream_router.log import plain
 
 MOST_LISTED = 50
 

@@ -7,8 +7,8 @@ from stream_router.consumer.bus_proof import BusProof
 from stream_router.consumer.destinations import Destinations
 from stream_router.consumer.transform_config import transform_config
 from stream_router.control.republish.republisher import Republisher, token_of
-from stream_router.core.process import wall_clock
 from stream_router.pipeline.transform import Transform
+from stream_router.process import now_ms
 from stream_router.settings.consumer import Consumer
 
 
@@ -21,7 +21,7 @@ class Connection(Destinations):
 
     def transform(self, replayed: str = "") -> Transform:
         """The consumer's transform; with `replayed` it writes that mark into each event."""
-        made = Transform(transform_config(self.settings), wall_clock.now_ms)
+        made = Transform(transform_config(self.settings), now_ms)
         return made.marked(replayed) if replayed else made
 
     def republisher(self, rate: float) -> Republisher:

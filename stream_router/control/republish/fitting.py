@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from stream_router.core.model import DeadLetter, Entry, Event, Made
+from stream_router.model import DeadLetter, Entry, Event, Made
 from stream_router.pipeline.sinks.eventbridge.publisher import TOO_LARGE
 from stream_router.settings.consumer import Consumer
 

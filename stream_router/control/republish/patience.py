@@ -1,6 +1,6 @@
 """How long a command that publishes again waits where nothing comes to an end."""
 
-from stream_router.core import limits
+from stream_router import limits
 
 PATIENCE_S = 90.0
 """Where nothing ends for so long, a low rate's rests apart, the command ends: an entry that fails alone would be tried

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from stream_router import limits
 from stream_router.aws import endpoints
 from stream_router.aws.errors import code_of, why
 from stream_router.consumer.supervisor.watches import bus_prober, rule_check
-from stream_router.core import limits
 from stream_router.settings.common import NO_RULE
 from stream_router.settings.consumer import Consumer
 

@@ -9,10 +9,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
-from stream_router.core import aws_cures
-from stream_router.core.aws_error_codes import THROTTLING
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.model import DeadLetter, Entry, Event, Record
+from stream_router.errors import THROTTLING, cure
+from stream_router.model import DeadLetter, Entry, Event, Reason, Record
 from stream_router.pipeline.delivery.dispatcher_contract import GivenUp
 from stream_router.pipeline.sinks.claim_check import ClaimCheck
 from stream_router.pipeline.sinks.eventbridge.publisher import TOO_LARGE, Publisher
@@ -73,8 +71,8 @@ def why_nothing_ends(republisher: "Republisher") -> str:
 
 def why_refused(code: str) -> str:
     """What to tell an operator where EventBridge refuses everything with this code, and what to do."""
-    cure = "wait, then give a lower --rate" if code in THROTTLING else aws_cures.cure(code)
-    return f"EventBridge accepts nothing ({code}): {cure}"
+    what_to_do = "wait, then give a lower --rate" if code in THROTTLING else cure(code)
+    return f"EventBridge accepts nothing ({code}): {what_to_do}"
 
 
 class Outcome(NamedTuple):

@@ -2,13 +2,13 @@
 
 from urllib.parse import urlsplit
 
+from stream_router import limits
 from stream_router.aws import endpoints
 from stream_router.control import arns
 from stream_router.control.arns import Home
 from stream_router.control.setup import targets
 from stream_router.control.setup.marks import TAG
 from stream_router.control.setup_error import WrongSettingError
-from stream_router.core import limits
 from stream_router.settings.setup import Setup
 
 TARGET, ROLE, UNDELIVERED = "EVENTBRIDGE_TARGET_ARN", "STREAM_ROUTER_TARGET_ROLE_ARN", "STREAM_ROUTER_TARGET_DLQ_ARN"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from stream_router.control.setup.quotas import rules_on
-from stream_router.core.names import SOURCE
+from stream_router.model import SOURCE
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient

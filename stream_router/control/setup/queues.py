@@ -5,11 +5,11 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from stream_router import limits
 from stream_router.control.arns import Arn, Home
 from stream_router.control.setup.marks import Marks, told
 from stream_router.control.setup.steps import Steps
 from stream_router.control.setup_error import WrongSettingError
-from stream_router.core import limits
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

@@ -16,8 +16,7 @@ from stream_router.aws.errors import code_of
 from stream_router.checks.finding import NOT_SPOKEN
 from stream_router.control.arns import Home
 from stream_router.control.setup_error import SetupError
-from stream_router.core.model import Entry
-from stream_router.core.names import SOURCE
+from stream_router.model import SOURCE, Entry
 from stream_router.pipeline.sample_events import as_delivered, sample_entries
 
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from stream_router import limits
 from stream_router.control.setup.marks import TAG, Marks, from_list, told
 from stream_router.control.setup.steps import Steps
 from stream_router.control.setup.targets import Kind
 from stream_router.control.setup_error import SetupError, WrongSettingError
-from stream_router.core import limits
-from stream_router.core.names import SOURCE
+from stream_router.model import SOURCE
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient

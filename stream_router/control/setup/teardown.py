@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from stream_router import limits
 from stream_router.aws import listed_shards
 from stream_router.aws.clients import Clients
 from stream_router.checks.finding import said
@@ -19,7 +20,6 @@ from stream_router.control.setup import queues, quotas, rules, streams
 from stream_router.control.setup.marks import TAG, Marks
 from stream_router.control.setup.setup import dead_letters_name, marks_of, undelivered_name
 from stream_router.control.stream.session import READER
-from stream_router.core import limits
 from stream_router.settings.setup import Setup
 
 if TYPE_CHECKING:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from botocore.exceptions import BotoCoreError, ClientError
 
 from stream_router.aws.errors import code_of
+from stream_router.consumer import kpl
 from stream_router.control.stream.positions import Position
 from stream_router.control.stream.shards import Shard, UnreadableError, cure
-from stream_router.core import doubling_wait, kpl
-from stream_router.core.aws_error_codes import THROTTLING
+from stream_router.errors import THROTTLING
+from stream_router.process import half_jitter_s
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesis import KinesisClient
@@ -107,7 +108,7 @@ class Patience:
                 f"stream {self._stream} could not be read for {GIVEN_UP_AFTER_S:.0f} s ({code}); try again later"
             ) from None
         self._failures += 1
-        return doubling_wait.half_jitter_s(self._failures - 1, _FIRST_S, _MOST_S, self._random())
+        return half_jitter_s(self._failures - 1, _FIRST_S, _MOST_S, self._random())
 
 
 def is_passing(error: ClientError) -> bool:

@@ -6,8 +6,8 @@ from typing import NamedTuple
 from stream_router.control.stream.batches import UserRecord
 from stream_router.control.stream.positions import Position
 from stream_router.control.stream.reader import Piece
-from stream_router.core.envelope import open_record
-from stream_router.core.model import DeadLetter, Event, Record
+from stream_router.envelope import open_record
+from stream_router.model import DeadLetter, Event, Record
 
 
 class StreamPlace(NamedTuple):

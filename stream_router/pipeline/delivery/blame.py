@@ -3,8 +3,8 @@
 import enum
 from typing import NamedTuple
 
-from stream_router.core.aws_error_codes import Disposition
-from stream_router.core.dead_letter_reasons import Reason
+from stream_router.errors import Disposition
+from stream_router.model import Reason
 from stream_router.pipeline.delivery.health import Others
 
 
@@ -53,7 +53,7 @@ TABLE = (
 
 
 def failure_of(disposition: Disposition | None) -> Failure:
-    """What an entry's own code says of its failure; `core/aws_error_codes.py` says what each code is."""
+    """What an entry's own code says of its failure; `errors.py` says what each code is."""
     match disposition:
         case Disposition.DEAD_LETTER:
             return Failure.DATA

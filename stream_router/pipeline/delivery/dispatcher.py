@@ -9,10 +9,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
-from stream_router.core import aws_error_codes
-from stream_router.core.aws_answers import ACCEPTED, Answer, Outcome, Refusal
-from stream_router.core.aws_error_codes import Disposition
-from stream_router.core.dead_letter_reasons import Reason
+from stream_router.errors import ACCEPTED, THROTTLING, Answer, Disposition, Outcome, Refusal
+from stream_router.model import Reason
 from stream_router.pipeline.delivery import blame
 from stream_router.pipeline.delivery.bisection import Suspects
 from stream_router.pipeline.delivery.blame import Failure, Row, Then
@@ -196,7 +194,7 @@ class Dispatcher(Generic[T]):
         if is_content:
             self._halve(items, refusal, now)
             return
-        if refusal.code in aws_error_codes.THROTTLING:
+        if refusal.code in THROTTLING:
             self.gate.throttled()
         self.gate.failed(now, refusal.retry_after_s, self.flight.calls)
         if self.suspects.returned(items):

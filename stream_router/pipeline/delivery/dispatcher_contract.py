@@ -4,8 +4,8 @@ from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from stream_router.core.aws_answers import Answer, Outcome, Refusal
-from stream_router.core.dead_letter_reasons import Reason
+from stream_router.errors import Answer, Outcome, Refusal
+from stream_router.model import Reason
 from stream_router.pipeline.delivery.backoff import Backoff
 
 T = TypeVar("T")

@@ -3,7 +3,7 @@
 import logging
 import math
 
-from stream_router.core import aws_cures
+from stream_router.errors import cure
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class HoldReport:
             self.destination,
             self.code,
             f" ({self._message})" if self._message else "",
-            aws_cures.cure(self.code),
+            cure(self.code),
             extra={"code": self.code, "waiting": waiting, "held_s": round(now - since, 1)},
         )
 

@@ -5,10 +5,10 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from stream_router.core import limits, traceparent
-from stream_router.core.envelope import added_fields, added_text
-from stream_router.core.model import Event
-from stream_router.core.plain_text import MOST_SAID, NOT_SHOWN, is_name
+from stream_router import limits
+from stream_router.envelope import added_fields, added_text, valid_traceparent
+from stream_router.log import MOST_SAID, NOT_SHOWN, is_name
+from stream_router.model import Event
 from stream_router.pipeline.exact_number import ExactNumber
 from stream_router.pipeline.mapping import lossless, timestamps, xml_body
 from stream_router.pipeline.mapping.shapes import ID_MAX_CHARS, Path, Shape, find, parse_path, put_shown
@@ -85,7 +85,7 @@ class AddedReader:
         Nothing is said beside it that no entry would say: senders choose what is in their headers.
         """
         body, preset = self._body_and_preset(event, fields)
-        said = {"source": str(fields.get("source") or ""), "traceparent": traceparent.valid(fields.get("traceparent"))}
+        said = {"source": str(fields.get("source") or ""), "traceparent": valid_traceparent(fields.get("traceparent"))}
         if preset == EXPERT:
             made, said["eventTypeHeader"] = _masked_expert(body, parts), _type_of(body, fields)
         else:

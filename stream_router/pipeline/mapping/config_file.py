@@ -18,8 +18,8 @@ from pydantic import (
     model_validator,
 )
 
-from stream_router.core import limits
-from stream_router.core.process.settings_error import SettingsError
+from stream_router import limits
+from stream_router.errors import SettingsError
 from stream_router.pipeline.mapping import constants
 from stream_router.pipeline.mapping.added import EXPERT, EXPERT_SHAPE
 from stream_router.pipeline.mapping.shapes import MISSING, PRESETS, RECEIVED, Shape, Source, parse_path, source

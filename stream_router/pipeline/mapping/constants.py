@@ -4,9 +4,9 @@ import math
 
 from pydantic import ValidationError
 
-from stream_router.core import limits
-from stream_router.core.names import PROBE_TYPE
-from stream_router.core.process.settings_error import first_error
+from stream_router import limits
+from stream_router.errors import first_error
+from stream_router.model import PROBE_TYPE
 from stream_router.pipeline.mapping import timestamps
 from stream_router.pipeline.mapping.shapes import check_fields
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import orjson
 
-from stream_router.core import limits
-from stream_router.core.envelope import is_envelope
-from stream_router.core.model import Event
+from stream_router import limits
+from stream_router.envelope import is_envelope
+from stream_router.model import Event
 from stream_router.pipeline.exact_number import ExactNumber
 from stream_router.pipeline.rejection import mismatch
 

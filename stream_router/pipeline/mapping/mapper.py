@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from stream_router.core.model import Event
-from stream_router.core.process.settings_error import first_error
+from stream_router.errors import first_error
+from stream_router.model import Event
 from stream_router.pipeline.mapping import added, lossless, timestamps
 from stream_router.pipeline.mapping.added import AddedReader
 from stream_router.pipeline.mapping.shapes import (

@@ -13,8 +13,8 @@ from typing import Annotated, Any, NotRequired
 from pydantic import InstanceOf, StringConstraints, TypeAdapter, with_config
 from typing_extensions import TypedDict  # the one that pydantic takes on Python 3.11
 
-from stream_router.core import limits
-from stream_router.core.digital_types import DIGITAL_TYPES, UPDATED
+from stream_router import limits
+from stream_router.pipeline.mapping.digital_types import DIGITAL_TYPES, UPDATED
 
 ID_MAX_CHARS = 512
 Id = Annotated[str, StringConstraints(min_length=1, max_length=ID_MAX_CHARS)] | int

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 from stream_router.pipeline.masking import actions
 from stream_router.pipeline.masking.detectors import finder
 from stream_router.pipeline.masking.detectors.phones.regions import is_country

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
-from stream_router.core.envelope import open_record
-from stream_router.core.model import DeadLetter, Event, Record
+from stream_router.envelope import open_record
+from stream_router.model import DeadLetter, Event, Record
 from stream_router.pipeline import deep_json
 from stream_router.pipeline.exact_number import ExactNumber
 from stream_router.pipeline.mapping.mapper import Validator

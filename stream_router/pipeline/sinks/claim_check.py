@@ -5,15 +5,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from stream_router.core.aws_answers import ACCEPTED, Answer, Outcome, Refusal, refusal
-from stream_router.core.aws_error_codes import Disposition
-from stream_router.core.model import DeadLetter, Entry
-from stream_router.core.process import failpoints
+from stream_router.errors import ACCEPTED, Answer, Disposition, Outcome, Refusal, refusal
+from stream_router.model import DeadLetter, Entry
 from stream_router.pipeline import deep_json
 from stream_router.pipeline.delivery.dispatcher import Dispatcher
 from stream_router.pipeline.delivery.dispatcher_contract import NEVER_GIVEN_UP, Policy
 from stream_router.pipeline.mapping import lossless
 from stream_router.pipeline.rejection import Rejected
+from stream_router.process import failpoint
 
 POLICY = Policy(max_in_flight=4, max_in_flight_bytes=32 * 1024 * 1024, max_retries=NEVER_GIVEN_UP)
 
@@ -124,5 +123,5 @@ class ClaimCheck:
         travelling = [upload.then for uploads in self.dispatcher.collect().accepted for upload in uploads]
         entries = [one for one in travelling if isinstance(one, Entry)]
         if entries:
-            failpoints.reach("claim_check_stored_before_entry_sent")
+            failpoint("claim_check_stored_before_entry_sent")
         return entries, [one for one in travelling if isinstance(one, Stored)]

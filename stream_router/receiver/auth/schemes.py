@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Protocol
 
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 from stream_router.receiver.auth import layouts, secrets
 from stream_router.receiver.auth.layouts import Layout
 from stream_router.receiver.auth.mac import Mac

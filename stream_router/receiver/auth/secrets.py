@@ -7,8 +7,8 @@ import logging
 import time
 from collections.abc import Callable
 
-from stream_router.core.logs import Seldom
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
+from stream_router.log import Seldom
 from stream_router.settings.receiver import Receiver
 from stream_router.settings.secrets import kept_secrets
 from stream_router.settings.secrets.secret_strength import IN_FILE, READ_ELSEWHERE, weakness_of_one

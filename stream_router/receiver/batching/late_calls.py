@@ -8,7 +8,7 @@ there has time, and opens connections for the others.
 import asyncio
 from collections.abc import Callable
 
-from stream_router.core.aws_answers import Answer
+from stream_router.errors import Answer
 from stream_router.receiver.batching.putrecords_calls import PATIENT_TIMEOUT_S, Send
 
 MAX_LATE = 16

@@ -3,7 +3,7 @@
 import binascii
 from collections.abc import Sequence
 
-from stream_router.core import limits
+from stream_router import limits
 
 MAX_RECORDS = limits.PUT_RECORDS_MAX_RECORDS
 MAX_CALL_BYTES = 4 * 1024 * 1024

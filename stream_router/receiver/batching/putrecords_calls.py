@@ -4,9 +4,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_put_records
-from stream_router.core.aws_error_codes import Disposition
-from stream_router.core.process import failpoints
+from stream_router.errors import Answer, Disposition, Outcome, Refusal, of_put_records
+from stream_router.process import failpoint
 from stream_router.receiver.batching import putrecords
 from stream_router.receiver.batching.lanes import RecordInFlight
 from stream_router.telemetry.receiver.receiver_stats import Stats
@@ -89,7 +88,7 @@ class PutRecordsCalls:
         if not self.in_flight:
             self._none_in_flight.set()
         outcomes = self._read(records, answer)
-        failpoints.reach("after_put_before_ack")
+        failpoint("after_put_before_ack")
         for record, outcome in zip(records, outcomes, strict=True):
             self._settled(record, "" if outcome.disposition is None else outcome.code or "Unknown")
         self._ended()

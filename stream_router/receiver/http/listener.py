@@ -8,7 +8,7 @@ import socket
 import ssl
 from collections.abc import Callable
 
-from stream_router.core.logs import Seldom
+from stream_router.log import Seldom
 from stream_router.receiver.http.connection import Connection
 from stream_router.receiver.http.connections import Connections
 

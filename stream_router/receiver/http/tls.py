@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from stream_router.core.logs import Seldom
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
+from stream_router.log import Seldom
 from stream_router.receiver.http import certificate
 from stream_router.settings import regular_file
 from stream_router.settings.receiver import Receiver

@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _IN_USE = "another receiver uses it"

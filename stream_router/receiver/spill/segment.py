@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 
 MARKER = b"\xffROW"
 """No line holds the byte 0xff: it is in no UTF-8."""

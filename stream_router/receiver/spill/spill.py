@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from stream_router.core.process import failpoints
+from stream_router.process import failpoint
 from stream_router.receiver.spill.segment import Row
 from stream_router.receiver.spill.segments import Segments
 
@@ -147,7 +147,7 @@ class Spill:
 
     def _store(self, lines: Sequence[Line]) -> int | None:
         first = self._files[0].append(lines)
-        failpoints.reach("spill_written_before_answer")
+        failpoint("spill_written_before_answer")
         return first
 
     def _do(self, job: _Job) -> Callable[[], None]:
@@ -172,7 +172,7 @@ class Spill:
         return found
 
     def _settle(self, settled: Sequence[int]) -> None:
-        failpoints.reach("spill_drained_before_removed")
+        failpoint("spill_drained_before_removed")
         for number, files in enumerate(self._files):
             rows = [row & (1 << _FILES) - 1 for row in settled if row >> _FILES == number]
             if rows:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 from stream_router.settings import renamed
 from stream_router.settings.common import variable
 from stream_router.settings.consumer import Consumer

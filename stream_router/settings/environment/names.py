@@ -7,8 +7,8 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping
 
-from stream_router.core.process import failpoints
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
+from stream_router.process import FAILPOINTS_VARIABLE
 from stream_router.settings import renamed
 from stream_router.settings.common import PREFIX, variable
 from stream_router.settings.consumer import Consumer, Mask
@@ -21,7 +21,7 @@ UNKNOWN = "STREAM_ROUTER_UNKNOWN"
 CODE = "SR004"
 """Of doctor's check of names, and of the line at start (docs/doctor.md)."""
 
-OURS = frozenset({"STREAM_ROUTER_CHILD", "STREAM_ROUTER_DEMO", failpoints.VARIABLE})
+OURS = frozenset({"STREAM_ROUTER_CHILD", "STREAM_ROUTER_DEMO", FAILPOINTS_VARIABLE})
 """Names that our own programs hand to those that they start (supervisor/daemon/properties.py, local/environment.py),
 and the one that is for tests alone (docs/failpoints.md).
 """

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
-from stream_router.core.process import failpoints
-from stream_router.core.process.settings_error import SettingsError, first_error, in_words
+from stream_router.errors import SettingsError, first_error, in_words
+from stream_router.process import FAILPOINTS_VARIABLE, arm_failpoints, failpoints_in_force
 from stream_router.settings import renamed
 from stream_router.settings.common import Environment, variable
 from stream_router.settings.environment import names
@@ -31,7 +31,7 @@ def load(kind: type[S], **given: Any) -> S:
     names.refuse_unknown(os.environ)
     names.refuse_twice(os.environ)
     renamed.refuse_both(os.environ)
-    failpoints.arm(os.environ.get(failpoints.VARIABLE, ""))
+    arm_failpoints(os.environ.get(FAILPOINTS_VARIABLE, ""))
     return read(kind, **given)
 
 
@@ -58,7 +58,7 @@ def warn_of_names() -> None:
 
 def warn_of_failpoints() -> None:
     """Log that failpoints are armed, which nobody may miss."""
-    if told := failpoints.in_force():
+    if told := failpoints_in_force():
         log.warning("failpoints are armed: this process is to be killed or stalled on purpose, by a test: %s", told)
 
 

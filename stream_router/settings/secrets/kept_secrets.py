@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from stream_router.core.process.settings_error import NotNowError, SettingsError
+from stream_router.errors import NotNowError, SettingsError
 from stream_router.settings import regular_file
 from stream_router.settings.region import region_of_environment
 from stream_router.settings.secrets.secret_strength import IN_FILE, READ_ELSEWHERE, is_json, weakness_of_one

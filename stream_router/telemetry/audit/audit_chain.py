@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from stream_router.core.logs import Seldom
-from stream_router.core.process import failpoints
-from stream_router.core.process.settings_error import unwritable
+from stream_router.errors import unwritable
+from stream_router.log import Seldom
+from stream_router.process import failpoint
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ class AuditLog:
                 self._open()
             while self._waiting:
                 self._write(self._waiting[0])
-                failpoints.reach("audit_record_written")
+                failpoint("audit_record_written")
                 self._done(self._waiting.pop(0))
         except OSError as error:
             self._let_go()  # what is at the file's end now, and whether this handle is any good, nobody knows

@@ -6,8 +6,7 @@ The schema of the record (`AuditRecord` in `tools/schema_models.py`) names its f
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stream_router.core.model import Batch
-from stream_router.core.names import PIPELINE_ID
+from stream_router.model import PIPELINE_ID, Batch
 from stream_router.telemetry.iso_time import iso_s
 
 RETENTION = "90days"

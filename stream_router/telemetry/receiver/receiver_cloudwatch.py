@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 
 from stream_router.aws.errors import code_of
-from stream_router.core.logs import Seldom
+from stream_router.log import Seldom
 from stream_router.settings.receiver import Receiver
 from stream_router.telemetry import cloudwatch
 from stream_router.telemetry.cloudwatch import Series, Whose

@@ -8,7 +8,7 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
-from stream_router.core.dead_letter_reasons import Reason
+from stream_router.model import Reason
 from stream_router.telemetry import metrics_catalogue
 from stream_router.telemetry.families import build, counter, cumulative, gauge, latency
 from stream_router.telemetry.histogram import Histogram

@@ -15,9 +15,9 @@ from typing import Any
 
 import orjson
 
-from stream_router.core.logs import Seldom
-from stream_router.core.names import SNAPSHOTS
-from stream_router.core.process import whole_file
+from stream_router.log import Seldom
+from stream_router.model import SNAPSHOTS
+from stream_router.process import write_whole
 from stream_router.settings.consumer import Consumer
 from stream_router.telemetry import cloudwatch
 from stream_router.telemetry.histogram import Histogram
@@ -152,7 +152,7 @@ class ChildMetrics:
             return
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            whole_file.write(snapshot_file(self._folder, self._shard_id, os.getpid()), orjson.dumps(self.snapshot()))
+            write_whole(snapshot_file(self._folder, self._shard_id, os.getpid()), orjson.dumps(self.snapshot()))
         except OSError as error:
             if self._to_be_logged():
                 log.warning("the metrics' snapshot was not written: %s", error.strerror)

@@ -11,8 +11,8 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from stream_router.fakeaws.process import FakeAwsProcess
 from stream_router.local.leases import seed as seed_leases
+from tests.fakeaws.process import FakeAwsProcess
 from tests.fault.lane.chaos import rules_at_rest
 from tests.fault.lane.clock import Clock
 from tests.fault.lane.kinesis_local import kinesis_local

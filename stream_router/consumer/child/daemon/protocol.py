@@ -15,7 +15,7 @@ from typing import IO, Any
 from amazon_kclpy import dispatch, kcl, messages
 
 from stream_router.consumer.child.daemon import daemon_lines
-from stream_router.core.process import failpoints
+from stream_router.process import failpoint
 
 CHANNEL_BYTES = 1024 * 1024
 """Linux lets anyone make a pipe so large (pipe(7), pipe-max-size)."""
@@ -122,7 +122,7 @@ class Channel(kcl._IOHandler):  # type: ignore[misc] # noqa: SLF001 - kclpy offe
         except BrokenPipeError:
             raise DaemonGoneError(os.EX_TEMPFAIL) from None
         if '"checkpoint"' in line:
-            failpoints.reach("checkpoint_sent_before_reply")
+            failpoint("checkpoint_sent_before_reply")
 
 
 class Process(kcl.KCLProcess):  # type: ignore[misc]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pybase64
 
-from stream_router.core.model import Batch, Record
+from stream_router.model import Batch, Record
 
 MICRO_BATCH_RECORDS = 500
 MICRO_BATCH_BYTES = 96 * 1024

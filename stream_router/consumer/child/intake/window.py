@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from stream_router.consumer.bus_proof import UNASKED_SPAN_S
 from stream_router.consumer.child.progress.watermark import Position
-from stream_router.core.model import Batch, Record
+from stream_router.model import Batch, Record
 
 SPAN_FREE_EVENTS = 2_000
 """So few events above the checkpoint may be as old as they like: that they come again costs nothing."""

@@ -8,8 +8,8 @@ from amazon_kclpy.kcl import Checkpointer, CheckpointError
 from stream_router.consumer.bus_proof import BusProof
 from stream_router.consumer.child.progress.shard_end import ShardEnd
 from stream_router.consumer.child.progress.watermark import Position, Watermark
-from stream_router.core.model import Record
-from stream_router.core.process import failpoints
+from stream_router.model import Record
+from stream_router.process import failpoint
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +137,7 @@ class Checkpoints:
             return True
         if self.taken and position < self.taken:
             raise AssertionError("the watermark moved backwards")
-        failpoints.reach("after_settle_before_checkpoint")
+        failpoint("after_settle_before_checkpoint")
         try:
             checkpointer.checkpoint(self._written(position.sequence_number), position.sub_sequence_number)
         except CheckpointError as error:

@@ -17,9 +17,9 @@ from typing import Annotated, Any
 import orjson
 from pydantic import BaseModel, BeforeValidator, PlainSerializer, ValidationError
 
-from stream_router.core.logs import Seldom
-from stream_router.core.model import Place, Record
-from stream_router.core.process import whole_file
+from stream_router.log import Seldom
+from stream_router.model import Place, Record
+from stream_router.process import Rewritten
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ class CrashGuard:
         shard_id: str,
         checkpoint: str,
         clock: Callable[[], float] = time.monotonic,
-        rewritten: Callable[[Path], whole_file.Rewritten] = whole_file.Rewritten,
+        rewritten: Callable[[Path], Rewritten] = Rewritten,
         *,
         audited: bool = True,
     ) -> None:

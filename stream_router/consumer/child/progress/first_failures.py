@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 
 from stream_router.consumer.state_dir import TROUBLES
-from stream_router.core.model import Entry, Place
-from stream_router.core.process import whole_file
+from stream_router.model import Entry, Place
+from stream_router.process import write_whole
 
 EVERY_S = 1.0
 KEPT_S = 300.0
@@ -69,7 +69,7 @@ class FirstFailures:
         told = {"boot": self._boot, "entries": entries}
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            whole_file.write(self._path, orjson.dumps(told))
+            write_whole(self._path, orjson.dumps(told))
 
     def _read(self) -> dict[Place, tuple[int, float]]:
         now = self._clock()

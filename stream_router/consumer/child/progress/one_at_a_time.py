@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+from stream_router import envelope
 from stream_router.consumer.child.progress.crash_guard import WHOLE_RECORD, CrashGuard
-from stream_router.core import envelope
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.model import DeadLetter, Event, Record
+from stream_router.model import DeadLetter, Event, Reason, Record
 from stream_router.pipeline.route import SLICE_EVENTS, Router
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pybase64
 
+from stream_router.consumer import kpl
 from stream_router.consumer.child.lease_question import LEASE, Ask, of_lease
-from stream_router.core import kpl
-from stream_router.core.aws_answers import Answer, Refusal, of_read
-from stream_router.core.logs import Seldom
+from stream_router.errors import Answer, Refusal, of_read
+from stream_router.log import Seldom
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from stream_router.core.model import Record
+from stream_router.model import Record
 
 SAMPLE_EVERY_S = 0.1
 """How finely it is remembered when a position was reached: a proof frees positions to within this."""

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 
-from stream_router.core.model import DeadLetter
+from stream_router.model import DeadLetter
 
 log = logging.getLogger(__name__)
 

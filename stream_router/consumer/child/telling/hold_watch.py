@@ -4,8 +4,8 @@ import logging
 from collections.abc import Callable
 
 from stream_router.consumer.child.intake.window import Window
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.logs import Seldom
+from stream_router.log import Seldom
+from stream_router.model import Reason
 from stream_router.pipeline.route import Router
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 
 from stream_router.consumer.child.lease_question import LEASE, Ask, of_lease
-from stream_router.core.aws_answers import Answer, Refusal, of_read
+from stream_router.errors import Answer, Refusal, of_read
 
 log = logging.getLogger(__name__)
 

@@ -18,8 +18,8 @@ from stream_router.aws.endpoints import Target
 from stream_router.aws.pumped_transport import Transport
 from stream_router.consumer.child.progress.crash_guard import CrashGuard
 from stream_router.consumer.child.telling.dead_letter_log import DeadLetterLog
-from stream_router.core.aws_answers import Answer
-from stream_router.core.model import Batch, DeadLetter, Dropped, Entry, Event, Record
+from stream_router.errors import Answer
+from stream_router.model import Batch, DeadLetter, Dropped, Entry, Event, Record
 from stream_router.pipeline.delivery.dispatcher_contract import Took
 from stream_router.pipeline.transform import Transform
 from stream_router.settings.consumer import Consumer

@@ -14,7 +14,7 @@ from stream_router.consumer.supervisor.admin import bus_state
 from stream_router.consumer.supervisor.admin.status_json import Identity, Seen, Verdict, rss_bytes, status, verdict
 from stream_router.consumer.supervisor.vitals import Vitals
 from stream_router.consumer.supervisor.watches.stream_watch import NOTHING, StreamKnown
-from stream_router.core.names import SNAPSHOTS
+from stream_router.model import SNAPSHOTS
 from stream_router.telemetry.shards import consumer_page, shard_state
 from stream_router.telemetry.shards.merged_shards import Merged, ShardMerger
 from stream_router.telemetry.shards.recent import Age, Recent

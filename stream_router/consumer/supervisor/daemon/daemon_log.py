@@ -14,7 +14,7 @@ from typing import IO
 
 import orjson
 
-from stream_router.core import logs
+from stream_router.log import as_json, as_text, is_coloured, is_text, to_stderr
 
 EVERY_S = 60.0
 MOST_KINDS = 1_000
@@ -91,7 +91,7 @@ class DaemonLog:
             line |= {"message": message[:LONGEST_MESSAGE], "pid": self._pid}
             if repeats:
                 line["repeated"] = repeats
-        self._write(logs.as_text(line, colour=self._colour) if self._text else logs.as_json(line))
+        self._write(as_text(line, colour=self._colour) if self._text else as_json(line))
 
     def _repeats(self, logger: str, message: str) -> int | None:
         """How many lines of this kind were kept back before this one; None where this one is kept back too."""
@@ -109,7 +109,7 @@ class DaemonLog:
 
 def follow(stream: IO[bytes], log_format: str, skipped: Callable[[], object], pid: int) -> threading.Thread:
     """Pass a daemon's output on, in a thread that ends with it; `skipped` and `pid` as DaemonLog has them."""
-    log = DaemonLog(logs.to_stderr, skipped, pid, text=logs.is_text(log_format), colour=logs.is_coloured())
+    log = DaemonLog(to_stderr, skipped, pid, text=is_text(log_format), colour=is_coloured())
     thread = threading.Thread(target=log.follow, args=(stream,), name="daemon-log", daemon=True)
     thread.start()
     return thread

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stream_router.consumer.supervisor.daemon import installed
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 
 CURE = "run `stream-router jars`"
 

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from stream_router.consumer.supervisor.daemon import jars
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 
 OLDEST_JAVA = 17
 """What is tested; the jars themselves are built for 8."""

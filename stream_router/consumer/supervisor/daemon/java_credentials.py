@@ -4,7 +4,7 @@ from botocore.credentials import Credentials
 from botocore.session import Session
 
 from stream_router.consumer.supervisor.daemon.properties import Rendered
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 
 _SIGN_IN = frozenset({"sso_session", "sso_start_url", "login_session"})
 """What a profile has that signs in by IAM Identity Center, or by `aws login`."""

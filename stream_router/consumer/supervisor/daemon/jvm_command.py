@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stream_router.consumer.supervisor.daemon import jars, java, properties
-from stream_router.core.process import die_with_parent
+from stream_router.process import tied_to_us
 from stream_router.settings import renamed
 from stream_router.settings.common import variable
 from stream_router.settings.consumer import Consumer
@@ -24,19 +24,12 @@ _HEAP_OPTIONS = ("-Xmx", "-XX:MaxHeapSize", "-XX:MaxRAM")
 
 def command(jvm: Path, rendered: properties.Rendered, daemon_properties: Path) -> list[str]:
     """What starts the JVM: it dies with this process, logs by our logback.xml, reads the rendered properties."""
-    return [
-        *(sys.executable, "-S", die_with_parent.__file__, str(os.getpid())),
-        *(
-            str(jvm),
-            *rendered.jvm_options,
-            f"-Dstream_router.state={daemon_properties.parent}",
-            "-cp",
-            jars.class_path(),
-            java.DAEMON_CLASS,
-        ),
+    of_the_daemon = [
         *("--log-configuration", str(properties.shipped("logback.xml"))),
         *("--properties-file", str(daemon_properties)),
     ]
+    options = [*rendered.jvm_options, f"-Dstream_router.state={daemon_properties.parent}"]
+    return tied_to_us([str(jvm), *options, "-cp", jars.class_path(), java.DAEMON_CLASS, *of_the_daemon])
 
 
 def environment(settings: Consumer, state: Path) -> dict[str, str]:

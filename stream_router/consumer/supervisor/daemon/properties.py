@@ -14,7 +14,7 @@ from botocore.session import Session
 
 from stream_router.aws.endpoints import client
 from stream_router.consumer.supervisor.daemon import installed
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 from stream_router.settings import regular_file
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.types import is_loopback_host

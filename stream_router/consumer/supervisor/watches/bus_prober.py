@@ -16,16 +16,15 @@ from enum import Enum
 
 from botocore.config import Config
 
+from stream_router import limits
 from stream_router.aws import credentials, endpoints
 from stream_router.aws.errors import code_of, why
 from stream_router.aws.renewed_client import RenewedClient
 from stream_router.consumer.bus_proof import UNASKED_SPAN_S, SeenBus
 from stream_router.consumer.state_dir import BUS_GONE, BUS_PROOF, BUS_UNASKED, StateDir
-from stream_router.core import doubling_wait, limits
-from stream_router.core.aws_answers import bus_made_s
-from stream_router.core.logs import Seldom
-from stream_router.core.process import failpoints
-from stream_router.core.process.steady_sleep import rest
+from stream_router.errors import bus_made_s
+from stream_router.log import Seldom
+from stream_router.process import failpoint, longest_wait_s, rest
 from stream_router.settings.consumer import Consumer
 
 log = logging.getLogger(__name__)
@@ -134,7 +133,7 @@ class BusProver:
     def rest_s(self, asked: int) -> float:
         """How long to wait after so many questions."""
         if not self._proven:
-            return doubling_wait.longest_s(asked, FIRST_RETRY_S, RAREST_S)
+            return longest_wait_s(asked, FIRST_RETRY_S, RAREST_S)
         return min(self._every_s, OFTENEST_S) if self._clock() < self._hurry_until else self._every_s
 
     def _run(self) -> None:
@@ -160,7 +159,7 @@ class BusProver:
             log.error("the event bus was deleted and made again", extra={"bus": self._bus})
             self._lost()
             return
-        failpoints.reach("bus_proven_before_written")
+        failpoint("bus_proven_before_written")
         if not self._written(lambda: self._state.write(BUS_PROOF, f"{asked!r} {made_s!r}\n")):
             return
         self.gone = False

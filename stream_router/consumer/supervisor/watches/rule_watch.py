@@ -14,15 +14,15 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from stream_router import limits
 from stream_router.aws import endpoints
 from stream_router.aws.errors import why
 from stream_router.aws.served_time import ServedTime
 from stream_router.consumer.state_dir import RULE_STATE, StateDir
 from stream_router.consumer.supervisor.watches.rule_check import Fault, RuleCheck, client
-from stream_router.core import limits
-from stream_router.core.logs import Seldom
-from stream_router.core.process.steady_sleep import stopped_after
+from stream_router.log import Seldom
 from stream_router.pipeline.mapping.timestamps import iso
+from stream_router.process import stopped_after
 from stream_router.settings.common import NO_RULE
 from stream_router.settings.consumer import Consumer
 

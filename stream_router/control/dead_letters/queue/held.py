@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from stream_router.core import limits
-from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_message_batch
+from stream_router import limits
+from stream_router.errors import Answer, Outcome, Refusal, of_message_batch
 
 DATE_STEP_MS = 1_000
 """How fine the date is that an answer tells."""

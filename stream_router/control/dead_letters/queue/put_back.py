@@ -4,13 +4,12 @@ from typing import Any
 
 from stream_router.consumer.destinations import Destinations
 from stream_router.control.dead_letters.redriving.reopening import LetterRecord
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.model import DeadLetter, Entry, Event
-from stream_router.core.process import wall_clock
+from stream_router.model import DeadLetter, Entry, Event, Reason
 from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter, Message
 from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
 from stream_router.pipeline.sinks.dead_letters.reader import Failure, Letter
+from stream_router.process import now_ms
 
 HISTORY_MAX = 10
 """Earlier failures that a letter remembers."""
@@ -20,7 +19,7 @@ class AgainWriter(LetterWriter):
     """Writes the letter that an event's `LetterRecord` holds, its origin and history as they are."""
 
     def __init__(self) -> None:
-        super().__init__("", "", wall_clock.now_ms, ordered=False)
+        super().__init__("", "", now_ms, ordered=False)
 
     def write(self, letter: DeadLetter) -> list[Message]:
         """As for a new letter; one whose event is in S3 goes on naming its object."""
@@ -46,7 +45,7 @@ def failed_again(failure: DeadLetter, letter: Letter, raw: bytes, number: int) -
         "reason": failure.reason.value,
         "error": letter.error.model_copy(update={"code": failure.code, "message": failure.message}),
         "attempts": failure.attempts,
-        "failed_at": iso(int(wall_clock.now_ms())),
+        "failed_at": iso(int(now_ms())),
         "generation": letter.generation + 1,
         "history": (*letter.history, before)[-HISTORY_MAX:],
     }

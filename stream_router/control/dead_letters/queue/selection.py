@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from stream_router.control.moments import check_span, moment_ms
-from stream_router.core.event_id import as_typed
+from stream_router.model import event_id_as_typed
 from stream_router.pipeline.sinks.dead_letters.reader import Letter
 
 
@@ -46,7 +46,7 @@ class Selection(NamedTuple):
 
 def is_meant(identity: str, event_id: str) -> bool:
     """Whether `identity` means this event: its eventId, or its correlationId, which is the same written as a UUID."""
-    return event_id in (identity, as_typed(identity))
+    return event_id in (identity, event_id_as_typed(identity))
 
 
 def selection(reason: str, code: str, event_type: str, since: str, until: str, identity: str, now_ms: int) -> Selection:

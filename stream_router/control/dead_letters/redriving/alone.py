@@ -14,13 +14,13 @@ from stream_router.consumer.transform_config import transform_config
 from stream_router.control.dead_letters.redriving import reopening
 from stream_router.control.dead_letters.redriving.trial import why_not
 from stream_router.control.republish.fitting import fitting
-from stream_router.core import logs
-from stream_router.core.model import DeadLetter, Entry
-from stream_router.core.process import wall_clock
+from stream_router.log import start_logging
+from stream_router.model import DeadLetter, Entry
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
 from stream_router.pipeline.sinks.eventbridge import wire_format
 from stream_router.pipeline.transform import Transform
+from stream_router.process import now_ms
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.environment.reading import load
 
@@ -32,8 +32,8 @@ def main() -> None:
     content = {"origin": told["origin"], "schema": SCHEMA, "reason": "crashed"}
     letter = reader.of_content({**content, "record": {"encoding": "base64", "data": ""}})
     settings = load(Consumer)
-    logs.start("ERROR", settings.log_format)
-    own = Transform(transform_config(settings), wall_clock.now_ms)
+    start_logging("ERROR", settings.log_format)
+    own = Transform(transform_config(settings), now_ms)
     marked = own.marked(told["replayed"]) if told["replayed"] else own
     transform = with_deadly_event(fitting(marked, settings))
     found = reopening.reopen(raw, letter, 1)

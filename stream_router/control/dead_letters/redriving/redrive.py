@@ -3,6 +3,7 @@
 from collections import Counter, deque
 from collections.abc import Callable
 
+from stream_router import limits
 from stream_router.control.dead_letters.desk import Depth, Desk, tell_hidden, tell_hidden_since, unseen
 from stream_router.control.dead_letters.queue import gathering, put_back
 from stream_router.control.dead_letters.queue.gathering import Gathering, QueueUnreadableError, Whole
@@ -17,9 +18,8 @@ from stream_router.control.republish import preconditions
 from stream_router.control.republish.fitting import fitting
 from stream_router.control.republish.patience import patience_at
 from stream_router.control.republish.republisher import SECOND_COPIES
-from stream_router.core import limits
-from stream_router.core.model import Event, Made
-from stream_router.core.plain_text import plain
+from stream_router.log import plain
+from stream_router.model import Event, Made
 from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
 from stream_router.pipeline.sinks.dead_letters.reader import Letter
 

@@ -3,9 +3,9 @@
 import hashlib
 from collections.abc import Callable
 
+from stream_router import envelope
 from stream_router.control.republish.republisher import Again
-from stream_router.core import envelope
-from stream_router.core.model import DeadLetter, Event
+from stream_router.model import DeadLetter, Event
 from stream_router.pipeline.sinks.dead_letters import reader
 from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnreadableLetterError
 

@@ -15,10 +15,9 @@ from stream_router.control.dead_letters.queue.messages import Messages
 from stream_router.control.dead_letters.redriving.trial import Trial, Tries
 from stream_router.control.republish.patience import PATIENCE_S
 from stream_router.control.republish.republisher import Outcome, Republisher, why_nothing_ends, why_refused
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.model import DeadLetter
-from stream_router.core.process import failpoints
+from stream_router.model import DeadLetter, Reason
 from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
+from stream_router.process import failpoint
 
 END_WITHIN_S = 40.0
 """How long letters that go back may take at the end, and at most the next of the deletes."""
@@ -176,7 +175,7 @@ class Redriving:
         del self._jobs[number]
         if job.failure is None:
             self.tally.redriven += 1
-            failpoints.reach("redrive_settled_before_deleted")
+            failpoint("redrive_settled_before_deleted")
             self._delete(job.trial.whole.messages)
         elif job.failure.reason is Reason.OUTAGE:
             self.tally.left += 1
@@ -197,7 +196,7 @@ class Redriving:
         if self._to.again is not None:
             self._to.again.dispatcher.advance(flush=True)
         for stored in self._to.again.collect() if self._to.again else ():
-            failpoints.reach("failed_again_stored_before_deleted")
+            failpoint("failed_again_stored_before_deleted")
             job = self._going_back.pop(stored.event.record.sequence_number)
             assert job.failure
             self.tally.failed_again[_why(job.failure)] += 1

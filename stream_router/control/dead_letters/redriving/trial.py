@@ -13,8 +13,7 @@ import orjson
 from stream_router.control.dead_letters.queue.gathering import Whole
 from stream_router.control.dead_letters.redriving import reopening
 from stream_router.control.dead_letters.redriving.reopening import LetterRecord
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.model import DeadLetter, Dropped, Entry, Event, Made
+from stream_router.model import DeadLetter, Dropped, Entry, Event, Made, Reason
 from stream_router.pipeline.sinks.dead_letters.reader import Letter, UnavailableLetterError, UnreadableLetterError
 
 PARKED_AFTER = 5

@@ -19,7 +19,7 @@ from stream_router.control.dead_letters.undelivered import reading
 from stream_router.control.dead_letters.undelivered.reading import Undelivered
 from stream_router.control.indented_json import readable
 from stream_router.control.lines import count_of
-from stream_router.core.plain_text import plain
+from stream_router.log import plain
 from stream_router.pipeline import deep_json
 from stream_router.pipeline.mapping import lossless
 from stream_router.pipeline.mapping.timestamps import iso

@@ -8,11 +8,10 @@ from typing import Any
 
 import orjson
 
+from stream_router import limits
 from stream_router.control.republish.republisher import Again, unedited
-from stream_router.core import limits
-from stream_router.core.json_text.json_members import member_texts
-from stream_router.core.model import Entry, Event
-from stream_router.core.names import SOURCE
+from stream_router.envelope import member_texts
+from stream_router.model import SOURCE, Entry, Event
 from stream_router.pipeline.mapping.timestamps import to_utc
 from stream_router.pipeline.sinks.dead_letters.message import SCHEMA
 from stream_router.pipeline.sinks.dead_letters.reader import Letter, Origin, UnreadableLetterError, encoded

@@ -20,7 +20,7 @@ from stream_router.control.dead_letters.undelivered.reading import Undelivered
 from stream_router.control.lines import count_of
 from stream_router.control.republish.republisher import Again, token_of, unedited
 from stream_router.control.stream.shards import UnreadableError
-from stream_router.core.model import DeadLetter, Entry, Event, Made
+from stream_router.model import DeadLetter, Entry, Event, Made
 from stream_router.pipeline.mapping.timestamps import iso
 from stream_router.pipeline.sinks.dead_letters.queue import DeadLetters
 from stream_router.pipeline.sinks.dead_letters.reader import UnavailableLetterError, UnreadableLetterError

@@ -13,8 +13,8 @@ from stream_router.control.stream.batches import Means, UserRecord
 from stream_router.control.stream.polite_reads import PoliteReads
 from stream_router.control.stream.reader import Span, StreamReader
 from stream_router.control.stream.shards import TooOldError, describe
-from stream_router.core.envelope import open_record
-from stream_router.core.model import DeadLetter, Event
+from stream_router.envelope import open_record
+from stream_router.model import DeadLetter, Event
 
 BEFORE_MS = 3_600_000
 """How long before it was published an event is looked for: it is published at once unless its shard held."""

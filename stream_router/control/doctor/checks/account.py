@@ -13,7 +13,7 @@ from stream_router.checks.finding import Finding, Question, ask
 from stream_router.consumer.supervisor.daemon import java_credentials
 from stream_router.control.doctor.say import ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 from stream_router.settings.environment import in_force
 
 EXPIRES_SOON_S = 15 * 60

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from stream_router.checks.finding import Finding
 from stream_router.control.doctor.say import ok, skipped, warn, wrong
 from stream_router.control.doctor.world import World
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 from stream_router.receiver.http import certificate, tls
 
 CERT = "STREAM_ROUTER_TLS_CERT"

@@ -4,10 +4,10 @@ from stream_router.aws.credentials import CredentialsError
 from stream_router.checks.finding import Finding, Verdict
 from stream_router.control.doctor.say import ok, skipped, wrong
 from stream_router.control.doctor.world import World
-from stream_router.core.process.settings_error import NotNowError, SettingsError
 from stream_router.cxone.oauth import TokenSource
 from stream_router.cxone.settings import Cxone
 from stream_router.cxone.web import Clock, CxoneError, Web, open_client
+from stream_router.errors import NotNowError, SettingsError
 from stream_router.settings.environment import in_force
 from stream_router.settings.environment.reading import read
 

@@ -15,7 +15,7 @@ from stream_router.control.policy.needs import Need, need
 from stream_router.control.setup import quotas
 from stream_router.control.setup.quotas import Quota
 from stream_router.control.setup.rules import pattern_text
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 from stream_router.settings.common import NO_RULE
 
 PUT_EVENTS = Quota("L-9B653E91", 400)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from stream_router.core.process.settings_error import SettingsError
+from stream_router.errors import SettingsError
 
 _PLACEHOLDER = re.compile(r"\[[A-Z_]{2,40}\]")
 _ROUNDS_MAX = 8

@@ -8,9 +8,8 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from stream_router.core import limits
-from stream_router.core.model import DeadLetter, Entry
-from stream_router.core.names import SOURCE
+from stream_router import limits
+from stream_router.model import SOURCE, DeadLetter, Entry
 from stream_router.pipeline.mapping.timestamps import iso
 
 SCHEMA = "stream-router.dead-letter/1"

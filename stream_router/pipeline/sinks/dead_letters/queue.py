@@ -6,15 +6,14 @@ from collections.abc import Callable, Iterable, Sequence
 
 import orjson
 
-from stream_router.core import limits
-from stream_router.core.aws_answers import Answer, Outcome, Refusal, of_send_message_batch
-from stream_router.core.aws_error_codes import Disposition
-from stream_router.core.model import DeadLetter, Place
-from stream_router.core.process import failpoints
+from stream_router import limits
+from stream_router.errors import Answer, Disposition, Outcome, Refusal, of_send_message_batch
+from stream_router.model import DeadLetter, Place
 from stream_router.pipeline.delivery.dispatcher import Dispatcher
 from stream_router.pipeline.delivery.dispatcher_contract import NEVER_GIVEN_UP, Policy
 from stream_router.pipeline.sinks.claim_check import Stored
 from stream_router.pipeline.sinks.dead_letters.message import LetterWriter, Message
+from stream_router.process import failpoint
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +93,7 @@ class DeadLetters:
 
     def submit(self, letters: Iterable[DeadLetter], *, may_go_aside: bool = False) -> list[DeadLetter]:
         """Take charge of `letters`; those that fit no message come back where they `may_go_aside`, to S3."""
-        failpoints.reach("before_dead_letter_sent")
+        failpoint("before_dead_letter_sent")
         too_large = []
         for letter in letters:
             messages = self._writer.write(letter)
@@ -124,7 +123,7 @@ class DeadLetters:
                 self._parts[place] -= 1
                 if not self._parts[place]:
                     del self._parts[place]
-                    failpoints.reach("dead_letter_stored_before_settled")
+                    failpoint("dead_letter_stored_before_settled")
                     through.append(message.letter)
         for message, why in blamed:
             log.warning("SQS refused a dead letter, sending its minimal form", extra={"code": why.code})

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterable
 
-from stream_router.core.model import Entry
+from stream_router.model import Entry
 
 
 class Lanes:

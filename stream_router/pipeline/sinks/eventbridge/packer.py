@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from stream_router.core.model import Entry
+from stream_router.model import Entry
 
 
 class CallLimits(NamedTuple):

@@ -5,9 +5,7 @@ What sends a call's bytes (`ClassicBus`, `V2Bus`) stands with the clients, in `c
 
 from collections.abc import Callable, Iterable
 
-from stream_router.core.dead_letter_reasons import Reason
-from stream_router.core.model import Entry
-from stream_router.core.process import failpoints
+from stream_router.model import Entry, Reason
 from stream_router.pipeline.delivery.dispatcher import Dispatcher
 from stream_router.pipeline.delivery.dispatcher_contract import Ended, GivenUp, Policy
 from stream_router.pipeline.delivery.health import Health
@@ -15,6 +13,7 @@ from stream_router.pipeline.delivery.retry_budget import Memory
 from stream_router.pipeline.sinks.eventbridge.conversation_lanes import Lanes
 from stream_router.pipeline.sinks.eventbridge.packer import fits
 from stream_router.pipeline.sinks.eventbridge.putevents_calls import PutEventsCalls
+from stream_router.process import failpoint
 
 TOO_LARGE = GivenUp(Reason.OVERSIZE, "EntryTooLarge", "no PutEvents call can carry this entry", 0)
 
@@ -79,7 +78,7 @@ class Publisher:
         """What came back since the last time. What follows accepted entries in their conversations may go now."""
         accepted, given_up, retried, took_s = self.dispatcher.collect()
         if accepted:
-            failpoints.reach("after_accept_before_settle")
+            failpoint("after_accept_before_settle")
         for entries in accepted:
             self._admit(self._lanes.leave(entries))
         here, self._given_up = self._given_up, []

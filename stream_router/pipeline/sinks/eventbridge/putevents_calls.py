@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from stream_router.core import limits
-from stream_router.core.aws_answers import Answer, Outcome, Refusal
-from stream_router.core.model import Entry
+from stream_router import limits
+from stream_router.errors import Answer, Outcome, Refusal
+from stream_router.model import Entry
 from stream_router.pipeline.sinks.eventbridge.packer import CallLimits, take
 
 log = logging.getLogger(__name__)

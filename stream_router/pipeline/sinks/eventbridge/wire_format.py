@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 
 import orjson
 
-from stream_router.core import limits
-from stream_router.core.model import Entry, Event
-from stream_router.core.names import SOURCE
+from stream_router import limits
+from stream_router.model import SOURCE, Entry, Event
 
 TYPES_KEPT = 100
 _LARGE_BYTES = 2_048

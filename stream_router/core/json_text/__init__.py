@@ -1,1 +1,0 @@
-"""JSON beyond what the fast parser gives: several documents in one text, its depth, its members' own text."""

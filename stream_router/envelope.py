@@ -1,0 +1,422 @@
+"""The wire contract between the two programs: `seal` on the receiver's side, `open_record` on the consumer's.
+
+A Kinesis record holds one or more envelopes, one a line, separated by LF:
+`{"v":1,"id":…,"idFrom":"delivery"|"content","receivedAt":epoch ms,"body":<the sender's JSON>}`; fields may be added
+after the body, the last of them no object, and readers pass over those that they do not know.
+"""
+
+import base64
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from stream_router import limits
+from stream_router.model import DeadLetter, Event, Reason, Record, event_id, new_event
+
+# --- traceparent
+
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def valid_traceparent(text: object) -> str:
+    """`text` where it has the form of a `traceparent` header; "" where not: a bad one is dropped, never repaired."""
+    return text if isinstance(text, str) and _TRACEPARENT.fullmatch(text) else ""
+
+
+# --- scanning: walks over a JSON text without keeping what its values are: where one ends, and what stands between two.
+
+SCANNER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
+"""Its `raw_decode` tells where a value ends. Numbers stay texts: Python refuses some thousand digits."""
+
+BLANKS = re.compile(r"[ \t\r\n]*")
+BLANKS_AND_COMMAS = re.compile(r"[ \t\r\n,]*")
+
+
+def behind(these: re.Pattern[str], text: str, at: int) -> int:
+    """Where what is skipped from `at` on has ended; `at` itself where there is none of it."""
+    found = these.match(text, at)
+    return found.end() if found else at
+
+
+# --- json depth: how deep a parsed JSON value nests, told without recursion: the answer is the same on every Python.
+
+
+def json_levels(value: object) -> int:
+    """Levels of objects and arrays, one within the other."""
+    count, level = 0, [value]
+    while nested := [item for item in level if type(item) is dict or type(item) is list]:
+        count += 1
+        level = [inner for item in nested for inner in (item.values() if type(item) is dict else item)]
+    return count
+
+
+def is_too_deep(value: object) -> bool:
+    """Whether `value`, as a JSON parser gave it, nests deeper than an event may; quick where it nests little."""
+    try:
+        orjson.dumps(value)
+    except TypeError:  # deeper than 254 json_levels, or (of the standard library's parser) with a surrogate alone
+        return json_levels(value) > limits.EVENT_MAX_DEPTH
+    return False
+
+
+# --- json members
+
+
+def member_texts(text: str) -> dict[str, str]:
+    """The text of each member's value, by name; the last of two that are named alike. Raises ValueError for no object.
+
+    RecursionError is a ValueError here too: it nests deeper than Python follows.
+    """
+    at = behind(BLANKS, text, 0)
+    if text[at : at + 1] != "{":
+        raise ValueError("is no JSON object")
+    found: dict[str, str] = {}
+    at = behind(BLANKS, text, at + 1)
+    try:
+        while text[at : at + 1] != "}":
+            is_text = text[at : at + 1] == '"'
+            name, at = SCANNER.raw_decode(text, at)
+            at = behind(BLANKS, text, at)
+            if text[at : at + 1] != ":" or not is_text:
+                raise ValueError("is no JSON object")
+            begin = behind(BLANKS, text, at + 1)
+            _, end = SCANNER.raw_decode(text, begin)
+            found[name] = text[begin:end]
+            at = behind(BLANKS, text, end)
+            if text[at : at + 1] == ",":
+                at = behind(BLANKS, text, at + 1)
+            elif text[at : at + 1] != "}":
+                raise ValueError("is no JSON object")
+    except RecursionError:
+        raise ValueError("nests too deep") from None
+    if text[at + 1 :].strip():
+        raise ValueError("is more than a JSON object")
+    return found
+
+
+# --- documents
+
+Why = tuple[Reason, str, str]
+"""A dead letter's reason, code and sentence."""
+
+MALFORMED: Why = (Reason.MALFORMED_JSON, "MalformedJson", "the line is not valid JSON")
+_TOO_DEEP: Why = (Reason.SCHEMA_MISMATCH, "TooDeep", f"the event nests deeper than {limits.EVENT_MAX_DEPTH} levels")
+_SURROGATE: Why = (Reason.SCHEMA_MISMATCH, "LoneSurrogate", "a text holds half a character (a lone surrogate)")
+_RANGE: Why = (Reason.SCHEMA_MISMATCH, "NumberOutOfRange", "a number is beyond what any double holds")
+
+_STRING = r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4}))*+"'
+_NUMBER = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
+_TOKEN = re.compile(rf"[ \t\r\n]*(?:(?P<string>{_STRING})|(?P<plain>{_NUMBER}|true|false|null)|(?P<mark>[\[\]{{}},:]))")
+
+
+def end_to_end(line: bytes) -> tuple[list[bytes], bytes]:
+    """The objects and arrays that stand in `line` one behind the other, each as its own bytes, and what follows them.
+
+    What follows is empty, or begins where nothing more can be read, or where there are too many for a record.
+    """
+    try:
+        text, beyond = line.decode(), b""
+    except UnicodeDecodeError as error:
+        text, beyond = line[: error.start].decode(), line[error.start :]
+    found: list[bytes] = []
+    at = behind(BLANKS, text, 0)
+    while text[at : at + 1] in ("{", "[") and len(found) <= limits.RECORD_MAX_EVENTS:
+        try:
+            value, end = SCANNER.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            break
+        if is_too_deep(value):  # the same answer where the parser follows further
+            break
+        found.append(text[at:end].encode())
+        at = behind(BLANKS, text, end)
+    return found, text[at:].encode() + beyond
+
+
+def why_unread(data: bytes) -> Why:
+    """Why the fast parser does not take `data`: it is no JSON, or JSON that cannot go on as an event."""
+    beyond_range = False
+
+    def number(text: str) -> float:
+        nonlocal beyond_range
+        value = float(text)
+        beyond_range = beyond_range or value in (float("inf"), float("-inf"))
+        return value
+
+    try:
+        text = data.decode()
+        value = json.loads(text, parse_int=number, parse_float=number, parse_constant=_refuse)
+        if is_too_deep(value):
+            return _TOO_DEEP
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return _SURROGATE
+    except RecursionError:
+        return _TOO_DEEP if _is_json(text) else MALFORMED
+    except ValueError:
+        return MALFORMED
+    return _RANGE if beyond_range else MALFORMED
+
+
+def _refuse(_: str) -> Any:
+    raise ValueError("NaN and Infinity are no JSON")
+
+
+def _is_json(text: str) -> bool:
+    """Whether a text is JSON by its grammar, however deep it nests."""
+    open_marks: list[str] = []
+    wanted, at = "value", 0
+    while token := _TOKEN.match(text, at):
+        at = token.end()
+        wanted = _after(token, wanted, open_marks)
+        if not wanted:
+            return False
+        if wanted == "end" and not open_marks:
+            return not text[at:].strip(" \t\r\n")
+    return False
+
+
+def _after(token: re.Match[str], wanted: str, open_marks: list[str]) -> str:
+    """What may follow a token where `wanted` was expected; empty where the token may not stand there."""
+    mark = token["mark"]
+    if mark in ("{", "[") and wanted.startswith("value"):
+        open_marks.append(mark)
+        return "key or close" if mark == "{" else "value or close"
+    if mark in ("}", "]") and wanted in ("end", "key or close", "value or close"):
+        fits = open_marks and open_marks.pop() == {"}": "{", "]": "["}[mark]
+        return "end" if fits else ""
+    if mark == ",":
+        return ("key" if open_marks[-1] == "{" else "value") if wanted == "end" and open_marks else ""
+    if mark == ":":
+        return "value" if wanted == "colon" else ""
+    if mark is None and wanted.startswith("value"):
+        return "end"
+    return "colon" if token["string"] is not None and wanted.startswith("key") else ""
+
+
+# --- envelope
+
+VERSION = 1
+_SEALED_HEAD = re.compile(
+    rb'\{"v":1,"id":"([0-9a-f]{32})","idFrom":"(delivery|content)","receivedAt":(\d{1,14}),"body":'
+)
+_OF_AN_ENVELOPE = b'"idFrom"'
+"""In every envelope of any version, whoever wrote it."""
+
+_NO_TEXT = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+"""Bytes that stand in no JSON, in whatever encoding of one byte it is."""
+
+_OWN_FIELDS = frozenset({"v", "id", "idFrom", "receivedAt", "body"})
+_YEAR_10000_MS = 253_402_300_800_000
+_STREAM_SCHEME = "stream"
+_BREAKS_TO_SPACES = bytes.maketrans(b"\r\n", b"  ")
+
+
+def seal(identity: str, id_from: str, received_at_ms: int, body: bytes, added: bytes = b"") -> bytes:
+    """One envelope, without a line break: the body's own bytes, line breaks between its tokens made spaces.
+
+    `body` is valid JSON (a JSON string holds no raw line break, so no value changes); `added` is what
+    `added_text` made.
+    """
+    if b"\n" in body or b"\r" in body:
+        body = body.translate(_BREAKS_TO_SPACES)
+    head = f'{{"v":{VERSION},"id":"{identity}","idFrom":"{id_from}","receivedAt":{received_at_ms},"body":'
+    return head.encode() + body + added + b"}"
+
+
+def added_text(fields: dict[str, str]) -> bytes:
+    """The fields that stand after an envelope's body (docs/contract.md, "In the stream"), ready for `seal`."""
+    return b"," + orjson.dumps(fields)[1:-1] if fields else b""
+
+
+def text_body(body: bytes) -> tuple[bytes, str]:
+    """A body that is no JSON as a JSON string, and its `bodyEncoding`: its bytes can be had back, all of them."""
+    try:
+        return orjson.dumps(body.decode()), "text"
+    except UnicodeDecodeError:
+        return orjson.dumps(base64.b64encode(body).decode()), "base64"
+
+
+def added_fields(line: bytes) -> dict[str, Any]:
+    """What an envelope says beside its body: `source`, `eventTypeHeader` and so on. Empty where there is nothing.
+
+    The last added field is no object, so an envelope with none, of an event that is one, is known by its last bytes.
+    """
+    if line[-2:] == b"}}" or _OF_AN_ENVELOPE not in line[:200]:  # its head, whoever set blanks in it
+        return {}
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return {}
+    if type(value) is not dict or not value.keys() >= _OWN_FIELDS:
+        return {}
+    return {name: field for name, field in value.items() if name not in _OWN_FIELDS}
+
+
+def sealed_parts(line: bytes) -> tuple[str, bytes]:
+    """The identity and the body, unparsed, of a line that `seal` wrote; both empty where it is none.
+
+    Behind the body there may be added fields.
+    """
+    head = _SEALED_HEAD.match(line)
+    return (head[1].decode(), line[head.end() : -1]) if head else ("", b"")
+
+
+def cut_array(body: bytes) -> Iterator[bytes]:
+    """The elements of a JSON array, each as its own bytes, unchanged, one by one.
+
+    `body` is known to be a valid array of at most EVENT_MAX_DEPTH levels: those the parser follows on every Python.
+    """
+    text = body.decode()
+    at = text.index("[") + 1
+    while text[at := behind(BLANKS_AND_COMMAS, text, at)] != "]":
+        _, end = SCANNER.raw_decode(text, at)
+        yield text[at:end].encode()
+        at = end
+
+
+def open_record(record: Record) -> list[Event | DeadLetter]:
+    """Every event of a Kinesis record, in order; what cannot be read is a dead letter of its own line.
+
+    Opens the record's books for exactly as many events as it returns. A record that is one JSON document is one event
+    (or an array of them). Else each document is that goes over several lines; else, where the record is a text, each
+    non-empty line. Never raises for what it holds.
+    """
+    found: list[Event | DeadLetter] = []
+    data = record.data
+    for line in data.split(b"\n") if b"\n" in data else (data,):  # a large one is not copied
+        if len(found) > limits.RECORD_MAX_EVENTS:
+            break
+        try:
+            value = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            if not line or line.isspace():
+                continue
+            # A document that someone else pretty-printed breaks at its first line; an envelope never does.
+            if not found and (found := _over_lines(record)):
+                break
+            found += _several(record, len(found), line, end_to_end(line))
+        else:
+            found += _from_document(record, len(found), line, value)
+    if not found or (len(found) > 1 and _is_no_text(data, found)):
+        found = [_unreadable(record, 0, data)]
+    elif len(found) > limits.RECORD_MAX_EVENTS:
+        found = [_too_many(record, 0, data)]
+    record.expect(len(found))
+    record.received_at_ms = min([(one if isinstance(one, Event) else one.event).received_at_ms for one in found])
+    return found
+
+
+def _is_no_text(data: bytes, found: list[Event | DeadLetter]) -> bool:
+    """Whether it is a compressed or a binary form, in which a byte like a line feed ends nothing."""
+    if any(isinstance(one, Event) and type(one.body) is dict for one in found) or _OF_AN_ENVELOPE in data:
+        return False
+    return _NO_TEXT.search(data) is not None
+
+
+def is_envelope(value: object) -> bool:
+    """Whether it is one, of whatever version: many documents have `v`, `id` and `body`, but other fields besides."""
+    if type(value) is not dict or "v" not in value or "body" not in value:
+        return False
+    return "idFrom" in value or ("id" in value and value.keys() <= _OWN_FIELDS)
+
+
+def _from_document(record: Record, line: int, raw: bytes, value: Any) -> list[Event | DeadLetter]:
+    if is_envelope(value):
+        return [_from_envelope(record, line, raw, value)]
+    return _from_value(record, line, raw, value)
+
+
+def _over_lines(record: Record) -> list[Event | DeadLetter]:
+    """What a record holds whose documents go over several lines; nothing where each line stands for itself."""
+    data = record.data
+    whole = _parse(data)
+    if whole is not _BROKEN:
+        return _from_value(record, 0, data, whole)
+    cut = end_to_end(data) if b"\n" in data else ([], b"")
+    return _several(record, 0, data, cut) if any(b"\n" in part for part in cut[0]) else []
+
+
+def _several(record: Record, line: int, raw: bytes, cut: tuple[list[bytes], bytes]) -> list[Event | DeadLetter]:
+    """A text that is not one document: several end to end, and one dead letter of what cannot be read from there on."""
+    parts, rest = cut
+    if len(parts) < 2 and (not parts or not rest):
+        return [_unreadable(record, line, raw)]
+    found: list[Event | DeadLetter] = []
+    for part in parts:
+        value = _parse(part)
+        if value is _BROKEN:
+            found.append(_unreadable(record, line + len(found), part))
+        else:
+            found += _from_document(record, line + len(found), part, value)
+    return [*found, _unreadable(record, line + len(found), rest)] if rest else found
+
+
+_BROKEN = object()
+
+
+def _parse(data: bytes) -> object:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return _BROKEN
+
+
+def _from_value(record: Record, line: int, raw: bytes, value: object) -> list[Event | DeadLetter]:
+    """A document that is no envelope: one event, or, where it is an array, one for each element."""
+    if type(value) is list and value:
+        if is_too_deep(value):
+            whole = unread(record, line, raw)
+            return [DeadLetter(whole, Reason.SCHEMA_MISMATCH, "TooDeep", "the array nests too deep")]
+        if len(value) > limits.RECORD_MAX_EVENTS:
+            return [_too_many(record, line, raw)]
+        parts = list(cut_array(raw))
+        return [_foreign(record, line + i, parts[i], item, i) for i, item in enumerate(value)]
+    return [_foreign(record, line, raw, value, 0)]
+
+
+def _too_many(record: Record, line: int, raw: bytes) -> DeadLetter:
+    message = f"there are more than {limits.RECORD_MAX_EVENTS} events in one record"
+    return DeadLetter(unread(record, line, raw), Reason.SCHEMA_MISMATCH, "TooManyEvents", message)
+
+
+def _from_envelope(record: Record, line: int, raw: bytes, value: dict[str, Any]) -> Event | DeadLetter:
+    identity, received_at, id_from = value.get("id"), value.get("receivedAt"), value.get("idFrom")
+    version = value["v"]
+    if (
+        type(identity) is str
+        and len(identity) == 32
+        and not identity.strip("0123456789abcdef")
+        and type(received_at) is int
+        and 0 <= received_at < _YEAR_10000_MS
+        and (id_from == "delivery" or id_from == "content")  # noqa: PLR1714 - it also tells the type
+    ):
+        if version == VERSION:
+            return new_event((record, line, raw, identity, id_from, received_at, value["body"]))
+        event = Event(record, line, raw, identity, id_from, received_at, None)
+    else:
+        event = _foreign(record, line, raw, None, 0)
+        if version == VERSION:
+            message = "an envelope's field has a wrong form"
+            return DeadLetter(event, Reason.SCHEMA_MISMATCH, "MalformedEnvelope", message)
+    return DeadLetter(event, Reason.UNSUPPORTED_VERSION, "UnsupportedVersion", "the envelope's version is unknown")
+
+
+def _foreign(record: Record, line: int, raw: bytes, body: object, index: int) -> Event:
+    """An event that no receiver of ours sealed: identified by its content, received when Kinesis got it."""
+    identity = event_id(_STREAM_SCHEME, None, index, raw)
+    return Event(record, line, raw, identity, "content", record.arrived_at_ms, body)
+
+
+def unread(record: Record, line: int, raw: bytes) -> Event:
+    """An event known by its bytes alone, which nobody has parsed; who it is stands at the head of our own envelopes."""
+    if head := _SEALED_HEAD.match(raw):
+        identity, id_from, received_at = (part.decode() for part in head.groups())
+        return Event(record, line, raw, identity, id_from, int(received_at), None)
+    return _foreign(record, line, raw, None, 0)
+
+
+def _unreadable(record: Record, line: int, raw: bytes) -> DeadLetter:
+    return DeadLetter(unread(record, line, raw), *why_unread(raw))

@@ -1,0 +1,482 @@
+"""Reads what AWS answered, entry by entry and by position: one way for PutEvents, PutRecords and SendMessageBatch.
+
+A 200 can hold failures, so every entry is read. An answer that does not fit its request (another length, unreadable)
+says nothing about any entry: the whole call is indeterminate and is sent again, never settled.
+"""
+
+import email.utils
+import enum
+import errno
+import html
+import re
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple, TypeVar
+
+import cbor2
+import orjson
+from pydantic import ValidationError
+
+# --- settings error: a bad setting: one line for the operator, and the exit status 78.
+
+EX_CONFIG = 78
+"""Exit status of a program that was configured wrongly (sysexits.h)."""
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; its text is the one line that the operator sees."""
+
+    status = EX_CONFIG
+    """How a program ends with it."""
+
+
+class NotNowError(SettingsError):
+    """What a setting names did not answer. Ends with 1: who runs the program starts it again, as after no 78."""
+
+    status = 1
+
+
+def first_error(error: ValidationError) -> Any:
+    """The first thing that pydantic found wrong (`type`, `loc`, `msg`), without the value, which may be a secret."""
+    return error.errors(include_url=False, include_input=False, include_context=False)[0]
+
+
+_IN_WORDS = {
+    "missing": "is missing",
+    "extra_forbidden": "is no key that is known here",
+    "greater_than": "is too small",
+    "greater_than_equal": "is too small",
+    "less_than": "is too large",
+    "less_than_equal": "is too large",
+    "int_parsing": "is no whole number",
+    "int_parsing_size": "is no number that can be used",
+    "int_type": "is no whole number",
+    "int_from_float": "is no whole number",
+    "float_parsing": "is no number",
+    "float_type": "is no number",
+    "finite_number": "is no number that can be used",
+    "literal_error": "is none of the words that are known here",
+    "string_pattern_mismatch": "has not the form that is needed here",
+    "string_too_short": "is too short",
+    "string_too_long": "is too long",
+    "string_type": "is no text",
+    "union_tag_not_found": "has no type",
+    "union_tag_invalid": "has a type that is not known here",
+}
+"""What is wrong by pydantic's name of it: its own words are a programmer's, with its patterns in them."""
+
+
+def in_words(first: Any) -> str:
+    """The problem of `first_error`, as a line says it behind the setting's name."""
+    return str(_IN_WORDS.get(first["type"]) or first["msg"].removeprefix("Value error, "))
+
+
+def unwritable(variable: str, error: OSError) -> SettingsError:
+    """The refusal of a folder, named by a setting, that cannot be written. One whose disk is full can be again."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return NotNowError(f"{variable}: cannot be written ({error.strerror}); make room")
+    return SettingsError(f"{variable}: cannot be written ({error.strerror}); name a writable folder")
+
+
+# --- unforeseen error: an error that nobody foresaw, in a command whose exit status 1 is an answer.
+
+
+class UnforeseenError(Exception):
+    """Raised from the error itself; `status` is how the command ends where it has no answer."""
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+# --- aws error codes
+
+
+class Disposition(enum.Enum):
+    """The treatment of an entry, or of a call, that AWS did not accept."""
+
+    DEAD_LETTER = "dead_letter"
+    """The data is wrong: no retry can help, bury it at once."""
+    RETRY = "retry"
+    """This entry alone is in trouble: retry it, within a budget."""
+    HOLD = "hold"
+    """The world is down or misconfigured: retry without end, bury nothing."""
+    BISECT = "bisect"
+    """A call refused whole for its content: halve it until the poison entry stands alone."""
+
+
+# Sources: botocore models `events`, `eventbridgev2`, `kinesis`, `sqs` (1.43/1.44); docs/contract.md, "What an error
+# means".
+# What is not listed is unknown: on a single entry it is RETRY (and exhausts), on a whole call HOLD.
+_DATA = (
+    "MalformedDetail",
+    "InvalidArgument",
+    "RedactionFailure",
+    "NotAuthorizedForDetailType",
+    "NotAuthorizedForDetailTypeException",
+    "InvalidMessageContents",
+)
+_ENTRY = ("InternalFailure", "InternalError", "InternalException", "InternalServerException")
+THROTTLING = (
+    "ThrottlingException",
+    "Throttling",
+    "ThrottledException",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "TooManyRequestsException",
+    "RequestLimitExceeded",
+    "ProvisionedThroughputExceededException",
+    "LimitExceededException",
+    "OverLimit",
+    "KMSThrottlingException",
+    "KmsThrottled",
+)
+"""Systemic, and a word on how much is sent: fewer calls at once are better."""
+
+CREDENTIALS_OVER = (
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "UnrecognizedClientException",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "SignatureDoesNotMatch",
+)
+"""Systemic, and perhaps over as soon as others stand where these credentials came from."""
+
+_SYSTEMIC = (
+    *THROTTLING,
+    *CREDENTIALS_OVER,
+    "ServiceUnavailable",
+    "ServiceUnavailableException",
+    "AccessDenied",
+    "AccessDeniedException",
+    "InvalidAccountIdException",
+    "NotAuthorizedForSource",
+    "NotAuthorizedForSourceException",
+    "IncompleteSignature",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
+    "RequestExpired",
+    "RequestTimeTooSkewed",
+    "ResourceNotFoundException",
+    "ResourceInUseException",
+    "QueueDoesNotExist",
+    "AWS.SimpleQueueService.NonExistentQueue",
+    "KMSDisabledException",
+    "KMSInvalidStateException",
+    "KMSAccessDeniedException",
+    "KMSNotFoundException",
+    "KMSOptInRequired",
+    "KMSInvalidKeyUsageException",
+    "KmsAccessDenied",
+    "KmsDisabled",
+    "KmsInvalidKeyUsage",
+    "KmsInvalidState",
+    "KmsNotFound",
+    "KmsOptInRequired",
+    "InvalidStateException",
+)
+_CONTENT = (
+    "ValidationException",
+    "ValidationError",
+    "SerializationException",
+    "BatchRequestTooLong",
+    "InvalidInputException",
+)
+
+CODES: dict[str, Disposition] = {
+    **dict.fromkeys(_DATA, Disposition.DEAD_LETTER),
+    **dict.fromkeys(_ENTRY, Disposition.RETRY),
+    **dict.fromkeys(_SYSTEMIC, Disposition.HOLD),
+    **dict.fromkeys(_CONTENT, Disposition.BISECT),
+}
+
+
+def short_code(raw: str) -> str:
+    """Strip the namespace and the URL that AWS may put around an error code (`ns#Code:http://…` is `Code`).
+
+    The URL first, as botocore does it: a URL may hold a `#`. What is KMS's may have a dot, of S3 and of an entry of
+    SQS (`KMS.DisabledException`); Kinesis writes it without.
+    """
+    code = raw.split(":", 1)[0].rsplit("#", 1)[-1].strip()
+    return f"KMS{code[4:]}" if code.startswith("KMS.") else code
+
+
+def entry_disposition(code: str) -> Disposition:
+    """What a per-entry error code means; a code not in the table is entry trouble."""
+    return CODES.get(code, Disposition.RETRY)
+
+
+def call_disposition(code: str, status: int) -> Disposition:
+    """What a whole call's refusal means: only a refusal for its content is not systemic.
+
+    `status` is the HTTP status; 5xx is systemic whatever code comes with it.
+    """
+    if status < 500 and CODES.get(code) is Disposition.BISECT:
+        return Disposition.BISECT
+    if status == 413:
+        return Disposition.BISECT
+    return Disposition.HOLD
+
+
+# --- aws cures: what an operator does where AWS refuses everything with this code: the end of a line in the log.
+
+_BY_START = (
+    (
+        ("AccessDenied", "NotAuthorized", "KMSAccessDenied", "KmsAccessDenied"),
+        "grant it (stream-router setup --policy)",
+    ),
+    (("Expired", "Unrecognized", "InvalidClientToken", "InvalidAccessKey", "MissingAuth"), "renew the credentials"),
+    (("NoAnswer", "TimedOut", "RequestTimeout"), "check the network, the endpoint (AWS_ENDPOINT_URL) and TLS"),
+    (
+        ("InvalidSignature", "IncompleteSignature", "SignatureDoesNotMatch", "Request"),
+        "check this host's clock and the secret key",
+    ),
+    (("ResourceNotFound",), "make it anew with stream-router setup"),
+    # `setup` verifies the queue that SQS_DLQ_URL names, and makes one only where it names none.
+    (("QueueDoesNotExist", "AWS.SimpleQueueService"), "make it anew: unset SQS_DLQ_URL, then stream-router setup"),
+    (("InvalidAccountId",), "correct the ARN of STREAM_ROUTER_EVENT_BUS"),
+    (("KMS", "Kms"), "enable the key in KMS, or set another"),
+    (("NoSuchBucket", "PermanentRedirect", "AuthorizationHeader"), "name a bucket of AWS_REGION that exists"),
+)
+_OF_ITSELF = "it mends itself, or AWS's health page says more"
+
+
+def cure(code: str) -> str:
+    """A few words for a code of AWS's, or one of our own where there was no answer."""
+    if code in THROTTLING:
+        return "raise the quota, or send less (STREAM_ROUTER_MAX_SHARD_RATE)"
+    return next((words for starts, words in _BY_START if code.startswith(starts)), _OF_ITSELF)
+
+
+# --- aws answers
+
+T = TypeVar("T")
+
+RETRY_AFTER_MAX_S = 60.0
+"""The longest pause that an answer can ask for: a garbled header or a proxy's whim must not silence a shard."""
+
+
+_OF_S3 = re.compile(rb"<Error>\s*<Code>([\w.]{1,64})</Code>\s*(?:<Message>([^<]{0,500})</Message>)?")
+"""S3 says no in XML."""
+
+
+class Answer(NamedTuple):
+    """What came back: `status` is the HTTP status, 0 where no whole answer came and `error` says why (no payload).
+
+    A status of 0 is indeterminate: the service may or may not have acted. Header names are lower case.
+    """
+
+    status: int
+    body: bytes
+    headers: dict[str, str]
+    error: str
+
+    @property
+    def retry_after_s(self) -> float:
+        """The answer's Retry-After in seconds, at most RETRY_AFTER_MAX_S, 0.0 where there is none that can be read."""
+        value = self.headers.get("retry-after", "")
+        if value.isdecimal():
+            return min(float(value), RETRY_AFTER_MAX_S)
+        date = epoch_of(value)
+        return min(max(0.0, date - time.time()), RETRY_AFTER_MAX_S) if date else 0.0
+
+
+def epoch_of(http_date: str) -> float:
+    """An HTTP date as epoch seconds, 0.0 where it is none."""
+    try:
+        return email.utils.parsedate_to_datetime(http_date).timestamp()
+    except (ValueError, OverflowError):
+        return 0.0
+
+
+class Outcome(NamedTuple):
+    """What became of one entry: accepted where `disposition` is None, else what to do with it and AWS's code."""
+
+    disposition: Disposition | None
+    code: str = ""
+    message: str = ""
+
+
+ACCEPTED = Outcome(None)
+
+
+class Refusal(NamedTuple):
+    """A call that says nothing of its single entries. `indeterminate`: the service may have acted on it."""
+
+    disposition: Disposition
+    code: str
+    indeterminate: bool
+    retry_after_s: float
+    message: str = ""
+
+
+class _UnreadableError(Exception):
+    """The answer does not fit its request."""
+
+
+def of_put_events(answer: Answer, sent: int) -> list[Outcome] | Refusal:
+    """The outcome of each of `sent` entries of a classic PutEvents call, by position."""
+    return _settle(answer, lambda body: _by_position(body["Entries"], sent, "EventId"))
+
+
+def of_put_events_v2(answer: Answer, sent: int) -> list[Outcome] | Refusal:
+    """The outcome of each of `sent` entries of a v2 PutEvents call (CBOR); DEDUPLICATED is accepted."""
+    return _settle(answer, lambda body: _by_position(body["Entries"], sent, "EventId", "SuccessCode"), cbor2.loads)
+
+
+def of_put_records(answer: Answer, sent: int) -> list[Outcome] | Refusal:
+    """The outcome of each of `sent` records of a PutRecords call, by position."""
+    return _settle(answer, lambda body: _by_position(body["Records"], sent, "SequenceNumber"))
+
+
+def of_send_message_batch(answer: Answer, body_md5s: Sequence[str]) -> list[Outcome] | Refusal:
+    """The outcome of each message of a SendMessageBatch call, whose ids are "0", "1", … in the order of `body_md5s`.
+
+    A message is accepted only with a MessageId and the MD5 of the body that was sent.
+    """
+    return _settle(answer, lambda body: _by_id(body, body_md5s))
+
+
+def of_message_batch(answer: Answer, sent: int) -> list[Outcome] | Refusal:
+    """The outcome of each entry of a DeleteMessageBatch or ChangeMessageVisibilityBatch call, by its ids "0", "1", ….
+
+    Nothing is stored, so the id alone is the proof.
+    """
+    return _settle(answer, lambda body: _by_id(body, [None] * sent))
+
+
+def of_receive_message(answer: Answer) -> list[dict[str, Any]] | Refusal:
+    """The messages of a ReceiveMessage call."""
+    return _settle(answer, lambda body: [dict(message) for message in body.get("Messages") or []])
+
+
+def of_read(answer: Answer, has: str) -> dict[str, Any] | Refusal:
+    """What a call that reads found. Its answer has the member `has`; "" where it may have none."""
+
+    def read(body: dict[str, Any]) -> dict[str, Any]:
+        if has and has not in body:
+            raise _UnreadableError
+        return dict(body)
+
+    return _settle(answer, read)
+
+
+def of_describe_event_bus(answer: Answer) -> float | Refusal:
+    """When the bus was made (epoch seconds), 0.0 where the answer does not tell; of a classic or of a v2 bus."""
+    parse = orjson.loads if answer.body.startswith(b"{") else cbor2.loads
+    return _settle(answer, bus_made_s, parse)
+
+
+def bus_made_s(found: dict[str, Any]) -> float:
+    """The same of an answer that is parsed; 0.0 for the default bus, too.
+
+    Nobody can delete that one, and EventBridge's documentation promises a time of creation of the others alone.
+    """
+    is_default = str(found.get("Arn")).endswith(":event-bus/default")
+    return 0.0 if is_default else epoch_s(found.get("CreationTime"))
+
+
+def epoch_s(value: object) -> float:
+    """A time of an answer, parsed by whatever library, as epoch seconds; 0.0 where it is none."""
+    if isinstance(value, datetime):
+        return value.timestamp()
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _settle(
+    answer: Answer,
+    read: Callable[[dict[str, Any]], T],
+    parse: Callable[[bytes], Any] = orjson.loads,
+) -> T | Refusal:
+    if answer.status != 200:
+        return refusal(answer)
+    try:
+        return read(parse(answer.body))
+    except (
+        orjson.JSONDecodeError,
+        cbor2.CBORDecodeError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        ValueError,
+        _UnreadableError,
+    ):
+        return Refusal(Disposition.HOLD, "UnreadableAnswer", indeterminate=True, retry_after_s=0.0)
+
+
+def refusal(answer: Answer) -> Refusal:
+    """What an answer without a 200 means for the whole call."""
+    if answer.status == 0:
+        return Refusal(Disposition.HOLD, "NoAnswer", indeterminate=True, retry_after_s=0.0, message=answer.error)
+    code, message = _code(answer)
+    disposition = call_disposition(code, answer.status)
+    return Refusal(disposition, code, answer.status >= 500, answer.retry_after_s, message)
+
+
+def _code(answer: Answer) -> tuple[str, str]:
+    """AWS's error code and message, or `Http<status>` where the body says none (a proxy's page, for example)."""
+    code = answer.headers.get("x-amzn-errortype") or ""
+    message = ""
+    try:
+        body = (
+            cbor2.loads(answer.body) if "cbor" in answer.headers.get("content-type", "") else orjson.loads(answer.body)
+        )
+        code = code or str(body.get("__type") or body.get("code") or "")
+        message = str(body.get("message") or body.get("Message") or "")
+    except (orjson.JSONDecodeError, cbor2.CBORDecodeError, AttributeError):
+        if said := _OF_S3.search(answer.body):
+            code, message = code or said[1].decode(), html.unescape((said[2] or b"").decode("utf-8", "replace"))
+    return short_code(code) or f"Http{answer.status}", message
+
+
+def _by_position(results: list[dict[str, Any]], sent: int, *proofs: str) -> list[Outcome]:
+    if len(results) != sent:
+        raise _UnreadableError
+    first = proofs[0]
+    return [
+        ACCEPTED if result.get(first) and not result.get("ErrorCode") else _one(result, proofs) for result in results
+    ]
+
+
+def _one(result: dict[str, Any], proofs: tuple[str, ...]) -> Outcome:
+    code, message = result.get("ErrorCode"), result.get("ErrorMessage") or ""
+    if code:
+        if not (isinstance(code, str) and isinstance(message, str)):
+            raise _UnreadableError
+        return Outcome(entry_disposition(code), code, message)
+    if not any(result.get(proof) for proof in proofs):
+        raise _UnreadableError
+    return ACCEPTED
+
+
+def _by_id(body: dict[str, Any], body_md5s: Sequence[str | None]) -> list[Outcome]:
+    """An MD5 of None: the id alone is the proof, since nothing is stored."""
+    outcomes: list[Outcome | None] = [None] * len(body_md5s)
+    for result in body.get("Successful") or []:
+        at, md5 = _place(result, outcomes), result.get("MD5OfMessageBody")
+        proven = body_md5s[at] is None or (result.get("MessageId") and md5 == body_md5s[at])
+        outcomes[at] = ACCEPTED if proven else Outcome(Disposition.RETRY, "Md5Mismatch")
+    for result in body.get("Failed") or []:
+        at = _place(result, outcomes)
+        outcomes[at] = _failed_message(result)
+    if any(outcome is None for outcome in outcomes):
+        raise _UnreadableError
+    return [outcome for outcome in outcomes if outcome is not None]
+
+
+def _place(result: dict[str, Any], outcomes: list[Outcome | None]) -> int:
+    at = int(result["Id"])
+    if not 0 <= at < len(outcomes) or outcomes[at] is not None:
+        raise _UnreadableError
+    return at
+
+
+def _failed_message(result: dict[str, Any]) -> Outcome:
+    """A message that SQS blames on its sender can never be accepted as it is, unless the table knows better."""
+    code = short_code(str(result.get("Code") or "Unknown"))
+    known = CODES.get(code)
+    blamed = Disposition.DEAD_LETTER if result.get("SenderFault") else Disposition.RETRY
+    return Outcome(known if known is not None and known is not Disposition.BISECT else blamed, code)

@@ -1,0 +1,91 @@
+"""AWS's hard limits: each with its source and the date on which it was checked (2026-11-24 unless said)."""
+
+import functools
+
+# --- limits: aWS's hard limits: each with its source and the date on which it was checked (2026-11-24 unless said).
+
+# --- EventBridge ------------------------------------------------------------------------------------------------
+ENTRY_TIME_BYTES = 14
+"""What an entry's Time counts. Source: EventBridge user guide, "Calculating PutEvents event entry size"."""
+
+V2_MAX_ENTRIES = 100
+"""Entries of one PutEvents call on a v2 bus. Source: botocore model `eventbridgev2` 2025-05-15."""
+
+REQUEST_BYTES_1MB = 1_000_000
+"""Total entry size of one call "must be less than 1MB" (model `events`). 1,048,576 was measured to pass, but an entry
+of that size was not delivered to a target (docs/facts.md, "EventBridge"): the decimal megabyte is the safe reading."""
+
+REQUEST_BYTES_256K = 262_144
+"""The limit before 2026-01-29, and still where the rise is not reported."""
+
+REGIONS_256K = frozenset(
+    {"ap-southeast-5", "ap-southeast-6", "ap-southeast-7", "ap-east-2", "mx-central-1", "cn-north-1", "cn-northwest-1"}
+)
+"""Malaysia, New Zealand, Thailand, Taipei, Mexico: field test of 2026-03-28; China: its own documentation."""
+
+DETAIL_TYPE_MAX_CHARS = 128
+"""Source: EventBridge API reference, PutEventsRequestEntry."""
+
+EVENT_MAX_DEPTH = 800
+"""JSON levels of one event. Ours: EventBridge takes 1,000 (model `events`), but Python 3.11 follows 1,000 less the
+calls that it is in. With a bound of our own the answer is the same on every Python."""
+
+RECORD_MAX_EVENTS = 250_000
+"""Events of one record. Ours: they are opened together, and millions of tiny lines took gigabytes. So many events of
+any shape are more than 10 MiB."""
+
+INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+"""Integers of a Detail. Source: model `events`."""
+
+RULE_NAME_MAX_CHARS = 64
+EVENT_PATTERN_MAX_CHARS = 4096
+"""Source: model `events` (PutRule)."""
+
+# --- Kinesis ----------------------------------------------------------------------------------------------------
+KINESIS_RECORD_BYTES = 1_048_576
+"""Data and partition key of one record, unless the stream was raised. Source: model `kinesis`."""
+
+PUT_RECORDS_MAX_RECORDS = 500
+PUT_RECORDS_MAX_BYTES = 10 * 1024 * 1024
+"""Source: model `kinesis`, PutRecords."""
+
+# --- SQS --------------------------------------------------------------------------------------------------------
+SQS_MESSAGE_BYTES = 1_048_576
+"""One message, attributes included, and one whole batch. Source: model `sqs` (raised from 256 KiB in 2026)."""
+
+SQS_BATCH_MAX = 10
+"""Messages of one SendMessageBatch call. Source: SQS API reference."""
+
+SQS_HIDDEN_MAX = 120_000
+"""Messages of a standard queue that may be hidden at once, about. Source: SQS developer guide, quotas."""
+
+# --- CloudWatch -------------------------------------------------------------------------------------------------
+METRIC_VALUES_MAX = 150
+"""Distinct Values of one datum in one request; percentiles work with Values/Counts. Source: model `cloudwatch`."""
+
+METRIC_DATA_MAX = 1_000
+"""Metrics of one PutMetricData call. Source: model `cloudwatch`."""
+
+
+def request_bytes(region: str) -> int:
+    """Most bytes of entries that one PutEvents call may carry in `region`."""
+    return REQUEST_BYTES_256K if region in REGIONS_256K else REQUEST_BYTES_1MB
+
+
+def is_v2_bus(bus: str) -> bool:
+    """Whether `bus` names a v2 event bus, which is known by its ARN."""
+    return ":event-busv2/" in bus
+
+
+@functools.cache
+def bus_ceiling(bus: str) -> int:
+    """Most entries that a PutEvents call to `bus` may carry.
+
+    The classic ceiling is read from botocore's service model, so it rises when AWS raises it.
+    """
+    if is_v2_bus(bus):
+        return V2_MAX_ENTRIES
+    from botocore.loaders import Loader  # here, so that the pipeline, which needs the rest, loads no botocore
+
+    model = Loader().load_service_model("events", "service-2")
+    return int(model["shapes"]["PutEventsRequestEntryList"]["max"])

@@ -1,0 +1,292 @@
+"""Who an event is: derived from its delivery and its body, so every copy of it carries the same id.
+
+What goes in, the body's SHA-256 too, comes from `receiver/intake.py`, and for a record that is not the receiver's from
+`envelope.py`; `event_id_of_hash` alone decides the id's own digest.
+Whether an id stands for a delivery or for content alone (`idFrom`) decides in
+`pipeline/sinks/eventbridge/wire_format.py` and `control/republish/republisher.py` what a v2 bus takes for a copy. The
+form, 32 hex digits, is looked for in `envelope.py` and `control/fates/wanted.py`.
+"""
+
+import enum
+import functools
+import hashlib
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+# --- dead letter reasons: why an event is buried: the reasons that a dead letter can name. A new one is declared here.
+
+
+class Reason(enum.StrEnum):
+    """Why an event is a dead letter (docs/contract.md, "A dead letter"): bounded, fit for a metric's label."""
+
+    MALFORMED_JSON = "malformed_json"
+    SCHEMA_MISMATCH = "schema_mismatch"
+    UNSUPPORTED_VERSION = "unsupported_version"
+    UNROUTABLE = "unroutable"
+    OVERSIZE = "oversize"
+    MASKING_FAILED = "masking_failed"
+    REFUSED = "refused"
+    RETRIES_EXHAUSTED = "retries_exhausted"
+    OUTAGE = "outage"
+    INTERNAL_ERROR = "internal_error"
+    CRASHED = "crashed"
+
+
+REASONS_OF_DATA = frozenset(
+    {
+        Reason.SCHEMA_MISMATCH,
+        Reason.UNSUPPORTED_VERSION,
+        Reason.MALFORMED_JSON,
+        Reason.MASKING_FAILED,
+        Reason.REFUSED,
+        Reason.OVERSIZE,
+        Reason.INTERNAL_ERROR,
+    }
+)
+"""What counts against the limit on dead letters (`pipeline/dead_letter_limit.py`): data, and what we cannot do with it.
+
+`unroutable` does not: to subscribe to 3 of 20 event types is normal.
+"""
+
+
+# --- dead letter share: how many of a shard's events may become dead letters for a reason of data before it holds.
+
+LEAST_JUDGED = 100
+"""Fewer events prove no mistake in the settings, however long they took."""
+
+
+class DeadLetterShare(NamedTuple):
+    """A `share` of the last `events` judged events, of the last `over_s` seconds.
+
+    Or of `LEAST_JUDGED`, where those took longer.
+    """
+
+    share: float
+    """Above 0, at most 1."""
+
+    events: int
+    over_s: float
+
+
+# --- names: names that several parts share. Rules, consumers and auditors outside the project depend on the first two.
+
+SOURCE = "nice.cxone.webhook"
+"""The entry's `Source`; the rule matches it."""
+
+PIPELINE_ID = "cxone-event-router-v1"
+"""Who made the event, in its metadata and in the audit log."""
+
+PROBE_TYPE = "stream_router.probe"
+"""The event type of `doctor --end-to-end`: known before mapping, and matched by no rule of ours."""
+
+SNAPSHOTS = "metrics"
+"""The folder of the children's figures in the state folder, whose other names are in consumer/state_dir.py."""
+
+
+# --- model
+
+NOT_OPENED = -1
+"""The lines of a record that nobody opened yet: all of it is unsettled."""
+
+
+class Place(NamedTuple):
+    """An event in its shard: sequence and sub-sequence number of its record, its line. Compared as integers."""
+
+    sequence_number: int
+    sub_sequence_number: int
+    line: int
+
+
+class Batch:
+    """What became of the events of one of the daemon's batches. `number` counts the batches of a shard as they come.
+
+    `records` and `events` grow while its records are opened; `is_open` says that more of them may come. `unsettled` is
+    how many of its records are not settled.
+    """
+
+    __slots__ = (
+        "dead_letters",
+        "delivered",
+        "dropped",
+        "events",
+        "is_open",
+        "masked",
+        "number",
+        "probes",
+        "records",
+        "retried",
+        "unsettled",
+    )
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.records = self.events = self.unsettled = self.delivered = self.dropped = self.retried = self.probes = 0
+        self.dead_letters: Counter[str] = Counter()
+        self.masked: Counter[str] = Counter()
+        self.is_open = True
+
+
+NO_BATCH = Batch(0)
+"""The batch of records that nobody counts: those of tests and of the operator's tools."""
+
+
+def _nobody(_: "Record") -> None:
+    """Whom to tell where nobody keeps account."""
+
+
+class Record:
+    """One Kinesis user record, and which of its events are settled.
+
+    `sequence_number` and `sub_sequence_number` are integers, compared as such; `arrived_at_ms` is Kinesis's own
+    arrival time (epoch ms). `unsettled` is a bit mask: bit n is set while the event of line n is not settled; `events`
+    is how many events there were in all. `opened_at_ms` is when the child had the record (epoch ms). `on_settled` is
+    told once, when the last of its events is; the record's bytes are given back then. `received_at_ms` is when the
+    first of its events was received, once it is opened; until then, when it arrived.
+    """
+
+    __slots__ = (
+        "arrived_at_ms",
+        "batch",
+        "data",
+        "events",
+        "on_settled",
+        "opened_at_ms",
+        "received_at_ms",
+        "sequence_number",
+        "size_bytes",
+        "sub_sequence_number",
+        "unsettled",
+    )
+
+    def __init__(
+        self,
+        data: bytes,
+        sequence_number: int,
+        sub_sequence_number: int = 0,
+        arrived_at_ms: int = 0,
+        batch: Batch = NO_BATCH,
+        on_settled: Callable[["Record"], None] = _nobody,
+    ) -> None:
+        self.data = data
+        self.size_bytes = len(data)
+        self.sequence_number = sequence_number
+        self.sub_sequence_number = sub_sequence_number
+        self.arrived_at_ms = arrived_at_ms
+        self.received_at_ms = arrived_at_ms
+        self.opened_at_ms = 0.0
+        self.events = 0
+        self.unsettled = NOT_OPENED
+        self.batch = batch
+        self.on_settled = on_settled
+
+    def expect(self, events: int) -> None:
+        """Lines 0 … events-1 are unsettled from now on."""
+        self.events = events
+        self.unsettled = (1 << events) - 1
+
+    def settle(self, line: int) -> None:
+        """Settle one line. Raises AssertionError where it was settled before: the accounts are broken."""
+        bit = 1 << line
+        if not self.unsettled & bit:
+            raise AssertionError(f"line {line} of record {self.sequence_number} settled twice")
+        self.unsettled ^= bit
+        if not self.unsettled:
+            self.data = b""
+            self.on_settled(self)
+
+
+class Event(NamedTuple):
+    """One event as found in the stream: where it was, who it is, what it says.
+
+    `raw` is this event's own line (a dead letter carries it unchanged). `body` is the sender's JSON, parsed; None
+    where the line could not be read, and once the event has become an entry. `id_from` is "delivery" or "content";
+    times are epoch ms.
+    """
+
+    record: Record
+    line: int
+    raw: bytes
+    event_id: str
+    id_from: str
+    received_at_ms: int
+    body: object
+
+    @property
+    def place(self) -> Place:
+        """Where it is in its shard; no other event of the shard has it."""
+        return Place(self.record.sequence_number, self.record.sub_sequence_number, self.line)
+
+
+class Entry(NamedTuple):
+    """One PutEvents entry, ready to send. `size_bytes` is by AWS's formula; `time_s` is epoch seconds (UTC).
+
+    `detail` is the UTF-8 JSON object; `order_key` the conversation as it may be told ("" where there is none); `lane`
+    the same as it came, where a policy may have masked it: what keeps its order, and never leaves the process.
+    """
+
+    event: Event
+    detail_type: str
+    detail: bytes
+    time_s: float
+    size_bytes: int
+    order_key: str
+    lane: str = ""
+
+
+class DeadLetter(NamedTuple):
+    """An event that cannot be delivered, and why. `message` never quotes the payload.
+
+    `raw` is what of the event the letter keeps (docs/contract.md, "A dead letter"): known where it is written.
+    """
+
+    event: Event
+    reason: Reason
+    code: str
+    message: str
+    attempts: int = 0
+    entry: Entry | None = None
+    event_type: str = ""
+    raw: bytes = b""
+
+
+class Dropped(NamedTuple):
+    """An event that a setting says to drop (`STREAM_ROUTER_UNROUTABLE=drop`): settled, counted, sent nowhere."""
+
+    event: Event
+    event_type: str
+
+
+Made = Entry | DeadLetter | Dropped
+"""What becomes of an event: it can be sent, or it is refused, or dropped."""
+
+# Made from a tuple of all fields, in order: a third of the cost of the class's own call, which runs Python code.
+new_event: Callable[[tuple[Any, ...]], Event] = functools.partial(tuple.__new__, Event)
+new_entry: Callable[[tuple[Any, ...]], Entry] = functools.partial(tuple.__new__, Entry)
+
+
+# --- event id: who an event is: derived from its delivery and its body, so every copy of it carries the same id.
+
+
+def event_id(scheme: str, delivery_id: str | None, index: int, body: bytes) -> str:
+    """The identity of an event: 32 hex digits, the same for every copy of one delivery (docs/contract.md, "Identity").
+
+    `index` is the event's place in an array body (0 for a single object), `body` the request's whole body as sent.
+    """
+    return event_id_of_hash(scheme, delivery_id, index, hashlib.sha256(body).digest())
+
+
+def event_id_of_hash(scheme: str, delivery_id: str | None, index: int, body_hash: bytes) -> str:
+    """The same, from the body's SHA-256: so a body is hashed once, however many events it holds."""
+    text = b"\0".join((scheme.encode(), (delivery_id or "").encode(), str(index).encode(), body_hash))
+    return hashlib.sha256(text).hexdigest()[:32]
+
+
+def correlation_id(identity: str) -> str:
+    """The event id's 128 bits written as a UUID."""
+    return f"{identity[:8]}-{identity[8:12]}-{identity[12:16]}-{identity[16:20]}-{identity[20:]}"
+
+
+def event_id_as_typed(text: str) -> str:
+    """The event id that a person means: typed as it is, or as the correlation id, which is a UUID of the same bits."""
+    return text.strip().lower().replace("-", "")

@@ -1,0 +1,107 @@
+"""The ledger: one JSON line for every entry, record or message, written before the answer; and the counters."""
+
+import os
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from tests.fakeaws.call import Call, Item
+
+_OPTIONAL = (
+    ("code", "code"),
+    ("detailType", "detail_type"),
+    ("conversationId", "conversation_id"),
+    ("partitionKey", "key"),
+    ("id", "id"),
+    ("note", "note"),
+)
+"""What a line says where the item has it: the line's name and the item's."""
+
+
+class Ledger:
+    """Writes the lines and keeps the counts. `path` None keeps counts only; `payloads` adds each item's content."""
+
+    def __init__(self, path: Path | None, *, payloads: bool = False) -> None:
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600) if path else -1
+        self._payloads = payloads
+        self.calls: Counter[str] = Counter()
+        self.items: dict[str, Counter[str]] = {}
+        self.codes: dict[str, Counter[str]] = {}
+        self.bytes: Counter[str] = Counter()
+        self.faults: Counter[str] = Counter()
+        self.most_in_flight = 0
+
+    @property
+    def writes(self) -> bool:
+        """Whether lines are written: what only they need is not to be computed otherwise."""
+        return self._fd >= 0
+
+    def note_in_flight(self, calls: int) -> None:
+        """Take down how many calls are being answered at once."""
+        self.most_in_flight = max(self.most_in_flight, calls)
+
+    def record(self, operation: str, call: Call, call_code: str) -> None:
+        """Write a call's lines. `call_code` is the code that refused it whole, or empty."""
+        self.calls[operation] += 1
+        number = self.calls.total()
+        verdicts = self.items.setdefault(operation, Counter())
+        codes = self.codes.setdefault(operation, Counter())
+        if call_code:
+            codes[call_code] += 1
+        for item in call.items:
+            verdicts[item.verdict] += 1
+            self.bytes[operation] += item.size
+            if item.code and item.code != call_code:
+                codes[item.code] += 1
+        if self._fd >= 0:
+            self._write(operation, call, number, call_code)
+
+    def _write(self, operation: str, call: Call, number: int, call_code: str) -> None:
+        head = {"time": time.time_ns() / 1e6, "call": number, "operation": operation, "entries": len(call.items)}
+        lines = [self._line(head, call, index, item) for index, item in enumerate(call.items)]
+        if not lines and call_code:
+            lines = [orjson.dumps({**head, "index": -1, "verdict": "refused", "code": call_code}) + b"\n"]
+        os.write(self._fd, b"".join(lines))
+
+    def _line(self, head: dict[str, Any], call: Call, index: int, item: Item) -> bytes:
+        line = {**head, "index": index, "verdict": item.verdict, "size": item.size, "target": call.target}
+        ids = item.event_ids
+        if ids:
+            line["eventId"] = ids[0]
+        if len(ids) > 1:
+            line["eventIds"] = ids
+        for name, attribute in _OPTIONAL:
+            value = getattr(item, attribute)
+            if value:
+                line[name] = value
+        if self._payloads:
+            content = item.content
+            line["payload"] = content if isinstance(content, str) else content.decode("utf-8", "replace")
+        return orjson.dumps(line, default=str) + b"\n"
+
+    def stats(self) -> dict[str, Any]:
+        """The counters as JSON: calls, items by verdict, codes and bytes by operation, faults that bit."""
+        return {
+            "calls": dict(self.calls),
+            "items": {name: dict(counts) for name, counts in self.items.items()},
+            "codes": {name: dict(counts) for name, counts in self.codes.items() if counts},
+            "bytes": dict(self.bytes),
+            "faults": dict(self.faults),
+            "mostInFlight": self.most_in_flight,
+        }
+
+    def clear(self) -> None:
+        """Start counting anew; the lines stay."""
+        for counter in (self.calls, self.bytes, self.faults):
+            counter.clear()
+        self.items.clear()
+        self.codes.clear()
+        self.most_in_flight = 0
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._fd >= 0:
+            os.close(self._fd)

@@ -1,0 +1,92 @@
+"""The operations that read a stream and its lease table: how each is read, carried out and answered."""
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.fakeaws.call import Call, Refusal
+from tests.fakeaws.http import Request
+from tests.fakeaws.operation import Operation, json_body
+from tests.fakeaws.state.shards import Shard
+from tests.fakeaws.state.shop import Settings, Shop
+from tests.fakeaws.stream import kinesis_reads
+from tests.fakeaws.wire import Wire
+
+_KINESIS = "com.amazonaws.kinesis#"
+_DYNAMODB = "com.amazonaws.dynamodb.v20120810#"
+Read = Callable[[dict[str, Any], Settings, Shop], Call]
+
+
+def _nothing(_call: Call, _shop: Shop, _settings: Settings) -> None:
+    """Reading changes nothing."""
+
+
+def _document(call: Call) -> Any:
+    return call.document
+
+
+def _of(name: str, read: Read, namespace: str = _KINESIS, wire: Wire = Wire.JSON_1_1) -> Operation:
+    def parsed(request: Request, shop: Shop, settings: Settings, _ids: bool) -> Call:
+        return read(json_body(request), settings, shop)
+
+    return Operation(name, wire, namespace, parsed, _nothing, _document)
+
+
+def _shard_of(document: dict[str, Any], shop: Shop, name: str) -> Shard | Refusal:
+    return shop.shards.named(str(document.get(name))) or Refusal("ResourceNotFoundException", "No such shard.")
+
+
+def _split(document: dict[str, Any], _settings: Settings, shop: Shop) -> Call:
+    shard = _shard_of(document, shop, "ShardToSplit")
+    if isinstance(shard, Refusal):
+        return Call([], shard)
+    return Call([], shop.shards.split(shard, int(document.get("NewStartingHashKey") or 0)))
+
+
+def _merge(document: dict[str, Any], _settings: Settings, shop: Shop) -> Call:
+    one, other = _shard_of(document, shop, "ShardToMerge"), _shard_of(document, shop, "AdjacentShardToMerge")
+    if isinstance(one, Refusal) or isinstance(other, Refusal):
+        return Call([], one if isinstance(one, Refusal) else None)
+    return Call([], shop.shards.merge(one, other))
+
+
+def _register(document: dict[str, Any], _settings: Settings, _shop: Shop) -> Call:
+    return Call([], None, "", {"Consumer": kinesis_reads.consumer(document, "CREATING")})
+
+
+def _describe_consumer(document: dict[str, Any], _settings: Settings, _shop: Shop) -> Call:
+    return Call([], None, "", {"ConsumerDescription": kinesis_reads.consumer(document, "ACTIVE")})
+
+
+_READS: tuple[Operation, ...] = (
+    _of(
+        "DescribeStreamSummary", lambda document, settings, shop: kinesis_reads.summary(document, settings, shop.shards)
+    ),
+    _of("ListShards", lambda document, settings, shop: kinesis_reads.listed(document, settings, shop.shards)),
+    _of("GetShardIterator", lambda document, settings, shop: kinesis_reads.iterator(document, settings, shop.shards)),
+    _of("GetRecords", lambda document, settings, shop: kinesis_reads.read(document, settings, shop.shards))._replace(
+        accept=lambda call, _shop, _settings: kinesis_reads.records(call), answer=lambda call: call.items[0].result
+    ),
+    _of("SplitShard", _split),
+    _of("MergeShards", _merge),
+    _of("RegisterStreamConsumer", _register),
+    _of("DescribeStreamConsumer", _describe_consumer),
+    _of("DeregisterStreamConsumer", lambda _document, _settings, _shop: Call([])),
+    _of("SubscribeToShard", lambda document, _settings, shop: kinesis_reads.subscribe(document, shop.shards))._replace(
+        wire=Wire.EVENTS,
+        accept=lambda call, _shop, _settings: kinesis_reads.pushed(call),
+        answer=lambda call: call.items[0].content,
+    ),
+)
+
+BY_TARGET = {f"Kinesis_20131202.{operation.name}": operation for operation in _READS} | {
+    "DynamoDB_20120810.PutItem": _of(
+        "PutItem", lambda document, _settings, shop: shop.tables.put(document), _DYNAMODB, Wire.JSON_1_0
+    )._replace(accept=lambda call, shop, _settings: shop.tables.accept(call), answer=lambda _call: {}),
+    "DynamoDB_20120810.GetItem": _of(
+        "GetItem", lambda document, _settings, shop: shop.tables.get(document), _DYNAMODB, Wire.JSON_1_0
+    ),
+    "DynamoDB_20120810.Scan": _of(
+        "Scan", lambda document, _settings, shop: shop.tables.scan(document), _DYNAMODB, Wire.JSON_1_0
+    ),
+}
+"""awsJson operations by X-Amz-Target."""
