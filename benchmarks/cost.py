@@ -1,77 +1,227 @@
-"""What do a million events cost, with this product and with what AWS itself offers?
+"""How large is a deployment for a load, which of AWS's limits binds first, and what do a million events cost?
 
-`python -m benchmarks.cost [--event-bytes N] [--detail]`. Nothing is run: prices, figures and arithmetic are those of
-`stream-router plan` (stream_router/control/plan: prices.json has the source and the date of each). `--detail` shows the
-dollars of each service, so that a row can be worked out again with a calculator.
+`python -m benchmarks.cost` prints the two tables of docs/scale.md, which says how each figure is reckoned. Nothing is
+run: events have 600 bytes, the peak is twice the mean, prices and quotas are those of us-east-1. `--detail` shows the
+dollars a month of each service, so that a row can be worked out again with a calculator.
 """
 
 import argparse
+from collections.abc import Mapping
+from math import ceil
+from typing import NamedTuple
 
-from stream_router.control.plan import command, cost, data
-from stream_router.control.plan.capacity import Load
-from stream_router.errors import SettingsError
+LOADS, RATES = (1_000, 10_000, 100_000, 1_000_000), (10, 100, 1_000, 10_000)
+"""Events a second, mean: the columns of the two tables."""
 
-RATES = (10, 100, 1_000, 10_000)
-EVENT_BYTES, PEAK, REGION = 600, 2.0, "us-east-1"
+EVENT_BYTES, ENTRY_BYTES, PEAK = 600, 600 + 430, 2
+"""Of the sender's body; of the entry that is published."""
 
-OURS = "this product (Fargate)"
-V2 = "EventBridge v2 webhooks"
-NO_PRICE = "no price found"
+RECEIVER_US, CHILD_US, JVM_US, READ_US = 48, 20, 24, 7_875
+"""CPU of one event (benchmarks/results: receiver-2-cpus.json, sizes.json), of one Kinesis record in the daemon
+(docs/facts.md), and of one read of a shard in daemon and child, however few events it brings (worker.json)."""
+
+READS_PER_S, PUT_ENTRIES = 4, 10
+"""Reads of a shard (properties/consumer.properties); entries of a PutEvents call to a classic bus."""
+
+BUSY = 0.6
+"""Share of a core that is planned for at the peak: above it latency grows faster than load."""
+
+SHARDS_A_GB, JVM_GB = 7, 0.8
+"""A child has 138 MB (sizes.json); heap, the rest of the JVM and the supervisor (docs/daemon.md, "Memory")."""
+
+LIMITS = {
+    "target invocations/s": 18_750,
+    "PutEvents calls/s": 10_000,
+    "buckets, four a shard": 4_096,
+    "lease table writes/s": 1_000,
+    "control plane calls/s": 50,
+    "shards of a stream": 10_000,
+}
+"""EventBridge's user guide, quotas of us-east-1, 2026-11-25; the bound of STREAM_ROUTER_BUCKETS; DynamoDB's developer
+guide, write units of one partition; docs/facts.md, "EventBridge" and "Kinesis and SQS"."""
+
+USD = {
+    "shard hour": 0.015 + 0.020,  # provisioned, and a week of retention; kindatechnical.com, calculators on GitHub
+    "million PUT units": 0.014,  # of 25 KB; EveryMundo/aws-kinesis-client
+    "million events": 1.0,  # custom events of at most 64 KB; factualminds.com, 2026-06
+    "million pipe requests": 0.4,  # of at most 64 KB; factualminds.com, 2026-06
+    "vCPU hour": 0.04048,  # Fargate, Linux on x86; wring.co, 2026-03-10
+    "GB hour": 0.004445,  # the same
+    "load balancer hour": 0.0225,  # cloud-horizons.com, 2026-05-08
+    "LCU hour": 0.008,  # 1 GB an hour; the same
+    "million writes": 0.625,  # DynamoDB, on demand; airbyte.com, 2025-07-21
+    "million reads": 0.125,  # the same
+    "metric": 0.3,  # a month, of the first 10,000; c3x.dev
+    "thousand metric calls": 0.01,  # support.site24x7.com
+    "million queue requests": 0.4,  # SQS; cloudburn.io, 2026-03-14
+    "million API requests": 1.0,  # HTTP API, of the first 300 million a month; docs.aws.amazon.com, private APIs
+    "million more API requests": 0.9,  # the same
+    "million invocations": 0.2,  # Lambda; appropri8-astro.pages.dev, 2025-12-02
+    "GB second": 0.0000166667,  # the same
+}
+"""List prices without free tier or commitment, quoted by the pages named, since AWS's own could not be read as text.
+For webhooks of v2 buses no figure was found."""
+
+HOURS = 730
+SECONDS = HOURS * 3600
+METRICS = 66
+"""The product's own in CloudWatch, each with two sets of dimensions (docs/metrics.md)."""
+
+DEAD_SHARE, DEAD_REQUESTS = 0.001, 3
+"""Assumed: one event in a thousand becomes a dead letter, which is sent, received and deleted."""
+
+LAMBDA_GB, LAMBDA_S = 0.25, 0.05
+"""Assumed: a function that calls PutEvents has 256 MB and takes 50 ms."""
+
+OURS, V2 = "this product (Fargate)", "EventBridge v2 webhooks"
 
 
-def services(rate: float, event_bytes: int = EVENT_BYTES) -> dict[str, dict[str, float]]:
-    """Dollars a month by way and service, at a mean of `rate` events a second."""
-    load = Load(rate, event_bytes, PEAK, REGION)
-    entry_bytes = event_bytes + data.measured()[0].entry_bytes
-    with_lambda = cost.lambda_and_eventbridge(load, data.prices(), entry_bytes)
+class Fleet(NamedTuple):
+    """Equal Fargate tasks, one of them to spare. `cores` are at work at the peak."""
+
+    tasks: int
+    vcpu: float
+    gb: float
+    cores: float
+
+    @property
+    def dollars(self) -> float:
+        """A month."""
+        return self.tasks * HOURS * (self.vcpu * USD["vCPU hour"] + self.gb * USD["GB hour"])
+
+
+class Size(NamedTuple):
+    """What a load takes."""
+
+    shards: int
+    receivers: Fleet
+    consumers: Fleet
+    calls_peak: float
+    lease_writes: float
+
+
+def shards(rate: float) -> int:
+    """An event a record, so records bind (1,000 a second): the mean may fill a half of them, the peak 80 %."""
+    return max(2, ceil(rate / 500), ceil(rate * PEAK / 800))
+
+
+def fleet(cores: float, vcpu: float, gb: float, least: int = 1) -> Fleet:
+    """Tasks for so many cores at work: at least `least`, and one; of half a vCPU where one such is enough."""
+    if least == 1 and cores <= BUSY / 2:
+        return Fleet(2, 0.5, gb, cores)
+    return Fleet(max(least, ceil(cores / BUSY / vcpu)) + 1, vcpu, gb, cores)
+
+
+def size(rate: float) -> Size:
+    """What a mean of `rate` events a second takes."""
+    count, peak = shards(rate), rate * PEAK
+    at_work = (peak * (CHILD_US + JVM_US) + count * READS_PER_S * READ_US) / 1e6
+    consumers = fleet(at_work, 1, 2, ceil(count / (SHARDS_A_GB * (2 - JVM_GB))))
+    calls = peak / PUT_ENTRIES + min(peak, READS_PER_S * count) * (1 - 1 / PUT_ENTRIES)
+    writes = (30 * count + 12 * consumers.tasks) / 60
+    return Size(count, fleet(peak * RECEIVER_US / 1e6, 1, 1), consumers, calls, writes)
+
+
+def used(rate: float, found: Size) -> dict[str, float]:
+    """What of each of LIMITS is used at the peak."""
     return {
-        OURS: command.plan(load).dollars,
-        "API Gateway + Lambda + EventBridge": with_lambda,
-        "Lambda with a function URL + EventBridge": _without(with_lambda, "API Gateway"),
-        "API Gateway straight into EventBridge": _without(with_lambda, "Lambda"),
-        "API Gateway + Kinesis + Pipes": cost.kinesis_and_pipes(load, data.prices(), entry_bytes),
+        "target invocations/s": rate * PEAK,
+        "PutEvents calls/s": found.calls_peak,
+        "buckets, four a shard": 4 * found.shards,
+        "lease table writes/s": found.lease_writes,
+        "control plane calls/s": found.consumers.tasks * (1 / 5 + 2 / 30),
+        "shards of a stream": found.shards,
     }
 
 
-def _without(dollars: dict[str, float], service: str) -> dict[str, float]:
-    return {name: usd for name, usd in dollars.items() if name != service}
+def services(rate: float) -> dict[str, dict[str, float]]:
+    """Dollars a month by way and service, at a mean of `rate` events a second."""
+    millions = rate * SECONDS / 1e6
+    api = min(millions, 300) * USD["million API requests"] + max(0, millions - 300) * USD["million more API requests"]
+    function = millions * (USD["million invocations"] + 1e6 * LAMBDA_GB * LAMBDA_S * USD["GB second"])
+    bus, stream = {"EventBridge": millions * USD["million events"]}, {"Kinesis": _kinesis(rate)}
+    return {
+        OURS: {**stream, **bus, **_ours(rate)},
+        "API Gateway + Lambda + EventBridge": {"API Gateway": api, "Lambda": function, **bus},
+        "Lambda with a function URL + EventBridge": {"Lambda": function, **bus},
+        "API Gateway straight into EventBridge": {"API Gateway": api, **bus},
+        "API Gateway + Kinesis + Pipes": {
+            "API Gateway": api,
+            **stream,
+            "Pipes": millions * USD["million pipe requests"],
+            **bus,
+        },
+    }
 
 
-def table(event_bytes: int = EVENT_BYTES) -> list[str]:
+def _kinesis(rate: float) -> float:
+    return shards(rate) * HOURS * USD["shard hour"] + rate * SECONDS / 1e6 * USD["million PUT units"]
+
+
+def _ours(rate: float) -> dict[str, float]:
+    """Of this product, besides stream and bus."""
+    found = size(rate)
+    senders = found.shards + found.consumers.tasks + found.receivers.tasks  # each sends its metrics once a minute
+    reads = found.consumers.tasks / 2  # a second: each looks for its leases, the leader and each supervisor for all
+    lcu = rate * EVENT_BYTES * 3600 / 1e9
+    return {
+        "Fargate": found.receivers.dollars + found.consumers.dollars,
+        "load balancer": HOURS * (USD["load balancer hour"] + lcu * USD["LCU hour"]),
+        "DynamoDB": (found.lease_writes * USD["million writes"] + reads * USD["million reads"]) * SECONDS / 1e6,
+        "CloudWatch": METRICS * USD["metric"] + senders * HOURS * 60 / 1000 * USD["thousand metric calls"],
+        "SQS": rate * SECONDS / 1e6 * DEAD_SHARE * DEAD_REQUESTS * USD["million queue requests"],
+    }
+
+
+def load_table() -> list[str]:
+    """1, 10, 100 and 1,000 times a small deployment, as a Markdown table."""
+    found = {rate: size(rate) for rate in LOADS}
+    rows = {
+        "shards": [f"{one.shards:,}" for one in found.values()],
+        "receivers": [f"{one.receivers.tasks:,}" for one in found.values()],
+        "consumers": [f"{one.consumers.tasks:,}" for one in found.values()],
+        "cores at work at the peak": [f"{one.receivers.cores + one.consumers.cores:,.1f}" for one in found.values()],
+        "PutEvents calls a second at the peak": [f"{one.calls_peak:,.0f}" for one in found.values()],
+        "lease table, writes a second": [f"{one.lease_writes:,.1f}" for one in found.values()],
+    }
+    for name, limit in LIMITS.items():
+        shares = [used(rate, one)[name] / limit for rate, one in found.items()]
+        rows[f"of the limit: {name}"] = [f"{share:,.0%}" if share >= 0.01 else "< 1%" for share in shares]
+    return _table("events a second, mean", [f"{rate:,}" for rate in LOADS], rows)
+
+
+def table() -> list[str]:
     """Dollars for a million events, as a Markdown table."""
-    found = {rate: services(rate, event_bytes) for rate in RATES}
-    lines = [
-        "| dollars for a million events | " + " | ".join(f"{rate:,}/s" for rate in RATES) + " |",
-        "|---|" + "---|" * len(RATES),
-    ]
-    for way in found[RATES[0]]:
-        each = (sum(found[rate][way].values()) / (rate * cost.SECONDS / 1e6) for rate in RATES)
-        lines.append(f"| {way} | " + " | ".join(f"{one:.2f}" for one in each) + " |")
-    return [*lines, f"| {V2} | " + " | ".join([NO_PRICE] * len(RATES)) + " |"]
+    found = [services(rate) for rate in RATES]
+    millions = [rate * SECONDS / 1e6 for rate in RATES]
+    rows = {
+        way: [f"{sum(one[way].values()) / each:.2f}" for one, each in zip(found, millions, strict=True)]
+        for way in found[0]
+    }
+    rows[V2] = ["no price found"] * len(RATES)
+    return _table("dollars for a million events", [f"{rate:,}/s" for rate in RATES], rows)
 
 
-def detail(event_bytes: int = EVENT_BYTES) -> list[str]:
+def _table(head: str, names: list[str], rows: Mapping[str, list[str]]) -> list[str]:
+    cells = [[head, *names], ["---"] * (1 + len(names)), *([name, *row] for name, row in rows.items())]
+    return ["| " + " | ".join(row) + " |" for row in cells]
+
+
+def detail() -> list[str]:
     """Dollars a month, a line for each service."""
     lines = []
     for rate in RATES:
-        for way, dollars in services(rate, event_bytes).items():
-            each = ", ".join(f"{name} {usd:,.2f}" for name, usd in dollars.items())
-            lines.append(f"{rate:,}/s, {way}: {each}")
+        for way, dollars in services(rate).items():
+            each = " + ".join(f"{name} {usd:,.2f}" for name, usd in dollars.items())
+            lines.append(f"{rate:,}/s, {way}: {each} = {sum(dollars.values()):,.2f}")
     return lines
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--event-bytes", type=int, default=EVENT_BYTES, help=f"mean size, default {EVENT_BYTES}")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--detail", action="store_true", help="the dollars of each service too")
     chosen = parser.parse_args()
-    try:
-        command.checked(RATES[0], chosen.event_bytes, PEAK, REGION)
-    except SettingsError as error:
-        parser.error(str(error))
-    print("\n".join(table(chosen.event_bytes)))
-    if chosen.detail:
-        print("\n".join(detail(chosen.event_bytes)))
+    print("\n".join([*load_table(), "", *table(), *(["", *detail()] if chosen.detail else [])]))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ SIZES = {300: 40_000, 600: 30_000, 1_024: 25_000, 4_096: 12_000, 16_384: 5_000, 
 """Bytes of the sender's body, and how many events of it go in a round."""
 
 FITTED = (600, 65_536)
-"""`stream-router plan` reckons with the line through these two."""
+"""docs/scale.md reckons with the line through these two."""
 
 
 @contextlib.contextmanager

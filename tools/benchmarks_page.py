@@ -14,7 +14,8 @@ from benchmarks import cost, to_reach  # noqa: E402  # a script's path has only 
 from benchmarks.harness import results  # noqa: E402
 from benchmarks.harness.rounds import shown, unit  # noqa: E402
 
-PAGE, README = ROOT / "docs" / "benchmarks.md", ROOT / "README.md"
+PAGE, SCALE, README = ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "scale.md", ROOT / "README.md"
+COST = "<!-- cost: written by `make docs` -->"
 INTRO = """# Measured
 
 Written by `make docs` from [benchmarks/results](../benchmarks/results): no figure here is typed. `make bench` measures
@@ -127,13 +128,20 @@ def readme() -> str:
     """The README with its tables of figures and of prices as they should be."""
     figures = ["| | this product | beside |", "|---|---|---|", _whole_line(), _receiver_line(), _child_line()]
     text = filled(README.read_text("utf-8"), "<!-- figures: written by `make docs` -->", "\n".join(figures))
-    return filled(text, "<!-- cost: written by `make docs` -->", "\n".join(cost.table()))
+    return filled(text, COST, "\n".join(cost.table()))
+
+
+def scale() -> str:
+    """docs/scale.md with its tables of loads and of prices as they should be."""
+    text = filled(SCALE.read_text("utf-8"), "<!-- loads: written by `make docs` -->", "\n".join(cost.load_table()))
+    return filled(text, COST, "\n".join(cost.table()))
 
 
 def main() -> None:
     """Write them."""
     PAGE.write_text(page(), "utf-8")
     README.write_text(readme(), "utf-8")
+    SCALE.write_text(scale(), "utf-8")
 
 
 if __name__ == "__main__":

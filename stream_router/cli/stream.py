@@ -1,4 +1,4 @@
-"""The commands that read the stream beside the consumer, or say how large it should be. No logic, as in `cli`."""
+"""The commands that read the stream beside the consumer. No logic, as in `cli`."""
 
 from typing import Annotated
 
@@ -34,23 +34,6 @@ def find(
 
     wish = control.Wish(ids or [], interaction, conversation, since, fan_out, everything)
     raise typer.Exit(control.run(load(DeadLetters), wish))
-
-
-def reconcile(
-    since: Since,
-    until: Until = None,
-    show: Annotated[int, typer.Option("--show", min=0, max=1000, help="So many differences are listed.")] = 20,
-    fan_out: FanOut = False,
-) -> None:
-    """Hold stream, checkpoints and dead letters against each other, and list what does not agree.
-
-    Ends with 0 equal, 1 differences (listed), 2 cannot judge. Example: stream-router reconcile --since 2h
-    """
-    from stream_router.control.fates import reconcile as control
-    from stream_router.settings.dead_letters import DeadLetters
-    from stream_router.settings.environment.reading import load
-
-    raise typer.Exit(control.run(load(DeadLetters), control.Wish(since, until, fan_out, show)))
 
 
 def replay(
@@ -103,26 +86,7 @@ def shards(
     raise typer.Exit(command.run(load(Receiver), command.Wish(to, seconds, yes)))
 
 
-def plan(
-    events_per_second: Annotated[float, typer.Option("--events-per-second", help="The mean over a month.")],
-    event_bytes: Annotated[int, typer.Option("--event-bytes", help="Mean size of an event, as it is posted.")],
-    peak: Annotated[float, typer.Option("--peak", help="The highest rate, as a multiple of the mean.")] = 2.0,
-    region: Annotated[
-        str, typer.Option("--region", help="Whose quotas hold; the prices are us-east-1's.")
-    ] = "us-east-1",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
-) -> None:
-    """Say what a load takes, what binds first and what it costs, from measured figures; asks nothing of AWS.
-
-    Shards, receivers, consumers, calls and dollars; docs/scale.md says how it is reckoned.
-    Example: stream-router plan --events-per-second 1000 --event-bytes 600 --peak 3
-    """
-    from stream_router.control.plan import command
-
-    raise typer.Exit(command.run(command.checked(events_per_second, event_bytes, peak, region), as_json=as_json))
-
-
 def add_to(app: typer.Typer) -> None:
     """Make them commands of `app`."""
-    for command in (find, reconcile, replay, shards, plan):
+    for command in (find, replay, shards):
         app.command()(command)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from benchmarks import __main__ as bench
-from benchmarks import cost, receiver_load, to_reach
+from benchmarks import receiver_load, to_reach
 from benchmarks.harness import compare, question, report, results
 from benchmarks.harness.question import Options, Question
 from benchmarks.harness.rounds import Case, Row, Taken, spread, take
@@ -234,16 +234,6 @@ def test_a_result_file_in_no_folder_is_refused(
     with pytest.raises(SystemExit, match="2"):
         question.ask(Question("child", "?", lambda _: contextlib.nullcontext([])))
     assert f"there is no folder {tmp_path / 'none'}" in capsys.readouterr().err
-
-
-def test_a_size_that_cannot_be_reckoned_with_is_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """That which `stream-router plan` says."""
-    monkeypatch.setattr(sys, "argv", ["cost", "--event-bytes", "0"])
-    with pytest.raises(SystemExit, match="2"):
-        cost.main()
-    assert "error: --event-bytes: 0 is not from 1 to 1,000,000; give the mean size" in capsys.readouterr().err
 
 
 def test_a_result_names_its_circumstances(tmp_path: Path) -> None:

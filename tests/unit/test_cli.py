@@ -33,10 +33,8 @@ COMMANDS = (
     "audit",
     "dlq",
     "find",
-    "reconcile",
     "replay",
     "shards",
-    "plan",
 )
 
 runner = CliRunner()

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import typer
 
-from benchmarks import cost
 from stream_router.cli import app
 from stream_router.log import catalogue
 from stream_router.model import Reason
@@ -183,28 +182,3 @@ def test_what_a_reader_is_told_to_wait_for_comes(page: str) -> None:
     """The consumer reads once a child has a shard, and it is this line of the log that says so."""
     line = next(line["says"] for line in catalogue() if line["id"] == "shard-taken-up")
     assert f"`{line}`" in (ROOT / f"docs/{page}.md").read_text("utf-8")
-
-
-def test_the_pages_say_from_which_load_on_it_is_cheaper() -> None:
-    """To five events a second, as `benchmarks/cost.py` reckons it."""
-    ways = (
-        "Lambda with a function URL + EventBridge",
-        "API Gateway straight into EventBridge",
-        "API Gateway + Lambda + EventBridge",
-    )
-    from_on = [str(5 * round(_cheaper_from(way) / 5)) for way in ways]
-    readme, scale = ((ROOT / page).read_text("utf-8") for page in ("README.md", "docs/scale.md"))
-    told = "from some {} and {} events a second on, and than Lambda behind API Gateway from some {} on".format(*from_on)
-    assert told in scale
-    assert f"Below some {from_on[0]} events a second a Lambda function" in readme
-    assert f"cheaper below some {from_on[1]} events a second" in readme
-    assert f"behind API Gateway below some {from_on[2]})" in readme
-
-
-def _cheaper_from(way: str) -> int:
-    """The least whole rate at which this product costs less than `way`."""
-    for rate in range(1, 1000):
-        dollars = cost.services(rate)
-        if sum(dollars[cost.OURS].values()) < sum(dollars[way].values()):
-            return rate
-    raise AssertionError(way)

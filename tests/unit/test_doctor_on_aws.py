@@ -368,7 +368,7 @@ def test_undelivered_events_that_someone_holds_wait_too(monkeypatch: pytest.Monk
 def test_undelivered_events_are_where_the_commands_look(
     monkeypatch: pytest.MonkeyPatch, queue: str, settings: dict[str, str], verdict: Verdict
 ) -> None:
-    """SR143: `reconcile` would say that nothing is undelivered; what wrong settings mean is another check's."""
+    """SR143: `find` would say that it was accepted; what wrong settings mean is another check's."""
     aws = Aws(monkeypatch, **settings)
     aws.is_role()
     aws.stream()

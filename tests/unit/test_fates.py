@@ -10,8 +10,7 @@ import orjson
 import pytest
 
 from stream_router.consumer.transform_config import transform_config
-from stream_router.control.fates import account_report, find, found_report, reconcile
-from stream_router.control.fates.account import Account
+from stream_router.control.fates import find, found_report
 from stream_router.control.fates.books import Letters, Look, Message, UndeliveredBook
 from stream_router.control.fates.found_report import Answer
 from stream_router.control.fates.judge import Fate, Judge
@@ -33,7 +32,7 @@ from stream_router.settings.environment.reading import load
 SHARD, STREAM = "shard-1", "cxone-events"
 ID = "0123456789abcdef0123456789abcdef"
 NOTHING = Look(())
-AT_10, AT_100 = Position(10, 0), Position(100, 0)
+AT_10 = Position(10, 0)
 
 
 def sighting(number: int = 10, *, identity: str = ID, passed_over: bool = False, **body: Any) -> Sighting:
@@ -174,9 +173,9 @@ def test_a_v2_bus_tells_of_the_undelivered_by_token() -> None:
 
 @pytest.mark.parametrize("body", ["no json", "[]", "{}", '{"detail":7}', '{"failedMessages":[7]}'])
 def test_other_messages_in_the_queues_are_passed_over(body: str) -> None:
-    """They tell of no event; in our own queue they are counted."""
+    """They tell of no event."""
     assert list(UndeliveredBook(Look([Message(body, {}, 0)])).all) == []
-    assert Letters(Look([Message(body, {}, 0), letter()]), STREAM).unreadable == 1
+    assert len(Letters(Look([Message(body, {}, 0), letter()]), STREAM).all) == 1
 
 
 @pytest.mark.parametrize("change", [{"schema": "stream-router.dead-letter/2"}, {"attempts": "many"}])
@@ -187,11 +186,8 @@ def test_a_letter_that_this_version_cannot_read_may_be_any_events(change: dict[s
     assert verdict.fate is Fate.UNKNOWN
     assert "1 message of the dead-letter queue is a letter that this version cannot read" in verdict.why
     book = Letters(Look([strange, letter(11)]), STREAM)
-    assert (len(book.all), book.unreadable) == (1, 0)
+    assert len(book.all) == 1
     assert answered(letters=Look([strange]))[0] == 2
-    account, lines = accounted(Look([strange]), sighting())
-    assert lines[-1].startswith("cannot judge: 1 message of the dead-letter queue")
-    assert reconcile.status(account, Letters(Look([strange]), STREAM), UndeliveredBook(NOTHING)) == 2
 
 
 def test_what_a_look_before_saw_counts_only_where_a_later_one_saw_less() -> None:
@@ -210,9 +206,10 @@ def test_a_letter_in_parts_is_one_letter() -> None:
 
 @pytest.mark.parametrize("number", ["abc", "-1", "9" * 5_000])
 def test_a_letter_whose_place_is_none_stops_no_search(number: str) -> None:
-    """Somebody else's message in our form, or a damaged letter: it is counted, and of no event in the stream."""
+    """Somebody else's message in our form, or a damaged letter: it is of no event in the stream."""
     letters = Letters(Look([letter(number), letter()]), STREAM)
-    assert (len(letters.all), len(letters.places)) == (2, 1)
+    assert len(letters.all) == 2
+    assert letters.of(sighting()) is not None
 
 
 # --- what is asked for ------------------------------------------------------------------------------------------
@@ -364,86 +361,3 @@ def test_a_conversation_is_not_said_to_be_nowhere_where_a_letter_was_masked(
     apart = find.uncompared(book, asked)
     assert apart == ("1 dead letter could not be compared, in S3, in parts or masked" if is_said else "")
     assert find.uncompared(book, wanted(ID)) == ""
-
-
-# --- the account ------------------------------------------------------------------------------------------------
-
-
-def accounted(
-    letters: Look, *seen: Sighting, checkpoint: Position = AT_100, target: Look = NOTHING
-) -> tuple[Account, list[str]]:
-    book = Letters(letters, STREAM)
-    account = Account(judge(letters=letters, checkpoint=checkpoint, target=target), book)
-    for one in seen:
-        account.note(one)
-    account.close()
-    return account, list(account_report.lines(account, Span(0, 9_000), 1, book, UndeliveredBook(target), 10))
-
-
-def test_a_letter_whose_event_is_not_there_is_a_difference() -> None:
-    """Within what was read of its shard; a letter of an older event is no matter."""
-    account, lines = accounted(Look([letter(15, identity="a" * 32), letter(5)]), sighting(10), sighting(20))
-    assert account.differences == 1
-    assert any(line.startswith(f"differs  {'a' * 32}  shard-1 15") for line in lines)
-    assert lines[-1] == "1 difference"
-
-
-def test_a_letter_that_is_listed_drives_no_terminal() -> None:
-    """Whoever may send into the queue writes its reason."""
-    forged = letter(15)
-    _, lines = accounted(
-        Look([forged._replace(body=forged.body.replace("refused", "\\u001b[31m"))]), sighting(10), sighting(20)
-    )
-    assert any("a dead letter (\ufffd[31m)" in line for line in lines)
-    assert not any("\x1b" in line for line in lines)
-
-
-def test_a_letter_of_an_event_that_arrived_outside_the_span_is_no_difference() -> None:
-    """Arrival times are approximate: between two records of the span there may be one that is not of it."""
-    letters = Look([letter(15), letter(16, identity="a" * 32)])
-    book = Letters(letters, STREAM)
-    account = Account(judge(letters=letters, checkpoint=AT_100), book)
-    account.note(sighting(10))
-    account.note_outside(SHARD, Position(15, 0))
-    account.note(sighting(20))
-    account.close()
-    assert [one.sequence_number for one in account.kept] == [16]
-
-
-def test_an_account_that_agrees_says_so() -> None:
-    """Accepted, dead and waiting events, and nothing else."""
-    account, lines = accounted(Look([letter(20)]), sighting(10), sighting(20), sighting(120))
-    assert (account.events, account.differences) == (3, 0)
-    assert (account.fates[Fate.ACCEPTED], account.fates[Fate.DEAD], account.fates[Fate.WAITING]) == (1, 1, 1)
-    assert lines[-1] == "equal: every event is accounted for"
-
-
-def test_an_account_with_a_gap_is_no_judgement() -> None:
-    """Where the queue was not wholly seen, equality cannot be told."""
-    account, lines = accounted(letters := Look((), "half of it"), sighting(10))
-    assert lines[-1] == "cannot judge: half of it"
-    assert reconcile.status(account, Letters(letters, STREAM), UndeliveredBook(NOTHING)) == 2
-
-
-@pytest.mark.parametrize("more", [{"checkpoint": None, "missing": "no table"}, {"letters": Look((), "half of it")}])
-def test_what_is_not_judged_is_not_said_to_be_settled(more: dict[str, Any]) -> None:
-    """Without checkpoints nobody knows what is; and the lines below "settled" add up to it."""
-    account = Account(judge(**more), Letters(NOTHING, STREAM))
-    account.note(sighting(10))
-    said = list(
-        account_report.lines(account, Span(0, 9_000), 1, Letters(NOTHING, STREAM), UndeliveredBook(NOTHING), 10)
-    )
-    counts = {line[:16].strip(): line[16:28].strip() for line in said[1:-1]}
-    assert (counts["in the stream"], counts["settled"], counts["not judged"]) == ("1", "0", "1")
-    assert reconcile.status(account, Letters(NOTHING, STREAM), UndeliveredBook(NOTHING)) == 2
-
-
-def test_an_account_whose_undelivered_events_are_not_known_is_no_judgement() -> None:
-    """What counts as accepted may lie in EventBridge's own dead-letter queue; where nothing does, nothing can."""
-    target = Look((), "the queue q cannot be read")
-    account, lines = accounted(NOTHING, sighting(10), target=target)
-    assert lines[-1] == "cannot judge: the queue q cannot be read"
-    assert reconcile.status(account, Letters(NOTHING, STREAM), UndeliveredBook(target)) == 2
-    account, lines = accounted(NOTHING, sighting(120), target=target)
-    assert lines[-1] == "equal: every event is accounted for"
-    assert reconcile.status(account, Letters(NOTHING, STREAM), UndeliveredBook(target)) == 0

@@ -1,4 +1,4 @@
-"""`find` and `reconcile` as commands: how they end where nothing can be judged, and what they look at."""
+"""`find` as a command: how it ends where nothing can be judged, and what it looks at."""
 
 import contextlib
 import itertools
@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from stream_router import cli
 from stream_router.aws import endpoints
 from stream_router.control.dead_letters.desk import Depth
-from stream_router.control.fates import find, looks, reconcile
+from stream_router.control.fates import find, looks
 from stream_router.control.fates.books import Letters, Look, Message, UndeliveredBook
 from stream_router.control.fates.found_report import Answer
 from stream_router.control.fates.wanted import Wanted
@@ -25,7 +25,7 @@ from stream_router.control.stream.reader import Piece, Span
 from stream_router.control.stream.session import Checkpoints, Stops
 from stream_router.control.stream.shards import Shard, Stream
 from stream_router.control.stream.sightings import of_record
-from stream_router.errors import SettingsError, UnforeseenError
+from stream_router.errors import SettingsError
 from stream_router.pipeline.mapping import config_file
 from stream_router.pipeline.mapping.mapper import Validator
 from stream_router.settings.dead_letters import DeadLetters
@@ -34,7 +34,6 @@ from tests import broken_off
 
 ID = "0123456789abcdef0123456789abcdef"
 FIND = find.Wish([ID], None, None, "1h", fan_out=False, everything=False)
-RECONCILE = reconcile.Wish("1h", None, fan_out=False, show=20)
 
 
 @pytest.fixture
@@ -61,17 +60,7 @@ def test_an_unforeseen_error_of_find_is_no_judgement(
     assert said.count("\n") == 1
 
 
-def test_an_unforeseen_error_of_reconcile_is_no_judgement(
-    settings: DeadLetters, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """1 would mean that there are differences."""
-    monkeypatch.setattr(reconcile, "Clients", broken)
-    with pytest.raises(UnforeseenError, match="cannot judge: RuntimeError: something") as caught:
-        reconcile.run(settings, RECONCILE)
-    assert caught.value.status == 2
-
-
-def test_a_reconcile_of_all_that_the_stream_keeps_is_not_too_old(
+def test_a_search_of_all_that_the_stream_keeps_is_not_too_old(
     settings: DeadLetters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`--since 7d` of a stream that keeps 168 hours: it is so long ago as the command began, not some ms later."""
@@ -81,10 +70,11 @@ def test_a_reconcile_of_all_that_the_stream_keeps_is_not_too_old(
         hours.append((now_ms - since_ms) / 3_600_000)
         raise shards.UnreadableError("enough")
 
-    monkeypatch.setattr(reconcile, "now_ms", lambda: next(clock))
-    monkeypatch.setattr(reconcile, "Clients", lambda _: SimpleNamespace(kinesis=None))
+    monkeypatch.setattr(find, "now_ms", lambda: next(clock))
+    monkeypatch.setattr(find, "Clients", lambda _: SimpleNamespace(kinesis=None))
+    monkeypatch.setattr(looks, "both", lambda *_: (Letters(Look(()), "s"), UndeliveredBook(Look(()))))
     monkeypatch.setattr(shards, "describe", describe)
-    assert reconcile.run(settings, RECONCILE._replace(since="7d")) == 2
+    assert find.run(settings, FIND._replace(since="7d")) == 2
     assert hours == [168.0]
 
 
@@ -92,8 +82,6 @@ def test_a_bad_setting_stays_one(settings: DeadLetters) -> None:
     """Its status is 78 for every command."""
     with pytest.raises(SettingsError, match="--since"):
         find.run(settings, FIND._replace(since="999999d"))
-    with pytest.raises(SettingsError, match="--since"):
-        reconcile.run(settings, RECONCILE._replace(since="999999d"))
 
 
 class Queue:
@@ -281,21 +269,17 @@ def test_more_events_than_are_kept_are_not_all(settings: DeadLetters, monkeypatc
     assert not answer.is_complete
 
 
-@pytest.mark.parametrize("command", ["find", "reconcile"])
-def test_a_reading_that_was_broken_off_is_no_judgement(
-    settings: DeadLetters, monkeypatch: pytest.MonkeyPatch, command: str
-) -> None:
-    """Ctrl-C: what was not read may hold the event, and the differences."""
+def test_a_reading_that_was_broken_off_is_no_judgement(settings: DeadLetters, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C: what was not read may hold the event."""
     stops = Stops()
-    for module in (find, reconcile):
-        monkeypatch.setattr(module, "Stops", lambda: stops)
-        monkeypatch.setattr(module, "Clients", lambda _: SimpleNamespace(kinesis=None, dynamodb=None))
+    monkeypatch.setattr(find, "Stops", lambda: stops)
+    monkeypatch.setattr(find, "Clients", lambda _: SimpleNamespace(kinesis=None, dynamodb=None))
     nothing = Look(())
     monkeypatch.setattr(looks, "both", lambda *_: (Letters(nothing, settings.stream), UndeliveredBook(nothing)))
     monkeypatch.setattr(session, "reading", broken_off.reading(stops))
     monkeypatch.setattr(shards, "describe", lambda *_: Stream("s", "arn", {}, 0))
     monkeypatch.setattr(leases, "read", lambda *_: {})
-    assert (find.run(settings, FIND) if command == "find" else reconcile.run(settings, RECONCILE)) == 2
+    assert find.run(settings, FIND) == 2
 
 
 def test_a_look_at_a_queue_that_was_broken_off_is_not_whole(
@@ -328,8 +312,7 @@ class Consumer:
         monkeypatch.setattr(session, "checkpoints_of", self._checkpoints)
         monkeypatch.setattr(looks, "both", self._both)
         monkeypatch.setattr(shards, "describe", lambda *_: Stream("s", "arn", {"shard-1": shard}, 0))
-        for module in (find, reconcile):
-            monkeypatch.setattr(module, "Clients", lambda _: SimpleNamespace(kinesis=None, dynamodb=None))
+        monkeypatch.setattr(find, "Clients", lambda _: SimpleNamespace(kinesis=None, dynamodb=None))
 
     def _looked(self, at: str) -> None:
         self._is_buried |= at == self._at
@@ -352,10 +335,8 @@ class Consumer:
 def test_what_is_buried_while_a_command_looks_is_no_lost_letter(
     settings: DeadLetters, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], at: str
 ) -> None:
-    """`reconcile` reads checkpoints before queues, `find` looks at the queues once more behind them."""
+    """`find` looks at the queues once more behind the checkpoints."""
     settings = settings.model_copy(update={"stream": "s"})
-    Consumer(monkeypatch, at)
-    assert reconcile.run(settings, RECONCILE) == 0
     made = Consumer(monkeypatch, at)
     assert find.run(settings, FIND._replace(ids=[made.sighting.event.event_id])) == 0
     assert "letter is gone" not in capsys.readouterr().out

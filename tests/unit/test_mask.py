@@ -244,7 +244,7 @@ def test_counts_by_action(file: Path) -> None:
 
 
 def test_counts_that_nobody_takes_take_no_memory(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A `reconcile` of a week masks millions of events, and asks for no count; whoever asks gets all of them."""
+    """Who masks millions of events and asks for no count keeps few; whoever asks gets all of them."""
     monkeypatch.setattr(trace, "MOST_HITS", 10)
     file.write_text(HEAD + rule("redact", "**.email"))
     transform = Transform(config_of(masking=str(file)), lambda: NOW_MS)

@@ -154,7 +154,7 @@ def test_a_consumer_is_granted_what_its_settings_ask_for(monkeypatch: pytest.Mon
 def test_an_operator_may_read_the_queue_of_undelivered_events_whoever_has_the_rules(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """`setup` is not for rules of others, but `find`, `reconcile` and `dlq --undelivered` look where they are told."""
+    """`setup` is not for rules of others, but `find` and `dlq --undelivered` look where they are told."""
     queue = "arn:aws:sqs:eu-central-1:123456789012:theirs"
     settings = {**BASE, "STREAM_ROUTER_RULE": "none", "STREAM_ROUTER_TARGET_DLQ_ARN": queue}
     assert {("sqs:GetQueueUrl", queue), ("sqs:ReceiveMessage", queue)} <= granted(

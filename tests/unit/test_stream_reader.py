@@ -192,13 +192,6 @@ def test_a_span_ends_before_its_until_and_late_records_still_count() -> None:
     assert drained(late, Span(100, 200)) == ([1, 3, 4], 2, False)
 
 
-def test_records_that_are_read_but_not_of_the_span_are_named_by_their_place() -> None:
-    """Between records of the span they are no gap: `reconcile` looks for the events of letters there."""
-    late = [batch(record(1, 100), record(2, 205), record(3, 199), ended=True)]
-    (piece,) = bounded(iter(late), SHARD, Span(100, 200), None, lambda: 10**9)
-    assert list(piece.outside) == [Position(2, 0)]
-
-
 def test_a_quiet_shard_is_done_at_its_tip_once_the_spans_end_is_past() -> None:
     """Nothing more of the span can come; before that moment it can."""
     quiet = [batch(record(1, 100), behind_ms=0), batch(behind_ms=0)]

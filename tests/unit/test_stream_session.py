@@ -8,7 +8,7 @@ from stream_router.control.stream.session import Stops, span_of
 
 
 def test_a_reading_that_begins_after_ctrl_c_hears_of_it() -> None:
-    """`find` and `reconcile` look at the queues first; who asks them to stop then means the reading too."""
+    """`find` looks at the queues first; who asks it to stop then means the reading too."""
     stops, before, after = Stops(), threading.Event(), threading.Event()
     stops.also(before)
     stops._ask()

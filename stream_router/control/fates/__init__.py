@@ -1,1 +1,1 @@
-"""What became of events: `find` and `reconcile` hold stream, checkpoints and queues against each other."""
+"""What became of events: `find` holds stream, checkpoints and queues against each other."""

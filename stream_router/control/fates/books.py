@@ -36,8 +36,6 @@ class Letters:
 
     def __init__(self, look: Look, stream: str) -> None:
         self._of_place: dict[StreamPlace, Letter] = {}
-        self.unreadable = 0
-        """Messages that are no dead letter of ours."""
         seen: dict[tuple[object, ...], Letter] = {}
         strange = 0
         for message in look.messages:
@@ -46,7 +44,7 @@ class Letters:
             except StrangeLetterError:
                 strange += 1
             except UnreadableLetterError:
-                self.unreadable += 1
+                continue  # no dead letter of ours
             else:
                 seen.setdefault(letter.place, letter)  # a letter in parts, or twice, is one
         self.all = list(seen.values())
@@ -72,11 +70,6 @@ class Letters:
     def of(self, sighting: Sighting) -> Letter | None:
         """The letter of this very event: of a copy of it elsewhere in the stream it says nothing."""
         return self._of_place.get(sighting.place)
-
-    @property
-    def places(self) -> Mapping[StreamPlace, Letter]:
-        """The letters of events of our stream."""
-        return self._of_place
 
 
 def _unread(count: int) -> str:

@@ -1,4 +1,4 @@
-"""How `find` and `reconcile` end where something unforeseen happens: by the status that says that nothing is known."""
+"""How `find` ends where something unforeseen happens: by the status that says that nothing is known."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ CANNOT_JUDGE = 2
 def judged(work: Callable[[], int]) -> int:
     """What `work` ends with. Raises SettingsError, and of any other error UnforeseenError with CANNOT_JUDGE.
 
-    The command line's own answer to an unforeseen error is 1, which means "not received" or "differences" here.
+    The command line's own answer to an unforeseen error is 1, which means "not received" here.
     """
     try:
         return work()

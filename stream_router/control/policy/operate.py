@@ -57,7 +57,7 @@ def dead_letters(consumer: DeadLetters, setup: Setup | None, queue: Queue, home:
 
 
 def stream(consumer: Consumer, home: Home) -> Iterator[Need]:
-    """`find`, `reconcile`, `replay`, `shards`. For a reshard AWS knows no resource."""
+    """`find`, `replay`, `shards`. For a reshard AWS knows no resource."""
     there = home.stream(consumer.stream)
     yield need("kinesis", "DescribeStreamSummary ListShards GetShardIterator GetRecords", there)
     yield need("kinesis", "RegisterStreamConsumer", there)

@@ -37,7 +37,7 @@ class Span(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """Some records of one shard that are in the span, in order; `outside` are the places of those that are not.
+    """Some records of one shard that are in the span, in order.
 
     `reached_ms` is about how far the shard is read, `read_to_ms` how far surely: what arrived before it was handed out,
     but for what is late by LATE_MS (both epoch ms, the span's end once the shard is read).
@@ -48,7 +48,6 @@ class Piece(NamedTuple):
     size_bytes: int
     reached_ms: int
     read_to_ms: int
-    outside: Sequence[Position] = ()
 
 
 class _Ended(NamedTuple):
@@ -89,9 +88,8 @@ def bounded(
         is_read = beyond or at_tip or batch.ended
         read_to_ms = span.until_ms if is_read else max(read_to_ms, newest_ms)
         about_ms = reached_ms = max(read_to_ms, now_ms() - batch.behind_ms)
-        outside = [record.position for record in batch.records if not span.holds(record.arrived_at_ms)]
         sure_ms = min(read_to_ms, span.until_ms)
-        yield Piece(shard, wanted, batch.size_bytes, min(reached_ms, span.until_ms), sure_ms, outside)
+        yield Piece(shard, wanted, batch.size_bytes, min(reached_ms, span.until_ms), sure_ms)
         if batch.ended:
             return True
         if beyond or at_tip or newest_ms >= span.until_ms + LATE_MS:

@@ -18,11 +18,6 @@ class StreamPlace(NamedTuple):
     sub_sequence_number: int
     line: int
 
-    @property
-    def record(self) -> tuple[str, int, int]:
-        """Where the record is that it came in."""
-        return self.shard_id, self.sequence_number, self.sub_sequence_number
-
 
 class Sighting(NamedTuple):
     """One event, or the dead letter that the consumer makes of what cannot be read, and where it is in the stream.

@@ -179,7 +179,7 @@ def _has_queue(world: World, target: Any) -> Finding | None:
         return wrong("SR143", UNDELIVERED, f"{target['Arn']} has no dead-letter queue: what it refuses is lost", SETUP)
     if queue == (world.maybe(lambda: _looked_at(world)) or queue):
         return None
-    says = f"{target['Arn']}: what it refuses goes to {queue}, where `find`, `reconcile` and `dlq` do not look"
+    says = f"{target['Arn']}: what it refuses goes to {queue}, where `find` and `dlq` do not look"
     return warn("SR143", UNDELIVERED, says, f"set it to that queue, or {SETUP}")
 
 
