@@ -59,10 +59,9 @@ long: setup ## hours: every long test, that of `make fault` too
 prove: setup ## what takes hours: seeds, mutants; a part of it with PROVE='-k mistake'
 	@$(PYTEST) -m prove $(PROVE)
 
-docs: setup ## write anew what of docs/ comes from code: configuration, logs, IAM policies, the template's, metrics, schemas
+docs: setup ## write anew what of docs/ comes from code: configuration, IAM policies, the template's, metrics, schemas
 	@"$(BIN)/python" tools/configuration.py
 	@"$(BIN)/python" tools/environment_file.py
-	@"$(BIN)/python" tools/log_lines.py
 	@"$(BIN)/python" tools/policies.py
 	@"$(BIN)/python" tools/cloudformation.py
 	@cp deploy/observability/prometheus/rules.yaml deploy/helm/rules.yaml

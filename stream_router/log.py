@@ -1,6 +1,9 @@
 """Logs: one line each on stderr, safe against whatever a message holds, and never a payload.
 
-JSON where nobody looks, a readable form on a terminal. Each line has an id (`log_lines.toml`, docs/logs.md).
+JSON where nobody looks, a readable form on a terminal. A line names its event where it is written, beside its other
+fields: `log.warning("%s is down", name, extra={"event": "stream-down", "code": code})`. `event` is what somebody
+searches for and alerts on; the message may be worded anew. A line that nobody looks for has none. docs/logs.md explains
+the events after which an operator has something to do.
 """
 
 import functools
@@ -11,20 +14,29 @@ import re
 import select
 import sys
 import time
-import tomllib
 from collections.abc import Callable, Mapping
-from importlib.resources import files
-from typing import Any, TextIO
+from typing import TextIO
 
 import orjson
 
-# --- plain text: text of others in lines of ours.
+log = logging.getLogger(__name__)
 
 MOST_SAID = 20
 """Names of others of which each is worth a line of the log."""
 
 NOT_SHOWN = "(not shown: no name)"
+
+Form = Callable[[Mapping[str, object]], str]
+"""Makes a line's text of its fields."""
+
+PATIENCE_MS = 100
+"""How long a line waits for a reader that was reading until now; once one was waited for in vain, none waits."""
+
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.:/-]{0,127}")
+_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_TOLD_FIRST = frozenset({"time", "level", "event", "logger", "message", "pid", "thread"})
+_ESCAPED_TOO = re.compile(r"[\x7f-\x9f\u2028\u2029]")  # beside the controls that JSON itself escapes
+_COLOURS = {"ERROR": "\x1b[31m", "WARNING": "\x1b[33m", "DEBUG": "\x1b[2m"}
 
 
 def is_name(text: str) -> bool:
@@ -40,10 +52,69 @@ def plain(text: str, keeps: str = "") -> str:
     return "".join(char if char.isprintable() or char in keeps else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
-# --- log sink
+def start_logging(level: str, log_format: str = "json") -> None:
+    """Send every log line of this process to stderr, from `level` up, in `log_format` (auto, json, text)."""
+    _stderr.cache_clear()
+    logging.basicConfig(level=level, handlers=[_Handler(form_of(log_format))], force=True)
+    logging.getLogger("botocore").setLevel(logging.WARNING)
+    logging.getLogger("urllib3").setLevel(logging.WARNING)
 
-PATIENCE_MS = 100
-"""How long a line waits for a reader that was reading until now; once one was waited for in vain, none waits."""
+
+def to_stderr(line: str) -> bool:
+    """Write a line that is made already; whether it was written. Where nobody reads stderr, it waits for nobody."""
+    return _stderr().write(line)
+
+
+def form_of(log_format: str) -> Form:
+    """The form of the lines: `auto` is text for a person on a terminal, else JSON. NO_COLOR (no-color.org) holds."""
+    on_terminal = sys.stderr.isatty()
+    if log_format == "json" or (log_format == "auto" and not on_terminal):
+        return as_json
+    return functools.partial(as_text, colour=on_terminal and not os.environ.get("NO_COLOR"))
+
+
+def as_json(line: Mapping[str, object]) -> str:
+    """A line as JSON, so no message can forge another: what ends a line or drives a terminal is escaped."""
+    return _ESCAPED_TOO.sub(lambda found: f"\\u{ord(found[0]):04x}", _dumped(line))
+
+
+def as_text(line: Mapping[str, object], *, colour: bool = False) -> str:
+    """A line for a person: time, level, message, and whatever else it has as `name=value`."""
+    level = str(line.get("level", ""))
+    paint, end = (_COLOURS[level], "\x1b[0m") if colour and level in _COLOURS else ("", "")
+    more = {key: value for key, value in line.items() if key not in _TOLD_FIRST}
+    words = [str(line.get("message", ""))]
+    words += [f"{key}={value if isinstance(value, str) else _dumped(value)}" for key, value in more.items()]
+    return f"{str(line.get('time', ''))[11:19]} {paint}{level:<7}{end}  {plain('  '.join(words))}"
+
+
+def _dumped(value: object) -> str:
+    """JSON. Of what the environment may hold orjson takes neither text that is no UTF-8 nor the largest integers."""
+    try:
+        return orjson.dumps(value, default=str).decode()
+    except orjson.JSONEncodeError:
+        return json.dumps(value, default=str)
+
+
+class Seldom:
+    """Callable: whether a trouble that lasts is to be logged now, which is once a minute. `clock` tells seconds."""
+
+    EVERY_S = 60.0
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._said_at = -self.EVERY_S
+
+    def __call__(self) -> bool:
+        now = self._clock()
+        if now - self._said_at < self.EVERY_S:
+            return False
+        self._said_at = now
+        return True
+
+    def over(self) -> None:
+        """The trouble has ended: the next one is logged at once."""
+        self._said_at = -self.EVERY_S
 
 
 class LogSink:
@@ -66,7 +137,7 @@ class LogSink:
         try:
             written = self._written(line + "\n")
         except (OSError, ValueError):
-            written = False  # nobody is there any more who reads
+            written = False  # a full disk, or nobody is there any more who reads
         self._left_out += not written
         return written
 
@@ -99,90 +170,44 @@ class LogSink:
         return not self._stuck
 
 
-# --- logs: logs: one line each on stderr, safe against whatever a message holds, and never a payload.
-
-log = logging.getLogger(__name__)
-
-_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-_TOLD_FIRST = frozenset({"time", "level", "id", "logger", "message", "pid", "thread"})
-_COLOURS = {"ERROR": "\x1b[31m", "WARNING": "\x1b[33m", "DEBUG": "\x1b[2m"}
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+@functools.cache
+def _stderr() -> LogSink:
+    return LogSink(sys.stderr)
 
 
-def as_json(line: Mapping[str, object]) -> str:
-    """A line as JSON, which escapes control characters, so no message can forge another; U+2028 and U+2029 too."""
-    return _dumped(line).replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+class _Handler(logging.Handler):
+    """Hands lines on, and says how many had to be left out once they are read again."""
 
-
-def _dumped(value: object) -> str:
-    """JSON. Of what the environment may hold orjson takes neither text that is no UTF-8 nor the largest integers."""
-    try:
-        return orjson.dumps(value, default=str).decode()
-    except orjson.JSONEncodeError:
-        return json.dumps(value, default=str)
-
-
-def as_text(line: Mapping[str, object], *, colour: bool = False) -> str:
-    """A line for a person: time, level, message, and whatever else it has as `name=value`."""
-    more = [f"{key}={_plain(value)}" for key, value in line.items() if key not in _TOLD_FIRST]
-    level = str(line.get("level", ""))
-    paint = _COLOURS.get(level, "") if colour else ""
-    words = [f"{paint}{level:<7}{chr(27) + '[0m' if paint else ''}", _plain(line.get("message", "")), *more]
-    return _plain(line.get("time", ""))[11:19] + " " + "  ".join(words)
-
-
-def _plain(value: object) -> str:
-    text = value if isinstance(value, str) else _dumped(value)
-    return _UNSAFE.sub(" ", text)
-
-
-class JsonLines(logging.Formatter):
-    """Formats a record as one JSON object: time, level, id, logger, message, pid, then what came in `extra`."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return as_json(_line(record))
-
-
-class TextLines(logging.Formatter):
-    """Formats a record for a person."""
-
-    def __init__(self, *, colour: bool) -> None:
+    def __init__(self, form: Form) -> None:
         super().__init__()
-        self._colour = colour
+        self._form = form
 
-    def format(self, record: logging.LogRecord) -> str:
-        return as_text(_line(record), colour=self._colour)
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self._form(_fields(record))
+        except Exception:  # noqa: BLE001 - as every handler of the library does
+            self.handleError(record)
+            return
+        if to_stderr(line) and (count := _stderr().left_out()):
+            log.warning("%d lines of the log were left out: nobody read them", count, extra={"event": "log-left-out"})
 
 
-def _line(record: logging.LogRecord) -> dict[str, object]:
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+def _fields(record: logging.LogRecord) -> dict[str, object]:
+    """Time, level, event, logger, message, pid, then whatever else came in `extra`."""
+    told = {key: value for key, value in vars(record).items() if key not in _OWN}
+    event = told.pop("event", None)
     line: dict[str, object] = {
-        "time": f"{stamp}.{int(record.msecs):03d}Z",
+        "time": f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(record.created))}.{int(record.msecs):03d}Z",
         "level": "ERROR" if record.levelname == "CRITICAL" else record.levelname,
-        "id": line_id(str(record.msg)),
+        **({"event": event} if event else {}),
         "logger": record.name,
         "message": record.getMessage(),
         "pid": record.process,
+        **told,
     }
-    line.update((key, value) for key, value in vars(record).items() if key not in _OWN)
     if record.exc_info and record.exc_info[0]:
         line["exception"] = _without_text(record)
     return line
-
-
-@functools.cache
-def catalogue() -> list[dict[str, Any]]:
-    """Every line that the programs log: `id`, `level`, `says` (the message before it is filled in), `means`, `do`."""
-    text = files("stream_router").joinpath("log_lines.toml").read_text("utf-8")
-    lines: list[dict[str, Any]] = tomllib.loads(text)["line"]
-    return lines
-
-
-@functools.lru_cache(512)
-def line_id(message: str) -> str:
-    """The id of a message before it is filled in; of others' (a library's) the first words."""
-    known = next((line["id"] for line in catalogue() if line["says"] == message), None)
-    return known or "-".join(re.findall(r"[a-z0-9]+", re.sub(r"%\S*", "", message.lower()))[:6])
 
 
 def _without_text(record: logging.LogRecord) -> list[str]:
@@ -194,71 +219,3 @@ def _without_text(record: logging.LogRecord) -> list[str]:
         frames.append(f"{code.co_filename.rsplit('/', 2)[-1]}:{trace.tb_lineno} {code.co_name}")
         trace = trace.tb_next
     return frames
-
-
-class Seldom:
-    """Callable: whether a trouble that lasts is to be logged now, which is once a minute. `clock` tells seconds."""
-
-    EVERY_S = 60.0
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._said_at = -self.EVERY_S
-
-    def __call__(self) -> bool:
-        now = self._clock()
-        if now - self._said_at < self.EVERY_S:
-            return False
-        self._said_at = now
-        return True
-
-    def over(self) -> None:
-        """The trouble has ended: the next one is logged at once."""
-        self._said_at = -self.EVERY_S
-
-
-def is_text(log_format: str) -> bool:
-    """Whether lines are for a person: asked for, or `auto` and stderr is a terminal."""
-    return log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
-
-
-def is_coloured() -> bool:
-    """On a terminal, unless NO_COLOR (no-color.org) is set."""
-    return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-
-
-class _Handler(logging.Handler):
-    """Hands lines on, and says how many had to be left out once they are read again."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            line = self.format(record)
-        except Exception:  # noqa: BLE001 - as every handler of the library does
-            self.handleError(record)
-            return
-        if to_stderr(line) and (count := _sink().left_out()):
-            log.warning("%d lines of the log were left out: nobody read them", count)
-
-
-_sinks: list[LogSink] = []
-
-
-def _sink() -> LogSink:
-    if not _sinks:
-        _sinks.append(LogSink(sys.stderr))
-    return _sinks[0]
-
-
-def to_stderr(line: str) -> bool:
-    """A line that is made already; whether it was written. Where nobody reads stderr, it waits for nobody."""
-    return _sink().write(line)
-
-
-def start_logging(level: str, log_format: str = "json") -> None:
-    """Send every log line of this process to stderr, from `level` up, in `log_format` (auto, json, text)."""
-    _sinks[:] = [LogSink(sys.stderr)]
-    handler = _Handler()
-    handler.setFormatter(TextLines(colour=is_coloured()) if is_text(log_format) else JsonLines())
-    logging.basicConfig(level=level, handlers=[handler], force=True)
-    logging.getLogger("botocore").setLevel(logging.WARNING)
-    logging.getLogger("urllib3").setLevel(logging.WARNING)

@@ -109,7 +109,12 @@ def awaited(ask: Callable[[], T]) -> T:
         except CredentialsError as error:
             if not told and error.may_pass:
                 told = True
-                log.warning("no credentials yet, they are asked for during %d s: %s", PATIENCE_S, error)
+                log.warning(
+                    "no credentials yet, they are asked for during %d s: %s",
+                    PATIENCE_S,
+                    error,
+                    extra={"event": "no-credentials-yet"},
+                )
             raise
 
     return patiently(asked, lambda error: error.may_pass)
@@ -179,4 +184,8 @@ class CredentialSource:
             try:
                 self._current = self._read()
             except Exception as error:  # noqa: BLE001 - as above; without this thread the credentials would run out
-                log.warning("credentials not refreshed, the old ones stay: %s", type(error).__name__)
+                log.warning(
+                    "credentials not refreshed, the old ones stay: %s",
+                    type(error).__name__,
+                    extra={"event": "credentials-not-refreshed"},
+                )

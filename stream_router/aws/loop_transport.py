@@ -113,7 +113,11 @@ class LoopTransport(SignedCalls):
         Were an error given back to libcurl, it would take no call any more, nor end those that are under way.
         """
         if self._said():
-            log.error("a call to AWS failed in an unforeseen way (%s); libcurl's handle is made anew", repr(error))
+            log.error(
+                "a call to AWS failed in an unforeseen way (%s); libcurl's handle is made anew",
+                repr(error),
+                extra={"event": "transport-renewed"},
+            )
         if not self._broken:
             self._broken = True
             self._loop.call_soon(self._renew)

@@ -157,6 +157,6 @@ def at_start(checks: Iterable[Callable[[], Finding]]) -> None:
             case Verdict.WRONG:
                 raise SettingsError(found.line())
             case Verdict.WARNING:
-                log.warning("a check at start: %s", found.says, extra=told)
+                log.warning("a check at start: %s", found.says, extra={"event": "check-warning", **told})
             case Verdict.UNKNOWN:
-                log.info("a check at start had no answer: %s", found.says, extra=told)
+                log.info("a check at start had no answer: %s", found.says, extra={"event": "check-unanswered", **told})

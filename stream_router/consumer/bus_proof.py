@@ -113,7 +113,10 @@ class BusProof:
     def _lost(self) -> None:
         if not self.gone:
             self.gone = True
-            log.error("the event bus is gone: leaving; what was sent since it was last seen comes again")
+            log.error(
+                "the event bus is gone: leaving; what was sent since it was last seen comes again",
+                extra={"event": "child-left-bus-gone"},
+            )
 
     def _remade(self, made_s: float) -> bool:
         if self._seen.is_another(made_s):

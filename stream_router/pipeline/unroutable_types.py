@@ -26,5 +26,5 @@ class UnroutableTypes:
                 log.warning(
                     "events of a type that the rule does not match become dead letters; name it in"
                     " STREAM_ROUTER_EVENT_TYPES, or see STREAM_ROUTER_UNROUTABLE",
-                    extra={"event_type": said},
+                    extra={"event": "types-unmatched", "event_type": said},
                 )

@@ -46,7 +46,7 @@ def run(settings: Receiver, workers: int) -> int:
     aws, served_time = session(settings.aws_region), ServedTime()
     served_time.listen(aws)
     check_stream(settings, aws)
-    log.info("the receiver starts", extra=start_line.in_force(settings, workers))
+    log.info("the receiver starts", extra={"event": "receiver-starts", **start_line.in_force(settings, workers)})
     names = sources.names(settings)
     board = Board(workers, names)
     metrics = receiver_cloudwatch.of(settings, aws, board)

@@ -43,6 +43,12 @@ class CertificateEnd:
         if left_s >= SOON_DAYS * DAY_S or not self._said():
             return
         if self._ended:
-            log.error("the TLS certificate ended at %s: senders refuse the connection; renew it", iso_s(ends_s))
+            log.error(
+                "the TLS certificate ended at %s: senders refuse the connection; renew it",
+                iso_s(ends_s),
+                extra={"event": "tls-certificate-ended"},
+            )
         else:
-            log.warning("the TLS certificate ends at %s; renew it", iso_s(ends_s))
+            log.warning(
+                "the TLS certificate ends at %s; renew it", iso_s(ends_s), extra={"event": "tls-certificate-ends"}
+            )

@@ -28,7 +28,10 @@ async def every(period_s: float, what: Callable[[], object]) -> None:
                 await result
         except Exception:
             if said():
-                log.exception("a worker's task failed in an unforeseen way, and is tried again")
+                log.exception(
+                    "a worker's task failed in an unforeseen way, and is tried again",
+                    extra={"event": "worker-task-failed"},
+                )
 
 
 async def beside(work: Callable[[], object]) -> None:

@@ -81,13 +81,25 @@ class _Refusal:
         cure = _CLOCK if self._reason == "stale" and not others else self._cure
         text = "others are let in" if others else "none is let in"
         extra = {"deliveries": self._seen - run.before, "since_s": round(now_s - run.since_s, 1)}
-        log.warning("deliveries are answered %d, %s (%s); %s", self._status, text, self._reason, cure, extra=extra)
+        log.warning(
+            "deliveries are answered %d, %s (%s); %s",
+            self._status,
+            text,
+            self._reason,
+            cure,
+            extra={"event": "deliveries-refused", **extra},
+        )
         self._told = True
 
     def _end(self, run: _Run) -> None:
         if self._told:
             extra = {"deliveries": self._seen - run.before, "after_s": round(self._latest_s - run.since_s, 1)}
-            log.info("no delivery is answered %d any more (%s)", self._status, self._reason, extra=extra)
+            log.info(
+                "no delivery is answered %d any more (%s)",
+                self._status,
+                self._reason,
+                extra={"event": "deliveries-refused-over", **extra},
+            )
         self._run, self._told = None, False
 
 

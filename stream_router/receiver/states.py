@@ -97,7 +97,9 @@ class State:
                 # To when it was met last: where nobody tried since, nobody knows when it ended.
                 lasted_s = round(max(0.0, self._latest_s - self._since_s), 1)
                 events = self._counted() - self._before
-                log.warning("%s: over", self._name, extra={"after_s": lasted_s, "events": events})
+                log.warning(
+                    "%s: over", self._name, extra={"event": "state-over", "after_s": lasted_s, "events": events}
+                )
             self._since_s, self._begun, self._before = None, False, self._counted()
             return
         if self._since_s is None:
@@ -110,9 +112,23 @@ class State:
             extra: dict[str, object] = {"code": now.code, "resource": now.resource, "since_s": round(lasted_s, 1)}
             extra["events"] = self._counted() - self._before
             if self._begun:
-                log.error("%s: still: %s (%s); %s", self._name, now.text, now.code, now.cure, extra=extra)
+                log.error(
+                    "%s: still: %s (%s); %s",
+                    self._name,
+                    now.text,
+                    now.code,
+                    now.cure,
+                    extra={"event": "state-lasts", **extra},
+                )
             else:
-                log.error("%s: %s (%s); %s", self._name, now.text, now.code, now.cure, extra=extra)
+                log.error(
+                    "%s: %s (%s); %s",
+                    self._name,
+                    now.text,
+                    now.code,
+                    now.cure,
+                    extra={"event": "state-begins", **extra},
+                )
             self._begun = True
 
 
@@ -135,7 +151,9 @@ class Drain:
         if self._since_s is not None and not waiting:
             events = max(self._most, self._stats.events_spilled - self._before)
             extra = {"events": events, "after_s": round(self._clock() - self._since_s, 1)}
-            log.info("the spill is empty again: what waited there is in the stream", extra=extra)
+            log.info(
+                "the spill is empty again: what waited there is in the stream", extra={"event": "spill-empty", **extra}
+            )
             self._since_s = None
 
 
@@ -166,7 +184,7 @@ class States:
         if stats.spill_damaged:
             log.error(
                 "events of the spill are missing: its files were damaged, cut or deleted; what is there is sent on",
-                extra={"events": stats.spill_damaged, "resource": self._folder},
+                extra={"event": "spill-events-missing", "events": stats.spill_damaged, "resource": self._folder},
             )
         self._damaged = stats.spill_damaged
 
@@ -181,7 +199,10 @@ class States:
         self._lag.look(shed if self._clock.overloaded else None)
         if self._stats.spill_damaged > self._damaged:
             missing = self._stats.spill_damaged - self._damaged
-            log.error("events of the spill are damaged and lost", extra={"events": missing, "resource": self._folder})
+            log.error(
+                "events of the spill are damaged and lost",
+                extra={"event": "spill-events-lost", "events": missing, "resource": self._folder},
+            )
             self._damaged = self._stats.spill_damaged
 
     def _of_stream(self) -> _Now | None:

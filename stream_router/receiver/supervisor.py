@@ -85,7 +85,9 @@ class WorkerSupervisor:
             if self._complaint:
                 break
             if self._short_lives >= MAX_SHORT_LIVES:
-                log.error("workers die as soon as they start; the receiver stops")
+                log.error(
+                    "workers die as soon as they start; the receiver stops", extra={"event": "receiver-workers-die"}
+                )
                 status = 1
                 break
         self._stop(drain_delay_s)
@@ -111,7 +113,7 @@ class WorkerSupervisor:
             self._complain(error)
             status = EX_CONFIG
         except Exception:
-            log.exception("a worker failed")
+            log.exception("a worker failed", extra={"event": "receiver-worker-failed"})
         finally:
             # Never back into the parent's code.
             os._exit(status)
@@ -123,7 +125,10 @@ class WorkerSupervisor:
             late = number in silent and time.monotonic() - self._started_s[pid] > BEGINS_WITHIN_S
             if (late or number in hung) and pid not in self._killed:
                 self._killed.add(pid)
-                log.error("a worker stands still and is killed", extra={"worker": number})
+                log.error(
+                    "a worker stands still and is killed",
+                    extra={"event": "receiver-worker-stands-still", "worker": number},
+                )
                 os.kill(pid, signal.SIGKILL)
 
     def _replace_dead(self) -> None:
@@ -137,7 +142,7 @@ class WorkerSupervisor:
             if status == EX_CONFIG:
                 self._refuses(number, self._told(), replaces=replaces)
                 continue
-            log.error("a worker died and is replaced", extra={"worker": number})
+            log.error("a worker died and is replaced", extra={"event": "receiver-worker-died", "worker": number})
             self._short_lives = self._short_lives + 1 if lived_s < SHORT_LIFE_S else 0
             if self._short_lives < MAX_SHORT_LIVES:
                 self._again.append((time.monotonic() + RESPAWN_AFTER_S, number))
@@ -161,7 +166,11 @@ class WorkerSupervisor:
             return
         self._again.append((time.monotonic() + REFUSED_RESPAWN_AFTER_S, number))
         if told and self._refused():
-            log.error("a dead worker cannot be replaced now, and is tried again: %s", told, extra={"worker": number})
+            log.error(
+                "a dead worker cannot be replaced now, and is tried again: %s",
+                told,
+                extra={"event": "receiver-worker-not-replaced", "worker": number},
+            )
 
     def _fork_due(self) -> None:
         """Start anew what died a second ago; meanwhile the deaths of others are seen, and a stop is."""
@@ -189,5 +198,8 @@ class WorkerSupervisor:
             for pid, _ in self._reap():
                 self._gone(self._numbers.pop(pid))
         for pid in self._numbers:
-            log.error("a worker did not drain in time and was killed", extra={"worker": self._numbers[pid]})
+            log.error(
+                "a worker did not drain in time and was killed",
+                extra={"event": "receiver-worker-killed", "worker": self._numbers[pid]},
+            )
             os.kill(pid, signal.SIGKILL)

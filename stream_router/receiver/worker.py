@@ -175,19 +175,30 @@ class Worker:
         except OSError as error:
             raise cannot_listen("STREAM_ROUTER_LISTEN", error.strerror or "no such address") from None
         self._stats.up = 1
-        log.info("the receiver serves", extra={"listen": settings.listen, "worker": self._number})
+        log.info(
+            "the receiver serves", extra={"event": "receiver-serves", "listen": settings.listen, "worker": self._number}
+        )
         for source in app.sources:
             if source.secrets:
                 live = {"source": source.name or "default", "secrets": len(source.secrets.live)}
-                log.info("webhook secrets that are live (a comma in the setting divides two)", extra=live)
+                log.info(
+                    "webhook secrets that are live (a comma in the setting divides two)",
+                    extra={"event": "secrets-live", **live},
+                )
         await stop.wait()
         health.draining = app.closing = True
-        log.info("the receiver drains", extra={"worker": self._number, "delay_s": settings.drain_delay_s})
+        log.info(
+            "the receiver drains",
+            extra={"event": "receiver-drains", "worker": self._number, "delay_s": settings.drain_delay_s},
+        )
         # Still serving: balancers see /readyz first, and clients open new connections elsewhere.
         await asyncio.sleep(settings.drain_delay_s)
         self._stats.up = 0
         if not await server.drain(DRAIN_S):
-            log.warning("some requests were still arriving and got no answer", extra={"worker": self._number})
+            log.warning(
+                "some requests were still arriving and got no answer",
+                extra={"event": "receiver-unanswered", "worker": self._number},
+            )
 
     def _publish(self, batcher: Batcher, clock: LoopClock, states: States, health: Health, tls: Tls) -> None:
         stats = self._stats
@@ -218,7 +229,7 @@ async def _follow(live: Followed, every_s: float | None) -> None:
 
 def _reload(loop: asyncio.AbstractEventLoop, followed: list[Followed]) -> None:
     """SIGHUP: look at once at all that is followed anyway."""
-    log.info("told to look again at secrets and TLS files (SIGHUP)")
+    log.info("told to look again at secrets and TLS files (SIGHUP)", extra={"event": "told-to-look"})
     tasks = [beside(live.refresh) for live in followed if live.follow_every_s]
     _reloading.add(task := loop.create_task(_all(tasks)))
     task.add_done_callback(_reloading.discard)

@@ -128,7 +128,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             return self.answer(self.path.partition("?")[0], self.headers.get("Authorization", ""))
         except Exception:  # an asker must never end more than its own connection
-            log.exception("a page of the admin port could not be made")
+            log.exception("a page of the admin port could not be made", extra={"event": "admin-page-failed"})
             return Page(500, TEXT, b"the page could not be made; see the log\n")
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's

@@ -39,7 +39,7 @@ class Sampler:
                 try:
                     take()
                 except Exception:  # the next time may be well, and nobody else would go on sampling
-                    log.exception("a sample could not be taken")
+                    log.exception("a sample could not be taken", extra={"event": "sample-failed"})
             spread = random.uniform(1 - self._spread, 1 + self._spread)  # noqa: S311 - jitter
             if stopped_after(self._every_s * spread, self._stop):
                 return

@@ -78,8 +78,8 @@ def test_the_logs_are_json_lines_without_a_payload_and_what_a_child_says_comes_o
     of_jvm = [json.loads(line) for line in lines if line.startswith("{")]
     assert any(line["logger"].startswith("software.amazon.kinesis") for line in of_jvm)
     assert {line["level"] for line in of_jvm} <= {"DEBUG", "INFO", "WARNING", "ERROR"}
-    assert all(line["id"] for line in of_jvm)
-    (first, *_) = [line for line in of_jvm if line["id"] == "consumer-starts"]
+    assert all(line.get("event") for line in of_jvm)
+    (first, *_) = [line for line in of_jvm if line.get("event") == "consumer-starts"]
     assert (first["kcl"], first["stream"], first["busKind"]) == ("3.5.1, 3.1.3", "cxone-events", "classic")
     assert "customer-secret" not in world.lines()
     assert "Writing ProcessRecordsMessage" not in world.lines()

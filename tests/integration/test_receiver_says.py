@@ -96,13 +96,13 @@ def test_a_stream_that_takes_nothing_is_one_line_with_the_cure(
         statuses = post_for(running, 3)
         assert 503 in statuses
         (line,) = bad(running)
-        assert (line["id"], line["code"], line["resource"]) == ("state-begins", code, STREAM)
+        assert (line.get("event"), line["code"], line["resource"]) == ("state-begins", code, STREAM)
         assert line["message"].startswith("the stream takes no events: senders are answered 503")
         assert cure in line["message"]
         fake_aws.plan({})
         wait_for(lambda: post_for(running, 0.2) and len(bad(running)) > 1, "it is over")
         _, over = bad(running)
-        assert (over["id"], over["message"]) == ("state-over", "the stream takes no events: over")
+        assert (over.get("event"), over["message"]) == ("state-over", "the stream takes no events: over")
         assert over["after_s"] > 1
         assert over["events"] >= statuses.count(503)
 
@@ -112,8 +112,8 @@ def test_an_endpoint_where_nobody_listens_is_one_line_too(tmp_path: Path) -> Non
     with receiver(f"http://127.0.0.1:{free_port()}", tmp_path) as running:
         assert set(post_for(running, 3)) == {503}
         # CloudWatch is at the same closed endpoint here, and has a line of its own.
-        (line,) = [one for one in bad(running) if one["id"] != "receiver-metrics-refused"]
-        assert (line["id"], line["code"]) == ("state-begins", "NoAnswer")
+        (line,) = [one for one in bad(running) if one.get("event") != "receiver-metrics-refused"]
+        assert (line.get("event"), line["code"]) == ("state-begins", "NoAnswer")
         assert "AWS_ENDPOINT_URL_KINESIS" in line["message"]
 
 
@@ -128,10 +128,10 @@ def test_entering_and_draining_the_spill_are_told(fake_aws: FakeAwsProcess, tmp_
         (line,) = bad(running)
         assert line["message"].startswith("the stream takes no events: events wait in the spill")
         fake_aws.plan({})
-        wait_for(lambda: "spill-empty" in {one["id"] for one in lines(running)}, "the spill is empty")
-        (empty,) = [one for one in lines(running) if one["id"] == "spill-empty"]
+        wait_for(lambda: "spill-empty" in {one.get("event") for one in lines(running)}, "the spill is empty")
+        (empty,) = [one for one in lines(running) if one.get("event") == "spill-empty"]
         assert empty["events"] == pytest.approx(len(spilled), abs=2)
-        assert {one["id"] for one in bad(running)} == {"state-begins", "state-over"}
+        assert {one.get("event") for one in bad(running)} == {"state-begins", "state-over"}
 
 
 def signed(body: bytes, key: str, offset_s: float = 0.0) -> dict[str, str]:
@@ -175,7 +175,7 @@ def test_deliveries_that_are_not_known_are_one_line_by_reason(
         assert post_signed(running, 20, key, offset_s) == {401}
         wait_for(lambda: bad(running), "the line")
         (line,) = bad(running)
-        assert line["id"] == "deliveries-refused"
+        assert line.get("event") == "deliveries-refused"
         assert f"answered 401, none is let in ({reason})" in line["message"]
         assert cure in line["message"]
         assert line["deliveries"] > 0
@@ -186,7 +186,7 @@ def test_the_first_line_says_what_is_in_force(fake_aws: FakeAwsProcess, tmp_path
     """So that a log alone tells how it was run; no secret is in it."""
     with authenticating(fake_aws, tmp_path) as running:
         first = lines(running)[0]
-        assert (first["id"], first["stream"], first["region"], first["scheme"]) == (
+        assert (first.get("event"), first["stream"], first["region"], first["scheme"]) == (
             *("receiver-starts", STREAM, "us-east-1", "hmac"),
         )
         assert {"version", "python", "tls", "spill", "listen", "admin", "workers", "buckets"} <= first.keys()
@@ -210,8 +210,8 @@ def test_a_certificate_that_ends_soon_is_said_once(fake_aws: FakeAwsProcess, tmp
     tls = {"TLS_CERT": paths["server.pem"], "TLS_KEY": paths["server.key"]}
     with receiver(fake_aws.url, tmp_path, workers="2", **tls) as running:
         wait_for(lambda: bad(running), "the line")
-        wait_for(lambda: [line["id"] for line in lines(running)].count("receiver-serves") == 2, "both workers")
+        wait_for(lambda: [line.get("event") for line in lines(running)].count("receiver-serves") == 2, "both workers")
         running.process.terminate()
         assert running.process.wait(15) == 0
         (line,) = bad(running)
-        assert (line["id"], line["level"]) == ("tls-certificate-ends", "WARNING")
+        assert (line.get("event"), line["level"]) == ("tls-certificate-ends", "WARNING")

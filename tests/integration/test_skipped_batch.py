@@ -89,7 +89,7 @@ def test_a_damaged_aggregated_record_stops_nobody(world: World) -> None:
     process.send_signal(signal.SIGTERM)
     assert process.wait(40) == 0
     lines = [json.loads(line) for line in world.lines().splitlines() if line.startswith("{")]
-    assert [line["sequenceNumber"] for line in lines if line["id"] == "kpl-damaged"] == [damaged]
+    assert [line["sequenceNumber"] for line in lines if line.get("event") == "kpl-damaged"] == [damaged]
     assert "daemon-skips" not in world.lines()
     assert "customer-secret" not in world.lines()
     assert "no number" not in world.lines()

@@ -60,10 +60,10 @@ class Told:
             body = webhook(self._posted, payload={"text": SECRET}, **changes)
             self.world.post_patiently(f"t-{self._posted}", body)
 
-    def wait_for(self, line_id: str, timeout_s: float = 40.0) -> list[dict[str, Any]]:
-        """The lines of that id, once there is one."""
-        until(lambda: any(line["id"] == line_id for line in self.lines()), timeout_s, f"a line {line_id}")
-        return [line for line in self.lines() if line["id"] == line_id]
+    def wait_for(self, event: str, timeout_s: float = 40.0) -> list[dict[str, Any]]:
+        """The lines of that event, once there is one."""
+        until(lambda: any(line.get("event") == event for line in self.lines()), timeout_s, f"a line {event}")
+        return [line for line in self.lines() if line.get("event") == event]
 
     def settle(self) -> None:
         """Nothing is held any more."""
@@ -98,7 +98,7 @@ def _denied(told: Told) -> None:
     told.next(rules=[call_error("PutEvents", "AccessDeniedException")])
     told.post(20)
     first = told.wait_for("holding")
-    assert {line["id"] for line in told.bad()} == {"holding"}
+    assert {line.get("event") for line in told.bad()} == {"holding"}
     assert len(first) <= 2, "one a shard"
     assert "default accepts nothing" in first[0]["message"]
     assert "AccessDeniedException (" in first[0]["message"]
@@ -108,7 +108,7 @@ def _denied(told: Told) -> None:
     (again, *_) = told.wait_for("holding")
     assert again["code"] == "ExpiredTokenException"
     assert again["message"].endswith("; renew the credentials")
-    assert {line["id"] for line in told.bad()} == {"holding"}
+    assert {line.get("event") for line in told.bad()} == {"holding"}
 
 
 def _not_described(told: Told) -> None:
@@ -141,7 +141,7 @@ def _dead_letter(told: Told) -> None:
     told.post(1, eventType="of.nobody")
     (line,) = told.wait_for("dead-letter")
     assert f"unroutable (UnroutableEventType); see stream-router dlq show {line['event']}" in line["message"]
-    assert {one["id"] for one in told.bad()} <= {"dead-letter", "types-unmatched", "rule-matches-again"}
+    assert {one.get("event") for one in told.bad()} <= {"dead-letter", "types-unmatched", "rule-matches-again"}
 
 
 def _frozen(told: Told) -> None:

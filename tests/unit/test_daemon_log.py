@@ -3,12 +3,13 @@
 import errno
 import io
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from stream_router.consumer.supervisor.daemon import daemon_log
 from stream_router.consumer.supervisor.daemon.daemon_log import LONGEST_MESSAGE, DaemonLog
+from stream_router.log import Form, as_json, as_text
 
 PID = 4711
 
@@ -16,17 +17,23 @@ PID = 4711
 class World:
     """A log whose clock the test moves."""
 
-    def __init__(self, *, text: bool = False) -> None:
+    def __init__(self, form: Form = as_json) -> None:
         self.now = 0.0
         self.lines: list[str] = []
         self.skipped = 0
-        self.log = DaemonLog(self.lines.append, self.skips, PID, text=text, colour=False, clock=lambda: self.now)
+        self.log = DaemonLog(self.lines.append, self.skips, PID, form, clock=lambda: self.now)
 
     def skips(self) -> None:
         self.skipped += 1
 
     def kcl(self, message: str, level: str = "ERROR", logger: str = "software.amazon.kinesis.X") -> None:
-        line = {"time": "2026-11-25T10:00:00.000Z", "level": level, "id": "kcl", "logger": logger, "message": message}
+        line = {
+            "time": "2026-11-25T10:00:00.000Z",
+            "level": level,
+            "event": "kcl",
+            "logger": logger,
+            "message": message,
+        }
         self.log.take(json.dumps(line))
 
     def said(self) -> list[dict[str, Any]]:
@@ -91,7 +98,7 @@ def test_the_kcls_lines_tell_whose_they_are_as_ours_do() -> None:
     """Java does not write its process id; a child's line keeps its own."""
     world = World()
     world.kcl("Lease taken", level="INFO")
-    world.log.take('{"time":"t","level":"WARNING","id":"holding","message":"m","pid":12}')
+    world.log.take('{"time":"t","level":"WARNING","event":"holding","message":"m","pid":12}')
     assert [line["pid"] for line in world.said()] == [PID, 12]
 
 
@@ -99,7 +106,7 @@ def test_our_own_lines_are_never_folded() -> None:
     """A child's line says each time what it has to say."""
     world = World()
     for _ in range(3):
-        world.log.take('{"time":"t","level":"WARNING","id":"holding","message":"m"}')
+        world.log.take('{"time":"t","level":"WARNING","event":"holding","message":"m"}')
     assert len(world.lines) == 3
 
 
@@ -120,7 +127,7 @@ def test_what_has_no_form_passes_as_it_is(raw: str) -> None:
 
 def test_on_a_terminal_the_daemons_lines_are_text_too() -> None:
     """All programs of `consume` speak in one form."""
-    world = World(text=True)
+    world = World(as_text)
     world.kcl("Lease taken", level="INFO")
     assert world.lines == ["10:00:00 INFO     Lease taken"]
 
@@ -141,7 +148,7 @@ def test_a_line_that_cannot_be_written_stops_no_other() -> None:
             raise OSError(errno.ENOSPC, "no space left on device")
         passed.append(line)
 
-    log = DaemonLog(write, lambda: None, PID, text=False, colour=False)
+    log = DaemonLog(write, lambda: None, PID, as_json)
     log.follow(io.BytesIO(b"lost\nfound\n"))
     assert passed == ["found"]
 
@@ -149,21 +156,20 @@ def test_a_line_that_cannot_be_written_stops_no_other() -> None:
 def test_a_line_of_the_kcls_without_a_message_is_passed_on() -> None:
     """Whatever a logger leaves out, the thread that reads for all goes on."""
     world = World()
-    world.log.take('{"level":"INFO","id":"kcl"}')
+    world.log.take('{"level":"INFO","event":"kcl"}')
     assert [line["message"] for line in world.said()] == [""]
 
 
-def test_a_line_that_has_no_form_in_which_it_could_be_written_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_that_has_no_form_in_which_it_could_be_written_stops_no_other() -> None:
     """What nobody foresaw about one line ends no reading: a skip may be told of later."""
-    world = World()
 
-    def as_json(line: dict[str, object]) -> str:
+    def form(line: Mapping[str, object]) -> str:
         if "x" in line:
             raise RecursionError
         return json.dumps(line)
 
-    monkeypatch.setattr(daemon_log, "as_json", as_json)
-    skip = b'{"level":"ERROR","id":"kcl","message":"The incoming data has been skipped"}'
+    world = World(form)
+    skip = b'{"level":"ERROR","event":"kcl","message":"The incoming data has been skipped"}'
     world.log.follow(io.BytesIO(b'{"level":"INFO","x":1}\n' + skip + b"\n"))
     assert world.skipped == 1
     assert len(world.lines) == 1

@@ -12,7 +12,6 @@ import pytest
 import typer
 
 from stream_router.cli import app
-from stream_router.log import catalogue
 from stream_router.model import Reason
 from stream_router.settings.consumer import Consumer
 from stream_router.settings.environment.reading import load
@@ -180,5 +179,4 @@ def test_the_contract_tells_what_is_and_not_what_will_be() -> None:
 @pytest.mark.parametrize("page", ["tutorial", "doctor", "find-and-replay"])
 def test_what_a_reader_is_told_to_wait_for_comes(page: str) -> None:
     """The consumer reads once a child has a shard, and it is this line of the log that says so."""
-    line = next(line["says"] for line in catalogue() if line["id"] == "shard-taken-up")
-    assert f"`{line}`" in (ROOT / f"docs/{page}.md").read_text("utf-8")
+    assert "`shard taken up`" in (ROOT / f"docs/{page}.md").read_text("utf-8")

@@ -1,9 +1,7 @@
-"""Log lines: an id and one vocabulary of levels, JSON or for a person, forged by nothing; each is documented."""
+"""Log lines: JSON or for a person, forged by nothing, without what an exception says; they hold nobody up."""
 
-import ast
 import contextlib
 import fcntl
-import importlib
 import io
 import json
 import logging
@@ -18,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from stream_router import log
-from stream_router.log import catalogue, is_coloured, is_text, start_logging
+from stream_router.log import start_logging
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,128 +32,99 @@ def root_logger() -> Iterator[None]:
 
 
 def captured(monkeypatch: pytest.MonkeyPatch, *, terminal: bool = False) -> io.StringIO:
-    """A stderr of our own: pytest sets one anew before each phase of a test."""
+    """A stderr of our own. No fixture: pytest sets one anew before each phase of a test."""
     made = io.StringIO()
     monkeypatch.setattr(made, "isatty", lambda: terminal)
     monkeypatch.setattr(sys, "stderr", made)
     return made
 
 
-def _module(path: Path) -> str:
-    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+def test_every_event_that_the_page_explains_is_logged_somewhere() -> None:
+    """docs/logs.md names no event that went."""
+    sources = [*(ROOT / "stream_router").rglob("*.py"), ROOT / "properties" / "logback.xml"]
+    code = "".join(path.read_text("utf-8") for path in sources)
+    explained = re.findall(r"^\| `([a-z-]+)` \|", (ROOT / "docs" / "logs.md").read_text("utf-8"), re.MULTILINE)
+    assert explained
+    assert [event for event in explained if f'"{event}"' not in code] == []
 
 
-def said_in_code() -> dict[str, str]:
-    """Each message before it is filled in, and its level."""
-    found: dict[str, str] = {}
-    for path in sorted((ROOT / "stream_router").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            match node:
-                case ast.Call(func=ast.Attribute(value=ast.Name(id="log"), attr=level), args=[first, *_]):
-                    if level in ("debug", "info", "warning", "error", "exception"):
-                        # A constant of a module is as good as the text in place.
-                        text = eval(ast.unparse(first), vars(importlib.import_module(_module(path))))
-                        found[text] = {"exception": "error"}.get(level, level).upper()
-    return found
-
-
-def said_for_the_kcl() -> dict[str, str]:
-    """What properties/logback.xml says in place of the KCL's own words, and its level."""
-    patterns = (ROOT / "properties" / "logback.xml").read_text("utf-8")
-    return {says: level for level, says in re.findall(r'"level":"([A-Z]+)","id".*"message":"([^"%]+)"', patterns)}
-
-
-def test_every_line_of_the_code_is_documented() -> None:
-    """In log_lines.toml: what it means, and what to do of an error. A line that is gone leaves it."""
-    documented = {line["says"]: line["level"] for line in catalogue()}
-    code = said_in_code() | said_for_the_kcl()
-    # "%s" is said at two levels: a line that another part made.
-    assert {says: level for says, level in code.items() if says != "%s"} == {
-        says: level for says, level in documented.items() if says != "%s"
-    }
-    assert all(line["means"] for line in catalogue())
-    assert [line["id"] for line in catalogue() if line["level"] == "ERROR" and not line["do"]] == []
-    assert len({line["id"] for line in catalogue()}) == len(documented)
-
-
-def test_a_line_says_its_level_in_place() -> None:
-    """`log.log(level, …)` would be a line that nothing here finds: one was told nowhere for that."""
-    code = {path: path.read_text("utf-8") for path in (ROOT / "stream_router").rglob("*.py")}
-    assert not [str(path) for path, text in code.items() if re.search(r"\blog\.log\(", text)]
-
-
-def test_the_page_is_what_the_catalogue_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Write it anew with `make docs`."""
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
-    import log_lines
-
-    assert log_lines.PAGE.read_text("utf-8") == log_lines.page(), "run `make docs`"
-
-
-def test_a_line_has_an_id_whatever_its_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ours from the catalogue; another library's first words."""
+def test_a_line_has_the_event_that_it_is_given_beside_its_fields(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of another library has none."""
     stderr = captured(monkeypatch)
     start_logging("INFO")
-    logging.getLogger("stream_router.x").info("%s is back", "the bus", extra={"held_s": 2})
-    logging.getLogger("library").warning("Connection %d to %s was lost", 3, "x")
+    logging.getLogger("stream_router.x").info("%s is back", "the bus", extra={"event": "back", "held_s": 2})
+    logging.getLogger("library").critical("Connection %d to %s was lost", 3, "x")
     ours, theirs = map(json.loads, stderr.getvalue().splitlines())
-    assert (ours["id"], ours["level"], ours["message"], ours["held_s"]) == ("back", "INFO", "the bus is back", 2)
-    assert (theirs["id"], theirs["level"]) == ("connection-to-was-lost", "WARNING")
+    assert list(ours) == ["time", "level", "event", "logger", "message", "pid", "held_s"]
+    assert (ours["event"], ours["level"], ours["message"], ours["held_s"]) == ("back", "INFO", "the bus is back", 2)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", ours["time"])
+    assert ("event" in theirs, theirs["level"], theirs["message"]) == (False, "ERROR", "Connection 3 to x was lost")
 
 
 @pytest.mark.parametrize("log_format", ["json", "text"])
-def test_a_line_is_written_whatever_the_environment_holds(monkeypatch: pytest.MonkeyPatch, log_format: str) -> None:
-    """A path that is no UTF-8, a number that no 64 bits hold: the first line of a program was lost to a traceback."""
+@pytest.mark.parametrize("strange", ["a\nforged \x1b[31mline", "b\u2028\u2029\x85", "/var/\udcff", 10**20, ["\udcff"]])
+def test_whatever_a_line_holds_it_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, log_format: str, strange: object
+) -> None:
+    """Control characters, other line ends, a path that is no UTF-8, a number that no 64 bits hold."""
     stderr = captured(monkeypatch)
     start_logging("INFO", log_format)
-    logging.getLogger("x").info("starts", extra={"spill": "/var/\udcff", "heldBytes": 10**20, "more": ["\udcff"]})
+    logging.getLogger("x").info("%s starts", strange, extra={"spill": strange})
+    assert stderr.getvalue().endswith("\n")
     (line,) = stderr.getvalue().splitlines()
-    assert str(10**20) in line
-    assert line.encode()
+    assert line.isprintable()
     if log_format == "json":
-        assert json.loads(line)["spill"] == "/var/\udcff"
+        assert json.loads(line)["spill"] == strange
 
 
-def test_there_is_one_vocabulary_of_levels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """DEBUG, INFO, WARNING, ERROR: what LOG_LEVEL takes."""
+def test_of_an_exception_the_place_is_logged_and_never_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It could quote an event."""
     stderr = captured(monkeypatch)
-    start_logging("DEBUG")
-    for level in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL):
-        logging.getLogger("x").log(level, "m")
-    levels = [json.loads(line)["level"] for line in stderr.getvalue().splitlines()]
-    assert levels == ["DEBUG", "INFO", "WARNING", "ERROR", "ERROR"]
+    start_logging("INFO")
+    try:
+        json.loads('{"name": Anna}')
+        raise AssertionError
+    except ValueError:
+        logging.getLogger("x").exception("a request failed")
+    (line,) = map(json.loads, stderr.getvalue().splitlines())
+    assert (line["exception"][0], line["exception"][1].split()[-1]) == (
+        "JSONDecodeError",
+        "test_of_an_exception_the_place_is_logged_and_never_the_text",
+    )
+    assert "Anna" not in stderr.getvalue()
 
 
 def test_text_is_for_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Time, level, message, what else there is; no colour but on a terminal, and one line whatever a message holds."""
+    """Time, level, message, and what else there is."""
     stderr = captured(monkeypatch)
     start_logging("INFO", "text")
-    logging.getLogger("x").error("a\nforged \x1b[31mline", extra={"bus": "b\u2028", "n": 3})
-    (line,) = stderr.getvalue().splitlines()
-    assert line[8:] == " ERROR    a forged  [31mline  bus=b   n=3"
+    logging.getLogger("x").error("m", extra={"event": "e", "bus": "b", "n": 3})
+    assert stderr.getvalue()[8:] == " ERROR    m  bus=b  n=3\n"
 
 
 @pytest.mark.parametrize(
-    ("log_format", "terminal", "text"),
-    [("auto", True, True), ("auto", False, False), ("json", True, False), ("text", False, True)],
+    ("log_format", "terminal", "no_color", "begins"),
+    [
+        ("auto", False, "", "{"),
+        ("json", True, "", "{"),
+        ("text", False, "", " ERROR "),
+        ("auto", True, "", " \x1b[31mERROR  \x1b[0m"),
+        ("auto", True, "1", " ERROR "),
+    ],
 )
-def test_auto_is_text_on_a_terminal(
-    monkeypatch: pytest.MonkeyPatch, log_format: str, terminal: bool, text: bool
+def test_auto_is_text_on_a_terminal_and_coloured_unless_it_is_not_wanted(
+    monkeypatch: pytest.MonkeyPatch,
+    log_format: str,
+    terminal: bool,
+    no_color: str,
+    begins: str,
 ) -> None:
-    """Else JSON, which a collector reads."""
-    captured(monkeypatch, terminal=terminal)
-    assert is_text(log_format) is text
-
-
-def test_colour_is_left_out_where_it_is_not_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """NO_COLOR, whatever its value."""
-    stderr = captured(monkeypatch, terminal=True)
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    start_logging("INFO", "auto")
+    """Else JSON, which a collector reads. NO_COLOR counts whatever its value (no-color.org)."""
+    stderr = captured(monkeypatch, terminal=terminal)
+    monkeypatch.setenv("NO_COLOR", no_color)
+    start_logging("INFO", log_format)
     logging.getLogger("x").error("m")
-    assert "\x1b[31mERROR" in stderr.getvalue()
-    monkeypatch.setenv("NO_COLOR", "1")
-    assert not is_coloured()
+    assert re.sub(r"^\d\d:\d\d:\d\d", "", stderr.getvalue()).startswith(begins)
 
 
 class Pipe:
@@ -237,3 +206,23 @@ def test_a_log_whose_reader_is_gone_is_no_error(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setattr(sys, "stderr", stderr)
         start_logging("INFO")
         logging.getLogger("x").error("m")
+
+
+def test_a_full_disk_holds_nobody_up_and_what_is_left_out_is_counted() -> None:
+    """Standard error may be a file of its own."""
+    with Path("/dev/full").open("w") as full_disk:
+        sink = log.LogSink(full_disk)
+        assert not sink.write("m")
+        assert not sink.write("m")
+        assert (sink.left_out(), sink.left_out()) == (2, 0)
+
+
+def test_a_trouble_that_lasts_is_logged_once_a_minute() -> None:
+    """One that has ended and begins anew: at once."""
+    now_s = 0.0
+    seldom = log.Seldom(lambda: now_s)
+    assert (seldom(), seldom()) == (True, False)
+    now_s = 60.0
+    assert (seldom(), seldom()) == (True, False)
+    seldom.over()
+    assert seldom()

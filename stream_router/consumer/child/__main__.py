@@ -51,7 +51,7 @@ def main() -> NoReturn:
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else EX_SOFTWARE
     except BaseException:
-        log.exception("the child ends: this must not happen")
+        log.exception("the child ends: this must not happen", extra={"event": "child-failed"})
         code = EX_SOFTWARE
     logging.shutdown()
     os._exit(code)
@@ -70,7 +70,7 @@ def _serve(configured: Consumer, source: protocol.DaemonInput, sink: IO[bytes], 
         processor = Child(configured, Watchdog(), targets, source.fd).processor()
     except CredentialsError as error:
         # No verdict: the supervisor had credentials, and gets another child after a while.
-        log.error("%s", error)  # noqa: TRY400 - one line
+        log.error("%s", error, extra={"event": "child-without-credentials"})  # noqa: TRY400 - one line
         return os.EX_TEMPFAIL
     _keep_memory()
     signal.signal(signal.SIGTERM, lambda *_: processor.told_to_leave())

@@ -44,9 +44,9 @@ class Child:
         self._wiring = Wiring(settings, targets)
         self._transform = Transform(transform_config(settings), now_ms)
         if self._transform.policy:
-            log.info("masking: %s", self._transform.masking)
+            log.info("masking: %s", self._transform.masking, extra={"event": "masking"})
         else:
-            log.warning("masking: off")
+            log.warning("masking: off", extra={"event": "masking-off"})
         self._proof = BusProof(settings.state_dir, self._wiring.ask_for_bus)
         self._wait = Waiter(self._wiring.transport, daemon_fd)
         self._lives = (settings.state_dir or Path(tempfile.mkdtemp(prefix="stream-router-shard-"))) / LIVES
@@ -88,5 +88,8 @@ class Child:
         began = start.partition(":")[0]
         end = ShardEnd(self._wiring.ask, settings.stream, settings.application, shard_id, began, clock)
         checkpoints = Checkpoints(self._proof, settings.checkpoint_s, clock, end)
-        log.info("shard taken up", extra={"shard": shard_id, "from": start, "careful": guard.careful})
+        log.info(
+            "shard taken up",
+            extra={"event": "shard-taken-up", "shard": shard_id, "from": start, "careful": guard.careful},
+        )
         return Shard(router, telemetry, window, checkpoints, guard, self._wait, self._beat, clock)

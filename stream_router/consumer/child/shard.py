@@ -221,7 +221,7 @@ class Shard:
             # What is in flight ends unheard; the daemon says `leaseLost` next.
             self._lease_gone = True
             self._router.stop()
-            log.warning("the lease is another worker's, stopping")
+            log.warning("the lease is another worker's, stopping", extra={"event": "lease-lost"})
 
     def _checkpoint(self, checkpointer: Checkpointer, *, now: bool = False) -> bool:
         """Checkpoint where it is due, or `now`; False where it is to be tried again."""
@@ -238,7 +238,7 @@ class Shard:
 
     def _end(self, why: str) -> None:
         self._router.stop()
-        log.info("shard given back", extra={"why": why})
+        log.info("shard given back", extra={"event": "shard-given-back", "why": why})
         self._telemetry.close()
         self.ended_well()
 

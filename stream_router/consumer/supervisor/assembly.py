@@ -74,9 +74,9 @@ def _run(settings: Consumer, state: StateDir) -> int:
     jvm = _proven_java(settings, rendered)
     supervisor = _supervisor(settings, state, jvm, rendered, prover, happenings, vitals)
     told = start_line.in_force(settings, state, jvm, rendered)
-    log.info("the consumer starts", extra={**told, "admin": admin.address})
+    log.info("the consumer starts", extra={"event": "consumer-starts", **told, "admin": admin.address})
     if settings.bus_proof == "trust":
-        log.warning(bus_prober.TRUSTED, extra={"bus": settings.event_bus})
+        log.warning(bus_prober.TRUSTED, extra={"event": "bus-trusted", "bus": settings.event_bus})
     with contextlib.ExitStack() as stack:
         stack.callback(watch.close)
         for one in _beside(settings, vitals, status, admin, stream, history):

@@ -50,9 +50,9 @@ class Heartbeat:
     def _run(self) -> None:
         while not stopped_after(EVERY_S, self._stop):
             try:
-                log.info("the consumer runs", extra=self.said())
+                log.info("the consumer runs", extra={"event": "consumer-runs", **self.said()})
             except Exception:  # the disk in trouble may be well at the next, and this line's absence would say: hung
-                log.exception("a sample could not be taken")
+                log.exception("a sample could not be taken", extra={"event": "sample-failed"})
 
     def said(self) -> dict[str, Any]:
         """What the line says: shards now, and what was done since the line before."""

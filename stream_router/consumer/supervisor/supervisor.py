@@ -116,7 +116,10 @@ class DaemonSupervisor:
             if ended is None:
                 return 0
             if killed := processes.end_orphans(ORPHAN_PATIENCE_S):
-                log.warning("children that outlived the daemon were killed", extra={"children": killed})
+                log.warning(
+                    "children that outlived the daemon were killed",
+                    extra={"event": "orphans-killed", "children": killed},
+                )
             if line := self._state.marked(FATAL).strip():
                 raise SettingsError(line)
             if not self._wait_to_restart(ended, time.monotonic() - started) or not self._await_bus():
@@ -127,7 +130,11 @@ class DaemonSupervisor:
         try:
             jvm = self._started()
         except OSError as error:  # no process to be had, no thread, no memory: as after a death, later
-            log.error("the KCL daemon cannot be started: %s; it is tried again", error.strerror)  # noqa: TRY400
+            log.error(  # noqa: TRY400 - one line
+                "the KCL daemon cannot be started: %s; it is tried again",
+                error.strerror,
+                extra={"event": "daemon-not-started"},
+            )
             return Exited(os.EX_OSERR)
         self._vitals.daemon_runs(jvm.pid)
         failpoint("daemon_started_before_first_look")
@@ -139,11 +146,13 @@ class DaemonSupervisor:
                 self._drain(jvm.pid)
                 return None
             if self._prover.gone or self._state.marked(BUS_GONE):
-                log.error("the event bus is gone, the daemon is ended until it is there again")
+                log.error(
+                    "the event bus is gone, the daemon is ended until it is there again", extra={"event": "bus-gone"}
+                )
                 processes.send([jvm.pid], signal.SIGTERM)
                 return self._hasten(jvm.pid)
             if self._state.marked(ENDING):
-                log.warning("a child died, the daemon ends", extra={"graceS": CRASH_GRACE_S})
+                log.warning("a child died, the daemon ends", extra={"event": "child-died", "graceS": CRASH_GRACE_S})
                 return self._hasten(jvm.pid)
 
     def _started(self) -> subprocess.Popen[bytes]:
@@ -178,12 +187,12 @@ class DaemonSupervisor:
         # A child that holds is inside processRecords, where the daemon cannot reach it: it hears it from here.
         processes.send(processes.children(jvm), signal.SIGTERM)
         processes.send([jvm], signal.SIGTERM)
-        log.info("draining", extra={"graceS": self._grace_s})
+        log.info("draining", extra={"event": "consumer-draining", "graceS": self._grace_s})
         if isinstance(happened := self._next(self._grace_s + BEYOND_GRACE_S), Exited):
-            log.info("drained")
+            log.info("drained", extra={"event": "consumer-drained"})
             return
         why = "its grace is over" if happened is None else "a second signal came"
-        log.warning("the daemon is killed: %s; its last records will come again", why)
+        log.warning("the daemon is killed: %s; its last records will come again", why, extra={"event": "daemon-killed"})
         self._kill(jvm)
 
     def _hasten(self, jvm: int) -> Exited | None:
@@ -232,12 +241,14 @@ class DaemonSupervisor:
         log.error(
             "the KCL daemon ended: %s; it is started again",
             jvm_command.ended(ended, gets_more=gets_more),
-            extra={"ranS": round(ran_s, 1), "waitS": round(wait_s, 2)},
+            extra={"event": "daemon-ended", "ranS": round(ran_s, 1), "waitS": round(wait_s, 2)},
         )
         return self._next(wait_s) is None
 
 
 def _kill_for_skipping(jvm: subprocess.Popen[bytes]) -> None:
     """End a daemon that skips records at once, before a checkpoint passes them: then they come again."""
-    log.error("the daemon skips records, so it is killed and started again: they come again")
+    log.error(
+        "the daemon skips records, so it is killed and started again: they come again", extra={"event": "daemon-skips"}
+    )
     jvm.kill()

@@ -59,7 +59,11 @@ class WorkerMetrics:
         except (BotoCoreError, ClientError) as error:
             if self._to_be_said():
                 why = code_of(error)
-                log.warning("CloudWatch does not take the worker's metrics: %s; the next minute's are sent anew", why)
+                log.warning(
+                    "CloudWatch does not take the worker's metrics: %s; the next minute's are sent anew",
+                    why,
+                    extra={"event": "worker-metrics-refused"},
+                )
 
 
 def values(seen: Seen) -> Iterator[tuple[Metric, float]]:

@@ -39,11 +39,11 @@ class HoldReport:
             self.code,
             f" ({self._message})" if self._message else "",
             cure(self.code),
-            extra={"code": self.code, "waiting": waiting, "held_s": round(now - since, 1)},
+            extra={"event": "holding", "code": self.code, "waiting": waiting, "held_s": round(now - since, 1)},
         )
 
     def over(self, now: float, since: float) -> None:
         """The destination accepts again."""
         if self._said:
-            log.info("%s is back", self.destination, extra={"held_s": round(now - since, 1)})
+            log.info("%s is back", self.destination, extra={"event": "back", "held_s": round(now - since, 1)})
         self._said = {}

@@ -112,7 +112,11 @@ class AddedReader:
             said = source if is_name(source) else NOT_SHOWN
             if said not in self._warned and len(self._warned) < MOST_SAID:
                 self._warned.add(said)
-                log.warning("a source of the receiver's is not in this program's STREAM_ROUTER_CONFIG: %s", said)
+                log.warning(
+                    "a source of the receiver's is not in this program's STREAM_ROUTER_CONFIG: %s",
+                    said,
+                    extra={"event": "source-unknown"},
+                )
         return self._presets.get(source)
 
 

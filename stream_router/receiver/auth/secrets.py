@@ -68,7 +68,7 @@ class Secrets:
             changed = self._take(self._read())
         except SettingsError as error:
             if self._said():
-                log.warning("the old secrets stay in force: %s", error)
+                log.warning("the old secrets stay in force: %s", error, extra={"event": "secrets-unusable"})
             return False
         self._said.over()
         return changed
@@ -83,7 +83,7 @@ class Secrets:
             return False
         self.live = self._parse(text)
         self._text = text
-        log.info("the webhook secrets changed: %d are live", len(self.live))
+        log.info("the webhook secrets changed: %d are live", len(self.live), extra={"event": "secrets-changed"})
         return True
 
     def _read(self) -> str:

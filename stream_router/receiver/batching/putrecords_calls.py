@@ -102,7 +102,11 @@ class PutRecordsCalls:
                     self._stats.failed(outcome.code)
                     self._stats.throttles += outcome.code in THROTTLED
         except Exception as error:  # noqa: BLE001  # a lane that waits for an answer for ever takes no event any more
-            log.error("an answer of the stream cannot be read: %s", type(error).__name__)  # noqa: TRY400 (no payload)
+            log.error(  # noqa: TRY400 - no payload
+                "an answer of the stream cannot be read: %s",
+                type(error).__name__,
+                extra={"event": "stream-answer-unreadable"},
+            )
             self._stats.call_failures += 1
             return [Outcome(Disposition.HOLD, "UnreadableAnswer")] * len(records)
         return outcomes

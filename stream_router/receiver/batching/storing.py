@@ -42,4 +42,4 @@ class Storing:
             try:
                 told(stored)
             except Exception:
-                log.exception("a request failed in an unforeseen way")
+                log.exception("a request failed in an unforeseen way", extra={"event": "request-failed"})

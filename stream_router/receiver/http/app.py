@@ -158,7 +158,7 @@ class App:
         except ProblemError as error:
             answer = answers.error(error.status, error.code, error.message)
         except Exception:
-            log.exception("a request failed in an unforeseen way")
+            log.exception("a request failed in an unforeseen way", extra={"event": "request-failed"})
             answer = answers.TROUBLE
         if answer is not None:
             request.finish(answer)

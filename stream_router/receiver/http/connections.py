@@ -232,7 +232,9 @@ class Connections:
             try:
                 connection.overdue(now_s)
             except Exception:
-                log.exception("a connection did not end as it should, and was cut")
+                log.exception(
+                    "a connection did not end as it should, and was cut", extra={"event": "connection-not-ended"}
+                )
                 connection.cut()
 
     def _sweep_again(self) -> None:

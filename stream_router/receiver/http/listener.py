@@ -102,7 +102,10 @@ class Listener:
         self._loop.call_later(NO_FILES_PAUSE_S, self._again)
         self._connections.make_room()
         if self._seldom():
-            log.error("no open file is left for a connection; raise the limit of open files (ulimit -n)")
+            log.error(
+                "no open file is left for a connection; raise the limit of open files (ulimit -n)",
+                extra={"event": "files-used-up"},
+            )
 
     def _again(self) -> None:
         if self._open:

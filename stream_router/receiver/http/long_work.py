@@ -34,7 +34,7 @@ class LongWork:
                 try:
                     await work()
                 except Exception:
-                    log.exception("a request failed in an unforeseen way")
+                    log.exception("a request failed in an unforeseen way", extra={"event": "request-failed"})
                 finally:
                     self.bytes -= size_bytes
         finally:

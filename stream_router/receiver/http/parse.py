@@ -65,7 +65,7 @@ def feed(parser: Any, piece: bytes) -> tuple[bytes | None, Response | None]:
         return piece[upgrade.args[0] :], None
     except httptools.HttpParserCallbackError:
         # Whatever we did not foresee is our trouble, so the sender is told to come again.
-        log.exception("a request failed in an unforeseen way")
+        log.exception("a request failed in an unforeseen way", extra={"event": "request-failed"})
         return None, answers.TROUBLE
     except httptools.HttpParserError:
         return None, answers.BAD_REQUEST

@@ -116,12 +116,12 @@ class Tls:
         except SettingsError as error:
             # A pair is replaced file by file: what does not fit now may in a moment, and is tried again.
             if self._said():
-                log.warning("the old TLS files stay in force: %s", error)
+                log.warning("the old TLS files stay in force: %s", error, extra={"event": "tls-unusable"})
             return
         self.ends_s = _ends_s(self.context, cert)
         self._said.over()
         self._seen = seen
-        log.info("the TLS files changed and are in force for new connections")
+        log.info("the TLS files changed and are in force for new connections", extra={"event": "tls-changed"})
 
     def _look(self) -> tuple[object, ...]:
         return tuple(_stamp(path) for path in self._files)

@@ -78,7 +78,11 @@ class Segments:
         for segment in found:
             if segment.is_back and segment.left:
                 name = segment.path.name
-                log.warning("a spill's file is back whose events were settled or given up; they are sent: %s", name)
+                log.warning(
+                    "a spill's file is back whose events were settled or given up; they are sent: %s",
+                    name,
+                    extra={"event": "spill-file-back"},
+                )
             self._dispose(segment)
         if self.lost:
             self._write_ledger()  # it is told once
@@ -204,11 +208,20 @@ class Segments:
             if segment.damaged:
                 aside = segment.path.with_suffix(".damaged")
                 segment.path.rename(aside)
-                log.error("a damaged file of the spill was set aside; what could be read is in the stream: %s", aside)
+                log.error(
+                    "a damaged file of the spill was set aside; what could be read is in the stream: %s",
+                    aside,
+                    extra={"event": "spill-file-damaged"},
+                )
             else:
                 segment.path.unlink(missing_ok=True)
         except OSError as error:
-            log.warning("a file of the spill cannot be removed: %s: %s", segment.path.name, error.strerror)
+            log.warning(
+                "a file of the spill cannot be removed: %s: %s",
+                segment.path.name,
+                error.strerror,
+                extra={"event": "spill-file-not-removed"},
+            )
 
     def _write_ledger(self) -> None:
         low = next((one.low for one in self._files if one.left and not one.is_back), self._next_row)
@@ -235,4 +248,8 @@ def _close(fd: int) -> None:
     try:
         os.close(fd)
     except OSError as error:
-        log.warning("a file of the spill did not close cleanly: %s", errno.errorcode.get(error.errno or 0, "EIO"))
+        log.warning(
+            "a file of the spill did not close cleanly: %s",
+            errno.errorcode.get(error.errno or 0, "EIO"),
+            extra={"event": "spill-file-not-closed"},
+        )

@@ -165,7 +165,7 @@ class Spill:
             self._errors[kind] = errno.errorcode.get(error.errno or 0, "EIO"), time.monotonic()
             return refused
         except Exception:
-            log.exception("a job of the spill failed in an unforeseen way")
+            log.exception("a job of the spill failed in an unforeseen way", extra={"event": "spill-job-failed"})
             self._errors[kind] = DEFECT, time.monotonic()
             return refused
         self._errors.pop(kind, None)

@@ -49,17 +49,21 @@ def read(kind: type[S], **given: Any) -> S:
 def warn_of_names() -> None:
     """Log each name of the environment that is none of a setting and was not refused, or is an old one: at start."""
     for line in names.warnings(os.environ):
-        log.warning("%s", line)
+        log.warning("%s", line, extra={"event": "setting-unknown"})
     for row in renamed.in_use(os.environ):
         told = {"code": names.CODE, "setting": row.old, "cure": row.cure}
-        log.warning("%s: %s; %s", row.old, row.says, row.cure, extra=told)
+        log.warning("%s: %s; %s", row.old, row.says, row.cure, extra={"event": "setting-renamed", **told})
     warn_of_failpoints()
 
 
 def warn_of_failpoints() -> None:
     """Log that failpoints are armed, which nobody may miss."""
     if told := failpoints_in_force():
-        log.warning("failpoints are armed: this process is to be killed or stalled on purpose, by a test: %s", told)
+        log.warning(
+            "failpoints are armed: this process is to be killed or stalled on purpose, by a test: %s",
+            told,
+            extra={"event": "failpoints-armed"},
+        )
 
 
 def _one_line(kind: type[BaseSettings], error: ValidationError) -> str:

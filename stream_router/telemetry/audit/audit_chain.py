@@ -113,7 +113,9 @@ class AuditLog:
             self._let_go()  # what is at the file's end now, and whether this handle is any good, nobody knows
             if self._to_be_logged():
                 log.error(  # noqa: TRY400 - the cause is in the text, and a traceback says no more
-                    "the audit log cannot be written: %s; its records wait", error.strerror, extra={"file": self._path}
+                    "the audit log cannot be written: %s; its records wait",
+                    error.strerror,
+                    extra={"event": "audit-not-written", "file": self._path},
                 )
             return False
         return True

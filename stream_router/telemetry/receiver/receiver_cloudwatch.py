@@ -79,7 +79,11 @@ class ReceiverMetrics:
         except (BotoCoreError, ClientError) as error:
             if self._to_be_said():
                 why = code_of(error)
-                log.warning("CloudWatch does not take the receiver's metrics: %s; they are kept and sent again", why)
+                log.warning(
+                    "CloudWatch does not take the receiver's metrics: %s; they are kept and sent again",
+                    why,
+                    extra={"event": "receiver-metrics-refused"},
+                )
 
     def _send(self, body: bytes) -> None:
         try:
@@ -87,7 +91,7 @@ class ReceiverMetrics:
         except ClientError as error:
             if not (code := code_of(error)).startswith(cloudwatch.REFUSED):
                 raise
-            log.error("CloudWatch refused metrics for their content", extra={"code": code})  # noqa: TRY400 - one line
+            log.error("CloudWatch refused metrics for their content", extra={"event": "metrics-refused", "code": code})  # noqa: TRY400 - one line
 
     def _numbers(self) -> Numbers:
         return Numbers(self._board.total(), self._board.sources)

@@ -155,7 +155,9 @@ class ChildMetrics:
             write_whole(snapshot_file(self._folder, self._shard_id, os.getpid()), orjson.dumps(self.snapshot()))
         except OSError as error:
             if self._to_be_logged():
-                log.warning("the metrics' snapshot was not written: %s", error.strerror)
+                log.warning(
+                    "the metrics' snapshot was not written: %s", error.strerror, extra={"event": "snapshot-not-written"}
+                )
 
     def _series(self) -> list[cloudwatch.Series]:
         """What is new since the last call, and mark it as handed over."""

@@ -60,7 +60,10 @@ class ShardProcessor(RecordProcessorBase):  # type: ignore[misc]
             for one in (records[0], records[-1])
         )
         if first <= self._given:
-            log.error("the daemon gave records a second time: leaving, so that all come in their order")
+            log.error(
+                "the daemon gave records a second time: leaving, so that all come in their order",
+                extra={"event": "given-twice"},
+            )
             shard.ended_well()
             raise LeavingError(os.EX_TEMPFAIL)
         self._given = last

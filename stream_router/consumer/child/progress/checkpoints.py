@@ -145,7 +145,9 @@ class Checkpoints:
                 raise LeaseGoneError from None
             if not _may_try_again(error):
                 raise
-            log.warning("checkpoint not taken, again later", extra={"error": str(error.value)})
+            log.warning(
+                "checkpoint not taken, again later", extra={"event": "checkpoint-not-taken", "error": str(error.value)}
+            )
             return False
         self.taken, self.taken_at = position, self._clock()
         return True

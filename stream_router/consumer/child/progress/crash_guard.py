@@ -93,7 +93,11 @@ def _life_of(text: bytes) -> Life | None:
         told = {name: value for name, value in orjson.loads(text).items() if name not in strange}
         life = Life.model_validate_json(orjson.dumps(told))
     lost = ", ".join(sorted(strange)) if life else "all of it"
-    log.warning("the shard's crash marker is not as this version writes it: %s begins anew", lost)
+    log.warning(
+        "the shard's crash marker is not as this version writes it: %s begins anew",
+        lost,
+        extra={"event": "crash-marker-of-another-form"},
+    )
     return life
 
 
@@ -145,7 +149,11 @@ class CrashGuard:
         try:
             self._file.write(self._life.model_dump_json())
         except OSError as error:
-            log.error("a careful shard stands without its crash marker: %s; the child ends", error.strerror)  # noqa: TRY400
+            log.error(  # noqa: TRY400 - one line
+                "a careful shard stands without its crash marker: %s; the child ends",
+                error.strerror,
+                extra={"event": "careful-without-marker"},
+            )
             # Nor may the event before be charged with the death that comes of this: a full disk still lets files go.
             with contextlib.suppress(OSError):
                 self._file.remove()
@@ -243,4 +251,8 @@ class CrashGuard:
             self._file.write(self._life.model_dump_json())
         except OSError as error:
             if self._to_be_logged():
-                log.warning("the shard's crash marker was not written: %s", error.strerror)
+                log.warning(
+                    "the shard's crash marker was not written: %s",
+                    error.strerror,
+                    extra={"event": "crash-marker-not-written"},
+                )

@@ -93,7 +93,10 @@ class ShardEnd:
             self._lease(found)
         elif operation == STREAM:
             self._proven = True
-            log.warning("Kinesis no longer has the shard: it is past the stream's retention")
+            log.warning(
+                "Kinesis no longer has the shard: it is past the stream's retention",
+                extra={"event": "shard-past-retention"},
+            )
         else:
             self._iterator, self._unknown = found["ShardIterator"], 0
 
@@ -126,7 +129,7 @@ class ShardEnd:
         if self._to_be_said():
             log.warning(
                 "the shard's end is not checkpointed before it is known that nothing comes after it",
-                extra={"operation": operation, "error": refusal.code},
+                extra={"event": "shard-end-not-known", "operation": operation, "error": refusal.code},
             )
 
 

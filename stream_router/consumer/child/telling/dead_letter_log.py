@@ -30,7 +30,13 @@ class DeadLetterLog:
         log.warning(
             "an event became a dead letter: %s (%s); see stream-router dlq %s",
             *(reason, letter.code, f"show {identity}" if identity else "list"),
-            extra={"event": identity, "reason": reason, "code": letter.code, "shard": self._shard_id},
+            extra={
+                "event": "dead-letter",
+                "eventId": identity,
+                "reason": reason,
+                "code": letter.code,
+                "shard": self._shard_id,
+            },
         )
 
     def tick(self) -> None:
@@ -40,5 +46,9 @@ class DeadLetterLog:
             return
         if self._unsaid:
             extra = {"letters": self._unsaid, "shard": self._shard_id}
-            log.warning("%d events more became dead letters; see stream-router dlq list", self._unsaid, extra=extra)
+            log.warning(
+                "%d events more became dead letters; see stream-router dlq list",
+                self._unsaid,
+                extra={"event": "dead-letters-more", **extra},
+            )
         self._since_s, self._said, self._unsaid = now_s, 0, 0

@@ -70,6 +70,7 @@ class HoldWatch:
                 MEANS[full_by],
                 _cure(passed_by) if full_by == "dead letters" else "",
                 extra={
+                    "event": "shard-holds",
                     "held_s": round(settled_ago_s, 1),
                     "under_way": self._router.backlog,
                     "reason": passed_by.value if passed_by else full_by,

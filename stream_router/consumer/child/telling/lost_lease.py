@@ -43,7 +43,7 @@ class LostLease:
         while not self._answers and self._clock() < until:
             self._wait(LOOK_S)
         if self._worker and self._answers and _owner(self._answers[-1]) == self._worker:
-            log.warning(SHARED, extra={"shard": shard_id, "worker": self._worker})
+            log.warning(SHARED, extra={"event": "lease-lost-to-its-name", "shard": shard_id, "worker": self._worker})
 
 
 def _owner(answer: Answer) -> str:

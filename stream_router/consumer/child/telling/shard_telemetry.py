@@ -204,6 +204,7 @@ class ShardTelemetry:
             log.error(
                 "%d audit records were not written before the end (the next record names their batches); %d are lost",
                 *missing,
+                extra={"event": "audit-unwritten"},
             )
 
     def _publish(self) -> None:
@@ -226,7 +227,10 @@ class ShardTelemetry:
             if _is_refused(answer):
                 # The same request would be refused for ever.
                 self._metrics.count("metrics_lost")
-                log.error("CloudWatch refused metrics for their content", extra={"status": answer.status})
+                log.error(
+                    "CloudWatch refused metrics for their content",
+                    extra={"event": "metrics-refused", "status": answer.status},
+                )
             else:
                 self._failed += 1
                 self._metrics.requeue([body])

@@ -14,7 +14,7 @@ from typing import IO
 
 import orjson
 
-from stream_router.log import as_json, as_text, is_coloured, is_text, to_stderr
+from stream_router.log import Form, form_of, to_stderr
 
 EVERY_S = 60.0
 MOST_KINDS = 1_000
@@ -40,6 +40,7 @@ class DaemonLog:
     """Reads a stream of lines to its end; `write` gets each line that is passed on. `clock` tells seconds.
 
     `skipped` is called where the daemon says that it skips records; `pid` is its process id.
+    `form` makes the text of a line of ours or the KCL's.
     """
 
     def __init__(
@@ -47,16 +48,14 @@ class DaemonLog:
         write: Callable[[str], object],
         skipped: Callable[[], object],
         pid: int,
+        form: Form,
         *,
-        text: bool,
-        colour: bool,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._write = write
         self._skipped = skipped
         self._pid = pid
-        self._text = text
-        self._colour = colour
+        self._form = form
         self._clock = clock
         self._kinds: dict[tuple[str, str], tuple[float, int]] = {}
         """When each kind of line was last passed on, and how many of it were not since."""
@@ -81,7 +80,7 @@ class DaemonLog:
         if not isinstance(line, dict) or "level" not in line:
             self._write(raw)  # a JVM's or an interpreter's last words
             return
-        if line.get("id") in OF_THE_KCL:
+        if line.get("event") in OF_THE_KCL:
             message = str(line.get("message", ""))
             if any(words in message for words in SKIPS):
                 self._skipped()
@@ -91,7 +90,7 @@ class DaemonLog:
             line |= {"message": message[:LONGEST_MESSAGE], "pid": self._pid}
             if repeats:
                 line["repeated"] = repeats
-        self._write(as_text(line, colour=self._colour) if self._text else as_json(line))
+        self._write(self._form(line))
 
     def _repeats(self, logger: str, message: str) -> int | None:
         """How many lines of this kind were kept back before this one; None where this one is kept back too."""
@@ -109,7 +108,7 @@ class DaemonLog:
 
 def follow(stream: IO[bytes], log_format: str, skipped: Callable[[], object], pid: int) -> threading.Thread:
     """Pass a daemon's output on, in a thread that ends with it; `skipped` and `pid` as DaemonLog has them."""
-    log = DaemonLog(to_stderr, skipped, pid, text=is_text(log_format), colour=is_coloured())
+    log = DaemonLog(to_stderr, skipped, pid, form_of(log_format))
     thread = threading.Thread(target=log.follow, args=(stream,), name="daemon-log", daemon=True)
     thread.start()
     return thread

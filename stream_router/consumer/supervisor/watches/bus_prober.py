@@ -156,7 +156,7 @@ class BusProver:
             return
         self._answered(asked)
         if self._seen.is_another(made_s) and self._proven and not self.gone:
-            log.error("the event bus was deleted and made again", extra={"bus": self._bus})
+            log.error("the event bus was deleted and made again", extra={"event": "bus-made-again", "bus": self._bus})
             self._lost()
             return
         failpoint("bus_proven_before_written")
@@ -180,7 +180,9 @@ class BusProver:
             self._answered(asked)
             self._lost()
             if self._to_be_logged():
-                log.error("the event bus does not exist; it is waited for", extra={"bus": self._bus})
+                log.error(
+                    "the event bus does not exist; it is waited for", extra={"event": "bus-missing", "bus": self._bus}
+                )
         else:
             self._unasked(why(error), asked)
 
@@ -197,14 +199,21 @@ class BusProver:
                 "the event bus cannot be asked whether it exists: %s; events go on while it accepts them, for %d "
                 "minutes in all, and the checkpoint stands at the last answer; then the shards hold until it answers",
                 *(said, UNASKED_SPAN_S // 60),
-                extra=told,
+                extra={"event": "bus-not-asked", **told},
             )
         else:
-            log.error("the event bus cannot be asked whether it exists: %s; the start waits for it", said, extra=told)
+            log.error(
+                "the event bus cannot be asked whether it exists: %s; the start waits for it",
+                said,
+                extra={"event": "bus-not-asked-at-start", **told},
+            )
 
     def _answered(self, asked: float) -> None:
         if self._unasked_since is not None:
-            log.warning("the event bus answers again", extra={"afterS": round(asked - self._unasked_since, 1)})
+            log.warning(
+                "the event bus answers again",
+                extra={"event": "bus-answers", "afterS": round(asked - self._unasked_since, 1)},
+            )
             self._unasked_since = None
             self._written(lambda: self._state.discard(BUS_UNASKED))
 
@@ -224,7 +233,7 @@ class BusProver:
                     "the state folder cannot be written: %s; the children are not told of the event bus, so the "
                     "checkpoint stands until they are: make room",
                     error.strerror,
-                    extra={"state": str(self._state.path)},
+                    extra={"event": "bus-state-not-written", "state": str(self._state.path)},
                 )
             return False
         return True

@@ -78,7 +78,11 @@ class HangWatch:
         self._tell(hangs, over=running)
         for hang in hangs:
             if hang.kind == "stopped" and self._looks[hang] >= REPLACED_AFTER and self._state_of(hang.pid) == "T":
-                log.error("%s stays stopped and is killed; the daemon is started again", hang.process)
+                log.error(
+                    "%s stays stopped and is killed; the daemon is started again",
+                    hang.process,
+                    extra={"event": "consumer-stopped-killed"},
+                )
                 self._kill(hang.pid)
                 self._looks[hang] = 0
 
@@ -106,10 +110,16 @@ class HangWatch:
                 told_s = EVERY_S * self._looks[hang]
                 cure = _CURES[hang.kind].format(pid=hang.pid, replaced_s=max(0.0, REPLACED_AFTER * EVERY_S - told_s))
                 extra = {"shard": hang.shard, "hangingPid": hang.pid, "hangs": hang.kind}
-                log.error("%s, for %.0f s at least: %s", hang.problem, told_s, cure, extra=extra)
+                log.error(
+                    "%s, for %.0f s at least: %s",
+                    hang.problem,
+                    told_s,
+                    cure,
+                    extra={"event": "consumer-hangs", **extra},
+                )
         for hang in self._said - {*hangs}:
             if over:
-                log.info("%s goes on again, or was replaced", hang.process)
+                log.info("%s goes on again, or was replaced", hang.process, extra={"event": "consumer-hangs-no-more"})
         self._said = {*hangs}
 
 

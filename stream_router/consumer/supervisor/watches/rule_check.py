@@ -160,4 +160,4 @@ class RuleCheck:
     def _warn(self, about: str, text: str) -> None:
         if about not in self._warned:
             self._warned.add(about)
-            log.warning("%s", text, extra={"rule": self.rule, "bus": self.bus})
+            log.warning("%s", text, extra={"event": "rule-not-asked", "rule": self.rule, "bus": self.bus})

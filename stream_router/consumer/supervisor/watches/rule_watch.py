@@ -83,7 +83,11 @@ class NoWatch:
 
     def start(self) -> None:
         """Say so."""
-        log.info("no rule is watched: %s; whether events reach a target is not known here", self._why)
+        log.info(
+            "no rule is watched: %s; whether events reach a target is not known here",
+            self._why,
+            extra={"event": "rule-not-watched"},
+        )
         with contextlib.suppress(OSError):
             self._state.write(RULE_STATE, json.dumps({"state": "unwatched", "reason": self._why}) + "\n")
 
@@ -172,7 +176,7 @@ class RuleWatch:
                 "the rule lets our events through again; publish those of the gap again: "
                 "stream-router replay --since %s --until %s",
                 *(self._since, until),
-                extra=self._told(since=self._since, until=until),
+                extra={"event": "rule-matches-again", **self._told(since=self._since, until=until)},
             )
         self._matched_at, self._matched_from, self._since, self._faults = _iso(at_s), self._arrived(at_s), "", []
         self._write("matched")
@@ -185,14 +189,21 @@ class RuleWatch:
                 "rule unmatched: %s; EventBridge answers success and events reach no target since %s at the earliest; "
                 "%s, then publish them again: stream-router replay --since %s",
                 *(self._problem(), self._since, self._cure(), self._since),
-                extra=self._told(since=self._since, problem=self._problem(), cure=self._cure()),
+                extra={
+                    "event": "rule-unmatched",
+                    **self._told(since=self._since, problem=self._problem(), cure=self._cure()),
+                },
             )
         self._write("unmatched")
 
     def _unasked(self, error: Exception) -> None:
         """Nothing new is known: a fault that was seen stands."""
         if self._unasked_to_be_logged():
-            log.warning("the rule cannot be looked at: %s; what was known of it stands", why(error), extra=self._told())
+            log.warning(
+                "the rule cannot be looked at: %s; what was known of it stands",
+                why(error),
+                extra={"event": "rule-unanswered", **self._told()},
+            )
         self._write("unmatched" if self._faults else "unknown")
 
     def _problem(self) -> str:
@@ -225,7 +236,10 @@ class RuleWatch:
                 matched_at = str(known.get("matchedAt") or "")
                 return matched_at, str(known.get("matchedFrom") or matched_at), str(known.get("since") or "")
         except (OSError, ValueError, AttributeError):
-            log.warning("what an earlier watch knew of the rule cannot be read; it begins anew")
+            log.warning(
+                "what an earlier watch knew of the rule cannot be read; it begins anew",
+                extra={"event": "rule-watch-anew"},
+            )
         return "", "", ""
 
 

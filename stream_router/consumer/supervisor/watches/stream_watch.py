@@ -87,7 +87,7 @@ class StreamWatch:
                 log.warning(
                     "the stream and its lease table cannot be asked for %s: %s; it is not known here until they can",
                     *(what, why(error)),
-                    extra={"stream": self._stream, "table": self._table},
+                    extra={"event": "stream-unasked", "stream": self._stream, "table": self._table},
                 )
             return None
         self._said.discard(what)

@@ -126,7 +126,10 @@ class DeadLetters:
                     failpoint("dead_letter_stored_before_settled")
                     through.append(message.letter)
         for message, why in blamed:
-            log.warning("SQS refused a dead letter, sending its minimal form", extra={"code": why.code})
+            log.warning(
+                "SQS refused a dead letter, sending its minimal form",
+                extra={"event": "dead-letter-minimal", "code": why.code},
+            )
             minimal = self._writer.write_parts(message.letter, minimal=True)
             self._parts[message.letter.event.place] += len(minimal) - 1
             self.dispatcher.submit(minimal)

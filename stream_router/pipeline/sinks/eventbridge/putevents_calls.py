@@ -67,6 +67,9 @@ class PutEventsCalls:
         if not said or self.size_bytes(items) <= limits.REQUEST_BYTES_256K:
             return False
         if self.packing.bytes > limits.REQUEST_BYTES_256K:
-            log.warning("the bus takes smaller calls than documented", extra={"limit_bytes": limits.REQUEST_BYTES_256K})
+            log.warning(
+                "the bus takes smaller calls than documented",
+                extra={"event": "calls-smaller", "limit_bytes": limits.REQUEST_BYTES_256K},
+            )
             self.packing = self.packing._replace(bytes=limits.REQUEST_BYTES_256K)
         return True
