@@ -12,11 +12,13 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import cbor2
 import orjson
-from pydantic import ValidationError
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 # --- settings error: a bad setting: one line for the operator, and the exit status 78.
 
@@ -37,7 +39,7 @@ class NotNowError(SettingsError):
     status = 1
 
 
-def first_error(error: ValidationError) -> Any:
+def first_error(error: "ValidationError") -> Any:
     """The first thing that pydantic found wrong (`type`, `loc`, `msg`), without the value, which may be a secret."""
     return error.errors(include_url=False, include_input=False, include_context=False)[0]
 

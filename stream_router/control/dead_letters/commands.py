@@ -14,6 +14,7 @@ from stream_router.control.dead_letters.telling import Interrupt, warn
 from stream_router.control.dead_letters.undelivered import desk as of_eventbridge
 from stream_router.control.dead_letters.undelivered.redrive import UndeliveredRedrive
 from stream_router.pipeline.mapping.timestamps import iso
+from stream_router.process import now_ms
 from stream_router.settings.dead_letters import DeadLetters
 from stream_router.settings.environment.reading import load
 
@@ -28,24 +29,24 @@ class Options(NamedTuple):
     until: str
     id: str
 
-    def selection(self, now_ms: int) -> Selection:
-        """What they mean. Raises SettingsError."""
-        return selection(*self, now_ms)
+    def selection(self) -> Selection:
+        """What they mean now. Raises SettingsError."""
+        return selection(*self, int(now_ms()))
 
 
-def redrive(options: Options, how: How, *, undelivered: bool, now_ms: int) -> int:
+def redrive(options: Options, how: How, *, undelivered: bool) -> int:
     """`dlq redrive`."""
     settings = load(DeadLetters)
-    chosen = options.selection(now_ms)
-    started_at = iso(now_ms)
+    chosen = options.selection()
+    started_at = iso(int(now_ms()))
     kind = UndeliveredRedrive if undelivered else redriving.Redrive
     return _told(lambda: kind(_desk(settings, undelivered), chosen, how, Interrupt(), started_at).run())
 
 
-def list_(options: Options, sample: int, *, undelivered: bool, now_ms: int) -> int:
+def list_(options: Options, sample: int, *, undelivered: bool) -> int:
     """`dlq list`."""
     settings = load(DeadLetters)
-    chosen = options.selection(now_ms)
+    chosen = options.selection()
     if undelivered:
         return _told(lambda: of_eventbridge.show_list(_desk(settings, True), chosen, sample))
     return _told(lambda: listing.run(_desk(settings, False), chosen, sample))
@@ -59,10 +60,10 @@ def show(identity: str, *, payload: bool, undelivered: bool) -> int:
     return _told(lambda: showing.run(_desk(settings, False), identity, payload=payload))
 
 
-def export(file: Path, options: Options, *, take: bool, undelivered: bool, now_ms: int) -> int:
+def export(file: Path, options: Options, *, take: bool, undelivered: bool) -> int:
     """`dlq export`."""
     settings = load(DeadLetters)
-    chosen = options.selection(now_ms)
+    chosen = options.selection()
     if undelivered:
         return _told(lambda: of_eventbridge.export(_desk(settings, True), file, chosen, take=take))
     return _told(lambda: exporting.run(_desk(settings, False), file, chosen, take=take))

@@ -13,8 +13,6 @@ from stream_router.send.address import own_url
 
 PROBED = ("probe: other rules", "probe: stored", "probe: consumed", "probe: over the bus")
 
-PROGRAMS = ("receive", "consume")
-
 
 class Wish(NamedTuple):
     """What the command line asks for."""

@@ -1,37 +1,106 @@
-"""`stream-router dlq`: the commands on dead letters. No logic, as in `cli`."""
+"""The commands that look for events in stream and queues, and publish them again. No logic, as in `cli`."""
 
-import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(
+from stream_router.cli.options import end, settings
+
+ArrivedSince = Annotated[
+    str, typer.Option("--since", help="From when on, by arrival in the stream: 2026-11-24T09:30:00Z, or 2h ago.")
+]
+FanOut = Annotated[
+    bool, typer.Option("--fan-out", help="Read by enhanced fan-out: faster, at a price that is said first.")
+]
+
+
+def find(
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID…", help="eventId, or correlationId.")] = None,
+    interaction: Annotated[str | None, typer.Option("--interaction", help="All events of this interaction.")] = None,
+    conversation: Annotated[str | None, typer.Option("--conversation", help="All of this conversation.")] = None,
+    since: ArrivedSince = "24h",
+    everything: Annotated[
+        bool, typer.Option("--all", help="Look for later copies too, and for events that are dead letters.")
+    ] = False,
+    fan_out: FanOut = False,
+) -> None:
+    """Say what became of an event: in the stream, behind or past the checkpoint, dead letter, undelivered, or nowhere.
+
+    Reads both queues, then the stream. Ends with 0 found, 1 not found, 2 cannot judge.
+    Example: stream-router find 0123456789abcdef0123456789abcdef --since 2h
+    """
+    from stream_router.control.fates import find as control
+    from stream_router.settings.dead_letters import DeadLetters
+
+    wish = control.Wish(ids or [], interaction, conversation, since, fan_out, everything)
+    end(control.run(settings(DeadLetters), wish))
+
+
+def replay(
+    since: ArrivedSince,
+    until: Annotated[
+        str | None, typer.Option("--until", help="Before when; without it, or later than now, up to now.")
+    ] = None,
+    event_type: Annotated[
+        list[str] | None, typer.Option("--event-type", help="Only this event type; may be given again.")
+    ] = None,
+    id: Annotated[  # noqa: A002 - the option's name
+        list[str] | None, typer.Option("--id", help="Only the event with this eventId; may be given again.")
+    ] = None,
+    rate: Annotated[
+        float, typer.Option("--rate", min=0, max=1_000_000, help="Most events a second; 0 is no bound.")
+    ] = 0.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be published.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Publish although a rule or the bus cannot be judged.")] = False,
+    replay_id: Annotated[
+        str, typer.Option("--replay-id", help="Go on with this replay: its id, as it was printed.")
+    ] = "",
+    fan_out: FanOut = False,
+) -> None:
+    """Publish events of the stream again, through the present mapping, masking and settings, with the same ids.
+
+    For events that were delivered wrong. Goes up to the checkpoint as it stands, and touches none. Every event carries
+    metadata.replayed. Example: stream-router replay --since 2026-11-24T09:00Z --until 2026-11-24T11:00Z --dry-run
+    """
+    from stream_router.control.replay import replay as control
+    from stream_router.control.replay.wish import Wish
+    from stream_router.settings.consumer import Consumer
+
+    wish = Wish(since, until, event_type or [], id or [], rate, dry_run, fan_out, yes, replay_id)
+    end(control.run(settings(Consumer), wish))
+
+
+COMMANDS = (find, replay)
+
+# --- dead letters
+
+dlq = typer.Typer(
+    name="dlq",
     no_args_is_help=True,
     help="Looks at dead letters and brings them back to life (SQS_DLQ_URL); with --undelivered EventBridge's own ones "
     "of the rule's target. See docs/dead-letters.md.",
 )
-
 Undelivered = Annotated[
     bool, typer.Option("--undelivered", help="EventBridge's own dead letters: what the rule's target did not take.")
 ]
 Reason = Annotated[str, typer.Option("--reason", help="Only of this reason (--undelivered: error code).")]
 Code = Annotated[str, typer.Option("--code", help="Only of this error code.")]
 EventType = Annotated[str, typer.Option("--event-type", help="Only of this event type.")]
-Since = Annotated[
+SentSince = Annotated[
     str, typer.Option("--since", help="Only those sent to the queue since: 2026-11-24T09:30Z, or 2h ago.")
 ]
-Until = Annotated[str, typer.Option("--until", help="Only those sent to the queue before.")]
+SentUntil = Annotated[str, typer.Option("--until", help="Only those sent to the queue before.")]
 Id = Annotated[str, typer.Option("--id", help="Only of the event with this eventId, or correlationId.")]
 
 
-@app.command("list")
+@dlq.command("list")
 def list_(
     reason: Reason = "",
     code: Code = "",
     event_type: EventType = "",
-    since: Since = "",
-    until: Until = "",
+    since: SentSince = "",
+    until: SentUntil = "",
     id: Id = "",  # noqa: A002 - the option's name
     sample: Annotated[int, typer.Option(min=1, max=100_000, help="Look at so many messages at most.")] = 1000,
     undelivered: Undelivered = False,
@@ -43,10 +112,10 @@ def list_(
     from stream_router.control.dead_letters import commands
 
     chosen = commands.Options(reason, code, event_type, since, until, id)
-    raise typer.Exit(commands.list_(chosen, sample, undelivered=undelivered, now_ms=_now_ms()))
+    end(commands.list_(chosen, sample, undelivered=undelivered))
 
 
-@app.command()
+@dlq.command()
 def show(
     id: Annotated[str, typer.Argument(metavar="ID", help="The event's id or correlationId, or the message's id.")],  # noqa: A002
     payload: Annotated[
@@ -60,16 +129,16 @@ def show(
     """
     from stream_router.control.dead_letters import commands
 
-    raise typer.Exit(commands.show(id, payload=payload, undelivered=undelivered))
+    end(commands.show(id, payload=payload, undelivered=undelivered))
 
 
-@app.command()
+@dlq.command()
 def redrive(
     reason: Reason = "",
     code: Code = "",
     event_type: EventType = "",
-    since: Since = "",
-    until: Until = "",
+    since: SentSince = "",
+    until: SentUntil = "",
     id: Id = "",  # noqa: A002
     rate: Annotated[
         float, typer.Option(min=0, max=1_000_000, help="Most events a second; 0 sends as fast as they are taken.")
@@ -93,18 +162,18 @@ def redrive(
 
     chosen = commands.Options(reason, code, event_type, since, until, id)
     how = How(rate=rate, limit=limit, dry_run=dry_run, keep=keep, parked=parked, yes=yes)
-    raise typer.Exit(commands.redrive(chosen, how, undelivered=undelivered, now_ms=_now_ms()))
+    end(commands.redrive(chosen, how, undelivered=undelivered))
 
 
-@app.command("export")
+@dlq.command("export")
 def export_(
     file: Annotated[Path, typer.Argument(help="A new file: JSON lines, with the events. Readable by you alone.")],
     take: Annotated[bool, typer.Option("--take", help="Delete them from the queue once the file is on disk.")] = False,
     reason: Reason = "",
     code: Code = "",
     event_type: EventType = "",
-    since: Since = "",
-    until: Until = "",
+    since: SentSince = "",
+    until: SentUntil = "",
     id: Id = "",  # noqa: A002
     undelivered: Undelivered = False,
 ) -> None:
@@ -115,10 +184,10 @@ def export_(
     from stream_router.control.dead_letters import commands
 
     chosen = commands.Options(reason, code, event_type, since, until, id)
-    raise typer.Exit(commands.export(file, chosen, take=take, undelivered=undelivered, now_ms=_now_ms()))
+    end(commands.export(file, chosen, take=take, undelivered=undelivered))
 
 
-@app.command("import")
+@dlq.command("import")
 def import_(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="What `export` wrote.")],
     undelivered: Undelivered = False,
@@ -130,8 +199,4 @@ def import_(
     """
     from stream_router.control.dead_letters import commands
 
-    raise typer.Exit(commands.import_(file, undelivered=undelivered))
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)
+    end(commands.import_(file, undelivered=undelivered))

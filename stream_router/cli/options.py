@@ -1,0 +1,27 @@
+"""What several commands have in common: options of one meaning, how settings are read, how a command ends."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from pydantic_settings import BaseSettings
+
+    S = TypeVar("S", bound=BaseSettings)
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of lines.")]
+Url = Annotated[str | None, typer.Option("--url", help="The receiver's URL; else that of its own settings.")]
+Ca = Annotated[Path | None, typer.Option("--ca", help="PEM file of the CA of the receiver's certificate.")]
+
+
+def settings(kind: "type[S]", **given: Any) -> "S":
+    """The settings of a program; `given` wins over the environment. Raises SettingsError."""
+    from stream_router.settings.environment.reading import load
+
+    return load(kind, **given)
+
+
+def end(status: int) -> NoReturn:
+    """End the command with this exit status."""
+    raise typer.Exit(status)

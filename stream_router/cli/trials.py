@@ -1,0 +1,138 @@
+"""The commands that try something out, on this machine or with samples. No logic, as in `cli`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stream_router.cli.options import AsJson, Ca, Url, end, settings
+
+Rate = Annotated[
+    float, typer.Option("--rate", min=0, max=1_000_000, help="Events a second; 0 sends as fast as they are answered.")
+]
+
+
+def send(
+    count: Annotated[int, typer.Option(min=1, max=10_000_000, help="How many events.")] = 1,
+    rate: Rate = 0.0,
+    preset: Annotated[
+        str, typer.Option("--preset", help="Whose shape: default, cxone-digital, cxone-data-stream.")
+    ] = "default",
+    event_type: Annotated[str | None, typer.Option("--type", help="The event's type.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", help="This file's bytes as they are, JSON or XML.")] = None,
+    url: Url = None,
+    ca: Ca = None,
+    plain_http: Annotated[
+        bool, typer.Option("--plain-http", help="Let the secret of bearer or basic go over a network unencrypted.")
+    ] = False,
+) -> None:
+    """Post signed example events to a receiver, and say what it answered. 0 only if all were accepted.
+
+    Signs with the receiver's own settings (STREAM_ROUTER_WEBHOOK_SCHEME and so on): run it where they are set.
+    Example: stream-router send --preset cxone-digital --type CaseCreated --count 100 --rate 20
+    """
+    from stream_router.send import command
+    from stream_router.settings.receiver import Receiver
+
+    wish = command.Wish(count, rate, preset, event_type, file, url, ca, plain_http)
+    end(command.run(settings(Receiver, aws_region="us-east-1"), wish))  # the region is of no matter: none need be set
+
+
+def mask(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE…", help="Samples: events as JSON, one a line or a file.")
+    ],
+    policy: Annotated[str, typer.Option("--policy", help="`default`, `strict`, or the path of a policy file.")],
+    coverage: Annotated[
+        bool, typer.Option("--coverage", help="Which paths it masks, lets pass on purpose, does not know.")
+    ] = False,
+) -> None:
+    """Show what a masking policy does to sample events: value by value, side by side, or path by path.
+
+    Example: stream-router mask --policy default event.json
+    """
+    from stream_router.control import mask_report
+
+    end(mask_report.run(policy, *files, coverage=coverage))
+
+
+def local(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Where to serve; 0 takes any free port.")] = 4566,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print no events.")] = False,
+) -> None:
+    """Serve the embedded stack (Kinesis, DynamoDB, EventBridge, SQS, CloudWatch on loopback) until SIGTERM.
+
+    For development. Does what `setup` does, with a queue as the rule's target. Prints the settings that point the other
+    commands at it, then each event that arrives at the queue, one JSON object a line.
+    Example: stream-router local --port 0
+    """
+    from stream_router.local import serve
+
+    end(serve.run(port, quiet=quiet))
+
+
+def demo(
+    events: Annotated[
+        int, typer.Option(min=1, max=10_000_000, help="How many events to send, poison included.")
+    ] = 10_000,
+    rate: Rate = 0.0,
+    poison: Annotated[float, typer.Option(min=0, max=100, help="Percent of the events that are garbage.")] = 1.0,
+    as_json: AsJson = False,
+) -> None:
+    """Run the whole pipeline on this machine, on an embedded stack, and account for every event.
+
+    Half of the poison is broken JSON posted to the receiver, half is garbage put straight on the stream. Ends with 0
+    only if nothing was lost. Example: stream-router demo --events 1000 --rate 200
+    """
+    from stream_router.local import demo as show
+
+    end(show.run(events=events, rate=rate, poison_percent=poison, as_json=as_json))
+
+
+COMMANDS = (send, mask, local, demo)
+
+audit = typer.Typer(
+    name="audit",
+    no_args_is_help=True,
+    help="Works on the audit files that `consume` writes (STREAM_ROUTER_AUDIT_DIR).",
+)
+
+
+@audit.command()
+def verify(
+    files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="Audit files, one a shard.")],
+) -> None:
+    """Check the chain of audit files: that no line was changed, added or taken out (STREAM_ROUTER_AUDIT_KEY).
+
+    Example: stream-router audit verify /var/lib/stream-router/audit/*.jsonl
+    """
+    from stream_router.control import audit_verify
+
+    end(audit_verify.run(*files))
+
+
+cxone = typer.Typer(
+    name="cxone", no_args_is_help=True, help="Tries out the CXone credentials (CXONE_CLIENT_ID, CXONE_CLIENT_SECRET)."
+)
+
+
+@cxone.command()
+def token() -> None:
+    """Get a token with the CXone credentials, and say for whom it is and how long it lasts.
+
+    Example: CXONE_ACCESS_KEY_ID=… CXONE_ACCESS_KEY_SECRET=… stream-router cxone token
+    """
+    from stream_router.cxone import commands
+
+    end(commands.token())
+
+
+@cxone.command()
+def sources() -> None:
+    """Check the event sources that are listed in STREAM_ROUTER_CONFIG's file.
+
+    Example: STREAM_ROUTER_CONFIG=sources.toml stream-router cxone sources
+    """
+    from stream_router.cxone import commands
+
+    end(commands.sources())
