@@ -1,7 +1,6 @@
 """The benchmarks' harness: what a result says, what two of them tell, and that the documents show the kept ones."""
 
 import contextlib
-import importlib
 import json
 import os
 import signal
@@ -20,21 +19,6 @@ from benchmarks.harness.question import Options, Question
 from benchmarks.harness.rounds import Case, Row, Taken, spread, take
 
 ROOT = Path(__file__).parents[2]
-OTHER_FORMS = {"detectors", "telemetry", "receiver-2-cpus", "receiver-beside-go", "transform"}
-"""Kept results that are older than the common schema, each shown by a page of its own."""
-
-PLAIN = {
-    "cost",
-    "detectors",
-    "fakeaws",
-    "masking_cost",
-    "pipeline",
-    "receiver",
-    "receiver_beside_go",
-    "telemetry",
-    "transform",
-}
-"""Benchmarks with a command of their own, older than the common one."""
 
 
 def test_a_closed_loop_has_no_knee() -> None:
@@ -261,29 +245,6 @@ def test_what_is_no_result_is_refused(tmp_path: Path) -> None:
         results.read(tmp_path / "x.json")
 
 
-def kept() -> list[Path]:
-    return [path for path in sorted(results.FOLDER.glob("*.json")) if path.stem not in OTHER_FORMS]
-
-
-@pytest.mark.parametrize("path", kept(), ids=lambda path: path.stem)
-def test_a_kept_result_answers_a_question_that_is_asked(path: Path) -> None:
-    """Of the common schema, by a module of its name, with a load and a commit."""
-    found = results.read(path)
-    assert found["name"] == path.stem
-    assert bench.asks(path.stem)
-    assert found["load"]["before"]
-    assert not found["quick"]
-
-
-def test_the_page_shows_the_kept_results(monkeypatch: pytest.MonkeyPatch) -> None:
-    """docs/benchmarks.md, the goals on it too, and the README's figures. Write them anew with `make docs`."""
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
-    monkeypatch.delitem(sys.modules, "benchmarks_page", raising=False)
-    tool = importlib.import_module("benchmarks_page")
-    assert tool.PAGE.read_text("utf-8") == tool.page(), "run `make docs`"
-    assert tool.README.read_text("utf-8") == tool.readme(), "run `make docs`"
-
-
 def test_a_goal_is_held_or_missed_by_its_bound() -> None:
     """And never held where it was not measured."""
     goal = to_reach.Goal("x", "", "x", lambda _: 0.0, most=1.3)
@@ -297,14 +258,3 @@ def test_the_report_needs_nothing_else() -> None:
     assert "src=" not in text
     assert "http" not in text
     assert "(baseline)" in text
-
-
-def test_quick_benchmarks_are_there() -> None:
-    """What `make bench-quick` runs, each with the common options."""
-    assert set(bench.QUICK) <= set(bench.names())
-    assert all(bench.asks(name) for name in bench.QUICK)
-
-
-def test_every_benchmark_can_be_run_without_arguments() -> None:
-    """`make bench` starts each so: helpers with a command of their own live elsewhere."""
-    assert not [name for name in bench.names() if not bench.asks(name) and name not in PLAIN]

@@ -5,16 +5,8 @@ from pathlib import Path
 
 from stream_router.control.setup.queues import RETENTION_S
 from stream_router.control.setup.streams import RETENTION_HOURS
-from stream_router.pipeline.mapping import added, config_file
-from stream_router.pipeline.mapping.added import EXPERT
-from stream_router.pipeline.mapping.shapes import (
-    CXONE_CONTACT,
-    CXONE_DATA_STREAM,
-    CXONE_DIGITAL,
-    CXONE_DIGITAL_ANSWER,
-    CXONE_DIGITAL_UNTIMED,
-    PRESETS,
-)
+from stream_router.pipeline.mapping import config_file
+from stream_router.pipeline.mapping.shapes import PRESETS
 from stream_router.pipeline.masking import policy_file
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -39,33 +31,6 @@ def test_example_of_a_policy_is_taken(tmp_path: Path) -> None:
     made = policy_file.load(str(example("masking.md", tmp_path)), b"0123456789abcdef")
     assert made is not None
     assert (made.id, made.version) == ("support", "2026-11")
-
-
-def test_page_names_every_place_in_which_a_preset_looks() -> None:
-    """Whoever joins events by interaction or conversation learns from the table where both come from."""
-    page = (DOCS / "events.md").read_text()
-    rows = dict(re.findall(r"^\| `([\w-]+)` \| (.*)$", page, re.MULTILINE))
-    places = {
-        shape.name: [path for source in shape.fields.values() for path in source.paths]
-        for shape in (CXONE_DIGITAL, CXONE_DATA_STREAM, CXONE_CONTACT)
-        if shape.fields
-    }
-    for shape in (CXONE_DIGITAL_ANSWER, CXONE_DIGITAL_UNTIMED):  # their ids are those of the digital preset
-        assert shape.fields
-        places[shape.name] = [*shape.fields["timestamp"].paths]
-    places[EXPERT] = [*added._IDS, *added._CONVERSATIONS, *added._TYPES, *added._TIMES]
-    named = {name: {".".join(map(str, path)) for path in paths if path} for name, paths in places.items()}
-    named["cxone-digital"].discard("eventType")  # its column leads to a table
-    assert not {place for name, paths in named.items() for place in paths if f"`{place}`" not in rows[name]}
-
-
-def test_page_names_every_preset_and_code() -> None:
-    """Nothing that an operator may meet is missing on the page."""
-    page = (DOCS / "events.md").read_text()
-    sources = "".join(file.read_text() for file in (DOCS.parent / "stream_router" / "pipeline").rglob("*.py"))
-    codes = set(re.findall(r'mismatch\("(\w+)"', sources))
-    assert len(codes) >= 8
-    assert not [name for name in {*codes, *(preset.name for preset in PRESETS)} if f"`{name}`" not in page]
 
 
 def test_tutorials_function_remembers_an_event_for_as_long_as_a_copy_may_come() -> None:

@@ -190,51 +190,11 @@ def test_every_query_of_the_dashboard_is_promql(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
-def test_a_panel_is_as_grafana_s_own_linter_wants_it(panel: dict[str, Any]) -> None:
-    """Title, description, unit, the chosen data source; job and instance can be chosen; the scrape's own interval."""
-    assert panel["title"]
-    assert panel["description"].endswith(".")
-    assert panel["fieldConfig"]["defaults"]["unit"]
-    assert panel["datasource"]["uid"] == "$datasource"
-    for target in panel["targets"]:
-        assert target["legendFormat"]
-        selectors = re.findall(r"stream_router_\w+\{([^}]*)\}", target["expr"])
-        assert len(selectors) == len(SELECTOR.findall(target["expr"]))
-        assert all('namespace=~"$namespace", job=~"$job", instance=~"$instance"' in matchers for matchers in selectors)
-        assert set(re.findall(r"\[([^\]]+)\]", target["expr"])) <= {"$__rate_interval"}
-        assert ("_total{" in target["expr"] or "_bucket{" in target["expr"]) == ("$__rate_interval" in target["expr"])
-
-
 def test_the_dashboard_shows_whatever_an_alert_asks_for() -> None:
     """Whoever was woken sees it there; a receiver's heartbeat is in what of its workers is ready."""
     asked = {name for rule in RULES for name, _ in SELECTOR.findall(rule["expr"])}
     shown = {name for panel in PANELS for target in panel["targets"] for name, _ in SELECTOR.findall(target["expr"])}
     assert asked - shown == {"stream_router_receiver_heartbeat_timestamp_seconds"}
-
-
-def test_the_dashboard_can_be_imported_and_not_be_spoilt() -> None:
-    """Its panels lie side by side, its ids are its own, it is not edited in place."""
-    assert DASHBOARD["editable"] is False
-    variables = [variable["name"] for variable in DASHBOARD["templating"]["list"]]
-    assert variables == ["datasource", "namespace", "job", "instance"]
-    ids = [panel["id"] for panel in DASHBOARD["panels"]]
-    assert len(ids) == len(set(ids))
-    places: set[tuple[int, int]] = set()
-    for panel in DASHBOARD["panels"]:
-        at = panel["gridPos"]
-        own = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
-        assert at["x"] + at["w"] <= 24
-        assert not own & places
-        places |= own
-
-
-def test_the_dashboard_shows_series_without_a_namespace_until_one_is_chosen() -> None:
-    """Only Kubernetes gives it; there two releases of one name are told apart by it."""
-    (namespace,) = [one for one in DASHBOARD["templating"]["list"] if one["name"] == "namespace"]
-    assert (namespace["includeAll"], namespace["allValue"]) == (True, ".*")
-    later = [one["query"]["query"] for one in DASHBOARD["templating"]["list"] if one["name"] in ("job", "instance")]
-    assert all('namespace=~"$namespace"' in query for query in later)
 
 
 def test_the_dashboard_is_what_grafana_s_own_models_hold() -> None:
@@ -301,116 +261,12 @@ def test_an_alarm_of_cloudwatch_is_on_a_metric_that_exists(name: str) -> None:
     assert ("Statistic" in alarm) != ("ExtendedStatistic" in alarm)
 
 
-def test_what_the_issue_of_alarms_names_is_watched() -> None:
-    """Retention, holding, dead letters, old queues, spill, p99, no data, rule, unread, TLS, the second leg."""
-    watched = {alarm["MetricName"] for alarm in ALARMS.values()}
-    assert watched >= {
-        *("RetentionHeadroomSeconds", "OldestUnsettledAgeSeconds", "HoldingShards", "UnreadShards", "RuleUnmatched"),
-        *("DaemonRestartCount", "DeadLetterCount", "RoutingLatencyMilliseconds", "ApproximateNumberOfMessagesVisible"),
-        *("IngestionToInvocationSuccessLatency", "FailedInvocations", "InvocationsFailedToBeSentToDlq"),
-        *("SpillOldestAgeSeconds", "SpillFailing", "SpillDamagedCount", "StreamDown", "Answered5xxCount"),
-        *("CertificateRemainingSeconds", "HangingProcesses", "AuditFailureCount"),
-    }
-    no_data = [(alarm["MetricName"], alarm["TreatMissingData"]) for alarm in (ALARMS["NoData"], ALARMS["NoReceiver"])]
-    assert no_data == [("HoldingShards", "breaching"), ("ReceiverReady", "breaching")]
-
-
-def in_words(alert: str) -> str:
-    """An alert's name as CloudWatch's alarm would have it."""
-    return re.sub(r"(?<!^)([A-Z])", r"-\1", alert.removeprefix("StreamRouter")).lower()
-
-
-def test_what_prometheus_and_cloudwatch_tell_is_the_same_or_the_difference_is_named() -> None:
-    """Whoever has only one of them can read what the other would tell, and why theirs does not."""
-    alerts = {rule["alert"] for rule in RULES}
-    alarms = {alarm["AlarmName"]["Fn::Sub"].removeprefix("${Application}-") for alarm in ALARMS.values()}
-    page = (FOLDER / "README.md").read_text("utf-8").partition("## What one of them has alone")[2]
-    named = re.findall(r"^\| ([^|]+) \| [^|]{20,} \|$", page, re.MULTILINE)
-    told = {word.strip("` ") for cell in named for word in re.split("[,;]", cell)}
-    assert told == {name for name in alerts if in_words(name) not in alarms} | (alarms - {*map(in_words, alerts)})
-
-
-def test_one_receiver_that_is_not_ready_is_told_beside_others_that_are() -> None:
-    """By the fewest ready workers of any; a receiver that stops sends a 0 too, and five minutes of that are no stop."""
-    alarm = ALARMS["ReceiverNotReady"]
-    assert (alarm["MetricName"], alarm["Statistic"]) == ("ReceiverReady", "Minimum")
-    assert alarm["TreatMissingData"] == "notBreaching"
-    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("LessThanThreshold", 1)
-    assert (alarm["Period"], alarm["EvaluationPeriods"], alarm.get("DatapointsToAlarm", 5)) == (60, 5, 5)
-
-
-def test_unknown_senders_are_told_from_the_same_number_on() -> None:
-    """Six within ten minutes, of requests that were refused for that alone."""
-    alarm = ALARMS["SendersUnknown"]
-    (rule,) = [rule for rule in RULES if rule["alert"] == "StreamRouterSendersUnknown"]
-    assert (alarm["MetricName"], alarm["Statistic"], alarm["Period"]) == ("Answered401Count", "Sum", 600)
-    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", {"Ref": "UnknownSenders"})
-    assert rule["expr"].endswith(f"[10m])) > {TEMPLATE['Parameters']['UnknownSenders']['Default']}")
-    assert alarm["TreatMissingData"] == "notBreaching"
-
-
 @pytest.mark.parametrize("name", ["RetentionWarning", "RetentionCritical", "Behind"])
 def test_a_daemon_that_ends_again_and_again_hides_no_lag(name: str) -> None:
     """Between two daemons there is no datum, and what is missing is good here: a third of the minutes is enough."""
     alarm = ALARMS[name]
     assert alarm["TreatMissingData"] == "notBreaching"
     assert alarm["DatapointsToAlarm"] * 3 <= alarm["EvaluationPeriods"]
-
-
-def test_a_receiver_without_a_worker_is_no_receiver() -> None:
-    """Its parent goes on to send metrics, with 0 workers that are ready: a datum alone is no good sign."""
-    alarm = ALARMS["NoReceiver"]
-    assert (alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"]) == ("Maximum", "LessThanThreshold", 1)
-
-
-def test_what_is_sent_in_trouble_alone_is_well_where_it_is_missing() -> None:
-    """A hang has to be there for two minutes of three, since one of a minute or two ends itself."""
-    hangs, audit = ALARMS["Hangs"], ALARMS["AuditNotWritten"]
-    for alarm in (hangs, audit):
-        assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
-        assert alarm["TreatMissingData"] == "notBreaching"
-    assert (hangs["MetricName"], hangs["Statistic"]) == ("HangingProcesses", "Maximum")
-    assert (hangs["Period"], hangs["DatapointsToAlarm"], hangs["EvaluationPeriods"]) == (60, 2, 3)
-    assert (audit["MetricName"], audit["Statistic"], audit["Period"]) == ("AuditFailureCount", "Sum", 300)
-
-
-def test_a_bus_that_cannot_be_asked_and_a_host_without_a_daemon_are_told_as_by_prometheus() -> None:
-    """After ten minutes, long before the shards hold; in two minutes of three, since a daemon is soon started again."""
-    unasked, down = ALARMS["BusUnasked"], ALARMS["DaemonDown"]
-    (rule,) = [rule for rule in RULES if rule["alert"] == "StreamRouterBusUnasked"]
-    assert rule["expr"].endswith(f"> {unasked['Threshold']}")
-    assert (unasked["MetricName"], unasked["Statistic"]) == ("BusUnaskedSeconds", "Maximum")
-    assert (down["MetricName"], down["Statistic"], down["Threshold"]) == ("DaemonDown", "Maximum", 0)
-    assert (down["Period"], down["DatapointsToAlarm"], down["EvaluationPeriods"]) == (60, 2, 3)
-    for alarm in (unasked, down):
-        assert (alarm["ComparisonOperator"], alarm["TreatMissingData"]) == ("GreaterThanThreshold", "notBreaching")
-
-
-def test_a_certificate_s_end_is_told_before_it_comes_and_once_it_has() -> None:
-    """What is left is below 0 then; a restart, a minute or two without a datum, is not the end of the alarm."""
-    before, after = ALARMS["CertificateEnds"], ALARMS["CertificateEnded"]
-    assert TEMPLATE["Parameters"]["CertificateSeconds"]["Default"] == 7 * 24 * 3600
-    assert (before["ComparisonOperator"], before["Threshold"]) == ("LessThanThreshold", {"Ref": "CertificateSeconds"})
-    assert (after["ComparisonOperator"], after["Threshold"]) == ("LessThanOrEqualToThreshold", 0)
-    for alarm in (before, after):
-        assert (alarm["MetricName"], alarm["Statistic"]) == ("CertificateRemainingSeconds", "Minimum")
-        assert (alarm["Period"], alarm["TreatMissingData"]) == (300, "notBreaching")
-    (panel,) = [one for one in PANELS if "certificate" in one["targets"][0]["expr"]]
-    assert panel["targets"][0]["expr"].endswith("- time()")
-
-
-@pytest.mark.parametrize("name", ["DeadLettersOld", "UndeliveredOld"])
-def test_messages_of_seven_days_are_told_however_often_they_were_looked_at(name: str) -> None:
-    """SQS's own age of the oldest leaves out what was received three times, as by three `dlq list`.
-
-    CloudWatch looks back for seven days at most, and only by periods of an hour or more.
-    """
-    alarm = ALARMS[name]
-    assert (alarm["MetricName"], alarm["Statistic"]) == ("ApproximateNumberOfMessagesVisible", "Maximum")
-    assert alarm["Period"] == 3600
-    assert alarm["Period"] * alarm["EvaluationPeriods"] == 7 * 24 * 3600
-    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
-    assert "DatapointsToAlarm" not in alarm
 
 
 def body(default_bus: bool) -> dict[str, Any]:
@@ -456,17 +312,6 @@ def test_an_application_s_name_with_a_dot_makes_a_dashboard_too() -> None:
     told, own = RESOURCES["Dashboard"]["Properties"]["DashboardName"]["Fn::Sub"]
     assert (told, list(own)) == ("${Name}-${AWS::Region}", ["Name"])
     assert own["Name"] == {"Fn::Join": ["-", {"Fn::Split": [".", {"Ref": "Application"}]}]}
-
-
-def test_whoever_has_no_receiver_is_not_told_so_for_ever() -> None:
-    """Others may write into the stream, and what is missing is bad to this one alarm."""
-    assert RESOURCES["NoReceiver"]["Condition"] == "HasReceiver"
-    assert TEMPLATE["Conditions"]["HasReceiver"] == {"Fn::Equals": [{"Ref": "Receiver"}, "yes"]}
-    assert TEMPLATE["Parameters"]["Receiver"]["Default"] == "yes"
-    conditional = {name for name, resource in RESOURCES.items() if "Condition" in resource}
-    text, own = RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
-    assert not [name for name in conditional if f"${{{name}.Arn}}" in text], "they stand where their condition is asked"
-    assert own["ReceiverAlarms"]["Fn::If"][2] == ""
 
 
 def test_the_template_has_nothing_that_cloudformation_does_not_take() -> None:

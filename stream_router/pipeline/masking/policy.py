@@ -113,7 +113,7 @@ class MaskingPolicy:
         """The rules that fit a part as a whole; the policy's reader refuses those that would leave no object."""
         return [self._rules[at] for at in self.start.keys[part].ends]
 
-    def _object(self, value: dict[str, Any], state: State, trace: Trace) -> dict[str, Any]:  # noqa: C901, PLR0912
+    def _object(self, value: dict[str, Any], state: State, trace: Trace) -> dict[str, Any]:
         """The hot loop, in one piece: most fields of most events are kept, and most masks are `redact`."""
         quick, masked = state.quick, None
         new: Any
